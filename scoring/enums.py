@@ -30,6 +30,12 @@ class Kind(IntEnum):
     CORRECTION = 19
     ERASURE = 20
     CLOCK = 21
+    FLOW = 22
+    DEPOSIT = 23
+    PAYOUTS = 24
+    CLAIM = 25
+    COMPLAINT = 26
+    COMPLAINT_DECISION = 27
 
 
 class Harm(IntEnum):
@@ -198,6 +204,35 @@ class MeasureState(IntEnum):
 
     IMPOSED = 1
     LIFTED = 2
+
+
+class DepositChange(IntEnum):
+    """What becomes of the money that a seller places as a deposit."""
+
+    PLACED = 1
+    DRAWN = 2
+    RETURNED = 3
+
+
+class PayoutsChange(IntEnum):
+    """Whether payouts to a seller stop or go on."""
+
+    STOPPED = 1
+    RESUMED = 2
+
+
+class ClaimChange(IntEnum):
+    """What becomes of a buyer's adjudicated claim."""
+
+    PAID = 1
+    RECOVERED = 2
+
+
+class ComplaintOutcome(IntEnum):
+    """What a complaint about a measure came to."""
+
+    UPHELD = 1
+    REJECTED = 2
 
 
 class IncidentChange(IntEnum):

@@ -129,6 +129,30 @@ class ExposureRevisionTaken(SellertrustError):
     reason = "EXPOSURE_REVISION_TAKEN"
 
 
+class FlowRevisionTaken(ExposureRevisionTaken):
+    """Another entry states the flow of the same day, product category and revision."""
+
+    reason = "FLOW_REVISION_TAKEN"
+
+
+class MeasureNotFound(SellertrustError):
+    """No measure of this id was recorded."""
+
+    reason = "MEASURE_NOT_FOUND"
+
+
+class BalanceForbids(SellertrustError):
+    """A deposit holds less than is to leave it, a claim is open for less, or both are in another currency."""
+
+    reason = "BALANCE_FORBIDS"
+
+
+class ContestForbids(SellertrustError):
+    """A measure is contested too late, or a complaint decided twice or by who decided before."""
+
+    reason = "CONTEST_FORBIDS"
+
+
 class LifecycleForbids(SellertrustError):
     """The violation's status does not allow the action."""
 

@@ -5,15 +5,25 @@ from typing import Any
 
 from scoring.entries.entry import Entry, prepare
 from scoring.entries.field_types import FactField
+from scoring.entries.kinds.decisions import MeasureChanged
+from scoring.entries.kinds.settlement import ClaimChanged, ComplaintFiled, DepositChanged
 from scoring.entries.kinds.table import KINDS, Need
-from scoring.enums import Kind
+from scoring.enums import ClaimChange, ComplaintOutcome, DepositChange, Kind, MeasureKind, MeasureState
 from scoring.errors import InvalidInput
 from scoring.time import DAY
 from sellertrust.v1 import entry_pb2
 from service.contract.fields import timestamp
 from tests.builders import NOW, SELLER, TODAY, ago, confirmed, identity
 
-ON_RECORD = (confirmed("v0"), identity("i0"))
+_M0 = MeasureChanged("m0", MeasureKind.DEPOSIT, MeasureState.IMPOSED, "another-actor", "new here")
+ON_RECORD = (
+    confirmed("v0"),
+    identity("i0"),
+    Entry("m0", SELLER, _M0, ago(9)),
+    *(Entry(f"c{n}", SELLER, ComplaintFiled("m0", "we paid"), ago(8)) for n in range(len(ComplaintOutcome))),
+    Entry("d0", SELLER, DepositChanged(DepositChange.PLACED, 1000, "CNY", "bank"), ago(9)),
+    Entry("claim0", SELLER, ClaimChanged("some-claim", ClaimChange.PAID, 1000, "CNY", "court"), ago(9)),
+)
 """What the entries are about; it is to be appended before."""
 
 _TEXTS = ("CNY", "CN", "0" * 64)
@@ -33,6 +43,8 @@ def _variants(kind: Kind, text: str) -> Iterator[Entry]:
     members = list(word.shape.words or ()) if word else [None]
     for number, member in enumerate(members):
         values = {f.name: _value(f, kind, text) for f in row.fields} | ({word.name: member} if word else {})
+        if "complaint" in values:
+            values["complaint"] = f"c{number}"
         yield _allowed(kind, f"{row.key.replace('_', '-')}-{number}", values)
 
 
@@ -58,6 +70,7 @@ def _value(field: FactField, kind: Kind, text: str) -> Any:
         "violation": "later" if kind is Kind.STATUS else "v0",
         "violations": ("v0",),
         "entry": "i0",
+        "measure": "m0" if kind is Kind.COMPLAINT else "m1",
         "until": NOW + DAY,
         "moved_to": ago(3),
     }

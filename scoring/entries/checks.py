@@ -8,6 +8,7 @@ from typing import Any
 from scoring.entries.field_types import FactField, list_names
 from scoring.entries.kinds.conduct import IncidentChanged, ProductViolationReported, StatusChanged, ViolationReported
 from scoring.entries.kinds.decisions import EntryCorrected, MeasureChanged, OverrideImposed
+from scoring.entries.kinds.settlement import DepositChanged, FlowStated
 from scoring.entries.kinds.table import KINDS
 from scoring.entries.kinds.trade import ExposureStated
 from scoring.entries.violation_types import violation_types
@@ -15,6 +16,7 @@ from scoring.enums import (
     AUTHORITIES,
     Action,
     CorrectionKind,
+    DepositChange,
     IncidentChange,
     Kind,
     MeasureKind,
@@ -28,6 +30,8 @@ Problems = Iterator[tuple[str, str]]
 """Wrong fields of a fact: (name, what it should be)."""
 
 MAX_OVERRIDE_DAYS = 366
+FLOW_VALUES = ("captured", "shipped", "delivered", "disputed", "refunded", "charged_back", "paid_out")
+"""What flow states orders and value of, by the name before `_orders` and `_minor`."""
 _ACTIONS_WITH_UNITS = frozenset({Action.CONFIRM, Action.REINSTATE})
 
 
@@ -106,6 +110,26 @@ def _check_exposure(fact: ExposureStated, _: int | None, now: int) -> Problems:
             yield name, "must be 0 to settled_orders"
 
 
+def _check_flow(fact: FlowStated, _: int | None, now: int) -> Problems:
+    """Yield a day in the future, a value without its currency, and values without orders."""
+    if not 0 <= fact.day <= day_of(now):
+        yield "day", "must lie between 1970-01-01 and today"
+    values = [name for name in FLOW_VALUES if getattr(fact, f"{name}_minor")]
+    if values and not fact.currency:
+        yield "currency", "is required with a value, such as CNY"
+    for name in values:
+        if not getattr(fact, f"{name}_orders"):
+            yield f"{name}_orders", f"must be at least 1 with {name}_minor: a value is of some orders"
+
+
+def _check_deposit(fact: DepositChanged, *_: object) -> Problems:
+    """Yield a claim that is missing, or that the change refuses."""
+    if fact.change is DepositChange.DRAWN and not fact.claim:
+        yield "claim", "is required to draw: the adjudicated claim that it is drawn for"
+    if fact.change is not DepositChange.DRAWN and fact.claim:
+        yield "claim", "must be empty unless the deposit is drawn"
+
+
 def _check_amount(fact: Any, *_: object) -> Problems:
     """Yield an amount without its currency."""
     if fact.amount_minor and not fact.currency:
@@ -164,6 +188,8 @@ CHECKS: Mapping[Kind, Callable[[Any, int | None, int], Problems]] = MappingProxy
         Kind.OVERRIDE: _check_override,
         Kind.INCIDENT: _check_incident,
         Kind.CORRECTION: _check_correction,
+        Kind.FLOW: _check_flow,
+        Kind.DEPOSIT: _check_deposit,
     }
 )
 """Rules between several fields, by kind: functions of (fact, occur_time, the ledger's now) that yield problems."""

@@ -11,9 +11,12 @@ What follows is an entry of its own, with `origin`, of the seller it is about, s
 seller alone. The ledger loads what is on record (`DerivationContext`), runs `Derivation` once, and inserts its `new_entries`.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import NamedTuple
 
+from scoring.entries.accounts import ClaimBalance, DepositAccount
+from scoring.entries.contests import check_suspension
+from scoring.entries.derivation_context import CorrectionTarget, DerivationContext, Listing, ProductReport
 from scoring.entries.entry import Entry, PreparedEntry, prepare_trusted
 from scoring.entries.incidents import DERIVED_ID_PREFIX, assign_incident, derived_id
 from scoring.entries.kinds.conduct import (
@@ -26,10 +29,10 @@ from scoring.entries.kinds.conduct import (
     ViolationReported,
 )
 from scoring.entries.kinds.decisions import EntryCorrected, MeasureChanged
+from scoring.entries.kinds.settlement import ClaimChanged, ComplaintDecided, ComplaintFiled, DepositChanged
 from scoring.entries.kinds.table import FIELD_OF, KIND_OF
-from scoring.entries.lifecycle import COUNTING_STATUSES
 from scoring.entries.violation_state import TimedDecision, ViolationState
-from scoring.enums import CorrectionKind, Kind, MeasureKind, MeasureState, Severity, Status
+from scoring.enums import CorrectionKind, Kind, Severity, Status
 from scoring.errors import EntryNotFound, FieldPath, LifecycleForbids, ViolationNotFound, invalid
 from scoring.time import format_time
 
@@ -43,13 +46,15 @@ INDEPENDENT_KINDS = (
     frozenset(Kind)
     - VIOLATION_KINDS
     - {*(Kind.STATUS, Kind.ATTRIBUTION, Kind.PRODUCT, Kind.REMEDIATION, Kind.MEASURE, Kind.INCIDENT, Kind.CORRECTION)}
+    - {*(Kind.DEPOSIT, Kind.CLAIM, Kind.COMPLAINT, Kind.COMPLAINT_DECISION)}
 )
 """Kinds that depend on no recorded entry, and from which nothing follows."""
 
 UNCORRECTABLE_KINDS = frozenset(
     {
         *(Kind.STATUS, Kind.ATTRIBUTION, Kind.EXPOSURE, Kind.CORRECTION, Kind.ERASURE, Kind.CLOCK),
-        *(Kind.PRODUCT, Kind.PRODUCT_VIOLATION),
+        *(Kind.PRODUCT, Kind.PRODUCT_VIOLATION, Kind.FLOW, Kind.DEPOSIT, Kind.PAYOUTS, Kind.CLAIM),
+        *(Kind.COMPLAINT, Kind.COMPLAINT_DECISION),
     }
 )
 """Kinds that are stated anew instead, or whose derived entries would have to be derived again."""
@@ -59,66 +64,6 @@ REASON_WAITED = "stated before the violation was on record"
 
 REASON_PRODUCT_DECIDED = "decided about the product, for all who listed it"
 """Reason on record of a decision that follows one about the product."""
-
-
-class Listing(NamedTuple):
-    """A seller's listing of a product; times in microseconds."""
-
-    seller: str
-    occur_time: int
-    report_time: int
-    fact: ProductListed
-
-
-class ProductReport(NamedTuple):
-    """A report of a violation of a product; times in microseconds."""
-
-    entry_id: str
-    occur_time: int
-    report_time: int
-    fact: ProductViolationReported
-
-    def concerns(self, listing: Listing) -> bool:
-        """Return whether a listing's goods are those of the report, by batch and supplier.
-
-        A batch or supplier that one side leaves empty matches any.
-        """
-        pairs = ((self.fact.batch, listing.fact.batch), (self.fact.supplier, listing.fact.supplier))
-        return all(not mine or not theirs or mine == theirs for mine, theirs in pairs)
-
-
-class CorrectionTarget(NamedTuple):
-    """An entry that another entry corrects."""
-
-    kind: Kind
-    seller: str
-    report_time: int
-    """When its source learned of the fact, in microseconds."""
-    entry: Entry
-
-
-@dataclass(slots=True)
-class DerivationContext:
-    """What is on record and concerns the entries of a batch, by id."""
-
-    states: dict[str, ViolationState] = field(default_factory=dict)
-    """The violations that the batch is about, and those derived from them."""
-    waiting_decisions: dict[str, list[TimedDecision]] = field(default_factory=dict)
-    """By violation, the decisions that were appended before it was on record, applied since or not."""
-    listings: dict[str, list[Listing]] = field(default_factory=dict)
-    """By product, its listings, for the violations of products in the batch."""
-    reports: dict[str, list[ProductReport]] = field(default_factory=dict)
-    """By product, the violations reported of it, for the listings in the batch."""
-    product_decisions: dict[str, list[TimedDecision]] = field(default_factory=dict)
-    """By violation of a product, the decisions about it, in the order of their sequence."""
-    derived_violations: dict[str, dict[str, str]] = field(default_factory=dict)
-    """By violation of a product and by seller, the id of the violation derived from it."""
-    correction_targets: dict[str, CorrectionTarget] = field(default_factory=dict)
-    """The recorded entries that the batch corrects."""
-    awaited_ids: set[str] = field(default_factory=set)
-    """Ids of violations for which a decision waits, or which an entry of the batch is about."""
-    corrected_ids: set[str] = field(default_factory=set)
-    """Ids of all entries that the batch corrects, those within the batch included."""
 
 
 class NewEntry(NamedTuple):
@@ -138,16 +83,18 @@ class NewEntry(NamedTuple):
 class Derivation:
     """The derivation of one batch: processes its entries in their order and collects all that is to be inserted."""
 
-    def __init__(self, context: DerivationContext, date: int, record_time: int) -> None:
+    def __init__(self, context: DerivationContext, date: int, record_time: int, caller: str = "") -> None:
         """Start a batch on what is on record; times in microseconds.
 
-        `date` stands for the times that entries leave empty; no derived entry is dated later than `record_time`.
+        `date` stands for the times that entries leave empty; no derived entry is dated later than `record_time`. `caller`:
+        who calls, authenticated; empty without a server.
         """
         self.new_entries: list[NewEntry] = []
         """All entries to be inserted, in their order: each stated entry, then those that follow from it."""
         self._context = context
         self._date = date
         self._latest = record_time
+        self._caller = caller
 
     def process(self, item: PreparedEntry, path: FieldPath) -> NewEntry:
         """Add an entry, and those derived from it, to `new_entries`; return the entry itself.
@@ -180,6 +127,8 @@ class Derivation:
             for listing in self._context.listings.get(fact.product, ()):
                 self.derive_violation(report, listing)
             self._apply_waiting_decisions(entry.entry_id)
+        elif isinstance(fact, ComplaintDecided) and (lifting := self._context.contests.lift(entry, fact)) is not None:
+            self._append(NewEntry(prepare_trusted(lifting, Kind.MEASURE), entry.seller))
         return added
 
     def derive_violation(self, report: ProductReport, listing: Listing) -> None:
@@ -233,7 +182,14 @@ class Derivation:
             owner = self._find_corrected_seller(fact, seller, path)
             return NewEntry(item, owner, incident=self._find_week_incident(fact))
         if isinstance(fact, MeasureChanged):
-            self._check_measure(fact, seller, path)
+            check_suspension(fact, seller, self._context.states, path)
+            self._context.contests.state(fact, seller, self._time_of(entry), self._caller)
+        elif isinstance(fact, DepositChanged | ClaimChanged):
+            self._change_balance(fact, seller, path)
+        elif isinstance(fact, ComplaintFiled):
+            self._context.contests.file(entry, fact, self._time_of(entry), self._caller, path)
+        elif isinstance(fact, ComplaintDecided):
+            self._context.contests.decide(entry, fact, self._caller, path)
         elif isinstance(fact, AttributionStated | RemediationDone | IncidentChanged) and fact.violation:
             state = self._find_state(fact, seller, path)
             seller = state.seller
@@ -261,8 +217,7 @@ class Derivation:
     def _process_decision(self, item: PreparedEntry, fact: StatusChanged, path: FieldPath) -> NewEntry:
         """Add a decision about a violation; it waits if the violation is not on record and the entry names a seller."""
         entry, known = item.entry, self._context
-        occur_time = self._date if entry.occur_time is None else entry.occur_time
-        decision = TimedDecision(entry.entry_id, entry.seller, occur_time, self._report_time_of(entry), fact)
+        decision = TimedDecision(entry.entry_id, entry.seller, self._time_of(entry), self._report_time_of(entry), fact)
         # The ledger's own ids are either on record or mistaken: nobody can know one before.
         if fact.violation not in known.states and entry.seller and not fact.violation.startswith(DERIVED_ID_PREFIX):
             known.waiting_decisions.setdefault(fact.violation, []).append(decision)
@@ -305,27 +260,15 @@ class Derivation:
             )
         return state
 
-    def _check_measure(self, fact: MeasureChanged, seller: str, path: FieldPath) -> None:
-        """Refuse a suspension that does not rest on confirmed violations of its seller: the model never punishes alone."""
-        if fact.measure_kind is not MeasureKind.SUSPENSION or fact.state is not MeasureState.IMPOSED:
-            return
-        for name in fact.violations:
-            state = self._context.states.get(name)
-            if (
-                state is not None
-                and state.seller == seller
-                and state.status in COUNTING_STATUSES
-                and not state.is_of_another_seller
-            ):
-                continue
-            stands = "not on record" if state is None else state.status.name.lower()
-            if state is not None and (state.seller != seller or state.is_of_another_seller):
-                stands = "of another seller"
-            raise LifecycleForbids(
-                f"{name!r} is {stands}; a suspension rests on confirmed violations of its seller",
-                {"status": stands, "allowed": "confirmed"},
-                (*path, "measure", "violations"),
-            )
+    def _change_balance(self, fact: DepositChanged | ClaimChanged, seller: str, path: FieldPath) -> None:
+        """Change the balances of the seller's deposit and of the claim, which refuse what they do not allow."""
+        balances, path = self._context, (*path, FIELD_OF[KIND_OF[type(fact)]])
+        if isinstance(fact, DepositChanged):
+            deposit = balances.deposits.get(seller, DepositAccount())
+            balances.deposits[seller] = deposit.apply(fact, path)
+        if fact.claim:
+            claim = balances.claims.get(fact.claim, ClaimBalance())
+            balances.claims[fact.claim] = claim.apply(fact, seller, path)
 
     def _find_corrected_seller(self, fact: EntryCorrected, seller: str, path: FieldPath) -> str:
         """Return the seller of the corrected entry, after checking that it may be corrected like this."""
@@ -340,8 +283,9 @@ class Derivation:
             raise invalid(
                 (*path, "correction", "entry"),
                 f"{fact.entry!r} is of the kind {FIELD_OF[kind]}, which is not corrected like this:"
-                " overturn a violation, state exposure again with a higher revision, decide a status anew, correct or"
-                " contest the violations that were derived of a product; of an attribution state REJECTED instead",
+                " overturn a violation, state exposure and flow again with a higher revision, decide a status anew, correct"
+                " or contest the violations that were derived of a product; of an attribution state REJECTED instead, of"
+                " money and payouts the opposite change; complaints and what is decided about them stand",
             )
         if kind is Kind.VIOLATION and fact.moved_to is not None and fact.moved_to > report_time:
             raise invalid(
@@ -393,6 +337,10 @@ class Derivation:
         )
         self._append(NewEntry(prepare_trusted(entry, Kind.STATUS), state.seller, state.status))
         return True
+
+    def _time_of(self, entry: Entry) -> int:
+        """Return when an entry happened: the stated time, or that of the append."""
+        return self._date if entry.occur_time is None else entry.occur_time
 
     def _report_time_of(self, entry: Entry) -> int:
         """Return when the source learned of an entry: the stated time, or that of the append."""

@@ -16,6 +16,7 @@ from scoring.entries.checks import CHECKS, check_fields, initial_status
 from scoring.entries.field_types import ID_FORM, TIME, FactField, fact_fields, is_id
 from scoring.entries.incidents import DERIVED_ID_PREFIX
 from scoring.entries.kinds.conduct import ProductViolationReported, ViolationReported
+from scoring.entries.kinds.settlement import FlowStated
 from scoring.entries.kinds.table import FIELD_OF, KIND_OF, KINDS, Fact, Need
 from scoring.entries.kinds.trade import ExposureStated
 from scoring.entries.violation_types import severity_of, violation_types
@@ -60,7 +61,7 @@ class PreparedEntry(NamedTuple):
     digest: bytes
     """SHA-256 of the canonical JSON of all fields."""
     occur_time: int | None
-    """When it happened, in microseconds; of exposure the start of its day."""
+    """When it happened, in microseconds; of exposure and flow the start of its day."""
     category: int | None = None
     """Category of a violation."""
     severity: int | None = None
@@ -94,7 +95,7 @@ def prepare_trusted(entry: Entry, kind: Kind) -> PreparedEntry:
         return PreparedEntry(
             entry, kind, content, sealed, digest, entry.occur_time, int(row.category), severity, status
         )
-    occur_time = fact.day * DAY if isinstance(fact, ExposureStated) else entry.occur_time
+    occur_time = fact.day * DAY if isinstance(fact, ExposureStated | FlowStated) else entry.occur_time
     return PreparedEntry(entry, kind, content, sealed, digest, occur_time)
 
 

@@ -99,12 +99,12 @@ def count(maximum: int, minimum: int = 0, proto: str = "int64") -> Shape:
     )
 
 
-def amount(maximum: int) -> Shape:
-    """Return the shape of a field for money in minor units (cents), 0 to `maximum`.
+def amount(maximum: int, minimum: int = 0) -> Shape:
+    """Return the shape of a field for money in minor units (cents), `minimum` to `maximum`.
 
     Files must state it in digits alone.
     """
-    return replace(count(maximum), parse=parse_minor_units)
+    return replace(count(maximum, minimum), parse=parse_minor_units)
 
 
 def text(max_length: int, *, sealed: bool = False) -> Shape:

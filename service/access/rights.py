@@ -36,6 +36,8 @@ class Right(Enum):
     """Appends overrides, which set a seller's tier and badge."""
     IMPOSE_MEASURES = "impose_measures"
     """Appends measures against a seller."""
+    DECIDE_COMPLAINTS = "decide_complaints"
+    """Decides complaints about measures; upheld, the measure is lifted."""
     READ_MODELS = "read_models"
     """Reads published models, their figures and reports."""
     MODELS = "models"
@@ -150,19 +152,20 @@ RIGHT_OF_KIND: Mapping[Kind, Right] = MappingProxyType(
         Kind.CORRECTION: Right.DECIDE,
         Kind.OVERRIDE: Right.OVERRIDE,
         Kind.MEASURE: Right.IMPOSE_MEASURES,
+        Kind.FLOW: Right.APPEND,
+        Kind.DEPOSIT: Right.APPEND,
+        Kind.PAYOUTS: Right.IMPOSE_MEASURES,
+        Kind.CLAIM: Right.APPEND,
+        Kind.COMPLAINT: Right.APPEND,
+        Kind.COMPLAINT_DECISION: Right.DECIDE_COMPLAINTS,
     }
 )
 """The right to append entries of each kind. A kind that is missing here stops the server's start."""
 
 BOUND = frozenset(
     {
-        Right.DECIDE,
-        Right.BULK_DECIDE,
-        Right.OVERRIDE,
-        Right.IMPOSE_MEASURES,
-        Right.MODELS,
-        Right.POLICIES,
-        Right.APPROVE,
+        *(Right.DECIDE, Right.BULK_DECIDE, Right.OVERRIDE, Right.IMPOSE_MEASURES, Right.DECIDE_COMPLAINTS),
+        *(Right.MODELS, Right.POLICIES, Right.APPROVE),
     }
 )
 """Rights that a bearer token alone does not carry, since it can be replayed: the call shows a certificate too."""
@@ -181,7 +184,7 @@ ACTIONS = frozenset(action.name.lower() for action in Action) | {
 }
 """What a grant of `decide` names: the actions on violations, and the kinds of entries that decide without one."""
 
-WRITING = frozenset({Right.APPEND, Right.DECIDE, Right.OVERRIDE, Right.IMPOSE_MEASURES})
+WRITING = frozenset({Right.APPEND, Right.DECIDE, Right.OVERRIDE, Right.IMPOSE_MEASURES, Right.DECIDE_COMPLAINTS})
 """Rights that append entries under ids that the caller chooses."""
 
 FILTERED = frozenset({Scope.SELLERS, Scope.PARENT})

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from scoring.entries.entry import Entry
+from scoring.entries.kinds.settlement import FlowStated
 from scoring.entries.kinds.table import KIND_OF, KINDS
 from scoring.entries.kinds.trade import ExposureStated
 from scoring.enums import Kind
@@ -48,7 +49,7 @@ class Spans:
             span = self.by_kind.setdefault(KIND_OF[type(entry.fact)], _Span())
             span.number += 1
             fact = entry.fact
-            happened = fact.day * DAY if isinstance(fact, ExposureStated) else entry.occur_time
+            happened = fact.day * DAY if isinstance(fact, ExposureStated | FlowStated) else entry.occur_time
             if happened is None:
                 continue
             self.timed += 1

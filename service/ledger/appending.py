@@ -9,9 +9,17 @@ from sqlalchemy import Connection, bindparam, func, insert, select
 from scoring.entries.entry import Entry, PreparedEntry, prepare
 from scoring.entries.field_types import ID_FORM, is_id
 from scoring.entries.kinds.decisions import ClockMended, SellerErased
+from scoring.entries.kinds.settlement import FlowStated
 from scoring.entries.kinds.trade import ExposureStated
 from scoring.enums import Kind
-from scoring.errors import EntryContentDiffers, ExposureRevisionTaken, FieldViolation, InvalidInput, invalid
+from scoring.errors import (
+    EntryContentDiffers,
+    ExposureRevisionTaken,
+    FieldViolation,
+    FlowRevisionTaken,
+    InvalidInput,
+    invalid,
+)
 from service.ledger.batch import Batch
 from service.ledger.clock import Present, database_clock
 from service.ledger.database import Database
@@ -44,10 +52,10 @@ _STORED = select(_E.entry_id, _E.seller, _E.content).where(
     _E.marketplace == bindparam("marketplace"), among(_E.entry_id, bindparam("ids", type_=Texts()))
 )
 _REVISION_KEY = ("marketplace", "seller", "exposure_day", "product_category", "revision")
-_STATED_BY = select(_E.entry_id).where(
-    of_kind(Kind.EXPOSURE),
-    *(_E[name] == bindparam(name) for name in _REVISION_KEY),
-)
+_STATED_BY = {
+    kind: select(_E.entry_id).where(of_kind(kind), *(_E[name] == bindparam(name) for name in _REVISION_KEY))
+    for kind in (Kind.EXPOSURE, Kind.FLOW)
+}
 
 _FOLLOWED = (Kind.STATUS, Kind.PRODUCT_VIOLATION)
 _ALL = 2**63 - 1  # of the ledger's sequences
@@ -151,7 +159,7 @@ def append_batch(
 
     EntryContentDiffers, ViolationNotFound, EntryNotFound, LifecycleForbids, PermissionDenied for the caller's own
     reports, InvalidInput for another seller than the violation's; each names the entry by its index. One of
-    `database.CONFLICT` if an exposure's revision is taken.
+    `database.CONFLICT` if a revision of exposure or flow is taken.
     """
     sequence, last_time = last_entry(connection)
     known = _known(connection, marketplace, batch)
@@ -266,14 +274,14 @@ def record_position(connection: Connection, position: Position, sequence: int) -
 def taken_revision(
     connection: Connection, marketplace: str, batch: Sequence[PreparedEntry]
 ) -> ExposureRevisionTaken | None:
-    """Return the error that names the first exposure of a batch whose revision is taken.
+    """Return the error that names the first exposure or flow of a batch whose revision is taken.
 
     By another entry, on record or in the batch, of the same seller, day, product category and revision; None if none is.
     """
     stated: dict[tuple[object, ...], str] = {}
     for index, item in enumerate(batch):
         fact, entry_id = item.entry.fact, item.entry.entry_id
-        if not isinstance(fact, ExposureStated):
+        if not isinstance(fact, ExposureStated | FlowStated):
             continue
         key = {
             "seller": item.entry.seller,
@@ -281,16 +289,17 @@ def taken_revision(
             "product_category": fact.product_category,
             "revision": fact.revision,
         }
-        other = stated.setdefault(tuple(key.values()), entry_id)
+        other = stated.setdefault((item.kind, *key.values()), entry_id)
         if other == entry_id:
-            other = connection.execute(_STATED_BY, {"marketplace": marketplace, **key}).scalar() or entry_id
+            other = connection.execute(_STATED_BY[item.kind], {"marketplace": marketplace, **key}).scalar() or entry_id
         if other != entry_id:
-            return ExposureRevisionTaken(
+            text = (
                 f"this day, product category and revision were stated by the entry {other!r}; state the day again with a"
-                " higher revision",
-                {"entry_id": other},
-                ("entries", index, "exposure"),
+                " higher revision"
             )
+            if isinstance(fact, FlowStated):
+                return FlowRevisionTaken(text, {"entry_id": other}, ("entries", index, "flow"))
+            return ExposureRevisionTaken(text, {"entry_id": other}, ("entries", index, "exposure"))
     return None
 
 

@@ -6,7 +6,7 @@ from sqlalchemy import Connection
 
 from scoring.entries.derivation import Derivation, NewEntry
 from scoring.entries.entry import PreparedEntry
-from service.call_context import current_call
+from service.call_context import LOCAL_CALLER, current_call
 from service.ledger.clock import Present
 from service.ledger.database import Database
 from service.ledger.known import KnownContext, load_known
@@ -28,11 +28,12 @@ class Batch:
     def __init__(self, marketplace: str, known: KnownContext, first: int, last_time: int, present: Present) -> None:
         record_time = present.record_time(last_time)
         self._date = present.dates(record_time)
-        self.derivation = Derivation(known, self._date, record_time)
+        caller = current_call().caller
+        self.derivation = Derivation(known, self._date, record_time, "" if caller == LOCAL_CALLER else caller)
         self._marketplace = marketplace
         self._first = first
         self._record_time = record_time
-        self._principal = current_call().caller or None
+        self._principal = caller or None
 
     @classmethod
     def load_known(

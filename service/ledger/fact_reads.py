@@ -1,29 +1,16 @@
 """What scores and matches rest on, as methods of the ledger: sellers' rows, and their identities in force."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any
-
-from sqlalchemy import Connection
+from typing import Any
 
 from scoring.features.columns import FactRow, FactTable, Omitted
 from service.ledger import reading
-from service.ledger.database import Database
 from service.ledger.identities import STEP, StatedMatch, in_force, rows_between, stated_matches
 from service.ledger.records import Cut, Identity
+from service.ledger.terms_reads import TermsReads
 
 
-class Reads:
-    """The base of a part of the ledger that only reads."""
-
-    _database: Database
-
-    if TYPE_CHECKING:
-
-        def _reading(self, sequence: int) -> AbstractContextManager[Connection]: ...
-
-
-class FactReads(Reads):
+class FactReads(TermsReads):
     """The part of the ledger that scoring, and imports that look for a row's seller, read."""
 
     def fact_counts(self, marketplace: str, sellers: Sequence[str]) -> dict[str, tuple[int, int]]:

@@ -8,7 +8,7 @@ from typing import cast
 
 from sqlalchemy import Connection, bindparam, func, select
 
-from scoring.entries.derivation import ProductReport
+from scoring.entries.derivation_context import ProductReport
 from scoring.entries.entry import entry_from_content
 from scoring.entries.kinds.conduct import ProductViolationReported, StatusChanged
 from scoring.enums import Kind

@@ -5,14 +5,8 @@ from typing import Any, cast
 
 from sqlalchemy import Connection, Select, Text, bindparam, select
 
-from scoring.entries.derivation import (
-    INDEPENDENT_KINDS,
-    VIOLATION_KINDS,
-    CorrectionTarget,
-    DerivationContext,
-    Listing,
-    ProductReport,
-)
+from scoring.entries.derivation import INDEPENDENT_KINDS, VIOLATION_KINDS
+from scoring.entries.derivation_context import CorrectionTarget, DerivationContext, Listing, ProductReport
 from scoring.entries.entry import PreparedEntry, entry_from_content
 from scoring.entries.incidents import derived_id
 from scoring.entries.kinds.conduct import (
@@ -26,6 +20,7 @@ from scoring.entries.kinds.conduct import (
 from scoring.entries.kinds.decisions import EntryCorrected, MeasureChanged
 from scoring.entries.violation_state import RecordedChange, TimedDecision, ViolationState
 from scoring.enums import Kind, Severity, Status
+from service.ledger.accounts import load_accounts, load_contests
 from service.ledger.expressions import Texts, among, of_kind, only
 from service.ledger.tables import ENTRY
 
@@ -134,6 +129,8 @@ def load_known(connection: Connection, marketplace: str, fresh: Sequence[Prepare
                 met.unfinished[item.entry.entry_id] = rest[fact.violation]
     if met.corrected_ids:
         _load_corrected(connection, marketplace, met)
+    load_accounts(connection, marketplace, met, fresh)
+    load_contests(connection, marketplace, met, fresh)
     return met
 
 

@@ -5,8 +5,8 @@ from collections.abc import Collection, Iterable, Mapping
 from scoring.entries.violation_state import RecordedChange
 from scoring.enums import Source
 from service.ledger import notifiers, reading
-from service.ledger.fact_reads import Reads
 from service.ledger.notifiers import OpenViolation, SelectedReport, Selection
+from service.ledger.reads import Reads
 from service.ledger.records import Cut, Record, ViolationView
 
 

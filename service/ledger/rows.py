@@ -7,6 +7,7 @@ from scoring.entries.entry import PreparedEntry
 from scoring.entries.incidents import assign_incident
 from scoring.entries.kinds.conduct import ViolationReported
 from scoring.entries.kinds.decisions import EntryCorrected
+from scoring.entries.kinds.settlement import FlowStated
 from scoring.entries.kinds.table import KINDS
 from scoring.entries.kinds.trade import ExposureStated
 from scoring.enums import Kind
@@ -45,6 +46,10 @@ def row_of(
             row[place] = getattr(fact, name)
         row[PLACE["service_failures"]] = fact.service_failures
         return row
+    if isinstance(fact, FlowStated):  # a default is a value too, so that no day is stated twice
+        for place, name, _ in _FIELDS[kind]:
+            row[place] = getattr(fact, name)
+        return row
     for place, name, is_word in _FIELDS[kind]:
         if value := getattr(fact, name):
             row[place] = int(value) if is_word else value
@@ -53,6 +58,6 @@ def row_of(
         if isinstance(fact, ViolationReported):
             incident = assign_incident(entry.entry_id, fact, entry.occur_time or 0)
         row[8:13] = (entry.entry_id, incident, item.category, int(item.severity or 0), int(item.status or 0))
-    if entry.origin:
+    if entry.origin and row[PLACE["target"]] is None:
         row[PLACE["target"]] = entry.origin
     return row

@@ -31,10 +31,13 @@ COUNTING = f"(kind IN ({_SURE}) OR {_REPORT} {int(Status.CONFIRMED)})"
 FOUND = f"kind IN ({', '.join(str(int(kind)) for kind in sorted(FINDING_KINDS))})"
 EXPOSED = f"kind = {int(Kind.EXPOSURE)}"
 ALLEGED = f"{_REPORT} {int(Status.ALLEGED)}"
-"""The conditions of the indexes `entry_counting`, `entry_found`, `entry_exposure_once` and `entry_alleged`, as a query has to
-spell them: without parameters.
+FLOWING = f"kind = {int(Kind.FLOW)}"
+_TERMS = (Kind.MEASURE, Kind.DEPOSIT, Kind.PAYOUTS, Kind.CLAIM, Kind.COMPLAINT, Kind.COMPLAINT_DECISION)
+ON_TERMS = f"kind IN ({', '.join(str(int(kind)) for kind in _TERMS)})"
+"""The conditions of the indexes `entry_counting`, `entry_found`, `entry_exposure_once`, `entry_alleged`, `entry_flow_once`
+and `entry_on_terms`, as a query has to spell them: without parameters.
 
-Together they hold what a score may read; allegations apart, since anybody can make them, so that they can be passed over;
+The first four hold what a score may read; allegations apart, since anybody can make them, so that they can be passed over;
 exposure apart, since its index is there in any case, and most entries are exposure.
 """
 
@@ -42,9 +45,9 @@ exposure apart, since its index is there in any case, and most entries are expos
 class EntryRow(TableBase, table=True):
     """One entry: typed columns for what is folded or looked up, canonical JSON for the whole. Never updated.
 
-    Times are microseconds since 1970, `exposure_day` days. What a kind lacks is NULL; the CHECKs say which kind has
-    what. `violation` is the violation's id: of a report its own `entry_id`. Every key but `sequence` begins with the
-    marketplace, so that the table can be partitioned by it; pages go by `sequence`.
+    Times are microseconds since 1970, `exposure_day` days, of exposure and flow. What a kind lacks is NULL; the CHECKs say
+    which kind has what. `violation` is the violation's id: of a report its own `entry_id`. Every key but `sequence` begins
+    with the marketplace, so that the table can be partitioned by it; pages go by `sequence`.
 
     `status` is the status that an entry leads to (NULL: a change that is still pending), or the word of outcome of other
     kinds; `target` what else an entry is about (another entry, incident, seller, product, operator or measure), or the
@@ -110,6 +113,13 @@ class EntryRow(TableBase, table=True):
             unique=True,
             where=EXPOSED,
         ),
+        _index(
+            "entry_flow_once",
+            *("marketplace", "seller", "exposure_day", "product_category", "revision"),
+            unique=True,
+            where=FLOWING,
+        ),
+        _index("entry_on_terms", "marketplace", "seller", "sequence", "kind", where=ON_TERMS),
     )
 
     # On SQLite only INTEGER makes a primary key the row's own key; there it holds 64 bits too.

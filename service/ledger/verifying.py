@@ -41,6 +41,8 @@ _NEVER_EMPTY = itemgetter(
         for n in ("marketplace", "entry_id", "violation", "incident", "content", "notifier", "target", "principal")
     )
 )
+_OF_A_DAY = frozenset({Kind.EXPOSURE, Kind.FLOW})
+"""Kinds that state a day of a product category."""
 _KIND, _PRODUCT_CATEGORY, _CONTENT, _DIGEST = (PLACE[n] for n in ("kind", "product_category", "content", "digest"))
 _SELLER, _ENTRY_ID, _MARKETPLACE = (PLACE[n] for n in ("seller", "entry_id", "marketplace"))
 _IDS = itemgetter(*(PLACE[c.name] for c in ENTRY.c if c.type.python_type is str and c.name != "content"))
@@ -122,7 +124,7 @@ def is_as_written(row: Sequence[Any]) -> bool:
         _sound_types.add(types)
     content = row[_CONTENT]
     return (
-        (row[_PRODUCT_CATEGORY] is not None) == (row[_KIND] == Kind.EXPOSURE)
+        (row[_PRODUCT_CATEGORY] is not None) == (row[_KIND] in _OF_A_DAY)
         and len(row[_DIGEST]) == _DIGEST_BYTES
         and "" not in _NEVER_EMPTY(row)
         and not _CONTROL.search("".join([text for text in _IDS(row) if text]))

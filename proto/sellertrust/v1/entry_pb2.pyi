@@ -601,6 +601,106 @@ MEASURE_STATE_LIFTED: MeasureState.ValueType  # 2
 """It ends before its time."""
 Global___MeasureState: _TypeAlias = MeasureState  # noqa: Y015
 
+class _DepositChange:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DepositChangeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DepositChange.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DEPOSIT_CHANGE_UNSPECIFIED: _DepositChange.ValueType  # 0
+    """Not stated. Refused on append."""
+    DEPOSIT_CHANGE_PLACED: _DepositChange.ValueType  # 1
+    """The seller placed money, or more of it."""
+    DEPOSIT_CHANGE_DRAWN: _DepositChange.ValueType  # 2
+    """Money was taken from it for an adjudicated claim."""
+    DEPOSIT_CHANGE_RETURNED: _DepositChange.ValueType  # 3
+    """Money went back to the seller."""
+
+class DepositChange(_DepositChange, metaclass=_DepositChangeEnumTypeWrapper):
+    """What becomes of the money that a seller places as a deposit."""
+
+DEPOSIT_CHANGE_UNSPECIFIED: DepositChange.ValueType  # 0
+"""Not stated. Refused on append."""
+DEPOSIT_CHANGE_PLACED: DepositChange.ValueType  # 1
+"""The seller placed money, or more of it."""
+DEPOSIT_CHANGE_DRAWN: DepositChange.ValueType  # 2
+"""Money was taken from it for an adjudicated claim."""
+DEPOSIT_CHANGE_RETURNED: DepositChange.ValueType  # 3
+"""Money went back to the seller."""
+Global___DepositChange: _TypeAlias = DepositChange  # noqa: Y015
+
+class _PayoutsChange:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PayoutsChangeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PayoutsChange.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PAYOUTS_CHANGE_UNSPECIFIED: _PayoutsChange.ValueType  # 0
+    """Not stated. Refused on append."""
+    PAYOUTS_CHANGE_STOPPED: _PayoutsChange.ValueType  # 1
+    """Nothing more is paid out."""
+    PAYOUTS_CHANGE_RESUMED: _PayoutsChange.ValueType  # 2
+    """Payouts go on."""
+
+class PayoutsChange(_PayoutsChange, metaclass=_PayoutsChangeEnumTypeWrapper):
+    """Whether payouts to a seller stop or go on."""
+
+PAYOUTS_CHANGE_UNSPECIFIED: PayoutsChange.ValueType  # 0
+"""Not stated. Refused on append."""
+PAYOUTS_CHANGE_STOPPED: PayoutsChange.ValueType  # 1
+"""Nothing more is paid out."""
+PAYOUTS_CHANGE_RESUMED: PayoutsChange.ValueType  # 2
+"""Payouts go on."""
+Global___PayoutsChange: _TypeAlias = PayoutsChange  # noqa: Y015
+
+class _ClaimChange:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ClaimChangeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ClaimChange.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CLAIM_CHANGE_UNSPECIFIED: _ClaimChange.ValueType  # 0
+    """Not stated. Refused on append."""
+    CLAIM_CHANGE_PAID: _ClaimChange.ValueType  # 1
+    """The marketplace paid the buyer."""
+    CLAIM_CHANGE_RECOVERED: _ClaimChange.ValueType  # 2
+    """The seller gave back what was paid, other than by its deposit."""
+
+class ClaimChange(_ClaimChange, metaclass=_ClaimChangeEnumTypeWrapper):
+    """What becomes of a buyer's adjudicated claim."""
+
+CLAIM_CHANGE_UNSPECIFIED: ClaimChange.ValueType  # 0
+"""Not stated. Refused on append."""
+CLAIM_CHANGE_PAID: ClaimChange.ValueType  # 1
+"""The marketplace paid the buyer."""
+CLAIM_CHANGE_RECOVERED: ClaimChange.ValueType  # 2
+"""The seller gave back what was paid, other than by its deposit."""
+Global___ClaimChange: _TypeAlias = ClaimChange  # noqa: Y015
+
+class _ComplaintOutcome:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ComplaintOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ComplaintOutcome.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    COMPLAINT_OUTCOME_UNSPECIFIED: _ComplaintOutcome.ValueType  # 0
+    """Not stated. Refused on append."""
+    COMPLAINT_OUTCOME_UPHELD: _ComplaintOutcome.ValueType  # 1
+    """The measure is lifted."""
+    COMPLAINT_OUTCOME_REJECTED: _ComplaintOutcome.ValueType  # 2
+    """The measure stays."""
+
+class ComplaintOutcome(_ComplaintOutcome, metaclass=_ComplaintOutcomeEnumTypeWrapper):
+    """What a complaint about a measure came to."""
+
+COMPLAINT_OUTCOME_UNSPECIFIED: ComplaintOutcome.ValueType  # 0
+"""Not stated. Refused on append."""
+COMPLAINT_OUTCOME_UPHELD: ComplaintOutcome.ValueType  # 1
+"""The measure is lifted."""
+COMPLAINT_OUTCOME_REJECTED: ComplaintOutcome.ValueType  # 2
+"""The measure stays."""
+Global___ComplaintOutcome: _TypeAlias = ComplaintOutcome  # noqa: Y015
+
 class _IncidentChange:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -728,6 +828,12 @@ class Entry(_message.Message):
     CORRECTION_FIELD_NUMBER: _builtins.int
     ERASURE_FIELD_NUMBER: _builtins.int
     CLOCK_FIELD_NUMBER: _builtins.int
+    FLOW_FIELD_NUMBER: _builtins.int
+    DEPOSIT_FIELD_NUMBER: _builtins.int
+    PAYOUTS_FIELD_NUMBER: _builtins.int
+    CLAIM_FIELD_NUMBER: _builtins.int
+    COMPLAINT_FIELD_NUMBER: _builtins.int
+    COMPLAINT_DECISION_FIELD_NUMBER: _builtins.int
     entry_id: _builtins.str
     """The caller's identifier of this entry, unique in the marketplace. It makes a retry safe: the same content under the
     same `entry_id` is answered with the sequence of the first append, other content is refused with ALREADY_EXISTS and
@@ -857,6 +963,37 @@ class Entry(_message.Message):
     def clock(self) -> Global___ClockMended:
         """Record times ran ahead, from which entry on and by how much; or a clock that rested long is confirmed."""
 
+    @_builtins.property
+    def flow(self) -> Global___FlowStated:
+        """What happened to the orders of one seller on one UTC day in one product category, as soon as it happened: each
+        count     is of what happened on that day, to orders of whichever day.
+        """
+
+    @_builtins.property
+    def deposit(self) -> Global___DepositChanged:
+        """Money was placed as a seller's deposit, drawn from it for a claim, or returned to the seller."""
+
+    @_builtins.property
+    def payouts(self) -> Global___PayoutsChanged:
+        """Payouts to a seller were stopped, or go on."""
+
+    @_builtins.property
+    def claim(self) -> Global___ClaimChanged:
+        """A buyer's adjudicated claim was paid by the marketplace, or recovered from the seller otherwise than by its
+        deposit.
+        """
+
+    @_builtins.property
+    def complaint(self) -> Global___ComplaintFiled:
+        """A seller contests a measure, within six months (184 days) of the last statement about it."""
+
+    @_builtins.property
+    def complaint_decision(self) -> Global___ComplaintDecided:
+        """A complaint about a measure was decided, once, by a person who neither imposed nor changed the measure nor
+        confirmed a     violation that it rests on: otherwise it is refused with FAILED_PRECONDITION and the reason
+        `CONTEST_FORBIDS`.
+        """
+
     def __init__(
         self,
         *,
@@ -891,12 +1028,18 @@ class Entry(_message.Message):
         correction: Global___EntryCorrected | None = ...,
         erasure: Global___SellerErased | None = ...,
         clock: Global___ClockMended | None = ...,
+        flow: Global___FlowStated | None = ...,
+        deposit: Global___DepositChanged | None = ...,
+        payouts: Global___PayoutsChanged | None = ...,
+        claim: Global___ClaimChanged | None = ...,
+        complaint: Global___ComplaintFiled | None = ...,
+        complaint_decision: Global___ComplaintDecided | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["attribution", b"attribution", "clock", b"clock", "control", b"control", "correction", b"correction", "dispute", b"dispute", "erasure", b"erasure", "exposure", b"exposure", "fact", b"fact", "identity", b"identity", "incident", b"incident", "inspection", b"inspection", "link", b"link", "measure", b"measure", "occur_time", b"occur_time", "operator", b"operator", "override", b"override", "product", b"product", "product_violation", b"product_violation", "profile", b"profile", "rating", b"rating", "record_time", b"record_time", "remediation", b"remediation", "report_time", b"report_time", "status", b"status", "violation", b"violation"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attribution", b"attribution", "claim", b"claim", "clock", b"clock", "complaint", b"complaint", "complaint_decision", b"complaint_decision", "control", b"control", "correction", b"correction", "deposit", b"deposit", "dispute", b"dispute", "erasure", b"erasure", "exposure", b"exposure", "fact", b"fact", "flow", b"flow", "identity", b"identity", "incident", b"incident", "inspection", b"inspection", "link", b"link", "measure", b"measure", "occur_time", b"occur_time", "operator", b"operator", "override", b"override", "payouts", b"payouts", "product", b"product", "product_violation", b"product_violation", "profile", b"profile", "rating", b"rating", "record_time", b"record_time", "remediation", b"remediation", "report_time", b"report_time", "status", b"status", "violation", b"violation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attribution", b"attribution", "clock", b"clock", "control", b"control", "correction", b"correction", "dispute", b"dispute", "entry_id", b"entry_id", "erased", b"erased", "erasure", b"erasure", "exposure", b"exposure", "fact", b"fact", "identity", b"identity", "incident", b"incident", "inspection", b"inspection", "link", b"link", "measure", b"measure", "occur_time", b"occur_time", "operator", b"operator", "origin", b"origin", "override", b"override", "pending", b"pending", "principal", b"principal", "product", b"product", "product_violation", b"product_violation", "profile", b"profile", "rating", b"rating", "record_time", b"record_time", "remediation", b"remediation", "report_time", b"report_time", "seller", b"seller", "sequence", b"sequence", "status", b"status", "violation", b"violation"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attribution", b"attribution", "claim", b"claim", "clock", b"clock", "complaint", b"complaint", "complaint_decision", b"complaint_decision", "control", b"control", "correction", b"correction", "deposit", b"deposit", "dispute", b"dispute", "entry_id", b"entry_id", "erased", b"erased", "erasure", b"erasure", "exposure", b"exposure", "fact", b"fact", "flow", b"flow", "identity", b"identity", "incident", b"incident", "inspection", b"inspection", "link", b"link", "measure", b"measure", "occur_time", b"occur_time", "operator", b"operator", "origin", b"origin", "override", b"override", "payouts", b"payouts", "pending", b"pending", "principal", b"principal", "product", b"product", "product_violation", b"product_violation", "profile", b"profile", "rating", b"rating", "record_time", b"record_time", "remediation", b"remediation", "report_time", b"report_time", "seller", b"seller", "sequence", b"sequence", "status", b"status", "violation", b"violation"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_fact: _TypeAlias = _typing.Literal["violation", "status", "exposure", "identity", "attribution", "rating", "dispute", "inspection", "profile", "operator", "control", "product", "product_violation", "link", "remediation", "measure", "override", "incident", "correction", "erasure", "clock"]  # noqa: Y015
+    _WhichOneofReturnType_fact: _TypeAlias = _typing.Literal["violation", "status", "exposure", "identity", "attribution", "rating", "dispute", "inspection", "profile", "operator", "control", "product", "product_violation", "link", "remediation", "measure", "override", "incident", "correction", "erasure", "clock", "flow", "deposit", "payouts", "claim", "complaint", "complaint_decision"]  # noqa: Y015
     _WhichOneofArgType_fact: _TypeAlias = _typing.Literal["fact", b"fact"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_fact) -> _WhichOneofReturnType_fact | None: ...
 
@@ -2000,3 +2143,303 @@ class ClockMended(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ClockMended: _TypeAlias = ClockMended  # noqa: Y015
+
+@_typing.final
+class FlowStated(_message.Message):
+    """What happened to the orders of one seller on one UTC day in one product category, as soon as it happened: each count
+    is of what happened on that day, to orders of whichever day. Exposure states the settled orders, weeks later. A day
+    stated twice counts by its highest `revision`, so that the day that still runs can be stated anew each hour. Effect
+    on the score: none.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DAY_FIELD_NUMBER: _builtins.int
+    PRODUCT_CATEGORY_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    CURRENCY_FIELD_NUMBER: _builtins.int
+    CAPTURED_ORDERS_FIELD_NUMBER: _builtins.int
+    CAPTURED_MINOR_FIELD_NUMBER: _builtins.int
+    SHIPPED_ORDERS_FIELD_NUMBER: _builtins.int
+    SHIPPED_MINOR_FIELD_NUMBER: _builtins.int
+    DELIVERED_ORDERS_FIELD_NUMBER: _builtins.int
+    DELIVERED_MINOR_FIELD_NUMBER: _builtins.int
+    DISPUTED_ORDERS_FIELD_NUMBER: _builtins.int
+    DISPUTED_MINOR_FIELD_NUMBER: _builtins.int
+    REFUNDED_ORDERS_FIELD_NUMBER: _builtins.int
+    REFUNDED_MINOR_FIELD_NUMBER: _builtins.int
+    CHARGED_BACK_ORDERS_FIELD_NUMBER: _builtins.int
+    CHARGED_BACK_MINOR_FIELD_NUMBER: _builtins.int
+    PAID_OUT_ORDERS_FIELD_NUMBER: _builtins.int
+    PAID_OUT_MINOR_FIELD_NUMBER: _builtins.int
+    day: _builtins.str
+    """The UTC day as `YYYY-MM-DD`, not in the future. Required."""
+    product_category: _builtins.str
+    """What was sold, in the marketplace's own words (an id). Default empty: everything."""
+    revision: _builtins.int
+    """Number of this statement of the day, 0 to 1,000,000; the highest one counts. The same day, product category and
+    revision cannot be stated by two entries. Default 0.
+    """
+    currency: _builtins.str
+    """ISO 4217 code of the values, such as `CNY`. Required if there is a value."""
+    captured_orders: _builtins.int
+    """Orders whose payment was captured on the day, 0 to 100,000,000. Default 0."""
+    captured_minor: _builtins.int
+    """Their value, in minor units of `currency` (cents), 0 to 10^15. Default 0."""
+    shipped_orders: _builtins.int
+    """Orders handed over to a carrier on the day, 0 to 100,000,000. Default 0."""
+    shipped_minor: _builtins.int
+    """Their value, in minor units of `currency` (cents), 0 to 10^15. Default 0."""
+    delivered_orders: _builtins.int
+    """Orders that reached their buyers on the day, 0 to 100,000,000. Default 0."""
+    delivered_minor: _builtins.int
+    """Their value, in minor units of `currency` (cents), 0 to 10^15. Default 0."""
+    disputed_orders: _builtins.int
+    """Orders about which a dispute was opened on the day, 0 to 100,000,000. Default 0."""
+    disputed_minor: _builtins.int
+    """The value in dispute, in minor units of `currency` (cents), 0 to 10^15. Default 0."""
+    refunded_orders: _builtins.int
+    """Orders of which something was refunded on the day, 0 to 100,000,000. Default 0."""
+    refunded_minor: _builtins.int
+    """What was refunded, in minor units of `currency` (cents), 0 to 10^15. Default 0."""
+    charged_back_orders: _builtins.int
+    """Orders charged back by the buyer's bank on the day, 0 to 100,000,000. Default 0."""
+    charged_back_minor: _builtins.int
+    """What was charged back, in minor units of `currency` (cents), 0 to 10^15. Default 0."""
+    paid_out_orders: _builtins.int
+    """Orders of which something was paid out to the seller on the day, 0 to 100,000,000. Default 0."""
+    paid_out_minor: _builtins.int
+    """What was paid out, in minor units of `currency` (cents), 0 to 10^15. Default 0."""
+    def __init__(
+        self,
+        *,
+        day: _builtins.str = ...,
+        product_category: _builtins.str = ...,
+        revision: _builtins.int = ...,
+        currency: _builtins.str = ...,
+        captured_orders: _builtins.int = ...,
+        captured_minor: _builtins.int = ...,
+        shipped_orders: _builtins.int = ...,
+        shipped_minor: _builtins.int = ...,
+        delivered_orders: _builtins.int = ...,
+        delivered_minor: _builtins.int = ...,
+        disputed_orders: _builtins.int = ...,
+        disputed_minor: _builtins.int = ...,
+        refunded_orders: _builtins.int = ...,
+        refunded_minor: _builtins.int = ...,
+        charged_back_orders: _builtins.int = ...,
+        charged_back_minor: _builtins.int = ...,
+        paid_out_orders: _builtins.int = ...,
+        paid_out_minor: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["captured_minor", b"captured_minor", "captured_orders", b"captured_orders", "charged_back_minor", b"charged_back_minor", "charged_back_orders", b"charged_back_orders", "currency", b"currency", "day", b"day", "delivered_minor", b"delivered_minor", "delivered_orders", b"delivered_orders", "disputed_minor", b"disputed_minor", "disputed_orders", b"disputed_orders", "paid_out_minor", b"paid_out_minor", "paid_out_orders", b"paid_out_orders", "product_category", b"product_category", "refunded_minor", b"refunded_minor", "refunded_orders", b"refunded_orders", "revision", b"revision", "shipped_minor", b"shipped_minor", "shipped_orders", b"shipped_orders"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FlowStated: _TypeAlias = FlowStated  # noqa: Y015
+
+@_typing.final
+class DepositChanged(_message.Message):
+    """Money was placed as a seller's deposit, drawn from it for a claim, or returned to the seller. All of a seller's
+    deposit is in one currency. No more is drawn or returned than is there, and no more is drawn for a claim than was
+    paid for it and is not recovered yet: otherwise the entry is refused with FAILED_PRECONDITION and the reason
+    `BALANCE_FORBIDS`. Effect on the score: none: a deposit buys terms, never a tier.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGE_FIELD_NUMBER: _builtins.int
+    AMOUNT_MINOR_FIELD_NUMBER: _builtins.int
+    CURRENCY_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    CLAIM_FIELD_NUMBER: _builtins.int
+    GROUND_FIELD_NUMBER: _builtins.int
+    change: Global___DepositChange.ValueType
+    """Placed, drawn or returned. Required."""
+    amount_minor: _builtins.int
+    """How much, in minor units of `currency` (cents), 1 to 10^15. Required."""
+    currency: _builtins.str
+    """ISO 4217 code of the amount, such as `CNY`. Required."""
+    actor: _builtins.str
+    """Who decided (a pseudonym or a role, an id). Required."""
+    claim: _builtins.str
+    """The adjudicated claim that it is drawn for. Required for DEPOSIT_CHANGE_DRAWN, refused otherwise."""
+    ground: _builtins.str
+    """The legal or policy ground, such as an article, in at most 200 characters. Optional."""
+    def __init__(
+        self,
+        *,
+        change: Global___DepositChange.ValueType = ...,
+        amount_minor: _builtins.int = ...,
+        currency: _builtins.str = ...,
+        actor: _builtins.str = ...,
+        claim: _builtins.str = ...,
+        ground: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "amount_minor", b"amount_minor", "change", b"change", "claim", b"claim", "currency", b"currency", "ground", b"ground"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DepositChanged: _TypeAlias = DepositChanged  # noqa: Y015
+
+@_typing.final
+class PayoutsChanged(_message.Message):
+    """Payouts to a seller were stopped, or go on. The last statement counts. Effect on the score: none."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGE_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    GROUND_FIELD_NUMBER: _builtins.int
+    change: Global___PayoutsChange.ValueType
+    """Stopped or resumed. Required."""
+    actor: _builtins.str
+    """Who decided (a pseudonym or a role, an id). Required."""
+    reason: _builtins.str
+    """Why, in 1 to 500 characters. Required. Shown to the seller; must not name persons. Sealed."""
+    ground: _builtins.str
+    """The legal or policy ground, such as an article, in at most 200 characters. Optional."""
+    def __init__(
+        self,
+        *,
+        change: Global___PayoutsChange.ValueType = ...,
+        actor: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        ground: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "change", b"change", "ground", b"ground", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PayoutsChanged: _TypeAlias = PayoutsChanged  # noqa: Y015
+
+@_typing.final
+class ClaimChanged(_message.Message):
+    """A buyer's adjudicated claim was paid by the marketplace, or recovered from the seller otherwise than by its deposit.
+    A claim may be paid and recovered in parts, all in one currency; more than was paid is not recovered: otherwise the
+    entry is refused with FAILED_PRECONDITION and the reason `BALANCE_FORBIDS`. Effect on the score: none.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLAIM_FIELD_NUMBER: _builtins.int
+    CHANGE_FIELD_NUMBER: _builtins.int
+    AMOUNT_MINOR_FIELD_NUMBER: _builtins.int
+    CURRENCY_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    ORDER_FIELD_NUMBER: _builtins.int
+    PRODUCT_CATEGORY_FIELD_NUMBER: _builtins.int
+    GROUND_FIELD_NUMBER: _builtins.int
+    claim: _builtins.str
+    """The claim's id, the caller's own. Required."""
+    change: Global___ClaimChange.ValueType
+    """Paid or recovered. Required."""
+    amount_minor: _builtins.int
+    """How much, in minor units of `currency` (cents), 1 to 10^15. Required."""
+    currency: _builtins.str
+    """ISO 4217 code of the amount, such as `CNY`. Required."""
+    actor: _builtins.str
+    """Who decided (a pseudonym or a role, an id). Required."""
+    order: _builtins.str
+    """The order concerned (a pseudonym). Optional."""
+    product_category: _builtins.str
+    """What was sold, in the marketplace's own words (an id). Optional."""
+    ground: _builtins.str
+    """The legal or policy ground, such as an article, in at most 200 characters. Optional."""
+    def __init__(
+        self,
+        *,
+        claim: _builtins.str = ...,
+        change: Global___ClaimChange.ValueType = ...,
+        amount_minor: _builtins.int = ...,
+        currency: _builtins.str = ...,
+        actor: _builtins.str = ...,
+        order: _builtins.str = ...,
+        product_category: _builtins.str = ...,
+        ground: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "amount_minor", b"amount_minor", "change", b"change", "claim", b"claim", "currency", b"currency", "ground", b"ground", "order", b"order", "product_category", b"product_category"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ClaimChanged: _TypeAlias = ClaimChanged  # noqa: Y015
+
+@_typing.final
+class ComplaintFiled(_message.Message):
+    """A seller contests a measure, within six months (184 days) of the last statement about it. The complaint's id is the
+    `entry_id`. About a measure that is not on record it is refused with NOT_FOUND and the reason `MEASURE_NOT_FOUND`; if
+    it is too late, with FAILED_PRECONDITION and the reason `CONTEST_FORBIDS`. Effect on the score: none.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEASURE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    measure: _builtins.str
+    """The measure contested, by its id. Required."""
+    reason: _builtins.str
+    """What the seller says, in 1 to 500 characters. Required. Sealed."""
+    def __init__(
+        self,
+        *,
+        measure: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["measure", b"measure", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ComplaintFiled: _TypeAlias = ComplaintFiled  # noqa: Y015
+
+@_typing.final
+class ComplaintDecided(_message.Message):
+    """A complaint about a measure was decided, once, by a person who neither imposed nor changed the measure nor confirmed
+    a violation that it rests on: otherwise it is refused with FAILED_PRECONDITION and the reason `CONTEST_FORBIDS`.
+    Upheld, the measure is lifted by an entry that follows from this one. Effect on the score: none: upheld, it lifts the
+    measure.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMPLAINT_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    GROUND_FIELD_NUMBER: _builtins.int
+    complaint: _builtins.str
+    """The `entry_id` of the complaint. Required."""
+    outcome: Global___ComplaintOutcome.ValueType
+    """Upheld or rejected. Required."""
+    actor: _builtins.str
+    """Who decided (a pseudonym or a role, an id). Required."""
+    reason: _builtins.str
+    """Why, in 1 to 500 characters. Required. Shown to the seller; must not name persons. Sealed."""
+    ground: _builtins.str
+    """The legal or policy ground, such as an article, in at most 200 characters. Optional."""
+    def __init__(
+        self,
+        *,
+        complaint: _builtins.str = ...,
+        outcome: Global___ComplaintOutcome.ValueType = ...,
+        actor: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        ground: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "complaint", b"complaint", "ground", b"ground", "outcome", b"outcome", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ComplaintDecided: _TypeAlias = ComplaintDecided  # noqa: Y015

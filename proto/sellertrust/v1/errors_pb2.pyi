@@ -75,7 +75,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     Example: {"reason": "SERVER_STOPPING", "domain": "sellertrust"}
     """
     ERROR_REASON_ENTRY_NOT_FOUND: _ErrorReason.ValueType  # 11
-    """NOT_FOUND: no entry of this id was recorded, so it cannot be corrected. Metadata: `entry_id`.
+    """NOT_FOUND: no entry of this id was recorded, so it cannot be corrected, and a complaint not decided. Metadata: `entry_id`.
     Example: {"reason": "ENTRY_NOT_FOUND", "domain": "sellertrust", "metadata": {"entry_id": "x-s-1-2026-11-20"}}
     """
     ERROR_REASON_NOTIFIER_NOT_FOUND: _ErrorReason.ValueType  # 12
@@ -168,6 +168,28 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     Example: {"reason": "POLICY_MOVED", "domain": "sellertrust",
       "metadata": {"policy": "3f79bb7b435b05321651daefd374cdc681dc06faa65e374e38337b88ca046dea"}}
     """
+    ERROR_REASON_FLOW_REVISION_TAKEN: _ErrorReason.ValueType  # 28
+    """ALREADY_EXISTS: another entry stated the flow of this day, product category and revision. Use a higher revision. Metadata:
+    `entry_id`, of the other entry.
+    Example: {"reason": "FLOW_REVISION_TAKEN", "domain": "sellertrust", "metadata": {"entry_id": "f-s-1-2026-11-20-0"}}
+    """
+    ERROR_REASON_MEASURE_NOT_FOUND: _ErrorReason.ValueType  # 29
+    """NOT_FOUND: no measure of this id was recorded, so it cannot be contested. Metadata: `measure`, the id.
+    Example: {"reason": "MEASURE_NOT_FOUND", "domain": "sellertrust", "metadata": {"measure": "m-17"}}
+    """
+    ERROR_REASON_BALANCE_FORBIDS: _ErrorReason.ValueType  # 30
+    """FAILED_PRECONDITION: the seller's deposit holds less than is to be drawn or returned, the claim is open for less than is to
+    be drawn or recovered for it, or what is on record is in another currency. Metadata: `available_minor`, the most that can
+    be stated, and `currency`, in which.
+    Example: {"reason": "BALANCE_FORBIDS", "domain": "sellertrust",
+      "metadata": {"available_minor": "30000", "currency": "EUR"}}
+    """
+    ERROR_REASON_CONTEST_FORBIDS: _ErrorReason.ValueType  # 31
+    """FAILED_PRECONDITION: a measure is contested too late, or a complaint cannot be decided like this. Metadata: `why`: `LATE`
+    (more than 184 days after what was last stated about the measure), `DECIDED` (it is decided already) or `SAME_PERSON`
+    (actor or caller decided about the measure before, or filed the complaint).
+    Example: {"reason": "CONTEST_FORBIDS", "domain": "sellertrust", "metadata": {"why": "SAME_PERSON"}}
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The reason of a failed call: that of the `google.rpc.ErrorInfo` in its details, which omits the prefix `ERROR_REASON_` and
@@ -224,7 +246,7 @@ ERROR_REASON_SERVER_STOPPING: ErrorReason.ValueType  # 10
 Example: {"reason": "SERVER_STOPPING", "domain": "sellertrust"}
 """
 ERROR_REASON_ENTRY_NOT_FOUND: ErrorReason.ValueType  # 11
-"""NOT_FOUND: no entry of this id was recorded, so it cannot be corrected. Metadata: `entry_id`.
+"""NOT_FOUND: no entry of this id was recorded, so it cannot be corrected, and a complaint not decided. Metadata: `entry_id`.
 Example: {"reason": "ENTRY_NOT_FOUND", "domain": "sellertrust", "metadata": {"entry_id": "x-s-1-2026-11-20"}}
 """
 ERROR_REASON_NOTIFIER_NOT_FOUND: ErrorReason.ValueType  # 12
@@ -316,6 +338,28 @@ ERROR_REASON_POLICY_MOVED: ErrorReason.ValueType  # 27
 and call again. Metadata: `policy`, the digest of the one that is served.
 Example: {"reason": "POLICY_MOVED", "domain": "sellertrust",
   "metadata": {"policy": "3f79bb7b435b05321651daefd374cdc681dc06faa65e374e38337b88ca046dea"}}
+"""
+ERROR_REASON_FLOW_REVISION_TAKEN: ErrorReason.ValueType  # 28
+"""ALREADY_EXISTS: another entry stated the flow of this day, product category and revision. Use a higher revision. Metadata:
+`entry_id`, of the other entry.
+Example: {"reason": "FLOW_REVISION_TAKEN", "domain": "sellertrust", "metadata": {"entry_id": "f-s-1-2026-11-20-0"}}
+"""
+ERROR_REASON_MEASURE_NOT_FOUND: ErrorReason.ValueType  # 29
+"""NOT_FOUND: no measure of this id was recorded, so it cannot be contested. Metadata: `measure`, the id.
+Example: {"reason": "MEASURE_NOT_FOUND", "domain": "sellertrust", "metadata": {"measure": "m-17"}}
+"""
+ERROR_REASON_BALANCE_FORBIDS: ErrorReason.ValueType  # 30
+"""FAILED_PRECONDITION: the seller's deposit holds less than is to be drawn or returned, the claim is open for less than is to
+be drawn or recovered for it, or what is on record is in another currency. Metadata: `available_minor`, the most that can
+be stated, and `currency`, in which.
+Example: {"reason": "BALANCE_FORBIDS", "domain": "sellertrust",
+  "metadata": {"available_minor": "30000", "currency": "EUR"}}
+"""
+ERROR_REASON_CONTEST_FORBIDS: ErrorReason.ValueType  # 31
+"""FAILED_PRECONDITION: a measure is contested too late, or a complaint cannot be decided like this. Metadata: `why`: `LATE`
+(more than 184 days after what was last stated about the measure), `DECIDED` (it is decided already) or `SAME_PERSON`
+(actor or caller decided about the measure before, or filed the complaint).
+Example: {"reason": "CONTEST_FORBIDS", "domain": "sellertrust", "metadata": {"why": "SAME_PERSON"}}
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 

@@ -16,6 +16,7 @@ REASON = text(MAX_REASON, sealed=True)
 URI = text(MAX_REASON, sealed=True)
 GROUND = text(MAX_GROUND)
 ORDERS, UNITS, VALUE = count(MAX_ORDERS), count(MAX_UNITS), amount(MAX_VALUE_MINOR)
+SUM = amount(MAX_VALUE_MINOR, 1)
 
 ACTOR_MISSING = f"must say who decided, by {ID_FORM}"
 REASON_MISSING = f"must say why, in 1 to {MAX_REASON} characters, with no control characters"
@@ -27,6 +28,8 @@ EVIDENCE = f"Where the evidence is kept, at most {MAX_REASON} characters. Option
 EVIDENCE_HASH = "SHA-256 of the evidence, in 64 lower-case hexadecimal digits. Optional."
 SOURCE_TEXT = "Who stands behind the report. Required."
 FINAL = "Whether the source's act is final, with no ordinary remedy left. Default false."
+SUM_TEXT = "How much, in minor units of `currency` (cents), 1 to 10^15. Required."
+SUM_CURRENCY = "ISO 4217 code of the amount, such as `CNY`. Required."
 CURRENCY_TEXT = "ISO 4217 code, such as `CNY`. Required if there is an amount."
 
 

@@ -22,6 +22,14 @@ from scoring.entries.kinds.conduct import (
     ViolationReported,
 )
 from scoring.entries.kinds.decisions import ClockMended, EntryCorrected, MeasureChanged, OverrideImposed, SellerErased
+from scoring.entries.kinds.settlement import (
+    ClaimChanged,
+    ComplaintDecided,
+    ComplaintFiled,
+    DepositChanged,
+    FlowStated,
+    PayoutsChanged,
+)
 from scoring.entries.kinds.trade import DisputeResolved, ExposureStated, InspectionDone, RatingGiven
 from scoring.enums import Kind
 
@@ -47,6 +55,12 @@ Fact = (
     | EntryCorrected
     | SellerErased
     | ClockMended
+    | FlowStated
+    | DepositChanged
+    | PayoutsChanged
+    | ClaimChanged
+    | ComplaintFiled
+    | ComplaintDecided
 )
 
 
@@ -119,6 +133,14 @@ KINDS: Mapping[Kind, KindRow] = MappingProxyType(
         Kind.CLOCK: KindRow(
             ClockMended, "clock", _NOT, _NOT, "record times that ran ahead read as they should have been"
         ),
+        Kind.FLOW: KindRow(FlowStated, "flow", _MUST, _NOT, "none"),
+        Kind.DEPOSIT: KindRow(DepositChanged, "deposit", _MUST, _MAY, "none: a deposit buys terms, never a tier"),
+        Kind.PAYOUTS: KindRow(PayoutsChanged, "payouts", _MUST, _MAY, "none"),
+        Kind.CLAIM: KindRow(ClaimChanged, "claim", _MUST, _MAY, "none"),
+        Kind.COMPLAINT: KindRow(ComplaintFiled, "complaint", _MUST, _MAY, "none"),
+        Kind.COMPLAINT_DECISION: KindRow(
+            ComplaintDecided, "complaint_decision", _MUST, _MAY, "none: upheld, it lifts the measure"
+        ),
     }
 )
 """Every kind of entry by number. Expiry is derived, never stored."""
@@ -138,12 +160,17 @@ __all__ = [
     "KINDS",
     "KIND_OF",
     "AttributionStated",
+    "ClaimChanged",
     "ClockMended",
+    "ComplaintDecided",
+    "ComplaintFiled",
     "ControlChanged",
+    "DepositChanged",
     "DisputeResolved",
     "EntryCorrected",
     "ExposureStated",
     "Fact",
+    "FlowStated",
     "IdentityVerified",
     "IncidentChanged",
     "InspectionDone",
@@ -153,6 +180,7 @@ __all__ = [
     "Need",
     "OperatorStated",
     "OverrideImposed",
+    "PayoutsChanged",
     "ProductListed",
     "ProductViolationReported",
     "ProfileStated",

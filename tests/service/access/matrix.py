@@ -59,6 +59,12 @@ CALLS: dict[str, Message] = {
     "LedgerService/AppendEntries correction": _append(_entry("correction", entry="v-1", **_SAID)),
     "LedgerService/AppendEntries override": _append(_entry("override", **_SAID)),
     "LedgerService/AppendEntries measure": _append(_entry("measure")),
+    "LedgerService/AppendEntries payouts": _append(_entry("payouts", **_SAID)),
+    "LedgerService/AppendEntries flow": _append(_entry("flow")),
+    "LedgerService/AppendEntries deposit": _append(_entry("deposit", actor="a")),
+    "LedgerService/AppendEntries claim": _append(_entry("claim", actor="a")),
+    "LedgerService/AppendEntries complaint": _append(_entry("complaint", reason="so")),
+    "LedgerService/AppendEntries complaint_decision": _append(_entry("complaint_decision", **_SAID)),
     "LedgerService/StreamEntries": ledger_pb.StreamEntriesRequest(parent=PARENT, entries=[_REPORT]),
     "LedgerService/ListEntries": ledger_pb.ListEntriesRequest(parent=PARENT),
     "LedgerService/ListEntries of a seller": ledger_pb.ListEntriesRequest(parent=SELLER),
@@ -121,7 +127,11 @@ _OPEN_TO = {
         "ReviewService/ListNotifiers",
         "ReviewService/ListReviewQueue",
     },
-    "append": {"LedgerService/AppendEntries", "LedgerService/AppendEntries identity", "LedgerService/StreamEntries"},
+    "append": {
+        "LedgerService/AppendEntries",
+        *(f"LedgerService/AppendEntries {kind}" for kind in ("identity", "flow", "deposit", "claim", "complaint")),
+        "LedgerService/StreamEntries",
+    },
     "decide": {
         "LedgerService/AppendEntries status",
         "LedgerService/AppendEntries attribution",
@@ -137,7 +147,8 @@ _OPEN_TO = {
     },
     "bulk_decide": {"ReviewService/DecideViolations"},
     "override": {"LedgerService/AppendEntries override"},
-    "impose_measures": {"LedgerService/AppendEntries measure"},
+    "impose_measures": {"LedgerService/AppendEntries measure", "LedgerService/AppendEntries payouts"},
+    "decide_complaints": {"LedgerService/AppendEntries complaint_decision"},
     "read_models": {
         "ModelService/ListModels",
         "ModelService/GetModel",
@@ -191,6 +202,7 @@ def limits_of(right: str) -> dict[str, list[str]]:
         "bulk_decide": ("actions",),
         "override": ("entry_ids",),
         "impose_measures": ("entry_ids",),
+        "decide_complaints": ("entry_ids",),
     }
     limits = {name: ["*"] for name in known.get(right, ())}
     return limits | ({"marketplaces": ["*"]} if right in _OF_SERVER else {})

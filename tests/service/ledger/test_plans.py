@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Connection, Select, event, text
 
 from scoring.errors import ExposureRevisionTaken
-from service.ledger import appending, following, known, reading
+from service.ledger import accounts, appending, following, known, reading
 from service.ledger.database import Database
 from service.ledger.store import Ledger
 from tests.bench._rows import insert_entries
@@ -63,6 +63,7 @@ def ask_everything(ledger: Ledger) -> None:
     ledger.fact_counts(MARKET, ["s1", "s2"])
     ledger.append(MARKET, [violation(f"w{n}", incident=f"w{n}") for n in range(3, 9)])
     ledger.facts_of_seller(MARKET, "s1", ledger.cut(), 2)
+    ledger.flow(MARKET, "s1", ledger.cut(), TODAY - 60)
     ledger.settled_values(MARKET, "s1", ledger.cut(), "EUR")
     ledger.fact_table(MARKET, ["s1"], ledger.cut(), 99)
     ledger.fact_table(MARKET, ["s1", "s2"], ledger.cut(), 99)
@@ -102,7 +103,7 @@ def test_a_score_walks_along_the_index_of_what_counts_alone(full_url: str, backe
 
 def test_every_statement_that_appending_looks_things_up_by_walks_along_an_index(full_url: str, backend: str) -> None:
     """Whatever kinds of entries lead to it: all of them are constants of these modules."""
-    modules = (appending, following, known, reading)
+    modules = (accounts, appending, following, known, reading)
     statements = [found for module in modules for found in vars(module).values() if isinstance(found, Select)]
     planned = 0
     with closing(Database(full_url)) as place, place.read() as connection:

@@ -1,0 +1,94 @@
+"""Accounts: what is there of a seller's deposit, and what of a claim is not recovered yet. Pure.
+
+What is drawn from deposits for a claim, and recovered otherwise, together never exceeds what was paid for it; so what sellers
+forfeit never exceeds adjudicated claims.
+"""
+
+from dataclasses import dataclass, replace
+
+from scoring.entries.kinds.settlement import ClaimChanged, DepositChanged
+from scoring.enums import ClaimChange, DepositChange
+from scoring.errors import BalanceForbids, FieldPath, invalid
+
+
+@dataclass(frozen=True, slots=True)
+class DepositAccount:
+    """The deposit of one seller."""
+
+    held_minor: int = 0
+    """What is there, in minor units of `currency`."""
+    currency: str = ""
+    """The one currency of the deposit; empty while there never was any, or all of it is gone."""
+    placed_minor: int = 0
+    """All that was ever placed."""
+    drawn_minor: int = 0
+    """All that was ever drawn for claims."""
+
+    def apply(self, fact: DepositChanged, path: FieldPath = ("deposit",)) -> "DepositAccount":
+        """Return the account after a change.
+
+        BalanceForbids for another currency than that of what is there, and for more than is there. Worked: 50,000 placed and
+        20,000 drawn leave 30,000; to return 30,001 is refused, naming 30,000 as available.
+        """
+        if self.held_minor and fact.currency != self.currency:
+            raise _other_currency_error(fact.currency, self.currency, self.held_minor, path)
+        if fact.change is DepositChange.PLACED:
+            total = self.held_minor + fact.amount_minor
+            return replace(
+                self, held_minor=total, currency=fact.currency, placed_minor=self.placed_minor + fact.amount_minor
+            )
+        if fact.amount_minor > self.held_minor:
+            raise BalanceForbids(
+                f"is more than the {self.held_minor} that the seller's deposit holds; state at most that",
+                {"available_minor": str(self.held_minor), "currency": self.currency or fact.currency},
+                (*path, "amount_minor"),
+            )
+        drawn = fact.amount_minor if fact.change is DepositChange.DRAWN else 0
+        return replace(self, held_minor=self.held_minor - fact.amount_minor, drawn_minor=self.drawn_minor + drawn)
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimBalance:
+    """One adjudicated claim against one seller."""
+
+    seller: str = ""
+    """Whom it is against; empty if it is not on record."""
+    currency: str = ""
+    """The one currency of the claim."""
+    paid_minor: int = 0
+    """What the marketplace paid the buyer."""
+    recovered_minor: int = 0
+    """What the seller gave back, what was drawn from its deposit included."""
+
+    @property
+    def open_minor(self) -> int:
+        """Return what was paid and is not recovered, in minor units."""
+        return self.paid_minor - self.recovered_minor
+
+    def apply(self, fact: ClaimChanged | DepositChanged, seller: str, path: FieldPath) -> "ClaimBalance":
+        """Return the claim after it was paid or recovered, or after the seller's deposit was drawn for it.
+
+        BalanceForbids for another currency, and for more than is not recovered yet; InvalidInput for another seller's claim.
+        """
+        if self.seller and seller != self.seller:
+            raise invalid((*path, "claim"), f"{fact.claim!r} is a claim against another seller; name the seller's own")
+        if self.paid_minor and fact.currency != self.currency:
+            raise _other_currency_error(fact.currency, self.currency, self.open_minor, path)
+        if isinstance(fact, ClaimChanged) and fact.change is ClaimChange.PAID:
+            return replace(self, seller=seller, currency=fact.currency, paid_minor=self.paid_minor + fact.amount_minor)
+        if fact.amount_minor > self.open_minor:
+            stated = "is not on record" if not self.seller else f"has {self.open_minor} paid and not recovered"
+            raise BalanceForbids(
+                f"is more than the claim is open for: {fact.claim!r} {stated}; state at most that, or the payment first",
+                {"available_minor": str(self.open_minor), "currency": self.currency or fact.currency},
+                (*path, "amount_minor"),
+            )
+        return replace(self, recovered_minor=self.recovered_minor + fact.amount_minor)
+
+
+def _other_currency_error(stated: str, currency: str, available: int, path: FieldPath) -> BalanceForbids:
+    return BalanceForbids(
+        f"is {stated}, but what is on record is in {currency}; state the amount in {currency}",
+        {"available_minor": str(available), "currency": currency},
+        (*path, "currency"),
+    )

@@ -1,0 +1,174 @@
+"""Contests: what may be stated about a measure, complained of it, and decided about a complaint. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from scoring.entries.entry import Entry
+from scoring.entries.incidents import derived_id
+from scoring.entries.kinds.decisions import MeasureChanged
+from scoring.entries.kinds.settlement import ComplaintDecided, ComplaintFiled
+from scoring.entries.lifecycle import COUNTING_STATUSES
+from scoring.entries.violation_state import ViolationState
+from scoring.enums import ComplaintOutcome, MeasureKind, MeasureState
+from scoring.errors import ContestForbids, EntryNotFound, FieldPath, LifecycleForbids, MeasureNotFound, invalid
+from scoring.time import DAY, format_time
+
+COMPLAINT_DAYS = 184
+"""Days after the last statement about a measure within which it can be contested: six months, the longest there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedMeasure:
+    """One measure, as the entries about it state it."""
+
+    seller: str
+    kind: MeasureKind
+    state: MeasureState
+    """The last that was stated."""
+    stated_time: int
+    """When that happened, in microseconds."""
+    actors: frozenset[str]
+    """Who stated something about it, or confirmed a violation that it rests on."""
+    callers: frozenset[str] = frozenset()
+    """The authenticated callers of the same entries; none for what came by no server's call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """One complaint about a measure."""
+
+    seller: str
+    measure: str
+    caller: str = ""
+    """Who filed it, authenticated; empty for what came by no server's call."""
+    decided_by: str = ""
+    """Id of the entry that decided it; empty while it is open."""
+
+
+def check_suspension(fact: MeasureChanged, seller: str, states: Mapping[str, ViolationState], path: FieldPath) -> None:
+    """Refuse a suspension that does not rest on confirmed violations of its seller: the model never punishes alone.
+
+    LifecycleForbids names the first violation that is not.
+    """
+    if fact.measure_kind is not MeasureKind.SUSPENSION or fact.state is MeasureState.LIFTED:
+        return
+    for name in fact.violations:
+        state = states.get(name)
+        if (
+            state is not None
+            and state.seller == seller
+            and state.status in COUNTING_STATUSES
+            and not state.is_of_another_seller
+        ):
+            continue
+        stands = "not on record" if state is None else state.status.name.lower()
+        if state is not None and (state.seller != seller or state.is_of_another_seller):
+            stands = "of another seller"
+        raise LifecycleForbids(
+            f"{name!r} is {stands}; a suspension rests on confirmed violations of its seller",
+            {"status": stands, "allowed": "confirmed"},
+            (*path, "measure", "violations"),
+        )
+
+
+@dataclass(slots=True)
+class Contests:
+    """The complaints that a batch files or decides, and the measures that they are about."""
+
+    measures: dict[str, RecordedMeasure] = field(default_factory=dict)
+    """Measures by id: those that complaints of the batch are about, and those that the batch states."""
+    complaints: dict[str, Complaint] = field(default_factory=dict)
+    """Complaints by id: those that the batch decides, and those that it files."""
+
+    def state(self, fact: MeasureChanged, seller: str, stated_time: int, caller: str) -> None:
+        """Note a statement about a measure; the time in microseconds."""
+        before = self.measures.get(fact.measure)
+        actors, callers = {fact.actor}, {caller} - {""}
+        if before is not None:
+            actors, callers = actors | before.actors, callers | before.callers
+        self.measures[fact.measure] = RecordedMeasure(
+            seller, fact.measure_kind, fact.state, stated_time, frozenset(actors), frozenset(callers)
+        )
+
+    def mark_decided(self, complaint: str, entry_id: str) -> None:
+        """Note that a complaint was decided, by the id of the entry that did it."""
+        self.complaints[complaint] = replace(self.complaints[complaint], decided_by=entry_id)
+
+    def add_decider(self, measure: str, actor: str, caller: str) -> None:
+        """Note who decided about a violation that a measure rests on."""
+        found = self.measures[measure]
+        callers = found.callers | ({caller} - {""})
+        self.measures[measure] = replace(found, actors=found.actors | {actor}, callers=callers)
+
+    def file(self, entry: Entry, fact: ComplaintFiled, filed_time: int, caller: str, path: FieldPath) -> None:
+        """Note a complaint, filed at `filed_time` (microseconds).
+
+        MeasureNotFound about a measure that never was; ContestForbids if it is too late; InvalidInput about a measure
+        against another seller.
+        """
+        field, measure = (*path, "complaint", "measure"), self.measures.get(fact.measure)
+        if measure is None:
+            raise MeasureNotFound(
+                f"no measure {fact.measure!r} is recorded; give the id that its entry states as `measure`",
+                {"measure": fact.measure},
+                field,
+            )
+        if measure.seller != entry.seller:
+            raise invalid(field, f"{fact.measure!r} is a measure against another seller; name the seller's own")
+        last = measure.stated_time + COMPLAINT_DAYS * DAY
+        if filed_time > last:
+            raise ContestForbids(
+                f"{fact.measure!r} could be contested until {format_time(last)}, six months after what was last stated"
+                " about it",
+                {"why": "LATE"},
+                field,
+            )
+        self.complaints[entry.entry_id] = Complaint(entry.seller, fact.measure, caller)
+
+    def decide(self, entry: Entry, fact: ComplaintDecided, caller: str, path: FieldPath) -> None:
+        """Note the decision about a complaint.
+
+        EntryNotFound if no such complaint is recorded; ContestForbids if it is decided already, or if its actor or caller
+        decided about the measure before; InvalidInput for another seller's complaint.
+        """
+        path = (*path, "complaint_decision")
+        complaint = self.complaints.get(fact.complaint)
+        if complaint is None:
+            raise EntryNotFound(
+                f"no complaint {fact.complaint!r} is recorded; file it first",
+                {"entry_id": fact.complaint},
+                (*path, "complaint"),
+            )
+        if complaint.seller != entry.seller:
+            raise invalid((*path, "complaint"), f"{fact.complaint!r} is of another seller; name the seller's own")
+        if complaint.decided_by:
+            raise ContestForbids(
+                f"{fact.complaint!r} was decided by {complaint.decided_by!r}; a complaint is decided once",
+                {"why": "DECIDED"},
+                (*path, "complaint"),
+            )
+        measure = self.measures[complaint.measure]
+        if fact.actor in measure.actors:
+            raise ContestForbids(
+                f"{fact.actor!r} decided about the measure before; another person decides about the complaint",
+                {"why": "SAME_PERSON"},
+                (*path, "actor"),
+            )
+        if caller and caller in {complaint.caller, *measure.callers}:
+            raise ContestForbids(
+                "the caller filed the complaint or decided about the measure before; let another caller decide",
+                {"why": "SAME_PERSON"},
+                (*path, "complaint"),
+            )
+        self.mark_decided(fact.complaint, entry.entry_id)
+
+    def lift(self, entry: Entry, fact: ComplaintDecided) -> Entry | None:
+        """Return the entry that lifts the measure of a complaint that was upheld; None if nothing is to be lifted."""
+        name = self.complaints[fact.complaint].measure
+        measure = self.measures[name]
+        if fact.outcome is not ComplaintOutcome.UPHELD or measure.state is MeasureState.LIFTED:
+            return None
+        self.measures[name] = replace(measure, state=MeasureState.LIFTED)
+        stated = MeasureChanged(name, measure.kind, MeasureState.LIFTED, fact.actor, fact.reason, ground=fact.ground)
+        origin = entry.entry_id
+        return Entry(derived_id(origin, name), entry.seller, stated, entry.occur_time, entry.report_time, origin=origin)

@@ -1,0 +1,77 @@
+"""What is on record and concerns the entries of a batch: what the ledger loads, and derivation asks."""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from scoring.entries.accounts import ClaimBalance, DepositAccount
+from scoring.entries.contests import Contests
+from scoring.entries.entry import Entry
+from scoring.entries.kinds.conduct import ProductListed, ProductViolationReported
+from scoring.entries.violation_state import TimedDecision, ViolationState
+from scoring.enums import Kind
+
+
+class Listing(NamedTuple):
+    """A seller's listing of a product; times in microseconds."""
+
+    seller: str
+    occur_time: int
+    report_time: int
+    fact: ProductListed
+
+
+class ProductReport(NamedTuple):
+    """A report of a violation of a product; times in microseconds."""
+
+    entry_id: str
+    occur_time: int
+    report_time: int
+    fact: ProductViolationReported
+
+    def concerns(self, listing: Listing) -> bool:
+        """Return whether a listing's goods are those of the report, by batch and supplier.
+
+        A batch or supplier that one side leaves empty matches any.
+        """
+        pairs = ((self.fact.batch, listing.fact.batch), (self.fact.supplier, listing.fact.supplier))
+        return all(not mine or not theirs or mine == theirs for mine, theirs in pairs)
+
+
+class CorrectionTarget(NamedTuple):
+    """An entry that another entry corrects."""
+
+    kind: Kind
+    seller: str
+    report_time: int
+    """When its source learned of the fact, in microseconds."""
+    entry: Entry
+
+
+@dataclass(slots=True)
+class DerivationContext:
+    """What is on record and concerns the entries of a batch, by id."""
+
+    states: dict[str, ViolationState] = field(default_factory=dict)
+    """The violations that the batch is about, and those derived from them."""
+    waiting_decisions: dict[str, list[TimedDecision]] = field(default_factory=dict)
+    """By violation, the decisions that were appended before it was on record, applied since or not."""
+    listings: dict[str, list[Listing]] = field(default_factory=dict)
+    """By product, its listings, for the violations of products in the batch."""
+    reports: dict[str, list[ProductReport]] = field(default_factory=dict)
+    """By product, the violations reported of it, for the listings in the batch."""
+    product_decisions: dict[str, list[TimedDecision]] = field(default_factory=dict)
+    """By violation of a product, the decisions about it, in the order of their sequence."""
+    derived_violations: dict[str, dict[str, str]] = field(default_factory=dict)
+    """By violation of a product and by seller, the id of the violation derived from it."""
+    correction_targets: dict[str, CorrectionTarget] = field(default_factory=dict)
+    """The recorded entries that the batch corrects."""
+    awaited_ids: set[str] = field(default_factory=set)
+    """Ids of violations for which a decision waits, or which an entry of the batch is about."""
+    corrected_ids: set[str] = field(default_factory=set)
+    """Ids of all entries that the batch corrects, those within the batch included."""
+    deposits: dict[str, DepositAccount] = field(default_factory=dict)
+    """The deposits that the batch changes, by seller."""
+    claims: dict[str, ClaimBalance] = field(default_factory=dict)
+    """The claims that the batch changes, by id."""
+    contests: Contests = field(default_factory=Contests)
+    """The complaints, and the measures that they are about."""

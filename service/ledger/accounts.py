@@ -1,0 +1,83 @@
+"""What is on record of the deposits, claims and complaints that a batch changes, read while the ledger is locked."""
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any, cast
+
+from sqlalchemy import Connection, Select, bindparam, or_, select, text
+
+from scoring.entries.accounts import ClaimBalance, DepositAccount
+from scoring.entries.contests import Complaint
+from scoring.entries.derivation_context import DerivationContext
+from scoring.entries.entry import PreparedEntry, entry_from_content
+from scoring.entries.kinds.conduct import StatusChanged
+from scoring.entries.kinds.decisions import MeasureChanged
+from scoring.entries.kinds.settlement import ClaimChanged, ComplaintDecided, ComplaintFiled, DepositChanged
+from scoring.enums import Kind
+from service.ledger.expressions import Texts, among
+from service.ledger.tables import ENTRY, ON_TERMS
+
+_E = ENTRY.c
+_HERE = _E.marketplace == bindparam("marketplace")
+_NAMES = bindparam("names", type_=Texts())
+_STATED = select(*(_E.entry_id, _E.kind, _E.seller, _E.target, _E.violation, _E.occur_time, _E.principal, _E.content))
+_DEPOSITS = _STATED.where(_HERE, among(_E.seller, _NAMES), text(ON_TERMS), _E.kind == int(Kind.DEPOSIT)).order_by(
+    _E.seller, _E.sequence
+)
+# `is_not(None)` is stated so that the partial index serves.
+_OF_TARGET = _STATED.where(_HERE, _E.target.is_not(None), among(_E.target, _NAMES)).order_by(_E.target, _E.sequence)
+_CLAIMS = _OF_TARGET.where(or_(_E.kind == int(Kind.DEPOSIT), _E.kind == int(Kind.CLAIM)))
+_COMPLAINTS = _STATED.where(_HERE, among(_E.entry_id, _NAMES), _E.kind == int(Kind.COMPLAINT))
+_DECIDED = _OF_TARGET.where(_E.kind == int(Kind.COMPLAINT_DECISION))
+_MEASURES = _OF_TARGET.where(_E.kind == int(Kind.MEASURE))
+_CONFIRMED = _STATED.where(
+    _HERE, _E.violation.is_not(None), among(_E.violation, _NAMES), _E.kind == int(Kind.STATUS)
+).order_by(_E.violation, _E.sequence)
+
+
+def load_accounts(
+    connection: Connection, marketplace: str, met: DerivationContext, fresh: Sequence[PreparedEntry]
+) -> None:
+    """Add to `met` the deposits and claims that the entries of a batch change, as they stand."""
+    changes = [item.entry for item in fresh if item.kind in {Kind.DEPOSIT, Kind.CLAIM}]
+    sellers = {entry.seller for entry in changes if isinstance(entry.fact, DepositChanged)}
+    for row in _rows(connection, _DEPOSITS, marketplace, sellers):
+        fact = cast(DepositChanged, entry_from_content(row.entry_id, row.content).fact)
+        met.deposits[row.seller] = met.deposits.get(row.seller, DepositAccount()).apply(fact)
+    facts = [cast(DepositChanged | ClaimChanged, entry.fact) for entry in changes]
+    for row in _rows(connection, _CLAIMS, marketplace, {one.claim for one in facts if one.claim}):
+        change = cast(DepositChanged | ClaimChanged, entry_from_content(row.entry_id, row.content).fact)
+        met.claims[row.target] = met.claims.get(row.target, ClaimBalance()).apply(change, row.seller, ())
+
+
+def load_contests(
+    connection: Connection, marketplace: str, met: DerivationContext, fresh: Sequence[PreparedEntry]
+) -> None:
+    """Add to `met` the complaints that the entries of a batch decide, and the measures that its complaints are about.
+
+    With who stated each measure, and who decided about the violations that it rests on.
+    """
+    facts = [item.entry.fact for item in fresh if item.kind in {Kind.COMPLAINT, Kind.COMPLAINT_DECISION}]
+    decided = {fact.complaint for fact in facts if isinstance(fact, ComplaintDecided)}
+    about = {fact.measure for fact in facts if isinstance(fact, ComplaintFiled)}
+    contests = met.contests
+    for row in _rows(connection, _COMPLAINTS, marketplace, decided):
+        filed = cast(ComplaintFiled, entry_from_content(row.entry_id, row.content).fact)
+        contests.complaints[row.entry_id] = Complaint(row.seller, filed.measure, row.principal or "")
+        about.add(filed.measure)
+    for row in _rows(connection, _DECIDED, marketplace, decided):
+        contests.mark_decided(row.target, row.entry_id)
+    rests_on: dict[str, set[str]] = {}
+    for row in _rows(connection, _MEASURES, marketplace, about):
+        stated = cast(MeasureChanged, entry_from_content(row.entry_id, row.content).fact)
+        contests.state(stated, row.seller, row.occur_time, row.principal or "")
+        for violation in stated.violations:
+            rests_on.setdefault(violation, set()).add(stated.measure)
+    for row in _rows(connection, _CONFIRMED, marketplace, rests_on):
+        decision = cast(StatusChanged, entry_from_content(row.entry_id, row.content).fact)
+        for measure in rests_on[row.violation]:
+            contests.add_decider(measure, decision.actor, row.principal or "")
+
+
+def _rows(connection: Connection, query: Select[Any], marketplace: str, names: Collection[str]) -> Iterator[Any]:
+    if names:
+        yield from connection.execute(query, {"marketplace": marketplace, "names": list(names)})

@@ -1,0 +1,339 @@
+"""Deposits, claims, flow and complaints: what the ledger refuses of them, what follows, and what is read back."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scoring.entries.accounts import ClaimBalance, DepositAccount
+from scoring.entries.entry import Entry
+from scoring.entries.kinds.decisions import EntryCorrected, MeasureChanged
+from scoring.entries.kinds.settlement import (
+    ClaimChanged,
+    ComplaintDecided,
+    ComplaintFiled,
+    DepositChanged,
+    FlowStated,
+    PayoutsChanged,
+)
+from scoring.entries.kinds.table import KINDS, Fact
+from scoring.enums import (
+    ClaimChange,
+    ComplaintOutcome,
+    CorrectionKind,
+    DepositChange,
+    Kind,
+    MeasureKind,
+    MeasureState,
+    PayoutsChange,
+)
+from scoring.errors import (
+    BalanceForbids,
+    ContestForbids,
+    EntryNotFound,
+    FlowRevisionTaken,
+    InvalidInput,
+    MeasureNotFound,
+)
+from scoring.score import score
+from scoring.time import DAY
+from service.ledger.store import Ledger
+from tests.builders import MARKET, NOW, SELLER, TODAY, Clock, ago, confirmed, exposure, identity, status, violation
+from tests.scoring.worlds import artifact, policy
+
+
+def deposit(change: DepositChange, amount: int, currency: str = "EUR", claim: str = "") -> DepositChanged:
+    return DepositChanged(change, amount, currency, "bank", claim)
+
+
+def claim(change: ClaimChange, amount: int, currency: str = "EUR", name: str = "k1") -> ClaimChanged:
+    return ClaimChanged(name, change, amount, currency, "court")
+
+
+def measure(state: MeasureState = MeasureState.IMPOSED, actor: str = "staff-1", *violations: str) -> MeasureChanged:
+    kind = MeasureKind.SUSPENSION if violations else MeasureKind.DEPOSIT
+    return MeasureChanged("m1", kind, state, actor, "as the rules say", violations=violations)
+
+
+def decided(actor: str, outcome: ComplaintOutcome = ComplaintOutcome.UPHELD, complaint: str = "c1") -> ComplaintDecided:
+    return ComplaintDecided(complaint, outcome, actor, "looked at again")
+
+
+class Story:
+    """A ledger to which facts are appended one by one, each under an id of its own."""
+
+    def __init__(self, ledger: Ledger, clock: Clock) -> None:
+        self.ledger, self.clock, self.count = ledger, clock, 0
+
+    def __call__(self, *facts: Fact, entry_id: str = "", seller: str = SELLER, days: float | None = None) -> None:
+        entries = []
+        for fact in facts:
+            self.count += 1
+            when = None if days is None else ago(days)
+            entries.append(Entry(entry_id or f"e{self.count}", seller, fact, when))
+        self.ledger.append(MARKET, entries)
+
+
+@pytest.fixture
+def story(ledger: Ledger, clock: Clock) -> Story:
+    return Story(ledger, clock)
+
+
+# --- deposits and claims ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("in_one_batch", [True, False])
+def test_a_deposit_gives_no_more_than_it_holds(story: Story, in_one_batch: bool) -> None:
+    placed = (deposit(DepositChange.PLACED, 500), claim(ClaimChange.PAID, 900))
+    drawn = deposit(DepositChange.DRAWN, 200, claim="k1")
+    if in_one_batch:
+        story(*placed, drawn)
+    else:
+        for fact in (*placed, drawn):
+            story(fact)
+    for change in (deposit(DepositChange.RETURNED, 301), deposit(DepositChange.DRAWN, 301, claim="k1")):
+        with pytest.raises(BalanceForbids, match=r"deposit\.amount_minor: is more than the 300") as caught:
+            story(change)
+        assert caught.value.metadata == {"available_minor": "300", "currency": "EUR"}
+    story(deposit(DepositChange.RETURNED, 300))
+    story(deposit(DepositChange.PLACED, 5, "CNY"))  # nothing is left of the euros
+
+
+def test_a_deposit_in_another_currency_is_refused_while_there_is_one(story: Story) -> None:
+    story(deposit(DepositChange.PLACED, 500))
+    with pytest.raises(BalanceForbids, match=r"deposit\.currency: is CNY, but what is on record is in EUR") as caught:
+        story(deposit(DepositChange.PLACED, 500, "CNY"))
+    assert caught.value.metadata == {"available_minor": "500", "currency": "EUR"}
+    story(deposit(DepositChange.PLACED, 1, "CNY"), seller="s2")
+
+
+def test_no_more_is_drawn_and_recovered_for_a_claim_than_was_paid_for_it(story: Story) -> None:
+    story(deposit(DepositChange.PLACED, 500))
+    with pytest.raises(BalanceForbids, match=r"'k1' is not on record") as caught:
+        story(deposit(DepositChange.DRAWN, 1, claim="k1"))
+    assert caught.value.metadata["available_minor"] == "0"
+    story(claim(ClaimChange.PAID, 100), claim(ClaimChange.RECOVERED, 30), deposit(DepositChange.DRAWN, 40, claim="k1"))
+    for change in (deposit(DepositChange.DRAWN, 31, claim="k1"), claim(ClaimChange.RECOVERED, 31)):
+        with pytest.raises(BalanceForbids, match="has 30 paid and not recovered"):
+            story(change)
+    with pytest.raises(BalanceForbids, match=r"claim\.currency: is CNY"):
+        story(claim(ClaimChange.PAID, 1, "CNY"))
+    with pytest.raises(InvalidInput, match="a claim against another seller"):
+        story(claim(ClaimChange.RECOVERED, 1), seller="s2")
+
+
+_CHANGES = st.lists(
+    st.tuples(
+        st.sampled_from([*DepositChange, *ClaimChange]), st.integers(1, 60), st.sampled_from(["", "k1", "k2", "k3"])
+    ),
+    max_size=40,
+)
+
+
+@given(_CHANGES)
+@settings(max_examples=300, deadline=None)
+def test_what_is_forfeited_never_exceeds_adjudicated_claims(changes: list[tuple[object, int, str]]) -> None:
+    """Whatever order changes come in: of each claim, of each seller, and of the deposit that was placed."""
+    account, claims = DepositAccount(), {name: ClaimBalance() for name in ("k1", "k2", "k3")}
+    for change, amount, name in changes:
+        try:
+            if isinstance(change, DepositChange):
+                about = (name or "k1") if change is DepositChange.DRAWN else ""
+                stated = deposit(change, amount, claim=about)
+                after = account.apply(stated)
+                if about:
+                    claims[about] = claims[about].apply(stated, SELLER, ())
+                account = after
+            elif isinstance(change, ClaimChange):
+                about = name or "k2"
+                claims[about] = claims[about].apply(claim(change, amount, name=about), SELLER, ())
+        except BalanceForbids:
+            continue
+        assert all(0 <= one.recovered_minor <= one.paid_minor for one in claims.values())
+        assert account.drawn_minor <= sum(one.paid_minor for one in claims.values())
+        assert 0 <= account.held_minor <= account.placed_minor - account.drawn_minor
+
+
+@pytest.mark.parametrize(
+    ("fact", "field"),
+    [
+        (deposit(DepositChange.DRAWN, 5), "deposit.claim"),
+        (deposit(DepositChange.PLACED, 5, claim="k1"), "deposit.claim"),
+        (deposit(DepositChange.PLACED, 0), "deposit.amount_minor"),
+        (deposit(DepositChange.PLACED, 5, "euro"), "deposit.currency"),
+        (claim(ClaimChange.PAID, -5), "claim.amount_minor"),
+        (FlowStated(TODAY + 1), "flow.day"),
+        (FlowStated(TODAY, captured_orders=1, captured_minor=5), "flow.currency"),
+        (FlowStated(TODAY, currency="EUR", refunded_minor=5), "flow.refunded_orders"),
+        (PayoutsChanged(PayoutsChange.STOPPED, "", "because"), "payouts.actor"),
+    ],
+)
+def test_what_cannot_be_is_refused_by_the_name_of_its_field(story: Story, fact: Fact, field: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        story(fact)
+    assert [one.field for one in caught.value.violations] == [f"entries[0].{field}"]
+
+
+# --- flow -------------------------------------------------------------------------------------------------------------
+
+
+def test_of_a_day_of_flow_the_highest_revision_counts_as_of_any_time(story: Story, clock: Clock) -> None:
+    first = FlowStated(TODAY - 2, "toys", currency="EUR", captured_orders=3, captured_minor=900)
+    story(first, FlowStated(TODAY - 2, captured_orders=1), FlowStated(TODAY - 3, captured_orders=7), seller=SELLER)
+    clock.now += DAY
+    story(replace(first, revision=4, captured_orders=5), FlowStated(TODAY - 1, captured_orders=2), seller="s2")
+    then = story.ledger.cut(known_time=NOW + 10)
+    story(replace(first, revision=4, captured_orders=5))
+    story(replace(first, revision=2, captured_orders=9))
+
+    def read(first_day: int = 0, cut: object = None) -> list[tuple[int, str, int, str]]:
+        found = story.ledger.flow(MARKET, SELLER, cut or story.ledger.cut(), first_day)  # type: ignore[arg-type]
+        return [(d.fact.day - TODAY, d.fact.product_category, d.fact.captured_orders, d.entry_id) for d in found]
+
+    assert read() == [(-3, "", 7, "e3"), (-2, "", 1, "e2"), (-2, "toys", 5, "e6")]
+    assert read(TODAY - 2) == [(-2, "", 1, "e2"), (-2, "toys", 5, "e6")]
+    assert read(cut=then) == [(-3, "", 7, "e3"), (-2, "", 1, "e2"), (-2, "toys", 3, "e1")]
+    assert read(cut=story.ledger.cut(observe_time=NOW + 10)) == read(cut=then)  # what was reported later did not count
+
+
+def test_a_revision_of_flow_is_stated_by_one_entry(story: Story) -> None:
+    """Exposure of the same day is another statement."""
+    story(FlowStated(TODAY, "toys"))
+    story.ledger.append(MARKET, [exposure(TODAY, product_category="toys")])
+    with pytest.raises(FlowRevisionTaken, match=r"entries\[0\]\.flow: .* 'e1'") as caught:
+        story(FlowStated(TODAY, "toys", captured_orders=3))
+    assert caught.value.metadata == {"entry_id": "e1"}
+
+
+# --- complaints -------------------------------------------------------------------------------------------------------
+
+
+def states(ledger: Ledger) -> list[tuple[MeasureState, str, str]]:
+    """What is on record of measures: (state, actor, origin)."""
+    found = [one.entry for one in ledger.entries(MARKET, ledger.cut())]
+    return [(e.fact.state, e.fact.actor, e.origin) for e in found if isinstance(e.fact, MeasureChanged)]
+
+
+def test_a_complaint_that_is_upheld_lifts_the_measure_by_an_entry_that_follows(story: Story) -> None:
+    story(measure(), days=30)
+    story(ComplaintFiled("m1", "we paid"), entry_id="c1")
+    story(decided("staff-2"), entry_id="d1")
+    assert states(story.ledger) == [
+        (MeasureState.IMPOSED, "staff-1", ""),
+        (MeasureState.LIFTED, "staff-2", "d1"),
+    ]
+    story.ledger.append(MARKET, [Entry("d1", SELLER, decided("staff-2"))])  # a retry adds nothing
+    assert len(states(story.ledger)) == 2
+
+
+def test_what_a_complaint_lifted_can_be_contested_and_is_stated_of_the_measure(story: Story) -> None:
+    """The entry that lifts counts among those about the measure: the term begins anew, and its decider decides no more."""
+    story(measure(), days=183)
+    story(ComplaintFiled("m1", "we paid"), entry_id="c1")
+    story(decided("staff-2"), entry_id="d1")
+    story.clock.now += 100 * DAY
+    story(ComplaintFiled("m1", "tell others that we paid"), entry_id="c2")
+    with pytest.raises(ContestForbids, match="'staff-2' decided"):
+        story(decided("staff-2", complaint="c2"))
+
+
+def test_a_complaint_that_is_rejected_leaves_the_measure(story: Story) -> None:
+    story(measure())
+    story(ComplaintFiled("m1", "we paid"), entry_id="c1")
+    story(decided("staff-2", ComplaintOutcome.REJECTED))
+    assert states(story.ledger) == [(MeasureState.IMPOSED, "staff-1", "")]
+
+
+def test_a_complaint_is_about_a_measure_of_its_seller_that_was(story: Story) -> None:
+    story(measure())
+    with pytest.raises(MeasureNotFound, match=r"complaint\.measure: no measure 'm2'") as caught:
+        story(ComplaintFiled("m2", "we paid"))
+    assert caught.value.metadata == {"measure": "m2"}
+    with pytest.raises(InvalidInput, match="against another seller"):
+        story(ComplaintFiled("m1", "we paid"), seller="s2")
+    with pytest.raises(EntryNotFound, match=r"complaint_decision\.complaint: no complaint 'c9'"):
+        story(decided("staff-2", complaint="c9"))
+
+
+def test_a_measure_is_contested_within_six_months_of_what_was_last_stated_about_it(story: Story) -> None:
+    story(measure(), days=200)
+    story(ComplaintFiled("m1", "we paid"), days=16)
+    with pytest.raises(ContestForbids, match="six months") as caught:
+        story(ComplaintFiled("m1", "we paid"), days=15)
+    assert caught.value.metadata == {"why": "LATE"}
+    story(measure(MeasureState.LIFTED), days=10)
+    story(ComplaintFiled("m1", "we paid"), days=1)
+
+
+def test_a_complaint_is_decided_once_and_by_another_person_than_decided_before(story: Story) -> None:
+    """Neither who imposed or changed the measure, nor who confirmed a violation that it rests on."""
+    story.ledger.append(MARKET, [violation("v1"), status("v1", actor="staff-7")])
+    story(measure(MeasureState.IMPOSED, "staff-1", "v1"))
+    story(measure(MeasureState.IMPOSED, "staff-3", "v1"))
+    story(ComplaintFiled("m1", "it was not ours"), entry_id="c1")
+    for actor in ("staff-1", "staff-3", "staff-7"):
+        with pytest.raises(ContestForbids, match=f"complaint_decision.actor: '{actor}' decided") as caught:
+            story(decided(actor))
+        assert caught.value.metadata == {"why": "SAME_PERSON"}
+    story(decided("staff-2"), entry_id="d1")
+    with pytest.raises(ContestForbids, match="'c1' was decided by 'd1'") as caught:
+        story(decided("staff-4"))
+    assert caught.value.metadata == {"why": "DECIDED"}
+
+
+@pytest.mark.parametrize("state", list(MeasureState))
+def test_complaint_and_decision_may_come_in_one_batch_with_the_measure(story: Story, state: MeasureState) -> None:
+    entries = [
+        Entry("x1", SELLER, measure(state)),
+        Entry("c1", SELLER, ComplaintFiled("m1", "we paid")),
+        Entry("x3", SELLER, decided("staff-2")),
+    ]
+    story.ledger.append(MARKET, entries)
+    assert states(story.ledger)[-1][0] is MeasureState.LIFTED
+    assert len(states(story.ledger)) == (1 if state is MeasureState.LIFTED else 2)
+
+
+def test_what_changes_balances_and_contests_stands(story: Story) -> None:
+    """It is not corrected: the opposite change is stated."""
+    story(measure(), deposit(DepositChange.PLACED, 5), claim(ClaimChange.PAID, 5), FlowStated(TODAY))
+    story(PayoutsChanged(PayoutsChange.STOPPED, "staff-1", "a court's order"))
+    story(ComplaintFiled("m1", "we paid"), entry_id="c1")
+    story(decided("staff-2"), entry_id="d1")
+    for entry_id in ("e2", "e3", "e4", "e5", "c1", "d1"):
+        with pytest.raises(InvalidInput, match=r"correction\.entry: .*is not corrected like this"):
+            story(EntryCorrected(entry_id, CorrectionKind.VOID, "staff-1", "a typing error"))
+
+
+# --- no input of a score ----------------------------------------------------------------------------------------------
+
+
+def test_none_of_these_entries_is_an_input_of_a_score(ledger: Ledger, clock: Clock) -> None:
+    """Beside any other entries the answer is the same to the byte; of them alone there is no seller."""
+    history = [
+        identity("i1"), exposure(TODAY - 40), exposure(TODAY - 3), confirmed("v1"), violation("v2"), status("v2"),
+    ]  # fmt: skip
+    ledger.append(MARKET, history)
+    money = [
+        measure(MeasureState.IMPOSED, "staff-1", "v1"), deposit(DepositChange.PLACED, 500), claim(ClaimChange.PAID, 90),
+        deposit(DepositChange.DRAWN, 90, claim="k1"), ComplaintFiled("m1", "no"), decided("staff-2"),
+        PayoutsChanged(PayoutsChange.STOPPED, "staff-1", "an order"),
+        FlowStated(TODAY - 3, currency="EUR", captured_orders=900, captured_minor=90_000, disputed_orders=800),
+    ]  # fmt: skip
+    stated = {KINDS[kind].fact for kind in Kind if kind >= Kind.FLOW}
+    assert stated <= {type(fact) for fact in money}  # every kind that came with them
+    before = ledger.last()[0]
+    entries = [Entry("c1" if isinstance(f, ComplaintFiled) else f"m{n}", SELLER, f) for n, f in enumerate(money)]
+    ledger.append(MARKET, entries)
+    others = [replace(e, seller="s9") for e in entries if not isinstance(e.fact, MeasureChanged | ComplaintFiled)]
+    ledger.append(
+        MARKET,
+        [replace(e, entry_id=f"o-{e.entry_id}") for e in others if isinstance(e.fact, FlowStated | PayoutsChanged)],
+    )
+    at = ledger.cut().observe_time
+    answers = [
+        repr(score(ledger.fact_rows(MARKET, [SELLER, "s9"], sequence), [SELLER, "s9"], at, artifact(), policy()))
+        for sequence in (before, ledger.last()[0])
+    ]
+    assert answers[0] == answers[1]
+    assert answers[0].endswith(", None]")
