@@ -215,7 +215,8 @@ tokens use up the limits of the certificate beside them; calls of the same conne
 | `actions` | `decide`, `bulk_decide`: the actions, and `attribution`, `incident` and `correction` | required |
 
 Who may see some sellers of a marketplace is shown theirs alone by ListEntries, ListViolations, WatchEntries and
-BatchGetTrustScores, which refuses each other seller by itself; whatever else concerns the whole marketplace is denied.
+BatchGetTrustScores, which refuses each other seller by itself; whatever else concerns the whole marketplace is denied. A
+link asks for both of its sellers, and a violation of a seller whom the entry does not name is as one that is not on record.
 A page token goes on for the caller to whom it was given, and while that one may see the same sellers.
 
 What a call asks for must be covered by one grant; grants do not add up within one entry. A batch is refused whole. A

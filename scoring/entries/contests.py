@@ -10,7 +10,7 @@ from scoring.entries.kinds.settlement import ComplaintDecided, ComplaintFiled
 from scoring.entries.lifecycle import COUNTING_STATUSES
 from scoring.entries.violation_state import ViolationState
 from scoring.enums import ComplaintOutcome, MeasureKind, MeasureState
-from scoring.errors import ContestForbids, EntryNotFound, FieldPath, LifecycleForbids, MeasureNotFound, invalid
+from scoring.errors import ContestForbids, EntryNotFound, FieldPath, LifecycleForbids, MeasureNotFound
 from scoring.time import DAY, format_time
 
 COMPLAINT_DAYS = 184
@@ -54,16 +54,14 @@ def check_suspension(fact: MeasureChanged, seller: str, states: Mapping[str, Vio
         return
     for name in fact.violations:
         state = states.get(name)
-        if (
-            state is not None
-            and state.seller == seller
-            and state.status in COUNTING_STATUSES
-            and not state.is_of_another_seller
-        ):
-            continue
-        stands = "not on record" if state is None else state.status.name.lower()
-        if state is not None and (state.seller != seller or state.is_of_another_seller):
+        if state is None or state.seller != seller:  # the same: the caller may be granted this seller alone
+            stands = "not on record for this seller"
+        elif state.is_of_another_seller:
             stands = "of another seller"
+        elif state.status in COUNTING_STATUSES:
+            continue
+        else:
+            stands = state.status.name.lower()
         raise LifecycleForbids(
             f"{name!r} is {stands}; a suspension rests on confirmed violations of its seller",
             {"status": stands, "allowed": "confirmed"},
@@ -103,18 +101,16 @@ class Contests:
     def file(self, entry: Entry, fact: ComplaintFiled, filed_time: int, caller: str, path: FieldPath) -> None:
         """Note a complaint, filed at `filed_time` (microseconds).
 
-        MeasureNotFound about a measure that never was; ContestForbids if it is too late; InvalidInput about a measure
-        against another seller.
+        MeasureNotFound about a measure that never was, or not against this seller; ContestForbids if it is too late.
         """
         field, measure = (*path, "complaint", "measure"), self.measures.get(fact.measure)
-        if measure is None:
+        if measure is None or measure.seller != entry.seller:  # the same: the caller may be granted this seller alone
             raise MeasureNotFound(
-                f"no measure {fact.measure!r} is recorded; give the id that its entry states as `measure`",
+                f"no measure {fact.measure!r} is recorded against this seller; give the id that its entry states as"
+                " `measure`",
                 {"measure": fact.measure},
                 field,
             )
-        if measure.seller != entry.seller:
-            raise invalid(field, f"{fact.measure!r} is a measure against another seller; name the seller's own")
         last = measure.stated_time + COMPLAINT_DAYS * DAY
         if filed_time > last:
             raise ContestForbids(
@@ -128,19 +124,17 @@ class Contests:
     def decide(self, entry: Entry, fact: ComplaintDecided, caller: str, path: FieldPath) -> None:
         """Note the decision about a complaint.
 
-        EntryNotFound if no such complaint is recorded; ContestForbids if it is decided already, or if its actor or caller
-        decided about the measure before; InvalidInput for another seller's complaint.
+        EntryNotFound if no such complaint of this seller is recorded; ContestForbids if it is decided already, or if its
+        actor or caller decided about the measure before.
         """
         path = (*path, "complaint_decision")
         complaint = self.complaints.get(fact.complaint)
-        if complaint is None:
+        if complaint is None or complaint.seller != entry.seller:
             raise EntryNotFound(
-                f"no complaint {fact.complaint!r} is recorded; file it first",
+                f"no complaint {fact.complaint!r} of this seller is recorded; file it first",
                 {"entry_id": fact.complaint},
                 (*path, "complaint"),
             )
-        if complaint.seller != entry.seller:
-            raise invalid((*path, "complaint"), f"{fact.complaint!r} is of another seller; name the seller's own")
         if complaint.decided_by:
             raise ContestForbids(
                 f"{fact.complaint!r} was decided by {complaint.decided_by!r}; a complaint is decided once",

@@ -100,7 +100,7 @@ class Derivation:
         """Add an entry, and those derived from it, to `new_entries`; return the entry itself.
 
         As it is to be inserted. ViolationNotFound, EntryNotFound or LifecycleForbids if what it names is not there or
-        does not allow it; raises InvalidInput for another seller than the violation's. Messages name the entry by `path`.
+        does not allow it; of another seller than the entry names it is not there. Messages name the entry by `path`.
         """
         entry, fact = item.entry, item.entry.fact
         if item.kind in INDEPENDENT_KINDS or (
@@ -240,18 +240,20 @@ class Derivation:
         return added
 
     def _find_state(self, fact: FactAboutViolation, seller: str, path: FieldPath) -> ViolationState:
-        """Return the state of the violation that an entry is about; it must be of the seller that the entry names, if any."""
+        """Return the state of the violation that an entry is about; it must be of the seller that the entry names, if any.
+
+        One of another seller is as one that is not on record: the caller may be granted this seller alone.
+        """
         state = self._context.states.get(fact.violation)
         field_path = (*path, FIELD_OF[KIND_OF[type(fact)]], "violation")
-        if state is None:
+        if state is None or seller not in {"", state.seller}:
             more = ", or name its seller to have it wait for the report" if isinstance(fact, StatusChanged) else ""
+            more = ", or leave seller empty if it is another one's" if seller else more
             raise ViolationNotFound(
-                f"no violation {fact.violation!r} is recorded; report it first{more}",
+                f"no violation {fact.violation!r} is recorded{' of this seller' * bool(seller)}; report it first{more}",
                 {"violation": fact.violation},
                 field_path,
             )
-        if seller not in {"", state.seller}:
-            raise invalid((*path, "seller"), f"must be empty or the violation's seller, {state.seller!r}")
         if state.kind is Kind.PRODUCT_VIOLATION and not isinstance(fact, StatusChanged):
             raise invalid(
                 field_path,

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from scoring.entries.kinds.table import FIELD_OF
-from scoring.enums import Source
+from scoring.enums import Kind, Source
 from scoring.errors import FieldViolation, InvalidInput, invalid
 from sellertrust.v1 import entry_pb2
 from service.access.decision import Asked
@@ -35,6 +35,7 @@ _NAMED: dict[Scope, Callable[[str, str], tuple[str, str]]] = {
 }
 """How names of things within a marketplace are taken apart: into the marketplace's id and the rest."""
 
+_LINK = FIELD_OF[Kind.LINK]
 _SOURCES = {int(source): source.name.lower() for source in Source}
 
 
@@ -61,7 +62,7 @@ def asked_of(row: MethodRow, request: Any) -> Iterator[Asked]:
             yield Asked(row.right, marketplace, entry_id=request.entry_id or None, action=row.action)
         case Scope.ENTRIES:
             marketplace = parse_marketplace(request.parent, "parent")
-            yield from [entry_asked(marketplace, entry) for entry in request.entries] or [Asked(row.right, marketplace)]
+            yield from _entries_asked(marketplace, request.entries) or [Asked(row.right, marketplace)]
         case Scope.SERVER:
             yield Asked(row.right)
         case Scope.PROPOSED:
@@ -84,6 +85,17 @@ def asked_of_proposed(request: Any) -> list[Asked]:
         return [*asked_of(METHODS[PROPOSABLE[field]], getattr(request, field))]
     except InvalidInput as error:
         raise InvalidInput(FieldViolation((field, *one.path), one.description) for one in error.violations) from None
+
+
+def _entries_asked(marketplace: str, entries: Any) -> list[Asked]:
+    """Return what appending entries asks for; a link is about its other seller as well, so it asks for that one too."""
+    found = [entry_asked(marketplace, entry) for entry in entries]
+    others = [
+        asked._replace(seller=entry.link.other or None)
+        for asked, entry in zip(found, entries, strict=True)
+        if asked.kind == _LINK
+    ]
+    return found + others
 
 
 def entry_asked(marketplace: str, entry: entry_pb2.Entry) -> Asked:

@@ -158,8 +158,7 @@ def append_batch(
     the source of the batch is read with it, recorded with the entries.
 
     EntryContentDiffers, ViolationNotFound, EntryNotFound, LifecycleForbids, PermissionDenied for the caller's own
-    reports, InvalidInput for another seller than the violation's; each names the entry by its index. One of
-    `database.CONFLICT` if a revision of exposure or flow is taken.
+    reports; each names the entry by its index. One of `database.CONFLICT` if a revision of exposure or flow is taken.
     """
     sequence, last_time = last_entry(connection)
     known = _known(connection, marketplace, batch)

@@ -71,11 +71,9 @@ class Reference:
             about = self.violation(fact.violation)
             is_guess = fact.violation.startswith("auto~")
             waits = about is None and isinstance(fact, StatusChanged) and bool(seller) and not is_guess
-            if about is None and not waits:
+            if (about is None and not waits) or (about is not None and seller not in ("", about.seller)):
                 raise Refused("ViolationNotFound")
-            if about is not None and (
-                seller not in ("", about.seller) or not (about.seller or isinstance(fact, StatusChanged))
-            ):
+            if about is not None and not (about.seller or isinstance(fact, StatusChanged)):
                 raise Refused("InvalidInput")
             if about is not None and not about.seller and getattr(fact, "units", 0):
                 raise Refused("InvalidInput")

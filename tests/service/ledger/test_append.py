@@ -227,7 +227,9 @@ def test_deduplication_comes_before_the_lifecycle(ledger: Ledger) -> None:
 def test_a_status_knows_its_seller_by_the_violation(ledger: Ledger) -> None:
     """The seller may be left out or given, but not be another."""
     ledger.append(MARKET, [violation("v1", "s1")])
-    with pytest.raises(InvalidInput, match=r"entries\[0\]\.seller: .*'s1'"):
+    with pytest.raises(
+        ViolationNotFound, match=r"entries\[0\]\.status\.violation: no violation 'v1' .* of this seller"
+    ):
         ledger.append(MARKET, [status("v1", seller="s2")])
     ledger.append(MARKET, [status("v1", seller="s1")])
     assert [row.seller for row in ledger.fact_rows(MARKET, ["s1"], 2)] == ["s1", "s1"]

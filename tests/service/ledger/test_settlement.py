@@ -250,7 +250,7 @@ def test_a_complaint_is_about_a_measure_of_its_seller_that_was(story: Story) -> 
     with pytest.raises(MeasureNotFound, match=r"complaint\.measure: no measure 'm2'") as caught:
         story(ComplaintFiled("m2", "we paid"))
     assert caught.value.metadata == {"measure": "m2"}
-    with pytest.raises(InvalidInput, match="against another seller"):
+    with pytest.raises(MeasureNotFound, match="against this seller"):
         story(ComplaintFiled("m1", "we paid"), seller="s2")
     with pytest.raises(EntryNotFound, match=r"complaint_decision\.complaint: no complaint 'c9'"):
         story(decided("staff-2", complaint="c9"))

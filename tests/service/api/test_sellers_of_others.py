@@ -1,0 +1,85 @@
+"""Who may append about some sellers of a marketplace learns nothing of the others, and states nothing about them."""
+
+from collections.abc import Iterator
+
+import grpc
+import pytest
+
+from sellertrust.client import Client, SellertrustCallError, seller_name
+from sellertrust.v1 import entry_pb2
+from tests.callers import Authority, grant, write_grants
+from tests.servers import MARKET, running_server, violation
+
+WORDS = {"actor": "staff", "reason": "so"}
+
+
+@pytest.fixture(scope="module")
+def some(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """A client of a caller with rights over the sellers `a` and `c`; of `b` the violation `v-b` is on record."""
+    folder = tmp_path_factory.mktemp("others")
+    authority, path = Authority(folder), folder / "grants.toml"
+    limits = {name: ["*"] for name in ("kinds", "sources", "notifiers", "entry_ids")}
+    rights = ["append", "impose_measures"]
+    write_grants(
+        path,
+        grant("dns:some.example", rights, sellers=["a", "c"], **limits),
+        grant("dns:every.example", rights, **limits),
+    )
+    shown = {name: authority.certificate(dns=[f"{name}.example"]).options() for name in ("some", "every")}
+    with running_server(folder, grants=path, **authority.server_settings()) as running:
+        with running.client(**shown["every"]) as every:
+            every.append_entries(MARKET, [violation("v-b", "b", source=entry_pb2.SOURCE_BRAND), violation("v-a", "a")])
+        with running.client(**shown["some"]) as client:
+            yield client
+
+
+def entry_of(entry_id: str, **fact: object) -> entry_pb2.Entry:
+    entry = entry_pb2.Entry(entry_id=entry_id, seller=seller_name(MARKET, "a"), **fact)
+    entry.occur_time.CopyFrom(violation("x", "a").occur_time)
+    entry.occur_time.seconds += 3_600
+    return entry
+
+
+def remediation(about: str) -> entry_pb2.Entry:
+    return entry_of(f"r-{about}", remediation=entry_pb2.RemediationDone(violation=about, remedy="refund"))
+
+
+def suspension(about: str) -> entry_pb2.Entry:
+    fact = entry_pb2.MeasureChanged(
+        measure="m",
+        measure_kind=entry_pb2.MEASURE_KIND_SUSPENSION,
+        state=entry_pb2.MEASURE_STATE_IMPOSED,
+        violations=[about],
+        **WORDS,
+    )
+    return entry_of(f"m-{about}", measure=fact)
+
+
+def link(other: str) -> entry_pb2.Entry:
+    fact = entry_pb2.LinkChanged(other=other, state=entry_pb2.LINK_STATE_OBSERVED, basis="shared_account", **WORDS)
+    return entry_of(f"l-{other}", link=fact)
+
+
+def refusal(client: Client, entry: entry_pb2.Entry, about: str) -> tuple[object, str, dict[str, str], str]:
+    """What a caller hears of an entry that is refused, without the ids that it stated itself."""
+    with pytest.raises(SellertrustCallError) as caught:
+        client.append_entries(MARKET, [entry])
+    error = caught.value
+    metadata = {key: value for key, value in error.metadata.items() if value != about}
+    return error.code, error.reason, metadata, str(error).replace(f"'{about}'", "it")
+
+
+@pytest.mark.parametrize("make", [remediation, suspension])
+def test_a_violation_of_another_seller_is_as_one_that_is_not_on_record(some: Client, make: object) -> None:
+    assert callable(make)
+    there, absent = refusal(some, make("v-b"), "v-b"), refusal(some, make("v-x"), "v-x")
+    assert there == absent
+    assert "'b'" not in there[-1]
+    assert "another seller" not in there[-1]
+    assert there[0] in {grpc.StatusCode.NOT_FOUND, grpc.StatusCode.FAILED_PRECONDITION}
+
+
+def test_a_link_is_stated_by_who_may_append_about_both_sellers(some: Client) -> None:
+    some.append_entries(MARKET, [link("c"), remediation("v-a")])
+    assert refusal(some, link("b"), "b") == refusal(some, link("nobody"), "nobody")
+    assert refusal(some, link("b"), "b")[:2] == (grpc.StatusCode.PERMISSION_DENIED, "CALLER_NOT_GRANTED")
