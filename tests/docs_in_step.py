@@ -34,6 +34,7 @@ WHERE = {
         *(
             "score",
             "measures",
+            "badge",
             "book",
             "violation",
             "notifier",

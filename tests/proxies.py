@@ -9,14 +9,14 @@ from contextlib import contextmanager, suppress
 class Proxy:
     """Forwards connections to a server at `target` (host:port) until `cut` breaks all that are open.
 
-    `source` is the host that they come from, of those that this machine has.
+    `source` is the host that they come from, of those that this machine has; `port` is where it listens, 0: any free one.
     """
 
-    def __init__(self, target: str, source: str = "127.0.0.1") -> None:
+    def __init__(self, target: str, source: str = "127.0.0.1", port: int = 0) -> None:
         self.target = target
         self.source = source
         self.cuts = 0
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("127.0.0.1", port))
         self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()

@@ -14,6 +14,7 @@ from service.cli import (
     access,
     backtest,
     backups,
+    badge,
     book,
     imports,
     kinds,
@@ -67,6 +68,7 @@ backups.register(ledger.app)
 imports.register(ledger.app)
 kinds.register(ledger.app)
 app.add_typer(access.app, name="access")
+app.add_typer(badge.app, name="badge")
 app.add_typer(book.app, name="book")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(policy.app, name="policy")

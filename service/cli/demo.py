@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,6 +19,7 @@ from sellertrust.v1.entry_pb2 import HARM_HIGH, SOURCE_BRAND, Entry, ViolationRe
 from sellertrust.v1.trust_score_service_pb2 import ExplainTrustScoreResponse, ScoreState, TrustScore
 from service.api.garbage_collection import freeze_loaded_objects
 from service.bootstrap import open_registry
+from service.cli.badge import DEFAULT_ADDRESS
 from service.cli.common import ROOT
 from service.cli.imports import mapping_of_file
 from service.cli.models import format_estimates, now
@@ -75,10 +76,10 @@ def run(*, sellers: int, folder: Path | None, seed: int) -> None:
             _promote(settings, row)
     with _run_server(settings, step) as client:
         with step("ask over gRPC for a good seller, a newcomer and an offender"):
-            good = _ask(client, sellers)
+            asked = _ask(client, sellers)
         with step("report, confirm and overturn a counterfeit violation of the good seller"):
-            _wrong_decision(client, good)
-    _finish(settings, timings, good)
+            _wrong_decision(client, asked[0])
+    _finish(settings, timings, asked)
 
 
 def _promote(settings: Settings, row: Mapping[str, Any]) -> None:
@@ -166,8 +167,8 @@ def _wait_for(server: "subprocess.Popen[bytes]", ready: Path) -> str:
     return ready.read_text().strip()
 
 
-def _ask(client: Client, sellers: int) -> str:
-    """Show a good seller, a newcomer and an offender among the first thousand, and return the good one's id."""
+def _ask(client: Client, sellers: int) -> list[str]:
+    """Show a good seller, a newcomer and an offender among the first thousand, and return their ids, the good one first."""
     names = [f"s-{number:06d}" for number in range(min(sellers, 1000))]
     results = client.batch_get_trust_scores(MARKETPLACE, names, deadline_seconds=30)
     scores = [result.trust_score for result in results if result.HasField("trust_score")]
@@ -177,10 +178,11 @@ def _ask(client: Client, sellers: int) -> str:
     # Not the very worst: at 0 points no single incident makes a difference any more.
     offenders = [s for s in rated if 2 <= s.counted_incidents <= 5 and s.points >= 100]
     offender = min(offenders or rated, key=lambda s: s.points)
-    emit([score_row(score) for score in (good, *unrated[:1], offender)], Format.TABLE)
+    shown = [good, *unrated[:1], offender]
+    emit([score_row(score) for score in shown], Format.TABLE)
     write("\n")
     print_explanation(client.explain_trust_score(MARKETPLACE, _id(offender), deadline_seconds=10))
-    return _id(good)
+    return [_id(score) for score in shown]
 
 
 def _wrong_decision(client: Client, seller: str) -> None:
@@ -231,11 +233,14 @@ def _id(score: TrustScore) -> str:
     return score.seller.rsplit("/", 1)[-1]
 
 
-def _finish(settings: Settings, timings: list[tuple[str, float]], good: str) -> None:
+def _finish(settings: Settings, timings: list[tuple[str, float]], shown: Sequence[str]) -> None:
     total = sum(seconds for _, seconds in timings)
     emit([{"step": name, "seconds": f"{seconds:.1f}"} for name, seconds in [*timings, ("in all", total)]], Format.TABLE)
     say(f"\nThe data: {settings.data_dir}\nGo on from here:")
     say(f"  export {PREFIX}DATA_DIR={settings.data_dir} {PREFIX}MARKETPLACE={MARKETPLACE}")
     say("  sellertrust serve &")
-    say(f"  sellertrust score {good} --explain")
+    say(f"  sellertrust score {shown[0]} --explain")
     say("  sellertrust model show champion")
+    cart = " ".join(f"--demo-seller {seller}" for seller in shown)
+    say(f"Badges in a checkout: open http://{DEFAULT_ADDRESS}/demo beside that server and")
+    say(f"  sellertrust badge serve {cart}")

@@ -1,0 +1,111 @@
+"""`sellertrust badge serve`: badges for web pages, from a process of its own beside the server."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from scoring.entries.field_types import ID_FORM, is_id
+from scoring.errors import ConfigurationWrong, invalid
+from service.cli.connecting import connect
+from service.cli.output import extra_missing, say
+from service.settings import host_and_port, load
+
+if TYPE_CHECKING:
+    from service.api.metrics import MetricsPort
+    from service.web.server import BadgeServer
+
+app = typer.Typer(help="Badges of sellers for web pages.", no_args_is_help=True)
+
+DEFAULT_ADDRESS = "127.0.0.1:8080"
+
+MAX_DEMO_SELLERS = 12
+
+
+@app.callback(help="Badges of sellers for web pages.")
+def _badge() -> None:
+    """Group the commands about badges."""
+
+
+@app.command("serve")
+def serve(
+    address: Annotated[
+        str,
+        typer.Option("--address", metavar="HOST:PORT", help="Where to listen, in plain HTTP; port 0: any free one."),
+    ] = DEFAULT_ADDRESS,
+    metrics_address: Annotated[
+        str | None,
+        typer.Option(
+            "--metrics-address", metavar="HOST:PORT", help="Where Prometheus finds /metrics; default: nowhere."
+        ),
+    ] = None,
+    words: Annotated[
+        Path | None,
+        typer.Option("--words", help="TOML file of what each badge is called; default: that of the shipped policies."),
+    ] = None,
+    sellers: Annotated[int, typer.Option("--sellers", min=1, help="How many badges are kept.")] = 100_000,
+    stale_hours: Annotated[
+        float, typer.Option("--stale-hours", min=0, help="How long a badge is shown while the server is away.")
+    ] = 24.0,
+    demo_sellers: Annotated[
+        list[str] | None,
+        typer.Option("--demo-seller", help="Show a checkout at /demo with this seller in its cart; may be repeated."),
+    ] = None,
+    ready_file: Annotated[
+        Path | None, typer.Option("--ready-file", help="Write the address there once requests are answered.")
+    ] = None,
+) -> None:
+    """Serve the badges of sellers as SVG and JSON over HTTP until SIGTERM; asks the server for them (needs the extra web)."""
+    try:
+        from service.web.server import BadgeServer, Options
+        from service.web.words import SHIPPED_WORDS
+    except ModuleNotFoundError as error:
+        raise extra_missing(error, "web") from None
+
+    for seller in demo_sellers or ():
+        if not is_id(seller):
+            raise invalid("--demo-seller", f"must be {ID_FORM}")
+    if len(demo_sellers or ()) > MAX_DEMO_SELLERS:
+        raise invalid("--demo-seller", f"must be given at most {MAX_DEMO_SELLERS} times")
+    settings = load()
+    options = Options(
+        address=address,
+        marketplace=settings.marketplace,
+        demo_sellers=tuple(demo_sellers or ()),
+        words=words or SHIPPED_WORDS,
+        max_sellers=sellers,
+        stale_hours=stale_hours,
+    )
+    with connect(settings) as client:
+        server = BadgeServer(client, options, say)
+        port = None if metrics_address is None else _metrics_port(server, metrics_address)
+        say(f"badges on http://{server.address}/badge/{settings.marketplace}/SELLER.svg, asked of {settings.target}")
+        if port is not None:
+            say(f"metrics on http://{host_and_port(metrics_address or '')[0]}:{port.port}/metrics")
+        if options.demo_sellers:
+            say(f"open http://{server.address}/demo")
+        if ready_file:
+            staging = ready_file.with_name(ready_file.name + ".partial")
+            staging.write_text(server.address + "\n")
+            staging.replace(ready_file)
+        try:
+            server.run()
+        finally:
+            if port is not None:
+                port.close()
+
+
+def _metrics_port(server: "BadgeServer", address: str) -> "MetricsPort":
+    """Serve the metrics of a badge server at an address, HOST:PORT. ConfigurationWrong if it cannot listen there."""
+    from prometheus_client import CollectorRegistry
+
+    from service.api.metrics import MetricsPort
+    from service.web.metrics import BadgeMetrics
+
+    registry = CollectorRegistry()
+    registry.register(BadgeMetrics(server.badges))
+    try:
+        host, port = host_and_port(address)
+        return MetricsPort(host, port, registry)
+    except (OSError, OverflowError, ValueError) as error:
+        raise ConfigurationWrong(f"--metrics-address {address} cannot be used: {error}; give HOST:PORT") from None

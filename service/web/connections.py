@@ -1,0 +1,56 @@
+"""Connections of the badge server, bounded in number, in time and in what they may send."""
+
+import socket
+from asyncio import Transport
+from typing import Any
+
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+MAX_CONNECTIONS = 1_000
+"""Connections that may be open at a time; the oldest one gives way to one more."""
+CONNECTION_SECONDS = 60.0
+"""How long a connection may live; what it is being answered then is finished."""
+MAX_HEAD_BYTES = 8 << 10
+"""Bytes of a request's line and headers; a longer one is refused."""
+
+
+def bounded_protocol(
+    max_connections: int = MAX_CONNECTIONS, connection_seconds: float = CONNECTION_SECONDS
+) -> type[H11Protocol]:
+    """Return uvicorn's protocol with bounds: it would let who sends half a request keep its connection for ever."""
+    oldest_first: dict[H11Protocol, None] = {}
+
+    class BoundedProtocol(H11Protocol):
+        def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            # asyncio does it for sockets that name their protocol alone; without, a body waits 40 ms for its head's receipt.
+            transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if len(oldest_first) >= max_connections:
+                oldest = next(iter(oldest_first))
+                del oldest_first[oldest]
+                oldest.transport.abort()
+            oldest_first[self] = None
+            self._end = self.loop.call_later(connection_seconds, self.shutdown)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._end.cancel()
+            oldest_first.pop(self, None)
+            super().connection_lost(exc)
+
+    return BoundedProtocol
+
+
+def uvicorn_options(protocol: type[H11Protocol]) -> dict[str, Any]:
+    """Return the options of uvicorn for the badge server: plain HTTP/1.1, and no log of who asked for what."""
+    return {
+        "http": protocol,
+        "ws": "none",
+        "h11_max_incomplete_event_size": MAX_HEAD_BYTES,
+        "timeout_keep_alive": 30,
+        "timeout_graceful_shutdown": 5,
+        "log_config": None,
+        "log_level": "critical",
+        "access_log": False,
+        "server_header": False,
+        "proxy_headers": False,
+    }

@@ -1,0 +1,97 @@
+"""The badge server: one event loop over a client of the server."""
+
+import asyncio
+import signal
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+
+import uvicorn
+
+from scoring.errors import ConfigurationWrong
+from sellertrust.client import Client
+from service.settings import host_and_port
+from service.web.app import build_app
+from service.web.badges import CALL_SECONDS, Badges
+from service.web.connections import bounded_protocol, uvicorn_options
+from service.web.words import SHIPPED_WORDS, read_words
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a badge server is started with."""
+
+    address: str = "127.0.0.1:8080"
+    """Where it listens, HOST:PORT, in plain HTTP; port 0: any free one."""
+    marketplace: str = "default"
+    """The marketplace of the demo's sellers."""
+    demo_sellers: Sequence[str] = field(default=())
+    """Sellers in the cart of `/demo`; without any there is no such page."""
+    words: Path = SHIPPED_WORDS
+    """The file of words."""
+    max_sellers: int = 100_000
+    """How many badges are kept."""
+    stale_hours: float = 24.0
+    """How long a badge is shown while no new answer comes."""
+
+
+class BadgeServer:
+    """A badge server over a client, listening from `__init__` on; `run` answers until `stop`.
+
+    `report` is given lines for the operator. ConfigurationWrong if the words are no good, or it cannot listen.
+    """
+
+    def __init__(self, client: Client, options: Options, report: Callable[[str], None]) -> None:
+        words = read_words(options.words)
+        self.badges = Badges(
+            lambda marketplace, seller: client.get_trust_score(marketplace, seller, deadline_seconds=CALL_SECONDS),
+            report,
+            max_sellers=options.max_sellers,
+            stale_seconds=options.stale_hours * 3_600,
+        )
+        app = build_app(self.badges, words, report, options.marketplace, options.demo_sellers)
+        self._server = uvicorn.Server(uvicorn.Config(app, lifespan="off", **uvicorn_options(bounded_protocol())))
+        self._listener = _listen(options.address)
+        host, port = self._listener.getsockname()[:2]
+        self.address: str = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    def run(self) -> None:
+        """Answer until SIGTERM, SIGINT (in a main thread) or `stop`; what is being answered then is finished."""
+        is_main = threading.current_thread() is threading.main_thread()
+        before = {number: signal.getsignal(number) for number in _ENDS} if is_main else {}
+        for number in before:  # uvicorn raises the signal again once it is through, for whoever handled it before
+            signal.signal(number, _ignore)
+        try:
+            asyncio.run(self._server.serve(sockets=[self._listener]))
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            self._listener.close()
+            self.badges.close()
+
+    def stop(self) -> None:
+        """Have `run` end, from any thread."""
+        self._server.should_exit = True
+
+
+_ENDS = (signal.SIGTERM, signal.SIGINT)
+
+
+def _ignore(_number: int, _frame: FrameType | None) -> None:
+    """Handle a signal by nothing."""
+
+
+def _listen(address: str) -> socket.socket:
+    """Return a socket that listens at an address, HOST:PORT. ConfigurationWrong if that cannot be."""
+    try:
+        host, port = host_and_port(address)
+        family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(place[:2], family=family, backlog=1_024)
+    except (OSError, OverflowError, ValueError) as error:
+        what = error.strerror if isinstance(error, OSError) else None
+        raise ConfigurationWrong(
+            f"cannot listen on {address}: {(what or str(error)).lower()}; give HOST:PORT of this machine by --address"
+        ) from None

@@ -1,0 +1,65 @@
+"""What each badge is called in each language: a TOML file, checked whole."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from scoring.errors import ConfigurationWrong
+from service.web.languages import LANGUAGES
+
+SHIPPED_WORDS = Path(__file__).with_name("badges.toml")
+MARKS = ("star", "tick")
+"""The shapes before a label, so that no badge is known by its colour alone."""
+MAX_LABEL = 40
+"""Characters of a label."""
+NEVER_SHOWN = ("new_seller", "none", "unknown")
+"""Badges of the shipped policies that say nothing good: they all look like a seller of whom nothing is known."""
+
+
+@dataclass(frozen=True)
+class Wording:
+    """How one badge is shown."""
+
+    mark: str
+    """One of MARKS."""
+    labels: Mapping[str, str]
+    """The label by language, of every one of LANGUAGES."""
+
+
+def read_words(path: Path = SHIPPED_WORDS) -> Mapping[str, Wording]:
+    """Read a file of words and return the wording of each badge that is shown.
+
+    ConfigurationWrong names every fault of the file at once, or why it cannot be read.
+    """
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationWrong(f"{path} cannot be read: {error}") from None
+    problems = [text for badge, section in data.items() for text in _problems(badge, section)]
+    if problems:
+        raise ConfigurationWrong("\n".join(f"{path}: {text}" for text in problems))
+    return MappingProxyType(
+        {
+            badge: Wording(section["mark"], MappingProxyType({one: section[one] for one in LANGUAGES}))
+            for badge, section in data.items()
+        }
+    )
+
+
+def _problems(badge: str, section: Any) -> list[str]:
+    """Return what is wrong with the section of one badge."""
+    if badge in NEVER_SHOWN:
+        return [f"{badge}: is never shown, so that nobody is seen to lack a badge; leave the section out"]
+    if not isinstance(section, dict):
+        return [f"{badge}: must be a section [{badge}] with mark, {' and '.join(LANGUAGES)}"]
+    found = [f"{badge}.{name}: is not known; leave it out" for name in section if name not in ("mark", *LANGUAGES)]
+    if section.get("mark") not in MARKS:
+        found.append(f"{badge}.mark: must be one of {', '.join(MARKS)}")
+    for language in LANGUAGES:
+        label = section.get(language)
+        if not (isinstance(label, str) and label.strip() and label.isprintable() and len(label) <= MAX_LABEL):
+            found.append(f"{badge}.{language}: must be a label of 1 to {MAX_LABEL} printable characters")
+    return found

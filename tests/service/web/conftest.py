@@ -1,0 +1,19 @@
+"""One site for all tests that only look at it."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.service.web.serving import Site, badge_site, filled_server
+
+
+@pytest.fixture(scope="package")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    folder = tmp_path_factory.mktemp("site")
+    demo_sellers = ("best", "good", "low", "new", "stranger")
+    with (
+        filled_server(folder) as running,
+        running.client() as client,
+        badge_site(client, demo_sellers=demo_sellers) as site,
+    ):
+        yield site

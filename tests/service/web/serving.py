@@ -1,0 +1,101 @@
+"""A badge server over a real server, with sellers of every kind, for tests that speak HTTP to it."""
+
+import http.client
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from sellertrust.client import Client, seller_name
+from sellertrust.v1.entry_pb2 import IDENTITY_LEVEL_NONE, TIER_EXEMPLARY, TIER_TRUSTED, Entry
+from service.web.server import BadgeServer, Options
+from tests.scoring.worlds import artifact
+from tests.servers import MARKET, Running, days_ago, exposure, identity, running_server, violation
+
+NO_BADGE = ("low", "new", "stranger")
+"""Sellers who show nothing: a violation was confirmed, too little is known, nothing is on record."""
+
+
+@dataclass
+class Answer:
+    """A response of HTTP."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+    def header(self, name: str) -> str | None:
+        return {key.lower(): value for key, value in self.headers}.get(name.lower())
+
+    def without_date(self) -> tuple[int, list[tuple[str, str]], bytes]:
+        """All that a reader gets, but for the time of day."""
+        return self.status, [(key, value) for key, value in self.headers if key != "date"], self.body
+
+
+@dataclass
+class Site:
+    """A badge server that runs."""
+
+    server: BadgeServer
+    reports: list[str]
+
+    def get(self, path: str, method: str = "GET", **headers: str) -> Answer:
+        """Asks for a path as it is; `if_none_match=...` states a header."""
+        connection = http.client.HTTPConnection(self.server.address, timeout=30)
+        try:
+            connection.request(method, path, headers={k.replace("_", "-"): v for k, v in headers.items()})
+            found = connection.getresponse()
+            return Answer(found.status, [(k.lower(), v) for k, v in found.getheaders()], found.read())
+        finally:
+            connection.close()
+
+
+@contextmanager
+def badge_site(client: Client, **options: Any) -> Iterator[Site]:
+    """A badge server over a client, on a free port, in a thread; ended at the end."""
+    reports: list[str] = []
+    server = BadgeServer(client, Options(address="127.0.0.1:0", marketplace=MARKET, **options), reports.append)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        yield Site(server, reports)
+    finally:
+        server.stop()
+        thread.join()
+
+
+@contextmanager
+def filled_server(folder: Path, **settings: Any) -> Iterator[Running]:
+    """A server that knows `best` (exemplary), `good` (trusted), and those of NO_BADGE that are on record."""
+    with running_server(folder, artifact=artifact(), **settings) as running, running.client() as client:
+        fill(client)
+        yield running
+
+
+def fill(client: Client) -> None:
+    """Appends what is known of the sellers."""
+    entries = [fact for name in ("best", "good", "low") for fact in (identity(f"i-{name}", name), _sold(name))]
+    newcomer = Entry(entry_id="i-new", seller=seller_name(MARKET, "new"))
+    newcomer.identity.level = IDENTITY_LEVEL_NONE
+    newcomer.occur_time.FromDatetime(days_ago(2))
+    entries += [newcomer, violation("v-low", "low")]
+    entries += [_override("best", TIER_EXEMPLARY), _override("good", TIER_TRUSTED)]
+    client.append_entries(MARKET, entries)
+    client.confirm_violation(MARKET, "v-low", actor="judge", reason="test buy")
+
+
+def _sold(seller: str) -> Entry:
+    return exposure(f"x-{seller}", seller, 2_000)
+
+
+def _override(seller: str, tier: Any) -> Entry:
+    """A tier that a person sets for a week, so that no test depends on a model's points."""
+    entry = Entry(entry_id=f"o-{seller}", seller=seller_name(MARKET, seller))
+    entry.override.tier = tier
+    entry.override.actor = "ops"
+    entry.override.reason = "a test"
+    entry.override.until.FromDatetime(datetime.now(UTC) + timedelta(days=7))
+    return entry

@@ -1,0 +1,66 @@
+"""The badge server while the server behind it is away, frozen, or back."""
+
+import json
+import socket
+import threading
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from sellertrust.client import Client
+from service.web import badges
+from tests.proxies import Proxy
+from tests.service.web.serving import Site, badge_site, filled_server
+
+
+def badge(site: Site, seller: str) -> str | None:
+    return json.loads(site.get(f"/badge/acme/{seller}.json").body)["badge"]
+
+
+def test_kept_badges_are_shown_while_the_server_is_away_and_new_ones_once_it_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A seller never asked about shows nothing, for caches to forget soon."""
+    monkeypatch.setattr(badges, "FRESH_SECONDS", 0.0)
+    with filled_server(tmp_path) as running:
+        proxy = Proxy(running.address)
+        address = proxy.address
+        with Client(address) as client, badge_site(client) as site:
+            before = site.get("/badge/acme/best.svg")
+            assert badge(site, "low") is None
+            proxy.close()
+            assert [site.get("/badge/acme/best.svg").without_date() for _ in range(3)] == [before.without_date()] * 3
+            unknown = site.get("/badge/acme/good.svg")
+            assert unknown.body == site.get("/badge/acme/low.svg").body
+            assert unknown.header("cache-control") == "public, max-age=5"
+            assert json.loads(site.get("/health").body)["server"] == "away"
+            assert len(site.reports) == 1
+            back = Proxy(running.address, port=int(address.rpartition(":")[2]))
+            with closing(back):
+                while badge(site, "good") is None:
+                    threading.Event().wait(0.05)
+            assert site.reports[1] == "the server answers again"
+
+
+def test_a_server_that_says_nothing_keeps_no_badge_from_being_shown() -> None:
+    """A machine that hangs: connections are taken, and nothing is answered."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        Client(f"127.0.0.1:{silent.getsockname()[1]}") as client,
+        badge_site(client) as site,
+    ):
+        site.server.badges._sellers.put(("acme", "best"), "exemplary", time.monotonic() - 60)
+        assert badge(site, "best") == "exemplary"
+        assert badge(site, "good") is None
+        while not site.server.badges.is_away:
+            threading.Event().wait(0.05)
+        assert badge(site, "best") == "exemplary"
+
+
+def test_the_report_of_a_server_that_is_away_names_no_seller() -> None:
+    with Client("127.0.0.1:1", deadline_seconds=0.2) as client, badge_site(client) as site:
+        site.get("/badge/acme/wang-fang.svg")
+        assert len(site.reports) == 1
+        assert "wang" not in site.reports[0]

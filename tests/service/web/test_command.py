@@ -1,0 +1,121 @@
+"""`sellertrust badge serve`: a process of its own, which shows the server who it is."""
+
+import http.client
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from sellertrust.client import Client
+from tests.callers import Authority, grant, write_grants
+from tests.scoring.worlds import artifact
+from tests.servers import MARKET, running_server
+from tests.service.processes import COMMAND
+from tests.service.shells import SECONDS, Shell, bare_shell, shell_of
+from tests.service.web.serving import fill
+
+
+def get(address: str, path: str) -> tuple[int, str]:
+    connection = http.client.HTTPConnection(address, timeout=30)
+    try:
+        connection.request("GET", path)
+        found = connection.getresponse()
+        return found.status, found.read().decode()
+    finally:
+        connection.close()
+
+
+@contextmanager
+def badges(shell: Shell, folder: Path, *options: str) -> Iterator[str]:
+    """`sellertrust badge serve`; its address. SIGTERM ends it with 0."""
+    ready, log = folder / "badges", folder / "badges.log"
+    command = [*COMMAND, "badge", "serve", "--address", "127.0.0.1:0", "--ready-file", str(ready), *options]
+    with log.open("wb") as output, subprocess.Popen(command, env=shell.environment, stderr=output) as process:
+        try:
+            deadline = time.monotonic() + SECONDS
+            while not ready.exists():
+                assert process.poll() is None, log.read_text()
+                assert time.monotonic() < deadline, log.read_text()
+                time.sleep(0.02)
+            yield ready.read_text().strip()
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(timeout=SECONDS) == 0, log.read_text()
+        finally:
+            process.kill()
+
+
+def test_it_shows_the_server_its_certificate_and_badges_of_what_it_is_granted_alone(tmp_path: Path) -> None:
+    """The demo's page, and its metrics, are there where they are asked for."""
+    authority = Authority(tmp_path)
+    shown = authority.certificate(dns=["badges.example"])
+    write_grants(tmp_path / "grants.toml", grant("dns:badges.example", ["read_scores"], sellers=["good", "low"]))
+    settings = authority.server_settings() | {"grants": tmp_path / "grants.toml", "socket": tmp_path / "s"}
+    with running_server(tmp_path, artifact=artifact(), **settings) as running:
+        with Client(f"unix:{tmp_path / 's'}") as client:
+            fill(client)
+        target = f"localhost:{running.address.rpartition(':')[2]}"
+        shell = shell_of(
+            tmp_path / "data",
+            target=target,
+            target_ca=shown.tls,
+            target_certificate=shown.certificate,
+            target_key=shown.key,
+        )
+        with badges(shell, tmp_path, "--demo-seller", "good", "--metrics-address", "127.0.0.1:0") as address:
+            found = {
+                s: json.loads(get(address, f"/badge/{MARKET}/{s}.json")[1])["badge"] for s in ("good", "best", "low")
+            }
+            assert found == {"good": "trusted", "best": None, "low": None}
+            status, page = get(address, "/demo")
+            assert status == 200
+            assert 'data-seller="good"' in page
+        log = (tmp_path / "badges.log").read_text()
+        assert f"open http://{address}/demo" in log
+        assert "Traceback" not in log
+        metrics = log.partition("metrics on http://")[2].split("/")[0]
+        assert metrics.startswith("127.0.0.1:")
+
+
+def test_without_a_server_it_serves_badges_of_nothing_and_no_demo_page(tmp_path: Path) -> None:
+    with badges(bare_shell(tmp_path), tmp_path) as address:
+        assert json.loads(get(address, f"/badge/{MARKET}/good.json")[1])["badge"] is None
+        assert get(address, "/demo")[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("code", "options", "problem"),
+    [
+        (2, ("--demo-seller", "a b"), "--demo-seller: must be 1 to 128 characters"),
+        (2, ("--demo-seller", "a") * 13, "--demo-seller: must be given at most 12 times"),
+        (6, ("--words", "nowhere.toml"), "nowhere.toml cannot be read"),
+        (6, ("--address", "8080"), "cannot listen on 8080"),
+        (6, ("--address", "192.0.2.1:80"), "cannot listen on 192.0.2.1:80"),
+        (6, ("--address", "127.0.0.1:0", "--metrics-address", "nowhere"), "--metrics-address nowhere cannot be used"),
+    ],
+)
+def test_an_option_that_cannot_be_used_is_named(
+    tmp_path: Path, code: int, options: tuple[str, ...], problem: str
+) -> None:
+    assert problem in bare_shell(tmp_path).error(code, "badge", "serve", *options)
+
+
+def test_where_its_packages_are_missing_it_says_how_to_install_them(tmp_path: Path) -> None:
+    """A serving environment has none of them."""
+    (tmp_path / "starlette.py").write_text("raise ModuleNotFoundError('gone', name='starlette')")
+    shell = bare_shell(tmp_path)
+    shell.environment["PYTHONPATH"] = f"{tmp_path}:{shell.environment['PYTHONPATH']}"
+    done = subprocess.run(
+        [*COMMAND, "badge", "serve"],
+        env=shell.environment,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert done.returncode == 6
+    assert "pip install 'sellertrust[web]'" in done.stderr

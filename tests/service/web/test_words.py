@@ -1,0 +1,61 @@
+"""The file of words: what it may hold, and that a label is text and never markup."""
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from scoring.errors import ConfigurationWrong
+from service.policy.policy_file import SHIPPED_POLICY, read_policy
+from service.web.answers import BadgeAnswers
+from service.web.drawing import draw_svg
+from service.web.words import NEVER_SHOWN, read_words
+
+GOOD = """
+[gold]
+mark = "star"
+en = "Gold seller"
+zh = "金牌卖家"
+"""
+
+
+def words_of(folder: Path, text: str) -> Path:
+    path = folder / "words.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_the_shipped_words_are_those_of_the_shipped_policies() -> None:
+    """Every badge of a policy is either shown or never shown."""
+    shown = set(read_words())
+    for name in ("default", "general", "ladder"):
+        badges = set(read_policy(SHIPPED_POLICY.with_name(f"{name}.toml")).badges.values())
+        assert shown < badges
+        assert badges - shown == set(NEVER_SHOWN)
+
+
+def test_a_policy_with_badges_of_its_own_takes_words_of_its_own(tmp_path: Path) -> None:
+    answers = BadgeAnswers(read_words(words_of(tmp_path, GOOD)))
+    assert "金牌卖家" in answers.of("svg", "zh", False, "gold").whole.body.decode()
+    assert answers.of("svg", "zh", False, "trusted") is answers.of("svg", "zh", False, "none")
+
+
+def test_a_label_is_text_and_never_markup(tmp_path: Path) -> None:
+    label = "<script>&\\\"'</script>"
+    wording = read_words(words_of(tmp_path, GOOD.replace("Gold seller", label)))["gold"]
+    root = ElementTree.fromstring(draw_svg(wording, "en"))
+    assert root.get("aria-label") == wording.labels["en"] == "<script>&\"'</script>"
+    assert [child.tag.rpartition("}")[2] for child in root] == ["title", "rect", "path", "text"]
+
+
+def test_every_fault_of_a_file_is_named_at_once(tmp_path: Path) -> None:
+    path = words_of(tmp_path, 'none = 1\nbest = 2\n[gold]\nmark = "heart"\nen = "a\\nb"\nzh = ""\nfr = "or"\n')
+    with pytest.raises(ConfigurationWrong) as refusal:
+        read_words(path)
+    faults = [line.removeprefix(f"{path}: ").partition(":")[0] for line in str(refusal.value).splitlines()]
+    assert faults == ["none", "best", "gold.fr", "gold.mark", "gold.en", "gold.zh"]
+    for garbage in ("[", "en = \xff"):
+        with pytest.raises(ConfigurationWrong, match="cannot be read"):
+            read_words(words_of(tmp_path, garbage))
+    with pytest.raises(ConfigurationWrong, match="cannot be read"):
+        read_words(tmp_path / "nowhere.toml")
