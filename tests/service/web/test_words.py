@@ -49,11 +49,14 @@ def test_a_label_is_text_and_never_markup(tmp_path: Path) -> None:
 
 
 def test_every_fault_of_a_file_is_named_at_once(tmp_path: Path) -> None:
-    path = words_of(tmp_path, 'none = 1\nbest = 2\n[gold]\nmark = "heart"\nen = "a\\nb"\nzh = ""\nfr = "or"\n')
+    path = words_of(
+        tmp_path,
+        "best = 2\n" + GOOD.replace("gold", "none") + '[gold]\nmark = "heart"\nen = "a\\nb"\nzh = ""\nfr = "or"\n',
+    )
     with pytest.raises(ConfigurationWrong) as refusal:
         read_words(path)
     faults = [line.removeprefix(f"{path}: ").partition(":")[0] for line in str(refusal.value).splitlines()]
-    assert faults == ["none", "best", "gold.fr", "gold.mark", "gold.en", "gold.zh"]
+    assert faults == ["best", "none", "gold.fr", "gold.mark", "gold.en", "gold.zh"]
     for garbage in ("[", "en = \xff"):
         with pytest.raises(ConfigurationWrong, match="cannot be read"):
             read_words(words_of(tmp_path, garbage))
