@@ -204,6 +204,8 @@ class FactTable:
     """Of `rows`, one case a seller."""
     sales: EntryColumns | None = None
     """Exposure that stands, of which case, report time, day, product, revision, orders and failures are set; or None."""
+    products: Sequence[str] = ()
+    """The product categories of `sales`, by the codes in their column `product`."""
 
     def __len__(self) -> int:
         return len(self.columns.case) + (0 if self.sales is None else len(self.sales.case))
@@ -214,7 +216,12 @@ class FactTable:
         `row` values stay as they are.
         """
         sales = self.sales and _part(self.sales, first, end)
-        return FactTable(self.rows, _part(self.columns, first, end), sales)
+        return FactTable(self.rows, _part(self.columns, first, end), sales, self.products)
+
+    def with_sales(self, sold: Sequence[SaleRow], sellers: Sequence[str]) -> "FactTable":
+        """Return the table with other exposure in place of its own, such as values in place of orders."""
+        others = self.columns.take(self.columns.kind != Kind.EXPOSURE)
+        return FactTable(self.rows, others, *_columns_of_sales(sold, sellers))
 
 
 def tabulate(rows: Sequence[FactRow], sellers: Sequence[str], sold: Sequence[SaleRow] | None = None) -> FactTable:
@@ -222,7 +229,8 @@ def tabulate(rows: Sequence[FactRow], sellers: Sequence[str], sold: Sequence[Sal
 
     `sold`: exposure that is not among the rows.
     """
-    return FactTable(rows, columns_of(rows, sellers), None if sold is None else _columns_of_sales(sold, sellers))
+    apart = () if sold is None else _columns_of_sales(sold, sellers)
+    return FactTable(rows, columns_of(rows, sellers), *apart)
 
 
 def _part(columns: EntryColumns, first: int, end: int) -> EntryColumns:
@@ -231,18 +239,23 @@ def _part(columns: EntryColumns, first: int, end: int) -> EntryColumns:
     return columns.take(places).of_cases(columns.case[places] - first, end - first)
 
 
-def _columns_of_sales(sold: Sequence[SaleRow], sellers: Sequence[str]) -> EntryColumns:
-    """Return statements of exposure as columns, one case a seller. Made column by column, without an object a row."""
+def _columns_of_sales(sold: Sequence[SaleRow], sellers: Sequence[str]) -> tuple[EntryColumns, Sequence[str]]:
+    """Return statements of exposure as columns, one case a seller, and their product categories by code.
+
+    Made column by column, without an object a row.
+    """
     nothing = np.zeros(len(sold), dtype=np.int64)
     columns = dict.fromkeys((f.name for f in fields(EntryColumns)), nothing)
+    products: Sequence[str] = ()
     if sold:
         *names, report_time, day, categories, revision, orders, failures = zip(*sold, strict=True)
         numbers = {"report_time": report_time, "day": day, "revision": revision, "orders": orders, "failures": failures}
         columns |= {name: np.array(column, dtype=np.int64) for name, column in numbers.items()}
-        columns["product"] = _codes(categories, ()) if len(set(categories)) > 1 else nothing
+        products = tuple(dict.fromkeys(categories))
+        columns["product"] = _codes(categories, ()) if len(products) > 1 else nothing
         columns["case"] = _codes(names[0], sellers) if names else nothing
     columns["kind"] = np.full(len(sold), int(Kind.EXPOSURE), dtype=np.int64)
-    return EntryColumns(**(columns | {"cases": len(sellers)}))  # type: ignore[arg-type]
+    return EntryColumns(**(columns | {"cases": len(sellers)})), products  # type: ignore[arg-type]
 
 
 def _codes(texts: Sequence[str], known: Sequence[str]) -> Ints:

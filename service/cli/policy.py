@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from scoring.errors import PolicyRefused
-from service.cli import policy_history
+from service.cli import policy_history, policy_preview
 from service.cli.output import Exit, Format, Output, emit, format_count, say
 from service.settings import load
 
@@ -14,6 +14,7 @@ app = typer.Typer(
     help="Check, compare and test policy files; commit one that every server serves.", no_args_is_help=True
 )
 policy_history.register(app)
+policy_preview.register(app)
 CHANGES_SHOWN = 30
 """Changed cells that a person is shown; JSON has them all."""
 

@@ -7,11 +7,25 @@ from scoring.features.columns import FactRow, FactTable, Omitted
 from service.ledger import reading
 from service.ledger.identities import STEP, StatedMatch, in_force, rows_between, stated_matches
 from service.ledger.records import Cut, Identity
+from service.ledger.sellers import marketplaces, sellers_after
 from service.ledger.terms_reads import TermsReads
 
 
 class FactReads(TermsReads):
     """The part of the ledger that scoring, and imports that look for a row's seller, read."""
+
+    def marketplaces(self) -> list[str]:
+        """Return the ids of all marketplaces with entries, sorted by their bytes."""
+        with self._database.read() as connection:
+            return marketplaces(connection)
+
+    def sellers_after(self, marketplace: str, after: str, limit: int) -> list[str]:
+        """Return the ids of the next `limit` sellers of a marketplace with entries, those after the id `after`.
+
+        Sorted by their bytes; with `""` from the first on.
+        """
+        with self._database.read() as connection:
+            return sellers_after(connection, marketplace, after, limit)
 
     def fact_counts(self, marketplace: str, sellers: Sequence[str]) -> dict[str, tuple[int, int]]:
         """Return (rows, rows that allege a violation) that `fact_rows` would give, by seller.
@@ -56,6 +70,14 @@ class FactReads(TermsReads):
         """
         with self._reading(cut.sequence) as connection:
             return reading.settled_values(connection, marketplace, seller, cut.sequence, currency)
+
+    def valued_sales(self, marketplace: str, sellers: Sequence[str], cut: Cut, currency: str) -> list[tuple[Any, ...]]:
+        """Return the exposure of sellers, with values in a currency in place of orders, for `FactTable.with_sales`.
+
+        As of the cut; what states none in this currency has the value 0.
+        """
+        with self._reading(cut.sequence) as connection:
+            return reading.valued_sales(connection, marketplace, sellers, cut.sequence, currency)
 
     def identities(self, marketplace: str, cut: Cut) -> Iterator[Identity]:
         """Yield the identity in force of every seller that has one, as of the cut."""

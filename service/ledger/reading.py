@@ -70,6 +70,9 @@ _NUMBERS = union_all(
 _VALUES = select(
     _E.entry_id, *(member(_E.content, literal_column(f"'{name}'")) for name in ("currency", "value_minor"))
 ).where(*_OF_SELLER, text(EXPOSED))
+_VALUED_SALES = _SALES.add_columns(
+    *(member(_E.content, literal_column(f"'{name}'")) for name in ("currency", "value_minor"))
+)
 _ALLEGATIONS = select(*_FACT_COLUMNS).where(*_OF_SELLER, text(ALLEGED))
 _GRAVEST_FIRST = (_E.severity.desc(), _E.sequence.desc())
 _FACTS_OF_SELLER = union_all(
@@ -169,6 +172,17 @@ def settled_values(
     """
     found = connection.execute(_VALUES, {"marketplace": marketplace, "seller": seller, "last": sequence})
     return {entry_id: int(value or 0) for entry_id, stated, value in found if stated == currency}
+
+
+def valued_sales(
+    connection: Connection, marketplace: str, sellers: Sequence[str], sequence: int, currency: str
+) -> list[tuple[Any, ...]]:
+    """Return the exposure of sellers as `fact_table` reads it, with values in a currency in place of settled orders."""
+    values = {"marketplace": marketplace, "sellers": [*sellers], "last": sequence}
+    return [
+        (*sale[:5], int(value or 0) if stated == currency else 0, 0)
+        for *sale, stated, value in connection.execute(_VALUED_SALES, values)
+    ]
 
 
 def fact_table(

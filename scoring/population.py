@@ -1,0 +1,200 @@
+"""Many sellers at one time, and the tier and terms that a policy gives each of them: arrays, of one policy as of another.
+
+A policy looks at few values of each seller (tier, standing, counts, settled values), and only at whether each reaches what it
+states. So sellers are sorted into the situations that it distinguishes, and each situation is answered once.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from scoring.arrays import Bools, Floats, Ints, first_of_runs
+from scoring.enums import Tier
+from scoring.features.columns import FactTable
+from scoring.features.facts import Facts, apply_changes
+from scoring.features.views import view_often
+from scoring.model.artifact import Artifact
+from scoring.policy.measures import Terms
+from scoring.policy.policy import Policy
+from scoring.policy.rules import Counter, Situation
+from scoring.policy.space import build_space
+from scoring.score import fold_views
+from scoring.time import DAY
+
+NO_TIER = 0
+"""Stands for the tier of a seller while no model is served, as for a seller that does not exist."""
+
+
+@dataclass(frozen=True, slots=True)
+class Population:
+    """Sellers at one time. Arrays of shape (n,), case i is seller i."""
+
+    marketplace: str
+    day: int
+    """Days since 1970-01-01."""
+    facts: Facts
+    orders: Ints
+    """Settled orders that count."""
+    products: Sequence[str]
+    """The product categories by the codes of the facts' exposure."""
+    points: Ints | None
+    """Of shape (views, n): points of now and of the last day-ends, as many as were asked for; None without a model."""
+
+    @property
+    def exists(self) -> Bools:
+        """Return whether anything that stands is on record of each seller."""
+        return self.facts.exists
+
+    @property
+    def tenure_days(self) -> Ints:
+        """Return the days since the first exposure or identity of each seller."""
+        return self.facts.observe_day - self.facts.start_day
+
+    def is_guilty(self) -> Bools:
+        """Return whether each seller has a violation that counts."""
+        return np.bincount(self.facts.violations.case, minlength=self.facts.cases)[: self.facts.cases] > 0
+
+    def largest_products(self) -> list[str]:
+        """Return the product category of which each seller settled most orders; "" of who settled none."""
+        n, width = self.facts.cases, max(len(self.products), 1)
+        sold = np.zeros((n, width), dtype=np.int64)
+        np.add.at(sold, (self.facts.exposure_case, self.facts.exposure_product), self.facts.exposure_orders)
+        names = np.array([*self.products, ""], dtype=object)
+        return [str(name) for name in names[np.where(sold.any(axis=1), sold.argmax(axis=1), -1)]]
+
+    def sells(self, product_category: str) -> Bools:
+        """Return whether each seller has settled orders of a product category."""
+        found = np.zeros(self.facts.cases, dtype=np.bool_)
+        codes = [code for code, name in enumerate(self.products) if name == product_category]
+        found[self.facts.exposure_case[np.isin(self.facts.exposure_product, codes)]] = True
+        return found
+
+
+def observe(
+    table: FactTable, marketplace: str, observe_time: int, artifact: Artifact | None, policies: Sequence[Policy]
+) -> Population:
+    """Return the sellers of a table as they stand at a time, with what any of some policies looks at."""
+    widest = max(policies, key=lambda policy: policy.clear_days)
+    if artifact is None:
+        facts = view_often(apply_changes(table.columns), [observe_time, observe_time], table.sales).facts
+        points = None
+    else:
+        views = fold_views(table, observe_time, artifact, widest)
+        facts = views.facts
+        raw: Floats = artifact.raw_score(views.x)
+        points = artifact.scale.points(raw).reshape(-1, views.n)[: widest.clear_days + 1]
+    orders = np.zeros(facts.cases, dtype=np.int64)
+    np.add.at(orders, facts.exposure_case, facts.exposure_orders)
+    return Population(marketplace, observe_time // DAY, facts, orders, table.products, points)
+
+
+def add_up_values(valued: FactTable, observe_time: int) -> dict[str, Ints]:
+    """Return the settled value of each seller by product category, and of all under the empty text.
+
+    `valued`: the sellers' entries, with values in place of settled orders; so they count by the same rules.
+    """
+    facts = view_often(apply_changes(valued.columns), [observe_time, observe_time], valued.sales).facts
+    found = {name: np.zeros(facts.cases, dtype=np.int64) for name in ("", *valued.products)}
+    np.add.at(found[""], facts.exposure_case, facts.exposure_orders)
+    for code, name in enumerate(valued.products):
+        mine = facts.exposure_product == code
+        if name:
+            np.add.at(found[name], facts.exposure_case[mine], facts.exposure_orders[mine])
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """What a policy gives each seller of a population."""
+
+    tier: Ints
+    """Numbers of tiers; NO_TIER for who does not exist, and for all without a model."""
+    terms: Sequence[Terms]
+    """The terms that any of them has."""
+    terms_of: Ints
+    """By seller, the place of its terms."""
+    by_rule: Mapping[str, int]
+    """By id of every rule, the number of sellers for whom it holds."""
+
+
+def place(policy: Policy, people: Population, settled: Mapping[str, Ints]) -> Placed:
+    """Return the tier and terms of each seller by a policy.
+
+    `settled`: values in the policy's currency, as by `add_up_values`; none counts as 0.
+    """
+    n = people.facts.cases
+    standing = np.zeros(n, dtype=np.int64) if policy.standing is None else policy.standing.add_up(people.facts, n)
+    tier = _tiers(policy, people, standing)
+    rules, space = policy.rule_book.rules, build_space(policy)
+    nothing = np.zeros(n, dtype=np.int64)
+    edges = [
+        _reached(space.standings[space.table[0]], standing),
+        *(
+            _reached(values, count_incidents(counter, people.facts, n))
+            for counter, values in zip(space.counters, space.counts, strict=True)
+        ),
+        *(
+            _reached(values, settled.get(name, nothing))
+            for name, values in zip(space.categories, space.settled, strict=True)
+        ),
+        _reached(space.tenures, people.tenure_days),
+    ]
+    keys, which = np.unique(np.stack([tier, *edges], axis=1), axis=0, return_inverse=True)
+    sizes = np.bincount(which.ravel()[people.exists], minlength=len(keys))
+    terms: dict[Terms, int] = {}
+    of_key, by_rule = [], dict.fromkeys((rule.id for rule in rules), 0)
+    for key, size in zip(keys.tolist(), sizes.tolist(), strict=True):
+        seller = Situation(
+            tier=Tier(key[0]) if key[0] != NO_TIER else None,
+            standing=key[1],
+            incidents=dict(zip(space.counters, key[2:], strict=False)),
+            settled_minor=dict(zip(space.categories, key[2 + len(space.counters) :], strict=False)),
+            tenure_days=key[-1],
+            day=people.day,
+            marketplace=people.marketplace,
+        )
+        for rule in rules:
+            by_rule[rule.id] += size if rule.holds(seller) else 0
+        of_key.append(terms.setdefault(policy.rule_book.terms(seller), len(terms)))
+    return Placed(tier, [*terms], np.array(of_key, dtype=np.int64)[which.ravel()], by_rule)
+
+
+def count_incidents(counter: Counter, facts: Facts, n: int) -> Ints:
+    """Return the number of incidents that a counter counts of each of the first `n` cases."""
+    v = facts.violations
+    age = facts.observe_day[v.case] - v.day
+    counts = np.isin(v.category, [int(c) for c in counter.categories]) & (v.severity >= int(counter.severity))
+    mine = v.take(counts & (age < counter.days) & (v.case < n))
+    return np.bincount(mine.case[first_of_runs(mine.case, mine.incident)], minlength=n).astype(np.int64)
+
+
+def _tiers(policy: Policy, people: Population, standing: Ints) -> Ints:
+    """Return the tier of each seller, as `scoring.score` gives it."""
+    facts = people.facts
+    if people.points is None:
+        return np.zeros(facts.cases, dtype=np.int64)
+    lowest = people.points[: policy.clear_days + 1].min(axis=0)
+    rising = sorted(policy.cut_offs.items(), key=lambda item: item[1])
+    tier = np.full(facts.cases, int(policy.tier(0)), dtype=np.int64)
+    for name, cut_off in rising:
+        tier = np.where(lowest >= cut_off, int(name), tier)
+    if policy.standing is not None:
+        tier = policy.standing.bound(tier, standing)
+    is_thin = (people.orders < policy.thin_file_orders) | (people.tenure_days < policy.thin_file_days)
+    tier = np.where(people.is_guilty() | ~is_thin, tier, int(Tier.UNRATED))
+    tier = np.where(facts.override > 0, facts.override, tier)
+    return np.where(facts.exists, tier, NO_TIER)
+
+
+def _reached(edges: Sequence[int], values: Ints) -> Ints:
+    """Return the last of some rising edges, of which 0 is the first, that each value reaches."""
+    rising = np.array(edges, dtype=np.int64)
+    return rising[np.searchsorted(rising, values, side="right") - 1]
+
+
+def known_before(table: FactTable, time: int) -> FactTable:
+    """Return what of a table had been reported before a time, in microseconds."""
+    columns = table.columns.take(table.columns.report_time < time)
+    sales = table.sales and table.sales.take(table.sales.report_time < time)
+    return replace(table, columns=columns, sales=sales)

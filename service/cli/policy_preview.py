@@ -1,0 +1,161 @@
+"""`sellertrust policy preview`: which sellers of the ledger another policy would move, and what a past span says of it."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from scoring.errors import invalid
+from scoring.time import DAY, format_day, format_time, parse_day
+from service.bootstrap import open_ledger, open_registry
+from service.cli.output import Format, Output, emit, emit_one, format_count, say
+from service.cli.progress import StepProgress
+from service.policy.policy_file import load_policy, read_policy
+from service.settings import Settings, load
+
+if TYPE_CHECKING:
+    from scoring.policy.policy import Policy
+    from service.ledger.store import Ledger
+    from service.policy.preview import Moved, Preview, Question
+
+DEFAULT_DAYS = 90
+"""Days of the past span, if none is stated."""
+
+SHOWN = 15
+"""Rows of a table that a person is shown; JSON has them all."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command `preview` to the group `policy`."""
+    app.command("preview")(preview)
+
+
+def preview(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The policy that might be served.")],
+    against: Annotated[
+        Path | None,
+        typer.Option("--against", metavar="FILE", help="Compare with this policy; default: the served one."),
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option("--since", metavar="DAY", help=f"First day of the past span; default: {DEFAULT_DAYS} days ago."),
+    ] = None,
+    violations: Annotated[
+        int, typer.Option("--violations", min=0, help="Violations of the span that are looked at, the latest first.")
+    ] = 1_000,
+    marketplace: Annotated[
+        str | None, typer.Option("--marketplace", "-m", help="Marketplace; default: all of the ledger.")
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Write a page with tables and a plot, too.")
+    ] = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Show which sellers of the ledger another policy would move, by segment, and for whom each of its rules holds.
+
+    Of the past span: which violations it would have stopped beforehand, with the knowledge of then, and which sellers
+    without one would have had stricter terms. Reads the ledger and the registry's champion; nothing is changed.
+    """
+    from service.policy.preview import preview as look
+
+    settings, after = load(), read_policy(file)
+    with open_ledger(settings) as ledger:
+        asked = _question(settings, ledger, after, against, since, violations)
+        places = [marketplace] if marketplace else ledger.marketplaces()
+        with StepProgress() as progress:
+            found = look(ledger, places, asked, progress)
+    if html is not None:
+        from service.policy.preview_page import render_page
+
+        html.write_text(render_page(asked, found), encoding="utf-8")
+        say(f"wrote {html}")
+    if output is Format.JSON:
+        emit_one(_json(asked, found), output)
+    else:
+        _print(asked, found)
+
+
+def _question(
+    settings: Settings, ledger: "Ledger", after: "Policy", against: Path | None, since: str | None, violations: int
+) -> "Question":
+    """Return what is compared: with a file or the served policy, by the champion if there is one."""
+    from service.policy.history import PolicyHistory
+    from service.policy.preview import Question
+
+    last = PolicyHistory(ledger).last()
+    before = (
+        read_policy(against) if against else PolicyHistory(ledger).load(last.digest) if last else load_policy(settings)
+    )
+    registry = open_registry(settings)
+    champion = registry.champion()
+    if champion is None:
+        say("there is no champion: without a model no seller has a tier, and only rules on confirmed facts hold")
+    cut = ledger.cut()
+    today = cut.observe_time // DAY
+    try:
+        first = today - DEFAULT_DAYS if since is None else parse_day(since)
+    except ValueError as error:
+        raise invalid("--since", str(error)) from None
+    if first > today:
+        raise invalid("--since", "must not lie in the future")
+    return Question(before, after, None if champion is None else registry.load(champion), cut, first, violations)
+
+
+def _print(asked: "Question", found: "Preview") -> None:
+    """Show a person what changes, the largest changes first."""
+    before, after = (f"{policy.name} version {policy.version} ({policy.digest[:12]})" for policy in asked.policies())
+    say(f"{format_count(found.sellers, 'seller')}, from {before} to {after}")
+    emit([{"by": kind, "segment": name, **counts} for kind, name, counts in found.segment_rows()], Format.TABLE)
+    tiers = [(" -> ".join(pair), count) for pair, count in found.tiers.most_common() if pair[0] != pair[1]]
+    for title, rows in (("change", found.aspects.most_common(SHOWN)), ("tiers", tiers)):
+        if rows:
+            emit([{title: name, "sellers": count} for name, count in rows], Format.TABLE)
+    if rules := found.rule_rows():
+        emit([{"rule": name, "sellers": count, "note": note} for name, count, note in rules], Format.TABLE)
+    stopped, freed = found.stopped_by(new=True), found.stopped_by(new=False)
+    since = format_day(asked.since_day)
+    looked = format_count(len(found.violations), "violation")
+    omitted = f" ({found.violations_omitted:,} earlier ones not looked at)" if found.violations_omitted else ""
+    say(f"since {since}, of {looked} that counts{omitted}: {len(stopped):,} would have been stopped beforehand by")
+    say(f"{after} alone, {len(freed):,} by {before} alone")
+    say(
+        f"of {format_count(found.good, 'seller')} without one since {since}, {found.hurt:,} would have had stricter terms"
+    )
+    _print_examples("moved", found.examples)
+    _print_examples("stricter although good", found.hurt_examples)
+
+
+def _print_examples(title: str, examples: "list[Moved]") -> None:
+    if not examples:
+        return
+    shown = [
+        {title: f"{one.marketplace}/{one.seller}", "tier": " -> ".join(one.tiers), "changes": "; ".join(one.aspects)}
+        for one in examples[:SHOWN]
+    ]
+    emit(shown, Format.TABLE)
+
+
+def _json(asked: "Question", found: "Preview") -> dict[str, Any]:
+    before, after = (
+        {"policy": policy.name, "version": policy.version, "digest": policy.digest} for policy in asked.policies()
+    )
+    stopped = [asdict(one) | {"time": format_time(one.time)} for one in found.violations]
+    return {
+        "before": before,
+        "after": after,
+        "model": asked.artifact.digest if asked.artifact else None,
+        "sequence": asked.cut.sequence,
+        "sellers": found.sellers,
+        "segments": [{"by": kind, "segment": name, **counts} for kind, name, counts in found.segment_rows()],
+        "tiers": [{"before": old, "after": new, "sellers": n} for (old, new), n in sorted(found.tiers.items())],
+        "changes": [{"change": name, "sellers": count} for name, count in found.aspects.most_common()],
+        "rules": [{"rule": name, "sellers": count, "note": note} for name, count, note in found.rule_rows()],
+        "examples": [asdict(one) for one in found.examples],
+        "since": format_day(asked.since_day),
+        "violations": stopped,
+        "violations_omitted": found.violations_omitted,
+        "good": found.good,
+        "hurt": found.hurt,
+        "hurt_examples": [asdict(one) for one in found.hurt_examples],
+    }

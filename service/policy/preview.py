@@ -1,0 +1,334 @@
+"""What a policy would change for the sellers of a ledger: who moves, by segment, and what a past span says of it.
+
+Sellers are read and placed a part at a time (`scoring.population`), so that memory is bounded. Of the past: which violations
+the new policy would have stopped beforehand, and which good sellers it would have asked more of, with the knowledge of then.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from scoring.arrays import Ints
+from scoring.enums import Tier
+from scoring.features.columns import FactTable
+from scoring.in_force import evaluate_measures, grows_with_value
+from scoring.model.artifact import Artifact
+from scoring.policy.measures import Terms
+from scoring.policy.policy import Policy
+from scoring.population import NO_TIER, Placed, Population, add_up_values, known_before, observe, place
+from scoring.progress import Progress
+from scoring.time import DAY
+from service.ledger.records import Cut
+from service.ledger.store import Ledger
+
+MAX_ROWS = 20_000
+"""Entries that are read and placed at once."""
+
+MAX_SELLERS = 2_000
+"""Sellers that are placed at once, however few entries they have."""
+
+MAX_ALLEGATIONS = 2_000
+MAX_EXAMPLES = 20
+SIZES = ((10_000, "10,000 or more"), (1_000, "1,000 to 9,999"), (100, "100 to 999"), (1, "1 to 99"), (0, "none"))
+"""Bands of settled orders by their lower end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """One seller who has another tier, or other terms, by the new policy."""
+
+    marketplace: str
+    seller: str
+    tiers: tuple[str, str]
+    """Before and after; `none` without a model."""
+    aspects: tuple[str, ...]
+    """What changes of the terms, such as `hold_days 7 -> 14`."""
+
+
+@dataclass(frozen=True, slots=True)
+class PastViolation:
+    """One confirmed violation of the past span, and what either policy had in force for its seller when it happened."""
+
+    marketplace: str
+    seller: str
+    violation: str
+    time: int
+    """When it happened, in microseconds."""
+    stopped_before: bool
+    """Whether the old policy let the seller sell nothing, or list nothing new."""
+    stopped_after: bool
+    """Whether the new one would have."""
+
+
+@dataclass(slots=True)
+class Preview:
+    """What changes for the sellers of a ledger."""
+
+    sellers: int = 0
+    segments: dict[tuple[str, str], Counter[str]] = field(default_factory=dict)
+    """By (`all`, `marketplace`, `settled_orders`, `product_category` or `tier`, its name): counts of `sellers`, `tier_up`,
+    `tier_down`, `stricter`, `laxer` and `mixed` terms.
+    """
+    tiers: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Sellers by (tier before, tier after)."""
+    aspects: Counter[str] = field(default_factory=Counter)
+    """Sellers by what changes of their terms."""
+    rules: Counter[str] = field(default_factory=Counter)
+    """Sellers by the rule of the new policy that holds for them; of a rule for a group, those who sell its category."""
+    examples: list[Moved] = field(default_factory=list)
+    """At most MAX_EXAMPLES for each change of tier, or of terms alone."""
+    violations: list[PastViolation] = field(default_factory=list)
+    violations_omitted: int = 0
+    """Further violations of the span, which were not looked at."""
+    good: int = 0
+    """Sellers on record at the beginning of the span without a violation that counts since."""
+    hurt: int = 0
+    """Those of them whose terms would have been stricter then."""
+    hurt_examples: list[Moved] = field(default_factory=list)
+
+    def segment_rows(self) -> list[tuple[str, str, Counter[str]]]:
+        """Return (what the segment is by, its name, its counts), by kind, the largest segment first."""
+        order = list(dict.fromkeys(kind for kind, _ in self.segments))
+        rows = [(kind, name, counts) for (kind, name), counts in self.segments.items()]
+        return sorted(rows, key=lambda row: (order.index(row[0]), -row[2]["sellers"], row[1]))
+
+    def rule_rows(self) -> list[tuple[str, int, str]]:
+        """Return (rule, sellers, what is odd about it: it holds for nobody or for everybody), in the policy's order."""
+        return [(rule, count, self._note(count)) for rule, count in self.rules.items()]
+
+    def _note(self, count: int) -> str:
+        return "nobody" if count == 0 else "everybody" if count == self.sellers else ""
+
+    def stopped_by(self, *, new: bool) -> list[PastViolation]:
+        """Return the violations that one policy alone would have stopped beforehand: the new one, or the old one."""
+        return [v for v in self.violations if v.stopped_after != v.stopped_before and v.stopped_after == new]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is compared, over what."""
+
+    before: Policy
+    after: Policy
+    artifact: Artifact | None
+    cut: Cut
+    since_day: int
+    """The first day of the past span, in days since 1970-01-01."""
+    max_violations: int
+    """Violations of the span that are looked at, the latest first."""
+
+    def policies(self) -> tuple[Policy, Policy]:
+        """Return both policies, the old one first."""
+        return self.before, self.after
+
+
+def preview(ledger: Ledger, marketplaces: Sequence[str], asked: Question, progress: Progress) -> Preview:
+    """Return what a policy would change for every seller of some marketplaces."""
+    found = Preview(rules=Counter(dict.fromkeys((rule.id for rule in asked.after.rule_book.rules), 0)))
+    happened: list[tuple[int, str, str, str]] = []
+    sellers = {name: [*_sellers(ledger, name)] for name in marketplaces}
+    total, done = sum(map(len, sellers.values())), 0
+    for marketplace, names in sellers.items():
+        for part in _parts(ledger, marketplace, names):
+            _place_part(ledger, marketplace, part, asked, found, happened)
+            progress("sellers", done := done + len(part), total)
+    happened.sort(reverse=True)
+    found.violations_omitted = max(len(happened) - asked.max_violations, 0)
+    looked = happened[: asked.max_violations]
+    for number, one in enumerate(looked, 1):
+        found.violations.append(_look_back(ledger, asked, *one))
+        progress("violations of the past", number, len(looked))
+    return found
+
+
+def _sellers(ledger: Ledger, marketplace: str) -> Iterator[str]:
+    after = ""
+    while page := ledger.sellers_after(marketplace, after, 10_000):
+        yield from page
+        after = page[-1]
+
+
+def _parts(ledger: Ledger, marketplace: str, sellers: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Yield the sellers in parts of at most MAX_SELLERS and about MAX_ROWS entries."""
+    for first in range(0, len(sellers), MAX_SELLERS):
+        page = sellers[first : first + MAX_SELLERS]
+        numbers = ledger.fact_counts(marketplace, page)
+        part: list[str] = []
+        rows = 0
+        for seller in page:
+            number = sum(numbers.get(seller, (0, 0)))
+            if part and rows + number > MAX_ROWS:
+                yield part
+                part, rows = [], 0
+            part.append(seller)
+            rows += number
+        if part:
+            yield part
+
+
+def _place_part(
+    ledger: Ledger,
+    marketplace: str,
+    sellers: Sequence[str],
+    asked: Question,
+    found: Preview,
+    happened: list[tuple[int, str, str, str]],
+) -> None:
+    """Count what changes for some sellers, now and at the beginning of the span; collect their violations since."""
+    cut = asked.cut
+    table, _ = ledger.fact_table(marketplace, sellers, cut, MAX_ALLEGATIONS)
+    valued = {
+        currency: table.with_sales(ledger.valued_sales(marketplace, sellers, cut, currency), sellers)
+        for currency in {policy.rule_book.currency for policy in asked.policies() if grows_with_value(policy)}
+    }
+    people, before, after = _place_both(table, valued, marketplace, cut.observe_time, asked)
+    there = people.exists
+    found.sellers += int(there.sum())
+    changes = _Changes(before, after)
+    _count(found, people, changes)
+    found.rules.update(after.by_rule)
+    for rule in asked.after.rule_book.rules:
+        if rule.group is not None:
+            found.rules[rule.id] += (
+                int((people.sells(rule.group.product_category) & there).sum()) - after.by_rule[rule.id]
+            )
+    _collect_examples(found.examples, marketplace, sellers, changes, changes.moved & there)
+    violations = people.facts.violations
+    recent = violations.take(violations.day >= asked.since_day)
+    for case, row in zip(recent.case.tolist(), recent.row.tolist(), strict=True):
+        entry = table.rows[row]
+        happened.append((entry.occur_time, marketplace, sellers[case], str(entry.violation)))
+    then = asked.since_day * DAY
+    people, before, after = _place_both(
+        known_before(table, then), {c: known_before(t, then) for c, t in valued.items()}, marketplace, then, asked
+    )
+    good = people.exists & (np.bincount(recent.case, minlength=len(sellers)) == 0)
+    changes = _Changes(before, after)
+    hurt = good & changes.stricter
+    found.good += int(good.sum())
+    found.hurt += int(hurt.sum())
+    _collect_examples(found.hurt_examples, marketplace, sellers, changes, hurt)
+
+
+def _place_both(
+    table: FactTable, valued: Mapping[str, FactTable], marketplace: str, time: int, asked: Question
+) -> tuple[Population, Placed, Placed]:
+    people = observe(table, marketplace, time, asked.artifact, asked.policies())
+    settled = {currency: add_up_values(one, time) for currency, one in valued.items()}
+    before, after = (place(policy, people, settled.get(policy.rule_book.currency, {})) for policy in asked.policies())
+    return people, before, after
+
+
+class _Changes:
+    """How the tier and terms of each seller change."""
+
+    def __init__(self, before: Placed, after: Placed) -> None:
+        self.before, self.after = before, after
+        self.pair = before.terms_of * len(after.terms) + after.terms_of
+        shown = np.unique(self.pair).tolist()
+        both = {pair: (before.terms[pair // len(after.terms)], after.terms[pair % len(after.terms)]) for pair in shown}
+        self.aspects = {pair: tuple(_aspects(*terms)) for pair, terms in both.items()}
+        """By pair of terms what changes."""
+        strictness = {pair: _compare(*terms) for pair, terms in both.items()}
+        self.stricter = np.isin(self.pair, [pair for pair, (more, _) in strictness.items() if more])
+        self.laxer = np.isin(self.pair, [pair for pair, (_, less) in strictness.items() if less])
+        self.moved = self.stricter | self.laxer | (before.tier != after.tier)
+
+
+def _compare(before: Terms, after: Terms) -> tuple[bool, bool]:
+    """Return whether the later terms are stricter in any aspect, and whether they are laxer in any."""
+    caps = [name for terms in (before, after) for kind in _CAPS for name, _ in getattr(terms, kind)]
+    old, new = before.strictness(caps), after.strictness(caps)
+    return any(new[name] > value for name, value in old.items()), any(new[name] < value for name, value in old.items())
+
+
+_CAPS = ("value_caps", "listing_caps", "intake_caps")
+
+
+def _aspects(before: Terms, after: Terms) -> Iterator[str]:
+    """Yield what changes from terms to terms, such as `hold_days 7 -> 14`."""
+    for name in Terms.__dataclass_fields__:
+        old, new = getattr(before, name), getattr(after, name)
+        if old != new:
+            yield f"{name} {_shown(old)} -> {_shown(new)}"
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, tuple):
+        return " ".join(f"{name or 'all'}: {cap:,}" for name, cap in value) or "none"
+    return f"{value:,}" if type(value) is int else str(value).lower()
+
+
+def _count(found: Preview, people: Population, changes: _Changes) -> None:
+    """Count the changes of some sellers by segment, by tier and by aspect."""
+    there = people.exists
+    tiers = changes.before.tier, changes.after.tier
+    counted = {
+        "sellers": there,
+        "tier_up": tiers[1] > tiers[0],
+        "tier_down": tiers[1] < tiers[0],
+        "stricter": changes.stricter & ~changes.laxer,
+        "laxer": changes.laxer & ~changes.stricter,
+        "mixed": changes.laxer & changes.stricter,
+    }
+    names = {
+        "all": ["all"] * len(there),
+        "marketplace": [people.marketplace] * len(there),
+        "settled_orders": [next(name for least, name in SIZES if n >= least) for n in people.orders.tolist()],
+        "product_category": [name or "none" for name in people.largest_products()],
+        "tier": [_tier(number) for number in tiers[0].tolist()],
+    }
+    for kind, of_seller in names.items():
+        codes, which = np.unique(np.array(of_seller), return_inverse=True)
+        sums = {what: np.bincount(which[mask & there], minlength=len(codes)) for what, mask in counted.items()}
+        for place_, name in enumerate(codes.tolist()):
+            segment = found.segments.setdefault((kind, name), Counter())
+            segment.update({what: int(by_name[place_]) for what, by_name in sums.items()})
+    for (old, new), number in _pairs(tiers[0][there], tiers[1][there]):
+        found.tiers[_tier(old), _tier(new)] += number
+    for pair, number in zip(*(a.tolist() for a in np.unique(changes.pair[there], return_counts=True)), strict=True):
+        found.aspects.update(dict.fromkeys(changes.aspects[pair], number))
+
+
+def _pairs(old: Ints, new: Ints) -> Iterator[tuple[tuple[int, int], int]]:
+    values, numbers = np.unique(np.stack([old, new], axis=1), axis=0, return_counts=True)
+    for pair, number in zip(values.tolist(), numbers.tolist(), strict=True):
+        yield (pair[0], pair[1]), number
+
+
+def _collect_examples(
+    examples: list[Moved], marketplace: str, sellers: Sequence[str], changes: _Changes, which: np.ndarray
+) -> None:
+    """Add sellers as examples, at most MAX_EXAMPLES of each change of tier, or of terms alone."""
+    known = Counter(one.tiers for one in examples)
+    for case in np.flatnonzero(which).tolist():
+        tiers = _tier(int(changes.before.tier[case])), _tier(int(changes.after.tier[case]))
+        if known[tiers] < MAX_EXAMPLES:
+            known[tiers] += 1
+            examples.append(Moved(marketplace, sellers[case], tiers, changes.aspects[int(changes.pair[case])]))
+
+
+def _tier(number: int) -> str:
+    return "none" if number == NO_TIER else Tier(number).name.lower()
+
+
+def _look_back(
+    ledger: Ledger, asked: Question, time: int, marketplace: str, seller: str, violation: str
+) -> PastViolation:
+    """Return whether either policy would have stopped a seller when it broke a rule, as far as was known then."""
+    rows, _ = ledger.facts_of_seller(marketplace, seller, asked.cut, MAX_ALLEGATIONS)
+    known = [row for row in rows if row.report_time < time]
+    stopped = []
+    for policy in asked.policies():
+        currency = policy.rule_book.currency
+        values = ledger.settled_values(marketplace, seller, asked.cut, currency) if grows_with_value(policy) else {}
+        terms = evaluate_measures(known, seller, time, asked.artifact, policy, marketplace, values)
+        stopped.append(terms is not None and _stops(terms.terms))
+    return PastViolation(marketplace, seller, violation, time, *stopped)
+
+
+def _stops(terms: Terms) -> bool:
+    """Return whether terms let a seller sell nothing, or list nothing new."""
+    return terms.suspension_days > 0 or dict(terms.intake_caps).get("") == 0 or dict(terms.value_caps).get("") == 0

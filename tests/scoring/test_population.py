@@ -1,0 +1,150 @@
+"""Many sellers are placed at once as each is by itself: tier, rules and terms, by any policy."""
+
+import random
+import tomllib
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from scoring.enums import Category, Kind, MeasureKind, Severity, Status, Tier
+from scoring.features.columns import FactRow, tabulate
+from scoring.in_force import evaluate_measures
+from scoring.policy.policy import Policy
+from scoring.policy.reading import parse_policy
+from scoring.population import NO_TIER, Placed, Population, add_up_values, known_before, observe, place
+from scoring.score import score
+from scoring.time import DAY, format_day
+from tests.scoring.worlds import NOW, TODAY, artifact, exposure, identity, numbered, violation
+
+POLICIES = Path(__file__).parents[2] / "service" / "policy"
+SELLERS = [f"s{number}" for number in range(150)]
+GROUP = """
+[[rules]]
+id = "toys"
+reference = "Notice 3"
+group = { product_category = "toys", from = "%s", until = "%s", legal_ground = "recall order 7" }
+measures = [{ kind = "intake_cap", new_listings = 0, product_category = "toys" }]
+
+[[rules]]
+id = "young"
+reference = "Seller terms 7.5"
+tenure = { below = 30 }
+measures = [{ kind = "settlement_hold", days = 90 }]
+
+[[rules]]
+id = "twice"
+reference = "Seller terms 9.5"
+confirmed = { categories = ["ip", "quality"], severity = "moderate", incidents = 2, days = 200 }
+measures = [{ kind = "manual_review" }, { kind = "settlement_hold", days = 60 }]
+"""
+
+
+def shipped(name: str, more: str = "") -> Policy:
+    return parse_policy(tomllib.loads((POLICIES / f"{name}.toml").read_text() + more))
+
+
+def world(seed: int) -> tuple[list[FactRow], dict[str, int]]:
+    """Rows of random sellers, and values of their exposure: newcomers, old ones, guilty ones, one that is not there."""
+    chance = random.Random(seed)
+    rows: list[FactRow] = []
+    for seller in SELLERS[1:]:
+        mine = [identity(f"i-{seller}", TODAY - chance.choice([1, 20, 40, 600]))]
+        mine += [
+            exposure(f"x-{seller}-{n}", TODAY - 1 - chance.randrange(300), chance.randrange(200))._replace(
+                product_category=chance.choice(["toys", "food"]), revision=n
+            )
+            for n in range(chance.randrange(6))
+        ]
+        mine += [
+            violation(
+                f"v-{seller}-{n}", TODAY - 1 - chance.randrange(400), chance.randrange(1, 9), chance.randrange(1, 5),
+                chance.choice([Status.CONFIRMED, Status.CONFIRMED, Status.ALLEGED]), f"n-{seller}-{chance.randrange(3)}",
+            )
+            for n in range(chance.choice([0, 0, 0, 1, 2, 5]))
+        ]  # fmt: skip
+        if chance.random() < 0.1:
+            tier, until = int(chance.choice([*Tier])), NOW + chance.choice([-DAY, DAY])
+            mine.append(
+                FactRow(
+                    0, f"o-{seller}", "s", Kind.OVERRIDE, NOW - 9 * DAY, NOW - 8 * DAY, status=tier, until_time=until
+                )
+            )
+        rows += [row._replace(seller=seller) for row in mine]
+    rows = numbered(rows)
+    return rows, {row.entry_id: chance.choice([0, 300_000, 900_000]) for row in rows if row.entry_id.startswith("x-")}
+
+
+def placed(
+    policy: Policy, seed: int, *, with_model: bool = True
+) -> tuple[list[FactRow], dict[str, int], Population, Placed]:
+    rows, values = world(seed)
+    others = [row for row in rows if row.entry_id not in values]
+    table = tabulate(others, SELLERS, [sale(row, row.settled_orders) for row in rows if row.entry_id in values])
+    valued = table.with_sales([sale(row, values[row.entry_id]) for row in rows if row.entry_id in values], SELLERS)
+    people = observe(table, "acme", NOW, artifact() if with_model else None, [policy, replace(policy, clear_days=30)])
+    return rows, values, people, place(policy, people, add_up_values(valued, NOW))
+
+
+def sale(row: FactRow, number: int | None) -> tuple[object, ...]:
+    return row.seller, row.report_time, row.exposure_day, row.product_category, row.revision, number, 0
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("name", ["general", "ladder", "default"])
+def test_every_seller_has_the_tier_rules_and_terms_that_it_has_when_asked_for_alone(name: str, seed: int) -> None:
+    """Suspensions that were served apart, which a policy's rules do not know of."""
+    more = GROUP % (format_day(TODAY - 5), format_day(TODAY + 5))
+    policy = shipped(name, "" if name == "default" else more)
+    rows, values, people, found = placed(policy, seed)
+    answers = score(rows, SELLERS, NOW, artifact(), policy)
+    rules: Counter[str] = Counter()
+    for case, (seller, answer) in enumerate(zip(SELLERS, answers, strict=True)):
+        if answer is None:
+            assert (people.exists[case], found.tier[case]) == (False, NO_TIER)
+            continue
+        mine = [row for row in rows if row.seller == seller]
+        alone = evaluate_measures(mine, seller, NOW, artifact(), policy, "acme", values)
+        assert alone is not None
+        assert answer.tier is Tier(found.tier[case])
+        terms = found.terms[found.terms_of[case]]
+        assert replace(terms, suspension_days=0) == replace(alone.terms, suspension_days=0), seller
+        if alone.terms.suspension_days:
+            assert terms.suspension_days >= alone.terms.suspension_days
+        rules.update({m.rule for m in alone.measures if m.original.kind is not MeasureKind.SUSPENSION})
+    suspending = {r.id for r in policy.rule_book.rules if any(m.kind is MeasureKind.SUSPENSION for m in r.measures)}
+    assert {k: v for k, v in found.by_rule.items() if k not in suspending and v} == {
+        k: v for k, v in rules.items() if k not in suspending
+    }
+
+
+def test_without_a_model_there_is_no_tier_and_rules_on_confirmed_facts_hold_all_the_same() -> None:
+    policy = shipped("general")
+    _, _, _, with_model = placed(policy, 1)
+    _, _, _, without = placed(policy, 1, with_model=False)
+    assert set(without.tier.tolist()) == {NO_TIER}
+    for name in ("new-listings-reviewed", "suspended-a-week"):
+        assert without.by_rule[name] == with_model.by_rule[name] > 0
+    assert without.by_rule["newcomers"] == 0
+
+
+def test_products_are_told_by_name_and_the_largest_of_each_seller_is_known() -> None:
+    rows, _, people, _ = placed(shipped("general"), 2)
+    for case, seller in enumerate(SELLERS):
+        orders: Counter[str] = Counter()
+        for row in rows:
+            if row.seller == seller and row.exposure_day is not None:
+                orders[str(row.product_category)] += row.settled_orders or 0
+        assert bool(people.sells("toys")[case]) == ("toys" in orders)
+        most = max(orders.values(), default=0)
+        assert people.largest_products()[case] in (
+            {n for n, count in orders.items() if count == most} if most else {""}
+        )
+
+
+def test_what_was_not_reported_yet_is_not_known() -> None:
+    early, late = identity("i", TODAY - 90), violation("v", TODAY - 80, Category.SAFETY, Severity.MAJOR)
+    table = tabulate([early, late._replace(report_time=NOW)], ["s"], [])
+    assert observe(table, "acme", NOW + 1, None, [shipped("general")]).is_guilty().tolist() == [True]
+    assert observe(known_before(table, NOW), "acme", NOW, None, [shipped("general")]).is_guilty().tolist() == [False]

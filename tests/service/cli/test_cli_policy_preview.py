@@ -1,0 +1,39 @@
+"""`sellertrust policy preview`: a policy is looked at over the ledger before it is served."""
+
+from pathlib import Path
+
+from service.ledger.store import Ledger
+from service.policy.policy_file import SHIPPED_POLICY
+from tests.builders import exposure, identity
+from tests.service.shells import MARKET, bare_shell
+
+GENERAL = SHIPPED_POLICY.with_name("general.toml")
+
+
+def test_a_preview_is_shown_as_tables_as_json_and_as_a_page(tmp_path: Path) -> None:
+    """Without a model too, and against a file or what is served; a wrong day or file is refused by name."""
+    shell = bare_shell(tmp_path)
+    (tmp_path / "data").mkdir()
+    with Ledger.open(f"sqlite:///{tmp_path / 'data' / 'ledger.db'}", create=True) as ledger:
+        ledger.append(MARKET, [identity(), exposure(settled_orders=5_000)])
+    everybody = tmp_path / "everybody.toml"
+    everybody.write_text(
+        GENERAL.read_text()
+        + '\n[[rules]]\nid = "all"\nreference = "x"\nmeasures = [{ kind = "settlement_hold", days = 30 }]\n'
+    )
+    page = tmp_path / "preview.html"
+    out, err = shell("policy", "preview", everybody, "--against", GENERAL, "--html", page)
+    assert "there is no champion" in err
+    assert "hold_days 13 -> 30" in out
+    assert "everybody" in out
+    assert "hold_days 13 -&gt; 30" in page.read_text()
+    found = shell.json("policy", "preview", everybody, "--against", GENERAL)
+    assert found["changes"] == [{"change": "hold_days 13 -> 30", "sellers": 1}]
+    assert {"rule": "all", "sellers": 1, "note": "everybody"} in found["rules"]
+    assert (found["before"]["policy"], found["sellers"], found["good"]) == ("general", 1, 0)
+    served = shell.json("policy", "preview", everybody)
+    assert served["before"]["policy"] == "default"
+    assert "--since" in shell.error(2, "policy", "preview", everybody, "--since", "yesterday")
+    assert "--since" in shell.error(2, "policy", "preview", everybody, "--since", "2999-01-01")
+    assert "cannot be read" in shell.error(6, "policy", "preview", tmp_path / "none.toml")
+    assert shell.json("policy", "preview", everybody, "-m", "elsewhere")["sellers"] == 0

@@ -1,0 +1,192 @@
+"""The preview of a policy over a real ledger: who moves, whom its rules concern, and what the past says of it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scoring.enums import Action
+from scoring.policy.policy import Policy
+from scoring.policy.reading import parse_policy
+from scoring.time import DAY
+from service.ledger.store import Ledger
+from service.policy import preview as previewing
+from service.policy.preview import PastViolation, Preview, Question, preview
+from service.policy.preview_page import render_page
+from tests.builders import MARKET, TODAY, Clock, ago, confirmed, exposure, identity, status, violation
+from tests.scoring.policy.policies import data, standing
+from tests.scoring.policy.test_rules import policy_of, rule
+from tests.scoring.worlds import artifact
+
+SINCE = TODAY - 30
+OLD, FAR = ago(200), ago(300)
+
+
+def hold(days: int) -> dict[str, Any]:
+    return {"kind": "settlement_hold", "days": days}
+
+
+def grown(seller: str, orders: int, **fields: Any) -> list[Any]:
+    """A business of 300 days, with a day of orders long ago."""
+    return [
+        identity(f"i-{seller}", seller, occur_time=FAR, report_time=FAR),
+        exposure(TODAY - 100, seller, settled_orders=orders, report_time=OLD + 110 * DAY, **fields),
+    ]
+
+
+@pytest.fixture
+def ledger(url: str, clock: Clock) -> Iterator[Ledger]:
+    """Three old sellers, a newcomer, and a guilty one with two incidents; another marketplace has one seller."""
+    toys = {"product_category": "toys"}
+    with Ledger.open(url, create=True, clock=clock) as found:
+        entries = [
+            *grown("old-1", 5_000, **toys),
+            *grown("old-2", 400, product_category="food"),
+            *grown("guilty", 5_000, value_minor=900, currency="EUR"),
+            identity("i-new", "new", occur_time=ago(5), report_time=ago(5)),
+        ]
+        source = confirmed().fact.source
+        for name, days in (("v-1", 60), ("v-2", 10)):
+            known = {"final": True, "identifier_verified": True, "source": source, "incident": name}
+            entries.append(violation(name, "guilty", occur_time=ago(days), report_time=ago(days - 1), **known))
+        found.append(MARKET, entries, imported=True)
+        found.append("other", grown("elsewhere", 5_000), imported=True)
+        yield found
+
+
+def looked(ledger: Ledger, before: Policy, after: Policy, *, model: bool = True, **fields: Any) -> Preview:
+    places = fields.pop("places", ledger.marketplaces())
+    stated = {"since_day": SINCE, "max_violations": 100} | fields
+    asked = Question(before, after, artifact() if model else None, ledger.cut(), **stated)
+    return preview(ledger, places, asked, lambda *_: None)
+
+
+def segment(found: Preview, kind: str, name: str) -> dict[str, int]:
+    return {what: count for what, count in found.segments[kind, name].items() if count}
+
+
+NEWCOMERS = policy_of(rule("new", hold(7), tiers=["unrated"]))
+
+
+def test_the_sellers_whom_a_policy_moves_are_counted_by_segment(ledger: Ledger) -> None:
+    """Here newcomers alone: their hold is longer, everybody else has what they had."""
+    found = looked(ledger, NEWCOMERS, policy_of(rule("new", hold(20), tiers=["unrated"])))
+    assert found.sellers == 5
+    assert segment(found, "all", "all") == {"sellers": 5, "stricter": 1}
+    assert segment(found, "marketplace", MARKET) == {"sellers": 4, "stricter": 1}
+    assert segment(found, "marketplace", "other") == {"sellers": 1}
+    assert segment(found, "settled_orders", "none") == {"sellers": 1, "stricter": 1}
+    assert segment(found, "settled_orders", "1,000 to 9,999") == {"sellers": 3}
+    assert segment(found, "product_category", "toys") == {"sellers": 1}
+    assert segment(found, "tier", "unrated") == {"sellers": 1, "stricter": 1}
+    assert dict(found.aspects) == {"hold_days 7 -> 20": 1}
+    [one] = found.examples
+    assert (one.marketplace, one.seller, one.tiers) == (MARKET, "new", ("unrated", "unrated"))
+    assert one.aspects == ("hold_days 7 -> 20",)
+    back = looked(ledger, policy_of(rule("new", hold(20), tiers=["unrated"])), NEWCOMERS, places=[MARKET])
+    assert segment(back, "all", "all") == {"sellers": 4, "laxer": 1}
+
+
+def test_a_change_of_the_table_of_standing_moves_tiers(ledger: Ledger) -> None:
+    easy = {"standard": 1, "trusted": 2, "exemplary": 3}
+    strict, lenient = (
+        parse_policy(data(standing=standing() | {"at_most": at_most}, cut_offs=easy))
+        for at_most in ({"trusted": 1, "standard": 2, "probation": 3}, {"trusted": 900})
+    )
+    found = looked(ledger, lenient, strict)
+    assert segment(found, "all", "all") == {"sellers": 5, "tier_down": 1}
+    assert [one.seller for one in found.examples] == ["guilty"]
+    assert found.examples[0].tiers[1] == "probation"
+
+
+def test_a_rule_that_concerns_nobody_or_everybody_is_shown(ledger: Ledger) -> None:
+    """Of a rule for a product category those who sell it are counted."""
+
+    def group(name: str, category: str) -> dict[str, Any]:
+        asked = {"product_category": category, "from": "2026-02-20", "until": "2026-03-10", "legal_ground": "order 7"}
+        cap = {"kind": "intake_cap", "new_listings": 0, "product_category": category}
+        return rule(name, cap, group=asked)
+
+    after = policy_of(
+        *(group("toys", "toys"), group("lamps", "lamps"), rule("all", hold(3))),
+        rule("new", hold(9), tiers=["unrated"]),
+    )
+    found = looked(ledger, NEWCOMERS, after)
+    assert found.rule_rows() == [("toys", 1, ""), ("lamps", 0, "nobody"), ("all", 5, "everybody"), ("new", 1, "")]
+
+
+def test_violations_that_a_policy_would_have_stopped_are_named_by_what_was_known_then(ledger: Ledger) -> None:
+    """The second of two was preceded by a standing of 12; the first by nothing. Neither is stopped without suspension."""
+    before = policy_of(rule("x", hold(3)))
+    after = policy_of(rule("x", hold(3)), rule("out", {"kind": "suspension", "days": 90}, standing={"from": 1}))
+    found = looked(ledger, before, after, since_day=TODAY - 90)
+    assert [(v.violation, v.stopped_before, v.stopped_after) for v in found.violations] == [
+        ("v-2", False, True),
+        ("v-1", False, False),
+    ]
+    assert found.stopped_by(new=True) == [PastViolation(MARKET, "guilty", "v-2", ago(10), False, True)]
+    assert found.stopped_by(new=False) == []
+    swapped = looked(ledger, after, before, since_day=TODAY - 90)
+    assert [v.violation for v in swapped.stopped_by(new=False)] == ["v-2"]
+    served = policy_of(rule("x", hold(3)), rule("out", {"kind": "suspension", "days": 7}, standing={"from": 1}))
+    assert looked(ledger, before, served, since_day=TODAY - 90).stopped_by(new=True) == []  # it was over by then
+    few = looked(ledger, before, after, since_day=TODAY - 90, max_violations=1)
+    assert ([v.violation for v in few.violations], few.violations_omitted) == (["v-2"], 1)
+
+
+def test_good_sellers_who_would_have_had_stricter_terms_are_counted_as_of_then(ledger: Ledger) -> None:
+    """The newcomer was not there yet; who broke a rule since is not good, until that is overturned."""
+    after = policy_of(rule("all", hold(3)), rule("new", hold(7), tiers=["unrated"]))
+    found = looked(ledger, NEWCOMERS, after)
+    assert (found.good, found.hurt) == (3, 3)
+    assert {one.seller for one in found.hurt_examples} == {"old-1", "old-2", "elsewhere"}
+    ledger.append(MARKET, [status("v-2", Action.APPEAL), status("v-2", Action.OVERTURN)])
+    found = looked(ledger, NEWCOMERS, after)
+    assert (found.good, found.hurt) == (4, 4)
+
+
+def test_a_decision_that_was_made_since_is_not_known_then(ledger: Ledger) -> None:
+    """An allegation of then, which was confirmed yesterday, stops nothing earlier, and makes nobody's terms stricter then."""
+    alleged = violation("w-1", "old-1", occur_time=ago(50), report_time=ago(49))
+    later = violation("w-2", "old-1", occur_time=ago(3), report_time=ago(2), incident="later")
+    decided = [status(name, occur_time=ago(1), report_time=ago(1)) for name in ("w-1", "w-2")]
+    ledger.append(MARKET, [alleged, later, *decided], imported=True)
+    before = policy_of(rule("x", hold(3)))
+    after = policy_of(rule("x", hold(3)), rule("out", {"kind": "suspension", "days": 90}, standing={"from": 1}))
+    found = looked(ledger, before, after)
+    assert [v.violation for v in found.stopped_by(new=True)] == ["v-2"]
+    assert found.violations[0] == PastViolation(MARKET, "old-1", "w-2", ago(3), False, False)
+    ledger.append(MARKET, [status("w-2", Action.APPEAL), status("w-2", Action.OVERTURN)])
+    found = looked(ledger, before, after)
+    assert (found.good, found.hurt) == (3, 0)
+
+
+def test_sellers_are_counted_alike_however_they_are_parted(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    after = policy_of(rule("all", hold(3)), rule("new", hold(9), tiers=["unrated"]))
+    whole = looked(ledger, NEWCOMERS, after)
+    monkeypatch.setattr(previewing, "MAX_SELLERS", 2)
+    monkeypatch.setattr(previewing, "MAX_ROWS", 1)
+    assert looked(ledger, NEWCOMERS, after) == whole
+
+
+def test_without_a_model_only_confirmed_facts_move_anybody(ledger: Ledger) -> None:
+    after = policy_of(
+        rule("new", hold(30), tiers=["unrated"]), rule("out", {"kind": "manual_review"}, standing={"from": 1})
+    )
+    found = looked(ledger, NEWCOMERS, after, model=False)
+    assert dict(found.aspects) == {"manual_review false -> true": 1}
+    assert [one.tiers for one in found.examples] == [("none", "none")]
+
+
+def test_the_page_holds_the_figures_and_escapes_what_callers_stated(ledger: Ledger, tmp_path: Path) -> None:
+    ledger.append(MARKET, [exposure(seller="new", settled_orders=1, product_category="a:b")])
+    before, after = NEWCOMERS, policy_of(rule("new", hold(20), tiers=["unrated"]))
+    asked = Question(before, after, artifact(), ledger.cut(), SINCE, 10)
+    found = preview(ledger, ledger.marketplaces(), asked, lambda *_: None)
+    found.aspects["<script>"] = 1
+    page = render_page(asked, found)
+    assert "hold_days 7 -&gt; 20" in page
+    assert "<script>" not in page
+    assert page.count("<rect") == 3 + 3 * len(found.segments)
+    assert "NaN" not in page
