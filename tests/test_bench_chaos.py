@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.bench import _cancelled, _database_away, _overload, _restarts, chaos
+from tests.bench import _cancelled, _clocks, _database_away, _overload, _races, _restarts, chaos
+from tests.databases import BACKENDS
 
 
 def figures_of(run, *arguments: float) -> dict[str, float]:
@@ -48,6 +49,28 @@ def test_known_sellers_are_answered_while_the_database_is_frozen_and_stopped() -
     assert found["database_away.frozen.tries"] > 100
     assert found["database_away.stopped.tries"] > 100
     assert (found["database_away.frozen.unanswered"], found["database_away.stopped.unanswered"]) == (0, 0)
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_answers_beside_writes_of_all_sorts_on_two_servers_are_those_of_their_stamps(backend: str) -> None:
+    figures: dict[str, float] = {}
+    _races.race(figures.__setitem__, "race", backend, 1.5, 8)
+    assert figures["race.tries"] > 20
+    assert [figures[f"race.{what}"] for what in ("differ", "behind", "failed", "refused")] == [0, 0, 0, 0]
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+def test_answers_of_servers_whose_clocks_disagree_are_those_of_their_stamps() -> None:
+    """By seconds and by hours; on PostgreSQL a server whose clock is off by hours is refused its appends, and reads on."""
+    found = figures_of(_clocks.run, 4, 8)
+    for name in ("sqlite.seconds", "sqlite.hours", "postgresql.seconds", "postgresql.hours"):
+        assert found[f"clocks.{name}.tries"] > 20
+        assert (found[f"clocks.{name}.differ"], found[f"clocks.{name}.behind"]) == (0, 0)
+        assert found[f"clocks.{name}.failed"] == 0
+    assert found["clocks.postgresql.hours.refused"] > 0
+    assert found["clocks.postgresql.seconds.refused"] == 0
 
 
 def test_the_seed_of_a_run_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,9 +1,9 @@
-"""Faults to survive: overload, cancelled calls, restarts under load, a database that is away. `--only NAME`: one of them."""
+"""Faults to survive: overload, cancelled calls, restarts, no database, races, clocks. `--only NAME`: one of them."""
 
 import os
 import random
 
-from tests.bench import _cancelled, _database_away, _overload, _restarts
+from tests.bench import _cancelled, _clocks, _database_away, _overload, _races, _restarts
 from tests.bench._real_data import Say
 
 PARTS = {
@@ -11,6 +11,8 @@ PARTS = {
     "cancelled": _cancelled.run,
     "restarts": _restarts.run,
     "database_away": _database_away.run,
+    "races": _races.run,
+    "clocks": _clocks.run,
 }
 
 

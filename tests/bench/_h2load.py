@@ -1,0 +1,84 @@
+"""Load by h2load, which costs a tenth of a client in Python, and by a proxy that shows a certificate, which it cannot."""
+
+import re
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.callers import Shown
+
+PACKAGES = {"h2load": "nghttp2-client", "nghttpx": "nghttp2-proxy"}
+"""The Debian package of each program; `./dev bench` installs them."""
+
+START_SECONDS = 10.0
+
+
+def require_programs() -> None:
+    """FileNotFoundError, with the remedy, if a program is missing."""
+    for program, package in PACKAGES.items():
+        if shutil.which(program) is None:
+            raise FileNotFoundError(f"{program} is missing: apt-get install {package}")
+
+
+def write_body(path: Path, message: bytes) -> Path:
+    """Write a message as gRPC sends it, and return the path."""
+    path.write_bytes(b"\0" + len(message).to_bytes(4, "big") + message)
+    return path
+
+
+def h2load(address: str, method: str, body: Path, *, count: int, at_a_time: int, connections: int = 1) -> float:
+    """Calls a second of `Service/Method`, so many in flight on each connection, all of which must end with the status 200.
+
+    Which is the transport's: what gRPC calls a status must be looked at besides.
+    """
+    headers = ("-H", "content-type: application/grpc", "-H", "te: trailers")
+    load = ("-n", str(count), "-c", str(connections), "-m", str(at_a_time), "-d", str(body))
+    command = ["h2load", *load, *headers, f"http://{address}/{method}"]
+    out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    if f"{count} succeeded" not in out:
+        raise RuntimeError(out)
+    found = re.search(r"finished in .*, ([\d.]+) req/s", out)
+    if found is None:
+        raise RuntimeError(out)
+    return float(found[1])
+
+
+@contextmanager
+def showing(target: str, shown: Shown, folder: Path) -> Iterator[str]:
+    """The address of a proxy in plain text that shows a certificate to a server, since h2load can show none.
+
+    One connection before it is one connection behind it.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    host, _, target_port = target.rpartition(":")
+    command = [
+        *("nghttpx", "--conf=/dev/null", "--workers=1", "--no-via", "--errorlog-file=/dev/null"),
+        f"--frontend=127.0.0.1,{port};no-tls",
+        f"--backend={host},{target_port};;tls;proto=h2;sni=localhost",
+        f"--cacert={shown.tls}",
+        f"--client-cert-file={shown.certificate}",
+        f"--client-private-key-file={shown.key}",
+    ]
+    with (folder / f"nghttpx-{port}.log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        until = time.monotonic() + START_SECONDS
+        while not _is_listening(port):
+            if process.poll() is not None or time.monotonic() > until:
+                raise RuntimeError((folder / f"nghttpx-{port}.log").read_text())
+            time.sleep(0.05)
+        yield f"127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _is_listening(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
