@@ -46,11 +46,16 @@ def is_absent(settings: Settings) -> bool:
 def prepare_database(settings: Settings, *, create: bool) -> None:
     """Check that a SQLite ledger can be opened; make its folder if `create`.
 
-    Nothing for PostgreSQL. ConfigurationWrong if the folder cannot be made, or the file cannot be read or is no SQLite
-    database.
+    Nothing for PostgreSQL. ConfigurationWrong if the folder cannot be made, or the file is not there (without `create`),
+    cannot be read or is no SQLite database.
     """
     if not settings.database_url.startswith(_SQLITE):
         return
+    if not create and is_absent(settings):
+        raise ConfigurationWrong(
+            f"there is no ledger at {settings.database_url.removeprefix(_SQLITE)}: a first sellertrust serve or ledger import"
+            " makes one; if it lies elsewhere, name its folder by SELLERTRUST_DATA_DIR"
+        )
     file = Path(settings.database_url.removeprefix(_SQLITE))
     try:
         if create:

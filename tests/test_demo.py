@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 
-from service.cli.demo import MARKER
+from service.cli.demo import MARKER, comment_on_ranking, wait_for_server
 from service.ledger.store import Ledger
 from tests.builders import identity
 
@@ -67,6 +68,39 @@ def test_the_demo_shows_a_wrong_decision_and_its_exact_retraction_and_leaves_not
     assert "open http://127.0.0.1:8080/demo" in stderr
     assert re.search(r"sellertrust badge serve( --demo-seller s-\d{6}){3}\n", stderr)
     assert {"ledger.db", "registry", "files", "exports"} <= {path.name for path in folder.iterdir()}
+
+
+def test_a_demo_that_does_not_show_what_it_is_to_show_ends_with_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Such as one whose server does not start: no setting of whoever runs it is wrong."""
+    (tmp_path / "server.log").write_text("no port is free\n")
+    with subprocess.Popen([sys.executable, "-c", ""]) as server:
+        server.wait()
+        with pytest.raises(typer.Exit) as end:
+            wait_for_server(server, tmp_path / "ready")
+    assert end.value.exit_code == 1
+    assert capsys.readouterr().err == "error: the demo failed: the server did not start:\nno port is free\n\n"
+
+
+def estimate(value: float) -> dict[str, float]:
+    return {"value": value, "low": value - 0.05, "high": value + 0.05}
+
+
+@pytest.mark.parametrize(
+    ("logistic", "rule", "said"),
+    [
+        (0.79, 0.80, ""),
+        (0.81, 0.79, "here the logistic regression ranks higher, by less than chance explains"),
+        (0.79, 0.82, "here the points rule ranks higher, by less than chance explains"),
+        (0.79, 0.95, "here the points rule ranks higher, by more than chance explains"),
+    ],
+)
+def test_a_simpler_ranking_that_is_better_is_not_left_without_a_word(logistic: float, rule: float, said: str) -> None:
+    row = {"auc": estimate(0.8), "auc_logistic": estimate(logistic), "auc_points_rule": estimate(rule)}
+    comment = comment_on_ranking(row)
+    assert comment.startswith(said)
+    assert bool(comment) == bool(said)
 
 
 @pytest.mark.long

@@ -11,7 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
+
+import typer
 
 from scoring.errors import ConfigurationWrong
 from sellertrust.client import Client
@@ -23,7 +25,7 @@ from service.cli.badge import DEFAULT_ADDRESS
 from service.cli.common import ROOT
 from service.cli.imports import mapping_of_file
 from service.cli.models import format_estimates, now
-from service.cli.output import Format, emit, say, training_missing, write
+from service.cli.output import Exit, Format, emit, say, training_missing, write
 from service.cli.progress import StepProgress
 from service.cli.scores import print_explanation, score_row
 from service.cli.train import train_and_publish
@@ -70,6 +72,8 @@ def run(*, sellers: int, folder: Path | None, seed: int) -> None:
         shown = format_estimates(row)
         say(f"out-of-time AUC {shown['auc']}")
         say(f"beside it: logistic regression {shown['auc_logistic']}, points rule {shown['auc_points_rule']}")
+        if comment := comment_on_ranking(row):
+            say(comment)
         say(f"certified monotone, registered as {row['alias']} {row['digest'][:12]}")
     if row["alias"] != "champion":
         with step("promote it"):
@@ -80,6 +84,22 @@ def run(*, sellers: int, folder: Path | None, seed: int) -> None:
         with step("report, confirm and overturn a counterfeit violation of the good seller"):
             _wrong_decision(client, asked[0])
     _finish(settings, timings, asked)
+
+
+def comment_on_ranking(row: Mapping[str, Any]) -> str:
+    """Return what it means that a simpler ranking has a higher AUC than the model; empty if none has.
+
+    `row`: with the estimates `auc`, `auc_logistic` and `auc_points_rule`, each of value, low and high.
+    """
+    simpler = {"the logistic regression": row["auc_logistic"], "the points rule": row["auc_points_rule"]}
+    best = max(simpler, key=lambda name: simpler[name]["value"])
+    if simpler[best]["value"] <= row["auc"]["value"]:
+        return ""
+    if simpler[best]["low"] <= row["auc"]["high"]:
+        return (
+            f"here {best} ranks higher, by less than chance explains: the intervals overlap; more --sellers tell more"
+        )
+    return f"here {best} ranks higher, by more than chance explains: sellertrust model report champion"
 
 
 def _promote(settings: Settings, row: Mapping[str, Any]) -> None:
@@ -143,7 +163,7 @@ def _run_server(settings: Settings, step) -> Iterator[Client]:  # type: ignore[n
         server = subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=ROOT)
         try:
             with step("serve"):
-                address = _wait_for(server, ready)
+                address = wait_for_server(server, ready)
                 say(f"serving on {address}")
             with Client(address) as client:
                 yield client
@@ -156,13 +176,13 @@ def _run_server(settings: Settings, step) -> Iterator[Client]:  # type: ignore[n
                 server.wait()
 
 
-def _wait_for(server: "subprocess.Popen[bytes]", ready: Path) -> str:
-    """Return the address of a server that has started. ConfigurationWrong with the end of its log if it does not."""
+def wait_for_server(server: "subprocess.Popen[bytes]", ready: Path) -> str:
+    """Return the address of a server that has started; end the demo with the end of its log if it does not."""
     deadline = time.monotonic() + 30
     while not ready.exists():
         if server.poll() is not None or time.monotonic() > deadline:
             text = (ready.parent / "server.log").read_text(errors="replace")[-2000:]
-            raise ConfigurationWrong(f"the server did not start:\n{text}")
+            _fail(f"the server did not start:\n{text}")
         time.sleep(0.02)
     return ready.read_text().strip()
 
@@ -212,9 +232,9 @@ def _wrong_decision(client: Client, seller: str) -> None:
     write("\n")
     print_explanation(confirmed)
     if not confirmed.trust_score.points < before.trust_score.points:
-        raise ConfigurationWrong("the demo failed: a confirmed violation did not lower the points")
+        _fail("a confirmed violation did not lower the points")
     if _without_stamp(after) != _without_stamp(before):
-        raise ConfigurationWrong("the demo failed: the overturned violation left a trace in the answer")
+        _fail("the overturned violation left a trace in the answer")
     say("\nAfter the overturn every field of the answer but its stamp and freshness is identical to the one before.")
 
 
@@ -227,6 +247,12 @@ def _without_stamp(explanation: ExplainTrustScoreResponse) -> bytes:
     copy.trust_score.ClearField("stamp")
     copy.trust_score.ClearField("freshness")
     return copy.SerializeToString(deterministic=True)
+
+
+def _fail(problem: str) -> NoReturn:
+    """End a demo that does not show what it is to show, with the exit code 1: it is no matter of its configuration."""
+    say(f"error: the demo failed: {problem}")
+    raise typer.Exit(Exit.UNFORESEEN)
 
 
 def _id(score: TrustScore) -> str:

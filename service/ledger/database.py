@@ -169,8 +169,8 @@ class Database:
         found = []
         if sqlite3.sqlite_version_info < _WAL_RESET_MENDED:
             found.append(
-                f"SQLite {sqlite3.sqlite_version} can corrupt a file that two connections write to (mended in 3.51.3);"
-                " the ledger has one that does: let nothing else write to the file"
+                f"SQLite {sqlite3.sqlite_version} of this Python can corrupt a file that two programs write to, which 3.51.3"
+                " mended; a lock keeps ours from that: let no other, such as the sqlite3 shell, write to the file"
             )
         if not self._lock.is_enforced:
             found.append("this system or folder has no file locks, so nothing keeps a second writer from the file")

@@ -235,6 +235,16 @@ def test_record_times_that_ran_ahead_are_put_right_by_a_command(bare: Shell) -> 
         assert found.record_time == ahead.record_time - 3600 * SECOND
 
 
+def test_where_there_is_no_ledger_its_place_and_what_makes_one_are_named(bare: Shell) -> None:
+    """Not that its tables be upgraded: it may lie elsewhere. A look leaves no file behind."""
+    file = Path(bare.environment["SELLERTRUST_DATA_DIR"]) / "ledger.db"
+    rows = {row["check"]: row for row in bare.json("doctor", code=6)}
+    said = f"there is no ledger at {file}: a first sellertrust serve or ledger import makes one; if it lies elsewhere,"
+    assert rows["ledger"]["found"] == f"{said} name its folder by SELLERTRUST_DATA_DIR"
+    assert said in bare.error(6, "ledger", "verify")
+    assert not file.exists()
+
+
 def test_a_new_ledger_is_for_its_owner_alone(bare: Shell) -> None:
     bare("db", "upgrade")
     file = Path(bare.environment["SELLERTRUST_DATA_DIR"]) / "ledger.db"

@@ -74,11 +74,14 @@ def test_it_shows_the_server_its_certificate_and_badges_of_what_it_is_granted_al
             status, page = get(address, "/demo")
             assert status == 200
             assert 'data-seller="good"' in page
+            metrics = (tmp_path / "badges.log").read_text().partition("metrics on http://")[2].split("/")[0]
+            counted = get(metrics, "/metrics")[1].splitlines()
+            assert 'sellertrust_badge_requests_total{found="asked"} 3.0' in counted
+            assert "sellertrust_badge_kept_sellers 3.0" in counted
+            assert "sellertrust_badge_server_away 0.0" in counted
         log = (tmp_path / "badges.log").read_text()
         assert f"open http://{address}/demo" in log
         assert "Traceback" not in log
-        metrics = log.partition("metrics on http://")[2].split("/")[0]
-        assert metrics.startswith("127.0.0.1:")
 
 
 def test_without_a_server_it_serves_badges_of_nothing_and_no_demo_page(tmp_path: Path) -> None:
