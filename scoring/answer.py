@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from scoring.caution import Caution
 from scoring.enums import Category, ScoreState, Severity, Tier
 
 
@@ -76,6 +77,8 @@ class TrustScore:
     """
     standing: int | None = None
     """What the confirmed violations add up to by the policy's table, more being worse; None if the policy has none."""
+    cautions: tuple[Caution, ...] = ()
+    """Cautions in force, in the order of the policy's rules. No other field rests on them, but `valid_until`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -199,6 +199,13 @@ class MeasureKind(IntEnum):
     WAIVER = 9
 
 
+class CautionSignal(IntEnum):
+    """What set a caution off."""
+
+    REPORTS = 1
+    CONTROL = 2
+
+
 class MeasureState(IntEnum):
     """Whether a measure was imposed or lifted."""
 

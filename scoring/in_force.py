@@ -1,6 +1,6 @@
 """What is in force for a seller: each measure with its rule, its times and the entries behind it."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NamedTuple
@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from scoring.answer import TrustScore
+from scoring.caution import Caution
 from scoring.enums import Kind, ScoreState, Tier
 from scoring.features.columns import NOTHING_OMITTED, EntryColumns, FactRow, Omitted, columns_of
 from scoring.features.facts import Facts, apply_changes, resolve
@@ -25,7 +26,7 @@ from scoring.policy.history import (
 )
 from scoring.policy.measures import Measure, Suspension, Terms, ValueCap, combine
 from scoring.policy.policy import Policy
-from scoring.policy.rules import Applied, Rule, Situation
+from scoring.policy.rules import Applied, Rule, RuleBook, Situation
 from scoring.reasons import group_entries_by_violation
 from scoring.score import MAX_CELLS, score
 from scoring.time import DAY
@@ -79,6 +80,10 @@ class MeasureInForce:
     """Ids of the entries that it rests on."""
     entries_omitted: int = 0
     """Number of further ones."""
+    is_of_caution: bool = False
+    """Whether it is a protection of a caution: no part of the terms that are fixed at an order's capture."""
+    reaches_earlier_orders: bool = False
+    """Whether it holds for orders that were captured before it began: of confirmed facts, and of cautions while they last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +94,11 @@ class InForce:
     measures: tuple[MeasureInForce, ...]
     """In the order of the policy's rules."""
     terms: Terms
-    """What those that have begun and are not waived come to."""
+    """What those that have begun and are not waived come to, those of cautions too."""
+    terms_at_capture: Terms
+    """The same without those of cautions: the terms of an order that is captured now, for good."""
+    terms_for_earlier: Terms
+    """The same of those that reach earlier orders alone: what may make the terms of an order stricter after its capture."""
     standing_parts: tuple[StandingPart, ...]
     """The incidents whose points add up to the standing, the largest first: at most MAX_LISTED_PARTS."""
     standing_parts_omitted: int = 0
@@ -132,10 +141,38 @@ def evaluate_measures(
         for applied in policy.rule_book.apply(situation)
         if (measure := work.measure(applied, answer)) is not None
     )
-    begun = [m.current for m in measures if not m.waived and (m.start is None or m.start <= observe_time)]
+    measures += tuple(_list_protections(answer.cautions, policy.rule_book, marketplace))
+    begun = [m for m in measures if not m.waived and (m.start is None or m.start <= observe_time)]
     parts = work.standing_parts()
-    omitted_parts = max(len(parts) - MAX_LISTED_PARTS, 0)
-    return InForce(answer, measures, combine(begun), parts[:MAX_LISTED_PARTS], omitted_parts)
+    return InForce(
+        score=answer,
+        measures=measures,
+        terms=combine(m.current for m in begun),
+        terms_at_capture=combine(m.current for m in begun if not m.is_of_caution),
+        terms_for_earlier=combine(m.current for m in begun if m.reaches_earlier_orders),
+        standing_parts=parts[:MAX_LISTED_PARTS],
+        standing_parts_omitted=max(len(parts) - MAX_LISTED_PARTS, 0),
+    )
+
+
+def _list_protections(cautions: Iterable[Caution], rules: RuleBook, marketplace: str) -> Iterator[MeasureInForce]:
+    """Yield the measures of the cautions in force."""
+    for caution in cautions:
+        for measure in caution.measures:
+            yield MeasureInForce(
+                rule=caution.rule,
+                reference=caution.reference,
+                legal_ground="",
+                original=measure,
+                current=rules.limit_days(measure, marketplace),
+                waived=False,
+                start=caution.start,
+                end=caution.end,
+                entries=caution.entries[:MAX_LISTED_ENTRIES],
+                entries_omitted=max(len(caution.entries) - MAX_LISTED_ENTRIES, 0),
+                is_of_caution=True,
+                reaches_earlier_orders=True,
+            )
 
 
 def grows_with_value(policy: Policy) -> bool:
@@ -231,6 +268,7 @@ class _Work:
             end=end,
             entries=entries[:MAX_LISTED_ENTRIES],
             entries_omitted=max(len(entries) - MAX_LISTED_ENTRIES, 0),
+            reaches_earlier_orders=rule.names_confirmed_facts,
         )
 
     def _span(self, rule: Rule, answer: TrustScore) -> tuple[int | None, int | None]:

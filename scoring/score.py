@@ -8,6 +8,7 @@ import numpy as np
 
 from scoring.answer import Explanation, ThinFile, TrustScore
 from scoring.arrays import Floats, Ints
+from scoring.caution import find_cautions
 from scoring.enums import ScoreState, Tier
 from scoring.features.columns import NOTHING_OMITTED, FactRow, FactTable, Omitted, columns_of, tabulate
 from scoring.features.facts import Facts, apply_changes, resolve
@@ -90,12 +91,12 @@ def score(
         unknown = [
             _build_unknown(facts, c, m, until[c], policy) if facts.exists[c] else None for c, m in enumerate(members)
         ]
-        unknown = _apply_standing(unknown, facts, policy)
+        unknown = _add_cautions(_apply_standing(unknown, facts, policy), table, observe_time, policy)
         return [_add_omitted(answer, omitted.get(s)) for answer, s in zip(unknown, sellers, strict=True)]
     views = fold_views(table, observe_time, artifact, policy)
     check()
     answers = build_answers(views, artifact.raw_score(views.x), artifact, policy)
-    answers = _apply_standing(answers, views.facts, policy)
+    answers = _add_cautions(_apply_standing(answers, views.facts, policy), table, observe_time, policy)
     counted = [_add_omitted(answer, omitted.get(s)) for answer, s in zip(answers, sellers, strict=True)]
     return [_apply_override(answer, views.facts, case, table.rows, policy) for case, answer in enumerate(counted)]
 
@@ -109,6 +110,21 @@ def _add_omitted(answer: TrustScore | None, omitted: Omitted | None) -> TrustSco
         open_allegations=answer.open_allegations + omitted.allegations,
         valid_until=min(answer.valid_until, omitted.unchanged_until),
     )
+
+
+def _add_cautions(
+    answers: list[TrustScore | None], table: FactTable, observe_time: int, policy: Policy
+) -> list[TrustScore | None]:
+    """Return the answers with the cautions in force; they hold until the first of these ends, and are else the same."""
+    if policy.caution is None:
+        return answers
+    found = find_cautions(table, observe_time, policy.caution)
+    return [
+        replace(answer, cautions=cautions, valid_until=min(answer.valid_until, *(one.end for one in cautions)))
+        if answer is not None and (cautions := found.get(case, ()))
+        else answer
+        for case, answer in enumerate(answers)
+    ]
 
 
 def _apply_standing(answers: list[TrustScore | None], facts: Facts, policy: Policy) -> list[TrustScore | None]:

@@ -45,7 +45,7 @@ class FactRow(NamedTuple):
     until_time: int | None = None
     """When it ends."""
     source: int | None = None
-    """Who inspected, for inspections."""
+    """Who inspected, for inspections; who reported, for violations."""
     attributes: Mapping[str, str] | None = None
     """Attributes of an identity."""
 

@@ -90,7 +90,7 @@ def find_changes(before: Policy, after: Policy) -> list[Change]:
 def find_other_changes(before: Policy, after: Policy) -> list[str]:
     """Return a list of changes that move sellers between cells: `clear_days 14 -> 30` and such.
 
-    Of thin files, clear days, the table of standing, and the limits of trade.
+    Of thin files, clear days, the table of standing, and the limits of trade; besides what moves nobody: currency, caution.
     """
     found = []
     for name in ("thin_file_orders", "thin_file_days", "clear_days"):
@@ -101,6 +101,7 @@ def find_other_changes(before: Policy, after: Policy) -> list[str]:
     ]
     found += ["the table of standing"] if tables[0] != tables[1] else []
     found += ["the limits of trade"] if before.trade != after.trade else []
+    found += ["the table of caution"] if before.caution != after.caution else []
     found += [f"currency {before.rule_book.currency or 'none'} -> {after.rule_book.currency or 'none'}"] * (
         before.rule_book.currency != after.rule_book.currency
     )

@@ -44,7 +44,7 @@ def establish(facts: Facts, rows: Sequence[FactRow], observe_time: int) -> list[
 
     `facts`: of a single case. That time is the one of the decision by which it counts, at most the observe time.
     """
-    times = _decision_times(rows)
+    times = find_decision_times(rows)
     v = facts.violations
     columns = (v.row.tolist(), v.incident.tolist(), v.category.tolist(), v.severity.tolist(), v.day.tolist())
     found = []
@@ -55,8 +55,8 @@ def establish(facts: Facts, rows: Sequence[FactRow], observe_time: int) -> list[
     return found
 
 
-def _decision_times(rows: Sequence[FactRow]) -> dict[str, int]:
-    """Return when each violation that counts began to, without a break since; in microseconds."""
+def find_decision_times(rows: Sequence[FactRow]) -> dict[str, int]:
+    """Find when each violation that counts began to, without a break since, by its id; in microseconds."""
     about = (Kind.VIOLATION, Kind.STATUS, Kind.ATTRIBUTION)
     status: dict[str, int] = {}
     elsewhere: dict[str, bool] = {}

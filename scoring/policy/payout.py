@@ -1,6 +1,7 @@
 """Payout terms of an order: how much of it is released, drawn for claims and held on a day, to the last minor unit.
 
-An order's terms are fixed at its capture; only rules on confirmed facts may make them stricter later. Refunds come first,
+An order's terms are fixed at its capture; only rules on confirmed facts, and cautions while they last, may make them stricter
+later. Refunds come first,
 then the hold, then the reserve on the rest, in parts per million, rounded down. On every day
 
     released + drawn + held = captured - refunded
@@ -63,17 +64,18 @@ def pay_out(order: Order, terms: Terms, day: int, currency: str = "", hold_limit
     return Payout(available - held, order.drawn_minor, held, order.capture_day + reserve if held else None)
 
 
-def fix_terms(at_capture: Terms, of_confirmed_facts: Terms) -> Terms:
+def fix_terms(at_capture: Terms, for_earlier: Terms) -> Terms:
     """Return the terms of an order: those at its capture, with the stricter hold and reserve.
 
-    Hold and reserve are made stricter only by rules on confirmed facts that hold now (`of_confirmed_facts`). What a tier
-    asks for later reaches no earlier order, and what it asked for then stays.
+    `at_capture`: without what a caution asked for then. Hold and reserve are made stricter only by what reaches earlier
+    orders now (`for_earlier`): rules on confirmed facts, and cautions in force. What a tier asks for later reaches no
+    earlier order, and what it asked for then stays.
     """
     return replace(
         at_capture,
-        hold_days=max(at_capture.hold_days, of_confirmed_facts.hold_days),
-        reserve_ppm=max(at_capture.reserve_ppm, of_confirmed_facts.reserve_ppm),
-        reserve_days=max(at_capture.reserve_days, of_confirmed_facts.reserve_days),
+        hold_days=max(at_capture.hold_days, for_earlier.hold_days),
+        reserve_ppm=max(at_capture.reserve_ppm, for_earlier.reserve_ppm),
+        reserve_days=max(at_capture.reserve_days, for_earlier.reserve_days),
     )
 
 

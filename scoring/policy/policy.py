@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from scoring.enums import RATED_TIERS, Tier
+from scoring.policy.caution import CautionTable
 from scoring.policy.rules import NO_RULES, RuleBook
 from scoring.policy.standing import StandingTable
 
@@ -48,6 +49,8 @@ class Policy:
     """The TOML text that it was read from; empty if it was not read from one."""
     trade: TradeLimits | None = None
     """Limits of the trade itself; None if the policy states none, and then there is no loss certificate of it."""
+    caution: CautionTable | None = None
+    """What sets off caution, and the protections that follow; None: nothing does."""
 
     def tier(self, points: int) -> Tier:
         """Return the tier of points by the cut-offs; the lowest rated tier below all of them.

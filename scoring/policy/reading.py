@@ -10,6 +10,7 @@ from scoring.canonical import canonical_json
 from scoring.enums import RATED_TIERS, Category, Severity, Tier
 from scoring.errors import PolicyRefused
 from scoring.model.scale import MAX_POINTS
+from scoring.policy.caution_reading import read_caution
 from scoring.policy.checking import find_contradictions
 from scoring.policy.parts import Part
 from scoring.policy.policy import Policy, TradeLimits
@@ -38,6 +39,7 @@ def parse_policy(data: Mapping[str, Any]) -> Policy:
     root = Part(data)
     cut_offs, thin = root.part("cut_offs"), root.part("thin_file")
     badges = root.part("badges")
+    rule_book = read_rules(root)
     stated_badges: dict[Tier | None, str] = {tier: badges.text(tier.name.lower()) for tier in Tier}
     policy = Policy(
         name=root.text("name"),
@@ -48,8 +50,9 @@ def parse_policy(data: Mapping[str, Any]) -> Policy:
         clear_days=root.number("clear_days", 0, MAX_CLEAR_DAYS),
         badges=MappingProxyType(stated_badges | {None: badges.text("unknown")}),
         standing=_read_standing(root),
-        rule_book=read_rules(root),
         trade=_read_trade(root),
+        rule_book=rule_book,
+        caution=read_caution(root, frozenset(rule.id for rule in rule_book.rules)),
         digest="",
     )
     cut_offs.require_rising([t.name.lower() for t in RATED_TIERS[1:]], "from tier to tier")

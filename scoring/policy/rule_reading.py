@@ -41,7 +41,8 @@ EXCEPTIONS = ("legal_obligation", "imperative_reason", "repeated_infringement")
 """Why a termination may do without notice."""
 
 _CURRENCY = re.compile("[A-Z]{3}")
-_RULE_ID = re.compile("[a-z0-9][a-z0-9_-]{0,63}")
+RULE_ID = re.compile("[a-z0-9][a-z0-9_-]{0,63}")
+RULE_ID_FORM = "must be 1 to 64 of a-z, 0-9, - and _, and begin with a letter or digit"
 _NAME = re.compile("[A-Za-z0-9._~:-]{1,128}")
 _GROUP_PARTS = ("product_category", "from", "until", "legal_ground")
 
@@ -77,8 +78,8 @@ def _read_hold_limits(root: Part) -> Mapping[str, int]:
 def _read_rule(part: Part, has_standing: bool) -> Rule:
     """Return one rule; of what is wrong the parts that hold together are returned."""
     name = part.text("id")
-    if not _RULE_ID.fullmatch(name):
-        part.refuse("id", "must be 1 to 64 of a-z, 0-9, - and _, and begin with a letter or digit")
+    if not RULE_ID.fullmatch(name):
+        part.refuse("id", RULE_ID_FORM)
     standing_from, standing_below = _read_standing(part, has_standing)
     counter, incidents = _read_counter(part)
     settled_below, settled_category = _read_settled(part)
@@ -88,7 +89,7 @@ def _read_rule(part: Part, has_standing: bool) -> Rule:
     rule = Rule(
         id=name,
         reference=part.text("reference", 1),
-        measures=tuple(measure for one in measures if (measure := _read_measure(one)) is not None),
+        measures=tuple(measure for one in measures if (measure := read_measure(one)) is not None),
         tiers=_read_tiers(part),
         standing_from=standing_from,
         standing_below=standing_below,
@@ -157,15 +158,16 @@ def _read_counter(part: Part) -> tuple[Counter | None, int]:
     if "confirmed" not in part:
         return None, 0
     counted = part.part("confirmed")
-    every = [category.name.lower() for category in Category]
-    categories = counted.words("categories", every) if "categories" in counted else every
-    severity = counted.word("severity", [severity.name.lower() for severity in Severity], "minor")
-    counter = Counter(
-        frozenset(Category[word.upper()] for word in categories),
-        Severity[severity.upper()],
-        counted.number("days", 1, MAX_DAYS),
-    )
+    counter = Counter(*read_counted(counted), counted.number("days", 1, MAX_DAYS))
     return counter, counted.number("incidents", 1, MAX_INCIDENTS, 1)
+
+
+def read_counted(part: Part) -> tuple[frozenset[Category], Severity]:
+    """Read which violations a part counts: their categories, all by default, and their lowest severity, by default minor."""
+    every = [category.name.lower() for category in Category]
+    categories = part.words("categories", every) if "categories" in part else every
+    severity = part.word("severity", [severity.name.lower() for severity in Severity], "minor")
+    return frozenset(Category[word.upper()] for word in categories), Severity[severity.upper()]
 
 
 def _read_group(part: Part) -> Group | None:
@@ -192,8 +194,8 @@ def _read_day(part: Part, name: str) -> int:
         return 0
 
 
-def _read_measure(part: Part) -> Measure | None:
-    """Return one measure; None, with an error, if its kind is unknown."""
+def read_measure(part: Part) -> Measure | None:
+    """Read one measure; None, with an error noted in the part, if its kind is unknown."""
     kind = part.word("kind", [kind.name.lower() for kind in MeasureKind])
     if kind != part.data.get("kind"):
         part.skip_others()

@@ -151,10 +151,14 @@ class RuleBook:
         return combine(applied.current for applied in self.apply(seller) if applied.rule.names_confirmed_facts)
 
     def _current(self, measure: Measure, seller: Situation) -> Measure:
-        limit = self.hold_limits.get(seller.marketplace)
+        if isinstance(measure, ValueCap):
+            return measure.after(seller.settled_minor.get(measure.product_category, 0))
+        return self.limit_days(measure, seller.marketplace)
+
+    def limit_days(self, measure: Measure, marketplace: str) -> Measure:
+        """Return a measure with no more days of a hold or a reserve than its marketplace allows."""
+        limit = self.hold_limits.get(marketplace)
         match measure:
-            case ValueCap():
-                return measure.after(seller.settled_minor.get(measure.product_category, 0))
             case SettlementHold() if limit is not None:
                 return replace(measure, days=min(measure.days, limit))
             case RollingReserve() if limit is not None:

@@ -52,7 +52,7 @@ def rows_of(marketplace: str, seller: str, messages: Sequence[entry_pb2.Entry]) 
             statuses[fact.violation] = row[PLACE["status"]] = int(following)
         elif isinstance(fact, EntryCorrected) and fact.moved_to is not None and fact.entry in reports:
             row[PLACE["incident"]] = assign_incident(fact.entry, reports[fact.entry], fact.moved_to)
-        source = int(fact.source) if isinstance(fact, InspectionDone) else None
+        source = int(fact.source) if isinstance(fact, InspectionDone | ViolationReported) else None
         rows.append(_fact_row(row, source, fact.attributes if isinstance(fact, IdentityVerified) else None))
     return rows
 

@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 import grpc
 import typer
+from google.protobuf.json_format import MessageToDict
 from rich.table import Table
 
 from sellertrust.client import Client, seller_name
@@ -45,7 +46,10 @@ def score(
             missing = _explain(connection, where, sellers, output, observe_time=observe, known_time=known)
         else:
             results = connection.batch_get_trust_scores(where, sellers, observe_time=observe, known_time=known)
-            emit([_row(result) for result in results], output)
+            as_json = output is Format.JSON
+            emit([_row(result) | (_cautions(result.trust_score) if as_json else {}) for result in results], output)
+            for result in results:
+                _print_cautions(result.trust_score, as_json)
             missing = [(result.seller, result.error.message) for result in results if result.HasField("error")]
     for seller, message in missing:
         say(f"error: {seller}: {message}")
@@ -137,12 +141,31 @@ def score_row(score: TrustScore) -> dict[str, Any]:
     }
 
 
+def _cautions(score: TrustScore) -> dict[str, Any]:
+    """Return, under `cautions`, those in force as JSON values; nothing if there are none."""
+    if not score.cautions:
+        return {}
+    found = [MessageToDict(one, preserving_proto_field_name=True) for one in score.cautions]
+    for caution in found:
+        caution["signal"] = caution["signal"].removeprefix("CAUTION_SIGNAL_").lower()
+    return {"cautions": found}
+
+
+def _print_cautions(score: TrustScore, as_json: bool = False) -> None:
+    """Write a line for each caution in force, unless the answer is written as JSON."""
+    for one in () if as_json else score.cautions:
+        write(
+            f"  caution {one.rule} ({one.reference}) until {one.end_time.ToJsonString()[:16]}Z for"
+            f" {score.seller.rsplit('/', 1)[-1]}, case {one.case}; sellertrust measures shows what it asks for\n"
+        )
+
+
 def explanation_row(explanation: ExplainTrustScoreResponse) -> dict[str, Any]:
     """Return one explanation as JSON values: the score's row, with reasons and incidents.
 
     Or, for an unrated seller, with its thin file.
     """
-    row = score_row(explanation.trust_score)
+    row = score_row(explanation.trust_score) | _cautions(explanation.trust_score)
     if explanation.HasField("thin_file"):
         thin = explanation.thin_file
         row["thin_file"] = {name.name: getattr(thin, name.name) for name in thin.DESCRIPTOR.fields}
@@ -189,6 +212,7 @@ def print_explanation(explanation: ExplainTrustScoreResponse, override: dict[str
             "  no model is served, so there is no score: sellertrust train STUDY registers one, and the first is served if"
             " its gates allow it\n"
         )
+    _print_cautions(explanation.trust_score)
     if override:
         write(
             f"  tier {override['tier']} was set by {override['actor']} until {override['until']}: {override['reason']}"

@@ -8,7 +8,7 @@ from scoring.policy.policy import Policy
 from sellertrust.v1 import entry_pb2, measure_service_pb2
 from sellertrust.v1 import trust_score_service_pb2 as score_pb
 from service.contract.fields import timestamp
-from service.contract.scores import stamp_message
+from service.contract.scores import caution_messages, stamp_message
 
 
 def measures_message(
@@ -33,6 +33,7 @@ def measures_message(
         measures=[_measure_message(measure) for measure in found.measures],
         terms=_terms_message(found.terms),
         currency=by.rule_book.currency,
+        cautions=caution_messages(score.cautions),
         stamp=stamp_message(stamp),
         policy_name=by.name,
         policy_version=by.version,
@@ -52,6 +53,7 @@ def _measure_message(measure: in_force.MeasureInForce) -> measure_service_pb2.Me
         end_time=None if measure.end is None else timestamp(measure.end),
         entries=measure.entries,
         entries_omitted=measure.entries_omitted,
+        caution=measure.is_of_caution,
     )
 
 

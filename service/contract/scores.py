@@ -1,8 +1,11 @@
 """Trust scores and explanations as messages of the contract."""
 
+from collections.abc import Sequence
+
 from google.protobuf.duration_pb2 import Duration
 
 from scoring import answer
+from scoring.caution import Caution
 from scoring.enums import FreshnessState
 from scoring.errors import SellertrustError
 from scoring.time import SECOND
@@ -71,9 +74,26 @@ def score_message(
         open_allegations=score.open_allegations,
         override=score.override,
         standing=score.standing,
+        cautions=caution_messages(score.cautions),
         stamp=stamp,
         freshness=freshness,
     )
+
+
+def caution_messages(cautions: Sequence[Caution]) -> list[trust_score_service_pb2.Caution]:
+    """Return cautions in force as messages, in their order."""
+    return [
+        trust_score_service_pb2.Caution(
+            rule=one.rule,
+            reference=one.reference,
+            signal=trust_score_service_pb2.CautionSignal.ValueType(one.signal),
+            start_time=timestamp(one.start),
+            end_time=timestamp(one.end),
+            decide_by_time=timestamp(one.decide_by),
+            case=one.case,
+        )
+        for one in cautions
+    ]
 
 
 def result_message(

@@ -15,6 +15,7 @@ from sqlalchemy import (
     func,
     literal,
     literal_column,
+    or_,
     select,
     text,
     union_all,
@@ -38,9 +39,15 @@ EXPORT_COLUMNS: tuple[str, ...] = tuple(
 reported or called, which never enters a model.
 """
 
+_STATES_SOURCE = or_(_E.kind == int(Kind.INSPECTION), _E.kind == int(Kind.VIOLATION))
 _FACT_COLUMNS = (
     *(_E[name] for name in FactRow._fields[:-2]),
-    case((_E.kind == int(Kind.INSPECTION), member(_E.content, literal_column("'source'")))),
+    case(
+        (
+            or_(_E.kind == int(Kind.INSPECTION), _E.kind == int(Kind.VIOLATION)),
+            member(_E.content, literal_column("'source'")),
+        )
+    ),
     case((_E.kind == int(Kind.IDENTITY), _E.content)),
 )
 # The plus keeps SQLite from walking another index for the sake of the bound, which nearly all entries are within.

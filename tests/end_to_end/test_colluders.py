@@ -16,10 +16,12 @@ from sellertrust.client import Client
 from sellertrust.review import ReviewClient
 from sellertrust.v1 import entry_pb2
 from sellertrust.v1.trust_score_service_pb2 import SCORE_STATE_RATED, TrustScore
+from service.policy.policy_file import SHIPPED_POLICY
 from tests.databases import BACKENDS, database
 from tests.scoring.worlds import artifact
 from tests.servers import MARKET, days_ago, exposure, identity, running_server, violation
 
+GENERAL = SHIPPED_POLICY.with_name("general.toml")
 SELLERS = [f"clean-{n}" for n in range(100)]
 RING = [f"ring-{n:02}" for n in range(50)]
 COMPLAINTS = 20
@@ -58,11 +60,11 @@ def attack() -> list[entry_pb2.Entry]:
 
 @contextmanager
 def marketplace(backend: str, folder: Path, entries: list[entry_pb2.Entry]) -> Iterator[Client]:
-    """A client of a server over a new ledger that holds the entries."""
+    """A client of a server over a new ledger that holds the entries, by a policy that is cautious."""
     folder.mkdir()
     with ExitStack() as stack:
         url = stack.enter_context(database(backend, folder))
-        running = stack.enter_context(running_server(folder, artifact=artifact(), database_url=url))
+        running = stack.enter_context(running_server(folder, artifact=artifact(), database_url=url, policy=GENERAL))
         client = stack.enter_context(running.client(deadline_seconds=60))
         client.append_entries(MARKET, entries)
         yield client
@@ -96,6 +98,7 @@ def test_a_ring_of_notifiers_moves_nothing_and_is_taken_back_without_a_trace(bac
         clean = [score for name, score in attacked.items() if not name.endswith("offender")]
         assert all(score.state == SCORE_STATE_RATED for score in clean)
         assert {score.open_allegations for score in clean} == {10}
+        assert not any(score.cautions for score in clean)
         assert all(score.points_if_upheld < score.points for score in clean)
 
         # Five complaints of one notifier about one listing, right and week are one incident.

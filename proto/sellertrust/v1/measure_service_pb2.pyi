@@ -84,6 +84,7 @@ class EvaluateMeasuresResponse(_message.Message):
     STANDING_PARTS_OMITTED_FIELD_NUMBER: _builtins.int
     POLICY_NAME_FIELD_NUMBER: _builtins.int
     POLICY_VERSION_FIELD_NUMBER: _builtins.int
+    CAUTIONS_FIELD_NUMBER: _builtins.int
     seller: _builtins.str
     """`marketplaces/{marketplace}/sellers/{seller}`."""
     state: _trust_score_service_pb2.ScoreState.ValueType
@@ -118,6 +119,10 @@ class EvaluateMeasuresResponse(_message.Message):
     def stamp(self) -> _trust_score_service_pb2.Stamp:
         """What the answer is made from."""
 
+    @_builtins.property
+    def cautions(self) -> _containers.RepeatedCompositeFieldContainer[_trust_score_service_pb2.Caution]:
+        """The cautions in force, as in TrustScore. The measures of each are among `measures`, after those of all other rules."""
+
     def __init__(
         self,
         *,
@@ -134,10 +139,11 @@ class EvaluateMeasuresResponse(_message.Message):
         standing_parts_omitted: _builtins.int = ...,
         policy_name: _builtins.str = ...,
         policy_version: _builtins.int = ...,
+        cautions: _abc.Iterable[_trust_score_service_pb2.Caution] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_standing", b"_standing", "stamp", b"stamp", "standing", b"standing", "terms", b"terms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_standing", b"_standing", "currency", b"currency", "measures", b"measures", "override", b"override", "policy_name", b"policy_name", "policy_version", b"policy_version", "seller", b"seller", "stamp", b"stamp", "standing", b"standing", "standing_parts", b"standing_parts", "standing_parts_omitted", b"standing_parts_omitted", "state", b"state", "terms", b"terms", "tier", b"tier"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_standing", b"_standing", "cautions", b"cautions", "currency", b"currency", "measures", b"measures", "override", b"override", "policy_name", b"policy_name", "policy_version", b"policy_version", "seller", b"seller", "stamp", b"stamp", "standing", b"standing", "standing_parts", b"standing_parts", "standing_parts_omitted", b"standing_parts_omitted", "state", b"state", "terms", b"terms", "tier", b"tier"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__standing: _TypeAlias = _typing.Literal["standing"]  # noqa: Y015
     _WhichOneofArgType__standing: _TypeAlias = _typing.Literal["_standing", b"_standing"]  # noqa: Y015
@@ -196,6 +202,7 @@ class Measure(_message.Message):
     END_TIME_FIELD_NUMBER: _builtins.int
     ENTRIES_FIELD_NUMBER: _builtins.int
     ENTRIES_OMITTED_FIELD_NUMBER: _builtins.int
+    CAUTION_FIELD_NUMBER: _builtins.int
     rule: _builtins.str
     """The rule's id in the policy."""
     reference: _builtins.str
@@ -208,6 +215,10 @@ class Measure(_message.Message):
     """Whether another rule waives it, so that it has no effect."""
     entries_omitted: _builtins.int
     """The number of further ones."""
+    caution: _builtins.bool
+    """Whether it is a protection of a caution: it ends by itself, and is no part of the terms that are fixed at an order's
+    capture.
+    """
     @_builtins.property
     def original(self) -> Global___MeasureValue:
         """As the rule states it."""
@@ -249,10 +260,11 @@ class Measure(_message.Message):
         end_time: _timestamp_pb2.Timestamp | None = ...,
         entries: _abc.Iterable[_builtins.str] | None = ...,
         entries_omitted: _builtins.int = ...,
+        caution: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["current", b"current", "end_time", b"end_time", "original", b"original", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["current", b"current", "end_time", b"end_time", "entries", b"entries", "entries_omitted", b"entries_omitted", "kind", b"kind", "legal_ground", b"legal_ground", "original", b"original", "reference", b"reference", "rule", b"rule", "start_time", b"start_time", "waived", b"waived"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["caution", b"caution", "current", b"current", "end_time", b"end_time", "entries", b"entries", "entries_omitted", b"entries_omitted", "kind", b"kind", "legal_ground", b"legal_ground", "original", b"original", "reference", b"reference", "rule", b"rule", "start_time", b"start_time", "waived", b"waived"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

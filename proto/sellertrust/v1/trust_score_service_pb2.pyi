@@ -55,6 +55,30 @@ which `freshness` says. No points, no tier. Not a statement about the seller.
 """
 Global___ScoreState: _TypeAlias = ScoreState  # noqa: Y015
 
+class _CautionSignal:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CautionSignalEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CautionSignal.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CAUTION_SIGNAL_UNSPECIFIED: _CautionSignal.ValueType  # 0
+    """Not stated. Never answered."""
+    CAUTION_SIGNAL_REPORTS: _CautionSignal.ValueType  # 1
+    """Reports of violations, alleged or confirmed, that weigh enough together by who made them."""
+    CAUTION_SIGNAL_CONTROL: _CautionSignal.ValueType  # 2
+    """A sign that the account came into other hands."""
+
+class CautionSignal(_CautionSignal, metaclass=_CautionSignalEnumTypeWrapper):
+    """What set a caution off."""
+
+CAUTION_SIGNAL_UNSPECIFIED: CautionSignal.ValueType  # 0
+"""Not stated. Never answered."""
+CAUTION_SIGNAL_REPORTS: CautionSignal.ValueType  # 1
+"""Reports of violations, alleged or confirmed, that weigh enough together by who made them."""
+CAUTION_SIGNAL_CONTROL: CautionSignal.ValueType  # 2
+"""A sign that the account came into other hands."""
+Global___CautionSignal: _TypeAlias = CautionSignal  # noqa: Y015
+
 class _FreshnessState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -194,6 +218,7 @@ class TrustScore(_message.Message):
     POINTS_HIGH_FIELD_NUMBER: _builtins.int
     FRESHNESS_FIELD_NUMBER: _builtins.int
     STANDING_FIELD_NUMBER: _builtins.int
+    CAUTIONS_FIELD_NUMBER: _builtins.int
     seller: _builtins.str
     """`marketplaces/{marketplace}/sellers/{seller}`."""
     state: Global___ScoreState.ValueType
@@ -243,6 +268,12 @@ class TrustScore(_message.Message):
     def freshness(self) -> Global___Freshness:
         """How far the answer reflects the ledger. What is asked for again by the times of a stamp differs in this field alone."""
 
+    @_builtins.property
+    def cautions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Caution]:
+        """The cautions in force, in the order of the policy's rules: suspicion that protects for some days and judges nothing. No
+        other field rests on them. What each asks for is answered by EvaluateMeasures. Empty if the policy states none.
+        """
+
     def __init__(
         self,
         *,
@@ -263,10 +294,11 @@ class TrustScore(_message.Message):
         points_high: _builtins.int | None = ...,
         freshness: Global___Freshness | None = ...,
         standing: _builtins.int | None = ...,
+        cautions: _abc.Iterable[Global___Caution] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_p_bad", b"_p_bad", "_points", b"_points", "_points_high", b"_points_high", "_points_if_upheld", b"_points_if_upheld", "_points_low", b"_points_low", "_standing", b"_standing", "_tier_points", b"_tier_points", "freshness", b"freshness", "p_bad", b"p_bad", "points", b"points", "points_high", b"points_high", "points_if_upheld", b"points_if_upheld", "points_low", b"points_low", "stamp", b"stamp", "standing", b"standing", "tier_points", b"tier_points"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_p_bad", b"_p_bad", "_points", b"_points", "_points_high", b"_points_high", "_points_if_upheld", b"_points_if_upheld", "_points_low", b"_points_low", "_standing", b"_standing", "_tier_points", b"_tier_points", "badge", b"badge", "counted_incidents", b"counted_incidents", "freshness", b"freshness", "open_allegations", b"open_allegations", "override", b"override", "p_bad", b"p_bad", "points", b"points", "points_high", b"points_high", "points_if_upheld", b"points_if_upheld", "points_low", b"points_low", "reason_codes", b"reason_codes", "seller", b"seller", "stamp", b"stamp", "standing", b"standing", "state", b"state", "tier", b"tier", "tier_points", b"tier_points"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_p_bad", b"_p_bad", "_points", b"_points", "_points_high", b"_points_high", "_points_if_upheld", b"_points_if_upheld", "_points_low", b"_points_low", "_standing", b"_standing", "_tier_points", b"_tier_points", "badge", b"badge", "cautions", b"cautions", "counted_incidents", b"counted_incidents", "freshness", b"freshness", "open_allegations", b"open_allegations", "override", b"override", "p_bad", b"p_bad", "points", b"points", "points_high", b"points_high", "points_if_upheld", b"points_if_upheld", "points_low", b"points_low", "reason_codes", b"reason_codes", "seller", b"seller", "stamp", b"stamp", "standing", b"standing", "state", b"state", "tier", b"tier", "tier_points", b"tier_points"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__p_bad: _TypeAlias = _typing.Literal["p_bad"]  # noqa: Y015
     _WhichOneofArgType__p_bad: _TypeAlias = _typing.Literal["_p_bad", b"_p_bad"]  # noqa: Y015
@@ -298,6 +330,61 @@ class TrustScore(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__tier_points) -> _WhichOneofReturnType__tier_points | None: ...
 
 Global___TrustScore: _TypeAlias = TrustScore  # noqa: Y015
+
+@_typing.final
+class Caution(_message.Message):
+    """A caution: the fast signal from everything known, alleged or confirmed. It asks for reversible protections alone, never
+    for a tier, a badge or a suspension, and ends by itself after 14 days at the latest. What it rests on that is taken back
+    (dismissed, withdrawn, overturned, voided) is as if it had never been there.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RULE_FIELD_NUMBER: _builtins.int
+    REFERENCE_FIELD_NUMBER: _builtins.int
+    SIGNAL_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    DECIDE_BY_TIME_FIELD_NUMBER: _builtins.int
+    CASE_FIELD_NUMBER: _builtins.int
+    rule: _builtins.str
+    """The rule's id in the policy."""
+    reference: _builtins.str
+    """Where the seller reads the rule, such as a section of the terms."""
+    signal: Global___CautionSignal.ValueType
+    """What set it off."""
+    case: _builtins.str
+    """The name of that case, the same as long as the caution lasts: the rule's id, `~`, and the `entry_id` that set it off."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """When the fact that set it off became visible."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """When it ends by itself. Cut where the seller was under caution for 30 of the last 180 days without a confirmed violation."""
+
+    @_builtins.property
+    def decide_by_time(self) -> _timestamp_pb2.Timestamp:
+        """By when a person is to decide the case that the caution opens: never after it ends."""
+
+    def __init__(
+        self,
+        *,
+        rule: _builtins.str = ...,
+        reference: _builtins.str = ...,
+        signal: Global___CautionSignal.ValueType = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        decide_by_time: _timestamp_pb2.Timestamp | None = ...,
+        case: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["decide_by_time", b"decide_by_time", "end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["case", b"case", "decide_by_time", b"decide_by_time", "end_time", b"end_time", "reference", b"reference", "rule", b"rule", "signal", b"signal", "start_time", b"start_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Caution: _TypeAlias = Caution  # noqa: Y015
 
 @_typing.final
 class Reason(_message.Message):

@@ -8,7 +8,7 @@ from scoring.features.columns import FactRow
 from scoring.policy.history import (
     Established,
     Step,
-    _decision_times,
+    find_decision_times,
     holds_between,
     trace_counter,
     trace_standing,
@@ -76,7 +76,7 @@ def test_a_violation_is_established_by_the_decision_that_confirmed_it_and_anew_a
     """Confirmed, appealed and confirmed again: since the first; overturned and reinstated, or given back: since then."""
 
     def times(*changes: FactRow, on_arrival: Status = Status.ALLEGED) -> dict[str, int]:
-        return _decision_times(numbered([violation("v", TODAY - 90, status=on_arrival), *changes]))
+        return find_decision_times(numbered([violation("v", TODAY - 90, status=on_arrival), *changes]))
 
     def at(day: int) -> int:
         return day * DAY + 2

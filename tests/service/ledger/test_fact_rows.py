@@ -68,7 +68,10 @@ def test_fact_rows_have_what_the_fold_needs_of_every_kind(ledger: Ledger) -> Non
         ],
     )
     assert ledger.fact_rows(MARKET, ["s1"], 7) == [
-        FactRow(1, "v1", "s1", Kind.VIOLATION, ago(10), NOW, "v1", "raid", Category.COUNTERFEIT, 3, 1),
+        FactRow(
+            *(1, "v1", "s1", Kind.VIOLATION, ago(10), NOW, "v1", "raid", Category.COUNTERFEIT, 3, 1),
+            source=Source.BRAND,
+        ),
         FactRow(2, "v1-confirm", "s1", Kind.STATUS, ago(2), NOW, "v1", status=Status.CONFIRMED),
         FactRow(
             *(3, f"exposure-s1-{TODAY - 3}-toys-2", "s1", Kind.EXPOSURE, (TODAY - 3) * DAY, NOW),

@@ -1,0 +1,88 @@
+"""Caution as a policy states it: what sets it off, and the reversible protections that follow for a few days."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from scoring.enums import Category, CautionSignal, Severity, Source
+from scoring.policy.measures import Measure
+
+MAX_CAUTION_DAYS = 14
+"""Days that one caution lasts at most."""
+
+MAX_DAYS_IN_SPAN = 30
+"""Days under caution in any SPAN_DAYS, unless a violation was confirmed in them."""
+
+SPAN_DAYS = 180
+
+CROWD = frozenset({Source.BUYER, Source.BRAND, Source.PARTNER})
+"""Sources in whose name many can report at once: all their reports together set off no caution."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReportWeight:
+    """What the reports of one source weigh, whether decided or not."""
+
+    weight: int
+    """Of one incident."""
+    at_most: int
+    """Of all incidents together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reports:
+    """Reports that weigh enough within some days, alleged or confirmed, but never dismissed, withdrawn or overturned."""
+
+    categories: frozenset[Category]
+    severity: Severity
+    """The lowest severity that counts."""
+    weight: int
+    """What they must weigh together."""
+    days: int
+    """Days within which they must have become known."""
+
+    signal = CautionSignal.REPORTS
+
+
+@dataclass(frozen=True, slots=True)
+class ControlSign:
+    """A sign that the account came into other hands."""
+
+    signs: frozenset[str]
+    """Of CONTROL_SIGNS."""
+
+    signal = CautionSignal.CONTROL
+
+
+CONTROL_SIGNS = ("sold", "taken_over", "identity_lowered")
+"""A change of control by its reason, and an identity verified to a lower level than the one before."""
+
+Trigger = Reports | ControlSign
+
+
+@dataclass(frozen=True, slots=True)
+class CautionRule:
+    """One rule of caution."""
+
+    id: str
+    reference: str
+    """What a seller reads it in."""
+    trigger: Trigger
+    days: int
+    """How long a caution lasts, 1 to MAX_CAUTION_DAYS."""
+    measures: tuple[Measure, ...]
+    """Its protections, each of REVERSIBLE_KINDS in `scoring.policy.caution_reading`."""
+
+
+@dataclass(frozen=True, slots=True)
+class CautionTable:
+    """All that a policy states of caution."""
+
+    decide_days: int
+    """Days within which a person is to decide the case that a caution opens; at most those of its shortest rule."""
+    weights: Mapping[Source, ReportWeight]
+    """By source; every source has one."""
+    rules: tuple[CautionRule, ...]
+
+    def least_weight(self) -> int:
+        """Return the lowest weight of reports that sets off a caution; 0 if no rule asks for reports."""
+        return min((rule.trigger.weight for rule in self.rules if isinstance(rule.trigger, Reports)), default=0)

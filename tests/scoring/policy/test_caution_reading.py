@@ -1,0 +1,103 @@
+"""Reading what a policy states of caution: what nobody can mean is refused, with the path and what it must be."""
+
+from typing import Any
+
+import pytest
+
+from scoring.enums import MeasureKind, Source
+from scoring.errors import PolicyRefused
+from scoring.policy.caution import CROWD
+from scoring.policy.reading import parse_policy
+from tests.scoring.policy.policies import data
+from tests.scoring.policy.test_rules import shipped
+from tests.scoring.test_caution import WEIGHTS, caution_rule, policy_of
+
+
+def refused(*rules: dict[str, Any], **parts: Any) -> str:
+    with pytest.raises(PolicyRefused) as error:
+        policy_of(*rules, **parts)
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"days": 15}, "caution.rules[0].days must be a whole number, 1 to 14"),
+        ({"days": 0}, "caution.rules[0].days must be a whole number, 1 to 14"),
+        ({"id": "Grave!"}, "caution.rules[0].id must be 1 to 64"),
+        ({"reference": ""}, "caution.rules[0].reference must be given"),
+        ({"measures": []}, "caution.rules[0].measures must state one measure or more"),
+        ({"reports": {"weight": 100, "days": 91}}, "caution.rules[0].reports.days must be a whole number, 1 to 90"),
+        ({"reports": {"weight": 0.5, "days": 9}}, "caution.rules[0].reports.weight must be a whole number"),
+        ({"reports": {"weight": 99, "days": 9, "tiers": ["trusted"]}}, "caution.rules[0].reports.tiers is not a part"),
+        ({"control": ["moved"]}, "caution.rules[0].control must be a list of one or more of sold, taken_over"),
+        ({"control": ["sold"], "reports": {}}, "caution.rules[0].reports must state what sets the rule off by one of"),
+        ({"tiers": ["probation"]}, "caution.rules[0].tiers is not a part of a policy"),
+    ],
+)
+def test_a_wrong_rule_of_caution_is_refused_by_its_path(changed: dict[str, Any], said: str) -> None:
+    assert said in refused(caution_rule(**changed))
+
+
+def test_a_rule_that_nothing_sets_off_is_refused() -> None:
+    nothing = caution_rule()
+    del nothing["reports"]
+    assert "caution.rules[0] must state what sets the rule off by one of reports, control" in refused(nothing)
+
+
+@pytest.mark.parametrize(
+    "measure",
+    [
+        {"kind": "suspension", "days": 7},
+        {"kind": "deposit", "amount_minor": 5},
+        {"kind": "listing_cap", "listings": 5},
+        {"kind": "waiver", "waives": "deposit"},
+    ],
+)
+def test_caution_asks_for_nothing_that_cannot_be_undone(measure: dict[str, Any]) -> None:
+    """No suspension and no deposit, whatever set it off."""
+    assert "caution.rules[0].measures[0] is not reversible; caution may ask for settlement_hold" in refused(
+        caution_rule(measures=[measure]), currency="EUR"
+    )
+
+
+def test_a_cap_of_a_caution_does_not_grow() -> None:
+    growing = {"kind": "value_cap", "value_minor": 1, "grows": [{"settled_minor": 1, "value_minor": 2}]}
+    assert "grows has no meaning for a cap of a few days" in refused(caution_rule(measures=[growing]))
+
+
+def test_a_policy_in_which_a_crowd_alone_sets_caution_off_is_refused() -> None:
+    """Whatever buyers, brands and partners report together must stay below every rule."""
+    heavy = {source.name.lower(): {"weight": 20, "at_most": 40} for source in CROWD}
+    assert "caution.rules[0].reports.weight must be more than 120, what brand, buyer, partner weigh" in refused(
+        caution_rule(reports={"weight": 120, "days": 9}), sources=heavy
+    )
+    policy_of(caution_rule(reports={"weight": 121, "days": 9}), sources=heavy)
+
+
+def test_every_source_has_a_weight_and_a_limit_that_is_not_below_it() -> None:
+    assert "caution.sources.customs must never fall from weight to at_most" in refused(
+        caution_rule(), sources={"customs": {"weight": 9, "at_most": 8}}
+    )
+    without = {name: row for name, row in WEIGHTS.items() if name != "court"}
+    with pytest.raises(PolicyRefused, match=r"caution\.sources\.court must be a table"):
+        parse_policy(data(caution={"decide_days": 1, "sources": without, "rules": [caution_rule()]}))
+
+
+def test_a_case_is_to_be_decided_before_the_shortest_caution_ends() -> None:
+    assert "caution.decide_days must be a whole number, 1 to 2" in refused(
+        caution_rule(), caution_rule("s", days=2), decide_days=3
+    )
+
+
+def test_no_two_rules_have_one_id_of_caution_or_not() -> None:
+    assert "caution.rules has an id that another rule has: r" in refused(caution_rule(), caution_rule())
+
+
+def test_the_general_policy_is_cautious_by_reversible_measures_alone() -> None:
+    table = shipped("general").caution
+    assert table is not None
+    kinds = {measure.kind for rule in table.rules for measure in rule.measures}
+    assert MeasureKind.INTAKE_CAP in kinds
+    assert kinds <= {MeasureKind.INTAKE_CAP, MeasureKind.SETTLEMENT_HOLD, MeasureKind.MANUAL_REVIEW}
+    assert {*table.weights} == {*Source}

@@ -1,0 +1,301 @@
+"""Caution: what sets it off, that it is short, reversible and never on the same facts, and that no score rests on it."""
+
+import random
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scoring.caution import Caution
+from scoring.enums import ControlReason, CorrectionKind, Kind, Severity, Source, Status
+from scoring.features.columns import FactRow
+from scoring.in_force import evaluate_measures
+from scoring.policy.caution import CROWD, MAX_DAYS_IN_SPAN, SPAN_DAYS
+from scoring.policy.policy import Policy
+from scoring.policy.reading import parse_policy
+from scoring.score import score
+from scoring.time import DAY
+from tests.scoring.policy.policies import data
+from tests.scoring.policy.test_rules import shipped
+from tests.scoring.worlds import NOW, TODAY, artifact, exposure, identity, numbered, sellers, status, violation
+
+FEW = settings(max_examples=60, deadline=None)
+GENERAL = shipped("general")
+SOLD = [identity("i", TODAY - 600), exposure("x", TODAY - 300, 5_000), exposure("y", TODAY - 10, 50)]
+WEIGHTS: dict[str, dict[str, int]] = {source.name.lower(): {"weight": 1, "at_most": 1} for source in Source}
+
+
+def report(
+    name: str, day: int, source: Source = Source.CUSTOMS, severity: int = 3, incident: str = "", category: int = 1
+) -> FactRow:
+    """An allegation by a source, known in the morning of `day`."""
+    row = violation(name, day, category, severity, Status.ALLEGED, incident)
+    return row._replace(source=int(source))
+
+
+def taken_over(name: str, day: int) -> FactRow:
+    """A change of control, known in the morning of `day`."""
+    return FactRow(0, name, "s", Kind.CONTROL, day * DAY, day * DAY, status=int(ControlReason.TAKEN_OVER))
+
+
+def visible(day: int) -> int:
+    """When a report of a day is seen: the first moment after it."""
+    return day * DAY + 2
+
+
+def cautions(rows: list[FactRow], moment: int = NOW, policy: Policy = GENERAL) -> tuple[Caution, ...]:
+    [answer] = score(numbered([*SOLD, *rows]), ["s"], moment, artifact(), policy)
+    assert answer is not None
+    return answer.cautions
+
+
+def caution_rule(name: str = "r", **parts: Any) -> dict[str, Any]:
+    stated: dict[str, Any] = {
+        "id": name,
+        "reference": "terms 10",
+        "days": 3,
+        "measures": [{"kind": "intake_cap", "new_listings": 0}],
+    }
+    return stated | ({"reports": {"weight": 100, "days": 14}} if "control" not in parts else {}) | parts
+
+
+def policy_of(*rules: dict[str, Any], sources: dict[str, Any] | None = None, **parts: Any) -> Policy:
+    table = {"decide_days": 1, "sources": WEIGHTS | (sources or {}), "rules": list(rules)} | parts
+    return parse_policy(data(caution=table))
+
+
+def test_a_grave_report_of_an_authority_stops_new_intake_for_72_hours_and_opens_a_case() -> None:
+    """Alleged as it is; it ends by itself, and what it asks for is among the measures with the entry behind it."""
+    rows = [report("r", TODAY)]
+    [found] = cautions(rows)
+    assert (found.rule, found.start, found.end) == ("grave-reports", visible(TODAY), visible(TODAY + 3))
+    assert (found.case, found.decide_by) == ("grave-reports~r", visible(TODAY + 3))
+    assert cautions(rows, visible(TODAY) - 1) == ()
+    assert cautions(rows, found.end - 1) == (found,)
+    assert cautions(rows, found.end) == ()
+    held = evaluate_measures(numbered([*SOLD, *rows]), "s", NOW, artifact(), GENERAL, "acme")
+    assert held is not None
+    intake = next(m for m in held.measures if m.rule == "grave-reports")
+    assert (intake.start, intake.end, intake.entries) == (found.start, found.end, ("r",))
+    assert (held.terms.intake_caps, held.terms_for_earlier.manual_review) == ((("", 0),), True)
+    assert held.terms_at_capture.intake_caps == ()
+
+
+def test_what_a_caution_rested_on_sets_none_off_again_and_a_new_fact_does() -> None:
+    """Two reports that weigh 60 each, of which both are used up; the third finds nothing beside it, the fourth the third."""
+    policy = policy_of(caution_rule(), sources={"customs": {"weight": 60, "at_most": 400}})
+    rows = [report(f"r{n}", TODAY - 10 + n) for n in range(4)]
+    assert cautions(rows[:1], visible(TODAY - 10), policy) == ()
+    [first] = cautions(rows, visible(TODAY - 9), policy)
+    assert first.entries == ("r0", "r1")
+    assert cautions(rows[:3], visible(TODAY - 6), policy) == ()
+    [again] = cautions(rows, visible(TODAY - 5), policy)
+    assert (again.start, again.entries) == (visible(TODAY - 7), ("r2", "r3"))
+
+
+def test_reports_of_one_source_about_one_incident_weigh_once_and_old_ones_nothing() -> None:
+    policy = policy_of(caution_rule(), sources={"customs": {"weight": 60, "at_most": 400}})
+    same = [report(f"r{n}", TODAY - n, incident="raid") for n in range(5)]
+    assert cautions(same, policy=policy) == ()
+    assert cautions([*same, report("other", TODAY)], policy=policy) != ()
+    assert cautions([report("old", TODAY - 14), report("new", TODAY)], policy=policy) == ()
+    assert cautions([report("old", TODAY - 13), report("new", TODAY)], policy=policy) != ()
+
+
+def test_the_reports_of_one_source_weigh_no_more_than_its_limit() -> None:
+    """Whatever their number, now; what others reported long ago does not help them."""
+    limits = {"customs": {"weight": 60, "at_most": 90}, "test_buy": {"weight": 60, "at_most": 60}}
+    policy = policy_of(caution_rule(), sources=limits)
+    rows = [report(f"r{n}", TODAY) for n in range(9)]
+    assert cautions([*rows, report("long ago", TODAY - 20, Source.TEST_BUY)], policy=policy) == ()
+    assert cautions([*rows, report("lately", TODAY, Source.TEST_BUY)], policy=policy) != ()
+
+
+def test_reports_of_all_who_can_come_in_crowds_set_nothing_off() -> None:
+    """Fifty colluders with twenty reports each, of the gravest kind, in every name that anybody can take."""
+    rows = [
+        report(f"{source.name}-{n}-{k}", TODAY - k % 3, source, int(Severity.CRITICAL))
+        for source in sorted(CROWD)
+        for n in range(50)
+        for k in range(20)
+    ]
+    assert cautions(rows) == ()
+    assert cautions([*rows, report("detected", TODAY, Source.PLATFORM_DETECTION)]) != ()
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ([taken_over("c", TODAY)], ["taken_over"]),
+        ([identity("lower", TODAY, 2)], ["identity_lowered"]),
+        ([identity("higher", TODAY, 4)], []),
+        ([identity("same", TODAY, 3)], []),
+    ],
+)
+def test_signs_that_the_account_came_into_other_hands_set_caution_off(rows: list[FactRow], words: list[str]) -> None:
+    """A change of control that is on record, and an identity that is verified to a lower level than before."""
+    found = cautions(rows)
+    assert [one.rule for one in found] == ["new-hands"] * len(words)
+    for word in ("sold", "taken_over", "identity_lowered"):
+        only = policy_of(caution_rule(control=[word]))
+        assert bool(cautions(rows, policy=only)) == (word in words)
+
+
+def test_a_change_of_control_that_was_entered_by_mistake_leaves_no_caution() -> None:
+    void = FactRow(0, "z", "s", Kind.CORRECTION, NOW, NOW, status=int(CorrectionKind.VOID), target="c")
+    assert cautions([taken_over("c", TODAY), void]) == ()
+
+
+def test_a_rule_lasts_as_the_policy_says_at_most_30_days_of_180_unless_a_violation_was_confirmed() -> None:
+    """A report every 14 days, each 14 days of caution: two whole ones and two days of the third."""
+    policy = policy_of(caution_rule(days=14), sources={"customs": {"weight": 100, "at_most": 400}})
+    rows = [report(f"r{n}", TODAY - 60 + 14 * n) for n in range(5)]
+    assert days_under_caution(rows, policy) == MAX_DAYS_IN_SPAN
+    [last] = cautions(rows, visible(TODAY - 32), policy)
+    assert (last.start, last.end) == (visible(TODAY - 32), visible(TODAY - 30))
+    guilty = violation("v", TODAY - 70)
+    assert days_under_caution([*rows, guilty], policy) == 70
+    assert days_under_caution([*rows, violation("v", TODAY - 60 - SPAN_DAYS)], policy) < 70
+
+
+def days_under_caution(rows: list[FactRow], policy: Policy) -> int:
+    """Days, of the last 200 and the next 20, in whose morning the seller was under caution, as known in each morning."""
+    return sum(lived(rows, policy))
+
+
+def lived(rows: list[FactRow], policy: Policy) -> list[bool]:
+    """Whether the seller was under caution in the morning of each day, by what was known that morning."""
+    found = []
+    for day in range(TODAY - 200, TODAY + 20):
+        moment = visible(day) + 1
+        found.append(bool(cautions([row for row in rows if row.report_time < moment], moment, policy)))
+    return found
+
+
+SEEN = st.lists(
+    st.tuples(
+        st.integers(TODAY - 190, TODAY),
+        st.sampled_from([Source.CUSTOMS, Source.TEST_BUY, Source.BUYER, Source.PLATFORM_DETECTION]),
+        st.integers(0, 6),
+        st.none() | st.integers(0, 20),
+    ),
+    min_size=1,
+    max_size=14,
+)
+"""Reports: day, source, incident, and the days until it was dismissed or None."""
+BUSY = policy_of(
+    caution_rule("few", days=5, reports={"weight": 100, "days": 20}),
+    caution_rule("more", days=14, reports={"weight": 150, "days": 40}),
+    caution_rule("hands", days=9, control=["taken_over"]),
+    sources={
+        "customs": {"weight": 60, "at_most": 400},
+        "test_buy": {"weight": 100, "at_most": 400},
+        "buyer": {"weight": 10, "at_most": 30},
+        "platform_detection": {"weight": 50, "at_most": 80},
+    },
+)
+
+
+def history(seen: list[tuple[int, Source, int, int | None]]) -> list[FactRow]:
+    """Reports, and the decisions that dismissed them, in the order of time."""
+    rows = []
+    for n, (day, source, incident, dismissed) in enumerate(seen):
+        rows.append(report(f"r{n}", day, source, incident=f"incident-{incident}"))
+        if dismissed is not None:
+            rows.append(status(f"d{n}", f"r{n}", Status.DISMISSED, day + dismissed))
+    return sorted(rows, key=lambda row: (row.report_time, row.entry_id))
+
+
+@settings(max_examples=25, deadline=None)
+@given(SEEN)
+def test_no_seller_is_under_caution_on_more_than_30_of_180_days_whatever_was_taken_back_since(
+    seen: list[tuple[int, Source, int, int | None]],
+) -> None:
+    """As it was, morning by morning: reports that are dismissed one after the other give no new days."""
+    mornings = lived(history(seen), BUSY)
+    for end in range(len(mornings)):
+        # A span of 30 days can touch the mornings of 31, and each of several one more.
+        assert sum(mornings[max(end - SPAN_DAYS, 0) : end]) <= MAX_DAYS_IN_SPAN + len(seen)
+    assert not any(one.end - one.start > 14 * DAY for one in cautions(history(seen), policy=BUSY))
+
+
+@FEW
+@given(SEEN, st.integers(0, 30), st.sampled_from([Source.CUSTOMS, Source.TEST_BUY]), st.integers(0, 6))
+def test_what_is_taken_back_leaves_no_caution_and_gives_none_but_the_days_that_were_served(
+    seen: list[tuple[int, Source, int, int | None]], age: int, source: Source, incident: int
+) -> None:
+    """With the days served out of the way, by a violation that was confirmed: equal in all fields."""
+    rows = [violation(f"guilty-{age}", TODAY - age, severity=1) for age in (191, 50)] + history(seen)
+    false = report("false", TODAY - age, source, incident=f"incident-{incident}")
+    for undone in (Status.DISMISSED, Status.WITHDRAWN, Status.OVERTURNED):
+        with_it = [*rows, false, status("undo", "false", undone, TODAY)]
+        for moment in (NOW, visible(TODAY - 3), visible(TODAY - age)):
+            assert cautions(with_it, moment, BUSY) == cautions(rows, moment, BUSY)
+    for one, other in zip(
+        cautions([*history(seen), false, status("undo", "false", Status.DISMISSED, TODAY)], policy=BUSY),
+        cautions(history(seen), policy=BUSY),
+        strict=False,
+    ):
+        assert one.end <= other.end
+
+
+@FEW
+@given(SEEN, st.randoms(use_true_random=False))
+def test_the_order_in_which_reports_arrive_does_not_matter(
+    seen: list[tuple[int, Source, int, int | None]], chance: random.Random
+) -> None:
+    rows = history(seen)
+    reports = [row for row in rows if row.kind == Kind.VIOLATION]
+    chance.shuffle(reports)
+    shuffled = [*reports, *(row for row in rows if row.kind != Kind.VIOLATION)]
+    assert cautions(shuffled, policy=BUSY) == cautions(rows, policy=BUSY)
+
+
+@FEW
+@given(sellers(), SEEN, st.booleans())
+def test_no_field_of_a_score_rests_on_a_caution(
+    rows: list[FactRow], seen: list[tuple[int, Source, int, int | None]], has_model: bool
+) -> None:
+    """Not points, tier, badge or reasons: with the table of caution and without one the same answer."""
+    every = numbered([*rows, *history(seen), violation("guilty", TODAY - 50, severity=1), taken_over("c", TODAY - 1)])
+    model = artifact() if has_model else None
+    with_caution = replace(GENERAL, caution=BUSY.caution)
+    [found] = score(every, ["s"], NOW, model, with_caution)
+    [plain] = score(every, ["s"], NOW, model, replace(GENERAL, caution=None))
+    assert found is not None
+    assert plain is not None
+    assert found.cautions
+    assert replace(found, cautions=()) == plain
+
+
+@FEW
+@given(SEEN)
+def test_an_answer_holds_until_its_first_caution_ends(seen: list[tuple[int, Source, int, int | None]]) -> None:
+    """Asked at any time before `valid_until` it is the same, and at the end of the caution another."""
+    rows = numbered([*SOLD, *history([*seen, (TODAY, Source.TEST_BUY, 9, None)])])
+    for moment in (NOW, *(one.end - 1 for one in cautions(rows, policy=BUSY))):
+        [answer] = score(rows, ["s"], moment, artifact(), replace(GENERAL, caution=BUSY.caution))
+        assert answer is not None
+        later = (answer.valid_until - 1, answer.valid_until)
+        then, after = (score(rows, ["s"], t, artifact(), replace(GENERAL, caution=BUSY.caution))[0] for t in later)
+        assert then is not None
+        assert after is not None
+        assert then.cautions == answer.cautions
+        assert all(answer.valid_until <= one.end for one in answer.cautions)
+        assert not {one for one in answer.cautions if one.end == answer.valid_until} & {*after.cautions}
+
+
+def test_many_sellers_at_once_have_the_cautions_that_each_has_alone() -> None:
+    """In a batch, of which some have none."""
+    rows = [
+        report("a", TODAY),
+        taken_over("b", TODAY)._replace(seller="t"),
+        identity("c", TODAY - 9)._replace(seller="u"),
+    ]
+    every = numbered([*rows, *(row._replace(seller=name) for name in "stu" for row in SOLD)])
+    together = score(every, ["s", "t", "u"], NOW, artifact(), GENERAL)
+    alone = [score([row for row in every if row.seller == name], [name], NOW, artifact(), GENERAL)[0] for name in "stu"]
+    assert together == alone
+    assert [len(one.cautions) for one in together if one is not None] == [1, 1, 0]

@@ -1,0 +1,94 @@
+"""Caution over a socket, by the client that is shipped: beside the score, among the measures, gone when taken back."""
+
+from pathlib import Path
+
+import pytest
+
+from sellertrust.v1 import entry_pb2
+from sellertrust.v1.trust_score_service_pb2 import CAUTION_SIGNAL_REPORTS, TrustScore
+from service.policy.policy_file import SHIPPED_POLICY
+from tests.scoring.worlds import artifact
+from tests.servers import MARKET, Running, exposure, identity, running_server, violation
+from tests.service.shells import shell_of
+
+
+@pytest.fixture
+def running(tmp_path: Path):
+    with (
+        running_server(tmp_path, artifact=artifact(), policy=SHIPPED_POLICY.with_name("general.toml")) as server,
+        server.client() as client,
+    ):
+        client.append_entries(MARKET, [*sold("s1"), *sold("s2")])
+        yield server
+
+
+def sold(seller: str) -> list[entry_pb2.Entry]:
+    return [identity(f"i-{seller}", seller), exposure(f"x-{seller}", seller, 5_000)]
+
+
+def report(name: str, seller: str) -> entry_pb2.Entry:
+    """Counterfeit goods that customs reports, without a final act: an allegation."""
+    return violation(name, seller, source=entry_pb2.SOURCE_CUSTOMS)
+
+
+def plain(score: TrustScore) -> TrustScore:
+    """A score without what says when it was made, and without the count of allegations and what they would do."""
+    found = TrustScore.FromString(score.SerializeToString())
+    for name in ("stamp", "freshness", "points_if_upheld", "open_allegations"):
+        found.ClearField(name)
+    return found
+
+
+def test_a_report_is_answered_by_a_caution_at_once_and_its_dismissal_ends_it(running: Running) -> None:
+    """From the book too, alone and in a batch; nothing else of the score moves, and the answer replays."""
+    with running.client() as client:
+        before = client.get_trust_score(MARKET, "s1")
+        client.append_entries(MARKET, [report("r", "s1")])
+        sequence = client.append_entries(MARKET, [exposure("other", "s2", 5, days=50)])[0].sequence
+        found = client.get_trust_score(MARKET, "s1", at_least_sequence=sequence)
+        [caution] = found.cautions
+        assert (caution.rule, caution.reference) == ("grave-reports", "Seller terms 10.1: precautions")
+        assert (caution.signal, caution.case) == (CAUTION_SIGNAL_REPORTS, "grave-reports~r")
+        assert caution.end_time.seconds - caution.start_time.seconds == 3 * 86_400
+        assert caution.decide_by_time == caution.end_time
+        assert client.get_trust_score(MARKET, "s1").cautions[0] == caution
+        mine, other = client.batch_get_trust_scores(MARKET, ["s1", "s2"])
+        assert [*mine.trust_score.cautions] == [caution]
+        assert not other.trust_score.cautions
+        measures = client.evaluate_measures(MARKET, "s1")
+        assert [*measures.cautions] == [caution]
+        asked = [m for m in measures.measures if m.caution]
+        assert {(m.rule, m.kind, *m.entries) for m in asked} == {
+            ("grave-reports", entry_pb2.MEASURE_KIND_INTAKE_CAP, "r"),
+            ("grave-reports", entry_pb2.MEASURE_KIND_MANUAL_REVIEW, "r"),
+        }
+        assert measures.terms.intake_caps[0].limit == 0
+        bare = plain(found)
+        bare.ClearField("cautions")
+        assert bare == plain(before)
+        client.dismiss_violation(MARKET, "r", actor="staff", reason="their own goods")
+        after = client.get_trust_score(MARKET, "s1")
+        assert plain(after) == plain(before)
+        assert not client.evaluate_measures(MARKET, "s1").cautions
+        times = {"observe_time": found.stamp.observe_time, "known_time": found.stamp.known_time}
+        again = client.get_trust_score(MARKET, "s1", **times)
+        again.ClearField("freshness")
+        found.ClearField("freshness")
+        assert again.SerializeToString(deterministic=True) == found.SerializeToString(deterministic=True)
+
+
+def test_the_command_line_shows_a_caution_with_its_case_and_what_it_asks_for(running: Running, tmp_path: Path) -> None:
+    with running.client() as client:
+        client.append_entries(MARKET, [report("r", "s1")])
+    shell = shell_of(tmp_path, target=running.address)
+    for arguments in (("score", "s1", "s2"), ("score", "s1", "--explain")):
+        shown, _ = shell(*arguments)
+        assert "caution grave-reports (Seller terms 10.1: precautions) until " in shown
+        assert "for s1, case grave-reports~r" in shown
+        assert "for s2" not in shown
+    shown, _ = shell("measures", "s1")
+    assert "caution grave-reports~r: to be decided by " in shown
+    assert "0 a day (caution)" in shown
+    first, second = shell.json("score", "s1", "s2")
+    assert [(one["case"], one["signal"]) for one in first["cautions"]] == [("grave-reports~r", "reports")]
+    assert "cautions" not in second
