@@ -298,6 +298,10 @@ class PolicyRefused(SellertrustError):
     """A policy's parts are missing, wrong or contradict each other."""
 
 
+class CertificateRefused(SellertrustError):
+    """A loss certificate, or the assumptions of one, do not hold: altered, incomplete, of another policy, or not proven."""
+
+
 class PolicyNotFound(SellertrustError):
     """No policy of this digest was ever served, or none before the present one."""
 

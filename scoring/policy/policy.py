@@ -21,6 +21,8 @@ class TradeLimits:
     """Days after its last order before which a seller that leaves gets no deposit back."""
     deposit_is_refilled: bool
     """Whether a seller takes no order while less of its deposit is left than its terms ask for."""
+    smallest_order_minor: int = 1
+    """Value of the smallest order, in minor units: of each the reserve is rounded down."""
 
 
 @dataclass(frozen=True, slots=True)

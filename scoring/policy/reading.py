@@ -14,7 +14,7 @@ from scoring.policy.caution_reading import read_caution
 from scoring.policy.checking import find_contradictions
 from scoring.policy.parts import Part
 from scoring.policy.policy import Policy, TradeLimits
-from scoring.policy.rule_reading import read_rules
+from scoring.policy.rule_reading import MAX_VALUE_MINOR, read_rules
 from scoring.policy.standing import StandingTable
 
 MAX_CLEAR_DAYS = 60
@@ -100,4 +100,5 @@ def _read_trade(root: Part) -> TradeLimits | None:
         claim_days=part.number("claim_days", 0, MAX_TRADE_DAYS),
         deposit_returned_after_days=part.number("deposit_returned_after_days", 0, MAX_TRADE_DAYS),
         deposit_is_refilled=part.flag("deposit_is_refilled"),
+        smallest_order_minor=part.number("smallest_order_minor", 1, MAX_VALUE_MINOR, 1),
     )

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from scoring.errors import PolicyRefused
-from service.cli import policy_history, policy_preview
+from service.cli import certificate, policy_history, policy_preview
 from service.cli.output import Exit, Format, Output, emit, format_count, say
 from service.settings import load
 
@@ -15,6 +15,7 @@ app = typer.Typer(
 )
 policy_history.register(app)
 policy_preview.register(app)
+certificate.register(app)
 CHANGES_SHOWN = 30
 """Changed cells that a person is shown; JSON has them all."""
 

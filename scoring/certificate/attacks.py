@@ -1,0 +1,108 @@
+"""The best attack on a policy, step by step: what a cheat would do, and what each step brings or costs it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from scoring.arrays import Ints
+from scoring.certificate.assumptions import Assumptions
+from scoring.certificate.solving import Table, find_run_gain, list_entries, released_by_age
+from scoring.certificate.states import States
+
+
+@dataclass(frozen=True, slots=True)
+class RunDay:
+    """One day of a run."""
+
+    settled_minor: int
+    """What the seller has settled by then."""
+    tenure_days: int
+    captured_minor: int
+    """What it takes in orders that it does not keep."""
+    released_minor: int
+    """What of these is paid out to it before it is stopped."""
+    washed_minor: int
+    """What of its sales to itself settles by the next day."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attack:
+    """The life of one name that gets a cheat the most. Money in minor units; costs are negative."""
+
+    entered_with_minor: int
+    """What the name was worth when it was entered: 0 settled, or the history that was bought."""
+    entry_cash_minor: int
+    """Cost of the name, its deposit left out."""
+    deposit_minor: int
+    """Deposit that is lost by the run."""
+    history_cash_minor: int
+    """Cost of the history that is faked before the run; 0 if it is real."""
+    days: tuple[RunDay, ...]
+    """The days of the run, until it is stopped."""
+    run_cash_minor: int
+    """What the run brings, less what is faked meanwhile."""
+
+    @property
+    def total_minor(self) -> int:
+        """Return what all comes to: more than 0 if it pays."""
+        return self.entry_cash_minor + self.history_cash_minor + self.run_cash_minor - self.deposit_minor
+
+
+def find_attack(states: States, assumptions: Assumptions, table: Table) -> Attack:
+    """Return the best attack of one name, whether it pays or not."""
+    gain, price = find_run_gain(states, table.running[0]), table.price
+    worth = gain - price[:, None]
+    ahead = np.maximum.accumulate(np.maximum.accumulate(worth[::-1], axis=0)[::-1][:, ::-1], axis=1)[:, ::-1]
+    options = [
+        (cash + states.deposits[deposit] + int(ahead[bucket, tenure] + price[bucket]), place)
+        for place, cash in list_entries(states, assumptions)
+        for bucket, tenure, deposit in [place]
+    ]
+    best = max(range(len(options)), key=lambda number: options[number][0])
+    total, (bucket, tenure, _) = options[best]
+    rest = worth[bucket:, tenure:]
+    found = np.argwhere(rest == rest.max())[-1]  # the longest history: then nothing has to grow during the run
+    start = (bucket + int(found[0]), tenure + int(found[1]))
+    run_cash = int(table.running[0][start])
+    history = int(price[bucket] - price[start[0]])
+    deposit = run_cash - int(gain[start])
+    return Attack(
+        entered_with_minor=states.settled[bucket],
+        entry_cash_minor=total - (run_cash + history - deposit),
+        deposit_minor=deposit,
+        history_cash_minor=history,
+        days=_follow_run(states, table, start),
+        run_cash_minor=run_cash,
+    )
+
+
+def _follow_run(states: States, table: Table, start: tuple[int, int]) -> tuple[RunDay, ...]:
+    """Return the days of the best run from a state."""
+    released = released_by_age(states)
+    bucket, tenure = start
+    days = []
+    for day in range(states.run_days):
+        following = table.running[day + 1] if day + 1 < states.run_days else np.zeros_like(table.running[0])
+        wanted = int(table.running[day][bucket, tenure] - released[day, bucket, tenure])
+        grown = table.price if day < states.trade.claim_days else np.zeros_like(table.price)
+        to = _next(states, following, grown, wanted, bucket, tenure)
+        days.append(
+            RunDay(
+                settled_minor=states.settled[bucket],
+                tenure_days=states.tenure[tenure],
+                captured_minor=states.granted[bucket][tenure].cap_minor,
+                released_minor=int(released[day, bucket, tenure]),
+                washed_minor=states.settled[to[0]] - states.settled[bucket],
+            )
+        )
+        bucket, tenure = to
+    return tuple(days)
+
+
+def _next(states: States, following: Ints, grown: Ints, wanted: int, bucket: int, tenure: int) -> tuple[int, int]:
+    """Return the nearest state of the next day that is worth what is wanted."""
+    for to in range(bucket, states.reach(bucket, tenure) + 1):
+        for older in range(tenure, min(tenure + 2, len(states.tenure))):
+            if int(following[to, older] - (grown[to] - grown[bucket])) == wanted:
+                return to, older
+    raise AssertionError("the table has a state that no edge leads out of")

@@ -1,0 +1,102 @@
+"""A loss certificate as data: assumptions, states, both verdicts with their tables and attacks, and what a run takes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
+from hashlib import sha256
+from typing import Any
+
+from scoring.canonical import canonical_json
+from scoring.certificate.assumptions import Assumptions
+from scoring.certificate.attacks import find_attack
+from scoring.certificate.solving import Table, solve
+from scoring.certificate.states import build_states
+from scoring.certificate.takes import find_takes, find_temptation
+from scoring.errors import CertificateRefused
+from scoring.policy.policy import Policy
+from scoring.progress import Progress
+
+FORMAT = "loss-certificate@1"
+VERDICTS = {"against_faked_history": False, "unconditional": True}
+"""By verdict, whether days of real trade are among the edges."""
+
+
+def certify(
+    policy: Policy,
+    assumptions: Assumptions,
+    accepted: Mapping[str, str] | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Return the loss certificate of a policy under assumptions, as data for JSON.
+
+    `accepted`: by verdict that does not hold, who accepts it by name. CertificateRefused if there can be none, or if a
+    verdict is accepted that holds.
+    """
+    states = build_states(policy, assumptions)
+    tables = {
+        name: solve(states, assumptions, real, progress and partial(_show_days, progress, name))
+        for name, real in VERDICTS.items()
+    }
+    takes = find_takes(policy, states, assumptions)
+    largest = {
+        key: max(getattr(take, key) for take in takes.values()) for key in ("gross_minor", "after_refunds_minor")
+    }
+    content = {
+        "format": FORMAT,
+        "policy": {"name": policy.name, "version": policy.version, "digest": policy.digest},
+        "currency": assumptions.currency,
+        "assumptions": assumptions.data,
+        "run_days": states.run_days,
+        "settled": list(states.settled),
+        "tenure": list(states.tenure),
+        "deposits": list(states.deposits),
+        "verdicts": {
+            name: _show_verdict(table) | {"attack": asdict(find_attack(states, assumptions, table))}
+            for name, table in tables.items()
+        },
+        "temptation_minor": find_temptation(states, tables["unconditional"].running).tolist(),
+        "takes": {
+            "by_tier": {name: asdict(take) for name, take in takes.items()},
+            "largest": largest,
+            "runners": assumptions.runners,
+            "runners_on_one_day": {key: value * assumptions.runners for key, value in largest.items()},
+        },
+        "overturned_ppm": assumptions.overturned_ppm,
+        "accepted": _accept(tables, accepted or {}),
+    }
+    # what is returned is what a file holds: a certificate that was read again is equal to it
+    return content | {"digest": digest_certificate(content)}
+
+
+def digest_certificate(content: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of a certificate's canonical JSON, its digest left out, in hex."""
+    return sha256(canonical_json({key: value for key, value in content.items() if key != "digest"})).hexdigest()
+
+
+def list_failed(certificate: Mapping[str, Any]) -> list[str]:
+    """Return the verdicts of a certificate that do not hold and that nobody accepted."""
+    by = {one["verdict"] for one in certificate["accepted"]}
+    return [name for name, one in certificate["verdicts"].items() if not one["holds"] and name not in by]
+
+
+def _show_days(progress: Progress, verdict: str, _: str, done: int, total: int) -> None:
+    progress(f"solve {verdict}", done, total)
+
+
+def _show_verdict(table: Table) -> dict[str, Any]:
+    return {
+        "holds": table.fresh == 0,
+        "most_minor": table.fresh,
+        "building": table.building.tolist(),
+        "running": table.running.tolist(),
+    }
+
+
+def _accept(tables: Mapping[str, Table], accepted: Mapping[str, str]) -> Sequence[dict[str, Any]]:
+    """Return the verdicts that do not hold and are accepted, each with who does and the most that one name can get."""
+    for name in accepted:
+        if name not in tables:
+            raise CertificateRefused(f"{name} is no verdict: there are {', '.join(tables)}")
+        if tables[name].fresh == 0:
+            raise CertificateRefused(f"{name} holds, and there is nothing to accept")
+    return [{"verdict": name, "by": by, "most_minor": tables[name].fresh} for name, by in sorted(accepted.items())]

@@ -1,0 +1,250 @@
+"""An independent check of a loss certificate, in plain Python: it shares no code with what made it.
+
+It reads the data of the policy file and of the certificate, derives states, terms and every edge itself, and proves that
+each value of both tables is what its best edge gives. Whoever trusts the lines of this package need not trust any other:
+copy its two files, and call `check_certificate` with a policy's TOML data and a certificate's JSON data.
+"""
+
+import hashlib
+import itertools
+import json
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from scoring.certificate.independent.world import MILLION, TIERS, Data, NotProven, World, need
+
+FORMAT = "loss-certificate@1"
+PARTS = {
+    *("format", "policy", "currency", "assumptions", "run_days", "settled", "tenure", "deposits", "verdicts"),
+    *("temptation_minor", "takes", "overturned_ppm", "accepted", "digest"),
+}
+
+ATTACK = {
+    *("entered_with_minor", "entry_cash_minor", "deposit_minor", "history_cash_minor", "days", "run_cash_minor"),
+}
+RUN_DAY = {"settled_minor", "tenure_days", "captured_minor", "released_minor", "washed_minor"}
+
+
+class Checked(NamedTuple):
+    """How much a check went through."""
+
+    states: int
+    edges: int
+
+
+def check_certificate(
+    policy: Data,
+    certificate: Data,
+    assumptions: Data | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Checked:
+    """Prove a certificate of a policy, edge by edge; return how many states and edges were gone through.
+
+    `assumptions`: those that it must rest on, if they are at hand. NotProven names the first fault.
+    """
+    try:
+        _check_frame(policy, certificate, assumptions)
+        return _check_all(World(policy, certificate), certificate, progress)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise NotProven(f"a part is missing or of another form: {type(error).__name__} {error}") from None
+
+
+def _check_all(world: World, certificate: Data, progress: Callable[[str, int, int], None] | None) -> Checked:
+    edges = 0
+    for name, is_real in (("against_faked_history", False), ("unconditional", True)):
+        verdict = certificate["verdicts"][name]
+        need(set(verdict) == {"holds", "most_minor", "attack", "building", "running"}, f"{name} has other parts")
+        edges += _check_verdict(world, name, verdict, is_real, progress)
+    _check_figures(world, certificate)
+    return Checked(world.count_states(), edges)
+
+
+def digest_of(content: Data) -> str:
+    """Return the SHA-256 of the canonical JSON of data: keys sorted, no blanks, UTF-8."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _check_frame(policy: Data, certificate: Data, assumptions: Data | None) -> None:
+    """Check that the parts are there and unaltered, and of this policy, currency and these assumptions."""
+    need(set(certificate) == PARTS, "the certificate lacks a part, or has one that is none")
+    need(certificate["format"] == FORMAT, f"the certificate is not of the form {FORMAT}")
+    content = {key: value for key, value in certificate.items() if key != "digest"}
+    need(certificate["digest"] == digest_of(content), "the certificate was altered: its digest is another")
+    stated = {"name": policy["name"], "version": policy["version"], "digest": digest_of(policy)}
+    need(certificate["policy"] == stated, "the certificate is of another policy")
+    need(
+        certificate["currency"] == certificate["assumptions"]["currency"] == policy.get("currency"),
+        "the certificate, its assumptions and the policy are not in one currency",
+    )
+    need(assumptions is None or certificate["assumptions"] == assumptions, "the certificate rests on other assumptions")
+    need("trade" in policy, "the policy states no limits of trade")
+    need(set(certificate["verdicts"]) == {"against_faked_history", "unconditional"}, "a verdict is missing")
+
+
+def _check_verdict(
+    world: World, name: str, verdict: Data, is_real: bool, progress: Callable[[str, int, int], None] | None
+) -> int:
+    """Check both tables of a verdict state by state, then its attack; return the number of edges."""
+    price, running, building = world.price(is_real), verdict["running"], verdict["building"]
+    sizes = (len(world.settled), len(world.tenure))
+    need(_shape(running) == (world.days, *sizes), f"{name} lacks a state of a run")
+    need(_shape(building) == (*sizes, len(world.deposits)), f"{name} lacks a state")
+    edges = 0
+    for day in range(world.days):
+        edges += _check_run_day(world, name, running, day, price)
+        if progress is not None:
+            progress(f"check {name}", day + 1, world.days)
+    for bucket, tenure, deposit in itertools.product(*map(range, _shape(building))):
+        values = list(_edges_before_a_run(world, building, running, price, bucket, tenure, deposit))
+        edges += len(values)
+        _same(building[bucket][tenure][deposit], max(values), f"{name}, bucket {bucket}, {tenure}, {deposit}")
+    entries = [
+        building[b][j][world.deposits.index(terms.deposit)] - terms.deposit - cost
+        for b, row in enumerate(world.terms)
+        for j, terms in enumerate(row)
+        for cost in _entry_costs(world, b, j)
+    ]
+    most = max(0, *entries)
+    _same(verdict["most_minor"], most, f"{name}, fresh")
+    need(verdict["holds"] is (most == 0), f"{name} does not hold as stated")
+    gains = [
+        running[0][b][j] - world.lost(terms.deposit) for b, row in enumerate(world.terms) for j, terms in enumerate(row)
+    ]
+    above = max(
+        b[j][k] - world.deposits[k] for b in building for j in range(sizes[1]) for k in range(len(world.deposits))
+    )
+    _same(above, max(0, *gains), f"{name}, the best state")
+    _same(max(0, _check_attack(world, name, verdict["attack"], price)), most, f"{name}, the attack")
+    return edges + len(entries)
+
+
+def _shape(table: Any) -> tuple[int, int, int]:
+    """Return the sizes of a table of whole numbers in three dimensions."""
+    try:
+        sizes = {(len(table), len(rows), len(row)) for rows in table for row in rows}
+        need(
+            len(sizes) == 1 and all(type(v) is int for rows in table for row in rows for v in row), "a table is uneven"
+        )
+    except TypeError:
+        raise NotProven("a table is none") from None
+    [size] = sizes
+    return size
+
+
+def _same(stated: object, found: int, where: str) -> None:
+    if stated != found:
+        raise NotProven(f"{where}: {stated} is stated, and its best edge gives {found}")
+
+
+def _check_run_day(world: World, name: str, running: Any, day: int, price: Sequence[int]) -> int:
+    """Check every state of one day of a run; return the number of its edges."""
+    following = running[day + 1] if day + 1 < world.days else [[0] * len(world.tenure)] * len(world.settled)
+    grown = price if day < world.trade["claim_days"] else [0] * len(price)
+    edges = 0
+    for b, row in enumerate(world.terms):
+        for j, terms in enumerate(row):
+            later = range(j, min(j + 2, len(row)))
+            reached = range(b, world.farthest(terms, b) + 1)
+            best = max(following[to][older] - grown[to] + grown[b] for to in reached for older in later)
+            edges += len(reached) * len(later) + 1
+            value = running[day][b][j]
+            _same(value, max(0, world.released(terms, day) + best), f"{name}, day {day} of a run, bucket {b}, {j}")
+            need(b == 0 or value >= running[day][b - 1][j], f"{name}: a refund pays on day {day} of a run")
+    return edges
+
+
+def _edges_before_a_run(
+    world: World, building: Any, running: Any, price: Sequence[int], b: int, j: int, k: int
+) -> Iterator[int]:
+    """Yield what each action in a state before a run is worth: cash, and the state that it leads to."""
+    left = world.deposits[k]
+    yield left  # leaves, after the tail of claims
+    if left >= world.terms[b][j].deposit or not world.refilled:
+        yield running[0][b][j] + (left if world.comes_back else 0)  # runs
+    if b + 1 < len(world.settled):
+        yield building[b + 1][j][k] - price[b + 1] + price[b]  # sells, to itself or in earnest
+    if b > 0:
+        yield building[b - 1][j][k]  # is refunded
+    if j + 1 < len(world.tenure):
+        yield building[b][j + 1][k]  # waits
+    if k > 0:
+        yield building[b][j][k - 1] + left - world.deposits[k - 1]  # cheats a little: claims are drawn from the deposit
+    if k + 1 < len(world.deposits):
+        yield building[b][j][k + 1] + left - world.deposits[k + 1]  # refills the deposit
+
+
+def _entry_costs(world: World, b: int, j: int) -> Iterator[int]:
+    """Yield what it costs to come to a name in a state, its deposit left out."""
+    if b == 0 and j == 0:
+        yield world.identity
+    yield world.aged[0] + world.settled[b] * world.aged[1] // MILLION
+
+
+def _check_attack(world: World, name: str, attack: Data, price: Sequence[int]) -> int:
+    """Check that every step of an attack is an edge with its cash; return what all comes to."""
+    days = attack["days"]
+    need(set(attack) == ATTACK and all(set(day) == RUN_DAY for day in days), f"{name}: the attack has other parts")
+    need(len(days) == world.days, f"{name}: the attack does not end with the stop")
+    places = [(world.settled.index(d["settled_minor"]), world.tenure.index(d["tenure_days"])) for d in days]
+    entered = world.settled.index(attack["entered_with_minor"])
+    bought = [cost for j in range(len(world.tenure)) for cost in _entry_costs(world, entered, j)]
+    start, cash = places[0], 0
+    need(-attack["entry_cash_minor"] in bought and entered <= start[0], f"{name}: the attack has no such entry")
+    _same(attack["history_cash_minor"], price[entered] - price[start[0]], f"{name}, the attack's history")
+    _same(attack["deposit_minor"], world.lost(world.terms[start[0]][start[1]].deposit), f"{name}, the attack's deposit")
+    for day, ((b, j), step) in enumerate(zip(places, days, strict=True)):
+        terms = world.terms[b][j]
+        to, older = places[day + 1] if day + 1 < world.days else (b, j)
+        grown = price[to] - price[b] if day < world.trade["claim_days"] else 0
+        need(b <= to <= world.farthest(terms, b) and j <= older <= j + 1, f"{name}: day {day} leads nowhere")
+        _same(step["captured_minor"], terms.cap, f"{name}, day {day} of the attack")
+        _same(step["released_minor"], world.released(terms, day), f"{name}, day {day} of the attack")
+        _same(step["washed_minor"], world.settled[to] - world.settled[b], f"{name}, day {day} of the attack")
+        cash += step["released_minor"] - grown
+    _same(attack["run_cash_minor"], cash, f"{name}, the attack's run")
+    total: int = attack["entry_cash_minor"] + attack["history_cash_minor"] + cash - attack["deposit_minor"]
+    return total
+
+
+def _check_figures(world: World, certificate: Data) -> None:
+    """Check what the certificate states beside its tables: temptation, takes, and who accepted what."""
+    running = certificate["verdicts"]["unconditional"]["running"]
+    found = [[running[0][b][j] - world.lost(t.deposit) for j, t in enumerate(row)] for b, row in enumerate(world.terms)]
+    need(certificate["temptation_minor"] == found, "the temptation is not what a run brings less the deposit")
+    by_tier = {"none" if tier is None else tier: _take_of_tier(world, tier) for tier in TIERS}
+    largest = {key: max(take[key] for take in by_tier.values()) for key in ("gross_minor", "after_refunds_minor")}
+    takes = {
+        "by_tier": by_tier,
+        "largest": largest,
+        "runners": world.runners,
+        "runners_on_one_day": {key: value * world.runners for key, value in largest.items()},
+    }
+    need(certificate["takes"] == takes, "the takes are not those of the policy's tiers")
+    need(certificate["overturned_ppm"] == world.overturned, "the share that is overturned is not the assumed one")
+    for one in certificate["accepted"]:
+        verdict = certificate["verdicts"][one["verdict"]]
+        need(set(one) == {"verdict", "by", "most_minor"} and bool(one["by"]), "who accepted is not stated")
+        need(not verdict["holds"] and one["most_minor"] == verdict["most_minor"], "another sum was accepted")
+
+
+def _take_of_tier(world: World, tier: str | None) -> dict[str, int]:
+    """Return the largest take of a seller of one tier, with a real history."""
+    table = world.grant((tier,))
+    value = [[0] * len(world.tenure) for _ in world.settled]
+    for day in range(world.days - 1, -1, -1):
+        value = [
+            [
+                world.released(terms, day)
+                + max(
+                    value[to][older]
+                    for to in range(b, world.farthest(terms, b) + 1)
+                    for older in range(j, min(j + 2, len(row)))
+                )
+                for j, terms in enumerate(row)
+            ]
+            for b, row in enumerate(table)
+        ]
+    net = max(value[b][j] - world.lost(terms.deposit) for b, row in enumerate(table) for j, terms in enumerate(row))
+    gross = max(terms.cap for row in table for terms in row) * world.days
+    return {"gross_minor": gross, "after_refunds_minor": max(net, 0)}

@@ -1,0 +1,195 @@
+"""States, terms and costs, derived of a policy file's data and a certificate's assumptions: the ground of the proof."""
+
+import itertools
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+TIERS = (None, "unrated", "probation", "standard", "trusted", "exemplary")
+MILLION = 1_000_000
+HIGH = 2**62
+MOST_STATES = 4_000_000
+Data = Mapping[str, Any]
+
+
+class NotProven(Exception):
+    """A certificate that does not prove what it states; the text names the first fault."""
+
+
+class Terms(NamedTuple):
+    """The laxest terms of a bucket."""
+
+    cap: int
+    deposit: int
+    hold: int
+    ppm: int
+    reserve: int
+
+
+def need(holds: bool, text: str) -> None:
+    """Raise NotProven with a text unless something holds."""
+    if not holds:
+        raise NotProven(text)
+
+
+def whole(value: object, least: int = 0) -> int:
+    """Return a value that must be a whole number of at least `least`."""
+    if type(value) is not int or value < least:
+        raise NotProven(f"{value!r} must be a whole number of at least {least}")
+    return value
+
+
+class World:
+    """States, terms and costs, derived of the policy's data and the certificate's assumptions."""
+
+    def __init__(self, policy: Data, certificate: Data) -> None:
+        self.policy, self.trade = policy, policy["trade"]
+        stated: Data = certificate["assumptions"]
+        stop = [whole(stated["stop"]["days"], 1), *_of_categories(stated["stop"], "days", 1)]
+        confirm, caution = whole(stated["confirm"]["days"]), whole(stated["caution"]["days"])
+        self.days: int = self.trade["delivery_promise_days"] + max(stop) + (confirm if caution < confirm else 0)
+        need(certificate["run_days"] == self.days, f"a run goes on for {self.days} days, and not as stated")
+        self.carrier = min(whole(stated.get("carrier", {"days": 0})["days"]), 180)
+        self.wash = min([whole(stated["wash"]["ppm"]), *_of_categories(stated["wash"], "ppm", 0)])
+        self.identity = whole(stated["identity"]["minor"])
+        self.aged = whole(stated["aged_account"]["minor"]), whole(stated["aged_account"]["ppm"])
+        self.runners, self.overturned = whole(stated["runners"]["count"], 1), whole(stated["overturned"]["ppm"])
+        self.smallest: int = self.trade.get("smallest_order_minor", 1)
+        self.rules = [rule for rule in policy.get("rules", ()) if "group" not in rule]
+        values, days = self._thresholds()
+        self.settled: Sequence[int] = [0, *values]
+        self.tenure: Sequence[int] = [0, *days]
+        self.settled = self._cut(self.grant(TIERS))
+        need(certificate["settled"] == self.settled, "the buckets of settled value are not those of the policy")
+        need(certificate["tenure"] == self.tenure, "the buckets of tenure are not those of the policy")
+        self.terms = self.grant(TIERS)
+        asked = sorted({0, *(one.deposit for row in self.terms for one in row)})
+        self.deposits: Sequence[int] = certificate["deposits"]
+        need(self.deposits == asked, "the deposits are not those that the policy asks for")
+        self.refilled = self.trade.get("deposit_is_refilled", False)
+        self.comes_back = self.trade["deposit_returned_after_days"] < self.days
+
+    def count_states(self) -> int:
+        """Return the number of states: fresh, gone, and all between."""
+        return 2 + len(self.settled) * len(self.tenure) * (len(self.deposits) + self.days)
+
+    def grant(self, tiers: Sequence[str | None]) -> list[list[Terms]]:
+        """Return the laxest terms of each bucket of settled value, and of tenure, for a seller of any of these tiers."""
+        values, days = self._thresholds()
+        known: dict[tuple[int, int], Terms] = {}
+        table = []
+        for top in (*self.settled[1:], HIGH):
+            row = []
+            for last in (*self.tenure[1:], HIGH):
+                place = bisect_right(values, top - 1), bisect_right(days, last - 1)
+                if place not in known:
+                    known[place] = self._laxest(top - 1, last - 1, tiers)
+                row.append(known[place])
+            table.append(row)
+        return table
+
+    def _cut(self, terms: Sequence[Sequence[Terms]]) -> list[int]:
+        """Return the buckets of settled value: below each threshold as fine as a part of a day's sales, for a whole run.
+
+        Parts are quarters, or as much wider as it takes to have at most MOST_STATES states.
+        """
+        deposits = len({0, *(one.deposit for row in terms for one in row)})
+        for parts in (4, 2, 1):
+            edges = {*self.settled}
+            for (low, high), row in zip(itertools.pairwise(self.settled), terms, strict=False):
+                width = max(max(one.cap for one in row) // parts, 1)
+                edges.update(
+                    itertools.takewhile(low.__lt__, (high - n * width for n in range(1, self.days * parts + 1)))
+                )
+            if 2 + len(edges) * len(self.tenure) * (deposits + self.days) <= MOST_STATES:
+                break
+        return sorted(edges)
+
+    def _thresholds(self) -> tuple[list[int], list[int]]:
+        """Return the settled values and the days of tenure at which terms may change."""
+        values = {step["settled_minor"] for rule in self.rules for m in rule["measures"] for step in m.get("grows", ())}
+        values |= {rule["settled"]["below"] for rule in self.rules if "settled" in rule}
+        return sorted(values), sorted({rule["tenure"]["below"] for rule in self.rules if "tenure" in rule})
+
+    def _laxest(self, settled: int, tenure: int, tiers: Sequence[str | None]) -> Terms:
+        standings = {0, *(v for rule in self.rules for v in rule.get("standing", {}).values())}
+        counted = [rule["id"] for rule in self.rules if "confirmed" in rule]
+        confirmed = [set(), set(counted), *({name} for name in counted)]
+        limits = [180, *self.policy.get("hold_limits", {}).values()]
+        found = [
+            self._combine([r for r in self.rules if _holds(r, tier, standing, facts, settled, tenure)], settled, limit)
+            for tier, standing, facts, limit in itertools.product(tiers, standings, confirmed, limits)
+        ]
+        return Terms(
+            cap=max(one.cap for one in found),
+            deposit=min(one.deposit for one in found),
+            hold=max(min(one.hold for one in found), self.carrier),
+            ppm=min(one.ppm for one in found),
+            reserve=min(one.reserve for one in found),
+        )
+
+    def _combine(self, rules: Sequence[Data], settled: int, limit: int) -> Terms:
+        """Return the strictest measures of rules that hold; what is waived counts only in rules on confirmed facts."""
+        waived = {m["waives"] for rule in rules for m in rule["measures"] if m["kind"] == "waiver"}
+        counting = [
+            m
+            for rule in rules
+            for m in rule["measures"]
+            if m["kind"] not in waived or "confirmed" in rule or rule.get("standing", {}).get("from", 0) > 0
+        ]
+
+        def strictest(kind: str, part: str) -> int:
+            return max([0, *(int(m[part]) for m in counting if m["kind"] == kind)])
+
+        caps = [
+            [m["value_minor"], *(s["value_minor"] for s in m.get("grows", ()) if settled >= s["settled_minor"])][-1]
+            for m in counting
+            if m["kind"] == "value_cap" and not m.get("product_category")
+        ]
+        need(bool(caps), f"nothing bounds a day's sales of who settled {settled}")
+        return Terms(
+            cap=min(caps),
+            deposit=strictest("deposit", "amount_minor"),
+            hold=min(strictest("settlement_hold", "days"), limit),
+            ppm=strictest("rolling_reserve", "ppm"),
+            reserve=min(strictest("rolling_reserve", "days"), limit),
+        )
+
+    def released(self, terms: Terms, day: int) -> int:
+        """Return what the orders of one day of a run bring until the run is stopped."""
+        age = self.days - 1 - day
+        if age < terms.hold:
+            return 0
+        held = 0 if age >= terms.reserve else terms.cap * terms.ppm // MILLION - terms.cap // self.smallest
+        return terms.cap - max(held, 0)
+
+    def price(self, is_real: bool) -> list[int]:
+        """Return the least cost of a history up to each bucket."""
+        return [0 if is_real else edge * self.wash // MILLION for edge in self.settled]
+
+    def farthest(self, terms: Terms, bucket: int) -> int:
+        """Return the last bucket that a day of a run leads to: a bucket more than a day's sales from its upper edge."""
+        if bucket + 1 == len(self.settled):
+            return bucket
+        place = bisect_right(self.settled, self.settled[bucket + 1] - 1 + terms.cap) - 1
+        return min(place + 1, len(self.settled) - 1)
+
+    def lost(self, deposit: int) -> int:
+        """Return what of a deposit that must be left to take orders is lost by a run."""
+        return deposit if self.refilled and not self.comes_back else 0
+
+
+def _holds(rule: Data, tier: str | None, standing: int, facts: set[str], settled: int, tenure: int) -> bool:
+    band = rule.get("standing", {})
+    return (
+        (not rule.get("tiers") or tier in rule["tiers"])
+        and standing >= band.get("from", 0)
+        and standing < band.get("below", HIGH)
+        and ("confirmed" not in rule or rule["id"] in facts)
+        and settled < rule.get("settled", {"below": HIGH})["below"]
+        and tenure < rule.get("tenure", {"below": HIGH})["below"]
+    )
+
+
+def _of_categories(part: Data, name: str, least: int) -> Iterator[int]:
+    return (whole(row[name], least) for row in part.get("by_product_category", {}).values())

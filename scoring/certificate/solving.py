@@ -1,0 +1,131 @@
+"""The table of a loss certificate: from each state the most that a cheat can still get, as the least solution over all edges.
+
+    W(s) >= 0;   W(s) >= cash(s, a) + W(s') on every edge
+
+A state that is gone (left, or stopped) is worth 0. Where W(fresh) is 0, too, coming back under a new name closes every cycle
+without a gain; where it is more, that is the most one name can get, and the path to it the attack.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from scoring.arrays import Ints
+from scoring.certificate.assumptions import Assumptions
+from scoring.certificate.states import States
+from scoring.policy.measures import PPM
+from scoring.progress import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """The least table that holds on every edge, in minor units."""
+
+    history_is_real: bool
+    """Whether days of real trade are among the edges: a history that costs nothing."""
+    price: Ints
+    """What a history up to each bucket of settled value costs at least; shape (buckets,)."""
+    building: Ints
+    """Of the states before a run; shape (buckets, tenures, deposits)."""
+    running: Ints
+    """Of the states of a run by its age, the first day first; shape (days, buckets, tenures)."""
+    fresh: int
+    """Of a cheat without a name: the most that one name can get it."""
+
+
+def price_history(states: States, assumptions: Assumptions, history_is_real: bool) -> Ints:
+    """Return the least cost of a history up to each bucket's lower edge, in minor units; 0 where real trade counts.
+
+    Rounded down once from the whole value, so that differences add up exactly.
+    """
+    share = 0 if history_is_real else assumptions.wash_ppm
+    return np.array([edge * share // PPM for edge in states.settled], dtype=np.int64)
+
+
+def solve(states: States, assumptions: Assumptions, history_is_real: bool, progress: Progress | None = None) -> Table:
+    """Return the least table of all states; with `history_is_real` a day of real trade costs nothing.
+
+    `progress`: called with the days of a run that are done.
+    """
+    price = price_history(states, assumptions, history_is_real)
+    running = solve_running(states, price, progress)
+    building = _solve_building(states, price, running[0])
+    fresh = max(0, *(cash + int(building[place]) for place, cash in list_entries(states, assumptions)))
+    return Table(history_is_real, price, building, running[:-1], fresh)
+
+
+def list_entries(states: States, assumptions: Assumptions) -> list[tuple[tuple[int, int, int], int]]:
+    """Return (state, cash) of every way to a name: a new one first, then each account with a history that is bought."""
+    found: list[tuple[tuple[int, int, int], int]] = []
+    for bucket, row in enumerate(states.granted):
+        for tenure, granted in enumerate(row):
+            price = assumptions.aged_account_minor + states.settled[bucket] * assumptions.aged_account_ppm // PPM
+            place = (bucket, tenure, states.deposits.index(granted.deposit_minor))
+            if not found:
+                found.append((place, -assumptions.identity_minor - granted.deposit_minor))
+            found.append((place, -price - granted.deposit_minor))
+    return found
+
+
+def released_by_age(states: States) -> Ints:
+    """Return what the orders of each day of a run bring until it is stopped; shape (days, buckets, tenures)."""
+    smallest, last = states.trade.smallest_order_minor, states.run_days - 1
+    columns = [
+        [(one.hold_days, one.reserve_days, one.release(one.hold_days, smallest), one.cap_minor) for one in row]
+        for row in states.granted
+    ]
+    hold, reserve, part, full = np.moveaxis(np.array(columns, dtype=np.int64), 2, 0)
+    age = last - np.arange(states.run_days)[:, None, None]
+    released: Ints = np.where(age < hold, 0, np.where(age < reserve, part, full))
+    return released
+
+
+def find_run_gain(states: States, run: Ints) -> Ints:
+    """Return what a run from each state brings less the deposit that it costs; shape (buckets, tenures).
+
+    `run`: the table of a run's first day. The deposit is what must be left to take orders; it comes back if it is returned
+    before the run is stopped.
+    """
+    if not states.trade.deposit_is_refilled or states.trade.deposit_returned_after_days < states.run_days:
+        return run
+    return run - np.array([[one.deposit_minor for one in row] for row in states.granted], dtype=np.int64)
+
+
+def solve_running(states: States, price: Ints, progress: Progress | None = None) -> Ints:
+    """Return the table of a run, with a row of zeros for its end; shape (days + 1, buckets, tenures).
+
+    `price`: of a history up to each bucket. `progress`: called with the days that are done.
+    """
+    days, buckets, tenures = states.run_days, len(states.settled), len(states.tenure)
+    released = released_by_age(states)
+    reach = np.array([[states.reach(b, j) for j in range(tenures)] for b in range(buckets)])
+    most = int((reach - np.arange(buckets)[:, None]).max())
+    table = np.zeros((days + 1, buckets, tenures), dtype=np.int64)
+    for day in range(days - 1, -1, -1):
+        later = table[day + 1].copy()
+        later[:, :-1] = np.maximum(later[:, :-1], later[:, 1:])  # tenure may pass into the next bucket
+        grown = price if day < states.trade.claim_days else np.zeros_like(price)  # then the run's own orders settle
+        best = later.copy()
+        for step in range(1, most + 1):
+            value = later[step:] - (grown[step:] - grown[:-step])[:, None]
+            within = reach[:-step] >= np.arange(step, buckets)[:, None]
+            best[:-step] = np.where(within, np.maximum(best[:-step], value), best[:-step])
+        table[day] = np.maximum(released[day] + best, 0)
+        if progress is not None:
+            progress("days of a run", days - day, days)
+    return table
+
+
+def _solve_building(states: States, price: Ints, run: Ints) -> Ints:
+    """Return the table of the states before a run; shape (buckets, tenures, deposits).
+
+    A deposit is worth itself in every state: who cheats a little turns it into money, who refills it turns it back.
+    """
+    above = np.maximum(find_run_gain(states, run), 0)
+    for tenure in range(len(states.tenure) - 1, -1, -1):
+        column = above[:, tenure]
+        if tenure + 1 < len(states.tenure):
+            column = np.maximum(column, above[:, tenure + 1])
+        column = np.maximum.accumulate((column - price)[::-1])[::-1] + price  # a longer history, at its price
+        above[:, tenure] = np.maximum.accumulate(column)  # a refund takes settled value back, and nothing else
+    return above[:, :, None] + np.array(states.deposits, dtype=np.int64)

@@ -1,0 +1,215 @@
+"""Abstract states of a seller, and the terms that the most trusting model grants in each.
+
+A state is a bucket of settled value and one of tenure, with the deposit that is left; during a run, with the run's age
+instead. A bucket grants the terms of its upper edge and is paid for at its lower one; the last one has no upper edge.
+Tier, standing, incidents, day and marketplace are no part of a state: in each bucket the laxest terms of all of them count,
+since the model is the adversary and violations only make terms stricter.
+"""
+
+import itertools
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from scoring.certificate.assumptions import Assumptions
+from scoring.enums import Tier
+from scoring.errors import CertificateRefused
+from scoring.policy.measures import MAX_HOLD_DAYS, PPM, Terms, ValueCap
+from scoring.policy.policy import Policy, TradeLimits
+from scoring.policy.rules import Situation
+
+MAX_STATES = 4_000_000
+PIECES = (4, 2, 1)
+"""Pieces of a day's sales that buckets are, below a value from which on terms are laxer: as many as MAX_STATES allows."""
+
+ANY_VALUE = 2**62
+"""Stands for a settled value, or a tenure, beyond all that a policy asks for."""
+
+TIERS: tuple[Tier | None, ...] = (None, *Tier)
+"""All tiers, and None: that of everybody while no model is served."""
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """What a model grants at most in a state. Money in minor units."""
+
+    cap_minor: int
+    """Value captured in one UTC day."""
+    deposit_minor: int
+    hold_days: int
+    reserve_ppm: int
+    reserve_days: int
+
+    def release(self, age_days: int, smallest_order_minor: int) -> int:
+        """Return what of a full day's orders is paid out at most by an age in days, in minor units.
+
+        Of each order the reserve is rounded down, so that orders cut small reserve up to one minor unit less each.
+        """
+        if age_days < self.hold_days:
+            return 0
+        if age_days >= self.reserve_days:
+            return self.cap_minor
+        reserved = self.cap_minor * self.reserve_ppm // PPM - self.cap_minor // smallest_order_minor
+        return self.cap_minor - max(reserved, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class States:
+    """All abstract states by a policy and assumptions."""
+
+    settled: tuple[int, ...]
+    """Lower edges of the buckets of settled value, in minor units; the first is 0."""
+    tenure: tuple[int, ...]
+    """Lower edges of the buckets of tenure, in days; the first is 0."""
+    deposits: tuple[int, ...]
+    """Deposits that may be left, in minor units, rising from 0."""
+    granted: tuple[tuple[Granted, ...], ...]
+    """By bucket of settled value, and of tenure."""
+    run_days: int
+    trade: TradeLimits
+
+    def __len__(self) -> int:
+        """Return the number of states: fresh, gone, and all between."""
+        return 2 + len(self.settled) * len(self.tenure) * (len(self.deposits) + self.run_days)
+
+    def reach(self, bucket: int, tenure: int) -> int:
+        """Return the last bucket of settled value that a seller in a bucket can come to within one day of a run.
+
+        One beyond what a day's sales lead to from the upper edge, since values within a bucket count linearly.
+        """
+        if bucket + 1 == len(self.settled):
+            return bucket
+        top = self.settled[bucket + 1] - 1 + self.granted[bucket][tenure].cap_minor
+        return min(bisect_right(self.settled, top), len(self.settled) - 1)
+
+
+def build_states(policy: Policy, assumptions: Assumptions) -> States:
+    """Return the states of a seller of whatever tier a model chooses, whatever it did.
+
+    CertificateRefused if the policy states no limits of trade or another currency, or if nothing bounds a day's sales.
+    """
+    trade = _require_trade(policy, assumptions)
+    run_days = assumptions.count_run_days(trade.delivery_promise_days)
+    thresholds, tenure = _thresholds(policy)
+    by_threshold = _grant_all(policy, assumptions, thresholds, tenure, TIERS)
+    for pieces in PIECES:
+        settled = _cut(by_threshold, thresholds, run_days, pieces)
+        granted = tuple(by_threshold[bisect_right(thresholds, low) - 1] for low in settled)
+        deposits = sorted({0, *(one.deposit_minor for row in granted for one in row)})
+        found = States(settled, tenure, tuple(deposits), granted, run_days, trade)
+        if len(found) <= MAX_STATES:
+            return found
+    raise CertificateRefused(
+        f"a certificate of this policy has {len(found):,} states, and at most {MAX_STATES:,} can be proven: state fewer"
+        " steps of settled value, or a shorter stop"
+    )
+
+
+def restrict_to_tier(states: States, policy: Policy, assumptions: Assumptions, tier: Tier | None) -> States:
+    """Return the same states with the terms of one tier alone."""
+    thresholds, tenure = _thresholds(policy)
+    by_threshold = _grant_all(policy, assumptions, thresholds, tenure, (tier,))
+    return replace(states, granted=tuple(by_threshold[bisect_right(thresholds, low) - 1] for low in states.settled))
+
+
+def _grant_all(
+    policy: Policy,
+    assumptions: Assumptions,
+    thresholds: Sequence[int],
+    tenure: Sequence[int],
+    tiers: Sequence[Tier | None],
+) -> tuple[tuple[Granted, ...], ...]:
+    """Return what is granted from each threshold of settled value on, up to the next, by tenure."""
+    return tuple(
+        tuple(_grant(policy, assumptions, top - 1, last - 1, tiers) for last in (*tenure[1:], ANY_VALUE))
+        for top in (*thresholds[1:], ANY_VALUE)
+    )
+
+
+def _require_trade(policy: Policy, assumptions: Assumptions) -> TradeLimits:
+    """Return the limits of trade of a policy.
+
+    CertificateRefused has every reason why there can be no certificate of it under these assumptions.
+    """
+    book = policy.rule_book
+    wrong = []
+    if policy.trade is None:
+        wrong.append("it states no [trade]: how late an order may be promised, and when a deposit is returned")
+    if book.currency != assumptions.currency:
+        wrong.append(
+            f"the assumptions are in {assumptions.currency}, the policy's amounts in {book.currency or 'none'}"
+        )
+    if policy.trade is None or wrong:
+        raise CertificateRefused(f"there is no certificate of the policy {policy.name}: " + "; ".join(wrong))
+    return policy.trade
+
+
+def _thresholds(policy: Policy) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the settled values, and the days of tenure, from which on terms may be laxer: (values, days), both from 0."""
+    settled, tenure = {0}, {0}
+    for rule in policy.rule_book.rules:
+        settled |= {rule.settled_below or 0}
+        tenure |= {rule.tenure_below or 0}
+        for measure in rule.measures:
+            if isinstance(measure, ValueCap):
+                settled |= {step.settled_minor for step in measure.grows}
+    return tuple(sorted(settled)), tuple(sorted(tenure))
+
+
+def _cut(
+    granted: Sequence[Sequence[Granted]], thresholds: Sequence[int], run_days: int, pieces: int
+) -> tuple[int, ...]:
+    """Return the lower edges of buckets of settled value.
+
+    Fine below each threshold, as far as a run can sell, and else as wide as terms stay: within a bucket all is linear.
+    """
+    edges = set(thresholds)
+    for (low, high), row in zip(itertools.pairwise(thresholds), granted, strict=False):
+        step = max(max(one.cap_minor for one in row) // pieces, 1)
+        edges |= {high - n * step for n in range(1, run_days * pieces + 1) if high - n * step > low}
+    return tuple(sorted(edges))
+
+
+def _grant(
+    policy: Policy, assumptions: Assumptions, settled: int, tenure_days: int, tiers: Iterable[Tier | None]
+) -> Granted:
+    """Return the laxest terms of any tier, day and marketplace for who settled `settled` in every product category."""
+    found = list(_every_terms(policy, settled, tenure_days, tiers))
+    caps = [dict(terms.value_caps).get("") for _, terms in found]
+    for (tier, _), cap in zip(found, caps, strict=True):
+        if cap is None:
+            name = "a seller without a tier" if tier is None else f"tier {tier.name.lower()}"
+            raise CertificateRefused(
+                f"nothing bounds what {name} takes in a day, having settled {settled:,}: state a value_cap without"
+                " product_category in a rule that holds for every tier"
+            )
+    return Granted(
+        cap_minor=max(cap for cap in caps if cap is not None),
+        deposit_minor=min(terms.deposit_minor for _, terms in found),
+        hold_days=max(min(terms.hold_days for _, terms in found), min(assumptions.carrier_days, MAX_HOLD_DAYS)),
+        reserve_ppm=min(terms.reserve_ppm for _, terms in found),
+        reserve_days=min(terms.reserve_days for _, terms in found),
+    )
+
+
+def _every_terms(
+    policy: Policy, settled: int, tenure_days: int, tiers: Iterable[Tier | None]
+) -> Iterator[tuple[Tier | None, Terms]]:
+    """Yield (tier, terms) of each tier in each marketplace that has limits of its own, and in another one.
+
+    Without violations: a policy is refused if its terms become laxer by them.
+    """
+    book = policy.rule_book
+    categories = {
+        "",
+        *(rule.settled_category for rule in book.rules),
+        *(m.product_category for rule in book.rules for m in rule.measures if isinstance(m, ValueCap)),
+    }
+    for tier, marketplace in itertools.product(tiers, ("", *book.hold_limits)):
+        seller = Situation(
+            tier,
+            settled_minor=dict.fromkeys(categories, settled),
+            marketplace=marketplace,
+            tenure_days=tenure_days,
+        )
+        yield tier, book.terms(seller)

@@ -1,0 +1,48 @@
+"""What a run takes, by state and by tier: gross, after what is held is refunded, and of several sellers on one day."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from scoring.arrays import Ints
+from scoring.certificate.assumptions import Assumptions
+from scoring.certificate.solving import find_run_gain, solve_running
+from scoring.certificate.states import TIERS, States, restrict_to_tier
+from scoring.policy.policy import Policy
+
+NO_TIER = "none"
+"""Name of the tier of everybody while no model is served."""
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """The largest take of one name, in minor units."""
+
+    gross_minor: int
+    """Value of the orders that it takes and does not keep."""
+    after_refunds_minor: int
+    """What its buyers lose of that once what is held, and its deposit, are refunded to them; at least 0."""
+
+
+def find_takes(policy: Policy, states: States, assumptions: Assumptions) -> dict[str, Take]:
+    """Return the largest take of a seller of each tier, by the tier's name, with any history.
+
+    A person may set any tier, and no model gives more: the largest of them bounds every seller, and every override.
+    """
+    found = {}
+    for tier in TIERS:
+        of_tier = restrict_to_tier(states, policy, assumptions, tier)
+        running = solve_running(of_tier, np.zeros(len(states.settled), dtype=np.int64))
+        cap = max(one.cap_minor for row in of_tier.granted for one in row)
+        net = int(find_run_gain(of_tier, running[0]).max())
+        name = NO_TIER if tier is None else tier.name.lower()
+        found[name] = Take(cap * states.run_days, max(net, 0))
+    return found
+
+
+def find_temptation(states: States, running: Ints) -> Ints:
+    """Return what a run from each state brings a seller less the deposit that it loses, once; shape (buckets, tenures).
+
+    `running`: the table of a run with real trade. A seller whose honest trade is worth less to it is tempted.
+    """
+    return np.asarray(find_run_gain(states, running[0]))

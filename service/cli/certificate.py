@@ -1,0 +1,136 @@
+"""`sellertrust policy certify | check-certificate`: the most that a cheat can take under a policy, proven and checked."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from scoring.errors import CertificateRefused
+from service.cli.output import Exit, Format, Output, emit, emit_one, format_count, say
+from service.cli.progress import StepProgress
+
+PolicyFile = Annotated[Path, typer.Argument(metavar="POLICY", help="The policy file.")]
+AssumptionsFile = Annotated[
+    Path, typer.Option("--assumptions", metavar="FILE", help="What the certificate assumes; docs/loss_certificate.md.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands about loss certificates to the group `policy`."""
+    app.command("certify")(certify)
+    app.command("check-certificate")(check_certificate)
+
+
+def certify(
+    policy: PolicyFile,
+    assumptions: AssumptionsFile,
+    out: Annotated[
+        Path, typer.Option("--out", metavar="FILE", help="The certificate's file; one that is there is replaced.")
+    ],
+    accept: Annotated[
+        list[str] | None,
+        typer.Option("--accept", metavar="VERDICT=NAME", help="Who accepts a verdict that does not hold, by name."),
+    ] = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """State the most that a seller who runs with the buyers' money can take under a policy, and prove it.
+
+    Writes the certificate, and shows both verdicts, the best attack where one does not hold, and the largest take by tier.
+    Exit code 4 if a verdict does not hold and nobody accepts it by name: the certificate is written all the same.
+    """
+    from scoring.certificate import certificate as making
+    from service.policy.certificate_file import read_assumptions, write_certificate
+    from service.policy.policy_file import read_policy
+
+    found_policy, assumed = read_policy(policy), read_assumptions(assumptions)
+    with StepProgress() as progress:
+        found = making.certify(found_policy, assumed, _read_accepted(accept or []), progress)
+    write_certificate(found, out)
+    _show(found, output)
+    failed = making.list_failed(found)
+    if failed:
+        say(f"error: {', '.join(failed)} does not hold; who accepts that is named by --accept VERDICT=NAME")
+        raise typer.Exit(Exit.REFUSED)
+
+
+def check_certificate(
+    file: Annotated[Path, typer.Argument(metavar="CERTIFICATE", help="The certificate's file.")],
+    policy: Annotated[Path, typer.Option("--policy", metavar="FILE", help="The policy that it is of.")],
+    assumptions: Annotated[
+        Path | None,
+        typer.Option("--assumptions", metavar="FILE", help="The assumptions that it must rest on; default: its own."),
+    ] = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Prove a loss certificate again, edge by edge, by code that shares nothing with what made it.
+
+    Exit code 4 with the first fault: altered, of another policy, currency or other assumptions, a state or an edge missing,
+    or a value that is not what its best edge gives.
+    """
+    from scoring.certificate.independent import checking
+    from scoring.certificate.independent.world import NotProven
+    from service.policy.certificate_file import read_certificate
+    from service.policy.policy_file import read_toml
+
+    certificate, data = read_certificate(file), read_toml(policy)
+    stated = read_toml(assumptions) if assumptions is not None else None
+    try:
+        with StepProgress() as progress:
+            found = checking.check_certificate(data, certificate, stated, progress)
+    except NotProven as error:
+        raise CertificateRefused(f"{file} is not proven: {error}") from None
+    verdicts = certificate["verdicts"].items()
+    emit_one(
+        {"digest": certificate["digest"], "states": found.states, "edges": found.edges}
+        | {name: "holds" if one["holds"] else "does not hold" for name, one in verdicts},
+        output,
+    )
+    say(f"proven: {format_count(found.states, 'state')}, {format_count(found.edges, 'edge')}")
+
+
+def _read_accepted(stated: list[str]) -> dict[str, str]:
+    """Return who accepts which verdict, by verdict."""
+    pairs = [text.partition("=") for text in stated]
+    if not all(verdict and by for verdict, _, by in pairs):
+        raise CertificateRefused("--accept takes VERDICT=NAME, such as unconditional=r.head")
+    return {verdict: by for verdict, _, by in pairs}
+
+
+def _show(certificate: dict[str, Any], output: Format) -> None:
+    """Show what a certificate states: its verdicts, takes and attacks."""
+    if output is Format.JSON:
+        emit_one({key: certificate[key] for key in ("digest", "currency", "run_days", "takes", "accepted")} | {
+            "verdicts": {
+                name: {key: one[key] for key in ("holds", "most_minor", "attack")}
+                for name, one in certificate["verdicts"].items()
+            }
+        }, output)  # fmt: skip
+        return
+    takes = certificate["takes"]
+    emit([{"tier": name, **take} for name, take in takes["by_tier"].items()], output)
+    unit = f"minor units of {certificate['currency']}"
+    for name, one in certificate["verdicts"].items():
+        say(f"{name}: {'holds' if one['holds'] else 'does not hold: one name gets ' + format(one['most_minor'], ',')}")
+        if not one["holds"]:
+            say(f"  {describe_attack(one['attack'])}")
+    one_day = takes["runners_on_one_day"]["after_refunds_minor"]
+    say(
+        f"buyers lose at most {takes['largest']['after_refunds_minor']:,} by one seller, after refunds from what is held,"
+    )
+    say(
+        f"and {one_day:,} if {takes['runners']:,} run on one day; all in {unit}, under assumptions that are in the file"
+    )
+    say(f"digest {certificate['digest'][:12]}; check it: sellertrust policy check-certificate FILE --policy POLICY")
+
+
+def describe_attack(attack: dict[str, Any]) -> str:
+    """Return an attack in one line: how a name is entered, built up and run with, what each step brings, and the sum."""
+    days, first = attack["days"], attack["days"][0]
+    total = (
+        attack["entry_cash_minor"] + attack["history_cash_minor"] + attack["run_cash_minor"] - attack["deposit_minor"]
+    )
+    entered = f"enter with {attack['entered_with_minor']:,} settled ({attack['entry_cash_minor']:+,})"
+    built = f"settle {first['settled_minor']:,} ({attack['history_cash_minor']:+,})"
+    ran = f"run for {len(days)} days at {first['captured_minor']:,} a day ({attack['run_cash_minor']:+,})"
+    lost = f", lose the deposit ({-attack['deposit_minor']:+,})" if attack["deposit_minor"] else ""
+    return f"{entered}, {built}, {ran}{lost}, come back under a new name: {total:+,}"

@@ -1,0 +1,48 @@
+"""Files of loss certificates, and of the assumptions that they rest on."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from scoring.canonical import canonical_json
+from scoring.certificate.assumptions import Assumptions, parse_assumptions
+from scoring.errors import CertificateRefused
+from service.policy.policy_file import read_toml
+
+SHIPPED_ASSUMPTIONS = Path(__file__).with_name("assumptions.toml")
+"""An example, to be copied."""
+
+MAX_BYTES = 500_000_000
+"""The largest file of a certificate that is read."""
+
+
+def read_assumptions(path: Path) -> Assumptions:
+    """Read and check a file of assumptions.
+
+    PolicyRefused if it is no TOML, CertificateRefused with every fault if it is invalid; both name the file.
+    """
+    data = read_toml(path)
+    try:
+        return parse_assumptions(data)
+    except CertificateRefused as error:
+        raise CertificateRefused(f"{path}: {error}") from None
+
+
+def read_certificate(path: Path) -> dict[str, Any]:
+    """Read the data of a certificate, unchecked. CertificateRefused if the file holds no JSON object."""
+    if path.stat().st_size > MAX_BYTES:
+        raise CertificateRefused(f"{path} has more than {MAX_BYTES:,} bytes: it is no certificate")
+    try:
+        data = json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        raise CertificateRefused(f"{path} is no JSON: it is no certificate, or was cut short") from None
+    if not isinstance(data, dict):
+        raise CertificateRefused(f"{path} holds no JSON object: it is no certificate")
+    return data
+
+
+def write_certificate(certificate: dict[str, Any], path: Path) -> None:
+    """Write a certificate as canonical JSON, whole or not at all."""
+    beside = path.with_name(f".{path.name}.new")
+    beside.write_bytes(canonical_json(certificate) + b"\n")
+    beside.replace(path)

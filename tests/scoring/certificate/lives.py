@@ -1,0 +1,166 @@
+"""One name's life on a marketplace, day by day: the game that a certificate bounds, played by the real terms and payouts."""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from scoring.certificate.assumptions import Assumptions
+from scoring.enums import Tier
+from scoring.policy.measures import PPM, Terms, ValueCap
+from scoring.policy.payout import Order, pay_out
+from scoring.policy.policy import Policy
+from scoring.policy.rules import Situation
+
+NO_CAP = 10**18
+
+
+def terms_of(policy: Policy, tier: Tier | None, settled: int, tenure: int, marketplace: str = "") -> Terms:
+    """The terms that the policy's own code answers for a seller without violations."""
+    categories = {"", *(rule.settled_category for rule in policy.rule_book.rules)}
+    seller = Situation(
+        tier, settled_minor=dict.fromkeys(categories, settled), tenure_days=tenure, marketplace=marketplace
+    )
+    return policy.rule_book.terms(seller)
+
+
+def cap_of(terms: Terms) -> int:
+    return dict(terms.value_caps).get("", NO_CAP)
+
+
+def asked_for(policy: Policy) -> tuple[list[int], list[int]]:
+    """Every settled value, and every tenure, that a rule or a cap asks for."""
+    rules = policy.rule_book.rules
+    caps = [measure for rule in rules for measure in rule.measures if isinstance(measure, ValueCap)]
+    values = {rule.settled_below for rule in rules} | {step.settled_minor for one in caps for step in one.grows}
+    days = {rule.tenure_below for rule in rules}
+    return sorted(v for v in values if v is not None), sorted(d for d in days if d is not None)
+
+
+@dataclass
+class Life:
+    """A name from its first day on. Money in minor units; washed money comes back, its cost does not."""
+
+    policy: Policy
+    assumptions: Assumptions
+    tier: Tier | None = None
+    """What the model, or nobody, says of it; may be changed any day."""
+    day: int = 0
+    settled: int = 0
+    deposit: int = 0
+    cash: int = 0
+    real: int = 0
+    """Value that it sold in earnest."""
+    pipeline: list[tuple[int, int]] = field(default_factory=list)
+    """(day on which it settles, value) of what was sold, in earnest or to itself."""
+    unkept: list[tuple[Order, Terms]] = field(default_factory=list)
+    """Orders that it took and did not keep, with the terms at their capture."""
+    captured_today: int = 0
+    started: int | None = None
+    """Day of the first order that it did not keep."""
+    state_at_start: tuple[int, int] = (0, 0)
+    """What it had settled by then, and its tenure."""
+
+    known: dict[tuple[Any, ...], Terms] = field(default_factory=dict)
+    """Terms that were answered before, by all that this policy asks for: the same object for many lives saves time."""
+
+    def __post_init__(self) -> None:
+        self.steps, self.tenures = asked_for(self.policy)
+        self.cash -= self.assumptions.identity_minor
+        self.refill()
+
+    @property
+    def terms(self) -> Terms:
+        key = self.tier, bisect_right(self.steps, self.settled), bisect_right(self.tenures, self.day)
+        if key not in self.known:
+            self.known[key] = terms_of(self.policy, self.tier, self.settled, self.day)
+        return self.known[key]
+
+    @property
+    def is_stopped(self) -> bool:
+        return self.started is not None and self.day >= self.started + self.run_days
+
+    @property
+    def run_days(self) -> int:
+        assert self.policy.trade is not None
+        return self.assumptions.count_run_days(self.policy.trade.delivery_promise_days)
+
+    def refill(self) -> None:
+        """Place what is missing of the deposit, or take back what is too much."""
+        asked = self.terms.deposit_minor
+        self.cash, self.deposit = self.cash + self.deposit - asked, asked
+
+    def room(self) -> int:
+        """What may still be captured today; nothing while the deposit is too small."""
+        terms = self.terms
+        if self.is_stopped or self.deposit < terms.deposit_minor:
+            return 0
+        return max(cap_of(terms) - self.captured_today, 0)
+
+    def sell(self, value: int, *, to_itself: bool) -> None:
+        """Sell and deliver; a sale to itself costs its share, rounded up."""
+        assert self.policy.trade is not None
+        value = min(value, self.room())
+        self.captured_today += value
+        self.pipeline.append((self.day + self.policy.trade.claim_days, value))
+        if to_itself:
+            self.cash -= -(-value * self.assumptions.wash_ppm // PPM)
+        else:
+            self.real += value
+
+    def keep_none(self, values: Sequence[int]) -> None:
+        """Take orders of these values and keep none of them."""
+        for wanted in values:
+            value = min(wanted, self.room())
+            if not value:
+                continue
+            if self.started is None:
+                self.started, self.state_at_start = self.day, (self.settled, self.day)
+            self.captured_today += value
+            self.unkept.append((Order(value, self.day, self.policy.rule_book.currency), self.terms))
+
+    def refund(self, value: int) -> None:
+        """Refund settled orders: what was settled falls, and a cheat's own money goes round."""
+        self.settled = max(self.settled - value, 0)
+
+    def sleep(self) -> None:
+        """Go on to the next day: orders settle."""
+        self.day += 1
+        self.captured_today = 0
+        self.settled += sum(value for settles, value in self.pipeline if settles <= self.day)
+        self.pipeline = [one for one in self.pipeline if one[0] > self.day]
+
+    def end(self) -> int:
+        """Cash after the stop: payouts until the day before, less the deposit; who never cheated has it back."""
+        if self.started is None:
+            return self.cash + self.deposit
+        return self.cash + self.paid_out()
+
+    def paid_out(self) -> int:
+        """What is paid out of orders that are not kept, until the run is stopped."""
+        assert self.started is not None
+        last = self.started + self.run_days - 1
+        currency = self.policy.rule_book.currency
+        return sum(pay_out(order, terms, last, currency).released_minor for order, terms in self.unkept)
+
+
+def replay(policy: Policy, assumptions: Assumptions, attack: dict[str, Any]) -> int:
+    """Play a printed attack by the real terms and payouts; the sum that it comes to.
+
+    Its tier is the one, or none, whose terms give it the most, as a model might.
+    """
+    days, released = attack["days"], 0
+    for number, step in enumerate(days):
+        found = []
+        for tier in (None, *Tier):
+            terms = terms_of(policy, tier, step["settled_minor"], step["tenure_days"])
+            order = Order(cap_of(terms), number, policy.rule_book.currency)
+            found.append(pay_out(order, terms, len(days) - 1, policy.rule_book.currency).released_minor)
+        released += max(found)
+    first = days[0]
+    options = [terms_of(policy, tier, first["settled_minor"], first["tenure_days"]) for tier in (None, *Tier)]
+    deposit = min(terms.deposit_minor for terms in options)
+    faked = first["settled_minor"] - attack["entered_with_minor"] if attack["history_cash_minor"] else 0
+    during = sum(day["washed_minor"] for day in days) if attack["run_cash_minor"] != released else 0
+    costs = -(-(faked + during) * assumptions.wash_ppm // PPM)
+    return attack["entry_cash_minor"] + released - costs - deposit

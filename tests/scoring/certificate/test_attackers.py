@@ -1,0 +1,141 @@
+"""Attackers let loose, histories at random and certificates that were altered: nothing gets past what is proven."""
+
+import json
+import random
+from bisect import bisect_right
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scoring.certificate.certificate import certify, digest_certificate
+from scoring.certificate.independent.checking import NotProven, check_certificate
+from scoring.certificate.states import States, build_states
+from scoring.enums import Tier
+from scoring.policy.policy import Policy
+from tests.scoring.certificate.attackers import let_loose
+from tests.scoring.certificate.damage import damage, provable
+from tests.scoring.certificate.lives import Life, cap_of
+from tests.scoring.certificate.test_certificate import FAKED, REAL, worlds
+from tests.scoring.certificate.toys import TOY, assumed, policy_of, shipped_data, stated
+
+
+def live_at_random(policy: Policy, states: States, life: Life, chance: random.Random, days: int) -> int:
+    """Live some days at random; the number of those on which the real terms were laxer than the abstract state's.
+
+    Also of those on which one that takes nothing back moved farther during a run than an edge leads. Who takes sales back
+    is as one that does not, with stricter terms on the same days.
+    """
+    laxer, place, takes_back = 0, (0, 0), chance.random() < 0.5
+    for _ in range(days):
+        life.tier = chance.choice((None, *Tier))
+        if life.started is None:
+            life.refill()
+        terms = life.terms
+        bucket = bisect_right(states.settled, life.settled) - 1
+        tenure = bisect_right(states.tenure, life.day) - 1
+        granted = states.granted[bucket][tenure]
+        laxer += (
+            cap_of(terms) > granted.cap_minor
+            or terms.hold_days < granted.hold_days
+            or (terms.reserve_ppm < granted.reserve_ppm or terms.reserve_days < granted.reserve_days)
+            or terms.deposit_minor < granted.deposit_minor
+        )
+        if life.started is not None and not takes_back:
+            laxer += bucket > states.reach(*place) or tenure > place[1] + 1
+        place = bucket, tenure
+        share = chance.choice([0, 1, chance.random()])
+        if chance.random() < 0.15:
+            life.keep_none([int(life.room() * share)])
+        else:
+            life.sell(int(life.room() * share), to_itself=chance.random() < 0.5)
+        if takes_back and chance.random() < 0.2:
+            life.refund(chance.randrange(1, 2 + life.settled))
+        life.sleep()
+    return laxer
+
+
+@settings(max_examples=150, deadline=None)
+@given(worlds(), st.randoms(use_true_random=False))
+def test_no_real_history_gets_laxer_terms_or_moves_farther_than_its_abstract_state(
+    world: tuple[dict[str, Any], dict[str, Any]], chance: random.Random
+) -> None:
+    """Whatever it sells, fakes, takes back or does not keep, and whatever a model says of it."""
+    policy, assumptions = policy_of(world[0]), assumed(**world[1])
+    states = build_states(policy, assumptions)
+    assert live_at_random(policy, states, Life(policy, assumptions), chance, 60) == 0
+
+
+@settings(max_examples=150, deadline=None)
+@given(worlds(), st.randoms(use_true_random=False))
+def test_no_life_by_random_policies_brings_more_than_the_certificate_states(
+    world: tuple[dict[str, Any], dict[str, Any]], chance: random.Random
+) -> None:
+    """Whoever only fakes stays within the first verdict's sum, whoever also trades in earnest within the second's."""
+    policy, assumptions = policy_of(world[0]), assumed(**world[1])
+    found = certify(policy, assumptions)["verdicts"]
+    for fakes in (True, False):
+        for _, life, total in let_loose(policy, assumptions, fakes, 2, 5, chance.randrange(10**9), 150):
+            assert total <= found[FAKED if not life.real else REAL]["most_minor"]
+
+
+@pytest.mark.parametrize("name", ["general", "ladder"])
+def test_attackers_on_a_shipped_policy_come_near_the_bound_and_never_above(name: str) -> None:
+    """A bound that nobody comes near is worth little."""
+    policy, assumptions = policy_of(shipped_data(name)), assumed()
+    bound = certify(policy, assumptions)["verdicts"][REAL]["most_minor"]
+    totals = [total for *_, total in let_loose(policy, assumptions, False, 5, 12, 7)]
+    assert 0.8 * bound <= max(totals) <= bound
+
+
+def test_no_damaged_certificate_is_accepted_even_with_its_digest_made_anew() -> None:
+    """A value changed, a state or a part gone, another type, anywhere."""
+    certificate = json.loads(json.dumps(certify(policy_of(TOY), assumed(), {FAKED: "r.head"})))
+    where, chance = provable(certificate), random.Random(17)
+    accepted = []
+    for _ in range(400):
+        damaged, what = damage(certificate, where, chance)
+        try:
+            check_certificate(TOY, damaged, stated())
+        except NotProven:
+            continue
+        accepted.append(what)
+    assert accepted == []
+
+
+def test_an_altered_certificate_is_refused_by_what_is_wrong_with_it() -> None:
+    """The table, an assumption, the policy, the currency, an edge, a state, negative costs, no stop time."""
+    found = json.loads(json.dumps(certify(policy_of(TOY), assumed())))
+
+    def fault(change: Any = None, policy: Any = TOY, assumptions: Any = None, *, forge: bool = True) -> str:
+        altered = json.loads(json.dumps(found))
+        if change:
+            change(altered)
+        altered["digest"] = digest_certificate(altered) if forge else altered["digest"]
+        with pytest.raises(NotProven) as error:
+            check_certificate(policy, altered, assumptions)
+        return str(error.value)
+
+    def put(value: Any, *path: Any) -> Any:
+        def change(altered: Any) -> None:
+            for key in path[:-1]:
+                altered = altered[key]
+            altered[path[-1]] = value
+
+        return change
+
+    assert "was altered: its digest is another" in fault(put(1, "run_days"), forge=False)
+    assert "run goes on for 5 days" in fault(put(1, "run_days"))
+    assert "2401 is stated, and its best edge gives 2400" in fault(put(2_401, "verdicts", FAKED, "most_minor"))
+    assert "best edge gives" in fault(put(9, "verdicts", FAKED, "running", 0, 0, 0))
+    assert "buckets of settled value are not" in fault(lambda c: c["settled"].pop())
+    assert "is of another policy" in fault(policy=TOY | {"version": 9})
+    assert "not in one currency" in fault(put("USD", "currency"))
+    assert "rests on other assumptions" in fault(assumptions=stated(stop={"days": 1}))
+    assert "lacks a state" in fault(lambda c: c["verdicts"][REAL]["building"].pop())
+    assert "lacks a state of a run" in fault(lambda c: c["verdicts"][REAL]["running"].pop())
+    assert "must be a whole number of at least 0" in fault(put(-1, "assumptions", "wash", "ppm"))
+    assert "must be a whole number of at least 1" in fault(put(0, "assumptions", "stop", "days"))
+    assert "a part is missing or of another form" in fault(lambda c: c["assumptions"]["stop"].pop("days"))
+    assert "does not hold as stated" in fault(put(True, "verdicts", FAKED, "holds"))

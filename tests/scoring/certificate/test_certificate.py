@@ -1,0 +1,278 @@
+"""The loss certificate: a toy thought through by hand, random policies against an LP, and every attack played for real."""
+
+import copy
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import linprog
+from scipy.sparse import coo_array
+
+from scoring.certificate.assumptions import Assumptions
+from scoring.certificate.certificate import certify, list_failed
+from scoring.certificate.independent.checking import check_certificate
+from scoring.certificate.solving import list_entries, released_by_age, solve
+from scoring.certificate.states import States, build_states
+from scoring.errors import CertificateRefused, PolicyRefused
+from scoring.policy.measures import PPM
+from scoring.policy.reading import parse_policy
+from tests.scoring.certificate.lives import replay
+from tests.scoring.certificate.toys import TOY, assumed, cap, hold, policy_of, shipped_data, stated, toy
+from tests.scoring.policy.test_rules import rule
+
+FAKED, REAL = "against_faked_history", "unconditional"
+
+
+def certified(data: dict[str, Any], **parts: Any) -> dict[str, Any]:
+    """A certificate as its file has it, checked by the other code."""
+    found: dict[str, Any] = json.loads(json.dumps(certify(policy_of(data), assumed(**parts))))
+    check_certificate(data, found, stated(**parts))
+    return found
+
+
+def test_the_worked_toy() -> None:
+    """Five days at 1,500 bring 7,500 for a history of 5,000: it pays by 2,400, and in earnest five days at 4,000."""
+    found = certified(TOY)
+    faked = found["verdicts"][FAKED]
+    assert (faked["holds"], faked["most_minor"]) == (False, 7_500 - 5_000 - 100)
+    assert [day["captured_minor"] for day in faked["attack"]["days"]] == [1_500] * 5
+    assert found["verdicts"][REAL]["most_minor"] == 5 * 4_000 - 100
+    assert found["takes"]["largest"] == {"gross_minor": 20_000, "after_refunds_minor": 20_000}
+    assert found["takes"]["runners_on_one_day"] == {"gross_minor": 60_000, "after_refunds_minor": 60_000}
+    assert list_failed(found) == [FAKED, REAL]
+
+
+def test_a_longer_hold_makes_the_toy_hold_against_faked_history_and_one_day_more_of_a_run_breaks_it() -> None:
+    """20,000 for a history of 20,000: nothing is left, and the name is lost; with a day more 4,000 are."""
+    held = toy(cap(1_000, (100_000, 1_500), (400_000, 4_000)), hold(6, 400_000, deposit=200))
+    assert certified(held)["verdicts"][FAKED]["holds"]
+    assert not certified(held)["verdicts"][REAL]["holds"]
+    longer = certified(held, stop={"days": 3})["verdicts"][FAKED]
+    assert (longer["holds"], longer["most_minor"]) == (False, 6 * 4_000 - 20_000 - 100)
+    assert certified(held, wash={"ppm": 49_000})["verdicts"][FAKED]["most_minor"] == 20_000 - 19_600 - 100
+
+
+def test_both_verdicts_hold_where_nothing_is_paid_out_before_a_run_is_stopped() -> None:
+    """A hold as long as the run, whoever it is: then even a real history brings nothing, and honest holds are the price."""
+    found = certified(toy(cap(1_000), rule("hold", {"kind": "settlement_hold", "days": 5})))
+    assert [found["verdicts"][name]["holds"] for name in (FAKED, REAL)] == [True, True]
+    assert found["takes"]["largest"] == {"gross_minor": 5_000, "after_refunds_minor": 0}
+    assert list_failed(found) == []
+
+
+def test_a_caution_that_ends_before_the_confirmation_stops_nothing() -> None:
+    """The run goes on until the confirmation: ten days more."""
+    assert certified(TOY)["run_days"] == 5
+    assert certified(TOY, caution={"days": 9})["run_days"] == 15
+
+
+def test_a_deposit_that_comes_back_before_the_stop_or_is_not_refilled_deters_nobody() -> None:
+    """Only one that must be whole, and is kept until the stop, is lost by a run."""
+    deposit = {"kind": "deposit", "amount_minor": 3_900}
+    rules = cap(1_000), rule("all", {"kind": "settlement_hold", "days": 1}, deposit)
+    kept, early, drawn = (
+        certified(toy(*rules, **trade))["verdicts"][REAL]
+        for trade in ({}, {"deposit_returned_after_days": 4}, {"deposit_is_refilled": False})
+    )
+    assert kept["attack"]["deposit_minor"] == 3_900
+    assert kept["holds"]
+    assert early["most_minor"] == drawn["most_minor"] == 4 * 1_000 - 100
+
+
+def test_the_cheapest_way_to_a_history_counts_be_it_bought_or_faked() -> None:
+    """An account of 400,000 settled for 1,500 is better than faking it for 20,000."""
+    found = certified(TOY, aged_account={"minor": 1_500, "ppm": 0})["verdicts"][FAKED]
+    assert found["most_minor"] == 5 * 4_000 - 1_500
+    assert found["attack"]["entered_with_minor"] == 400_000
+
+
+def test_the_slowest_stop_and_the_cheapest_fake_of_all_product_categories_count_together() -> None:
+    """Whatever is sold: a cheat builds where it is cheap, and runs where it is slowly seen."""
+    rows = {"toys": {"days": 4}, "tools": {"days": 1}}
+    assert certified(TOY, stop={"by_product_category": rows})["run_days"] == 7
+    cheap = certified(TOY, wash={"by_product_category": {"cards": {"ppm": 10_000}}})
+    assert cheap["verdicts"][FAKED]["most_minor"] == 20_000 - 4_000 - 100
+
+
+def test_a_release_on_a_scan_counts_as_none_unless_a_carrier_confirms_the_address() -> None:
+    """Then nothing is paid out before the carrier can have been there: as a hold of as many days."""
+    scanned = certified(TOY)["verdicts"][REAL]
+    confirmed = certified(TOY, carrier={"days": 2, "source": "contract"})["verdicts"][REAL]
+    assert (scanned["most_minor"], confirmed["most_minor"]) == (5 * 4_000 - 100, 3 * 4_000 - 100)
+
+
+def test_caps_that_rise_during_a_run_count_with_what_they_cost() -> None:
+    """From 1,500 short of a step on, sales of before settle during the run; in earnest they cost nothing."""
+    found = certified(toy(cap(1_000, (3_000, 9_000)), hold(5, 3_000)))
+    place = found["settled"].index(2_000)
+    gain = found["temptation_minor"][place][0]
+    assert 9_000 <= gain <= 4 * 9_000
+    assert found["temptation_minor"][0][0] < gain
+
+
+def test_a_part_of_a_bucket_is_worth_no_more_than_what_it_cost() -> None:
+    """A wider bucket changes no verdict: values within it count linearly, so the sums are those of the finest ones."""
+    data = toy(cap(7, (1_001, 90), (5_003, 333)), hold(3, 5_003))
+    coarse = build_states(policy_of(data), assumed())
+    fine = States((*range(0, 5_003, 7), 5_003), coarse.tenure, coarse.deposits, (), coarse.run_days, coarse.trade)
+    places = [max(i for i, low in enumerate(coarse.settled) if low <= edge) for edge in fine.settled]
+    fine = States(*(getattr(fine, n) for n in ("settled", "tenure", "deposits")), tuple(coarse.granted[p] for p in places),
+                  fine.run_days, fine.trade)  # fmt: skip
+    for real in (False, True):
+        assert solve(coarse, assumed(), real).fresh == solve(fine, assumed(), real).fresh
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A policy that is sound, with steps, holds, reserves, deposits and tenures of all sorts; and assumptions."""
+    steps, settled, value = [], 0, draw(st.integers(1, 200))
+    first = value
+    for _ in range(draw(st.integers(0, 3))):
+        settled += draw(st.integers(1, 3_000))
+        value += draw(st.integers(1, 400))
+        steps.append((settled, value))
+    rules = [cap(first, *steps)]
+    if draw(st.booleans()):
+        rules.append(hold(draw(st.integers(1, 9)), draw(st.integers(1, 6_000)), draw(st.integers(0, 300))))
+    if draw(st.booleans()):
+        reserve = {"kind": "rolling_reserve", "ppm": draw(st.integers(1, PPM)), "days": draw(st.integers(1, 12))}
+        rules.append(rule("reserve", reserve, settled={"below": draw(st.integers(1, 6_000))}))
+    if draw(st.booleans()):
+        young = {"kind": "settlement_hold", "days": draw(st.integers(1, 9))}
+        rules.append(rule("young", young, tenure={"below": draw(st.integers(1, 90))}))
+    data = toy(
+        *rules,
+        delivery_promise_days=draw(st.integers(0, 3)),
+        claim_days=draw(st.integers(0, 6)),
+        deposit_returned_after_days=draw(st.integers(0, 12)),
+        deposit_is_refilled=draw(st.booleans()),
+        smallest_order_minor=draw(st.sampled_from([1, 7, 10**6])),
+    )
+    return data, stated(
+        stop={"days": draw(st.integers(1, 4))},
+        caution={"days": draw(st.sampled_from([1, 20]))},
+        confirm={"days": draw(st.integers(0, 3))},
+        wash={"ppm": draw(st.sampled_from([0, 30_000, 60_000, 400_000]))},
+        identity={"minor": draw(st.integers(0, 300))},
+        aged_account={"minor": draw(st.integers(0, 2_000)), "ppm": draw(st.sampled_from([0, 60_000]))},
+    )
+
+
+def solve_as_linear_program(states: States, assumptions: Assumptions, history_is_real: bool) -> list[int]:
+    """The least table by HiGHS: minimise the sum of W, subject to one row an edge; all states, then fresh."""
+    buckets, tenures, levels, days = len(states.settled), len(states.tenure), len(states.deposits), states.run_days
+    share = 0 if history_is_real else assumptions.wash_ppm
+    price = [edge * share // PPM for edge in states.settled]
+    released = released_by_age(states)
+    edges: list[tuple[Any, Any, int]] = []
+    for b in range(buckets):
+        for j in range(tenures):
+            ways = [(to, older) for to in range(b, states.reach(b, j) + 1) for older in {j, min(j + 1, tenures - 1)}]
+            for day in range(days):
+                for to, older in ways:
+                    grown = price[to] - price[b] if day < states.trade.claim_days else 0
+                    ahead = ("run", day + 1, to, older) if day + 1 < days else "gone"
+                    edges.append((("run", day, b, j), ahead, int(released[day, b, j]) - grown))
+            for k, left in enumerate(states.deposits):
+                here = ("build", b, j, k)
+                edges.append((here, "gone", left))
+                if left >= states.granted[b][j].deposit_minor or not states.trade.deposit_is_refilled:
+                    back = left if states.trade.deposit_returned_after_days < days else 0
+                    edges.append((here, ("run", 0, b, j), back))
+                edges += [(here, ("build", b + 1, j, k), price[b] - price[b + 1])] if b + 1 < buckets else []
+                edges += [(here, ("build", b - 1, j, k), 0)] if b else []
+                edges += [(here, ("build", b, j + 1, k), 0)] if j + 1 < tenures else []
+                edges += [(here, ("build", b, j, n), left - states.deposits[n]) for n in range(levels) if n != k]
+    edges += [("fresh", ("build", *place), cash) for place, cash in list_entries(states, assumptions)]
+    names = list(dict.fromkeys(name for edge in edges for name in edge[:2] if name != "gone"))
+    index = {name: n for n, name in enumerate(names)}
+    rows, columns, values = [], [], []
+    for row, (start, end, _) in enumerate(edges):
+        rows += [row, row] if end != "gone" else [row]
+        columns += [index[start], index[end]] if end != "gone" else [index[start]]
+        values += [-1, 1] if end != "gone" else [-1]
+    matrix = coo_array((values, (rows, columns)), shape=(len(edges), len(names))).tocsr()
+    found = linprog(np.ones(len(names)), A_ub=matrix, b_ub=[-cash for *_, cash in edges], method="highs")
+    assert found.status == 0
+    order = [("run", d, b, j) for d in range(days) for b in range(buckets) for j in range(tenures)]
+    order += [("build", b, j, k) for b in range(buckets) for j in range(tenures) for k in range(levels)]
+    return [round(float(found.x[index[name]])) for name in [*order, "fresh"]]
+
+
+def table_of(states: States, assumptions: Assumptions, history_is_real: bool) -> list[int]:
+    table = solve(states, assumptions, history_is_real)
+    return [*table.running.ravel().tolist(), *table.building.ravel().tolist(), table.fresh]
+
+
+@settings(max_examples=40, deadline=None)
+@given(worlds())
+def test_the_table_is_the_least_solution_that_a_linear_program_finds(
+    world: tuple[dict[str, Any], dict[str, Any]],
+) -> None:
+    """In every state of random policies, with both kinds of history."""
+    data, assumptions = policy_of(world[0]), assumed(**world[1])
+    states = build_states(data, assumptions)
+    for real in (False, True):
+        assert table_of(states, assumptions, real) == solve_as_linear_program(states, assumptions, real)
+
+
+@settings(max_examples=150, deadline=None)
+@given(worlds())
+def test_every_certificate_is_proven_by_the_other_code_and_its_attacks_come_to_their_sums(
+    world: tuple[dict[str, Any], dict[str, Any]],
+) -> None:
+    """Played by the real terms and payouts; where a reserve is rounded by order, to no more than stated."""
+    data, parts = world
+    found = certified(data, **parts)
+    exact = data["trade"]["smallest_order_minor"] > 10**5 or all(rule["id"] != "reserve" for rule in data["rules"])
+    for verdict in found["verdicts"].values():
+        attack = verdict["attack"]
+        total = (
+            attack["entry_cash_minor"]
+            + attack["history_cash_minor"]
+            + attack["run_cash_minor"]
+            - attack["deposit_minor"]
+        )
+        assert verdict["most_minor"] == max(total, 0)
+        if data["trade"]["deposit_is_refilled"] and data["trade"]["deposit_returned_after_days"] >= found["run_days"]:
+            played = replay(policy_of(data), assumed(**parts), attack)
+            assert total - 1 <= played <= total if exact else played <= total
+
+
+@pytest.mark.parametrize("name", ["general", "ladder"])
+def test_a_certificate_of_a_shipped_policy_is_proven_and_agrees_with_the_linear_program(name: str) -> None:
+    """Under the assumptions that are shipped beside it."""
+    data = shipped_data(name)
+    states = build_states(policy_of(data), assumed())
+    for real in (False, True):
+        assert table_of(states, assumed(), real) == solve_as_linear_program(states, assumed(), real)
+    certified(data)
+
+
+def test_who_accepts_a_verdict_that_does_not_hold_is_in_the_certificate_with_the_sum() -> None:
+    """Only of one that does not hold."""
+    found = certify(policy_of(TOY), assumed(), {FAKED: "r.head"})
+    assert found["accepted"] == [{"verdict": FAKED, "by": "r.head", "most_minor": 2_400}]
+    assert list_failed(found) == [REAL]
+    with pytest.raises(CertificateRefused, match="holds, and there is nothing to accept"):
+        certify(policy_of(toy(cap(1), hold(5, 10**9))), assumed(), {FAKED: "r.head"})
+    with pytest.raises(CertificateRefused, match="is no verdict"):
+        certify(policy_of(TOY), assumed(), {"never": "r.head"})
+
+
+def test_a_policy_that_bounds_nothing_or_is_of_another_currency_has_no_certificate() -> None:
+    """With the tier and the value at which nothing bounds a day's sales."""
+    open_ended = toy(rule("some", {"kind": "value_cap", "value_minor": 5}, tiers=["unrated", "probation"]))
+    for data, parts, fault in (
+        (open_ended, {}, "nothing bounds what a seller without a tier takes in a day, having settled"),
+        (copy.deepcopy(TOY) | {"currency": "USD"}, {}, "assumptions are in EUR, the policy's amounts in USD"),
+        ({k: v for k, v in TOY.items() if k != "trade"}, {}, "states no [trade]"),
+    ):
+        with pytest.raises(CertificateRefused) as error:
+            certify(parse_policy(data), assumed(**parts))
+        assert fault in str(error.value)
+    with pytest.raises(PolicyRefused, match="must be a whole number"):
+        parse_policy(toy(cap(10**15 + 1)))

@@ -1,0 +1,76 @@
+"""Policies and assumptions that are small enough to be thought through by hand."""
+
+import tomllib
+from functools import cache
+from typing import Any
+
+from scoring.certificate.assumptions import Assumptions, parse_assumptions
+from scoring.policy.policy import Policy
+from scoring.policy.reading import parse_policy
+from tests.scoring.policy.policies import SHIPPED, data
+from tests.scoring.policy.test_rules import rule
+
+STATED: dict[str, Any] = {
+    "currency": "EUR",
+    "stop": {"days": 2, "source": "cases of a year"},
+    "caution": {"days": 14, "source": "the policy"},
+    "confirm": {"days": 10, "source": "cases of a year"},
+    "wash": {"ppm": 50_000, "source": "fees"},
+    "identity": {"minor": 100, "source": "admission"},
+    "aged_account": {"minor": 500, "ppm": 60_000, "source": "offers seen"},
+    "runners": {"count": 3, "source": "the worst day so far"},
+    "overturned": {"ppm": 10_000, "source": "cases of a year"},
+}
+
+
+def stated(**parts: Any) -> dict[str, Any]:
+    """The data of the toy's assumptions, with other parts in place of its own: `stop={"days": 9}`."""
+    return {
+        name: value | parts.get(name, {}) if isinstance(value, dict) else parts.get(name, value)
+        for name, value in STATED.items()
+    } | {name: value for name, value in parts.items() if name not in STATED}
+
+
+def assumed(**parts: Any) -> Assumptions:
+    return parse_assumptions(stated(**parts))
+
+
+def toy(*rules: dict[str, Any], **trade: Any) -> dict[str, Any]:
+    """The data of a policy that rules of its own bound, in a trade whose orders are promised within three days."""
+    limits = {
+        "delivery_promise_days": 3,
+        "claim_days": 30,
+        "deposit_returned_after_days": 90,
+        "deposit_is_refilled": True,
+    }
+    return data(currency="EUR", rules=list(rules), trade=limits | trade)
+
+
+def cap(first: int, *steps: tuple[int, int]) -> dict[str, Any]:
+    """A rule for everybody: a day's limit that grows with settled value."""
+    grows = [{"settled_minor": settled, "value_minor": value} for settled, value in steps]
+    return rule("limit", {"kind": "value_cap", "value_minor": first} | ({"grows": grows} if grows else {}))
+
+
+def hold(days: int, below: int, deposit: int = 0) -> dict[str, Any]:
+    """A rule for everybody that settled less: a hold, and a deposit."""
+    measures: list[dict[str, Any]] = [{"kind": "settlement_hold", "days": days}]
+    measures += [{"kind": "deposit", "amount_minor": deposit}] if deposit else []
+    return rule(f"below-{below}", *measures, settled={"below": below})
+
+
+TOY = toy(cap(1_000, (100_000, 1_500), (400_000, 4_000)), hold(5, 100_000, deposit=200))
+"""A run goes on for five days: nothing is paid out below 100,000 settled, then five days at 1,500, at last at 4,000.
+
+To fake 100,000 costs 5,000 and brings 7,500: it pays. With the hold up to 400,000 it costs 20,000 and brings 20,000.
+"""
+
+
+@cache
+def shipped_data(name: str) -> dict[str, Any]:
+    """The data of a shipped policy; not to be changed."""
+    return tomllib.loads(SHIPPED.with_name(f"{name}.toml").read_text(encoding="utf-8"))
+
+
+def policy_of(data: dict[str, Any]) -> Policy:
+    return parse_policy(data)

@@ -1,0 +1,63 @@
+"""`sellertrust policy certify` and `check-certificate`: files in, a file out, and exit codes that a build can go by."""
+
+import json
+from pathlib import Path
+
+from scoring.certificate.certificate import digest_certificate
+from service.policy.certificate_file import SHIPPED_ASSUMPTIONS
+from service.policy.policy_file import SHIPPED_POLICY
+from tests.service.shells import bare_shell
+
+GENERAL, LADDER = (SHIPPED_POLICY.with_name(f"{name}.toml") for name in ("general", "ladder"))
+
+
+def test_a_policy_is_certified_into_a_file_that_is_proven_again(tmp_path: Path) -> None:
+    """4 unless who accepts what does not hold is named; the file has who, and the sum."""
+    shell, out = bare_shell(tmp_path), tmp_path / "loss.json"
+    asked = ("policy", "certify", GENERAL, "--assumptions", SHIPPED_ASSUMPTIONS, "--out", out)
+    shown, err = shell(*asked, code=4)
+    assert "exemplary" in shown
+    assert "against_faked_history: holds" in err
+    assert "run for 11 days at 18,000,000 a day (+198,000,000), come back under a new name: +197,980,000" in err
+    assert "error: unconditional does not hold" in err
+    found = shell.json(*asked, "--accept", "unconditional=r.head")
+    assert found["accepted"] == [{"verdict": "unconditional", "by": "r.head", "most_minor": 197_980_000}]
+    checked = ("policy", "check-certificate", out, "--policy", GENERAL, "--assumptions", SHIPPED_ASSUMPTIONS)
+    assert shell.json(*checked)["digest"] == found["digest"] == json.loads(out.read_bytes())["digest"]
+    assert "is of another policy" in shell.error(4, "policy", "check-certificate", out, "--policy", LADDER)
+
+
+def test_what_cannot_be_certified_or_is_not_proven_is_refused_with_what_is_wrong(tmp_path: Path) -> None:
+    """Assumptions with every fault at once, a policy without bounds, certificates that were altered or are none."""
+    shell, out, wrong = bare_shell(tmp_path), tmp_path / "loss.json", tmp_path / "wrong.toml"
+    stated = SHIPPED_ASSUMPTIONS.read_text()
+    wrong.write_text(stated.replace("ppm = 60_000", "ppm = -1").replace("days = 4", "days = 0").replace("EUR", "euro"))
+    fault = shell.error(4, "policy", "certify", GENERAL, "--assumptions", wrong, "--out", out)
+    for text in (
+        f"{wrong}: the assumptions do not hold together",
+        "wash.ppm must be a whole number, 0 to 1,000,000",
+        "aged_account.ppm must be",
+        "stop.days must be a whole number, 1 to 366",
+        "currency must be the ISO 4217 code",
+    ):
+        assert text in fault
+    wrong.write_text(stated.replace('source = "example: lowest price seen"', 'colour = "red"'))
+    fault = shell.error(4, "policy", "certify", GENERAL, "--assumptions", wrong, "--out", out)
+    assert "identity.source must be given as text" in fault
+    assert "identity.colour is not a part of assumptions" in fault
+    plain = ("policy", "certify", SHIPPED_POLICY, "--assumptions", SHIPPED_ASSUMPTIONS, "--out", out)
+    assert "it states no [trade]" in shell.error(4, *plain)
+    asked = ("policy", "certify", GENERAL, "--assumptions", SHIPPED_ASSUMPTIONS, "--out", out)
+    assert "holds, and there is nothing to accept" in shell.error(4, *asked, "--accept", "against_faked_history=r")
+    assert "--accept takes VERDICT=NAME" in shell.error(4, *asked, "--accept", "unconditional")
+    assert not out.exists()
+    shell(*asked, "--accept", "unconditional=r.head")
+    altered = json.loads(out.read_bytes())
+    altered["takes"]["largest"]["gross_minor"] = 5
+    out.write_text(json.dumps(altered | {"digest": digest_certificate(altered)}))
+    check = ("policy", "check-certificate", out, "--policy", GENERAL)
+    assert "the takes are not those of the policy's tiers" in shell.error(4, *check)
+    out.write_text(json.dumps(altered)[:-9])
+    assert "is no JSON" in shell.error(4, *check)
+    out.write_text("[]")
+    assert "holds no JSON object" in shell.error(4, *check)
