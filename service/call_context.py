@@ -46,6 +46,8 @@ class Call:
         """What the log's line says besides, by field."""
         self.caller = ""
         """Who calls, by the names of its principals; empty outside of a call."""
+        self.own_names: frozenset[str] = frozenset()
+        """Every name that shows the same caller: those of its principals, and all of the persons whom they show."""
         self.visible_sellers: frozenset[str] | None = frozenset()
         """The sellers of whom alone the answer may hold anything; None: whatever the request names.
 

@@ -225,9 +225,10 @@ Streams are checked at every message, and every few seconds where there is none:
 that expires, ends them. Who is granted nothing opens none. The refusal names the right that is missing (`right`): that of
 the entry's kind, whichever method brings it.
 
-Nobody decides its own report, but to withdraw it, nor whether its goods were somebody else's: a call by a principal that
-reported a violation, or the product that it follows from, is PERMISSION_DENIED. That is asked when the entries are
-appended, and `local` may do both.
+Nobody decides its own report, but to withdraw it, nor corrects it, nor splits it off its incident, nor decides whether its
+goods were somebody else's: a call by a principal that reported a violation, or the product that it follows from, or by
+another principal of the same of `[[persons]]`, is PERMISSION_DENIED. That is asked when the entries are appended, by the
+persons of the grants file then in force; `local` may do both. Complaints likewise.
 """
 
 

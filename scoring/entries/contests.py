@@ -121,8 +121,8 @@ class Contests:
             )
         self.complaints[entry.entry_id] = Complaint(entry.seller, fact.measure, caller)
 
-    def decide(self, entry: Entry, fact: ComplaintDecided, caller: str, path: FieldPath) -> None:
-        """Note the decision about a complaint.
+    def decide(self, entry: Entry, fact: ComplaintDecided, own_names: frozenset[str], path: FieldPath) -> None:
+        """Note the decision about a complaint, by a caller with these names; empty without a server.
 
         EntryNotFound if no such complaint of this seller is recorded; ContestForbids if it is decided already, or if its
         actor or caller decided about the measure before.
@@ -148,7 +148,8 @@ class Contests:
                 {"why": "SAME_PERSON"},
                 (*path, "actor"),
             )
-        if caller and caller in {complaint.caller, *measure.callers}:
+        before = " ".join([complaint.caller, *measure.callers]).split()  # a caller may have several principals
+        if not own_names.isdisjoint(before):
             raise ContestForbids(
                 "the caller filed the complaint or decided about the measure before; let another caller decide",
                 {"why": "SAME_PERSON"},

@@ -83,11 +83,18 @@ class NewEntry(NamedTuple):
 class Derivation:
     """The derivation of one batch: processes its entries in their order and collects all that is to be inserted."""
 
-    def __init__(self, context: DerivationContext, date: int, record_time: int, caller: str = "") -> None:
+    def __init__(
+        self,
+        context: DerivationContext,
+        date: int,
+        record_time: int,
+        caller: str = "",
+        own_names: frozenset[str] = frozenset(),
+    ) -> None:
         """Start a batch on what is on record; times in microseconds.
 
         `date` stands for the times that entries leave empty; no derived entry is dated later than `record_time`. `caller`:
-        who calls, authenticated; empty without a server.
+        who calls, authenticated; empty without a server. `own_names`: every name by which the same caller is known.
         """
         self.new_entries: list[NewEntry] = []
         """All entries to be inserted, in their order: each stated entry, then those that follow from it."""
@@ -95,6 +102,7 @@ class Derivation:
         self._date = date
         self._latest = record_time
         self._caller = caller
+        self._own_names = own_names
 
     def process(self, item: PreparedEntry, path: FieldPath) -> NewEntry:
         """Add an entry, and those derived from it, to `new_entries`; return the entry itself.
@@ -189,7 +197,7 @@ class Derivation:
         elif isinstance(fact, ComplaintFiled):
             self._context.contests.file(entry, fact, self._time_of(entry), self._caller, path)
         elif isinstance(fact, ComplaintDecided):
-            self._context.contests.decide(entry, fact, self._caller, path)
+            self._context.contests.decide(entry, fact, self._own_names, path)
         elif isinstance(fact, AttributionStated | RemediationDone | IncidentChanged) and fact.violation:
             state = self._find_state(fact, seller, path)
             seller = state.seller

@@ -13,7 +13,7 @@ One person counts once, under however many names. Whom the file does not name is
 of somebody whom it does name. So nobody can be two, and a new name proves nothing until the file says whose it is.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from service.access.decision import Asked, GrantList, first_refused
@@ -83,6 +83,12 @@ class Agreement:
         """
         found = {self.person_of[name] for name in caller.split() if name in self.person_of}
         return found.pop() if len(found) == 1 else ""
+
+    def names_of(self, principals: Iterable[str]) -> frozenset[str]:
+        """Return these names of principals, and all other names of each person whom one of them shows."""
+        found = frozenset(principals)
+        persons = {self.person_of[name] for name in found if name in self.person_of}
+        return found.union(name for name, person in self.person_of.items() if person in persons)
 
     def persons_behind(self, proposal: Proposal, call: Sequence[Asked]) -> list[str]:
         """Return, for each step of a proposal, the person whom it puts behind the proposal, or "".

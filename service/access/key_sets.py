@@ -1,21 +1,19 @@
 """The keys of an issuer: a JSON Web Key Set of a file or a URL, kept up to date by a thread of its own, off every call."""
 
 import json
-import ssl
 import threading
-import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 from types import MappingProxyType
 from typing import Any
-from urllib.error import URLError
 
 import jwt
 
 from scoring.errors import ConfigurationWrong
 from sellertrust.local import file_state
+from service.access.fetching import fetch
 
 ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"})
 """Signatures with a public key. Never `none`, and never one with a shared secret."""
@@ -29,9 +27,13 @@ REFETCH_SECONDS = 30.0
 MAX_SILENT_SECONDS = 86_400.0
 """How long keys are believed while their URL does not answer."""
 FETCH_SECONDS = 5.0
+"""How long a URL may take to answer whole."""
 MAX_SET_BYTES = 256 << 10
 MAX_KEYS = 100
 MIN_RSA_BITS = 2_048
+
+NO_KEYS = "lists no key that signs, so none of its tokens is good"
+"""What is reported of a key set that is sound and empty, as when every key was withdrawn."""
 
 _ALGORITHM_OF = {
     ("EC", "P-256"): "ES256",
@@ -135,7 +137,7 @@ class KeySource:
         """
         if not self._is_url:
             self.look()
-            if self._problem:
+            if self._problem not in {"", NO_KEYS}:
                 raise ConfigurationWrong(f"{self._place}: {self._problem}")
         threading.Thread(target=self._follow, name="key-set", daemon=True).start()
 
@@ -167,7 +169,7 @@ class KeySource:
                 return
             self._asked, self._is_missing = now, False
         try:
-            data = self._fetch() if self._is_url else self._read()
+            data = fetch(self._place, self._authorities, FETCH_SECONDS, MAX_SET_BYTES) if self._is_url else self._read()
             if data is not None:
                 self._take(read_key_set(data))
         except (OSError, ValueError) as error:
@@ -175,7 +177,11 @@ class KeySource:
         except Exception as error:  # noqa: BLE001 (whatever a place answers, withdrawn keys must go on to be noticed)
             self._fail(f"cannot be read ({type(error).__name__})")
         else:
-            self._confirmed, self._problem = monotonic(), ""
+            self._confirmed = monotonic()
+            if self._keys:
+                self._problem = ""
+            else:
+                self._fail(NO_KEYS)
 
     def _take(self, keys: Mapping[str, Key]) -> None:
         self._keys = keys
@@ -199,23 +205,3 @@ class KeySource:
         self._seen = state
         with path.open("rb") as file:
             return file.read(MAX_SET_BYTES + 1)
-
-    def _fetch(self) -> bytes:
-        """Return what the URL answers, within `FETCH_SECONDS` and without a redirect."""
-        context = ssl.create_default_context(cafile=self._authorities)
-        opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=context), _NoRedirects)
-        until = monotonic() + FETCH_SECONDS
-        data = b""
-        with opener.open(urllib.request.Request(self._place), timeout=FETCH_SECONDS) as answer:  # noqa: S310 (https alone)
-            while part := answer.read1(64 << 10):
-                data += part
-                if len(data) > MAX_SET_BYTES or monotonic() > until:
-                    raise URLError("is too large, or too slow")
-        return data
-
-
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """Refuses redirects: whoever can cause one would name the keys."""
-
-    def redirect_request(self, *_: Any) -> None:
-        raise URLError("redirects, which is not followed")

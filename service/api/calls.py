@@ -255,6 +255,7 @@ class Calls:
             if passage.is_granted and visible != call.visible_sellers:
                 raise Unauthenticated("what the caller may see has changed since the stream began; open it again")
             passage.is_granted, call.visible_sellers, call.caller = True, visible, passage.caller.name
+            call.own_names = passage.caller.own_names
         passage.rules = rules
 
     def _recheck(self, passage: Passage, context: grpc.ServicerContext) -> None:

@@ -39,6 +39,8 @@ class Caller:
     """Who calls: every principal that the call shows."""
 
     principals: tuple[Principal, ...]
+    own_names: frozenset[str] = frozenset()
+    """Every name by which the same caller is known, as `Agreement.names_of`."""
 
     @property
     def names(self) -> list[str]:
@@ -144,7 +146,8 @@ class Gate:
         until = min(principal.expires for principal in found)
         if verified is not None:
             until = min(until, verified.until)
-        return _Known(Caller(tuple(found)), rules, until, verified)
+        own_names = rules.agreement.names_of(principal.name for principal in found)
+        return _Known(Caller(tuple(found), own_names), rules, until, verified)
 
     def require(self, caller: Caller, method: str, request: Message) -> frozenset[str] | None:
         """Refuse a request of `Service/Method` that is not granted; return whom its answer may show.

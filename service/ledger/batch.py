@@ -28,8 +28,9 @@ class Batch:
     def __init__(self, marketplace: str, known: KnownContext, first: int, last_time: int, present: Present) -> None:
         record_time = present.record_time(last_time)
         self._date = present.dates(record_time)
-        caller = current_call().caller
-        self.derivation = Derivation(known, self._date, record_time, "" if caller == LOCAL_CALLER else caller)
+        caller, own_names = current_call().caller, current_call().own_names
+        stated = ("", frozenset[str]()) if caller == LOCAL_CALLER else (caller, own_names)
+        self.derivation = Derivation(known, self._date, record_time, *stated)
         self._marketplace = marketplace
         self._first = first
         self._record_time = record_time

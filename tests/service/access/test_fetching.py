@@ -2,9 +2,12 @@
 
 import http.server
 import json
+import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,8 @@ class Site:
     def __init__(self, folder: Path) -> None:
         self.authority = Authority(folder)
         self.asked = 0
+        self.dripped = b""
+        self.is_over = threading.Event()
         keys = {"keys": [public_jwk("k1", ec.generate_private_key(ec.SECP256R1()))]}
         self.answer: tuple[int, dict[str, str], bytes] = (200, {}, json.dumps(keys).encode())
         site = self
@@ -29,6 +34,7 @@ class Site:
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 site.asked += 1
+                site.drip(self.wfile.write)
                 status, headers, body = site.answer
                 self.send_response(status)
                 for name, value in headers.items():
@@ -47,7 +53,15 @@ class Site:
         self.url = f"https://127.0.0.1:{self._server.server_port}/keys"
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
 
+    def drip(self, write: Callable[[bytes], object]) -> None:
+        """Send what `dripped` holds, then its last character again and again, until nobody listens."""
+        with suppress(OSError):
+            for part in chain([self.dripped], repeat(self.dripped[-1:])) if self.dripped else ():
+                write(part)
+                self.is_over.wait(0.05)
+
     def close(self) -> None:
+        self.is_over.set()
         self._server.shutdown()
         self._server.server_close()
 
@@ -122,6 +136,69 @@ def test_a_site_that_answers_badly_leaves_the_last_good_keys(
     later(86_401)
     source.look()
     assert [*source.keys] == []  # a day without an answer
+
+
+@pytest.mark.parametrize(
+    "dripped",
+    [
+        b"H",
+        b"HTTP/1.1 200 OK\r\nX-A: x",
+        b"HTTP/1.1 200 OK\r\n\r\n ",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n ",
+    ],
+)
+def test_a_site_that_drips_its_answer_is_given_up_at_one_deadline(
+    site: Site, monkeypatch: pytest.MonkeyPatch, dripped: bytes
+) -> None:
+    monkeypatch.setattr(key_sets, "FETCH_SECONDS", 0.4)
+    told: list[str] = []
+    source = KeySource(site.url, site.authority.ca, told.append)
+    site.dripped = dripped
+    asking = threading.Thread(target=source.look, daemon=True)
+    asking.start()
+    asking.join(20)
+    assert not asking.is_alive()
+    assert told == ["is too slow"]
+
+
+def test_a_handshake_that_drips_is_given_up_as_well(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(key_sets, "FETCH_SECONDS", 0.4)
+    told: list[str] = []
+    is_over = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            with listening.accept()[0] as taken, suppress(OSError):
+                taken.sendall(b"\x16\x03\x03\x3f\xff")  # the head of a record of TLS of 16 KB
+                while not is_over.wait(0.05):
+                    taken.sendall(b"\x02")
+
+        threading.Thread(target=serve, daemon=True).start()
+        url = f"https://127.0.0.1:{listening.getsockname()[1]}/keys"
+        source = KeySource(url, Authority(tmp_path).ca, told.append)
+        asking = threading.Thread(target=source.look, daemon=True)
+        asking.start()
+        asking.join(20)
+        is_over.set()
+        assert not asking.is_alive()
+    assert len(told) == 1
+    assert told[0] == "is too slow" or "timed out" in told[0]  # by whichever of both is sooner
+
+
+def test_a_key_set_without_keys_withdraws_them_and_is_reported(site: Site, later: Callable[[float], None]) -> None:
+    told: list[str] = []
+    source = KeySource(site.url, site.authority.ca, told.append)
+    source.look()
+    good, site.answer = site.answer, (200, {}, b'{"keys": []}')
+    for _ in range(3):
+        later(301)
+        source.look()
+    assert [*source.keys] == []
+    assert told == [key_sets.NO_KEYS]
+    site.answer = good
+    later(31)
+    source.look()
+    assert [*source.keys] == ["k1"]
 
 
 def test_a_site_that_is_down_or_not_trusted_gives_no_keys(site: Site, tmp_path: Path) -> None:

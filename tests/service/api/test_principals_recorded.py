@@ -32,7 +32,9 @@ def callers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callers]:
     authority = Authority(folder)
     path = folder / "grants.toml"
     limits = {name: ["*"] for name in ("kinds", "sources", "notifiers", "entry_ids", "actions")}
-    write_grants(path, grant("dns:*.example", ["append", "decide", "bulk_decide", "read_ledger"], **limits))
+    rights = ["append", "decide", "bulk_decide", "read_ledger", "impose_measures", "decide_complaints"]
+    anna = '[[persons]]\nperson = "anna"\nprincipals = ["dns:a.example", "dns:laptop.example"]\n'
+    write_grants(path, grant("dns:*.example", rights, **limits), anna)
     settings = authority.server_settings() | {"grants": path, "socket": folder / "s"}
     with running_server(folder, **settings) as running:
         yield Callers(running, authority)
@@ -65,7 +67,9 @@ def product_report(entry_id: str, product: str) -> entry_pb2.Entry:
 def refused(call: Callable[[], object]) -> None:
     with pytest.raises(SellertrustCallError) as caught:
         call()
-    assert (caught.value.code, caught.value.reason) == (grpc.StatusCode.PERMISSION_DENIED, "CALLER_NOT_GRANTED")
+    assert (caught.value.code, caught.value.reason) == (grpc.StatusCode.PERMISSION_DENIED, "CALLER_NOT_GRANTED"), (
+        caught.value
+    )
     assert "its own report" in caught.value.message
 
 
@@ -101,6 +105,63 @@ def test_nobody_decides_its_own_report_but_to_withdraw_it(callers: Callers, bulk
             refused(lambda: a.overturn_violation(MARKET, name, actor="court", reason="so"))
         else:
             a.withdraw_violation(MARKET, name, actor="brand", reason="so")
+
+
+def test_one_person_is_one_caller_by_whichever_certificate(callers: Callers) -> None:
+    with callers("a") as a, callers("laptop") as laptop, callers("b") as b:
+        a.append_entries(MARKET, [violation("n-1", "s"), violation("n-2", "s")])
+        refused(lambda: laptop.confirm_violation(MARKET, "n-1", actor="court", reason="so"))
+        laptop.append_entries(MARKET, [decision("n-3", "n-4", entry_pb2.ACTION_CONFIRM, "s")])
+        refused(lambda: a.append_entries(MARKET, [violation("n-4", "s")]))
+        b.confirm_violation(MARKET, "n-1", actor="court", reason="so")
+
+
+def test_nor_does_it_correct_its_report_or_split_it_off_its_incident(callers: Callers) -> None:
+    """What somebody else confirmed would weigh otherwise by it."""
+    with callers("a") as a, callers("laptop") as laptop, callers("b") as b:
+        a.append_entries(MARKET, [violation("c-1", "s", incident="c")])
+        moved, split = entry_pb2.Entry(entry_id="c-2"), entry_pb2.Entry(entry_id="c-3")
+        moved.correction.entry, moved.correction.correction = "c-1", entry_pb2.CORRECTION_KIND_MOVED
+        moved.correction.moved_to.CopyFrom(violation("x", "s").occur_time)
+        moved.correction.moved_to.seconds -= 86_400
+        split.seller = f"marketplaces/{MARKET}/sellers/s"
+        split.incident.violation, split.incident.into = "c-1", "alone"
+        split.incident.change = entry_pb2.INCIDENT_CHANGE_SPLIT
+        for entry, fact in ((moved, moved.correction), (split, split.incident)):
+            fact.actor, fact.reason = "staff", "so"
+            for client in (a, laptop):
+                refused(lambda client=client, entry=entry: client.append_entries(MARKET, [entry]))
+        b.append_entries(MARKET, [moved, split])
+
+
+def test_a_complaint_is_decided_by_another_person_whatever_certificates_it_shows(callers: Callers) -> None:
+    def entry_of(entry_id: str) -> entry_pb2.Entry:
+        return entry_pb2.Entry(entry_id=entry_id, seller=f"marketplaces/{MARKET}/sellers/s")
+
+    imposed, filed, decided = entry_of("k-1"), entry_of("k-2"), entry_of("k-3")
+    imposed.measure.CopyFrom(
+        entry_pb2.MeasureChanged(
+            measure="k-m",
+            measure_kind=entry_pb2.MEASURE_KIND_DEPOSIT,
+            state=entry_pb2.MEASURE_STATE_IMPOSED,
+            amount_minor=5,
+            currency="EUR",
+            actor="staff-1",
+            reason="so",
+        )
+    )
+    filed.complaint.measure, filed.complaint.reason = "k-m", "we paid"
+    decided.complaint_decision.complaint, decided.complaint_decision.reason = "k-2", "so"
+    decided.complaint_decision.outcome = entry_pb2.COMPLAINT_OUTCOME_REJECTED
+    decided.complaint_decision.actor = "staff-2"
+    with callers("a") as a, callers("laptop") as laptop, callers("b") as b, callers("c") as c:
+        a.append_entries(MARKET, [imposed])
+        b.append_entries(MARKET, [filed])
+        for client in (a, b, laptop):
+            with pytest.raises(SellertrustCallError) as caught:
+                client.append_entries(MARKET, [decided])
+            assert caught.value.metadata["why"] == "SAME_PERSON"
+        c.append_entries(MARKET, [decided])
 
 
 def test_nor_in_one_batch_nor_by_a_decision_that_waits_for_the_report(callers: Callers) -> None:
