@@ -207,10 +207,11 @@ class CautionSignal(IntEnum):
 
 
 class MeasureState(IntEnum):
-    """Whether a measure was imposed or lifted."""
+    """Whether a measure was imposed, updated or lifted."""
 
     IMPOSED = 1
     LIFTED = 2
+    UPDATED = 3
 
 
 class DepositChange(IntEnum):

@@ -2,17 +2,17 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 
 from scoring.answer import TrustScore
 from scoring.caution import Caution
-from scoring.enums import Kind, ScoreState, Tier
+from scoring.enums import ScoreState, Tier
 from scoring.features.columns import NOTHING_OMITTED, EntryColumns, FactRow, Omitted, columns_of
 from scoring.features.facts import Facts, apply_changes, resolve
 from scoring.features.table import matrix
+from scoring.measure_record import NO_LIFTS, Lift, name_measure
 from scoring.model.artifact import Artifact
 from scoring.policy.history import (
     Established,
@@ -24,11 +24,12 @@ from scoring.policy.history import (
     trace_standing,
     value_at,
 )
-from scoring.policy.measures import Measure, Suspension, Terms, ValueCap, combine
+from scoring.policy.measures import Measure, Suspension, Terms, combine
 from scoring.policy.policy import Policy
 from scoring.policy.rules import Applied, Rule, RuleBook, Situation
 from scoring.reasons import group_entries_by_violation
 from scoring.score import MAX_CELLS, score
+from scoring.settled_value import NO_VALUES, add_up_settled
 from scoring.time import DAY
 
 LOOK_BACK_DAYS = 180
@@ -37,7 +38,6 @@ LOOK_BACK_DAYS = 180
 FIRST_DAYS = 32
 """Day-ends that are folded first; then as many again, since most sellers' terms are either new or old."""
 
-NO_VALUES: Mapping[str, int] = MappingProxyType({})
 MAX_LISTED_ENTRIES = 1_000
 """Entries that one measure lists; of the others it states the number."""
 
@@ -72,6 +72,10 @@ class MeasureInForce:
     """As it is for this seller now."""
     waived: bool
     """Whether another rule waives it, so that it has no effect."""
+    measure: str
+    """Its id in the record of measures: what a complaint and a lift name."""
+    lifted: str
+    """The entry by which a person lifted it, so that it has no effect; empty if it stands."""
     start: int | None
     """When it begins, in microseconds: later than now for a termination with notice. None: before the days looked back."""
     end: int | None
@@ -84,6 +88,13 @@ class MeasureInForce:
     """Whether it is a protection of a caution: no part of the terms that are fixed at an order's capture."""
     reaches_earlier_orders: bool = False
     """Whether it holds for orders that were captured before it began: of confirmed facts, and of cautions while they last."""
+    violations: tuple[str, ...] = ()
+    """Ids of the violations among what it rests on, by the day they happened."""
+
+    @property
+    def has_effect(self) -> bool:
+        """Return whether it is neither waived nor lifted."""
+        return not self.waived and not self.lifted
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +105,7 @@ class InForce:
     measures: tuple[MeasureInForce, ...]
     """In the order of the policy's rules."""
     terms: Terms
-    """What those that have begun and are not waived come to, those of cautions too."""
+    """What those that have begun and are neither waived nor lifted come to, those of cautions too."""
     terms_at_capture: Terms
     """The same without those of cautions: the terms of an order that is captured now, for good."""
     terms_for_earlier: Terms
@@ -103,6 +114,8 @@ class InForce:
     """The incidents whose points add up to the standing, the largest first: at most MAX_LISTED_PARTS."""
     standing_parts_omitted: int = 0
     """Number of further ones."""
+    deposit_minor: int = 0
+    """What is there of its deposit, in minor units of the policy's currency."""
 
 
 def evaluate_measures(
@@ -115,11 +128,14 @@ def evaluate_measures(
     settled_minor: Mapping[str, int] = NO_VALUES,
     check: Callable[[], None] = lambda: None,
     omitted: Mapping[str, Omitted] = NOTHING_OMITTED,
+    lifts: Mapping[str, Lift] = NO_LIFTS,
+    deposit_minor: int = 0,
 ) -> InForce | None:
     """Return the measures and terms in force for a seller by the policy, with what they rest on.
 
     None if nothing that stands is on record of it. `settled_minor`: by entry id of exposure its value in minor units of
-    the policy's currency; only looked at where a cap grows (`grows_with_value`). All else as for `score`.
+    the policy's currency; only looked at where a cap grows (`settled_value`). `lifts`: by measure what persons lifted
+    (`measure_record`); `deposit_minor`: the deposit that is placed, in the policy's currency. All else as for `score`.
     """
     [answer] = score(rows, [seller], observe_time, artifact, policy, check, omitted)
     if answer is None:
@@ -127,22 +143,24 @@ def evaluate_measures(
     columns = apply_changes(columns_of(rows, [seller]))
     facts = resolve(columns, np.array([observe_time], dtype=np.int64), reported_before=observe_time)
     work = _Work(rows, observe_time, artifact, policy, columns, establish(facts, rows, observe_time), check)
+    work.seller, work.lifts = seller, lifts
     situation = Situation(
         tier=answer.tier,
         standing=answer.standing or 0,
         incidents={counter: value_at(steps, observe_time) for counter, steps in work.counters.items()},
-        settled_minor=_add_up_settled(rows, seller, observe_time, settled_minor),
+        settled_minor=add_up_settled(rows, seller, observe_time, settled_minor),
         day=observe_time // DAY,
         marketplace=marketplace,
         tenure_days=int(facts.observe_day[0] - facts.start_day[0]),
+        deposit_minor=deposit_minor,
     )
     measures = tuple(
         measure
         for applied in policy.rule_book.apply(situation)
         if (measure := work.measure(applied, answer)) is not None
     )
-    measures += tuple(_list_protections(answer.cautions, policy.rule_book, marketplace))
-    begun = [m for m in measures if not m.waived and (m.start is None or m.start <= observe_time)]
+    measures += tuple(_list_protections(answer.cautions, policy.rule_book, marketplace, seller, lifts))
+    begun = [m for m in measures if m.has_effect and (m.start is None or m.start <= observe_time)]
     parts = work.standing_parts()
     return InForce(
         score=answer,
@@ -152,14 +170,21 @@ def evaluate_measures(
         terms_for_earlier=combine(m.current for m in begun if m.reaches_earlier_orders),
         standing_parts=parts[:MAX_LISTED_PARTS],
         standing_parts_omitted=max(len(parts) - MAX_LISTED_PARTS, 0),
+        deposit_minor=deposit_minor,
     )
 
 
-def _list_protections(cautions: Iterable[Caution], rules: RuleBook, marketplace: str) -> Iterator[MeasureInForce]:
+def _list_protections(
+    cautions: Iterable[Caution], rules: RuleBook, marketplace: str, seller: str, lifts: Mapping[str, Lift]
+) -> Iterator[MeasureInForce]:
     """Yield the measures of the cautions in force."""
     for caution in cautions:
         for measure in caution.measures:
+            name = name_measure(seller, f"caution~{caution.rule}", measure)
+            lift = lifts.get(name)
             yield MeasureInForce(
+                measure=name,
+                lifted="" if lift is None or caution.start > lift.time else lift.entry_id,
                 rule=caution.rule,
                 reference=caution.reference,
                 legal_ground="",
@@ -173,43 +198,6 @@ def _list_protections(cautions: Iterable[Caution], rules: RuleBook, marketplace:
                 is_of_caution=True,
                 reaches_earlier_orders=True,
             )
-
-
-def grows_with_value(policy: Policy) -> bool:
-    """Return whether a rule of the policy asks for the settled value, or a cap of it grows with that.
-
-    Only then do values have to be read.
-    """
-    rules = policy.rule_book.rules
-    measures = (measure for rule in rules for measure in rule.measures)
-    return any(rule.settled_below is not None for rule in rules) or any(
-        isinstance(measure, ValueCap) and measure.grows for measure in measures
-    )
-
-
-def _add_up_settled(
-    rows: Sequence[FactRow], seller: str, observe_time: int, settled_minor: Mapping[str, int]
-) -> dict[str, int]:
-    """Return the settled value by product category, and of all under the empty text; nothing without values.
-
-    By the same rules as orders count (highest revision, from the last change of control on): the fold's own facts, with
-    values in place of orders.
-    """
-    if not settled_minor:
-        return {}
-    valued = [
-        row._replace(settled_orders=settled_minor.get(row.entry_id, 0), service_failures=0)
-        if row.kind == Kind.EXPOSURE
-        else row
-        for row in rows
-    ]
-    facts = resolve(columns_of(valued, [seller]), np.array([observe_time], dtype=np.int64))
-    names = list(dict.fromkeys(row.product_category for row in rows if row.product_category is not None))
-    found = {"": int(facts.exposure_orders.sum())}
-    for place, name in enumerate(names):
-        if name:
-            found[name] = int(facts.exposure_orders[facts.exposure_product == place].sum())
-    return found
 
 
 class _DayView(NamedTuple):
@@ -239,7 +227,9 @@ class _Work:
         self._columns, self._established, self._check = columns, established, check
         self._entries = group_entries_by_violation(rows)
         self._views: list[_DayView] = []
-        self._of_rule: dict[str, tuple[int | None, int | None, tuple[str, ...]]] = {}
+        self._of_rule: dict[str, tuple[int | None, int | None, tuple[str, ...], list[Established]]] = {}
+        self.seller = ""
+        self.lifts: Mapping[str, Lift] = NO_LIFTS
         self.standing: list[Step] = [] if policy.standing is None else trace_standing(established, policy.standing)
         counters = {rule.counter for rule in policy.rule_book.rules if rule.counter is not None}
         self.counters = {counter: trace_counter(established, counter) for counter in counters}
@@ -248,8 +238,9 @@ class _Work:
         """Return one measure of a rule that holds; None for a suspension that was served."""
         rule = applied.rule
         if rule.id not in self._of_rule:  # a rule's measures share its times and entries
-            self._of_rule[rule.id] = (*self._span(rule, answer), self._list_behind(rule, answer))
-        start, end, entries = self._of_rule[rule.id]
+            self._of_rule[rule.id] = (*self._span(rule, answer), *self._list_behind(rule, answer))
+        begun, end, entries, behind = self._of_rule[rule.id]
+        start = begun
         if isinstance(applied.stated, Suspension) and start is not None:
             start += applied.stated.notice_days * DAY
             if not applied.stated.terminates:
@@ -257,6 +248,9 @@ class _Work:
                 end = served if end is None else min(end, served)
                 if end <= self._observe_time:
                     return None
+        name = name_measure(self.seller, rule.id, applied.stated)
+        lift = self.lifts.get(name)
+        stands = lift is None or (begun or 0) > lift.time or any(one.time > lift.time for one in behind)
         return MeasureInForce(
             rule=rule.id,
             reference=rule.reference,
@@ -264,11 +258,14 @@ class _Work:
             original=applied.stated,
             current=applied.current,
             waived=applied.waived,
+            measure=name,
+            lifted="" if lift is None or stands else lift.entry_id,
             start=start,
             end=end,
             entries=entries[:MAX_LISTED_ENTRIES],
             entries_omitted=max(len(entries) - MAX_LISTED_ENTRIES, 0),
             reaches_earlier_orders=rule.names_confirmed_facts,
+            violations=tuple(dict.fromkeys(one.violation for one in behind)),
         )
 
     def _span(self, rule: Rule, answer: TrustScore) -> tuple[int | None, int | None]:
@@ -293,8 +290,8 @@ class _Work:
     def _counted(self, rule: Rule) -> tuple[Sequence[Step], int]:
         return ([], 0) if rule.counter is None else (self.counters[rule.counter], rule.incidents)
 
-    def _list_behind(self, rule: Rule, answer: TrustScore) -> tuple[str, ...]:
-        """Return the entries that a rule that holds rests on: those of the incidents it asks for, or of the tier's facts."""
+    def _list_behind(self, rule: Rule, answer: TrustScore) -> tuple[tuple[str, ...], list[Established]]:
+        """Return (entries, violations by day) behind a rule: of the incidents it asks for, or of the tier."""
         behind: list[Established] = []
         found: list[str] = []
         if rule.tiers and answer.override:
@@ -307,7 +304,8 @@ class _Work:
         if rule.counter is not None:
             counter, today = rule.counter, self._observe_time // DAY
             behind += [v for v in self._established if matches(v, counter) and today - v.day < counter.days]
-        return tuple(dict.fromkeys([*found, *self._list_entries(behind)]))
+        ordered = sorted(set(behind), key=lambda one: (one.day, one.violation))
+        return tuple(dict.fromkeys([*found, *self._list_entries(ordered)])), ordered
 
     def _list_entries(self, violations: Iterable[Established]) -> list[str]:
         """Return the ids of the entries about violations, by the day they happened."""

@@ -18,10 +18,13 @@ if TYPE_CHECKING:
     from service.api.logs import Log
     from service.api.server import Server
     from service.ledger.store import Ledger
+    from service.mechanism.worker import MechanismWorker
     from service.registry.registry import Registry
     from service.scores.scorer import Scorer
 
 _SQLITE = "sqlite:///"
+MECHANISM_SHARE = 0.2
+"""Of one core that a server spends on the record of measures, beside calls."""
 
 
 def open_ledger(settings: Settings, *, create: bool = False, serving: bool = False) -> "Ledger":
@@ -114,6 +117,17 @@ def build_server(
     return Server(settings, ledger, build_scorer(ledger, policy, registry), log=log)
 
 
+def build_worker(ledger: "Ledger", scorer: "Scorer", *, share: float = 1.0) -> "MechanismWorker":
+    """Return a worker that records how the measures of sellers change, not yet started.
+
+    By the model and the policy of the scorer; `share`: of one core that it may take, 0 to 1.
+    """
+    from service.mechanism.recorder import Recorder
+    from service.mechanism.worker import MechanismWorker
+
+    return MechanismWorker(ledger, Recorder(ledger, scorer), share=share)
+
+
 def run_server(
     settings: Settings,
     ready: Callable[["Server"], None],
@@ -123,9 +137,9 @@ def run_server(
 ) -> int:
     """Serve the configured ledger and registry until SIGTERM, SIGINT or a request to end; return the exit code.
 
-    Makes the ledger if it is missing, follows promotions and commits of policies in threads of their own, and scores shadow
-    models into the data folder. For the main thread. `ready` is called once calls are answered; `log` defaults to that of the
-    settings. Raises what `open_ledger`, `load_policy` and `Server.start` raise.
+    Makes the ledger if it is missing; follows promotions and commits of policies, and records measures, in threads of their
+    own; scores shadow models into the data folder. For the main thread. `ready` is called once calls are answered; `log`
+    defaults to that of the settings. Raises what `open_ledger`, `load_policy` and `Server.start` raise.
     """
     from service.api.serving import serve
     from service.policy.policy_file import load_policy
@@ -143,6 +157,11 @@ def run_server(
             threading.Thread(target=scorer.champion.follow, args=(threading.Event(), report), daemon=True).start()
             refused = lambda problem: log.error("policy refused", problem=problem)  # noqa: E731
             threading.Thread(target=scorer.policy.follow, args=(threading.Event(), refused), daemon=True).start()
+            if settings.mechanism:
+                worker = build_worker(ledger, scorer, share=MECHANISM_SHARE)
+                failed = lambda problem: log.warning("measures not recorded", problem=problem)  # noqa: E731
+                threading.Thread(target=worker.run, args=(failed,), name="mechanism", daemon=True).start()
+                stack.callback(worker.stop)
             shadow = Shadow(
                 settings.data_dir / "shadow",
                 registry,

@@ -150,6 +150,10 @@ class Settings(BaseModel):
         le=24 * 366,
         description="Age up to which a remembered score is answered, as stale, while the ledger's database is away",
     )
+    mechanism: bool = Field(
+        default=True,
+        description="Whether the server records in the ledger what the policy's rules ask for of each seller",
+    )
     drain_seconds: float = Field(
         default=0.5,
         ge=0,

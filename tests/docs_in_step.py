@@ -56,6 +56,7 @@ WHERE = {
             "ledger restore",
             "db upgrade",
             "db grant",
+            "mechanism",
             "serve",
         ),
     ),

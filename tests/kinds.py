@@ -26,6 +26,9 @@ ON_RECORD = (
 )
 """What the entries are about; it is to be appended before."""
 
+OF_SERVICE = {Kind.MEASURE: ("rule", "policy", "at_sequence")}
+"""Fields that the service alone states."""
+
 _TEXTS = ("CNY", "CN", "0" * 64)
 
 
@@ -42,7 +45,8 @@ def _variants(kind: Kind, text: str) -> Iterator[Entry]:
     word = next((f for f in row.fields if f.required and f.shape.words is not None), None)
     members = list(word.shape.words or ()) if word else [None]
     for number, member in enumerate(members):
-        values = {f.name: _value(f, kind, text) for f in row.fields} | ({word.name: member} if word else {})
+        fields = [f for f in row.fields if f.name not in OF_SERVICE.get(kind, ())]
+        values = {f.name: _value(f, kind, text) for f in fields} | ({word.name: member} if word else {})
         if "complaint" in values:
             values["complaint"] = f"c{number}"
         yield _allowed(kind, f"{row.key.replace('_', '-')}-{number}", values)
@@ -72,6 +76,7 @@ def _value(field: FactField, kind: Kind, text: str) -> Any:
         "entry": "i0",
         "measure": "m0" if kind is Kind.COMPLAINT else "m1",
         "until": NOW + DAY,
+        "since": ago(4),
         "moved_to": ago(3),
     }
     if field.name in named:

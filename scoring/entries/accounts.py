@@ -4,6 +4,8 @@ What is drawn from deposits for a claim, and recovered otherwise, together never
 forfeit never exceeds adjudicated claims.
 """
 
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from scoring.entries.kinds.settlement import ClaimChanged, DepositChanged
@@ -45,6 +47,18 @@ class DepositAccount:
             )
         drawn = fact.amount_minor if fact.change is DepositChange.DRAWN else 0
         return replace(self, held_minor=self.held_minor - fact.amount_minor, drawn_minor=self.drawn_minor + drawn)
+
+
+def add_up_deposit(changes: Iterable[DepositChanged]) -> DepositAccount:
+    """Return the account after changes that were accepted, some of which may be left out since they happened later.
+
+    What is there is never negative: a return that is dated before its placing leaves nothing.
+    """
+    account = DepositAccount()
+    for fact in changes:
+        with suppress(BalanceForbids):
+            account = account.apply(fact)
+    return account
 
 
 @dataclass(frozen=True, slots=True)

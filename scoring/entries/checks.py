@@ -7,7 +7,7 @@ from typing import Any
 
 from scoring.entries.field_types import FactField, list_names
 from scoring.entries.kinds.conduct import IncidentChanged, ProductViolationReported, StatusChanged, ViolationReported
-from scoring.entries.kinds.decisions import EntryCorrected, MeasureChanged, OverrideImposed
+from scoring.entries.kinds.decisions import RULE_MEASURE_PREFIX, EntryCorrected, MeasureChanged, OverrideImposed
 from scoring.entries.kinds.settlement import DepositChanged, FlowStated
 from scoring.entries.kinds.table import KINDS
 from scoring.entries.kinds.trade import ExposureStated
@@ -137,9 +137,11 @@ def _check_amount(fact: Any, *_: object) -> Problems:
 
 
 def _check_measure_fields(fact: MeasureChanged, *_: object) -> Problems:
-    """Yield an amount without its currency, and a suspension without violations."""
+    """Yield an amount without its currency, a suspension without violations, and a rule's measure updated by a person."""
     yield from _check_amount(fact)
-    suspended = fact.measure_kind is MeasureKind.SUSPENSION and fact.state is MeasureState.IMPOSED
+    if fact.state is MeasureState.UPDATED and fact.measure.startswith(RULE_MEASURE_PREFIX) and not fact.rule:
+        yield "state", "must be imposed or lifted: what a rule asks for is updated by the service alone"
+    suspended = fact.measure_kind is MeasureKind.SUSPENSION and fact.state is not MeasureState.LIFTED
     if suspended and not fact.violations:
         yield "violations", "must name the confirmed violations that a suspension rests on"
 

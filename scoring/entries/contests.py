@@ -50,8 +50,8 @@ def check_suspension(fact: MeasureChanged, seller: str, states: Mapping[str, Vio
 
     LifecycleForbids names the first violation that is not.
     """
-    if fact.measure_kind is not MeasureKind.SUSPENSION or fact.state is MeasureState.LIFTED:
-        return
+    if fact.measure_kind is not MeasureKind.SUSPENSION or fact.state is MeasureState.LIFTED or fact.rule:
+        return  # what a rule asked for rested on what was confirmed then, whatever became of it since
     for name in fact.violations:
         state = states.get(name)
         if state is None or state.seller != seller:  # the same: the caller may be granted this seller alone

@@ -28,7 +28,7 @@ from scoring.entries.kinds.conduct import (
     StatusChanged,
     ViolationReported,
 )
-from scoring.entries.kinds.decisions import EntryCorrected, MeasureChanged
+from scoring.entries.kinds.decisions import RULE_MEASURE_PREFIX, EntryCorrected, MeasureChanged
 from scoring.entries.kinds.settlement import ClaimChanged, ComplaintDecided, ComplaintFiled, DepositChanged
 from scoring.entries.kinds.table import FIELD_OF, KIND_OF
 from scoring.entries.violation_state import TimedDecision, ViolationState
@@ -288,14 +288,16 @@ class Derivation:
                 {"entry_id": fact.entry},
                 (*path, "correction", "entry"),
             )
-        kind, owner, report_time, _ = self._context.correction_targets[fact.entry]
-        if kind in UNCORRECTABLE_KINDS or (kind is Kind.VIOLATION and fact.correction is CorrectionKind.VOID):
+        kind, owner, report_time, about = self._context.correction_targets[fact.entry]
+        is_of_rule = isinstance(about.fact, MeasureChanged) and about.fact.measure.startswith(RULE_MEASURE_PREFIX)
+        is_void_violation = kind is Kind.VIOLATION and fact.correction is CorrectionKind.VOID
+        if kind in UNCORRECTABLE_KINDS or is_void_violation or is_of_rule:
             raise invalid(
                 (*path, "correction", "entry"),
                 f"{fact.entry!r} is of the kind {FIELD_OF[kind]}, which is not corrected like this:"
                 " overturn a violation, state exposure and flow again with a higher revision, decide a status anew, correct"
                 " or contest the violations that were derived of a product; of an attribution state REJECTED instead, of"
-                " money and payouts the opposite change; complaints and what is decided about them stand",
+                " money, payouts and measures of rules the opposite change; complaints and what is decided about them stand",
             )
         if kind is Kind.VIOLATION and fact.moved_to is not None and fact.moved_to > report_time:
             raise invalid(

@@ -16,6 +16,7 @@ from scoring.entries.checks import CHECKS, check_fields, initial_status
 from scoring.entries.field_types import ID_FORM, TIME, FactField, fact_fields, is_id
 from scoring.entries.incidents import DERIVED_ID_PREFIX
 from scoring.entries.kinds.conduct import ProductViolationReported, ViolationReported
+from scoring.entries.kinds.decisions import MeasureChanged
 from scoring.entries.kinds.settlement import FlowStated
 from scoring.entries.kinds.table import FIELD_OF, KIND_OF, KINDS, Fact, Need
 from scoring.entries.kinds.trade import ExposureStated
@@ -261,12 +262,17 @@ def _may_be_absent(field: FactField) -> bool:
 _READERS = {kind: _build_reader(kind) for kind in KINDS}
 
 
+def is_by_rule(fact: Fact) -> bool:
+    """Return whether a fact states a measure that a policy's rule asks for, which the service alone does."""
+    return isinstance(fact, MeasureChanged) and bool(fact.rule)
+
+
 def _check(entry: Entry, kind: Kind, now: int) -> Iterator[tuple[FieldPath, str]]:
     """Yield every wrong field of an entry: (path below the entry, what it should be)."""
     row = KINDS[kind]
     if not is_id(entry.entry_id):
         yield ("entry_id",), f"must be {ID_FORM}"
-    elif entry.entry_id.startswith(DERIVED_ID_PREFIX):
+    elif entry.entry_id.startswith(DERIVED_ID_PREFIX) and not is_by_rule(entry.fact):
         yield ("entry_id",), f"must not begin with {DERIVED_ID_PREFIX}: such ids are the ledger's own"
     if row.seller is Need.REFUSED:
         if entry.seller:

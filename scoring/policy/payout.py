@@ -57,10 +57,13 @@ def pay_out(order: Order, terms: Terms, day: int, currency: str = "", hold_limit
     age = day - order.capture_day
     hold, reserve = (min(days, hold_limit_days, MAX_HOLD_DAYS) for days in (terms.hold_days, terms.reserve_days))
     awaited = not order.is_delivered and age < min(hold_limit_days, MAX_HOLD_DAYS)
-    if awaited or age < hold:
-        return Payout(0, order.drawn_minor, available, None if awaited or not available else order.capture_day + hold)
-    reserved = rest * terms.reserve_ppm // PPM if age < reserve else 0
+    reserved = rest * terms.reserve_ppm // PPM if max(age, hold) < reserve else 0
     held = min(max(reserved - order.drawn_minor, 0), available)
+    if awaited or age < hold:
+        next_age = reserve if held == available else hold  # a reserve of everything outlasts the hold
+        return Payout(
+            0, order.drawn_minor, available, None if awaited or not available else order.capture_day + next_age
+        )
     return Payout(available - held, order.drawn_minor, held, order.capture_day + reserve if held else None)
 
 

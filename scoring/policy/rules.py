@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from scoring.enums import Category, MeasureKind, Severity, Tier
-from scoring.policy.measures import Measure, RollingReserve, SettlementHold, Terms, ValueCap, Waiver, combine
+from scoring.policy.measures import Deposit, Measure, RollingReserve, SettlementHold, Terms, ValueCap, Waiver, combine
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +99,8 @@ class Situation:
     marketplace: str = ""
     tenure_days: int = 0
     """UTC days since the first exposure or identity."""
+    deposit_minor: int = 0
+    """The deposit that is placed, in minor units of the policy's currency."""
 
 
 class Applied(NamedTuple):
@@ -108,7 +110,7 @@ class Applied(NamedTuple):
     stated: Measure
     """As the rule states it."""
     current: Measure
-    """As it is for this seller: grown by what it settled, within the limit of its marketplace."""
+    """As it is for this seller: grown by what it settled, within the limit of its marketplace, less the deposit placed."""
     waived: bool
     """Whether another rule waives it, so that it has no effect."""
 
@@ -153,6 +155,8 @@ class RuleBook:
     def _current(self, measure: Measure, seller: Situation) -> Measure:
         if isinstance(measure, ValueCap):
             return measure.after(seller.settled_minor.get(measure.product_category, 0))
+        if isinstance(measure, Deposit):
+            return replace(measure, amount_minor=max(measure.amount_minor - seller.deposit_minor, 0))
         return self.limit_days(measure, seller.marketplace)
 
     def limit_days(self, measure: Measure, marketplace: str) -> Measure:

@@ -20,6 +20,7 @@ from service.cli import (
     kinds,
     ledger,
     measures,
+    mechanism,
     models,
     monitor,
     operate,
@@ -71,6 +72,7 @@ app.add_typer(access.app, name="access")
 app.add_typer(badge.app, name="badge")
 app.add_typer(book.app, name="book")
 app.add_typer(ledger.app, name="ledger")
+app.add_typer(mechanism.app, name="mechanism")
 app.add_typer(policy.app, name="policy")
 app.add_typer(proposals.app, name="proposal")
 review.register(violations.app)

@@ -65,6 +65,8 @@ def _print(found: EvaluateMeasuresResponse) -> None:
         write(f"  {format_count(part.points, 'point')} until {_time(part.until_time)}: {_entries(part.entries, 0)}\n")
     if found.standing_parts_omitted:
         write(f"  and {found.standing_parts_omitted:,} more incidents\n")
+    if found.deposit_placed_minor:
+        write(f"  deposit placed: {_money(found.deposit_placed_minor, found.currency)}\n")
     for caution in found.cautions:
         write(f"  caution {caution.case}: to be decided by {_time(caution.decide_by_time)}\n")
     if not found.measures:
@@ -86,12 +88,19 @@ def _row(measure: Measure, currency: str) -> tuple[str, ...]:
         value += f" (stated: {value_text(measure.original, currency)})"
     return (
         kind_text(measure.kind),
-        value + (" (waived)" if measure.waived else "") + (" (caution)" if measure.caution else ""),
+        value + "".join(f" ({note})" for note in _notes(measure)),
         f"{measure.rule}: {measure.reference}",
         _time(measure.start_time) if measure.HasField("start_time") else "more than 180 days",
         _time(measure.end_time) if measure.HasField("end_time") else "",
         _entries(measure.entries, measure.entries_omitted),
     )
+
+
+def _notes(measure: Measure) -> list[str]:
+    """Return what a person must know of a measure beside its value."""
+    notes = ["waived"] if measure.waived else []
+    notes += ["caution"] if measure.caution else []
+    return [*notes, f"lifted by {measure.lifted}"] if measure.lifted else notes
 
 
 def _time(time: Timestamp) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from dataclasses import fields as dataclass_fields
 from typing import Any, cast
 
-from scoring.entries.entry import MAX_BATCH, Entry
+from scoring.entries.entry import MAX_BATCH, Entry, is_by_rule
 from scoring.entries.field_types import FactField
 from scoring.entries.kinds.table import BY_COMMAND, FIELD_OF, KIND_OF, KINDS, Fact, Need
 from scoring.enums import Kind
@@ -75,7 +75,7 @@ def entry_of(marketplace: str, message: entry_pb2.Entry, path: FieldPath, wrong:
     if not (message.sequence or message.HasField("record_time")):
         return Entry(message.entry_id, seller, fact, occur_time, report_time)
     record_time = wrong.convert(optional_time, message, "record_time", (*path, "record_time")) or 0
-    own = bool(message.origin) or kind in BY_COMMAND
+    own = bool(message.origin) or kind in BY_COMMAND or is_by_rule(fact)
     return ListedEntry(
         message.entry_id,
         seller,

@@ -37,6 +37,7 @@ def measures_message(
         stamp=stamp_message(stamp),
         policy_name=by.name,
         policy_version=by.version,
+        deposit_placed_minor=found.deposit_minor,
     )
 
 
@@ -54,6 +55,8 @@ def _measure_message(measure: in_force.MeasureInForce) -> measure_service_pb2.Me
         entries=measure.entries,
         entries_omitted=measure.entries_omitted,
         caution=measure.is_of_caution,
+        measure=measure.measure,
+        lifted=measure.lifted,
     )
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, bindparam, func, insert, select
 
 from scoring.entries.entry import Entry, PreparedEntry, prepare
 from scoring.entries.field_types import ID_FORM, is_id
-from scoring.entries.kinds.decisions import ClockMended, SellerErased
+from scoring.entries.kinds.decisions import ClockMended, MeasureChanged, SellerErased
 from scoring.entries.kinds.settlement import FlowStated
 from scoring.entries.kinds.trade import ExposureStated
 from scoring.enums import Kind
@@ -57,6 +57,7 @@ _STATED_BY = {
     for kind in (Kind.EXPOSURE, Kind.FLOW)
 }
 
+_BY_RULE = "must be empty: the service alone states what a policy's rules ask for"
 _FOLLOWED = (Kind.STATUS, Kind.PRODUCT_VIOLATION)
 _ALL = 2**63 - 1  # of the ledger's sequences
 
@@ -123,10 +124,11 @@ def check_marketplace(marketplace: str) -> None:
         raise invalid("marketplace", f"must be {ID_FORM}")
 
 
-def refuse_output_only(entries: Sequence[Entry], imported: bool) -> None:
-    """Refuse entries that state what only the ledger may: origins, erasures and mended clocks.
+def refuse_output_only(entries: Sequence[Entry], imported: bool, by_rule: bool = False) -> None:
+    """Refuse entries that state what only the service may: origins, measures of rules, erasures and mended clocks.
 
-    Report times, too, unless `imported`. InvalidInput names each.
+    Report times, too, unless `imported`; measures of rules not if the service itself states them, `by_rule`. InvalidInput
+    names each.
     """
     wrong = []
     for index, entry in enumerate(entries):
@@ -136,6 +138,9 @@ def refuse_output_only(entries: Sequence[Entry], imported: bool) -> None:
             wrong.append(
                 FieldViolation(("entries", index, "origin"), "must be empty: the ledger alone derives entries")
             )
+        if isinstance(entry.fact, MeasureChanged) and not by_rule:
+            stated = [name for name in ("rule", "policy", "at_sequence") if getattr(entry.fact, name)]
+            wrong += [FieldViolation(("entries", index, "measure", name), _BY_RULE) for name in stated]
         if isinstance(entry.fact, SellerErased):
             wrong.append(FieldViolation(("entries", index, "erasure"), "is made by: sellertrust ledger erase"))
         if isinstance(entry.fact, ClockMended):

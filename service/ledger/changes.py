@@ -15,7 +15,7 @@ from service.ledger.tables import ENTRY, SEAL
 
 _E = ENTRY.c
 _AFTER = (
-    select(_E.sequence, _E.marketplace, _E.seller, _E.kind)
+    select(_E.sequence, _E.marketplace, _E.seller, _E.kind, _E.record_time)
     .where(_E.sequence > bindparam("after"), _E.sequence <= bindparam("last"))
     .order_by(_E.sequence)
     .limit(bindparam("limit"))
@@ -36,6 +36,8 @@ class Change(NamedTuple):
     seller: str
     """Empty for an entry of no seller."""
     kind: int
+    record_time: int = 0
+    """When it was recorded, in microseconds."""
 
 
 class Tip(NamedTuple):

@@ -25,6 +25,7 @@ from service.ledger.review_reads import ReviewReads
 from service.ledger.rights import require_rights
 from service.ledger.schema import SchemaState, require_current, state_of, upgrade_open
 from service.ledger.seal_reads import SealReads
+from service.ledger.terms_reads import AsRecorded
 
 
 class Ledger(FactReads, ReviewReads, ChangeReads, SealReads, Proposals, PolicyMoves):
@@ -125,11 +126,13 @@ class Ledger(FactReads, ReviewReads, ChangeReads, SealReads, Proposals, PolicyMo
         imported: bool = False,
         position: Position | None = None,
         as_seen: AsSeen | None = None,
+        as_recorded: AsRecorded | None = None,
     ) -> list[Appended]:
         """Append 1 to 10,000 entries, all or none, in order; return what became of each.
 
         An entry that is on record already is answered as the first time. `position`, how far a source is read with these
         entries, is recorded with them, never back. `as_seen`: entries of which that does not hold any more are left out.
+        `as_recorded`: the service itself states measures that rules ask for, none if the record says something else by then.
         What follows from an entry for very many sellers follows in appends of its own, before this returns.
 
         InvalidInput names every wrong field of the batch, `report_time` among them unless the batch is `imported`,
@@ -138,7 +141,7 @@ class Ledger(FactReads, ReviewReads, ChangeReads, SealReads, Proposals, PolicyMo
         ClockInDoubt.
         """
         appending.check_marketplace(marketplace)
-        appending.refuse_output_only(entries, imported)
+        appending.refuse_output_only(entries, imported, by_rule=as_recorded is not None)
         end = self._end()
         present = self._present(end)
         # Not the clock alone: an entry that was accepted must be valid still when the clock has been put back.
@@ -146,6 +149,8 @@ class Ledger(FactReads, ReviewReads, ChangeReads, SealReads, Proposals, PolicyMo
         try:
             with self._database.write() as connection:
                 present = self._present_under_lock(connection, present)
+                if as_recorded is not None and not as_recorded.holds(connection, marketplace):
+                    return []
                 if as_seen is not None and (names := appending.find_overtaken(connection, marketplace, as_seen)):
                     batch = [item for item in batch if item.entry.entry_id not in names]
                 results, unfinished = appending.append_batch(

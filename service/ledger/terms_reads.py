@@ -1,16 +1,22 @@
-"""What measures, caution and payouts rest on beside what scores read, as methods of the ledger: flow by day."""
+"""What measures, caution and payouts rest on beside what scores read: flow by day, deposits, statements of measures."""
 
 import json
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple, cast
 
-from sqlalchemy import bindparam, select, text
+from sqlalchemy import Connection, bindparam, select, text
 
+from scoring.entries.accounts import DepositAccount, add_up_deposit
+from scoring.entries.entry import entry_from_content
 from scoring.entries.field_types import fact_fields
 from scoring.entries.flow import FlowDay
-from scoring.entries.kinds.settlement import FlowStated
+from scoring.entries.kinds.decisions import MeasureChanged
+from scoring.entries.kinds.settlement import DepositChanged, FlowStated, PayoutsChanged
+from scoring.enums import Kind, PayoutsChange
+from scoring.measure_record import Lift, MeasureRecord, MeasureStatement, find_lifts, read_record
 from service.ledger.reads import Reads
 from service.ledger.records import Cut
-from service.ledger.tables import ENTRY, FLOWING
+from service.ledger.tables import ENTRY, FLOWING, ON_TERMS
 
 _E = ENTRY.c
 _FLOW = (
@@ -26,11 +32,60 @@ _FLOW = (
     )
     .order_by(_E.exposure_day, _E.product_category, _E.revision)
 )
+_ON_TERMS = (
+    select(_E.kind, _E.entry_id, _E.sequence, _E.occur_time, _E.content)
+    .where(
+        _E.marketplace == bindparam("marketplace"),
+        _E.seller == bindparam("seller"),
+        text(ON_TERMS),
+        _E.sequence <= bindparam("last"),
+    )
+    .order_by(_E.marketplace, _E.seller, _E.sequence)
+)
+_EVER = 2**62
+_TERMS = frozenset({Kind.MEASURE, Kind.DEPOSIT, Kind.PAYOUTS})
 _IN_CONTENT = [field.name for field in fact_fields(FlowStated) if not field.column]
+
+
+class StatedTerms(NamedTuple):
+    """What is on record of a seller's measures, deposit and payouts."""
+
+    statements: list[MeasureStatement]
+    """About measures, in the order of their sequence."""
+    deposit: DepositAccount
+    """What of its deposit is there."""
+    stopped_time: int | None
+    """Since when payouts stand stopped, in microseconds; None if they do not."""
+
+    @property
+    def lifts(self) -> Mapping[str, Lift]:
+        """Return by measure what persons lifted of what rules ask for."""
+        return find_lifts(self.statements)
+
+    def deposit_in(self, currency: str) -> int:
+        """Return what is there of the deposit in a currency, in minor units."""
+        return self.deposit.held_minor if self.deposit.currency == currency else 0
+
+
+class AsRecorded(NamedTuple):
+    """What must still be on record of a seller's measures when the service states how they change."""
+
+    seller: str
+    record: MeasureRecord
+
+    def holds(self, connection: Connection, marketplace: str) -> bool:
+        """Return whether nothing was stated since by the service, asked while the ledger is locked."""
+        found = read_terms(connection, marketplace, self.seller, Cut(_EVER, _EVER, _EVER))
+        return read_record(found.statements).counts == self.record.counts
 
 
 class TermsReads(Reads):
     """The part of the ledger that terms, and what is suspected, rest on."""
+
+    def stated_terms(self, marketplace: str, seller: str, cut: Cut) -> StatedTerms:
+        """Return what is on record of a seller's measures, deposit and payouts, as of the cut."""
+        with self._reading(cut.sequence) as connection:
+            return read_terms(connection, marketplace, seller, cut)
 
     def flow(self, marketplace: str, seller: str, cut: Cut, first_day: int) -> list[FlowDay]:
         """Return the flow of a seller from a UTC day on, as of the cut: one statement for each day and product category.
@@ -50,6 +105,26 @@ class TermsReads(Reads):
             (row.exposure_day, row.product_category): row for row in rows
         }  # the last one has the highest revision
         return [_flow_day_of(row) for row in latest.values()]
+
+
+def read_terms(connection: Connection, marketplace: str, seller: str, cut: Cut) -> StatedTerms:
+    """Return what is on record of a seller's terms, as of the cut: what happened before its `observe_time`."""
+    values = {"marketplace": marketplace, "seller": seller, "last": cut.sequence}
+    statements: list[MeasureStatement] = []
+    deposits: list[DepositChanged] = []
+    stopped = None
+    for kind, entry_id, sequence, occur_time, content in connection.execute(_ON_TERMS, values):
+        if occur_time >= cut.observe_time or kind not in _TERMS:
+            continue
+        fact = entry_from_content(entry_id, content).fact
+        if kind == Kind.MEASURE:
+            statements.append(MeasureStatement(entry_id, sequence, occur_time, cast(MeasureChanged, fact)))
+        elif kind == Kind.DEPOSIT:
+            deposits.append(cast(DepositChanged, fact))
+        else:
+            stops = cast(PayoutsChanged, fact).change is PayoutsChange.STOPPED
+            stopped = (occur_time if stopped is None else stopped) if stops else None
+    return StatedTerms(statements, add_up_deposit(deposits), stopped)
 
 
 def _flow_day_of(row: Any) -> FlowDay:

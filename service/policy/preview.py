@@ -13,12 +13,13 @@ import numpy as np
 from scoring.arrays import Ints
 from scoring.enums import Tier
 from scoring.features.columns import FactTable
-from scoring.in_force import evaluate_measures, grows_with_value
+from scoring.in_force import evaluate_measures
 from scoring.model.artifact import Artifact
 from scoring.policy.measures import Terms
 from scoring.policy.policy import Policy
 from scoring.population import NO_TIER, Placed, Population, add_up_values, known_before, observe, place
 from scoring.progress import Progress
+from scoring.settled_value import grows_with_value
 from scoring.time import DAY
 from service.ledger.records import Cut
 from service.ledger.store import Ledger

@@ -6,10 +6,11 @@ from contextlib import suppress
 from scoring.answer import Explanation, MadeBy, Stamp, TrustScore
 from scoring.errors import SellerNotFound, SellertrustError
 from scoring.features.columns import FactTable, Omitted
-from scoring.in_force import NO_VALUES, InForce, evaluate_measures, grows_with_value
+from scoring.in_force import InForce, evaluate_measures
 from scoring.model.artifact import Artifact
 from scoring.policy.policy import Policy
 from scoring.score import explain, score
+from scoring.settled_value import NO_VALUES, grows_with_value
 from scoring.version import CORE_VERSION
 from service.call_context import current_call
 from service.contract.resource_names import seller_name
@@ -128,8 +129,11 @@ class Scorer:
         values = (
             self._ledger.settled_values(marketplace, seller, cut, currency) if grows_with_value(policy) else NO_VALUES
         )
+        terms = self._ledger.stated_terms(marketplace, seller, cut)
         found = evaluate_measures(
-            rows, seller, cut.observe_time, artifact, policy, marketplace, values, check, {seller: omitted}
+            *(rows, seller, cut.observe_time, artifact, policy, marketplace, values, check, {seller: omitted}),
+            lifts=terms.lifts,
+            deposit_minor=terms.deposit_in(currency),
         )
         if found is None:
             raise _not_found(marketplace, seller)

@@ -10,6 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from scoring.arrays import Floats, Ints, last_of_runs
+from scoring.entries.kinds.decisions import RULE_MEASURE_PREFIX
 from scoring.enums import Kind, MeasureState, Source
 from scoring.features.columns import EntryColumns
 from scoring.features.corrections import apply_corrections
@@ -102,7 +103,7 @@ def _measures(table: LedgerTable, entries: EntryColumns, source: ContextSource, 
     """Count the measures in force at the point, by case.
 
     A measure is in force if the last statement about it that was known by then imposes it, and it has not ended. If the
-    source names a kind of measure, only that kind counts.
+    source names a kind of measure, only that kind counts; what a policy's rules asked for counts never.
     """
     moment = point.day * DAY
     known = (entries.kind == Kind.MEASURE) & (entries.report_time < moment) & (entries.occur_time < moment)
@@ -110,7 +111,9 @@ def _measures(table: LedgerTable, entries: EntryColumns, source: ContextSource, 
     order = np.lexsort((measures.sequence, measures.target, measures.case))
     measures = measures.take(order)
     last = last_of_runs(measures.case, measures.target)
-    in_force = last & (measures.status == MeasureState.IMPOSED) & ((measures.until == 0) | (measures.until > moment))
+    in_force = last & (measures.status != MeasureState.LIFTED) & ((measures.until == 0) | (measures.until > moment))
+    names = _stated(table, measures.row, "$.measure")
+    in_force &= np.array([not str(name).startswith(RULE_MEASURE_PREFIX) for name in names], dtype=bool)
     if source.measure_kind is not None:
         in_force &= _stated(table, measures.row, "$.measure_kind") == source.measure_kind.name.lower()
     return _counts(measures.take(in_force))

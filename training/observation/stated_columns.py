@@ -8,6 +8,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from scoring.arrays import Bools, Ints
+from scoring.entries.kinds.decisions import RULE_MEASURE_PREFIX
 from scoring.enums import Kind, MeasureKind, MeasureState, Source
 
 
@@ -54,8 +55,12 @@ def _random(table: pl.DataFrame) -> Bools:
 
 
 def _suspensions(table: pl.DataFrame) -> Ints:
-    """Return each pair of an imposed suspension and a report it rests on, as rows, in order."""
+    """Return each pair of a suspension that a person imposed and a report it rests on, as rows, in order."""
     imposed = table.filter(pl.col("kind") == Kind.MEASURE, pl.col("status") == MeasureState.IMPOSED)
+    measure = pl.col("content").str.json_path_match("$.measure")
+    imposed = imposed.filter(
+        ~measure.str.starts_with(RULE_MEASURE_PREFIX)
+    )  # else a model learns what a policy asks for
     measures = imposed.filter(
         pl.col("content").str.json_path_match("$.measure_kind") == MeasureKind.SUSPENSION.name.lower(),
     )

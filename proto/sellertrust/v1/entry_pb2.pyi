@@ -589,9 +589,11 @@ class _MeasureStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MeasureS
     """It begins."""
     MEASURE_STATE_LIFTED: _MeasureState.ValueType  # 2
     """It ends before its time."""
+    MEASURE_STATE_UPDATED: _MeasureState.ValueType  # 3
+    """It goes on with another value, another end or on other violations."""
 
 class MeasureState(_MeasureState, metaclass=_MeasureStateEnumTypeWrapper):
-    """Whether a measure was imposed or lifted."""
+    """Whether a measure was imposed, updated or lifted."""
 
 MEASURE_STATE_UNSPECIFIED: MeasureState.ValueType  # 0
 """Not stated. Refused on append."""
@@ -599,6 +601,8 @@ MEASURE_STATE_IMPOSED: MeasureState.ValueType  # 1
 """It begins."""
 MEASURE_STATE_LIFTED: MeasureState.ValueType  # 2
 """It ends before its time."""
+MEASURE_STATE_UPDATED: MeasureState.ValueType  # 3
+"""It goes on with another value, another end or on other violations."""
 Global___MeasureState: _TypeAlias = MeasureState  # noqa: Y015
 
 class _DepositChange:
@@ -941,7 +945,7 @@ class Entry(_message.Message):
 
     @_builtins.property
     def measure(self) -> Global___MeasureChanged:
-        """A measure against a seller was imposed or lifted."""
+        """A measure against a seller was imposed, updated or lifted."""
 
     @_builtins.property
     def override(self) -> Global___OverrideImposed:
@@ -1883,8 +1887,10 @@ Global___RemediationDone: _TypeAlias = RemediationDone  # noqa: Y015
 
 @_typing.final
 class MeasureChanged(_message.Message):
-    """A measure against a seller was imposed or lifted. Its expiry is derived from `until`, never stored. Effect on the
-    score: on record only.
+    """A measure against a seller was imposed, updated or lifted. Its expiry is derived from `until`, never stored. What a
+    policy's rules ask for, the service records itself (`rule` is set), under ids that begin with `rule~`: a person can
+    lift such a measure, and it stays lifted until a violation that it rests on is confirmed later or it begins anew; or
+    take that back by MEASURE_STATE_IMPOSED. Effect on the score: on record only.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -1899,14 +1905,22 @@ class MeasureChanged(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     GROUND_FIELD_NUMBER: _builtins.int
     VIOLATIONS_FIELD_NUMBER: _builtins.int
+    RULE_FIELD_NUMBER: _builtins.int
+    POLICY_FIELD_NUMBER: _builtins.int
+    AT_SEQUENCE_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    DAYS_FIELD_NUMBER: _builtins.int
+    PPM_FIELD_NUMBER: _builtins.int
+    LISTINGS_FIELD_NUMBER: _builtins.int
+    PRODUCT_CATEGORY_FIELD_NUMBER: _builtins.int
     measure: _builtins.str
     """The measure's id, the caller's own. Required."""
     measure_kind: Global___MeasureKind.ValueType
     """What it is. Required."""
     state: Global___MeasureState.ValueType
-    """Imposed or lifted. Required."""
+    """Imposed, updated or lifted. Required."""
     amount_minor: _builtins.int
-    """Deposit or amount held, in minor units of `currency`, 0 to 10^15. Default 0."""
+    """Deposit, amount held or value cap, in minor units of `currency`, 0 to 10^15. Default 0."""
     currency: _builtins.str
     """ISO 4217 code, such as `CNY`. Required if there is an amount."""
     actor: _builtins.str
@@ -1915,6 +1929,20 @@ class MeasureChanged(_message.Message):
     """Why, in 1 to 500 characters. Required. Shown to the seller; must not name persons. Sealed."""
     ground: _builtins.str
     """The legal or policy ground, such as an article, in at most 200 characters. Optional."""
+    rule: _builtins.str
+    """The rule of the policy that asks for it. The service states it; empty for what a person imposes."""
+    policy: _builtins.str
+    """The digest of the policy. The service states it; empty for what a person imposes."""
+    at_sequence: _builtins.int
+    """The ledger's sequence that it follows from. The service states it; empty for what a person imposes."""
+    days: _builtins.int
+    """Days of a hold, a reserve or a suspension; 0 for one without an end."""
+    ppm: _builtins.int
+    """The share of a rolling reserve, in parts per million."""
+    listings: _builtins.int
+    """Listings of a listing cap or an intake cap."""
+    product_category: _builtins.str
+    """What a cap is of; empty for all of it together."""
     @_builtins.property
     def until(self) -> _timestamp_pb2.Timestamp:
         """When it ends by itself. Default: when it is lifted."""
@@ -1922,6 +1950,10 @@ class MeasureChanged(_message.Message):
     @_builtins.property
     def violations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The violations it rests on, at most 100 ids. Required for a suspension: confirmed ones."""
+
+    @_builtins.property
+    def since(self) -> _timestamp_pb2.Timestamp:
+        """When it begins. Default: with the statement, or more than 180 days before it."""
 
     def __init__(
         self,
@@ -1936,10 +1968,18 @@ class MeasureChanged(_message.Message):
         reason: _builtins.str = ...,
         ground: _builtins.str = ...,
         violations: _abc.Iterable[_builtins.str] | None = ...,
+        rule: _builtins.str = ...,
+        policy: _builtins.str = ...,
+        at_sequence: _builtins.int = ...,
+        since: _timestamp_pb2.Timestamp | None = ...,
+        days: _builtins.int = ...,
+        ppm: _builtins.int = ...,
+        listings: _builtins.int = ...,
+        product_category: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["until", b"until"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["since", b"since", "until", b"until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "amount_minor", b"amount_minor", "currency", b"currency", "ground", b"ground", "measure", b"measure", "measure_kind", b"measure_kind", "reason", b"reason", "state", b"state", "until", b"until", "violations", b"violations"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "amount_minor", b"amount_minor", "at_sequence", b"at_sequence", "currency", b"currency", "days", b"days", "ground", b"ground", "listings", b"listings", "measure", b"measure", "measure_kind", b"measure_kind", "policy", b"policy", "ppm", b"ppm", "product_category", b"product_category", "reason", b"reason", "rule", b"rule", "since", b"since", "state", b"state", "until", b"until", "violations", b"violations"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

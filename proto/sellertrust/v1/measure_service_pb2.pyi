@@ -85,6 +85,7 @@ class EvaluateMeasuresResponse(_message.Message):
     POLICY_NAME_FIELD_NUMBER: _builtins.int
     POLICY_VERSION_FIELD_NUMBER: _builtins.int
     CAUTIONS_FIELD_NUMBER: _builtins.int
+    DEPOSIT_PLACED_MINOR_FIELD_NUMBER: _builtins.int
     seller: _builtins.str
     """`marketplaces/{marketplace}/sellers/{seller}`."""
     state: _trust_score_service_pb2.ScoreState.ValueType
@@ -103,6 +104,8 @@ class EvaluateMeasuresResponse(_message.Message):
     """What people call the policy that the measures follow from; its digest is in the stamp."""
     policy_version: _builtins.int
     """The version that this policy states."""
+    deposit_placed_minor: _builtins.int
+    """What is there of the seller's deposit, in minor units of `currency`; a deposit in another currency counts as none."""
     @_builtins.property
     def standing_parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___StandingPart]:
         """The incidents whose points add up to the standing, the largest first: at most 1,000."""
@@ -113,7 +116,7 @@ class EvaluateMeasuresResponse(_message.Message):
 
     @_builtins.property
     def terms(self) -> Global___Terms:
-        """What those that have begun and are not waived come to: of each kind the strictest."""
+        """What those that have begun and are neither waived nor lifted come to: of each kind the strictest."""
 
     @_builtins.property
     def stamp(self) -> _trust_score_service_pb2.Stamp:
@@ -140,10 +143,11 @@ class EvaluateMeasuresResponse(_message.Message):
         policy_name: _builtins.str = ...,
         policy_version: _builtins.int = ...,
         cautions: _abc.Iterable[_trust_score_service_pb2.Caution] | None = ...,
+        deposit_placed_minor: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_standing", b"_standing", "stamp", b"stamp", "standing", b"standing", "terms", b"terms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_standing", b"_standing", "cautions", b"cautions", "currency", b"currency", "measures", b"measures", "override", b"override", "policy_name", b"policy_name", "policy_version", b"policy_version", "seller", b"seller", "stamp", b"stamp", "standing", b"standing", "standing_parts", b"standing_parts", "standing_parts_omitted", b"standing_parts_omitted", "state", b"state", "terms", b"terms", "tier", b"tier"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_standing", b"_standing", "cautions", b"cautions", "currency", b"currency", "deposit_placed_minor", b"deposit_placed_minor", "measures", b"measures", "override", b"override", "policy_name", b"policy_name", "policy_version", b"policy_version", "seller", b"seller", "stamp", b"stamp", "standing", b"standing", "standing_parts", b"standing_parts", "standing_parts_omitted", b"standing_parts_omitted", "state", b"state", "terms", b"terms", "tier", b"tier"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__standing: _TypeAlias = _typing.Literal["standing"]  # noqa: Y015
     _WhichOneofArgType__standing: _TypeAlias = _typing.Literal["_standing", b"_standing"]  # noqa: Y015
@@ -203,6 +207,8 @@ class Measure(_message.Message):
     ENTRIES_FIELD_NUMBER: _builtins.int
     ENTRIES_OMITTED_FIELD_NUMBER: _builtins.int
     CAUTION_FIELD_NUMBER: _builtins.int
+    MEASURE_FIELD_NUMBER: _builtins.int
+    LIFTED_FIELD_NUMBER: _builtins.int
     rule: _builtins.str
     """The rule's id in the policy."""
     reference: _builtins.str
@@ -219,13 +225,23 @@ class Measure(_message.Message):
     """Whether it is a protection of a caution: it ends by itself, and is no part of the terms that are fixed at an order's
     capture.
     """
+    measure: _builtins.str
+    """Its id in the record of measures, always the same for one seller, rule, kind and product category: what a complaint names,
+    and what a person lifts.
+    """
+    lifted: _builtins.str
+    """The entry by which a person lifted it, so that it has no effect. It stays lifted until a violation that it rests on is
+    confirmed later, or until it begins anew.
+    """
     @_builtins.property
     def original(self) -> Global___MeasureValue:
         """As the rule states it."""
 
     @_builtins.property
     def current(self) -> Global___MeasureValue:
-        """As it is for this seller: grown by what it has settled, within the limit of its marketplace."""
+        """As it is for this seller: grown by what it has settled, within the limit of its marketplace; of a deposit what is still to
+        be placed.
+        """
 
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
@@ -261,10 +277,12 @@ class Measure(_message.Message):
         entries: _abc.Iterable[_builtins.str] | None = ...,
         entries_omitted: _builtins.int = ...,
         caution: _builtins.bool = ...,
+        measure: _builtins.str = ...,
+        lifted: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["current", b"current", "end_time", b"end_time", "original", b"original", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["caution", b"caution", "current", b"current", "end_time", b"end_time", "entries", b"entries", "entries_omitted", b"entries_omitted", "kind", b"kind", "legal_ground", b"legal_ground", "original", b"original", "reference", b"reference", "rule", b"rule", "start_time", b"start_time", "waived", b"waived"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["caution", b"caution", "current", b"current", "end_time", b"end_time", "entries", b"entries", "entries_omitted", b"entries_omitted", "kind", b"kind", "legal_ground", b"legal_ground", "lifted", b"lifted", "measure", b"measure", "original", b"original", "reference", b"reference", "rule", b"rule", "start_time", b"start_time", "waived", b"waived"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -582,7 +600,7 @@ class Terms(_message.Message):
     MANUAL_REVIEW_FIELD_NUMBER: _builtins.int
     SUSPENDED_FIELD_NUMBER: _builtins.int
     deposit_minor: _builtins.int
-    """Deposit to be placed, in minor units of the response's currency."""
+    """Deposit still to be placed, in minor units of the response's currency."""
     hold_days: _builtins.int
     """Days after its capture before which an order is not paid out."""
     reserve_ppm: _builtins.int

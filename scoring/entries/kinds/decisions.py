@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 
-from scoring.entries.field_types import CURRENCY, ID, ID_FORM, IDS, TIME, count, fact_field
+from scoring.entries.field_types import CURRENCY, ID, ID_FORM, IDS, SHA256, TIME, count, fact_field
 from scoring.entries.kinds.common import (
     ACTOR,
     ACTOR_MISSING,
     CURRENCY_TEXT,
     GROUND,
     GROUND_TEXT,
+    MAX_ORDERS,
     REASON,
     REASON_MISSING,
     REASON_TEXT,
@@ -17,29 +18,52 @@ from scoring.entries.kinds.common import (
 )
 from scoring.enums import CorrectionKind, MeasureKind, MeasureState, Tier
 
+MAX_DAYS = 100_000
+_BY_SERVICE = "The service states it; empty for what a person imposes."
+RULE_MEASURE_PREFIX = "rule~"
+"""Prefix of the ids of measures that follow from a policy's rules. A caller may lift such a measure, or take that back."""
+
 
 @dataclass(frozen=True, slots=True)
 class MeasureChanged:
-    """A measure against a seller was imposed or lifted. Its expiry is derived from `until`, never stored."""
+    """A measure against a seller was imposed, updated or lifted. Its expiry is derived from `until`, never stored. What a
+    policy's rules ask for, the service records itself (`rule` is set), under ids that begin with `rule~`: a person can lift
+    such a measure, and it stays lifted until a violation that it rests on is confirmed later or it begins anew; or take that
+    back by MEASURE_STATE_IMPOSED.
+    """
 
     measure: str = fact_field(
         1, ID, "The measure's id, the caller's own. Required.", column="target", missing_text=f"must be {ID_FORM}"
     )
     measure_kind: MeasureKind = word_field(2, MeasureKind, "What it is. Required.")
-    state: MeasureState = word_field(3, MeasureState, "Imposed or lifted. Required.", "status")
+    state: MeasureState = word_field(3, MeasureState, "Imposed, updated or lifted. Required.", "status")
     actor: str = fact_field(7, ID, ACTOR, missing_text=ACTOR_MISSING)
     reason: str = fact_field(8, REASON, REASON_TEXT, missing_text=REASON_MISSING)
     until: int | None = fact_field(
         4, TIME, "When it ends by itself. Default: when it is lifted.", default=None, column="until_time"
     )
     amount_minor: int = fact_field(
-        5, VALUE, "Deposit or amount held, in minor units of `currency`, 0 to 10^15. Default 0.", default=0
+        5, VALUE, "Deposit, amount held or value cap, in minor units of `currency`, 0 to 10^15. Default 0.", default=0
     )
     currency: str = fact_field(6, CURRENCY, CURRENCY_TEXT, default="")
     ground: str = fact_field(9, GROUND, GROUND_TEXT, default="")
     violations: tuple[str, ...] = fact_field(
         10, IDS, "The violations it rests on, at most 100 ids. Required for a suspension: confirmed ones.", default=()
     )
+    rule: str = fact_field(11, ID, f"The rule of the policy that asks for it. {_BY_SERVICE}", default="")
+    policy: str = fact_field(12, SHA256, f"The digest of the policy. {_BY_SERVICE}", default="")
+    at_sequence: int = fact_field(
+        13, count(2**62), f"The ledger's sequence that it follows from. {_BY_SERVICE}", default=0
+    )
+    since: int | None = fact_field(
+        14, TIME, "When it begins. Default: with the statement, or more than 180 days before it.", default=None
+    )
+    days: int = fact_field(
+        15, count(MAX_DAYS), "Days of a hold, a reserve or a suspension; 0 for one without an end.", default=0
+    )
+    ppm: int = fact_field(16, count(1_000_000), "The share of a rolling reserve, in parts per million.", default=0)
+    listings: int = fact_field(17, count(MAX_ORDERS), "Listings of a listing cap or an intake cap.", default=0)
+    product_category: str = fact_field(18, ID, "What a cap is of; empty for all of it together.", default="")
 
 
 @dataclass(frozen=True, slots=True)

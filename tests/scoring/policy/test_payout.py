@@ -38,6 +38,8 @@ def test_the_worked_payout() -> None:
     assert pay_out(order, TERMS, 7) == Payout(8_101, 0, 900, 90)
     assert pay_out(order, TERMS, 89) == Payout(8_101, 0, 900, 90)
     assert pay_out(order, TERMS, 90) == Payout(9_001, 0, 0, None)
+    whole = Terms(hold_days=7, reserve_ppm=1_000_000, reserve_days=90)
+    assert pay_out(order, whole, 6) == Payout(0, 0, 9_001, 90)  # the hold ends, and the reserve holds all of it
     claimed = replace(order, claims_minor=500, drawn_minor=500)
     assert pay_out(claimed, TERMS, 7) == Payout(8_101, 500, 400, 90)
 

@@ -152,6 +152,7 @@ def test_measures_in_force_are_those_imposed_and_neither_lifted_nor_over(tmp_pat
         measure("over", -20, on, hold, "m4", until=-1),
         measure("not-over", -20, on, cap, "m5", until=1),
         measure("later", 1, on, hold, "m6"),
+        measure("rule~of-a-policy", -20, on, hold, "m7"),  # what a rule asked for is no circumstance
     ]
     (tmp_path / "all").mkdir()
     assert seen(tmp_path / "all", ContextSource("measures", "measures_in_force", 0.0), *stated) == [[0.0], [2.0]]

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -126,6 +127,15 @@ def test_other_measures_and_void_suspensions_make_nobody_bad(tmp_path: Path, stu
     assert outcome(tmp_path / "deposit", study, *facts, deposit) is Outcome.GOOD
     void = Entry("c", "", EntryCorrected("m-imposed", CorrectionKind.VOID, "staff", "wrong seller"), report_time=INSIDE)
     assert outcome(tmp_path / "void", study, *facts, suspension(INSIDE, "v"), void) is Outcome.GOOD
+
+
+def test_a_suspension_that_a_policys_rule_asked_for_makes_nobody_bad(tmp_path: Path, study: Study) -> None:
+    """Else a model would learn what the policy made of the model before; only what a person imposed counts."""
+    facts = [*standing("s"), breach("v", BEFORE)]
+    imposed = suspension(INSIDE, "v")
+    fact = replace(cast(MeasureChanged, imposed.fact), measure="rule~week~suspension~0123456789abcdef")
+    assert outcome(tmp_path / "person", study, *facts, imposed) is Outcome.BAD
+    assert outcome(tmp_path / "rule", study, *facts, replace(imposed, fact=fact)) is Outcome.GOOD
 
 
 def test_a_suspension_costs_at_least_the_gravest_violation_it_rests_on(tmp_path: Path, study: Study) -> None:

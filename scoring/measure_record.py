@@ -1,0 +1,224 @@
+"""The record of measures: what rules ask for as statements in the ledger, and what persons stated about these. Pure.
+
+A measure has one id for one seller, rule, kind and product category, for ever. The service states when it is imposed, updated
+and lifted; a person may lift it, and it stays lifted on the same facts.
+"""
+
+from collections.abc import Iterable, Mapping
+from hashlib import sha256
+from types import MappingProxyType
+from typing import NamedTuple
+
+from scoring.entries.entry import Entry
+from scoring.entries.incidents import derived_id
+from scoring.entries.kinds.decisions import RULE_MEASURE_PREFIX, MeasureChanged
+from scoring.enums import MeasureState
+from scoring.policy.measures import (
+    FOR_GOOD,
+    Deposit,
+    IntakeCap,
+    ListingCap,
+    Measure,
+    RollingReserve,
+    SettlementHold,
+    Suspension,
+    ValueCap,
+)
+from scoring.time import DAY
+
+MECHANISM = "mechanism"
+"""The actor of what the service states about measures."""
+
+MAX_VIOLATIONS = 100
+"""Violations that a statement names at most: the latest."""
+
+
+class MeasureStatement(NamedTuple):
+    """One entry about a measure, as it is on record."""
+
+    entry_id: str
+    sequence: int
+    """Where it stands."""
+    occur_time: int
+    """When it happened, in microseconds."""
+    fact: MeasureChanged
+
+
+class Lift(NamedTuple):
+    """A person lifted a measure that a rule asks for."""
+
+    entry_id: str
+    """The entry that states it."""
+    time: int
+    """When that happened, in microseconds: what was established by then is what it stays lifted on."""
+
+
+NO_LIFTS: Mapping[str, Lift] = MappingProxyType({})
+
+
+class MeasureRecord(NamedTuple):
+    """What the service has stated about the measures of one seller."""
+
+    active: Mapping[str, MeasureChanged]
+    """By measure, the last statement about each that is not lifted."""
+    counts: Mapping[str, int]
+    """By measure, the number of statements."""
+    at_sequence: int
+    """The ledger's sequence that the last of them follows from; 0 if there is none."""
+    time: int
+    """What the last of them is as of, in microseconds; 0 if there is none."""
+
+
+class Wanted(NamedTuple):
+    """One measure as it should stand in the record."""
+
+    name: str
+    """Its id in the record."""
+    rule: str
+    reference: str
+    measure: Measure
+    start: int | None
+    end: int | None
+    violations: tuple[str, ...]
+
+
+def name_measure(seller: str, rule: str, measure: Measure) -> str:
+    """Return the id of a measure that a rule asks for, in the record: always the same for the same seller.
+
+    `name_measure("s-1", "newcomers", SettlementHold(14))` is `rule~newcomers~settlement_hold~` and 16 hexadecimal digits.
+    """
+    kind, category = measure.kind.name.lower(), getattr(measure, "product_category", "")
+    key = sha256("\x1f".join((seller, rule, kind, category)).encode()).hexdigest()[:16]
+    return f"{RULE_MEASURE_PREFIX}{rule}~{kind}~{key}"
+
+
+def find_lifts(statements: Iterable[MeasureStatement]) -> dict[str, Lift]:
+    """Return by measure the lift by a person that stands: the last thing that a person stated about it.
+
+    `statements`: about measures of one seller, in the order of their sequence.
+    """
+    lifts: dict[str, Lift] = {}
+    for entry_id, _, time, fact in statements:
+        if fact.rule or not fact.measure.startswith(RULE_MEASURE_PREFIX):
+            continue
+        lifts.pop(fact.measure, None)
+        if fact.state is MeasureState.LIFTED:
+            lifts[fact.measure] = Lift(entry_id, time)
+    return lifts
+
+
+def read_record(statements: Iterable[MeasureStatement]) -> MeasureRecord:
+    """Return what the service stated of one seller's measures so far.
+
+    `statements`: about measures of one seller, in the order of their sequence.
+    """
+    active: dict[str, MeasureChanged] = {}
+    counts: dict[str, int] = {}
+    at_sequence = last_time = 0
+    for _, _, time, fact in statements:
+        if not fact.rule:
+            continue
+        counts[fact.measure] = counts.get(fact.measure, 0) + 1
+        at_sequence, last_time = max((at_sequence, last_time), (fact.at_sequence, time))
+        active.pop(fact.measure, None)
+        if fact.state is not MeasureState.LIFTED:
+            active[fact.measure] = fact
+    return MeasureRecord(active, counts, at_sequence, last_time)
+
+
+def list_changes(
+    seller: str,
+    wanted: Iterable[Wanted],
+    record: MeasureRecord,
+    *,
+    time: int,
+    at_sequence: int,
+    policy: str,
+    currency: str,
+) -> list[Entry]:
+    """Return the entries by which the record comes to state what is wanted, in the order of the policy; lifts come first.
+
+    `time`: that what is wanted is as of, in microseconds; `at_sequence`: of the ledger, likewise; `policy`: its digest.
+    Nothing if the record states it already. Worked: a hold of 14 days where one of 7 is on record gives one update.
+    """
+    facts: dict[str, MeasureChanged] = {}
+    for one in wanted:
+        name = one.name
+        before = record.active.get(name)
+        state = MeasureState.IMPOSED if before is None else MeasureState.UPDATED
+        fact = _state_measure(name, one, state, policy, at_sequence, currency)
+        if before is None or _compared(before) != _compared(fact):
+            facts[name] = fact
+        else:
+            facts[name] = before  # as it is on record
+    found = [_lift(before, policy, at_sequence) for name, before in record.active.items() if name not in facts]
+    found += [fact for name, fact in facts.items() if fact is not record.active.get(name)]
+    return [_entry_of(seller, fact, record.counts.get(fact.measure, 0) + 1, time) for fact in found]
+
+
+def _state_measure(
+    name: str, one: Wanted, state: MeasureState, policy: str, at_sequence: int, currency: str
+) -> MeasureChanged:
+    """Return the statement of a measure as it should stand."""
+    amount = days = ppm = listings = 0
+    match one.measure:
+        case Deposit(amount_minor=amount):
+            pass
+        case SettlementHold(days=days):
+            pass
+        case RollingReserve(ppm=ppm, days=days):
+            pass
+        case ValueCap(value_minor=amount):
+            pass
+        case ListingCap(listings=listings) | IntakeCap(new_listings=listings):
+            pass
+        case Suspension(days=days):
+            days = 0 if days == FOR_GOOD else days
+    return MeasureChanged(
+        measure=name,
+        measure_kind=one.measure.kind,
+        state=state,
+        actor=MECHANISM,
+        reason=one.reference or one.rule,
+        until=one.end,
+        amount_minor=amount,
+        currency=currency if amount else "",
+        violations=one.violations[-MAX_VIOLATIONS:],
+        rule=one.rule,
+        policy=policy,
+        at_sequence=at_sequence,
+        since=one.start,
+        days=days,
+        ppm=ppm,
+        listings=listings,
+        product_category=getattr(one.measure, "product_category", ""),
+    )
+
+
+def _compared(fact: MeasureChanged) -> tuple[object, ...]:
+    """Return what makes two statements of a measure differ: its value, its end, and the violations that it rests on."""
+    value = (fact.amount_minor, fact.currency, fact.days, fact.ppm, fact.listings)
+    # An end that moves day by day is of a condition, such as a tier's; the day it ends on is what counts.
+    return (*value, None if fact.until is None else fact.until // DAY, frozenset(fact.violations))
+
+
+def _lift(before: MeasureChanged, policy: str, at_sequence: int) -> MeasureChanged:
+    """Return the statement that a measure is over."""
+    return MeasureChanged(
+        before.measure,
+        before.measure_kind,
+        MeasureState.LIFTED,
+        MECHANISM,
+        f"the rule {before.rule} does not hold any more",
+        violations=before.violations,
+        rule=before.rule,
+        policy=policy,
+        at_sequence=at_sequence,
+        product_category=before.product_category,
+    )
+
+
+def _entry_of(seller: str, fact: MeasureChanged, number: int, time: int) -> Entry:
+    """Return the entry of a statement. Its id follows from seller, measure, what it rests on, and which change it is."""
+    about = "\x1f".join((seller, str(number), fact.state.name, *sorted(fact.violations)))
+    return Entry(derived_id(fact.measure, about), seller, fact, time)

@@ -1,0 +1,51 @@
+"""The settled value of a seller, by product category: what caps grow with, and some rules ask for."""
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+import numpy as np
+
+from scoring.enums import Kind
+from scoring.features.columns import FactRow, columns_of
+from scoring.features.facts import resolve
+from scoring.policy.measures import ValueCap
+from scoring.policy.policy import Policy
+
+NO_VALUES: Mapping[str, int] = MappingProxyType({})
+
+
+def grows_with_value(policy: Policy) -> bool:
+    """Return whether a rule of the policy asks for the settled value, or a cap of it grows with that.
+
+    Only then do values have to be read.
+    """
+    rules = policy.rule_book.rules
+    measures = (measure for rule in rules for measure in rule.measures)
+    return any(rule.settled_below is not None for rule in rules) or any(
+        isinstance(measure, ValueCap) and measure.grows for measure in measures
+    )
+
+
+def add_up_settled(
+    rows: Sequence[FactRow], seller: str, observe_time: int, settled_minor: Mapping[str, int]
+) -> dict[str, int]:
+    """Return the settled value by product category, and of all under the empty text; nothing without values.
+
+    By the same rules as orders count (highest revision, from the last change of control on): the fold's own facts, with
+    values in place of orders.
+    """
+    if not settled_minor:
+        return {}
+    valued = [
+        row._replace(settled_orders=settled_minor.get(row.entry_id, 0), service_failures=0)
+        if row.kind == Kind.EXPOSURE
+        else row
+        for row in rows
+    ]
+    facts = resolve(columns_of(valued, [seller]), np.array([observe_time], dtype=np.int64))
+    names = list(dict.fromkeys(row.product_category for row in rows if row.product_category is not None))
+    found = {"": int(facts.exposure_orders.sum())}
+    for place, name in enumerate(names):
+        if name:
+            found[name] = int(facts.exposure_orders[facts.exposure_product == place].sum())
+    return found

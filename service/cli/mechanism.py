@@ -1,0 +1,49 @@
+"""`sellertrust mechanism run`: the record of measures, by a process apart from the servers."""
+
+import signal
+from typing import Annotated
+
+import typer
+
+from service.bootstrap import build_scorer, build_worker, open_ledger, open_registry
+from service.cli.output import say
+from service.mechanism.worker import MechanismWorker
+from service.policy.policy_file import load_policy
+from service.registry.lean_lightgbm import leave_out_optional
+from service.settings import load
+
+app = typer.Typer(help="The record of measures.", no_args_is_help=True)
+
+
+@app.callback()
+def _app() -> None:
+    """Group the commands about the record of measures."""
+
+
+@app.command("run")
+def run(
+    once: Annotated[bool, typer.Option("--once", help="Bring the record up to date, and end.")] = False,
+) -> None:
+    """Record in the ledger what the policy's rules ask for of each seller, until SIGTERM or SIGINT.
+
+    Imposed, updated and lifted, once each and in order, whatever else records at once. Servers do this by themselves; set
+    SELLERTRUST_MECHANISM to false for them where this runs. Beside a server it needs PostgreSQL:
+    a SQLite file has one writer.
+    """
+    leave_out_optional()
+    settings = load()
+    with open_ledger(settings) as ledger:
+        worker = build_worker(ledger, build_scorer(ledger, load_policy(settings), open_registry(settings)))
+        if once:
+            say(f"{worker.look():,} changes of measures recorded")
+            return
+        _run_until_asked(worker)
+    say(f"{worker.appended:,} changes of measures recorded")
+
+
+def _run_until_asked(worker: MechanismWorker) -> None:
+    """Run the worker until SIGTERM or SIGINT, which end it after the seller that is being evaluated."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: worker.stop())
+    say("recording; problems are reported here")
+    worker.run(lambda problem: say(f"warning: not recorded, and tried again: {problem}"))

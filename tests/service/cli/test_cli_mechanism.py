@@ -1,0 +1,54 @@
+"""The record of measures on the command line, and by a server as it is started."""
+
+import json
+import time
+from pathlib import Path
+
+from tests.service.shells import bare_shell, lines_of, serving
+
+EVERYBODY = """
+
+[[rules]]
+id = "everybody"
+reference = "Terms 1"
+measures = [{ kind = "manual_review" }]
+"""
+
+
+def with_rule(folder: Path) -> Path:
+    """The shipped policy with a rule for everybody."""
+    path = folder / "policy.toml"
+    path.write_text((Path("service/policy/default.toml")).read_text() + EVERYBODY)
+    return path
+
+
+def test_a_server_records_what_rules_ask_for_unless_it_is_told_not_to(tmp_path: Path) -> None:
+    """And by hand, apart from servers, `mechanism run --once` does; nothing is recorded twice."""
+    shell = bare_shell(tmp_path)
+    policy = with_rule(tmp_path)
+    for name, mechanism, wanted in (("off", "false", 0), ("on", "true", 1)):
+        shell.environment |= {"SELLERTRUST_POLICY": str(policy), "SELLERTRUST_MECHANISM": mechanism}
+        (tmp_path / name).mkdir()
+        with serving(shell, tmp_path / name) as address:
+            if name == "off":
+                shell("ledger", "append", "-", stdin=lines_of("s-1"), target=address)
+            listed = wait_for_measures(shell, address, wanted)
+        assert [(entry["measure"]["rule"], entry["measure"]["state"]) for entry in listed] == [
+            ("everybody", "MEASURE_STATE_IMPOSED")
+        ] * wanted
+    assert shell("mechanism", "run", "--once") == ("", "0 changes of measures recorded\n")
+    policy.write_text(
+        policy.read_text().replace("manual_review", "settlement_hold").replace('hold" }', 'hold", days = 3 }')
+    )
+    assert shell("mechanism", "run", "--once") == ("", "2 changes of measures recorded\n")
+
+
+def wait_for_measures(shell: object, address: str, count: int) -> list[dict[str, dict[str, str]]]:
+    """The entries of the kind measure, once there are so many; a second where there are to be none."""
+    deadline = time.monotonic() + (30 if count else 2.5)
+    while True:
+        lines = shell("ledger", "list", "-o", "json", target=address)[0]  # type: ignore[operator]
+        found = [entry for entry in map(json.loads, lines.splitlines()) if "measure" in entry]
+        if len(found) >= max(count, 1) or time.monotonic() > deadline:
+            return found
+        time.sleep(0.2)
