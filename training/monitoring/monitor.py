@@ -183,33 +183,41 @@ def calibration(
 ) -> tuple[Calibration, dict[str, Calibration]]:
     """Compare bad sellers observed with those expected, in the latest windows that are over.
 
-    Returns (of all sellers together, by the name of their tier at the beginning of the window).
+    Returns (of all sellers together, by the name of their tier at the beginning of the window). Both are weighted as the
+    study weighs its rows, as the model's own calibration is.
     """
     learned = last_training_day(artifact)
     days = [day for n, day in enumerate(mature_days(table, study, limits.points)) if n == 0 or day >= learned]
     if not days or not len(table.columns.case):
         return Calibration((), 0, 0, 0.0, None, why_not="no window is over"), {}
-    cells, rows = np.zeros((table.columns.cases, len(Tier) + 1, 2)), np.zeros(len(Tier) + 1, dtype=np.int64)
+    cells = np.zeros((table.columns.cases, len(Tier) + 1, 2))
+    rows, bad_rows = np.zeros((2, len(Tier) + 1), dtype=np.int64)
     for day in days:
         answers, seen = answers_at(table, artifact, policy, day), outcome(table, study, day, final)
         expected = seen.expected(artifact, answers.raw[seen.seller])
-        np.add.at(cells, (seen.seller, answers.tier[seen.seller]), np.stack([seen.bad, expected], axis=1))
-        rows += np.bincount(answers.tier[seen.seller], minlength=len(rows))
+        tier = answers.tier[seen.seller]
+        np.add.at(cells, (seen.seller, tier), seen.weight[:, None] * np.stack([seen.bad, expected], axis=1))
+        rows += np.bincount(tier, minlength=len(rows))
+        bad_rows += np.bincount(tier[seen.bad > 0], minlength=len(rows))
     in_sample = days[0] < learned
 
-    def of(part: Floats, count: int, what: str) -> Calibration:
-        bad, expected = part.sum(axis=0).tolist()
+    def of(part: Floats, count: int, bad: int, what: str) -> Calibration:
+        observed, expected = part.sum(axis=0).tolist()
         if not expected:
-            return Calibration(tuple(days), count, int(bad), 0.0, None, in_sample=in_sample, why_not=f"no {what}")
+            return Calibration(tuple(days), count, bad, 0.0, None, in_sample=in_sample, why_not=f"no {what}")
         draws = _draws(part, study.model.seed)
         with np.errstate(invalid="ignore"):  # of few sellers a draw may hold none: it has no ratio
             drawn = draws[:, 0] / draws[:, 1]
-        ratio = widen_by_poisson(Interval.of(bad / expected, drawn), int(bad), 1 / expected)
-        found = Calibration(tuple(days), count, int(bad), expected, ratio, in_sample=in_sample)
+        one_more = (observed / bad if bad else 1.0) / expected
+        ratio = widen_by_poisson(Interval.of(observed / expected, drawn), bad, one_more)
+        found = Calibration(tuple(days), count, bad, expected, ratio, in_sample=in_sample)
         return replace(found, alert=_is_off(ratio, limits))
 
-    tiers = {tier.name.lower(): of(cells[:, tier], int(rows[tier]), "seller of this tier") for tier in Tier}
-    return of(cells.sum(axis=1), int(rows.sum()), "seller was observed"), tiers
+    tiers = {
+        tier.name.lower(): of(cells[:, tier], int(rows[tier]), int(bad_rows[tier]), "seller of this tier")
+        for tier in Tier
+    }
+    return of(cells.sum(axis=1), int(rows.sum()), int(bad_rows.sum()), "seller was observed"), tiers
 
 
 def estimate(table: LedgerTable, study: Study, artifact: Artifact, limits: Thresholds, final: Facts) -> Calibration:
@@ -224,13 +232,13 @@ def estimate(table: LedgerTable, study: Study, artifact: Artifact, limits: Thres
     gap = table.as_of - past[0]
     ages = [gap - gap * k // (limits.points + 1) for k in range(1, limits.points + 1)]
     found = {table.as_of - age: _open_window(table, study, artifact, past, final, age) for age in ages if age > 0}
-    used = [day for day, cells in found.items() if cells[:, _BAD_SO_FAR].sum() >= MIN_BAD <= cells[:, _BAD_THEN].sum()]
+    used = [day for day, cells in found.items() if min(cells[:, [_ROWS_BAD, _ROWS_BAD_THEN]].sum(axis=0)) >= MIN_BAD]
     if not used:
         return Calibration((), 0, 0, 0.0, None, why_not=f"fewer than {MIN_BAD} bad sellers so far in each open window")
     cells = np.stack([found[day] for day in used], axis=1)
 
     def ratio(sums: Floats) -> Floats:
-        so_far, expected, then, came_to, _ = np.moveaxis(sums, -1, 0)
+        so_far, expected, then, came_to, *_ = np.moveaxis(sums, -1, 0)
         lifted = so_far * came_to / np.maximum(then, 1.0)
         return np.asarray(lifted.sum(axis=-1) / expected.sum(axis=-1))
 
@@ -238,7 +246,7 @@ def estimate(table: LedgerTable, study: Study, artifact: Artifact, limits: Thres
     interval = Interval.of(
         float(ratio(total)), ratio(_draws(cells.reshape(len(cells), -1), study.model.seed).reshape(-1, *total.shape))
     )
-    bad = int(total[:, _BAD_SO_FAR].sum())
+    bad = int(total[:, _ROWS_BAD].sum())
     interval = widen_by_poisson(interval, bad, interval.value / bad)
     return Calibration(
         days=tuple(used),
@@ -252,16 +260,18 @@ def estimate(table: LedgerTable, study: Study, artifact: Artifact, limits: Thres
     )
 
 
-_BAD_SO_FAR, _EXPECTED, _BAD_THEN, _CAME_TO, _ROWS = range(5)
+_BAD_SO_FAR, _EXPECTED, _BAD_THEN, _CAME_TO, _ROWS, _ROWS_BAD, _ROWS_BAD_THEN = range(7)
+"""Columns of an open window: four that are weighted as the study weighs its rows, then three counts."""
 
 
 def _open_window(
     table: LedgerTable, study: Study, artifact: Artifact, past: list[int], final: Facts, age: int
 ) -> Floats:
-    """Return five numbers of each seller, shape (sellers, 5), about the `age` days before the table's end.
+    """Return seven numbers of each seller, shape (sellers, 7), about the `age` days before the table's end.
 
     Whether it is known as bad, the chance that it will be, in how many past windows it was known as bad of their first
-    `age` days when these were over, in how many it came to be, and whether it is observed.
+    `age` days when these were over, and in how many it came to be, each by its weight; then as counts whether it is
+    observed, whether it is known as bad, and in how many past windows it was.
     """
     day, whole = table.as_of - age, study.point_at(table.as_of - age)
     end = min(whole.window_end, table.as_of)
@@ -282,7 +292,7 @@ def _open_window(
     outcome_of_all = DayOutcomes(day, everyone.seller, np.zeros(0), start, np.ones(len(start)))
     expected = np.zeros(table.columns.cases)
     expected[everyone.seller] = outcome_of_all.expected(artifact, artifact.raw_score(everyone.x))
-    then, came_to = np.zeros((2, table.columns.cases))
+    then, came_to, rows_then = np.zeros((3, table.columns.cases))
     # Labels that ask for no orders are the same without what was sold, which is most of a ledger.
     is_sale = table.columns.kind == Kind.EXPOSURE
     conduct = table if study.reads_orders else replace(table, columns=table.columns.take(~is_sale))
@@ -290,11 +300,22 @@ def _open_window(
         window = study.point_at(first)
         until = min(first + age, window.window_end)
         early = reported_before(conduct, first + age)
-        then += _bad_rows(_labels(early, study, first, until, first + age, final_facts(early)), study)
+        known_then = _bad_rows(_labels(early, study, first, until, first + age, final_facts(early)), study)
         mature = window.window_end + study.window.maturity_days
-        came_to += _bad_rows(_labels(table, study, first, until, max(mature, first + age), final), study)
-    bad = (labels.outcome == Outcome.BAD) * observed
-    return np.stack([bad, expected * observed, then, came_to, observed], axis=1)
+        by_now = _labels(table, study, first, until, max(mature, first + age), final)
+        weight = _weights(by_now, study, by_now.window_orders >= study.orders_needed)
+        then += weight * known_then
+        came_to += weight * _bad_rows(by_now, study)
+        rows_then += known_then
+    bad, weight = (labels.outcome == Outcome.BAD) * observed, _weights(labels, study, observed > 0)
+    return np.stack([weight * bad, weight * expected * observed, then, came_to, observed, bad, rows_then], axis=1)
+
+
+def _weights(labels: Labels, study: Study, is_row: Bools) -> Floats:
+    """Return the weights of all cases as the study weighs its rows: 1 on average over those that are rows."""
+    if study.bad.weigh_by != "orders" or not is_row.any():
+        return np.ones(len(is_row))
+    return np.asarray(labels.window_orders / labels.window_orders[is_row].mean())
 
 
 def _bad_rows(labels: Labels, study: Study) -> Bools:

@@ -31,9 +31,10 @@ class Calibration:
     bad: int
     """Sellers known as bad, in open windows so far."""
     expected: float
-    """How many bad ones the model expected; in open windows, in the part that has passed."""
+    """How many bad ones the model expected, as the study weighs sellers; in open windows, in the part that has passed."""
     ratio: Interval | None
-    """Observed over expected, with its interval; None: `why_not` states why. Observed is `bad`, in open windows lifted."""
+    """Observed over expected, with its interval; None: `why_not` states why. Observed is `bad`, weighted as
+    the study weighs sellers and in open windows lifted."""
     factors: tuple[float, ...] = ()
     """Of open windows, the factor that lifts the bad ones of each day to those that will be known."""
     in_sample: bool = False

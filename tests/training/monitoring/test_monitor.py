@@ -114,6 +114,73 @@ def test_matured_calibration_is_observed_over_expected_of_the_windows_that_are_o
     assert sum(tier.expected for tier in tiers) == pytest.approx(expected)
 
 
+def test_observed_and_expected_are_weighted_as_the_study_weighs_its_rows(world: World, study: Study) -> None:
+    """By orders a few large sellers decide both; sellers and bad ones are counted all the same."""
+    weighing = restated(study, bad={"weigh_by": "orders"})
+    found, plain = look(world, weighing), look(world, study)
+    rows = [snapshot(world.table, weighing, weighing.point_at(day)) for day in found.matured.days]
+    scale, lift = world.model.scale, lineage_of(world.model)["calibration_lift"]
+    sloped = weighing.with_exposure_slope(world.model.exposure_slope)
+    expected = sum(
+        r.weight @ sigmoid(scale.p_intercept - lift + scale.p_slope * world.model.raw_score(r.x) + offset(r, sloped))
+        for r in rows
+    )
+    matured = found.matured
+    assert (matured.rows, matured.bad) == (sum(len(r.bad) for r in rows), sum(r.bad.sum() for r in rows))
+    assert matured.expected == pytest.approx(expected)
+    assert matured.ratio is not None
+    assert matured.ratio.value == pytest.approx(sum(r.weight @ r.bad for r in rows) / expected)
+    assert matured.ratio.low < matured.ratio.value < matured.ratio.high
+    assert sum(tier.bad for tier in found.tiers.values()) == matured.bad
+    assert sum(tier.expected for tier in found.tiers.values()) == pytest.approx(expected)
+    assert found.estimated.rows == pytest.approx(plain.estimated.rows, rel=0.1)
+    assert found.estimated.expected != pytest.approx(plain.estimated.expected, rel=0.01)
+
+
+def test_weights_that_are_equal_change_nothing(world: World, study: Study, tmp_path: Path) -> None:
+    """Where every seller sells as much, by orders and by sellers is one look, the open windows included.
+
+    One more who sells a thousand times as much and is never bad leaves the others equal, so counts and lifts stay.
+    """
+    rows = pl.read_parquet(world.export)
+    is_sale = pl.col("kind") == Kind.EXPOSURE
+    busiest = rows.filter(is_sale)["seller"].value_counts(sort=True)["seller"][0]
+    one = rows.filter(is_sale, pl.col("seller") == busiest).sort("sequence").gather_every(20)
+    others = rows.filter(~is_sale)
+    sellers = others.filter(pl.col("kind") == Kind.IDENTITY)["seller"].unique().sort().to_list()
+    sales = [
+        one.with_columns(
+            seller=pl.lit(seller), entry_id=pl.col("entry_id") + f"-{seller}", origin=pl.lit(None, pl.String)
+        )
+        for seller in sellers
+    ]
+    giant = next(
+        seller for seller in sellers if seller not in set(rows.filter(pl.col("kind") == Kind.VIOLATION)["seller"])
+    )
+    equal = pl.concat([others.filter(pl.col("seller").is_in(sellers)), *(s.select(rows.columns) for s in sales)])
+    equal = equal.with_columns(sequence=pl.int_range(1, equal.height + 1))
+    is_giant = is_sale & (pl.col("seller") == giant)
+    sold = pl.when(is_giant).then(pl.col("settled_orders") * 1000).otherwise(pl.col("settled_orders"))
+
+    def seen(export: pl.DataFrame, how: str) -> MonitorReport:
+        export.write_parquet(tmp_path / "equal.parquet")
+        weighing = restated(study, bad={"least_orders": 1, "weigh_by": how})
+        return monitor(read_export(tmp_path / "equal.parquet"), weighing, world.model, policy())
+
+    by_sellers, by_orders = seen(equal, "sellers"), seen(equal, "orders")
+    with_giant = seen(equal.with_columns(settled_orders=sold), "orders").estimated
+    assert with_giant.bad == by_sellers.estimated.bad
+    assert with_giant.factors == pytest.approx(by_sellers.estimated.factors)
+    assert by_sellers.estimated.bad > 0
+    for ours, theirs in ((by_orders.matured, by_sellers.matured), (by_orders.estimated, by_sellers.estimated)):
+        assert ours.ratio is not None
+        assert theirs.ratio is not None
+        assert (ours.rows, ours.bad) == (theirs.rows, theirs.bad)
+        assert ours.ratio.value == pytest.approx(theirs.ratio.value)
+        assert ours.expected == pytest.approx(theirs.expected)
+        assert ours.factors == pytest.approx(theirs.factors)
+
+
 def test_the_estimate_tells_before_what_the_matured_labels_tell_later(world: World, study: Study) -> None:
     """The windows that were open on a day, by the knowledge of that day, and once they are over."""
     estimated = look(world, study, world.trained_on + 90).estimated
