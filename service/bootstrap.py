@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from service.ledger.store import Ledger
     from service.mechanism.worker import MechanismWorker
     from service.registry.registry import Registry
+    from service.scores.rescoring import Opened
     from service.scores.scorer import Scorer
 
 _SQLITE = "sqlite:///"
@@ -97,6 +98,32 @@ def build_scorer(ledger: "Ledger", policy: "Policy", registry: "Registry | None"
     from service.scores.served_policy import ServedPolicy
 
     return Scorer(ledger, ServedPolicy(policy, PolicyHistory(ledger)), Champion(registry))
+
+
+def open_rescoring(settings: Settings, model: str, policy: str = "") -> "Opened":
+    """Open the ledger, and a scorer with a published model by its digest and a policy, to rescore with.
+
+    `policy`: a file, `head`, or a digest or the beginning of one; by default the one that a server would serve. The caller
+    closes the ledger. Raises what `open_ledger` and `load_policy` raise; ModelNotFound, ArtifactRefused, PolicyNotFound.
+    """
+    from service.policy.history import PolicyHistory
+    from service.policy.policy_file import load_policy, read_policy
+    from service.scores.champion import Champion
+    from service.scores.rescoring import Opened
+    from service.scores.scorer import Scorer
+    from service.scores.served_policy import ServedPolicy
+
+    artifact, configured = open_registry(settings).load(model), load_policy(settings)
+    file = Path(policy)
+    stated = read_policy(file) if file.is_file() else None
+    ledger = open_ledger(settings)
+    try:
+        served = ServedPolicy(configured, PolicyHistory(ledger))
+        served.now = stated or (served.find(policy) if policy else served.now)
+    except BaseException:
+        ledger.close()
+        raise
+    return Opened(ledger, Scorer(ledger, served, Champion.always(artifact)))
 
 
 def build_server(

@@ -150,6 +150,10 @@ class Settings(BaseModel):
         le=24 * 366,
         description="Age up to which a remembered score is answered, as stale, while the ledger's database is away",
     )
+    generations: Folder = Field(
+        default_factory=lambda data: data["data_dir"] / "generations",
+        description="Folder of the scores that `rescore` writes beforehand; on a disk of the machine that serves",
+    )
     mechanism: bool = Field(
         default=True,
         description="Whether the server records in the ledger what the policy's rules ask for of each seller",

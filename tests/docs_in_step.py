@@ -45,7 +45,7 @@ WHERE = {
         ),
     ),
     "These read the database itself, beside a server or without one": (
-        *("ledger export", "ledger backup", "ledger checkpoint", "ledger verify", "train"),
+        *("rescore", "ledger export", "ledger backup", "ledger checkpoint", "ledger verify", "train"),
     ),
     "These write to the database itself, on SQLite while no server and no other command writes": (
         *(

@@ -35,6 +35,10 @@ class BookMetrics(Collector):
         yield _counter("restarts", "Times that the ledger turned out to be another one.", "", follower.restarts)
         yield _gauge("sellers", "Sellers whose scores are remembered.", len(table))
         yield _gauge("age_seconds", "Time since the remembered scores reflected the ledger.", follower.age())
+        yield _gauge("generations", "Generations that are answered from.", len(book.generations))
+        damaged = 0 if book.keeper is None else book.keeper.damaged
+        yield _counter("generations_damaged", "Generations that were damaged, and are set aside.", "", damaged)
+        yield _counter("adopted", "Scores that were remembered out of a generation.", "", table.adopted)
         mark = follower.watermark
         yield _gauge("sequence", "The sequence that they reflect.", 0 if mark is None else mark.sequence)
 

@@ -175,6 +175,7 @@ class Server:
             max(1, settings.worker_threads // 2),
             self._tail.note,
             report,
+            settings.generations,
         )
         self._registry.register(BookMetrics(book))
         return book

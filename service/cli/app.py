@@ -26,6 +26,7 @@ from service.cli import (
     operate,
     policy,
     proposals,
+    rescore,
     review,
     scores,
     shadow,
@@ -60,6 +61,7 @@ app.command("demo")(demo)
 operate.register(app)
 scores.register(app)
 measures.register(app)
+rescore.register(app)
 train.register(app)
 models.register(app)
 backtest.register(models.app)

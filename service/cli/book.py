@@ -10,6 +10,7 @@ import typer
 from sellertrust.client import Client
 from sellertrust.v1.trust_score_service_pb2 import FRESHNESS_STATE_UNKNOWN, BatchGetTrustScoresResponse
 from service.cli.common import Marketplace, client, marketplace_of
+from service.cli.generations import verify_generations
 from service.cli.output import Exit, Format, Output, emit_one, say
 
 Result = BatchGetTrustScoresResponse.Result
@@ -29,6 +30,10 @@ def verify(
         list[str] | None, typer.Argument(metavar="[SELLER...]", help="Ids of sellers; default: all of the marketplace.")
     ] = None,
     sample: Annotated[int, typer.Option("--sample", min=0, help="So many of them, drawn by chance; 0: every one.")] = 0,
+    generations: Annotated[
+        bool,
+        typer.Option("--generations", help="Verify the files that `rescore` wrote here instead, without a server."),
+    ] = False,
     marketplace: Marketplace = None,
     output: Output = Format.TABLE,
 ) -> None:
@@ -39,7 +44,15 @@ def verify(
     compared were `not_found`, of whom nothing is on record; `unknown`, for whom the server had no score (its database is
     away, or computing it failed); and `model_changed`, whose model was replaced between the two answers. Ends with 4 if any
     differ to the bit, with 3 if a seller that was named is not on record, or nobody is, and with 5 if nothing was compared.
+
+    With --generations each file of SELLERTRUST_GENERATIONS is held against its checksums, and what it holds, or a sample of
+    that, against the configured ledger; it ends with 4 if a file is damaged or a score differs.
     """
+    if generations:
+        if sellers or marketplace:
+            raise typer.BadParameter("--generations verifies whole files; give no ids and no marketplace")
+        verify_generations(sample, output)
+        return
     if sample and sellers:
         raise typer.BadParameter("--sample draws from all sellers of the marketplace; give it or ids, not both")
     with client() as (connection, settings):

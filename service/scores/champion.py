@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Self
 
 from scoring.errors import ArtifactRefused
 from scoring.model.artifact import Artifact
@@ -31,6 +32,13 @@ class Champion:
         self._kept: Artifact | None = None
         self._changing = threading.Lock()
         self.refresh()
+
+    @classmethod
+    def always(cls, artifact: Artifact) -> Self:
+        """Return a champion that is one model, and stays it."""
+        champion = cls()
+        champion._artifact = artifact
+        return champion
 
     @property
     def artifact(self) -> Artifact | None:

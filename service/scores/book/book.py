@@ -7,6 +7,7 @@ What is asked for a stated time is not answered here, and nothing is kept that i
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from random import choice
 
 from scoring.answer import MadeBy, Stamp, TrustScore
@@ -23,6 +24,8 @@ from service.scores.book import wire
 from service.scores.book.checking import Checker, Remembered
 from service.scores.book.flights import Flights, Seats
 from service.scores.book.follower import Beat, Follower, Watermark, mark_changes
+from service.scores.book.generations import Generations
+from service.scores.book.keeper import Keeper
 from service.scores.book.stale import Standing, find_standing, require_young, unknown_body
 from service.scores.book.stamps import Stamps
 from service.scores.book.table import Answer, Table
@@ -51,6 +54,7 @@ class Book:
     An answer is fresh as long as the ledger was looked at in the last `fresh_seconds`; while its database is away, answers
     are given as stale up to an age of `stale_seconds`, and also while more than `seats` callers compute or wait, so that the
     other threads are left to what is remembered. `moved` gets each sequence that the follower sees, `report` what goes wrong.
+    `folder`: of generations; None if there are none.
     """
 
     def __init__(
@@ -63,6 +67,7 @@ class Book:
         seats: int,
         moved: Callable[[int], None] = lambda _: None,
         report: Callable[[str], None] = lambda _: None,
+        folder: Path | None = None,
     ) -> None:
         self._ledger = ledger
         self._scorer = scorer
@@ -79,8 +84,14 @@ class Book:
         """
         self.table = Table(sellers)
         """The answers."""
-        self.follower = Follower(ledger, self.table, moved, report)
+        self.generations = Generations(self.table)
+        """What fills the table where it has no answer."""
+        self.follower = Follower(ledger, self.table, self.generations, moved, report)
         """What keeps them exact."""
+        self.keeper = (
+            None if folder is None else Keeper(folder, self.generations, self.follower.join, ledger.now, report)
+        )
+        """What opens the generations of a folder."""
         self.checker = Checker(self._recompute, self.tally, report)
         """What holds them against the ledger."""
         self._end_listening = ledger.listen(self._hear)
@@ -89,16 +100,20 @@ class Book:
         """Start the threads that follow the ledger and check remembered answers."""
         self.follower.start()
         self.checker.start()
+        if self.keeper is not None:
+            self.keeper.start()
 
     def close(self, seconds: float | None = None) -> None:
         """End what `start` began; wait at most `seconds` for each thread."""
         self._end_listening()  # may be repeated
         self.follower.close(seconds)
         self.checker.close(seconds)
+        if self.keeper is not None:
+            self.keeper.close(seconds)
 
     def can_answer(self) -> bool:
         """Return whether any seller could be answered without the ledger, fresh or stale."""
-        return len(self.table) > 0 and self.follower.age() <= self._stale_seconds
+        return len(self.table) + len(self.generations) > 0 and self.follower.age() <= self._stale_seconds
 
     def get(self, name: str, asked: Asked) -> bytes:
         """Return the GetTrustScoreResponse of a seller, serialized: remembered, or computed now.
@@ -149,7 +164,7 @@ class Book:
 
     def _hear(self, changes: Sequence[Change]) -> None:
         """Take note at once of what this process has appended."""
-        mark_changes(self.table, changes)
+        mark_changes(self.table, self.generations, changes)
         self._appended = (self.table.life, changes[-1].sequence)
         self.follower.wake()
 
@@ -160,12 +175,20 @@ class Book:
 
     def _remembered(self, name: str, wanted: int) -> bytes | None:
         """Return the response from the book; None unless it has an answer that is known to be exact."""
-        mark, beat = (
-            self.follower.watermark,
-            self.follower.heartbeat,
-        )  # before the answer, which has all marks up to there
+        # Taken before the answer, which has all marks up to there.
+        mark, beat = self.follower.watermark, self.follower.heartbeat
+        if mark is None or beat is None:
+            return None
         answer = self.table.get(name)
-        if mark is None or beat is None or answer is None or not self._may_answer(answer):
+        found = None if answer is None else self._respond(name, answer, mark, beat, wanted)
+        if found is None and len(self.generations) and self._is_fresh():
+            answer = self.generations.adopt(name, self._scorer.made_by, self._observe_time(mark.record_time))
+            found = None if answer is None else self._respond(name, answer, mark, beat, wanted)
+        return found
+
+    def _respond(self, name: str, answer: Answer, mark: Watermark, beat: Beat, wanted: int) -> bytes | None:
+        """Return the response with a remembered answer; None unless it is exact and reflects the sequence `wanted`."""
+        if not self._is_exact(answer, self._scorer.made_by):
             return None
         if not self._is_fresh():
             self.tally.add("lagging", not self.follower.is_away)
@@ -186,9 +209,9 @@ class Book:
         fields = self._stamps.remembered(sequence, known_time, answer.made_by, observe_time, beat)
         return wire.score_response(answer.body, fields)
 
-    def _may_answer(self, answer: Answer) -> bool:
-        """Return whether an answer is of the model and policy that answer, and lacks nothing that is known."""
-        return answer.made_by == self._scorer.made_by and self.table.is_exact(answer)
+    def _is_exact(self, answer: Answer, made_by: MadeBy) -> bool:
+        """Return whether an answer is of a model and policy, and lacks nothing that is known."""
+        return answer.made_by == made_by and self.table.is_exact(answer)
 
     def _observe_time(self, record_time: int) -> int:
         """Return the time to answer for, as `Ledger.cut` gives it for a ledger with this last record time (microseconds).
@@ -267,9 +290,9 @@ class Book:
         answers: dict[str, Answer] = {}
         for seller, name in zip(sellers, names, strict=True):
             answer = self.table.get(name)
-            if answer is None or answer.made_by != made_by or not self.table.is_exact(answer):
-                continue
-            if answer.at <= mark.sequence and answer.since <= observe_time + SKEW:
+            if answer is None or answer.until <= observe_time or not self._is_exact(answer, made_by):
+                answer = self.generations.adopt(name, made_by, observe_time) if len(self.generations) else None
+            if answer is not None and answer.at <= mark.sequence and answer.since <= observe_time + SKEW:
                 answers[seller] = answer
         observe_time = max(observe_time, *(answer.since for answer in answers.values()), 0)
         if observe_time < mark.known_time:
@@ -338,15 +361,19 @@ class Book:
 
     def _standing(self, name: str) -> Standing | None:
         """Return what stands of a seller without the ledger; None if nothing does that is young enough."""
-        answer = self.table.get(name)
-        if answer is None:
-            return None
-        answer.is_used = True
-        is_exact = self._may_answer(answer)
-        mark, beat = self.follower.watermark, self.follower.heartbeat
         now = self._not_before_midnight(self._ledger.now() + 1)
-        standing = find_standing(answer, now, mark if is_exact else None, beat)
-        return standing if standing.age <= self._stale_seconds * 1e6 else None
+        mark, beat = self.follower.watermark, self.follower.heartbeat
+        answer = self.table.get(name)
+        made_by = self._scorer.made_by
+        known = [] if answer is None else [answer]
+        if len(self.generations) and (answer is None or answer.until <= now or not self._is_exact(answer, made_by)):
+            known += filter(None, (self.generations.adopt(name, made_by, now), self.generations.latest(name, now)))
+        found: list[Standing] = []
+        for answer in known:
+            answer.is_used = True
+            found.append(find_standing(answer, now, mark if self._is_exact(answer, made_by) else None, beat))
+        standing = min(found, key=lambda standing: standing.age, default=None)
+        return None if standing is None or standing.age > self._stale_seconds * 1e6 else standing
 
     def _without_ledger(self, name: str, standing: Standing | None) -> tuple[bytes, bytes]:
         """Return the answer of a seller without the ledger, and its stamp and freshness."""

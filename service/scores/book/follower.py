@@ -5,6 +5,7 @@ nobody can set, says how fresh the book is: a follower that is stuck looks like 
 """
 
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import NamedTuple, Protocol
@@ -15,6 +16,7 @@ from scoring.time import SECOND
 from service.contract.resource_names import seller_name
 from service.ledger.changes import Change, Tip
 from service.ledger.clock import steady_clock
+from service.scores.book.generations import Generation, Generations
 from service.scores.book.table import UNKNOWN, Table
 
 POLL_SECONDS = 0.2
@@ -22,6 +24,9 @@ POLL_SECONDS = 0.2
 
 PAGE = 5_000
 """Entries that are read at a time."""
+
+PAGES_OF_GENERATIONS = 4
+"""Pages that a look reads for generations which have joined, so that it stays short."""
 
 FOR_ALL = frozenset({int(Kind.CLOCK)})
 """Kinds of entries that concern more than their seller."""
@@ -59,6 +64,16 @@ class Followed(Protocol):
         """
 
 
+class Joining(NamedTuple):
+    """A generation in which entries are missing that came before it joined."""
+
+    generation: Generation
+    after: int
+    """The last of them that is marked."""
+    last: int
+    """The last of them, the watermark at which it joined: whatever comes later is marked as it comes."""
+
+
 class Watermark(NamedTuple):
     """Up to where the marks of the table reflect one ledger: always the end of an append."""
 
@@ -81,11 +96,15 @@ class Follower:
         self,
         ledger: Followed,
         table: Table,
+        generations: Generations,
         moved: Callable[[int], None] = lambda _: None,
         report: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._ledger = ledger
         self._table = table
+        self._generations = generations
+        self._arrived: deque[Generation] = deque()
+        self._joining: deque[Joining] = deque()
         self._moved = moved
         self._report = report
         self._changed = threading.Condition()
@@ -113,6 +132,11 @@ class Follower:
         self._wanted.set()
         if self._thread.is_alive():
             self._thread.join(seconds)
+
+    def join(self, generation: Generation) -> None:
+        """Let a generation be answered from, if its chain is the ledger's; else `is_foreign` is set in it."""
+        self._arrived.append(generation)
+        self.wake()
 
     def wake(self) -> None:
         """Make the thread look at the ledger now."""
@@ -168,25 +192,63 @@ class Follower:
             if chain != before.chain:
                 self.restarts += 1
                 self.watermark = None
-                self._table.clear(UNKNOWN)
+                self._forget(UNKNOWN)
                 self._restart(self._ledger.tip())
             elif tip.sequence > before.sequence:
                 self._move(tip)
+        if self.watermark is not None:
+            self._let_join(self.watermark)
+
+    def _let_join(self, mark: Watermark) -> None:
+        """Take in the generations that have arrived, and mark some more of what their answers lack."""
+        while self._arrived:
+            generation = self._arrived[0]
+            chain = self._ledger.chain_at(generation.head.sequence)
+            self._arrived.popleft()
+            if chain is None or chain.hex() != generation.head.chain:
+                generation.is_foreign = True
+                continue
+            self._generations.add(generation)
+            self._joining.append(Joining(generation, generation.head.sequence, mark.sequence))
+        for _ in range(PAGES_OF_GENERATIONS):
+            if not self._joining:
+                return
+            generation, after, last = self._joining[0]
+            page = self._page(after, last) if after < last else []
+            mark_epochs(self._table, page)
+            for name, sequence in sellers_of(page):
+                generation.end(name, sequence)
+            self._joining[0] = Joining(generation, page[-1].sequence if page else last, last)
+            if self._joining[0].after >= last:
+                generation.is_complete = True
+                self._joining.popleft()
+        if self._joining:
+            self.wake()
 
     def _take(self, after: int, last: int) -> None:
         """Mark whom the entries after a sequence, up to `last`, concern."""
         while after < last:
-            page = self._ledger.changes(after, last, PAGE)
-            self._asked = steady_clock()
-            if not page:
-                raise RuntimeError(f"the ledger ends at {last}, and nothing after {after} is read")
-            mark_changes(self._table, page)
+            page = self._page(after, last)
+            mark_changes(self._table, self._generations, page)
             after = page[-1].sequence
+
+    def _page(self, after: int, last: int) -> list[Change]:
+        """Return the next changes after a sequence, up to `last`, of which there is at least one."""
+        page = self._ledger.changes(after, last, PAGE)
+        self._asked = steady_clock()
+        if not page:
+            raise RuntimeError(f"the ledger ends at {last}, and nothing after {after} is read")
+        return page
 
     def _restart(self, tip: Tip) -> None:
         """Begin anew with a ledger as it ends now: nothing is known of what came before."""
-        self._table.clear(tip.sequence)
+        self._forget(tip.sequence)
         self._move(tip)
+
+    def _forget(self, floor: int) -> None:
+        self._joining.clear()
+        self._generations.clear()
+        self._table.clear(floor)
 
     def _move(self, tip: Tip) -> None:
         chain = self._ledger.chain_at(tip.sequence)
@@ -214,9 +276,25 @@ class Follower:
             self._wanted.wait(max(0.0, POLL_SECONDS - (monotonic() - began)))
 
 
-def mark_changes(table: Table, changes: Sequence[Change]) -> None:
-    """Mark in the table the answers that changes end: of the sellers concerned, or of all."""
+def mark_changes(table: Table, generations: Generations, changes: Sequence[Change]) -> None:
+    """Mark the answers that changes end, of the sellers concerned or of all, in generations and in the table.
+
+    In this order: an answer that comes from a generation into the table in between is marked there.
+    """
+    mark_epochs(table, changes)
+    entries = sellers_of(changes)
+    generations.mark(entries)
+    table.mark(entries)
+
+
+def mark_epochs(table: Table, changes: Sequence[Change]) -> None:
+    """Mark the changes that concern every seller."""
     for change in changes:
         if change.kind in FOR_ALL:
             table.start_epoch(change.sequence)
-    table.mark((seller_name(change.marketplace, change.seller), change.sequence) for change in changes if change.seller)
+
+
+def sellers_of(changes: Sequence[Change]) -> list[tuple[str, int]]:
+    """Return (resource name, sequence) of the sellers whom changes concern, the newest of each."""
+    found = {(change.marketplace, change.seller): change.sequence for change in changes if change.seller}
+    return [(seller_name(marketplace, seller), sequence) for (marketplace, seller), sequence in found.items()]

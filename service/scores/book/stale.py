@@ -36,7 +36,7 @@ def find_standing(answer: Answer, now: int, mark: Watermark | None, beat: Beat |
     """
     if mark is None or beat is None:
         cut = Cut(answer.since, answer.known_time, answer.at)
-        return Standing(answer.body, answer.made_by, cut, answer.since, max(now - answer.since, 0))
+        return Standing(answer.body, answer.made_by, cut, answer.as_of, max(now - answer.as_of, 0))
     sequence, known_time = answer.at, answer.known_time
     if mark.sequence >= sequence:
         sequence, known_time = mark.sequence, mark.known_time

@@ -8,7 +8,7 @@ the second raises the floor: nobody knows of absent sellers what came up to ther
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from scoring.answer import MadeBy
 
@@ -19,7 +19,7 @@ UNKNOWN = 2**63 - 1
 class Answer:
     """A finished answer of one seller, and for when and as of what it holds. Nothing but `last` and `is_used` changes."""
 
-    __slots__ = ("at", "body", "is_used", "known_time", "last", "made_by", "since", "until")
+    __slots__ = ("as_of", "at", "body", "is_used", "known_time", "last", "made_by", "since", "until")
 
     def __init__(self, body: bytes, made_by: MadeBy, at: int, known_time: int, since: int, until: int) -> None:
         self.body = body
@@ -34,6 +34,8 @@ class Answer:
         """The observe time that it was computed for, in microseconds; it holds from then on."""
         self.until = until
         """The observe time from which on it may be another; in microseconds."""
+        self.as_of = since
+        """What was recorded by then is in it, in microseconds: before `since` where it was computed beforehand."""
         self.last = 0
         """The newest known entry of the seller."""
         self.is_used = False
@@ -53,8 +55,10 @@ class Table:
         """The newest entry that concerns every seller: no answer computed before it is exact."""
         self.life = 0
         """How often the table was emptied, since the ledger was another one. Whoever computes notes it beforehand."""
-        self.dropped = self.evicted = self.late = 0
-        """Answers that an entry ended; that gave way to others; that were stored with an entry known that they lack."""
+        self.dropped = self.evicted = self.late = self.adopted = 0
+        """Answers that an entry ended; that gave way to others; that were stored with an entry known that they lack; that
+        came out of a generation.
+        """
 
     def __len__(self) -> int:
         return len(self._answers)
@@ -106,6 +110,24 @@ class Table:
             self._answers[name] = answer
             if len(self._answers) > self._capacity:
                 self._evict()
+
+    def adopt(self, name: str, answer: Answer, holds: Callable[[], bool], life: int) -> Answer | None:
+        """Remember an answer of a generation in place of what is remembered, and return it.
+
+        `holds`: whether it lacks no entry that was marked, asked while nothing can be marked here; None if it does. `life`:
+        as for `store`.
+        """
+        with self._lock:
+            if life != self.life or answer.at < self.epoch or not holds():
+                return None
+            known = self._answers.get(name)
+            # What stands here may be the floor alone; no entry lies beyond `at`, whatever that says.
+            answer.last = min(answer.at, self._absent.pop(name, self._floor) if known is None else known.last)
+            self._answers[name] = answer
+            self.adopted += 1
+            if len(self._answers) > self._capacity:
+                self._evict()
+        return answer
 
     def clear(self, floor: int) -> None:
         """Forget all answers, and when sellers last changed; changes up to `floor` are unknown.

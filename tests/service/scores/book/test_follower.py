@@ -16,6 +16,7 @@ from service.ledger.changes import Change, Tip
 from service.ledger.clock import steady_clock
 from service.ledger.store import Ledger
 from service.scores.book.follower import Beat, Follower
+from service.scores.book.generations import Generations
 from service.scores.book.table import Answer, Table
 from tests.builders import MARKET, Clock, ago, identity
 from tests.databases import database
@@ -64,7 +65,7 @@ def test_what_another_connection_appends_ends_the_answers_of_all_whom_it_concern
     with Ledger.open(url, clock=clock) as ledger, Ledger.open(url, clock=clock) as other:
         other.append(MARKET, [*LISTED, identity(seller="d")])
         table = Table(10)
-        follower = Follower(ledger, table)
+        follower = Follower(ledger, table, Generations(table))
         follower.look()
         kept(table, "a", "b", "c", "d", at=4)
         other.append(MARKET, [RECALL])
@@ -91,7 +92,7 @@ def test_entries_are_taken_page_by_page_and_the_watermark_moves_once_all_are_mar
     """After an error between two pages it stands where it was, and the next look takes all of them."""
     monkeypatch.setattr("service.scores.book.follower.PAGE", 4)
     troubled, table = Troubled(ledger), Table(100)
-    follower = Follower(troubled, table)
+    follower = Follower(troubled, table, Generations(table))
     follower.look()
     sellers = [f"s{number}" for number in range(10)]
     kept(table, *sellers, at=0)
@@ -127,7 +128,7 @@ def test_a_follower_goes_on_after_errors_and_is_not_fresh_meanwhile(ledger: Ledg
                 raise errors.pop(0)
 
     troubled.trouble = fail
-    follower = Follower(troubled, Table(10), report=problems.append)
+    follower = Follower(troubled, (table := Table(10)), Generations(table), report=problems.append)
     assert follower.age() == float("inf")
     follower.start()
     try:
@@ -146,7 +147,7 @@ def test_a_follower_goes_on_after_errors_and_is_not_fresh_meanwhile(ledger: Ledg
 
 def test_a_look_that_hangs_makes_the_book_old_not_quiet(ledger: Ledger) -> None:
     troubled, table = Troubled(ledger), Table(10)
-    follower = Follower(troubled, table)
+    follower = Follower(troubled, table, Generations(table))
     follower.look()
     before = follower.heartbeat
     seen: list[tuple[Beat | None, int]] = []
@@ -176,7 +177,7 @@ def test_another_ledger_in_the_same_place_empties_the_book(
         for number in range(more):
             restored.append(MARKET, [identity(f"more-{number}", "c")])
         place, table = Troubled(ledger), Table(10)
-        follower = Follower(place, table)
+        follower = Follower(place, table, Generations(table))
         follower.look()
         life = table.life
         kept(table, "a", at=2)

@@ -1,0 +1,59 @@
+"""`sellertrust book verify --generations`: whether the files that `rescore` wrote are what the ledger gives."""
+
+from typing import Any
+
+import typer
+
+from scoring.errors import ConfigurationWrong, ModelNotFound, PolicyNotFound
+from service.bootstrap import open_rescoring
+from service.cli.output import Exit, Format, emit, say
+from service.cli.progress import StepProgress
+from service.settings import Settings, load
+
+
+def verify_generations(sample: int, output: Format) -> None:
+    """Verify every generation of the configured folder, `sample` answers of each (0: all), and emit a row for each.
+
+    Exits with 3 if there is none, with 4 if one is damaged or an answer differs, with 5 if nothing was compared.
+    """
+    from service.scores.book.generation_file import day_of
+    from service.scores.book.private_folder import find_exposure
+
+    settings = load()
+    folder = settings.generations
+    if folder.exists() and (exposure := find_exposure(folder)):
+        raise ConfigurationWrong(exposure)
+    paths = sorted(path for path in folder.glob("*") if day_of(path.name) is not None)
+    if not paths:
+        say(f"error: {folder} holds no generation; make one by: sellertrust rescore")
+        raise typer.Exit(Exit.NOT_FOUND)
+    with StepProgress() as progress:
+        rows = [_verify(settings, path, sample, progress) for path in paths]
+    emit(rows, output)
+    if any(row["state"] == "damaged" or row["differ"] for row in rows):
+        raise typer.Exit(Exit.REFUSED)
+    if not any(row["same"] for row in rows):
+        say("error: nothing was compared, so nothing is verified")
+        raise typer.Exit(Exit.UNAVAILABLE)
+
+
+def _verify(settings: Settings, path: Any, sample: int, progress: StepProgress) -> dict[str, Any]:
+    """Return the row of one file, after saying what is wrong with it."""
+    from service.scores.book.generation_file import GenerationDamaged, GenerationFile
+    from service.scores.rescoring import verify_generation
+
+    row = {"generation": path.name, "state": "verified", "same": 0, "differ": 0}
+    try:
+        file = GenerationFile(path)
+        opened = open_rescoring(settings, file.head.model, file.head.policy)
+        with opened.ledger:
+            found, differing = verify_generation(opened, file, sample, progress)
+    except GenerationDamaged as error:
+        say(f"error: {path.name} is damaged: {error}; delete it, and make it anew: sellertrust rescore")
+        return row | {"state": "damaged"}
+    except (PolicyNotFound, ModelNotFound) as error:
+        say(f"{path.name}: not compared: {error.message}")
+        return row | {"state": "not compared"}
+    for name in differing:
+        say(f"error: {name}: differs from its recomputation in {path.name}")
+    return row | {"state": "differs" if differing else "verified"} | found

@@ -1,0 +1,74 @@
+"""`sellertrust rescore`: all sellers' scores for a day, in one file that servers of this machine answer from."""
+
+import os
+import time
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scoring.errors import invalid
+from scoring.time import DAY
+from service.bootstrap import open_registry, open_rescoring
+from service.cli.output import Format, Output, emit_one
+from service.cli.progress import StepProgress
+from service.settings import load
+
+DAYS = ("today", "tomorrow")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command `rescore`."""
+    app.command("rescore")(rescore)
+
+
+def rescore(
+    day: Annotated[str, typer.Option("--day", metavar="DAY", help="today or tomorrow, in UTC.")] = "today",
+    model: Annotated[
+        str, typer.Option("--model", metavar="MODEL", help="An alias, or the beginning of a digest.")
+    ] = "champion",
+    policy: Annotated[
+        str, typer.Option("--policy", metavar="POLICY", help="A file, or the beginning of a committed one's digest.")
+    ] = "head",
+    processes: Annotated[
+        int, typer.Option("--processes", min=0, help="Processes that score; 0: one for each processor.")
+    ] = 0,
+    output: Output = Format.TABLE,
+) -> None:
+    """Score all sellers of all marketplaces for one day, and write the scores to one file.
+
+    Servers of this machine with the same SELLERTRUST_GENERATIONS answer from it within seconds, exactly as they would have
+    computed: whoever has an entry since is computed anew. Run it each night for `tomorrow`, and with `--model` or `--policy`
+    before another one is promoted, so that neither midnight nor the promotion finds the servers without scores. A file
+    can be deleted at any time; it then costs computing. Those of days before yesterday are deleted here.
+    """
+    from service.scores.rescoring import rescore as write_generation
+
+    if day not in DAYS:
+        raise invalid("--day", f"must be {' or '.join(DAYS)}")
+    settings = load()
+    digest = open_registry(settings).resolve(model)
+    began = time.monotonic()
+    opened = open_rescoring(settings, digest, policy)
+    is_file = Path(policy).is_file()
+    open_again = partial(open_rescoring, settings, digest, policy if is_file else opened.scorer.made_by.policy)
+    try:
+        with StepProgress() as progress:
+            today = opened.ledger.now() // DAY
+            number = processes or len(os.sched_getaffinity(0))
+            found = write_generation(
+                opened, open_again, settings.generations, today + DAYS.index(day), number, progress
+            )
+    finally:
+        opened.ledger.close()
+    row = {
+        "file": str(found.path),
+        "sellers": found.sellers,
+        "sequence": found.head.sequence,
+        "model": found.head.model,
+        "policy": found.head.policy,
+        "bytes": found.path.stat().st_size,
+        "seconds": round(time.monotonic() - began, 1),
+    }
+    emit_one(row, output)

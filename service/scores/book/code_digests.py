@@ -1,0 +1,35 @@
+"""Digests of what an answer is made by beside model and policy: the code that scores, and the contract it is written in."""
+
+import inspect
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+
+import scoring
+from sellertrust.v1 import trust_score_service_pb2
+from service.contract import scores
+from service.ledger import reading
+from service.scores import scorer
+
+
+@cache
+def core_digest() -> str:
+    """Return the SHA-256, in hex, of the sources by which facts are read and scored.
+
+    FileNotFoundError if the package has no sources.
+    """
+    root = Path(inspect.getfile(scoring)).parent
+    sources = [*sorted(root.rglob("*.py")), *(Path(inspect.getfile(module)) for module in (reading, scorer))]
+    digest = sha256()
+    for source in sources:
+        name = source.relative_to(root.parent) if root in source.parents else source.name
+        digest.update(f"{name} {sha256(source.read_bytes()).hexdigest()}\n".encode())
+    return digest.hexdigest()
+
+
+@cache
+def contract_digest() -> str:
+    """Return the SHA-256, in hex, of the contract's description of a trust score, and of the code that fills it in."""
+    file = trust_score_service_pb2.DESCRIPTOR
+    parts = [file.serialized_pb, *(other.serialized_pb for other in file.dependencies)]
+    return sha256(b"".join([*parts, Path(inspect.getfile(scores)).read_bytes()])).hexdigest()

@@ -1,0 +1,288 @@
+"""The file of a generation: all sellers' answers for one model, policy and day, each found by a hash of its seller's name.
+
+    magic | records | index | header (JSON) | where the index and the header begin | SHA-256 of all before
+
+A record is its CRC-32, how long its name is, until when the answer holds, the name, and the TrustScore on the wire. The
+index has 16 bytes a record, sorted: the first 8 of a BLAKE2b of the name, where the record begins (5) and how long it is
+(3). Numbers are big-endian, so that bytes sort as numbers do. The same answers give the same bytes.
+
+Reads are by `pread` and not by a mapping: the pages are shared by all processes either way, and a file that somebody cuts
+short fails a read, where it would kill a process that had it mapped.
+"""
+
+import json
+import os
+import struct
+import weakref
+import zlib
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping
+from hashlib import blake2b, sha256
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+
+from scoring.canonical import canonical_json
+
+MAGIC = b"sellertrust-generation-1\n"
+SUFFIX = ".generation"
+ENTRY_BYTES, KEY_BYTES, OFFSET_BYTES, SIZE_BYTES = 16, 8, 5, 3
+BLOCK = 64
+"""Entries of the index that are read at a time; the first key of each block is held in memory."""
+
+READ_BYTES = 1 << 20
+_RECORD = struct.Struct(">IHq")
+_PLACES = struct.Struct(">QQ")
+_FOOTER_BYTES = _PLACES.size + sha256().digest_size
+
+
+class GenerationDamaged(Exception):
+    """The file of a generation is not what was written. The message says where."""
+
+
+class GenerationHead(NamedTuple):
+    """What all answers of a generation have in common. Times in microseconds."""
+
+    day: int
+    """The UTC day that it is for, in days since 1970."""
+    observe_time: int
+    """The time that its answers are for; they hold from then on."""
+    known_time: int
+    """Just after the record time of `sequence`."""
+    sequence: int
+    """The last entry of the ledger that it rests on."""
+    chain: str
+    """The chain of the seal that ends there, in hex: another ledger has another."""
+    made_time: int
+    """When the ledger was read: what was recorded later is not in it."""
+    model: str
+    """The digest of the model."""
+    policy: str
+    """The digest of the policy."""
+    core: str
+    """The digest of the code that scores, since a version is typed by hand."""
+    contract: str
+    """The digest of the contract, which the answers are written by."""
+
+    @property
+    def name(self) -> str:
+        """Return the name of the file, which those of one day, model and policy share."""
+        return f"{_date(self.day)}-{self.model[:16]}-{self.policy[:16]}{SUFFIX}"
+
+
+def _date(day: int) -> str:
+    return str(np.datetime64(day, "D"))
+
+
+def day_of(name: str) -> int | None:
+    """Return the day, in days since 1970, of a generation by the name of its file; None if it is no such name."""
+    try:
+        return int(np.datetime64(name[:10], "D").astype(np.int64)) if name.endswith(SUFFIX) else None
+    except ValueError:
+        return None
+
+
+class Found(NamedTuple):
+    """A seller's answer in a generation."""
+
+    place: int
+    """The place of its entry in the index."""
+    until: int
+    """Until when the answer holds, in microseconds."""
+    body: bytes
+    """The TrustScore on the wire, without stamp and freshness."""
+
+
+class Records(NamedTuple):
+    """Some records as they are written, and what the index says of them."""
+
+    data: bytes
+    keys: bytes
+    """8 bytes a record."""
+    sizes: list[int]
+
+
+def pack_records(answers: Iterable[tuple[str, int, bytes]]) -> Records:
+    """Pack answers (resource name, until in microseconds, TrustScore on the wire) as records."""
+    data, keys = bytearray(), bytearray()
+    sizes = []
+    for name, until, body in answers:
+        label = name.encode()
+        rest = _RECORD.pack(0, len(label), until)[4:] + label + body
+        data += zlib.crc32(rest).to_bytes(4, "big") + rest
+        keys += _key(label)
+        sizes.append(len(rest) + 4)
+    return Records(bytes(data), bytes(keys), sizes)
+
+
+def _key(label: bytes) -> bytes:
+    return blake2b(label, digest_size=KEY_BYTES).digest()
+
+
+class GenerationWriter:
+    """Writes a generation into a folder, under another name until it is whole. A context manager.
+
+    It holds 16 bytes a seller in memory.
+    """
+
+    def __init__(self, folder: Path, head: GenerationHead) -> None:
+        self._head = head
+        self._path = folder / head.name
+        self._partial = folder / f"{head.name}.{os.getpid()}.partial"
+        self._keys = bytearray()
+        self._sizes = array("Q")
+        self._hash = sha256()
+
+    def __enter__(self) -> Self:
+        self._file = open(os.open(self._partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")  # noqa: PTH123
+        self._write(MAGIC)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        self._partial.unlink(missing_ok=True)
+
+    def add(self, records: Records) -> None:
+        """Write records behind those before."""
+        self._write(records.data)
+        self._keys += records.keys
+        self._sizes.extend(records.sizes)
+
+    def finish(self) -> Path:
+        """Write the rest, flush it to the disk, give the file its name, and return that."""
+        sizes = np.frombuffer(self._sizes, dtype=np.uint64)
+        index_start = self._file.tell()
+        offsets = np.cumsum(sizes, dtype=np.uint64) - sizes + np.uint64(len(MAGIC))
+        keys = np.frombuffer(bytes(self._keys), dtype=">u8")
+        entries = np.empty((len(keys), 2), dtype=">u8")
+        order = np.argsort(keys, kind="stable")
+        entries[:, 0] = keys[order]
+        entries[:, 1] = (offsets << np.uint64(8 * SIZE_BYTES) | sizes)[order]
+        self._write(entries.tobytes())
+        header_start = self._file.tell()
+        self._write(canonical_json({**self._head._asdict(), "sellers": len(keys)}))
+        self._write(_PLACES.pack(index_start, header_start))
+        self._file.write(self._hash.digest())
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._partial.replace(self._path)
+        _sync_folder(self._path.parent)
+        return self._path
+
+    def _write(self, data: bytes) -> None:
+        self._file.write(data)
+        self._hash.update(data)
+
+
+class GenerationFile:
+    """A generation that is open for reading. Shared by threads; the file may be renamed or deleted meanwhile.
+
+    GenerationDamaged if it is no whole file of a generation; OSError if it cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        weakref.finalize(self, os.close, self._fd)
+        self._size = os.fstat(self._fd).st_size
+        if self._size < len(MAGIC) + _FOOTER_BYTES or self._read(0, len(MAGIC)) != MAGIC:
+            raise GenerationDamaged("it does not begin as a generation of this release does")
+        footer = self._read(self._size - _FOOTER_BYTES, _FOOTER_BYTES)
+        self._index_start, header_start = _PLACES.unpack_from(footer)
+        if not len(MAGIC) <= self._index_start <= header_start <= self._size - _FOOTER_BYTES:
+            raise GenerationDamaged("its end does not say where its index is")
+        self.head, self.sellers = _parse_head(self._read(header_start, self._size - _FOOTER_BYTES - header_start))
+        if header_start - self._index_start != self.sellers * ENTRY_BYTES:
+            raise GenerationDamaged("its index is not as long as its header says")
+        self._fences = array("Q")
+
+    def check(self) -> None:
+        """Hold the whole file against its checksum, and load what finding a seller needs. GenerationDamaged."""
+        whole, place = sha256(), 0
+        end = self._size - whole.digest_size
+        while place < end:
+            data = self._read(place, min(READ_BYTES, end - place))
+            whole.update(data)
+            place += len(data)
+        if self._read(end, whole.digest_size) != whole.digest():
+            raise GenerationDamaged("its bytes are not those of its checksum")
+        step = BLOCK * ENTRY_BYTES
+        for place in range(0, self.sellers * ENTRY_BYTES, READ_BYTES):
+            data = self._index(place, READ_BYTES)
+            self._fences.extend(int.from_bytes(data[at : at + KEY_BYTES], "big") for at in range(0, len(data), step))
+
+    def find(self, name: str) -> Found | None:
+        """Return the answer of a seller by its resource name; None if it has none here. GenerationDamaged."""
+        label = name.encode()
+        for place, offset, size in self._entries(_key(label)):
+            other, found = self._record(place, offset, size)
+            if other == name:
+                return found
+        return None
+
+    def places(self, name: str) -> list[int]:
+        """Return the places of the index that may be the seller's: none, or one, or more where keys are the same."""
+        return [place for place, _, _ in self._entries(_key(name.encode()))]
+
+    def record(self, place: int) -> tuple[str, Found]:
+        """Return (resource name, answer) at a place of the index. GenerationDamaged."""
+        offset, size = _offset_and_size(self._index(place * ENTRY_BYTES, ENTRY_BYTES), 0)
+        return self._record(place, offset, size)
+
+    def records(self) -> Iterator[tuple[str, Found]]:
+        """Yield every (resource name, answer), in the order of the index. GenerationDamaged."""
+        return map(self.record, range(self.sellers))
+
+    def _entries(self, key: bytes) -> list[tuple[int, int, int]]:
+        """Return (place, where the record begins, its bytes) of the entries of a block with this key."""
+        block = max(bisect_right(self._fences, int.from_bytes(key, "big")) - 1, 0)
+        data = self._index(block * BLOCK * ENTRY_BYTES, BLOCK * ENTRY_BYTES)
+        found, at = [], data.find(key)
+        while at >= 0:
+            if at % ENTRY_BYTES == 0:
+                found.append((block * BLOCK + at // ENTRY_BYTES, *_offset_and_size(data, at)))
+            at = data.find(key, at + 1)
+        return found
+
+    def _record(self, place: int, offset: int, size: int) -> tuple[str, Found]:
+        data = self._read(offset, size)
+        if size < _RECORD.size or zlib.crc32(data[4:]) != int.from_bytes(data[:4], "big"):
+            raise GenerationDamaged(f"the record at {offset} is not that of its checksum")
+        _, length, until = _RECORD.unpack_from(data)
+        end = _RECORD.size + length
+        return data[_RECORD.size : end].decode(), Found(place, until, data[end:])
+
+    def _index(self, start: int, size: int) -> bytes:
+        """Return so many bytes of the index from a place of it on, or those up to its end."""
+        return self._read(self._index_start + start, min(size, self.sellers * ENTRY_BYTES - start))
+
+    def _read(self, offset: int, size: int) -> bytes:
+        data = os.pread(self._fd, size, offset)
+        if len(data) != size:
+            raise GenerationDamaged("it is shorter than it was")
+        return data
+
+
+def _offset_and_size(block: bytes, at: int) -> tuple[int, int]:
+    value = int.from_bytes(block[at + KEY_BYTES : at + ENTRY_BYTES], "big")
+    return value >> 8 * SIZE_BYTES, value & (1 << 8 * SIZE_BYTES) - 1
+
+
+def _parse_head(data: bytes) -> tuple[GenerationHead, int]:
+    try:
+        stated: Mapping[str, Any] = json.loads(data)
+        values = {name: kind(stated[name]) for name, kind in GenerationHead.__annotations__.items()}
+        return GenerationHead(**values), int(stated["sellers"])
+    except (ValueError, TypeError, KeyError):
+        raise GenerationDamaged("its header cannot be read") from None
+
+
+def _sync_folder(folder: Path) -> None:
+    """Flush a folder, so that a file that was renamed in it keeps its name after a crash."""
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

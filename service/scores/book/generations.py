@@ -1,0 +1,128 @@
+"""The generations that a book answers from, and which answers of each an entry has ended.
+
+A generation rests on one sequence, so that one bit of each of its answers is kept: whether its seller has a later entry. It
+joins once its chain was held against the ledger's: from then on whatever is marked in the table is marked in it too, and the
+follower marks what lies between its sequence and the watermark at which it joined. Until it has, its answers are stale.
+"""
+
+import threading
+from collections.abc import Iterator, Sequence
+
+from scoring.answer import MadeBy
+from scoring.time import DAY
+from service.scores.book.generation_file import Found, GenerationDamaged, GenerationFile
+from service.scores.book.table import UNKNOWN, Answer, Table
+
+
+class Generation:
+    """One generation that is open, and which of its answers hold. Shared by threads: a bit is set and never taken back."""
+
+    def __init__(self, file: GenerationFile) -> None:
+        self.file = file
+        self.head = file.head
+        self.made_by = MadeBy(file.head.model, file.head.policy)
+        self.key = (file.head.day, self.made_by)
+        """What it is for: the day, in days since 1970, with model and policy."""
+        self.is_joined = False
+        """Whether its chain was found to be the ledger's, so that entries are marked in it."""
+        self.is_complete = False
+        """Whether the entries between its sequence and the watermark are marked."""
+        self.is_foreign = False
+        """Whether its chain is none of the ledger's."""
+        self.problem = ""
+        """What is damaged in its file; empty as long as nothing was found."""
+        self._ended = bytearray(file.sellers)
+
+    def end(self, name: str, sequence: int) -> None:
+        """Note that an entry concerns a seller, by the seller's resource name."""
+        if sequence <= self.head.sequence or self.problem:
+            return
+        try:
+            for place in self.file.places(name):
+                self._ended[place] = 1
+        except (GenerationDamaged, OSError) as error:
+            self.problem = str(error)
+
+    def holds(self, found: Found) -> bool:
+        """Return whether no entry is known that an answer of it lacks."""
+        return self.is_complete and not self._ended[found.place] and not self.problem
+
+    def find(self, name: str) -> Found | None:
+        """Return a seller's answer by its resource name, ended or not; None if there is none that is whole."""
+        if self.problem:
+            return None
+        try:
+            return self.file.find(name)
+        except (GenerationDamaged, OSError) as error:
+            self.problem = str(error)
+            return None
+
+    def answer(self, found: Found) -> Answer:
+        """Return what was found as an answer that the table can keep."""
+        head = self.head
+        answer = Answer(found.body, self.made_by, head.sequence, head.known_time, head.observe_time, found.until)
+        answer.as_of = min(head.made_time, head.observe_time)
+        return answer
+
+
+class Generations:
+    """The generations of one ledger from which a table is filled. Shared by threads: a change replaces one reference."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self._all: tuple[Generation, ...] = ()
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def __iter__(self) -> Iterator[Generation]:
+        return iter(self._all)
+
+    def add(self, generation: Generation) -> None:
+        """Take a generation in; of several of one day, model and policy the one of the latest sequence comes first."""
+        generation.is_joined = True
+        with self._lock:
+            self._all = tuple(sorted((*self._all, generation), key=_order, reverse=True))
+
+    def drop(self, generation: Generation) -> None:
+        """Let a generation go. What the table has of it stays, since it was whole."""
+        with self._lock:
+            self._all = tuple(other for other in self._all if other is not generation)
+
+    def clear(self) -> None:
+        """Let all go, since the ledger is another one."""
+        with self._lock:
+            self._all = ()
+
+    def mark(self, entries: Sequence[tuple[str, int]]) -> None:
+        """Note that entries, (resource name, sequence), concern sellers."""
+        for generation in self._all:
+            for name, sequence in entries:
+                generation.end(name, sequence)
+
+    def adopt(self, name: str, made_by: MadeBy, observe_time: int) -> Answer | None:
+        """Return a seller's answer for a time, by a model and policy, which the table keeps from now on.
+
+        None if no generation of that day has one that is exact. `observe_time` in microseconds.
+        """
+        life, key = self._table.life, (observe_time // DAY, made_by)
+        generation = next((other for other in self._all if other.is_complete and other.key == key), None)
+        found = None if generation is None else generation.find(name)
+        if generation is None or found is None:
+            return None
+        return self._table.adopt(name, generation.answer(found), lambda: generation.holds(found), life)
+
+    def latest(self, name: str, now: int) -> Answer | None:
+        """Return a seller's latest answer that is for no later time than `now`, in microseconds; exact or not."""
+        for generation in self._all:
+            found = generation.find(name) if generation.head.observe_time <= now else None
+            if found is not None:
+                answer = generation.answer(found)
+                answer.last = 0 if generation.holds(found) else UNKNOWN
+                return answer
+        return None
+
+
+def _order(generation: Generation) -> tuple[int, int]:
+    return generation.head.day, generation.head.sequence

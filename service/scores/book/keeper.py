@@ -1,0 +1,169 @@
+"""The keeper: one thread that opens the generations of a folder, and sets aside those that are damaged.
+
+What lies in the folder is what is answered from: a file that is deleted is let go, a new one is checked whole, and then
+handed to the follower. Nothing else writes there but `rescore`.
+"""
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from time import monotonic
+from typing import NamedTuple
+
+from scoring.time import DAY
+from service.scores.book.code_digests import contract_digest, core_digest
+from service.scores.book.generation_file import GenerationDamaged, GenerationFile, day_of
+from service.scores.book.generations import Generation, Generations
+from service.scores.book.private_folder import find_exposure
+
+LOOK_SECONDS = 1.0
+"""How often it looks into the folder."""
+
+RETRY_SECONDS = 30.0
+"""How long a file that could not be read, or is of another ledger, is passed over."""
+
+MAX_OPEN = 8
+"""Generations that are held open: of today and tomorrow, by each model and policy in question, and the last before."""
+
+DAMAGED = ".damaged"
+
+
+class Identity(NamedTuple):
+    """Which file it is that has a name."""
+
+    name: str
+    inode: int
+    changed: int
+
+
+class Keeper:
+    """Keeps the generations of `folder` open. `join` gets each that is whole; `now` gives the ledger's time."""
+
+    def __init__(
+        self,
+        folder: Path,
+        generations: Generations,
+        join: Callable[[Generation], None],
+        now: Callable[[], int],
+        report: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._folder = folder
+        self._generations = generations
+        self._join = join
+        self._now = now
+        self._report = report
+        self._open: dict[Identity, Generation] = {}
+        self._passed_over: dict[Identity, float] = {}
+        self._exposure = ""
+        self._reported: set[str] = set()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="book-keeper", daemon=True)
+        self.damaged = 0
+        """Generations that were set aside."""
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def close(self, seconds: float | None = None) -> None:
+        """End the thread; wait at most `seconds` for a file that is being read."""
+        self._ended.set()
+        if self._thread.is_alive():
+            self._thread.join(seconds)
+
+    def look(self) -> None:
+        """Let go what is damaged, foreign or gone, and open what is new."""
+        found = list(self._list())
+        self._let_go(found)
+        now = monotonic()
+        self._passed_over = {file: due for file, due in self._passed_over.items() if due > now and file in found}
+        for identity in found:
+            if identity not in self._open and identity not in self._passed_over and len(self._open) < MAX_OPEN:
+                self._try(identity)
+
+    def _list(self) -> Iterator[Identity]:
+        """Yield the files of the folder that may be generations worth holding open, the latest day first."""
+        if not self._folder.exists():
+            return
+        exposure = find_exposure(self._folder)
+        if exposure:
+            if exposure != self._exposure:
+                self._report(f"generations are not read: {exposure}")
+            self._exposure = exposure
+            return
+        self._exposure = ""
+        today = self._now() // DAY
+        dated = [(day, name) for name in os.listdir(self._folder) if (day := day_of(name)) is not None]  # noqa: PTH208
+        last_before = max((day for day, _ in dated if day < today), default=today)
+        for day, name in sorted(dated, reverse=True):
+            if last_before <= day <= today + 1:
+                with suppress(FileNotFoundError):
+                    found = (self._folder / name).lstat()
+                    yield Identity(name, found.st_ino, found.st_mtime_ns)
+
+    def _let_go(self, found: list[Identity]) -> None:
+        """Drop the generations that are damaged or of another ledger, and those whose files are gone or replaced."""
+        named = {identity.name: identity for identity in found}
+        for identity, generation in list(self._open.items()):
+            if generation.problem:
+                self._set_aside(identity, generation.problem)
+            elif generation.is_foreign:
+                self._pass_over(identity, "it is of another ledger")
+            elif (
+                not generation.is_joined or generation in self._generations
+            ):  # else the ledger turned out to be another one
+                successor = named.get(identity.name)
+                if successor == identity or (successor is not None and not self._is_ready(successor)):
+                    continue
+            del self._open[identity]
+            self._generations.drop(generation)
+
+    def _is_ready(self, identity: Identity) -> bool:
+        return identity in self._open and self._open[identity].is_complete
+
+    def _try(self, identity: Identity) -> None:
+        path = self._folder / identity.name
+        try:
+            file = GenerationFile(path)
+            if (file.head.core, file.head.contract) != (core_digest(), contract_digest()):
+                self._pass_over(identity, "it was made by another release; make it anew: sellertrust rescore")
+                return
+            file.check()
+        except GenerationDamaged as error:
+            self._set_aside(identity, str(error))
+        except FileNotFoundError:  # it was deleted since it was listed
+            return
+        except OSError as error:
+            self._pass_over(identity, (error.strerror or str(error)).lower())
+        else:
+            generation = self._open[identity] = Generation(file)
+            self._join(generation)
+
+    def _pass_over(self, identity: Identity, why: str) -> None:
+        problem = f"generation {identity.name} is not used: {why}"
+        if problem not in self._reported:
+            self._reported.add(problem)
+            self._report(problem)
+        self._passed_over[identity] = monotonic() + RETRY_SECONDS
+
+    def _set_aside(self, identity: Identity, problem: str) -> None:
+        self.damaged += 1
+        self._report(f"generation {identity.name} is damaged and set aside: {problem}")
+        path = self._folder / identity.name
+        try:
+            if path.lstat().st_ino == identity.inode:
+                path.replace(path.with_name(identity.name + DAMAGED))
+        except FileNotFoundError:
+            return
+        except OSError:
+            self._passed_over[identity] = monotonic() + RETRY_SECONDS
+
+    def _run(self) -> None:
+        while not self._ended.is_set():
+            try:
+                self.look()
+            except Exception as error:  # noqa: BLE001 (whatever it is, the next look may succeed, and answers are computed)
+                self._report(f"generations: {type(error).__name__}: {error}")
+            self._ended.wait(LOOK_SECONDS)

@@ -1,0 +1,222 @@
+"""Rescoring: all sellers' answers for one model, policy and day, computed in parts and written to one generation."""
+
+import os
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import islice
+from multiprocessing import get_context
+from pathlib import Path
+from random import SystemRandom
+from typing import NamedTuple
+
+from scoring.answer import TrustScore
+from scoring.errors import ConfigurationWrong, LedgerUnavailable, SellertrustError
+from scoring.time import DAY, format_time
+from service.contract.resource_names import parse_seller, seller_name
+from service.contract.scores import score_message
+from service.ledger.records import Cut
+from service.ledger.store import Ledger
+from service.scores.book.code_digests import contract_digest, core_digest
+from service.scores.book.generation_file import (
+    SUFFIX,
+    GenerationFile,
+    GenerationHead,
+    GenerationWriter,
+    Records,
+    day_of,
+    pack_records,
+)
+from service.scores.book.private_folder import make_private
+from service.scores.scorer import Scorer
+
+PART = 1_000
+"""Sellers that are scored at a time. Those of them with many entries are read in smaller parts."""
+
+Progress = Callable[[str, int, int], None]
+
+
+class Opened(NamedTuple):
+    """What a process rescores with."""
+
+    ledger: Ledger
+    scorer: Scorer
+
+
+Open = Callable[[], Opened]
+"""Opens the ledger, and a scorer with the model and policy of the generation; called once in each process."""
+
+
+class Part(NamedTuple):
+    """Some sellers of one marketplace, those after one id up to another."""
+
+    marketplace: str
+    after: str
+    last: str
+    sellers: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rescored:
+    """What was written."""
+
+    path: Path
+    head: GenerationHead
+    sellers: int
+
+
+def rescore(opened: Opened, open_again: Open, folder: Path, day: int, processes: int, progress: Progress) -> Rescored:
+    """Write the generation of a day, today or the next one, into a folder of this user; return what was written.
+
+    `opened`: what this process rescores with; `open_again` gives the same to each of `processes` others, if more than one.
+    `day`: in days since 1970. `progress`: gets (step, done, total). An earlier generation of the same day, model and policy
+    is replaced, and those of days before yesterday are deleted. ConfigurationWrong if the folder is not this user's alone,
+    or there is no model; LedgerUnavailable if the last record time is ahead of the day's answers.
+    """
+    make_private(folder)
+    head, cut = _head_of(opened, day)
+    parts = list(_parts_of(opened.ledger, progress))
+    total = sum(part.sellers for part in parts)
+    done = written = 0
+    with GenerationWriter(folder, head) as writer, ExitStack() as stack:
+        for part, records in zip(parts, _results(parts, cut, opened, open_again, processes, stack), strict=True):
+            writer.add(records)
+            done, written = done + part.sellers, written + len(records.sizes)
+            progress("rescore", done, total)
+        path = writer.finish()
+    _delete_older(folder, opened.ledger.now() // DAY - 1)
+    return Rescored(path, head, written)
+
+
+def _head_of(opened: Opened, day: int) -> tuple[GenerationHead, Cut]:
+    """Return what all answers of a generation have in common, and the cut that they are computed at."""
+    ledger, scorer = opened
+    made_by = scorer.made_by
+    if not made_by.model:
+        raise ConfigurationWrong("there is no model to score with; publish one: sellertrust train ... --publish")
+    made_time = ledger.now()
+    end = ledger.cut()
+    observe_time = max(end.observe_time, day * DAY)
+    if end.known_time > observe_time or observe_time >= (day + 1) * DAY:
+        raise LedgerUnavailable(
+            f"the last record time, {format_time(end.known_time - 1)}, or the clock is ahead of the day that is asked for;"
+            " repeat the command, and see to the clock: sellertrust doctor"
+        )
+    chain = ledger.chain_at(end.sequence)
+    if chain is None:
+        raise LedgerUnavailable("no seal ends where the ledger ended; repeat the command")
+    cut = Cut(observe_time, end.known_time, end.sequence)
+    digests = (*made_by, core_digest(), contract_digest())
+    return GenerationHead(day, observe_time, end.known_time, end.sequence, chain.hex(), made_time, *digests), cut
+
+
+def _parts_of(ledger: Ledger, progress: Progress) -> Iterator[Part]:
+    """Yield all sellers of all marketplaces, part by part, sorted by their bytes."""
+    found = 0
+    for marketplace in ledger.marketplaces():
+        after = ""
+        while names := ledger.sellers_after(marketplace, after, PART):
+            yield Part(marketplace, after, names[-1], len(names))
+            after = names[-1]
+            found += len(names)
+            progress("look for sellers", found, found + 1)
+    progress("look for sellers", found, found)
+
+
+def _results(
+    parts: list[Part], cut: Cut, opened: Opened, open_again: Open, processes: int, stack: ExitStack
+) -> Iterator[Records]:
+    """Yield the records of each part, in their order; at most two parts a process are held at a time."""
+    if processes == 1 or len(parts) == 1:
+        for part in parts:
+            yield _score_part(opened, part, cut)
+        return
+    pool = stack.enter_context(
+        ProcessPoolExecutor(processes, get_context("spawn"), initializer=_begin, initargs=(open_again,))
+    )
+    stack.callback(pool.shutdown, wait=False, cancel_futures=True)
+    waiting: deque[Future[Records]] = deque()
+    left = iter(parts)
+    for part in islice(left, 2 * processes):
+        waiting.append(pool.submit(_score_there, part, cut))
+    while waiting:
+        yield waiting.popleft().result()
+        for part in islice(left, 1):
+            waiting.append(pool.submit(_score_there, part, cut))
+
+
+_OPENED: list[Opened] = []  # of a process of the pool
+
+
+def _begin(open_again: Open) -> None:
+    os.nice(5)  # servers on the machine go first
+    _OPENED.append(open_again())
+
+
+def _score_there(part: Part, cut: Cut) -> Records:
+    return _score_part(_OPENED[0], part, cut)
+
+
+def _score_part(opened: Opened, part: Part, cut: Cut) -> Records:
+    """Return the answers of a part as records; sellers of whom nothing stands at the cut have none."""
+    names = opened.ledger.sellers_after(part.marketplace, part.after, PART)
+    sellers = [seller for seller in names if seller <= part.last]  # others may have come in between meanwhile
+    while names and names[-1] < part.last:
+        names = opened.ledger.sellers_after(part.marketplace, names[-1], PART)
+        sellers += [seller for seller in names if seller <= part.last]
+    outcomes, _ = opened.scorer.scores(part.marketplace, sellers, cut)
+    answers = []
+    for seller, outcome in zip(sellers, outcomes, strict=True):
+        if not isinstance(outcome, SellertrustError):
+            name = seller_name(part.marketplace, seller)
+            answers.append((name, outcome.valid_until, _body(name, outcome)))
+    return pack_records(answers)
+
+
+def _delete_older(folder: Path, first: int) -> None:
+    """Delete what days before `first`, in days since 1970, left: generations, damaged ones and beginnings of such."""
+    for path in folder.iterdir():
+        name, suffix, _ = path.name.partition(SUFFIX)
+        day = day_of(name + suffix)
+        if day is not None and day < first:
+            path.unlink(missing_ok=True)
+
+
+def verify_generation(
+    opened: Opened, file: GenerationFile, sample: int, progress: Progress
+) -> tuple[Counter[str], list[str]]:
+    """Recompute the answers of a generation; return counts of `same` and `differ`, and the sellers of the latter.
+
+    `opened`: with the generation's model and policy. `sample`: so many of the answers, drawn by chance; 0: all. The file's
+    checksums are checked first, GenerationDamaged; ConfigurationWrong if the ledger is another one.
+    """
+    file.check()
+    head = file.head
+    chain = opened.ledger.chain_at(head.sequence)
+    if chain is None or chain.hex() != head.chain:
+        raise ConfigurationWrong(f"{file.path.name} is of another ledger; delete it, or set SELLERTRUST_DATABASE_URL")
+    cut = Cut(head.observe_time, head.known_time, head.sequence)
+    places = range(file.sellers)
+    drawn = sorted(SystemRandom().sample(places, sample)) if 0 < sample < file.sellers else places
+    found, differing, done = Counter(same=0, differ=0), [], 0
+    for first in range(0, len(drawn), PART):
+        stored = [file.record(place) for place in drawn[first : first + PART]]
+        by_marketplace: dict[str, list[tuple[str, str, bytes]]] = {}
+        for name, answer in stored:
+            marketplace, seller = parse_seller(name, "seller")
+            by_marketplace.setdefault(marketplace, []).append((seller, name, answer.body))
+        for marketplace, rows in by_marketplace.items():
+            outcomes, _ = opened.scorer.scores(marketplace, [seller for seller, _, _ in rows], cut)
+            for (_, name, body), outcome in zip(rows, outcomes, strict=True):
+                is_same = not isinstance(outcome, SellertrustError) and body == _body(name, outcome)
+                found["same" if is_same else "differ"] += 1
+                differing += [] if is_same else [name]
+        done += len(stored)
+        progress(file.path.name, done, len(drawn))
+    return found, differing
+
+
+def _body(name: str, score: TrustScore) -> bytes:
+    return score_message(name, score, None).SerializeToString()

@@ -1,0 +1,94 @@
+"""A server with a generation: whoever nobody has asked for is answered out of it, and it can be deleted at any moment."""
+
+import threading
+import time
+import urllib.request
+from pathlib import Path
+
+from scoring.enums import ScoreState
+from sellertrust.client import Client
+from sellertrust.v1.trust_score_service_pb2 import TrustScore
+from tests.scoring.worlds import artifact
+from tests.servers import MARKET, Running, exposure, identity, running_server
+from tests.service.api.test_silent_database import wait_for
+from tests.service.scores.book.generations import rescored
+
+SELLERS = [f"s{number}" for number in range(40)]
+
+
+def fill(client: Client) -> None:
+    for seller in SELLERS:
+        client.append_entries(MARKET, [identity(f"i-{seller}", seller), exposure(f"x-{seller}", seller, 2_000)])
+
+
+def adopted(running: Running) -> int:
+    book = running.server._book
+    assert book is not None
+    return book.table.adopted
+
+
+def generations(running: Running) -> int:
+    book = running.server._book
+    assert book is not None
+    return sum(generation.is_complete for generation in book.generations)
+
+
+def test_scores_come_out_of_a_generation_that_appears_while_the_server_runs(tmp_path: Path) -> None:
+    with (
+        running_server(tmp_path, artifact=artifact(), metrics_address="127.0.0.1:0") as running,
+        running.client(deadline_seconds=30) as client,
+    ):
+        fill(client)
+        rescored(running.ledger, tmp_path / "generations")
+        wait_for(lambda: generations(running) == 1)
+        found = client.get_trust_score(MARKET, SELLERS[0])
+        assert found.state == ScoreState.RATED
+        again = client.get_trust_score(
+            MARKET, SELLERS[0], observe_time=found.stamp.observe_time, known_time=found.stamp.known_time
+        )
+        for answer in (found, again):
+            answer.ClearField("freshness")
+        assert found.SerializeToString(deterministic=True) == again.SerializeToString(deterministic=True)
+        client.batch_get_trust_scores(MARKET, SELLERS)
+        assert adopted(running) == len(SELLERS)
+        with urllib.request.urlopen(f"http://{running.server.metrics_address}/metrics") as response:
+            metrics = response.read().decode()
+        assert f"sellertrust_book_adopted_total {len(SELLERS)}.0" in metrics
+        assert "sellertrust_book_generations 1.0" in metrics
+        assert "sellertrust_book_generations_damaged_total 0.0" in metrics
+        assert 'sellertrust_book_answers_total{how="miss"} 0.0' in metrics
+
+
+def test_no_call_fails_while_generations_are_deleted_cut_short_and_made_anew(tmp_path: Path) -> None:
+    """And every answer is the one that was given before."""
+    folder = tmp_path / "generations"
+    with (
+        running_server(tmp_path, artifact=artifact(), book_sellers=3) as running,
+        running.client(deadline_seconds=30) as client,
+    ):
+        fill(client)
+        before = {seller: client.get_trust_score(MARKET, seller).points for seller in SELLERS}
+        done, found = threading.Event(), list[TrustScore]()
+
+        def read() -> None:
+            while not done.is_set():
+                found.extend(client.get_trust_score(MARKET, seller) for seller in SELLERS)
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        try:
+            for harm in (Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:-9]), Path.unlink):
+                path = rescored(running.ledger, folder).path
+                wait_for(lambda: generations(running) == 1)
+                count = adopted(running)
+                wait_for(lambda: adopted(running) > count + len(SELLERS))  # noqa: B023
+                harm(path)
+                wait_for(lambda: generations(running) == 0)
+                time.sleep(0.05)
+        finally:
+            done.set()
+            reader.join()
+        assert {score.seller.rsplit("/", 1)[-1]: score.points for score in found} == before
+        assert len(found) > 3 * len(SELLERS)
+        assert len(running.lines("book")) == 1
+        assert "is damaged and set aside" in running.lines("book")[0]["problem"]

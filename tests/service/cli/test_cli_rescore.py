@@ -1,0 +1,96 @@
+"""`sellertrust rescore` and `book verify --generations`: a file of scores, by one process and by several."""
+
+from pathlib import Path
+
+import pytest
+
+from scoring.entries.entry import Entry
+from scoring.time import DAY
+from service.ledger.store import Ledger
+from service.policy.policy_file import read_policy
+from service.registry.registry import Registry
+from service.scores.book.generation_file import GenerationFile, GenerationWriter, pack_records
+from tests.builders import exposure, identity
+from tests.service.registry.models import publish
+from tests.service.scores.book.generations import opened_file
+from tests.service.shells import MARKET, ROOT, Shell, bare_shell
+
+SELLERS = 1_203
+
+
+def entries(number: int) -> list[Entry]:
+    seller = f"s{number}"
+    return [identity(f"i{number}", seller), exposure(seller=seller, settled_orders=500 + number)]
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
+    """A shell with a model and a ledger, and no server."""
+    folder = tmp_path_factory.mktemp("rescore")
+    shell = bare_shell(folder)
+    publish(Registry(folder / "data" / "registry"))
+    with Ledger.open(f"sqlite:///{folder}/data/ledger.db", create=True) as ledger:
+        ledger.append(MARKET, [entry for number in range(SELLERS) for entry in entries(number)])
+    return shell
+
+
+def test_several_processes_write_what_one_does(shell: Shell) -> None:
+    one = shell.json("rescore", "--day", "tomorrow", "--processes", 1)
+    assert (one["sellers"], one["sequence"]) == (SELLERS, 2 * SELLERS)
+    first = Path(one["file"]).read_bytes()
+    two = shell.json("rescore", "--day", "tomorrow", "--processes", 2)
+    file = opened_file(Path(two["file"]))
+    assert (file.head.observe_time % DAY, file.sellers) == (0, SELLERS)
+    end = len(first) - 500  # before the header, which says when it was made
+    assert Path(two["file"]).read_bytes()[:end] == first[:end]
+
+
+def test_generations_are_verified_against_the_ledger(shell: Shell) -> None:
+    path = Path(shell.json("rescore", "--processes", 1)["file"])
+    rows = {row["generation"]: row for row in shell.json("book", "verify", "--generations")}
+    assert (rows[path.name]["state"], rows[path.name]["same"]) == ("verified", SELLERS)
+    sampled = shell.json("book", "verify", "--generations", "--sample", 7)
+    assert {row["same"] for row in sampled} == {7}
+    file = opened_file(path)
+    answers = [(name, found.until, found.body) for name, found in file.records()]
+    forged = [(answers[0][0], answers[0][1], answers[1][2]), *answers[1:]]
+    with GenerationWriter(path.parent, file.head) as writer:
+        writer.add(pack_records(forged))
+        writer.finish()
+    table, said = shell("book", "verify", "--generations", code=4)
+    assert f"{answers[0][0]}: differs from its recomputation" in said
+    assert "differs" in table
+    assert said.count("differs from its recomputation") == 1
+    data = bytearray(path.read_bytes())
+    data[100] ^= 1
+    path.write_bytes(data)
+    assert f"{path.name} is damaged" in shell("book", "verify", "--generations", code=4)[1]
+
+
+def test_what_cannot_be_rescored_or_verified_is_said(shell: Shell, tmp_path: Path) -> None:
+    assert "today or tomorrow" in shell.error(2, "rescore", "--day", "yesterday")
+    assert "names no model" in shell.error(3, "rescore", "--model", "nobody")
+    empty = tmp_path / "empty"
+    assert "sellertrust rescore" in shell.error(3, "book", "verify", "--generations", generations=empty)
+    shared = tmp_path / "shared"
+    shared.mkdir(mode=0o755)
+    for command in (("rescore", "--processes", 1), ("book", "verify", "--generations")):
+        assert "chmod 700" in shell.error(6, *command, generations=shared)
+    assert "give no ids" in shell.error(2, "book", "verify", "--generations", "s1")
+
+
+def test_the_model_of_a_generation_may_be_one_that_is_not_champion(shell: Shell, tmp_path: Path) -> None:
+    registry = Registry(Path(shell.environment["SELLERTRUST_DATA_DIR"]) / "registry")
+    other = publish(registry, 3)
+    made = shell.json("rescore", "--model", other[:10], "--processes", 1, generations=tmp_path / "own")
+    assert GenerationFile(Path(made["file"])).head.model == other != registry.champion()
+
+
+def test_the_policy_of_a_generation_may_be_one_of_a_file(shell: Shell, tmp_path: Path) -> None:
+    """It is verified where the policy is known."""
+    file = ROOT / "service" / "policy" / "general.toml"
+    made = shell.json("rescore", "--policy", file, "--processes", 1, generations=tmp_path / "own")
+    assert GenerationFile(Path(made["file"])).head.policy == made["policy"] == read_policy(file).digest
+    verify = ("book", "verify", "--generations", "--sample", 3)
+    assert "not compared" in shell(*verify, generations=tmp_path / "own", code=5)[1]
+    shell(*verify, generations=tmp_path / "own", policy=file)

@@ -1,0 +1,251 @@
+"""A book with generations: an answer out of one is the answer of its stamp, and what an entry has ended is not given."""
+
+import os
+import random
+from pathlib import Path
+
+import pytest
+
+from scoring.entries.entry import Entry
+from scoring.entries.kinds.decisions import OverrideImposed
+from scoring.enums import Tier
+from scoring.errors import LedgerUnavailable
+from scoring.time import DAY, SECOND
+from sellertrust.v1.trust_score_service_pb2 import FRESHNESS_STATE_FRESH, FRESHNESS_STATE_STALE, SCORE_STATE_UNKNOWN
+from service.ledger.store import Ledger
+from service.scores.book import follower
+from tests.builders import MARKET, NOW, Clock, confirmed, exposure, violation
+from tests.databases import database
+from tests.scoring.worlds import ALL_FEATURES, artifact, certified, population
+from tests.service.scores.book.books import known, opened
+from tests.service.scores.book.generations import kept, look, rescored
+from tests.service.scores.book.test_book import HOUR, SELLERS, World
+
+MIDNIGHT = NOW // DAY * DAY + DAY
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "generations"
+
+
+@pytest.fixture
+def sold(ledger: Ledger) -> Ledger:
+    """A ledger with sellers who are known."""
+    for seller in ("a", "b", "c"):
+        ledger.append(MARKET, known(seller))
+    return ledger
+
+
+def test_a_seller_that_nobody_asked_for_is_answered_out_of_the_generation(sold: Ledger, folder: Path) -> None:
+    rescored(sold, folder)
+    with opened(sold) as over:
+        kept(over, folder)
+        assert over.get("a").freshness.state == FRESHNESS_STATE_FRESH
+        assert [score.seller[-1] for score in over.batch(["a", "b", "c"])] == ["a", "b", "c"]
+        assert (over.hits(), over.book.tally.total("miss"), over.book.table.adopted) == (4, 0, 3)
+
+
+def test_whoever_has_an_entry_since_is_computed_anew(url: str, sold: Ledger, clock: Clock, folder: Path) -> None:
+    """Whether it came before the server, in another process or in this one."""
+    rescored(sold, folder)
+    sold.append(MARKET, [confirmed("v1", "a")])
+    with opened(sold) as over, Ledger.open(url, clock=clock) as other:
+        kept(over, folder)
+        assert over.get("a").counted_incidents == 1
+        other.append(MARKET, [confirmed("v2", "b")])
+        over.book.follower.look()
+        assert over.get("b").counted_incidents == 1
+        sold.append(MARKET, [confirmed("v3", "c")])
+        assert over.get("c").counted_incidents == 1
+        assert over.hits() == 0
+
+
+def test_what_was_put_out_of_the_table_is_not_taken_out_of_the_generation_again_once_it_has_ended(
+    sold: Ledger, folder: Path
+) -> None:
+    rescored(sold, folder)
+    with opened(sold, sellers=1) as over:
+        kept(over, folder)
+        over.get("a")
+        sold.append(MARKET, [confirmed("v1", "a")])
+        over.book.follower.look()
+        over.get("b")
+        over.get("c")
+        assert over.get("a").counted_incidents == 1
+
+
+def test_an_answer_is_stale_until_what_came_after_the_generation_is_marked(
+    sold: Ledger, folder: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is computed instead; while the database is away, it is given as of when the ledger was read for it."""
+    rescored(sold, folder)
+    clock.now += HOUR
+    sold.append(MARKET, [confirmed("v1", "a")])
+    monkeypatch.setattr(follower, "PAGES_OF_GENERATIONS", 0)
+    with opened(sold) as over:
+        kept(over, folder)
+        assert over.get("b").freshness.state == FRESHNESS_STATE_FRESH
+        assert over.hits() == 0
+        over.book.follower._is_refused = True
+        stale = over.ask("a")
+        assert (stale.freshness.state, stale.freshness.age.seconds) == (FRESHNESS_STATE_STALE, 3_600)
+        over.require_replay(stale)
+        over.book.follower._is_refused = False
+        monkeypatch.setattr(follower, "PAGES_OF_GENERATIONS", 4)
+        over.book.follower.look()
+        over.get("c")
+        assert over.hits() == 1
+
+
+def test_very_many_entries_since_are_marked_over_several_looks(
+    sold: Ledger, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rescored(sold, folder)
+    sold.append(MARKET, [violation(f"v{n}", "a", incident=f"v{n}") for n in range(7)])
+    monkeypatch.setattr(follower, "PAGES_OF_GENERATIONS", 1)
+    monkeypatch.setattr(follower, "PAGE", 3)
+    with opened(sold) as over:
+        kept(over, folder)
+        [generation] = over.book.generations
+        looks = 1
+        while not generation.is_complete:
+            over.book.follower.look()
+            looks += 1
+        assert looks == 3
+        assert over.get("a").open_allegations == 7
+        over.get("b")
+        assert over.hits() == 1
+
+
+def happen_to_generations(chance: random.Random, ledger: Ledger, folder: Path) -> None:
+    """One is made, of today or tomorrow, or all are deleted, or cut short; mostly nothing."""
+    what = chance.random()
+    if what < 0.25:
+        rescored(ledger, folder, days=chance.randrange(2))
+    elif what < 0.3:
+        for path in folder.glob("*"):
+            path.unlink()
+    elif what < 0.35:
+        for path in folder.glob("*.generation"):
+            os.truncate(path, path.stat().st_size - 100)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_every_answer_is_that_of_its_stamp_whatever_becomes_of_the_generations(
+    url: str, clock: Clock, seed: int, folder: Path
+) -> None:
+    """Generations of today and tomorrow come and go, are damaged and replaced, while entries come from two processes."""
+    with Ledger.open(url, clock=clock) as ledger, Ledger.open(url, clock=clock) as other:
+        for seller in SELLERS:
+            ledger.append(MARKET, known(seller))
+        world = World(seed, clock, ledger, other)
+        with opened(ledger, sellers=2) as over:
+            kept(over, folder)
+            for _ in range(60):
+                for _ in range(world.chance.randrange(3)):
+                    world.happen()
+                if world.chance.random() < 0.1:
+                    clock.now += world.chance.choice([HOUR, 12 * HOUR])
+                happen_to_generations(world.chance, other, folder)
+                if world.chance.random() < 0.5:
+                    look(over)
+                for _ in range(3):
+                    over.get(world.seller(), wanted=ledger.last()[0] if world.chance.random() < 0.2 else 0)
+                if world.chance.random() < 0.3:
+                    over.batch(world.chance.sample(SELLERS, 4))
+            assert over.book.table.adopted > 5
+            assert over.hits() > 10
+
+
+def test_the_next_days_generation_is_answered_from_midnight_on_and_not_before(
+    sold: Ledger, folder: Path, clock: Clock
+) -> None:
+    clock.now = MIDNIGHT - HOUR
+    rescored(sold, folder, days=1)
+    with opened(sold) as over:
+        kept(over, folder)
+        over.get("a")
+        assert over.hits() == 0
+        sold.append(MARKET, [confirmed("v1", "b")])
+        over.book.follower.look()
+        clock.now = MIDNIGHT + SECOND
+        over.book.follower.look()
+        assert over.get("a").stamp.observe_time.seconds == MIDNIGHT // SECOND + 1
+        assert over.hits() == 1
+        assert over.get("b").counted_incidents == 1
+        assert over.hits() == 1
+
+
+def test_an_override_that_ends_within_the_day_ends_its_answer(sold: Ledger, folder: Path, clock: Clock) -> None:
+    sold.append(MARKET, [Entry("o1", "a", OverrideImposed(Tier.PROBATION, NOW + HOUR, "staff", "asked for"))])
+    rescored(sold, folder)
+    with opened(sold) as over:
+        kept(over, folder)
+        assert over.get("a").override
+        clock.now = NOW + HOUR + 1
+        over.book.follower.look()
+        assert not over.get("a").override
+        assert over.hits() == 1
+
+
+def test_a_model_that_is_promoted_is_answered_by_out_of_the_generation_that_was_made_beforehand(
+    sold: Ledger, folder: Path
+) -> None:
+    """And the one before it again after a rollback."""
+    mine, theirs = artifact(), certified(*population(), ALL_FEATURES, 20)
+    rescored(sold, folder)
+    rescored(sold, folder, model=theirs)
+    with opened(sold) as over:
+        kept(over, folder)
+        for model in (mine, theirs, mine):
+            over.scorer.champion._artifact = model
+            assert over.get("a").stamp.model_digest == model.digest
+            over.batch(["a", "b"])
+        assert (over.hits(), over.book.tally.total("miss")) == (9, 0)
+
+
+def test_a_generation_of_another_ledger_is_not_used(sold: Ledger, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    with database("sqlite", tmp_path / "other") as url, Ledger.open(url, clock=Clock()) as other:
+        for seller in ("a", "b", "c"):
+            other.append(MARKET, [exposure(seller=seller, settled_orders=7)])
+            other.append(MARKET, [violation(f"v-{seller}", seller)])
+        rescored(other, folder)
+    problems: list[str] = []
+    with opened(sold) as over:
+        kept(over, folder, problems)
+        over.get("a")
+        assert (over.hits(), len(over.book.generations)) == (0, 0)
+        assert "of another ledger" in problems[0]
+        over.book.follower._is_refused = True
+        assert over.ask("b").state == SCORE_STATE_UNKNOWN
+
+
+def test_while_the_database_is_away_yesterdays_generation_is_given_as_stale(
+    sold: Ledger, folder: Path, clock: Clock
+) -> None:
+    rescored(sold, folder)
+    with opened(sold) as over:
+        kept(over, folder)
+        clock.now += HOUR
+        over.book.follower.look()
+        over.book.follower._is_refused = True
+        clock.now += DAY
+        for seller in ("a", "b"):
+            found = over.ask(seller)
+            over.require_replay(found)
+            assert found.freshness.state == FRESHNESS_STATE_STALE
+            assert found.freshness.as_of_time.seconds == (NOW + HOUR) // SECOND
+        assert over.book.can_answer()
+        with pytest.raises(LedgerUnavailable):
+            over.ask("a", wanted=sold.last()[0] + 1)
+
+
+def test_an_entry_about_all_sellers_ends_all_answers_of_a_generation(sold: Ledger, folder: Path) -> None:
+    rescored(sold, folder)
+    sold.mend_clock(MARKET, actor="staff", reason="it rested", entry_id="c1")
+    with opened(sold) as over:
+        kept(over, folder)
+        over.get("a")
+        assert over.hits() == 0

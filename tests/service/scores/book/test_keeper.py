@@ -1,0 +1,172 @@
+"""The keeper: what lies in the folder is answered from, what is damaged is set aside, and all of it can be deleted."""
+
+from pathlib import Path
+
+import pytest
+
+from service.ledger.store import Ledger
+from service.scores.book import keeper
+from service.scores.book.keeper import DAMAGED
+from tests.builders import MARKET, Clock, confirmed
+from tests.databases import database
+from tests.service.scores.book.books import Opened, known, opened
+from tests.service.scores.book.generations import kept, look, opened_file, rescored
+from tests.service.scores.book.test_book import DAY
+
+SELLERS = ["a", "b", "c"]
+
+
+@pytest.fixture
+def sold(tmp_path: Path) -> Ledger:
+    """A ledger with sellers who are known."""
+    with database("sqlite", tmp_path) as url, Ledger.open(url, clock=Clock()) as ledger:
+        for seller in SELLERS:
+            ledger.append(MARKET, known(seller))
+        yield ledger
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "generations"
+
+
+def adopted(over: Opened, *sellers: str) -> int:
+    """How many of the sellers were answered out of a generation."""
+    before = over.book.table.adopted
+    for seller in sellers:
+        over.get(seller)
+    return over.book.table.adopted - before
+
+
+def test_a_damaged_file_is_set_aside_and_reported_before_anything_is_read_from_it(sold: Ledger, folder: Path) -> None:
+    path = rescored(sold, folder).path
+    data = bytearray(path.read_bytes())
+    data[40] ^= 1
+    path.write_bytes(data)
+    problems: list[str] = []
+    with opened(sold) as over:
+        found = kept(over, folder, problems)
+        assert adopted(over, *SELLERS) == 0
+        assert (found.damaged, len(over.book.generations)) == (1, 0)
+        assert problems == [f"generation {path.name} is damaged and set aside: its bytes are not those of its checksum"]
+        assert [entry.name for entry in folder.iterdir()] == [path.name + DAMAGED]
+
+
+@pytest.mark.parametrize("to", [0, 60, 300])
+def test_a_file_that_is_cut_short_while_it_is_answered_from_is_set_aside(sold: Ledger, folder: Path, to: int) -> None:
+    path = rescored(sold, folder).path
+    with opened(sold) as over:
+        found = kept(over, folder)
+        assert adopted(over, "a") == 1
+        with path.open("r+b") as other:
+            other.truncate(to)
+        assert adopted(over, "b", "c") == 0
+        look(over)
+        assert (found.damaged, len(over.book.generations)) == (1, 0)
+        rescored(sold, folder)
+        look(over)
+        assert adopted(over, "a") == 0  # is remembered
+        over.book.table.clear(sold.last()[0])
+        assert adopted(over, *SELLERS) == 3
+
+
+def test_a_generation_that_is_deleted_is_let_go_and_comes_back_identical(sold: Ledger, folder: Path) -> None:
+    path = rescored(sold, folder).path
+    before = dict(opened_file(path).records())
+    with opened(sold) as over:
+        kept(over, folder)
+        first = over.get("a")
+        path.unlink()
+        look(over)
+        assert (len(over.book.generations), adopted(over, "b")) == (0, 0)
+        path = rescored(sold, folder).path
+        assert dict(opened_file(path).records()) == before
+        over.book.table.clear(sold.last()[0])
+        look(over)
+        assert adopted(over, *SELLERS) == 3
+        assert over.get("a").points == first.points
+
+
+def test_the_folder_itself_may_be_deleted(sold: Ledger, folder: Path) -> None:
+    rescored(sold, folder).path.unlink()
+    folder.rmdir()
+    with opened(sold) as over:
+        kept(over, folder)
+        assert adopted(over, "a") == 0
+        rescored(sold, folder)
+        look(over)
+        assert adopted(over, "b") == 1
+
+
+def test_a_folder_that_others_can_write_to_is_not_read(sold: Ledger, folder: Path) -> None:
+    rescored(sold, folder)
+    folder.chmod(0o770)
+    problems: list[str] = []
+    with opened(sold) as over:
+        kept(over, folder, problems)
+        assert adopted(over, "a") == 0
+        assert len(problems) == 1
+        assert f"chmod 700 {folder}" in problems[0]
+        folder.chmod(0o700)
+        look(over)
+        assert adopted(over, "b") == 1
+
+
+def test_a_newer_generation_of_the_same_day_takes_the_place_of_the_one_before(sold: Ledger, folder: Path) -> None:
+    rescored(sold, folder)
+    with opened(sold) as over:
+        kept(over, folder)
+        sold.append(MARKET, [confirmed("v1", "a")])
+        over.book.follower.look()
+        assert adopted(over, "a", "b") == 1
+        rescored(sold, folder)
+        over.book.keeper.look()
+        assert len(over.book.generations) == 1  # until the other one has joined
+        look(over)
+        assert [generation.head.sequence for generation in over.book.generations] == [sold.last()[0]]
+        over.book.table.clear(sold.last()[0])
+        assert adopted(over, "a") == 1
+
+
+def test_a_generation_by_other_code_or_another_contract_is_not_used(
+    sold: Ledger, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rescored(sold, folder)
+    for digest in ("core_digest", "contract_digest"):
+        with monkeypatch.context() as patch, opened(sold) as over:
+            patch.setattr(keeper, digest, lambda: "another")
+            problems: list[str] = []
+            kept(over, folder, problems)
+            assert adopted(over, "a") == 0
+            assert "made by another release" in problems[0]
+
+
+def test_once_the_ledger_is_another_one_no_generation_of_the_former_is_used(tmp_path: Path, folder: Path) -> None:
+    """And once it is the former again, its generation is used again."""
+    with database("sqlite", tmp_path) as url, Ledger.open(url, clock=Clock()) as ledger:
+        ledger.append(MARKET, known("a"))
+        rescored(ledger, folder)
+        with opened(ledger) as over:
+            found = kept(over, folder)
+            mark = over.book.follower.watermark
+            assert mark is not None
+            over.book.follower.watermark = mark._replace(chain=b"other")
+            over.book.follower.look()
+            assert len(over.book.generations) == 0
+            found.look()
+            look(over)
+            assert len(over.book.generations) == 1
+            assert adopted(over, "a") == 1
+
+
+def test_what_is_of_days_long_gone_is_neither_read_nor_kept(sold: Ledger, folder: Path) -> None:
+    clock = sold._clock._wall
+    assert isinstance(clock, Clock)
+    for _ in range(4):
+        rescored(sold, folder)
+        clock.now += DAY
+    days = sorted(path.name[:10] for path in folder.iterdir())
+    assert days == ["2026-03-03", "2026-03-04"]
+    with opened(sold) as over:
+        kept(over, folder)
+        assert [generation.file.path.name[:10] for generation in over.book.generations] == ["2026-03-04"]

@@ -1,0 +1,121 @@
+"""Rescoring: all sellers' answers as the ledger gives them one by one, in a folder that is nobody else's."""
+
+import random
+from pathlib import Path
+
+import pytest
+
+from scoring.entries.entry import Entry
+from scoring.entries.kinds.decisions import OverrideImposed
+from scoring.enums import Action, Tier
+from scoring.errors import ConfigurationWrong, LedgerUnavailable
+from scoring.time import DAY, SECOND
+from service.bootstrap import build_scorer
+from service.contract.resource_names import seller_name
+from service.ledger.records import Cut
+from service.ledger.store import Ledger
+from service.scores import rescoring
+from service.scores.book.code_digests import contract_digest, core_digest
+from service.scores.rescoring import Opened as Rescoring
+from service.scores.rescoring import rescore
+from tests.builders import MARKET, NOW, Clock, confirmed, exposure, identity, status, violation
+from tests.scoring.worlds import artifact, policy
+from tests.servers import Shelf
+from tests.service.scores.book.books import known, opened
+from tests.service.scores.book.generations import opened_file, rescored
+
+
+def fill(ledger: Ledger, sellers: int) -> None:
+    """Sellers of two marketplaces, some with violations, overrides or very little history; of one nothing stands."""
+    chance = random.Random(7)
+    for number in range(sellers):
+        market, seller = chance.choice([MARKET, "second"]), f"s{number}"
+        entries = known(seller) if number % 3 else [exposure(seller=seller, settled_orders=3)]
+        ledger.append(market, entries)
+        for count in range(chance.randrange(3)):
+            make = chance.choice([violation, confirmed])
+            ledger.append(market, [make(f"v{number}-{count}", seller)])
+        if number % 5 == 0:
+            fact = OverrideImposed(Tier.PROBATION, NOW + 3_600 * SECOND, "staff", "asked for")
+            ledger.append(market, [Entry(f"o{number}", seller, fact)])
+    ledger.append(MARKET, [violation("gone", "gone"), status("gone", Action.DISMISS)])
+
+
+@pytest.mark.parametrize("days", [0, 1])
+def test_each_answer_is_that_of_its_seller_asked_for_alone_to_the_last_bit(
+    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, days: int
+) -> None:
+    monkeypatch.setattr(rescoring, "PART", 4)
+    fill(ledger, 25)
+    found = rescored(ledger, tmp_path, days)
+    head = found.head
+    assert found.sellers == 25
+    assert (head.core, head.contract) == (core_digest(), contract_digest())
+    assert head.chain == (ledger.chain_at(head.sequence) or b"").hex()
+    cut = Cut(head.observe_time, head.known_time, head.sequence)
+    records = dict(opened_file(found.path).records())
+    with opened(ledger) as over:
+        for name, answer in records.items():
+            expected = over.computed(name, cut)
+            expected.ClearField("stamp")
+            assert answer.body == expected.SerializeToString()
+            assert head.observe_time < answer.until <= (head.day + 1) * DAY
+    assert {name.split("/")[1] for name in records} == {MARKET, "second"}
+
+
+def test_a_seller_with_very_many_allegations_is_answered_as_alone(ledger: Ledger, tmp_path: Path) -> None:
+    ledger.append(MARKET, known("a"))
+    ledger.append(MARKET, [*known("b"), *(violation(f"v{n}", "b", incident=f"v{n}") for n in range(2_100))])
+    records = dict(opened_file(rescored(ledger, tmp_path).path).records())
+    with opened(ledger) as over:
+        answer = over.get("b")
+        assert answer.open_allegations == 2_100
+        answer.ClearField("stamp")
+        answer.ClearField("freshness")
+        assert records[seller_name(MARKET, "b")].body == answer.SerializeToString()
+
+
+def test_a_generation_rests_on_nothing_that_was_recorded_after_its_beginning(
+    ledger: Ledger, tmp_path: Path, clock: Clock
+) -> None:
+    """A clock that ran ahead has recorded entries of the day after: there is no generation until it is mended."""
+    clock.now += 3 * DAY
+    ledger.append(MARKET, known("a"))
+    clock.now = NOW
+    for days in (0, 1):
+        with pytest.raises(LedgerUnavailable, match="ahead of the day"):
+            rescored(ledger, tmp_path / "own", days)
+    assert list((tmp_path / "own").iterdir()) == []
+
+
+def test_progress_comes_to_all_sellers(ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rescoring, "PART", 2)
+    fill(ledger, 5)
+    opened_here = Rescoring(ledger, build_scorer(ledger, policy(), Shelf(artifact())))
+    seen: list[tuple[str, int, int]] = []
+    rescore(opened_here, lambda: opened_here, tmp_path, NOW // DAY, 1, lambda *step: seen.append(step))
+    assert seen[-3:] == [("rescore", 2, 6), ("rescore", 4, 6), ("rescore", 6, 6)]
+
+
+def test_without_a_model_there_is_no_generation(ledger: Ledger, tmp_path: Path) -> None:
+    opened_here = Rescoring(ledger, build_scorer(ledger, policy()))
+    with pytest.raises(ConfigurationWrong, match="no model"):
+        rescore(opened_here, lambda: opened_here, tmp_path, NOW // DAY, 1, lambda *_: None)
+
+
+def test_a_folder_that_is_not_this_users_alone_is_refused(ledger: Ledger, tmp_path: Path) -> None:
+    ledger.append(MARKET, [identity("i1", "a")])
+    shared, link, file = tmp_path / "shared", tmp_path / "link", tmp_path / "file"
+    shared.mkdir()
+    shared.chmod(0o755)
+    (tmp_path / "own").mkdir(mode=0o700)
+    link.symlink_to(tmp_path / "own")
+    file.touch()
+    for folder in (shared, link):
+        with pytest.raises(ConfigurationWrong, match=folder.name):
+            rescored(ledger, folder)
+        assert list(folder.iterdir()) == []
+    made = tmp_path / "made"
+    rescored(ledger, made)
+    assert made.stat().st_mode & 0o777 == 0o700
+    assert [path.stat().st_mode & 0o777 for path in made.iterdir()] == [0o600]
