@@ -159,11 +159,13 @@ this request:
 `ProposalClient` of `sellertrust.proposals`. A proposal is of the whole request, to the last field, by its SHA-256, and
 whoever approves states that digest. So a promotion is proposed by the model's whole digest, a bulk decision after its
 dry run, and overrides for one seller at a time. A promotion that the model's gates refuse
-cannot be proposed, and one is refused with `PROPOSAL_CLOSED` once another model is
-champion, or its gates are others, than when it was proposed.
+cannot be proposed, nor one of a damaged model, of one that gives up a promise, or of the champion. One is refused with
+`PROPOSAL_CLOSED` once another model is champion, or its gates are others, than when it was proposed.
 
-Whoever approves is granted `propose` as well, to look at proposals; it lets nobody propose what it may not do itself, but
-lets everybody who has it withdraw or decline.
+Whoever approves is granted `propose` as well, to look at proposals; it lets nobody propose what it may not do itself. With it
+a caller sees, and may withdraw or decline, the proposals of what it may do itself and those that it may approve; any other
+is for it as one that there is not. A request that is proposed already is answered by its open proposal; at most 100 of one
+caller are open, and 1,000 of all.
 
 Two different persons must stand behind a proposal: who proposed it, if that is a person, and those who approved it. Then
 whoever is granted the call itself carries it out, also a third caller or a service: persons are counted, not who calls.
@@ -218,6 +220,10 @@ Who may see some sellers of a marketplace is shown theirs alone by ListEntries, 
 BatchGetTrustScores, which refuses each other seller by itself; whatever else concerns the whole marketplace is denied. A
 link asks for both of its sellers, and a violation of a seller whom the entry does not name is as one that is not on record.
 A page token goes on for the caller to whom it was given, and while that one may see the same sellers.
+
+Sequences count the entries of the whole ledger, and answers are stamped with them so that they can be replayed. So whoever
+may see anything learns from entries, stamps and heartbeats how much the ledger as a whole grows, though not by whom. Where
+that must stay hidden, give each marketplace a ledger of its own.
 
 What a call asks for must be covered by one grant; grants do not add up within one entry. A batch is refused whole. A
 refusal is UNAUTHENTICATED or PERMISSION_DENIED, comes before any work, and is the same whether the thing exists or not.

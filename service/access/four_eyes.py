@@ -14,7 +14,7 @@ of somebody whom it does name. So nobody can be two, and a new name proves nothi
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from service.access.decision import Asked, GrantList, first_refused
 from service.access.principals import LOCAL, Principal
@@ -105,6 +105,15 @@ class Agreement:
             counts = is_new and first_refused(self._principals(taken.principal), self.grants, asked or ()) is None
             seen.append(person if counts else "")
         return seen
+
+    def may_see(self, caller: str, proposal: Proposal, call: Sequence[Asked]) -> bool:
+        """Return whether a caller who may propose may look at a proposal.
+
+        Who may do itself what the proposal asks for (`call`; nothing if it was erased), or may approve there; `local` any.
+        """
+        asked = [call, [Asked(Right.APPROVE, proposal.marketplace)]]
+        principals = [replace(one, is_bound=True) for one in self._principals(caller)]  # to look is not to do
+        return any(first_refused(principals, self.grants, one) is None for one in asked if one)
 
     def _principals(self, caller: str) -> list[Principal]:
         """Return the principals of a caller on record, as they would be if the same one called now."""

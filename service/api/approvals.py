@@ -85,6 +85,10 @@ class Approvals:
         shown = [agreement.person(taken.principal) for taken in proposal.steps]
         return list(zip(shown, behind, strict=True))
 
+    def may_see(self, caller: str, proposal: Proposal) -> bool:
+        """Return whether a caller who is granted `propose` may look at a proposal, as `Agreement.may_see`."""
+        return caller == LOCAL_CALLER or self.agreement.may_see(caller, proposal, _asked_by(proposal))
+
     def _right_in_need(self, method: str, request: Any) -> Right | None:
         """Return a right that a request asks for and that needs two persons; None if it asks for none."""
         agreement, row = self.agreement, METHODS[method]

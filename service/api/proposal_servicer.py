@@ -3,14 +3,17 @@
 from collections.abc import Callable
 
 from scoring.errors import (
+    ArtifactRefused,
     FieldViolation,
     GatesFailed,
     InvalidInput,
     ModelNotFound,
     PermissionDenied,
     PolicyMoved,
+    PromiseGivenUp,
     ProposalClosed,
     ProposalNotFound,
+    invalid,
 )
 from sellertrust.v1 import proposal_service_pb2 as pb
 from service.api.approvals import Approvals, naming, require_open
@@ -21,7 +24,7 @@ from service.contract.asked import PROPOSABLE, asked_of_proposed
 from service.contract.proposals import canonical, check_proposed, check_words, proposal_message
 from service.contract.resource_names import parse_marketplace, parse_model, parse_proposal, policy_name
 from service.ledger.clock import wall_clock
-from service.ledger.proposals import Content, Proposal, Step
+from service.ledger.proposals import Content, Proposal, Step, proposal_not_found
 from service.ledger.store import Ledger
 from service.registry.registry import Registry
 from service.scores.served_policy import ServedPolicy
@@ -64,13 +67,14 @@ class ProposalServicer:
         marketplace, proposal = parse_proposal(request.name, "name")
         with naming(request.name):
             found = self._ledger.proposal(marketplace, proposal)
+            self._require_visible(found)
         return pb.GetProposalResponse(proposal=self._message(found))
 
     def ListProposals(self, request: pb.ListProposalsRequest) -> pb.ListProposalsResponse:
         marketplace = parse_marketplace(request.parent, "parent") if request.parent else ""
         page = page_of(request, is_number)
         limit = min(page.limit, MAX_PAGE)
-        found = self._ledger.proposals(marketplace, page.after_number or _ALL, limit + 1)
+        found = self._visible(marketplace, page.after_number or _ALL, limit + 1)
         shown = cut_to_message([self._message(one) for one in found[:limit]])
         is_last = len(shown) == len(found)
         return pb.ListProposalsResponse(
@@ -101,6 +105,7 @@ class ProposalServicer:
         check_words(request)
 
         def check(found: Proposal) -> bool:
+            self._require_visible(found)
             is_done = found.has(Step.WITHDRAWN)
             if not is_done:
                 require_open(found)
@@ -108,6 +113,23 @@ class ProposalServicer:
 
         found = self._take(request, Step.WITHDRAWN, check)
         return pb.WithdrawProposalResponse(proposal=self._message(found))
+
+    def _require_visible(self, found: Proposal) -> None:
+        """Refuse a proposal that the caller may not look at, as if there were none of its name."""
+        if not self._approvals.may_see(current_call().caller, found):
+            raise proposal_not_found(found.proposal)
+
+    def _visible(self, marketplace: str, before: int, count: int) -> list[Proposal]:
+        """Return the `count` latest proposals with a number below `before` that the caller may look at."""
+        call, shown = current_call(), list[Proposal]()
+        while len(shown) < count:
+            call.require_caller()
+            found = self._ledger.proposals(marketplace, before, count)
+            shown += [one for one in found if self._approvals.may_see(call.caller, one)]
+            if len(found) < count:
+                break
+            before = found[-1].number
+        return shown[:count]
 
     def _take(
         self,
@@ -131,18 +153,22 @@ class ProposalServicer:
     def _basis_of_promotion(self, request: pb.CreateProposalRequest) -> dict[str, str]:
         """Return what a promotion is decided upon. ModelNotFound.
 
-        Of a new one it raises what the gates would when it is carried out: they are the same then, or it is closed.
+        Of a new one it raises what its gates, its promises and its bytes would when it is carried out: the gates are the same
+        then, or it is closed. InvalidInput about the champion itself.
         """
         asked = request.promote_model
         if self._registry is None:
             raise ModelNotFound("this server has no registry of models", {"model": ""})
         digest = self._registry.resolve(parse_model(asked.name, "name"))
         try:
-            return self._registry.basis(digest, asked.override, asked.sign_off)
-        except (GatesFailed, InvalidInput) as error:
+            basis = self._registry.basis(digest, asked.override, asked.sign_off)
+            if basis["champion"] == digest:
+                raise invalid("name", f"is of the champion already, {digest[:12]}")
+            return basis
+        except (ArtifactRefused, GatesFailed, InvalidInput, PromiseGivenUp) as error:
             if self._is_there(request.proposal_id):  # and so answered as it stands
                 return {}
-            if isinstance(error, GatesFailed):
+            if not isinstance(error, InvalidInput):
                 raise
             raise InvalidInput(
                 FieldViolation(("promote_model", *one.path), one.description) for one in error.violations

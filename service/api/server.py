@@ -129,9 +129,7 @@ class Server:
         pseudonyms = self._pseudonyms = Pseudonyms(key.get_secret_value().encode() if key else None)
         audit = None if settings.audit_file is None else AuditFile(settings.audit_file, settings.audit_days)
         has_audit = audit is not None
-        self._grants = (
-            None if settings.grants is None else GrantsFile(settings.grants, self._report_grants, has_audit=has_audit)
-        )
+        self._grants = None if settings.grants is None else self._open_grants(settings.grants, has_audit)
         gate = Gate(self._grants, has_socket=settings.socket is not None, is_mesh=settings.mesh_tls, audit=audit)
         approvals = Approvals(self._grants, ledger, self.log.warning)
         self._calls = Calls(self.log, pseudonyms, self._registry, lambda: scorer.champion.digest, gate, approvals)
@@ -309,6 +307,13 @@ class Server:
                 "SELLERTRUST_GRANTS is set, and nobody can show who calls; ask for client certificates: set"
                 " SELLERTRUST_TLS_CLIENT_CA, or name issuers of tokens in the grants file"
             )
+
+    def _open_grants(self, path: Path, has_audit: bool) -> GrantsFile:
+        """Return the grants file. ConfigurationWrong, which names nobody by a token's subject: the log may have it."""
+        try:
+            return GrantsFile(path, self._report_grants, has_audit=has_audit)
+        except ConfigurationWrong as error:
+            raise ConfigurationWrong(hide_subjects(error.message, self._pseudonyms)) from None
 
     def _report_grants(self, event: str, problem: str) -> None:
         if problem:

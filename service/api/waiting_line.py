@@ -26,6 +26,12 @@ SOON_INTERVALS = 16
 SMOOTHING = 0.1
 """The weight of the latest call in the average of how long work takes."""
 
+MAX_GROWTH = 0.25
+"""By how much of itself one call may raise that average: one that waited for a disk says little of the next."""
+
+MAX_FIRST_SECONDS = 1.0
+"""How long the first call of a method may make its work look."""
+
 FORGETTING = 0.9
 """What remains of that average each time that a call is turned away for it: one slow hour shuts nobody out for long."""
 
@@ -153,7 +159,10 @@ class WaitingLine:
     def note_work(self, method: str, seconds: float) -> None:
         """Update the usual duration of a method's work by that of one call."""
         known = self._seconds.get(method)
-        self._seconds[method] = seconds if known is None else known + SMOOTHING * (seconds - known)
+        if known is None:
+            self._seconds[method] = min(seconds, MAX_FIRST_SECONDS)
+        else:
+            self._seconds[method] = known + min(SMOOTHING * (seconds - known), MAX_GROWTH * known)
 
     def _cause(self, call: WaitingCall, now: float) -> Cause | None:
         """Return why a call is turned away whose turn it is; None: it is not."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, bindparam, func, insert, select, text
 
-from scoring.errors import EntryContentDiffers, ProposalNotFound
+from scoring.errors import EntryContentDiffers, ProposalNotFound, TooManyCalls
 from scoring.time import SECOND
 from service.ledger.appending import LedgerEnd
 from service.ledger.clock import LedgerClock
@@ -35,6 +35,26 @@ _NAMES = (
     .where(only(_P.marketplace, bindparam("marketplace")), _P.number < bindparam("before"), text("step = 1"))
     .order_by(_P.marketplace.desc(), _P.number.desc())
     .limit(bindparam("count"))
+)
+MAX_OPEN = 1_000
+"""Open proposals of all callers: each is looked at by a person."""
+MAX_OPEN_OF_CALLER = 100
+"""Open proposals of one caller."""
+
+_CLOSING = PROPOSAL.alias()
+_OPEN = (
+    select(_P.marketplace, _P.proposal, _P.principal, _P.digest)
+    .where(text("proposal.step = 1"), _P.expire_time > bindparam("now"))
+    .where(
+        ~select(_CLOSING.c.number)
+        .where(
+            _CLOSING.c.marketplace == _P.marketplace,
+            _CLOSING.c.proposal == _P.proposal,
+            _CLOSING.c.step.in_([3, 4]),  # used, withdrawn
+        )
+        .exists()
+    )
+    .order_by(_P.number)
 )
 _LAST = select(func.max(_P.number))
 _KINDS = select(ENTRY.c.entry_id, ENTRY.c.kind).where(
@@ -133,17 +153,22 @@ class Proposals:
     ) -> Proposal:
         """Record a proposal; return it as it stands. The same one may be proposed again.
 
-        Raises EntryContentDiffers if its id stands for another one. `seller` is the id of the seller whom alone it is
-        about; "" without one; `hours`: after how many it expires.
+        A request of which a proposal is open is answered by that one, whichever its id. EntryContentDiffers if the id stands
+        for another proposal; TooManyCalls if the caller has too many open, or all callers together. `seller` is the id of
+        the seller whom alone it is about; "" without one; `hours`: after how many it expires.
         """
         with self._database.write() as connection:
             now = self._locked_now(connection)
             found = _load(connection, marketplace, [proposal], now)
             if not found:
+                digest = sha256(content.request).digest()
+                is_open = _open_of(connection, marketplace, seller, digest, principal, now)
+                if is_open:
+                    return _load_one(connection, marketplace, is_open, now)
                 first = {
                     "method": content.method,
                     "expire_time": now + int(hours * 3_600 * SECOND),
-                    "digest": sha256(content.request).digest(),
+                    "digest": digest,
                 }
                 request = base64.b64encode(content.request).decode()
                 texts = {
@@ -254,6 +279,27 @@ def _bound(proposal: str, number: int) -> str:
     return f"proposal/{proposal}/{number}"
 
 
+def _open_of(connection: Connection, marketplace: str, seller: str, digest: bytes, principal: str, now: int) -> str:
+    """Return the id of the open proposal of a request, by its digest; "" if there is none and there may be one more."""
+    rows = connection.execute(_OPEN, {"now": now}).all()
+    keyed = keyed_digest(keys_made(connection, marketplace, [seller])[seller][1], digest)
+    for row in rows:
+        if row.marketplace == marketplace and bytes(row.digest) == keyed:
+            return str(row.proposal)
+    own = sum(row.principal == principal for row in rows)
+    for count, most, whose in ((own, MAX_OPEN_OF_CALLER, "this caller has"), (len(rows), MAX_OPEN, "there are")):
+        if count >= most:
+            text = f"{whose} {count:,} open proposals; withdraw one, or wait until one is carried out or expires"
+            raise TooManyCalls(text, {"limit": "proposals"}, seconds=60.0)
+    return ""
+
+
+def proposal_not_found(proposal: str) -> ProposalNotFound:
+    """Return the error about a proposal that there is not, or that the caller may not look at, by its id."""
+    text = "there is no proposal of this name; see: sellertrust proposal list"
+    return ProposalNotFound(text, {"proposal": proposal})
+
+
 def _seller_of(connection: Connection, marketplace: str, proposal: str) -> str:
     rows = connection.execute(_STEPS, {"marketplace": marketplace, "names": [proposal]}).all()
     return str(rows[0].seller)
@@ -263,8 +309,7 @@ def _load_one(connection: Connection, marketplace: str, proposal: str, now: int)
     """Return a proposal. ProposalNotFound, by its id."""
     found = _load(connection, marketplace, [proposal], now)
     if not found:
-        text = "there is no proposal of this name; see: sellertrust proposal list"
-        raise ProposalNotFound(text, {"proposal": proposal})
+        raise proposal_not_found(proposal)
     return found[0]
 
 

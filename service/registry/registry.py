@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 
-from scoring.errors import ArtifactRefused, FieldViolation, GatesFailed, InvalidInput, ModelNotFound, PromiseGivenUp
-from scoring.features.table import AnyFeature
+from scoring.errors import ArtifactRefused, FieldViolation, GatesFailed, InvalidInput, ModelNotFound
 from scoring.model.artifact import (
     MANIFEST,
     PARTS,
@@ -23,7 +22,7 @@ from scoring.model.artifact import (
     verify_content,
     verify_distinct,
 )
-from scoring.model.promises import broken_promises, is_freed
+from scoring.model.promises import broken_promises
 from scoring.time import format_time
 from service.call_context import Approval, current_call
 from service.registry import intake
@@ -31,6 +30,7 @@ from service.registry.approved import basis_of, is_done_by, refuse_return, requi
 from service.registry.figures import headline_figures
 from service.registry.folder_storage import FolderStorage
 from service.registry.gates import GATES, GateResult, allow, gates_of, verdict
+from service.registry.given_up import refuse_given_up
 from service.registry.moves import (
     CHALLENGER,
     CHAMPION,
@@ -148,8 +148,7 @@ class Registry:
         """
         check_actor_and_reason(actor=actor, reason=reason, override=override, sign_off=sign_off)
         digest = self.resolve(model)
-        parts = self._verified(digest)
-        _refuse_given_up(digest, pinned_features(json.loads(parts[MANIFEST])))
+        parts = self._promotable(digest)
         self._allowed(digest, self.history(), override, sign_off)
         self._try(digest, parts)
 
@@ -167,7 +166,11 @@ class Registry:
         return move.digest if move else str(self.champion())
 
     def basis(self, digest: str, override: str = "", sign_off: str = "") -> dict[str, str]:
-        """Return what a promotion is decided upon: `champion`, the gates' SHA-256. Raises what its gates raise."""
+        """Return what a promotion is decided upon: `champion`, the gates' SHA-256.
+
+        Raises what `promote` would, but for what a throwaway process would find.
+        """
+        self._promotable(digest)
         self._allowed(digest, moves := self.history(), override, sign_off)
         return basis_of(moves, digest)
 
@@ -313,6 +316,12 @@ class Registry:
 
         return self._compared(digest, self.read(digest), digest_of)
 
+    def _promotable(self, digest: str) -> dict[str, bytes]:
+        """Return the parts of a model that is whole and gives up no promise. ArtifactRefused, PromiseGivenUp."""
+        parts = self._verified(digest)
+        refuse_given_up(digest, pinned_features(json.loads(parts[MANIFEST])))
+        return parts
+
     def _try(self, digest: str, parts: dict[str, bytes]) -> None:
         if digest not in self._tried:
             self._compared(digest, parts, intake.try_out)
@@ -365,21 +374,6 @@ class Registry:
 def _sha_name(attachment: str) -> str:
     """Return the figure that holds the SHA-256 of an attachment: `gates_sha256` for `gates.json`."""
     return f"{attachment.partition('.')[0]}_sha256"
-
-
-def _refuse_given_up(digest: str, features: tuple[AnyFeature, ...]) -> None:
-    """Refuse to promote a model that gives up a promise, whatever its gates say. PromiseGivenUp names it and the remedy."""
-    lost = broken_promises(features)
-    if not lost:
-        return
-    free = ", ".join(feature.key for feature in features if is_freed(feature))
-    texts = "; and that ".join(promise.text for promise in lost)
-    raise PromiseGivenUp(
-        f"model {digest[:12]} gives up the promise that {texts} ({free} is free), so it may be challenger or shadow, but"
-        " never champion: take the freed directions out of its study (where bad is a count, state [exposure] instead) and"
-        " train again",
-        {"model": digest, "promises": ",".join(promise.name for promise in lost)},
-    )
 
 
 def _is_allowed(gates: tuple[GateResult, ...] | None) -> bool:

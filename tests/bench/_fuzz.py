@@ -19,6 +19,7 @@ from sellertrust.v1.entry_pb2 import SOURCE_BRAND
 from service.api.ledger_servicer import LedgerServicer
 from service.api.measure_servicer import MeasureServicer
 from service.api.model_servicer import ModelServicer
+from service.api.policy_servicer import PolicyServicer
 from service.api.proposal_servicer import ProposalServicer
 from service.api.reads import Reads
 from service.api.review_servicer import ReviewServicer
@@ -182,8 +183,9 @@ def _handlers(running: Running) -> dict[str, Callable[[bytes, Any], bytes]]:
         TrustScoreServicer(running.scorer, reads),
         ReviewServicer(ledger, reads),
         ModelServicer(champion.registry, lambda: champion.digest, champion.refresh),
-        ProposalServicer(ledger, server._calls._approvals, champion.registry),
+        ProposalServicer(ledger, server._calls._approvals, champion.registry, running.scorer.policy),
         MeasureServicer(running.scorer, reads),
+        PolicyServicer(running.scorer.policy),
     )
     found: dict[str, Callable[[bytes, Any], bytes]] = {}
     for file, servicer in zip(FILES, servicers, strict=True):

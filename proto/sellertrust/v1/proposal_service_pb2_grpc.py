@@ -89,21 +89,25 @@ class ProposalServiceServicer(object):
     def CreateProposal(self, request, context):
         """Proposes a request. It needs what the request itself needs, and the right `propose`. ALREADY_EXISTS with
         `ENTRY_CONTENT_DIFFERS` if the id stands for another proposal; the same again is answered as it stands now.
-        A promotion that the model's gates refuse as it is asked for is refused here already (`GATES_FAILED`).
+        A request of which a proposal is open already is answered by that proposal, whichever id was given.
+        A promotion that the model's gates refuse as it is asked for is refused here already (`GATES_FAILED`), and so is one of a
+        model that is damaged (`MODEL_REFUSED`), gives up a promise (`PROMISE_GIVEN_UP`) or is the champion (INVALID_ARGUMENT).
+        RESOURCE_EXHAUSTED with `TOO_MANY_CALLS` if 100 proposals of the caller are open, or 1,000 of all callers together.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetProposal(self, request, context):
-        """Returns one proposal as it stands now. NOT_FOUND with `PROPOSAL_NOT_FOUND`.
+        """Returns one proposal as it stands now. NOT_FOUND with `PROPOSAL_NOT_FOUND` if there is none of this name, or if the caller
+        may neither do itself what it asks for nor approve it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListProposals(self, request, context):
-        """Lists proposals, the latest first.
+        """Lists the proposals that the caller may do itself or approve, the latest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -119,7 +123,7 @@ class ProposalServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def WithdrawProposal(self, request, context):
-        """Withdraws a proposal, by its author, or declines it, by anybody else who may propose. From then on no call is let in by
+        """Withdraws a proposal, by its author, or declines it, by anybody else who may propose and see it. From then on no call is let in by
         it; one that was let in before goes on, and the state stays USED. FAILED_PRECONDITION with
         `PROPOSAL_CLOSED` once it has expired.
         """

@@ -47,19 +47,24 @@ class ProposalServiceStub:
     CreateProposal: _grpc.UnaryUnaryMultiCallable[_proposal_service_pb2.CreateProposalRequest, _proposal_service_pb2.CreateProposalResponse]
     """Proposes a request. It needs what the request itself needs, and the right `propose`. ALREADY_EXISTS with
     `ENTRY_CONTENT_DIFFERS` if the id stands for another proposal; the same again is answered as it stands now.
-    A promotion that the model's gates refuse as it is asked for is refused here already (`GATES_FAILED`).
+    A request of which a proposal is open already is answered by that proposal, whichever id was given.
+    A promotion that the model's gates refuse as it is asked for is refused here already (`GATES_FAILED`), and so is one of a
+    model that is damaged (`MODEL_REFUSED`), gives up a promise (`PROMISE_GIVEN_UP`) or is the champion (INVALID_ARGUMENT).
+    RESOURCE_EXHAUSTED with `TOO_MANY_CALLS` if 100 proposals of the caller are open, or 1,000 of all callers together.
     """
     GetProposal: _grpc.UnaryUnaryMultiCallable[_proposal_service_pb2.GetProposalRequest, _proposal_service_pb2.GetProposalResponse]
-    """Returns one proposal as it stands now. NOT_FOUND with `PROPOSAL_NOT_FOUND`."""
+    """Returns one proposal as it stands now. NOT_FOUND with `PROPOSAL_NOT_FOUND` if there is none of this name, or if the caller
+    may neither do itself what it asks for nor approve it.
+    """
     ListProposals: _grpc.UnaryUnaryMultiCallable[_proposal_service_pb2.ListProposalsRequest, _proposal_service_pb2.ListProposalsResponse]
-    """Lists proposals, the latest first."""
+    """Lists the proposals that the caller may do itself or approve, the latest first."""
     ApproveProposal: _grpc.UnaryUnaryMultiCallable[_proposal_service_pb2.ApproveProposalRequest, _proposal_service_pb2.ApproveProposalResponse]
     """Approves a proposal. PERMISSION_DENIED with `CALLER_NOT_GRANTED` if the caller is no person, or the one who proposed it;
     FAILED_PRECONDITION with `PROPOSAL_CLOSED` once it has expired or was withdrawn, and if `digest` is not its own. A second
     approval by the same person changes nothing.
     """
     WithdrawProposal: _grpc.UnaryUnaryMultiCallable[_proposal_service_pb2.WithdrawProposalRequest, _proposal_service_pb2.WithdrawProposalResponse]
-    """Withdraws a proposal, by its author, or declines it, by anybody else who may propose. From then on no call is let in by
+    """Withdraws a proposal, by its author, or declines it, by anybody else who may propose and see it. From then on no call is let in by
     it; one that was let in before goes on, and the state stays USED. FAILED_PRECONDITION with
     `PROPOSAL_CLOSED` once it has expired.
     """
@@ -83,19 +88,24 @@ class ProposalServiceAsyncStub(ProposalServiceStub):
     CreateProposal: _aio.UnaryUnaryMultiCallable[_proposal_service_pb2.CreateProposalRequest, _proposal_service_pb2.CreateProposalResponse]  # type: ignore[assignment]
     """Proposes a request. It needs what the request itself needs, and the right `propose`. ALREADY_EXISTS with
     `ENTRY_CONTENT_DIFFERS` if the id stands for another proposal; the same again is answered as it stands now.
-    A promotion that the model's gates refuse as it is asked for is refused here already (`GATES_FAILED`).
+    A request of which a proposal is open already is answered by that proposal, whichever id was given.
+    A promotion that the model's gates refuse as it is asked for is refused here already (`GATES_FAILED`), and so is one of a
+    model that is damaged (`MODEL_REFUSED`), gives up a promise (`PROMISE_GIVEN_UP`) or is the champion (INVALID_ARGUMENT).
+    RESOURCE_EXHAUSTED with `TOO_MANY_CALLS` if 100 proposals of the caller are open, or 1,000 of all callers together.
     """
     GetProposal: _aio.UnaryUnaryMultiCallable[_proposal_service_pb2.GetProposalRequest, _proposal_service_pb2.GetProposalResponse]  # type: ignore[assignment]
-    """Returns one proposal as it stands now. NOT_FOUND with `PROPOSAL_NOT_FOUND`."""
+    """Returns one proposal as it stands now. NOT_FOUND with `PROPOSAL_NOT_FOUND` if there is none of this name, or if the caller
+    may neither do itself what it asks for nor approve it.
+    """
     ListProposals: _aio.UnaryUnaryMultiCallable[_proposal_service_pb2.ListProposalsRequest, _proposal_service_pb2.ListProposalsResponse]  # type: ignore[assignment]
-    """Lists proposals, the latest first."""
+    """Lists the proposals that the caller may do itself or approve, the latest first."""
     ApproveProposal: _aio.UnaryUnaryMultiCallable[_proposal_service_pb2.ApproveProposalRequest, _proposal_service_pb2.ApproveProposalResponse]  # type: ignore[assignment]
     """Approves a proposal. PERMISSION_DENIED with `CALLER_NOT_GRANTED` if the caller is no person, or the one who proposed it;
     FAILED_PRECONDITION with `PROPOSAL_CLOSED` once it has expired or was withdrawn, and if `digest` is not its own. A second
     approval by the same person changes nothing.
     """
     WithdrawProposal: _aio.UnaryUnaryMultiCallable[_proposal_service_pb2.WithdrawProposalRequest, _proposal_service_pb2.WithdrawProposalResponse]  # type: ignore[assignment]
-    """Withdraws a proposal, by its author, or declines it, by anybody else who may propose. From then on no call is let in by
+    """Withdraws a proposal, by its author, or declines it, by anybody else who may propose and see it. From then on no call is let in by
     it; one that was let in before goes on, and the state stays USED. FAILED_PRECONDITION with
     `PROPOSAL_CLOSED` once it has expired.
     """
@@ -122,7 +132,10 @@ class ProposalServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_proposal_service_pb2.CreateProposalResponse, _abc.Awaitable[_proposal_service_pb2.CreateProposalResponse]]:
         """Proposes a request. It needs what the request itself needs, and the right `propose`. ALREADY_EXISTS with
         `ENTRY_CONTENT_DIFFERS` if the id stands for another proposal; the same again is answered as it stands now.
-        A promotion that the model's gates refuse as it is asked for is refused here already (`GATES_FAILED`).
+        A request of which a proposal is open already is answered by that proposal, whichever id was given.
+        A promotion that the model's gates refuse as it is asked for is refused here already (`GATES_FAILED`), and so is one of a
+        model that is damaged (`MODEL_REFUSED`), gives up a promise (`PROMISE_GIVEN_UP`) or is the champion (INVALID_ARGUMENT).
+        RESOURCE_EXHAUSTED with `TOO_MANY_CALLS` if 100 proposals of the caller are open, or 1,000 of all callers together.
         """
 
     @_abc_1.abstractmethod
@@ -131,7 +144,9 @@ class ProposalServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _proposal_service_pb2.GetProposalRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_proposal_service_pb2.GetProposalResponse, _abc.Awaitable[_proposal_service_pb2.GetProposalResponse]]:
-        """Returns one proposal as it stands now. NOT_FOUND with `PROPOSAL_NOT_FOUND`."""
+        """Returns one proposal as it stands now. NOT_FOUND with `PROPOSAL_NOT_FOUND` if there is none of this name, or if the caller
+        may neither do itself what it asks for nor approve it.
+        """
 
     @_abc_1.abstractmethod
     def ListProposals(
@@ -139,7 +154,7 @@ class ProposalServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _proposal_service_pb2.ListProposalsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_proposal_service_pb2.ListProposalsResponse, _abc.Awaitable[_proposal_service_pb2.ListProposalsResponse]]:
-        """Lists proposals, the latest first."""
+        """Lists the proposals that the caller may do itself or approve, the latest first."""
 
     @_abc_1.abstractmethod
     def ApproveProposal(
@@ -158,7 +173,7 @@ class ProposalServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _proposal_service_pb2.WithdrawProposalRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_proposal_service_pb2.WithdrawProposalResponse, _abc.Awaitable[_proposal_service_pb2.WithdrawProposalResponse]]:
-        """Withdraws a proposal, by its author, or declines it, by anybody else who may propose. From then on no call is let in by
+        """Withdraws a proposal, by its author, or declines it, by anybody else who may propose and see it. From then on no call is let in by
         it; one that was let in before goes on, and the state stays USED. FAILED_PRECONDITION with
         `PROPOSAL_CLOSED` once it has expired.
         """

@@ -82,6 +82,12 @@ def test_the_log_of_a_refused_file_names_no_subject_of_a_token(server: Server) -
     assert "'jwt:https://other.example#~" in problem
     assert len(problem.splitlines()) >= len(names)
     assert [line for line in problem.splitlines() if "jane" in line or "doe" in line] == []
+    (server.folder / "other").mkdir()
+    settings = server.authority.server_settings() | {"grants": server.grants}
+    with pytest.raises(ConfigurationWrong, match=r"grants\[0\]\.principals: ") as caught:
+        running_server(server.folder / "other", **settings).__enter__()
+    assert "'jwt:https://other.example#~" in caught.value.message
+    assert "jane" not in caught.value.message
 
 
 def test_grants_are_taken_over_and_half_written_ones_are_not(server: Server) -> None:

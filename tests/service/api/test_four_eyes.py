@@ -160,7 +160,7 @@ def test_what_a_service_proposes_takes_two_persons(eyes: World) -> None:
 
 
 def test_proposals_are_listed_the_latest_first_and_by_marketplace(eyes: World) -> None:
-    digest = publish(eyes.registry, parts=evaluated(0, 0.7))
+    digest = [publish(eyes.registry, parts=evaluated(number, 0.7)) for number in (0, 1)][1]
     made = [eyes.propose("anna", overrides(override(f"o-{n}"))).name for n in range(3)]
     promoted = eyes.propose("anna", promotion(digest))
     listed = eyes.proposals("bert").list_proposals(MARKET, page_size=2)

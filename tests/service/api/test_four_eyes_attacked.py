@@ -133,11 +133,9 @@ def test_a_proposal_lets_just_its_own_request_in(eyes: World) -> None:
 def test_nobody_learns_by_a_call_which_proposals_of_others_there_are(eyes: World) -> None:
     """None of this name, one of another request, a withdrawn one, one elsewhere: refused alike but for the name."""
     other = overrides(override("o-9"))
+    model = [publish(eyes.registry, parts=evaluated(number, 0.7)) for number in (0, 1)][1]
     names = [f"marketplaces/{MARKET}/proposals/none", "marketplaces/other/proposals/none", "proposals/none"]
-    names += [
-        eyes.propose("anna", other).name,
-        eyes.agreed(promotion(publish(eyes.registry, parts=evaluated(0, 0.7)))).name,
-    ]
+    names += [eyes.propose("anna", other).name, eyes.agreed(promotion(model)).name]
     names.append(eyes.propose("anna", overrides(override("o-8"))).name)
     eyes.proposals("anna").withdraw_proposal(names[-1], **SAID)
     answers = set()

@@ -163,3 +163,16 @@ def test_every_call_is_taken_or_turned_away_once_and_never_more_wait_than_may(
         assert len(world.line) <= rules.limit
     seen += [call for call, _ in world.line.clear()]
     assert sorted(map(id, seen)) == sorted(map(id, added))
+
+
+def test_one_call_that_took_very_long_turns_nobody_away() -> None:
+    """Neither the first of a method, nor one among quick ones; many of them do."""
+    world = World(LineRules(10, inf))
+    for method in ("first", "among"):
+        for _ in range(20 if method == "among" else 0):
+            world.line.note_work(method, 0.001)
+        world.line.note_work(method, 60.0)
+        assert not world.line.is_late(method, world.now + 5.0, 1), method
+    for _ in range(60):
+        world.line.note_work("among", 60.0)
+    assert world.line.is_late("among", world.now + 5.0, 1)

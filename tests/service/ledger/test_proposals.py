@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import exc, text
 
-from scoring.errors import EntryContentDiffers, ProposalNotFound
+from scoring.errors import EntryContentDiffers, ProposalNotFound, TooManyCalls
+from service.ledger import proposals
 from service.ledger.backup import write_backup
 from service.ledger.database import Database
 from service.ledger.proposals import Content, Proposal, Step
@@ -49,6 +50,51 @@ def test_a_proposal_stands_as_its_steps_say(ledger: Ledger, clock: Clock) -> Non
         ledger.proposal("other", "p-1")
     with pytest.raises(ProposalNotFound):
         take(ledger, "p-2", Step.APPROVED)
+
+
+def test_what_is_proposed_already_is_answered_by_the_open_proposal_of_it(ledger: Ledger, clock: Clock) -> None:
+    """By its whole request and seller; once that is used, withdrawn or expired it may be proposed anew."""
+    propose(ledger, "p-1")
+    again = Content(CONTENT.method, CONTENT.request, "c-1", "other words", {})
+    assert propose(ledger, "p-2", content=again).proposal == "p-1"
+    assert propose(ledger, "p-2", "other", again).proposal == "p-2"
+    for number, step in ((3, Step.USED), (4, Step.WITHDRAWN)):
+        name = propose(ledger, f"p-{number - 1}").proposal
+        take(ledger, name, step)
+        assert propose(ledger, f"p-{number}").proposal == f"p-{number}"
+    clock.now += 3_600_000_000
+    assert propose(ledger, "p-9").proposal == "p-9"
+
+
+def test_no_more_proposals_are_open_than_people_can_look_at(
+    ledger: Ledger, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(proposals, "MAX_OPEN_OF_CALLER", 3)
+    monkeypatch.setattr(proposals, "MAX_OPEN", 5)
+
+    def one(name: str, principal: str) -> Proposal:
+        content = Content(CONTENT.method, name.encode(), "a-1", "so", {})
+        return ledger.propose(MARKET, name, content, principal=principal, seller="", hours=1)
+
+    def refused(name: str, principal: str) -> str:
+        with pytest.raises(TooManyCalls) as caught:
+            one(name, principal)
+        assert caught.value.metadata == {"limit": "proposals"}
+        return caught.value.message
+
+    for name in ("a-1", "a-2", "a-3"):
+        one(name, "a")
+    assert "this caller has 3 open proposals" in refused("a-4", "a")
+    assert one("a-1", "a").proposal == "a-1"
+    one("b-1", "b")
+    one("b-2", "b")
+    assert "there are 5 open proposals" in refused("c-1", "c")
+    take(ledger, "a-2", Step.WITHDRAWN)
+    one("a-4", "a")
+    take(ledger, "b-1", Step.USED)
+    one("b-3", "b")
+    clock.now += 3_600_000_000
+    one("c-1", "c")
 
 
 def test_a_step_that_is_refused_leaves_nothing(ledger: Ledger) -> None:
@@ -130,6 +176,7 @@ def test_the_proposals_of_a_marketplace_are_found_by_an_index(url: str, backend:
                     f'{number} INSERT INTO proposal ("number", "marketplace", {columns}) {copied} FROM n, proposal'
                 )
             )
+        clock.now += 3_600_000_000  # all of them have expired
         propose(ledger, "p-2")
         with listening(ledger) as asked:
             [found] = ledger.proposals(MARKET, 2**62, 1)
