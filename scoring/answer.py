@@ -41,7 +41,10 @@ class Stamp:
 
 @dataclass(frozen=True, slots=True)
 class TrustScore:
-    """How far a seller deserves trust. All points (0 to 1000) and `p_bad` are None unless the state is RATED."""
+    """How far a seller deserves trust.
+
+    All points (0 to 1000) and `p_bad` are None unless the state is RATED.
+    """
 
     state: ScoreState
     tier: Tier | None
@@ -101,7 +104,10 @@ class IncidentEffect:
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """The share of the gap to the baseline seller that a group of incidents, or HISTORY, explains."""
+    """The share of the gap to the baseline seller that one group explains.
+
+    A group of incidents, or HISTORY.
+    """
 
     reason_code: str
     points: int

@@ -142,7 +142,10 @@ class MeasureNotFound(SellertrustError):
 
 
 class BalanceForbids(SellertrustError):
-    """A deposit holds less than is to leave it, a claim is open for less, or both are in another currency."""
+    """A deposit holds less than is to leave it, or a claim is open for less.
+
+    Also where both are in another currency.
+    """
 
     reason = "BALANCE_FORBIDS"
 
@@ -176,7 +179,10 @@ class ClockInDoubt(LedgerUnavailable):
 
 
 class OccurTimeAhead(SellertrustError):
-    """An entry lies at most seconds ahead of the ledger's clock; a retry after `seconds` succeeds."""
+    """An entry lies at most seconds ahead of the ledger's clock.
+
+    A retry after `seconds` succeeds.
+    """
 
     reason = "OCCUR_TIME_AHEAD"
 
@@ -204,7 +210,10 @@ class PermissionDenied(SellertrustError):
 
 
 class AuditUnavailable(SellertrustError):
-    """A privileged call cannot be written to the audit file, so it is refused; a retry may succeed."""
+    """A privileged call cannot be written to the audit file, so it is refused.
+
+    A retry may succeed.
+    """
 
     reason = "AUDIT_UNAVAILABLE"
 
@@ -222,19 +231,25 @@ class ProposalNotFound(SellertrustError):
 
 
 class ProposalClosed(SellertrustError):
-    """The proposal has expired, was withdrawn, or rests on what has changed since, so nothing is done by it any more."""
+    """The proposal has expired, was withdrawn, or rests on what has changed since.
+
+    Nothing is done by it any more.
+    """
 
     reason = "PROPOSAL_CLOSED"
 
 
 class TooStale(SellertrustError):
-    """What is remembered is older than the caller takes, and the database does not answer; a retry may succeed."""
+    """The remembered answer is older than the caller takes, and the database does not answer.
+
+    A retry may succeed.
+    """
 
     reason = "TOO_STALE"
 
 
 class TooManyCalls(SellertrustError):
-    """No thread is left for one more stream or one more read that waits, or the caller is beyond its own limits."""
+    """No thread is left for one more stream or waiting read, or a caller exceeds its own limits."""
 
     reason = "TOO_MANY_CALLS"
 
@@ -251,7 +266,10 @@ class ServerStopping(SellertrustError):
 
 
 class CallerGone(SellertrustError):
-    """The caller has cancelled its call, so nobody waits for the answer; no caller sees this error."""
+    """The caller has cancelled its call, so the answer has no reader.
+
+    No caller sees this error.
+    """
 
 
 class DeadlinePassed(CallerGone):
@@ -267,7 +285,10 @@ class LedgerVersionUnknown(SellertrustError):
 
 
 class BackupRefused(SellertrustError):
-    """A backup is damaged, fails verification, is of a newer release, or has no place to be restored to."""
+    """A backup cannot be used.
+
+    It is damaged, fails verification, is of a newer release, or has no place to be restored to.
+    """
 
 
 class ArtifactRefused(SellertrustError):

@@ -151,9 +151,10 @@ def compute_reasons(
 def _reasons_of_findings(
     history: Sums, points: int, artifact: Artifact, attributes: Mapping[str, str]
 ) -> tuple[list[Reason], int]:
-    """Return what findings cost a seller without violations, kind by kind, and its points without any of them.
+    """Return what findings cost a seller without violations, kind by kind.
 
-    `history` are the sums of no incidents, which give `points`. A kind costs what it costs once those before it are gone.
+    Beside it the seller's points without any of them. `history` are the sums of no incidents, which give `points`. A
+    kind costs what it costs once those before it are gone.
     """
     reasons = []
     for finding, code in FINDING_CODES.items():
@@ -210,7 +211,10 @@ def _score_selections(
     attributes: Mapping[str, str],
     check: Callable[[], None],
 ) -> Ints:
-    """Return the points of one seller for each selection of its incidents, computed part by part."""
+    """Return the points of one seller for each selection of its incidents.
+
+    Computed part by part.
+    """
     found = []
     for part in parts:
         check()

@@ -128,7 +128,7 @@ def _add_cautions(
 
 
 def _apply_standing(answers: list[TrustScore | None], facts: Facts, policy: Policy) -> list[TrustScore | None]:
-    """Return the answers about the first cases with their standing, and no better tier than it allows.
+    """Return the answers about the first cases with standing, and no better tier than it allows.
 
     As they are if the policy has no table of standing.
     """
@@ -139,7 +139,10 @@ def _apply_standing(answers: list[TrustScore | None], facts: Facts, policy: Poli
 
 
 def _bound_by(standing: int, answer: TrustScore, policy: Policy) -> TrustScore:
-    """Return the answer with its standing, and the worse of its tier and what the standing allows."""
+    """Return the answer with its standing and a tier bounded by it.
+
+    The tier is the worse of its own and what the standing allows.
+    """
     if answer.points is None or answer.tier_points is None:
         return replace(answer, standing=standing)
     codes = [code for code in answer.reason_codes if code != CLEAR_DAYS_PENDING]
@@ -154,7 +157,10 @@ def _bound_by(standing: int, answer: TrustScore, policy: Policy) -> TrustScore:
 def _apply_override(
     answer: TrustScore | None, facts: Facts, case: int, rows: Sequence[FactRow], policy: Policy
 ) -> TrustScore | None:
-    """Return the answer with the tier and badge of the override in force, if there is one; the points stay."""
+    """Return the answer with the tier and badge of the override in force, if any.
+
+    The points stay.
+    """
     if answer is None or not facts.override[case]:
         return answer
     tier = Tier(facts.override[case])
@@ -320,7 +326,10 @@ def _build_unrated(allegations: int, valid_until: int, policy: Policy) -> TrustS
 
 
 def _build_unknown(facts: Facts, case: int, counted: Sequence[int], valid_until: int, policy: Policy) -> TrustScore:
-    """Return the answer for a case without a model; `counted`: indices of its counted violations."""
+    """Return the answer for a case without a model.
+
+    `counted`: indices of its counted violations.
+    """
     return TrustScore(
         state=ScoreState.UNKNOWN,
         tier=None,

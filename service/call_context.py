@@ -30,7 +30,10 @@ class Approval:
 
 
 class Call:
-    """A call: the time that is left of it, whether anybody still waits for it, and what its line in the log counts."""
+    """A call: the time that is left of it, and what its line in the log counts.
+
+    Also whether anybody still waits for it.
+    """
 
     def __init__(
         self,

@@ -17,7 +17,10 @@ from scoring.enums import Kind
 
 
 class FactRow(NamedTuple):
-    """One entry of the ledger as the fold needs it. Times in microseconds; values that a kind lacks are None."""
+    """One entry of the ledger as the fold needs it.
+
+    Times are in microseconds; values that a kind lacks are None.
+    """
 
     sequence: int
     entry_id: str
@@ -121,9 +124,10 @@ _ALL = slice(None)
 
 
 class _Lazy(EntryColumns):
-    """Entries at `places` of other columns; a column is given (`known`) or copied when first read.
+    """The entries at `places` of other columns, copied column by column.
 
-    Most readers want a few of the columns; to copy them all was a third of the time of a snapshot.
+    A column is given (`known`) or copied when first read. Most readers want a few of the columns; to copy them all was
+    a third of the time of a snapshot.
     """
 
     __slots__ = ("_places", "_source")
@@ -196,7 +200,10 @@ The seller is left out where all are of one.
 
 @dataclass(frozen=True, slots=True)
 class FactTable:
-    """The entries of sellers as a score reads them. Exposure, most of what there is, may come as columns alone."""
+    """The entries of sellers as a score reads them.
+
+    Exposure, most of what there is, may come as columns alone.
+    """
 
     rows: Sequence[FactRow]
     """All entries but those of `sales`."""
@@ -219,7 +226,10 @@ class FactTable:
         return FactTable(self.rows, _part(self.columns, first, end), sales, self.products)
 
     def with_sales(self, sold: Sequence[SaleRow], sellers: Sequence[str]) -> "FactTable":
-        """Return the table with other exposure in place of its own, such as values in place of orders."""
+        """Return the table with other exposure in place of its own.
+
+        Such as values in place of orders.
+        """
         others = self.columns.take(self.columns.kind != Kind.EXPOSURE)
         return FactTable(self.rows, others, *_columns_of_sales(sold, sellers))
 
@@ -240,9 +250,9 @@ def _part(columns: EntryColumns, first: int, end: int) -> EntryColumns:
 
 
 def _columns_of_sales(sold: Sequence[SaleRow], sellers: Sequence[str]) -> tuple[EntryColumns, Sequence[str]]:
-    """Return statements of exposure as columns, one case a seller, and their product categories by code.
+    """Return statements of exposure as columns, and their product categories by code.
 
-    Made column by column, without an object a row.
+    One case a seller. Made column by column, without an object a row.
     """
     nothing = np.zeros(len(sold), dtype=np.int64)
     columns = dict.fromkeys((f.name for f in fields(EntryColumns)), nothing)
@@ -259,6 +269,9 @@ def _columns_of_sales(sold: Sequence[SaleRow], sellers: Sequence[str]) -> tuple[
 
 
 def _codes(texts: Sequence[str], known: Sequence[str]) -> Ints:
-    """Return codes of texts, equal where the texts are: those of `known` are their places, others follow."""
+    """Return a code for each text; equal texts have equal codes.
+
+    Codes of texts in `known` are their places there; others follow.
+    """
     code_of = {text: code for code, text in enumerate(dict.fromkeys((*known, *texts)))}
     return np.array([code_of[text] for text in texts], dtype=np.int64)

@@ -271,7 +271,10 @@ def _control_days(changes: EntryColumns) -> Ints:
 
 
 def _overrides(stated: EntryColumns, observe_time: Ints) -> tuple[Ints, Ints, Ints]:
-    """Return, by case, tier (0: none), row and end of the override in force: the last one stated, unless it has ended."""
+    """Return, by case, tier (0: none), row and end of the override in force.
+
+    That is the last one stated, unless it has ended.
+    """
     tier, row, until = (np.full(stated.cases, nothing, dtype=np.int64) for nothing in (0, -1, NEVER))
     if len(stated.case):
         in_force = stated.until > observe_time[stated.case]
@@ -282,7 +285,10 @@ def _overrides(stated: EntryColumns, observe_time: Ints) -> tuple[Ints, Ints, In
 
 
 def _highest_revisions(sold: EntryColumns) -> NDArray[np.intp] | None:
-    """Return the index of the statement that counts for each (case, day, product category), in that order; None for all."""
+    """Return the index of the statement that counts for each (case, day, product category).
+
+    In that order; None if all count.
+    """
     case, day = sold.case, sold.day
     if ((case[1:] > case[:-1]) | ((case[1:] == case[:-1]) & (day[1:] > day[:-1]))).all():
         return None  # one statement a day, in order, as most feeds are: nothing to sort
@@ -305,7 +311,10 @@ def _by_sequence(entries: EntryColumns) -> EntryColumns:
 
 
 def _identities(known: EntryColumns) -> tuple[Ints, Ints]:
-    """Return, by case, level and row of the identity in force: the latest by occur time, then by sequence."""
+    """Return, by case, level and row of the identity in force.
+
+    That is the latest by occur time, then by sequence.
+    """
     level = np.zeros(known.cases, dtype=np.int64)
     row = np.full(known.cases, -1, dtype=np.int64)
     level[known.case] = known.level  # the last assignment wins

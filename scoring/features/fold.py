@@ -41,7 +41,10 @@ SMALL = 4_096
 
 @dataclass(frozen=True, slots=True)
 class Constants:
-    """The constants of the fold that an artifact pins: severity weights (1 to 63), damping of rates, scale of exposure."""
+    """The constants of the fold that an artifact pins.
+
+    Severity weights (1 to 63), damping of rates, and scale of exposure.
+    """
 
     severity_weights: Mapping[Severity, int]
     rate_damping: float = 50.0
@@ -81,10 +84,11 @@ class ExposureSums:
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """The sums from which features are computed; arrays of shape (cases,), `category_mass` (cases, categories).
+    """The sums from which features are computed.
 
-    Masses are in units of today's weight: an incident of weight 1 today has mass 1. `ever`: incidents without decay, and
-    `days_since`, by severity floor. `findings`: by half-life decayed numbers of each `Finding`, (cases, findings).
+    Arrays of shape (cases,); `category_mass` of shape (cases, categories). Masses are in units of today's weight: an
+    incident of weight 1 today has mass 1. `ever`: incidents without decay, and `days_since`, by severity floor.
+    `findings`: by half-life decayed numbers of each `Finding`, (cases, findings).
     """
 
     cases: int
@@ -169,7 +173,10 @@ class Folder:
         return ExposureSums(decayed[0], decayed[1], totals[0], totals[1])
 
     def _findings(self, views: Views) -> dict[int, Floats]:
-        """Fold the findings: decayed numbers by half-life, shape (cases, findings); one array for all if there are none."""
+        """Fold the findings: decayed numbers by half-life, shape (cases, findings).
+
+        One array for all half-lives if there are none.
+        """
         cases = views.number * views.facts.cases
         if not len(views.finding):
             return dict.fromkeys(FINDING_HALF_LIVES, np.zeros((cases, len(Finding))))
@@ -253,7 +260,10 @@ def _no_violations(cases: int) -> dict[str, Any]:
 
 
 def _stack_tables(tables: Sequence[Ints]) -> Ints:
-    """Return tables by age as rows of one, filled up with 0; the last column, of all ages beyond, is 0."""
+    """Return tables by age as rows of one array, filled up with 0.
+
+    The last column, of all ages beyond, is 0.
+    """
     stacked = np.zeros((len(tables), max(map(len, tables)) + 1), dtype=np.int64)
     for row, table in zip(stacked, tables, strict=True):
         row[: len(table)] = table
@@ -261,14 +271,20 @@ def _stack_tables(tables: Sequence[Ints]) -> Ints:
 
 
 def _sum_by_slot(values: Ints, slot: Ints, slots: int) -> Floats:
-    """Return the exact sums of `values`, shape (P, K, facts), by the slot of each fact: shape (P, K x slots)."""
+    """Return the exact sums of `values` by the slot of each fact.
+
+    `values` has shape (P, K, facts), the sums (P, K x slots).
+    """
     rows = values.shape[0] * values.shape[1]
     group = np.arange(rows)[:, None] * slots + slot
     return exact_sums(values.ravel(), group.ravel(), rows * slots).reshape(len(values), -1)
 
 
 def _least_by_case(values: Ints, case: Ints, n: int, nothing: int) -> Ints:
-    """Return the least of `values`, shape (..., facts), by case, which is sorted; `nothing` where a case has no fact."""
+    """Return the least of `values` by case; `nothing` where a case has no fact.
+
+    `values` has shape (..., facts); `case` is sorted.
+    """
     out = np.full((*values.shape[:-1], n), nothing, dtype=np.int64)
     starts = np.flatnonzero(first_of_runs(case))
     out[..., case[starts]] = np.minimum.reduceat(values, starts, axis=-1)

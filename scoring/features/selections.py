@@ -154,7 +154,10 @@ def fold_each_incident(facts: Facts, folder: Folder) -> tuple[IncidentSums, Sums
 
 
 def _largest_of_others(values: Ints, nothing: int) -> Ints:
-    """Return, for each row, the largest value of the other rows, by column; `nothing` if there is none."""
+    """Return, for each row and column, the largest value of the other rows.
+
+    `nothing` if there is no other row.
+    """
     if len(values) < 2:
         return np.full_like(values, nothing)
     second, first = np.partition(values, len(values) - 2, axis=0)[-2:]

@@ -149,7 +149,10 @@ def _lost_rate(half_life: int) -> Callable[[Sums], Floats]:
 
 
 def _finding_features(half_life: int) -> list[Feature]:
-    """Return the features of findings. They are 0, the best value, without inspections: passes only make up for failures."""
+    """Return the features of findings.
+
+    They are 0, the best value, without inspections: passes only make up for failures.
+    """
     return [
         Feature(
             f"failed_inspection_share_{half_life}d",
@@ -176,7 +179,10 @@ def _finding_features(half_life: int) -> list[Feature]:
 
 
 def _ever() -> list[Feature]:
-    """Return the rates without decay, damped toward the market's: a newcomer is not a proven clean seller."""
+    """Return the rates without decay, damped toward the market's.
+
+    A newcomer is not a proven clean seller.
+    """
     damped = "plus half of one, over all settled orders plus the artifact's rate_damping; without decay"
     return [
         *(
@@ -268,10 +274,10 @@ FEATURES: Mapping[str, Feature] = MappingProxyType({feature.key: feature for fea
 
 @dataclass(frozen=True, slots=True)
 class AttributeFeature:
-    """An attribute of a seller's identity as a feature, declared by a study and pinned by the artifact.
+    """An attribute of a seller's identity as a feature.
 
-    With `equals`, 1 if the attribute has this text, else 0; otherwise the attribute read as a number, `default` if it is
-    missing, no number or not finite. `direction` as for any feature.
+    A study declares it and the artifact pins it. With `equals`, 1 if the attribute has this text, else 0; otherwise the
+    attribute read as a number, `default` if it is missing, no number or not finite. `direction` as for any feature.
     """
 
     attribute: str

@@ -20,7 +20,10 @@ from scoring.time import DAY
 
 @dataclass(frozen=True, slots=True)
 class Views:
-    """The facts of n sellers from K views. Ages are whole days, of shape (K, facts), NEVER where a fact is not seen."""
+    """The facts of n sellers from K views.
+
+    Ages are whole days, of shape (K, facts), NEVER where a fact is not seen.
+    """
 
     facts: Facts
     """The facts of the first view, case i is seller i; alone it counts allegations and knows overrides and existence."""
@@ -133,9 +136,9 @@ def _identities(identities: EntryColumns, moments: Ints, facts: Facts) -> tuple[
 
 
 def _last_before(entries: EntryColumns, moments: Ints) -> Ints:
-    """Return the place of each seller's last entry that happened before each moment, shape (K, n), or -1.
+    """Return the place of each seller's last entry before each moment, or -1.
 
-    `entries` are by (seller, occur time), `moments` of shape (K, 1).
+    Of shape (K, n). `entries` are by (seller, occur time), `moments` of shape (K, 1).
     """
     before: Bools = entries.occur_time < moments
     place = np.full((len(moments), entries.cases), -1, dtype=np.int64)

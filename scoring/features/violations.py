@@ -39,7 +39,10 @@ class Violations:
 
 
 class Judged(NamedTuple):
-    """Violations by (case, violation), with what was decided about each; arrays of shape (violations,)."""
+    """Violations by (case, violation), with what was decided about each.
+
+    Arrays of shape (violations,).
+    """
 
     reports: EntryColumns
     """Their reports; where none is visible, a decision about the violation."""
@@ -111,9 +114,10 @@ def sort_violations(reports: EntryColumns, chosen: Bools) -> tuple[Violations, N
 
 
 def _statuses(entries: EntryColumns, starts: NDArray[np.intp]) -> Ints:
-    """Return the status of each violation, that of its last status entry; entries by (violation, sequence).
+    """Return the status of each violation, that of its last status entry.
 
-    ALLEGED where no report is visible; DISMISSED where the last attribution was accepted: the goods are another seller's.
+    Entries are by (violation, sequence). ALLEGED where no report is visible; DISMISSED where the last attribution was
+    accepted: the goods are another seller's.
     """
     n = len(entries.case)
     if not n:
@@ -133,10 +137,10 @@ def _statuses(entries: EntryColumns, starts: NDArray[np.intp]) -> Ints:
 
 
 def _adjudicated_units(entries: EntryColumns, starts: NDArray[np.intp]) -> Ints:
-    """Return the distinct units of each violation, from the last decision that states any; entries by (violation, sequence).
+    """Return the distinct units of each violation, from the last decision that states any.
 
-    So the next count replaces a mistaken one, and units that a confirmation adjudicated are back when the violation is
-    reinstated after an overturn.
+    Entries are by (violation, sequence). So the next count replaces a mistaken one, and units that a confirmation
+    adjudicated are back when the violation is reinstated after an overturn.
     """
     if not entries.units.any():
         return np.zeros(len(starts), dtype=np.int64)

@@ -62,7 +62,10 @@ class ModelParts:
 
 
 class Artifact:
-    """A verified model, ready to score. Build one with `load`; it is immutable and may be shared by threads."""
+    """A verified model, ready to score.
+
+    Build one with `load`; it is immutable and may be shared by threads.
+    """
 
     def __init__(self, manifest: Mapping[str, Any], parts: Mapping[str, bytes], digest: str) -> None:
         self.digest = digest
@@ -268,7 +271,10 @@ def _verify_constants(manifest: Mapping[str, Any]) -> None:
 
 
 def _is_number(value: object, least: float, most: float) -> bool:
-    """Return whether a value is a number of JSON (no truth value, not NaN) from `least` to `most`."""
+    """Return whether a value is a number of JSON from `least` to `most`.
+
+    A truth value or NaN is none.
+    """
     return isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most
 
 

@@ -19,7 +19,10 @@ Box = Mapping[int, tuple[float, float]]  # feature -> (low, high], missing: unbo
 
 @dataclass(frozen=True, slots=True)
 class Breach:
-    """A place where a tree is not monotone: two neighbouring leaves in the wrong order by `amount` of raw score."""
+    """A place where a tree is not monotone.
+
+    Two neighbouring leaves stand in the wrong order by `amount` of raw score.
+    """
 
     tree: int
     feature: int
@@ -70,7 +73,10 @@ def find_breaches(model: Model, directions: Sequence[int]) -> list[Breach]:
 
 
 def _bounds(tree: Tree) -> dict[int, tuple[float, float]]:
-    """Return the smallest and largest leaf below every node (children have larger numbers than their parent: parse_model)."""
+    """Return the smallest and largest leaf below every node.
+
+    Children have larger numbers than their parent (`parse_model`).
+    """
     bounds = {-leaf - 1: (value, value) for leaf, value in enumerate(tree.leaf)}
     for node in reversed(range(len(tree.feature))):
         low, high = bounds[tree.left[node]], bounds[tree.right[node]]
@@ -79,7 +85,10 @@ def _bounds(tree: Tree) -> dict[int, tuple[float, float]]:
 
 
 def _breach(tree: Tree, feature: int, sign: int, bounds: Mapping[int, tuple[float, float]]) -> float:
-    """Return how far the raw score moves against `sign` when `feature` alone rises; 0 if it never does."""
+    """Return how far the raw score moves against `sign` when `feature` alone rises.
+
+    0 if it never does.
+    """
     worst = 0.0
     for node, split in enumerate(tree.feature):
         if split != feature:
@@ -101,7 +110,10 @@ def _breach(tree: Tree, feature: int, sign: int, bounds: Mapping[int, tuple[floa
 
 
 def _halves(tree: Tree, node: int, feature: int, box: Box) -> list[tuple[int, Box]]:
-    """Return the children of a node, each with its part of the box, without those that no input of the box reaches."""
+    """Return the children of a node, each with its part of the box.
+
+    Those that no input of the box reaches are left out.
+    """
     split, threshold = tree.feature[node], tree.threshold[node]
     if split == feature:
         return [(tree.left[node], box), (tree.right[node], box)]

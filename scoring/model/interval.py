@@ -59,7 +59,10 @@ ENDS = 2
 
 @dataclass(frozen=True, slots=True)
 class Prior:
-    """The assumption about a seller before its history: Gamma(events, orders) of its rates per order."""
+    """The assumption about a seller before its history.
+
+    Its rates per order follow Gamma(events, orders).
+    """
 
     incidents: tuple[float, ...]
     """(events, orders) of incidents."""
@@ -182,7 +185,10 @@ def with_ends(sums: Sums, facts: Facts, n: int, prior: Prior, folder: Folder) ->
 
 @lru_cache(maxsize=8)
 def _columns(prior: Prior) -> tuple[Floats, Floats, Floats]:
-    """Return, for each series, shape (13, 1): the prior's mass, its orders, and the weight of one event."""
+    """Return the prior's mass, its orders and the weight of one event, for each series.
+
+    Each of shape (13, 1).
+    """
     (events, orders), (failures, orders_failed), several = prior.incidents, prior.failures, len(Category)
     mass = [*(events * weight for weight in prior.mix), events, failures]
     whole = [*[prior.grain] * (several + 1), 1.0, 1.0, 1.0, 1.0]
@@ -197,7 +203,10 @@ _FLOOR_PLACES = {Severity.MODERATE: len(Category) + 1, Severity.MAJOR: len(Categ
 
 
 def _series(sums: Sums, added: int) -> Floats:
-    """Return the series of all cases, shape (half-lives, 13, cases + added); the added cases are not set."""
+    """Return the series of all cases, shape (half-lives, 13, cases + added).
+
+    The added cases are not set.
+    """
     series = np.empty((len(HALF_LIVES), _FAILURES + 1, sums.cases + added), dtype=np.float64)
     filled = series[:, :, : sums.cases]
     for i, h in enumerate(HALF_LIVES):
@@ -210,7 +219,10 @@ def _series(sums: Sums, added: int) -> Floats:
 
 
 def _of_series(sums: Sums, n: int, series: Floats) -> Sums:
-    """Return the sums with the cases of both ends appended; what no end moves is copied from the seller's own case."""
+    """Return the sums with the cases of both ends appended.
+
+    What no end moves is copied from the seller's own case.
+    """
     places = {h: i for i, h in enumerate(HALF_LIVES)}
 
     def kept(values: NDArray[T]) -> NDArray[T]:

@@ -17,9 +17,10 @@ MAX_POINTS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Points = clip(round(intercept + slope x raw score), 0, 1000); only + x, so equal on every machine.
+    """Points = clip(round(intercept + slope x raw score), 0, 1000).
 
-    `p_intercept` and `p_slope` >= 0 calibrate the raw score (log-odds of bad over the reference exposure).
+    Only + and x, so equal on every machine. `p_intercept` and `p_slope` >= 0 calibrate the raw score (log-odds of bad
+    over the reference exposure).
     """
 
     intercept: float

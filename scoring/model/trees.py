@@ -57,9 +57,10 @@ _PLAIN_DECISIONS = frozenset({0, 2})  # numeric, no missing-value branch; bit 1 
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """One binary tree of n - 1 splits and n leaves. Child c >= 0 is a split, c < 0 is leaf `-c - 1` (LightGBM's `~c`).
+    """One binary tree of n - 1 splits and n leaves.
 
-    A case goes left at a split if its feature <= the threshold.
+    Child c >= 0 is a split, c < 0 is leaf `-c - 1` (LightGBM's `~c`). A case goes left at a split if its feature <= the
+    threshold.
     """
 
     feature: tuple[int, ...]
@@ -71,7 +72,10 @@ class Tree:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A parsed model: the names of its features, and its trees, whose leaves are summed in order."""
+    """A parsed model: the names of its features, and its trees.
+
+    The leaves of the trees are summed in order.
+    """
 
     features: tuple[str, ...]
     trees: tuple[Tree, ...]

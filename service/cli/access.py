@@ -51,7 +51,10 @@ def show(
 
 
 def _methods() -> Iterator[tuple[str, MethodRow, list[str]]]:
-    """Yield each method and what it needs, once for each right that its entries may need, with their kinds."""
+    """Yield each method and what it needs.
+
+    Once for each right that its entries may need, with their kinds.
+    """
     for method, row in METHODS.items():
         if row.scope is not Scope.ENTRIES:
             yield method, row, []

@@ -121,7 +121,10 @@ def run() -> int:
 
 
 def _explain(error: Exception) -> tuple[Exit, str, str]:
-    """Exit code of an error, what is wrong, and the next command where the message does not name it."""
+    """Return the exit code of an error, what is wrong, and the next command.
+
+    The command is empty where the message names it.
+    """
     if isinstance(error, SellertrustCallError):
         notes: list[str] = getattr(error, "__notes__", [])  # the remedy, where the command line knows one
         remedy = " ".join(notes) or _NEXT_OF.get(error.reason) or _NEXT.get(exit_code(error), "")

@@ -127,7 +127,10 @@ def backtest(
 
 
 def _other(registry: "Registry", artifact: "Artifact", against: str | None) -> "Artifact | None":
-    """Return the model to compare with: the named one, or the champion; None if that is nobody or the model itself."""
+    """Return the model to compare with: the named one, or the champion.
+
+    None if there is none, or if it is the model itself.
+    """
     if against == NOBODY:
         return None
     if against is None:
@@ -232,7 +235,10 @@ def _up_and_down(matrix: "Ints", up: str, down: str) -> dict[str, int]:
 
 
 def _by_tier(steps: "Sequence[BacktestDay]") -> list[dict[str, Any]]:
-    """Return observed beside expected by tier, over the steps with known outcomes that the model did not learn from."""
+    """Return observed beside expected by tier.
+
+    Over the steps with known outcomes that the model did not learn from.
+    """
     figures = [step.figures for step in steps if step.figures is not None and not step.in_sample]
     if not figures:
         return []

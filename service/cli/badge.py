@@ -55,7 +55,10 @@ def serve(
         Path | None, typer.Option("--ready-file", help="Write the address there once requests are answered.")
     ] = None,
 ) -> None:
-    """Serve the badges of sellers as SVG and JSON over HTTP until SIGTERM; asks the server for them (needs the extra web)."""
+    """Serve the badges of sellers as SVG and JSON over HTTP until SIGTERM.
+
+    Asks the server for them; needs the extra web.
+    """
     try:
         from service.web.server import BadgeServer, Options
         from service.web.words import SHIPPED_WORDS
@@ -96,7 +99,10 @@ def serve(
 
 
 def _metrics_port(server: "BadgeServer", address: str) -> "MetricsPort":
-    """Serve the metrics of a badge server at an address, HOST:PORT. ConfigurationWrong if it cannot listen there."""
+    """Serve the metrics of a badge server at an address, HOST:PORT.
+
+    ConfigurationWrong if it cannot listen there.
+    """
     from prometheus_client import CollectorRegistry
 
     from service.api.metrics import MetricsPort

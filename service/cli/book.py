@@ -98,7 +98,10 @@ def _sellers_of(connection: Client, marketplace: str) -> list[str]:
 
 
 def _verdicts(connection: Client, marketplace: str, sellers: Sequence[str], answers: Sequence[Result]) -> list[str]:
-    """Return what became of each answer of a batch once it was asked for again by the times of its stamp."""
+    """Return what became of each answer of a batch when it was asked for again.
+
+    By the times of its stamp.
+    """
     stamps = [answer.trust_score.stamp for answer in answers if answer.trust_score.HasField("stamp")]
     if not stamps:
         return [_verdict(answer, Result()) for answer in answers]

@@ -151,7 +151,10 @@ def _tls_trouble(
 
 
 def _certificate_trouble(settings: Settings) -> tuple[str, str]:
-    """Return what is wrong where a server ends the connection once it has looked at the client's certificate."""
+    """Return what is wrong where a server refuses the client's certificate.
+
+    It ends the connection once it has looked at that.
+    """
     if settings.target_certificate is None:
         problem = "the server asks for a client certificate, and none is set"
         return problem, "set SELLERTRUST_TARGET_CERTIFICATE and SELLERTRUST_TARGET_KEY"

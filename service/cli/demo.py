@@ -87,9 +87,10 @@ def run(*, sellers: int, folder: Path | None, seed: int) -> None:
 
 
 def comment_on_ranking(row: Mapping[str, Any]) -> str:
-    """Return what it means that a simpler ranking has a higher AUC than the model; empty if none has.
+    """Return what it means that a simpler ranking has a higher AUC than the model.
 
-    `row`: with the estimates `auc`, `auc_logistic` and `auc_points_rule`, each of value, low and high.
+    Empty if none has. `row`: with the estimates `auc`, `auc_logistic` and `auc_points_rule`, each of value, low and
+    high.
     """
     simpler = {"the logistic regression": row["auc_logistic"], "the points rule": row["auc_points_rule"]}
     best = max(simpler, key=lambda name: simpler[name]["value"])
@@ -103,7 +104,10 @@ def comment_on_ranking(row: Mapping[str, Any]) -> str:
 
 
 def _promote(settings: Settings, row: Mapping[str, Any]) -> None:
-    """Make the model champion as a person would who overrides a gate: a demo serves what it trained."""
+    """Make the model champion as a person would who overrides a gate.
+
+    A demo serves what it trained.
+    """
     failed = {kind: ", ".join(row[f"failed_{kind}"]) for kind in ("hard", "advisory")}
     say(f"gates that failed: {'; '.join(filter(None, failed.values()))}")
     open_registry(settings).promote(
@@ -118,7 +122,10 @@ def _promote(settings: Settings, row: Mapping[str, Any]) -> None:
 
 
 def _settings(folder: Path | None) -> Settings:
-    """Return the settings of the demo: a folder of its own, any free ports, whatever else the environment says."""
+    """Return the settings of the demo: a folder of its own and any free ports.
+
+    The environment has no say.
+    """
     place = (folder or load({}).data_dir / "demo").absolute()
     if place.exists() and not (place / MARKER).exists() and not (place.is_dir() and not any(place.iterdir())):
         raise ConfigurationWrong(f"{place} holds something else; give the demo an empty folder by --folder")
@@ -130,7 +137,10 @@ def _settings(folder: Path | None) -> Settings:
 
 
 def _empty(place: Path) -> None:
-    """Delete what an earlier demo left. ConfigurationWrong while a server or a command has its ledger open."""
+    """Delete what an earlier demo left.
+
+    ConfigurationWrong while a server or a command has its ledger open.
+    """
     lock = WriterLock(place / "ledger.db")
     lock.claim()  # else a server would go on writing to a file that is gone, and to the new one beside the demo
     say(f"deleting what an earlier demo left in {place}")
@@ -151,7 +161,10 @@ def _simulate(sellers: int, seed: int, files: Path) -> None:
 
 @contextmanager
 def _run_server(settings: Settings, step) -> Iterator[Client]:  # type: ignore[no-untyped-def]
-    """Run a server in a process of its own, and a client that has reached it; both are stopped whatever happens."""
+    """Run a server in a process of its own, and a client that has reached it.
+
+    Both are stopped whatever happens.
+    """
     ready = settings.data_dir / "ready"
     environment = {k: v for k, v in os.environ.items() if not k.upper().startswith(PREFIX)} | {
         f"{PREFIX}DATA_DIR": str(settings.data_dir),
@@ -177,7 +190,10 @@ def _run_server(settings: Settings, step) -> Iterator[Client]:  # type: ignore[n
 
 
 def wait_for_server(server: "subprocess.Popen[bytes]", ready: Path) -> str:
-    """Return the address of a server that has started; end the demo with the end of its log if it does not."""
+    """Return the address of a server that has started.
+
+    If it does not start, the demo ends with the end of its log.
+    """
     deadline = time.monotonic() + 30
     while not ready.exists():
         if server.poll() is not None or time.monotonic() > deadline:
@@ -188,7 +204,10 @@ def wait_for_server(server: "subprocess.Popen[bytes]", ready: Path) -> str:
 
 
 def _ask(client: Client, sellers: int) -> list[str]:
-    """Show a good seller, a newcomer and an offender among the first thousand, and return their ids, the good one first."""
+    """Show a good seller, a newcomer and an offender among the first thousand.
+
+    Return their ids, the good one first.
+    """
     names = [f"s-{number:06d}" for number in range(min(sellers, 1000))]
     results = client.batch_get_trust_scores(MARKETPLACE, names, deadline_seconds=30)
     scores = [result.trust_score for result in results if result.HasField("trust_score")]
@@ -250,7 +269,10 @@ def _without_stamp(explanation: ExplainTrustScoreResponse) -> bytes:
 
 
 def _fail(problem: str) -> NoReturn:
-    """End a demo that does not show what it is to show, with the exit code 1: it is no matter of its configuration."""
+    """End a demo that does not show what it is to show, with the exit code 1.
+
+    No configuration is wrong then.
+    """
     say(f"error: the demo failed: {problem}")
     raise typer.Exit(Exit.UNFORESEEN)
 

@@ -94,7 +94,10 @@ def feed_command(
 
 
 def _rejects_notice(path: Path) -> "Callable[[FeedReport], None]":
-    """Return a function that says how many messages were rejected, when more are: a feed may run for months."""
+    """Return a function that says how many messages were rejected, when more are.
+
+    A feed may run for months.
+    """
     shown = 0
 
     def notice(report: "FeedReport") -> None:
@@ -129,7 +132,10 @@ def place_of(url: str) -> Place:
 
 
 def _open_source(place: Place, credentials: Path | None, name: str) -> Source:
-    """Return the source at a place. ConfigurationWrong if its package is missing, or the credentials cannot be read."""
+    """Return the source at a place.
+
+    ConfigurationWrong if its package is missing, or the credentials cannot be read.
+    """
     if credentials is not None and not credentials.is_file():
         raise ConfigurationWrong(f"there is no file {credentials} that can be read; see --credentials")
     try:
@@ -145,7 +151,10 @@ def _open_source(place: Place, credentials: Path | None, name: str) -> Source:
 
 
 def _settings_in(path: Path | None) -> dict[str, str]:
-    """Return settings, a `key=value` a line; blank lines and those that begin with # count for nothing."""
+    """Return the settings in a file, a `key=value` a line.
+
+    Blank lines and those that begin with # count for nothing.
+    """
     if path is None:
         return {}
     try:

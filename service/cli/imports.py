@@ -111,7 +111,10 @@ def import_command(
 
 
 def _try(path: Path, mapping: ForeignMapping | None, data: Path, marketplace: str) -> None:
-    """Read all that would be imported, by a mapping or as entries, and say what it is; REFUSED if rows are rejected."""
+    """Read all that would be imported, by a mapping or as entries, and say what it is.
+
+    REFUSED if rows are rejected.
+    """
     from service.ingest.file_import import import_entries, import_files
 
     settings = load()
@@ -140,7 +143,10 @@ def _try(path: Path, mapping: ForeignMapping | None, data: Path, marketplace: st
 
 
 def _say_reasons(report: "ImportReport") -> int:
-    """Say why rows were rejected: of each reason how many, an example, and what to write; return how many reasons."""
+    """Say why rows were rejected; return how many reasons there are.
+
+    Of each reason how many rows, an example, and what to write.
+    """
     from service.ingest.reject_summary import group_rejects
 
     groups = group_rejects(report.rejects)

@@ -325,7 +325,10 @@ def _entries(lines: Lines, marketplace: str) -> list[Entry]:
 
 
 def _append_stream(connection: Client, marketplace: str, lines: Lines, output: Format) -> None:
-    """Append batch by batch, with a bar; say which lines were refused, and end with REFUSED if any were."""
+    """Append batch by batch, with a bar, and say which lines were refused.
+
+    End with REFUSED if any were.
+    """
     batches = [lines[start : start + STREAM_LINES] for start in range(0, len(lines), STREAM_LINES)]
     row = {"entries": 0, "appended": 0, "already_present": 0, "waits": 0, "refused": 0, "sequence": 0}
     refusals: list[str] = []

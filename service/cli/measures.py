@@ -54,7 +54,10 @@ def measures(
 
 
 def _print(found: EvaluateMeasuresResponse) -> None:
-    """Write what is in force for a person: where the seller stands, what makes its standing, and each measure."""
+    """Write what is in force for a seller, for a person to read.
+
+    Where the seller stands, what makes its standing, and each measure.
+    """
     head = [f"{found.seller.rsplit('/', 1)[-1]}: {ScoreState.Name(found.state).removeprefix('SCORE_STATE_').lower()}"]
     if found.tier:
         head.append(f"tier {Tier.Name(found.tier).removeprefix('TIER_').lower()}")
@@ -126,7 +129,10 @@ def _suspension(stated: Any, _: str) -> str:
 
 
 def _money(minor: int, currency: str) -> str:
-    """Return an amount in minor units: some currencies have no cents, so it stays as it is stated."""
+    """Return an amount in minor units.
+
+    Some currencies have no cents, so it stays as it is stated.
+    """
     return f"{minor:,} minor units {currency}"
 
 

@@ -192,7 +192,10 @@ def history(server: Server = None, output: Output = Format.TABLE) -> None:
 
 
 class _Local(Models):
-    """The client's methods upon the registry itself: the servicer answers without a server, and raises what it raises."""
+    """The client's methods upon the registry itself.
+
+    The servicer answers without a server, and raises what it raises.
+    """
 
     def __init__(self, registry: "Registry") -> None:
         from service.api.model_servicer import ModelServicer
@@ -217,7 +220,10 @@ def _open_models(server: str | None) -> Iterator[Models]:
 
 
 def _report_champion(champion: str, servers: Sequence[str] | None, timeout: float) -> None:
-    """Say who is champion; with a timeout, wait for the servers, and end with 5 if one of them has not followed."""
+    """Say who is champion; with a timeout, wait for the servers.
+
+    End with 5 if one of them has not followed.
+    """
     digest = champion.rpartition("/")[2]
     say(f"champion is now {digest[:12]}")
     if not timeout:

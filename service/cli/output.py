@@ -119,7 +119,10 @@ def say(text: str) -> None:
 
 
 def format_count(count: int, noun: str) -> str:
-    """Format a count with its noun: 1 and "entry" as `1 entry`, 2 as `2 entries`, 2 and "day" as `2 days`."""
+    """Format a count with its noun, in the singular for 1.
+
+    1 and "entry" give `1 entry`, 2 and "entry" `2 entries`, 2 and "day" `2 days`.
+    """
     if count == 1:
         return f"1 {noun}"
     return f"{count:,} " + (f"{noun[:-1]}ies" if noun.endswith("y") and noun[-2] not in "aeiou" else f"{noun}s")

@@ -157,7 +157,10 @@ def proposal_row(proposal: Proposal, output: Format) -> dict[str, Any]:
 
 
 def _lines(name: str, value: object) -> list[str]:
-    """Return a field of a request as lines: a text of several lines, such as a policy, as it stands."""
+    """Return a field of a request as lines.
+
+    A text of several lines, such as a policy, stays as it stands.
+    """
     first, *others = str(value).splitlines() or [""]
     return [f"{name} {escape_unprintable(first)}", *map(escape_unprintable, others)]
 

@@ -152,7 +152,10 @@ def decide_all(
 
 
 def _require_dry_run(*, execute: bool, is_shown: bool, proposes: bool) -> None:
-    """Refuse, by InvalidInput, to decide without what a dry run showed, and to propose a dry run."""
+    """Refuse, by InvalidInput, to decide without what a dry run showed.
+
+    Also to propose a dry run.
+    """
     if execute and not is_shown:
         raise invalid("--execute", "needs --expected-count and --etag, which the dry run (without --execute) shows")
     if proposes and not execute:
@@ -197,7 +200,10 @@ def _decide_all(action: BulkAction, marketplace: str | None, wanted: dict[str, A
 
 
 def _require_notifier(review: ReviewClient, marketplace: str, notifier: str) -> None:
-    """Refuse a notifier that has reported nothing, as far as the caller may know; NOTIFIER_NOT_FOUND."""
+    """Refuse a notifier that has reported nothing, by NOTIFIER_NOT_FOUND.
+
+    As far as the caller may know.
+    """
     try:
         review.get_notifier(marketplace, notifier)
     except SellertrustCallError as error:

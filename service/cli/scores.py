@@ -111,7 +111,10 @@ _COLUMNS = (
 
 
 def _freshness(score: TrustScore) -> str:
-    """Return how far an answer reflects the ledger: `fresh`, `unknown`, or how old it is, as in `stale, 12 s old`."""
+    """Return how far an answer reflects the ledger.
+
+    `fresh`, `unknown`, or how old it is, as in `stale, 12 s old`.
+    """
     state = FreshnessState.Name(score.freshness.state).removeprefix("FRESHNESS_STATE_").lower()
     return f"{state}, {score.freshness.age.seconds} s old" if state == "stale" else state
 

@@ -85,7 +85,10 @@ def train(
 
 
 class Training:
-    """One training as the command runs it: the study, the ledger's export, the registry, and what is kept on disk."""
+    """One training as the command runs it.
+
+    The study, the ledger's export, the registry, and what is kept on disk.
+    """
 
     def __init__(
         self,

@@ -32,7 +32,10 @@ def explain_ledger_error(error: LedgerUnavailable) -> tuple[Exit, str, str]:
 
 
 def _place() -> str:
-    """Return host and port of the configured PostgreSQL, never its password; empty if it is none."""
+    """Return host and port of the configured PostgreSQL, never its password.
+
+    Empty if it is none.
+    """
     from sqlalchemy import make_url
     from sqlalchemy.exc import ArgumentError
 

@@ -63,16 +63,20 @@ def acted_on(request: Any, marketplace: str) -> dict[str, Any]:
 
 
 def came_of(response: Any) -> dict[str, Any]:
-    """Return what came of a request, by name: the sequence that the ledger reached, counts, what is served.
+    """Return what came of a request, by name.
 
-    As its response states them; what is 0 or empty is left out.
+    The sequence that the ledger reached, counts, and what is served. As its response states them; what is 0 or empty is
+    left out.
     """
     found = getattr(response, "acknowledgement", response)
     return {name: getattr(found, name) for name in _RESULTS if getattr(found, name, 0)}
 
 
 def _privileged(entries: Any, marketplace: str) -> Iterator[dict[str, str]]:
-    """Yield what each entry is that needs a privileged right: its id, its kind, what it decides about, or of which seller."""
+    """Yield what each entry is that needs a privileged right.
+
+    Its id, its kind, and what it decides about, or of which seller.
+    """
     for entry in entries:
         asked = entry_asked(marketplace, entry)
         if asked.right in BOUND:

@@ -88,7 +88,10 @@ def asked_of_proposed(request: Any) -> list[Asked]:
 
 
 def _entries_asked(marketplace: str, entries: Any) -> list[Asked]:
-    """Return what appending entries asks for; a link is about its other seller as well, so it asks for that one too."""
+    """Return what appending entries asks for.
+
+    A link is about its other seller as well, so it asks for that one too.
+    """
     found = [entry_asked(marketplace, entry) for entry in entries]
     others = [
         asked._replace(seller=entry.link.other or None)
@@ -123,7 +126,10 @@ def entry_asked(marketplace: str, entry: entry_pb2.Entry) -> Asked:
 
 
 def _seller(name: str, marketplace: str) -> str | None:
-    """Return the seller's id; None, which is every seller, if the name is none of the marketplace."""
+    """Return the seller's id; None if the name is none of the marketplace.
+
+    None stands for every seller.
+    """
     try:
         return seller_of(name, marketplace, "seller")
     except InvalidInput:

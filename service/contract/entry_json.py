@@ -49,7 +49,10 @@ def json_of_entry(entry: Entry) -> dict[str, Any]:
 
 
 def _json_of(message: Message) -> dict[str, Any]:
-    """Return a message in protobuf's JSON, but with int64 as numbers: none of the contract is beyond 2^53."""
+    """Return a message in protobuf's JSON, but with int64 as numbers.
+
+    None of the contract is beyond 2^53.
+    """
     values: dict[str, Any] = json_format.MessageToDict(message, preserving_proto_field_name=True)
     for field in message.DESCRIPTOR.fields:
         if field.cpp_type == FieldDescriptor.CPPTYPE_INT64 and field.name in values:
@@ -86,7 +89,10 @@ def _read(field: str, read: Callable[[str], int], text: str) -> int:
 
 
 def _prefix(name: str) -> str:
-    """Return how the values of an enumeration begin in the contract: `IDENTITY_LEVEL_` for IdentityLevel."""
+    """Return how the values of an enumeration begin in the contract.
+
+    `IDENTITY_LEVEL_` for IdentityLevel.
+    """
     return re.sub(r"(?<!^)(?=[A-Z])", "_", name).upper() + "_"
 
 

@@ -19,22 +19,29 @@ _NESTED = "append_entries"
 
 
 def nested_batch(request: Descriptor) -> int:
-    """Return the number of the field that holds a batch of entries within a request; 0 if there is none."""
+    """Return the number of the field that holds a batch of entries within a request.
+
+    0 if there is none.
+    """
     field = request.fields_by_name.get(_NESTED)
     return 0 if field is None else field.number
 
 
 def require_few_fields(data: bytes, nested: int) -> None:
-    """Refuse a serialized request of more than MAX_FIELDS fields, those within its field number `nested` included.
+    """Refuse a serialized request of more than MAX_FIELDS fields.
 
-    Raises InvalidInput about `entries`. What is no message passes: parsing refuses it.
+    Those within its field number `nested` included. Raises InvalidInput about `entries`. What is no message passes:
+    parsing refuses it.
     """
     if len(data) > 2 * MAX_FIELDS and _count_fields(memoryview(data), nested) > MAX_FIELDS:
         raise invalid("entries", f"has more than {MAX_BATCH:,} entries; a batch holds 1 to {MAX_BATCH:,}, so split it")
 
 
 def _count_fields(data: memoryview, nested: int) -> int:
-    """Return the number of fields of a serialized message and of its fields `nested`; not many beyond MAX_FIELDS."""
+    """Return the number of fields of a serialized message and of its fields `nested`.
+
+    Counting stops not far beyond MAX_FIELDS.
+    """
     place = fields = 0
     with suppress(IndexError):
         while place < len(data) and fields <= MAX_FIELDS:

@@ -310,7 +310,10 @@ def _how(mapping: ForeignMapping, file: MappedFile, data: Path) -> str:
 
 
 def _rows_to_join(path: Path) -> Iterator[tuple[int, Row]]:
-    """Yield the rows of a file that others are joined with. ConfigurationWrong names a row that cannot be read."""
+    """Yield the rows of a file that others are joined with.
+
+    ConfigurationWrong names a row that cannot be read.
+    """
 
     def refuse(line: int, reason: str) -> None:
         raise ConfigurationWrong(f"{path.name}, line {line}: {reason}")
@@ -323,9 +326,9 @@ def _rows_to_join(path: Path) -> Iterator[tuple[int, Row]]:
 
 
 def _without_their_reports(made: Sequence[Entry | RowRejected]) -> list[Entry | RowRejected]:
-    """Return what a row became, without entries about a violation whose report on the same row was rejected.
+    """Return what a row became, without entries about a violation whose report was rejected.
 
-    Those are rejected too: they would wait for that report, and nobody would know.
+    The report of the same row. Those are rejected too: they would wait for that report, and nobody would know.
     """
     lost = {error.entry_id: error for error in made if isinstance(error, ReportRejected)}
     return [
@@ -337,9 +340,9 @@ def _without_their_reports(made: Sequence[Entry | RowRejected]) -> list[Entry | 
 
 
 def _require_columns(file: MappedFile, path: Path) -> None:
-    """Raise ConfigurationWrong if the file lacks a column that its rules name, or has one that the mapping counts.
+    """Raise ConfigurationWrong if the file lacks a column that its rules name.
 
-    What is no table is found when it is read.
+    Also if it has one that the mapping counts. What is no table is found when it is read.
     """
     columns = file.columns or columns_of(path)
     counted = file.so_far.columns.keys() if file.so_far is not None else ()
@@ -366,7 +369,10 @@ def _far_in(raw: BinaryIO) -> Callable[[], tuple[int, int]]:
 
 
 def _reject_to(attempt: Attempt) -> Reject:
-    """Add rejects to an attempt; what comes before its start is among those that the interrupted import kept."""
+    """Add rejects to an attempt.
+
+    What comes before its start is among those that the interrupted import kept.
+    """
 
     def reject(line: int, reason: str) -> None:
         if line >= attempt.start:

@@ -28,7 +28,10 @@ class _Span:
 
 @dataclass(slots=True)
 class Spans:
-    """Entries by kind, with the first and the last time at which they happened, and how many happened before 1990."""
+    """Entries by kind, with the first and the last time at which they happened.
+
+    Also how many happened before 1990.
+    """
 
     by_kind: dict[Kind, _Span] = field(default_factory=dict)
     """The entries of each kind."""

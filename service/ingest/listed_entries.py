@@ -61,7 +61,10 @@ def _without_defaults(entry: ListedEntry, recorded: RecordedEntry, *, keeps_repo
 
 
 def _on_record(ledger: Ledger, marketplace: str, sequences: Iterable[int]) -> dict[int, RecordedEntry]:
-    """Return those of the marketplace's entries that have these sequences, and some between them, by sequence."""
+    """Return those of the marketplace's entries that have these sequences.
+
+    By sequence, with some between them.
+    """
     runs: list[list[int]] = []
     for sequence in sorted(sequences):
         if runs and sequence - runs[-1][-1] <= _MAX_GAP and sequence - runs[-1][0] < _MAX_RUN:

@@ -95,7 +95,10 @@ def _whole(
     accepted: AppendResult,
     rows: Sequence[int] | None,
 ) -> bool:
-    """Append a batch with its position, and return whether nothing was refused; what is goes to `accepted`."""
+    """Append a batch with its position, and return whether nothing was refused.
+
+    What is appended goes to `accepted`.
+    """
     if not batch:
         return False
     try:
@@ -141,7 +144,10 @@ def _without(
     accepted: AppendResult,
     rows: Sequence[int] | None,
 ) -> bool:
-    """Refuse the entries that there are reasons against, and append the rest; False, since that was not the whole."""
+    """Refuse the entries that there are reasons against, and append the rest.
+
+    Return False, since that was not the whole.
+    """
     if rows is not None:
         _refuse_what_would_wait(batch, rows, reasons)
     accepted.refused |= {batch[place][0]: "; ".join(reason) for place, reason in reasons.items()}
@@ -161,7 +167,10 @@ def _append(ledger: Ledger, marketplace: str, entries: Sequence[Entry], position
 def _refuse_what_would_wait(
     batch: Sequence[tuple[int, Entry]], rows: Sequence[int], reasons: dict[int, list[str]]
 ) -> None:
-    """Add reasons for the entries that are about a violation whose report, of the same row, have reasons already."""
+    """Add reasons for the entries about a violation whose report has reasons already.
+
+    The report of the same row.
+    """
     reports = {
         (rows[index], entry.entry_id): reasons[place]
         for place, (index, entry) in enumerate(batch)

@@ -79,7 +79,10 @@ def with_matches(
 def _settled_match(
     names: Sequence[str], known: Mapping[str, StatedMatch], found: Match | Unmatched
 ) -> Match | Unmatched:
-    """Return the match that stands on record for a row that names these entries; else the one that was found now."""
+    """Return the match that stands on record for a row that names these entries.
+
+    Else the one that was found now.
+    """
     stated = [known[name] for name in names if name in known]
     if not stated:
         return found

@@ -92,7 +92,10 @@ class BadgeAnswers:
 
 
 def refuse(status: int, field: str, problem: str, headers: Mapping[str, str] | None = None) -> Response:
-    """Return a refusal as JSON that names the wrong part of the request and what it must be; no cache keeps it."""
+    """Return a refusal as JSON that names the wrong part of the request and what it must be.
+
+    No cache keeps it.
+    """
     body = json.dumps({"error": {"field": field, "problem": problem}}) + "\n"
     stated = EMBEDDED | {"Cache-Control": "no-store"} | dict(headers or {})
     return Response(body, status_code=status, headers=stated, media_type="application/json")

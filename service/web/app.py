@@ -117,9 +117,9 @@ async def _fail(_request: Request, _error: Exception) -> Response:
 
 
 def _without_traces(app: Starlette, report: Callable[[str], None]) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
-    """Return the application with an end for what nobody has foreseen: its kind is reported, its text shown to nobody.
+    """Return the application with an end for what nobody has foreseen.
 
-    Starlette has answered by then (`_fail`).
+    Its kind is reported, its text shown to nobody. Starlette has answered by then (`_fail`).
     """
 
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:

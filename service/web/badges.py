@@ -53,7 +53,10 @@ class Counts:
 
 @dataclass
 class Table:
-    """A bounded table of badges with the time of each, in seconds of the clock; the longest unasked goes first."""
+    """A bounded table of badges with the time of each, in seconds of the clock.
+
+    The one that was stored longest ago goes first.
+    """
 
     max_sellers: int
     rows: dict[Seller, tuple[str, float]] = field(default_factory=dict)
@@ -66,12 +69,12 @@ class Table:
 
 
 class Badges:
-    """Finds the badge of a seller: asks the server once for all who ask at a time, and keeps the answer.
+    """Finds the badge of a seller and keeps the answer.
 
-    `ask` returns a trust score or raises SellertrustCallError; it is called in threads. `max_sellers` bounds how many badges
-    are kept, and by itself how many ids that are no sellers, so that made-up ids push no badge out. An answer is shown for
-    `stale_seconds` while no new one comes. `report` is given a line when the server stops answering, and when it answers
-    again.
+    The server is asked once for all who ask at a time. `ask` returns a trust score or raises SellertrustCallError; it
+    is called in threads. `max_sellers` bounds how many badges are kept, and by itself how many ids that are no sellers,
+    so that made-up ids push no badge out. An answer is shown for `stale_seconds` while no new one comes. `report` is
+    given a line when the server stops answering, and when it answers again.
     """
 
     def __init__(
@@ -106,7 +109,10 @@ class Badges:
         return len(self._sellers.rows) + len(self._strangers.rows)
 
     def kept(self, seller: Seller) -> str | None:
-        """Return the badge of a seller that was asked for within FRESH_SECONDS; None if it has to be found."""
+        """Return the badge of a seller that was asked for within FRESH_SECONDS.
+
+        None if it has to be found.
+        """
         row = self._sellers.rows.get(seller) or self._strangers.rows.get(seller)
         if row is None or self._clock() - row[1] >= FRESH_SECONDS:
             return None
@@ -114,7 +120,10 @@ class Badges:
         return row[0]
 
     async def find(self, seller: Seller) -> str | None:
-        """Return a seller's badge: a new answer, else the last one, else None. Takes CALL_SECONDS at most."""
+        """Return a seller's badge: a new answer, else the last one, else None.
+
+        Takes CALL_SECONDS at most.
+        """
         flight = self._asked.get(seller)
         if flight is None and self._may_ask():
             flight = asyncio.ensure_future(self._renew(seller, self.is_away))
@@ -133,7 +142,10 @@ class Badges:
         return None
 
     def _may_ask(self) -> bool:
-        """Return whether the server is asked now; while it is away, by one reader every RETRY_SECONDS."""
+        """Return whether the server is asked now.
+
+        While it is away, by one reader every RETRY_SECONDS.
+        """
         if not self.is_away:
             return len(self._asked) < MAX_ASKED
         now = self._clock()
@@ -143,7 +155,10 @@ class Badges:
         return True
 
     async def _renew(self, seller: Seller, is_trial: bool) -> None:
-        """Ask the server about a seller and keep its answer; one that says nothing leaves what is kept."""
+        """Ask the server about a seller and keep its answer.
+
+        An answer that says nothing leaves what is kept.
+        """
         try:
             outcome = await asyncio.get_running_loop().run_in_executor(self._pool, self._call, seller, is_trial)
         finally:
@@ -165,7 +180,10 @@ class Badges:
             self._sellers.put(seller, outcome.badge, self._clock())
 
     def _call(self, seller: Seller, is_trial: bool) -> TrustScore | SellertrustCallError | None:
-        """Ask the server, in a thread; return a failure. None if it went away while this call waited for the thread."""
+        """Ask the server, in a thread; return a failure.
+
+        None if it went away while this call waited for the thread.
+        """
         if self.is_away and not is_trial:
             return None
         try:
@@ -174,7 +192,10 @@ class Badges:
             return error
 
     def _note_denial(self, error: SellertrustCallError) -> None:
-        """Report the first seller about whom this caller may not ask; who asks can choose ids, so only the first."""
+        """Report the first seller about whom this caller may not ask.
+
+        Readers choose ids, so only the first is reported, without its id.
+        """
         if error.code is grpc.StatusCode.PERMISSION_DENIED and not self._is_denial_reported:
             self._is_denial_reported = True
             self._report("the server lets this caller not read some scores, which show no badge; see its grants file")

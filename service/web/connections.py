@@ -17,7 +17,10 @@ MAX_HEAD_BYTES = 8 << 10
 def bounded_protocol(
     max_connections: int = MAX_CONNECTIONS, connection_seconds: float = CONNECTION_SECONDS
 ) -> type[H11Protocol]:
-    """Return uvicorn's protocol with bounds: it would let who sends half a request keep its connection for ever."""
+    """Return uvicorn's protocol with bounds.
+
+    Without them whoever sends half a request keeps its connection for ever.
+    """
     oldest_first: dict[H11Protocol, None] = {}
 
     class BoundedProtocol(H11Protocol):
@@ -41,7 +44,10 @@ def bounded_protocol(
 
 
 def uvicorn_options(protocol: type[H11Protocol]) -> dict[str, Any]:
-    """Return the options of uvicorn for the badge server: plain HTTP/1.1, and no log of who asked for what."""
+    """Return the options of uvicorn for the badge server.
+
+    Plain HTTP/1.1, and no log of requests.
+    """
     return {
         "http": protocol,
         "ws": "none",

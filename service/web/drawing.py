@@ -48,7 +48,10 @@ def draw_svg(wording: Wording, language: str) -> bytes:
 
 
 def draw_json(badge: str | None, wording: Wording | None, language: str) -> bytes:
-    """Write a badge as a JSON object, in UTF-8: badge, label and language; badge null and label empty for none."""
+    """Write a badge as a JSON object, in UTF-8: badge, label and language.
+
+    For no badge, `badge` is null and `label` empty.
+    """
     label = "" if wording is None else wording.labels[language]
     return (json.dumps({"badge": badge, "label": label, "language": language}, ensure_ascii=False) + "\n").encode()
 

@@ -32,7 +32,10 @@ def accepted_language(header: str) -> str:
 
 
 def _weight(parameter: str) -> float:
-    """Return the weight of a part of the header: 1 if it states none, 0 if it states one that is none."""
+    """Return the weight of a part of the header.
+
+    1 if it states none, 0 if what it states is no weight.
+    """
     name, _, value = parameter.partition("=")
     if not name.strip():
         return 1.0

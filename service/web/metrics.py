@@ -16,7 +16,10 @@ class BadgeMetrics(Collector):
         self._badges = badges
 
     def collect(self) -> Iterable[Metric]:
-        """Yield the requests so far by where their badge came from, failed calls, and what is kept now."""
+        """Yield the requests so far by where their badge came from.
+
+        Also failed calls, and what is kept now.
+        """
         counts = asdict(self._badges.counts)
         failed = counts.pop("failed_calls")
         text = "Requests of badges, by where the badge came from: kept, asked, stale, or unknown."

@@ -59,7 +59,10 @@ class BadgeServer:
         self.address: str = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     def run(self) -> None:
-        """Answer until SIGTERM, SIGINT (in a main thread) or `stop`; what is being answered then is finished."""
+        """Answer requests until SIGTERM, SIGINT (in a main thread) or `stop`.
+
+        What is being answered then is finished.
+        """
         is_main = threading.current_thread() is threading.main_thread()
         before = {number: signal.getsignal(number) for number in _ENDS} if is_main else {}
         for number in before:  # uvicorn raises the signal again once it is through, for whoever handled it before
@@ -85,7 +88,10 @@ def _ignore(_number: int, _frame: FrameType | None) -> None:
 
 
 def _listen(address: str) -> socket.socket:
-    """Return a socket that listens at an address, HOST:PORT. ConfigurationWrong if that cannot be."""
+    """Return a socket that listens at an address, HOST:PORT.
+
+    ConfigurationWrong if that cannot be.
+    """
     try:
         host, port = host_and_port(address)
         family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]

@@ -44,7 +44,10 @@ def _column(name: str) -> Value:
 
 
 def _hole(name: str, dates: Dates) -> Value:
-    """Return what stands for `{name}`: the text of a column, or for `{name:day}` the UTC day of its date or time."""
+    """Return what stands for `{name}`: the text of a column.
+
+    For `{name:day}` the UTC day of its date or time.
+    """
     if not name.endswith(_DAY):
         return _column(name)
     column = name.removesuffix(_DAY)
@@ -90,7 +93,10 @@ def value_of(data: Any, where: str, dates: Dates = PLAIN) -> Value:
 
 
 def _first(data: Mapping[str, Any], where: str) -> Value:
-    """Return the first text that is not empty, of several columns in their order; else `default`."""
+    """Return the first text that is not empty, of several columns in their order.
+
+    Else `default`.
+    """
     columns, default = data["first"], _text(data.get("default", ""))
     if not isinstance(columns, list) or not columns or not all(isinstance(name, str) for name in columns):
         raise ConfigurationWrong(f"{where}.first must list columns")
@@ -140,9 +146,10 @@ def _mapped(texts: Any, where: str, _field: str, _dates: Dates) -> Change:
 
 
 def _banded(bands: Any, where: str, field: str, _dates: Dates) -> Change:
-    """Return a function from a cell's number to the text of its band; below the first band a cell counts as empty (None).
+    """Return a function from a cell's number to the text of its band.
 
-    ConfigurationWrong, naming `where`, unless `bands` are pairs of a number and a text whose numbers rise.
+    Below the first band a cell counts as empty (None). ConfigurationWrong, naming `where`, unless `bands` are pairs of
+    a number and a text whose numbers rise.
     """
     pairs = bands if isinstance(bands, list) else []
     good = [p for p in pairs if isinstance(p, list) and len(p) == 2 and _is_number(p[0]) and math.isfinite(p[0])]
@@ -256,7 +263,10 @@ def _condition(data: Mapping[str, Any], where: str, dates: Dates) -> Test:
 
 
 def _number_in(text: str, column: str) -> float:
-    """Return the number in a cell; NaN, which is neither below nor above, if it is empty. RowRejected."""
+    """Return the number in a cell; NaN if it is empty.
+
+    NaN is neither below nor above. RowRejected.
+    """
     try:
         number = float(text or "nan")
     except ValueError:

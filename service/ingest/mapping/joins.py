@@ -16,9 +16,10 @@ from service.ingest.mapping.cells import Row, RowRejected, are_tables, cell
 
 @dataclass(frozen=True, slots=True)
 class Join:
-    """Columns `take` of another file, `path`, for each row that has in its column `on` what the other has in `key`.
+    """Columns `take` of another file, `path`, for each row that has a match there.
 
-    They are empty where the other file has no such row; of several the last one counts.
+    A match has in its column `key` what the row has in `on`. They are empty where the other file has no such row; of
+    several the last one counts.
     """
 
     path: str

@@ -61,7 +61,7 @@ _COUNTED = frozenset(name for name, field in _STATED["exposure"].items() if fiel
 
 
 class ReportRejected(RowRejected):
-    """A row that cannot become the report of a violation, and the id under which it would have been reported."""
+    """A row that cannot become a violation's report, and the id that the report would have had."""
 
     def __init__(self, message: str, entry_id: str) -> None:
         super().__init__(message)
@@ -127,7 +127,7 @@ class MappedFile:
 
     @property
     def counts(self) -> bool:
-        """Return whether a rule counts rows, or `so_far` earlier ones, so that no row may be skipped."""
+        """Return whether a rule counts rows, or `so_far` earlier ones: no row may be skipped then."""
         return self.so_far is not None or any(rule.counts for rule in self.rules)
 
     def entries(self, rows: Iterable[tuple[int, Row]]) -> Iterator[tuple[int, "Entry | RowRejected"]]:
@@ -212,7 +212,7 @@ def mapping_of(data: Mapping[str, Any]) -> ForeignMapping:
 
 
 def _check_new_columns(file: MappedFile, so_far: CountSoFar, where: str) -> None:
-    """Raise ConfigurationWrong if a column that is counted has a name already, or is itself read to count."""
+    """Raise ConfigurationWrong if a counted column has a name already, or is read to count."""
     brought = {name for join in file.joins for name in join.take}
     if taken := sorted(so_far.columns.keys() & (brought | set(file.columns) | {"line"})):
         raise ConfigurationWrong(

@@ -25,10 +25,11 @@ Added = tuple[str, str]
 
 
 class Column:
-    """One column: how many rows so far have in `among` what this row has in `by`, of those for which `when` holds.
+    """One column: a number of earlier rows.
 
-    `distinct`: how many values of a column they have between them; `sum`: the sum of a column, to the nearest whole number.
-    An empty text is nobody: of it nothing is counted.
+    How many rows so far have in `among` what this row has in `by`, of those for which `when` holds. `distinct`: how
+    many values of a column they have between them; `sum`: the sum of a column, to the nearest whole number. An empty
+    text is nobody: of it nothing is counted.
     """
 
     def __init__(self, data: Mapping[str, Any], where: str, dates: Dates) -> None:
@@ -97,9 +98,10 @@ def refuse_constant(data: Any, where: str, why: str) -> None:
 
 
 class CountSoFar:
-    """The columns that count what was stated before each row of a file, by the time `at` of its rows, which must not fall.
+    """The columns that count what was stated before each row of a file.
 
-    Rows of one time do not count each other: which of them came first nobody knows.
+    By the time `at` of its rows, which must not fall. Rows of one time do not count each other: which of them came
+    first nobody knows.
     """
 
     def __init__(self, data: Any, where: str, dates: Dates = PLAIN) -> None:

@@ -23,9 +23,10 @@ FINISHED = READ + 1
 
 
 class Attempt:
-    """One attempt to import one file. `start` is the line to go on with, 0 for a new one; `rejects` are those so far.
+    """One attempt to import one file.
 
-    Without `remembered` every attempt is a new one: nothing of it is kept.
+    `start` is the line to go on with, 0 for a new one; `rejects` are those so far. Without `remembered` every attempt
+    is a new one: nothing of it is kept.
     """
 
     def __init__(self, ledger: Ledger) -> None:
@@ -116,5 +117,8 @@ class Attempt:
 
 
 def _whole_lines(path: Path) -> list[str]:
-    """Return the lines of a file, without a last one that a crash cut short; none if it is not there."""
+    """Return the lines of a file, without a last one that a crash cut short.
+
+    None of them if the file is not there.
+    """
     return path.read_text(encoding="ascii").split("\n")[:-1] if path.is_file() else []

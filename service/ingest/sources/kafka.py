@@ -24,9 +24,10 @@ _NONE_TO_SAY = 0
 
 
 class KafkaSource:
-    """A topic. `servers` is `host:port,host:port`; `settings` are librdkafka's own, such as `sasl.username`.
+    """A topic of Kafka.
 
-    ConfigurationWrong if librdkafka refuses a setting.
+    `servers` is `host:port,host:port`; `settings` are librdkafka's own, such as `sasl.username`. ConfigurationWrong if
+    librdkafka refuses a setting.
     """
 
     def __init__(self, servers: str, topic: str, settings: Mapping[str, str] | None = None, name: str = "") -> None:
@@ -92,7 +93,10 @@ class KafkaSource:
         self._consumer.close()
 
     def _source_error(self, error: KafkaError) -> SourceUnavailable | ConfigurationWrong:
-        """Return the error of a source for an error of Kafka: one that a retry may mend, or one that the operator must."""
+        """Return the error of a source for an error of Kafka.
+
+        One that a retry may mend, or one that the operator must.
+        """
         code = error.code()
         if code in _GONE:
             return ConfigurationWrong(
