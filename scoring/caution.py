@@ -11,31 +11,45 @@ import heapq
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 
 from scoring.arrays import NEVER, Bools
+from scoring.entries.flow import FlowDay
 from scoring.entries.lifecycle import RETRACTED_STATUSES
 from scoring.enums import Attribution, CautionSignal, ControlReason, CorrectionKind, Kind, Source, Status
 from scoring.features.columns import EntryColumns, FactRow, FactTable, columns_of
 from scoring.features.facts import apply_changes, kind_mask
 from scoring.features.violations import judge
+from scoring.flow_signals import find_reached, list_reached_days
 from scoring.policy.caution import (
+    MAX_CAUTION_DAYS,
     MAX_DAYS_IN_SPAN,
     SPAN_DAYS,
+    Burst,
     CautionRule,
     CautionTable,
     ControlSign,
+    Jump,
     Reports,
 )
 from scoring.policy.history import find_decision_times
 from scoring.policy.measures import Measure
 from scoring.time import DAY
 
+Flows = Mapping[str, Sequence[FlowDay]]
+"""By seller its flow, one statement a day and product category; sellers without any are left out."""
+
+NO_FLOWS: Flows = MappingProxyType({})
+
 _ABOUT_VIOLATIONS = (Kind.VIOLATION, Kind.STATUS, Kind.ATTRIBUTION)
 _IS_ABOUT_VIOLATIONS = kind_mask(*_ABOUT_VIOLATIONS)
 _KINDS = frozenset({*_ABOUT_VIOLATIONS, Kind.INCIDENT, Kind.CORRECTION, Kind.CONTROL, Kind.IDENTITY})
+MAX_LATE_DAYS = 7
+"""Days after a day of flow began within which it must have been stated first, to set anything off."""
+
 _ALLOWED, _SPAN = MAX_DAYS_IN_SPAN * DAY, SPAN_DAYS * DAY
 
 
@@ -58,7 +72,7 @@ class Caution:
     measures: tuple[Measure, ...]
     """Its protections."""
     entries: tuple[str, ...]
-    """Ids of the entries that it rests on, by the time they became visible; the last one set it off."""
+    """Ids of the entries that it rests on, by the time they became visible, or by day of flow; the last one set it off."""
 
     @property
     def case(self) -> str:
@@ -89,7 +103,9 @@ class Set(NamedTuple):
     time: int
     rule: CautionRule
     signs: tuple[Sign, ...]
-    """What it rests on, by time."""
+    """What it rests on, by time; none of flow, which is never taken back but stated again."""
+    entries: tuple[str, ...]
+    """Ids of the entries that it rests on."""
 
 
 class Span(NamedTuple):
@@ -99,20 +115,28 @@ class Span(NamedTuple):
     end: int
 
 
-def find_cautions(table: FactTable, observe_time: int, stated: CautionTable) -> Mapping[int, tuple[Caution, ...]]:
+def find_cautions(
+    table: FactTable, sellers: Sequence[str], flows: Flows, observe_time: int, stated: CautionTable
+) -> Mapping[int, tuple[Caution, ...]]:
     """Return the cautions in force at a time, by the case of their seller; cases without one are left out.
 
-    `table`: the sellers' entries, one case a seller. Cautions are in the order of the policy's rules, then by start.
+    `table`: the sellers' entries, one case a seller; `flows`: by seller the flow that `choose_first_day` asks for. Cautions
+    are in the order of the policy's rules, then by start.
     """
     columns = table.columns
     chosen = _may_have(columns, stated)
+    if flows:
+        chosen |= np.array([seller in flows for seller in sellers], dtype=np.bool_)
     if not chosen.any():
         return {}
-    own: dict[int, list[FactRow]] = {}
+    own: dict[int, list[FactRow]] = {case: [] for case in np.flatnonzero(chosen).tolist()}
     places = np.flatnonzero(chosen[columns.case])
     for case, row in zip(columns.case[places].tolist(), columns.row[places].tolist(), strict=True):
-        own.setdefault(case, []).append(table.rows[row])
-    found = {case: find_cautions_of_seller(rows, observe_time, stated) for case, rows in own.items()}
+        own[case].append(table.rows[row])
+    found = {
+        case: find_cautions_of_seller(rows, observe_time, stated, flows.get(sellers[case], ()))
+        for case, rows in own.items()
+    }
     return {case: cautions for case, cautions in found.items() if cautions}
 
 
@@ -135,20 +159,49 @@ def _may_have(columns: EntryColumns, stated: CautionTable) -> Bools:
     return found
 
 
-def find_cautions_of_seller(rows: Sequence[FactRow], observe_time: int, stated: CautionTable) -> tuple[Caution, ...]:
-    """Return the cautions in force for one seller at a time, by its rows, in the order of the policy's rules.
+def choose_first_day(observe_time: int, stated: CautionTable) -> int:
+    """Return the first day of flow that the cautions at a time rest on: all that count towards the 30 of 180 days.
+
+    It stays the same for SPAN_DAYS, so that what has been used up is the same from day to day.
+    """
+    return (observe_time // DAY - SPAN_DAYS - MAX_CAUTION_DAYS - stated.flow_days) // SPAN_DAYS * SPAN_DAYS
+
+
+def choose_first_recent_day(observe_time: int, stated: CautionTable) -> int:
+    """Return the first day of flow by which it is seen whether flow sets off a caution that is in force at a time."""
+    return observe_time // DAY - MAX_CAUTION_DAYS - MAX_LATE_DAYS - stated.flow_days
+
+
+def may_be_set_off(flow: Sequence[FlowDay], observe_time: int, stated: CautionTable) -> bool:
+    """Return whether the flow from the first recent day on may set off a caution that is in force at a time.
+
+    Only then all of it needs to be read.
+    """
+    first = choose_first_recent_day(observe_time, stated)
+    return any(
+        list_reached_days(flow, rule.trigger, stated.currency, first)
+        for rule in stated.rules
+        if isinstance(rule.trigger, Burst | Jump)
+    )
+
+
+def find_cautions_of_seller(
+    rows: Sequence[FactRow], observe_time: int, stated: CautionTable, flow: Sequence[FlowDay] = ()
+) -> tuple[Caution, ...]:
+    """Return the cautions in force for one seller at a time, by its rows and flow, in the order of the policy's rules.
 
     Worked: customs reports (100) counterfeit goods on 1 March, which set off a rule that asks for 100 within 14 days and
     lasts 3: until 4 March. A second report of 2 March sets it off again, until 5 March; each report does once.
     """
     rows = [row for row in rows if row.kind in _KINDS]
     signs = [sign for sign in list_signs(rows) if sign.time <= observe_time]
-    standing = list(_list_set_off(stated, [sign for sign in signs if sign.taken_back == NEVER]))
+    by_flow = list(_list_set_off_by_flow(stated, flow, observe_time))
+    standing = [*_list_set_off(stated, [sign for sign in signs if sign.taken_back == NEVER]), *by_flow]
     if not any(one.time <= observe_time < one.time + one.rule.days * DAY for one in standing):
         return ()
     stands = {sign.entry for sign in signs if sign.taken_back == NEVER}
     confirmed = [time for violation, time in find_decision_times(rows).items() if violation in stands]
-    lived, since = _trace_what_was(stated, signs, confirmed)
+    lived, since = _trace_what_was(stated, signs, by_flow, confirmed)
     places = {rule.id: place for place, rule in enumerate(stated.rules)}
     found = [
         Caution(
@@ -159,7 +212,7 @@ def find_cautions_of_seller(rows: Sequence[FactRow], observe_time: int, stated: 
             end=span.end,
             decide_by=min(span.start + stated.decide_days * DAY, span.end),
             measures=one.rule.measures,
-            entries=tuple(sign.entry for sign in one.signs),
+            entries=one.entries,
         )
         for one, span in _limit(standing, lived, since, confirmed)
         if span.start <= observe_time < span.end
@@ -169,7 +222,9 @@ def find_cautions_of_seller(rows: Sequence[FactRow], observe_time: int, stated: 
 
 def list_signs(rows: Sequence[FactRow]) -> list[Sign]:
     """Return every fact of one seller that may set a caution off, those that were taken back too, in no order."""
-    columns = apply_changes(columns_of(rows, [rows[0].seller] if rows else []))
+    if not rows:
+        return []
+    columns = apply_changes(columns_of(rows, [rows[0].seller]))
     taken_back = _find_taken_back(rows)
     judged = judge(columns.take(_IS_ABOUT_VIOLATIONS[columns.kind]))
     reports = judged.reports
@@ -241,7 +296,24 @@ def _list_set_off(stated: CautionTable, signs: Sequence[Sign]) -> Iterator[Set]:
             case Reports():
                 yield from _set_off_by_reports(rule, rule.trigger, ordered, stated)
             case ControlSign(signs=words):
-                yield from (Set(sign.time, rule, (sign,)) for sign in ordered if sign.word in words)
+                yield from (_make_set(sign.time, rule, (sign,)) for sign in ordered if sign.word in words)
+
+
+def _list_set_off_by_flow(stated: CautionTable, flow: Sequence[FlowDay], observe_time: int) -> Iterator[Set]:
+    """Yield each moment at which a rule's trigger is reached by the flow, rule by rule, on days not taken before.
+
+    What was first stated later than MAX_LATE_DAYS after its day sets nothing off: it is no burst any more.
+    """
+    first = choose_first_day(observe_time, stated)
+    for rule in stated.rules if flow else ():
+        if isinstance(rule.trigger, Burst | Jump):
+            for one in find_reached(flow, rule.trigger, stated.currency, first):
+                if one.known_time < (one.day + MAX_LATE_DAYS) * DAY:
+                    yield Set(one.known_time + 1, rule, (), one.entries)
+
+
+def _make_set(time: int, rule: CautionRule, signs: tuple[Sign, ...]) -> Set:
+    return Set(time, rule, signs, tuple(sign.entry for sign in signs))
 
 
 def _set_off_by_reports(
@@ -273,17 +345,19 @@ def _set_off_by_reports(
         sums[sign.source] += weight
         heapq.heappush(leaving, (min(sign.time + asked.days * DAY, sign.taken_back), sign.entry))
         if sum(min(total, limits[source]) for source, total in sums.items()) >= asked.weight:
-            yield Set(sign.time, rule, tuple(held.values()))
+            yield _make_set(sign.time, rule, tuple(held.values()))
             held, sums = {}, dict.fromkeys(sums, 0)
 
 
-def _trace_what_was(stated: CautionTable, signs: Sequence[Sign], confirmed: Sequence[int]) -> tuple[list[Span], int]:
+def _trace_what_was(
+    stated: CautionTable, signs: Sequence[Sign], by_flow: Sequence[Set], confirmed: Sequence[int]
+) -> tuple[list[Span], int]:
     """Return the spans under caution that rested on what was taken back since, until then; and when that last happened."""
     lived: list[Span] = []
     since = 0
     while True:
         known = [sign for sign in signs if sign.taken_back > since]
-        spans = _limit(_list_set_off(stated, known), lived, since, confirmed)
+        spans = _limit([*_list_set_off(stated, known), *by_flow], lived, since, confirmed)
         ends = [s.taken_back for one, _ in spans for s in one.signs if s.taken_back < NEVER]
         if not ends:
             return lived, since

@@ -204,6 +204,9 @@ class CautionSignal(IntEnum):
 
     REPORTS = 1
     CONTROL = 2
+    UNDELIVERED = 3
+    DISPUTED = 4
+    VALUE_JUMP = 5
 
 
 class MeasureState(IntEnum):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from scoring.answer import TrustScore
-from scoring.caution import Caution
+from scoring.caution import NO_FLOWS, Caution, Flows
 from scoring.enums import ScoreState, Tier
 from scoring.features.columns import NOTHING_OMITTED, EntryColumns, FactRow, Omitted, columns_of
 from scoring.features.facts import Facts, apply_changes, resolve
@@ -130,6 +130,7 @@ def evaluate_measures(
     omitted: Mapping[str, Omitted] = NOTHING_OMITTED,
     lifts: Mapping[str, Lift] = NO_LIFTS,
     deposit_minor: int = 0,
+    flows: Flows = NO_FLOWS,
 ) -> InForce | None:
     """Return the measures and terms in force for a seller by the policy, with what they rest on.
 
@@ -137,7 +138,7 @@ def evaluate_measures(
     the policy's currency; only looked at where a cap grows (`settled_value`). `lifts`: by measure what persons lifted
     (`measure_record`); `deposit_minor`: the deposit that is placed, in the policy's currency. All else as for `score`.
     """
-    [answer] = score(rows, [seller], observe_time, artifact, policy, check, omitted)
+    [answer] = score(rows, [seller], observe_time, artifact, policy, check, omitted, flows)
     if answer is None:
         return None
     columns = apply_changes(columns_of(rows, [seller]))

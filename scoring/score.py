@@ -8,7 +8,7 @@ import numpy as np
 
 from scoring.answer import Explanation, ThinFile, TrustScore
 from scoring.arrays import Floats, Ints
-from scoring.caution import find_cautions
+from scoring.caution import NO_FLOWS, Flows, find_cautions
 from scoring.enums import ScoreState, Tier
 from scoring.features.columns import NOTHING_OMITTED, FactRow, FactTable, Omitted, columns_of, tabulate
 from scoring.features.facts import Facts, apply_changes, resolve
@@ -65,13 +65,14 @@ def score(
     policy: Policy,
     check: Callable[[], None] = lambda: None,
     omitted: Mapping[str, Omitted] = NOTHING_OMITTED,
+    flows: Flows = NO_FLOWS,
 ) -> list[TrustScore | None]:
     """Return the trust scores of `sellers`, in their order, from the ledger's rows about them.
 
     `rows` may be a table of these, too. A score is None if nothing that stands is on record of the seller. `observe_time`
     is in microseconds. Without an artifact the state is UNKNOWN and there are no points. `check` is called between the
     parts of the work and may raise to end it. `omitted`: by seller, the open allegations that are not among the rows,
-    which are only counted.
+    which are only counted. `flows`: by seller, what is on record at that time of its flow, which cautions alone rest on.
     """
     check()
     table = rows if isinstance(rows, FactTable) else tabulate(rows, sellers)
@@ -79,7 +80,7 @@ def score(
         # Sellers are independent of each other, so a large batch is answered in parts, in bounded memory.
         middle = len(sellers) // 2
         parts = [
-            score(table.part(first, end), sellers[first:end], observe_time, artifact, policy, check, omitted)
+            score(table.part(first, end), sellers[first:end], observe_time, artifact, policy, check, omitted, flows)
             for first, end in ((0, middle), (middle, len(sellers)))
         ]
         return [answer for part in parts for answer in part]
@@ -91,12 +92,14 @@ def score(
         unknown = [
             _build_unknown(facts, c, m, until[c], policy) if facts.exists[c] else None for c, m in enumerate(members)
         ]
-        unknown = _add_cautions(_apply_standing(unknown, facts, policy), table, observe_time, policy)
+        unknown = _add_cautions(_apply_standing(unknown, facts, policy), (table, sellers, flows), observe_time, policy)
         return [_add_omitted(answer, omitted.get(s)) for answer, s in zip(unknown, sellers, strict=True)]
     views = fold_views(table, observe_time, artifact, policy)
     check()
     answers = build_answers(views, artifact.raw_score(views.x), artifact, policy)
-    answers = _add_cautions(_apply_standing(answers, views.facts, policy), table, observe_time, policy)
+    answers = _add_cautions(
+        _apply_standing(answers, views.facts, policy), (table, sellers, flows), observe_time, policy
+    )
     counted = [_add_omitted(answer, omitted.get(s)) for answer, s in zip(answers, sellers, strict=True)]
     return [_apply_override(answer, views.facts, case, table.rows, policy) for case, answer in enumerate(counted)]
 
@@ -113,12 +116,15 @@ def _add_omitted(answer: TrustScore | None, omitted: Omitted | None) -> TrustSco
 
 
 def _add_cautions(
-    answers: list[TrustScore | None], table: FactTable, observe_time: int, policy: Policy
+    answers: list[TrustScore | None],
+    rests_on: tuple[FactTable, Sequence[str], Flows],
+    observe_time: int,
+    policy: Policy,
 ) -> list[TrustScore | None]:
     """Return the answers with the cautions in force; they hold until the first of these ends, and are else the same."""
     if policy.caution is None:
         return answers
-    found = find_cautions(table, observe_time, policy.caution)
+    found = find_cautions(*rests_on, observe_time, policy.caution)
     return [
         replace(answer, cautions=cautions, valid_until=min(answer.valid_until, *(one.end for one in cautions)))
         if answer is not None and (cautions := found.get(case, ()))
@@ -233,12 +239,13 @@ def explain(
     policy: Policy,
     check: Callable[[], None] = lambda: None,
     omitted: Mapping[str, Omitted] = NOTHING_OMITTED,
+    flows: Flows = NO_FLOWS,
 ) -> Explanation | None:
     """Return the trust score of one seller with the facts behind every point of it.
 
     None if nothing that stands is on record of the seller. Parameters are those of `score`.
     """
-    answer = score(rows, [seller], observe_time, artifact, policy, check, omitted)[0]
+    answer = score(rows, [seller], observe_time, artifact, policy, check, omitted, flows)[0]
     if answer is None:
         return None
     facts = resolve(columns_of(rows, [seller]), np.array([observe_time], dtype=np.int64))

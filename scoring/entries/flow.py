@@ -14,3 +14,7 @@ class FlowDay(NamedTuple):
     """Where it stands."""
     fact: FlowStated
     """What it states; its `day` in days since 1970-01-01."""
+    known_time: int
+    """When the day and product category was first stated, with whatever revision, in microseconds."""
+    first_entry_id: str
+    """Id of the entry that stated it first, which stays the same however often it is stated again."""

@@ -56,7 +56,56 @@ class ControlSign:
 CONTROL_SIGNS = ("sold", "taken_over", "identity_lowered")
 """A change of control by its reason, and an identity verified to a lower level than the one before."""
 
-Trigger = Reports | ControlSign
+
+@dataclass(frozen=True, slots=True)
+class Burst:
+    """Orders that went wrong within some days, by the flow on record: not delivered, or disputed and charged back.
+
+    Undelivered are those captured on `days` days up to `grace_days` before, less all that were delivered or refunded since
+    the first of these; their share is of the captured ones. Disputed are those of `days` days; their share is of what was
+    delivered on them.
+    """
+
+    signal: CautionSignal
+    """UNDELIVERED or DISPUTED."""
+    share_ppm: int
+    """The share that they must be, in parts per million."""
+    orders: int
+    """How many they must be."""
+    days: int
+    grace_days: int = 0
+    """Days that an order has to arrive in."""
+
+    @property
+    def window_days(self) -> int:
+        """Return how many days are looked at."""
+        return self.days + self.grace_days
+
+
+@dataclass(frozen=True, slots=True)
+class Jump:
+    """The value captured in some days is a multiple of that of as many days before, on average, by the flow on record.
+
+    Where at least half of `before_days` lie behind the first statement in them: who has just begun does not jump.
+    """
+
+    times: int
+    """The multiple."""
+    days: int
+    before_days: int
+    """Days before these whose average is compared."""
+    value_minor: int
+    """The value captured in `days` must be this at least, in minor units of the policy's currency."""
+
+    signal = CautionSignal.VALUE_JUMP
+
+    @property
+    def window_days(self) -> int:
+        """Return how many days are looked at."""
+        return self.days + self.before_days
+
+
+Trigger = Reports | ControlSign | Burst | Jump
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +131,14 @@ class CautionTable:
     weights: Mapping[Source, ReportWeight]
     """By source; every source has one."""
     rules: tuple[CautionRule, ...]
+    currency: str = ""
+    """Of all amounts; what flow states in another one has no value."""
+
+    @property
+    def flow_days(self) -> int:
+        """Return the most days of flow that a rule looks at; 0 if none does."""
+        triggers = (rule.trigger for rule in self.rules)
+        return max((one.window_days for one in triggers if isinstance(one, Burst | Jump)), default=0)
 
     def least_weight(self) -> int:
         """Return the lowest weight of reports that sets off a caution; 0 if no rule asks for reports."""

@@ -1,30 +1,34 @@
 """Reading what a policy states of caution from the data of its file. What is wrong is noted by its path."""
 
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from scoring.enums import MeasureKind, Source
+from scoring.enums import CautionSignal, MeasureKind, Source
 from scoring.policy.caution import (
     CONTROL_SIGNS,
     CROWD,
     MAX_CAUTION_DAYS,
+    Burst,
     CautionRule,
     CautionTable,
     ControlSign,
+    Jump,
     Reports,
     ReportWeight,
     Trigger,
 )
-from scoring.policy.measures import Measure, ValueCap
+from scoring.policy.measures import PPM, Measure, ValueCap
 from scoring.policy.parts import Part
-from scoring.policy.rule_reading import RULE_ID, RULE_ID_FORM, read_counted, read_measure
+from scoring.policy.rule_reading import MAX_VALUE_MINOR, RULE_ID, RULE_ID_FORM, read_counted, read_measure
+from scoring.policy.rules import RuleBook
 
 MAX_RULES = 20
 MAX_MEASURES = 10
 MAX_WEIGHT = 1_000
 MAX_WINDOW_DAYS = 90
-TRIGGERS = ("reports", "control")
-"""Parts of a rule that state what sets it off; a rule has one of them."""
-
+MAX_FLOW_DAYS = 45
+MAX_ORDERS = 1_000_000
+MAX_TIMES = 1_000
 REVERSIBLE_KINDS = (
     *(MeasureKind.SETTLEMENT_HOLD, MeasureKind.ROLLING_RESERVE, MeasureKind.VALUE_CAP, MeasureKind.INTAKE_CAP),
     MeasureKind.MANUAL_REVIEW,
@@ -32,16 +36,19 @@ REVERSIBLE_KINDS = (
 """Kinds of measures that are as if they had not been, once they end: no suspension or deposit, and no listing is lost."""
 
 
-def read_caution(root: Part, taken: frozenset[str]) -> CautionTable | None:
+def read_caution(root: Part, others: RuleBook) -> CautionTable | None:
     """Read the table `caution` of a policy; None if it states none.
 
-    `taken`: the ids of the policy's other rules, which no rule of caution may have. Errors are noted in `root`.
+    `others`: the policy's other rules, whose ids no rule of caution may have. Errors are noted in `root`.
     """
     if "caution" not in root:
         return None
     part = root.part("caution")
     rules = tuple(_read_rule(one) for one in part.list_of_parts("rules", MAX_RULES))
-    ids = [rule.id for rule in rules]
+    ids, taken = [rule.id for rule in rules], {rule.id for rule in others.rules}
+    amounts = any(isinstance(m, ValueCap) for rule in rules for m in rule.measures)
+    if not others.currency and (amounts or any(isinstance(rule.trigger, Jump) for rule in rules)):
+        root.refuse("currency", "must be stated, since caution names amounts: three capital letters, such as EUR")
     for twice in sorted({name for name in ids if name and (name in taken or ids.count(name) > 1)}):
         part.refuse("rules", f"has an id that another rule has: {twice}")
     if not rules:
@@ -51,6 +58,7 @@ def read_caution(root: Part, taken: frozenset[str]) -> CautionTable | None:
         decide_days=part.number("decide_days", 1, max(shortest, 1)),
         weights=_read_weights(part),
         rules=rules,
+        currency=others.currency,
     )
     _refuse_crowds(part, table)
     return table
@@ -109,15 +117,55 @@ def _refuse_lasting(part: Part, index: int, measure: Measure) -> None:
 
 def _read_trigger(part: Part) -> Trigger:
     """Return what sets a rule off; one that nothing sets off, with an error, unless exactly one is stated."""
-    stated = [name for name in TRIGGERS if name in part]
+    stated = [name for name in _READERS if name in part]
     if len(stated) != 1:
         for name in stated or [""]:
-            part.refuse(name, f"must state what sets the rule off by one of {', '.join(TRIGGERS)}, and by no other")
+            part.refuse(name, f"must state what sets the rule off by one of {', '.join(_READERS)}, and by no other")
         return ControlSign(frozenset())
-    if stated == ["control"]:
-        return ControlSign(frozenset(part.words("control", CONTROL_SIGNS)))
+    return _READERS[stated[0]](part)
+
+
+def _read_control(part: Part) -> Trigger:
+    return ControlSign(frozenset(part.words("control", CONTROL_SIGNS)))
+
+
+def _read_reports(part: Part) -> Trigger:
     reports = part.part("reports")
     categories, severity = read_counted(reports)
     return Reports(
         categories, severity, reports.number("weight", 1, MAX_WEIGHT), reports.number("days", 1, MAX_WINDOW_DAYS)
     )
+
+
+def _read_burst(part: Part) -> Trigger:
+    burst = part.part("burst")
+    signal = CautionSignal[burst.word("of", ("undelivered", "disputed")).upper()]
+    if signal is CautionSignal.DISPUTED and "grace_days" in burst:
+        burst.refuse("grace_days", "is of undelivered orders alone")
+    return Burst(
+        signal,
+        burst.number("share_ppm", 1, PPM),
+        burst.number("orders", 1, MAX_ORDERS),
+        burst.number("days", 1, MAX_FLOW_DAYS),
+        burst.number("grace_days", 1, MAX_FLOW_DAYS) if signal is CautionSignal.UNDELIVERED else 0,
+    )
+
+
+def _read_jump(part: Part) -> Trigger:
+    jump = part.part("jump")
+    days = jump.number("days", 1, MAX_FLOW_DAYS)
+    return Jump(
+        jump.number("times", 2, MAX_TIMES),
+        days,
+        jump.number("before_days", days, MAX_FLOW_DAYS),
+        jump.number("value_minor", 1, MAX_VALUE_MINOR),
+    )
+
+
+_READERS: Mapping[str, Callable[[Part], Trigger]] = {
+    "reports": _read_reports,
+    "control": _read_control,
+    "burst": _read_burst,
+    "jump": _read_jump,
+}
+"""How what sets a rule off is read, by the part that states it."""

@@ -52,7 +52,7 @@ def parse_policy(data: Mapping[str, Any]) -> Policy:
         standing=_read_standing(root),
         trade=_read_trade(root),
         rule_book=rule_book,
-        caution=read_caution(root, frozenset(rule.id for rule in rule_book.rules)),
+        caution=read_caution(root, rule_book),
         digest="",
     )
     cut_offs.require_rising([t.name.lower() for t in RATED_TIERS[1:]], "from tier to tier")

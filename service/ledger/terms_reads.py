@@ -1,7 +1,9 @@
 """What measures, caution and payouts rest on beside what scores read: flow by day, deposits, statements of measures."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, NamedTuple, cast
 
 from sqlalchemy import Connection, bindparam, select, text
@@ -14,23 +16,27 @@ from scoring.entries.kinds.decisions import MeasureChanged
 from scoring.entries.kinds.settlement import DepositChanged, FlowStated, PayoutsChanged
 from scoring.enums import Kind, PayoutsChange
 from scoring.measure_record import Lift, MeasureRecord, MeasureStatement, find_lifts, read_record
+from service.ledger.expressions import Texts, among
 from service.ledger.reads import Reads
 from service.ledger.records import Cut
 from service.ledger.tables import ENTRY, FLOWING, ON_TERMS
 
 _E = ENTRY.c
 _FLOW = (
-    select(_E.exposure_day, _E.product_category, _E.revision, _E.entry_id, _E.sequence, _E.content)
+    select(
+        *(_E.seller, _E.exposure_day, _E.product_category, _E.revision, _E.entry_id, _E.sequence, _E.content),
+        _E.report_time,
+    )
     .where(
         _E.marketplace == bindparam("marketplace"),
-        _E.seller == bindparam("seller"),
+        among(_E.seller, bindparam("sellers", type_=Texts())),
         text(FLOWING),
         _E.exposure_day >= bindparam("first_day"),
         _E.occur_time < bindparam("observe_time"),
         _E.report_time < bindparam("observe_time"),
         _E.sequence <= bindparam("last"),
     )
-    .order_by(_E.exposure_day, _E.product_category, _E.revision)
+    .order_by(_E.seller, _E.exposure_day, _E.product_category, _E.revision)
 )
 _ON_TERMS = (
     select(_E.kind, _E.entry_id, _E.sequence, _E.occur_time, _E.content)
@@ -92,19 +98,24 @@ class TermsReads(Reads):
 
         By day (since 1970-01-01) and product category; the highest revision that was reported before `cut.observe_time`.
         """
+        return self.flows(marketplace, [seller], cut, first_day).get(seller, [])
+
+    def flows(self, marketplace: str, sellers: Sequence[str], cut: Cut, first_day: int) -> dict[str, list[FlowDay]]:
+        """Return the flow of each of some sellers, as of the cut, as `flow` does; sellers without any are left out."""
         values = {
             "marketplace": marketplace,
-            "seller": seller,
+            "sellers": list(sellers),
             "first_day": first_day,
             "observe_time": cut.observe_time,
             "last": cut.sequence,
         }
         with self._reading(cut.sequence) as connection:
             rows = connection.execute(_FLOW, values).all()
-        latest = {
-            (row.exposure_day, row.product_category): row for row in rows
-        }  # the last one has the highest revision
-        return [_flow_day_of(row) for row in latest.values()]
+        found: dict[str, list[FlowDay]] = {}
+        for (seller, *_), revisions in groupby(rows, key=itemgetter(0, 1, 2)):
+            stated = list(revisions)  # the last one has the highest revision
+            found.setdefault(seller, []).append(_flow_day_of(stated[-1], min(stated, key=lambda row: row.report_time)))
+        return found
 
 
 def read_terms(connection: Connection, marketplace: str, seller: str, cut: Cut) -> StatedTerms:
@@ -127,9 +138,11 @@ def read_terms(connection: Connection, marketplace: str, seller: str, cut: Cut) 
     return StatedTerms(statements, add_up_deposit(deposits), stopped)
 
 
-def _flow_day_of(row: Any) -> FlowDay:
+def _flow_day_of(row: Any, first: Any) -> FlowDay:
     """Return a row's statement; its numbers are read without the readers of all fields, which take three times as long."""
-    day, product_category, revision, entry_id, sequence, content = row
+    _, day, product_category, revision, entry_id, sequence, content, _ = row
     stated: dict[str, Any] = json.loads(content)
     counts = {name: stated[name] for name in _IN_CONTENT if name in stated}
-    return FlowDay(entry_id, sequence, FlowStated(day, product_category, revision, **counts))
+    return FlowDay(
+        entry_id, sequence, FlowStated(day, product_category, revision, **counts), first.report_time, first.entry_id
+    )

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 
 from scoring.answer import Explanation, MadeBy, Stamp, TrustScore
+from scoring.caution import NO_FLOWS, Flows, choose_first_day, choose_first_recent_day, may_be_set_off
 from scoring.errors import SellerNotFound, SellertrustError
 from scoring.features.columns import FactTable, Omitted
 from scoring.in_force import InForce, evaluate_measures
@@ -66,7 +67,16 @@ class Scorer:
         for part in self._parts(marketplace, sellers):
             check()
             facts, omitted = self._facts(marketplace, part, cut)
-            answers = score(facts, part, cut.observe_time, artifact, policy, check, omitted)
+            answers = score(
+                facts,
+                part,
+                cut.observe_time,
+                artifact,
+                policy,
+                check,
+                omitted,
+                self._flows(marketplace, part, cut, policy),
+            )
             if self.observer is not None and artifact is not None:
                 with suppress(Exception):
                     self.observer(Answered(marketplace, facts, part, answers, stamp, policy))
@@ -106,7 +116,8 @@ class Scorer:
         check = current_call().require_caller
         check()
         rows, omitted = self._ledger.facts_of_seller(marketplace, seller, cut, MAX_ALLEGATIONS)
-        explanation = explain(rows, seller, cut.observe_time, artifact, policy, check, {seller: omitted})
+        flows = self._flows(marketplace, [seller], cut, policy)
+        explanation = explain(rows, seller, cut.observe_time, artifact, policy, check, {seller: omitted}, flows)
         if explanation is None:
             raise _not_found(marketplace, seller)
         return explanation, _stamp(cut, artifact, policy)
@@ -134,6 +145,7 @@ class Scorer:
             *(rows, seller, cut.observe_time, artifact, policy, marketplace, values, check, {seller: omitted}),
             lifts=terms.lifts,
             deposit_minor=terms.deposit_in(currency),
+            flows=self._flows(marketplace, [seller], cut, policy),
         )
         if found is None:
             raise _not_found(marketplace, seller)
@@ -142,6 +154,18 @@ class Scorer:
     def _facts(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> tuple[FactTable, dict[str, Omitted]]:
         """Return the facts of a part, and of a seller with very many open allegations those that are not among them."""
         return self._ledger.fact_table(marketplace, sellers, cut, MAX_ALLEGATIONS)
+
+    def _flows(self, marketplace: str, sellers: Sequence[str], cut: Cut, policy: Policy) -> Flows:
+        """Return the flow of those sellers to whom it may give a caution now, if the policy looks at flow at all.
+
+        That is seen from some weeks of flow; half a year is read of few.
+        """
+        stated, time = policy.caution, cut.observe_time
+        if stated is None or not stated.flow_days:
+            return NO_FLOWS
+        recent = self._ledger.flows(marketplace, sellers, cut, choose_first_recent_day(time, stated))
+        chosen = [seller for seller, flow in recent.items() if may_be_set_off(flow, time, stated)]
+        return self._ledger.flows(marketplace, chosen, cut, choose_first_day(time, stated)) if chosen else NO_FLOWS
 
 
 def _stamp(cut: Cut, artifact: Artifact | None, policy: Policy) -> Stamp:

@@ -58,7 +58,9 @@ def caution_rule(name: str = "r", **parts: Any) -> dict[str, Any]:
         "days": 3,
         "measures": [{"kind": "intake_cap", "new_listings": 0}],
     }
-    return stated | ({"reports": {"weight": 100, "days": 14}} if "control" not in parts else {}) | parts
+    return (
+        stated | ({} if {"control", "burst", "jump"} & {*parts} else {"reports": {"weight": 100, "days": 14}}) | parts
+    )
 
 
 def policy_of(*rules: dict[str, Any], sources: dict[str, Any] | None = None, **parts: Any) -> Policy:

@@ -67,6 +67,12 @@ class _CautionSignalEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Caution
     """Reports of violations, alleged or confirmed, that weigh enough together by who made them."""
     CAUTION_SIGNAL_CONTROL: _CautionSignal.ValueType  # 2
     """A sign that the account came into other hands."""
+    CAUTION_SIGNAL_UNDELIVERED: _CautionSignal.ValueType  # 3
+    """A burst of captured orders that did not reach their buyers in time, by the flow on record."""
+    CAUTION_SIGNAL_DISPUTED: _CautionSignal.ValueType  # 4
+    """A burst of disputes and chargebacks, by the flow on record."""
+    CAUTION_SIGNAL_VALUE_JUMP: _CautionSignal.ValueType  # 5
+    """The value captured is a multiple of what it was shortly before, by the flow on record."""
 
 class CautionSignal(_CautionSignal, metaclass=_CautionSignalEnumTypeWrapper):
     """What set a caution off."""
@@ -77,6 +83,12 @@ CAUTION_SIGNAL_REPORTS: CautionSignal.ValueType  # 1
 """Reports of violations, alleged or confirmed, that weigh enough together by who made them."""
 CAUTION_SIGNAL_CONTROL: CautionSignal.ValueType  # 2
 """A sign that the account came into other hands."""
+CAUTION_SIGNAL_UNDELIVERED: CautionSignal.ValueType  # 3
+"""A burst of captured orders that did not reach their buyers in time, by the flow on record."""
+CAUTION_SIGNAL_DISPUTED: CautionSignal.ValueType  # 4
+"""A burst of disputes and chargebacks, by the flow on record."""
+CAUTION_SIGNAL_VALUE_JUMP: CautionSignal.ValueType  # 5
+"""The value captured is a multiple of what it was shortly before, by the flow on record."""
 Global___CautionSignal: _TypeAlias = CautionSignal  # noqa: Y015
 
 class _FreshnessState:
@@ -354,7 +366,9 @@ class Caution(_message.Message):
     signal: Global___CautionSignal.ValueType
     """What set it off."""
     case: _builtins.str
-    """The name of that case, the same as long as the caution lasts: the rule's id, `~`, and the `entry_id` that set it off."""
+    """The name of that case, the same as long as the caution lasts: the rule's id, `~`, and the `entry_id` that set it off
+    (of a day of flow, the one that stated it first).
+    """
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """When the fact that set it off became visible."""

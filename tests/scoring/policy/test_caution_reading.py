@@ -12,6 +12,9 @@ from tests.scoring.policy.policies import data
 from tests.scoring.policy.test_rules import shipped
 from tests.scoring.test_caution import WEIGHTS, caution_rule, policy_of
 
+BURST = {"of": "disputed", "share_ppm": 1, "orders": 1, "days": 7}
+JUMP = {"times": 5, "days": 3, "before_days": 28, "value_minor": 10_000}
+
 
 def refused(*rules: dict[str, Any], **parts: Any) -> str:
     with pytest.raises(PolicyRefused) as error:
@@ -32,6 +35,17 @@ def refused(*rules: dict[str, Any], **parts: Any) -> str:
         ({"reports": {"weight": 99, "days": 9, "tiers": ["trusted"]}}, "caution.rules[0].reports.tiers is not a part"),
         ({"control": ["moved"]}, "caution.rules[0].control must be a list of one or more of sold, taken_over"),
         ({"control": ["sold"], "reports": {}}, "caution.rules[0].reports must state what sets the rule off by one of"),
+        (
+            {"reports": {}, "jump": JUMP},
+            "caution.rules[0].jump must state what sets the rule off by one of reports, control",
+        ),
+        ({"jump": JUMP | {"times": 1}}, "caution.rules[0].jump.times must be a whole number, 2 to"),
+        ({"jump": JUMP | {"before_days": 2}}, "caution.rules[0].jump.before_days must be a whole number, 3 to 45"),
+        ({"jump": JUMP}, "currency must be stated, since caution names amounts"),
+        ({"burst": BURST | {"of": "late"}}, "caution.rules[0].burst.of must be one of undelivered, disputed"),
+        ({"burst": BURST | {"share_ppm": 0.3}}, "caution.rules[0].burst.share_ppm must be a whole number"),
+        ({"burst": BURST | {"grace_days": 3}}, "caution.rules[0].burst.grace_days is of undelivered orders alone"),
+        ({"burst": BURST | {"of": "undelivered"}}, "caution.rules[0].burst.grace_days must be a whole number, 1 to 45"),
         ({"tiers": ["probation"]}, "caution.rules[0].tiers is not a part of a policy"),
     ],
 )
@@ -42,7 +56,9 @@ def test_a_wrong_rule_of_caution_is_refused_by_its_path(changed: dict[str, Any],
 def test_a_rule_that_nothing_sets_off_is_refused() -> None:
     nothing = caution_rule()
     del nothing["reports"]
-    assert "caution.rules[0] must state what sets the rule off by one of reports, control" in refused(nothing)
+    assert "caution.rules[0] must state what sets the rule off by one of reports, control, burst, jump" in refused(
+        nothing
+    )
 
 
 @pytest.mark.parametrize(

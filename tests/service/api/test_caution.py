@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from sellertrust.client import seller_name
 from sellertrust.v1 import entry_pb2
-from sellertrust.v1.trust_score_service_pb2 import CAUTION_SIGNAL_REPORTS, TrustScore
+from sellertrust.v1.trust_score_service_pb2 import CAUTION_SIGNAL_DISPUTED, CAUTION_SIGNAL_REPORTS, TrustScore
 from service.policy.policy_file import SHIPPED_POLICY
 from tests.scoring.worlds import artifact
-from tests.servers import MARKET, Running, exposure, identity, running_server, violation
+from tests.servers import MARKET, Running, days_ago, exposure, identity, running_server, violation
 from tests.service.shells import shell_of
 
 
@@ -75,6 +76,32 @@ def test_a_report_is_answered_by_a_caution_at_once_and_its_dismissal_ends_it(run
         again.ClearField("freshness")
         found.ClearField("freshness")
         assert again.SerializeToString(deterministic=True) == found.SerializeToString(deterministic=True)
+
+
+def test_a_burst_of_disputes_in_the_flow_is_answered_by_a_caution_from_the_book_too(running: Running) -> None:
+    """Each statement of flow is seen at once; a batch has the same, and the protections reach earlier orders."""
+    with running.client() as client:
+        client.get_trust_score(MARKET, "s1")
+        entry = entry_pb2.Entry(entry_id="f1", seller=seller_name(MARKET, "s1"))
+        entry.flow.CopyFrom(
+            entry_pb2.FlowStated(day=days_ago(1).date().isoformat(), delivered_orders=90, disputed_orders=30)
+        )
+        sequence = client.append_entries(MARKET, [entry])[0].sequence
+        [caution] = client.get_trust_score(MARKET, "s1", at_least_sequence=sequence).cautions
+        assert (caution.rule, caution.signal) == ("disputed", CAUTION_SIGNAL_DISPUTED)
+        mine, other = client.batch_get_trust_scores(MARKET, ["s1", "s2"])
+        assert [*mine.trust_score.cautions] == [caution]
+        assert not other.trust_score.cautions
+        assert [*client.explain_trust_score(MARKET, "s1").trust_score.cautions] == [caution]
+        held = client.evaluate_measures(MARKET, "s1")
+        assert [*held.cautions] == [caution]
+        assert held.terms.hold_days == 30
+        found = client.get_trust_score(MARKET, "s1")
+        entry.entry_id, entry.flow.revision, entry.flow.disputed_orders = "f2", 1, 3
+        client.append_entries(MARKET, [entry])
+        assert not client.get_trust_score(MARKET, "s1").cautions
+        times = {"observe_time": found.stamp.observe_time, "known_time": found.stamp.known_time}
+        assert [*client.get_trust_score(MARKET, "s1", **times).cautions] == [caution]
 
 
 def test_the_command_line_shows_a_caution_with_its_case_and_what_it_asks_for(running: Running, tmp_path: Path) -> None:

@@ -195,6 +195,12 @@ def test_of_a_day_of_flow_the_highest_revision_counts_as_of_any_time(story: Stor
     assert read(TODAY - 2) == [(-2, "", 1, "e2"), (-2, "toys", 5, "e6")]
     assert read(cut=then) == [(-3, "", 7, "e3"), (-2, "", 1, "e2"), (-2, "toys", 3, "e1")]
     assert read(cut=story.ledger.cut(observe_time=NOW + 10)) == read(cut=then)  # what was reported later did not count
+    both = story.ledger.flows(MARKET, ["s2", SELLER, "nobody"], story.ledger.cut(), TODAY - 2)
+    assert {name: [one.entry_id for one in days] for name, days in both.items()} == {
+        SELLER: ["e2", "e6"],
+        "s2": ["e4", "e5"],
+    }
+    assert [(one.first_entry_id, one.known_time < NOW + DAY) for one in both[SELLER]] == [("e2", True), ("e1", True)]
 
 
 def test_a_revision_of_flow_is_stated_by_one_entry(story: Story) -> None:

@@ -1,0 +1,162 @@
+"""Caution by flow: bursts of orders that do not arrive or are disputed, and a jump of captured value."""
+
+from itertools import pairwise
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scoring.caution import (
+    Caution,
+    choose_first_day,
+    choose_first_recent_day,
+    find_cautions_of_seller,
+    may_be_set_off,
+)
+from scoring.entries.flow import FlowDay
+from scoring.entries.kinds.settlement import FlowStated
+from scoring.policy.caution import MAX_DAYS_IN_SPAN, CautionTable
+from scoring.policy.reading import parse_policy
+from scoring.score import score
+from scoring.time import DAY
+from tests.scoring.policy.policies import data
+from tests.scoring.test_caution import GENERAL, SOLD, WEIGHTS, caution_rule
+from tests.scoring.worlds import NOW, TODAY, artifact, numbered
+
+UNDELIVERED = {"of": "undelivered", "share_ppm": 285_714, "orders": 20, "days": 7, "grace_days": 5}
+DISPUTED = {"of": "disputed", "share_ppm": 150_000, "orders": 20, "days": 7}
+JUMP = {"times": 5, "days": 3, "before_days": 28, "value_minor": 10_000}
+
+
+def flow(day: int, known: int | None = None, name: str = "", **counts: Any) -> FlowDay:
+    """What happened on a day, first stated at its end or at a time of its own."""
+    fact = FlowStated(day, currency="EUR", **counts)
+    first = name or f"f{day - TODAY}"
+    return FlowDay(f"last-{first}", 0, fact, (day + 1) * DAY - 1 if known is None else known, first)
+
+
+def usual(first: int, last: int, orders: int = 10) -> list[FlowDay]:
+    """Days, before today, of a shop all of whose orders arrive on the same day; of 100 each."""
+    counts = {"captured_orders": orders, "captured_minor": orders * 100, "delivered_orders": orders}
+    return [flow(TODAY - back, **counts) for back in range(first, last - 1, -1)]
+
+
+def table_of(**trigger: Any) -> CautionTable:
+    rule = caution_rule(**trigger)
+    stated = {"decide_days": 1, "sources": WEIGHTS, "rules": [rule | {"days": 5}]}
+    table = parse_policy(data(caution=stated, currency="EUR")).caution
+    assert table is not None
+    return table
+
+
+def cautions(days: list[FlowDay], table: CautionTable, moment: int = NOW) -> tuple[Caution, ...]:
+    first = choose_first_day(moment, table)
+    seen = [one for one in days if one.known_time < moment and one.fact.day >= first]
+    return find_cautions_of_seller([], moment, table, seen)
+
+
+def test_orders_that_do_not_arrive_set_caution_off_when_they_are_due() -> None:
+    """Of 70 captured on 7 days, 50 arrived until the last of them had its 5 days: 20 did not, 28.6 %."""
+    table = table_of(burst=UNDELIVERED)
+    gone = [flow(TODAY - back, captured_orders=10, delivered_orders=41 * (back == 7)) for back in range(12, 5, -1)]
+    last = flow(TODAY - 1, delivered_orders=9)
+    [found] = cautions([*gone, last], table)
+    assert (found.rule, found.case) == ("r", "r~f-1")
+    assert found.entries == (*(f"f{-back}" for back in range(12, 5, -1)), "f-1")
+    assert (found.start, found.end) == (TODAY * DAY, (TODAY + 5) * DAY)
+    assert cautions([*gone, flow(TODAY - 1, delivered_orders=10)], table) == ()
+    assert cautions([*gone, flow(TODAY - 1, delivered_orders=9, refunded_orders=1)], table) == ()
+    assert cautions(usual(60, 1), table) == ()
+
+
+def test_disputes_set_caution_off_by_their_share_of_what_was_delivered() -> None:
+    """20 of 133 are 15.04 %; of 134 they are less. Chargebacks count as disputes do."""
+    table = table_of(burst=DISPUTED)
+    for delivered, is_off in ((133, True), (134, False)):
+        day = flow(TODAY - 1, delivered_orders=delivered, disputed_orders=12, charged_back_orders=8)
+        assert bool(cautions([day], table)) == is_off
+    few = flow(TODAY - 1, delivered_orders=19, disputed_orders=19)
+    assert cautions([few], table) == ()
+
+
+def test_a_jump_of_captured_value_is_against_the_average_before_and_none_of_who_has_just_begun() -> None:
+    """Of 1,000 a day, 15,000 in three days are five times as much; with half of the 28 days known, not with fewer."""
+    table = table_of(jump=JUMP)
+    for value, is_off in ((5_000, True), (4_999, False)):
+        days = [*usual(31, 4), *(flow(TODAY - back, captured_minor=value) for back in (3, 2, 1))]
+        assert bool(cautions(days, table)) == is_off
+    for known, is_off in ((17, True), (16, False)):
+        days = [*usual(known, 4), *(flow(TODAY - back, captured_minor=5_000) for back in (3, 2, 1))]
+        assert bool(cautions(days, table)) == is_off
+    others = [one._replace(fact=FlowStated(one.fact.day, currency="USD", captured_minor=10**9)) for one in usual(3, 1)]
+    assert cautions([*usual(31, 4), *others], table) == ()
+
+
+def test_what_is_stated_again_or_late_begins_no_new_caution() -> None:
+    """A day counts from when it was first stated; first stated a week late, it sets nothing off."""
+    table = table_of(burst=DISPUTED)
+    bad = {"delivered_orders": 20, "disputed_orders": 20}
+    early = (TODAY - 3) * DAY + 7
+    [found] = cautions([flow(TODAY - 3, early, "revised", **bad)], table)
+    assert (found.start, found.entries) == (early + 1, ("revised",))
+    assert cautions([flow(TODAY - 3, early, **bad)], table, found.end) == ()
+    assert cautions([flow(TODAY - 7, TODAY * DAY, **bad)], table) == ()
+    assert cautions([flow(TODAY - 6, TODAY * DAY, **bad)], table) != ()
+
+
+def test_a_burst_that_goes_on_is_new_after_its_days_and_never_beyond_30_of_180() -> None:
+    """20 disputes a day: each week anew, five days each; after six weeks the days are used up."""
+    table = table_of(burst=DISPUTED)
+    days = [flow(TODAY - back, delivered_orders=20, disputed_orders=20) for back in range(120, -20, -1)]
+    mornings = [bool(cautions(days, table, (TODAY - 125 + n) * DAY + 1)) for n in range(145)]
+    assert sum(mornings) == MAX_DAYS_IN_SPAN
+    starts = [n for n in range(1, 145) if mornings[n] and not mornings[n - 1]]
+    assert [b - a for a, b in pairwise(starts)] == [7] * 5
+
+
+FLOWING = st.lists(
+    st.tuples(st.integers(0, 60), st.integers(0, 60), st.integers(0, 60), st.integers(0, 30), st.integers(0, 9 * DAY)),
+    max_size=25,
+    unique_by=lambda item: item[0],
+)
+"""Days: how long ago, captured, delivered, disputed, and how long after its beginning it was first stated."""
+
+
+@settings(max_examples=60, deadline=None)
+@given(FLOWING, st.integers(0, 20))
+def test_the_recent_flow_shows_whether_any_of_it_sets_a_caution_off(
+    seen: list[tuple[int, int, int, int, int]], back: int
+) -> None:
+    """Who is passed over for it has no caution by all of the flow."""
+    table = GENERAL.caution
+    assert table is not None
+    moment = NOW - back * DAY
+    days = [
+        flow(
+            *(TODAY - ago, (TODAY - ago) * DAY + late),
+            captured_orders=a,
+            captured_minor=a * 9_000,
+            delivered_orders=b,
+            disputed_orders=c,
+        )
+        for ago, a, b, c, late in seen
+    ]
+    known = [one for one in days if one.known_time < moment]
+    recent = [one for one in known if one.fact.day >= choose_first_recent_day(moment, table)]
+    if cautions(known, table, moment):
+        assert may_be_set_off(recent, moment, table)
+
+
+def test_no_field_of_a_score_rests_on_flow() -> None:
+    """Cautions alone do; with the same rows every other field is the same."""
+    days = usual(60, 4) + [flow(TODAY - back, captured_orders=90, captured_minor=10**7) for back in (3, 2, 1)]
+    rows = numbered(SOLD)
+    [plain] = score(rows, ["s"], NOW, artifact(), GENERAL)
+    [found] = score(rows, ["s"], NOW, artifact(), GENERAL, flows={"s": days})
+    assert plain is not None
+    assert found is not None
+    assert [one.rule for one in found.cautions] == ["value-jump"]
+    assert (found.points, found.tier, found.badge, found.reason_codes, found.points_if_upheld, found.standing) == (
+        *(plain.points, plain.tier, plain.badge, plain.reason_codes, plain.points_if_upheld, plain.standing),
+    )
+    assert found.valid_until <= found.cautions[0].end
