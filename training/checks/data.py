@@ -199,9 +199,9 @@ _RANGES: Mapping[str, tuple[float, float]] = {
 
 
 def _extremes(study: Study, observed: Sequence[Snapshot]) -> tuple[Floats, Floats]:
-    """Return the least and the largest value of each feature over all rows, shape (features,); NaN where one is.
+    """Return the least and the largest value of each feature over all rows.
 
-    Zeros if there are no rows.
+    Shape (features,); NaN where one is. Zeros if there are no rows.
     """
     parts = [part.x for part in observed if len(part.x)] or [np.zeros((1, len(study.features)))]
     low, high = np.min([x.min(axis=0) for x in parts], axis=0), np.max([x.max(axis=0) for x in parts], axis=0)

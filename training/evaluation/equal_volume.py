@@ -91,10 +91,11 @@ def at_equal_volume(
 
 
 class _Counts:
-    """Rows in the order of their volume, to weigh those of like volume and lower score all at once.
+    """Rows in the order of their volume.
 
-    A wavelet matrix over the ranks of the scores: at each bit, from the highest, rows are parted by it, zeros first,
-    each part in the order it had. A range of rows stays a range in either part.
+    They serve to weigh rows of like volume and lower score all at once. A wavelet matrix over the ranks of the scores:
+    at each bit, from the highest, rows are parted by it, zeros first, each part in the order it had. A range of rows
+    stays a range in either part.
     """
 
     def __init__(self, volume: Floats, score: Floats, weight: Floats) -> None:

@@ -92,7 +92,9 @@ def tied_bins(values: Floats, bins: int = BINS) -> list[Ints]:
 
 
 class Recalibration:
-    """Logistic recalibration: the line that would put the model's log-odds z right on these rows.
+    """Logistic recalibration of a model on some rows.
+
+    It is the line that would put the model's log-odds z right on these rows.
 
     `slope`: of logit p = a + slope x z with a free: 1 is right, below 1 the predictions are too far apart.
     `intercept`: of logit p = intercept + z, the slope held at 1: 0 is right, above 0 the model predicts too little.

@@ -99,7 +99,10 @@ def swap(case: Case) -> dict[str, Any] | None:
     new, old = rejected[CANDIDATE], rejected[CHAMPION]
 
     def part(inside: Bools) -> dict[str, Any]:
-        """Return the number of rows inside, of bad ones, and the weighted bad rate; None without rows."""
+        """Return the number of rows inside, of bad ones, and the weighted bad rate.
+
+        The rate is None without rows.
+        """
         bad, weight = case.bad[rated[inside]], case.weight[rated[inside]]
         rate = float(weight @ bad / weight.sum()) if len(bad) else None
         return {"rows": len(bad), "bad": int(bad.sum()), "bad_rate": rate}

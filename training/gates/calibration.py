@@ -32,7 +32,10 @@ def calibration_slope(evidence: GateEvidence) -> GateFinding:
 
 
 def _meaning(slope: Mapping[str, Any]) -> str:
-    """Return what a slope means, in words; that predictions lie wrongly only where the interval excludes 1."""
+    """Return what a slope means, in words.
+
+    That predictions lie is only said where the interval excludes 1.
+    """
     if slope["low"] is None or slope["high"] is None or slope["low"] <= 1 <= slope["high"]:
         return "1 is right, and this is not proven to be another"
     return f"1 is right, and predictions lie {'too far apart' if slope['value'] < 1 else 'too near to each other'}"
@@ -126,7 +129,10 @@ def proven_ratio(row: Mapping[str, Any], questions: int) -> float:
 
 
 def _off(row: Mapping[str, Any], number: float) -> str:
-    """Return observed and predicted rates of a row in words, and the factor by which it is proven to be off."""
+    """Return observed and predicted rates of a row in words.
+
+    Beside them the factor by which the prediction is proven to be off.
+    """
     return (
         f"with {row['observed']:.2%} bad where {row['predicted']:.2%} were predicted, off by a factor of"
         f" {number:.2f} at least"

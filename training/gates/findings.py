@@ -80,7 +80,10 @@ DRIFT = "adversarial"
 
 
 def _checks(evidence: GateEvidence, kind: str, concerns: Callable[[str], bool]) -> GateFinding:
-    """Return how many checks of a kind fail, of those whose name `concerns`; no number if there are none."""
+    """Return how many checks of a kind fail, of those whose name `concerns`.
+
+    No number if there are none.
+    """
     rows = [row for row in evidence.evaluation.get("checks", {}).get(kind, []) if concerns(row["check"])]
     if not rows:
         return GateFinding(None, f"No {kind} check was made.")
@@ -128,9 +131,10 @@ def latency_p99(evidence: GateEvidence) -> GateFinding:
 
 
 def _latency(what: str, milliseconds: float | None, ratio: float | None) -> GateFinding:
-    """Return a time of one score as a ratio to the reference model's; no number if either was not measured.
+    """Return a time of one score as a ratio to the reference model's.
 
-    How busy a machine is, is no property of a model: what counts is what the model adds to a score of one tree.
+    No number if either was not measured. How busy a machine is, is no property of a model: what counts is what the
+    model adds to a score of one tree.
     """
     if milliseconds is None or ratio is None:
         return GateFinding(None, f"{what} was not measured.")
@@ -185,7 +189,10 @@ def segments_ranking(evidence: GateEvidence) -> GateFinding:
 
 
 def _p_below(figure: Mapping[str, Any], base: float) -> float:
-    """Return the one-sided p-value of the hypothesis that a figure is not below `base`; 1 without an interval."""
+    """Return the one-sided p-value of the hypothesis that a figure is not below `base`.
+
+    1 without an interval.
+    """
     if figure["low"] is None or figure["high"] is None:
         return 1.0
     error = (figure["high"] - figure["low"]) / (2 * ERRORS_95)
@@ -307,10 +314,11 @@ def stability(evidence: GateEvidence) -> GateFinding:
 
 
 def _auc_error(row: Mapping[str, Any], overall: float) -> float:
-    """Return the standard error of a month's AUC: the bootstrap's or Hanley and McNeil's, the larger one.
+    """Return the standard error of a month's AUC.
 
-    Hanley and McNeil's is taken at the overall AUC. The bootstrap's alone is too small in months with few bad rows whose AUC
-    happens to be high: 10 % false alarms instead of 5 %. Worked for the formula: AUC 0.8, 10 bad and 90 good rows: 0.0865.
+    The bootstrap's or Hanley and McNeil's, the larger one. Hanley and McNeil's is taken at the overall AUC. The
+    bootstrap's alone is too small in months with few bad rows whose AUC happens to be high: 10 % false alarms instead
+    of 5 %. Worked for the formula: AUC 0.8, 10 bad and 90 good rows: 0.0865.
     """
     bad, good = row["bad"], row["rows"] - row["bad"]
     two_bad, two_good = overall / (2 - overall), 2 * overall**2 / (1 + overall)
@@ -323,6 +331,9 @@ def _called(model: str) -> str:
 
 
 def _compared(paired: Mapping[str, Any], other: str) -> str:
-    """Return a paired difference in words, with its interval: `0.012 below the champion's (95 % interval ...)`."""
+    """Return a paired difference in words, with its interval.
+
+    Such as `0.012 below the champion's (95 % interval ...)`.
+    """
     side = "below" if paired["value"] < 0 else "above"
     return f"{abs(paired['value']):.3f} {side} {_called(other)}'s{interval_text(paired)}"

@@ -154,7 +154,10 @@ def judge(gates: Gates, evaluation: Mapping[str, Any], measured: Measured) -> di
 
 
 def _judged(gate: Gate, limit: float, evidence: GateEvidence, bad: int) -> dict[str, Any]:
-    """Return the verdict of one gate as JSON; `bad`: bad test rows, of which an undecided gate states how many it needs."""
+    """Return the verdict of one gate as JSON.
+
+    `bad`: bad test rows, of which an undecided gate states how many it needs.
+    """
     finding = gate.find(evidence)
     number = finding.number if finding.number is not None and math.isfinite(finding.number) else None
     verdict = finding.verdict(limit, bad)

@@ -127,7 +127,10 @@ def _grid(low: Floats, high: Floats, points: int) -> Floats:
 
 
 def _hazard_range(evidence: MarketEvidence, parameters: MarketParameters) -> tuple[Floats, Floats]:
-    """Return the logarithms of the hazards between which the whole posterior lies: two of [n, C]."""
+    """Return the logarithms of the hazards between which the whole posterior lies.
+
+    Two of shape [n, C].
+    """
     shape = np.array([c.hazard_shape for c in parameters.classes])
     rate = shape / np.array([c.hazard_mean for c in parameters.classes])
     spree = np.array([max(c.spree_multiplier, 1.0) for c in parameters.classes])
@@ -138,9 +141,10 @@ def _hazard_range(evidence: MarketEvidence, parameters: MarketParameters) -> tup
 
 
 def _close_in(log_hazard: Floats, log_weight: Floats) -> tuple[Floats, Floats]:
-    """Return the interval of the points that matter, one point wider at either side: two of [n, C].
+    """Return the interval of the points that matter, one point wider at either side.
 
-    One point wider, because a peak narrower than the step lies between the best point and a neighbour.
+    Two of shape [n, C]. One point wider, because a peak narrower than the step lies between the best point and a
+    neighbour.
     """
     last = log_hazard.shape[2] - 1
     matters = log_weight > log_weight.max(axis=2, keepdims=True) - NEGLIGIBLE_LOG
@@ -153,7 +157,10 @@ def _close_in(log_hazard: Floats, log_weight: Floats) -> tuple[Floats, Floats]:
 
 
 def _log_hazard_density(log_hazard: Floats, parameters: MarketParameters) -> Floats:
-    """Return the log density of the logarithm of a Gamma hazard in each class: float64 [n, C, points]."""
+    """Return the log density of the logarithm of a Gamma hazard in each class.
+
+    float64 [n, C, points].
+    """
     shape = np.array([c.hazard_shape for c in parameters.classes])
     rate = shape / np.array([c.hazard_mean for c in parameters.classes])
     constant = shape * np.log(rate) - np.array([math.lgamma(s) for s in shape])
@@ -161,7 +168,10 @@ def _log_hazard_density(log_hazard: Floats, parameters: MarketParameters) -> Flo
 
 
 def _chain(parameters: MarketParameters) -> tuple[Floats, Floats, Floats, Floats]:
-    """Return per class [C, 1]: P(a spree starts), P(it ends), P(spree) in the long run, its multiplier."""
+    """Return four numbers of the chain of sprees by class, each [C, 1].
+
+    P(a spree starts), P(it ends), P(spree) in the long run, its multiplier.
+    """
     starts = np.array([[c.spree_start] for c in parameters.classes])
     ends = np.array([[c.spree_end] for c in parameters.classes])
     multiplier = np.array([[c.spree_multiplier] for c in parameters.classes])
@@ -169,7 +179,10 @@ def _chain(parameters: MarketParameters) -> tuple[Floats, Floats, Floats, Floats
 
 
 def _forward(log_hazard: Floats, evidence: MarketEvidence, parameters: MarketParameters) -> tuple[Floats, Floats]:
-    """Return the log likelihood of the record and P(spree in the month of observation | record), both [n, C, points]."""
+    """Return the log likelihood of the record and P(spree in the observation month | record).
+
+    Both [n, C, points].
+    """
     starts, ends, stationary, multiplier = _chain(parameters)
     hazard = np.exp(log_hazard)
     spree = np.broadcast_to(stationary, hazard.shape)
@@ -211,9 +224,9 @@ def _add_allegations(
 
 
 def _clean_probability(hazard: Floats, spree: Floats, evidence: MarketEvidence, parameters: MarketParameters) -> Floats:
-    """Return P(no true bad violation in the window | class, hazard, record): float64 [n, C, points].
+    """Return P(no true bad violation in the window | class, hazard, record).
 
-    `spree` is P(spree) in the month of observation, whose remaining days share its state.
+    float64 [n, C, points]. `spree` is P(spree) in the month of observation, whose remaining days share its state.
     """
     starts, ends, _, multiplier = _chain(parameters)
     calm_clean, spree_clean = 1.0 - spree, spree

@@ -64,7 +64,10 @@ def draw_breaches(
 
 
 def _later(rng: np.random.Generator, day: Ints, before_day: Ints, before_second: Ints, end: int) -> Ints:
-    """Draw a second of `day` below `end`, after that of the act before if it is of the same day: int64 [n]."""
+    """Draw a second of `day` below `end`: int64 [n].
+
+    It is after that of the act before if that is of the same day.
+    """
     base = np.where(day == before_day, before_second + 1, 0)
     return np.asarray(base + np.floor(rng.random(len(day)) * (end - base)).astype(np.int64))
 
@@ -152,7 +155,10 @@ def _draw_echoes(rng: np.random.Generator, tables: Tables, violations: Columns, 
 
 
 def _draw_notifiers(rng: np.random.Generator, parameters: MarketParameters, violations: Columns) -> Ints:
-    """Draw the number of the notifier within its source: int64 [n]. No notifier is sometimes in bad faith."""
+    """Draw the number of the notifier within its source: int64 [n].
+
+    No notifier is sometimes in bad faith.
+    """
     crowd = np.array([s.notifiers for s in parameters.sources])[violations["source"]]
     liars = np.ceil(parameters.bad_faith.notifier_share * crowd).astype(np.int64)
     lying = violations["bad_faith"] == 1
@@ -162,7 +168,10 @@ def _draw_notifiers(rng: np.random.Generator, parameters: MarketParameters, viol
 
 
 def _order(rng: np.random.Generator, violations: Columns) -> tuple[dict[str, Ints | Flags], Columns]:
-    """Return violations by seller and report, numbered within the seller, and their decisions by violation and time."""
+    """Return violations by seller and report, and their decisions by violation and time.
+
+    Violations are numbered within the seller.
+    """
     order = np.lexsort((violations["report_second"], violations["report_day"], violations["seller"]))
     v = {name: column[order] for name, column in violations.items()}
     position = np.empty(len(order), dtype=np.int64)

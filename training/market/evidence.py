@@ -266,7 +266,10 @@ def probability_false_bad(market: Market, tables: Tables, question: Question) ->
 
 
 def _log_prior(market: Market, past_seller: Ints, past: Flags, observe_day: int) -> Floats:
-    """Return the log of cohort prior x P(identity level | class) x P(service failures | class): float64 [n, C]."""
+    """Return the log of the prior of each class, given what is not dated: float64 [n, C].
+
+    Cohort prior x P(identity level | class) x P(service failures | class).
+    """
     classes = market.parameters.classes
     joined = market.identity["join_day"].to_numpy()
     prior = np.log([[c.share_newcomer for c in classes], [c.share_veteran for c in classes]])
@@ -309,7 +312,10 @@ def beta_binomial_log(failed: Ints, trials: Ints, rate: BetaRate) -> Floats:
 def _allegations(
     market: Market, tables: Tables, calendar: Calendar, observe_day: int, notifier_known: bool
 ) -> Allegations:
-    """Return the allegations that carry information: reported before the observation, no echo, possibly true."""
+    """Return the allegations that carry information.
+
+    Reported before the observation, no echo, possibly true.
+    """
     v, p = market.violations, market.parameters
     status = status_at(market, observe_day)
     keep = (v["report_day"].to_numpy() < observe_day) & ~v["echo"].to_numpy()
@@ -352,7 +358,10 @@ def _allegations(
 
 
 def _false_fate(market: Market, observe_day: int, keep: Flags, status: Ints) -> Floats:
-    """Return P(such a status | bad faith, the days of report and decision) for the allegations kept: float64 [k]."""
+    """Return P(such a status | bad faith, the days of report and decision): float64 [k].
+
+    For the allegations kept.
+    """
     bad = market.parameters.bad_faith
     first = np.full(market.violations.height, observe_day, dtype=np.int64)
     decided = market.decisions.filter((pl.col("action") == CONFIRM) & (pl.col("day") < observe_day))
@@ -366,7 +375,10 @@ def _false_fate(market: Market, observe_day: int, keep: Flags, status: Ints) -> 
 
 
 def _orders_of(market: Market, seller: Ints, day: Ints) -> Ints:
-    """Return the settled orders of each (seller, day): int64 [k]. Violations occur on days with exposure only."""
+    """Return the settled orders of each (seller, day): int64 [k].
+
+    Violations occur on days with exposure only.
+    """
     e = market.exposure
     key = (e["seller"].to_numpy() - market.first_seller) * market.days + e["day"].to_numpy()
     return np.asarray(e["settled_orders"].to_numpy()[np.searchsorted(key, seller * market.days + day)])

@@ -134,7 +134,10 @@ def _seller() -> pl.Expr:
 
 
 def _numbered(letter: str, column: str) -> pl.Expr:
-    """Return ids such as v-000123-0004: unique in the marketplace, and independent of how many sellers there are."""
+    """Return ids such as v-000123-0004, unique in the marketplace.
+
+    They are independent of how many sellers there are.
+    """
     return pl.concat_str(pl.lit(f"{letter}-"), _digits("seller", 6), pl.lit("-"), _digits(column, 4))
 
 

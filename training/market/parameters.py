@@ -21,11 +21,11 @@ LEVELS: tuple[str, ...] = ("basic", "business", "enhanced")
 
 @dataclass(frozen=True)
 class DelayDays:
-    """A delay in whole days: the floor of a log-normal number of days, so a delay of 0 means the same UTC day.
+    """A delay in whole days: the floor of a log-normal number of days.
 
-    The same-day case is why the floor is taken: an act "known before the day of observation" then depends on
-    whole days alone, and its probability is an exact sum. `sigma` is the standard deviation of the logarithm;
-    1 and more is a heavy tail (at 1.3 the 95th percentile is 8.5 times the median).
+    So a delay of 0 means the same UTC day. The same-day case is why the floor is taken: an act "known before the day of
+    observation" then depends on whole days alone, and its probability is an exact sum. `sigma` is the standard
+    deviation of the logarithm; 1 and more is a heavy tail (at 1.3 the 95th percentile is 8.5 times the median).
     """
 
     median_days: float
@@ -36,7 +36,10 @@ class DelayDays:
 
 @dataclass(frozen=True)
 class BetaRate:
-    """A seller's own probability of one kind of service failure: Beta with this mean and concentration (a + b)."""
+    """A seller's own probability of one kind of service failure.
+
+    Beta with this mean and concentration (a + b).
+    """
 
     mean: float
     concentration: float
@@ -44,7 +47,10 @@ class BetaRate:
 
 @dataclass(frozen=True)
 class ReportSource:
-    """Where reports come from. An act that is final and names the seller by a verified identifier is confirmed on arrival."""
+    """Where reports come from.
+
+    An act that is final and names the seller by a verified identifier is confirmed on arrival.
+    """
 
     name: str
     report: DelayDays
@@ -106,11 +112,12 @@ class SellerClass:
 
 @dataclass(frozen=True)
 class Echo:
-    """A second report of the same goods: shares the incident, repeats harm and fate, is never known earlier.
+    """A second report of the same goods.
 
-    Whether it exists is a coin independent of the class, so beside its primary it carries no information: the exact
-    posterior leaves echoes out. Only acts of authorities have echoes; an echo beside a complaint that may be
-    made in bad faith would distinguish the true from the false.
+    It shares the incident, repeats harm and fate, and is never known earlier. Whether it exists is a coin independent
+    of the class, so beside its primary it carries no information: the exact posterior leaves echoes out. Only acts of
+    authorities have echoes; an echo beside a complaint that may be made in bad faith would distinguish the true from
+    the false.
     """
 
     type: str
@@ -303,7 +310,10 @@ class MarketParameters:
     )
 
     def __post_init__(self) -> None:
-        """Check that probabilities add up, and that bad faith and echoes have sources that allow them; else ValueError."""
+        """Check that probabilities add up; else ValueError.
+
+        Also that bad faith and echoes have sources that allow them.
+        """
         bad = self.bad_faith
         sums: dict[str, float] = {
             "share_veteran": sum(c.share_veteran for c in self.classes),

@@ -18,7 +18,10 @@ CONFIRM, DISMISS, WITHDRAW, OVERTURN = range(4)
 
 @dataclass(frozen=True)
 class Market:
-    """A simulated market, or a run of its sellers. Days count from `start` (day 0), seconds from midnight UTC."""
+    """A simulated market, or a run of its sellers.
+
+    Days count from `start` (day 0), seconds from midnight UTC.
+    """
 
     parameters: MarketParameters
     start: date

@@ -150,7 +150,10 @@ def _draw_sellers(rng: np.random.Generator, parameters: MarketParameters, calend
 
 
 def _draw_sprees(rng: np.random.Generator, classes: tuple[SellerClass, ...], seller_class: Ints, months: int) -> Ints:
-    """Draw the regime of every month [n, months]; the first is drawn from the chain's stationary distribution."""
+    """Draw the regime of every month [n, months].
+
+    The first is drawn from the chain's stationary distribution.
+    """
     begins = np.array([c.spree_start for c in classes])[seller_class]
     ends = np.array([c.spree_end for c in classes])[seller_class]
     chance = rng.random((len(seller_class), months))

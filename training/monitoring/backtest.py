@@ -47,7 +47,10 @@ MAX_STEPS = 4000
 
 
 class Knowledge(StrEnum):
-    """Whose knowledge answers a past day: that of the day or that of today; see the module's docstring."""
+    """Whose knowledge answers a past day: that of the day or that of today.
+
+    See the module's docstring.
+    """
 
     THEN = "then"
     TODAY = "today"
@@ -67,7 +70,10 @@ class Answers:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """How good the answers of a day were, for the sellers that the study observed on it. By tier: shape (6,)."""
+    """How good the answers of a day were, for the sellers that the study observed on it.
+
+    By tier: shape (6,).
+    """
 
     rows: Ints
     """Observed sellers by tier."""
@@ -244,7 +250,10 @@ def _figures(
     against: Artifact | None,
     others: Answers | None,
 ) -> Figures | None:
-    """Return how good a day's answers were; None without a study, or if the day's window is not mature."""
+    """Return how good a day's answers were.
+
+    None without a study, or if the day's window is not mature.
+    """
     if study is None or not is_mature(table, study, day):
         return None
     seen = outcome(table, study.with_exposure_slope(artifact.exposure_slope), day)
@@ -313,9 +322,10 @@ def _lowest_points(
     moment: int,
     as_reported: bool,
 ) -> Ints:
-    """Return the lowest points of the given cases on the day-ends before `moment`, with the knowledge of `moment`.
+    """Return the lowest points of the given cases on the day-ends before `moment`.
 
-    `moment` is itself a day-end, in microseconds, and is not among them. Shape (cases,), in their order.
+    With the knowledge of `moment`. `moment` is itself a day-end, in microseconds, and is not among them. Shape
+    (cases,), in their order.
     """
     place = np.full(columns.cases, -1, dtype=np.int64)
     place[cases] = np.arange(len(cases))

@@ -56,7 +56,10 @@ NOT_AT_EVENTS = (
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """When to alert: the table `[monitor]` of a study. Below `psi` or `csi` a drift may be certain and still not matter."""
+    """When to alert: the table `[monitor]` of a study.
+
+    Below `psi` or `csi` a drift may be certain and still not matter.
+    """
 
     psi: float = 0.1
     """The least index of the score that alerts, if it also passes its critical value."""
@@ -135,7 +138,10 @@ def population(table: LedgerTable, study: Study, day: int, final: Facts | None =
 
 
 def _reference(table: LedgerTable, study: Study, artifact: Artifact, final: Facts) -> Snapshot:
-    """Return the snapshots of the model's training points. ConfigurationWrong if it states none, or nobody was known then."""
+    """Return the snapshots of the model's training points.
+
+    ConfigurationWrong if it states none, or nobody was known then.
+    """
     days = [day for day, _ in training_points(artifact)]
     if not days:
         raise ConfigurationWrong(f"model {artifact.digest[:12]} does not say on which days it was trained")
@@ -267,11 +273,11 @@ _BAD_SO_FAR, _EXPECTED, _BAD_THEN, _CAME_TO, _ROWS, _ROWS_BAD, _ROWS_BAD_THEN = 
 def _open_window(
     table: LedgerTable, study: Study, artifact: Artifact, past: list[int], final: Facts, age: int
 ) -> Floats:
-    """Return seven numbers of each seller, shape (sellers, 7), about the `age` days before the table's end.
+    """Return seven numbers of each seller about the `age` days before the table's end.
 
-    Whether it is known as bad, the chance that it will be, in how many past windows it was known as bad of their first
-    `age` days when these were over, and in how many it came to be, each by its weight; then as counts whether it is
-    observed, whether it is known as bad, and in how many past windows it was.
+    Shape (sellers, 7). Whether it is known as bad, the chance that it will be, in how many past windows it was known as
+    bad of their first `age` days when these were over, and in how many it came to be, each by its weight; then as
+    counts whether it is observed, whether it is known as bad, and in how many past windows it was.
     """
     day, whole = table.as_of - age, study.point_at(table.as_of - age)
     end = min(whole.window_end, table.as_of)
@@ -312,7 +318,10 @@ def _open_window(
 
 
 def _weights(labels: Labels, study: Study, is_row: Bools) -> Floats:
-    """Return the weights of all cases as the study weighs its rows: 1 on average over those that are rows."""
+    """Return the weights of all cases as the study weighs its rows.
+
+    1 on average over those that are rows.
+    """
     if study.bad.weigh_by != "orders" or not is_row.any():
         return np.ones(len(is_row))
     return np.asarray(labels.window_orders / labels.window_orders[is_row].mean())
@@ -325,7 +334,10 @@ def _bad_rows(labels: Labels, study: Study) -> Bools:
 
 
 def _labels(table: LedgerTable, study: Study, first: int, end: int, moment: int, final: Facts) -> Labels:
-    """Return what is known at the beginning of day `moment` of days `first` to before `end`; nobody counts as left."""
+    """Return the labels of days `first` to before `end`, as known at the beginning of `moment`.
+
+    `moment` is a day too; nobody counts as left.
+    """
     early = replace(
         study,
         window=replace(study.window, maturity_days=moment - end),
@@ -353,7 +365,10 @@ def _is_off(ratio: Interval, limits: Thresholds) -> bool:
 
 
 def _draws(cells: Floats, seed: int) -> Floats:
-    """Return sums of `cells`, shape (sellers, k), in DRAWS bootstrap draws of sellers: shape (DRAWS, k)."""
+    """Return sums of `cells` in DRAWS bootstrap draws of sellers: shape (DRAWS, k).
+
+    `cells` has shape (sellers, k).
+    """
     kept = cells[(cells != 0).any(axis=1)]  # the others add nothing to any sum
     rng = np.random.default_rng(seed)
     return np.stack([rng.poisson(1.0, len(kept)) @ kept for _ in range(DRAWS)])

@@ -35,7 +35,7 @@ class DayOutcomes:
     """How much each one counts, as the study weighs its rows."""
 
     def expected(self, artifact: Artifact, raw: Floats) -> Floats:
-        """Return the probability of each seller to be known as bad at the study's maturity, shape (n,).
+        """Return each seller's probability to be known as bad at the study's maturity, shape (n,).
 
         The sigmoid of the log-odds as served plus `start`, which is the offset of each seller's own exposure. `raw`: the
         model's raw scores of these sellers, shape (n,).

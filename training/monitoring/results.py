@@ -13,7 +13,10 @@ CHECKS = ("score_psi", "feature_csi", "calibration_matured", "calibration_estima
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """A stability index of the score or of a feature, the critical value beyond chance, and whether it alerts."""
+    """A stability index of the score or of a feature, and whether it alerts.
+
+    With the critical value beyond chance.
+    """
 
     name: str
     value: float
@@ -45,7 +48,10 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class MonitorReport:
-    """What monitoring found of a model on day `as_of`. `tiers` are of windows that are over: unrated, then worst to best."""
+    """What monitoring found of a model on day `as_of`.
+
+    `tiers` are of windows that are over: unrated, then worst to best.
+    """
 
     as_of: int
     model: str

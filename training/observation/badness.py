@@ -190,7 +190,10 @@ def bad_days(counted: Counted, enough: Ints, study: Study) -> Ints:
 
 
 def _reaching(cut: float, orders: Ints) -> Ints:
-    """Return the least count whose rate, as a float, is at least `cut`; 0 where there are no orders."""
+    """Return the least count whose rate, as a float, is at least `cut`.
+
+    0 where there are no orders.
+    """
     some = np.maximum(orders, 1)
     found = np.ceil(cut * some).astype(np.int64)
     found -= (found - 1) / some >= cut

@@ -21,9 +21,9 @@ _CLOSING = (Status.CONFIRMED, Status.DISMISSED, Status.WITHDRAWN)
 
 @dataclass(frozen=True, slots=True)
 class DecisionDelay:
-    """Days from report to decision (confirmed or dismissed) of violations that needed a decision.
+    """Days from report to decision of violations that needed a decision.
 
-    A figure in days is None where so many violations are open that it is not known.
+    A decision confirms or dismisses. A figure in days is None where so many violations are open that it is not known.
     """
 
     median_days: float | None

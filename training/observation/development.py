@@ -167,9 +167,9 @@ def lift(found: Development, study: Study, rate: float) -> Lift:
 
 
 def _windows(table: LedgerTable, study: Study) -> _Windows:
-    """Return the study's windows, from the first month with a violation, that end by the table's end.
+    """Return the study's windows that end by the table's end.
 
-    There are none without a violation.
+    From the first month with a violation. There are none without a violation.
     """
     nothing = np.empty(0, dtype=np.int64)
     happened = table.columns.occur_time[table.columns.kind == Kind.VIOLATION] // DAY
@@ -194,10 +194,10 @@ def _first_day(month: int) -> int:
 
 
 def _known_sellers(table: LedgerTable, study: Study, windows: _Windows, final: Facts) -> tuple[Ints, Ints]:
-    """Return each seller that is bad in a window by what stands today: the window, and the delay.
+    """Return each seller that is bad in a window by what stands today.
 
-    The window is given by its place; the delay is the whole days from its end until enough was known to count (0: by its
-    end). Each pair of seller and window is there once, with the least delay.
+    With the window, and the delay. The window is given by its place; the delay is the whole days from its end until
+    enough was known to count (0: by its end). Each pair of seller and window is there once, with the least delay.
     """
     known = _known_days(table, final)
     enough = _enough_counted(table, study, windows, final, known)

@@ -193,7 +193,10 @@ def _failed(table: LedgerTable, study: Study, windows: Windows, final: Facts, tr
 def _mature(
     columns: EntryColumns, table: LedgerTable, study: Study, windows: Windows, final: Facts
 ) -> tuple[Violations, Counted]:
-    """Return the violations known at the maturity that count today too, and what counts towards bad."""
+    """Return the violations known at the maturity that count today too.
+
+    Beside them what counts towards bad.
+    """
     truth_time = (windows.end + study.window.maturity_days) * DAY
     mature = resolve(columns, truth_time, as_reported=True).violations
     mature = mature.take(np.isin(mature.row, final.violations.row))

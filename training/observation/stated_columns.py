@@ -55,7 +55,10 @@ def _random(table: pl.DataFrame) -> Bools:
 
 
 def _suspensions(table: pl.DataFrame) -> Ints:
-    """Return each pair of a suspension that a person imposed and a report it rests on, as rows, in order."""
+    """Return each pair of a suspension that a person imposed and a report it rests on.
+
+    As rows, in order.
+    """
     imposed = table.filter(pl.col("kind") == Kind.MEASURE, pl.col("status") == MeasureState.IMPOSED)
     measure = pl.col("content").str.json_path_match("$.measure")
     imposed = imposed.filter(

@@ -118,7 +118,10 @@ def check_leakage(step: Step, job: Job, observed: Observed, *, is_look: bool = T
 
 
 def _looks(job: Job, observed: Observed, *, is_look: bool) -> list[dict[str, str]]:
-    """Return the looks that other studies took before, and log this one if it `is_look`; none without a file of looks."""
+    """Return the looks that other studies took before, and log this one if it `is_look`.
+
+    None of them without a file of looks.
+    """
     file = job.shell.looks
     if file is None:
         return []
@@ -148,7 +151,10 @@ def _spell(checks: Sequence[Check]) -> str:
 
 
 def _spell_leakage(checks: Sequence[Check]) -> str:
-    """Return the leakage checks in words, and drift apart from them: it is no leak, and is judged by a gate of its own."""
+    """Return the leakage checks in words, and drift apart from them.
+
+    Drift is no leak, and is judged by a gate of its own.
+    """
     drift = [check for check in checks if check.check == DRIFT]
     sentence = _spell([check for check in checks if check.check != DRIFT])
     return "; ".join([sentence, *("no drift" if check.ok else f"drift: {check.text}" for check in drift)])

@@ -34,7 +34,10 @@ MAX_ROWS = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """The figures of an evaluation, and the test rows they were made of, n of them. Arrays of shape (n,)."""
+    """The figures of an evaluation, and the n test rows they were made of.
+
+    Arrays of shape (n,).
+    """
 
     test: Snapshot
     """The test rows, with context at its reference."""
@@ -116,7 +119,10 @@ def _case(
     champion_points: Ints | None,
     rankings: Mapping[str, Floats],
 ) -> Case:
-    """Return all that the figures are made of: test rows, scores by model, and what they are grouped by."""
+    """Return all that the figures are made of.
+
+    Test rows, scores by model, and what rows are grouped by.
+    """
     policy = job.policy
     thin = (test.orders < policy.thin_file_orders) | (test.tenure_days < policy.thin_file_days)
     thick = test.orders >= np.quantile(test.orders, 0.75) if len(test.bad) else thin
@@ -165,9 +171,9 @@ def _summary(figures: Mapping[str, Any]) -> str:
 
 
 def _twin(rows: Snapshot, test: Snapshot, job: Job, observed: Observed) -> Floats:
-    """Return the log-odds at test of the same model without constraints, over the reference exposure.
+    """Return the log-odds at test of the same model without constraints.
 
-    It is calibrated as the candidate is: on sellers that it has not seen.
+    Over the reference exposure. It is calibrated as the candidate is: on sellers that it has not seen.
     """
     study = job.study
     booster = fit_lightgbm(rows, study, constrained=False)
@@ -183,16 +189,19 @@ def _twin(rows: Snapshot, test: Snapshot, job: Job, observed: Observed) -> Float
 
 
 def _champion_offset(champion: Artifact, test: Snapshot, study: Study) -> Floats:
-    """Return the log-odds that each row's own exposure adds beside the champion's reference exposure.
+    """Return the log-odds that each row's own exposure adds for the champion.
 
-    That need not be the study's.
+    Beside the champion's reference exposure. That need not be the study's.
     """
     reference, slope = champion.manifest["reference_exposure"], champion.exposure_slope
     return offset(test, replace(study, exposure=replace(study.exposure, reference_orders=reference, slope=slope)))
 
 
 def _champion_raw(job: Job, champion: Artifact, observed: Observed, test: Snapshot) -> Floats:
-    """Return the champion's raw scores of the test rows, from its own features, with context at its own reference."""
+    """Return the champion's raw scores of the test rows.
+
+    From its own features, with context at its own reference.
+    """
     theirs = study_of_model(job.study, champion)
     if theirs.features == job.study.features and theirs.constants == job.study.constants:
         return champion.raw_score(test.x)

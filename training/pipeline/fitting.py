@@ -113,9 +113,9 @@ def calibrate_fit(step: Step, job: Job, observed: Observed, fitted: Fitted, lift
 
 
 def _calibrated(step: Step, job: Job, observed: Observed, lift: float) -> Calibrated:
-    """Return the scale: of a recalibration the champion's with another intercept, else cross-fitted.
+    """Return the scale: cross-fitted, or of a recalibration the champion's.
 
-    With too few bad sellers to leave some out, the raw score stays as trained.
+    The latter with another intercept. With too few bad sellers to leave some out, the raw score stays as trained.
     """
     latest = sample_rows(observed.parts[-1], MAX_ROWS, job.study.model.seed)
     if job.recalibrate and job.champion is not None:
@@ -132,9 +132,9 @@ def _calibrated(step: Step, job: Job, observed: Observed, lift: float) -> Calibr
 
 
 def _unseen(step: Step, job: Job, rows: Snapshot, latest: Snapshot) -> Floats | None:
-    """Return raw scores of the latest training point, each by a model of all points that has not seen the seller.
+    """Return raw scores of the latest training point by models that have not seen the seller.
 
-    None if too few are bad to leave some sellers out.
+    Such a model is of all points. None if too few are bad to leave some sellers out.
     """
 
     def fitted(fold: int, part: Snapshot) -> lightgbm.Booster:
@@ -148,7 +148,10 @@ def _unseen(step: Step, job: Job, rows: Snapshot, latest: Snapshot) -> Floats | 
 
 
 def _recalibrated(job: Job, scale: Scale, latest: Snapshot, lift: float) -> Calibrated:
-    """Return the champion's scale with another intercept: the level of the latest training point, the ranking as it was."""
+    """Return the champion's scale with another intercept.
+
+    It has the level of the latest training point, and the ranking as it was.
+    """
     raw = job.champion.raw_score(at_reference(latest, job.study).x) if job.champion else np.zeros(len(latest.bad))
     start = scale.p_slope * raw + offset(latest, job.study)
     intercept = base_log_odds(latest.bad, start, latest.weight) + lift
@@ -160,6 +163,9 @@ def _recalibrated(job: Job, scale: Scale, latest: Snapshot, lift: float) -> Cali
 
 
 def _fitted(text: str, summary: str) -> Fitted:
-    """Return the model that a text states; by default its summary is the number of trees and the size."""
+    """Return the model that a text states.
+
+    By default its summary is the number of trees and the size.
+    """
     booster = lightgbm.Booster(model_str=text)
     return Fitted(text, booster, summary or f"{booster.num_trees()} trees, {len(text) / 1e6:.1f} MB")

@@ -170,7 +170,10 @@ def spell_verdict(gates: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _sample(job: Job, observed: Observed) -> Sample:
-    """Return PARITY_ROWS test rows, evenly spread, with context at its reference; all of them if there are fewer."""
+    """Return PARITY_ROWS test rows, evenly spread, with context at its reference.
+
+    All of them if there are fewer.
+    """
     test = observed.test
     chosen = np.unique(np.linspace(0, len(test.bad) - 1, min(PARITY_ROWS, len(test.bad))).astype(np.int64))
     names = [job.table.sellers[code] for code in test.seller[chosen].tolist()]
@@ -179,7 +182,10 @@ def _sample(job: Job, observed: Observed) -> Sample:
 
 
 def _digests(step: Step, job: Job, fitted: Fitted, calibrated: Calibrated) -> tuple[str, ...]:
-    """Return the digests of model and scale of this training and, if the job verifies, of another one from the export on."""
+    """Return the digests of model and scale of this training.
+
+    If the job verifies, also those of another training from the export on.
+    """
     found = [_digest(fitted.text, calibrated)]
     if job.verify:
         again = replace(job, kept=Kept(None))

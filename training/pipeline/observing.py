@@ -88,9 +88,9 @@ def observe(step: Step, job: Job) -> Observed:
 
 
 def _spell_unsold(left_out: Mapping[str, int]) -> str:
-    """Return how many sellers are left out for want of orders in the window, and how many of them are bad, in words.
+    """Return how many sellers are left out for want of orders in the window, in words.
 
-    Empty if nobody is.
+    With how many of them are bad. Empty if nobody is.
     """
     bad = left_out.get("bad_without_orders_in_window", 0) + left_out.get("bad_with_too_few_orders", 0)
     good = left_out.get("no_orders_in_window", 0) + left_out.get("too_few_orders_in_window", 0)
@@ -100,7 +100,10 @@ def _spell_unsold(left_out: Mapping[str, int]) -> str:
 
 
 def _check_enough(name: str, points: list[Observation], part: Snapshot, job: Job) -> None:
-    """Check that training or test (`name`) has MIN_OF_EACH bad and good rows. ConfigurationWrong states a remedy."""
+    """Check that training or test (`name`) has MIN_OF_EACH bad and good rows.
+
+    ConfigurationWrong states a remedy.
+    """
     bad = int(part.bad.sum())
     if min(bad, len(part.bad) - bad) >= MIN_OF_EACH:
         return

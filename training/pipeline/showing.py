@@ -75,7 +75,10 @@ def reason_frequencies(table: LedgerTable, test: Snapshot) -> list[dict[str, Any
 
 
 def _facts(table: LedgerTable, sellers: Ints, day: int) -> Facts:
-    """Return what was known of some sellers at the beginning of a day, one case each in their order."""
+    """Return what was known of some sellers at the beginning of a day.
+
+    One case each, in their order.
+    """
     place = np.full(table.columns.cases, -1, dtype=np.int64)
     place[sellers] = np.arange(len(sellers))
     theirs = table.columns.take(place[table.columns.case] >= 0)

@@ -39,7 +39,10 @@ def find_slope(step: Step, job: Job, observed: Observed) -> SlopeResult:
 
 
 def _slope(step: Step, job: Job, observed: Observed) -> Slope:
-    """Return the champion's slope for a recalibration, else the stated one, else the estimate, kept for a rerun."""
+    """Return the champion's slope for a recalibration, else the stated one, else the estimate.
+
+    The estimate is kept for a rerun.
+    """
     study = job.study
     if job.recalibrate and job.champion is not None:
         return Slope(job.champion.exposure_slope, CHAMPIONS)
@@ -72,7 +75,10 @@ def add_slope(job: Job, fitted: Fitted, test: Snapshot, evaluation: Mapping[str,
 
 
 def _check(at_test: SlopeAtTest | None) -> Check:
-    """Return whether the test rows agree with the slope; it holds if they do not show one (None)."""
+    """Return whether the test rows agree with the slope.
+
+    It holds if they do not show one (None).
+    """
     if at_test is None:
         return Check("exposure_slope", True, 0.0, "the test rows do not say how bad rises with orders")
     return Check("exposure_slope", at_test.agrees, round(at_test.value, 4), at_test.text, MATERIAL)

@@ -38,7 +38,10 @@ NAMES = (
 
 
 class Step:
-    """One step: call it with (done, total); what runs within `apart` is timed by itself and not as the step's."""
+    """One step: call it with (done, total).
+
+    What runs within `apart` is timed by itself and not as the step's.
+    """
 
     def __init__(self, name: str, progress: Progress) -> None:
         """Start a step that shows its progress under a name."""
@@ -104,9 +107,10 @@ class Steps:
 
 
 class Kept:
-    """What earlier runs of the same training left behind, by name, so that an interrupted one goes on where it was.
+    """What earlier runs of the same training left behind, by name.
 
-    The folder is of one training alone: the same study, ledger, code and libraries (`training.pipeline.made_by`).
+    So that an interrupted one goes on where it was. The folder is of one training alone: the same study, ledger, code
+    and libraries (`training.pipeline.made_by`).
     """
 
     def __init__(self, folder: Path | None) -> None:
