@@ -1,5 +1,6 @@
 """`sellertrust policy certify | check-certificate`: the most that a cheat can take under a policy, proven and checked."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -39,6 +40,7 @@ def certify(
     Exit code 4 if a verdict does not hold and nobody accepts it by name: the certificate is written all the same.
     """
     from scoring.certificate import certificate as making
+    from scoring.certificate.sensitivity import find_sensitivity
     from service.policy.certificate_file import read_assumptions, write_certificate
     from service.policy.policy_file import read_policy
 
@@ -47,6 +49,8 @@ def certify(
         found = making.certify(found_policy, assumed, _read_accepted(accept or []), progress)
     write_certificate(found, out)
     _show(found, output)
+    for verdict, turns in find_sensitivity(found_policy, assumed).items():
+        say(f"{verdict} {describe_turns(asdict(turns))}")
     failed = making.list_failed(found)
     if failed:
         say(f"error: {', '.join(failed)} does not hold; who accepts that is named by --accept VERDICT=NAME")
@@ -121,6 +125,17 @@ def _show(certificate: dict[str, Any], output: Format) -> None:
         f"and {one_day:,} if {takes['runners']:,} run on one day; all in {unit}, under assumptions that are in the file"
     )
     say(f"digest {certificate['digest'][:12]}; check it: sellertrust policy check-certificate FILE --policy POLICY")
+
+
+def describe_turns(turns: dict[str, int | None]) -> str:
+    """Return in one line up to which stop time, and from which costs on, a verdict holds, each by itself."""
+    stop, wash, name = turns["largest_stop_days"], turns["smallest_wash_ppm"], turns["smallest_identity_minor"]
+    parts = [
+        "at no stop time" if stop is None else f"up to a stop of {stop:,} days",
+        "at no cost of faked sales" if wash is None else f"from a cost of faked sales of {wash:,} ppm on",
+        "at no price of a name" if name is None else f"from a price of a name of {name:,} on",
+    ]
+    return f"holds {', '.join(parts)}, each by itself"
 
 
 def describe_attack(attack: dict[str, Any]) -> str:

@@ -1,11 +1,13 @@
 """Adaptive attackers: plans played on the marketplace, of which the best are changed a little and played again."""
 
 import random
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 from scoring.certificate.assumptions import Assumptions
+from scoring.certificate.states import States
 from scoring.enums import Tier
 from scoring.policy.policy import Policy
 from tests.scoring.certificate.lives import Life, asked_for, cap_of
@@ -106,3 +108,38 @@ def let_loose(
             total = life.end()
             best = sorted([*best, (total, plan)], key=lambda one: -one[0])[:8]
             yield plan, life, total
+
+
+def live_at_random(policy: Policy, states: States, life: Life, chance: random.Random, days: int) -> int:
+    """Live some days at random; the number of those on which the real terms were laxer than the abstract state's.
+
+    Also of those on which one that takes nothing back moved farther during a run than an edge leads. Who takes sales back
+    is as one that does not, with stricter terms on the same days.
+    """
+    laxer, place, takes_back = 0, (0, 0), chance.random() < 0.5
+    for _ in range(days):
+        life.tier = chance.choice((None, *Tier))
+        if life.started is None:
+            life.refill()
+        terms = life.terms
+        bucket = bisect_right(states.settled, life.settled) - 1
+        tenure = bisect_right(states.tenure, life.day) - 1
+        granted = states.granted[bucket][tenure]
+        laxer += (
+            cap_of(terms) > granted.cap_minor
+            or terms.hold_days < granted.hold_days
+            or (terms.reserve_ppm < granted.reserve_ppm or terms.reserve_days < granted.reserve_days)
+            or terms.deposit_minor < granted.deposit_minor
+        )
+        if life.started is not None and not takes_back:
+            laxer += bucket > states.reach(*place) or tenure > place[1] + 1
+        place = bucket, tenure
+        share = chance.choice([0, 1, chance.random()])
+        if chance.random() < 0.15:
+            life.keep_none([int(life.room() * share)])
+        else:
+            life.sell(int(life.room() * share), to_itself=chance.random() < 0.5)
+        if takes_back and chance.random() < 0.2:
+            life.refund(chance.randrange(1, 2 + life.settled))
+        life.sleep()
+    return laxer

@@ -32,7 +32,7 @@ def damage(
         else:
             del parent[path[-1]]
     elif kind == "type":
-        parent[path[-1]] = [None, str(value), -1, {}, []][chance.randrange(5)]
+        parent[path[-1]] = [None, [value], 0.5, {}, ""][chance.randrange(5)]
     elif isinstance(value, bool):
         parent[path[-1]] = not value
     elif isinstance(value, int):

@@ -109,10 +109,16 @@ class Life:
             self.real += value
 
     def keep_none(self, values: Sequence[int]) -> None:
-        """Take orders of these values and keep none of them."""
+        """Take orders of these values, or of the smallest that there are, and keep none of them.
+
+        Of a day's limit below the smallest order one order is left.
+        """
+        assert self.policy.trade is not None
+        smallest = self.policy.trade.smallest_order_minor
         for wanted in values:
-            value = min(wanted, self.room())
-            if not value:
+            room = self.room()
+            value = min(max(wanted, smallest), room)
+            if not wanted or not value or (room < smallest and self.captured_today):
                 continue
             if self.started is None:
                 self.started, self.state_at_start = self.day, (self.settled, self.day)
@@ -159,7 +165,9 @@ def replay(policy: Policy, assumptions: Assumptions, attack: dict[str, Any]) -> 
         released += max(found)
     first = days[0]
     options = [terms_of(policy, tier, first["settled_minor"], first["tenure_days"]) for tier in (None, *Tier)]
-    deposit = min(terms.deposit_minor for terms in options)
+    assert policy.trade is not None
+    is_lost = policy.trade.deposit_is_refilled and policy.trade.deposit_returned_after_days >= len(days)
+    deposit = min(terms.deposit_minor for terms in options) if is_lost else 0
     faked = first["settled_minor"] - attack["entered_with_minor"] if attack["history_cash_minor"] else 0
     during = sum(day["washed_minor"] for day in days) if attack["run_cash_minor"] != released else 0
     costs = -(-(faked + during) * assumptions.wash_ppm // PPM)

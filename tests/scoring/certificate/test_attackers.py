@@ -2,7 +2,6 @@
 
 import json
 import random
-from bisect import bisect_right
 from typing import Any
 
 import pytest
@@ -11,55 +10,18 @@ from hypothesis import strategies as st
 
 from scoring.certificate.certificate import certify, digest_certificate
 from scoring.certificate.independent.checking import NotProven, check_certificate
-from scoring.certificate.states import States, build_states
-from scoring.enums import Tier
-from scoring.policy.policy import Policy
-from tests.scoring.certificate.attackers import let_loose
+from scoring.certificate.states import build_states
+from tests.scoring.certificate.attackers import let_loose, live_at_random
 from tests.scoring.certificate.damage import damage, provable
-from tests.scoring.certificate.lives import Life, cap_of
+from tests.scoring.certificate.lives import Life
 from tests.scoring.certificate.test_certificate import FAKED, REAL, worlds
-from tests.scoring.certificate.toys import TOY, assumed, policy_of, shipped_data, stated
-
-
-def live_at_random(policy: Policy, states: States, life: Life, chance: random.Random, days: int) -> int:
-    """Live some days at random; the number of those on which the real terms were laxer than the abstract state's.
-
-    Also of those on which one that takes nothing back moved farther during a run than an edge leads. Who takes sales back
-    is as one that does not, with stricter terms on the same days.
-    """
-    laxer, place, takes_back = 0, (0, 0), chance.random() < 0.5
-    for _ in range(days):
-        life.tier = chance.choice((None, *Tier))
-        if life.started is None:
-            life.refill()
-        terms = life.terms
-        bucket = bisect_right(states.settled, life.settled) - 1
-        tenure = bisect_right(states.tenure, life.day) - 1
-        granted = states.granted[bucket][tenure]
-        laxer += (
-            cap_of(terms) > granted.cap_minor
-            or terms.hold_days < granted.hold_days
-            or (terms.reserve_ppm < granted.reserve_ppm or terms.reserve_days < granted.reserve_days)
-            or terms.deposit_minor < granted.deposit_minor
-        )
-        if life.started is not None and not takes_back:
-            laxer += bucket > states.reach(*place) or tenure > place[1] + 1
-        place = bucket, tenure
-        share = chance.choice([0, 1, chance.random()])
-        if chance.random() < 0.15:
-            life.keep_none([int(life.room() * share)])
-        else:
-            life.sell(int(life.room() * share), to_itself=chance.random() < 0.5)
-        if takes_back and chance.random() < 0.2:
-            life.refund(chance.randrange(1, 2 + life.settled))
-        life.sleep()
-    return laxer
+from tests.scoring.certificate.toys import TOY, World, assumed, policy_of, shipped_data, stated
 
 
 @settings(max_examples=150, deadline=None)
 @given(worlds(), st.randoms(use_true_random=False))
 def test_no_real_history_gets_laxer_terms_or_moves_farther_than_its_abstract_state(
-    world: tuple[dict[str, Any], dict[str, Any]], chance: random.Random
+    world: World, chance: random.Random
 ) -> None:
     """Whatever it sells, fakes, takes back or does not keep, and whatever a model says of it."""
     policy, assumptions = policy_of(world[0]), assumed(**world[1])
@@ -70,7 +32,7 @@ def test_no_real_history_gets_laxer_terms_or_moves_farther_than_its_abstract_sta
 @settings(max_examples=150, deadline=None)
 @given(worlds(), st.randoms(use_true_random=False))
 def test_no_life_by_random_policies_brings_more_than_the_certificate_states(
-    world: tuple[dict[str, Any], dict[str, Any]], chance: random.Random
+    world: World, chance: random.Random
 ) -> None:
     """Whoever only fakes stays within the first verdict's sum, whoever also trades in earnest within the second's."""
     policy, assumptions = policy_of(world[0]), assumed(**world[1])

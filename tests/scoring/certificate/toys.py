@@ -1,6 +1,7 @@
 """Policies and assumptions that are small enough to be thought through by hand."""
 
 import tomllib
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -9,6 +10,9 @@ from scoring.policy.policy import Policy
 from scoring.policy.reading import parse_policy
 from tests.scoring.policy.policies import SHIPPED, data
 from tests.scoring.policy.test_rules import rule
+
+World = tuple[dict[str, Any], dict[str, Any]]
+"""The data of a policy, and of assumptions."""
 
 STATED: dict[str, Any] = {
     "currency": "EUR",
@@ -64,6 +68,45 @@ TOY = toy(cap(1_000, (100_000, 1_500), (400_000, 4_000)), hold(5, 100_000, depos
 
 To fake 100,000 costs 5,000 and brings 7,500: it pays. With the hold up to 400,000 it costs 20,000 and brings 20,000.
 """
+
+
+def make_world(number: Callable[[int, int], int]) -> World:
+    """A policy with steps, holds, reserves, deposits and tenures of all sorts, and assumptions; `number`: of a range."""
+
+    def one_of(*values: int) -> int:
+        return values[number(0, len(values) - 1)]
+
+    steps, settled, value = [], 0, number(1, 200)
+    first = value
+    for _ in range(number(0, 3)):
+        settled += number(1, 3_000)
+        value += number(1, 400)
+        steps.append((settled, value))
+    rules = [cap(first, *steps)]
+    if number(0, 1):
+        rules.append(hold(number(1, 9), number(1, 6_000), number(0, 300)))
+    if number(0, 1):
+        reserve = {"kind": "rolling_reserve", "ppm": number(1, 1_000_000), "days": number(1, 12)}
+        rules.append(rule("reserve", reserve, settled={"below": number(1, 6_000)}))
+    if number(0, 1):
+        young = {"kind": "settlement_hold", "days": number(1, 9)}
+        rules.append(rule("young", young, tenure={"below": number(1, 90)}))
+    data = toy(
+        *rules,
+        delivery_promise_days=number(0, 3),
+        claim_days=number(0, 6),
+        deposit_returned_after_days=number(0, 12),
+        deposit_is_refilled=bool(number(0, 1)),
+        smallest_order_minor=one_of(1, 7, 10**6),
+    )
+    return data, stated(
+        stop={"days": number(1, 4)},
+        caution={"days": one_of(1, 20)},
+        confirm={"days": number(0, 3)},
+        wash={"ppm": one_of(0, 30_000, 60_000, 400_000)},
+        identity={"minor": number(0, 300)},
+        aged_account={"minor": number(0, 2_000), "ppm": one_of(0, 60_000)},
+    )
 
 
 @cache

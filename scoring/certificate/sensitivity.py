@@ -1,0 +1,67 @@
+"""How far assumptions may be wrong: the largest stop time and the smallest costs at which each verdict still holds."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+from scoring.certificate.assumptions import MAX_DAYS, MAX_MINOR, Assumptions
+from scoring.certificate.certificate import VERDICTS
+from scoring.certificate.solving import solve
+from scoring.certificate.states import build_states
+from scoring.policy.measures import PPM
+from scoring.policy.policy import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Sensitivity:
+    """Where one verdict turns, each assumption by itself, the others as stated."""
+
+    largest_stop_days: int | None
+    """The longest stop at which it holds; None if at none of 1 to 366 days."""
+    smallest_wash_ppm: int | None
+    """The lowest cost of a sale to oneself at which it holds; None if at none up to the whole value."""
+    smallest_identity_minor: int | None
+    """The lowest price of a name at which it holds, with accounts at least as dear; None if at none up to 10^15."""
+
+
+def find_sensitivity(
+    policy: Policy, assumptions: Assumptions, verdicts: Iterable[str] = VERDICTS
+) -> dict[str, Sensitivity]:
+    """Return, by verdict, where it turns. Longer stops and lower costs never help, so each is found by halving."""
+    return {name: _find_turns(policy, assumptions, VERDICTS[name]) for name in verdicts}
+
+
+def _find_turns(policy: Policy, assumptions: Assumptions, history_is_real: bool) -> Sensitivity:
+    def still_holds(changed: Assumptions) -> bool:
+        return holds(policy, changed, history_is_real)
+
+    spared = _smallest(MAX_DAYS - 1, lambda days: still_holds(replace(assumptions, stop_days=MAX_DAYS - days)))
+    return Sensitivity(
+        largest_stop_days=None if spared is None else MAX_DAYS - spared,
+        smallest_wash_ppm=_smallest(PPM, lambda ppm: still_holds(replace(assumptions, wash_ppm=ppm))),
+        smallest_identity_minor=_smallest(MAX_MINOR, lambda minor: still_holds(price_names(assumptions, minor))),
+    )
+
+
+def holds(policy: Policy, assumptions: Assumptions, history_is_real: bool) -> bool:
+    """Return whether the verdict on one kind of history holds."""
+    return solve(build_states(policy, assumptions), assumptions, history_is_real).fresh == 0
+
+
+def price_names(assumptions: Assumptions, identity_minor: int) -> Assumptions:
+    """Return the assumptions with a name at this price, and an account with a history at no less."""
+    aged = max(assumptions.aged_account_minor, identity_minor)
+    return replace(assumptions, identity_minor=identity_minor, aged_account_minor=aged)
+
+
+def _smallest(most: int, is_enough: Callable[[int], bool]) -> int | None:
+    """Return the smallest number of 0 to `most` that is enough; None if none is. More is never worse."""
+    if not is_enough(most):
+        return None
+    low, high = 0, most
+    while low < high:
+        middle = (low + high) // 2
+        if is_enough(middle):
+            high = middle
+        else:
+            low = middle + 1
+    return low

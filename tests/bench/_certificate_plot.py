@@ -1,0 +1,90 @@
+"""The plot of where the verdicts turn, for the docs: `python -m tests.bench._certificate_plot` draws it anew."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from scoring.certificate.assumptions import Assumptions
+from scoring.certificate.sensitivity import find_sensitivity
+from scoring.policy.policy import Policy
+from service.policy.certificate_file import SHIPPED_ASSUMPTIONS, read_assumptions
+from tests.scoring.certificate.toys import policy_of, shipped_data
+
+PLOT = Path(__file__).parents[2] / "docs" / "loss_certificate.svg"
+COLOURS = {"general": "#1f5fa8", "ladder": "#b3541e"}
+WASH_PPM = range(0, 120_001, 5_000)
+STOP_DAYS = range(1, 22)
+WIDTH, HEIGHT, LEFT, TOP = 380, 240, 70, 40
+Points = list[tuple[float, float]]
+
+
+def stop_by_wash(policy: Policy, assumptions: Assumptions) -> Points:
+    """(cost of a fake in %, the longest stop in days at which `against_faked_history` holds), 0 days for none."""
+    found = []
+    for ppm in WASH_PPM:
+        priced = replace(assumptions, wash_ppm=ppm, aged_account_ppm=ppm)
+        days = find_sensitivity(policy, priced, ["against_faked_history"])["against_faked_history"].largest_stop_days
+        found.append((ppm / 10_000, float(days or 0)))
+    return found
+
+
+def name_by_stop(policy: Policy, assumptions: Assumptions) -> Points:
+    """(days of the stop, the lowest price of a name, in thousands of the currency, at which `unconditional` holds)."""
+    found = []
+    for days in STOP_DAYS:
+        slower = replace(assumptions, stop_days=days)
+        price = find_sensitivity(policy, slower, ["unconditional"])["unconditional"].smallest_identity_minor
+        found.append((float(days), (price or 0) / 100_000))
+    return found
+
+
+def draw() -> str:
+    """The plot as SVG; each point's value is its title."""
+    assumptions = read_assumptions(SHIPPED_ASSUMPTIONS)
+    policies = {name: policy_of(shipped_data(name)) for name in COLOURS}
+    panels = (
+        (
+            "against_faked_history",
+            "cost of a faked sale, % of its value",
+            "longest stop that holds, days",
+            stop_by_wash,
+        ),
+        ("unconditional", "stop, days", "lowest price of a name, thousand EUR", name_by_stop),
+    )
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {2 * (WIDTH + LEFT) + 20} {HEIGHT + TOP + 60}"'
+        ' font-family="sans-serif" font-size="12" role="img">',
+        "<title>Where the two verdicts turn, by the general policy and the ladder</title>",
+    ]
+    for number, (title, below, beside, points_of) in enumerate(panels):
+        lines = {name: points_of(policy, assumptions) for name, policy in policies.items()}
+        parts.append(f'<g transform="translate({LEFT + number * (WIDTH + LEFT)} {TOP})">')
+        parts += [f'<text x="{WIDTH / 2}" y="-18" text-anchor="middle" font-weight="bold">{title}</text>']
+        parts += _panel(lines, below, beside)
+        parts.append("</g>")
+    return "\n".join([*parts, "</svg>"]) + "\n"
+
+
+def _panel(lines: dict[str, Points], below: str, beside: str) -> Sequence[str]:
+    right = max(x for points in lines.values() for x, _ in points)
+    top = max(max(y for points in lines.values() for _, y in points) * 1.05, 1)
+    parts = [f'<path d="M0 0V{HEIGHT}H{WIDTH}" fill="none" stroke="#555"/>']
+    parts.append(f'<text x="{WIDTH / 2}" y="{HEIGHT + 36}" text-anchor="middle">{below}</text>')
+    parts.append(f'<text transform="rotate(-90)" x="{-HEIGHT / 2}" y="-48" text-anchor="middle">{beside}</text>')
+    for step in range(5):
+        x, y = right * step / 4, top * step / 4
+        parts.append(f'<text x="{WIDTH * step / 4:.0f}" y="{HEIGHT + 17}" text-anchor="middle">{x:.0f}</text>')
+        parts.append(f'<text x="-6" y="{HEIGHT * (1 - step / 4) + 4:.0f}" text-anchor="end">{y:,.0f}</text>')
+    for place, (name, points) in enumerate(lines.items()):
+        at = [(x / right * WIDTH, HEIGHT * (1 - y / top), x, y) for x, y in points]
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y, *_ in at)
+        parts.append(f'<polyline points="{path}" fill="none" stroke="{COLOURS[name]}" stroke-width="2"/>')
+        for x, y, across, up in at:
+            title = f"<title>{name}: {across:g}, {up:g}</title>"
+            parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.5" fill="{COLOURS[name]}">{title}</circle>')
+        parts.append(f'<text x="10" y="{14 + 16 * place}" fill="{COLOURS[name]}">{name}</text>')
+    return parts
+
+
+if __name__ == "__main__":
+    PLOT.write_text(draw(), encoding="utf-8")

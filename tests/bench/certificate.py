@@ -1,0 +1,190 @@
+"""The loss certificate: how long it takes, what it states of the shipped policies, and whether anybody gets past it.
+
+Of each shipped policy, NAME being `general` or `ladder`, under the shipped assumptions: `NAME.certify_s`, `NAME.check_s`:
+seconds to make the certificate, and to prove it by the other code; `NAME.states`, `NAME.edges`: how many it has;
+`NAME.against_faked_history`, `NAME.unconditional`: 1 if the verdict holds, else 0, with `.most_minor` beside it, the most
+that one name gets; `NAME.take.TIER.gross_minor`, `.after_refunds_minor`: the largest take by tier;
+`NAME.VERDICT.largest_stop_days`, `.smallest_wash_ppm`, `.smallest_identity_minor`: where the verdict turns, -1 for nowhere.
+
+`attacks.replayed`: printed attacks, of the shipped policies and 1,000 random ones, that are played by the real terms and
+payouts; `attacks.differ`: those that come to another sum (beyond the minor unit that the price of a history is rounded by).
+`attackers.tried`: adaptive attackers let loose; `attackers.above_bound`: those that got more than is stated;
+`attackers.best_over_bound`: what the best got of what is stated, where that is least. `refinement.histories`: random real
+histories by random policies; `refinement.laxer_than_abstract`: those with a day of laxer terms, or of more growth in a run,
+than the abstract state has. `altered.tried`, `altered.accepted`: certificates damaged in one place, with their digest made
+anew, and those that are proven all the same. `lp.states`, `lp.differ`: states, of the shipped policies and 200 random ones,
+and those whose value HiGHS finds to be another.
+
+Three minutes on an idle core.
+"""
+
+import json
+import random
+from collections.abc import Callable, Iterator
+from time import perf_counter
+from typing import Any
+
+from scoring.certificate.assumptions import parse_assumptions
+from scoring.certificate.certificate import VERDICTS, certify
+from scoring.certificate.independent.checking import check_certificate
+from scoring.certificate.independent.world import NotProven
+from scoring.certificate.sensitivity import find_sensitivity
+from scoring.certificate.states import build_states
+from scoring.errors import PolicyRefused
+from service.policy.certificate_file import SHIPPED_ASSUMPTIONS, read_assumptions
+from tests.scoring.certificate.attackers import let_loose, live_at_random
+from tests.scoring.certificate.damage import damage, provable
+from tests.scoring.certificate.lives import Life, replay
+from tests.scoring.certificate.programs import solve_as_linear_program, table_of
+from tests.scoring.certificate.toys import TOY, World, make_world, policy_of, shipped_data, stated
+
+Say = Callable[[str], None]
+POLICIES = ("general", "ladder")
+ROUNDS, WORLDS, PROGRAMS = 5, 1_000, 200
+GENERATIONS, EACH = 10, 25
+HISTORIES, DAYS = 100, 20
+DAMAGES = 10_000
+
+
+def run(say: Say) -> dict[str, float]:
+    """All figures."""
+    figures: dict[str, float] = {}
+    for part in (shipped, attacks, attackers, refinement, altered, programs):
+        began = perf_counter()
+        found = part()
+        say(f"{part.__name__}: {found} in {perf_counter() - began:.0f} s")
+        figures |= found
+    return figures
+
+
+def shipped() -> dict[str, float]:
+    """What the certificates of the shipped policies state, and how long they take: the median of a few."""
+    figures: dict[str, float] = {}
+    assumptions = read_assumptions(SHIPPED_ASSUMPTIONS)
+    for name in POLICIES:
+        data = shipped_data(name)
+        policy, certified, checked = policy_of(data), [], []
+        for _ in range(ROUNDS):
+            began = perf_counter()
+            found = certify(policy, assumptions)
+            certified.append(perf_counter() - began)
+            found, began = json.loads(json.dumps(found)), perf_counter()
+            proven = check_certificate(data, found, assumptions.data)
+            checked.append(perf_counter() - began)
+        figures |= {
+            f"{name}.certify_s": round(sorted(certified)[ROUNDS // 2], 3),
+            f"{name}.check_s": round(sorted(checked)[ROUNDS // 2], 3),
+            f"{name}.states": proven.states,
+            f"{name}.edges": proven.edges,
+        }
+        for verdict, one in found["verdicts"].items():
+            figures |= {f"{name}.{verdict}": int(one["holds"]), f"{name}.{verdict}.most_minor": one["most_minor"]}
+        for tier, take in found["takes"]["by_tier"].items():
+            figures |= {f"{name}.take.{tier}.{key}": value for key, value in take.items()}
+        for verdict, turns in find_sensitivity(policy, assumptions).items():
+            for key in ("largest_stop_days", "smallest_wash_ppm", "smallest_identity_minor"):
+                value = getattr(turns, key)
+                figures[f"{name}.{verdict}.{key}"] = -1 if value is None else value
+    return figures
+
+
+def attacks() -> dict[str, float]:
+    """How many printed attacks come to another sum when they are played."""
+    stated_of_shipped = read_assumptions(SHIPPED_ASSUMPTIONS).data
+    replayed = differ = 0
+    for data, parts in [*((shipped_data(name), stated_of_shipped) for name in POLICIES), *_worlds(WORLDS)]:
+        if not _is_exact(data):
+            continue
+        policy, assumptions = policy_of(data), parse_assumptions(parts)
+        found = certify(policy, assumptions)
+        for verdict in found["verdicts"].values():
+            attack = verdict["attack"]
+            total = attack["entry_cash_minor"] + attack["history_cash_minor"] + attack["run_cash_minor"]
+            played = replay(policy, assumptions, attack)
+            replayed += 1
+            differ += not total - attack["deposit_minor"] - 1 <= played <= total - attack["deposit_minor"]
+    return {"attacks.replayed": replayed, "attacks.differ": differ}
+
+
+def attackers() -> dict[str, float]:
+    """How near adaptive attackers come to what is stated, and how many get more."""
+    assumptions = read_assumptions(SHIPPED_ASSUMPTIONS)
+    tried = above = 0
+    ratios = []
+    for name in POLICIES:
+        policy = policy_of(shipped_data(name))
+        verdicts = certify(policy, assumptions)["verdicts"]
+        for verdict, is_real in VERDICTS.items():
+            bound = verdicts[verdict]["most_minor"]
+            totals = [
+                total for *_, total in let_loose(policy, assumptions, not is_real, GENERATIONS, EACH, seed=len(ratios))
+            ]
+            tried, above = tried + len(totals), above + sum(total > bound for total in totals)
+            ratios += [max(totals) / bound] if bound else []
+    return {
+        "attackers.tried": tried,
+        "attackers.above_bound": above,
+        "attackers.best_over_bound": round(min(ratios), 3),
+    }
+
+
+def refinement() -> dict[str, float]:
+    """How many random real histories had a day that the abstract states do not allow."""
+    laxer, chance = 0, random.Random(1717)
+    for data, parts in _worlds(WORLDS):
+        policy, assumptions = policy_of(data), parse_assumptions(parts)
+        states, known = build_states(policy, assumptions), {}
+        for _ in range(HISTORIES):
+            life = Life(policy, assumptions, known=known)
+            laxer += live_at_random(policy, states, life, chance, DAYS) > 0
+    return {"refinement.histories": WORLDS * HISTORIES, "refinement.laxer_than_abstract": laxer}
+
+
+def altered() -> dict[str, float]:
+    """How many damaged certificates are proven all the same."""
+    certificate = json.loads(json.dumps(certify(policy_of(TOY), parse_assumptions(stated()))))
+    where, chance, accepted = provable(certificate), random.Random(99), 0
+    for _ in range(DAMAGES):
+        damaged, _ = damage(certificate, where, chance)
+        try:
+            check_certificate(TOY, damaged, stated())
+            accepted += 1
+        except NotProven:
+            continue
+    return {"altered.tried": DAMAGES, "altered.accepted": accepted}
+
+
+def programs() -> dict[str, float]:
+    """How many states have another value by a linear program."""
+    stated_of_shipped = read_assumptions(SHIPPED_ASSUMPTIONS).data
+    states = differ = 0
+    for data, parts in [*((shipped_data(name), stated_of_shipped) for name in POLICIES), *_worlds(PROGRAMS)]:
+        assumptions = parse_assumptions(parts)
+        abstract = build_states(policy_of(data), assumptions)
+        for is_real in VERDICTS.values():
+            ours = table_of(abstract, assumptions, is_real)
+            theirs = solve_as_linear_program(abstract, assumptions, is_real)
+            states += len(ours)
+            differ += sum(a != b for a, b in zip(ours, theirs, strict=True))
+    return {"lp.states": states, "lp.differ": differ}
+
+
+def _worlds(count: int) -> Iterator[World]:
+    """Random policies that hold together, with assumptions."""
+    chance = random.Random(2026)
+    while count:
+        data, parts = make_world(chance.randint)
+        try:
+            policy_of(data)
+        except PolicyRefused:
+            continue
+        count -= 1
+        yield data, parts
+
+
+def _is_exact(data: dict[str, Any]) -> bool:
+    """Whether a day's orders leave no room to split them: no reserve, or no small orders."""
+    has_reserve = any(
+        m["kind"] == "rolling_reserve" for rule in data["rules"] for m in rule["measures"] if not rule.get("tiers")
+    )
+    return not has_reserve or data["trade"]["smallest_order_minor"] > 10**5
