@@ -34,7 +34,7 @@ def calibration_slope(evidence: GateEvidence) -> GateFinding:
 def _meaning(slope: Mapping[str, Any]) -> str:
     """Return what a slope means, in words.
 
-    That predictions lie is only said where the interval excludes 1.
+    Predictions are called wrong only where the interval excludes 1.
     """
     if slope["low"] is None or slope["high"] is None or slope["low"] <= 1 <= slope["high"]:
         return "1 is right, and this is not proven to be another"
