@@ -3,7 +3,7 @@
 A message says what is wrong, why, and what to do next. It never holds a stack trace, SQL or personal data.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 FieldPath = tuple[str | int, ...]
@@ -317,6 +317,18 @@ class PromiseGivenUp(SellertrustError):
 
 class PolicyRefused(SellertrustError):
     """A policy's parts are missing, wrong or contradict each other."""
+
+    def __init__(self, text: str, faults: Sequence[str] = ()) -> None:
+        self.faults = tuple(faults) or (text,)
+        """Each thing that is wrong, by its path in the file."""
+        lines = f" {faults[0]}" if len(faults) == 1 else "".join(f"\n  {fault}" for fault in faults)
+        super().__init__(f"{text}:{lines}" if faults else text)
+
+    def of(self, file: object) -> "PolicyRefused":
+        """Return the error with the name of the file that it is about."""
+        found = PolicyRefused(f"{file}: {self.text}")
+        found.faults = self.faults
+        return found
 
 
 class CertificateRefused(SellertrustError):

@@ -10,7 +10,6 @@ from scoring.model.scale import MAX_POINTS
 from scoring.policy.parts import Part
 from scoring.policy.policy import Policy
 from scoring.policy.sample import Breach, Sample
-from scoring.time import parse_day
 
 MAX_CASES = 10_000
 MAX_BREACHES = 1_000
@@ -48,14 +47,14 @@ def parse_cases(data: Mapping[str, Any]) -> tuple[Case, ...]:
     PolicyRefused names every wrong part, or states that there is none.
     """
     root = Part(data, whole="a case")
-    now = _read_day(root, "now")
-    parts = root.list_of_parts("cases", MAX_CASES)
+    now = root.day("now")
+    parts = root.list_of_parts("cases", MAX_CASES, "name")
     if not parts:
         root.refuse("cases", "must state one case or more")
     cases = tuple(_read_case(part, now) for part in parts)
     root.refuse_what_is_left()
     if root.errors:
-        raise PolicyRefused("the cases do not hold together: " + "; ".join(root.errors))
+        raise PolicyRefused("the cases do not hold together", root.errors)
     return cases
 
 
@@ -130,7 +129,7 @@ def _read_breach(part: Part, now: int, number: int) -> Breach:
     """Return one violation; without `incident` it is an incident of its own."""
     category = part.word("category", [category.name.lower() for category in Category])
     severity = part.word("severity", [severity.name.lower() for severity in Severity])
-    day = _read_day(part, "day")
+    day = part.day("day")
     if day > now:
         part.refuse("day", "lies after now")
     incident = part.number("incident", 1, MAX_BREACHES) if "incident" in part else -1 - number
@@ -149,14 +148,6 @@ def _read_expected(part: Part) -> dict[str, Any]:
     if not expected:
         part.refuse("", "must state what is expected")
     return expected
-
-
-def _read_day(part: Part, name: str) -> int:
-    try:
-        return parse_day(part.text(name, 1))
-    except ValueError:
-        part.refuse(name, 'must be a date in quotation marks, such as "2026-11-01"')
-        return 0
 
 
 _TIERS = [tier.name.lower() for tier in Tier]

@@ -1,6 +1,6 @@
 """Reading what a policy states of caution from the data of its file. What is wrong is noted by its path."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 from scoring.enums import CautionSignal, MeasureKind, Source
@@ -43,15 +43,16 @@ def read_caution(root: Part, others: RuleBook) -> CautionTable | None:
     """
     if "caution" not in root:
         return None
-    part = root.part("caution")
-    rules = tuple(_read_rule(one) for one in part.list_of_parts("rules", MAX_RULES))
+    part, noted = root.part("caution"), len(root.errors)
+    parts = part.list_of_parts("rules", MAX_RULES, "id")
+    rules = tuple(map(_read_rule, parts))
     ids, taken = [rule.id for rule in rules], {rule.id for rule in others.rules}
     amounts = any(isinstance(m, ValueCap) for rule in rules for m in rule.measures)
-    if not others.currency and (amounts or any(isinstance(rule.trigger, Jump) for rule in rules)):
+    if "currency" not in root and (amounts or any(isinstance(rule.trigger, Jump) for rule in rules)):
         root.refuse("currency", "must be stated, since caution names amounts: three capital letters, such as EUR")
     for twice in sorted({name for name in ids if name and (name in taken or ids.count(name) > 1)}):
         part.refuse("rules", f"has an id that another rule has: {twice}")
-    if not rules:
+    if part.data.get("rules") in (None, []):
         part.refuse("rules", "must state one rule or more")
     shortest = min((rule.days for rule in rules), default=MAX_CAUTION_DAYS)
     table = CautionTable(
@@ -60,7 +61,8 @@ def read_caution(root: Part, others: RuleBook) -> CautionTable | None:
         rules=rules,
         currency=others.currency,
     )
-    _refuse_crowds(part, table)
+    if len(part.errors) == noted:
+        _refuse_crowds(parts, table)
     return table
 
 
@@ -74,45 +76,42 @@ def _read_weights(part: Part) -> MappingProxyType[Source, ReportWeight]:
     return MappingProxyType(found)
 
 
-def _refuse_crowds(part: Part, table: CautionTable) -> None:
+def _refuse_crowds(parts: Sequence[Part], table: CautionTable) -> None:
     """Note the rules that reports of sources in whose name many can report would set off by themselves."""
     together = sum(table.weights[source].at_most for source in CROWD)
     names = ", ".join(source.name.lower() for source in sorted(CROWD))
-    for index, rule in enumerate(table.rules):
+    for part, rule in zip(parts, table.rules, strict=True):
         if isinstance(rule.trigger, Reports) and rule.trigger.weight <= together:
             part.refuse(
-                f"rules[{index}].reports.weight",
+                "reports.weight",
                 f"must be more than {together:,}, what {names} weigh together at most: a crowd alone sets off nothing",
             )
 
 
 def _read_rule(part: Part) -> CautionRule:
     """Return one rule; of what is wrong the parts that hold together are returned."""
-    name = part.text("id")
-    if not RULE_ID.fullmatch(name):
-        part.refuse("id", RULE_ID_FORM)
-    measures = part.list_of_parts("measures", MAX_MEASURES)
-    if not measures:
+    measures = part.list_of_parts("measures", MAX_MEASURES, "kind")
+    if part.data.get("measures") in (None, []):
         part.refuse("measures", "must state one measure or more")
-    read = [measure for one in measures if (measure := read_measure(one)) is not None]
-    for index, measure in enumerate(read):
-        _refuse_lasting(part, index, measure)
+    read = [(one, measure) for one in measures if (measure := read_measure(one)) is not None]
+    for place, measure in read:
+        _refuse_lasting(place, measure)
     return CautionRule(
-        id=name,
+        id=part.code("id", RULE_ID, RULE_ID_FORM),
         reference=part.text("reference", 1),
         trigger=_read_trigger(part),
         days=part.number("days", 1, MAX_CAUTION_DAYS),
-        measures=tuple(read),
+        measures=tuple(measure for _, measure in read),
     )
 
 
-def _refuse_lasting(part: Part, index: int, measure: Measure) -> None:
+def _refuse_lasting(part: Part, measure: Measure) -> None:
     """Note a measure that is more than a protection for a few days."""
     if measure.kind not in REVERSIBLE_KINDS:
         kinds = ", ".join(kind.name.lower() for kind in REVERSIBLE_KINDS)
-        part.refuse(f"measures[{index}]", f"is not reversible; caution may ask for {kinds}")
+        part.refuse("", f"is not reversible; caution may ask for {kinds}")
     elif isinstance(measure, ValueCap) and measure.grows:
-        part.refuse(f"measures[{index}].grows", "has no meaning for a cap of a few days")
+        part.refuse("grows", "has no meaning for a cap of a few days")
 
 
 def _read_trigger(part: Part) -> Trigger:

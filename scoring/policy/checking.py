@@ -4,9 +4,10 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from scoring.enums import RATED_TIERS, Tier
+from scoring.enums import RATED_TIERS, MeasureKind, Tier
 from scoring.policy.measures import NO_CAP, Terms
 from scoring.policy.policy import Policy
+from scoring.policy.rules import Situation
 from scoring.policy.space import MAX_CELLS, Cell, Space, build_space
 
 MAX_MESSAGES = 5
@@ -29,21 +30,22 @@ def find_contradictions(policy: Policy) -> list[str]:
             " different values of standing, incidents, steps and dates"
         ]
     terms = {cell: policy.rule_book.terms(space.situation(0, cell)) for cell in space.cells()}
-    lax: dict[str, str] = {}
-    for better, worse, axis in _neighbours(space):
+    lax: dict[tuple[str, str], str] = {}
+    for better, worse in _neighbours(space):
         if better not in terms or worse not in terms:
             continue
         for aspect, value, stricter in _laxer(terms[worse], terms[better], space):
-            lax.setdefault(
-                f"{axis} {worse.points is None} {aspect}",
-                f"rules are laxer for who is worse: {aspect} is {value} with {space.describe(worse)}, and {stricter} with"
-                f" {space.describe(better)}",
-            )
+            if (one := (aspect, stricter)) not in lax:  # met in several situations it is one fault
+                rules = _stating(policy, aspect, space.situation(0, better))
+                lax[one] = (
+                    f"rules are laxer for who is worse: {aspect} is {value} with {space.describe(worse)}, and {stricter} with"
+                    f" {space.describe(better)} (by {rules})"
+                )
     return list(lax.values())[:MAX_MESSAGES]
 
 
-def _neighbours(space: Space) -> Iterator[tuple[Cell, Cell, int]]:
-    """Yield (a cell, the next one that is worse, the axis) along every axis that has better and worse."""
+def _neighbours(space: Space) -> Iterator[tuple[Cell, Cell]]:
+    """Yield (a cell, the next one that is worse) along every axis that has better and worse."""
     axes = space.axes()
     settled_from = 2 + len(space.standings) + len(space.counts)
     for axis, values in enumerate(axes):
@@ -58,7 +60,7 @@ def _neighbours(space: Space) -> Iterator[tuple[Cell, Cell, int]]:
         for point in itertools.product(*others):
             for better, worse in pairs:
                 ends = [[*point[:axis], end, *point[axis + 1 :]] for end in (better, worse)]
-                yield space.build(ends[0]), space.build(ends[1]), axis
+                yield space.build(ends[0]), space.build(ends[1])
 
 
 def _laxer(worse: Terms, better: Terms, space: Space) -> Iterator[tuple[str, str, str]]:
@@ -69,6 +71,30 @@ def _laxer(worse: Terms, better: Terms, space: Space) -> Iterator[tuple[str, str
     for aspect, value in worse.strictness(categories).items():
         if value < stricter[aspect]:
             yield aspect, _shown(aspect, value), _shown(aspect, stricter[aspect])
+
+
+def _stating(policy: Policy, aspect: str, seller: Situation) -> str:
+    """Return the ids of the rules by which a seller has its value of an aspect of the terms."""
+    kind = _KINDS[aspect.partition("[")[0]]
+    return " and ".join(
+        rule.id
+        for rule in policy.rule_book.rules
+        if rule.holds(seller) and any(measure.kind is kind for measure in rule.measures)
+    )
+
+
+_KINDS = {
+    "deposit_minor": MeasureKind.DEPOSIT,
+    "hold_days": MeasureKind.SETTLEMENT_HOLD,
+    "reserve_ppm": MeasureKind.ROLLING_RESERVE,
+    "reserve_days": MeasureKind.ROLLING_RESERVE,
+    "manual_review": MeasureKind.MANUAL_REVIEW,
+    "suspension_days": MeasureKind.SUSPENSION,
+    "value_caps": MeasureKind.VALUE_CAP,
+    "listing_caps": MeasureKind.LISTING_CAP,
+    "intake_caps": MeasureKind.INTAKE_CAP,
+}
+"""The kind of measure that sets each aspect of the terms."""
 
 
 def _shown(aspect: str, value: int) -> str:

@@ -5,8 +5,13 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from scoring.time import parse_day
+
 NOTHING: Mapping[str, Any] = {}
 MAX_TEXT = 500
+MAX_SHOWN = 40
+"""Characters of a wrong value that an error shows."""
+MAX_NAME = 64
 
 
 class Part:
@@ -16,6 +21,8 @@ class Part:
     """
 
     def __init__(self, data: object, path: str = "", errors: list[str] | None = None, whole: str = "a policy") -> None:
+        self.is_missing = not isinstance(data, Mapping)
+        """Whether there is no such table, which is one error: none is noted of what would be in it."""
         self.errors: list[str] = [] if errors is None else errors
         """Every error of the whole file so far: the path of a value, and what it must be."""
         self.path = path
@@ -33,6 +40,8 @@ class Part:
     def refuse(self, name: str, text: str) -> None:
         """Note an error about the value called `name`, or about the whole part if the name is empty."""
         self._read.add(name)
+        if self.is_missing:
+            return
         place = ".".join(filter(None, (self.path, name)))
         self.errors.append(f"{place} {text}" if place else text)
 
@@ -47,7 +56,7 @@ class Part:
         if type(value) is int and least <= value <= most:
             return value
         hint = "; state amounts in minor units, such as cents" if isinstance(value, float) and "minor" in name else ""
-        self.refuse(name, f"must be a whole number, {least:,} to {most:,}{hint}")
+        self.refuse(name, f"must be a whole number, {least:,} to {most:,}{self._stated(name)}{hint}")
         return least
 
     def text(self, name: str, least: int = 0) -> str:
@@ -58,7 +67,7 @@ class Part:
         value = self._value(name)
         if isinstance(value, str) and least <= len(value) <= MAX_TEXT and value.isprintable():
             return value
-        self.refuse(name, f"must be given as text of {least} to {MAX_TEXT} printable characters")
+        self.refuse(name, f"must be given as text of {least} to {MAX_TEXT} printable characters{self._stated(name)}")
         return ""
 
     def code(self, name: str, pattern: re.Pattern[str], what: str) -> str:
@@ -69,8 +78,20 @@ class Part:
         value = self._value(name)
         if isinstance(value, str) and pattern.fullmatch(value):
             return value
-        self.refuse(name, f"must be {what}")
+        self.refuse(name, f"must be {what}{self._stated(name)}")
         return ""
+
+    def day(self, name: str) -> int:
+        """Read a date `YYYY-MM-DD`, stated as text, under `name`; return it in days since 1970-01-01.
+
+        Notes an error and returns 0 if it is missing or no such text.
+        """
+        value = self._value(name)
+        try:
+            return parse_day(value if isinstance(value, str) else "")
+        except ValueError:
+            self.refuse(name, f'must be a date in quotation marks, such as "2026-11-01"{self._stated(name)}')
+            return 0
 
     def flag(self, name: str) -> bool:
         """Read true or false under `name`; false if none is stated.
@@ -80,7 +101,7 @@ class Part:
         value = self._value(name)
         if isinstance(value, bool) or value is None:
             return bool(value)
-        self.refuse(name, "must be true or false")
+        self.refuse(name, f"must be true or false{self._stated(name)}")
         return False
 
     def word(self, name: str, words: Sequence[str], default: str | None = None) -> str:
@@ -94,7 +115,7 @@ class Part:
             return default
         if isinstance(value, str) and value in words:
             return value
-        self.refuse(name, f"must be one of {', '.join(words)}")
+        self.refuse(name, f"must be one of {', '.join(words)}{self._stated(name)}")
         return words[0]
 
     def words(self, name: str, words: Sequence[str]) -> list[str]:
@@ -106,9 +127,12 @@ class Part:
         if isinstance(value, list) and value and all(isinstance(v, str) and v in words for v in value):
             if len(set(value)) == len(value):
                 return value
-            self.refuse(name, "names one twice")
+            twice = next(v for v in value if value.count(v) > 1)
+            self.refuse(name, f"names {_shown(twice)} twice")
             return []
-        self.refuse(name, f"must be a list of one or more of {', '.join(words)}")
+        wrong = [v for v in value if v not in words] if isinstance(value, list) else []
+        stated = f", not {_shown(wrong[0])}" if wrong else self._stated(name)
+        self.refuse(name, f"must be a list of one or more of {', '.join(words)}{stated}")
         return []
 
     def texts(self, name: str) -> list[str]:
@@ -123,13 +147,14 @@ class Part:
         """Read the table under `name`; notes an error, and returns an empty one, if it is missing."""
         value = self._value(name)
         if not isinstance(value, Mapping):
-            self.refuse(name, "must be a table")
+            self.refuse(name, f"must be a table{self._stated(name)}")
         return self._below(value, name)
 
-    def list_of_parts(self, name: str, most: int) -> list["Part"]:
+    def list_of_parts(self, name: str, most: int, named_by: str = "") -> list["Part"]:
         """Read a list of at most `most` tables under `name`; empty if none is stated.
 
-        Notes an error for other values, and for more tables, of which the first `most` are returned.
+        Errors name each table by its value called `named_by`, such as `rules[newcomers]`, if no other has the same; else by
+        its place, from 0. Notes an error for other values, and for more tables, of which the first `most` are returned.
         """
         value = self._value(name)
         if value is None:
@@ -140,7 +165,11 @@ class Part:
         if len(value) > most:
             self.refuse(name, f"has {len(value):,} tables; at most {most:,} are allowed")
             value = value[:most]
-        return [self._below(item, f"{name}[{index}]") for index, item in enumerate(value)]
+        names = [item.get(named_by) for item in value]
+        return [
+            self._below(item, f"{name}[{shown if _is_name(shown) and names.count(shown) == 1 else index}]")
+            for index, (item, shown) in enumerate(zip(value, names, strict=True))
+        ]
 
     def require_rising(self, names: Iterable[str], how: str, *, strictly: bool = True) -> None:
         """Note an error unless the numbers under `names` rise in this order.
@@ -170,7 +199,32 @@ class Part:
         self._read.add(name)
         return self.data.get(name)
 
+    def _stated(self, name: str) -> str:
+        """Return the end of an error about a value: what is stated instead, or that nothing is."""
+        return f", not {_shown(self.data[name])}" if name in self.data else "; it is missing"
+
     def _below(self, value: object, name: str) -> "Part":
         part = Part(value, ".".join(filter(None, (self.path, name))), self.errors, self.whole)
         self._parts.append(part)
         return part
+
+
+def _shown(value: object) -> str:
+    """Return a value as an error shows it: as it stands in the file, cut where it is long."""
+    match value:
+        case bool():
+            return str(value).lower()
+        case str():
+            text = f'"{value}"' if value.isprintable() else repr(value)
+        case Mapping():
+            return "a table"
+        case list():
+            return "a list"
+        case _:
+            text = str(value)
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
+
+
+def _is_name(value: object) -> bool:
+    """Return whether a value can stand in the path of an error."""
+    return isinstance(value, str) and 0 < len(value) <= MAX_NAME and value.isprintable() and "]" not in value

@@ -60,7 +60,7 @@ def parse_policy(data: Mapping[str, Any]) -> Policy:
     if not root.errors:
         root.errors += find_contradictions(policy)
     if root.errors:
-        raise PolicyRefused("the policy does not hold together: " + "; ".join(root.errors))
+        raise PolicyRefused("the policy does not hold together", root.errors)
     return replace(policy, digest=sha256(canonical_json(data)).hexdigest())
 
 
@@ -78,7 +78,7 @@ def _read_standing(root: Part) -> StandingTable | None:
         row.require_rising(severities, "with the severity", strictly=False)
     cap = part.number("incident_cap", 1, MAX_STANDING)
     largest = max(max(row.values()) for row in points.values())
-    if "incident_cap" in part and cap < largest:
+    if part.data.get("incident_cap") == cap and cap < largest:
         part.refuse("incident_cap", f"is less than the {largest} that one violation alone gives")
     limits = {t: at_most.number(t.name.lower(), 1, MAX_STANDING) for t in LIMITED_TIERS if t.name.lower() in at_most}
     at_most.require_rising([tier.name.lower() for tier in limits], "as the tiers fall")

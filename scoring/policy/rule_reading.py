@@ -1,7 +1,7 @@
 """Reading the rules of a policy from the data of its file. What is wrong is noted by its path."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 from scoring.enums import Category, MeasureKind, Severity, Tier
@@ -26,7 +26,6 @@ from scoring.policy.measures import (
 )
 from scoring.policy.parts import Part
 from scoring.policy.rules import Counter, Group, Rule, RuleBook
-from scoring.time import parse_day
 
 MAX_RULES = 200
 MAX_MEASURES = 20
@@ -42,7 +41,7 @@ EXCEPTIONS = ("legal_obligation", "imperative_reason", "repeated_infringement")
 
 _CURRENCY = re.compile("[A-Z]{3}")
 RULE_ID = re.compile("[a-z0-9][a-z0-9_-]{0,63}")
-RULE_ID_FORM = "must be 1 to 64 of a-z, 0-9, - and _, and begin with a letter or digit"
+RULE_ID_FORM = "1 to 64 of a-z, 0-9, - and _, and begin with a letter or digit"
 _NAME = re.compile("[A-Za-z0-9._~:-]{1,128}")
 _GROUP_PARTS = ("product_category", "from", "until", "legal_ground")
 
@@ -52,7 +51,7 @@ def read_rules(root: Part) -> RuleBook:
 
     Empty if the file states none. Errors are noted in `root` and not raised.
     """
-    rules = tuple(_read_rule(part, "standing" in root) for part in root.list_of_parts("rules", MAX_RULES))
+    rules = tuple(_read_rule(part, "standing" in root) for part in root.list_of_parts("rules", MAX_RULES, "id"))
     ids = [rule.id for rule in rules]
     for twice in sorted({name for name in ids if name and ids.count(name) > 1}):
         root.refuse("rules", f"has two rules with the id {twice}")
@@ -77,19 +76,18 @@ def _read_hold_limits(root: Part) -> Mapping[str, int]:
 
 def _read_rule(part: Part, has_standing: bool) -> Rule:
     """Return one rule; of what is wrong the parts that hold together are returned."""
-    name = part.text("id")
-    if not RULE_ID.fullmatch(name):
-        part.refuse("id", RULE_ID_FORM)
+    name = part.code("id", RULE_ID, RULE_ID_FORM)
     standing_from, standing_below = _read_standing(part, has_standing)
     counter, incidents = _read_counter(part)
     settled_below, settled_category = _read_settled(part)
-    measures = part.list_of_parts("measures", MAX_MEASURES)
-    if not measures:
+    measures = part.list_of_parts("measures", MAX_MEASURES, "kind")
+    if part.data.get("measures") in (None, []):
         part.refuse("measures", "must state one measure or more")
+    read = [(one, measure) for one in measures if (measure := read_measure(one)) is not None]
     rule = Rule(
         id=name,
         reference=part.text("reference", 1),
-        measures=tuple(measure for one in measures if (measure := read_measure(one)) is not None),
+        measures=tuple(measure for _, measure in read),
         tiers=_read_tiers(part),
         standing_from=standing_from,
         standing_below=standing_below,
@@ -100,25 +98,24 @@ def _read_rule(part: Part, has_standing: bool) -> Rule:
         settled_category=settled_category,
         tenure_below=part.part("tenure").number("below", 1, MAX_DAYS) if "tenure" in part else None,
     )
-    _refuse_what_a_rule_may_not(part, rule)
+    _refuse_what_a_rule_may_not(part, rule, read)
     return rule
 
 
-def _refuse_what_a_rule_may_not(part: Part, rule: Rule) -> None:
+def _refuse_what_a_rule_may_not(part: Part, rule: Rule, read: Sequence[tuple[Part, Measure]]) -> None:
     """Note the measures that the conditions of a rule do not allow."""
-    for index, measure in enumerate(rule.measures):
-        place = f"measures[{index}]"
+    for place, measure in read:
         if isinstance(measure, Suspension) and not rule.names_confirmed_facts:
-            part.refuse(
-                place,
+            place.refuse(
+                "",
                 "suspends by a model or a tier alone; a suspension needs confirmed facts: state"
                 " standing.from of at least 1, or confirmed",
             )
         if rule.group is not None and (
             not isinstance(measure, IntakeCap) or measure.product_category != rule.group.product_category
         ):
-            part.refuse(
-                place, "must be an intake_cap of the group's product_category: a group rule limits new intake alone"
+            place.refuse(
+                "", "must be an intake_cap of the group's product_category: a group rule limits new intake alone"
             )
     starts_small = rule.settled_below is not None or rule.tenure_below is not None
     if rule.group is not None and (rule.tiers or rule.names_confirmed_facts or starts_small):
@@ -177,21 +174,15 @@ def _read_group(part: Part) -> Group | None:
     group = part.part("group")
     for name in sorted(set(group.data) - set(_GROUP_PARTS)):
         group.refuse(name, "makes no group: a group is a product category, never a nationality or a personal attribute")
-    days = [_read_day(group, name) for name in ("from", "until")]
-    if days[1] < days[0]:
+    noted = len(group.errors)
+    days = [group.day(name) for name in ("from", "until")]
+    if len(group.errors) > noted:  # one fault is one error
+        days = [0, 0]
+    elif days[1] < days[0]:
         group.refuse("until", "lies before from")
     elif days[1] - days[0] >= MAX_GROUP_DAYS:
         group.refuse("until", f"must be within {MAX_GROUP_DAYS} days, from and until included")
     return Group(group.text("product_category", 1), days[0], days[1], group.text("legal_ground", 1))
-
-
-def _read_day(part: Part, name: str) -> int:
-    """Return a date `YYYY-MM-DD`, stated as text, as days since 1970-01-01."""
-    try:
-        return parse_day(part.text(name, 1))
-    except ValueError:
-        part.refuse(name, 'must be a date in quotation marks, such as "2026-11-01"')
-        return 0
 
 
 def read_measure(part: Part) -> Measure | None:
@@ -217,13 +208,15 @@ def _read_reserve(part: Part) -> Measure:
 
 def _read_value_cap(part: Part) -> Measure:
     """Return a cap on value, whose steps rise in what was settled and in what it allows."""
+    noted = len(part.errors)
     value = part.number("value_minor", 0, MAX_VALUE_MINOR)
     steps = [
         CapStep(step.number("settled_minor", 1, MAX_VALUE_MINOR), step.number("value_minor", 1, MAX_VALUE_MINOR))
         for step in part.list_of_parts("grows", MAX_STEPS)
     ]
     for before, step in zip([CapStep(0, value), *steps], steps, strict=False):
-        if step.settled_minor <= before.settled_minor or step.value_minor <= before.value_minor:
+        falls = step.settled_minor <= before.settled_minor or step.value_minor <= before.value_minor
+        if falls and len(part.errors) == noted:
             part.refuse("grows", "must rise from step to step, in settled_minor and in value_minor")
             break
     return ValueCap(value, _read_product_category(part), tuple(steps))

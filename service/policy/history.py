@@ -6,7 +6,16 @@ server that makes it as the first policy of the history, so that a rollback lead
 
 from collections.abc import Sequence
 
-from scoring.errors import ApprovalRequired, PolicyMoved, PolicyNotFound, PolicyRefused, ProposalClosed, invalid
+from scoring.errors import (
+    ApprovalRequired,
+    FieldViolation,
+    InvalidInput,
+    PolicyMoved,
+    PolicyNotFound,
+    PolicyRefused,
+    ProposalClosed,
+    invalid,
+)
 from scoring.policy.policy import Policy
 from service.call_context import Approval
 from service.ledger.policy_moves import NewMove, PolicyAction, PolicyMove
@@ -159,7 +168,7 @@ def check_text(text: str) -> Policy:
     try:
         return parse_policy_text(text)
     except PolicyRefused as error:
-        raise invalid("text", error.message) from None
+        raise InvalidInput(FieldViolation(("text",), fault) for fault in error.faults) from None
 
 
 def _is_repeated(moves: Sequence[PolicyMove], digest: str, expected: str) -> bool:

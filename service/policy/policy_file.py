@@ -31,7 +31,7 @@ def read_policy(path: Path) -> Policy:
     try:
         return parse_policy_text(text)
     except PolicyRefused as error:
-        raise PolicyRefused(f"{path}: {error}") from None
+        raise error.of(path) from None
 
 
 def parse_policy_text(text: str) -> Policy:
@@ -54,7 +54,7 @@ def read_cases(path: Path) -> tuple[Case, ...]:
     try:
         return parse_cases(data)
     except PolicyRefused as error:
-        raise PolicyRefused(f"{path}: {error}") from None
+        raise error.of(path) from None
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -170,11 +170,11 @@ def test_cases_that_cannot_be_meant_are_refused_all_at_once() -> None:
             }
         )  # fmt: skip
     for fault in (
-        "cases[0].expect must state what is expected",
-        "cases[1].points must be stated",
-        "cases[1].violations[0].category must be one of",
-        "cases[1].violations[0].day lies after now",
-        "cases[1].expect.tier must be one of",
-        "cases[1].expect.colour is not a part of a case",
+        "cases[a].expect must state what is expected",
+        "cases[b].points must be stated",
+        "cases[b].violations[0].category must be one of",
+        "cases[b].violations[0].day lies after now",
+        "cases[b].expect.tier must be one of",
+        "cases[b].expect.colour is not a part of a case",
     ):
         assert fault in str(refused.value)

@@ -145,9 +145,11 @@ def test_a_group_rule_limits_new_intake_for_a_time_on_a_legal_ground_and_nothing
     ],
 )
 def test_a_measure_that_cannot_be_meant_is_refused_by_its_path(measure: dict[str, Any], fault: str) -> None:
-    """With what it must be."""
-    text = refused(rule("x", measure, standing={"from": 1}))
-    assert "rules[0].measures[0]" in text
+    """By the rule's id and the measure's kind, with what it must be, and as one fault."""
+    with pytest.raises(PolicyRefused) as error:
+        policy_of(rule("x", measure, standing={"from": 1}))
+    [text] = error.value.faults
+    assert text.startswith(f"rules[x].measures[{measure['kind']}]")
     assert fault in text
 
 
@@ -174,17 +176,17 @@ def test_conditions_that_cannot_be_meant_are_refused_all_at_once() -> None:
             )
         )
     for fault in (
-        "rules[0].id must be 1 to 64 of a-z",
-        "rules[0].tiers must be a list",
-        "rules[0].standing has no meaning in a policy without a table [standing]",
+        "rules[Bad id].id must be 1 to 64 of a-z",
+        'rules[Bad id].tiers must be a list of one or more of unrated, probation, standard, trusted, exemplary, not "gold"',
+        "rules[Bad id].standing has no meaning in a policy without a table [standing]",
         "rules[1].confirmed.categories must be a list",
         "rules[1].confirmed.incidents must be a whole number, 1 to",
         "rules[1].confirmed.days must be a whole number",
         "rules[2].measures must state one measure or more",
         "rules[2].standing.below must be more than from",
-        "rules[3].settled.below must be a whole number",
-        "rules[3].settled.product_category must be given as text",
-        "rules[3].tenure.below must be a whole number, 1 to",
+        "rules[y].settled.below must be a whole number",
+        "rules[y].settled.product_category must be given as text",
+        "rules[y].tenure.below must be a whole number, 1 to",
         "rules has two rules with the id x",
         "currency must be the ISO 4217 code of all amounts: three capital letters, such as EUR",
     ):
