@@ -1,6 +1,7 @@
 """The command tree of `sellertrust`, and what becomes of errors."""
 
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -128,7 +129,7 @@ def _explain(error: Exception) -> tuple[Exit, str, str]:
     if isinstance(error, SellertrustCallError):
         notes: list[str] = getattr(error, "__notes__", [])  # the remedy, where the command line knows one
         remedy = " ".join(notes) or _NEXT_OF.get(error.reason) or _NEXT.get(exit_code(error), "")
-        return exit_code(error), str(error), remedy
+        return exit_code(error), _malformed_id(error) or str(error), remedy
     if isinstance(error, SellertrustError):
         return (
             explain_ledger_error(error)
@@ -147,6 +148,19 @@ def _explain(error: Exception) -> tuple[Exit, str, str]:
     remedy = "please report it with what the same command shows under SELLERTRUST_LOG_LEVEL=debug"
     return Exit.UNFORESEEN, f"unforeseen: {error} ({type(error).__name__})", remedy
 
+
+def _malformed_id(error: SellertrustCallError) -> str:
+    """Return what is wrong with an id of the command line, which the server knows as part of a name; "" for other errors."""
+    path, description = error.fields[0] if error.fields else ("", "")
+    found = _NAME.search(description)
+    if found is None or path.partition("[")[0] not in {"name", "parent", "seller", "sellers"}:  # but of a file
+        return ""
+    kinds = " or ".join(dict.fromkeys(re.findall(r"{(\w+)}", found["form"])))
+    return f"INVALID_ARGUMENT: the id of the {kinds} is malformed: an id is {found['ids']}"
+
+
+_NAME = re.compile(r"^must be (?P<form>(?:marketplaces|models|policies|proposals)/.*), each id (?P<ids>.*)$")
+"""How the server describes a resource name that is malformed."""
 
 _NEXT = {
     Exit.UNAVAILABLE: "is the server running? start it: sellertrust serve; or look: sellertrust doctor",

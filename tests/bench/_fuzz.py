@@ -107,9 +107,9 @@ def fuzz(folder: Path, tries: int, say: Callable[[str], object], seed: int = 17)
     codes: Counter[str] = Counter()
     with running_server(folder, grants=path, log_level="error", **authority.server_settings()) as running:
         handlers = _handlers(running)
-        for number in range(tries):
-            if number % 50_000 == 0:
-                say(f"fuzz {number:,} of {tries:,}")
+        while counts["tries"] < tries:
+            if counts["tries"] % 50_000 == 0:
+                say(f"fuzz {counts['tries']:,} of {tries:,}")
             call, request = chance.choice([*CALLS.items()])
             method = call.split(" ")[0]
             if method not in handlers:

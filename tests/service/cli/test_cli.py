@@ -45,6 +45,22 @@ def score_of(shell: Shell, seller: str) -> Any:
     return row
 
 
+@pytest.mark.parametrize(
+    ("command", "kinds"),
+    [
+        ("score", "marketplace or seller"),
+        ("score --explain", "marketplace or seller"),
+        ("ledger list --seller", "marketplace or seller"),
+        ("violation show", "marketplace or violation"),
+    ],
+)
+def test_an_id_that_is_malformed_is_named_as_the_command_has_it(shell: Shell, command: str, kinds: str) -> None:
+    """Not by a field of the contract."""
+    said = shell.error(2, *command.split(), "bad id")
+    problem = f"error: INVALID_ARGUMENT: the id of the {kinds} is malformed: an id is 1 to 128 characters of [A-Z"
+    assert said.startswith(problem)
+
+
 def test_entries_are_appended_from_stdin_listed_and_recognised_again(shell: Shell) -> None:
     """One JSON object a line; a retry answers as the first time; other content under an id is refused with 4."""
     text = lines_of("lister", "v-lister")

@@ -57,6 +57,7 @@ def test_a_handshake_that_fails_is_told_by_its_cause_and_remedy(
     assert problem in said
     assert f"next:  {remedy}" in said
     assert "is the server running" not in said
+    assert "ssl_transport" not in said, "what gRPC writes itself"
     checks = {row["check"]: row for row in asking.json("doctor", code=6, **settings)}
     assert problem.removeprefix("UNAVAILABLE: ") in checks["server"]["found"]
     assert remedy in checks["server"]["found"]
