@@ -6,7 +6,7 @@ Rooms meet only here: training is imported when it is needed, since it is an ext
 import os
 import sys
 
-os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its lines about handshakes; what is wrong is said by `connecting`
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # whose lines about handshakes `connecting` replaces
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in `training`, and before anything loads LightGBM
 
 
