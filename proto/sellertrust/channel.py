@@ -24,10 +24,10 @@ Credentials = grpc.ChannelCredentials | str | Path | None
 
 
 class CallerFiles:
-    """The files by which a client knows its server and shows itself. ValueError if they do not go together.
+    """The files by which a client knows its server and shows itself.
 
-    `tls` is a file of root certificates, gRPC's credentials, or None for plain text, over which a token is shown to this
-    machine alone, as to the sidecar of a mesh.
+    ValueError if they do not go together. `tls` is a file of root certificates, gRPC's credentials, or None for plain
+    text, over which a token is shown to this machine alone, as to the sidecar of a mesh.
     """
 
     def __init__(
@@ -48,7 +48,10 @@ class CallerFiles:
         self._token_text = "" if self._token is None else _read_token(self._token)
 
     def credentials(self) -> grpc.ChannelCredentials | None:
-        """Return the credentials of the files as they are; None for plain text. OSError if they cannot be used."""
+        """Return the credentials of the files as they are; None for plain text.
+
+        OSError if they cannot be used.
+        """
         if not isinstance(self._tls, str | Path):
             return self._tls
         if self._shown:  # gRPC would take files that do not fit together, and fail each handshake
@@ -62,7 +65,10 @@ class CallerFiles:
         return (("authorization", f"Bearer {self._token_text}"),) if self._token_text else ()
 
     def state(self) -> object:
-        """Return a value that changes when a certificate's files do; None if they cannot be read now."""
+        """Return a value that changes when a certificate's files do.
+
+        None if they cannot be read now.
+        """
         paths = [Path(self._tls), *self._shown] if isinstance(self._tls, str | Path) else []
         try:
             return [file_state(path) for path in paths]
@@ -93,10 +99,10 @@ def is_this_machine(target: str) -> bool:
 
 
 class CallerChannel(grpc.Channel):
-    """A channel over others, of which a new one is made when the files of the caller's certificate have changed.
+    """A channel over others that is made anew when the caller's certificate changes.
 
-    `make` makes one with the credentials that it is given. OSError if the files cannot be used at first; later ones that
-    cannot leave the last good ones in use.
+    That is when its files do. `make` makes one with the credentials that it is given. OSError if the files cannot be
+    used at first; later ones that cannot leave the last good ones in use.
     """
 
     def __init__(self, files: CallerFiles, make: Callable[[grpc.ChannelCredentials | None], grpc.Channel]) -> None:

@@ -77,20 +77,24 @@ _LOG = logging.getLogger("sellertrust.client")
 
 
 def unknown_score(name: str) -> TrustScore:
-    """Return the answer for a seller whose score is not known: state SCORE_STATE_UNKNOWN, badge `unknown`, no points."""
+    """Return the answer for a seller whose score is not known.
+
+    State SCORE_STATE_UNKNOWN, badge `unknown`, no points.
+    """
     state = trust_score_service_pb2.SCORE_STATE_UNKNOWN
     unknown = trust_score_service_pb2.Freshness(state=trust_score_service_pb2.FRESHNESS_STATE_UNKNOWN)
     return TrustScore(seller=name, state=state, badge="unknown", freshness=unknown)
 
 
 class Client(Decisions, Measures, Models):
-    """A connection to sellertrust at `target` (gRPC's syntax: `host:port`, `dns:///name:port`, `ipv4:a:1,b:2`).
+    """A connection to sellertrust at `target`.
 
-    `deadline_seconds` of a client replaces the defaults of 1 s for reads and 10 s for writes; of a call, both. `tls`
-    is a file of root certificates or gRPC credentials; without it the connection is in plain text. `certificate` and
-    `key` are files of the certificate that is shown to a server which asks for one, in PEM, and `token` is a file of the
-    bearer token that goes with each call; files are read again when they change. Methods raise SellertrustCallError.
-    `channel` is there for further services of the same server, such as health.
+    `target` is in gRPC's syntax: `host:port`, `dns:///name:port`, `ipv4:a:1,b:2`. `deadline_seconds` of a client
+    replaces the defaults of 1 s for reads and 10 s for writes; of a call, both. `tls` is a file of root certificates or
+    gRPC credentials; without it the connection is in plain text. `certificate` and `key` are files of the certificate
+    that is shown to a server which asks for one, in PEM, and `token` is a file of the bearer token that goes with each
+    call; files are read again when they change. Methods raise SellertrustCallError. `channel` is there for further
+    services of the same server, such as health.
     """
 
     def __init__(
@@ -186,11 +190,12 @@ class Client(Decisions, Measures, Models):
         on_error: OnError = "raise",
         deadline_seconds: float | None = None,
     ) -> list[Result]:
-        """Return the trust scores of up to 1,000 sellers from one snapshot of the ledger: one result each, in their order.
+        """Return the trust scores of up to 1,000 sellers from one snapshot of the ledger.
 
-        A result holds a `trust_score`, or the `error` of that seller alone. With `on_error="unknown"` each holds a
-        trust score: `unknown_score` where there is none, as for all of them if the call fails (see `get_trust_score`).
-        A seller named twice is asked for once and answered twice. `max_staleness` as in `get_trust_score`, seller by seller.
+        One result each, in their order. A result holds a `trust_score`, or the `error` of that seller alone. With
+        `on_error="unknown"` each holds a trust score: `unknown_score` where there is none, as for all of them if the
+        call fails (see `get_trust_score`). A seller named twice is asked for once and answered twice. `max_staleness`
+        as in `get_trust_score`, seller by seller.
         """
         asked = bounds(observe_time, known_time, at_least_sequence) | staleness(max_staleness)
         names = [seller_name(marketplace, seller) for seller in sellers]
@@ -249,12 +254,13 @@ class Client(Decisions, Measures, Models):
         *,
         patience_seconds: float = PATIENCE_SECONDS,
     ) -> Iterator[Acknowledgement]:
-        """Append batches of 1 to 10,000 entries, each all or none, in order; yield one acknowledgement a batch.
+        """Append batches of entries in order; yield one acknowledgement a batch.
 
-        It runs while its acknowledgements are taken. Batches are read a few ahead, in a thread of their own; what they
-        raise is raised here once all before it are answered. A batch that is refused has an `error` in its
-        acknowledgement, and the next ones go on. After a broken connection what was not acknowledged is sent again,
-        which is safe thanks to `entry_id`; SellertrustCallError once that has failed for `patience_seconds`.
+        A batch has 1 to 10,000 entries, and is appended whole or not at all. It runs while its acknowledgements are
+        taken. Batches are read a few ahead, in a thread of their own; what they raise is raised here once all before it
+        are answered. A batch that is refused has an `error` in its acknowledgement, and the next ones go on. After a
+        broken connection what was not acknowledged is sent again, which is safe thanks to `entry_id`;
+        SellertrustCallError once that has failed for `patience_seconds`.
         """
         patience = Patience(patience_seconds, self._closed)
         return stream_entries(self._ledger.StreamEntries, marketplace_name(marketplace), batches, patience)
@@ -268,11 +274,12 @@ class Client(Decisions, Measures, Models):
         page_size: int = 1_000,
         patience_seconds: float = PATIENCE_SECONDS,
     ) -> Iterator[ledger_service_pb2.WatchEntriesResponse]:
-        """Yield the entries of a marketplace, or of one seller, after a sequence: those on record, then new ones.
+        """Yield the entries of a marketplace, or of one seller, after a sequence.
 
-        Each response has `entries`, none in a heartbeat, and the `sequence` to resume from with `after_sequence`, once
-        the entries are dealt with. It resumes by itself after a broken connection, without loss and without repeats, and
-        ends only with an error: SellertrustCallError once that has failed for `patience_seconds`.
+        Those on record, then new ones. Each response has `entries`, none in a heartbeat, and the `sequence` to resume
+        from with `after_sequence`, once the entries are dealt with. It resumes by itself after a broken connection,
+        without loss and without repeats, and ends only with an error: SellertrustCallError once that has failed for
+        `patience_seconds`.
         """
         request = ledger_service_pb2.WatchEntriesRequest(
             parent=parent_name(marketplace, seller), after_sequence=after_sequence, page_size=page_size
@@ -290,9 +297,9 @@ class Client(Decisions, Measures, Models):
         page_size: int = 1_000,
         deadline_seconds: float | None = None,
     ) -> Iterator[entry_pb2.Entry]:
-        """Yield the entries of a marketplace, or of one seller, by sequence, page by page, all as of the first page.
+        """Yield the entries of a marketplace, or of one seller, by sequence.
 
-        `deadline_seconds` is for one page.
+        Page by page, all as of the first page. `deadline_seconds` is for one page.
         """
         request = ledger_service_pb2.ListEntriesRequest(
             parent=parent_name(marketplace, seller),
@@ -329,9 +336,9 @@ class Client(Decisions, Measures, Models):
         page_size: int = 1_000,
         deadline_seconds: float | None = None,
     ) -> Iterator[ledger_service_pb2.Violation]:
-        """Yield the violations of a marketplace, or of one seller, in the order of their report; paged as `list_entries`.
+        """Yield the violations of a marketplace, or of one seller, in the order of their report.
 
-        Only those of `statuses`, if any are given. `deadline_seconds` is for one page.
+        Paged as `list_entries`. Only those of `statuses`, if any are given. `deadline_seconds` is for one page.
         """
         request = ledger_service_pb2.ListViolationsRequest(
             parent=parent_name(marketplace, seller),
@@ -343,7 +350,10 @@ class Client(Decisions, Measures, Models):
 
 
 def _must_raise(on_error: OnError, error: Exception) -> bool:
-    """Return whether the caller gets an error; if not, log it, without its message, which may name the seller."""
+    """Return whether the caller gets an error; if not, log it.
+
+    Without its message, which may name the seller.
+    """
     if on_error != "unknown":
         return True
     what = f"{error.code.name} {error.reason}" if isinstance(error, SellertrustCallError) else type(error).__name__

@@ -15,7 +15,10 @@ class _RequiredFields(TypedDict):
 
 
 class Decision(_RequiredFields, total=False):
-    """The fields of a decision: `actor` and `reason` are required, the others depend on the action."""
+    """The fields of a decision.
+
+    `actor` and `reason` are required, the others depend on the action.
+    """
 
     ground: str
     """The legal or policy ground; required to reinstate."""
@@ -61,7 +64,10 @@ class Decisions:
         return self.decide_violation("withdraw", marketplace, violation, **fields)
 
     def appeal_violation(self, marketplace: str, violation: str, **fields: Unpack[Decision]) -> Decided:
-        """Appeal a confirmed or reduced violation on behalf of the seller; it counts until it is overturned."""
+        """Appeal a confirmed or reduced violation on behalf of the seller.
+
+        It counts until it is overturned.
+        """
         return self.decide_violation("appeal", marketplace, violation, **fields)
 
     def reduce_violation(self, marketplace: str, violation: str, **fields: Unpack[Decision]) -> Decided:
@@ -77,9 +83,10 @@ class Decisions:
         return self.decide_violation("reinstate", marketplace, violation, **fields)
 
     def decide_violation(self, action: str, marketplace: str, violation: str, **fields: Unpack[Decision]) -> Decided:
-        """Make the decision that `action` names: review, confirm, dismiss, withdraw, appeal, reduce, overturn, reinstate.
+        """Make the decision that `action` names.
 
-        SellertrustCallError; ValueError for another action, or for an argument that the action does not take.
+        One of review, confirm, dismiss, withdraw, appeal, reduce, overturn, reinstate. SellertrustCallError; ValueError
+        for another action, or for an argument that the action does not take.
         """
         name = f"{action.capitalize()}Violation"
         kind: Any = getattr(ledger_service_pb2, f"{name}Request", None)

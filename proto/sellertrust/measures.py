@@ -24,9 +24,10 @@ class Measures:
         policy: str = "",
         deadline_seconds: float = MEASURE_SECONDS,
     ) -> EvaluateMeasuresResponse:
-        """Return what is in force for one seller: each measure with its rule, times and entries, and the terms of all.
+        """Return what is in force for one seller.
 
-        `policy`: a digest, or its beginning, of a policy to answer by; by default the one that is served.
+        Each measure with its rule, times and entries, and the terms of all. `policy`: a digest, or its beginning, of a
+        policy to answer by; by default the one that is served.
         """
         request = EvaluateMeasuresRequest(
             seller=seller_name(marketplace, seller),

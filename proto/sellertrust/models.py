@@ -34,22 +34,34 @@ LOOK_SECONDS = 0.1
 
 
 def model_name(model: str) -> str:
-    """Return the name of a model from an alias, a digest or its beginning: `model_name("champion") == "models/champion"`."""
+    """Return the name of a model from an alias, a digest or its beginning.
+
+    `model_name("champion") == "models/champion"`.
+    """
     return model if model.startswith("models/") else f"models/{model}"
 
 
 class Models:
-    """The part of the client that speaks to ModelService. A model is named by an alias, a digest, or its beginning."""
+    """The part of the client that speaks to ModelService.
+
+    A model is named by an alias, a digest, or its beginning.
+    """
 
     _models: ModelServiceStub
 
     def list_models(self, *, page_size: int = 100, deadline_seconds: float = MODEL_SECONDS) -> Iterator[Model]:
-        """Yield the published models in the order of their digests. `deadline_seconds` is for one page."""
+        """Yield the published models in the order of their digests.
+
+        `deadline_seconds` is for one page.
+        """
         request = ListModelsRequest(page_size=page_size)
         yield from pages(self._models.ListModels, request, "models", deadline_seconds)
 
     def get_model(self, model: str = "champion", *, deadline_seconds: float = MODEL_SECONDS) -> GetModelResponse:
-        """Return one model, and `serving_digest`, the digest of the model with which the server answers now."""
+        """Return one model, and `serving_digest`.
+
+        That is the digest of the model with which the server answers now.
+        """
         return invoke(self._models.GetModel, GetModelRequest(name=model_name(model)), deadline_seconds)
 
     def diff_models(self, first: str, second: str, *, deadline_seconds: float = MODEL_SECONDS) -> DiffModelsResponse:
@@ -68,9 +80,10 @@ class Models:
         proposal: str = "",
         deadline_seconds: float = PROMOTE_SECONDS,
     ) -> PromoteModelResponse:
-        """Make a model champion. `override` and `sign_off` name the persons who answer for gates that failed.
+        """Make a model champion.
 
-        `proposal` names the approved proposal of just this request, where the server asks for one.
+        `override` and `sign_off` name the persons who answer for gates that failed. `proposal` names the approved
+        proposal of just this request, where the server asks for one.
         """
         request = PromoteModelRequest(
             name=model_name(model),
@@ -106,9 +119,10 @@ class Models:
         return invoke(self._models.GetModelReport, request, deadline_seconds).html
 
     def wait_for_model(self, digest: str, *, timeout_seconds: float = 60.0) -> bool:
-        """Wait until the server answers with the model of this whole digest; return False if the time runs out.
+        """Wait until the server answers with the model of this whole digest.
 
-        A server that cannot be reached may come back meanwhile; any other failure is raised.
+        Return False if the time runs out. A server that cannot be reached may come back meanwhile; any other failure is
+        raised.
         """
         deadline = time.monotonic() + timeout_seconds
         while (left := deadline - time.monotonic()) > 0:

@@ -43,12 +43,18 @@ Done = PromoteModelResponse | DecideViolationsResponse | AppendEntriesResponse |
 
 
 def proposal_name(proposal: str, marketplace: str = "") -> str:
-    """Return the name of a proposal: `proposal_name("p", "m") == "marketplaces/m/proposals/p"`, of all `proposals/p`."""
+    """Return the name of a proposal: `proposal_name("p", "m") == "marketplaces/m/proposals/p"`.
+
+    One of all marketplaces is `proposals/p`.
+    """
     return f"{marketplace_name(marketplace)}/proposals/{proposal}" if marketplace else f"proposals/{proposal}"
 
 
 class ProposalClient:
-    """ProposalService over a client's connection, which the client closes. Methods raise SellertrustCallError."""
+    """ProposalService over a client's connection, which the client closes.
+
+    Methods raise SellertrustCallError.
+    """
 
     def __init__(self, client: Client) -> None:
         self._channel = client.channel
@@ -63,7 +69,10 @@ class ProposalClient:
         proposal_id: str | None = None,
         deadline_seconds: float = PROPOSAL_SECONDS,
     ) -> Proposal:
-        """Propose a request, which is then to be made to the last field but `proposal`. `proposal_id` makes a retry safe."""
+        """Propose a request, which is then to be made to the last field but `proposal`.
+
+        `proposal_id` makes a retry safe.
+        """
         message = CreateProposalRequest(proposal_id=proposal_id or uuid.uuid4().hex, actor=actor, reason=reason)
         match request:
             case PromoteModelRequest():
@@ -83,7 +92,10 @@ class ProposalClient:
     def list_proposals(
         self, marketplace: str = "", *, page_size: int = 100, deadline_seconds: float = PROPOSAL_SECONDS
     ) -> Iterator[Proposal]:
-        """Yield the proposals of a marketplace, by default those that concern all of them, the latest first."""
+        """Yield the proposals of a marketplace, the latest first.
+
+        By default those that concern all marketplaces.
+        """
         request = ListProposalsRequest(parent=marketplace_name(marketplace) if marketplace else "", page_size=page_size)
         yield from pages(self._stub.ListProposals, request, "proposals", deadline_seconds)
 
@@ -102,10 +114,10 @@ class ProposalClient:
         return invoke(self._stub.WithdrawProposal, request, deadline_seconds).proposal
 
     def carry_out(self, proposal: Proposal, *, deadline_seconds: float = CARRY_OUT_SECONDS) -> Done:
-        """Make the call that an approved proposal holds, and return its answer; again, it changes nothing more.
+        """Make the call that an approved proposal holds, and return its answer.
 
-        A bulk decision is carried out in calls of 10,000: call again while `remaining` of its answer is above 0. ValueError
-        if the proposal was erased.
+        Made again, it changes nothing more. A bulk decision is carried out in calls of 10,000: call again while
+        `remaining` of its answer is above 0. ValueError if the proposal was erased.
         """
         match proposal.WhichOneof("request"):
             case "promote_model":

@@ -22,14 +22,17 @@ Response = TypeVar("Response", bound=Message)
 
 
 def seller_name(marketplace: str, seller: str) -> str:
-    """Return the name of a seller for `Entry.seller`: `seller_name("m", "s") == "marketplaces/m/sellers/s"`."""
+    """Return the name of a seller for `Entry.seller`.
+
+    `seller_name("m", "s") == "marketplaces/m/sellers/s"`.
+    """
     return f"{marketplace_name(marketplace)}/sellers/{seller}"
 
 
 def violation_name(marketplace: str, violation: str) -> str:
-    """Return the name of a violation: `violation_name("m", "v") == "marketplaces/m/violations/v"`.
+    """Return the name of a violation.
 
-    A violation's id is the `entry_id` of its report.
+    `violation_name("m", "v") == "marketplaces/m/violations/v"`. A violation's id is the `entry_id` of its report.
     """
     return f"{marketplace_name(marketplace)}/violations/{violation}"
 
@@ -63,7 +66,10 @@ def pages(method: "grpc.UnaryUnaryMultiCallable[Any, Any]", request: Any, items:
 
 
 def times(**given: Time | None) -> dict[str, Any]:
-    """Return those of the times that are not None, as messages by name. ValueError for a time without a zone."""
+    """Return those of the times that are not None, as messages by name.
+
+    ValueError for a time without a zone.
+    """
     return {name: timestamp(name, time) for name, time in given.items() if time is not None}
 
 
@@ -97,7 +103,10 @@ def staleness(stated: MaxStaleness) -> dict[str, Any]:
 
 
 def timestamp(name: str, time: Time) -> Timestamp:
-    """Return a time as a message. ValueError, naming the field `name`, for a time without a zone."""
+    """Return a time as a message.
+
+    ValueError, naming the field `name`, for a time without a zone.
+    """
     if isinstance(time, Timestamp):
         return time
     if time.tzinfo is None:
@@ -108,7 +117,10 @@ def timestamp(name: str, time: Time) -> Timestamp:
 
 
 def printable(name: str) -> str:
-    """Return a name that UTF-8 can carry: an id from elsewhere may hold half of a surrogate pair."""
+    """Return a name that UTF-8 can carry.
+
+    An id from elsewhere may hold half of a surrogate pair.
+    """
     return name.encode(errors="replace").decode()
 
 

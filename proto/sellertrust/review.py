@@ -39,7 +39,10 @@ def notifier_name(marketplace: str, notifier: str) -> str:
 
 
 class ReviewClient:
-    """ReviewService over a client's connection, which the client closes. Methods raise SellertrustCallError."""
+    """ReviewService over a client's connection, which the client closes.
+
+    Methods raise SellertrustCallError.
+    """
 
     def __init__(self, client: Client) -> None:
         self._stub = ReviewServiceStub(client.channel)
@@ -66,7 +69,10 @@ class ReviewClient:
         page_size: int = 100,
         deadline_seconds: float = READ_SECONDS,
     ) -> Iterator[Notifier]:
-        """Yield the notifiers of a marketplace in the order of their ids, page by page, all as of the first page."""
+        """Yield the notifiers of a marketplace in the order of their ids.
+
+        Page by page, all as of the first page.
+        """
         request = ListNotifiersRequest(
             parent=marketplace_name(marketplace), page_size=page_size, **bounds(observe_time, known_time)
         )
@@ -111,12 +117,12 @@ class ReviewClient:
         proposal: str = "",
         deadline_seconds: float = DECIDE_SECONDS,
     ) -> DecideViolationsResponse:
-        """Take one action on every selected violation but a sample that is held back; a dry run unless `execute`.
+        """Take one action on every selected violation but a sample that is held back.
 
-        To execute takes a `decision_id`, which makes a repeated call safe, and the `count` and `etag` of the dry run. A call
-        decides at most 10,000: call again with the same arguments while `remaining` is above 0. `proposal` names the
-        approved proposal of just this request (`decide_request`), where the server asks for one. ValueError without a
-        `decision_id` to execute.
+        A dry run unless `execute`. To execute takes a `decision_id`, which makes a repeated call safe, and the `count`
+        and `etag` of the dry run. A call decides at most 10,000: call again with the same arguments while `remaining`
+        is above 0. `proposal` names the approved proposal of just this request (`decide_request`), where the server
+        asks for one. ValueError without a `decision_id` to execute.
         """
         request = decide_request(
             marketplace,
@@ -153,7 +159,10 @@ def decide_request(
     execute: bool = False,
     **fields: Any,
 ) -> DecideViolationsRequest:
-    """Return the request that `ReviewClient.decide_violations` makes of the same arguments, to propose it."""
+    """Return the request of `ReviewClient.decide_violations`, to propose it.
+
+    It takes the same arguments.
+    """
     if execute and not decision_id:
         raise ValueError("decision_id is required to execute: it makes a call again safe")
     return DecideViolationsRequest(

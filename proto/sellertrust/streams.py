@@ -50,7 +50,10 @@ class Acknowledgement:
 
 
 class Patience:
-    """The limit of retries of a stream: `seconds` after the first failure in a row, or until `closed`."""
+    """The limit of retries of a stream.
+
+    `seconds` after the first failure in a row, or until `closed`.
+    """
 
     def __init__(self, seconds: float, closed: threading.Event) -> None:
         self._seconds = seconds
@@ -88,7 +91,10 @@ class Patience:
 
 
 class Outbox:
-    """The batches that are read ahead or sent, and not yet answered. A thread of its own reads them."""
+    """The batches that are read ahead or sent, and not yet answered.
+
+    A thread of its own reads them.
+    """
 
     def __init__(self, parent: str, batches: Iterable[Sequence[Entry]]) -> None:
         self._changed = threading.Condition()
@@ -102,7 +108,10 @@ class Outbox:
         threading.Thread(target=self._fill, args=(parent, batches), name="sellertrust-batches", daemon=True).start()
 
     def requests(self) -> Iterator[StreamEntriesRequest]:
-        """Yield the batches for a new connection, unanswered ones first; ends when another connection is made."""
+        """Yield the batches for a new connection, unanswered ones first.
+
+        It ends when another connection is made.
+        """
         with self._changed:
             self._connection += 1
             self._sent = 0
@@ -123,7 +132,10 @@ class Outbox:
         return Acknowledgement(index, list(done.results), done.sequence)
 
     def is_done(self) -> bool:
-        """Return whether every batch is answered. Raises the error by which the batches ended, if any."""
+        """Return whether every batch is answered.
+
+        Raises the error by which the batches ended, if any.
+        """
         with self._changed:
             if not self._has_all or self._waiting:
                 return False
@@ -138,7 +150,10 @@ class Outbox:
             self._changed.notify_all()
 
     def _next_for(self, connection: int) -> Callable[[], StreamEntriesRequest | None]:
-        """Return a function that waits for the next batch of a connection, or returns None at its end."""
+        """Return a function that waits for the next batch of a connection.
+
+        It returns None at the end of the connection.
+        """
 
         def next_batch() -> StreamEntriesRequest | None:
             with self._changed:
@@ -205,7 +220,10 @@ def watch_entries(
     request: WatchEntriesRequest,
     patience: Patience,
 ) -> Iterator[WatchEntriesResponse]:
-    """Yield what follows the request's `after_sequence`, for ever, over as many connections as it takes."""
+    """Yield what follows the request's `after_sequence`, for ever.
+
+    Over as many connections as it takes.
+    """
     while True:
         call = method(request, timeout=CONNECTION_SECONDS)
         try:

@@ -122,7 +122,10 @@ def _wrong(ledger: Ledger, mapping: ForeignMapping, row: UnmatchedRow) -> str:
 
 
 def _import(ledger: Ledger, mapping: ForeignMapping, rows: Sequence[UnmatchedRow], *, matched: bool) -> ImportReport:
-    """Import queued rows: with the match a person filled in, or with the one that is found by now."""
+    """Import queued rows.
+
+    With the match a person filled in, or with the one that is found by now.
+    """
     chosen = []
     for file in mapping.files:
         numbered = [
@@ -137,7 +140,10 @@ def _import(ledger: Ledger, mapping: ForeignMapping, rows: Sequence[UnmatchedRow
 
 
 def _left(rows: Iterable[UnmatchedRow], report: ImportReport, mapping: ForeignMapping) -> list[UnmatchedRow]:
-    """Return the rows that were to be imported and were rejected, or belong to a file that the mapping no longer has."""
+    """Return the rows that were to be imported and were not.
+
+    They were rejected, or belong to a file that the mapping no longer has.
+    """
     rejected = {(file, line) for file, line, _ in report.rejects}
     paths = {file.path for file in mapping.files}
     return [row for row in rows if (row.file, row.line) in rejected or row.file not in paths]

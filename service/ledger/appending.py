@@ -233,7 +233,10 @@ def decision_id_taken_error(decision_id: str, entry_id: str) -> EntryContentDiff
 
 
 def _refuse_differing(batch: Sequence[PreparedEntry], known: Mapping[str, _Stored], alike: Mapping[int, bool]) -> None:
-    """Refuse a batch with entries whose ids stand for other content on record; EntryContentDiffers names all of them."""
+    """Refuse a batch with entries whose ids stand for other content on record.
+
+    EntryContentDiffers names all of them.
+    """
     differing = {
         index: found
         for index, item in enumerate(batch)
@@ -244,7 +247,10 @@ def _refuse_differing(batch: Sequence[PreparedEntry], known: Mapping[str, _Store
 
 
 def _content_differs_error(batch: Sequence[PreparedEntry], stored: Mapping[int, _Stored]) -> EntryContentDiffers:
-    """Return the error for entries whose ids stand for other content: by their index, what is stored under the id."""
+    """Return the error for entries whose ids stand for other content.
+
+    By their index, what is stored under the id.
+    """
     texts = {
         index: f"{batch[index].entry.entry_id!r} stands for other content (sequence {found.appended.sequence}); give a new"
         " fact a new entry_id"
@@ -320,9 +326,9 @@ def _known(connection: Connection, marketplace: str, batch: Sequence[PreparedEnt
 def _alike(
     connection: Connection, marketplace: str, batch: Sequence[PreparedEntry], known: dict[str, _Stored]
 ) -> dict[int, bool]:
-    """Return the places of known entries whose text is sealed and that state the same, each with whether it was erased.
+    """Return the places of known entries whose text is sealed and that state the same.
 
-    Of an erased text nobody can say any more what it was; the rest is the same.
+    Each with whether it was erased. Of an erased text nobody can say any more what it was; the rest is the same.
     """
     doubtful = [
         (index, item)

@@ -95,7 +95,10 @@ def write_backup(
 
 
 def _claim(file: Path) -> None:
-    """Create the file, empty, for this backup alone: of several at once, one gets it. BackupRefused for the others."""
+    """Create the file, empty, for this backup alone.
+
+    Of several at once, one gets it; BackupRefused for the others.
+    """
     try:
         os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
     except FileExistsError:
@@ -152,7 +155,10 @@ def _manifest(connection: Connection, now: int, *, without_keys: bool) -> Manife
 
 
 def _write(connection: Connection, manifest: Manifest, staging: Path, progress: Progress) -> None:
-    """Write the file, which is new and this user's alone, and the tables' digests into the manifest."""
+    """Write the file, and the tables' digests into the manifest.
+
+    The file is new and this user's alone.
+    """
     descriptor = os.open(staging, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "wb") as raw:
         with zipfile.ZipFile(raw, "w", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL) as archive:

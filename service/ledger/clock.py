@@ -141,7 +141,10 @@ class LedgerClock:
         return Present(wall if database is None else database)
 
     def _compare_clocks(self) -> tuple[int, int]:
-        """Return what the clock says, and what it should say by the time that has passed since it was last sound."""
+        """Return what the clock says, and what it should say.
+
+        By the time that has passed since it was last sound.
+        """
         # Read in this order so that a process that is paused in between sees its clock lag, never jump.
         before, wall = steady_clock(), self._wall()
         steady, sound = self._sound

@@ -29,7 +29,7 @@ class Texts(TypeDecorator[Sequence[str]]):
 
 
 class among(FunctionElement[Any]):  # noqa: N801 (used as a function)
-    """`among(column, bindparam("names", type_=Texts()))`: whether the column is one of the names.
+    """`among(column, bindparam("names", type_=Texts()))`: the column is one of the names.
 
     One statement whatever their number: SQLAlchemy's IN of 1,000 parameters took PostgreSQL 15 times as long.
     """
@@ -59,7 +59,10 @@ def of_kind(kind: Kind) -> TextClause:
 
 
 class member(FunctionElement[str]):  # noqa: N801 (used as a function)
-    """`member(column, literal_column("'source'"))`: the text under a key of canonical JSON; NULL if it is not stated."""
+    """`member(column, literal_column("'source'"))`: the text under a key of canonical JSON.
+
+    NULL if it is not stated.
+    """
 
     type = Text()
     inherit_cache = True
@@ -79,11 +82,12 @@ def _member_in_postgresql(element: member, compiler: SQLCompiler, **options: Any
 
 
 class only(FunctionElement[Any]):  # noqa: N801 (used as a function)
-    """`only(column, value)`: whether the column has the value, for a query ordered by the column and then another.
+    """`only(column, value)`: whether the column has the value.
 
-    By `marketplace = m`, PostgreSQL knows that the order by (marketplace, sequence) is the one by sequence, and would
-    rather walk the primary key, past the entries of all other marketplaces: a page of a marketplace with nine among 300,000
-    took 37 ms. By a list of one, it walks the index that begins with the marketplace: 0.3 ms.
+    For a query ordered by the column and then another. By `marketplace = m`, PostgreSQL knows that the order by
+    (marketplace, sequence) is the one by sequence, and would rather walk the primary key, past the entries of all other
+    marketplaces: a page of a marketplace with nine among 300,000 took 37 ms. By a list of one, it walks the index that
+    begins with the marketplace: 0.3 ms.
     """
 
     inherit_cache = True

@@ -145,7 +145,10 @@ def _is_of_product(met: DerivationContext, violation: str) -> bool:
 def _load_reports_of_listed(
     connection: Connection, marketplace: str, met: KnownContext, fresh: Sequence[PreparedEntry]
 ) -> None:
-    """Load what is reported of the products that the batch lists, and which of it reached these sellers before."""
+    """Load what is reported of the products that the batch lists.
+
+    Beside it which of that reached these sellers before.
+    """
     listed = [
         (item.entry.seller, item.entry.fact.product) for item in fresh if isinstance(item.entry.fact, ProductListed)
     ]

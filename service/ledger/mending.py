@@ -180,7 +180,10 @@ def read_mended_times(connection: Connection, mendings: Sequence[Mending]) -> It
 
 
 def _stretches(mendings: Sequence[Mending]) -> Iterator[tuple[int, int, int]]:
-    """Yield all entries in stretches, the last one first: first sequence, last, and by how much they lie ahead."""
+    """Yield all entries in stretches, the last one first.
+
+    First sequence, last, and by how much they lie ahead.
+    """
     end = _END
     for mending in reversed(mendings):
         yield mending.last + 1, end, 0

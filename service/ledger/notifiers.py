@@ -163,7 +163,10 @@ class OpenViolation(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which reports a bulk decision is about: those that all conditions agree on. Times in microseconds."""
+    """Which reports a bulk decision is about: those that all conditions agree on.
+
+    Times in microseconds.
+    """
 
     violation_types: tuple[str, ...] = ()
     """Any of these; empty: all."""

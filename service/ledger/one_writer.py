@@ -94,7 +94,10 @@ class WriterLock:
             os.close(descriptor)
 
     def _take(self, role: bytes) -> int | None:
-        """Return the file's descriptor once the lock is held in this role; None where there are no locks."""
+        """Return the file's descriptor once the lock is held in this role.
+
+        None where there are no locks.
+        """
         begun = time.monotonic()
         while True:
             descriptor = self._open_file()
@@ -123,7 +126,10 @@ class WriterLock:
             os.close(descriptor)
 
     def _open_file(self) -> int | None:
-        """Return the file, opened, with the ledger's own permissions; None without a folder, which SQLite will report."""
+        """Return the file, opened, with the ledger's own permissions.
+
+        None without a folder, which SQLite will report.
+        """
         try:
             descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             with suppress(OSError):  # who did not make it may not change it
@@ -138,7 +144,10 @@ class WriterLock:
         return descriptor
 
     def _is_in_place(self, descriptor: int) -> bool:
-        """Return whether the file is the one that others will find, and not one that its last holder has removed."""
+        """Return whether the file is the one that others will find.
+
+        Its last holder may have removed it, and another be in its place.
+        """
         try:
             return os.path.samestat(os.fstat(descriptor), self._file.stat())
         except FileNotFoundError:

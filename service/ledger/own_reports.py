@@ -67,7 +67,10 @@ def refuse_own(connection: Connection, marketplace: str, batch: Sequence[Prepare
 
 
 def _decided_by(fact: Fact) -> str:
-    """Return the id of the report about which a fact decides what its reporter may not; "" for other facts."""
+    """Return the id of the report about which a fact decides what its reporter may not.
+
+    "" for other facts.
+    """
     match fact:
         case StatusChanged() if fact.action in _OTHERS_DECIDE:
             return fact.violation
@@ -83,7 +86,10 @@ def _decided_by(fact: Fact) -> str:
 def _own_reports(
     connection: Connection, marketplace: str, names: Sequence[str], own_names: frozenset[str]
 ) -> tuple[set[str], set[str]]:
-    """Return those of the named violations that the caller, or whose product it, reported; and those on record."""
+    """Return those of the named violations that the caller reported; and those on record.
+
+    One that follows from a violation of a product counts as reported by whoever reported that.
+    """
     rows = connection.execute(_STATED, {"marketplace": marketplace, "names": names}).all()
     origins: Mapping[str, str] = {name: target for name, _, target in rows if target is not None}
     own = {name for name, principal, _ in rows if _is_same(own_names, principal)}

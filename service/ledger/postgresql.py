@@ -26,7 +26,10 @@ T = TypeVar("T")
 
 
 class StillSilent(psycopg.OperationalError):
-    """PostgreSQL let a connection time out, and somebody else tries again: whoever else asks is refused at once."""
+    """PostgreSQL let a connection time out, and another caller tries again.
+
+    All others are refused at once.
+    """
 
 
 class Connector:

@@ -270,12 +270,18 @@ class _Row:
 
 
 def _stated(content: Content) -> tuple[object, ...]:
-    """Return what makes two proposals the same: all but what they rest upon, which may have changed in between."""
+    """Return what makes two proposals the same.
+
+    All but what they rest upon, which may have changed in between.
+    """
     return content.method, content.request, content.actor, content.reason
 
 
 def _bound(proposal: str, number: int) -> str:
-    """Return what the texts of a step are bound to, so that none can be put in the place of another."""
+    """Return what the texts of a step are bound to.
+
+    So none can be put in the place of another.
+    """
     return f"proposal/{proposal}/{number}"
 
 
@@ -324,7 +330,10 @@ def _load(connection: Connection, marketplace: str, names: Sequence[str], now: i
 
 
 def _proposal(rows: Sequence[Any], key: Key | None, now: int) -> Proposal:
-    """Return a proposal by the rows of its steps. Without the key, or if the digest is not that of the request, as erased."""
+    """Return a proposal by the rows of its steps.
+
+    Without the key, or if the digest is not that of the request, as erased.
+    """
     first, texts = rows[0], [_texts(row, key) for row in rows]
     content = None
     if key is not None and (stated := texts[0]):

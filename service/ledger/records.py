@@ -40,9 +40,10 @@ class Position(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """One set of entries, for ever: those up to `sequence`, which are those recorded before `known_time`.
+    """One set of entries, for ever.
 
-    Of these an answer uses what occurred and was reported before `observe_time`. Times in microseconds.
+    Those up to `sequence`, which are those recorded before `known_time`. Of these an answer uses what occurred and was
+    reported before `observe_time`. Times in microseconds.
     """
 
     observe_time: int
@@ -52,7 +53,10 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class RecordedEntry:
-    """An entry as it was stated, and beside it what the ledger made of its defaults. Times in microseconds."""
+    """An entry as it was stated, and beside it what the ledger made of its defaults.
+
+    Times in microseconds.
+    """
 
     sequence: int
     """Its position."""
@@ -76,7 +80,10 @@ class RecordedEntry:
 
 @dataclass(frozen=True, slots=True)
 class ViolationView:
-    """A violation, resolved from its entries. Times, in microseconds, are those of its report, corrected."""
+    """A violation, resolved from its entries.
+
+    Times, in microseconds, are those of its report, corrected.
+    """
 
     violation: str
     """Its id."""
@@ -116,7 +123,10 @@ class ViolationView:
 
 @dataclass(frozen=True, slots=True)
 class AsSeen:
-    """What must still hold when a bulk decision's entries are appended, asked while the ledger is locked."""
+    """What must still hold when a bulk decision's entries are appended.
+
+    It is asked while the ledger is locked.
+    """
 
     decision_id: str
     """The id of the bulk decision."""

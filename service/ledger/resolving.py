@@ -133,7 +133,10 @@ def _state_on_arrival(report: Any) -> ViolationState:
 
 
 def _namings(ask: _Asking, regroupings: Sequence[Any]) -> dict[str, list[IncidentMention[str]]]:
-    """Return which incidents merges and splits named, by seller. A split whose violation is retracted named none."""
+    """Return which incidents merges and splits named, by seller.
+
+    A split whose violation is retracted named none.
+    """
     splits = {row.violation for row in regroupings if row.status == IncidentChange.SPLIT}
     states: dict[str, ViolationState] = {}
     for row in ask.rows(_ABOUT, splits):

@@ -145,7 +145,10 @@ def _prepare(connection: Connection, manifest: Manifest) -> None:
 
 
 def _require_tables(manifest: Manifest, tables: Mapping[str, Table]) -> None:
-    """Refuse a backup that lacks a table of its schema, or a column, but those left out: less would restore as a whole."""
+    """Refuse a backup that lacks a table of its schema, or a column, but those left out.
+
+    Less would restore as a whole.
+    """
     if not set(manifest.left_out) <= {KEYS}:
         raise _by_hand("the backup leaves out more than the keys")
     expected, held = set(tables) - set(manifest.left_out), set(manifest.tables)
@@ -191,7 +194,10 @@ def _lines(member: IO[bytes], name: str) -> list[bytes]:
 
 
 def _rows(lines: list[bytes], about: BackupTable) -> list[tuple[Any, ...]]:
-    """Return the rows of the database from lines of the file. ValueError or TypeError if one is none."""
+    """Return the rows of the database from lines of the file.
+
+    ValueError or TypeError if one is none.
+    """
     binary = [index for index, name in enumerate(about.columns) if name in about.bytes_columns]
     rows = []
     for line in lines:

@@ -72,7 +72,10 @@ def grant(url: str, role: str, eraser: str | None = None) -> None:
 
 
 def _statements(connection: Connection, role: str, *, erases: bool) -> Iterator[str]:
-    """Return the statements that give the role its rights, after whatever it had on the ledger's tables was taken."""
+    """Return the statements that give the role its rights.
+
+    After whatever it had on the ledger's tables was taken.
+    """
     place, schema = connection.execute(text("SELECT current_database(), current_schema()")).one()
     tables = [name for name in TableBase.metadata.tables if connection.dialect.has_table(connection, name)]
     known = [name for name in BOOKKEEPING if connection.dialect.has_table(connection, name)]

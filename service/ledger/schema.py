@@ -47,7 +47,10 @@ _STATE = text(  # what is stated stands
 
 
 class SchemaState(Enum):
-    """How a database's schema compares with the one this release writes. A newer one that it may write is CURRENT."""
+    """How a database's schema compares with the one this release writes.
+
+    A newer one that it may write is CURRENT.
+    """
 
     ABSENT = "absent"
     CURRENT = "current"

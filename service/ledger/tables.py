@@ -43,11 +43,11 @@ exposure apart, since its index is there in any case, and most entries are expos
 
 
 class EntryRow(TableBase, table=True):
-    """One entry: typed columns for what is folded or looked up, canonical JSON for the whole. Never updated.
+    """One entry: typed columns for what is folded or looked up, canonical JSON for the whole.
 
-    Times are microseconds since 1970, `exposure_day` days, of exposure and flow. What a kind lacks is NULL; the CHECKs say
-    which kind has what. `violation` is the violation's id: of a report its own `entry_id`. Every key but `sequence` begins
-    with the marketplace, so that the table can be partitioned by it; pages go by `sequence`.
+    Never updated. Times are microseconds since 1970, `exposure_day` days, of exposure and flow. What a kind lacks is
+    NULL; the CHECKs say which kind has what. `violation` is the violation's id: of a report its own `entry_id`. Every
+    key but `sequence` begins with the marketplace, so that the table can be partitioned by it; pages go by `sequence`.
 
     `status` is the status that an entry leads to (NULL: a change that is still pending), or the word of outcome of other
     kinds; `target` what else an entry is about (another entry, incident, seller, product, operator or measure), or the
@@ -177,9 +177,9 @@ class SealRow(TableBase, table=True):
 
 
 class SellerKeyRow(TableBase, table=True):
-    """The key under which what may name a person is sealed in a seller's entries. Erasing the seller deletes it.
+    """The key under which what may name a person is sealed in a seller's entries.
 
-    `seller` is empty for facts about a product. The one table that is not append-only.
+    Erasing the seller deletes it. `seller` is empty for facts about a product. The one table that is not append-only.
     """
 
     __tablename__ = "seller_key"
@@ -195,9 +195,10 @@ class SellerKeyRow(TableBase, table=True):
 
 
 class SourcePositionRow(TableBase, table=True):
-    """How far a partition of a source was read, committed with the entries that were read. The highest one counts.
+    """How far a partition of a source was read, committed with the entries that were read.
 
-    `next_position` is where reading goes on; `sequence` the last of the ledger at that time. Never updated.
+    The highest one counts. `next_position` is where reading goes on; `sequence` the last of the ledger at that time.
+    Never updated.
     """
 
     __tablename__ = "source_position"
@@ -209,11 +210,11 @@ class SourcePositionRow(TableBase, table=True):
 
 
 class ProposalRow(TableBase, table=True):
-    """A step of a proposal: what was proposed, an approval, a use or a withdrawal. Never updated.
+    """A step of a proposal: what was proposed, an approval, a use or a withdrawal.
 
-    `marketplace` is empty for what concerns all of them, `seller` for what concerns no one seller. `method`, `expire_time`
-    (microseconds) and `digest`, the keyed SHA-256 of the request, are those of the first step alone. `principal`: who called,
-    authenticated. `content` is sealed under the seller's key.
+    Never updated. `marketplace` is empty for what concerns all of them, `seller` for what concerns no one seller.
+    `method`, `expire_time` (microseconds) and `digest`, the keyed SHA-256 of the request, are those of the first step
+    alone. `principal`: who called, authenticated. `content` is sealed under the seller's key.
     """
 
     __tablename__ = "proposal"

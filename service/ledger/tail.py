@@ -18,9 +18,10 @@ MARGIN_SECONDS = 0.05
 
 
 class Tail:
-    """The last sequence of the ledger. `ask` reads it; at most `readers` reads wait for a sequence at a time.
+    """The last sequence of the ledger.
 
-    The database is asked only while somebody waits. Appends of this process are noted by `note`.
+    `ask` reads it; at most `readers` reads wait for a sequence at a time. The database is asked only while somebody
+    waits. Appends of this process are noted by `note`.
     """
 
     def __init__(self, ask: Callable[[], int], readers: int) -> None:

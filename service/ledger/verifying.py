@@ -179,9 +179,9 @@ class _Walk:
 
 
 def _problem(row: Sequence[Any], sequence: int, leaf: bytes, mark: bytes) -> str:
-    """Return what is wrong with the entry that should be the one of this sequence; empty if nothing is.
+    """Return what is wrong with the entry that should be the one of this sequence.
 
-    Without a leaf only its shape is looked at.
+    Empty if nothing is. Without a leaf only its shape is looked at.
     """
     if row[0] != sequence:
         return _MISSING if row[0] > sequence else "the entry stands beside those that are sealed"
@@ -207,7 +207,10 @@ class _Sealed:
 
 
 class _Keys:
-    """Looks for the key of each sealed text; `lost` and `wrong` name the first entry that has none, or another."""
+    """Looks for the key of each sealed text.
+
+    `lost` and `wrong` name the first entry that has none, or another.
+    """
 
     def __init__(self, read: Read) -> None:
         self._lost_first = self._lost_entries = 0
@@ -281,10 +284,10 @@ class _Keys:
 
 
 def _pages(read: Read, key: Column[Any], end: int) -> Iterator[Sequence[Any]]:
-    """Yield all rows of the key's table up to `end`, page by page in its order; the key is the first column.
+    """Yield all rows of the key's table up to `end`, page by page in its order.
 
-    From the least, whatever it is; each page begins with the last row of the one before, which is left out, so that
-    a second row of the same key, in a table that lost its own, is not passed by.
+    The key is the first column. From the least, whatever it is; each page begins with the last row of the one before,
+    which is left out, so that a second row of the same key, in a table that lost its own, is not passed by.
     """
     query = select(key.table).where(key <= end).order_by(key).limit(PAGE)
     rows = read(query)

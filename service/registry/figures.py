@@ -47,7 +47,10 @@ def features_of(manifest: Mapping[str, Any]) -> list[str]:
 
 
 def _key(row: Mapping[str, Any]) -> str:
-    """Return a feature's own key; that of a feature which this release does not know is as the manifest states it."""
+    """Return a feature's own key.
+
+    That of a feature which this release does not know is as the manifest states it.
+    """
     if "context" in row:
         return ContextFeature(**row).key
     return AttributeFeature(**row).key if "attribute" in row else str(row["feature"])

@@ -19,7 +19,10 @@ NEVER_OVERRIDDEN = frozenset({"certificate", "parity"})
 
 @dataclass(frozen=True, slots=True)
 class GateResult:
-    """One gate of a model: a hard one must hold or be overridden, an advisory one must hold or be signed off."""
+    """One gate of a model.
+
+    A hard one must hold or be overridden, an advisory one must hold or be signed off.
+    """
 
     gate: str
     """Its name."""

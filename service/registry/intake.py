@@ -101,7 +101,10 @@ def _unpacked(data: bytes) -> dict[str, bytes]:
 
 
 def _environment() -> dict[str, str]:
-    """Return the environment of the process: only what Python needs, no password of a database, no key."""
+    """Return the environment of the process.
+
+    Only what Python needs, no password of a database, no key.
+    """
     kept = {name: os.environ[name] for name in _HANDED_ON if name in os.environ}
     path = [str(_ROOT), *filter(None, [kept.get("PYTHONPATH")])]
     return kept | _ONE_THREAD | {"PYTHONPATH": os.pathsep.join(path)}

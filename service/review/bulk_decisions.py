@@ -253,7 +253,7 @@ def execute(
 
 
 def _require_own_id(ledger: Ledger, marketplace: str, decision: BulkDecision) -> None:
-    """Raise EntryContentDiffers if entries of another decision are on record under this decision's id."""
+    """Raise EntryContentDiffers if this decision's id stands for entries of another decision."""
     prefix = prefix_of(decision)
     for name in ledger.ends_of_ids(marketplace, prefix, prefix + "g"):  # after all hexadecimal digits
         if not name.startswith(own_prefix_of(decision)):
@@ -278,7 +278,10 @@ def _require_same(outcome: BulkOutcome, expected_count: int, etag: str) -> None:
 
 
 def _wrong_change(decision: BulkDecision) -> Iterator[FieldViolation]:
-    """Yield what is wrong with the change itself, checked on a made-up violation so that a dry run finds it too."""
+    """Yield what is wrong with the change itself.
+
+    It is checked on a made-up violation so that a dry run finds it too.
+    """
     try:
         prepare(_change(decision, Selected("v", Status.ALLEGED, False)), MAX_TIME)
     except InvalidInput as error:
@@ -307,7 +310,10 @@ def _lot(report: SelectedReport) -> float:
 
 
 def _select(ledger: Ledger, marketplace: str, cut: Cut, decision: BulkDecision) -> Iterator[Selected]:
-    """Yield the violations that this decision may change, or has changed, by the sequence of their reports."""
+    """Yield the violations that this decision may change, or has changed.
+
+    By the sequence of their reports.
+    """
     wanted = {*decision.statuses} or _statuses_allowing(decision.action) - {Status.DISMISSED}
     prefix = own_prefix_of(decision)
     after = count = 0
@@ -336,9 +342,10 @@ def _select(ledger: Ledger, marketplace: str, cut: Cut, decision: BulkDecision) 
 
 
 def _state_before(prefix: str, report: SelectedReport, changes: Sequence[RecordedChange]) -> Selected | None:
-    """Return where a violation stood before the decision; None if it is a person's to decide, or as if never reported.
+    """Return where a violation stood before the decision.
 
-    The ids of the decision's own entries begin with `prefix`.
+    None if it is a person's to decide, or as if never reported. The ids of the decision's own entries begin with
+    `prefix`.
     """
     state = report.state
     for change in changes:

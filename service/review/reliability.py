@@ -16,7 +16,10 @@ from service.ledger.records import Record, ReportOutcome
 
 @dataclass(frozen=True, slots=True)
 class NotifierPrior:
-    """What is assumed of a notifier before any of its reports was decided: Beta(`upheld`, `failed`)."""
+    """What is assumed of a notifier before any of its reports was decided.
+
+    Beta(`upheld`, `failed`).
+    """
 
     upheld: float
     """Reports that count as upheld."""
@@ -62,7 +65,10 @@ TAIL = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Reliability:
-    """The probability that a decided report of a notifier is upheld: posterior mean, 90 % interval, and prior mean."""
+    """The probability that a decided report of a notifier is upheld.
+
+    Posterior mean, 90 % interval, and prior mean.
+    """
 
     mean: float
     """The posterior mean."""

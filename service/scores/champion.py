@@ -102,7 +102,10 @@ class Champion:
                     report(refused := str(error))
 
     def _keep_previous(self, registry: Registry) -> None:
-        """Load the model that a rollback would bring back, so that a server that has just started goes back at once."""
+        """Load the model that a rollback would bring back.
+
+        So a server that has just started goes back at once.
+        """
         previous = registry.aliases().get(PREVIOUS)
         if previous is None or previous in {self.digest, self._kept.digest if self._kept else ""}:
             return

@@ -29,7 +29,10 @@ MAX_ALLEGATIONS = 2_000
 
 
 class Scorer:
-    """Answers with the policy and the champion of the moment. Shared by threads; it keeps nothing between two calls."""
+    """Answers with the policy and the champion of the moment.
+
+    Shared by threads; it keeps nothing between two calls.
+    """
 
     def __init__(self, ledger: Ledger, policy: ServedPolicy, champion: Champion) -> None:
         self._ledger = ledger
@@ -85,7 +88,10 @@ class Scorer:
         return found, stamp
 
     def _parts(self, marketplace: str, sellers: Sequence[str]) -> Iterator[Sequence[str]]:
-        """Yield the sellers in parts of at most MAX_ROWS rows; whoever has too many rows or allegations is alone."""
+        """Yield the sellers in parts of at most MAX_ROWS rows.
+
+        Whoever has too many rows or allegations is alone.
+        """
         if len(sellers) == 1:
             yield sellers
             return
@@ -152,7 +158,10 @@ class Scorer:
         return found, policy, _stamp(cut, artifact, policy)
 
     def _facts(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> tuple[FactTable, dict[str, Omitted]]:
-        """Return the facts of a part, and of a seller with very many open allegations those that are not among them."""
+        """Return the facts of a part.
+
+        Of a seller with very many open allegations also those that are not among them.
+        """
         return self._ledger.fact_table(marketplace, sellers, cut, MAX_ALLEGATIONS)
 
     def _flows(self, marketplace: str, sellers: Sequence[str], cut: Cut, policy: Policy) -> Flows:

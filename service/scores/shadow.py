@@ -61,7 +61,10 @@ class Answered(NamedTuple):
 
 
 class Shadow:
-    """Follows the alias `shadow`. Use it as a context manager; `report` gets each new problem, once."""
+    """Follows the alias `shadow`.
+
+    Use it as a context manager; `report` gets each new problem, once.
+    """
 
     def __init__(
         self,
@@ -125,7 +128,10 @@ class Shadow:
             self._stop.wait(min((time.thread_time() - began) * (1 / SHARE - 1), 1.0))
 
     def _attempt(self, work: Callable[[], None]) -> bool:
-        """Run a step and return whether it worked; report its problem, unless it is the last one again."""
+        """Run a step and return whether it worked.
+
+        Report its problem, unless it is the last one again.
+        """
         try:
             work()
         except Exception as error:  # noqa: BLE001 (whatever it is, no answer may suffer)
@@ -137,7 +143,10 @@ class Shadow:
         return True
 
     def _look(self) -> None:
-        """Take over where the alias points. A refused model is tried again later; meanwhile there is no shadow."""
+        """Take over where the alias points.
+
+        A refused model is tried again later; meanwhile there is no shadow.
+        """
         if time.monotonic() < self._due:
             return
         self._due = time.monotonic() + self._look_seconds
@@ -182,7 +191,10 @@ class Shadow:
             self._reported = now
 
     def _append(self, digest: str, lines: Sequence[dict[str, Any]]) -> None:
-        """Append lines; several processes may share a folder, of which one at a time looks at the size and writes."""
+        """Append lines to the file of the model.
+
+        Several processes may share a folder, of which one at a time looks at the size and writes.
+        """
         if not lines:
             return
         path = file_of(self._folder, digest)
@@ -192,9 +204,10 @@ class Shadow:
 
 
 def append_whole(path: Path, data: bytes) -> None:
-    """Append data to the file at a path in one piece; put the file aside before if it would become too large.
+    """Append data to the file at a path in one piece.
 
-    Any number of processes may do so. OSError if the data cannot be written whole.
+    Put the file aside before if it would become too large. Any number of processes may do so. OSError if the data
+    cannot be written whole.
     """
     while not _append_to(path, data):
         pass

@@ -123,7 +123,10 @@ def upright(value: float, x: Axis, style: str = "rule", says: str = "") -> Rule:
 
 
 class Scaled:
-    """Cells of one column on one scale: intervals, with the place of `rule` (zero, say) marked in each."""
+    """Cells of one column on one scale.
+
+    Intervals, with the place of `rule` (zero, say) marked in each.
+    """
 
     def __init__(self, values: Iterable[float | None], rule: float | None = None) -> None:
         """Start a column whose scale holds all values; None is passed over."""

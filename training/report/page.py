@@ -75,10 +75,16 @@ def _per_cent(value: float) -> str:
 
 
 def _breakable(text: str) -> Markup:
-    """Return a long name as HTML that may break after each underscore; everything else of it is escaped."""
+    """Return a long name as HTML that may break after each underscore.
+
+    Everything else of it is escaped.
+    """
     return Markup("_<wbr>").join(text.split("_"))
 
 
 def _prose(table: Table) -> bool:
-    """Return whether a table holds sentences beside its first column; on a phone such rows are stacked."""
+    """Return whether a table holds sentences beside its first column.
+
+    On a phone such rows are stacked.
+    """
     return any(type(cell) is str and len(cell) > 34 for row in table.rows for cell in row[1:])

@@ -8,7 +8,10 @@ Json = Any
 
 
 class Absent(LookupError):
-    """Something that a part of the report needs is missing; the text names it, in words for the reader."""
+    """Something that a part of the report needs is missing.
+
+    The text names it, in words for the reader.
+    """
 
 
 class JsonTable(dict[str, Json]):
@@ -69,7 +72,10 @@ class Reading:
 
 
 def _walk(part: Json, path: str, name: str) -> Json:
-    """Return a value of a part by its path. Absent names the part (`name`) and the path if the value is missing or empty."""
+    """Return a value of a part by its path.
+
+    Absent names the part (`name`) and the path if the value is missing or empty.
+    """
     for step in path.split("."):
         part = part.get(step) if isinstance(part, Mapping) else None
         if part is None or (isinstance(part, Mapping | list) and not part):

@@ -26,7 +26,10 @@ _KEYS = frozenset(["name", "source", "one_of", "reference", "days", "measure_kin
 
 @dataclass(frozen=True, slots=True)
 class ContextSource:
-    """One `[[context]]` of a study: circumstances of an observation, fixed to a reference when serving."""
+    """One `[[context]]` of a study: circumstances of an observation.
+
+    They are fixed to a reference when serving.
+    """
 
     name: str
     """The name of the model's input."""
@@ -61,7 +64,10 @@ class ContextSource:
 
 @dataclass(frozen=True, slots=True)
 class EventPoints:
-    """Observation at events: each entry of `kind` is an observation point. Days since 1970-01-01."""
+    """Observation at events: each entry of `kind` is an observation point.
+
+    Days since 1970-01-01.
+    """
 
     kind: Kind
     train_from: int

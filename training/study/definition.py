@@ -74,7 +74,10 @@ class ObservationTable:
 
 @dataclass(frozen=True, slots=True)
 class WindowTable:
-    """The table `[window]` of a study: the performance window. Exactly one of `days` and `months` is given."""
+    """The table `[window]` of a study: the performance window.
+
+    Exactly one of `days` and `months` is given.
+    """
 
     days: int | None
     """The length of the window in days; None: `months` states it."""
@@ -86,9 +89,10 @@ class WindowTable:
 
 @dataclass(frozen=True, slots=True)
 class BadTable:
-    """The table `[bad]` of a study: what makes a seller bad, and what a row weighs. A part that is None asks nothing.
+    """The table `[bad]` of a study: what makes a seller bad, and what a row weighs.
 
-    A seller is bad by its count if all of `at_least`, `share`, `worst` and `amount_minor` hold.
+    A part that is None asks nothing. A seller is bad by its count if all of `at_least`, `share`, `worst` and
+    `amount_minor` hold.
     """
 
     rules: tuple[BadRule, ...]
@@ -115,7 +119,10 @@ class BadTable:
 
 @dataclass(frozen=True, slots=True)
 class ExposureTable:
-    """The table `[exposure]` of a study: how the chance of bad depends on the orders in the window."""
+    """The table `[exposure]` of a study.
+
+    How the chance of bad depends on the orders in the window.
+    """
 
     reference_orders: float | None
     """The reference exposure in settled orders; None: bad counts over the window whatever the seller sells."""
@@ -275,20 +282,29 @@ class Study:
         return Observation(first, self.point_at(last).window_end, last)
 
     def _spans(self, first: int, last: int) -> list[Observation]:
-        """Return `train_points` spans of equal length from `first` to `last`; fewer if there are fewer days."""
+        """Return `train_points` spans of equal length from `first` to `last`.
+
+        Fewer if there are fewer days.
+        """
         count = min(self.observation.train_points, last - first + 1)
         starts = [first + (last - first + 1) * k // count for k in range(count)]
         return [self._span(a, b - 1) for a, b in zip(starts, [*starts[1:], last + 1], strict=True)]
 
     def _latest_over_by(self, day: int) -> Observation:
-        """Return the latest point whose window and maturity are over by `day`; searched for, since months are uneven."""
+        """Return the latest point whose window and maturity are over by `day`.
+
+        It is searched for, since months are uneven.
+        """
         about = 2 * day - self.point_at(day).window_end - self.window.maturity_days
         candidates = map(self.point_at, range(about + 6, about - 7, -1))
         return next(point for point in candidates if point.window_end + self.window.maturity_days <= day)
 
 
 def _add_months(day: int, months: int) -> int:
-    """Return the same day of the month some months later, or the last day of that month if it is shorter."""
+    """Return the same day of the month some months later.
+
+    The last day of that month if it is shorter.
+    """
     first = date(1970, 1, 1) + timedelta(days=day)
     month = first.month - 1 + months
     year, month = first.year + month // 12, month % 12 + 1

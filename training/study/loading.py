@@ -109,7 +109,10 @@ def _observation(r: Reader, events: EventPoints | None) -> ObservationTable:
 
 
 def _window(r: Reader, *, at_events: bool) -> WindowTable:
-    """Read the table `[window]`. `at_events`: sellers are observed at events, and the window is their day by default."""
+    """Read the table `[window]`.
+
+    `at_events`: sellers are observed at events, and the window is their day by default.
+    """
     days, months = r.positive("window.days", None), r.positive("window.months", None)
     if at_events and days is None and months is None:
         days = 1
@@ -245,7 +248,10 @@ def _declared(r: Reader) -> list[AttributeFeature]:
 
 
 def _attribute(row: Mapping[str, Any]) -> list[AttributeFeature]:
-    """Return the features of one declared attribute: one for a number, one for each text. ValueError names what is wrong."""
+    """Return the features of one declared attribute: one for a number, one for each text.
+
+    ValueError names what is wrong.
+    """
     name, one_of = row["name"], row.get("one_of")
     if not isinstance(name, str) or not set(row) <= {"name", "one_of", "default", "direction"}:
         raise ValueError(f"{dict(row)} is none")

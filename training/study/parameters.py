@@ -84,7 +84,10 @@ def wrong_parameters(parameters: Mapping[str, Any]) -> list[str]:
 
 @cache
 def _known() -> frozenset[str]:
-    """Return every name under which LightGBM knows a parameter; LightGBM accepts an unknown one without a message."""
+    """Return every name under which LightGBM knows a parameter.
+
+    LightGBM accepts an unknown one without a message.
+    """
     from lightgbm.basic import _ConfigAliases  # the list that LightGBM itself keeps, made by its C library
 
     aliases = _ConfigAliases._get_all_param_aliases()

@@ -29,9 +29,10 @@ FORGET_SECONDS = 300.0
 
 
 class NatsSource:
-    """A stream, or with `subject` the messages of it alone. `servers` is `host:port,host:port`; one partition, 0.
+    """A stream of NATS, or with `subject` the messages of it alone.
 
-    asyncio runs in a thread of its own; every method waits for its answer.
+    `servers` is `host:port,host:port`; one partition, 0. asyncio runs in a thread of its own; every method waits for
+    its answer.
     """
 
     def __init__(
@@ -72,7 +73,10 @@ class NatsSource:
         self._loop.close()
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Return what `work` answers. What goes wrong there comes as one of the two errors of a source."""
+        """Return what `work` answers.
+
+        What goes wrong there comes as one of the two errors of a source.
+        """
         try:
             return asyncio.run_coroutine_threadsafe(work, self._loop).result()
         except jetstream_errors.NotFoundError:
@@ -85,7 +89,10 @@ class NatsSource:
             raise SourceUnavailable(f"NATS does not answer: {str(error) or type(error).__name__}") from None
 
     async def _stream_context(self) -> JetStreamContext:
-        """Return JetStream on the connection, which is made when it is first needed and again when it was given up."""
+        """Return JetStream on the connection.
+
+        The connection is made when it is first needed and again when it was given up.
+        """
         if self._connection is None or self._connection.is_closed:
             self._consumer = None
             self._connection = await nats.connect(
@@ -108,7 +115,10 @@ class NatsSource:
         return await (await self._stream_context()).stream_info(self._stream)
 
     async def _begin(self) -> JetStreamContext.PullSubscription:
-        """Return a consumer that begins at the next sequence. ConfigurationWrong if the stream lacks it."""
+        """Return a consumer that begins at the next sequence.
+
+        ConfigurationWrong if the stream lacks it.
+        """
         context = await self._stream_context()
         state = (await context.stream_info(self._stream)).state
         if self._next is not None:

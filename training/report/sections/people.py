@@ -254,7 +254,10 @@ def worst(r: Reading) -> list[Block]:
 
 
 def _tiers(rows: list[Json], *, bad: bool) -> str:
-    """Return how many of these rows each tier has, most first: " (9 standard, 5 trusted)"; empty if no tier is known."""
+    """Return how many of these rows each tier has, most first: " (9 standard, 5 trusted)".
+
+    Empty if no tier is known.
+    """
     tiers = Counter(str(row["tier"]) for row in rows if bool(row["bad"]) == bad and "tier" in row)
     ordered = sorted(tiers.items(), key=lambda item: (-item[1], item[0]))
     return f" ({', '.join(f'{number} {tier}' for tier, number in ordered)})" if tiers else ""
