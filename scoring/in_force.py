@@ -274,9 +274,9 @@ class _Work:
         starts: list[int | None] = []
         ends: list[int] = []
         if rule.tiers:
-            starts.append(self._tier_since(rule.tiers))
-            if answer.override:
-                ends += [row.until_time or 0 for row in self._rows if row.entry_id == answer.override]
+            override = next((row for row in self._rows if answer.override and row.entry_id == answer.override), None)
+            starts.append(self._tier_since(rule.tiers, None if override is None else override.occur_time))
+            ends += [] if override is None else [override.until_time or 0]
         for steps, least in ((self.standing, rule.standing_from), self._counted(rule)):
             if least:
                 since, until = holds_between(steps, least, self._observe_time)
@@ -343,13 +343,18 @@ class _Work:
         ]
         return tuple(sorted(parts, key=lambda part: (-part.points, part.until, part.entries)))
 
-    def _tier_since(self, tiers: frozenset[Tier]) -> int | None:
-        """Return the first midnight from which on the tier was one of `tiers` without a break, today's if it was not then."""
+    def _tier_since(self, tiers: frozenset[Tier], imposed: int | None) -> int | None:
+        """Return since when the tier was one of `tiers` without a break.
+
+        To the day: the first such midnight, or today's if it was none then; but since an override was `imposed`, if that is
+        what began it.
+        """
         today = self._observe_time // DAY
         for back in range(LOOK_BACK_DAYS + 1):
-            tier = self._tier_at(back)
-            if tier not in tiers:
-                return (today - max(back - 1, 0)) * DAY
+            if self._tier_at(back) not in tiers:
+                midnight = (today - max(back - 1, 0)) * DAY
+                began = (midnight - DAY, midnight) if back else (midnight, self._observe_time)
+                return imposed if imposed is not None and began[0] <= imposed <= began[1] else midnight
         return None
 
     def _tier_at(self, back: int) -> Tier | None:

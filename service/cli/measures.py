@@ -36,6 +36,7 @@ def measures(
     policy: Annotated[
         str, typer.Option("--policy", metavar="DIGEST", help="By this policy of the history; default: the served one.")
     ] = "",
+    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many incidents, and so many measures.")] = 20,
     marketplace: Marketplace = None,
     output: Output = Format.TABLE,
 ) -> None:
@@ -50,10 +51,10 @@ def measures(
     if output is Format.JSON:
         emit_one(MessageToDict(found, preserving_proto_field_name=True), output)
     else:
-        _print(found)
+        _print(found, limit)
 
 
-def _print(found: EvaluateMeasuresResponse) -> None:
+def _print(found: EvaluateMeasuresResponse, limit: int) -> None:
     """Write what is in force for a seller, for a person to read.
 
     Where the seller stands, what makes its standing, and each measure.
@@ -64,10 +65,10 @@ def _print(found: EvaluateMeasuresResponse) -> None:
     if found.HasField("standing"):
         head.append(f"standing {found.standing}")
     write(f"{', '.join(head)}, by the policy {found.policy_name} version {found.policy_version}\n")
-    for part in found.standing_parts:
+    for part in found.standing_parts[:limit]:
         write(f"  {format_count(part.points, 'point')} until {_time(part.until_time)}: {_entries(part.entries, 0)}\n")
-    if found.standing_parts_omitted:
-        write(f"  and {found.standing_parts_omitted:,} more incidents\n")
+    if (others := found.standing_parts_omitted + len(found.standing_parts[limit:])) > 0:
+        write(f"  and {others:,} more incidents\n")
     if found.deposit_placed_minor:
         write(f"  deposit placed: {_money(found.deposit_placed_minor, found.currency)}\n")
     for caution in found.cautions:
@@ -78,9 +79,11 @@ def _print(found: EvaluateMeasuresResponse) -> None:
     table = Table(show_edge=False, pad_edge=False, box=None)
     for name in ("measure", "value", "rule", "since (as known)", "until", "entries"):
         table.add_column(name, overflow="fold")
-    for measure in found.measures:
+    for measure in found.measures[:limit]:
         table.add_row(*_row(measure, found.currency))
     print_table(table)
+    if others := len(found.measures[limit:]):
+        write(f"and {others:,} more measures: --limit\n")
     write(NOTE)
 
 

@@ -1,13 +1,14 @@
 """`sellertrust policy`: whether a policy holds together, what changes from one to another, and its cases."""
 
 from pathlib import Path
+from textwrap import fill
 from typing import Annotated
 
 import typer
 
 from scoring.errors import PolicyRefused
 from service.cli import certificate, policy_history, policy_preview
-from service.cli.output import Exit, Format, Output, emit, format_count, say
+from service.cli.output import Exit, Format, Output, emit, format_count, say, write
 from service.settings import load
 
 app = typer.Typer(
@@ -17,7 +18,10 @@ policy_history.register(app)
 policy_preview.register(app)
 certificate.register(app)
 CHANGES_SHOWN = 30
-"""Changed cells that a person is shown; JSON has them all."""
+"""Sets of changes that a person is shown; JSON has every situation."""
+
+LINE = 120
+"""Characters of a line of them."""
 
 File = Annotated[
     Path | None,
@@ -69,18 +73,35 @@ def diff(
     old, new = read_policy(before), read_policy(after)
     changes = find_changes(old, new)
     met = [one for one in changes if one.example is not None]
-    shown = met if output is Format.JSON else met[:CHANGES_SHOWN]
-    rows = [{"where": one.where, "changes": "; ".join(one.aspects()), "example": str(one.example)} for one in shown]
-    if rows or output is Format.JSON:
+    rows = [{"where": one.where, "changes": "; ".join(one.aspects()), "example": str(one.example)} for one in met]
+    if output is Format.JSON:
         emit(rows, output)
-    if len(met) > len(shown):
-        say(f"{len(met) - len(shown):,} more with -o json")
+    else:
+        _print_changes(rows)
     for text in find_other_changes(old, new):
         say(f"sellers may also change places: {text}")
-    versions = [f"{one.name} version {one.version}" for one in (old, new)]
+    versions = [f"{one.name} version {one.version} ({one.digest[:12]})" for one in (old, new)]
     say(f"{format_count(len(met), 'situation')} of {versions[0]} changed by {versions[1]}")
     if len(changes) > len(met):
         say(f"{len(changes) - len(met):,} more in which no seller was found, of incidents of at most two violations")
+
+
+def _print_changes(rows: list[dict[str, str]]) -> None:
+    """Show a person each set of changes once, the most frequent first, with the first situation that has it."""
+    alike: dict[str, list[dict[str, str]]] = {}
+    for row in rows:
+        alike.setdefault(row["changes"], []).append(row)
+    groups = sorted(alike.values(), key=len, reverse=True)
+    for group in groups[:CHANGES_SHOWN]:
+        first = group[0]
+        lines = [
+            f"{format_count(len(group), 'situation')}: {first['changes']}",
+            f"  {'such as' if len(group) > 1 else 'with'} {first['where']}",
+            f"  example: {first['example']}",
+        ]
+        write("".join(fill(line, LINE, subsequent_indent="    ", break_long_words=False) + "\n" for line in lines))
+    if len(groups) > CHANGES_SHOWN:
+        say(f"{len(groups) - CHANGES_SHOWN:,} other sets of changes with -o json")
 
 
 @app.command("test")

@@ -187,8 +187,28 @@ def test_a_tier_that_a_person_set_asks_for_its_measures_until_it_ends_and_confir
     found = evaluated([*SOLD, violation("v", TODAY - 2, COUNTERFEIT, CRITICAL), held])
     standard = [m for m in found.measures if m.rule == "standard"]
     assert {(m.entries, m.end) for m in standard} == {(("o",), NOW + 30 * DAY)}
-    assert {m.start for m in standard} == {midnight(TODAY)}
+    assert {m.start for m in standard} == {NOW - DAY}
     assert suspension(found) is not None
+
+
+def set_by_hand(ago: int, tier: Tier) -> FactRow:
+    """An override of so many microseconds ago, which lasts until tomorrow."""
+    return FactRow(0, "o", "s", Kind.OVERRIDE, NOW - ago, NOW - ago, status=int(tier), until_time=NOW + DAY)
+
+
+@pytest.mark.parametrize("ago", [60_000_000, DAY // 24, DAY, 5 * DAY - 1, 40 * DAY])
+def test_a_measure_of_a_tier_that_a_person_set_begins_when_it_was_set(ago: int) -> None:
+    """To the microsecond, today or long ago."""
+    found = evaluated([*SOLD, set_by_hand(ago, Tier.PROBATION)])
+    assert {m.start for m in found.measures if m.rule == "probation"} == {NOW - ago}
+
+
+def test_a_tier_that_a_person_confirms_has_its_measures_since_it_began() -> None:
+    """The standing held it there already."""
+    guilty = [*SOLD, violation("v", TODAY - 20, COUNTERFEIT, MAJOR)]
+    since = {m.start for m in evaluated(guilty).measures if m.rule == "probation"}
+    again = evaluated([*guilty, set_by_hand(2 * DAY, Tier.PROBATION)])
+    assert {m.start for m in again.measures if m.rule == "probation"} == since != set()
 
 
 @pytest.mark.parametrize(

@@ -153,6 +153,9 @@ def test_the_command_shows_what_is_in_force_to_a_person_and_as_json(running: Run
     assert "suspended-a-week: Seller terms 9.2: suspension" in shown
     assert "10 % for 90 days" in shown
     assert "by tier it can lie before the decision" in shown
+    few, _ = shell("measures", "s1", "-m", MARKET, "--limit", 2)
+    assert "suspended-a-week" not in few
+    assert f"and {len(shell.json('measures', 's1')['measures']) - 2} more measures: --limit" in few
     [held] = [m for m in shell.json("measures", "s1")["measures"] if m["kind"] == "MEASURE_KIND_SUSPENSION"]
     assert parse_time(held["end_time"]) - parse_time(held["start_time"]) == 7 * 86_400_000_000
     assert "nothing that stands" in shell.error(3, "measures", "nobody")

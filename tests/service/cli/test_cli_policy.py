@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from scoring.errors import PolicyRefused
-from service.policy.policy_file import SHIPPED_POLICY, load_policy
+from service.policy.policy_file import SHIPPED_POLICY, load_policy, read_policy
 from service.settings import Settings
 from tests.service.shells import bare_shell
 
@@ -45,8 +45,12 @@ def test_two_policies_are_compared_situation_by_situation(tmp_path: Path) -> Non
     rows = shell.json("policy", "diff", GENERAL, edited)
     assert {row["changes"] for row in rows} == {"reserve_days 60 -> 61"}
     assert all(row["example"] for row in rows)
-    shown = shell("policy", "diff", GENERAL, edited)[1]
-    assert f"{len(rows)} situations" in shown
+    out, shown = shell("policy", "diff", GENERAL, edited)
+    assert f"{len(rows)} situations: reserve_days 60 -> 61\n  such as " in out
+    assert out.count("example: ") == 1
+    assert max(map(len, out.splitlines())) <= 120
+    before, after = (read_policy(file).digest[:12] for file in (GENERAL, edited))
+    assert f"{len(rows)} situations of general version 1 ({before}) changed by general version 1 ({after})" in shown
     assert "clear_days 14 -> 7" in shown
     assert shell.json("policy", "diff", GENERAL, GENERAL) == []
 
