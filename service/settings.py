@@ -61,6 +61,9 @@ class Settings(BaseModel):
         description="Folder or URL (such as s3://BUCKET/REGISTRY) of the published models",
     )
     policy: OptionalFile = Field(default=None, description="Policy file; empty for the one that is shipped")
+    loss_certificate: OptionalFile = Field(
+        default=None, description="Loss certificate whose assumptions metrics hold against the ledger; empty for none"
+    )
     address: Address = Field(default="127.0.0.1:50051", description="Where the gRPC server listens; port 0: any free")
     metrics_address: OptionalAddress = Field(
         default="127.0.0.1:9464",

@@ -14,6 +14,7 @@ from typing import Self
 import grpc
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 
+from scoring.certificate.contradictions import Seen
 from scoring.errors import ConfigurationWrong
 from sellertrust.v1 import (
     ledger_service_pb2,
@@ -27,6 +28,7 @@ from sellertrust.v1 import (
 from service.access.audit import AuditFile
 from service.access.grants_file import GrantsFile
 from service.api.approvals import Approvals
+from service.api.assumption_metrics import AssumptionMetrics
 from service.api.book_metrics import BookMetrics
 from service.api.call_pool import CallPool
 from service.api.calls import Calls
@@ -49,6 +51,7 @@ from service.api.tls_files import TlsFiles
 from service.api.trust_score_servicer import TrustScoreServicer
 from service.ledger.store import Ledger
 from service.ledger.tail import Tail
+from service.policy.certificate_file import read_certificate
 from service.scores.book.book import Book
 from service.scores.scorer import Scorer
 from service.settings import Settings, host_and_port, is_loopback
@@ -153,6 +156,10 @@ class Server:
             MeasureServicer(scorer, reads),
             PolicyServicer(scorer.policy),
         )
+        if settings.loss_certificate is not None:
+            certificate = read_certificate(settings.loss_certificate)
+            look: Callable[[], Seen] = lambda: ledger.seen_runs(ledger.cut())  # noqa: E731
+            self._registry.register(AssumptionMetrics(certificate, look, lambda: scorer.policy.now.digest))
         health = self._pools[Pool.HEALTH]
         self._health = Health(services, ledger.ping, self.log, health, self._answering_without())
         self._health.add_to(self._grpc)

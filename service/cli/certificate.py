@@ -2,13 +2,17 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from scoring.errors import CertificateRefused
 from service.cli.output import Exit, Format, Output, emit, emit_one, format_count, say
 from service.cli.progress import StepProgress
+from service.settings import load
+
+if TYPE_CHECKING:
+    from scoring.certificate.assumptions import Assumptions
 
 PolicyFile = Annotated[Path, typer.Argument(metavar="POLICY", help="The policy file.")]
 AssumptionsFile = Annotated[
@@ -32,12 +36,16 @@ def certify(
         list[str] | None,
         typer.Option("--accept", metavar="VERDICT=NAME", help="Who accepts a verdict that does not hold, by name."),
     ] = None,
+    ledger: Annotated[
+        bool, typer.Option("--ledger", help="Hold the assumptions against the cases in the configured ledger, too.")
+    ] = False,
     output: Output = Format.TABLE,
 ) -> None:
     """State the most that a seller who runs with the buyers' money can take under a policy, and prove it.
 
     Writes the certificate, and shows both verdicts, the best attack where one does not hold, and the largest take by tier.
-    Exit code 4 if a verdict does not hold and nobody accepts it by name: the certificate is written all the same.
+    Exit code 4 if a verdict does not hold and nobody accepts it by name, or if the ledger contradicts an assumption: the
+    certificate is written all the same.
     """
     from scoring.certificate import certificate as making
     from scoring.certificate.sensitivity import find_sensitivity
@@ -54,6 +62,8 @@ def certify(
     failed = making.list_failed(found)
     if failed:
         say(f"error: {', '.join(failed)} does not hold; who accepts that is named by --accept VERDICT=NAME")
+    contradicted = ledger and _is_contradicted(assumed)
+    if failed or contradicted:
         raise typer.Exit(Exit.REFUSED)
 
 
@@ -90,6 +100,22 @@ def check_certificate(
         output,
     )
     say(f"proven: {format_count(found.states, 'state')}, {format_count(found.edges, 'edge')}")
+
+
+def _is_contradicted(assumptions: "Assumptions") -> bool:
+    """Show what the configured ledger has seen of runs; return whether it contradicts an assumption."""
+    from scoring.certificate.contradictions import bound_stop_days, find_contradictions
+    from service.bootstrap import open_ledger
+
+    with open_ledger(load()) as ledger:
+        seen = ledger.seen_runs(ledger.cut())
+    bound = bound_stop_days(seen.cases)
+    stopped = "that is too few for a bound of 99 %" if bound is None else f"99 % are stopped within {bound:,} days"
+    say(f"the ledger has {format_count(len(seen.cases), 'case')} of a run: {stopped}")
+    found = find_contradictions(assumptions, seen)
+    for one in found:
+        say(f"error: the ledger contradicts the assumption {one.assumption}: {one.text}")
+    return bool(found)
 
 
 def _read_accepted(stated: list[str]) -> dict[str, str]:

@@ -23,12 +23,13 @@ from service.ledger.proposals import Proposals
 from service.ledger.records import Appended, AsSeen, Cut, Position, RecordedEntry, ViolationView
 from service.ledger.review_reads import ReviewReads
 from service.ledger.rights import require_rights
+from service.ledger.run_reads import RunReads
 from service.ledger.schema import SchemaState, require_current, state_of, upgrade_open
 from service.ledger.seal_reads import SealReads
 from service.ledger.terms_reads import AsRecorded
 
 
-class Ledger(FactReads, ReviewReads, ChangeReads, SealReads, Proposals, PolicyMoves):
+class Ledger(FactReads, ReviewReads, RunReads, ChangeReads, SealReads, Proposals, PolicyMoves):
     """The ledger in one database. Any number of threads may use one, and any number of processes one database.
 
     Every method may raise LedgerUnavailable, after which the call may be repeated.

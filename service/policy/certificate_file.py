@@ -29,15 +29,24 @@ def read_assumptions(path: Path) -> Assumptions:
 
 
 def read_certificate(path: Path) -> dict[str, Any]:
-    """Read the data of a certificate, unchecked. CertificateRefused if the file holds no JSON object."""
+    """Read the data of a certificate, unchecked but for its form.
+
+    CertificateRefused if the file holds no JSON object of that form.
+    """
     if path.stat().st_size > MAX_BYTES:
         raise CertificateRefused(f"{path} has more than {MAX_BYTES:,} bytes: it is no certificate")
     try:
         data = json.loads(path.read_bytes())
     except (ValueError, RecursionError):
         raise CertificateRefused(f"{path} is no JSON: it is no certificate, or was cut short") from None
-    if not isinstance(data, dict):
-        raise CertificateRefused(f"{path} holds no JSON object: it is no certificate")
+    if (
+        not isinstance(data, dict)
+        or not isinstance(data.get("assumptions"), dict)
+        or "digest" not in data.get("policy", ())
+    ):
+        raise CertificateRefused(
+            f"{path} holds no JSON object with assumptions and a policy's digest: it is no certificate"
+        )
     return data
 
 

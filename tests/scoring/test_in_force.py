@@ -12,6 +12,7 @@ from scoring.in_force import LOOK_BACK_DAYS, InForce, MeasureInForce, evaluate_m
 from scoring.policy.measures import Suspension
 from scoring.policy.policy import Policy
 from scoring.score import score
+from scoring.settled_value import grows_with_value
 from scoring.time import DAY
 from tests.scoring.policy.test_rules import policy_of, rule, shipped
 from tests.scoring.test_promises import RETRACTIONS
@@ -174,6 +175,8 @@ def test_a_rule_by_settled_value_or_tenure_holds_below_it_whatever_the_tier() ->
     def held(settled: int, moment: int) -> set[str]:
         return {m.rule for m in evaluated(sold, moment, policy, {"x": settled}).measures}
 
+    assert grows_with_value(policy)
+    assert not grows_with_value(policy_of(rule("young", deposit, tenure={"below": 31})))
     assert held(299, NOW) == {"all", "toys", "young"}
     assert held(300, NOW) == {"toys", "young"}
     assert held(300, NOW + DAY) == {"toys"}

@@ -15,7 +15,8 @@ from tests.scoring.certificate.attackers import let_loose, live_at_random
 from tests.scoring.certificate.damage import damage, provable
 from tests.scoring.certificate.lives import Life
 from tests.scoring.certificate.test_certificate import FAKED, REAL, worlds
-from tests.scoring.certificate.toys import TOY, World, assumed, policy_of, shipped_data, stated
+from tests.scoring.certificate.toys import TOY, World, assumed, cap, policy_of, shipped_data, stated, toy
+from tests.scoring.policy.test_rules import rule
 
 
 @settings(max_examples=150, deadline=None)
@@ -101,3 +102,21 @@ def test_an_altered_certificate_is_refused_by_what_is_wrong_with_it() -> None:
     assert "must be a whole number of at least 1" in fault(put(0, "assumptions", "stop", "days"))
     assert "a part is missing or of another form" in fault(lambda c: c["assumptions"]["stop"].pop("days"))
     assert "does not hold as stated" in fault(put(True, "verdicts", FAKED, "holds"))
+
+
+def test_an_attack_that_does_not_pay_is_checked_step_by_step_as_well() -> None:
+    """Whatever its sum: else a verdict that holds could come with an attack that nobody can make."""
+    data = toy(cap(1_000), rule("all", {"kind": "settlement_hold", "days": 5}, {"kind": "deposit", "amount_minor": 50}))
+    found = json.loads(json.dumps(certify(policy_of(data), assumed())))
+    assert found["verdicts"][FAKED]["holds"]
+    for part, fault in (
+        ("deposit_minor", "the attack's deposit"),
+        ("entry_cash_minor", "the attack has no such entry"),
+        ("history_cash_minor", "the attack's history"),
+        ("run_cash_minor", "the attack's run"),
+    ):
+        altered = json.loads(json.dumps(found))
+        altered["verdicts"][FAKED]["attack"][part] -= 1
+        altered["digest"] = digest_certificate(altered)
+        with pytest.raises(NotProven, match=fault):
+            check_certificate(data, altered)

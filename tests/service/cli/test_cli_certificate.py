@@ -1,11 +1,15 @@
 """`sellertrust policy certify` and `check-certificate`: files in, a file out, and exit codes that a build can go by."""
 
 import json
+import time
 from pathlib import Path
 
 from scoring.certificate.certificate import digest_certificate
+from service.ledger.store import Ledger
 from service.policy.certificate_file import SHIPPED_ASSUMPTIONS
 from service.policy.policy_file import SHIPPED_POLICY
+from service.settings import load
+from tests.service.runs import run_of
 from tests.service.shells import bare_shell
 
 GENERAL, LADDER = (SHIPPED_POLICY.with_name(f"{name}.toml") for name in ("general", "ladder"))
@@ -25,6 +29,21 @@ def test_a_policy_is_certified_into_a_file_that_is_proven_again(tmp_path: Path) 
     checked = ("policy", "check-certificate", out, "--policy", GENERAL, "--assumptions", SHIPPED_ASSUMPTIONS)
     assert shell.json(*checked)["digest"] == found["digest"] == json.loads(out.read_bytes())["digest"]
     assert "is of another policy" in shell.error(4, "policy", "check-certificate", out, "--policy", LADDER)
+
+
+def test_assumptions_that_the_ledger_contradicts_are_shown_when_a_policy_is_certified(tmp_path: Path) -> None:
+    """A seller that went on for nine days, where four are assumed: 4, and the certificate is written."""
+    shell, out = bare_shell(tmp_path), tmp_path / "loss.json"
+    with Ledger.open(load({"SELLERTRUST_DATA_DIR": str(tmp_path)}).database_url, create=True) as ledger:
+        today = int(time.time()) // 86_400
+        run_of(ledger, "runner", today - 20, today - 12)
+    asked = ("policy", "certify", GENERAL, "--assumptions", SHIPPED_ASSUMPTIONS, "--out", out)
+    accepted = (*asked, "--accept", "unconditional=r.head")
+    shell(*accepted, data_dir=tmp_path)
+    err = shell(*accepted, "--ledger", data_dir=tmp_path, code=4)[1]
+    assert "the ledger has 1 case of a run: that is too few for a bound of 99 %" in err
+    assert "a stop within 4 days is assumed of 99 in 100 runs, and 1 of 1 on record took longer" in err
+    assert out.exists()
 
 
 def test_what_cannot_be_certified_or_is_not_proven_is_refused_with_what_is_wrong(tmp_path: Path) -> None:
@@ -60,4 +79,4 @@ def test_what_cannot_be_certified_or_is_not_proven_is_refused_with_what_is_wrong
     out.write_text(json.dumps(altered)[:-9])
     assert "is no JSON" in shell.error(4, *check)
     out.write_text("[]")
-    assert "holds no JSON object" in shell.error(4, *check)
+    assert "holds no JSON object with assumptions" in shell.error(4, *check)
