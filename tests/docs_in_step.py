@@ -34,6 +34,9 @@ WHERE = {
         *(
             "score",
             "measures",
+            "payout",
+            "restitution",
+            "override",
             "badge",
             "book",
             "violation",

@@ -1,7 +1,16 @@
 """The part of the client that asks which measures are in force."""
 
+from datetime import date
+
 from sellertrust.requests import Time, bounds, invoke, policy_name, seller_name
-from sellertrust.v1.measure_service_pb2 import EvaluateMeasuresRequest, EvaluateMeasuresResponse
+from sellertrust.v1.measure_service_pb2 import (
+    EvaluateMeasuresRequest,
+    EvaluateMeasuresResponse,
+    EvaluatePayoutRequest,
+    EvaluatePayoutResponse,
+    GetRestitutionRequest,
+    Restitution,
+)
 from sellertrust.v1.measure_service_pb2_grpc import MeasureServiceStub
 
 MEASURE_SECONDS = 5.0
@@ -35,3 +44,54 @@ class Measures:
             **bounds(observe_time, known_time, at_least_sequence),
         )
         return invoke(self._measures.EvaluateMeasures, request, deadline_seconds)
+
+    def evaluate_payout(
+        self,
+        marketplace: str,
+        seller: str,
+        *,
+        capture_day: date | str,
+        captured_minor: int,
+        currency: str,
+        product_category: str = "",
+        delivered: bool = False,
+        refunded_minor: int = 0,
+        claims_minor: int = 0,
+        drawn_minor: int = 0,
+        day: date | str = "",
+        at_least_sequence: int = 0,
+        deadline_seconds: float = MEASURE_SECONDS,
+    ) -> EvaluatePayoutResponse:
+        """Return what of one order is released, drawn and held on a day, by the terms that were fixed at its capture.
+
+        Amounts in minor units of `currency` (cents), days as dates or `YYYY-MM-DD`; `day` is today by default.
+        """
+        request = EvaluatePayoutRequest(
+            seller=seller_name(marketplace, seller),
+            capture_day=str(capture_day),
+            captured_minor=captured_minor,
+            currency=currency,
+            product_category=product_category,
+            delivered=delivered,
+            refunded_minor=refunded_minor,
+            claims_minor=claims_minor,
+            drawn_minor=drawn_minor,
+            day=str(day),
+            at_least_sequence=at_least_sequence,
+        )
+        return invoke(self._measures.EvaluatePayout, request, deadline_seconds)
+
+    def get_restitution(
+        self,
+        marketplace: str,
+        seller: str,
+        violation: str,
+        *,
+        at_least_sequence: int = 0,
+        deadline_seconds: float = MEASURE_SECONDS,
+    ) -> Restitution:
+        """Return which recorded measures stood on a violation that was taken back, for how long, and what they held."""
+        request = GetRestitutionRequest(
+            seller=seller_name(marketplace, seller), violation=violation, at_least_sequence=at_least_sequence
+        )
+        return invoke(self._measures.GetRestitution, request, deadline_seconds)

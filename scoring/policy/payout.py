@@ -67,6 +67,43 @@ def pay_out(order: Order, terms: Terms, day: int, currency: str = "", hold_limit
     return Payout(available - held, order.drawn_minor, held, order.capture_day + reserve if held else None)
 
 
+def pay_out_stopped(
+    order: Order,
+    terms: Terms,
+    day: int,
+    stopped_day: int | None,
+    currency: str = "",
+    hold_limit_days: int = MAX_HOLD_DAYS,
+) -> Payout:
+    """Return the same as `pay_out` while payouts to the seller stand stopped since a day; None if they do not.
+
+    Nothing is released from that day on, but for what was by the day before; beyond the longest hold it is released all the
+    same. Worked: 10,000 captured on day 0 with a hold of 7 days, stopped on day 5: on day 9 all 10,000 are held.
+    """
+    longest = order.capture_day + min(hold_limit_days, MAX_HOLD_DAYS)
+    if stopped_day is None or day < stopped_day or day >= longest:
+        return pay_out(order, terms, day, currency, hold_limit_days)
+    last_day = max(stopped_day - 1, order.capture_day)
+    before = pay_out(order, terms, last_day, currency, hold_limit_days)
+    if stopped_day <= order.capture_day:  # nothing was released before
+        before = Payout(0, before.drawn_minor, before.released_minor + before.held_minor, None)
+    return replace(before, next_release_day=None)
+
+
+def take_back(then: Terms, corrected: Terms) -> Terms:
+    """Return the terms of then without what an overturn took back since: of hold and reserve, the laxer of both.
+
+    `corrected`: the terms of the same time by what is known now. A confirmation since then makes those stricter, and is
+    left out.
+    """
+    return replace(
+        then,
+        hold_days=min(then.hold_days, corrected.hold_days),
+        reserve_ppm=min(then.reserve_ppm, corrected.reserve_ppm),
+        reserve_days=min(then.reserve_days, corrected.reserve_days),
+    )
+
+
 def fix_terms(at_capture: Terms, for_earlier: Terms) -> Terms:
     """Return the terms of an order: those at its capture, with the stricter hold and reserve.
 

@@ -23,7 +23,7 @@ class Right(Enum):
     EXPLAIN = "explain"
     """Trust scores with the facts behind every point."""
     READ_MEASURES = "read_measures"
-    """Measures in force, with the rule and the ids of the entries behind each."""
+    """Measures in force, with the rule and the ids of the entries behind each; payout terms and restitution."""
     READ_LEDGER = "read_ledger"
     """Entries, violations, notifiers and the review queue."""
     APPEND = "append"
@@ -91,6 +91,8 @@ METHODS: Mapping[str, MethodRow] = MappingProxyType(
         "TrustScoreService/BatchGetTrustScores": MethodRow(Right.READ_SCORES, Scope.SELLERS),
         "TrustScoreService/ExplainTrustScore": MethodRow(Right.EXPLAIN, Scope.SELLER),
         "MeasureService/EvaluateMeasures": MethodRow(Right.READ_MEASURES, Scope.SELLER),
+        "MeasureService/EvaluatePayout": MethodRow(Right.READ_MEASURES, Scope.SELLER),
+        "MeasureService/GetRestitution": MethodRow(Right.READ_MEASURES, Scope.SELLER),
         "LedgerService/AppendEntries": MethodRow(Right.APPEND, Scope.ENTRIES),
         "LedgerService/StreamEntries": MethodRow(Right.APPEND, Scope.ENTRIES),
         "LedgerService/ListEntries": MethodRow(Right.READ_LEDGER, Scope.PARENT),

@@ -3,15 +3,18 @@
 from sellertrust.v1 import measure_service_pb2 as measure_pb
 from service.api.reads import Reads
 from service.contract.measures import measures_message
+from service.contract.payouts import order_of, payout_message, restitution_message
 from service.contract.resource_names import parse_policy_name, parse_seller
+from service.scores.payouts import Payouts
 from service.scores.scorer import Scorer
 
 
 class MeasureServicer:
     """MeasureService."""
 
-    def __init__(self, scorer: Scorer, reads: Reads) -> None:
+    def __init__(self, scorer: Scorer, payouts: Payouts, reads: Reads) -> None:
         self._scorer = scorer
+        self._payouts = payouts
         self._reads = reads
 
     def EvaluateMeasures(self, request: measure_pb.EvaluateMeasuresRequest) -> measure_pb.EvaluateMeasuresResponse:
@@ -19,3 +22,15 @@ class MeasureServicer:
         stated = self._scorer.policy.find(parse_policy_name(request.policy, "policy")) if request.policy else None
         found, policy, stamp = self._scorer.measures(marketplace, seller, self._reads.cut(request), stated)
         return measures_message(request.seller, found, policy, stamp)
+
+    def EvaluatePayout(self, request: measure_pb.EvaluatePayoutRequest) -> measure_pb.EvaluatePayoutResponse:
+        marketplace, seller = parse_seller(request.seller, "seller")
+        cut = self._reads.cut(request)
+        order, day = order_of(request, cut.observe_time)
+        found = self._payouts.evaluate(marketplace, seller, order, day, request.product_category, cut)
+        return payout_message(request.seller, order, found)
+
+    def GetRestitution(self, request: measure_pb.GetRestitutionRequest) -> measure_pb.Restitution:
+        marketplace, seller = parse_seller(request.seller, "seller")
+        found = self._payouts.restitution(marketplace, seller, request.violation, self._reads.cut(request))
+        return restitution_message(request.seller, found)

@@ -93,6 +93,8 @@ POOLS: Mapping[str, Pool] = {
     "TrustScoreService/BatchGetTrustScores": Pool.SLOW,
     "TrustScoreService/ExplainTrustScore": Pool.SLOW,
     "MeasureService/EvaluateMeasures": Pool.SLOW,
+    "MeasureService/EvaluatePayout": Pool.SLOW,
+    "MeasureService/GetRestitution": Pool.SLOW,
     "LedgerService/AppendEntries": Pool.WRITE,
     "LedgerService/ListEntries": Pool.SLOW,
     "LedgerService/GetViolation": Pool.READ,

@@ -35,6 +35,8 @@ ReadRequest = (
     | score_pb.BatchGetTrustScoresRequest
     | score_pb.ExplainTrustScoreRequest
     | measure_pb.EvaluateMeasuresRequest
+    | measure_pb.EvaluatePayoutRequest
+    | measure_pb.GetRestitutionRequest
     | ledger_pb.GetViolationRequest
     | ledger_pb.ListEntriesRequest
     | ledger_pb.ListViolationsRequest
@@ -77,7 +79,7 @@ class Reads:
         wrong = FieldErrors()
         names = [field.name for field in request.DESCRIPTOR.fields]
         observe_time = wrong.convert(optional_time, request, "observe_time") if "observe_time" in names else None
-        known_time = wrong.convert(optional_time, request, "known_time")
+        known_time = wrong.convert(optional_time, request, "known_time") if "known_time" in names else None
         wanted: int = getattr(request, "at_least_sequence", 0)
         if wanted < 0:
             wrong.fields.append(FieldViolation(("at_least_sequence",), "must not be negative"))

@@ -53,6 +53,7 @@ from service.ledger.store import Ledger
 from service.ledger.tail import Tail
 from service.policy.certificate_file import read_certificate
 from service.scores.book.book import Book
+from service.scores.payouts import Payouts
 from service.scores.scorer import Scorer
 from service.settings import Settings, host_and_port, is_loopback
 
@@ -153,7 +154,7 @@ class Server:
             ReviewServicer(ledger, reads),
             ModelServicer(scorer.champion.registry, lambda: scorer.champion.digest, scorer.champion.refresh),
             ProposalServicer(ledger, approvals, scorer.champion.registry, scorer.policy),
-            MeasureServicer(scorer, reads),
+            MeasureServicer(scorer, Payouts(ledger, scorer), reads),
             PolicyServicer(scorer.policy),
         )
         if settings.loss_certificate is not None:

@@ -25,6 +25,8 @@ from service.cli import (
     models,
     monitor,
     operate,
+    overrides,
+    payouts,
     policy,
     proposals,
     rescore,
@@ -63,6 +65,7 @@ operate.register(app)
 scores.register(app)
 measures.register(app)
 rescore.register(app)
+payouts.register(app)
 train.register(app)
 models.register(app)
 backtest.register(models.app)
@@ -76,6 +79,7 @@ app.add_typer(badge.app, name="badge")
 app.add_typer(book.app, name="book")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(mechanism.app, name="mechanism")
+app.add_typer(overrides.app, name="override")
 app.add_typer(policy.app, name="policy")
 app.add_typer(proposals.app, name="proposal")
 review.register(violations.app)

@@ -27,43 +27,53 @@ from sellertrust.v1 import entry_pb2 as sellertrust_dot_v1_dot_entry__pb2
 from sellertrust.v1 import trust_score_service_pb2 as sellertrust_dot_v1_dot_trust__score__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$sellertrust/v1/measure_service.proto\x12\x0esellertrust.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1asellertrust/v1/entry.proto\x1a(sellertrust/v1/trust_score_service.proto\"\xb6\x01\n\x17\x45valuateMeasuresRequest\x12\x0e\n\x06seller\x18\x01 \x01(\t\x12\x30\n\x0cobserve_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nknown_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11\x61t_least_sequence\x18\x04 \x01(\x03\x12\x0e\n\x06policy\x18\x05 \x01(\t\"\x84\x04\n\x18\x45valuateMeasuresResponse\x12\x0e\n\x06seller\x18\x01 \x01(\t\x12)\n\x05state\x18\x02 \x01(\x0e\x32\x1a.sellertrust.v1.ScoreState\x12\"\n\x04tier\x18\x03 \x01(\x0e\x32\x14.sellertrust.v1.Tier\x12\x10\n\x08override\x18\x04 \x01(\t\x12\x15\n\x08standing\x18\x05 \x01(\x05H\x00\x88\x01\x01\x12\x34\n\x0estanding_parts\x18\x06 \x03(\x0b\x32\x1c.sellertrust.v1.StandingPart\x12)\n\x08measures\x18\x07 \x03(\x0b\x32\x17.sellertrust.v1.Measure\x12$\n\x05terms\x18\x08 \x01(\x0b\x32\x15.sellertrust.v1.Terms\x12\x10\n\x08\x63urrency\x18\t \x01(\t\x12$\n\x05stamp\x18\n \x01(\x0b\x32\x15.sellertrust.v1.Stamp\x12\x1e\n\x16standing_parts_omitted\x18\x0b \x01(\x05\x12\x13\n\x0bpolicy_name\x18\x0c \x01(\t\x12\x16\n\x0epolicy_version\x18\r \x01(\x03\x12)\n\x08\x63\x61utions\x18\x0e \x03(\x0b\x32\x17.sellertrust.v1.Caution\x12\x1c\n\x14\x64\x65posit_placed_minor\x18\x0f \x01(\x03\x42\x0b\n\t_standing\"_\n\x0cStandingPart\x12\x0e\n\x06points\x18\x01 \x01(\x05\x12.\n\nuntil_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x65ntries\x18\x03 \x03(\t\"\x94\x03\n\x07Measure\x12\x0c\n\x04rule\x18\x01 \x01(\t\x12\x11\n\treference\x18\x02 \x01(\t\x12\x14\n\x0clegal_ground\x18\x03 \x01(\t\x12)\n\x04kind\x18\x04 \x01(\x0e\x32\x1b.sellertrust.v1.MeasureKind\x12.\n\x08original\x18\x05 \x01(\x0b\x32\x1c.sellertrust.v1.MeasureValue\x12-\n\x07\x63urrent\x18\x06 \x01(\x0b\x32\x1c.sellertrust.v1.MeasureValue\x12\x0e\n\x06waived\x18\x07 \x01(\x08\x12.\n\nstart_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x65ntries\x18\n \x03(\t\x12\x17\n\x0f\x65ntries_omitted\x18\x0b \x01(\x05\x12\x0f\n\x07\x63\x61ution\x18\x0c \x01(\x08\x12\x0f\n\x07measure\x18\r \x01(\t\x12\x0e\n\x06lifted\x18\x0e \x01(\t\"\xd0\x03\n\x0cMeasureValue\x12/\n\x07\x64\x65posit\x18\x01 \x01(\x0b\x32\x1c.sellertrust.v1.DepositValueH\x00\x12>\n\x0fsettlement_hold\x18\x02 \x01(\x0b\x32#.sellertrust.v1.SettlementHoldValueH\x00\x12>\n\x0frolling_reserve\x18\x03 \x01(\x0b\x32#.sellertrust.v1.RollingReserveValueH\x00\x12\x32\n\tvalue_cap\x18\x04 \x01(\x0b\x32\x1d.sellertrust.v1.ValueCapValueH\x00\x12\x36\n\x0blisting_cap\x18\x05 \x01(\x0b\x32\x1f.sellertrust.v1.ListingCapValueH\x00\x12\x34\n\nintake_cap\x18\x06 \x01(\x0b\x32\x1e.sellertrust.v1.IntakeCapValueH\x00\x12-\n\x06waiver\x18\x07 \x01(\x0b\x32\x1b.sellertrust.v1.WaiverValueH\x00\x12\x35\n\nsuspension\x18\x08 \x01(\x0b\x32\x1f.sellertrust.v1.SuspensionValueH\x00\x42\x07\n\x05value\"$\n\x0c\x44\x65positValue\x12\x14\n\x0c\x61mount_minor\x18\x01 \x01(\x03\"#\n\x13SettlementHoldValue\x12\x0c\n\x04\x64\x61ys\x18\x01 \x01(\x05\"0\n\x13RollingReserveValue\x12\x0b\n\x03ppm\x18\x01 \x01(\x05\x12\x0c\n\x04\x64\x61ys\x18\x02 \x01(\x05\">\n\rValueCapValue\x12\x13\n\x0bvalue_minor\x18\x01 \x01(\x03\x12\x18\n\x10product_category\x18\x02 \x01(\t\"=\n\x0fListingCapValue\x12\x10\n\x08listings\x18\x01 \x01(\x05\x12\x18\n\x10product_category\x18\x02 \x01(\t\"@\n\x0eIntakeCapValue\x12\x14\n\x0cnew_listings\x18\x01 \x01(\x05\x12\x18\n\x10product_category\x18\x02 \x01(\t\":\n\x0bWaiverValue\x12+\n\x06waives\x18\x01 \x01(\x0e\x32\x1b.sellertrust.v1.MeasureKind\"[\n\x0fSuspensionValue\x12\x0c\n\x04\x64\x61ys\x18\x01 \x01(\x05\x12\x12\n\nterminates\x18\x02 \x01(\x08\x12\x13\n\x0bnotice_days\x18\x03 \x01(\x05\x12\x11\n\texception\x18\x04 \x01(\t\"\xc6\x02\n\x05Terms\x12\x15\n\rdeposit_minor\x18\x01 \x01(\x03\x12\x11\n\thold_days\x18\x02 \x01(\x05\x12\x13\n\x0breserve_ppm\x18\x03 \x01(\x05\x12\x14\n\x0creserve_days\x18\x04 \x01(\x05\x12-\n\nvalue_caps\x18\x05 \x03(\x0b\x32\x19.sellertrust.v1.Terms.Cap\x12/\n\x0clisting_caps\x18\x06 \x03(\x0b\x32\x19.sellertrust.v1.Terms.Cap\x12.\n\x0bintake_caps\x18\x07 \x03(\x0b\x32\x19.sellertrust.v1.Terms.Cap\x12\x15\n\rmanual_review\x18\x08 \x01(\x08\x12\x11\n\tsuspended\x18\t \x01(\x08\x1a.\n\x03\x43\x61p\x12\x18\n\x10product_category\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\x03\x32w\n\x0eMeasureService\x12\x65\n\x10\x45valuateMeasures\x12\'.sellertrust.v1.EvaluateMeasuresRequest\x1a(.sellertrust.v1.EvaluateMeasuresResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$sellertrust/v1/measure_service.proto\x12\x0esellertrust.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1asellertrust/v1/entry.proto\x1a(sellertrust/v1/trust_score_service.proto\"\xfe\x01\n\x15\x45valuatePayoutRequest\x12\x0e\n\x06seller\x18\x01 \x01(\t\x12\x13\n\x0b\x63\x61pture_day\x18\x02 \x01(\t\x12\x16\n\x0e\x63\x61ptured_minor\x18\x03 \x01(\x03\x12\x10\n\x08\x63urrency\x18\x04 \x01(\t\x12\x18\n\x10product_category\x18\x05 \x01(\t\x12\x11\n\tdelivered\x18\x06 \x01(\x08\x12\x16\n\x0erefunded_minor\x18\x07 \x01(\x03\x12\x14\n\x0c\x63laims_minor\x18\x08 \x01(\x03\x12\x13\n\x0b\x64rawn_minor\x18\t \x01(\x03\x12\x0b\n\x03\x64\x61y\x18\n \x01(\t\x12\x19\n\x11\x61t_least_sequence\x18\x0b \x01(\x03\"\x8b\x03\n\x16\x45valuatePayoutResponse\x12\x0e\n\x06seller\x18\x01 \x01(\t\x12\x16\n\x0ereleased_minor\x18\x02 \x01(\x03\x12\x13\n\x0b\x64rawn_minor\x18\x03 \x01(\x03\x12\x12\n\nheld_minor\x18\x04 \x01(\x03\x12\x18\n\x10next_release_day\x18\x05 \x01(\t\x12\x11\n\thold_days\x18\x06 \x01(\x05\x12\x13\n\x0breserve_ppm\x18\x07 \x01(\x05\x12\x14\n\x0creserve_days\x18\x08 \x01(\x05\x12\x1c\n\x0fvalue_cap_minor\x18\t \x01(\x03H\x00\x88\x01\x01\x12\x30\n\x0cstopped_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x63urrency\x18\x0b \x01(\t\x12,\n\rcapture_stamp\x18\x0c \x01(\x0b\x32\x15.sellertrust.v1.Stamp\x12$\n\x05stamp\x18\r \x01(\x0b\x32\x15.sellertrust.v1.StampB\x12\n\x10_value_cap_minor\"U\n\x15GetRestitutionRequest\x12\x0e\n\x06seller\x18\x01 \x01(\t\x12\x11\n\tviolation\x18\x02 \x01(\t\x12\x19\n\x11\x61t_least_sequence\x18\x03 \x01(\x03\"\xa9\x03\n\x0bRestitution\x12\x0e\n\x06seller\x18\x01 \x01(\t\x12\x11\n\tviolation\x18\x02 \x01(\t\x12/\n\x06status\x18\x03 \x01(\x0e\x32\x1f.sellertrust.v1.ViolationStatus\x12/\n\x05items\x18\x04 \x03(\x0b\x32 .sellertrust.v1.Restitution.Item\x12\x10\n\x08\x63urrency\x18\x05 \x01(\t\x12\x16\n\x0e\x63\x61ptured_minor\x18\x06 \x01(\x03\x1a\xea\x01\n\x04Item\x12\x0f\n\x07measure\x18\x01 \x01(\t\x12\x0c\n\x04rule\x18\x02 \x01(\t\x12)\n\x04kind\x18\x03 \x01(\x0e\x32\x1b.sellertrust.v1.MeasureKind\x12.\n\nbegin_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x64\x61ys\x18\x06 \x01(\x05\x12\x18\n\x10other_violations\x18\x07 \x03(\t\x12\x12\n\nheld_minor\x18\x08 \x01(\x03\"\xb6\x01\n\x17\x45valuateMeasuresRequest\x12\x0e\n\x06seller\x18\x01 \x01(\t\x12\x30\n\x0cobserve_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nknown_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11\x61t_least_sequence\x18\x04 \x01(\x03\x12\x0e\n\x06policy\x18\x05 \x01(\t\"\x84\x04\n\x18\x45valuateMeasuresResponse\x12\x0e\n\x06seller\x18\x01 \x01(\t\x12)\n\x05state\x18\x02 \x01(\x0e\x32\x1a.sellertrust.v1.ScoreState\x12\"\n\x04tier\x18\x03 \x01(\x0e\x32\x14.sellertrust.v1.Tier\x12\x10\n\x08override\x18\x04 \x01(\t\x12\x15\n\x08standing\x18\x05 \x01(\x05H\x00\x88\x01\x01\x12\x34\n\x0estanding_parts\x18\x06 \x03(\x0b\x32\x1c.sellertrust.v1.StandingPart\x12)\n\x08measures\x18\x07 \x03(\x0b\x32\x17.sellertrust.v1.Measure\x12$\n\x05terms\x18\x08 \x01(\x0b\x32\x15.sellertrust.v1.Terms\x12\x10\n\x08\x63urrency\x18\t \x01(\t\x12$\n\x05stamp\x18\n \x01(\x0b\x32\x15.sellertrust.v1.Stamp\x12\x1e\n\x16standing_parts_omitted\x18\x0b \x01(\x05\x12\x13\n\x0bpolicy_name\x18\x0c \x01(\t\x12\x16\n\x0epolicy_version\x18\r \x01(\x03\x12)\n\x08\x63\x61utions\x18\x0e \x03(\x0b\x32\x17.sellertrust.v1.Caution\x12\x1c\n\x14\x64\x65posit_placed_minor\x18\x0f \x01(\x03\x42\x0b\n\t_standing\"_\n\x0cStandingPart\x12\x0e\n\x06points\x18\x01 \x01(\x05\x12.\n\nuntil_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x65ntries\x18\x03 \x03(\t\"\x94\x03\n\x07Measure\x12\x0c\n\x04rule\x18\x01 \x01(\t\x12\x11\n\treference\x18\x02 \x01(\t\x12\x14\n\x0clegal_ground\x18\x03 \x01(\t\x12)\n\x04kind\x18\x04 \x01(\x0e\x32\x1b.sellertrust.v1.MeasureKind\x12.\n\x08original\x18\x05 \x01(\x0b\x32\x1c.sellertrust.v1.MeasureValue\x12-\n\x07\x63urrent\x18\x06 \x01(\x0b\x32\x1c.sellertrust.v1.MeasureValue\x12\x0e\n\x06waived\x18\x07 \x01(\x08\x12.\n\nstart_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x65ntries\x18\n \x03(\t\x12\x17\n\x0f\x65ntries_omitted\x18\x0b \x01(\x05\x12\x0f\n\x07\x63\x61ution\x18\x0c \x01(\x08\x12\x0f\n\x07measure\x18\r \x01(\t\x12\x0e\n\x06lifted\x18\x0e \x01(\t\"\xd0\x03\n\x0cMeasureValue\x12/\n\x07\x64\x65posit\x18\x01 \x01(\x0b\x32\x1c.sellertrust.v1.DepositValueH\x00\x12>\n\x0fsettlement_hold\x18\x02 \x01(\x0b\x32#.sellertrust.v1.SettlementHoldValueH\x00\x12>\n\x0frolling_reserve\x18\x03 \x01(\x0b\x32#.sellertrust.v1.RollingReserveValueH\x00\x12\x32\n\tvalue_cap\x18\x04 \x01(\x0b\x32\x1d.sellertrust.v1.ValueCapValueH\x00\x12\x36\n\x0blisting_cap\x18\x05 \x01(\x0b\x32\x1f.sellertrust.v1.ListingCapValueH\x00\x12\x34\n\nintake_cap\x18\x06 \x01(\x0b\x32\x1e.sellertrust.v1.IntakeCapValueH\x00\x12-\n\x06waiver\x18\x07 \x01(\x0b\x32\x1b.sellertrust.v1.WaiverValueH\x00\x12\x35\n\nsuspension\x18\x08 \x01(\x0b\x32\x1f.sellertrust.v1.SuspensionValueH\x00\x42\x07\n\x05value\"$\n\x0c\x44\x65positValue\x12\x14\n\x0c\x61mount_minor\x18\x01 \x01(\x03\"#\n\x13SettlementHoldValue\x12\x0c\n\x04\x64\x61ys\x18\x01 \x01(\x05\"0\n\x13RollingReserveValue\x12\x0b\n\x03ppm\x18\x01 \x01(\x05\x12\x0c\n\x04\x64\x61ys\x18\x02 \x01(\x05\">\n\rValueCapValue\x12\x13\n\x0bvalue_minor\x18\x01 \x01(\x03\x12\x18\n\x10product_category\x18\x02 \x01(\t\"=\n\x0fListingCapValue\x12\x10\n\x08listings\x18\x01 \x01(\x05\x12\x18\n\x10product_category\x18\x02 \x01(\t\"@\n\x0eIntakeCapValue\x12\x14\n\x0cnew_listings\x18\x01 \x01(\x05\x12\x18\n\x10product_category\x18\x02 \x01(\t\":\n\x0bWaiverValue\x12+\n\x06waives\x18\x01 \x01(\x0e\x32\x1b.sellertrust.v1.MeasureKind\"[\n\x0fSuspensionValue\x12\x0c\n\x04\x64\x61ys\x18\x01 \x01(\x05\x12\x12\n\nterminates\x18\x02 \x01(\x08\x12\x13\n\x0bnotice_days\x18\x03 \x01(\x05\x12\x11\n\texception\x18\x04 \x01(\t\"\xc6\x02\n\x05Terms\x12\x15\n\rdeposit_minor\x18\x01 \x01(\x03\x12\x11\n\thold_days\x18\x02 \x01(\x05\x12\x13\n\x0breserve_ppm\x18\x03 \x01(\x05\x12\x14\n\x0creserve_days\x18\x04 \x01(\x05\x12-\n\nvalue_caps\x18\x05 \x03(\x0b\x32\x19.sellertrust.v1.Terms.Cap\x12/\n\x0clisting_caps\x18\x06 \x03(\x0b\x32\x19.sellertrust.v1.Terms.Cap\x12.\n\x0bintake_caps\x18\x07 \x03(\x0b\x32\x19.sellertrust.v1.Terms.Cap\x12\x15\n\rmanual_review\x18\x08 \x01(\x08\x12\x11\n\tsuspended\x18\t \x01(\x08\x1a.\n\x03\x43\x61p\x12\x18\n\x10product_category\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\x03\x32\xae\x02\n\x0eMeasureService\x12\x65\n\x10\x45valuateMeasures\x12\'.sellertrust.v1.EvaluateMeasuresRequest\x1a(.sellertrust.v1.EvaluateMeasuresResponse\x12_\n\x0e\x45valuatePayout\x12%.sellertrust.v1.EvaluatePayoutRequest\x1a&.sellertrust.v1.EvaluatePayoutResponse\x12T\n\x0eGetRestitution\x12%.sellertrust.v1.GetRestitutionRequest\x1a\x1b.sellertrust.v1.Restitutionb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sellertrust.v1.measure_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_EVALUATEMEASURESREQUEST']._serialized_start=160
-  _globals['_EVALUATEMEASURESREQUEST']._serialized_end=342
-  _globals['_EVALUATEMEASURESRESPONSE']._serialized_start=345
-  _globals['_EVALUATEMEASURESRESPONSE']._serialized_end=861
-  _globals['_STANDINGPART']._serialized_start=863
-  _globals['_STANDINGPART']._serialized_end=958
-  _globals['_MEASURE']._serialized_start=961
-  _globals['_MEASURE']._serialized_end=1365
-  _globals['_MEASUREVALUE']._serialized_start=1368
-  _globals['_MEASUREVALUE']._serialized_end=1832
-  _globals['_DEPOSITVALUE']._serialized_start=1834
-  _globals['_DEPOSITVALUE']._serialized_end=1870
-  _globals['_SETTLEMENTHOLDVALUE']._serialized_start=1872
-  _globals['_SETTLEMENTHOLDVALUE']._serialized_end=1907
-  _globals['_ROLLINGRESERVEVALUE']._serialized_start=1909
-  _globals['_ROLLINGRESERVEVALUE']._serialized_end=1957
-  _globals['_VALUECAPVALUE']._serialized_start=1959
-  _globals['_VALUECAPVALUE']._serialized_end=2021
-  _globals['_LISTINGCAPVALUE']._serialized_start=2023
-  _globals['_LISTINGCAPVALUE']._serialized_end=2084
-  _globals['_INTAKECAPVALUE']._serialized_start=2086
-  _globals['_INTAKECAPVALUE']._serialized_end=2150
-  _globals['_WAIVERVALUE']._serialized_start=2152
-  _globals['_WAIVERVALUE']._serialized_end=2210
-  _globals['_SUSPENSIONVALUE']._serialized_start=2212
-  _globals['_SUSPENSIONVALUE']._serialized_end=2303
-  _globals['_TERMS']._serialized_start=2306
-  _globals['_TERMS']._serialized_end=2632
-  _globals['_TERMS_CAP']._serialized_start=2586
-  _globals['_TERMS_CAP']._serialized_end=2632
-  _globals['_MEASURESERVICE']._serialized_start=2634
-  _globals['_MEASURESERVICE']._serialized_end=2753
+  _globals['_EVALUATEPAYOUTREQUEST']._serialized_start=160
+  _globals['_EVALUATEPAYOUTREQUEST']._serialized_end=414
+  _globals['_EVALUATEPAYOUTRESPONSE']._serialized_start=417
+  _globals['_EVALUATEPAYOUTRESPONSE']._serialized_end=812
+  _globals['_GETRESTITUTIONREQUEST']._serialized_start=814
+  _globals['_GETRESTITUTIONREQUEST']._serialized_end=899
+  _globals['_RESTITUTION']._serialized_start=902
+  _globals['_RESTITUTION']._serialized_end=1327
+  _globals['_RESTITUTION_ITEM']._serialized_start=1093
+  _globals['_RESTITUTION_ITEM']._serialized_end=1327
+  _globals['_EVALUATEMEASURESREQUEST']._serialized_start=1330
+  _globals['_EVALUATEMEASURESREQUEST']._serialized_end=1512
+  _globals['_EVALUATEMEASURESRESPONSE']._serialized_start=1515
+  _globals['_EVALUATEMEASURESRESPONSE']._serialized_end=2031
+  _globals['_STANDINGPART']._serialized_start=2033
+  _globals['_STANDINGPART']._serialized_end=2128
+  _globals['_MEASURE']._serialized_start=2131
+  _globals['_MEASURE']._serialized_end=2535
+  _globals['_MEASUREVALUE']._serialized_start=2538
+  _globals['_MEASUREVALUE']._serialized_end=3002
+  _globals['_DEPOSITVALUE']._serialized_start=3004
+  _globals['_DEPOSITVALUE']._serialized_end=3040
+  _globals['_SETTLEMENTHOLDVALUE']._serialized_start=3042
+  _globals['_SETTLEMENTHOLDVALUE']._serialized_end=3077
+  _globals['_ROLLINGRESERVEVALUE']._serialized_start=3079
+  _globals['_ROLLINGRESERVEVALUE']._serialized_end=3127
+  _globals['_VALUECAPVALUE']._serialized_start=3129
+  _globals['_VALUECAPVALUE']._serialized_end=3191
+  _globals['_LISTINGCAPVALUE']._serialized_start=3193
+  _globals['_LISTINGCAPVALUE']._serialized_end=3254
+  _globals['_INTAKECAPVALUE']._serialized_start=3256
+  _globals['_INTAKECAPVALUE']._serialized_end=3320
+  _globals['_WAIVERVALUE']._serialized_start=3322
+  _globals['_WAIVERVALUE']._serialized_end=3380
+  _globals['_SUSPENSIONVALUE']._serialized_start=3382
+  _globals['_SUSPENSIONVALUE']._serialized_end=3473
+  _globals['_TERMS']._serialized_start=3476
+  _globals['_TERMS']._serialized_end=3802
+  _globals['_TERMS_CAP']._serialized_start=3756
+  _globals['_TERMS_CAP']._serialized_end=3802
+  _globals['_MEASURESERVICE']._serialized_start=3805
+  _globals['_MEASURESERVICE']._serialized_end=4107
 # @@protoc_insertion_point(module_scope)

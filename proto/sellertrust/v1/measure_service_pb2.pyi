@@ -22,6 +22,282 @@ else:
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
+class EvaluatePayoutRequest(_message.Message):
+    """Request of EvaluatePayout: one order as whoever pays out knows it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SELLER_FIELD_NUMBER: _builtins.int
+    CAPTURE_DAY_FIELD_NUMBER: _builtins.int
+    CAPTURED_MINOR_FIELD_NUMBER: _builtins.int
+    CURRENCY_FIELD_NUMBER: _builtins.int
+    PRODUCT_CATEGORY_FIELD_NUMBER: _builtins.int
+    DELIVERED_FIELD_NUMBER: _builtins.int
+    REFUNDED_MINOR_FIELD_NUMBER: _builtins.int
+    CLAIMS_MINOR_FIELD_NUMBER: _builtins.int
+    DRAWN_MINOR_FIELD_NUMBER: _builtins.int
+    DAY_FIELD_NUMBER: _builtins.int
+    AT_LEAST_SEQUENCE_FIELD_NUMBER: _builtins.int
+    seller: _builtins.str
+    """`marketplaces/{marketplace}/sellers/{seller}`. Required."""
+    capture_day: _builtins.str
+    """The UTC day on which its payment was captured, as `YYYY-MM-DD`; not in the future. Required."""
+    captured_minor: _builtins.int
+    """What was captured, in minor units of `currency` (cents), 0 to 10^15. Required."""
+    currency: _builtins.str
+    """ISO 4217 code; the policy's, if that states one. Required."""
+    product_category: _builtins.str
+    """What was sold, in the marketplace's own words (an id). Default empty: nothing in particular."""
+    delivered: _builtins.bool
+    """Whether it has reached its buyer. Until then all of it is held, at most for the longest hold. Default false."""
+    refunded_minor: _builtins.int
+    """What its buyer got back so far, in minor units, at most what was captured. Default 0."""
+    claims_minor: _builtins.int
+    """What was adjudicated to its buyer so far beside refunds, in minor units. Default 0."""
+    drawn_minor: _builtins.int
+    """What was taken from the order for these claims so far, in minor units, at most `claims_minor`. Default 0."""
+    day: _builtins.str
+    """The UTC day to answer for, as `YYYY-MM-DD`, not before the capture. A later one than today is answered by what is known
+    now. Default: today.
+    """
+    at_least_sequence: _builtins.int
+    """As in GetTrustScoreRequest."""
+    def __init__(
+        self,
+        *,
+        seller: _builtins.str = ...,
+        capture_day: _builtins.str = ...,
+        captured_minor: _builtins.int = ...,
+        currency: _builtins.str = ...,
+        product_category: _builtins.str = ...,
+        delivered: _builtins.bool = ...,
+        refunded_minor: _builtins.int = ...,
+        claims_minor: _builtins.int = ...,
+        drawn_minor: _builtins.int = ...,
+        day: _builtins.str = ...,
+        at_least_sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least_sequence", b"at_least_sequence", "capture_day", b"capture_day", "captured_minor", b"captured_minor", "claims_minor", b"claims_minor", "currency", b"currency", "day", b"day", "delivered", b"delivered", "drawn_minor", b"drawn_minor", "product_category", b"product_category", "refunded_minor", b"refunded_minor", "seller", b"seller"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EvaluatePayoutRequest: _TypeAlias = EvaluatePayoutRequest  # noqa: Y015
+
+@_typing.final
+class EvaluatePayoutResponse(_message.Message):
+    """Response of EvaluatePayout."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SELLER_FIELD_NUMBER: _builtins.int
+    RELEASED_MINOR_FIELD_NUMBER: _builtins.int
+    DRAWN_MINOR_FIELD_NUMBER: _builtins.int
+    HELD_MINOR_FIELD_NUMBER: _builtins.int
+    NEXT_RELEASE_DAY_FIELD_NUMBER: _builtins.int
+    HOLD_DAYS_FIELD_NUMBER: _builtins.int
+    RESERVE_PPM_FIELD_NUMBER: _builtins.int
+    RESERVE_DAYS_FIELD_NUMBER: _builtins.int
+    VALUE_CAP_MINOR_FIELD_NUMBER: _builtins.int
+    STOPPED_TIME_FIELD_NUMBER: _builtins.int
+    CURRENCY_FIELD_NUMBER: _builtins.int
+    CAPTURE_STAMP_FIELD_NUMBER: _builtins.int
+    STAMP_FIELD_NUMBER: _builtins.int
+    seller: _builtins.str
+    """`marketplaces/{marketplace}/sellers/{seller}`."""
+    released_minor: _builtins.int
+    """What may have been paid out by that day, in minor units."""
+    drawn_minor: _builtins.int
+    """What was taken for claims, in minor units."""
+    held_minor: _builtins.int
+    """What is held back, in minor units."""
+    next_release_day: _builtins.str
+    """The next UTC day on which more is released if nothing else happens; empty if nothing is held, if delivery is awaited, or
+    while payouts stand stopped.
+    """
+    hold_days: _builtins.int
+    """Days of the hold after the capture that the order is under."""
+    reserve_ppm: _builtins.int
+    """The share that is held back longer, in parts per million."""
+    reserve_days: _builtins.int
+    """Days after the capture for which that share is held."""
+    value_cap_minor: _builtins.int
+    """The limit on the value captured in a day that held at its capture for its product category, or for all together; not set if
+    there was none.
+    """
+    currency: _builtins.str
+    """ISO 4217 code of all amounts."""
+    @_builtins.property
+    def stopped_time(self) -> _timestamp_pb2.Timestamp:
+        """Since when payouts to the seller stand stopped; not set if they do not."""
+
+    @_builtins.property
+    def capture_stamp(self) -> _trust_score_service_pb2.Stamp:
+        """What the terms at capture are made from."""
+
+    @_builtins.property
+    def stamp(self) -> _trust_score_service_pb2.Stamp:
+        """What the rest of the answer is made from."""
+
+    def __init__(
+        self,
+        *,
+        seller: _builtins.str = ...,
+        released_minor: _builtins.int = ...,
+        drawn_minor: _builtins.int = ...,
+        held_minor: _builtins.int = ...,
+        next_release_day: _builtins.str = ...,
+        hold_days: _builtins.int = ...,
+        reserve_ppm: _builtins.int = ...,
+        reserve_days: _builtins.int = ...,
+        value_cap_minor: _builtins.int | None = ...,
+        stopped_time: _timestamp_pb2.Timestamp | None = ...,
+        currency: _builtins.str = ...,
+        capture_stamp: _trust_score_service_pb2.Stamp | None = ...,
+        stamp: _trust_score_service_pb2.Stamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_value_cap_minor", b"_value_cap_minor", "capture_stamp", b"capture_stamp", "stamp", b"stamp", "stopped_time", b"stopped_time", "value_cap_minor", b"value_cap_minor"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_value_cap_minor", b"_value_cap_minor", "capture_stamp", b"capture_stamp", "currency", b"currency", "drawn_minor", b"drawn_minor", "held_minor", b"held_minor", "hold_days", b"hold_days", "next_release_day", b"next_release_day", "released_minor", b"released_minor", "reserve_days", b"reserve_days", "reserve_ppm", b"reserve_ppm", "seller", b"seller", "stamp", b"stamp", "stopped_time", b"stopped_time", "value_cap_minor", b"value_cap_minor"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__value_cap_minor: _TypeAlias = _typing.Literal["value_cap_minor"]  # noqa: Y015
+    _WhichOneofArgType__value_cap_minor: _TypeAlias = _typing.Literal["_value_cap_minor", b"_value_cap_minor"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__value_cap_minor) -> _WhichOneofReturnType__value_cap_minor | None: ...
+
+Global___EvaluatePayoutResponse: _TypeAlias = EvaluatePayoutResponse  # noqa: Y015
+
+@_typing.final
+class GetRestitutionRequest(_message.Message):
+    """Request of GetRestitution."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SELLER_FIELD_NUMBER: _builtins.int
+    VIOLATION_FIELD_NUMBER: _builtins.int
+    AT_LEAST_SEQUENCE_FIELD_NUMBER: _builtins.int
+    seller: _builtins.str
+    """`marketplaces/{marketplace}/sellers/{seller}`. Required."""
+    violation: _builtins.str
+    """The violation's id: the `entry_id` of its report. Required."""
+    at_least_sequence: _builtins.int
+    """As in GetTrustScoreRequest."""
+    def __init__(
+        self,
+        *,
+        seller: _builtins.str = ...,
+        violation: _builtins.str = ...,
+        at_least_sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least_sequence", b"at_least_sequence", "seller", b"seller", "violation", b"violation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRestitutionRequest: _TypeAlias = GetRestitutionRequest  # noqa: Y015
+
+@_typing.final
+class Restitution(_message.Message):
+    """What stood on a violation that was taken back."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Item(_message.Message):
+        """One recorded measure that stood on it."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        MEASURE_FIELD_NUMBER: _builtins.int
+        RULE_FIELD_NUMBER: _builtins.int
+        KIND_FIELD_NUMBER: _builtins.int
+        BEGIN_TIME_FIELD_NUMBER: _builtins.int
+        END_TIME_FIELD_NUMBER: _builtins.int
+        DAYS_FIELD_NUMBER: _builtins.int
+        OTHER_VIOLATIONS_FIELD_NUMBER: _builtins.int
+        HELD_MINOR_FIELD_NUMBER: _builtins.int
+        measure: _builtins.str
+        """The measure's id."""
+        rule: _builtins.str
+        """The rule that asked for it; empty for what a person imposed."""
+        kind: _entry_pb2.MeasureKind.ValueType
+        """What it was."""
+        days: _builtins.int
+        """Days in between, each that has begun counted."""
+        held_minor: _builtins.int
+        """What it held in that time, in minor units of `currency`: of a hold all that was captured, of a reserve its share of that,
+        of a deposit its amount, as far as it was placed. 0 for other kinds.
+        """
+        @_builtins.property
+        def begin_time(self) -> _timestamp_pb2.Timestamp:
+            """When it began to stand on the violation."""
+
+        @_builtins.property
+        def end_time(self) -> _timestamp_pb2.Timestamp:
+            """When it ceased to: it was lifted, or stood on others alone. Not set if it still does."""
+
+        @_builtins.property
+        def other_violations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+            """The other violations that it stood on in that time. With any, the measure may have been right without this one."""
+
+        def __init__(
+            self,
+            *,
+            measure: _builtins.str = ...,
+            rule: _builtins.str = ...,
+            kind: _entry_pb2.MeasureKind.ValueType = ...,
+            begin_time: _timestamp_pb2.Timestamp | None = ...,
+            end_time: _timestamp_pb2.Timestamp | None = ...,
+            days: _builtins.int = ...,
+            other_violations: _abc.Iterable[_builtins.str] | None = ...,
+            held_minor: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["begin_time", b"begin_time", "end_time", b"end_time"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["begin_time", b"begin_time", "days", b"days", "end_time", b"end_time", "held_minor", b"held_minor", "kind", b"kind", "measure", b"measure", "other_violations", b"other_violations", "rule", b"rule"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    SELLER_FIELD_NUMBER: _builtins.int
+    VIOLATION_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    ITEMS_FIELD_NUMBER: _builtins.int
+    CURRENCY_FIELD_NUMBER: _builtins.int
+    CAPTURED_MINOR_FIELD_NUMBER: _builtins.int
+    seller: _builtins.str
+    """`marketplaces/{marketplace}/sellers/{seller}`."""
+    violation: _builtins.str
+    """The violation's id."""
+    status: _entry_pb2.ViolationStatus.ValueType
+    """Where it stands now."""
+    currency: _builtins.str
+    """ISO 4217 code of all amounts; that of the policy that is served."""
+    captured_minor: _builtins.int
+    """What was captured in all these times together, each day once, in minor units, as `flow` entries state it."""
+    @_builtins.property
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___Restitution.Item]:
+        """The measures that stood on it, in the order in which they began."""
+
+    def __init__(
+        self,
+        *,
+        seller: _builtins.str = ...,
+        violation: _builtins.str = ...,
+        status: _entry_pb2.ViolationStatus.ValueType = ...,
+        items: _abc.Iterable[Global___Restitution.Item] | None = ...,
+        currency: _builtins.str = ...,
+        captured_minor: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["captured_minor", b"captured_minor", "currency", b"currency", "items", b"items", "seller", b"seller", "status", b"status", "violation", b"violation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Restitution: _TypeAlias = Restitution  # noqa: Y015
+
+@_typing.final
 class EvaluateMeasuresRequest(_message.Message):
     """Request of EvaluateMeasures."""
 

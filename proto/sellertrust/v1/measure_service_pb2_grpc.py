@@ -43,6 +43,16 @@ class MeasureServiceStub(object):
                 request_serializer=sellertrust_dot_v1_dot_measure__service__pb2.EvaluateMeasuresRequest.SerializeToString,
                 response_deserializer=sellertrust_dot_v1_dot_measure__service__pb2.EvaluateMeasuresResponse.FromString,
                 _registered_method=True)
+        self.EvaluatePayout = channel.unary_unary(
+                '/sellertrust.v1.MeasureService/EvaluatePayout',
+                request_serializer=sellertrust_dot_v1_dot_measure__service__pb2.EvaluatePayoutRequest.SerializeToString,
+                response_deserializer=sellertrust_dot_v1_dot_measure__service__pb2.EvaluatePayoutResponse.FromString,
+                _registered_method=True)
+        self.GetRestitution = channel.unary_unary(
+                '/sellertrust.v1.MeasureService/GetRestitution',
+                request_serializer=sellertrust_dot_v1_dot_measure__service__pb2.GetRestitutionRequest.SerializeToString,
+                response_deserializer=sellertrust_dot_v1_dot_measure__service__pb2.Restitution.FromString,
+                _registered_method=True)
 
 
 class MeasureServiceServicer(object):
@@ -60,6 +70,26 @@ class MeasureServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def EvaluatePayout(self, request, context):
+        """Returns what of one order is released, drawn and held on a day: released + drawn + held = captured - refunded, to the last
+        minor unit. Its terms are those at its capture, by what was known then and by the policy that was served then; only rules on
+        confirmed facts, and cautions while they last, make its hold and reserve stricter later. Refunds come first, then the hold,
+        then the reserve on the rest, in parts per million, rounded down. While payouts to the seller stand stopped nothing more is
+        released, at most for the longest hold. Nothing of the order is kept. NOT_FOUND with `SELLER_NOT_FOUND` if the ledger knows
+        nothing of the seller that stands. Of a seller of whom nothing was known at capture the terms of now hold.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetRestitution(self, request, context):
+        """Returns, after a violation was overturned, which recorded measures stood on it, for how long, and what they held.
+        FAILED_PRECONDITION with `LIFECYCLE_FORBIDS` while the violation stands; NOT_FOUND with `VIOLATION_NOT_FOUND`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_MeasureServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -67,6 +97,16 @@ def add_MeasureServiceServicer_to_server(servicer, server):
                     servicer.EvaluateMeasures,
                     request_deserializer=sellertrust_dot_v1_dot_measure__service__pb2.EvaluateMeasuresRequest.FromString,
                     response_serializer=sellertrust_dot_v1_dot_measure__service__pb2.EvaluateMeasuresResponse.SerializeToString,
+            ),
+            'EvaluatePayout': grpc.unary_unary_rpc_method_handler(
+                    servicer.EvaluatePayout,
+                    request_deserializer=sellertrust_dot_v1_dot_measure__service__pb2.EvaluatePayoutRequest.FromString,
+                    response_serializer=sellertrust_dot_v1_dot_measure__service__pb2.EvaluatePayoutResponse.SerializeToString,
+            ),
+            'GetRestitution': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRestitution,
+                    request_deserializer=sellertrust_dot_v1_dot_measure__service__pb2.GetRestitutionRequest.FromString,
+                    response_serializer=sellertrust_dot_v1_dot_measure__service__pb2.Restitution.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -100,6 +140,60 @@ class MeasureService(object):
             '/sellertrust.v1.MeasureService/EvaluateMeasures',
             sellertrust_dot_v1_dot_measure__service__pb2.EvaluateMeasuresRequest.SerializeToString,
             sellertrust_dot_v1_dot_measure__service__pb2.EvaluateMeasuresResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EvaluatePayout(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sellertrust.v1.MeasureService/EvaluatePayout',
+            sellertrust_dot_v1_dot_measure__service__pb2.EvaluatePayoutRequest.SerializeToString,
+            sellertrust_dot_v1_dot_measure__service__pb2.EvaluatePayoutResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRestitution(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sellertrust.v1.MeasureService/GetRestitution',
+            sellertrust_dot_v1_dot_measure__service__pb2.GetRestitutionRequest.SerializeToString,
+            sellertrust_dot_v1_dot_measure__service__pb2.Restitution.FromString,
             options,
             channel_credentials,
             insecure,

@@ -41,6 +41,18 @@ class MeasureServiceStub:
     """Returns what is in force for one seller. NOT_FOUND with `SELLER_NOT_FOUND` if the ledger knows nothing that stands.
     Without a model to score with there is no tier: then only rules on confirmed facts, and rules for everybody, hold.
     """
+    EvaluatePayout: _grpc.UnaryUnaryMultiCallable[_measure_service_pb2.EvaluatePayoutRequest, _measure_service_pb2.EvaluatePayoutResponse]
+    """Returns what of one order is released, drawn and held on a day: released + drawn + held = captured - refunded, to the last
+    minor unit. Its terms are those at its capture, by what was known then and by the policy that was served then; only rules on
+    confirmed facts, and cautions while they last, make its hold and reserve stricter later. Refunds come first, then the hold,
+    then the reserve on the rest, in parts per million, rounded down. While payouts to the seller stand stopped nothing more is
+    released, at most for the longest hold. Nothing of the order is kept. NOT_FOUND with `SELLER_NOT_FOUND` if the ledger knows
+    nothing of the seller that stands. Of a seller of whom nothing was known at capture the terms of now hold.
+    """
+    GetRestitution: _grpc.UnaryUnaryMultiCallable[_measure_service_pb2.GetRestitutionRequest, _measure_service_pb2.Restitution]
+    """Returns, after a violation was overturned, which recorded measures stood on it, for how long, and what they held.
+    FAILED_PRECONDITION with `LIFECYCLE_FORBIDS` while the violation stands; NOT_FOUND with `VIOLATION_NOT_FOUND`.
+    """
 
 @_typing.type_check_only
 class MeasureServiceAsyncStub(MeasureServiceStub):
@@ -54,6 +66,18 @@ class MeasureServiceAsyncStub(MeasureServiceStub):
     EvaluateMeasures: _aio.UnaryUnaryMultiCallable[_measure_service_pb2.EvaluateMeasuresRequest, _measure_service_pb2.EvaluateMeasuresResponse]  # type: ignore[assignment]
     """Returns what is in force for one seller. NOT_FOUND with `SELLER_NOT_FOUND` if the ledger knows nothing that stands.
     Without a model to score with there is no tier: then only rules on confirmed facts, and rules for everybody, hold.
+    """
+    EvaluatePayout: _aio.UnaryUnaryMultiCallable[_measure_service_pb2.EvaluatePayoutRequest, _measure_service_pb2.EvaluatePayoutResponse]  # type: ignore[assignment]
+    """Returns what of one order is released, drawn and held on a day: released + drawn + held = captured - refunded, to the last
+    minor unit. Its terms are those at its capture, by what was known then and by the policy that was served then; only rules on
+    confirmed facts, and cautions while they last, make its hold and reserve stricter later. Refunds come first, then the hold,
+    then the reserve on the rest, in parts per million, rounded down. While payouts to the seller stand stopped nothing more is
+    released, at most for the longest hold. Nothing of the order is kept. NOT_FOUND with `SELLER_NOT_FOUND` if the ledger knows
+    nothing of the seller that stands. Of a seller of whom nothing was known at capture the terms of now hold.
+    """
+    GetRestitution: _aio.UnaryUnaryMultiCallable[_measure_service_pb2.GetRestitutionRequest, _measure_service_pb2.Restitution]  # type: ignore[assignment]
+    """Returns, after a violation was overturned, which recorded measures stood on it, for how long, and what they held.
+    FAILED_PRECONDITION with `LIFECYCLE_FORBIDS` while the violation stands; NOT_FOUND with `VIOLATION_NOT_FOUND`.
     """
 
 class MeasureServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -71,6 +95,30 @@ class MeasureServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_measure_service_pb2.EvaluateMeasuresResponse, _abc.Awaitable[_measure_service_pb2.EvaluateMeasuresResponse]]:
         """Returns what is in force for one seller. NOT_FOUND with `SELLER_NOT_FOUND` if the ledger knows nothing that stands.
         Without a model to score with there is no tier: then only rules on confirmed facts, and rules for everybody, hold.
+        """
+
+    @_abc_1.abstractmethod
+    def EvaluatePayout(
+        self,
+        request: _measure_service_pb2.EvaluatePayoutRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_measure_service_pb2.EvaluatePayoutResponse, _abc.Awaitable[_measure_service_pb2.EvaluatePayoutResponse]]:
+        """Returns what of one order is released, drawn and held on a day: released + drawn + held = captured - refunded, to the last
+        minor unit. Its terms are those at its capture, by what was known then and by the policy that was served then; only rules on
+        confirmed facts, and cautions while they last, make its hold and reserve stricter later. Refunds come first, then the hold,
+        then the reserve on the rest, in parts per million, rounded down. While payouts to the seller stand stopped nothing more is
+        released, at most for the longest hold. Nothing of the order is kept. NOT_FOUND with `SELLER_NOT_FOUND` if the ledger knows
+        nothing of the seller that stands. Of a seller of whom nothing was known at capture the terms of now hold.
+        """
+
+    @_abc_1.abstractmethod
+    def GetRestitution(
+        self,
+        request: _measure_service_pb2.GetRestitutionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_measure_service_pb2.Restitution, _abc.Awaitable[_measure_service_pb2.Restitution]]:
+        """Returns, after a violation was overturned, which recorded measures stood on it, for how long, and what they held.
+        FAILED_PRECONDITION with `LIFECYCLE_FORBIDS` while the violation stands; NOT_FOUND with `VIOLATION_NOT_FOUND`.
         """
 
 def add_MeasureServiceServicer_to_server(servicer: MeasureServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

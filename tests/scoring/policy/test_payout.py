@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scoring.enums import Tier
 from scoring.errors import InvalidInput
 from scoring.policy.measures import MAX_HOLD_DAYS, Terms
-from scoring.policy.payout import Order, Payout, fix_terms, pay_out
+from scoring.policy.payout import Order, Payout, fix_terms, pay_out, pay_out_stopped
 from scoring.policy.rules import Situation
 from tests.scoring.policy.test_rules import shipped
 
@@ -56,6 +56,24 @@ def test_released_drawn_and_held_are_what_was_captured_less_what_was_refunded(
     assert found.drawn_minor <= order.claims_minor
     if age >= min(limit, MAX_HOLD_DAYS):
         assert found.held_minor == 0
+
+
+@settings(max_examples=300, deadline=None)
+@given(orders(), terms, st.integers(0, 400), st.integers(-5, 200))
+def test_while_payouts_stand_stopped_nothing_more_is_released_and_nothing_is_lost(
+    order: Order, fixed: Terms, age: int, stopped_after: int
+) -> None:
+    """Until the longest hold is over; what was released before the stop stays released."""
+    stopped, day = order.capture_day + stopped_after, order.capture_day + age
+    found, plain = pay_out_stopped(order, fixed, day, stopped), pay_out(order, fixed, day)
+    assert found.released_minor + found.drawn_minor + found.held_minor == order.captured_minor - order.refunded_minor
+    if day < stopped or age >= MAX_HOLD_DAYS:
+        assert found == plain
+    elif stopped_after <= 0:
+        assert found.released_minor == 0
+    else:
+        assert found.released_minor == pay_out(order, fixed, stopped - 1).released_minor
+        assert found.next_release_day is None
 
 
 @settings(max_examples=300, deadline=None)

@@ -52,6 +52,8 @@ CALLS: dict[str, Message] = {
     "TrustScoreService/BatchGetTrustScores": score_pb.BatchGetTrustScoresRequest(parent=PARENT, sellers=[SELLER]),
     "TrustScoreService/ExplainTrustScore": score_pb.ExplainTrustScoreRequest(seller=SELLER),
     "MeasureService/EvaluateMeasures": measure_pb.EvaluateMeasuresRequest(seller=SELLER),
+    "MeasureService/EvaluatePayout": measure_pb.EvaluatePayoutRequest(seller=SELLER, capture_day="2026-01-01"),
+    "MeasureService/GetRestitution": measure_pb.GetRestitutionRequest(seller=SELLER, violation="v-1"),
     "LedgerService/AppendEntries": _append(_REPORT),
     "LedgerService/AppendEntries identity": _append(identity("m-identity", "s-1")),
     "LedgerService/AppendEntries status": _append(_entry("status", violation="v-1", action=2, **_SAID)),
@@ -118,7 +120,9 @@ _LISTS = {"LedgerService/ListEntries", "LedgerService/WatchEntries", "LedgerServ
 _OPEN_TO = {
     "read_scores": _SCORES,
     "explain": {"TrustScoreService/ExplainTrustScore"},
-    "read_measures": {"MeasureService/EvaluateMeasures"},
+    "read_measures": {
+        f"MeasureService/{method}" for method in ("EvaluateMeasures", "EvaluatePayout", "GetRestitution")
+    },
     "read_ledger": {
         *_LISTS,
         "LedgerService/ListEntries of a seller",

@@ -1,0 +1,21 @@
+"""What becomes of one order of a seller on a day, with the terms and the stamps behind it."""
+
+from dataclasses import dataclass
+
+from scoring.answer import Stamp
+from scoring.policy.measures import Terms
+from scoring.policy.payout import Payout
+
+
+@dataclass(frozen=True, slots=True)
+class OrderPayout:
+    """What becomes of an order on a day, and by which terms."""
+
+    payout: Payout
+    terms: Terms
+    value_cap_minor: int | None
+    """The limit on a day's captured value at its capture; None if there was none."""
+    stopped_time: int | None
+    """Since when payouts stand stopped, in microseconds; None if they do not."""
+    capture_stamp: Stamp
+    stamp: Stamp

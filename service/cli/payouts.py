@@ -1,0 +1,110 @@
+"""`sellertrust payout` and `sellertrust restitution`: what of an order may be paid out, and what an overturn gives back."""
+
+from typing import Annotated
+
+import typer
+from google.protobuf.json_format import MessageToDict
+from rich.table import Table
+
+from sellertrust.v1.entry_pb2 import ViolationStatus
+from sellertrust.v1.measure_service_pb2 import EvaluatePayoutResponse, Restitution
+from service.cli.common import Marketplace, client, marketplace_of
+from service.cli.measures import kind_text
+from service.cli.output import Format, Output, emit_one, format_count, print_table, write
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands `payout` and `restitution`."""
+    app.command("payout")(payout)
+    app.command("restitution")(restitution)
+
+
+def payout(
+    seller: Annotated[str, typer.Argument(metavar="SELLER", help="Id of the seller.")],
+    captured: Annotated[int, typer.Argument(metavar="CAPTURED", help="What was captured, in minor units (cents).")],
+    currency: Annotated[str, typer.Argument(metavar="CURRENCY", help="ISO 4217 code, such as EUR.")],
+    capture_day: Annotated[str, typer.Argument(metavar="CAPTURE_DAY", help="The UTC day of it, as YYYY-MM-DD.")],
+    day: Annotated[str, typer.Option("--day", metavar="DAY", help="The UTC day to answer for; default: today.")] = "",
+    product_category: Annotated[
+        str, typer.Option("--product-category", metavar="ID", help="What was sold; default: nothing in particular.")
+    ] = "",
+    delivered: Annotated[bool, typer.Option("--delivered", help="It has reached its buyer; else all is held.")] = False,
+    refunded: Annotated[int, typer.Option("--refunded", help="What its buyer got back, in minor units.")] = 0,
+    claims: Annotated[int, typer.Option("--claims", help="What was adjudicated to its buyer, in minor units.")] = 0,
+    drawn: Annotated[int, typer.Option("--drawn", help="What was taken from it for claims, in minor units.")] = 0,
+    marketplace: Marketplace = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Show what of an order is released, drawn and held on a day, by the terms that were fixed at its capture."""
+    with client() as (connection, settings):
+        found = connection.evaluate_payout(
+            marketplace_of(marketplace, settings),
+            seller,
+            capture_day=capture_day,
+            captured_minor=captured,
+            currency=currency,
+            product_category=product_category,
+            delivered=delivered,
+            refunded_minor=refunded,
+            claims_minor=claims,
+            drawn_minor=drawn,
+            day=day,
+        )
+    if output is Format.JSON:
+        emit_one(
+            MessageToDict(found, preserving_proto_field_name=True, always_print_fields_with_no_presence=True), output
+        )
+        return
+    _print_payout(found)
+
+
+def _print_payout(found: EvaluatePayoutResponse) -> None:
+    for name in ("released", "drawn", "held"):
+        write(f"{name:9}{getattr(found, f'{name}_minor'):>16,} minor units {found.currency}\n")
+    terms = f"a hold of {format_count(found.hold_days, 'day')}"
+    if found.reserve_ppm:
+        terms += f", {found.reserve_ppm / 10_000:g} % for {format_count(found.reserve_days, 'day')}"
+    write(f"by {terms} after the capture\n")
+    if found.HasField("stopped_time"):
+        write(f"payouts stand stopped since {found.stopped_time.ToJsonString()[:16]}Z\n")
+    if found.next_release_day:
+        write(f"more is released on {found.next_release_day}\n")
+
+
+def restitution(
+    seller: Annotated[str, typer.Argument(metavar="SELLER", help="Id of the seller.")],
+    violation: Annotated[str, typer.Argument(metavar="VIOLATION", help="Id of the violation that was taken back.")],
+    marketplace: Marketplace = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Show which recorded measures stood on a violation that was taken back, for how long, and what they held."""
+    with client() as (connection, settings):
+        found = connection.get_restitution(marketplace_of(marketplace, settings), seller, violation)
+    if output is Format.JSON:
+        emit_one(MessageToDict(found, preserving_proto_field_name=True), output)
+        return
+    _print_restitution(found)
+
+
+def _print_restitution(found: Restitution) -> None:
+    status = ViolationStatus.Name(found.status).removeprefix("VIOLATION_STATUS_").lower()
+    write(f"{found.violation}: {status}; {format_count(len(found.items), 'measure')} stood on it\n")
+    if not found.items:
+        return
+    table = Table(show_edge=False, pad_edge=False, box=None)
+    for name in ("measure", "rule", "from", "to", "days", "held", "other violations"):
+        table.add_column(name, overflow="fold")
+    for item in found.items:
+        table.add_row(
+            kind_text(item.kind),
+            item.rule or "(a person)",
+            item.begin_time.ToJsonString()[:16] + "Z",
+            item.end_time.ToJsonString()[:16] + "Z" if item.HasField("end_time") else "",
+            f"{item.days:,}",
+            f"{item.held_minor:,} {found.currency}" if item.held_minor else "",
+            " ".join(item.other_violations),
+        )
+    print_table(table)
+    write(
+        f"captured meanwhile: {found.captured_minor:,} minor units {found.currency}\n" if found.captured_minor else ""
+    )

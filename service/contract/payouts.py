@@ -1,0 +1,96 @@
+"""Orders, payouts and restitution as messages of the contract."""
+
+from scoring.entries.field_types import CURRENCY, ID
+from scoring.entries.kinds.common import MAX_VALUE_MINOR
+from scoring.errors import FieldViolation, invalid
+from scoring.order_payout import OrderPayout
+from scoring.policy.payout import Order
+from scoring.restitution import Restitution
+from scoring.time import day_of, format_day, parse_day
+from sellertrust.v1 import entry_pb2
+from sellertrust.v1 import measure_service_pb2 as measure_pb
+from service.contract.fields import FieldErrors, timestamp
+from service.contract.scores import stamp_message
+
+_AMOUNTS = ("captured_minor", "refunded_minor", "claims_minor", "drawn_minor")
+
+
+def order_of(request: measure_pb.EvaluatePayoutRequest, observe_time: int) -> tuple[Order, int]:
+    """Return (the order of a request, the day to answer for in days since 1970-01-01).
+
+    `observe_time`: of the answer, in microseconds; its day is the default. InvalidInput names what cannot be read.
+    """
+    wrong = FieldErrors()
+    capture_day = wrong.convert(_day_of, request.capture_day, "capture_day")
+    day = wrong.convert(_day_of, request.day, "day") if request.day else day_of(observe_time - 1)
+    wrong.fields += [
+        FieldViolation((name,), f"must be 0 to {MAX_VALUE_MINOR:,}, in minor units")
+        for name in _AMOUNTS
+        if not 0 <= getattr(request, name) <= MAX_VALUE_MINOR
+    ]
+    for name, shape in (("currency", CURRENCY), ("product_category", ID)):
+        value = getattr(request, name)
+        if (value or name == "currency") and (error := shape.describe_error(value)):
+            wrong.fields.append(FieldViolation((name,), error))
+    wrong.raise_if_any()
+    order = Order(
+        request.captured_minor,
+        capture_day or 0,
+        request.currency,
+        request.delivered,
+        request.refunded_minor,
+        request.claims_minor,
+        request.drawn_minor,
+    )
+    return order, day or 0
+
+
+def _day_of(text: str, field: str) -> int:
+    try:
+        return parse_day(text)
+    except ValueError:
+        raise invalid(field, f"must be a date of the form YYYY-MM-DD, not {text[:20]!r}") from None
+
+
+def payout_message(name: str, order: Order, found: OrderPayout) -> measure_pb.EvaluatePayoutResponse:
+    """Return what becomes of an order as a message; `name`: the resource name of the seller."""
+    payout, terms = found.payout, found.terms
+    return measure_pb.EvaluatePayoutResponse(
+        seller=name,
+        released_minor=payout.released_minor,
+        drawn_minor=payout.drawn_minor,
+        held_minor=payout.held_minor,
+        next_release_day="" if payout.next_release_day is None else format_day(payout.next_release_day),
+        hold_days=terms.hold_days,
+        reserve_ppm=terms.reserve_ppm,
+        reserve_days=terms.reserve_days,
+        value_cap_minor=found.value_cap_minor,
+        stopped_time=None if found.stopped_time is None else timestamp(found.stopped_time),
+        currency=order.currency,
+        capture_stamp=stamp_message(found.capture_stamp),
+        stamp=stamp_message(found.stamp),
+    )
+
+
+def restitution_message(name: str, found: Restitution) -> measure_pb.Restitution:
+    """Return what stood on a violation as a message; `name`: the resource name of the seller."""
+    return measure_pb.Restitution(
+        seller=name,
+        violation=found.violation,
+        status=entry_pb2.ViolationStatus.ValueType(found.status),
+        items=[
+            measure_pb.Restitution.Item(
+                measure=item.span.measure,
+                rule=item.span.rule,
+                kind=entry_pb2.MeasureKind.ValueType(item.span.kind),
+                begin_time=timestamp(item.span.begin),
+                end_time=None if item.span.end is None else timestamp(item.span.end),
+                days=item.days,
+                other_violations=item.span.others,
+                held_minor=item.held_minor,
+            )
+            for item in found.items
+        ],
+        currency=found.currency,
+        captured_minor=found.captured_minor,
+    )

@@ -1,0 +1,112 @@
+"""Payouts of orders, and restitution after an overturn: the ledger's facts, handed to the pure core."""
+
+from scoring.answer import Stamp
+from scoring.entries.lifecycle import COUNTING_STATUSES, OPEN_STATUSES
+from scoring.enums import Attribution
+from scoring.errors import LifecycleForbids, SellerNotFound, invalid
+from scoring.order_payout import OrderPayout
+from scoring.policy.measures import MAX_HOLD_DAYS, NO_CAP, Terms
+from scoring.policy.payout import Order, fix_terms, pay_out_stopped, take_back
+from scoring.policy.policy import Policy
+from scoring.restitution import Restitution, RestitutionItem, captured_in, held_by, list_stood_on
+from scoring.time import DAY
+from service.ledger.records import Cut
+from service.ledger.store import Ledger
+from service.scores.scorer import Scorer
+
+
+class Payouts:
+    """Evaluates orders and restitution over one ledger. Shared by threads; it keeps nothing between two calls."""
+
+    def __init__(self, ledger: Ledger, scorer: Scorer) -> None:
+        self._ledger = ledger
+        self._scorer = scorer
+
+    def evaluate(
+        self, marketplace: str, seller: str, order: Order, day: int, product_category: str, now: Cut
+    ) -> OrderPayout:
+        """Return what becomes of an order on a day, by the terms at its capture and what reaches earlier orders.
+
+        `day`: in days since 1970-01-01; `now`: the cut of all that is known. InvalidInput names each amount, day or currency
+        that cannot be; SellerNotFound if nothing stands of the seller.
+        """
+        today = (now.observe_time - 1) // DAY
+        if order.capture_day > today:
+            raise invalid("capture_day", "must not lie in the future")
+        if day < order.capture_day:
+            raise invalid("day", "lies before the order's capture")
+        cut = self._ledger.cut((day + 1) * DAY, None) if day < today else now
+        later, policy, stamp = self._scorer.measures(marketplace, seller, cut)
+        first, capture_stamp = self._at_capture(
+            marketplace, seller, order.capture_day, today, (later.terms_at_capture, stamp)
+        )
+        terms = fix_terms(first, later.terms_for_earlier)
+        stopped = self._ledger.stated_terms(marketplace, seller, cut).stopped_time
+        payout = pay_out_stopped(
+            order,
+            terms,
+            day,
+            None if stopped is None else stopped // DAY,
+            policy.rule_book.currency,
+            policy.rule_book.hold_limits.get(marketplace, MAX_HOLD_DAYS),
+        )
+        caps = dict(first.value_caps)
+        cap = min(caps.get("", NO_CAP), caps.get(product_category, NO_CAP))
+        return OrderPayout(payout, terms, None if cap == NO_CAP else cap, stopped, capture_stamp, stamp)
+
+    def _at_capture(
+        self, marketplace: str, seller: str, capture_day: int, today: int, later: tuple[Terms, Stamp]
+    ) -> tuple[Terms, Stamp]:
+        """Return the terms at the end of a day by the knowledge of then; `later` if nothing was known.
+
+        Without what was taken back since: measures that stood on a violation which was overturned.
+        """
+        if capture_day >= today:
+            return later
+        end = (capture_day + 1) * DAY
+        policy = self._policy_at(end)
+        try:
+            found, _, stamp = self._scorer.measures(marketplace, seller, self._ledger.cut(end, end), policy)
+            corrected, _, _ = self._scorer.measures(marketplace, seller, self._ledger.cut(end), policy)
+        except SellerNotFound:
+            return later
+        return take_back(found.terms_at_capture, corrected.terms_at_capture), stamp
+
+    def _policy_at(self, time: int) -> Policy | None:
+        """Return the policy that was served at a time (microseconds); None for the one of now."""
+        served = self._scorer.policy
+        moves = [move for move in served.history.moves(0, 2**31) if move.move_time <= time]
+        if moves:
+            return served.find(moves[-1].digest)
+        return served.find(first[0].digest) if (first := served.history.moves(0, 1)) else None
+
+    def restitution(self, marketplace: str, seller: str, violation: str, cut: Cut) -> Restitution:
+        """Return which recorded measures stood on a violation that was taken back, for how long, and what they held.
+
+        ViolationNotFound if it is not on record; LifecycleForbids while it stands; InvalidInput for another seller's.
+        """
+        view = self._ledger.violation(marketplace, violation, cut)
+        if view.seller != seller:
+            raise invalid("violation", f"{violation!r} is of another seller; name the seller's own")
+        is_elsewhere = view.attribution is Attribution.ACCEPTED
+        if view.status in COUNTING_STATUSES | OPEN_STATUSES and not is_elsewhere:
+            status = view.status.name.lower()
+            raise LifecycleForbids(
+                f"{violation!r} is {status}; there is restitution once it is overturned, dismissed or withdrawn",
+                {"status": view.status.name, "allowed": "overturn"},
+                ("violation",),
+            )
+        known = self._ledger.stated_terms(marketplace, seller, cut)
+        spans = list_stood_on(violation, known.statements)
+        currency = self._scorer.policy.now.rule_book.currency
+        first_day = min((span.begin // DAY for span in spans), default=cut.observe_time // DAY)
+        flow = self._ledger.flow(marketplace, seller, cut, first_day)
+        placed = known.deposit.placed_minor if known.deposit.currency == currency else 0
+        items = tuple(
+            RestitutionItem(
+                span, span.days_until(cut.observe_time), held_by(span, flow, cut.observe_time, currency, placed)
+            )
+            for span in spans
+        )
+        captured = captured_in(spans, flow, cut.observe_time, currency)
+        return Restitution(violation, view.status, items, captured, currency)

@@ -1,0 +1,227 @@
+"""Payouts and restitution, also over a socket: terms fixed at capture, and what an overturn gives back."""
+
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from scoring.entries.entry import Entry
+from scoring.entries.kinds.decisions import MeasureChanged
+from scoring.entries.kinds.settlement import DepositChanged, FlowStated, PayoutsChanged
+from scoring.enums import Action, DepositChange, MeasureKind, MeasureState, PayoutsChange
+from scoring.policy.payout import Order
+from scoring.time import DAY, format_day
+from sellertrust.client import Client, SellertrustCallError
+from service.bootstrap import build_scorer
+from service.ledger.store import Ledger
+from service.policy.policy_file import parse_policy_text
+from service.scores.payouts import Payouts
+from tests.builders import MARKET, NOW, SELLER, TODAY, Clock, ago, confirmed, exposure, identity, status, violation
+from tests.scoring.worlds import artifact
+from tests.servers import Running, Shelf, running_server
+from tests.servers import identity as identity_message
+from tests.service.mechanism.test_recording import GENERAL
+
+ORDERED = """
+
+[[rules]]
+id = "all"
+reference = "Terms 1"
+measures = [
+  { kind = "settlement_hold", days = 7 },
+  { kind = "rolling_reserve", ppm = 100_000, days = 90 },
+  { kind = "value_cap", value_minor = 9_000, product_category = "toys" },
+]
+
+[[rules]]
+id = "guilty"
+reference = "Terms 2"
+standing = { from = 12 }
+measures = [{ kind = "settlement_hold", days = 30 }]
+"""
+POLICY = GENERAL[: GENERAL.index("[[rules]]")] + ORDERED
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Iterator[tuple[Running, Client]]:
+    path = tmp_path / "policy.toml"
+    path.write_text(POLICY)
+    with running_server(tmp_path, policy=path) as running, running.client() as client:
+        yield running, client
+
+
+def payouts(ledger: Ledger, text: str = POLICY) -> Payouts:
+    return Payouts(ledger, build_scorer(ledger, parse_policy_text(text)))
+
+
+def test_an_order_is_split_by_the_terms_that_held_at_its_capture(client: tuple[Running, Client]) -> None:
+    """Over the wire: amounts, terms, the day on which more is released, and the stamps of both."""
+    running, asking = client
+    asking.append_entries(MARKET, [identity_message("i1", "s1")])
+    today = running.ledger.cut().observe_time // DAY
+    order = {"capture_day": date.fromisoformat(format_day(today)), "captured_minor": 10_000, "currency": "EUR"}
+    found = asking.evaluate_payout(
+        MARKET, "s1", **order, refunded_minor=999, delivered=True, day=format_day(today + 7), product_category="toys"
+    )
+    assert (found.released_minor, found.drawn_minor, found.held_minor) == (8_101, 0, 900)
+    assert (found.hold_days, found.reserve_ppm, found.reserve_days) == (7, 100_000, 90)
+    assert (found.next_release_day, found.value_cap_minor) == (format_day(today + 90), 9_000)
+    assert found.stamp.ledger_sequence == found.capture_stamp.ledger_sequence == 1
+    assert not asking.evaluate_payout(MARKET, "s1", **order).HasField("value_cap_minor")
+
+
+@pytest.mark.parametrize(
+    ("changed", "field"),
+    [
+        ({"refunded_minor": 10_001}, "refunded_minor"),
+        ({"currency": "CNY"}, "currency"),
+        ({"currency": ""}, "currency"),
+        ({"captured_minor": -1}, "captured_minor"),
+        ({"drawn_minor": 5}, "drawn_minor"),
+        ({"capture_day": "2999-01-01"}, "capture_day"),
+        ({"capture_day": "yesterday"}, "capture_day"),
+        ({"day": "2020-01-01"}, "day"),
+        ({"product_category": "a b"}, "product_category"),
+    ],
+)
+def test_an_order_that_cannot_be_is_refused_by_the_name_of_its_field(
+    client: tuple[Running, Client], changed: dict[str, object], field: str
+) -> None:
+    running, asking = client
+    asking.append_entries(MARKET, [identity_message("i1", "s1")])
+    today = format_day(running.ledger.cut().observe_time // DAY)
+    order = {"capture_day": today, "captured_minor": 10_000, "currency": "EUR"} | changed
+    with pytest.raises(SellertrustCallError) as caught:
+        asking.evaluate_payout(MARKET, "s1", **order)
+    assert (caught.value.code.name, [name for name, _ in caught.value.fields]) == ("INVALID_ARGUMENT", [field])
+
+
+def order_of(days: int) -> Order:
+    return Order(10_000, TODAY - days, "EUR")
+
+
+def evaluated(ledger: Ledger, days: int, text: str = POLICY, day: int = TODAY) -> tuple[int, int, int]:
+    found = payouts(ledger, text).evaluate(MARKET, SELLER, order_of(days), day, "", ledger.cut())
+    return (found.payout.released_minor, found.payout.held_minor, found.terms.hold_days)
+
+
+def test_later_confirmed_facts_reach_an_order_and_later_knowledge_of_its_capture_does_not(
+    ledger: Ledger, clock: Clock
+) -> None:
+    clock.now = ago(20)
+    ledger.append(MARKET, [identity("i1")])
+    clock.now = NOW
+    assert evaluated(ledger, 10) == (9_000, 1_000, 7)
+    ledger.append(MARKET, [confirmed("v1")])  # which happened before the capture, and was not known then
+    assert evaluated(ledger, 10) == (0, 10_000, 30)
+    ledger.append(MARKET, [status("v1", Action.OVERTURN)])
+    assert evaluated(ledger, 10) == (9_000, 1_000, 7)
+
+
+def test_what_an_overturn_took_back_is_no_part_of_the_terms_at_capture(ledger: Ledger, clock: Clock) -> None:
+    clock.now = ago(20)
+    ledger.append(MARKET, [identity("i1"), confirmed("v1", occur_time=ago(30))])
+    clock.now = NOW
+    assert evaluated(ledger, 10) == (0, 10_000, 30)
+    ledger.append(MARKET, [status("v1", Action.OVERTURN)])
+    assert evaluated(ledger, 10) == (9_000, 1_000, 7)
+
+
+def test_a_tier_that_falls_by_a_later_confirmation_reaches_no_earlier_order(ledger: Ledger, clock: Clock) -> None:
+    """What reaches it is the rule on confirmed facts: 30 days, and not the 60 of the lowest tiers."""
+    lowest = '[[rules]]\nid = "low"\nreference = "x"\ntiers = ["unrated", "probation"]\n'
+    text = POLICY + lowest + 'measures = [{ kind = "settlement_hold", days = 60 }]\n'
+    clock.now = ago(20)
+    sold = exposure(TODAY - 60, settled_orders=5_000)
+    ledger.append(MARKET, [identity("i1"), sold, violation("v1", occur_time=ago(30))])
+    clock.now = NOW
+    scorer = build_scorer(ledger, parse_policy_text(text), Shelf(artifact()))
+
+    def hold(days: int) -> int:
+        found = Payouts(ledger, scorer).evaluate(MARKET, SELLER, order_of(days), TODAY, "", ledger.cut())
+        return found.terms.hold_days
+
+    assert hold(10) == 7
+    ledger.append(MARKET, [status("v1", Action.CONFIRM)])
+    assert (hold(10), hold(0)) == (30, 60)
+
+
+def test_a_policy_that_is_committed_later_does_not_reach_an_order(ledger: Ledger, clock: Clock) -> None:
+    clock.now = ago(20)
+    ledger.append(MARKET, [identity("i1")])
+    scorer = build_scorer(ledger, parse_policy_text(POLICY))
+    history, served = scorer.policy.history, scorer.policy.now
+    clock.now = ago(5)
+    history.commit(
+        POLICY.replace("days = 7 }", "days = 60 }"), expected=served.digest, actor="staff", reason="so", served=served
+    )
+    clock.now = NOW
+    assert evaluated(ledger, 10) == (9_000, 1_000, 7)
+    assert evaluated(ledger, 3) == (0, 10_000, 60)
+
+
+def test_of_a_seller_who_was_not_known_at_the_capture_the_terms_of_now_hold(ledger: Ledger) -> None:
+    ledger.append(MARKET, [identity("i1")])
+    assert evaluated(ledger, 100) == (10_000, 0, 7)
+
+
+def test_while_payouts_stand_stopped_nothing_more_is_released(ledger: Ledger, clock: Clock) -> None:
+    """What was released before stays so; beyond the longest hold all is released."""
+    clock.now = ago(30)
+    ledger.append(MARKET, [identity("i1")])
+    clock.now = ago(2)
+    ledger.append(MARKET, [Entry("p1", SELLER, PayoutsChanged(PayoutsChange.STOPPED, "staff", "an order"))])
+    clock.now = NOW
+    assert evaluated(ledger, 10)[:2] == (9_000, 1_000)
+    assert evaluated(ledger, 8)[:2] == (0, 10_000)
+    assert evaluated(ledger, 1)[:2] == (0, 10_000)
+    assert evaluated(ledger, 8, day=TODAY + 171)[:2] == (0, 10_000)
+    assert evaluated(ledger, 8, day=TODAY + 172)[:2] == (10_000, 0)
+    ledger.append(MARKET, [Entry("p2", SELLER, PayoutsChanged(PayoutsChange.RESUMED, "staff", "it is over"))])
+    assert evaluated(ledger, 8)[:2] == (9_000, 1_000)
+
+
+# --- restitution ------------------------------------------------------------------------------------------------------
+
+
+def stated(state: MeasureState, name: str, *violations: str, kind: MeasureKind, **values: object) -> MeasureChanged:
+    return MeasureChanged(name, kind, state, "staff", "so", violations=violations, **values)  # type: ignore[arg-type]
+
+
+def test_after_an_overturn_the_statement_says_what_stood_on_it_for_how_long_and_what_it_held(
+    client: tuple[Running, Client],
+) -> None:
+    running, asking = client
+    ledger = running.ledger
+    now = ledger.cut().observe_time
+
+    def append(entry_id: str, fact: object, days: float) -> None:
+        ledger.append(MARKET, [Entry(entry_id, SELLER, fact, None if days is None else now - round(days * DAY))])
+
+    ledger.append(MARKET, [confirmed("v1", occur_time=now - 40 * DAY), confirmed("v2", occur_time=now - 40 * DAY)])
+    imposed, updated, lifted = MeasureState.IMPOSED, MeasureState.UPDATED, MeasureState.LIFTED
+    reserve = {"kind": MeasureKind.ROLLING_RESERVE, "ppm": 100_000, "days": 90}
+    append("r1", stated(imposed, "r", "v1", "v2", **reserve), 20)
+    append("r2", stated(updated, "r", "v2", **reserve), 17.5)
+    append("d1", stated(imposed, "d", "v1", kind=MeasureKind.DEPOSIT, amount_minor=5_000, currency="EUR"), 10)
+    append("s1", stated(imposed, "s", "v1", kind=MeasureKind.SUSPENSION, until=now - 3 * DAY), 10)
+    append("o1", stated(imposed, "o", "v2", kind=MeasureKind.MANUAL_REVIEW), 10)
+    append("p1", DepositChanged(DepositChange.PLACED, 3_000, "EUR", "bank"), 9)
+    append("d2", stated(lifted, "d", kind=MeasureKind.DEPOSIT), 1)
+    for back, value in ((21, 70_000), (20, 5_005), (18, 5_006), (10, 1_000), (2, 400)):
+        day = now // DAY - back
+        flow = FlowStated(day, currency="EUR", captured_orders=1, captured_minor=value)
+        ledger.append(MARKET, [Entry(f"f{back}", SELLER, flow)])
+    with pytest.raises(SellertrustCallError) as caught:
+        asking.get_restitution(MARKET, SELLER, "v1")
+    assert (caught.value.reason, caught.value.metadata["status"]) == ("LIFECYCLE_FORBIDS", "CONFIRMED")
+    asking.overturn_violation(MARKET, "v1", actor="staff", reason="not theirs")
+    found = asking.get_restitution(MARKET, SELLER, "v1")
+    told = [(i.measure, i.days, i.held_minor, [*i.other_violations], i.HasField("end_time")) for i in found.items]
+    assert told == [("r", 3, 1_001, ["v2"], True), ("d", 9, 3_000, [], True), ("s", 7, 0, [], True)]
+    assert (found.captured_minor, found.currency) == (5_005 + 5_006 + 1_000 + 400, "EUR")
+    with pytest.raises(SellertrustCallError, match="is of another seller"):
+        asking.get_restitution(MARKET, "s2", "v1")
+    with pytest.raises(SellertrustCallError, match="VIOLATION_NOT_FOUND"):
+        asking.get_restitution(MARKET, SELLER, "v9")

@@ -1,0 +1,79 @@
+"""Overrides, payouts and restitution on the command line, against a server."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from scoring.entries.entry import Entry
+from scoring.entries.kinds.decisions import MeasureChanged
+from scoring.enums import MeasureKind, MeasureState
+from scoring.time import DAY, format_day
+from tests.builders import confirmed
+from tests.scoring.worlds import artifact
+from tests.servers import MARKET, Running, running_server
+from tests.service.api.test_payouts import POLICY
+from tests.service.shells import Shell, bare_shell, lines_of
+
+SAID = ("--actor", "ops-1", "--reason", "a known maker")
+
+
+@pytest.fixture
+def asked(tmp_path: Path) -> Iterator[tuple[Shell, Running]]:
+    """A server with a model and a policy, one good seller, and the command that asks it."""
+    path = tmp_path / "policy.toml"
+    path.write_text(POLICY)
+    with running_server(tmp_path, artifact=artifact(), policy=path) as running:
+        shell = bare_shell(tmp_path)
+        shell.environment |= {"SELLERTRUST_TARGET": running.address}
+        shell("ledger", "append", "-", stdin=lines_of("s-1"))
+        yield shell, running
+
+
+def test_an_override_is_set_listed_and_ended_by_whom_and_why(asked: tuple[Shell, Running]) -> None:
+    shell, _ = asked
+    [before] = shell.json("score", "s-1")
+    until = (datetime.now(UTC) + timedelta(days=30)).isoformat(timespec="seconds")
+    shell("override", "set", "s-1", "probation", "--until", until, *SAID, "--entry-id", "o1")
+    shell("override", "set", "s-1", "probation", "--until", until, *SAID, "--entry-id", "o1")  # a retry
+    [score] = shell.json("score", "s-1")
+    assert score["tier"].lower() == "probation" != before["tier"].lower()
+    [row] = shell.json("override", "list", "s-1")
+    assert (row["tier"], row["actor"], row["reason"], row["in_force"]) == ("probation", "ops-1", "a known maker", True)
+    assert row["until"].startswith(until[:19])
+    shell("override", "end", "s-1", "--actor", "ops-2", "--reason", "checked")
+    [after] = shell.json("score", "s-1")
+    assert after["tier"] == before["tier"]
+    rows = shell.json("override", "list")
+    assert [(row["actor"], row["in_force"]) for row in rows] == [("ops-1", False), ("ops-2", False)]
+    assert "no override is in force for 's-1'" in shell.error(2, "override", "end", "s-1", *SAID)
+    assert "'good' is none of unrated" in shell.error(2, "override", "set", "s-1", "good", "--until", until, *SAID)
+    assert "366 days" in shell.error(2, "override", "set", "s-1", "trusted", "--until", "2999-01-01", *SAID)
+
+
+def test_a_payout_is_shown_with_its_terms(asked: tuple[Shell, Running]) -> None:
+    shell, running = asked
+    today = running.ledger.cut().observe_time // DAY
+    order = ("payout", "s-1", 10_000, "EUR", format_day(today), "--refunded", 999)
+    shown = shell(*order, "--delivered", "--day", format_day(today + 7))[0]
+    assert "released            8,101 minor units EUR" in shown
+    assert "by a hold of 7 days, 10 % for 90 days after the capture" in shown
+    assert f"more is released on {format_day(today + 90)}" in shown
+    assert shell.json(*order)["held_minor"] == "9001"
+    assert "refunded_minor: is more than was captured" in shell.error(2, *order, "--refunded", 10_001)
+
+
+def test_restitution_is_shown_after_an_overturn(asked: tuple[Shell, Running]) -> None:
+    shell, running = asked
+    now = running.ledger.cut().observe_time
+    fact = MeasureChanged("m1", MeasureKind.MANUAL_REVIEW, MeasureState.IMPOSED, "staff", "so", violations=("v1",))
+    running.ledger.append(
+        MARKET, [confirmed("v1", "s-1", occur_time=now - 9 * DAY), Entry("m1", "s-1", fact, now - 5 * DAY)]
+    )
+    assert "'v1' is confirmed" in shell.error(4, "restitution", "s-1", "v1")
+    shell("violation", "overturn", "v1", *SAID)
+    shown = shell("restitution", "s-1", "v1")[0]
+    assert shown.startswith("v1: overturned; 1 measure stood on it")
+    assert "manual_review" in shown
+    assert shell.json("restitution", "s-1", "v1")["items"][0]["days"] == 6
