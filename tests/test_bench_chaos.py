@@ -2,7 +2,17 @@
 
 import pytest
 
-from tests.bench import _cancelled, _clocks, _database_away, _overload, _races, _restarts, chaos
+from tests.bench import (
+    _cancelled,
+    _clocks,
+    _database_away,
+    _midnight,
+    _mixed_swaps,
+    _overload,
+    _races,
+    _restarts,
+    chaos,
+)
 from tests.databases import BACKENDS
 
 
@@ -71,6 +81,28 @@ def test_answers_of_servers_whose_clocks_disagree_are_those_of_their_stamps() ->
         assert found[f"clocks.{name}.failed"] == 0
     assert found["clocks.postgresql.hours.refused"] > 0
     assert found["clocks.postgresql.seconds.refused"] == 0
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+def test_no_call_fails_at_midnight_and_a_generation_leaves_nothing_to_compute_then() -> None:
+    found = figures_of(_midnight.run, 3, 60, 25)
+    for kind in ("with_generation", "without_generation"):
+        assert found[f"midnight.{kind}.tries"] > 500
+        assert found[f"midnight.{kind}.failed"] == 0
+        assert found[f"midnight.{kind}.hit"] > 100
+    assert (found["midnight.with_generation.miss"], found["midnight.with_generation.stale"]) == (0, 0)
+    assert found["midnight.with_generation.adopted"] > 30
+    assert found["midnight.without_generation.miss"] > 30
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+def test_no_answer_is_of_two_models_or_policies_while_both_are_swapped() -> None:
+    found = figures_of(_mixed_swaps.run, 8)
+    assert (found["swaps.tries"], found["swaps.failed"], found["swaps.mixed"]) == (8, 0, 0)
+    assert found["swaps.kinds_seen"] == 4
+    assert found["swaps.calls"] > 50
 
 
 def test_the_seed_of_a_run_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,9 +1,9 @@
-"""Faults to survive: overload, cancelled calls, restarts, no database, races, clocks. `--only NAME`: one of them."""
+"""Faults to survive: overload, restarts, no database, races, clocks, midnight, swaps, cancelled calls. `--only NAME`: one."""
 
 import os
 import random
 
-from tests.bench import _cancelled, _clocks, _database_away, _overload, _races, _restarts
+from tests.bench import _cancelled, _clocks, _database_away, _midnight, _mixed_swaps, _overload, _races, _restarts
 from tests.bench._real_data import Say
 
 PARTS = {
@@ -13,6 +13,8 @@ PARTS = {
     "database_away": _database_away.run,
     "races": _races.run,
     "clocks": _clocks.run,
+    "midnight": _midnight.run,
+    "swaps": _mixed_swaps.run,
 }
 
 

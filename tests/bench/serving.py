@@ -24,7 +24,7 @@ from service.registry.registry import Registry
 from service.scores.scorer import MAX_ALLEGATIONS
 from service.settings import Settings
 from service.settings import load as load_settings
-from tests.bench import _book
+from tests.bench import _book, _generation
 from tests.bench._miss import miss_figures
 from tests.bench._real_data import STUDIES, Say
 from tests.service.registry.models import gates_json
@@ -61,6 +61,8 @@ def run(say: Say) -> dict[str, float]:
             figures |= {f"{name}.{key}": value for key, value in _parts(ledger, artifact).items()}
             figures |= {f"{name}.{key}": value for key, value in _calls(ledger, place).items()}
             figures |= {f"{name}.{key}": value for key, value in _remembered(url, place).items()}
+            if name == "sqlite":
+                figures |= _generation.measure(place, ledger, policy, artifact, "demo")
             figures |= {f"{name}.{key}": value for key, value in miss_figures(ledger, artifact, policy)}
     for name, value in figures.items():
         say(f"  {name:34} {value}")

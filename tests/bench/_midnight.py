@@ -1,0 +1,175 @@
+"""A change of the day under load, with and without a generation of the next day: the minute after over the minute before.
+
+The server runs by a clock that is set to shortly before midnight (`python -m tests.bench._midnight_server`); the load is a
+process of its own, open, so many calls a second whatever becomes of them.
+"""
+
+import json
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from scoring.time import DAY, SECOND
+from sellertrust.client import Client
+from service.bootstrap import build_scorer
+from service.ledger.clock import wall_clock
+from service.ledger.store import Ledger
+from service.policy.policy_file import load_policy
+from service.registry.registry import Registry
+from service.scores.rescoring import Opened, rescore
+from service.settings import load as load_settings
+from tests.bench._load import SCORE, requests_of
+from tests.bench._overload import Show, fill
+from tests.servers import MARKET
+from tests.service.registry.models import publish
+
+SECONDS = 60.0
+SELLERS = 2_000
+RATE = 150.0
+READY_SECONDS = 25.0
+"""Before the load begins: for the server to start, to be asked for every seller, and for the generation to be made."""
+
+DEADLINE_SECONDS = 2.0
+
+
+class Asked(NamedTuple):
+    """What became of one call."""
+
+    began: float
+    """Seconds after midnight, by the server's clock."""
+    seconds: float
+    code: str
+
+
+def run(show: Show, seconds: float = SECONDS, sellers: int = SELLERS, ready: float = READY_SECONDS) -> None:
+    """Calls that failed, and the 99th percentile of the time `seconds` after midnight over that before."""
+    for kind in ("without_generation", "with_generation"):
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            publish(Registry(folder / "registry"))
+            with Ledger.open(f"sqlite:///{folder}/ledger.db", create=True) as ledger:
+                fill(ledger, sellers)
+            now = wall_clock()
+            midnight = (now // DAY + 1) * DAY
+            shift = midnight - round((ready + seconds) * SECOND) - now
+            with _serving(folder, shift) as server:
+                found, counts = _pass_midnight(server, folder, shift, seconds, sellers, kind == "with_generation")
+            _show(show, f"midnight.{kind}", found, counts)
+
+
+def _pass_midnight(
+    server: "Server", folder: Path, shift: int, seconds: float, sellers: int, is_made: bool
+) -> tuple[list[Asked], dict[str, int]]:
+    """Ask for all sellers, make the next day's generation if it is to be, and ask around midnight; what came of it."""
+    with Client(server.address, deadline_seconds=60) as client:
+        names = [f"s{number}" for number in range(sellers)]
+        for first in range(0, sellers, 500):
+            client.batch_get_trust_scores(MARKET, names[first : first + 500])
+    if is_made:
+        _make_next_day(folder, shift)
+    midnight = (wall_clock() + shift) // DAY * DAY + DAY
+    until_load = (midnight - wall_clock() - shift) / SECOND - seconds
+    if until_load < 0:
+        raise TimeoutError("the machine was not ready before midnight; the day changes too soon")
+    time.sleep(until_load)
+    before = server.counts()
+    asked = subprocess.run(
+        [sys.executable, "-m", "tests.bench._midnight", server.address, str(2 * seconds), str(sellers)],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    after = server.counts()
+    began = time.monotonic() + (midnight - wall_clock() - shift) / SECOND
+    found = [Asked(start - began, took, code) for start, took, code in json.loads(asked.stdout)]
+    return found, {name: after[name] - before[name] for name in after}
+
+
+def _make_next_day(folder: Path, shift: int) -> None:
+    policy = load_policy(load_settings({}))
+    with Ledger.open(f"sqlite:///{folder}/ledger.db", clock=lambda: wall_clock() + shift) as ledger:
+        opened = Opened(ledger, build_scorer(ledger, policy, Registry(folder / "registry")))
+        rescore(opened, lambda: opened, folder / "generations", ledger.now() // DAY + 1, 1, lambda *_: None)
+
+
+def _show(show: Show, name: str, found: list[Asked], counts: dict[str, int]) -> None:
+    codes = Counter(asked.code for asked in found)
+    show(f"{name}.tries", len(found))
+    show(f"{name}.failed", len(found) - codes["OK"])
+    for key, number in counts.items():
+        show(f"{name}.{key}", number)
+    before, after = (
+        statistics.quantiles([asked.seconds for asked in found if (asked.began >= 0) is is_after], n=100)[98]
+        for is_after in (False, True)
+    )
+    show(f"{name}.p99_before_ms", round(before * 1e3, 2))
+    show(f"{name}.p99_after_ms", round(after * 1e3, 2))
+    show(f"{name}.p99_after_over_before", round(after / before, 2))
+
+
+class Server:
+    """The server's process, and its counts when it is asked for them."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self._process = process
+        self.address = self._read()["address"]
+
+    def counts(self) -> dict[str, int]:
+        """Return how many scores were answered how since the start."""
+        assert self._process.stdin is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        found: dict[str, int] = self._read()
+        return found
+
+    def _read(self) -> Any:
+        assert self._process.stdout is not None
+        return json.loads(self._process.stdout.readline())
+
+
+@contextmanager
+def _serving(folder: Path, shift: int) -> Iterator[Server]:
+    """Run a server of the folder whose clock is off by `shift` microseconds."""
+    command = [sys.executable, "-m", "tests.bench._midnight_server", str(folder), str(shift)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield Server(process)
+        finally:
+            process.kill()
+
+
+def _ask(address: str, seconds: float, sellers: int) -> list[tuple[float, float, str]]:
+    """Begin RATE calls a second for random sellers; return (when it began, seconds, code) of each."""
+    found: list[tuple[float, float, str]] = []
+    requests, chance = requests_of(SCORE, sellers), random.Random(17)
+    with Client(address, service_config={}) as client:
+        stub = client.channel.unary_unary(f"/sellertrust.v1.{SCORE}")
+        stub(requests[0], timeout=30)
+        started = time.monotonic()
+        calls = 0
+        while (now := time.monotonic()) - started < seconds:
+            if now - started < calls / RATE:
+                time.sleep(0.001)
+                continue
+            calls += 1
+
+            def end(call: Any, began: float = now) -> None:
+                found.append((began, time.monotonic() - began, call.code().name))
+
+            stub.future(chance.choice(requests), timeout=DEADLINE_SECONDS).add_done_callback(end)
+        deadline = time.monotonic() + DEADLINE_SECONDS + 5
+        while len(found) < calls and time.monotonic() < deadline:
+            time.sleep(0.01)
+    return found
+
+
+if __name__ == "__main__":
+    print(json.dumps(_ask(sys.argv[1], float(sys.argv[2]), int(sys.argv[3]))))

@@ -1,0 +1,41 @@
+"""A server whose clock is off: `python -m tests.bench._midnight_server FOLDER MICROSECONDS` serves what lies in the folder.
+
+It prints its address, then for every line of stdin how many scores it has answered how, each as a JSON object.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from service.api.logs import make_log
+from service.api.server import Server
+from service.bootstrap import build_scorer
+from service.ledger.clock import wall_clock
+from service.ledger.store import Ledger
+from service.policy.policy_file import load_policy
+from service.registry.registry import Registry
+from tests.servers import settings_of
+
+COUNTS = ("hit", "miss", "stale", "unknown")
+
+
+def main() -> None:
+    """Ends with its stdin."""
+    folder, shift = Path(sys.argv[1]), int(sys.argv[2])
+    settings = settings_of(data_dir=folder)
+    with Ledger.open(settings.database_url, clock=lambda: wall_clock() + shift) as ledger:
+        scorer = build_scorer(ledger, load_policy(settings), Registry(settings.registry))
+        with Server(settings, ledger, scorer, log=make_log("json", "error")) as server:
+            book = server._book
+            assert book is not None
+            _say({"address": server.address})
+            for _ in sys.stdin:
+                _say({name: book.tally.total(name) for name in COUNTS} | {"adopted": book.table.adopted})
+
+
+def _say(found: dict[str, object]) -> None:
+    print(json.dumps(found), flush=True)
+
+
+if __name__ == "__main__":
+    main()
