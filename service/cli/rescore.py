@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from scoring.errors import invalid
-from scoring.time import DAY
 from service.bootstrap import open_registry, open_rescoring
 from service.cli.output import Format, Output, emit_one
 from service.cli.progress import StepProgress
@@ -55,11 +54,8 @@ def rescore(
     open_again = partial(open_rescoring, settings, digest, policy if is_file else opened.scorer.made_by.policy)
     try:
         with StepProgress() as progress:
-            today = opened.ledger.now() // DAY
             number = processes or len(os.sched_getaffinity(0))
-            found = write_generation(
-                opened, open_again, settings.generations, today + DAYS.index(day), number, progress
-            )
+            found = write_generation(opened, open_again, settings.generations, DAYS.index(day), number, progress)
     finally:
         opened.ledger.close()
     row = {

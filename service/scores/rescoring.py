@@ -67,16 +67,16 @@ class Rescored:
     sellers: int
 
 
-def rescore(opened: Opened, open_again: Open, folder: Path, day: int, processes: int, progress: Progress) -> Rescored:
-    """Write the generation of a day, today or the next one, into a folder of this user; return what was written.
+def rescore(opened: Opened, open_again: Open, folder: Path, days: int, processes: int, progress: Progress) -> Rescored:
+    """Write the generation of today or the next day into a folder of this user; return what was written.
 
     `opened`: what this process rescores with; `open_again` gives the same to each of `processes` others, if more than one.
-    `day`: in days since 1970. `progress`: gets (step, done, total). An earlier generation of the same day, model and policy
-    is replaced, and those of days before yesterday are deleted. ConfigurationWrong if the folder is not this user's alone,
-    or there is no model; LedgerUnavailable if the last record time is ahead of the day's answers.
+    `days`: 0 for today in UTC, 1 for tomorrow. `progress`: gets (step, done, total). An earlier generation of the same day,
+    model and policy is replaced, and those of days before yesterday are deleted. ConfigurationWrong if the folder is not
+    this user's alone, or there is no model; LedgerUnavailable if the last record time is ahead of the day's answers.
     """
     make_private(folder)
-    head, cut = _head_of(opened, day)
+    head, cut = _head_of(opened, days)
     parts = list(_parts_of(opened.ledger, progress))
     total = sum(part.sellers for part in parts)
     done = written = 0
@@ -86,18 +86,19 @@ def rescore(opened: Opened, open_again: Open, folder: Path, day: int, processes:
             done, written = done + part.sellers, written + len(records.sizes)
             progress("rescore", done, total)
         path = writer.finish()
-    _delete_older(folder, opened.ledger.now() // DAY - 1)
+    _delete_older(folder, head.day - days - 1)
     return Rescored(path, head, written)
 
 
-def _head_of(opened: Opened, day: int) -> tuple[GenerationHead, Cut]:
+def _head_of(opened: Opened, days: int) -> tuple[GenerationHead, Cut]:
     """Return what all answers of a generation have in common, and the cut that they are computed at."""
     ledger, scorer = opened
     made_by = scorer.made_by
     if not made_by.model:
         raise ConfigurationWrong("there is no model to score with; publish one: sellertrust train ... --publish")
+    ledger.tip()  # after which the ledger knows the database's clock
     made_time = ledger.now()
-    end = ledger.cut()
+    end, day = ledger.cut(), made_time // DAY + days
     observe_time = max(end.observe_time, day * DAY)
     if end.known_time > observe_time or observe_time >= (day + 1) * DAY:
         raise LedgerUnavailable(

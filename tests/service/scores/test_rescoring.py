@@ -93,14 +93,14 @@ def test_progress_comes_to_all_sellers(ledger: Ledger, tmp_path: Path, monkeypat
     fill(ledger, 5)
     opened_here = Rescoring(ledger, build_scorer(ledger, policy(), Shelf(artifact())))
     seen: list[tuple[str, int, int]] = []
-    rescore(opened_here, lambda: opened_here, tmp_path, NOW // DAY, 1, lambda *step: seen.append(step))
+    rescore(opened_here, lambda: opened_here, tmp_path, 0, 1, lambda *step: seen.append(step))
     assert seen[-3:] == [("rescore", 2, 6), ("rescore", 4, 6), ("rescore", 6, 6)]
 
 
 def test_without_a_model_there_is_no_generation(ledger: Ledger, tmp_path: Path) -> None:
     opened_here = Rescoring(ledger, build_scorer(ledger, policy()))
     with pytest.raises(ConfigurationWrong, match="no model"):
-        rescore(opened_here, lambda: opened_here, tmp_path, NOW // DAY, 1, lambda *_: None)
+        rescore(opened_here, lambda: opened_here, tmp_path, 0, 1, lambda *_: None)
 
 
 def test_a_folder_that_is_not_this_users_alone_is_refused(ledger: Ledger, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from scoring.time import DAY
 from service.bootstrap import build_scorer
 from service.ledger.store import Ledger
 from service.scores.book.generation_file import GenerationFile
@@ -17,7 +16,7 @@ from tests.service.scores.book.books import Opened
 def rescored(ledger: Ledger, folder: Path, days: int = 0, model: object = None) -> Rescored:
     """The generation of the day that begins in so many days, 0: today, by the model of these tests or another one."""
     opened = Rescoring(ledger, build_scorer(ledger, policy(), Shelf(model or artifact())))
-    return rescore(opened, lambda: opened, folder, ledger.now() // DAY + days, 1, lambda *_: None)
+    return rescore(opened, lambda: opened, folder, days, 1, lambda *_: None)
 
 
 def kept(over: Opened, folder: Path, problems: list[str] | None = None) -> Keeper:
