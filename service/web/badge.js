@@ -4,13 +4,14 @@
   const base = new URL("badge/", document.currentScript.src);
   const show = async (place) => {
     const { marketplace, seller } = place.dataset;
+    if (!marketplace || !seller) return;
     const language = place.closest("[lang]")?.lang || navigator.language;
     const url = (form) =>
       new URL(`${encodeURIComponent(marketplace)}/${encodeURIComponent(seller)}.${form}?lang=${encodeURIComponent(language)}`, base);
     const response = await fetch(url("json"), { credentials: "omit", signal: AbortSignal.timeout(5000) });
-    const { label } = response.ok ? await response.json() : {};
-    const image = Object.assign(new Image(), { alt: label, src: url("svg"), referrerPolicy: "no-referrer" });
-    place.replaceChildren(...(label ? [image] : []));
+    const { label } = await response.json(); // a refusal has none
+    const shown = { alt: label, referrerPolicy: "no-referrer", src: url("svg") };
+    place.replaceChildren(...(label ? [Object.assign(new Image(), shown)] : []));
   };
   const showAll = () => document.querySelectorAll("[data-sellertrust-badge]").forEach((place) => show(place).catch(() => {}));
   window.sellertrustBadges = showAll; // call it again when the cart has changed
