@@ -56,6 +56,8 @@ class Keeper:
         self._report = report
         self._open: dict[Identity, Generation] = {}
         self._passed_over: dict[Identity, float] = {}
+        # Now, and not when a file comes: by then another release may lie where this process's code came from.
+        self._code = (core_digest(), contract_digest())
         self._exposure = ""
         self._reported: set[str] = set()
         self._ended = threading.Event()
@@ -127,7 +129,7 @@ class Keeper:
         path = self._folder / identity.name
         try:
             file = GenerationFile(path)
-            if (file.head.core, file.head.contract) != (core_digest(), contract_digest()):
+            if (file.head.core, file.head.contract) != self._code:
                 self._pass_over(identity, "it was made by another release; make it anew: sellertrust rescore")
                 return
             file.check()

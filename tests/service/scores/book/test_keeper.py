@@ -141,6 +141,19 @@ def test_a_generation_by_other_code_or_another_contract_is_not_used(
             assert "made by another release" in problems[0]
 
 
+def test_a_server_is_of_the_release_that_it_was_started_by(
+    sold: Ledger, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever lies in the place of its code meanwhile."""
+    with opened(sold) as over:
+        found = kept(over, folder)
+        rescored(sold, folder)
+        monkeypatch.setattr(keeper, "core_digest", lambda: "another")
+        look(over)
+        assert found is over.book.keeper
+        assert adopted(over, *SELLERS) == 3
+
+
 def test_once_the_ledger_is_another_one_no_generation_of_the_former_is_used(tmp_path: Path, folder: Path) -> None:
     """And once it is the former again, its generation is used again."""
     with database("sqlite", tmp_path) as url, Ledger.open(url, clock=Clock()) as ledger:
