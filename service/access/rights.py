@@ -55,6 +55,8 @@ class Right(Enum):
 class Scope(Enum):
     """What of a marketplace, or of the server, a call concerns, and where its request says so."""
 
+    __hash__ = object.__hash__  # as that of `Right`
+
     SELLER = "the seller in `seller`"
     SELLERS = "each seller in `sellers`"
     PARENT = "the marketplace or the seller in `parent`"

@@ -96,7 +96,7 @@ class Approvals:
             return None
         if row.scope is Scope.ENTRIES and _NEEDING.isdisjoint(entry.WhichOneof("fact") for entry in request.entries):
             return None  # of a large batch nothing more is looked at
-        right = agreement.right_in_need([*asked_of(row, request)])
+        right = agreement.right_in_need(asked_of(row, request))
         if right is None and row.scope is Scope.ENTRIES:
             marketplace = parse_marketplace(request.parent, "parent")
             overriding = agreement.right_in_need([Asked(Right.OVERRIDE, marketplace)])
@@ -177,7 +177,7 @@ def _asked_by(proposal: Proposal) -> list[Asked]:
     if proposal.content is None:
         return []
     method = proposal.content.method
-    return [*asked_of(METHODS[method], request_of(method, proposal.content.request))]
+    return asked_of(METHODS[method], request_of(method, proposal.content.request))
 
 
 def _metadata(right: Right | None, named: str, missing: int) -> dict[str, str]:

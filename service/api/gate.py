@@ -161,7 +161,7 @@ class Gate:
         row = METHODS[method]
         grants = self._grants.rules.grants
         try:
-            asked = [*asked_of(row, request)]
+            asked = asked_of(row, request)
         except InvalidInput:
             if is_granted_anything(caller.principals, grants):
                 raise
@@ -267,7 +267,7 @@ class Gate:
             return ""
         row = METHODS[method]
         try:
-            asked = [*asked_of(row, request)]
+            asked = asked_of(row, request)
         except InvalidInput:
             return ""  # which the method refuses
         rights = {one.right for one in asked if one.right in BOUND}

@@ -1,6 +1,6 @@
 """What a request asks for, as the access rules see it: rights over marketplaces, sellers and entries."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from scoring.entries.kinds.table import FIELD_OF
@@ -39,38 +39,74 @@ _LINK = FIELD_OF[Kind.LINK]
 _SOURCES = {int(source): source.name.lower() for source in Source}
 
 
-def asked_of(row: MethodRow, request: Any) -> Iterator[Asked]:
-    """Yield each thing that a request asks for, a right at a place, by the scope of its method.
+def asked_of(row: MethodRow, request: Any) -> list[Asked]:
+    """Return each thing that a request asks for, a right at a place, by the scope of its method; at least one.
 
     Raises InvalidInput if a name in it that states the place is malformed, as the method itself refuses it.
     """
-    match row.scope:
-        case Scope.SELLER:
-            yield Asked(row.right, *parse_seller(request.seller, "seller"))
-        case Scope.PARENT:
-            yield Asked(row.right, *parse_parent(request.parent, "parent"))
-        case Scope.SELLERS:
-            marketplace = parse_marketplace(request.parent, "parent")
-            names = dict.fromkeys(request.sellers) or ("",)
-            yield from (Asked(row.right, marketplace, _seller(name, marketplace)) for name in names)
-        case Scope.MARKETPLACE:
-            yield Asked(row.right, parse_marketplace(request.parent, "parent"), action=_bulk_action(row, request))
-        case Scope.VIOLATION | Scope.NOTIFIER | Scope.PROPOSAL:
-            yield Asked(row.right, _NAMED[row.scope](request.name, "name")[0])
-        case Scope.DECISION:
-            marketplace, _ = parse_violation(request.name, "name")
-            yield Asked(row.right, marketplace, entry_id=request.entry_id or None, action=row.action)
-        case Scope.ENTRIES:
-            marketplace = parse_marketplace(request.parent, "parent")
-            yield from _entries_asked(marketplace, request.entries) or [Asked(row.right, marketplace)]
-        case Scope.SERVER:
-            yield Asked(row.right)
-        case Scope.PROPOSED:
-            found = asked_of_proposed(request)
-            yield Asked(row.right, found[0].marketplace)
-            yield from found
-        case Scope.PROPOSALS:
-            yield Asked(row.right, parse_marketplace(request.parent, "parent") if request.parent else "")
+    return _ASKING[row.scope](row, request)
+
+
+def _of_seller(row: MethodRow, request: Any) -> list[Asked]:
+    return [Asked(row.right, *parse_seller(request.seller, "seller"))]
+
+
+def _of_parent(row: MethodRow, request: Any) -> list[Asked]:
+    return [Asked(row.right, *parse_parent(request.parent, "parent"))]
+
+
+def _of_sellers(row: MethodRow, request: Any) -> list[Asked]:
+    marketplace = parse_marketplace(request.parent, "parent")
+    names = dict.fromkeys(request.sellers) or ("",)
+    return [Asked(row.right, marketplace, _seller(name, marketplace)) for name in names]
+
+
+def _of_marketplace(row: MethodRow, request: Any) -> list[Asked]:
+    return [Asked(row.right, parse_marketplace(request.parent, "parent"), action=_bulk_action(row, request))]
+
+
+def _of_name(row: MethodRow, request: Any) -> list[Asked]:
+    return [Asked(row.right, _NAMED[row.scope](request.name, "name")[0])]
+
+
+def _of_decision(row: MethodRow, request: Any) -> list[Asked]:
+    marketplace, _ = parse_violation(request.name, "name")
+    return [Asked(row.right, marketplace, entry_id=request.entry_id or None, action=row.action)]
+
+
+def _of_entries(row: MethodRow, request: Any) -> list[Asked]:
+    marketplace = parse_marketplace(request.parent, "parent")
+    return _entries_asked(marketplace, request.entries) or [Asked(row.right, marketplace)]
+
+
+def _of_server(row: MethodRow, _: Any) -> list[Asked]:
+    return [Asked(row.right)]
+
+
+def _of_proposed(row: MethodRow, request: Any) -> list[Asked]:
+    found = asked_of_proposed(request)
+    return [Asked(row.right, found[0].marketplace), *found]
+
+
+def _of_proposals(row: MethodRow, request: Any) -> list[Asked]:
+    return [Asked(row.right, parse_marketplace(request.parent, "parent") if request.parent else "")]
+
+
+_ASKING: dict[Scope, Callable[[MethodRow, Any], list[Asked]]] = {
+    Scope.SELLER: _of_seller,
+    Scope.SELLERS: _of_sellers,
+    Scope.PARENT: _of_parent,
+    Scope.MARKETPLACE: _of_marketplace,
+    Scope.VIOLATION: _of_name,
+    Scope.NOTIFIER: _of_name,
+    Scope.PROPOSAL: _of_name,
+    Scope.ENTRIES: _of_entries,
+    Scope.DECISION: _of_decision,
+    Scope.SERVER: _of_server,
+    Scope.PROPOSED: _of_proposed,
+    Scope.PROPOSALS: _of_proposals,
+}
+"""What a request asks for, by the scope of its method."""
 
 
 def asked_of_proposed(request: Any) -> list[Asked]:
@@ -82,7 +118,7 @@ def asked_of_proposed(request: Any) -> list[Asked]:
     if field is None:
         raise invalid("request", f"is required: one of {', '.join(PROPOSABLE)}")
     try:
-        return [*asked_of(METHODS[PROPOSABLE[field]], getattr(request, field))]
+        return asked_of(METHODS[PROPOSABLE[field]], getattr(request, field))
     except InvalidInput as error:
         raise InvalidInput(FieldViolation((field, *one.path), one.description) for one in error.violations) from None
 
