@@ -1,9 +1,9 @@
 """What a servicer may know of the call that it answers, without knowing gRPC."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from contextvars import ContextVar
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
 from math import inf
 
@@ -93,16 +93,16 @@ def is_answering() -> bool:
     return _CURRENT.get(None) is not None
 
 
-@contextmanager
-def answering(call: Call) -> Iterator[None]:
-    """Make `call` the current call for the `with` block, in a context variable.
+def begin_answering(call: Call) -> "Token[Call]":
+    """Make `call` the current call, in a context variable, until `end_answering` with the token returned.
 
-    The variable is reset at the end: gRPC runs every call in a context of its own, which it keeps with the call, so a
-    call left in there would hold itself, and its stream, until the garbage collector comes.
+    gRPC runs every call in a context of its own, which it keeps with the call, so a call left in there would hold itself,
+    and its stream, until the garbage collector comes.
     """
-    token = _CURRENT.set(call)
-    try:
-        yield
-    finally:
-        with suppress(ValueError):  # a stream that is closed from elsewhere
-            _CURRENT.reset(token)
+    return _CURRENT.set(call)
+
+
+def end_answering(token: "Token[Call]") -> None:
+    """Reset the current call to what it was before."""
+    with suppress(ValueError):  # a stream that is closed from elsewhere
+        _CURRENT.reset(token)

@@ -5,7 +5,7 @@ import traceback
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from time import monotonic, perf_counter
 from typing import Any
 
@@ -43,6 +43,9 @@ REFUSALS = frozenset({code_pb2.UNAUTHENTICATED, code_pb2.PERMISSION_DENIED, code
 
 REFUSAL_LINES_A_SECOND = 20
 
+MAX_CALLERS = 4_096
+"""Callers whose names in the log are kept."""
+
 LISTS = ("sellers", "entries")
 """Fields of requests over many."""
 
@@ -63,6 +66,8 @@ class Method:
     """Its class among the limits of a caller."""
     nested: int = 0
     """The number of the field of its requests that holds a whole batch of entries; 0 if none does."""
+    has_entries: bool = False
+    """Whether its requests hold entries."""
 
 
 class Passage:
@@ -126,6 +131,7 @@ class CallRecords:
     ) -> None:
         self._log = log
         self._pseudonyms = pseudonyms
+        self._shown: Callable[[str], str] = lru_cache(MAX_CALLERS)(self._show)
         self._refusals = FewLines(REFUSAL_LINES_A_SECOND)
         self._model_digest = model_digest
         labels = ("method", "code")
@@ -244,8 +250,8 @@ class CallRecords:
             code, count, histogram = self._ended.get((method.name, number)) or self._bind_end(method, number)
             count.inc()
             histogram.observe(seconds)
-            fields = {"method": method.name, "code": code, "latency_ms": round(seconds * 1_000, 3)}
-            fields["wait_ms"] = round(passage.waited_seconds * 1_000, 3)
+            wait_ms = round(passage.waited_seconds * 1_000, 3)
+            fields = {"method": method.name, "code": code, "latency_ms": round(seconds * 1_000, 3), "wait_ms": wait_ms}
             if passage.caller is not None:
                 fields["caller"] = self._shown(passage.caller.name)
             if number in REFUSALS:
@@ -256,7 +262,9 @@ class CallRecords:
                     fields["left_out"] = left_out
             if passage.call.approval is not None:
                 fields["proposal"] = passage.call.approval.proposal or "emergency"
-            fields |= {"model": self._model_digest()[:12], **self._parties(passage), **details}
+            fields["model"] = self._model_digest()[:12]
+            self._add_parties(fields, passage)
+            fields.update(details)
             write = self._log.error if number == code_pb2.INTERNAL else self._log.info
             write("request", **fields)
         except Exception:  # noqa: BLE001 (a closed stderr, a full disk)
@@ -270,7 +278,7 @@ class CallRecords:
         self._ended[method.name, number] = bound
         return bound
 
-    def _shown(self, caller: str) -> str:
+    def _show(self, caller: str) -> str:
         """Return a caller, by the names of its principals, as the log names it."""
         return " ".join(log_name(name, self._pseudonyms) for name in caller.split(" "))
 
@@ -279,15 +287,16 @@ class CallRecords:
         text = redact(traceback.format_exc(), _sellers(request), self._pseudonyms)
         return internal_status(error_id), {"error_id": error_id, "exception": text}
 
-    def _parties(self, passage: Passage) -> dict[str, Any]:
-        """Return whom a call is about: the seller's pseudonym if it is one, the number of items if it is a batch."""
+    def _add_parties(self, fields: dict[str, Any], passage: Passage) -> None:
+        """Add whom a call is about: the seller's pseudonym if it is one, the number of items if it is a batch."""
         request = None if passage.method.takes_stream else passage.request
-        parties: dict[str, Any] = {}
-        names = {*_sellers(request), *_sellers(getattr(passage.response, "violation", None))}
+        names = {*_sellers(request)}
+        if passage.response is not None:
+            names.update(_sellers(getattr(passage.response, "violation", None)))
         if len(names) == 1:
-            parties["seller"] = self._pseudonyms(*names)
-        listed = () if request is None else _fields_of(request, LISTS)
-        return parties | {"items": len(getattr(request, listed[0]))} if listed else parties
+            fields["seller"] = self._pseudonyms(*names)
+        if request is not None and (listed := _fields_of(request, LISTS)):
+            fields["items"] = len(getattr(request, listed[0]))
 
 
 _TOO_MANY = (

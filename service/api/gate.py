@@ -8,6 +8,7 @@ is not granted. Headers by which a proxy forwards a certificate are never read.
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from time import time
 
 import grpc
@@ -34,7 +35,7 @@ ENTRIES_A_REFUSAL = 500
 """So many entries that were parsed in vain cost as much as the refusal of a call."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Caller:
     """Who calls: every principal that the call shows."""
 
@@ -42,12 +43,12 @@ class Caller:
     own_names: frozenset[str] = frozenset()
     """Every name by which the same caller is known, as `Agreement.names_of`."""
 
-    @property
+    @cached_property
     def names(self) -> list[str]:
         """Return the name of each principal that the caller shows."""
         return [principal.name for principal in self.principals]
 
-    @property
+    @cached_property
     def name(self) -> str:
         """Return the names of the caller's principals in one text, as logs and records have them."""
         return " ".join(self.names)

@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from types import MappingProxyType
@@ -104,19 +105,48 @@ def _replace_word(word: str, known: Mapping[str, str]) -> str:
     return known.get(word) or _PART.sub(lambda part: known.get(part[0], part[0]), word)
 
 
+_encode = json.JSONEncoder(ensure_ascii=False, default=repr).encode
+
+
+@dataclass(slots=True)
+class Line:
+    """A line of the log, of which the text is made when it is written."""
+
+    level: str
+    """`debug`, `info`, `warning` or `error`."""
+    event: str
+    """What happened."""
+    fields: Mapping[str, Any]
+    """What is known of it."""
+    time_ns: int
+    """When it happened, in nanoseconds since 1970."""
+
+    def text(self) -> str:
+        """Return the line as JSON: the fields, then event, level and time."""
+        second, microsecond = divmod(self.time_ns // 1_000, 1_000_000)
+        timestamp = f"{_second_text(second)}.{microsecond:06d}Z"
+        return _encode({**self.fields, "event": self.event, "level": self.level, "timestamp": timestamp}) + "\n"
+
+
+@lru_cache(4)
+def _second_text(second: int) -> str:
+    """Return a second since 1970 as text, which many lines share."""
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
 class LineWriter:
-    """Writes lines to `out` from a thread of its own, so that no call waits for a disk or a pipe.
+    """Writes lines to `out` from a thread of its own, so that no call waits for a disk or a pipe, nor for the text.
 
     What cannot be written (a closed stderr, a full disk), and what comes while MAX_LINES wait, is left out.
     """
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
-        self._waiting: queue.SimpleQueue[str | threading.Event] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[Line | threading.Event] = queue.SimpleQueue()
         self._left_out = 0
         threading.Thread(target=self._run, name="log", daemon=True).start()
 
-    def __call__(self, line: str) -> None:
+    def __call__(self, line: Line) -> None:
         """Have a line written soon."""
         if self._waiting.qsize() < MAX_LINES:
             self._waiting.put(line)
@@ -136,9 +166,9 @@ class LineWriter:
             while not self._waiting.empty():
                 batch.append(self._waiting.get())
             left_out, self._left_out = self._left_out, 0
-            lines = [item for item in batch if isinstance(item, str)]
+            lines = [item for item in batch if isinstance(item, Line)]
             if left_out:
-                lines.append(_json_line("warning", "log lines left out", {"left_out": left_out}))
+                lines.append(Line("warning", "log lines left out", {"left_out": left_out}, time.time_ns()))
             for part in _parts_of(lines):
                 with suppress(Exception):
                     self._out.write(part)
@@ -148,16 +178,17 @@ class LineWriter:
                     item.set()
 
 
-def _parts_of(lines: Iterable[str]) -> Iterator[str]:
-    """Yield the lines in whole parts that a pipe takes at once, so that lines of several processes do not mix."""
+def _parts_of(lines: Iterable[Line]) -> Iterator[str]:
+    """Yield the texts of lines in whole parts that a pipe takes at once, so that lines of several processes do not mix."""
     part: list[str] = []
     size = 0
     for line in lines:
-        length = len(line.encode("utf-8", "replace"))
+        text = line.text()
+        length = len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
         if size + length > select.PIPE_BUF and part:
             yield "".join(part)
             part, size = [], 0
-        part.append(line)
+        part.append(text)
         size += length
     if part:
         yield "".join(part)
@@ -170,11 +201,11 @@ class JsonLog:
     """
 
     def __init__(
-        self, level: int, write: Callable[[str], None], also: Mapping[str, Any] = MappingProxyType({})
+        self, level: int, write: Callable[[Line], None], also: Mapping[str, Any] = MappingProxyType({})
     ) -> None:
         self._level = level
         self._write = write
-        self._also = also
+        self._also = dict(also)
 
     def debug(self, event: str, **fields: Any) -> None:
         self._log(logging.DEBUG, "debug", event, fields)
@@ -195,26 +226,16 @@ class JsonLog:
 
     def _log(self, level: int, name: str, event: str, fields: dict[str, Any]) -> None:
         if level >= self._level:
-            self._write(_json_line(name, event, {**fields, **self._also}))
+            self._write(Line(name, event, fields | self._also if self._also else fields, time.time_ns()))
 
 
-_encode = json.JSONEncoder(ensure_ascii=False, default=repr).encode
-
-
-def _json_line(level: str, event: str, fields: dict[str, Any]) -> str:
-    """Return a line of the log: the fields, then event, level and time."""
-    fields |= {"event": event, "level": level}
-    fields["timestamp"] = datetime.now(UTC).isoformat().replace("+00:00", "Z")
-    return _encode(fields) + "\n"
-
-
-def _locked(out: TextIO) -> Callable[[str], None]:
+def _locked(out: TextIO) -> Callable[[Line], None]:
     """Return what writes a line to `out` at once, one after the other."""
     lock = threading.Lock()
 
-    def write(line: str) -> None:
+    def write(line: Line) -> None:
         with lock:
-            out.write(line)
+            out.write(line.text())
             out.flush()
 
     return write

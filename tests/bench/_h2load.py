@@ -36,8 +36,24 @@ def h2load(address: str, method: str, body: Path, *, count: int, at_a_time: int,
     Which is the transport's: what gRPC calls a status must be looked at besides.
     """
     headers = ("-H", "content-type: application/grpc", "-H", "te: trailers")
-    load = ("-n", str(count), "-c", str(connections), "-m", str(at_a_time), "-d", str(body))
-    command = ["h2load", *load, *headers, f"http://{address}/{method}"]
+    load = ("-c", str(connections), "-m", str(at_a_time), "-d", str(body))
+    return _run(count, *load, *headers, f"http://{address}/{method}")
+
+
+def h2load_http1(address: str, *, count: int, connections: int) -> float:
+    """Requests a second of HTTP/1.1, one at a time on each connection, all of which must end with the status 200."""
+    return _run(count, "--h1", "-c", str(connections), f"http://{address}")
+
+
+def h2load_for(seconds: float, address: str, method: str, body: Path, *arguments: str) -> None:
+    """Load a server by further arguments of h2load for so many seconds, whatever becomes of the calls."""
+    headers = ("-H", "content-type: application/grpc", "-H", "te: trailers")
+    command = ["h2load", "-D", f"{seconds:g}", *arguments, *headers, "-d", str(body), f"http://{address}/{method}"]
+    subprocess.run(command, capture_output=True, check=True)
+
+
+def _run(count: int, *arguments: str) -> float:
+    command = ["h2load", "-n", str(count), *arguments]
     out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     if f"{count} succeeded" not in out:
         raise RuntimeError(out)

@@ -68,6 +68,8 @@ class Found:
     """For how long they were begun."""
     codes: dict[str, int]
     """How many ended with each code."""
+    cpu_seconds: float = 0.0
+    """How long the processor worked for them in this process."""
 
 
 def requests_of(method: str, sellers: int, *, is_past: bool = False) -> list[bytes]:
@@ -104,7 +106,7 @@ class Load:
             channel = client.channel
             grpc.channel_ready_future(channel).result(30)
             calls = self._calls(channel)
-            began = time.monotonic()
+            began, worked = time.monotonic(), time.process_time()
             until = began + plan.seconds
             while (now := time.monotonic()) < until:
                 if plan.rate:
@@ -120,7 +122,7 @@ class Load:
             seconds = time.monotonic() - began
             with self._ended:
                 self._ended.wait_for(lambda: not self._open, plan.deadline_seconds + 10)
-        return Found(self._tries, self._codes["OK"], seconds, dict(self._codes))
+        return Found(self._tries, self._codes["OK"], seconds, dict(self._codes), time.process_time() - worked)
 
     def _calls(self, channel: grpc.Channel) -> Iterator[tuple[Any, bytes]]:
         kinds: list[tuple[Any, list[bytes]]] = [

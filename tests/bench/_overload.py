@@ -1,8 +1,11 @@
 """Overload: five times what a server can do, and slow reads beside checkouts. What is refused, lost, and still answered."""
 
+import re
+import shutil
 import tempfile
 import threading
 import time
+import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,7 +26,9 @@ from sellertrust.errors import SellertrustCallError
 from service.ledger.clock import wall_clock
 from service.ledger.store import Ledger
 from service.registry.registry import Registry
-from tests.bench._load import Found, Plan, load, loading
+from tests.bench._h2load import h2load_for, write_body
+from tests.bench._load import SCORE, Found, Plan, load, loading, requests_of
+from tests.bench._processes import metrics_address
 from tests.servers import MARKET
 from tests.service.registry.models import publish
 from tests.service.shells import serving, shell_of
@@ -36,6 +41,7 @@ PROCESSES = 4
 DEADLINE_SECONDS = 0.2
 AT_A_TIME = (2, 4, 8)
 """Calls at a time of each process, of which the best gives the peak."""
+H2LOAD_CONNECTIONS = 8
 SLOW_CALLERS = 4
 SLOW_CALLS = 50
 SLOW = [
@@ -77,12 +83,12 @@ def prepare(folder: Path, url: str = "") -> None:
 
 
 @contextmanager
-def server() -> Iterator[str]:
-    """A server in a process of its own, over a filled ledger and a model; its address."""
+def server() -> Iterator[tuple[str, str]]:
+    """A server in a process of its own, over a filled ledger and a model; its address, and that of its metrics."""
     with tempfile.TemporaryDirectory() as name:
         prepare(Path(name))
-        with serving(shell_of(Path(name)), Path(name)) as address:
-            yield address
+        with serving(shell_of(Path(name), metrics_address="127.0.0.1:0"), Path(name)) as address:
+            yield address, metrics_address(Path(name) / "server.log")
 
 
 class Watching:
@@ -131,7 +137,7 @@ def health_checks(address: str) -> Iterator[Watching]:
 
 def run(show: Show, seconds: float = 100.0, processes: int = PROCESSES) -> None:
     """All figures; `seconds` of overload."""
-    with server() as address:
+    with server() as (address, metrics):
         # Each is computed: of remembered answers nobody on the same machine can ask for five times what it can give.
         plan = Plan(address, max(3.0, seconds / 20), deadline_seconds=5, sellers=SELLERS, is_past=True)
         load([replace(plan, at_a_time=2)])  # warm
@@ -141,6 +147,7 @@ def run(show: Show, seconds: float = 100.0, processes: int = PROCESSES) -> None:
         with health_checks(address) as health:
             found = load([plan] * processes)
         _show_overload(show, found, peak)
+        _by_h2load(show, address, metrics, seconds)
         show("overload.health_tries", health.tries)
         show("overload.health_failed", health.failed.total())
         show("overload.health_slowest_ms", round(health.slowest_seconds * 1_000, 1))
@@ -162,8 +169,41 @@ def _show_overload(show: Show, found: list[Found], peak: float) -> None:
     show("overload.tries", tries)
     show("overload.times", round(offered / peak, 2))
     show("overload.goodput", round(sum(one.ok / one.seconds for one in found) / peak, 3))
+    show("overload.callers_cores", round(sum(one.cpu_seconds / one.seconds for one in found), 2))
     for code, count in sorted(sum((Counter(one.codes) for one in found), Counter()).items()):
         show(f"overload.share.{code.lower()}", round(count / tries, 4))
+
+
+def _by_h2load(show: Show, address: str, metrics: str, seconds: float) -> None:
+    """The same by callers who take a tenth of the processor, where they are installed: goodput over their own peak.
+
+    They show the same deadline, and know no status of gRPC: what is answered with OK, the server's metrics count.
+    """
+    if shutil.which("h2load") is None:
+        return
+    with tempfile.TemporaryDirectory() as name:
+        body = write_body(Path(name) / "body", requests_of(SCORE, 1, is_past=True)[0])
+        peak = max(_answered(address, metrics, body, max(2.0, seconds / 20), f"-m{count}") for count in AT_A_TIME)
+        rate = round(TIMES * peak / H2LOAD_CONNECTIONS)
+        open_load = (f"-c{H2LOAD_CONNECTIONS}", "-m64", f"--rps={rate}", "-H", "grpc-timeout: 200m")
+        ok = _answered(address, metrics, body, seconds / 2, *open_load)
+    show("overload.h2load.peak_per_s", round(peak, 1))
+    show("overload.h2load.goodput", round(ok / peak, 3))
+
+
+def _answered(address: str, metrics: str, body: Path, seconds: float, *arguments: str) -> float:
+    """Calls a second that the server answered with OK beside a load by h2load."""
+    before, began = _count_ok(metrics), time.monotonic()
+    h2load_for(seconds, address, f"sellertrust.v1.{SCORE}", body, *arguments)
+    return (_count_ok(metrics) - before) / (time.monotonic() - began)
+
+
+def _count_ok(metrics: str) -> float:
+    """The scores that the server has answered with OK, by its metrics."""
+    with urllib.request.urlopen(f"http://{metrics}/metrics", timeout=10) as answer:
+        text = answer.read().decode()
+    found = re.search(r'sellertrust_requests_total\{code="OK",method="TrustScoreService/GetTrustScore"\} (\S+)', text)
+    return 0.0 if found is None else float(found[1])
 
 
 def _slow_reads(show: Show, address: str, seconds: float) -> None:

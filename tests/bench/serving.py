@@ -1,4 +1,4 @@
-"""One score in microseconds by part, remembered scores over an echo (h2load), batches; on SQLite and PostgreSQL."""
+"""One score by part, remembered scores over an echo and beside FastAPI (h2load), batches; on SQLite and PostgreSQL."""
 
 import statistics
 import tempfile
@@ -26,7 +26,9 @@ from service.settings import Settings
 from service.settings import load as load_settings
 from tests.bench import _book, _generation
 from tests.bench._miss import miss_figures
+from tests.bench._processes import measure_processes
 from tests.bench._real_data import STUDIES, Say
+from tests.bench._rivals import measure_rivals
 from tests.service.registry.models import gates_json
 from tests.training.ledgers import train
 from training.market.files import write_market
@@ -64,6 +66,12 @@ def run(say: Say) -> dict[str, float]:
             if name == "sqlite":
                 figures |= _generation.measure(place, ledger, policy, artifact, "demo")
             figures |= {f"{name}.{key}": value for key, value in miss_figures(ledger, artifact, policy)}
+        if artifact is not None:
+            sellers = [f"s-{number:06d}" for number in range(REPEATS)]
+            figures |= measure_rivals(
+                place, url, artifact, "demo", sellers
+            )  # in PostgreSQL, which may have more servers
+            figures |= measure_processes(place, url, "demo", sellers)
     for name, value in figures.items():
         say(f"  {name:34} {value}")
     return figures

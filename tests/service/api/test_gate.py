@@ -19,7 +19,7 @@ from sellertrust.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from service.access import rights
 from service.access.rights import require_rows
 from service.api.visible import visible_entries, visible_violations
-from service.call_context import Call, answering
+from service.call_context import Call, begin_answering, end_answering
 from service.contract.resource_names import parse_parent
 from tests.callers import Authority, Shown, TokenIssuer, grant, write_grants
 from tests.servers import MARKET, Running, call_bytes, identity, running_server, violation
@@ -369,10 +369,13 @@ def test_work_that_has_lost_its_call_shows_nothing_and_decides_nothing(callers: 
         return bool(visible_entries(ledger, parent, ledger.cut(), 0, 10) or page)
 
     assert not shown()
-    with answering(call):
+    token = begin_answering(call)
+    try:
         assert not shown()
         with pytest.raises(PermissionDenied):
             ledger.append(MARKET, [Entry("lost-2", "s-9", ProductListed("gtin-2"), occur_time=1_600_000_000_000_000)])
         call.visible_sellers = None
         assert shown()
+    finally:
+        end_answering(token)
     assert not shown()

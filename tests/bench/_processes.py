@@ -1,0 +1,81 @@
+"""Scores a second and a core by one process and by two, and how many processes 240,000 scores a second would take."""
+
+import json
+import math
+import re
+import statistics
+import time
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+
+from sellertrust.client import Client
+from sellertrust.v1 import trust_score_service_pb2 as pb
+from tests.bench._h2load import h2load, write_body
+from tests.service.shells import serving, shell_of
+
+SCORES_A_SECOND = 240_000
+"""Of 80,000 orders a second, each of three sellers."""
+
+SELLERS_AN_ORDER = 3
+PROCESSES = (1, 2)
+LOG_SECONDS = 10.0
+"""How long it takes at most until a line of the log is written."""
+
+ROUNDS, CALLS, CONNECTIONS, AT_A_TIME = 5, 6_000, 16, 4
+
+
+def measure_processes(folder: Path, url: str, marketplace: str, sellers: Sequence[str]) -> dict[str, float]:
+    """Scores a second, and for each second of a core, of calls for one seller and for three, by the number of processes.
+
+    `url`: of PostgreSQL. Load takes its share of the same cores, so it is the scores for each second of a core that say
+    how many processes are needed, each of which has a core: `processes_for_240000`, of calls for the sellers of an order.
+    """
+    parent = f"marketplaces/{marketplace}"
+    names = [f"{parent}/sellers/{seller}" for seller in sellers[:SELLERS_AN_ORDER]]
+    requests = {
+        "single": ("GetTrustScore", pb.GetTrustScoreRequest(seller=names[0]), 1),
+        "order": ("BatchGetTrustScores", pb.BatchGetTrustScoresRequest(parent=parent, sellers=names), len(names)),
+    }
+    figures: dict[str, float] = {}
+    for processes in PROCESSES:
+        place = folder / f"processes-{processes}"
+        place.mkdir()
+        settings = {"database_url": url, "registry": folder / "registry", "log_format": "json", "processes": processes}
+        with serving(shell_of(place, **settings, metrics_address="127.0.0.1:0"), place) as address:
+            metrics = metrics_address(place / "server.log")
+            for _ in range(8 * processes):  # so that each process knows them
+                with Client(address) as client:
+                    client.batch_get_trust_scores(marketplace, list(sellers[:SELLERS_AN_ORDER]))
+            for kind, (method, request, scores) in requests.items():
+                body = write_body(place / kind, request.SerializeToString())
+                path = f"sellertrust.v1.TrustScoreService/{method}"
+                load = {"count": CALLS, "at_a_time": AT_A_TIME, "connections": CONNECTIONS}
+                before, began = _cpu_seconds(metrics), time.monotonic()
+                found = [scores * h2load(address, path, body, **load) for _ in range(ROUNDS)]
+                used = _cpu_seconds(metrics) - before
+                figures[f"scores_per_s.{kind}.{processes}"] = round(statistics.median(found))
+                figures[f"scores_per_core_s.{kind}.{processes}"] = round(ROUNDS * CALLS * scores / used)
+                figures[f"cores.{kind}.{processes}"] = round(used / (time.monotonic() - began), 2)
+    for kind, ending in (("order", ""), ("single", ".single")):
+        slope = figures[f"scores_per_core_s.{kind}.{PROCESSES[-1]}"]
+        figures[f"processes_for_240000{ending}"] = math.ceil(SCORES_A_SECOND / slope)
+    return figures
+
+
+def metrics_address(log: Path) -> str:
+    """Where the metrics of a server are, by its log; of several processes where those of all are."""
+    until = time.monotonic() + LOG_SECONDS
+    while time.monotonic() < until:
+        for line in map(json.loads, [text for text in log.read_text().splitlines() if text.startswith("{")]):
+            if line["event"] == "serving" and line["metrics"]:
+                return str(line["metrics"])
+        time.sleep(0.05)
+    raise TimeoutError("the server's log does not say where its metrics are")
+
+
+def _cpu_seconds(metrics: str) -> float:
+    """The time of processors that all processes of a server have used."""
+    with urllib.request.urlopen(f"http://{metrics}/metrics", timeout=10) as answer:
+        text = answer.read().decode()
+    return sum(map(float, re.findall(r"(?m)^process_cpu_seconds_total(?:\{[^}]*\})? (\S+)$", text)))
