@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scoring.errors import CertificateRefused
+from scoring.time import format_time
 from service.cli.output import Exit, Format, Output, emit, emit_one, format_count, say
 from service.cli.progress import StepProgress
 from service.settings import load
 
 if TYPE_CHECKING:
     from scoring.certificate.assumptions import Assumptions
+    from scoring.policy.policy import Policy
 
 PolicyFile = Annotated[Path, typer.Argument(metavar="POLICY", help="The policy file.")]
 AssumptionsFile = Annotated[
@@ -37,15 +39,15 @@ def certify(
         typer.Option("--accept", metavar="VERDICT=NAME", help="Who accepts a verdict that does not hold, by name."),
     ] = None,
     ledger: Annotated[
-        bool, typer.Option("--ledger", help="Hold the assumptions against the cases in the configured ledger, too.")
+        bool, typer.Option("--ledger", help="Look at the configured ledger, too: cases, tiers set, measures lifted.")
     ] = False,
     output: Output = Format.TABLE,
 ) -> None:
     """State the most that a seller who runs with the buyers' money can take under a policy, and prove it.
 
     Writes the certificate, and shows both verdicts, the best attack where one does not hold, and the largest take by tier.
-    Exit code 4 if a verdict does not hold and nobody accepts it by name, or if the ledger contradicts an assumption: the
-    certificate is written all the same.
+    Exit code 4 if a verdict does not hold and nobody accepts it by name, or if by the ledger an assumption is wrong or
+    a person granted more than is certified: the certificate is written all the same.
     """
     from scoring.certificate import certificate as making
     from scoring.certificate.sensitivity import find_sensitivity
@@ -62,7 +64,8 @@ def certify(
     failed = making.list_failed(found)
     if failed:
         say(f"error: {', '.join(failed)} does not hold; who accepts that is named by --accept VERDICT=NAME")
-    contradicted = ledger and _is_contradicted(assumed)
+    largest = found["takes"]["largest"]["after_refunds_minor"]
+    contradicted = ledger and _is_contradicted(found_policy, assumed, largest)
     if failed or contradicted:
         raise typer.Exit(Exit.REFUSED)
 
@@ -102,19 +105,36 @@ def check_certificate(
     say(f"proven: {format_count(found.states, 'state')}, {format_count(found.edges, 'edge')}")
 
 
-def _is_contradicted(assumptions: "Assumptions") -> bool:
-    """Show what the configured ledger has seen of runs; return whether it contradicts an assumption."""
+def _is_contradicted(policy: "Policy", assumptions: "Assumptions", largest_minor: int) -> bool:
+    """Show what the configured ledger has seen of runs, and what persons granted; return whether either breaks a bound."""
     from scoring.certificate.contradictions import bound_stop_days, find_contradictions
+    from scoring.certificate.exceptions import bound_take
     from service.bootstrap import open_ledger
 
     with open_ledger(load()) as ledger:
-        seen = ledger.seen_runs(ledger.cut())
+        cut = ledger.cut()
+        seen, granted = ledger.seen_runs(cut), ledger.granted(cut)
     bound = bound_stop_days(seen.cases)
     stopped = "that is too few for a bound of 99 %" if bound is None else f"99 % are stopped within {bound:,} days"
     say(f"the ledger has {format_count(len(seen.cases), 'case')} of a run: {stopped}")
-    found = find_contradictions(assumptions, seen)
-    for one in found:
-        say(f"error: the ledger contradicts the assumption {one.assumption}: {one.text}")
+    found = [
+        f"the ledger contradicts the assumption {one.assumption}: {one.text}"
+        for one in find_contradictions(assumptions, seen)
+    ]
+    say(f"persons granted {format_count(len(granted), 'seller')} a tier, or lifted measures of theirs")
+    for one in granted:
+        take = bound_take(policy, assumptions, one)
+        what = ", ".join(
+            [*([] if one.tier is None else [f"tier {one.tier.name.lower()} until {format_time(one.until or 0)}"])]
+            + [f"without {kind.name.lower()} of {rule}" for rule, kind in sorted(one.lifted)]
+        )
+        most = "any sum" if take is None else f"{take.after_refunds_minor:,}"
+        if take is None or take.after_refunds_minor > largest_minor:
+            found.append(f"{one.marketplace}/{one.seller} ({what}) can take {most}, more than is certified")
+        else:
+            say(f"  {one.marketplace}/{one.seller}: {what}: at most {most} after refunds")
+    for text in found:
+        say(f"error: {text}")
     return bool(found)
 
 

@@ -3,14 +3,16 @@
 from sqlalchemy import Connection, bindparam, select, text
 
 from scoring.certificate.contradictions import RUN_TYPES, RunCase, Seen
-from scoring.enums import Category, Kind, PayoutsChange, Status
+from scoring.certificate.exceptions import Granted, read_lifted
+from scoring.enums import Category, CorrectionKind, Kind, MeasureState, PayoutsChange, Status, Tier
 from scoring.time import DAY
 from service.ledger import reading
 from service.ledger.expressions import Texts, among
 from service.ledger.reads import Reads
 from service.ledger.records import Cut, ViolationView
 from service.ledger.sellers import marketplaces
-from service.ledger.tables import ENTRY, ON_TERMS
+from service.ledger.tables import COUNTING, ENTRY, ON_TERMS
+from service.ledger.terms_reads import read_terms
 
 MAX_NAMES = 5_000
 """Violations whose state is looked up at a time."""
@@ -33,6 +35,36 @@ _CHANGES = (
     )
     .order_by(_E.occur_time, _E.sequence)
 )
+_VOID = select(_E.target).where(
+    _E.marketplace == bindparam("marketplace"),
+    _E.target.is_not(None),
+    _E.kind == int(Kind.CORRECTION),
+    _E.status == int(CorrectionKind.VOID),
+    _E.sequence <= bindparam("last"),
+)
+_OVERRIDES = (
+    select(_E.seller, _E.status, _E.until_time)
+    .where(
+        _E.marketplace == bindparam("marketplace"),
+        text(COUNTING),
+        _E.kind == int(Kind.OVERRIDE),
+        _E.occur_time < bindparam("now"),
+        _E.sequence <= bindparam("last"),
+        _E.entry_id.not_in(_VOID),
+    )
+    .order_by(_E.occur_time, _E.sequence)
+)
+_LIFTED = (
+    select(_E.seller)
+    .distinct()
+    .where(
+        _E.marketplace == bindparam("marketplace"),
+        text(ON_TERMS),
+        _E.kind == int(Kind.MEASURE),
+        _E.status == int(MeasureState.LIFTED),
+        _E.sequence <= bindparam("last"),
+    )
+)
 _STANDS = (Status.CONFIRMED, Status.APPEALED, Status.REDUCED)
 
 
@@ -51,6 +83,26 @@ class RunReads(Reads):
                 confirmed += len(standing)
                 cases += _cases(connection, marketplace, cut, standing)
         return Seen(tuple(cases), confirmed, overturned, cut.observe_time // DAY)
+
+    def granted(self, cut: Cut) -> list[Granted]:
+        """Return what persons granted sellers of all marketplaces and what stands of it, as of the cut.
+
+        Tiers that they set, and measures of rules that they lifted; by marketplace and seller.
+        """
+        found: list[Granted] = []
+        with self._reading(cut.sequence) as connection:
+            for marketplace in marketplaces(connection):
+                bounds = {"marketplace": marketplace, "last": cut.sequence}
+                tiers: dict[str, tuple[Tier, int]] = {}
+                for seller, tier, until in connection.execute(_OVERRIDES, bounds | {"now": cut.observe_time}):
+                    tiers[seller] = (Tier(tier), until)
+                tiers = {seller: one for seller, one in tiers.items() if one[1] > cut.observe_time}
+                candidates = connection.execute(_LIFTED, bounds).scalars().all()
+                lifts = {name: read_lifted(read_terms(connection, marketplace, name, cut).lifts) for name in candidates}
+                for seller in sorted({*tiers, *(name for name, lifted in lifts.items() if lifted)}):
+                    set_tier, until = tiers.get(seller, (None, None))
+                    found.append(Granted(marketplace, seller, set_tier, until, lifts.get(seller, frozenset())))
+        return found
 
 
 def _violations(connection: Connection, marketplace: str, cut: Cut) -> list[ViolationView]:

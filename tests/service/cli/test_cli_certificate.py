@@ -5,10 +5,16 @@ import time
 from pathlib import Path
 
 from scoring.certificate.certificate import digest_certificate
+from scoring.entries.entry import Entry
+from scoring.entries.kinds.decisions import EntryCorrected, MeasureChanged, OverrideImposed
+from scoring.enums import CorrectionKind, MeasureKind, MeasureState, Tier
+from scoring.measure_record import name_measure
+from scoring.policy.measures import ValueCap
 from service.ledger.store import Ledger
 from service.policy.certificate_file import SHIPPED_ASSUMPTIONS
 from service.policy.policy_file import SHIPPED_POLICY
 from service.settings import load
+from tests.builders import MARKET
 from tests.service.runs import run_of
 from tests.service.shells import bare_shell
 
@@ -44,6 +50,29 @@ def test_assumptions_that_the_ledger_contradicts_are_shown_when_a_policy_is_cert
     assert "the ledger has 1 case of a run: that is too few for a bound of 99 %" in err
     assert "a stop within 4 days is assumed of 99 in 100 runs, and 1 of 1 on record took longer" in err
     assert out.exists()
+
+
+def test_what_persons_granted_sellers_is_certified_with_the_policy(tmp_path: Path) -> None:
+    """A tier that is set stays within the bound; a lifted daily limit does not: 4, by the seller and what it can take."""
+    shell, out = bare_shell(tmp_path), tmp_path / "loss.json"
+    later = int(time.time() + 86_400) * 1_000_000
+    with Ledger.open(load({"SELLERTRUST_DATA_DIR": str(tmp_path)}).database_url, create=True) as ledger:
+        ledger.append(MARKET, [Entry("o", "vip", OverrideImposed(Tier.STANDARD, later, "staff-1", "known for years"))])
+        ledger.append(MARKET, [Entry("o2", "void", OverrideImposed(Tier.STANDARD, later, "staff-1", "known"))])
+        ledger.append(MARKET, [Entry("c2", "void", EntryCorrected("o2", CorrectionKind.VOID, "staff-1", "mistaken"))])
+    asked = ("policy", "certify", GENERAL, "--assumptions", SHIPPED_ASSUMPTIONS, "--out", out)
+    accepted = (*asked, "--accept", "unconditional=r.head", "--ledger")
+    err = shell(*accepted, data_dir=tmp_path)[1]
+    assert "persons granted 1 seller a tier" in err
+    assert "acme/vip: tier standard until" in err
+    assert ": at most 72,000,000 after refunds" in err
+    with Ledger.open(load({"SELLERTRUST_DATA_DIR": str(tmp_path)}).database_url) as ledger:
+        name = name_measure("big", "daily-limit", ValueCap(450_000))
+        for number, state in enumerate((MeasureState.IMPOSED, MeasureState.LIFTED)):
+            fact = MeasureChanged(name, MeasureKind.VALUE_CAP, state, "staff-1", "season")
+            ledger.append(MARKET, [Entry(f"m{number}", "big", fact)])
+    err = shell(*accepted, data_dir=tmp_path, code=4)[1]
+    assert "error: acme/big (without value_cap of daily-limit) can take any sum, more than is certified" in err
 
 
 def test_what_cannot_be_certified_or_is_not_proven_is_refused_with_what_is_wrong(tmp_path: Path) -> None:
