@@ -6,6 +6,7 @@ What is slow to import (SQLAlchemy, LightGBM, gRPC) is imported where it is buil
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -144,6 +145,15 @@ def build_server(
     return Server(settings, ledger, build_scorer(ledger, policy, registry), log=log)
 
 
+def follow_moves(scorer: "Scorer", report: Callable[[str, str], object]) -> None:
+    """Have a scorer take over promotions and commits of policies from now on, in two threads of this process.
+
+    `report` gets (what was refused, the problem) of a model or a policy that is refused; the one before goes on answering.
+    """
+    for follow, event in ((scorer.champion.follow, "promotion refused"), (scorer.policy.follow, "policy refused")):
+        threading.Thread(target=follow, args=(threading.Event(), partial(report, event)), daemon=True).start()
+
+
 def build_worker(ledger: "Ledger", scorer: "Scorer", *, share: float = 1.0) -> "MechanismWorker":
     """Return a worker that records how the measures of sellers change, not yet started.
 
@@ -180,10 +190,7 @@ def run_server(
             log.info("ledger", **ledger.about())
             for caution in ledger.cautions():
                 log.warning("ledger caution", caution=caution)
-            report = lambda problem: log.error("promotion refused", problem=problem)  # noqa: E731
-            threading.Thread(target=scorer.champion.follow, args=(threading.Event(), report), daemon=True).start()
-            refused = lambda problem: log.error("policy refused", problem=problem)  # noqa: E731
-            threading.Thread(target=scorer.policy.follow, args=(threading.Event(), refused), daemon=True).start()
+            follow_moves(scorer, lambda event, problem: log.error(event, problem=problem))
             if settings.mechanism:
                 worker = build_worker(ledger, scorer, share=MECHANISM_SHARE)
                 failed = lambda problem: log.warning("measures not recorded", problem=problem)  # noqa: E731

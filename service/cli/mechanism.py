@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from service.bootstrap import build_scorer, build_worker, open_ledger, open_registry
+from service.bootstrap import build_scorer, build_worker, follow_moves, open_ledger, open_registry
 from service.cli.output import say
 from service.mechanism.worker import MechanismWorker
 from service.policy.policy_file import load_policy
@@ -33,7 +33,9 @@ def run(
     leave_out_optional()
     settings = load()
     with open_ledger(settings) as ledger:
-        worker = build_worker(ledger, build_scorer(ledger, load_policy(settings), open_registry(settings)))
+        scorer = build_scorer(ledger, load_policy(settings), open_registry(settings))
+        follow_moves(scorer, lambda event, problem: say(f"warning: {event}: {problem}"))
+        worker = build_worker(ledger, scorer)
         if once:
             say(f"{worker.look():,} changes of measures recorded")
             return

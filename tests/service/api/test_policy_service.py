@@ -16,7 +16,7 @@ from sellertrust.policies import PolicyClient
 from sellertrust.v1 import entry_pb2 as entry_pb
 from sellertrust.v1.policy_service_pb2 import CommitPolicyRequest, PolicyAction
 from service.api.server import Server
-from service.bootstrap import build_scorer
+from service.bootstrap import build_scorer, follow_moves
 from service.ledger.store import Ledger
 from service.policy.policy_file import SHIPPED_POLICY, read_policy
 from service.scores.scorer import Scorer
@@ -268,3 +268,13 @@ def test_a_spare_proposal_of_a_policy_brings_nothing_back_and_a_wrong_one_is_not
 def test_the_text_of_a_policy_alone_decides_its_digest() -> None:
     assert parse_policy(tomllib.loads(GENERAL.text)).digest == GENERAL.digest
     assert parse_policy(tomllib.loads("# a note\n" + GENERAL.text)).digest == GENERAL.digest
+
+
+def test_whatever_scores_beside_servers_takes_a_commit_over_while_it_runs(two: tuple[Running, Running]) -> None:
+    """As the worker that records measures in a process of its own does."""
+    one, _ = two
+    scorer, refused_ = build_scorer(one.ledger, DEFAULT), []
+    follow_moves(scorer, lambda event, problem: refused_.append((event, problem)))
+    one.commit(GENERAL.text, DEFAULT.digest)
+    until(lambda: scorer.made_by.policy == GENERAL.digest)
+    assert refused_ == []
