@@ -124,8 +124,8 @@ line of the chain says so besides, so that what somebody else cuts off is found.
 
 ## Four eyes
 
-Where the grants file says so, promotions (`models`), overrides and the voiding of such (`override`) and bulk decisions
-(`bulk_decide`) need two persons:
+Where the grants file says so, promotions (`models`), commits of policies (`policies`), overrides and the voiding of such
+(`override`) and bulk decisions (`bulk_decide`) need two persons:
 
     [[persons]]
     person = "anna"                           # an id, the same for ever
@@ -137,7 +137,7 @@ Where the grants file says so, promotions (`models`), overrides and the voiding 
 
     [[four_eyes]]
     rights = ["models", "override", "bulk_decide"]
-    marketplaces = ["*"]                      # with `models` always ["*"], since a model serves every marketplace
+    marketplaces = ["*"]                      # with `models` and `policies` always ["*"]: they serve every marketplace
     hours = 24                                # until a proposal expires; 24 by default, 168 at most
 
     [[grants]]
@@ -155,12 +155,12 @@ this request:
     sellertrust proposal approve proposals/7c1f0e9a4b2d --digest 5e884898da28 --actor b-2 --reason "..."
     sellertrust proposal carry-out proposals/7c1f0e9a4b2d                                               # who may do it itself
 
-`violation decide-all ... --execute --propose` and `ledger append FILE --propose` propose the others; in Python
-`ProposalClient` of `sellertrust.proposals`. A proposal is of the whole request, to the last field, by its SHA-256, and
-whoever approves states that digest. So a promotion is proposed by the model's whole digest, a bulk decision after its
-dry run, and overrides for one seller at a time. A promotion that the model's gates refuse
-cannot be proposed, nor one of a damaged model, of one that gives up a promise, or of the champion. One is refused with
-`PROPOSAL_CLOSED` once another model is champion, or its gates are others, than when it was proposed.
+`policy commit ... --propose`, `violation decide-all ... --execute --propose` and `ledger append FILE --propose` propose the
+others; in Python `ProposalClient` of `sellertrust.proposals`. A proposal is of the whole request, to the last field, by its
+SHA-256, and whoever approves states that digest. So a promotion is proposed by the model's whole digest, a bulk decision
+after its dry run, and overrides for one seller at a time. A promotion that the model's gates refuse cannot be proposed, nor
+one of a damaged model, of one that gives up a promise, or of the champion. One is refused with `PROPOSAL_CLOSED` once
+another model is champion, or its gates are others, than when it was proposed.
 
 Whoever approves is granted `propose` as well, to look at proposals; it lets nobody propose what it may not do itself. With it
 a caller sees, and may withdraw or decline, the proposals of what it may do itself and those that it may approve; any other
@@ -177,9 +177,10 @@ more. A proposal that has expired or was withdrawn lets nothing in. The same cal
 holds, and does nothing twice. A proposal that is withdrawn after a call was let in by it stays `used`: nothing is taken
 back, and the same call is let in no more.
 
-`RollbackModel` is an emergency and waits for nobody: it is logged as such, and stands in the audit file. It goes back
-once; what it took back comes back by a promotion. `local` on the server's own socket, and whoever may write to the
-registry or the database itself, need no proposal. Decisions one by one need none either: grant `decide` accordingly.
+`RollbackModel` is an emergency, as `RollbackPolicy` is, and waits for nobody: it is logged as such, and stands in the
+audit file. It goes back once; what it took back comes back by a promotion. `local` on the server's own socket, and
+whoever may write to the registry or the database itself, need no proposal. Decisions one by one need none either: grant
+`decide` accordingly.
 
 Proposals are rows in the ledger's database that are added and never changed. The request and all texts are sealed under
 the key of the seller whom they are about, and erased with it.
@@ -250,7 +251,7 @@ def access_page() -> Iterator[str]:
         yield f"| `{right.value}` | {text} | {'yes' if right in BOUND else ''} |"
     yield ""
     yield "Entries need the right of their kind, whichever call brings them. A right comes with the first method or kind that"
-    yield "needs it: there is none over policies and erasing, which no method changes yet."
+    yield "needs it: there is none over erasing, which no method does yet."
     yield ""
     yield "| kind of entry | right |"
     yield "|---|---|"
