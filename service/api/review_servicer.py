@@ -1,5 +1,7 @@
 """ReviewService: notifiers, the review queue, and bulk decisions, as functions from request to response."""
 
+from dataclasses import replace
+
 from scoring.entries.field_types import is_id
 from scoring.errors import NotifierNotFound
 from scoring.time import format_time
@@ -11,6 +13,7 @@ from service.ledger.store import Ledger
 from service.review.bulk_decisions import dry_run, execute
 from service.review.reliability import assess
 from service.review.review_queue import review_queue
+from service.scores.scorer import Scorer
 
 REVIEW_WRITES = ("DecideViolations",)
 """The methods of ReviewService that append."""
@@ -19,8 +22,9 @@ REVIEW_WRITES = ("DecideViolations",)
 class ReviewServicer:
     """ReviewService."""
 
-    def __init__(self, ledger: Ledger, reads: Reads) -> None:
+    def __init__(self, ledger: Ledger, scorer: Scorer, reads: Reads) -> None:
         self._ledger = ledger
+        self._scorer = scorer
         self._reads = reads
 
     def GetNotifier(self, request: review_pb.GetNotifierRequest) -> review_pb.GetNotifierResponse:
@@ -50,8 +54,10 @@ class ReviewServicer:
         begin = page.after_number  # how many items come before
         end = begin + page.limit
         views = self._ledger.named_violations(marketplace, [item.violation for item in items[begin:end]], page.cut)
+        at = replace(page.cut, observe_time=min(page.cut.observe_time, page.cut.known_time))
+        cautions = self._scorer.cautions(marketplace, sorted({view.seller for view in views.values()}), at)
         return review_pb.ListReviewQueueResponse(
-            items=queue_messages(marketplace, items[begin:end], views),
+            items=queue_messages(marketplace, items[begin:end], views, cautions),
             next_page_token=page.token(end) if end < len(items) else "",
             truncated=is_truncated,
         )

@@ -151,7 +151,7 @@ class Server:
         services = self._register(
             LedgerServicer(ledger, self._tail, reads),
             TrustScoreServicer(scorer, reads, self._book),
-            ReviewServicer(ledger, reads),
+            ReviewServicer(ledger, scorer, reads),
             ModelServicer(scorer.champion.registry, lambda: scorer.champion.digest, scorer.champion.refresh),
             ProposalServicer(ledger, approvals, scorer.champion.registry, scorer.policy),
             MeasureServicer(scorer, Payouts(ledger, scorer), reads),

@@ -256,6 +256,7 @@ def queue_row(item: QueueItem) -> dict[str, Any]:
         "harm_weight": item.harm_weight,
         "recent_orders": item.recent_orders,
         "held_back": item.held_back,
+        "decide_by": item.decide_by_time.ToJsonString() if item.HasField("decide_by_time") else "",
     }
 
 

@@ -1,12 +1,14 @@
 """Protobuf to domain and back: notifiers, the review queue, and bulk decisions."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import cast
 
+from scoring.caution import Caution
 from scoring.enums import Action, Status
 from scoring.errors import FieldViolation
 from sellertrust.v1 import entry_pb2, review_service_pb2
-from service.contract.fields import FieldErrors, optional_time
+from service.contract.fields import FieldErrors, optional_time, timestamp
 from service.contract.resource_names import notifier_name, seller_of, violation_name
 from service.contract.violations import statuses_of, violation_message
 from service.ledger.notifiers import Selection
@@ -16,6 +18,7 @@ from service.review.priority import QueueItem
 from service.review.reliability import Assessment
 
 EXAMPLES = 100
+NO_CAUTIONS: Mapping[str, Sequence[Caution]] = MappingProxyType({})
 
 
 def notifier_message(marketplace: str, notifier: str, found: Assessment) -> review_service_pb2.Notifier:
@@ -43,13 +46,20 @@ def notifier_message(marketplace: str, notifier: str, found: Assessment) -> revi
 
 
 def queue_messages(
-    marketplace: str, items: list[QueueItem], views: Mapping[str, ViolationView]
+    marketplace: str,
+    items: list[QueueItem],
+    views: Mapping[str, ViolationView],
+    cautions: Mapping[str, Sequence[Caution]] = NO_CAUTIONS,
 ) -> list[review_service_pb2.QueueItem]:
     """Return a page of the review queue as messages, in order.
 
     Items without a view in `views`, which are no violation as of the page's cut (moved to a later time, say), are left
-    out.
+    out. `cautions`: those in force, by seller.
     """
+    cases: dict[str, Caution] = {}
+    for one in sorted((one for found in cautions.values() for one in found), key=lambda one: one.decide_by):
+        for entry in one.entries:
+            cases.setdefault(entry, one)
     return [
         review_service_pb2.QueueItem(
             violation=violation_message(marketplace, views[item.violation]),
@@ -59,6 +69,8 @@ def queue_messages(
             harm_weight=item.harm_weight,
             recent_orders=item.recent_orders,
             held_back=item.held_back,
+            decide_by_time=timestamp(cases[item.violation].decide_by) if item.violation in cases else None,
+            case=cases[item.violation].case if item.violation in cases else "",
         )
         for item in items
         if item.violation in views

@@ -4,7 +4,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 
 from scoring.answer import Explanation, MadeBy, Stamp, TrustScore
-from scoring.caution import NO_FLOWS, Flows, choose_first_day, choose_first_recent_day, may_be_set_off
+from scoring.caution import (
+    NO_FLOWS,
+    Caution,
+    Flows,
+    choose_first_day,
+    choose_first_recent_day,
+    find_cautions,
+    may_be_set_off,
+)
 from scoring.errors import SellerNotFound, SellertrustError
 from scoring.features.columns import FactTable, Omitted
 from scoring.in_force import InForce, evaluate_measures
@@ -156,6 +164,20 @@ class Scorer:
         if found is None:
             raise _not_found(marketplace, seller)
         return found, policy, _stamp(cut, artifact, policy)
+
+    def cautions(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> dict[str, tuple[Caution, ...]]:
+        """Return the cautions in force for some sellers by the policy that is served; who has none is left out."""
+        policy, check = self.policy.now, current_call().require_caller
+        found: dict[str, tuple[Caution, ...]] = {}
+        if policy.caution is None or not sellers:
+            return found
+        for part in self._parts(marketplace, sellers):
+            check()
+            facts, _ = self._facts(marketplace, part, cut)
+            flows = self._flows(marketplace, part, cut, policy)
+            by_case = find_cautions(facts, part, flows, cut.observe_time, policy.caution)
+            found |= {part[case]: cautions for case, cautions in by_case.items()}
+        return found
 
     def _facts(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> tuple[FactTable, dict[str, Omitted]]:
         """Return the facts of a part.

@@ -10,6 +10,10 @@ about whom the difference is wrong; `diff.checked`: how many were asked about. `
 captured less what was refunded; `payout.us`: microseconds an order. `preview_s`: seconds in which the ladder is previewed
 against the general policy for 100,000 sellers of a ledger on SQLite, 300,000 entries, with the 1,000 latest violations of 90
 days looked back on; `preview.sellers` of whom `preview.moved` get other terms.
+ `caution.false_hold_days`: mean days of a year that a
+clean seller of the simulated market was under caution, by the general policy; `caution.false_value_share`: the share of clean
+sellers' value whose payout a caution delayed; `caution.days_until_stopped`: mean days from the first day of a runner's run
+until it is stopped (`./dev bench year` has the same by other terms).
 
 Three minutes on an idle core.
 """
@@ -32,6 +36,7 @@ from scoring.policy.space import Space
 from scoring.score import score
 from service.policy.policy_file import SHIPPED_POLICY
 from tests.bench import _preview
+from tests.bench.year import caution_figures
 from tests.scoring.policy.test_difference import sample
 from tests.scoring.worlds import NOW, TODAY, artifact, exposure, identity, numbered, violation
 
@@ -49,6 +54,8 @@ def run(say: Say) -> dict[str, float]:
     )
     figures |= payouts()
     say(f"{figures['payout.unbalanced']:.0f} of {ORDERS:,} orders do not add up, {figures['payout.us']} us each")
+    figures |= caution_figures()
+    say(f"a runner is stopped after {figures['caution.days_until_stopped']} days")
     figures |= _preview.measure(PREVIEWED, _policy("general"), _policy("ladder"), _by_tenths(say))
     say(f"a preview of {figures['preview.sellers']:,.0f} sellers takes {figures['preview_s']} s")
     return figures

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scoring.caution import Caution
-from scoring.enums import ControlReason, CorrectionKind, Kind, Severity, Source, Status
+from scoring.enums import Category, ControlReason, CorrectionKind, Kind, Severity, Source, Status
 from scoring.features.columns import FactRow
 from scoring.in_force import evaluate_measures
 from scoring.policy.caution import CROWD, MAX_DAYS_IN_SPAN, SPAN_DAYS
@@ -104,6 +104,11 @@ def test_reports_of_one_source_about_one_incident_weigh_once_and_old_ones_nothin
     assert cautions([*same, report("other", TODAY)], policy=policy) != ()
     assert cautions([report("old", TODAY - 14), report("new", TODAY)], policy=policy) == ()
     assert cautions([report("old", TODAY - 13), report("new", TODAY)], policy=policy) != ()
+
+
+def test_reports_of_other_categories_or_less_severity_than_a_rule_asks_for_set_it_not_off() -> None:
+    assert cautions([report("r", TODAY, severity=2)]) == ()
+    assert cautions([report("r", TODAY, category=int(Category.SERVICE))]) == ()
 
 
 def test_the_reports_of_one_source_weigh_no_more_than_its_limit() -> None:

@@ -15,7 +15,7 @@ from scoring.caution import (
 )
 from scoring.entries.flow import FlowDay
 from scoring.entries.kinds.settlement import FlowStated
-from scoring.policy.caution import MAX_DAYS_IN_SPAN, CautionTable
+from scoring.policy.caution import MAX_DAYS_IN_SPAN, SPAN_DAYS, CautionTable
 from scoring.policy.reading import parse_policy
 from scoring.score import score
 from scoring.time import DAY
@@ -145,6 +145,20 @@ def test_the_recent_flow_shows_whether_any_of_it_sets_a_caution_off(
     recent = [one for one in known if one.fact.day >= choose_first_recent_day(moment, table)]
     if cautions(known, table, moment):
         assert may_be_set_off(recent, moment, table)
+
+
+def test_a_jump_of_some_days_ago_is_seen_in_the_recent_flow_and_the_first_day_stays_for_half_a_year() -> None:
+    """So that what has been used up is the same on each day."""
+    table = table_of(jump=JUMP)
+    days = [*usual(60, 8), *(flow(TODAY - back, captured_minor=9_000) for back in (7, 6, 5))]
+    moment = TODAY * DAY - DAY // 2
+    assert cautions(days, table, moment) != ()
+    assert may_be_set_off(
+        [one for one in days if one.fact.day >= choose_first_recent_day(moment, table)], moment, table
+    )
+    firsts = [choose_first_day((TODAY + n) * DAY, table) for n in range(SPAN_DAYS)]
+    assert len(set(firsts)) == 2
+    assert all(first <= TODAY + n - SPAN_DAYS - table.flow_days for n, first in enumerate(firsts))
 
 
 def test_no_field_of_a_score_rests_on_flow() -> None:

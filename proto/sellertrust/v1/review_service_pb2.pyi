@@ -123,6 +123,8 @@ class QueueItem(_message.Message):
     HARM_WEIGHT_FIELD_NUMBER: _builtins.int
     RECENT_ORDERS_FIELD_NUMBER: _builtins.int
     HELD_BACK_FIELD_NUMBER: _builtins.int
+    DECIDE_BY_TIME_FIELD_NUMBER: _builtins.int
+    CASE_FIELD_NUMBER: _builtins.int
     priority: _builtins.float
     """`probability_upheld` x `harm_weight` x (`recent_orders` + 1)."""
     safety_first: _builtins.bool
@@ -139,9 +141,17 @@ class QueueItem(_message.Message):
     """
     held_back: _builtins.bool
     """Whether a bulk decision left it to a person."""
+    case: _builtins.str
+    """The name of that case, as in Caution. Set as `decide_by_time` is."""
     @_builtins.property
     def violation(self) -> _ledger_service_pb2.Violation:
         """The violation, as of the requested time."""
+
+    @_builtins.property
+    def decide_by_time(self) -> _timestamp_pb2.Timestamp:
+        """By when a person is to decide the case of a caution that rests on it, by the served policy. Set while one is in force; of
+        several the earliest.
+        """
 
     def __init__(
         self,
@@ -153,10 +163,12 @@ class QueueItem(_message.Message):
         harm_weight: _builtins.int = ...,
         recent_orders: _builtins.int = ...,
         held_back: _builtins.bool = ...,
+        decide_by_time: _timestamp_pb2.Timestamp | None = ...,
+        case: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["violation", b"violation"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["decide_by_time", b"decide_by_time", "violation", b"violation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["harm_weight", b"harm_weight", "held_back", b"held_back", "priority", b"priority", "probability_upheld", b"probability_upheld", "recent_orders", b"recent_orders", "safety_first", b"safety_first", "violation", b"violation"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["case", b"case", "decide_by_time", b"decide_by_time", "harm_weight", b"harm_weight", "held_back", b"held_back", "priority", b"priority", "probability_upheld", b"probability_upheld", "recent_orders", b"recent_orders", "safety_first", b"safety_first", "violation", b"violation"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

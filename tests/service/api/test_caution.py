@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from sellertrust.client import seller_name
+from sellertrust.review import ReviewClient
 from sellertrust.v1 import entry_pb2
 from sellertrust.v1.trust_score_service_pb2 import CAUTION_SIGNAL_DISPUTED, CAUTION_SIGNAL_REPORTS, TrustScore
 from service.policy.policy_file import SHIPPED_POLICY
@@ -102,6 +103,32 @@ def test_a_burst_of_disputes_in_the_flow_is_answered_by_a_caution_from_the_book_
         assert not client.get_trust_score(MARKET, "s1").cautions
         times = {"observe_time": found.stamp.observe_time, "known_time": found.stamp.known_time}
         assert [*client.get_trust_score(MARKET, "s1", **times).cautions] == [caution]
+
+
+def test_the_review_queue_states_by_when_the_case_of_a_caution_is_to_be_decided(
+    running: Running, tmp_path: Path
+) -> None:
+    """Of what a caution in force rests on alone; once it is dismissed the case is gone with it."""
+    with running.client() as client:
+        client.append_entries(
+            MARKET,
+            [
+                report("r", "s1"),
+                violation("other", "s1", violation_type="misleading_listing"),
+                violation("third", "s2"),
+            ],
+        )
+        [caution] = client.get_trust_score(MARKET, "s1").cautions
+        items = {
+            item.violation.name.rsplit("/", 1)[-1]: item for item in ReviewClient(client).list_review_queue(MARKET)
+        }
+        assert (items["r"].decide_by_time, items["r"].case) == (caution.decide_by_time, caution.case)
+        assert [items[name].HasField("decide_by_time") or items[name].case for name in ("other", "third")] == ["", ""]
+        rows = {row["violation"]: row for row in shell_of(tmp_path, target=running.address).json("violation", "queue")}
+        assert rows["r"]["decide_by"] == caution.decide_by_time.ToJsonString()
+        assert rows["other"]["decide_by"] == ""
+        client.dismiss_violation(MARKET, "r", actor="staff", reason="their own goods")
+        assert not any(item.case for item in ReviewClient(client).list_review_queue(MARKET))
 
 
 def test_the_command_line_shows_a_caution_with_its_case_and_what_it_asks_for(running: Running, tmp_path: Path) -> None:

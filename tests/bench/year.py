@@ -1,0 +1,135 @@
+"""The simulated year: buyers' loss, sellers measured wrongly, days until a cheat is stopped, and newcomers, by five terms.
+
+By regime (`general`, `general_without_caution`, `ladder`, `fixed_reserve`, `none`): `.buyers_loss_share`, what runners took
+and their deposits do not give back, of what buyers paid in their runs; `.taken_share`, the same before deposits;
+`.stopped_days`, from the first day of a run; `.wrongly`, the share of clean sellers that were suspended, under caution or
+among the worse; `.payout_days` of their value; `.refused`, the share of a seller's value that limits refused, and
+`.refused_value` of all value; `.newcomers_month`, the share of its first month's orders that a clean newcomer may sell;
+`.caution_days` and `.caution_value_share` of clean sellers. Clean are the honest ones that truly broke no rule.
+
+A minute on an idle core. `python -m tests.bench.year` writes table and plot of docs/simulated_year.md from the same run.
+"""
+
+import json
+import sys
+import tomllib
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+from scoring.policy.policy import Policy
+from scoring.policy.reading import parse_policy
+from service.policy.policy_file import SHIPPED_POLICY
+from tests.bench._year_plot import plot
+from training.market.known import build_known
+from training.market.regimes import ByPolicy, FixedReserve, NoTerms, Regime
+from training.market.simulate import simulate
+from training.market.trade import build_trade
+from training.market.year import YearResult, run_year
+
+Say = Callable[[str], None]
+SELLERS, DAYS, START, SEED = 2_000, 730, date(2024, 1, 1), 20_141_111
+PAGE = Path(__file__).parents[2] / "docs" / "simulated_year.md"
+PLOT = PAGE.with_suffix(".svg")
+BEGIN, END = "<!-- table: python -m tests.bench.year -->", "<!-- end of table -->"
+
+
+def run(say: Say) -> dict[str, float]:
+    """Figures of every regime; the table is shown."""
+    results = simulated_year(say)
+    say("\n".join(table_of(results)))
+    return flat(results)
+
+
+def flat(results: dict[str, YearResult]) -> dict[str, float]:
+    """All figures as one flat object."""
+    return {
+        f"{name.replace(' ', '_')}.{key}": value
+        for name, found in results.items()
+        for key, value in figures_of(found).items()
+    }
+
+
+def write_page(results: dict[str, YearResult]) -> None:
+    """Write the table into its page, between its marks, and the plot beside it."""
+    text = PAGE.read_text(encoding="utf-8")
+    before, rest = text.split(BEGIN)
+    _, after = rest.split(END)
+    PAGE.write_text("\n".join([before + BEGIN, *table_of(results), END + after]), encoding="utf-8")
+    PLOT.write_text(plot(results), encoding="utf-8")
+
+
+def simulated_year(say: Say = lambda _: None, sellers: int = SELLERS) -> dict[str, YearResult]:
+    """What came of the same year under each regime, by its name."""
+    market = simulate(sellers, DAYS, START, SEED)
+    trade = build_trade(market, SEED)
+    general, ladder = policy_named("general"), policy_named("ladder")
+    regimes: list[tuple[Regime, Policy]] = [
+        (ByPolicy(general), general),
+        (ByPolicy(general, with_caution=False), general),
+        (ByPolicy(ladder), ladder),
+        (FixedReserve(), general),
+        (NoTerms(), general),
+    ]
+    results = {}
+    for regime, policy in regimes:
+        results[regime.name] = run_year(trade, build_known(market, trade, policy.standing), regime)
+        say(f"{regime.name}: buyers lose {results[regime.name].buyers_loss_minor / 100:,.0f}")
+    return results
+
+
+def figures_of(found: YearResult) -> dict[str, float]:
+    """The figures of one regime, rounded."""
+    return {
+        "buyers_loss_share": round(found.buyers_loss_minor / max(found.run_minor, 1), 4),
+        "taken_share": round(found.taken_minor / max(found.run_minor, 1), 4),
+        "buyers_loss_minor": found.buyers_loss_minor,
+        "stopped_days": round(found.days_until_stopped, 2),
+        "wrongly": round(found.wrongly, 4),
+        "payout_days": round(found.clean_payout_days, 2),
+        "refused": round(found.refused, 4),
+        "refused_value": round(found.refused_value, 4),
+        "newcomers_month": round(found.newcomers_month, 4),
+        "caution_days": round(found.clean_caution_days, 3),
+        "caution_value_share": round(found.clean_value_delayed, 4),
+    }
+
+
+def table_of(results: dict[str, YearResult]) -> list[str]:
+    """The table of the page, a line a regime."""
+    lines = [
+        "| terms | buyers lose | of what runners sold | days until stopped | clean sellers hit | payout after | refused"
+        " (of all value) | newcomers' first month |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for name, found in results.items():
+        shown = figures_of(found)
+        lines.append(
+            f"| {name} | {found.buyers_loss_minor / 100:,.0f} EUR | {shown['buyers_loss_share']:.1%} |"
+            f" {shown['stopped_days']:.1f} | {shown['wrongly']:.1%} | {shown['payout_days']:.1f} days |"
+            f" {shown['refused']:.1%} ({shown['refused_value']:.1%}) | {shown['newcomers_month']:.1%} |"
+        )
+    return lines
+
+
+def policy_named(name: str) -> Policy:
+    """A shipped policy."""
+    return parse_policy(tomllib.loads(SHIPPED_POLICY.with_name(f"{name}.toml").read_text(encoding="utf-8")))
+
+
+def caution_figures(sellers: int = 1_000) -> dict[str, float]:
+    """What caution does by the general policy: to clean sellers, and to runners."""
+    market = simulate(sellers, DAYS, START, SEED)
+    trade, general = build_trade(market, SEED), policy_named("general")
+    found = run_year(trade, build_known(market, trade, general.standing), ByPolicy(general))
+    return {
+        "caution.false_hold_days": round(found.clean_caution_days, 3),
+        "caution.false_value_share": round(found.clean_value_delayed, 4),
+        "caution.days_until_stopped": round(found.days_until_stopped, 2),
+    }
+
+
+if __name__ == "__main__":
+    found = simulated_year(print)
+    write_page(found)
+    json.dump(flat(found), sys.stdout, indent=2)

@@ -1,0 +1,107 @@
+"""The simulated year: orders on their way, who is suspended when, and what the terms of trade come to."""
+
+from datetime import date
+
+import numpy as np
+import pytest
+
+from tests.bench.year import policy_named
+from training.market.known import build_known
+from training.market.regimes import ByPolicy, FixedReserve, NoTerms, View, draw_points, find_suspended
+from training.market.simulate import simulate
+from training.market.trade import DISPUTE_DAYS, RunnerPlan, Trade, build_trade, state_flow
+from training.market.year import YearResult, run_year
+
+DAYS = 500
+
+
+@pytest.fixture(scope="module")
+def trade() -> Trade:
+    return build_trade(simulate(60, DAYS, date(2024, 1, 1), 3), 3, RunnerPlan(runners=12, build_days=(60, 90)))
+
+
+@pytest.fixture(scope="module")
+def results(trade: Trade) -> dict[str, YearResult]:
+    market, general = simulate(60, DAYS, date(2024, 1, 1), 3), policy_named("general")
+    known = build_known(market, trade, general.standing)
+    regimes = (ByPolicy(general), ByPolicy(general, with_caution=False), FixedReserve(), NoTerms())
+    return {regime.name: run_year(trade, known, regime) for regime in regimes}
+
+
+def test_a_runner_builds_trust_by_honest_orders_and_ships_nothing_in_its_run(trade: Trade) -> None:
+    runners = np.flatnonzero(trade.run_day >= 0)
+    assert len(runners) == 12
+    for seller in runners.tolist():
+        run, join = int(trade.run_day[seller]), int(trade.join_day[seller])
+        assert 60 <= run - join <= 90
+        assert not trade.lost[seller, :run].any()
+        assert (trade.lost[seller, run:] == trade.orders[seller, run:]).all()
+        assert trade.orders[seller, run : run + 14].mean() > 10 * trade.orders[seller, join + 1 : run].mean()
+        assert not trade.orders[seller, run + 14 :].any()
+    assert not trade.is_clean[runners].any()
+
+
+def test_every_order_arrives_or_is_disputed_but_for_what_a_runner_fakes(trade: Trade) -> None:
+    """Summed over days far from the end; a runner that fakes tracking has delivered what it never shipped."""
+    flow = state_flow(trade, np.ones(trade.orders.shape))
+    assert (flow.captured == trade.orders).all()
+    done = slice(0, DAYS - DISPUTE_DAYS)
+    others = trade.run_day < 0
+    sent = trade.orders[others, done] - trade.lost[others, done]
+    assert flow.delivered[others].sum() == pytest.approx(
+        trade.orders[others].sum() - trade.lost[others].sum(), rel=0.02
+    )
+    assert flow.delivered[others].sum() >= sent.sum()
+    assert flow.refunded[others].sum() == trade.lost[others, done].sum()
+    for seller in np.flatnonzero(trade.run_day >= 0).tolist():
+        arrived = trade.orders[seller].sum() - trade.lost[seller].sum() * (not trade.is_faking[seller])
+        assert flow.delivered[seller].sum() == arrived
+        assert flow.disputed[seller].sum() == trade.lost[seller].sum()
+        assert not flow.refunded[seller].any()
+
+
+def test_half_of_the_orders_allowed_is_half_of_the_flow(trade: Trade) -> None:
+    whole, half = (state_flow(trade, np.full(trade.orders.shape, share)) for share in (1.0, 0.5))
+    assert half.captured_minor.sum() == pytest.approx(whole.captured_minor.sum() / 2, rel=0.01)
+    assert (half.captured >= whole.captured // 2).all()
+
+
+def test_a_suspension_begins_when_its_length_rises_and_is_served_once() -> None:
+    assert find_suspended([0, 7, *([7] * 9)]) == [False, *([True] * 7), *([False] * 3)]
+    assert find_suspended([0, 2, 2, 2, 3, 3, 3, 3]) == [False, True, True, False, True, True, True, False]
+    assert find_suspended([0, 10**6, 0]) == [False, True, True]
+
+
+def test_the_stand_in_for_points_is_the_worked_number_and_falls_with_incidents() -> None:
+    incidents, orders = np.array([0.0, 0.0, 1.0, 5.0]), np.array([10_000.0, 0.0, 10_000.0, 10_000.0])
+    points = draw_points(incidents, orders)
+    assert points[0] == 839
+    assert points[0] > points[1] > points[2] > points[3]
+
+
+def test_terms_by_a_policy_are_those_of_its_rules_and_the_fixed_reserve_goes_by_its_metric() -> None:
+    new = View(0, orders=3, settled_minor=0, tenure_days=5, standing=0, points=650, defects=0.0)
+    terms, is_worse = ByPolicy(policy_named("general")).terms(new)
+    assert (terms.hold_days, terms.reserve_ppm, is_worse) == (14, 100_000, False)
+    old = View(0, orders=900, settled_minor=10**10, tenure_days=900, standing=24, points=650, defects=0.02)
+    terms, is_worse = ByPolicy(policy_named("general")).terms(old)
+    assert (terms.suspension_days, is_worse) == (7, True)
+    assert [FixedReserve().terms(one)[0].hold_days for one in (new, old)] == [14, 14]
+    assert FixedReserve().terms(View(0, 900, 10**10, 900, 0, 650, 0.01))[0].hold_days == 3
+
+
+def test_without_terms_a_runner_takes_everything_and_caution_lets_it_take_less(results: dict[str, YearResult]) -> None:
+    """Who is stopped sooner takes no more; whom nothing limits is refused nothing."""
+    general, careless, fixed, none = results.values()
+    assert none.taken_minor == none.run_minor == none.buyers_loss_minor > 0
+    assert general.taken_minor < careless.taken_minor < fixed.taken_minor < none.taken_minor
+    assert general.days_until_stopped < careless.days_until_stopped
+    assert general.clean_caution_days >= careless.clean_caution_days == 0
+    assert (none.refused, none.newcomers_month, none.clean_payout_days) == (0, 1, 1)
+    assert general.buyers_loss_minor <= general.taken_minor
+
+
+def test_the_same_year_comes_to_the_same(trade: Trade, results: dict[str, YearResult]) -> None:
+    market, general = simulate(60, DAYS, date(2024, 1, 1), 3), policy_named("general")
+    again = run_year(trade, build_known(market, trade, general.standing), ByPolicy(general))
+    assert again == results["general"]

@@ -1,0 +1,112 @@
+"""What is known of the market's sellers by day: reports, decisions, standing, and points by a stand-in for a model."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import numpy as np
+
+from scoring.entries.violation_types import severity_of, violation_types
+from scoring.enums import AUTHORITIES, Harm, Kind, Severity, Source, Status
+from scoring.features.columns import FactRow
+from scoring.policy.standing import StandingTable
+from scoring.time import DAY, SECOND
+from training.market.records import Market
+from training.market.regimes import draw_points
+from training.market.tables import Floats, Ints
+from training.market.trade import Trade
+from training.market.year import Known
+
+CLEAR_DAYS = 14
+YEAR = 365
+_STATUSES = (Status.CONFIRMED, Status.DISMISSED, Status.WITHDRAWN, Status.OVERTURNED)
+"""The status after each of `training.market.records.ACTIONS`."""
+
+
+def build_known(market: Market, trade: Trade, table: StandingTable | None) -> Known:
+    """Return what is known of a market's sellers, and of the runners behind them, of whom nothing is reported.
+
+    `table`: of standing, each violation by itself and at most `incident_cap`; None: it stays 0.
+    """
+    days = trade.days
+    rows = _list_rows(market, trade.first_day)
+    standing = np.zeros((len(trade.orders), days + 1), dtype=np.int64)
+    incidents = np.zeros((len(trade.orders), days + 1))
+    for seller, found in rows.items():
+        for report in found:
+            if report.kind == Kind.VIOLATION:
+                begin, end = _find_counted(report, found, trade.first_day)
+                occurred = report.occur_time // DAY - trade.first_day
+                _add(
+                    incidents[seller], begin, min(end, occurred + YEAR), float((report.severity or 0) > Severity.MINOR)
+                )
+                if table is not None:
+                    given = table.points[report.category][report.severity]  # type: ignore[index]
+                    _add(
+                        standing[seller], begin, min(end, occurred + table.expiry_days), min(given, table.incident_cap)
+                    )
+    sums = np.cumsum(trade.orders, axis=1)
+    ordered = sums.astype(np.float64)
+    ordered[:, YEAR:] -= sums[:, :-YEAR]
+    points = draw_points(np.cumsum(incidents, axis=1)[:, :days], ordered)
+    lowest = points.copy()
+    for back in range(1, CLEAR_DAYS + 1):
+        lowest[:, back:] = np.minimum(lowest[:, back:], points[:, :-back])
+    return Known(np.cumsum(standing, axis=1)[:, :days], lowest, rows)
+
+
+def _add(row: Ints | Floats, begin: int, end: int, value: float) -> None:
+    """Add a value from one day to before another; in differences from day to day, which are summed up later."""
+    last = len(row) - 1
+    if value and begin < min(end, last):
+        row[max(begin, 0)] += value
+        row[min(max(end, 0), last)] -= value
+
+
+def _find_counted(report: FactRow, found: list[FactRow], first_day: int) -> tuple[int, int]:
+    """Return from which day on a violation counts, and until when; never where both are the same."""
+    begin = report.report_time // DAY - first_day if report.status == Status.CONFIRMED else 10**9
+    end = 10**9
+    for row in found:
+        if row.kind == Kind.STATUS and row.violation == report.entry_id:
+            day = row.report_time // DAY - first_day
+            if row.status == Status.CONFIRMED:
+                begin = min(begin, day)
+            else:
+                end = day
+    return begin, end
+
+
+def _list_rows(market: Market, first_day: int) -> dict[int, list[FactRow]]:
+    """Return reports and decisions by place of their seller, in the order of time, as the ledger's rows."""
+    found: dict[int, list[FactRow]] = defaultdict(list)
+    types = [one.name for one in market.parameters.types]
+    sources = [Source[one.name.upper()] for one in market.parameters.sources]
+    names: list[tuple[int, str]] = []
+    for number, row in enumerate(market.violations.iter_rows(named=True)):
+        seller, name = row["seller"] - market.first_seller, f"v{number}"
+        occurred = (first_day + row["occur_day"]) * DAY + row["occur_second"] * SECOND
+        reported = (first_day + row["report_day"]) * DAY + row["report_second"] * SECOND
+        kind, source = violation_types(occurred)[types[row["type"]]], sources[row["source"]]
+        final = row["final"] and row["identifier_verified"] and source in AUTHORITIES
+        status = Status.CONFIRMED if final else Status.ALLEGED
+        severity = severity_of(kind, source, Harm(row["harm"] + 1))
+        incident = f"i{row['seller']}-{row['incident']}"
+        found[seller].append(
+            FactRow(
+                *(0, name, "", Kind.VIOLATION, occurred, max(reported, occurred), name, incident),
+                *(int(kind.category), int(severity), int(status)),
+                source=int(source),
+            )
+        )
+        names.append((seller, name))
+    for number, row in enumerate(market.decisions.iter_rows(named=True)):
+        seller, name = names[row["violation"]]
+        time = (first_day + row["day"]) * DAY + row["second"] * SECOND
+        found[seller].append(
+            FactRow(0, f"d{number}", "", Kind.STATUS, time, time, name, status=int(_STATUSES[row["action"]]))
+        )
+    for rows in found.values():
+        rows.sort(key=lambda row: (row.report_time, row.entry_id))
+        rows[:] = [row._replace(sequence=place + 1) for place, row in enumerate(rows)]
+    return dict(found)

@@ -1,0 +1,139 @@
+"""Terms that a marketplace may trade on, for the simulated year: a policy, a fixed reserve, and none at all."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from scoring.enums import Tier
+from scoring.policy.caution import CautionTable
+from scoring.policy.measures import FOR_GOOD, NO_CAP, Terms, ValueCap
+from scoring.policy.policy import Policy
+from scoring.policy.rules import Situation
+from training.market.tables import Floats, Ints
+
+
+@dataclass(frozen=True)
+class View:
+    """What a regime looks at of one seller on one day."""
+
+    day: int
+    """Counted from the first day."""
+    orders: int
+    """Orders settled so far."""
+    settled_minor: int
+    """Value settled so far."""
+    tenure_days: int
+    standing: int
+    points: int
+    """The lowest of the clear days."""
+    defects: float
+    """The share of the orders of the last 60 days that were disputed; 0 without orders."""
+
+
+class Regime(Protocol):
+    """How terms follow from what is seen of a seller."""
+
+    name: str
+    waits_for_delivery: bool
+    """Whether nothing is paid out before an order is stated as delivered."""
+    caution: CautionTable | None
+
+    def terms(self, seller: View) -> tuple[Terms, bool]:
+        """Return (the terms of an order that is captured now, whether the seller is treated as one of the worse)."""
+        ...
+
+
+class ByPolicy:
+    """A policy, with or without its caution."""
+
+    waits_for_delivery = True
+
+    def __init__(self, policy: Policy, *, with_caution: bool = True) -> None:
+        self.policy = policy
+        self.caution = policy.caution if with_caution else None
+        self.name = policy.name if with_caution or policy.caution is None else f"{policy.name} without caution"
+        rules = policy.rule_book.rules
+        steps = {0}
+        for rule in rules:
+            steps |= {s.settled_minor for m in rule.measures if isinstance(m, ValueCap) for s in m.grows}
+            steps.add(rule.settled_below or 0)
+        self._steps = sorted(steps)
+        self._known: dict[tuple[Tier, int, int, int], Terms] = {}
+
+    def terms(self, seller: View) -> tuple[Terms, bool]:
+        """Return the terms of the rules that hold, and whether a rule on confirmed facts is among them."""
+        policy = self.policy
+        is_thin = seller.orders < policy.thin_file_orders or seller.tenure_days < policy.thin_file_days
+        tier = policy.tier_with_standing(seller.points, seller.standing)
+        if is_thin and not seller.standing:
+            tier = Tier.UNRATED
+        settled = self._steps[bisect_right(self._steps, seller.settled_minor) - 1]
+        key = (tier, seller.standing, settled, min(seller.tenure_days, 400))
+        if key not in self._known:
+            situation = Situation(tier, seller.standing, settled_minor={"": settled}, tenure_days=key[3])
+            self._known[key] = policy.rule_book.terms(situation)
+        return self._known[key], seller.standing > 0
+
+
+class FixedReserve:
+    """As a large marketplace does it: payouts wait some days for all whose metric is bad, or who are new; else few."""
+
+    name = "fixed reserve"
+    waits_for_delivery = False
+    caution = None
+
+    def __init__(self, defects: float = 0.01, new_days: int = 90, days: int = 14, usual_days: int = 3) -> None:
+        self._defects, self._new_days = defects, new_days
+        self._held, self._usual = Terms(hold_days=days), Terms(hold_days=usual_days)
+
+    def terms(self, seller: View) -> tuple[Terms, bool]:
+        """Return the longer hold for who is new or disputed in more than the share allowed, else the usual one."""
+        is_bad = seller.defects > self._defects
+        return (self._held if is_bad or seller.tenure_days < self._new_days else self._usual), is_bad
+
+
+class NoTerms:
+    """Everybody is paid on the next day."""
+
+    name = "none"
+    waits_for_delivery = False
+    caution = None
+
+    def terms(self, seller: View) -> tuple[Terms, bool]:  # noqa: ARG002 (it looks at nobody)
+        """Return a hold of one day."""
+        return Terms(hold_days=1), False
+
+
+def draw_points(incidents: Floats, orders: Floats) -> Ints:
+    """Return points by incidents and orders of a year: 600 at odds 20 to 1, 50 double the odds; int64 of their shape.
+
+    A stand-in for a model: a Gamma posterior with a mean of 0.02 incidents in 1,000 orders before anything is known, worth
+    1,000 orders. Worked: none in 10,000 orders is a chance of 0.0018, odds of 549 to 1, 839 points.
+    """
+    rate = (0.02 + incidents) / (1.0 + orders / 1_000.0)
+    odds = np.exp(-rate) / -np.expm1(-rate)
+    return np.asarray(np.clip(np.rint(600 + 50 * np.log2(odds / 20)), 0, 1_000), dtype=np.int64)
+
+
+def cap_of(terms: Terms) -> int:
+    """Return the most value that may be captured in a day, in minor units."""
+    return min((cap for category, cap in terms.value_caps if not category), default=NO_CAP)
+
+
+def find_suspended(days: Sequence[int]) -> list[bool]:
+    """Return on which days a seller is suspended, by the length that its terms ask for on each.
+
+    A suspension begins when its length rises, and is served once: 7, 7, ... for ten days suspend on the first seven.
+    """
+    found, until, before = [], -1, 0
+    for day, length in enumerate(days):
+        if length > before:
+            until = day + (10**9 if length == FOR_GOOD else length)
+        before = length
+        found.append(day < until)
+    return found

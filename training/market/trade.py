@@ -1,0 +1,164 @@
+"""The market's orders on their way: what is captured, what arrives and what is disputed, with runners among the sellers.
+
+A runner builds trust by small honest trade, then sells many times as much for some days, ships nothing and takes what is paid
+out. Orders of all others are those of the simulated market, captured on the days of its exposure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+
+from training.market.records import Market
+from training.market.tables import Flags, Floats, Ints
+
+DELIVERY = (0.0, 0.0, 0.1, 0.2, 0.25, 0.2, 0.12, 0.08, 0.05)
+"""Shares of orders that arrive so many days after their capture."""
+
+FAKED_DAYS = 5
+"""Days after which a runner that fakes tracking has its orders stated as delivered."""
+
+DISPUTE_DAYS = 10
+"""Days after its capture on which a buyer disputes an order that did not arrive, or came back."""
+
+
+RETURNS_A_DISPUTE = 10
+"""Returned orders of which one ends in a dispute."""
+
+
+@dataclass(frozen=True)
+class RunnerPlan:
+    """How runners go about it."""
+
+    runners: int = 60
+    build_days: tuple[int, int] = (60, 180)
+    """The fewest and the most days of honest trade."""
+    run_days: int = 14
+    orders: float = 12.0
+    """Mean orders a day while trust is built."""
+    price_minor: int = 3_000
+    times: int = 15
+    """How many times as much is ordered each day of the run: goods are cheap that nobody ships."""
+    faking_share: float = 0.5
+    """The share of runners that fake tracking, so that their orders are stated as delivered."""
+
+
+@dataclass(frozen=True)
+class Trade:
+    """Orders of n sellers on d days; arrays of shape [n, d] by day of capture, or [n]."""
+
+    first_day: int
+    """The first day, in days since 1970-01-01."""
+    join_day: Ints
+    """Counted from the first day; negative for those who were there before."""
+    orders: Ints
+    """Orders that buyers place."""
+    value_minor: Ints
+    lost: Ints
+    """Of these, how many never arrive."""
+    returned: Ints
+    """Of these, how many come back for a defect."""
+    run_day: Ints
+    """The first day of a runner's run; -1 for all others."""
+    is_faking: Flags
+    """Which runners fake tracking."""
+    is_clean: Flags
+    """Who is no runner, of the honest class, and truly broke no rule."""
+
+    @property
+    def days(self) -> int:
+        """Return the number of days."""
+        return int(self.orders.shape[1])
+
+
+def build_trade(market: Market, seed: int, plan: RunnerPlan | None = None) -> Trade:
+    """Return the orders of a market, and those of runners behind its sellers.
+
+    The run of each runner lies in the second half of the days. The same arguments give the same trade.
+    """
+    plan = plan or RunnerPlan()
+    rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed)))
+    n, days, names = market.sellers, market.days, market.exposure
+    place = (names["seller"].to_numpy() - market.first_seller, names["day"].to_numpy())
+    grids = []
+    for column in ("settled_orders", "value_minor", "not_received", "returned"):
+        grid = np.zeros((n + plan.runners, days), dtype=np.int64)
+        grid[place] = names[column].to_numpy()
+        grids.append(grid)
+    orders, value, lost, returned = grids
+    join = np.concatenate([market.identity["join_day"].to_numpy(), np.zeros(plan.runners, dtype=np.int64)])
+    run_day = np.full(n + plan.runners, -1, dtype=np.int64)
+    for runner in range(n, n + plan.runners):
+        run_day[runner] = rng.integers(days // 2 + 20, days - 40)
+        join[runner] = run_day[runner] - rng.integers(plan.build_days[0], plan.build_days[1] + 1)
+        _draw_runner(rng, plan, (orders[runner], value[runner], lost[runner]), int(join[runner]), int(run_day[runner]))
+    honest = market.truth["seller_class"].to_numpy() == 0
+    guilty = np.unique(market.violations.filter(~market.violations["bad_faith"])["seller"].to_numpy())
+    honest[guilty - market.first_seller] = False
+    return Trade(
+        first_day=(market.start - date(1970, 1, 1)).days,
+        join_day=join,
+        orders=orders,
+        value_minor=value,
+        lost=lost,
+        returned=returned,
+        run_day=run_day,
+        is_faking=np.concatenate([np.zeros(n, dtype=np.bool_), rng.random(plan.runners) < plan.faking_share]),
+        is_clean=np.concatenate([honest, np.zeros(plan.runners, dtype=np.bool_)]),
+    )
+
+
+def _draw_runner(
+    rng: np.random.Generator, plan: RunnerPlan, into: tuple[Ints, Ints, Ints], join: int, run: int
+) -> None:
+    """Draw the orders of one runner into its rows of orders, values and orders that never arrive."""
+    orders, value, lost = into
+    end = run + plan.run_days
+    orders[join + 1 : run] = rng.poisson(plan.orders, run - join - 1)
+    orders[run:end] = rng.poisson(plan.orders * plan.times, plan.run_days)
+    lost[run:end] = orders[run:end]
+    value[:] = orders * plan.price_minor
+
+
+@dataclass(frozen=True)
+class Stated:
+    """What is stated of the orders that were captured, by the day on which it happened; int64 arrays of shape [n, d]."""
+
+    captured: Ints
+    captured_minor: Ints
+    delivered: Ints
+    """Stated as delivered, truly or not."""
+    disputed: Ints
+    refunded: Ints
+    """Orders that did not arrive and were refunded; none of a runner."""
+
+
+def state_flow(trade: Trade, allowed: Floats) -> Stated:
+    """Return the flow of a trade in which only a share of each day's orders was captured.
+
+    `allowed`: that share, from 0 to 1, of shape [n, d]. Worked: of 100 orders of which 2 never arrive, 98 arrive on the
+    second to the eighth day after, and 2 are disputed and refunded on the tenth.
+    """
+    captured = np.ceil(trade.orders * allowed).astype(np.int64)
+    lost = np.minimum(np.ceil(trade.lost * allowed).astype(np.int64), captured)
+    arriving = captured - lost
+    delivered = np.zeros_like(captured)
+    done = np.zeros_like(captured)
+    for days in range(len(DELIVERY)):
+        until = np.rint(arriving * sum(DELIVERY[: days + 1])).astype(np.int64)
+        delivered += _later(until - done, days)
+        done = until
+    delivered += _later(lost * trade.is_faking[:, None], FAKED_DAYS)
+    disputed = _later(lost + trade.returned * (allowed > 0) // RETURNS_A_DISPUTE, DISPUTE_DAYS)
+    refunded = _later(lost * (trade.run_day < 0)[:, None], DISPUTE_DAYS)
+    value = np.floor(trade.value_minor * allowed).astype(np.int64)
+    return Stated(captured, value, delivered, disputed, refunded)
+
+
+def _later(counts: Ints, days: int) -> Ints:
+    """Return counts moved to so many days later; what lies behind the last day is left out."""
+    moved = np.zeros_like(counts)
+    moved[:, days:] = counts[:, : counts.shape[1] - days]
+    return moved
