@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import grpc
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
@@ -194,11 +194,14 @@ class Server:
         """Register the servicers in the order of `FILES`, and return the names of their services."""
         pools = {method: self._pools[pool] for method, pool in POOLS.items()}
         names = []
+        self.handlers: dict[str, Any] = {}
+        """gRPC's handler of each `Service/Method`."""
         for file, servicer in zip(FILES, servicers, strict=True):
             (service,) = file.services_by_name.values()
             handlers = self._calls.handlers(service, servicer, pools, self._streams)
             self._grpc.add_registered_method_handlers(service.full_name, handlers)
             names.append(service.full_name)
+            self.handlers |= {f"{service.name}/{name}": handler for name, handler in handlers.items()}
         return names
 
     def start(self) -> str:

@@ -16,15 +16,6 @@ from google.protobuf.message import DecodeError, Message
 from google.rpc import code_pb2
 
 from sellertrust.v1.entry_pb2 import SOURCE_BRAND
-from service.api.ledger_servicer import LedgerServicer
-from service.api.measure_servicer import MeasureServicer
-from service.api.model_servicer import ModelServicer
-from service.api.policy_servicer import PolicyServicer
-from service.api.proposal_servicer import ProposalServicer
-from service.api.reads import Reads
-from service.api.review_servicer import ReviewServicer
-from service.api.server import FILES
-from service.api.trust_score_servicer import TrustScoreServicer
 from tests.callers import Authority, TokenIssuer, grant, write_grants
 from tests.servers import MARKET, Running, running_server
 from tests.service.access.matrix import CALLS
@@ -176,23 +167,8 @@ def _identities(authority: Authority, issuer: TokenIssuer) -> dict[str, tuple[by
 
 def _handlers(running: Running) -> dict[str, Callable[[bytes, Any], bytes]]:
     """The handlers of the calls of one request, by `Service/Method`, as the server has them."""
-    server, ledger, champion = running.server, running.ledger, running.scorer.champion
-    reads = Reads(ledger, server._tail)
-    servicers = (
-        LedgerServicer(ledger, server._tail, reads),
-        TrustScoreServicer(running.scorer, reads),
-        ReviewServicer(ledger, reads),
-        ModelServicer(champion.registry, lambda: champion.digest, champion.refresh),
-        ProposalServicer(ledger, server._calls._approvals, champion.registry, running.scorer.policy),
-        MeasureServicer(running.scorer, reads),
-        PolicyServicer(running.scorer.policy),
-    )
-    found: dict[str, Callable[[bytes, Any], bytes]] = {}
-    for file, servicer in zip(FILES, servicers, strict=True):
-        [service] = file.services_by_name.values()
-        handlers = server._calls.handlers(service, servicer, None, server._streams)
-        found |= {f"{service.name}/{name}": one.unary_unary for name, one in handlers.items() if one.unary_unary}
-    return found
+    found = running.server.handlers.items()
+    return {name: handler.unary_unary for name, handler in found if handler.unary_unary}
 
 
 def _mutated(request: Message, chance: random.Random) -> bytes:
