@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from scoring.entries.entry import Entry
+from scoring.entries.field_types import is_id
 from scoring.entries.incidents import derived_id
 from scoring.entries.kinds.decisions import RULE_MEASURE_PREFIX, MeasureChanged
 from scoring.enums import MeasureState
@@ -161,6 +162,7 @@ def _state_measure(
 ) -> MeasureChanged:
     """Return the statement of a measure as it should stand."""
     amount = days = ppm = listings = 0
+    category = getattr(one.measure, "product_category", "")
     match one.measure:
         case Deposit(amount_minor=amount):
             pass
@@ -179,7 +181,7 @@ def _state_measure(
         measure_kind=one.measure.kind,
         state=state,
         actor=MECHANISM,
-        reason=one.reference or one.rule,
+        reason=one.reference.strip() or one.rule,
         until=one.end,
         amount_minor=amount,
         currency=currency if amount else "",
@@ -191,7 +193,7 @@ def _state_measure(
         days=days,
         ppm=ppm,
         listings=listings,
-        product_category=getattr(one.measure, "product_category", ""),
+        product_category=category if is_id(category) else "",  # what is no id is no product category of anything sold
     )
 
 

@@ -2,18 +2,19 @@
 
 `measures_us.p50`, `measures_us.p99`: microseconds in which the core answers what is in force for one seller of 50
 entries, nine of them confirmed violations, by the general policy, with the day-ends that its tier is looked back on;
-`score_us.p50` beside it: the same seller's trust score. `diff.cells`: situations in which the ladder answers
-otherwise than the general policy, and in which a seller was found; `diff.s`: seconds to find them. `diff.wrong`:
-sellers, of 10,000 at random and of one example at each end of the points and settled values of each changed cell,
-about whom the difference is wrong; `diff.checked`: how many were asked about. `payout.unbalanced`: of
-1,000,000 random orders, on random days and by random terms, those of which released, drawn and held do not add up to what was
-captured less what was refunded; `payout.us`: microseconds an order. `preview_s`: seconds in which the ladder is previewed
-against the general policy for 100,000 sellers of a ledger on SQLite, 300,000 entries, with the 1,000 latest violations of 90
-days looked back on; `preview.sellers` of whom `preview.moved` get other terms.
- `caution.false_hold_days`: mean days of a year that a
-clean seller of the simulated market was under caution, by the general policy; `caution.false_value_share`: the share of clean
-sellers' value whose payout a caution delayed; `caution.days_until_stopped`: mean days from the first day of a runner's run
-until it is stopped (`./dev bench year` has the same by other terms).
+`score_us.p50` beside it: the same seller's trust score. `diff.cells`: situations in which the ladder answers otherwise
+than the general policy, and in which a seller was found; `diff.s`: seconds to find them. `diff.wrong`: sellers, of
+10,000 at random and of one example at each end of the points and settled values of each changed cell, about whom the
+difference is wrong; `diff.checked`: how many were asked about. `payout.unbalanced`: of 1,000,000 random orders, on
+random days and by random terms, those of which released, drawn and held do not add up to what was captured less what
+was refunded; `payout.us`: microseconds an order. `preview_s`: seconds in which the ladder is previewed against the
+general policy for 100,000 sellers of a ledger on SQLite, 300,000 entries, with the 1,000 latest violations of 90 days
+looked back on; `preview.sellers` of whom `preview.moved` get other terms. `caution.false_hold_days`: mean days of a
+year that a clean seller of the simulated market was under caution, by the general policy; `caution.false_value_share`:
+the share of clean sellers' value whose payout a caution delayed; `caution.days_until_stopped`: mean days from the first
+day of a runner's run until it is stopped (`./dev bench year` has the same by other terms). `worker.tries`: kills of
+workers that record measures, between two appends; of `worker.statements` those `worker.lost`, `worker.duplicated` and
+`worker.out_of_order`, there and where two workers record at once.
 
 Three minutes on an idle core.
 """
@@ -35,7 +36,7 @@ from scoring.policy.sample import Sample
 from scoring.policy.space import Space
 from scoring.score import score
 from service.policy.policy_file import SHIPPED_POLICY
-from tests.bench import _preview
+from tests.bench import _mechanism, _preview
 from tests.bench.year import caution_figures
 from tests.scoring.policy.test_difference import sample
 from tests.scoring.worlds import NOW, TODAY, artifact, exposure, identity, numbered, violation
@@ -56,6 +57,12 @@ def run(say: Say) -> dict[str, float]:
     say(f"{figures['payout.unbalanced']:.0f} of {ORDERS:,} orders do not add up, {figures['payout.us']} us each")
     figures |= caution_figures()
     say(f"a runner is stopped after {figures['caution.days_until_stopped']} days")
+    figures |= _mechanism.measure()
+    say(
+        f"{figures['worker.tries']:.0f} kills: of {figures['worker.statements']:,.0f} statements"
+        f" {figures['worker.lost']:.0f} lost, {figures['worker.duplicated']:.0f} twice,"
+        f" {figures['worker.out_of_order']:.0f} out of order"
+    )
     figures |= _preview.measure(PREVIEWED, _policy("general"), _policy("ladder"), _by_tenths(say))
     say(f"a preview of {figures['preview.sellers']:,.0f} sellers takes {figures['preview_s']} s")
     return figures

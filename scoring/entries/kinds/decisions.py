@@ -9,7 +9,6 @@ from scoring.entries.kinds.common import (
     CURRENCY_TEXT,
     GROUND,
     GROUND_TEXT,
-    MAX_ORDERS,
     REASON,
     REASON_MISSING,
     REASON_TEXT,
@@ -19,6 +18,7 @@ from scoring.entries.kinds.common import (
 from scoring.enums import CorrectionKind, MeasureKind, MeasureState, Tier
 
 MAX_DAYS = 100_000
+MAX_LISTINGS = 1_000_000_000
 _BY_SERVICE = "The service states it; empty for what a person imposes."
 RULE_MEASURE_PREFIX = "rule~"
 """Prefix of the ids of measures that follow from a policy's rules. A caller may lift such a measure, or take that back."""
@@ -62,7 +62,7 @@ class MeasureChanged:
         15, count(MAX_DAYS), "Days of a hold, a reserve or a suspension; 0 for one without an end.", default=0
     )
     ppm: int = fact_field(16, count(1_000_000), "The share of a rolling reserve, in parts per million.", default=0)
-    listings: int = fact_field(17, count(MAX_ORDERS), "Listings of a listing cap or an intake cap.", default=0)
+    listings: int = fact_field(17, count(MAX_LISTINGS), "Listings of a listing cap or an intake cap.", default=0)
     product_category: str = fact_field(18, ID, "What a cap is of; empty for all of it together.", default="")
 
 

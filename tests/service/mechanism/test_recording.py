@@ -170,6 +170,23 @@ def test_another_policy_changes_what_is_on_record(told: Told) -> None:
     assert sorted(told.record()[-2:]) == [("everybody", "lifted"), ("look", "lifted")]
 
 
+def test_the_largest_and_oddest_that_a_policy_may_state_is_recorded_too(told: Told) -> None:
+    """Else one rule would keep the record of every seller from going on."""
+    odd = """
+[[rules]]
+id = "odd"
+reference = "  "
+measures = [
+  { kind = "listing_cap", listings = 1_000_000_000 },
+  { kind = "value_cap", value_minor = 1_000_000_000_000_000, product_category = "toys and games" },
+]
+"""
+    told.policy = parse_policy_text(RULES + odd)
+    told.another().look()
+    caps = [(fact.listings, fact.amount_minor) for fact in told.statements() if fact.rule == "odd"]
+    assert caps == [(1_000_000_000, 0), (0, 10**15)]
+
+
 def test_a_deposit_that_is_placed_is_what_counts_not_the_one_that_is_required(told: Told) -> None:
     told.worker.look()
     for change, amount in (
