@@ -1,16 +1,18 @@
 """`sellertrust mechanism run`: the record of measures, by a process apart from the servers."""
 
 import signal
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from service.bootstrap import build_scorer, build_worker, follow_moves, open_ledger, open_registry
 from service.cli.output import say
-from service.mechanism.worker import MechanismWorker
 from service.policy.policy_file import load_policy
 from service.registry.lean_lightgbm import leave_out_optional
 from service.settings import load
+
+if TYPE_CHECKING:  # it loads LightGBM, which no other command is to wait for
+    from service.mechanism.worker import MechanismWorker
 
 app = typer.Typer(help="The record of measures.", no_args_is_help=True)
 
@@ -43,7 +45,7 @@ def run(
     say(f"{worker.appended:,} changes of measures recorded")
 
 
-def _run_until_asked(worker: MechanismWorker) -> None:
+def _run_until_asked(worker: "MechanismWorker") -> None:
     """Run the worker until SIGTERM or SIGINT, which end it after the seller that is being evaluated."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: worker.stop())
