@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -111,6 +112,10 @@ def run() -> int:
     try:
         app(standalone_mode=True)
     except SystemExit as end:
+        if end.code == INTERRUPTED:
+            signal.signal(
+                signal.SIGINT, signal.SIG_IGN
+            )  # the process ends already; once more would spoil its exit code
         if end.code == INTERRUPTED and not isinstance(end, ResumeHintShown):
             say("interrupted; what was acknowledged is kept, and the same command goes on from there")
         raise

@@ -15,7 +15,13 @@ from google.protobuf.message import Message
 from scoring.time import DAY, SECOND
 from sellertrust.client import Client
 from sellertrust.errors import SellertrustCallError
-from sellertrust.v1 import ledger_service_pb2, model_service_pb2, proposal_service_pb2, review_service_pb2
+from sellertrust.v1 import (
+    ledger_service_pb2,
+    model_service_pb2,
+    policy_service_pb2,
+    proposal_service_pb2,
+    review_service_pb2,
+)
 from service.api.reads import Reads
 from service.api.server import FILES
 from service.ledger.records import Cut
@@ -29,6 +35,7 @@ LISTS: dict[str, Message] = {
     "ReviewService/ListReviewQueue": review_service_pb2.ListReviewQueueRequest(parent=PARENT),
     "ModelService/ListModels": model_service_pb2.ListModelsRequest(),
     "ModelService/ListModelMoves": model_service_pb2.ListModelMovesRequest(),
+    "PolicyService/ListPolicyMoves": policy_service_pb2.ListPolicyMovesRequest(),
     "ProposalService/ListProposals": proposal_service_pb2.ListProposalsRequest(parent=PARENT),
 }
 AFTER = {"ReviewService/ListNotifiers": b"n-1", "ModelService/ListModels": b"a" * 64}
@@ -57,7 +64,7 @@ def forged(request: Message, body: bytes) -> str:
 
 def sound_cut(running: Running, method: str) -> Cut:
     """A cut that tokens of the list may hold: one of the ledger, or none of a list that is of no ledger."""
-    return Cut(0, 0, 0) if method.startswith(("Model", "Proposal")) else running.ledger.cut()
+    return Cut(0, 0, 0) if method.startswith(("Model", "Policy", "Proposal")) else running.ledger.cut()
 
 
 def with_token(request: Message, token: str) -> Any:

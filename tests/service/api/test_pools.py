@@ -27,6 +27,7 @@ from pathlib import Path
 from service.ledger.store import Ledger
 from service.bootstrap import build_server
 from service.api import server as servers
+from service.api.serving import serve
 from tests.scoring.worlds import policy
 from tests.servers import settings_of
 servers.STOP_SECONDS = servers.LATE_SECONDS = 0.3
@@ -36,7 +37,7 @@ server = build_server(settings, ledger, policy())
 def ready(server):
     server.scorer.scores = lambda *_: print("begun", flush=True) or threading.Event().wait()
     print(server.address, flush=True)
-sys.exit(servers.serve(server, ledger, ready=ready))
+sys.exit(serve(server, ledger, ready=ready))
 """
 
 

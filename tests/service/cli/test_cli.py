@@ -317,7 +317,7 @@ def test_the_doctor_finds_a_sound_house_sound_and_names_every_ailment(shell: She
     )
     rows = {row["check"]: row for row in bare.json("doctor", code=6)}
     assert [check for check, row in rows.items() if not row["ok"]] == ["ledger", "champion", "server"]
-    assert "run: sellertrust db upgrade" in rows["ledger"]["found"]
+    assert "a first sellertrust serve or ledger import makes one" in rows["ledger"]["found"]
     assert "train one: sellertrust train STUDY" in rows["champion"]["found"]
     assert "start one: sellertrust serve" in rows["server"]["found"]
 
