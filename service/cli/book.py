@@ -18,7 +18,7 @@ Result = BatchGetTrustScoresResponse.Result
 BATCH = 100
 """Sellers that are asked for at a time."""
 
-VERDICTS = ("same", "differ", "not_found", "unknown", "model_changed")
+VERDICTS = ("same", "differ", "not_found", "unknown", "changed")
 """What can become of an answer, as the help of the command explains it."""
 
 app = typer.Typer(help="The scores that a server remembers.", no_args_is_help=True)
@@ -42,7 +42,7 @@ def verify(
     Each seller is asked for as a checkout does, twice, so that the second answer is one that is remembered, and once more by
     the times of its stamp, which no server answers from memory. `same` and `differ` count those that were compared. Not
     compared were `not_found`, of whom nothing is on record; `unknown`, for whom the server had no score (its database is
-    away, or computing it failed); and `model_changed`, whose model was replaced between the two answers. Ends with 4 if any
+    away, or computing it failed); and `changed`, whose model or policy was swapped in between. Ends with 4 if any
     differ to the bit, with 3 if a seller that was named is not on record, or nobody is, and with 5 if nothing was compared.
 
     With --generations each file of SELLERTRUST_GENERATIONS is held against its checksums, and what it holds, or a sample of
@@ -115,8 +115,9 @@ def _verdict(answer: Result, again: Result) -> str:
         return "not_found"
     if not answer.HasField("trust_score") or answer.trust_score.freshness.state == FRESHNESS_STATE_UNKNOWN:
         return "unknown"
-    if answer.trust_score.stamp.model_digest != again.trust_score.stamp.model_digest and again.HasField("trust_score"):
-        return "model_changed"
+    made_by = [(one.trust_score.stamp.model_digest, one.trust_score.stamp.policy_digest) for one in (answer, again)]
+    if made_by[0] != made_by[1] and again.HasField("trust_score"):
+        return "changed"
     for result in (answer, again):
         result.trust_score.ClearField("freshness")  # which is about the present
     is_same = answer.SerializeToString(deterministic=True) == again.SerializeToString(deterministic=True)
