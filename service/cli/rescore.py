@@ -54,7 +54,7 @@ def rescore(
     open_again = partial(open_rescoring, settings, digest, policy if is_file else opened.scorer.made_by.policy)
     try:
         with StepProgress() as progress:
-            number = processes or len(os.sched_getaffinity(0))
+            number = processes or _processors()
             found = write_generation(opened, open_again, settings.generations, DAYS.index(day), number, progress)
     finally:
         opened.ledger.close()
@@ -68,3 +68,8 @@ def rescore(
         "seconds": round(time.monotonic() - began, 1),
     }
     emit_one(row, output)
+
+
+def _processors() -> int:
+    """Return how many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

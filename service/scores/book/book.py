@@ -367,7 +367,9 @@ class Book:
         made_by = self._scorer.made_by
         known = [] if answer is None else [answer]
         if len(self.generations) and (answer is None or answer.until <= now or not self._is_exact(answer, made_by)):
-            known += filter(None, (self.generations.adopt(name, made_by, now), self.generations.latest(name, now)))
+            known += filter(
+                None, (self.generations.adopt(name, made_by, now), self.generations.latest(name, made_by, now))
+            )
         found: list[Standing] = []
         for answer in known:
             answer.is_used = True

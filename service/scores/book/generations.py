@@ -113,10 +113,14 @@ class Generations:
             return None
         return self._table.adopt(name, generation.answer(found), lambda: generation.holds(found), life)
 
-    def latest(self, name: str, now: int) -> Answer | None:
-        """Return a seller's latest answer that is for no later time than `now`, in microseconds; exact or not."""
+    def latest(self, name: str, made_by: MadeBy, now: int) -> Answer | None:
+        """Return a seller's latest answer by a model and policy, for no later time than `now` (microseconds), exact or not.
+
+        One by another model may never have been meant for anybody: it may wait for its promotion.
+        """
         for generation in self._all:
-            found = generation.find(name) if generation.head.observe_time <= now else None
+            is_meant = generation.made_by == made_by and generation.head.observe_time <= now
+            found = generation.find(name) if is_meant else None
             if found is not None:
                 answer = generation.answer(found)
                 answer.last = 0 if generation.holds(found) else UNKNOWN

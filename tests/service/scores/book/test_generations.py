@@ -242,6 +242,18 @@ def test_while_the_database_is_away_yesterdays_generation_is_given_as_stale(
             over.ask("a", wanted=sold.last()[0] + 1)
 
 
+def test_a_model_that_was_not_promoted_is_not_answered_by_while_the_database_is_away(
+    sold: Ledger, folder: Path, clock: Clock
+) -> None:
+    rescored(sold, folder, model=certified(*population(), ALL_FEATURES, 20))
+    with opened(sold) as over:
+        kept(over, folder)
+        assert len(over.book.generations) == 1
+        clock.now += SECOND
+        over.book.follower._is_refused = True
+        assert over.ask("a").state == SCORE_STATE_UNKNOWN
+
+
 def test_an_entry_about_all_sellers_ends_all_answers_of_a_generation(sold: Ledger, folder: Path) -> None:
     rescored(sold, folder)
     sold.mend_clock(MARKET, actor="staff", reason="it rested", entry_id="c1")
