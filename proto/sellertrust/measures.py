@@ -9,7 +9,7 @@ from sellertrust.v1.measure_service_pb2 import (
     EvaluatePayoutRequest,
     EvaluatePayoutResponse,
     GetRestitutionRequest,
-    Restitution,
+    GetRestitutionResponse,
 )
 from sellertrust.v1.measure_service_pb2_grpc import MeasureServiceStub
 
@@ -89,7 +89,7 @@ class Measures:
         *,
         at_least_sequence: int = 0,
         deadline_seconds: float = MEASURE_SECONDS,
-    ) -> Restitution:
+    ) -> GetRestitutionResponse:
         """Return which recorded measures stood on a violation that was taken back, for how long, and what they held."""
         request = GetRestitutionRequest(
             seller=seller_name(marketplace, seller), violation=violation, at_least_sequence=at_least_sequence

@@ -30,7 +30,7 @@ class MeasureServicer:
         found = self._payouts.evaluate(marketplace, seller, order, day, request.product_category, cut)
         return payout_message(request.seller, order, found)
 
-    def GetRestitution(self, request: measure_pb.GetRestitutionRequest) -> measure_pb.Restitution:
+    def GetRestitution(self, request: measure_pb.GetRestitutionRequest) -> measure_pb.GetRestitutionResponse:
         marketplace, seller = parse_seller(request.seller, "seller")
         found = self._payouts.restitution(marketplace, seller, request.violation, self._reads.cut(request))
         return restitution_message(request.seller, found)

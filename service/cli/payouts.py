@@ -7,7 +7,7 @@ from google.protobuf.json_format import MessageToDict
 from rich.table import Table
 
 from sellertrust.v1.entry_pb2 import ViolationStatus
-from sellertrust.v1.measure_service_pb2 import EvaluatePayoutResponse, Restitution
+from sellertrust.v1.measure_service_pb2 import EvaluatePayoutResponse, GetRestitutionResponse
 from service.cli.common import Marketplace, client, marketplace_of
 from service.cli.measures import kind_text
 from service.cli.output import Format, Output, emit_one, format_count, print_table, write
@@ -86,7 +86,7 @@ def restitution(
     _print_restitution(found)
 
 
-def _print_restitution(found: Restitution) -> None:
+def _print_restitution(found: GetRestitutionResponse) -> None:
     status = ViolationStatus.Name(found.status).removeprefix("VIOLATION_STATUS_").lower()
     write(f"{found.violation}: {status}; {format_count(len(found.items), 'measure')} stood on it\n")
     if not found.items:

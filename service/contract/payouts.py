@@ -72,14 +72,14 @@ def payout_message(name: str, order: Order, found: OrderPayout) -> measure_pb.Ev
     )
 
 
-def restitution_message(name: str, found: Restitution) -> measure_pb.Restitution:
+def restitution_message(name: str, found: Restitution) -> measure_pb.GetRestitutionResponse:
     """Return what stood on a violation as a message; `name`: the resource name of the seller."""
-    return measure_pb.Restitution(
+    return measure_pb.GetRestitutionResponse(
         seller=name,
         violation=found.violation,
         status=entry_pb2.ViolationStatus.ValueType(found.status),
         items=[
-            measure_pb.Restitution.Item(
+            measure_pb.GetRestitutionResponse.Item(
                 measure=item.span.measure,
                 rule=item.span.rule,
                 kind=entry_pb2.MeasureKind.ValueType(item.span.kind),

@@ -198,7 +198,7 @@ class GetRestitutionRequest(_message.Message):
 Global___GetRestitutionRequest: _TypeAlias = GetRestitutionRequest  # noqa: Y015
 
 @_typing.final
-class Restitution(_message.Message):
+class GetRestitutionResponse(_message.Message):
     """What stood on a violation that was taken back."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -276,7 +276,7 @@ class Restitution(_message.Message):
     captured_minor: _builtins.int
     """What was captured in all these times together, each day once, in minor units, as `flow` entries state it."""
     @_builtins.property
-    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___Restitution.Item]:
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___GetRestitutionResponse.Item]:
         """The measures that stood on it, in the order in which they began."""
 
     def __init__(
@@ -285,7 +285,7 @@ class Restitution(_message.Message):
         seller: _builtins.str = ...,
         violation: _builtins.str = ...,
         status: _entry_pb2.ViolationStatus.ValueType = ...,
-        items: _abc.Iterable[Global___Restitution.Item] | None = ...,
+        items: _abc.Iterable[Global___GetRestitutionResponse.Item] | None = ...,
         currency: _builtins.str = ...,
         captured_minor: _builtins.int = ...,
     ) -> None: ...
@@ -295,7 +295,7 @@ class Restitution(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Restitution: _TypeAlias = Restitution  # noqa: Y015
+Global___GetRestitutionResponse: _TypeAlias = GetRestitutionResponse  # noqa: Y015
 
 @_typing.final
 class EvaluateMeasuresRequest(_message.Message):

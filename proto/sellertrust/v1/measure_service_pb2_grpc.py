@@ -51,7 +51,7 @@ class MeasureServiceStub(object):
         self.GetRestitution = channel.unary_unary(
                 '/sellertrust.v1.MeasureService/GetRestitution',
                 request_serializer=sellertrust_dot_v1_dot_measure__service__pb2.GetRestitutionRequest.SerializeToString,
-                response_deserializer=sellertrust_dot_v1_dot_measure__service__pb2.Restitution.FromString,
+                response_deserializer=sellertrust_dot_v1_dot_measure__service__pb2.GetRestitutionResponse.FromString,
                 _registered_method=True)
 
 
@@ -106,7 +106,7 @@ def add_MeasureServiceServicer_to_server(servicer, server):
             'GetRestitution': grpc.unary_unary_rpc_method_handler(
                     servicer.GetRestitution,
                     request_deserializer=sellertrust_dot_v1_dot_measure__service__pb2.GetRestitutionRequest.FromString,
-                    response_serializer=sellertrust_dot_v1_dot_measure__service__pb2.Restitution.SerializeToString,
+                    response_serializer=sellertrust_dot_v1_dot_measure__service__pb2.GetRestitutionResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -193,7 +193,7 @@ class MeasureService(object):
             target,
             '/sellertrust.v1.MeasureService/GetRestitution',
             sellertrust_dot_v1_dot_measure__service__pb2.GetRestitutionRequest.SerializeToString,
-            sellertrust_dot_v1_dot_measure__service__pb2.Restitution.FromString,
+            sellertrust_dot_v1_dot_measure__service__pb2.GetRestitutionResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -49,7 +49,7 @@ class MeasureServiceStub:
     released, at most for the longest hold. Nothing of the order is kept. NOT_FOUND with `SELLER_NOT_FOUND` if the ledger knows
     nothing of the seller that stands. Of a seller of whom nothing was known at capture the terms of now hold.
     """
-    GetRestitution: _grpc.UnaryUnaryMultiCallable[_measure_service_pb2.GetRestitutionRequest, _measure_service_pb2.Restitution]
+    GetRestitution: _grpc.UnaryUnaryMultiCallable[_measure_service_pb2.GetRestitutionRequest, _measure_service_pb2.GetRestitutionResponse]
     """Returns, after a violation was overturned, which recorded measures stood on it, for how long, and what they held.
     FAILED_PRECONDITION with `LIFECYCLE_FORBIDS` while the violation stands; NOT_FOUND with `VIOLATION_NOT_FOUND`.
     """
@@ -75,7 +75,7 @@ class MeasureServiceAsyncStub(MeasureServiceStub):
     released, at most for the longest hold. Nothing of the order is kept. NOT_FOUND with `SELLER_NOT_FOUND` if the ledger knows
     nothing of the seller that stands. Of a seller of whom nothing was known at capture the terms of now hold.
     """
-    GetRestitution: _aio.UnaryUnaryMultiCallable[_measure_service_pb2.GetRestitutionRequest, _measure_service_pb2.Restitution]  # type: ignore[assignment]
+    GetRestitution: _aio.UnaryUnaryMultiCallable[_measure_service_pb2.GetRestitutionRequest, _measure_service_pb2.GetRestitutionResponse]  # type: ignore[assignment]
     """Returns, after a violation was overturned, which recorded measures stood on it, for how long, and what they held.
     FAILED_PRECONDITION with `LIFECYCLE_FORBIDS` while the violation stands; NOT_FOUND with `VIOLATION_NOT_FOUND`.
     """
@@ -116,7 +116,7 @@ class MeasureServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _measure_service_pb2.GetRestitutionRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_measure_service_pb2.Restitution, _abc.Awaitable[_measure_service_pb2.Restitution]]:
+    ) -> _typing.Union[_measure_service_pb2.GetRestitutionResponse, _abc.Awaitable[_measure_service_pb2.GetRestitutionResponse]]:
         """Returns, after a violation was overturned, which recorded measures stood on it, for how long, and what they held.
         FAILED_PRECONDITION with `LIFECYCLE_FORBIDS` while the violation stands; NOT_FOUND with `VIOLATION_NOT_FOUND`.
         """
