@@ -7,6 +7,7 @@ import typer
 
 from scoring.entries.field_types import ID_FORM, is_id
 from scoring.errors import ConfigurationWrong, invalid
+from service.cli.common import write_address
 from service.cli.connecting import connect
 from service.cli.output import extra_missing, say
 from service.settings import host_and_port, load
@@ -64,12 +65,7 @@ def serve(
         from service.web.words import SHIPPED_WORDS
     except ModuleNotFoundError as error:
         raise extra_missing(error, "web") from None
-
-    for seller in demo_sellers or ():
-        if not is_id(seller):
-            raise invalid("--demo-seller", f"must be {ID_FORM}")
-    if len(demo_sellers or ()) > MAX_DEMO_SELLERS:
-        raise invalid("--demo-seller", f"must be given at most {MAX_DEMO_SELLERS} times")
+    _check_demo_sellers(demo_sellers or [])
     settings = load()
     options = Options(
         address=address,
@@ -87,15 +83,21 @@ def serve(
             say(f"metrics on http://{host_and_port(metrics_address or '')[0]}:{port.port}/metrics")
         if options.demo_sellers:
             say(f"open http://{server.address}/demo")
-        if ready_file:
-            staging = ready_file.with_name(ready_file.name + ".partial")
-            staging.write_text(server.address + "\n")
-            staging.replace(ready_file)
+        write_address(ready_file, server.address)
         try:
             server.run()
         finally:
             if port is not None:
                 port.close()
+
+
+def _check_demo_sellers(sellers: list[str]) -> None:
+    """Refuse, by InvalidInput, what are no ids, and more than the demo's cart holds."""
+    for seller in sellers:
+        if not is_id(seller):
+            raise invalid("--demo-seller", f"must be {ID_FORM}")
+    if len(sellers) > MAX_DEMO_SELLERS:
+        raise invalid("--demo-seller", f"must be given at most {MAX_DEMO_SELLERS} times")
 
 
 def _metrics_port(server: "BadgeServer", address: str) -> "MetricsPort":

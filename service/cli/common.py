@@ -74,3 +74,11 @@ def find_entries(connection: Client, marketplace: str, seller: str, names: Itera
 def marketplace_of(option: str | None, settings: Settings) -> str:
     """Return the marketplace of the option `--marketplace`, else the configured one."""
     return option or settings.marketplace
+
+
+def write_address(ready_file: Path | None, address: str) -> None:
+    """Write where the server answers calls to a file, which appears whole; nothing without a file."""
+    if ready_file is not None:
+        staging = ready_file.with_name(ready_file.name + ".partial")
+        staging.write_text(address + "\n")
+        staging.replace(ready_file)

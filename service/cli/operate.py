@@ -8,6 +8,7 @@ import typer
 
 from scoring.errors import LedgerUnavailable, SellertrustError
 from service.bootstrap import open_ledger, prepare_database, run_server
+from service.cli.common import write_address
 from service.cli.connecting import connect, connection_trouble
 from service.cli.output import Exit, Format, Output, emit, say
 from service.cli.troubles import explain_ledger_error
@@ -36,7 +37,7 @@ def serve(
 ) -> None:
     """Serve the contract over gRPC until SIGTERM or SIGINT; then drain and stop."""
     settings = load()
-    ready = partial(_write_address, ready_file)
+    ready = partial(write_address, ready_file)
     if worker is None and settings.processes > 1:
         raise typer.Exit(supervise(settings, ready))
     leave_out_optional()
@@ -45,14 +46,6 @@ def serve(
     from service.workers.worker import work
 
     raise typer.Exit(work(settings, *worker))
-
-
-def _write_address(ready_file: Path | None, address: str) -> None:
-    """Write where the server answers calls to a file, which appears whole; nothing without a file."""
-    if ready_file is not None:
-        staging = ready_file.with_name(ready_file.name + ".partial")
-        staging.write_text(address + "\n")
-        staging.replace(ready_file)
 
 
 @config.command("show")
