@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from scoring.enums import RATED_TIERS, MeasureKind, Tier
-from scoring.policy.measures import NO_CAP, Terms
+from scoring.policy.measures import MAX_GROUP_DAYS, NO_CAP, Terms
 from scoring.policy.policy import Policy
-from scoring.policy.rules import Situation
+from scoring.policy.rules import RuleBook, Situation
 from scoring.policy.space import MAX_CELLS, Cell, Space, build_space
 
 MAX_MESSAGES = 5
@@ -18,16 +18,19 @@ def find_contradictions(policy: Policy) -> list[str]:
     """Return a list of the reasons why a policy is unsound; empty for one that may be served.
 
     Its terms must never become laxer as points fall, as a standing or a count of incidents rises, as less was settled, or
-    with less tenure; and a seller that is UNRATED must have no better terms than one of the lowest rated tier. A policy
-    with more situations than can be checked is unsound, too.
+    with less tenure; and a seller that is UNRATED must have no better terms than one of the lowest rated tier. Groups of
+    one product category must come to no more than MAX_GROUP_DAYS days together. A policy with more situations than can be
+    checked is unsound, too.
     """
     if not policy.rule_book.rules:
         return []
+    found = list(_find_long_groups(policy.rule_book))[:MAX_MESSAGES]
     space = build_space(policy)
     if len(space) > MAX_CELLS:
         return [
+            *found,
             f"rules tell {len(space):,} situations apart, and at most {MAX_CELLS:,} can be checked; state fewer"
-            " different values of standing, incidents, steps and dates"
+            " different values of standing, incidents, steps and dates",
         ]
     terms = {cell: policy.rule_book.terms(space.situation(0, cell)) for cell in space.cells()}
     lax: dict[tuple[str, str], str] = {}
@@ -41,7 +44,23 @@ def find_contradictions(policy: Policy) -> list[str]:
                     f"rules are laxer for who is worse: {aspect} is {value} with {space.describe(worse)}, and {stricter} with"
                     f" {space.describe(better)} (by {rules})"
                 )
-    return list(lax.values())[:MAX_MESSAGES]
+    return found + list(lax.values())[:MAX_MESSAGES]
+
+
+def _find_long_groups(rules: RuleBook) -> Iterator[str]:
+    """Yield of each product category why its groups last too long together; a day that several name counts once."""
+    ids: dict[str, list[str]] = {}
+    days: dict[str, set[int]] = {}
+    for rule in rules.rules:
+        if (group := rule.group) is not None:
+            ids.setdefault(group.product_category, []).append(rule.id)
+            days.setdefault(group.product_category, set()).update(range(group.first_day, group.last_day + 1))
+    for category, named in days.items():
+        if len(named) > MAX_GROUP_DAYS:
+            yield (
+                f"rules {' and '.join(ids[category])} are for the group {category} on {len(named):,} days together; groups of"
+                f" one product category must be within {MAX_GROUP_DAYS} days in one policy"
+            )
 
 
 def _neighbours(space: Space) -> Iterator[tuple[Cell, Cell]]:

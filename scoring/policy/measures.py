@@ -29,7 +29,7 @@ PPM = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Deposit:
-    """Money that the seller places beforehand. It buys terms, never a tier or a badge."""
+    """Money that the seller places beforehand. What is placed lowers what is still to be placed, and nothing else."""
 
     kind: ClassVar[MeasureKind] = MeasureKind.DEPOSIT
     amount_minor: int

@@ -2285,7 +2285,7 @@ class DepositChanged(_message.Message):
     """Money was placed as a seller's deposit, drawn from it for a claim, or returned to the seller. All of a seller's
     deposit is in one currency. No more is drawn or returned than is there, and no more is drawn for a claim than was
     paid for it and is not recovered yet: otherwise the entry is refused with FAILED_PRECONDITION and the reason
-    `BALANCE_FORBIDS`. Effect on the score: none: a deposit buys terms, never a tier.
+    `BALANCE_FORBIDS`. Effect on the score: none: it lowers what is still to be placed.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

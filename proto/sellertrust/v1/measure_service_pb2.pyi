@@ -634,7 +634,7 @@ Global___MeasureValue: _TypeAlias = MeasureValue  # noqa: Y015
 
 @_typing.final
 class DepositValue(_message.Message):
-    """A deposit to be placed. It buys terms, never a tier or a badge."""
+    """A deposit to be placed. What is placed lowers what is still to be placed; it moves no tier and no badge."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -134,7 +134,7 @@ KINDS: Mapping[Kind, KindRow] = MappingProxyType(
             ClockMended, "clock", _NOT, _NOT, "record times that ran ahead read as they should have been"
         ),
         Kind.FLOW: KindRow(FlowStated, "flow", _MUST, _NOT, "none"),
-        Kind.DEPOSIT: KindRow(DepositChanged, "deposit", _MUST, _MAY, "none: a deposit buys terms, never a tier"),
+        Kind.DEPOSIT: KindRow(DepositChanged, "deposit", _MUST, _MAY, "none: it lowers what is still to be placed"),
         Kind.PAYOUTS: KindRow(PayoutsChanged, "payouts", _MUST, _MAY, "none"),
         Kind.CLAIM: KindRow(ClaimChanged, "claim", _MUST, _MAY, "none"),
         Kind.COMPLAINT: KindRow(ComplaintFiled, "complaint", _MUST, _MAY, "none"),

@@ -125,6 +125,26 @@ def test_a_group_rule_limits_new_intake_for_a_time_on_a_legal_ground_and_nothing
     assert "only condition" in refused(rule("x", stop, group=group, tiers=["trusted"]))
 
 
+def test_groups_of_one_product_category_last_at_most_30_days_together() -> None:
+    """Whether they adjoin or not; a day that both name counts once, and another product category by itself."""
+
+    def group(name: str, first: str, last: str, category: str = "toys") -> dict[str, Any]:
+        stop = {"kind": "intake_cap", "new_listings": 0, "product_category": category}
+        days = {"product_category": category, "from": first, "until": last, "legal_ground": "Act 5"}
+        return rule(name, stop, group=days)
+
+    january = group("january", "2026-01-01", "2026-01-30")
+    adjoining = refused(january, group("february", "2026-01-31", "2026-03-01"))
+    assert (
+        "rules january and february are for the group toys on 60 days together; groups of one product category must be"
+        " within 30 days in one policy"
+    ) in adjoining
+    apart = refused(january, group("may", "2026-05-01", "2026-05-01"))
+    assert "rules january and may are for the group toys on 31 days" in apart
+    within = [group("half", "2026-01-01", "2026-01-20"), group("rest", "2026-01-15", "2026-01-30")]
+    assert len(policy_of(*within, group("books", "2026-01-31", "2026-03-01", "books")).rule_book.rules) == 3
+
+
 @pytest.mark.parametrize(
     ("measure", "fault"),
     [
