@@ -25,8 +25,6 @@ class Assumptions:
     """Days after the promised arrival of the first order of a run that is not kept, by which at the latest neither orders
     are taken nor money is paid out: of the slowest product category, an upper tolerance bound of cases and no mean.
     """
-    caution_days: int
-    """Days for which what stops a run holds before a violation is confirmed."""
     confirm_days: int
     """Days from the stop to the confirmation, at most."""
     carrier_days: int
@@ -48,14 +46,6 @@ class Assumptions:
     data: Mapping[str, Any]
     """What the file states, sources included."""
 
-    def count_run_days(self, delivery_promise_days: int) -> int:
-        """Return for how many days a run goes on: orders of these days are captured, none of later ones.
-
-        A caution that ends before the violation is confirmed stops nothing: the run goes on until the confirmation.
-        """
-        goes_on = self.confirm_days if self.caution_days < self.confirm_days else 0
-        return delivery_promise_days + self.stop_days + goes_on
-
 
 def parse_assumptions(data: Mapping[str, Any]) -> Assumptions:
     """Parse the data of a TOML file into assumptions.
@@ -63,7 +53,7 @@ def parse_assumptions(data: Mapping[str, Any]) -> Assumptions:
     CertificateRefused names every part that is missing, wrong or unknown.
     """
     root = Part(data, whole="assumptions")
-    stop, caution, confirm = (_sourced(root, name) for name in ("stop", "caution", "confirm"))
+    stop, confirm = (_sourced(root, name) for name in ("stop", "confirm"))
     carrier = _sourced(root, "carrier") if "carrier" in root else None
     wash, identity, aged, runners, overturned = (
         _sourced(root, name) for name in ("wash", "identity", "aged_account", "runners", "overturned")
@@ -71,7 +61,6 @@ def parse_assumptions(data: Mapping[str, Any]) -> Assumptions:
     found = Assumptions(
         currency=root.code("currency", _CURRENCY, "the ISO 4217 code of all amounts, such as EUR"),
         stop_days=max([stop.number("days", 1, MAX_DAYS), *_by_category(stop, "days", 1, MAX_DAYS)]),
-        caution_days=caution.number("days", 0, MAX_DAYS),
         confirm_days=confirm.number("days", 0, MAX_DAYS),
         carrier_days=carrier.number("days", 0, MAX_DAYS) if carrier is not None else 0,
         wash_ppm=min([wash.number("ppm", 0, PPM), *_by_category(wash, "ppm", 0, PPM)]),

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from scoring.certificate.assumptions import Assumptions
+from scoring.certificate.run_days import count_run_days
 from scoring.enums import Tier
 from scoring.errors import CertificateRefused
 from scoring.policy.measures import MAX_HOLD_DAYS, PPM, Terms, ValueCap
@@ -89,7 +90,7 @@ def build_states(policy: Policy, assumptions: Assumptions) -> States:
     CertificateRefused if the policy states no limits of trade or another currency, or if nothing bounds a day's sales.
     """
     trade = _require_trade(policy, assumptions)
-    run_days = assumptions.count_run_days(trade.delivery_promise_days)
+    run_days = count_run_days(policy, trade, assumptions)
     thresholds, tenure = _thresholds(policy)
     by_threshold = _grant_all(policy, assumptions, thresholds, tenure, TIERS)
     for pieces in PIECES:

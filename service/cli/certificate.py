@@ -45,7 +45,8 @@ def certify(
 ) -> None:
     """State the most that a seller who runs with the buyers' money can take under a policy, and prove it.
 
-    Writes the certificate, and shows both verdicts, the best attack where one does not hold, and the largest take by tier.
+    Writes the certificate, and shows both verdicts, the best attack where one does not hold, the largest take by tier, and
+    what is assumed, with its sources.
     Exit code 4 if a verdict does not hold and nobody accepts it by name, or if by the ledger an assumption is wrong or
     a person granted more than is certified: the certificate is written all the same.
     """
@@ -149,7 +150,8 @@ def _read_accepted(stated: list[str]) -> dict[str, str]:
 def _show(certificate: dict[str, Any], output: Format) -> None:
     """Show what a certificate states: its verdicts, takes and attacks."""
     if output is Format.JSON:
-        emit_one({key: certificate[key] for key in ("digest", "currency", "run_days", "takes", "accepted")} | {
+        shown = ("digest", "currency", "assumptions", "overturned_ppm", "run_days", "takes", "accepted")
+        emit_one({key: certificate[key] for key in shown} | {
             "verdicts": {
                 name: {key: one[key] for key in ("holds", "most_minor", "attack")}
                 for name, one in certificate["verdicts"].items()
@@ -167,10 +169,28 @@ def _show(certificate: dict[str, Any], output: Format) -> None:
     say(
         f"buyers lose at most {takes['largest']['after_refunds_minor']:,} by one seller, after refunds from what is held,"
     )
+    say(f"and {one_day:,} if {takes['runners']:,} run on one day; all in {unit}")
+    say(f"a run goes on for {certificate['run_days']:,} days")
     say(
-        f"and {one_day:,} if {takes['runners']:,} run on one day; all in {unit}, under assumptions that are in the file"
+        f"of confirmed violations {certificate['overturned_ppm']:,} ppm are overturned: how often a stop is wrong. Assumed:"
     )
+    for line in describe_assumptions(certificate["assumptions"]):
+        say(f"  {line}")
     say(f"digest {certificate['digest'][:12]}; check it: sellertrust policy check-certificate FILE --policy POLICY")
+
+
+def describe_assumptions(assumptions: dict[str, Any]) -> list[str]:
+    """Return what a certificate assumes, a line for each part: its numbers, and where they come from."""
+    lines = []
+    for name, part in assumptions.items():
+        if isinstance(part, dict):
+            rows = {f"{key} of {row}": value for row, values in part.get("by_product_category", {}).items()
+                    for key, value in values.items()}  # fmt: skip
+            numbers = {key: value for key, value in part.items() if isinstance(value, int)} | rows
+            lines.append(
+                f"{name}: {', '.join(f'{key} {value:,}' for key, value in numbers.items())} ({part['source']})"
+            )
+    return lines
 
 
 def describe_turns(turns: dict[str, int | None]) -> str:

@@ -18,13 +18,13 @@ WIDTH, HEIGHT, LEFT, TOP = 380, 240, 70, 40
 Points = list[tuple[float, float]]
 
 
-def stop_by_wash(policy: Policy, assumptions: Assumptions) -> Points:
-    """(cost of a fake in %, the longest stop in days at which `against_faked_history` holds), 0 days for none."""
+def name_by_wash(policy: Policy, assumptions: Assumptions) -> Points:
+    """(cost of a fake in %, the lowest price of a name, in thousands, at which `against_faked_history` holds)."""
     found = []
     for ppm in WASH_PPM:
         priced = replace(assumptions, wash_ppm=ppm, aged_account_ppm=ppm)
-        days = find_sensitivity(policy, priced, ["against_faked_history"])["against_faked_history"].largest_stop_days
-        found.append((ppm / 10_000, float(days or 0)))
+        turns = find_sensitivity(policy, priced, ["against_faked_history"])["against_faked_history"]
+        found.append((ppm / 10_000, (turns.smallest_identity_minor or 0) / 100_000))
     return found
 
 
@@ -46,8 +46,8 @@ def draw() -> str:
         (
             "against_faked_history",
             "cost of a faked sale, % of its value",
-            "longest stop that holds, days",
-            stop_by_wash,
+            "lowest price of a name, thousand EUR",
+            name_by_wash,
         ),
         ("unconditional", "stop, days", "lowest price of a name, thousand EUR", name_by_stop),
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from scoring.certificate.assumptions import Assumptions
+from scoring.certificate.run_days import count_run_days
 from scoring.enums import Tier
 from scoring.policy.measures import PPM, Terms, ValueCap
 from scoring.policy.payout import Order, pay_out
@@ -83,7 +84,7 @@ class Life:
     @property
     def run_days(self) -> int:
         assert self.policy.trade is not None
-        return self.assumptions.count_run_days(self.policy.trade.delivery_promise_days)
+        return count_run_days(self.policy, self.policy.trade, self.assumptions)
 
     def refill(self) -> None:
         """Place what is missing of the deposit, or take back what is too much."""

@@ -96,6 +96,7 @@ def test_an_altered_certificate_is_refused_by_what_is_wrong_with_it() -> None:
     assert "is of another policy" in fault(policy=TOY | {"version": 9})
     assert "not in one currency" in fault(put("USD", "currency"))
     assert "rests on other assumptions" in fault(assumptions=stated(stop={"days": 1}))
+    assert "caution is assumed" in fault(put({"days": 14}, "assumptions", "caution"))
     assert "lacks a state" in fault(lambda c: c["verdicts"][REAL]["building"].pop())
     assert "lacks a state of a run" in fault(lambda c: c["verdicts"][REAL]["running"].pop())
     assert "must be a whole number of at least 0" in fault(put(-1, "assumptions", "wash", "ppm"))

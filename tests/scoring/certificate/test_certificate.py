@@ -21,14 +21,17 @@ from tests.scoring.certificate.toys import (
     World,
     assumed,
     cap,
+    caution,
     hold,
     make_world,
     policy_of,
     shipped_data,
+    standstill,
     stated,
     toy,
 )
 from tests.scoring.policy.test_rules import rule
+from tests.scoring.test_caution import caution_rule
 
 FAKED, REAL = "against_faked_history", "unconditional"
 
@@ -70,10 +73,38 @@ def test_both_verdicts_hold_where_nothing_is_paid_out_before_a_run_is_stopped() 
     assert list_failed(found) == []
 
 
-def test_a_caution_that_ends_before_the_confirmation_stops_nothing() -> None:
-    """The run goes on until the confirmation: ten days more."""
-    assert certified(TOY)["run_days"] == 5
-    assert certified(TOY, caution={"days": 9})["run_days"] == 15
+@pytest.mark.parametrize(
+    ("rules", "days"),
+    [
+        ([standstill(10)], 5),
+        ([], 15),
+        ([standstill(9)], 15),
+        ([standstill(), standstill(3, id="short")], 15),
+        ([standstill(cap_minor=1)], 15),
+        ([standstill(), caution_rule("open", days=14)], 15),
+        ([standstill(hold_days=15)], 5),
+        ([standstill(hold_days=14)], 15),
+    ],
+)
+def test_a_run_goes_on_until_the_confirmation_unless_every_caution_of_the_policy_keeps_all_stopped_until_then(
+    rules: list[dict[str, Any]], days: int
+) -> None:
+    """By maker and checker: ten days more without caution, or by one that is shorter, or lets orders or payouts go on."""
+    parts = {"caution": caution(*rules)} if rules else {}
+    data = {name: part for name, part in TOY.items() if name != "caution"} | parts
+    assert certified(data)["run_days"] == days
+
+
+def test_a_caution_whose_hold_a_marketplace_cuts_short_stops_nothing() -> None:
+    """Fifteen days of a hold are asked for, and fourteen allowed."""
+    assert certified(TOY | {"hold_limits": {"acme": 15}})["run_days"] == 5
+    assert certified(TOY | {"hold_limits": {"acme": 14}})["run_days"] == 15
+
+
+def test_how_long_a_caution_lasts_cannot_be_assumed() -> None:
+    """It is the policy's to say: refused by name where a certificate is made."""
+    with pytest.raises(CertificateRefused, match="caution is not a part of assumptions"):
+        assumed(caution={"days": 14, "source": "the longest caution"})
 
 
 def test_a_deposit_that_comes_back_before_the_stop_or_is_not_refilled_deters_nobody() -> None:
@@ -187,7 +218,8 @@ def test_a_lower_limit_of_holds_in_one_marketplace_counts_for_all() -> None:
     rules = cap(1_000), rule("hold", {"kind": "settlement_hold", "days": 5})
     held = toy(*rules)
     assert certified(held)["verdicts"][REAL]["holds"]
-    assert certified(held | {"hold_limits": {"acme": 2}})["verdicts"][REAL]["most_minor"] == 3 * 1_000 - 100
+    cut = certified(held | {"hold_limits": {"acme": 2}}, confirm={"days": 0})
+    assert cut["verdicts"][REAL]["most_minor"] == 3 * 1_000 - 100
 
 
 def test_who_accepts_a_verdict_that_does_not_hold_is_in_the_certificate_with_the_sum() -> None:

@@ -27,13 +27,13 @@ def test_a_verdict_turns_where_it_is_stated_to_and_not_one_unit_before() -> None
 
 
 @pytest.mark.parametrize(("name", "ppm"), [("general", 30_000), ("general", 60_000), ("ladder", 60_000)])
-def test_the_plotted_stop_times_are_those_of_the_shipped_policies(name: str, ppm: int) -> None:
-    """Drawn anew by `python -m tests.bench._certificate_plot`."""
+def test_the_plotted_prices_by_the_cost_of_a_fake_are_those_of_the_shipped_policies(name: str, ppm: int) -> None:
+    """To ten units of the currency; drawn anew by `python -m tests.bench._certificate_plot`."""
     assumptions = replace(read_assumptions(SHIPPED_ASSUMPTIONS), wash_ppm=ppm, aged_account_ppm=ppm)
-    [days] = re.findall(rf"<title>{name}: {ppm / 10_000:g}, (\d+)</title>", PLOT.read_text(encoding="utf-8"))[:1]
-    policy = policy_of(shipped_data(name))
-    assert int(days) == 0 or holds(policy, replace(assumptions, stop_days=int(days)), history_is_real=False)
-    assert not holds(policy, replace(assumptions, stop_days=int(days) + 1), history_is_real=False)
+    [title, *_] = re.findall(rf"<title>{name}: {ppm / 10_000:g}, ([\d.]+)</title>", PLOT.read_text(encoding="utf-8"))
+    policy, price = policy_of(shipped_data(name)), round(float(title) * 100_000)
+    assert holds(policy, price_names(assumptions, price + 1_000), history_is_real=False)
+    assert not holds(policy, price_names(assumptions, price - 1_000), history_is_real=False)
 
 
 def test_the_plotted_prices_of_names_are_those_of_the_shipped_policies() -> None:

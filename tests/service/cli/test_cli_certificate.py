@@ -19,19 +19,26 @@ from tests.service.runs import run_of
 from tests.service.shells import bare_shell
 
 GENERAL, LADDER = (SHIPPED_POLICY.with_name(f"{name}.toml") for name in ("general", "ladder"))
+ACCEPTED = ("--accept", "against_faked_history=r.head", "--accept", "unconditional=r.head")
 
 
 def test_a_policy_is_certified_into_a_file_that_is_proven_again(tmp_path: Path) -> None:
-    """4 unless who accepts what does not hold is named; the file has who, and the sum."""
+    """4 unless who accepts what does not hold is named; the file has who, and the sum; what is assumed is shown."""
     shell, out = bare_shell(tmp_path), tmp_path / "loss.json"
     asked = ("policy", "certify", GENERAL, "--assumptions", SHIPPED_ASSUMPTIONS, "--out", out)
     shown, err = shell(*asked, code=4)
     assert "exemplary" in shown
-    assert "against_faked_history: holds" in err
-    assert "run for 11 days at 18,000,000 a day (+198,000,000), come back under a new name: +197,980,000" in err
-    assert "error: unconditional does not hold" in err
-    found = shell.json(*asked, "--accept", "unconditional=r.head")
-    assert found["accepted"] == [{"verdict": "unconditional", "by": "r.head", "most_minor": 197_980_000}]
+    assert "against_faked_history: does not hold: one name gets 77,980,000" in err
+    assert "run for 21 days at 18,000,000 a day (+378,000,000), come back under a new name: +377,980,000" in err
+    assert "of confirmed violations 10,000 ppm are overturned" in err
+    assert "  stop: days 4 (example: to be replaced by the tolerance bound of your cases)" in err
+    assert "error: against_faked_history, unconditional does not hold" in err
+    found = shell.json(*asked, *ACCEPTED)
+    assert [(one["by"], one["most_minor"]) for one in found["accepted"]] == [
+        ("r.head", 77_980_000),
+        ("r.head", 377_980_000),
+    ]
+    assert found["assumptions"]["stop"]["days"] == 4
     checked = ("policy", "check-certificate", out, "--policy", GENERAL, "--assumptions", SHIPPED_ASSUMPTIONS)
     assert shell.json(*checked)["digest"] == found["digest"] == json.loads(out.read_bytes())["digest"]
     assert "is of another policy" in shell.error(4, "policy", "check-certificate", out, "--policy", LADDER)
@@ -44,7 +51,7 @@ def test_assumptions_that_the_ledger_contradicts_are_shown_when_a_policy_is_cert
         today = int(time.time()) // 86_400
         run_of(ledger, "runner", today - 20, today - 12)
     asked = ("policy", "certify", GENERAL, "--assumptions", SHIPPED_ASSUMPTIONS, "--out", out)
-    accepted = (*asked, "--accept", "unconditional=r.head")
+    accepted = (*asked, *ACCEPTED)
     shell(*accepted, data_dir=tmp_path)
     err = shell(*accepted, "--ledger", data_dir=tmp_path, code=4)[1]
     assert "the ledger has 1 case of a run: that is too few for a bound of 99 %" in err
@@ -61,11 +68,11 @@ def test_what_persons_granted_sellers_is_certified_with_the_policy(tmp_path: Pat
         ledger.append(MARKET, [Entry("o2", "void", OverrideImposed(Tier.STANDARD, later, "staff-1", "known"))])
         ledger.append(MARKET, [Entry("c2", "void", EntryCorrected("o2", CorrectionKind.VOID, "staff-1", "mistaken"))])
     asked = ("policy", "certify", GENERAL, "--assumptions", SHIPPED_ASSUMPTIONS, "--out", out)
-    accepted = (*asked, "--accept", "unconditional=r.head", "--ledger")
+    accepted = (*asked, *ACCEPTED, "--ledger")
     err = shell(*accepted, data_dir=tmp_path)[1]
     assert "persons granted 1 seller a tier" in err
     assert "acme/vip: tier standard until" in err
-    assert ": at most 72,000,000 after refunds" in err
+    assert ": at most 252,000,000 after refunds" in err
     with Ledger.open(load({"SELLERTRUST_DATA_DIR": str(tmp_path)}).database_url) as ledger:
         name = name_measure("big", "daily-limit", ValueCap(450_000))
         for number, state in enumerate((MeasureState.IMPOSED, MeasureState.LIFTED)):
@@ -93,13 +100,16 @@ def test_what_cannot_be_certified_or_is_not_proven_is_refused_with_what_is_wrong
     fault = shell.error(4, "policy", "certify", GENERAL, "--assumptions", wrong, "--out", out)
     assert "identity.source must be given as text" in fault
     assert "identity.colour is not a part of assumptions" in fault
+    wrong.write_text(f'{stated}\n[caution]\ndays = 14\nsource = "the longest caution"\n')
+    fault = shell.error(4, "policy", "certify", GENERAL, "--assumptions", wrong, "--out", out)
+    assert "caution is not a part of assumptions" in fault
     plain = ("policy", "certify", SHIPPED_POLICY, "--assumptions", SHIPPED_ASSUMPTIONS, "--out", out)
     assert "it states no [trade]" in shell.error(4, *plain)
     asked = ("policy", "certify", GENERAL, "--assumptions", SHIPPED_ASSUMPTIONS, "--out", out)
-    assert "holds, and there is nothing to accept" in shell.error(4, *asked, "--accept", "against_faked_history=r")
+    assert "never is no verdict" in shell.error(4, *asked, "--accept", "never=r")
     assert "--accept takes VERDICT=NAME" in shell.error(4, *asked, "--accept", "unconditional")
     assert not out.exists()
-    shell(*asked, "--accept", "unconditional=r.head")
+    shell(*asked, *ACCEPTED)
     altered = json.loads(out.read_bytes())
     altered["takes"]["largest"]["gross_minor"] = 5
     out.write_text(json.dumps(altered | {"digest": digest_certificate(altered)}))
