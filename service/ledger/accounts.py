@@ -13,7 +13,7 @@ from scoring.entries.kinds.conduct import StatusChanged
 from scoring.entries.kinds.decisions import MeasureChanged
 from scoring.entries.kinds.settlement import ClaimChanged, ComplaintDecided, ComplaintFiled, DepositChanged
 from scoring.enums import Kind
-from service.ledger.expressions import Texts, among
+from service.ledger.expressions import Texts, among, of_sellers
 from service.ledger.tables import ENTRY, ON_TERMS
 
 _E = ENTRY.c
@@ -26,9 +26,11 @@ _DEPOSITS = _STATED.where(_HERE, among(_E.seller, _NAMES), text(ON_TERMS), _E.ki
 # `is_not(None)` is stated so that the partial index serves.
 _OF_TARGET = _STATED.where(_HERE, _E.target.is_not(None), among(_E.target, _NAMES)).order_by(_E.target, _E.sequence)
 _CLAIMS = _OF_TARGET.where(or_(_E.kind == int(Kind.DEPOSIT), _E.kind == int(Kind.CLAIM)))
-_COMPLAINTS = _STATED.where(_HERE, among(_E.entry_id, _NAMES), _E.kind == int(Kind.COMPLAINT))
+# Of the sellers who complain alone: a complaint, or a measure, of another takes no longer than one that is not on record.
+_IS_OF_SELLERS = of_sellers(_E.seller)
+_COMPLAINTS = _STATED.where(_HERE, among(_E.entry_id, _NAMES), _E.kind == int(Kind.COMPLAINT), _IS_OF_SELLERS)
 _DECIDED = _OF_TARGET.where(_E.kind == int(Kind.COMPLAINT_DECISION))
-_MEASURES = _OF_TARGET.where(_E.kind == int(Kind.MEASURE))
+_MEASURES = _OF_TARGET.where(_E.kind == int(Kind.MEASURE), _IS_OF_SELLERS)
 _CONFIRMED = _STATED.where(
     _HERE, _E.violation.is_not(None), among(_E.violation, _NAMES), _E.kind == int(Kind.STATUS)
 ).order_by(_E.violation, _E.sequence)
@@ -56,18 +58,19 @@ def load_contests(
 
     With who stated each measure, and who decided about the violations that it rests on.
     """
-    facts = [item.entry.fact for item in fresh if item.kind in {Kind.COMPLAINT, Kind.COMPLAINT_DECISION}]
+    entries = [item.entry for item in fresh if item.kind in {Kind.COMPLAINT, Kind.COMPLAINT_DECISION}]
+    facts, sellers = [entry.fact for entry in entries], [*{entry.seller for entry in entries}]
     decided = {fact.complaint for fact in facts if isinstance(fact, ComplaintDecided)}
     about = {fact.measure for fact in facts if isinstance(fact, ComplaintFiled)}
     contests = met.contests
-    for row in _rows(connection, _COMPLAINTS, marketplace, decided):
+    for row in _rows(connection, _COMPLAINTS, marketplace, decided, sellers=sellers):
         filed = cast(ComplaintFiled, entry_from_content(row.entry_id, row.content).fact)
         contests.complaints[row.entry_id] = Complaint(row.seller, filed.measure, row.principal or "")
         about.add(filed.measure)
-    for row in _rows(connection, _DECIDED, marketplace, decided):
+    for row in _rows(connection, _DECIDED, marketplace, contests.complaints):
         contests.mark_decided(row.target, row.entry_id)
     rests_on: dict[str, set[str]] = {}
-    for row in _rows(connection, _MEASURES, marketplace, about):
+    for row in _rows(connection, _MEASURES, marketplace, about, sellers=sellers):
         stated = cast(MeasureChanged, entry_from_content(row.entry_id, row.content).fact)
         contests.state(stated, row.seller, row.occur_time, row.principal or "")
         for violation in stated.violations:
@@ -78,6 +81,8 @@ def load_contests(
             contests.add_decider(measure, decision.actor, row.principal or "")
 
 
-def _rows(connection: Connection, query: Select[Any], marketplace: str, names: Collection[str]) -> Iterator[Any]:
+def _rows(
+    connection: Connection, query: Select[Any], marketplace: str, names: Collection[str], **more: list[str]
+) -> Iterator[Any]:
     if names:
-        yield from connection.execute(query, {"marketplace": marketplace, "names": list(names)})
+        yield from connection.execute(query, {"marketplace": marketplace, "names": list(names), **more})

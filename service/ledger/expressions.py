@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Text, TextClause, text
+from sqlalchemy import ColumnElement, Text, TextClause, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.compiler import compiles
@@ -103,3 +103,11 @@ def _only_in_sqlite(element: only, compiler: SQLCompiler, **options: Any) -> str
 def _only_in_postgresql(element: only, compiler: SQLCompiler, **options: Any) -> str:
     column, value = (compiler.process(clause, **options) for clause in element.clauses)
     return f"{column} = ANY (ARRAY[{value}])"
+
+
+def of_sellers(seller: ColumnElement[str]) -> ColumnElement[bool]:
+    """Return whether a column's seller is one of the parameter `sellers`.
+
+    No index serves it, so that rows found by what names them are not looked for among all of a long-standing seller's.
+    """
+    return among(seller.concat(""), bindparam("sellers", type_=Texts()))

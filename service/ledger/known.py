@@ -21,7 +21,7 @@ from scoring.entries.kinds.decisions import EntryCorrected, MeasureChanged
 from scoring.entries.violation_state import RecordedChange, TimedDecision, ViolationState
 from scoring.enums import Kind, Severity, Status
 from service.ledger.accounts import load_accounts, load_contests
-from service.ledger.expressions import Texts, among, of_kind, only
+from service.ledger.expressions import Texts, among, of_kind, of_sellers, only
 from service.ledger.tables import ENTRY
 
 CHUNK = 5_000
@@ -53,6 +53,7 @@ _ABOUT = (
     )
     .order_by(_E.violation, _E.sequence)
 )
+_ABOUT_OF_SELLERS = _ABOUT.where(of_sellers(_E.seller))
 _DECIDED = select(_E.violation, _E.entry_id, _E.seller, _E.occur_time, _E.report_time, _E.content)
 _WAITING = _DECIDED.where(_HERE, of_kind(Kind.STATUS), _E.status.is_(None), among(_E.violation, _NAMES)).order_by(
     _E.violation, _E.sequence
@@ -101,15 +102,16 @@ def load_known(connection: Connection, marketplace: str, fresh: Sequence[Prepare
     CHUNK others, with the rest noted as `unfinished`.
     """
     met = KnownContext()
-    facts = [
-        item.entry.fact for item in fresh if item.kind not in INDEPENDENT_KINDS and item.kind is not Kind.VIOLATION
-    ]
+    entries = [item.entry for item in fresh if item.kind not in INDEPENDENT_KINDS and item.kind is not Kind.VIOLATION]
+    facts = [entry.fact for entry in entries]
     about = {f.violation for f in facts if isinstance(f, _ABOUT_VIOLATION) and f.violation}
     about |= {name for f in facts if isinstance(f, MeasureChanged) for name in f.violations}
     reports = {item.entry.entry_id for item in fresh if item.kind in VIOLATION_KINDS}
     met.corrected_ids = {f.entry for f in facts if isinstance(f, EntryCorrected)}
     met.waiting_decisions = load_decisions(connection, _WAITING, marketplace, about | reports)
-    met.states = load_states(connection, marketplace, about)
+    # A decision waits for a violation that is not on record, and so asks about those of every seller.
+    sellers = {"" if isinstance(entry.fact, StatusChanged) else entry.seller for entry in entries}
+    met.states = load_states(connection, marketplace, about, sellers)
     met.awaited_ids = {*about, *met.waiting_decisions}
     met.awaited_ids |= {item.entry.entry_id for item in fresh if item.kind is Kind.PRODUCT_VIOLATION}
     _load_reports_of_listed(connection, marketplace, met, fresh)
@@ -215,14 +217,17 @@ def load_changes(connection: Connection, marketplace: str, names: Collection[str
     return load_decisions(connection, _CHANGES, marketplace, names)
 
 
-def load_states(connection: Connection, marketplace: str, names: Collection[str]) -> dict[str, ViolationState]:
-    """Return the present state of each of these violations, by id.
+def load_states(
+    connection: Connection, marketplace: str, names: Collection[str], sellers: Collection[str] = ("",)
+) -> dict[str, ViolationState]:
+    """Return the present state of each of these violations, by id; of these sellers alone, or of all if one is empty.
 
-    Those that are not on record are left out.
+    Those that are not on record are left out. One of another seller takes no longer than these.
     """
+    query, more = (_ABOUT, {}) if "" in sellers else (_ABOUT_OF_SELLERS, {"sellers": list(sellers)})
     found: dict[str, ViolationState] = {}
     for name, entry_id, kind, seller, severity, status, target, occur, report in _rows(
-        connection, _ABOUT, marketplace, names
+        connection, query, marketplace, names, **more
     ):
         if kind in VIOLATION_KINDS:
             found[name] = ViolationState(seller, Kind(kind), Status(status), Severity(severity), report)
@@ -260,6 +265,8 @@ def _next_of(
     return connection.execute(_NEXT_OF_TARGET, values).all()
 
 
-def _rows(connection: Connection, query: Select[Any], marketplace: str, names: Collection[str]) -> Iterator[Any]:
+def _rows(
+    connection: Connection, query: Select[Any], marketplace: str, names: Collection[str], **more: list[str]
+) -> Iterator[Any]:
     if names:
-        yield from connection.execute(query, {"marketplace": marketplace, "names": list(names)})
+        yield from connection.execute(query, {"marketplace": marketplace, "names": list(names), **more})

@@ -272,8 +272,10 @@ def _recorded_entry(row: Any, key: Key | None) -> RecordedEntry:
     )
 
 
-def violation(connection: Connection, marketplace: str, violation_id: str, cut: Cut) -> ViolationView | None:
-    """Return one violation as of the cut, by its id.
+def violation(
+    connection: Connection, marketplace: str, violation_id: str, cut: Cut, seller: str = ""
+) -> ViolationView | None:
+    """Return one violation as of the cut, by its id; with `seller` only if it is of that one.
 
     None if it was not reported, or had not happened, by then.
     """
@@ -281,6 +283,8 @@ def violation(connection: Connection, marketplace: str, violation_id: str, cut: 
         *(_E.marketplace == marketplace, _E.entry_id == violation_id, _IS_REPORT),
         *(_E.sequence <= cut.sequence, *_by(cut)),
     )
+    if seller:  # asked here, so that another seller's takes no longer than one that is not on record
+        query = query.where(_E.seller == seller)
     return next(iter(resolve(connection, marketplace, cut, connection.execute(query).all())), None)
 
 

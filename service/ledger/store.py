@@ -281,13 +281,13 @@ class Ledger(FactReads, ReviewReads, RunReads, ChangeReads, SealReads, Proposals
         with self._reading(cut.sequence) as connection:
             return reading.entries(connection, marketplace, cut, seller, after_sequence, limit)
 
-    def violation(self, marketplace: str, violation_id: str, cut: Cut) -> ViolationView:
-        """Return one violation as of the cut, by its id.
+    def violation(self, marketplace: str, violation_id: str, cut: Cut, seller: str = "") -> ViolationView:
+        """Return one violation as of the cut, by its id; with `seller` only if it is of that one.
 
-        Raises ViolationNotFound if it was not reported, or had not happened, by then.
+        Raises ViolationNotFound if it was not reported, or had not happened, by then, or is another seller's.
         """
         with self._reading(cut.sequence) as connection:
-            view = reading.violation(connection, marketplace, violation_id, cut)
+            view = reading.violation(connection, marketplace, violation_id, cut, seller)
         if view is None:
             raise ViolationNotFound(
                 f"no violation {violation_id!r} was recorded by {format_time(cut.known_time)}; a violation is named"

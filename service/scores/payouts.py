@@ -83,11 +83,10 @@ class Payouts:
     def restitution(self, marketplace: str, seller: str, violation: str, cut: Cut) -> Restitution:
         """Return which recorded measures stood on a violation that was taken back, for how long, and what they held.
 
-        ViolationNotFound if it is not on record; LifecycleForbids while it stands; InvalidInput for another seller's.
+        ViolationNotFound if none of the seller's is on record by that id, also if it is another's, since the caller may
+        be granted this seller alone; LifecycleForbids while it stands.
         """
-        view = self._ledger.violation(marketplace, violation, cut)
-        if view.seller != seller:
-            raise invalid("violation", f"{violation!r} is of another seller; name the seller's own")
+        view = self._ledger.violation(marketplace, violation, cut, seller)
         is_elsewhere = view.attribution is Attribution.ACCEPTED
         if view.status in COUNTING_STATUSES | OPEN_STATUSES and not is_elsewhere:
             status = view.status.name.lower()

@@ -15,12 +15,12 @@ from sellertrust.client import SellertrustCallError
 from tests.bench._abusers import Place, abused
 from tests.bench._fuzz import fuzz
 from tests.bench._real_data import Say
-from tests.servers import MARKET, running_server, violation
+from tests.bench._told_apart import told_apart
+from tests.servers import MARKET, running_server
 from tests.service.access.matrix import cells
 
 TRIES = int(os.environ.get("FUZZ_TRIES", "1000000"))
 SEED = int(os.environ.get("FUZZ_SEED", "17"))
-PAIRS = 4_000
 ROTATIONS = 5
 
 
@@ -83,35 +83,6 @@ def _costs(folder: Path, say: Say) -> dict[str, float]:
     return figures
 
 
-def _timing(folder: Path, say: Say) -> dict[str, float]:
-    """How well the time of a refusal tells what exists from what does not: a classifier's AUC, 0.5 for not at all."""
-    place = Place(folder)
-    place.write("dns:b.example")
-    with running_server(folder, grants=place.grants, log_level="error", **place.authority.server_settings()) as running:
-        running.hold_nobody()
-        with running.client(**place.authority.certificate(dns=["b.example"]).options()) as owner:
-            owner.append_entries(MARKET, [violation(f"v-{n}", f"s-{n}") for n in range(1_000)])
-        seconds: dict[bool, list[float]] = {True: [], False: []}
-        shown = place.authority.certificate(dns=["d.example"])
-        with running.client(**shown.options()) as stranger:
-            for number in range(2 * PAIRS + 200):
-                exists = bool(number % 2)
-                name = f"v-{number % 1_000}" if exists else f"w-{number % 1_000}"
-                started = time.perf_counter()
-                with suppress(SellertrustCallError):
-                    stranger.get_violation(MARKET, name)
-                if number >= 200:
-                    seconds[exists].append(time.perf_counter() - started)
-    return {"timing.told_apart": round(_auc(seconds[True], seconds[False]), 4)}
-
-
-def _auc(first: list[float], second: list[float]) -> float:
-    """The chance that a value of the first is larger than one of the second; ties count half."""
-    ranked = sorted([(value, True) for value in first] + [(value, False) for value in second])
-    total = sum(place for place, (_, is_first) in enumerate(ranked, 1) if is_first)
-    return (total - len(first) * (len(first) + 1) / 2) / (len(first) * len(second))
-
-
 def _rotation(folder: Path, say: Say) -> dict[str, float]:
     """Calls, and those that failed, while keys, tokens, certificates and grants are renewed."""
     place = Place(folder)
@@ -166,7 +137,7 @@ def _replace(path: Path, text: str) -> None:
 PARTS = {
     "table": _table,
     "auth": _costs,
-    "timing": _timing,
+    "timing": told_apart,
     "rotation": _rotation,
     "victim": abused,
     "fuzz": _fuzzed,
