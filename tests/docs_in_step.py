@@ -42,13 +42,17 @@ WHERE = {
             "violation",
             "notifier",
             "proposal",
+            "policy commit",
+            "policy rollback",
+            "policy history",
+            "policy show",
             "ledger append",
             "ledger list",
             "ledger watch",
         ),
     ),
     "These read the database itself, beside a server or without one": (
-        *("rescore", "ledger export", "ledger backup", "ledger checkpoint", "ledger verify", "train"),
+        *("rescore", "policy preview", "ledger export", "ledger backup", "ledger checkpoint", "ledger verify", "train"),
     ),
     "These write to the database itself, on SQLite while no server and no other command writes": (
         *(

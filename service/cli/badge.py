@@ -10,6 +10,7 @@ from scoring.errors import ConfigurationWrong, invalid
 from service.cli.common import write_address
 from service.cli.connecting import connect
 from service.cli.output import extra_missing, say
+from service.setting_forms import is_address
 from service.settings import host_and_port, load
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def serve(
         from service.web.words import SHIPPED_WORDS
     except ModuleNotFoundError as error:
         raise extra_missing(error, "web") from None
-    _check_demo_sellers(demo_sellers or [])
+    _check(address, demo_sellers or [])
     settings = load()
     options = Options(
         address=address,
@@ -91,8 +92,12 @@ def serve(
                 port.close()
 
 
-def _check_demo_sellers(sellers: list[str]) -> None:
-    """Refuse, by InvalidInput, what are no ids, and more than the demo's cart holds."""
+def _check(address: str, sellers: list[str]) -> None:
+    """Refuse, by InvalidInput, an address and ids that are none, and more sellers than the demo's cart holds."""
+    try:
+        is_address(address)
+    except ValueError as error:
+        raise invalid("--address", str(error)) from None
     for seller in sellers:
         if not is_id(seller):
             raise invalid("--demo-seller", f"must be {ID_FORM}")

@@ -49,7 +49,10 @@ def _verify(settings: Settings, path: Any, sample: int, progress: StepProgress) 
         with opened.ledger:
             found, differing = verify_generation(opened, file, sample, progress)
     except GenerationDamaged as error:
-        say(f"error: {path.name} is damaged: {error}; delete it, and make it anew: sellertrust rescore")
+        say(
+            f"error: {path.name} is damaged: {error}; delete it, and make it anew: sellertrust rescore,"
+            " with the --day, --model and --policy that it was made with"
+        )
         return row | {"state": "damaged"}
     except (PolicyNotFound, ModelNotFound) as error:
         say(f"{path.name}: not compared: {error.message}")

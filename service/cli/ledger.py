@@ -149,7 +149,7 @@ def watch(
 @app.command("list")
 def list_entries(
     seller: Annotated[str | None, typer.Option("--seller", help="Only this seller's.")] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many.")] = 100,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1_000_000, help="At most so many.")] = 100,
     everything: Annotated[bool, typer.Option("--all", help="All there are, however many.")] = False,
     observe_time: ObserveTime = None,
     known_time: KnownTime = None,

@@ -36,7 +36,9 @@ def measures(
     policy: Annotated[
         str, typer.Option("--policy", metavar="DIGEST", help="By this policy of the history; default: the served one.")
     ] = "",
-    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many incidents, and so many measures.")] = 20,
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, max=1_000_000, help="At most so many incidents, and so many measures.")
+    ] = 20,
     marketplace: Marketplace = None,
     output: Output = Format.TABLE,
 ) -> None:

@@ -91,7 +91,7 @@ def list_overrides(
     seller: Annotated[
         str, typer.Argument(metavar="[SELLER]", help="Id of the seller; default: all of the marketplace.")
     ] = "",
-    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many.")] = 100,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1_000_000, help="At most so many.")] = 100,
     marketplace: Marketplace = None,
     output: Output = Format.TABLE,
 ) -> None:

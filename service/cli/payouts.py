@@ -6,6 +6,7 @@ import typer
 from google.protobuf.json_format import MessageToDict
 from rich.table import Table
 
+from scoring.entries.kinds.common import MAX_VALUE_MINOR
 from sellertrust.v1.entry_pb2 import ViolationStatus
 from sellertrust.v1.measure_service_pb2 import EvaluatePayoutResponse, GetRestitutionResponse
 from service.cli.common import Marketplace, client, marketplace_of
@@ -21,7 +22,12 @@ def register(app: typer.Typer) -> None:
 
 def payout(
     seller: Annotated[str, typer.Argument(metavar="SELLER", help="Id of the seller.")],
-    captured: Annotated[int, typer.Argument(metavar="CAPTURED", help="What was captured, in minor units (cents).")],
+    captured: Annotated[
+        int,
+        typer.Argument(
+            metavar="CAPTURED", min=0, max=MAX_VALUE_MINOR, help="What was captured, in minor units (cents)."
+        ),
+    ],
     currency: Annotated[str, typer.Argument(metavar="CURRENCY", help="ISO 4217 code, such as EUR.")],
     capture_day: Annotated[str, typer.Argument(metavar="CAPTURE_DAY", help="The UTC day of it, as YYYY-MM-DD.")],
     day: Annotated[str, typer.Option("--day", metavar="DAY", help="The UTC day to answer for; default: today.")] = "",
@@ -29,9 +35,17 @@ def payout(
         str, typer.Option("--product-category", metavar="ID", help="What was sold; default: nothing in particular.")
     ] = "",
     delivered: Annotated[bool, typer.Option("--delivered", help="It has reached its buyer; else all is held.")] = False,
-    refunded: Annotated[int, typer.Option("--refunded", help="What its buyer got back, in minor units.")] = 0,
-    claims: Annotated[int, typer.Option("--claims", help="What was adjudicated to its buyer, in minor units.")] = 0,
-    drawn: Annotated[int, typer.Option("--drawn", help="What was taken from it for claims, in minor units.")] = 0,
+    refunded: Annotated[
+        int, typer.Option("--refunded", min=0, max=MAX_VALUE_MINOR, help="What its buyer got back, in minor units.")
+    ] = 0,
+    claims: Annotated[
+        int,
+        typer.Option("--claims", min=0, max=MAX_VALUE_MINOR, help="What was adjudicated to its buyer, in minor units."),
+    ] = 0,
+    drawn: Annotated[
+        int,
+        typer.Option("--drawn", min=0, max=MAX_VALUE_MINOR, help="What was taken from it for claims, in minor units."),
+    ] = 0,
     marketplace: Marketplace = None,
     output: Output = Format.TABLE,
 ) -> None:
@@ -55,16 +69,18 @@ def payout(
             MessageToDict(found, preserving_proto_field_name=True, always_print_fields_with_no_presence=True), output
         )
         return
-    _print_payout(found)
+    _print_payout(found, is_delivered=delivered)
 
 
-def _print_payout(found: EvaluatePayoutResponse) -> None:
+def _print_payout(found: EvaluatePayoutResponse, *, is_delivered: bool) -> None:
     for name in ("released", "drawn", "held"):
         write(f"{name:9}{getattr(found, f'{name}_minor'):>16,} minor units {found.currency}\n")
     terms = f"a hold of {format_count(found.hold_days, 'day')}"
     if found.reserve_ppm:
         terms += f", {found.reserve_ppm / 10_000:g} % for {format_count(found.reserve_days, 'day')}"
     write(f"by {terms} after the capture\n")
+    if found.held_minor and not is_delivered:
+        write("not stated as delivered (--delivered), so it is held whatever its age, for 180 days at most\n")
     if found.HasField("stopped_time"):
         write(f"payouts stand stopped since {found.stopped_time.ToJsonString()[:16]}Z\n")
     if found.next_release_day:
@@ -92,7 +108,15 @@ def _print_restitution(found: GetRestitutionResponse) -> None:
     if not found.items:
         return
     table = Table(show_edge=False, pad_edge=False, box=None)
-    for name in ("measure", "rule", "from", "to", "days", "held", "other violations"):
+    for name in (
+        "measure",
+        "rule",
+        "from",
+        "to",
+        "days",
+        f"held, minor units {found.currency}".strip(),
+        "other violations",
+    ):
         table.add_column(name, overflow="fold")
     for item in found.items:
         table.add_row(
@@ -101,7 +125,7 @@ def _print_restitution(found: GetRestitutionResponse) -> None:
             item.begin_time.ToJsonString()[:16] + "Z",
             item.end_time.ToJsonString()[:16] + "Z" if item.HasField("end_time") else "",
             f"{item.days:,}",
-            f"{item.held_minor:,} {found.currency}" if item.held_minor else "",
+            f"{item.held_minor:,}" if item.held_minor else "",
             " ".join(item.other_violations),
         )
     print_table(table)

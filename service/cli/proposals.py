@@ -36,7 +36,7 @@ def list_proposals(
     models: Annotated[
         bool, typer.Option("--models", help="Those that concern every marketplace, as promotions do, instead.")
     ] = False,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many.")] = 20,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1_000_000, help="At most so many.")] = 20,
     marketplace: Marketplace = None,
     output: Output = Format.TABLE,
 ) -> None:

@@ -19,7 +19,7 @@ from service.cli.violations import Actor, Reason, status_of, violation_row
 
 app = typer.Typer(help="Who reports violations, and how reliable they are.", no_args_is_help=True)
 
-Limit = Annotated[int, typer.Option("--limit", min=1, help="At most so many.")]
+Limit = Annotated[int, typer.Option("--limit", min=1, max=1_000_000, help="At most so many.")]
 
 
 class BulkAction(StrEnum):

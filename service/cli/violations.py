@@ -73,7 +73,7 @@ def _decision(change: dict[str, Any]) -> str:
 def list_violations(
     seller: Annotated[str | None, typer.Option("--seller", help="Only this seller's.")] = None,
     status: Annotated[list[str] | None, typer.Option("--status", help="Only of these statuses.")] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many.")] = 100,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1_000_000, help="At most so many.")] = 100,
     observe_time: ObserveTime = None,
     known_time: KnownTime = None,
     marketplace: Marketplace = None,

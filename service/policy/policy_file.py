@@ -72,5 +72,7 @@ def _read_text(path: Path) -> str:
     """Return the text of a file. PolicyRefused if it cannot be read."""
     try:
         return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise PolicyRefused(f"{path} cannot be read: {error}") from None
+    except OSError as error:
+        raise PolicyRefused(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise PolicyRefused(f"{path} is no text in UTF-8") from None

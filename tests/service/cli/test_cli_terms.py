@@ -77,3 +77,12 @@ def test_restitution_is_shown_after_an_overturn(asked: tuple[Shell, Running]) ->
     assert shown.startswith("v1: overturned; 1 measure stood on it")
     assert "manual_review" in shown
     assert shell.json("restitution", "s-1", "v1")["items"][0]["days"] == 6
+
+
+def test_amounts_and_limits_beyond_what_can_be_are_named_with_their_range(tmp_path: Path) -> None:
+    """Before anything is asked."""
+    shell = bare_shell(tmp_path)
+    huge = "9" * 20
+    assert "less than or equal to 1000000000000000" in shell.error(2, "payout", "s-1", huge, "EUR", "2026-01-01")
+    assert "--claims" in shell.error(2, "payout", "s-1", 1, "EUR", "2026-01-01", "--claims", huge)
+    assert "less than or equal to 1000000" in shell.error(2, "ledger", "list", "--limit", huge)

@@ -96,7 +96,7 @@ def test_without_a_server_it_serves_badges_of_nothing_and_no_demo_page(tmp_path:
         (2, ("--demo-seller", "a b"), "--demo-seller: must be 1 to 128 characters"),
         (2, ("--demo-seller", "a") * 13, "--demo-seller: must be given at most 12 times"),
         (6, ("--words", "nowhere.toml"), "nowhere.toml cannot be read"),
-        (6, ("--address", "8080"), "cannot listen on 8080"),
+        (2, ("--address", "8080"), "--address: must be host:port"),
         (6, ("--address", "192.0.2.1:80"), "cannot listen on 192.0.2.1:80"),
         (6, ("--address", "127.0.0.1:0", "--metrics-address", "nowhere"), "--metrics-address nowhere cannot be used"),
     ],
