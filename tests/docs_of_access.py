@@ -111,8 +111,8 @@ With `SELLERTRUST_AUDIT_FILE` each call that is let in by a right that asks for 
 work begins (`event` is `call`): time, caller, method, rights, and what it acts on, names, ids and actions and never
 texts, and by whose approval (proposal, author, approvers); one JSON line, on disk. A second line (`end`) says what came
 of it: the code, the sequence and counts, by the hash of the first. A call without one was under way when the server
-ended. A call that cannot be written is refused with UNAVAILABLE and `AUDIT_UNAVAILABLE`. Reads of the ledger and
-explanations are written too of whom the grants file names:
+ended. A call that cannot be written is refused with UNAVAILABLE and `AUDIT_UNAVAILABLE`. Reads of the ledger, of
+measures, payouts and restitution, of proposals, and explanations are written too of whom the grants file names:
 
     [audit]
     readers = ["jwt:https://login.acme.example#*", "spiffe://acme.example/staff/*"]
@@ -120,7 +120,8 @@ explanations are written too of whom the grants file names:
 Each line holds a hash over itself and the line before. `sellertrust access verify-audit FILE` finds lines that were
 changed or left out; keep its last hash where the server cannot write, or a file made anew goes unseen.
 `SELLERTRUST_AUDIT_DAYS` cuts off older lines once a day: the first line then has the last hash that was cut off, and a
-line of the chain says so besides, so that what somebody else cuts off is found. Servers on one machine may share a file.
+line of the chain says so besides, so that what somebody else cuts off is found. Servers on one machine may share a file. A
+server with a grants file and without an audit file writes none of this down, and says so in a warning when it starts.
 
 ## Four eyes
 
@@ -199,7 +200,8 @@ the next one fits; a refusal uses up nothing of other limits, and a changed file
 those for which the server keeps threads: `read` (GetTrustScore, GetViolation), `slow` (batches, explanations, lists, the
 queue), `write`, `model`, `stream`. A second's worth may come at once; a larger batch of entries is taken when nothing
 else was. Where there are grants, `SELLERTRUST_CLIENT_STREAMS` counts by principal. A call that shows two principals, a
-certificate and a token, counts for each.
+certificate and a token, counts for each. Every process counts for itself: with `SELLERTRUST_PROCESSES` set to N, and with N
+servers, a caller has up to N times as much.
 
 Wait as a refusal says: who asks on regardless is refused at once 20 times a second by each method; further calls are held
 for up to a second, or until shortly before their deadline, and refused then. The same befalls whoever nothing lets in: a

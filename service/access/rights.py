@@ -174,8 +174,17 @@ BOUND = frozenset(
 )
 """Rights that a bearer token alone does not carry, since it can be replayed: the call shows a certificate too."""
 
-READS = frozenset({Right.READ_LEDGER, Right.EXPLAIN})
-"""Rights to read what stands about sellers, whose use by persons is written down where the grants file says so."""
+READS = frozenset(
+    {
+        *(
+            name
+            for name, row in METHODS.items()
+            if row.right in {Right.READ_LEDGER, Right.EXPLAIN, Right.READ_MEASURES}
+        ),
+        *("ProposalService/GetProposal", "ProposalService/ListProposals"),
+    }
+)
+"""Methods that read what stands about sellers, whose use by persons is written down where the grants file says so."""
 
 NEEDING_TWO = frozenset({Right.MODELS, Right.POLICIES, Right.OVERRIDE, Right.BULK_DECIDE})
 """Rights of which a grants file may say that two persons must stand behind their use."""

@@ -272,7 +272,7 @@ class Gate:
         except InvalidInput:
             return ""  # which the method refuses
         rights = {one.right for one in asked if one.right in BOUND}
-        if row.right in READS and self._grants is not None and self._grants.rules.is_reader_kept(caller.names):
+        if method in READS and self._grants is not None and self._grants.rules.is_reader_kept(caller.names):
             rights.add(row.right)
         if not rights:
             return ""

@@ -226,6 +226,8 @@ class Server:
             self._book.start()
         self._grpc.start()
         self._health.start()
+        if self._grants is not None and settings.audit_file is None:
+            self.log.warning("privileged calls are written to no audit file", setting="SELLERTRUST_AUDIT_FILE")
         self.log.info("serving", address=self.address, metrics=self.metrics_address, tls=bool(settings.tls_certificate))
         return self.address
 

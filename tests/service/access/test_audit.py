@@ -2,6 +2,8 @@
 
 import json
 import threading
+from contextlib import suppress
+from datetime import date
 from pathlib import Path
 from time import sleep
 
@@ -13,9 +15,13 @@ from sellertrust.client import SellertrustCallError
 from sellertrust.review import ReviewClient
 from sellertrust.v1 import entry_pb2, ledger_service_pb2
 from sellertrust.v1.ledger_service_pb2_grpc import LedgerServiceStub
+from sellertrust.v1.proposal_service_pb2 import GetProposalRequest, ListProposalsRequest
+from sellertrust.v1.proposal_service_pb2_grpc import ProposalServiceStub
 from service.access.audit import DAY_SECONDS, AuditFile, verify_audit
 from tests.callers import Authority, grant, write_grants
 from tests.servers import MARKET, running_server, violation
+
+NO_AUDIT = "privileged calls are written to no audit file"
 
 
 def test_lines_are_chained_and_a_change_is_found(tmp_path: Path) -> None:
@@ -125,23 +131,49 @@ def grpc_code(number: int) -> str:
 
 def test_reads_are_written_of_whom_the_grants_file_names(tmp_path: Path) -> None:
     authority, path = Authority(tmp_path), tmp_path / "audit"
-    rules = grant("dns:*.example", ["read_ledger", "explain", "read_scores"])
+    rules = grant("dns:*.example", ["read_ledger", "explain", "read_scores", "read_measures", "propose"])
     write_grants(tmp_path / "grants.toml", rules, '[audit]\nreaders = ["dns:ann.example"]\n')
     settings = authority.server_settings() | {"grants": tmp_path / "grants.toml"}
     with pytest.raises(ConfigurationWrong, match="SELLERTRUST_AUDIT_FILE"), running_server(tmp_path, **settings):
         pass
     with running_server(tmp_path, audit_file=path, **settings) as running:
+        assert not running.lines(NO_AUDIT)
         for name in ("ann", "service"):
             with running.client(**authority.certificate(dns=[f"{name}.example"]).options()) as client:
+                proposals = ProposalServiceStub(client.channel)
                 assert [*client.list_entries(MARKET, "s-1")] == []
                 next(client.watch_entries(MARKET))
                 for read in (client.get_trust_score, client.explain_trust_score):
                     with pytest.raises(SellertrustCallError):
                         read(MARKET, "s-1")
+                with suppress(SellertrustCallError):
+                    client.evaluate_measures(MARKET, "s-1")
+                with suppress(SellertrustCallError):
+                    client.evaluate_payout(
+                        MARKET, "s-1", capture_day=date(2026, 1, 1), captured_minor=1, currency="EUR"
+                    )
+                with suppress(SellertrustCallError):
+                    client.get_restitution(MARKET, "s-1", "v-1")
+                with suppress(grpc.RpcError):
+                    proposals.GetProposal(GetProposalRequest(name=f"marketplaces/{MARKET}/proposals/p"))
+                proposals.ListProposals(ListProposalsRequest(parent=f"marketplaces/{MARKET}"))
     calls = [line for line in map(json.loads, path.read_text().splitlines()) if line["event"] == "call"]
     assert {line["caller"] for line in calls} == {"dns:ann.example"}
-    assert [line["method"].rpartition("/")[2] for line in calls] == ["ListEntries", "WatchEntries", "ExplainTrustScore"]
+    assert [line["method"].rpartition("/")[2] for line in calls] == [
+        *("ListEntries", "WatchEntries", "ExplainTrustScore", "EvaluateMeasures", "EvaluatePayout", "GetRestitution"),
+        *("GetProposal", "ListProposals"),
+    ]
     assert calls[2]["acted"] == {"seller": f"marketplaces/{MARKET}/sellers/s-1"}
+
+
+def test_a_server_with_grants_and_without_an_audit_file_says_so_when_it_starts(tmp_path: Path) -> None:
+    write_grants(tmp_path / "grants.toml", grant("dns:a.example", ["decide"], entry_ids=["*"], actions=["*"]))
+    settings = Authority(tmp_path).server_settings() | {"grants": tmp_path / "grants.toml"}
+    with running_server(tmp_path, **settings) as running:
+        [line] = running.lines(NO_AUDIT)
+        assert (line["level"], line["setting"]) == ("warning", "SELLERTRUST_AUDIT_FILE")
+    with running_server(tmp_path) as running:  # where everybody is `local`, there is nobody to name
+        assert not running.lines(NO_AUDIT)
 
 
 def test_old_lines_are_cut_off_and_what_is_left_is_verified(tmp_path: Path) -> None:
