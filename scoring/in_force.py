@@ -12,7 +12,9 @@ from scoring.enums import ScoreState, Tier
 from scoring.features.columns import NOTHING_OMITTED, EntryColumns, FactRow, Omitted, columns_of
 from scoring.features.facts import Facts, apply_changes, resolve
 from scoring.features.table import matrix
-from scoring.measure_record import NO_LIFTS, Lift, name_measure
+from scoring.imposed import list_imposed
+from scoring.listed_measure import MeasureInForce
+from scoring.measure_record import NO_LIFTS, Lift, MeasureStatement, find_lifts, name_measure
 from scoring.model.artifact import Artifact
 from scoring.policy.history import (
     Established,
@@ -24,7 +26,7 @@ from scoring.policy.history import (
     trace_standing,
     value_at,
 )
-from scoring.policy.measures import Measure, Suspension, Terms, combine
+from scoring.policy.measures import Suspension, Terms, combine
 from scoring.policy.policy import Policy
 from scoring.policy.rules import Applied, Rule, RuleBook, Situation
 from scoring.reasons import group_entries_by_violation
@@ -57,53 +59,12 @@ class StandingPart:
 
 
 @dataclass(frozen=True, slots=True)
-class MeasureInForce:
-    """One measure of one rule that holds for a seller."""
-
-    rule: str
-    """Id of the rule."""
-    reference: str
-    """Where the seller reads it."""
-    legal_ground: str
-    """Of a rule for a product category: the legal ground."""
-    original: Measure
-    """As the rule states it."""
-    current: Measure
-    """As it is for this seller now."""
-    waived: bool
-    """Whether another rule waives it, so that it has no effect."""
-    measure: str
-    """Its id in the record of measures: what a complaint and a lift name."""
-    lifted: str
-    """The entry by which a person lifted it, so that it has no effect; empty if it stands."""
-    start: int | None
-    """When it begins, in microseconds: later than now for a termination with notice. None: before the days looked back."""
-    end: int | None
-    """When it ends by itself, if nothing else happens, in microseconds; None if that is not known."""
-    entries: tuple[str, ...]
-    """Ids of the entries that it rests on."""
-    entries_omitted: int = 0
-    """Number of further ones."""
-    is_of_caution: bool = False
-    """Whether it is a protection of a caution: no part of the terms that are fixed at an order's capture."""
-    reaches_earlier_orders: bool = False
-    """Whether it holds for orders that were captured before it began: of confirmed facts, and of cautions while they last."""
-    violations: tuple[str, ...] = ()
-    """Ids of the violations among what it rests on, by the day they happened."""
-
-    @property
-    def has_effect(self) -> bool:
-        """Return whether it is neither waived nor lifted."""
-        return not self.waived and not self.lifted
-
-
-@dataclass(frozen=True, slots=True)
 class InForce:
     """Everything that is in force for one seller at one time."""
 
     score: TrustScore
     measures: tuple[MeasureInForce, ...]
-    """In the order of the policy's rules."""
+    """In the order of the policy's rules; then those of cautions; then those that persons imposed."""
     terms: Terms
     """What those that have begun and are neither waived nor lifted come to, those of cautions too."""
     terms_at_capture: Terms
@@ -128,15 +89,16 @@ def evaluate_measures(
     settled_minor: Mapping[str, int] = NO_VALUES,
     check: Callable[[], None] = lambda: None,
     omitted: Mapping[str, Omitted] = NOTHING_OMITTED,
-    lifts: Mapping[str, Lift] = NO_LIFTS,
+    statements: Sequence[MeasureStatement] = (),
     deposit_minor: int = 0,
     flows: Flows = NO_FLOWS,
 ) -> InForce | None:
     """Return the measures and terms in force for a seller by the policy, with what they rest on.
 
     None if nothing that stands is on record of it. `settled_minor`: by entry id of exposure its value in minor units of
-    the policy's currency; only looked at where a cap grows (`settled_value`). `lifts`: by measure what persons lifted
-    (`measure_record`); `deposit_minor`: the deposit that is placed, in the policy's currency. All else as for `score`.
+    the policy's currency; only looked at where a cap grows (`settled_value`). `statements`: about its measures, by
+    sequence, of which those of persons count; `deposit_minor`: the deposit that is placed, in the policy's currency. All
+    else as for `score`.
     """
     [answer] = score(rows, [seller], observe_time, artifact, policy, check, omitted, flows)
     if answer is None:
@@ -144,7 +106,7 @@ def evaluate_measures(
     columns = apply_changes(columns_of(rows, [seller]))
     facts = resolve(columns, np.array([observe_time], dtype=np.int64), reported_before=observe_time)
     work = _Work(rows, observe_time, artifact, policy, columns, establish(facts, rows, observe_time), check)
-    work.seller, work.lifts = seller, lifts
+    work.seller, work.lifts = seller, find_lifts(statements)
     situation = Situation(
         tier=answer.tier,
         standing=answer.standing or 0,
@@ -160,7 +122,8 @@ def evaluate_measures(
         for applied in policy.rule_book.apply(situation)
         if (measure := work.measure(applied, answer)) is not None
     )
-    measures += tuple(_list_protections(answer.cautions, policy.rule_book, marketplace, seller, lifts))
+    measures += tuple(_list_protections(answer.cautions, policy.rule_book, marketplace, seller, work.lifts))
+    measures += tuple(work.imposed(statements, situation))
     begun = [m for m in measures if m.has_effect and (m.start is None or m.start <= observe_time)]
     parts = work.standing_parts()
     return InForce(
@@ -268,6 +231,29 @@ class _Work:
             reaches_earlier_orders=rule.names_confirmed_facts,
             violations=tuple(dict.fromkeys(one.violation for one in behind)),
         )
+
+    def imposed(self, statements: Sequence[MeasureStatement], seller: Situation) -> Iterator[MeasureInForce]:
+        """Yield what persons imposed; it reaches earlier orders if it rests on a violation that counts."""
+        rules, counting = self._policy.rule_book, {one.violation for one in self._established}
+        place = (self._rows, self._observe_time, rules, seller.marketplace, seller.deposit_minor)
+        for one in list_imposed(statements, *place):
+            entries = (*one.entries, *(entry for name in one.violations for entry in self._entries.get(name, ())))
+            yield MeasureInForce(
+                measure=one.measure,
+                lifted="",
+                rule="",
+                reference="",
+                legal_ground="",
+                original=one.original,
+                current=one.current,
+                waived=False,
+                start=one.start,
+                end=one.end,
+                entries=entries[:MAX_LISTED_ENTRIES],
+                entries_omitted=max(len(entries) - MAX_LISTED_ENTRIES, 0),
+                reaches_earlier_orders=not counting.isdisjoint(one.violations),
+                violations=one.violations,
+            )
 
     def _span(self, rule: Rule, answer: TrustScore) -> tuple[int | None, int | None]:
         """Return since when a rule that holds does, None for before the days looked back; and until when by itself."""

@@ -139,8 +139,24 @@ class Suspension:
         return self.days == FOR_GOOD
 
 
+@dataclass(frozen=True, slots=True)
+class Unvalued:
+    """A measure that a person imposed without a value that terms can take, such as in another currency: it binds none."""
+
+    kind: MeasureKind
+
+
 Measure = (
-    Deposit | SettlementHold | RollingReserve | ValueCap | ListingCap | IntakeCap | ManualReview | Waiver | Suspension
+    Deposit
+    | SettlementHold
+    | RollingReserve
+    | ValueCap
+    | ListingCap
+    | IntakeCap
+    | ManualReview
+    | Waiver
+    | Suspension
+    | Unvalued
 )
 
 WAIVABLE = (

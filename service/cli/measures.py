@@ -97,7 +97,7 @@ def _row(measure: Measure, currency: str) -> tuple[str, ...]:
     return (
         kind_text(measure.kind),
         value + "".join(f" ({note})" for note in _notes(measure)),
-        f"{measure.rule}: {measure.reference}",
+        f"{measure.rule}: {measure.reference}" if measure.rule else "imposed by a person",
         _time(measure.start_time) if measure.HasField("start_time") else "more than 180 days",
         _time(measure.end_time) if measure.HasField("end_time") else "",
         _entries(measure.entries, measure.entries_omitted),

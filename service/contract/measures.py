@@ -3,6 +3,7 @@
 from typing import Any
 
 from scoring import answer, in_force
+from scoring.listed_measure import MeasureInForce
 from scoring.policy import measures as policy
 from scoring.policy.policy import Policy
 from sellertrust.v1 import entry_pb2, measure_service_pb2
@@ -41,7 +42,7 @@ def measures_message(
     )
 
 
-def _measure_message(measure: in_force.MeasureInForce) -> measure_service_pb2.Measure:
+def _measure_message(measure: MeasureInForce) -> measure_service_pb2.Measure:
     return measure_service_pb2.Measure(
         rule=measure.rule,
         reference=measure.reference,
@@ -67,7 +68,7 @@ def _value_message(value: policy.Measure) -> measure_service_pb2.MeasureValue:
     """
     message = measure_service_pb2.MeasureValue()
     kind = value.kind.name.lower()
-    if kind in message.DESCRIPTOR.fields_by_name:
+    if kind in message.DESCRIPTOR.fields_by_name and not isinstance(value, policy.Unvalued):
         part: Any = getattr(message, kind)
         part.SetInParent()
         for field in part.DESCRIPTOR.fields:

@@ -68,5 +68,5 @@ class Recorder:
         return [
             Wanted(one.measure, one.rule, one.reference, one.current, one.start, one.end, one.violations)
             for one in found.measures
-            if one.has_effect and not isinstance(one.current, Waiver)
+            if one.rule and one.has_effect and not isinstance(one.current, Waiver)  # what persons impose is on record
         ]

@@ -157,7 +157,7 @@ class Scorer:
         terms = self._ledger.stated_terms(marketplace, seller, cut)
         found = evaluate_measures(
             *(rows, seller, cut.observe_time, artifact, policy, marketplace, values, check, {seller: omitted}),
-            lifts=terms.lifts,
+            statements=terms.statements,
             deposit_minor=terms.deposit_in(currency),
             flows=self._flows(marketplace, [seller], cut, policy),
         )

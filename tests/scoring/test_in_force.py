@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from scoring.enums import Category, ControlReason, Kind, ScoreState, Severity, Status, Tier
 from scoring.features.columns import FactRow
-from scoring.in_force import LOOK_BACK_DAYS, InForce, MeasureInForce, evaluate_measures
+from scoring.in_force import LOOK_BACK_DAYS, InForce, evaluate_measures
+from scoring.listed_measure import MeasureInForce
 from scoring.policy.measures import Suspension
 from scoring.policy.policy import Policy
 from scoring.score import score

@@ -388,7 +388,9 @@ class EvaluateMeasuresResponse(_message.Message):
 
     @_builtins.property
     def measures(self) -> _containers.RepeatedCompositeFieldContainer[Global___Measure]:
-        """Every measure of every rule that holds, in the order of the policy."""
+        """Every measure of every rule that holds, in the order of the policy; then those of cautions, and then what persons imposed
+        (entries of the kind `measure`) and is neither lifted nor ended.
+        """
 
     @_builtins.property
     def terms(self) -> Global___Terms:
@@ -467,7 +469,7 @@ Global___StandingPart: _TypeAlias = StandingPart  # noqa: Y015
 
 @_typing.final
 class Measure(_message.Message):
-    """One measure of one rule that holds."""
+    """One measure that holds: of a rule, or imposed by a person."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -486,9 +488,9 @@ class Measure(_message.Message):
     MEASURE_FIELD_NUMBER: _builtins.int
     LIFTED_FIELD_NUMBER: _builtins.int
     rule: _builtins.str
-    """The rule's id in the policy."""
+    """The rule's id in the policy; empty for what a person imposed."""
     reference: _builtins.str
-    """Where the seller reads the rule, such as a section of the terms."""
+    """Where the seller reads the rule, such as a section of the terms; empty for what a person imposed."""
     legal_ground: _builtins.str
     """Of a rule for the intake of a product category: the legal ground. Empty for all others."""
     kind: _entry_pb2.MeasureKind.ValueType
@@ -511,7 +513,9 @@ class Measure(_message.Message):
     """
     @_builtins.property
     def original(self) -> Global___MeasureValue:
-        """As the rule states it."""
+        """As the rule, or the person, states it. Of what a person imposed without a value that terms can take, such as an amount in
+        another currency, there is none, and it binds no terms.
+        """
 
     @_builtins.property
     def current(self) -> Global___MeasureValue:

@@ -1,0 +1,161 @@
+"""Measures that persons impose: what of their statements is in force, beside what rules ask for. Pure."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from scoring.entries.kinds.decisions import RULE_MEASURE_PREFIX, MeasureChanged
+from scoring.entries.lifecycle import COUNTING_STATUSES, OPEN_STATUSES
+from scoring.enums import Attribution, CorrectionKind, Kind, MeasureKind, MeasureState, Status
+from scoring.features.columns import FactRow
+from scoring.measure_record import MeasureStatement
+from scoring.policy.measures import (
+    FOR_GOOD,
+    MAX_HOLD_DAYS,
+    Deposit,
+    IntakeCap,
+    ListingCap,
+    ManualReview,
+    Measure,
+    RollingReserve,
+    SettlementHold,
+    Suspension,
+    Unvalued,
+    ValueCap,
+)
+from scoring.policy.rules import RuleBook
+from scoring.time import DAY
+
+
+@dataclass(frozen=True, slots=True)
+class Imposed:
+    """One measure that a person imposed and nobody lifted."""
+
+    measure: str
+    """Its id, the caller's own."""
+    original: Measure
+    """As the person stated it last."""
+    current: Measure
+    """The same within the limit of the marketplace; of a deposit what is still to be placed."""
+    start: int
+    """When it begins, in microseconds."""
+    end: int | None
+    """When it ends by itself, in microseconds; None if it does not."""
+    entries: tuple[str, ...]
+    """The entries that state it since it was imposed, in their order."""
+    violations: tuple[str, ...]
+    """The violations that it names."""
+
+
+def list_imposed(
+    statements: Iterable[MeasureStatement],
+    rows: Sequence[FactRow],
+    observe_time: int,
+    rules: RuleBook,
+    marketplace: str,
+    deposit_minor: int = 0,
+) -> Iterator[Imposed]:
+    """Yield what persons imposed on a seller and is in force, or will be, in the order in which it was imposed.
+
+    `statements`: about its measures, by sequence; `rows`: its facts, whose corrections and decisions count. A measure whose
+    violations were all taken back is as if it had never been imposed. `deposit_minor`: as for `evaluate_measures`.
+    """
+    corrections = {row.target: row for row in _by_sequence(rows) if row.kind == Kind.CORRECTION}
+    taken_back = _find_taken_back(rows)
+    runs: dict[str, list[MeasureStatement]] = {}
+    for one in statements:
+        name = one.fact.measure
+        if one.fact.rule or name.startswith(RULE_MEASURE_PREFIX):
+            continue
+        correction = corrections.get(one.entry_id)
+        time = one.occur_time if correction is None else correction.occur_time
+        if time >= observe_time or (correction is not None and correction.status == CorrectionKind.VOID):
+            continue
+        state, run = one.fact.state, runs.pop(name, [])
+        if state is MeasureState.UPDATED and run and (_find_end(run) or time + 1) > time:
+            runs[name] = [*run, one._replace(occur_time=time)]
+        elif state is not MeasureState.LIFTED:  # imposed anew, or after it had ended by itself, it begins anew
+            runs[name] = [one._replace(occur_time=time)]
+    for name, run in runs.items():
+        fact, start, end = run[-1].fact, _find_start(run), _find_end(run)
+        if (end is not None and end <= observe_time) or (fact.violations and taken_back.issuperset(fact.violations)):
+            continue
+        original = _read_value(fact, start, rules.currency)
+        current = rules.limit_days(original, marketplace)
+        if isinstance(current, Deposit):
+            current = replace(current, amount_minor=max(current.amount_minor - deposit_minor, 0))
+        yield Imposed(name, original, current, start, end, tuple(one.entry_id for one in run), fact.violations)
+
+
+def _by_sequence(rows: Iterable[FactRow]) -> list[FactRow]:
+    return sorted(rows, key=lambda row: row.sequence)
+
+
+def _find_taken_back(rows: Iterable[FactRow]) -> set[str]:
+    """Return the violations that no longer stand: overturned, dismissed, withdrawn, or of another seller's goods."""
+    status: dict[str, int] = {}
+    elsewhere: dict[str, bool] = {}
+    for row in _by_sequence(rows):
+        if row.violation is None or not row.status:
+            continue
+        if row.kind == Kind.ATTRIBUTION:
+            elsewhere[row.violation] = row.status == Attribution.ACCEPTED
+        elif row.kind in (Kind.VIOLATION, Kind.STATUS):
+            status[row.violation] = row.status
+    stands = COUNTING_STATUSES | OPEN_STATUSES
+    return {name for name, to in status.items() if Status(to) not in stands} | {
+        name for name, is_elsewhere in elsewhere.items() if is_elsewhere
+    }
+
+
+def _find_start(run: Sequence[MeasureStatement]) -> int:
+    """Return when a measure begins, in microseconds: with the statement that imposes it, or later if that says so."""
+    return max(run[0].occur_time, run[0].fact.since or 0)
+
+
+def _find_end(run: Sequence[MeasureStatement]) -> int | None:
+    """Return when a measure ends by itself: at its end as stated, and a suspension also when it is served."""
+    fact, start = run[-1].fact, _find_start(run)
+    served = start + fact.days * DAY if fact.measure_kind is MeasureKind.SUSPENSION and fact.days else None
+    return min((end for end in (fact.until, served) if end is not None), default=None)
+
+
+def _read_value(fact: MeasureChanged, start: int, currency: str) -> Measure:
+    """Return the value of a measure as terms take it; Unvalued where a person stated none that they can."""
+    read = _READERS.get(fact.measure_kind)
+    is_money = fact.measure_kind in (MeasureKind.DEPOSIT, MeasureKind.VALUE_CAP)
+    if read is None or (is_money and (not fact.currency or fact.currency != currency)):
+        return Unvalued(fact.measure_kind)
+    return read(fact, start)
+
+
+def _read_hold(fact: MeasureChanged, _: int) -> Measure:
+    """Return the hold of each order; of an amount that is held as a whole orders know nothing."""
+    if fact.amount_minor and not fact.days:
+        return Unvalued(fact.measure_kind)
+    return SettlementHold(min(fact.days or MAX_HOLD_DAYS, MAX_HOLD_DAYS))
+
+
+def _read_reserve(fact: MeasureChanged, _: int) -> Measure:
+    if not fact.ppm:
+        return Unvalued(fact.measure_kind)
+    return RollingReserve(fact.ppm, min(fact.days or MAX_HOLD_DAYS, MAX_HOLD_DAYS))
+
+
+def _read_suspension(fact: MeasureChanged, start: int) -> Measure:
+    """Return the suspension: of its days, of those until its end, or without an end."""
+    if fact.days:
+        return Suspension(fact.days)
+    return Suspension(FOR_GOOD if fact.until is None else max(-(-(fact.until - start) // DAY), 1))
+
+
+_READERS: dict[MeasureKind, Callable[[MeasureChanged, int], Measure]] = {
+    MeasureKind.DEPOSIT: lambda fact, _: Deposit(fact.amount_minor),
+    MeasureKind.SETTLEMENT_HOLD: _read_hold,
+    MeasureKind.ROLLING_RESERVE: _read_reserve,
+    MeasureKind.VALUE_CAP: lambda fact, _: ValueCap(fact.amount_minor, fact.product_category),
+    MeasureKind.LISTING_CAP: lambda fact, _: ListingCap(fact.listings, fact.product_category),
+    MeasureKind.INTAKE_CAP: lambda fact, _: IntakeCap(fact.listings, fact.product_category),
+    MeasureKind.MANUAL_REVIEW: lambda *_: ManualReview(),
+    MeasureKind.SUSPENSION: _read_suspension,
+}
+"""How what a person stated becomes the value of a kind."""

@@ -1,0 +1,192 @@
+"""Measures that persons impose: in force, in terms and payouts until lifted, ended or taken back; recorded once."""
+
+from pathlib import Path
+
+import pytest
+
+from scoring.entries.entry import Entry
+from scoring.entries.kinds.decisions import EntryCorrected, MeasureChanged
+from scoring.entries.kinds.settlement import DepositChanged
+from scoring.enums import Action, CorrectionKind, DepositChange, MeasureKind, MeasureState
+from scoring.in_force import InForce
+from scoring.listed_measure import MeasureInForce
+from scoring.policy.measures import (
+    FOR_GOOD,
+    Deposit,
+    IntakeCap,
+    Measure,
+    RollingReserve,
+    SettlementHold,
+    Suspension,
+    Terms,
+    Unvalued,
+    ValueCap,
+)
+from scoring.policy.payout import Order
+from scoring.time import DAY, format_day
+from service.bootstrap import build_scorer
+from service.ledger.store import Ledger
+from service.mechanism.recorder import Recorder
+from service.policy.policy_file import parse_policy_text
+from tests.builders import MARKET, NOW, SELLER, TODAY, Clock, ago, confirmed, identity, status
+from tests.servers import running_server
+from tests.service.api.test_payouts import POLICY, payouts
+
+IMPOSED, UPDATED, LIFTED = MeasureState.IMPOSED, MeasureState.UPDATED, MeasureState.LIFTED
+HOLD, SUSPENSION, DEPOSIT = MeasureKind.SETTLEMENT_HOLD, MeasureKind.SUSPENSION, MeasureKind.DEPOSIT
+
+
+def stated(entry_id: str, kind: MeasureKind, state: MeasureState = IMPOSED, **values: object) -> Entry:
+    """A person's statement about the measure `m-` and its kind."""
+    name = f"m-{kind.name.lower()}"
+    return Entry(entry_id, SELLER, MeasureChanged(name, kind, state, "staff-9", "seen", **values))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def known(ledger: Ledger, clock: Clock) -> Ledger:
+    """A ledger that knows the seller for 30 days; it is 10 days ago."""
+    clock.now = ago(30)
+    ledger.append(MARKET, [identity("i1"), confirmed("v1", occur_time=ago(60)), confirmed("v2", occur_time=ago(60))])
+    clock.now = ago(10)
+    return ledger
+
+
+def evaluated(ledger: Ledger, observe_time: int | None = None) -> InForce:
+    found, _, _ = build_scorer(ledger, parse_policy_text(POLICY)).measures(MARKET, SELLER, ledger.cut(observe_time))
+    return found
+
+
+def by_persons(ledger: Ledger, observe_time: int | None = None) -> list[MeasureInForce]:
+    return [one for one in evaluated(ledger, observe_time).measures if not one.rule]
+
+
+def test_a_hold_that_a_person_imposes_is_listed_binds_terms_and_payouts_and_replays_after_its_lift(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "policy.toml"
+    path.write_text(POLICY)
+    with running_server(tmp_path, policy=path) as running, running.client() as client:
+        now = running.ledger.cut().observe_time
+        running.ledger.append(MARKET, [identity("i1"), stated("m1", HOLD, days=60, until=now + 20 * DAY)])
+        found = client.evaluate_measures(MARKET, SELLER)
+        listed = found.measures[-1]
+        assert (listed.rule, listed.measure, [*listed.entries]) == ("", "m-settlement_hold", ["m1"])
+        assert (listed.current.settlement_hold.days, found.terms.hold_days) == (60, 60)
+        assert listed.start_time.ToMicroseconds() >= now
+        assert listed.end_time.ToMicroseconds() == now + 20 * DAY
+
+        def hold_days() -> int:
+            day = format_day(now // DAY)
+            return client.evaluate_payout(
+                MARKET, SELLER, capture_day=day, captured_minor=10_000, currency="EUR"
+            ).hold_days
+
+        assert hold_days() == 60
+        running.ledger.append(MARKET, [stated("m2", HOLD, LIFTED)])
+        assert client.evaluate_measures(MARKET, SELLER).terms.hold_days == 7
+        assert hold_days() == 7
+        times = (found.stamp.observe_time, found.stamp.known_time)
+        again = client.evaluate_measures(MARKET, SELLER, observe_time=times[0], known_time=times[1])
+    assert again == found
+
+
+def test_a_measure_ends_at_its_end_and_a_suspension_when_it_is_served_and_begins_anew_when_imposed_anew(
+    known: Ledger, clock: Clock
+) -> None:
+    known.append(
+        MARKET, [stated("s1", SUSPENSION, days=7, violations=("v1",)), stated("h1", HOLD, days=3, until=ago(8))]
+    )
+    found = evaluated(known)
+    assert [one.end for one in found.measures if not one.rule] == [ago(3), ago(8)]
+    assert found.terms.suspension_days == 7
+    clock.now = NOW
+    assert [one.measure for one in by_persons(known, ago(8))] == ["m-suspension"]
+    assert by_persons(known, ago(3)) == []
+    known.append(MARKET, [stated("s2", SUSPENSION, days=7, violations=("v1",))])
+    assert [(one.start, one.end) for one in by_persons(known)] == [(NOW, ago(-7))]
+
+
+def test_an_update_changes_the_value_and_keeps_the_begin(known: Ledger, clock: Clock) -> None:
+    known.append(MARKET, [stated("h1", HOLD, days=20)])
+    clock.now = ago(4)
+    known.append(MARKET, [stated("h2", HOLD, UPDATED, days=40)])
+    [one] = by_persons(known)
+    assert (one.start, one.current, one.entries) == (ago(10), SettlementHold(40), ("h1", "h2"))
+    assert by_persons(known, ago(5))[0].current == SettlementHold(20)
+
+
+def test_what_was_taken_back_or_is_void_is_as_if_it_had_never_been_imposed(known: Ledger, clock: Clock) -> None:
+    """A measure on two violations stands on the other one, until that is overturned, too."""
+    known.append(MARKET, [stated("s1", SUSPENSION, violations=("v1", "v2")), stated("h1", HOLD, days=60)])
+    assert [one.current for one in by_persons(known)] == [Suspension(FOR_GOOD), SettlementHold(60)]
+    clock.now = ago(5)
+    known.append(MARKET, [status("v1", Action.OVERTURN)])
+    assert [one.measure for one in by_persons(known)] == ["m-suspension", "m-settlement_hold"]
+    known.append(MARKET, [status("v2", Action.OVERTURN)])
+    assert [one.measure for one in by_persons(known)] == ["m-settlement_hold"]
+    void = EntryCorrected("h1", CorrectionKind.VOID, "staff-9", "a mistake")
+    known.append(MARKET, [Entry("c1", "", void)])
+    assert by_persons(known) == by_persons(known, ago(7)) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "value", "terms"),
+    [
+        (DEPOSIT, {"amount_minor": 500, "currency": "EUR"}, Deposit(400), Terms(deposit_minor=400)),
+        (DEPOSIT, {"amount_minor": 500, "currency": "CNY"}, Unvalued(DEPOSIT), Terms()),
+        (HOLD, {}, SettlementHold(180), Terms(hold_days=180)),
+        (HOLD, {"days": 400}, SettlementHold(180), Terms(hold_days=180)),
+        (HOLD, {"amount_minor": 500, "currency": "EUR"}, Unvalued(HOLD), Terms()),
+        (
+            MeasureKind.ROLLING_RESERVE,
+            {"ppm": 7, "days": 9},
+            RollingReserve(7, 9),
+            Terms(reserve_ppm=7, reserve_days=9),
+        ),
+        (
+            MeasureKind.VALUE_CAP,
+            {"amount_minor": 5, "currency": "EUR", "product_category": "toys"},
+            ValueCap(5, "toys"),
+            Terms(value_caps=(("toys", 5),)),
+        ),
+        (MeasureKind.INTAKE_CAP, {"listings": 0}, IntakeCap(0), Terms(intake_caps=(("", 0),))),
+        (MeasureKind.WAIVER, {}, Unvalued(MeasureKind.WAIVER), Terms()),
+    ],
+)
+def test_each_kind_binds_the_terms_by_its_value_and_without_one_by_none(
+    known: Ledger, kind: MeasureKind, values: dict[str, object], value: Measure, terms: Terms
+) -> None:
+    known.append(MARKET, [Entry("d1", SELLER, DepositChanged(DepositChange.PLACED, 100, "EUR", "bank"))])
+    known.append(MARKET, [stated("m1", kind, IMPOSED, **values)])
+    [one] = by_persons(known)
+    assert one.current == value
+    with_it = evaluated(known).terms.strictness(["toys"])
+    known.append(MARKET, [stated("m2", kind, LIFTED)])
+    without, alone = evaluated(known).terms.strictness(["toys"]), terms.strictness(["toys"])
+    assert with_it == {name: max(without[name], alone[name]) for name in without}
+
+
+def test_what_a_person_imposes_reaches_an_earlier_order_only_if_it_rests_on_a_violation_that_counts(
+    known: Ledger, clock: Clock
+) -> None:
+    def hold_days() -> int:
+        order = Order(10_000, TODAY - 20, "EUR")
+        return payouts(known, POLICY).evaluate(MARKET, SELLER, order, TODAY, "", known.cut()).terms.hold_days
+
+    clock.now = NOW
+    known.append(MARKET, [stated("h1", HOLD, days=60)])
+    assert hold_days() == 30
+    known.append(MARKET, [stated("h2", HOLD, days=60, violations=("v2",))])
+    assert hold_days() == 60
+    known.append(MARKET, [status("v2", Action.OVERTURN)])
+    assert hold_days() == 30
+
+
+def test_the_service_does_not_record_what_a_person_imposed_as_its_own(known: Ledger) -> None:
+    recorder = Recorder(known, build_scorer(known, parse_policy_text(POLICY)))
+    known.append(MARKET, [stated("h1", HOLD, days=60)])
+    recorder.record(MARKET, SELLER, known.cut())
+    statements = known.stated_terms(MARKET, SELLER, known.cut()).statements
+    assert [one.entry_id for one in statements if not one.fact.rule] == ["h1"]
+    assert "m-settlement_hold" not in {one.fact.measure for one in statements if one.fact.rule}
+    assert {one.fact.rule for one in statements} == {"", "all", "guilty"}
