@@ -54,14 +54,17 @@ class Authority:
         addresses: Iterable[str] = (),
         days: tuple[float, float] = (-1, 30),
         common_name: str = "customs.example",
+        emails: Iterable[str] = (),
+        more: Iterable[x509.NameAttribute[str]] = (),
     ) -> Shown:
-        """A certificate of these names, good from and until so many days from now."""
+        """A certificate of these names, good from and until so many days from now; `more` stands in its subject."""
         self._count += 1
         key = ec.generate_private_key(ec.SECP256R1())
         names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(uri) for uri in uris]
         names += [x509.DNSName(name) for name in dns]
+        names += [x509.RFC822Name(email) for email in emails]
         names += [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses]
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name), *more])
         stem = self._folder / f"{self.ca.stem}-{self._count}"
         chain, secret = stem.with_suffix(".pem"), stem.with_suffix(".key")
         chain.write_bytes(

@@ -243,21 +243,6 @@ def test_what_the_header_shows_must_be_one_sound_token(callers: Callers) -> None
             assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
 
 
-def test_the_log_names_the_caller_and_nothing_else_that_it_shows(callers: Callers) -> None:
-    canary = "canary-7c1f"
-    shown = callers.authority.certificate(dns=["brand.example"], common_name=canary)
-    with callers.running.client(**shown.options()) as client:
-        method = client.channel.unary_unary("/sellertrust.v1.TrustScoreService/GetTrustScore")
-        for metadata in ([("x-forwarded-client-cert", canary)], [("authorization", f"Bearer {canary}")]):
-            with pytest.raises(grpc.RpcError) as caught:
-                method(b"", metadata=[*metadata, ("x-canary", canary)], timeout=5)
-            assert canary not in str(caught.value.details()) + repr(caught.value.trailing_metadata())
-    lines = callers.running.lines()
-    assert lines[-2]["caller"] == BRAND
-    assert "caller" not in lines[-1]
-    assert canary not in callers.running.log.getvalue()
-
-
 def test_the_log_names_the_subject_of_a_token_by_a_pseudonym(callers: Callers) -> None:
     """A subject may be a person; who has the key of the pseudonyms finds it in the log all the same."""
     subject = "ann.smith@example.org"
