@@ -21,11 +21,11 @@ from scoring.policy.policy import Policy
 from scoring.policy.reading import parse_policy
 from service.policy.policy_file import SHIPPED_POLICY
 from tests.bench._year_plot import plot
-from training.market.known import build_known
-from training.market.regimes import ByPolicy, FixedReserve, NoTerms, Regime
 from training.market.simulate import simulate
 from training.market.trade import build_trade
-from training.market.year import YearResult, run_year
+from training.simulated_year.known import build_known
+from training.simulated_year.regimes import ByPolicy, FixedReserve, NoTerms, Regime
+from training.simulated_year.year import YearResult, run_year
 
 Say = Callable[[str], None]
 SELLERS, DAYS, START, SEED = 2_000, 730, date(2024, 1, 1), 20_141_111

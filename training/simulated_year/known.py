@@ -12,10 +12,10 @@ from scoring.features.columns import FactRow
 from scoring.policy.standing import StandingTable
 from scoring.time import DAY, SECOND
 from training.market.records import Market
-from training.market.regimes import draw_points
 from training.market.tables import Floats, Ints
 from training.market.trade import Trade
-from training.market.year import Known
+from training.simulated_year.regimes import draw_points
+from training.simulated_year.year import Known
 
 CLEAR_DAYS = 14
 YEAR = 365

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from tests.bench.year import policy_named
-from training.market.known import build_known
-from training.market.regimes import ByPolicy, FixedReserve, NoTerms, View, draw_points, find_suspended
 from training.market.simulate import simulate
 from training.market.trade import DISPUTE_DAYS, RunnerPlan, Trade, build_trade, state_flow
-from training.market.year import YearResult, run_year
+from training.simulated_year.known import build_known
+from training.simulated_year.regimes import ByPolicy, FixedReserve, NoTerms, View, draw_points, find_suspended
+from training.simulated_year.year import YearResult, run_year
 
 DAYS = 500
 
