@@ -145,13 +145,6 @@ class RuleBook:
         """
         return combine(applied.current for applied in self.apply(seller) if not applied.waived)
 
-    def terms_of_confirmed_facts(self, seller: Situation) -> Terms:
-        """Return what the measures of rules on confirmed facts alone come to.
-
-        Only these reach orders that were captured.
-        """
-        return combine(applied.current for applied in self.apply(seller) if applied.rule.names_confirmed_facts)
-
     def _current(self, measure: Measure, seller: Situation) -> Measure:
         if isinstance(measure, ValueCap):
             return measure.after(seller.settled_minor.get(measure.product_category, 0))

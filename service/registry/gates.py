@@ -68,11 +68,6 @@ def verdict(gates: Sequence[GateResult] | None) -> str:
     return "passed" if all(gate.ok for gate in gates if gate.is_hard) else "failed"
 
 
-def failed_gates(gates: Sequence[GateResult] | None) -> list[str]:
-    """Return the names of the gates that are not ok, the hard ones first."""
-    return [gate.gate for gate in sorted(gates or (), key=lambda gate: not gate.is_hard) if not gate.ok]
-
-
 def allow(gates: Sequence[GateResult] | None, override: str, sign_off: str, *, served: bool = False) -> dict[str, str]:
     """Return what the log records of a promotion past these gates, or refuse the promotion.
 

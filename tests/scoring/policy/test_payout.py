@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from scoring.enums import Tier
 from scoring.errors import InvalidInput
-from scoring.policy.measures import MAX_HOLD_DAYS, Terms
+from scoring.policy.measures import MAX_HOLD_DAYS, Terms, combine
 from scoring.policy.payout import Order, Payout, fix_terms, pay_out, pay_out_stopped
 from scoring.policy.rules import Situation
 from tests.scoring.policy.test_rules import shipped
@@ -104,7 +104,8 @@ def test_a_later_tier_reaches_no_earlier_order_and_confirmed_facts_do() -> None:
     book = shipped("general").rule_book
     captured = book.terms(Situation(Tier.TRUSTED))
     fallen = Situation(Tier.PROBATION)
-    assert fix_terms(captured, book.terms_of_confirmed_facts(fallen)) == captured
+    confirmed = combine(found.current for found in book.apply(fallen) if found.rule.names_confirmed_facts)
+    assert fix_terms(captured, confirmed) == captured
     assert book.terms(fallen).hold_days > captured.hold_days
     strict = Terms(hold_days=30)
     assert fix_terms(captured, strict).hold_days == 30
