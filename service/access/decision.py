@@ -124,8 +124,11 @@ def visible_sellers(
 ) -> frozenset[str]:
     """Return the ids of the sellers over whom every principal is granted a right.
 
-    `EVERY` (containing "*") for all of the marketplace's; empty if one of them is granted none.
+    `EVERY` (containing "*") for all of the marketplace's; empty if one of them is granted none, or none of them is bound and
+    the right is of `BOUND`.
     """
+    if right in BOUND and not any(who.is_bound for who in principals):
+        return frozenset()
     visible = EVERY
     for who in principals:
         if who is LOCAL:

@@ -62,7 +62,8 @@ class Turnstile:
     """Knows whose calls are to be held. For any number of threads; the least recently refused of very many are forgotten.
 
     A caller is known by its connection and the token that it shows, before anybody looks at either. `is_known` gets a
-    certificate in PEM and a token, and returns whether they proved somebody when last shown; by default nothing does.
+    certificate in PEM and the header `authorization`, and returns whether they proved somebody when last shown; by default
+    nothing does.
     """
 
     def __init__(
@@ -119,7 +120,7 @@ class Turnstile:
         if not found.strangers or not self._is_over(EVERY_METHOD, found.strangers):
             return ""
         is_certificate_alone = not shown and found.shown != NOBODY
-        is_known = self._is_known is not None and self._is_known(found.certificate, _bearer_of(shown))
+        is_known = self._is_known is not None and len(shown) == 1 and self._is_known(found.certificate, shown[0])
         return "" if is_certificate_alone or is_known else found.shown
 
     def _connection(self, connection: str) -> _Connection:
@@ -153,12 +154,6 @@ class Turnstile:
 def digest_of(metadata: Iterable[tuple[str, object]]) -> bytes:
     """Return a digest of what a call shows in the header `authorization`; "" for nothing."""
     return _digest(_shown(metadata))
-
-
-def _bearer_of(shown: Sequence[str]) -> str:
-    """Return the token of the one bearer credential that a call shows; "" for anything else."""
-    scheme, _, token = shown[0].partition(" ") if len(shown) == 1 else ("", "", "")
-    return token if scheme.lower() == "bearer" else ""
 
 
 def _shown(metadata: Iterable[tuple[str, object]]) -> list[str]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from scoring.entries.field_types import MAX_ID
 from scoring.entries.kinds.table import FIELD_OF
 from scoring.enums import Kind, Source
 from scoring.errors import FieldViolation, InvalidInput, invalid
@@ -45,6 +46,17 @@ def asked_of(row: MethodRow, request: Any) -> list[Asked]:
     Raises InvalidInput if a name in it that states the place is malformed, as the method itself refuses it.
     """
     return _ASKING[row.scope](row, request)
+
+
+def seller_parts(request: Any) -> tuple[str, str]:
+    """Return the ids of marketplace and seller that `seller` in a request names; two empty texts if it names none.
+
+    Their characters are not checked, as is due before anything is looked up.
+    """
+    parts = request.seller.split("/", 4)
+    if len(parts) != 4 or parts[0] != "marketplaces" or parts[2] != "sellers" or len(parts[1]) > MAX_ID:
+        return "", ""
+    return parts[1], parts[3]
 
 
 def _of_seller(row: MethodRow, request: Any) -> list[Asked]:

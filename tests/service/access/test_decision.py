@@ -121,12 +121,13 @@ def test_two_grants_do_not_add_up_within_one_thing_that_is_asked_for() -> None:
     assert allowed([who], [by_brand, inspections], [Asked(Right.APPEND, "m1", "s1", "violation", "brand", "n", "x")])
 
 
-@given(st.lists(principals, max_size=2), st.lists(grants, max_size=3), st.sampled_from(IDS))
+@given(
+    st.lists(principals, max_size=2), st.lists(grants, max_size=3), st.sampled_from(Right), st.sampled_from(("", *IDS))
+)
 def test_visible_are_the_sellers_for_each_of_whom_the_call_is_allowed(
-    who: list[Principal], given_grants: list[Grant], market: str
+    who: list[Principal], given_grants: list[Grant], right: Right, market: str
 ) -> None:
-    visible = visible_sellers(who, GrantList(given_grants), Right.READ_LEDGER, market)
+    visible = visible_sellers(who, GrantList(given_grants), right, market)
     for seller in ("s1", "s2", "s3"):
-        asked_for = [Asked(Right.READ_LEDGER, market, seller)]
-        assert (seller in visible or "*" in visible) == allowed(who, given_grants, asked_for)
-    assert ("*" in visible) == allowed(who, given_grants, [Asked(Right.READ_LEDGER, market)])
+        assert (seller in visible or "*" in visible) == allowed(who, given_grants, [Asked(right, market, seller)])
+    assert ("*" in visible) == allowed(who, given_grants, [Asked(right, market)])

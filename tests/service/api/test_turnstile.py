@@ -51,7 +51,7 @@ def test_a_refusal_that_was_dear_counts_for_many() -> None:
 
 
 def test_strangers_of_a_connection_are_held_whatever_they_show_and_known_tokens_go_on() -> None:
-    known = {(b"pem", "good")}
+    known = {(b"pem", "Bearer good")}
     turnstile = Turnstile(lambda: 100.0, lambda *shown: shown in known)
     for number in range(PROMPT_REFUSALS + 1):
         assert turnstile.holds(GET, "c1", shown(f"Bearer bad-{number}")) == "", number
