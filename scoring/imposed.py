@@ -1,7 +1,7 @@
 """Measures that persons impose: what of their statements is in force, beside what rules ask for. Pure."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from scoring.entries.kinds.decisions import RULE_MEASURE_PREFIX, MeasureChanged
 from scoring.entries.lifecycle import COUNTING_STATUSES, OPEN_STATUSES
@@ -82,7 +82,7 @@ def list_imposed(
         original = _read_value(fact, start, rules.currency)
         current = rules.limit_days(original, marketplace)
         if isinstance(current, Deposit):
-            current = replace(current, amount_minor=max(current.amount_minor - deposit_minor, 0))
+            current = current.less(deposit_minor)
         yield Imposed(name, original, current, start, end, tuple(one.entry_id for one in run), fact.violations)
 
 

@@ -26,7 +26,7 @@ from scoring.policy.history import (
     trace_standing,
     value_at,
 )
-from scoring.policy.measures import Suspension, Terms, combine
+from scoring.policy.measures import Deposit, Suspension, Terms, combine
 from scoring.policy.policy import Policy
 from scoring.policy.rules import Applied, Rule, RuleBook, Situation
 from scoring.reasons import group_entries_by_violation
@@ -106,7 +106,7 @@ def evaluate_measures(
     columns = apply_changes(columns_of(rows, [seller]))
     facts = resolve(columns, np.array([observe_time], dtype=np.int64), reported_before=observe_time)
     work = _Work(rows, observe_time, artifact, policy, columns, establish(facts, rows, observe_time), check)
-    work.seller, work.lifts = seller, find_lifts(statements)
+    work.seller, work.lifts, work.placed_minor = seller, find_lifts(statements), deposit_minor
     situation = Situation(
         tier=answer.tier,
         standing=answer.standing or 0,
@@ -192,7 +192,7 @@ class _Work:
         self._entries = group_entries_by_violation(rows)
         self._views: list[_DayView] = []
         self._of_rule: dict[str, tuple[int | None, int | None, tuple[str, ...], list[Established]]] = {}
-        self.seller = ""
+        self.seller, self.placed_minor = "", 0
         self.lifts: Mapping[str, Lift] = NO_LIFTS
         self.standing: list[Step] = [] if policy.standing is None else trace_standing(established, policy.standing)
         counters = {rule.counter for rule in policy.rule_book.rules if rule.counter is not None}
@@ -212,6 +212,9 @@ class _Work:
                 end = served if end is None else min(end, served)
                 if end <= self._observe_time:
                     return None
+        current = applied.current
+        if isinstance(current, Deposit):
+            current = current.less(self.placed_minor)
         name = name_measure(self.seller, rule.id, applied.stated)
         lift = self.lifts.get(name)
         stands = lift is None or (begun or 0) > lift.time or any(one.time > lift.time for one in behind)
@@ -220,7 +223,7 @@ class _Work:
             reference=rule.reference,
             legal_ground=rule.group.legal_ground if rule.group else "",
             original=applied.stated,
-            current=applied.current,
+            current=current,
             waived=applied.waived,
             measure=name,
             lifted="" if lift is None or stands else lift.entry_id,

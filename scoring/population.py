@@ -118,10 +118,11 @@ class Placed:
     """By id of every rule, the number of sellers for whom it holds."""
 
 
-def place(policy: Policy, people: Population, settled: Mapping[str, Ints]) -> Placed:
+def place(policy: Policy, people: Population, settled: Mapping[str, Ints], deposits: Ints | None = None) -> Placed:
     """Return the tier and terms of each seller by a policy.
 
-    `settled`: values in the policy's currency, as by `add_up_values`; none counts as 0.
+    `settled`: values in the policy's currency, as by `add_up_values`; `deposits`: what is placed of each seller's deposit,
+    of shape (n,) in its minor units. None counts as 0. A deposit is among the terms as a whole, whatever is placed of it.
     """
     n = people.facts.cases
     standing = np.zeros(n, dtype=np.int64) if policy.standing is None else policy.standing.add_up(people.facts, n)
@@ -139,6 +140,7 @@ def place(policy: Policy, people: Population, settled: Mapping[str, Ints]) -> Pl
             for name, values in zip(space.categories, space.settled, strict=True)
         ),
         _reached(space.tenures, people.tenure_days),
+        _reached(space.deposits, nothing if deposits is None else deposits),
     ]
     keys, which = np.unique(np.stack([tier, *edges], axis=1), axis=0, return_inverse=True)
     sizes = np.bincount(which.ravel()[people.exists], minlength=len(keys))
@@ -150,7 +152,8 @@ def place(policy: Policy, people: Population, settled: Mapping[str, Ints]) -> Pl
             standing=key[1],
             incidents=dict(zip(space.counters, key[2:], strict=False)),
             settled_minor=dict(zip(space.categories, key[2 + len(space.counters) :], strict=False)),
-            tenure_days=key[-1],
+            tenure_days=key[-2],
+            deposit_minor=key[-1],
             day=people.day,
             marketplace=people.marketplace,
         )

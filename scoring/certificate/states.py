@@ -146,9 +146,14 @@ def _require_trade(policy: Policy, assumptions: Assumptions) -> TradeLimits:
 
 
 def _thresholds(policy: Policy) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return the settled values, and the days of tenure, from which on terms may be laxer: (values, days), both from 0."""
+    """Return the settled values, and the days of tenure, from which on terms may be laxer: (values, days), both from 0.
+
+    Not those of rules for who has placed less of a deposit: everybody counts as having placed enough.
+    """
     settled, tenure = {0}, {0}
     for rule in policy.rule_book.rules:
+        if rule.deposit_below is not None:
+            continue
         settled |= {rule.settled_below or 0}
         tenure |= {rule.tenure_below or 0}
         for measure in rule.measures:
@@ -198,7 +203,8 @@ def _every_terms(
 ) -> Iterator[tuple[Tier | None, Terms]]:
     """Yield (tier, terms) of each tier in each marketplace that has limits of its own, and in another one.
 
-    Without violations: a policy is refused if its terms become laxer by them.
+    Without violations, and with whatever deposit is asked for: a policy is refused if its terms become laxer by violations,
+    or by less of a deposit.
     """
     book = policy.rule_book
     categories = {
@@ -212,5 +218,6 @@ def _every_terms(
             settled_minor=dict.fromkeys(categories, settled),
             marketplace=marketplace,
             tenure_days=tenure_days,
+            deposit_minor=ANY_VALUE,
         )
         yield tier, book.terms(seller)

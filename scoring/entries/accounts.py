@@ -26,6 +26,10 @@ class DepositAccount:
     drawn_minor: int = 0
     """All that was ever drawn for claims."""
 
+    def held_in(self, currency: str) -> int:
+        """Return what is there in a currency, in minor units; 0 if the deposit is in another one."""
+        return self.held_minor if self.currency == currency else 0
+
     def apply(self, fact: DepositChanged, path: FieldPath = ("deposit",)) -> "DepositAccount":
         """Return the account after a change.
 

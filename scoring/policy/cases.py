@@ -71,7 +71,7 @@ def _find_faults(policy: Policy, case: Case) -> list[str]:
         "tier": seller.tier.name.lower() if seller.tier else "none",
         "standing": seller.standing,
         "rules": sorted({applied.rule.id for applied in book.apply(seller)}),
-        "deposit_minor": terms.deposit_minor,
+        "deposit_minor": max(terms.deposit_minor - seller.deposit_minor, 0),
         "hold_days": terms.hold_days,
         "reserve_ppm": terms.reserve_ppm,
         "reserve_days": terms.reserve_days,
@@ -113,6 +113,7 @@ def _read_case(part: Part, now: int) -> Case:
         marketplace=part.text("marketplace", 1) if "marketplace" in part else "",
         tier=Tier[part.word("tier_set", _TIERS).upper()] if "tier_set" in part else None,
         tenure_days=part.number("tenure_days", 0, MAX_TENURE_DAYS, 0),
+        deposit_minor=part.number("deposit_placed_minor", 0, MAX_VALUE, 0),
     )
     expected = part.part("expect")
     return Case(part.text("name", 1), seller, _read_expected(expected))

@@ -17,10 +17,10 @@ MAX_MESSAGES = 5
 def find_contradictions(policy: Policy) -> list[str]:
     """Return a list of the reasons why a policy is unsound; empty for one that may be served.
 
-    Its terms must never become laxer as points fall, as a standing or a count of incidents rises, as less was settled, or
-    with less tenure; and a seller that is UNRATED must have no better terms than one of the lowest rated tier. Groups of
-    one product category must come to no more than MAX_GROUP_DAYS days together. A policy with more situations than can be
-    checked is unsound, too.
+    Its terms must never become laxer as points fall, as a standing or a count of incidents rises, as less was settled,
+    with less tenure, or with less of a deposit placed; and a seller that is UNRATED must have no better terms than one of
+    the lowest rated tier. Groups of one product category must come to no more than MAX_GROUP_DAYS days together. A policy
+    with more situations than can be checked is unsound, too.
     """
     if not policy.rule_book.rules:
         return []
@@ -68,7 +68,7 @@ def _neighbours(space: Space) -> Iterator[tuple[Cell, Cell]]:
     axes = space.axes()
     settled_from = 2 + len(space.standings) + len(space.counts)
     for axis, values in enumerate(axes):
-        if axis == 1 or axis > settled_from + len(space.settled) or len(values) < 2:
+        if axis == 1 or axis > settled_from + len(space.settled) + 1 or len(values) < 2:
             continue  # tiers by hand, days and marketplaces are neither better nor worse
         pairs = list(itertools.pairwise(values))
         if axis == 0:

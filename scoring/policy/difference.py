@@ -126,6 +126,7 @@ def cell_of(space: Space, seller: Sample) -> Cell:
             for values, name in zip(space.settled, space.categories, strict=True)
         ),
         tenure=_floor(space.tenures, seller.tenure_days),
+        deposit=_floor(space.deposits, seller.deposit_minor),
         day=_floor(space.days, seller.day),
         marketplace=seller.marketplace if seller.marketplace in space.marketplaces else "",
     )
@@ -204,4 +205,4 @@ def _example(space: Space, cell: Cell, examples: dict[Reached, tuple[Breach, ...
     if breaches is None:
         return None
     settled = dict(zip(space.categories, cell.settled, strict=True))
-    return Sample(cell.points, breaches, settled, cell.day, cell.marketplace, cell.tier, cell.tenure)
+    return Sample(cell.points, breaches, settled, cell.day, cell.marketplace, cell.tier, cell.tenure, cell.deposit)

@@ -29,10 +29,14 @@ PPM = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Deposit:
-    """Money that the seller places beforehand. What is placed lowers what is still to be placed, and nothing else."""
+    """Money that the seller places beforehand. What is placed lowers what is still to be placed."""
 
     kind: ClassVar[MeasureKind] = MeasureKind.DEPOSIT
     amount_minor: int
+
+    def less(self, placed_minor: int) -> "Deposit":
+        """Return what of a deposit is still to be placed: of 500 asked for, with 200 placed, 300."""
+        return Deposit(max(self.amount_minor - placed_minor, 0))
 
 
 @dataclass(frozen=True, slots=True)

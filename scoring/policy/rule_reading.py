@@ -56,6 +56,7 @@ def read_rules(root: Part) -> RuleBook:
     for twice in sorted({name for name in ids if name and ids.count(name) > 1}):
         root.refuse("rules", f"has two rules with the id {twice}")
     amounts = any(isinstance(measure, Deposit | ValueCap) for rule in rules for measure in rule.measures)
+    amounts |= any(rule.deposit_below is not None for rule in rules)
     currency = ""
     if "currency" in root or amounts:
         what = "the ISO 4217 code of all amounts: three capital letters, such as EUR"
@@ -97,6 +98,7 @@ def _read_rule(part: Part, has_standing: bool) -> Rule:
         settled_below=settled_below,
         settled_category=settled_category,
         tenure_below=part.part("tenure").number("below", 1, MAX_DAYS) if "tenure" in part else None,
+        deposit_below=part.part("deposit").number("below", 1, MAX_VALUE_MINOR) if "deposit" in part else None,
     )
     _refuse_what_a_rule_may_not(part, rule, read)
     return rule
@@ -117,8 +119,8 @@ def _refuse_what_a_rule_may_not(part: Part, rule: Rule, read: Sequence[tuple[Par
             place.refuse(
                 "", "must be an intake_cap of the group's product_category: a group rule limits new intake alone"
             )
-    starts_small = rule.settled_below is not None or rule.tenure_below is not None
-    if rule.group is not None and (rule.tiers or rule.names_confirmed_facts or starts_small):
+    has_upper_end = any(end is not None for end in (rule.settled_below, rule.tenure_below, rule.deposit_below))
+    if rule.group is not None and (rule.tiers or rule.names_confirmed_facts or has_upper_end):
         part.refuse("group", "must be the only condition of its rule")
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from scoring.enums import Category, MeasureKind, Severity, Tier
-from scoring.policy.measures import Deposit, Measure, RollingReserve, SettlementHold, Terms, ValueCap, Waiver, combine
+from scoring.policy.measures import Measure, RollingReserve, SettlementHold, Terms, ValueCap, Waiver, combine
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,8 @@ class Rule:
     """The product category whose settled value is asked for; empty for all of it together."""
     tenure_below: int | None = None
     """The days of tenure from which on it is no longer for a seller; None if it asks for none."""
+    deposit_below: int | None = None
+    """The deposit placed, in minor units, from which on it is no longer for a seller; None if it asks for none."""
 
     @property
     def names_confirmed_facts(self) -> bool:
@@ -77,6 +79,7 @@ class Rule:
             (seller.standing, self.standing_below),
             (seller.settled_minor.get(self.settled_category, 0), self.settled_below),
             (seller.tenure_days, self.tenure_below),
+            (seller.deposit_minor, self.deposit_below),
         )
         if any(end is not None and value >= end for value, end in upper_ends):
             return False
@@ -110,7 +113,7 @@ class Applied(NamedTuple):
     stated: Measure
     """As the rule states it."""
     current: Measure
-    """As it is for this seller: grown by what it settled, within the limit of its marketplace, less the deposit placed."""
+    """As it is for this seller: grown by what it settled, within the limit of its marketplace; a deposit as a whole."""
     waived: bool
     """Whether another rule waives it, so that it has no effect."""
 
@@ -141,15 +144,14 @@ class RuleBook:
     def terms(self, seller: Situation) -> Terms:
         """Return the terms of a seller: of all its measures the strictest of each kind.
 
-        Of the rules that hold; measures that are waived are left out.
+        Of the rules that hold; measures that are waived are left out. A deposit is asked for as a whole, whatever is placed
+        of it: so terms are the same for all within a cell of a policy's space.
         """
         return combine(applied.current for applied in self.apply(seller) if not applied.waived)
 
     def _current(self, measure: Measure, seller: Situation) -> Measure:
         if isinstance(measure, ValueCap):
             return measure.after(seller.settled_minor.get(measure.product_category, 0))
-        if isinstance(measure, Deposit):
-            return replace(measure, amount_minor=max(measure.amount_minor - seller.deposit_minor, 0))
         return self.limit_days(measure, seller.marketplace)
 
     def limit_days(self, measure: Measure, marketplace: str) -> Measure:
@@ -161,6 +163,11 @@ class RuleBook:
             case RollingReserve() if limit is not None:
                 return replace(measure, days=min(measure.days, limit))
         return measure
+
+    @property
+    def asks_for_deposit_placed(self) -> bool:
+        """Return whether a rule asks how much of a deposit is placed."""
+        return any(rule.deposit_below is not None for rule in self.rules)
 
 
 NO_RULES = RuleBook()

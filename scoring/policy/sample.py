@@ -41,6 +41,8 @@ class Sample:
     tier: Tier | None = None
     """The tier that a person set, if one did."""
     tenure_days: int = 0
+    deposit_minor: int = 0
+    """The deposit that is placed, in minor units."""
 
     def situation(self, policy: Policy) -> Situation:
         """Return how a policy sees this seller."""
@@ -62,6 +64,7 @@ class Sample:
             day=self.day,
             marketplace=self.marketplace,
             tenure_days=self.tenure_days,
+            deposit_minor=self.deposit_minor,
         )
 
     def __str__(self) -> str:
@@ -76,6 +79,7 @@ class Sample:
             if value
         ]
         parts += [f"{self.tenure_days:,} days of tenure"] if self.tenure_days else []
+        parts += [f"deposit of {self.deposit_minor:,} placed"] if self.deposit_minor else []
         return ", ".join(parts)
 
 

@@ -5,6 +5,7 @@ it states. The cells of several policies are those of all these values together,
 """
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -36,6 +37,8 @@ class Cell(NamedTuple):
     """Settled value of each product category."""
     tenure: int
     """Days of tenure."""
+    deposit: int
+    """The deposit that is placed."""
     day: int
     marketplace: str
 
@@ -58,21 +61,19 @@ class Space:
     """Product categories whose settled value is asked for; the empty text stands for all of them together."""
     settled: tuple[tuple[int, ...], ...]
     tenures: tuple[int, ...]
+    deposits: tuple[int, ...]
     days: tuple[int, ...]
     marketplaces: tuple[str, ...]
 
     def __len__(self) -> int:
         """Return the number of cells, those that no seller can be in included."""
-        size = len(self.points) * len(self.tiers) * len(self.tenures) * len(self.days) * len(self.marketplaces)
-        for values in (*self.standings, *self.counts, *self.settled):
-            size *= len(values)
-        return size
+        return math.prod(map(len, self.axes()))
 
     def axes(self) -> list[tuple[Any, ...]]:
         """Return the values of each axis of the space, as a list of tuples, in the order of `build`."""
         return [
             *(self.points, self.tiers, *self.standings, *self.counts, *self.settled),
-            *(self.tenures, self.days, self.marketplaces),
+            *(self.tenures, self.deposits, self.days, self.marketplaces),
         ]
 
     def build(self, values: Sequence[Any]) -> Cell:
@@ -81,7 +82,7 @@ class Space:
         second = first + len(self.counts)
         last = second + len(self.settled)
         standings, counts, settled = (tuple(values[a:b]) for a, b in ((2, first), (first, second), (second, last)))
-        return Cell(values[0], values[1], standings, counts, settled, *values[last : last + 3])
+        return Cell(values[0], values[1], standings, counts, settled, *values[last : last + 4])
 
     def cells(self) -> Iterator[Cell]:
         """Yield every possible cell: a combination of one value of each axis.
@@ -133,6 +134,7 @@ class Space:
             day=cell.day,
             marketplace=cell.marketplace,
             tenure_days=cell.tenure,
+            deposit_minor=cell.deposit,
         )
 
     def describe(self, cell: Cell) -> str:
@@ -159,6 +161,8 @@ class Space:
         ]
         if len(self.tenures) > 1:
             parts.append(f"tenure of {_range(self.tenures, cell.tenure)} days")
+        if len(self.deposits) > 1:
+            parts.append(f"deposit placed {_range(self.deposits, cell.deposit)}")
         if len(self.days) > 1:
             parts.append(f"from {format_day(cell.day)}" if cell.day else f"before {format_day(self.days[1])}")
         if len(self.marketplaces) > 1:
@@ -175,8 +179,8 @@ def describe_counter(counter: Counter) -> str:
 def build_space(*policies: Policy, with_overrides: bool = False) -> Space:
     """Return the space of situations that policies distinguish, all together.
 
-    Its axes are points, tier, standing, incidents, settled value, tenure, day and marketplace; their edges are the values
-    that the policies state. With `with_overrides` tiers that a person sets are cells of their own.
+    Its axes are points, tier, standing, incidents, settled value, tenure, deposit placed, day and marketplace; their edges
+    are the values that the policies state. With `with_overrides` tiers that a person sets are cells of their own.
     """
     rules = [rule for policy in policies for rule in policy.rule_book.rules]
     tables: list[object] = []
@@ -194,7 +198,7 @@ def build_space(*policies: Policy, with_overrides: bool = False) -> Space:
                 edges[place] |= {rule.standing_from, rule.standing_below or 0}
     thresholds: dict[Counter, set[int]] = {}
     steps: dict[str, set[int]] = {}
-    tenures, days = {0}, {0}
+    tenures, deposits, days = {0}, {0}, {0}
     for rule in rules:
         if rule.counter is not None:
             thresholds.setdefault(rule.counter, {0}).add(rule.incidents)
@@ -203,6 +207,7 @@ def build_space(*policies: Policy, with_overrides: bool = False) -> Space:
         if rule.settled_below is not None:
             steps.setdefault(rule.settled_category, {0}).add(rule.settled_below)
         tenures |= {rule.tenure_below or 0}
+        deposits |= {rule.deposit_below or 0}
         for measure in rule.measures:
             if isinstance(measure, ValueCap) and measure.grows:
                 steps.setdefault(measure.product_category, {0}).update(s.settled_minor for s in measure.grows)
@@ -218,6 +223,7 @@ def build_space(*policies: Policy, with_overrides: bool = False) -> Space:
         categories=tuple(steps),
         settled=tuple(tuple(sorted(values)) for values in steps.values()),
         tenures=tuple(sorted(tenures)),
+        deposits=tuple(sorted(deposits)),
         days=tuple(sorted(days)),
         marketplaces=("", *sorted({name for policy in policies for name in policy.rule_book.hold_limits})),
     )

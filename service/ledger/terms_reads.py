@@ -48,6 +48,17 @@ _ON_TERMS = (
     )
     .order_by(_E.marketplace, _E.seller, _E.sequence)
 )
+_DEPOSITS = (
+    select(_E.seller, _E.entry_id, _E.occur_time, _E.content)
+    .where(
+        _E.marketplace == bindparam("marketplace"),
+        among(_E.seller, bindparam("sellers", type_=Texts())),
+        text(ON_TERMS),
+        _E.kind == int(Kind.DEPOSIT),
+        _E.sequence <= bindparam("last"),
+    )
+    .order_by(_E.seller, _E.sequence)
+)
 _EVER = 2**62
 _TERMS = frozenset({Kind.MEASURE, Kind.DEPOSIT, Kind.PAYOUTS})
 _IN_CONTENT = [field.name for field in fact_fields(FlowStated) if not field.column]
@@ -67,10 +78,6 @@ class StatedTerms(NamedTuple):
     def lifts(self) -> Mapping[str, Lift]:
         """Return by measure what persons lifted of what rules ask for."""
         return find_lifts(self.statements)
-
-    def deposit_in(self, currency: str) -> int:
-        """Return what is there of the deposit in a currency, in minor units."""
-        return self.deposit.held_minor if self.deposit.currency == currency else 0
 
 
 class AsRecorded(NamedTuple):
@@ -92,6 +99,18 @@ class TermsReads(Reads):
         """Return what is on record of a seller's measures, deposit and payouts, as of the cut."""
         with self._reading(cut.sequence) as connection:
             return read_terms(connection, marketplace, seller, cut)
+
+    def deposits(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> dict[str, DepositAccount]:
+        """Return the deposit of each of some sellers, as of the cut; sellers who never placed one are left out."""
+        values = {"marketplace": marketplace, "sellers": list(sellers), "last": cut.sequence}
+        changes: dict[str, list[DepositChanged]] = {}
+        with self._reading(cut.sequence) as connection:
+            for seller, entry_id, occur_time, content in connection.execute(_DEPOSITS, values):
+                if occur_time < cut.observe_time:
+                    changes.setdefault(seller, []).append(
+                        cast(DepositChanged, entry_from_content(entry_id, content).fact)
+                    )
+        return {seller: add_up_deposit(made) for seller, made in changes.items()}
 
     def flow(self, marketplace: str, seller: str, cut: Cut, first_day: int) -> list[FlowDay]:
         """Return the flow of a seller from a UTC day on, as of the cut: one statement for each day and product category.

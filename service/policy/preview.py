@@ -6,11 +6,12 @@ the new policy would have stopped beforehand, and which good sellers it would ha
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from scoring.arrays import Ints
+from scoring.entries.accounts import DepositAccount
 from scoring.enums import Tier
 from scoring.features.columns import FactTable
 from scoring.in_force import evaluate_measures
@@ -184,7 +185,7 @@ def _place_part(
         currency: table.with_sales(ledger.valued_sales(marketplace, sellers, cut, currency), sellers)
         for currency in {policy.rule_book.currency for policy in asked.policies() if grows_with_value(policy)}
     }
-    people, before, after = _place_both(table, valued, marketplace, cut.observe_time, asked)
+    people, before, after = _place_both(ledger, table, valued, marketplace, sellers, asked, cut.observe_time)
     there = people.exists
     found.sellers += int(there.sum())
     changes = _Changes(before, after)
@@ -202,9 +203,8 @@ def _place_part(
         entry = table.rows[row]
         happened.append((entry.occur_time, marketplace, sellers[case], str(entry.violation)))
     then = asked.since_day * DAY
-    people, before, after = _place_both(
-        known_before(table, then), {c: known_before(t, then) for c, t in valued.items()}, marketplace, then, asked
-    )
+    known = known_before(table, then), {currency: known_before(one, then) for currency, one in valued.items()}
+    people, before, after = _place_both(ledger, *known, marketplace, sellers, asked, then)
     good = people.exists & (np.bincount(recent.case, minlength=len(sellers)) == 0)
     changes = _Changes(before, after)
     hurt = good & changes.stricter
@@ -214,11 +214,28 @@ def _place_part(
 
 
 def _place_both(
-    table: FactTable, valued: Mapping[str, FactTable], marketplace: str, time: int, asked: Question
+    ledger: Ledger,
+    table: FactTable,
+    valued: Mapping[str, FactTable],
+    marketplace: str,
+    sellers: Sequence[str],
+    asked: Question,
+    time: int,
 ) -> tuple[Population, Placed, Placed]:
     people = observe(table, marketplace, time, asked.artifact, asked.policies())
     settled = {currency: add_up_values(one, time) for currency, one in valued.items()}
-    before, after = (place(policy, people, settled.get(policy.rule_book.currency, {})) for policy in asked.policies())
+    accounts: Mapping[str, DepositAccount] = {}
+    if any(policy.rule_book.asks_for_deposit_placed for policy in asked.policies()):
+        accounts = ledger.deposits(marketplace, sellers, replace(asked.cut, observe_time=time))
+    found = []
+    for policy in asked.policies():
+        currency = policy.rule_book.currency
+        deposits = np.zeros(people.facts.cases, dtype=np.int64)
+        for case, seller in enumerate(sellers):
+            if seller in accounts:
+                deposits[case] = accounts[seller].held_in(currency)
+        found.append(place(policy, people, settled.get(currency, {}), deposits))
+    before, after = found
     return people, before, after
 
 
@@ -321,11 +338,15 @@ def _look_back(
     """Return whether either policy would have stopped a seller when it broke a rule, as far as was known then."""
     rows, _ = ledger.facts_of_seller(marketplace, seller, asked.cut, MAX_ALLEGATIONS)
     known = [row for row in rows if row.report_time < time]
+    stated = ledger.stated_terms(marketplace, seller, replace(asked.cut, observe_time=time))
     stopped = []
     for policy in asked.policies():
         currency = policy.rule_book.currency
         values = ledger.settled_values(marketplace, seller, asked.cut, currency) if grows_with_value(policy) else {}
-        terms = evaluate_measures(known, seller, time, asked.artifact, policy, marketplace, values)
+        placed = stated.deposit.held_in(currency)
+        terms = evaluate_measures(
+            known, seller, time, asked.artifact, policy, marketplace, values, deposit_minor=placed
+        )
         stopped.append(terms is not None and _stops(terms.terms))
     return PastViolation(marketplace, seller, violation, time, *stopped)
 

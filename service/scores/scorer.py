@@ -158,7 +158,7 @@ class Scorer:
         found = evaluate_measures(
             *(rows, seller, cut.observe_time, artifact, policy, marketplace, values, check, {seller: omitted}),
             statements=terms.statements,
-            deposit_minor=terms.deposit_in(currency),
+            deposit_minor=terms.deposit.held_in(currency),
             flows=self._flows(marketplace, [seller], cut, policy),
         )
         if found is None:

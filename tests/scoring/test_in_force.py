@@ -163,6 +163,23 @@ def test_without_a_model_only_confirmed_facts_and_rules_for_everybody_hold() -> 
     assert {m.rule for m in found.measures} == {"new-listings-reviewed", "suspended-a-week", *for_everybody}
 
 
+def test_a_rule_by_the_deposit_placed_holds_below_it_and_what_is_placed_counts_towards_what_is_asked_for() -> None:
+    """The terms follow what is there, and not what is asked for: 400 of 1,000 buy the shorter hold."""
+    policy = policy_of(
+        rule("all", {"kind": "deposit", "amount_minor": 1_000}, {"kind": "settlement_hold", "days": 3}),
+        rule("unsecured", {"kind": "settlement_hold", "days": 9}, deposit={"below": 400}),
+    )
+
+    def held(placed: int) -> tuple[int, int, set[str]]:
+        found = evaluate_measures(numbered(SOLD), "s", NOW, artifact(), policy, "acme", deposit_minor=placed)
+        assert found is not None
+        return found.terms.hold_days, found.terms_at_capture.deposit_minor, {m.rule for m in found.measures}
+
+    assert held(399) == (9, 601, {"all", "unsecured"})
+    assert held(400) == (3, 600, {"all"})
+    assert held(1_001) == (3, 0, {"all"})
+
+
 def test_a_rule_by_settled_value_or_tenure_holds_below_it_whatever_the_tier() -> None:
     """Of the best seller: by the value of its orders, of a product category or all, and by its days since the first."""
     deposit = {"kind": "deposit", "amount_minor": 5}

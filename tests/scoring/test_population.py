@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from scoring.enums import Category, Kind, MeasureKind, Severity, Status, Tier
@@ -20,6 +21,9 @@ from tests.scoring.worlds import NOW, TODAY, artifact, exposure, identity, numbe
 
 POLICIES = Path(__file__).parents[2] / "service" / "policy"
 SELLERS = [f"s{number}" for number in range(150)]
+DEPOSITS = [random.Random(number).choice([0, 0, 30_000, 69_999, 70_000]) for number in range(150)]
+"""What is placed of the deposit of each seller, in minor units."""
+
 GROUP = """
 [[rules]]
 id = "toys"
@@ -38,6 +42,12 @@ id = "twice"
 reference = "Seller terms 9.5"
 confirmed = { categories = ["ip", "quality"], severity = "moderate", incidents = 2, days = 200 }
 measures = [{ kind = "manual_review" }, { kind = "settlement_hold", days = 60 }]
+
+[[rules]]
+id = "unsecured"
+reference = "Seller terms 7.6"
+deposit = { below = 70_000 }
+measures = [{ kind = "listing_cap", listings = 90 }]
 """
 
 
@@ -84,7 +94,7 @@ def placed(
     table = tabulate(others, SELLERS, [sale(row, row.settled_orders) for row in rows if row.entry_id in values])
     valued = table.with_sales([sale(row, values[row.entry_id]) for row in rows if row.entry_id in values], SELLERS)
     people = observe(table, "acme", NOW, artifact() if with_model else None, [policy, replace(policy, clear_days=30)])
-    return rows, values, people, place(policy, people, add_up_values(valued, NOW))
+    return rows, values, people, place(policy, people, add_up_values(valued, NOW), np.array(DEPOSITS))
 
 
 def sale(row: FactRow, number: int | None) -> tuple[object, ...]:
@@ -105,10 +115,12 @@ def test_every_seller_has_the_tier_rules_and_terms_that_it_has_when_asked_for_al
             assert (people.exists[case], found.tier[case]) == (False, NO_TIER)
             continue
         mine = [row for row in rows if row.seller == seller]
-        alone = evaluate_measures(mine, seller, NOW, artifact(), policy, "acme", values)
+        placed_minor = DEPOSITS[case]
+        alone = evaluate_measures(mine, seller, NOW, artifact(), policy, "acme", values, deposit_minor=placed_minor)
         assert alone is not None
         assert answer.tier is Tier(found.tier[case])
         terms = found.terms[found.terms_of[case]]
+        terms = replace(terms, deposit_minor=max(terms.deposit_minor - placed_minor, 0))
         assert replace(terms, suspension_days=0) == replace(alone.terms, suspension_days=0), seller
         if alone.terms.suspension_days:
             assert terms.suspension_days >= alone.terms.suspension_days

@@ -55,7 +55,8 @@ class World:
         self.aged = whole(stated["aged_account"]["minor"]), whole(stated["aged_account"]["ppm"])
         self.runners, self.overturned = whole(stated["runners"]["count"], 1), whole(stated["overturned"]["ppm"])
         self.smallest: int = self.trade.get("smallest_order_minor", 1)
-        self.rules = [rule for rule in policy.get("rules", ()) if "group" not in rule]
+        # Rules for who has placed less of a deposit are left out: with enough of it they hold for nobody.
+        self.rules = [rule for rule in policy.get("rules", ()) if "group" not in rule and "deposit" not in rule]
         values, days = self._thresholds()
         self.settled: Sequence[int] = [0, *values]
         self.tenure: Sequence[int] = [0, *days]

@@ -120,6 +120,16 @@ def test_a_deposit_that_comes_back_before_the_stop_or_is_not_refilled_deters_nob
     assert early["most_minor"] == drawn["most_minor"] == 4 * 1_000 - 100
 
 
+def test_who_places_enough_of_a_deposit_counts_as_having_done_so_without_losing_it() -> None:
+    """The bound holds for whatever is placed: terms of who placed most, and the loss of what everybody must place."""
+    free, asking = (
+        certified(toy(cap(1_000), *more))
+        for more in ((), (rule("low", {"kind": "value_cap", "value_minor": 10}, deposit={"below": 9_000}),))
+    )
+    for name in ("verdicts", "takes", "settled"):
+        assert asking[name] == free[name]
+
+
 def test_the_cheapest_way_to_a_history_counts_be_it_bought_or_faked() -> None:
     """An account of 400,000 settled for 1,500 is better than faking it for 20,000."""
     found = certified(TOY, aged_account={"minor": 1_500, "ppm": 0})["verdicts"][FAKED]

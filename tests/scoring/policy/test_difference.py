@@ -40,10 +40,11 @@ def grouped() -> Policy:
 
 @cache
 def growing() -> Policy:
-    """A policy whose rules ask for tenure, and for the settled value of a product category."""
+    """A policy whose rules ask for tenure, the settled value of a product category, and a deposit that is placed."""
     return policy_of(
         rule("young", {"kind": "settlement_hold", "days": 9}, tenure={"below": 90}),
         rule("small", {"kind": "deposit", "amount_minor": 5}, settled={"below": 900, "product_category": "toys"}),
+        rule("unsecured", {"kind": "settlement_hold", "days": 30}, deposit={"below": 700}),
     )
 
 
@@ -68,6 +69,7 @@ def sample(chance: random.Random) -> Sample:
         marketplace=chance.choice(["", "acme"]),
         tier=chance.choice([*Tier]) if chance.random() < 0.1 else None,
         tenure_days=chance.choice([0, 89, 90, 500]),
+        deposit_minor=chance.choice([0, 0, 3, 5, 699, 700, 10**9]),
     )
 
 
@@ -144,6 +146,23 @@ def test_the_cases_beside_a_shipped_policy_hold(name: str) -> None:
     [first, *_] = run_cases(shipped(name), parse_cases(data))
     assert len(first.faults) == 2
     assert "expected 99" in first.faults[0]
+
+
+def test_a_case_may_state_the_deposit_that_is_placed_and_expects_what_is_still_to_be_placed() -> None:
+    """700 of 1,000 are there, so 300 are left, and the terms are those of who has placed enough."""
+    policy = policy_of(
+        rule("all", {"kind": "deposit", "amount_minor": 1_000}),
+        rule("unsecured", {"kind": "settlement_hold", "days": 30}, deposit={"below": 700}),
+    )
+    expected = {"deposit_minor": 300, "hold_days": 0, "rules": ["all"]}
+    case = {"name": "a", "deposit_placed_minor": 700, "expect": expected}
+    assert run_cases(policy, parse_cases({"now": "2026-03-01", "cases": [case]}))[0].faults == ()
+    case["deposit_placed_minor"] = 699
+    assert run_cases(policy, parse_cases({"now": "2026-03-01", "cases": [case]}))[0].faults == (
+        "deposit_minor is 301, expected 300",
+        "hold_days is 30, expected 0",
+        "rules is all, unsecured, expected all",
+    )
 
 
 def test_a_case_that_expects_a_rule_the_policy_does_not_have_fails_by_its_name() -> None:

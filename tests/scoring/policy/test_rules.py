@@ -15,6 +15,7 @@ from scoring.policy.measures import CapStep, RollingReserve, SettlementHold, Ter
 from scoring.policy.policy import Policy
 from scoring.policy.reading import parse_policy
 from scoring.policy.rules import Counter, Situation
+from scoring.policy.space import Cell, build_space
 from tests.scoring.policy.policies import SHIPPED, data, standing
 
 SUSPENDED = {"kind": "suspension", "days": 7}
@@ -230,6 +231,10 @@ def test_conditions_that_cannot_be_meant_are_refused_all_at_once() -> None:
             "hold_days is 0 with unrated, standing 0 to 1, tenure of 0 to 89 days, and 7 with",
         ),
         (
+            [rule("x", {"kind": "waiver", "waives": "settlement_hold"}, deposit={"below": 90}), rule("y", HOLD)],
+            "hold_days is 0 with unrated, standing 0 to 1, deposit placed 0 to 89, and 7 with",
+        ),
+        (
             [rule("x", {"kind": "waiver", "waives": "settlement_hold"}, settled={"below": 90}), rule("y", HOLD)],
             "hold_days is 0 with unrated, standing 0 to 1, settled value 0 to 89, and 7 with",
         ),
@@ -251,6 +256,25 @@ def test_a_policy_that_is_laxer_for_who_is_worse_is_refused_with_an_example(
 ) -> None:
     """As points fall, as a standing rises, and for a seller of whom nothing is known."""
     assert fault in refused(*rules)
+
+
+def test_a_deposit_that_is_placed_buys_terms_and_never_a_tier() -> None:
+    """Less is held of who has placed 500, and the tier of every situation is that of points and standing."""
+    policy = policy_of(
+        rule("all", HOLD),
+        rule("unsecured", {"kind": "settlement_hold", "days": 14}, deposit={"below": 500}),
+    )
+    held = [
+        policy.rule_book.terms(Situation(Tier.STANDARD, deposit_minor=placed)).hold_days for placed in (0, 499, 500)
+    ]
+    assert held == [14, 14, 7]
+    assert policy.rule_book.currency == "EUR"
+    space = build_space(policy)
+    assert space.deposits == (0, 500)
+    tiers: dict[Cell, set[Tier | None]] = {}
+    for cell in space.cells():
+        tiers.setdefault(cell._replace(deposit=0), set()).add(space.situation(0, cell).tier)
+    assert {len(found) for found in tiers.values()} == {1}
 
 
 def test_what_is_stated_in_vain_is_shown() -> None:
@@ -285,6 +309,7 @@ conditions = st.one_of(
     ),
     st.fixed_dictionaries({"settled": st.fixed_dictionaries({"below": st.integers(1, 60)})}),
     st.fixed_dictionaries({"tenure": st.fixed_dictionaries({"below": st.integers(1, 60)})}),
+    st.fixed_dictionaries({"deposit": st.fixed_dictionaries({"below": st.integers(1, 60)})}),
     st.just({}),
 )
 measures = st.one_of(
@@ -310,6 +335,7 @@ situations = st.tuples(
     st.tuples(st.integers(0, 3), st.integers(0, 3)),
     st.tuples(st.integers(0, 60), st.integers(0, 60)),
     st.integers(0, 60),
+    st.integers(0, 60),
 )
 
 
@@ -327,7 +353,7 @@ def test_by_every_policy_that_is_accepted_who_is_worse_in_all_has_no_better_term
     narrow, wide = (Counter(frozenset(Category), Severity.MINOR, days) for days in (30, 90))
 
     def seen(
-        points: int | None, sums: int, counts: tuple[int, int], settled: tuple[int, int], tenure: int
+        points: int | None, sums: int, counts: tuple[int, int], settled: tuple[int, int], tenure: int, placed: int
     ) -> Situation:
         tier = Tier.UNRATED if points is None else accepted.tier_with_standing(points, sums)
         of_all, toys = max(settled), min(settled)
@@ -338,10 +364,11 @@ def test_by_every_policy_that_is_accepted_who_is_worse_in_all_has_no_better_term
             incidents if points is not None else {},
             {"": of_all, "toys": toys},
             tenure_days=tenure,
+            deposit_minor=placed,
         )
 
-    (points, sums, counts, settled, young), (more_points, fewer, less, more, old) = one, other
-    young, old = sorted((young, old))
+    (points, sums, counts, settled, young, little), (more_points, fewer, less, more, old, much) = one, other
+    (young, old), (little, much) = sorted((young, old)), sorted((little, much))
     if points is not None:
         assume(more_points is not None)
         points, more_points = sorted((points, more_points))
@@ -350,6 +377,6 @@ def test_by_every_policy_that_is_accepted_who_is_worse_in_all_has_no_better_term
     sums, fewer = max(sums, fewer), min(sums, fewer)
     counts, less = tuple(map(max, counts, less)), tuple(map(min, counts, less))
     settled, more = tuple(map(min, settled, more)), tuple(map(max, settled, more))
-    worse = accepted.rule_book.terms(seen(points, sums, counts, settled, young)).strictness({"toys"})
-    better = accepted.rule_book.terms(seen(more_points, fewer, less, more, old)).strictness({"toys"})
+    worse = accepted.rule_book.terms(seen(points, sums, counts, settled, young, little)).strictness({"toys"})
+    better = accepted.rule_book.terms(seen(more_points, fewer, less, more, old, much)).strictness({"toys"})
     assert all(worse[aspect] >= better[aspect] for aspect in worse)

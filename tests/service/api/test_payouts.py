@@ -120,6 +120,21 @@ def test_later_confirmed_facts_reach_an_order_and_later_knowledge_of_its_capture
     assert evaluated(ledger, 10) == (9_000, 1_000, 7)
 
 
+def test_a_deposit_buys_the_terms_of_orders_that_are_captured_while_it_is_there(ledger: Ledger, clock: Clock) -> None:
+    """Placed 15 days ago, returned 5 days ago: an order between keeps the shorter hold, one before or since does not."""
+    unsecured = '[[rules]]\nid = "unsecured"\nreference = "x"\ndeposit = { below = 500 }\n'
+    text = POLICY + unsecured + 'measures = [{ kind = "settlement_hold", days = 60 }]\n'
+    for days, fact in (
+        (20, None),
+        (15, DepositChanged(change=DepositChange.PLACED, amount_minor=500, currency="EUR", actor="a-1")),
+        (5, DepositChanged(change=DepositChange.RETURNED, amount_minor=1, currency="EUR", actor="a-1")),
+    ):
+        clock.now = ago(days)
+        ledger.append(MARKET, [identity("i1") if fact is None else Entry(f"d{days}", SELLER, fact)])
+    clock.now = NOW
+    assert [evaluated(ledger, days, text)[2] for days in (17, 10, 2)] == [60, 7, 60]
+
+
 def test_what_an_overturn_took_back_is_no_part_of_the_terms_at_capture(ledger: Ledger, clock: Clock) -> None:
     clock.now = ago(20)
     ledger.append(MARKET, [identity("i1"), confirmed("v1", occur_time=ago(30))])

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from scoring.enums import Action
+from scoring.entries.entry import Entry
+from scoring.entries.kinds.settlement import DepositChanged
+from scoring.enums import Action, DepositChange
 from scoring.policy.policy import Policy
 from scoring.policy.reading import parse_policy
 from scoring.time import DAY
@@ -98,6 +100,18 @@ def test_a_change_of_the_table_of_standing_moves_tiers(ledger: Ledger) -> None:
     assert segment(found, "all", "all") == {"sellers": 5, "tier_down": 1}
     assert [one.seller for one in found.examples] == ["guilty"]
     assert found.examples[0].tiers[1] == "probation"
+
+
+def test_who_has_placed_a_deposit_is_previewed_by_what_was_there_of_it(ledger: Ledger) -> None:
+    """Placed after the span began by one seller: nothing changes for it now, and its terms were stricter then."""
+    secured = DepositChanged(change=DepositChange.PLACED, amount_minor=500, currency="EUR", actor="a-1")
+    entry = Entry("d-1", "old-1", secured, occur_time=ago(9), report_time=ago(9))
+    ledger.append(MARKET, [entry], imported=True)
+    after = policy_of(rule("new", hold(7), tiers=["unrated"]), rule("unsecured", hold(9), deposit={"below": 500}))
+    found = looked(ledger, NEWCOMERS, after)
+    assert found.rules["unsecured"] == 4
+    assert segment(found, "all", "all") == {"sellers": 5, "stricter": 4}
+    assert (found.good, found.hurt) == (3, 3)
 
 
 def test_a_rule_that_concerns_nobody_or_everybody_is_shown(ledger: Ledger) -> None:
