@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from scoring.entries.kinds.settlement import ClaimChanged, DepositChanged
 from scoring.enums import ClaimChange, DepositChange
-from scoring.errors import BalanceForbids, FieldPath, invalid
+from scoring.errors import BalanceForbids, FieldPath
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +67,10 @@ def add_up_deposit(changes: Iterable[DepositChanged]) -> DepositAccount:
 
 @dataclass(frozen=True, slots=True)
 class ClaimBalance:
-    """One adjudicated claim against one seller."""
+    """One adjudicated claim against one seller. Another seller's claim of the same id is another claim."""
 
-    seller: str = ""
-    """Whom it is against; empty if it is not on record."""
     currency: str = ""
-    """The one currency of the claim."""
+    """The one currency of the claim; empty if it is not on record."""
     paid_minor: int = 0
     """What the marketplace paid the buyer."""
     recovered_minor: int = 0
@@ -83,19 +81,18 @@ class ClaimBalance:
         """Return what was paid and is not recovered, in minor units."""
         return self.paid_minor - self.recovered_minor
 
-    def apply(self, fact: ClaimChanged | DepositChanged, seller: str, path: FieldPath) -> "ClaimBalance":
+    def apply(self, fact: ClaimChanged | DepositChanged, path: FieldPath = ("claim",)) -> "ClaimBalance":
         """Return the claim after it was paid or recovered, or after the seller's deposit was drawn for it.
 
-        BalanceForbids for another currency, and for more than is not recovered yet; InvalidInput for another seller's claim.
+        BalanceForbids for another currency, and for more than is not recovered yet.
         """
-        if self.seller and seller != self.seller:
-            raise invalid((*path, "claim"), f"{fact.claim!r} is a claim against another seller; name the seller's own")
-        if self.paid_minor and fact.currency != self.currency:
+        if self.currency and fact.currency != self.currency:
             raise _other_currency_error(fact.currency, self.currency, self.open_minor, path)
         if isinstance(fact, ClaimChanged) and fact.change is ClaimChange.PAID:
-            return replace(self, seller=seller, currency=fact.currency, paid_minor=self.paid_minor + fact.amount_minor)
+            return replace(self, currency=fact.currency, paid_minor=self.paid_minor + fact.amount_minor)
         if fact.amount_minor > self.open_minor:
-            stated = "is not on record" if not self.seller else f"has {self.open_minor} paid and not recovered"
+            is_there = f"has {self.open_minor} paid and not recovered"
+            stated = is_there if self.currency else "is not on record for this seller"
             raise BalanceForbids(
                 f"is more than the claim is open for: {fact.claim!r} {stated}; state at most that, or the payment first",
                 {"available_minor": str(self.open_minor), "currency": self.currency or fact.currency},

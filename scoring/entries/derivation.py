@@ -277,8 +277,8 @@ class Derivation:
             deposit = balances.deposits.get(seller, DepositAccount())
             balances.deposits[seller] = deposit.apply(fact, path)
         if fact.claim:
-            claim = balances.claims.get(fact.claim, ClaimBalance())
-            balances.claims[fact.claim] = claim.apply(fact, seller, path)
+            claim = balances.claims.get((seller, fact.claim), ClaimBalance())
+            balances.claims[seller, fact.claim] = claim.apply(fact, path)
 
     def _find_corrected_seller(self, fact: EntryCorrected, seller: str, path: FieldPath) -> str:
         """Return the seller of the corrected entry, after checking that it may be corrected like this."""

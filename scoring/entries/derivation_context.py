@@ -71,7 +71,7 @@ class DerivationContext:
     """Ids of all entries that the batch corrects, those within the batch included."""
     deposits: dict[str, DepositAccount] = field(default_factory=dict)
     """The deposits that the batch changes, by seller."""
-    claims: dict[str, ClaimBalance] = field(default_factory=dict)
-    """The claims that the batch changes, by id."""
+    claims: dict[tuple[str, str], ClaimBalance] = field(default_factory=dict)
+    """The claims that the batch changes, by seller and id."""
     contests: Contests = field(default_factory=Contests)
     """The complaints, and the measures that they are about."""

@@ -25,15 +25,19 @@ _DEPOSITS = _STATED.where(_HERE, among(_E.seller, _NAMES), text(ON_TERMS), _E.ki
 )
 # `is_not(None)` is stated so that the partial index serves.
 _OF_TARGET = _STATED.where(_HERE, _E.target.is_not(None), among(_E.target, _NAMES)).order_by(_E.target, _E.sequence)
-_CLAIMS = _OF_TARGET.where(or_(_E.kind == int(Kind.DEPOSIT), _E.kind == int(Kind.CLAIM)))
-# Of the sellers who complain alone: a complaint, or a measure, of another takes no longer than one that is not on record.
+# Of the sellers whom the batch names alone: a claim, a complaint or a measure of another takes no longer than one that is not
+# on record.
 _IS_OF_SELLERS = of_sellers(_E.seller)
+_CLAIMS = _OF_TARGET.where(or_(_E.kind == int(Kind.DEPOSIT), _E.kind == int(Kind.CLAIM)), _IS_OF_SELLERS)
 _COMPLAINTS = _STATED.where(_HERE, among(_E.entry_id, _NAMES), _E.kind == int(Kind.COMPLAINT), _IS_OF_SELLERS)
 _DECIDED = _OF_TARGET.where(_E.kind == int(Kind.COMPLAINT_DECISION))
 _MEASURES = _OF_TARGET.where(_E.kind == int(Kind.MEASURE), _IS_OF_SELLERS)
 _CONFIRMED = _STATED.where(
     _HERE, _E.violation.is_not(None), among(_E.violation, _NAMES), _E.kind == int(Kind.STATUS)
 ).order_by(_E.violation, _E.sequence)
+
+
+_OfClaim = DepositChanged | ClaimChanged
 
 
 def load_accounts(
@@ -45,10 +49,10 @@ def load_accounts(
     for row in _rows(connection, _DEPOSITS, marketplace, sellers):
         fact = cast(DepositChanged, entry_from_content(row.entry_id, row.content).fact)
         met.deposits[row.seller] = met.deposits.get(row.seller, DepositAccount()).apply(fact)
-    facts = [cast(DepositChanged | ClaimChanged, entry.fact) for entry in changes]
-    for row in _rows(connection, _CLAIMS, marketplace, {one.claim for one in facts if one.claim}):
-        change = cast(DepositChanged | ClaimChanged, entry_from_content(row.entry_id, row.content).fact)
-        met.claims[row.target] = met.claims.get(row.target, ClaimBalance()).apply(change, row.seller, ())
+    claims = {fact.claim for entry in changes if (fact := cast(_OfClaim, entry.fact)).claim}
+    for row in _rows(connection, _CLAIMS, marketplace, claims, sellers=[*{entry.seller for entry in changes}]):
+        change, key = cast(_OfClaim, entry_from_content(row.entry_id, row.content).fact), (row.seller, row.target)
+        met.claims[key] = met.claims.get(key, ClaimBalance()).apply(change)
 
 
 def load_contests(

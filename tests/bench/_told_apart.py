@@ -35,6 +35,17 @@ def _remediation(client: Client, number: int, exists: bool, turn: int) -> object
     return client.append_entries(MARKET, [_own(f"r-{turn}", remediation=fact)])
 
 
+def _recovery(client: Client, number: int, exists: bool, turn: int) -> object:
+    return client.append_entries(MARKET, [_own(f"k-{turn}", claim=_claim("RECOVERED", _name("k", exists, number)))])
+
+
+def _decision(client: Client, number: int, exists: bool, turn: int) -> object:
+    fact = entry_pb2.StatusChanged(
+        violation=_name("v", exists, number), action=entry_pb2.ACTION_CONFIRM, actor="a", reason="so"
+    )
+    return client.append_entries(MARKET, [_own(f"d-{turn}", status=fact)])
+
+
 QUESTIONS: dict[str, Question] = {
     "score": lambda client, number, exists, _: client.get_trust_score(MARKET, _name("s", exists, number)),
     "measures": lambda client, number, exists, _: client.evaluate_measures(MARKET, _name("s", exists, number)),
@@ -42,8 +53,12 @@ QUESTIONS: dict[str, Question] = {
     "restitution": lambda client, number, exists, _: client.get_restitution(MARKET, "own", _name("v", exists, number)),
     "complaint": _complaint,
     "remediation": _remediation,
+    "claim": _recovery,
+    "decision": _decision,
 }
-"""The first three are refused by the gate; the others name a seller of the caller's, and within it a thing of another's."""
+"""Scores, measures, violations and decisions are refused by the gate; the others name a seller of the caller's, and in it a
+thing of another's.
+"""
 
 
 def told_apart(folder: Path, say: Say) -> dict[str, float]:
@@ -61,6 +76,7 @@ def told_apart(folder: Path, say: Say) -> dict[str, float]:
         with running.client(**place.authority.certificate(dns=["all.example"]).options()) as everybody:
             everybody.append_entries(MARKET, [violation(f"v-{n}", f"s-{n}") for n in range(COUNT)])
             everybody.append_entries(MARKET, [_measure(n) for n in range(COUNT)])
+            everybody.append_entries(MARKET, [_paid(n) for n in range(COUNT)])
             everybody.append_entries(MARKET, [violation("own-v", "own")])
         with running.client(**place.authority.certificate(dns=["limited.example"]).options()) as limited:
             for name, ask in QUESTIONS.items():
@@ -101,6 +117,17 @@ def _own(entry_id: str, **fact: Any) -> entry_pb2.Entry:
     entry = entry_pb2.Entry(entry_id=entry_id, seller=seller_name(MARKET, "own"), **fact)
     entry.occur_time.CopyFrom(violation("x", "own").occur_time)
     entry.occur_time.seconds += 3_600
+    return entry
+
+
+def _claim(change: str, name: str) -> entry_pb2.ClaimChanged:
+    number = entry_pb2.ClaimChange.Value(f"CLAIM_CHANGE_{change}")
+    return entry_pb2.ClaimChanged(claim=name, change=number, amount_minor=1, currency="EUR", actor="a")
+
+
+def _paid(number: int) -> entry_pb2.Entry:
+    entry = _own(f"p-{number}", claim=_claim("PAID", f"k-{number}"))
+    entry.seller = seller_name(MARKET, f"s-{number}")
     return entry
 
 

@@ -2378,7 +2378,7 @@ class ClaimChanged(_message.Message):
     PRODUCT_CATEGORY_FIELD_NUMBER: _builtins.int
     GROUND_FIELD_NUMBER: _builtins.int
     claim: _builtins.str
-    """The claim's id, the caller's own. Required."""
+    """The claim's id, the caller's own. Required. Another seller's claim of the same id is another claim."""
     change: Global___ClaimChange.ValueType
     """Paid or recovered. Required."""
     amount_minor: _builtins.int

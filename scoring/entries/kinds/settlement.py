@@ -115,7 +115,11 @@ class ClaimChanged:
     """
 
     claim: str = fact_field(
-        1, ID, "The claim's id, the caller's own. Required.", column="target", missing_text=f"must be {ID_FORM}"
+        1,
+        ID,
+        "The claim's id, the caller's own. Required. Another seller's claim of the same id is another claim.",
+        column="target",
+        missing_text=f"must be {ID_FORM}",
     )
     change: ClaimChange = word_field(2, ClaimChange, "Paid or recovered. Required.", "status")
     amount_minor: int = fact_field(3, SUM, SUM_TEXT)

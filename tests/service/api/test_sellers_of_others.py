@@ -15,11 +15,11 @@ WORDS = {"actor": "staff", "reason": "so"}
 
 @pytest.fixture(scope="module")
 def some(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    """A client of a caller with rights over the sellers `a` and `c`; of `b` the violation `v-b` is on record."""
+    """A client of a caller with rights over the sellers `a` and `c`; of `b` a violation and a claim `v-b` are on record."""
     folder = tmp_path_factory.mktemp("others")
     authority, path = Authority(folder), folder / "grants.toml"
-    limits = {name: ["*"] for name in ("kinds", "sources", "notifiers", "entry_ids")}
-    rights = ["append", "impose_measures"]
+    limits = {name: ["*"] for name in ("kinds", "sources", "notifiers", "entry_ids", "actions")}
+    rights = ["append", "impose_measures", "decide"]
     write_grants(
         path,
         grant("dns:some.example", rights, sellers=["a", "c"], **limits),
@@ -28,7 +28,10 @@ def some(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     shown = {name: authority.certificate(dns=[f"{name}.example"]).options() for name in ("some", "every")}
     with running_server(folder, grants=path, **authority.server_settings()) as running:
         with running.client(**shown["every"]) as every:
-            every.append_entries(MARKET, [violation("v-b", "b", source=entry_pb2.SOURCE_BRAND), violation("v-a", "a")])
+            paid = entry_of("k-b", claim=claim("v-b", entry_pb2.CLAIM_CHANGE_PAID))
+            paid.seller = seller_name(MARKET, "b")
+            reported = violation("v-b", "b", source=entry_pb2.SOURCE_BRAND)
+            every.append_entries(MARKET, [reported, violation("v-a", "a"), paid])
         with running.client(**shown["some"]) as client:
             yield client
 
@@ -55,6 +58,24 @@ def suspension(about: str) -> entry_pb2.Entry:
     return entry_of(f"m-{about}", measure=fact)
 
 
+def claim(name: str, change: entry_pb2.ClaimChange) -> entry_pb2.ClaimChanged:
+    return entry_pb2.ClaimChanged(claim=name, change=change, amount_minor=1, currency="EUR", actor="a")
+
+
+def twice(fact: entry_pb2.ClaimChanged) -> entry_pb2.ClaimChanged:
+    fact.amount_minor *= 2
+    return fact
+
+
+def recovery(about: str) -> entry_pb2.Entry:
+    return entry_of(f"r-{about}", claim=claim(about, entry_pb2.CLAIM_CHANGE_RECOVERED))
+
+
+def decision(about: str) -> entry_pb2.Entry:
+    fact = entry_pb2.StatusChanged(violation=about, action=entry_pb2.ACTION_CONFIRM, **WORDS)
+    return entry_of(f"d-{about}", status=fact)
+
+
 def link(other: str) -> entry_pb2.Entry:
     fact = entry_pb2.LinkChanged(other=other, state=entry_pb2.LINK_STATE_OBSERVED, basis="shared_account", **WORDS)
     return entry_of(f"l-{other}", link=fact)
@@ -69,14 +90,25 @@ def refusal(client: Client, entry: entry_pb2.Entry, about: str) -> tuple[object,
     return error.code, error.reason, metadata, str(error).replace(f"'{about}'", "it")
 
 
-@pytest.mark.parametrize("make", [remediation, suspension])
-def test_a_violation_of_another_seller_is_as_one_that_is_not_on_record(some: Client, make: object) -> None:
+@pytest.mark.parametrize("make", [remediation, suspension, recovery, decision])
+def test_a_violation_or_a_claim_of_another_seller_is_as_one_that_is_not_on_record(some: Client, make: object) -> None:
     assert callable(make)
     there, absent = refusal(some, make("v-b"), "v-b"), refusal(some, make("v-x"), "v-x")
     assert there == absent
     assert "'b'" not in there[-1]
     assert "another seller" not in there[-1]
-    assert there[0] in {grpc.StatusCode.NOT_FOUND, grpc.StatusCode.FAILED_PRECONDITION}
+    is_decision = make is decision  # for which nobody learns whether there is anything to decide about
+    refused = {grpc.StatusCode.PERMISSION_DENIED} if is_decision else _UNFIT
+    assert there[0] in refused
+
+
+_UNFIT = {grpc.StatusCode.NOT_FOUND, grpc.StatusCode.FAILED_PRECONDITION}
+
+
+def test_a_claim_may_have_the_id_of_another_sellers(some: Client) -> None:
+    some.append_entries(MARKET, [entry_of("k-a", claim=claim("v-b", entry_pb2.CLAIM_CHANGE_PAID))])
+    with pytest.raises(SellertrustCallError, match="has 1 paid"):
+        some.append_entries(MARKET, [entry_of("k-a2", claim=twice(claim("v-b", entry_pb2.CLAIM_CHANGE_RECOVERED)))])
 
 
 def test_a_link_is_stated_by_who_may_append_about_both_sellers(some: Client) -> None:

@@ -119,8 +119,11 @@ def test_no_more_is_drawn_and_recovered_for_a_claim_than_was_paid_for_it(story: 
             story(change)
     with pytest.raises(BalanceForbids, match=r"claim\.currency: is CNY"):
         story(claim(ClaimChange.PAID, 1, "CNY"))
-    with pytest.raises(InvalidInput, match="a claim against another seller"):
-        story(claim(ClaimChange.RECOVERED, 1), seller="s2")
+    for name in ("k1", "k9"):  # another seller's is as one that is not on record
+        with pytest.raises(BalanceForbids, match=f"'{name}' is not on record for this seller"):
+            story(claim(ClaimChange.RECOVERED, 1, name=name), seller="s2")
+        story(claim(ClaimChange.PAID, 5, "CNY", name=name), seller="s2")
+    story(claim(ClaimChange.RECOVERED, 30))  # which is what its own has left
 
 
 _CHANGES = st.lists(
@@ -143,11 +146,11 @@ def test_what_is_forfeited_never_exceeds_adjudicated_claims(changes: list[tuple[
                 stated = deposit(change, amount, claim=about)
                 after = account.apply(stated)
                 if about:
-                    claims[about] = claims[about].apply(stated, SELLER, ())
+                    claims[about] = claims[about].apply(stated)
                 account = after
             elif isinstance(change, ClaimChange):
                 about = name or "k2"
-                claims[about] = claims[about].apply(claim(change, amount, name=about), SELLER, ())
+                claims[about] = claims[about].apply(claim(change, amount, name=about))
         except BalanceForbids:
             continue
         assert all(0 <= one.recovered_minor <= one.paid_minor for one in claims.values())
