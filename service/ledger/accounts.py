@@ -49,7 +49,7 @@ def load_accounts(
     for row in _rows(connection, _DEPOSITS, marketplace, sellers):
         fact = cast(DepositChanged, entry_from_content(row.entry_id, row.content).fact)
         met.deposits[row.seller] = met.deposits.get(row.seller, DepositAccount()).apply(fact)
-    claims = {fact.claim for entry in changes if (fact := cast(_OfClaim, entry.fact)).claim}
+    claims = {cast(_OfClaim, entry.fact).claim for entry in changes} - {""}
     for row in _rows(connection, _CLAIMS, marketplace, claims, sellers=[*{entry.seller for entry in changes}]):
         change, key = cast(_OfClaim, entry_from_content(row.entry_id, row.content).fact), (row.seller, row.target)
         met.claims[key] = met.claims.get(key, ClaimBalance()).apply(change)
