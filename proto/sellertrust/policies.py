@@ -65,9 +65,9 @@ class PolicyClient:
     def rollback_policy(
         self, *, actor: str, reason: str, policy: str | None = None, deadline_seconds: float = POLICY_SECONDS
     ) -> RollbackPolicyResponse:
-        """Have the policy served again that was served before the present one.
+        """Have the policy served again that the present one had replaced; another rollback goes further back.
 
-        `policy` is the digest to be replaced, so that a repeated call does not bring it back; by default that of the present
+        `policy` is the digest to be taken back, so that a repeated call changes nothing; by default that of the present
         policy, which takes one more call.
         """
         if policy is None:

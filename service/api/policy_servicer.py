@@ -48,13 +48,11 @@ class PolicyServicer:
         return pb.CommitPolicyResponse(move=move_message(move), serving_digest=self._taken_over(move))
 
     def RollbackPolicy(self, request: pb.RollbackPolicyRequest) -> pb.RollbackPolicyResponse:
-        call = current_call()
         move = self._served.history.rollback(
             actor=request.actor,
             reason=request.reason,
             policy=parse_policy_digest(request.policy, "policy") if request.policy else "",
-            principal=call.caller,
-            is_emergency=call.approval is not None,
+            principal=current_call().caller,
         )
         return pb.RollbackPolicyResponse(move=move_message(move), serving_digest=self._taken_over(move))
 

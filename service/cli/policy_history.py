@@ -64,7 +64,10 @@ def rollback(
     ] = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Have the policy served again that was served before the present one. Servers follow within a second."""
+    """Have the policy served again that the present one had replaced; once more goes further back.
+
+    Servers follow within a second. What a rollback took back comes again by a commit alone.
+    """
     with client() as (connection, _):
         policies = PolicyClient(connection)
         digest = policies.get_policy(policy).policy.digest if policy else None

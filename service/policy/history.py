@@ -7,7 +7,6 @@ server that makes it as the first policy of the history, so that a rollback lead
 from collections.abc import Sequence
 
 from scoring.errors import (
-    ApprovalRequired,
     FieldViolation,
     InvalidInput,
     PolicyMoved,
@@ -117,34 +116,27 @@ class PolicyHistory:
 
         return self._ledger.move_policy(principal, decide)
 
-    def rollback(
-        self, *, actor: str, reason: str, policy: str = "", principal: str = "", is_emergency: bool = False
-    ) -> PolicyMove:
-        """Have the policy served again that was served before the present one; return its move.
+    def rollback(self, *, actor: str, reason: str, policy: str = "", principal: str = "") -> PolicyMove:
+        """Have the policy served again that the present one had replaced; return its move.
 
-        With `policy`, the whole digest of the one to be taken back, a call again changes nothing. PolicyNotFound if none was
-        served before; PolicyMoved if another than `policy` is served; ApprovalRequired in an `is_emergency`, which needs no
-        approval, if it would take back a rollback.
+        Another rollback goes further back, and never to what one took back. With `policy`, the whole digest of the one to be
+        taken back, a call again changes nothing. PolicyNotFound if the present one replaced none; PolicyMoved if another than
+        `policy` is served.
         """
         check_actor_and_reason(actor=actor, reason=reason)
 
         def decide(moves: Sequence[PolicyMove]) -> list[NewMove]:
-            head = moves[-1].digest if moves else ""
-            before = next((move.digest for move in reversed(moves) if move.digest != head), "")
-            if not before:
-                raise _not_found(HEAD, "no policy was served before the present one, as far as the history goes")
-            if policy and policy == before and moves[-1].action is PolicyAction.ROLLED_BACK:  # which is done already
+            if policy and _is_taken_back(moves, policy):
                 return []
-            if policy and policy != head:
+            head = moves[-1].digest if moves else ""
+            if policy and moves and policy != head:
                 problem = f"the policy {head[:12]} is served, and not {policy[:12]}, so there is nothing to take back"
                 raise PolicyMoved(problem, {"policy": head})
-            if is_emergency and moves[-1].action is PolicyAction.ROLLED_BACK:
-                problem = (
-                    "the present policy came by a rollback, and another one would bring back what that took back, which"
-                    " needs approval here; propose its commit"
-                )
-                raise ApprovalRequired(problem, {"right": "policies", "proposal": "", "persons_missing": "2"})
-            return [NewMove(PolicyAction.ROLLED_BACK, before, actor, reason)]
+            replaced = list_replaced(moves)
+            if not replaced:
+                problem = "the present policy replaced none that the history knows; commit the one that is to be served"
+                raise _not_found(HEAD, problem)
+            return [NewMove(PolicyAction.ROLLED_BACK, replaced[-1], actor, reason)]
 
         return self._ledger.move_policy(principal, decide)
 
@@ -156,6 +148,24 @@ class PolicyHistory:
 def basis_of(moves: Sequence[PolicyMove], served: Policy) -> dict[str, str]:
     """Return the digest of the policy that is served after these moves, and their number; `served` without moves."""
     return {"policy": moves[-1].digest if moves else served.digest, "policy_moves": str(len(moves))}
+
+
+def list_replaced(moves: Sequence[PolicyMove]) -> list[str]:
+    """Return the digests of the policies that the present one replaced, each by the next: what rollbacks lead back to.
+
+    After A was served, B and C were committed and C was rolled back: A.
+    """
+    line: list[str] = []
+    for move in moves:
+        if move.action is PolicyAction.ROLLED_BACK and move.digest in line:
+            del line[len(line) - 1 - line[::-1].index(move.digest) :]
+        line.append(move.digest)
+    return line[:-1]
+
+
+def _is_taken_back(moves: Sequence[PolicyMove], digest: str) -> bool:
+    """Return whether the last move is the rollback of a policy, which was answered and is made once more."""
+    return len(moves) > 1 and moves[-1].action is PolicyAction.ROLLED_BACK and moves[-2].digest == digest
 
 
 def check_text(text: str) -> Policy:

@@ -329,7 +329,7 @@ class RollbackPolicyRequest(_message.Message):
     """Why, in at most 500 characters. Required."""
     policy: _builtins.str
     """`policies/{digest}` of the policy that is to be taken back, which makes a call again safe: once that is done, it changes
-    nothing. Default: whichever is served; then a second call would bring it back.
+    nothing. Default: whichever is served; then a second call goes further back.
     """
     def __init__(
         self,

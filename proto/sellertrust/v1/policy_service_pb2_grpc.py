@@ -90,10 +90,9 @@ class PolicyServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def RollbackPolicy(self, request, context):
-        """Has the policy served again that was served before the present one. NOT_FOUND with `POLICY_NOT_FOUND` if there was none;
-        FAILED_PRECONDITION with `POLICY_MOVED` if another policy than `policy` is served. An emergency waits for nobody, so it
-        needs no approval; but where commits do, what was rolled back comes back by a commit alone: FAILED_PRECONDITION with
-        `APPROVAL_REQUIRED`.
+        """Has the policy served again that the present one had replaced; another rollback goes further back, and never to what one
+        took back, which comes again by a commit alone. NOT_FOUND with `POLICY_NOT_FOUND` if there is none; FAILED_PRECONDITION with
+        `POLICY_MOVED` if another policy than `policy` is served. An emergency waits for nobody, so it needs no approval.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

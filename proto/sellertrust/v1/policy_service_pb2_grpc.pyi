@@ -48,10 +48,9 @@ class PolicyServiceStub:
     policy is served than the expected one. The same call again changes nothing.
     """
     RollbackPolicy: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.RollbackPolicyRequest, _policy_service_pb2.RollbackPolicyResponse]
-    """Has the policy served again that was served before the present one. NOT_FOUND with `POLICY_NOT_FOUND` if there was none;
-    FAILED_PRECONDITION with `POLICY_MOVED` if another policy than `policy` is served. An emergency waits for nobody, so it
-    needs no approval; but where commits do, what was rolled back comes back by a commit alone: FAILED_PRECONDITION with
-    `APPROVAL_REQUIRED`.
+    """Has the policy served again that the present one had replaced; another rollback goes further back, and never to what one
+    took back, which comes again by a commit alone. NOT_FOUND with `POLICY_NOT_FOUND` if there is none; FAILED_PRECONDITION with
+    `POLICY_MOVED` if another policy than `policy` is served. An emergency waits for nobody, so it needs no approval.
     """
 
 @_typing.type_check_only
@@ -74,10 +73,9 @@ class PolicyServiceAsyncStub(PolicyServiceStub):
     policy is served than the expected one. The same call again changes nothing.
     """
     RollbackPolicy: _aio.UnaryUnaryMultiCallable[_policy_service_pb2.RollbackPolicyRequest, _policy_service_pb2.RollbackPolicyResponse]  # type: ignore[assignment]
-    """Has the policy served again that was served before the present one. NOT_FOUND with `POLICY_NOT_FOUND` if there was none;
-    FAILED_PRECONDITION with `POLICY_MOVED` if another policy than `policy` is served. An emergency waits for nobody, so it
-    needs no approval; but where commits do, what was rolled back comes back by a commit alone: FAILED_PRECONDITION with
-    `APPROVAL_REQUIRED`.
+    """Has the policy served again that the present one had replaced; another rollback goes further back, and never to what one
+    took back, which comes again by a commit alone. NOT_FOUND with `POLICY_NOT_FOUND` if there is none; FAILED_PRECONDITION with
+    `POLICY_MOVED` if another policy than `policy` is served. An emergency waits for nobody, so it needs no approval.
     """
 
 class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -121,10 +119,9 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _policy_service_pb2.RollbackPolicyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_policy_service_pb2.RollbackPolicyResponse, _abc.Awaitable[_policy_service_pb2.RollbackPolicyResponse]]:
-        """Has the policy served again that was served before the present one. NOT_FOUND with `POLICY_NOT_FOUND` if there was none;
-        FAILED_PRECONDITION with `POLICY_MOVED` if another policy than `policy` is served. An emergency waits for nobody, so it
-        needs no approval; but where commits do, what was rolled back comes back by a commit alone: FAILED_PRECONDITION with
-        `APPROVAL_REQUIRED`.
+        """Has the policy served again that the present one had replaced; another rollback goes further back, and never to what one
+        took back, which comes again by a commit alone. NOT_FOUND with `POLICY_NOT_FOUND` if there is none; FAILED_PRECONDITION with
+        `POLICY_MOVED` if another policy than `policy` is served. An emergency waits for nobody, so it needs no approval.
         """
 
 def add_PolicyServiceServicer_to_server(servicer: PolicyServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -156,6 +156,19 @@ def test_a_commit_against_a_history_that_moved_is_refused_and_the_same_call_agai
     assert len([*one.policies.list_policy_moves()]) == 3
 
 
+def test_each_rollback_goes_further_back_and_never_to_what_one_took_back(two: tuple[Running, Running]) -> None:
+    """Of two commits both are taken back, one by one; after a commit in their place the next one takes that back."""
+    one, _ = two
+    one.commit(GENERAL.text, DEFAULT.digest)
+    one.commit(LADDER.text, GENERAL.digest)
+    assert one.policies.rollback_policy(**SAID).serving_digest == GENERAL.digest
+    assert one.policies.rollback_policy(**SAID).serving_digest == DEFAULT.digest
+    refused("NOT_FOUND", "POLICY_NOT_FOUND", one.policies.rollback_policy, **SAID)
+    one.commit(LADDER.text, DEFAULT.digest)
+    assert one.policies.rollback_policy(**SAID).serving_digest == DEFAULT.digest
+    refused("NOT_FOUND", "POLICY_NOT_FOUND", one.policies.rollback_policy, **SAID)
+
+
 def test_of_commits_at_once_one_is_made_and_the_others_are_refused(two: tuple[Running, Running]) -> None:
     made, failed = [], []
 
@@ -236,7 +249,7 @@ def commitment(policy: str, expected: str) -> CommitPolicyRequest:
 
 
 def test_a_policy_needs_a_second_person_where_the_grants_file_asks_for_one(eyes: World) -> None:
-    """It is committed once by its proposal; an emergency rollback waits for nobody, and its return needs approval."""
+    """It is committed once by its proposal; an emergency rollback waits for nobody, and brings nothing back again."""
     head = PolicyClient(eyes("anna")).get_policy().policy.digest
     asked = {**SAID, "expected": head}
     assert needs_approval(PolicyClient(eyes("anna")).commit_policy, GENERAL.text, **asked)["right"] == "policies"
@@ -247,7 +260,7 @@ def test_a_policy_needs_a_second_person_where_the_grants_file_asks_for_one(eyes:
         assert done.serving_digest == GENERAL.digest
     assert done.move.proposal == proposal.name
     assert PolicyClient(eyes("carl")).rollback_policy(**SAID).serving_digest == head
-    assert needs_approval(PolicyClient(eyes("carl")).rollback_policy, **SAID, policy=head)["right"] == "policies"
+    refused("NOT_FOUND", "POLICY_NOT_FOUND", PolicyClient(eyes("carl")).rollback_policy, **SAID, policy=head)
     again = PolicyClient(eyes("robot")).commit_policy(GENERAL.text, **asked, proposal=proposal.name)
     assert again.serving_digest == head
     assert "let in without approval, as an emergency" in eyes.log.getvalue()
