@@ -280,6 +280,10 @@ class SourceUnavailable(SellertrustError):
     """A broker or file from which entries are read does not answer; a retry may succeed."""
 
 
+class ProcessEnded(SellertrustError):
+    """A process that did part of a command's work has ended before it was done; a retry with fewer may succeed."""
+
+
 class LedgerVersionUnknown(SellertrustError):
     """The database's schema is not one that this release knows."""
 

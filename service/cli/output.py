@@ -24,6 +24,7 @@ from scoring.errors import (
     ModelNotFound,
     NotifierNotFound,
     PolicyRefused,
+    ProcessEnded,
     SellerNotFound,
     SellertrustError,
     SourceUnavailable,
@@ -96,7 +97,7 @@ def exit_code(error: Exception) -> Exit:
         return Exit.USAGE
     if isinstance(error, SellerNotFound | ViolationNotFound | EntryNotFound | NotifierNotFound | ModelNotFound):
         return Exit.NOT_FOUND
-    if isinstance(error, LedgerUnavailable | SourceUnavailable):
+    if isinstance(error, LedgerUnavailable | ProcessEnded | SourceUnavailable):
         return Exit.UNAVAILABLE
     if isinstance(error, ConfigurationWrong | ArtifactRefused | PolicyRefused | LedgerVersionUnknown):
         return Exit.CONFIGURATION

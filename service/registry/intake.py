@@ -54,10 +54,17 @@ def try_out(parts: Mapping[str, bytes], *, seconds: float = SECONDS, memory_byte
     if done.returncode == REFUSED and output:
         raise ArtifactRefused(output[:500])
     if done.returncode or not output:
-        code = done.returncode
-        how = f"was ended by signal {-code} ({_signal(-code)})" if code < 0 else f"ended with code {code}"
+        how = describe_end(done.returncode)
         raise ArtifactRefused(f"the process that tried the model {how}: it may be damaged, or need too much memory")
     return output
+
+
+def describe_end(code: int) -> str:
+    """Return how a process ended, by its return code, as the end of a sentence.
+
+    -9 gives `was ended by signal 9 (SIGKILL)`, 1 `ended with code 1`.
+    """
+    return f"was ended by signal {-code} ({_signal(-code)})" if code < 0 else f"ended with code {code}"
 
 
 def main() -> int:

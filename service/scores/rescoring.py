@@ -1,13 +1,10 @@
 """Rescoring: all sellers' answers for one model, policy and day, computed in parts and written to one generation."""
 
-import os
-from collections import Counter, deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import ExitStack
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
-from itertools import islice
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 from random import SystemRandom
 from typing import NamedTuple
@@ -31,6 +28,7 @@ from service.scores.book.generation_file import (
 )
 from service.scores.book.private_folder import make_private
 from service.scores.scorer import Scorer
+from service.scores.several_processes import map_in_processes
 
 PART = 1_000
 """Sellers that are scored at a time. Those of them with many entries are read in smaller parts."""
@@ -73,15 +71,19 @@ def rescore(opened: Opened, open_again: Open, folder: Path, days: int, processes
     `opened`: what this process rescores with; `open_again` gives the same to each of `processes` others, if more than one.
     `days`: 0 for today in UTC, 1 for tomorrow. `progress`: gets (step, done, total). An earlier generation of the same day,
     model and policy is replaced, and those of days before yesterday are deleted. ConfigurationWrong if the folder is not
-    this user's alone, or there is no model; LedgerUnavailable if the last record time is ahead of the day's answers.
+    this user's alone, or there is no model; LedgerUnavailable if the last record time is ahead of the day's answers;
+    ProcessEnded if one of the other processes died.
     """
     make_private(folder)
     head, cut = _head_of(opened, days)
     parts = list(_parts_of(opened.ledger, progress))
     total = sum(part.sellers for part in parts)
     done = written = 0
-    with GenerationWriter(folder, head) as writer, ExitStack() as stack:
-        for part, records in zip(parts, _results(parts, cut, opened, open_again, processes, stack), strict=True):
+    with (
+        GenerationWriter(folder, head) as writer,
+        closing(_results(parts, cut, opened, open_again, processes)) as results,
+    ):
+        for part, records in zip(parts, results, strict=True):
             writer.add(records)
             done, written = done + part.sellers, written + len(records.sizes)
             progress("rescore", done, total)
@@ -127,40 +129,20 @@ def _parts_of(ledger: Ledger, progress: Progress) -> Iterator[Part]:
 
 
 def _results(
-    parts: list[Part], cut: Cut, opened: Opened, open_again: Open, processes: int, stack: ExitStack
-) -> Iterator[Records]:
-    """Yield the records of each part, in their order; at most two parts a process are held at a time."""
+    parts: list[Part], cut: Cut, opened: Opened, open_again: Open, processes: int
+) -> Generator[Records, None, None]:
+    """Yield the records of each part, in their order."""
     if processes == 1 or len(parts) == 1:
-        for part in parts:
-            yield _score_part(opened, part, cut)
-        return
-    pool = stack.enter_context(
-        ProcessPoolExecutor(processes, get_context("spawn"), initializer=_begin, initargs=(open_again,))
-    )
-    stack.callback(pool.shutdown, wait=False, cancel_futures=True)
-    waiting: deque[Future[Records]] = deque()
-    left = iter(parts)
-    for part in islice(left, 2 * processes):
-        waiting.append(pool.submit(_score_there, part, cut))
-    while waiting:
-        yield waiting.popleft().result()
-        for part in islice(left, 1):
-            waiting.append(pool.submit(_score_there, part, cut))
+        yield from (_score_part(opened, cut, part) for part in parts)
+    else:
+        yield from map_in_processes(partial(_prepare, open_again, cut), parts, processes)
 
 
-_OPENED: list[Opened] = []  # of a process of the pool
+def _prepare(open_again: Open, cut: Cut) -> Callable[[Part], Records]:
+    return partial(_score_part, open_again(), cut)
 
 
-def _begin(open_again: Open) -> None:
-    os.nice(5)  # servers on the machine go first
-    _OPENED.append(open_again())
-
-
-def _score_there(part: Part, cut: Cut) -> Records:
-    return _score_part(_OPENED[0], part, cut)
-
-
-def _score_part(opened: Opened, part: Part, cut: Cut) -> Records:
+def _score_part(opened: Opened, cut: Cut, part: Part) -> Records:
     """Return the answers of a part as records; sellers of whom nothing stands at the cut have none."""
     names = opened.ledger.sellers_after(part.marketplace, part.after, PART)
     sellers = [seller for seller in names if seller <= part.last]  # others may have come in between meanwhile

@@ -1,6 +1,9 @@
 """`sellertrust rescore` and `book verify --generations`: a file of scores, by one process and by several."""
 
+import subprocess
+import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -34,11 +37,28 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
     return shell
 
 
+def run_script(arguments: list[str], environment: dict[str, str], stdin: str, seconds: float) -> tuple[int, str, str]:
+    """Run the command from a script that runs it again where it is imported, as that of `./dev sellertrust` does."""
+    with TemporaryDirectory() as folder:
+        script = Path(folder) / "sellertrust"
+        script.write_text("import sys\nfrom service.cli import main\nsys.exit(main())\n")
+        done = subprocess.run(
+            [sys.executable, script, *arguments],
+            input=stdin,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+        )
+    return done.returncode, done.stdout, done.stderr
+
+
 def test_several_processes_write_what_one_does(shell: Shell) -> None:
     one = shell.json("rescore", "--day", "tomorrow", "--processes", 1)
     assert (one["sellers"], one["sequence"]) == (SELLERS, 2 * SELLERS)
     first = Path(one["file"]).read_bytes()
-    two = shell.json("rescore", "--day", "tomorrow", "--processes", 2)
+    two = Shell(shell.environment, run_script).json("rescore", "--day", "tomorrow", "--processes", 2)
     file = opened_file(Path(two["file"]))
     assert (file.head.observe_time % DAY, file.sellers) == (0, SELLERS)
     end = len(first) - 500  # before the header, which says when it was made

@@ -52,23 +52,23 @@ def children() -> set[int]:
 
 
 @pytest.mark.parametrize(
-    ("program", "message"),
+    ("program", "message", "seconds"),
     [
-        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", r"ended by signal 11 \(SIGSEGV\)"),
-        ("import os; os._exit(9)", "ended with code 9"),
-        ("pass", "ended with code 0"),
-        ("import time; time.sleep(60)", "not loaded within 0.5 s"),
-        ("while True: pass", "not loaded within 0.5 s"),
-        ("print('f' * 64)", "is that of another digest"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", r"ended by signal 11 \(SIGSEGV\)", 60),
+        ("import os; os._exit(9)", "ended with code 9", 60),
+        ("pass", "ended with code 0", 60),
+        ("import time; time.sleep(60)", "not loaded within 0.5 s", 0.5),
+        ("while True: pass", "not loaded within 0.5 s", 0.5),
+        ("print('f' * 64)", "is that of another digest", 60),
     ],
 )
 def test_a_process_that_dies_hangs_or_lies_is_a_refusal(
-    program: str, message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    program: str, message: str, seconds: float, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """And it is gone afterwards."""
     digest = publish(Registry(tmp_path))
     replaced(monkeypatch, program)
-    monkeypatch.setattr(intake.try_out, "__kwdefaults__", {"seconds": 0.5, "memory_bytes": 1 << 30})
+    monkeypatch.setattr(intake.try_out, "__kwdefaults__", {"seconds": seconds, "memory_bytes": 1 << 30})
     before = children()
     with pytest.raises(ArtifactRefused, match=message):
         Registry(tmp_path).admit(digest)

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
@@ -39,9 +39,10 @@ class Workers:
         listed = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
         found = {}
         for pid in map(int, listed):
-            arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-            if b"--worker" in arguments:
-                found[int(arguments[arguments.index(b"--worker") + 1])] = pid
+            with suppress(FileNotFoundError, ProcessLookupError):  # it has ended since it was listed
+                arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+                if b"--worker" in arguments:
+                    found[int(arguments[arguments.index(b"--worker") + 1])] = pid
         return found
 
     def samples(self) -> dict[tuple[str, str, str], float]:

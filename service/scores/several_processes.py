@@ -1,0 +1,144 @@
+"""Work by several processes: started anew, not forked, and ended with the process that started them.
+
+`python -c "from service.scores.several_processes import main; main()" DESCRIPTOR` is such a process: it reads what to do
+from the socket, and answers there. It runs no other main module, so that the command may be started in any way.
+"""
+
+import os
+import pickle
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any, TypeVar
+
+from scoring.errors import ProcessEnded
+from service.registry.intake import describe_end
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+_COMMAND = (sys.executable, "-P", "-c", "from service.scores.several_processes import main; main()")
+END_SECONDS = 10.0
+"""For how long a process that has closed its connection may go on."""
+_LOST = (EOFError, OSError)
+"""What a read or write raises where the other end is gone, also in the middle of a message."""
+
+
+def map_in_processes(
+    prepare: Callable[[], Callable[[Task], Result]], tasks: Sequence[Task], processes: int
+) -> Iterator[Result]:
+    """Yield the result of each task, in their order, from `processes` others; at most two a process are held at a time.
+
+    `prepare` is called once in each process and returns what does a task; it, tasks and results are pickled. Raises what
+    that raised; ProcessEnded if a process ended before its task was done. Close the iterator: the processes end then.
+    """
+    started = [_Process(prepare) for _ in range(min(processes, len(tasks)))]
+    try:
+        yield from _results(list(started), tasks)
+    finally:
+        for process in started:
+            process.end()
+
+
+def _results(idle: "list[_Process]", tasks: Sequence[Any]) -> Iterator[Any]:
+    """Yield the result of each task, in their order."""
+    busy: dict[Any, tuple[_Process, int]] = {}
+    results: dict[int, Any] = {}
+    given, at_once = 0, 2 * len(idle)
+    for number in range(len(tasks)):
+        while True:
+            while idle and given < min(len(tasks), number + at_once):
+                process = idle.pop()
+                process.give(tasks[given])
+                busy[process.connection] = process, given
+                given += 1
+            if number in results:
+                break
+            for connection in wait(list(busy)):
+                process, done = busy.pop(connection)
+                results[done] = process.take()
+                idle.append(process)
+        yield results.pop(number)
+
+
+class _Process:
+    """One of the processes, as the one that started it knows it."""
+
+    def __init__(self, prepare: Callable[[], Any]) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(
+                [*_COMMAND, str(theirs.fileno())],
+                env=os.environ | {"PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)},
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,  # this one's holds data
+                start_new_session=True,  # Ctrl-C is for the process that started it, which then ends it
+            )
+        self.connection: Connection[Any, Any] = Connection(ours.detach())
+        self.give(prepare)
+
+    def give(self, message: object) -> None:
+        try:
+            self.connection.send(message)
+        except _LOST:
+            raise self._ended() from None
+
+    def take(self) -> Any:
+        try:
+            is_done, result = self.connection.recv()
+        except _LOST:
+            raise self._ended() from None
+        if not is_done:
+            raise result
+        return result
+
+    def _ended(self) -> ProcessEnded:
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(END_SECONDS)
+        self.end()
+        how = describe_end(self._process.returncode)
+        remedy = "there may be too little memory for so many; repeat the command with fewer"
+        return ProcessEnded(f"a process that did part of the work {how}: {remedy}")
+
+    def end(self) -> None:
+        self.connection.close()
+        self._process.kill()  # it keeps nothing
+        self._process.wait()
+
+
+def main() -> None:
+    """Do one task after another, until the process that gives them closes the connection or ends."""
+    os.nice(5)  # servers on the machine go first
+    connection: Connection[Any, Any] = Connection(int(sys.argv[1]))
+    messages = SimpleQueue[bytes]()
+    Thread(target=_read, args=(connection, messages), daemon=True).start()
+    prepare, work = messages.get(), None
+    while True:
+        task = messages.get()
+        try:
+            work = work or _unpickled(prepare)()
+            answer = True, work(_unpickled(task))
+        except Exception as error:  # noqa: BLE001  # the process that waits for the task raises it
+            answer = False, error
+        with suppress(BrokenPipeError):  # then `_read` ends this process
+            connection.send(answer)
+
+
+def _unpickled(message: bytes) -> Any:
+    return pickle.loads(message)  # noqa: S301  # of the process that started this one
+
+
+def _read(connection: "Connection[Any, Any]", messages: "SimpleQueue[bytes]") -> None:
+    """Read messages in a thread, so that the end of the other process ends this one in the middle of a task, too."""
+    try:
+        while True:
+            messages.put(connection.recv_bytes())
+    except _LOST:
+        os._exit(0)

@@ -1,0 +1,105 @@
+"""Work by several processes: results in order, errors as they are, and an end with the process that started them."""
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from scoring.errors import ConfigurationWrong, LedgerUnavailable, ProcessEnded
+from service.scores.several_processes import map_in_processes
+
+ROOT = Path(__file__).parents[3]
+
+
+def prepare_work(folder: Path) -> Callable[[str], tuple[str, int]]:
+    """Each process, once, when it begins."""
+    (folder / f"prepared-{os.getpid()}").touch(exist_ok=False)
+    return partial(do, folder)
+
+
+def do(folder: Path, task: str) -> tuple[str, int]:
+    """The task and who did it; a lock shows for how long the process lives."""
+    kind, _, number = task.partition(" ")
+    (folder / f"begun-{number}").touch()
+    if kind == "refuse":
+        raise LedgerUnavailable(f"task {number} finds no database")
+    if kind == "count":
+        wait_until((folder / "begun-3").exists)
+        time.sleep(0.3)  # in which a process that were given more would begin it
+        return str(len(list(folder.glob("begun-*")))), os.getpid()
+    if kind == "die":
+        wait_until((folder / "held-0").exists)
+        os.kill(os.getpid(), signal.SIGKILL)
+    if kind == "hold":
+        with (folder / f"lock-{number}").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            (folder / f"held-{number}").touch()
+            time.sleep(600)
+    return task, os.getpid()
+
+
+def refuse_to_prepare() -> Callable[[str], str]:
+    raise ConfigurationWrong("nothing to work with")
+
+
+def wait_until(is_true: Callable[[], bool]) -> None:
+    until = time.monotonic() + 120
+    while not is_true():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def is_free(lock: Path) -> bool:
+    with lock.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
+
+
+def test_results_come_in_the_order_of_the_tasks_from_processes_that_prepare_once(tmp_path: Path) -> None:
+    """The first task ends after three later ones; no more than two a process are given before their turn."""
+    tasks = ["count 0", *(f"do {number}" for number in range(1, 9))]
+    results = list(map_in_processes(partial(prepare_work, tmp_path), tasks, 2))
+    assert [answer for answer, _ in results] == ["4", *tasks[1:]]
+    pids = {pid for _, pid in results}
+    assert {int(path.name.partition("-")[2]) for path in tmp_path.glob("prepared-*")} == pids
+    assert len(pids) == 2
+    assert os.getpid() not in pids
+
+
+def test_an_error_of_a_process_is_raised_as_it_is(tmp_path: Path) -> None:
+    with pytest.raises(LedgerUnavailable, match="task 1 finds no database"):
+        list(map_in_processes(partial(prepare_work, tmp_path), ["do 0", "refuse 1", "do 2"], 2))
+    with pytest.raises(ConfigurationWrong, match="nothing to work with"):
+        list(map_in_processes(refuse_to_prepare, ["do 0"], 2))
+
+
+def test_a_process_that_dies_is_an_error_and_the_others_end_in_the_middle_of_their_task(tmp_path: Path) -> None:
+    with pytest.raises(ProcessEnded, match=r"ended by signal 9 \(SIGKILL\).* repeat the command with fewer"):
+        list(map_in_processes(partial(prepare_work, tmp_path), ["hold 0", "die 1", "do 2"], 2))
+    assert is_free(tmp_path / "lock-0")
+
+
+def test_processes_end_with_the_one_that_started_them_however_it_ends(tmp_path: Path) -> None:
+    """Killed, it cannot tell them."""
+    program = (
+        "import sys; from functools import partial; from pathlib import Path\n"
+        "from service.scores.several_processes import map_in_processes\n"
+        "from tests.service.scores.test_several_processes import prepare_work\n"
+        "list(map_in_processes(partial(prepare_work, Path(sys.argv[1])), ['hold 0', 'hold 1'], 2))"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "proto")))}
+    with subprocess.Popen([sys.executable, "-c", program, tmp_path], env=environment) as parent:
+        wait_until(lambda: len(list(tmp_path.glob("held-*"))) == 2)
+        assert not any(is_free(lock) for lock in tmp_path.glob("lock-*"))
+        parent.kill()
+    wait_until(lambda: all(is_free(lock) for lock in tmp_path.glob("lock-*")))
