@@ -26,7 +26,7 @@ class Assumptions:
     are taken nor money is paid out: of the slowest product category, an upper tolerance bound of cases and no mean.
     """
     confirm_days: int
-    """Days from the stop to the confirmation, at most."""
+    """Days from a stop that may end by itself, such as a caution, to the confirmation, at most."""
     carrier_days: int
     """Days after capture before which no carrier confirms the buyer's address; 0 where the scan of a parcel is enough."""
     wash_ppm: int

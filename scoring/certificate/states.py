@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from scoring.certificate.assumptions import Assumptions
-from scoring.certificate.run_days import count_run_days
 from scoring.enums import Tier
 from scoring.errors import CertificateRefused
 from scoring.policy.measures import MAX_HOLD_DAYS, PPM, Terms, ValueCap
@@ -90,7 +89,7 @@ def build_states(policy: Policy, assumptions: Assumptions) -> States:
     CertificateRefused if the policy states no limits of trade or another currency, or if nothing bounds a day's sales.
     """
     trade = _require_trade(policy, assumptions)
-    run_days = count_run_days(policy, trade, assumptions)
+    run_days = count_run_days(trade, assumptions)
     thresholds, tenure = _thresholds(policy)
     by_threshold = _grant_all(policy, assumptions, thresholds, tenure, TIERS)
     for pieces in PIECES:
@@ -104,6 +103,15 @@ def build_states(policy: Policy, assumptions: Assumptions) -> States:
         f"a certificate of this policy has {len(found):,} states, and at most {MAX_STATES:,} can be proven: state fewer"
         " steps of settled value, or a shorter stop"
     )
+
+
+def count_run_days(trade: TradeLimits, assumptions: Assumptions) -> int:
+    """Return for how many days a run goes on, until it is confirmed: orders of these days are captured, none of later ones.
+
+    Caution never shortens it: one lasts at most 14 days, all of 180 days together 30, and who sets it off beforehand has
+    none left in its run.
+    """
+    return trade.delivery_promise_days + assumptions.stop_days + assumptions.confirm_days
 
 
 def restrict_to_tier(states: States, policy: Policy, assumptions: Assumptions, tier: Tier | None) -> States:

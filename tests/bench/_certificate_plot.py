@@ -5,7 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from scoring.certificate.assumptions import Assumptions
-from scoring.certificate.sensitivity import find_sensitivity
+from scoring.certificate.sensitivity import find_sensitivity, holds
+from scoring.policy.measures import PPM
 from scoring.policy.policy import Policy
 from service.policy.certificate_file import SHIPPED_ASSUMPTIONS, read_assumptions
 from tests.scoring.certificate.toys import policy_of, shipped_data
@@ -25,6 +26,19 @@ def name_by_wash(policy: Policy, assumptions: Assumptions) -> Points:
         priced = replace(assumptions, wash_ppm=ppm, aged_account_ppm=ppm)
         turns = find_sensitivity(policy, priced, ["against_faked_history"])["against_faked_history"]
         found.append((ppm / 10_000, (turns.smallest_identity_minor or 0) / 100_000))
+    return found
+
+
+def wash_by_stop(policy: Policy, assumptions: Assumptions) -> Points:
+    """(days of the stop, the lowest cost of a fake in %, at which `against_faked_history` holds); none beyond 100 %."""
+    found = []
+    for days in STOP_DAYS:
+        low, high = 0, PPM + 1
+        while low < high:
+            ppm = (low + high) // 2
+            priced = replace(assumptions, stop_days=days, wash_ppm=ppm, aged_account_ppm=ppm)
+            low, high = (low, ppm) if holds(policy, priced, history_is_real=False) else (ppm + 1, high)
+        found += [(float(days), low / 10_000)] if low <= PPM else []
     return found
 
 
@@ -49,10 +63,11 @@ def draw() -> str:
             "lowest price of a name, thousand EUR",
             name_by_wash,
         ),
+        ("against_faked_history", "stop, days", "lowest cost of a faked sale, % of its value", wash_by_stop),
         ("unconditional", "stop, days", "lowest price of a name, thousand EUR", name_by_stop),
     )
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {2 * (WIDTH + LEFT) + 20} {HEIGHT + TOP + 60}"'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {len(panels) * (WIDTH + LEFT) + 20} {HEIGHT + TOP + 60}"'
         ' font-family="sans-serif" font-size="12" role="img">',
         "<title>Where the two verdicts turn, by the general policy and the ladder</title>",
     ]
@@ -66,6 +81,7 @@ def draw() -> str:
 
 
 def _panel(lines: dict[str, Points], below: str, beside: str) -> Sequence[str]:
+    lines = {name: points for name, points in lines.items() if points}
     right = max(x for points in lines.values() for x, _ in points)
     top = max(max(y for points in lines.values() for _, y in points) * 1.05, 1)
     parts = [f'<path d="M0 0V{HEIGHT}H{WIDTH}" fill="none" stroke="#555"/>']

@@ -159,7 +159,7 @@ def test_without_a_model_only_confirmed_facts_and_rules_for_everybody_hold() -> 
     found = evaluate_measures(rows, "s", NOW, None, GENERAL, "acme")
     assert found is not None
     assert (found.score.state, found.score.tier) == (ScoreState.UNKNOWN, None)
-    for_everybody = {"short-history", "middle-history", "daily-limit"}
+    for_everybody = {"short-history", "growing-history", "middle-history", "every-order", "daily-limit"}
     assert {m.rule for m in found.measures} == {"new-listings-reviewed", "suspended-a-week", *for_everybody}
 
 

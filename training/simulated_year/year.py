@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scoring.caution import Caution, find_cautions_of_seller, may_be_set_off
+from scoring.certificate.contradictions import RunCase
 from scoring.entries.flow import FlowDay
 from scoring.entries.kinds.settlement import FlowStated
 from scoring.features.columns import FactRow
@@ -98,6 +99,16 @@ def run_year(trade: Trade, known: Known, regime: Regime, chance: int = 7) -> Yea
     cautions = _find_cautions(trade, known, flow, regime.caution)
     stops = _find_stops(trade, flow, cautions, regime.caution, np.random.default_rng(chance))
     return _sum_up(trade, book, flow, cautions, stops, regime)
+
+
+def find_run_cases(trade: Trade, known: Known, regime: Regime, chance: int = 7) -> tuple[RunCase, ...]:
+    """Return a case for each runner of a trade under a regime: when it began and was stopped, as a ledger would have it."""
+    flow = state_flow(trade, _trade_on(trade, known, regime).allowed)
+    cautions = _find_cautions(trade, known, flow, regime.caution)
+    stops = _find_stops(trade, flow, cautions, regime.caution, np.random.default_rng(chance))
+    return tuple(
+        RunCase(int(trade.run_day[seller]), day if day < trade.days else None) for seller, day in stops.items()
+    )
 
 
 def _trade_on(trade: Trade, known: Known, regime: Regime) -> _Ledger:

@@ -46,8 +46,8 @@ class World:
         self.policy, self.trade = policy, policy["trade"]
         stated: Data = certificate["assumptions"]
         stop = [whole(stated["stop"]["days"], 1), *_of_categories(stated["stop"], "days", 1)]
-        need("caution" not in stated, "caution is assumed: how long it lasts is the policy's to say")
-        self.days: int = self._count_days(max(stop), whole(stated["confirm"]["days"]))
+        need("caution" not in stated, "caution is assumed: it shortens no run")
+        self.days: int = self.trade["delivery_promise_days"] + max(stop) + whole(stated["confirm"]["days"])
         need(certificate["run_days"] == self.days, f"a run goes on for {self.days} days, and not as stated")
         self.carrier = min(whole(stated.get("carrier", {"days": 0})["days"]), 180)
         self.wash = min([whole(stated["wash"]["ppm"]), *_of_categories(stated["wash"], "ppm", 0)])
@@ -69,18 +69,6 @@ class World:
         need(self.deposits == asked, "the deposits are not those that the policy asks for")
         self.refilled = self.trade.get("deposit_is_refilled", False)
         self.comes_back = self.trade["deposit_returned_after_days"] < self.days
-
-    def _count_days(self, stop: int, confirm: int) -> int:
-        """Return how long a run goes on: to the confirmation, unless each rule of caution keeps all stopped until then."""
-        until: int = self.trade["delivery_promise_days"] + stop
-        rules, limits = self.policy.get("caution", {}).get("rules", ()), self.policy.get("hold_limits", {}).values()
-        for rule in rules:
-            asked = rule["measures"]
-            held = min([max([0, *(m["days"] for m in asked if m["kind"] == "settlement_hold")]), *limits])
-            caps = [m["value_minor"] for m in asked if m["kind"] == "value_cap" and not m.get("product_category")]
-            if rule["days"] < confirm or 0 not in caps or held < until + confirm:
-                return until + confirm
-        return until if rules else until + confirm
 
     def count_states(self) -> int:
         """Return the number of states: fresh, gone, and all between."""

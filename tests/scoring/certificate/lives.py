@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from scoring.certificate.assumptions import Assumptions
-from scoring.certificate.run_days import count_run_days
+from scoring.certificate.states import count_run_days
 from scoring.enums import Tier
 from scoring.policy.measures import PPM, Terms, ValueCap
 from scoring.policy.payout import Order, pay_out
@@ -84,7 +84,7 @@ class Life:
     @property
     def run_days(self) -> int:
         assert self.policy.trade is not None
-        return count_run_days(self.policy, self.policy.trade, self.assumptions)
+        return count_run_days(self.policy.trade, self.assumptions)
 
     def refill(self) -> None:
         """Place what is missing of the deposit, or take back what is too much."""

@@ -21,17 +21,15 @@ from tests.scoring.certificate.toys import (
     World,
     assumed,
     cap,
-    caution,
     hold,
     make_world,
     policy_of,
     shipped_data,
-    standstill,
     stated,
     toy,
 )
 from tests.scoring.policy.test_rules import rule
-from tests.scoring.test_caution import caution_rule
+from tests.scoring.test_caution import WEIGHTS, caution_rule
 
 FAKED, REAL = "against_faked_history", "unconditional"
 
@@ -73,32 +71,13 @@ def test_both_verdicts_hold_where_nothing_is_paid_out_before_a_run_is_stopped() 
     assert list_failed(found) == []
 
 
-@pytest.mark.parametrize(
-    ("rules", "days"),
-    [
-        ([standstill(10)], 5),
-        ([], 15),
-        ([standstill(9)], 15),
-        ([standstill(), standstill(3, id="short")], 15),
-        ([standstill(cap_minor=1)], 15),
-        ([standstill(), caution_rule("open", days=14)], 15),
-        ([standstill(hold_days=15)], 5),
-        ([standstill(hold_days=14)], 15),
-    ],
-)
-def test_a_run_goes_on_until_the_confirmation_unless_every_caution_of_the_policy_keeps_all_stopped_until_then(
-    rules: list[dict[str, Any]], days: int
-) -> None:
-    """By maker and checker: ten days more without caution, or by one that is shorter, or lets orders or payouts go on."""
-    parts = {"caution": caution(*rules)} if rules else {}
-    data = {name: part for name, part in TOY.items() if name != "caution"} | parts
-    assert certified(data)["run_days"] == days
-
-
-def test_a_caution_whose_hold_a_marketplace_cuts_short_stops_nothing() -> None:
-    """Fifteen days of a hold are asked for, and fourteen allowed."""
-    assert certified(TOY | {"hold_limits": {"acme": 15}})["run_days"] == 5
-    assert certified(TOY | {"hold_limits": {"acme": 14}})["run_days"] == 15
+def test_a_run_goes_on_until_the_confirmation_whatever_caution_the_policy_has() -> None:
+    """Ten days more: caution can be used up before the run."""
+    capped, held = {"kind": "value_cap", "value_minor": 0}, {"kind": "settlement_hold", "days": 180}
+    strict = {"decide_days": 1, "sources": WEIGHTS, "rules": [caution_rule(days=14, measures=[capped, held])]}
+    for data in (TOY, TOY | {"caution": strict}):
+        assert certified(data)["run_days"] == 5
+        assert certified(data, confirm={"days": 10})["run_days"] == 15
 
 
 def test_how_long_a_caution_lasts_cannot_be_assumed() -> None:
@@ -228,7 +207,7 @@ def test_a_lower_limit_of_holds_in_one_marketplace_counts_for_all() -> None:
     rules = cap(1_000), rule("hold", {"kind": "settlement_hold", "days": 5})
     held = toy(*rules)
     assert certified(held)["verdicts"][REAL]["holds"]
-    cut = certified(held | {"hold_limits": {"acme": 2}}, confirm={"days": 0})
+    cut = certified(held | {"hold_limits": {"acme": 2}})
     assert cut["verdicts"][REAL]["most_minor"] == 3 * 1_000 - 100
 
 

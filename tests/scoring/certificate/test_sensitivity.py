@@ -26,7 +26,7 @@ def test_a_verdict_turns_where_it_is_stated_to_and_not_one_unit_before() -> None
     assert not holds(policy, price_names(assumptions, 19_999), history_is_real=True)
 
 
-@pytest.mark.parametrize(("name", "ppm"), [("general", 30_000), ("general", 60_000), ("ladder", 60_000)])
+@pytest.mark.parametrize(("name", "ppm"), [("general", 30_000), ("general", 45_000), ("ladder", 60_000)])
 def test_the_plotted_prices_by_the_cost_of_a_fake_are_those_of_the_shipped_policies(name: str, ppm: int) -> None:
     """To ten units of the currency; drawn anew by `python -m tests.bench._certificate_plot`."""
     assumptions = replace(read_assumptions(SHIPPED_ASSUMPTIONS), wash_ppm=ppm, aged_account_ppm=ppm)

@@ -10,7 +10,6 @@ from scoring.policy.policy import Policy
 from scoring.policy.reading import parse_policy
 from tests.scoring.policy.policies import SHIPPED, data
 from tests.scoring.policy.test_rules import rule
-from tests.scoring.test_caution import WEIGHTS, caution_rule
 
 World = tuple[dict[str, Any], dict[str, Any]]
 """The data of a policy, and of assumptions."""
@@ -18,7 +17,7 @@ World = tuple[dict[str, Any], dict[str, Any]]
 STATED: dict[str, Any] = {
     "currency": "EUR",
     "stop": {"days": 2, "source": "cases of a year"},
-    "confirm": {"days": 10, "source": "cases of a year"},
+    "confirm": {"days": 0, "source": "cases of a year"},
     "wash": {"ppm": 50_000, "source": "fees"},
     "identity": {"minor": 100, "source": "admission"},
     "aged_account": {"minor": 500, "ppm": 60_000, "source": "offers seen"},
@@ -47,18 +46,7 @@ def toy(*rules: dict[str, Any], **trade: Any) -> dict[str, Any]:
         "deposit_returned_after_days": 90,
         "deposit_is_refilled": True,
     }
-    return data(currency="EUR", rules=list(rules), trade=limits | trade, caution=caution(standstill()))
-
-
-def caution(*rules: dict[str, Any]) -> dict[str, Any]:
-    """The data of a table of caution."""
-    return {"decide_days": 1, "sources": WEIGHTS, "rules": list(rules)}
-
-
-def standstill(days: int = 14, cap_minor: int = 0, hold_days: int = 180, **parts: Any) -> dict[str, Any]:
-    """A rule of caution under which nothing is captured, nor paid out."""
-    capped, held = {"kind": "value_cap", "value_minor": cap_minor}, {"kind": "settlement_hold", "days": hold_days}
-    return caution_rule(days=days, measures=[capped, held], **parts)
+    return data(currency="EUR", rules=list(rules), trade=limits | trade)
 
 
 def cap(first: int, *steps: tuple[int, int]) -> dict[str, Any]:
@@ -110,9 +98,8 @@ def make_world(number: Callable[[int, int], int]) -> World:
         deposit_is_refilled=bool(number(0, 1)),
         smallest_order_minor=one_of(1, 7, 10**6),
     )
-    stop, lasting = number(1, 4), one_of(1, 14)
-    return data | {"caution": caution(standstill(lasting))}, stated(
-        stop={"days": stop},
+    return data, stated(
+        stop={"days": number(1, 4)},
         confirm={"days": number(0, 3)},
         wash={"ppm": one_of(0, 30_000, 60_000, 400_000)},
         identity={"minor": number(0, 300)},

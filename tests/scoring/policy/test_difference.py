@@ -123,8 +123,8 @@ def test_a_small_edit_changes_what_it_says_and_nothing_else() -> None:
     assert all(one.before.tier is Tier.STANDARD for one in changes)
     space, answers = compare(general, edited)
     assert len(changes) == sum(old.tier is Tier.STANDARD and old.terms.hold_days < 8 for old, _ in answers.values())
-    assert answer_in(space, 0, cell_of(space, Sample(550))).terms.hold_days == 13
-    assert answer_in(space, 0, cell_of(space, Sample(550, settled_minor={"": 80_000_000}))).terms.hold_days == 7
+    assert answer_in(space, 0, cell_of(space, Sample(550))).terms.hold_days == 17
+    assert answer_in(space, 0, cell_of(space, Sample(550, settled_minor={"": 160_000_000}))).terms.hold_days == 7
 
 
 def test_what_moves_sellers_between_cells_is_named_beside_them() -> None:
@@ -171,7 +171,8 @@ def test_a_case_that_expects_a_rule_the_policy_does_not_have_fails_by_its_name()
     [outcome] = run_cases(shipped("general"), cases)
     assert outcome.faults == (
         "rules expected has newcomer, and the policy has no such rule",
-        "rules is daily-limit, middle-history, newcomers, short-history, expected newcomer, newcomers",
+        "rules is daily-limit, every-order, growing-history, middle-history, newcomers, short-history,"
+        " expected newcomer, newcomers",
     )
 
 

@@ -180,7 +180,7 @@ def test_one_fault_of_a_rule_for_a_group_is_one_error(old: str, new: str, fault:
 @pytest.mark.parametrize(
     ("old", "new", "fault"),
     [
-        ('kind = "settlement_hold", days = 3 }', 'kind = "settlement_hold", days = 40 }', "hold_days is 13 with"),
+        ('kind = "settlement_hold", days = 3 }', 'kind = "settlement_hold", days = 40 }', "hold_days is 17 with"),
         ("standing = { from = 12 }", "standing = { from = 12, below = 24 }", "manual_review is 0 with"),
         ("ppm = 100_000", "ppm = 10_000", "reserve_ppm is 10,000 with unrated"),
         ("listings = 100 }", "listings = 1_000 }", "listing_caps[] is 1,000 with unrated"),

@@ -102,8 +102,9 @@ def test_what_is_not_delivered_is_held_until_it_is_but_not_for_ever() -> None:
 def test_a_later_tier_reaches_no_earlier_order_and_confirmed_facts_do() -> None:
     """By the general policy: captured as trusted, then probation by points, then with a confirmed violation."""
     book = shipped("general").rule_book
-    captured = book.terms(Situation(Tier.TRUSTED))
-    fallen = Situation(Tier.PROBATION)
+    settled = {"": 160_000_000}
+    captured = book.terms(Situation(Tier.TRUSTED, settled_minor=settled))
+    fallen = Situation(Tier.PROBATION, settled_minor=settled)
     confirmed = combine(found.current for found in book.apply(fallen) if found.rule.names_confirmed_facts)
     assert fix_terms(captured, confirmed) == captured
     assert book.terms(fallen).hold_days > captured.hold_days

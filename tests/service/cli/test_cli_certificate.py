@@ -19,7 +19,7 @@ from tests.service.runs import run_of
 from tests.service.shells import bare_shell
 
 GENERAL, LADDER = (SHIPPED_POLICY.with_name(f"{name}.toml") for name in ("general", "ladder"))
-ACCEPTED = ("--accept", "against_faked_history=r.head", "--accept", "unconditional=r.head")
+ACCEPTED = ("--accept", "unconditional=r.head")
 
 
 def test_a_policy_is_certified_into_a_file_that_is_proven_again(tmp_path: Path) -> None:
@@ -28,34 +28,33 @@ def test_a_policy_is_certified_into_a_file_that_is_proven_again(tmp_path: Path) 
     asked = ("policy", "certify", GENERAL, "--assumptions", SHIPPED_ASSUMPTIONS, "--out", out)
     shown, err = shell(*asked, code=4)
     assert "exemplary" in shown
-    assert "against_faked_history: does not hold: one name gets 77,980,000" in err
-    assert "run for 21 days at 18,000,000 a day (+378,000,000), come back under a new name: +377,980,000" in err
+    assert "against_faked_history: holds" in err
+    assert "run for 16 days at 18,000,000 a day (+252,000,000), come back under a new name: +251,980,000" in err
     assert "of confirmed violations 10,000 ppm are overturned" in err
-    assert "  stop: days 4 (example: to be replaced by the tolerance bound of your cases)" in err
-    assert "error: against_faked_history, unconditional does not hold" in err
+    assert "  stop: days 9 (simulated year: 99 % of 473 runners are stopped within 16 days of their first order" in err
+    assert "error: unconditional does not hold" in err
     found = shell.json(*asked, *ACCEPTED)
-    assert [(one["by"], one["most_minor"]) for one in found["accepted"]] == [
-        ("r.head", 77_980_000),
-        ("r.head", 377_980_000),
-    ]
-    assert found["assumptions"]["stop"]["days"] == 4
+    assert [(one["by"], one["most_minor"]) for one in found["accepted"]] == [("r.head", 251_980_000)]
+    assert found["assumptions"]["stop"]["days"] == 9
     checked = ("policy", "check-certificate", out, "--policy", GENERAL, "--assumptions", SHIPPED_ASSUMPTIONS)
     assert shell.json(*checked)["digest"] == found["digest"] == json.loads(out.read_bytes())["digest"]
     assert "is of another policy" in shell.error(4, "policy", "check-certificate", out, "--policy", LADDER)
+    ladder = ("policy", "certify", LADDER, *asked[3:], *ACCEPTED)
+    assert "error: against_faked_history does not hold" in shell(*ladder, code=4)[1]
 
 
 def test_assumptions_that_the_ledger_contradicts_are_shown_when_a_policy_is_certified(tmp_path: Path) -> None:
-    """A seller that went on for nine days, where four are assumed: 4, and the certificate is written."""
+    """A seller that went on for eleven days, where nine are assumed: 4, and the certificate is written."""
     shell, out = bare_shell(tmp_path), tmp_path / "loss.json"
     with Ledger.open(load({"SELLERTRUST_DATA_DIR": str(tmp_path)}).database_url, create=True) as ledger:
         today = int(time.time()) // 86_400
-        run_of(ledger, "runner", today - 20, today - 12)
+        run_of(ledger, "runner", today - 20, today - 10)
     asked = ("policy", "certify", GENERAL, "--assumptions", SHIPPED_ASSUMPTIONS, "--out", out)
     accepted = (*asked, *ACCEPTED)
     shell(*accepted, data_dir=tmp_path)
     err = shell(*accepted, "--ledger", data_dir=tmp_path, code=4)[1]
     assert "the ledger has 1 case of a run: that is too few for a bound of 99 %" in err
-    assert "a stop within 4 days is assumed of 99 in 100 runs, and 1 of 1 on record took longer" in err
+    assert "a stop within 9 days is assumed of 99 in 100 runs, and 1 of 1 on record took longer" in err
     assert out.exists()
 
 
@@ -72,7 +71,7 @@ def test_what_persons_granted_sellers_is_certified_with_the_policy(tmp_path: Pat
     err = shell(*accepted, data_dir=tmp_path)[1]
     assert "persons granted 1 seller a tier" in err
     assert "acme/vip: tier standard until" in err
-    assert ": at most 252,000,000 after refunds" in err
+    assert ": at most 162,000,000 after refunds" in err
     with Ledger.open(load({"SELLERTRUST_DATA_DIR": str(tmp_path)}).database_url) as ledger:
         name = name_measure("big", "daily-limit", ValueCap(450_000))
         for number, state in enumerate((MeasureState.IMPOSED, MeasureState.LIFTED)):
@@ -86,7 +85,7 @@ def test_what_cannot_be_certified_or_is_not_proven_is_refused_with_what_is_wrong
     """Assumptions with every fault at once, a policy without bounds, certificates that were altered or are none."""
     shell, out, wrong = bare_shell(tmp_path), tmp_path / "loss.json", tmp_path / "wrong.toml"
     stated = SHIPPED_ASSUMPTIONS.read_text()
-    wrong.write_text(stated.replace("ppm = 60_000", "ppm = -1").replace("days = 4", "days = 0").replace("EUR", "euro"))
+    wrong.write_text(stated.replace("ppm = 60_000", "ppm = -1").replace("days = 9", "days = 0").replace("EUR", "euro"))
     fault = shell.error(4, "policy", "certify", GENERAL, "--assumptions", wrong, "--out", out)
     for text in (
         f"{wrong}: the assumptions do not hold together",

@@ -17,7 +17,7 @@ def test_a_policy_is_checked_without_a_server(tmp_path: Path) -> None:
     shell = bare_shell(tmp_path)
     assert "default version 1 is sound: 0 rules" in shell("policy", "check")[1]
     assert shell.json("policy", "check") == []
-    assert "general version 1 is sound: 12 rules" in shell("policy", "check", GENERAL, "--strict")[1]
+    assert "general version 1 is sound: 14 rules" in shell("policy", "check", GENERAL, "--strict")[1]
     twice = tmp_path / "twice.toml"
     twice.write_text(
         GENERAL.read_text()

@@ -24,11 +24,11 @@ def test_a_preview_is_shown_as_tables_as_json_and_as_a_page(tmp_path: Path) -> N
     page = tmp_path / "preview.html"
     out, err = shell("policy", "preview", everybody, "--against", GENERAL, "--html", page)
     assert "there is no champion" in err
-    assert "hold_days 13 -> 30" in out
+    assert "hold_days 17 -> 30" in out
     assert "everybody" in out
-    assert "hold_days 13 -&gt; 30" in page.read_text()
+    assert "hold_days 17 -&gt; 30" in page.read_text()
     found = shell.json("policy", "preview", everybody, "--against", GENERAL)
-    assert found["changes"] == [{"change": "hold_days 13 -> 30", "sellers": 1}]
+    assert found["changes"] == [{"change": "hold_days 17 -> 30", "sellers": 1}]
     assert {"rule": "all", "sellers": 1, "note": "everybody"} in found["rules"]
     assert (found["before"]["policy"], found["sellers"], found["good"]) == ("general", 1, 0)
     served = shell.json("policy", "preview", everybody)

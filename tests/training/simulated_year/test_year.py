@@ -10,7 +10,7 @@ from training.market.simulate import simulate
 from training.market.trade import DISPUTE_DAYS, RunnerPlan, Trade, build_trade, state_flow
 from training.simulated_year.known import build_known
 from training.simulated_year.regimes import ByPolicy, FixedReserve, NoTerms, View, draw_points, find_suspended
-from training.simulated_year.year import YearResult, run_year
+from training.simulated_year.year import YearResult, find_run_cases, run_year
 
 DAYS = 500
 
@@ -82,7 +82,7 @@ def test_the_stand_in_for_points_is_the_worked_number_and_falls_with_incidents()
 def test_terms_by_a_policy_are_those_of_its_rules_and_the_fixed_reserve_goes_by_its_metric() -> None:
     new = View(0, orders=3, settled_minor=0, tenure_days=5, standing=0, points=650, defects=0.0)
     terms, is_worse = ByPolicy(policy_named("general")).terms(new)
-    assert (terms.hold_days, terms.reserve_ppm, is_worse) == (14, 100_000, False)
+    assert (terms.hold_days, terms.reserve_ppm, is_worse) == (17, 100_000, False)
     old = View(0, orders=900, settled_minor=10**10, tenure_days=900, standing=24, points=650, defects=0.02)
     terms, is_worse = ByPolicy(policy_named("general")).terms(old)
     assert (terms.suspension_days, is_worse) == (7, True)
@@ -94,11 +94,21 @@ def test_without_terms_a_runner_takes_everything_and_caution_lets_it_take_less(r
     """Who is stopped sooner takes no more; whom nothing limits is refused nothing."""
     general, careless, fixed, none = results.values()
     assert none.taken_minor == none.run_minor == none.buyers_loss_minor > 0
-    assert general.taken_minor < careless.taken_minor < fixed.taken_minor < none.taken_minor
+    assert general.taken_minor <= careless.taken_minor < fixed.taken_minor < none.taken_minor
+    assert general.run_minor < careless.run_minor
     assert general.days_until_stopped < careless.days_until_stopped
     assert general.clean_caution_days >= careless.clean_caution_days == 0
     assert (none.refused, none.newcomers_month, none.clean_payout_days) == (0, 1, 1)
     assert general.buyers_loss_minor <= general.taken_minor
+
+
+def test_the_cases_of_a_year_are_its_runners_with_their_stops(trade: Trade, results: dict[str, YearResult]) -> None:
+    """As the ledger's cases are, for the bound of a loss certificate; their mean is the year's."""
+    market, general = simulate(60, DAYS, date(2024, 1, 1), 3), policy_named("general")
+    found = find_run_cases(trade, build_known(market, trade, general.standing), ByPolicy(general))
+    assert [case.start_day for case in found] == trade.run_day[trade.run_day >= 0].tolist()
+    days = [case.days_by(0) - 1 for case in found]
+    assert np.mean(days) == results["general"].days_until_stopped
 
 
 def test_the_same_year_comes_to_the_same(trade: Trade, results: dict[str, YearResult]) -> None:
