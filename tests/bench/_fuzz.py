@@ -1,23 +1,27 @@
 """Fuzzed requests: sound ones with fields changed by their types, others cut and garbled, by several identities.
 
-They go through the handlers that gRPC calls, on a real server over a real ledger, without sockets: some thousands a second.
-What each identity may ever do is said here by hand, and looked up in the request itself.
+They go through the handlers that gRPC calls, those of streams included, on a real server over a real ledger, without sockets:
+a thousand or more a second. What each identity may ever do is said by hand (`_fuzz_callers`), and looked up in the request.
 """
 
 import random
-import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.descriptor_pool import Default
 from google.protobuf.message import DecodeError, Message
+from google.protobuf.message_factory import GetMessageClass
 from google.rpc import code_pb2
 
-from sellertrust.v1.entry_pb2 import SOURCE_BRAND
-from tests.callers import Authority, TokenIssuer, grant, write_grants
-from tests.servers import MARKET, Running, running_server
+from service.ingest.listed_entries import append_messages
+from tests.bench._fuzz_callers import SOUND, grants_text, identities_of, is_shown_rightly, may
+from tests.callers import Authority, TokenIssuer, write_grants
+from tests.servers import MARKET, Running, identity, running_server, violation
 from tests.service.access.matrix import CALLS
 
 TEXTS = [
@@ -34,7 +38,10 @@ TEXTS = [
     "v-1",
     "customs",
     "brand-1",
-    "b1-",
+    "m-",
+    "m-1",
+    "m-2",
+    "v-2",
     "x" * 300,
 ]
 TEXTS += [f"marketplaces/{one}" for one in ("acme", "other", "", "acme/sellers/s-2", "acme/sellers/s-1/violations/v")]
@@ -45,8 +52,8 @@ TEXTS += [
     "marketplaces/acme\n",
 ]
 NUMBERS = [0, 1, 2, 3, 9, -1, 2**31 - 1, -(2**31)]
-READS = {"ListEntries", "GetViolation", "ListViolations", "GetNotifier", "ListNotifiers", "ListReviewQueue"}
-_REFUSED = {code_pb2.PERMISSION_DENIED, code_pb2.UNAUTHENTICATED, code_pb2.INVALID_ARGUMENT}
+MAX_MESSAGES = 3
+"""Messages of a stream of requests."""
 
 
 class _Aborted(Exception):
@@ -92,83 +99,93 @@ def fuzz(folder: Path, tries: int, say: Callable[[str], object], seed: int = 17)
     chance = random.Random(seed)
     authority, issuer = Authority(folder), TokenIssuer(folder)
     path = folder / "grants.toml"
-    write_grants(path, _grants(issuer))
-    identities = _identities(authority, issuer)
+    write_grants(path, grants_text(issuer))
+    identities = identities_of(authority, issuer)
     counts: Counter[str] = Counter()
     codes: Counter[str] = Counter()
+    past: Counter[str] = Counter()
+    sound = [*CALLS.items(), *SOUND]
     with running_server(folder, grants=path, log_level="error", **authority.server_settings()) as running:
-        handlers = _handlers(running)
+        reported = [violation("v-1", "s-1"), violation("v-2", "s-2"), identity("i-1", "s-1"), identity("i-2", "s-2")]
+        append_messages(running.ledger, MARKET, reported)
+        passed = _note_passed(running)
         while counts["tries"] < tries:
             if counts["tries"] % 50_000 == 0:
                 say(f"fuzz {counts['tries']:,} of {tries:,}")
-            call, request = chance.choice([*CALLS.items()])
+            call, request = chance.choice(sound)
             method = call.split(" ")[0]
-            if method not in handlers:
-                continue
-            identity = chance.choice([*identities])
-            data = _mutated(request, chance)
-            context = _Context(*identities[identity])
-            counts["tries"] += 1
+            identity_ = chance.choice([*identities])
+            context = _Context(*identities[identity_])
+            messages = [_mutated(request, chance) for _ in range(1 if "Stream" not in method else MAX_MESSAGES)]
+            counts["tries"] += len(messages)
+            passed.clear()
+            is_shown = True
             try:
-                handlers[method](data, context)
+                is_shown = _call(running, method, messages, context, identity_)
             except _Aborted:
                 pass
             except Exception as error:  # noqa: BLE001 (a crash is what is looked for)
                 counts["crashes"] += 1
                 say(f"crash of {method}: {error!r}")
             codes[code_pb2.Code.Name(context.code)] += 1
-            if context.code not in _REFUSED and not _may(identity, method, type(request), data):
+            past[identity_] += len(passed) > 0
+            parent = _parent_of(type(request), messages[0]) if len(messages) > 1 else ""
+            let_in = messages[: len(passed)]
+            if not all(may(identity_, method, type(request), data, parent) for data in let_in):
                 counts["allowed_wrongly"] += 1
-                say(f"{identity} got {context.code} of {method} by {data[:200]!r}")
-    say(f"fuzz codes: {dict(codes)}")
+                say(f"{identity_} got {context.code} of {method} by {let_in[-1][:200]!r}")
+            if not is_shown:
+                counts["allowed_wrongly"] += 1
+                say(f"{identity_} is shown others' by {method} {messages[0][:200]!r}")
+    say(f"fuzz codes: {dict(codes)}; past the gate: {dict(past)}")
     shown = ("tries", "crashes", "allowed_wrongly")
     figures = {f"fuzz.{name}": float(counts[name]) for name in shown}
     return figures | {f"fuzz.{name.lower()}": float(codes[name]) for name in ("INTERNAL", "UNKNOWN", "OK")}
 
 
-def _grants(issuer: TokenIssuer) -> str:
-    """The grants file: who may what, narrow enough that most requests are refused."""
-    return (
-        issuer.table()
-        + grant("dns:reader.example", ["read_ledger"])
-        + grant("dns:checkout.example", ["read_scores"], sellers=["s-1"])
-        + grant(
-            "dns:brand.example",
-            ["append"],
-            kinds=["violation"],
-            sources=["brand"],
-            notifiers=["brand-1"],
-            entry_ids=["b1-"],
-        )
-        + grant(
-            "jwt:https://login.example#*",
-            ["read_ledger", "decide", "models"],
-            marketplaces=["*"],
-            entry_ids=["*"],
-            actions=["*"],
-        )
-    )
+def _note_passed(running: Running) -> list[Message]:
+    """Have a server's gate note each request that it lets in, in the list that is returned, whatever comes of its work."""
+    gate, passed = running.server._calls._gate, list[Message]()
+    require = gate.require
+
+    def noting(caller: Any, method: str, request: Message) -> Any:
+        visible = require(caller, method, request)
+        passed.append(request)
+        return visible
+
+    gate.require = noting  # type: ignore[method-assign]
+    return passed
 
 
-def _identities(authority: Authority, issuer: TokenIssuer) -> dict[str, tuple[bytes | None, str | None]]:
-    """Who calls, by name: certificate and token."""
-    names = {
-        name: authority.certificate(dns=[f"{name}.example"]) for name in ("reader", "checkout", "brand", "stranger")
-    }
-    identities: dict[str, tuple[bytes | None, str | None]] = {
-        name: (shown.certificate.read_bytes(), None) for name, shown in names.items()
-    }
-    return identities | {
-        "nobody": (None, None),
-        "token": (None, issuer.token()),
-        "garbled token": (None, issuer.token()[:-9]),
-    }
+def _call(running: Running, method: str, messages: list[bytes], context: _Context, identity_: str) -> bool:
+    """Make a call by the server's own handler; return whether its caller is shown nothing but what it may see."""
+    handler = cast(Any, running.server.handlers[method])
+    kind = _response_type(method)
+    responses: Iterator[bytes]
+    if handler.unary_unary:
+        found = [handler.unary_unary(messages[0], context)]
+    elif handler.unary_stream:
+        with closing(handler.unary_stream(messages[0], context)) as responses:
+            found = [*islice(responses, 1)]  # the next may come after a heartbeat
+    else:
+        with closing(handler.stream_stream(iter(messages), context)) as responses:
+            found = [*responses]
+    return all(is_shown_rightly(identity_, kind.FromString(one)) for one in found)
 
 
-def _handlers(running: Running) -> dict[str, Callable[[bytes, Any], bytes]]:
-    """The handlers of the calls of one request, by `Service/Method`, as the server has them."""
-    found = running.server.handlers.items()
-    return {name: handler.unary_unary for name, handler in found if handler.unary_unary}
+def _response_type(method: str) -> type[Message]:
+    service, _, name = method.partition("/")
+    found = Default().FindServiceByName(f"sellertrust.v1.{service}").FindMethodByName(name)
+    return GetMessageClass(found.output_type)
+
+
+def _parent_of(kind: type[Message], data: bytes) -> str:
+    """Return the parent that the first message of a stream states; "" if it is none."""
+    try:
+        found: Any = kind.FromString(data)
+    except DecodeError:
+        return ""
+    return str(found.parent)
 
 
 def _mutated(request: Message, chance: random.Random) -> bytes:
@@ -229,36 +246,3 @@ def _value(field: FieldDescriptor, chance: random.Random) -> Any:
 
 def _text(chance: random.Random) -> str:
     return chance.choice(TEXTS)
-
-
-def _may(identity: str, method: str, kind: type[Message], data: bytes) -> bool:
-    """Whether an identity may ever get past the gate with a request, by a reading of its own."""
-    try:
-        request: Any = kind.FromString(data)
-    except DecodeError:
-        return False
-    name = method.rpartition("/")[2]
-    match identity:
-        case "reader" | "token":
-            asked = getattr(request, "parent", "") or getattr(request, "name", "")
-            return name in READS and bool(
-                re.match(rf"marketplaces/{MARKET}(/|$)", asked)
-            )  # the token's issuer speaks for it
-        case "checkout":
-            seller = f"marketplaces/{MARKET}/sellers/s-1"
-            if name == "BatchGetTrustScores":
-                return request.parent == f"marketplaces/{MARKET}" and seller in request.sellers
-            return name == "GetTrustScore" and request.seller == seller
-        case "brand":
-            return (
-                name == "AppendEntries"
-                and request.parent == f"marketplaces/{MARKET}"
-                and all(map(_is_brands, request.entries))
-            )
-    return False
-
-
-def _is_brands(entry: Any) -> bool:
-    if entry.WhichOneof("fact") != "violation" or not entry.entry_id.startswith("b1-"):
-        return False
-    return bool(entry.violation.source == SOURCE_BRAND and entry.violation.notifier == "brand-1")

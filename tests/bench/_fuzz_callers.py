@@ -1,0 +1,216 @@
+"""Who calls in the fuzzing, what the grants file gives each, and a reading of its own of what each may ever do."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from google.protobuf.message import DecodeError, Message
+
+from sellertrust.v1 import entry_pb2 as entry_pb
+from sellertrust.v1 import ledger_service_pb2 as ledger_pb
+from tests.callers import Authority, TokenIssuer, grant
+from tests.servers import MARKET, days_ago, violation
+
+READS = {"ListEntries", "WatchEntries", "GetViolation", "ListViolations", "GetNotifier", "ListNotifiers"}
+READS |= {"ListReviewQueue"}
+LISTS = {"ListEntries", "WatchEntries", "ListViolations"}
+APPENDS = {"AppendEntries", "StreamEntries"}
+PARENT = f"marketplaces/{MARKET}"
+SELLERS = {name: f"{PARENT}/sellers/{name}" for name in ("s-1", "s-2")}
+
+Identity = tuple[bytes | None, str | None]
+"""What a caller shows: a certificate in PEM, and a token."""
+
+_FOUR_EYES = """
+[[persons]]
+person = "anna"
+principals = ["dns:proposer.example"]
+[[persons]]
+person = "bert"
+principals = ["dns:approver.example"]
+[[four_eyes]]
+rights = ["override", "policies"]
+marketplaces = ["*"]
+"""
+
+
+def grants_text(issuer: TokenIssuer) -> str:
+    """Return the grants file: who may what, narrow enough that most requests are refused."""
+    brand = {"kinds": ["violation"], "sources": ["brand"], "notifiers": ["brand-1"], "entry_ids": ["m-"]}
+    return "".join(
+        (
+            issuer.table(),
+            grant("dns:reader.example", ["read_ledger"]),
+            grant("dns:keeper.example", ["read_ledger"], sellers=["s-2"]),
+            grant("dns:checkout.example", ["read_scores"], sellers=["s-1"]),
+            grant("dns:brand.example", ["append"], **brand),
+            grant("dns:measurer.example", ["read_measures", "explain"], sellers=["s-1"]),
+            grant("dns:officer.example", ["impose_measures"], sellers=["s-1"], entry_ids=["m-"]),
+            grant("dns:decider.example", ["decide"], entry_ids=["m-"], actions=["confirm", "dismiss"]),
+            grant("dns:minister.example", ["read_policies", "policies"], marketplaces=["*"]),
+            grant("dns:proposer.example", ["propose", "override"], entry_ids=["m-"]),
+            grant("dns:approver.example", ["approve"]),
+            grant(
+                "jwt:https://login.example#*",
+                ["read_ledger", "decide", "models", "policies", "approve"],
+                marketplaces=["*"],
+                entry_ids=["*"],
+                actions=["*"],
+            ),
+            _FOUR_EYES,
+        )
+    )
+
+
+def identities_of(authority: Authority, issuer: TokenIssuer) -> dict[str, Identity]:
+    """Return what each caller shows, by its name; all but the last three show a certificate of that name."""
+    names = {
+        name: authority.certificate(dns=[f"{name}.example"]).certificate.read_bytes() for name in (*_MAY, "stranger")
+    }
+    identities: dict[str, Identity] = {name: (shown, None) for name, shown in names.items()}
+    return identities | {
+        "nobody": (None, None),
+        "token": (None, issuer.token()),
+        "garbled token": (None, issuer.token()[:-9]),
+    }
+
+
+def may(identity: str, method: str, kind: type[Message], data: bytes, parent: str = "") -> bool:
+    """Return whether an identity may ever get past the gate with a request.
+
+    `parent`: that of the stream, which its later messages may leave out.
+    """
+    try:
+        request: Any = kind.FromString(data)
+    except DecodeError:
+        return False
+    if parent and not request.parent:
+        request.parent = parent
+    asked = (
+        _MAY["reader"] if identity == "token" else _MAY.get(identity)
+    )  # the token's issuer speaks for the marketplace
+    return asked is not None and asked(method.rpartition("/")[2], request)
+
+
+def is_shown_rightly(identity: str, response: Message) -> bool:
+    """Return whether a response holds nothing that its caller may not see."""
+    if identity != "keeper":
+        return True
+    listed = [*getattr(response, "entries", ()), *getattr(response, "violations", ())]
+    return all(one.seller == SELLERS["s-2"] for one in listed)
+
+
+def _reads(name: str, request: Any) -> bool:
+    asked = getattr(request, "parent", "") or getattr(request, "name", "")
+    return name in READS and bool(re.match(rf"{PARENT}(/|$)", asked))
+
+
+def _keeps(name: str, request: Any) -> bool:
+    return name in LISTS and request.parent in {PARENT, SELLERS["s-2"]}
+
+
+def _checks_out(name: str, request: Any) -> bool:
+    if name == "BatchGetTrustScores":
+        return bool(request.parent == PARENT and SELLERS["s-1"] in request.sellers)
+    return bool(name == "GetTrustScore" and request.seller == SELLERS["s-1"])
+
+
+def _measures(name: str, request: Any) -> bool:
+    known = {"EvaluateMeasures", "EvaluatePayout", "GetRestitution", "ExplainTrustScore"}
+    return name in known and request.seller == SELLERS["s-1"]
+
+
+def _appends(is_own: Callable[[Any], bool]) -> Callable[[str, Any], bool]:
+    """Return a reading of who may append entries of which this holds, each by itself."""
+    return lambda name, request: (
+        name in APPENDS and request.parent == PARENT and len(request.entries) > 0 and all(map(is_own, request.entries))
+    )
+
+
+def _is_brands(entry: Any) -> bool:
+    if entry.WhichOneof("fact") != "violation" or not entry.entry_id.startswith("m-"):
+        return False
+    return bool(entry.violation.source == entry_pb.SOURCE_BRAND and entry.violation.notifier == "brand-1")
+
+
+def _is_officers(entry: Any) -> bool:
+    is_own = entry.entry_id.startswith("m-") and entry.seller in {SELLERS["s-1"], "s-1"}
+    return is_own and entry.WhichOneof("fact") in {"measure", "payouts"}
+
+
+_DECIDED = {entry_pb.ACTION_CONFIRM, entry_pb.ACTION_DISMISS}
+
+
+def _decides(name: str, request: Any) -> bool:
+    if name in {"ConfirmViolation", "DismissViolation"}:
+        is_here = request.name.startswith(f"{PARENT}/violations/")
+        return is_here and (not request.entry_id or request.entry_id.startswith("m-"))
+    return _appends(
+        lambda entry: (
+            entry.WhichOneof("fact") == "status" and entry.status.action in _DECIDED and entry.entry_id.startswith("m-")
+        )
+    )(name, request)
+
+
+def _governs(name: str, _: Any) -> bool:
+    return name in {"GetPolicy", "ListPolicyMoves", "CommitPolicy", "RollbackPolicy"}
+
+
+def _proposes(name: str, request: Any) -> bool:
+    is_override = _appends(lambda entry: entry.WhichOneof("fact") == "override" and entry.entry_id.startswith("m-"))
+    if name == "CreateProposal":
+        return request.WhichOneof("request") == "append_entries" and is_override(
+            "AppendEntries", request.append_entries
+        )
+    if name in {"GetProposal", "WithdrawProposal"}:
+        return bool(request.name.startswith(f"{PARENT}/proposals/"))
+    return (name == "ListProposals" and request.parent == PARENT) or is_override(name, request)
+
+
+def _approves(name: str, request: Any) -> bool:
+    return bool(name == "ApproveProposal" and request.name.startswith(f"{PARENT}/proposals/"))
+
+
+def _sound() -> list[tuple[str, Message]]:
+    """Return requests that append, one after the other and as a stream, and that nothing is wrong with."""
+    said: dict[str, Any] = {"actor": "a", "reason": "so"}
+    facts: dict[str, Any] = {
+        "measure": entry_pb.MeasureChanged(
+            measure="m", measure_kind=entry_pb.MEASURE_KIND_MANUAL_REVIEW, state=entry_pb.MEASURE_STATE_IMPOSED, **said
+        ),
+        "payouts": entry_pb.PayoutsChanged(change=entry_pb.PAYOUTS_CHANGE_STOPPED, **said),
+        "status": entry_pb.StatusChanged(violation="v-1", action=entry_pb.ACTION_CONFIRM, **said),
+        "override": entry_pb.OverrideImposed(tier=entry_pb.TIER_EXEMPLARY, **said),
+    }
+    entries = [violation("m-report", "s-1", notifier="brand-1")]
+    for key, fact in facts.items():
+        entry = entry_pb.Entry(entry_id=f"m-sound-{key}", **{key: fact})
+        entry.seller = "" if key == "status" else SELLERS["s-1"]
+        if key == "override":
+            entry.override.until.FromDatetime(days_ago(-30))
+        entry.occur_time.CopyFrom(entries[0].occur_time)
+        entry.occur_time.seconds += 3_600
+        entries.append(entry)
+    found: list[tuple[str, Message]] = []
+    for entry in entries:
+        found.append(("LedgerService/AppendEntries", ledger_pb.AppendEntriesRequest(parent=PARENT, entries=[entry])))
+        found.append(("LedgerService/StreamEntries", ledger_pb.StreamEntriesRequest(parent=PARENT, entries=[entry])))
+    return found
+
+
+SOUND = _sound()
+"""Requests with nothing wrong, by their method, beside those of the matrix."""
+
+_MAY: dict[str, Callable[[str, Any], bool]] = {
+    "reader": _reads,
+    "keeper": _keeps,
+    "checkout": _checks_out,
+    "brand": _appends(_is_brands),
+    "measurer": _measures,
+    "officer": _appends(_is_officers),
+    "decider": _decides,
+    "minister": _governs,
+    "proposer": _proposes,
+    "approver": _approves,
+}
+"""What each caller who is granted anything may ever ask for, by the method's name and the request; others nothing."""
