@@ -179,6 +179,7 @@ def run_server(
     defaults to that of the settings. Raises what `open_ledger`, `load_policy` and `Server.start` raise.
     """
     from service.api.serving import serve
+    from service.mechanism.metrics import MechanismMetrics
     from service.policy.policy_file import load_policy
     from service.scores.shadow import Shadow
 
@@ -193,6 +194,7 @@ def run_server(
             follow_moves(scorer, lambda event, problem: log.error(event, problem=problem))
             if settings.mechanism:
                 worker = build_worker(ledger, scorer, share=MECHANISM_SHARE)
+                server.add_metrics(MechanismMetrics(worker))
                 failed = lambda problem: log.warning("measures not recorded", problem=problem)  # noqa: E731
                 threading.Thread(target=worker.run, args=(failed,), name="mechanism", daemon=True).start()
                 stack.callback(worker.stop)

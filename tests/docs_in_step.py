@@ -53,6 +53,7 @@ WHERE = {
     ),
     "These read the database itself, beside a server or without one": (
         *("rescore", "policy preview", "ledger export", "ledger backup", "ledger checkpoint", "ledger verify", "train"),
+        "mechanism status",
     ),
     "These write to the database itself, on SQLite while no server and no other command writes": (
         *(
@@ -63,7 +64,7 @@ WHERE = {
             "ledger restore",
             "db upgrade",
             "db grant",
-            "mechanism",
+            "mechanism run",
             "serve",
         ),
     ),

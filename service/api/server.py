@@ -13,6 +13,7 @@ from typing import Any, Self
 
 import grpc
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.registry import Collector
 
 from scoring.certificate.contradictions import Seen
 from scoring.errors import ConfigurationWrong
@@ -230,6 +231,10 @@ class Server:
             self.log.warning("privileged calls are written to no audit file", setting="SELLERTRUST_AUDIT_FILE")
         self.log.info("serving", address=self.address, metrics=self.metrics_address, tls=bool(settings.tls_certificate))
         return self.address
+
+    def add_metrics(self, collector: Collector) -> None:
+        """Show a collector's metrics beside those of the server."""
+        self._registry.register(collector)
 
     def metrics(self) -> bytes:
         """Return the present metrics in the text format of Prometheus."""

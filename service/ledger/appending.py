@@ -28,7 +28,7 @@ from service.ledger.following import find_unfinished_among, position_after
 from service.ledger.mending import LATEST
 from service.ledger.notifiers import decision_histories, find_first_and_last_id
 from service.ledger.own_reports import refuse_own
-from service.ledger.reading import position as position_of
+from service.ledger.position_reads import position as position_of
 from service.ledger.records import Appended, AsSeen, Position
 from service.ledger.sealing import key_id_of, keyed_digest, keys, plain_of
 from service.ledger.tables import ENTRY, SOURCE_POSITION

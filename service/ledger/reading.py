@@ -29,7 +29,7 @@ from service.ledger.expressions import Texts, among, member, of_kind, only
 from service.ledger.records import Cut, RecordedEntry, ViolationView
 from service.ledger.resolving import REPORT, resolve
 from service.ledger.sealing import Key, key_id_of, keys, unseal
-from service.ledger.tables import ALLEGED, COUNTING, ENTRY, EXPOSED, FOUND, SOURCE_POSITION
+from service.ledger.tables import ALLEGED, COUNTING, ENTRY, EXPOSED, FOUND
 
 _E = ENTRY.c
 EXPORT_COLUMNS: tuple[str, ...] = tuple(
@@ -102,12 +102,6 @@ _ENTRIES = select(
     *(_E.sequence, _E.record_time, _E.seller, _E.occur_time, _E.report_time, _E.entry_id, _E.content),
     (_E.kind == int(Kind.STATUS)) & _E.status.is_(None),
     _E.principal,
-)
-_POSITION = (
-    select(SOURCE_POSITION.c.next_position)
-    .where(SOURCE_POSITION.c.source == bindparam("source"), SOURCE_POSITION.c.partition == bindparam("part"))
-    .order_by(SOURCE_POSITION.c.next_position.desc())
-    .limit(1)
 )
 _REPORTS = REPORT.where(of_kind(Kind.VIOLATION))
 _IS_REPORT = _E.kind.in_([int(Kind.VIOLATION), int(Kind.PRODUCT_VIOLATION)])
@@ -252,15 +246,6 @@ def entries(
     sealed = {row.seller for row in rows if key_id_of(row.content)}
     held = keys(connection, marketplace, sealed)
     return [_recorded_entry(row, held.get(row.seller)) for row in rows]
-
-
-def position(connection: Connection, source: str, partition: int) -> int | None:
-    """Return the position from which a partition of a source is to be read on.
-
-    None if nothing of it was read yet.
-    """
-    found = connection.execute(_POSITION, {"source": source, "part": partition}).scalar()
-    return None if found is None else int(found)
 
 
 def _recorded_entry(row: Any, key: Key | None) -> RecordedEntry:

@@ -19,6 +19,7 @@ from service.ledger.database import CONFLICT, Database, lock_time
 from service.ledger.erasing import erase
 from service.ledger.fact_reads import FactReads
 from service.ledger.policy_moves import PolicyMoves
+from service.ledger.position_reads import PositionReads
 from service.ledger.proposals import Proposals
 from service.ledger.records import Appended, AsSeen, Cut, Position, RecordedEntry, ViolationView
 from service.ledger.review_reads import ReviewReads
@@ -29,7 +30,7 @@ from service.ledger.seal_reads import SealReads
 from service.ledger.terms_reads import AsRecorded
 
 
-class Ledger(FactReads, ReviewReads, RunReads, ChangeReads, SealReads, Proposals, PolicyMoves):
+class Ledger(FactReads, ReviewReads, RunReads, ChangeReads, SealReads, PositionReads, Proposals, PolicyMoves):
     """The ledger in one database. Any number of threads may use one, and any number of processes one database.
 
     Every method may raise LedgerUnavailable, after which the call may be repeated.
@@ -332,14 +333,6 @@ class Ledger(FactReads, ReviewReads, RunReads, ChangeReads, SealReads, Proposals
             if len(rows) < chunk:
                 return
             after = rows[-1][0]
-
-    def position(self, source: str, partition: int) -> int | None:
-        """Return the position from which a partition of a source is to be read on.
-
-        None if nothing of it was read yet.
-        """
-        with self._database.read() as connection:
-            return reading.position(connection, source, partition)
 
     def _end(self) -> appending.LedgerEnd:
         """Return the end of the ledger, and the database's own clock if it has one that counts."""

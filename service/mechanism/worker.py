@@ -1,26 +1,33 @@
 """The worker: follows the ledger, the day, the model and the policy, and has the recorder state how measures change.
 
 What decides (a confirmation, an overturn, an override, a lift) is evaluated at the append that brought it, in the order of
-the ledger, so that the record is the same whenever the worker ran. Settled orders are evaluated at the last of a look. A new
-day, model or policy is evaluated for every seller, as of the place that the worker has come to.
+the ledger, so that the record is the same whenever the worker ran. Settled orders are evaluated at the last of a look. Every
+seller is evaluated at each midnight and at each move of the policy, in order, also those that passed while no worker ran; and
+once by another model. A seller that is refused waits, and holds up no other.
 """
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from itertools import groupby
 from time import monotonic
 
 from scoring.enums import Kind
-from scoring.errors import LedgerUnavailable
+from scoring.errors import InvalidInput, LedgerUnavailable
 from scoring.time import DAY
 from service.ledger.changes import Change
 from service.ledger.records import Cut, Position
 from service.ledger.store import Ledger
 from service.mechanism.recorder import Recorder
+from service.mechanism.refusals import Refusals, Seller
 
 SOURCE = "mechanism"
 """The source under which the ledger keeps how far the worker has come: partition 0 the next sequence."""
+
+TIME_SOURCE = "mechanism:time"
+"""The source under which the ledger keeps up to when every seller was evaluated: partition 0, in microseconds."""
+
+MAX_DAYS_LATE = 31
+"""Days that are recorded afterwards when no worker ran; what lies before is recorded as of the first of them."""
 
 LOOK_SECONDS = 1.0
 PAGE = 20_000
@@ -60,8 +67,16 @@ class MechanismWorker:
         self._check = check
         self._stop = threading.Event()
         self._done = 0
+        self._follows_from = ""
+        self._ends: dict[Seller, int] = {}
+        self.report: Callable[[str], None] = lambda _: None
+        """Gets a sentence about each seller that is refused, without its name; `run` sets it."""
+        self.refusals = Refusals(ledger)
+        """The sellers that are left alone for a while, since the ledger, or an evaluation, refused them."""
         self.appended = 0
         """Entries that this worker has appended."""
+        self.behind = 0
+        """Entries that it had not followed when its last look ended."""
 
     def stop(self) -> None:
         """Have `run` end after the seller that is being evaluated."""
@@ -72,6 +87,7 @@ class MechanismWorker:
 
         A problem is reported once; while the ledger's database is away nothing is.
         """
+        self.report = report
         reported = ""
         while not self._stop.is_set():
             try:
@@ -88,49 +104,131 @@ class MechanismWorker:
     def look(self) -> int:
         """Bring the record up to date once; return the number of entries that were appended.
 
-        First with the entries since the last look, then, on a new day or with another model or policy, with every seller.
+        Midnight by midnight, and policy by policy, since the last look: first the entries until then, then every seller as
+        of then. At last the entries since, every seller if the model is another one, those whose measures ended meanwhile,
+        and those that were refused.
         """
         before = self.appended
-        reached = self._follow()
-        cut = replace(self._ledger.cut(), sequence=reached)
-        marker = f"{SOURCE}:{cut.observe_time // DAY}:{self._recorder.follows_from}"
-        if not self._stop.is_set() and self._ledger.position(marker, 0) is None:
-            for marketplace, seller in self._every_seller():
-                if self._stop.is_set():
-                    return self.appended - before
-                self._record(marketplace, seller, cut)
-            self._ledger.advance(Position(marker, 0, 1))
+        self.refusals.load()
+        now = self._ledger.cut()
+        if self._catch_up(now) and self._follow(now.sequence) and self._renew(now):
+            for marketplace, seller in [one for one, end in self._ends.items() if end < now.observe_time]:
+                self._record(marketplace, seller, now)
+            self._retry(now)
+        self.behind = max(now.sequence - self._done, 0)
         return self.appended - before
 
-    def _follow(self) -> int:
-        """Evaluate what the entries since the last look decide; return the sequence up to which that is done."""
-        last = self._ledger.tip().sequence
+    def _catch_up(self, now: Cut) -> bool:
+        """Evaluate every seller at each time since the last look at which something changes by itself, in order.
+
+        Return whether that is done.
+        """
+        since = self._ledger.position(TIME_SOURCE, 0)
+        for time in () if since is None else self._list_times(since, now.observe_time - 1):
+            then = self._ledger.cut(time + 1, time + 1)
+            if not self._follow(then.sequence) or not self._record_every(then):
+                return False
+            self._ledger.advance(Position(TIME_SOURCE, 0, time))
+            self._mark(now, self._recorder.follows_from_at(time + 1))
+        return True
+
+    def _list_times(self, since: int, now: int) -> list[int]:
+        """Return the midnights and moves of the policy after a time, of the last MAX_DAYS_LATE days, in order."""
+        since = max(since, now - MAX_DAYS_LATE * DAY)
+        midnights = range((since // DAY + 1) * DAY, now + 1, DAY)
+        return sorted({*midnights, *self._recorder.policy_moves(since, now)})
+
+    def _renew(self, now: Cut) -> bool:
+        """Evaluate every seller by another model, or when none was evaluated today; return whether that is done."""
+        follows_from = self._recorder.follows_from
+        if follows_from == self._follows_from:
+            return True
+        is_known = self._ledger.position(_name_marker(now, follows_from), 0) is not None
+        if (self._follows_from or not is_known) and not self._record_every(now):
+            return False
+        if self._ledger.position(TIME_SOURCE, 0) is None:
+            self._ledger.advance(Position(TIME_SOURCE, 0, now.observe_time - 1))
+        self._mark(now, follows_from)
+        return True
+
+    def _mark(self, now: Cut, follows_from: str) -> None:
+        """Keep that every seller was evaluated today by a model and a policy, and how far the worker has come."""
+        self._follows_from = follows_from
+        self._ledger.advance(Position(_name_marker(now, follows_from), 0, 1))
+        self._keep(self._done)
+
+    def _follow(self, last: int) -> bool:
+        """Evaluate what the entries since the last look decide, up to a sequence; return whether that is done."""
         begin = self._ledger.position(SOURCE, 0)
         if begin is None:  # what came before is evaluated with every seller
             self._keep(last)
-            return last
+            return True
         done = self._done = max(begin - 1, self._done)
         while done < last:
             page = _whole_appends(self._ledger.changes(done, last, PAGE), last)
             for marketplace, seller, cut in _list_evaluated(page):
                 if self._stop.is_set():
-                    return done
+                    return False
                 self._record(marketplace, seller, cut)
             done = self._done = page[-1].sequence
             if done - begin >= KEPT_AFTER:
                 self._keep(done)
-        return done
+        return True
 
     def _keep(self, done: int) -> None:
         self._ledger.advance(Position(SOURCE, 0, done + 1))
         self._done = done
 
+    def _record_every(self, cut: Cut) -> bool:
+        """Evaluate every seller as of a cut; return whether that is done."""
+        for marketplace, seller in self._every_seller():
+            if self._stop.is_set():
+                return False
+            self._record(marketplace, seller, cut)
+        return True
+
     def _record(self, marketplace: str, seller: str, cut: Cut) -> None:
+        """State how a seller's measures change as of a cut; one that is refused waits, and holds up no other."""
         self._check()
+        refused = self.refusals.find((marketplace, seller))
+        if refused is not None and (refused.missed or refused.due > monotonic()):
+            refused.missed.append(cut)
+            return
+        self._try(marketplace, seller, cut)
+
+    def _retry(self, now: Cut) -> None:
+        """Try the sellers again that are due: as of all they have missed, in order, until one is refused again."""
+        for (marketplace, seller), refused in self.refusals.list_due():
+            self._check()
+            for cut in [*refused.missed] or [now]:
+                if self._stop.is_set() or not self._try(marketplace, seller, cut):
+                    break
+                if refused.missed:
+                    refused.missed.popleft()
+            else:
+                self.refusals.remove((marketplace, seller))
+
+    def _try(self, marketplace: str, seller: str, cut: Cut) -> bool:
+        """State how a seller's measures change as of a cut; return whether it could be stated, and note if not."""
         began = monotonic()
-        self.appended += self._recorder.record(marketplace, seller, cut)
-        if self._share < 1:
-            self._stop.wait((monotonic() - began) * (1 / self._share - 1))
+        try:
+            recorded = self._recorder.record(marketplace, seller, cut)
+        except LedgerUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 (whatever it is, it is this seller's alone)
+            is_new = self.refusals.find((marketplace, seller)) is None
+            self.refusals.add((marketplace, seller), cut)
+            if is_new:
+                self.report(f"of one seller, by {describe_fault(error)}; the others go on, it is tried again")
+            return False
+        finally:
+            if self._share < 1:
+                self._stop.wait((monotonic() - began) * (1 / self._share - 1))
+        self.appended += recorded.appended
+        self._ends.pop((marketplace, seller), None)
+        if recorded.next_end is not None:
+            self._ends[marketplace, seller] = recorded.next_end
+        return True
 
     def _every_seller(self) -> Iterator[tuple[str, str]]:
         """Yield every seller that has an entry, with its marketplace."""
@@ -139,6 +237,17 @@ class MechanismWorker:
             while page := self._ledger.sellers_after(marketplace, after, SELLERS):
                 yield from ((marketplace, seller) for seller in page if seller)
                 after = page[-1]
+
+
+def describe_fault(error: Exception) -> str:
+    """Return the class of an error and the fields it names, without its text, which may name a seller."""
+    fields = [one.field for one in error.violations] if isinstance(error, InvalidInput) else []
+    return type(error).__name__ + (f" ({', '.join(fields[:5])})" if fields else "")
+
+
+def _name_marker(now: Cut, follows_from: str) -> str:
+    """Return the source under which the ledger keeps that every seller was evaluated on a day."""
+    return f"{SOURCE}:{now.observe_time // DAY}:{follows_from}"
 
 
 def _whole_appends(page: Sequence[Change], last: int) -> Sequence[Change]:

@@ -2,14 +2,17 @@
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
-from scoring.errors import LedgerUnavailable
+from scoring.errors import LedgerUnavailable, PolicyNotFound, PolicyRefused
 from scoring.policy.policy import Policy
 from service.policy.history import HEAD, MIN_BEGINNING, PolicyHistory
 from service.registry.moves import is_digest
 
 LOOK_SECONDS = 0.5
 """How often a server looks whether another one moved the policy."""
+
+_ALL_MOVES = 2**31
 
 MAX_KEPT = 8
 """Policies that are kept as they were read, so that a rollback, and an answer by an earlier one, need not read it again."""
@@ -29,6 +32,7 @@ class ServedPolicy:
         self.now = configured
         """The policy that answers now. Read it once in each call: another one may replace it."""
         self._kept = {configured.digest: configured}
+        self._moved_time = 0
         self._changing = threading.Lock()
         self.refresh()
 
@@ -39,10 +43,34 @@ class ServedPolicy:
         """
         with self._changing:
             last = self.history.last()
-            if last is None or last.digest == self.now.digest:
+            if last is None:
                 return False
-            self.now = self._load(last.digest)
+            if last.digest == self.now.digest:
+                self._moved_time = last.move_time
+                return False
+            self.now, self._moved_time = self._load(last.digest), last.move_time
             return True
+
+    def at(self, time: int) -> Policy:
+        """Return the policy that was served just before a time, in microseconds.
+
+        Before the first move the one that it replaced; where an earlier one cannot be read any more, the present one.
+        """
+        if time > self._moved_time:
+            return self.now
+        moves = self.history.moves(0, _ALL_MOVES)
+        before = [move for move in moves if move.move_time < time] or moves[:1]
+        with suppress(PolicyRefused, PolicyNotFound):
+            return self._load(before[-1].digest) if before else self.now
+        return self.now
+
+    def move_times(self, since: int, until: int) -> list[int]:
+        """Return when policies were moved after a time, up to another, in microseconds; the last one answers by then."""
+        with suppress(PolicyRefused):
+            self.refresh()
+        if self._moved_time <= since:
+            return []
+        return [one.move_time for one in self.history.moves(0, _ALL_MOVES) if since < one.move_time <= until]
 
     def find(self, name: str) -> Policy:
         """Return a policy by HEAD, by its digest, or by a beginning of that: the configured one, or one of the history.

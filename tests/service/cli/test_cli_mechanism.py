@@ -1,7 +1,9 @@
 """The record of measures on the command line, and by a server as it is started."""
 
 import json
+import re
 import time
+import urllib.request
 from pathlib import Path
 
 from tests.service.shells import bare_shell, lines_of, serving
@@ -28,11 +30,13 @@ def test_a_server_records_what_rules_ask_for_unless_it_is_told_not_to(tmp_path: 
     policy = with_rule(tmp_path)
     for name, mechanism, wanted in (("off", "false", 0), ("on", "true", 1)):
         shell.environment |= {"SELLERTRUST_POLICY": str(policy), "SELLERTRUST_MECHANISM": mechanism}
+        shell.environment |= {"SELLERTRUST_METRICS_ADDRESS": "127.0.0.1:0"}
         (tmp_path / name).mkdir()
         with serving(shell, tmp_path / name) as address:
             if name == "off":
                 shell("ledger", "append", "-", stdin=lines_of("s-1"), target=address)
             listed = wait_for_measures(shell, address, wanted)
+            wait_for_metric(tmp_path / name / "server.log", "sellertrust_mechanism_recorded_total", wanted or None)
         assert [(entry["measure"]["rule"], entry["measure"]["state"]) for entry in listed] == [
             ("everybody", "MEASURE_STATE_IMPOSED")
         ] * wanted
@@ -41,6 +45,10 @@ def test_a_server_records_what_rules_ask_for_unless_it_is_told_not_to(tmp_path: 
         policy.read_text().replace("manual_review", "settlement_hold").replace('hold" }', 'hold", days = 3 }')
     )
     assert shell("mechanism", "run", "--once") == ("", "2 changes of measures recorded\n")
+    found = json.loads(shell("mechanism", "status", "-o", "json")[0])
+    assert found["followed_to"] == found["ledger_ends_at"] - 2 > 0  # what it appended itself it follows next time
+    assert found["every_seller_as_of"] > "2026"
+    assert found["refused_sellers"] == []
 
 
 def wait_for_measures(shell: object, address: str, count: int) -> list[dict[str, dict[str, str]]]:
@@ -51,4 +59,17 @@ def wait_for_measures(shell: object, address: str, count: int) -> list[dict[str,
         found = [entry for entry in map(json.loads, lines.splitlines()) if "measure" in entry]
         if len(found) >= max(count, 1) or time.monotonic() > deadline:
             return found
+        time.sleep(0.2)
+
+
+def wait_for_metric(log: Path, name: str, wanted: float | None) -> None:
+    """Wait until a metric of the server that wrote a log has a value; None for one that it does not have."""
+    [address] = re.findall(r'"metrics": "([^"]+)"|metrics=(\S+)', log.read_text())[-1:]
+    deadline = time.monotonic() + 30
+    while True:
+        with urllib.request.urlopen(f"http://{''.join(address)}/metrics") as answer:
+            found = re.findall(rf"^{name} (\S+)$", answer.read().decode(), re.MULTILINE)
+        if [float(one) for one in found] == ([] if wanted is None else [wanted]):
+            return
+        assert time.monotonic() < deadline, found
         time.sleep(0.2)

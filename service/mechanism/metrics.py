@@ -1,0 +1,27 @@
+"""The metrics of the record of measures: plain counters of the worker, read when somebody scrapes them."""
+
+from collections.abc import Iterator
+
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from service.mechanism.worker import MechanismWorker
+
+
+class MechanismMetrics(Collector):
+    """The metrics of a worker, by `sellertrust_mechanism_`."""
+
+    def __init__(self, worker: MechanismWorker) -> None:
+        self._worker = worker
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metrics as they stand."""
+        worker, prefix = self._worker, "sellertrust_mechanism_"
+        text = "Changes of measures that this server recorded."
+        yield CounterMetricFamily(f"{prefix}recorded", text, value=worker.appended)
+        text = "Tries to record a seller's measures that were refused."
+        yield CounterMetricFamily(f"{prefix}refusals", text, value=worker.refusals.count)
+        text = "Sellers whose measures are not recorded, and tried again."
+        yield GaugeMetricFamily(f"{prefix}refused_sellers", text, value=len(worker.refusals))
+        text = "Entries that the record of measures had not followed when the last look ended."
+        yield GaugeMetricFamily(f"{prefix}behind_entries", text, value=worker.behind)

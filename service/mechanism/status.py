@@ -1,0 +1,30 @@
+"""How far the record of measures has come, read from the ledger: whoever records, in whichever process."""
+
+from dataclasses import dataclass
+
+from service.ledger.store import Ledger
+from service.mechanism.refusals import Seller, read_refused
+from service.mechanism.worker import SOURCE, TIME_SOURCE
+
+
+@dataclass(frozen=True, slots=True)
+class MechanismStatus:
+    """How far the record of measures has come."""
+
+    sequence: int
+    """The ledger's sequence up to which it is certain to be followed; a running worker has come farther by some entries."""
+    ledger_sequence: int
+    """The last of the ledger."""
+    time: int | None
+    """The last midnight, or move of the policy, as of which every seller was evaluated, or the beginning, in microseconds;
+    None before the first.
+    """
+    refused: tuple[Seller, ...]
+    """Sellers whose measures are not recorded at present, by marketplace and id."""
+
+
+def read_status(ledger: Ledger) -> MechanismStatus:
+    """Return how far the record of a ledger's measures has come."""
+    end = ledger.tip().sequence
+    followed = (ledger.position(SOURCE, 0) or 1) - 1
+    return MechanismStatus(followed, end, ledger.position(TIME_SOURCE, 0), tuple(read_refused(ledger)))

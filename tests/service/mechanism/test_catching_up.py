@@ -1,0 +1,253 @@
+"""The record of measures after a pause: day by day and policy by policy, with the date each change took effect."""
+
+import pytest
+
+from scoring.entries.entry import Entry
+from scoring.entries.kinds.decisions import MeasureChanged
+from scoring.enums import Action
+from scoring.errors import InvalidInput, LedgerUnavailable
+from scoring.time import DAY
+from service.bootstrap import build_scorer
+from service.ledger.store import Ledger
+from service.mechanism import refusals, worker
+from service.mechanism.metrics import MechanismMetrics
+from service.mechanism.refusals import TooManyRefused, read_refused
+from service.policy.history import PolicyHistory
+from service.policy.policy_file import parse_policy_text
+from tests.builders import MARKET, SELLER, TODAY, Clock, confirmed, exposure, identity, status
+from tests.service.mechanism.test_recording import RULES, Told, facts_of, history, recorded
+
+EXPIRING = RULES.replace("expiry_days = 365", "expiry_days = 18")
+
+
+@pytest.fixture
+def told(ledger: Ledger, clock: Clock) -> Told:
+    made = Told(ledger, clock, parse_policy_text(EXPIRING))
+    made.append(identity("i1"), exposure(TODAY - 60))
+    made.worker.look()
+    return made
+
+
+def dated(told: Told) -> list[tuple[str, str, int]]:
+    """What the service stated: rule, state, and when that was, in the order of the ledger."""
+    found = told.ledger.stated_terms(MARKET, SELLER, told.ledger.cut()).statements
+    return [(one.fact.rule, one.fact.state.name.lower(), one.occur_time) for one in found if one.fact.rule]
+
+
+def test_what_changed_on_days_without_a_worker_is_dated_when_it_took_effect(told: Told) -> None:
+    """A suspension that was served, and points of standing that expired, while no worker ran for ten days."""
+    told.append(confirmed("v1"), confirmed("v2"))
+    told.worker.look()
+    told.clock.now += 10 * DAY
+    told.append(identity("i2"))
+    told.another().look()
+    changes = [one for one in dated(told) if one[1] != "imposed"]
+    ended = [time for rule, state, time in changes if (rule, state) == ("week", "lifted")]
+    assert ended == [told_end(told, "week")]
+    expired = [time for rule, state, time in changes if (rule, state) == ("review", "lifted")]
+    assert [time % DAY for time in expired] == [0]
+    assert told.clock.now - 10 * DAY < expired[0] < told.clock.now
+    times = [time for _, _, time in dated(told)]
+    assert times == sorted(times)
+
+
+def told_end(told: Told, rule: str) -> int | None:
+    """The end that the record states of the measure of a rule."""
+    return next(fact.until for fact in told.statements() if fact.rule == rule and fact.until)
+
+
+def test_a_pause_leaves_the_record_that_a_worker_without_one_makes(
+    told: Told, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Looked at each day, or once at the end of twelve days with decisions in between."""
+
+    def live(place: Told, *, each_day: bool) -> list[MeasureChanged]:
+        for day in range(12):
+            place.clock.now += DAY
+            if day % 5 == 0:
+                place.append(confirmed(f"v{day}"))
+            if day == 6:
+                place.append(status("v5", Action.OVERTURN))
+            if each_day:
+                place.worker.look()
+        place.another().look()
+        return [*facts_of({"one": place.statements()})["one"]]
+
+    clock = Clock()
+    with Ledger.open(f"sqlite:///{tmp_path_factory.mktemp('other')}/other.db", create=True, clock=clock) as other:
+        watched = Told(other, clock, parse_policy_text(EXPIRING))
+        watched.append(identity("i1"), exposure(TODAY - 60))
+        watched.worker.look()
+        each_day = live(watched, each_day=True)
+        each_time = [time for _, _, time in dated(watched)]
+    assert live(told, each_day=False) == each_day
+    assert [time for _, _, time in dated(told)] == each_time
+    assert len(each_day) > 4
+
+
+def test_policies_that_came_and_went_meanwhile_are_recorded_when_they_did(told: Told) -> None:
+    history_of = PolicyHistory(told.ledger)
+    first = told.policy
+    other = parse_policy_text(EXPIRING.replace("50_000", "70_000"))
+    moved = []
+    for text, before in ((other.text, first.digest), (first.text, other.digest)):
+        told.clock.now += DAY // 2
+        move = history_of.commit(text, expected=before, actor="staff", reason="a trial", served=first)
+        moved.append(move.move_time)
+    told.clock.now += DAY
+    told.another().look()
+    deposits = [(fact.amount_minor, fact.policy) for fact in told.statements() if fact.rule == "everybody"]
+    assert deposits == [(50_000, first.digest), (70_000, other.digest), (50_000, first.digest)]
+    assert [time for rule, _, time in dated(told) if rule == "everybody"][1:] == moved
+
+
+def test_a_model_or_file_that_comes_back_on_the_same_day_is_recorded_again(told: Told) -> None:
+    one = told.another()
+    one.look()
+    other = parse_policy_text(EXPIRING.replace("50_000", "70_000"))
+    for served in (other, told.policy):
+        one._recorder._scorer.policy.now = served
+        one.look()
+        one.look()  # which follows the statements of the look before
+    assert [fact.amount_minor for fact in told.statements()] == [50_000, 70_000, 50_000]
+
+
+def test_more_than_a_month_without_a_worker_is_made_up_for_from_the_last_month_on(
+    told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "MAX_DAYS_LATE", 3)
+    text = EXPIRING.replace("50_000", "70_000")
+    told.clock.now += DAY
+    PolicyHistory(told.ledger).commit(
+        text, expected=told.policy.digest, actor="staff", reason="a trial", served=told.policy
+    )
+    told.clock.now += 20 * DAY
+    told.another().look()
+    times = [time for rule, state, time in dated(told) if (rule, state) == ("everybody", "updated")]
+    assert times == [(told.clock.now // DAY - 2) * DAY]
+
+
+class Refusing:
+    """Appends of one seller's statements are refused while it is on."""
+
+    def __init__(self, ledger: Ledger, seller: str) -> None:
+        self.error: Exception | None = InvalidInput([])
+        self.tries = 0
+        append = ledger.append
+
+        def refusing(marketplace: str, entries: list[Entry], **named: object) -> object:
+            if self.error is not None and entries[0].seller == seller and named.get("as_recorded"):
+                self.tries += 1
+                raise self.error
+            return append(marketplace, entries, **named)  # type: ignore[arg-type]
+
+        ledger.append = refusing  # type: ignore[assignment, method-assign]
+
+
+@pytest.fixture
+def no_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refused seller is tried again at the next look."""
+    monkeypatch.setattr(refusals, "FIRST_RETRY_SECONDS", 0.0)
+
+
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, seed: int) -> dict[str, object]:
+    clock = Clock()
+    with Ledger.open(f"sqlite:///{tmp_path_factory.mktemp('plain')}/plain.db", create=True, clock=clock) as ledger:
+        told = Told(ledger, clock)
+        told.worker.look()
+        history(told, 30, seed)
+        told.worker.look()
+        return dict(facts_of(recorded(told)))
+
+
+@pytest.mark.usefixtures("no_wait")
+def test_a_seller_whose_statement_is_refused_holds_up_no_other_and_is_made_up_for_in_order(
+    ledger: Ledger, clock: Clock, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    wanted = undisturbed(tmp_path_factory, 3)
+    told = Told(ledger, clock)
+    told.worker.look()
+    refusing = Refusing(ledger, "s1")
+    reported: list[str] = []
+    told.worker.report = reported.append
+    history(told, 30, 3)
+    told.worker.look()
+    told.worker.look()
+    found = facts_of(recorded(told))
+    assert (found["s0"], found["s2"], found["s1"]) == (wanted["s0"], wanted["s2"], [])
+    assert read_refused(ledger) == [(MARKET, "s1")]
+    assert (len(told.worker.refusals), told.worker.refusals.count) == (1, 3) == (1, refusing.tries)
+    shown = {one.name: one.samples[0].value for one in MechanismMetrics(told.worker).collect()}
+    assert shown["sellertrust_mechanism_refused_sellers"] == 1
+    assert shown["sellertrust_mechanism_refusals"] == 3
+    assert len(reported) == 1
+    assert "s1" not in reported[0]
+    refusing.error = None
+    told.worker.look()
+    assert facts_of(recorded(told)) == wanted
+    assert (read_refused(ledger), len(told.worker.refusals)) == ([], 0)
+
+
+def test_a_refused_seller_is_tried_again_later_and_later(
+    ledger: Ledger, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    for module in (refusals, worker):
+        monkeypatch.setattr(module, "monotonic", lambda: now[0])
+    told = Told(ledger, clock)
+    told.append(identity("i1"))
+    refusing = Refusing(ledger, SELLER)
+    tried = []
+    for _ in range(80):
+        told.worker.look()
+        tried.append(refusing.tries)
+        now[0] += 1
+    assert [tried.index(count) for count in range(1, 5)] == [0, 10, 30, 70]
+
+
+def test_a_restart_tries_what_was_refused_before_at_once(ledger: Ledger, clock: Clock) -> None:
+    told = Told(ledger, clock)
+    told.append(identity("i1"))
+    refusing = Refusing(ledger, SELLER)
+    told.worker.look()
+    refusing.error = None
+    assert told.worker.look() == 0
+    again = told.another()
+    assert again.look() == 1
+    assert (read_refused(ledger), len(again.refusals)) == ([], 0)
+
+
+def test_a_database_that_is_away_refuses_no_seller(ledger: Ledger, clock: Clock) -> None:
+    told = Told(ledger, clock)
+    told.append(identity("i1"))
+    Refusing(ledger, SELLER).error = LedgerUnavailable("away")
+    with pytest.raises(LedgerUnavailable):
+        told.worker.look()
+    assert (len(told.worker.refusals), read_refused(ledger)) == (0, [])
+
+
+def test_what_is_wrong_with_every_seller_ends_a_look(
+    ledger: Ledger, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refusals, "MAX_REFUSED", 2)
+    told = Told(ledger, clock)
+    told.append(*(identity(f"i{n}", f"s{n}") for n in range(4)))
+    monkeypatch.setattr(told.worker._recorder, "record", fail)
+    with pytest.raises(TooManyRefused, match="more than 2 sellers"):
+        told.worker.look()
+
+
+def fail(*_: object) -> None:
+    raise RuntimeError("wrong")
+
+
+def test_a_worker_answers_by_the_policy_of_the_time(told: Told) -> None:
+    """Before the first move by the one that it replaced."""
+    served = build_scorer(told.ledger, told.policy).policy
+    other = parse_policy_text(EXPIRING.replace("50_000", "70_000"))
+    move = served.history.commit(
+        other.text, expected=told.policy.digest, actor="staff", reason="a trial", served=told.policy
+    )
+    assert served.refresh()
+    digests = [served.at(time).digest for time in (1, move.move_time, move.move_time + 1)]
+    assert digests == [told.policy.digest, told.policy.digest, other.digest]
