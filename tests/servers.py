@@ -39,6 +39,10 @@ class Shelf(Registry):
         return self._artifact
 
 
+PATIENCE_SECONDS = 60.0
+"""How long a call of the tests waits where its deadline is not what is tried."""
+
+
 @dataclass
 class Running:
     """A server that runs, and what it is made of."""
@@ -54,7 +58,8 @@ class Running:
         return self.server.address
 
     def client(self, **options: Any) -> Client:
-        return Client(self.address, **options)
+        """A client that waits until an answer comes, which on a busy machine takes longer than its own deadlines."""
+        return Client(self.address, **{"deadline_seconds": PATIENCE_SECONDS} | options)
 
     def hold_nobody(self) -> None:
         """Have every refused call refused at once, however often its caller asks on."""
@@ -84,7 +89,7 @@ def running_server(folder: Path, *, artifact: Any = None, **settings: str | Path
             yield Running(server, ledger, scorer, database, log)
 
 
-def call_bytes(address: str, method: str, data: bytes, seconds: float = 5) -> bytes:
+def call_bytes(address: str, method: str, data: bytes, seconds: float = PATIENCE_SECONDS) -> bytes:
     """Sends bytes as they are to `Service/Method` and returns the answer's."""
     with grpc.insecure_channel(address) as channel:
         return channel.unary_unary(f"/sellertrust.v1.{method}")(data, timeout=seconds)

@@ -19,7 +19,7 @@ from service.ingest.listed_entries import append_messages
 from tests.callers import Authority, TokenIssuer, grant, write_grants
 from tests.servers import MARKET, Running, running_server, violation
 
-SECONDS = 20
+SECONDS = 60
 HALF = "[[grants]]\nprincipals = ["
 
 

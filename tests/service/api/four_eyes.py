@@ -109,7 +109,7 @@ class World:
         """Write another grants file, and wait until the server has taken it over."""
         seen = self.log.getvalue().count("grants taken over")
         write_grants(self._grants, *tables)
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while self.log.getvalue().count("grants taken over") == seen:
             assert time.monotonic() < end, self.log.getvalue()
             time.sleep(0.02)

@@ -85,7 +85,7 @@ def test_a_read_that_waits_sees_what_this_server_or_another_process_appends_mean
             lambda: client.confirm_violation(MARKET, "v", actor="staff", reason="seen"),
         ]
         for sequence, append in enumerate(appends, 3):
-            waiting = pool.submit(client.get_trust_score, MARKET, "s", at_least_sequence=sequence, deadline_seconds=10)
+            waiting = pool.submit(client.get_trust_score, MARKET, "s", at_least_sequence=sequence, deadline_seconds=60)
             time.sleep(0.3)
             assert not waiting.done()
             append()
@@ -105,11 +105,11 @@ def test_without_a_deadline_a_read_waits_for_a_bounded_time(tmp_path: Path, monk
 
 def test_reads_that_wait_are_limited_so_that_the_others_are_answered(tmp_path: Path) -> None:
     with filled_server(tmp_path) as (_, client), ThreadPoolExecutor(12) as pool:
-        asked = {"at_least_sequence": 100, "deadline_seconds": 2}
+        asked = {"at_least_sequence": 100, "deadline_seconds": 4}
         waiting = [pool.submit(refused, READS["GetTrustScore"], client, **asked) for _ in range(12)]
         time.sleep(0.5)
         for _ in range(20):
-            client.get_trust_score(MARKET, "s")  # whose deadline is shorter than what the others wait
+            client.get_trust_score(MARKET, "s", deadline_seconds=3)  # less than what the others wait
         reasons = [result.result().reason for result in waiting]
         assert sorted(reasons) == ["SEQUENCE_NOT_REACHED"] * 4 + ["TOO_MANY_CALLS"] * 8
         assert client.get_trust_score(MARKET, "s", at_least_sequence=2).seller
@@ -121,7 +121,7 @@ def test_a_read_that_waits_ends_when_the_server_stops_or_its_caller_goes_away(tm
         abandoned = client._scores.GetTrustScore.future(request, timeout=60)
         time.sleep(0.2)
         abandoned.cancel()
-        until = time.monotonic() + 5
+        until = time.monotonic() + 30
         while len(running.lines()) < 2 and time.monotonic() < until:
             time.sleep(0.01)
         assert len(running.lines()) == 2  # long before its deadline

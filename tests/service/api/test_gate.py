@@ -205,7 +205,7 @@ def test_certificates_of_another_authority_and_of_another_time_open_no_connectio
     ]
     for one in shown:
         with callers.running.client(**one.options()) as client, pytest.raises(SellertrustCallError) as caught:
-            client.get_violation(MARKET, "c-1", deadline_seconds=5)
+            client.get_violation(MARKET, "c-1", deadline_seconds=60)
         assert caught.value.code is grpc.StatusCode.UNAVAILABLE
         assert "refuse the one that it is shown" in caught.value.message
     for options, hint in (
@@ -214,7 +214,7 @@ def test_certificates_of_another_authority_and_of_another_time_open_no_connectio
         ({"tls": foreign.tls}, "tls must hold the authority that signed the server's certificate"),
     ):
         with callers.running.client(**options) as client, pytest.raises(SellertrustCallError, match=re.escape(hint)):
-            client.get_violation(MARKET, "c-1", deadline_seconds=5)
+            client.get_violation(MARKET, "c-1", deadline_seconds=60)
 
 
 def test_a_call_that_shows_a_token_too_needs_both_granted(callers: Callers) -> None:
@@ -239,7 +239,7 @@ def test_what_the_header_shows_must_be_one_sound_token(callers: Callers) -> None
         method = client.channel.unary_unary("/sellertrust.v1.TrustScoreService/GetTrustScore")
         for values in (["Basic abc"], ["Bearer"], ["Bearer x"], ["Bearer x", "Bearer y"], [callers.issuer.token()]):
             with pytest.raises(grpc.RpcError) as caught:
-                method(b"", metadata=[("authorization", value) for value in values], timeout=5)
+                method(b"", metadata=[("authorization", value) for value in values], timeout=60)
             assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
 
 
@@ -312,7 +312,7 @@ def test_health_is_open_to_all(callers: Callers) -> None:
     from grpc_health.v1 import health_pb2, health_pb2_grpc
 
     with callers.client("stranger.example") as client:
-        answer = health_pb2_grpc.HealthStub(client.channel).Check(health_pb2.HealthCheckRequest(), timeout=5)
+        answer = health_pb2_grpc.HealthStub(client.channel).Check(health_pb2.HealthCheckRequest(), timeout=60)
     assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
 

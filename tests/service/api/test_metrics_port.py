@@ -65,7 +65,7 @@ def test_what_is_no_request_for_metrics_gets_none(tmp_path: Path) -> None:
             (b"x" * 20_000, b""),
             (b"GET /metrics?a=b HTTP/1.0\r\naccept: application/openmetrics-text\r\n\r\n", b"HTTP/1.1 200"),
         ):
-            with socket.create_connection((host, int(port)), timeout=10) as one:
+            with socket.create_connection((host, int(port)), timeout=60) as one:
                 one.sendall(head)
                 try:
                     answer = one.recv(1 << 16)

@@ -78,7 +78,7 @@ def answer(running: Running, method: str, request: Message) -> str:
     """The error that a list answers over a socket, or nothing."""
     with grpc.insecure_channel(running.address) as channel:
         try:
-            channel.unary_unary(f"/sellertrust.v1.{method}")(request.SerializeToString(), timeout=5)
+            channel.unary_unary(f"/sellertrust.v1.{method}")(request.SerializeToString(), timeout=60)
         except grpc.RpcError as error:
             found = SellertrustCallError.of(error)
             is_token = found.code is grpc.StatusCode.INVALID_ARGUMENT and [name for name, _ in found.fields] == [

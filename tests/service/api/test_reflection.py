@@ -20,14 +20,14 @@ def services(channel: grpc.Channel) -> list[str]:
     """The services that a server names."""
     stub = reflection_pb2_grpc.ServerReflectionStub(channel)
     request = reflection_pb2.ServerReflectionRequest(list_services="")
-    [answer] = stub.ServerReflectionInfo(iter([request]), timeout=10)
+    [answer] = stub.ServerReflectionInfo(iter([request]), timeout=60)
     return [service.name for service in answer.list_services_response.service]
 
 
 def file_of(channel: grpc.Channel, symbol: str) -> list[bytes]:
     stub = reflection_pb2_grpc.ServerReflectionStub(channel)
     request = reflection_pb2.ServerReflectionRequest(file_containing_symbol=symbol)
-    [answer] = stub.ServerReflectionInfo(iter([request]), timeout=10)
+    [answer] = stub.ServerReflectionInfo(iter([request]), timeout=60)
     return [*answer.file_descriptor_response.file_descriptor_proto]
 
 

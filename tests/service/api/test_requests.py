@@ -205,7 +205,7 @@ def test_without_an_entry_id_the_server_makes_one(tmp_path: Path) -> None:
         stub = client._ledger
         name = f"marketplaces/{MARKET}/violations/v"
         response = stub.ConfirmViolation(
-            ledger_service_pb2.ConfirmViolationRequest(name=name, actor="a", reason="r"), timeout=5
+            ledger_service_pb2.ConfirmViolationRequest(name=name, actor="a", reason="r"), timeout=60
         )
     assert len(response.violation.entries) == 2
 
@@ -229,7 +229,7 @@ def test_a_batch_names_every_wrong_seller(tmp_path: Path) -> None:
     )
     with running_server(tmp_path) as running, running.client() as client:
         with pytest.raises(grpc.RpcError) as caught:
-            client._scores.BatchGetTrustScores(request, timeout=5)
+            client._scores.BatchGetTrustScores(request, timeout=60)
         found = SellertrustCallError.of(caught.value)
         assert [field for field, _ in found.fields] == ["sellers[1]", "sellers[2]", "sellers[3]"]
         assert fields_of(client.batch_get_trust_scores, MARKET, []) == ["sellers"]
@@ -312,9 +312,9 @@ def test_the_last_page_has_no_token_even_if_it_is_full(tmp_path: Path) -> None:
     with running_server(tmp_path) as running, running.client() as client:
         client.append_entries(MARKET, [violation(f"v{n}", "s") for n in range(4)])
         request = LIST(parent=f"marketplaces/{MARKET}", page_size=2)
-        first = client._ledger.ListEntries(request, timeout=5)
+        first = client._ledger.ListEntries(request, timeout=60)
         request.page_token = first.next_page_token
-        last = client._ledger.ListEntries(request, timeout=5)
+        last = client._ledger.ListEntries(request, timeout=60)
     assert (len(first.entries), len(last.entries)) == (2, 2)
     assert first.next_page_token
     assert not last.next_page_token
@@ -325,8 +325,8 @@ def test_a_page_token_belongs_to_its_request(tmp_path: Path) -> None:
     with running_server(tmp_path) as running, running.client() as client:
         client.append_entries(MARKET, [violation(f"v{n}", "s") for n in range(4)])
         stub = client._ledger
-        token = stub.ListEntries(LIST(parent=parent, page_size=1), timeout=5).next_page_token
-        assert len(stub.ListEntries(LIST(parent=parent, page_size=3, page_token=token), timeout=5).entries) == 3
+        token = stub.ListEntries(LIST(parent=parent, page_size=1), timeout=60).next_page_token
+        assert len(stub.ListEntries(LIST(parent=parent, page_size=3, page_token=token), timeout=60).entries) == 3
         wrong = [
             LIST(parent=f"{parent}/sellers/s", page_token=token),
             LIST(parent=parent, page_token=token, observe_time=Timestamp(seconds=1)),
@@ -338,7 +338,7 @@ def test_a_page_token_belongs_to_its_request(tmp_path: Path) -> None:
         for request in wrong:
             call = stub.ListEntries if isinstance(request, LIST) else stub.ListViolations
             with pytest.raises(grpc.RpcError) as caught:
-                call(request, timeout=5)
+                call(request, timeout=60)
             assert [field for field, _ in SellertrustCallError.of(caught.value).fields] == ["page_token"]
 
 

@@ -66,7 +66,7 @@ def postgresql() -> Iterator[HangingPostgresql]:
 def health_of(address: str, service: str = "") -> int:
     with grpc.insecure_channel(address) as channel:
         request = health_pb2.HealthCheckRequest(service=f"sellertrust.v1.{service}" if service else "")
-        return int(health_pb2_grpc.HealthStub(channel).Check(request, timeout=10).status)
+        return int(health_pb2_grpc.HealthStub(channel).Check(request, timeout=60).status)
 
 
 def wait_for(holds: Callable[[], bool]) -> None:

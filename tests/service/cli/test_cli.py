@@ -186,7 +186,7 @@ def test_a_running_server_takes_a_promotion_over_within_seconds(shell: Shell) ->
     assert score_of(shell, "promoted")["model"] == first["digest"][:12]
     _, told = shell("model", "promote", second["digest"][:10], "--reason", "better", "--actor", "anna")
     assert told == f"champion is now {second['digest'][:12]}\n"
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     with Client(shell.environment["SELLERTRUST_TARGET"]) as client:
         while client.get_trust_score(MARKET, "promoted").stamp.model_digest != second["digest"]:
             assert time.monotonic() < deadline

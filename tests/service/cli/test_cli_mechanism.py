@@ -53,7 +53,7 @@ def test_a_server_records_what_rules_ask_for_unless_it_is_told_not_to(tmp_path: 
 
 def wait_for_measures(shell: object, address: str, count: int) -> list[dict[str, dict[str, str]]]:
     """The entries of the kind measure, once there are so many; a second where there are to be none."""
-    deadline = time.monotonic() + (30 if count else 2.5)
+    deadline = time.monotonic() + (60 if count else 2.5)
     while True:
         lines = shell("ledger", "list", "-o", "json", target=address)[0]  # type: ignore[operator]
         found = [entry for entry in map(json.loads, lines.splitlines()) if "measure" in entry]

@@ -83,7 +83,7 @@ def test_a_watch_prints_entries_as_they_come_and_says_where_to_go_on(shell: Shel
         seen = json.loads(watch.stdout.readline())
         assert (seen["entry_id"], seen["status"]["action"], seen["seller"]) == ("d-seen", "ACTION_CONFIRM", "seen")
         watch.send_signal(signal.SIGINT)
-        stdout, stderr = watch.communicate(timeout=10)
+        stdout, stderr = watch.communicate(timeout=60)
         assert (watch.returncode, stdout) == (130, "")
         assert f"--after {seen['sequence']}" in stderr
         assert "Traceback" not in stderr
@@ -96,7 +96,7 @@ def test_a_watch_as_a_table_has_a_line_an_entry(shell: Shell) -> None:
         rows = [watch.stdout.readline().split() for _ in range(4)]
         watch.stdout.close()  # a reader that has seen enough
         shell("ledger", "append", "-", stdin="\n".join(identities("tabled", 1)))
-        assert watch.wait(20) == 0
+        assert watch.wait(60) == 0
     assert rows[0][0] == "sequence"
     assert [row[2] for row in rows] == ["kind", "identity", "exposure", "violation"]
     assert {row[3] for row in rows[1:]} == {"tabled"}

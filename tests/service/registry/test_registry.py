@@ -343,7 +343,7 @@ def test_a_server_follows_promotions_and_reports_each_refusal_once(registry: Reg
         follower.join()
 
 
-def _until(holds, seconds: float = 10) -> None:
+def _until(holds, seconds: float = 60) -> None:
     """Waits until something holds."""
     deadline = time.monotonic() + seconds
     while not holds():

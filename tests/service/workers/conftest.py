@@ -48,7 +48,7 @@ class Workers:
     def samples(self) -> dict[tuple[str, str, str], float]:
         """The samples of one scrape, summed, by name, process and code or cause."""
         address = self.log().partition('"metrics": "127')[2].partition('"')[0]
-        with urllib.request.urlopen(f"http://127{address}/metrics", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127{address}/metrics", timeout=60) as answer:
             text = answer.read().decode()
         found: dict[tuple[str, str, str], float] = {}
         for family in text_string_to_metric_families(text):
@@ -78,7 +78,7 @@ def ask(address: str, number: int = 0) -> score_pb.GetTrustScoreResponse:
     """A score by a connection of its own."""
     with channel_of(address) as channel:
         name = f"marketplaces/{MARKET}/sellers/s{number}"
-        return TrustScoreServiceStub(channel).GetTrustScore(score_pb.GetTrustScoreRequest(seller=name), timeout=20)
+        return TrustScoreServiceStub(channel).GetTrustScore(score_pb.GetTrustScoreRequest(seller=name), timeout=60)
 
 
 @contextmanager

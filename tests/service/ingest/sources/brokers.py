@@ -27,7 +27,7 @@ _QUIET = {"log_level": 0}
 def kafka() -> Iterator[str]:
     """Bootstrap servers of librdkafka's mock cluster of three brokers: no Kafka, but its wire protocol, over TCP."""
     cluster = AdminClient({"test.mock.num.brokers": 3} | _QUIET)
-    brokers = cluster.list_topics(timeout=10).brokers.values()
+    brokers = cluster.list_topics(timeout=60).brokers.values()
     yield ",".join(f"{broker.host}:{broker.port}" for broker in brokers)
     del cluster
 
@@ -63,7 +63,7 @@ class NatsServer:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             try:
                 socket.create_connection(("127.0.0.1", self._port), 0.2).close()
@@ -75,7 +75,7 @@ class NatsServer:
     def stop(self, how: int = signal.SIGTERM) -> None:
         if self._process is not None:
             self._process.send_signal(how)
-            self._process.wait(20)
+            self._process.wait(60)
             self._process = None
 
     def call(self, work: Callable[[JetStreamContext], Coroutine[Any, Any, Any]]) -> Any:
@@ -84,7 +84,7 @@ class NatsServer:
         async def connected() -> Any:
             connection = await nats.connect(f"nats://{self.address}")
             try:
-                return await work(connection.jetstream(timeout=10))
+                return await work(connection.jetstream(timeout=60))
             finally:
                 await connection.close()
 

@@ -42,7 +42,7 @@ def lost(over: Opened) -> None:
     """Its ledger goes away, and its follower has noticed."""
     over.ledger.close()
     over.book.follower.start()
-    until = time.monotonic() + 30
+    until = time.monotonic() + 60
     while not over.book.follower.is_away:
         assert time.monotonic() < until
         time.sleep(0.01)
