@@ -209,10 +209,10 @@ def _grant(
 def _every_terms(
     policy: Policy, settled: int, tenure_days: int, tiers: Iterable[Tier | None]
 ) -> Iterator[tuple[Tier | None, Terms]]:
-    """Yield (tier, terms) of each tier in each marketplace that has limits of its own, and in another one.
+    """Yield (tier, terms) of each tier in each marketplace that has limits of its own, and in another one, in each season.
 
-    Without violations, and with whatever deposit is asked for: a policy is refused if its terms become laxer by violations,
-    or by less of a deposit.
+    As if a season lasted for ever, since a cheat chooses its days. Without violations, and with whatever deposit is asked
+    for: a policy is refused if its terms become laxer by violations, or by less of a deposit.
     """
     book = policy.rule_book
     categories = {
@@ -220,12 +220,14 @@ def _every_terms(
         *(rule.settled_category for rule in book.rules),
         *(m.product_category for rule in book.rules for m in rule.measures if isinstance(m, ValueCap)),
     }
-    for tier, marketplace in itertools.product(tiers, ("", *book.hold_limits)):
+    days = (0, *(season.first_day for season in book.seasons))
+    for tier, marketplace, day in itertools.product(tiers, ("", *book.hold_limits), days):
         seller = Situation(
             tier,
             settled_minor=dict.fromkeys(categories, settled),
             marketplace=marketplace,
             tenure_days=tenure_days,
             deposit_minor=ANY_VALUE,
+            day=day,
         )
         yield tier, book.terms(seller)

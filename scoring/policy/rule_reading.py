@@ -26,6 +26,7 @@ from scoring.policy.measures import (
 )
 from scoring.policy.parts import Part
 from scoring.policy.rules import Counter, Group, Rule, RuleBook
+from scoring.policy.seasons import read_seasons
 
 MAX_RULES = 200
 MAX_MEASURES = 20
@@ -61,7 +62,8 @@ def read_rules(root: Part) -> RuleBook:
     if "currency" in root or amounts:
         what = "the ISO 4217 code of all amounts: three capital letters, such as EUR"
         currency = root.code("currency", _CURRENCY, what)
-    return RuleBook(rules, currency, _read_hold_limits(root))
+    seasons = read_seasons(root, (measure for rule in rules for measure in rule.measures), MAX_VALUE_MINOR)
+    return RuleBook(rules, currency, _read_hold_limits(root), seasons)
 
 
 def _read_hold_limits(root: Part) -> Mapping[str, int]:

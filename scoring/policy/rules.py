@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from scoring.enums import Category, MeasureKind, Severity, Tier
 from scoring.policy.measures import Measure, RollingReserve, SettlementHold, Terms, ValueCap, Waiver, combine
+from scoring.policy.seasons import Season, find_season
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,7 @@ class Applied(NamedTuple):
     stated: Measure
     """As the rule states it."""
     current: Measure
-    """As it is for this seller: grown by what it settled, within the limit of its marketplace; a deposit as a whole."""
+    """As it is for this seller: grown by what it settled, times its season, within the limit of its marketplace."""
     waived: bool
     """Whether another rule waives it, so that it has no effect."""
 
@@ -127,6 +128,8 @@ class RuleBook:
     """ISO 4217 code of all amounts; empty if there are none."""
     hold_limits: Mapping[str, int] = field(default_factory=dict)
     """By marketplace the most days of a hold or a reserve, where it is less than 180."""
+    seasons: tuple[Season, ...] = ()
+    """Spans of days whose limits on captured value are others, by their first day; none overlap."""
 
     def apply(self, seller: Situation) -> list[Applied]:
         """Return each measure of each rule that holds for a seller, in the order of the file.
@@ -136,7 +139,7 @@ class RuleBook:
         holding = [rule for rule in self.rules if rule.holds(seller)]
         waived = {measure.waives for rule in holding for measure in rule.measures if isinstance(measure, Waiver)}
         return [
-            Applied(rule, measure, self._current(measure, seller), _is_waived(rule, measure, waived))
+            Applied(rule, measure, self._current(rule, measure, seller), _is_waived(rule, measure, waived))
             for rule in holding
             for measure in rule.measures
         ]
@@ -149,9 +152,11 @@ class RuleBook:
         """
         return combine(applied.current for applied in self.apply(seller) if not applied.waived)
 
-    def _current(self, measure: Measure, seller: Situation) -> Measure:
+    def _current(self, rule: Rule, measure: Measure, seller: Situation) -> Measure:
         if isinstance(measure, ValueCap):
-            return measure.after(seller.settled_minor.get(measure.product_category, 0))
+            grown = measure.after(seller.settled_minor.get(measure.product_category, 0))
+            season = None if rule.names_confirmed_facts else find_season(self.seasons, seller.day)
+            return grown if season is None else replace(grown, value_minor=season.scale(grown.value_minor))
         return self.limit_days(measure, seller.marketplace)
 
     def limit_days(self, measure: Measure, marketplace: str) -> Measure:

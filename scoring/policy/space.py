@@ -211,6 +211,8 @@ def build_space(*policies: Policy, with_overrides: bool = False) -> Space:
         for measure in rule.measures:
             if isinstance(measure, ValueCap) and measure.grows:
                 steps.setdefault(measure.product_category, {0}).update(s.settled_minor for s in measure.grows)
+    for season in (season for policy in policies for season in policy.rule_book.seasons):
+        days |= {season.first_day, season.last_day + 1}
     cut_offs = {cut_off for policy in policies for cut_off in policy.cut_offs.values()}
     return Space(
         policies=policies,

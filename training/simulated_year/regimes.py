@@ -14,6 +14,7 @@ from scoring.policy.caution import CautionTable
 from scoring.policy.measures import FOR_GOOD, NO_CAP, Terms, ValueCap
 from scoring.policy.policy import Policy
 from scoring.policy.rules import Situation
+from scoring.policy.seasons import Season, find_season
 from training.market.tables import Floats, Ints
 
 
@@ -22,7 +23,7 @@ class View:
     """What a regime looks at of one seller on one day."""
 
     day: int
-    """Counted from the first day."""
+    """In days since 1970-01-01."""
     orders: int
     """Orders settled so far."""
     settled_minor: int
@@ -63,7 +64,7 @@ class ByPolicy:
             steps |= {s.settled_minor for m in rule.measures if isinstance(m, ValueCap) for s in m.grows}
             steps.add(rule.settled_below or 0)
         self._steps = sorted(steps)
-        self._known: dict[tuple[Tier, int, int, int], Terms] = {}
+        self._known: dict[tuple[Tier, int, int, int, Season | None], Terms] = {}
 
     def terms(self, seller: View) -> tuple[Terms, bool]:
         """Return the terms of the rules that hold, and whether a rule on confirmed facts is among them."""
@@ -73,9 +74,12 @@ class ByPolicy:
         if is_thin and not seller.standing:
             tier = Tier.UNRATED
         settled = self._steps[bisect_right(self._steps, seller.settled_minor) - 1]
-        key = (tier, seller.standing, settled, min(seller.tenure_days, 400))
+        season = find_season(policy.rule_book.seasons, seller.day)
+        key = (tier, seller.standing, settled, min(seller.tenure_days, 400), season)
         if key not in self._known:
-            situation = Situation(tier, seller.standing, settled_minor={"": settled}, tenure_days=key[3])
+            situation = Situation(
+                tier, seller.standing, settled_minor={"": settled}, tenure_days=key[3], day=seller.day
+            )
             self._known[key] = policy.rule_book.terms(situation)
         return self._known[key], seller.standing > 0
 

@@ -130,7 +130,7 @@ def _trade_on(trade: Trade, known: Known, regime: Regime) -> _Ledger:
             sold = int(trade.orders[seller, recent].sum())
             gone = int(trade.lost[seller, recent].sum() + trade.returned[seller, recent].sum() // RETURNS_A_DISPUTE)
             view = View(
-                day, orders, value, day - int(trade.join_day[seller]), int(known.standing[seller, day]),
+                trade.first_day + day, orders, value, day - int(trade.join_day[seller]), int(known.standing[seller, day]),
                 int(known.points[seller, day]), gone / sold if sold >= METRIC_ORDERS else 0.0,
             )  # fmt: skip
             terms, book.is_worse[seller, day] = regime.terms(view)

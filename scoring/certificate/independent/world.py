@@ -12,6 +12,15 @@ MOST_STATES = 4_000_000
 Data = Mapping[str, Any]
 
 
+POLICY_PARTS = {
+    *("name", "version", "currency", "clear_days", "cut_offs", "thin_file", "badges", "standing", "hold_limits"),
+    *("trade", "rules", "seasons", "caution"),
+}
+RULE_PARTS = {
+    *("id", "reference", "measures", "tiers", "standing", "confirmed", "group", "settled", "tenure", "deposit"),
+}
+
+
 class NotProven(Exception):
     """A certificate that does not prove what it states; the text names the first fault."""
 
@@ -44,6 +53,9 @@ class World:
 
     def __init__(self, policy: Data, certificate: Data) -> None:
         self.policy, self.trade = policy, policy["trade"]
+        unknown = {*policy} - POLICY_PARTS | {part for rule in policy.get("rules", ()) for part in rule} - RULE_PARTS
+        need(not unknown, f"nothing is known here of these parts of a policy: {', '.join(sorted(unknown))}")
+        self.season = max([MILLION, *(one["times_ppm"] for one in policy.get("seasons", ()))])
         stated: Data = certificate["assumptions"]
         stop = [whole(stated["stop"]["days"], 1), *_of_categories(stated["stop"], "days", 1)]
         need("caution" not in stated, "caution is assumed: it shortens no run")
@@ -130,21 +142,23 @@ class World:
         )
 
     def _combine(self, rules: Sequence[Data], settled: int, limit: int) -> Terms:
-        """Return the strictest measures of rules that hold; what is waived counts only in rules on confirmed facts."""
+        """Return the strictest measures of rules that hold, limits as in the season that lifts them most."""
         waived = {m["waives"] for rule in rules for m in rule["measures"] if m["kind"] == "waiver"}
         counting = [
-            m
+            (m, _is_on_facts(rule))
             for rule in rules
             for m in rule["measures"]
-            if m["kind"] not in waived or "confirmed" in rule or rule.get("standing", {}).get("from", 0) > 0
+            if m["kind"] not in waived or _is_on_facts(rule)
         ]
 
         def strictest(kind: str, part: str) -> int:
-            return max([0, *(int(m[part]) for m in counting if m["kind"] == kind)])
+            return max([0, *(int(m[part]) for m, _ in counting if m["kind"] == kind)])
 
         caps = [
             [m["value_minor"], *(s["value_minor"] for s in m.get("grows", ()) if settled >= s["settled_minor"])][-1]
-            for m in counting
+            * (MILLION if is_on_facts else self.season)
+            // MILLION
+            for m, is_on_facts in counting
             if m["kind"] == "value_cap" and not m.get("product_category")
         ]
         need(bool(caps), f"nothing bounds a day's sales of who settled {settled}")
@@ -190,6 +204,11 @@ def _holds(rule: Data, tier: str | None, standing: int, facts: set[str], settled
         and settled < rule.get("settled", {"below": HIGH})["below"]
         and tenure < rule.get("tenure", {"below": HIGH})["below"]
     )
+
+
+def _is_on_facts(rule: Data) -> bool:
+    """Return whether a rule names confirmed facts: no waiver reaches it, and no season lifts its limits."""
+    return "confirmed" in rule or rule.get("standing", {}).get("from", 0) > 0
 
 
 def _of_categories(part: Data, name: str, least: int) -> Iterator[int]:

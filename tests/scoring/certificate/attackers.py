@@ -40,6 +40,8 @@ class Plan:
     """Days for which it rests before the run."""
     refunds: float
     """The chance a day that it takes a sale back."""
+    season: int
+    """Number of the season that it runs in."""
 
 
 def draw_plan(policy: Policy, chance: random.Random, fakes: bool) -> Plan:
@@ -55,6 +57,7 @@ def draw_plan(policy: Policy, chance: random.Random, fakes: bool) -> Plan:
         zeal=chance.choice([1.0, 1.0, chance.random()]),
         waits=chance.choice([0, 30, 90, chance.randrange(200)]),
         refunds=chance.choice([0, 0, 0.01]),
+        season=chance.randrange(9),
     )
 
 
@@ -85,6 +88,7 @@ def play(
     for _ in range(plan.waits):
         life.sleep()
     life.tier = plan.run_tier
+    life.choose_season(plan.season)
     life.refill()
     for _ in range(life.run_days):
         room = int(life.room() * plan.zeal)
@@ -117,6 +121,8 @@ def live_at_random(policy: Policy, states: States, life: Life, chance: random.Ra
     is as one that does not, with stricter terms on the same days.
     """
     laxer, place, takes_back = 0, (0, 0), chance.random() < 0.5
+    for season in policy.rule_book.seasons:
+        life.origin = season.first_day - chance.randrange(days)
     for _ in range(days):
         life.tier = chance.choice((None, *Tier))
         if life.started is None:

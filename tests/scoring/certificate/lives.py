@@ -3,6 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any
 
 from scoring.certificate.assumptions import Assumptions
@@ -12,15 +13,18 @@ from scoring.policy.measures import PPM, Terms, ValueCap
 from scoring.policy.payout import Order, pay_out
 from scoring.policy.policy import Policy
 from scoring.policy.rules import Situation
+from scoring.policy.seasons import find_season
 
 NO_CAP = 10**18
 
 
-def terms_of(policy: Policy, tier: Tier | None, settled: int, tenure: int, marketplace: str = "") -> Terms:
+def terms_of(
+    policy: Policy, tier: Tier | None, settled: int, tenure: int, marketplace: str = "", day: int = 0
+) -> Terms:
     """The terms that the policy's own code answers for a seller without violations."""
     categories = {"", *(rule.settled_category for rule in policy.rule_book.rules)}
     seller = Situation(
-        tier, settled_minor=dict.fromkeys(categories, settled), tenure_days=tenure, marketplace=marketplace
+        tier, settled_minor=dict.fromkeys(categories, settled), tenure_days=tenure, marketplace=marketplace, day=day
     )
     return policy.rule_book.terms(seller)
 
@@ -57,6 +61,8 @@ class Life:
     unkept: list[tuple[Order, Terms]] = field(default_factory=list)
     """Orders that it took and did not keep, with the terms at their capture."""
     captured_today: int = 0
+    origin: int = 0
+    """The date of its first day, in days since 1970-01-01: seasons are by it."""
     started: int | None = None
     """Day of the first order that it did not keep."""
     state_at_start: tuple[int, int] = (0, 0)
@@ -72,9 +78,10 @@ class Life:
 
     @property
     def terms(self) -> Terms:
-        key = self.tier, bisect_right(self.steps, self.settled), bisect_right(self.tenures, self.day)
+        season = find_season(self.policy.rule_book.seasons, self.origin + self.day)
+        key = self.tier, bisect_right(self.steps, self.settled), bisect_right(self.tenures, self.day), season
         if key not in self.known:
-            self.known[key] = terms_of(self.policy, self.tier, self.settled, self.day)
+            self.known[key] = terms_of(self.policy, self.tier, self.settled, self.day, day=self.origin + self.day)
         return self.known[key]
 
     @property
@@ -85,6 +92,11 @@ class Life:
     def run_days(self) -> int:
         assert self.policy.trade is not None
         return count_run_days(self.policy.trade, self.assumptions)
+
+    def choose_season(self, number: int) -> None:
+        """Make today the first day of a season, by its number: who runs chooses the day, and waiting costs nothing."""
+        if seasons := self.policy.rule_book.seasons:
+            self.origin = seasons[number % len(seasons)].first_day - self.day
 
     def refill(self) -> None:
         """Place what is missing of the deposit, or take back what is too much."""
@@ -154,13 +166,14 @@ class Life:
 def replay(policy: Policy, assumptions: Assumptions, attack: dict[str, Any]) -> int:
     """Play a printed attack by the real terms and payouts; the sum that it comes to.
 
-    Its tier is the one, or none, whose terms give it the most, as a model might.
+    Its tier is the one, or none, whose terms give it the most, as a model might; its day one of the season that does.
     """
+    dates = (0, *(season.first_day for season in policy.rule_book.seasons))
     days, released = attack["days"], 0
     for number, step in enumerate(days):
         found = []
-        for tier in (None, *Tier):
-            terms = terms_of(policy, tier, step["settled_minor"], step["tenure_days"])
+        for tier, date in product((None, *Tier), dates):
+            terms = terms_of(policy, tier, step["settled_minor"], step["tenure_days"], day=date)
             order = Order(cap_of(terms), number, policy.rule_book.currency)
             found.append(pay_out(order, terms, len(days) - 1, policy.rule_book.currency).released_minor)
         released += max(found)

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scoring.certificate.certificate import certify, list_failed
-from scoring.certificate.independent.checking import check_certificate
+from scoring.certificate.certificate import certify, digest_certificate, list_failed
+from scoring.certificate.independent.checking import check_certificate, digest_of
+from scoring.certificate.independent.world import NotProven
 from scoring.certificate.solving import solve
 from scoring.certificate.states import States, build_states
 from scoring.errors import CertificateRefused, PolicyRefused
@@ -209,6 +210,26 @@ def test_a_lower_limit_of_holds_in_one_marketplace_counts_for_all() -> None:
     assert certified(held)["verdicts"][REAL]["holds"]
     cut = certified(held | {"hold_limits": {"acme": 2}})
     assert cut["verdicts"][REAL]["most_minor"] == 3 * 1_000 - 100
+
+
+def test_a_season_counts_by_its_factor_as_if_a_run_lay_within_it_and_not_for_limits_by_confirmed_facts() -> None:
+    """Twice the limit, twice the take; one that lowers limits changes nothing, as a cheat runs on another day."""
+    plain = certified(TOY)["verdicts"]
+    span = {"name": "sales", "from": "2026-11-01", "until": "2026-11-12"}
+    doubled = certified(TOY | {"seasons": [span | {"times_ppm": 2_000_000}]})["verdicts"]
+    assert doubled[FAKED]["most_minor"] == 2 * 5 * 4_000 - 20_000 - 100
+    assert doubled[REAL]["most_minor"] == 2 * 5 * 4_000 - 100
+    assert certified(TOY | {"seasons": [span | {"times_ppm": 500_000}]})["verdicts"] == plain
+
+
+def test_a_part_of_a_policy_that_the_checker_does_not_know_is_refused() -> None:
+    """It could make terms laxer than what is proven."""
+    found = certified(TOY)
+    for altered in (TOY | {"gifts": 1}, TOY | {"rules": [*TOY["rules"], TOY["rules"][0] | {"mood": "good"}]}):
+        forged = found | {"policy": found["policy"] | {"digest": digest_of(altered)}}
+        forged["digest"] = digest_certificate(forged)
+        with pytest.raises(NotProven, match=r"nothing is known here of these parts of a policy: (gifts|mood)"):
+            check_certificate(altered, forged)
 
 
 def test_who_accepts_a_verdict_that_does_not_hold_is_in_the_certificate_with_the_sum() -> None:

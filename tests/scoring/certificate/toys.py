@@ -90,7 +90,8 @@ def make_world(number: Callable[[int, int], int]) -> World:
     if number(0, 1):
         young = {"kind": "settlement_hold", "days": number(1, 9)}
         rules.append(rule("young", young, tenure={"below": number(1, 90)}))
-    data = toy(
+    season = {"name": "sales", "from": "2026-11-01", "until": "2026-11-12", "times_ppm": number(1, 30) * 100_000}
+    data = ({"seasons": [season]} if number(0, 1) else {}) | toy(
         *rules,
         delivery_promise_days=number(0, 3),
         claim_days=number(0, 6),
