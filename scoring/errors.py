@@ -351,6 +351,12 @@ class PolicyMoved(SellertrustError):
     reason = "POLICY_MOVED"
 
 
+class LossNotAccepted(SellertrustError):
+    """By the committed assumptions a verdict of the policy's loss certificate does not hold, and nobody accepted the sum."""
+
+    reason = "LOSS_NOT_ACCEPTED"
+
+
 class ConfigurationWrong(SellertrustError):
     """The configuration, a study or a mapping cannot be used as it is."""
 

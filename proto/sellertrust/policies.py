@@ -1,10 +1,11 @@
 """The part of the client that reads the policies of a ledger and moves which one is served."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from sellertrust.client import Client
 from sellertrust.requests import invoke, pages, policy_name
 from sellertrust.v1.policy_service_pb2 import (
+    AcceptedLoss,
     CommitPolicyRequest,
     CommitPolicyResponse,
     GetPolicyRequest,
@@ -51,14 +52,27 @@ class PolicyClient:
         reason: str,
         expected: str,
         proposal: str = "",
+        assumptions: str = "",
+        accepted_losses: Mapping[str, int] | None = None,
         deadline_seconds: float = COMMIT_SECONDS,
     ) -> CommitPolicyResponse:
         """Have a policy served from now on. `text` is its TOML, `expected` the digest of the policy that it replaces.
 
-        `proposal` names the approved proposal of just this request, where the server asks for one.
+        `proposal` names the approved proposal of just this request, where the server asks for one. `assumptions`: the TOML
+        that its loss certificate rests on, by default what was committed last; `accepted_losses`: by verdict that does not
+        hold, the sum in minor units that `actor` accepts.
         """
         request = CommitPolicyRequest(
-            text=text, expected=policy_name(expected), actor=actor, reason=reason, proposal=proposal
+            text=text,
+            expected=policy_name(expected),
+            actor=actor,
+            reason=reason,
+            proposal=proposal,
+            assumptions=assumptions,
+            accepted_losses=[
+                AcceptedLoss(verdict=verdict, sum_minor=sum_minor)
+                for verdict, sum_minor in (accepted_losses or {}).items()
+            ],
         )
         return invoke(self._stub.CommitPolicy, request, deadline_seconds)
 

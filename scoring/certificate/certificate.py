@@ -1,6 +1,6 @@
 """A loss certificate as data: assumptions, states, both verdicts with their tables and attacks, and what a run takes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
 from hashlib import sha256
@@ -62,8 +62,25 @@ def certify(
             "runners_on_one_day": {key: value * assumptions.runners for key, value in largest.items()},
         },
         "overturned_ppm": assumptions.overturned_ppm,
-        "accepted": _accept(tables, accepted or {}),
     }
+    return accept(content, accepted or {})
+
+
+def accept(certificate: Mapping[str, Any], accepted: Mapping[str, str]) -> dict[str, Any]:
+    """Return a certificate with who accepts which verdict that does not hold, and for what sum; and with its digest.
+
+    CertificateRefused if there is no such verdict, or if it holds.
+    """
+    verdicts = certificate["verdicts"]
+    for name in accepted:
+        if name not in verdicts:
+            raise CertificateRefused(f"{name} is no verdict: there are {', '.join(verdicts)}")
+        if verdicts[name]["holds"]:
+            raise CertificateRefused(f"{name} holds, and there is nothing to accept")
+    by_name = [
+        {"verdict": name, "by": by, "most_minor": verdicts[name]["most_minor"]} for name, by in sorted(accepted.items())
+    ]
+    content = {**certificate, "accepted": by_name}
     # what is returned is what a file holds: a certificate that was read again is equal to it
     return content | {"digest": digest_certificate(content)}
 
@@ -90,13 +107,3 @@ def _show_verdict(table: Table) -> dict[str, Any]:
         "building": table.building.tolist(),
         "running": table.running.tolist(),
     }
-
-
-def _accept(tables: Mapping[str, Table], accepted: Mapping[str, str]) -> Sequence[dict[str, Any]]:
-    """Return the verdicts that do not hold and are accepted, each with who does and the most that one name can get."""
-    for name in accepted:
-        if name not in tables:
-            raise CertificateRefused(f"{name} is no verdict: there are {', '.join(tables)}")
-        if tables[name].fresh == 0:
-            raise CertificateRefused(f"{name} holds, and there is nothing to accept")
-    return [{"verdict": name, "by": by, "most_minor": tables[name].fresh} for name, by in sorted(accepted.items())]

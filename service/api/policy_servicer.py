@@ -6,7 +6,7 @@ from scoring.errors import PolicyRefused
 from sellertrust.v1 import policy_service_pb2 as pb
 from service.api.reads import is_number, page_of
 from service.call_context import current_call
-from service.contract.policies import move_message, policy_message
+from service.contract.policies import accepted_losses_of, move_message, policy_message
 from service.contract.resource_names import parse_policy_digest, parse_policy_name
 from service.ledger.policy_moves import PolicyMove
 from service.scores.served_policy import ServedPolicy
@@ -23,7 +23,12 @@ class PolicyServicer:
 
     def GetPolicy(self, request: pb.GetPolicyRequest) -> pb.GetPolicyResponse:
         found = self._served.find(parse_policy_name(request.name, "name"))
-        return pb.GetPolicyResponse(policy=policy_message(found), serving_digest=self._served.now.digest)
+        move = self._served.history.committed(found.digest)
+        return pb.GetPolicyResponse(
+            policy=policy_message(found),
+            serving_digest=self._served.now.digest,
+            commit=None if move is None else move_message(move),
+        )
 
     def ListPolicyMoves(self, request: pb.ListPolicyMovesRequest) -> pb.ListPolicyMovesResponse:
         page = page_of(request, is_number)
@@ -44,6 +49,8 @@ class PolicyServicer:
             served=self._served.configured,
             principal=call.caller,
             approval=call.approval,
+            assumptions=request.assumptions,
+            accepted_losses=accepted_losses_of(request),
         )
         return pb.CommitPolicyResponse(move=move_message(move), serving_digest=self._taken_over(move))
 

@@ -1,6 +1,7 @@
 """ProposalService: what one person proposes and another approves, as functions from request to response."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from scoring.errors import (
     ArtifactRefused,
@@ -21,6 +22,7 @@ from service.api.entry_streams import cut_to_message
 from service.api.reads import is_number, page_of
 from service.call_context import current_call
 from service.contract.asked import PROPOSABLE, asked_of_proposed
+from service.contract.policies import accepted_losses_of
 from service.contract.proposals import canonical, check_proposed, check_words, proposal_message
 from service.contract.resource_names import parse_marketplace, parse_model, parse_proposal, policy_name
 from service.ledger.clock import wall_clock
@@ -165,22 +167,26 @@ class ProposalServicer:
             if basis["champion"] == digest:
                 raise invalid("name", f"is of the champion already, {digest[:12]}")
             return basis
-        except (ArtifactRefused, GatesFailed, InvalidInput, PromiseGivenUp) as error:
+        except (ArtifactRefused, GatesFailed, InvalidInput, PromiseGivenUp):
             if self._is_there(request.proposal_id):  # and so answered as it stands
                 return {}
-            if not isinstance(error, InvalidInput):
+            with _beneath("promote_model"):
                 raise
-            raise InvalidInput(
-                FieldViolation(("promote_model", *one.path), one.description) for one in error.violations
-            ) from None
 
     def _basis_of_commit(self, request: pb.CreateProposalRequest) -> dict[str, str]:
-        """Return what a commit is decided upon. PolicyMoved if it expects another policy than the one that is served."""
+        """Return what a commit is decided upon. PolicyMoved if it expects another policy than the one that is served.
+
+        Of a new one it raises what its loss certificate would when it is carried out.
+        """
         basis = self._policy.history.basis(self._policy.configured)
         head = basis["policy"]
         if request.commit_policy.expected != policy_name(head) and not self._is_there(request.proposal_id):
             problem = f"the policy {head[:12]} is served, and not the expected one; compare with it and propose anew"
             raise PolicyMoved(problem, {"policy": head})
+        asked = request.commit_policy
+        if not self._is_there(request.proposal_id):
+            with _beneath("commit_policy"):
+                self._policy.history.certify(asked.text, asked.assumptions, accepted_losses_of(asked), asked.actor)
         return basis
 
     def _is_there(self, proposal: str) -> bool:
@@ -193,3 +199,12 @@ class ProposalServicer:
 
     def _message(self, found: Proposal) -> pb.Proposal:
         return proposal_message(found, self._approvals.persons(found))
+
+
+@contextmanager
+def _beneath(field: str) -> Iterator[None]:
+    """Have InvalidInput name fields of the proposed request beneath the field that states it."""
+    try:
+        yield
+    except InvalidInput as error:
+        raise InvalidInput(FieldViolation((field, *one.path), one.description) for one in error.violations) from None

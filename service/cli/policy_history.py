@@ -1,14 +1,16 @@
 """`sellertrust policy commit|rollback|history|show`: the policy that every server of a ledger serves, over gRPC."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from scoring.entries.field_types import escape_unprintable
+from scoring.errors import invalid
 from sellertrust.policies import PolicyClient
 from sellertrust.requests import policy_name
-from sellertrust.v1.policy_service_pb2 import CommitPolicyRequest, PolicyAction, PolicyMove
+from sellertrust.v1.policy_service_pb2 import AcceptedLoss, CommitPolicyRequest, PolicyAction, PolicyMove
 from service.cli.common import client
 from service.cli.models import user
 from service.cli.output import Format, Output, emit, emit_one, say, write
@@ -19,6 +21,18 @@ Actor = Annotated[str | None, typer.Option("--actor", help="Who; default: the us
 Expected = Annotated[
     str | None,
     typer.Option("--expected", metavar="DIGEST", help="The policy that it replaces; default: the one served now."),
+]
+
+
+Assumptions = Annotated[
+    Path | None,
+    typer.Option(
+        "--assumptions", metavar="FILE", help="What its loss certificate assumes; default: as committed last."
+    ),
+]
+Accepted = Annotated[
+    list[str] | None,
+    typer.Option("--accept-loss", metavar="VERDICT=SUM", help="Accept a verdict that does not hold, with its sum."),
 ]
 
 
@@ -35,24 +49,40 @@ def commit(
     reason: Reason,
     actor: Actor = None,
     expected: Expected = None,
+    assumptions: Assumptions = None,
+    accept_loss: Accepted = None,
     proposes: Propose = False,
     output: Output = Format.TABLE,
 ) -> None:
     """Have a policy served by every server from now on, without a restart, or propose that.
 
-    Refused if the policy does not hold together, or if another one than the expected one is served (exit code 4).
+    Refused if the policy does not hold together, or if another one than the expected one is served (exit code 4). With
+    assumptions, or once some were committed, its loss certificate is made: each verdict must hold, or be accepted with the
+    sum in minor units.
     """
+    from service.policy.certificate_file import read_assumptions_text
     from service.policy.policy_file import read_policy
 
     text, who = read_policy(file).text, actor or user()
+    assumed = "" if assumptions is None else read_assumptions_text(assumptions)
+    losses = _read_losses(accept_loss or [])
     with client() as (connection, _):
         policies = PolicyClient(connection)
         head = policies.get_policy(expected or "head").policy.digest
         if proposes:
-            request = CommitPolicyRequest(text=text, expected=policy_name(head), actor=who, reason=reason)
+            request = CommitPolicyRequest(
+                text=text,
+                expected=policy_name(head),
+                actor=who,
+                reason=reason,
+                assumptions=assumed,
+                accepted_losses=[AcceptedLoss(verdict=name, sum_minor=sum_) for name, sum_ in losses.items()],
+            )
             propose(connection, request, actor=who, reason=reason, output=output)
             return
-        done = policies.commit_policy(text, actor=who, reason=reason, expected=head)
+        done = policies.commit_policy(
+            text, actor=who, reason=reason, expected=head, assumptions=assumed, accepted_losses=losses
+        )
     _report(done.move, done.serving_digest, output)
 
 
@@ -94,9 +124,13 @@ def show(
     if output is Format.JSON:
         shown = found.policy
         row = {"digest": shown.digest, "policy": shown.policy_name, "version": shown.policy_version, "text": shown.text}
-        emit_one(row | {"is_served": shown.digest == found.serving_digest}, output)
+        commit = _move_row(found.commit, output) if found.HasField("commit") else None
+        emit_one(row | {"is_served": shown.digest == found.serving_digest, "commit": commit}, output)
         return
     say(f"{found.policy.policy_name} version {found.policy.policy_version}, digest {found.policy.digest}")
+    if found.commit.certificate:
+        accepted = "; ".join(_describe_losses(found.commit)) or "no loss"
+        say(f"loss certificate {found.commit.certificate}; {found.commit.actor} accepted {accepted}")
     write(found.policy.text)
 
 
@@ -122,4 +156,21 @@ def _move_row(move: PolicyMove, output: Format) -> dict[str, Any]:
         "reason": escape_unprintable(move.reason) if table else move.reason,
         "principal": move.principal or None,
         "proposal": move.proposal or None,
+        "certificate": (move.certificate[:12] if table else move.certificate) or None,
+        "accepted_losses": "; ".join(_describe_losses(move)) or None,
     }
+
+
+def _describe_losses(move: PolicyMove) -> list[str]:
+    """Return each loss that was accepted as it is stated on the command line: `unconditional=377980000`."""
+    return [f"{one.verdict}={one.sum_minor}" for one in move.accepted_losses]
+
+
+def _read_losses(stated: list[str]) -> dict[str, int]:
+    """Return the accepted sums by verdict, in minor units."""
+    pairs = [text.partition("=") for text in stated]
+    if not all(verdict and re.fullmatch("[0-9]{1,18}", sum_) for verdict, _, sum_ in pairs):
+        raise invalid("--accept-loss", "must be VERDICT=SUM in minor units, such as unconditional=377980000")
+    if len({verdict for verdict, _, _ in pairs}) < len(pairs):
+        raise invalid("--accept-loss", "names a verdict twice; state each with one sum")
+    return {verdict: int(sum_) for verdict, _, sum_ in pairs}

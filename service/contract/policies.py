@@ -1,5 +1,6 @@
 """Protobuf to domain and back: policies and their moves."""
 
+from scoring.errors import invalid
 from scoring.policy.policy import Policy
 from sellertrust.v1 import policy_service_pb2 as pb
 from service.contract.fields import timestamp
@@ -29,4 +30,14 @@ def move_message(move: PolicyMove) -> pb.PolicyMove:
         reason=move.reason,
         principal=move.principal,
         proposal=move.proposal,
+        certificate=move.certificate,
+        accepted_losses=[pb.AcceptedLoss(verdict=verdict, sum_minor=sum_) for verdict, sum_ in move.accepted],
     )
+
+
+def accepted_losses_of(request: pb.CommitPolicyRequest) -> list[tuple[str, int]]:
+    """Return (verdict, sum in minor units) of each loss that a request accepts. InvalidInput for one that is stated twice."""
+    stated = [(one.verdict, one.sum_minor) for one in request.accepted_losses]
+    if len(dict(stated)) < len(stated):
+        raise invalid("accepted_losses", "names a verdict twice; state each with one sum")
+    return stated

@@ -26,6 +26,7 @@ from scoring.errors import (
     InvalidInput,
     LedgerUnavailable,
     LifecycleForbids,
+    LossNotAccepted,
     MeasureNotFound,
     ModelNotFound,
     NotifierNotFound,
@@ -84,6 +85,7 @@ CODES: dict[type[SellertrustError], int] = {
     ArtifactRefused: code_pb2.FAILED_PRECONDITION,
     PolicyNotFound: code_pb2.NOT_FOUND,
     PolicyMoved: code_pb2.FAILED_PRECONDITION,
+    LossNotAccepted: code_pb2.FAILED_PRECONDITION,
 }
 RETRY_AFTER_SECONDS = 1
 MAX_DETAIL_BYTES = 4_000

@@ -4,6 +4,7 @@ The text of a policy stands with the first move that brings it; later moves name
 is decided by `service.policy.history`, here it is kept.
 """
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -15,7 +16,10 @@ from service.ledger.database import Database
 from service.ledger.tables import POLICY_MOVE
 
 _P = POLICY_MOVE.c
-_COLUMNS = (_P.number, _P.action, _P.digest, _P.move_time, _P.principal, _P.actor, _P.reason, _P.proposal)
+_COLUMNS = (
+    *(_P.number, _P.action, _P.digest, _P.move_time, _P.principal, _P.actor, _P.reason, _P.proposal),
+    *(_P.certificate, _P.assumptions, _P.accepted),
+)
 _MOVES = select(*_COLUMNS).where(_P.number > bindparam("after")).order_by(_P.number).limit(bindparam("count"))
 _ALL = select(*_COLUMNS).order_by(_P.number)
 _LAST = select(*_COLUMNS).order_by(_P.number.desc()).limit(1)
@@ -23,6 +27,9 @@ _DIGESTS = (
     select(_P.digest).where(_P.content.is_not(None), _P.digest.startswith(bindparam("beginning"))).order_by(_P.digest)
 )
 _CONTENT = select(_P.content).where(_P.digest == bindparam("digest"), _P.content.is_not(None))
+_ASSUMPTIONS = select(_P.assumptions_content).where(
+    _P.assumptions == bindparam("digest"), _P.assumptions_content.is_not(None)
+)
 
 
 class PolicyAction(IntEnum):
@@ -53,6 +60,12 @@ class PolicyMove:
     """Why."""
     proposal: str
     """The name of the proposal by which it was approved; empty without one."""
+    certificate: str = ""
+    """The digest of the loss certificate that it rests on; empty without one."""
+    assumptions: str = ""
+    """The digest of the assumptions of that certificate."""
+    accepted: tuple[tuple[str, int], ...] = ()
+    """(verdict that does not hold, the sum in minor units), as the actor accepts it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +79,11 @@ class NewMove:
     proposal: str = ""
     content: str | None = None
     """The policy's text, if no move before has it."""
+    certificate: str = ""
+    assumptions: str = ""
+    accepted: tuple[tuple[str, int], ...] = ()
+    assumptions_content: str | None = None
+    """The text of the assumptions, if no move before has it."""
 
 
 class PolicyMoves:
@@ -87,12 +105,11 @@ class PolicyMoves:
             moves = [_move(row) for row in connection.execute(_ALL)]
             for new in decide(moves):
                 time = max(self._locked_now(connection), moves[-1].move_time if moves else 0)
-                known = any(move.digest == new.digest for move in moves)
-                number = len(moves) + 1
-                made = PolicyMove(number, new.action, new.digest, time, principal, new.actor, new.reason, new.proposal)
-                row = {name: getattr(made, name) for name in PolicyMove.__dataclass_fields__}
-                row["action"] = int(made.action)
-                connection.execute(insert(POLICY_MOVE), row | {"content": None if known else new.content})
+                made = PolicyMove(
+                    *(len(moves) + 1, new.action, new.digest, time, principal, new.actor, new.reason, new.proposal),
+                    *(new.certificate, new.assumptions, new.accepted),
+                )
+                connection.execute(insert(POLICY_MOVE), _row(made, new, moves))
                 moves.append(made)
         return moves[-1]
 
@@ -113,12 +130,35 @@ class PolicyMoves:
             found: str | None = connection.execute(_CONTENT, {"digest": digest}).scalar()
             return found
 
+    def assumptions_text(self, digest: str) -> str | None:
+        """Return the text of assumptions that a commit rested on, by their whole digest; None if none did."""
+        with self._database.read() as connection:
+            found: str | None = connection.execute(_ASSUMPTIONS, {"digest": digest}).scalar()
+            return found
+
     def policy_digests(self, beginning: str) -> list[str]:
         """Return the digests that begin so, of policies that were served, in their order."""
         with self._database.read() as connection:
             return [*connection.execute(_DIGESTS, {"beginning": beginning}).scalars()]
 
 
+def _row(made: PolicyMove, new: NewMove, before: Sequence[PolicyMove]) -> dict[str, Any]:
+    """Return the row of a move: what stands with an earlier one is left out."""
+    row = {name: getattr(made, name) for name in PolicyMove.__dataclass_fields__}
+    has_text = any(move.digest == made.digest for move in before)
+    has_assumptions = any(move.assumptions == made.assumptions for move in before)
+    return row | {
+        "action": int(made.action),
+        "accepted": json.dumps(made.accepted),
+        "content": None if has_text else new.content,
+        "assumptions_content": None if has_assumptions else new.assumptions_content,
+    }
+
+
 def _move(row: Any) -> PolicyMove:
-    number, action, *rest = row
-    return PolicyMove(number, PolicyAction(action), *rest)
+    """Return a move of a row; releases before this one stated no certificate, which is NULL."""
+    values = dict(row._mapping)
+    accepted = tuple((str(verdict), int(sum_minor)) for verdict, sum_minor in json.loads(values["accepted"] or "[]"))
+    certificate, assumptions = values["certificate"] or "", values["assumptions"] or ""
+    stated = {"certificate": certificate, "assumptions": assumptions, "accepted": accepted}
+    return PolicyMove(**values | {"action": PolicyAction(values["action"])} | stated)

@@ -252,7 +252,9 @@ class PolicyMoveRow(TableBase, table=True):
 
     `action`: 1 the server's file, 2 a commit, 3 a rollback. `content` is the policy's TOML text, with the first move that
     brings it alone. `move_time` in microseconds; `principal`: who called, authenticated; `proposal`: the one by which it was
-    approved, or empty.
+    approved, or empty. `certificate` is the digest of the loss certificate that a commit rests on, `accepted` JSON pairs of a
+    verdict that does not hold and the sum, `assumptions` the digest of what it assumes; `assumptions_content` their TOML
+    text, with the first move that names them alone. NULL in rows of releases that knew none.
     """
 
     __tablename__ = "policy_move"
@@ -274,6 +276,10 @@ class PolicyMoveRow(TableBase, table=True):
     reason: str = Field(sa_type=_TEXT)
     proposal: str = Field(sa_type=_TEXT)
     content: str | None = Field(default=None, sa_type=Text)
+    certificate: str | None = Field(default=None, sa_type=_TEXT)
+    assumptions: str | None = Field(default=None, sa_type=_TEXT)
+    accepted: str | None = Field(default=None, sa_type=Text)
+    assumptions_content: str | None = Field(default=None, sa_type=Text)
 
 
 ENTRY: Table = TableBase.metadata.tables["entry"]

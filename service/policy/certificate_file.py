@@ -28,6 +28,12 @@ def read_assumptions(path: Path) -> Assumptions:
         raise CertificateRefused(f"{path}: {error}") from None
 
 
+def read_assumptions_text(path: Path) -> str:
+    """Read and check a file of assumptions; return its text. Errors as of `read_assumptions`."""
+    read_assumptions(path)
+    return path.read_text(encoding="utf-8")
+
+
 def read_certificate(path: Path) -> dict[str, Any]:
     """Read the data of a certificate, unchecked but for its form.
 

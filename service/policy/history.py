@@ -19,6 +19,7 @@ from scoring.policy.policy import Policy
 from service.call_context import Approval
 from service.ledger.policy_moves import NewMove, PolicyAction, PolicyMove
 from service.ledger.store import Ledger
+from service.policy.loss_check import NO_CHECK, check_loss
 from service.policy.policy_file import parse_policy_text
 from service.registry.moves import check_actor_and_reason
 
@@ -78,21 +79,30 @@ class PolicyHistory:
         served: Policy,
         principal: str = "",
         approval: Approval | None = None,
+        assumptions: str = "",
+        accepted_losses: Sequence[tuple[str, int]] = (),
     ) -> PolicyMove:
         """Have a policy served by every server from now on; return its move. A call again changes nothing.
 
         `text`: its TOML; `expected`: the whole digest of the policy that it replaces; `served`: the one that this server has
-        from its file, which counts as the first of the history. InvalidInput names each wrong field, `text` if the policy
-        does not hold together or is served already; PolicyMoved if another policy than the expected one is served;
-        ProposalClosed if the policy was moved since it was proposed.
+        from its file, which counts as the first of the history; `assumptions` and `accepted_losses` as for `certify`.
+        InvalidInput names each wrong field, `text` if the policy does not hold together or is served already; PolicyMoved if
+        another policy than the expected one is served; ProposalClosed if the policy was moved since it was proposed;
+        LossNotAccepted as by `certify`.
         """
         check_actor_and_reason(actor=actor, reason=reason)
         policy = check_text(text)
 
+        def is_done(moves: Sequence[PolicyMove]) -> bool:
+            is_by_proposal = approval is not None and any(move.proposal == approval.proposal for move in moves)
+            return is_by_proposal or _is_repeated(moves, policy.digest, expected)
+
+        stated, loss = assumptions or self.assumptions(), NO_CHECK
+        if not is_done(self.moves(0, 2**31)):  # without the ledger's lock, since a proof may take long
+            loss = check_loss(policy, stated, accepted_losses, actor)
+
         def decide(moves: Sequence[PolicyMove]) -> list[NewMove]:
-            if approval is not None and any(move.proposal == approval.proposal for move in moves):
-                return []
-            if _is_repeated(moves, policy.digest, expected):
+            if is_done(moves):
                 return []
             head = moves[-1].digest if moves else served.digest
             if policy.digest == head:
@@ -103,6 +113,12 @@ class PolicyHistory:
             if approval is not None and approval.basis != basis_of(moves, served):
                 problem = "the policy was moved since this was proposed; propose it anew"
                 raise ProposalClosed(problem, {"proposal": approval.proposal, "state": "OUTDATED"})
+            is_unchecked = stated and not loss.certificate
+            if is_unchecked or (not assumptions and _last_assumptions(moves) != loss.assumptions):
+                problem = (
+                    "other assumptions were committed meanwhile, by which the policy is to be certified; commit again"
+                )
+                raise PolicyMoved(problem, {"policy": head})
             first = NewMove(PolicyAction.CONFIGURED, served.digest, "server", "its policy file", content=served.text)
             made = NewMove(
                 PolicyAction.COMMITTED,
@@ -111,10 +127,33 @@ class PolicyHistory:
                 reason,
                 "" if approval is None else approval.proposal,
                 content=text,
+                certificate=loss.certificate,
+                assumptions=loss.assumptions,
+                accepted=loss.accepted,
+                assumptions_content=stated or None,
             )
             return [made] if moves or not served.text else [first, made]
 
         return self._ledger.move_policy(principal, decide)
+
+    def certify(self, text: str, assumptions: str, accepted_losses: Sequence[tuple[str, int]], actor: str) -> None:
+        """Check that a commit of a policy would be accepted as far as its loss certificate goes.
+
+        `assumptions`: their TOML text, by default the last ones that were committed; without any nothing is asked for.
+        `accepted_losses`: (verdict that does not hold, the sum in minor units) that the actor accepts. LossNotAccepted names
+        each other verdict that does not hold; InvalidInput each field that cannot be.
+        """
+        check_loss(check_text(text), assumptions or self.assumptions(), accepted_losses, actor)
+
+    def assumptions(self) -> str:
+        """Return the text of the assumptions that were committed last, by which commits are certified; empty for none."""
+        digest = _last_assumptions(self.moves(0, 2**31))
+        return (self._ledger.assumptions_text(digest) or "") if digest else ""
+
+    def committed(self, digest: str) -> PolicyMove | None:
+        """Return the last move that was no rollback and brought a policy, by its whole digest; None if there is none."""
+        found = [m for m in self.moves(0, 2**31) if m.digest == digest and m.action is not PolicyAction.ROLLED_BACK]
+        return found[-1] if found else None
 
     def rollback(self, *, actor: str, reason: str, policy: str = "", principal: str = "") -> PolicyMove:
         """Have the policy served again that the present one had replaced; return its move.
@@ -148,6 +187,11 @@ class PolicyHistory:
 def basis_of(moves: Sequence[PolicyMove], served: Policy) -> dict[str, str]:
     """Return the digest of the policy that is served after these moves, and their number; `served` without moves."""
     return {"policy": moves[-1].digest if moves else served.digest, "policy_moves": str(len(moves))}
+
+
+def _last_assumptions(moves: Sequence[PolicyMove]) -> str:
+    """Return the digest of the assumptions that the last certified commit rested on; empty if there was none."""
+    return next((move.assumptions for move in reversed(moves) if move.assumptions), "")
 
 
 def list_replaced(moves: Sequence[PolicyMove]) -> list[str]:

@@ -190,6 +190,13 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     (actor or caller decided about the measure before, or filed the complaint).
     Example: {"reason": "CONTEST_FORBIDS", "domain": "sellertrust", "metadata": {"why": "SAME_PERSON"}}
     """
+    ERROR_REASON_LOSS_NOT_ACCEPTED: _ErrorReason.ValueType  # 32
+    """FAILED_PRECONDITION: by the assumptions, verdicts of the policy's loss certificate do not hold, and are not accepted with
+    their sum. Commit another policy, or accept them. Metadata: `losses`, each verdict with the most that one name
+    can get in minor units, parted by spaces.
+    Example: {"reason": "LOSS_NOT_ACCEPTED", "domain": "sellertrust",
+      "metadata": {"losses": "against_faked_history=77980000 unconditional=377980000"}}
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The reason of a failed call: that of the `google.rpc.ErrorInfo` in its details, which omits the prefix `ERROR_REASON_` and
@@ -360,6 +367,13 @@ ERROR_REASON_CONTEST_FORBIDS: ErrorReason.ValueType  # 31
 (more than 184 days after what was last stated about the measure), `DECIDED` (it is decided already) or `SAME_PERSON`
 (actor or caller decided about the measure before, or filed the complaint).
 Example: {"reason": "CONTEST_FORBIDS", "domain": "sellertrust", "metadata": {"why": "SAME_PERSON"}}
+"""
+ERROR_REASON_LOSS_NOT_ACCEPTED: ErrorReason.ValueType  # 32
+"""FAILED_PRECONDITION: by the assumptions, verdicts of the policy's loss certificate do not hold, and are not accepted with
+their sum. Commit another policy, or accept them. Metadata: `losses`, each verdict with the most that one name
+can get in minor units, parted by spaces.
+Example: {"reason": "LOSS_NOT_ACCEPTED", "domain": "sellertrust",
+  "metadata": {"losses": "against_faked_history=77980000 unconditional=377980000"}}
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 

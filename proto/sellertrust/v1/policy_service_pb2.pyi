@@ -100,6 +100,8 @@ class PolicyMove(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     PRINCIPAL_FIELD_NUMBER: _builtins.int
     PROPOSAL_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_FIELD_NUMBER: _builtins.int
+    ACCEPTED_LOSSES_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     """Its place in the log, from 1."""
     action: Global___PolicyAction.ValueType
@@ -114,9 +116,15 @@ class PolicyMove(_message.Message):
     """Who called, authenticated. Empty where nobody did."""
     proposal: _builtins.str
     """`proposals/{proposal}`: the proposal by which it was approved. Empty without one."""
+    certificate: _builtins.str
+    """Digest of the loss certificate that a commit rests on. Empty without assumptions."""
     @_builtins.property
     def move_time(self) -> _timestamp_pb2.Timestamp:
         """When, by the ledger's clock."""
+
+    @_builtins.property
+    def accepted_losses(self) -> _containers.RepeatedCompositeFieldContainer[Global___AcceptedLoss]:
+        """The verdicts of it that do not hold, with the sums, as the actor accepts them."""
 
     def __init__(
         self,
@@ -129,14 +137,44 @@ class PolicyMove(_message.Message):
         reason: _builtins.str = ...,
         principal: _builtins.str = ...,
         proposal: _builtins.str = ...,
+        certificate: _builtins.str = ...,
+        accepted_losses: _abc.Iterable[Global___AcceptedLoss] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["move_time", b"move_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "actor", b"actor", "move_time", b"move_time", "number", b"number", "policy", b"policy", "principal", b"principal", "proposal", b"proposal", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_losses", b"accepted_losses", "action", b"action", "actor", b"actor", "certificate", b"certificate", "move_time", b"move_time", "number", b"number", "policy", b"policy", "principal", b"principal", "proposal", b"proposal", "reason", b"reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PolicyMove: _TypeAlias = PolicyMove  # noqa: Y015
+
+@_typing.final
+class AcceptedLoss(_message.Message):
+    """A verdict of a loss certificate that does not hold, and that the actor of a commit accepts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERDICT_FIELD_NUMBER: _builtins.int
+    SUM_MINOR_FIELD_NUMBER: _builtins.int
+    verdict: _builtins.str
+    """`against_faked_history` or `unconditional`. Required."""
+    sum_minor: _builtins.int
+    """The most that one name can get, in minor units of the policy's currency, as the actor takes it to be: at least what the
+    certificate states, which is what the history keeps. Required.
+    """
+    def __init__(
+        self,
+        *,
+        verdict: _builtins.str = ...,
+        sum_minor: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["sum_minor", b"sum_minor", "verdict", b"verdict"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AcceptedLoss: _TypeAlias = AcceptedLoss  # noqa: Y015
 
 @_typing.final
 class GetPolicyRequest(_message.Message):
@@ -170,21 +208,27 @@ class GetPolicyResponse(_message.Message):
 
     POLICY_FIELD_NUMBER: _builtins.int
     SERVING_DIGEST_FIELD_NUMBER: _builtins.int
+    COMMIT_FIELD_NUMBER: _builtins.int
     serving_digest: _builtins.str
     """Digest of the policy that this server answers with now."""
     @_builtins.property
     def policy(self) -> Global___Policy:
         """The policy."""
 
+    @_builtins.property
+    def commit(self) -> Global___PolicyMove:
+        """The last commit that brought the policy, with its loss certificate. Absent for the file of a server that was never committed."""
+
     def __init__(
         self,
         *,
         policy: Global___Policy | None = ...,
         serving_digest: _builtins.str = ...,
+        commit: Global___PolicyMove | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["commit", b"commit", "policy", b"policy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy", "serving_digest", b"serving_digest"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit", b"commit", "policy", b"policy", "serving_digest", b"serving_digest"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -255,6 +299,8 @@ class CommitPolicyRequest(_message.Message):
     ACTOR_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     PROPOSAL_FIELD_NUMBER: _builtins.int
+    ASSUMPTIONS_FIELD_NUMBER: _builtins.int
+    ACCEPTED_LOSSES_FIELD_NUMBER: _builtins.int
     text: _builtins.str
     """The policy's TOML, at most 200,000 bytes. Required."""
     expected: _builtins.str
@@ -269,6 +315,14 @@ class CommitPolicyRequest(_message.Message):
     """`proposals/{proposal}`: the approved proposal of just this request. Required where the server asks for four eyes;
     FAILED_PRECONDITION with `APPROVAL_REQUIRED` says so. It commits once, however often the call is made.
     """
+    assumptions: _builtins.str
+    """What the policy's loss certificate assumes: the TOML of an assumptions file, at most 20,000 bytes. Default: what was
+    committed last; if nothing ever was, no certificate is asked for.
+    """
+    @_builtins.property
+    def accepted_losses(self) -> _containers.RepeatedCompositeFieldContainer[Global___AcceptedLoss]:
+        """The verdicts that do not hold and that `actor` accepts, each once. Default: none is."""
+
     def __init__(
         self,
         *,
@@ -277,10 +331,12 @@ class CommitPolicyRequest(_message.Message):
         actor: _builtins.str = ...,
         reason: _builtins.str = ...,
         proposal: _builtins.str = ...,
+        assumptions: _builtins.str = ...,
+        accepted_losses: _abc.Iterable[Global___AcceptedLoss] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "expected", b"expected", "proposal", b"proposal", "reason", b"reason", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_losses", b"accepted_losses", "actor", b"actor", "assumptions", b"assumptions", "expected", b"expected", "proposal", b"proposal", "reason", b"reason", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

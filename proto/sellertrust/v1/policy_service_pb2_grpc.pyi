@@ -45,7 +45,9 @@ class PolicyServiceStub:
     CommitPolicy: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.CommitPolicyRequest, _policy_service_pb2.CommitPolicyResponse]
     """Has a policy served by every server from now on, after it was checked in every situation that it distinguishes.
     INVALID_ARGUMENT if it does not hold together or is served already; FAILED_PRECONDITION with `POLICY_MOVED` if another
-    policy is served than the expected one. The same call again changes nothing.
+    policy is served than the expected one. With assumptions, or once some were committed, the policy's loss certificate is
+    made, and FAILED_PRECONDITION with `LOSS_NOT_ACCEPTED` if a verdict of it does not hold that is not among
+    `accepted_losses`. The same call again changes nothing.
     """
     RollbackPolicy: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.RollbackPolicyRequest, _policy_service_pb2.RollbackPolicyResponse]
     """Has the policy served again that the present one had replaced; another rollback goes further back, and never to what one
@@ -70,7 +72,9 @@ class PolicyServiceAsyncStub(PolicyServiceStub):
     CommitPolicy: _aio.UnaryUnaryMultiCallable[_policy_service_pb2.CommitPolicyRequest, _policy_service_pb2.CommitPolicyResponse]  # type: ignore[assignment]
     """Has a policy served by every server from now on, after it was checked in every situation that it distinguishes.
     INVALID_ARGUMENT if it does not hold together or is served already; FAILED_PRECONDITION with `POLICY_MOVED` if another
-    policy is served than the expected one. The same call again changes nothing.
+    policy is served than the expected one. With assumptions, or once some were committed, the policy's loss certificate is
+    made, and FAILED_PRECONDITION with `LOSS_NOT_ACCEPTED` if a verdict of it does not hold that is not among
+    `accepted_losses`. The same call again changes nothing.
     """
     RollbackPolicy: _aio.UnaryUnaryMultiCallable[_policy_service_pb2.RollbackPolicyRequest, _policy_service_pb2.RollbackPolicyResponse]  # type: ignore[assignment]
     """Has the policy served again that the present one had replaced; another rollback goes further back, and never to what one
@@ -110,7 +114,9 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_policy_service_pb2.CommitPolicyResponse, _abc.Awaitable[_policy_service_pb2.CommitPolicyResponse]]:
         """Has a policy served by every server from now on, after it was checked in every situation that it distinguishes.
         INVALID_ARGUMENT if it does not hold together or is served already; FAILED_PRECONDITION with `POLICY_MOVED` if another
-        policy is served than the expected one. The same call again changes nothing.
+        policy is served than the expected one. With assumptions, or once some were committed, the policy's loss certificate is
+        made, and FAILED_PRECONDITION with `LOSS_NOT_ACCEPTED` if a verdict of it does not hold that is not among
+        `accepted_losses`. The same call again changes nothing.
         """
 
     @_abc_1.abstractmethod

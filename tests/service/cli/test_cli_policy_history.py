@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from service.policy.certificate_file import SHIPPED_ASSUMPTIONS
 from service.policy.policy_file import SHIPPED_POLICY, read_policy
 from tests.callers import Authority, grant, write_grants
 from tests.service.api.four_eyes import EVERY, PERSONS, RIGHTS, persons
@@ -42,6 +43,27 @@ def test_a_policy_is_committed_shown_and_rolled_back_while_the_server_runs(shell
         "configured", "committed", "committed", "rolled_back",
     ]  # fmt: skip
     assert "rolled_back" in shell("policy", "history")[0]
+
+
+def test_a_commit_by_assumptions_shows_the_certificate_and_who_accepted_what(tmp_path: Path) -> None:
+    """Refused with the sums first; the history and the policy then name the certificate and the losses."""
+    with serving(shell_of(tmp_path / "data"), tmp_path) as address:
+        shell = shell_of(tmp_path / "data", target=address)
+        asked = ("policy", "commit", GENERAL, *SAID, "--assumptions", SHIPPED_ASSUMPTIONS)
+        text = shell.error(4, *asked)
+        assert "LOSS_NOT_ACCEPTED" in text
+        assert "unconditional does not hold: one name can get 377,980,000 minor units of EUR" in text
+        assert "--accept-loss: must be VERDICT=SUM" in shell.error(2, *asked, "--accept-loss", "unconditional=3.7")
+        losses = ("against_faked_history=77980000", "unconditional=377980000")
+        made = json.loads(
+            shell(*asked, *(part for loss in losses for part in ("--accept-loss", loss)), "-o", "json")[0]
+        )
+        assert len(made["certificate"]) == 64
+        assert made["accepted_losses"] == "; ".join(losses)
+        assert made["certificate"][:12] in shell("policy", "history")[0]
+        shown = shell("policy", "show")[1]
+        assert f"loss certificate {made['certificate']}; a-1 accepted {'; '.join(losses)}" in shown
+        assert shell.json("policy", "show")["commit"] == made
 
 
 def test_a_wrong_file_is_refused_before_the_server_is_asked(shell: Shell, tmp_path: Path) -> None:

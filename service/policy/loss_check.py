@@ -1,0 +1,84 @@
+"""The loss certificate that a commit needs: by the committed assumptions, and held, or accepted by name with the sum."""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+
+from scoring.canonical import canonical_json
+from scoring.certificate.assumptions import Assumptions, parse_assumptions
+from scoring.certificate.certificate import accept, certify
+from scoring.errors import CertificateRefused, FieldViolation, InvalidInput, LossNotAccepted, invalid
+from scoring.policy.policy import Policy
+from service.call_context import current_call
+
+MAX_ASSUMPTIONS_BYTES = 20_000
+"""Bytes of assumptions that are committed: beside a policy they have room in a proposal."""
+
+
+@dataclass(frozen=True, slots=True)
+class LossCheck:
+    """The certificate that a commit rests on."""
+
+    certificate: str = ""
+    """Its digest; empty for a commit without assumptions."""
+    assumptions: str = ""
+    """The digest of the assumptions that it rests on."""
+    accepted: tuple[tuple[str, int], ...] = ()
+    """(verdict that does not hold, the most that one name can get in minor units), as the actor of the commit accepts it."""
+
+
+NO_CHECK = LossCheck()
+
+
+def check_loss(policy: Policy, assumptions: str, accepted: Sequence[tuple[str, int]], actor: str) -> LossCheck:
+    """Certify a policy that is to be committed; return what the commit rests on, NO_CHECK without assumptions.
+
+    `assumptions`: the TOML text; `accepted`: (verdict, sum in minor units) that `actor` accepts. LossNotAccepted names each
+    verdict that does not hold with the sum, unless that sum or more is accepted. InvalidInput names `assumptions` that do
+    not hold together, `text` if there is no certificate of the policy, and `accepted_losses` of nothing to be accepted.
+    """
+    sums = dict(accepted)
+    if not assumptions:
+        if sums:
+            problem = "must be empty where no assumptions are committed: without them there is no sum to accept"
+            raise invalid("accepted_losses", problem)
+        return NO_CHECK
+    assumed = check_assumptions(assumptions)
+    try:
+        found = certify(policy, assumed, progress=lambda *_: current_call().require_caller())
+    except CertificateRefused as error:
+        raise invalid("text", str(error)) from None
+    try:
+        found = accept(found, dict.fromkeys(sums, actor))
+    except CertificateRefused as error:
+        raise invalid("accepted_losses", str(error)) from None
+    lost = {name: one["most_minor"] for name, one in found["verdicts"].items() if not one["holds"]}
+    refused = {name: most for name, most in lost.items() if sums.get(name, -1) < most}
+    if refused:
+        sentences = [
+            f"{name} does not hold: one name can get {most:,} minor units of {assumed.currency}"
+            for name, most in refused.items()
+        ]
+        raise LossNotAccepted(
+            "; ".join([*sentences, "commit a policy that holds, or accept each verdict by name with its sum"]),
+            {"losses": " ".join(f"{name}={most}" for name, most in refused.items())},
+        )
+    return LossCheck(found["digest"], digest_assumptions(assumed.data), tuple(sorted(lost.items())))
+
+
+def check_assumptions(text: str) -> Assumptions:
+    """Parse the TOML text of assumptions. InvalidInput names `assumptions` and what is wrong in it."""
+    if len(text.encode()) > MAX_ASSUMPTIONS_BYTES:
+        raise invalid("assumptions", f"must have at most {MAX_ASSUMPTIONS_BYTES:,} bytes")
+    try:
+        return parse_assumptions(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise invalid("assumptions", f"is no TOML: {error}") from None
+    except CertificateRefused as error:
+        raise InvalidInput([FieldViolation(("assumptions",), str(error))]) from None
+
+
+def digest_assumptions(data: Mapping[str, object]) -> str:
+    """Return the SHA-256 of the canonical JSON of assumptions, in hex."""
+    return sha256(canonical_json(data)).hexdigest()

@@ -1,0 +1,138 @@
+"""A commit by assumptions rests on a loss certificate that holds, or whose losses somebody accepts by name and sum."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from scoring.certificate.certificate import accept, certify
+from sellertrust.policies import PolicyClient
+from sellertrust.v1.policy_service_pb2 import AcceptedLoss, CommitPolicyRequest
+from service.ledger.store import Ledger
+from service.policy.certificate_file import SHIPPED_ASSUMPTIONS, read_assumptions
+from tests.service.api.four_eyes import ALL, PERSONS, SAID, needs_approval, persons, refused, world
+from tests.service.api.test_policy_service import DEFAULT, EYES, GENERAL, LADDER, Running
+
+ASSUMED = SHIPPED_ASSUMPTIONS.read_text(encoding="utf-8")
+LOSSES = {"against_faked_history": 77_980_000, "unconditional": 377_980_000}
+"""What one name can get by the general policy and the shipped assumptions, in cents."""
+
+SAFE = LADDER.text + (
+    '[[rules]]\nid = "all"\nreference = "Terms 1"\nmeasures = [{ kind = "settlement_hold", days = 180 }]\n'
+)
+
+
+@pytest.fixture
+def one(url: str, tmp_path: Path) -> Iterator[Running]:
+    with ExitStack() as stack:
+        yield Running(url, tmp_path, stack)
+
+
+def commit(one: Running, policy: str = GENERAL.text, expected: str = DEFAULT.digest, **fields: object):
+    return one.policies.commit_policy(policy, expected=expected, **(SAID | fields))
+
+
+def test_a_policy_whose_certificate_does_not_hold_is_refused_with_the_sums_and_served_once_they_are_accepted(
+    one: Running,
+) -> None:
+    """The history keeps the certificate, as anybody makes it again, and what was accepted; so does the policy."""
+    error = refused("FAILED_PRECONDITION", "LOSS_NOT_ACCEPTED", commit, one, assumptions=ASSUMED)
+    assert error.metadata == {"losses": "against_faked_history=77980000 unconditional=377980000"}
+    less = LOSSES | {"unconditional": 377_979_999}
+    error = refused("FAILED_PRECONDITION", "LOSS_NOT_ACCEPTED", commit, one, assumptions=ASSUMED, accepted_losses=less)
+    assert error.metadata == {"losses": "unconditional=377980000"}
+    assert "377,980,000 minor units of EUR" in str(error)
+    assert [*one.policies.list_policy_moves()] == []
+    more = LOSSES | {"unconditional": 10**12}
+    done = commit(one, assumptions=ASSUMED, accepted_losses=more)
+    by_hand = accept(certify(GENERAL, read_assumptions(SHIPPED_ASSUMPTIONS)), dict.fromkeys(LOSSES, SAID["actor"]))
+    assert done.serving_digest == GENERAL.digest
+    assert done.move.certificate == by_hand["digest"]
+    assert {loss.verdict: loss.sum_minor for loss in done.move.accepted_losses} == LOSSES
+    assert [*one.policies.list_policy_moves()][-1] == done.move
+    assert one.policies.get_policy().commit == done.move
+    assert commit(one, assumptions=ASSUMED, accepted_losses=more).move == done.move
+
+
+def test_once_assumptions_are_committed_every_later_commit_is_certified_by_them(one: Running) -> None:
+    """Also after a rollback, which asks for none; and other assumptions take their place."""
+    assert commit(one).move.certificate == ""
+    one.policies.rollback_policy(**SAID)
+    commit(one, assumptions=ASSUMED, accepted_losses=LOSSES)
+    one.policies.rollback_policy(**SAID)
+    refused("FAILED_PRECONDITION", "LOSS_NOT_ACCEPTED", commit, one)
+    first = commit(one, accepted_losses=LOSSES).move
+    assert first.certificate
+    one.policies.rollback_policy(**SAID)
+    other = ASSUMED.replace("count = 20", "count = 21")
+    second = commit(one, assumptions=other, accepted_losses=LOSSES).move
+    one.policies.rollback_policy(**SAID)
+    assert commit(one, accepted_losses=LOSSES).move.certificate == second.certificate != first.certificate
+
+
+def test_assumptions_and_accepted_losses_that_cannot_be_are_refused_by_field(one: Running) -> None:
+    def wrong(**fields: object) -> tuple[list[str], str]:
+        error = refused("INVALID_ARGUMENT", "", commit, one, **fields)
+        return [name for name, _ in error.fields], str(error)
+
+    assert wrong(assumptions="stop = ")[0] == ["assumptions"]
+    assert wrong(assumptions=ASSUMED + "#" * 20_000)[0] == ["assumptions"]
+    fields, text = wrong(assumptions=ASSUMED.replace("days = 4", "days = 0"))
+    assert (fields, "stop.days must be a whole number" in text) == (["assumptions"], True)
+    assert wrong(accepted_losses=LOSSES)[0] == ["accepted_losses"]
+    assert wrong(assumptions=ASSUMED, accepted_losses=LOSSES | {"any": 1})[0] == ["accepted_losses"]
+    fields, text = wrong(assumptions=ASSUMED.replace('"EUR"', '"CNY"'))
+    assert (fields, "there is no certificate of the policy general" in text) == (["text"], True)
+    twice = [AcceptedLoss(verdict="unconditional", sum_minor=1)] * 2
+    request = CommitPolicyRequest(
+        text=GENERAL.text, expected=f"policies/{DEFAULT.digest}", assumptions=ASSUMED, accepted_losses=twice, **SAID
+    )
+    with pytest.raises(Exception, match="names a verdict twice"):
+        one.policies._stub.CommitPolicy(request)
+    assert [*one.policies.list_policy_moves()] == []
+
+
+def test_a_policy_that_holds_needs_nobody_to_accept_anything(one: Running) -> None:
+    """Under which nothing is paid out before a run is over: there is nothing to be taken, nor to be accepted."""
+    move = commit(one, SAFE, assumptions=ASSUMED).move
+    assert len(move.certificate) == 64
+    assert not move.accepted_losses
+    one.policies.rollback_policy(**SAID)
+    error = refused("INVALID_ARGUMENT", "", commit, one, SAFE, accepted_losses={"unconditional": 5})
+    assert "there is nothing to accept" in str(error)
+
+
+def test_what_would_be_refused_for_its_loss_is_not_proposed_and_the_accepted_sums_are_part_of_the_proposal(
+    url: str, tmp_path: Path
+) -> None:
+    with world(url, tmp_path, ALL, persons(**PERSONS), EYES) as eyes:
+        head = PolicyClient(eyes("anna")).get_policy().policy.digest
+        asked = CommitPolicyRequest(text=GENERAL.text, expected=f"policies/{head}", assumptions=ASSUMED, **SAID)
+        refused("FAILED_PRECONDITION", "LOSS_NOT_ACCEPTED", eyes.propose, "anna", asked)
+        asked.accepted_losses.extend(AcceptedLoss(verdict=name, sum_minor=most) for name, most in LOSSES.items())
+        proposal = eyes.agreed(asked)
+        policies = PolicyClient(eyes("robot"))
+        same = {**SAID, "expected": head, "assumptions": ASSUMED, "proposal": proposal.name}
+        raised = LOSSES | {"unconditional": 10**12}
+        needs_approval(policies.commit_policy, GENERAL.text, **same, accepted_losses=raised)
+        done = policies.commit_policy(GENERAL.text, **same, accepted_losses=LOSSES)
+        assert (done.serving_digest, done.move.proposal) == (GENERAL.digest, proposal.name)
+        assert len(done.move.accepted_losses) == 2
+
+
+def test_a_move_of_a_release_that_knew_no_certificate_is_read(ledger: Ledger) -> None:
+    """Its columns are empty in the database."""
+    from sqlalchemy import text
+
+    with ledger._database.write() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO policy_move (number, action, digest, move_time, principal, actor, reason, proposal, content)"
+                " VALUES (1, 2, :digest, 1, '', 'a', 'b', '', 'x')"
+            ),
+            {"digest": GENERAL.digest},
+        )
+    move = ledger.last_policy_move()
+    assert move is not None
+    assert (move.certificate, move.assumptions, move.accepted) == ("", "", ())
