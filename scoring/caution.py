@@ -7,34 +7,27 @@ it, and none that it took part in has used up other facts. One thing remains of 
 caution then count towards the 30 of 180 that there are without a confirmed violation.
 """
 
-import heapq
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import NamedTuple
 
 import numpy as np
 
 from scoring.arrays import NEVER, Bools
-from scoring.entries.flow import FlowDay
-from scoring.entries.lifecycle import RETRACTED_STATUSES
-from scoring.enums import Attribution, CautionSignal, ControlReason, CorrectionKind, Kind, Source, Status
-from scoring.features.columns import EntryColumns, FactRow, FactTable, columns_of
-from scoring.features.facts import apply_changes, kind_mask
-from scoring.features.violations import judge
-from scoring.flow_signals import find_reached, list_reached_days
-from scoring.policy.caution import (
-    MAX_CAUTION_DAYS,
-    MAX_DAYS_IN_SPAN,
-    SPAN_DAYS,
-    Burst,
-    CautionRule,
-    CautionTable,
-    ControlSign,
-    Jump,
-    Reports,
+from scoring.caution_history import (
+    MAX_LATE_DAYS,
+    Known,
+    choose_first_day,
+    find_standing,
+    list_set_off,
+    list_set_off_by_flow,
 )
+from scoring.caution_signs import KINDS_OF_SIGNS, list_signs
+from scoring.entries.flow import FlowDay
+from scoring.enums import CautionSignal, Kind, Source
+from scoring.features.columns import EntryColumns, FactRow, FactTable
+from scoring.flow_signals import list_reached_days
+from scoring.policy.caution import MAX_CAUTION_DAYS, Burst, CautionTable, ControlSign, Jump
 from scoring.policy.history import find_decision_times
 from scoring.policy.measures import Measure
 from scoring.time import DAY
@@ -43,14 +36,6 @@ Flows = Mapping[str, Sequence[FlowDay]]
 """By seller its flow, one statement a day and product category; sellers without any are left out."""
 
 NO_FLOWS: Flows = MappingProxyType({})
-
-_ABOUT_VIOLATIONS = (Kind.VIOLATION, Kind.STATUS, Kind.ATTRIBUTION)
-_IS_ABOUT_VIOLATIONS = kind_mask(*_ABOUT_VIOLATIONS)
-_KINDS = frozenset({*_ABOUT_VIOLATIONS, Kind.INCIDENT, Kind.CORRECTION, Kind.CONTROL, Kind.IDENTITY})
-MAX_LATE_DAYS = 7
-"""Days after a day of flow began within which it must have been stated first, to set anything off."""
-
-_ALLOWED, _SPAN = MAX_DAYS_IN_SPAN * DAY, SPAN_DAYS * DAY
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,41 +63,6 @@ class Caution:
     def case(self) -> str:
         """Return the name of the case that it opens, which stays the same as long as it lasts: `RULE~ENTRY`."""
         return f"{self.rule}~{self.entries[-1]}"
-
-
-class Sign(NamedTuple):
-    """One fact that may set a caution off."""
-
-    time: int
-    """When it became visible, in microseconds."""
-    entry: str
-    """Id of its entry."""
-    taken_back: int
-    """When it was taken back, in microseconds; NEVER if it stands."""
-    word: str
-    """Of a change of control, which of CONTROL_SIGNS it is; empty for a report."""
-    category: int = 0
-    severity: int = 0
-    source: int = 0
-    incident: int = -1
-
-
-class Set(NamedTuple):
-    """The moment at which the trigger of a rule is reached."""
-
-    time: int
-    rule: CautionRule
-    signs: tuple[Sign, ...]
-    """What it rests on, by time; none of flow, which is never taken back but stated again."""
-    entries: tuple[str, ...]
-    """Ids of the entries that it rests on."""
-
-
-class Span(NamedTuple):
-    """A span of time, in microseconds, the end not in it."""
-
-    start: int
-    end: int
 
 
 def find_cautions(
@@ -159,14 +109,6 @@ def _may_have(columns: EntryColumns, stated: CautionTable) -> Bools:
     return found
 
 
-def choose_first_day(observe_time: int, stated: CautionTable) -> int:
-    """Return the first day of flow that the cautions at a time rest on: all that count towards the 30 of 180 days.
-
-    It stays the same for SPAN_DAYS, so that what has been used up is the same from day to day.
-    """
-    return (observe_time // DAY - SPAN_DAYS - MAX_CAUTION_DAYS - stated.flow_days) // SPAN_DAYS * SPAN_DAYS
-
-
 def choose_first_recent_day(observe_time: int, stated: CautionTable) -> int:
     """Return the first day of flow by which it is seen whether flow sets off a caution that is in force at a time."""
     return observe_time // DAY - MAX_CAUTION_DAYS - MAX_LATE_DAYS - stated.flow_days
@@ -193,15 +135,14 @@ def find_cautions_of_seller(
     Worked: customs reports (100) counterfeit goods on 1 March, which set off a rule that asks for 100 within 14 days and
     lasts 3: until 4 March. A second report of 2 March sets it off again, until 5 March; each report does once.
     """
-    rows = [row for row in rows if row.kind in _KINDS]
+    rows = [row for row in rows if row.kind in KINDS_OF_SIGNS]
     signs = [sign for sign in list_signs(rows) if sign.time <= observe_time]
-    by_flow = list(_list_set_off_by_flow(stated, flow, observe_time))
-    standing = [*_list_set_off(stated, [sign for sign in signs if sign.taken_back == NEVER]), *by_flow]
-    if not any(one.time <= observe_time < one.time + one.rule.days * DAY for one in standing):
+    known = Known(signs, flow, choose_first_day(observe_time, stated), ())
+    begun = [*list_set_off(stated, known), *list_set_off_by_flow(stated, flow, known.first_day)]
+    if not any(one.time <= observe_time < one.time + one.rule.days * DAY for one in begun):
         return ()
     stands = {sign.entry for sign in signs if sign.taken_back == NEVER}
     confirmed = [time for violation, time in find_decision_times(rows).items() if violation in stands]
-    lived, since = _trace_what_was(stated, signs, by_flow, confirmed)
     places = {rule.id: place for place, rule in enumerate(stated.rules)}
     found = [
         Caution(
@@ -214,178 +155,7 @@ def find_cautions_of_seller(
             measures=one.rule.measures,
             entries=one.entries,
         )
-        for one, span in _limit(standing, lived, since, confirmed)
+        for one, span in find_standing(stated, replace(known, confirmed=confirmed))
         if span.start <= observe_time < span.end
     ]
     return tuple(sorted(found, key=lambda caution: (places[caution.rule], caution.start)))
-
-
-def list_signs(rows: Sequence[FactRow]) -> list[Sign]:
-    """Return every fact of one seller that may set a caution off, those that were taken back too, in no order."""
-    if not rows:
-        return []
-    columns = apply_changes(columns_of(rows, [rows[0].seller]))
-    taken_back = _find_taken_back(rows)
-    judged = judge(columns.take(_IS_ABOUT_VIOLATIONS[columns.kind]))
-    reports = judged.reports
-    found = []
-    named = (reports.row, reports.occur_time, reports.report_time, reports.category, judged.severity, reports.incident)
-    each = zip(*(column.tolist() for column in named), judged.is_reported.tolist(), judged.stands.tolist(), strict=True)
-    for place, occur, report, category, severity, incident, is_reported, stands in each:
-        if is_reported:
-            row, seen = rows[place], max(occur, report) + 1
-            gone = NEVER if stands else max(taken_back.get(row.entry_id, seen), seen)
-            found.append(Sign(seen, row.entry_id, gone, "", category, severity, row.source or 0, incident))
-    kept = set(columns.row.tolist())
-    for place, row in enumerate(rows):
-        if place not in kept and row.kind in (Kind.VIOLATION, Kind.CONTROL):  # voided
-            found.append(_make_voided(row, taken_back))
-    return [*found, *_list_signs_of_control(columns, rows)]
-
-
-def _make_voided(row: FactRow, taken_back: Mapping[str, int]) -> Sign:
-    """Return the sign that a voided entry was, until it was voided."""
-    seen = max(row.occur_time, row.report_time) + 1
-    gone = max(taken_back.get(row.entry_id, seen), seen)
-    if row.kind == Kind.CONTROL:
-        return Sign(seen, row.entry_id, gone, ControlReason(row.status or 0).name.lower())
-    return Sign(seen, row.entry_id, gone, "", row.category or 0, row.severity or 0, row.source or 0, -1 - row.sequence)
-
-
-def _list_signs_of_control(columns: EntryColumns, rows: Sequence[FactRow]) -> Iterator[Sign]:
-    """Yield changes of control, and identities verified to a lower level than the one before."""
-    known = columns.take(np.flatnonzero((columns.kind == Kind.CONTROL) | (columns.kind == Kind.IDENTITY)))
-    order = np.lexsort((known.sequence, known.occur_time))
-    before = 0
-    for place in order.tolist():
-        row = rows[int(known.row[place])]
-        seen = int(max(known.occur_time[place], known.report_time[place])) + 1
-        if row.kind == Kind.CONTROL:
-            yield Sign(seen, row.entry_id, NEVER, ControlReason(int(known.status[place])).name.lower())
-            continue
-        level = int(known.level[place])
-        if level < before:
-            yield Sign(seen, row.entry_id, NEVER, "identity_lowered")
-        before = level
-
-
-def _find_taken_back(rows: Sequence[FactRow]) -> dict[str, int]:
-    """Return when each entry was last taken back, by its id: a violation by a decision, others by a correction."""
-    times: dict[str, int] = {}
-    for row in sorted(rows, key=lambda row: row.sequence):
-        if row.kind == Kind.CORRECTION and row.status == CorrectionKind.VOID and row.target is not None:
-            times[row.target] = row.report_time
-        elif row.violation is not None and row.status and row.kind in (Kind.STATUS, Kind.ATTRIBUTION):
-            is_gone = (
-                row.status == Attribution.ACCEPTED
-                if row.kind == Kind.ATTRIBUTION
-                else Status(row.status) in RETRACTED_STATUSES
-            )
-            if is_gone:
-                times.setdefault(row.violation, row.report_time)
-            else:
-                times.pop(row.violation, None)
-    return times
-
-
-def _list_set_off(stated: CautionTable, signs: Sequence[Sign]) -> Iterator[Set]:
-    """Yield each moment at which a rule's trigger is reached, rule by rule, on facts that it has not taken before."""
-    ordered = sorted(signs, key=lambda sign: (sign.time, sign.entry))
-    for rule in stated.rules:
-        match rule.trigger:
-            case Reports():
-                yield from _set_off_by_reports(rule, rule.trigger, ordered, stated)
-            case ControlSign(signs=words):
-                yield from (_make_set(sign.time, rule, (sign,)) for sign in ordered if sign.word in words)
-
-
-def _list_set_off_by_flow(stated: CautionTable, flow: Sequence[FlowDay], observe_time: int) -> Iterator[Set]:
-    """Yield each moment at which a rule's trigger is reached by the flow, rule by rule, on days not taken before.
-
-    What was first stated later than MAX_LATE_DAYS after its day sets nothing off: it is no burst any more.
-    """
-    first = choose_first_day(observe_time, stated)
-    for rule in stated.rules if flow else ():
-        if isinstance(rule.trigger, Burst | Jump):
-            for one in find_reached(flow, rule.trigger, stated.currency, first):
-                if one.known_time < (one.day + MAX_LATE_DAYS) * DAY:
-                    yield Set(one.known_time + 1, rule, (), one.entries)
-
-
-def _make_set(time: int, rule: CautionRule, signs: tuple[Sign, ...]) -> Set:
-    return Set(time, rule, signs, tuple(sign.entry for sign in signs))
-
-
-def _set_off_by_reports(
-    rule: CautionRule, asked: Reports, signs: Iterable[Sign], stated: CautionTable
-) -> Iterator[Set]:
-    """Yield each moment at which the reports within the rule's days weigh enough.
-
-    What was yielded is not counted again. Reports of one source about one incident count once.
-    """
-    known: dict[tuple[int, int], Sign] = {}
-    held: dict[str, Sign] = {}
-    leaving: list[tuple[int, str]] = []
-    sums = dict.fromkeys(map(int, Source), 0)
-    limits = {int(source): row.at_most for source, row in stated.weights.items()}
-    for sign in signs:
-        weight = stated.weights[Source(sign.source)].weight if sign.source else 0
-        if not weight or sign.category not in asked.categories or sign.severity < asked.severity:
-            continue
-        while leaving and leaving[0][0] <= sign.time:
-            _, name = heapq.heappop(leaving)
-            if (old := held.pop(name, None)) is not None:
-                sums[old.source] -= stated.weights[Source(old.source)].weight
-                if old.taken_back <= sign.time:
-                    known.pop((old.incident, old.source), None)
-        key = (sign.incident, sign.source)
-        if key in known:
-            continue
-        known[key] = held[sign.entry] = sign
-        sums[sign.source] += weight
-        heapq.heappush(leaving, (min(sign.time + asked.days * DAY, sign.taken_back), sign.entry))
-        if sum(min(total, limits[source]) for source, total in sums.items()) >= asked.weight:
-            yield _make_set(sign.time, rule, tuple(held.values()))
-            held, sums = {}, dict.fromkeys(sums, 0)
-
-
-def _trace_what_was(
-    stated: CautionTable, signs: Sequence[Sign], by_flow: Sequence[Set], confirmed: Sequence[int]
-) -> tuple[list[Span], int]:
-    """Return the spans under caution that rested on what was taken back since, until then; and when that last happened."""
-    lived: list[Span] = []
-    since = 0
-    while True:
-        known = [sign for sign in signs if sign.taken_back > since]
-        spans = _limit([*_list_set_off(stated, known), *by_flow], lived, since, confirmed)
-        ends = [s.taken_back for one, _ in spans for s in one.signs if s.taken_back < NEVER]
-        if not ends:
-            return lived, since
-        until = min(ends)
-        clipped = [Span(max(span.start, since), min(span.end, until)) for _, span in spans]
-        lived += [span for span in clipped if span.start < span.end]
-        since = until
-
-
-def _limit(found: Iterable[Set], lived: Sequence[Span], since: int, confirmed: Sequence[int]) -> list[tuple[Set, Span]]:
-    """Return the span of each caution that is set off, cut to the days that are left, without those that have none left.
-
-    `lived`: spans under caution before `since`, which count in place of those found here. Days are not counted where a
-    violation was confirmed, by the times in `confirmed`, in the span before.
-    """
-    spans: list[tuple[Set, Span]] = []
-    for one in sorted(found, key=lambda one: (one.time, one.rule.id)):
-        start, end = one.time, one.time + one.rule.days * DAY
-        if not any(start - _SPAN < time <= start for time in confirmed):
-            past = [*lived, *(Span(max(span.start, since), span.end) for _, span in spans)]
-            end = min(end, start + _ALLOWED - _measure_union(past, start - _SPAN, start))
-        if start < end:
-            spans.append((one, Span(start, end)))
-    return spans
-
-
-def _measure_union(spans: Iterable[Span], start: int, end: int) -> int:
-    """Return how much of a span of time some spans cover together, in microseconds."""
-    inside = sorted((max(span.start, start), min(span.end, end)) for span in spans)
-    edges = sorted({edge for span in inside if span[0] < span[1] for edge in span})
-    return sum(b - a for a, b in pairwise(edges) if any(one[0] <= a and b <= one[1] for one in inside))

@@ -1,6 +1,7 @@
 """Bursts and jumps in a seller's flow: the days on which what a rule of caution asks for is reached. Pure."""
 
-from collections.abc import Callable, Iterator, Sequence
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -44,49 +45,111 @@ def list_reached_days(flow: Sequence[FlowDay], trigger: Burst | Jump, currency: 
     if not days:
         return []
     start = days[0] - trigger.window_days + 1
+    by_day = [_NOTHING] * (days[-1] - start + 1)
+    for one in flow:
+        if start <= one.fact.day <= days[-1]:
+            by_day[one.fact.day - start] = _add(by_day[one.fact.day - start], _count(one.fact, currency))
+    columns: Iterable[tuple[int, ...]] = zip(*by_day, strict=True)
+    until = [list(accumulate(numbers, initial=0)) for numbers in columns]
+
+    def between(number: int, first: int, last: int) -> int:
+        return until[number][last - start + 1] - until[number][first - start]
+
+    def find_first_stated(first: int) -> int:
+        return stated[bisect_left(stated, first)]
+
+    return [day for day in days if _reaches(trigger, between, find_first_stated, day)]
+
+
+def find_relevant_changes(flow: Sequence[FlowDay], triggers: Sequence[Burst | Jump], currency: str) -> list[int]:
+    """Return the times at which a day was stated again so that other days reach a trigger than before, in their order.
+
+    By what was known at each: a day that still runs may be stated anew each hour, and moves itself alone. Asked of each
+    statement on its own, by the days within a trigger's reach.
+    """
+    changes = sorted(
+        (time, place, number)
+        for place, one in enumerate(flow)
+        for number, time in enumerate([one.known_time + 1, *(old.until_time for old in one.before)])
+    )
+    counts = [[_count(fact, currency) for fact in (*(old.fact for old in one.before), one.fact)] for one in flow]
+    by_day: dict[int, Counts] = {}
+    stated: list[int] = []
+
+    def between(number: int, first: int, last: int) -> int:
+        return sum(by_day.get(day, _NOTHING)[number] for day in range(first, last + 1))
+
+    def find_first_stated(first: int) -> int:
+        return stated[bisect_left(stated, first)]
+
+    def list_reached(trigger: Burst | Jump, day: int) -> list[int]:
+        last = bisect_right(stated, day + trigger.window_days - 1)
+        later = stated[bisect_left(stated, day) : last]
+        return [one for one in later if _reaches(trigger, between, find_first_stated, one)]
+
+    found = set()
+    for time, place, number in changes:
+        day, now = flow[place].fact.day, counts[place][number]
+        if not number:
+            if day not in by_day:
+                insort(stated, day)
+            by_day[day] = _add(by_day.get(day, _NOTHING), now)
+        elif now != (then := counts[place][number - 1]):
+            before = [list_reached(trigger, day) for trigger in triggers]
+            by_day[day] = _add(by_day[day], now, then)
+            if before != [list_reached(trigger, day) for trigger in triggers]:
+                found.add(time)
+    return sorted(found)
+
+
+class Counts(NamedTuple):
+    """What the triggers count of a day."""
+
+    captured: int = 0
+    captured_minor: int = 0
+    done: int = 0
+    """Orders delivered or refunded."""
+    delivered: int = 0
+    disputed: int = 0
+    """Disputes and chargebacks."""
+
+
+_NOTHING = Counts()
+_CAPTURED, _VALUE, _DONE, _DELIVERED, _DISPUTED = range(len(Counts._fields))
+
+
+def _count(fact: FlowStated, currency: str) -> Counts:
+    return Counts(
+        captured=fact.captured_orders,
+        captured_minor=fact.captured_minor if fact.currency == currency else 0,
+        done=fact.delivered_orders + fact.refunded_orders,
+        delivered=fact.delivered_orders,
+        disputed=fact.disputed_orders + fact.charged_back_orders,
+    )
+
+
+def _add(sums: Counts, more: Counts, less: Counts = _NOTHING) -> Counts:
+    return Counts(*(a + b - c for a, b, c in zip(sums, more, less, strict=True)))
+
+
+def _reaches(
+    trigger: Burst | Jump, between: Callable[[int, int, int], int], find_first_stated: Callable[[int], int], day: int
+) -> bool:
+    """Return whether a trigger is reached on a day that is stated.
+
+    `between`: the sum of one of Counts, by its place, from one day to another, both included; `find_first_stated`: the first
+    day from one on that is stated.
+    """
+    begin = day - trigger.window_days + 1
     if isinstance(trigger, Jump):
-        captured = _Sums(flow, start, days[-1], lambda fact: fact.captured_minor if fact.currency == currency else 0)
-        return [day for day in days if _jumps(trigger, captured, stated, day)]
+        value, end = between(_VALUE, day - trigger.days + 1, day), day - trigger.days
+        known_from = find_first_stated(begin)
+        if value < trigger.value_minor or (end - known_from + 1) * 2 < trigger.before_days:
+            return False
+        return value * (end - known_from + 1) >= trigger.times * between(_VALUE, begin, end) * trigger.days
     if trigger.signal is CautionSignal.DISPUTED:
-        bad = _Sums(flow, start, days[-1], lambda fact: fact.disputed_orders + fact.charged_back_orders)
-        of = _Sums(flow, start, days[-1], lambda fact: fact.delivered_orders)
-        counted = [
-            (day, bad.between(day - trigger.days + 1, day), of.between(day - trigger.days + 1, day)) for day in days
-        ]
+        bad, of = between(_DISPUTED, begin, day), between(_DELIVERED, begin, day)
     else:
-        of = _Sums(flow, start, days[-1], lambda fact: fact.captured_orders)
-        done = _Sums(flow, start, days[-1], lambda fact: fact.delivered_orders + fact.refunded_orders)
-        counted = []
-        for day in days:
-            begin, due = (
-                day - trigger.window_days + 1,
-                of.between(day - trigger.window_days + 1, day - trigger.grace_days),
-            )
-            counted.append((day, due - done.between(begin, day), due))
-    return [day for day, bad, of in counted if bad >= trigger.orders and bad * PPM >= trigger.share_ppm * of]
-
-
-def _jumps(trigger: Jump, captured: "_Sums", stated: Sequence[int], day: int) -> bool:
-    """Return whether the value captured up to a day is the multiple of what was captured before."""
-    value = captured.between(day - trigger.days + 1, day)
-    begin, end = day - trigger.window_days + 1, day - trigger.days
-    known_from = next((one for one in stated if begin <= one <= end), None)
-    if value < trigger.value_minor or known_from is None or (end - known_from + 1) * 2 < trigger.before_days:
-        return False
-    return value * (end - known_from + 1) >= trigger.times * captured.between(begin, end) * trigger.days
-
-
-class _Sums:
-    """Sums of one number of the flow over days; none of days that are not stated."""
-
-    def __init__(self, flow: Sequence[FlowDay], first: int, last: int, number: Callable[[FlowStated], int]) -> None:
-        by_day = [0] * (last - first + 1)
-        for one in flow:
-            if first <= one.fact.day <= last:
-                by_day[one.fact.day - first] += number(one.fact)
-        self._first = first
-        self._until = [0, *accumulate(by_day)]
-
-    def between(self, first: int, last: int) -> int:
-        """Return the sum from one day to another, both included; both lie within the days given."""
-        return self._until[last - self._first + 1] - self._until[first - self._first]
+        of = between(_CAPTURED, begin, day - trigger.grace_days)
+        bad = of - between(_DONE, begin, day)
+    return bad >= trigger.orders and bad * PPM >= trigger.share_ppm * of

@@ -1,5 +1,6 @@
 """Flow by day, as it is on record: what caution and the terms of trade rest on. Pure."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from scoring.entries.kinds.settlement import FlowStated
@@ -18,3 +19,23 @@ class FlowDay(NamedTuple):
     """When the day and product category was first stated, with whatever revision, in microseconds."""
     first_entry_id: str
     """Id of the entry that stated it first, which stays the same however often it is stated again."""
+    before: tuple["Superseded", ...] = ()
+    """The statements that counted before it, in their order; empty if it was stated once."""
+
+
+class Superseded(NamedTuple):
+    """A statement of flow that counted until another one of the same day and product category did."""
+
+    until_time: int
+    """The first time, in microseconds, at which the next one counted in its place."""
+    fact: FlowStated
+
+
+def list_flow_as_of(flow: Sequence[FlowDay], time: int) -> list[FlowDay]:
+    """Return the flow with the statements that counted at a time; of days first stated later, the first statement."""
+    return [
+        one._replace(fact=next((old.fact for old in one.before if time < old.until_time), one.fact))
+        if one.before
+        else one
+        for one in flow
+    ]

@@ -46,8 +46,9 @@ class FactReads(TermsReads):
     def facts_of_seller(self, marketplace: str, seller: str, cut: Cut, limit: int) -> tuple[list[FactRow], Omitted]:
         """Return the rows of one seller that a score depends on, with at most `limit` allegations.
 
-        The gravest stay; the second value counts those left out, all of which are open as of the cut: whatever a
-        decision, a correction or a split names is among the rows.
+        Those by inspectors stay, then those that the platform detected, of each the gravest; the second value counts
+        those left out, all of which are open as of the cut: whatever a decision, a correction or a split names is among
+        the rows.
         """
         with self._reading(cut.sequence) as connection:
             return reading.facts_of_seller(connection, marketplace, seller, cut, limit)
@@ -57,7 +58,7 @@ class FactReads(TermsReads):
     ) -> tuple[FactTable, dict[str, Omitted]]:
         """Return (entries of sellers as a score reads them, what is left out by seller).
 
-        Up to the cut. Of one seller at most `limit` allegations are read, the gravest, and the others counted, as by
+        Up to the cut. Of one seller at most `limit` allegations are read, and the others counted, as by
         `facts_of_seller`; of several all are read.
         """
         with self._reading(cut.sequence) as connection:

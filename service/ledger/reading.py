@@ -1,7 +1,7 @@
 """The ledger's queries. Each is bounded by a sequence, so that what it reads is one set for ever."""
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -23,7 +23,7 @@ from sqlalchemy import (
 
 from scoring.arrays import NEVER
 from scoring.entries.entry import entry_from_content
-from scoring.enums import Kind, Source, Status
+from scoring.enums import INSPECTORS, Kind, Source, Status
 from scoring.features.columns import FactRow, FactTable, Omitted, tabulate
 from service.ledger.expressions import Texts, among, member, of_kind, only
 from service.ledger.records import Cut, RecordedEntry, ViolationView
@@ -91,6 +91,16 @@ _REST_OF_SELLER = union_all(
     select(_ALLEGATIONS.order_by(*_GRAVEST_FIRST).limit(bindparam("limit")).subquery()),
 )
 _GRAVEST = _ALLEGATIONS.where(*_SEEN).order_by(*_GRAVEST_FIRST).limit(bindparam("limit"))
+_GRAVEST_BY_SOURCE = [
+    _ALLEGATIONS.where(
+        *_SEEN, member(_E.content, literal_column("'source'")).in_([source.name.lower() for source in sorted(sources)])
+    )
+    .order_by(*_GRAVEST_FIRST)
+    .limit(bindparam("limit"))
+    for sources in (INSPECTORS, {Source.PLATFORM_DETECTION})
+]
+"""Those that are read first, whatever crowds allege: else very many grave complaints hide one report of an authority."""
+
 _NAMED = select(*_FACT_COLUMNS).where(
     *_HERE, among(_E.entry_id, bindparam("names", type_=Texts())), _E.kind == int(Kind.VIOLATION)
 )
@@ -143,8 +153,8 @@ def facts_of_seller(
 ) -> tuple[list[FactRow], Omitted]:
     """Return the rows of one seller that a score depends on, with at most `limit` allegations.
 
-    The gravest stay; the second value counts those left out, all of which are open as of the cut: whatever a decision, a
-    correction or a split names is among the rows.
+    Those by inspectors stay, then those that the platform detected, of each the gravest; the second value counts those left
+    out, all of which are open as of the cut: whatever a decision, a correction or a split names is among the rows.
     """
     here = {"marketplace": marketplace, "last": cut.sequence}
     of_seller = here | {"seller": seller, "observe_time": cut.observe_time}
@@ -153,7 +163,7 @@ def facts_of_seller(
     omitted = Omitted(0)
     if len(rows) - len(others) > limit:
         named = {name for row in others for name in (row.violation, row.target) if name is not None}
-        gravest = _fact_rows(connection.execute(_GRAVEST, of_seller | {"limit": limit}))
+        gravest = _read_gravest(connection, of_seller, limit)
         named -= {row.entry_id for row in (*others, *gravest)}
         found = _fact_rows(connection.execute(_NAMED, here | {"names": sorted(named)}))
         allegations = [*gravest, *(row for row in found if row.seller == seller)]
@@ -162,6 +172,15 @@ def facts_of_seller(
         number, next_seen_after = connection.execute(_ALLEGATIONS_SEEN, of_seller).one()
         omitted = Omitted(number - seen, NEVER if next_seen_after is None else next_seen_after + 1)
     return sorted(rows, key=lambda row: row.sequence), omitted
+
+
+def _read_gravest(connection: Connection, of_seller: Mapping[str, Any], limit: int) -> list[FactRow]:
+    """Return the `limit` open allegations that are read: the gravest by inspectors, by the platform, then by anybody."""
+    found: dict[str, FactRow] = {}
+    for query in (*_GRAVEST_BY_SOURCE, _GRAVEST):
+        if len(found) < limit:
+            found |= {row.entry_id: row for row in _fact_rows(connection.execute(query, {**of_seller, "limit": limit}))}
+    return list(found.values())[:limit]
 
 
 def settled_values(

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from itertools import groupby
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple, cast
 
 from sqlalchemy import Connection, bindparam, select, text
@@ -11,7 +11,7 @@ from sqlalchemy import Connection, bindparam, select, text
 from scoring.entries.accounts import DepositAccount, add_up_deposit
 from scoring.entries.entry import entry_from_content
 from scoring.entries.field_types import fact_fields
-from scoring.entries.flow import FlowDay
+from scoring.entries.flow import FlowDay, Superseded
 from scoring.entries.kinds.decisions import MeasureChanged
 from scoring.entries.kinds.settlement import DepositChanged, FlowStated, PayoutsChanged
 from scoring.enums import Kind, PayoutsChange
@@ -119,8 +119,13 @@ class TermsReads(Reads):
         """
         return self.flows(marketplace, [seller], cut, first_day).get(seller, [])
 
-    def flows(self, marketplace: str, sellers: Sequence[str], cut: Cut, first_day: int) -> dict[str, list[FlowDay]]:
-        """Return the flow of each of some sellers, as of the cut, as `flow` does; sellers without any are left out."""
+    def flows(
+        self, marketplace: str, sellers: Sequence[str], cut: Cut, first_day: int, *, with_before: bool = False
+    ) -> dict[str, list[FlowDay]]:
+        """Return the flow of each of some sellers, as of the cut, as `flow` does; sellers without any are left out.
+
+        `with_before`: also what counted before a day was stated again, which takes longer to read.
+        """
         values = {
             "marketplace": marketplace,
             "sellers": list(sellers),
@@ -132,8 +137,7 @@ class TermsReads(Reads):
             rows = connection.execute(_FLOW, values).all()
         found: dict[str, list[FlowDay]] = {}
         for (seller, *_), revisions in groupby(rows, key=itemgetter(0, 1, 2)):
-            stated = list(revisions)  # the last one has the highest revision
-            found.setdefault(seller, []).append(_flow_day_of(stated[-1], min(stated, key=lambda row: row.report_time)))
+            found.setdefault(seller, []).append(_flow_day_of(list(revisions), with_before))
         return found
 
 
@@ -157,11 +161,22 @@ def read_terms(connection: Connection, marketplace: str, seller: str, cut: Cut) 
     return StatedTerms(statements, add_up_deposit(deposits), stopped)
 
 
-def _flow_day_of(row: Any, first: Any) -> FlowDay:
-    """Return a row's statement; its numbers are read without the readers of all fields, which take three times as long."""
-    _, day, product_category, revision, entry_id, sequence, content, _ = row
-    stated: dict[str, Any] = json.loads(content)
+def _flow_day_of(revisions: Sequence[Any], with_before: bool) -> FlowDay:
+    """Return the statement that counts of those of one day and product category, which rise by revision."""
+    *_, entry_id, sequence, _, _ = revisions[-1]
+    first = min(revisions, key=attrgetter("report_time"))
+    before: list[Superseded] = []
+    if with_before and len(revisions) > 1:
+        counted, *later = sorted(revisions, key=attrgetter("report_time", "revision"))
+        for row in later:
+            if row.revision > counted.revision:
+                before.append(Superseded(row.report_time + 1, _read_flow(counted)))
+                counted = row
+    return FlowDay(entry_id, sequence, _read_flow(revisions[-1]), first.report_time, first.entry_id, tuple(before))
+
+
+def _read_flow(row: Any) -> FlowStated:
+    """Return what a row states; its numbers are read without the readers of all fields, which take three times as long."""
+    stated: dict[str, Any] = json.loads(row.content)
     counts = {name: stated[name] for name in _IN_CONTENT if name in stated}
-    return FlowDay(
-        entry_id, sequence, FlowStated(day, product_category, revision, **counts), first.report_time, first.entry_id
-    )
+    return FlowStated(row.exposure_day, row.product_category, row.revision, **counts)

@@ -4,17 +4,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 
 from scoring.answer import Explanation, MadeBy, Stamp, TrustScore
-from scoring.caution import (
-    NO_FLOWS,
-    Caution,
-    Flows,
-    choose_first_day,
-    choose_first_recent_day,
-    find_cautions,
-    may_be_set_off,
-)
+from scoring.caution import NO_FLOWS, Caution, Flows, choose_first_recent_day, find_cautions, may_be_set_off
+from scoring.caution_history import choose_first_day
 from scoring.errors import SellerNotFound, SellertrustError
-from scoring.features.columns import FactTable, Omitted
+from scoring.features.columns import FactRow, FactTable, Omitted, tabulate
 from scoring.in_force import InForce, evaluate_measures
 from scoring.model.artifact import Artifact
 from scoring.policy.policy import Policy
@@ -33,7 +26,7 @@ MAX_ROWS = 20_000
 """Entries that are read and scored at once: about 100 MB."""
 
 MAX_ALLEGATIONS = 2_000
-"""Allegations of one seller that are read; of more the gravest, the latest first. All are counted."""
+"""Allegations of one seller that are read: of more those of inspectors first, then the gravest. All are counted."""
 
 
 class Scorer:
@@ -86,7 +79,7 @@ class Scorer:
                 policy,
                 check,
                 omitted,
-                self._flows(marketplace, part, cut, policy),
+                self._flows(marketplace, part, cut, policy, facts),
             )
             if self.observer is not None and artifact is not None:
                 with suppress(Exception):
@@ -130,7 +123,7 @@ class Scorer:
         check = current_call().require_caller
         check()
         rows, omitted = self._ledger.facts_of_seller(marketplace, seller, cut, MAX_ALLEGATIONS)
-        flows = self._flows(marketplace, [seller], cut, policy)
+        flows = self._flows(marketplace, [seller], cut, policy, rows)
         explanation = explain(rows, seller, cut.observe_time, artifact, policy, check, {seller: omitted}, flows)
         if explanation is None:
             raise _not_found(marketplace, seller)
@@ -159,7 +152,7 @@ class Scorer:
             *(rows, seller, cut.observe_time, artifact, policy, marketplace, values, check, {seller: omitted}),
             statements=terms.statements,
             deposit_minor=terms.deposit.held_in(currency),
-            flows=self._flows(marketplace, [seller], cut, policy),
+            flows=self._flows(marketplace, [seller], cut, policy, rows),
         )
         if found is None:
             raise _not_found(marketplace, seller)
@@ -174,7 +167,7 @@ class Scorer:
         for part in self._parts(marketplace, sellers):
             check()
             facts, _ = self._facts(marketplace, part, cut)
-            flows = self._flows(marketplace, part, cut, policy)
+            flows = self._flows(marketplace, part, cut, policy, facts)
             by_case = find_cautions(facts, part, flows, cut.observe_time, policy.caution)
             found |= {part[case]: cautions for case, cautions in by_case.items()}
         return found
@@ -186,17 +179,33 @@ class Scorer:
         """
         return self._ledger.fact_table(marketplace, sellers, cut, MAX_ALLEGATIONS)
 
-    def _flows(self, marketplace: str, sellers: Sequence[str], cut: Cut, policy: Policy) -> Flows:
-        """Return the flow of those sellers to whom it may give a caution now, if the policy looks at flow at all.
+    def _flows(
+        self,
+        marketplace: str,
+        sellers: Sequence[str],
+        cut: Cut,
+        policy: Policy,
+        facts: FactTable | Sequence[FactRow],
+    ) -> Flows:
+        """Return the flow of those sellers who may be under caution now, if the policy looks at flow at all.
 
-        That is seen from some weeks of flow; half a year is read of few.
+        By some weeks of flow, or by `facts`, their other entries: what flow used up of their days counts for both. Half a
+        year is read of these few alone.
         """
         stated, time = policy.caution, cut.observe_time
         if stated is None or not stated.flow_days:
             return NO_FLOWS
         recent = self._ledger.flows(marketplace, sellers, cut, choose_first_recent_day(time, stated))
-        chosen = [seller for seller, flow in recent.items() if may_be_set_off(flow, time, stated)]
-        return self._ledger.flows(marketplace, chosen, cut, choose_first_day(time, stated)) if chosen else NO_FLOWS
+        table = facts if isinstance(facts, FactTable) else tabulate(facts, sellers)
+        by_others = find_cautions(table, sellers, NO_FLOWS, time, stated)
+        chosen = [
+            seller
+            for case, seller in enumerate(sellers)
+            if case in by_others or may_be_set_off(recent.get(seller, ()), time, stated)
+        ]
+        if not chosen:
+            return NO_FLOWS
+        return self._ledger.flows(marketplace, chosen, cut, choose_first_day(time, stated), with_before=True)
 
 
 def _stamp(cut: Cut, artifact: Artifact | None, policy: Policy) -> Stamp:

@@ -6,21 +6,17 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scoring.caution import (
-    Caution,
-    choose_first_day,
-    choose_first_recent_day,
-    find_cautions_of_seller,
-    may_be_set_off,
-)
-from scoring.entries.flow import FlowDay
+from scoring.caution import Caution, choose_first_recent_day, find_cautions_of_seller, may_be_set_off
+from scoring.caution_history import choose_first_day
+from scoring.entries.flow import FlowDay, Superseded, list_flow_as_of
 from scoring.entries.kinds.settlement import FlowStated
-from scoring.policy.caution import MAX_DAYS_IN_SPAN, SPAN_DAYS, CautionTable
+from scoring.flow_signals import find_relevant_changes, list_reached_days
+from scoring.policy.caution import MAX_DAYS_IN_SPAN, SPAN_DAYS, Burst, CautionTable, Jump
 from scoring.policy.reading import parse_policy
 from scoring.score import score
 from scoring.time import DAY
 from tests.scoring.policy.policies import data
-from tests.scoring.test_caution import GENERAL, SOLD, WEIGHTS, caution_rule
+from tests.scoring.test_caution import FEW, GENERAL, SOLD, WEIGHTS, caution_rule, report
 from tests.scoring.worlds import NOW, TODAY, artifact, numbered
 
 UNDELIVERED = {"of": "undelivered", "share_ppm": 285_714, "orders": 20, "days": 7, "grace_days": 5}
@@ -42,8 +38,7 @@ def usual(first: int, last: int, orders: int = 10) -> list[FlowDay]:
 
 
 def table_of(**trigger: Any) -> CautionTable:
-    rule = caution_rule(**trigger)
-    stated = {"decide_days": 1, "sources": WEIGHTS, "rules": [rule | {"days": 5}]}
+    stated = {"decide_days": 1, "sources": WEIGHTS, "rules": [caution_rule(**{"days": 5} | trigger)]}
     table = parse_policy(data(caution=stated, currency="EUR")).caution
     assert table is not None
     return table
@@ -112,6 +107,116 @@ def test_a_burst_that_goes_on_is_new_after_its_days_and_never_beyond_30_of_180()
     assert sum(mornings) == MAX_DAYS_IN_SPAN
     starts = [n for n in range(1, 145) if mornings[n] and not mornings[n - 1]]
     assert [b - a for a, b in pairwise(starts)] == [7] * 5
+
+
+def restated(one: FlowDay, time: int, fact: FlowStated) -> FlowDay:
+    """A day of flow, stated again."""
+    return one._replace(fact=fact, before=(*one.before, Superseded(time, one.fact)))
+
+
+def as_known(days: list[FlowDay], moment: int) -> list[FlowDay]:
+    """The flow of which each day is on record at a moment, as of it."""
+    return [
+        one._replace(before=tuple(old for old in one.before if old.until_time <= moment))
+        for one in list_flow_as_of([one for one in days if one.known_time < moment], moment)
+    ]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 200), st.integers(0, 20), st.booleans(), st.integers(0, 20), st.booleans()),
+        min_size=1,
+        max_size=30,
+        unique_by=lambda item: item[0],
+    )
+)
+def test_no_seller_is_under_caution_on_more_than_30_of_180_days_however_flow_is_stated_again(
+    seen: list[tuple[int, int, bool, int, bool]],
+) -> None:
+    """As it was, morning by morning: bad days that are taken back one after the other give no new days."""
+    table = table_of(burst=DISPUTED, days=14)
+    bad, good = {"delivered_orders": 20, "disputed_orders": 20}, {"delivered_orders": 20}
+    days = []
+    for ago, again, is_bad, twice, was_bad in seen:
+        one = flow(TODAY - ago, **(bad if is_bad else good))
+        for after, counts in ((again, good if is_bad else bad), (again + twice, bad if was_bad else good)):
+            one = restated(one, one.known_time + 1 + after * DAY, FlowStated(TODAY - ago, currency="EUR", **counts))
+        days.append(one)
+    mornings = []
+    for n in range(-200, 20):
+        moment = (TODAY + n) * DAY + 1
+        mornings.append(bool(cautions(as_known(days, moment), table, moment)))
+    for end in range(len(mornings)):
+        # A span of 30 days can touch the mornings of 31, and each of several one more.
+        assert sum(mornings[max(end - SPAN_DAYS, 0) : end]) <= MAX_DAYS_IN_SPAN + len(seen)
+
+
+def test_days_that_were_served_by_flow_that_was_stated_again_count_and_nothing_else_of_it() -> None:
+    """Four bad days, each found to have been none after two weeks: of the third span two days are left, of the last none."""
+    table = table_of(burst=DISPUTED, days=14)
+    days = []
+    for back in (60, 45, 30, 15):
+        one = flow(TODAY - back, delivered_orders=20, disputed_orders=20)
+        days.append(restated(one, one.known_time + 1 + 14 * DAY, FlowStated(TODAY - back, delivered_orders=20)))
+    mornings = [(TODAY + n) * DAY + 1 for n in range(-70, 10)]
+    assert sum(bool(cautions(as_known(days, moment), table, moment)) for moment in mornings) == MAX_DAYS_IN_SPAN
+    assert cautions(as_known(days, NOW), table) == ()
+    before = [one._replace(fact=one.before[0].fact, before=()) for one in days[-1:]]
+    moment = (TODAY - 14) * DAY + 1
+    assert cautions(as_known(before, moment), table, moment) != ()
+
+
+def test_what_flow_used_up_of_the_days_is_missing_to_a_caution_by_reports() -> None:
+    """28 days by two bursts; of the three days that customs' report would give, two are left."""
+    rows = numbered([*SOLD, report("r", TODAY)])
+    days = [flow(TODAY - back, delivered_orders=90, disputed_orders=30) for back in (60, 40)]
+    [alone] = score(rows, ["s"], NOW, artifact(), GENERAL)
+    [found] = score(rows, ["s"], NOW, artifact(), GENERAL, flows={"s": days})
+    assert alone is not None
+    assert found is not None
+    assert [one.end - found.cautions[0].start for one in (*alone.cautions, *found.cautions)] == [3 * DAY, 2 * DAY]
+
+
+HOURLY = st.lists(
+    st.tuples(st.integers(0, 25), st.integers(0, 9), *[st.lists(st.integers(0, 30), min_size=3, max_size=3)] * 3),
+    min_size=1,
+    max_size=12,
+    unique_by=lambda item: item[0],
+)
+"""Days: how long ago, hours between the statements, and what three of them say of captured, delivered and disputed orders."""
+
+
+@FEW
+@given(HOURLY, st.sampled_from([UNDELIVERED | {"orders": 9}, DISPUTED | {"orders": 9}, JUMP | {"before_days": 6}]))
+def test_a_time_matters_if_the_days_that_reach_a_trigger_change_at_it(
+    seen: list[tuple[int, int, list[int], list[int], list[int]]], asked: dict[str, Any]
+) -> None:
+    """By all of the flow as it was known at each time that anything was stated again."""
+    trigger = table_of(**{"jump" if "times" in asked else "burst": asked}).rules[0].trigger
+    assert isinstance(trigger, Burst | Jump)
+    days = []
+    for ago, hours, *numbers in seen:
+        facts = [
+            FlowStated(
+                *(TODAY - ago, "", k, "EUR"),
+                captured_orders=captured,
+                captured_minor=captured * 900,
+                delivered_orders=delivered,
+                disputed_orders=disputed,
+            )
+            for k, (captured, delivered, disputed) in enumerate(zip(*numbers, strict=True))
+        ]
+        one = FlowDay(f"f{ago}", 0, facts[0], (TODAY - ago) * DAY + 1_000 * ago, f"f{ago}")
+        for k, fact in enumerate(facts[1:], 1):
+            one = restated(one, one.known_time + k * (hours * DAY // 3 + 9), fact)
+        days.append(one)
+
+    def reached(moment: int) -> list[int]:
+        return list_reached_days(as_known(days, moment), trigger, "EUR", 0)
+
+    times = sorted(old.until_time for one in days for old in one.before)
+    assert find_relevant_changes(days, [trigger], "EUR") == [t for t in times if reached(t) != reached(t - 1)]
 
 
 FLOWING = st.lists(

@@ -239,7 +239,8 @@ class TrustScore(_message.Message):
     """0 to 1000, higher is better: 600 at odds (good to bad) of 20 to 1, 50 points double the odds. Only if rated."""
     points_if_upheld: _builtins.int
     """The points if every open allegation were upheld; never more than `points`. Of a seller of whom more than 2,000
-    violations were alleged, of the open ones about which nothing was decided the 2,000 gravest alone. Only if rated.
+    violations were alleged, of the open ones about which nothing was decided 2,000 alone: those of inspectors first, then the
+    gravest. Only if rated.
     """
     tier_points: _builtins.int
     """The points the tier rests on: the lowest of now and the last 14 day-ends. Only if rated."""

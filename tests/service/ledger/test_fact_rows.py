@@ -145,6 +145,25 @@ def test_of_very_many_allegations_the_gravest_are_read_and_all_are_counted(
     assert explained.score.open_allegations == whole.open_allegations
 
 
+def test_no_number_of_grave_complaints_hides_what_an_inspector_alleges(ledger: Ledger) -> None:
+    """Nor what the platform detected hides it: else a seller's own friends could keep a report of customs from being read."""
+    loud = {"harm": Harm.EXTREME, "source": Source.BUYER}
+    quiet = {"harm": Harm.LOW, "occur_time": ago(9)}
+    ledger.append(
+        MARKET,
+        [
+            identity("i"),
+            violation("customs", source=Source.CUSTOMS, incident="n1", **quiet),
+            violation("detected", source=Source.PLATFORM_DETECTION, incident="n2", **quiet),
+            *(violation(f"friend-{n}", incident=f"f{n}", **loud) for n in range(5)),
+        ],
+    )
+    for most, kept in ((1, {"customs"}), (2, {"customs", "detected"}), (3, {"customs", "detected", "friend-4"})):
+        read, omitted = ledger.facts_of_seller(MARKET, "s1", ledger.cut(), most)
+        assert {row.entry_id for row in read} == {"i", *kept}
+        assert omitted.allegations == 7 - most
+
+
 def changed(ledger: Ledger) -> None:
     """Sellers whose exposure was stated out of order, by category and again."""
     accused(ledger)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from scoring.entries.accounts import ClaimBalance, DepositAccount
 from scoring.entries.entry import Entry
+from scoring.entries.flow import list_flow_as_of
 from scoring.entries.kinds.decisions import EntryCorrected, MeasureChanged
 from scoring.entries.kinds.settlement import (
     ClaimChanged,
@@ -198,6 +199,9 @@ def test_of_a_day_of_flow_the_highest_revision_counts_as_of_any_time(story: Stor
     assert read(TODAY - 2) == [(-2, "", 1, "e2"), (-2, "toys", 5, "e6")]
     assert read(cut=then) == [(-3, "", 7, "e3"), (-2, "", 1, "e2"), (-2, "toys", 3, "e1")]
     assert read(cut=story.ledger.cut(observe_time=NOW + 10)) == read(cut=then)  # what was reported later did not count
+    toys = story.ledger.flows(MARKET, [SELLER], story.ledger.cut(), TODAY - 2, with_before=True)[SELLER][-1]
+    assert [(old.fact.captured_orders, old.until_time > then.observe_time) for old in toys.before] == [(3, True)]
+    assert [list_flow_as_of([toys], t)[0].fact.captured_orders for t in (0, toys.before[0].until_time)] == [3, 5]
     both = story.ledger.flows(MARKET, ["s2", SELLER, "nobody"], story.ledger.cut(), TODAY - 2)
     assert {name: [one.entry_id for one in days] for name, days in both.items()} == {
         SELLER: ["e2", "e6"],

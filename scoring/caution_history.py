@@ -1,0 +1,206 @@
+"""When rules of caution are reached, and for how long that protects: also as it was by what was known then."""
+
+import heapq
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from scoring.arrays import NEVER
+from scoring.caution_signs import Sign
+from scoring.entries.flow import FlowDay, list_flow_as_of
+from scoring.enums import Source
+from scoring.flow_signals import find_reached, find_relevant_changes
+from scoring.policy.caution import (
+    MAX_CAUTION_DAYS,
+    MAX_DAYS_IN_SPAN,
+    SPAN_DAYS,
+    Burst,
+    CautionRule,
+    CautionTable,
+    ControlSign,
+    Jump,
+    Reports,
+)
+from scoring.time import DAY
+
+MAX_LATE_DAYS = 7
+"""Days after a day of flow began within which it must have been stated first, to set anything off."""
+
+_ALLOWED, _SPAN = MAX_DAYS_IN_SPAN * DAY, SPAN_DAYS * DAY
+
+
+class Set(NamedTuple):
+    """The moment at which the trigger of a rule is reached."""
+
+    time: int
+    rule: CautionRule
+    signs: tuple[Sign, ...]
+    """What it rests on, by time; none of flow, which is never taken back but stated again."""
+    entries: tuple[str, ...]
+    """Ids of the entries that it rests on."""
+
+
+class Span(NamedTuple):
+    """A span of time, in microseconds, the end not in it."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Everything on record of one seller by which a rule may be reached, that which was taken back too."""
+
+    signs: Sequence[Sign]
+    flow: Sequence[FlowDay]
+    """As it counts now, and as it counted before it was stated again."""
+    first_day: int
+    """The first day of flow that is looked at."""
+    confirmed: Sequence[int]
+    """When violations that stand were confirmed: the days in the SPAN_DAYS after are not counted."""
+
+
+def choose_first_day(observe_time: int, stated: CautionTable) -> int:
+    """Return the first day of flow that the cautions at a time rest on: all that count towards the 30 of 180 days.
+
+    It stays the same for SPAN_DAYS, so that what has been used up is the same from day to day.
+    """
+    return (observe_time // DAY - SPAN_DAYS - MAX_CAUTION_DAYS - stated.flow_days) // SPAN_DAYS * SPAN_DAYS
+
+
+def find_standing(stated: CautionTable, known: Known) -> list[tuple[Set, Span]]:
+    """Return each caution by what stands now with its span, cut to the days that were left when it began."""
+    standing = [*list_set_off(stated, known), *list_set_off_by_flow(stated, known.flow, known.first_day)]
+    lived, since = _trace_what_was(stated, known)
+    return _limit(standing, lived, since, known.confirmed)
+
+
+def list_set_off(stated: CautionTable, known: Known, since: int = NEVER - 1) -> Iterator[Set]:
+    """Yield each moment at which a rule's trigger is reached by signs, rule by rule, on facts not taken before.
+
+    Without the signs that were taken back until `since`; by default, without all that were.
+    """
+    ordered = sorted(
+        (sign for sign in known.signs if sign.taken_back > since), key=lambda sign: (sign.time, sign.entry)
+    )
+    for rule in stated.rules:
+        match rule.trigger:
+            case Reports():
+                yield from _set_off_by_reports(rule, rule.trigger, ordered, stated)
+            case ControlSign(signs=words):
+                yield from (_make_set(sign.time, rule, (sign,)) for sign in ordered if sign.word in words)
+
+
+def list_set_off_by_flow(stated: CautionTable, flow: Sequence[FlowDay], first_day: int) -> Iterator[Set]:
+    """Yield each moment at which a rule's trigger is reached by the flow, rule by rule, on days not taken before.
+
+    What was first stated later than MAX_LATE_DAYS after its day sets nothing off: it is no burst any more.
+    """
+    for rule in stated.rules if flow else ():
+        if isinstance(rule.trigger, Burst | Jump):
+            for one in find_reached(flow, rule.trigger, stated.currency, first_day):
+                if one.known_time < (one.day + MAX_LATE_DAYS) * DAY:
+                    yield Set(one.known_time + 1, rule, (), one.entries)
+
+
+def _make_set(time: int, rule: CautionRule, signs: tuple[Sign, ...]) -> Set:
+    return Set(time, rule, signs, tuple(sign.entry for sign in signs))
+
+
+def _set_off_by_reports(
+    rule: CautionRule, asked: Reports, signs: Iterable[Sign], stated: CautionTable
+) -> Iterator[Set]:
+    """Yield each moment at which the reports within the rule's days weigh enough.
+
+    What was yielded is not counted again. Reports of one source about one incident count once.
+    """
+    known: dict[tuple[int, int], Sign] = {}
+    held: dict[str, Sign] = {}
+    leaving: list[tuple[int, str]] = []
+    weights = {0: 0} | {int(source): row.weight for source, row in stated.weights.items()}
+    limits = {int(source): row.at_most for source, row in stated.weights.items()}
+    sums = dict.fromkeys(map(int, Source), 0)
+    categories = {int(category) for category in asked.categories}
+    for sign in signs:
+        weight = weights[sign.source]
+        if not weight or sign.category not in categories or sign.severity < asked.severity:
+            continue
+        while leaving and leaving[0][0] <= sign.time:
+            _, name = heapq.heappop(leaving)
+            if (old := held.pop(name, None)) is not None:
+                sums[old.source] -= weights[old.source]
+                if old.taken_back <= sign.time:
+                    known.pop((old.incident, old.source), None)
+        key = (sign.incident, sign.source)
+        if key in known:
+            continue
+        known[key] = held[sign.entry] = sign
+        sums[sign.source] += weight
+        heapq.heappush(leaving, (min(sign.time + asked.days * DAY, sign.taken_back), sign.entry))
+        if sum(min(total, limits[source]) for source, total in sums.items() if total) >= asked.weight:
+            yield _make_set(sign.time, rule, tuple(held.values()))
+            held, sums = {}, dict.fromkeys(sums, 0)
+
+
+def _trace_what_was(stated: CautionTable, known: Known) -> tuple[list[Span], int]:
+    """Return the spans under caution by what was known then, until the last time that any of it was taken back.
+
+    And that time: from then on, what was known is what stands now. Reports are taken back, and flow is stated again.
+    """
+    triggers = [rule.trigger for rule in stated.rules if isinstance(rule.trigger, Burst | Jump)]
+    changes = find_relevant_changes(known.flow, triggers, stated.currency)
+    lived: list[Span] = []
+    since, by_flow = 0, list(list_set_off_by_flow(stated, list_flow_as_of(known.flow, 0), known.first_day))
+    while True:
+        spans = _limit([*list_set_off(stated, known, since), *by_flow], lived, since, known.confirmed)
+        ends = {s.taken_back for one, _ in spans for s in one.signs if s.taken_back < NEVER}
+        next_change = bisect_right(changes, since)
+        until = min([*ends, *changes[next_change : next_change + 1]], default=NEVER)
+        if until == NEVER:
+            return lived, since
+        clipped = [Span(max(span.start, since), min(span.end, until)) for _, span in spans]
+        lived += [span for span in clipped if span.start < span.end]
+        since = until
+        if changes[next_change : next_change + 1] == [until]:
+            by_flow = list(list_set_off_by_flow(stated, list_flow_as_of(known.flow, since), known.first_day))
+
+
+def _limit(found: Iterable[Set], lived: Sequence[Span], since: int, confirmed: Sequence[int]) -> list[tuple[Set, Span]]:
+    """Return the span of each caution that is set off, cut to the days that are left, without those that have none left.
+
+    `lived`: spans under caution before `since`, which count in place of those found here. Days are not counted where a
+    violation was confirmed, by the times in `confirmed`, in the span before.
+    """
+    under: list[Span] = []
+    for span in sorted(lived):
+        _add(under, span)
+    spans: list[tuple[Set, Span]] = []
+    for one in sorted(found, key=lambda one: (one.time, one.rule.id)):
+        start, end = one.time, one.time + one.rule.days * DAY
+        if not any(start - _SPAN < time <= start for time in confirmed):
+            end = min(end, start + _ALLOWED - _measure(under, start - _SPAN, start))
+        if start < end:
+            spans.append((one, Span(start, end)))
+            _add(under, Span(max(start, since), end))
+    return spans
+
+
+def _add(under: list[Span], span: Span) -> None:
+    """Add a span to disjoint ones in the order of time, of which none begins later."""
+    if span.start >= span.end:
+        return
+    if under and span.start <= under[-1].end:
+        under[-1] = Span(under[-1].start, max(under[-1].end, span.end))
+    else:
+        under.append(span)
+
+
+def _measure(under: Sequence[Span], start: int, end: int) -> int:
+    """Return how much of a span of time disjoint ones cover, in microseconds; they are in the order of time."""
+    found = 0
+    for span in reversed(under):
+        if span.end <= start:
+            break
+        found += max(min(span.end, end) - max(span.start, start), 0)
+    return found

@@ -1,0 +1,103 @@
+"""Signs of one seller by which a rule of caution may be reached: reports, and changes of control, also those taken back."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from scoring.arrays import NEVER
+from scoring.entries.lifecycle import RETRACTED_STATUSES
+from scoring.enums import Attribution, ControlReason, CorrectionKind, Kind, Status
+from scoring.features.columns import EntryColumns, FactRow, columns_of
+from scoring.features.facts import apply_changes, kind_mask
+from scoring.features.violations import judge
+
+_ABOUT_VIOLATIONS = (Kind.VIOLATION, Kind.STATUS, Kind.ATTRIBUTION)
+_IS_ABOUT_VIOLATIONS = kind_mask(*_ABOUT_VIOLATIONS)
+KINDS_OF_SIGNS = frozenset({*_ABOUT_VIOLATIONS, Kind.INCIDENT, Kind.CORRECTION, Kind.CONTROL, Kind.IDENTITY})
+"""Kinds of entries that a sign is made from, or that bear on one."""
+
+
+class Sign(NamedTuple):
+    """One fact that may set a caution off."""
+
+    time: int
+    """When it became visible, in microseconds."""
+    entry: str
+    """Id of its entry."""
+    taken_back: int
+    """When it was taken back, in microseconds; NEVER if it stands."""
+    word: str
+    """Of a change of control, which of CONTROL_SIGNS it is; empty for a report."""
+    category: int = 0
+    severity: int = 0
+    source: int = 0
+    incident: int = -1
+
+
+def list_signs(rows: Sequence[FactRow]) -> list[Sign]:
+    """Return every fact of one seller that may set a caution off, those that were taken back too, in no order."""
+    if not rows:
+        return []
+    columns = apply_changes(columns_of(rows, [rows[0].seller]))
+    taken_back = _find_taken_back(rows)
+    judged = judge(columns.take(_IS_ABOUT_VIOLATIONS[columns.kind]))
+    reports = judged.reports
+    found = []
+    named = (reports.row, reports.occur_time, reports.report_time, reports.category, judged.severity, reports.incident)
+    each = zip(*(column.tolist() for column in named), judged.is_reported.tolist(), judged.stands.tolist(), strict=True)
+    for place, occur, report, category, severity, incident, is_reported, stands in each:
+        if is_reported:
+            row, seen = rows[place], max(occur, report) + 1
+            gone = NEVER if stands else max(taken_back.get(row.entry_id, seen), seen)
+            found.append(Sign(seen, row.entry_id, gone, "", category, severity, row.source or 0, incident))
+    kept = set(columns.row.tolist())
+    for place, row in enumerate(rows):
+        if place not in kept and row.kind in (Kind.VIOLATION, Kind.CONTROL):  # voided
+            found.append(_make_voided(row, taken_back))
+    return [*found, *_list_signs_of_control(columns, rows)]
+
+
+def _make_voided(row: FactRow, taken_back: Mapping[str, int]) -> Sign:
+    """Return the sign that a voided entry was, until it was voided."""
+    seen = max(row.occur_time, row.report_time) + 1
+    gone = max(taken_back.get(row.entry_id, seen), seen)
+    if row.kind == Kind.CONTROL:
+        return Sign(seen, row.entry_id, gone, ControlReason(row.status or 0).name.lower())
+    return Sign(seen, row.entry_id, gone, "", row.category or 0, row.severity or 0, row.source or 0, -1 - row.sequence)
+
+
+def _list_signs_of_control(columns: EntryColumns, rows: Sequence[FactRow]) -> Iterator[Sign]:
+    """Yield changes of control, and identities verified to a lower level than the one before."""
+    known = columns.take(np.flatnonzero((columns.kind == Kind.CONTROL) | (columns.kind == Kind.IDENTITY)))
+    order = np.lexsort((known.sequence, known.occur_time))
+    before = 0
+    for place in order.tolist():
+        row = rows[int(known.row[place])]
+        seen = int(max(known.occur_time[place], known.report_time[place])) + 1
+        if row.kind == Kind.CONTROL:
+            yield Sign(seen, row.entry_id, NEVER, ControlReason(int(known.status[place])).name.lower())
+            continue
+        level = int(known.level[place])
+        if level < before:
+            yield Sign(seen, row.entry_id, NEVER, "identity_lowered")
+        before = level
+
+
+def _find_taken_back(rows: Sequence[FactRow]) -> dict[str, int]:
+    """Return when each entry was last taken back, by its id: a violation by a decision, others by a correction."""
+    times: dict[str, int] = {}
+    for row in sorted(rows, key=lambda row: row.sequence):
+        if row.kind == Kind.CORRECTION and row.status == CorrectionKind.VOID and row.target is not None:
+            times[row.target] = row.report_time
+        elif row.violation is not None and row.status and row.kind in (Kind.STATUS, Kind.ATTRIBUTION):
+            is_gone = (
+                row.status == Attribution.ACCEPTED
+                if row.kind == Kind.ATTRIBUTION
+                else Status(row.status) in RETRACTED_STATUSES
+            )
+            if is_gone:
+                times.setdefault(row.violation, row.report_time)
+            else:
+                times.pop(row.violation, None)
+    return times
