@@ -16,6 +16,7 @@ from service.web.badges import Badges
 from service.web.demo import Demo
 from service.web.languages import LANGUAGES, accepted_language, match_language
 from service.web.script import BADGE_SCRIPT
+from service.web.server_health import ServerHealth
 from service.web.words import Wording
 
 _MAX_QUERY_BYTES = 512
@@ -26,6 +27,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 def build_app(
     badges: Badges,
+    health: ServerHealth,
     words: Mapping[str, Wording],
     report: Callable[[str], None],
     marketplace: str,
@@ -45,7 +47,7 @@ def build_app(
         return script.to(request.headers.get("if-none-match", ""))
 
     async def answer_health(_: Request) -> Response:
-        server = "away" if badges.is_away else "answers"
+        server = "answers" if await health.answers() else "away"
         body = f'{{"status": "serving", "server": "{server}"}}\n'
         return Response(body, headers=EVERYWHERE | {"Cache-Control": "no-store"}, media_type="application/json")
 

@@ -73,8 +73,8 @@ class Badges:
 
     The server is asked once for all who ask at a time. `ask` returns a trust score or raises SellertrustCallError; it
     is called in threads. `max_sellers` bounds how many badges are kept, and by itself how many ids that are no sellers,
-    so that made-up ids push no badge out. An answer is shown for `stale_seconds` while no new one comes. `report` is
-    given a line when the server stops answering, and when it answers again.
+    so that made-up ids push no badge out. An answer is shown for `stale_seconds` while no new one comes. `call_seconds` is
+    how long a reader waits for a call. `report` is given a line when the server stops answering, and when it answers again.
     """
 
     def __init__(
@@ -84,6 +84,7 @@ class Badges:
         *,
         max_sellers: int = 100_000,
         stale_seconds: float = 24 * 3_600.0,
+        call_seconds: float = CALL_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.counts = Counts()
@@ -92,6 +93,7 @@ class Badges:
         self._ask = ask
         self._report = report
         self._stale_seconds = stale_seconds
+        self._call_seconds = call_seconds
         self._clock = clock
         self._sellers = Table(max_sellers)
         self._strangers = Table(max_sellers)
@@ -122,7 +124,7 @@ class Badges:
     async def find(self, seller: Seller) -> str | None:
         """Return a seller's badge: a new answer, else the last one, else None.
 
-        Takes CALL_SECONDS at most.
+        Takes as long as one call may take.
         """
         flight = self._asked.get(seller)
         if flight is None and self._may_ask():
@@ -130,7 +132,7 @@ class Badges:
             self._asked[seller] = flight
         began = self._clock()
         if flight is not None:
-            await asyncio.wait({flight}, timeout=CALL_SECONDS)
+            await asyncio.wait({flight}, timeout=self._call_seconds)
         row = self._sellers.rows.get(seller) or self._strangers.rows.get(seller)
         if row is not None and row[1] >= began - FRESH_SECONDS:
             self.counts.asked += 1
@@ -151,7 +153,7 @@ class Badges:
         now = self._clock()
         if now < self._retry_time:
             return False
-        self._retry_time = now + CALL_SECONDS + RETRY_SECONDS
+        self._retry_time = now + self._call_seconds + RETRY_SECONDS
         return True
 
     async def _renew(self, seller: Seller, is_trial: bool) -> None:

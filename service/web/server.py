@@ -17,6 +17,7 @@ from service.settings import host_and_port
 from service.web.app import build_app
 from service.web.badges import CALL_SECONDS, Badges
 from service.web.connections import bounded_protocol, uvicorn_options
+from service.web.server_health import ServerHealth, is_serving
 from service.web.words import SHIPPED_WORDS, read_words
 
 
@@ -36,6 +37,8 @@ class Options:
     """How many badges are kept."""
     stale_hours: float = 24.0
     """How long a badge is shown while no new answer comes."""
+    call_seconds: float = CALL_SECONDS
+    """How long one call of the server may take, and how long a reader waits for it."""
 
 
 class BadgeServer:
@@ -45,14 +48,16 @@ class BadgeServer:
     """
 
     def __init__(self, client: Client, options: Options, report: Callable[[str], None]) -> None:
-        words = read_words(options.words)
+        words, seconds = read_words(options.words), options.call_seconds
         self.badges = Badges(
-            lambda marketplace, seller: client.get_trust_score(marketplace, seller, deadline_seconds=CALL_SECONDS),
+            lambda marketplace, seller: client.get_trust_score(marketplace, seller, deadline_seconds=seconds),
             report,
             max_sellers=options.max_sellers,
             stale_seconds=options.stale_hours * 3_600,
+            call_seconds=seconds,
         )
-        app = build_app(self.badges, words, report, options.marketplace, options.demo_sellers)
+        health = ServerHealth(lambda: is_serving(client, seconds))
+        app = build_app(self.badges, health, words, report, options.marketplace, options.demo_sellers)
         self._server = uvicorn.Server(uvicorn.Config(app, lifespan="off", **uvicorn_options(bounded_protocol())))
         self._listener = _listen(options.address)
         host, port = self._listener.getsockname()[:2]

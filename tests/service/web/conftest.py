@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.servers import PATIENCE_SECONDS
 from tests.service.web.serving import Site, badge_site, filled_server
 
 
@@ -14,6 +15,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with (
         filled_server(folder) as running,
         running.client() as client,
-        badge_site(client, demo_sellers=demo_sellers) as site,
+        badge_site(client, demo_sellers=demo_sellers, call_seconds=PATIENCE_SECONDS) as site,
     ):
         yield site

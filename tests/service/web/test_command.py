@@ -67,6 +67,9 @@ def test_it_shows_the_server_its_certificate_and_badges_of_what_it_is_granted_al
             target_key=shown.key,
         )
         with badges(shell, tmp_path, "--demo-seller", "good", "--metrics-address", "127.0.0.1:0") as address:
+            deadline = time.monotonic() + SECONDS
+            while json.loads(get(address, "/health")[1])["server"] == "away":  # until there is a connection
+                assert time.monotonic() < deadline
             found = {
                 s: json.loads(get(address, f"/badge/{MARKET}/{s}.json")[1])["badge"] for s in ("good", "best", "low")
             }
