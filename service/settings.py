@@ -91,8 +91,8 @@ class Settings(BaseModel):
         default="auto",
         description="Whether tools may ask what the contract holds: on, off, or auto: on loopback, without a mesh",
     )
-    audit_file: Annotated[Path, AfterValidator(absolute)] | None = Field(
-        default=None,
+    audit_file: Annotated[Path, AfterValidator(absolute)] = Field(
+        default_factory=lambda data: data["data_dir"] / "audit.jsonl",
         description="File of a line for each privileged call, chained by hashes; a call that cannot be written is refused",
     )
     audit_days: Annotated[int, Field(ge=1, le=36_500)] | None = Field(
@@ -307,9 +307,6 @@ def _contradictions(settings: Settings) -> Iterator[tuple[set[str], str]]:
             f"{_variable('processes')} = {settings.processes} needs PostgreSQL, since a SQLite ledger has one writer; set"
             f" {_variable('database_url')} to postgresql://USER:PASSWORD@HOST/NAME, or {_variable('processes')} to 1",
         )
-    if settings.audit_days is not None and settings.audit_file is None:
-        text = f"{_variable('audit_days')} needs a file: set {_variable('audit_file')}"
-        yield {"audit_days", "audit_file"}, text
     shown = {"target_certificate", "target_key"}
     if (settings.target_certificate is None) != (settings.target_key is None):
         missing = "target_key" if settings.target_key is None else "target_certificate"

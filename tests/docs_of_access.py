@@ -107,9 +107,10 @@ of a DNS name, the slashes or colons of a subject. Trust domains, hosts and issu
 
 ## The audit file
 
-With `SELLERTRUST_AUDIT_FILE` each call that is let in by a right that asks for a certificate is written down before its
-work begins (`event` is `call`): time, caller, method, rights, and what it acts on, names, ids and actions and never
-texts, and by whose approval (proposal, author, approvers); one JSON line, on disk. A second line (`end`) says what came
+Each call that is let in by a right that asks for a certificate is written down before its work begins (`event` is
+`call`), into `audit.jsonl` in the data folder or the file that `SELLERTRUST_AUDIT_FILE` names: time, caller, method,
+rights, marketplace, and what it acts on, names, ids and actions and never texts, and by whose approval (proposal,
+author, approvers); one JSON line, on disk. A second line (`end`) says what came
 of it: the code, the sequence and counts, by the hash of the first. A call without one was under way when the server
 ended. A call that cannot be written is refused with UNAVAILABLE and `AUDIT_UNAVAILABLE`. Reads of the ledger, of
 measures, payouts and restitution, of proposals, and explanations are written too of whom the grants file names:
@@ -121,7 +122,7 @@ Each line holds a hash over itself and the line before. `sellertrust access veri
 changed or left out; keep its last hash where the server cannot write, or a file made anew goes unseen.
 `SELLERTRUST_AUDIT_DAYS` cuts off older lines once a day: the first line then has the last hash that was cut off, and a
 line of the chain says so besides, so that what somebody else cuts off is found. Servers on one machine may share a file. A
-server with a grants file and without an audit file writes none of this down, and says so in a warning when it starts.
+server that cannot have one does not start.
 
 ## Four eyes
 

@@ -31,7 +31,7 @@ _SECOND = len("2026-01-01T00:00:00")
 
 
 class AuditFile:
-    """Appends to an audit file, which is made, readable by its owner alone, if it is not there.
+    """Appends to an audit file, which is made, readable by its owner alone, if it is not there, as is its folder.
 
     Any number of threads and of processes of one machine. `keep_days`: after how many days lines are cut off, at most once a
     day; None: never. ConfigurationWrong if the file cannot be written or its last line is not whole.
@@ -44,10 +44,13 @@ class AuditFile:
         self._lock = threading.Lock()
         self._cut_at = 0.0  # when the first line will be so old that something is cut off
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             with self._open() as file:
                 _last_hash(file)
         except (OSError, ValueError) as error:
-            raise ConfigurationWrong(f"the audit file {path} cannot be used: {error}; name another one") from None
+            raise ConfigurationWrong(
+                f"the audit file {path} cannot be used: {error}; name another one by SELLERTRUST_AUDIT_FILE"
+            ) from None
 
     def write(self, **fields: Any) -> str:
         """Append a line of these fields to the audit file, force it to disk, and return its hash.

@@ -42,10 +42,9 @@ class Rules:
 class GrantsFile:
     """The rules of a grants file, followed from `start` until `stop`. What is wrong leaves the last good ones in force."""
 
-    def __init__(self, path: Path, report: Report, *, has_audit: bool = True) -> None:
+    def __init__(self, path: Path, report: Report) -> None:
         self._path = path
         self._report = report
-        self._has_audit = has_audit
         self._sources: dict[Issuer, KeySource] = {}
         self._limits = Limits()
         self._is_ending = threading.Event()
@@ -86,10 +85,6 @@ class GrantsFile:
 
     def _build(self, found: Grants) -> Rules:
         """Return the rules of a file's content; key sets that stay are kept. ConfigurationWrong for a bad file."""
-        if found.readers_kept and not self._has_audit:
-            raise ConfigurationWrong(
-                f"{self._path}: audit: reads can be kept only in a file: set SELLERTRUST_AUDIT_FILE"
-            )
         sources: dict[Issuer, KeySource] = {}
         try:
             for issuer in found.issuers:

@@ -186,6 +186,11 @@ READS = frozenset(
 )
 """Methods that read what stands about sellers, whose use by persons is written down where the grants file says so."""
 
+MAY_BE_WRITTEN = READS | {
+    name for name, row in METHODS.items() if row.right in BOUND or row.scope in {Scope.ENTRIES, Scope.PROPOSED}
+}
+"""Methods of which the audit file may have calls: those by a right of `BOUND`, and `READS`."""
+
 NEEDING_TWO = frozenset({Right.MODELS, Right.POLICIES, Right.OVERRIDE, Right.BULK_DECIDE})
 """Rights of which a grants file may say that two persons must stand behind their use."""
 

@@ -26,7 +26,7 @@ from scoring.errors import (
     invalid,
 )
 from service.api.call_pool import GrpcCall
-from service.api.gate import Caller
+from service.api.gate import Caller, Kept
 from service.api.logs import Log, Pseudonyms, log_name, redact
 from service.api.pools import RULES, Pool
 from service.api.waiting_line import Cause
@@ -82,8 +82,8 @@ class Passage:
         """Who calls, once that is found out."""
         self.is_granted = False
         """Whether a request of the call was found to be granted."""
-        self.audit_line = ""
-        """The hash of the line that the audit file has of the request; empty without one."""
+        self.kept: Kept | None = None
+        """The line that the audit file has of the request."""
         self.rules: object = None
         """The rules by which it was."""
         self.started = perf_counter()

@@ -217,7 +217,7 @@ class Calls:
                 self._gate.admit_entries(passage.caller, method.name, method.call_class, len(entries), context)
             if self._approvals is not None:
                 passage.call.approval = self._approvals.require(passage.caller.name, method.name, request)
-            passage.audit_line = self._gate.keep(passage.caller, method.name, request, passage.call.approval)
+            passage.kept = self._gate.keep(passage.caller, method.name, request, passage.call.approval)
         return cast(Message, request)
 
     def _require(self, passage: Passage, context: grpc.ServicerContext) -> None:
@@ -246,13 +246,13 @@ class Calls:
 
     def _keep_end(self, passage: Passage, number: int, response: Message | None) -> None:
         """Write what came of a request to the audit file, if that has a line of it. Never fails: the work is done."""
-        line, passage.audit_line = passage.audit_line, ""
-        if not line:
+        kept, passage.kept = passage.kept, None
+        if kept is None:
             return
         error = getattr(response, "error", None)
         code = error.code if error is not None and response.HasField("error") else number  # type: ignore[union-attr]
         try:
-            self._gate.keep_end(line, code_pb2.Code.Name(code_pb2.Code.ValueType(code)), response)
+            self._gate.keep_end(kept, code_pb2.Code.Name(code_pb2.Code.ValueType(code)), response)
         except Exception as trouble:  # noqa: BLE001 (the answer must go out)
             self.records.report("audit file does not take what came of a call", type(trouble).__name__)
 

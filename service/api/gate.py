@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from time import time
+from typing import Any, NamedTuple, cast
 
 import grpc
 from google.protobuf.message import Message
@@ -26,13 +27,13 @@ from service.access.decision import (
 )
 from service.access.grants_file import GrantsFile, Rules
 from service.access.principals import LOCAL, Principal
-from service.access.rights import BOUND, FILTERED, METHODS, READS, Right, Scope, not_granted, rights_of
+from service.access.rights import BOUND, FILTERED, MAY_BE_WRITTEN, METHODS, READS, Right, Scope, not_granted, rights_of
 from service.access.tokens import TokenRefused, Verified
 from service.api.call_pool import connection_of
 from service.api.turnstile import EVERY_METHOD, HOLD_SECONDS, Turnstile, digest_of
 from service.call_context import Approval
 from service.contract.acted import acted_on, came_of
-from service.contract.asked import asked_of, seller_parts
+from service.contract.asked import asked_of, has_privileged, seller_parts
 
 MAX_KNOWN = 2_000
 """Callers who are known by what they show; with one more all of them are found out anew."""
@@ -94,6 +95,15 @@ class _Known:
     def holds(self, rules: Rules, now: float) -> bool:
         """Return whether it is to be believed still."""
         return rules is self.rules and now < self.until and (self.verified is None or self.verified.is_current)
+
+
+class Kept(NamedTuple):
+    """A line of the audit file about a call."""
+
+    line: str
+    """Its hash."""
+    where: Mapping[str, str]
+    """The marketplace of the call; empty if it is over the server."""
 
 
 class Gate:
@@ -281,38 +291,44 @@ class Gate:
         limits = None if self._grants is None else self._grants.rules.limits
         return {name: limits.streams(name) if limits else 0 for name in caller.names}
 
-    def keep(self, caller: Caller, method: str, request: Message, approval: Approval | None = None) -> str:
-        """Write a granted request to the audit file if it is to be kept; return the line's hash.
+    def keep(self, caller: Caller, method: str, request: Message, approval: Approval | None = None) -> "Kept | None":
+        """Write a granted request to the audit file if it is to be kept; return the line.
 
         To be kept are requests with a right of `BOUND`, and reads (`READS`) by callers whom the grants file names for
         that. Written are the caller, the method, the rights, what the request acts on and by whose approval, never texts.
-        "" if nothing is written; raises AuditUnavailable if that fails.
+        None if nothing is written; raises AuditUnavailable if that fails.
         """
-        if self._audit is None:
-            return ""
+        if self._audit is None or method not in MAY_BE_WRITTEN:
+            return None
         row = METHODS[method]
+        if row.scope is Scope.ENTRIES and not has_privileged(cast(Any, request).entries):
+            return None
         try:
             asked = asked_of(row, request)
         except InvalidInput:
-            return ""  # which the method refuses
+            return None  # which the method refuses
         rights = {one.right for one in asked if one.right in BOUND}
         if method in READS and self._grants is not None and self._grants.rules.is_reader_kept(caller.names):
             rights.add(row.right)
         if not rights:
-            return ""
-        names = sorted(right.value for right in rights)
-        acted = acted_on(request, asked[0].marketplace)
+            return None
+        names, marketplace = sorted(right.value for right in rights), asked[0].marketplace
+        where: dict[str, Any] = {"marketplace": marketplace} if marketplace else {}
+        acted = acted_on(request, marketplace)
         by = {} if approval is None else {"approval": asdict(approval) if approval.proposal else "emergency"}
-        return self._audit.write(event="call", caller=caller.name, method=method, rights=names, acted=acted, **by)
+        line = self._audit.write(
+            event="call", caller=caller.name, method=method, rights=names, **where, acted=acted, **by
+        )
+        return Kept(line, where)
 
-    def keep_end(self, line: str, code: str, response: Message | None) -> None:
-        """Write to the audit file what came of a call, if the call is there.
+    def keep_end(self, kept: "Kept", code: str, response: Message | None) -> None:
+        """Write to the audit file what came of a call whose line `keep` returned.
 
-        `line`: the hash of its line from `keep`, "" for none. Raises AuditUnavailable if that fails.
+        Raises AuditUnavailable if that fails.
         """
-        if self._audit is not None and line:
+        if self._audit is not None:
             done = {} if response is None else came_of(response)
-            self._audit.write(event="end", call=line, code=code, **done)
+            self._audit.write(event="end", call=kept.line, code=code, **kept.where, **done)
 
     def _certificate(self, pems: list[bytes] | None) -> Certificate | None:
         if not pems:

@@ -132,9 +132,8 @@ class Server:
         self._tail = Tail(lambda: ledger.last()[0], readers=max(1, waiting))
         key = settings.pseudonym_key
         pseudonyms = self._pseudonyms = Pseudonyms(key.get_secret_value().encode() if key else None)
-        audit = None if settings.audit_file is None else AuditFile(settings.audit_file, settings.audit_days)
-        has_audit = audit is not None
-        self._grants = None if settings.grants is None else self._open_grants(settings.grants, has_audit)
+        audit = AuditFile(settings.audit_file, settings.audit_days)
+        self._grants = None if settings.grants is None else self._open_grants(settings.grants)
         gate = Gate(self._grants, has_socket=settings.socket is not None, is_mesh=settings.mesh_tls, audit=audit)
         approvals = Approvals(self._grants, ledger, self.log.warning)
         self._calls = Calls(self.log, pseudonyms, self._registry, lambda: scorer.champion.digest, gate, approvals)
@@ -227,8 +226,6 @@ class Server:
             self._book.start()
         self._grpc.start()
         self._health.start()
-        if self._grants is not None and settings.audit_file is None:
-            self.log.warning("privileged calls are written to no audit file", setting="SELLERTRUST_AUDIT_FILE")
         self.log.info("serving", address=self.address, metrics=self.metrics_address, tls=bool(settings.tls_certificate))
         return self.address
 
@@ -326,10 +323,10 @@ class Server:
                 " SELLERTRUST_TLS_CLIENT_CA, or name issuers of tokens in the grants file"
             )
 
-    def _open_grants(self, path: Path, has_audit: bool) -> GrantsFile:
+    def _open_grants(self, path: Path) -> GrantsFile:
         """Return the grants file. ConfigurationWrong, which names nobody by a token's subject: the log may have it."""
         try:
-            return GrantsFile(path, self._report_grants, has_audit=has_audit)
+            return GrantsFile(path, self._report_grants)
         except ConfigurationWrong as error:
             raise ConfigurationWrong(hide_subjects(error.message, self._pseudonyms)) from None
 

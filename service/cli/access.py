@@ -112,17 +112,20 @@ def check(
 
 @app.command("verify-audit")
 def verify_audit_file(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The audit file (SELLERTRUST_AUDIT_FILE).")],
+    file: Annotated[
+        Path | None, typer.Argument(metavar="FILE", help="The audit file; default: SELLERTRUST_AUDIT_FILE.")
+    ] = None,
     output: Output = Format.TABLE,
 ) -> None:
     """Check that no line of an audit file was changed or left out, and show its last hash.
 
     To be kept elsewhere, so that lines cut off at the end are noticed, too.
     """
+    path = file or load().audit_file
     try:
-        lines, last = verify_audit(file)
+        lines, last = verify_audit(path)
     except ValueError as error:
-        raise ConfigurationWrong(f"{file}: {error}") from None
+        raise ConfigurationWrong(f"{path}: {error}") from None
     emit([{"lines": lines, "hash": last}], output)
 
 

@@ -9,7 +9,7 @@ from scoring.enums import Kind, Source
 from scoring.errors import FieldViolation, InvalidInput, invalid
 from sellertrust.v1 import entry_pb2
 from service.access.decision import Asked
-from service.access.rights import METHODS, RIGHT_OF_KIND, MethodRow, Right, Scope
+from service.access.rights import BOUND, METHODS, RIGHT_OF_KIND, MethodRow, Right, Scope
 from service.contract.resource_names import (
     parse_marketplace,
     parse_notifier,
@@ -37,6 +37,8 @@ _NAMED: dict[Scope, Callable[[str, str], tuple[str, str]]] = {
 """How names of things within a marketplace are taken apart: into the marketplace's id and the rest."""
 
 _LINK = FIELD_OF[Kind.LINK]
+_PRIVILEGED = {key for key, kind in _KIND_OF_KEY.items() if RIGHT_OF_KIND[kind] in BOUND}
+"""The facts of entries that need a right which a token alone does not carry."""
 _SOURCES = {int(source): source.name.lower() for source in Source}
 
 
@@ -147,6 +149,11 @@ def _entries_asked(marketplace: str, entries: Any) -> list[Asked]:
         if asked.kind == _LINK
     ]
     return found + others
+
+
+def has_privileged(entries: Any) -> bool:
+    """Return whether an entry among many is of a kind whose right a token alone does not carry."""
+    return not _PRIVILEGED.isdisjoint(entry.WhichOneof("fact") for entry in entries)
 
 
 def entry_asked(marketplace: str, entry: entry_pb2.Entry) -> Asked:

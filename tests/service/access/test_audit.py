@@ -21,8 +21,6 @@ from service.access.audit import DAY_SECONDS, AuditFile, verify_audit
 from tests.callers import Authority, grant, write_grants
 from tests.servers import MARKET, running_server, violation
 
-NO_AUDIT = "privileged calls are written to no audit file"
-
 
 def test_lines_are_chained_and_a_change_is_found(tmp_path: Path) -> None:
     path = tmp_path / "audit"
@@ -134,10 +132,7 @@ def test_reads_are_written_of_whom_the_grants_file_names(tmp_path: Path) -> None
     rules = grant("dns:*.example", ["read_ledger", "explain", "read_scores", "read_measures", "propose"])
     write_grants(tmp_path / "grants.toml", rules, '[audit]\nreaders = ["dns:ann.example"]\n')
     settings = authority.server_settings() | {"grants": tmp_path / "grants.toml"}
-    with pytest.raises(ConfigurationWrong, match="SELLERTRUST_AUDIT_FILE"), running_server(tmp_path, **settings):
-        pass
     with running_server(tmp_path, audit_file=path, **settings) as running:
-        assert not running.lines(NO_AUDIT)
         for name in ("ann", "service"):
             with running.client(**authority.certificate(dns=[f"{name}.example"]).options()) as client:
                 proposals = ProposalServiceStub(client.channel)
@@ -166,14 +161,25 @@ def test_reads_are_written_of_whom_the_grants_file_names(tmp_path: Path) -> None
     assert calls[2]["acted"] == {"seller": f"marketplaces/{MARKET}/sellers/s-1"}
 
 
-def test_a_server_with_grants_and_without_an_audit_file_says_so_when_it_starts(tmp_path: Path) -> None:
+def test_privileged_calls_are_written_into_the_data_folder_unless_another_file_is_named(tmp_path: Path) -> None:
+    """So there is none that is written nowhere: also where everybody is `local`."""
+    authority = Authority(tmp_path)
     write_grants(tmp_path / "grants.toml", grant("dns:a.example", ["decide"], entry_ids=["*"], actions=["*"]))
-    settings = Authority(tmp_path).server_settings() | {"grants": tmp_path / "grants.toml"}
-    with running_server(tmp_path, **settings) as running:
-        [line] = running.lines(NO_AUDIT)
-        assert (line["level"], line["setting"]) == ("warning", "SELLERTRUST_AUDIT_FILE")
-    with running_server(tmp_path) as running:  # where everybody is `local`, there is nobody to name
-        assert not running.lines(NO_AUDIT)
+    shown = authority.certificate(dns=["a.example"]).options()
+    named = authority.server_settings() | {"grants": tmp_path / "grants.toml"}
+    for settings, options, caller in (({}, {}, "local"), (named, shown, "dns:a.example")):
+        with (
+            running_server(tmp_path, **settings) as running,
+            running.client(**options) as client,
+            suppress(SellertrustCallError),
+        ):
+            client.confirm_violation(MARKET, "v-1", actor="court", reason="so")
+        call, end = [json.loads(line) for line in (tmp_path / "audit.jsonl").read_text().splitlines()][-2:]
+        assert (call["caller"], call["marketplace"], end["marketplace"]) == (caller, MARKET, MARKET)
+    (tmp_path / "audit.jsonl").unlink()
+    (tmp_path / "audit.jsonl").mkdir()
+    with pytest.raises(ConfigurationWrong, match="SELLERTRUST_AUDIT_FILE"), running_server(tmp_path):
+        pass
 
 
 def test_old_lines_are_cut_off_and_what_is_left_is_verified(tmp_path: Path) -> None:
