@@ -9,9 +9,10 @@ from typing import Any
 from scoring.canonical import canonical_json
 from scoring.certificate.assumptions import Assumptions
 from scoring.certificate.attacks import find_attack
+from scoring.certificate.exceptions import Granted, show_granted
 from scoring.certificate.solving import Table, solve
 from scoring.certificate.states import build_states
-from scoring.certificate.takes import find_takes, find_temptation
+from scoring.certificate.takes import Take, find_takes, find_temptation
 from scoring.errors import CertificateRefused
 from scoring.policy.policy import Policy
 from scoring.progress import Progress
@@ -20,17 +21,21 @@ FORMAT = "loss-certificate@1"
 VERDICTS = {"against_faked_history": False, "unconditional": True}
 """By verdict, whether days of real trade are among the edges."""
 
+GRANTED = "granted"
+"""Name of what persons granted single sellers, where it leads beyond the bound: accepted as a verdict is."""
+
 
 def certify(
     policy: Policy,
     assumptions: Assumptions,
     accepted: Mapping[str, str] | None = None,
     progress: Progress | None = None,
+    granted: Granted | None = None,
 ) -> dict[str, Any]:
     """Return the loss certificate of a policy under assumptions, as data for JSON.
 
-    `accepted`: by verdict that does not hold, who accepts it by name. CertificateRefused if there can be none, or if a
-    verdict is accepted that holds.
+    `accepted`: by verdict that does not hold, who accepts it by name; `granted`: what persons granted sellers beside the
+    policy. CertificateRefused if there can be none, or if a verdict is accepted that holds.
     """
     states = build_states(policy, assumptions)
     tables = {
@@ -61,6 +66,7 @@ def certify(
             "runners": assumptions.runners,
             "runners_on_one_day": {key: value * assumptions.runners for key, value in largest.items()},
         },
+        "granted": show_granted(policy, assumptions, granted, Take(**largest)),
         "overturned_ppm": assumptions.overturned_ppm,
     }
     return accept(content, accepted or {})
@@ -69,17 +75,19 @@ def certify(
 def accept(certificate: Mapping[str, Any], accepted: Mapping[str, str]) -> dict[str, Any]:
     """Return a certificate with who accepts which verdict that does not hold, and for what sum; and with its digest.
 
-    CertificateRefused if there is no such verdict, or if it holds.
+    CertificateRefused if there is no such verdict, if it holds, or if there is no sum to accept.
     """
-    verdicts = certificate["verdicts"]
+    names, losses = [*certificate["verdicts"], GRANTED], list_losses(certificate)
     for name in accepted:
-        if name not in verdicts:
-            raise CertificateRefused(f"{name} is no verdict: there are {', '.join(verdicts)}")
-        if verdicts[name]["holds"]:
+        if name not in names:
+            raise CertificateRefused(f"{name} is no verdict: there are {', '.join(names)}")
+        if name not in losses:
             raise CertificateRefused(f"{name} holds, and there is nothing to accept")
-    by_name = [
-        {"verdict": name, "by": by, "most_minor": verdicts[name]["most_minor"]} for name, by in sorted(accepted.items())
-    ]
+        if losses[name] is None:
+            raise CertificateRefused(
+                f"{name} has no sum to accept: nothing bounds a day of a seller whose limit was lifted; take the lift back"
+            )
+    by_name = [{"verdict": name, "by": by, "most_minor": losses[name]} for name, by in sorted(accepted.items())]
     content = {**certificate, "accepted": by_name}
     # what is returned is what a file holds: a certificate that was read again is equal to it
     return content | {"digest": digest_certificate(content)}
@@ -91,9 +99,23 @@ def digest_certificate(content: Mapping[str, Any]) -> str:
 
 
 def list_failed(certificate: Mapping[str, Any]) -> list[str]:
-    """Return the verdicts of a certificate that do not hold and that nobody accepted."""
+    """Return the verdicts of a certificate that do not hold and that nobody accepted, `granted` among them."""
     by = {one["verdict"] for one in certificate["accepted"]}
-    return [name for name, one in certificate["verdicts"].items() if not one["holds"] and name not in by]
+    return [name for name in list_losses(certificate) if name not in by]
+
+
+def list_losses(certificate: Mapping[str, Any]) -> dict[str, int | None]:
+    """Return the verdicts that do not hold, with the most that one name can get; None if nothing bounds it.
+
+    `granted` is among them if persons granted a seller more than the policy allows anybody.
+    """
+    found: dict[str, int | None] = {
+        name: one["most_minor"] for name, one in certificate["verdicts"].items() if not one["holds"]
+    }
+    beyond = [one["most"] for one in (certificate[GRANTED] or {"sellers": ()})["sellers"] if not one["is_within"]]
+    if beyond:
+        found[GRANTED] = None if None in beyond else max(most["after_refunds_minor"] for most in beyond)
+    return found
 
 
 def _show_days(progress: Progress, verdict: str, _: str, done: int, total: int) -> None:

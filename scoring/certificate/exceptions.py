@@ -1,19 +1,21 @@
 """What persons granted single sellers beside a policy: tiers that they set, and measures of rules that they lifted."""
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from scoring.certificate.assumptions import Assumptions
 from scoring.certificate.states import build_states
-from scoring.certificate.takes import NO_TIER, Take, find_takes
+from scoring.certificate.takes import Take, find_takes
 from scoring.entries.kinds.decisions import RULE_MEASURE_PREFIX
 from scoring.enums import MeasureKind, Tier
 from scoring.errors import CertificateRefused
 from scoring.policy.policy import Policy
+from scoring.time import format_time
 
 
 @dataclass(frozen=True, slots=True)
-class Granted:
+class GrantedSeller:
     """What persons granted one seller, as it stands."""
 
     marketplace: str
@@ -26,26 +28,75 @@ class Granted:
     """Rules and kinds of their measures that a person lifted."""
 
 
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """All that persons granted sellers, by a ledger."""
+
+    sequence: int
+    """The last entry of the ledger that was looked at."""
+    sellers: tuple[GrantedSeller, ...]
+    """By marketplace and seller."""
+
+
 def read_lifted(names: Collection[str]) -> frozenset[tuple[str, MeasureKind]]:
     """Return (rule, kind) of measures by their ids in the record: `rule~newcomers~deposit~` and 16 digits."""
     parts = (name.removeprefix(RULE_MEASURE_PREFIX).split("~") for name in names)
     return frozenset((rule, MeasureKind[kind.upper()]) for rule, kind, _ in parts)
 
 
-def bound_take(policy: Policy, assumptions: Assumptions, granted: Granted) -> Take | None:
-    """Return the largest take of a seller with what it was granted, whatever its history; None if nothing bounds it.
+def show_granted(
+    policy: Policy, assumptions: Assumptions, granted: Granted | None, largest: Take
+) -> dict[str, Any] | None:
+    """Return what persons granted as a part of a certificate, with the largest take of each seller; None if not looked at.
 
-    Of one whose tier a person set, the take of that tier alone; of others, that of the tier with the largest.
+    `largest`: the largest takes of everybody else.
+    """
+    if granted is None:
+        return None
+    stated = {(rule.id, measure.kind) for rule in policy.rule_book.rules for measure in rule.measures}
+    known: dict[frozenset[tuple[str, MeasureKind]], Take | None] = {}
+    shown = []
+    for one in granted.sellers:
+        lifted = one.lifted & stated
+        if one.tier is None and not lifted:
+            continue  # of measures that the policy does not have
+        if lifted not in known:
+            known[lifted] = bound_take(policy, assumptions, lifted)
+        take = known[lifted]
+        shown.append(
+            {
+                "marketplace": one.marketplace,
+                "seller": one.seller,
+                "tier": None if one.tier is None else one.tier.name.lower(),
+                "until": None if one.until is None else format_time(one.until),
+                "lifted": [{"rule": rule, "kind": kind.name.lower()} for rule, kind in _by_name(lifted)],
+                "most": None if take is None else asdict(take),
+                "is_within": take is not None and _is_within(take, largest),
+            }
+        )
+    return {"sequence": granted.sequence, "sellers": shown}
+
+
+def _by_name(lifted: Collection[tuple[str, MeasureKind]]) -> list[tuple[str, MeasureKind]]:
+    return sorted(lifted, key=lambda one: (one[0], one[1].name.lower()))
+
+
+def _is_within(take: Take, largest: Take) -> bool:
+    return take.gross_minor <= largest.gross_minor and take.after_refunds_minor <= largest.after_refunds_minor
+
+
+def bound_take(policy: Policy, assumptions: Assumptions, lifted: Collection[tuple[str, MeasureKind]]) -> Take | None:
+    """Return the largest take of a seller of whom measures were lifted, of any tier and history; None if nothing bounds it.
+
+    A tier that a person set may end during the run, and moves no bound: any tier counts, whoever set it.
     """
     rules = tuple(
-        replace(rule, measures=tuple(m for m in rule.measures if (rule.id, m.kind) not in granted.lifted))
+        replace(rule, measures=tuple(m for m in rule.measures if (rule.id, m.kind) not in lifted))
         for rule in policy.rule_book.rules
     )
     without = replace(policy, rule_book=replace(policy.rule_book, rules=rules))
     try:
-        takes = find_takes(without, build_states(without, assumptions), assumptions)
+        takes = find_takes(without, build_states(without, assumptions), assumptions).values()
     except CertificateRefused:
         return None
-    if granted.tier is not None:
-        return takes[granted.tier.name.lower()]
-    return max((take for name, take in takes.items() if name != NO_TIER), key=lambda take: take.after_refunds_minor)
+    return Take(max(take.gross_minor for take in takes), max(take.after_refunds_minor for take in takes))

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scoring.errors import CertificateRefused
-from scoring.time import format_time
 from service.cli.output import Exit, Format, Output, emit, emit_one, format_count, say
 from service.cli.progress import StepProgress
 from service.settings import load
 
 if TYPE_CHECKING:
     from scoring.certificate.assumptions import Assumptions
-    from scoring.policy.policy import Policy
+    from scoring.certificate.contradictions import Seen
+    from scoring.certificate.exceptions import Granted
 
 PolicyFile = Annotated[Path, typer.Argument(metavar="POLICY", help="The policy file.")]
 AssumptionsFile = Annotated[
@@ -39,7 +39,11 @@ def certify(
         typer.Option("--accept", metavar="VERDICT=NAME", help="Who accepts a verdict that does not hold, by name."),
     ] = None,
     ledger: Annotated[
-        bool, typer.Option("--ledger", help="Look at the configured ledger, too: cases, tiers set, measures lifted.")
+        bool,
+        typer.Option(
+            "--ledger",
+            help="Certify also what persons granted, by the configured ledger; check its cases.",
+        ),
     ] = False,
     output: Output = Format.TABLE,
 ) -> None:
@@ -47,8 +51,8 @@ def certify(
 
     Writes the certificate, and shows both verdicts, the best attack where one does not hold, the largest take by tier, and
     what is assumed, with its sources.
-    Exit code 4 if a verdict does not hold and nobody accepts it by name, or if by the ledger an assumption is wrong or
-    a person granted more than is certified: the certificate is written all the same.
+    Exit code 4 if a verdict does not hold and nobody accepts it by name, if by the ledger an assumption is wrong, or if
+    persons granted a seller more than the policy allows anybody and nobody accepts `granted`: it is written all the same.
     """
     from scoring.certificate import certificate as making
     from scoring.certificate.sensitivity import find_sensitivity
@@ -56,8 +60,9 @@ def certify(
     from service.policy.policy_file import read_policy
 
     found_policy, assumed = read_policy(policy), read_assumptions(assumptions)
+    seen, granted = _look_at_ledger() if ledger else (None, None)
     with StepProgress() as progress:
-        found = making.certify(found_policy, assumed, _read_accepted(accept or []), progress)
+        found = making.certify(found_policy, assumed, _read_accepted(accept or []), progress, granted)
     write_certificate(found, out)
     _show(found, output)
     for verdict, turns in find_sensitivity(found_policy, assumed).items():
@@ -65,9 +70,7 @@ def certify(
     failed = making.list_failed(found)
     if failed:
         say(f"error: {', '.join(failed)} does not hold; who accepts that is named by --accept VERDICT=NAME")
-    largest = found["takes"]["largest"]["after_refunds_minor"]
-    contradicted = ledger and _is_contradicted(found_policy, assumed, largest)
-    if failed or contradicted:
+    if failed or (seen is not None and _is_contradicted(assumed, seen)):
         raise typer.Exit(Exit.REFUSED)
 
 
@@ -106,37 +109,43 @@ def check_certificate(
     say(f"proven: {format_count(found.states, 'state')}, {format_count(found.edges, 'edge')}")
 
 
-def _is_contradicted(policy: "Policy", assumptions: "Assumptions", largest_minor: int) -> bool:
-    """Show what the configured ledger has seen of runs, and what persons granted; return whether either breaks a bound."""
-    from scoring.certificate.contradictions import bound_stop_days, find_contradictions
-    from scoring.certificate.exceptions import bound_take
+def _look_at_ledger() -> tuple["Seen", "Granted"]:
+    """Return what the configured ledger has seen of runs, and what persons granted."""
     from service.bootstrap import open_ledger
 
     with open_ledger(load()) as ledger:
         cut = ledger.cut()
-        seen, granted = ledger.seen_runs(cut), ledger.granted(cut)
+        return ledger.seen_runs(cut), ledger.granted(cut)
+
+
+def _is_contradicted(assumptions: "Assumptions", seen: "Seen") -> bool:
+    """Show what a ledger has seen of runs; return whether it contradicts an assumption."""
+    from scoring.certificate.contradictions import bound_stop_days, find_contradictions
+
     bound = bound_stop_days(seen.cases)
     stopped = "that is too few for a bound of 99 %" if bound is None else f"99 % are stopped within {bound:,} days"
     say(f"the ledger has {format_count(len(seen.cases), 'case')} of a run: {stopped}")
-    found = [
-        f"the ledger contradicts the assumption {one.assumption}: {one.text}"
-        for one in find_contradictions(assumptions, seen)
-    ]
-    say(f"persons granted {format_count(len(granted), 'seller')} a tier, or lifted measures of theirs")
-    for one in granted:
-        take = bound_take(policy, assumptions, one)
-        what = ", ".join(
-            [*([] if one.tier is None else [f"tier {one.tier.name.lower()} until {format_time(one.until or 0)}"])]
-            + [f"without {kind.name.lower()} of {rule}" for rule, kind in sorted(one.lifted)]
-        )
-        most = "any sum" if take is None else f"{take.after_refunds_minor:,}"
-        if take is None or take.after_refunds_minor > largest_minor:
-            found.append(f"{one.marketplace}/{one.seller} ({what}) can take {most}, more than is certified")
-        else:
-            say(f"  {one.marketplace}/{one.seller}: {what}: at most {most} after refunds")
-    for text in found:
-        say(f"error: {text}")
+    found = find_contradictions(assumptions, seen)
+    for one in found:
+        say(f"error: the ledger contradicts the assumption {one.assumption}: {one.text}")
     return bool(found)
+
+
+def _show_granted(granted: dict[str, Any] | None) -> None:
+    """Show of each seller what persons granted it, and the most that it can take."""
+    if granted is None:
+        say("what persons granted sellers was not looked at: --ledger does")
+        return
+    number = format_count(len(granted["sellers"]), "seller")
+    say(f"persons granted {number} a tier, or lifted measures of theirs, by entry {granted['sequence']:,}")
+    for one in granted["sellers"]:
+        what = ", ".join(
+            [*([] if one["tier"] is None else [f"tier {one['tier']} until {one['until']}"])]
+            + [f"without {each['kind']} of {each['rule']}" for each in one["lifted"]]
+        )
+        most = "any sum" if one["most"] is None else f"at most {one['most']['after_refunds_minor']:,} after refunds"
+        beyond = "" if one["is_within"] else ", more than is certified of all others"
+        say(f"  {one['marketplace']}/{one['seller']}: {what}: {most}{beyond}")
 
 
 def _read_accepted(stated: list[str]) -> dict[str, str]:
@@ -150,7 +159,7 @@ def _read_accepted(stated: list[str]) -> dict[str, str]:
 def _show(certificate: dict[str, Any], output: Format) -> None:
     """Show what a certificate states: its verdicts, takes and attacks."""
     if output is Format.JSON:
-        shown = ("digest", "currency", "assumptions", "overturned_ppm", "run_days", "takes", "accepted")
+        shown = ("digest", "currency", "assumptions", "overturned_ppm", "run_days", "takes", "granted", "accepted")
         emit_one({key: certificate[key] for key in shown} | {
             "verdicts": {
                 name: {key: one[key] for key in ("holds", "most_minor", "attack")}
@@ -170,6 +179,7 @@ def _show(certificate: dict[str, Any], output: Format) -> None:
         f"buyers lose at most {takes['largest']['after_refunds_minor']:,} by one seller, after refunds from what is held,"
     )
     say(f"and {one_day:,} if {takes['runners']:,} run on one day; all in {unit}")
+    _show_granted(certificate["granted"])
     say(f"a run goes on for {certificate['run_days']:,} days")
     say(
         f"of confirmed violations {certificate['overturned_ppm']:,} ppm are overturned: how often a stop is wrong. Assumed:"

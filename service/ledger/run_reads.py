@@ -3,7 +3,7 @@
 from sqlalchemy import Connection, bindparam, select, text
 
 from scoring.certificate.contradictions import RUN_TYPES, RunCase, Seen
-from scoring.certificate.exceptions import Granted, read_lifted
+from scoring.certificate.exceptions import Granted, GrantedSeller, read_lifted
 from scoring.enums import Category, CorrectionKind, Kind, MeasureState, PayoutsChange, Status, Tier
 from scoring.time import DAY
 from service.ledger import reading
@@ -84,12 +84,12 @@ class RunReads(Reads):
                 cases += _cases(connection, marketplace, cut, standing)
         return Seen(tuple(cases), confirmed, overturned, cut.observe_time // DAY)
 
-    def granted(self, cut: Cut) -> list[Granted]:
+    def granted(self, cut: Cut) -> Granted:
         """Return what persons granted sellers of all marketplaces and what stands of it, as of the cut.
 
         Tiers that they set, and measures of rules that they lifted; by marketplace and seller.
         """
-        found: list[Granted] = []
+        found: list[GrantedSeller] = []
         with self._reading(cut.sequence) as connection:
             for marketplace in marketplaces(connection):
                 bounds = {"marketplace": marketplace, "last": cut.sequence}
@@ -101,8 +101,8 @@ class RunReads(Reads):
                 lifts = {name: read_lifted(read_terms(connection, marketplace, name, cut).lifts) for name in candidates}
                 for seller in sorted({*tiers, *(name for name, lifted in lifts.items() if lifted)}):
                     set_tier, until = tiers.get(seller, (None, None))
-                    found.append(Granted(marketplace, seller, set_tier, until, lifts.get(seller, frozenset())))
-        return found
+                    found.append(GrantedSeller(marketplace, seller, set_tier, until, lifts.get(seller, frozenset())))
+        return Granted(cut.sequence, tuple(found))
 
 
 def _violations(connection: Connection, marketplace: str, cut: Cut) -> list[ViolationView]:

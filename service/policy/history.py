@@ -6,6 +6,7 @@ server that makes it as the first policy of the history, so that a rollback lead
 
 from collections.abc import Sequence
 
+from scoring.certificate.exceptions import Granted
 from scoring.errors import (
     FieldViolation,
     InvalidInput,
@@ -99,7 +100,7 @@ class PolicyHistory:
 
         stated, loss = assumptions or self.assumptions(), NO_CHECK
         if not is_done(self.moves(0, 2**31)):  # without the ledger's lock, since a proof may take long
-            loss = check_loss(policy, stated, accepted_losses, actor)
+            loss = check_loss(policy, stated, accepted_losses, actor, self._look_at_granted)
 
         def decide(moves: Sequence[PolicyMove]) -> list[NewMove]:
             if is_done(moves):
@@ -143,7 +144,12 @@ class PolicyHistory:
         `accepted_losses`: (verdict that does not hold, the sum in minor units) that the actor accepts. LossNotAccepted names
         each other verdict that does not hold; InvalidInput each field that cannot be.
         """
-        check_loss(check_text(text), assumptions or self.assumptions(), accepted_losses, actor)
+        stated = assumptions or self.assumptions()
+        check_loss(check_text(text), stated, accepted_losses, actor, self._look_at_granted)
+
+    def _look_at_granted(self) -> Granted:
+        """Return what persons granted single sellers by now."""
+        return self._ledger.granted(self._ledger.cut())
 
     def assumptions(self) -> str:
         """Return the text of the assumptions that were committed last, by which commits are certified; empty for none."""

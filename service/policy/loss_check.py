@@ -1,13 +1,14 @@
 """The loss certificate that a commit needs: by the committed assumptions, and held, or accepted by name with the sum."""
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
 from scoring.canonical import canonical_json
 from scoring.certificate.assumptions import Assumptions, parse_assumptions
-from scoring.certificate.certificate import accept, certify
+from scoring.certificate.certificate import accept, certify, list_losses
+from scoring.certificate.exceptions import Granted
 from scoring.errors import CertificateRefused, FieldViolation, InvalidInput, LossNotAccepted, invalid
 from scoring.policy.policy import Policy
 from service.call_context import current_call
@@ -31,12 +32,19 @@ class LossCheck:
 NO_CHECK = LossCheck()
 
 
-def check_loss(policy: Policy, assumptions: str, accepted: Sequence[tuple[str, int]], actor: str) -> LossCheck:
+def check_loss(
+    policy: Policy,
+    assumptions: str,
+    accepted: Sequence[tuple[str, int]],
+    actor: str,
+    look_at_granted: Callable[[], Granted],
+) -> LossCheck:
     """Certify a policy that is to be committed; return what the commit rests on, NO_CHECK without assumptions.
 
-    `assumptions`: the TOML text; `accepted`: (verdict, sum in minor units) that `actor` accepts. LossNotAccepted names each
-    verdict that does not hold with the sum, unless that sum or more is accepted. InvalidInput names `assumptions` that do
-    not hold together, `text` if there is no certificate of the policy, and `accepted_losses` of nothing to be accepted.
+    `assumptions`: the TOML text; `accepted`: (verdict, sum in minor units) that `actor` accepts; `look_at_granted`: reads
+    what persons granted single sellers. LossNotAccepted names each verdict that does not hold with the sum, unless that
+    sum or more is accepted. InvalidInput names `assumptions` that do not hold together, `text` if there is no certificate
+    of the policy, and `accepted_losses` of nothing to be accepted.
     """
     sums = dict(accepted)
     if not assumptions:
@@ -46,25 +54,29 @@ def check_loss(policy: Policy, assumptions: str, accepted: Sequence[tuple[str, i
         return NO_CHECK
     assumed = check_assumptions(assumptions)
     try:
-        found = certify(policy, assumed, progress=lambda *_: current_call().require_caller())
+        found = certify(policy, assumed, progress=lambda *_: current_call().require_caller(), granted=look_at_granted())
     except CertificateRefused as error:
         raise invalid("text", str(error)) from None
     try:
         found = accept(found, dict.fromkeys(sums, actor))
     except CertificateRefused as error:
         raise invalid("accepted_losses", str(error)) from None
-    lost = {name: one["most_minor"] for name, one in found["verdicts"].items() if not one["holds"]}
-    refused = {name: most for name, most in lost.items() if sums.get(name, -1) < most}
+    losses = list_losses(found)
+    lost = {name: most for name, most in losses.items() if most is not None}
+    refused = {name: most for name, most in losses.items() if most is None or sums.get(name, -1) < most}
     if refused:
-        sentences = [
-            f"{name} does not hold: one name can get {most:,} minor units of {assumed.currency}"
-            for name, most in refused.items()
-        ]
+        sentences = [f"{name} does not hold: {_describe_sum(most, assumed.currency)}" for name, most in refused.items()]
         raise LossNotAccepted(
             "; ".join([*sentences, "commit a policy that holds, or accept each verdict by name with its sum"]),
-            {"losses": " ".join(f"{name}={most}" for name, most in refused.items())},
+            {"losses": " ".join(f"{name}={'any' if most is None else most}" for name, most in refused.items())},
         )
     return LossCheck(found["digest"], digest_assumptions(assumed.data), tuple(sorted(lost.items())))
+
+
+def _describe_sum(most_minor: int | None, currency: str) -> str:
+    if most_minor is None:
+        return "nothing bounds a day of a seller whose limit was lifted; take the lift back"
+    return f"one name can get {most_minor:,} minor units of {currency}"
 
 
 def check_assumptions(text: str) -> Assumptions:

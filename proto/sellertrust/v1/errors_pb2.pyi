@@ -193,7 +193,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_LOSS_NOT_ACCEPTED: _ErrorReason.ValueType  # 32
     """FAILED_PRECONDITION: by the assumptions, verdicts of the policy's loss certificate do not hold, and are not accepted with
     their sum. Commit another policy, or accept them. Metadata: `losses`, each verdict with the most that one name
-    can get in minor units, parted by spaces.
+    can get in minor units, or `any` where nothing bounds it, parted by spaces.
     Example: {"reason": "LOSS_NOT_ACCEPTED", "domain": "sellertrust",
       "metadata": {"losses": "against_faked_history=77980000 unconditional=377980000"}}
     """
@@ -371,7 +371,7 @@ Example: {"reason": "CONTEST_FORBIDS", "domain": "sellertrust", "metadata": {"wh
 ERROR_REASON_LOSS_NOT_ACCEPTED: ErrorReason.ValueType  # 32
 """FAILED_PRECONDITION: by the assumptions, verdicts of the policy's loss certificate do not hold, and are not accepted with
 their sum. Commit another policy, or accept them. Metadata: `losses`, each verdict with the most that one name
-can get in minor units, parted by spaces.
+can get in minor units, or `any` where nothing bounds it, parted by spaces.
 Example: {"reason": "LOSS_NOT_ACCEPTED", "domain": "sellertrust",
   "metadata": {"losses": "against_faked_history=77980000 unconditional=377980000"}}
 """

@@ -2,7 +2,7 @@
 
 It reads the data of the policy file and of the certificate, derives states, terms and every edge itself, and proves that
 each value of both tables is what its best edge gives. Whoever trusts the lines of this package need not trust any other:
-copy its two files, and call `check_certificate` with a policy's TOML data and a certificate's JSON data.
+copy its three files, and call `check_certificate` with a policy's TOML data and a certificate's JSON data.
 """
 
 import hashlib
@@ -11,12 +11,13 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+from scoring.certificate.independent.takes import check_granted, largest_of, take_of_tier
 from scoring.certificate.independent.world import MILLION, TIERS, Data, NotProven, World, need
 
 FORMAT = "loss-certificate@1"
 PARTS = {
     *("format", "policy", "currency", "assumptions", "run_days", "settled", "tenure", "deposits", "verdicts"),
-    *("temptation_minor", "takes", "overturned_ppm", "accepted", "digest"),
+    *("temptation_minor", "takes", "granted", "overturned_ppm", "accepted", "digest"),
 }
 
 ATTACK = {
@@ -44,7 +45,9 @@ def check_certificate(
     """
     try:
         _check_frame(policy, certificate, assumptions)
-        return _check_all(World(policy, certificate), certificate, progress)
+        world = World(policy, certificate["assumptions"])
+        world.compare(certificate)
+        return _check_all(world, certificate, progress)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise NotProven(f"a part is missing or of another form: {type(error).__name__} {error}") from None
 
@@ -212,8 +215,8 @@ def _check_figures(world: World, certificate: Data) -> None:
     running = certificate["verdicts"]["unconditional"]["running"]
     found = [[running[0][b][j] - world.lost(t.deposit) for j, t in enumerate(row)] for b, row in enumerate(world.terms)]
     need(certificate["temptation_minor"] == found, "the temptation is not what a run brings less the deposit")
-    by_tier = {"none" if tier is None else tier: _take_of_tier(world, tier) for tier in TIERS}
-    largest = {key: max(take[key] for take in by_tier.values()) for key in ("gross_minor", "after_refunds_minor")}
+    by_tier = {"none" if tier is None else tier: take_of_tier(world, tier) for tier in TIERS}
+    largest = largest_of(by_tier.values())
     takes = {
         "by_tier": by_tier,
         "largest": largest,
@@ -221,30 +224,14 @@ def _check_figures(world: World, certificate: Data) -> None:
         "runners_on_one_day": {key: value * world.runners for key, value in largest.items()},
     }
     need(certificate["takes"] == takes, "the takes are not those of the policy's tiers")
+    check_granted(world, certificate["assumptions"], certificate["granted"], largest)
     need(certificate["overturned_ppm"] == world.overturned, "the share that is overturned is not the assumed one")
+    sums = {name: one["most_minor"] for name, one in certificate["verdicts"].items() if not one["holds"]}
+    beyond = [one["most"] for one in (certificate["granted"] or {"sellers": ()})["sellers"] if not one["is_within"]]
+    if beyond and None not in beyond:
+        sums["granted"] = max(most["after_refunds_minor"] for most in beyond)
+    names = [one["verdict"] for one in certificate["accepted"]]
+    need(names == sorted(set(names)), "what is accepted is not in order, or not once each")
     for one in certificate["accepted"]:
-        verdict = certificate["verdicts"][one["verdict"]]
         need(set(one) == {"verdict", "by", "most_minor"} and bool(one["by"]), "who accepted is not stated")
-        need(not verdict["holds"] and one["most_minor"] == verdict["most_minor"], "another sum was accepted")
-
-
-def _take_of_tier(world: World, tier: str | None) -> dict[str, int]:
-    """Return the largest take of a seller of one tier, with a real history."""
-    table = world.grant((tier,))
-    value = [[0] * len(world.tenure) for _ in world.settled]
-    for day in range(world.days - 1, -1, -1):
-        value = [
-            [
-                world.released(terms, day)
-                + max(
-                    value[to][older]
-                    for to in range(b, world.farthest(terms, b) + 1)
-                    for older in range(j, min(j + 2, len(row)))
-                )
-                for j, terms in enumerate(row)
-            ]
-            for b, row in enumerate(table)
-        ]
-    net = max(value[b][j] - world.lost(terms.deposit) for b, row in enumerate(table) for j, terms in enumerate(row))
-    gross = max(terms.cap for row in table for terms in row) * world.days
-    return {"gross_minor": gross, "after_refunds_minor": max(net, 0)}
+        need(one["verdict"] in sums and one["most_minor"] == sums[one["verdict"]], "another sum was accepted")

@@ -25,6 +25,10 @@ class NotProven(Exception):
     """A certificate that does not prove what it states; the text names the first fault."""
 
 
+class Unbounded(NotProven):
+    """A policy under which nothing bounds what somebody takes in a day."""
+
+
 class Terms(NamedTuple):
     """The laxest terms of a bucket."""
 
@@ -51,16 +55,14 @@ def whole(value: object, least: int = 0) -> int:
 class World:
     """States, terms and costs, derived of the policy's data and the certificate's assumptions."""
 
-    def __init__(self, policy: Data, certificate: Data) -> None:
+    def __init__(self, policy: Data, stated: Data) -> None:
         self.policy, self.trade = policy, policy["trade"]
         unknown = {*policy} - POLICY_PARTS | {part for rule in policy.get("rules", ()) for part in rule} - RULE_PARTS
         need(not unknown, f"nothing is known here of these parts of a policy: {', '.join(sorted(unknown))}")
         self.season = max([MILLION, *(one["times_ppm"] for one in policy.get("seasons", ()))])
-        stated: Data = certificate["assumptions"]
         stop = [whole(stated["stop"]["days"], 1), *_of_categories(stated["stop"], "days", 1)]
         need("caution" not in stated, "caution is assumed: it shortens no run")
         self.days: int = self.trade["delivery_promise_days"] + max(stop) + whole(stated["confirm"]["days"])
-        need(certificate["run_days"] == self.days, f"a run goes on for {self.days} days, and not as stated")
         self.carrier = min(whole(stated.get("carrier", {"days": 0})["days"]), 180)
         self.wash = min([whole(stated["wash"]["ppm"]), *_of_categories(stated["wash"], "ppm", 0)])
         self.identity = whole(stated["identity"]["minor"])
@@ -73,14 +75,17 @@ class World:
         self.settled: Sequence[int] = [0, *values]
         self.tenure: Sequence[int] = [0, *days]
         self.settled = self._cut(self.grant(TIERS))
-        need(certificate["settled"] == self.settled, "the buckets of settled value are not those of the policy")
-        need(certificate["tenure"] == self.tenure, "the buckets of tenure are not those of the policy")
         self.terms = self.grant(TIERS)
-        asked = sorted({0, *(one.deposit for row in self.terms for one in row)})
-        self.deposits: Sequence[int] = certificate["deposits"]
-        need(self.deposits == asked, "the deposits are not those that the policy asks for")
+        self.deposits: Sequence[int] = sorted({0, *(one.deposit for row in self.terms for one in row)})
         self.refilled = self.trade.get("deposit_is_refilled", False)
         self.comes_back = self.trade["deposit_returned_after_days"] < self.days
+
+    def compare(self, certificate: Data) -> None:
+        """Check that a certificate is about these states: the length of a run, and all buckets."""
+        need(certificate["run_days"] == self.days, f"a run goes on for {self.days} days, and not as stated")
+        need(certificate["settled"] == self.settled, "the buckets of settled value are not those of the policy")
+        need(certificate["tenure"] == self.tenure, "the buckets of tenure are not those of the policy")
+        need(certificate["deposits"] == self.deposits, "the deposits are not those that the policy asks for")
 
     def count_states(self) -> int:
         """Return the number of states: fresh, gone, and all between."""
@@ -161,7 +166,8 @@ class World:
             for m, is_on_facts in counting
             if m["kind"] == "value_cap" and not m.get("product_category")
         ]
-        need(bool(caps), f"nothing bounds a day's sales of who settled {settled}")
+        if not caps:
+            raise Unbounded(f"nothing bounds a day's sales of who settled {settled}")
         return Terms(
             cap=min(caps),
             deposit=strictest("deposit", "amount_minor"),

@@ -23,10 +23,10 @@ def certificate_of(policy: Path, folder: Path) -> Path:
 
 
 def test_an_assumption_that_the_ledger_contradicts_is_a_metric_while_serving(tmp_path: Path) -> None:
-    """Found by a look that a scrape begins; a run of nine days where four are assumed, and nothing else."""
+    """Found by a look that a scrape begins; a run of eleven days where nine are assumed, and nothing else."""
     today = int(time.time()) // 86_400
     with running_server(tmp_path, policy=GENERAL, loss_certificate=certificate_of(GENERAL, tmp_path)) as running:
-        run_of(running.ledger, "runner", today - 20, today - 12)
+        run_of(running.ledger, "runner", today - 20, today - 10)
         value = running.server._registry.get_sample_value
         contradicted = "sellertrust_loss_assumption_contradicted"
         wait_for(lambda: value(contradicted, {"assumption": "stop"}) is not None)

@@ -7,16 +7,23 @@ from pathlib import Path
 import pytest
 
 from scoring.certificate.certificate import accept, certify
+from scoring.certificate.exceptions import Granted
+from scoring.entries.entry import Entry
+from scoring.entries.kinds.decisions import MeasureChanged
+from scoring.enums import MeasureState
+from scoring.measure_record import name_measure
+from scoring.policy.measures import SettlementHold, ValueCap
 from sellertrust.policies import PolicyClient
 from sellertrust.v1.policy_service_pb2 import AcceptedLoss, CommitPolicyRequest
 from service.ledger.store import Ledger
 from service.policy.certificate_file import SHIPPED_ASSUMPTIONS, read_assumptions
+from tests.servers import MARKET
 from tests.service.api.four_eyes import ALL, PERSONS, SAID, needs_approval, persons, refused, world
-from tests.service.api.test_policy_service import DEFAULT, EYES, GENERAL, LADDER, Running
+from tests.service.api.test_policy_service import DEFAULT, EYES, LADDER, Running
 
 ASSUMED = SHIPPED_ASSUMPTIONS.read_text(encoding="utf-8")
-LOSSES = {"against_faked_history": 77_980_000, "unconditional": 377_980_000}
-"""What one name can get by the general policy and the shipped assumptions, in cents."""
+LOSSES = {"against_faked_history": 153_980_000, "unconditional": 159_980_000}
+"""What one name can get by the ladder and the shipped assumptions, in cents."""
 
 SAFE = LADDER.text + (
     '[[rules]]\nid = "all"\nreference = "Terms 1"\nmeasures = [{ kind = "settlement_hold", days = 180 }]\n'
@@ -29,7 +36,7 @@ def one(url: str, tmp_path: Path) -> Iterator[Running]:
         yield Running(url, tmp_path, stack)
 
 
-def commit(one: Running, policy: str = GENERAL.text, expected: str = DEFAULT.digest, **fields: object):
+def commit(one: Running, policy: str = LADDER.text, expected: str = DEFAULT.digest, **fields: object):
     return one.policies.commit_policy(policy, expected=expected, **(SAID | fields))
 
 
@@ -38,16 +45,18 @@ def test_a_policy_whose_certificate_does_not_hold_is_refused_with_the_sums_and_s
 ) -> None:
     """The history keeps the certificate, as anybody makes it again, and what was accepted; so does the policy."""
     error = refused("FAILED_PRECONDITION", "LOSS_NOT_ACCEPTED", commit, one, assumptions=ASSUMED)
-    assert error.metadata == {"losses": "against_faked_history=77980000 unconditional=377980000"}
-    less = LOSSES | {"unconditional": 377_979_999}
+    assert error.metadata == {"losses": "against_faked_history=153980000 unconditional=159980000"}
+    less = LOSSES | {"unconditional": 159_979_999}
     error = refused("FAILED_PRECONDITION", "LOSS_NOT_ACCEPTED", commit, one, assumptions=ASSUMED, accepted_losses=less)
-    assert error.metadata == {"losses": "unconditional=377980000"}
-    assert "377,980,000 minor units of EUR" in str(error)
+    assert error.metadata == {"losses": "unconditional=159980000"}
+    assert "159,980,000 minor units of EUR" in str(error)
     assert [*one.policies.list_policy_moves()] == []
     more = LOSSES | {"unconditional": 10**12}
     done = commit(one, assumptions=ASSUMED, accepted_losses=more)
-    by_hand = accept(certify(GENERAL, read_assumptions(SHIPPED_ASSUMPTIONS)), dict.fromkeys(LOSSES, SAID["actor"]))
-    assert done.serving_digest == GENERAL.digest
+    nobody = Granted(0, ())
+    made = certify(LADDER, read_assumptions(SHIPPED_ASSUMPTIONS), granted=nobody)
+    by_hand = accept(made, dict.fromkeys(LOSSES, SAID["actor"]))
+    assert done.serving_digest == LADDER.digest
     assert done.move.certificate == by_hand["digest"]
     assert {loss.verdict: loss.sum_minor for loss in done.move.accepted_losses} == LOSSES
     assert [*one.policies.list_policy_moves()][-1] == done.move
@@ -78,15 +87,15 @@ def test_assumptions_and_accepted_losses_that_cannot_be_are_refused_by_field(one
 
     assert wrong(assumptions="stop = ")[0] == ["assumptions"]
     assert wrong(assumptions=ASSUMED + "#" * 20_000)[0] == ["assumptions"]
-    fields, text = wrong(assumptions=ASSUMED.replace("days = 4", "days = 0"))
+    fields, text = wrong(assumptions=ASSUMED.replace("days = 9", "days = 0"))
     assert (fields, "stop.days must be a whole number" in text) == (["assumptions"], True)
     assert wrong(accepted_losses=LOSSES)[0] == ["accepted_losses"]
     assert wrong(assumptions=ASSUMED, accepted_losses=LOSSES | {"any": 1})[0] == ["accepted_losses"]
     fields, text = wrong(assumptions=ASSUMED.replace('"EUR"', '"CNY"'))
-    assert (fields, "there is no certificate of the policy general" in text) == (["text"], True)
+    assert (fields, "there is no certificate of the policy ladder" in text) == (["text"], True)
     twice = [AcceptedLoss(verdict="unconditional", sum_minor=1)] * 2
     request = CommitPolicyRequest(
-        text=GENERAL.text, expected=f"policies/{DEFAULT.digest}", assumptions=ASSUMED, accepted_losses=twice, **SAID
+        text=LADDER.text, expected=f"policies/{DEFAULT.digest}", assumptions=ASSUMED, accepted_losses=twice, **SAID
     )
     with pytest.raises(Exception, match="names a verdict twice"):
         one.policies._stub.CommitPolicy(request)
@@ -103,21 +112,45 @@ def test_a_policy_that_holds_needs_nobody_to_accept_anything(one: Running) -> No
     assert "there is nothing to accept" in str(error)
 
 
+def test_what_persons_lifted_of_a_seller_is_part_of_what_a_commit_is_certified_by(one: Running) -> None:
+    """Without the only hold it takes more than all others, by name and sum; without a limit there is no sum to accept."""
+
+    def lift(rule: str, value: SettlementHold | ValueCap) -> None:
+        name = name_measure("big", rule, value)
+        for state in (MeasureState.IMPOSED, MeasureState.LIFTED):
+            fact = MeasureChanged(name, value.kind, state, "staff-1", "known for years")
+            one.ledger.append(MARKET, [Entry(f"{rule}-{state}", "big", fact)])
+
+    lift("all", SettlementHold(180))
+    asked = {"assumptions": ASSUMED, "policy": SAFE}
+    error = refused("FAILED_PRECONDITION", "LOSS_NOT_ACCEPTED", commit, one, **asked)
+    assert error.metadata == {"losses": "granted=160000000"}
+    losses = {"granted": 160_000_000}
+    done = commit(one, **asked, accepted_losses=losses).move
+    assert {loss.verdict: loss.sum_minor for loss in done.accepted_losses} == losses
+    one.policies.rollback_policy(**SAID)
+    lift("daily-limit", ValueCap(100_000))
+    error = refused("FAILED_PRECONDITION", "LOSS_NOT_ACCEPTED", commit, one, **asked)
+    assert "nothing bounds a day of a seller whose limit was lifted" in str(error)
+    error = refused("INVALID_ARGUMENT", "", commit, one, **asked, accepted_losses=losses)
+    assert "granted has no sum to accept" in str(error)
+
+
 def test_what_would_be_refused_for_its_loss_is_not_proposed_and_the_accepted_sums_are_part_of_the_proposal(
     url: str, tmp_path: Path
 ) -> None:
     with world(url, tmp_path, ALL, persons(**PERSONS), EYES) as eyes:
         head = PolicyClient(eyes("anna")).get_policy().policy.digest
-        asked = CommitPolicyRequest(text=GENERAL.text, expected=f"policies/{head}", assumptions=ASSUMED, **SAID)
+        asked = CommitPolicyRequest(text=LADDER.text, expected=f"policies/{head}", assumptions=ASSUMED, **SAID)
         refused("FAILED_PRECONDITION", "LOSS_NOT_ACCEPTED", eyes.propose, "anna", asked)
         asked.accepted_losses.extend(AcceptedLoss(verdict=name, sum_minor=most) for name, most in LOSSES.items())
         proposal = eyes.agreed(asked)
         policies = PolicyClient(eyes("robot"))
         same = {**SAID, "expected": head, "assumptions": ASSUMED, "proposal": proposal.name}
         raised = LOSSES | {"unconditional": 10**12}
-        needs_approval(policies.commit_policy, GENERAL.text, **same, accepted_losses=raised)
-        done = policies.commit_policy(GENERAL.text, **same, accepted_losses=LOSSES)
-        assert (done.serving_digest, done.move.proposal) == (GENERAL.digest, proposal.name)
+        needs_approval(policies.commit_policy, LADDER.text, **same, accepted_losses=raised)
+        done = policies.commit_policy(LADDER.text, **same, accepted_losses=LOSSES)
+        assert (done.serving_digest, done.move.proposal) == (LADDER.digest, proposal.name)
         assert len(done.move.accepted_losses) == 2
 
 
@@ -131,7 +164,7 @@ def test_a_move_of_a_release_that_knew_no_certificate_is_read(ledger: Ledger) ->
                 "INSERT INTO policy_move (number, action, digest, move_time, principal, actor, reason, proposal, content)"
                 " VALUES (1, 2, :digest, 1, '', 'a', 'b', '', 'x')"
             ),
-            {"digest": GENERAL.digest},
+            {"digest": LADDER.digest},
         )
     move = ledger.last_policy_move()
     assert move is not None

@@ -7,9 +7,9 @@ from pathlib import Path
 from scoring.certificate.certificate import digest_certificate
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.decisions import EntryCorrected, MeasureChanged, OverrideImposed
-from scoring.enums import CorrectionKind, MeasureKind, MeasureState, Tier
+from scoring.enums import CorrectionKind, MeasureState, Tier
 from scoring.measure_record import name_measure
-from scoring.policy.measures import ValueCap
+from scoring.policy.measures import SettlementHold, ValueCap
 from service.ledger.store import Ledger
 from service.policy.certificate_file import SHIPPED_ASSUMPTIONS
 from service.policy.policy_file import SHIPPED_POLICY
@@ -59,7 +59,7 @@ def test_assumptions_that_the_ledger_contradicts_are_shown_when_a_policy_is_cert
 
 
 def test_what_persons_granted_sellers_is_certified_with_the_policy(tmp_path: Path) -> None:
-    """A tier that is set stays within the bound; a lifted daily limit does not: 4, by the seller and what it can take."""
+    """In the file, and proven: a tier that is set stays within the bound; without a daily limit nothing bounds anybody."""
     shell, out = bare_shell(tmp_path), tmp_path / "loss.json"
     later = int(time.time() + 86_400) * 1_000_000
     with Ledger.open(load({"SELLERTRUST_DATA_DIR": str(tmp_path)}).database_url, create=True) as ledger:
@@ -69,16 +69,23 @@ def test_what_persons_granted_sellers_is_certified_with_the_policy(tmp_path: Pat
     asked = ("policy", "certify", GENERAL, "--assumptions", SHIPPED_ASSUMPTIONS, "--out", out)
     accepted = (*asked, *ACCEPTED, "--ledger")
     err = shell(*accepted, data_dir=tmp_path)[1]
-    assert "persons granted 1 seller a tier" in err
+    assert "persons granted 1 seller a tier, or lifted measures of theirs, by entry 3" in err
     assert "acme/vip: tier standard until" in err
-    assert ": at most 162,000,000 after refunds" in err
+    assert ": at most 252,000,000 after refunds" in err
     with Ledger.open(load({"SELLERTRUST_DATA_DIR": str(tmp_path)}).database_url) as ledger:
-        name = name_measure("big", "daily-limit", ValueCap(450_000))
-        for number, state in enumerate((MeasureState.IMPOSED, MeasureState.LIFTED)):
-            fact = MeasureChanged(name, MeasureKind.VALUE_CAP, state, "staff-1", "season")
-            ledger.append(MARKET, [Entry(f"m{number}", "big", fact)])
+        for rule, value in (("daily-limit", ValueCap(450_000)), ("short-history", SettlementHold(17))):
+            name = name_measure("big", rule, value)
+            for number, state in enumerate((MeasureState.IMPOSED, MeasureState.LIFTED)):
+                fact = MeasureChanged(name, value.kind, state, "staff-1", "season")
+                ledger.append(MARKET, [Entry(f"{rule}{number}", "big", fact)])
     err = shell(*accepted, data_dir=tmp_path, code=4)[1]
-    assert "error: acme/big (without value_cap of daily-limit) can take any sum, more than is certified" in err
+    assert "acme/big: without value_cap of daily-limit, without settlement_hold of short-history: any sum" in err
+    assert "error: granted does not hold" in err
+    [big, vip] = json.loads(out.read_bytes())["granted"]["sellers"]
+    assert (big["most"], big["is_within"], vip["is_within"]) == (None, False, True)
+    shell("policy", "check-certificate", out, "--policy", GENERAL)
+    fault = shell.error(4, *asked, *ACCEPTED, "--ledger", "--accept", "granted=r.head", data_dir=tmp_path)
+    assert "granted has no sum to accept: nothing bounds a day of a seller whose limit was lifted" in fault
 
 
 def test_what_cannot_be_certified_or_is_not_proven_is_refused_with_what_is_wrong(tmp_path: Path) -> None:

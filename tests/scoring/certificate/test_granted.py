@@ -1,0 +1,94 @@
+"""What persons granted single sellers beside the policy: in the certificate, proven by the other code, accepted by name."""
+
+import json
+from typing import Any
+
+import pytest
+
+from scoring.certificate.certificate import certify, digest_certificate, list_failed, list_losses
+from scoring.certificate.exceptions import Granted, GrantedSeller
+from scoring.certificate.independent.checking import check_certificate
+from scoring.certificate.independent.world import NotProven
+from scoring.enums import MeasureKind, Tier
+from scoring.errors import CertificateRefused
+from tests.scoring.certificate.test_certificate import FAKED, REAL
+from tests.scoring.certificate.toys import TOY, assumed, policy_of, stated, toy
+from tests.scoring.policy.test_rules import rule
+
+HOLD, CAP = ("below-100000", MeasureKind.SETTLEMENT_HOLD), ("limit", MeasureKind.VALUE_CAP)
+GONE = ("another-policy", MeasureKind.DEPOSIT)
+
+
+def seller(name: str, *lifted: tuple[str, MeasureKind], tier: Tier | None = None) -> GrantedSeller:
+    return GrantedSeller("acme", name, tier, None if tier is None else 86_400_000_000, frozenset(lifted))
+
+
+def certified(*sellers: GrantedSeller, accepted: dict[str, str] | None = None, data: Any = TOY) -> dict[str, Any]:
+    """A certificate as its file has it, checked by the other code."""
+    made = certify(policy_of(data), assumed(), accepted, granted=Granted(7, sellers))
+    found: dict[str, Any] = json.loads(json.dumps(made))
+    check_certificate(data, found, stated())
+    return found
+
+
+def test_of_each_seller_the_most_that_it_can_take_is_stated_and_whether_it_is_more_than_anybody_else_can() -> None:
+    """By the toy anybody takes 20,000 with a long history: a tier moves nothing, nor does a hold of who has a short one."""
+    found = certified(seller("a", HOLD), seller("b", tier=Tier.EXEMPLARY), seller("c", GONE))["granted"]
+    assert found["sequence"] == 7
+    assert [(one["seller"], one["most"]["after_refunds_minor"], one["is_within"]) for one in found["sellers"]] == [
+        ("a", 20_000, True),
+        ("b", 20_000, True),
+    ]
+    assert found["sellers"][0]["lifted"] == [{"rule": "below-100000", "kind": "settlement_hold"}]
+    assert (found["sellers"][1]["tier"], found["sellers"][1]["until"]) == ("exemplary", "1970-01-02T00:00:00Z")
+
+
+def test_a_lift_that_leads_beyond_the_bound_fails_unless_it_is_accepted_by_name_with_its_sum() -> None:
+    """Held for as long as a run, nobody takes anything; without the hold it is five days at 4,000."""
+    held = toy(TOY["rules"][0], rule("below-100000", {"kind": "settlement_hold", "days": 5}))
+    assert list_failed(certified(data=held)) == []
+    lifted = seller("a", HOLD), seller("b", HOLD)
+    found = certified(*lifted, data=held)
+    assert list_losses(found) == {"granted": 20_000}
+    assert list_failed(found) == ["granted"]
+    taken = certified(*lifted, data=held, accepted={"granted": "r.head"})
+    assert taken["accepted"] == [{"verdict": "granted", "by": "r.head", "most_minor": 20_000}]
+    assert list_failed(taken) == []
+    with pytest.raises(CertificateRefused, match="granted holds, and there is nothing to accept"):
+        certified(data=held, accepted={"granted": "r.head"})
+
+
+def test_where_a_lift_leaves_nothing_that_bounds_a_day_there_is_no_sum_to_accept() -> None:
+    found = certified(seller("a", CAP))
+    assert (found["granted"]["sellers"][0]["most"], found["granted"]["sellers"][0]["is_within"]) == (None, False)
+    assert list_failed(found) == [FAKED, REAL, "granted"]
+    with pytest.raises(CertificateRefused, match="granted has no sum to accept"):
+        certified(seller("a", CAP), accepted={"granted": "r.head"})
+
+
+def test_what_was_not_looked_at_is_stated_as_such() -> None:
+    assert certify(policy_of(TOY), assumed())["granted"] is None
+
+
+def test_every_altered_part_of_what_was_granted_is_refused_but_whose_it_is() -> None:
+    """A smaller sum, a lift left out or of no rule, a seller twice or out of order."""
+    found = certified(seller("a", HOLD, ("below-100000", MeasureKind.DEPOSIT)), seller("b", CAP))
+
+    def fault(change: Any) -> str:
+        altered = json.loads(json.dumps(found))
+        change(altered["granted"]["sellers"])
+        altered["digest"] = digest_certificate(altered)
+        with pytest.raises(NotProven) as error:
+            check_certificate(TOY, altered)
+        return str(error.value)
+
+    assert "is stated as the most" in fault(lambda sellers: sellers[0]["most"].update(gross_minor=1))
+    assert "is stated as the most" in fault(lambda sellers: sellers[1].update(most=sellers[0]["most"]))
+    assert "is stated as the most" in fault(lambda sellers: sellers[1]["lifted"].pop())
+    assert "is not as stated within the bound" in fault(lambda sellers: sellers[1].update(is_within=True))
+    assert "has no such measure" in fault(lambda sellers: sellers[0]["lifted"][1].update(rule="z"))
+    assert "not in order" in fault(lambda sellers: sellers.reverse())
+    assert "not once each" in fault(lambda sellers: sellers.append(sellers[1]))
+    assert "not in order, or not once each" in fault(lambda sellers: sellers[0]["lifted"].reverse())
+    assert "has other parts" in fault(lambda sellers: sellers[0].pop("until"))
+    assert "no such tier" in fault(lambda sellers: sellers[0].update(tier="best", until="x"))
