@@ -4,6 +4,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from time import monotonic
 
 from service.access.principals import Pattern
@@ -99,6 +100,13 @@ class Limits:
         """
         return self._take(principals, call_class, "calls", 1)
 
+    def take_call_at_once(self, principals: Iterable[str], call_class: str) -> bool:
+        """Charge one call as `take_call` does, and return whether it was.
+
+        Never waits: false, with nothing charged, also while another thread keeps the accounts.
+        """
+        return not self._take(principals, call_class, "calls", 1, is_patient=False)
+
     def take_entries(self, principals: Iterable[str], call_class: str, count: int) -> float:
         """Charge `count` entries to the principals' accounts; return 0, or the seconds to wait.
 
@@ -123,8 +131,16 @@ class Limits:
         return min(found, default=0)
 
     def _take(
-        self, principals: Iterable[str], call_class: str, what: str, count: float, *, is_taken: bool = True
+        self,
+        principals: Iterable[str],
+        call_class: str,
+        what: str,
+        count: float,
+        *,
+        is_taken: bool = True,
+        is_patient: bool = True,
     ) -> float:
+        """Return the seconds to wait; infinite if another thread keeps the accounts and this one is not patient."""
         if not self._limits:
             return 0.0
         asked = [
@@ -137,12 +153,16 @@ class Limits:
         if not asked:
             return 0.0
         now = self._clock()
-        with self._accounts.lock:
+        if not self._accounts.lock.acquire(blocking=is_patient):
+            return inf
+        try:
             buckets = [(self._accounts.bucket(key, rate, now), rate) for key, rate in asked]
             wait = max(bucket.wait(count, rate, now) for bucket, rate in buckets)
             if is_taken and not wait:
                 for bucket, _ in buckets:
                     bucket.tokens -= count
+        finally:
+            self._accounts.lock.release()
         return wait
 
     def _of(self, principal: str) -> tuple[tuple[Limit, str], ...]:

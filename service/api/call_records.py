@@ -15,7 +15,7 @@ from google.protobuf.message import Message
 from google.rpc import code_pb2
 from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Gauge
 
 from scoring.errors import (
     CallerGone,
@@ -25,9 +25,10 @@ from scoring.errors import (
     TooManyCalls,
     invalid,
 )
-from service.api.call_pool import GrpcCall
 from service.api.gate import Caller, Kept
+from service.api.grpc_call import GrpcCall
 from service.api.logs import Log, Pseudonyms, log_name, redact
+from service.api.plain_metrics import PlainCounter, PlainHistogram
 from service.api.pools import RULES, Pool
 from service.api.waiting_line import Cause
 from service.call_context import Call
@@ -135,47 +136,42 @@ class CallRecords:
         self._refusals = FewLines(REFUSAL_LINES_A_SECOND)
         self._model_digest = model_digest
         labels = ("method", "code")
-        self._count = Counter(
-            "sellertrust_requests", "Requests answered, refused and expired.", labels, registry=registry
-        )
-        self._turned_away = Counter(
+        self._count = PlainCounter("sellertrust_requests", "Requests answered, refused and expired.", labels, registry)
+        self._turned_away = PlainCounter(
             "sellertrust_turned_away",
             "Requests, counted among all, whose work was not begun, by why.",
             ("pool", "cause"),
-            registry=registry,
+            registry,
         )
-        self._wait_seconds = Histogram(
+        self._wait_seconds = PlainHistogram(
             "sellertrust_wait_seconds",
-            "Time from the arrival of a call to a thread taking it, or to its being turned away.",
+            "Time from the arrival of a call to its answer at once, to a thread taking it, or to its being turned away.",
             ("pool",),
-            registry=registry,
-            buckets=WAIT_SECONDS,
+            registry,
+            WAIT_SECONDS,
         )
-        self._waits = {pool.value: self._wait_seconds.labels(pool.value) for pool in Pool}
         self._statuses: dict[tuple[str, Cause], grpc.Status] = {}
-        self._ended: dict[tuple[str, int], tuple[str, Counter, Histogram]] = {}
-        self._bound: dict[tuple[str, str, Cause], tuple[str, tuple[Counter, ...]]] = {}
-        self._seconds = Histogram(
+        self._seconds = PlainHistogram(
             "sellertrust_request_seconds",
             "Time from a thread taking a request to its answer.",
             labels,
-            registry=registry,
-            buckets=LATENCY_SECONDS,
+            registry,
+            LATENCY_SECONDS,
         )
-        self._stream_seconds = Histogram(
+        self._stream_seconds = PlainHistogram(
             "sellertrust_stream_seconds",
             "Time from a thread taking a stream to its end.",
             labels,
-            registry=registry,
-            buckets=STREAM_SECONDS,
+            registry,
+            STREAM_SECONDS,
         )
         directions = ("method", "direction")
-        self._messages = Counter("sellertrust_stream_messages", "Messages of streams.", directions, registry=registry)
+        self._messages = PlainCounter("sellertrust_stream_messages", "Messages of streams.", directions, registry)
         self.open_streams = Gauge("sellertrust_open_streams", "Streams that are open.", ("method",), registry=registry)
 
     def waited(self, pool: str, seconds: float) -> None:
         """Record in the metrics how long a call of a pool waited for a thread."""
-        self._waits[pool].observe(seconds)
+        self._wait_seconds.observe(seconds, pool)
 
     def status(self, pool: str, cause: Cause) -> grpc.Status:
         """Return the gRPC status for a call of a pool that is refused for this cause; made once."""
@@ -190,12 +186,11 @@ class CallRecords:
         Every one is counted by pool and cause; calls without a method, those of health, are left out of the count by
         method and code, and of the log.
         """
-        key = (pool, call.method, cause)
-        code, counters = self._bound.get(key) or self._bind(*key)
-        for counter in counters:
-            counter.inc()
+        self._turned_away.add(pool, cause.value)
         if not call.method:
             return
+        code = _code_of_refusal(pool, cause)
+        self._count.add(call.method, code)
         left_out = self._refusals.take()
         if left_out is not None:
             fields: dict[str, Any] = {"left_out": left_out} if left_out else {}
@@ -204,23 +199,13 @@ class CallRecords:
             wait = round(call.waited_seconds * 1_000, 3)
             self._log.info("request", method=call.method, code=code, turned_away=cause.value, wait_ms=wait, **fields)
 
-    def _bind(self, pool: str, method: str, cause: Cause) -> tuple[str, tuple[Counter, ...]]:
-        """Return the code of calls that are turned away, and what counts them, which is kept: to bind it anew is slow."""
-        code = code_pb2.Code.Name(code_pb2.Code.ValueType(code_of(_refusal(pool, cause))))
-        counters = (
-            self._turned_away.labels(pool, cause.value),
-            *([self._count.labels(method, code)] if method else []),
-        )
-        found = self._bound[pool, method, cause] = (code, counters)
-        return found
-
     def count_message(self, passage: Passage, direction: str) -> None:
         """Count a message of a stream in the metrics and for the stream's log line.
 
         `direction`: `received` or `sent`.
         """
         passage.call.counts[direction] += 1
-        self._messages.labels(passage.method.name, direction).inc()
+        self._messages.add(passage.method.name, direction)
 
     def report(self, event: str, problem: str) -> None:
         """Write a log line, as an error, about a problem outside of any call."""
@@ -247,9 +232,9 @@ class CallRecords:
         seconds = perf_counter() - passage.started
         method = passage.method
         try:
-            code, count, histogram = self._ended.get((method.name, number)) or self._bind_end(method, number)
-            count.inc()
-            histogram.observe(seconds)
+            code = _code_name(number)
+            self._count.add(method.name, code)
+            (self._stream_seconds if method.gives_stream else self._seconds).observe(seconds, method.name, code)
             wait_ms = round(passage.waited_seconds * 1_000, 3)
             fields = {"method": method.name, "code": code, "latency_ms": round(seconds * 1_000, 3), "wait_ms": wait_ms}
             if passage.caller is not None:
@@ -270,13 +255,29 @@ class CallRecords:
         except Exception:  # noqa: BLE001 (a closed stderr, a full disk)
             return
 
-    def _bind_end(self, method: Method, number: int) -> tuple[str, Counter, Histogram]:
-        """Return the code of calls that end so, and what counts and times them, which is kept: to bind it anew is slow."""
-        code = code_pb2.Code.Name(code_pb2.Code.ValueType(number))
-        histogram = self._stream_seconds if method.gives_stream else self._seconds
-        bound = (code, self._count.labels(method.name, code), histogram.labels(method.name, code))
-        self._ended[method.name, number] = bound
-        return bound
+    def end_at_once(self, method: Method, seller: str, caller: Caller, began: float, waited_seconds: float) -> None:
+        """Count a call that was answered with OK at once, and write its log line; as `end`.
+
+        `seller`: the pseudonym of the seller it is about; `began`: in seconds of the performance counter.
+        """
+        seconds = perf_counter() - began
+        self._count.add(method.name, "OK")
+        self._seconds.observe(seconds, method.name, "OK")
+        self._log.info(
+            "request",
+            method=method.name,
+            code="OK",
+            latency_ms=round(seconds * 1_000, 3),
+            wait_ms=round(waited_seconds * 1_000, 3),
+            caller=self._shown(caller.name),
+            model=self._model_digest()[:12],
+            seller=seller,
+        )
+
+    def pseudonym_of(self, request: Message) -> str:
+        """Return the pseudonym of the seller whom a request is about; "" for none or several."""
+        names = {*_sellers(request)}
+        return self._pseudonyms(*names) if len(names) == 1 else ""
 
     def _show(self, caller: str) -> str:
         """Return a caller, by the names of its principals, as the log names it."""
@@ -308,6 +309,18 @@ _TOO_MANY = (
     ),
 )
 """What a call is refused with for the server's load, and for its caller's excess: the text and the limit."""
+
+
+@cache
+def _code_of_refusal(pool: str, cause: Cause) -> str:
+    """Return the name of the code of calls of a pool that are turned away."""
+    return _code_name(code_of(_refusal(pool, cause)))
+
+
+@cache
+def _code_name(number: int) -> str:
+    """Return the name of a code: `_code_name(5) == "NOT_FOUND"`."""
+    return str(code_pb2.Code.Name(code_pb2.Code.ValueType(number)))
 
 
 def _refusal(pool: str, cause: Cause) -> SellertrustError:

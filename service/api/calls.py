@@ -30,6 +30,7 @@ from prometheus_client import CollectorRegistry
 
 from scoring.errors import PermissionDenied, TooStale, Unauthenticated, invalid
 from service.access.rights import require_rows
+from service.api.answers_at_once import AnswersAtOnce, AtOnce
 from service.api.approvals import Approvals
 from service.api.call_pool import taken_call
 from service.api.call_records import CallRecords, Method, Passage
@@ -120,6 +121,9 @@ class Calls:
                 raise TypeError(f"{descriptor.full_name} streams, for which there are no threads or no mechanism")
             behaviour = self._behaviour(method, implementation)
             behaviour.method = method  # type: ignore[attr-defined]
+            find = servicer.at_once(descriptor.name) if isinstance(servicer, AnswersAtOnce) else None
+            if find is not None:
+                behaviour.at_once = AtOnce(method, find, self._gate, self.records)  # type: ignore[attr-defined]
             if pools is not None:
                 if method.name not in pools:
                     raise TypeError(f"{method.name} has no threads")

@@ -29,7 +29,7 @@ from service.access.grants_file import GrantsFile, Rules
 from service.access.principals import LOCAL, Principal
 from service.access.rights import BOUND, FILTERED, MAY_BE_WRITTEN, METHODS, READS, Right, Scope, not_granted, rights_of
 from service.access.tokens import TokenRefused, Verified
-from service.api.call_pool import connection_of
+from service.api.grpc_call import connection_of
 from service.api.turnstile import EVERY_METHOD, HOLD_SECONDS, Turnstile, digest_of
 from service.call_context import Approval
 from service.contract.acted import acted_on, came_of
@@ -149,26 +149,47 @@ class Gate:
         `local` without a grants file, and by a Unix socket that is the server's own user's. Raises Unauthenticated if the
         call shows nobody, or anything that proves nobody.
         """
-        if self._grants is None or (self._has_socket and context.peer().startswith("unix:")):
+        if self._grants is None or self._is_by_socket(context):
             return LOCAL_CALLER
-        properties = connection_of(context)
-        pems, shown = properties.get(b"x509_pem_cert"), _authorization(context)
-        if shown and not self._is_mesh and properties.get(b"transport_security_type") != [b"ssl"]:
-            raise _unauthenticated("a token is taken over TLS alone")
+        key = self._shown_by(context)
         rules = self._grants.rules
-        key = (pems[0] if pems else b"", shown)
         known = self._known.get(key)
         if known is None or not known.holds(rules, time()):
             self._known.pop(key, None)  # which counts as known no more if it proves nobody now
-            known = self._identify(rules, pems, shown)
+            known = self._identify(rules, *key)
             if len(self._known) >= MAX_KNOWN:
                 self._known.clear()
             self._known[key] = known
         return known.caller
 
-    def _identify(self, rules: Rules, pems: list[bytes] | None, shown: str) -> "_Known":
+    def recognise(self, context: grpc.ServicerContext) -> Caller | None:
+        """Return the caller as `identify` does, if what the call shows is known already; None if it is not.
+
+        Takes no lock, and verifies nothing anew.
+        """
+        if self._grants is None or self._is_by_socket(context):
+            return LOCAL_CALLER
+        known = self._known.get(self._shown_by(context))
+        return known.caller if known is not None and known.holds(self._grants.rules, time()) else None
+
+    def _is_by_socket(self, context: grpc.ServicerContext) -> bool:
+        """Return whether a call came by the server's Unix socket, which its own user alone can open."""
+        return self._has_socket and context.peer().startswith("unix:")
+
+    def _shown_by(self, context: grpc.ServicerContext) -> tuple[bytes, str]:
+        """Return what a call shows: (certificate in PEM, `authorization` header), each empty for none.
+
+        Raises Unauthenticated for a token in plain text.
+        """
+        properties = connection_of(context)
+        pems, shown = properties.get(b"x509_pem_cert"), _authorization(context)
+        if shown and not self._is_mesh and properties.get(b"transport_security_type") != [b"ssl"]:
+            raise _unauthenticated("a token is taken over TLS alone")
+        return (pems[0] if pems else b""), shown
+
+    def _identify(self, rules: Rules, pem: bytes, shown: str) -> "_Known":
         """Return who a certificate and an `authorization` header together prove to be, and until when; as `identify`."""
-        certificate = self._certificate(pems)
+        certificate = self._certificate([pem] if pem else None)
         found = [] if certificate is None else [certificate.principal]
         verified = None
         if shown:
@@ -215,6 +236,15 @@ class Gate:
                 of_entry=refused.kind is not None,
             )
         return visible
+
+    def admit_at_once(self, caller: Caller, call_class: str) -> bool:
+        """Charge a call as `admit` does, and return whether it was.
+
+        False, with nothing charged, for a call beyond a limit, and while another thread keeps the accounts.
+        """
+        if self._grants is None or caller is LOCAL_CALLER:
+            return True
+        return self._grants.rules.limits.take_call_at_once(caller.names, call_class)
 
     def require_anything(self, caller: Caller, method: str) -> None:
         """Refuse, by PermissionDenied, a caller that is granted nothing at all.

@@ -1,8 +1,12 @@
 """TrustScoreService, as functions from request to response."""
 
+from collections.abc import Callable
+from functools import partial
+
 from scoring.errors import FieldViolation, SellertrustError, invalid
 from sellertrust.v1 import trust_score_service_pb2 as score_pb
 from service.access.rights import Right, not_granted
+from service.api.answers_at_once import FindAtOnce
 from service.api.reads import Reads
 from service.call_context import current_call
 from service.contract.fields import FieldErrors, optional_duration
@@ -36,6 +40,17 @@ class TrustScoreServicer:
             raise outcome
         score = score_message(request.seller, outcome, stamp_message(stamp), fresh(as_of))
         return score_pb.GetTrustScoreResponse(trust_score=score)
+
+    def at_once(self, name: str) -> FindAtOnce | None:
+        """Return what finds answers of a method where no thread is needed; None if each of its calls needs one."""
+        return self._find_score if name == "GetTrustScore" and self._book is not None else None
+
+    def _find_score(self, request: score_pb.GetTrustScoreRequest) -> Callable[[], bytes | None] | None:
+        """Return what looks for a remembered score; None if the request is not one for now."""
+        if self._book is None or not _is_of_now(request):
+            return None
+        optional_duration(request, "max_staleness")
+        return partial(self._book.remembered, request.seller, request.at_least_sequence)
 
     def BatchGetTrustScores(
         self, request: score_pb.BatchGetTrustScoresRequest

@@ -59,18 +59,22 @@ class Cause(Enum):
     """The server stops."""
 
 
-@dataclass(slots=True, eq=False)
 class WaitingCall:
     """A call that has arrived and whose work has not begun."""
 
-    method: str
-    """`Service/Method`."""
-    arrived: float
-    """When it arrived, in seconds of the monotonic clock."""
-    deadline: float
-    """When its deadline passes, in seconds of the monotonic clock; infinite without one."""
-    is_awaited: Callable[[], bool] = lambda: True
-    """Whether its caller still waits for it."""
+    __slots__ = ("arrived", "deadline", "method")
+
+    def __init__(self, method: str, arrived: float, deadline: float) -> None:
+        self.method = method
+        """`Service/Method`."""
+        self.arrived = arrived
+        """When it arrived, in seconds of the monotonic clock."""
+        self.deadline = deadline
+        """When its deadline passes, in seconds of the monotonic clock; infinite without one."""
+
+    def is_awaited(self) -> bool:
+        """Return whether its caller still waits for it."""
+        return True
 
 
 TurnedAway = list[tuple[WaitingCall, Cause]]

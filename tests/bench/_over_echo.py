@@ -1,8 +1,12 @@
-"""Remembered scores over an echo of the same sizes, in plain text and with mutual TLS and grants; what each part takes."""
+"""Remembered scores over an echo of the same sizes, in plain text and with mutual TLS and grants; what each part takes.
+
+The echo is gRPC's own way to answer, by a thread of a pool. Remembered scores need none, so beside it stands an echo that is
+answered in their way (`get_over_inline_echo`): what that saves is the dispatch's, and no merit of the book.
+"""
 
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -14,6 +18,7 @@ from prometheus_client import CollectorRegistry
 
 from sellertrust.client import Client
 from sellertrust.v1 import trust_score_service_pb2 as pb
+from service.api.answers_at_once import FindAtOnce
 from service.api.call_pool import CallPool
 from service.api.calls import Calls
 from service.api.gate import Gate
@@ -51,10 +56,10 @@ def measure_over_echo(settings: Settings, ledger: Ledger, scorer: Scorer, seller
     with _server(settings, ledger, scorer) as (server, log), ExitStack() as stack:
         answer = _answer_of(server, request)
         echo = stack.enter_context(_echo(settings, answer))
-        figures |= _ratios("get_over_echo", _target_of(server), echo, body)
-        pooled = stack.enter_context(_pooled(settings, answer, log))
+        inline = stack.enter_context(_inline_echo(settings, answer, log))
+        figures |= _ratios(_target_of(server), {"get_over_echo": echo, "get_over_inline_echo": inline}, body)
         around = stack.enter_context(_around(settings, answer, log))
-        figures |= _parts([echo, pooled, around, _target_of(server)], body)
+        figures |= _parts([echo, inline, around, _target_of(server)], body)
     authority = Authority(folder)
     shown = authority.certificate(dns=["checkout.example"])
     grants = folder / "grants.toml"
@@ -68,31 +73,32 @@ def measure_over_echo(settings: Settings, ledger: Ledger, scorer: Scorer, seller
             Target(stack.enter_context(showing(target.address, shown, folder)), target.answered)
             for target in (_target_of(server), echo)
         )
-        figures |= _ratios("get_over_echo_mtls", ours, theirs, body)
+        figures |= _ratios(ours, {"get_over_echo_mtls": theirs}, body)
     return figures
 
 
-def _ratios(name: str, ours: Target, echo: Target, body: Path) -> dict[str, float]:
-    """Calls a second over those of the echo, medians of interleaved rounds, by how many are in flight."""
-    found: dict[int, list[float]] = {at_a_time: [] for at_a_time in AT_A_TIME}
+def _ratios(ours: Target, echoes: Mapping[str, Target], body: Path) -> dict[str, float]:
+    """Calls a second over those of each echo, medians of interleaved rounds, by how many are in flight."""
+    found: dict[tuple[str, int], list[float]] = {(name, at_a_time): [] for at_a_time in AT_A_TIME for name in echoes}
     for turn in range(ROUNDS):
-        for at_a_time, ratios in found.items():
-            pair = [(ours, 1), (echo, -1)]
-            ratio = 1.0
-            for target, power in pair if turn % 2 else reversed(pair):
-                ratio *= _load(target, at_a_time, body)[0] ** power
-            ratios.append(ratio)
-    return {f"{name}.c{at_a_time}": round(statistics.median(ratios), 3) for at_a_time, ratios in found.items()}
+        for at_a_time in AT_A_TIME:
+            targets = [*echoes.items(), ("", ours)]
+            rates = {
+                name: _load(target, at_a_time, body)[0] for name, target in (targets if turn % 2 else reversed(targets))
+            }
+            for name in echoes:
+                found[name, at_a_time].append(rates[""] / rates[name])
+    return {f"{name}.c{at_a_time}": round(statistics.median(ratios), 3) for (name, at_a_time), ratios in found.items()}
 
 
 def _parts(ladder: list[Target], body: Path) -> dict[str, float]:
-    """Processor's time of this process in microseconds a call, at 32 in flight, of an echo and of each part on top of it."""
+    """Processor's time of this process in microseconds a call, at 32 in flight, of the echoes and of each part on top."""
     times: list[list[float]] = [[] for _ in ladder]
     for _ in range(ROUNDS):
         for target, into in zip(ladder, times, strict=True):
             into.append(_load(target, AT_A_TIME[-1], body)[1])
-    echo, pooled, around, whole = (statistics.median(found) for found in times)
-    parts = {"echo": echo, "pool": pooled - echo, "call_and_log": around - pooled, "book": whole - around}
+    echo, inline, around, whole = (statistics.median(found) for found in times)
+    parts = {"echo": echo, "inline_echo": inline, "call_and_log": around - inline, "book": whole - around}
     return {f"get_us.{name}": round(value, 1) for name, value in parts.items()} | {"get_cpu_us": round(whole, 1)}
 
 
@@ -133,7 +139,7 @@ def _target_of(server: Server) -> Target:
 
 
 @contextmanager
-def _echo(settings: Settings, answer: bytes, log: Log | None = None, pool: Any = None) -> Iterator[Target]:
+def _echo(settings: Settings, answer: bytes, log: Log | None = None) -> Iterator[Target]:
     """A handler that returns the same bytes, with nothing around it; with a log by the TLS files of the settings."""
     count = [0]
 
@@ -141,30 +147,43 @@ def _echo(settings: Settings, answer: bytes, log: Log | None = None, pool: Any =
         count[0] += 1
         return answer
 
-    if pool is not None:
-        behave.experimental_thread_pool = pool  # type: ignore[attr-defined]
     handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(behave)
     with _listening(settings, handler, log) as address:
         yield Target(address, lambda: count[0])
 
 
 @contextmanager
-def _pooled(settings: Settings, answer: bytes, log: Log) -> Iterator[Target]:
-    """The echo by the threads that the server's calls have."""
+def _inline_echo(settings: Settings, answer: bytes, log: Log) -> Iterator[Target]:
+    """The echo, answered as remembered scores are: where its request arrives, by gRPC's own thread."""
+    count = [0]
     records = Calls(log, Pseudonyms(), CollectorRegistry(), lambda: "").records
     pool = CallPool("read", settings.worker_threads, RULES[Pool.READ], records)
-    with _echo(settings, answer, pool=pool) as target:
-        yield target
+
+    def at_once(data: bytes, call: object) -> bytes:
+        count[0] += 1
+        return answer
+
+    def behave(data: bytes, context: grpc.ServicerContext) -> bytes:
+        raise RuntimeError("no thread is needed")
+
+    behave.at_once = at_once  # type: ignore[attr-defined]
+    behave.experimental_thread_pool = pool  # type: ignore[attr-defined]
+    handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(behave)
+    with _listening(settings, handler) as address:
+        yield Target(address, lambda: count[0])
     pool.shutdown()
 
 
 @contextmanager
 def _around(settings: Settings, answer: bytes, log: Log) -> Iterator[Target]:
-    """The echo as a servicer: parsed, passed by the gate, counted and logged."""
+    """The inline echo as a servicer: passed by the gate, counted and logged."""
 
     class Servicer:
         def __getattr__(self, name: str) -> Callable[[Any], bytes]:
             return lambda request: answer
+
+        def at_once(self, name: str) -> FindAtOnce | None:
+            return (lambda request: lambda: answer) if name == METHOD else None
 
     registry, gate = CollectorRegistry(), Gate()
     calls = Calls(log, Pseudonyms(), registry, lambda: "0" * 64, gate)

@@ -29,8 +29,8 @@ from service.scores.book.keeper import Keeper
 from service.scores.book.stale import Standing, find_standing, require_young, unknown_body
 from service.scores.book.stamps import Stamps
 from service.scores.book.table import Answer, Table
-from service.scores.book.tally import Tally
 from service.scores.scorer import Scorer
+from service.tally import Tally
 
 CATCH_UP_SECONDS = 1.0
 """How long a batch waits until the watermark has come to what it must reflect; then it is computed whole."""
@@ -78,7 +78,7 @@ class Book:
         self._midnight = 0
         self._appended = (0, 0)
         self._stamps = Stamps()
-        self.tally = Tally()
+        self.tally: Tally[str] = Tally()
         """Counts of answers by `hit`, `miss`, `stale`, `unknown`; of `lagging`, misses since the follower had fallen behind;
         of hits that were recomputed by `same`, `differed`, `not_checked`.
         """
@@ -173,25 +173,37 @@ class Book:
 
     # --- from what is remembered -------------------------------------------------------------------------------------
 
-    def _remembered(self, name: str, wanted: int) -> bytes | None:
-        """Return the response from the book; None unless it has an answer that is known to be exact."""
+    def remembered(self, name: str, wanted: int = 0) -> bytes | None:
+        """Return the response from the table of answers; None unless it has one that is known to be exact.
+
+        `wanted`: the sequence that it must reflect at least. Takes no lock, and reads nothing but memory.
+        """
         # Taken before the answer, which has all marks up to there.
         mark, beat = self.follower.watermark, self.follower.heartbeat
         if mark is None or beat is None:
             return None
         answer = self.table.get(name)
-        found = None if answer is None else self._respond(name, answer, mark, beat, wanted)
-        if found is None and len(self.generations) and self._is_fresh():
-            answer = self.generations.adopt(name, self._scorer.made_by, self._observe_time(mark.record_time))
-            found = None if answer is None else self._respond(name, answer, mark, beat, wanted)
-        return found
+        return None if answer is None else self._respond(name, answer, mark, beat, wanted)
+
+    def _remembered(self, name: str, wanted: int) -> bytes | None:
+        """Return the response from the table or a generation; None unless either has an answer that is known to be exact."""
+        found = self.remembered(name, wanted)
+        if found is not None:
+            return found
+        if not self._is_fresh():
+            self.tally.add("lagging", self.table.get(name) is not None and not self.follower.is_away)
+            return None
+        mark, beat = self.follower.watermark, self.follower.heartbeat
+        if mark is None or beat is None or not len(self.generations):
+            return None
+        answer = self.generations.adopt(name, self._scorer.made_by, self._observe_time(mark.record_time))
+        return None if answer is None else self._respond(name, answer, mark, beat, wanted)
 
     def _respond(self, name: str, answer: Answer, mark: Watermark, beat: Beat, wanted: int) -> bytes | None:
         """Return the response with a remembered answer; None unless it is exact and reflects the sequence `wanted`."""
         if not self._is_exact(answer, self._scorer.made_by):
             return None
         if not self._is_fresh():
-            self.tally.add("lagging", not self.follower.is_away)
             return None
         sequence, known_time = answer.at, answer.known_time
         if mark.sequence >= sequence:

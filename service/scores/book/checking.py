@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from scoring.answer import MadeBy
 from service.ledger.records import Cut
-from service.scores.book.tally import Tally
+from service.tally import Tally
 
 SHARE = 0.05
 """The share of a core that recomputing may take."""
@@ -38,7 +38,7 @@ class Checker:
     def __init__(
         self,
         recompute: Callable[[str, Cut], tuple[bytes, MadeBy] | None],
-        tally: Tally,
+        tally: Tally[str],
         report: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._recompute = recompute

@@ -12,6 +12,19 @@ DEAR = LineRules(4, target_seconds=0.005)
 QUICK = LineRules(4, target_seconds=inf)
 
 
+class Call(WaitingCall):
+    """A call that somebody awaits, or nobody."""
+
+    __slots__ = ("_is_awaited",)
+
+    def __init__(self, arrived: float, deadline: float, *, is_awaited: bool) -> None:
+        super().__init__("S/M", arrived, deadline)
+        self._is_awaited = is_awaited
+
+    def is_awaited(self) -> bool:
+        return self._is_awaited
+
+
 class World:
     """A line, and the clock that it reads."""
 
@@ -20,7 +33,7 @@ class World:
         self.line = WaitingLine(rules, clock=lambda: self.now)
 
     def call(self, seconds: float = inf, *, is_awaited: bool = True) -> WaitingCall:
-        return WaitingCall("S/M", self.now, self.now + seconds, lambda: is_awaited)
+        return Call(self.now, self.now + seconds, is_awaited=is_awaited)
 
 
 def test_calls_are_taken_in_the_order_of_their_arrival() -> None:
