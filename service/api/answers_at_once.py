@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from google.protobuf.message import Message
 
-from service.access.rights import BOUND, METHODS, NEEDING_TWO, READS, Scope
+from service.access.rights import MAY_BE_WRITTEN, METHODS, NEEDING_TWO
 from service.api.call_records import CallRecords, Method
 from service.api.gate import Caller, Gate
 from service.api.grpc_call import GrpcCall
@@ -56,8 +56,7 @@ class AtOnce:
     """
 
     def __init__(self, method: Method, find: FindAtOnce, gate: Gate, records: CallRecords) -> None:
-        row = METHODS[method.name]
-        if method.name in READS or row.right in BOUND | NEEDING_TWO or row.scope is Scope.ENTRIES:
+        if method.name in MAY_BE_WRITTEN or METHODS[method.name].right in NEEDING_TWO:
             raise TypeError(f"{method.name} cannot be answered at once: it may be audited, or need approval")
         self._method = method
         self._find = find

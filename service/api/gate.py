@@ -29,6 +29,7 @@ from service.access.grants_file import GrantsFile, Rules
 from service.access.principals import LOCAL, Principal
 from service.access.rights import BOUND, FILTERED, MAY_BE_WRITTEN, METHODS, READS, Right, Scope, not_granted, rights_of
 from service.access.tokens import TokenRefused, Verified
+from service.api.credentials import authorization_of, bearer_token, unauthenticated
 from service.api.grpc_call import connection_of
 from service.api.turnstile import EVERY_METHOD, HOLD_SECONDS, Turnstile, digest_of
 from service.call_context import Approval
@@ -182,9 +183,9 @@ class Gate:
         Raises Unauthenticated for a token in plain text.
         """
         properties = connection_of(context)
-        pems, shown = properties.get(b"x509_pem_cert"), _authorization(context)
+        pems, shown = properties.get(b"x509_pem_cert"), authorization_of(context)
         if shown and not self._is_mesh and properties.get(b"transport_security_type") != [b"ssl"]:
-            raise _unauthenticated("a token is taken over TLS alone")
+            raise unauthenticated("a token is taken over TLS alone")
         return (pems[0] if pems else b""), shown
 
     def _identify(self, rules: Rules, pem: bytes, shown: str) -> "_Known":
@@ -193,10 +194,10 @@ class Gate:
         found = [] if certificate is None else [certificate.principal]
         verified = None
         if shown:
-            verified = _verified(rules, _bearer_token(shown), certificate)
+            verified = _verified(rules, bearer_token(shown), certificate)
             found.append(verified.principal)
         if not found:
-            raise _unauthenticated("the call shows neither a client certificate nor a bearer token")
+            raise unauthenticated("the call shows neither a client certificate nor a bearer token")
         until = min(principal.expires for principal in found)
         if verified is not None:
             until = min(until, verified.until)
@@ -366,7 +367,7 @@ class Gate:
         try:
             return self._certificates.read(pems[0])
         except CertificateRefused as error:
-            raise _unauthenticated(str(error)) from None
+            raise unauthenticated(str(error)) from None
 
 
 def _excess(seconds: float, what: str) -> TooManyCalls:
@@ -374,34 +375,8 @@ def _excess(seconds: float, what: str) -> TooManyCalls:
     return TooManyCalls(text, {"limit": what}, seconds=seconds)
 
 
-def _authorization(context: grpc.ServicerContext) -> str:
-    """Return the header `authorization` of a call; "" without one. Unauthenticated if it has several, or an empty one."""
-    found = ""
-    for key, value in context.invocation_metadata():
-        if key == "authorization":
-            if found or not value:
-                raise _unauthenticated(_ONE_TOKEN)
-            found = str(value)
-    return found
-
-
-def _bearer_token(shown: str) -> str:
-    """Return the bearer token in a header. Unauthenticated if it holds credentials of another kind."""
-    scheme, _, token = shown.partition(" ")
-    if scheme.lower() != "bearer" or not token:
-        raise _unauthenticated(_ONE_TOKEN)
-    return token
-
-
-_ONE_TOKEN = "the authorization header must be one bearer token"  # noqa: S105 (it is no token)
-
-
 def _verified(rules: Rules, token: str, certificate: Certificate | None) -> Verified:
     try:
         return rules.tokens.verify(token, certificate.thumbprint if certificate else None)
     except TokenRefused as error:
-        raise _unauthenticated(f"the token {error}") from None
-
-
-def _unauthenticated(problem: str) -> Unauthenticated:
-    return Unauthenticated(f"{problem}; show a client certificate, or a valid bearer token of an issuer known here")
+        raise unauthenticated(f"the token {error}") from None

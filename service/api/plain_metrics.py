@@ -8,9 +8,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-from service.tally import Tally
-
-NANOS = 1_000_000_000
+from service.tally import PerThread, Tally
 
 
 class PlainCounter(Collector):
@@ -42,24 +40,32 @@ class PlainHistogram(Collector):
     ) -> None:
         self._about = (name, help_text, tuple(labels))
         self._bounds = tuple(bounds)
-        self._counts: Tally[tuple[tuple[str, ...], int]] = Tally()
-        self._nanos: Tally[tuple[str, ...]] = Tally()
+        # Of each thread by labels: how many durations end at each bound, those beyond all, and the sum of all in seconds.
+        self._cells: PerThread[dict[tuple[str, ...], list[float]]] = PerThread(dict)
         registry.register(self)
 
     def observe(self, seconds: float, *values: str) -> None:
         """Count a duration under the values of the labels."""
-        self._counts.add((values, bisect_left(self._bounds, seconds)))
-        self._nanos.add(values, round(seconds * NANOS))
+        cells = self._cells.own()
+        try:
+            cell = cells[values]
+        except KeyError:
+            cell = cells[values] = [0] * (len(self._bounds) + 2)
+        cell[bisect_left(self._bounds, seconds)] += 1
+        cell[-1] += seconds
 
     def collect(self) -> Iterator[HistogramMetricFamily]:
         """Yield the counts by now."""
         name, help_text, labels = self._about
         family = HistogramMetricFamily(name, help_text, labels=labels)
-        counts = self._counts.totals()
+        sums: dict[tuple[str, ...], list[float]] = {}
+        for cells in self._cells.all():
+            for values, cell in list(cells.items()):  # whole by itself, so that no thread adds a cell in between
+                known = sums.setdefault(values, [0] * len(cell))
+                sums[values] = [first + second for first, second in zip(known, cell, strict=True)]
         ends = [*map(_text, self._bounds), "+Inf"]
-        for values, nanos in self._nanos.totals().items():
-            below = accumulate(counts.get((values, place), 0) for place in range(len(ends)))
-            family.add_metric(values, list(zip(ends, below, strict=True)), nanos / NANOS)
+        for values, (*counts, seconds) in sums.items():
+            family.add_metric(values, list(zip(ends, accumulate(counts), strict=True)), seconds)
         yield family
 
 

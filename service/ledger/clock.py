@@ -33,6 +33,11 @@ CLOCK = "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)"
 """PostgreSQL's clock in microseconds: of this moment, not of the beginning of the transaction."""
 
 
+def time_at_end(clock: int, last_record_time: int) -> int:
+    """Return the ledger's present by a clock, as `Present.at_end`. Times in microseconds."""
+    return max(clock, min(last_record_time, clock + SKEW))
+
+
 class Present(NamedTuple):
     """The time of an append, and which times it may not have. Times in microseconds."""
 
@@ -63,7 +68,7 @@ class Present(NamedTuple):
         That time if the clock lags it by the skew at most; else the clock, plus the skew if the record time runs further
         ahead. `Present(5 * SECOND).at_end(5_400_000) == 5_400_000`, and after a jump, of `9 * SECOND`: `6 * SECOND`.
         """
-        return max(self.clock, min(last_record_time, self.clock + SKEW))
+        return time_at_end(self.clock, last_record_time)
 
     def dates(self, record_time: int) -> int:
         """Return the time by which an entry's missing times are filled in.

@@ -17,7 +17,7 @@ from scoring.time import DAY
 from service.contract.resource_names import parse_seller, seller_name
 from service.contract.scores import result_message, score_message, stamp_message
 from service.ledger.changes import Change
-from service.ledger.clock import SKEW, TOLERANCE, Present
+from service.ledger.clock import SKEW, TOLERANCE, time_at_end
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
 from service.scores.book import wire
@@ -230,7 +230,7 @@ class Book:
 
         Its day does not go back unless the clock turns out to have been wrong by more than TOLERANCE.
         """
-        return self._not_before_midnight(Present(self._ledger.now()).at_end(record_time) + 1)
+        return self._not_before_midnight(time_at_end(self._ledger.now(), record_time) + 1)
 
     def _not_before_midnight(self, observe_time: int) -> int:
         midnight = self._midnight

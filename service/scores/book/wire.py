@@ -13,25 +13,39 @@ from sellertrust.v1 import trust_score_service_pb2 as pb
 from service.contract.scores import freshness_message, stamp_message
 
 
-def _tag(message: type[Message], field: str) -> bytes:
-    """Return the tag of a field that holds bytes or a message (wire type 2)."""
-    return varint(message.DESCRIPTOR.fields_by_name[field].number << 3 | 2)
-
-
 def varint(number: int) -> bytes:
-    """Encode a number, at least 0, as protobuf's varint: `varint(300) == bytes((0xAC, 0x02))`."""
-    if number < 0x80:
-        return bytes((number,))
-    found = bytearray()
-    while number > 0x7F:
-        found.append(number & 0x7F | 0x80)
-        number >>= 7
-    found.append(number)
-    return bytes(found)
+    """Encode a number, at least 0, as protobuf's varint: `varint(300) == bytes((0xAC, 0x02))`.
+
+    Written out for the sizes of lengths, and of seconds and nanoseconds of a time, which every answer holds.
+    """
+    if number < 1 << 7:
+        return _SHORT[number]
+    if number < 1 << 14:
+        return bytes((number & 0x7F | 0x80, number >> 7))
+    if 1 << 28 <= number < 1 << 35:
+        return bytes(
+            (
+                number & 0x7F | 0x80,
+                number >> 7 & 0x7F | 0x80,
+                number >> 14 & 0x7F | 0x80,
+                number >> 21 & 0x7F | 0x80,
+                number >> 28,
+            )
+        )
+    return bytes((number & 0x7F | 0x80,)) + varint(number >> 7)
+
+
+_SHORT = tuple(bytes((number,)) for number in range(1 << 7))
+
+
+def _tag(message: type[Message], field: str, wire_type: int = 2) -> bytes:
+    """Return the tag of a field: by default of one that holds bytes or a message; of a number it is of wire type 0."""
+    return varint(message.DESCRIPTOR.fields_by_name[field].number << 3 | wire_type)
 
 
 _RESULT = pb.BatchGetTrustScoresResponse.Result
 _STAMP, _OBSERVE_TIME = _tag(pb.TrustScore, "stamp"), _tag(pb.Stamp, "observe_time")
+_SECONDS, _NANOS = _tag(Timestamp, "seconds", 0), _tag(Timestamp, "nanos", 0)
 _FRESHNESS = _tag(pb.TrustScore, "freshness")
 _SCORE, _RESULTS = _tag(pb.GetTrustScoreResponse, "trust_score"), _tag(pb.BatchGetTrustScoresResponse, "results")
 _RESULT_SELLER, _RESULT_SCORE = _tag(_RESULT, "seller"), _tag(_RESULT, "trust_score")
@@ -52,11 +66,18 @@ def stamp_field(rest: bytes, observe_time: int) -> bytes:
 
     `observe_time`: microseconds; `rest`: from `stamp_rest`.
     """
-    seconds, micros = divmod(observe_time, SECOND)
-    time = Timestamp(seconds=seconds, nanos=micros * 1_000).SerializeToString()
-    return b"".join(
-        (_STAMP, varint(len(_OBSERVE_TIME) + 1 + len(time) + len(rest)), _OBSERVE_TIME, bytes((len(time),)), time, rest)
-    )
+    time = _time_field(observe_time)
+    return b"".join((_STAMP, varint(len(time) + len(rest)), time, rest))
+
+
+def _time_field(time: int) -> bytes:
+    """Serialize the observe time of a stamp, in microseconds, as its field."""
+    seconds, micros = divmod(time, SECOND)
+    if micros == 0 or seconds <= 0:
+        data = Timestamp(seconds=seconds, nanos=micros * 1_000).SerializeToString()
+    else:
+        data = b"".join((_SECONDS, varint(seconds), _NANOS, varint(micros * 1_000)))
+    return b"".join((_OBSERVE_TIME, _SHORT[len(data)], data))
 
 
 def freshness_field(state: FreshnessState, as_of_time: int | None, age: int | None = None) -> bytes:

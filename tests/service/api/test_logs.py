@@ -5,9 +5,11 @@ import json
 import threading
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from service.api import logs
-from service.api.logs import Pseudonyms, flush_log, make_log, redact
+from service.api.logs import Line, Pseudonyms, flush_log, make_log, redact
 
 SELLER = "marketplaces/acme/sellers/s-17"
 
@@ -134,3 +136,15 @@ def test_a_pseudonym_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     found = pseudonyms(SELLER)
     monkeypatch.setattr("service.api.logs.hmac.digest", None)
     assert pseudonyms(SELLER) == found
+
+
+@given(
+    st.dictionaries(
+        st.from_regex(r"x[a-z_]{0,9}", fullmatch=True),
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.text(), max_size=2),
+    )
+)
+def test_a_line_is_the_json_of_its_fields_whatever_they_hold(fields: dict[str, object]) -> None:
+    line = Line("info", 'a "quoted" event\n', fields, 1_790_000_000_123_456_789)
+    named = {"event": 'a "quoted" event\n', "level": "info", "timestamp": "2026-09-21T14:13:20.123456Z"}
+    assert line.text() == json.dumps(fields | named, ensure_ascii=False) + "\n"
