@@ -13,7 +13,8 @@ from service.contract.fields import FieldErrors, optional_duration
 from service.contract.resource_names import parse_marketplace, parse_seller, seller_of
 from service.contract.scores import explanation_message, fresh, result_message, score_message, stamp_message
 from service.ledger.records import Cut
-from service.scores.book.book import Asked, Book
+from service.scores.book.asked import Asked
+from service.scores.book.book import Book
 from service.scores.book.wire import batch_result
 from service.scores.scorer import Scorer
 

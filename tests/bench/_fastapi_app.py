@@ -42,7 +42,8 @@ def remembering(folder: Path) -> FastAPI:
     from service.ledger.store import Ledger
     from service.policy.policy_file import load_policy
     from service.registry.registry import Registry
-    from service.scores.book.book import Asked, Book
+    from service.scores.book.asked import Asked
+    from service.scores.book.book import Book
     from service.settings import load
 
     settings = load({"SELLERTRUST_DATA_DIR": str(folder)})

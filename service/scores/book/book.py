@@ -6,7 +6,7 @@ What is asked for a stated time is not answered here, and nothing is kept that i
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from random import choice
 
@@ -21,6 +21,7 @@ from service.ledger.clock import SKEW, TOLERANCE, time_at_end
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
 from service.scores.book import wire
+from service.scores.book.asked import Asked
 from service.scores.book.checking import Checker, Remembered
 from service.scores.book.flights import Flights, Seats
 from service.scores.book.follower import Beat, Follower, Watermark, mark_changes
@@ -34,18 +35,6 @@ from service.tally import Tally
 
 CATCH_UP_SECONDS = 1.0
 """How long a batch waits until the watermark has come to what it must reflect; then it is computed whole."""
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What a call for now asks of an answer."""
-
-    sequence: int
-    """The sequence that it must reflect at least; 0: any."""
-    max_staleness: int | None
-    """The largest age that is taken of a stale one, in microseconds; None: any."""
-    cut: Callable[[], Cut]
-    """Gives the cut to compute at, which holds the sequence, and raises what it must."""
 
 
 class Book:

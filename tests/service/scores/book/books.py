@@ -12,7 +12,8 @@ from service.contract.resource_names import parse_seller, seller_name
 from service.contract.scores import score_message, stamp_message
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
-from service.scores.book.book import Asked, Book
+from service.scores.book.asked import Asked
+from service.scores.book.book import Book
 from service.scores.scorer import Scorer
 from tests.builders import MARKET, exposure, identity
 from tests.scoring.worlds import artifact, policy

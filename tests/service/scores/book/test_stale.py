@@ -17,7 +17,7 @@ from sellertrust.v1 import trust_score_service_pb2 as pb
 from service.contract.resource_names import seller_name
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
-from service.scores.book.book import Asked
+from service.scores.book.asked import Asked
 from tests.builders import MARKET, NOW, Clock, confirmed
 from tests.service.scores.book.books import Opened, known, opened
 
