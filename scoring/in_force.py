@@ -307,11 +307,10 @@ class _Work:
         table, today = self._policy.standing, self._observe_time // DAY
         if table is None:
             return []
-        points = {(int(c), int(s)): n for c, by_severity in table.points.items() for s, n in by_severity.items()}
         return [
             one
             for one in self._established
-            if today - one.day < table.expiry_days and points[one.category, one.severity]
+            if today - one.day < table.expiry_days and table.points_of(one.violation_type, one.category, one.severity)
         ]
 
     def standing_parts(self) -> tuple[StandingPart, ...]:

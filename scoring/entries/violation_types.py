@@ -93,6 +93,18 @@ TABLES: tuple[tuple[int, MappingProxyType[str, ViolationType]], ...] = (
 """(first microsecond in force, table by key), in the order of time. A new table is added, none is changed."""
 
 
+TYPE_NUMBERS = MappingProxyType(
+    {key: number for number, key in enumerate(dict.fromkeys(key for _, table in TABLES for key in table), 1)}
+)
+"""The number of each violation type of any table, from 1, by its key: how facts have it. 0 stands for none."""
+
+
+def category_of_type(number: int) -> Category:
+    """Return the category of a violation type by its number."""
+    key = next(key for key, one in TYPE_NUMBERS.items() if one == number)
+    return next(table[key].category for _, table in TABLES if key in table)
+
+
 def violation_types(occur_time: int) -> MappingProxyType[str, ViolationType]:
     """Return the table of violation types in force at `occur_time` (microseconds), by key."""
     for since, table in reversed(TABLES):

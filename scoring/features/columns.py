@@ -49,6 +49,8 @@ class FactRow(NamedTuple):
     """When it ends."""
     source: int | None = None
     """Who inspected, for inspections; who reported, for violations."""
+    violation_type: int | None = None
+    """The number of what is reported (`scoring.entries.violation_types`)."""
     attributes: Mapping[str, str] | None = None
     """Attributes of an identity."""
 
@@ -97,6 +99,7 @@ class EntryColumns:
     units: Ints
     until: Ints
     source: Ints
+    violation_type: Ints
 
     def take(self, index: NDArray[np.intp] | Bools | Ints | slice) -> "EntryColumns":
         """Return the entries at `index` (a mask, indices or a slice), for the same cases.
@@ -162,7 +165,7 @@ def columns_of(rows: Iterable[FactRow], sellers: Iterable[str]) -> EntryColumns:
     # fmt: off
     for row, (
         sequence, entry, seller, kind, occur_time, report_time, violation, incident, category, severity, status, day,
-        product, revision, orders, failures, level, target, units, until, source, _,
+        product, revision, orders, failures, level, target, units, until, source, violation_type, _,
     ) in enumerate(rows):
         flat += (
             case_of[seller], row, sequence, kind, occur_time, report_time,
@@ -173,10 +176,10 @@ def columns_of(rows: Iterable[FactRow], sellers: Iterable[str]) -> EntryColumns:
             revision or 0, orders or 0, failures or 0, level or 0,
             names.setdefault(entry, len(names)),
             -1 if target is None else names.setdefault(target, len(names)),
-            units or 0, until or 0, source or 0,
+            units or 0, until or 0, source or 0, violation_type or 0,
         )
     # fmt: on
-    table = np.array(flat, dtype=np.int64).reshape(-1, 22)
+    table = np.array(flat, dtype=np.int64).reshape(-1, 23)
     return EntryColumns(len(case_of), *np.ascontiguousarray(table.T))
 
 

@@ -22,7 +22,8 @@ _STANDS = np.array([Status(s) not in RETRACTED_STATUSES if s else False for s in
 class Violations:
     """n counted violations sorted by (case, incident, category), columns int64 of shape (n,).
 
-    `day` is the UTC day it happened, `row` its report's place in the caller's list.
+    `day` is the UTC day it happened, `row` its report's place in the caller's list,
+    `violation_type` the number of its type, 0 where that is not known.
     """
 
     case: Ints
@@ -31,10 +32,11 @@ class Violations:
     severity: Ints
     incident: Ints
     row: Ints
+    violation_type: Ints
 
     def take(self, index: Bools | Ints | slice) -> "Violations":
         """Return the violations at `index`: a mask, indices or a slice."""
-        columns = (self.case, self.day, self.category, self.severity, self.incident, self.row)
+        columns = (self.case, self.day, self.category, self.severity, self.incident, self.row, self.violation_type)
         return Violations(*(column[index] for column in columns))
 
 
@@ -109,7 +111,7 @@ def sort_violations(reports: EntryColumns, chosen: Bools) -> tuple[Violations, N
     kept = np.flatnonzero(chosen)
     kept = kept[np.lexsort((reports.category[kept], reports.incident[kept], reports.case[kept]))]
     day = reports.occur_time[kept] // DAY
-    columns = (reports.category, reports.severity, reports.incident, reports.row)
+    columns = (reports.category, reports.severity, reports.incident, reports.row, reports.violation_type)
     return Violations(reports.case[kept], day, *(column[kept] for column in columns)), kept
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from scoring.entries.violation_types import TYPE_NUMBERS, category_of_type
 from scoring.enums import Category, Severity, Tier
 from scoring.errors import PolicyRefused
 from scoring.model.scale import MAX_POINTS
@@ -127,14 +128,22 @@ def _read_settled(part: Part) -> dict[str, int]:
 
 
 def _read_breach(part: Part, now: int, number: int) -> Breach:
-    """Return one violation; without `incident` it is an incident of its own."""
-    category = part.word("category", [category.name.lower() for category in Category])
+    """Return one violation; without `incident` it is an incident of its own, with a type it is of the type's category."""
+    number_of_type = 0
+    if "violation_type" in part:
+        number_of_type = TYPE_NUMBERS.get(part.word("violation_type", [*TYPE_NUMBERS]), 0)
+        if "category" in part:
+            part.refuse("category", "is that of its violation_type: leave one of them out")
+        category = category_of_type(number_of_type).name.lower()
+    else:
+        category = part.word("category", [category.name.lower() for category in Category])
     severity = part.word("severity", [severity.name.lower() for severity in Severity])
     day = part.day("day")
     if day > now:
         part.refuse("day", "lies after now")
     incident = part.number("incident", 1, MAX_BREACHES) if "incident" in part else -1 - number
-    return Breach(Category[category.upper()], Severity[severity.upper()], max(now - day, 0), incident)
+    age = max(now - day, 0)
+    return Breach(Category[category.upper()], Severity[severity.upper()], age, incident, number_of_type)
 
 
 def _read_expected(part: Part) -> dict[str, Any]:

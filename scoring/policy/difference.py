@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, product
 
+from scoring.entries.violation_types import category_of_type
 from scoring.enums import Category, Severity, Tier
 from scoring.errors import PolicyRefused
 from scoring.policy.history import Established, matches
@@ -96,9 +97,7 @@ def find_other_changes(before: Policy, after: Policy) -> list[str]:
     for name in ("thin_file_orders", "thin_file_days", "clear_days"):
         old, new = getattr(before, name), getattr(after, name)
         found += [f"{name} {old:,} -> {new:,}"] if old != new else []
-    tables = [
-        p.standing and (p.standing.points, p.standing.expiry_days, p.standing.incident_cap) for p in (before, after)
-    ]
+    tables = [policy.standing and policy.standing.key for policy in (before, after)]
     found += ["the table of standing"] if tables[0] != tables[1] else []
     found += ["the limits of trade"] if before.trade != after.trade else []
     found += ["the table of caution"] if before.caution != after.caution else []
@@ -175,7 +174,12 @@ def _distinct_incidents(space: Space) -> dict[tuple[int, ...], tuple[Breach, ...
     """Return one incident for each effect on standings and counts that an incident can have."""
     tables = {place: policy.standing for place, policy in zip(space.table, space.policies, strict=True)}
     days = {counter.days for counter in space.counters} | {t.expiry_days for t in tables.values() if t is not None}
-    singles = [Breach(*kind) for kind in product(Category, Severity, sorted({0, *days}))]
+    named = {number for table in tables.values() if table is not None for number in table.types}
+    sorts = [*((category, 0) for category in Category), *((category_of_type(number), number) for number in named)]
+    singles = [
+        Breach(category, severity, age, violation_type=number)
+        for (category, number), severity, age in product(sorts, Severity, sorted({0, *days}))
+    ]
     kinds: dict[tuple[int, ...], tuple[Breach, ...]] = {}
     for incident in (*((one,) for one in singles), *_pairs(singles)):
         effect = []
@@ -183,7 +187,11 @@ def _distinct_incidents(space: Space) -> dict[tuple[int, ...], tuple[Breach, ...
             table = tables[place]
             points = 0
             if table is not None:
-                points = sum(table.points[b.category][b.severity] for b in incident if b.age_days < table.expiry_days)
+                points = sum(
+                    table.points_of(b.violation_type, b.category, b.severity)
+                    for b in incident
+                    if b.age_days < table.expiry_days
+                )
                 points = min(points, table.incident_cap)
             effect.append(points)
         for counter in space.counters:

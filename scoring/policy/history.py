@@ -30,6 +30,8 @@ class Established(NamedTuple):
     """The UTC day it happened, in days since 1970-01-01."""
     time: int
     """When it was established, in microseconds; the observe time if that is earlier."""
+    violation_type: int = 0
+    """The number of its type; 0 where that is not known."""
 
 
 class Step(NamedTuple):
@@ -46,12 +48,12 @@ def establish(facts: Facts, rows: Sequence[FactRow], observe_time: int) -> list[
     """
     times = find_decision_times(rows)
     v = facts.violations
-    columns = (v.row.tolist(), v.incident.tolist(), v.category.tolist(), v.severity.tolist(), v.day.tolist())
+    columns = (v.row, v.incident, v.category, v.severity, v.day, v.violation_type)
     found = []
-    for row, incident, category, severity, day in zip(*columns, strict=True):
+    for row, incident, category, severity, day, kind in zip(*(column.tolist() for column in columns), strict=True):
         violation = str(rows[row].violation)
         time = min(times.get(violation, observe_time), observe_time)
-        found.append(Established(violation, incident, category, severity, day, time))
+        found.append(Established(violation, incident, category, severity, day, time, kind))
     return found
 
 
@@ -81,12 +83,11 @@ def trace_standing(violations: Iterable[Established], table: StandingTable) -> l
 
     In the order of time; past steps are as the violations were established.
     """
-    points = {(int(c), int(s)): n for c, by_severity in table.points.items() for s, n in by_severity.items()}
 
     def worth(active: Sequence[Established]) -> int:
         largest: dict[int, int] = {}
         for one in active:
-            given = points[one.category, one.severity]
+            given = table.points_of(one.violation_type, one.category, one.severity)
             largest[one.category] = max(largest.get(one.category, 0), given)
         return min(sum(largest.values()), table.incident_cap)
 

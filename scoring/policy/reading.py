@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from scoring.canonical import canonical_json
+from scoring.entries.violation_types import TYPE_NUMBERS
 from scoring.enums import RATED_TIERS, Category, Severity, Tier
 from scoring.errors import PolicyRefused
 from scoring.model.scale import MAX_POINTS
@@ -70,14 +71,10 @@ def _read_standing(root: Part) -> StandingTable | None:
         return None
     part = root.part("standing")
     by_category, at_most = part.part("points"), part.part("at_most")
-    points = {}
-    for category in Category:
-        row = by_category.part(category.name.lower())
-        severities = [severity.name.lower() for severity in Severity]
-        points[category] = MappingProxyType({s: row.number(s.name.lower(), 0, MAX_STANDING_POINTS) for s in Severity})
-        row.require_rising(severities, "with the severity", strictly=False)
+    points = {category: _read_points(by_category.part(category.name.lower())) for category in Category}
+    types = _read_types(part)
     cap = part.number("incident_cap", 1, MAX_STANDING)
-    largest = max(max(row.values()) for row in points.values())
+    largest = max(max(row.values()) for row in (*points.values(), *types.values()))
     if part.data.get("incident_cap") == cap and cap < largest:
         part.refuse("incident_cap", f"is less than the {largest} that one violation alone gives")
     limits = {t: at_most.number(t.name.lower(), 1, MAX_STANDING) for t in LIMITED_TIERS if t.name.lower() in at_most}
@@ -87,7 +84,28 @@ def _read_standing(root: Part) -> StandingTable | None:
         expiry_days=part.number("expiry_days", 1, MAX_EXPIRY_DAYS),
         incident_cap=cap,
         at_most=MappingProxyType(limits),
+        types=MappingProxyType(types),
     )
+
+
+def _read_points(row: Part) -> Mapping[Severity, int]:
+    """Return the points of a violation by severity, which must never fall."""
+    points = {severity: row.number(severity.name.lower(), 0, MAX_STANDING_POINTS) for severity in Severity}
+    row.require_rising([severity.name.lower() for severity in Severity], "with the severity", strictly=False)
+    return MappingProxyType(points)
+
+
+def _read_types(part: Part) -> dict[int, Mapping[Severity, int]]:
+    """Return the points by number of each violation type that is named."""
+    if "types" not in part:
+        return {}
+    by_type, found = part.part("types"), {}
+    for name in by_type.data:
+        if str(name) in TYPE_NUMBERS:
+            found[TYPE_NUMBERS[str(name)]] = _read_points(by_type.part(str(name)))
+        else:
+            by_type.refuse(str(name), "is no violation type; see: sellertrust violation types")
+    return found
 
 
 def _read_trade(root: Part) -> TradeLimits | None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from scoring.entries.violation_types import TYPE_NUMBERS
 from scoring.enums import Category, Severity, Tier
 from scoring.policy.history import Established, trace_counter, trace_standing, value_at
 from scoring.policy.policy import Policy
@@ -20,11 +21,14 @@ class Breach:
     """UTC days since it happened."""
     incident: int = 0
     """Violations of one number are of one incident."""
+    violation_type: int = 0
+    """The number of its type; 0 for any that a policy does not name."""
 
     def __str__(self) -> str:
         """Return it as text, such as `critical counterfeit 3 days ago (incident 0)`."""
         when = f" {self.age_days} days ago" if self.age_days else ""
-        return f"{self.severity.name.lower()} {self.category.name.lower()}{when} (incident {self.incident})"
+        name = next((key for key, number in TYPE_NUMBERS.items() if number == self.violation_type), None)
+        return f"{self.severity.name.lower()} {name or self.category.name.lower()}{when} (incident {self.incident})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,10 @@ class Sample:
     def situation(self, policy: Policy) -> Situation:
         """Return how a policy sees this seller."""
         established = [
-            Established(f"v{n}", b.incident, b.category, b.severity, self.day - b.age_days, self.day * DAY)
+            Established(
+                *(f"v{n}", b.incident, b.category, b.severity, self.day - b.age_days, self.day * DAY),
+                violation_type=b.violation_type,
+            )
             for n, b in enumerate(self.breaches)
         ]
         time = self.day * DAY

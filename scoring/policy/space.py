@@ -186,7 +186,7 @@ def build_space(*policies: Policy, with_overrides: bool = False) -> Space:
     tables: list[object] = []
     table, edges = [], []
     for policy in policies:
-        key = policy.standing and (policy.standing.points, policy.standing.expiry_days, policy.standing.incident_cap)
+        key = policy.standing and policy.standing.key
         if key not in tables:
             tables.append(key)
             edges.append({0})

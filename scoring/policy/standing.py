@@ -1,16 +1,19 @@
 """Standing: points that a person adds up by hand from confirmed violations. More is worse.
 
-Each violation that counts gives the points of its category and severity while it is younger than `expiry_days`, by whole UTC
-days since it happened. Of one incident and category the largest counts, and one incident gives at most `incident_cap`. So
-a standing rests on the facts that the fold reads: an overturned violation leaves no trace, an alleged one gives nothing.
+Each violation that counts gives the points of its type and severity, or of its category's where the table does not name the
+type, while it is younger than `expiry_days`, by whole UTC days since it happened. Of one incident and category the largest
+counts, and one incident gives at most `incident_cap`. So a standing rests on the facts that the fold reads: an overturned
+violation leaves no trace, an alleged one gives nothing.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from scoring.arrays import Ints, first_of_runs
+from scoring.entries.violation_types import TYPE_NUMBERS
 from scoring.enums import RATED_TIERS, Category, Severity, Tier
 from scoring.features.facts import Facts
 from scoring.features.violations import Violations
@@ -21,7 +24,7 @@ class StandingTable:
     """How violations add up, and the tier that the sum allows."""
 
     points: Mapping[Category, Mapping[Severity, int]]
-    """Points of one violation, never fewer for a graver one."""
+    """Points of one violation by category, never fewer for a graver one."""
     expiry_days: int
     """Days since a violation happened after which it gives no points: it gives them on its own day and on
     `expiry_days - 1` more.
@@ -30,6 +33,18 @@ class StandingTable:
     """Points that one incident gives at most."""
     at_most: Mapping[Tier, int]
     """By tier the standing from which on a seller is of that tier at most; rises as the tiers fall."""
+    types: Mapping[int, Mapping[Severity, int]] = field(default_factory=dict)
+    """By the number of a violation type the points of one violation of it, in place of its category's."""
+
+    def points_of(self, violation_type: int, category: int, severity: int) -> int:
+        """Return the points of one violation, by the numbers of its type, category and severity."""
+        row = self.types.get(violation_type) or self.points[Category(category)]
+        return row[Severity(severity)]
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """Return what decides a seller's sum: two tables of the same give everybody the same."""
+        return (self.points, self.types, self.expiry_days, self.incident_cap)
 
     def best_tier(self, standing: int) -> Tier:
         """Return the best tier that a standing allows; a higher standing is worse.
@@ -45,12 +60,12 @@ class StandingTable:
         among them, with 0. Violations older than `expiry_days` give none.
         """
         v = violations
-        table = np.zeros((len(Category) + 1, len(Severity) + 1), dtype=np.int64)
-        for category, by_severity in self.points.items():
-            for severity, points in by_severity.items():
-                table[category, severity] = points
+        worth = _table(self.points, len(Category))[v.category, v.severity]
+        if self.types:
+            of_type = _table(self.types, len(TYPE_NUMBERS), -1)[v.violation_type, v.severity]
+            worth = np.where(of_type >= 0, of_type, worth)
         age = observe_day[v.case] - v.day
-        given = np.where(age < self.expiry_days, table[v.category, v.severity], 0)
+        given = np.where(age < self.expiry_days, worth, 0)
         first = np.flatnonzero(first_of_runs(v.case, v.incident))
         if not len(first):
             return np.zeros(0, dtype=np.int64), first
@@ -83,3 +98,12 @@ class StandingTable:
         for tier, least in falling:
             best = np.where(standing >= least, int(tier), best)
         return np.minimum(tiers, best)
+
+
+def _table(rows: Mapping[Any, Mapping[Severity, int]], last: int, default: int = 0) -> Ints:
+    """Return points by number and severity, of shape (last + 1, severities + 1); `default` where no row states any."""
+    table = np.full((last + 1, len(Severity) + 1), default, dtype=np.int64)
+    for number, by_severity in rows.items():
+        for severity, points in by_severity.items():
+            table[number, severity] = points
+    return table

@@ -17,6 +17,7 @@ from scoring.entries.kinds.decisions import EntryCorrected
 from scoring.entries.kinds.table import KIND_OF
 from scoring.entries.kinds.trade import InspectionDone
 from scoring.entries.lifecycle import next_status
+from scoring.entries.violation_types import TYPE_NUMBERS
 from scoring.enums import Status
 from scoring.features.columns import FactRow, columns_of
 from scoring.features.facts import resolve
@@ -26,9 +27,9 @@ from scoring.time import DAY
 from sellertrust.v1 import entry_pb2
 from service.contract.entries import entries_of
 from service.contract.fields import time_of
-from service.ledger.rows import PLACE, Row, row_of
+from service.ledger.rows import PLACE, row_of
 
-_COLUMNS = [PLACE[name] for name in FactRow._fields[:-2]]
+_COLUMNS = [PLACE[name] for name in FactRow._fields[:-3]]
 
 
 def rows_of(marketplace: str, seller: str, messages: Sequence[entry_pb2.Entry]) -> list[FactRow]:
@@ -53,12 +54,10 @@ def rows_of(marketplace: str, seller: str, messages: Sequence[entry_pb2.Entry]) 
         elif isinstance(fact, EntryCorrected) and fact.moved_to is not None and fact.entry in reports:
             row[PLACE["incident"]] = assign_incident(fact.entry, reports[fact.entry], fact.moved_to)
         source = int(fact.source) if isinstance(fact, InspectionDone | ViolationReported) else None
-        rows.append(_fact_row(row, source, fact.attributes if isinstance(fact, IdentityVerified) else None))
+        kind = TYPE_NUMBERS.get(fact.violation_type) if isinstance(fact, ViolationReported) else None
+        attributes = fact.attributes if isinstance(fact, IdentityVerified) else None
+        rows.append(FactRow._make([*(row[place] for place in _COLUMNS), source, kind, attributes or None]))
     return rows
-
-
-def _fact_row(row: Row, source: int | None, attributes: object) -> FactRow:
-    return FactRow._make([*(row[place] for place in _COLUMNS), source, attributes or None])
 
 
 def inputs_of(

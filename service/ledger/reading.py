@@ -23,6 +23,7 @@ from sqlalchemy import (
 
 from scoring.arrays import NEVER
 from scoring.entries.entry import entry_from_content
+from scoring.entries.violation_types import TYPE_NUMBERS
 from scoring.enums import INSPECTORS, Kind, Source, Status
 from scoring.features.columns import FactRow, FactTable, Omitted, tabulate
 from service.ledger.expressions import Texts, among, member, of_kind, only
@@ -41,13 +42,14 @@ reported or called, which never enters a model.
 
 _STATES_SOURCE = or_(_E.kind == int(Kind.INSPECTION), _E.kind == int(Kind.VIOLATION))
 _FACT_COLUMNS = (
-    *(_E[name] for name in FactRow._fields[:-2]),
+    *(_E[name] for name in FactRow._fields[:-3]),
     case(
         (
             or_(_E.kind == int(Kind.INSPECTION), _E.kind == int(Kind.VIOLATION)),
             member(_E.content, literal_column("'source'")),
         )
     ),
+    case((_E.kind == int(Kind.VIOLATION), member(_E.content, literal_column("'violation_type'")))),
     case((_E.kind == int(Kind.IDENTITY), _E.content)),
 )
 # The plus keeps SQLite from walking another index for the sake of the bound, which nearly all entries are within.
@@ -240,13 +242,14 @@ def _sale_rows(connection: Connection, query: Select[Any], values: dict[str, Any
 
 def _fact_rows(rows: Iterable[Any]) -> list[FactRow]:
     make = FactRow._make
-    return [make(row) if row[-1] is None and row[-2] is None else _fact_row(row) for row in rows]
+    return [make(row) if row[-1] is None and row[-3] is None else _fact_row(row) for row in rows]
 
 
 def _fact_row(row: Any) -> FactRow:
-    *columns, source, content = row
+    *columns, source, violation_type, content = row
     number = None if source is None else int(Source[source.upper()])
-    return FactRow._make((*columns, number, None if content is None else _attributes(content)))
+    kind = None if violation_type is None else TYPE_NUMBERS.get(violation_type)
+    return FactRow._make((*columns, number, kind, None if content is None else _attributes(content)))
 
 
 def _alleges(row: FactRow) -> bool:

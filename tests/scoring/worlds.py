@@ -28,12 +28,19 @@ CONSTANTS = Constants(DEFAULT_WEIGHTS)
 
 
 def violation(
-    name: str, day: int, category: int = 1, severity: int = 3, status: Status = Status.CONFIRMED, incident: str = ""
+    name: str,
+    day: int,
+    category: int = 1,
+    severity: int = 3,
+    status: Status = Status.CONFIRMED,
+    incident: str = "",
+    violation_type: int | None = None,
 ) -> FactRow:
     """A violation of seller `s` that happened and was reported in the morning of `day`."""
     moment = day * DAY + 1
     return FactRow(
-        0, name, "s", Kind.VIOLATION, moment, moment, name, incident or name, category, severity, int(status)
+        *(0, name, "s", Kind.VIOLATION, moment, moment, name, incident or name, category, severity, int(status)),
+        violation_type=violation_type,
     )
 
 

@@ -12,6 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from scoring.arrays import Ints
+from scoring.entries.violation_types import TYPE_NUMBERS
 from scoring.enums import Harm, Kind, Source
 from scoring.errors import ConfigurationWrong
 from scoring.features.columns import EntryColumns
@@ -117,6 +118,9 @@ def read_export(path: Path) -> LedgerTable:
     # Entries about a product have no seller; sellers get derived entries of their own.
     table = table.filter(pl.col("seller") != "").sort("seller", "sequence")
     sellers = table["seller"].unique().sort().to_list()
+    # Most entries are exposure, and state nothing of this: they are not parsed.
+    conduct = table.select(pl.when(pl.col("kind") != Kind.EXPOSURE).then("content"))["content"]
+    types = conduct.str.json_path_match("$.violation_type")
     columns = EntryColumns(
         cases=len(sellers),
         case=_codes(table["seller"]),
@@ -126,13 +130,11 @@ def read_export(path: Path) -> LedgerTable:
         product=_codes(table["product_category"]),
         **{name: _ints(table[column]) for name, column in _INTEGERS.items()},
         source=_sources(table),
+        violation_type=_ints(types.replace_strict(dict(TYPE_NUMBERS), default=0)),
     )
     kinds = columns.kind
     happened = np.where(kinds == Kind.EXPOSURE, columns.day, columns.occur_time // DAY)
     content = table["content"]
-    # Most entries are exposure, and state nothing of this: they are not parsed.
-    conduct = table.select(pl.when(pl.col("kind") != Kind.EXPOSURE).then("content"))["content"]
-    types = conduct.str.json_path_match("$.violation_type")
     harms = conduct.str.json_path_match("$.harm")
     stated = np.flatnonzero(np.isin(kinds, (Kind.VIOLATION, Kind.INSPECTION, Kind.MEASURE)))
     return LedgerTable(

@@ -6,7 +6,7 @@ from collections import defaultdict
 
 import numpy as np
 
-from scoring.entries.violation_types import severity_of, violation_types
+from scoring.entries.violation_types import TYPE_NUMBERS, severity_of, violation_types
 from scoring.enums import AUTHORITIES, Harm, Kind, Severity, Source, Status
 from scoring.features.columns import FactRow
 from scoring.policy.standing import StandingTable
@@ -97,6 +97,7 @@ def _list_rows(market: Market, first_day: int) -> dict[int, list[FactRow]]:
                 *(0, name, "", Kind.VIOLATION, occurred, max(reported, occurred), name, incident),
                 *(int(kind.category), int(severity), int(status)),
                 source=int(source),
+                violation_type=TYPE_NUMBERS[kind.key],
             )
         )
         names.append((seller, name))

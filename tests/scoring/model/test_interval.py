@@ -68,7 +68,7 @@ def market(n: int, orders: tuple[int, int], seed: int, hazard: np.ndarray | None
     found = len(guilty)
     severities = rng.choice(4, found, p=(0.4, 0.3, 0.2, 0.1)) + 1
     violations = Violations(
-        guilty, day, rng.integers(1, 5, found), severities, np.arange(found), np.zeros(found, dtype=np.int64)
+        guilty, day, rng.integers(1, 5, found), severities, np.arange(found), *np.zeros((2, found), dtype=np.int64)
     )
     nothing = np.zeros(n, dtype=np.int64)
     facts = Facts(

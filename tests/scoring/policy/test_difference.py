@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from scoring.entries.violation_types import TYPE_NUMBERS, category_of_type
 from scoring.enums import Category, Severity, Tier
 from scoring.errors import PolicyRefused
 from scoring.policy.cases import parse_cases, run_cases
@@ -14,7 +15,7 @@ from scoring.policy.difference import Answer, answer_in, cell_of, compare, find_
 from scoring.policy.policy import Policy
 from scoring.policy.reading import parse_policy
 from scoring.policy.sample import Breach, Sample
-from tests.scoring.policy.policies import SHIPPED
+from tests.scoring.policy.policies import SHIPPED, data, standing
 from tests.scoring.policy.test_rules import policy_of, rule, shipped
 
 
@@ -48,17 +49,25 @@ def growing() -> Policy:
     )
 
 
+@cache
+def typed() -> Policy:
+    """A policy whose table of standing names two violation types."""
+    types = {
+        "order_fraud": {"minor": 5, "moderate": 10, "major": 20, "critical": 24},
+        "fake_reviews": dict.fromkeys(("minor", "moderate", "major", "critical"), 0),
+    }
+    return parse_policy(
+        data(
+            standing=standing() | {"types": types},
+            currency="EUR",
+            rules=[rule("review", {"kind": "manual_review"}, standing={"from": 20})],
+        )
+    )
+
+
 def sample(chance: random.Random) -> Sample:
     """A seller near the values that policies ask for, or anywhere."""
-    breaches = tuple(
-        Breach(
-            chance.choice([*Category]),
-            chance.choice([*Severity]),
-            chance.choice([0, 29, 30, 199, 200, 364, 365, chance.randrange(500)]),
-            chance.randrange(6),
-        )
-        for _ in range(chance.choice([0, 0, 1, 2, 3, 6, 9]))
-    )
+    breaches = tuple(breach(chance) for _ in range(chance.choice([0, 0, 1, 2, 3, 6, 9])))
     points = chance.choice([0, 499, 500, 599, 600, 699, 700, 1000, chance.randrange(1001)])
     toys = chance.choice([0, 899, 900, chance.randrange(2_000)])
     return Sample(
@@ -73,17 +82,30 @@ def sample(chance: random.Random) -> Sample:
     )
 
 
+def breach(chance: random.Random) -> Breach:
+    """A violation of a type that has a number, or of none."""
+    number = chance.choice([0, 0, *TYPE_NUMBERS.values()])
+    return Breach(
+        category_of_type(number) if number else chance.choice([*Category]),
+        chance.choice([*Severity]),
+        chance.choice([0, 29, 30, 199, 200, 364, 365, chance.randrange(500)]),
+        chance.randrange(6),
+        number,
+    )
+
+
 def direct(policy: Policy, seller: Sample) -> Answer:
     situation = seller.situation(policy)
     return Answer(situation.tier, policy.badges[situation.tier], policy.rule_book.terms(situation))
 
 
 @pytest.mark.parametrize(
-    "names", [("default", "general"), ("general", "ladder"), ("ladder", "grouped"), ("ladder", "growing")]
+    "names",
+    [("default", "general"), ("general", "ladder"), ("ladder", "grouped"), ("ladder", "growing"), ("ladder", "typed")],
 )
 def test_a_seller_is_answered_otherwise_if_and_only_if_its_cell_changes(names: tuple[str, str]) -> None:
     """1,000 random sellers at the edges and between: both answers of a cell are those of every seller in it."""
-    own = {"grouped": grouped, "growing": growing}
+    own = {"grouped": grouped, "growing": growing, "typed": typed}
     before, after = (own[name]() if name in own else shipped(name) for name in names)
     space, answers = compare(before, after)
     chance = random.Random(16)
@@ -94,6 +116,21 @@ def test_a_seller_is_answered_otherwise_if_and_only_if_its_cell_changes(names: t
         assert answers[cell_of(space, seller)] == found, str(seller)
         differing += found[0] != found[1]
     assert differing > 100
+
+
+def test_a_type_that_is_named_anew_changes_cells_with_an_example_of_that_type() -> None:
+    """Two policies that differ in nothing but the points of order fraud."""
+    plain = parse_policy(
+        data(
+            standing=standing(),
+            currency="EUR",
+            rules=[rule("review", {"kind": "manual_review"}, standing={"from": 20})],
+        )
+    )
+    changes = find_changes(plain, typed())
+    examples = [str(one.example) for one in changes if one.example is not None]
+    assert any("major order_fraud" in text for text in examples)
+    assert "the table of standing" in find_other_changes(plain, typed())
 
 
 @pytest.mark.parametrize("names", [("default", "general"), ("general", "ladder")])
@@ -163,6 +200,16 @@ def test_a_case_may_state_the_deposit_that_is_placed_and_expects_what_is_still_t
         "hold_days is 30, expected 0",
         "rules is all, unsecured, expected all",
     )
+
+
+def test_a_case_may_name_the_type_of_a_violation_which_states_its_category() -> None:
+    """Order fraud gives 20 by the policy's table, and a category beside it is refused."""
+    breach_ = {"violation_type": "order_fraud", "severity": "major", "day": "2026-02-20"}
+    case = {"name": "a", "points": 900, "violations": [breach_], "expect": {"standing": 20, "manual_review": True}}
+    assert run_cases(typed(), parse_cases({"now": "2026-03-01", "cases": [case]}))[0].faults == ()
+    breach_["category"] = "integrity"
+    with pytest.raises(PolicyRefused, match="category is that of its violation_type"):
+        parse_cases({"now": "2026-03-01", "cases": [case]})
 
 
 def test_a_case_that_expects_a_rule_the_policy_does_not_have_fails_by_its_name() -> None:

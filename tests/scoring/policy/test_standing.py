@@ -1,16 +1,21 @@
 """Standing: what a person adds up by hand, exact as the fold is, and the tiers that it allows."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scoring.entries.violation_types import TYPE_NUMBERS
 from scoring.enums import RATED_TIERS, Category, CorrectionKind, Kind, Severity, Status, Tier
+from scoring.errors import PolicyRefused
 from scoring.features.columns import FactRow, columns_of
 from scoring.features.facts import resolve
+from scoring.policy.history import establish, trace_standing, value_at
+from scoring.policy.reading import parse_policy
 from scoring.reasons import CLEAR_DAYS_PENDING, OVERRIDDEN, STANDING
 from scoring.score import score
 from scoring.time import DAY
-from tests.scoring.policy.policies import POINTS, with_standing
+from tests.scoring.policy.policies import POINTS, data, standing, with_standing
 from tests.scoring.worlds import NOW, TODAY, artifact, exposure, identity, numbered, policy, sellers, status, violation
 
 COUNTING = settings(max_examples=80, deadline=None)
@@ -52,6 +57,47 @@ def test_the_worked_standing() -> None:
         *(Tier.EXEMPLARY, Tier.EXEMPLARY, Tier.TRUSTED, Tier.TRUSTED, Tier.STANDARD, Tier.STANDARD, Tier.PROBATION),
     ]
     assert with_standing().tier_with_standing(720, 3) is Tier.TRUSTED
+
+
+def test_a_type_that_the_table_names_gives_its_own_points_in_place_of_its_category_s() -> None:
+    """Order fraud gives 20 where integrity gives 8, fake reviews none; one incident and category counts once all the same."""
+    fraud, reviews = TYPE_NUMBERS["order_fraud"], TYPE_NUMBERS["fake_reviews"]
+    stated = standing() | {"types": {
+        "order_fraud": {"minor": 5, "moderate": 10, "major": 20, "critical": 24},
+        "fake_reviews": {"minor": 0, "moderate": 0, "major": 0, "critical": 0},
+    }}  # fmt: skip
+    table = parse_policy(data(standing=stated)).standing
+    assert table is not None
+    integrity, major = int(Category.INTEGRITY), int(Severity.MAJOR)
+
+    def breach(name: str, kind: int | None, incident: str = "") -> FactRow:
+        return violation(name, TODAY - 9, integrity, major, incident=incident, violation_type=kind)
+
+    def added(*rows: FactRow) -> int:
+        columns = columns_of(numbered(list(rows)), ["s"])
+        facts = resolve(columns, np.array([NOW]))
+        steps = trace_standing(establish(facts, numbered(list(rows)), NOW), table)
+        sums = {int(table.add_up(facts)[0]), value_at(steps, NOW)}
+        assert len(sums) == 1
+        return sums.pop()
+
+    assert added(breach("a", fraud)) == 20
+    assert added(breach("a", reviews)) == 0
+    assert added(breach("a", None)) == 8
+    assert added(breach("a", fraud), breach("b", reviews), breach("c", None)) == 28
+    assert added(breach("a", fraud, "one"), breach("b", reviews, "one"), breach("c", None, "one")) == 20
+
+
+def test_points_of_types_that_cannot_be_are_refused_by_name() -> None:
+    """No such type, points that fall with the severity, and more than an incident may give."""
+    falling = {"minor": 5, "moderate": 4, "major": 20, "critical": 25}
+    with pytest.raises(PolicyRefused) as error:
+        parse_policy(data(standing=standing() | {"types": {"order_fraud": falling, "theft": falling}}))
+    assert error.value.faults == (
+        "standing.types.order_fraud must never fall with the severity",
+        "standing.types.theft is no violation type; see: sellertrust violation types",
+        "standing.incident_cap is less than the 25 that one violation alone gives",
+    )
 
 
 @COUNTING

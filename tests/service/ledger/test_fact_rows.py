@@ -10,6 +10,7 @@ from scoring.entries.kinds.conduct import IncidentChanged
 from scoring.entries.kinds.decisions import EntryCorrected
 from scoring.entries.kinds.table import BY_COMMAND
 from scoring.entries.kinds.trade import DisputeResolved, InspectionDone
+from scoring.entries.violation_types import TYPE_NUMBERS
 from scoring.enums import (
     Action,
     Category,
@@ -71,6 +72,7 @@ def test_fact_rows_have_what_the_fold_needs_of_every_kind(ledger: Ledger) -> Non
         FactRow(
             *(1, "v1", "s1", Kind.VIOLATION, ago(10), NOW, "v1", "raid", Category.COUNTERFEIT, 3, 1),
             source=Source.BRAND,
+            violation_type=TYPE_NUMBERS["counterfeit_goods"],
         ),
         FactRow(2, "v1-confirm", "s1", Kind.STATUS, ago(2), NOW, "v1", status=Status.CONFIRMED),
         FactRow(

@@ -177,11 +177,16 @@ def test_with_the_knowledge_of_then_a_backtest_answers_as_the_server_did_on_that
         np.testing.assert_array_equal(given.tier, asked.tier)
 
 
+@pytest.mark.parametrize(
+    "types", ["", "[standing.types]\ncounterfeit_goods = { minor = 0, moderate = 0, major = 0, critical = 1 }\n\n"]
+)
 def test_a_policy_with_standing_bounds_the_tiers_of_a_backtest_as_it_bounds_the_servers(
-    market: Market, model: Artifact
+    market: Market, model: Artifact, types: str, tmp_path: Path
 ) -> None:
-    """The shipped general policy; many sellers have another tier than by points alone."""
-    path, day = SHIPPED_POLICY.with_name("general.toml"), DAYS[1]
+    """The shipped general policy, and with points by type; many sellers have another tier than by points alone."""
+    path, day = tmp_path / "general.toml", DAYS[1]
+    text = SHIPPED_POLICY.with_name("general.toml").read_text(encoding="utf-8")
+    path.write_text(text.replace("[standing.at_most]", types + "[standing.at_most]"))
     general = parse_policy(tomllib.loads(path.read_text(encoding="utf-8")))
     asked = served(market.folder, model, market.imported.sellers, day, known=False, policy=path)
     given = answers_at(market.imported, model, general, day, Knowledge.TODAY)
