@@ -307,6 +307,12 @@ class ModelNotFound(SellertrustError):
     reason = "MODEL_NOT_FOUND"
 
 
+class ErasureRefused(SellertrustError):
+    """The database role of who would erase may not delete the keys of sellers."""
+
+    reason = "ERASURE_REFUSED"
+
+
 class GatesFailed(SellertrustError):
     """Gates that the model failed forbid its promotion, or require a named person."""
 

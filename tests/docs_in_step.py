@@ -49,13 +49,15 @@ WHERE = {
             "ledger append",
             "ledger list",
             "ledger watch",
+            "access list-audit",
         ),
     ),
     "These read the database itself, beside a server or without one": (
         *("rescore", "policy preview", "ledger export", "ledger backup", "ledger checkpoint", "ledger verify", "train"),
         "mechanism status",
     ),
-    "These write to the database itself, on SQLite while no server and no other command writes": (
+    "These write to the database itself, on SQLite while no server and no other command writes (`ledger erase` and `ledger"
+    " mend-clock` with `--server` ask one)": (
         *(
             "ledger import",
             "ledger feed",

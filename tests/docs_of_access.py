@@ -118,8 +118,9 @@ measures, payouts and restitution, of proposals, and explanations are written to
     [audit]
     readers = ["jwt:https://login.acme.example#*", "spiffe://acme.example/staff/*"]
 
-Each line holds a hash over itself and the line before. `sellertrust access verify-audit FILE` finds lines that were
-changed or left out; keep its last hash where the server cannot write, or a file made anew goes unseen.
+`sellertrust access list-audit` shows it, by `AuditService`, to whom the right `audit` is granted. Each line holds a hash
+over itself and the line before. `sellertrust access verify-audit` finds lines that were changed or left out; keep its
+last hash where the server cannot write, or a file made anew goes unseen.
 `SELLERTRUST_AUDIT_DAYS` cuts off older lines once a day: the first line then has the last hash that was cut off, and a
 line of the chain says so besides, so that what somebody else cuts off is found. Servers on one machine may share a file. A
 server that cannot have one does not start.
@@ -253,8 +254,9 @@ def access_page() -> Iterator[str]:
     for right, text in _texts_of_rights().items():
         yield f"| `{right.value}` | {text} | {'yes' if right in BOUND else ''} |"
     yield ""
-    yield "Entries need the right of their kind, whichever call brings them. A right comes with the first method or kind that"
-    yield "needs it: there is none over erasing, which no method does yet."
+    yield "Entries need the right of their kind, whichever call brings them. Erasures and corrections of clocks are not"
+    yield "appended: EraseSeller and MendClock make them. An auditor of some marketplaces lists what is about those; what"
+    yield "concerns the server, and whether the file is whole, is for who may audit every marketplace."
     yield ""
     yield "| kind of entry | right |"
     yield "|---|---|"

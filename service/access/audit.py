@@ -15,7 +15,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -66,9 +66,19 @@ class AuditFile:
         except (OSError, ValueError, TypeError, KeyError):
             raise AuditUnavailable("a privileged call cannot be written to the audit file, so it is refused") from None
 
+    @property
+    def path(self) -> Path:
+        """Return where the file lies."""
+        return self._path
+
+    def snapshot(self) -> tuple[BinaryIO, int]:
+        """Return the file, open for reading, and the bytes of its whole lines at this moment; the caller closes it."""
+        with self._open() as held:
+            return self._path.open("rb"), os.fstat(held).st_size
+
     def _append(self, file: int, fields: dict[str, Any]) -> str:
         line = {"time": format_time(int(self._clock() * 1e6)), **fields}
-        line["hash"] = _hash(_last_hash(file), line)
+        line["hash"] = line_hash(_last_hash(file), line)
         _write(file, json.dumps(line).encode() + b"\n")
         return str(line["hash"])
 
@@ -117,32 +127,6 @@ class AuditFile:
             os.close(file)
 
 
-def verify_audit(path: Path) -> tuple[int, str]:
-    """Return (number of lines, last hash) of an audit file whose chain of hashes is whole.
-
-    ValueError names the first line that does not fit; OSError if it cannot be read.
-    """
-    before, count, begins, cut_at = GENESIS, 0, "", ""
-    with path.open("rb") as file:
-        for count, text in enumerate(file, 1):
-            try:
-                line = json.loads(text)
-                stated = line["hash"]
-            except (ValueError, TypeError, KeyError):
-                raise ValueError(f"line {count} is no line of an audit file") from None
-            is_beginning = count == 1 and line.keys() == {"cut", "hash"}
-            if not text.endswith(b"\n") or (stated != _hash(before, line) and not is_beginning):
-                raise ValueError(f"line {count} was changed, or lines before it were changed or left out")
-            begins = stated if is_beginning else begins
-            cut_at = line["before"] if line.get("event") == "cut" else cut_at
-            before = stated
-    if begins != cut_at:
-        raise ValueError(
-            "line 1 does not begin where the last line about the retention says; lines before it were left out"
-        )
-    return count, before
-
-
 def _is_file_at(file: int, path: Path) -> bool:
     """Return whether an open file is still the one at a path."""
     try:
@@ -165,7 +149,8 @@ def _write(file: int, data: bytes) -> None:
         raise
 
 
-def _hash(before: str, line: dict[str, Any]) -> str:
+def line_hash(before: str, line: Mapping[str, Any]) -> str:
+    """Return the hash of a line over the one before it and its own content, but for its stated hash."""
     stated = {name: value for name, value in line.items() if name != "hash"}
     return sha256(f"{before}{json.dumps(stated, sort_keys=True)}".encode()).hexdigest()
 

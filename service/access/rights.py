@@ -50,6 +50,12 @@ class Right(Enum):
     """Proposes what needs another person's approval and what the caller may do itself; reads and withdraws proposals."""
     APPROVE = "approve"
     """Approves what other persons propose."""
+    AUDIT = "audit"
+    """Reads the audit file, of a marketplace or as a whole, and verifies it."""
+    ERASE = "erase"
+    """Erases the sealed texts of sellers."""
+    OPERATE = "operate"
+    """Puts right what a faulty clock recorded."""
 
 
 class Scope(Enum):
@@ -68,6 +74,7 @@ class Scope(Enum):
     SERVER = "the server: every marketplace"
     PROPOSED = "the marketplace of the request in it, and what that asks for"
     PROPOSAL = "every seller of the marketplace of the proposal in `name`, or every marketplace"
+    ERASED = "the seller in `seller`, and `entry_id`"
     PROPOSALS = "every seller of the marketplace in `parent`, or every marketplace"
 
 
@@ -109,6 +116,8 @@ METHODS: Mapping[str, MethodRow] = MappingProxyType(
         "LedgerService/ReduceViolation": _decision("reduce"),
         "LedgerService/OverturnViolation": _decision("overturn"),
         "LedgerService/ReinstateViolation": _decision("reinstate"),
+        "LedgerService/EraseSeller": MethodRow(Right.ERASE, Scope.ERASED),
+        "LedgerService/MendClock": MethodRow(Right.OPERATE, Scope.SERVER),
         "ReviewService/GetNotifier": MethodRow(Right.READ_LEDGER, Scope.NOTIFIER),
         "ReviewService/ListNotifiers": MethodRow(Right.READ_LEDGER, Scope.MARKETPLACE),
         "ReviewService/ListReviewQueue": MethodRow(Right.READ_LEDGER, Scope.MARKETPLACE),
@@ -129,6 +138,8 @@ METHODS: Mapping[str, MethodRow] = MappingProxyType(
         "ProposalService/ListProposals": MethodRow(Right.PROPOSE, Scope.PROPOSALS),
         "ProposalService/ApproveProposal": MethodRow(Right.APPROVE, Scope.PROPOSAL),
         "ProposalService/WithdrawProposal": MethodRow(Right.PROPOSE, Scope.PROPOSAL),
+        "AuditService/ListAuditRecords": MethodRow(Right.AUDIT, Scope.PROPOSALS),
+        "AuditService/VerifyAudit": MethodRow(Right.AUDIT, Scope.SERVER),
     }
 )
 """What each method needs. Health is open to all and has no row."""
@@ -148,8 +159,8 @@ RIGHT_OF_KIND: Mapping[Kind, Right] = MappingProxyType(
         Kind.PRODUCT_VIOLATION: Right.APPEND,
         Kind.LINK: Right.APPEND,
         Kind.REMEDIATION: Right.APPEND,
-        Kind.ERASURE: Right.APPEND,
-        Kind.CLOCK: Right.APPEND,
+        Kind.ERASURE: Right.ERASE,
+        Kind.CLOCK: Right.OPERATE,
         Kind.STATUS: Right.DECIDE,
         Kind.ATTRIBUTION: Right.DECIDE,
         Kind.INCIDENT: Right.DECIDE,
@@ -169,7 +180,7 @@ RIGHT_OF_KIND: Mapping[Kind, Right] = MappingProxyType(
 BOUND = frozenset(
     {
         *(Right.DECIDE, Right.BULK_DECIDE, Right.OVERRIDE, Right.IMPOSE_MEASURES, Right.DECIDE_COMPLAINTS),
-        *(Right.MODELS, Right.POLICIES, Right.APPROVE),
+        *(Right.MODELS, Right.POLICIES, Right.APPROVE, Right.ERASE, Right.OPERATE),
     }
 )
 """Rights that a bearer token alone does not carry, since it can be replayed: the call shows a certificate too."""
@@ -179,7 +190,7 @@ READS = frozenset(
         *(
             name
             for name, row in METHODS.items()
-            if row.right in {Right.READ_LEDGER, Right.EXPLAIN, Right.READ_MEASURES}
+            if row.right in {Right.READ_LEDGER, Right.EXPLAIN, Right.READ_MEASURES, Right.AUDIT}
         ),
         *("ProposalService/GetProposal", "ProposalService/ListProposals"),
     }
@@ -194,7 +205,7 @@ MAY_BE_WRITTEN = READS | {
 NEEDING_TWO = frozenset({Right.MODELS, Right.POLICIES, Right.OVERRIDE, Right.BULK_DECIDE})
 """Rights of which a grants file may say that two persons must stand behind their use."""
 
-OF_SERVER = frozenset({Right.READ_MODELS, Right.MODELS, Right.READ_POLICIES, Right.POLICIES})
+OF_SERVER = frozenset({Right.READ_MODELS, Right.MODELS, Right.READ_POLICIES, Right.POLICIES, Right.OPERATE})
 """Rights over the server as a whole: a grant of them is for every marketplace."""
 
 ACTIONS = frozenset(action.name.lower() for action in Action) | {
@@ -202,7 +213,11 @@ ACTIONS = frozenset(action.name.lower() for action in Action) | {
 }
 """What a grant of `decide` names: the actions on violations, and the kinds of entries that decide without one."""
 
-WRITING = frozenset({Right.APPEND, Right.DECIDE, Right.OVERRIDE, Right.IMPOSE_MEASURES, Right.DECIDE_COMPLAINTS})
+WRITING = frozenset(
+    {
+        *(Right.APPEND, Right.DECIDE, Right.OVERRIDE, Right.IMPOSE_MEASURES, Right.DECIDE_COMPLAINTS, Right.ERASE),
+    }
+)
 """Rights that append entries under ids that the caller chooses."""
 
 FILTERED = frozenset({Scope.SELLERS, Scope.PARENT})

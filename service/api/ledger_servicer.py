@@ -4,7 +4,8 @@ They raise domain errors and know neither gRPC nor threads; `service.api.calls` 
 """
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TypeVar
 
@@ -17,13 +18,14 @@ from service.api.entry_streams import EntryStreams, cut_to_message
 from service.api.reads import Reads, is_number
 from service.api.visible import visible_entries, visible_violations
 from service.contract.entries import appended_response, entry_message
-from service.contract.resource_names import parse_marketplace, parse_parent, parse_violation
+from service.contract.fields import timestamp
+from service.contract.resource_names import parse_marketplace, parse_parent, parse_seller, parse_violation
 from service.contract.violations import severity_of, statuses_of, violation_message
 from service.ingest.listed_entries import append_messages
 from service.ledger.store import Ledger
 from service.ledger.tail import Tail
 
-WRITES = ("AppendEntries", *(f"{action.name.capitalize()}Violation" for action in Action))
+WRITES = ("AppendEntries", "EraseSeller", "MendClock", *(f"{action.name.capitalize()}Violation" for action in Action))
 """The methods of LedgerService that append."""
 
 
@@ -114,6 +116,28 @@ class LedgerServicer(EntryStreams):
     def ReinstateViolation(self, request: ledger_pb.ReinstateViolationRequest) -> ledger_pb.ReinstateViolationResponse:
         return self._decide(request, Action.REINSTATE, ledger_pb.ReinstateViolationResponse)
 
+    def EraseSeller(self, request: ledger_pb.EraseSellerRequest) -> ledger_pb.EraseSellerResponse:
+        name, entry_id = parse_seller(request.seller, "seller"), request.entry_id or uuid.uuid4().hex
+        with _of_this_request():
+            done = self._ledger.erase(*name, actor=request.actor, ground=request.ground, entry_id=entry_id)
+        self._tail.note(done.sequence)
+        return ledger_pb.EraseSellerResponse(sequence=done.sequence, entry_id=done.entry_id)
+
+    def MendClock(self, request: ledger_pb.MendClockRequest) -> ledger_pb.MendClockResponse:
+        marketplace = parse_marketplace(request.parent, "parent")
+        with _of_this_request():
+            done = self._ledger.mend_clock(
+                marketplace,
+                actor=request.actor,
+                reason=request.reason,
+                first_sequence=request.first_sequence,
+                ahead=request.ahead_micros,
+                entry_id=request.entry_id or uuid.uuid4().hex,
+            )
+        self._tail.note(done.sequence)
+        record_time = timestamp(done.record_time)
+        return ledger_pb.MendClockResponse(sequence=done.sequence, entry_id=done.entry_id, record_time=record_time)
+
     def _decide(self, request: Decision, action: Action, response: Callable[..., Decided]) -> Decided:
         """Append the decision; answer the violation as it was just after it, on a retry too."""
         marketplace, violation = parse_violation(request.name, "name")
@@ -126,16 +150,23 @@ class LedgerServicer(EntryStreams):
             ground=request.ground,
             units=getattr(request, "units", 0),
         )
-        try:
+        with _of_this_request():
             [done] = self._ledger.append(marketplace, [Entry(request.entry_id or uuid.uuid4().hex, "", decision)])
-        except InvalidInput as error:
-            raise InvalidInput(_of_request(wrong) for wrong in error.violations) from None
-        except SellertrustError as error:
-            error.path = ()
-            raise
         self._tail.note(done.sequence)
         view = self._ledger.violation(marketplace, violation, replace(self._ledger.cut(), sequence=done.sequence))
         return response(violation=violation_message(marketplace, view), sequence=done.sequence)
+
+
+@contextmanager
+def _of_this_request() -> Iterator[None]:
+    """Have errors about the one entry that a request states name the request's own fields, and not an entry's."""
+    try:
+        yield
+    except InvalidInput as error:
+        raise InvalidInput(_of_request(wrong) for wrong in error.violations) from None
+    except SellertrustError as error:
+        error.path = ()
+        raise
 
 
 def _of_request(wrong: FieldViolation) -> FieldViolation:

@@ -107,6 +107,8 @@ POOLS: Mapping[str, Pool] = {
     "LedgerService/ReduceViolation": Pool.WRITE,
     "LedgerService/OverturnViolation": Pool.WRITE,
     "LedgerService/ReinstateViolation": Pool.WRITE,
+    "LedgerService/EraseSeller": Pool.WRITE,
+    "LedgerService/MendClock": Pool.WRITE,
     "ReviewService/GetNotifier": Pool.REVIEW,
     "ReviewService/ListNotifiers": Pool.REVIEW,
     "ReviewService/ListReviewQueue": Pool.REVIEW,
@@ -127,6 +129,8 @@ POOLS: Mapping[str, Pool] = {
     "ProposalService/ListProposals": Pool.SLOW,
     "ProposalService/ApproveProposal": Pool.WRITE,
     "ProposalService/WithdrawProposal": Pool.WRITE,
+    "AuditService/ListAuditRecords": Pool.REVIEW,
+    "AuditService/VerifyAudit": Pool.REVIEW,
 }
 """The pool of each method but streams, which have threads of their own (`stream_threads`). A server whose contract has
 a method that is missing here does not start."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from scoring.errors import FieldViolation, InvalidInput, invalid
+from sellertrust.v1 import audit_service_pb2 as audit_pb
 from sellertrust.v1 import ledger_service_pb2 as ledger_pb
 from sellertrust.v1 import measure_service_pb2 as measure_pb
 from sellertrust.v1 import model_service_pb2 as model_pb
@@ -56,6 +57,7 @@ ListRequest = (
     | model_pb.ListModelMovesRequest
     | policy_pb.ListPolicyMovesRequest
     | proposal_pb.ListProposalsRequest
+    | audit_pb.ListAuditRecordsRequest
 )
 
 

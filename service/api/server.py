@@ -18,6 +18,7 @@ from prometheus_client.registry import Collector
 from scoring.certificate.contradictions import Seen
 from scoring.errors import ConfigurationWrong
 from sellertrust.v1 import (
+    audit_service_pb2,
     ledger_service_pb2,
     measure_service_pb2,
     model_service_pb2,
@@ -30,6 +31,7 @@ from service.access.audit import AuditFile
 from service.access.grants_file import GrantsFile
 from service.api.approvals import Approvals
 from service.api.assumption_metrics import AssumptionMetrics
+from service.api.audit_servicer import AuditServicer
 from service.api.book_metrics import BookMetrics
 from service.api.call_pool import CallPool
 from service.api.calls import Calls
@@ -103,6 +105,7 @@ FILES = (
     proposal_service_pb2.DESCRIPTOR,
     measure_service_pb2.DESCRIPTOR,
     policy_service_pb2.DESCRIPTOR,
+    audit_service_pb2.DESCRIPTOR,
 )
 
 SCORE_SERVICE = "sellertrust.v1.TrustScoreService"
@@ -156,6 +159,7 @@ class Server:
             ProposalServicer(ledger, approvals, scorer.champion.registry, scorer.policy),
             MeasureServicer(scorer, Payouts(ledger, scorer), reads),
             PolicyServicer(scorer.policy),
+            AuditServicer(audit),
         )
         if settings.loss_certificate is not None:
             certificate = read_certificate(settings.loss_certificate)

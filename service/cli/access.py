@@ -1,5 +1,6 @@
 """`sellertrust access show | check`: which right each method needs, and what a grants file gives."""
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,16 +10,21 @@ import typer
 
 from scoring.entries.kinds.table import BY_COMMAND, KINDS
 from scoring.errors import ConfigurationWrong, invalid
-from service.access.audit import verify_audit
+from sellertrust.audit import AuditClient
+from sellertrust.v1.audit_service_pb2 import AuditRecord
+from service.access.audit_reading import verify_audit
 from service.access.decision import Grant
 from service.access.grants import Grants, Issuer, load_grants
 from service.access.limits import Limit
 from service.access.principals import FORMS, Pattern, is_principal
 from service.access.rights import BOUND, METHODS, RIGHT_OF_KIND, MethodRow, Scope
-from service.cli.output import Format, Output, emit, format_count, say
+from service.cli.common import client
+from service.cli.output import Format, Output, emit, format_count, say, write
 from service.settings import load
 
-app = typer.Typer(help="Who may do what.", no_args_is_help=True)
+app = typer.Typer(help="Who may do what, and who did.", no_args_is_help=True)
+
+Server = Annotated[str | None, typer.Option("--server", metavar="ADDRESS", help="The server to ask.")]
 
 
 @app.command("show")
@@ -61,7 +67,8 @@ def _methods() -> Iterator[tuple[str, MethodRow, list[str]]]:
             continue
         for right in dict.fromkeys(RIGHT_OF_KIND.values()):
             kinds = [kind for kind, of_kind in RIGHT_OF_KIND.items() if of_kind is right and kind not in BY_COMMAND]
-            yield method, replace(row, right=right), [KINDS[kind].key for kind in kinds]
+            if kinds:
+                yield method, replace(row, right=right), [KINDS[kind].key for kind in kinds]
 
 
 def _method_row(
@@ -110,17 +117,60 @@ def check(
     say(f"the file is sound: {', '.join(format_count(len(those), name) for name, those in parts.items())}")
 
 
+@app.command("list-audit")
+def list_audit(
+    marketplace: Annotated[
+        str | None, typer.Option("--marketplace", "-m", help="Only what is about it; default: everything.")
+    ] = None,
+    server: Server = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """List the audit file of a server, oldest first: who was let in by which right, and what came of it.
+
+    As JSON, each line is as it stands in the file.
+    """
+    with client(server) as (connection, _):
+        records = AuditClient(connection).list_audit_records(marketplace or "")
+        if output is Format.JSON:
+            for record in records:
+                write(record.line + "\n")
+            return
+        rows = [_record_row(record) for record in records]
+    emit(rows, output)
+
+
+def _record_row(record: AuditRecord) -> dict[str, Any]:
+    line = json.loads(record.line)
+    return {
+        "time": record.write_time.ToJsonString() if record.HasField("write_time") else "",
+        "event": record.event,
+        "caller": record.caller,
+        "method": record.method,
+        "about": json.dumps(line.get("acted", {})) if record.event == "call" else record.code,
+        "hash": record.hash[:12],
+        "call": record.call[:12],
+    }
+
+
 @app.command("verify-audit")
 def verify_audit_file(
     file: Annotated[
         Path | None, typer.Argument(metavar="FILE", help="The audit file; default: SELLERTRUST_AUDIT_FILE.")
     ] = None,
+    server: Server = None,
     output: Output = Format.TABLE,
 ) -> None:
     """Check that no line of an audit file was changed or left out, and show its last hash.
 
-    To be kept elsewhere, so that lines cut off at the end are noticed, too.
+    To be kept elsewhere, so that lines cut off at the end are noticed, too. With --server that server checks its own file.
     """
+    if server is not None:
+        with client(server) as (connection, _):
+            found = AuditClient(connection).verify_audit()
+        if found.problem:
+            raise ConfigurationWrong(f"the audit file of {server}: {found.problem}")
+        emit([{"lines": found.line_count, "hash": found.last_hash}], output)
+        return
     path = file or load().audit_file
     try:
         lines, last = verify_audit(path)

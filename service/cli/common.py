@@ -32,11 +32,16 @@ KnownTime = Annotated[
 ]
 
 
+LedgerServer = Annotated[
+    str | None, typer.Option("--server", metavar="ADDRESS", help="Ask this server; default: the database itself.")
+]
+
+
 @contextmanager
-def client() -> Iterator[tuple[Client, Settings]]:
-    """Open a client of the configured server for a `with` block; yield it with the settings."""
+def client(target: str | None = None) -> Iterator[tuple[Client, Settings]]:
+    """Open a client of `target`, by default the configured server, for a `with` block; yield it with the settings."""
     settings = load()
-    with connect(settings) as connection:
+    with connect(settings, target) as connection:
         yield connection, settings
 
 

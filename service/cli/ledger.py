@@ -3,7 +3,6 @@
 import json
 import re
 import sys
-import uuid
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +18,7 @@ from sellertrust.v1.ledger_service_pb2 import AppendEntriesRequest
 from service.bootstrap import open_ledger
 from service.cli.common import KnownTime, Marketplace, ObserveTime, client, marketplace_of, moment
 from service.cli.connecting import PATIENCE_SECONDS
+from service.cli.erasing import erase_command
 from service.cli.feed import feed_command
 from service.cli.mending import mend_clock_command
 from service.cli.output import (
@@ -212,28 +212,7 @@ def export_command(
     say(f"{rows:,} entries of {where} written to {file}")
 
 
-@app.command("erase")
-def erase_command(
-    seller: Annotated[str, typer.Argument(metavar="SELLER", help="The seller's id.")],
-    actor: Annotated[str, typer.Option("--actor", help="Who decided: a pseudonym or a role, an id.")],
-    ground: Annotated[str, typer.Option("--ground", help="The legal ground, such as an article.")] = "",
-    entry_id: Annotated[str | None, typer.Option("--entry-id", help="Makes a retry of this very command safe.")] = None,
-    marketplace: Marketplace = None,
-    output: Output = Format.TABLE,
-) -> None:
-    """Erase the sealed texts of a seller (reasons, where evidence is kept).
-
-    What counts stays, and still verifies. On PostgreSQL by a role that may delete keys. Backups keep keys for as long as
-    they are kept. Texts about a product, whoever sells it, belong to no seller and are not erased: they must not name
-    one. Nor are the attributes of an identity erased, such as a licence number or a shop name.
-    """
-    settings = load()
-    where = marketplace_of(marketplace, settings)
-    with open_ledger(settings) as ledger:
-        done = ledger.erase(where, seller, actor=actor, ground=ground, entry_id=entry_id or uuid.uuid4().hex)
-    emit_one({"seller": seller, "entry_id": done.entry_id, "sequence": done.sequence}, output)
-
-
+app.command("erase")(erase_command)
 app.command("mend-clock")(mend_clock_command)
 
 

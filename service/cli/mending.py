@@ -1,4 +1,4 @@
-"""`sellertrust ledger mend-clock`: puts right record times that ran ahead; runs where the database is."""
+"""`sellertrust ledger mend-clock`: puts right record times that ran ahead; runs by a server or where the database is."""
 
 import uuid
 from decimal import Decimal
@@ -8,8 +8,9 @@ import typer
 
 from scoring.errors import invalid
 from scoring.time import SECOND, format_time
+from sellertrust.operations import OperationsClient
 from service.bootstrap import open_ledger
-from service.cli.common import Marketplace, marketplace_of
+from service.cli.common import LedgerServer, Marketplace, client, marketplace_of
 from service.cli.output import Format, Output, emit_one
 from service.settings import load
 
@@ -25,6 +26,7 @@ def mend_clock_command(
         bool, typer.Option("--rested", help="None did: the clock is right, and the ledger rested for over a year.")
     ] = False,
     entry_id: Annotated[str | None, typer.Option("--entry-id", help="Makes a retry of this very command safe.")] = None,
+    server: LedgerServer = None,
     marketplace: Marketplace = None,
     output: Output = Format.TABLE,
 ) -> None:
@@ -42,17 +44,24 @@ def mend_clock_command(
         raise invalid("--ahead", "must be a number of seconds, such as 3600 or 0.25") from None
     if ahead and micros <= 0:
         raise invalid("--ahead", "must be more than 0 seconds: record times that lag behind put right themselves")
-    settings = load()
-    where = marketplace_of(marketplace, settings)
-    with open_ledger(settings) as ledger:
-        done = ledger.mend_clock(
-            where,
-            actor=actor,
-            reason=reason,
-            first_sequence=first,
-            ahead=micros,
-            entry_id=entry_id or uuid.uuid4().hex,
-        )
-    emit_one(
-        {"entry_id": done.entry_id, "sequence": done.sequence, "record_time": format_time(done.record_time)}, output
-    )
+    name = entry_id or uuid.uuid4().hex
+    if server is not None:
+        with client(server) as (connection, settings):
+            answer = OperationsClient(connection).mend_clock(
+                marketplace_of(marketplace, settings),
+                actor=actor,
+                reason=reason,
+                first_sequence=first,
+                ahead_micros=micros,
+                entry_id=name,
+            )
+        sequence, record_time = answer.sequence, answer.record_time.ToMicroseconds()
+    else:
+        settings = load()
+        with open_ledger(settings) as ledger:
+            where = marketplace_of(marketplace, settings)
+            done = ledger.mend_clock(
+                where, actor=actor, reason=reason, first_sequence=first, ahead=micros, entry_id=name
+            )
+        sequence, record_time = done.sequence, done.record_time
+    emit_one({"entry_id": name, "sequence": sequence, "record_time": format_time(record_time)}, output)

@@ -65,6 +65,10 @@ def _of_seller(row: MethodRow, request: Any) -> list[Asked]:
     return [Asked(row.right, *parse_seller(request.seller, "seller"))]
 
 
+def _of_erased(row: MethodRow, request: Any) -> list[Asked]:
+    return [Asked(row.right, *parse_seller(request.seller, "seller"), entry_id=request.entry_id or None)]
+
+
 def _of_parent(row: MethodRow, request: Any) -> list[Asked]:
     return [Asked(row.right, *parse_parent(request.parent, "parent"))]
 
@@ -109,6 +113,7 @@ def _of_proposals(row: MethodRow, request: Any) -> list[Asked]:
 _ASKING: dict[Scope, Callable[[MethodRow, Any], list[Asked]]] = {
     Scope.SELLER: _of_seller,
     Scope.SELLERS: _of_sellers,
+    Scope.ERASED: _of_erased,
     Scope.PARENT: _of_parent,
     Scope.MARKETPLACE: _of_marketplace,
     Scope.VIOLATION: _of_name,

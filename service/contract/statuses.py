@@ -20,6 +20,7 @@ from scoring.errors import (
     DeadlinePassed,
     EntryContentDiffers,
     EntryNotFound,
+    ErasureRefused,
     ExposureRevisionTaken,
     FlowRevisionTaken,
     GatesFailed,
@@ -85,6 +86,7 @@ CODES: dict[type[SellertrustError], int] = {
     ArtifactRefused: code_pb2.FAILED_PRECONDITION,
     PolicyNotFound: code_pb2.NOT_FOUND,
     PolicyMoved: code_pb2.FAILED_PRECONDITION,
+    ErasureRefused: code_pb2.FAILED_PRECONDITION,
     LossNotAccepted: code_pb2.FAILED_PRECONDITION,
 }
 RETRY_AFTER_SECONDS = 1

@@ -7,11 +7,12 @@ keeps of deleted rows. Backups and PostgreSQL's archived journal keep the key fo
 import time
 from contextlib import suppress
 
-from sqlalchemy import delete, exc, select
+import psycopg
+from sqlalchemy import Connection, delete, exc, select
 
 from scoring.entries.entry import Entry, prepare
 from scoring.entries.kinds.decisions import SellerErased
-from scoring.errors import LedgerUnavailable, SellerNotFound
+from scoring.errors import ErasureRefused, LedgerUnavailable, SellerNotFound
 from service.ledger import appending
 from service.ledger.clock import Present
 from service.ledger.database import Database
@@ -25,7 +26,8 @@ PATIENCE = 5
 def erase(database: Database, marketplace: str, entry: Entry, present: Present) -> Appended:
     """Append an erasure and delete the seller's key, in one transaction; return the appended.
 
-    InvalidInput names every wrong field; raises SellerNotFound if nothing is on record of the seller; LedgerUnavailable,
+    InvalidInput names every wrong field; raises SellerNotFound if nothing is on record of the seller; ErasureRefused if the
+    database role may not delete keys; LedgerUnavailable,
     with how to finish, if all of that is done but SQLite's journal still holds the key, since somebody reads it. A retry
     by the same entry id finishes, and deletes no key made since. TypeError if the entry states another fact.
     """
@@ -42,10 +44,24 @@ def erase(database: Database, marketplace: str, entry: Entry, present: Present) 
             )
         [appended] = appending.append_batch(database, connection, marketplace, [item], present).results
         if not appended.already_present:  # a retry leaves alone what was stated since
-            here = (SELLER_KEY.c.marketplace == marketplace, SELLER_KEY.c.seller == entry.seller)
-            connection.execute(delete(SELLER_KEY).where(*here))
+            _delete_key(connection, marketplace, entry.seller)
     _drive_out(database, entry.entry_id)
     return appended
+
+
+def _delete_key(connection: Connection, marketplace: str, seller: str) -> None:
+    """Delete a seller's key. ErasureRefused if the role may not."""
+    try:
+        connection.execute(
+            delete(SELLER_KEY).where(SELLER_KEY.c.marketplace == marketplace, SELLER_KEY.c.seller == seller)
+        )
+    except exc.ProgrammingError as error:
+        if isinstance(error.orig, psycopg.errors.InsufficientPrivilege):
+            raise ErasureRefused(
+                "this database role may not delete the keys of sellers, so it erases nobody; use one that may: the tables'"
+                " owner grants it by `sellertrust db grant ROLE --eraser ROLE`"
+            ) from None
+        raise
 
 
 def _drive_out(database: Database, entry_id: str) -> None:
@@ -60,7 +76,7 @@ def _drive_out(database: Database, entry_id: str) -> None:
                 raise LedgerUnavailable(
                     "the erasure is on record and the seller's key deleted, but the bytes of the key are still in the"
                     " database's journal, since a process reads it without end; once that has ended, finish the erasure by"
-                    f" the same command with --entry-id {entry_id}"
+                    f" the same call, with the entry id {entry_id}"
                 )
             time.sleep(0.1)
         return

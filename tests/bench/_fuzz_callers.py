@@ -50,9 +50,12 @@ def grants_text(issuer: TokenIssuer) -> str:
             grant("dns:minister.example", ["read_policies", "policies"], marketplaces=["*"]),
             grant("dns:proposer.example", ["propose", "override"], entry_ids=["m-"]),
             grant("dns:approver.example", ["approve"]),
+            grant("dns:auditor.example", ["audit"]),
+            grant("dns:privacy.example", ["erase"], sellers=["s-1"], entry_ids=["m-"]),
+            grant("dns:operator.example", ["operate"], marketplaces=["*"]),
             grant(
                 "jwt:https://login.example#*",
-                ["read_ledger", "decide", "models", "policies", "approve"],
+                ["read_ledger", "decide", "models", "policies", "approve", "erase", "operate"],
                 marketplaces=["*"],
                 entry_ids=["*"],
                 actions=["*"],
@@ -94,6 +97,8 @@ def may(identity: str, method: str, kind: type[Message], data: bytes, parent: st
 
 def is_shown_rightly(identity: str, response: Message) -> bool:
     """Return whether a response holds nothing that its caller may not see."""
+    if identity == "auditor":
+        return all(record.parent == PARENT for record in getattr(response, "records", ()))
     if identity != "keeper":
         return True
     listed = [*getattr(response, "entries", ()), *getattr(response, "violations", ())]
@@ -201,6 +206,12 @@ def _sound() -> list[tuple[str, Message]]:
 SOUND = _sound()
 """Requests with nothing wrong, by their method, beside those of the matrix."""
 
+
+def _erases(name: str, request: Any) -> bool:
+    is_own = name == "EraseSeller" and request.seller == SELLERS["s-1"]
+    return is_own and (not request.entry_id or request.entry_id.startswith("m-"))
+
+
 _MAY: dict[str, Callable[[str, Any], bool]] = {
     "reader": _reads,
     "keeper": _keeps,
@@ -212,5 +223,8 @@ _MAY: dict[str, Callable[[str, Any], bool]] = {
     "minister": _governs,
     "proposer": _proposes,
     "approver": _approves,
+    "auditor": lambda name, request: name == "ListAuditRecords" and request.parent == PARENT,
+    "privacy": _erases,
+    "operator": lambda name, _: name == "MendClock",
 }
 """What each caller who is granted anything may ever ask for, by the method's name and the request; others nothing."""

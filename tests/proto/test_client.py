@@ -37,6 +37,7 @@ def test_the_service_config_balances_retries_and_looks_at_health_but_sets_no_tim
     every, writes = config["methodConfig"]
     names = (
         *(
+            "AuditService",
             "LedgerService",
             "MeasureService",
             "ModelService",

@@ -197,6 +197,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     Example: {"reason": "LOSS_NOT_ACCEPTED", "domain": "sellertrust",
       "metadata": {"losses": "against_faked_history=77980000 unconditional=377980000"}}
     """
+    ERROR_REASON_ERASURE_REFUSED: _ErrorReason.ValueType  # 33
+    """FAILED_PRECONDITION: the server's database role may not delete the keys of sellers, so it erases nobody. Erase by a role that
+    may, or have that granted.
+    Example: {"reason": "ERASURE_REFUSED", "domain": "sellertrust"}
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The reason of a failed call: that of the `google.rpc.ErrorInfo` in its details, which omits the prefix `ERROR_REASON_` and
@@ -374,6 +379,11 @@ their sum. Commit another policy, or accept them. Metadata: `losses`, each verdi
 can get in minor units, or `any` where nothing bounds it, parted by spaces.
 Example: {"reason": "LOSS_NOT_ACCEPTED", "domain": "sellertrust",
   "metadata": {"losses": "against_faked_history=77980000 unconditional=377980000"}}
+"""
+ERROR_REASON_ERASURE_REFUSED: ErrorReason.ValueType  # 33
+"""FAILED_PRECONDITION: the server's database role may not delete the keys of sellers, so it erases nobody. Erase by a role that
+may, or have that granted.
+Example: {"reason": "ERASURE_REFUSED", "domain": "sellertrust"}
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 

@@ -1129,3 +1129,139 @@ class ReinstateViolationResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReinstateViolationResponse: _TypeAlias = ReinstateViolationResponse  # noqa: Y015
+
+@_typing.final
+class EraseSellerRequest(_message.Message):
+    """Request of EraseSeller."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SELLER_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    GROUND_FIELD_NUMBER: _builtins.int
+    ENTRY_ID_FIELD_NUMBER: _builtins.int
+    seller: _builtins.str
+    """`marketplaces/{marketplace}/sellers/{seller}`. Required."""
+    actor: _builtins.str
+    """Who decided (a pseudonym or a role, an id). Required."""
+    ground: _builtins.str
+    """The legal ground, such as an article, in at most 200 characters. Optional."""
+    entry_id: _builtins.str
+    """Makes a retry safe, as `Entry.entry_id`: what was stated since the first time stays. Default: one made by the client library."""
+    def __init__(
+        self,
+        *,
+        seller: _builtins.str = ...,
+        actor: _builtins.str = ...,
+        ground: _builtins.str = ...,
+        entry_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "entry_id", b"entry_id", "ground", b"ground", "seller", b"seller"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EraseSellerRequest: _TypeAlias = EraseSellerRequest  # noqa: Y015
+
+@_typing.final
+class EraseSellerResponse(_message.Message):
+    """Response of EraseSeller."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    ENTRY_ID_FIELD_NUMBER: _builtins.int
+    sequence: _builtins.int
+    """The erasure's position in the ledger."""
+    entry_id: _builtins.str
+    """The `entry_id` of the erasure."""
+    def __init__(
+        self,
+        *,
+        sequence: _builtins.int = ...,
+        entry_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entry_id", b"entry_id", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EraseSellerResponse: _TypeAlias = EraseSellerResponse  # noqa: Y015
+
+@_typing.final
+class MendClockRequest(_message.Message):
+    """Request of MendClock."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    FIRST_SEQUENCE_FIELD_NUMBER: _builtins.int
+    AHEAD_MICROS_FIELD_NUMBER: _builtins.int
+    ENTRY_ID_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """`marketplaces/{marketplace}`: of which the entry that says so is. Required."""
+    actor: _builtins.str
+    """Who decided (a pseudonym or a role, an id). Required."""
+    reason: _builtins.str
+    """What was wrong with which clock, and how it is known, in 1 to 500 characters. Required."""
+    first_sequence: _builtins.int
+    """The first entry whose record time ran ahead. Default 0, together with `ahead_micros` 0: none did, the clock is right, and the
+    ledger rested for over a year.
+    """
+    ahead_micros: _builtins.int
+    """By how much, in microseconds."""
+    entry_id: _builtins.str
+    """Makes a retry safe, as `Entry.entry_id`. Default: one made by the client library."""
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        actor: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        first_sequence: _builtins.int = ...,
+        ahead_micros: _builtins.int = ...,
+        entry_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "ahead_micros", b"ahead_micros", "entry_id", b"entry_id", "first_sequence", b"first_sequence", "parent", b"parent", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MendClockRequest: _TypeAlias = MendClockRequest  # noqa: Y015
+
+@_typing.final
+class MendClockResponse(_message.Message):
+    """Response of MendClock."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    ENTRY_ID_FIELD_NUMBER: _builtins.int
+    RECORD_TIME_FIELD_NUMBER: _builtins.int
+    sequence: _builtins.int
+    """The entry's position in the ledger."""
+    entry_id: _builtins.str
+    """The `entry_id` of the entry."""
+    @_builtins.property
+    def record_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was recorded, by the clock that is followed again."""
+
+    def __init__(
+        self,
+        *,
+        sequence: _builtins.int = ...,
+        entry_id: _builtins.str = ...,
+        record_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["record_time", b"record_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entry_id", b"entry_id", "record_time", b"record_time", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MendClockResponse: _TypeAlias = MendClockResponse  # noqa: Y015

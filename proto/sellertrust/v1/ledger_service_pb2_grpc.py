@@ -111,6 +111,16 @@ class LedgerServiceStub(object):
                 request_serializer=sellertrust_dot_v1_dot_ledger__service__pb2.ReinstateViolationRequest.SerializeToString,
                 response_deserializer=sellertrust_dot_v1_dot_ledger__service__pb2.ReinstateViolationResponse.FromString,
                 _registered_method=True)
+        self.EraseSeller = channel.unary_unary(
+                '/sellertrust.v1.LedgerService/EraseSeller',
+                request_serializer=sellertrust_dot_v1_dot_ledger__service__pb2.EraseSellerRequest.SerializeToString,
+                response_deserializer=sellertrust_dot_v1_dot_ledger__service__pb2.EraseSellerResponse.FromString,
+                _registered_method=True)
+        self.MendClock = channel.unary_unary(
+                '/sellertrust.v1.LedgerService/MendClock',
+                request_serializer=sellertrust_dot_v1_dot_ledger__service__pb2.MendClockRequest.SerializeToString,
+                response_deserializer=sellertrust_dot_v1_dot_ledger__service__pb2.MendClockResponse.FromString,
+                _registered_method=True)
 
 
 class LedgerServiceServicer(object):
@@ -234,6 +244,24 @@ class LedgerServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def EraseSeller(self, request, context):
+        """Erases the sealed texts of a seller (reasons, where evidence is kept), for good: its key is deleted. What counts stays, and
+        still verifies. Backups keep keys for as long as they are kept. NOT_FOUND with `SELLER_NOT_FOUND` if nothing is on record
+        of the seller; FAILED_PRECONDITION with `ERASURE_REFUSED` if the server's database role may not delete keys.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def MendClock(self, request, context):
+        """Puts right record times that ran ahead, of all marketplaces, since a server appended by a clock that was ahead: from now on
+        the times of `first_sequence` and all after it read as they should have been. What was answered before can still be asked
+        for as it was. It cannot be taken back.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_LedgerServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -306,6 +334,16 @@ def add_LedgerServiceServicer_to_server(servicer, server):
                     servicer.ReinstateViolation,
                     request_deserializer=sellertrust_dot_v1_dot_ledger__service__pb2.ReinstateViolationRequest.FromString,
                     response_serializer=sellertrust_dot_v1_dot_ledger__service__pb2.ReinstateViolationResponse.SerializeToString,
+            ),
+            'EraseSeller': grpc.unary_unary_rpc_method_handler(
+                    servicer.EraseSeller,
+                    request_deserializer=sellertrust_dot_v1_dot_ledger__service__pb2.EraseSellerRequest.FromString,
+                    response_serializer=sellertrust_dot_v1_dot_ledger__service__pb2.EraseSellerResponse.SerializeToString,
+            ),
+            'MendClock': grpc.unary_unary_rpc_method_handler(
+                    servicer.MendClock,
+                    request_deserializer=sellertrust_dot_v1_dot_ledger__service__pb2.MendClockRequest.FromString,
+                    response_serializer=sellertrust_dot_v1_dot_ledger__service__pb2.MendClockResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -693,6 +731,60 @@ class LedgerService(object):
             '/sellertrust.v1.LedgerService/ReinstateViolation',
             sellertrust_dot_v1_dot_ledger__service__pb2.ReinstateViolationRequest.SerializeToString,
             sellertrust_dot_v1_dot_ledger__service__pb2.ReinstateViolationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EraseSeller(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sellertrust.v1.LedgerService/EraseSeller',
+            sellertrust_dot_v1_dot_ledger__service__pb2.EraseSellerRequest.SerializeToString,
+            sellertrust_dot_v1_dot_ledger__service__pb2.EraseSellerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MendClock(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sellertrust.v1.LedgerService/MendClock',
+            sellertrust_dot_v1_dot_ledger__service__pb2.MendClockRequest.SerializeToString,
+            sellertrust_dot_v1_dot_ledger__service__pb2.MendClockResponse.FromString,
             options,
             channel_credentials,
             insecure,

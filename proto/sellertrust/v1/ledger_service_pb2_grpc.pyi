@@ -84,6 +84,16 @@ class LedgerServiceStub:
     """Confirms a violation with a lower severity than it has: a confirmed, reduced or appealed one."""
     ReinstateViolation: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.ReinstateViolationRequest, _ledger_service_pb2.ReinstateViolationResponse]
     """Confirms a dismissed or overturned violation again, by a legal order that `ground` names."""
+    EraseSeller: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.EraseSellerRequest, _ledger_service_pb2.EraseSellerResponse]
+    """Erases the sealed texts of a seller (reasons, where evidence is kept), for good: its key is deleted. What counts stays, and
+    still verifies. Backups keep keys for as long as they are kept. NOT_FOUND with `SELLER_NOT_FOUND` if nothing is on record
+    of the seller; FAILED_PRECONDITION with `ERASURE_REFUSED` if the server's database role may not delete keys.
+    """
+    MendClock: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.MendClockRequest, _ledger_service_pb2.MendClockResponse]
+    """Puts right record times that ran ahead, of all marketplaces, since a server appended by a clock that was ahead: from now on
+    the times of `first_sequence` and all after it read as they should have been. What was answered before can still be asked
+    for as it was. It cannot be taken back.
+    """
 
 @_typing.type_check_only
 class LedgerServiceAsyncStub(LedgerServiceStub):
@@ -141,6 +151,16 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
     """Confirms a violation with a lower severity than it has: a confirmed, reduced or appealed one."""
     ReinstateViolation: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.ReinstateViolationRequest, _ledger_service_pb2.ReinstateViolationResponse]  # type: ignore[assignment]
     """Confirms a dismissed or overturned violation again, by a legal order that `ground` names."""
+    EraseSeller: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.EraseSellerRequest, _ledger_service_pb2.EraseSellerResponse]  # type: ignore[assignment]
+    """Erases the sealed texts of a seller (reasons, where evidence is kept), for good: its key is deleted. What counts stays, and
+    still verifies. Backups keep keys for as long as they are kept. NOT_FOUND with `SELLER_NOT_FOUND` if nothing is on record
+    of the seller; FAILED_PRECONDITION with `ERASURE_REFUSED` if the server's database role may not delete keys.
+    """
+    MendClock: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.MendClockRequest, _ledger_service_pb2.MendClockResponse]  # type: ignore[assignment]
+    """Puts right record times that ran ahead, of all marketplaces, since a server appended by a clock that was ahead: from now on
+    the times of `first_sequence` and all after it read as they should have been. What was answered before can still be asked
+    for as it was. It cannot be taken back.
+    """
 
 class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
     """Appends and reads entries, and the violations that follow from them.
@@ -279,5 +299,27 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_ledger_service_pb2.ReinstateViolationResponse, _abc.Awaitable[_ledger_service_pb2.ReinstateViolationResponse]]:
         """Confirms a dismissed or overturned violation again, by a legal order that `ground` names."""
+
+    @_abc_1.abstractmethod
+    def EraseSeller(
+        self,
+        request: _ledger_service_pb2.EraseSellerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_service_pb2.EraseSellerResponse, _abc.Awaitable[_ledger_service_pb2.EraseSellerResponse]]:
+        """Erases the sealed texts of a seller (reasons, where evidence is kept), for good: its key is deleted. What counts stays, and
+        still verifies. Backups keep keys for as long as they are kept. NOT_FOUND with `SELLER_NOT_FOUND` if nothing is on record
+        of the seller; FAILED_PRECONDITION with `ERASURE_REFUSED` if the server's database role may not delete keys.
+        """
+
+    @_abc_1.abstractmethod
+    def MendClock(
+        self,
+        request: _ledger_service_pb2.MendClockRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_service_pb2.MendClockResponse, _abc.Awaitable[_ledger_service_pb2.MendClockResponse]]:
+        """Puts right record times that ran ahead, of all marketplaces, since a server appended by a clock that was ahead: from now on
+        the times of `first_sequence` and all after it read as they should have been. What was answered before can still be asked
+        for as it was. It cannot be taken back.
+        """
 
 def add_LedgerServiceServicer_to_server(servicer: LedgerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -15,6 +15,7 @@ import grpc
 from google.protobuf.message import Message
 
 from sellertrust.client import Client
+from sellertrust.v1 import audit_service_pb2 as audit_pb
 from sellertrust.v1 import entry_pb2 as entry_pb
 from sellertrust.v1 import ledger_service_pb2 as ledger_pb
 from sellertrust.v1 import measure_service_pb2 as measure_pb
@@ -81,6 +82,11 @@ CALLS: dict[str, Message] = {
     "LedgerService/ReduceViolation": ledger_pb.ReduceViolationRequest(name=VIOLATION, **_SAID),
     "LedgerService/OverturnViolation": ledger_pb.OverturnViolationRequest(name=VIOLATION, **_SAID),
     "LedgerService/ReinstateViolation": ledger_pb.ReinstateViolationRequest(name=VIOLATION, **_SAID),
+    "LedgerService/EraseSeller": ledger_pb.EraseSellerRequest(seller=SELLER, actor="a", entry_id="m-erase"),
+    "LedgerService/MendClock": ledger_pb.MendClockRequest(parent=PARENT, **_SAID),
+    "AuditService/ListAuditRecords": audit_pb.ListAuditRecordsRequest(parent=PARENT),
+    "AuditService/ListAuditRecords of everything": audit_pb.ListAuditRecordsRequest(),
+    "AuditService/VerifyAudit": audit_pb.VerifyAuditRequest(),
     "ReviewService/GetNotifier": review_pb.GetNotifierRequest(name=f"{PARENT}/notifiers/brand-1"),
     "ReviewService/ListNotifiers": review_pb.ListNotifiersRequest(parent=PARENT),
     "ReviewService/ListReviewQueue": review_pb.ListReviewQueueRequest(parent=PARENT),
@@ -169,6 +175,9 @@ _OPEN_TO = {
         "ProposalService/WithdrawProposal",
     },
     "approve": {"ProposalService/ApproveProposal"},
+    "audit": {"AuditService/ListAuditRecords"},
+    "erase": {"LedgerService/EraseSeller"},
+    "operate": {"LedgerService/MendClock"},
 }
 _TOKEN_MAY = {
     "read_scores",
@@ -179,12 +188,13 @@ _TOKEN_MAY = {
     "read_models",
     "read_policies",
     "propose",
+    "audit",
 }
 """Rights that a token carries without a certificate."""
 _PROPOSED = "ProposalService/CreateProposal"
 """Open to who has the right to propose, and that of what is proposed, an override."""
 _EVERY = {name: ["*"] for name in ("kinds", "sources", "notifiers", "entry_ids", "actions")}
-_OF_SERVER = {"read_models", "models", "read_policies", "policies"}
+_OF_SERVER = {"read_models", "models", "read_policies", "policies", "operate"}
 _OF_MARKET = [right for right in _OPEN_TO if right not in _OF_SERVER]
 
 
@@ -207,6 +217,7 @@ def limits_of(right: str) -> dict[str, list[str]]:
         "override": ("entry_ids",),
         "impose_measures": ("entry_ids",),
         "decide_complaints": ("entry_ids",),
+        "erase": ("entry_ids",),
     }
     limits = {name: ["*"] for name in known.get(right, ())}
     return limits | ({"marketplaces": ["*"]} if right in _OF_SERVER else {})
@@ -230,7 +241,7 @@ def _grants() -> str:
     }
     for name, limits in wrong.items():
         text += grant(f"dns:wrong-{name}.example", _OF_MARKET, **(_EVERY | limits))
-    return text
+    return text + grant("dns:auditor.example", ["audit"], marketplaces=["*"])
 
 
 def _wanted_of_wrong(name: str) -> set[str]:
@@ -247,7 +258,7 @@ def _wanted_of_wrong(name: str) -> set[str]:
             return market - {"LedgerService/AppendEntries", "LedgerService/StreamEntries"}
         case "id":  # decisions by method may leave the id to the server
             written = {call for call in market if "AppendEntries" in call or "StreamEntries" in call}
-            return market - written - {_PROPOSED}
+            return market - written - {_PROPOSED, "LedgerService/EraseSeller"}
         case "action":
             decisions = _OPEN_TO["decide"] | _OPEN_TO["bulk_decide"]
             return (market - decisions) | {"LedgerService/AppealViolation"}
@@ -296,6 +307,8 @@ def _certificates(authority: Authority, folder: Path) -> dict[str, tuple[dict[st
     for right, calls in _OPEN_TO.items():
         shown = authority.certificate(dns=[f"{right.replace('_', '-')}.example"])
         found[f"{right} alone"] = (shown.options(), calls, "denied")
+    auditor = authority.certificate(dns=["auditor.example"])
+    found["audit of every marketplace"] = (auditor.options(), {call for call in CALLS if "Audit" in call}, "denied")
     for wrong in ("marketplace", "seller", "kind", "source", "notifier", "id", "action"):
         shown = authority.certificate(dns=[f"wrong-{wrong}.example"])
         found[f"wrong {wrong}"] = (shown.options(), _wanted_of_wrong(wrong), "denied")

@@ -17,7 +17,8 @@ from sellertrust.v1 import entry_pb2, ledger_service_pb2
 from sellertrust.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from sellertrust.v1.proposal_service_pb2 import GetProposalRequest, ListProposalsRequest
 from sellertrust.v1.proposal_service_pb2_grpc import ProposalServiceStub
-from service.access.audit import DAY_SECONDS, AuditFile, verify_audit
+from service.access.audit import DAY_SECONDS, AuditFile
+from service.access.audit_reading import verify_audit
 from tests.callers import Authority, grant, write_grants
 from tests.servers import MARKET, running_server, violation
 

@@ -16,6 +16,7 @@ from scoring.time import DAY, SECOND
 from sellertrust.client import Client
 from sellertrust.errors import SellertrustCallError
 from sellertrust.v1 import (
+    audit_service_pb2,
     ledger_service_pb2,
     model_service_pb2,
     policy_service_pb2,
@@ -37,8 +38,13 @@ LISTS: dict[str, Message] = {
     "ModelService/ListModelMoves": model_service_pb2.ListModelMovesRequest(),
     "PolicyService/ListPolicyMoves": policy_service_pb2.ListPolicyMovesRequest(),
     "ProposalService/ListProposals": proposal_service_pb2.ListProposalsRequest(parent=PARENT),
+    "AuditService/ListAuditRecords": audit_service_pb2.ListAuditRecordsRequest(parent=PARENT),
 }
-AFTER = {"ReviewService/ListNotifiers": b"n-1", "ModelService/ListModels": b"a" * 64}
+AFTER = {
+    "ReviewService/ListNotifiers": b"n-1",
+    "ModelService/ListModels": b"a" * 64,
+    "AuditService/ListAuditRecords": b"0-" + b"a" * 64,
+}
 """An item that a page may go on after; elsewhere it is a number."""
 REFUSED = "page_token: must be the next_page_token of the page before, with all else but page_size as in that request"
 
@@ -64,7 +70,7 @@ def forged(request: Message, body: bytes) -> str:
 
 def sound_cut(running: Running, method: str) -> Cut:
     """A cut that tokens of the list may hold: one of the ledger, or none of a list that is of no ledger."""
-    return Cut(0, 0, 0) if method.startswith(("Model", "Policy", "Proposal")) else running.ledger.cut()
+    return Cut(0, 0, 0) if method.startswith(("Model", "Policy", "Proposal", "Audit")) else running.ledger.cut()
 
 
 def with_token(request: Message, token: str) -> Any:

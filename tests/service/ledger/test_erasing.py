@@ -30,7 +30,7 @@ def test_an_erasure_that_a_reader_holds_up_says_so_and_is_finished_by_a_retry(le
     with closing(sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)) as reader:
         reader.execute("BEGIN")
         reader.execute("SELECT count(*) FROM entry").fetchone()
-        with pytest.raises(LedgerUnavailable, match=r"is on record .* --entry-id e1"):
+        with pytest.raises(LedgerUnavailable, match=r"is on record .* the entry id e1"):
             ledger.erase(MARKET, "s1", actor="officer", entry_id="e1")
         assert key in bytes_of(url)
     assert ledger.erase(MARKET, "s1", actor="officer", entry_id="e1").already_present

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from sqlalchemy import exc, make_url, text
 
-from scoring.errors import ConfigurationWrong
+from scoring.errors import ConfigurationWrong, ErasureRefused
 from sellertrust.errors import SellertrustCallError
 from service.ledger.database import Database
 from service.ledger.records import Position
@@ -96,7 +96,7 @@ def test_an_eraser_may_delete_keys_and_nothing_else_that_is_recorded(tmp_path: P
         grant(url, ROLE)
         with Ledger.open(role_url, clock=Clock()) as ledger:
             ledger.append(MARKET, [violation("v1"), status("v1")])
-            with pytest.raises(ConfigurationWrong, match="--eraser ROLE"):
+            with pytest.raises(ErasureRefused, match="--eraser ROLE"):
                 ledger.erase(MARKET, "s1", actor="officer", entry_id="e1")
             assert ledger.last()[0] == 2
             grant(url, ROLE, eraser=ROLE)

@@ -15,7 +15,7 @@ from sellertrust.v1 import ledger_service_pb2 as ledger_pb
 from sellertrust.v1 import trust_score_service_pb2 as score_pb
 from sellertrust.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from sellertrust.v1.trust_score_service_pb2_grpc import TrustScoreServiceStub
-from service.access.audit import verify_audit
+from service.access.audit_reading import verify_audit
 from tests.bench._load import Plan, loading
 from tests.bench._overload import SELLERS
 from tests.databases import database

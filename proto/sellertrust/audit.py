@@ -1,0 +1,41 @@
+"""The part of the client that reads and verifies a server's audit file."""
+
+from collections.abc import Iterator
+
+from sellertrust.client import Client
+from sellertrust.requests import invoke, marketplace_name, pages
+from sellertrust.v1.audit_service_pb2 import (
+    AuditRecord,
+    ListAuditRecordsRequest,
+    VerifyAuditRequest,
+    VerifyAuditResponse,
+)
+from sellertrust.v1.audit_service_pb2_grpc import AuditServiceStub
+
+AUDIT_SECONDS = 15.0
+"""People wait for a page, no checkout does."""
+
+VERIFY_SECONDS = 120.0
+"""A file of a million lines takes some ten seconds."""
+
+
+class AuditClient:
+    """AuditService over a client's connection, which the client closes. Methods raise SellertrustCallError."""
+
+    def __init__(self, client: Client) -> None:
+        self._stub = AuditServiceStub(client.channel)
+
+    def list_audit_records(
+        self, marketplace: str = "", *, page_size: int = 1_000, deadline_seconds: float = AUDIT_SECONDS
+    ) -> Iterator[AuditRecord]:
+        """Yield the lines of the audit file, oldest first; of one marketplace alone if it is named.
+
+        `deadline_seconds` is for one page.
+        """
+        parent = marketplace_name(marketplace) if marketplace else ""
+        request = ListAuditRecordsRequest(parent=parent, page_size=page_size)
+        yield from pages(self._stub.ListAuditRecords, request, "records", deadline_seconds)
+
+    def verify_audit(self, *, deadline_seconds: float = VERIFY_SECONDS) -> VerifyAuditResponse:
+        """Return how many lines of the audit file belong together, the last hash, and what is wrong with the next one."""
+        return invoke(self._stub.VerifyAudit, VerifyAuditRequest(), deadline_seconds)

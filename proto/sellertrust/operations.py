@@ -1,0 +1,65 @@
+"""The part of the client for a ledger's operators: erasing a seller's texts, and putting record times right."""
+
+import uuid
+
+from sellertrust.client import Client
+from sellertrust.requests import invoke, marketplace_name, seller_name
+from sellertrust.v1.ledger_service_pb2 import (
+    EraseSellerRequest,
+    EraseSellerResponse,
+    MendClockRequest,
+    MendClockResponse,
+)
+from sellertrust.v1.ledger_service_pb2_grpc import LedgerServiceStub
+
+OPERATION_SECONDS = 30.0
+"""An erasure may wait for who reads the database's journal."""
+
+
+class OperationsClient:
+    """What operators do by a client's connection, which the client closes. Methods raise SellertrustCallError."""
+
+    def __init__(self, client: Client) -> None:
+        self._stub = LedgerServiceStub(client.channel)
+
+    def erase_seller(
+        self,
+        marketplace: str,
+        seller: str,
+        *,
+        actor: str,
+        ground: str = "",
+        entry_id: str | None = None,
+        deadline_seconds: float = OPERATION_SECONDS,
+    ) -> EraseSellerResponse:
+        """Erase the sealed texts of a seller, for good. `entry_id` makes a repeated call safe; by default one is made."""
+        request = EraseSellerRequest(
+            seller=seller_name(marketplace, seller), actor=actor, ground=ground, entry_id=entry_id or uuid.uuid4().hex
+        )
+        return invoke(self._stub.EraseSeller, request, deadline_seconds)
+
+    def mend_clock(
+        self,
+        marketplace: str,
+        *,
+        actor: str,
+        reason: str,
+        first_sequence: int = 0,
+        ahead_micros: int = 0,
+        entry_id: str | None = None,
+        deadline_seconds: float = OPERATION_SECONDS,
+    ) -> MendClockResponse:
+        """Put right record times that ran ahead, from `first_sequence` on, by so many microseconds.
+
+        With 0 and 0 none did: the clock is right, and the ledger rested for over a year. `entry_id` makes a repeated call
+        safe; by default one is made.
+        """
+        request = MendClockRequest(
+            parent=marketplace_name(marketplace),
+            actor=actor,
+            reason=reason,
+            first_sequence=first_sequence,
+            ahead_micros=ahead_micros,
+            entry_id=entry_id or uuid.uuid4().hex,
+        )
+        return invoke(self._stub.MendClock, request, deadline_seconds)

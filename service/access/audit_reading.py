@@ -1,0 +1,132 @@
+"""Reading an audit file while servers append to it: its lines page by page, and whether their chain of hashes is whole."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+from service.access.audit import GENESIS, line_hash
+
+MAX_LOOKED_AT = 20_000
+"""Lines that one page looks at: the others may be of other marketplaces."""
+
+MAX_PAGE_BYTES = 4 << 20
+
+
+class AuditLine(NamedTuple):
+    """One line of an audit file."""
+
+    text: str
+    """As it stands in the file, without its end."""
+    content: Mapping[str, Any]
+
+
+class AuditPage(NamedTuple):
+    """Some lines of an audit file, and where the next page goes on."""
+
+    lines: list[AuditLine]
+    after: str
+    """The place of the last line that was looked at; empty if no line follows."""
+
+
+class Verified(NamedTuple):
+    """How far the chain of an audit file is whole."""
+
+    lines: int
+    """Lines from the beginning that belong together."""
+    last: str
+    """The hash of the last of them."""
+    problem: str
+    """What is wrong with the next; empty if nothing is."""
+
+
+def is_place(text: str) -> bool:
+    """Return whether a text may be the place of a line: where it begins, in bytes, and its hash."""
+    begins, _, name = text.partition("-")
+    return begins.isdecimal() and len(begins) <= 18 and len(name) == 64 and not name.strip("0123456789abcdef")
+
+
+def read_page(path: Path, marketplace: str, after: str, limit: int) -> AuditPage:
+    """Return the next lines of an audit file, at most `limit`; of one marketplace, or all if that is empty.
+
+    `after`: the place of a line, empty for the beginning. If that was cut off since, the page is of what is left. Raises
+    OSError if the file cannot be read, ValueError if a line is none.
+    """
+    found: list[AuditLine] = []
+    with path.open("rb") as file:
+        place = _go_to(file, after) if after else 0
+        length = 0
+        for looked_at, text in enumerate(_whole(file), 1):
+            content = json.loads(text)
+            if not marketplace or content.get("marketplace") == marketplace:
+                found.append(AuditLine(text.decode().rstrip("\n"), content))
+                length += len(text)
+            is_full = len(found) == limit or looked_at == MAX_LOOKED_AT or length > MAX_PAGE_BYTES
+            if is_full:
+                is_last = next(_whole(file), None) is None
+                return AuditPage(found, "" if is_last else f"{place}-{content['hash']}")
+            place += len(text)
+    return AuditPage(found, "")
+
+
+def verify_lines(lines: Iterable[bytes]) -> Verified:
+    """Check the chain of hashes of an audit file's lines, from the first."""
+    before, begins, cut_at, count = GENESIS, "", "", 0
+    for number, text in enumerate(lines, 1):
+        try:
+            line = json.loads(text)
+            stated = line["hash"]
+        except (ValueError, TypeError, KeyError):
+            return Verified(count, before, f"line {number} is no line of an audit file")
+        is_beginning = number == 1 and line.keys() == {"cut", "hash"}
+        if not text.endswith(b"\n") or (stated != line_hash(before, line) and not is_beginning):
+            return Verified(count, before, f"line {number} was changed, or lines before it were changed or left out")
+        begins = stated if is_beginning else begins
+        cut_at = line["before"] if line.get("event") == "cut" else cut_at
+        before, count = stated, number
+    if begins != cut_at:
+        text_ = "line 1 does not begin where the last line about the retention says; lines before it were left out"
+        return Verified(0, GENESIS, text_)
+    return Verified(count, before, "")
+
+
+def verify_audit(path: Path) -> tuple[int, str]:
+    """Return (number of lines, last hash) of an audit file whose chain of hashes is whole.
+
+    ValueError names the first line that does not fit; OSError if it cannot be read.
+    """
+    with path.open("rb") as file:
+        count, last, problem = verify_lines(file)
+    if problem:
+        raise ValueError(problem)
+    return count, last
+
+
+def lines_up_to(file: BinaryIO, size: int) -> Iterator[bytes]:
+    """Yield the lines of an open file that begin before a place, in bytes."""
+    while file.tell() < size and (text := file.readline()):
+        yield text
+
+
+def _whole(file: BinaryIO) -> Iterator[bytes]:
+    """Yield the next lines of a file, but for one that is being written."""
+    while (text := file.readline()).endswith(b"\n"):
+        yield text
+
+
+def _go_to(file: BinaryIO, after: str) -> int:
+    """Go behind the line of a place, and return where that is; to the beginning if the line was cut off.
+
+    Where lines before it were cut off, it is looked for.
+    """
+    begins, _, name = after.partition("-")
+    end = f'"hash": "{name}"}}\n'.encode()
+    file.seek(int(begins))
+    if file.readline().endswith(end):
+        return file.tell()
+    file.seek(0)
+    for text in _whole(file):
+        if text.endswith(end):
+            return file.tell()
+    file.seek(0)
+    return 0

@@ -1,0 +1,30 @@
+"""AuditService: the lines of this server's audit file, and whether they are whole, as functions from request to response."""
+
+from sellertrust.v1 import audit_service_pb2 as pb
+from service.access.audit import AuditFile
+from service.access.audit_reading import is_place, lines_up_to, read_page, verify_lines
+from service.api.reads import page_of
+from service.contract.audit import record_message
+from service.contract.resource_names import parse_marketplace
+
+
+class AuditServicer:
+    """AuditService over the audit file that a server writes."""
+
+    def __init__(self, audit: AuditFile) -> None:
+        self._audit = audit
+
+    def ListAuditRecords(self, request: pb.ListAuditRecordsRequest) -> pb.ListAuditRecordsResponse:
+        marketplace = parse_marketplace(request.parent, "parent") if request.parent else ""
+        page = page_of(request, is_place)
+        found = read_page(self._audit.path, marketplace, page.after, page.limit)
+        return pb.ListAuditRecordsResponse(
+            records=[record_message(line.text, line.content) for line in found.lines],
+            next_page_token=page.token(found.after) if found.after else "",
+        )
+
+    def VerifyAudit(self, _: pb.VerifyAuditRequest) -> pb.VerifyAuditResponse:
+        file, size = self._audit.snapshot()
+        with file:
+            found = verify_lines(lines_up_to(file, size))
+        return pb.VerifyAuditResponse(line_count=found.lines, last_hash=found.last, problem=found.problem)

@@ -1,0 +1,44 @@
+"""`sellertrust ledger erase`: erases the sealed texts of a seller, by a server or where the database is."""
+
+import uuid
+from typing import Annotated
+
+import typer
+
+from sellertrust.operations import OperationsClient
+from service.bootstrap import open_ledger
+from service.cli.common import LedgerServer, Marketplace, client, marketplace_of
+from service.cli.output import Format, Output, emit_one
+from service.settings import load
+
+
+def erase_command(
+    seller: Annotated[str, typer.Argument(metavar="SELLER", help="The seller's id.")],
+    actor: Annotated[str, typer.Option("--actor", help="Who decided: a pseudonym or a role, an id.")],
+    ground: Annotated[str, typer.Option("--ground", help="The legal ground, such as an article.")] = "",
+    entry_id: Annotated[str | None, typer.Option("--entry-id", help="Makes a retry of this very command safe.")] = None,
+    server: LedgerServer = None,
+    marketplace: Marketplace = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Erase the sealed texts of a seller (reasons, where evidence is kept).
+
+    What counts stays, and still verifies. On PostgreSQL by a role that may delete keys. Backups keep keys for as long as
+    they are kept. Texts about a product, whoever sells it, belong to no seller and are not erased: they must not name
+    one. Nor are the attributes of an identity erased, such as a licence number or a shop name.
+    """
+    name = entry_id or uuid.uuid4().hex
+    if server is not None:
+        with client(server) as (connection, settings):
+            where = marketplace_of(marketplace, settings)
+            sequence = (
+                OperationsClient(connection)
+                .erase_seller(where, seller, actor=actor, ground=ground, entry_id=name)
+                .sequence
+            )
+    else:
+        settings = load()
+        with open_ledger(settings) as ledger:
+            where = marketplace_of(marketplace, settings)
+            sequence = ledger.erase(where, seller, actor=actor, ground=ground, entry_id=name).sequence
+    emit_one({"seller": seller, "entry_id": name, "sequence": sequence}, output)

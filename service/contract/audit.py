@@ -1,0 +1,19 @@
+"""Lines of the audit file as messages."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sellertrust.v1 import audit_service_pb2 as pb
+from service.contract.resource_names import marketplace_name
+
+
+def record_message(text: str, line: Mapping[str, Any]) -> pb.AuditRecord:
+    """Return a line of the audit file as a message, by its text and what that states."""
+    record = pb.AuditRecord(line=text, hash=line["hash"])
+    for name in ("event", "caller", "method", "code", "call"):
+        setattr(record, name, line.get(name, ""))
+    if line.get("marketplace"):
+        record.parent = marketplace_name(line["marketplace"])
+    if "time" in line:
+        record.write_time.FromJsonString(line["time"])
+    return record

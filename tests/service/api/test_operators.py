@@ -1,0 +1,190 @@
+"""Erasing a seller, putting record times right and reading the audit file by calls: what each does and who may see what."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+
+from sellertrust.audit import AuditClient
+from sellertrust.client import Client, SellertrustCallError
+from sellertrust.operations import OperationsClient
+from sellertrust.v1 import audit_service_pb2, entry_pb2
+from sellertrust.v1.audit_service_pb2_grpc import AuditServiceStub
+from service.access.audit import GENESIS, AuditFile, line_hash
+from service.access.audit_reading import MAX_LOOKED_AT, read_page
+from tests.callers import Authority, grant, write_grants
+from tests.servers import MARKET, Running, running_server, violation
+
+EVERY = {name: ["*"] for name in ("entry_ids", "actions", "kinds", "sources", "notifiers")}
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Running]:
+    with running_server(tmp_path) as running:
+        yield running
+
+
+def report(client: Client, entry_id: str, seller: str, marketplace: str = MARKET) -> None:
+    entry = violation(entry_id, seller)
+    entry.seller = f"marketplaces/{marketplace}/sellers/{seller}"
+    client.append_entries(marketplace, [entry])
+
+
+def refused(call: object) -> SellertrustCallError:
+    assert callable(call)
+    with pytest.raises(SellertrustCallError) as caught:
+        call()
+    return caught.value
+
+
+def test_an_erasure_by_call_takes_the_texts_and_leaves_what_counts(running: Running) -> None:
+    with running.client() as client:
+        report(client, "v-1", "s")
+        client.confirm_violation(MARKET, "v-1", actor="court", reason="a name in a text")
+        operations = OperationsClient(client)
+        done = operations.erase_seller(MARKET, "s", actor="officer", ground="Art. 17", entry_id="e-1")
+        assert (done.sequence, done.entry_id) == (3, "e-1")
+        _, decision, erasure = client.list_entries(MARKET, "s")
+        assert (decision.status.reason, decision.status.action) == ("[erased]", entry_pb2.ACTION_CONFIRM)
+        assert (erasure.erasure.actor, erasure.erasure.ground) == ("officer", "Art. 17")
+        assert client.get_violation(MARKET, "v-1").status == entry_pb2.VIOLATION_STATUS_CONFIRMED
+        report(client, "v-2", "s")
+        client.dismiss_violation(MARKET, "v-2", actor="court", reason="stated since")
+        assert operations.erase_seller(MARKET, "s", actor="officer", ground="Art. 17", entry_id="e-1").sequence == 3
+        assert [*client.list_entries(MARKET, "s")][-1].status.reason == "stated since", "a retry erases no more"
+    line = json.loads((running.database.parent / "audit.jsonl").read_text().splitlines()[2])
+    assert line["rights"] == ["erase"]
+    assert line["acted"] == {"entry_id": "e-1", "seller": f"marketplaces/{MARKET}/sellers/s"}
+
+
+def test_what_is_wrong_with_an_erasure_is_named_by_the_requests_own_fields(running: Running) -> None:
+    with running.client() as client:
+        operations = OperationsClient(client)
+        absent = refused(lambda: operations.erase_seller(MARKET, "nobody", actor="officer"))
+        assert (absent.code, absent.reason) == (grpc.StatusCode.NOT_FOUND, "SELLER_NOT_FOUND")
+        report(client, "v-1", "s")
+        wrong = refused(lambda: operations.erase_seller(MARKET, "s", actor="", ground="x" * 300))
+        assert [field for field, _ in wrong.fields] == ["actor", "ground"]
+        wrong = refused(lambda: operations.mend_clock(MARKET, actor="", reason="so"))
+        assert [field for field, _ in wrong.fields] == ["actor"]
+
+
+def test_a_clock_is_mended_by_call(running: Running) -> None:
+    with running.client() as client:
+        report(client, "v-1", "s")
+        operations = OperationsClient(client)
+        done = operations.mend_clock(MARKET, actor="ops", reason="the ledger rested", entry_id="c-1")
+        assert (done.sequence, done.entry_id) == (2, "c-1")
+        assert done.record_time.ToMicroseconds() > 0
+        ahead = refused(
+            lambda: operations.mend_clock(
+                MARKET, actor="ops", reason="so", first_sequence=1, ahead_micros=3_600_000_000
+            )
+        )
+        assert ahead.code is grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_the_audit_file_is_listed_as_it_stands_and_verifies_by_what_is_listed(running: Running) -> None:
+    with running.client() as client:
+        for number in range(5):
+            report(client, f"v-{number}", "s")
+            client.confirm_violation(MARKET, f"v-{number}", actor="court", reason="so")
+        audit = AuditClient(client)
+        records = [*audit.list_audit_records(page_size=3)]
+        assert [record.event for record in records] == ["call", "end"] * 5
+        assert [record.line for record in records] == (running.database.parent / "audit.jsonl").read_text().splitlines()
+        before = GENESIS
+        for record in records:
+            assert record.hash == line_hash(before, json.loads(record.line))
+            before = record.hash
+        call, end = records[:2]
+        assert (call.caller, call.method, call.parent) == (
+            "local",
+            "LedgerService/ConfirmViolation",
+            f"marketplaces/{MARKET}",
+        )
+        assert (end.code, end.call, end.parent) == ("OK", call.hash, f"marketplaces/{MARKET}")
+        found = audit.verify_audit()
+        assert (found.line_count, found.last_hash, found.problem) == (10, records[-1].hash, "")
+
+
+def test_a_file_that_was_changed_is_found_by_the_call(running: Running) -> None:
+    path = running.database.parent / "audit.jsonl"
+    with running.client() as client:
+        report(client, "v-1", "s")
+        client.confirm_violation(MARKET, "v-1", actor="court", reason="so")
+        client.overturn_violation(MARKET, "v-1", actor="court", reason="so")
+        path.write_text(path.read_text().replace("OverturnViolation", "ConfirmViolation"))
+        found = AuditClient(client).verify_audit()
+    assert (found.line_count, found.problem.split(",")[0]) == (2, "line 3 was changed")
+
+
+def test_an_auditor_of_one_marketplace_sees_no_line_of_another(tmp_path: Path) -> None:
+    authority, path = Authority(tmp_path), tmp_path / "grants.toml"
+    write_grants(
+        path,
+        grant("dns:staff.example", ["append", "decide"], marketplaces=["*"], **EVERY),
+        grant("dns:some.example", ["audit"]),
+        grant("dns:seller.example", ["audit"], sellers=["s"]),
+        grant("dns:every.example", ["audit"], marketplaces=["*"]),
+    )
+    shown = {
+        name: authority.certificate(dns=[f"{name}.example"]).options() for name in ("staff", "some", "seller", "every")
+    }
+    with running_server(tmp_path, grants=path, **authority.server_settings()) as running:
+        with running.client(**shown["staff"]) as staff:
+            for marketplace, name in ((MARKET, "v-1"), ("other", "v-1"), (MARKET, "v-2")):
+                report(staff, name, "s", marketplace)
+                staff.review_violation(marketplace, name, actor="a", reason="so", entry_id=f"d-{name}")
+        with running.client(**shown["some"]) as some:
+            audit = AuditClient(some)
+            own = [*audit.list_audit_records(MARKET, page_size=1)]
+            assert [record.event for record in own] == ["call", "end"] * 2
+            assert {record.parent for record in own} == {f"marketplaces/{MARKET}"}
+            for denied in (lambda: [*audit.list_audit_records("other")], lambda: [*audit.list_audit_records()]):
+                assert refused(denied).reason == "CALLER_NOT_GRANTED"
+            assert refused(audit.verify_audit).reason == "CALLER_NOT_GRANTED"
+            first = _page(some)
+        with running.client(**shown["seller"]) as seller:
+            assert refused(lambda: [*AuditClient(seller).list_audit_records(MARKET)]).metadata == {"right": "audit"}
+        with running.client(**shown["every"]) as every:
+            assert len([*AuditClient(every).list_audit_records()]) == 6
+            assert len([*AuditClient(every).list_audit_records(MARKET)]) == 4
+            with pytest.raises(grpc.RpcError, match="page_token"):
+                _page(every, first.next_page_token)  # another caller's
+
+
+def _page(client: Client, token: str = "") -> audit_service_pb2.ListAuditRecordsResponse:
+    request = audit_service_pb2.ListAuditRecordsRequest(parent=f"marketplaces/{MARKET}", page_size=1, page_token=token)
+    return AuditServiceStub(client.channel).ListAuditRecords(request)
+
+
+def test_a_list_goes_on_though_lines_are_cut_off_meanwhile_or_one_is_being_written(tmp_path: Path) -> None:
+    path, now = tmp_path / "audit", [1_000_000_000.0]
+    file = AuditFile(path, 30, lambda: now[0])
+    for number in range(40):
+        file.write(event="call", number=number)
+        now[0] += 86_400.0
+    first = read_page(path, "", "", 5)
+    assert [line.content.get("number") for line in first.lines][1:] == [9, 10, 11, 12]
+    old = read_page(path, "", "", 1).after
+    now[0] += 86_400.0 * 3
+    file.write(event="call", number=40)
+    rest = read_page(path, "", first.after, 100)
+    assert [line.content["number"] for line in rest.lines if "number" in line.content] == [*range(13, 41)]
+    assert read_page(path, "", old, 1).lines[0].content.keys() == {"cut", "hash"}, "its own place was cut off"
+    whole = path.read_bytes()
+    path.write_bytes(whole + b'{"event": "ca')
+    assert len(read_page(path, "", "", 1_000).lines) == len(whole.splitlines())
+
+
+def test_a_page_looks_at_so_many_lines_of_other_marketplaces_and_no_more(tmp_path: Path) -> None:
+    path = tmp_path / "audit"
+    line = json.dumps({"event": "call", "marketplace": "other", "hash": "0" * 64}) + "\n"
+    own = json.dumps({"event": "call", "marketplace": MARKET, "hash": "1" * 64}) + "\n"
+    path.write_text(line * MAX_LOOKED_AT + own)
+    found = read_page(path, MARKET, "", 10)
+    assert found.lines == []
+    assert [one.content["hash"][0] for one in read_page(path, MARKET, found.after, 10).lines] == ["1"]
