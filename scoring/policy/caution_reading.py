@@ -19,7 +19,14 @@ from scoring.policy.caution import (
 )
 from scoring.policy.measures import PPM, Measure, ValueCap
 from scoring.policy.parts import Part
-from scoring.policy.rule_reading import MAX_VALUE_MINOR, RULE_ID, RULE_ID_FORM, read_counted, read_measure
+from scoring.policy.rule_reading import (
+    MAX_VALUE_MINOR,
+    RULE_ID,
+    RULE_ID_FORM,
+    read_counted,
+    read_measure,
+    stops_all_trade,
+)
 from scoring.policy.rules import RuleBook
 
 MAX_RULES = 20
@@ -110,6 +117,10 @@ def _refuse_lasting(part: Part, measure: Measure) -> None:
     if measure.kind not in REVERSIBLE_KINDS:
         kinds = ", ".join(kind.name.lower() for kind in REVERSIBLE_KINDS)
         part.refuse("", f"is not reversible; caution may ask for {kinds}")
+    elif stops_all_trade(part):
+        part.refuse(
+            "", "lets nobody sell, which suspends under another name; caution may only protect: state more than 0"
+        )
     elif isinstance(measure, ValueCap) and measure.grows:
         part.refuse("grows", "has no meaning for a cap of a few days")
 

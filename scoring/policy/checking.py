@@ -13,6 +13,9 @@ from scoring.policy.space import MAX_CELLS, Cell, Space, build_space
 MAX_MESSAGES = 5
 """Contradictions of one sort that are written out."""
 
+_EVER = 10**18
+"""More than anybody settled, placed, or has days of tenure."""
+
 
 def find_contradictions(policy: Policy) -> list[str]:
     """Return a list of the reasons why a policy is unsound; empty for one that may be served.
@@ -127,9 +130,9 @@ class Oddity:
     """Something in a policy that holds together and is probably not meant."""
 
     kind: str
-    """`shadowed`, `overlap` or `gap`."""
+    """`shadowed`, `overlap`, `gap` or `newcomers`."""
     rule: str
-    """Id of the rule; empty for a gap."""
+    """Id of the rule; empty for a gap and for newcomers."""
     text: str
     """What it is, with an example."""
 
@@ -137,7 +140,8 @@ class Oddity:
 def find_oddities(policy: Policy) -> list[Oddity]:
     """Return a list of what is probably not meant in a sound policy.
 
-    Rules that never matter, pairs of rules that state the same, and tiers below the best without a measure.
+    Rules that never matter, pairs of rules that state the same, tiers below the best without a measure, and newcomers that do
+    not start small.
     None of a policy without rules: it states tiers alone.
     """
     book = policy.rule_book
@@ -171,4 +175,15 @@ def find_oddities(policy: Policy) -> list[Oddity]:
             if one not in idle and other not in idle
         ),
         *(Oddity("gap", "", f"no rule holds in tier {tier.name.lower()}") for tier in sorted(bare)),
+        *_find_large_newcomers(book),
     ]
+
+
+def _find_large_newcomers(book: RuleBook) -> Iterator[Oddity]:
+    """Yield that a new name may sell as much a day as the best seller: no cap on captured value grows, or there is none."""
+    ever = {"": _EVER} | {rule.settled_category: _EVER for rule in book.rules}
+    best = Situation(RATED_TIERS[-1], settled_minor=ever, tenure_days=_EVER, deposit_minor=_EVER)
+    new, most = (dict(book.terms(seller).value_caps).get("", NO_CAP) for seller in (Situation(Tier.UNRATED), best))
+    if new >= most:
+        value = "any value" if new == NO_CAP else f"{new:,} minor units"
+        yield Oddity("newcomers", "", f"a new name may sell {value} a day, as much as the best: no value_cap grows")

@@ -62,10 +62,11 @@ class Part:
     def text(self, name: str, least: int = 0) -> str:
         """Read a text of `least` to MAX_TEXT printable characters under `name`.
 
-        Notes an error and returns "" if it is missing (even with `least` 0), not text, too short or long, or unprintable.
+        Spaces at its ends do not count. Notes an error and returns "" if it is missing (even with `least` 0), not text, too
+        short or long, or unprintable.
         """
         value = self._value(name)
-        if isinstance(value, str) and least <= len(value) <= MAX_TEXT and value.isprintable():
+        if isinstance(value, str) and least <= len(value.strip()) and len(value) <= MAX_TEXT and value.isprintable():
             return value
         self.refuse(name, f"must be given as text of {least} to {MAX_TEXT} printable characters{self._stated(name)}")
         return ""

@@ -56,6 +56,7 @@ def parse_policy(data: Mapping[str, Any]) -> Policy:
         caution=read_caution(root, rule_book),
         digest="",
     )
+    _refuse_unearned_badges(badges, stated_badges)
     cut_offs.require_rising([t.name.lower() for t in RATED_TIERS[1:]], "from tier to tier")
     root.refuse_what_is_left()
     if not root.errors:
@@ -63,6 +64,18 @@ def parse_policy(data: Mapping[str, Any]) -> Policy:
     if root.errors:
         raise PolicyRefused("the policy does not hold together", root.errors)
     return replace(policy, digest=sha256(canonical_json(data)).hexdigest())
+
+
+def _refuse_unearned_badges(part: Part, stated: Mapping[Tier | None, str]) -> None:
+    """Note a badge of sellers of whom too little is known that is else shown only of tiers above the lowest rated one."""
+    earned = {stated[tier] for tier in RATED_TIERS[1:]} - {stated[RATED_TIERS[0]], "none", ""}
+    for name in (Tier.UNRATED.name.lower(), "unknown"):
+        badge = part.data.get(name)
+        if badge in earned:
+            part.refuse(
+                name,
+                f'must not be "{badge}", which buyers take for earned: only tiers above the lowest show it',
+            )
 
 
 def _read_standing(root: Part) -> StandingTable | None:

@@ -115,6 +115,12 @@ def _refuse_what_a_rule_may_not(part: Part, rule: Rule, read: Sequence[tuple[Par
                 "suspends by a model or a tier alone; a suspension needs confirmed facts: state"
                 " standing.from of at least 1, or confirmed",
             )
+        if stops_all_trade(place) and not (rule.names_confirmed_facts or rule.deposit_below is not None):
+            place.refuse(
+                "",
+                "lets nobody sell, which suspends under another name: state more than 0, or name confirmed facts by"
+                " standing.from or confirmed",
+            )
         if rule.group is not None and (
             not isinstance(measure, IntakeCap) or measure.product_category != rule.group.product_category
         ):
@@ -187,6 +193,16 @@ def _read_group(part: Part) -> Group | None:
     elif days[1] - days[0] >= MAX_GROUP_DAYS:
         group.refuse("until", f"must be within {MAX_GROUP_DAYS} days, from and until included")
     return Group(group.text("product_category", 1), days[0], days[1], group.text("legal_ground", 1))
+
+
+def stops_all_trade(part: Part) -> bool:
+    """Return whether a measure leaves nothing to sell: a cap of nothing on everything.
+
+    Also one that grows, since nothing is ever settled under it.
+    """
+    limit = {"value_cap": "value_minor", "listing_cap": "listings"}.get(str(part.data.get("kind")), "")
+    value = part.data.get(limit)
+    return type(value) is int and value == 0 and "product_category" not in part
 
 
 def read_measure(part: Part) -> Measure | None:

@@ -74,7 +74,7 @@ def test_both_verdicts_hold_where_nothing_is_paid_out_before_a_run_is_stopped() 
 
 def test_a_run_goes_on_until_the_confirmation_whatever_caution_the_policy_has() -> None:
     """Ten days more: caution can be used up before the run."""
-    capped, held = {"kind": "value_cap", "value_minor": 0}, {"kind": "settlement_hold", "days": 180}
+    capped, held = {"kind": "value_cap", "value_minor": 1}, {"kind": "settlement_hold", "days": 180}
     strict = {"decide_days": 1, "sources": WEIGHTS, "rules": [caution_rule(days=14, measures=[capped, held])]}
     for data in (TOY, TOY | {"caution": strict}):
         assert certified(data)["run_days"] == 5

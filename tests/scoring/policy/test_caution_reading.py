@@ -77,6 +77,14 @@ def test_caution_asks_for_nothing_that_cannot_be_undone(measure: dict[str, Any])
     assert f"{path} is not reversible; caution may ask for settlement_hold" in found
 
 
+def test_a_caution_does_not_suspend_by_a_cap_of_nothing() -> None:
+    fault = "caution.rules[r].measures[value_cap] lets nobody sell, which suspends under another name"
+    nothing = {"kind": "value_cap", "value_minor": 0}
+    assert fault in refused(caution_rule(measures=[nothing]))
+    toys = caution_rule(measures=[nothing | {"product_category": "toys"}])
+    parse_policy(data(caution={"decide_days": 1, "sources": WEIGHTS, "rules": [toys]}, currency="EUR"))
+
+
 def test_a_cap_of_a_caution_does_not_grow() -> None:
     growing = {"kind": "value_cap", "value_minor": 1, "grows": [{"settled_minor": 1, "value_minor": 2}]}
     assert "grows has no meaning for a cap of a few days" in refused(caution_rule(measures=[growing]))

@@ -47,6 +47,21 @@ def faults(text: str) -> tuple[str, ...]:
             'incident_cap = "24"',
             'standing.incident_cap must be a whole number, 1 to 1,000,000, not "24"',
         ),
+        (
+            'unrated = "new_seller"',
+            'unrated = "trusted"',
+            'badges.unrated must not be "trusted", which buyers take for earned: only tiers above the lowest show it',
+        ),
+        (
+            'unknown = "unknown"',
+            'unknown = "exemplary"',
+            'badges.unknown must not be "exemplary", which buyers take for earned: only tiers above the lowest show it',
+        ),
+        (
+            'reference = "Seller terms 7.1: new sellers"',
+            'reference = "  "',
+            'rules[newcomers].reference must be given as text of 1 to 500 printable characters, not "  "',
+        ),
         ("standard = 500", "standard = 650", "cut_offs must rise from tier to tier"),
         (
             '{ kind = "settlement_hold", days = 14 }',
@@ -212,6 +227,7 @@ def test_gaps_overlaps_and_shadowed_rules_are_shown_by_id() -> None:
     low = extra("low", '"unrated", "probation"', hold)
     gaps = {("gap", "no rule holds in tier standard"), ("gap", "no rule holds in tier trusted")}
     default = SHIPPED.read_text(encoding="utf-8")
+    gaps.add(("newcomers", "a new name may sell any value a day, as much as the best: no value_cap grows"))
     assert oddities(default + low) == gaps
     same = extra("same", '"unrated"', hold + ', { kind = "manual_review" }')
     assert oddities(default + low + same) == {*gaps, ("overlap", "low")}

@@ -288,7 +288,7 @@ def test_what_is_stated_in_vain_is_shown() -> None:
         )
     )
     assert [(o.kind, o.rule) for o in odd] == [
-        *(("shadowed", "short"), ("shadowed", "one"), ("gap", ""), ("gap", "")),
+        *(("shadowed", "short"), ("shadowed", "one"), ("gap", ""), ("gap", ""), ("newcomers", "")),
     ]
     both = find_oddities(
         policy_of(
@@ -297,7 +297,12 @@ def test_what_is_stated_in_vain_is_shown() -> None:
             rule("facts", HOLD, standing={"from": 3}),
         )
     )
-    assert [(o.kind, o.rule) for o in both] == [("shadowed", "low"), ("overlap", "high"), ("gap", "")]
+    assert [(o.kind, o.rule) for o in both] == [
+        ("shadowed", "low"),
+        ("overlap", "high"),
+        ("gap", ""),
+        ("newcomers", ""),
+    ]
 
 
 tiers_of_rules = st.lists(st.sampled_from([t.name.lower() for t in Tier]), min_size=1, max_size=5, unique=True)
