@@ -20,7 +20,7 @@ from tests.bench._overload import prepare
 from tests.databases import database
 from tests.servers import MARKET
 from tests.service.processes import COMMAND
-from tests.service.shells import SECONDS, shell_of
+from tests.service.shells import SECONDS, Shell, shell_of
 
 
 @dataclass
@@ -30,6 +30,7 @@ class Workers:
     process: "subprocess.Popen[bytes]"
     address: str
     folder: Path
+    shell: Shell
 
     def log(self) -> str:
         return (self.folder / "server.log").read_text()
@@ -46,7 +47,7 @@ class Workers:
         return found
 
     def samples(self) -> dict[tuple[str, str, str], float]:
-        """The samples of one scrape, summed, by name, process and code or cause."""
+        """The samples of one scrape, summed, by name, process and what else tells them apart."""
         address = self.log().partition('"metrics": "127')[2].partition('"')[0]
         with urllib.request.urlopen(f"http://127{address}/metrics", timeout=60) as answer:
             text = answer.read().decode()
@@ -54,9 +55,15 @@ class Workers:
         for family in text_string_to_metric_families(text):
             for sample in family.samples:
                 labels = sample.labels
-                key = sample.name, labels.get("process", ""), labels.get("code", "") or labels.get("cause", "")
+                told_apart = [labels[name] for name in ("code", "cause", "how") if name in labels]
+                key = sample.name, labels.get("process", ""), (told_apart or [""])[0]
                 found[key] = found.get(key, 0.0) + sample.value
         return found
+
+    def of_each(self, name: str, kind: str = "") -> list[float]:
+        """A sample of both processes, by one scrape."""
+        samples = self.samples()
+        return [samples.get((name, number, kind), 0.0) for number in ("1", "2")]
 
     def is_up(self) -> bool:
         return all(self.samples()["sellertrust_process_up", number, ""] == 1 for number in ("1", "2"))
@@ -93,14 +100,14 @@ def serving_workers(folder: Path, url: str, **settings: object) -> Iterator[Work
     try:
         wait_until(lambda: ready.exists() or process.poll() is not None)
         assert process.poll() is None, log.read_text()
-        yield Workers(process, ready.read_text().strip(), folder)
+        yield Workers(process, ready.read_text().strip(), folder, shell)
     finally:
         if process.poll() is None:
             process.kill()  # the workers drain then, since they are left alone
             process.wait()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workers]:
     folder = tmp_path_factory.mktemp("workers")
     with database("postgresql", folder) as url:

@@ -1,0 +1,81 @@
+"""Scores made beforehand in one file for all processes of a server: taken up, switched to, and set aside by each."""
+
+from pathlib import Path
+
+from sellertrust.v1.trust_score_service_pb2 import TrustScore
+from service.registry.registry import Registry
+from service.scores.book.generation_file import GenerationFile
+from service.scores.book.keeper import DAMAGED
+from tests.bench._overload import SELLERS
+from tests.service.registry.models import promote, publish
+from tests.service.scores.book.generations import opened_file
+from tests.service.workers.conftest import Workers, ask, wait_until
+
+OPEN, ADOPTED = "sellertrust_book_generations", "sellertrust_book_adopted_total"
+COMPUTED = "sellertrust_book_answers_total"
+HELD = range(0, SELLERS, 4)
+"""Sellers who are asked about, each by a connection of its own, so that both processes answer."""
+
+
+def made(workers: Workers, model: str) -> GenerationFile:
+    """The generation of today by a model that has none, once both processes have it open."""
+    before = workers.of_each(OPEN)
+    file = opened_file(Path(workers.shell.json("rescore", "--model", model[:12])["file"]))
+    wait_until(lambda: workers.of_each(OPEN) == [number + 1 for number in before])
+    return file
+
+
+def switch(workers: Workers, registry: Registry, model: str) -> None:
+    """Promotes a model, and waits until both processes answer by it."""
+    promote(registry, model)
+    wait_until(lambda: {ask(workers.address, 1).trust_score.stamp.model_digest for _ in range(24)} == {model})
+
+
+def answers_of(workers: Workers) -> dict[str, TrustScore]:
+    """The scores of HELD, without what is of the moment of asking."""
+    found = {}
+    for number in HELD:
+        score = ask(workers.address, number).trust_score
+        score.ClearField("stamp")
+        score.ClearField("freshness")
+        found[score.seller] = score
+    return found
+
+
+def scores_in(file: GenerationFile) -> dict[str, TrustScore]:
+    return {name: TrustScore.FromString(answer.body) for name, answer in file.records()}
+
+
+def test_a_file_made_before_a_promotion_is_what_every_process_answers_from_after_it(workers: Workers) -> None:
+    """Also after the rollback; nothing is computed, and what is answered is what the file holds."""
+    registry = Registry(workers.folder / "registry")
+    first, second = registry.champion() or "", publish(registry, 3)
+    files = {model: made(workers, model) for model in (first, second)}
+    for model in (second, first):
+        switch(workers, registry, model)
+        adopted, computed = workers.of_each(ADOPTED), workers.of_each(COMPUTED, "miss")
+        answers = answers_of(workers)
+        assert answers.items() <= scores_in(files[model]).items()
+        assert workers.of_each(COMPUTED, "miss") == computed
+        if model == second:  # of the first model both may remember all
+            assert all(now > then for now, then in zip(workers.of_each(ADOPTED), adopted, strict=True))
+    assert not answers.items() <= scores_in(files[second]).items()
+
+
+def test_a_damaged_file_is_set_aside_once_and_every_process_answers_as_before(workers: Workers) -> None:
+    """And from the file that is made anew, which holds the same scores."""
+    registry = Registry(workers.folder / "registry")
+    first, third = registry.champion() or "", publish(registry, 5)
+    file = made(workers, third)
+    switch(workers, registry, third)
+    before = answers_of(workers)
+    is_open = workers.of_each(OPEN)
+    file.path.write_bytes(file.path.read_bytes()[:-9])
+    wait_until(lambda: workers.of_each(OPEN) == [number - 1 for number in is_open])
+    assert [path.name for path in file.path.parent.glob(f"*{DAMAGED}")] == [file.path.name + DAMAGED]
+    assert not file.path.exists()
+    assert "is damaged and set aside" in workers.log()
+    assert sum(workers.of_each("sellertrust_book_generations_damaged_total")) >= 1
+    assert answers_of(workers) == before
+    assert before.items() <= scores_in(made(workers, third)).items()
+    switch(workers, registry, first)
