@@ -1,7 +1,7 @@
 """A change of the day under load, with and without a generation of the next day: the minute after over the minute before.
 
-The server runs by a clock that is set to shortly before midnight (`python -m tests.bench._midnight_server`); the load is a
-process of its own, open, so many calls a second whatever becomes of them.
+The server runs by a clock that is at noon until all is ready, then set to shortly before midnight (`python -m
+tests.bench._midnight_server`); the load is a process of its own, open, so many calls a second whatever becomes of them.
 """
 
 import json
@@ -34,9 +34,6 @@ from tests.service.registry.models import publish
 SECONDS = 60.0
 SELLERS = 2_000
 RATE = 150.0
-READY_SECONDS = 25.0
-"""Before the load begins: for the server to start, to be asked for every seller, and for the generation to be made."""
-
 DEADLINE_SECONDS = 2.0
 
 
@@ -49,7 +46,7 @@ class Asked(NamedTuple):
     code: str
 
 
-def run(show: Show, seconds: float = SECONDS, sellers: int = SELLERS, ready: float = READY_SECONDS) -> None:
+def run(show: Show, seconds: float = SECONDS, sellers: int = SELLERS) -> None:
     """Calls that failed, and the 99th percentile of the time `seconds` after midnight over that before."""
     for kind in ("without_generation", "with_generation"):
         with tempfile.TemporaryDirectory() as name:
@@ -58,38 +55,34 @@ def run(show: Show, seconds: float = SECONDS, sellers: int = SELLERS, ready: flo
             with Ledger.open(f"sqlite:///{folder}/ledger.db", create=True) as ledger:
                 fill(ledger, sellers)
             now = wall_clock()
-            midnight = (now // DAY + 1) * DAY
-            shift = midnight - round((ready + seconds) * SECOND) - now
-            with _serving(folder, shift) as server:
-                found, counts = _pass_midnight(server, folder, shift, seconds, sellers, kind == "with_generation")
+            midnight = (now // DAY + 2) * DAY  # so that noon is after what is recorded, at whatever time of day
+            noon = midnight - DAY // 2 - now
+            with _serving(folder, noon) as server:
+                if kind == "with_generation":
+                    _make_next_day(folder, noon)
+                found, counts = _pass_midnight(server, midnight, seconds, sellers)
             _show(show, f"midnight.{kind}", found, counts)
 
 
-def _pass_midnight(
-    server: "Server", folder: Path, shift: int, seconds: float, sellers: int, is_made: bool
-) -> tuple[list[Asked], dict[str, int]]:
-    """Ask for all sellers, make the next day's generation if it is to be, and ask around midnight; what came of it."""
+def _pass_midnight(server: "Server", midnight: int, seconds: float, sellers: int) -> tuple[list[Asked], dict[str, int]]:
+    """Ask for all sellers, and then around midnight; what came of it."""
     with Client(server.address, deadline_seconds=60) as client:
         names = [f"s{number}" for number in range(sellers)]
         for first in range(0, sellers, 500):
             client.batch_get_trust_scores(MARKET, names[first : first + 500])
-    if is_made:
-        _make_next_day(folder, shift)
-    midnight = (wall_clock() + shift) // DAY * DAY + DAY
-    until_load = (midnight - wall_clock() - shift) / SECOND - seconds
-    if until_load < 0:
-        raise TimeoutError("the machine was not ready before midnight; the day changes too soon")
-    time.sleep(until_load)
-    before = server.counts()
-    asked = subprocess.run(
+    with subprocess.Popen(
         [sys.executable, "-m", "tests.bench._midnight", server.address, str(2 * seconds), str(sellers)],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        check=True,
-    )
+    ) as load:
+        assert load.stdout is not None
+        load.stdout.readline()  # it is ready
+        before = server.counts(midnight - round(seconds * SECOND) - wall_clock())
+        began = time.monotonic() + seconds
+        asked, _ = load.communicate("\n")
     after = server.counts()
-    began = time.monotonic() + (midnight - wall_clock() - shift) / SECOND
-    found = [Asked(start - began, took, code) for start, took, code in json.loads(asked.stdout)]
+    found = [Asked(start - began, took, code) for start, took, code in json.loads(asked)]
     return found, {name: after[name] - before[name] for name in after}
 
 
@@ -122,10 +115,10 @@ class Server:
         self._process = process
         self.address = self._read()["address"]
 
-    def counts(self) -> dict[str, int]:
-        """Return how many scores were answered how since the start."""
+    def counts(self, shift: int | None = None) -> dict[str, int]:
+        """Return how many scores were answered how since the start; set its clock off by `shift` microseconds first."""
         assert self._process.stdin is not None
-        self._process.stdin.write("\n")
+        self._process.stdin.write("\n" if shift is None else f"{shift}\n")
         self._process.stdin.flush()
         found: dict[str, int] = self._read()
         return found
@@ -153,6 +146,8 @@ def _ask(address: str, seconds: float, sellers: int) -> list[tuple[float, float,
     with Client(address, service_config={}) as client:
         stub = client.channel.unary_unary(f"/sellertrust.v1.{SCORE}")
         stub(requests[0], timeout=30)
+        print("ready", flush=True)
+        sys.stdin.readline()
         started = time.monotonic()
         calls = 0
         while (now := time.monotonic()) - started < seconds:

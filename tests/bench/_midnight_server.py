@@ -1,6 +1,7 @@
-"""A server whose clock is off: `python -m tests.bench._midnight_server FOLDER MICROSECONDS` serves what lies in the folder.
+"""A server whose clock can be set: `python -m tests.bench._midnight_server FOLDER MICROSECONDS` serves what is in FOLDER.
 
-It prints its address, then for every line of stdin how many scores it has answered how, each as a JSON object.
+Its clock is off by so much, or by the number in the last line of stdin that was not empty. It prints its address, then for
+every line how many scores it has answered how, each as a JSON object.
 """
 
 import json
@@ -21,15 +22,16 @@ COUNTS = ("hit", "miss", "stale", "unknown")
 
 def main() -> None:
     """Ends with its stdin."""
-    folder, shift = Path(sys.argv[1]), int(sys.argv[2])
+    folder, shift = Path(sys.argv[1]), [int(sys.argv[2])]
     settings = settings_of(data_dir=folder)
-    with Ledger.open(settings.database_url, clock=lambda: wall_clock() + shift) as ledger:
+    with Ledger.open(settings.database_url, clock=lambda: wall_clock() + shift[0]) as ledger:
         scorer = build_scorer(ledger, load_policy(settings), Registry(settings.registry))
         with Server(settings, ledger, scorer, log=make_log("json", "error")) as server:
             book = server._book
             assert book is not None
             _say({"address": server.address})
-            for _ in sys.stdin:
+            for line in sys.stdin:
+                shift[0] = int(line.strip() or shift[0])
                 _say({name: book.tally.total(name) for name in COUNTS} | {"adopted": book.table.adopted})
 
 

@@ -103,9 +103,12 @@ def test_without_a_deadline_a_read_waits_for_a_bounded_time(tmp_path: Path, monk
         assert 0.4 < time.monotonic() - began < 8  # by default it would be 10
 
 
-def test_reads_that_wait_are_limited_so_that_the_others_are_answered(tmp_path: Path) -> None:
+def test_reads_that_wait_are_limited_so_that_the_others_are_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tail, "MARGIN_SECONDS", 2.0)  # as above
     with filled_server(tmp_path) as (_, client), ThreadPoolExecutor(12) as pool:
-        asked = {"at_least_sequence": 100, "deadline_seconds": 4}
+        asked = {"at_least_sequence": 100, "deadline_seconds": 6}
         waiting = [pool.submit(refused, READS["GetTrustScore"], client, **asked) for _ in range(12)]
         time.sleep(0.5)
         for _ in range(20):

@@ -75,9 +75,10 @@ def test_an_override_is_appended_once_another_person_has_approved_it(eyes: World
 
 def test_a_bulk_decision_is_carried_out_by_its_approved_proposal_and_a_dry_run_needs_none(eyes: World) -> None:
     eyes("robot").append_entries(MARKET, [violation(f"v-{n}", "s-1", notifier="brand-1") for n in range(4)])
-    request = bulk(eyes)
+    fraction = 1e-9  # so that the sample is the one that is always held back
+    request = bulk(eyes, sample_fraction=fraction)
     asked = {name: getattr(request, name) for name in ("notifier", "decision_id", "expected_count", "etag")}
-    asked |= {**SAID, "execute": True}
+    asked |= {**SAID, "execute": True, "sample_fraction": fraction}
     decide = eyes.review("anna").decide_violations
     assert needs_approval(decide, MARKET, entry_pb2.ACTION_DISMISS, **asked)["right"] == "bulk_decide"
     proposal = eyes.agreed(request)
