@@ -18,6 +18,7 @@ from service.api.server import Server
 from service.bootstrap import build_scorer
 from service.ledger.store import Ledger
 from service.policy.policy_file import load_policy
+from service.registry.moves import Move
 from service.registry.registry import Registry
 from service.scores.scorer import Scorer
 from service.setting_forms import PREFIX
@@ -37,6 +38,9 @@ class Shelf(Registry):
 
     def admit(self, digest: str) -> Any:
         return self._artifact
+
+    def history(self) -> list[Move]:
+        return [Move("champion", self.champion(), "a-1", "the only one", "1970-01-01T00:00:00Z")]
 
 
 PATIENCE_SECONDS = 60.0

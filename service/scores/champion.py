@@ -2,18 +2,25 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Self
 
 from scoring.errors import ArtifactRefused
 from scoring.model.artifact import Artifact
-from service.registry.moves import PREVIOUS
+from scoring.time import parse_time
+from service.registry.moves import CHAMPION, PREVIOUS, Move, aliases_of
 from service.registry.registry import Registry
 
 LOOKS_TO_RETRY = 10
 """After so many looks a refused model is tried again, then after twice as many, and so on: each may cost a process."""
 MAX_RETRY_SECONDS = 60.0
+MAX_FORMER = 3
+"""Models of earlier times that are kept in memory: captures of some months are by few."""
+
+CLOCK_SKEW = 60_000_000
+"""Microseconds by which the clock of who moved an alias may differ from this server's."""
+
 _NEVER = object()
 
 
@@ -31,6 +38,9 @@ class Champion:
         self._artifact: Artifact | None = None
         self._kept: Artifact | None = None
         self._changing = threading.Lock()
+        self._former: dict[str, Artifact] = {}
+        self._moves: Sequence[Move] = ()
+        self._moves_read = 0
         self.refresh()
 
     @classmethod
@@ -52,6 +62,25 @@ class Champion:
     def digest(self) -> str:
         """Return the digest of the model that answers; "" if there is none."""
         return self._artifact.digest if self._artifact else ""
+
+    def at(self, moment: int) -> Artifact | None:
+        """Return the model that was the registry's champion at a time, in microseconds; None if there was none.
+
+        Without a registry the one that answers now. ArtifactRefused if it is not sound any more.
+        """
+        registry = self.registry
+        if registry is None:
+            return self._artifact
+        asked = time.time_ns() // 1_000
+        if moment + CLOCK_SKEW >= self._moves_read:  # the log is only added to: what was read then says all of before
+            self._moves, self._moves_read = registry.history(), asked
+        digest = aliases_of(move for move in self._moves if parse_time(move.time) <= moment).get(CHAMPION)
+        if digest is None or digest == self.digest:
+            return None if digest is None else self._artifact
+        with self._changing:
+            found = self._former.get(digest) or registry.load(digest)
+            self._former = dict([*self._former.items()][-MAX_FORMER + 1 :]) | {digest: found}
+        return found
 
     def refresh(self) -> bool:
         """Answer by the registry's champion from now on; return whether that is another model.

@@ -57,7 +57,7 @@ class Payouts:
     def _at_capture(
         self, marketplace: str, seller: str, capture_day: int, today: int, later: tuple[Terms, Stamp]
     ) -> tuple[Terms, Stamp]:
-        """Return the terms at the end of a day by the knowledge of then; `later` if nothing was known.
+        """Return the terms at the end of a day by knowledge, policy and model of then; `later` if nothing was known.
 
         Without what was taken back since: measures that stood on a violation which was overturned.
         """
@@ -66,8 +66,8 @@ class Payouts:
         end = (capture_day + 1) * DAY
         policy = self._policy_at(end)
         try:
-            found, _, stamp = self._scorer.measures(marketplace, seller, self._ledger.cut(end, end), policy)
-            corrected, _, _ = self._scorer.measures(marketplace, seller, self._ledger.cut(end), policy)
+            found, _, stamp = self._scorer.measures(marketplace, seller, self._ledger.cut(end, end), policy, end - 1)
+            corrected, _, _ = self._scorer.measures(marketplace, seller, self._ledger.cut(end), policy, end - 1)
         except SellerNotFound:
             return later
         return take_back(found.terms_at_capture, corrected.terms_at_capture), stamp

@@ -130,16 +130,18 @@ class Scorer:
         return explanation, _stamp(cut, artifact, policy)
 
     def measures(
-        self, marketplace: str, seller: str, cut: Cut, policy: Policy | None = None
+        self, marketplace: str, seller: str, cut: Cut, policy: Policy | None = None, served_at: int | None = None
     ) -> tuple[InForce, Policy, Stamp]:
         """Return (what is in force for one seller, the policy that it follows from, the stamp).
 
-        By `policy`, or by the one that is served.
+        By `policy`, or by the one that is served; by the model that was served at `served_at` (microseconds), or by the one
+        that is now.
 
         Raises SellerNotFound if nothing stands of the seller; CallerGone or DeadlinePassed if nobody waits for it any
         more.
         """
-        artifact, policy = self.champion.artifact, policy or self.policy.now
+        artifact = self.champion.artifact if served_at is None else self.champion.at(served_at)
+        policy = policy or self.policy.now
         check = current_call().require_caller
         check()
         rows, omitted = self._ledger.facts_of_seller(marketplace, seller, cut, MAX_ALLEGATIONS)

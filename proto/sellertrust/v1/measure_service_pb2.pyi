@@ -134,7 +134,7 @@ class EvaluatePayoutResponse(_message.Message):
 
     @_builtins.property
     def capture_stamp(self) -> _trust_score_service_pb2.Stamp:
-        """What the terms at capture are made from."""
+        """What the terms at capture are made from: with the policy and the model that were served at the end of that day."""
 
     @_builtins.property
     def stamp(self) -> _trust_score_service_pb2.Stamp:

@@ -10,19 +10,21 @@ import pytest
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.decisions import MeasureChanged
 from scoring.entries.kinds.settlement import DepositChanged, FlowStated, PayoutsChanged
-from scoring.enums import Action, DepositChange, MeasureKind, MeasureState, PayoutsChange
+from scoring.enums import Action, DepositChange, MeasureKind, MeasureState, PayoutsChange, Tier
 from scoring.policy.payout import Order
 from scoring.time import DAY, format_day
 from sellertrust.client import Client, SellertrustCallError
 from service.bootstrap import build_scorer
 from service.ledger.store import Ledger
 from service.policy.policy_file import parse_policy_text
+from service.registry.registry import Registry
 from service.scores.payouts import Payouts
 from tests.builders import MARKET, NOW, SELLER, TODAY, Clock, ago, confirmed, exposure, identity, status, violation
 from tests.scoring.worlds import artifact
 from tests.servers import Running, Shelf, running_server
 from tests.servers import identity as identity_message
 from tests.service.mechanism.test_recording import GENERAL
+from tests.service.registry.models import publish
 
 ORDERED = """
 
@@ -118,6 +120,34 @@ def test_later_confirmed_facts_reach_an_order_and_later_knowledge_of_its_capture
     assert evaluated(ledger, 10) == (0, 10_000, 30)
     ledger.append(MARKET, [status("v1", Action.OVERTURN)])
     assert evaluated(ledger, 10) == (9_000, 1_000, 7)
+
+
+def test_an_order_keeps_the_terms_of_the_model_that_was_served_at_its_capture(
+    ledger: Ledger, clock: Clock, tmp_path: Path
+) -> None:
+    """None until 12 days ago, so no tier and the shorter hold; one for a week; another one since 5 days ago."""
+    every = ", ".join(f'"{tier.name.lower()}"' for tier in Tier)
+    text = POLICY + f'[[rules]]\nid = "tiers"\nreference = "x"\ntiers = [{every}]\n'
+    text += 'measures = [{ kind = "settlement_hold", days = 60 }]\n'
+    clock.now = ago(90)
+    ledger.append(MARKET, [identity("i1"), exposure(TODAY - 95, settled_orders=5_000)])
+    clock.now = NOW
+    registry = Registry(tmp_path / "registry")
+    first = publish(registry, 0, now=ago(12))
+    second = publish(registry, 1, now=ago(6))
+    registry.promote(second, actor="a-1", reason="so", now=ago(5))
+    asking = Payouts(ledger, build_scorer(ledger, parse_policy_text(text), registry))
+
+    def held(days: int) -> tuple[int, str]:
+        found = asking.evaluate(MARKET, SELLER, order_of(days), TODAY, "", ledger.cut())
+        return found.terms.hold_days, found.capture_stamp.model_digest
+
+    given = [(7, ""), (60, first), (60, second)]
+    assert [held(days) for days in (20, 10, 2)] == given
+    registry.rollback(actor="a-1", reason="so", now=NOW)
+    asking._scorer.champion.refresh()
+    assert [held(days) for days in (20, 10, 2)] == given
+    assert held(0) == (60, first)
 
 
 def test_a_deposit_buys_the_terms_of_orders_that_are_captured_while_it_is_there(ledger: Ledger, clock: Clock) -> None:
