@@ -2,10 +2,10 @@
 
 import re
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 
-from scoring.errors import ArtifactRefused, ModelNotFound, SellertrustError
+from scoring.errors import ArtifactRefused, ModelNotFound
 from sellertrust.v1 import model_service_pb2 as model_pb
 from service.api.reads import is_number, page_of
 from service.call_context import current_call
@@ -36,62 +36,62 @@ class ModelServicer:
 
     def ListModels(self, request: model_pb.ListModelsRequest) -> model_pb.ListModelsResponse:
         page = page_of(request, _is_digest)
-        with self._registry() as registry:
-            digests = [digest for digest in registry.digests() if digest > page.after]
-            moves = registry.history()
-            shown = digests[: page.limit]
-            return model_pb.ListModelsResponse(
-                models=[model_message(registry, digest, moves, whole=False) for digest in shown],
-                next_page_token=page.token(shown[-1]) if len(digests) > len(shown) else "",
-            )
+        registry = self._registry()
+        digests = [digest for digest in registry.digests() if digest > page.after]
+        moves = registry.history()
+        shown = digests[: page.limit]
+        return model_pb.ListModelsResponse(
+            models=[model_message(registry, digest, moves, whole=False) for digest in shown],
+            next_page_token=page.token(shown[-1]) if len(digests) > len(shown) else "",
+        )
 
     def GetModel(self, request: model_pb.GetModelRequest) -> model_pb.GetModelResponse:
         name = parse_model(request.name, "name")
-        with self._registry() as registry:
-            message = model_message(registry, registry.resolve(name), registry.history(), whole=True)
+        registry = self._registry()
+        message = model_message(registry, registry.resolve(name), registry.history(), whole=True)
         return model_pb.GetModelResponse(model=message, serving_digest=self._serving())
 
     def DiffModels(self, request: model_pb.DiffModelsRequest) -> model_pb.DiffModelsResponse:
         names = parse_model(request.first, "first"), parse_model(request.second, "second")
-        with self._registry() as registry:
-            first, second = (registry.resolve(name) for name in names)
-            rows = compare_models(registry.content(first), registry.content(second))
+        registry = self._registry()
+        first, second = (registry.resolve(name) for name in names)
+        rows = compare_models(registry.content(first), registry.content(second))
         return model_pb.DiffModelsResponse(
             first=model_name(first), second=model_name(second), rows=[row_message(row) for row in rows]
         )
 
     def PromoteModel(self, request: model_pb.PromoteModelRequest) -> model_pb.PromoteModelResponse:
         name = parse_model(request.name, "name")
-        with self._registry() as registry:
-            digest = registry.promote(
-                name,
-                actor=request.actor,
-                reason=request.reason,
-                now=_now(),
-                override=request.override,
-                sign_off=request.sign_off,
-                approval=current_call().approval,
-            )
+        registry = self._registry()
+        digest = registry.promote(
+            name,
+            actor=request.actor,
+            reason=request.reason,
+            now=_now(),
+            override=request.override,
+            sign_off=request.sign_off,
+            approval=current_call().approval,
+        )
         return model_pb.PromoteModelResponse(champion=model_name(digest), serving_digest=self._taken_over())
 
     def RollbackModel(self, request: model_pb.RollbackModelRequest) -> model_pb.RollbackModelResponse:
         champion = parse_model(request.champion, "champion") if request.champion else ""
-        with self._registry() as registry:
-            digest = registry.rollback(
-                actor=request.actor,
-                reason=request.reason,
-                now=_now(),
-                champion=champion,
-                is_emergency=current_call().approval is not None,
-            )
+        registry = self._registry()
+        digest = registry.rollback(
+            actor=request.actor,
+            reason=request.reason,
+            now=_now(),
+            champion=champion,
+            is_emergency=current_call().approval is not None,
+        )
         return model_pb.RollbackModelResponse(champion=model_name(digest), serving_digest=self._taken_over())
 
     def ListModelMoves(self, request: model_pb.ListModelMovesRequest) -> model_pb.ListModelMovesResponse:
         page = page_of(request, is_number)
         begin = page.after_number
         end = begin + page.limit
-        with self._registry() as registry:
-            moves = registry.history()
+        registry = self._registry()
+        moves = registry.history()
         return model_pb.ListModelMovesResponse(
             moves=[move_message(number, move) for number, move in enumerate(moves[begin:end], begin + 1)],
             next_page_token=page.token(end) if len(moves) > end else "",
@@ -99,20 +99,15 @@ class ModelServicer:
 
     def GetModelReport(self, request: model_pb.GetModelReportRequest) -> model_pb.GetModelReportResponse:
         name = parse_model(request.name, "name")
-        with self._registry() as registry:
-            digest = registry.resolve(name)
-            return model_pb.GetModelReportResponse(model=model_name(digest), html=registry.attachment(digest, REPORT))
+        registry = self._registry()
+        digest = registry.resolve(name)
+        return model_pb.GetModelReportResponse(model=model_name(digest), html=registry.attachment(digest, REPORT))
 
-    @contextmanager
-    def _registry(self) -> Iterator[Registry]:
-        """Give the registry, whose refusals are raised without where it lies, which is no caller's business."""
+    def _registry(self) -> Registry:
+        """Return the registry. ModelNotFound if the server has none."""
         if self._held is None:
             raise ModelNotFound("this server has no registry of models", {"model": ""})
-        try:
-            yield self._held
-        except SellertrustError as error:
-            error.text = error.text.replace(f" in {self._held.place}", "")
-            raise
+        return self._held
 
     def _taken_over(self) -> str:
         """Return the digest that answers once the move is taken over.

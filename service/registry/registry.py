@@ -342,8 +342,9 @@ class Registry:
         return parts
 
     def _refused(self, digest: str, problem: str) -> ArtifactRefused:
+        """Return the error about a model, without where the registry lies, which is no caller's business."""
         return ArtifactRefused(
-            f"model {digest[:12]} in {self._storage.place} is refused: {problem}; publish it again, or promote another"
+            f"model {digest[:12]} is refused: {problem}; publish it again, or promote another"
             " (see: sellertrust model list)",
             {"model": digest},
         )

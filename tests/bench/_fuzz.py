@@ -215,7 +215,9 @@ def _mutated(request: Message, chance: random.Random) -> bytes:
 
 
 def _change(message: Message, chance: random.Random) -> None:
-    """Change one field of a message, or of one within it."""
+    """Change one field of a message, or of one within it; nothing of a message without fields."""
+    if not message.DESCRIPTOR.fields:
+        return None
     field = chance.choice(message.DESCRIPTOR.fields)
     if field.is_repeated:
         held = getattr(message, field.name)

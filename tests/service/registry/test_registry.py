@@ -168,7 +168,7 @@ def test_a_part_altered_or_cut_short_on_disk_is_refused_by_model_and_name(regist
         with pytest.raises(ArtifactRefused) as caught:
             registry.load(digest)
         message = caught.value.message
-        assert message.startswith(f"model {digest[:12]} in ")
+        assert message.startswith(f"model {digest[:12]} is refused: ")
         assert f"{name} of the artifact was altered" in message
         assert message.endswith("publish it again, or promote another (see: sellertrust model list)")
     path.unlink()
