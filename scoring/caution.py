@@ -26,7 +26,7 @@ from scoring.caution_signs import KINDS_OF_SIGNS, list_signs
 from scoring.entries.flow import FlowDay
 from scoring.enums import CautionSignal, Kind, Source
 from scoring.features.columns import EntryColumns, FactRow, FactTable
-from scoring.flow_signals import list_reached_days
+from scoring.flow_signals import Measured, list_reached_days
 from scoring.policy.caution import MAX_CAUTION_DAYS, Burst, CautionTable, ControlSign, Jump
 from scoring.policy.history import find_decision_times
 from scoring.policy.measures import Measure
@@ -58,6 +58,8 @@ class Caution:
     """Its protections."""
     entries: tuple[str, ...]
     """Ids of the entries that it rests on, by the time they became visible, or by day of flow; the last one set it off."""
+    measured: Measured
+    """By what its rule was reached."""
 
     @property
     def case(self) -> str:
@@ -154,6 +156,7 @@ def find_cautions_of_seller(
             decide_by=min(span.start + stated.decide_days * DAY, span.end),
             measures=one.rule.measures,
             entries=one.entries,
+            measured=one.measured,
         )
         for one, span in find_standing(stated, replace(known, confirmed=confirmed))
         if span.start <= observe_time < span.end

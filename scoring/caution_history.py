@@ -10,7 +10,7 @@ from scoring.arrays import NEVER
 from scoring.caution_signs import Sign
 from scoring.entries.flow import FlowDay, list_flow_as_of
 from scoring.enums import Source
-from scoring.flow_signals import find_reached, find_relevant_changes
+from scoring.flow_signals import Measured, find_reached, find_relevant_changes
 from scoring.policy.caution import (
     MAX_CAUTION_DAYS,
     MAX_DAYS_IN_SPAN,
@@ -39,6 +39,8 @@ class Set(NamedTuple):
     """What it rests on, by time; none of flow, which is never taken back but stated again."""
     entries: tuple[str, ...]
     """Ids of the entries that it rests on."""
+    measured: Measured
+    """By what it is reached."""
 
 
 class Span(NamedTuple):
@@ -101,11 +103,11 @@ def list_set_off_by_flow(stated: CautionTable, flow: Sequence[FlowDay], first_da
         if isinstance(rule.trigger, Burst | Jump):
             for one in find_reached(flow, rule.trigger, stated.currency, first_day):
                 if one.known_time < (one.day + MAX_LATE_DAYS) * DAY:
-                    yield Set(one.known_time + 1, rule, (), one.entries)
+                    yield Set(one.known_time + 1, rule, (), one.entries, one.measured)
 
 
-def _make_set(time: int, rule: CautionRule, signs: tuple[Sign, ...]) -> Set:
-    return Set(time, rule, signs, tuple(sign.entry for sign in signs))
+def _make_set(time: int, rule: CautionRule, signs: tuple[Sign, ...], counted: int = 0) -> Set:
+    return Set(time, rule, signs, tuple(sign.entry for sign in signs), Measured(counted))
 
 
 def _set_off_by_reports(
@@ -138,8 +140,9 @@ def _set_off_by_reports(
         known[key] = held[sign.entry] = sign
         sums[sign.source] += weight
         heapq.heappush(leaving, (min(sign.time + asked.days * DAY, sign.taken_back), sign.entry))
-        if sum(min(total, limits[source]) for source, total in sums.items() if total) >= asked.weight:
-            yield _make_set(sign.time, rule, tuple(held.values()))
+        together = sum(min(total, limits[source]) for source, total in sums.items() if total)
+        if together >= asked.weight:
+            yield _make_set(sign.time, rule, tuple(held.values()), together)
             held, sums = {}, dict.fromkeys(sums, 0)
 
 

@@ -21,6 +21,17 @@ class Reached(NamedTuple):
     """When the day was first stated, in microseconds."""
     entries: tuple[str, ...]
     """Ids of the first statements of the days that are looked at, by day; that of this day is the last."""
+    measured: "Measured"
+    """By what it is reached."""
+
+
+class Measured(NamedTuple):
+    """What was counted, and what that is compared with."""
+
+    counted: int
+    """Of reports their weight, of orders how many went wrong, of a jump the value captured, in minor units."""
+    compared: int = 0
+    """The orders that these are a share of; of a jump what was captured on average in as many days before, rounded down."""
 
 
 def find_reached(flow: Sequence[FlowDay], trigger: Burst | Jump, currency: str, first_day: int) -> Iterator[Reached]:
@@ -30,16 +41,23 @@ def find_reached(flow: Sequence[FlowDay], trigger: Burst | Jump, currency: str, 
     count. A day is looked at if it is stated, and if all days that its trigger looks at lie within the flow.
     """
     last = None
-    for day in list_reached_days(flow, trigger, currency, first_day):
+    for day, measured in _list_reached(flow, trigger, currency, first_day):
         if last is None or day >= last + trigger.days:
             last = day
             within = [one for one in flow if day - trigger.window_days < one.fact.day <= day]
             within.sort(key=lambda one: (one.fact.day, -one.known_time, one.first_entry_id))
-            yield Reached(day, within[-1].known_time, tuple(one.first_entry_id for one in within))
+            yield Reached(day, within[-1].known_time, tuple(one.first_entry_id for one in within), measured)
 
 
 def list_reached_days(flow: Sequence[FlowDay], trigger: Burst | Jump, currency: str, first_day: int) -> list[int]:
     """Return every day on which a trigger is reached, whatever was reached before, in their order."""
+    return [day for day, _ in _list_reached(flow, trigger, currency, first_day)]
+
+
+def _list_reached(
+    flow: Sequence[FlowDay], trigger: Burst | Jump, currency: str, first_day: int
+) -> list[tuple[int, Measured]]:
+    """Return every day on which a trigger is reached, with by what, in the order of days."""
     stated = sorted({one.fact.day for one in flow})
     days = [day for day in stated if day - trigger.window_days >= first_day - 1]
     if not days:
@@ -58,7 +76,8 @@ def list_reached_days(flow: Sequence[FlowDay], trigger: Burst | Jump, currency: 
     def find_first_stated(first: int) -> int:
         return stated[bisect_left(stated, first)]
 
-    return [day for day in days if _reaches(trigger, between, find_first_stated, day)]
+    found = ((day, _reach(trigger, between, find_first_stated, day)) for day in days)
+    return [(day, measured) for day, measured in found if measured is not None]
 
 
 def find_relevant_changes(flow: Sequence[FlowDay], triggers: Sequence[Burst | Jump], currency: str) -> list[int]:
@@ -85,7 +104,7 @@ def find_relevant_changes(flow: Sequence[FlowDay], triggers: Sequence[Burst | Ju
     def list_reached(trigger: Burst | Jump, day: int) -> list[int]:
         last = bisect_right(stated, day + trigger.window_days - 1)
         later = stated[bisect_left(stated, day) : last]
-        return [one for one in later if _reaches(trigger, between, find_first_stated, one)]
+        return [one for one in later if _reach(trigger, between, find_first_stated, one) is not None]
 
     found = set()
     for time, place, number in changes:
@@ -132,10 +151,10 @@ def _add(sums: Counts, more: Counts, less: Counts = _NOTHING) -> Counts:
     return Counts(*(a + b - c for a, b, c in zip(sums, more, less, strict=True)))
 
 
-def _reaches(
+def _reach(
     trigger: Burst | Jump, between: Callable[[int, int, int], int], find_first_stated: Callable[[int], int], day: int
-) -> bool:
-    """Return whether a trigger is reached on a day that is stated.
+) -> Measured | None:
+    """Return by what a trigger is reached on a day that is stated; None if it is not.
 
     `between`: the sum of one of Counts, by its place, from one day to another, both included; `find_first_stated`: the first
     day from one on that is stated.
@@ -145,11 +164,12 @@ def _reaches(
         value, end = between(_VALUE, day - trigger.days + 1, day), day - trigger.days
         known_from = find_first_stated(begin)
         if value < trigger.value_minor or (end - known_from + 1) * 2 < trigger.before_days:
-            return False
-        return value * (end - known_from + 1) >= trigger.times * between(_VALUE, begin, end) * trigger.days
+            return None
+        known_days, before = end - known_from + 1, between(_VALUE, begin, end) * trigger.days
+        return Measured(value, before // known_days) if value * known_days >= trigger.times * before else None
     if trigger.signal is CautionSignal.DISPUTED:
         bad, of = between(_DISPUTED, begin, day), between(_DELIVERED, begin, day)
     else:
         of = between(_CAPTURED, begin, day - trigger.grace_days)
         bad = of - between(_DONE, begin, day)
-    return bad >= trigger.orders and bad * PPM >= trigger.share_ppm * of
+    return Measured(bad, of) if bad >= trigger.orders and bad * PPM >= trigger.share_ppm * of else None

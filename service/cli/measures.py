@@ -13,6 +13,7 @@ from sellertrust.v1.measure_service_pb2 import EvaluateMeasuresResponse, Measure
 from sellertrust.v1.trust_score_service_pb2 import ScoreState
 from service.cli.common import KnownTime, Marketplace, ObserveTime, client, marketplace_of, moment
 from service.cli.output import Format, Output, emit_one, format_count, print_table, write
+from service.cli.scores import describe_reason
 
 MAX_ENTRIES = 5
 """Entries of one measure shown to a person; JSON has them all."""
@@ -74,7 +75,9 @@ def _print(found: EvaluateMeasuresResponse, limit: int) -> None:
     if found.deposit_placed_minor:
         write(f"  deposit placed: {_money(found.deposit_placed_minor, found.currency)}\n")
     for caution in found.cautions:
-        write(f"  caution {caution.case}: to be decided by {_time(caution.decide_by_time)}\n")
+        write(
+            f"  caution {caution.case}: {describe_reason(caution)}; to be decided by {_time(caution.decide_by_time)}\n"
+        )
     if not found.measures:
         write("  no measure is in force\n")
         return

@@ -11,7 +11,14 @@ from sellertrust.client import Client, seller_name
 from sellertrust.errors import SellertrustCallError
 from sellertrust.v1.entry_pb2 import Category, Severity, Tier
 from sellertrust.v1.trust_score_service_pb2 import (
+    CAUTION_SIGNAL_CONTROL,
+    CAUTION_SIGNAL_DISPUTED,
+    CAUTION_SIGNAL_REPORTS,
+    CAUTION_SIGNAL_UNDELIVERED,
+    CAUTION_SIGNAL_VALUE_JUMP,
     BatchGetTrustScoresResponse,
+    Caution,
+    CautionSignal,
     ExplainTrustScoreResponse,
     FreshnessState,
     ScoreState,
@@ -159,8 +166,21 @@ def _print_cautions(score: TrustScore, as_json: bool = False) -> None:
     for one in () if as_json else score.cautions:
         write(
             f"  caution {one.rule} ({one.reference}) until {one.end_time.ToJsonString()[:16]}Z for"
-            f" {score.seller.rsplit('/', 1)[-1]}, case {one.case}; sellertrust measures shows what it asks for\n"
+            f" {score.seller.rsplit('/', 1)[-1]}, case {one.case}: {describe_reason(one)}; sellertrust measures shows what it"
+            " asks for\n"
         )
+
+
+def describe_reason(caution: Caution) -> str:
+    """Return why a caution is in force, in words."""
+    texts = {
+        CAUTION_SIGNAL_REPORTS: f"reports that weigh {caution.counted:,} together",
+        CAUTION_SIGNAL_CONTROL: "the account came into other hands",
+        CAUTION_SIGNAL_UNDELIVERED: f"{caution.counted:,} of {caution.compared:,} orders are not delivered",
+        CAUTION_SIGNAL_DISPUTED: f"{caution.counted:,} orders are disputed, of {caution.compared:,} delivered",
+        CAUTION_SIGNAL_VALUE_JUMP: f"{caution.counted:,} minor units were captured, {caution.compared:,} on average before",
+    }
+    return texts.get(caution.signal, CautionSignal.Name(caution.signal))
 
 
 def explanation_row(explanation: ExplainTrustScoreResponse) -> dict[str, Any]:

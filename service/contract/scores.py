@@ -13,6 +13,9 @@ from sellertrust.v1 import entry_pb2, trust_score_service_pb2
 from service.contract.fields import timestamp
 from service.contract.statuses import item_error
 
+MAX_CAUTION_ENTRIES = 100
+"""Entries that one caution names; of the others it states the number."""
+
 
 def stamp_message(stamp: answer.Stamp) -> trust_score_service_pb2.Stamp:
     """Return the stamp of an answer, what it was made from, as a message."""
@@ -91,6 +94,10 @@ def caution_messages(cautions: Sequence[Caution]) -> list[trust_score_service_pb
             end_time=timestamp(one.end),
             decide_by_time=timestamp(one.decide_by),
             case=one.case,
+            counted=one.measured.counted,
+            compared=one.measured.compared,
+            entries=one.entries[-MAX_CAUTION_ENTRIES:],
+            entries_omitted=max(len(one.entries) - MAX_CAUTION_ENTRIES, 0),
         )
         for one in cautions
     ]

@@ -74,6 +74,7 @@ def test_a_grave_report_of_an_authority_stops_new_intake_for_72_hours_and_opens_
     [found] = cautions(rows)
     assert (found.rule, found.start, found.end) == ("grave-reports", visible(TODAY), visible(TODAY + 3))
     assert (found.case, found.decide_by) == ("grave-reports~r", visible(TODAY + 3))
+    assert found.measured == (100, 0)
     assert cautions(rows, visible(TODAY) - 1) == ()
     assert cautions(rows, found.end - 1) == (found,)
     assert cautions(rows, found.end) == ()
@@ -91,7 +92,7 @@ def test_what_a_caution_rested_on_sets_none_off_again_and_a_new_fact_does() -> N
     rows = [report(f"r{n}", TODAY - 10 + n) for n in range(4)]
     assert cautions(rows[:1], visible(TODAY - 10), policy) == ()
     [first] = cautions(rows, visible(TODAY - 9), policy)
-    assert first.entries == ("r0", "r1")
+    assert (first.entries, first.measured.counted) == (("r0", "r1"), 120)
     assert cautions(rows[:3], visible(TODAY - 6), policy) == ()
     [again] = cautions(rows, visible(TODAY - 5), policy)
     assert (again.start, again.entries) == (visible(TODAY - 7), ("r2", "r3"))

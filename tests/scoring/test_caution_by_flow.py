@@ -58,6 +58,7 @@ def test_orders_that_do_not_arrive_set_caution_off_when_they_are_due() -> None:
     [found] = cautions([*gone, last], table)
     assert (found.rule, found.case) == ("r", "r~f-1")
     assert found.entries == (*(f"f{-back}" for back in range(12, 5, -1)), "f-1")
+    assert found.measured == (20, 70)
     assert (found.start, found.end) == (TODAY * DAY, (TODAY + 5) * DAY)
     assert cautions([*gone, flow(TODAY - 1, delivered_orders=10)], table) == ()
     assert cautions([*gone, flow(TODAY - 1, delivered_orders=9, refunded_orders=1)], table) == ()
@@ -69,7 +70,7 @@ def test_disputes_set_caution_off_by_their_share_of_what_was_delivered() -> None
     table = table_of(burst=DISPUTED)
     for delivered, is_off in ((133, True), (134, False)):
         day = flow(TODAY - 1, delivered_orders=delivered, disputed_orders=12, charged_back_orders=8)
-        assert bool(cautions([day], table)) == is_off
+        assert [one.measured for one in cautions([day], table)] == [(20, 133)] * is_off
     few = flow(TODAY - 1, delivered_orders=19, disputed_orders=19)
     assert cautions([few], table) == ()
 
@@ -79,7 +80,7 @@ def test_a_jump_of_captured_value_is_against_the_average_before_and_none_of_who_
     table = table_of(jump=JUMP)
     for value, is_off in ((5_000, True), (4_999, False)):
         days = [*usual(31, 4), *(flow(TODAY - back, captured_minor=value) for back in (3, 2, 1))]
-        assert bool(cautions(days, table)) == is_off
+        assert [one.measured for one in cautions(days, table)] == [(15_000, 3_000)] * is_off
     for known, is_off in ((17, True), (16, False)):
         days = [*usual(known, 4), *(flow(TODAY - back, captured_minor=5_000) for back in (3, 2, 1))]
         assert bool(cautions(days, table)) == is_off

@@ -360,6 +360,10 @@ class Caution(_message.Message):
     END_TIME_FIELD_NUMBER: _builtins.int
     DECIDE_BY_TIME_FIELD_NUMBER: _builtins.int
     CASE_FIELD_NUMBER: _builtins.int
+    COUNTED_FIELD_NUMBER: _builtins.int
+    COMPARED_FIELD_NUMBER: _builtins.int
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    ENTRIES_OMITTED_FIELD_NUMBER: _builtins.int
     rule: _builtins.str
     """The rule's id in the policy."""
     reference: _builtins.str
@@ -370,6 +374,16 @@ class Caution(_message.Message):
     """The name of that case, the same as long as the caution lasts: the rule's id, `~`, and the `entry_id` that set it off
     (of a day of flow, the one that stated it first).
     """
+    counted: _builtins.int
+    """What its rule counted: of reports what they weigh together; of undelivered or disputed orders how many there are; of a
+    jump the value captured, in minor units of the policy's currency. 0 of a change of control.
+    """
+    compared: _builtins.int
+    """What that is compared with: of undelivered orders those captured, of disputed ones those delivered, of a jump the value
+    captured in as many days before, on average, rounded down. 0 for all others.
+    """
+    entries_omitted: _builtins.int
+    """The number of the others."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """When the fact that set it off became visible."""
@@ -382,6 +396,12 @@ class Caution(_message.Message):
     def decide_by_time(self) -> _timestamp_pb2.Timestamp:
         """By when a person is to decide the case that the caution opens: never after it ends."""
 
+    @_builtins.property
+    def entries(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The entries that it rests on, by `entry_id`, in the order in which they became visible, or by day of flow: the last one
+        set it off. Of more than 100 the last ones.
+        """
+
     def __init__(
         self,
         *,
@@ -392,10 +412,14 @@ class Caution(_message.Message):
         end_time: _timestamp_pb2.Timestamp | None = ...,
         decide_by_time: _timestamp_pb2.Timestamp | None = ...,
         case: _builtins.str = ...,
+        counted: _builtins.int = ...,
+        compared: _builtins.int = ...,
+        entries: _abc.Iterable[_builtins.str] | None = ...,
+        entries_omitted: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["decide_by_time", b"decide_by_time", "end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["case", b"case", "decide_by_time", b"decide_by_time", "end_time", b"end_time", "reference", b"reference", "rule", b"rule", "signal", b"signal", "start_time", b"start_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["case", b"case", "compared", b"compared", "counted", b"counted", "decide_by_time", b"decide_by_time", "end_time", b"end_time", "entries", b"entries", "entries_omitted", b"entries_omitted", "reference", b"reference", "rule", b"rule", "signal", b"signal", "start_time", b"start_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -4,13 +4,18 @@ from pathlib import Path
 
 import pytest
 
+from scoring.caution import Caution
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.settlement import FlowStated
+from scoring.enums import CautionSignal
+from scoring.flow_signals import Measured
 from scoring.time import DAY, parse_day
 from sellertrust.client import seller_name
 from sellertrust.review import ReviewClient
 from sellertrust.v1 import entry_pb2
 from sellertrust.v1.trust_score_service_pb2 import CAUTION_SIGNAL_DISPUTED, CAUTION_SIGNAL_REPORTS, TrustScore
+from service.cli.scores import describe_reason
+from service.contract.scores import caution_messages
 from service.policy.policy_file import SHIPPED_POLICY
 from tests.scoring.worlds import artifact
 from tests.servers import MARKET, Running, days_ago, exposure, identity, running_server, violation
@@ -56,6 +61,7 @@ def test_a_report_is_answered_by_a_caution_at_once_and_its_dismissal_ends_it(run
         assert (caution.signal, caution.case) == (CAUTION_SIGNAL_REPORTS, "grave-reports~r")
         assert caution.end_time.seconds - caution.start_time.seconds == 3 * 86_400
         assert caution.decide_by_time == caution.end_time
+        assert (caution.counted, caution.compared, [*caution.entries], caution.entries_omitted) == (100, 0, ["r"], 0)
         assert client.get_trust_score(MARKET, "s1").cautions[0] == caution
         mine, other = client.batch_get_trust_scores(MARKET, ["s1", "s2"])
         assert [*mine.trust_score.cautions] == [caution]
@@ -93,6 +99,7 @@ def test_a_burst_of_disputes_in_the_flow_is_answered_by_a_caution_from_the_book_
         sequence = client.append_entries(MARKET, [entry])[0].sequence
         [caution] = client.get_trust_score(MARKET, "s1", at_least_sequence=sequence).cautions
         assert (caution.rule, caution.signal) == ("disputed", CAUTION_SIGNAL_DISPUTED)
+        assert (caution.counted, caution.compared, [*caution.entries]) == (30, 90, ["f1"])
         mine, other = client.batch_get_trust_scores(MARKET, ["s1", "s2"])
         assert [*mine.trust_score.cautions] == [caution]
         assert not other.trust_score.cautions
@@ -156,6 +163,14 @@ def test_the_review_queue_states_by_when_the_case_of_a_caution_is_to_be_decided(
         assert not any(item.case for item in ReviewClient(client).list_review_queue(MARKET))
 
 
+def test_a_caution_names_the_last_hundred_of_the_entries_that_it_rests_on() -> None:
+    """And counts the others."""
+    many = tuple(f"f{n}" for n in range(130))
+    [shown] = caution_messages([Caution("r", "", CautionSignal.VALUE_JUMP, 1, 2, 2, (), many, Measured(900, 100))])
+    assert ([*shown.entries], shown.entries_omitted) == ([*many[30:]], 30)
+    assert describe_reason(shown) == "900 minor units were captured, 100 on average before"
+
+
 def test_the_command_line_shows_a_caution_with_its_case_and_what_it_asks_for(running: Running, tmp_path: Path) -> None:
     with running.client() as client:
         client.append_entries(MARKET, [report("r", "s1")])
@@ -163,10 +178,10 @@ def test_the_command_line_shows_a_caution_with_its_case_and_what_it_asks_for(run
     for arguments in (("score", "s1", "s2"), ("score", "s1", "--explain")):
         shown, _ = shell(*arguments)
         assert "caution grave-reports (Seller terms 10.1: precautions) until " in shown
-        assert "for s1, case grave-reports~r" in shown
+        assert "for s1, case grave-reports~r: reports that weigh 100 together;" in shown
         assert "for s2" not in shown
     shown, _ = shell("measures", "s1")
-    assert "caution grave-reports~r: to be decided by " in shown
+    assert "caution grave-reports~r: reports that weigh 100 together; to be decided by " in shown
     assert "0 a day (caution)" in shown
     first, second = shell.json("score", "s1", "s2")
     assert [(one["case"], one["signal"]) for one in first["cautions"]] == [("grave-reports~r", "reports")]
