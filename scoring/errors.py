@@ -248,6 +248,12 @@ class TooStale(SellertrustError):
     reason = "TOO_STALE"
 
 
+class ServerBusy(SellertrustError):
+    """An answer must be computed, and as many are computed at once as may be. A retry soon may succeed."""
+
+    reason = "SERVER_BUSY"
+
+
 class TooManyCalls(SellertrustError):
     """No thread is left for one more stream or waiting read, or a caller exceeds its own limits."""
 

@@ -115,7 +115,10 @@ class Settings(BaseModel):
         description="Processes that serve on the one address; more than 1 needs PostgreSQL",
     )
     worker_threads: int = Field(
-        default=4, ge=1, le=256, description="Threads that answer GetTrustScore and GetViolation"
+        default=8,
+        ge=1,
+        le=256,
+        description="Threads that answer GetTrustScore and GetViolation; at most half of them compute scores",
     )
     slow_threads: int = Field(
         default=4, ge=1, le=256, description="Threads that answer batches, explanations, lists and the review queue"

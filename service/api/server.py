@@ -131,7 +131,8 @@ class Server:
         self._metrics: MetricsPort | None = None
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
-        waiting = min(settings.worker_threads, settings.slow_threads) // 2  # at most half of either wait for a sequence
+        # At most half of the slow reads wait for a sequence, and a quarter of the scores, of which half may compute.
+        waiting = min(settings.worker_threads // 2, settings.slow_threads) // 2
         self._tail = Tail(lambda: ledger.last()[0], readers=max(1, waiting))
         key = settings.pseudonym_key
         pseudonyms = self._pseudonyms = Pseudonyms(key.get_secret_value().encode() if key else None)

@@ -1,6 +1,7 @@
 """TrustScoreService, as functions from request to response."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 from scoring.errors import FieldViolation, SellertrustError, invalid
@@ -34,6 +35,11 @@ class TrustScoreServicer:
     def GetTrustScore(self, request: score_pb.GetTrustScoreRequest) -> score_pb.GetTrustScoreResponse | bytes:
         if self._book is not None and _is_of_now(request):
             return self._book.get(request.seller, self._asked(request))
+        with self._seat():
+            return self._computed(request)
+
+    def _computed(self, request: score_pb.GetTrustScoreRequest) -> score_pb.GetTrustScoreResponse:
+        """Return the answer to a request, worked out from the ledger."""
         marketplace, seller = parse_seller(request.seller, "seller")
         cut, as_of = self._cut(request)
         [outcome], stamp = self._scorer.scores(marketplace, [seller], cut)
@@ -82,6 +88,10 @@ class TrustScoreServicer:
         cut, as_of = self._cut(request)
         explanation, stamp = self._scorer.explain(marketplace, seller, cut)
         return explanation_message(request.seller, explanation, stamp, fresh(as_of))
+
+    def _seat(self) -> AbstractContextManager[None]:
+        """Return a seat among those who compute; nobody needs one where nothing is remembered."""
+        return nullcontext() if self._book is None else self._book.seats.require()
 
     def _cut(self, request: ScoreRequest) -> tuple[Cut, int]:
         """Return the cut that a request asks for, and as of when it reflects the ledger, in microseconds."""

@@ -175,7 +175,8 @@ class WaitingLine:
             return Cause.DEADLINE if call.deadline <= now else Cause.GONE
         needed = self._seconds.get(call.method, 0.0)
         if call.deadline - now <= needed:
-            self._seconds[call.method] = needed * FORGETTING
+            if call.deadline > now:  # else it is late whatever the average says
+                self._seconds[call.method] = needed * FORGETTING
             return Cause.DEADLINE
         return Cause.DELAY if is_dropped else None
 

@@ -42,6 +42,7 @@ from scoring.errors import (
     SellerNotFound,
     SellertrustError,
     SequenceNotReached,
+    ServerBusy,
     ServerStopping,
     TooManyCalls,
     TooStale,
@@ -77,6 +78,7 @@ CODES: dict[type[SellertrustError], int] = {
     ProposalClosed: code_pb2.FAILED_PRECONDITION,
     TooManyCalls: code_pb2.RESOURCE_EXHAUSTED,
     TooStale: code_pb2.UNAVAILABLE,
+    ServerBusy: code_pb2.UNAVAILABLE,
     ServerStopping: code_pb2.UNAVAILABLE,
     CallerGone: code_pb2.CANCELLED,
     DeadlinePassed: code_pb2.DEADLINE_EXCEEDED,
@@ -110,7 +112,7 @@ def status_of(error: SellertrustError) -> Status:
     if isinstance(error, InvalidInput):
         return _bad_request(error)
     details: list[Message] = [ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)]
-    if isinstance(error, LedgerUnavailable | AuditUnavailable | TooStale):
+    if isinstance(error, LedgerUnavailable | AuditUnavailable | TooStale | ServerBusy):
         details.append(RetryInfo(retry_delay=Duration(seconds=RETRY_AFTER_SECONDS)))
     if isinstance(error, OccurTimeAhead | TooManyCalls):
         milliseconds = math.ceil(error.seconds * 1000)

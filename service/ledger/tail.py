@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from math import ceil
 from time import monotonic
 
 from scoring.errors import LedgerUnavailable, SequenceNotReached, ServerStopping, TooManyCalls
@@ -15,6 +16,21 @@ WAIT_SECONDS = 10.0
 
 MARGIN_SECONDS = 0.05
 """What a read that waits leaves of its deadline, so that the refusal still arrives."""
+
+TICK_SECONDS = 0.01
+"""How often a read that waits for the database looks whether that still answers."""
+
+SILENT_TICKS = 6
+"""So many looks without an answer mean that the database is away. Not seconds, which pass for a busy process, too."""
+
+USUAL_TIMES = 3.0
+"""How many times longer than it usually takes an answer must take for that; a database may be far away."""
+
+SMOOTHING = 0.2
+"""The weight of the latest answer in the average of how long one takes."""
+
+ANSWERED_SECONDS = 0.05
+"""For how long after its last answer the database is believed to be there."""
 
 
 class Tail:
@@ -35,7 +51,12 @@ class Tail:
         self._thread: threading.Thread | None = None
         self._last = 0
         self._waiting = 0
+        self._urgent = False  # somebody cannot wait for the next turn
         self._failures = 0
+        self._asks = 0  # how many have begun
+        self._is_asking = False
+        self._usual_seconds = 0.0
+        self._answered = float("-inf")
 
     def note(self, sequence: int) -> None:
         """Record that the ledger has come to `sequence`, and wake all that wait for it.
@@ -43,6 +64,7 @@ class Tail:
         Nothing happens if a higher one is known.
         """
         with self._lock:
+            self._answered = monotonic()
             if sequence > self._last:
                 self._last = sequence
                 self._moved.notify_all()
@@ -74,20 +96,29 @@ class Tail:
             if self._stop.is_set():
                 raise server_stopping_error()
             if self._failures > failures:
-                raise LedgerUnavailable("the ledger's database does not answer; resume, or ask again")
+                raise _silent_error()
             return self._last
 
     def reach(self, sequence: int) -> None:
-        """Wait, within the call's time, until the ledger holds `sequence`.
+        """Wait, within the call's time, until the ledger holds `sequence`; at once for 0.
 
         Raises SequenceNotReached if it does not by then; TooManyCalls if `readers` reads wait already; ServerStopping
-        once the server is about to stop; LedgerUnavailable if the database stops answering meanwhile.
+        once the server is about to stop; LedgerUnavailable if the database does not answer, a tenth of a second after it
+        fell silent at the latest.
         """
-        if sequence <= self._last:
+        if sequence <= 0 or (sequence <= self._last and monotonic() - self._answered < ANSWERED_SECONDS):
             return
-        self.note(self._ask())
-        if sequence <= self._last:
-            return
+        seconds = current_call().seconds_left()
+        until = monotonic() + (seconds - MARGIN_SECONDS if seconds < float("inf") else WAIT_SECONDS)
+        asked = monotonic()
+        self._wait_answered(lambda: self._answered > asked, until)
+        if sequence > self._last:
+            self._wait_in_turn(sequence, until)
+        if sequence > self._last:
+            raise sequence_not_reached_error("at_least_sequence", sequence, self._last)
+
+    def _wait_in_turn(self, sequence: int, until: float) -> None:
+        """Wait until the ledger has come to a sequence, as one of `readers`."""
         if not self._reading.acquire(blocking=False):
             raise TooManyCalls(
                 f"{self._readers} reads wait for a sequence already, and more would hold up all others; ask again when"
@@ -95,12 +126,35 @@ class Tail:
                 {"limit": str(self._readers)},
             )
         try:
-            left = current_call().seconds_left()
-            last = self.wait(sequence, left - MARGIN_SECONDS if left < float("inf") else WAIT_SECONDS)
+            self._wait_answered(lambda: self._last >= sequence, until)
         finally:
             self._reading.release()
-        if last < sequence:
-            raise sequence_not_reached_error("at_least_sequence", sequence, last)
+
+    def _wait_answered(self, is_done: Callable[[], bool], until: float) -> None:
+        """Have the database asked at once, and wait until something holds, or until a time of the monotonic clock."""
+        call = current_call()
+        call.on_end(self._wake)
+        silent_ticks = asks = 0
+        with self._lock:
+            failures = self._failures
+            self._urgent = True
+            self._look()
+            self._waiting += 1
+            try:
+                while not is_done() and self._failures == failures and not self._stop.is_set() and call.is_active():
+                    if monotonic() >= until:
+                        break
+                    self._moved.wait(TICK_SECONDS)
+                    silent_ticks = silent_ticks + 1 if self._is_asking and self._asks == asks else 0
+                    asks = self._asks
+                    if silent_ticks > max(SILENT_TICKS, ceil(USUAL_TIMES * self._usual_seconds / TICK_SECONDS)):
+                        raise _silent_error()
+            finally:
+                self._waiting -= 1
+            if self._stop.is_set():
+                raise server_stopping_error()
+            if self._failures > failures and not is_done():
+                raise _silent_error()
 
     def close(self, seconds: float | None = None) -> None:
         """End the waits of all callers, now and later, with ServerStopping.
@@ -137,16 +191,26 @@ class Tail:
         while True:
             with self._lock:
                 self._wanted.wait_for(lambda: self._waiting or self._stop.is_set())
-            if self._stop.is_set():
-                return
+                if self._stop.is_set():
+                    return
+                self._asks += 1
+                self._is_asking, self._urgent = True, False
             began = monotonic()
             try:
                 self.note(self._ask())
+                self._usual_seconds += SMOOTHING * (monotonic() - began - self._usual_seconds)
             except Exception:  # noqa: BLE001 (whatever it is, those that wait learn that there is no answer)
                 with self._lock:
                     self._failures += 1
-                    self._moved.notify_all()
-            self._stop.wait(max(0.0, POLL_SECONDS - (monotonic() - began)))
+            with self._lock:
+                self._is_asking = False
+                self._moved.notify_all()
+                left = max(0.0, POLL_SECONDS - (monotonic() - began))
+                self._wanted.wait_for(lambda: self._stop.is_set() or (self._urgent and self._waiting > 0), left)
+
+
+def _silent_error() -> LedgerUnavailable:
+    return LedgerUnavailable("the ledger's database does not answer; resume, or ask again")
 
 
 def server_stopping_error() -> ServerStopping:

@@ -202,6 +202,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     may, or have that granted.
     Example: {"reason": "ERASURE_REFUSED", "domain": "sellertrust"}
     """
+    ERROR_REASON_SERVER_BUSY: _ErrorReason.ValueType  # 34
+    """UNAVAILABLE: the score would have to be computed, and half of the server's threads for scores compute already, as after
+    midnight; no answer is remembered that the caller takes. Retry after the RetryInfo's delay, or ask another server.
+    Example: {"reason": "SERVER_BUSY", "domain": "sellertrust"}
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The reason of a failed call: that of the `google.rpc.ErrorInfo` in its details, which omits the prefix `ERROR_REASON_` and
@@ -384,6 +389,11 @@ ERROR_REASON_ERASURE_REFUSED: ErrorReason.ValueType  # 33
 """FAILED_PRECONDITION: the server's database role may not delete the keys of sellers, so it erases nobody. Erase by a role that
 may, or have that granted.
 Example: {"reason": "ERASURE_REFUSED", "domain": "sellertrust"}
+"""
+ERROR_REASON_SERVER_BUSY: ErrorReason.ValueType  # 34
+"""UNAVAILABLE: the score would have to be computed, and half of the server's threads for scores compute already, as after
+midnight; no answer is remembered that the caller takes. Retry after the RetryInfo's delay, or ask another server.
+Example: {"reason": "SERVER_BUSY", "domain": "sellertrust"}
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 

@@ -35,8 +35,9 @@ class TrustScoreServiceStub(object):
     known to hold, and says in `TrustScore.freshness` how far the answer reflects the ledger. While the ledger's database is
     away GetTrustScore and BatchGetTrustScores go on: whoever is remembered is answered as STALE with the answer's age, up to an
     age that the operator sets, and anybody else as SCORE_STATE_UNKNOWN with UNKNOWN, never as NOT_FOUND. GetTrustScore answers
-    as STALE too what it would have to compute while half of its threads compute, as after midnight, if it remembers an answer.
-    Who cannot take such answers states `max_staleness`.
+    as STALE too what it would have to compute while half of its threads compute, as after midnight, if it remembers an answer
+    that the caller takes; else it is UNAVAILABLE with `SERVER_BUSY`, also for stated times. Who cannot take stale answers
+    states `max_staleness`.
 
     `grpc.health.v1.Health` says under the name `sellertrust.v1.TrustScoreService` whether scores are answered: NOT_SERVING while
     neither the ledger answers nor anything is remembered. The empty name is SERVING as long as the server takes calls.
@@ -75,8 +76,9 @@ class TrustScoreServiceServicer(object):
     known to hold, and says in `TrustScore.freshness` how far the answer reflects the ledger. While the ledger's database is
     away GetTrustScore and BatchGetTrustScores go on: whoever is remembered is answered as STALE with the answer's age, up to an
     age that the operator sets, and anybody else as SCORE_STATE_UNKNOWN with UNKNOWN, never as NOT_FOUND. GetTrustScore answers
-    as STALE too what it would have to compute while half of its threads compute, as after midnight, if it remembers an answer.
-    Who cannot take such answers states `max_staleness`.
+    as STALE too what it would have to compute while half of its threads compute, as after midnight, if it remembers an answer
+    that the caller takes; else it is UNAVAILABLE with `SERVER_BUSY`, also for stated times. Who cannot take stale answers
+    states `max_staleness`.
 
     `grpc.health.v1.Health` says under the name `sellertrust.v1.TrustScoreService` whether scores are answered: NOT_SERVING while
     neither the ledger answers nor anything is remembered. The empty name is SERVING as long as the server takes calls.
@@ -91,8 +93,9 @@ class TrustScoreServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def BatchGetTrustScores(self, request, context):
-        """Returns many sellers' trust scores from one consistent snapshot of the ledger; stale ones each have their own stamp. A
-        failure concerns its item alone.
+        """Returns many sellers' trust scores from one consistent snapshot of the ledger, by one model and policy, for one day. Of
+        stale ones, each has a sequence and a time of its own; who has none of that day, model and policy is UNKNOWN in the batch,
+        though it may be answered by itself. A failure concerns its item alone.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -141,8 +144,9 @@ class TrustScoreService(object):
     known to hold, and says in `TrustScore.freshness` how far the answer reflects the ledger. While the ledger's database is
     away GetTrustScore and BatchGetTrustScores go on: whoever is remembered is answered as STALE with the answer's age, up to an
     age that the operator sets, and anybody else as SCORE_STATE_UNKNOWN with UNKNOWN, never as NOT_FOUND. GetTrustScore answers
-    as STALE too what it would have to compute while half of its threads compute, as after midnight, if it remembers an answer.
-    Who cannot take such answers states `max_staleness`.
+    as STALE too what it would have to compute while half of its threads compute, as after midnight, if it remembers an answer
+    that the caller takes; else it is UNAVAILABLE with `SERVER_BUSY`, also for stated times. Who cannot take stale answers
+    states `max_staleness`.
 
     `grpc.health.v1.Health` says under the name `sellertrust.v1.TrustScoreService` whether scores are answered: NOT_SERVING while
     neither the ledger answers nor anything is remembered. The empty name is SERVING as long as the server takes calls.

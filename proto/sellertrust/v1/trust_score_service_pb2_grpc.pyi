@@ -36,8 +36,9 @@ class TrustScoreServiceStub:
     known to hold, and says in `TrustScore.freshness` how far the answer reflects the ledger. While the ledger's database is
     away GetTrustScore and BatchGetTrustScores go on: whoever is remembered is answered as STALE with the answer's age, up to an
     age that the operator sets, and anybody else as SCORE_STATE_UNKNOWN with UNKNOWN, never as NOT_FOUND. GetTrustScore answers
-    as STALE too what it would have to compute while half of its threads compute, as after midnight, if it remembers an answer.
-    Who cannot take such answers states `max_staleness`.
+    as STALE too what it would have to compute while half of its threads compute, as after midnight, if it remembers an answer
+    that the caller takes; else it is UNAVAILABLE with `SERVER_BUSY`, also for stated times. Who cannot take stale answers
+    states `max_staleness`.
 
     `grpc.health.v1.Health` says under the name `sellertrust.v1.TrustScoreService` whether scores are answered: NOT_SERVING while
     neither the ledger answers nor anything is remembered. The empty name is SERVING as long as the server takes calls.
@@ -52,8 +53,9 @@ class TrustScoreServiceStub:
     a model to score with, the call is OK and the state is SCORE_STATE_UNKNOWN.
     """
     BatchGetTrustScores: _grpc.UnaryUnaryMultiCallable[_trust_score_service_pb2.BatchGetTrustScoresRequest, _trust_score_service_pb2.BatchGetTrustScoresResponse]
-    """Returns many sellers' trust scores from one consistent snapshot of the ledger; stale ones each have their own stamp. A
-    failure concerns its item alone.
+    """Returns many sellers' trust scores from one consistent snapshot of the ledger, by one model and policy, for one day. Of
+    stale ones, each has a sequence and a time of its own; who has none of that day, model and policy is UNKNOWN in the batch,
+    though it may be answered by itself. A failure concerns its item alone.
     """
     ExplainTrustScore: _grpc.UnaryUnaryMultiCallable[_trust_score_service_pb2.ExplainTrustScoreRequest, _trust_score_service_pb2.ExplainTrustScoreResponse]
     """Returns one seller's trust score with the facts behind every point of it."""
@@ -69,8 +71,9 @@ class TrustScoreServiceAsyncStub(TrustScoreServiceStub):
     known to hold, and says in `TrustScore.freshness` how far the answer reflects the ledger. While the ledger's database is
     away GetTrustScore and BatchGetTrustScores go on: whoever is remembered is answered as STALE with the answer's age, up to an
     age that the operator sets, and anybody else as SCORE_STATE_UNKNOWN with UNKNOWN, never as NOT_FOUND. GetTrustScore answers
-    as STALE too what it would have to compute while half of its threads compute, as after midnight, if it remembers an answer.
-    Who cannot take such answers states `max_staleness`.
+    as STALE too what it would have to compute while half of its threads compute, as after midnight, if it remembers an answer
+    that the caller takes; else it is UNAVAILABLE with `SERVER_BUSY`, also for stated times. Who cannot take stale answers
+    states `max_staleness`.
 
     `grpc.health.v1.Health` says under the name `sellertrust.v1.TrustScoreService` whether scores are answered: NOT_SERVING while
     neither the ledger answers nor anything is remembered. The empty name is SERVING as long as the server takes calls.
@@ -82,8 +85,9 @@ class TrustScoreServiceAsyncStub(TrustScoreServiceStub):
     a model to score with, the call is OK and the state is SCORE_STATE_UNKNOWN.
     """
     BatchGetTrustScores: _aio.UnaryUnaryMultiCallable[_trust_score_service_pb2.BatchGetTrustScoresRequest, _trust_score_service_pb2.BatchGetTrustScoresResponse]  # type: ignore[assignment]
-    """Returns many sellers' trust scores from one consistent snapshot of the ledger; stale ones each have their own stamp. A
-    failure concerns its item alone.
+    """Returns many sellers' trust scores from one consistent snapshot of the ledger, by one model and policy, for one day. Of
+    stale ones, each has a sequence and a time of its own; who has none of that day, model and policy is UNKNOWN in the batch,
+    though it may be answered by itself. A failure concerns its item alone.
     """
     ExplainTrustScore: _aio.UnaryUnaryMultiCallable[_trust_score_service_pb2.ExplainTrustScoreRequest, _trust_score_service_pb2.ExplainTrustScoreResponse]  # type: ignore[assignment]
     """Returns one seller's trust score with the facts behind every point of it."""
@@ -98,8 +102,9 @@ class TrustScoreServiceServicer(metaclass=_abc_1.ABCMeta):
     known to hold, and says in `TrustScore.freshness` how far the answer reflects the ledger. While the ledger's database is
     away GetTrustScore and BatchGetTrustScores go on: whoever is remembered is answered as STALE with the answer's age, up to an
     age that the operator sets, and anybody else as SCORE_STATE_UNKNOWN with UNKNOWN, never as NOT_FOUND. GetTrustScore answers
-    as STALE too what it would have to compute while half of its threads compute, as after midnight, if it remembers an answer.
-    Who cannot take such answers states `max_staleness`.
+    as STALE too what it would have to compute while half of its threads compute, as after midnight, if it remembers an answer
+    that the caller takes; else it is UNAVAILABLE with `SERVER_BUSY`, also for stated times. Who cannot take stale answers
+    states `max_staleness`.
 
     `grpc.health.v1.Health` says under the name `sellertrust.v1.TrustScoreService` whether scores are answered: NOT_SERVING while
     neither the ledger answers nor anything is remembered. The empty name is SERVING as long as the server takes calls.
@@ -121,8 +126,9 @@ class TrustScoreServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _trust_score_service_pb2.BatchGetTrustScoresRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_trust_score_service_pb2.BatchGetTrustScoresResponse, _abc.Awaitable[_trust_score_service_pb2.BatchGetTrustScoresResponse]]:
-        """Returns many sellers' trust scores from one consistent snapshot of the ledger; stale ones each have their own stamp. A
-        failure concerns its item alone.
+        """Returns many sellers' trust scores from one consistent snapshot of the ledger, by one model and policy, for one day. Of
+        stale ones, each has a sequence and a time of its own; who has none of that day, model and policy is UNKNOWN in the batch,
+        though it may be answered by itself. A failure concerns its item alone.
         """
 
     @_abc_1.abstractmethod

@@ -23,11 +23,11 @@ from service.ledger.store import Ledger
 from service.scores.book import wire
 from service.scores.book.asked import Asked
 from service.scores.book.checking import Checker, Remembered
-from service.scores.book.flights import Flights, Seats
+from service.scores.book.flights import Flights, Seats, busy_error
 from service.scores.book.follower import Beat, Follower, Watermark, mark_changes
 from service.scores.book.generations import Generations
 from service.scores.book.keeper import Keeper
-from service.scores.book.stale import Standing, find_standing, require_young, unknown_body
+from service.scores.book.stale import LastKnown, Standing, require_young, unknown_body
 from service.scores.book.stamps import Stamps
 from service.scores.book.table import Answer, Table
 from service.scores.scorer import Scorer
@@ -41,9 +41,9 @@ class Book:
     """The answers of `sellers` sellers at most. Shared by threads; `start` begins to follow the ledger, `close` ends it.
 
     An answer is fresh as long as the ledger was looked at in the last `fresh_seconds`; while its database is away, answers
-    are given as stale up to an age of `stale_seconds`, and also while more than `seats` callers compute or wait, so that the
-    other threads are left to what is remembered. `moved` gets each sequence that the follower sees, `report` what goes wrong.
-    `folder`: of generations; None if there are none.
+    are given as stale up to an age of `stale_seconds`. At most `seats` callers compute or wait, so that the other threads are
+    left to what is remembered; of further ones, whoever has an answer gets it as stale, and the others ServerBusy. `moved`
+    gets each sequence that the follower sees, `report` what goes wrong. `folder`: of generations; None if there are none.
     """
 
     def __init__(
@@ -63,7 +63,8 @@ class Book:
         self._fresh_seconds = fresh_seconds
         self._stale_seconds = stale_seconds
         self._flights = Flights()
-        self._seats = Seats(seats)
+        self.seats = Seats(seats)
+        """Those who compute an answer; for stated times, too."""
         self._midnight = 0
         self._appended = (0, 0)
         self._stamps = Stamps()
@@ -77,6 +78,7 @@ class Book:
         """What fills the table where it has no answer."""
         self.follower = Follower(ledger, self.table, self.generations, moved, report)
         """What keeps them exact."""
+        self._last_known = LastKnown(self.table, self.generations, self.follower, stale_seconds)
         self.keeper = (
             None if folder is None else Keeper(folder, self.generations, self.follower.join, ledger.now, report)
         )
@@ -109,29 +111,28 @@ class Book:
 
         `name`: its resource name. InvalidInput names `seller`; raises SellerNotFound if nothing stands of it; TooStale if
         only an answer older than allowed is there; LedgerUnavailable if the database is away and the sequence that is
-        asked for lies beyond what is remembered.
+        asked for lies beyond what is remembered; ServerBusy if it would have to be computed beside too many others.
         """
         found = self._remembered(name, asked.sequence)
         if found is not None:
             return found
         if not self.follower.is_away:
             try:
-                with self._seats.seat() as is_free:
-                    return (None if is_free else self._stale(name, asked)) or self._read(name, asked)
+                return self._read(name, asked)
             except LedgerUnavailable:
                 if not self._reaches(asked.sequence):
                     raise
         parse_seller(name, "seller")
         self._require_reached(asked.sequence)
-        standing = self._standing(name)
+        standing = self._last_known.find(name, self._scorer.made_by, self._now())
         require_young(standing, asked.max_staleness)
         return wire.score_response(*self._without_ledger(name, standing))
 
     def batch(self, marketplace: str, sellers: Sequence[str], asked: Asked) -> Mapping[str, bytes]:
         """Return the results of a batch, serialized, by seller: remembered ones or computed now.
 
-        All as of one sequence, model, policy and day; those that are stale have each their own. Raises what `get` raises,
-        but TooStale is the result of its seller.
+        All as of one sequence, model, policy and day; of stale ones the sequence and the time are each their own. Raises what
+        `get` raises, but TooStale is the result of its seller.
         """
         if not self.follower.is_away:
             try:
@@ -141,9 +142,10 @@ class Book:
                     raise
         self._require_reached(asked.sequence)
         found: dict[str, bytes] = {}
-        for seller in sellers:
-            name = seller_name(marketplace, seller)
-            standing = self._standing(name)
+        now, made_by = self._now(), self._scorer.made_by
+        names = [seller_name(marketplace, seller) for seller in sellers]
+        standings = self._last_known.of_one_day(names, made_by, now, asked.max_staleness)
+        for seller, name, standing in zip(sellers, names, standings, strict=True):
             try:
                 require_young(standing, asked.max_staleness)
                 found[seller] = wire.batch_score(name, *self._without_ledger(name, standing))
@@ -229,26 +231,37 @@ class Book:
             self._midnight = observe_time // DAY * DAY
         return observe_time
 
-    def _stale(self, name: str, asked: Asked) -> bytes | None:
-        """Return the response with the last known answer, as stale; None if there is none that the caller takes."""
-        standing = self._standing(name)
+    def _stale(self, name: str, asked: Asked) -> bytes:
+        """Return the response with the last known answer, as stale; ServerBusy if there is none that the caller takes."""
+        parse_seller(name, "seller")
+        standing = self._last_known.find(name, self._scorer.made_by, self._now())
         if standing is None or standing.cut.sequence < asked.sequence:
-            return None
+            raise busy_error()
         if asked.max_staleness is not None and not 0 < standing.age <= asked.max_staleness:
-            return None
+            raise busy_error()
         return wire.score_response(*self._without_ledger(name, standing))
 
     # --- from the ledger ---------------------------------------------------------------------------------------------
 
     def _read(self, name: str, asked: Asked) -> bytes:
-        """Return the response of a seller whose answer must be computed, by whoever asks for it first."""
-        wanted = asked.sequence
+        """Return the response of a seller whose answer must be computed, by whoever asks for it first.
+
+        Whoever finds no seat gets the last known answer, or ServerBusy.
+        """
+        wanted, begun = asked.sequence, None
         if wanted and not self.follower.has(wanted):
-            begun = self._begin(asked)  # which may wait for long, so that nobody else is to wait for this call
-            return self._remembered(name, wanted) or self._computed(name, *begun)
-        with self._flights.turn(name) as is_first:
-            found = None if is_first else self._remembered(name, wanted)
-            return self._computed(name, *self._begin(asked)) if found is None else found
+            # Which may wait for long, so that it takes no seat, and nobody else waits for it.
+            begun = self._begin(asked)
+            if (found := self._remembered(name, wanted)) is not None:
+                return found
+        with self.seats.seat() as is_free:
+            if not is_free:
+                return self._stale(name, asked)
+            if begun is not None:
+                return self._computed(name, *begun)
+            with self._flights.turn(name) as is_first:
+                found = None if is_first else self._remembered(name, wanted)
+                return self._computed(name, *self._begin(asked)) if found is None else found
 
     def _begin(self, asked: Asked) -> tuple[int, int, Cut]:
         """Return the table's life, the present and the cut to compute at, in this order: neither is of after the cut."""
@@ -360,23 +373,9 @@ class Book:
                 " again, or without at_least_sequence"
             )
 
-    def _standing(self, name: str) -> Standing | None:
-        """Return what stands of a seller without the ledger; None if nothing does that is young enough."""
-        now = self._not_before_midnight(self._ledger.now() + 1)
-        mark, beat = self.follower.watermark, self.follower.heartbeat
-        answer = self.table.get(name)
-        made_by = self._scorer.made_by
-        known = [] if answer is None else [answer]
-        if len(self.generations) and (answer is None or answer.until <= now or not self._is_exact(answer, made_by)):
-            known += filter(
-                None, (self.generations.adopt(name, made_by, now), self.generations.latest(name, made_by, now))
-            )
-        found: list[Standing] = []
-        for answer in known:
-            answer.is_used = True
-            found.append(find_standing(answer, now, mark if self._is_exact(answer, made_by) else None, beat))
-        standing = min(found, key=lambda standing: standing.age, default=None)
-        return None if standing is None or standing.age > self._stale_seconds * 1e6 else standing
+    def _now(self) -> int:
+        """Return the present, for which answers are looked up without the ledger, in microseconds."""
+        return self._not_before_midnight(self._ledger.now() + 1)
 
     def _without_ledger(self, name: str, standing: Standing | None) -> tuple[bytes, bytes]:
         """Return the answer of a seller without the ledger, and its stamp and freshness."""

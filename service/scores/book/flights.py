@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from scoring.errors import ServerBusy
 from service.call_context import current_call
 
 WAIT_SECONDS = 2.0
@@ -48,6 +49,14 @@ class Seats:
         self._lock = threading.Lock()
 
     @contextmanager
+    def require(self) -> Iterator[None]:
+        """Count the caller while it is within; ServerBusy if `number` others are."""
+        with self.seat() as is_free:
+            if not is_free:
+                raise busy_error()
+            yield
+
+    @contextmanager
     def seat(self) -> Iterator[bool]:
         """Count the caller while it is within; give whether at most `number` are, itself included."""
         with self._lock:
@@ -58,3 +67,11 @@ class Seats:
         finally:
             with self._lock:
                 self._taken -= 1
+
+
+def busy_error() -> ServerBusy:
+    """Return the error of a call that would have to compute beside as many others as may."""
+    return ServerBusy(
+        "the score would have to be computed, and half of this server's threads for scores compute already; ask again, or"
+        " another server"
+    )

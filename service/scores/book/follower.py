@@ -32,8 +32,9 @@ FOR_ALL = frozenset({int(Kind.CLOCK)})
 """Kinds of entries that concern more than their seller."""
 
 
-SILENT_SECONDS = 2.0
-"""How long a look may go without an answer of the database until that counts as away."""
+SILENT_SECONDS = 1.5
+"""How long a look may go without an answer of the database until that counts as away: before what is remembered ends being
+fresh, since whoever came in between would wait for the database."""
 
 
 class Beat(NamedTuple):

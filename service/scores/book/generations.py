@@ -113,13 +113,15 @@ class Generations:
             return None
         return self._table.adopt(name, generation.answer(found), lambda: generation.holds(found), life)
 
-    def latest(self, name: str, made_by: MadeBy, now: int) -> Answer | None:
+    def latest(self, name: str, made_by: MadeBy, now: int, day: int | None = None) -> Answer | None:
         """Return a seller's latest answer by a model and policy, for no later time than `now` (microseconds), exact or not.
 
-        One by another model may never have been meant for anybody: it may wait for its promotion.
+        `day`: in days since 1970, the only one that it may be of; None: any. One by another model may never have been meant
+        for anybody: it may wait for its promotion.
         """
         for generation in self._all:
             is_meant = generation.made_by == made_by and generation.head.observe_time <= now
+            is_meant = is_meant and day in {None, generation.head.day}
             found = generation.find(name) if is_meant else None
             if found is not None:
                 answer = generation.answer(found)

@@ -1,15 +1,17 @@
 """What stands of a seller while the ledger's database is away: the last known answer, and how old it is."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from scoring.answer import MadeBy
 from scoring.enums import ScoreState
 from scoring.errors import TooStale
-from scoring.time import SECOND
+from scoring.time import DAY, SECOND
 from sellertrust.v1 import trust_score_service_pb2 as pb
 from service.ledger.records import Cut
-from service.scores.book.follower import Beat, Watermark
-from service.scores.book.table import Answer
+from service.scores.book.follower import Beat, Follower, Watermark
+from service.scores.book.generations import Generations
+from service.scores.book.table import Answer, Table
 
 
 class Standing(NamedTuple):
@@ -25,6 +27,76 @@ class Standing(NamedTuple):
     """What was recorded by then is in it, in microseconds."""
     age: int
     """The time since then, in microseconds."""
+
+    @property
+    def made_for(self) -> tuple[int, MadeBy]:
+        """Return the day it is the answer of, in days since 1970, with model and policy."""
+        return self.cut.observe_time // DAY, self.made_by
+
+
+class LastKnown:
+    """The last known answers, out of table and generations, of at most `stale_seconds`. Shared by threads."""
+
+    def __init__(self, table: Table, generations: Generations, follower: Follower, stale_seconds: float) -> None:
+        self._table = table
+        self._generations = generations
+        self._follower = follower
+        self._stale_seconds = stale_seconds
+
+    def find(self, name: str, made_by: MadeBy, now: int) -> Standing | None:
+        """Return what stands of a seller; None if nothing does that is young enough.
+
+        `name`: its resource name; `made_by`: what makes answers now; `now` in microseconds.
+        """
+        answer = self._table.get(name)
+        known = [] if answer is None else [answer]
+        if len(self._generations) and (answer is None or answer.until <= now or not self._is_exact(answer, made_by)):
+            known += filter(
+                None, (self._generations.adopt(name, made_by, now), self._generations.latest(name, made_by, now))
+            )
+        return self._youngest(known, made_by, now)
+
+    def of_one_day(
+        self, names: Sequence[str], made_by: MadeBy, now: int, max_staleness: int | None
+    ) -> list[Standing | None]:
+        """Return what stands of each seller, as `find`, all by one model and policy and for one day.
+
+        Those by which the most sellers have an answer of at most `max_staleness` (microseconds; None: any age), and of as
+        many the latest. Whoever has none of that day, model and policy has none here.
+        """
+        found = [self.find(name, made_by, now) for name in names]
+        kinds = {standing.made_for for standing in found if standing is not None}
+        if len(kinds) < 2:
+            return found
+        of_kinds = {
+            kind: [self._of_kind(*pair, kind, now) for pair in zip(names, found, strict=True)] for kind in kinds
+        }
+
+        def worth(kind: tuple[int, MadeBy]) -> tuple[int, int, bool]:
+            young = [one for one in of_kinds[kind] if one and (max_staleness is None or one.age <= max_staleness)]
+            return len(young), kind[0], kind[1] == made_by
+
+        return of_kinds[max(kinds, key=worth)]
+
+    def _of_kind(self, name: str, found: Standing | None, kind: tuple[int, MadeBy], now: int) -> Standing | None:
+        """Return what was found of a seller if it is of a day, model and policy, else what a generation of these has."""
+        if found is None or found.made_for == kind:
+            return found
+        day, made_by = kind
+        answer = self._generations.latest(name, made_by, now, day)
+        return None if answer is None else self._youngest([answer], made_by, now)
+
+    def _youngest(self, answers: Sequence[Answer], made_by: MadeBy, now: int) -> Standing | None:
+        mark, beat = self._follower.watermark, self._follower.heartbeat
+        found: list[Standing] = []
+        for answer in answers:
+            answer.is_used = True
+            found.append(find_standing(answer, now, mark if self._is_exact(answer, made_by) else None, beat))
+        standing = min(found, key=lambda standing: standing.age, default=None)
+        return None if standing is None or standing.age > self._stale_seconds * SECOND else standing
+
+    def _is_exact(self, answer: Answer, made_by: MadeBy) -> bool:
+        return answer.made_by == made_by and self._table.is_exact(answer)
 
 
 def find_standing(answer: Answer, now: int, mark: Watermark | None, beat: Beat | None) -> Standing:

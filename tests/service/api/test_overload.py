@@ -75,7 +75,7 @@ def short_lines(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("short_lines")
 def test_calls_beyond_what_may_wait_are_refused_with_the_time_to_wait_and_counted(tmp_path: Path) -> None:
     with (
-        running_server(tmp_path, worker_threads=2) as running,
+        running_server(tmp_path, worker_threads=2, book_sellers=0) as running,
         running.client() as client,
         grpc.insecure_channel(running.address) as channel,
     ):

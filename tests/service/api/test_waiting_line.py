@@ -99,6 +99,16 @@ def test_a_call_whose_deadline_is_nearer_than_its_work_takes_is_not_begun_but_sl
     assert 3 < tries < 20
 
 
+def test_calls_that_have_expired_say_nothing_of_how_long_work_takes() -> None:
+    """Else a crowd would make it look quick, and let in ever more who wait in vain."""
+    world = World(QUICK)
+    world.line.note_work("S/M", 0.01)
+    for _ in range(50):
+        world.line.add(world.call(0.0))
+    assert world.line.take()[0] is None
+    assert world.line.is_late("S/M", world.now + 0.09, 4)
+
+
 def test_a_call_whose_caller_has_gone_is_not_begun() -> None:
     world = World(QUICK)
     gone = world.call(is_awaited=False)

@@ -11,9 +11,15 @@ from scoring.entries.kinds.decisions import OverrideImposed
 from scoring.enums import Tier
 from scoring.errors import LedgerUnavailable
 from scoring.time import DAY, SECOND
-from sellertrust.v1.trust_score_service_pb2 import FRESHNESS_STATE_FRESH, FRESHNESS_STATE_STALE, SCORE_STATE_UNKNOWN
+from sellertrust.v1.trust_score_service_pb2 import (
+    FRESHNESS_STATE_FRESH,
+    FRESHNESS_STATE_STALE,
+    SCORE_STATE_UNKNOWN,
+    BatchGetTrustScoresResponse,
+)
 from service.ledger.store import Ledger
 from service.scores.book import follower
+from service.scores.book.asked import Asked
 from tests.builders import MARKET, NOW, Clock, confirmed, exposure, violation
 from tests.databases import database
 from tests.scoring.worlds import ALL_FEATURES, artifact, certified, population
@@ -240,6 +246,24 @@ def test_while_the_database_is_away_yesterdays_generation_is_given_as_stale(
         assert over.book.can_answer()
         with pytest.raises(LedgerUnavailable):
             over.ask("a", wanted=sold.last()[0] + 1)
+
+
+def test_a_batch_without_the_ledger_is_of_the_generations_day_if_more_have_an_answer_of_that(
+    sold: Ledger, folder: Path, clock: Clock
+) -> None:
+    rescored(sold, folder)
+    with opened(sold) as over:
+        kept(over, folder)
+        clock.now += DAY
+        over.book.follower.look()
+        today = over.get("a")
+        over.book.follower._is_refused = True
+        data = b"".join(over.book.batch(MARKET, ["a", "b"], Asked(0, None, sold.cut)).values())
+        found = [result.trust_score for result in BatchGetTrustScoresResponse.FromString(data).results]
+        days = [score.stamp.observe_time.ToMicroseconds() // DAY for score in found]
+        assert days == [today.stamp.observe_time.ToMicroseconds() // DAY - 1] * 2
+        for score in found:
+            over.require_replay(score)
 
 
 def test_a_model_that_was_not_promoted_is_not_answered_by_while_the_database_is_away(

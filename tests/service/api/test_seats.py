@@ -1,0 +1,73 @@
+"""Half of the threads of scores compute at most: the others answer what is remembered, whatever is asked for beside it."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from sellertrust.client import Client
+from sellertrust.errors import SellertrustCallError
+from sellertrust.v1 import trust_score_service_pb2 as pb
+from tests.scoring.worlds import artifact
+from tests.servers import MARKET, Running, exposure, identity, running_server
+from tests.service.api.test_overload import value
+from tests.service.api.test_streams import eventually
+
+SELLERS = ["known", "a", "b", "c"]
+
+
+@contextmanager
+def half_computing(tmp_path: Path, **asked: Any) -> Iterator[tuple[Running, Client]]:
+    """A server of four threads, two of which compute, for `asked`, what ends with the block; `known` is remembered."""
+    with (
+        running_server(tmp_path, artifact=artifact(), worker_threads=4) as running,
+        running.client(service_config={}) as client,
+        ExitStack() as stack,
+    ):
+        for name in SELLERS:
+            client.append_entries(MARKET, [identity(f"i-{name}", name), exposure(f"x-{name}", name)])
+        client.get_trust_score(MARKET, "known")
+        release, begun, scores = threading.Event(), threading.Semaphore(0), running.scorer.scores
+
+        def wait(*arguments: Any) -> Any:
+            begun.release()
+            release.wait(30)
+            return scores(*arguments)
+
+        stack.callback(setattr, running.scorer, "scores", scores)
+        running.scorer.scores = wait  # type: ignore[method-assign]
+        pool = stack.enter_context(ThreadPoolExecutor(2))
+        stack.callback(release.set)
+        for name in ("a", "b"):
+            pool.submit(client.get_trust_score, MARKET, name, deadline_seconds=30, **asked)
+            assert begun.acquire(timeout=30)
+        yield running, client
+
+
+def test_who_would_be_computed_beyond_half_of_the_threads_is_unavailable_and_what_is_remembered_is_answered(
+    tmp_path: Path,
+) -> None:
+    with half_computing(tmp_path) as (running, client):
+        for _ in range(10):
+            with pytest.raises(SellertrustCallError) as caught:
+                client.get_trust_score(MARKET, "c", deadline_seconds=20)
+            assert (caught.value.code, caught.value.reason) == (grpc.StatusCode.UNAVAILABLE, "SERVER_BUSY")
+            assert caught.value.retry_delay == 1
+            found = client.get_trust_score(MARKET, "known", deadline_seconds=20)
+            assert found.freshness.state == pb.FRESHNESS_STATE_FRESH
+        method = "TrustScoreService/GetTrustScore"
+        assert eventually(lambda: value(running, "requests_total", method=method, code="UNAVAILABLE") == 10)
+
+
+def test_scores_for_stated_times_take_no_more_than_half_of_the_threads_either(tmp_path: Path) -> None:
+    times = {"known_time": datetime(2020, 1, 1, tzinfo=UTC)}
+    with half_computing(tmp_path, **times) as (_, client):
+        with pytest.raises(SellertrustCallError, match="SERVER_BUSY"):
+            client.get_trust_score(MARKET, "known", deadline_seconds=20, **times)
+        assert client.get_trust_score(MARKET, "known", deadline_seconds=20).points

@@ -1,0 +1,80 @@
+"""The end of the ledger as reads wait for it: they do while the database answers, and no longer."""
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from scoring.errors import LedgerUnavailable
+from service.ledger import tail
+from service.ledger.tail import Tail
+
+
+class Database:
+    """Answers with its last sequence, or with nothing while it is frozen."""
+
+    def __init__(self) -> None:
+        self.last = 7
+        self.asked = 0
+        self.is_there = threading.Event()
+        self.is_there.set()
+
+    def ask(self) -> int:
+        self.asked += 1
+        assert self.is_there.wait(60)
+        return self.last
+
+
+@pytest.fixture
+def database() -> Iterator[Database]:
+    made = Database()
+    yield made
+    made.is_there.set()
+
+
+def test_a_read_is_refused_while_the_question_for_the_ledgers_end_hangs_and_goes_on_afterwards(
+    database: Database,
+) -> None:
+    end = Tail(database.ask, 1)
+    end.reach(7)
+    database.is_there.clear()
+    for _ in range(2):
+        with pytest.raises(LedgerUnavailable):
+            end.reach(8)
+    assert database.asked == 2  # the first of the two still waits
+    database.last = 8
+    database.is_there.set()
+    end.reach(8)
+    end.close(30)
+
+
+def test_a_sequence_that_was_seen_is_taken_for_there_no_longer_than_the_database_is(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What follows would be read of a database that hangs; what was answered just now needs no question."""
+    end = Tail(database.ask, 1)
+    monkeypatch.setattr(tail, "ANSWERED_SECONDS", 60)
+    end.note(7)
+    database.is_there.clear()
+    end.reach(7)
+    assert database.asked == 0
+    monkeypatch.setattr(tail, "ANSWERED_SECONDS", 0)
+    with pytest.raises(LedgerUnavailable):
+        end.reach(7)
+    end.reach(0)
+    database.is_there.set()
+    end.close(30)
+
+
+def test_a_database_that_always_takes_long_is_waited_for(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tail, "SMOOTHING", 1)
+    monkeypatch.setattr(tail, "USUAL_TIMES", 1_000)
+    end = Tail(database.ask, 1)
+    end.reach(7)
+    monkeypatch.setattr(tail, "ANSWERED_SECONDS", 0)
+    end._usual_seconds = 0.3
+    database.is_there.clear()
+    timer = threading.Timer(0.3, database.is_there.set)
+    timer.start()
+    end.reach(7)
+    end.close(30)
