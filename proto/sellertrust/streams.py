@@ -131,6 +131,11 @@ class Outbox:
         done = response.acknowledgement
         return Acknowledgement(index, list(done.results), done.sequence)
 
+    def wait_for_batch(self) -> None:
+        """Wait until a batch is to be sent, or there will be none: a server ends a stream without a first message."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or self._waiting or self._has_all)
+
     def is_done(self) -> bool:
         """Return whether every batch is answered.
 
@@ -199,7 +204,10 @@ def stream_entries(
     """Send batches and yield one acknowledgement each, over as many connections as it takes."""
     outbox = Outbox(parent, batches)
     try:
-        while not outbox.is_done():
+        while True:
+            outbox.wait_for_batch()
+            if outbox.is_done():
+                return
             call = method(outbox.requests(), timeout=CONNECTION_SECONDS)
             try:
                 for response in call:

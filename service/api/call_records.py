@@ -30,6 +30,7 @@ from service.api.grpc_call import GrpcCall
 from service.api.logs import Log, Pseudonyms, log_name, redact
 from service.api.plain_metrics import PlainCounter, PlainHistogram
 from service.api.pools import RULES, Pool
+from service.api.stream_threads import unsent_text
 from service.api.waiting_line import Cause
 from service.call_context import Call
 from service.contract.statuses import code_of, internal_status, status_of
@@ -333,7 +334,7 @@ def _refusal(pool: str, cause: Cause) -> SellertrustError:
         case Cause.LARGE:
             return invalid("request", f"is larger than {rules.message_bytes:,} bytes; split it")
         case Cause.UNSENT:
-            return DeadlinePassed(f"the request did not arrive within {rules.message_seconds:g} s of its call")
+            return DeadlinePassed(unsent_text(rules.message_seconds))
         case Cause.DEADLINE:
             return DeadlinePassed(
                 "the call's deadline has passed, or is nearer than its work takes, which was not begun"

@@ -5,11 +5,14 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
-from scoring.errors import TooManyCalls
+from scoring.errors import DeadlinePassed, TooManyCalls
 from service.ledger.tail import server_stopping_error
 
 CHECK_SECONDS = 2.0
 """How often a stream whose client is silent is looked at: whether it may go on."""
+
+FIRST_MESSAGE_SECONDS = 1.0
+"""How long the first message of a stream may take to arrive, as the request of any call."""
 
 
 class Streams:
@@ -53,11 +56,13 @@ class Streams:
     def messages(self, incoming: Iterator[bytes], check: Callable[[], object] = lambda: None) -> Iterator[bytes]:
         """Yield the messages that a client sends, each read only when it is asked for.
 
-        gRPC's flow control then holds up the rest. `check` is called every `CHECK_SECONDS` while the client is silent,
-        and ends the stream by what it raises; ServerStopping, between two messages, once the server is about to stop. A
-        thread of its own reads, because nothing else can end a wait for a client that is silent.
+        gRPC's flow control then holds up the rest. Raises DeadlinePassed if the first one does not arrive within
+        FIRST_MESSAGE_SECONDS. Later `check` is called every `CHECK_SECONDS` while the client is silent, and ends the stream
+        by what it raises; ServerStopping, between two messages, once the server is about to stop. A thread of its own
+        reads, because nothing else can end a wait for a client that is silent.
         """
         ready = threading.Event()
+        is_first = True
         with self._lock:
             self._waiting.add(ready)
         try:
@@ -67,8 +72,11 @@ class Streams:
                     raise server_stopping_error()
                 reading = self._readers.submit(next, incoming, None)
                 reading.add_done_callback(lambda _: ready.set())
-                while not ready.wait(CHECK_SECONDS):
+                while not ready.wait(FIRST_MESSAGE_SECONDS if is_first else CHECK_SECONDS):
+                    if is_first:
+                        raise DeadlinePassed(unsent_text(FIRST_MESSAGE_SECONDS))
                     check()
+                is_first = False
                 if not reading.done():
                     raise server_stopping_error()
                 data = reading.result()
@@ -93,6 +101,11 @@ class Streams:
         """Shut the pools of threads down; with `wait`, after the streams have ended."""
         for pool in (self.pool, self._readers):
             pool.shutdown(wait=wait, cancel_futures=True)
+
+
+def unsent_text(seconds: float) -> str:
+    """Return the text for a call whose request has not arrived in so many seconds."""
+    return f"the request did not arrive within {seconds:g} s of its call"
 
 
 def _too_many(whose: str, limit: int, setting: str) -> TooManyCalls:

@@ -16,6 +16,7 @@ from sellertrust import streams
 from sellertrust.client import Client, SellertrustCallError
 from sellertrust.streams import IN_FLIGHT
 from sellertrust.v1.entry_pb2 import Entry
+from service.api import stream_threads
 from service.ledger.store import Ledger
 from tests.databases import BACKENDS, database
 from tests.proxies import proxy_to
@@ -62,6 +63,21 @@ def test_batches_are_acknowledged_in_order_and_a_refused_one_stops_nothing(tmp_p
         assert acknowledged[-1].sequence == 45
         assert [result.entry_id for result in acknowledged[-1].results] == ids_of(batches[-1:])
         assert list(client.stream_entries(MARKET, [])) == []
+
+
+def test_a_source_that_is_silent_at_first_opens_its_stream_with_its_first_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream_threads, "FIRST_MESSAGE_SECONDS", 0.1)
+
+    def source() -> Iterator[list[Entry]]:
+        time.sleep(0.5)
+        yield from batches_of(1)
+
+    with running_server(tmp_path) as running, running.client() as client:
+        [done] = client.stream_entries(MARKET, source())
+        assert (done.error, done.sequence) == (None, 5)
+    assert [line["code"] for line in running.lines()] == ["OK"]
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -149,7 +149,8 @@ class LedgerServiceServicer(object):
         time. After a broken stream (UNAVAILABLE, as when a server stops) open a new one and send again what was not
         answered: `entry_id` makes that safe. Ends with INVALID_ARGUMENT if the first message has no valid `parent` or a
         message is garbled, and with RESOURCE_EXHAUSTED and `TOO_MANY_CALLS` if the server has no thread left for a stream, or
-        none for one more of this client.
+        none for one more of this client. Open it when there is something to send: it ends with DEADLINE_EXCEEDED if the first
+        message has not arrived within a second, so let that be a small batch over a slow line. Later it may be silent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -52,7 +52,8 @@ class LedgerServiceStub:
     time. After a broken stream (UNAVAILABLE, as when a server stops) open a new one and send again what was not
     answered: `entry_id` makes that safe. Ends with INVALID_ARGUMENT if the first message has no valid `parent` or a
     message is garbled, and with RESOURCE_EXHAUSTED and `TOO_MANY_CALLS` if the server has no thread left for a stream, or
-    none for one more of this client.
+    none for one more of this client. Open it when there is something to send: it ends with DEADLINE_EXCEEDED if the first
+    message has not arrived within a second, so let that be a small batch over a slow line. Later it may be silent.
     """
     ListEntries: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.ListEntriesRequest, _ledger_service_pb2.ListEntriesResponse]
     """Lists entries in the order of their sequence, as of any time."""
@@ -119,7 +120,8 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
     time. After a broken stream (UNAVAILABLE, as when a server stops) open a new one and send again what was not
     answered: `entry_id` makes that safe. Ends with INVALID_ARGUMENT if the first message has no valid `parent` or a
     message is garbled, and with RESOURCE_EXHAUSTED and `TOO_MANY_CALLS` if the server has no thread left for a stream, or
-    none for one more of this client.
+    none for one more of this client. Open it when there is something to send: it ends with DEADLINE_EXCEEDED if the first
+    message has not arrived within a second, so let that be a small batch over a slow line. Later it may be silent.
     """
     ListEntries: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.ListEntriesRequest, _ledger_service_pb2.ListEntriesResponse]  # type: ignore[assignment]
     """Lists entries in the order of their sequence, as of any time."""
@@ -195,7 +197,8 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         time. After a broken stream (UNAVAILABLE, as when a server stops) open a new one and send again what was not
         answered: `entry_id` makes that safe. Ends with INVALID_ARGUMENT if the first message has no valid `parent` or a
         message is garbled, and with RESOURCE_EXHAUSTED and `TOO_MANY_CALLS` if the server has no thread left for a stream, or
-        none for one more of this client.
+        none for one more of this client. Open it when there is something to send: it ends with DEADLINE_EXCEEDED if the first
+        message has not arrived within a second, so let that be a small batch over a slow line. Later it may be silent.
         """
 
     @_abc_1.abstractmethod

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from google.rpc.error_details_pb2 import ErrorInfo
 from grpc_status import rpc_status
 
 from sellertrust.v1 import ledger_service_pb2 as pb
+from service.api import stream_threads
 from service.api.server import STOP_SECONDS
 from tests.proxies import proxy_to
 from tests.servers import MARKET, identity
@@ -112,6 +114,33 @@ def test_a_server_that_drains_ends_streams_at_once_so_that_their_clients_go_else
             assert rpc_status.from_call(caught.value).details[0].Unpack(info)
             assert info.reason == "SERVER_STOPPING"
         silent.set()
+
+
+def test_a_stream_whose_first_message_does_not_come_is_ended_and_one_that_has_begun_may_be_silent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nothing, more = threading.Event(), threading.Event()
+
+    def sent() -> Iterator[pb.StreamEntriesRequest]:
+        yield batch(identity("i", "s"))
+        more.wait(30)
+        yield batch(identity("j", "s"))
+
+    with server_on("sqlite", tmp_path, stream_threads=1, client_streams=1) as (running, stub):
+        for _ in range(2):  # the place is free again
+            never = stub.StreamEntries(iter(lambda: nothing.wait(30) and None, None), timeout=20)
+            with pytest.raises(grpc.RpcError, match="the request did not arrive within 1 s of its call") as caught:
+                next(never)
+            assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+            assert eventually(lambda: not running.server._streams._open)
+        monkeypatch.setattr(stream_threads, "FIRST_MESSAGE_SECONDS", 0.2)
+        monkeypatch.setattr(stream_threads, "CHECK_SECONDS", 0.2)
+        begun = stub.StreamEntries(sent(), timeout=30)
+        assert next(begun).acknowledgement.sequence == 1
+        time.sleep(0.7)
+        more.set()
+        assert next(begun).acknowledgement.sequence == 2
+        nothing.set()
 
 
 def test_a_ledger_that_stops_answering_ends_streams_as_unavailable(tmp_path: Path) -> None:
