@@ -1,5 +1,7 @@
 """The benchmarks of faults in short: what they promise of the long run, without what depends on how quick a machine is."""
 
+import shutil
+
 import pytest
 
 from tests.bench import (
@@ -26,8 +28,11 @@ def figures_of(run, *arguments: float) -> dict[str, float]:
 @pytest.mark.timeout(300)
 def test_at_five_times_what_a_server_can_do_health_is_answered_and_checkouts_beside_slow_reads_are() -> None:
     found = figures_of(_overload.run, 4, 2)
-    assert found["overload.tries"] > 100
-    assert found["overload.goodput"] > 0
+    assert found["overload.python.tries"] > 100
+    assert found["overload.python.goodput"] > 0
+    if shutil.which("h2load"):
+        assert found["overload.goodput"] > 0
+        assert found["overload.computed.goodput"] > 0
     assert found["overload.health_tries"] > 5
     assert found["slow_reads.checkouts"] > 5
     assert (found["overload.health_failed"], found["slow_reads.health_failed"]) == (0, 0)
@@ -37,7 +42,7 @@ def test_at_five_times_what_a_server_can_do_health_is_answered_and_checkouts_bes
 @pytest.mark.long
 @pytest.mark.timeout(300)
 def test_memory_does_not_grow_with_calls_of_which_some_are_cancelled() -> None:
-    found = figures_of(_cancelled.run, 5)
+    found = figures_of(_cancelled.run, 3_000, 3)
     assert found["cancelled.tries"] > 500
     assert found["cancelled.cancelled"] > 10
     assert found["cancelled.failed"] == 0

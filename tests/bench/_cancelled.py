@@ -1,45 +1,78 @@
 """Cancelled calls: whether a server's memory grows with the number of calls, a part of which their callers give up."""
 
-import os
+import shutil
 import tempfile
-import time
+import threading
 from collections import Counter
 from pathlib import Path
 
 import psutil
 
-from tests.bench._load import Plan, loading
-from tests.bench._overload import SELLERS, Show, prepare
+from tests.bench._h2load import h2load_for, write_body
+from tests.bench._load import SCORE, Found, Plan, loading, requests_of
+from tests.bench._overload import SELLERS, Show, answered_ok, prepare
+from tests.bench._processes import metrics_address
 from tests.service.shells import serving, shell_of
 
 SHARE = 0.05
-PROCESSES = 4
-SECONDS = float(os.environ.get("CANCELLED_SECONDS", "100"))
-"""For how long calls are made; the number of calls is a figure."""
+CALLS = 2_000_000
+ROUND_SECONDS = 30.0
+WARM_ROUNDS = 2
+"""Memory is first looked at after so many rounds."""
 
-WARM_SHARE = 0.3
-"""The share of the time after which memory is first looked at."""
+MAX_ROUNDS = 60
+FIRST_RATE = 250.0
 
 
-def run(show: Show, seconds: float = SECONDS) -> None:
-    """Memory after all calls less that after the first part, in MB, and how many calls there were."""
+def run(show: Show, calls: int = CALLS, seconds: float = ROUND_SECONDS) -> None:
+    """Memory after all calls less that after the first rounds, in MB, and how many calls there were.
+
+    Rounds of so many seconds until `calls` were made: most by h2load, and those that are cancelled by callers of gRPC's own;
+    without h2load they make all.
+    """
+    has_h2load = shutil.which("h2load") is not None
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         prepare(folder)
-        with serving(shell_of(folder), folder) as address:
+        with serving(shell_of(folder, metrics_address="127.0.0.1:0"), folder) as address:
             [server] = [
                 process for process in psutil.Process().children(recursive=True) if "serve" in process.cmdline()
             ]
-            plan = Plan(address, seconds, at_a_time=8, deadline_seconds=10, cancelled_share=SHARE, sellers=SELLERS)
-            began = time.monotonic()
-            with loading([plan] * PROCESSES) as found:
-                time.sleep(seconds * WARM_SHARE)
-                early, calls_from = server.memory_info().rss, time.monotonic() - began
+            metrics = metrics_address(folder / "server.log")
+            body = write_body(folder / "body", requests_of(SCORE, 1)[0])
+            codes, others, early, rate, rounds = Counter[str](), 0, 0, FIRST_RATE, 0
+            while codes.total() + others < calls and rounds < MAX_ROUNDS:
+                before = answered_ok(metrics)
+                found = _round(address, body, seconds, rate if has_h2load else 0.0)
+                own = sum((Counter(one.codes) for one in found), Counter[str]())
+                codes += own
+                if has_h2load:
+                    made = round(answered_ok(metrics) - before) - own["OK"]
+                    others, rate = others + made, SHARE / (1 - SHARE) * made / seconds
+                rounds += 1
+                if rounds == WARM_ROUNDS:
+                    early = server.memory_info().rss
             late = server.memory_info().rss
-    codes = sum((Counter(one.codes) for one in found), Counter[str]())
-    show("cancelled.tries", sum(one.tries for one in found))
+    show("cancelled.tries", codes.total() + others)
     show("cancelled.cancelled", codes["CANCELLED"])
+    show("cancelled.share", round(codes["CANCELLED"] / (codes.total() + others), 4))
     show("cancelled.failed", codes.total() - codes["OK"] - codes["CANCELLED"])
-    show("cancelled.seconds_before_first_look", round(calls_from, 1))
     show("cancelled.memory_mb", round(late / 1e6, 1))
     show("cancelled.growth_mb", round((late - early) / 1e6, 1))
+
+
+def _round(address: str, body: Path, seconds: float, rate: float) -> list[Found]:
+    """Make calls for so many seconds, of which `rate` a second are cancelled beside h2load; 0: without it."""
+    if not rate:
+        plan = Plan(address, seconds, at_a_time=8, deadline_seconds=10, cancelled_share=SHARE, sellers=SELLERS)
+        with loading([plan] * 4) as found:
+            pass
+        return found
+    plan = Plan(address, seconds, rate=rate, deadline_seconds=10, cancelled_share=1.0, sellers=SELLERS)
+    arguments = (seconds, address, f"sellertrust.v1.{SCORE}", body, "-c4", "-m8")
+    other = threading.Thread(target=h2load_for, args=arguments)
+    other.start()
+    with loading([plan]) as found:
+        pass
+    other.join()
+    return found

@@ -17,8 +17,8 @@ from tests.hanging_postgresql import hanging_postgresql
 from tests.servers import MARKET
 from tests.service.shells import serving, shell_of
 
-SECONDS = 40.0
-"""For how long the database is frozen, and then stopped."""
+SECONDS = 180.0
+"""For how long calls are made while the database is frozen, and then stopped, for seven tenths of it."""
 
 PROCESSES = 2
 CATCH_UP_SECONDS = 120.0

@@ -42,6 +42,8 @@ DEADLINE_SECONDS = 0.2
 AT_A_TIME = (2, 4, 8)
 """Calls at a time of each process, of which the best gives the peak."""
 H2LOAD_CONNECTIONS = 8
+STREAMS = 64
+"""The most calls at a time of each of these connections."""
 SLOW_CALLERS = 4
 SLOW_CALLS = 50
 SLOW = [
@@ -103,6 +105,10 @@ class Watching:
         self.failed: Counter[str] = Counter()
         self.slowest_seconds = 0.0
 
+    def reset(self) -> None:
+        """Forget what was counted until now."""
+        self.tries, self.failed, self.slowest_seconds = 0, Counter(), 0.0
+
     def __enter__(self) -> "Watching":
         self._thread.start()
         return self
@@ -136,22 +142,58 @@ def health_checks(address: str) -> Iterator[Watching]:
 
 
 def run(show: Show, seconds: float = 100.0, processes: int = PROCESSES) -> None:
-    """All figures; `seconds` of overload."""
+    """All figures; `seconds` of overload of each kind."""
     with server() as (address, metrics):
-        # Each is computed: of remembered answers nobody on the same machine can ask for five times what it can give.
-        plan = Plan(address, max(3.0, seconds / 20), deadline_seconds=5, sellers=SELLERS, is_past=True)
-        load([replace(plan, at_a_time=2)])  # warm
-        peak = _peak(plan, processes)
-        show("overload.peak_per_s", round(peak, 1))
-        plan = replace(plan, seconds=seconds, deadline_seconds=DEADLINE_SECONDS, rate=TIMES * peak / processes)
         with health_checks(address) as health:
-            found = load([plan] * processes)
-        _show_overload(show, found, peak)
-        _by_h2load(show, address, metrics, seconds)
+            _by_h2load(show, address, metrics, seconds)
+            _by_python(show, address, seconds / 2, processes)
         show("overload.health_tries", health.tries)
         show("overload.health_failed", health.failed.total())
         show("overload.health_slowest_ms", round(health.slowest_seconds * 1_000, 1))
         _slow_reads(show, address, seconds)
+
+
+def _by_h2load(show: Show, address: str, metrics: str, seconds: float) -> None:
+    """Goodput over the peak by callers who take a tenth of the processor of one in Python, where they are installed.
+
+    Of what checkouts ask for, scores that are remembered, and of scores of which each is computed (`.computed`). They show
+    the deadline, and know no status of gRPC: what is answered with OK the server's metrics count; how long it took, and
+    what came of it, a client of gRPC's own says that asks beside them.
+    """
+    if shutil.which("h2load") is None:
+        return
+    for name, is_past in (("overload", False), ("overload.computed", True)):
+        request = requests_of(SCORE, 1, is_past=is_past)[0]
+        with tempfile.TemporaryDirectory() as folder, asking(address, request) as asked:
+            body = write_body(Path(folder) / "body", request)
+            rounds = [_answered(address, metrics, body, max(2.0, seconds / 20), f"-m{count}") for count in AT_A_TIME]
+            peak = max(rounds)
+            asked.reset()
+            rate = round(TIMES * peak / H2LOAD_CONNECTIONS)
+            open_load = (f"-m{STREAMS}", f"--rps={rate}", "-H", f"grpc-timeout: {round(DEADLINE_SECONDS * 1_000)}m")
+            ok = _answered(address, metrics, body, seconds, *open_load)
+        show(f"{name}.peak_per_s", round(peak, 1))
+        show(f"{name}.goodput", round(ok / peak, 3))
+        show(f"{name}.beside_tries", asked.tries)
+        show(f"{name}.beside_ok_share", round(1 - asked.failed.total() / max(asked.tries, 1), 3))
+
+
+@contextmanager
+def asking(address: str, request: bytes) -> Iterator["Watching"]:
+    """Twenty times a second one call with the deadline, by a client of gRPC's own."""
+    with grpc.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1)]) as channel:
+        method = channel.unary_unary(f"/sellertrust.v1.{SCORE}")
+        with Watching(lambda: method(request, timeout=DEADLINE_SECONDS), 0.05) as watching:
+            yield watching
+
+
+def _by_python(show: Show, address: str, seconds: float, processes: int) -> None:
+    """The same of computed scores by callers in Python, who take a good part of both cores for themselves."""
+    plan = Plan(address, max(3.0, seconds / 10), deadline_seconds=5, sellers=SELLERS, is_past=True)
+    load([replace(plan, at_a_time=2)])  # warm
+    peak = _peak(plan, processes)
+    plan = replace(plan, seconds=seconds, deadline_seconds=DEADLINE_SECONDS, rate=TIMES * peak / processes)
+    _show_overload(show, load([plan] * processes), peak)
 
 
 def _peak(plan: Plan, processes: int) -> float:
@@ -166,39 +208,24 @@ def _peak(plan: Plan, processes: int) -> float:
 def _show_overload(show: Show, found: list[Found], peak: float) -> None:
     tries = sum(one.tries for one in found)
     offered = sum(one.tries / one.seconds for one in found)
-    show("overload.tries", tries)
-    show("overload.times", round(offered / peak, 2))
-    show("overload.goodput", round(sum(one.ok / one.seconds for one in found) / peak, 3))
-    show("overload.callers_cores", round(sum(one.cpu_seconds / one.seconds for one in found), 2))
+    name = "overload.python"
+    show(f"{name}.peak_per_s", round(peak, 1))
+    show(f"{name}.tries", tries)
+    show(f"{name}.times", round(offered / peak, 2))
+    show(f"{name}.goodput", round(sum(one.ok / one.seconds for one in found) / peak, 3))
+    show(f"{name}.callers_cores", round(sum(one.cpu_seconds / one.seconds for one in found), 2))
     for code, count in sorted(sum((Counter(one.codes) for one in found), Counter()).items()):
-        show(f"overload.share.{code.lower()}", round(count / tries, 4))
-
-
-def _by_h2load(show: Show, address: str, metrics: str, seconds: float) -> None:
-    """The same by callers who take a tenth of the processor, where they are installed: goodput over their own peak.
-
-    They show the same deadline, and know no status of gRPC: what is answered with OK, the server's metrics count.
-    """
-    if shutil.which("h2load") is None:
-        return
-    with tempfile.TemporaryDirectory() as name:
-        body = write_body(Path(name) / "body", requests_of(SCORE, 1, is_past=True)[0])
-        peak = max(_answered(address, metrics, body, max(2.0, seconds / 20), f"-m{count}") for count in AT_A_TIME)
-        rate = round(TIMES * peak / H2LOAD_CONNECTIONS)
-        open_load = (f"-c{H2LOAD_CONNECTIONS}", "-m64", f"--rps={rate}", "-H", "grpc-timeout: 200m")
-        ok = _answered(address, metrics, body, seconds / 2, *open_load)
-    show("overload.h2load.peak_per_s", round(peak, 1))
-    show("overload.h2load.goodput", round(ok / peak, 3))
+        show(f"{name}.share.{code.lower()}", round(count / tries, 4))
 
 
 def _answered(address: str, metrics: str, body: Path, seconds: float, *arguments: str) -> float:
     """Calls a second that the server answered with OK beside a load by h2load."""
-    before, began = _count_ok(metrics), time.monotonic()
-    h2load_for(seconds, address, f"sellertrust.v1.{SCORE}", body, *arguments)
-    return (_count_ok(metrics) - before) / (time.monotonic() - began)
+    before, began = answered_ok(metrics), time.monotonic()
+    h2load_for(seconds, address, f"sellertrust.v1.{SCORE}", body, f"-c{H2LOAD_CONNECTIONS}", *arguments)
+    return (answered_ok(metrics) - before) / (time.monotonic() - began)
 
 
-def _count_ok(metrics: str) -> float:
+def answered_ok(metrics: str) -> float:
     """The scores that the server has answered with OK, by its metrics."""
     with urllib.request.urlopen(f"http://{metrics}/metrics", timeout=10) as answer:
         text = answer.read().decode()

@@ -106,6 +106,8 @@ class Racers:
     def _note_error(self, error: SellertrustCallError) -> None:
         if IN_DOUBT in error.message:
             self._note("refused")
+        elif error.reason == "SERVER_BUSY":  # which says so, and is asked again
+            self._note("busy")
         elif error.reason == "SELLER_NOT_FOUND":  # a clock that runs behind sees nothing of what was recorded since
             self._note("not_found")
         elif error.reason in ILLEGAL or error.code.name in {"INVALID_ARGUMENT", "RESOURCE_EXHAUSTED"}:
@@ -257,7 +259,7 @@ def race(
             racers.start()
             time.sleep(seconds)
             racers.end()
-    for what in ("tries", "differ", "behind", "failed", "refused", "not_found"):
+    for what in ("tries", "differ", "behind", "failed", "refused", "not_found", "busy"):
         show(f"{name}.{what}", racers.counts[what])
     for code in sorted({"lifecycle_forbids", "failed_precondition", "invalid_argument"} & racers.counts.keys()):
         show(f"{name}.illegal.{code}", racers.counts[code])
