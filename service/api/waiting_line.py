@@ -32,6 +32,9 @@ MAX_GROWTH = 0.25
 MAX_FIRST_SECONDS = 1.0
 """How long the first call of a method may make its work look."""
 
+TURN_FORGETTING = 0.99
+"""What remains of the time of a turn each time that a call is turned away on arrival, so that it is found out anew."""
+
 FORGETTING = 0.9
 """What remains of that average each time that a call is turned away for it: one slow hour shuts nobody out for long."""
 
@@ -112,6 +115,12 @@ class WaitingLine:
         """When the next one is."""
         self._dropped = self._dropped_before = 0
         self._seconds: dict[str, float] = {}
+        self._turn_seconds = 0.0
+        """The average time from one turn to the next while calls wait; threads wait for each other, too, so that it is longer
+        than their work.
+        """
+        self._turn_time: float | None = None
+        """When the last turn was, if calls waited then."""
 
     def __len__(self) -> int:
         return len(self._calls)
@@ -123,8 +132,12 @@ class WaitingLine:
         """
         if not ahead:
             return False
-        needed = self._seconds.get(method, 0.0) * (1 + ahead / self._threads)
-        return deadline - self._clock() < MARGIN * needed
+        seconds = self._seconds.get(method, 0.0)
+        needed = seconds + ahead * max(seconds / self._threads, self._turn_seconds)
+        is_late = deadline - self._clock() < MARGIN * needed
+        if is_late:
+            self._turn_seconds *= TURN_FORGETTING
+        return is_late
 
     def add(self, call: WaitingCall) -> TurnedAway:
         """Add a call to the line; return the calls refused for want of room, each with its cause.
@@ -145,14 +158,16 @@ class WaitingLine:
         Those whose time has passed or that nobody awaits, each with its cause.
         """
         turned_away: TurnedAway = []
-        now = self._clock()
-        while self._calls:
+        now, found = self._clock(), None
+        while self._calls and found is None:
             call = self._calls.popleft()
             cause = self._cause(call, now)
             if cause is None:
-                return call, turned_away
-            turned_away.append((call, cause))
-        return None, turned_away
+                found = call
+            else:
+                turned_away.append((call, cause))
+        self._note_turn(now, len(turned_away) + (found is not None))
+        return found, turned_away
 
     def clear(self) -> TurnedAway:
         """Empty the line, since the server stops; return all its calls, refused for that cause."""
@@ -162,11 +177,13 @@ class WaitingLine:
 
     def note_work(self, method: str, seconds: float) -> None:
         """Update the usual duration of a method's work by that of one call."""
-        known = self._seconds.get(method)
-        if known is None:
-            self._seconds[method] = min(seconds, MAX_FIRST_SECONDS)
-        else:
-            self._seconds[method] = known + min(SMOOTHING * (seconds - known), MAX_GROWTH * known)
+        self._seconds[method] = _averaged(self._seconds.get(method, 0.0), seconds)
+
+    def _note_turn(self, now: float, number: int) -> None:
+        """Update the average time of a turn by one at which so many calls left the line."""
+        if self._turn_time is not None and number:
+            self._turn_seconds = _averaged(self._turn_seconds, (now - self._turn_time) / number)
+        self._turn_time = now if self._calls else None
 
     def _cause(self, call: WaitingCall, now: float) -> Cause | None:
         """Return why a call is turned away whose turn it is; None: it is not."""
@@ -211,3 +228,10 @@ class WaitingLine:
             gone = {id(call) for call, _ in found}
             self._calls = deque(call for call in self._calls if id(call) not in gone)
         return found
+
+
+def _averaged(known: float, seconds: float) -> float:
+    """Return an average (0: there is none) with one more duration in it, in seconds."""
+    if known == 0.0:
+        return min(seconds, MAX_FIRST_SECONDS)
+    return known + min(SMOOTHING * (seconds - known), MAX_GROWTH * known)

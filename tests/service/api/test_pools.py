@@ -71,7 +71,7 @@ def test_health_is_answered_while_every_other_thread_is_taken(tmp_path: Path) ->
     """Scores wait for a lock on the entries, all of them."""
     with (
         new_database("postgresql", tmp_path) as url,
-        running_server(tmp_path, database_url=url, book_sellers=0) as running,
+        running_server(tmp_path, database_url=url, book_sellers=0, worker_threads=4) as running,
         running.client(service_config={}) as client,
         ThreadPoolExecutor(12) as pool,
     ):

@@ -99,6 +99,33 @@ def test_a_call_whose_deadline_is_nearer_than_its_work_takes_is_not_begun_but_sl
     assert 3 < tries < 20
 
 
+def test_whoever_comes_is_late_by_how_long_turns_take_though_each_work_is_quick() -> None:
+    """Threads that wait for each other do not show in their work; once nobody is let in for it, it is found out anew."""
+    world = World(LineRules(100, inf))
+    world.line.note_work("S/M", 0.001)
+    assert not world.line.is_late("S/M", world.now + 0.2, 10)
+    for _ in range(20):
+        world.line.add(world.call())
+    for _ in range(19):
+        assert world.line.take()[0] is not None
+        world.now += 0.05
+    assert world.line.is_late("S/M", world.now + 0.2, 10)
+    tries = 1
+    while world.line.is_late("S/M", world.now + 0.2, 10):
+        tries += 1
+    assert 10 < tries < 1_000
+
+
+def test_time_in_which_nobody_waited_is_no_turn() -> None:
+    world = World(LineRules(100, inf))
+    world.line.note_work("S/M", 0.001)
+    for _ in range(20):
+        world.line.add(world.call())
+        assert world.line.take()[0] is not None
+        world.now += 60
+    assert not world.line.is_late("S/M", world.now + 0.2, 10)
+
+
 def test_calls_that_have_expired_say_nothing_of_how_long_work_takes() -> None:
     """Else a crowd would make it look quick, and let in ever more who wait in vain."""
     world = World(QUICK)
