@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -28,7 +29,7 @@ from service.ledger.store import Ledger
 from service.registry.registry import Registry
 from tests.bench._h2load import h2load_for, write_body
 from tests.bench._load import SCORE, Found, Plan, load, loading, requests_of
-from tests.bench._processes import metrics_address
+from tests.bench._processes import cpu_seconds, metrics_address
 from tests.servers import MARKET
 from tests.service.registry.models import publish
 from tests.service.shells import serving, shell_of
@@ -167,13 +168,15 @@ def _by_h2load(show: Show, address: str, metrics: str, seconds: float) -> None:
         with tempfile.TemporaryDirectory() as folder, asking(address, request) as asked:
             body = write_body(Path(folder) / "body", request)
             rounds = [_answered(address, metrics, body, max(2.0, seconds / 20), f"-m{count}") for count in AT_A_TIME]
-            peak = max(rounds)
+            peak = max(one.a_second for one in rounds)
+            per_core = max(one.a_core_second for one in rounds)
             asked.reset()
             rate = round(TIMES * peak / H2LOAD_CONNECTIONS)
             open_load = (f"-m{STREAMS}", f"--rps={rate}", "-H", f"grpc-timeout: {round(DEADLINE_SECONDS * 1_000)}m")
-            ok = _answered(address, metrics, body, seconds, *open_load)
+            found = _answered(address, metrics, body, seconds, *open_load)
         show(f"{name}.peak_per_s", round(peak, 1))
-        show(f"{name}.goodput", round(ok / peak, 3))
+        show(f"{name}.goodput", round(found.a_second / peak, 3))
+        show(f"{name}.goodput_of_core", round(found.a_core_second / per_core, 3))
         show(f"{name}.beside_tries", asked.tries)
         show(f"{name}.beside_ok_share", round(1 - asked.failed.total() / max(asked.tries, 1), 3))
 
@@ -218,11 +221,19 @@ def _show_overload(show: Show, found: list[Found], peak: float) -> None:
         show(f"{name}.share.{code.lower()}", round(count / tries, 4))
 
 
-def _answered(address: str, metrics: str, body: Path, seconds: float, *arguments: str) -> float:
-    """Calls a second that the server answered with OK beside a load by h2load."""
-    before, began = answered_ok(metrics), time.monotonic()
+class Answered(NamedTuple):
+    """What the server answered with OK beside a load by h2load."""
+
+    a_second: float
+    a_core_second: float
+    """For each second that the server's process had of a core, of which others on the machine take their part."""
+
+
+def _answered(address: str, metrics: str, body: Path, seconds: float, *arguments: str) -> Answered:
+    before, cpu, began = answered_ok(metrics), cpu_seconds(metrics), time.monotonic()
     h2load_for(seconds, address, f"sellertrust.v1.{SCORE}", body, f"-c{H2LOAD_CONNECTIONS}", *arguments)
-    return (answered_ok(metrics) - before) / (time.monotonic() - began)
+    took, count = time.monotonic() - began, answered_ok(metrics) - before
+    return Answered(count / took, count / max(cpu_seconds(metrics) - cpu, 1e-3))
 
 
 def answered_ok(metrics: str) -> float:

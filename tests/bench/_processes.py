@@ -51,9 +51,9 @@ def measure_processes(folder: Path, url: str, marketplace: str, sellers: Sequenc
                 body = write_body(place / kind, request.SerializeToString())
                 path = f"sellertrust.v1.TrustScoreService/{method}"
                 load = {"count": CALLS, "at_a_time": AT_A_TIME, "connections": CONNECTIONS}
-                before, began = _cpu_seconds(metrics), time.monotonic()
+                before, began = cpu_seconds(metrics), time.monotonic()
                 found = [scores * h2load(address, path, body, **load) for _ in range(ROUNDS)]
-                used = _cpu_seconds(metrics) - before
+                used = cpu_seconds(metrics) - before
                 figures[f"scores_per_s.{kind}.{processes}"] = round(statistics.median(found))
                 figures[f"scores_per_core_s.{kind}.{processes}"] = round(ROUNDS * CALLS * scores / used)
                 figures[f"cores.{kind}.{processes}"] = round(used / (time.monotonic() - began), 2)
@@ -74,7 +74,7 @@ def metrics_address(log: Path) -> str:
     raise TimeoutError("the server's log does not say where its metrics are")
 
 
-def _cpu_seconds(metrics: str) -> float:
+def cpu_seconds(metrics: str) -> float:
     """The time of processors that all processes of a server have used."""
     with urllib.request.urlopen(f"http://{metrics}/metrics", timeout=10) as answer:
         text = answer.read().decode()
