@@ -64,6 +64,9 @@ def test_known_sellers_are_answered_while_the_database_is_frozen_and_stopped() -
     assert found["database_away.frozen.tries"] > 100
     assert found["database_away.stopped.tries"] > 100
     assert (found["database_away.frozen.unanswered"], found["database_away.stopped.unanswered"]) == (0, 0)
+    assert found["database_away.frozen.sequence_tries"] > 5
+    assert found["database_away.frozen.sequence_not_refused"] == 0
+    assert found["database_away.stopped.sequence_not_refused"] == 0
 
 
 @pytest.mark.timeout(120)

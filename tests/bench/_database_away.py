@@ -12,7 +12,7 @@ from sellertrust.client import Client
 from sellertrust.errors import SellertrustCallError
 from sellertrust.v1 import trust_score_service_pb2 as score_pb
 from tests.bench._load import Found, Plan, load, loading
-from tests.bench._overload import SELLERS, Show, prepare
+from tests.bench._overload import SELLERS, Show, Watching, prepare
 from tests.hanging_postgresql import hanging_postgresql
 from tests.servers import MARKET
 from tests.service.shells import serving, shell_of
@@ -21,6 +21,7 @@ SECONDS = 180.0
 """For how long calls are made while the database is frozen, and then stopped, for seven tenths of it."""
 
 PROCESSES = 2
+BEYOND = 10**9
 CATCH_UP_SECONDS = 120.0
 
 
@@ -40,7 +41,7 @@ def run(show: Show, seconds: float = SECONDS) -> None:
 def _be_away(show: Show, kind: str, away: AbstractContextManager[None], plan: Plan, address: str) -> None:
     with loading([plan] * PROCESSES) as found:
         time.sleep(plan.seconds / 10)
-        with away:
+        with away, Client(address, service_config={}) as client, _asking_beyond(client) as refused:
             time.sleep(plan.seconds * 0.7)
         began = time.monotonic()
         while not _is_fresh(address):
@@ -49,6 +50,14 @@ def _be_away(show: Show, kind: str, away: AbstractContextManager[None], plan: Pl
             time.sleep(0.05)
         show(f"database_away.{kind}.caught_up_s", round(time.monotonic() - began, 2))
     _show(show, kind, found)
+    show(f"database_away.{kind}.sequence_tries", refused.tries)
+    show(f"database_away.{kind}.sequence_not_refused", refused.tries - refused.failed["UNAVAILABLE"])
+    show(f"database_away.{kind}.sequence_slowest_ms", round(refused.slowest_seconds * 1_000, 1))
+
+
+def _asking_beyond(client: Client) -> Watching:
+    """Asks five times a second for a score as of a sequence that nobody has seen, which is to be refused within 100 ms."""
+    return Watching(lambda: client.get_trust_score(MARKET, "s0", at_least_sequence=BEYOND, deadline_seconds=1), 0.2)
 
 
 def _is_fresh(address: str) -> bool:
