@@ -53,7 +53,16 @@ WHERE = {
         ),
     ),
     "These read the database itself, beside a server or without one": (
-        *("rescore", "policy preview", "ledger export", "ledger backup", "ledger checkpoint", "ledger verify", "train"),
+        *(
+            "proposal verify",
+            "rescore",
+            "policy preview",
+            "ledger export",
+            "ledger backup",
+            "ledger checkpoint",
+            "ledger verify",
+            "train",
+        ),
         "mechanism status",
     ),
     "These write to the database itself, on SQLite while no server and no other command writes (`ledger erase` and `ledger"

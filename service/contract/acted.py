@@ -1,12 +1,14 @@
 """What a request acts on, as the audit file names it: names, ids and actions, never texts that people wrote."""
 
 from collections.abc import Iterator
+from hashlib import sha256
 from typing import Any
 
 from scoring.entries.field_types import is_id
 from sellertrust.v1 import entry_pb2
 from service.access.rights import BOUND
 from service.contract.asked import entry_asked
+from service.contract.proposals import canonical
 
 MAX_LISTED = 100
 """Sellers and entries that are named one by one; of more there is the number, and the ledger knows each entry's caller."""
@@ -41,7 +43,7 @@ def acted_on(request: Any, marketplace: str) -> dict[str, Any]:
 
     Ids, action and `execute`; at most MAX_LISTED sellers, and at most MAX_LISTED of the entries that need a privileged
     right. `count` is the number of all sellers, or of all entries, privileged or not. The request within a proposal is
-    under its own name. Never texts.
+    under its own name, and its SHA-256 as `proposal_digest`, which is what is approved. Never texts.
     """
     known = request.DESCRIPTOR.fields_by_name
     found: dict[str, Any] = {
@@ -53,6 +55,7 @@ def acted_on(request: Any, marketplace: str) -> dict[str, Any]:
         found["execute"] = request.execute
     if "proposal_id" in known and (proposed := request.WhichOneof("request")):
         found[proposed] = acted_on(getattr(request, proposed), marketplace)
+        found["proposal_digest"] = sha256(canonical(getattr(request, proposed))).hexdigest()
     if "sellers" in known:
         found["sellers"] = [_kept(name) for name in request.sellers[:MAX_LISTED]]
         found["count"] = len(request.sellers)

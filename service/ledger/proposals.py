@@ -6,7 +6,7 @@ and the request are sealed under the key of the seller whom they are about, and 
 
 import base64
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import IntEnum
@@ -57,6 +57,9 @@ _OPEN = (
     .order_by(_P.number)
 )
 _LAST = select(func.max(_P.number))
+_MARKETPLACES = select(_P.marketplace).distinct().order_by(_P.marketplace)
+_CHUNK = 1_000
+_NO_END = 2**63 - 1
 _KINDS = select(ENTRY.c.entry_id, ENTRY.c.kind).where(
     ENTRY.c.marketplace == bindparam("marketplace"), among(ENTRY.c.entry_id, bindparam("ids", type_=Texts()))
 )
@@ -233,6 +236,16 @@ class Proposals:
             names = connection.execute(_NAMES, values).scalars().all()
             found = _load(connection, marketplace, names, now)
         return sorted(found, key=lambda one: one.number, reverse=True)
+
+    def all_proposals(self) -> Iterator[Proposal]:
+        """Yield every proposal of every marketplace as it stands now, and those that concern all marketplaces."""
+        with self._database.read() as connection:
+            marketplaces = connection.execute(_MARKETPLACES).scalars().all()
+        for marketplace in marketplaces:
+            before = _NO_END
+            while found := self.proposals(marketplace, before, _CHUNK):
+                yield from found
+                before = found[-1].number
 
     def kinds_of(self, marketplace: str, ids: Sequence[str]) -> dict[str, int]:
         """Return the kind of each of these entries, by entry id; those not on record are left out."""
