@@ -1,6 +1,7 @@
 """Random histories, through the real ledger and through the reference, compared after every step.
 
-`SELLERTRUST_TEST_EXAMPLES=2000` runs so many histories instead of a few, another set each time.
+`SELLERTRUST_TEST_EXAMPLES=2000` runs so many histories instead of a few, another set each time; what takes longer than a
+quarter of an hour needs `-o faulthandler_timeout=0`.
 """
 
 import os
