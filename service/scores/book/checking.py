@@ -3,13 +3,14 @@
 import threading
 import time
 from collections.abc import Callable
+from queue import SimpleQueue
 from typing import NamedTuple
 
 from scoring.answer import MadeBy
 from service.ledger.records import Cut
 from service.tally import Tally
 
-SHARE = 0.05
+SHARE = 0.01
 """The share of a core that recomputing may take."""
 
 MAX_REST_SECONDS = 10.0
@@ -44,9 +45,8 @@ class Checker:
         self._recompute = recompute
         self._tally = tally
         self._report = report
-        self._wanted = threading.Event()
+        self._samples: SimpleQueue[Remembered | None] = SimpleQueue()  # which nobody waits to put something into
         self._ended = threading.Event()
-        self._sample: Remembered | None = None
         self._thread = threading.Thread(target=self._run, name="book-checker", daemon=True)
         self.is_free = True
         """Whether it takes an answer to recompute."""
@@ -58,15 +58,14 @@ class Checker:
     def close(self, seconds: float | None = None) -> None:
         """End the thread; wait at most `seconds` for what is under way."""
         self._ended.set()
-        self._wanted.set()
+        self._samples.put(None)
         if self._thread.is_alive():
             self._thread.join(seconds)
 
     def offer(self, remembered: Remembered) -> None:
-        """Give the thread an answer to recompute; of several at once the last is used."""
+        """Give the thread an answer to recompute, while `is_free`; takes no lock."""
         self.is_free = False
-        self._sample = remembered
-        self._wanted.set()
+        self._samples.put(remembered)
 
     def check(self, remembered: Remembered) -> bool:
         """Recompute an answer at its own stamp; return whether it is the same.
@@ -83,15 +82,10 @@ class Checker:
         return is_same
 
     def _run(self) -> None:
-        while True:
-            self._wanted.wait()
-            self._wanted.clear()
-            if self._ended.is_set():
-                return
-            remembered, began = self._sample, time.thread_time()
+        while (remembered := self._samples.get()) is not None and not self._ended.is_set():
+            began = time.thread_time()
             try:
-                if remembered is not None:
-                    self.check(remembered)
+                self.check(remembered)
             except Exception:  # noqa: BLE001 (the ledger may be away; the next sample is as good)
                 self._tally.add("not_checked")
             self._ended.wait(min((time.thread_time() - began) * (1 / SHARE - 1), MAX_REST_SECONDS))

@@ -15,9 +15,11 @@ from scoring.enums import Action, CorrectionKind, Harm, Source, Tier
 from scoring.errors import SellerNotFound, SellertrustError
 from scoring.policy.reading import parse_policy
 from scoring.time import DAY, SECOND
+from service.ledger.records import Cut
 from service.ledger.store import Ledger
 from service.policy.policy_file import SHIPPED_POLICY
 from service.scores.book import flights
+from service.scores.book.checking import Remembered
 from tests.builders import MARKET, NOW, Clock, ago, confirmed, exposure, status, violation
 from tests.scoring.worlds import artifact
 from tests.service.scores.book.books import Opened, known, opened
@@ -258,9 +260,12 @@ def test_hits_are_recomputed_in_the_background_and_what_differs_is_counted(ledge
         checked = [book.checker._tally]
         recompute = book.checker._recompute
 
-        def noted(*arguments: object) -> object:
+        asked: list[tuple[str, Cut]] = []
+
+        def noted(name: str, cut: Cut) -> object:
+            asked.append((name, cut))
             try:
-                return recompute(*arguments)  # type: ignore[arg-type]
+                return recompute(name, cut)
             finally:
                 found.set()
 
@@ -273,9 +278,8 @@ def test_hits_are_recomputed_in_the_background_and_what_differs_is_counted(ledge
         answer = book.table.get("marketplaces/acme/sellers/a")
         assert answer is not None
         answer.body += b"\x2a\x00"
-        remembered = book.checker._sample
-        assert remembered is not None
-        assert not book.checker.check(remembered._replace(body=answer.body))
+        [(name, cut)] = asked
+        assert not book.checker.check(Remembered(name, answer.body, answer.made_by, cut))
         assert book.tally.total("differed") == 1
 
 
