@@ -10,8 +10,10 @@ from datetime import date
 from functools import partial
 from pathlib import Path
 
+from scoring.answer import Stamp
 from scoring.model.artifact import Artifact, load
 from scoring.score import build_answers, fold_views
+from scoring.version import CORE_VERSION
 from sellertrust.client import Client
 from sellertrust.v1 import trust_score_service_pb2 as pb
 from service.api.server import Server
@@ -139,7 +141,7 @@ def _parts(ledger: Ledger, artifact: Artifact) -> dict[str, float]:
         with _timed(times["policy"]):
             answer = build_answers(views, raw, artifact, policy)[0]
         if answer is not None:
-            stamp = build_scorer(ledger, policy)._stamp(cut, artifact)
+            stamp = Stamp(cut.observe_time, cut.known_time, cut.sequence, artifact.digest, policy.digest, CORE_VERSION)
             with _timed(times["encode"]):
                 score_message(seller, answer, stamp_message(stamp)).SerializeToString()
     figures = {f"score_us.{part}": round(statistics.median(values), 1) for part, values in times.items()}
