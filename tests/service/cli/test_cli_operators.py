@@ -1,0 +1,52 @@
+"""Erasing, mending and the audit file on the command line: by a server, which need not stop for it, or where files lie."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.service.shells import MARKET, Shell, serving, shell_of
+
+REPORT = {"violation_type": "counterfeit_goods", "harm": "high", "source": "brand"}
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    """A shell beside a server of the same data folder, whose ledger holds a decided violation."""
+    folder = tmp_path_factory.mktemp("operators")
+    with serving(shell_of(folder / "data"), folder) as address:
+        found = shell_of(folder / "data", target=address, marketplace=MARKET)
+        file = folder / "entries.jsonl"
+        entry = {"entry_id": "v-1", "seller": "s", "occur_time": "2026-03-01T12:00:00Z", "violation": REPORT}
+        file.write_text(json.dumps(entry) + "\n")
+        found("ledger", "append", file)
+        found("violation", "confirm", "v-1", "--actor", "court", "--reason", "a name in a text")
+        yield found
+
+
+def target_of(shell: Shell) -> str:
+    return shell.environment["SELLERTRUST_TARGET"]
+
+
+def test_a_server_erases_and_mends_while_it_serves_and_the_command_alone_is_refused(shell: Shell) -> None:
+    said = ("--actor", "officer")
+    assert "a server has" in shell("ledger", "erase", "s", *said, code=(2, 3, 4, 5, 6))[1]
+    row = shell.json(
+        "ledger", "erase", "s", *said, "--ground", "Art. 17", "--server", target_of(shell), "--entry-id", "e-1"
+    )
+    assert (row["seller"], row["entry_id"]) == ("s", "e-1")
+    assert "a name in a text" not in shell("ledger", "list", "-o", "json")[0]
+    row = shell.json("ledger", "mend-clock", *said, "--reason", "so", "--rested", "--server", target_of(shell))
+    assert row["sequence"] == 4
+    assert "SELLER_NOT_FOUND" in shell.error(3, "ledger", "erase", "nobody", *said, "--server", target_of(shell))
+
+
+def test_the_audit_file_is_listed_and_verified_by_a_server_and_where_it_lies(shell: Shell) -> None:
+    listed = shell("access", "list-audit", "-o", "json")[0].splitlines()
+    path = Path(shell.environment["SELLERTRUST_DATA_DIR"]) / "audit.jsonl"
+    assert listed == path.read_text().splitlines()[: len(listed)]
+    assert "LedgerService/ConfirmViolation" in shell("access", "list-audit", "--marketplace", MARKET)[0]
+    there = shell.json("access", "verify-audit", "--server", target_of(shell))
+    assert there == shell.json("access", "verify-audit", path) == shell.json("access", "verify-audit")
+    assert "0 proposals compared" in shell("proposal", "verify")[1]
