@@ -27,7 +27,7 @@ from service.ledger.expressions import Texts, among, of_kind
 from service.ledger.following import find_unfinished_among, position_after
 from service.ledger.mending import LATEST
 from service.ledger.notifiers import decision_histories, find_first_and_last_id
-from service.ledger.own_reports import refuse_own
+from service.ledger.own_reports import may_decide_own, refuse_own
 from service.ledger.position_reads import position as position_of
 from service.ledger.records import Appended, AsSeen, Position
 from service.ledger.sealing import key_id_of, keyed_digest, keys, plain_of
@@ -200,6 +200,17 @@ def append_batch(
         *(entry_id for _, entry_id, _ in find_unfinished_among(connection, marketplace, again)),
     ]
     return AppendedBatch(results, unfinished)
+
+
+def refuse_own_early(database: Database, marketplace: str, batch: Sequence[PreparedEntry]) -> None:
+    """Refuse a batch with decisions about the caller's own reports without the lock, as far as they are on record.
+
+    So whoever goes on deciding them holds nobody up. What comes in between is refused under the lock.
+    """
+    if may_decide_own(batch):
+        with database.read() as connection:
+            known = _known(connection, marketplace, batch)
+            refuse_own(connection, marketplace, [item for item in batch if item.entry.entry_id not in known])
 
 
 def find_overtaken(connection: Connection, marketplace: str, seen: AsSeen) -> set[str]:

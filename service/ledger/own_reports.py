@@ -19,6 +19,7 @@ _E = ENTRY.c
 _OTHERS_DECIDE = frozenset({Action.CONFIRM, Action.DISMISS, Action.REDUCE, Action.OVERTURN, Action.REINSTATE})
 """Actions that are somebody else's; a notifier may withdraw, and anybody may ask for a review or an appeal."""
 _REPORTS = frozenset({Kind.VIOLATION, Kind.PRODUCT_VIOLATION})
+_DECIDING = frozenset({Kind.STATUS, Kind.ATTRIBUTION, Kind.INCIDENT, Kind.CORRECTION})
 _DERIVED_FROM = frozenset({Kind.PRODUCT_VIOLATION, Kind.PRODUCT})
 """Kinds of entries that violations follow from within a batch."""
 
@@ -33,6 +34,11 @@ _WAITING = select(_E.violation, _E.principal).where(
     _E.kind == int(Kind.STATUS),
     _E.status.is_(None),
 )
+
+
+def may_decide_own(batch: Sequence[PreparedEntry]) -> bool:
+    """Return whether an authenticated caller decides anything in a batch, which may be about its own report."""
+    return current_call().caller not in {"", LOCAL_CALLER} and any(item.kind in _DECIDING for item in batch)
 
 
 def refuse_own(connection: Connection, marketplace: str, batch: Sequence[PreparedEntry]) -> None:

@@ -148,6 +148,7 @@ class Ledger(FactReads, ReviewReads, RunReads, ChangeReads, SealReads, PositionR
         present = self._present(end)
         # Not the clock alone: an entry that was accepted must be valid still when the clock has been put back.
         batch = prepare_batch(entries, max(present.clock, end.record_time))
+        appending.refuse_own_early(self._database, marketplace, batch)
         try:
             with self._database.write() as connection:
                 present = self._present_under_lock(connection, present)

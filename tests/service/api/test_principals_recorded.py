@@ -174,6 +174,14 @@ def test_nor_in_one_batch_nor_by_a_decision_that_waits_for_the_report(callers: C
         assert b.get_violation(MARKET, "w-4").status == entry_pb2.VIOLATION_STATUS_CONFIRMED
 
 
+def test_who_decides_its_own_report_is_refused_while_another_holds_the_ledgers_lock(callers: Callers) -> None:
+    """So that somebody who goes on at it takes the lock from nobody."""
+    with callers("a") as a:
+        a.append_entries(MARKET, [violation("u-1", "s")])
+        with callers.running.ledger._database.write():
+            refused(lambda: a.confirm_violation(MARKET, "u-1", actor="court", reason="so", deadline_seconds=4))
+
+
 def test_a_violation_that_follows_from_a_report_of_a_product_is_the_reports(callers: Callers) -> None:
     listed, recall = listing("r-1", "s", "gtin-9"), product_report("r-2", "gtin-9")
     with callers("a") as a, callers("b") as b:
