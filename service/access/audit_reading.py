@@ -58,7 +58,7 @@ def read_page(path: Path, marketplace: str, after: str, limit: int) -> AuditPage
         place = _go_to(file, after) if after else 0
         length = 0
         for looked_at, text in enumerate(_whole(file), 1):
-            content = json.loads(text)
+            content = dict(json.loads(text))
             if not marketplace or content.get("marketplace") == marketplace:
                 found.append(AuditLine(text.decode().rstrip("\n"), content))
                 length += len(text)

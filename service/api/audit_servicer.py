@@ -1,11 +1,27 @@
 """AuditService: the lines of this server's audit file, and whether they are whole, as functions from request to response."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from scoring.errors import AuditUnavailable
 from sellertrust.v1 import audit_service_pb2 as pb
 from service.access.audit import AuditFile
 from service.access.audit_reading import is_place, lines_up_to, read_page, verify_lines
 from service.api.reads import page_of
 from service.contract.audit import record_message
 from service.contract.resource_names import parse_marketplace
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    """Raise AuditUnavailable in place of whatever shows that the file cannot be read, or that a line of it is none."""
+    try:
+        yield
+    except OSError:
+        raise AuditUnavailable("the server's audit file cannot be read; its operator finds out why") from None
+    except (ValueError, TypeError, KeyError):
+        text = "a line of the server's audit file is damaged; see which by: sellertrust access verify-audit --server ADDRESS"
+        raise AuditUnavailable(text) from None
 
 
 class AuditServicer:
@@ -17,14 +33,15 @@ class AuditServicer:
     def ListAuditRecords(self, request: pb.ListAuditRecordsRequest) -> pb.ListAuditRecordsResponse:
         marketplace = parse_marketplace(request.parent, "parent") if request.parent else ""
         page = page_of(request, is_place)
-        found = read_page(self._audit.path, marketplace, page.after, page.limit)
-        return pb.ListAuditRecordsResponse(
-            records=[record_message(line.text, line.content) for line in found.lines],
-            next_page_token=page.token(found.after) if found.after else "",
-        )
+        with _readable():
+            found = read_page(self._audit.path, marketplace, page.after, page.limit)
+            records = [record_message(line.text, line.content) for line in found.lines]
+        token = page.token(found.after) if found.after else ""
+        return pb.ListAuditRecordsResponse(records=records, next_page_token=token)
 
     def VerifyAudit(self, _: pb.VerifyAuditRequest) -> pb.VerifyAuditResponse:
-        file, size = self._audit.snapshot()
-        with file:
-            found = verify_lines(lines_up_to(file, size))
+        with _readable():
+            file, size = self._audit.snapshot()
+            with file:
+                found = verify_lines(lines_up_to(file, size))
         return pb.VerifyAuditResponse(line_count=found.lines, last_hash=found.last, problem=found.problem)

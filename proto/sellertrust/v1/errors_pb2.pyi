@@ -128,8 +128,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
       "metadata": {"model": "3f79bb7b435b05321651daefd374cdc681dc06faa65e374e38337b88ca046dea", "promises": "clean_orders"}}
     """
     ERROR_REASON_AUDIT_UNAVAILABLE: _ErrorReason.ValueType  # 21
-    """UNAVAILABLE: a privileged call cannot be written to the server's audit file, so it is refused before any work. Retry with
-    backoff.
+    """UNAVAILABLE: a privileged call cannot be written to the server's audit file, so it is refused before any work; or the file
+    cannot be read, or has a damaged line, where it is asked for. Retry with backoff.
     Example: {"reason": "AUDIT_UNAVAILABLE", "domain": "sellertrust"}
     """
     ERROR_REASON_APPROVAL_REQUIRED: _ErrorReason.ValueType  # 22
@@ -316,8 +316,8 @@ Example: {"reason": "PROMISE_GIVEN_UP", "domain": "sellertrust",
   "metadata": {"model": "3f79bb7b435b05321651daefd374cdc681dc06faa65e374e38337b88ca046dea", "promises": "clean_orders"}}
 """
 ERROR_REASON_AUDIT_UNAVAILABLE: ErrorReason.ValueType  # 21
-"""UNAVAILABLE: a privileged call cannot be written to the server's audit file, so it is refused before any work. Retry with
-backoff.
+"""UNAVAILABLE: a privileged call cannot be written to the server's audit file, so it is refused before any work; or the file
+cannot be read, or has a damaged line, where it is asked for. Retry with backoff.
 Example: {"reason": "AUDIT_UNAVAILABLE", "domain": "sellertrust"}
 """
 ERROR_REASON_APPROVAL_REQUIRED: ErrorReason.ValueType  # 22

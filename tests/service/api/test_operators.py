@@ -84,6 +84,13 @@ def test_a_clock_is_mended_by_call(running: Running) -> None:
             )
         )
         assert ahead.code is grpc.StatusCode.INVALID_ARGUMENT
+        for first, micros in ((-1, 0), (0, 5), (1, -5), (1, 0), (2**62, 5), (1, 2**62)):
+            wrong = refused(
+                lambda f=first, m=micros: operations.mend_clock(
+                    MARKET, actor="ops", reason="so", first_sequence=f, ahead_micros=m
+                )
+            )
+            assert wrong.code is grpc.StatusCode.INVALID_ARGUMENT, (first, micros)
 
 
 def test_the_audit_file_is_listed_as_it_stands_and_verifies_by_what_is_listed(running: Running) -> None:
@@ -119,6 +126,25 @@ def test_a_file_that_was_changed_is_found_by_the_call(running: Running) -> None:
         path.write_text(path.read_text().replace("OverturnViolation", "ConfirmViolation"))
         found = AuditClient(client).verify_audit()
     assert (found.line_count, found.problem.split(",")[0]) == (2, "line 3 was changed")
+
+
+def test_a_file_that_cannot_be_read_or_is_damaged_is_said_to_be_so(running: Running) -> None:
+    path = running.database.parent / "audit.jsonl"
+    with running.client(service_config="{}") as client:
+        report(client, "v-1", "s")
+        client.confirm_violation(MARKET, "v-1", actor="court", reason="so")
+        audit, whole = AuditClient(client), path.read_text()
+        for damage in ("5\n", "[]\n", "{}\n", "no line\n", '{"hash": "x", "time": "yesterday"}\n'):
+            path.write_text(damage + whole)
+            error = refused(lambda: [*audit.list_audit_records()])
+            assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "AUDIT_UNAVAILABLE"), damage
+            assert audit.verify_audit().problem.startswith("line 1 ")
+        path.unlink()
+        path.mkdir()
+        for ask in (lambda: [*audit.list_audit_records()], audit.verify_audit):
+            error = refused(ask)
+            assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "AUDIT_UNAVAILABLE")
+            assert str(path) not in str(error)
 
 
 def test_an_auditor_of_one_marketplace_sees_no_line_of_another(tmp_path: Path) -> None:
