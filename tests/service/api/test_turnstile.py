@@ -12,11 +12,13 @@ import pytest
 from sellertrust.client import Client, SellertrustCallError
 from sellertrust.requests import violation_name
 from sellertrust.v1 import ledger_service_pb2 as pb
+from service.api import turnstile
 from service.api.turnstile import HOLD_SECONDS, PROMPT_REFUSALS, Turnstile, digest_of
 from tests.callers import Authority, TokenIssuer, grant, write_grants
 from tests.servers import MARKET, Running, identity, running_server
 from tests.service.api.test_streams import eventually
 
+FEW = 3
 GET = "LedgerService/GetViolation"
 
 
@@ -26,53 +28,53 @@ def shown(token: str) -> list[tuple[str, object]]:
 
 def test_a_caller_is_held_only_after_many_refusals_by_the_same_method_and_until_the_next_call_fits() -> None:
     now = [100.0]
-    turnstile = Turnstile(lambda: now[0])
+    gate = Turnstile(lambda: now[0])
     for number in range(PROMPT_REFUSALS + 1):
-        assert turnstile.holds(GET, "c1", shown("")) == "", number
-        turnstile.note(GET, "dns:a.example", "c1", b"", 0.25)
-    assert turnstile.holds(GET, "c1", shown("")) == "dns:a.example"
+        assert gate.holds(GET, "c1", shown("")) == "", number
+        gate.note(GET, "dns:a.example", "c1", b"", 0.25)
+    assert gate.holds(GET, "c1", shown("")) == "dns:a.example"
     others = [("LedgerService/ListEntries", "c1", ""), (GET, "c1", "Bearer x"), (GET, "c2", "")]
-    assert [turnstile.holds(method, connection, shown(token)) for method, connection, token in others] == [""] * 3
-    turnstile.note(GET, "dns:a.example", "c2", b"", 0.25)  # the same caller by another connection
-    assert turnstile.holds(GET, "c2", shown("")) == "dns:a.example"
+    assert [gate.holds(method, connection, shown(token)) for method, connection, token in others] == [""] * 3
+    gate.note(GET, "dns:a.example", "c2", b"", 0.25)  # the same caller by another connection
+    assert gate.holds(GET, "c2", shown("")) == "dns:a.example"
     now[0] += 0.25
-    assert turnstile.holds(GET, "c1", shown("")) == ""
-    turnstile.note(GET, "dns:a.example", "c1", b"", 1e9)
+    assert gate.holds(GET, "c1", shown("")) == ""
+    gate.note(GET, "dns:a.example", "c1", b"", 1e9)
     now[0] += HOLD_SECONDS
-    assert turnstile.holds(GET, "c1", shown("")) == ""
+    assert gate.holds(GET, "c1", shown("")) == ""
     now[0] += 1
-    turnstile.note(GET, "dns:a.example", "c1", b"", 1e9)
-    assert turnstile.holds(GET, "c1", shown("")) == ""
+    gate.note(GET, "dns:a.example", "c1", b"", 1e9)
+    assert gate.holds(GET, "c1", shown("")) == ""
 
 
 def test_a_refusal_that_was_dear_counts_for_many() -> None:
-    turnstile = Turnstile(lambda: 100.0)
-    turnstile.note(GET, "dns:a.example", "c1", b"", 0.25, weight=PROMPT_REFUSALS + 1)
-    assert turnstile.holds(GET, "c1", shown("")) == "dns:a.example"
+    gate = Turnstile(lambda: 100.0)
+    gate.note(GET, "dns:a.example", "c1", b"", 0.25, weight=PROMPT_REFUSALS + 1)
+    assert gate.holds(GET, "c1", shown("")) == "dns:a.example"
 
 
 def test_strangers_of_a_connection_are_held_whatever_they_show_and_known_tokens_go_on() -> None:
     known = {(b"pem", "Bearer good")}
-    turnstile = Turnstile(lambda: 100.0, lambda *shown: shown in known)
+    gate = Turnstile(lambda: 100.0, lambda *shown: shown in known)
     for number in range(PROMPT_REFUSALS + 1):
-        assert turnstile.holds(GET, "c1", shown(f"Bearer bad-{number}")) == "", number
-        turnstile.note_stranger("c1", b"%d" % number, b"pem", "dns:a.example")
-    held = [turnstile.holds("LedgerService/ListEntries", "c1", shown(token)) for token in ("Bearer new", "Basic x")]
+        assert gate.holds(GET, "c1", shown(f"Bearer bad-{number}")) == "", number
+        gate.note_stranger("c1", b"%d" % number, b"pem", "dns:a.example")
+    held = [gate.holds("LedgerService/ListEntries", "c1", shown(token)) for token in ("Bearer new", "Basic x")]
     assert held == ["dns:a.example"] * 2
-    assert [turnstile.holds(GET, "c1", shown(token)) for token in ("Bearer good", "")] == ["", ""]
-    assert turnstile.holds(GET, "c2", shown("Bearer new")) == ""
-    assert turnstile.holds("", "c1", shown("Bearer new")) == "", "health"
-    turnstile.note_stranger("c2", b"x", b"pem", "dns:a.example")  # the same certificate by another connection
-    assert turnstile.holds(GET, "c2", shown("Bearer new")) == "dns:a.example"
+    assert [gate.holds(GET, "c1", shown(token)) for token in ("Bearer good", "")] == ["", ""]
+    assert gate.holds(GET, "c2", shown("Bearer new")) == ""
+    assert gate.holds("", "c1", shown("Bearer new")) == "", "health"
+    gate.note_stranger("c2", b"x", b"pem", "dns:a.example")  # the same certificate by another connection
+    assert gate.holds(GET, "c2", shown("Bearer new")) == "dns:a.example"
 
 
 def test_a_token_that_proves_nobody_any_more_is_held_as_strangers_are() -> None:
-    turnstile = Turnstile(lambda: 100.0)
+    gate = Turnstile(lambda: 100.0)
     token = digest_of(shown("Bearer x"))
-    turnstile.note(GET, "jwt:https://login.example#a", "c1", token, 0.25)
+    gate.note(GET, "jwt:https://login.example#a", "c1", token, 0.25)
     for _ in range(PROMPT_REFUSALS + 1):
-        turnstile.note_stranger("c1", token, b"", "")
-    assert turnstile.holds(GET, "c1", shown("Bearer x")) == "nobody"
+        gate.note_stranger("c1", token, b"", "")
+    assert gate.holds(GET, "c1", shown("Bearer x")) == "nobody"
 
 
 class Place:
@@ -96,7 +98,13 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[tuple[Place, Running]]:
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than FEW refusals a second are held, in place of twenty, which a busy machine does not come to."""
+    monkeypatch.setattr(turnstile, "PROMPT_REFUSALS", FEW)
+
+
+@pytest.fixture
+def place(tmp_path: Path, few: None) -> Iterator[tuple[Place, Running]]:
     place = Place(tmp_path)
     with running_server(tmp_path, **place.settings) as running:
         yield place, running
@@ -122,18 +130,19 @@ def test_who_asks_on_is_refused_later_without_a_thread_and_others_are_answered_a
         running.client(**where.shown["a"], service_config="{}") as a,
         running.client(**where.shown["b"], service_config="{}") as b,
     ):
-        until = monotonic() + 3
+        began = monotonic()
         counts = {"TOO_MANY_CALLS": 0, "VIOLATION_NOT_FOUND": 0}
         slowest = 0.0
-        while monotonic() < until:
+        while monotonic() < began + 3 or value(running, "turned_away_total", pool="read", cause="limit") < 2:
             reason, seconds = outcome(a)
             counts[reason] += 1
             slowest = max(slowest, seconds)
             assert outcome(b)[0] == "VIOLATION_NOT_FOUND"
-        held = value(running, "turned_away_total", pool="read", cause="limit")
-        assert held >= 2
-        assert counts["TOO_MANY_CALLS"] <= PROMPT_REFUSALS * 4 + held
-        assert counts["VIOLATION_NOT_FOUND"] <= 8
+        took = monotonic() - began
+        assert counts["TOO_MANY_CALLS"] <= FEW * (took + 1) + value(
+            running, "turned_away_total", pool="read", cause="limit"
+        )
+        assert counts["VIOLATION_NOT_FOUND"] <= 2 * (took + 1)
         assert slowest > HOLD_SECONDS / 2
         line = next(line for line in running.lines() if line.get("turned_away") == "limit")
         assert (line["caller"], line["code"]) == ("dns:a.example", "RESOURCE_EXHAUSTED")
@@ -143,7 +152,7 @@ def test_who_asks_on_is_refused_later_without_a_thread_and_others_are_answered_a
 def test_the_refusal_of_a_held_call_arrives_before_its_deadline_and_says_the_same(place: tuple[Place, Running]) -> None:
     where, running = place
     with running.client(**where.shown["a"], service_config="{}") as a:
-        reasons = [outcome(a, seconds=0.9)[0] for _ in range(PROMPT_REFUSALS + 8)]
+        reasons = [outcome(a, seconds=0.9)[0] for _ in range(FEW + 8)]
         assert set(reasons) == {"TOO_MANY_CALLS", "VIOLATION_NOT_FOUND"}
         assert eventually(lambda: value(running, "turned_away_total", pool="read", cause="limit") >= 1)
 
@@ -175,6 +184,7 @@ def test_batches_beyond_the_limit_are_held_before_they_are_parsed_again(place: t
     assert eventually(lambda: value(running, "turned_away_total", pool="write", cause="limit") >= 1)
 
 
+@pytest.mark.usefixtures("few")
 def test_a_server_that_stops_ends_the_calls_that_it_holds(tmp_path: Path) -> None:
     place = Place(tmp_path)
     codes: list[grpc.StatusCode] = []
@@ -182,7 +192,7 @@ def test_a_server_that_stops_ends_the_calls_that_it_holds(tmp_path: Path) -> Non
         running_server(tmp_path, **place.settings) as running,
         running.client(**place.shown["a"], service_config="{}") as a,
     ):
-        for _ in range(PROMPT_REFUSALS + 4):
+        for _ in range(FEW + 4):
             outcome(a)
         method: Any = a.channel.unary_unary(f"/sellertrust.v1.{GET}")
         calls = [method.future(b"", timeout=60) for _ in range(20)]
@@ -209,7 +219,7 @@ def test_who_sends_bad_tokens_is_held_whichever_they_are_and_charged_by_its_cert
     good = where.issuer.token("b")
     with running.client(**where.shown["a"], service_config="{}") as a:
         assert refusals(a, good) == ["INVALID_ARGUMENT"]
-        refusals(a, *(f"bad-{number}" for number in range(PROMPT_REFUSALS + 1)))
+        refusals(a, *(f"bad-{number}" for number in range(FEW + 1)))
         codes = refusals(a, *(f"bad-{number}" for number in range(50)))
         assert codes == ["RESOURCE_EXHAUSTED"] * 50
         assert eventually(lambda: value(running, "turned_away_total", pool="read", cause="limit") >= 50)
@@ -227,16 +237,16 @@ def test_who_is_granted_nothing_or_nothing_of_a_method_is_held_and_who_has_its_r
 ) -> None:
     where, running = place
     with running.client(**where.shown["stranger"], service_config="{}") as stranger:
-        assert refusals(stranger, *[""] * (PROMPT_REFUSALS + 1)) == ["PERMISSION_DENIED"] * (PROMPT_REFUSALS + 1)
+        assert refusals(stranger, *[""] * (FEW + 1)) == ["PERMISSION_DENIED"] * (FEW + 1)
         with pytest.raises(SellertrustCallError) as caught:
             stranger.get_trust_score(MARKET, "s")  # another method is held as well
         assert caught.value.reason == "TOO_MANY_CALLS"
     with running.client(**where.shown["b"], service_config="{}") as b:
-        of_models = [code_of(b, "ModelService/ListModels", b"") for _ in range(PROMPT_REFUSALS + 2)]
+        of_models = [code_of(b, "ModelService/ListModels", b"") for _ in range(FEW + 2)]
         assert of_models[0] == "PERMISSION_DENIED"
         assert of_models[-1] == "RESOURCE_EXHAUSTED"
         elsewhere = pb.GetViolationRequest(name=violation_name("another", "v")).SerializeToString()
-        codes = [code_of(b, GET, elsewhere) for _ in range(2 * (PROMPT_REFUSALS + 1))]
+        codes = [code_of(b, GET, elsewhere) for _ in range(2 * (FEW + 1))]
         assert {*codes} == {"PERMISSION_DENIED"}, "its right is for another marketplace"
 
 
