@@ -18,7 +18,7 @@ from scoring.caution_history import (
     MAX_LATE_DAYS,
     Known,
     choose_first_day,
-    find_standing,
+    find_spans,
     list_set_off,
     list_set_off_by_flow,
 )
@@ -26,7 +26,7 @@ from scoring.caution_signs import KINDS_OF_SIGNS, list_signs
 from scoring.entries.flow import FlowDay
 from scoring.enums import CautionSignal, Kind, Source
 from scoring.features.columns import EntryColumns, FactRow, FactTable
-from scoring.flow_signals import Measured, list_reached_days
+from scoring.flow_signals import FlowTable, Measured, list_reached
 from scoring.policy.caution import MAX_CAUTION_DAYS, Burst, CautionTable, ControlSign, Jump
 from scoring.policy.history import find_decision_times
 from scoring.policy.measures import Measure
@@ -122,10 +122,9 @@ def may_be_set_off(flow: Sequence[FlowDay], observe_time: int, stated: CautionTa
     Only then all of it needs to be read.
     """
     first = choose_first_recent_day(observe_time, stated)
+    table = FlowTable(flow, stated.currency)
     return any(
-        list_reached_days(flow, rule.trigger, stated.currency, first)
-        for rule in stated.rules
-        if isinstance(rule.trigger, Burst | Jump)
+        list_reached(table, rule.trigger, first) for rule in stated.rules if isinstance(rule.trigger, Burst | Jump)
     )
 
 
@@ -158,7 +157,7 @@ def find_cautions_of_seller(
             entries=one.entries,
             measured=one.measured,
         )
-        for one, span in find_standing(stated, replace(known, confirmed=confirmed))
+        for one, span in find_spans(stated, replace(known, confirmed=confirmed), begun)
         if span.start <= observe_time < span.end
     ]
     return tuple(sorted(found, key=lambda caution: (places[caution.rule], caution.start)))

@@ -10,7 +10,7 @@ from scoring.arrays import NEVER
 from scoring.caution_signs import Sign
 from scoring.entries.flow import FlowDay, list_flow_as_of
 from scoring.enums import Source
-from scoring.flow_signals import Measured, find_reached, find_relevant_changes
+from scoring.flow_signals import FlowTable, Measured, find_reached, find_relevant_changes
 from scoring.policy.caution import (
     MAX_CAUTION_DAYS,
     MAX_DAYS_IN_SPAN,
@@ -71,10 +71,12 @@ def choose_first_day(observe_time: int, stated: CautionTable) -> int:
     return (observe_time // DAY - SPAN_DAYS - MAX_CAUTION_DAYS - stated.flow_days) // SPAN_DAYS * SPAN_DAYS
 
 
-def find_standing(stated: CautionTable, known: Known) -> list[tuple[Set, Span]]:
-    """Return each caution by what stands now with its span, cut to the days that were left when it began."""
-    standing = [*list_set_off(stated, known), *list_set_off_by_flow(stated, known.flow, known.first_day)]
-    lived, since = _trace_what_was(stated, known)
+def find_spans(stated: CautionTable, known: Known, standing: Sequence[Set]) -> list[tuple[Set, Span]]:
+    """Return each caution of `standing`, what is set off by what stands now, with its span.
+
+    Cut to the days that were left when it began; without those for which none were.
+    """
+    lived, since = _trace_what_was(stated, known, [one for one in standing if not one.signs])
     return _limit(standing, lived, since, known.confirmed)
 
 
@@ -99,9 +101,10 @@ def list_set_off_by_flow(stated: CautionTable, flow: Sequence[FlowDay], first_da
 
     What was first stated later than MAX_LATE_DAYS after its day sets nothing off: it is no burst any more.
     """
+    table = FlowTable(flow, stated.currency)
     for rule in stated.rules if flow else ():
         if isinstance(rule.trigger, Burst | Jump):
-            for one in find_reached(flow, rule.trigger, stated.currency, first_day):
+            for one in find_reached(table, rule.trigger, first_day):
                 if one.known_time < (one.day + MAX_LATE_DAYS) * DAY:
                     yield Set(one.known_time + 1, rule, (), one.entries, one.measured)
 
@@ -146,15 +149,18 @@ def _set_off_by_reports(
             held, sums = {}, dict.fromkeys(sums, 0)
 
 
-def _trace_what_was(stated: CautionTable, known: Known) -> tuple[list[Span], int]:
+def _trace_what_was(stated: CautionTable, known: Known, by_flow: list[Set]) -> tuple[list[Span], int]:
     """Return the spans under caution by what was known then, until the last time that any of it was taken back.
 
     And that time: from then on, what was known is what stands now. Reports are taken back, and flow is stated again.
+    `by_flow`: what is set off by the flow as it counts now.
     """
     triggers = [rule.trigger for rule in stated.rules if isinstance(rule.trigger, Burst | Jump)]
     changes = find_relevant_changes(known.flow, triggers, stated.currency)
     lived: list[Span] = []
-    since, by_flow = 0, list(list_set_off_by_flow(stated, list_flow_as_of(known.flow, 0), known.first_day))
+    since = 0
+    if changes:
+        by_flow = list(list_set_off_by_flow(stated, list_flow_as_of(known.flow, 0), known.first_day))
     while True:
         spans = _limit([*list_set_off(stated, known, since), *by_flow], lived, since, known.confirmed)
         ends = {s.taken_back for one, _ in spans for s in one.signs if s.taken_back < NEVER}

@@ -1,14 +1,14 @@
 """Bursts and jumps in a seller's flow: the days on which what a rule of caution asks for is reached. Pure."""
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
 from scoring.entries.flow import FlowDay
 from scoring.entries.kinds.settlement import FlowStated
 from scoring.enums import CautionSignal
-from scoring.policy.caution import Burst, Jump
+from scoring.policy.caution import MAX_WINDOW_DAYS, Burst, Jump
 from scoring.policy.measures import PPM
 
 
@@ -34,49 +34,54 @@ class Measured(NamedTuple):
     """The orders that these are a share of; of a jump what was captured on average in as many days before, rounded down."""
 
 
-def find_reached(flow: Sequence[FlowDay], trigger: Burst | Jump, currency: str, first_day: int) -> Iterator[Reached]:
+class FlowTable:
+    """The flow of one seller as sums over days, from its first day on; made once for all triggers."""
+
+    def __init__(self, flow: Sequence[FlowDay], currency: str) -> None:
+        self.flow = flow
+        """All that is on record, one statement a day and product category."""
+        self.stated = sorted({one.fact.day for one in flow})
+        """The days that are stated, in their order."""
+        self._start = self.stated[0] - MAX_WINDOW_DAYS if flow else 0
+        columns = [[0] * (self.stated[-1] - self._start + 2 if flow else 1) for _ in Counts._fields]
+        for one in flow:
+            place = one.fact.day - self._start + 1
+            for column, number in zip(columns, _count(one.fact, currency), strict=True):
+                column[place] += number
+        self._until = [list(accumulate(column)) for column in columns]
+
+    def between(self, number: int, first: int, last: int) -> int:
+        """Return the sum of one of Counts, by its place, from one day to another, both included.
+
+        Neither after the last day that is stated, nor more than MAX_WINDOW_DAYS before the first.
+        """
+        until, start = self._until[number], self._start
+        return until[last - start + 1] - until[first - start]
+
+    def find_first_stated(self, first: int) -> int:
+        """Return the first day from one on that is stated."""
+        return self.stated[bisect_left(self.stated, first)]
+
+
+def find_reached(table: FlowTable, trigger: Burst | Jump, first_day: int) -> Iterator[Reached]:
     """Yield the days on which a trigger is reached, each on days after those that the one before rests on.
 
-    `flow`: all that is on record from `first_day` on, one statement a day and product category; `currency`: of values that
-    count. A day is looked at if it is stated, and if all days that its trigger looks at lie within the flow.
+    A day is looked at if it is stated, and if all days that its trigger looks at lie within the flow, which is all that is on
+    record from `first_day` on.
     """
     last = None
-    for day, measured in _list_reached(flow, trigger, currency, first_day):
+    for day, measured in list_reached(table, trigger, first_day):
         if last is None or day >= last + trigger.days:
             last = day
-            within = [one for one in flow if day - trigger.window_days < one.fact.day <= day]
+            within = [one for one in table.flow if day - trigger.window_days < one.fact.day <= day]
             within.sort(key=lambda one: (one.fact.day, -one.known_time, one.first_entry_id))
             yield Reached(day, within[-1].known_time, tuple(one.first_entry_id for one in within), measured)
 
 
-def list_reached_days(flow: Sequence[FlowDay], trigger: Burst | Jump, currency: str, first_day: int) -> list[int]:
-    """Return every day on which a trigger is reached, whatever was reached before, in their order."""
-    return [day for day, _ in _list_reached(flow, trigger, currency, first_day)]
-
-
-def _list_reached(
-    flow: Sequence[FlowDay], trigger: Burst | Jump, currency: str, first_day: int
-) -> list[tuple[int, Measured]]:
-    """Return every day on which a trigger is reached, with by what, in the order of days."""
-    stated = sorted({one.fact.day for one in flow})
-    days = [day for day in stated if day - trigger.window_days >= first_day - 1]
-    if not days:
-        return []
-    start = days[0] - trigger.window_days + 1
-    by_day = [_NOTHING] * (days[-1] - start + 1)
-    for one in flow:
-        if start <= one.fact.day <= days[-1]:
-            by_day[one.fact.day - start] = _add(by_day[one.fact.day - start], _count(one.fact, currency))
-    columns: Iterable[tuple[int, ...]] = zip(*by_day, strict=True)
-    until = [list(accumulate(numbers, initial=0)) for numbers in columns]
-
-    def between(number: int, first: int, last: int) -> int:
-        return until[number][last - start + 1] - until[number][first - start]
-
-    def find_first_stated(first: int) -> int:
-        return stated[bisect_left(stated, first)]
-
-    found = ((day, _reach(trigger, between, find_first_stated, day)) for day in days)
+def list_reached(table: FlowTable, trigger: Burst | Jump, first_day: int) -> list[tuple[int, Measured]]:
+    """Return every day on which a trigger is reached, whatever was reached before, in their order, each with by what."""
+    days = table.stated[bisect_left(table.stated, first_day - 1 + trigger.window_days) :]
+    found = ((day, _reach(trigger, table.between, table.find_first_stated, day)) for day in days)
     return [(day, measured) for day, measured in found if measured is not None]
 
 
@@ -86,6 +91,8 @@ def find_relevant_changes(flow: Sequence[FlowDay], triggers: Sequence[Burst | Ju
     By what was known at each: a day that still runs may be stated anew each hour, and moves itself alone. Asked of each
     statement on its own, by the days within a trigger's reach.
     """
+    if not any(one.before for one in flow):
+        return []
     changes = sorted(
         (time, place, number)
         for place, one in enumerate(flow)
@@ -101,7 +108,7 @@ def find_relevant_changes(flow: Sequence[FlowDay], triggers: Sequence[Burst | Ju
     def find_first_stated(first: int) -> int:
         return stated[bisect_left(stated, first)]
 
-    def list_reached(trigger: Burst | Jump, day: int) -> list[int]:
+    def list_days(trigger: Burst | Jump, day: int) -> list[int]:
         last = bisect_right(stated, day + trigger.window_days - 1)
         later = stated[bisect_left(stated, day) : last]
         return [one for one in later if _reach(trigger, between, find_first_stated, one) is not None]
@@ -114,9 +121,9 @@ def find_relevant_changes(flow: Sequence[FlowDay], triggers: Sequence[Burst | Ju
                 insort(stated, day)
             by_day[day] = _add(by_day.get(day, _NOTHING), now)
         elif now != (then := counts[place][number - 1]):
-            before = [list_reached(trigger, day) for trigger in triggers]
+            before = [list_days(trigger, day) for trigger in triggers]
             by_day[day] = _add(by_day[day], now, then)
-            if before != [list_reached(trigger, day) for trigger in triggers]:
+            if before != [list_days(trigger, day) for trigger in triggers]:
                 found.add(time)
     return sorted(found)
 
@@ -162,10 +169,9 @@ def _reach(
     begin = day - trigger.window_days + 1
     if isinstance(trigger, Jump):
         value, end = between(_VALUE, day - trigger.days + 1, day), day - trigger.days
-        known_from = find_first_stated(begin)
-        if value < trigger.value_minor or (end - known_from + 1) * 2 < trigger.before_days:
+        if value < trigger.value_minor or (known_days := end - find_first_stated(begin) + 1) * 2 < trigger.before_days:
             return None
-        known_days, before = end - known_from + 1, between(_VALUE, begin, end) * trigger.days
+        before = between(_VALUE, begin, end) * trigger.days
         return Measured(value, before // known_days) if value * known_days >= trigger.times * before else None
     if trigger.signal is CautionSignal.DISPUTED:
         bad, of = between(_DISPUTED, begin, day), between(_DELIVERED, begin, day)

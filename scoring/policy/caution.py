@@ -14,6 +14,12 @@ MAX_DAYS_IN_SPAN = 30
 
 SPAN_DAYS = 180
 
+MAX_FLOW_DAYS = 45
+"""Most days of flow that one part of a trigger names."""
+
+MAX_WINDOW_DAYS = 2 * MAX_FLOW_DAYS
+"""Most days of flow that a trigger looks at."""
+
 CROWD = frozenset({Source.BUYER, Source.BRAND, Source.PARTNER})
 """Sources in whose name many can report at once: all their reports together set off no caution."""
 

@@ -8,6 +8,7 @@ from scoring.policy.caution import (
     CONTROL_SIGNS,
     CROWD,
     MAX_CAUTION_DAYS,
+    MAX_FLOW_DAYS,
     Burst,
     CautionRule,
     CautionTable,
@@ -32,8 +33,7 @@ from scoring.policy.rules import RuleBook
 MAX_RULES = 20
 MAX_MEASURES = 10
 MAX_WEIGHT = 1_000
-MAX_WINDOW_DAYS = 90
-MAX_FLOW_DAYS = 45
+MAX_REPORT_DAYS = 90
 MAX_ORDERS = 1_000_000
 MAX_TIMES = 1_000
 REVERSIBLE_KINDS = (
@@ -143,7 +143,7 @@ def _read_reports(part: Part) -> Trigger:
     reports = part.part("reports")
     categories, severity = read_counted(reports)
     return Reports(
-        categories, severity, reports.number("weight", 1, MAX_WEIGHT), reports.number("days", 1, MAX_WINDOW_DAYS)
+        categories, severity, reports.number("weight", 1, MAX_WEIGHT), reports.number("days", 1, MAX_REPORT_DAYS)
     )
 
 

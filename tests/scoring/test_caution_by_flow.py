@@ -3,6 +3,7 @@
 from itertools import pairwise
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -10,7 +11,7 @@ from scoring.caution import Caution, choose_first_recent_day, find_cautions_of_s
 from scoring.caution_history import choose_first_day
 from scoring.entries.flow import FlowDay, Superseded, list_flow_as_of
 from scoring.entries.kinds.settlement import FlowStated
-from scoring.flow_signals import find_relevant_changes, list_reached_days
+from scoring.flow_signals import FlowTable, find_relevant_changes, list_reached
 from scoring.policy.caution import MAX_DAYS_IN_SPAN, SPAN_DAYS, Burst, CautionTable, Jump
 from scoring.policy.reading import parse_policy
 from scoring.score import score
@@ -63,6 +64,20 @@ def test_orders_that_do_not_arrive_set_caution_off_when_they_are_due() -> None:
     assert cautions([*gone, flow(TODAY - 1, delivered_orders=10)], table) == ()
     assert cautions([*gone, flow(TODAY - 1, delivered_orders=9, refunded_orders=1)], table) == ()
     assert cautions(usual(60, 1), table) == ()
+
+
+@pytest.mark.parametrize(("arriving", "day"), [(100, None), (65, None), (63, 39), (50, 30), (0, 17)])
+def test_the_general_policy_sees_who_stops_delivering_and_who_delivers_too_little(
+    arriving: int, day: int | None
+) -> None:
+    """Of a hundred orders a day, which arrive on the fourth, so many from some day on: seen so many days later, or never."""
+    assert GENERAL.caution is not None
+    days = [
+        flow(TODAY - 90 + n, captured_orders=100, delivered_orders=(100 if n < 34 else arriving) if n >= 4 else 0)
+        for n in range(90)
+    ]
+    seen = (n for n in range(90) if cautions(days[:n], GENERAL.caution, (TODAY - 90 + n) * DAY))
+    assert next((n - 30 for n in seen), None) == day
 
 
 def test_disputes_set_caution_off_by_their_share_of_what_was_delivered() -> None:
@@ -214,7 +229,7 @@ def test_a_time_matters_if_the_days_that_reach_a_trigger_change_at_it(
         days.append(one)
 
     def reached(moment: int) -> list[int]:
-        return list_reached_days(as_known(days, moment), trigger, "EUR", 0)
+        return [day for day, _ in list_reached(FlowTable(as_known(days, moment), "EUR"), trigger, 0)]
 
     times = sorted(old.until_time for one in days for old in one.before)
     assert find_relevant_changes(days, [trigger], "EUR") == [t for t in times if reached(t) != reached(t - 1)]
