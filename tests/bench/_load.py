@@ -177,7 +177,7 @@ def loading(plans: Sequence[Plan]) -> Iterator[list[Found]]:
     try:
         yield found
         for process in processes:
-            output, _ = process.communicate(timeout=max(plan.seconds for plan in plans) + 120)
+            output, _ = process.communicate(timeout=max(plan.seconds for plan in plans) + 300)
             found.append(Found(**json.loads(output)))
     finally:
         for process in processes:

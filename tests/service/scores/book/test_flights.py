@@ -1,0 +1,38 @@
+"""Who waits for another caller's computation of the same seller's score does so within its own deadline."""
+
+import threading
+
+import pytest
+
+from service.call_context import Call, begin_answering, end_answering
+from service.ledger.store import Ledger
+from service.scores.book import flights
+from tests.builders import MARKET
+from tests.service.scores.book.books import known, opened
+from tests.service.scores.book.test_book import blocked, in_threads
+
+
+def test_a_caller_waits_for_anothers_computation_no_longer_than_its_deadline(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then it computes by itself; the other one, whose deadline is far away, may take as long as it likes."""
+    monkeypatch.setattr(flights, "WAIT_SECONDS", 600)
+    ledger.append(MARKET, known("a"))
+    with opened(ledger) as over:
+        begun, go = blocked(over, monkeypatch)
+
+        def ask_in_time() -> None:
+            token = begin_answering(Call(lambda: 0.05))
+            try:
+                over.ask("a")
+            finally:
+                end_answering(token)
+
+        threads = in_threads(1, lambda: over.ask("a"))
+        assert begun.acquire(timeout=30)
+        threads += in_threads(1, ask_in_time)
+        assert begun.acquire(timeout=30)
+        go.set()
+        for thread in threads:
+            thread.join(60)
+        assert not any(map(threading.Thread.is_alive, threads))
