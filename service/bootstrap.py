@@ -116,7 +116,10 @@ def open_rescoring(settings: Settings, model: str, policy: str = "") -> "Opened"
 
     artifact, configured = open_registry(settings).load(model), load_policy(settings)
     file = Path(policy)
-    stated = read_policy(file) if file.is_file() else None
+    is_file = (
+        file.is_file() or file.suffix == ".toml" or "/" in policy
+    )  # no digest has such, so that a wrong path is named
+    stated = read_policy(file) if is_file else None
     ledger = open_ledger(settings)
     try:
         served = ServedPolicy(configured, PolicyHistory(ledger))

@@ -8,6 +8,7 @@ from scoring.entries.violation_types import TYPE_NUMBERS, category_of_type
 from scoring.enums import Category, Severity, Tier
 from scoring.errors import PolicyRefused
 from scoring.model.scale import MAX_POINTS
+from scoring.policy.measures import show_aspect
 from scoring.policy.parts import Part
 from scoring.policy.policy import Policy
 from scoring.policy.sample import Breach, Sample
@@ -85,16 +86,16 @@ def _find_faults(policy: Policy, case: Case) -> list[str]:
     ids = {rule.id for rule in book.rules}
     unknown = [name for name in case.expected.get("rules", ()) if name not in ids]
     return [f"rules expected has {name}, and the policy has no such rule" for name in unknown] + [
-        f"{name} is {_shown(found[name])}, expected {_shown(value)}"
+        f"{name} is {_shown(name, found[name])}, expected {_shown(name, value)}"
         for name, value in case.expected.items()
         if found[name] != value
     ]
 
 
-def _shown(value: object) -> str:
+def _shown(name: str, value: object) -> str:
     if isinstance(value, list):
         return ", ".join(value) or "none"
-    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    return "none" if value is None else show_aspect(name, value)
 
 
 def _read_case(part: Part, now: int) -> Case:

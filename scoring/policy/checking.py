@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from scoring.enums import RATED_TIERS, MeasureKind, Tier
-from scoring.policy.measures import MAX_GROUP_DAYS, NO_CAP, Terms
+from scoring.policy.measures import MAX_GROUP_DAYS, NO_CAP, Terms, show_aspect
 from scoring.policy.policy import Policy
 from scoring.policy.rules import RuleBook, Situation
 from scoring.policy.space import MAX_CELLS, Cell, Space, build_space
@@ -121,7 +121,7 @@ _KINDS = {
 
 def _shown(aspect: str, value: int) -> str:
     if not aspect.endswith("]"):
-        return f"{value:,}"
+        return show_aspect(aspect, value)
     return "none" if -value == NO_CAP else f"{-value:,}"
 
 

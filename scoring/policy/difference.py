@@ -10,6 +10,7 @@ from scoring.enums import Category, Severity, Tier
 from scoring.errors import PolicyRefused
 from scoring.policy.history import Established, matches
 from scoring.policy.measures import Terms
+from scoring.policy.moved import find_moved
 from scoring.policy.policy import Policy
 from scoring.policy.sample import Breach, Sample
 from scoring.policy.space import MAX_CELLS, Cell, Space, build_space
@@ -43,16 +44,7 @@ class Change:
                 str(getattr(getattr(a, name), "name", getattr(a, name))).lower() for a in (self.before, self.after)
             )
             found += [f"{name} {one} -> {other}"] if one != other else []
-        for name in Terms.__dataclass_fields__:
-            old, new = getattr(self.before.terms, name), getattr(self.after.terms, name)
-            found += [f"{name} {_shown(old)} -> {_shown(new)}"] if old != new else []
-        return found
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, tuple):
-        return " ".join(f"{name or 'all'}: {cap:,}" for name, cap in value) or "none"
-    return f"{value:,}" if type(value) is int else str(value).lower()
+        return found + self.before.terms.list_changes(self.after.terms)
 
 
 def compare(before: Policy, after: Policy) -> tuple[Space, dict[Cell, tuple[Answer, Answer]]]:
@@ -75,35 +67,25 @@ def answer_in(space: Space, place: int, cell: Cell) -> Answer:
 
 
 def find_changes(before: Policy, after: Policy) -> list[Change]:
-    """Return every cell whose tier, badge or terms change, in the order of the cells.
+    """Return every cell whose tier, badge or terms change, in the order of the cells; then those of sellers who change cells.
 
-    Cells are by the points that decide a tier: what else moves sellers between them is in `find_other_changes`.
+    Cells are by the points that decide a tier. Who changes cells is by thin file and clear days (`scoring.policy.moved`).
     """
     space, answers = compare(before, after)
     examples = _find_examples(space)
-    return [
+    found = [
         Change(space.describe(cell), old, new, _example(space, cell, examples))
         for cell, (old, new) in answers.items()
         if old != new
     ]
-
-
-def find_other_changes(before: Policy, after: Policy) -> list[str]:
-    """Return a list of changes that move sellers between cells: `clear_days 14 -> 30` and such.
-
-    Of thin files, clear days, the table of standing, and the limits of trade; besides what moves nobody: currency, caution.
-    """
-    found = []
-    for name in ("thin_file_orders", "thin_file_days", "clear_days"):
-        old, new = getattr(before, name), getattr(after, name)
-        found += [f"{name} {old:,} -> {new:,}"] if old != new else []
-    tables = [policy.standing and policy.standing.key for policy in (before, after)]
-    found += ["the table of standing"] if tables[0] != tables[1] else []
-    found += ["the limits of trade"] if before.trade != after.trade else []
-    found += ["the table of caution"] if before.caution != after.caution else []
-    found += [f"currency {before.rule_book.currency or 'none'} -> {after.rule_book.currency or 'none'}"] * (
-        before.rule_book.currency != after.rule_book.currency
-    )
+    for moved in find_moved(space):
+        old, new = answers[moved.before][0], answers[moved.after][1]
+        if old != new:
+            rated = max((moved.before, moved.after), key=lambda cell: -1 if cell.points is None else cell.points)
+            seller = _example(space, rated, examples)
+            if seller is not None:
+                seller = replace(seller, orders=moved.orders, tenure_days=moved.tenure_days, earlier=moved.earlier)
+            found.append(Change(f"{space.describe(rated)}, {moved.where}", old, new, seller))
     return found
 
 

@@ -185,6 +185,13 @@ class Terms:
     manual_review: bool = False
     suspension_days: int = 0
 
+    def list_changes(self, after: "Terms") -> list[str]:
+        """Return what changes from these terms to others, such as `hold_days 7 -> 14`, by aspect."""
+        pairs = ((name, getattr(self, name), getattr(after, name)) for name in Terms.__dataclass_fields__)
+        return [
+            f"{name} {show_aspect(name, old)} -> {show_aspect(name, new)}" for name, old, new in pairs if old != new
+        ]
+
     def strictness(self, categories: Iterable[str]) -> dict[str, int]:
         """Return a number for each aspect of the terms, by its name; larger is stricter.
 
@@ -204,6 +211,15 @@ class Terms:
             for category in {"", *categories}:
                 aspects[f"{name}[{category}]"] = -min(caps.get(category, NO_CAP), of_all)
         return aspects
+
+
+def show_aspect(name: str, value: object) -> str:
+    """Return the value of an aspect of terms for a person: `all: 5,000 toys: 900` of caps, `for good` of a termination."""
+    if isinstance(value, tuple):
+        return " ".join(f"{category or 'all'}: {cap:,}" for category, cap in value) or "none"
+    if name == "suspension_days" and value == FOR_GOOD:
+        return "for good"
+    return f"{value:,}" if type(value) is int else str(value).lower()
 
 
 def combine(measures: Iterable[Measure]) -> Terms:

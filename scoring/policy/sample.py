@@ -47,6 +47,10 @@ class Sample:
     tenure_days: int = 0
     deposit_minor: int = 0
     """The deposit that is placed, in minor units."""
+    orders: int | None = None
+    """Settled orders; None for enough of them, and of tenure, to be rated."""
+    earlier: tuple[int, int] | None = None
+    """(days ago, points) at an earlier day-end with other points; None if there was none."""
 
     def situation(self, policy: Policy) -> Situation:
         """Return how a policy sees this seller."""
@@ -62,7 +66,8 @@ class Sample:
         counters = {rule.counter for rule in policy.rule_book.rules if rule.counter is not None}
         tier = self.tier
         if tier is None:
-            tier = Tier.UNRATED if self.points is None else policy.tier_with_standing(self.points, standing)
+            points = self._points(policy)
+            tier = Tier.UNRATED if points is None else policy.tier_with_standing(points, standing)
         return Situation(
             tier=tier,
             standing=standing,
@@ -74,11 +79,27 @@ class Sample:
             deposit_minor=self.deposit_minor,
         )
 
+    def _points(self, policy: Policy) -> int | None:
+        """Return the points that decide the tier by a policy; None if the seller is unrated by it."""
+        if self.points is None:
+            return None
+        is_thin = self.orders is not None and (
+            self.orders < policy.thin_file_orders or self.tenure_days < policy.thin_file_days
+        )
+        if is_thin and not self.breaches:
+            return None
+        if self.earlier is not None and self.earlier[0] <= policy.clear_days:
+            return min(self.points, self.earlier[1])
+        return self.points
+
     def __str__(self) -> str:
         """Return the seller as text, such as `650 points, major ip (incident 0)`."""
         parts = ["unrated" if self.points is None else f"{self.points} point{'s' * (self.points != 1)}"]
         if self.tier is not None:
             parts = [f"tier {self.tier.name.lower()} set by a person"]
+        if self.earlier is not None:
+            parts.append(f"{self.earlier[1]} at the day-end {self.earlier[0]} days ago")
+        parts += [f"{self.orders:,} settled orders"] if self.orders is not None else []
         parts += describe_breaches(self.breaches)
         parts += [
             f"settled {value:,}" + (f" of {name}" if name else "")

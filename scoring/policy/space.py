@@ -105,11 +105,11 @@ class Space:
         if cell.points is None and (any(cell.standings) or any(cell.counts)):
             return False  # a confirmed violation makes a seller rated
         for narrow, wide in self._nested():
-            if cell.counts[narrow] > _last_of(self.counts[wide], cell.counts[wide]):
+            if cell.counts[narrow] > last_of(self.counts[wide], cell.counts[wide]):
                 return False
         if "" in self.categories:
             place = self.categories.index("")
-            of_all = _last_of(self.settled[place], cell.settled[place])
+            of_all = last_of(self.settled[place], cell.settled[place])
             return all(value <= of_all for value in cell.settled)
         return True
 
@@ -137,6 +137,10 @@ class Space:
             deposit_minor=cell.deposit,
         )
 
+    def describe_points(self, points: int) -> str:
+        """Return the band that begins at some points as text, such as `points 500 to 599`."""
+        return f"points {_range(self.points[1:], points, MAX_POINTS)}"
+
     def describe(self, cell: Cell) -> str:
         """Describe a cell for a person, such as `points 500 to 599, standing 12 or more`."""
         parts = []
@@ -145,7 +149,7 @@ class Space:
         elif cell.points is None:
             parts.append("unrated")
         else:
-            parts.append(f"points {_range(self.points[1:], cell.points, MAX_POINTS)}")
+            parts.append(self.describe_points(cell.points))
         for place, value in enumerate(cell.standings):
             if len(self.standings[place]) > 1:
                 names = [p.name for p, table in zip(self.policies, self.table, strict=True) if table == place]
@@ -231,7 +235,7 @@ def build_space(*policies: Policy, with_overrides: bool = False) -> Space:
     )
 
 
-def _last_of(values: Sequence[int], first: int) -> int:
+def last_of(values: Sequence[int], first: int) -> int:
     """Return the largest value of the range that begins at `first`; the next range begins with the next of `values`."""
     place = values.index(first) + 1
     return values[place] - 1 if place < len(values) else 2**63 - 1
@@ -239,7 +243,7 @@ def _last_of(values: Sequence[int], first: int) -> int:
 
 def _range(values: Sequence[int | None], first: int, most: int | None = None) -> str:
     """Return the range that begins at `first` as text: `6 to 11`, `12 or more`, `0`."""
-    last = _last_of([value for value in values if value is not None], first)
+    last = last_of([value for value in values if value is not None], first)
     if last == 2**63 - 1:
         return f"{first:,} to {most:,}" if most is not None else f"{first:,} or more"
     return f"{first:,} to {last:,}" if last > first else f"{first:,}"

@@ -28,6 +28,7 @@ from service.contract.resource_names import parse_marketplace, parse_model, pars
 from service.ledger.clock import wall_clock
 from service.ledger.proposals import Content, Proposal, Step, proposal_not_found
 from service.ledger.store import Ledger
+from service.policy.history import check_text
 from service.registry.registry import Registry
 from service.scores.served_policy import ServedPolicy
 
@@ -186,6 +187,8 @@ class ProposalServicer:
         asked = request.commit_policy
         if not self._is_there(request.proposal_id):
             with _beneath("commit_policy"):
+                if check_text(asked.text).digest == head:
+                    raise invalid("text", "is the policy that is served already")
                 self._policy.history.certify(asked.text, asked.assumptions, accepted_losses_of(asked), asked.actor)
         return basis
 

@@ -136,6 +136,25 @@ def _ledger(settings: Settings) -> str:
         return "; ".join([f"{sequence:,} entries", ", ".join(found), *ledger.cautions()])
 
 
+def _policy(settings: Settings) -> str:
+    """Return which policy servers answer by: the committed one, or else the file's, which must be sound in any case."""
+    from service.policy.history import PolicyHistory
+
+    configured = load_policy(settings)
+    of_file = f"{configured.name}, {configured.digest[:12]}"
+    try:
+        ledger = open_ledger(settings)
+    except SellertrustError:  # which the ledger's own check names
+        return f"{of_file}, of the file; whether another one is committed is not known without the ledger"
+    with ledger:
+        history = PolicyHistory(ledger)
+        last = history.last()
+        committed = None if last is None else history.load(last.digest)
+    if committed is None:
+        return f"{of_file}, of the file, since none is committed"
+    return f"{committed.name}, {committed.digest[:12]}, committed; the file's {of_file} is not served"
+
+
 def _champion(settings: Settings) -> str:
     from service.registry.registry import Registry
 
@@ -167,7 +186,7 @@ def _server(settings: Settings) -> str:
 _CHECKS: dict[str, Any] = {
     "configuration": lambda settings: f"data in {settings.data_dir}",
     "lightgbm": _lightgbm,
-    "policy": lambda settings: f"{(policy := load_policy(settings)).name}, {policy.digest[:12]}",
+    "policy": _policy,
     "ledger": _ledger,
     "champion": _champion,
     "server": _server,

@@ -67,7 +67,8 @@ def diff(
 
     Exact, since policies are piecewise constant. Situations in which a search finds no seller are only counted.
     """
-    from scoring.policy.difference import find_changes, find_other_changes
+    from scoring.policy.difference import find_changes
+    from scoring.policy.moved import list_part_changes
     from service.policy.policy_file import read_policy
 
     old, new = read_policy(before), read_policy(after)
@@ -78,8 +79,8 @@ def diff(
         emit(rows, output)
     else:
         _print_changes(rows)
-    for text in find_other_changes(old, new):
-        say(f"sellers may also change places: {text}")
+    for text in list_part_changes(old, new):
+        say(f"changed: {text}")
     versions = [f"{one.name} version {one.version} ({one.digest[:12]})" for one in (old, new)]
     say(f"{format_count(len(met), 'situation')} of {versions[0]} changed by {versions[1]}")
     if len(changes) > len(met):

@@ -247,7 +247,7 @@ class _Changes:
         self.pair = before.terms_of * len(after.terms) + after.terms_of
         shown = np.unique(self.pair).tolist()
         both = {pair: (before.terms[pair // len(after.terms)], after.terms[pair % len(after.terms)]) for pair in shown}
-        self.aspects = {pair: tuple(_aspects(*terms)) for pair, terms in both.items()}
+        self.aspects = {pair: tuple(old.list_changes(new)) for pair, (old, new) in both.items()}
         """By pair of terms what changes."""
         strictness = {pair: _compare(*terms) for pair, terms in both.items()}
         self.stricter = np.isin(self.pair, [pair for pair, (more, _) in strictness.items() if more])
@@ -263,20 +263,6 @@ def _compare(before: Terms, after: Terms) -> tuple[bool, bool]:
 
 
 _CAPS = ("value_caps", "listing_caps", "intake_caps")
-
-
-def _aspects(before: Terms, after: Terms) -> Iterator[str]:
-    """Yield what changes from terms to terms, such as `hold_days 7 -> 14`."""
-    for name in Terms.__dataclass_fields__:
-        old, new = getattr(before, name), getattr(after, name)
-        if old != new:
-            yield f"{name} {_shown(old)} -> {_shown(new)}"
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, tuple):
-        return " ".join(f"{name or 'all'}: {cap:,}" for name, cap in value) or "none"
-    return f"{value:,}" if type(value) is int else str(value).lower()
 
 
 def _count(found: Preview, people: Population, changes: _Changes) -> None:

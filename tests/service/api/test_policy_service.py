@@ -275,6 +275,8 @@ def test_a_spare_proposal_of_a_policy_brings_nothing_back_and_a_wrong_one_is_not
     assert closed(commit, LADDER.text, **SAID, expected=head, proposal=spare.name) == "OUTDATED"
     error = refused("INVALID_ARGUMENT", "", eyes.propose, "anna", commitment("name = 1", head))
     assert "commit_policy.text" in str(error)
+    error = refused("INVALID_ARGUMENT", "", eyes.propose, "anna", commitment(DEFAULT.text, head))
+    assert "is the policy that is served already" in str(error)
     refused("FAILED_PRECONDITION", "POLICY_MOVED", eyes.propose, "anna", commitment(LADDER.text, GENERAL.digest))
 
 

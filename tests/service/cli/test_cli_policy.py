@@ -40,7 +40,7 @@ def test_two_policies_are_compared_situation_by_situation(tmp_path: Path) -> Non
     shell = bare_shell(tmp_path)
     edited = tmp_path / "edited.toml"
     edited.write_text(
-        GENERAL.read_text().replace("clear_days = 14", "clear_days = 7").replace("days = 60", "days = 61")
+        GENERAL.read_text().replace("claim_days = 30", "claim_days = 31").replace("days = 60", "days = 61")
     )
     rows = shell.json("policy", "diff", GENERAL, edited)
     assert {row["changes"] for row in rows} == {"reserve_days 60 -> 61"}
@@ -51,13 +51,18 @@ def test_two_policies_are_compared_situation_by_situation(tmp_path: Path) -> Non
     assert max(map(len, out.splitlines())) <= 120
     before, after = (read_policy(file).digest[:12] for file in (GENERAL, edited))
     assert f"{len(rows)} situations of general version 1 ({before}) changed by general version 1 ({after})" in shown
-    assert "clear_days 14 -> 7" in shown
+    assert "changed: trade.claim_days 30 -> 31" in shown
     assert shell.json("policy", "diff", GENERAL, GENERAL) == []
+    edited.write_text(GENERAL.read_text().replace("clear_days = 14", "clear_days = 7"))
+    rows = shell.json("policy", "diff", GENERAL, edited)
+    assert all("at a day-end 8 to 14 days ago" in row["where"] for row in rows)
+    assert any("tier probation -> standard" in row["changes"] for row in rows)
 
 
 def test_cases_beside_a_policy_decide_the_exit_code(tmp_path: Path) -> None:
     """4 if one fails, with what is and what was expected; 6 without cases."""
     shell = bare_shell(tmp_path)
+    assert "6 cases of 6 hold" in shell("policy", "test")[1]
     assert "10 cases of 10 hold" in shell("policy", "test", GENERAL)[1]
     assert "5 cases of 5 hold" in shell("policy", "test", LADDER)[1]
     out, err = shell("policy", "test", GENERAL, "--cases", LADDER.with_suffix(".cases.toml"), code=4)

@@ -66,6 +66,20 @@ def test_a_commit_by_assumptions_shows_the_certificate_and_who_accepted_what(tmp
         assert shell.json("policy", "show")["commit"] == made
 
 
+def test_the_doctor_shows_the_policy_that_is_committed_and_not_the_file_s(tmp_path: Path) -> None:
+    """Both by name: the file's is what servers begin with, until one is committed."""
+    with serving(shell_of(tmp_path / "data"), tmp_path) as address:
+        shell = shell_of(tmp_path / "data", target=address)
+
+        def found() -> str:
+            return next(row["found"] for row in shell.json("doctor", code=6) if row["check"] == "policy")
+
+        default, general = read_policy(SHIPPED_POLICY).digest[:12], read_policy(GENERAL).digest[:12]
+        assert found() == f"default, {default}, of the file, since none is committed"
+        shell("policy", "commit", GENERAL, *SAID)
+        assert found() == f"general, {general}, committed; the file's default, {default} is not served"
+
+
 def test_a_wrong_file_is_refused_before_the_server_is_asked(shell: Shell, tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.toml"
     wrong.write_text(GENERAL.read_text().replace("clear_days = 14", "clear_days = 1.5"))

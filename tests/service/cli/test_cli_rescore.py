@@ -107,7 +107,8 @@ def test_the_model_of_a_generation_may_be_one_that_is_not_champion(shell: Shell,
 
 
 def test_the_policy_of_a_generation_may_be_one_of_a_file(shell: Shell, tmp_path: Path) -> None:
-    """It is verified where the policy is known."""
+    """It is verified where the policy is known; a path at which there is none is refused as such."""
+    assert f"{tmp_path / 'no.toml'} cannot be read" in shell.error(6, "rescore", "--policy", tmp_path / "no.toml")
     file = ROOT / "service" / "policy" / "general.toml"
     made = shell.json("rescore", "--policy", file, "--processes", 1, generations=tmp_path / "own")
     assert GenerationFile(Path(made["file"])).head.policy == made["policy"] == read_policy(file).digest

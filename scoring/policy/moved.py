@@ -1,0 +1,122 @@
+"""Sellers whom two policies see otherwise before any rule: by thin file, by clear days; and parts that no cell has."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass, replace
+from enum import Enum
+from typing import Any, NamedTuple
+
+from scoring.entries.violation_types import TYPE_NUMBERS
+from scoring.policy.policy import Policy
+from scoring.policy.space import Cell, Space, last_of
+
+
+class Moved(NamedTuple):
+    """Sellers who lie in one cell by one policy, and in another one by the other."""
+
+    before: Cell
+    after: Cell
+    where: str
+    """Who they are, beside the cell."""
+    orders: int | None
+    """Settled orders of an example; None if they do not matter."""
+    tenure_days: int
+    """Days of tenure of an example."""
+    earlier: tuple[int, int] | None
+    """Of an example (days ago, points) at a day-end; None if none matters."""
+
+
+def find_moved(space: Space) -> Iterator[Moved]:
+    """Yield the pairs of cells of a space of two policies between which thin files and clear days move sellers."""
+    for cell in space.cells():
+        if cell.tier is None and cell.points is None:
+            yield from _find_thin(space, cell)
+        elif cell.tier is None:
+            yield from _find_lowered(space, cell)
+
+
+def _find_thin(space: Space, cell: Cell) -> Iterator[Moved]:
+    """Yield those who are unrated by one policy alone, in an unrated cell and each band of points."""
+    for place, policy in enumerate(space.policies):
+        other = space.policies[1 - place]
+        tenure = max(cell.tenure, other.thin_file_days)
+        is_thin = tenure < policy.thin_file_days or other.thin_file_orders < policy.thin_file_orders
+        if tenure > last_of(space.tenures, cell.tenure) or not is_thin:
+            continue
+        where = (
+            f"fewer than {policy.thin_file_orders:,} settled orders or {policy.thin_file_days:,} days of tenure, at least"
+            f" {other.thin_file_orders:,} and {other.thin_file_days:,}, no confirmed violation"
+        )
+        for points in space.points[1:]:
+            both = cell, cell._replace(points=points)
+            before, after = both if place == 0 else both[::-1]
+            yield Moved(before, after, where, other.thin_file_orders, tenure, None)
+
+
+def _find_lowered(space: Space, cell: Cell) -> Iterator[Moved]:
+    """Yield those whose points were lower at a day-end that only the policy with more clear days looks back on."""
+    days = [policy.clear_days for policy in space.policies]
+    if days[0] == days[1] or cell.points is None:
+        return
+    for points in space.points[1:]:
+        if points is not None and points < cell.points:
+            both = cell, cell._replace(points=points)
+            before, after = both if days[0] < days[1] else both[::-1]
+            where = f"{space.describe_points(points)} at a day-end {min(days) + 1:,} to {max(days):,} days ago"
+            yield Moved(before, after, where, None, cell.tenure, (min(days) + 1, points))
+
+
+def list_part_changes(before: Policy, after: Policy) -> list[str]:
+    """Return each value of the parts without cells that differs, by its path: `caution.rules[disputed].days 14 -> 7`.
+
+    Of clear days and thin files, the table of standing, the limits of trade, caution and the currency.
+    """
+    old, new = (dict(_list_values(policy)) for policy in (before, after))
+    return [
+        f"{path} {old.get(path, 'none')} -> {new.get(path, 'none')}"
+        for path in dict.fromkeys((*old, *new))
+        if old.get(path) != new.get(path)
+    ]
+
+
+def _list_values(policy: Policy) -> Iterator[tuple[str, str]]:
+    """Yield (path, value as text) of each value of the parts that no cell has."""
+    yield "clear_days", f"{policy.clear_days:,}"
+    yield "thin_file.settled_orders", f"{policy.thin_file_orders:,}"
+    yield "thin_file.tenure_days", f"{policy.thin_file_days:,}"
+    if policy.standing is not None:
+        types = {
+            key: policy.standing.types[number]
+            for key, number in TYPE_NUMBERS.items()
+            if number in policy.standing.types
+        }
+        table = replace(policy.standing, at_most={}, types={})
+        yield from _flatten("standing", table)
+        yield from _flatten("standing.types", types)
+    yield from _flatten("trade", policy.trade)
+    yield from _flatten("caution", policy.caution)
+    yield "currency", policy.rule_book.currency or "none"
+
+
+def _flatten(path: str, value: Any) -> Iterator[tuple[str, str]]:
+    """Yield (path, text) of each value within a value: of parts by name, of rules and measures by id or kind."""
+    if is_dataclass(value):
+        if kind := getattr(value, "kind", None):
+            yield path, kind.name.lower()
+        for one in fields(value):
+            yield from _flatten(f"{path}.{one.name}", getattr(value, one.name))
+    elif isinstance(value, Mapping):
+        for key, one in value.items():
+            yield from _flatten(f"{path}.{_show(key)}", one)
+    elif isinstance(value, tuple):
+        for place, one in enumerate(value):
+            yield from _flatten(f"{path}[{getattr(one, 'id', None) or _show(getattr(one, 'kind', place))}]", one)
+    elif isinstance(value, frozenset):
+        yield path, ", ".join(sorted(map(_show, value)))
+    elif value is not None:
+        yield path, _show(value)
+
+
+def _show(value: object) -> str:
+    if isinstance(value, Enum):
+        return value.name.lower()
+    return f"{value:,}" if type(value) is int else str(value).lower() if isinstance(value, bool) else str(value)
