@@ -8,14 +8,16 @@ that one name gets; `NAME.take.TIER.gross_minor`, `.after_refunds_minor`: the la
 
 `attacks.replayed`: printed attacks, of the shipped policies and 1,000 random ones, that are played by the real terms and
 payouts; `attacks.differ`: those that come to another sum (beyond the minor unit that the price of a history is rounded by).
-`attackers.tried`: adaptive attackers let loose; `attackers.above_bound`: those that got more than is stated;
-`attackers.best_over_bound`: what the best got of what is stated, where that is least. `refinement.histories`: random real
-histories by random policies; `refinement.laxer_than_abstract`: those with a day of laxer terms, or of more growth in a run,
-than the abstract state has. `altered.tried`, `altered.accepted`: certificates damaged in one place, with their digest made
-anew, and those that are proven all the same. `lp.states`, `lp.differ`: states, of the shipped policies and 200 random ones,
-and those whose value HiGHS finds to be another.
+`attackers.tried`: adaptive attackers let loose in the simulated market, with its delays, disputes and cautions;
+`attackers.above_bound`: those that got more than is stated; `attackers.best_over_bound`: what the best got of what is stated,
+of the verdicts that do not hold where that is least. `refinement.histories`: random real histories by random policies, some
+with violations, overturns, pauses and refunds; `refinement.laxer_than_abstract`: those with a day of laxer terms, or of more
+growth in a run, than the abstract state has. `altered.tried`, `altered.accepted`: certificates damaged in one place, or
+forged as a whole (buckets, days and deposits left out, states permuted, verdicts swapped, tables lowered, laxer assumptions,
+another currency), with their digest made anew, and those that are proven all the same. `lp.states`, `lp.differ`: states, of
+the shipped policies and 200 random ones, and those whose value HiGHS finds to be another.
 
-Three minutes on an idle core.
+Seven minutes on an idle core.
 """
 
 import json
@@ -32,9 +34,10 @@ from scoring.certificate.sensitivity import find_sensitivity
 from scoring.certificate.states import build_states
 from scoring.errors import PolicyRefused
 from service.policy.certificate_file import SHIPPED_ASSUMPTIONS, read_assumptions
-from tests.scoring.certificate.attackers import let_loose, live_at_random
-from tests.scoring.certificate.damage import damage, provable
+from tests.scoring.certificate.attackers import live_at_random
+from tests.scoring.certificate.damage import damage, forge, provable, to_be_altered
 from tests.scoring.certificate.lives import Life, replay
+from tests.scoring.certificate.market import let_loose_in_market
 from tests.scoring.certificate.programs import solve_as_linear_program, table_of
 from tests.scoring.certificate.toys import TOY, World, make_world, policy_of, shipped_data, stated
 
@@ -117,7 +120,10 @@ def attackers() -> dict[str, float]:
         for verdict, is_real in VERDICTS.items():
             bound = verdicts[verdict]["most_minor"]
             totals = [
-                total for *_, total in let_loose(policy, assumptions, not is_real, GENERATIONS, EACH, seed=len(ratios))
+                total
+                for _, total, _ in let_loose_in_market(
+                    policy, assumptions, not is_real, GENERATIONS, EACH, seed=len(ratios)
+                )
             ]
             tried, above = tried + len(totals), above + sum(total > bound for total in totals)
             ratios += [max(totals) / bound] if bound else []
@@ -142,16 +148,20 @@ def refinement() -> dict[str, float]:
 
 def altered() -> dict[str, float]:
     """How many damaged certificates are proven all the same."""
-    certificate = json.loads(json.dumps(certify(policy_of(TOY), parse_assumptions(stated()))))
-    where, chance, accepted = provable(certificate), random.Random(99), 0
-    for _ in range(DAMAGES):
-        damaged, _ = damage(certificate, where, chance)
+    certificate = to_be_altered()
+    where, chance = provable(certificate), random.Random(99)
+    tried = accepted = 0
+    while tried < DAMAGES:
+        damaged, _ = forge(certificate, chance) if tried % 2 else damage(certificate, where, chance)
+        if damaged == certificate:
+            continue
+        tried += 1
         try:
             check_certificate(TOY, damaged, stated())
             accepted += 1
         except NotProven:
             continue
-    return {"altered.tried": DAMAGES, "altered.accepted": accepted}
+    return {"altered.tried": tried, "altered.accepted": accepted}
 
 
 def programs() -> dict[str, float]:

@@ -8,13 +8,15 @@ from typing import Any
 
 from scoring.certificate.assumptions import Assumptions
 from scoring.certificate.states import States
-from scoring.enums import Tier
+from scoring.enums import Category, Severity, Tier
 from scoring.policy.policy import Policy
+from scoring.policy.sample import Breach
 from tests.scoring.certificate.lives import Life, asked_for, cap_of
 
 MAX_DAYS = 6_000
 """Days for which an attacker builds at most."""
 TIERS = (None, *Tier)
+BREACHES = [(category, severity) for category in (Category.COUNTERFEIT, Category.SERVICE) for severity in Severity]
 
 
 @dataclass(frozen=True)
@@ -117,13 +119,23 @@ def let_loose(
 def live_at_random(policy: Policy, states: States, life: Life, chance: random.Random, days: int) -> int:
     """Live some days at random; the number of those on which the real terms were laxer than the abstract state's.
 
+    Some have violations confirmed and overturned, with pauses of up to a year, and refunds.
+
     Also of those on which one that takes nothing back moved farther during a run than an edge leads. Who takes sales back
     is as one that does not, with stricter terms on the same days.
     """
     laxer, place, takes_back = 0, (0, 0), chance.random() < 0.5
     for season in policy.rule_book.seasons:
         life.origin = season.first_day - chance.randrange(days)
-    for _ in range(days):
+    misbehaves, pauses = chance.random() < 0.3, chance.random() < 0.3
+    for number in range(days):
+        if misbehaves and chance.random() < 0.1:
+            life.breach(f"v{number}", Breach(*chance.choice(BREACHES), incident=chance.randrange(3)))
+        if misbehaves and chance.random() < 0.05 and life.breaches:
+            life.overturn(chance.choice([*life.breaches]))
+        if pauses and life.started is None and chance.random() < 0.1:
+            life.day += chance.randrange(1, 400)
+            life.sleep()  # what was sold before settles
         life.tier = chance.choice((None, *Tier))
         if life.started is None:
             life.refill()

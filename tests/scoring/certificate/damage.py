@@ -1,10 +1,28 @@
-"""Damage to certificates: one value somewhere is another, or a part is gone; with the digest made anew, as a forger would."""
+"""Damage to certificates: one value somewhere, or the whole by design; with the digest made anew, as a forger would."""
 
 import copy
+import json
 import random
+from collections.abc import Callable
 from typing import Any
 
-from scoring.certificate.certificate import digest_certificate
+from scoring.certificate.certificate import certify, digest_certificate
+from scoring.certificate.exceptions import Granted, GrantedSeller
+from scoring.enums import MeasureKind, Tier
+from tests.scoring.certificate.toys import TOY, assumed, policy_of
+
+
+def to_be_altered() -> dict[str, Any]:
+    """A certificate of the toy, as its file has it, with all parts that there can be."""
+    lifted = frozenset({("below-100000", MeasureKind.SETTLEMENT_HOLD), ("below-100000", MeasureKind.DEPOSIT)})
+    sellers = (
+        GrantedSeller("acme", "a", Tier.TRUSTED, 86_400_000_000, frozenset()),
+        GrantedSeller("acme", "b", None, None, lifted),
+        GrantedSeller("acme", "c", None, None, frozenset({("limit", MeasureKind.VALUE_CAP)})),
+    )
+    made = certify(policy_of(TOY), assumed(), {"against_faked_history": "r.head"}, granted=Granted(9, sellers))
+    found: dict[str, Any] = json.loads(json.dumps(made))
+    return found
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
@@ -45,5 +63,137 @@ def damage(
 
 
 def provable(certificate: dict[str, Any]) -> list[tuple[Any, ...]]:
-    """The places whose damage a check must find: all but who accepted a sum, which nothing else states."""
-    return [path for path in places(certificate) if path[-1] != "by"]
+    """The places whose damage a check must find: all but names of persons and sellers, which nothing else states."""
+    names = {"by", "marketplace", "seller", "until", "sequence"}
+    return [path for path in places(certificate) if path[-1] not in names]
+
+
+Forger = Callable[[dict[str, Any], random.Random], None]
+
+
+def forge(certificate: dict[str, Any], chance: random.Random) -> tuple[dict[str, Any], str]:
+    """A copy that is forged as a whole, with all its parts of one form, and how; it may be what it was."""
+    found = copy.deepcopy(certificate)
+    forger = chance.choice(FORGERS)
+    forger(found, chance)
+    found["digest"] = digest_certificate(found)
+    return found, forger.__name__
+
+
+def _tables(found: dict[str, Any]) -> list[list[Any]]:
+    return [verdict[name] for verdict in found["verdicts"].values() for name in ("building", "running")]
+
+
+def _pick(found: dict[str, Any], chance: random.Random) -> dict[str, Any]:
+    picked: dict[str, Any] = found["verdicts"][chance.choice([*found["verdicts"]])]
+    return picked
+
+
+def leave_out_a_bucket(found: dict[str, Any], chance: random.Random) -> None:
+    """A bucket of settled value is gone from everywhere, with all edges to it and from it."""
+    place = chance.randrange(len(found["settled"]))
+    found["settled"].pop(place)
+    found["temptation_minor"].pop(place)
+    for verdict in found["verdicts"].values():
+        verdict["building"].pop(place)
+        for day in verdict["running"]:
+            day.pop(place)
+
+
+def leave_out_a_day(found: dict[str, Any], chance: random.Random) -> None:
+    """A run is a day shorter, in the tables and the attacks."""
+    for verdict in found["verdicts"].values():
+        place = chance.choice([0, -1])
+        verdict["running"].pop(place)
+        verdict["attack"]["days"].pop(place)
+    found["run_days"] -= 1
+
+
+def leave_out_deposits(found: dict[str, Any], _: random.Random) -> None:
+    """Whatever is asked for, there are no states with a deposit."""
+    found["deposits"] = found["deposits"][:1]
+    for verdict in found["verdicts"].values():
+        verdict["building"] = [[row[:1] for row in rows] for rows in verdict["building"]]
+
+
+def permute_states(found: dict[str, Any], chance: random.Random) -> None:
+    """States of one table are in another order."""
+    table = chance.choice(_tables(found))
+    rows = chance.choice([table, chance.choice(table)])
+    chance.shuffle(rows)
+
+
+def swap_tables(found: dict[str, Any], chance: random.Random) -> None:
+    """The tables, or all, of one verdict are those of the other."""
+    first, second = found["verdicts"].values()
+    for name in chance.choice([("building",), ("running",), ("attack",), tuple(first)]):
+        first[name], second[name] = second[name], first[name]
+
+
+def lower_a_table(found: dict[str, Any], chance: random.Random) -> None:
+    """Every value is less by a share, or by one; also of what is said of it."""
+    verdict, parts = _pick(found, chance), chance.choice([0, 1, 2, 10])
+    for name in ("building", "running"):
+        verdict[name] = [
+            [[max(value - (value // parts if parts else 1), 0) for value in row] for row in rows]
+            for rows in verdict[name]
+        ]
+    if chance.random() < 0.5:
+        verdict["most_minor"], verdict["holds"] = 0, True
+
+
+def swap_currency(found: dict[str, Any], chance: random.Random) -> None:
+    """All amounts are of another currency, the assumptions' too."""
+    found["currency"] = found["assumptions"]["currency"] = chance.choice(["USD", "JPY", "CNY", "eur"])
+
+
+def assume_less(found: dict[str, Any], chance: random.Random) -> None:
+    """An assumption is another one, in the certificate alone."""
+    part, key = chance.choice([("stop", "days"), ("confirm", "days"), ("wash", "ppm"), ("identity", "minor"),
+        ("aged_account", "minor"), ("aged_account", "ppm"), ("runners", "count"), ("overturned", "ppm")])  # fmt: skip
+    found["assumptions"][part][key] += chance.choice([-1, 1, 1, 10**6, -(10**6)])
+
+
+def add_to_assumptions(found: dict[str, Any], chance: random.Random) -> None:
+    """An assumption more: a carrier, another category, or how long caution lasts."""
+    part = chance.choice(["carrier", "caution", "stop", "wash"])
+    rows = {"days": chance.randrange(1, 30), "ppm": chance.randrange(10**6), "source": "x"}
+    if part in ("stop", "wash"):
+        found["assumptions"][part]["by_product_category"] = {"toys": rows}
+    else:
+        found["assumptions"][part] = rows
+
+
+def attack_less(found: dict[str, Any], chance: random.Random) -> None:
+    """An attack begins with less settled, or takes less on a day, and its sums are made to agree."""
+    attack = _pick(found, chance)["attack"]
+    day = chance.choice(attack["days"])
+    less = chance.randrange(1, 500)
+    day[chance.choice(["captured_minor", "released_minor"])] -= less
+    attack["run_cash_minor"] -= less
+
+
+def take_less(found: dict[str, Any], chance: random.Random) -> None:
+    """What a tier takes is less, and so is all that follows from it."""
+    takes = found["takes"]
+    for take in takes["by_tier"].values():
+        for key in take:
+            take[key] = take[key] // chance.choice([2, 3])
+    takes["largest"] = {key: max(take[key] for take in takes["by_tier"].values()) for key in takes["largest"]}
+    takes["runners_on_one_day"] = {key: value * takes["runners"] for key, value in takes["largest"].items()}
+
+
+def accept_more(found: dict[str, Any], chance: random.Random) -> None:
+    """Somebody accepts what holds, what is no verdict, another sum, or the same twice."""
+    one = {
+        "verdict": chance.choice([*found["verdicts"], "granted", "all"]),
+        "by": "x",
+        "most_minor": chance.randrange(9),
+    }
+    found["accepted"] += [one] * chance.choice([1, 2])
+
+
+FORGERS: list[Forger] = [
+    *(leave_out_a_bucket, leave_out_a_day, leave_out_deposits, permute_states, swap_tables, lower_a_table),
+    *(swap_currency, assume_less, add_to_assumptions, attack_less, take_less, accept_more),
+]

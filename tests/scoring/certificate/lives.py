@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
 
@@ -12,21 +12,26 @@ from scoring.enums import Tier
 from scoring.policy.measures import PPM, Terms, ValueCap
 from scoring.policy.payout import Order, pay_out
 from scoring.policy.policy import Policy
-from scoring.policy.rules import Situation
+from scoring.policy.sample import Breach, Sample
 from scoring.policy.seasons import find_season
 
 NO_CAP = 10**18
 
 
 def terms_of(
-    policy: Policy, tier: Tier | None, settled: int, tenure: int, marketplace: str = "", day: int = 0
+    policy: Policy,
+    tier: Tier | None,
+    settled: int,
+    tenure: int,
+    marketplace: str = "",
+    day: int = 0,
+    breaches: tuple[Breach, ...] = (),
 ) -> Terms:
-    """The terms that the policy's own code answers for a seller without violations."""
+    """The terms that the policy's own code answers for a seller, by default without violations."""
     categories = {"", *(rule.settled_category for rule in policy.rule_book.rules)}
-    seller = Situation(
-        tier, settled_minor=dict.fromkeys(categories, settled), tenure_days=tenure, marketplace=marketplace, day=day
-    )
-    return policy.rule_book.terms(seller)
+    values = dict.fromkeys(categories, settled)
+    sample = Sample(None, breaches, values, day, marketplace, tier, tenure)
+    return policy.rule_book.terms(replace(sample.situation(policy), tier=tier))
 
 
 def cap_of(terms: Terms) -> int:
@@ -61,6 +66,8 @@ class Life:
     unkept: list[tuple[Order, Terms]] = field(default_factory=list)
     """Orders that it took and did not keep, with the terms at their capture."""
     captured_today: int = 0
+    breaches: dict[str, tuple[Breach, int]] = field(default_factory=dict)
+    """Confirmed violations that stand, and the day on which each happened."""
     origin: int = 0
     """The date of its first day, in days since 1970-01-01: seasons are by it."""
     started: int | None = None
@@ -79,9 +86,11 @@ class Life:
     @property
     def terms(self) -> Terms:
         season = find_season(self.policy.rule_book.seasons, self.origin + self.day)
-        key = self.tier, bisect_right(self.steps, self.settled), bisect_right(self.tenures, self.day), season
+        found = tuple(replace(breach, age_days=self.day - day) for breach, day in self.breaches.values())
+        key = self.tier, bisect_right(self.steps, self.settled), bisect_right(self.tenures, self.day), season, found
         if key not in self.known:
-            self.known[key] = terms_of(self.policy, self.tier, self.settled, self.day, day=self.origin + self.day)
+            date = self.origin + self.day
+            self.known[key] = terms_of(self.policy, self.tier, self.settled, self.day, day=date, breaches=found)
         return self.known[key]
 
     @property
@@ -137,6 +146,14 @@ class Life:
                 self.started, self.state_at_start = self.day, (self.settled, self.day)
             self.captured_today += value
             self.unkept.append((Order(value, self.day, self.policy.rule_book.currency), self.terms))
+
+    def breach(self, name: str, breach: Breach) -> None:
+        """Have a violation of today confirmed."""
+        self.breaches[name] = breach, self.day
+
+    def overturn(self, name: str) -> None:
+        """Have a confirmed violation overturned: it leaves no trace."""
+        self.breaches.pop(name, None)
 
     def refund(self, value: int) -> None:
         """Refund settled orders: what was settled falls, and a cheat's own money goes round."""

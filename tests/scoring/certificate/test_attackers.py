@@ -12,53 +12,42 @@ from scoring.certificate.certificate import certify, digest_certificate
 from scoring.certificate.independent.checking import NotProven, check_certificate
 from scoring.certificate.states import build_states
 from tests.scoring.certificate.attackers import let_loose, live_at_random
-from tests.scoring.certificate.damage import damage, provable
+from tests.scoring.certificate.damage import damage, forge, provable, to_be_altered
 from tests.scoring.certificate.lives import Life
 from tests.scoring.certificate.test_certificate import FAKED, REAL, worlds
-from tests.scoring.certificate.toys import TOY, World, assumed, cap, policy_of, shipped_data, stated, toy
+from tests.scoring.certificate.toys import TOY, World, assumed, cap, policy_of, stated, toy
 from tests.scoring.policy.test_rules import rule
 
 
 @settings(max_examples=150, deadline=None)
-@given(worlds(), st.randoms(use_true_random=False))
-def test_no_real_history_gets_laxer_terms_or_moves_farther_than_its_abstract_state(
-    world: World, chance: random.Random
-) -> None:
-    """Whatever it sells, fakes, takes back or does not keep, and whatever a model says of it."""
-    policy, assumptions = policy_of(world[0]), assumed(**world[1])
+@given(worlds(), st.integers(0, 2**32))
+def test_no_real_history_gets_laxer_terms_or_moves_farther_than_its_abstract_state(world: World, seed: int) -> None:
+    """Whatever it sells, fakes, takes back or does not keep, is confirmed or overturned, and whatever a model says."""
+    policy, assumptions, chance = policy_of(world[0]), assumed(**world[1]), random.Random(seed)
     states = build_states(policy, assumptions)
     assert live_at_random(policy, states, Life(policy, assumptions), chance, 60) == 0
 
 
 @settings(max_examples=150, deadline=None)
-@given(worlds(), st.randoms(use_true_random=False))
-def test_no_life_by_random_policies_brings_more_than_the_certificate_states(
-    world: World, chance: random.Random
-) -> None:
+@given(worlds(), st.integers(0, 2**32))
+def test_no_life_by_random_policies_brings_more_than_the_certificate_states(world: World, seed: int) -> None:
     """Whoever only fakes stays within the first verdict's sum, whoever also trades in earnest within the second's."""
-    policy, assumptions = policy_of(world[0]), assumed(**world[1])
+    policy, assumptions, chance = policy_of(world[0]), assumed(**world[1]), random.Random(seed)
     found = certify(policy, assumptions)["verdicts"]
     for fakes in (True, False):
         for _, life, total in let_loose(policy, assumptions, fakes, 2, 5, chance.randrange(10**9), 150):
             assert total <= found[FAKED if not life.real else REAL]["most_minor"]
 
 
-@pytest.mark.parametrize("name", ["general", "ladder"])
-def test_attackers_on_a_shipped_policy_come_near_the_bound_and_never_above(name: str) -> None:
-    """A bound that nobody comes near is worth little."""
-    policy, assumptions = policy_of(shipped_data(name)), assumed()
-    bound = certify(policy, assumptions)["verdicts"][REAL]["most_minor"]
-    totals = [total for *_, total in let_loose(policy, assumptions, False, 5, 12, 7)]
-    assert 0.8 * bound <= max(totals) <= bound
-
-
 def test_no_damaged_certificate_is_accepted_even_with_its_digest_made_anew() -> None:
-    """A value changed, a state or a part gone, another type, anywhere."""
-    certificate = json.loads(json.dumps(certify(policy_of(TOY), assumed(), {FAKED: "r.head"})))
+    """A value changed, a state or a part gone, another type, anywhere; buckets, days, verdicts left out, swapped, lowered."""
+    certificate = to_be_altered()
     where, chance = provable(certificate), random.Random(17)
     accepted = []
-    for _ in range(400):
-        damaged, what = damage(certificate, where, chance)
+    for number in range(400):
+        damaged, what = forge(certificate, chance) if number % 2 else damage(certificate, where, chance)
+        if damaged == certificate:
+            continue
         try:
             check_certificate(TOY, damaged, stated())
         except NotProven:

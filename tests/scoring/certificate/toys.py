@@ -8,7 +8,7 @@ from typing import Any
 from scoring.certificate.assumptions import Assumptions, parse_assumptions
 from scoring.policy.policy import Policy
 from scoring.policy.reading import parse_policy
-from tests.scoring.policy.policies import SHIPPED, data
+from tests.scoring.policy.policies import SHIPPED, data, standing
 from tests.scoring.policy.test_rules import rule
 
 World = tuple[dict[str, Any], dict[str, Any]]
@@ -46,7 +46,7 @@ def toy(*rules: dict[str, Any], **trade: Any) -> dict[str, Any]:
         "deposit_returned_after_days": 90,
         "deposit_is_refilled": True,
     }
-    return data(currency="EUR", rules=list(rules), trade=limits | trade)
+    return data(standing=standing(), currency="EUR", rules=list(rules), trade=limits | trade)
 
 
 def cap(first: int, *steps: tuple[int, int]) -> dict[str, Any]:
@@ -90,6 +90,12 @@ def make_world(number: Callable[[int, int], int]) -> World:
     if number(0, 1):
         young = {"kind": "settlement_hold", "days": number(1, 9)}
         rules.append(rule("young", young, tenure={"below": number(1, 90)}))
+    if number(0, 1):
+        held = {"kind": "settlement_hold", "days": number(1, 9)}, {"kind": "value_cap", "value_minor": number(0, 200)}
+        rules.append(rule("facts", *held, standing={"from": number(1, 30)}))
+    if number(0, 1):
+        counted = {"categories": ["counterfeit"], "severity": "major", "incidents": number(1, 2), "days": 365}
+        rules.append(rule("counted", {"kind": "deposit", "amount_minor": number(1, 300)}, confirmed=counted))
     season = {"name": "sales", "from": "2026-11-01", "until": "2026-11-12", "times_ppm": number(1, 30) * 100_000}
     data = ({"seasons": [season]} if number(0, 1) else {}) | toy(
         *rules,

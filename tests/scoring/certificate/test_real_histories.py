@@ -1,0 +1,57 @@
+"""Sellers on record, by their entries: what the policy's own evaluation answers is never laxer than their abstract state."""
+
+from bisect import bisect_right
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scoring.certificate.states import build_states
+from scoring.enums import Kind, Status
+from scoring.features.columns import FactRow
+from scoring.in_force import evaluate_measures
+from scoring.policy.policy import Policy
+from scoring.settled_value import add_up_settled
+from scoring.time import DAY
+from service.policy.certificate_file import SHIPPED_ASSUMPTIONS, read_assumptions
+from tests.scoring.certificate.lives import cap_of
+from tests.scoring.certificate.toys import policy_of, shipped_data
+from tests.scoring.worlds import NOW, artifact, numbered, sellers, status
+
+POLICIES = [policy_of(shipped_data(name)) for name in ("general", "ladder")]
+STATES = [build_states(policy, read_assumptions(SHIPPED_ASSUMPTIONS)) for policy in POLICIES]
+JOINED = 600
+"""Days before NOW on which every seller's identity was verified."""
+
+
+def is_laxer(policy: Policy, place: int, rows: list[FactRow], values: dict[str, int], age: int) -> bool:
+    """Whether the terms at capture, `age` days ago, are laxer in any part than those of the seller's abstract state."""
+    moment, ordered = NOW - age * DAY, numbered(rows)
+    known = [row for row in ordered if row.report_time < moment]
+    found = evaluate_measures(known, "s", moment, artifact(), policy, "acme", values)
+    if found is None:
+        return False
+    states = STATES[place]
+    bucket = bisect_right(states.settled, add_up_settled(known, "s", moment, values).get("", 0)) - 1
+    granted = states.granted[bucket][bisect_right(states.tenure, JOINED - age) - 1]
+    terms = found.terms_at_capture
+    return (
+        cap_of(terms) > granted.cap_minor
+        or terms.deposit_minor < granted.deposit_minor
+        or terms.hold_days < granted.hold_days
+        or terms.reserve_ppm < granted.reserve_ppm
+        or terms.reserve_days < granted.reserve_days
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(sellers(), st.lists(st.integers(0, 10**10), min_size=1, max_size=8), st.integers(0, 550), st.data())
+def test_no_seller_on_record_has_laxer_terms_than_its_abstract_state(
+    rows: list[FactRow], amounts: list[int], age: int, data: st.DataObject
+) -> None:
+    """With violations, confirmed, alleged and overturned, gaps in its trade, and values of any size; by both policies."""
+    reported = [row.entry_id for row in rows if row.kind is Kind.VIOLATION and row.status == Status.CONFIRMED]
+    chosen = data.draw(st.lists(st.sampled_from(reported), unique=True)) if reported else []
+    rows = [*rows, *(status(f"o-{name}", name, Status.OVERTURNED) for name in chosen)]
+    sold = [row.entry_id for row in rows if row.kind is Kind.EXPOSURE]
+    values = {name: amounts[number % len(amounts)] for number, name in enumerate(sold)}
+    assert not any(is_laxer(policy, place, rows, values, age) for place, policy in enumerate(POLICIES))
