@@ -233,7 +233,7 @@ def _kinds() -> Iterator[str]:
     yield "| kind | states | effect on the score | seller | `occur_time` |"
     yield "|---|---|---|---|---|"
     for row in KINDS.values():
-        text = (row.fact.__doc__ or "").split(". ")[0].split(".\n")[0].strip().rstrip(".")
+        text = " ".join((row.fact.__doc__ or "").split()).split(". ")[0].strip().rstrip(".")
         yield f"| `{row.key}` | {text} | {row.effect} | {row.seller.value} | {row.occur_time.value} |"
     for row in KINDS.values():
         yield ""

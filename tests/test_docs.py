@@ -88,6 +88,12 @@ def test_every_command_that_is_shown_exists_with_its_options() -> None:
 _SHOWN = r"(?<![\w/.\[-])sellertrust (?!and |checkpoint )([a-z]+)(?: ([a-z]+(?:-[a-z]+)*))?([^`|&#\n]*)"
 
 
+def test_every_row_of_a_table_is_one_line() -> None:
+    """Else the rest of it stands below the table as text."""
+    lines = (line for page in [*ROOT.glob("*.md"), *DOCS.glob("*.md")] for line in page.read_text().split("\n"))
+    assert [line for line in lines if line[:1] == "|" != line[-1:]] == []
+
+
 def test_every_link_between_documents_leads_somewhere() -> None:
     """Relative links of the documents at the top and in docs/."""
     for document in [*ROOT.glob("*.md"), *DOCS.glob("*.md")]:
