@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import typer
 
+from service.cli import demo
 from service.cli.demo import MARKER, comment_on_ranking, wait_for_server
 from service.ledger.store import Ledger
 from tests.builders import identity
@@ -81,6 +82,19 @@ def test_a_demo_that_does_not_show_what_it_is_to_show_ends_with_1(
             wait_for_server(server, tmp_path / "ready")
     assert end.value.exit_code == 1
     assert capsys.readouterr().err == "error: the demo failed: the server did not start:\nno port is free\n\n"
+
+
+def test_a_demo_whose_server_is_slow_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a busy machine its log may still be empty: then that would be all there is to read."""
+    (tmp_path / "server.log").write_text("")
+    monkeypatch.setattr(demo, "STARTING_SECONDS", 0)
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as server:
+        with pytest.raises(typer.Exit):
+            wait_for_server(server, tmp_path / "ready")
+        server.kill()
+    assert "did not start within 0 s, on a busy machine perhaps; run the demo again" in capsys.readouterr().err
 
 
 def estimate(value: float) -> dict[str, float]:

@@ -37,6 +37,9 @@ from service.settings import Settings, load
 
 MARKETPLACE = "demo"
 DAYS = 730
+STARTING_SECONDS = 120
+"""How long the demo waits for its server, which takes some seconds on an idle machine."""
+
 MARKER = ".sellertrust-demo"
 STUDIES = ROOT / "training" / "studies"
 
@@ -194,11 +197,13 @@ def wait_for_server(server: "subprocess.Popen[bytes]", ready: Path) -> str:
 
     If it does not start, the demo ends with the end of its log.
     """
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + STARTING_SECONDS
     while not ready.exists():
-        if server.poll() is not None or time.monotonic() > deadline:
+        is_late = time.monotonic() > deadline
+        if server.poll() is not None or is_late:
             text = (ready.parent / "server.log").read_text(errors="replace")[-2000:]
-            _fail(f"the server did not start:\n{text}")
+            late = f" within {STARTING_SECONDS} s, on a busy machine perhaps; run the demo again" if is_late else ""
+            _fail(f"the server did not start{late}:\n{text}")
         time.sleep(0.02)
     return ready.read_text().strip()
 
