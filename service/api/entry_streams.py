@@ -57,6 +57,7 @@ class EntryStreams:
             try:
                 if request.parent not in {"", parent}:
                     raise invalid("parent", f"must be empty or that of the stream, {marketplace_name(marketplace)}")
+                self._tail.require_answering()
                 with self._appending:
                     appended = append_messages(self._ledger, marketplace, request.entries)
                 response.acknowledgement.CopyFrom(appended_response(appended))

@@ -61,6 +61,7 @@ class LedgerServicer(EntryStreams):
 
     def AppendEntries(self, request: ledger_pb.AppendEntriesRequest) -> ledger_pb.AppendEntriesResponse:
         marketplace = parse_marketplace(request.parent, "parent")
+        self._tail.require_answering()
         response = appended_response(append_messages(self._ledger, marketplace, request.entries))
         self._tail.note(response.sequence)
         return response
@@ -141,6 +142,7 @@ class LedgerServicer(EntryStreams):
     def _decide(self, request: Decision, action: Action, response: Callable[..., Decided]) -> Decided:
         """Append the decision; answer the violation as it was just after it, on a retry too."""
         marketplace, violation = parse_violation(request.name, "name")
+        self._tail.require_answering()
         decision = StatusChanged(
             violation,
             action,

@@ -23,6 +23,9 @@ TICK_SECONDS = 0.01
 SILENT_TICKS = 6
 """So many looks without an answer mean that the database is away. Not seconds, which pass for a busy process, too."""
 
+WRITE_TICKS = 50
+"""The same of an append, which may wait for longer, and is worth more."""
+
 USUAL_TIMES = 3.0
 """How many times longer than it usually takes an answer must take for that; a database may be far away."""
 
@@ -110,12 +113,24 @@ class Tail:
             return
         seconds = current_call().seconds_left()
         until = monotonic() + (seconds - MARGIN_SECONDS if seconds < float("inf") else WAIT_SECONDS)
-        asked = monotonic()
-        self._wait_answered(lambda: self._answered > asked, until)
+        self._require_answer(until, SILENT_TICKS)
         if sequence > self._last:
             self._wait_in_turn(sequence, until)
         if sequence > self._last:
             raise sequence_not_reached_error("at_least_sequence", sequence, self._last)
+
+    def require_answering(self) -> None:
+        """Wait until the database has answered, before an append that would wait for it for seconds.
+
+        At once if it answered just now. Raises LedgerUnavailable within half a second or so if it does not.
+        """
+        if monotonic() - self._answered >= ANSWERED_SECONDS:
+            self._require_answer(monotonic() + min(WAIT_SECONDS, current_call().seconds_left()), WRITE_TICKS)
+
+    def _require_answer(self, until: float, ticks: int) -> None:
+        """Wait for an answer of the database that comes after this was asked; as `_wait_answered`."""
+        asked = monotonic()
+        self._wait_answered(lambda: self._answered > asked, until, ticks)
 
     def _wait_in_turn(self, sequence: int, until: float) -> None:
         """Wait until the ledger has come to a sequence, as one of `readers`."""
@@ -126,12 +141,15 @@ class Tail:
                 {"limit": str(self._readers)},
             )
         try:
-            self._wait_answered(lambda: self._last >= sequence, until)
+            self._wait_answered(lambda: self._last >= sequence, until, SILENT_TICKS)
         finally:
             self._reading.release()
 
-    def _wait_answered(self, is_done: Callable[[], bool], until: float) -> None:
-        """Have the database asked at once, and wait until something holds, or until a time of the monotonic clock."""
+    def _wait_answered(self, is_done: Callable[[], bool], until: float, ticks: int) -> None:
+        """Have the database asked at once, and wait until something holds, or until a time of the monotonic clock.
+
+        LedgerUnavailable if the question hangs for more than so many ticks.
+        """
         call = current_call()
         call.on_end(self._wake)
         silent_ticks = asks = 0
@@ -147,7 +165,7 @@ class Tail:
                     self._moved.wait(TICK_SECONDS)
                     silent_ticks = silent_ticks + 1 if self._is_asking and self._asks == asks else 0
                     asks = self._asks
-                    if silent_ticks > max(SILENT_TICKS, ceil(USUAL_TIMES * self._usual_seconds / TICK_SECONDS)):
+                    if silent_ticks > max(ticks, ceil(USUAL_TIMES * self._usual_seconds / TICK_SECONDS)):
                         raise _silent_error()
             finally:
                 self._waiting -= 1

@@ -41,7 +41,7 @@ def run(show: Show, calls: int = CALLS, seconds: float = ROUND_SECONDS) -> None:
             metrics = metrics_address(folder / "server.log")
             body = write_body(folder / "body", requests_of(SCORE, 1)[0])
             codes, others, early, rate, rounds = Counter[str](), 0, 0, FIRST_RATE, 0
-            while codes.total() + others < calls and rounds < MAX_ROUNDS:
+            while rounds <= WARM_ROUNDS or (codes.total() + others < calls and rounds < MAX_ROUNDS):
                 before = answered_ok(metrics)
                 found = _round(address, body, seconds, rate if has_h2load else 0.0)
                 own = sum((Counter(one.codes) for one in found), Counter[str]())

@@ -22,6 +22,7 @@ from sellertrust.v1 import trust_score_service_pb2 as score_pb
 from service.ledger import database
 from service.ledger.schema import upgrade
 from service.ledger.store import Ledger
+from service.scores.book import follower
 from tests.builders import MARKET as MARKET_OF_LEDGERS
 from tests.builders import violation
 from tests.databases import database as new_database
@@ -177,10 +178,11 @@ def test_who_is_remembered_is_answered_while_the_database_hangs_and_freshly_afte
         assert client.get_trust_score(MARKET, "known", max_staleness="fresh").points == before.points
 
 
-def test_a_sequence_that_nobody_has_seen_is_refused_before_the_absence_of_the_database_is_established(
-    tmp_path: Path, postgresql: HangingPostgresql
+def test_appends_and_sequences_that_nobody_has_seen_are_refused_before_the_absence_of_the_database_is_established(
+    tmp_path: Path, postgresql: HangingPostgresql, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Within a tenth of a second, that is; who is remembered is answered meanwhile as if nothing were."""
+    """Within half and a tenth of a second, that is; who is remembered is answered meanwhile."""
+    monkeypatch.setattr(follower, "SILENT_SECONDS", 60)  # it is established once a query is given up, then
     settings: Any = {"database_url": postgresql.urls["socket"], "artifact": artifact()}
     with running_server(tmp_path, **settings) as running, running.client(service_config={}) as client:
         last = client.append_entries(MARKET, [identity("i-seen", "seen"), identity("i-unseen", "unseen")])[-1].sequence
@@ -195,7 +197,14 @@ def test_a_sequence_that_nobody_has_seen_is_refused_before_the_absence_of_the_da
                     read(MARKET, "unseen", at_least_sequence=last + 1, deadline_seconds=PATIENCE)
                 assert (caught.value.code, caught.value.reason) == (grpc.StatusCode.UNAVAILABLE, "LEDGER_UNAVAILABLE")
                 assert not book.follower.is_away
-            assert client.get_trust_score(MARKET, "seen").freshness.state == score_pb.FRESHNESS_STATE_FRESH
+            for write in (
+                lambda: client.append_entries(MARKET, [identity("j", "seen")], deadline_seconds=PATIENCE),
+                lambda: client.confirm_violation(MARKET, "v", actor="a", reason="r", deadline_seconds=PATIENCE),
+            ):
+                with pytest.raises(SellertrustCallError, match="LEDGER_UNAVAILABLE"):
+                    write()
+                assert not book.follower.is_away
+            assert client.get_trust_score(MARKET, "seen").freshness.state != score_pb.FRESHNESS_STATE_UNKNOWN
 
 
 def test_sigterm_ends_a_server_whose_database_hangs(tmp_path: Path, postgresql: HangingPostgresql) -> None:
