@@ -172,13 +172,13 @@ def test_another_policy_changes_what_is_on_record(told: Told) -> None:
 
 def test_the_largest_and_oddest_that_a_policy_may_state_is_recorded_too(told: Told) -> None:
     """Else one rule would keep the record of every seller from going on."""
-    odd = """
+    odd = f"""
 [[rules]]
 id = "odd"
-reference = "  "
+reference = " {"ℵ" * 498} "
 measures = [
-  { kind = "listing_cap", listings = 1_000_000_000 },
-  { kind = "value_cap", value_minor = 1_000_000_000_000_000, product_category = "toys and games" },
+  {{ kind = "listing_cap", listings = 1_000_000_000 }},
+  {{ kind = "value_cap", value_minor = 1_000_000_000_000_000, product_category = "toys and games" }},
 ]
 """
     told.policy = parse_policy_text(RULES + odd)
