@@ -22,8 +22,10 @@ from service.web.script import INTEGRITY
 from tests.service.web.serving import Site, badge_site
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+RESOURCES = "performance.getEntriesByType('resource').map(r => [r.name, r.responseEnd > 0])"
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine; .ci/run installs it")
 
+expect.set_options(timeout=60_000)
 LABELS = {"en": ["Exemplary seller", "Trusted seller"], "zh": ["卓越卖家", "可信卖家"]}
 
 
@@ -85,6 +87,11 @@ def place(seller: str, marketplace: str = "acme") -> str:
     return f"<p><span data-sellertrust-badge data-marketplace='{marketplace}' data-seller='{seller}'></span></p>"
 
 
+def wait_for_pictures(page: Page) -> None:
+    """Waits until the pictures of the page have come, which are put into it before."""
+    page.wait_for_function("[...document.images].every(i => i.complete && i.naturalWidth > 0)", timeout=60_000)
+
+
 def alts(page: Page) -> list[str | None]:
     return [image.get_attribute("alt") for image in page.get_by_role("img").all()]
 
@@ -105,6 +112,7 @@ def test_a_checkout_shows_the_badges_that_there_are_and_can_be_used_by_everybody
     options = {"locale": language, "color_scheme": scheme, "viewport": {"width": width, "height": 640}}
     with opened(chromium, f"http://{site.server.address}/demo", **options) as (page, found):
         expect(page.get_by_role("img")).to_have_count(2)
+        wait_for_pictures(page)
         assert alts(page) == LABELS[language]
         shown = "[...document.images].map(i => [i.complete, i.naturalWidth > 60, i.getBoundingClientRect().height])"
         assert page.evaluate(shown) == [[True, True, 24]] * 2
@@ -139,7 +147,10 @@ def test_a_page_of_another_origin_shows_badges_under_a_strict_policy(chromium: B
         opened(chromium, address, locale="en") as (page, found),
     ):
         expect(page.get_by_role("img", name="可信卖家")).to_be_visible()
-        loaded = page.evaluate("performance.getEntriesByType('resource').map(r => [r.name, r.responseEnd > 0])")
+        wait_for_pictures(page)
+        asked = f"{RESOURCES}.filter(r => r[0].includes('.json') && r[1]).length >= {len(hostile) + 1}"
+        page.wait_for_function(asked, timeout=60_000)
+        loaded = page.evaluate(RESOURCES)
         assert [name.rpartition("/")[2] for name, _ in loaded if ".svg" in name] == ["good.svg?lang=zh-CN"]
         assert (
             sum(".json" in name for name, ended in loaded if ended) == len(hostile) + 1
