@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from scoring.certificate.contradictions import Seen
     from scoring.certificate.exceptions import Granted
 
+MARGIN_PERCENT = 10
+"""An honest seller's profit, to illustrate what a run must be weighed against; no verdict rests on it."""
+
 PolicyFile = Annotated[Path, typer.Argument(metavar="POLICY", help="The policy file.")]
 AssumptionsFile = Annotated[
     Path, typer.Option("--assumptions", metavar="FILE", help="What the certificate assumes; docs/loss_certificate.md.")
@@ -174,11 +177,11 @@ def _show(certificate: dict[str, Any], output: Format) -> None:
         say(f"{name}: {'holds' if one['holds'] else 'does not hold: one name gets ' + format(one['most_minor'], ',')}")
         if not one["holds"]:
             say(f"  {describe_attack(one['attack'])}")
-    one_day = takes["runners_on_one_day"]["after_refunds_minor"]
-    say(
-        f"buyers lose at most {takes['largest']['after_refunds_minor']:,} by one seller, after refunds from what is held,"
-    )
-    say(f"and {one_day:,} if {takes['runners']:,} run on one day; all in {unit}")
+    for whose, one in ((f"if {takes['runners']:,} sellers run on one day", takes["runners_on_one_day"]),
+                       ("by one seller", takes["largest"])):  # fmt: skip
+        gross, net = one["gross_minor"], one["after_refunds_minor"]
+        say(f"buyers lose at most {net:,} {whose}, after refunds from what is held, of {gross:,} that they paid")
+    say(f"all in {unit}; {describe_temptation(certificate)}")
     _show_granted(certificate["granted"])
     say(f"a run goes on for {certificate['run_days']:,} days")
     say(
@@ -187,6 +190,17 @@ def _show(certificate: dict[str, Any], output: Format) -> None:
     for line in describe_assumptions(certificate["assumptions"]):
         say(f"  {line}")
     say(f"digest {certificate['digest'][:12]}; check it: sellertrust policy check-certificate FILE --policy POLICY")
+
+
+def describe_temptation(certificate: dict[str, Any]) -> str:
+    """Return in one line who is tempted most to run, and what its honest trade must be worth: an illustration, no verdict."""
+    rows = certificate["temptation_minor"]
+    most, bucket, tenure = max(
+        (value, -bucket, -tenure) for bucket, row in enumerate(rows) for tenure, value in enumerate(row)
+    )
+    who = f"who settled {certificate['settled'][-bucket]:,} within {certificate['tenure'][-tenure]:,} days or more"
+    share = f"at a margin of {MARGIN_PERCENT} % that is the profit of sales of {max(most, 0) * 100 // MARGIN_PERCENT:,}"
+    return f"{who} is tempted most, by {max(most, 0):,} once; {share} (an illustration)"
 
 
 def describe_assumptions(assumptions: dict[str, Any]) -> list[str]:
