@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
 
-from scoring.entries.kinds.table import KINDS
+from scoring.entries.kinds.table import BY_COMMAND, KINDS
 from scoring.enums import Action, Kind
 from scoring.errors import PermissionDenied
 
@@ -224,10 +224,13 @@ FILTERED = frozenset({Scope.SELLERS, Scope.PARENT})
 """Scopes over many sellers of which a caller who may see some is shown those, and nothing of the others."""
 
 
+_APPENDING = frozenset(right for kind, right in RIGHT_OF_KIND.items() if kind not in BY_COMMAND)
+
+
 def rights_of(method: str) -> frozenset[Right]:
     """Return the rights by one of which a call of `Service/Method` may be let in; of entries those of all their kinds."""
     row = METHODS[method]
-    return frozenset(RIGHT_OF_KIND.values()) if row.scope is Scope.ENTRIES else frozenset({row.right})
+    return _APPENDING if row.scope is Scope.ENTRIES else frozenset({row.right})
 
 
 def require_rows(methods: Iterable[str]) -> None:
