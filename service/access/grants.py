@@ -388,9 +388,11 @@ def _grant(table: _Table) -> tuple[_Table, Grant]:
 
 
 def _kinds_beside(rights: frozenset[Right]) -> frozenset[str]:
-    """Return the kinds of entries that rights other than `append` carry."""
+    """Return the kinds of entries that rights other than `append` carry; none of those that nobody appends."""
     beside = rights - {Right.APPEND}
-    return frozenset(KINDS[kind].key for kind, right in RIGHT_OF_KIND.items() if right in beside)
+    return frozenset(
+        KINDS[kind].key for kind, right in RIGHT_OF_KIND.items() if right in beside and kind not in BY_COMMAND
+    )
 
 
 def _is_id_or_every(text: str) -> bool:

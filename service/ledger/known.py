@@ -108,7 +108,8 @@ def load_known(connection: Connection, marketplace: str, fresh: Sequence[Prepare
     about |= {name for f in facts if isinstance(f, MeasureChanged) for name in f.violations}
     reports = {item.entry.entry_id for item in fresh if item.kind in VIOLATION_KINDS}
     met.corrected_ids = {f.entry for f in facts if isinstance(f, EntryCorrected)}
-    met.waiting_decisions = load_decisions(connection, _WAITING, marketplace, about | reports)
+    decided = {f.violation for f in facts if isinstance(f, StatusChanged)}
+    met.waiting_decisions = load_decisions(connection, _WAITING, marketplace, decided | reports)
     # A decision waits for a violation that is not on record, and so asks about those of every seller.
     sellers = {"" if isinstance(entry.fact, StatusChanged) else entry.seller for entry in entries}
     met.states = load_states(connection, marketplace, about, sellers)
