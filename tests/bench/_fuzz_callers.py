@@ -99,6 +99,9 @@ def is_shown_rightly(identity: str, response: Message) -> bool:
     """Return whether a response holds nothing that its caller may not see."""
     if identity == "auditor":
         return all(record.parent == PARENT for record in getattr(response, "records", ()))
+    if identity == "checkout":
+        results = getattr(response, "results", ())
+        return all(one.HasField("error") or one.seller == SELLERS["s-1"] for one in results)
     if identity != "keeper":
         return True
     listed = [*getattr(response, "entries", ()), *getattr(response, "violations", ())]
@@ -116,7 +119,7 @@ def _keeps(name: str, request: Any) -> bool:
 
 def _checks_out(name: str, request: Any) -> bool:
     if name == "BatchGetTrustScores":
-        return bool(request.parent == PARENT and SELLERS["s-1"] in request.sellers)
+        return bool(request.parent == PARENT)  # each other seller is refused by itself: `is_shown_rightly`
     return bool(name == "GetTrustScore" and request.seller == SELLERS["s-1"])
 
 
@@ -125,10 +128,13 @@ def _measures(name: str, request: Any) -> bool:
     return name in known and request.seller == SELLERS["s-1"]
 
 
-def _appends(is_own: Callable[[Any], bool]) -> Callable[[str, Any], bool]:
-    """Return a reading of who may append entries of which this holds, each by itself."""
+def _appends(is_own: Callable[[Any], bool], least: int = 1) -> Callable[[str, Any], bool]:
+    """Return a reading of who may append entries of which this holds, each by itself; at least so many."""
     return lambda name, request: (
-        name in APPENDS and request.parent == PARENT and len(request.entries) > 0 and all(map(is_own, request.entries))
+        name in APPENDS
+        and request.parent == PARENT
+        and len(request.entries) >= least
+        and all(map(is_own, request.entries))
     )
 
 
@@ -216,7 +222,7 @@ _MAY: dict[str, Callable[[str, Any], bool]] = {
     "reader": _reads,
     "keeper": _keeps,
     "checkout": _checks_out,
-    "brand": _appends(_is_brands),
+    "brand": _appends(_is_brands, least=0),  # who may append is told that there is nothing
     "measurer": _measures,
     "officer": _appends(_is_officers),
     "decider": _decides,
