@@ -97,6 +97,16 @@ def test_who_appends_violations_names_sources_and_notifiers(tmp_path: Path) -> N
     assert load_grants(path).grants[0].kinds == {"exposure"}
 
 
+def test_no_right_gives_entries_that_methods_of_their_own_make(tmp_path: Path) -> None:
+    """Erasures and mended clocks are no entries that anybody appends, whatever is granted."""
+    every = {name: ["*"] for name in ("kinds", "sources", "notifiers", "entry_ids", "actions", "marketplaces")}
+    write_grants(tmp_path / "grants.toml", grant("dns:a.example", [right.value for right in Right], **every))
+    [found] = load_grants(tmp_path / "grants.toml").grants
+    assert found.rights == {*Right}
+    assert found.kinds.isdisjoint({"erasure", "clock"})
+    assert {"violation", "override", "status"} < found.kinds
+
+
 @pytest.mark.parametrize("text", ["[[grants]\n", "grants = 3\n[end]\n", "issuers = [1]\n[end]\n", "\xff"])
 def test_what_is_no_file_of_grants_is_told(tmp_path: Path, text: str) -> None:
     (tmp_path / "grants.toml").write_bytes(text.encode("latin-1"))
