@@ -19,8 +19,11 @@ from scoring.caution_history import (
     Known,
     choose_first_day,
     find_spans,
+    list_ended,
     list_set_off,
     list_set_off_by_flow,
+    name_case,
+    take_back_ended,
 )
 from scoring.caution_signs import KINDS_OF_SIGNS, list_signs
 from scoring.entries.flow import FlowDay
@@ -64,7 +67,7 @@ class Caution:
     @property
     def case(self) -> str:
         """Return the name of the case that it opens, which stays the same as long as it lasts: `RULE~ENTRY`."""
-        return f"{self.rule}~{self.entries[-1]}"
+        return name_case(self.rule, self.entries[-1])
 
 
 def find_cautions(
@@ -136,11 +139,13 @@ def find_cautions_of_seller(
     Worked: customs reports (100) counterfeit goods on 1 March, which set off a rule that asks for 100 within 14 days and
     lasts 3: until 4 March. A second report of 2 March sets it off again, until 5 March; each report does once.
     """
+    ended = list_ended(rows, observe_time)
     rows = [row for row in rows if row.kind in KINDS_OF_SIGNS]
     signs = [sign for sign in list_signs(rows) if sign.time <= observe_time]
-    known = Known(signs, flow, choose_first_day(observe_time, stated), ())
-    begun = [*list_set_off(stated, known), *list_set_off_by_flow(stated, flow, known.first_day)]
-    if not any(one.time <= observe_time < one.time + one.rule.days * DAY for one in begun):
+    known = Known(signs, flow, choose_first_day(observe_time, stated), (), ended)
+    known = take_back_ended(stated, known) if ended else known
+    begun = [*list_set_off(stated, known), *list_set_off_by_flow(stated, flow, known.first_day, ended)]
+    if not any(one.time <= observe_time < one.time + one.rule.days * DAY for one in begun if one.ended == NEVER):
         return ()
     stands = {sign.entry for sign in signs if sign.taken_back == NEVER}
     confirmed = [time for violation, time in find_decision_times(rows).items() if violation in stands]

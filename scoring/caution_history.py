@@ -2,14 +2,19 @@
 
 import heapq
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from operator import itemgetter
+from types import MappingProxyType
 from typing import NamedTuple
 
 from scoring.arrays import NEVER
 from scoring.caution_signs import Sign
+from scoring.entries.field_types import is_id
 from scoring.entries.flow import FlowDay, list_flow_as_of
-from scoring.enums import Source
+from scoring.enums import CaseState, Kind, Source
+from scoring.features.columns import FactRow
 from scoring.flow_signals import FlowTable, Measured, find_reached, find_relevant_changes
 from scoring.policy.caution import (
     MAX_CAUTION_DAYS,
@@ -30,6 +35,15 @@ MAX_LATE_DAYS = 7
 _ALLOWED, _SPAN = MAX_DAYS_IN_SPAN * DAY, SPAN_DAYS * DAY
 
 
+def name_case(rule: str, entry: str) -> str:
+    """Return the name of the case of a caution by a rule and the entry that set it off, always an id.
+
+    `RULE~ENTRY`; where that is too long, a digest of it stands for the entry.
+    """
+    name = f"{rule}~{entry}"
+    return name if is_id(name) else f"{rule[:64]}~{sha256(name.encode()).hexdigest()[:32]}"
+
+
 class Set(NamedTuple):
     """The moment at which the trigger of a rule is reached."""
 
@@ -41,6 +55,21 @@ class Set(NamedTuple):
     """Ids of the entries that it rests on."""
     measured: Measured
     """By what it is reached."""
+    ended: int = NEVER
+    """Of flow: when a person ended its case, in microseconds."""
+
+    @property
+    def taken_back(self) -> int:
+        """Return when the first of what it rests on was taken back for its rule, in microseconds; NEVER if all stands."""
+        return min((sign.taken_back for sign in self.signs), default=self.ended)
+
+    @property
+    def case(self) -> str:
+        """Return the name of the case that it opens."""
+        return name_case(self.rule.id, self.entries[-1])
+
+
+NONE_ENDED: Mapping[str, int] = MappingProxyType({})
 
 
 class Span(NamedTuple):
@@ -61,6 +90,10 @@ class Known:
     """The first day of flow that is looked at."""
     confirmed: Sequence[int]
     """When violations that stand were confirmed: the days in the SPAN_DAYS after are not counted."""
+    ended: Mapping[str, int] = field(default_factory=lambda: NONE_ENDED)
+    """When persons ended cases, by name, in microseconds, the first ended first."""
+    of_rules: Mapping[str, Sequence[Sign]] = field(default_factory=dict)
+    """By the id of a rule of which a case was ended its signs, in place of `signs`."""
 
 
 def choose_first_day(observe_time: int, stated: CautionTable) -> int:
@@ -71,13 +104,13 @@ def choose_first_day(observe_time: int, stated: CautionTable) -> int:
     return (observe_time // DAY - SPAN_DAYS - MAX_CAUTION_DAYS - stated.flow_days) // SPAN_DAYS * SPAN_DAYS
 
 
-def find_spans(stated: CautionTable, known: Known, standing: Sequence[Set]) -> list[tuple[Set, Span]]:
-    """Return each caution of `standing`, what is set off by what stands now, with its span.
+def find_spans(stated: CautionTable, known: Known, begun: Sequence[Set]) -> list[tuple[Set, Span]]:
+    """Return each caution of `begun`, what is set off by what stands now, with its span, but for those that were ended.
 
     Cut to the days that were left when it began; without those for which none were.
     """
-    lived, since = _trace_what_was(stated, known, [one for one in standing if not one.signs])
-    return _limit(standing, lived, since, known.confirmed)
+    lived, since = _trace_what_was(stated, known, [one for one in begun if not one.signs])
+    return _limit((one for one in begun if one.ended == NEVER), lived, since, known.confirmed)
 
 
 def list_set_off(stated: CautionTable, known: Known, since: int = NEVER - 1) -> Iterator[Set]:
@@ -85,28 +118,73 @@ def list_set_off(stated: CautionTable, known: Known, since: int = NEVER - 1) -> 
 
     Without the signs that were taken back until `since`; by default, without all that were.
     """
-    ordered = sorted(
-        (sign for sign in known.signs if sign.taken_back > since), key=lambda sign: (sign.time, sign.entry)
-    )
+    ordered = _sort(known.signs, since)
     for rule in stated.rules:
-        match rule.trigger:
-            case Reports():
-                yield from _set_off_by_reports(rule, rule.trigger, ordered, stated)
-            case ControlSign(signs=words):
-                yield from (_make_set(sign.time, rule, (sign,)) for sign in ordered if sign.word in words)
+        own = _sort(known.of_rules[rule.id], since) if rule.id in known.of_rules else ordered
+        yield from _list_set_off_by_rule(rule, own, stated)
 
 
-def list_set_off_by_flow(stated: CautionTable, flow: Sequence[FlowDay], first_day: int) -> Iterator[Set]:
+def _sort(signs: Iterable[Sign], since: int) -> list[Sign]:
+    """Return the signs that were not taken back until `since`, in the order of time."""
+    return sorted((sign for sign in signs if sign.taken_back > since), key=lambda sign: (sign.time, sign.entry))
+
+
+def _list_set_off_by_rule(rule: CautionRule, ordered: Sequence[Sign], stated: CautionTable) -> Iterator[Set]:
+    """Yield each moment at which the trigger of one rule is reached by signs, which are in the order of time."""
+    match rule.trigger:
+        case Reports():
+            yield from _set_off_by_reports(rule, rule.trigger, ordered, stated)
+        case ControlSign(signs=words):
+            yield from (_make_set(sign.time, rule, (sign,)) for sign in ordered if sign.word in words)
+
+
+def list_ended(rows: Sequence[FactRow], observe_time: int) -> Mapping[str, int]:
+    """Return when persons ended cases of one seller, as `Known` has it, of what is visible at a time (microseconds)."""
+    found = {
+        row.target: max(row.occur_time, row.report_time) + 1
+        for row in rows
+        if row.kind == Kind.CASE and row.status == CaseState.ENDED and row.target is not None
+    }
+    return {name: time for name, time in sorted(found.items(), key=itemgetter(1)) if time <= observe_time}
+
+
+def take_back_ended(stated: CautionTable, known: Known) -> Known:
+    """Return what is known with the signs taken back on which a case rested when a person ended it: for its rule alone.
+
+    With what else the same sources report about the same incidents, whenever they do.
+    """
+    of_rules: dict[str, Sequence[Sign]] = {}
+    for name, time in known.ended.items():
+        for rule in stated.rules:
+            signs = of_rules.get(rule.id, known.signs)
+            then = _sort((sign for sign in signs if sign.time <= time), time)
+            for one in _list_set_off_by_rule(rule, then, stated):
+                if one.case == name:
+                    facts = {sign.fact for sign in one.signs}
+                    of_rules[rule.id] = [
+                        sign._replace(taken_back=min(sign.taken_back, time)) if sign.fact in facts else sign
+                        for sign in signs
+                        if sign.time <= time or sign.fact not in facts
+                    ]
+    return replace(known, of_rules=of_rules)
+
+
+def list_set_off_by_flow(
+    stated: CautionTable, flow: Sequence[FlowDay], first_day: int, ended: Mapping[str, int] = NONE_ENDED
+) -> Iterator[Set]:
     """Yield each moment at which a rule's trigger is reached by the flow, rule by rule, on days not taken before.
 
-    What was first stated later than MAX_LATE_DAYS after its day sets nothing off: it is no burst any more.
+    What was first stated later than MAX_LATE_DAYS after its day sets nothing off: it is no burst any more. `ended`: when
+    persons ended cases, by name: days that these rested on set nothing else off.
     """
     table = FlowTable(flow, stated.currency)
     for rule in stated.rules if flow else ():
         if isinstance(rule.trigger, Burst | Jump):
-            for one in find_reached(table, rule.trigger, first_day):
+            days = {one.fact.day for one in flow if ended and name_case(rule.id, one.first_entry_id) in ended}
+            for one in find_reached(table, rule.trigger, first_day, days):
                 if one.known_time < (one.day + MAX_LATE_DAYS) * DAY:
-                    yield Set(one.known_time + 1, rule, (), one.entries, one.measured)
+                    time = ended.get(name_case(rule.id, one.entries[-1]), NEVER) if ended else NEVER
+                    yield Set(one.known_time + 1, rule, (), one.entries, one.measured, time)
 
 
 def _make_set(time: int, rule: CautionRule, signs: tuple[Sign, ...], counted: int = 0) -> Set:
@@ -160,10 +238,11 @@ def _trace_what_was(stated: CautionTable, known: Known, by_flow: list[Set]) -> t
     lived: list[Span] = []
     since = 0
     if changes:
-        by_flow = list(list_set_off_by_flow(stated, list_flow_as_of(known.flow, 0), known.first_day))
+        by_flow = _list_by_flow_as_of(stated, known, 0)
     while True:
-        spans = _limit([*list_set_off(stated, known, since), *by_flow], lived, since, known.confirmed)
-        ends = {s.taken_back for one, _ in spans for s in one.signs if s.taken_back < NEVER}
+        found = [*list_set_off(stated, known, since), *(one for one in by_flow if one.ended > since)]
+        spans = _limit(found, lived, since, known.confirmed)
+        ends = {one.taken_back for one, _ in spans if one.taken_back < NEVER}
         next_change = bisect_right(changes, since)
         until = min([*ends, *changes[next_change : next_change + 1]], default=NEVER)
         if until == NEVER:
@@ -172,7 +251,12 @@ def _trace_what_was(stated: CautionTable, known: Known, by_flow: list[Set]) -> t
         lived += [span for span in clipped if span.start < span.end]
         since = until
         if changes[next_change : next_change + 1] == [until]:
-            by_flow = list(list_set_off_by_flow(stated, list_flow_as_of(known.flow, since), known.first_day))
+            by_flow = _list_by_flow_as_of(stated, known, since)
+
+
+def _list_by_flow_as_of(stated: CautionTable, known: Known, time: int) -> list[Set]:
+    """Return each moment at which a rule's trigger is reached by the flow as it counted at a time."""
+    return list(list_set_off_by_flow(stated, list_flow_as_of(known.flow, time), known.first_day, known.ended))
 
 
 def _limit(found: Iterable[Set], lived: Sequence[Span], since: int, confirmed: Sequence[int]) -> list[tuple[Set, Span]]:

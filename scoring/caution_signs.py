@@ -34,6 +34,11 @@ class Sign(NamedTuple):
     source: int = 0
     incident: int = -1
 
+    @property
+    def fact(self) -> tuple[int, int] | str:
+        """Return what counts once: of a report its incident and source, else its entry."""
+        return self.entry if self.word else (self.incident, self.source)
+
 
 def list_signs(rows: Sequence[FactRow]) -> list[Sign]:
     """Return every fact of one seller that may set a caution off, those that were taken back too, in no order."""

@@ -36,6 +36,7 @@ class Kind(IntEnum):
     CLAIM = 25
     COMPLAINT = 26
     COMPLAINT_DECISION = 27
+    CASE = 28
 
 
 class Harm(IntEnum):
@@ -215,6 +216,15 @@ class MeasureState(IntEnum):
     IMPOSED = 1
     LIFTED = 2
     UPDATED = 3
+
+
+class CaseState(IntEnum):
+    """What became of the case that a caution opens."""
+
+    OPENED = 1
+    CONFIRMED = 2
+    ENDED = 3
+    WITHDRAWN = 4
 
 
 class DepositChange(IntEnum):

@@ -141,6 +141,12 @@ class MeasureNotFound(SellertrustError):
     reason = "MEASURE_NOT_FOUND"
 
 
+class CaseNotFound(SellertrustError):
+    """No case of this name was opened."""
+
+    reason = "CASE_NOT_FOUND"
+
+
 class BalanceForbids(SellertrustError):
     """A deposit holds less than is to leave it, or a claim is open for less.
 

@@ -1,7 +1,7 @@
 """Bursts and jumps in a seller's flow: the days on which what a rule of caution asks for is reached. Pure."""
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -63,14 +63,19 @@ class FlowTable:
         return self.stated[bisect_left(self.stated, first)]
 
 
-def find_reached(table: FlowTable, trigger: Burst | Jump, first_day: int) -> Iterator[Reached]:
+def find_reached(
+    table: FlowTable, trigger: Burst | Jump, first_day: int, used_up: Collection[int] = ()
+) -> Iterator[Reached]:
     """Yield the days on which a trigger is reached, each on days after those that the one before rests on.
 
     A day is looked at if it is stated, and if all days that its trigger looks at lie within the flow, which is all that is on
-    record from `first_day` on.
+    record from `first_day` on. `used_up`: days on which it was reached as flow was stated then: no other day is that shares
+    days with one of them.
     """
     last = None
     for day, measured in list_reached(table, trigger, first_day):
+        if day not in used_up and any(abs(day - one) < trigger.days for one in used_up):
+            continue
         if last is None or day >= last + trigger.days:
             last = day
             within = [one for one in table.flow if day - trigger.window_days < one.fact.day <= day]

@@ -39,6 +39,7 @@ WHERE = {
             "override",
             "badge",
             "book",
+            "case",
             "violation",
             "notifier",
             "proposal",

@@ -8,7 +8,7 @@ from scoring.entries.field_types import FactField
 from scoring.entries.kinds.decisions import MeasureChanged
 from scoring.entries.kinds.settlement import ClaimChanged, ComplaintFiled, DepositChanged
 from scoring.entries.kinds.table import KINDS, Need
-from scoring.enums import ClaimChange, ComplaintOutcome, DepositChange, Kind, MeasureKind, MeasureState
+from scoring.enums import CaseState, ClaimChange, ComplaintOutcome, DepositChange, Kind, MeasureKind, MeasureState
 from scoring.errors import InvalidInput
 from scoring.time import DAY
 from sellertrust.v1 import entry_pb2
@@ -26,8 +26,14 @@ ON_RECORD = (
 )
 """What the entries are about; it is to be appended before."""
 
-OF_SERVICE = {Kind.MEASURE: ("rule", "policy", "at_sequence")}
+OF_SERVICE = {
+    Kind.MEASURE: ("rule", "policy", "at_sequence"),
+    Kind.CASE: ("rule", "decide_by", "caution_end", "rests_on", "policy", "at_sequence"),
+}
 """Fields that the service alone states."""
+
+_OF_CALLERS: dict[Kind, tuple[int, ...]] = {Kind.CASE: (CaseState.CONFIRMED, CaseState.ENDED)}
+"""Values of the first word that callers state, where the service alone states others."""
 
 _TEXTS = ("CNY", "CN", "0" * 64)
 
@@ -43,12 +49,14 @@ def every_entry(text: str = "said") -> list[tuple[Kind, Entry]]:
 def _variants(kind: Kind, text: str) -> Iterator[Entry]:
     row = KINDS[kind]
     word = next((f for f in row.fields if f.required and f.shape.words is not None), None)
-    members = list(word.shape.words or ()) if word else [None]
+    members = list(_OF_CALLERS.get(kind, word.shape.words or ())) if word else [None]
     for number, member in enumerate(members):
         fields = [f for f in row.fields if f.name not in OF_SERVICE.get(kind, ())]
         values = {f.name: _value(f, kind, text) for f in fields} | ({word.name: member} if word else {})
         if "complaint" in values:
             values["complaint"] = f"c{number}"
+        if "case" in values:
+            values["case"] = f"rule~{'v0' if number else 'i0'}"
         yield _allowed(kind, f"{row.key.replace('_', '-')}-{number}", values)
 
 

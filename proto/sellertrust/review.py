@@ -10,7 +10,7 @@ Everything else is as in `sellertrust.client`: deadlines, retries, decoded error
 
 import uuid
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from sellertrust.client import Client
 from sellertrust.requests import Time, bounds, invoke, marketplace_name, pages, seller_name, times
@@ -21,6 +21,7 @@ from sellertrust.v1.review_service_pb2 import (
     GetNotifierRequest,
     ListNotifiersRequest,
     ListReviewQueueRequest,
+    ListReviewQueueResponse,
     Notifier,
     QueueItem,
 )
@@ -38,6 +39,22 @@ def notifier_name(marketplace: str, notifier: str) -> str:
     return f"{marketplace_name(marketplace)}/notifiers/{notifier}"
 
 
+class _RequiredFields(TypedDict):
+    actor: str
+    reason: str
+
+
+class CaseDecision(_RequiredFields, total=False):
+    """The fields of a decision about a case: `actor` and `reason`, which are required, and these."""
+
+    ground: str
+    """The legal or policy ground."""
+    entry_id: str | None
+    """Makes a repeated call safe; by default one is made, which covers retries."""
+    deadline_seconds: float | None
+    """Replaces the client's deadline."""
+
+
 class ReviewClient:
     """ReviewService over a client's connection, which the client closes.
 
@@ -46,6 +63,7 @@ class ReviewClient:
 
     def __init__(self, client: Client) -> None:
         self._stub = ReviewServiceStub(client.channel)
+        self._client = client
 
     def get_notifier(
         self,
@@ -92,6 +110,45 @@ class ReviewClient:
             parent=marketplace_name(marketplace), page_size=page_size, **bounds(observe_time, known_time)
         )
         yield from pages(self._stub.ListReviewQueue, request, "items", deadline_seconds)
+
+    def list_cases(self, marketplace: str, *, deadline_seconds: float = READ_SECONDS) -> ListReviewQueueResponse:
+        """Return the cases of cautions that nobody has decided, in `cases`, by their deadline, and how many there are.
+
+        At most 1,000; `open_cases` and `overdue_cases` count all.
+        """
+        request = ListReviewQueueRequest(parent=marketplace_name(marketplace), page_size=1)
+        return invoke(self._stub.ListReviewQueue, request, deadline_seconds)
+
+    def confirm_case(
+        self, marketplace: str, seller: str, case: str, *, violations: Iterable[str], **fields: Unpack[CaseDecision]
+    ) -> None:
+        """Decide that what a caution suspected is so: it came to these violations, which are confirmed."""
+        self._decide_case(marketplace, seller, case, entry_pb2.CASE_STATE_CONFIRMED, violations, fields)
+
+    def end_case(self, marketplace: str, seller: str, case: str, **fields: Unpack[CaseDecision]) -> None:
+        """Decide that what a caution suspected is not so: it ends now, and never begins again on the same facts."""
+        self._decide_case(marketplace, seller, case, entry_pb2.CASE_STATE_ENDED, (), fields)
+
+    def _decide_case(
+        self,
+        marketplace: str,
+        seller: str,
+        case: str,
+        state: entry_pb2.CaseState.ValueType,
+        violations: Iterable[str],
+        fields: CaseDecision,
+    ) -> None:
+        stated = entry_pb2.CaseChanged(
+            case=case,
+            state=state,
+            actor=fields["actor"],
+            reason=fields["reason"],
+            ground=fields.get("ground", ""),
+            violations=violations,
+        )
+        name = fields.get("entry_id") or f"case-{uuid.uuid4()}"
+        entry = entry_pb2.Entry(entry_id=name, seller=seller_name(marketplace, seller), case=stated)
+        self._client.append_entries(marketplace, [entry], deadline_seconds=fields.get("deadline_seconds"))
 
     def decide_violations(
         self,

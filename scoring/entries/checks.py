@@ -7,7 +7,13 @@ from typing import Any
 
 from scoring.entries.field_types import FactField, list_names
 from scoring.entries.kinds.conduct import IncidentChanged, ProductViolationReported, StatusChanged, ViolationReported
-from scoring.entries.kinds.decisions import RULE_MEASURE_PREFIX, EntryCorrected, MeasureChanged, OverrideImposed
+from scoring.entries.kinds.decisions import (
+    RULE_MEASURE_PREFIX,
+    CaseChanged,
+    EntryCorrected,
+    MeasureChanged,
+    OverrideImposed,
+)
 from scoring.entries.kinds.settlement import DepositChanged, FlowStated
 from scoring.entries.kinds.table import KINDS
 from scoring.entries.kinds.trade import ExposureStated
@@ -15,6 +21,7 @@ from scoring.entries.violation_types import violation_types
 from scoring.enums import (
     AUTHORITIES,
     Action,
+    CaseState,
     CorrectionKind,
     DepositChange,
     IncidentChange,
@@ -146,6 +153,14 @@ def _check_measure_fields(fact: MeasureChanged, *_: object) -> Problems:
         yield "violations", "must name the confirmed violations that a suspension rests on"
 
 
+def _check_case(fact: CaseChanged, *_: object) -> Problems:
+    """Yield violations that are missing to confirm what was suspected, or out of place."""
+    if fact.state is CaseState.CONFIRMED and not fact.violations:
+        yield "violations", "must name the confirmed violations that it came to; to say that it is not so, end the case"
+    if fact.state is not CaseState.CONFIRMED and fact.violations:
+        yield "violations", "must be empty unless the case is confirmed"
+
+
 def _check_override(fact: OverrideImposed, occur_time: int | None, now: int) -> Problems:
     """Yield an end that is not after the begin or too far ahead."""
     if not fact.until:
@@ -187,6 +202,7 @@ CHECKS: Mapping[Kind, Callable[[Any, int | None, int], Problems]] = MappingProxy
         Kind.DISPUTE: _check_amount,
         Kind.REMEDIATION: _check_amount,
         Kind.MEASURE: _check_measure_fields,
+        Kind.CASE: _check_case,
         Kind.OVERRIDE: _check_override,
         Kind.INCIDENT: _check_incident,
         Kind.CORRECTION: _check_correction,

@@ -1,6 +1,6 @@
 """Contests: what may be stated about a measure, complained of it, and decided about a complaint. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from scoring.entries.entry import Entry
@@ -52,7 +52,17 @@ def check_suspension(fact: MeasureChanged, seller: str, states: Mapping[str, Vio
     """
     if fact.measure_kind is not MeasureKind.SUSPENSION or fact.state is MeasureState.LIFTED or fact.rule:
         return  # what a rule asked for rested on what was confirmed then, whatever became of it since
-    for name in fact.violations:
+    require_confirmed(fact.violations, seller, states, "a suspension rests on", (*path, "measure", "violations"))
+
+
+def require_confirmed(
+    violations: Iterable[str], seller: str, states: Mapping[str, ViolationState], what: str, path: FieldPath
+) -> None:
+    """Refuse violations that are not confirmed, or not of a seller, by LifecycleForbids, which names the first one.
+
+    `what` rests on them, as a beginning of a sentence.
+    """
+    for name in violations:
         state = states.get(name)
         if state is None or state.seller != seller:  # the same: the caller may be granted this seller alone
             stands = "not on record for this seller"
@@ -63,9 +73,9 @@ def check_suspension(fact: MeasureChanged, seller: str, states: Mapping[str, Vio
         else:
             stands = state.status.name.lower()
         raise LifecycleForbids(
-            f"{name!r} is {stands}; a suspension rests on confirmed violations of its seller",
+            f"{name!r} is {stands}; {what} confirmed violations of its seller",
             {"status": stands, "allowed": "confirmed"},
-            (*path, "measure", "violations"),
+            path,
         )
 
 

@@ -28,7 +28,7 @@ from scoring.entries.kinds.conduct import (
     StatusChanged,
     ViolationReported,
 )
-from scoring.entries.kinds.decisions import RULE_MEASURE_PREFIX, EntryCorrected, MeasureChanged
+from scoring.entries.kinds.decisions import RULE_MEASURE_PREFIX, CaseChanged, EntryCorrected, MeasureChanged
 from scoring.entries.kinds.settlement import ClaimChanged, ComplaintDecided, ComplaintFiled, DepositChanged
 from scoring.entries.kinds.table import FIELD_OF, KIND_OF
 from scoring.entries.violation_state import TimedDecision, ViolationState
@@ -46,7 +46,7 @@ INDEPENDENT_KINDS = (
     frozenset(Kind)
     - VIOLATION_KINDS
     - {*(Kind.STATUS, Kind.ATTRIBUTION, Kind.PRODUCT, Kind.REMEDIATION, Kind.MEASURE, Kind.INCIDENT, Kind.CORRECTION)}
-    - {*(Kind.DEPOSIT, Kind.CLAIM, Kind.COMPLAINT, Kind.COMPLAINT_DECISION)}
+    - {*(Kind.DEPOSIT, Kind.CLAIM, Kind.COMPLAINT, Kind.COMPLAINT_DECISION, Kind.CASE)}
 )
 """Kinds that depend on no recorded entry, and from which nothing follows."""
 
@@ -54,7 +54,7 @@ UNCORRECTABLE_KINDS = frozenset(
     {
         *(Kind.STATUS, Kind.ATTRIBUTION, Kind.EXPOSURE, Kind.CORRECTION, Kind.ERASURE, Kind.CLOCK),
         *(Kind.PRODUCT, Kind.PRODUCT_VIOLATION, Kind.FLOW, Kind.DEPOSIT, Kind.PAYOUTS, Kind.CLAIM),
-        *(Kind.COMPLAINT, Kind.COMPLAINT_DECISION),
+        *(Kind.COMPLAINT, Kind.COMPLAINT_DECISION, Kind.CASE),
     }
 )
 """Kinds that are stated anew instead, or whose derived entries would have to be derived again."""
@@ -192,6 +192,8 @@ class Derivation:
         if isinstance(fact, MeasureChanged):
             check_suspension(fact, seller, self._context.states, path)
             self._context.contests.state(fact, seller, self._time_of(entry), self._caller)
+        elif isinstance(fact, CaseChanged):
+            self._context.cases.change(fact, seller, self._context.states, path)
         elif isinstance(fact, DepositChanged | ClaimChanged):
             self._change_balance(fact, seller, path)
         elif isinstance(fact, ComplaintFiled):

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from scoring.entries.accounts import ClaimBalance, DepositAccount
+from scoring.entries.cases import Cases
 from scoring.entries.contests import Contests
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.conduct import ProductListed, ProductViolationReported
@@ -75,3 +76,5 @@ class DerivationContext:
     """The claims that the batch changes, by seller and id."""
     contests: Contests = field(default_factory=Contests)
     """The complaints, and the measures that they are about."""
+    cases: Cases = field(default_factory=Cases)
+    """The cases of cautions that the batch decides."""

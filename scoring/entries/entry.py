@@ -16,7 +16,7 @@ from scoring.entries.checks import CHECKS, check_fields, initial_status
 from scoring.entries.field_types import ID_FORM, TIME, FactField, fact_fields, is_id
 from scoring.entries.incidents import DERIVED_ID_PREFIX
 from scoring.entries.kinds.conduct import ProductViolationReported, ViolationReported
-from scoring.entries.kinds.decisions import MeasureChanged
+from scoring.entries.kinds.decisions import CaseChanged, MeasureChanged
 from scoring.entries.kinds.settlement import FlowStated
 from scoring.entries.kinds.table import FIELD_OF, KIND_OF, KINDS, Fact, Need
 from scoring.entries.kinds.trade import ExposureStated
@@ -263,8 +263,8 @@ _READERS = {kind: _build_reader(kind) for kind in KINDS}
 
 
 def is_by_rule(fact: Fact) -> bool:
-    """Return whether a fact states a measure that a policy's rule asks for, which the service alone does."""
-    return isinstance(fact, MeasureChanged) and bool(fact.rule)
+    """Return whether a fact states a measure or a case that a policy's rule asks for, which the service alone does."""
+    return isinstance(fact, MeasureChanged | CaseChanged) and bool(fact.rule)
 
 
 def _check(entry: Entry, kind: Kind, now: int) -> Iterator[tuple[FieldPath, str]]:

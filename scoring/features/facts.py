@@ -92,9 +92,9 @@ def kind_mask(*kinds: Kind) -> Bools:
 
 _DECISIONS = (Kind.STATUS, Kind.ATTRIBUTION, Kind.INCIDENT, Kind.CORRECTION)
 COUNTING_KINDS = FINDING_KINDS.union(
-    (*_DECISIONS, Kind.VIOLATION, Kind.EXPOSURE, Kind.IDENTITY, Kind.CONTROL, Kind.OVERRIDE)
+    (*_DECISIONS, Kind.VIOLATION, Kind.EXPOSURE, Kind.IDENTITY, Kind.CONTROL, Kind.OVERRIDE, Kind.CASE)
 )
-"""Kinds of entries that `resolve` reads: all others change no score."""
+"""Kinds of entries that answers rest on: all others change none. `resolve` passes by cases, which end cautions alone."""
 
 _IS_DECISION = kind_mask(*_DECISIONS)
 _IS_CHANGE = kind_mask(Kind.INCIDENT, Kind.CORRECTION)

@@ -9,7 +9,7 @@ from scoring.features.facts import Facts, kind_mask
 from scoring.time import DAY
 
 _IS_SEEN_BY_TIME = kind_mask(
-    *(Kind.VIOLATION, Kind.IDENTITY, Kind.CONTROL, Kind.OVERRIDE, Kind.INSPECTION, Kind.DISPUTE)
+    *(Kind.VIOLATION, Kind.IDENTITY, Kind.CONTROL, Kind.OVERRIDE, Kind.INSPECTION, Kind.DISPUTE, Kind.CASE)
 )
 """Kinds of which an entry is visible from some time on, as exposure is; decisions are visible by knowledge, at every time."""
 

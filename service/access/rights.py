@@ -29,7 +29,7 @@ class Right(Enum):
     APPEND = "append"
     """Appends facts, of the kinds, sources, notifiers and entry ids that the grant names."""
     DECIDE = "decide"
-    """Decides about violations one by one, corrects entries, and moves violations between incidents."""
+    """Decides about violations and cases one by one, corrects entries, and moves violations between incidents."""
     BULK_DECIDE = "bulk_decide"
     """Decides about many violations at once."""
     OVERRIDE = "override"
@@ -165,6 +165,7 @@ RIGHT_OF_KIND: Mapping[Kind, Right] = MappingProxyType(
         Kind.ATTRIBUTION: Right.DECIDE,
         Kind.INCIDENT: Right.DECIDE,
         Kind.CORRECTION: Right.DECIDE,
+        Kind.CASE: Right.DECIDE,
         Kind.OVERRIDE: Right.OVERRIDE,
         Kind.MEASURE: Right.IMPOSE_MEASURES,
         Kind.FLOW: Right.APPEND,

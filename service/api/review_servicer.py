@@ -1,14 +1,18 @@
 """ReviewService: notifiers, the review queue, and bulk decisions, as functions from request to response."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
+from scoring.caution import Caution
 from scoring.entries.field_types import is_id
+from scoring.enums import CaseState
 from scoring.errors import NotifierNotFound
 from scoring.time import format_time
 from sellertrust.v1 import review_service_pb2 as review_pb
 from service.api.reads import Reads, is_number
 from service.contract.resource_names import parse_marketplace, parse_notifier
-from service.contract.review import decision_of, notifier_message, outcome_message, queue_messages
+from service.contract.review import case_messages, decision_of, notifier_message, outcome_message, queue_messages
+from service.ledger.records import Cut
 from service.ledger.store import Ledger
 from service.review.bulk_decisions import dry_run, execute
 from service.review.reliability import assess
@@ -17,6 +21,10 @@ from service.scores.scorer import Scorer
 
 REVIEW_WRITES = ("DecideViolations",)
 """The methods of ReviewService that append."""
+
+
+MAX_CASES = 1_000
+"""Open cases that are listed: those whose deadline is first."""
 
 
 class ReviewServicer:
@@ -55,12 +63,27 @@ class ReviewServicer:
         end = begin + page.limit
         views = self._ledger.named_violations(marketplace, [item.violation for item in items[begin:end]], page.cut)
         at = replace(page.cut, observe_time=min(page.cut.observe_time, page.cut.known_time))
-        cautions = self._scorer.cautions(marketplace, sorted({view.seller for view in views.values()}), at)
-        return review_pb.ListReviewQueueResponse(
+        cautions = self._undecided(marketplace, sorted({view.seller for view in views.values()}), at)
+        response = review_pb.ListReviewQueueResponse(
             items=queue_messages(marketplace, items[begin:end], views, cautions),
             next_page_token=page.token(end) if end < len(items) else "",
             truncated=is_truncated,
         )
+        if begin == 0:
+            now = page.cut.observe_time if request.HasField("observe_time") else self._ledger.now()
+            cases = self._ledger.open_cases(marketplace, page.cut, MAX_CASES)
+            response.cases.extend(case_messages(marketplace, cases, now))
+            response.open_cases, response.overdue_cases = self._ledger.count_open_cases(page.cut, now, marketplace)
+        return response
+
+    def _undecided(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> dict[str, list[Caution]]:
+        """Return the cautions in force of some sellers whose cases nobody has confirmed, by seller."""
+        found: dict[str, list[Caution]] = {}
+        for seller, cautions in self._scorer.cautions(marketplace, sellers, cut).items():
+            stated = self._ledger.stated_terms(marketplace, seller, cut).cases
+            confirmed = {one.fact.case for one in stated if one.fact.state is CaseState.CONFIRMED}
+            found[seller] = [one for one in cautions if one.case not in confirmed]
+        return found
 
     def DecideViolations(self, request: review_pb.DecideViolationsRequest) -> review_pb.DecideViolationsResponse:
         marketplace = parse_marketplace(request.parent, "parent")

@@ -18,6 +18,7 @@ from service.cli import (
     backups,
     badge,
     book,
+    cases,
     imports,
     kinds,
     ledger,
@@ -78,6 +79,7 @@ kinds.register(ledger.app)
 app.add_typer(access.app, name="access")
 app.add_typer(badge.app, name="badge")
 app.add_typer(book.app, name="book")
+app.add_typer(cases.app, name="case")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(mechanism.app, name="mechanism")
 app.add_typer(overrides.app, name="override")
@@ -179,6 +181,7 @@ _NEXT_OF = {
     "LEDGER_UNAVAILABLE": "the server answers, its database does not: look at the database, or where the server runs: "
     "sellertrust doctor",
     "NOTIFIER_NOT_FOUND": "list what there is: sellertrust notifier list",
+    "CASE_NOT_FOUND": "list those that are open: sellertrust case list",
     "CALLER_UNAUTHENTICATED": "set SELLERTRUST_TARGET_CERTIFICATE and _KEY, or SELLERTRUST_TARGET_TOKEN",
     "CALLER_NOT_GRANTED": "who may do what, the server's grants file says; look: sellertrust access show",
     "TOO_MANY_CALLS": "wait and send it again; what one caller may do is in the server's grants file, under [[limits]]",

@@ -64,6 +64,8 @@ def status(output: Output = Format.TABLE) -> None:
             "ledger_ends_at": found.ledger_sequence,
             "every_seller_as_of": None if found.time is None else format_time(found.time),
             "refused_sellers": ["/".join(one) for one in found.refused],
+            "open_cases": found.open_cases,
+            "overdue_cases": found.overdue_cases,
         },
         output,
     )

@@ -13,7 +13,7 @@ from sellertrust.review import ReviewClient, decide_request
 from sellertrust.v1.entry_pb2 import Action, Source, ViolationStatus
 from sellertrust.v1.review_service_pb2 import DecideViolationsResponse, Notifier, QueueItem
 from service.cli.common import KnownTime, Marketplace, ObserveTime, client, marketplace_of, moment
-from service.cli.output import Exit, Format, Output, cut_to_limit, emit, emit_one, exit_code, say
+from service.cli.output import Exit, Format, Output, cut_to_limit, emit, emit_one, exit_code, format_count, say
 from service.cli.proposals import Propose, propose
 from service.cli.violations import Actor, Reason, status_of, violation_row
 
@@ -80,7 +80,7 @@ def queue(
 ) -> None:
     """List the open violations in the order in which a decision is worth most.
 
-    Safety first, then by the harm to be expected while nobody decides.
+    Safety first, then by the harm to be expected while nobody decides. It also says how many cases of cautions wait.
     """
     times = _times(observe_time, known_time)
     with client() as (connection, settings):
@@ -88,7 +88,11 @@ def queue(
             marketplace_of(marketplace, settings), page_size=min(limit + 1, 1000), **times
         )
         rows = [queue_row(item) for item in cut_to_limit(limit, found)]
+        cases = ReviewClient(connection).list_cases(marketplace_of(marketplace, settings))
     emit(rows, output)
+    if cases.open_cases:
+        number = format_count(cases.open_cases, "case")
+        say(f"{number} of cautions to be decided, {cases.overdue_cases:,} overdue: sellertrust case list")
 
 
 def decide_all(

@@ -9,8 +9,9 @@ from scoring.enums import Action, Status
 from scoring.errors import FieldViolation
 from sellertrust.v1 import entry_pb2, review_service_pb2
 from service.contract.fields import FieldErrors, optional_time, timestamp
-from service.contract.resource_names import notifier_name, seller_of, violation_name
+from service.contract.resource_names import notifier_name, seller_name, seller_of, violation_name
 from service.contract.violations import statuses_of, violation_message
+from service.ledger.case_reads import OpenCase
 from service.ledger.notifiers import Selection
 from service.ledger.records import ViolationView
 from service.review.bulk_decisions import SAMPLE_FRACTION, BulkDecision, BulkOutcome
@@ -74,6 +75,23 @@ def queue_messages(
         )
         for item in items
         if item.violation in views
+    ]
+
+
+def case_messages(marketplace: str, cases: Sequence[OpenCase], now: int) -> list[review_service_pb2.OpenCase]:
+    """Return open cases as messages, in order; `now`: by when they are overdue, in microseconds."""
+    return [
+        review_service_pb2.OpenCase(
+            seller=seller_name(marketplace, one.seller),
+            case=one.case,
+            rule=one.rule,
+            open_time=timestamp(one.opened_time),
+            decide_by_time=timestamp(one.decide_by),
+            caution_end_time=timestamp(one.caution_end),
+            overdue=one.decide_by <= now,
+            entries=one.rests_on,
+        )
+        for one in cases
     ]
 
 

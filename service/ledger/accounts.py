@@ -1,4 +1,4 @@
-"""What is on record of the deposits, claims and complaints that a batch changes, read while the ledger is locked."""
+"""What is on record of the deposits, claims, complaints and cases that a batch changes, read while the ledger is locked."""
 
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, cast
@@ -6,13 +6,14 @@ from typing import Any, cast
 from sqlalchemy import Connection, Select, bindparam, or_, select, text
 
 from scoring.entries.accounts import ClaimBalance, DepositAccount
+from scoring.entries.cases import list_possible_entries
 from scoring.entries.contests import Complaint
 from scoring.entries.derivation_context import DerivationContext
 from scoring.entries.entry import PreparedEntry, entry_from_content
 from scoring.entries.kinds.conduct import StatusChanged
-from scoring.entries.kinds.decisions import MeasureChanged
+from scoring.entries.kinds.decisions import CaseChanged, MeasureChanged
 from scoring.entries.kinds.settlement import ClaimChanged, ComplaintDecided, ComplaintFiled, DepositChanged
-from scoring.enums import Kind
+from scoring.enums import CaseState, Kind
 from service.ledger.expressions import Texts, among, of_sellers
 from service.ledger.tables import ENTRY, ON_TERMS
 
@@ -32,6 +33,8 @@ _CLAIMS = _OF_TARGET.where(or_(_E.kind == int(Kind.DEPOSIT), _E.kind == int(Kind
 _COMPLAINTS = _STATED.where(_HERE, among(_E.entry_id, _NAMES), _E.kind == int(Kind.COMPLAINT), _IS_OF_SELLERS)
 _DECIDED = _OF_TARGET.where(_E.kind == int(Kind.COMPLAINT_DECISION))
 _MEASURES = _OF_TARGET.where(_E.kind == int(Kind.MEASURE), _IS_OF_SELLERS)
+_CASES = _OF_TARGET.where(_E.kind == int(Kind.CASE), _IS_OF_SELLERS)
+_SET_OFF = _STATED.where(_HERE, among(_E.entry_id, _NAMES), _IS_OF_SELLERS)
 _CONFIRMED = _STATED.where(
     _HERE, _E.violation.is_not(None), among(_E.violation, _NAMES), _E.kind == int(Kind.STATUS)
 ).order_by(_E.violation, _E.sequence)
@@ -83,6 +86,31 @@ def load_contests(
         decision = cast(StatusChanged, entry_from_content(row.entry_id, row.content).fact)
         for measure in rests_on[row.violation]:
             contests.add_decider(measure, decision.actor, row.principal or "")
+
+
+def load_cases(
+    connection: Connection, marketplace: str, met: DerivationContext, fresh: Sequence[PreparedEntry]
+) -> None:
+    """Add to `met` what was stated last about the cases that the entries of a batch decide.
+
+    One that no server has recorded, since none did then or since it came from another ledger, is open if the entry that it
+    is named after is on record, or in the batch, of the same seller.
+    """
+    entries = [item.entry for item in fresh if item.kind is Kind.CASE]
+    names, sellers = {cast(CaseChanged, one.fact).case for one in entries}, [*{one.seller for one in entries}]
+    if not names:
+        return
+    after = {name: list_possible_entries(name) for name in names}
+    known = {(item.entry.seller, item.entry.entry_id) for item in fresh}
+    asked = {entry for possible in after.values() for entry in possible}
+    known |= {(row.seller, row.entry_id) for row in _rows(connection, _SET_OFF, marketplace, asked, sellers=sellers)}
+    for seller in sellers:
+        for name, possible in after.items():
+            if any((seller, entry) in known for entry in possible):
+                met.cases.states[seller, name] = CaseState.OPENED
+    for row in _rows(connection, _CASES, marketplace, names, sellers=sellers):
+        stated = cast(CaseChanged, entry_from_content(row.entry_id, row.content).fact)
+        met.cases.states[row.seller, stated.case] = stated.state
 
 
 def _rows(

@@ -1,6 +1,6 @@
 """Appending a valid batch while the lock is held: what is known already, what is allowed, what follows, what is written."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -8,10 +8,10 @@ from sqlalchemy import Connection, bindparam, func, insert, select
 
 from scoring.entries.entry import Entry, PreparedEntry, prepare
 from scoring.entries.field_types import ID_FORM, is_id
-from scoring.entries.kinds.decisions import ClockMended, MeasureChanged, SellerErased
+from scoring.entries.kinds.decisions import CaseChanged, ClockMended, MeasureChanged, SellerErased
 from scoring.entries.kinds.settlement import FlowStated
 from scoring.entries.kinds.trade import ExposureStated
-from scoring.enums import Kind
+from scoring.enums import CaseState, Kind
 from scoring.errors import (
     EntryContentDiffers,
     ExposureRevisionTaken,
@@ -141,12 +141,25 @@ def refuse_output_only(entries: Sequence[Entry], imported: bool, by_rule: bool =
         if isinstance(entry.fact, MeasureChanged) and not by_rule:
             stated = [name for name in ("rule", "policy", "at_sequence") if getattr(entry.fact, name)]
             wrong += [FieldViolation(("entries", index, "measure", name), _BY_RULE) for name in stated]
+        if isinstance(entry.fact, CaseChanged) and not by_rule:
+            wrong += [FieldViolation(("entries", index, "case", name), text) for name, text in _list_own(entry.fact)]
         if isinstance(entry.fact, SellerErased):
             wrong.append(FieldViolation(("entries", index, "erasure"), "is made by: sellertrust ledger erase"))
         if isinstance(entry.fact, ClockMended):
             wrong.append(FieldViolation(("entries", index, "clock"), "is made by: sellertrust ledger mend-clock"))
     if wrong:
         raise InvalidInput(wrong)
+
+
+def _list_own(fact: CaseChanged) -> Iterator[tuple[str, str]]:
+    """Yield the fields of a case that only the service states, with what is wrong."""
+    yield from (
+        (name, _BY_RULE)
+        for name in ("rule", "decide_by", "caution_end", "rests_on", "policy", "at_sequence")
+        if getattr(fact, name)
+    )
+    if fact.state in {CaseState.OPENED, CaseState.WITHDRAWN}:
+        yield "state", "must be confirmed or ended: the service opens cases, and withdraws them"
 
 
 def append_batch(

@@ -17,10 +17,10 @@ from scoring.entries.kinds.conduct import (
     RemediationDone,
     StatusChanged,
 )
-from scoring.entries.kinds.decisions import EntryCorrected, MeasureChanged
+from scoring.entries.kinds.decisions import CaseChanged, EntryCorrected, MeasureChanged
 from scoring.entries.violation_state import RecordedChange, TimedDecision, ViolationState
 from scoring.enums import Kind, Severity, Status
-from service.ledger.accounts import load_accounts, load_contests
+from service.ledger.accounts import load_accounts, load_cases, load_contests
 from service.ledger.expressions import Texts, among, of_kind, of_sellers, only
 from service.ledger.tables import ENTRY
 
@@ -105,7 +105,7 @@ def load_known(connection: Connection, marketplace: str, fresh: Sequence[Prepare
     entries = [item.entry for item in fresh if item.kind not in INDEPENDENT_KINDS and item.kind is not Kind.VIOLATION]
     facts = [entry.fact for entry in entries]
     about = {f.violation for f in facts if isinstance(f, _ABOUT_VIOLATION) and f.violation}
-    about |= {name for f in facts if isinstance(f, MeasureChanged) for name in f.violations}
+    about |= {name for f in facts if isinstance(f, MeasureChanged | CaseChanged) for name in f.violations}
     reports = {item.entry.entry_id for item in fresh if item.kind in VIOLATION_KINDS}
     met.corrected_ids = {f.entry for f in facts if isinstance(f, EntryCorrected)}
     decided = {f.violation for f in facts if isinstance(f, StatusChanged)}
@@ -134,6 +134,7 @@ def load_known(connection: Connection, marketplace: str, fresh: Sequence[Prepare
         _load_corrected(connection, marketplace, met)
     load_accounts(connection, marketplace, met, fresh)
     load_contests(connection, marketplace, met, fresh)
+    load_cases(connection, marketplace, met, fresh)
     return met
 
 

@@ -13,6 +13,7 @@ from scoring.enums import Status
 from scoring.errors import FieldViolation, InvalidInput, ViolationNotFound
 from scoring.time import format_time
 from service.ledger import appending, following, mending, reading
+from service.ledger.case_reads import CaseReads
 from service.ledger.changes import ChangeReads
 from service.ledger.clock import SKEW, LedgerClock, Present, clock_ahead_caution, require_no_gap, wall_clock
 from service.ledger.database import CONFLICT, Database, lock_time
@@ -30,7 +31,9 @@ from service.ledger.seal_reads import SealReads
 from service.ledger.terms_reads import AsRecorded
 
 
-class Ledger(FactReads, ReviewReads, RunReads, ChangeReads, SealReads, PositionReads, Proposals, PolicyMoves):
+class Ledger(
+    FactReads, ReviewReads, CaseReads, RunReads, ChangeReads, SealReads, PositionReads, Proposals, PolicyMoves
+):
     """The ledger in one database. Any number of threads may use one, and any number of processes one database.
 
     Every method may raise LedgerUnavailable, after which the call may be repeated.

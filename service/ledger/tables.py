@@ -32,10 +32,11 @@ FOUND = f"kind IN ({', '.join(str(int(kind)) for kind in sorted(FINDING_KINDS))}
 EXPOSED = f"kind = {int(Kind.EXPOSURE)}"
 ALLEGED = f"{_REPORT} {int(Status.ALLEGED)}"
 FLOWING = f"kind = {int(Kind.FLOW)}"
-_TERMS = (Kind.MEASURE, Kind.DEPOSIT, Kind.PAYOUTS, Kind.CLAIM, Kind.COMPLAINT, Kind.COMPLAINT_DECISION)
+_TERMS = (Kind.MEASURE, Kind.DEPOSIT, Kind.PAYOUTS, Kind.CLAIM, Kind.COMPLAINT, Kind.COMPLAINT_DECISION, Kind.CASE)
+CASES = f"kind = {int(Kind.CASE)}"
 ON_TERMS = f"kind IN ({', '.join(str(int(kind)) for kind in _TERMS)})"
-"""The conditions of the indexes `entry_counting`, `entry_found`, `entry_exposure_once`, `entry_alleged`, `entry_flow_once`
-and `entry_on_terms`, as a query has to spell them: without parameters.
+"""The conditions of the indexes `entry_counting`, `entry_found`, `entry_exposure_once`, `entry_alleged`, `entry_flow_once`,
+`entry_cases` and `entry_on_terms`, as a query has to spell them: without parameters.
 
 The first four hold what a score may read; allegations apart, since anybody can make them, so that they can be passed over;
 exposure apart, since its index is there in any case, and most entries are exposure.
@@ -119,6 +120,7 @@ class EntryRow(TableBase, table=True):
             unique=True,
             where=FLOWING,
         ),
+        _index("entry_cases", "marketplace", "sequence", where=CASES),
         _index("entry_on_terms", "marketplace", "seller", "sequence", "kind", where=ON_TERMS),
     )
 

@@ -8,11 +8,12 @@ from typing import Any, NamedTuple, cast
 
 from sqlalchemy import Connection, bindparam, select, text
 
+from scoring.case_record import CaseStatement, count_own
 from scoring.entries.accounts import DepositAccount, add_up_deposit
 from scoring.entries.entry import entry_from_content
 from scoring.entries.field_types import fact_fields
 from scoring.entries.flow import FlowDay, Superseded
-from scoring.entries.kinds.decisions import MeasureChanged
+from scoring.entries.kinds.decisions import CaseChanged, MeasureChanged
 from scoring.entries.kinds.settlement import DepositChanged, FlowStated, PayoutsChanged
 from scoring.enums import Kind, PayoutsChange
 from scoring.measure_record import Lift, MeasureRecord, MeasureStatement, find_lifts, read_record
@@ -60,7 +61,7 @@ _DEPOSITS = (
     .order_by(_E.seller, _E.sequence)
 )
 _EVER = 2**62
-_TERMS = frozenset({Kind.MEASURE, Kind.DEPOSIT, Kind.PAYOUTS})
+_TERMS = frozenset({Kind.MEASURE, Kind.DEPOSIT, Kind.PAYOUTS, Kind.CASE})
 _IN_CONTENT = [field.name for field in fact_fields(FlowStated) if not field.column]
 
 
@@ -73,6 +74,8 @@ class StatedTerms(NamedTuple):
     """What of its deposit is there."""
     stopped_time: int | None
     """Since when payouts stand stopped, in microseconds; None if they do not."""
+    cases: Sequence[CaseStatement] = ()
+    """About the cases of cautions, in the order of their sequence."""
 
     @property
     def lifts(self) -> Mapping[str, Lift]:
@@ -81,15 +84,17 @@ class StatedTerms(NamedTuple):
 
 
 class AsRecorded(NamedTuple):
-    """What must still be on record of a seller's measures when the service states how they change."""
+    """What must still be on record of a seller's measures and cases when the service states how they change."""
 
     seller: str
     record: MeasureRecord
+    cases: int = 0
+    """What the service stated of its cases, as a number of statements."""
 
     def holds(self, connection: Connection, marketplace: str) -> bool:
         """Return whether nothing was stated since by the service, asked while the ledger is locked."""
         found = read_terms(connection, marketplace, self.seller, Cut(_EVER, _EVER, _EVER))
-        return read_record(found.statements).counts == self.record.counts
+        return read_record(found.statements).counts == self.record.counts and count_own(found.cases) == self.cases
 
 
 class TermsReads(Reads):
@@ -146,6 +151,7 @@ def read_terms(connection: Connection, marketplace: str, seller: str, cut: Cut) 
     values = {"marketplace": marketplace, "seller": seller, "last": cut.sequence}
     statements: list[MeasureStatement] = []
     deposits: list[DepositChanged] = []
+    cases: list[CaseStatement] = []
     stopped = None
     for kind, entry_id, sequence, occur_time, content in connection.execute(_ON_TERMS, values):
         if occur_time >= cut.observe_time or kind not in _TERMS:
@@ -155,10 +161,12 @@ def read_terms(connection: Connection, marketplace: str, seller: str, cut: Cut) 
             statements.append(MeasureStatement(entry_id, sequence, occur_time, cast(MeasureChanged, fact)))
         elif kind == Kind.DEPOSIT:
             deposits.append(cast(DepositChanged, fact))
+        elif kind == Kind.CASE:
+            cases.append(CaseStatement(entry_id, occur_time, cast(CaseChanged, fact)))
         else:
             stops = cast(PayoutsChanged, fact).change is PayoutsChange.STOPPED
             stopped = (occur_time if stopped is None else stopped) if stops else None
-    return StatedTerms(statements, add_up_deposit(deposits), stopped)
+    return StatedTerms(statements, add_up_deposit(deposits), stopped, cases)
 
 
 def _flow_day_of(revisions: Sequence[Any], with_before: bool) -> FlowDay:

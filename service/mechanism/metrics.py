@@ -25,3 +25,7 @@ class MechanismMetrics(Collector):
         yield GaugeMetricFamily(f"{prefix}refused_sellers", text, value=len(worker.refusals))
         text = "Entries that the record of measures had not followed when the last look ended."
         yield GaugeMetricFamily(f"{prefix}behind_entries", text, value=worker.behind)
+        text = "Cases of cautions that wait for a person to decide."
+        yield GaugeMetricFamily("sellertrust_cases_open", text, value=worker.open_cases)
+        text = "Cases of cautions whose deadline has passed and that nobody has decided."
+        yield GaugeMetricFamily("sellertrust_cases_overdue", text, value=worker.overdue_cases)

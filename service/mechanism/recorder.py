@@ -5,9 +5,11 @@ looked once more whether the record is as it was read, so that two recorders at 
 state each change once, and none that is older than what is stated already.
 """
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, TypedDict
 
+from scoring.case_record import CaseStatement, count_own, list_case_changes
+from scoring.caution import Caution
 from scoring.errors import SellerNotFound
 from scoring.measure_record import MeasureRecord, Wanted, list_changes, read_record
 from scoring.policy.measures import Waiver
@@ -30,8 +32,33 @@ class Recorded(NamedTuple):
     """When the first of its measures ends by itself, in microseconds; None if none is to."""
 
 
+class _Stamp(TypedDict):
+    """What each statement says of the evaluation that it follows from."""
+
+    time: int
+    at_sequence: int
+    policy: str
+
+
+class _Known(NamedTuple):
+    """What the service has stated of a seller."""
+
+    record: MeasureRecord
+    cases: Sequence[CaseStatement]
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Return (sequence, time) that the last statement follows from; (0, 0) if there is none."""
+        places = [(one.fact.at_sequence, one.occur_time) for one in self.cases if one.fact.rule]
+        return max([(self.record.at_sequence, self.record.time), *places])
+
+    def list_ends(self) -> Iterator[int]:
+        """Yield when the measures that stand on record end by themselves, in microseconds."""
+        yield from (fact.until for fact in self.record.active.values() if fact.until is not None)
+
+
 class Recorder:
-    """States changes of measures in a ledger, by the model and the policy that are served. Shared by threads."""
+    """States changes of measures and cases in a ledger, by the model and the policy that are served. Shared by threads."""
 
     def __init__(self, ledger: Ledger, scorer: Scorer) -> None:
         self._ledger = ledger
@@ -52,68 +79,67 @@ class Recorder:
         return f"{made_by.model[:16]}:{made_by.policy[:16]}"
 
     def record(self, marketplace: str, seller: str, cut: Cut) -> Recorded:
-        """State how the measures of a seller change as of a cut, and before that as of each end of one on record.
+        """State how the measures and cases of a seller change as of a cut, and before that as of each end of one on record.
 
         Nothing if the record states it already, or something that follows from later entries, or of a later time.
         """
         appended, since = 0, None
         while True:
-            record = self._read(marketplace, seller)
-            since = record.time if since is None else max(since, record.time)
-            end = min((end for end in _list_ends(record) if since < end < cut.observe_time - 1), default=None)
+            known = self._read(marketplace, seller)
+            since = known.place[1] if since is None else max(since, known.place[1])
+            end = min((end for end in known.list_ends() if since < end < cut.observe_time - 1), default=None)
             if end is None:
-                if stated := self._state(marketplace, seller, cut, record):
-                    record = self._read(marketplace, seller)
-                later = (end for end in _list_ends(record) if end >= cut.observe_time - 1)
+                if stated := self._state(marketplace, seller, cut, known):
+                    known = self._read(marketplace, seller)
+                later = (end for end in known.list_ends() if end >= cut.observe_time - 1)
                 return Recorded(appended + stated, min(later, default=None))
-            appended += self._state(marketplace, seller, self._ledger.cut(end + 1, end + 1), record)
+            appended += self._state(marketplace, seller, self._ledger.cut(end + 1, end + 1), known)
             since = end
 
-    def _read(self, marketplace: str, seller: str) -> MeasureRecord:
-        """Return what the service has stated of a seller's measures, up to the end of the ledger."""
+    def _read(self, marketplace: str, seller: str) -> _Known:
+        """Return what the service has stated of a seller's measures and cases, up to the end of the ledger."""
         everything = Cut(_EVER, _EVER, self._ledger.tip().sequence)
-        return read_record(self._ledger.stated_terms(marketplace, seller, everything).statements)
+        found = self._ledger.stated_terms(marketplace, seller, everything)
+        return _Known(read_record(found.statements), found.cases)
 
-    def _state(self, marketplace: str, seller: str, cut: Cut, record: MeasureRecord) -> int:
-        """State how the measures of a seller change as of one cut; return the number of entries that were appended.
+    def _state(self, marketplace: str, seller: str, cut: Cut, known: _Known) -> int:
+        """State how the measures and cases of a seller change as of one cut; return the number of entries appended.
 
-        `record`: as it was read last.
+        `known`: as it was read last.
         """
         for _ in range(_MAX_TRIES):
-            if (cut.sequence, cut.observe_time) < (record.at_sequence, record.time):
+            if (cut.sequence, cut.observe_time) < known.place:
                 return 0
             policy = self._scorer.policy.at(cut.observe_time)
-            entries = list_changes(
-                seller,
-                self._wanted(marketplace, seller, cut, policy),
-                record,
-                time=cut.observe_time - 1,
-                at_sequence=cut.sequence,
-                policy=policy.digest,
-                currency=policy.rule_book.currency,
-            )
+            wanted, cautions = self._evaluate(marketplace, seller, cut, policy)
+            stamp: _Stamp = {"time": cut.observe_time - 1, "at_sequence": cut.sequence, "policy": policy.digest}
+            currency = policy.rule_book.currency
+            entries = list_changes(seller, wanted, known.record, currency=currency, **stamp)
+            entries += list_case_changes(seller, cautions, known.cases, **stamp)
             if not entries:
                 return 0
-            if self._ledger.append(marketplace, entries, as_recorded=AsRecorded(seller, record)):
+            as_recorded = AsRecorded(seller, known.record, count_own(known.cases))
+            if self._ledger.append(marketplace, entries, as_recorded=as_recorded):
                 return len(entries)
-            record = self._read(marketplace, seller)
+            known = self._read(marketplace, seller)
         raise RuntimeError(f"the record of a seller's measures changed {_MAX_TRIES} times while one change was stated")
 
-    def _wanted(self, marketplace: str, seller: str, cut: Cut, policy: Policy) -> list[Wanted]:
-        """Return the measures that should stand in the record: those that have an effect, now or after their notice."""
-        if not policy.rule_book.rules:
-            return []
+    def _evaluate(
+        self, marketplace: str, seller: str, cut: Cut, policy: Policy
+    ) -> tuple[list[Wanted], Sequence[Caution]]:
+        """Return the measures that should stand in the record, and the cautions in force.
+
+        The measures are those that have an effect, now or after their notice.
+        """
+        if not policy.rule_book.rules and policy.caution is None:
+            return [], ()
         try:
             found, _, _ = self._scorer.measures(marketplace, seller, cut, policy)
         except SellerNotFound:
-            return []
-        return [
+            return [], ()
+        wanted = [
             Wanted(one.measure, one.rule, one.reference, one.current, one.start, one.end, one.violations)
             for one in found.measures
             if one.rule and one.has_effect and not isinstance(one.current, Waiver)  # what persons impose is on record
         ]
-
-
-def _list_ends(record: MeasureRecord) -> Iterator[int]:
-    """Yield when the measures that stand on record end by themselves, in microseconds."""
-    yield from (fact.until for fact in record.active.values() if fact.until is not None)
+        return wanted, found.score.cautions

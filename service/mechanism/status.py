@@ -21,10 +21,15 @@ class MechanismStatus:
     """
     refused: tuple[Seller, ...]
     """Sellers whose measures are not recorded at present, by marketplace and id."""
+    open_cases: int
+    """Cases of cautions that wait for a person."""
+    overdue_cases: int
+    """Those of them whose deadline has passed."""
 
 
 def read_status(ledger: Ledger) -> MechanismStatus:
     """Return how far the record of a ledger's measures has come."""
-    end = ledger.tip().sequence
+    cut = ledger.cut()
+    cases = ledger.count_open_cases(cut, cut.observe_time)
     followed = (ledger.position(SOURCE, 0) or 1) - 1
-    return MechanismStatus(followed, end, ledger.position(TIME_SOURCE, 0), tuple(read_refused(ledger)))
+    return MechanismStatus(followed, cut.sequence, ledger.position(TIME_SOURCE, 0), tuple(read_refused(ledger)), *cases)

@@ -29,6 +29,9 @@ TIME_SOURCE = "mechanism:time"
 MAX_DAYS_LATE = 31
 """Days that are recorded afterwards when no worker ran; what lies before is recorded as of the first of them."""
 
+COUNT_SECONDS = 15.0
+"""Time between two counts of the open cases."""
+
 LOOK_SECONDS = 1.0
 PAGE = 20_000
 """Entries that are read at a time: more than one append holds, with what follows from it."""
@@ -42,7 +45,7 @@ KEPT_AFTER = 1_000
 DECIDING = frozenset(
     {
         *(Kind.VIOLATION, Kind.STATUS, Kind.ATTRIBUTION, Kind.INCIDENT, Kind.CORRECTION, Kind.CONTROL, Kind.IDENTITY),
-        *(Kind.INSPECTION, Kind.DISPUTE, Kind.OVERRIDE, Kind.MEASURE, Kind.DEPOSIT),
+        *(Kind.INSPECTION, Kind.DISPUTE, Kind.OVERRIDE, Kind.MEASURE, Kind.DEPOSIT, Kind.CASE),
     }
 )
 """Kinds that are evaluated at the append that brings them."""
@@ -77,6 +80,11 @@ class MechanismWorker:
         """Entries that this worker has appended."""
         self.behind = 0
         """Entries that it had not followed when its last look ended."""
+        self.open_cases = 0
+        """Cases of cautions that waited for a person when they were last counted."""
+        self.overdue_cases = 0
+        """Those of them whose deadline had passed."""
+        self._count_due = 0.0
 
     def stop(self) -> None:
         """Have `run` end after the seller that is being evaluated."""
@@ -116,6 +124,9 @@ class MechanismWorker:
                 self._record(marketplace, seller, now)
             self._retry(now)
         self.behind = max(now.sequence - self._done, 0)
+        if monotonic() >= self._count_due:
+            self._count_due = monotonic() + COUNT_SECONDS
+            self.open_cases, self.overdue_cases = self._ledger.count_open_cases(now, now.observe_time)
         return self.appended - before
 
     def _catch_up(self, now: Cut) -> bool:

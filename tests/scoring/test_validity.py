@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from scoring.answer import TrustScore
 from scoring.enums import (
     Attribution,
+    CaseState,
     CorrectionKind,
     IncidentChange,
     InspectionResult,
@@ -73,6 +74,7 @@ COLUMNS = {
         status=st.sampled_from([*InspectionResult]), source=st.sampled_from([Source.CUSTOMS, Source.BUYER])
     ),
     Kind.DISPUTE: columns(status=st.integers(1, 3)),
+    Kind.CASE: columns(status=st.sampled_from([*CaseState]), target=st.sampled_from(["r~v0", "r~o1"])),
     Kind.ATTRIBUTION: columns(violation=IN_FILE, status=st.sampled_from([*Attribution])),
     Kind.CONTROL: columns(status=1),
     Kind.INCIDENT: columns(

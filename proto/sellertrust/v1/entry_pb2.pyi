@@ -605,6 +605,38 @@ MEASURE_STATE_UPDATED: MeasureState.ValueType  # 3
 """It goes on with another value, another end or on other violations."""
 Global___MeasureState: _TypeAlias = MeasureState  # noqa: Y015
 
+class _CaseState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CaseStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CaseState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CASE_STATE_UNSPECIFIED: _CaseState.ValueType  # 0
+    """Not stated. Refused on append."""
+    CASE_STATE_OPENED: _CaseState.ValueType  # 1
+    """The caution began; a person is to decide. The service states it."""
+    CASE_STATE_CONFIRMED: _CaseState.ValueType  # 2
+    """What was suspected is so: the violations are confirmed. The caution goes on until it ends by itself."""
+    CASE_STATE_ENDED: _CaseState.ValueType  # 3
+    """It is not so: the caution ends, and never begins again on the same facts."""
+    CASE_STATE_WITHDRAWN: _CaseState.ValueType  # 4
+    """The caution was over before its time: what it rested on was taken back, or another policy is served. The service states it."""
+
+class CaseState(_CaseState, metaclass=_CaseStateEnumTypeWrapper):
+    """What became of the case that a caution opens."""
+
+CASE_STATE_UNSPECIFIED: CaseState.ValueType  # 0
+"""Not stated. Refused on append."""
+CASE_STATE_OPENED: CaseState.ValueType  # 1
+"""The caution began; a person is to decide. The service states it."""
+CASE_STATE_CONFIRMED: CaseState.ValueType  # 2
+"""What was suspected is so: the violations are confirmed. The caution goes on until it ends by itself."""
+CASE_STATE_ENDED: CaseState.ValueType  # 3
+"""It is not so: the caution ends, and never begins again on the same facts."""
+CASE_STATE_WITHDRAWN: CaseState.ValueType  # 4
+"""The caution was over before its time: what it rested on was taken back, or another policy is served. The service states it."""
+Global___CaseState: _TypeAlias = CaseState  # noqa: Y015
+
 class _DepositChange:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -838,6 +870,7 @@ class Entry(_message.Message):
     CLAIM_FIELD_NUMBER: _builtins.int
     COMPLAINT_FIELD_NUMBER: _builtins.int
     COMPLAINT_DECISION_FIELD_NUMBER: _builtins.int
+    CASE_FIELD_NUMBER: _builtins.int
     entry_id: _builtins.str
     """The caller's identifier of this entry, unique in the marketplace. It makes a retry safe: the same content under the
     same `entry_id` is answered with the sequence of the first append, other content is refused with ALREADY_EXISTS and
@@ -998,6 +1031,12 @@ class Entry(_message.Message):
         `CONTEST_FORBIDS`.
         """
 
+    @_builtins.property
+    def case(self) -> Global___CaseChanged:
+        """A caution opened a case, or a person decided it, once: what was suspected is confirmed, by the usual entries
+        about the     violations that it names, or the caution ends, never to begin again on the same facts.
+        """
+
     def __init__(
         self,
         *,
@@ -1038,12 +1077,13 @@ class Entry(_message.Message):
         claim: Global___ClaimChanged | None = ...,
         complaint: Global___ComplaintFiled | None = ...,
         complaint_decision: Global___ComplaintDecided | None = ...,
+        case: Global___CaseChanged | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["attribution", b"attribution", "claim", b"claim", "clock", b"clock", "complaint", b"complaint", "complaint_decision", b"complaint_decision", "control", b"control", "correction", b"correction", "deposit", b"deposit", "dispute", b"dispute", "erasure", b"erasure", "exposure", b"exposure", "fact", b"fact", "flow", b"flow", "identity", b"identity", "incident", b"incident", "inspection", b"inspection", "link", b"link", "measure", b"measure", "occur_time", b"occur_time", "operator", b"operator", "override", b"override", "payouts", b"payouts", "product", b"product", "product_violation", b"product_violation", "profile", b"profile", "rating", b"rating", "record_time", b"record_time", "remediation", b"remediation", "report_time", b"report_time", "status", b"status", "violation", b"violation"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attribution", b"attribution", "case", b"case", "claim", b"claim", "clock", b"clock", "complaint", b"complaint", "complaint_decision", b"complaint_decision", "control", b"control", "correction", b"correction", "deposit", b"deposit", "dispute", b"dispute", "erasure", b"erasure", "exposure", b"exposure", "fact", b"fact", "flow", b"flow", "identity", b"identity", "incident", b"incident", "inspection", b"inspection", "link", b"link", "measure", b"measure", "occur_time", b"occur_time", "operator", b"operator", "override", b"override", "payouts", b"payouts", "product", b"product", "product_violation", b"product_violation", "profile", b"profile", "rating", b"rating", "record_time", b"record_time", "remediation", b"remediation", "report_time", b"report_time", "status", b"status", "violation", b"violation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attribution", b"attribution", "claim", b"claim", "clock", b"clock", "complaint", b"complaint", "complaint_decision", b"complaint_decision", "control", b"control", "correction", b"correction", "deposit", b"deposit", "dispute", b"dispute", "entry_id", b"entry_id", "erased", b"erased", "erasure", b"erasure", "exposure", b"exposure", "fact", b"fact", "flow", b"flow", "identity", b"identity", "incident", b"incident", "inspection", b"inspection", "link", b"link", "measure", b"measure", "occur_time", b"occur_time", "operator", b"operator", "origin", b"origin", "override", b"override", "payouts", b"payouts", "pending", b"pending", "principal", b"principal", "product", b"product", "product_violation", b"product_violation", "profile", b"profile", "rating", b"rating", "record_time", b"record_time", "remediation", b"remediation", "report_time", b"report_time", "seller", b"seller", "sequence", b"sequence", "status", b"status", "violation", b"violation"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attribution", b"attribution", "case", b"case", "claim", b"claim", "clock", b"clock", "complaint", b"complaint", "complaint_decision", b"complaint_decision", "control", b"control", "correction", b"correction", "deposit", b"deposit", "dispute", b"dispute", "entry_id", b"entry_id", "erased", b"erased", "erasure", b"erasure", "exposure", b"exposure", "fact", b"fact", "flow", b"flow", "identity", b"identity", "incident", b"incident", "inspection", b"inspection", "link", b"link", "measure", b"measure", "occur_time", b"occur_time", "operator", b"operator", "origin", b"origin", "override", b"override", "payouts", b"payouts", "pending", b"pending", "principal", b"principal", "product", b"product", "product_violation", b"product_violation", "profile", b"profile", "rating", b"rating", "record_time", b"record_time", "remediation", b"remediation", "report_time", b"report_time", "seller", b"seller", "sequence", b"sequence", "status", b"status", "violation", b"violation"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_fact: _TypeAlias = _typing.Literal["violation", "status", "exposure", "identity", "attribution", "rating", "dispute", "inspection", "profile", "operator", "control", "product", "product_violation", "link", "remediation", "measure", "override", "incident", "correction", "erasure", "clock", "flow", "deposit", "payouts", "claim", "complaint", "complaint_decision"]  # noqa: Y015
+    _WhichOneofReturnType_fact: _TypeAlias = _typing.Literal["violation", "status", "exposure", "identity", "attribution", "rating", "dispute", "inspection", "profile", "operator", "control", "product", "product_violation", "link", "remediation", "measure", "override", "incident", "correction", "erasure", "clock", "flow", "deposit", "payouts", "claim", "complaint", "complaint_decision", "case"]  # noqa: Y015
     _WhichOneofArgType_fact: _TypeAlias = _typing.Literal["fact", b"fact"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_fact) -> _WhichOneofReturnType_fact | None: ...
 
@@ -1930,11 +1970,11 @@ class MeasureChanged(_message.Message):
     ground: _builtins.str
     """The legal or policy ground, such as an article, in at most 200 characters. Optional."""
     rule: _builtins.str
-    """The rule of the policy that asks for it. The service states it; empty for what a person imposes."""
+    """The rule of the policy that asks for it. The service states it; empty for what a person states."""
     policy: _builtins.str
-    """The digest of the policy. The service states it; empty for what a person imposes."""
+    """The digest of the policy. The service states it; empty for what a person states."""
     at_sequence: _builtins.int
-    """The ledger's sequence that it follows from. The service states it; empty for what a person imposes."""
+    """The ledger's sequence that it follows from. The service states it; empty for what a person states."""
     days: _builtins.int
     """Days of a hold, a reserve or a suspension; 0 for one without an end."""
     ppm: _builtins.int
@@ -2483,3 +2523,84 @@ class ComplaintDecided(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ComplaintDecided: _TypeAlias = ComplaintDecided  # noqa: Y015
+
+@_typing.final
+class CaseChanged(_message.Message):
+    """A caution opened a case, or a person decided it, once: what was suspected is confirmed, by the usual entries about
+    the violations that it names, or the caution ends, never to begin again on the same facts. The service opens cases,
+    and withdraws those whose caution is over before its time (`rule` is set). A decision about a case that cannot be is
+    refused with NOT_FOUND and the reason `CASE_NOT_FOUND`, about a decided one with FAILED_PRECONDITION and
+    `LIFECYCLE_FORBIDS`. Effect on the score: none: ended, it ends the caution.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CASE_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    GROUND_FIELD_NUMBER: _builtins.int
+    VIOLATIONS_FIELD_NUMBER: _builtins.int
+    RULE_FIELD_NUMBER: _builtins.int
+    DECIDE_BY_FIELD_NUMBER: _builtins.int
+    CAUTION_END_FIELD_NUMBER: _builtins.int
+    RESTS_ON_FIELD_NUMBER: _builtins.int
+    POLICY_FIELD_NUMBER: _builtins.int
+    AT_SEQUENCE_FIELD_NUMBER: _builtins.int
+    case: _builtins.str
+    """The case, as in Caution. Required."""
+    state: Global___CaseState.ValueType
+    """What became of it; a person states CASE_STATE_CONFIRMED or CASE_STATE_ENDED. Required."""
+    actor: _builtins.str
+    """Who decided (a pseudonym or a role, an id). Required."""
+    reason: _builtins.str
+    """Why, in 1 to 500 characters. Required. Shown to the seller; must not name persons. Sealed."""
+    ground: _builtins.str
+    """The legal or policy ground, such as an article, in at most 200 characters. Optional."""
+    rule: _builtins.str
+    """The rule of caution. The service states it; empty for what a person states."""
+    policy: _builtins.str
+    """The digest of the policy. The service states it; empty for what a person states."""
+    at_sequence: _builtins.int
+    """The ledger's sequence that it follows from. The service states it; empty for what a person states."""
+    @_builtins.property
+    def violations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The confirmed violations that it came to, at most 100 ids. Required for CASE_STATE_CONFIRMED, refused otherwise."""
+
+    @_builtins.property
+    def decide_by(self) -> _timestamp_pb2.Timestamp:
+        """By when a person is to decide. The service states it; empty for what a person states."""
+
+    @_builtins.property
+    def caution_end(self) -> _timestamp_pb2.Timestamp:
+        """When the caution ends by itself. The service states it; empty for what a person states."""
+
+    @_builtins.property
+    def rests_on(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The entries that the caution rests on, of more than 100 the latest. The service states it; empty for what a person
+        states.
+        """
+
+    def __init__(
+        self,
+        *,
+        case: _builtins.str = ...,
+        state: Global___CaseState.ValueType = ...,
+        actor: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        ground: _builtins.str = ...,
+        violations: _abc.Iterable[_builtins.str] | None = ...,
+        rule: _builtins.str = ...,
+        decide_by: _timestamp_pb2.Timestamp | None = ...,
+        caution_end: _timestamp_pb2.Timestamp | None = ...,
+        rests_on: _abc.Iterable[_builtins.str] | None = ...,
+        policy: _builtins.str = ...,
+        at_sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["caution_end", b"caution_end", "decide_by", b"decide_by"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "at_sequence", b"at_sequence", "case", b"case", "caution_end", b"caution_end", "decide_by", b"decide_by", "ground", b"ground", "policy", b"policy", "reason", b"reason", "rests_on", b"rests_on", "rule", b"rule", "state", b"state", "violations", b"violations"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CaseChanged: _TypeAlias = CaseChanged  # noqa: Y015

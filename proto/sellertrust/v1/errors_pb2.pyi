@@ -207,6 +207,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     midnight; no answer is remembered that the caller takes. Retry after the RetryInfo's delay, or ask another server.
     Example: {"reason": "SERVER_BUSY", "domain": "sellertrust"}
     """
+    ERROR_REASON_CASE_NOT_FOUND: _ErrorReason.ValueType  # 35
+    """NOT_FOUND: no case of this name was opened, nor is it named after an entry of this seller, so it cannot be decided. Metadata:
+    `case`, the name.
+    Example: {"reason": "CASE_NOT_FOUND", "domain": "sellertrust", "metadata": {"case": "reports~r-17"}}
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The reason of a failed call: that of the `google.rpc.ErrorInfo` in its details, which omits the prefix `ERROR_REASON_` and
@@ -394,6 +399,11 @@ ERROR_REASON_SERVER_BUSY: ErrorReason.ValueType  # 34
 """UNAVAILABLE: the score would have to be computed, and half of the server's threads for scores compute already, as after
 midnight; no answer is remembered that the caller takes. Retry after the RetryInfo's delay, or ask another server.
 Example: {"reason": "SERVER_BUSY", "domain": "sellertrust"}
+"""
+ERROR_REASON_CASE_NOT_FOUND: ErrorReason.ValueType  # 35
+"""NOT_FOUND: no case of this name was opened, nor is it named after an entry of this seller, so it cannot be decided. Metadata:
+`case`, the name.
+Example: {"reason": "CASE_NOT_FOUND", "domain": "sellertrust", "metadata": {"case": "reports~r-17"}}
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 

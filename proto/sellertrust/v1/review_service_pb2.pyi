@@ -175,6 +175,64 @@ class QueueItem(_message.Message):
 Global___QueueItem: _TypeAlias = QueueItem  # noqa: Y015
 
 @_typing.final
+class OpenCase(_message.Message):
+    """A case that a caution opened and nobody has decided, as the service recorded it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SELLER_FIELD_NUMBER: _builtins.int
+    CASE_FIELD_NUMBER: _builtins.int
+    RULE_FIELD_NUMBER: _builtins.int
+    OPEN_TIME_FIELD_NUMBER: _builtins.int
+    DECIDE_BY_TIME_FIELD_NUMBER: _builtins.int
+    CAUTION_END_TIME_FIELD_NUMBER: _builtins.int
+    OVERDUE_FIELD_NUMBER: _builtins.int
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    seller: _builtins.str
+    """`marketplaces/{marketplace}/sellers/{seller}`."""
+    case: _builtins.str
+    """Its name, as in Caution."""
+    rule: _builtins.str
+    """The rule of caution."""
+    overdue: _builtins.bool
+    """Whether the deadline has passed."""
+    @_builtins.property
+    def open_time(self) -> _timestamp_pb2.Timestamp:
+        """When the caution was found."""
+
+    @_builtins.property
+    def decide_by_time(self) -> _timestamp_pb2.Timestamp:
+        """By when a person is to decide."""
+
+    @_builtins.property
+    def caution_end_time(self) -> _timestamp_pb2.Timestamp:
+        """When the caution ends by itself. The case stays open until it is decided."""
+
+    @_builtins.property
+    def entries(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Ids of the entries that the caution rests on, of more than 100 the latest."""
+
+    def __init__(
+        self,
+        *,
+        seller: _builtins.str = ...,
+        case: _builtins.str = ...,
+        rule: _builtins.str = ...,
+        open_time: _timestamp_pb2.Timestamp | None = ...,
+        decide_by_time: _timestamp_pb2.Timestamp | None = ...,
+        caution_end_time: _timestamp_pb2.Timestamp | None = ...,
+        overdue: _builtins.bool = ...,
+        entries: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["caution_end_time", b"caution_end_time", "decide_by_time", b"decide_by_time", "open_time", b"open_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["case", b"case", "caution_end_time", b"caution_end_time", "decide_by_time", b"decide_by_time", "entries", b"entries", "open_time", b"open_time", "overdue", b"overdue", "rule", b"rule", "seller", b"seller"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OpenCase: _TypeAlias = OpenCase  # noqa: Y015
+
+@_typing.final
 class GetNotifierRequest(_message.Message):
     """Request of GetNotifier."""
 
@@ -355,15 +413,28 @@ class ListReviewQueueResponse(_message.Message):
     ITEMS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     TRUNCATED_FIELD_NUMBER: _builtins.int
+    CASES_FIELD_NUMBER: _builtins.int
+    OPEN_CASES_FIELD_NUMBER: _builtins.int
+    OVERDUE_CASES_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """Token of the next page; empty on the last one."""
     truncated: _builtins.bool
     """Whether there are more open violations than were sorted: the 20,000 newest of safety, and the 20,000 newest
     others.
     """
+    open_cases: _builtins.int
+    """Number of all cases that nobody has decided. On the first page alone."""
+    overdue_cases: _builtins.int
+    """Number of those whose deadline has passed. On the first page alone."""
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___QueueItem]:
         """The most urgent first."""
+
+    @_builtins.property
+    def cases(self) -> _containers.RepeatedCompositeFieldContainer[Global___OpenCase]:
+        """The cases of cautions that nobody has decided, whatever they rest on, those first whose deadline is first: at most 1,000, on
+        the first page alone. A person decides one by an entry of the kind `case`.
+        """
 
     def __init__(
         self,
@@ -371,10 +442,13 @@ class ListReviewQueueResponse(_message.Message):
         items: _abc.Iterable[Global___QueueItem] | None = ...,
         next_page_token: _builtins.str = ...,
         truncated: _builtins.bool = ...,
+        cases: _abc.Iterable[Global___OpenCase] | None = ...,
+        open_cases: _builtins.int = ...,
+        overdue_cases: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items", "next_page_token", b"next_page_token", "truncated", b"truncated"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cases", b"cases", "items", b"items", "next_page_token", b"next_page_token", "open_cases", b"open_cases", "overdue_cases", b"overdue_cases", "truncated", b"truncated"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -87,7 +87,7 @@ class ReviewServiceServicer(object):
     def ListReviewQueue(self, request, context):
         """Lists the open violations in the order in which a decision about them is worth most: safety first, always, then by
         falling priority. They are those of sellers: a violation of a product is in it once per seller who lists the product,
-        and not before one does; ListViolations has it.
+        and not before one does; ListViolations has it. Beside them stand the open cases of cautions.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -47,7 +47,7 @@ class ReviewServiceStub:
     ListReviewQueue: _grpc.UnaryUnaryMultiCallable[_review_service_pb2.ListReviewQueueRequest, _review_service_pb2.ListReviewQueueResponse]
     """Lists the open violations in the order in which a decision about them is worth most: safety first, always, then by
     falling priority. They are those of sellers: a violation of a product is in it once per seller who lists the product,
-    and not before one does; ListViolations has it.
+    and not before one does; ListViolations has it. Beside them stand the open cases of cautions.
     """
     DecideViolations: _grpc.UnaryUnaryMultiCallable[_review_service_pb2.DecideViolationsRequest, _review_service_pb2.DecideViolationsResponse]
     """Takes one action on every violation that a query selects, but for a random sample that is held back for a person. By
@@ -74,7 +74,7 @@ class ReviewServiceAsyncStub(ReviewServiceStub):
     ListReviewQueue: _aio.UnaryUnaryMultiCallable[_review_service_pb2.ListReviewQueueRequest, _review_service_pb2.ListReviewQueueResponse]  # type: ignore[assignment]
     """Lists the open violations in the order in which a decision about them is worth most: safety first, always, then by
     falling priority. They are those of sellers: a violation of a product is in it once per seller who lists the product,
-    and not before one does; ListViolations has it.
+    and not before one does; ListViolations has it. Beside them stand the open cases of cautions.
     """
     DecideViolations: _aio.UnaryUnaryMultiCallable[_review_service_pb2.DecideViolationsRequest, _review_service_pb2.DecideViolationsResponse]  # type: ignore[assignment]
     """Takes one action on every violation that a query selects, but for a random sample that is held back for a person. By
@@ -116,7 +116,7 @@ class ReviewServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_review_service_pb2.ListReviewQueueResponse, _abc.Awaitable[_review_service_pb2.ListReviewQueueResponse]]:
         """Lists the open violations in the order in which a decision about them is worth most: safety first, always, then by
         falling priority. They are those of sellers: a violation of a product is in it once per seller who lists the product,
-        and not before one does; ListViolations has it.
+        and not before one does; ListViolations has it. Beside them stand the open cases of cautions.
         """
 
     @_abc_1.abstractmethod

@@ -15,11 +15,11 @@ from scoring.entries.kinds.common import (
     VALUE,
     word_field,
 )
-from scoring.enums import CorrectionKind, MeasureKind, MeasureState, Tier
+from scoring.enums import CaseState, CorrectionKind, MeasureKind, MeasureState, Tier
 
 MAX_DAYS = 100_000
 MAX_LISTINGS = 1_000_000_000
-_BY_SERVICE = "The service states it; empty for what a person imposes."
+_BY_SERVICE = "The service states it; empty for what a person states."
 RULE_MEASURE_PREFIX = "rule~"
 """Prefix of the ids of measures that follow from a policy's rules. A caller may lift such a measure, or take that back."""
 
@@ -64,6 +64,47 @@ class MeasureChanged:
     ppm: int = fact_field(16, count(1_000_000), "The share of a rolling reserve, in parts per million.", default=0)
     listings: int = fact_field(17, count(MAX_LISTINGS), "Listings of a listing cap or an intake cap.", default=0)
     product_category: str = fact_field(18, ID, "What a cap is of; empty for all of it together.", default="")
+
+
+@dataclass(frozen=True, slots=True)
+class CaseChanged:
+    """A caution opened a case, or a person decided it, once: what was suspected is confirmed, by the usual entries about the
+    violations that it names, or the caution ends, never to begin again on the same facts. The service opens cases, and
+    withdraws those whose caution is over before its time (`rule` is set). A decision about a case that cannot be is refused
+    with NOT_FOUND and the reason `CASE_NOT_FOUND`, about a decided one with FAILED_PRECONDITION and `LIFECYCLE_FORBIDS`.
+    """
+
+    case: str = fact_field(
+        1,
+        ID,
+        "The case, as in Caution. Required.",
+        column="target",
+        missing_text="must name the case, as a caution does",
+    )
+    state: CaseState = word_field(
+        2, CaseState, "What became of it; a person states CASE_STATE_CONFIRMED or CASE_STATE_ENDED. Required.", "status"
+    )
+    actor: str = fact_field(3, ID, ACTOR, missing_text=ACTOR_MISSING)
+    reason: str = fact_field(4, REASON, REASON_TEXT, missing_text=REASON_MISSING)
+    ground: str = fact_field(5, GROUND, GROUND_TEXT, default="")
+    violations: tuple[str, ...] = fact_field(
+        6,
+        IDS,
+        "The confirmed violations that it came to, at most 100 ids. Required for CASE_STATE_CONFIRMED, refused otherwise.",
+        default=(),
+    )
+    rule: str = fact_field(7, ID, f"The rule of caution. {_BY_SERVICE}", default="")
+    decide_by: int | None = fact_field(
+        8, TIME, f"By when a person is to decide. {_BY_SERVICE}", default=None, column="until_time"
+    )
+    caution_end: int | None = fact_field(9, TIME, f"When the caution ends by itself. {_BY_SERVICE}", default=None)
+    rests_on: tuple[str, ...] = fact_field(
+        10, IDS, f"The entries that the caution rests on, of more than 100 the latest. {_BY_SERVICE}", default=()
+    )
+    policy: str = fact_field(11, SHA256, f"The digest of the policy. {_BY_SERVICE}", default="")
+    at_sequence: int = fact_field(
+        12, count(2**62), f"The ledger's sequence that it follows from. {_BY_SERVICE}", default=0
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,14 @@ from scoring.entries.kinds.conduct import (
     StatusChanged,
     ViolationReported,
 )
-from scoring.entries.kinds.decisions import ClockMended, EntryCorrected, MeasureChanged, OverrideImposed, SellerErased
+from scoring.entries.kinds.decisions import (
+    CaseChanged,
+    ClockMended,
+    EntryCorrected,
+    MeasureChanged,
+    OverrideImposed,
+    SellerErased,
+)
 from scoring.entries.kinds.settlement import (
     ClaimChanged,
     ComplaintDecided,
@@ -61,6 +68,7 @@ Fact = (
     | ClaimChanged
     | ComplaintFiled
     | ComplaintDecided
+    | CaseChanged
 )
 
 
@@ -141,6 +149,7 @@ KINDS: Mapping[Kind, KindRow] = MappingProxyType(
         Kind.COMPLAINT_DECISION: KindRow(
             ComplaintDecided, "complaint_decision", _MUST, _MAY, "none: upheld, it lifts the measure"
         ),
+        Kind.CASE: KindRow(CaseChanged, "case", _MUST, _MAY, "none: ended, it ends the caution"),
     }
 )
 """Every kind of entry by number. Expiry is derived, never stored."""
@@ -160,6 +169,7 @@ __all__ = [
     "KINDS",
     "KIND_OF",
     "AttributionStated",
+    "CaseChanged",
     "ClaimChanged",
     "ClockMended",
     "ComplaintDecided",

@@ -44,7 +44,7 @@ def test_a_whole_file_is_read(tmp_path: Path) -> None:
     assert found.issuers[0].keys == str(issuer.path)
     assert found.grants[0].rights == {Right.READ_SCORES}
     assert found.grants[0].sellers == {"*"}
-    assert found.grants[1].kinds == {"violation", "status", "attribution", "incident", "correction"}
+    assert found.grants[1].kinds == {"violation", "status", "attribution", "incident", "correction", "case"}
 
 
 def test_the_tables_that_the_page_shows_are_sound_together(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scoring.entries.accounts import ClaimBalance, DepositAccount
 from scoring.entries.entry import Entry
 from scoring.entries.flow import list_flow_as_of
-from scoring.entries.kinds.decisions import EntryCorrected, MeasureChanged
+from scoring.entries.kinds.decisions import CaseChanged, EntryCorrected, MeasureChanged
 from scoring.entries.kinds.settlement import (
     ClaimChanged,
     ComplaintDecided,
@@ -20,6 +20,7 @@ from scoring.entries.kinds.settlement import (
 )
 from scoring.entries.kinds.table import KINDS, Fact
 from scoring.enums import (
+    CaseState,
     ClaimChange,
     ComplaintOutcome,
     CorrectionKind,
@@ -332,6 +333,8 @@ def test_none_of_these_entries_is_an_input_of_a_score(ledger: Ledger, clock: Clo
         deposit(DepositChange.DRAWN, 90, claim="k1"), ComplaintFiled("m1", "no"), decided("staff-2"),
         PayoutsChanged(PayoutsChange.STOPPED, "staff-1", "an order"),
         FlowStated(TODAY - 3, currency="EUR", captured_orders=900, captured_minor=90_000, disputed_orders=800),
+        CaseChanged("rule~v1", CaseState.CONFIRMED, "staff-1", "so it is", violations=("v1",)),
+        CaseChanged("rule~v2", CaseState.ENDED, "staff-1", "it is not"),
     ]  # fmt: skip
     stated = {KINDS[kind].fact for kind in Kind if kind >= Kind.FLOW}
     assert stated <= {type(fact) for fact in money}  # every kind that came with them

@@ -1,0 +1,86 @@
+"""The record of cases: which cautions opened one, and how each stands, as statements in the ledger. Pure."""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from scoring.caution import Caution
+from scoring.entries.entry import Entry
+from scoring.entries.incidents import derived_id
+from scoring.entries.kinds.decisions import CaseChanged
+from scoring.enums import CaseState
+from scoring.measure_record import MECHANISM
+
+MAX_RESTS_ON = 100
+"""Entries that a statement names at most: the latest."""
+
+
+class CaseStatement(NamedTuple):
+    """One entry about a case, as it is on record."""
+
+    entry_id: str
+    occur_time: int
+    """When it happened, in microseconds."""
+    fact: CaseChanged
+
+
+def list_case_changes(
+    seller: str,
+    cautions: Iterable[Caution],
+    statements: Sequence[CaseStatement],
+    *,
+    time: int,
+    at_sequence: int,
+    policy: str,
+) -> list[Entry]:
+    """Return the entries by which the record comes to have a case for each caution in force; withdrawals come first.
+
+    A case is withdrawn if it is open and its caution is over before its time. One that nobody decided stays open.
+    `statements`: about the seller's cases, by sequence; `time`: that the cautions are as of, in microseconds.
+    """
+    last = {one.fact.case: one.fact for one in statements}
+    opened = {one.fact.case: one.fact for one in statements if one.fact.state is CaseState.OPENED}
+    counts: dict[str, int] = {}
+    for one in statements:
+        counts[one.fact.case] = counts.get(one.fact.case, 0) + 1
+    current = {one.case: one for one in cautions}
+    facts = [
+        CaseChanged(
+            name,
+            CaseState.WITHDRAWN,
+            MECHANISM,
+            "the caution is over before its time",
+            rule=opened[name].rule,
+            policy=policy,
+            at_sequence=at_sequence,
+        )
+        for name, fact in last.items()
+        if fact.state is CaseState.OPENED and name not in current and time < (fact.caution_end or 0)
+    ]
+    facts += [
+        CaseChanged(
+            name,
+            CaseState.OPENED,
+            MECHANISM,
+            one.reference.strip() or one.rule,
+            rule=one.rule,
+            decide_by=one.decide_by,
+            caution_end=one.end,
+            rests_on=one.entries[-MAX_RESTS_ON:],
+            policy=policy,
+            at_sequence=at_sequence,
+        )
+        for name, one in current.items()
+        if name not in last or last[name].state is CaseState.WITHDRAWN
+    ]
+    return [_entry_of(seller, fact, counts.get(fact.case, 0) + 1, time) for fact in facts]
+
+
+def count_own(statements: Iterable[CaseStatement]) -> int:
+    """Return how many of the statements the service made."""
+    return sum(bool(one.fact.rule) for one in statements)
+
+
+def _entry_of(seller: str, fact: CaseChanged, number: int, time: int) -> Entry:
+    """Return the entry of a statement. Its id follows from seller, case, and which change of it this is."""
+    about = "\x1f".join((seller, str(number), fact.state.name))
+    return Entry(derived_id(fact.case, about), seller, fact, time)
