@@ -383,7 +383,7 @@ def test_a_server_starts_from_nothing_and_ends_with_0_on_sigterm(tmp_path: Path)
             score = client.get_trust_score(MARKET, "s")
         assert score.state == ScoreState.SCORE_STATE_UNKNOWN
         assert not score.HasField("points")
-    assert sorted(path.name for path in (tmp_path / "new" / "data").iterdir()) == ["ledger.db"]
+    assert sorted(path.name for path in (tmp_path / "new" / "data").iterdir()) == ["audit.jsonl", "ledger.db"]
     lines = [json.loads(line) for line in (tmp_path / "server.log").read_text().splitlines()]
     (ledger,) = [line for line in lines if line["event"] == "ledger"]
     assert (ledger["database"], ledger["version"], ledger["synchronous"]) == ("sqlite", sqlite3.sqlite_version, "full")
