@@ -10,12 +10,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from scoring.arrays import Bools, Floats, Ints, first_of_runs
+from scoring.caution import Caution
 from scoring.enums import Tier
 from scoring.features.columns import FactTable
 from scoring.features.facts import Facts, apply_changes
 from scoring.features.views import view_often
 from scoring.model.artifact import Artifact
-from scoring.policy.measures import Terms
+from scoring.policy.measures import Terms, combine
 from scoring.policy.policy import Policy
 from scoring.policy.rules import Counter, Situation
 from scoring.policy.space import build_space
@@ -161,6 +162,24 @@ def place(policy: Policy, people: Population, settled: Mapping[str, Ints], depos
             by_rule[rule.id] += size if rule.holds(seller) else 0
         of_key.append(terms.setdefault(policy.rule_book.terms(seller), len(terms)))
     return Placed(tier, [*terms], np.array(of_key, dtype=np.int64)[which.ravel()], by_rule)
+
+
+def add_cautions(policy: Policy, placed: Placed, marketplace: str, cautions: Mapping[int, Sequence[Caution]]) -> Placed:
+    """Return what a policy gives each seller together with the protections of its cautions, and how many each rule protects.
+
+    `cautions`: those in force by case, as of `find_cautions`. A rule of caution is counted as `caution~ID`.
+    """
+    by_rule = dict(placed.by_rule)
+    by_rule |= {f"caution~{rule.id}": 0 for rule in (policy.caution.rules if policy.caution is not None else ())}
+    places = {one: number for number, one in enumerate(placed.terms)}
+    terms_of = placed.terms_of.copy()
+    for case, found in cautions.items():
+        for rule in {caution.rule for caution in found}:
+            by_rule[f"caution~{rule}"] += 1
+        measures = [policy.rule_book.limit_days(one, marketplace) for caution in found for one in caution.measures]
+        stricter = placed.terms[terms_of[case]].stricter_of(combine(measures))
+        terms_of[case] = places.setdefault(stricter, len(places))
+    return Placed(placed.tier, [*places], terms_of, by_rule)
 
 
 def count_incidents(counter: Counter, facts: Facts, n: int) -> Ints:

@@ -185,6 +185,20 @@ class Terms:
     manual_review: bool = False
     suspension_days: int = 0
 
+    def stricter_of(self, other: "Terms") -> "Terms":
+        """Return of each aspect the stricter of these and other terms; caps by product category."""
+        return Terms(
+            deposit_minor=max(self.deposit_minor, other.deposit_minor),
+            hold_days=max(self.hold_days, other.hold_days),
+            reserve_ppm=max(self.reserve_ppm, other.reserve_ppm),
+            reserve_days=max(self.reserve_days, other.reserve_days),
+            value_caps=_lowest_caps(self.value_caps, other.value_caps),
+            listing_caps=_lowest_caps(self.listing_caps, other.listing_caps),
+            intake_caps=_lowest_caps(self.intake_caps, other.intake_caps),
+            manual_review=self.manual_review or other.manual_review,
+            suspension_days=max(self.suspension_days, other.suspension_days),
+        )
+
     def list_changes(self, after: "Terms") -> list[str]:
         """Return what changes from these terms to others, such as `hold_days 7 -> 14`, by aspect."""
         pairs = ((name, getattr(self, name), getattr(after, name)) for name in Terms.__dataclass_fields__)
@@ -211,6 +225,13 @@ class Terms:
             for category in {"", *categories}:
                 aspects[f"{name}[{category}]"] = -min(caps.get(category, NO_CAP), of_all)
         return aspects
+
+
+def _lowest_caps(one: tuple[tuple[str, int], ...], other: tuple[tuple[str, int], ...]) -> tuple[tuple[str, int], ...]:
+    """Return the lower cap of each product category that either has, by product category."""
+    first, second = dict(one), dict(other)
+    names = sorted({*first, *second})
+    return tuple((name, min(first.get(name, NO_CAP), second.get(name, NO_CAP))) for name in names)
 
 
 def show_aspect(name: str, value: object) -> str:

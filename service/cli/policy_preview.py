@@ -108,9 +108,10 @@ def _print(asked: "Question", found: "Preview") -> None:
     say(f"{format_count(found.sellers, 'seller')}, from {before} to {after}")
     emit([{"by": kind, "segment": name, **counts} for kind, name, counts in found.segment_rows()], Format.TABLE)
     tiers = [(" -> ".join(pair), count) for pair, count in found.tiers.most_common() if pair[0] != pair[1]]
-    for title, rows in (("change", found.aspects.most_common(SHOWN)), ("tiers", tiers)):
+    for title, rows in (("change", found.aspects.most_common()), ("tiers", tiers)):
         if rows:
-            emit([{title: name, "sellers": count} for name, count in rows], Format.TABLE)
+            emit([{title: name, "sellers": count} for name, count in rows[:SHOWN]], Format.TABLE)
+            _say_more(len(rows), "changes" if title == "change" else "changes of tier")
     if rules := found.rule_rows():
         emit([{"rule": name, "sellers": count, "note": note} for name, count, note in rules], Format.TABLE)
     stopped, freed = found.stopped_by(new=True), found.stopped_by(new=False)
@@ -134,6 +135,13 @@ def _print_examples(title: str, examples: "list[Moved]") -> None:
         for one in examples[:SHOWN]
     ]
     emit(shown, Format.TABLE)
+    _say_more(len(examples), "examples")
+
+
+def _say_more(number: int, what: str) -> None:
+    """Say how many rows of a table are not shown, if any are not."""
+    if number > SHOWN:
+        say(f"and {number - SHOWN:,} more {what}, with -o json")
 
 
 def _json(asked: "Question", found: "Preview") -> dict[str, Any]:

@@ -11,19 +11,30 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from scoring.arrays import Ints
+from scoring.caution import find_cautions
 from scoring.entries.accounts import DepositAccount
 from scoring.enums import Tier
 from scoring.features.columns import FactTable
 from scoring.in_force import evaluate_measures
 from scoring.model.artifact import Artifact
-from scoring.policy.measures import Terms
+from scoring.policy.measures import Suspension, Terms, Waiver, combine
 from scoring.policy.policy import Policy
-from scoring.population import NO_TIER, Placed, Population, add_up_values, known_before, observe, place
+from scoring.population import (
+    NO_TIER,
+    Placed,
+    Population,
+    add_cautions,
+    add_up_values,
+    known_before,
+    observe,
+    place,
+)
 from scoring.progress import Progress
 from scoring.settled_value import grows_with_value
 from scoring.time import DAY
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
+from service.policy.caution_flows import read_caution_flows
 
 MAX_ROWS = 20_000
 """Entries that are read and placed at once."""
@@ -78,7 +89,9 @@ class Preview:
     aspects: Counter[str] = field(default_factory=Counter)
     """Sellers by what changes of their terms."""
     rules: Counter[str] = field(default_factory=Counter)
-    """Sellers by the rule of the new policy that holds for them; of a rule for a group, those who sell its category."""
+    """Sellers by the rule of the new policy that holds for them, of caution as `caution~ID`; of a rule for a group, those who
+    sell its category.
+    """
     examples: list[Moved] = field(default_factory=list)
     """At most MAX_EXAMPLES for each change of tier, or of terms alone."""
     violations: list[PastViolation] = field(default_factory=list)
@@ -234,7 +247,14 @@ def _place_both(
         for case, seller in enumerate(sellers):
             if seller in accounts:
                 deposits[case] = accounts[seller].held_in(currency)
-        found.append(place(policy, people, settled.get(currency, {}), deposits))
+        placed = place(policy, people, settled.get(currency, {}), deposits)
+        if policy.caution is not None:
+            cut = replace(asked.cut, observe_time=time)
+            flows = read_caution_flows(ledger, marketplace, sellers, cut, policy, table)
+            cautions = find_cautions(table, sellers, flows, time, policy.caution)
+            there = {case: found_ for case, found_ in cautions.items() if people.exists[case]}
+            placed = add_cautions(policy, placed, marketplace, there)
+        found.append(placed)
     before, after = found
     return people, before, after
 
@@ -324,17 +344,33 @@ def _look_back(
     """Return whether either policy would have stopped a seller when it broke a rule, as far as was known then."""
     rows, _ = ledger.facts_of_seller(marketplace, seller, asked.cut, MAX_ALLEGATIONS)
     known = [row for row in rows if row.report_time < time]
-    stated = ledger.stated_terms(marketplace, seller, replace(asked.cut, observe_time=time))
+    cut = replace(asked.cut, observe_time=time)
+    stated = ledger.stated_terms(marketplace, seller, cut)
     stopped = []
-    for policy in asked.policies():
+    for policy in map(keep_stopping, asked.policies()):
         currency = policy.rule_book.currency
         values = ledger.settled_values(marketplace, seller, asked.cut, currency) if grows_with_value(policy) else {}
-        placed = stated.deposit.held_in(currency)
+        asks_for_tier = any(rule.tiers for rule in policy.rule_book.rules)
         terms = evaluate_measures(
-            known, seller, time, asked.artifact, policy, marketplace, values, deposit_minor=placed
+            *(known, seller, time, asked.artifact if asks_for_tier else None, policy, marketplace, values),
+            deposit_minor=stated.deposit.held_in(currency),
+            flows=read_caution_flows(ledger, marketplace, [seller], cut, policy, known),
         )
         stopped.append(terms is not None and _stops(terms.terms))
     return PastViolation(marketplace, seller, violation, time, *stopped)
+
+
+def keep_stopping(policy: Policy) -> Policy:
+    """Return a policy with those rules alone that can let a seller sell nothing, or list nothing new, or waive that.
+
+    Whether a seller is stopped is the same by it; and where it asks for no tier, no model is needed.
+    """
+    rules = [
+        rule
+        for rule in policy.rule_book.rules
+        if any(isinstance(one, Suspension | Waiver) or _stops(combine([one])) for one in rule.measures)
+    ]
+    return replace(policy, rule_book=replace(policy.rule_book, rules=tuple(rules)))
 
 
 def _stops(terms: Terms) -> bool:

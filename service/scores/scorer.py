@@ -4,10 +4,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 
 from scoring.answer import Explanation, MadeBy, Stamp, TrustScore
-from scoring.caution import NO_FLOWS, Caution, Flows, choose_first_recent_day, find_cautions, may_be_set_off
-from scoring.caution_history import choose_first_day
+from scoring.caution import Caution, Flows, find_cautions
 from scoring.errors import SellerNotFound, SellertrustError
-from scoring.features.columns import FactRow, FactTable, Omitted, tabulate
+from scoring.features.columns import FactRow, FactTable, Omitted
 from scoring.in_force import InForce, evaluate_measures
 from scoring.model.artifact import Artifact
 from scoring.policy.policy import Policy
@@ -18,6 +17,7 @@ from service.call_context import current_call
 from service.contract.resource_names import seller_name
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
+from service.policy.caution_flows import read_caution_flows
 from service.scores.champion import Champion
 from service.scores.served_policy import ServedPolicy
 from service.scores.shadow import Answered
@@ -189,25 +189,8 @@ class Scorer:
         policy: Policy,
         facts: FactTable | Sequence[FactRow],
     ) -> Flows:
-        """Return the flow of those sellers who may be under caution now, if the policy looks at flow at all.
-
-        By some weeks of flow, or by `facts`, their other entries: what flow used up of their days counts for both. Half a
-        year is read of these few alone.
-        """
-        stated, time = policy.caution, cut.observe_time
-        if stated is None or not stated.flow_days:
-            return NO_FLOWS
-        recent = self._ledger.flows(marketplace, sellers, cut, choose_first_recent_day(time, stated))
-        table = facts if isinstance(facts, FactTable) else tabulate(facts, sellers)
-        by_others = find_cautions(table, sellers, NO_FLOWS, time, stated)
-        chosen = [
-            seller
-            for case, seller in enumerate(sellers)
-            if case in by_others or may_be_set_off(recent.get(seller, ()), time, stated)
-        ]
-        if not chosen:
-            return NO_FLOWS
-        return self._ledger.flows(marketplace, chosen, cut, choose_first_day(time, stated), with_before=True)
+        """Return the flow that the cautions of some sellers rest on (`read_caution_flows`)."""
+        return read_caution_flows(self._ledger, marketplace, sellers, cut, policy, facts)
 
 
 def _stamp(cut: Cut, artifact: Artifact | None, policy: Policy) -> Stamp:

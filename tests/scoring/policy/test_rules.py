@@ -47,6 +47,14 @@ def test_the_worked_terms() -> None:
     assert combine([]) == Terms()
 
 
+def test_of_two_terms_the_stricter_of_each_aspect_is_what_their_measures_come_to_together() -> None:
+    """As if all measures had been merged at once, caps by product category too."""
+    one = [SettlementHold(7), RollingReserve(100_000, 30), ValueCap(900), ValueCap(50, "toys")]
+    other = [SettlementHold(14), ValueCap(100), ValueCap(70, "toys"), ValueCap(5, "food")]
+    assert combine(one).stricter_of(combine(other)) == combine([*one, *other])
+    assert combine(one).stricter_of(Terms()) == combine(one)
+
+
 def test_a_cap_grows_with_what_was_settled() -> None:
     """By steps, so that a policy stays piecewise constant: 2,000 that grows to 5,000 from 10,000 on."""
     cap = ValueCap(2_000, grows=(CapStep(10_000, 5_000), CapStep(50_000, 20_000)))

@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from scoring.entries.entry import Entry
-from scoring.entries.kinds.settlement import DepositChanged
-from scoring.enums import Action, DepositChange
+from scoring.entries.kinds.settlement import DepositChanged, FlowStated
+from scoring.enums import Action, DepositChange, Source
 from scoring.policy.policy import Policy
 from scoring.policy.reading import parse_policy
 from scoring.time import DAY
 from service.ledger.store import Ledger
 from service.policy import preview as previewing
-from service.policy.preview import PastViolation, Preview, Question, preview
+from service.policy.preview import PastViolation, Preview, Question, keep_stopping, preview
 from service.policy.preview_page import render_page
 from tests.builders import MARKET, TODAY, Clock, ago, confirmed, exposure, identity, status, violation
 from tests.scoring.policy.policies import data, standing
@@ -112,6 +112,63 @@ def test_who_has_placed_a_deposit_is_previewed_by_what_was_there_of_it(ledger: L
     assert found.rules["unsecured"] == 4
     assert segment(found, "all", "all") == {"sellers": 5, "stricter": 4}
     assert (found.good, found.hurt) == (3, 3)
+
+
+WEIGHTS = {source.name.lower(): {"weight": 1, "at_most": 1} for source in Source} | {
+    "brand": {"weight": 20, "at_most": 40}, "customs": {"weight": 100, "at_most": 100},
+}  # fmt: skip
+
+
+def cautious(**trigger: Any) -> Policy:
+    """The policy for newcomers with one rule of caution, under which nothing new is listed for three days."""
+    stop = {"id": "r", "reference": "terms 10", "days": 3, "measures": [{"kind": "intake_cap", "new_listings": 0}]}
+    caution = {"decide_days": 1, "sources": WEIGHTS, "rules": [stop | trigger]}
+    return policy_of(rule("new", hold(7), tiers=["unrated"]), caution=caution)
+
+
+def test_who_is_under_caution_is_previewed_by_reports_and_by_flow(ledger: Ledger) -> None:
+    """One seller by a report of customs, another by disputes of yesterday: neither changes by the other's rule."""
+    reported = violation("r-1", "old-1", occur_time=ago(1), report_time=ago(1), source=Source.CUSTOMS)
+    flow = FlowStated(TODAY - 1, delivered_orders=90, disputed_orders=30)
+    ledger.append(MARKET, [reported, Entry("f-1", "old-2", flow, report_time=ago(0) - 1)], imported=True)
+    by_reports = looked(ledger, NEWCOMERS, cautious(reports={"weight": 100, "days": 14}))
+    disputed = {"of": "disputed", "share_ppm": 150_000, "orders": 20, "days": 7}
+    by_flow = looked(ledger, NEWCOMERS, cautious(burst=disputed))
+    for found, seller in ((by_reports, "old-1"), (by_flow, "old-2")):
+        assert segment(found, "all", "all") == {"sellers": 5, "stricter": 1}
+        assert [(one.seller, one.aspects) for one in found.examples] == [(seller, ("intake_caps none -> all: 0",))]
+        assert found.rules["caution~r"] == 1
+        assert (found.good, found.hurt) == (looked(ledger, NEWCOMERS, NEWCOMERS).good, 0)
+
+
+def test_a_violation_that_a_caution_would_have_stopped_is_named(ledger: Ledger) -> None:
+    """Customs had reported two days before it; a day after the caution had ended it stops nothing."""
+    for name, days in (("r-1", 12), ("r-2", 64)):
+        known: dict[str, Any] = {"occur_time": ago(days), "report_time": ago(days), "incident": name}
+        known["source"] = Source.CUSTOMS
+        ledger.append(MARKET, [violation(name, "guilty", **known)], imported=True)
+    after = cautious(reports={"weight": 100, "days": 14})
+    found = looked(ledger, NEWCOMERS, after, since_day=TODAY - 90)
+    assert [v.violation for v in found.stopped_by(new=True)] == ["v-2"]
+    disputed = {"of": "disputed", "share_ppm": 150_000, "orders": 20, "days": 7}
+    by_flow = cautious(burst=disputed)
+    assert looked(ledger, NEWCOMERS, by_flow, since_day=TODAY - 90).stopped_by(new=True) == []
+    flow = FlowStated(TODAY - 12, delivered_orders=90, disputed_orders=30)
+    ledger.append(MARKET, [Entry("f-1", "guilty", flow, report_time=ago(11))], imported=True)
+    found = looked(ledger, NEWCOMERS, by_flow, since_day=TODAY - 90)
+    assert [v.violation for v in found.stopped_by(new=True)] == ["v-2"]
+
+
+def test_whether_a_policy_stops_is_the_same_by_the_rules_alone_that_can(ledger: Ledger) -> None:
+    """Suspensions, caps of nothing and waivers of them are kept; all other rules are not looked at for the past."""
+    waived = policy_of(
+        rule("out", {"kind": "suspension", "days": 7}, standing={"from": 3}),
+        rule("none", {"kind": "intake_cap", "new_listings": 0}, confirmed={"days": 90}),
+        rule("few", {"kind": "intake_cap", "new_listings": 5}, standing={"from": 1}),
+        rule("held", hold(9)),
+    )
+    assert [one.id for one in keep_stopping(waived).rule_book.rules] == ["out", "none"]
+    assert [one.id for one in keep_stopping(NEWCOMERS).rule_book.rules] == []
 
 
 def test_a_rule_that_concerns_nobody_or_everybody_is_shown(ledger: Ledger) -> None:

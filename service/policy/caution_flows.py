@@ -1,0 +1,39 @@
+"""The flow that the cautions of some sellers rest on, read of the ledger: half a year of few, some weeks of all."""
+
+from collections.abc import Sequence
+
+from scoring.caution import NO_FLOWS, Flows, choose_first_recent_day, find_cautions, may_be_set_off
+from scoring.caution_history import choose_first_day
+from scoring.features.columns import FactRow, FactTable, tabulate
+from scoring.policy.policy import Policy
+from service.ledger.records import Cut
+from service.ledger.store import Ledger
+
+
+def read_caution_flows(
+    ledger: Ledger,
+    marketplace: str,
+    sellers: Sequence[str],
+    cut: Cut,
+    policy: Policy,
+    facts: FactTable | Sequence[FactRow],
+) -> Flows:
+    """Return the flow of those sellers who may be under caution at a cut, if the policy looks at flow at all.
+
+    By some weeks of flow, or by `facts`, their other entries: what flow used up of their days counts for both. Half a
+    year is read of these few alone.
+    """
+    stated, time = policy.caution, cut.observe_time
+    if stated is None or not stated.flow_days:
+        return NO_FLOWS
+    recent = ledger.flows(marketplace, sellers, cut, choose_first_recent_day(time, stated))
+    table = facts if isinstance(facts, FactTable) else tabulate(facts, sellers)
+    by_others = find_cautions(table, sellers, NO_FLOWS, time, stated)
+    chosen = [
+        seller
+        for case, seller in enumerate(sellers)
+        if case in by_others or may_be_set_off(recent.get(seller, ()), time, stated)
+    ]
+    if not chosen:
+        return NO_FLOWS
+    return ledger.flows(marketplace, chosen, cut, choose_first_day(time, stated), with_before=True)
