@@ -35,7 +35,7 @@ from service.api.approvals import Approvals
 from service.api.call_pool import taken_call
 from service.api.call_records import CallRecords, Method, Passage
 from service.api.gate import Gate
-from service.api.logs import Log, Pseudonyms
+from service.api.logs import Log, Pseudonyms, is_for_people
 from service.api.pools import POOLS, Pool
 from service.api.stream_threads import Streams
 from service.call_context import LATE_SECONDS, Call, begin_answering, end_answering
@@ -80,6 +80,7 @@ class Calls:
     ) -> None:
         self._gate = gate or Gate()
         self._approvals = approvals
+        self._waits_for_log = is_for_people(log)
         self.records = CallRecords(log, pseudonyms, registry, model_digest)
         """What is kept of every call."""
         self._running: Tally[str] = Tally()
@@ -122,7 +123,7 @@ class Calls:
             behaviour = self._behaviour(method, implementation)
             behaviour.method = method  # type: ignore[attr-defined]
             find = servicer.at_once(descriptor.name) if isinstance(servicer, AnswersAtOnce) else None
-            if find is not None:
+            if find is not None and not self._waits_for_log:
                 behaviour.at_once = AtOnce(method, find, self._gate, self.records)  # type: ignore[attr-defined]
             if pools is not None:
                 if method.name not in pools:

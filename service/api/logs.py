@@ -253,6 +253,11 @@ def _locked(out: TextIO) -> Callable[[Line], None]:
     return write
 
 
+def is_for_people(log: Log) -> bool:
+    """Return whether a logger writes for a terminal, and so in the thread that logs, which waits for it."""
+    return not isinstance(log, JsonLog)
+
+
 def flush_log(log: Log) -> None:
     """See that what was logged is written, by a logger that writes from a thread of its own."""
     if isinstance(log, JsonLog):

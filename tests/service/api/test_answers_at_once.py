@@ -1,6 +1,7 @@
 """Remembered scores are answered where their requests arrive: to whom they may be, counted, and without a thread."""
 
 import gc
+import io
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,14 +12,19 @@ from typing import Any
 import grpc
 import pytest
 from grpc import _server as inside
+from prometheus_client import CollectorRegistry
 
 from sellertrust.client import Client, SellertrustCallError
 from sellertrust.v1 import trust_score_service_pb2 as pb
 from service.access.grants_file import LOOK_SECONDS
 from service.api.answers_at_once import AtOnce
 from service.api.call_records import Method
+from service.api.calls import Calls
 from service.api.gate import Gate
 from service.api.grpc_call import GrpcCall
+from service.api.logs import Pseudonyms, make_log
+from service.api.reads import Reads
+from service.api.trust_score_servicer import TrustScoreServicer
 from tests.callers import Authority, grant, write_grants
 from tests.scoring.worlds import artifact
 from tests.servers import MARKET, Running, call_bytes, exposure, identity, running_server
@@ -142,6 +148,18 @@ def test_a_method_whose_calls_may_be_audited_or_approved_is_never_answered_at_on
         method = Method(name, pb.GetTrustScoreRequest, takes_stream=False, gives_stream=False, call_class="read")
         with pytest.raises(TypeError, match=f"{name} cannot be answered at once"):
             AtOnce(method, lambda _: None, Gate(), None)  # type: ignore[arg-type]
+
+
+def test_who_logs_to_a_terminal_has_a_thread_for_each_call(tmp_path: Path) -> None:
+    """For the line is written before the answer there, and gRPC's one thread would wait for the terminal."""
+    with remembering(tmp_path) as running:
+        for log_format, is_at_once in (("console", False), ("json", True)):
+            calls = Calls(make_log(log_format, stream=io.StringIO()), Pseudonyms(), CollectorRegistry(), lambda: "")
+            servicer = TrustScoreServicer(
+                running.scorer, Reads(running.ledger, running.server._tail), running.server._book
+            )
+            handlers = calls.handlers(pb.DESCRIPTOR.services_by_name["TrustScoreService"], servicer)
+            assert hasattr(handlers["GetTrustScore"].unary_unary, "at_once") is is_at_once
 
 
 def test_an_answer_that_cannot_be_sent_ends_its_call_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
