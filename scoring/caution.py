@@ -148,7 +148,7 @@ def find_cautions_of_seller(
     if not any(one.time <= observe_time < one.time + one.rule.days * DAY for one in begun if one.ended == NEVER):
         return ()
     stands = {sign.entry for sign in signs if sign.taken_back == NEVER}
-    confirmed = [time for violation, time in find_decision_times(rows).items() if violation in stands]
+    confirmed = sorted(time for violation, time in find_decision_times(rows).items() if violation in stands)
     places = {rule.id: place for place, rule in enumerate(stated.rules)}
     found = [
         Caution(

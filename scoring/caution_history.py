@@ -89,7 +89,7 @@ class Known:
     first_day: int
     """The first day of flow that is looked at."""
     confirmed: Sequence[int]
-    """When violations that stand were confirmed: the days in the SPAN_DAYS after are not counted."""
+    """When violations that stand were confirmed, rising: the days in the SPAN_DAYS after are not counted."""
     ended: Mapping[str, int] = field(default_factory=lambda: NONE_ENDED)
     """When persons ended cases, by name, in microseconds, the first ended first."""
     of_rules: Mapping[str, Sequence[Sign]] = field(default_factory=dict)
@@ -263,7 +263,7 @@ def _limit(found: Iterable[Set], lived: Sequence[Span], since: int, confirmed: S
     """Return the span of each caution that is set off, cut to the days that are left, without those that have none left.
 
     `lived`: spans under caution before `since`, which count in place of those found here. Days are not counted where a
-    violation was confirmed, by the times in `confirmed`, in the span before.
+    violation was confirmed, by the times in `confirmed`, which rise, in the span before.
     """
     under: list[Span] = []
     for span in sorted(lived):
@@ -271,7 +271,8 @@ def _limit(found: Iterable[Set], lived: Sequence[Span], since: int, confirmed: S
     spans: list[tuple[Set, Span]] = []
     for one in sorted(found, key=lambda one: (one.time, one.rule.id)):
         start, end = one.time, one.time + one.rule.days * DAY
-        if not any(start - _SPAN < time <= start for time in confirmed):
+        place = bisect_right(confirmed, start)
+        if not place or confirmed[place - 1] <= start - _SPAN:
             end = min(end, start + _ALLOWED - _measure(under, start - _SPAN, start))
         if start < end:
             spans.append((one, Span(start, end)))
