@@ -133,16 +133,15 @@ def policy_named(name: str) -> Policy:
     return parse_policy(tomllib.loads(SHIPPED_POLICY.with_name(f"{name}.toml").read_text(encoding="utf-8")))
 
 
-def caution_figures(sellers: int = 1_000) -> dict[str, float]:
-    """What caution does by the general policy: to clean sellers, and to runners."""
-    market = simulate(sellers, DAYS, START, SEED)
-    trade, general = build_trade(market, SEED), policy_named("general")
-    found = run_year(trade, build_known(market, trade, general.standing), ByPolicy(general))
+def credit_figures(say: Say) -> dict[str, float]:
+    """What `./dev bench credit` reports of the year: caution by the general policy, and each regime under `year.`."""
+    results = simulated_year(say)
+    found = results["general"]
     return {
         "caution.false_hold_days": round(found.clean_caution_days, 3),
         "caution.false_value_share": round(found.clean_value_delayed, 4),
         "caution.days_until_stopped": round(found.days_until_stopped, 2),
-    }
+    } | {f"year.{name}": value for name, value in flat(results).items()}
 
 
 if __name__ == "__main__":

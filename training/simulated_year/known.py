@@ -33,9 +33,13 @@ def build_known(market: Market, trade: Trade, table: StandingTable | None) -> Kn
     standing = np.zeros((len(trade.orders), days + 1), dtype=np.int64)
     incidents = np.zeros((len(trade.orders), days + 1))
     for seller, found in rows.items():
+        decided: dict[str | None, list[FactRow]] = defaultdict(list)
+        for row in found:
+            if row.kind == Kind.STATUS:
+                decided[row.violation].append(row)
         for report in found:
             if report.kind == Kind.VIOLATION:
-                begin, end = _find_counted(report, found, trade.first_day)
+                begin, end = _find_counted(report, decided[report.entry_id], trade.first_day)
                 occurred = report.occur_time // DAY - trade.first_day
                 _add(
                     incidents[seller], begin, min(end, occurred + YEAR), float((report.severity or 0) > Severity.MINOR)
@@ -63,17 +67,16 @@ def _add(row: Ints | Floats, begin: int, end: int, value: float) -> None:
         row[min(max(end, 0), last)] -= value
 
 
-def _find_counted(report: FactRow, found: list[FactRow], first_day: int) -> tuple[int, int]:
+def _find_counted(report: FactRow, decided: list[FactRow], first_day: int) -> tuple[int, int]:
     """Return from which day on a violation counts, and until when; never where both are the same."""
     begin = report.report_time // DAY - first_day if report.status == Status.CONFIRMED else 10**9
     end = 10**9
-    for row in found:
-        if row.kind == Kind.STATUS and row.violation == report.entry_id:
-            day = row.report_time // DAY - first_day
-            if row.status == Status.CONFIRMED:
-                begin = min(begin, day)
-            else:
-                end = day
+    for row in decided:
+        day = row.report_time // DAY - first_day
+        if row.status == Status.CONFIRMED:
+            begin = min(begin, day)
+        else:
+            end = day
     return begin, end
 
 
