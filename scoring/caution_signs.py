@@ -45,7 +45,7 @@ def list_signs(rows: Sequence[FactRow]) -> list[Sign]:
     if not rows:
         return []
     columns = apply_changes(columns_of(rows, [rows[0].seller]))
-    taken_back = _find_taken_back(rows)
+    taken_back = find_taken_back(rows)
     judged = judge(columns.take(_IS_ABOUT_VIOLATIONS[columns.kind]))
     reports = judged.reports
     found = []
@@ -89,7 +89,7 @@ def _list_signs_of_control(columns: EntryColumns, rows: Sequence[FactRow]) -> It
         before = level
 
 
-def _find_taken_back(rows: Sequence[FactRow]) -> dict[str, int]:
+def find_taken_back(rows: Sequence[FactRow]) -> dict[str, int]:
     """Return when each entry was last taken back, by its id: a violation by a decision, others by a correction."""
     times: dict[str, int] = {}
     for row in sorted(rows, key=lambda row: row.sequence):

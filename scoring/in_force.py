@@ -1,6 +1,6 @@
 """What is in force for a seller: each measure with its rule, its times and the entries behind it."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from scoring.answer import TrustScore
 from scoring.caution import NO_FLOWS, Caution, Flows
-from scoring.enums import ScoreState, Tier
+from scoring.enums import Kind, ScoreState, Tier
 from scoring.features.columns import NOTHING_OMITTED, EntryColumns, FactRow, Omitted, columns_of
 from scoring.features.facts import Facts, apply_changes, resolve
 from scoring.features.table import matrix
@@ -122,7 +122,8 @@ def evaluate_measures(
         for applied in policy.rule_book.apply(situation)
         if (measure := work.measure(applied, answer)) is not None
     )
-    measures += tuple(_list_protections(answer.cautions, policy.rule_book, marketplace, seller, work.lifts))
+    reported = {row.entry_id for row in rows if row.kind == Kind.VIOLATION}
+    measures += tuple(_list_protections(answer.cautions, policy.rule_book, marketplace, seller, work.lifts, reported))
     measures += tuple(work.imposed(statements, situation))
     begun = [m for m in measures if m.has_effect and (m.start is None or m.start <= observe_time)]
     parts = work.standing_parts()
@@ -139,9 +140,14 @@ def evaluate_measures(
 
 
 def _list_protections(
-    cautions: Iterable[Caution], rules: RuleBook, marketplace: str, seller: str, lifts: Mapping[str, Lift]
+    cautions: Iterable[Caution],
+    rules: RuleBook,
+    marketplace: str,
+    seller: str,
+    lifts: Mapping[str, Lift],
+    reported: Container[str],
 ) -> Iterator[MeasureInForce]:
-    """Yield the measures of the cautions in force."""
+    """Yield the measures of the cautions in force, with the violations among what they rest on, decided or not."""
     for caution in cautions:
         for measure in caution.measures:
             name = name_measure(seller, f"caution~{caution.rule}", measure)
@@ -161,6 +167,7 @@ def _list_protections(
                 entries_omitted=max(len(caution.entries) - MAX_LISTED_ENTRIES, 0),
                 is_of_caution=True,
                 reaches_earlier_orders=True,
+                violations=tuple(entry for entry in caution.entries if entry in reported),
             )
 
 

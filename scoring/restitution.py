@@ -54,12 +54,27 @@ class Restitution:
     currency: str
 
 
-def list_stood_on(violation: str, statements: Iterable[MeasureStatement]) -> list[StoodOn]:
+def list_stood_on(
+    violation: str, statements: Iterable[MeasureStatement], taken_back: int | None = None
+) -> list[StoodOn]:
     """Return the measures that stood on a violation, in the order in which they began.
 
     `statements`: about measures of its seller, in the order of their sequence. A measure that ends by itself ends then; one
-    that begins later than it was stated begins then.
+    that begins later than it was stated begins then; none stands on the violation from when it was last `taken_back`, in
+    microseconds, whatever is on record of it later.
     """
+    spans = _trace_spans(violation, statements)
+    if taken_back is None:
+        return spans
+    return [
+        replace(span, end=taken_back if span.end is None else min(span.end, taken_back))
+        for span in spans
+        if span.begin < taken_back
+    ]
+
+
+def _trace_spans(violation: str, statements: Iterable[MeasureStatement]) -> list[StoodOn]:
+    """Return the spans in which recorded measures named a violation, in the order in which they began."""
     open_spans: dict[str, StoodOn] = {}
     found: list[StoodOn] = []
     for one in statements:

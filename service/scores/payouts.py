@@ -1,6 +1,7 @@
 """Payouts of orders, and restitution after an overturn: the ledger's facts, handed to the pure core."""
 
 from scoring.answer import Stamp
+from scoring.caution_signs import find_taken_back
 from scoring.entries.lifecycle import COUNTING_STATUSES, OPEN_STATUSES
 from scoring.enums import Attribution
 from scoring.errors import LifecycleForbids, SellerNotFound, invalid
@@ -12,7 +13,7 @@ from scoring.restitution import Restitution, RestitutionItem, captured_in, held_
 from scoring.time import DAY
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
-from service.scores.scorer import Scorer
+from service.scores.scorer import MAX_ALLEGATIONS, Scorer
 
 
 class Payouts:
@@ -96,7 +97,8 @@ class Payouts:
                 ("violation",),
             )
         known = self._ledger.stated_terms(marketplace, seller, cut)
-        spans = list_stood_on(violation, known.statements)
+        rows, _ = self._ledger.facts_of_seller(marketplace, seller, cut, MAX_ALLEGATIONS)
+        spans = list_stood_on(violation, known.statements, find_taken_back(rows).get(violation))
         currency = self._scorer.policy.now.rule_book.currency
         first_day = min((span.begin // DAY for span in spans), default=cut.observe_time // DAY)
         flow = self._ledger.flow(marketplace, seller, cut, first_day)

@@ -253,6 +253,7 @@ def test_after_an_overturn_the_statement_says_what_stood_on_it_for_how_long_and_
     append("d1", stated(imposed, "d", "v1", kind=MeasureKind.DEPOSIT, amount_minor=5_000, currency="EUR"), 10)
     append("s1", stated(imposed, "s", "v1", kind=MeasureKind.SUSPENSION, until=now - 3 * DAY), 10)
     append("o1", stated(imposed, "o", "v2", kind=MeasureKind.MANUAL_REVIEW), 10)
+    append("h1", stated(imposed, "h", "v1", kind=MeasureKind.MANUAL_REVIEW), 1.5)
     append("p1", DepositChanged(DepositChange.PLACED, 3_000, "EUR", "bank"), 9)
     append("d2", stated(lifted, "d", kind=MeasureKind.DEPOSIT), 1)
     for back, value in ((21, 70_000), (20, 5_005), (18, 5_006), (10, 1_000), (2, 400)):
@@ -265,7 +266,15 @@ def test_after_an_overturn_the_statement_says_what_stood_on_it_for_how_long_and_
     asking.overturn_violation(MARKET, "v1", actor="staff", reason="not theirs")
     found = asking.get_restitution(MARKET, SELLER, "v1")
     told = [(i.measure, i.days, i.held_minor, [*i.other_violations], i.HasField("end_time")) for i in found.items]
-    assert told == [("r", 3, 1_001, ["v2"], True), ("d", 9, 3_000, [], True), ("s", 7, 0, [], True)]
+    assert told == [
+        ("r", 3, 1_001, ["v2"], True),
+        ("d", 9, 3_000, [], True),
+        ("s", 7, 0, [], True),
+        ("h", 2, 0, [], True),
+    ]
+    overturned = asking.get_violation(MARKET, "v1").entries[-1]
+    [change] = [one for one in asking.list_entries(MARKET, SELLER) if one.entry_id == overturned]
+    assert found.items[-1].end_time == change.report_time  # though nobody lifted it
     assert (found.captured_minor, found.currency) == (5_005 + 5_006 + 1_000 + 400, "EUR")
     told = []
     for seller, name in (("s2", "v1"), ("s2", "v9")):  # another seller's is as one that is not on record

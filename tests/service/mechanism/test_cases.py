@@ -10,7 +10,7 @@ from scoring.entries.entry import Entry
 from scoring.entries.kinds.account import ControlChanged
 from scoring.entries.kinds.decisions import CaseChanged
 from scoring.entries.kinds.settlement import FlowStated
-from scoring.enums import Action, CaseState, ControlReason, Source
+from scoring.enums import Action, CaseState, ControlReason, MeasureKind, Source
 from scoring.errors import CaseNotFound, InvalidInput, LifecycleForbids
 from scoring.time import DAY
 from sellertrust.errors import SellertrustCallError
@@ -20,6 +20,7 @@ from service.ledger.store import Ledger
 from service.mechanism.metrics import MechanismMetrics
 from service.mechanism.status import read_status
 from service.policy.policy_file import SHIPPED_POLICY, parse_policy_text
+from service.scores.payouts import Payouts
 from tests import servers
 from tests.builders import MARKET, SELLER, TODAY, Clock, exposure, identity, status, violation
 from tests.scoring.worlds import artifact
@@ -168,6 +169,21 @@ def test_a_case_that_nobody_decides_stays_open_and_counts_as_overdue(told: Told)
     assert (shown["sellertrust_cases_open"], shown["sellertrust_cases_overdue"]) == (1, 1)
     told.append(decided(CaseState.ENDED))
     assert waiting(told) == []
+
+
+def test_the_protections_of_a_caution_are_in_the_restitution_of_what_set_it_off(told: Told) -> None:
+    """Once it is dismissed: from when the caution was found until then."""
+    told.append(report())
+    told.worker.look()
+    told.append(status("r1", Action.DISMISS))
+    told.worker.look()
+    payouts = Payouts(told.ledger, told.worker._recorder._scorer)
+    found = payouts.restitution(MARKET, SELLER, "r1", told.ledger.cut())
+    assert {(item.span.kind, item.span.rule) for item in found.items} == {
+        (MeasureKind.INTAKE_CAP, "grave-reports"),
+        (MeasureKind.MANUAL_REVIEW, "grave-reports"),
+    }
+    assert {item.span.end for item in found.items} == {told.clock.now}
 
 
 def test_two_workers_at_once_open_each_case_once(told: Told) -> None:
