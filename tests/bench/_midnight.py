@@ -97,6 +97,8 @@ def _show(show: Show, name: str, found: list[Asked], counts: dict[str, int]) -> 
     codes = Counter(asked.code for asked in found)
     show(f"{name}.tries", len(found))
     show(f"{name}.failed", len(found) - codes["OK"])
+    for code in sorted(codes.keys() - {"OK"}):
+        show(f"{name}.{code.lower()}", codes[code])
     for key, number in counts.items():
         show(f"{name}.{key}", number)
     before, after = (
