@@ -12,7 +12,7 @@ def test_the_table_of_rights_and_what_one_caller_is_granted(tmp_path: Path) -> N
     shell = bare_shell(tmp_path)
     rows = {row["method"]: row for row in shell.json("access", "show")}
     by_kind = {row["right"]: row["kinds"] for row in shell.json("access", "show") if "AppendEntries" in row["method"]}
-    assert (by_kind["override"], by_kind["decide"]) == ("override", "status, attribution, incident, correction")
+    assert (by_kind["override"], by_kind["decide"]) == ("override", "status, attribution, incident, correction, case")
     assert "violation" in by_kind["append"].split(", ")
     assert "clock" not in ", ".join(by_kind.values())
     assert rows["LedgerService/OverturnViolation"]["right"] == "decide"
