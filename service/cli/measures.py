@@ -82,7 +82,7 @@ def _print(found: EvaluateMeasuresResponse, limit: int) -> None:
         write("  no measure is in force\n")
         return
     table = Table(show_edge=False, pad_edge=False, box=None)
-    for name in ("measure", "value", "rule", "since (as known)", "until", "entries"):
+    for name in ("measure", "value", "rule", "since (as known)", "until", "entries", "id, to lift or contest it"):
         table.add_column(name, overflow="fold")
     for measure in found.measures[:limit]:
         table.add_row(*_row(measure, found.currency))
@@ -104,6 +104,7 @@ def _row(measure: Measure, currency: str) -> tuple[str, ...]:
         _time(measure.start_time) if measure.HasField("start_time") else "more than 180 days",
         _time(measure.end_time) if measure.HasField("end_time") else "",
         _entries(measure.entries, measure.entries_omitted),
+        measure.measure,
     )
 
 

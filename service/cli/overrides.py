@@ -4,11 +4,13 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
+import grpc
 import typer
 
 from scoring.enums import Tier
 from scoring.errors import invalid
 from sellertrust.client import Client
+from sellertrust.errors import SellertrustCallError
 from sellertrust.requests import marketplace_name, seller_name
 from sellertrust.v1.entry_pb2 import Entry
 from sellertrust.v1.ledger_service_pb2 import AppendEntriesRequest
@@ -53,6 +55,7 @@ def set_override(
         entry.override.until.FromDatetime(end)
     with client() as (connection, settings):
         where = marketplace_of(marketplace, settings)
+        _require_seller(connection, where, seller)
         if _append(connection, where, seller, entry, proposes, output):
             say(f"{seller}: {tier.lower()} until {entry.override.until.ToJsonString()}, by the entry {entry.entry_id}")
 
@@ -129,6 +132,15 @@ def _entry(entry_id: str | None, tier: Tier, actor: str, reason: str) -> Entry:
     entry = Entry(entry_id=entry_id or f"override-{uuid.uuid4()}")
     entry.override.tier, entry.override.actor, entry.override.reason = int(tier), actor, reason  # type: ignore[assignment]
     return entry
+
+
+def _require_seller(connection: Client, marketplace: str, seller: str) -> None:
+    """Refuse a seller of whom nothing stands, by SELLER_NOT_FOUND, as far as the caller may know."""
+    try:
+        connection.get_trust_score(marketplace, seller)
+    except SellertrustCallError as error:
+        if error.code is grpc.StatusCode.NOT_FOUND:
+            raise
 
 
 def _append(connection: Client, marketplace: str, seller: str, entry: Entry, proposes: bool, output: Format) -> bool:
