@@ -56,6 +56,9 @@ class Market(NamedTuple):
     lived: LedgerTable
 
 
+pytestmark = pytest.mark.timeout(800)  # thousands of appends, each of which waits for a disk that others may keep busy
+
+
 @pytest.fixture(scope="module")
 def study() -> Study:
     return restated(load_study(STUDIES / "marketplace.toml"), model={"rounds": 40})
