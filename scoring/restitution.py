@@ -1,14 +1,28 @@
 """Restitution: which recorded measures stood on a violation that was taken back, for how long, and what they held. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import NamedTuple
 
+from scoring.arrays import NEVER
 from scoring.entries.flow import FlowDay
 from scoring.entries.kinds.decisions import MeasureChanged
-from scoring.enums import MeasureKind, MeasureState, Status
+from scoring.entries.kinds.settlement import DepositChanged
+from scoring.entries.lifecycle import RETRACTED_STATUSES
+from scoring.enums import Attribution, DepositChange, Kind, MeasureKind, MeasureState, Status
+from scoring.features.columns import FactRow
 from scoring.measure_record import MeasureStatement
 from scoring.policy.measures import PPM
 from scoring.time import DAY
+
+
+class Value(NamedTuple):
+    """A measure as one statement has it, from when that counts."""
+
+    begin: int
+    """In microseconds."""
+    stated: MeasureChanged
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +39,23 @@ class StoodOn:
     """In microseconds; None if it still stands on the violation."""
     others: tuple[str, ...]
     """The other violations that it stood on meanwhile, sorted."""
-    stated: MeasureChanged
-    """As it was stated first."""
+    values: tuple[Value, ...]
+    """As it was stated, first and by each update, by when each began to count; the first by the begin of the span."""
 
     def days_until(self, now: int) -> int:
         """Return the days of the span, each that has begun counted; up to `now` (microseconds) if it goes on."""
         end = now if self.end is None else self.end
         return max(-(-(end - self.begin) // DAY), 0)
+
+    def days_from_to(self, now: int) -> tuple[int, int]:
+        """Return (first, last) UTC day of the span, in days since 1970-01-01; up to `now` if it goes on."""
+        last = now if self.end is None else max(self.end - 1, self.begin)
+        return self.begin // DAY, last // DAY
+
+    def stated_on(self, day: int) -> MeasureChanged:
+        """Return the statement that counted at the end of a UTC day, as an order's terms are those of its day's end."""
+        last = next((value for value in reversed(self.values) if value.begin < (day + 1) * DAY), self.values[0])
+        return last.stated
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,66 +78,151 @@ class Restitution:
     currency: str
 
 
+def find_times_away(violation: str, rows: Iterable[FactRow]) -> list[tuple[int, int | None]]:
+    """Return each (from, until) in which a violation was taken back, in microseconds; None if it still is.
+
+    `rows`: facts of its seller. It is taken back while it is overturned, dismissed or withdrawn, or found to be of another's
+    goods. Worked: overturned at 10, reinstated at 20 and overturned at 30 gives (10, 20) and (30, None).
+    """
+    is_retracted = is_elsewhere = False
+    found: list[tuple[int, int | None]] = []
+    since: int | None = None
+    for row in sorted(rows, key=lambda row: row.sequence):
+        if row.violation != violation or not row.status or row.kind not in (Kind.STATUS, Kind.ATTRIBUTION):
+            continue
+        if row.kind == Kind.ATTRIBUTION:
+            is_elsewhere = row.status == Attribution.ACCEPTED
+        else:
+            is_retracted = Status(row.status) in RETRACTED_STATUSES
+        if is_retracted or is_elsewhere:
+            since = row.report_time if since is None else since
+        elif since is not None:
+            found.append((since, row.report_time))
+            since = None
+    return found if since is None else [*found, (since, None)]
+
+
 def list_stood_on(
-    violation: str, statements: Iterable[MeasureStatement], taken_back: int | None = None
+    violation: str, statements: Iterable[MeasureStatement], times_away: Sequence[tuple[int, int | None]] = ()
 ) -> list[StoodOn]:
     """Return the measures that stood on a violation, in the order in which they began.
 
     `statements`: about measures of its seller, in the order of their sequence. A measure that ends by itself ends then; one
-    that begins later than it was stated begins then; none stands on the violation from when it was last `taken_back`, in
-    microseconds, whatever is on record of it later.
+    that begins later than it was stated begins then; none stands on the violation while that was taken back (`times_away`,
+    as of find_times_away), whatever is on record of it meanwhile; one that nobody lifted by then stands on it again after.
     """
     spans = _trace_spans(violation, statements)
-    if taken_back is None:
-        return spans
-    return [
-        replace(span, end=taken_back if span.end is None else min(span.end, taken_back))
-        for span in spans
-        if span.begin < taken_back
-    ]
+    for since, until in times_away:
+        spans = [part for span in spans for part in _leave_out(span, since, until)]
+    return sorted(spans, key=lambda span: (span.begin, span.measure))
+
+
+def _leave_out(span: StoodOn, since: int, until: int | None) -> Iterator[StoodOn]:
+    """Yield what is left of a span before and after a time (microseconds) that is no part of it."""
+    end = NEVER if span.end is None else span.end
+    if span.begin < since:
+        values = tuple(value for value in span.values if value.begin < since)
+        yield replace(span, end=since if since < end else span.end, values=values)
+    if until is not None and until < end:
+        yield replace(span, begin=max(span.begin, until))
 
 
 def _trace_spans(violation: str, statements: Iterable[MeasureStatement]) -> list[StoodOn]:
-    """Return the spans in which recorded measures named a violation, in the order in which they began."""
+    """Return the spans in which recorded measures named a violation."""
     open_spans: dict[str, StoodOn] = {}
     found: list[StoodOn] = []
     for one in statements:
         fact = one.fact
         span = open_spans.pop(fact.measure, None)
-        if span is not None and _ended_itself(span) and (span.stated.until or 0) <= one.occur_time:
-            found.append(replace(span, end=span.stated.until))
+        if span is not None and (end := _find_own_end(span)) is not None and end <= one.occur_time:
+            found.append(replace(span, end=end))
             span = None
         stands = fact.state is not MeasureState.LIFTED and violation in fact.violations
         if stands:
             others = {*fact.violations} - {violation}
             if span is None:
                 begin = max(one.occur_time, fact.since or 0)
-                span = StoodOn(fact.measure, fact.rule, fact.measure_kind, begin, None, (), fact)
-            open_spans[fact.measure] = replace(span, others=tuple(sorted({*span.others, *others})))
+                span = StoodOn(fact.measure, fact.rule, fact.measure_kind, begin, None, (), ())
+            since = max(one.occur_time, span.begin)
+            values = (*(value for value in span.values if value.begin < since), Value(since, fact))
+            open_spans[fact.measure] = replace(span, others=tuple(sorted({*span.others, *others})), values=values)
         elif span is not None:
             found.append(replace(span, end=max(one.occur_time, span.begin)))
-    found += [replace(span, end=span.stated.until) if _ended_itself(span) else span for span in open_spans.values()]
-    return sorted(found, key=lambda span: (span.begin, span.measure))
+    return found + [replace(span, end=_find_own_end(span)) for span in open_spans.values()]
 
 
-def _ended_itself(span: StoodOn) -> bool:
-    return span.stated.until is not None
+def _find_own_end(span: StoodOn) -> int | None:
+    """Return when a measure ends by itself, as it was stated last, in microseconds; None if it does not."""
+    value = span.values[-1]
+    return None if value.stated.until is None else max(value.stated.until, value.begin)
 
 
-def held_by(span: StoodOn, flow: Sequence[FlowDay], now: int, currency: str, placed_minor: int) -> int:
-    """Return what a measure held in its span, in minor units of `currency`.
+def list_items(
+    spans: Sequence[StoodOn],
+    flow: Sequence[FlowDay],
+    deposits: Sequence[tuple[int, DepositChanged]],
+    now: int,
+    currency: str,
+) -> tuple[RestitutionItem, ...]:
+    """Return what each measure held in its span, in minor units of `currency`, up to `now` (microseconds).
 
-    `flow`: of the seller, by day and product category; `placed_minor`: all that was ever placed as its deposit. Worked: a
-    reserve of 100,000 ppm over two days with 5,005 captured on each held 1,001 (10 % of 10,010).
+    `spans`: as of list_stood_on; `flow`: of the seller, by day and product category; `deposits`: each change of its deposit
+    with when it happened, by sequence. A day on which one span of a measure ends and its next begins counts in the first.
+    """
+    items: list[RestitutionItem] = []
+    counted: dict[str, int] = {}
+    for span in spans:
+        first, last = span.days_from_to(now)
+        days = [
+            one
+            for one in flow
+            if one.fact.currency == currency and max(first, counted.get(span.measure, first)) <= one.fact.day <= last
+        ]
+        counted[span.measure] = max(last + 1, counted.get(span.measure, 0))
+        items.append(RestitutionItem(span, span.days_until(now), _held_by(span, days, deposits, now, currency)))
+    return tuple(items)
+
+
+def _held_by(
+    span: StoodOn, flow: Sequence[FlowDay], deposits: Sequence[tuple[int, DepositChanged]], now: int, currency: str
+) -> int:
+    """Return what a measure held in its span, in minor units.
+
+    Worked: a reserve of 100,000 ppm with 5,005 captured on one day, updated to 200,000 on the next with 5,005 more, held
+    1,501 (10 % of 5,005 and 20 % of 5,005, rounded down together).
     """
     match span.kind:
         case MeasureKind.SETTLEMENT_HOLD:
-            return captured_in([span], flow, now, currency)
+            return sum(one.fact.captured_minor for one in flow)
         case MeasureKind.ROLLING_RESERVE:
-            return captured_in([span], flow, now, currency) * span.stated.ppm // PPM
-        case MeasureKind.DEPOSIT if span.stated.currency == currency:
-            return min(span.stated.amount_minor, placed_minor)
+            return sum(one.fact.captured_minor * span.stated_on(one.fact.day).ppm for one in flow) // PPM
+        case MeasureKind.DEPOSIT:
+            return _find_most_placed(span, deposits, now, currency)
     return 0
+
+
+def _find_most_placed(span: StoodOn, deposits: Sequence[tuple[int, DepositChanged]], now: int, currency: str) -> int:
+    """Return the most that was there at once, in the span, of what a deposit asked for at that time, in minor units.
+
+    Worked: asked for 5,000 while 3,000 lay there, 4,000 more placed and 6,000 returned before it ended: 5,000.
+    """
+    end = now if span.end is None else span.end
+    changes = [(time, fact) for time, fact in deposits if fact.currency == currency and time < end]
+    balance, balances = 0, {0: 0}
+    for time, fact in sorted(changes, key=lambda change: change[0]):
+        balance += fact.amount_minor if fact.change is DepositChange.PLACED else -fact.amount_minor
+        balances[time] = balance
+    marks = sorted({end, *(value.begin for value in span.values), span.begin, *balances})
+    most, held, asked = 0, 0, 0
+    values = {value.begin: value.stated for value in span.values}
+    for since, until in pairwise(marks):
+        held = balances.get(since, held)
+        if since in values:
+            stated = values[since]
+            asked = stated.amount_minor if stated.currency == currency else 0
+        if span.begin <= since and until <= end:
+            most = max(most, min(asked, held))
+    return most
 
 
 def captured_in(spans: Sequence[StoodOn], flow: Sequence[FlowDay], now: int, currency: str) -> int:
@@ -121,9 +230,7 @@ def captured_in(spans: Sequence[StoodOn], flow: Sequence[FlowDay], now: int, cur
 
     Of the first and the last day all that was captured, since flow is stated by the day.
     """
-    ranges = [
-        (span.begin // DAY, (now if span.end is None else max(span.end - 1, span.begin)) // DAY) for span in spans
-    ]
+    ranges = [span.days_from_to(now) for span in spans]
     return sum(
         one.fact.captured_minor
         for one in flow

@@ -76,6 +76,8 @@ class StatedTerms(NamedTuple):
     """Since when payouts stand stopped, in microseconds; None if they do not."""
     cases: Sequence[CaseStatement] = ()
     """About the cases of cautions, in the order of their sequence."""
+    deposit_changes: Sequence[tuple[int, DepositChanged]] = ()
+    """Each change of its deposit with when it happened, in microseconds, in the order of their sequence."""
 
     @property
     def lifts(self) -> Mapping[str, Lift]:
@@ -150,7 +152,7 @@ def read_terms(connection: Connection, marketplace: str, seller: str, cut: Cut) 
     """Return what is on record of a seller's terms, as of the cut: what happened before its `observe_time`."""
     values = {"marketplace": marketplace, "seller": seller, "last": cut.sequence}
     statements: list[MeasureStatement] = []
-    deposits: list[DepositChanged] = []
+    deposits: list[tuple[int, DepositChanged]] = []
     cases: list[CaseStatement] = []
     stopped = None
     for kind, entry_id, sequence, occur_time, content in connection.execute(_ON_TERMS, values):
@@ -160,13 +162,14 @@ def read_terms(connection: Connection, marketplace: str, seller: str, cut: Cut) 
         if kind == Kind.MEASURE:
             statements.append(MeasureStatement(entry_id, sequence, occur_time, cast(MeasureChanged, fact)))
         elif kind == Kind.DEPOSIT:
-            deposits.append(cast(DepositChanged, fact))
+            deposits.append((occur_time, cast(DepositChanged, fact)))
         elif kind == Kind.CASE:
             cases.append(CaseStatement(entry_id, occur_time, cast(CaseChanged, fact)))
         else:
             stops = cast(PayoutsChanged, fact).change is PayoutsChange.STOPPED
             stopped = (occur_time if stopped is None else stopped) if stops else None
-    return StatedTerms(statements, add_up_deposit(deposits), stopped, cases)
+    account = add_up_deposit(fact for _, fact in deposits)
+    return StatedTerms(statements, account, stopped, cases, deposits)
 
 
 def _flow_day_of(revisions: Sequence[Any], with_before: bool) -> FlowDay:

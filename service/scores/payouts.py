@@ -1,7 +1,6 @@
 """Payouts of orders, and restitution after an overturn: the ledger's facts, handed to the pure core."""
 
 from scoring.answer import Stamp
-from scoring.caution_signs import find_taken_back
 from scoring.entries.lifecycle import COUNTING_STATUSES, OPEN_STATUSES
 from scoring.enums import Attribution
 from scoring.errors import LifecycleForbids, SellerNotFound, invalid
@@ -9,7 +8,7 @@ from scoring.order_payout import OrderPayout
 from scoring.policy.measures import MAX_HOLD_DAYS, NO_CAP, Terms
 from scoring.policy.payout import Order, fix_terms, pay_out_stopped, take_back
 from scoring.policy.policy import Policy
-from scoring.restitution import Restitution, RestitutionItem, captured_in, held_by, list_stood_on
+from scoring.restitution import Restitution, captured_in, find_times_away, list_items, list_stood_on
 from scoring.time import DAY
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
@@ -98,16 +97,10 @@ class Payouts:
             )
         known = self._ledger.stated_terms(marketplace, seller, cut)
         rows, _ = self._ledger.facts_of_seller(marketplace, seller, cut, MAX_ALLEGATIONS)
-        spans = list_stood_on(violation, known.statements, find_taken_back(rows).get(violation))
+        spans = list_stood_on(violation, known.statements, find_times_away(violation, rows))
         currency = self._scorer.policy.now.rule_book.currency
         first_day = min((span.begin // DAY for span in spans), default=cut.observe_time // DAY)
         flow = self._ledger.flow(marketplace, seller, cut, first_day)
-        placed = known.deposit.placed_minor if known.deposit.currency == currency else 0
-        items = tuple(
-            RestitutionItem(
-                span, span.days_until(cut.observe_time), held_by(span, flow, cut.observe_time, currency, placed)
-            )
-            for span in spans
-        )
+        items = list_items(spans, flow, known.deposit_changes, cut.observe_time, currency)
         captured = captured_in(spans, flow, cut.observe_time, currency)
         return Restitution(violation, view.status, items, captured, currency)

@@ -226,8 +226,9 @@ class GetRestitutionResponse(_message.Message):
         days: _builtins.int
         """Days in between, each that has begun counted."""
         held_minor: _builtins.int
-        """What it held in that time, in minor units of `currency`: of a hold all that was captured, of a reserve its share of that,
-        of a deposit its amount, as far as it was placed. 0 for other kinds.
+        """What it held in that time, in minor units of `currency`: of a hold all that was captured, of a reserve its share of that
+        (of each day the share that was stated by its end), of a deposit the most that was there at once of what it asked for
+        then, for whatever reason it was placed. 0 for other kinds.
         """
         @_builtins.property
         def begin_time(self) -> _timestamp_pb2.Timestamp:
@@ -235,7 +236,9 @@ class GetRestitutionResponse(_message.Message):
 
         @_builtins.property
         def end_time(self) -> _timestamp_pb2.Timestamp:
-            """When it ceased to: it was lifted, or stood on others alone. Not set if it still does."""
+            """When it ceased to: it was lifted, ended by itself or stood on others alone, or the violation was taken back. Not set if it
+            still does. A measure that nobody lifted stands on a violation again once that is reinstated, as an item of its own.
+            """
 
         @_builtins.property
         def other_violations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:

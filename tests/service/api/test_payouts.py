@@ -282,3 +282,25 @@ def test_after_an_overturn_the_statement_says_what_stood_on_it_for_how_long_and_
             asking.get_restitution(MARKET, seller, name)
         told.append(re.sub(r"by \S+;", "", str(caught.value).replace(name, "it")))
     assert told[0] == told[1]
+
+
+def test_of_a_violation_that_was_overturned_twice_each_time_counts_by_itself(ledger: Ledger, clock: Clock) -> None:
+    """A deposit of which 4,000 lay there the first time, and 1,500 the second, after the rest was returned."""
+    asked = stated(MeasureState.IMPOSED, "d", "v1", kind=MeasureKind.DEPOSIT, amount_minor=5_000, currency="EUR")
+    steps = (
+        (30, confirmed("v1", occur_time=ago(40))),
+        (20, Entry("p1", SELLER, DepositChanged(DepositChange.PLACED, 4_000, "EUR", "bank"))),
+        (18, Entry("d1", SELLER, asked)),
+        (15, status("v1", Action.OVERTURN)),
+        (12, Entry("p2", SELLER, DepositChanged(DepositChange.RETURNED, 2_500, "EUR", "bank"))),
+        (10, status("v1", Action.REINSTATE)),
+        (6, status("v1", Action.OVERTURN, entry_id="again")),
+        (5, Entry("p3", SELLER, DepositChanged(DepositChange.PLACED, 9_000, "EUR", "bank"))),
+    )
+    for days, entry in steps:
+        clock.now = ago(days)
+        ledger.append(MARKET, [entry])
+    clock.now = NOW
+    found = payouts(ledger).restitution(MARKET, SELLER, "v1", ledger.cut())
+    assert [(item.days, item.held_minor) for item in found.items] == [(3, 4_000), (4, 1_500)]
+    assert [item.span.end for item in found.items] == [ago(15), ago(6)]

@@ -1,0 +1,138 @@
+"""What an overturn gives back, by what was on record at each time, in numbers to add up by hand."""
+
+from scoring.entries.flow import FlowDay
+from scoring.entries.kinds.decisions import MeasureChanged
+from scoring.entries.kinds.settlement import DepositChanged, FlowStated
+from scoring.enums import Attribution, DepositChange, Kind, MeasureKind, MeasureState, Status
+from scoring.features.columns import FactRow
+from scoring.measure_record import MeasureStatement
+from scoring.restitution import RestitutionItem, captured_in, find_times_away, list_items, list_stood_on
+from scoring.time import DAY
+from tests.scoring.worlds import status
+
+IMPOSED, UPDATED, LIFTED = MeasureState.IMPOSED, MeasureState.UPDATED, MeasureState.LIFTED
+RESERVE, DEPOSIT = MeasureKind.ROLLING_RESERVE, MeasureKind.DEPOSIT
+NOW = 20 * DAY
+
+
+def at(time: float, state: MeasureState, kind: MeasureKind, **values: object) -> MeasureStatement:
+    """A statement about the measure "m", which names the violation "v" unless it is lifted."""
+    named = () if state is LIFTED else ("v",)
+    fact = MeasureChanged("m", kind, state, "staff", "so", violations=named, **values)  # type: ignore[arg-type]
+    return MeasureStatement("e", 1, round(time * DAY), fact)
+
+
+def flow(*days: int, captured: int = 5_005) -> list[FlowDay]:
+    return [FlowDay("f", 1, FlowStated(day, currency="EUR", captured_minor=captured), 0, "f") for day in days]
+
+
+def deposit(time: float, change: DepositChange, amount: int, currency: str = "EUR") -> tuple[int, DepositChanged]:
+    return round(time * DAY), DepositChanged(change, amount, currency, "bank", "c" * (change is DepositChange.DRAWN))
+
+
+def items(
+    statements: list[MeasureStatement],
+    captured: list[FlowDay] | None = None,
+    deposits: list[tuple[int, DepositChanged]] | None = None,
+    away: list[tuple[int, int | None]] | None = None,
+) -> list[RestitutionItem]:
+    return [*list_items(list_stood_on("v", statements, away or []), captured or [], deposits or [], NOW, "EUR")]
+
+
+def held(*given: object) -> list[int]:
+    return [item.held_minor for item in items(*given)]  # type: ignore[arg-type]
+
+
+def test_of_a_reserve_each_day_counts_at_the_share_that_was_stated_by_its_end() -> None:
+    """10 % on days 2 and 3, 20 % on days 4 (from noon on) and 5: 0.1 * 10,010 + 0.2 * 10,010 = 3,003."""
+    reserve = [at(2, IMPOSED, RESERVE, ppm=100_000), at(4.5, UPDATED, RESERVE, ppm=200_000), at(6, LIFTED, RESERVE)]
+    assert held(reserve, flow(1, 2, 3, 4, 5, 6)) == [3_003]
+    assert held([reserve[0], reserve[2]], flow(2, 3, 4, 5)) == [2_002]
+
+
+def test_an_update_that_happened_before_another_on_record_counts_in_its_place() -> None:
+    """Stated last: 50 % from day 3 on, so 0.1 * 5,005 + 0.5 * 10,010, rounded down."""
+    reserve = [
+        *(at(2, IMPOSED, RESERVE, ppm=100_000), at(4, UPDATED, RESERVE, ppm=900_000)),
+        *(at(3, UPDATED, RESERVE, ppm=500_000), at(5, LIFTED, RESERVE)),
+    ]
+    assert held(reserve, flow(2, 3, 4)) == [5_505]
+
+
+def test_a_measure_ends_by_itself_as_it_was_stated_last() -> None:
+    """Until day 4 at first, then until day 6; one that goes on without an end was never over by itself."""
+    first = at(2, IMPOSED, RESERVE, ppm=100_000, until=4 * DAY)
+    assert [item.days for item in items([first])] == [2]
+    assert [item.days for item in items([first, at(3, UPDATED, RESERVE, until=6 * DAY)])] == [4]
+    assert [item.days for item in items([first, at(3, UPDATED, RESERVE)])] == [18]
+    again = [first, at(5, IMPOSED, RESERVE), at(6, LIFTED, RESERVE)]
+    assert [(item.span.begin // DAY, item.days) for item in items(again)] == [(2, 2), (5, 1)]
+
+
+def test_a_deposit_counts_what_was_there_while_the_measure_stood() -> None:
+    """9,000 returned before and 7,000 placed after are no part of it; 1,000 lay there, 3,000 came, 500 were drawn."""
+    asked = [at(5, IMPOSED, DEPOSIT, amount_minor=5_000, currency="EUR"), at(10, LIFTED, DEPOSIT)]
+    placed, drawn, returned = DepositChange.PLACED, DepositChange.DRAWN, DepositChange.RETURNED
+    changes = [
+        *(deposit(1, placed, 10_000), deposit(2, returned, 9_000), deposit(6, placed, 3_000)),
+        *(deposit(7, drawn, 500), deposit(11, placed, 7_000)),
+    ]
+    assert held(asked, [], changes) == [4_000]
+    assert held(asked, [], changes[:2]) == [1_000]
+    assert held(asked, [], [deposit(10, placed, 3_000)]) == [0]
+    assert held(asked, [], [deposit(6, placed, 3_000, "CNY")]) == [0]
+
+
+def test_a_deposit_counts_no_more_than_was_asked_for_at_that_time() -> None:
+    """2,000 asked for while 6,000 lay there; 5,000 asked for once all but 3,000 was returned: never more than 3,000."""
+    asked = {"kind": DEPOSIT, "currency": "EUR"}
+    stated = [at(5, IMPOSED, amount_minor=2_000, **asked), at(8, UPDATED, amount_minor=5_000, **asked)]  # type: ignore[arg-type]
+    changes = [deposit(1, DepositChange.PLACED, 6_000), deposit(7, DepositChange.RETURNED, 3_000)]
+    assert held(stated, [], changes) == [3_000]
+    assert held(stated, [], changes[:1]) == [5_000]
+    assert held(stated[:1], [], changes) == [2_000]
+
+
+def test_each_time_in_which_a_violation_was_taken_back_is_found() -> None:
+    """By decisions about it and about whose goods they were, whichever of the two takes it back."""
+    rows = [
+        status("s1", "v", Status.OVERTURNED, 10),
+        status("s2", "v", Status.CONFIRMED, 12),
+        status("s3", "other", Status.OVERTURNED, 13),
+        FactRow(0, "a1", "s", Kind.ATTRIBUTION, 14 * DAY, 14 * DAY, "v", status=Attribution.ACCEPTED),
+        status("s4", "v", Status.OVERTURNED, 15),
+        FactRow(0, "a2", "s", Kind.ATTRIBUTION, 16 * DAY, 16 * DAY, "v", status=Attribution.REJECTED),
+    ]
+    rows = [row._replace(sequence=number) for number, row in enumerate(rows, 1)]
+    away = [(since // DAY, None if until is None else until // DAY) for since, until in find_times_away("v", rows)]
+    assert away == [(10, 12), (14, None)]  # rejected while it is overturned, it stays taken back
+    assert find_times_away("v", rows[:2])[0][1] == rows[1].report_time
+    assert find_times_away("w", rows) == []
+
+
+def test_a_measure_stands_on_a_violation_before_and_between_its_overturns() -> None:
+    """Imposed on day 2; overturned on day 4, reinstated on day 7, overturned on day 9: 2 + 2 days, 10 % of 4 * 5,005."""
+    reserve = [at(2, IMPOSED, RESERVE, ppm=100_000)]
+    away = [(4 * DAY, 7 * DAY), (9 * DAY, None)]
+    found = items(reserve, flow(*range(12)), [], away)
+    spans = [(item.span.begin // DAY, (item.span.end or 0) // DAY, item.days, item.held_minor) for item in found]
+    assert spans == [(2, 4, 2, 1_001), (7, 9, 2, 1_001)]
+    assert captured_in([item.span for item in found], flow(*range(12)), NOW, "EUR") == 4 * 5_005
+    lifted = [*reserve, at(5, LIFTED, RESERVE)]
+    assert [item.days for item in items(lifted, [], [], away)] == [2]
+    assert [item.days for item in items(reserve, [], [], [(1 * DAY, 3 * DAY)])] == [17]
+    assert items(reserve, [], [], [(1 * DAY, None)]) == []
+
+
+def test_what_was_stated_while_it_was_taken_back_counts_once_it_is_reinstated() -> None:
+    """10 % until noon of day 3, at which it was overturned; updated to 20 % that evening, reinstated on day 5."""
+    reserve = [at(2, IMPOSED, RESERVE, ppm=100_000), at(3.75, UPDATED, RESERVE, ppm=200_000), at(6, LIFTED, RESERVE)]
+    assert held(reserve, flow(2, 3, 5), [], [(3 * DAY + DAY // 2, 5 * DAY)]) == [1_001, 1_001]
+
+
+def test_a_day_on_which_a_measure_ends_and_begins_again_counts_once() -> None:
+    """Overturned and reinstated on day 3: 10 % of the 5,005 of day 3 are held once."""
+    reserve = [at(2, IMPOSED, RESERVE, ppm=100_000), at(5, LIFTED, RESERVE)]
+    noon = 3 * DAY + DAY // 2
+    found = held(reserve, flow(2, 3, 4, captured=10_000), [], [(noon, noon + DAY // 4)])
+    assert found == [2_000, 1_000]
