@@ -207,7 +207,7 @@ def _find_most_placed(span: StoodOn, deposits: Sequence[tuple[int, DepositChange
     Worked: asked for 5,000 while 3,000 lay there, 4,000 more placed and 6,000 returned before it ended: 5,000.
     """
     end = now if span.end is None else span.end
-    changes = [(time, fact) for time, fact in deposits if fact.currency == currency and time < end]
+    changes = [(time, fact) for time, fact in deposits if fact.currency == currency]
     balance, balances = 0, {0: 0}
     for time, fact in sorted(changes, key=lambda change: change[0]):
         balance += fact.amount_minor if fact.change is DepositChange.PLACED else -fact.amount_minor

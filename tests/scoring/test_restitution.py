@@ -91,6 +91,12 @@ def test_a_deposit_counts_no_more_than_was_asked_for_at_that_time() -> None:
     assert held(stated, [], changes) == [3_000]
     assert held(stated, [], changes[:1]) == [5_000]
     assert held(stated[:1], [], changes) == [2_000]
+    earlier = at(6, UPDATED, amount_minor=1_000, **asked)  # type: ignore[arg-type]
+    assert held([*stated, earlier], [], changes) == [2_000]  # stated last, so nobody asked for 5,000 on day 8
+    assert held(stated, [], changes, [(6 * DAY, 9 * DAY), (10 * DAY, None)]) == [2_000, 3_000]
+    assert held(stated[:1], [], [changes[0], deposit(7, DepositChange.RETURNED, 5_000)], [(6 * DAY, 9 * DAY)]) == [
+        *(2_000, 1_000)
+    ]
 
 
 def test_each_time_in_which_a_violation_was_taken_back_is_found() -> None:
