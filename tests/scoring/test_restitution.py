@@ -75,7 +75,7 @@ def test_a_deposit_counts_what_was_there_while_the_measure_stood() -> None:
     placed, drawn, returned = DepositChange.PLACED, DepositChange.DRAWN, DepositChange.RETURNED
     changes = [
         *(deposit(1, placed, 10_000), deposit(2, returned, 9_000), deposit(6, placed, 3_000)),
-        *(deposit(7, drawn, 500), deposit(11, placed, 7_000)),
+        *(deposit(7, drawn, 500), deposit(11, placed, 7_000), deposit(12, placed, 1)),
     ]
     assert held(asked, [], changes) == [4_000]
     assert held(asked, [], changes[:2]) == [1_000]
