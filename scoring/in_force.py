@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
@@ -10,10 +9,10 @@ from scoring.answer import TrustScore
 from scoring.caution import NO_FLOWS, Caution, Flows
 from scoring.enums import Kind, ScoreState, Tier
 from scoring.features.columns import NOTHING_OMITTED, EntryColumns, FactRow, Omitted, columns_of
-from scoring.features.facts import Facts, apply_changes, resolve
-from scoring.features.table import matrix
+from scoring.features.facts import apply_changes, resolve
 from scoring.imposed import list_imposed
 from scoring.listed_measure import MeasureInForce
+from scoring.look_back import LOOK_BACK_DAYS, LookBack
 from scoring.measure_record import NO_LIFTS, Lift, MeasureStatement, find_lifts, name_measure
 from scoring.model.artifact import Artifact
 from scoring.policy.history import (
@@ -30,15 +29,9 @@ from scoring.policy.measures import Deposit, Suspension, Terms, combine
 from scoring.policy.policy import Policy
 from scoring.policy.rules import Applied, Rule, RuleBook, Situation
 from scoring.reasons import group_entries_by_violation
-from scoring.score import MAX_CELLS, score
+from scoring.score import score
 from scoring.settled_value import NO_VALUES, add_up_settled
 from scoring.time import DAY
-
-LOOK_BACK_DAYS = 180
-"""Day-ends that are looked at for the beginning of a measure by tier."""
-
-FIRST_DAYS = 32
-"""Day-ends that are folded first; then as many again, since most sellers' terms are either new or old."""
 
 MAX_LISTED_ENTRIES = 1_000
 """Entries that one measure lists; of the others it states the number."""
@@ -171,16 +164,6 @@ def _list_protections(
             )
 
 
-class _DayView(NamedTuple):
-    """What one day-end shows of a seller."""
-
-    points: int
-    is_rated: bool
-    exists: bool
-    override: int
-    standing: int
-
-
 class _Work:
     """The parts of one evaluation that several measures share, each computed when it is first needed."""
 
@@ -194,10 +177,9 @@ class _Work:
         established: list[Established],
         check: Callable[[], None],
     ) -> None:
-        self._rows, self._observe_time, self._artifact, self._policy = rows, observe_time, artifact, policy
-        self._columns, self._established, self._check = columns, established, check
+        self._rows, self._observe_time, self._policy, self._established = rows, observe_time, policy, established
         self._entries = group_entries_by_violation(rows)
-        self._views: list[_DayView] = []
+        self._past = LookBack(rows, observe_time, artifact, policy, columns, check)
         self._of_rule: dict[str, tuple[int | None, int | None, tuple[str, ...], list[Established]]] = {}
         self.seller, self.placed_minor = "", 0
         self.lifts: Mapping[str, Lift] = NO_LIFTS
@@ -346,48 +328,8 @@ class _Work:
         """
         today = self._observe_time // DAY
         for back in range(LOOK_BACK_DAYS + 1):
-            if self._tier_at(back) not in tiers:
+            if self._past.tier_at(back) not in tiers:
                 midnight = (today - max(back - 1, 0)) * DAY
                 began = (midnight - DAY, midnight) if back else (midnight, self._observe_time)
                 return imposed if imposed is not None and began[0] <= imposed <= began[1] else midnight
         return None
-
-    def _tier_at(self, back: int) -> Tier | None:
-        """Return the tier at the midnight `back` days before today's, by the knowledge of now; None if there was none."""
-        window = max(self._policy.clear_days, 1)
-        while len(self._views) < back + window:
-            self._look_back()
-        now = self._views[back]
-        if not now.exists or self._artifact is None:
-            return None
-        if now.override:
-            return Tier(now.override)
-        if not now.is_rated:
-            return Tier.UNRATED
-        lowest = min(view.points for view in self._views[back : back + window])
-        return self._policy.tier_with_standing(lowest, now.standing)
-
-    def _look_back(self) -> None:
-        """Fold some more day-ends, in bounded memory."""
-        self._check()
-        today, seen = self._observe_time // DAY, len(self._views)
-        count = max(1, min(seen or FIRST_DAYS, MAX_CELLS // max(len(self._rows), 1)))
-        times = np.array([(today - k) * DAY for k in range(seen, seen + count)], dtype=np.int64)
-        entries = len(self._columns.case)
-        every = self._columns.take(np.tile(np.arange(entries), count))
-        every = every.of_cases(np.repeat(np.arange(count), entries), count)
-        facts = resolve(every, times, reported_before=self._observe_time)
-        self._views += self._view(facts)
-
-    def _view(self, facts: Facts) -> list[_DayView]:
-        policy, artifact = self._policy, self._artifact
-        points, thin = np.zeros(facts.cases, dtype=np.int64), np.zeros(facts.cases, dtype=bool)
-        if artifact is not None:
-            sums = artifact.folder.fold(facts)
-            attributes = [(self._rows[row].attributes or {}) if row >= 0 else {} for row in facts.identity_row.tolist()]
-            points = artifact.points(matrix(sums, artifact.features, attributes))
-            thin = (sums.total_orders < policy.thin_file_orders) | (sums.tenure_days < policy.thin_file_days)
-        guilty = np.bincount(facts.violations.case, minlength=facts.cases) > 0
-        standing = np.zeros(facts.cases, dtype=np.int64) if policy.standing is None else policy.standing.add_up(facts)
-        columns = (points, guilty | ~thin, facts.exists, facts.override, standing)
-        return [_DayView(*values) for values in zip(*(column.tolist() for column in columns), strict=True)]

@@ -197,12 +197,7 @@ def _tiers(policy: Policy, people: Population, standing: Ints) -> Ints:
     if people.points is None:
         return np.zeros(facts.cases, dtype=np.int64)
     lowest = people.points[: policy.clear_days + 1].min(axis=0)
-    rising = sorted(policy.cut_offs.items(), key=lambda item: item[1])
-    tier = np.full(facts.cases, int(policy.tier(0)), dtype=np.int64)
-    for name, cut_off in rising:
-        tier = np.where(lowest >= cut_off, int(name), tier)
-    if policy.standing is not None:
-        tier = policy.standing.bound(tier, standing)
+    tier = policy.tiers_with_standing(lowest, standing)
     is_thin = (people.orders < policy.thin_file_orders) | (people.tenure_days < policy.thin_file_days)
     tier = np.where(people.is_guilty() | ~is_thin, tier, int(Tier.UNRATED))
     tier = np.where(facts.override > 0, facts.override, tier)

@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
+from scoring.arrays import Ints
 from scoring.enums import RATED_TIERS, Tier
 from scoring.policy.caution import CautionTable
 from scoring.policy.rules import NO_RULES, RuleBook
@@ -68,3 +71,10 @@ class Policy:
         With cut-offs 500, 600, 700 and at most TRUSTED from a standing of 2 on, `tier_with_standing(720, 3) is Tier.TRUSTED`.
         """
         return self.tier(points) if self.standing is None else min(self.tier(points), self.standing.best_tier(standing))
+
+    def tiers_with_standing(self, points: Ints, standing: Ints) -> Ints:
+        """Return the numbers of the tiers that `tier_with_standing` gives, all arrays of shape (n,)."""
+        tiers = np.full(len(points), int(RATED_TIERS[0]), dtype=np.int64)
+        for tier, cut_off in sorted(self.cut_offs.items(), key=lambda item: item[1]):
+            tiers = np.where(points >= cut_off, int(tier), tiers)
+        return tiers if self.standing is None else self.standing.bound(tiers, standing)

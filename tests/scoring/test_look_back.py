@@ -1,0 +1,121 @@
+"""The tiers at the midnights before now are those that each midnight's facts give by themselves, over random histories."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scoring import look_back
+from scoring.enums import Category, Kind, Severity, Tier
+from scoring.features.columns import FactRow, columns_of
+from scoring.features.facts import apply_changes, resolve
+from scoring.features.table import matrix
+from scoring.look_back import LOOK_BACK_DAYS, NO_TIER, LookBack
+from scoring.policy.policy import Policy
+from scoring.time import DAY
+from tests.scoring.features.test_views import files
+from tests.scoring.policy.test_rules import shipped
+from tests.scoring.test_validity import TIMES
+from tests.scoring.worlds import NOW, TODAY, artifact, exposure, identity, numbered, violation
+
+GENERAL = shipped("general")
+POLICIES = (
+    GENERAL,
+    replace(GENERAL, standing=None, thin_file_orders=2_000),
+    replace(GENERAL, clear_days=0, thin_file_days=580),
+)
+OVERRIDES = st.lists(
+    st.tuples(st.integers(1, 300 * DAY), st.sampled_from([*Tier]), st.integers(1, 300 * DAY)), max_size=3
+).map(
+    lambda stated: [
+        FactRow(0, f"o{n}", "s", Kind.OVERRIDE, NOW - ago, NOW - ago, status=int(tier), until_time=NOW - ago + lasts)
+        for n, (ago, tier, lasts) in enumerate(stated)
+    ]
+)
+BREACHES = st.lists(
+    st.tuples(st.integers(0, 500), st.sampled_from([*Category]), st.sampled_from([*Severity])), max_size=9
+)
+
+
+def looked_back(rows: list[FactRow], now: int, policy: Policy) -> list[int]:
+    past = LookBack(rows, now, artifact(), policy, apply_changes(columns_of(rows, ["s"])), lambda: None)
+    return [past.tier_at(back) for back in range(LOOK_BACK_DAYS + 1)]
+
+
+def one_by_one(rows: list[FactRow], now: int, policy: Policy) -> list[int]:
+    """The same, each midnight a case by itself whose every fact is folded."""
+    window = max(policy.clear_days, 1)
+    days = LOOK_BACK_DAYS + window
+    columns = apply_changes(columns_of(rows, ["s"]))
+    entries = len(columns.case)
+    every = columns.take(np.tile(np.arange(entries), days)).of_cases(np.repeat(np.arange(days), entries), days)
+    facts = resolve(every, (now // DAY - np.arange(days)) * DAY, reported_before=now)
+    sums = artifact().folder.fold(facts)
+    attributes = [(rows[row].attributes or {}) if row >= 0 else {} for row in facts.identity_row.tolist()]
+    points = artifact().points(matrix(sums, artifact().features, attributes))
+    thin = (sums.total_orders < policy.thin_file_orders) | (sums.tenure_days < policy.thin_file_days)
+    guilty = np.bincount(facts.violations.case, minlength=days) > 0
+    standing = np.zeros(days, dtype=np.int64) if policy.standing is None else policy.standing.add_up(facts)
+
+    def tier(back: int) -> int:
+        if not facts.exists[back] or facts.override[back]:
+            return int(facts.override[back]) if facts.exists[back] else NO_TIER
+        if thin[back] and not guilty[back]:
+            return int(Tier.UNRATED)
+        return int(policy.tier_with_standing(int(points[back : back + window].min()), int(standing[back])))
+
+    return [tier(back) for back in range(LOOK_BACK_DAYS + 1)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(files(), OVERRIDES, BREACHES, TIMES, st.sampled_from(POLICIES))
+def test_the_tier_at_each_midnight_is_the_one_of_that_midnight_alone(
+    file: list[FactRow],
+    stated: list[FactRow],
+    breaches: list[tuple[int, Category, Severity]],
+    now: int,
+    policy: Policy,
+) -> None:
+    """With decisions, merged incidents, corrections, changes of control and tiers that persons set."""
+    guilty = [violation(f"b{n}", TODAY - ago, int(c), int(s)) for n, (ago, c, s) in enumerate(breaches)]
+    rows = numbered([*file, *stated, *guilty])
+    assert looked_back(rows, now, policy) == one_by_one(rows, now, policy)
+
+
+@pytest.mark.parametrize("cells", [1, 7 * 13, 7 * 40])
+def test_a_tier_is_the_same_in_however_small_parts_the_days_are_looked_at(
+    cells: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a file that was unknown, then new, then of a tier by points, then by hand, and again by points, then by standing."""
+    rows = numbered(
+        [
+            identity("i", TODAY - 170),
+            *(exposure(f"x{ago}", TODAY - ago, 3_000) for ago in (150, 100, 40)),
+            violation("a", TODAY - 120, int(Category.DISCLOSURE), int(Severity.MINOR)),
+            FactRow(0, "o", "s", Kind.OVERRIDE, NOW - 75 * DAY, NOW - 75 * DAY, status=3, until_time=NOW - 60 * DAY),
+            *(violation(f"b{n}", TODAY - 30 + n, int(Category.COUNTERFEIT), int(Severity.MAJOR)) for n in range(2)),
+        ]
+    )
+    at_once = looked_back(rows, NOW, GENERAL)
+    assert at_once == one_by_one(rows, NOW, GENERAL)
+    assert len(set(at_once)) > 3
+    monkeypatch.setattr(look_back, "MAX_CELLS", cells)
+    assert looked_back(rows, NOW, GENERAL) == at_once
+
+
+def test_units_that_were_found_later_raise_no_severity_before() -> None:
+    """Of one incident: what its second violation adds to the first one's severity counts from the second on."""
+    sold = [identity("i", TODAY - 600), *(exposure(f"x{ago}", TODAY - ago, 3_000) for ago in range(20, 400, 20))]
+    found = [
+        violation(f"u{ago}", TODAY - ago, int(Category.COUNTERFEIT), int(Severity.MINOR), incident="one")._replace(
+            units=n
+        )
+        for ago, n in ((90, 1), (20, 100_000))
+    ]
+    rows = numbered([*sold, *found])
+    lenient = replace(GENERAL, cut_offs={Tier.STANDARD: 1, Tier.TRUSTED: 2, Tier.EXEMPLARY: 3})
+    tiers = looked_back(rows, NOW, lenient)
+    assert tiers == one_by_one(rows, NOW, lenient)
+    assert (tiers[18], tiers[30]) == (Tier.PROBATION, Tier.EXEMPLARY)
