@@ -39,7 +39,7 @@ def test_a_damaged_model_is_listed_as_such_and_refused(bare: Shell, tmp_path: Pa
     (row,) = bare.json("model", "list")
     assert (row["digest"], row["state"]) == (digest, "damaged")
     refused = bare.error(6, "serve", address="127.0.0.1:0")
-    assert f"model {digest[:12]} in " in refused
+    assert f"model {digest[:12]} is refused: " in refused
     assert "model.txt of the artifact was altered" in refused
 
 
