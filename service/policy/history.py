@@ -105,15 +105,7 @@ class PolicyHistory:
         def decide(moves: Sequence[PolicyMove]) -> list[NewMove]:
             if is_done(moves):
                 return []
-            head = moves[-1].digest if moves else served.digest
-            if policy.digest == head:
-                raise invalid("text", "is the policy that is served already")
-            if expected != head:
-                problem = f"the policy {head[:12]} is served, and not {expected[:12]}; compare with it and commit again"
-                raise PolicyMoved(problem, {"policy": head})
-            if approval is not None and approval.basis != basis_of(moves, served):
-                problem = "the policy was moved since this was proposed; propose it anew"
-                raise ProposalClosed(problem, {"proposal": approval.proposal, "state": "OUTDATED"})
+            head = _find_replaced(moves, policy, expected, served, approval)
             is_unchecked = stated and not loss.certificate
             if is_unchecked or (not assumptions and _last_assumptions(moves) != loss.assumptions):
                 problem = (
@@ -229,6 +221,26 @@ def check_text(text: str) -> Policy:
         return parse_policy_text(text)
     except PolicyRefused as error:
         raise InvalidInput(FieldViolation(("text",), fault) for fault in error.faults) from None
+
+
+def _find_replaced(
+    moves: Sequence[PolicyMove], policy: Policy, expected: str, served: Policy, approval: Approval | None
+) -> str:
+    """Return the whole digest of the policy that a commit replaces, which is served now.
+
+    InvalidInput if it is the same policy; PolicyMoved if it is not the expected one; ProposalClosed if it was moved since the
+    commit was proposed.
+    """
+    head = moves[-1].digest if moves else served.digest
+    if policy.digest == head:
+        raise invalid("text", "is the policy that is served already")
+    if expected != head:
+        problem = f"the policy {head[:12]} is served, and not {expected[:12]}; compare with it and commit again"
+        raise PolicyMoved(problem, {"policy": head})
+    if approval is not None and approval.basis != basis_of(moves, served):
+        problem = "the policy was moved since this was proposed; propose it anew"
+        raise ProposalClosed(problem, {"proposal": approval.proposal, "state": "OUTDATED"})
+    return head
 
 
 def _is_repeated(moves: Sequence[PolicyMove], digest: str, expected: str) -> bool:
