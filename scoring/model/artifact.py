@@ -27,6 +27,7 @@ from scoring.features.fold import Constants, Folder
 from scoring.features.table import FEATURES, AnyFeature, AttributeFeature, ContextFeature, Feature, at_reference
 from scoring.model.certificate import certify
 from scoring.model.interval import Prior, default_prior, prior_of
+from scoring.model.page import Page, read_page
 from scoring.model.promises import FREEABLE, free_direction, is_freed, state_promises
 from scoring.model.scale import Scale
 from scoring.model.trees import evaluate, parse_model
@@ -90,6 +91,13 @@ class Artifact:
     def points(self, x: NDArray[np.float64]) -> NDArray[np.int64]:
         """Return the points (0 to 1000), shape (n,), of inputs of shape (n, features)."""
         return self.scale.points(self.raw_score(x))
+
+    @property
+    def page(self) -> Page:
+        """Return the model as tables of whole points. ArtifactRefused if it is none."""
+        if self.scale.slope != -1.0 or not self.scale.intercept.is_integer():
+            raise ArtifactRefused("the model is no page of whole points: train again")
+        return read_page(self.parts["model.txt"].decode(), int(self.scale.intercept), len(self.features))
 
     @property
     def exposure_slope(self) -> float:

@@ -42,6 +42,15 @@ class Scale:
             p_slope=p_slope,
         )
 
+    @staticmethod
+    def from_base(base: int) -> "Scale":
+        """Return the scale of a page, whose raw score is what its tables take from the base.
+
+        Worked: base 600 and raw 0 is 600 points, odds of 20 to 1; raw 50 is 550 points, odds of 10 to 1.
+        """
+        per_point = math.log(2.0) / PDO
+        return Scale(float(base), -1.0, (BASE_POINTS - base) * per_point - math.log(BASE_ODDS), per_point)
+
     def points(self, raw: Floats) -> Ints:
         """Return the points (0 to 1000) of raw scores, shape (n,)."""
         return np.clip(np.rint(self.intercept + self.slope * raw), 0, MAX_POINTS).astype(np.int64)

@@ -1,0 +1,188 @@
+"""The page: a model as tables of whole points, one a feature, that a person can add up.
+
+A seller's points are the page's base plus one row of each table; every table's best row has 0 points, all others fewer. The
+artifact's model text states the same in LightGBM's format: one tree a table, its leaves the points with their sign turned.
+A sum of whole numbers is exact in any order, so LightGBM, this module and a person with a pencil come to the same points.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from scoring.arrays import Floats, Ints
+from scoring.errors import ArtifactRefused
+
+MAX_POINTS = 1000
+"""Points are from 0 to this."""
+
+MAX_LOSS = 100_000
+"""Points that one row takes, at most."""
+
+NEARLY_ZERO = float(np.float32(1e-35))
+"""LightGBM takes inputs up to this, of either sign, as 0."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Table:
+    """What one feature, or one pair of features, takes from the base.
+
+    A value belongs to the first row whose edge it does not exceed, as LightGBM compares; beyond all edges to the last row.
+    """
+
+    features: tuple[int, ...]
+    """Column of the feature; of a pair both, first the one that the points belong to."""
+    edges: tuple[Floats, ...]
+    """By feature, the rising upper ends of its rows; the last row has none."""
+    points: Ints
+    """Whole points of each row, at most 0; of a pair of shape (rows of the first feature, rows of the second)."""
+
+    def look_up(self, x: Floats) -> Ints:
+        """Return the points of this table for inputs of shape (n, features): shape (n,)."""
+        values = (x[:, place] for place in self.features)
+        rows = (
+            np.searchsorted(edges, np.where(np.abs(own) > NEARLY_ZERO, own, 0.0))
+            for edges, own in zip(self.edges, values, strict=True)
+        )
+        return np.asarray(self.points[tuple(rows)], dtype=np.int64)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Page:
+    """A whole model: the points of a seller that has the best row of every table, and the tables."""
+
+    base: int
+    tables: tuple[Table, ...]
+
+    def parts(self, x: Floats) -> Ints:
+        """Return the points that belong to each feature, at most 0, for inputs of shape (n, features): the same shape."""
+        found = np.zeros(x.shape, dtype=np.int64)
+        for table in self.tables:
+            found[:, table.features[0]] += table.look_up(x)
+        return found
+
+    def points(self, x: Floats) -> Ints:
+        """Return the points, 0 to MAX_POINTS, of inputs of shape (n, features): shape (n,)."""
+        return np.asarray(np.clip(self.base + self.parts(x).sum(axis=1), 0, MAX_POINTS), dtype=np.int64)
+
+
+def page_model_text(tables: Sequence[Table], features: int) -> str:
+    """Return the tables as a model in LightGBM's text format, with inputs of so many features.
+
+    LightGBM's prediction of it is the sum of the tables' points with the sign turned.
+    """
+    blocks = [f"Tree={number}\n{_tree(table)}\n\n" for number, table in enumerate(tables)]
+    head = {
+        "version": "v4",
+        "num_class": 1,
+        "num_tree_per_iteration": 1,
+        "label_index": 0,
+        "max_feature_idx": features - 1,
+        "objective": "regression",
+        "feature_names": " ".join(f"Column_{place}" for place in range(features)),
+        "feature_infos": " ".join(["[-1e+300:1e+300]"] * features),
+        # LightGBM skips from tree to tree by these sizes.
+        "tree_sizes": " ".join(str(len(block)) for block in blocks),
+    }
+    lines = "".join(f"{key}={value}\n" for key, value in head.items())
+    return f"tree\n{lines}\n{''.join(blocks)}end of trees\n\npandas_categorical:null\n"
+
+
+def _tree(table: Table) -> str:
+    """Return a table as one tree: splits that halve its rows, and leaves in the order of the rows."""
+    splits: list[tuple[int, float]] = []  # feature and threshold, by the number of the split
+    left: list[int] = []
+    right: list[int] = []
+    inner = table.points[0].size if len(table.features) > 1 else 1
+
+    def split(depth: int, first: int, last: int, leaf: int) -> int:
+        """Add the splits of rows `first` to `last` of a feature; `leaf` is the leaf of the feature's row 0."""
+        if first == last:
+            begin = leaf + first * (inner if depth == 0 else 1)
+            if depth + 1 < len(table.features):
+                return split(depth + 1, 0, len(table.edges[depth + 1]), begin)
+            return -begin - 1
+        node, middle = len(splits), (first + last) // 2
+        splits.append((table.features[depth], float(table.edges[depth][middle])))
+        left.append(0)
+        right.append(0)
+        left[node] = split(depth, first, middle, leaf)
+        right[node] = split(depth, middle + 1, last, leaf)
+        return node
+
+    split(0, 0, len(table.edges[0]), 0)
+    leaves, nodes = table.points.size, len(splits)
+    lines: Mapping[str, Sequence[object]] = {
+        "num_leaves": [leaves],
+        "num_cat": [0],
+        "split_feature": [feature for feature, _ in splits],
+        "split_gain": [0] * nodes,
+        "threshold": [repr(threshold) for _, threshold in splits],
+        "decision_type": [2] * nodes,
+        "left_child": left,
+        "right_child": right,
+        "leaf_value": (-table.points).ravel().tolist(),
+        "leaf_weight": [0] * leaves,
+        "leaf_count": [0] * leaves,
+        "internal_value": [0] * nodes,
+        "internal_weight": [0] * nodes,
+        "internal_count": [0] * nodes,
+        "is_linear": [0],
+        "shrinkage": [1],
+    }
+    return "\n".join(f"{key}={' '.join(map(str, values))}" for key, values in lines.items())
+
+
+def read_page(text: str, base: int, features: int) -> Page:
+    """Read the page back from its model text, with inputs of so many features.
+
+    ArtifactRefused if a tree is no table of whole points, or if the text differs in any way from `page_model_text`: so
+    LightGBM reads nothing that this module has not written.
+    """
+    tables = tuple(_read_table(number, block) for number, block in enumerate(text.split("\nTree=")[1:]))
+    places = [table.features for table in tables]
+    if not places or any(before >= after for before, after in pairwise(places)):
+        raise ArtifactRefused("the model must have one tree for each feature that counts, in the order of the features")
+    if page_model_text(tables, features) != text or max(map(max, places)) >= features:
+        raise ArtifactRefused("the model text holds something else than one tree of whole points for each feature")
+    return Page(base, tables)
+
+
+def _read_table(number: int, block: str) -> Table:
+    """Return the table of a tree; what its text holds besides is not looked at."""
+    used, thresholds, leaves = (_words(block, key) for key in ("split_feature", "threshold", "leaf_value"))
+    names = tuple(dict.fromkeys(used))
+    if len(names) > 2:
+        raise ArtifactRefused(
+            f"tree {number} of the model uses {len(names)} features; it must use one, or two that the study names as a pair"
+        )
+    if wrong := next((leaf for leaf in leaves if not _LEAF.fullmatch(leaf)), None):
+        raise ArtifactRefused(
+            f"tree {number} of the model has the leaf {wrong[:20]!r}, which is no whole number of points"
+        )
+    points = -np.array(leaves, dtype=np.int64)
+    try:
+        cuts = [{float(cut) for cut, name in zip(thresholds, used, strict=True) if name == own} for own in names]
+        table = Table(
+            tuple(map(int, names)),
+            tuple(np.array(sorted(of_feature)) for of_feature in cuts),
+            points.reshape([len(of_feature) + 1 for of_feature in cuts]),
+        )
+    except ValueError:
+        table = None
+    if table is None or not names or not np.isfinite(np.concatenate(table.edges)).all():
+        raise ArtifactRefused(f"tree {number} of the model is no table: its splits and leaves do not fit together")
+    if points.max() != 0 or points.min() < -MAX_LOSS:
+        raise ArtifactRefused(f"the points of tree {number} of the model must be 0 at best, and {-MAX_LOSS} at worst")
+    return table
+
+
+_LEAF = re.compile(r"-?[0-9]{1,9}", re.ASCII)
+
+
+def _words(block: str, key: str) -> list[str]:
+    """Return the words of the first line of a tree that has this key."""
+    line = re.search(rf"^{key}=(.*)$", block, re.MULTILINE)
+    return line[1].split(" ") if line and line[1] else []

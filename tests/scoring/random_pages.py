@@ -1,0 +1,83 @@
+"""Random monotone pages, and a whole artifact of one, for tests that need no training."""
+
+from functools import cache
+
+import numpy as np
+from hypothesis import strategies as st
+
+from scoring.features.table import FEATURES, AnyFeature
+from scoring.model.artifact import Artifact, ModelParts, load, pack
+from scoring.model.page import Page, Table, page_model_text
+from scoring.model.scale import Scale
+from tests.scoring.worlds import CONSTANTS, population
+
+NAMES = (
+    *(f"{c}_mass_365d" for c in ("counterfeit", "ip", "safety", "quality")),
+    *(f"{c}_mass_365d" for c in ("restricted", "integrity", "service", "disclosure")),
+    *("violation_rate_90d", "incident_rate_365d", "severe_rate_ever", "service_failure_rate_90d"),
+    *("service_failure_rate_ever", "failed_inspection_share_365d", "exposure", "tenure_days", "identity_level"),
+)
+PAGE_FEATURES = tuple(FEATURES[f"{name}@1"] for name in NAMES)
+"""Seventeen features as a shipped page has them, in the order of its columns."""
+
+
+def monotone_table(
+    rng: np.random.Generator, features: tuple[int, ...], edges: tuple[np.ndarray, ...], *signs: int
+) -> Table:
+    """A table whose points fall as a feature of sign -1 rises, and rise with one of sign +1; 0 moves either way."""
+    points = np.zeros([len(own) + 1 for own in edges], dtype=np.int64)
+    for axis, sign in enumerate(signs):
+        one_way = rng.integers(0, 40, points.shape[axis]) * (sign or rng.choice([-1, 1], points.shape[axis]))
+        points += np.expand_dims(np.cumsum(one_way), 1 - axis) if len(signs) > 1 else np.cumsum(one_way)
+    return Table(features, edges, points - points.max())
+
+
+def random_page(rng: np.random.Generator, signs: tuple[int, ...], pair: tuple[int, int] | None = None) -> Page:
+    """A page over features of these directions, each with up to 12 rows, and a pair of two of them."""
+    tables = []
+    places = [(place,) for place in range(len(signs))] + ([pair] if pair else [])
+    for own in sorted(places):
+        edges = tuple(np.unique(rng.choice(EDGES, int(rng.integers(1, 12 if len(own) == 1 else 4)))) for _ in own)
+        tables.append(monotone_table(rng, own, edges, *(signs[place] for place in own)))
+    return Page(int(rng.integers(300, 1100)), tuple(tables))
+
+
+EDGES = np.concatenate([np.linspace(-3, 3, 25), [0.1, 1 / 3, 1e-9, 1e9, -1e9]])
+"""Edges that are drawn from; an input that lies on one belongs to the row below."""
+
+pages = st.builds(
+    lambda seed, signs, is_pair: random_page(np.random.default_rng(seed), tuple(signs), (1, 0) if is_pair else None),
+    st.integers(0, 1 << 32),
+    st.lists(st.sampled_from([-1, 0, 1]), min_size=2, max_size=5),
+    st.booleans(),
+)
+
+
+def artifact_of(page: Page, features: tuple[AnyFeature, ...], x: np.ndarray) -> Artifact:
+    """A page packed, certified and loaded; inputs `x` are golden, their medians the baseline seller."""
+    parts = ModelParts(
+        study="tests",
+        model_text=page_model_text(page.tables, len(features)),
+        features=features,
+        constants=CONSTANTS,
+        scale=Scale.from_base(page.base),
+        reference_exposure=1000.0,
+        baseline=np.median(x, axis=0),
+        golden=x[:16],
+        evaluation={},
+        lineage={},
+    )
+    return load(pack(parts))
+
+
+@cache
+def page_artifact(seed: int = 1, base: int = 650) -> Artifact:
+    """A random monotone page over `PAGE_FEATURES`, whose edges are values of a random population of sellers."""
+    rng = np.random.default_rng(seed)
+    everything, _ = population()
+    x = everything[:, [list(FEATURES.values()).index(feature) for feature in PAGE_FEATURES]]
+    tables = []
+    for place, feature in enumerate(PAGE_FEATURES):
+        edges = np.unique(np.quantile(np.unique(x[:, place]), rng.random(int(rng.integers(2, 8))), method="lower"))
+        tables.append(monotone_table(rng, (place,), (edges,), feature.direction))
+    return artifact_of(Page(base, tuple(tables)), PAGE_FEATURES, x)
