@@ -33,13 +33,21 @@ def open_ledger(settings: Settings, *, create: bool = False, serving: bool = Fal
     """Open the configured ledger; the caller closes it.
 
     `create`: make the database, and the folder of its file, if missing. `serving`: be the only writer of a SQLite file
-    until closed. ConfigurationWrong if the file is no SQLite database, the URL cannot be used, the role lacks rights or
-    another server has the file; raises LedgerVersionUnknown if this release cannot write the schema.
+    until closed. The ledger of a demo has the demo's clock. ConfigurationWrong if the file is no SQLite database, the URL
+    cannot be used, the role lacks rights or another server has the file; raises LedgerVersionUnknown if this release cannot
+    write the schema.
     """
+    from service.ledger.demo_clock import find_demo_clock
     from service.ledger.store import Ledger
 
     prepare_database(settings, create=create)
-    return Ledger.open(settings.database_url, create=create, serving=serving)
+    is_own = settings.database_url == f"{_SQLITE}{settings.data_dir / 'ledger.db'}"
+    clock = find_demo_clock(settings.data_dir) if is_own else None
+    if clock is None:
+        return Ledger.open(settings.database_url, create=create, serving=serving)
+    ledger = Ledger.open(settings.database_url, create=create, serving=serving, clock=clock)
+    clock.go_on_after(ledger.last()[1])
+    return ledger
 
 
 def is_absent(settings: Settings) -> bool:

@@ -1,0 +1,62 @@
+"""The sellers that the demo, its badge page and the examples in the documents name, and the day on which they are asked for.
+
+All of them are invented. The demo's market ends on a fixed day, and the clock of its ledger starts at NOW whenever the
+ledger is opened, so every answer is the same on any day of the reader's.
+"""
+
+from datetime import UTC, date, datetime
+from typing import NamedTuple
+
+MARKETPLACE = "demo"
+NOW = datetime(2026, 6, 30, 12, tzinfo=UTC)
+"""Where the clock of the demo's ledger starts."""
+FIRST_DAY = date(2024, 7, 1)
+"""The first simulated day; the last is the day before NOW."""
+
+
+class Member(NamedTuple):
+    """A seller of the cast: who it is, and the trade that it had before the story begins."""
+
+    seller: str
+    """The id."""
+    shop_name: str
+    licence_number: str
+    """The verified identifier by which authorities' files find it."""
+    joined: date
+    orders: int
+    """Settled orders of each day with orders."""
+    every_days: int
+    """Every how many days it has orders."""
+    failing_every: int
+    """One of so many orders comes late."""
+    item: str
+    """What it sells in the demo's cart."""
+    item_zh: str
+    price_minor: int
+    """In euro cents."""
+
+
+GOOD = Member("larch-lamps", "Larch Lamps", "BR-30417-L", date(2023, 5, 2), 6, 1, 150, "Reading lamp", "阅读灯", 4_990)
+NEWCOMER = Member(
+    "pebble-press", "Pebble Press", "BR-98120-P", date(2026, 6, 12), 1, 3, 150, "Letter paper", "信纸", 1_250
+)
+OFFENDER = Member(
+    "tarnbrook-parts",
+    "Tarnbrook Parts",
+    "BR-55203-T",
+    date(2024, 9, 16),
+    5,
+    1,
+    150,
+    "Airbag module",
+    "安全气囊模块",
+    12_900,
+)
+ACCUSED = Member(
+    "fennick-garage", "Fennick Garage", "BR-41866-F", date(2023, 11, 6), 5, 1, 150, "Brake pads", "刹车片", 5_490
+)
+"""Wrongly accused: the recall hits it by a batch number that it had listed by mistake."""
+OTHER = Member("orrin-spares", "Orrin Spares", "BR-47790-O", date(2024, 3, 4), 4, 1, 150, "Wiper set", "雨刷", 2_350)
+"""Another seller of the recalled batch, rightly hit."""
+
+CAST = (GOOD, NEWCOMER, OFFENDER, ACCUSED, OTHER)
