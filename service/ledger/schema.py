@@ -1,7 +1,7 @@
 """The schema of the ledger's database: which version it has, and the way to the present one.
 
 Releases overlap while servers are replaced, so a newer schema may state the oldest one whose release may go on writing:
-its migration says `writable_by = "0003"`. That is for migrations that only add: tables, indexes, and columns that may be
+its migration says `writable_by = "0100"`. That is for migrations that only add: tables, indexes, and columns that may be
 NULL. What a release writes, and what it reads, it names column by column. Verification is for the newest release, which
 alone knows every column. A migration that says nothing can be written by its own release only.
 """

@@ -22,11 +22,10 @@ from service.ledger.tables import ENTRY, SEAL
 GENESIS = bytes(32)
 MARK_BYTES = 8
 RUN = 10_000
-"""Entries under one seal at most. Releases before 0.3 wrote longer ones where very much followed from one append."""
+"""Entries under one seal at most."""
 _RANGE = struct.Struct(">qq")
 _FIRST = ENTRY.c.keys().index("digest")
 _LATER = ENTRY.c.keys()[_FIRST + 1 :]
-_UNSEALED = select(*list(ENTRY.c)[: _FIRST + 1]).order_by(ENTRY.c.sequence)  # of the schema before there were seals
 LAST_SEAL = select(SEAL.c.last_sequence, SEAL.c.chain).order_by(SEAL.c.first_sequence.desc()).limit(1)
 
 
@@ -66,20 +65,6 @@ def seal(connection: Connection, first: int, leaves: Sequence[bytes]) -> None:
         rows.append(_seal_of(first + begin, leaves[begin : begin + RUN], chain))
         chain = rows[-1]["chain"]
     connection.execute(insert(SEAL), rows)
-
-
-def seal_unsealed(connection: Connection) -> None:
-    """Insert seals, of RUN entries each, over all entries that no seal covers yet.
-
-    Those of before there were seals.
-    """
-    while True:
-        found = connection.execute(LAST_SEAL).first()
-        after = found.last_sequence if found else 0
-        rows = connection.execute(_UNSEALED.where(ENTRY.c.sequence > after).limit(RUN)).all()
-        if not rows:
-            return
-        seal(connection, rows[0].sequence, [leaf_of((*row, *[None] * len(_LATER))) for row in rows])
 
 
 def _seal_of(first: int, leaves: Sequence[bytes], before: bytes) -> dict[str, Any]:

@@ -2,9 +2,11 @@
 
 import time
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, select, text
 
 from scoring.entries.entry import prepare
+from service.ledger.seals import LAST_SEAL, RUN, leaf_of, seal
+from service.ledger.tables import ENTRY
 from tests.builders import NOW, exposure, violation
 
 COLUMNS = (
@@ -45,3 +47,14 @@ def insert_entries(connection: Connection, entries: int, *, small: str = "small"
         """),
         {"entries": entries, "small": small, "recorded": time.time_ns() // 1000 - entries - 10**6} | contents,
     )
+
+
+def seal_entries(connection: Connection) -> None:
+    """Seals all entries that no seal covers: those of `insert_entries`, or those whose seals an owner deleted."""
+    while True:
+        found = connection.execute(LAST_SEAL).first()
+        after = found.last_sequence if found else 0
+        unsealed = select(ENTRY).where(ENTRY.c.sequence > after).order_by(ENTRY.c.sequence).limit(RUN)
+        if not (rows := connection.execute(unsealed).all()):
+            return
+        seal(connection, rows[0].sequence, [leaf_of(row) for row in rows])

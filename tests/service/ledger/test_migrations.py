@@ -1,5 +1,6 @@
 """A short run of `./dev bench migrations`, the frozen ledgers, and processes that upgrade at once."""
 
+import shutil
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -8,10 +9,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from service.ledger import migrations
 from service.ledger.database import Database
 from service.ledger.schema import VERSION_TABLE, SchemaState, schema_state, upgrade
 from service.ledger.store import Ledger
 from tests.bench.migrations import run, versions
+from tests.builders import MARKET, Clock, exposure, identity, status, violation
 from tests.frozen import thaw
 from tests.frozen import versions as releases
 from tests.service.shells import shell_of
@@ -20,7 +23,7 @@ ENTRIES = 20_000
 
 
 def test_every_migration_carries_a_large_ledger_over_and_it_verifies() -> None:
-    """From the oldest schema to the present one, step by step, with a backup and its restore at the end."""
+    """From the baseline to the present schema, step by step, with a backup and its restore at the end."""
     figures = run(print, ENTRIES)
     for name in ("sqlite", "postgres"):
         assert [f"{name}.to_{version}_s" in figures for version in versions()] == [True] * len(versions())
@@ -37,6 +40,38 @@ def test_the_ledger_of_every_release_is_upgraded_and_verifies(tmp_path: Path, re
     with Ledger.open(url) as ledger:
         found = ledger.verify([ledger.checkpoint()], lambda done, total: None)
     assert (found.entries, found.mismatch) == (entries, None)
+
+
+NEXT = """
+from alembic import op
+import sqlalchemy as sa
+
+revision, down_revision, writable_by = "0101", "0100", "0100"
+
+def upgrade():
+    op.add_column("entry", sa.Column("later", sa.BigInteger))
+"""
+
+
+def test_the_next_migration_carries_the_baseline_over(
+    url: str, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A migration that is put beside the baseline runs once, says who may write on, and leaves every seal as it was."""
+    with Ledger.open(url, clock=clock) as ledger:
+        ledger.append(MARKET, [violation("v1"), exposure(), identity()])
+        checkpoint = ledger.checkpoint()
+    shutil.copytree(Path(migrations.__file__).parent, tmp_path / "migrations")
+    (tmp_path / "migrations" / "versions" / "v0101_later.py").write_text(NEXT)
+    monkeypatch.setattr("service.ledger.schema.files", lambda _: tmp_path)
+    assert schema_state(url) is SchemaState.BEHIND
+    upgrade(url)
+    upgrade(url)
+    monkeypatch.undo()
+    assert schema_state(url) is SchemaState.CURRENT  # this release, of the baseline, may write on
+    with Ledger.open(url, clock=clock) as ledger:
+        ledger.append(MARKET, [status("v1")])
+        found = ledger.verify([checkpoint], lambda done, total: None)
+    assert (found.entries, found.mismatch) == (4, None)
 
 
 def test_of_processes_that_upgrade_at_once_one_does(empty_url: str, tmp_path: Path) -> None:

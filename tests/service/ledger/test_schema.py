@@ -116,7 +116,7 @@ def test_migrations_make_what_the_tables_declare(url: str, backend: str) -> None
 
 def parts(found: list[Any]) -> list[Any]:
     """A catalogue whose texts are their parts: SQLite writes a column that was added behind the CHECKs."""
-    return [[sorted(re.split(r"[\n\t ,()]+", str(one))) for one in row] for row in found]
+    return [[sorted(re.findall(r"[^\n\t ,()]+", str(one))) for one in row] for row in found]
 
 
 def test_alembic_finds_nothing_left_to_migrate(url: str) -> None:
@@ -336,12 +336,11 @@ def test_each_schema_states_once_who_may_write_it(url: str, monkeypatch: pytest.
     stated = f"SELECT version, writable_by FROM {COMPATIBILITY_TABLE} ORDER BY version"
     with writing(url) as connection:
         before = connection.execute(text(stated)).all()
-    assert before[0] == ("0001", "0001")
+    assert before[0] == ("0100", "0100")
     assert before[-1][0] == newest_version()
-    assert ("0005", "0004") in before  # an index more: the release before reads and writes on
     assert all(writable_by <= version for version, writable_by in before)
     upgrade(url)
-    for change in (f"UPDATE {COMPATIBILITY_TABLE} SET writable_by = '0001'", f"DELETE FROM {COMPATIBILITY_TABLE}"):
+    for change in (f"UPDATE {COMPATIBILITY_TABLE} SET writable_by = '0099'", f"DELETE FROM {COMPATIBILITY_TABLE}"):
         with pytest.raises(exc.IntegrityError, match="append-only"), writing(url) as connection:
             connection.execute(text(change))
     with writing(url) as connection:

@@ -14,8 +14,8 @@ from scoring.errors import ConfigurationWrong
 from service.ledger.checkpoints import load_or_make_key, read_checkpoints, write_checkpoint
 from service.ledger.database import Database
 from service.ledger.merkle import leaf_hash, merkle_root, node_hash
-from service.ledger.seals import seal_unsealed
 from service.ledger.store import Ledger
+from tests.bench._rows import seal_entries
 from tests.builders import MARKET, confirmed, exposure, violation
 
 Owner = Callable[[], Any]
@@ -117,7 +117,7 @@ def test_a_ledger_sealed_anew_by_its_owner_is_found_out_by_an_exported_checkpoin
         connection.commit()
     database = Database(url)
     with database.write() as connection:
-        seal_unsealed(connection)
+        seal_entries(connection)
     database.close()
     assert ledger.verify([], silent).mismatch is None
     found = ledger.verify([checkpoint], silent).mismatch
