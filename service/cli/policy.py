@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from scoring.errors import PolicyRefused
-from service.cli import certificate, policy_history, policy_preview
+from service.cli import certificate, policy_fit, policy_history, policy_preview
 from service.cli.output import Exit, Format, Output, emit, format_count, say, write
 from service.settings import load
 
@@ -16,6 +16,7 @@ app = typer.Typer(
 )
 policy_history.register(app)
 policy_preview.register(app)
+policy_fit.register(app)
 certificate.register(app)
 CHANGES_SHOWN = 30
 """Sets of changes that a person is shown; JSON has every situation."""

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from scoring.arrays import Floats
-from training.evaluation import curves, segments, tiers
+from training.evaluation import bands, curves, segments, tiers
 from training.evaluation.arrays import Interval, plain
 from training.evaluation.case import CANDIDATE, CHAMPION, TWIN, VOLUMES, Case
 from training.evaluation.delong import delong
@@ -53,6 +53,8 @@ def evaluate(case: Case) -> dict[str, Any]:
         },
         "reliability": curves.reliability(case),
         "grades": tiers.grades(case),
+        "strips": (strips := bands.count_strips(case)),
+        "bands": bands.read_bands(strips, case.policy.cut_offs),
         "score_distribution": tiers.score_distribution(case.points, case.bad),
         "by_month": segments.by_month(case),
         "segments": segments.segments(case),

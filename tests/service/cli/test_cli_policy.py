@@ -4,9 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from scoring.canonical import canonical_json
 from scoring.errors import PolicyRefused
 from service.policy.policy_file import SHIPPED_POLICY, load_policy, read_policy
+from service.registry.registry import Registry
 from service.settings import Settings
+from tests.service.registry.models import evaluated, parts_of, publish, sealed
 from tests.service.shells import bare_shell
 
 GENERAL, LADDER = (SHIPPED_POLICY.with_name(f"{name}.toml") for name in ("general", "ladder"))
@@ -90,3 +93,35 @@ def test_an_error_names_the_file_it_is_about_as_it_was_given(tmp_path: Path) -> 
     missing = shell.error(6, "policy", "test", GENERAL, "--cases", none)
     assert f"{none} cannot be read" in missing
     assert "by --cases" not in missing
+
+
+def test_a_policy_is_fitted_to_the_test_rows_of_a_model(tmp_path: Path) -> None:
+    """Shares and rates by tier, who is not told apart, and cut-offs for stated shares; wrong ones are named."""
+    strips = {
+        "points_from": [400, 500, 600, 700],
+        "rows": [100, 200, 300, 200],
+        "weight": [100.0, 200.0, 300.0, 200.0],
+        "bad": [50.0, 10.0, 9.0, 6.0],
+        "own": [50.0, 20.0, 9.0, 6.0],
+        "reference": [50.0, 10.0, 9.0, 6.0],
+        "unrated": 200,
+        "independence": 1.0,
+    }
+    parts = parts_of(0) | {"evaluation.json": canonical_json({"strips": strips})}
+    registry = Registry(tmp_path / "data" / "registry")
+    digest = publish(registry, parts=sealed(parts))
+    older = publish(registry, parts=evaluated(1, 0.7))
+    shell = bare_shell(tmp_path)
+    found = shell.json("policy", "fit", LADDER, "--shares", "1,2,3,2", "--model", digest)
+    assert found["cut_offs"] == {"standard": 500, "trusted": 600, "exemplary": 700}
+    assert [(row["tier"], row["share"], row["rate"], row["apart"]) for row in found["proposed"]] == [
+        ("probation", 0.1, 0.5, True),
+        ("standard", 0.2, 0.025, False),
+        ("trusted", 0.3, 0.03, False),
+        ("exemplary", 0.2, 0.03, None),
+    ]
+    table, told = shell("policy", "fit", "--model", digest)
+    assert "not told apart" in table
+    assert "20.0% of the test rows are unrated" in told
+    assert "must be four numbers above 0" in shell.error(2, "policy", "fit", "--model", digest, "--shares", "1,2,3")
+    assert "train it again" in shell.error(2, "policy", "fit", "--model", older)

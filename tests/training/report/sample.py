@@ -172,6 +172,16 @@ def _grades(s: Sample) -> Json:
     return [{"tier": "unrated", "points_from": None, "points_to": None, **unrated, **holm}, *found]
 
 
+def _bands(s: Sample) -> Json:
+    found = []
+    for tier, low, high in zip(TIERS, CUT_OFFS, CUT_OFFS[1:], strict=False):
+        rate = s.rate((s.points["lightgbm"] >= low) & (s.points["lightgbm"] < high))
+        share = {"rows": rate["rows"], "share": rate["rows"] / ROWS}
+        ends = {"rate": rate["observed"], "low": rate["low"], "high": rate["high"]}
+        found.append({"tier": tier, "points_from": low, "points_to": high - 1, **share, **ends, "apart": True})
+    return [*found[:-1], {**found[-1], "apart": None}]
+
+
 def _segments(s: Sample) -> Json:
     rng = np.random.default_rng(11)
     deciles = np.array_split(np.arange(ROWS), 10)
@@ -335,6 +345,7 @@ def evaluation() -> dict[str, Json]:
         "curves": _curves(s),
         "reliability": [s.rate(np.isin(np.arange(ROWS), rows)) for rows in np.array_split(order, 10)],
         "grades": _grades(s),
+        "bands": _bands(s),
         "score_distribution": {"edges": edges} | {
             name: np.histogram(np.clip(s.points["lightgbm"][s.bad == flag], 200, 899), edges)[0].tolist()
             for name, flag in (("good", 0), ("bad", 1))},

@@ -85,6 +85,7 @@ PLANS = (
             ("Score distribution", ranking.distribution),
             ("Calibration figures", calibration.calibration_table),
             ("Grade table", calibration.grades),
+            ("Tiers at the reference exposure", calibration.bands),
         ),
     ),
     Plan("months", "Month by month", "Whether it held over time.", (("Figures by month", ranking.months),)),

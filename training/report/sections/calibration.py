@@ -1,5 +1,6 @@
 """Whether the probabilities are true: reliability, grades, and what the monotone constraints cost."""
 
+import itertools
 from dataclasses import replace
 from typing import Any
 
@@ -116,6 +117,33 @@ def grades(r: Reading) -> list[Block]:
     caption = (
         "Jeffreys test of each grade on both sides, p-values by Holm since several are tested at once. Look for p below 0.05,"
         " and whether the observed share falls from grade to grade."
+    )
+    return [Table(title, caption, head, cells)]
+
+
+def bands(r: Reading) -> list[Block]:
+    """Tabulate each tier's share of sellers and its rate of bad at the reference exposure.
+
+    The title names neighbours whose intervals overlap. Raises Absent, which leaves the part out, without the figures.
+    """
+    rows = r.found("bands")
+    known = [row for row in rows if row["rate"] is not None]
+    scale = Scaled(row[key] for row in known for key in ("low", "high"))
+    pairs = [f"{a['tier']} and {b['tier']}" for a, b in itertools.pairwise(known) if not a["apart"]]
+    cells: list[list[Cell]] = []
+    for row in rows:
+        rate: Cell = Num("–")
+        if row["rate"] is not None:
+            rate = scale.cell(row["rate"], row["low"], row["high"], percent(row["rate"]))
+        chip = {True: Chip("good", "told apart"), False: Chip("warn", "not told apart"), None: "–"}[row["apart"]]
+        points = f"{count(row['points_from'])} to {count(row['points_to'])}"
+        cells.append([str(row["tier"]), Num(points), percent(row["share"]), rate, chip])
+    title = f"Not told apart: {listed(pairs)}" if pairs else "Every tier is told apart from the next one"
+    head = ("tier", "points", "share of sellers", "bad at the reference exposure (95 %)", "from the next better tier")
+    caption = (
+        "The observed rate, as if every seller sold the reference exposure in the window: observed times predicted there"
+        " over predicted for its own orders. A raw rate would call a tier bad because it sells more. `sellertrust policy fit`"
+        " proposes other cut-offs."
     )
     return [Table(title, caption, head, cells)]
 

@@ -1,0 +1,101 @@
+"""`sellertrust policy fit`: how a model's test rows fall into the tiers of a policy, and cut-offs for stated shares."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from scoring.enums import RATED_TIERS, Tier
+from scoring.errors import invalid
+from service.bootstrap import open_registry
+from service.cli.output import Format, Output, emit, emit_one, say
+from service.settings import load
+
+SHARES = "15,20,45,20"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command `fit` to the group `policy`."""
+    app.command("fit")(fit)
+
+
+def fit(
+    file: Annotated[
+        Path | None,
+        typer.Argument(metavar="FILE", help="A policy file; default: SELLERTRUST_POLICY, else the shipped one."),
+    ] = None,
+    model: Annotated[
+        str, typer.Option("--model", metavar="MODEL", help="An alias, or the beginning of a digest.")
+    ] = "champion",
+    shares: Annotated[
+        str,
+        typer.Option(
+            "--shares",
+            metavar="A,B,C,D",
+            help="Propose cut-offs for these shares of probation, standard, trusted and exemplary.",
+        ),
+    ] = SHARES,
+    output: Output = Format.TABLE,
+) -> None:
+    """Show each tier's share of sellers and its rate of bad by a model's test rows; propose cut-offs.
+
+    Rates are over the study's window at the reference exposure, with their 95 % interval. Neighbours whose intervals
+    overlap are not told apart. Unrated are those whom the policy of the training left unrated.
+    """
+    from service.policy.policy_file import SHIPPED_POLICY, read_policy
+    from training.evaluation.bands import propose_cut_offs, read_bands
+
+    wanted = _read_shares(shares)
+    policy = read_policy(file or load().policy or SHIPPED_POLICY)
+    registry = open_registry(load())
+    digest = registry.resolve(model)
+    strips = json.loads(registry.content(digest)["evaluation.json"]).get("strips")
+    if strips is None:
+        raise invalid("--model", f"names {digest[:12]}, whose evaluation holds no test rows by points: train it again")
+    proposed = propose_cut_offs(strips, wanted)
+    tables = {"bands": read_bands(strips, policy.cut_offs), "proposed": read_bands(strips, proposed)}
+    if output is Format.JSON:
+        emit_one({"policy": policy.digest, "model": digest, "cut_offs": _spell(proposed), **tables}, output)
+        return
+    unrated = strips["unrated"] / max(sum(strips["rows"]) + strips["unrated"], 1)
+    say(
+        f"policy {policy.name} version {policy.version}, model {digest[:12]}; {unrated:.1%} of the test rows are unrated"
+    )
+    emit(_rows(tables["bands"]), output)
+    say(
+        f"proposed for shares {shares}: " + ", ".join(f"{name} = {points}" for name, points in _spell(proposed).items())
+    )
+    emit(_rows(tables["proposed"]), output)
+
+
+def _read_shares(text: str) -> list[float]:
+    """Read four shares above 0; only their ratio counts."""
+    try:
+        found = [float(part) for part in text.split(",")]
+    except ValueError:
+        found = []
+    if len(found) != len(RATED_TIERS) or not all(0 < share <= 1e9 for share in found):
+        raise invalid("--shares", f"must be four numbers above 0 with commas between them, such as {SHARES}")
+    return found
+
+
+def _spell(cut_offs: Mapping[Tier, int]) -> dict[str, int]:
+    return {tier.name.lower(): points for tier, points in cut_offs.items()}
+
+
+def _rows(bands: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rows of a table for a person: rates in per cent."""
+    words = {True: "told apart", False: "not told apart", None: None}
+    return [
+        {
+            "tier": row["tier"],
+            "points": f"{row['points_from']} to {row['points_to']}",
+            "share": f"{row['share']:.1%}",
+            "bad": None if row["rate"] is None else f"{row['rate']:.2%}",
+            "95 %": None if row["rate"] is None else f"{row['low']:.2%} to {row['high']:.2%}",
+            "from the next": words[row["apart"]],
+        }
+        for row in bands
+    ]

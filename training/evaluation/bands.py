@@ -1,0 +1,107 @@
+"""Bands of points: the share of sellers in each, and the rate of bad at the reference exposure.
+
+A raw rate says how much a tier sells, too: sellers of more are bad more often. So the rate of a band is
+
+    rate = observed x (predicted at the reference exposure / predicted at each row's own exposure)
+
+Worked: of 200 sellers 10 were bad, 5 %. For their own exposure 6 % was predicted, for the reference exposure 3 %. The
+band's rate is 5 % x 3 / 6 = 2.5 %, and its interval is scaled alike.
+"""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from scoring.arrays import Floats
+from scoring.enums import RATED_TIERS, Tier
+from scoring.model.scale import MAX_POINTS
+from training.evaluation.arrays import sigmoid
+from training.evaluation.case import CANDIDATE, Case
+from training.evaluation.jeffreys import jeffreys_interval
+
+STEP = 5
+"""Points from strip to strip: cut-offs are proposed in such steps."""
+
+Strips = Mapping[str, Any]
+"""What `count_strips` returns, as read from an evaluation."""
+
+
+def count_strips(case: Case) -> dict[str, Any]:
+    """Count the rated test rows in strips of 5 points, with all that the rates of any bands follow from.
+
+    Lists by strip: `points_from`, `rows`, and weighted sums: `weight`, `bad`, `own` and `reference` (what the candidate
+    predicts over each row's own and over the reference exposure). `unrated`: other rows. `independence`: independent
+    sellers for each row, by Kish.
+    """
+    rated = ~case.unrated
+    strip = case.points[rated] // STEP
+    count = MAX_POINTS // STEP + 1
+    kept = np.flatnonzero(np.bincount(strip, minlength=count))
+    weight = case.weight[rated]
+    values = {
+        "weight": weight,
+        "bad": weight * case.bad[rated],
+        "own": weight * sigmoid(case.log_odds[CANDIDATE][rated]),
+        "reference": weight * sigmoid(case.served[CANDIDATE][rated]),
+    }
+    by_seller = np.bincount(np.unique(case.seller[rated], return_inverse=True)[1], weights=weight)
+    independent = float(by_seller.sum() ** 2 / (by_seller**2).sum()) if len(by_seller) else 0.0
+    return {
+        "points_from": kept * STEP,
+        "rows": np.bincount(strip, minlength=count)[kept],
+        **{name: np.bincount(strip, weights=value, minlength=count)[kept] for name, value in values.items()},
+        "unrated": int(case.unrated.sum()),
+        "independence": independent / max(len(weight), 1),
+    }
+
+
+def read_bands(strips: Strips, cut_offs: Mapping[Tier, int]) -> list[dict[str, Any]]:
+    """Return a table for each rated tier, the lowest first.
+
+    `share` is of all test rows, unrated ones too; `rate`, `low` and `high` are at the reference exposure (95 %), None
+    without rows. `apart`: whether the interval lies above that of the next better tier with rows; None without one. A
+    strip belongs to the tier of its lowest points.
+    """
+    edges = [0, *(cut_offs[tier] for tier in RATED_TIERS[1:]), MAX_POINTS + 1]
+    code = np.searchsorted(edges, np.array(strips["points_from"]), side="right") - 1
+    total = max(sum(strips["rows"]) + strips["unrated"], 1)
+    table = []
+    for place, tier in enumerate(RATED_TIERS):
+        inside = code == place
+        sums = {n: float(np.array(strips[n])[inside].sum()) for n in ("rows", "weight", "bad", "own", "reference")}
+        rows = int(sums.pop("rows"))
+        row = {"tier": tier.name.lower(), "points_from": edges[place], "points_to": edges[place + 1] - 1}
+        row |= {"rows": rows, "share": rows / total, **_rate(sums, rows * strips["independence"]), "apart": None}
+        table.append(row)
+    known = [row for row in table if row["rate"] is not None]
+    for worse, better in itertools.pairwise(known):
+        worse["apart"] = worse["low"] > better["high"]
+    return table
+
+
+def _rate(sums: Mapping[str, float], rows: float) -> dict[str, float | None]:
+    """Return the rate at the reference exposure and its interval, each at most 1; None without rows."""
+    if not sums["weight"] or not sums["own"]:
+        return {"rate": None, "low": None, "high": None}
+    observed, scale = sums["bad"] / sums["weight"], sums["reference"] / sums["own"]
+    low, high = jeffreys_interval(observed * rows, rows)
+    return {name: min(value * scale, 1.0) for name, value in (("rate", observed), ("low", low), ("high", high))}
+
+
+def propose_cut_offs(strips: Strips, shares: Sequence[float]) -> dict[Tier, int]:
+    """Return the cut-offs by which each tier holds about the stated share of the rated rows.
+
+    `shares`: of the rated tiers, the lowest first; only their ratio counts. Worked: of shares 1, 1, 2 and 4 the lowest
+    tier gets an eighth. Each cut-off is where the rows below come nearest to their share, and above the one before.
+    """
+    below: Floats = np.concatenate([[0.0], np.cumsum(np.array(strips["rows"], dtype=np.float64))])
+    edges = [*np.array(strips["points_from"]).tolist(), MAX_POINTS]
+    wanted = np.cumsum(shares)[:-1] / sum(shares) * below[-1]
+    found: dict[Tier, int] = {}
+    last = 0
+    for tier, rows in zip(RATED_TIERS[1:], wanted.tolist(), strict=True):
+        last = min(max(edges[int(np.argmin(np.abs(below - rows)))], last + 1), MAX_POINTS)
+        found[tier] = last
+    return found
