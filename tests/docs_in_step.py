@@ -19,6 +19,7 @@ from scoring.enums import Action, Harm, Status
 from scoring.features.table import FEATURES
 from scoring.reasons import REASON_CODES
 from service.cli.app import app
+from service.cli.lazy import COMMANDS, load_command
 from service.cli.output import EXIT_CODES
 from service.ledger.notifiers import ORDER_DAYS
 from service.review.priority import HARM_WEIGHTS
@@ -145,8 +146,14 @@ def _cli() -> Iterator[str]:
     yield ""
     for who, commands in WHERE.items():
         yield f"- {who}: {', '.join(f'`{name}`' for name in commands)}."
-    command: Any = typer.main.get_command(app)
-    yield from _command(command, "sellertrust", depth=2)
+    yield from _command(command_tree(), "sellertrust", depth=2)
+
+
+def command_tree() -> Any:
+    """Return the root of the command line with all its commands imported."""
+    root: Any = typer.main.get_command(app)
+    root.commands |= {name: load_command(name) for name in COMMANDS}
+    return root
 
 
 def _command(command: Any, path: str, depth: int) -> Iterator[str]:

@@ -3,13 +3,10 @@
 import re
 import tomllib
 from pathlib import Path
-from typing import Any
 
 import pytest
-import typer.main
 
 from scoring.entries.entry import Entry
-from service.cli.app import app
 from service.ingest.mapping.rules import mapping_of
 from service.ingest.sources.payload import entry_from_json
 from tests import docs_in_step
@@ -53,7 +50,7 @@ def test_the_examples_of_entries_state_the_same() -> None:
 
 def test_every_command_is_said_to_need_a_server_or_the_database_or_neither() -> None:
     """Once each, by itself or with its group."""
-    root: Any = typer.main.get_command(app)
+    root = docs_in_step.command_tree()
     names = {
         f"{name} {child}".strip()
         for name, command in root.commands.items()
@@ -67,7 +64,7 @@ def test_every_command_is_said_to_need_a_server_or_the_database_or_neither() -> 
 
 def test_every_command_that_is_shown_exists_with_its_options() -> None:
     """In the README, and in the messages and docstrings of the code that name a next command."""
-    root: Any = typer.main.get_command(app)
+    root = docs_in_step.command_tree()
     shown = 0
     code = [path for room in ("service", "scoring") for path in (ROOT / room).rglob("*.py")]
     for path in [ROOT / "README.md", *DOCS.glob("*.md"), *code]:

@@ -22,7 +22,7 @@ from service.cli.common import client
 from service.cli.output import Format, Output, emit, format_count, say, write
 from service.settings import load
 
-app = typer.Typer(help="Who may do what, and who did.", no_args_is_help=True)
+app = typer.Typer()
 
 Server = Annotated[str | None, typer.Option("--server", metavar="ADDRESS", help="The server to ask.")]
 

@@ -5,41 +5,17 @@ import re
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from scoring.errors import LedgerUnavailable, SellertrustError
 from scoring.version import CORE_VERSION
-from sellertrust.errors import SellertrustCallError
-from service.cli import (
-    access,
-    backtest,
-    backups,
-    badge,
-    book,
-    cases,
-    imports,
-    kinds,
-    ledger,
-    measures,
-    mechanism,
-    models,
-    monitor,
-    operate,
-    overrides,
-    payouts,
-    policy,
-    proposals,
-    rescore,
-    review,
-    scores,
-    shadow,
-    train,
-    violations,
-)
+from service.cli.lazy import LazyGroup
 from service.cli.output import EXIT_CODES, INTERRUPTED, Exit, ResumeHintShown, exit_code, say
-from service.cli.troubles import explain_ledger_error
+
+if TYPE_CHECKING:
+    from sellertrust.errors import SellertrustCallError
 
 
 def demo(
@@ -55,39 +31,14 @@ def demo(
 
 app = typer.Typer(
     name="sellertrust",
+    cls=LazyGroup,
     help="Which sellers deserve trust: a ledger of violations and a score that can be traced to it.",
     epilog=EXIT_CODES,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 app.command("demo")(demo)
-operate.register(app)
-scores.register(app)
-measures.register(app)
-rescore.register(app)
-payouts.register(app)
-train.register(app)
-models.register(app)
-backtest.register(models.app)
-shadow.register(models.app)
-monitor.register(models.app)
-backups.register(ledger.app)
-imports.register(ledger.app)
-kinds.register(ledger.app)
-app.add_typer(access.app, name="access")
-app.add_typer(badge.app, name="badge")
-app.add_typer(book.app, name="book")
-app.add_typer(cases.app, name="case")
-app.add_typer(ledger.app, name="ledger")
-app.add_typer(mechanism.app, name="mechanism")
-app.add_typer(overrides.app, name="override")
-app.add_typer(policy.app, name="policy")
-app.add_typer(proposals.app, name="proposal")
-review.register(violations.app)
-app.add_typer(violations.app, name="violation")
-app.add_typer(review.app, name="notifier")
 
 
 def _version(wanted: bool) -> None:
@@ -137,16 +88,17 @@ def _explain(error: Exception) -> tuple[Exit, str, str]:
 
     The command is empty where the message names it.
     """
+    from sellertrust.errors import SellertrustCallError
+
     if isinstance(error, SellertrustCallError):
         notes: list[str] = getattr(error, "__notes__", [])  # the remedy, where the command line knows one
         remedy = " ".join(notes) or _NEXT_OF.get(error.reason) or _NEXT.get(exit_code(error), "")
         return exit_code(error), _malformed_id(error) or str(error), remedy
     if isinstance(error, SellertrustError):
-        return (
-            explain_ledger_error(error)
-            if isinstance(error, LedgerUnavailable)
-            else (exit_code(error), error.message, "")
-        )
+        from service.cli.troubles import explain_ledger_error
+
+        of_ledger = explain_ledger_error(error) if isinstance(error, LedgerUnavailable) else None
+        return of_ledger or (exit_code(error), error.message, "")
     if isinstance(error, ModuleNotFoundError):
         remedy = "install sellertrust and what it needs: pip install sellertrust"
         return Exit.CONFIGURATION, f"the package {error.name} is missing", remedy
@@ -160,7 +112,7 @@ def _explain(error: Exception) -> tuple[Exit, str, str]:
     return Exit.UNFORESEEN, f"unforeseen: {error} ({type(error).__name__})", remedy
 
 
-def _malformed_id(error: SellertrustCallError) -> str:
+def _malformed_id(error: "SellertrustCallError") -> str:
     """Return what is wrong with an id of the command line, which the server knows as part of a name; "" for other errors."""
     path, description = error.fields[0] if error.fields else ("", "")
     found = _NAME.search(description)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scoring.arrays import Ints
 from scoring.enums import Tier
 from scoring.errors import ConfigurationWrong, invalid
 from scoring.progress import Progress
@@ -16,17 +15,19 @@ from service.bootstrap import open_ledger, open_registry
 from service.cli.common import Marketplace, marketplace_of
 from service.cli.output import Format, Output, emit, emit_one, say, training_missing, write
 from service.cli.progress import StepProgress
-from service.policy.policy_file import load_policy
 from service.settings import Settings, load
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from scoring.arrays import Ints
     from scoring.model.artifact import Artifact
     from service.registry.registry import Registry
     from training.monitoring.backtest import Backtest, BacktestDay
     from training.observation.export import LedgerTable
     from training.study.definition import Study
+
+app = typer.Typer()
 
 Export = Annotated[
     Path | None,
@@ -66,11 +67,7 @@ Knowing = Annotated[
 ]
 
 
-def register(model: typer.Typer) -> None:
-    """Add the command `backtest` to `sellertrust model`."""
-    model.command("backtest")(backtest)
-
-
+@app.command("backtest")
 def backtest(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="An alias, or the beginning of a digest.")],
     first: Annotated[str, typer.Option("--from", metavar="DAY", help="The first day, as 2026-03-01.")],
@@ -95,6 +92,8 @@ def backtest(
         from training.monitoring.outcomes import as_the_model_sees
     except ImportError as error:
         raise training_missing(error) from None
+    from service.policy.policy_file import load_policy
+
     settings = load()
     policy = load_policy(settings)
     registry = open_registry(settings)

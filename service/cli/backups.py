@@ -10,13 +10,10 @@ from service.cli.output import Format, Output, emit_one, say
 from service.cli.progress import StepProgress
 from service.settings import load
 
-
-def register(app: typer.Typer) -> None:
-    """Add the commands `backup` and `restore` to `sellertrust ledger`."""
-    app.command("backup")(backup)
-    app.command("restore")(restore)
+app = typer.Typer()
 
 
+@app.command("backup")
 def backup(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="File to write; it must not exist.")],
     without_keys: Annotated[
@@ -49,6 +46,7 @@ def backup(
     emit_one(_row(file, manifest), output)
 
 
+@app.command("restore")
 def restore(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A backup, from SQLite or from PostgreSQL.")],
     verify_only: Annotated[

@@ -17,16 +17,11 @@ if TYPE_CHECKING:
     from service.api.metrics import MetricsPort
     from service.web.server import BadgeServer
 
-app = typer.Typer(help="Badges of sellers for web pages.", no_args_is_help=True)
+app = typer.Typer()
 
 DEFAULT_ADDRESS = "127.0.0.1:8080"
 
 MAX_DEMO_SELLERS = 12
-
-
-@app.callback(help="Badges of sellers for web pages.")
-def _badge() -> None:
-    """Group the commands about badges."""
 
 
 @app.command("serve")

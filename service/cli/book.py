@@ -21,7 +21,7 @@ BATCH = 100
 VERDICTS = ("same", "differ", "not_found", "unknown", "changed")
 """What can become of an answer, as the help of the command explains it."""
 
-app = typer.Typer(help="The scores that a server remembers.", no_args_is_help=True)
+app = typer.Typer()
 
 
 @app.command("verify")

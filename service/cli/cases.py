@@ -10,7 +10,7 @@ from service.cli.common import Marketplace, client, marketplace_of
 from service.cli.output import Format, Output, cut_to_limit, emit, format_count, say
 from service.cli.violations import Actor, EntryId, Ground, Reason
 
-app = typer.Typer(help="Cases: what cautions open, and a person decides by a deadline.", no_args_is_help=True)
+app = typer.Typer()
 
 Seller = Annotated[str, typer.Argument(metavar="SELLER", help="Id of the seller.")]
 Case = Annotated[str, typer.Argument(metavar="CASE", help="Name of the case, as `case list` and `score` show it.")]

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from scoring.certificate.contradictions import Seen
     from scoring.certificate.exceptions import Granted
 
+app = typer.Typer()
+
 MARGIN_PERCENT = 10
 """An honest seller's profit, to illustrate what a run must be weighed against; no verdict rests on it."""
 
@@ -25,12 +27,7 @@ AssumptionsFile = Annotated[
 ]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands about loss certificates to the group `policy`."""
-    app.command("certify")(certify)
-    app.command("check-certificate")(check_certificate)
-
-
+@app.command("certify")
 def certify(
     policy: PolicyFile,
     assumptions: AssumptionsFile,
@@ -77,6 +74,7 @@ def certify(
         raise typer.Exit(Exit.REFUSED)
 
 
+@app.command("check-certificate")
 def check_certificate(
     file: Annotated[Path, typer.Argument(metavar="CERTIFICATE", help="The certificate's file.")],
     policy: Annotated[Path, typer.Option("--policy", metavar="FILE", help="The policy that it is of.")],

@@ -11,7 +11,10 @@ from service.cli.common import LedgerServer, Marketplace, client, marketplace_of
 from service.cli.output import Format, Output, emit_one
 from service.settings import load
 
+app = typer.Typer()
 
+
+@app.command("erase")
 def erase_command(
     seller: Annotated[str, typer.Argument(metavar="SELLER", help="The seller's id.")],
     actor: Annotated[str, typer.Option("--actor", help="Who decided: a pseudonym or a role, an id.")],

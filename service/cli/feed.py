@@ -20,6 +20,8 @@ from service.settings import load
 if TYPE_CHECKING:
     from service.ingest.sources.feed import FeedReport
 
+app = typer.Typer()
+
 ONCE_PATIENCE_SECONDS = 60.0
 """How long `--once` waits for a broker or database that does not answer. Without it: until it answers."""
 
@@ -41,6 +43,7 @@ class Place(NamedTuple):
     """The subject of a stream; empty for a topic."""
 
 
+@app.command("feed")
 def feed_command(
     url: Annotated[str, typer.Argument(metavar="URL", help=f"{_FORMS}.")],
     marketplace: Marketplace = None,

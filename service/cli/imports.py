@@ -21,18 +21,13 @@ from service.settings import load
 if TYPE_CHECKING:
     from service.ingest.file_import import ImportReport
 
+app = typer.Typer()
+
 
 MAX_REASONS = 10
 """Reasons of rejection that are shown."""
 
 TABLES = (".csv", ".csv.gz", ".tsv", ".parquet", ".xlsx")
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands `import`, `unmatched` and `examples` to `sellertrust ledger`."""
-    app.command("import")(import_command)
-    app.command("unmatched")(unmatched_command)
-    app.command("examples")(examples_command)
 
 
 Rejects = Annotated[
@@ -56,6 +51,7 @@ DryRun = Annotated[
 ]
 
 
+@app.command("import")
 def import_command(
     mapping: Annotated[
         Path,
@@ -193,6 +189,7 @@ def _tell(report: "ImportReport", marketplace: str, queue: Path, rejects: Path) 
         raise typer.Exit(Exit.REFUSED)
 
 
+@app.command("unmatched")
 def unmatched_command(
     mapping: Annotated[Path, typer.Argument(metavar="MAPPING", help="The mapping that was imported.")],
     unmatched: Annotated[
@@ -208,6 +205,7 @@ def unmatched_command(
     emit([{name: getattr(row, name) for name in shown} for row in rows], output)
 
 
+@app.command("examples")
 def examples_command(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to; made if absent.")] = Path("authorities"),
 ) -> None:

@@ -9,12 +9,10 @@ from scoring.entries.kinds.table import KINDS
 from scoring.errors import invalid
 from service.cli.output import Format, Output, emit
 
-
-def register(app: typer.Typer) -> None:
-    """Add the command `kinds` to the ledger's commands."""
-    app.command("kinds")(kinds)
+app = typer.Typer()
 
 
+@app.command("kinds")
 def kinds(
     kind: Annotated[str | None, typer.Argument(metavar="KIND", help="One of them, to list its fields.")] = None,
     output: Output = Format.TABLE,

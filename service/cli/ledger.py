@@ -18,9 +18,6 @@ from sellertrust.v1.ledger_service_pb2 import AppendEntriesRequest
 from service.bootstrap import open_ledger
 from service.cli.common import KnownTime, Marketplace, ObserveTime, client, marketplace_of, moment
 from service.cli.connecting import PATIENCE_SECONDS
-from service.cli.erasing import erase_command
-from service.cli.feed import feed_command
-from service.cli.mending import mend_clock_command
 from service.cli.output import (
     INTERRUPTED,
     WAITS,
@@ -41,7 +38,7 @@ from service.cli.proposals import Propose, propose
 from service.contract.entry_json import entry_of_json, json_of_entry
 from service.settings import load
 
-app = typer.Typer(help="The ledger: what each seller did.", no_args_is_help=True)
+app = typer.Typer()
 MAX_LINES = 10_000
 STREAM_LINES = 1_000  # a batch of a stream: few enough for a bar that moves
 SHOWN_REFUSALS = 20
@@ -179,9 +176,6 @@ def list_entries(
     emit(rows, output)
 
 
-app.command("feed")(feed_command)
-
-
 @app.command("export")
 def export_command(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Parquet file to write.")],
@@ -210,10 +204,6 @@ def export_command(
         rows = write_export(ledger.export_rows(where, cut, bounded=observe is not None), file)
         progress("export", 1, 1)
     say(f"{rows:,} entries of {where} written to {file}")
-
-
-app.command("erase")(erase_command)
-app.command("mend-clock")(mend_clock_command)
 
 
 @app.command("checkpoint")

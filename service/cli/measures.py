@@ -15,6 +15,8 @@ from service.cli.common import KnownTime, Marketplace, ObserveTime, client, mark
 from service.cli.output import Format, Output, emit_one, format_count, print_table, write
 from service.cli.scores import describe_reason
 
+app = typer.Typer()
+
 MAX_ENTRIES = 5
 """Entries of one measure shown to a person; JSON has them all."""
 
@@ -25,11 +27,7 @@ at a time: --observe-time and --known-time of then
 """Written under the table, so that nobody reads a start as a record of what was in force."""
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command `measures` to the command."""
-    app.command("measures")(measures)
-
-
+@app.command("measures")
 def measures(
     seller: Annotated[str, typer.Argument(metavar="SELLER", help="Id of the seller.")],
     observe_time: ObserveTime = None,

@@ -8,19 +8,13 @@ import typer
 from scoring.time import format_time
 from service.bootstrap import build_scorer, build_worker, follow_moves, open_ledger, open_registry
 from service.cli.output import Format, Output, emit_one, say
-from service.policy.policy_file import load_policy
 from service.registry.lean_lightgbm import leave_out_optional
 from service.settings import load
 
 if TYPE_CHECKING:  # it loads LightGBM, which no other command is to wait for
     from service.mechanism.worker import MechanismWorker
 
-app = typer.Typer(help="The record of measures.", no_args_is_help=True)
-
-
-@app.callback()
-def _app() -> None:
-    """Group the commands about the record of measures."""
+app = typer.Typer()
 
 
 @app.command("run")
@@ -33,6 +27,8 @@ def run(
     SELLERTRUST_MECHANISM to false for them where this runs. Beside a server it needs PostgreSQL:
     a SQLite file has one writer.
     """
+    from service.policy.policy_file import load_policy
+
     leave_out_optional()
     settings = load()
     with open_ledger(settings) as ledger:

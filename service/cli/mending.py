@@ -14,7 +14,10 @@ from service.cli.common import LedgerServer, Marketplace, client, marketplace_of
 from service.cli.output import Format, Output, emit_one
 from service.settings import load
 
+app = typer.Typer()
 
+
+@app.command("mend-clock")
 def mend_clock_command(
     actor: Annotated[str, typer.Option("--actor", help="Who decided: a pseudonym or a role, an id.")],
     reason: Annotated[str, typer.Option("--reason", help="What was wrong with which clock, and how it is known.")],

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sellertrust.v1.model_service_pb2_grpc import ModelServiceStub
     from service.registry.registry import Registry
 
-app = typer.Typer(help="The models: what was published, and who is champion.", no_args_is_help=True)
+app = typer.Typer()
 
 ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="An alias, or the beginning of a digest.")]
 Server = Annotated[
@@ -48,11 +48,6 @@ Wait = Annotated[
     bool, typer.Option("--wait", help="Return once every server (default: SELLERTRUST_TARGET) answers with the model.")
 ]
 Timeout = Annotated[float, typer.Option("--timeout", min=0.1, metavar="SECONDS", help="How long --wait waits.")]
-
-
-def register(parent: typer.Typer) -> None:
-    """Add the group of commands `model` to the command."""
-    parent.add_typer(app, name="model")
 
 
 @app.command("list")

@@ -14,21 +14,18 @@ from service.bootstrap import open_registry
 from service.cli.backtest import Export, study_of, table_of
 from service.cli.output import Exit, Format, Output, emit, emit_one, say, training_missing, write
 from service.cli.progress import StepProgress
-from service.policy.policy_file import load_policy
 from service.settings import host_and_port, load
 
 if TYPE_CHECKING:
     from training.monitoring.results import MonitorReport
 
+app = typer.Typer()
+
 MAX_FEATURES = 10
 """Features shown to a person; JSON and Prometheus have them all."""
 
 
-def register(model: typer.Typer) -> None:
-    """Add the command `monitor` to `sellertrust model`."""
-    model.command("monitor")(monitor)
-
-
+@app.command("monitor")
 def monitor(
     study: Annotated[
         Path, typer.Option("--study", metavar="FILE", help="The model's study; [monitor] in it says when to alert.")
@@ -129,6 +126,8 @@ def _look(model: str, study: Path, export: Path | None, as_of: str | None) -> "M
         from training.monitoring.monitor import monitor as run
     except ImportError as error:
         raise training_missing(error) from None
+    from service.policy.policy_file import load_policy
+
     try:
         day = None if as_of is None else parse_day(as_of)
     except ValueError as error:

@@ -12,23 +12,14 @@ from service.cli.common import write_address
 from service.cli.connecting import connect, connection_trouble
 from service.cli.output import Exit, Format, Output, emit, say
 from service.cli.troubles import explain_ledger_error
-from service.policy.policy_file import load_policy
-from service.registry.lean_lightgbm import leave_out_optional
 from service.settings import Settings, describe, load
-from service.workers.supervisor import supervise
 
-config = typer.Typer(help="The configuration.", no_args_is_help=True)
-db = typer.Typer(help="The ledger's database.", no_args_is_help=True)
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands `serve` and `doctor`, and the groups `config` and `db`."""
-    app.command("serve")(serve)
-    app.command("doctor")(doctor)
-    app.add_typer(config, name="config")
-    app.add_typer(db, name="db")
+app = typer.Typer()
+config = typer.Typer()
+db = typer.Typer()
 
 
+@app.command("serve")
 def serve(
     ready_file: Annotated[
         Path | None, typer.Option("--ready-file", help="Write the address there once calls are answered.")
@@ -39,7 +30,11 @@ def serve(
     settings = load()
     ready = partial(write_address, ready_file)
     if worker is None and settings.processes > 1:
+        from service.workers.supervisor import supervise
+
         raise typer.Exit(supervise(settings, ready))
+    from service.registry.lean_lightgbm import leave_out_optional
+
     leave_out_optional()
     if worker is None:
         raise typer.Exit(run_server(settings, lambda server: ready(server.address)))
@@ -88,16 +83,7 @@ def db_grant(
         say(f"{eraser} may delete keys besides")
 
 
-@db.callback(help="The ledger's database.")
-def _db() -> None:
-    """Group the commands about the database."""
-
-
-@config.callback(help="The configuration.")
-def _config() -> None:
-    """Group the commands about the configuration."""
-
-
+@app.command("doctor")
 def doctor(output: Output = Format.TABLE) -> None:
     """Check everything a server needs, and say how to mend what is not well."""
     settings = load()
@@ -139,6 +125,7 @@ def _ledger(settings: Settings) -> str:
 def _policy(settings: Settings) -> str:
     """Return which policy servers answer by: the committed one, or else the file's, which must be sound in any case."""
     from service.policy.history import PolicyHistory
+    from service.policy.policy_file import load_policy
 
     configured = load_policy(settings)
     of_file = f"{configured.name}, {configured.digest[:12]}"

@@ -7,12 +7,9 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from enum import IntEnum, StrEnum
 from itertools import islice
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-import grpc
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from scoring.errors import (
     ArtifactRefused,
@@ -30,6 +27,9 @@ from scoring.errors import (
     SourceUnavailable,
     ViolationNotFound,
 )
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 T = TypeVar("T")
 
@@ -75,24 +75,23 @@ class Format(StrEnum):
 
 Output = Annotated[Format, typer.Option("--output", "-o", help="Form of the data on stdout.")]
 
-_BY_STATUS = {
-    grpc.StatusCode.INVALID_ARGUMENT: Exit.USAGE,
-    grpc.StatusCode.NOT_FOUND: Exit.NOT_FOUND,
-    grpc.StatusCode.ALREADY_EXISTS: Exit.REFUSED,
-    grpc.StatusCode.FAILED_PRECONDITION: Exit.REFUSED,
-    grpc.StatusCode.UNAUTHENTICATED: Exit.REFUSED,
-    grpc.StatusCode.PERMISSION_DENIED: Exit.REFUSED,
-    grpc.StatusCode.UNAVAILABLE: Exit.UNAVAILABLE,
-    grpc.StatusCode.DEADLINE_EXCEEDED: Exit.UNAVAILABLE,
-    grpc.StatusCode.RESOURCE_EXHAUSTED: Exit.UNAVAILABLE,
+_BY_STATUS = {  # by name, so that what calls no server does not load gRPC
+    "INVALID_ARGUMENT": Exit.USAGE,
+    "NOT_FOUND": Exit.NOT_FOUND,
+    "ALREADY_EXISTS": Exit.REFUSED,
+    "FAILED_PRECONDITION": Exit.REFUSED,
+    "UNAUTHENTICATED": Exit.REFUSED,
+    "PERMISSION_DENIED": Exit.REFUSED,
+    "UNAVAILABLE": Exit.UNAVAILABLE,
+    "DEADLINE_EXCEEDED": Exit.UNAVAILABLE,
+    "RESOURCE_EXHAUSTED": Exit.UNAVAILABLE,
 }
 
 
 def exit_code(error: Exception) -> Exit:
     """Return the exit code for an error, by its status if the server sent it, else by its class."""
-    code = getattr(error, "code", None)
-    if isinstance(code, grpc.StatusCode):
-        return _BY_STATUS.get(code, Exit.UNFORESEEN)
+    if (status := getattr(getattr(error, "code", None), "name", None)) is not None:
+        return _BY_STATUS.get(status, Exit.UNFORESEEN)
     if isinstance(error, InvalidInput):
         return Exit.USAGE
     if isinstance(error, SellerNotFound | ViolationNotFound | EntryNotFound | NotifierNotFound | ModelNotFound):
@@ -161,6 +160,8 @@ def emit(rows: Sequence[Mapping[str, Any]], output: Format, *, title: str = "") 
     if not rows:
         say("nothing found")
         return
+    from rich.table import Table
+
     table = Table(title=title or None, title_justify="left", show_edge=False, pad_edge=False)
     for name in rows[0]:
         numeric = all(isinstance(row.get(name), int | float) or row.get(name) is None for row in rows)
@@ -170,11 +171,13 @@ def emit(rows: Sequence[Mapping[str, Any]], output: Format, *, title: str = "") 
     print_table(table)
 
 
-def print_table(table: Table) -> None:
+def print_table(table: "Table") -> None:
     """Write a table to stdout, as wide as the terminal.
 
     In a pipe it has up to 400 columns: only what is wider is folded.
     """
+    from rich.console import Console
+
     width = None if sys.stdout.isatty() else 400
     file, is_terminal = (io.StringIO(), False) if width else (None, None)
     # What callers stated is shown as it is: `[/x]` and `:x:` are text, no styles and no pictures.
@@ -189,6 +192,8 @@ def emit_one(row: Mapping[str, Any], output: Format) -> None:
     if output is Format.JSON:
         write(json.dumps(row, ensure_ascii=False, indent=2) + "\n")
         return
+    from rich.table import Table
+
     grid = Table.grid(padding=(0, 2))
     for name, value in row.items():
         is_long = isinstance(value, list | tuple) and any(" " in str(one) for one in value)

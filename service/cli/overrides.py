@@ -18,7 +18,7 @@ from service.cli.common import Marketplace, client, find_entries, marketplace_of
 from service.cli.output import Format, Output, cut_to_limit, emit, say
 from service.cli.proposals import Propose, propose
 
-app = typer.Typer(help="Overrides: the tier that a person sets for a time.", no_args_is_help=True)
+app = typer.Typer()
 
 Seller = Annotated[str, typer.Argument(metavar="SELLER", help="Id of the seller.")]
 Actor = Annotated[str, typer.Option("--actor", help="Who: a pseudonym or a role, an id.")]

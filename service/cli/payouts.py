@@ -13,13 +13,10 @@ from service.cli.common import Marketplace, client, marketplace_of
 from service.cli.measures import kind_text
 from service.cli.output import Format, Output, emit_one, format_count, print_table, write
 
-
-def register(app: typer.Typer) -> None:
-    """Add the commands `payout` and `restitution`."""
-    app.command("payout")(payout)
-    app.command("restitution")(restitution)
+app = typer.Typer()
 
 
+@app.command("payout")
 def payout(
     seller: Annotated[str, typer.Argument(metavar="SELLER", help="Id of the seller.")],
     captured: Annotated[
@@ -87,6 +84,7 @@ def _print_payout(found: EvaluatePayoutResponse, *, is_delivered: bool) -> None:
         write(f"more is released on {found.next_release_day}\n")
 
 
+@app.command("restitution")
 def restitution(
     seller: Annotated[str, typer.Argument(metavar="SELLER", help="Id of the seller.")],
     violation: Annotated[str, typer.Argument(metavar="VIOLATION", help="Id of the violation that was taken back.")],

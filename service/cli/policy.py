@@ -7,17 +7,10 @@ from typing import Annotated
 import typer
 
 from scoring.errors import PolicyRefused
-from service.cli import certificate, policy_fit, policy_history, policy_preview
 from service.cli.output import Exit, Format, Output, emit, format_count, say, write
 from service.settings import load
 
-app = typer.Typer(
-    help="Check, compare and test policy files; commit one that every server serves.", no_args_is_help=True
-)
-policy_history.register(app)
-policy_preview.register(app)
-policy_fit.register(app)
-certificate.register(app)
+app = typer.Typer()
 CHANGES_SHOWN = 30
 """Sets of changes that a person is shown; JSON has every situation."""
 

@@ -13,14 +13,12 @@ from service.bootstrap import open_registry
 from service.cli.output import Format, Output, emit, emit_one, say
 from service.settings import load
 
+app = typer.Typer()
+
 SHARES = "15,20,45,20"
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command `fit` to the group `policy`."""
-    app.command("fit")(fit)
-
-
+@app.command("fit")
 def fit(
     file: Annotated[
         Path | None,

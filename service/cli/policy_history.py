@@ -16,6 +16,8 @@ from service.cli.models import user
 from service.cli.output import Format, Output, emit, emit_one, say, write
 from service.cli.proposals import Propose, propose
 
+app = typer.Typer()
+
 Reason = Annotated[str, typer.Option("--reason", help="Why; kept in the history for ever.")]
 Actor = Annotated[str | None, typer.Option("--actor", help="Who; default: the user of this machine.")]
 Expected = Annotated[
@@ -36,14 +38,7 @@ Accepted = Annotated[
 ]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands about the served policy to the group `policy`."""
-    app.command("commit")(commit)
-    app.command("rollback")(rollback)
-    app.command("history")(history)
-    app.command("show")(show)
-
-
+@app.command("commit")
 def commit(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The policy file.")],
     reason: Reason,
@@ -86,6 +81,7 @@ def commit(
     _report(done.move, done.serving_digest, output)
 
 
+@app.command("rollback")
 def rollback(
     reason: Reason,
     actor: Actor = None,
@@ -105,6 +101,7 @@ def rollback(
     _report(done.move, done.serving_digest, output)
 
 
+@app.command("history")
 def history(output: Output = Format.TABLE) -> None:
     """List every move of the policy, oldest first: who, when, why. Nothing until the first commit."""
     with client() as (connection, _):
@@ -112,6 +109,7 @@ def history(output: Output = Format.TABLE) -> None:
     emit(rows, output)
 
 
+@app.command("show")
 def show(
     policy: Annotated[
         str, typer.Argument(metavar="POLICY", help="`head`, the served one, or the beginning of a digest.")

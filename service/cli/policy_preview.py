@@ -11,13 +11,14 @@ from scoring.time import DAY, format_day, format_time, parse_day
 from service.bootstrap import open_ledger, open_registry
 from service.cli.output import Format, Output, emit, emit_one, format_count, say
 from service.cli.progress import StepProgress
-from service.policy.policy_file import load_policy, read_policy
 from service.settings import Settings, load
 
 if TYPE_CHECKING:
     from scoring.policy.policy import Policy
     from service.ledger.store import Ledger
     from service.policy.preview import Moved, Preview, Question
+
+app = typer.Typer()
 
 DEFAULT_DAYS = 90
 """Days of the past span, if none is stated."""
@@ -26,11 +27,7 @@ SHOWN = 15
 """Rows of a table that a person is shown; JSON has them all."""
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command `preview` to the group `policy`."""
-    app.command("preview")(preview)
-
-
+@app.command("preview")
 def preview(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The policy that might be served.")],
     against: Annotated[
@@ -57,6 +54,7 @@ def preview(
     Of the past span: which violations it would have stopped beforehand, with the knowledge of then, and which sellers
     without one would have had stricter terms. Reads the ledger and the registry's champion; nothing is changed.
     """
+    from service.policy.policy_file import read_policy
     from service.policy.preview import preview as look
 
     settings, after = load(), read_policy(file)
@@ -81,6 +79,7 @@ def _question(
 ) -> "Question":
     """Return what is compared: with a file or the served policy, by the champion if there is one."""
     from service.policy.history import PolicyHistory
+    from service.policy.policy_file import load_policy, read_policy
     from service.policy.preview import Question
 
     last = PolicyHistory(ledger).last()

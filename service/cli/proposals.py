@@ -14,15 +14,13 @@ from sellertrust.client import Client
 from sellertrust.proposals import Proposable, ProposalClient, proposal_name
 from sellertrust.v1.proposal_service_pb2 import Proposal, ProposalState
 from sellertrust.v1.review_service_pb2 import DecideViolationsResponse
-from service.access.audit_reading import read_lines
-from service.access.proposal_check import check_proposals
 from service.bootstrap import open_ledger
 from service.cli.common import Marketplace, client, marketplace_of
 from service.cli.output import Exit, Format, Output, cut_to_limit, emit, emit_one, format_count, say
 from service.contract.resource_names import proposal_name as name_of_proposal
 from service.settings import load
 
-app = typer.Typer(help="Four eyes: what one person proposes and another approves.", no_args_is_help=True)
+app = typer.Typer()
 
 Name = Annotated[
     str, typer.Argument(metavar="PROPOSAL", help="Its name, or its id in the marketplace; proposals/ID of a promotion.")
@@ -69,6 +67,9 @@ def verify(
 
     Each by the digest of its request and by who called. Verify the files themselves by: access verify-audit.
     """
+    from service.access.audit_reading import read_lines
+    from service.access.proposal_check import check_proposals
+
     settings = load()
     paths = files or [settings.audit_file]
     with open_ledger(settings) as ledger:

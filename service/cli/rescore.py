@@ -14,14 +14,12 @@ from service.cli.output import Format, Output, emit_one
 from service.cli.progress import StepProgress
 from service.settings import load
 
+app = typer.Typer()
+
 DAYS = ("today", "tomorrow")
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command `rescore`."""
-    app.command("rescore")(rescore)
-
-
+@app.command("rescore")
 def rescore(
     day: Annotated[str, typer.Option("--day", metavar="DAY", help="today or tomorrow, in UTC.")] = "today",
     model: Annotated[

@@ -17,7 +17,8 @@ from service.cli.output import Exit, Format, Output, cut_to_limit, emit, emit_on
 from service.cli.proposals import Propose, propose
 from service.cli.violations import Actor, Reason, status_of, violation_row
 
-app = typer.Typer(help="Who reports violations, and how reliable they are.", no_args_is_help=True)
+app = typer.Typer()
+decisions = typer.Typer()
 
 Limit = Annotated[int, typer.Option("--limit", min=1, max=1_000_000, help="At most so many.")]
 
@@ -30,12 +31,6 @@ class BulkAction(StrEnum):
     DISMISS = "dismiss"
     WITHDRAW = "withdraw"
     OVERTURN = "overturn"
-
-
-def register(violations: typer.Typer) -> None:
-    """Add the commands `queue` and `decide-all` to `sellertrust violation`."""
-    violations.command("queue")(queue)
-    violations.command("decide-all")(decide_all)
 
 
 @app.command("show")
@@ -71,6 +66,7 @@ def list_notifiers(
     emit(rows, output)
 
 
+@decisions.command("queue")
 def queue(
     limit: Limit = 20,
     observe_time: ObserveTime = None,
@@ -95,6 +91,7 @@ def queue(
         say(f"{number} of cautions to be decided, {cases.overdue_cases:,} overdue: sellertrust case list")
 
 
+@decisions.command("decide-all")
 def decide_all(
     action: Annotated[BulkAction, typer.Argument(help="What to do.")],
     actor: Actor,

@@ -27,16 +27,14 @@ from sellertrust.v1.trust_score_service_pb2 import (
 from service.cli.common import KnownTime, Marketplace, ObserveTime, client, find_entries, marketplace_of, moment
 from service.cli.output import Exit, Format, Output, emit, print_table, say, write
 
+app = typer.Typer()
+
 NO_MODEL = "NO_MODEL"  # as in scoring.reasons, which imports LightGBM
 MAX_INCIDENTS = 5
 """Incidents of one reason shown to a person; JSON has them all."""
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command `score` to the command."""
-    app.command("score")(score)
-
-
+@app.command("score")
 def score(
     sellers: Annotated[list[str], typer.Argument(metavar="SELLER...", help="Ids of sellers.")],
     explain: Annotated[bool, typer.Option("--explain", help="Show the facts behind every point.")] = False,

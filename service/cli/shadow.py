@@ -10,13 +10,10 @@ from service.cli.models import now, user
 from service.cli.output import Format, Output, emit, emit_one, say, write
 from service.settings import load
 
-
-def register(model: typer.Typer) -> None:
-    """Add the commands `shadow` and `shadow-report` to `sellertrust model`."""
-    model.command("shadow")(shadow)
-    model.command("shadow-report")(shadow_report)
+app = typer.Typer()
 
 
+@app.command("shadow")
 def shadow(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="An alias, or the beginning of a digest.")],
     reason: Annotated[str, typer.Option("--reason", help="Why; kept in the log for ever.")],
@@ -32,6 +29,7 @@ def shadow(
     say(f"shadow is now {digest[:12]}; see: sellertrust model shadow-report")
 
 
+@app.command("shadow-report")
 def shadow_report(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="An alias, or the beginning of a digest.")] = "shadow",
     output: Output = Format.TABLE,

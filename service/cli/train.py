@@ -22,15 +22,13 @@ if TYPE_CHECKING:
     from training.pipeline.job import Job, Planned, Trained
     from training.study.definition import Study
 
+app = typer.Typer()
+
 _SHOWN = ("manifest", "evaluation", "lineage", "certificate")
 """Parts of an artifact that the report shows."""
 
 
-def register(parent: typer.Typer) -> None:
-    """Add the command `train` to the command."""
-    parent.command("train")(train)
-
-
+@app.command("train")
 def train(
     study: Annotated[Path, typer.Argument(metavar="STUDY", help="TOML file that states the whole training.")],
     export: Annotated[

@@ -18,7 +18,7 @@ from sellertrust.v1.ledger_service_pb2 import Violation
 from service.cli.common import KnownTime, Marketplace, ObserveTime, client, find_entries, marketplace_of, moment
 from service.cli.output import Format, Output, cut_to_limit, emit, emit_one
 
-app = typer.Typer(help="Violations, and the decisions about them.", no_args_is_help=True)
+app = typer.Typer()
 
 Id = Annotated[str, typer.Argument(metavar="VIOLATION", help="Its id: the entry_id of its report.")]
 Actor = Annotated[str, typer.Option("--actor", help="Who decided: a pseudonym or a role, an id.")]

@@ -7,12 +7,16 @@ import sys
 import tempfile
 from pathlib import Path
 
+from service.cli.lazy import COMMANDS
+
+MODULES = {f"service.cli.{place.partition(':')[0]}" for row in COMMANDS.values() for place in row.typers}
 COMMAND = [sys.executable, "-c", "from service.cli import main; main()"]
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(
     [
         "service.cli.app",
+        *MODULES,
         "service.ledger.store",
         "service.registry.registry",
         "training.pipeline.run",

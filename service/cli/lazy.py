@@ -1,0 +1,103 @@
+"""The commands below `sellertrust` as data; the modules of a command are imported when it is called.
+
+A whole import takes a second, mostly for SQLAlchemy, numpy and cryptography, which `--help` and `score` do without.
+"""
+
+import re
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_group
+
+
+class Row(NamedTuple):
+    """One command, or one group of commands."""
+
+    summary: str
+    """One sentence, for the list of commands."""
+    typers: tuple[str, ...]
+    """The Typer objects that have the command, or together the commands of the group, as `module` or `module:name`."""
+    is_group: bool = True
+
+
+COMMANDS = {
+    "serve": Row("Serve the contract over gRPC until SIGTERM or SIGINT; then drain and stop.", ("operate",), False),
+    "doctor": Row("Check everything a server needs, and say how to mend what is not well.", ("operate",), False),
+    "score": Row("Show the trust scores of sellers.", ("scores",), False),
+    "measures": Row(
+        "Show the measures in force for a seller by the policy, and the terms they come to.", ("measures",), False
+    ),
+    "rescore": Row(
+        "Score all sellers of all marketplaces for one day, and write the scores to one file.", ("rescore",), False
+    ),
+    "payout": Row(
+        "Show what of an order is released, drawn and held on a day, by the terms that were fixed at its capture.",
+        ("payouts",),
+        False,
+    ),
+    "restitution": Row(
+        "Show which recorded measures stood on a violation that was taken back, for how long, and what they held.",
+        ("payouts",),
+        False,
+    ),
+    "train": Row(
+        "Train, certify, calibrate, compare and judge a model as a study says, and register it.", ("train",), False
+    ),
+    "config": Row("Show the configuration.", ("operate:config",)),
+    "db": Row("Set up the ledger's database.", ("operate:db",)),
+    "model": Row(
+        "Look at the published models, compare them, and say which is champion.",
+        ("models", "backtest", "shadow", "monitor"),
+    ),
+    "access": Row("Show who may do what, and who did.", ("access",)),
+    "badge": Row("Serve badges of sellers for web pages.", ("badge",)),
+    "book": Row("Check the scores that a server remembers.", ("book",)),
+    "case": Row("List the cases that cautions opened, and decide them.", ("cases",)),
+    "ledger": Row(
+        "Read and write the ledger of what each seller did.",
+        ("ledger", "imports", "kinds", "feed", "backups", "erasing", "mending"),
+    ),
+    "mechanism": Row("Keep the record of measures.", ("mechanism",)),
+    "override": Row("Set the tier of a seller for a time.", ("overrides",)),
+    "policy": Row(
+        "Check, compare and test policy files; commit one that every server serves.",
+        ("policy", "policy_history", "policy_preview", "policy_fit", "certificate"),
+    ),
+    "proposal": Row("Approve what another person proposes.", ("proposals",)),
+    "violation": Row("Show violations, and decide about them.", ("violations", "review:decisions")),
+    "notifier": Row("Show who reports violations, and how reliable they are.", ("review",)),
+}
+
+
+class LazyGroup(TyperGroup):
+    """The root of the command line. Its help shows the summaries of `COMMANDS`; a call imports the command's modules."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        _write_summaries(self)
+        for name, row in COMMANDS.items():
+            self.add_command(TyperCommand(name, short_help=row.summary))
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, Any]:
+        name, found, rest = super().resolve_command(ctx, args)
+        return name, load_command(name) if name in COMMANDS else found, rest
+
+
+def load_command(name: str) -> Any:
+    """Import the modules of one of `COMMANDS` and return its command."""
+    row = COMMANDS[name]
+    parts = typer.Typer(name=name, help=row.summary, no_args_is_help=True, rich_markup_mode=None)
+    for place in row.typers:
+        module, _, attribute = place.partition(":")
+        parts.add_typer(getattr(import_module(f"service.cli.{module}"), attribute or "app"))
+    group: Any = get_group(parts)
+    _write_summaries(group)
+    return group if row.is_group else group.commands[name]
+
+
+def _write_summaries(group: TyperGroup) -> None:
+    """Summarise each command by the first sentence of its help, which Typer would cut at the terminal's width."""
+    for command in group.commands.values():
+        command.short_help = re.split(r"(?<=\.)\s", " ".join((command.help or "").split()), maxsplit=1)[0]
