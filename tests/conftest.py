@@ -19,6 +19,7 @@ hypothesis.settings.load_profile("untimed")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--all", action="store_true", help="run the long tests too")
+    parser.addoption("--update-docs", action="store_true", help="write the blocks of output in the documents")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -24,6 +24,8 @@ from service.cli.output import EXIT_CODES
 from service.ledger.notifiers import ORDER_DAYS
 from service.review.priority import HARM_WEIGHTS
 from service.review.reliability import AGAINST, PRIORS, NotifierPrior
+from service.setting_forms import PREFIX
+from service.settings import Settings, describe, load
 from tests import contract
 from tests.docs_of_access import access_page
 
@@ -122,6 +124,7 @@ def pages() -> dict[str, str]:
     makers: dict[str, Callable[[], Iterator[str]]] = {
         "access.md": access_page,
         "cli.md": _cli,
+        "configuration.md": _configuration,
         "features.md": _features,
         "kinds.md": _kinds,
         "lifecycle.md": _lifecycle,
@@ -210,6 +213,20 @@ def _words(annotation: Any) -> list[str]:
 
 def _word(value: object) -> str:
     return str(getattr(value, "value", value))
+
+
+def _configuration() -> Iterator[str]:
+    yield "# Configuration"
+    yield ""
+    yield "Environment variables; an empty one counts as not set. `sellertrust config show` lists them with their values, and"
+    yield "where each value comes from. A mistyped name stops the start."
+    yield ""
+    yield "| variable | default | |"
+    yield "|---|---|---|"
+    for row in describe(load({f"{PREFIX}DATA_DIR": "/DATA_DIR"})):
+        default = "~/.local/share/sellertrust" if row.name == "data_dir" else row.value.replace("/DATA_DIR", "DATA_DIR")
+        text = Settings.model_fields[row.name].description
+        yield f"| `{row.variable}` | {f'`{default}`' if default else ''} | {text} |"
 
 
 def _features() -> Iterator[str]:

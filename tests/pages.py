@@ -1,74 +1,154 @@
-"""Following a page of the documents: its files are written, its commands are run, and what it shows is looked for."""
+"""Follow a page of the documents: run its commands in their order, and hold what they print against what it shows.
+
+A block of output stands below the comment `<!-- output -->`. It holds what the commands before it printed, passed through
+a filter if the comment names one: `<!-- output | grep points -->`. `<!-- NAME.svg | COMMAND -->` names a picture
+that a command draws from it. `./dev test tests/test_docs.py --update-docs` writes both; without the option the test
+fails if one differs.
+"""
 
 import os
 import re
+import signal
+import socket
 import subprocess
 import sys
-from contextlib import ExitStack
-from functools import partial
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from itertools import count, zip_longest
 from pathlib import Path
 
-from tests.service.shells import serving, shell_of
+from tests.service.shells import shell_of
 
-_BLOCK = re.compile(r"(?:`([\w.]+)`:\n\n)?```(\w+)\n(.*?)```", re.DOTALL)
+_BLOCK = re.compile(
+    r"(?P<head>(?:<!-- output(?P<filter>[^\n]*?) -->\n|`(?P<file>[\w.]+)`:\n\n)?```(?P<kind>\w+)\n)(?P<text>.*?)```"
+    r"|<!-- (?P<picture>\S+\.svg)(?P<draw> \|[^\n]*) -->",
+    re.DOTALL,
+)
+_NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
+ADDRESSES = ("127.0.0.1:50051", "127.0.0.1:8080")
+"""Of the server and the badge server in the documents; while a page is followed they are free ones."""
+SECONDS = 300
 
 
-def followed(page: Path, folder: Path, *, marketplace: str, data: str, ignoring_numbers: bool = False) -> int:
-    """Runs every `sh` block of a page in an empty folder; how many lines of its `text` blocks were found.
+def follow(
+    page: Path, folder: Path, *, update: bool, near: float = 0.0, at: Path | None = None, **setting: str
+) -> None:
+    """Run a page's blocks of commands, in `at` or else in the empty `folder`; compare or write its blocks of output.
 
-    A block after a line that ends with a file's name and a colon is written to that file. Each line of a `text` block must
-    be in what the last `sh` block printed; with `ignoring_numbers` digits, digests and blanks may differ, but AUCs, and
-    whatever else has four decimals, by no more than NEAR.
+    A block after a line that ends with a file's name and a colon is written to that file. `near`: the share by which a
+    number may differ, for output of a model that another processor may fit with other last bits.
     """
-    (folder / "bin").mkdir()
-    command = folder / "bin" / "sellertrust"
+    scratch = folder / "bin"
+    scratch.mkdir(parents=True)
+    command = scratch / "sellertrust"
     command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -c "from service.cli import main; main()" "$@"\n')
     command.chmod(0o755)
-    shell = shell_of(folder / data, marketplace=marketplace)
-    environment = shell.environment | {"PATH": f"{folder / 'bin'}:{os.environ['PATH']}", "COLUMNS": "400"}
-    form = _without_numbers if ignoring_numbers else str
-    printed, found = "", 0
-    with ExitStack() as stack:
-        for name, kind, block in _BLOCK.findall(page.read_text()):
-            if name:
-                (folder / name).write_text(block)
-            elif kind == "text":
-                for line in block.splitlines():
-                    alike = [said for said in printed.splitlines() if form(line) in form(said)]
-                    is_shown = any(map(partial(_near, line), alike)) if ignoring_numbers else alike
-                    assert is_shown, f"not printed: {line}\n{printed}"
-                    found += 1
-            elif kind == "sh" and block.startswith("export"):
-                assert f'SELLERTRUST_DATA_DIR="$PWD/{data}" SELLERTRUST_MARKETPLACE={marketplace}' in block
-            elif kind == "sh" and block.startswith("sellertrust serve"):
-                environment["SELLERTRUST_TARGET"] = stack.enter_context(serving(shell, folder))
-            elif kind == "sh":
-                done = subprocess.run(
-                    ["/bin/sh", "-e", "-c", block],
-                    cwd=folder,
-                    env=environment,
-                    text=True,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.STDOUT,
-                    timeout=240,
-                    check=False,
-                )
-                assert done.returncode == 0, done.stdout
-                printed = done.stdout
-    return found
+    printed, found = "", {}
+
+    def run_block(match: re.Match[str]) -> str:
+        nonlocal printed
+        kind, text = match["kind"], match["text"]
+        if match["picture"]:
+            found[page.parent / match["picture"]] = filtered(match["draw"])
+            return match[0]
+        if match["file"]:
+            (folder / match["file"]).write_text(text)
+        elif match["filter"] is not None:
+            text = filtered(match["filter"])
+        elif kind in ("sh", "python"):
+            printed = run(text if kind == "sh" else f"'{sys.executable}' - <<'END'\n{text}END\n")
+        else:
+            assert kind != "text", f"{page.name}: a block of output without `<!-- output -->` before it:\n{text}"
+        return f"{match['head']}{text}```"
+
+    def filtered(pipeline: str) -> str:
+        (scratch / "printed").write_text(printed)
+        return re.sub(" +$", "", run(f"cat '{scratch}/printed'{pipeline}\n"), flags=re.MULTILINE)
+
+    with _shell(at or folder, scratch, setting) as run:
+        found[page] = _BLOCK.sub(run_block, page.read_text())
+    for path, text in found.items():
+        if update:
+            path.write_text(text)
+        pairs = list(zip_longest(path.read_text().split("\n"), text.split("\n"), fillvalue=""))
+        wrong = [f"- {shown}\n+ {new}" for shown, new in pairs if not _are_alike(shown, new, near)]
+        assert not wrong, "\n".join([f"{path.name} is not what is printed; --update-docs writes it", *wrong])
 
 
-def _without_numbers(text: str) -> str:
-    """The text with digests, names of users and numbers as #, and single blanks; lines stay."""
-    text = re.sub(r"[0-9a-f]{12,}|\d[\d.,:TZ-]*", "#", text)
-    return re.sub(r"[ \t]+", " ", text)
+@contextmanager
+def _shell(at: Path, scratch: Path, setting: dict[str, str]) -> Iterator[Callable[[str], str]]:
+    """Give a function that runs commands in one shell, which keeps its variables and jobs, and returns what they print."""
+    addresses = dict(zip(ADDRESSES, _free_addresses(), strict=True))
+    address = addresses[ADDRESSES[0]]
+    environment = shell_of(scratch / "data", address=address, target=address).environment
+    environment |= {"PATH": f"{scratch}:{os.environ['PATH']}", "COLUMNS": "400", **setting}
+    shell = subprocess.Popen(
+        ["/bin/sh"], cwd=at, env=environment, stdin=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert shell.stdin is not None
+    stdin, numbers = shell.stdin, count()
+
+    def run(block: str) -> str:
+        script, output, done = (scratch / f"{next(numbers)}.{end}" for end in ("sh", "out", "done"))
+        script.write_text(_replaced(block, addresses))
+        stdin.write(f"set -e; . '{script}' </dev/null >'{output}' 2>&1; set +e; : >'{done}'\n")
+        stdin.flush()
+        serves = block.rstrip().endswith("&")
+        _wait_until(lambda: shell.poll() is not None or (done.exists() and (not serves or _answers(address))), output)
+        assert shell.poll() is None, f"{block}\n{output.read_text()}"
+        return _replaced(output.read_text(), {ours: shown for shown, ours in addresses.items()})
+
+    try:
+        yield run
+    finally:
+        stdin.close()
+        with suppress(ProcessLookupError):
+            os.killpg(shell.pid, signal.SIGTERM)
+        shell.wait()
+        _wait_until(lambda: not _is_group(shell.pid), scratch / "0.out")
 
 
-NEAR = 0.02
-_FOUR_DECIMALS = re.compile(r"(?<![\d.])-?\d+\.\d{4}(?!\d)")
+def _free_addresses() -> list[str]:
+    with socket.socket() as one, socket.socket() as two:
+        for free in (one, two):
+            free.bind(("127.0.0.1", 0))
+        return [f"127.0.0.1:{free.getsockname()[1]}" for free in (one, two)]
 
 
-def _near(shown: str, said: str) -> bool:
-    """Whether the numbers of four decimals in two lines are about the same, one by one."""
-    ours, theirs = ([float(text) for text in _FOUR_DECIMALS.findall(line)] for line in (shown, said))
-    return len(ours) == len(theirs) and all(abs(a - b) <= NEAR for a, b in zip(ours, theirs, strict=True))
+def _replaced(text: str, words: dict[str, str]) -> str:
+    for old, new in words.items():
+        text = text.replace(old, new)
+    return text
+
+
+def _wait_until(holds: Callable[[], bool], output: Path) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not holds():
+        assert time.monotonic() < deadline, output.read_text()
+        time.sleep(0.02)
+
+
+def _is_group(number: int) -> bool:
+    try:
+        os.killpg(number, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _answers(address: str) -> bool:
+    host, port = address.split(":")
+    with socket.socket() as client:
+        return client.connect_ex((host, int(port))) == 0
+
+
+def _are_alike(shown: str, printed: str, near: float) -> bool:
+    """Return whether two lines are the same but for blanks, and for numbers that are near each other."""
+    if not near:
+        return shown == printed
+    words, numbers = zip(
+        *((_NUMBER.sub("#", line).split(), _NUMBER.findall(line)) for line in (shown, printed)), strict=True
+    )
+    pairs = [[float(text.replace(",", "")) for text in pair] for pair in zip(*numbers, strict=False)]
+    return words[0] == words[1] and all(abs(ours - theirs) <= near * max(1, ours, theirs) for ours, theirs in pairs)

@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,12 @@ from scoring.entries.entry import Entry
 from service.ingest.mapping.rules import mapping_of
 from service.ingest.sources.payload import entry_from_json
 from tests import docs_in_step
+from tests.bench.__main__ import names as benchmarks
 from tests.docs_in_step import DOCS, pages, stale
-from tests.pages import followed
+from tests.pages import follow
 
 ROOT = DOCS.parent
+PAGES = (*ROOT.glob("*.md"), *DOCS.glob("*.md"))
 
 
 def test_the_generated_pages_are_in_step_with_the_code() -> None:
@@ -87,16 +90,19 @@ _SHOWN = r"(?<![\w/.\[-])sellertrust (?!and |checkpoint )([a-z]+)(?: ([a-z]+(?:-
 
 def test_every_row_of_a_table_is_one_line() -> None:
     """Else the rest of it stands below the table as text."""
-    lines = (line for page in [*ROOT.glob("*.md"), *DOCS.glob("*.md")] for line in page.read_text().split("\n"))
+    lines = (line for page in PAGES for line in page.read_text().split("\n"))
     assert [line for line in lines if line[:1] == "|" != line[-1:]] == []
 
 
 def test_every_link_between_documents_leads_somewhere() -> None:
-    """Relative links of the documents at the top and in docs/."""
-    for document in [*ROOT.glob("*.md"), *DOCS.glob("*.md")]:
-        for target in re.findall(r"\]\(([^)#]+)\)", document.read_text()):
-            if "://" not in target:
-                assert (document.parent / target).exists(), f"{document.name}: {target}"
+    """Relative links of the documents at the top and in docs/, and headings in them."""
+    for document in PAGES:
+        for target, heading in re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", document.read_text()):
+            linked = document.parent / target if target else document
+            assert linked.exists(), f"{document.name}: {target}"
+            headings = re.findall(r"^#+ (.*)$", linked.read_text(), re.MULTILINE) if heading else []
+            slugs = [re.sub(r"[^\w -]", "", text.lower()).replace(" ", "-") for text in headings]
+            assert not heading or heading in slugs, f"{document.name}: {target}#{heading}"
 
 
 def test_the_readme_names_only_settings_that_exist() -> None:
@@ -119,6 +125,44 @@ def test_the_version_is_stated_once() -> None:
         assert tomllib.loads(Path(file).read_text())["project"]["version"] == CORE_VERSION
 
 
-def test_the_page_on_authorities_says_what_its_commands_do(tmp_path: Path) -> None:
-    """Its commands, run in their order in an empty folder, print every line that it shows."""
-    assert followed(DOCS / "authorities.md", tmp_path, marketplace="example", data="ledger") == 19
+def test_every_benchmark_that_is_named_exists() -> None:
+    """With its part: a figure is published beside the command that repeats it."""
+    known = benchmarks()
+    found = [
+        match for page in PAGES for match in re.findall(r"`./dev bench ([\w-]+)(?: --only (\w+))?", page.read_text())
+    ]
+    assert len(found) > 20
+    for name, part in found:
+        assert name in known
+        assert not part or part in import_module(f"tests.bench.{name.replace('-', '_')}").PARTS, part
+
+
+def test_the_page_on_authorities(tmp_path: Path, pytestconfig: pytest.Config) -> None:
+    """Its commands, run in their order in an empty folder, print what it shows."""
+    follow(DOCS / "authorities.md", tmp_path, update=pytestconfig.getoption("update_docs"))
+
+
+@pytest.mark.parametrize(
+    ("shown", "near"), [("about 40 rows of 7", 0.03), ("41 rows of 7", 0.03), ("41 rows of 8", 0.0)]
+)
+def test_a_block_of_output_that_differs_fails(shown: str, near: float, tmp_path: Path) -> None:
+    """Words and numbers, or numbers that are not near; the update writes what is printed, and then nothing differs."""
+    page = tmp_path / "page.md"
+    page.write_text(
+        "`a.txt`:\n\n```csv\n40 rows of 8\n1 more\n```\n\n```sh\nexport NAME=a.txt\n```\n\n```sh\ncat $NAME\n```\n\n"
+        f"<!-- output | head -1 -->\n```text\n{shown}\n```\n"
+    )
+    with pytest.raises(AssertionError, match="--update-docs writes it"):
+        follow(page, tmp_path / "first", update=False, near=near)
+    follow(page, tmp_path / "second", update=True, near=near)
+    assert "```text\n40 rows of 8\n```" in page.read_text()
+    follow(page, tmp_path / "third", update=False)
+
+
+def test_a_command_of_a_page_that_fails_is_shown(tmp_path: Path) -> None:
+    """With what it printed; the commands after it are not run."""
+    page = tmp_path / "page.md"
+    page.write_text("```sh\necho nothing here\nfalse\ntouch ../later\n```\n")
+    with pytest.raises(AssertionError, match="nothing here"):
+        follow(page, tmp_path / "folder", update=False)
+    assert not (tmp_path / "later").exists()
