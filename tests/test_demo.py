@@ -67,7 +67,7 @@ def test_the_demo_shows_a_wrong_decision_and_its_exact_retraction_and_leaves_not
         assert re.search(rf"^{re.escape(step)}.* [\d.]+$", told, re.MULTILINE), step
     assert f"export SELLERTRUST_DATA_DIR={folder} SELLERTRUST_MARKETPLACE=demo" in stderr
     assert "open http://127.0.0.1:8080/demo" in stderr
-    assert re.search(r"sellertrust badge serve( --demo-seller s-\d{6}){3}\n", stderr)
+    assert "sellertrust badge serve --demo\n" in stderr
     assert {"ledger.db", "registry", "files", "exports"} <= {path.name for path in folder.iterdir()}
 
 

@@ -187,7 +187,6 @@ class Server:
             self._tail.note,
             report,
             settings.generations,
-            settings.slow_threads,
         )
         self._registry.register(BookMetrics(book))
         return book

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scoring.entries.field_types import ID_FORM, is_id
 from scoring.errors import ConfigurationWrong, invalid
 from service.cli.common import write_address
 from service.cli.connecting import connect
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 DEFAULT_ADDRESS = "127.0.0.1:8080"
-
-MAX_DEMO_SELLERS = 12
 
 
 @app.command("serve")
@@ -42,12 +39,11 @@ def serve(
     ] = None,
     sellers: Annotated[int, typer.Option("--sellers", min=1, help="How many badges are kept.")] = 100_000,
     stale_hours: Annotated[
-        float, typer.Option("--stale-hours", min=0, help="How long a badge is shown while the server is away.")
-    ] = 24.0,
-    demo_sellers: Annotated[
-        list[str] | None,
-        typer.Option("--demo-seller", help="Show a checkout at /demo with this seller in its cart; may be repeated."),
-    ] = None,
+        float, typer.Option("--stale-hours", min=0, help="How long after its check a badge is shown.")
+    ] = 1.0,
+    demo: Annotated[
+        bool, typer.Option("--demo", help="Show a shop at /demo with the badges of the sellers of `sellertrust demo`.")
+    ] = False,
     ready_file: Annotated[
         Path | None, typer.Option("--ready-file", help="Write the address there once requests are answered.")
     ] = None,
@@ -61,12 +57,14 @@ def serve(
         from service.web.words import SHIPPED_WORDS
     except ModuleNotFoundError as error:
         raise extra_missing(error, "web") from None
-    _check(address, demo_sellers or [])
+    try:
+        is_address(address)
+    except ValueError as error:
+        raise invalid("--address", str(error)) from None
     settings = load()
     options = Options(
         address=address,
-        marketplace=settings.marketplace,
-        demo_sellers=tuple(demo_sellers or ()),
+        demo_marketplace=settings.marketplace if demo else None,
         words=words or SHIPPED_WORDS,
         max_sellers=sellers,
         stale_hours=stale_hours,
@@ -77,7 +75,7 @@ def serve(
         say(f"badges on http://{server.address}/badge/{settings.marketplace}/SELLER.svg, asked of {settings.target}")
         if port is not None:
             say(f"metrics on http://{host_and_port(metrics_address or '')[0]}:{port.port}/metrics")
-        if options.demo_sellers:
+        if demo:
             say(f"open http://{server.address}/demo")
         write_address(ready_file, server.address)
         try:
@@ -85,19 +83,6 @@ def serve(
         finally:
             if port is not None:
                 port.close()
-
-
-def _check(address: str, sellers: list[str]) -> None:
-    """Refuse, by InvalidInput, an address and ids that are none, and more sellers than the demo's cart holds."""
-    try:
-        is_address(address)
-    except ValueError as error:
-        raise invalid("--address", str(error)) from None
-    for seller in sellers:
-        if not is_id(seller):
-            raise invalid("--demo-seller", f"must be {ID_FORM}")
-    if len(sellers) > MAX_DEMO_SELLERS:
-        raise invalid("--demo-seller", f"must be given at most {MAX_DEMO_SELLERS} times")
 
 
 def _metrics_port(server: "BadgeServer", address: str) -> "MetricsPort":

@@ -294,6 +294,5 @@ def _finish(settings: Settings, timings: list[tuple[str, float]], shown: Sequenc
     say("  sellertrust serve &")
     say(f"  sellertrust score {shown[0]} --explain")
     say("  sellertrust model show champion")
-    cart = " ".join(f"--demo-seller {seller}" for seller in shown)
     say(f"Badges in a checkout: open http://{DEFAULT_ADDRESS}/demo beside that server and")
-    say(f"  sellertrust badge serve {cart}")
+    say("  sellertrust badge serve --demo")

@@ -1,20 +1,28 @@
-"""The finished responses of the badge server. There are few, so each is made once, with its headers."""
+"""The finished responses of the badge server. There are few pictures, so each is made once, with its headers."""
 
 import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum
 
 from starlette.responses import Response
 
-from service.web.drawing import NOTHING_SVG, draw_json, draw_svg
-from service.web.languages import LANGUAGES
+from service.web.drawing import Look, draw_badge, draw_nothing
 from service.web.words import Wording
 
-KNOWN_CACHING = "public, max-age=60, stale-while-revalidate=300, stale-if-error=86400"
-"""For what the server answered. Caches show a badge that was taken back for 6 minutes at most while they can ask."""
-UNKNOWN_CACHING = "public, max-age=5"
-"""For sellers about whom no answer came."""
+
+class Age(Enum):
+    """How old an answer is, with the directive for caches.
+
+    Caches show a badge that was taken back for 6 minutes at most while they can ask, and for an hour while they cannot.
+    Of a badge that is an older answer itself, they do neither.
+    """
+
+    CURRENT = "public, max-age=60, stale-while-revalidate=300, stale-if-error=3600"
+    OLD = "public, max-age=60"
+    UNKNOWN = "public, max-age=5"
+
 
 EVERYWHERE = {
     "X-Content-Type-Options": "nosniff",
@@ -24,8 +32,11 @@ EVERYWHERE = {
 """Headers of every response."""
 EMBEDDED = EVERYWHERE | {"Access-Control-Allow-Origin": "*", "Cross-Origin-Resource-Policy": "cross-origin"}
 """Headers of what pages of others show: nobody's cookies are asked for, and nothing in it is of one reader."""
-
-MEDIA_TYPES = {"svg": "image/svg+xml", "json": "application/json"}
+PAGE = EVERYWHERE | {
+    "Content-Security-Policy": "default-src 'none'; img-src 'self'; style-src 'self'; base-uri 'none'; form-action 'none';"
+    " frame-ancestors 'none'"
+}
+"""Headers of the pages: they load our pictures and our stylesheet, and run no script."""
 
 
 @dataclass(frozen=True)
@@ -52,43 +63,37 @@ def finish(body: bytes, media_type: str, headers: Mapping[str, str]) -> Finished
     )
 
 
-class BadgeAnswers:
-    """Every response about a badge, by form, language, whether that was negotiated, and badge.
+def language_headers(language: str, is_negotiated: bool) -> dict[str, str]:
+    """Return the headers that tell caches the language, and whether it follows from Accept-Language."""
+    return {"Content-Language": language} | ({"Vary": "Accept-Language"} if is_negotiated else {})
 
-    A seller without a badge has one and the same response, whyever that is. A badge without words counts as none.
+
+class Pictures:
+    """Every picture of a badge, by look, whether its language was negotiated, badge and age.
+
+    A seller without a badge has one and the same picture, whyever that is. A badge without words counts as none.
     """
 
     def __init__(self, words: Mapping[str, Wording]) -> None:
         self._words = words
-        self._made = {
-            (form, language, is_negotiated, badge, is_known): self._make(form, language, is_negotiated, badge, is_known)
-            for form in MEDIA_TYPES
-            for language in LANGUAGES
-            for is_negotiated in (False, True)
-            for badge, is_known in [(None, False), *((badge, True) for badge in (None, *words))]
-        }
+        self._made: dict[tuple[Look, bool, str | None, Age], Finished] = {}
 
-    def of(self, form: str, language: str, is_negotiated: bool, badge: str | None) -> Finished:
-        """Return the response for a badge; None: no answer came.
+    def of(self, look: Look, is_negotiated: bool, badge: str, age: Age) -> Finished:
+        """Return the picture of a badge."""
+        key = look, is_negotiated, badge if badge in self._words else None, age
+        found = self._made.get(key)
+        if found is None:
+            found = self._made[key] = self._make(*key)
+        return found
 
-        `is_negotiated`: whether the language follows from Accept-Language, which caches have to know.
-        """
-        shown = badge if badge in self._words else None
-        return self._made[form, language, is_negotiated, shown, badge is not None]
-
-    def _make(self, form: str, language: str, is_negotiated: bool, badge: str | None, is_known: bool) -> Finished:
-        wording = None if badge is None else self._words[badge]
-        if form == "json":
-            body = draw_json(badge, wording, language)
+    def _make(self, look: Look, is_negotiated: bool, badge: str | None, age: Age) -> Finished:
+        if badge is None:
+            drawn = draw_nothing(look)
         else:
-            body = NOTHING_SVG if wording is None else draw_svg(wording, language)
-        headers = EMBEDDED | {
-            "Cache-Control": KNOWN_CACHING if is_known else UNKNOWN_CACHING,
-            "Content-Language": language,
-        }
-        if is_negotiated:
-            headers["Vary"] = "Accept-Language"
-        return finish(body, MEDIA_TYPES[form], headers)
+            wording = self._words[badge]
+            drawn = draw_badge(wording.mark, wording.labels[look.language], look)
+        headers = EMBEDDED | {"Cache-Control": age.value} | language_headers(look.language, is_negotiated)
+        return finish(drawn.encode(), "image/svg+xml", headers)
 
 
 def refuse(status: int, field: str, problem: str, headers: Mapping[str, str] | None = None) -> Response:

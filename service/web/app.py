@@ -1,7 +1,7 @@
 """The routes of the badge server."""
 
+import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from urllib.parse import parse_qs
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -11,18 +11,22 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from scoring.entries.field_types import ID_FORM, is_id
-from service.web.answers import EMBEDDED, EVERYWHERE, BadgeAnswers, finish, refuse
-from service.web.badges import Badges
-from service.web.demo import Demo
-from service.web.languages import LANGUAGES, accepted_language, match_language
+from service.demo_cast import CAST
+from service.web.answers import EMBEDDED, EVERYWHERE, PAGE, Age, Pictures, finish, language_headers, refuse
+from service.web.badges import Badges, Row, Seller
+from service.web.pages import ICON, STYLESHEET, Award, record_page, shop_page
+from service.web.query import MAX_SELLERS, Query, RequestWrong, read_query
 from service.web.script import BADGE_SCRIPT
 from service.web.server_health import ServerHealth
 from service.web.words import Wording
 
-_MAX_QUERY_BYTES = 512
-"""Bytes of a query that are read; `lang` is all that there is to ask."""
-
 Endpoint = Callable[[Request], Awaitable[Response]]
+
+_PATHS = (
+    "must be /badge/MARKETPLACE/SELLER.svg or .html, /badge/MARKETPLACE.json, /picture/BADGE.svg, /badge.js or /health"
+)
+_FILES = "public, max-age=300, stale-if-error=86400"
+"""For what says nothing of any seller."""
 
 
 def build_app(
@@ -30,79 +34,165 @@ def build_app(
     health: ServerHealth,
     words: Mapping[str, Wording],
     report: Callable[[str], None],
-    marketplace: str,
-    demo_sellers: Sequence[str] = (),
+    demo_marketplace: str | None = None,
 ) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
     """Return the ASGI application of the badge server.
 
-    `report` is given a line about what nobody has foreseen. With `demo_sellers`, of `marketplace`, it has a page `/demo`
-    too, a checkout with their badges.
+    `report` is given a line about what nobody has foreseen. With `demo_marketplace` it has a page `/demo` too, a shop with
+    the badges of the demo's sellers there.
     """
-    answers = BadgeAnswers(words)
-    script = finish(
-        BADGE_SCRIPT, "text/javascript", EMBEDDED | {"Cache-Control": "public, max-age=300, stale-if-error=86400"}
-    )
-
-    async def answer_script(request: Request) -> Response:
-        return script.to(request.headers.get("if-none-match", ""))
+    routes = _BadgeRoutes(badges, words)
 
     async def answer_health(_: Request) -> Response:
         server = "answers" if await health.answers() else "away"
         body = f'{{"status": "serving", "server": "{server}"}}\n'
         return Response(body, headers=EVERYWHERE | {"Cache-Control": "no-store"}, media_type="application/json")
 
-    routes = [
-        Route("/badge/{marketplace}/{seller}.svg", _badge_endpoint(badges, answers, "svg")),
-        Route("/badge/{marketplace}/{seller}.json", _badge_endpoint(badges, answers, "json")),
-        Route("/badge.js", answer_script),
+    async def answer_demo(request: Request) -> Response:
+        assert demo_marketplace is not None  # noqa: S101 the route is there for no other
+        return await routes.answer_demo(request, demo_marketplace)
+
+    table = [
+        Route("/badge/{marketplace}/{seller}.svg", routes.answer_picture),
+        Route("/badge/{marketplace}/{seller}.html", routes.answer_record),
+        Route("/badge/{marketplace}.json", routes.answer_list),
+        Route("/picture/{badge}.svg", routes.answer_picture_of_badge),
+        Route("/badge.js", _file_endpoint(BADGE_SCRIPT, "text/javascript")),
+        Route("/badge.css", _file_endpoint(STYLESHEET, "text/css")),
+        Route("/badge.svg", _file_endpoint(ICON, "image/svg+xml")),
         Route("/health", answer_health),
     ]
-    if demo_sellers:
-        demo = Demo(marketplace, demo_sellers)
-        routes += [Route(path, _demo_endpoint(demo, path)) for path in demo.paths]
-    app = Starlette(routes=routes, exception_handlers={HTTPException: _refuse_request, Exception: _fail})
+    if demo_marketplace is not None:
+        table.append(Route("/demo", answer_demo))
+    handlers = {HTTPException: _refuse_request, RequestWrong: _refuse_query, Exception: _fail}
+    app = Starlette(routes=table, exception_handlers=handlers)
     app.router.redirect_slashes = False  # a redirect would name the host that the request states
     return _without_traces(app, report)
 
 
-def wanted_language(request: Request) -> tuple[str, bool]:
-    """Return the language for a request, and whether it was negotiated by Accept-Language.
+class _BadgeRoutes:
+    """What answers about badges."""
 
-    `?lang=` decides alone, where it names a language of any kind; one that is not ours is answered in the first of ours.
-    """
-    query: bytes = request.scope["query_string"]
-    if query:
-        stated = parse_qs(query[:_MAX_QUERY_BYTES].decode("latin-1")).get("lang")
-        if stated:
-            return match_language(stated[0]) or LANGUAGES[0], False
-    return accepted_language(request.headers.get("accept-language", "")), True
+    def __init__(self, badges: Badges, words: Mapping[str, Wording]) -> None:
+        self._badges = badges
+        self._words = words
+        self._pictures = Pictures(words)
+
+    async def answer_picture(self, request: Request) -> Response:
+        """Answer with the picture of a seller's badge."""
+        query, seller = _query(request), _seller(request)
+        row = self._badges.kept(seller)
+        if row is None:
+            [row] = await self._badges.find([seller])
+        badge = "" if row is None else row.badge
+        return self._pictures.of(query.look, query.is_negotiated, badge, self._age(row)).to(_held(request))
+
+    async def answer_picture_of_badge(self, request: Request) -> Response:
+        """Answer with the picture of a badge, whoever has it."""
+        query, badge = _query(request), request.path_params["badge"]
+        if badge not in self._words:
+            return refuse(404, "badge", f"must be one of {', '.join(self._words)}")
+        return self._pictures.of(query.look, query.is_negotiated, badge, Age.CURRENT).to(_held(request))
+
+    async def answer_list(self, request: Request) -> Response:
+        """Answer with the badges of many sellers in words; a seller without one is left out."""
+        query, marketplace = _query(request), request.path_params["marketplace"]
+        if not 1 <= len(query.sellers) <= MAX_SELLERS:
+            raise RequestWrong("seller", f"must be given 1 to {MAX_SELLERS} times")
+        _require_ids(("marketplace", marketplace), *(("seller", seller) for seller in query.sellers))
+        rows = await self._rows(marketplace, query.sellers)
+        language = query.look.language
+        found = {
+            seller: {
+                "badge": row.badge,
+                "label": self._words[row.badge].labels[language],
+                "page": f"badge/{marketplace}/{seller}.html?lang={language}",
+            }
+            for seller, row in rows.items()
+            if row is not None and row.badge in self._words
+        }
+        ages = {self._age(row) for row in rows.values()}
+        age = next(age for age in (Age.UNKNOWN, Age.OLD, Age.CURRENT) if age in ages)
+        headers = EMBEDDED | {"Cache-Control": age.value} | language_headers(language, query.is_negotiated)
+        body = json.dumps({"language": language, "badges": found}, ensure_ascii=False) + "\n"
+        return finish(body.encode(), "application/json", headers).to(_held(request))
+
+    async def answer_record(self, request: Request) -> Response:
+        """Answer with the page behind a badge: who awards it, on what, and when it was checked."""
+        query, seller = _query(request), _seller(request)
+        rows = await self._rows(seller[0], [seller[1]])
+        award, age = self._award(seller, rows[seller[1]]), self._age(rows[seller[1]])
+        return _page(record_page(award, query.look.language), query, age.value, request)
+
+    async def answer_demo(self, request: Request, marketplace: str) -> Response:
+        """Answer with the demo's shop."""
+        query = _query(request)
+        rows = await self._rows(marketplace, [member.seller for member in CAST])
+        awards = {name: self._award((marketplace, name), row) for name, row in rows.items()}
+        return _page(shop_page(awards, self._words, query.look.language), query, "no-store", request)
+
+    async def _rows(self, marketplace: str, names: Sequence[str]) -> dict[str, Row | None]:
+        """Return what is known of each seller of a marketplace, by its id."""
+        rows = {name: self._badges.kept((marketplace, name)) for name in names}
+        missing = [name for name, row in rows.items() if row is None]
+        if missing:
+            found = await self._badges.find([(marketplace, name) for name in missing])
+            rows.update(zip(missing, found, strict=True))
+        return rows
+
+    def _award(self, seller: Seller, row: Row | None) -> Award | None:
+        if row is None or row.badge not in self._words:
+            return None
+        marketplace, name = seller
+        return Award(marketplace, name, row.badge, self._words[row.badge], row.as_of_time)
+
+    def _age(self, row: Row | None) -> Age:
+        if row is None:
+            return Age.UNKNOWN
+        return Age.CURRENT if self._badges.is_current(row) else Age.OLD
 
 
-def _badge_endpoint(badges: Badges, answers: BadgeAnswers, form: str) -> Endpoint:
-    """Return the function that answers with badges in a form, `svg` or `json`."""
-
-    async def answer_badge(request: Request) -> Response:
-        marketplace, name = request.path_params["marketplace"], request.path_params["seller"]
-        for field, value in (("marketplace", marketplace), ("seller", name)):
-            if not is_id(value):
-                return refuse(400, field, f"must be {ID_FORM}")
-        language, is_negotiated = wanted_language(request)
-        seller = (marketplace, name)
-        badge = badges.kept(seller)
-        if badge is None:
-            badge = await badges.find(seller)
-        return answers.of(form, language, is_negotiated, badge).to(request.headers.get("if-none-match", ""))
-
-    return answer_badge
+def _query(request: Request) -> Query:
+    return read_query(request.scope["query_string"], request.headers.get("accept-language", ""))
 
 
-def _demo_endpoint(demo: Demo, path: str) -> Endpoint:
-    """Return the function that answers with one file of the demo."""
+def _held(request: Request) -> str:
+    """Return the request's If-None-Match."""
+    return request.headers.get("if-none-match", "")
 
-    async def answer_demo(request: Request) -> Response:
-        return demo.response(path, *wanted_language(request))
 
-    return answer_demo
+def _seller(request: Request) -> Seller:
+    """Return the seller that a path names; RequestWrong if it holds an id that is none."""
+    marketplace, seller = request.path_params["marketplace"], request.path_params["seller"]
+    _require_ids(("marketplace", marketplace), ("seller", seller))
+    return marketplace, seller
+
+
+def _require_ids(*named: tuple[str, str]) -> None:
+    for field, value in named:
+        if not is_id(value):
+            raise RequestWrong(field, f"must be {ID_FORM}")
+
+
+def _page(html: str, query: Query, caching: str, request: Request) -> Response:
+    headers = PAGE | {"Cache-Control": caching} | language_headers(query.look.language, query.is_negotiated)
+    return finish(html.encode(), "text/html", headers).to(_held(request))
+
+
+def _file_endpoint(body: bytes, media_type: str) -> Endpoint:
+    """Return the function that answers with a file."""
+    finished = finish(body, media_type, EMBEDDED | {"Cache-Control": _FILES})
+
+    async def answer_file(request: Request) -> Response:
+        return finished.to(_held(request))
+
+    return answer_file
+
+
+async def _refuse_query(_: Request, error: Exception) -> Response:
+    """Return the refusal of a request with a part that is wrong."""
+    assert isinstance(error, RequestWrong)  # noqa: S101 Starlette hands over what the table of handlers names
+    return refuse(400, error.field, error.problem)
 
 
 async def _refuse_request(_: Request, error: Exception) -> Response:
@@ -110,7 +200,7 @@ async def _refuse_request(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 Starlette hands over what the table of handlers names
     if error.status_code == 405:
         return refuse(405, "method", "must be GET or HEAD", {"Allow": "GET, HEAD"})
-    return refuse(error.status_code, "path", "must be /badge/MARKETPLACE/SELLER.svg or .json, /badge.js or /health")
+    return refuse(error.status_code, "path", _PATHS)
 
 
 async def _fail(_request: Request, _error: Exception) -> Response:

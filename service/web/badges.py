@@ -5,9 +5,11 @@ One event loop uses a `Badges`; calls of the server run in threads of its own.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import NamedTuple
 
 import grpc
 
@@ -21,18 +23,27 @@ CALL_SECONDS = 1.0
 """How long one call of the server may take, and how long a reader waits for it."""
 RETRY_SECONDS = 1.0
 """How long after a failed call the server is left alone; then one reader asks, and others ask once it has answered."""
-THREADS = 16
-MAX_ASKED = 256
-"""Sellers that are asked about at a time; what comes beyond is answered by what is kept."""
+BUSY_SECONDS = 0.1
+"""How long after a busy answer a seller is asked about again, until CALL_SECONDS have passed."""
+CALLS = 4
+"""Calls at a time."""
+BATCH = 50
+"""Sellers in a call."""
+MAX_WAITING = 500
+"""Sellers that wait for a call, of those with a kept badge and of the others each; further ones are shown as kept."""
 
 ABSENT = ""
 """The badge of a seller whom the server does not know, or about whom it may not answer."""
 
-_SETTLED = frozenset({grpc.StatusCode.NOT_FOUND, grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.INVALID_ARGUMENT})
+_SETTLED = frozenset({grpc.StatusCode.NOT_FOUND, grpc.StatusCode.PERMISSION_DENIED})
 """Refusals that are answers: to ask again at once would bring the same."""
+_BUSY = frozenset({"SERVER_BUSY", "TOO_MANY_CALLS"})
+"""Reasons of a server that is there and has no time."""
 
 Seller = tuple[str, str]
 """Marketplace and seller, by their ids."""
+Outcome = TrustScore | SellertrustCallError
+Ask = Callable[[str, Sequence[str]], Mapping[str, Outcome]]
 
 
 @dataclass
@@ -51,39 +62,48 @@ class Counts:
     """Calls of the server that failed; several requests may wait for one."""
 
 
+class Row(NamedTuple):
+    """A badge that is kept, with times in seconds of the clock."""
+
+    badge: str
+    asked: float
+    checked: float
+    """The record was as it says at this time: earlier than `asked` when the server answered with a stale score."""
+    as_of_time: datetime
+    """The same time by the server's clock."""
+
+
 @dataclass
 class Table:
-    """A bounded table of badges with the time of each, in seconds of the clock.
-
-    The one that was stored longest ago goes first.
-    """
+    """A bounded table of badges. The one that was stored longest ago goes first."""
 
     max_sellers: int
-    rows: dict[Seller, tuple[str, float]] = field(default_factory=dict)
+    rows: dict[Seller, Row] = field(default_factory=dict)
 
-    def put(self, seller: Seller, badge: str, now: float) -> None:
+    def put(self, seller: Seller, row: Row) -> None:
         self.rows.pop(seller, None)
-        self.rows[seller] = (badge, now)
+        self.rows[seller] = row
         if len(self.rows) > self.max_sellers:
             del self.rows[next(iter(self.rows))]
 
 
 class Badges:
-    """Finds the badge of a seller and keeps the answer.
+    """Finds the badges of sellers and keeps the answers.
 
-    The server is asked once for all who ask at a time. `ask` returns a trust score or raises SellertrustCallError; it
-    is called in threads. `max_sellers` bounds how many badges are kept, and by itself how many ids that are no sellers,
-    so that made-up ids push no badge out. An answer is shown for `stale_seconds` while no new one comes. `call_seconds` is
-    how long a reader waits for a call. `report` is given a line when the server stops answering, and when it answers again.
+    Sellers who are asked about while calls are under way share the next call. `ask` returns the outcome of each seller or
+    raises SellertrustCallError; it is called in threads. `max_sellers` bounds how many badges are kept, and by itself how
+    many ids that are no sellers, so that made-up ids push no badge out. A badge is shown for `stale_seconds` after its
+    check while no new answer comes. `call_seconds` is how long a reader waits for a call. `report` is given a line when
+    the server stops answering, and when it answers again.
     """
 
     def __init__(
         self,
-        ask: Callable[[str, str], TrustScore],
+        ask: Ask,
         report: Callable[[str], None],
         *,
         max_sellers: int = 100_000,
-        stale_seconds: float = 24 * 3_600.0,
+        stale_seconds: float = 3_600.0,
         call_seconds: float = CALL_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -97,10 +117,16 @@ class Badges:
         self._clock = clock
         self._sellers = Table(max_sellers)
         self._strangers = Table(max_sellers)
-        self._asked: dict[Seller, asyncio.Future[None]] = {}
+        self._flights: dict[Seller, tuple[asyncio.Future[None], float]] = {}
+        """Sellers who are asked about or wait for it, and since when."""
+        self._lanes: dict[bool, dict[Seller, None]] = {True: {}, False: {}}
+        """Sellers who wait for a call, by whether a badge of theirs is kept."""
+        self._first = True
+        """The lane that fills the next call first. They take turns, so that made-up ids hold up no kept badge."""
+        self._calls: set[asyncio.Task[None]] = set()
         self._retry_time = 0.0
         self._is_denial_reported = False
-        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="badges")
+        self._pool = ThreadPoolExecutor(CALLS, thread_name_prefix="badges")
 
     def close(self) -> None:
         """End the threads once their calls have ended."""
@@ -110,88 +136,160 @@ class Badges:
         """Return how many badges are kept."""
         return len(self._sellers.rows) + len(self._strangers.rows)
 
-    def kept(self, seller: Seller) -> str | None:
+    def kept(self, seller: Seller) -> Row | None:
         """Return the badge of a seller that was asked for within FRESH_SECONDS.
 
         None if it has to be found.
         """
-        row = self._sellers.rows.get(seller) or self._strangers.rows.get(seller)
-        if row is None or self._clock() - row[1] >= FRESH_SECONDS:
+        row = self._row(seller)
+        if row is None or self._clock() - row.asked >= FRESH_SECONDS:
             return None
         self.counts.kept += 1
-        return row[0]
+        return row
 
-    async def find(self, seller: Seller) -> str | None:
-        """Return a seller's badge: a new answer, else the last one, else None.
+    def is_current(self, row: Row) -> bool:
+        """Return whether a badge was checked within FRESH_SECONDS."""
+        return self._clock() - row.checked <= FRESH_SECONDS
+
+    async def find(self, sellers: Sequence[Seller]) -> list[Row | None]:
+        """Return each seller's badge: a new answer, else the last one, else None.
 
         Takes as long as one call may take.
         """
-        flight = self._asked.get(seller)
-        if flight is None and self._may_ask():
-            flight = asyncio.ensure_future(self._renew(seller, self.is_away))
-            self._asked[seller] = flight
         began = self._clock()
-        if flight is not None:
-            await asyncio.wait({flight}, timeout=self._call_seconds)
-        row = self._sellers.rows.get(seller) or self._strangers.rows.get(seller)
-        if row is not None and row[1] >= began - FRESH_SECONDS:
+        flights = {flight for seller in sellers if (flight := self._board(seller)) is not None}
+        if flights:
+            await asyncio.wait(flights, timeout=self._call_seconds)
+        return [self._found(seller, began) for seller in sellers]
+
+    def _row(self, seller: Seller) -> Row | None:
+        return self._sellers.rows.get(seller) or self._strangers.rows.get(seller)
+
+    def _found(self, seller: Seller, began: float) -> Row | None:
+        row = self._row(seller)
+        if row is not None and row.asked >= began - FRESH_SECONDS:
             self.counts.asked += 1
-            return row[0]
-        if row is not None and self._clock() - row[1] <= self._stale_seconds:
+            return row
+        if row is not None and self._clock() - row.checked <= self._stale_seconds:
             self.counts.stale += 1
-            return row[0]
+            return row
         self.counts.unknown += 1
         return None
 
-    def _may_ask(self) -> bool:
+    def _board(self, seller: Seller) -> asyncio.Future[None] | None:
+        """Return what ends when a seller has been asked about; None if it is not."""
+        if seller in self._flights:
+            return self._flights[seller][0]
+        if not self._may_ask(len(self._lane(seller))):
+            return None
+        loop = asyncio.get_running_loop()
+        flight: asyncio.Future[None] = loop.create_future()
+        self._flights[seller] = flight, self._clock()
+        self._lane(seller)[seller] = None
+        loop.call_soon(self._start_calls)  # once all sellers of the same request wait
+        return flight
+
+    def _lane(self, seller: Seller) -> dict[Seller, None]:
+        return self._lanes[seller in self._sellers.rows]
+
+    def _may_ask(self, waiting: int) -> bool:
         """Return whether the server is asked now.
 
         While it is away, by one reader every RETRY_SECONDS.
         """
         if not self.is_away:
-            return len(self._asked) < MAX_ASKED
+            return waiting < MAX_WAITING
         now = self._clock()
         if now < self._retry_time:
             return False
         self._retry_time = now + self._call_seconds + RETRY_SECONDS
         return True
 
-    async def _renew(self, seller: Seller, is_trial: bool) -> None:
-        """Ask the server about a seller and keep its answer.
+    def _start_calls(self) -> None:
+        """Begin as many calls as there may be for the sellers who wait."""
+        while len(self._calls) < CALLS and any(self._lanes.values()):
+            waiting = [*self._lanes[self._first], *self._lanes[not self._first]]
+            self._first = not self._first
+            marketplace = waiting[0][0]
+            sellers = [seller for seller in waiting if seller[0] == marketplace][:BATCH]
+            for seller in sellers:
+                for lane in self._lanes.values():  # an answer may have moved it to the other one meanwhile
+                    lane.pop(seller, None)
+            call = asyncio.ensure_future(self._renew(marketplace, sellers))
+            self._calls.add(call)
+            call.add_done_callback(self._calls.discard)
+            call.add_done_callback(lambda _: self._start_calls())
+
+    async def _renew(self, marketplace: str, sellers: Sequence[Seller]) -> None:
+        """Ask the server about sellers, keep its answers and answer those who wait.
 
         An answer that says nothing leaves what is kept.
         """
+        began = self._clock()
+        names = [name for _, name in sellers]
+        busy: list[Seller] = []
         try:
-            outcome = await asyncio.get_running_loop().run_in_executor(self._pool, self._call, seller, is_trial)
+            found = await asyncio.get_running_loop().run_in_executor(self._pool, self._call, marketplace, names)
+            if isinstance(found, SellertrustCallError):
+                if found.code not in _SETTLED and found.reason not in _BUSY:
+                    self._go_away(found)
+                    return
+                found = dict.fromkeys(names, found)
+            if self.is_away:
+                self._report("the server answers again")
+            self.is_away = False
+            for seller in sellers:
+                outcome = found[seller[1]]
+                if isinstance(outcome, SellertrustCallError) and outcome.reason in _BUSY:
+                    busy.append(seller)
+                else:
+                    self._keep(seller, outcome, began)
         finally:
-            del self._asked[seller]
-        if outcome is None:
-            return
-        if isinstance(outcome, SellertrustCallError) and outcome.code not in _SETTLED:
-            self._went_away(outcome)
-            return
-        if self.is_away:
-            self._report("the server answers again")
-        self.is_away = False
-        if isinstance(outcome, SellertrustCallError):
-            self._note_denial(outcome)
-            self._sellers.rows.pop(seller, None)
-            self._strangers.put(seller, ABSENT, self._clock())
-        elif outcome.state != SCORE_STATE_UNKNOWN:
-            self._strangers.rows.pop(seller, None)
-            self._sellers.put(seller, outcome.badge, self._clock())
+            again = [seller for seller in busy if self._clock() - self._flights[seller][1] < self._call_seconds]
+            self._land(seller for seller in sellers if seller not in again)
+            if again:
+                asyncio.get_running_loop().call_later(BUSY_SECONDS, self._wait_again, again)
 
-    def _call(self, seller: Seller, is_trial: bool) -> TrustScore | SellertrustCallError | None:
-        """Ask the server, in a thread; return a failure.
-
-        None if it went away while this call waited for the thread.
-        """
-        if self.is_away and not is_trial:
-            return None
+    def _call(self, marketplace: str, names: Sequence[str]) -> Mapping[str, Outcome] | SellertrustCallError:
+        """Ask the server, in a thread; return a failure."""
         try:
-            return self._ask(*seller)
+            return self._ask(marketplace, names)
         except SellertrustCallError as error:
             return error
+
+    def _keep(self, seller: Seller, outcome: Outcome, began: float) -> None:
+        """Keep the answer about a seller that was asked for at a time of the clock."""
+        if isinstance(outcome, SellertrustCallError):
+            if outcome.code in _SETTLED:
+                self._note_denial(outcome)
+                self._sellers.rows.pop(seller, None)
+                self._strangers.put(seller, Row(ABSENT, began, began, datetime.now(UTC)))
+            return
+        freshness = outcome.freshness
+        age = freshness.age.ToTimedelta().total_seconds()
+        if outcome.state == SCORE_STATE_UNKNOWN or age > self._stale_seconds:
+            return
+        self._strangers.rows.pop(seller, None)
+        row = Row(outcome.badge, began, began - age, freshness.as_of_time.ToDatetime(UTC))
+        last = self._sellers.rows.get(seller)
+        if last is not None and last.checked > row.checked:
+            row = last._replace(asked=began)
+        self._sellers.put(seller, row)
+
+    def _wait_again(self, sellers: Sequence[Seller]) -> None:
+        """Have sellers wait for another call after a busy answer."""
+        if self.is_away:
+            self._land(sellers)
+            return
+        for seller in sellers:
+            self._lane(seller)[seller] = None
+        self._start_calls()
+
+    def _land(self, sellers: Iterable[Seller]) -> None:
+        """Answer those who wait for sellers."""
+        for seller in sellers:
+            flight, _ = self._flights.pop(seller)
+            flight.set_result(None)
 
     def _note_denial(self, error: SellertrustCallError) -> None:
         """Report the first seller about whom this caller may not ask.
@@ -202,9 +300,13 @@ class Badges:
             self._is_denial_reported = True
             self._report("the server lets this caller not read some scores, which show no badge; see its grants file")
 
-    def _went_away(self, error: SellertrustCallError) -> None:
+    def _go_away(self, error: SellertrustCallError) -> None:
+        """Note that the server does not answer; nobody waits for a call any longer."""
         self.counts.failed_calls += 1
         if not self.is_away:
             self._report(f"the server does not answer, so kept badges are shown: {error.code.name} {error.message}")
         self.is_away = True
         self._retry_time = self._clock() + RETRY_SECONDS
+        for lane in self._lanes.values():
+            self._land(lane)
+            lane.clear()

@@ -1,65 +1,80 @@
-"""A badge as SVG and as JSON. Neither holds anything of its seller, so equal badges are equal bytes."""
+"""Badges as SVG, by pure functions. A picture holds nothing of its seller, so equal badges are equal bytes."""
 
-import json
 import unicodedata
 from html import escape
+from typing import NamedTuple
 
-from service.web.words import Wording
+SIZES = {16: 12, 20: 14, 24: 16}
+"""The heights of a badge, and the font size of each, in CSS pixels. The baseline lies a quarter above the lower edge."""
+WIDTHS = {"en": {16: 176, 20: 204, 24: 232}, "zh": {16: 96, 20: 112, 24: 128}}
+"""The width of every badge with a label, whatever it says, so that a page keeps its place before it has come."""
+COLOURS = {"light": {"tick": "#0b6b4a", "star": "#8a5200"}, "dark": {"tick": "#56d3a2", "star": "#f3c04b"}}
+"""At least 4.5 to 1 on white, and on #24282d and darker."""
+FORMS = ("label", "mark")
 
-HEIGHT = 24
-"""CSS pixels of a badge's height."""
-_TEXT_SIZE = 12
-_TEXT_START = 26  # after the mark
-_TEXT_END = 10  # the space behind the text
-
-_SHAPES = {
-    "star": "M12 4.5l2.2 4.9 5.3.6-4 3.6 1.1 5.3L12 16.2l-4.6 2.7 1.1-5.3-4-3.6 5.3-.6z",
-    "tick": "M6 12.5l4 4 8-9",
+# An open ring and a filled seal with a hole: no badge is known by its colour or its word alone.
+MARKS = {
+    "tick": '<circle cx="10" cy="10" r="8" fill="none" stroke="{0}" stroke-width="1.8"/>'
+    '<path d="M6.2 10.3l2.7 2.7 5-5.6" fill="none" stroke="{0}" stroke-width="2.1" stroke-linecap="round"'
+    ' stroke-linejoin="round"/>',
+    "star": '<path d="M10 1.1A3 3 0 0 1 14.4 2.3A3 3 0 0 1 17.7 5.5A3 3 0 0 1 18.9 10A3 3 0 0 1 17.7 14.5'
+    "A3 3 0 0 1 14.5 17.7A3 3 0 0 1 10 18.9A3 3 0 0 1 5.5 17.7A3 3 0 0 1 2.3 14.5A3 3 0 0 1 1.1 10"
+    "A3 3 0 0 1 2.3 5.5A3 3 0 0 1 5.5 2.3A3 3 0 0 1 10 1.1z"
+    'M10 4.9l1.6 3.3 3.6.5-2.6 2.5.6 3.6-3.2-1.7-3.2 1.7.6-3.6-2.6-2.5 3.6-.5z" fill="{0}" fill-rule="evenodd"/>',
 }
-_STROKES = {"star": "none", "tick": "#fff"}
-
-NOTHING_SVG = (
-    b'<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1" viewBox="0 0 1 1" aria-hidden="true"></svg>\n'
-)
-"""The badge of a seller who has none: nothing is seen, and nothing is read out."""
+_FONTS = "Helvetica Neue,Helvetica,Arial,Liberation Sans,Roboto,PingFang SC,Microsoft YaHei,Noto Sans CJK SC,sans-serif"
+"""Latin letters are about as wide in each, so the text is never stretched."""
+_NARROW, _WIDE = frozenset(" !'(),-./:;I[]fijlrt|"), frozenset("MW@%mw")
 
 
-def draw_svg(wording: Wording, language: str) -> bytes:
-    """Draw a badge in a language as an SVG document, in UTF-8.
+class Look(NamedTuple):
+    """How a badge is shown."""
 
-    White on dark green in a frame of white, which stands out from light and dark pages alike (7.9 to 1).
-    """
-    label = wording.labels[language]
-    text_width = _text_width(label)
-    width = _TEXT_START + text_width + _TEXT_END
-    shown, stroke = escape(label), _STROKES[wording.mark]
-    fill = "#fff" if stroke == "none" else "none"
+    language: str = "en"
+    size: int = 20
+    theme: str = "light"
+    form: str = "label"
+
+    def box(self) -> tuple[int, int]:
+        """Return the width and height of every badge of this look, in CSS pixels."""
+        return self.size if self.form == "mark" else WIDTHS[self.language][self.size], self.size
+
+
+def draw_badge(mark: str, label: str, look: Look) -> str:
+    """Draw a badge: its mark, and its label unless the look is the mark alone."""
+    colour, size = COLOURS[look.theme][mark], look.size
+    shown = escape(label)
+    scale = "" if size == 20 else f' transform="scale({size / 20:g})"'
+    drawn = f"<title>{shown}</title><g{scale}>{MARKS[mark].format(colour)}</g>"
+    if look.form == "label":
+        drawn += (
+            f'<text x="{size * 5 // 4}" y="{size * 3 // 4}" fill="{colour}" font-family="{_FONTS}"'
+            f' font-size="{SIZES[size]}" font-weight="600">{shown}</text>'
+        )
+    return _svg(look, f' role="img" aria-label="{shown}" lang="{look.language}"', drawn)
+
+
+def draw_nothing(look: Look) -> str:
+    """Draw the picture of a seller without a badge: as large as any badge, and empty."""
+    return _svg(look, ' aria-hidden="true"', "")
+
+
+def label_fits(label: str, language: str) -> bool:
+    """Return whether a label fits the width of a badge at every size."""
+    ems = sum(_ems(character) for character in label)
+    return all(size * 5 / 4 + font * ems <= WIDTHS[language][size] for size, font in SIZES.items())
+
+
+def _ems(character: str) -> float:
+    """Return the width of a bold character in font sizes, a little above that of Helvetica."""
+    if unicodedata.east_asian_width(character) in "WF":
+        return 1.0
+    return 0.36 if character in _NARROW else 0.95 if character in _WIDE else 0.75 if character.isupper() else 0.62
+
+
+def _svg(look: Look, attributes: str, drawn: str) -> str:
+    width, height = look.box()
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{HEIGHT}" viewBox="0 0 {width} {HEIGHT}"'
-        f' role="img" aria-label="{shown}" lang="{language}"><title>{shown}</title>'
-        f'<rect x=".5" y=".5" width="{width - 1}" height="{HEIGHT - 1}" rx="11.5" fill="#0b5d3b" stroke="#fff"/>'
-        f'<path d="{_SHAPES[wording.mark]}" fill="{fill}" stroke="{stroke}" stroke-width="2.5"'
-        ' stroke-linecap="round" stroke-linejoin="round"/>'
-        f'<text x="{_TEXT_START}" y="16.5" fill="#fff" font-family="system-ui,-apple-system,Segoe UI,Roboto,'
-        f"Noto Sans,PingFang SC,Microsoft YaHei,Noto Sans CJK SC,sans-serif"
-        f'" font-size="{_TEXT_SIZE}" font-weight="600" textLength="{text_width}" lengthAdjust="spacingAndGlyphs">'
-        f"{shown}</text></svg>\n"
-    ).encode()
-
-
-def draw_json(badge: str | None, wording: Wording | None, language: str) -> bytes:
-    """Write a badge as a JSON object, in UTF-8: badge, label and language.
-
-    For no badge, `badge` is null and `label` empty.
-    """
-    label = "" if wording is None else wording.labels[language]
-    return (json.dumps({"badge": badge, "label": label, "language": language}, ensure_ascii=False) + "\n").encode()
-
-
-def _text_width(label: str) -> int:
-    """Return the CSS pixels that a label is set in, whatever font the reader's machine has.
-
-    A character of Chinese is as wide as it is high, one of Latin letters about 0.58 of that.
-    """
-    wide = sum(unicodedata.east_asian_width(character) in "WF" for character in label)
-    return round(_TEXT_SIZE * (wide + 0.58 * (len(label) - wide)))
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
+        f"{attributes}>{drawn}</svg>\n"
+    )

@@ -5,7 +5,8 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -13,9 +14,10 @@ import uvicorn
 
 from scoring.errors import ConfigurationWrong
 from sellertrust.client import Client
+from sellertrust.errors import SellertrustCallError
 from service.settings import host_and_port
 from service.web.app import build_app
-from service.web.badges import CALL_SECONDS, Badges
+from service.web.badges import CALL_SECONDS, Badges, Outcome
 from service.web.connections import bounded_protocol, uvicorn_options
 from service.web.server_health import ServerHealth, is_serving
 from service.web.words import SHIPPED_WORDS, read_words
@@ -27,16 +29,14 @@ class Options:
 
     address: str = "127.0.0.1:8080"
     """Where it listens, HOST:PORT, in plain HTTP; port 0: any free one."""
-    marketplace: str = "default"
-    """The marketplace of the demo's sellers."""
-    demo_sellers: Sequence[str] = field(default=())
-    """Sellers in the cart of `/demo`; without any there is no such page."""
+    demo_marketplace: str | None = None
+    """The marketplace of the demo's cast; without it there is no page `/demo`."""
     words: Path = SHIPPED_WORDS
     """The file of words."""
     max_sellers: int = 100_000
     """How many badges are kept."""
-    stale_hours: float = 24.0
-    """How long a badge is shown while no new answer comes."""
+    stale_hours: float = 1.0
+    """How long after its check a badge is shown while no new answer comes."""
     call_seconds: float = CALL_SECONDS
     """How long one call of the server may take, and how long a reader waits for it."""
 
@@ -50,14 +50,14 @@ class BadgeServer:
     def __init__(self, client: Client, options: Options, report: Callable[[str], None]) -> None:
         words, seconds = read_words(options.words), options.call_seconds
         self.badges = Badges(
-            lambda marketplace, seller: client.get_trust_score(marketplace, seller, deadline_seconds=seconds),
+            partial(_ask, client, seconds),
             report,
             max_sellers=options.max_sellers,
             stale_seconds=options.stale_hours * 3_600,
             call_seconds=seconds,
         )
         health = ServerHealth(lambda: is_serving(client, seconds))
-        app = build_app(self.badges, health, words, report, options.marketplace, options.demo_sellers)
+        app = build_app(self.badges, health, words, report, options.demo_marketplace)
         self._server = uvicorn.Server(uvicorn.Config(app, lifespan="off", **uvicorn_options(bounded_protocol())))
         self._listener = _listen(options.address)
         host, port = self._listener.getsockname()[:2]
@@ -83,6 +83,15 @@ class BadgeServer:
     def stop(self) -> None:
         """Have `run` end, from any thread."""
         self._server.should_exit = True
+
+
+def _ask(client: Client, seconds: float, marketplace: str, sellers: Sequence[str]) -> dict[str, Outcome]:
+    """Return the score of each seller, or the error of that seller."""
+    results = client.batch_get_trust_scores(marketplace, sellers, deadline_seconds=seconds)
+    return {
+        seller: result.trust_score if result.HasField("trust_score") else SellertrustCallError.of_item(result.error)
+        for seller, result in zip(sellers, results, strict=True)
+    }
 
 
 _ENDS = (signal.SIGTERM, signal.SIGINT)

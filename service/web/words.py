@@ -8,13 +8,10 @@ from types import MappingProxyType
 from typing import Any
 
 from scoring.errors import ConfigurationWrong
+from service.web.drawing import MARKS, label_fits
 from service.web.languages import LANGUAGES
 
 SHIPPED_WORDS = Path(__file__).with_name("badges.toml")
-MARKS = ("star", "tick")
-"""The shapes before a label, so that no badge is known by its colour alone."""
-MAX_LABEL = 40
-"""Characters of a label."""
 NEVER_SHOWN = ("new_seller", "none", "unknown")
 """Badges of the shipped policies that say nothing good: they all look like a seller of whom nothing is known."""
 
@@ -60,6 +57,8 @@ def _problems(badge: str, section: Any) -> list[str]:
         found.append(f"{badge}.mark: must be one of {', '.join(MARKS)}")
     for language in LANGUAGES:
         label = section.get(language)
-        if not (isinstance(label, str) and label.strip() and label.isprintable() and len(label) <= MAX_LABEL):
-            found.append(f"{badge}.{language}: must be a label of 1 to {MAX_LABEL} printable characters")
+        if not (isinstance(label, str) and label.strip() and label.isprintable()):
+            found.append(f"{badge}.{language}: must be a label of printable characters")
+        elif not label_fits(label, language):
+            found.append(f"{badge}.{language}: is wider than a badge; shorten it to the width of the shipped labels")
     return found

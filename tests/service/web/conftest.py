@@ -4,17 +4,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.servers import PATIENCE_SECONDS
+from tests.servers import MARKET, PATIENCE_SECONDS
 from tests.service.web.serving import Site, badge_site, filled_server
 
 
 @pytest.fixture(scope="package")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("site")
-    demo_sellers = ("best", "good", "low", "new", "stranger")
     with (
         filled_server(folder) as running,
         running.client() as client,
-        badge_site(client, demo_sellers=demo_sellers, call_seconds=PATIENCE_SECONDS) as site,
+        badge_site(client, demo_marketplace=MARKET, call_seconds=PATIENCE_SECONDS) as site,
     ):
         yield site

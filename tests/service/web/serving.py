@@ -11,6 +11,7 @@ from typing import Any
 
 from sellertrust.client import Client, seller_name
 from sellertrust.v1.entry_pb2 import IDENTITY_LEVEL_NONE, TIER_EXEMPLARY, TIER_TRUSTED, Entry
+from service.demo_cast import ACCUSED, GOOD
 from service.web.server import BadgeServer, Options
 from tests.scoring.worlds import artifact
 from tests.servers import MARKET, Running, days_ago, exposure, identity, running_server, violation
@@ -57,7 +58,7 @@ class Site:
 def badge_site(client: Client, **options: Any) -> Iterator[Site]:
     """A badge server over a client, on a free port, in a thread; ended at the end."""
     reports: list[str] = []
-    server = BadgeServer(client, Options(address="127.0.0.1:0", marketplace=MARKET, **options), reports.append)
+    server = BadgeServer(client, Options(address="127.0.0.1:0", **options), reports.append)
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
@@ -69,7 +70,9 @@ def badge_site(client: Client, **options: Any) -> Iterator[Site]:
 
 @contextmanager
 def filled_server(folder: Path, **settings: Any) -> Iterator[Running]:
-    """A server that knows `best` (exemplary), `good` (trusted), and those of NO_BADGE that are on record."""
+    """A server that knows `best` and the demo's good seller (exemplary), `good` and its accused one (trusted), and those
+    of NO_BADGE that are on record.
+    """
     with running_server(folder, artifact=artifact(), **settings) as running, running.client() as client:
         fill(client)
         yield running
@@ -77,12 +80,13 @@ def filled_server(folder: Path, **settings: Any) -> Iterator[Running]:
 
 def fill(client: Client) -> None:
     """Appends what is known of the sellers."""
-    entries = [fact for name in ("best", "good", "low") for fact in (identity(f"i-{name}", name), _sold(name))]
+    badges = {"best": TIER_EXEMPLARY, GOOD.seller: TIER_EXEMPLARY, "good": TIER_TRUSTED, ACCUSED.seller: TIER_TRUSTED}
+    entries = [fact for name in (*badges, "low") for fact in (identity(f"i-{name}", name), _sold(name))]
     newcomer = Entry(entry_id="i-new", seller=seller_name(MARKET, "new"))
     newcomer.identity.level = IDENTITY_LEVEL_NONE
     newcomer.occur_time.FromDatetime(days_ago(2))
     entries += [newcomer, violation("v-low", "low")]
-    entries += [_override("best", TIER_EXEMPLARY), _override("good", TIER_TRUSTED)]
+    entries += [_override(name, tier) for name, tier in badges.items()]
     client.append_entries(MARKET, entries)
     client.confirm_violation(MARKET, "v-low", actor="judge", reason="test buy")
 

@@ -5,19 +5,22 @@ import socket
 import threading
 import time
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from sellertrust.client import Client
 from service.web import badges
+from service.web.badges import Row
 from tests.proxies import Proxy
 from tests.servers import PATIENCE_SECONDS, running_server
 from tests.service.web.serving import Site, badge_site, filled_server
 
 
 def badge(site: Site, seller: str) -> str | None:
-    return json.loads(site.get(f"/badge/acme/{seller}.json").body)["badge"]
+    found = json.loads(site.get(f"/badge/acme.json?seller={seller}").body)["badges"].get(seller)
+    return found and found["badge"]
 
 
 def test_kept_badges_are_shown_while_the_server_is_away_and_new_ones_once_it_is_back(
@@ -34,7 +37,9 @@ def test_kept_badges_are_shown_while_the_server_is_away_and_new_ones_once_it_is_
             before = site.get("/badge/acme/best.svg")
             assert badge(site, "low") is None
             proxy.close()
-            assert [site.get("/badge/acme/best.svg").without_date() for _ in range(3)] == [before.without_date()] * 3
+            away = [site.get("/badge/acme/best.svg") for _ in range(3)]
+            assert [answer.body for answer in away] == [before.body] * 3
+            assert away[0].header("cache-control") == "public, max-age=60"
             unknown = site.get("/badge/acme/good.svg")
             assert unknown.body == site.get("/badge/acme/low.svg").body
             assert unknown.header("cache-control") == "public, max-age=5"
@@ -74,7 +79,8 @@ def test_a_server_that_says_nothing_keeps_no_badge_from_being_shown() -> None:
         Client(f"127.0.0.1:{silent.getsockname()[1]}") as client,
         badge_site(client) as site,
     ):
-        site.server.badges._sellers.put(("acme", "best"), "exemplary", time.monotonic() - 60)
+        then = time.monotonic() - 60
+        site.server.badges._sellers.put(("acme", "best"), Row("exemplary", then, then, datetime.now(UTC)))
         assert badge(site, "best") == "exemplary"
         assert badge(site, "good") is None
         while not site.server.badges.is_away:

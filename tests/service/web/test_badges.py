@@ -1,15 +1,21 @@
-"""How badges are kept: for how long, how many, and what is shown while the server is away."""
+"""How badges are kept: for how long, how many, and what is shown while the server is away or busy."""
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import grpc
 
 from sellertrust.client import SellertrustCallError, TrustScore
-from sellertrust.v1.trust_score_service_pb2 import SCORE_STATE_RATED, SCORE_STATE_UNKNOWN
-from service.web.badges import FRESH_SECONDS, MAX_ASKED, RETRY_SECONDS, Badges
+from sellertrust.v1.trust_score_service_pb2 import (
+    FRESHNESS_STATE_STALE,
+    SCORE_STATE_RATED,
+    SCORE_STATE_UNKNOWN,
+    Freshness,
+)
+from service.web.badges import BATCH, CALLS, FRESH_SECONDS, MAX_WAITING, RETRY_SECONDS, Badges, Outcome
 
 HOUR = 3_600.0
 
@@ -21,18 +27,34 @@ class World:
         self.now = 1_000.0
         self.badge = "trusted"
         self.state = SCORE_STATE_RATED
+        self.age = 0.0
         self.fault: grpc.StatusCode | None = None
+        self.busy: dict[str, int] = {}
+        """How many more times each seller is answered with SERVER_BUSY."""
         self.asked: list[str] = []
+        self.calls = 0
         self.may_answer = threading.Event()
         self.may_answer.set()
         self.reports: list[str] = []
 
-    def answer(self, marketplace: str, seller: str) -> TrustScore:
-        self.asked.append(seller)
+    def answer(self, marketplace: str, sellers: Sequence[str]) -> dict[str, Outcome]:
+        self.asked += sellers
+        self.calls += 1
         self.may_answer.wait(60)
         if self.fault is not None:
             raise SellertrustCallError(self.fault, "as the test wants")
-        return TrustScore(badge=self.badge, state=self.state)
+        return {seller: self.answer_one(seller) for seller in sellers}
+
+    def answer_one(self, seller: str) -> Outcome:
+        if self.busy.get(seller):
+            self.busy[seller] -= 1
+            return SellertrustCallError(grpc.StatusCode.UNAVAILABLE, "computes", "SERVER_BUSY")
+        if seller.startswith("made-up"):
+            return SellertrustCallError(grpc.StatusCode.NOT_FOUND, "nobody", "SELLER_NOT_FOUND")
+        freshness = Freshness(state=FRESHNESS_STATE_STALE if self.age else 0)
+        freshness.age.FromTimedelta(timedelta(seconds=self.age))
+        freshness.as_of_time.FromDatetime(datetime(2026, 6, 30, tzinfo=UTC))
+        return TrustScore(badge=self.badge, state=self.state, freshness=freshness)
 
     def badges(self, **options: Any) -> Badges:
         return Badges(self.answer, self.reports.append, clock=lambda: self.now, **options)
@@ -56,8 +78,13 @@ def run(work: Callable[[World, Badges], Coroutine[Any, Any, None]], **options: A
 
 async def shown(badges: Badges, seller: str = "s") -> str | None:
     """The badge that a request gets."""
-    kept = badges.kept(("acme", seller))
-    return await badges.find(("acme", seller)) if kept is None else kept
+    row = badges.kept(("acme", seller)) or (await badges.find([("acme", seller)]))[0]
+    return None if row is None else row.badge
+
+
+def kept(badges: Badges, seller: str) -> str | None:
+    row = badges.kept(("acme", seller))
+    return None if row is None else row.badge
 
 
 def test_a_badge_is_asked_for_again_once_it_is_no_longer_fresh() -> None:
@@ -168,33 +195,111 @@ def test_a_reader_does_not_wait_longer_than_a_call_may_take() -> None:
         assert await shown(badges) == "trusted"
         world.may_answer.set()
         while badges.kept(("acme", "s")) is None:
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.001)
         assert await shown(badges) == "none"
 
     run(work)
 
 
-def test_what_is_asked_about_at_a_time_is_bounded() -> None:
+def test_sellers_who_wait_share_calls_and_are_bounded() -> None:
+    """CALLS calls at a time, of BATCH sellers each; one too many is answered at once by what is kept."""
+
     async def work(world: World, badges: Badges) -> None:
         world.may_answer.clear()
-        readers = [asyncio.ensure_future(shown(badges, f"s{n}")) for n in range(MAX_ASKED)]
-        while not world.asked:
-            await asyncio.sleep(0)
+        first = [asyncio.ensure_future(shown(badges, f"first{n}")) for n in range(CALLS * BATCH)]
+        while world.calls < CALLS:
+            await asyncio.sleep(0.001)
+        then = [asyncio.ensure_future(shown(badges, f"then{n}")) for n in range(MAX_WAITING)]
+        await asyncio.sleep(0)
         assert await shown(badges, "one-too-many") is None
+        assert world.calls == CALLS
         world.may_answer.set()
-        assert set(await asyncio.gather(*readers)) == {"trusted"}
+        assert set(await asyncio.gather(*first, *then)) == {"trusted"}
+        assert world.calls == CALLS + MAX_WAITING / BATCH
 
     assert "one-too-many" not in run(work).asked
+
+
+def test_a_busy_answer_has_one_seller_asked_for_again() -> None:
+    """The others have their badges, and the server does not count as away."""
+
+    async def work(world: World, badges: Badges) -> None:
+        world.busy = {"b": 2}
+        rows = await badges.find([("acme", seller) for seller in "abc"])
+        assert [row and row.badge for row in rows] == ["trusted"] * 3
+        assert not badges.is_away
+
+    world = run(work)
+    assert world.asked == ["a", "b", "c", "b", "b"]
+    assert world.reports == []
+
+
+def test_a_seller_whose_answers_stay_busy_keeps_its_badge() -> None:
+    async def work(world: World, badges: Badges) -> None:
+        await shown(badges)
+        world.now += FRESH_SECONDS
+        world.busy = {"s": 10_000}
+        reader = asyncio.ensure_future(shown(badges))
+        while len(world.asked) < 3 and not reader.done():
+            await asyncio.sleep(0.01)
+        world.now += 1
+        assert await reader == "trusted"
+        assert not badges.is_away
+
+    run(work)
+
+
+def test_made_up_ids_hold_up_no_badge_that_is_kept() -> None:
+    """They wait in a lane of their own: a seller with a kept badge is in one of the next two calls."""
+
+    async def work(world: World, badges: Badges) -> None:
+        await shown(badges, "good")
+        world.now += FRESH_SECONDS
+        world.badge = "exemplary"
+        world.may_answer.clear()
+        crowd = [asyncio.ensure_future(shown(badges, f"made-up-{n}")) for n in range(MAX_WAITING + CALLS * BATCH)]
+        while world.calls < 1 + CALLS:
+            await asyncio.sleep(0.001)
+        good = asyncio.ensure_future(shown(badges, "good"))
+        await asyncio.sleep(0)
+        world.may_answer.set()
+        assert await good == "exemplary"
+        assert world.asked[1:].index("good") <= (CALLS + 2) * BATCH
+        await asyncio.gather(*crowd)
+
+    run(work)
+
+
+def test_the_age_of_a_stale_answer_counts_as_that_of_the_badge() -> None:
+    """An hour after the check it is shown no more, whenever the server repeated it; an older answer replaces none."""
+
+    async def work(world: World, badges: Badges) -> None:
+        world.age = 50 * 60.0
+        assert await shown(badges) == "trusted"
+        world.fault = grpc.StatusCode.UNAVAILABLE
+        world.now += 10 * 60.0
+        assert await shown(badges) == "trusted"
+        world.now += 1
+        assert await shown(badges) is None
+        world.fault, world.age = None, 0.0
+        world.now += RETRY_SECONDS
+        assert await shown(badges) == "trusted"
+        world.age, world.badge = 60.0, "exemplary"
+        world.now += FRESH_SECONDS
+        assert await shown(badges) == "trusted"
+        world.age = HOUR + 1
+        assert await shown(badges, "another") is None
+
+    run(work)
 
 
 def test_the_badges_that_are_kept_are_bounded_and_made_up_ids_push_none_out() -> None:
     async def work(world: World, badges: Badges) -> None:
         for number in range(3):
             await shown(badges, f"s{number}")
-        world.fault = grpc.StatusCode.NOT_FOUND
         for number in range(9):
             await shown(badges, f"made-up-{number}")
         assert badges.kept_sellers() == 4
-        assert [badges.kept(("acme", f"s{number}")) for number in range(3)] == [None, "trusted", "trusted"]
+        assert [kept(badges, f"s{number}") for number in range(3)] == [None, "trusted", "trusted"]
 
     run(work, max_sellers=2)

@@ -1,28 +1,33 @@
 """What the badge server answers over HTTP, byte by byte."""
 
+import itertools
 import json
+import re
 import socket
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
+from service.web.drawing import COLOURS, FORMS, SIZES, WIDTHS
 from service.web.languages import accepted_language
+from service.web.script import INTEGRITY
 from tests.service.web.serving import NO_BADGE, Answer, Site
 
+BASE = "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 SVG = "{http://www.w3.org/2000/svg}"
 LABELS = {
-    ("best", "en"): "Exemplary seller",
-    ("best", "zh"): "卓越卖家",
-    ("good", "en"): "Trusted seller",
-    ("good", "zh"): "可信卖家",
+    ("best", "en"): "Excellent selling record",
+    ("best", "zh"): "销售记录优秀",
+    ("good", "en"): "Good selling record",
+    ("good", "zh"): "销售记录良好",
 }
 
 
-@pytest.mark.parametrize("form", ["svg", "json"])
+@pytest.mark.parametrize("form", ["svg", "html"])
 @pytest.mark.parametrize("query", ["", "?lang=zh"])
-def test_a_seller_without_a_badge_is_answered_with_the_same_bytes_and_headers_whyever_it_has_none(
-    site: Site, form: str, query: str
-) -> None:
+def test_sellers_without_a_badge_get_one_and_the_same_answer(site: Site, form: str, query: str) -> None:
     """A confirmed violation, too little history, nothing on record, a marketplace that is none: asked for twice."""
     paths = [f"/badge/acme/{seller}.{form}{query}" for seller in NO_BADGE]
     paths += [f"/badge/nowhere/good.{form}{query}"]
@@ -34,29 +39,92 @@ def test_a_seller_without_a_badge_is_answered_with_the_same_bytes_and_headers_wh
 
 
 @pytest.mark.parametrize(("seller", "language"), LABELS)
-def test_a_badge_has_a_role_a_label_a_title_a_text_and_a_mark_in_each_language(
-    site: Site, seller: str, language: str
-) -> None:
+def test_a_badge_has_a_role_a_label_a_title_and_a_text(site: Site, seller: str, language: str) -> None:
     answer = site.get(f"/badge/acme/{seller}.svg?lang={language}")
     assert (answer.status, answer.header("content-type")) == (200, "image/svg+xml")
     label = LABELS[seller, language]
     root = ElementTree.fromstring(answer.body)
     assert (root.get("role"), root.get("aria-label"), root.get("lang")) == ("img", label, language)
     assert [root.findtext(f"{SVG}title"), root.findtext(f"{SVG}text")] == [label, label]
-    stated = json.loads(site.get(f"/badge/acme/{seller}.json?lang={language}").body)
-    assert stated == {
-        "badge": "exemplary" if seller == "best" else "trusted",
-        "label": label,
-        "language": language,
-    }
+
+
+def test_every_picture_is_as_large_as_the_script_expects(site: Site) -> None:
+    """Whatever the badge, and without one, in each language, size, theme and form; so nothing on a page shifts."""
+    found = re.search(r"const widths = (.*);", site.get("/badge.js").body.decode())
+    assert found is not None
+    kept = json.loads(re.sub(r"(\w+):", r'"\1":', found[1]))
+    for language, size, theme, form in itertools.product(WIDTHS, SIZES, COLOURS, FORMS):
+        query = f"lang={language}&size={size}&theme={theme}&form={form}"
+        roots = [
+            ElementTree.fromstring(site.get(f"/badge/acme/{one}.svg?{query}").body) for one in ("best", "good", "low")
+        ]
+        width = str(size if form == "mark" else kept[language][str(size)])
+        assert {(root.get("width"), root.get("height")) for root in roots} == {(width, str(size))}
+        assert [root.find(f"{SVG}text") is None for root in roots] == [form == "mark", form == "mark", True]
+        assert not list(roots[2])
 
 
 def test_two_badges_differ_in_their_marks_and_not_in_colour_or_label_alone(site: Site) -> None:
-    marks = [
-        ElementTree.fromstring(site.get(f"/badge/acme/{seller}.svg").body).find(f"{SVG}path")
+    """A filled shape, and an open one."""
+    best, good = (
+        ElementTree.fromstring(site.get(f"/badge/acme/{seller}.svg").body).findall(f"{SVG}g/*")
         for seller in ("best", "good")
-    ]
-    assert len({mark.get("d") for mark in marks if mark is not None}) == 2
+    )
+    assert {shape.get("fill") for shape in good} == {"none"} != {shape.get("fill") for shape in best}
+
+
+def test_badges_stand_out_from_light_and_dark_pages() -> None:
+    """At least 4.5 to 1 (WCAG AA), on grounds up to #24282d."""
+    for theme, ground in (("light", "#ffffff"), ("light", "#f6f4ef"), ("dark", "#24282d"), ("dark", "#000000")):
+        for colour in COLOURS[theme].values():
+            lighter, darker = sorted((luminance(colour), luminance(ground)), reverse=True)
+            assert (lighter + 0.05) / (darker + 0.05) >= 4.5
+
+
+def luminance(colour: str) -> float:
+    """The relative luminance of #rrggbb, by WCAG 2."""
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def test_the_labels_of_a_page_come_in_one_request(site: Site) -> None:
+    """Of sellers who have one: the others are left out, whyever they have none."""
+    query = "&".join(f"seller={seller}" for seller in ("best", "good", *NO_BADGE, "good"))
+    answer = site.get(f"/badge/acme.json?lang=zh&{query}")
+    assert (answer.status, answer.header("content-type")) == (200, "application/json")
+    assert answer.header("cache-control") == site.get("/badge/acme/good.svg").header("cache-control")
+    badges = {
+        seller: {
+            "badge": badge,
+            "label": LABELS[seller, "zh"],
+            "page": f"badge/acme/{seller}.html?lang=zh",
+        }
+        for seller, badge in (("best", "exemplary"), ("good", "trusted"))
+    }
+    assert json.loads(answer.body) == {"language": "zh", "badges": badges}
+
+
+def test_the_page_behind_a_badge_says_who_on_what_and_when(site: Site) -> None:
+    text = site.get("/badge/acme/good.html?lang=en").body.decode()
+    for part in (
+        'alt="Good selling record"',
+        "The marketplace <strong>acme</strong>",
+        "orders that were settled, and violations that were confirmed",
+        "vouches for no single item",
+    ):
+        assert part in text
+    found = re.search(r'<time datetime="([^"]+)Z">', text)
+    assert found is not None
+    checked = datetime.fromisoformat(found[1]).replace(tzinfo=UTC)
+    assert timedelta() <= datetime.now(UTC) - checked < timedelta(minutes=15)
+
+
+def test_a_badge_has_one_picture_whoever_has_it(site: Site) -> None:
+    query = "lang=en&size=24&theme=dark"
+    assert site.get(f"/picture/trusted.svg?{query}").body == site.get(f"/badge/acme/good.svg?{query}").body
+    for badge in ("none", "new_seller", "unknown", "gold"):
+        assert site.get(f"/picture/{badge}.svg").status == 404
 
 
 def test_the_language_follows_from_accept_language_unless_the_query_names_one(site: Site) -> None:
@@ -95,7 +163,7 @@ def test_the_language_of_the_largest_weight_is_answered_and_what_is_malformed_co
     assert accepted_language(header) == language
 
 
-@pytest.mark.parametrize("path", ["/badge/acme/good.svg", "/badge/acme/low.json", "/badge.js"])
+@pytest.mark.parametrize("path", ["/badge/acme/good.svg", "/badge/acme/low.html", "/badge.js"])
 def test_who_has_a_badge_already_is_answered_without_a_body(site: Site, path: str) -> None:
     whole = site.get(path)
     etag = whole.header("etag")
@@ -106,7 +174,7 @@ def test_who_has_a_badge_already_is_answered_without_a_body(site: Site, path: st
         assert (again.status, again.body) == (304, b"")
         assert {k: v for k, v in whole.headers if k in kept} == {k: v for k, v in again.headers if k in kept}
     assert site.get(path, if_none_match='"other"').body == whole.body != b""
-    other = site.get(path.replace("good", "best").replace("low", "best").replace(".js", ".json"))
+    other = site.get(path.replace("good", "best").replace("low", "best").replace(".js", ".css"))
     assert other.header("etag") != etag
 
 
@@ -117,14 +185,15 @@ def test_head_is_answered_as_get_without_the_body(site: Site) -> None:
 
 def test_caches_may_show_a_badge_for_a_stated_time_and_while_the_badge_server_is_away(site: Site) -> None:
     caching = site.get("/badge/acme/good.svg").header("cache-control")
-    assert caching == "public, max-age=60, stale-while-revalidate=300, stale-if-error=86400"
+    assert caching == "public, max-age=60, stale-while-revalidate=300, stale-if-error=3600"
 
 
 @pytest.mark.parametrize(
     ("path", "field"),
     [
         ("/badge/acme/a%20b.svg", "seller"),
-        ("/badge/acme/%3Cscript%3E.json", "seller"),
+        ("/badge/acme/%3Cscript%3E.html", "seller"),
+        ("/badge/acme.json?seller=good&seller=a%20b", "seller"),
         ("/badge/ac%22me/good.svg", "marketplace"),
         (f"/badge/acme/{'s' * 129}.svg", "seller"),
         ("/badge/acme/%E5%8D%96.svg", "seller"),
@@ -138,9 +207,25 @@ def test_an_id_that_is_none_is_refused_with_the_field_and_what_it_must_be(site: 
     assert answer.header("cache-control") == "no-store"
 
 
+@pytest.mark.parametrize(
+    ("query", "field", "problem"),
+    [
+        ("/badge/acme/good.svg?size=18", "size", "must be 16, 20 or 24"),
+        ("/picture/trusted.svg?theme=night", "theme", "must be light or dark"),
+        ("/badge/acme/good.svg?form=pill", "form", "must be label or mark"),
+        ("/badge/acme.json", "seller", "must be given 1 to 50 times"),
+        ("/badge/acme.json?" + "&".join(f"seller={n}" for n in range(51)), "seller", "must be given 1 to 50 times"),
+        ("/badge/acme.json?" + "&".join(f"seller={n}" for n in range(99)), "seller", "must be given 1 to 50 times"),
+    ],
+)
+def test_a_wrong_query_is_refused_with_its_field(site: Site, query: str, field: str, problem: str) -> None:
+    answer = site.get(query)
+    assert (answer.status, json.loads(answer.body)["error"]) == (400, {"field": field, "problem": problem})
+
+
 def test_an_id_may_end_as_a_file_does(site: Site) -> None:
-    assert json.loads(site.get("/badge/acme/a.svg.json").body)["badge"] is None
-    assert site.get("/badge/acme/a.json.svg").header("content-type") == "image/svg+xml"
+    assert site.get("/badge/acme/a.html.svg").header("content-type") == "image/svg+xml"
+    assert site.get("/badge/acme/a.svg.html").header("content-type") == "text/html; charset=utf-8"
 
 
 def test_other_paths_and_methods_are_refused(site: Site) -> None:
@@ -152,7 +237,7 @@ def test_other_paths_and_methods_are_refused(site: Site) -> None:
 
 
 def test_every_response_bars_sniffing_framing_and_scripts_and_names_no_software(site: Site) -> None:
-    """The page of the demo alone may load what is its own."""
+    """Pages may load pictures and a stylesheet of their own host, and nothing else."""
 
     def policy(answer: Answer) -> str:
         assert answer.header("x-content-type-options") == "nosniff"
@@ -162,18 +247,16 @@ def test_every_response_bars_sniffing_framing_and_scripts_and_names_no_software(
 
     for path in (
         "/badge/acme/good.svg",
-        "/badge/acme/low.json",
+        "/badge/acme.json?seller=low",
         "/badge.js",
         "/health",
         "/nothing",
         "/badge/acme/%20.svg",
     ):
         found = policy(site.get(path))
-        assert found == "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'", path
-    page = policy(site.get("/demo"))
-    assert "default-src 'none'" in page
-    assert "script-src 'self';" in page
-    assert "unsafe" not in page
+        assert found == f"default-src 'none'; {BASE}", path
+    for path in ("/demo", "/badge/acme/good.html"):
+        assert policy(site.get(path)) == f"default-src 'none'; img-src 'self'; style-src 'self'; {BASE}", path
 
 
 def test_health_says_whether_the_server_answers(site: Site) -> None:
@@ -186,3 +269,9 @@ def test_a_head_that_is_too_long_is_refused(site: Site) -> None:
         raw.sendall(b"GET /badge/acme/good.svg HTTP/1.1\r\nHost: x\r\nX-Long: " + b"a" * 20_000)
         answer = raw.recv(1_000)
     assert answer.startswith(b"HTTP/1.1 4")
+
+
+def test_the_documents_name_the_script_that_is_served() -> None:
+    """A release that changes the script changes the page."""
+    documented = (Path(__file__).parents[3] / "docs" / "badge.md").read_text()
+    assert f'integrity="{INTEGRITY}"' in documented

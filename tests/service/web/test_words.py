@@ -7,8 +7,8 @@ import pytest
 
 from scoring.errors import ConfigurationWrong
 from service.policy.policy_file import SHIPPED_POLICY, read_policy
-from service.web.answers import BadgeAnswers
-from service.web.drawing import draw_svg
+from service.web.answers import Age, Pictures
+from service.web.drawing import Look, draw_badge
 from service.web.words import NEVER_SHOWN, read_words
 
 GOOD = """
@@ -35,28 +35,38 @@ def test_the_shipped_words_are_those_of_the_shipped_policies() -> None:
 
 
 def test_a_policy_with_badges_of_its_own_takes_words_of_its_own(tmp_path: Path) -> None:
-    answers = BadgeAnswers(read_words(words_of(tmp_path, GOOD)))
-    assert "金牌卖家" in answers.of("svg", "zh", False, "gold").whole.body.decode()
-    assert answers.of("svg", "zh", False, "trusted") is answers.of("svg", "zh", False, "none")
+    pictures, look = Pictures(read_words(words_of(tmp_path, GOOD))), Look("zh")
+    assert "金牌卖家" in pictures.of(look, False, "gold", Age.CURRENT).whole.body.decode()
+    assert pictures.of(look, False, "trusted", Age.CURRENT) is pictures.of(look, False, "none", Age.CURRENT)
 
 
 def test_a_label_is_text_and_never_markup(tmp_path: Path) -> None:
-    label = "<script>&\\\"'</script>"
+    label = "<b>&\\\"'</b>"
     wording = read_words(words_of(tmp_path, GOOD.replace("Gold seller", label)))["gold"]
-    root = ElementTree.fromstring(draw_svg(wording, "en"))
-    assert root.get("aria-label") == wording.labels["en"] == "<script>&\"'</script>"
-    assert [child.tag.rpartition("}")[2] for child in root] == ["title", "rect", "path", "text"]
+    root = ElementTree.fromstring(draw_badge(wording.mark, wording.labels["en"], Look()))
+    assert root.get("aria-label") == wording.labels["en"] == "<b>&\"'</b>"
+    assert [child.tag.rpartition("}")[2] for child in root] == ["title", "g", "text"]
 
 
 def test_every_fault_of_a_file_is_named_at_once(tmp_path: Path) -> None:
-    path = words_of(
-        tmp_path,
-        "best = 2\n" + GOOD.replace("gold", "none") + '[gold]\nmark = "heart"\nen = "a\\nb"\nzh = ""\nfr = "or"\n',
-    )
+    faults = """
+        best = 2
+        [none]
+        [gold]
+        mark = "heart"
+        en = "a\\nb"
+        zh = ""
+        fr = "or"
+        [wide]
+        mark = "tick"
+        en = "A most excellent selling record"
+        zh = "很好"
+    """
+    path = words_of(tmp_path, faults)
     with pytest.raises(ConfigurationWrong) as refusal:
         read_words(path)
-    faults = [line.removeprefix(f"{path}: ").partition(":")[0] for line in str(refusal.value).splitlines()]
-    assert faults == ["best", "none", "gold.fr", "gold.mark", "gold.en", "gold.zh"]
+    named = [line.removeprefix(f"{path}: ").partition(":")[0] for line in str(refusal.value).splitlines()]
+    assert named == ["best", "none", "gold.fr", "gold.mark", "gold.en", "gold.zh", "wide.en"]
     for garbage in ("[", "en = \xff"):
         with pytest.raises(ConfigurationWrong, match="cannot be read"):
             read_words(words_of(tmp_path, garbage))

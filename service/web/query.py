@@ -1,0 +1,66 @@
+"""The query of a request for badges: how they are to look, and the sellers of a list."""
+
+from functools import lru_cache
+from typing import NamedTuple
+from urllib.parse import parse_qs
+
+from service.web.drawing import COLOURS, FORMS, SIZES, Look
+from service.web.languages import LANGUAGES, accepted_language, match_language
+
+MAX_SELLERS = 50
+"""Sellers of one list: so many of the longest ids fit into the head of a request."""
+_SHORT = 128
+"""Bytes of a query that is worth remembering: most name a look and nothing else."""
+
+_ALLOWED = {"size": [str(size) for size in SIZES], "theme": list(COLOURS), "form": list(FORMS)}
+
+
+class RequestWrong(Exception):
+    """A part of the query is wrong."""
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(field, problem)
+        self.field = field
+        self.problem = problem
+
+
+class Query(NamedTuple):
+    """What a request asks for."""
+
+    look: Look
+    is_negotiated: bool
+    """Whether the language follows from Accept-Language, which caches have to know."""
+    sellers: tuple[str, ...]
+
+
+def read_query(query: bytes, accept_language: str) -> Query:
+    """Read the query of a request; RequestWrong names the first part that is wrong.
+
+    `lang` decides alone if it names any language; English answers for those that are not ours.
+    """
+    if len(query) + len(accept_language) <= _SHORT:
+        return _read_short(query, accept_language)
+    return _read(query, accept_language)
+
+
+def _read(query: bytes, accept_language: str) -> Query:
+    try:
+        found = parse_qs(query.decode("latin-1"), max_num_fields=MAX_SELLERS + 8)
+    except ValueError:
+        raise RequestWrong("seller", f"must be given 1 to {MAX_SELLERS} times") from None
+    for field, allowed in _ALLOWED.items():
+        if field in found and found[field][0] not in allowed:
+            raise RequestWrong(field, f"must be {', '.join(allowed[:-1])} or {allowed[-1]}")
+    stated = found.get("lang")
+    language = match_language(stated[0]) or LANGUAGES[0] if stated else accepted_language(accept_language)
+    usual = Look()
+    look = Look(
+        language,
+        int(found.get("size", [usual.size])[0]),
+        found.get("theme", [usual.theme])[0],
+        found.get("form", [usual.form])[0],
+    )
+    return Query(look, not stated, tuple(dict.fromkeys(found.get("seller", ()))))
+
+
+_read_short = lru_cache(maxsize=1_024)(_read)
