@@ -3,11 +3,14 @@
 Screenshots are kept in the folder that SCREENSHOTS_DIR names, to be looked at; `.ci/run` names one.
 """
 
+import base64
+import hashlib
 import itertools
 import os
+import re
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,8 +21,11 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 from sellertrust.client import Client
-from service.web.drawing import SIZES, WIDTHS
+from service.demo_cast import ACCUSED, GOOD, MARKETPLACE, NOW
+from service.web.drawing import SIZES, WIDTHS, Look, draw_badge
+from service.web.pages import STYLESHEET, Award, record_page, shop_page
 from service.web.script import INTEGRITY
+from service.web.words import read_words
 from tests.service.web.serving import Site, badge_site
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -28,6 +34,8 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this ma
 
 expect.set_options(timeout=60_000)
 LABELS = {"en": ["Excellent selling record", "Good selling record"], "zh": ["销售记录优秀", "销售记录良好"]}
+DOCUMENT = Path(__file__).parents[3] / "docs" / "badge.md"
+PICTURE = DOCUMENT.parent / "images" / "badges.webp"
 WIDTHS_OF_PAGES = (390, 820, 1280)
 
 
@@ -251,3 +259,70 @@ def test_the_text_of_a_badge_fits_unstretched_at_every_size(chromium: Browser, s
             assert 0 <= mark[0] < mark[1] <= size < text[0] < text[1] <= WIDTHS[language][size]
             assert page.evaluate("document.querySelector('text').hasAttribute('textLength')") is False
             assert found == []
+
+
+def test_the_picture_in_the_documents_is_of_the_pages_of_now(
+    chromium: Browser, site: Site, request: pytest.FixtureRequest
+) -> None:
+    """The shop beside the page behind a badge, as in the demo; `--update-docs` draws it."""
+    words = read_words()
+    awards = {
+        member.seller: Award(MARKETPLACE, member.seller, "trusted", words["trusted"], NOW) for member in (GOOD, ACCUSED)
+    }
+    pages = [shop_page(awards, words, "en"), record_page(awards[GOOD.seller], "en")]
+    badge = draw_badge(words["trusted"].mark, words["trusted"].labels["en"], Look())
+    digest = hashlib.sha256("".join([*pages, badge]).encode() + STYLESHEET).hexdigest()[:16]
+    if request.config.getoption("update_docs"):
+        shots = [
+            shot(chromium, f"http://{site.server.address}/demo", body, width)
+            for body, width in zip(pages, (600, 440), strict=True)
+        ]
+        PICTURE.write_bytes(side_by_side(chromium, shots))
+        DOCUMENT.write_text(re.sub(r"<!-- drawn from \w+ -->", f"<!-- drawn from {digest} -->", DOCUMENT.read_text()))
+    assert f"<!-- drawn from {digest} -->" in DOCUMENT.read_text(), "run this test with --update-docs, and look at it"
+    assert PICTURE.stat().st_size < 60_000
+
+
+def shot(chromium: Browser, url: str, body: str, width: int) -> bytes:
+    """The upper part of a page that stands at an address, whatever is served there."""
+    page = chromium.new_page(viewport={"width": width, "height": 676})
+    page.route(url, lambda route: route.fulfill(body=body, content_type="text/html"))
+    page.goto(url, wait_until="networkidle")
+    drawn = page.screenshot()
+    page.close()
+    return drawn
+
+
+def side_by_side(chromium: Browser, shots: Sequence[bytes]) -> bytes:
+    """Pictures in PNG as one in WebP, each in a frame, on no ground."""
+    page = chromium.new_page()
+    drawn = page.evaluate(
+        """async (shots) => {
+            const load = async (shot) => {
+                const image = Object.assign(new Image(), { src: `data:image/png;base64,${shot}` });
+                await image.decode();
+                return image;
+            };
+            const images = await Promise.all(shots.map(load));
+            const canvas = document.createElement("canvas");
+            canvas.width = images.reduce((sum, image) => sum + image.width + 16, -16);
+            canvas.height = images[0].height;
+            const context = canvas.getContext("2d");
+            let left = 0;
+            for (const image of images) {
+                const frame = new Path2D();
+                frame.roundRect(left + 0.5, 0.5, image.width - 1, image.height - 1, 12);
+                context.save();
+                context.clip(frame);
+                context.drawImage(image, left, 0);
+                context.restore();
+                context.strokeStyle = "#d8d4ca";
+                context.stroke(frame);
+                left += image.width + 16;
+            }
+            return canvas.toDataURL("image/webp", 0.85).split(",")[1];
+        }""",
+        [base64.b64encode(one).decode() for one in shots],
+    )
+    page.close()
+    return base64.b64decode(drawn)
