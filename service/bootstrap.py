@@ -202,6 +202,8 @@ def run_server(
             log.info("ledger", **ledger.about())
             for caution in ledger.cautions():
                 log.warning("ledger caution", caution=caution)
+            if not scorer.champion.digest:
+                log.warning("no model", problem="no score has points until a model is champion: sellertrust model list")
             follow_moves(scorer, lambda event, problem: log.error(event, problem=problem))
             if settings.mechanism:
                 worker = build_worker(ledger, scorer, share=MECHANISM_SHARE)

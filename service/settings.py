@@ -118,10 +118,13 @@ class Settings(BaseModel):
         default=8,
         ge=1,
         le=256,
-        description="Threads that answer GetTrustScore and GetViolation; at most half of them compute scores",
+        description="Threads that answer GetTrustScore; at most half of them compute scores",
     )
     slow_threads: int = Field(
-        default=4, ge=1, le=256, description="Threads that answer batches, explanations, lists and the review queue"
+        default=4,
+        ge=1,
+        le=256,
+        description="Threads that read the database: explanations, lists, violations; as many batches may compute scores",
     )
     stream_threads: int = Field(
         default=32, ge=1, le=1024, description="Streams (StreamEntries, WatchEntries) that may be open at a time"

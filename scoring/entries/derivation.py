@@ -12,6 +12,8 @@ seller alone. The ledger loads what is on record (`DerivationContext`), runs `De
 """
 
 from dataclasses import replace
+from functools import partial
+from itertools import groupby
 from typing import NamedTuple
 
 from scoring.entries.accounts import ClaimBalance, DepositAccount
@@ -58,6 +60,9 @@ UNCORRECTABLE_KINDS = frozenset(
     }
 )
 """Kinds that are stated anew instead, or whose derived entries would have to be derived again."""
+
+MAX_WAITING = 100
+"""Decisions of one seller that may wait for one violation: each may be applied, under the lock, when that is reported."""
 
 REASON_WAITED = "stated before the violation was on record"
 """Reason on record of a decision that waited."""
@@ -230,7 +235,13 @@ class Derivation:
         decision = TimedDecision(entry.entry_id, entry.seller, self._time_of(entry), self._report_time_of(entry), fact)
         # The ledger's own ids are either on record or mistaken: nobody can know one before.
         if fact.violation not in known.states and entry.seller and not fact.violation.startswith(DERIVED_ID_PREFIX):
-            known.waiting_decisions.setdefault(fact.violation, []).append(decision)
+            waiting = known.waiting_decisions.setdefault(fact.violation, [])
+            if sum(one.seller == entry.seller for one in waiting) >= MAX_WAITING:
+                raise invalid(
+                    (*path, "status", "violation"),
+                    f"{MAX_WAITING} decisions wait for {fact.violation!r} already, which is the most; report it first",
+                )
+            waiting.append(decision)
             return self._append(NewEntry(item, entry.seller, is_pending=True))
         state = self._find_state(fact, entry.seller, path)
         is_of_product = state.kind is Kind.PRODUCT_VIOLATION
@@ -323,11 +334,14 @@ class Derivation:
     def _apply_waiting_decisions(self, violation: str) -> None:
         """Apply the waiting decisions that the violation now allows, in the order in which they happened."""
         waiting_decisions = self._context.waiting_decisions.get(violation)
-        while waiting_decisions and any(
-            self._derive_decision(one, violation, REASON_WAITED)
-            for one in self._context.states[violation].select_applicable(waiting_decisions)
-        ):
-            pass
+        if not waiting_decisions:
+            return
+        derive = partial(self._derive_decision, violation=violation, reason=REASON_WAITED)
+        applicable = self._context.states[violation].select_applicable(waiting_decisions)
+        for _, of_one_time in groupby(applicable, lambda decision: decision.occur_time):
+            left = [*of_one_time]  # one of them may allow another of the same time
+            while (one := next(filter(derive, left), None)) is not None:
+                left.remove(one)
 
     def _derive_decision(self, decision: TimedDecision, violation: str, reason: str) -> bool:
         """Derive a decision about a violation, and return whether the violation allows it.

@@ -12,15 +12,17 @@ class Pool(Enum):
     """A pool of threads. Calls wait for a thread of their own pool alone."""
 
     READ = "read"
-    """Reads of one seller or one violation: checkouts wait for them."""
+    """Scores of one seller, for which checkouts wait. Half of the threads are left to what needs no database."""
+    BATCH = "batch"
+    """Scores of many sellers. Half of the threads are left to what needs no database."""
     SLOW = "slow"
-    """Reads of many, or that explain: up to seconds each."""
+    """Reads of the database: up to seconds each."""
     WRITE = "write"
     """Appends."""
     REVIEW = "review"
-    """Reads of a whole marketplace, for people who decide: notifiers and the review queue."""
+    """Reads of a whole marketplace, bulk decisions and policies: each takes seconds of the database."""
     MODEL = "model"
-    """Whatever looks at models or policies or moves one, which reads megabytes, and waits for processes and checks."""
+    """Models and the audit file: megabytes of files, processes and checks, and no database."""
     STREAM = "stream"
     """Streams, each of which has a thread for as long as it is open."""
     HEALTH = "health"
@@ -39,7 +41,7 @@ REFLECTION_THREADS = 2
 """Tools of people ask what the contract holds, and nothing else waits for them."""
 
 MODEL_THREADS = 2
-"""Whoever looks at models or promotes one waits for others who do, and holds up nobody else."""
+"""People who look at models wait for each other, and hold up nobody else."""
 
 REVIEW_THREADS = 2
 """The queue and the notifiers of a marketplace take seconds of this process's one core."""
@@ -55,6 +57,7 @@ MAX_MESSAGE_BYTES = 16 << 20
 
 RULES: Mapping[Pool, LineRules] = {
     Pool.READ: LineRules(256, inf),
+    Pool.BATCH: LineRules(64, TARGET_SECONDS),
     Pool.SLOW: LineRules(64, TARGET_SECONDS),
     Pool.REVIEW: LineRules(32, TARGET_SECONDS),
     Pool.WRITE: LineRules(32, WRITE_TARGET_SECONDS, message_seconds=10.0, message_bytes=MAX_MESSAGE_BYTES),
@@ -70,6 +73,7 @@ def threads_of(settings: Settings) -> dict[Pool, int]:
     """Return the number of threads of each pool, by pool, from the settings."""
     return {
         Pool.READ: settings.worker_threads,
+        Pool.BATCH: 2 * settings.slow_threads,
         Pool.SLOW: settings.slow_threads,
         Pool.REVIEW: REVIEW_THREADS,
         Pool.WRITE: WRITE_THREADS,
@@ -90,14 +94,14 @@ def max_calls(settings: Settings) -> int:
 
 POOLS: Mapping[str, Pool] = {
     "TrustScoreService/GetTrustScore": Pool.READ,
-    "TrustScoreService/BatchGetTrustScores": Pool.SLOW,
+    "TrustScoreService/BatchGetTrustScores": Pool.BATCH,
     "TrustScoreService/ExplainTrustScore": Pool.SLOW,
     "MeasureService/EvaluateMeasures": Pool.SLOW,
     "MeasureService/EvaluatePayout": Pool.SLOW,
     "MeasureService/GetRestitution": Pool.SLOW,
     "LedgerService/AppendEntries": Pool.WRITE,
     "LedgerService/ListEntries": Pool.SLOW,
-    "LedgerService/GetViolation": Pool.READ,
+    "LedgerService/GetViolation": Pool.SLOW,
     "LedgerService/ListViolations": Pool.SLOW,
     "LedgerService/ReviewViolation": Pool.WRITE,
     "LedgerService/ConfirmViolation": Pool.WRITE,
@@ -112,7 +116,7 @@ POOLS: Mapping[str, Pool] = {
     "ReviewService/GetNotifier": Pool.REVIEW,
     "ReviewService/ListNotifiers": Pool.REVIEW,
     "ReviewService/ListReviewQueue": Pool.REVIEW,
-    "ReviewService/DecideViolations": Pool.WRITE,
+    "ReviewService/DecideViolations": Pool.REVIEW,
     "ModelService/ListModels": Pool.MODEL,
     "ModelService/GetModel": Pool.MODEL,
     "ModelService/DiffModels": Pool.MODEL,
@@ -120,17 +124,18 @@ POOLS: Mapping[str, Pool] = {
     "ModelService/RollbackModel": Pool.MODEL,
     "ModelService/ListModelMoves": Pool.MODEL,
     "ModelService/GetModelReport": Pool.MODEL,
-    "PolicyService/GetPolicy": Pool.MODEL,
-    "PolicyService/ListPolicyMoves": Pool.MODEL,
-    "PolicyService/CommitPolicy": Pool.MODEL,
-    "PolicyService/RollbackPolicy": Pool.MODEL,
+    "PolicyService/GetPolicy": Pool.REVIEW,
+    "PolicyService/ListPolicyMoves": Pool.REVIEW,
+    "PolicyService/CommitPolicy": Pool.REVIEW,
+    "PolicyService/RollbackPolicy": Pool.REVIEW,
     "ProposalService/CreateProposal": Pool.WRITE,
     "ProposalService/GetProposal": Pool.SLOW,
     "ProposalService/ListProposals": Pool.SLOW,
     "ProposalService/ApproveProposal": Pool.WRITE,
     "ProposalService/WithdrawProposal": Pool.WRITE,
-    "AuditService/ListAuditRecords": Pool.REVIEW,
-    "AuditService/VerifyAudit": Pool.REVIEW,
+    "AuditService/ListAuditRecords": Pool.MODEL,
+    "AuditService/VerifyAudit": Pool.MODEL,
 }
 """The pool of each method but streams, which have threads of their own (`stream_threads`). A server whose contract has
-a method that is missing here does not start."""
+a method that is missing here does not start. Methods that can answer without the database share no pool with others: a
+database that hangs holds the threads of its own callers alone."""

@@ -72,6 +72,10 @@ class Reads:
         """Return the present by the ledger's clock, in microseconds, without asking the database."""
         return self._ledger.now()
 
+    def reach(self, sequence: int) -> None:
+        """Wait until the ledger holds a sequence, as `cut` does."""
+        self._tail.reach(sequence)
+
     def cut(self, request: ReadRequest) -> Cut:
         """Return the cut of the ledger by a request's times, after waiting for its sequence.
 

@@ -187,6 +187,7 @@ class Server:
             self._tail.note,
             report,
             settings.generations,
+            settings.slow_threads,
         )
         self._registry.register(BookMetrics(book))
         return book

@@ -1,7 +1,7 @@
 """TrustScoreService, as functions from request to response."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from functools import partial
 
 from scoring.errors import FieldViolation, SellertrustError, invalid
@@ -35,7 +35,7 @@ class TrustScoreServicer:
     def GetTrustScore(self, request: score_pb.GetTrustScoreRequest) -> score_pb.GetTrustScoreResponse | bytes:
         if self._book is not None and _is_of_now(request):
             return self._book.get(request.seller, self._asked(request))
-        with self._seat():
+        with nullcontext() if self._book is None else self._book.seats.require():
             return self._computed(request)
 
     def _computed(self, request: score_pb.GetTrustScoreRequest) -> score_pb.GetTrustScoreResponse:
@@ -72,8 +72,9 @@ class TrustScoreServicer:
             remembered = self._book.batch(marketplace, shown, self._asked(request))
             named = zip(request.sellers, sellers, strict=True)
             return b"".join(remembered.get(seller) or _refused(name) for name, seller in named)
-        cut, as_of = self._cut(request)
-        outcomes, stamp = self._scorer.scores(marketplace, shown, cut)
+        with nullcontext() if self._book is None else self._book.batch_seats.require():
+            cut, as_of = self._cut(request)
+            outcomes, stamp = self._scorer.scores(marketplace, shown, cut)
         found = dict(zip(shown, outcomes, strict=True))
         message, refusal = stamp_message(stamp), not_granted(Right.READ_SCORES)
         return score_pb.BatchGetTrustScoresResponse(
@@ -89,10 +90,6 @@ class TrustScoreServicer:
         explanation, stamp = self._scorer.explain(marketplace, seller, cut)
         return explanation_message(request.seller, explanation, stamp, fresh(as_of))
 
-    def _seat(self) -> AbstractContextManager[None]:
-        """Return a seat among those who compute; nobody needs one where nothing is remembered."""
-        return nullcontext() if self._book is None else self._book.seats.require()
-
     def _cut(self, request: ScoreRequest) -> tuple[Cut, int]:
         """Return the cut that a request asks for, and as of when it reflects the ledger, in microseconds."""
         now = self._reads.now()
@@ -104,7 +101,8 @@ class TrustScoreServicer:
     def _asked(self, request: score_pb.GetTrustScoreRequest | score_pb.BatchGetTrustScoresRequest) -> Asked:
         """Return what a request for now asks of an answer."""
         max_staleness = optional_duration(request, "max_staleness")
-        return Asked(request.at_least_sequence, max_staleness, lambda: self._reads.cut(request))
+        reach = partial(self._reads.reach, request.at_least_sequence)
+        return Asked(request.at_least_sequence, max_staleness, partial(self._reads.cut, request), reach)
 
 
 def _is_of_now(request: score_pb.GetTrustScoreRequest | score_pb.BatchGetTrustScoresRequest) -> bool:

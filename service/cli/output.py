@@ -3,11 +3,12 @@
 import io
 import json
 import os
+import shutil
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import IntEnum, StrEnum
 from itertools import islice
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar
 
 import typer
 
@@ -74,6 +75,12 @@ class Format(StrEnum):
 
 
 Output = Annotated[Format, typer.Option("--output", "-o", help="Form of the data on stdout.")]
+Wide = Annotated[bool, typer.Option("--wide", help="Show every column in the table.")]
+
+FOLDED = 24
+"""Characters of a column from which on its texts are folded on a terminal, so that other columns fit."""
+GAP = 2
+"""Characters between two columns."""
 
 _BY_STATUS = {  # by name, so that what calls no server does not load gRPC
     "INVALID_ARGUMENT": Exit.USAGE,
@@ -149,10 +156,41 @@ def write(text: str) -> None:
         raise typer.Exit(Exit.OK) from None
 
 
-def emit(rows: Sequence[Mapping[str, Any]], output: Format, *, title: str = "") -> None:
+class Column(NamedTuple):
+    """One column of a table: how it is headed, and the fields of a row that it shows."""
+
+    heading: str
+    fields: tuple[str, ...] = ()
+    """By default the field of the heading's name. If one of them is None in a row, its cell is empty."""
+    text: Callable[..., str] | None = None
+    """Makes one text of the fields; without it the cell is the one field."""
+
+    def cell(self, row: Mapping[str, Any]) -> Any:
+        """Return the value of this column in a row; None if it has none."""
+        values = [row.get(name) for name in self.names]
+        if None in values:
+            return None
+        return values[0] if self.text is None else self.text(*values)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the fields that it shows."""
+        return self.fields or (self.heading,)
+
+
+def emit(
+    rows: Sequence[Mapping[str, Any]],
+    output: Format,
+    columns: Sequence[Column] = (),
+    *,
+    wide: bool | None = None,
+    title: str = "",
+) -> None:
     """Write rows to stdout as a table, or as JSON: a list of objects.
 
-    Columns are those of the first row. Without rows a table is `nothing found`, on stderr.
+    A table shows `columns`, or all fields if there are none or `wide` is true. On a terminal it shows those that fit, unless
+    `wide` is true. What it leaves out is said on stderr. `wide` is None in a command without the option `--wide`. Without
+    rows a table is `nothing found`, on stderr.
     """
     if output is Format.JSON:
         write(json.dumps(list(rows), ensure_ascii=False, indent=2) + "\n")
@@ -162,26 +200,54 @@ def emit(rows: Sequence[Mapping[str, Any]], output: Format, *, title: str = "") 
         return
     from rich.table import Table
 
-    table = Table(title=title or None, title_justify="left", show_edge=False, pad_edge=False)
-    for name in rows[0]:
-        numeric = all(isinstance(row.get(name), int | float) or row.get(name) is None for row in rows)
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*("" if value is None else str(value) for value in row.values()))
+    fields = list(dict.fromkeys(name for row in rows for name in row))
+    shown = [Column(name) for name in fields] if wide or not columns else [*columns]
+    cells = [[column.cell(row) for row in rows] for column in shown]
+    if not wide:
+        shown = shown[: _count_fitting(shown, cells)]
+    table = Table(title=title or None, title_justify="left", box=None, pad_edge=False)
+    for column, values in zip(shown, cells, strict=False):
+        numeric = all(isinstance(value, int | float) or value is None for value in values)
+        table.add_column(column.heading, justify="right" if numeric else "left", overflow="fold")
+    for row in zip(*cells[: len(shown)], strict=True):
+        table.add_row(*map(_cell_text, row))
     print_table(table)
+    if hidden := [name for name in fields if not any(name in column.names for column in shown)]:
+        say(f"not shown: {', '.join(hidden)}; show them with {'-o json' if wide is None else '--wide or -o json'}")
+
+
+def _cell_text(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return " ".join(map(str, value))
+    return "" if value is None else str(value)
+
+
+def _count_fitting(columns: Sequence[Column], cells: Sequence[Sequence[Any]]) -> int:
+    """Return how many columns fit the terminal, at least one, if texts of more than FOLDED characters are folded."""
+    left, width = terminal_width(), 0
+    for number, (column, values) in enumerate(zip(columns, cells, strict=True)):
+        longest = max(len(_cell_text(value)) for value in (column.heading, *values))
+        width += min(longest, max(FOLDED, len(column.heading))) + GAP * bool(number)
+        if width > left:
+            return max(number, 1)
+    return len(columns)
+
+
+def terminal_width() -> int:
+    """Return the number of characters in a line of stdout.
+
+    In a pipe 400, so that a program finds each row on a line of its own.
+    """
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 400
 
 
 def print_table(table: "Table") -> None:
-    """Write a table to stdout, as wide as the terminal.
-
-    In a pipe it has up to 400 columns: only what is wider is folded.
-    """
+    """Write a table to stdout, as wide as the terminal."""
     from rich.console import Console
 
-    width = None if sys.stdout.isatty() else 400
-    file, is_terminal = (io.StringIO(), False) if width else (None, None)
+    file, is_terminal = (None, None) if sys.stdout.isatty() else (io.StringIO(), False)
     # What callers stated is shown as it is: `[/x]` and `:x:` are text, no styles and no pictures.
-    text = Console(width=width, file=file, force_terminal=is_terminal, markup=False, emoji=False)
+    text = Console(width=terminal_width(), file=file, force_terminal=is_terminal, markup=False, emoji=False)
     with text.capture() as captured:
         text.print(table)
     write("\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n")

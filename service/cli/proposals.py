@@ -16,7 +16,7 @@ from sellertrust.v1.proposal_service_pb2 import Proposal, ProposalState
 from sellertrust.v1.review_service_pb2 import DecideViolationsResponse
 from service.bootstrap import open_ledger
 from service.cli.common import Marketplace, client, marketplace_of
-from service.cli.output import Exit, Format, Output, cut_to_limit, emit, emit_one, format_count, say
+from service.cli.output import Column, Exit, Format, Output, cut_to_limit, emit, emit_one, format_count, say
 from service.contract.resource_names import proposal_name as name_of_proposal
 from service.settings import load
 
@@ -49,7 +49,7 @@ def list_proposals(
         where = "" if models else marketplace_of(marketplace, settings)
         found = ProposalClient(connection).list_proposals(where, page_size=min(limit + 1, 1000))
         rows = [proposal_row(one, output) for one in cut_to_limit(limit, found)]
-    emit(rows if output is Format.JSON else [{name: row[name] for name in _SUMMARY} for row in rows], output)
+    emit(rows, output, [Column(name) for name in _SUMMARY])
 
 
 _SUMMARY = ("proposal", "state", "persons_missing", "method", "author", "expires")

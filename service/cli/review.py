@@ -13,7 +13,19 @@ from sellertrust.review import ReviewClient, decide_request
 from sellertrust.v1.entry_pb2 import Action, Source, ViolationStatus
 from sellertrust.v1.review_service_pb2 import DecideViolationsResponse, Notifier, QueueItem
 from service.cli.common import KnownTime, Marketplace, ObserveTime, client, marketplace_of, moment
-from service.cli.output import Exit, Format, Output, cut_to_limit, emit, emit_one, exit_code, format_count, say
+from service.cli.output import (
+    Column,
+    Exit,
+    Format,
+    Output,
+    Wide,
+    cut_to_limit,
+    emit,
+    emit_one,
+    exit_code,
+    format_count,
+    say,
+)
 from service.cli.proposals import Propose, propose
 from service.cli.violations import Actor, Reason, status_of, violation_row
 
@@ -31,6 +43,22 @@ class BulkAction(StrEnum):
     DISMISS = "dismiss"
     WITHDRAW = "withdraw"
     OVERTURN = "overturn"
+
+
+NOTIFIER_COLUMNS = (
+    *(Column("notifier"), Column("source"), Column("reports"), Column("upheld"), Column("open")),
+    Column("reliability", ("reliability", "low", "high"), "{:.2f} ({:.2f}-{:.2f})".format),
+)
+QUEUE_COLUMNS = (
+    *(
+        Column("violation"),
+        Column("seller"),
+        Column("type", ("violation_type",)),
+        Column("severity"),
+        Column("priority"),
+    ),
+    Column("decide by", ("decide_by",), lambda time: time[:10]),
+)
 
 
 @app.command("show")
@@ -54,6 +82,7 @@ def list_notifiers(
     observe_time: ObserveTime = None,
     known_time: KnownTime = None,
     marketplace: Marketplace = None,
+    wide: Wide = False,
     output: Output = Format.TABLE,
 ) -> None:
     """List notifiers in the order of their ids."""
@@ -63,7 +92,7 @@ def list_notifiers(
             marketplace_of(marketplace, settings), page_size=min(limit + 1, 1000), **times
         )
         rows = [notifier_row(notifier) for notifier in cut_to_limit(limit, found)]
-    emit(rows, output)
+    emit(rows, output, NOTIFIER_COLUMNS, wide=wide)
 
 
 @decisions.command("queue")
@@ -72,6 +101,7 @@ def queue(
     observe_time: ObserveTime = None,
     known_time: KnownTime = None,
     marketplace: Marketplace = None,
+    wide: Wide = False,
     output: Output = Format.TABLE,
 ) -> None:
     """List the open violations in the order in which a decision is worth most.
@@ -85,7 +115,7 @@ def queue(
         )
         rows = [queue_row(item) for item in cut_to_limit(limit, found)]
         cases = ReviewClient(connection).list_cases(marketplace_of(marketplace, settings))
-    emit(rows, output)
+    emit(rows, output, QUEUE_COLUMNS, wide=wide)
     if cases.open_cases:
         number = format_count(cases.open_cases, "case")
         say(f"{number} of cautions to be decided, {cases.overdue_cases:,} overdue: sellertrust case list")

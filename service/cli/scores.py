@@ -25,13 +25,26 @@ from sellertrust.v1.trust_score_service_pb2 import (
     TrustScore,
 )
 from service.cli.common import KnownTime, Marketplace, ObserveTime, client, find_entries, marketplace_of, moment
-from service.cli.output import Exit, Format, Output, emit, print_table, say, write
+from service.cli.output import Column, Exit, Format, Output, Wide, emit, print_table, say, write
 
 app = typer.Typer()
 
 NO_MODEL = "NO_MODEL"  # as in scoring.reasons, which imports LightGBM
+NO_MODEL_SERVED = (
+    "The server has no model, so there are no points. Train one: sellertrust train STUDY. If one was refused, see:"
+    " sellertrust model list"
+)
 MAX_INCIDENTS = 5
 """Incidents of one reason shown to a person; JSON has them all."""
+
+
+COLUMNS = (
+    *(Column("seller"), Column("tier"), Column("badge")),
+    Column("points", ("points", "points_low", "points_high"), "{} ({}-{})".format),
+    Column("incidents", ("incidents", "open"), "{}, {} open".format),
+    Column("reasons"),
+)
+"""What `score` shows at 80 characters: the points with their 90 % interval, and counted incidents with open allegations."""
 
 
 @app.command("score")
@@ -41,6 +54,7 @@ def score(
     observe_time: ObserveTime = None,
     known_time: KnownTime = None,
     marketplace: Marketplace = None,
+    wide: Wide = False,
     output: Output = Format.TABLE,
 ) -> None:
     """Show the trust scores of sellers. Ends with 3 if one has none."""
@@ -52,9 +66,12 @@ def score(
         else:
             results = connection.batch_get_trust_scores(where, sellers, observe_time=observe, known_time=known)
             as_json = output is Format.JSON
-            emit([_row(result) | (_cautions(result.trust_score) if as_json else {}) for result in results], output)
+            rows = [_row(result) | (_cautions(result.trust_score) if as_json else {}) for result in results]
+            emit(rows, output, COLUMNS, wide=wide)
             for result in results:
                 _print_cautions(result.trust_score, as_json)
+            if any(NO_MODEL in result.trust_score.reason_codes for result in results):
+                say(NO_MODEL_SERVED)
             missing = [(result.seller, result.error.message) for result in results if result.HasField("error")]
     for seller, message in missing:
         say(f"error: {seller}: {message}")
@@ -229,10 +246,7 @@ def print_explanation(explanation: ExplainTrustScoreResponse, override: dict[str
     if others := [code for code in row["reasons"].split() if code not in explained]:
         write(f"  {' '.join(others)}\n")
     if NO_MODEL in row["reasons"].split():
-        write(
-            "  no model is served, so there is no score: sellertrust train STUDY registers one, and the first is served if"
-            " its gates allow it\n"
-        )
+        write(f"  {NO_MODEL_SERVED}\n")
     _print_cautions(explanation.trust_score)
     if override:
         write(

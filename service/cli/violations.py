@@ -16,7 +16,7 @@ from sellertrust.client import Decision
 from sellertrust.v1.entry_pb2 import Action, Category, Harm, Severity, Source, ViolationStatus
 from sellertrust.v1.ledger_service_pb2 import Violation
 from service.cli.common import KnownTime, Marketplace, ObserveTime, client, find_entries, marketplace_of, moment
-from service.cli.output import Format, Output, cut_to_limit, emit, emit_one
+from service.cli.output import Column, Format, Output, Wide, cut_to_limit, emit, emit_one
 
 app = typer.Typer()
 
@@ -77,6 +77,7 @@ def list_violations(
     observe_time: ObserveTime = None,
     known_time: KnownTime = None,
     marketplace: Marketplace = None,
+    wide: Wide = False,
     output: Output = Format.TABLE,
 ) -> None:
     """List violations in the order of their report."""
@@ -91,12 +92,13 @@ def list_violations(
             page_size=min(limit + 1, 1000),
         )
         rows = [violation_row(violation) for violation in cut_to_limit(limit, found)]
-    if output is Format.TABLE:
-        rows = [{name: row[name] for name in _SUMMARY} for row in rows]
-    emit(rows, output)
+    emit(rows, output, COLUMNS, wide=wide)
 
 
-_SUMMARY = ("violation", "seller", "status", "violation_type", "severity", "source", "incident", "occur_time")
+COLUMNS = (
+    *(Column("violation"), Column("seller"), Column("status"), Column("type", ("violation_type",)), Column("severity")),
+    Column("occurred", ("occur_time",), lambda time: time[:10]),
+)
 
 
 @app.command("types")

@@ -6,6 +6,7 @@ from sqlalchemy import Connection
 
 from scoring.entries.derivation import Derivation, NewEntry
 from scoring.entries.entry import PreparedEntry
+from scoring.errors import invalid
 from service.call_context import LOCAL_CALLER, current_call
 from service.ledger.clock import Present
 from service.ledger.database import Database
@@ -15,6 +16,9 @@ from service.ledger.records import Appended
 from service.ledger.rows import PLACE, Row, row_of
 from service.ledger.sealing import seal_texts
 from service.ledger.seals import collect_leaves, seal
+
+MAX_ROWS = 50_000
+"""Entries that one append may insert, with those that follow, under the lock. A single entry is always taken."""
 
 
 class Batch:
@@ -62,6 +66,9 @@ class Batch:
         """
         sequence = self._first + len(self.derivation.new_entries)
         new = self.derivation.process(item, ("entries", index))
+        if index and len(self.derivation.new_entries) > MAX_ROWS:
+            text = f"over {MAX_ROWS:,} entries follow from the batch up to this one; append fewer at once"
+            raise invalid(("entries", index), text)
         return Appended(item.entry.entry_id, sequence, self._record_time, False, new.is_pending)
 
     def insert(self, database: Database, connection: Connection) -> int:

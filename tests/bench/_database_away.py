@@ -4,7 +4,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +22,8 @@ SECONDS = 180.0
 
 PROCESSES = 2
 BEYOND = 10**9
+READERS = 16
+HANG_SECONDS = 10.0
 CATCH_UP_SECONDS = 120.0
 
 
@@ -34,8 +36,24 @@ def run(show: Show, seconds: float = SECONDS) -> None:
             plan = Plan(address, 3.0, at_a_time=4, deadline_seconds=5, is_read=True, sellers=SELLERS)
             load([replace(plan, at_a_time=1)])  # so that every seller is known
             _show(show, "there", load([plan] * PROCESSES))
+            _hang(show, postgresql.hanging(), plan, address)
             for kind, away in (("frozen", postgresql.hanging), ("stopped", postgresql.stopped)):
                 _be_away(show, kind, away(), replace(plan, seconds=seconds), address)
+
+
+def _hang(show: Show, away: AbstractContextManager[None], plan: Plan, address: str) -> None:
+    """Checkouts with a deadline of a second that fail beside 16 readers of violations who wait for a database that hangs."""
+
+    def read() -> None:
+        with suppress(SellertrustCallError):
+            client.get_violation(MARKET, "v", deadline_seconds=5)
+
+    with Client(address, service_config={}) as client, away, ExitStack() as readers:
+        for _ in range(READERS):
+            readers.enter_context(Watching(read, 0))
+        found = load([replace(plan, seconds=HANG_SECONDS, deadline_seconds=1)] * PROCESSES)
+    show("hanging_database_checkouts", sum(one.tries for one in found))
+    show("hanging_database_checkouts_failed", sum(one.tries - one.ok for one in found))
 
 
 def _be_away(show: Show, kind: str, away: AbstractContextManager[None], plan: Plan, address: str) -> None:

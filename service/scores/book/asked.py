@@ -16,3 +16,5 @@ class Asked:
     """The largest age that is taken of a stale one, in microseconds; None: any."""
     cut: Callable[[], Cut]
     """Gives the cut to compute at, which holds the sequence, and raises what it must."""
+    reach: Callable[[], object] = lambda: None
+    """Waits until the ledger holds the sequence, as `cut` does, but not for a database that is silent."""

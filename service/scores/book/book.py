@@ -12,7 +12,7 @@ from random import choice
 
 from scoring.answer import MadeBy, Stamp, TrustScore
 from scoring.enums import FreshnessState
-from scoring.errors import LedgerUnavailable, SellertrustError
+from scoring.errors import LedgerUnavailable, SellertrustError, ServerBusy
 from scoring.time import DAY
 from service.contract.resource_names import parse_seller, seller_name
 from service.contract.scores import result_message, score_message, stamp_message
@@ -41,9 +41,10 @@ class Book:
     """The answers of `sellers` sellers at most. Shared by threads; `start` begins to follow the ledger, `close` ends it.
 
     An answer is fresh as long as the ledger was looked at in the last `fresh_seconds`; while its database is away, answers
-    are given as stale up to an age of `stale_seconds`. At most `seats` callers compute or wait, so that the other threads are
-    left to what is remembered; of further ones, whoever has an answer gets it as stale, and the others ServerBusy. `moved`
-    gets each sequence that the follower sees, `report` what goes wrong. `folder`: of generations; None if there are none.
+    are given as stale up to an age of `stale_seconds`. At most `seats` callers, and `batch_seats` callers of batches, compute
+    or wait, so that the other threads are left to what is remembered. A further caller gets the last known answer as stale,
+    or ServerBusy. `moved` gets each sequence that the follower sees, `report` what goes wrong. `folder`: of generations;
+    None if there are none.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Book:
         moved: Callable[[int], None] = lambda _: None,
         report: Callable[[str], None] = lambda _: None,
         folder: Path | None = None,
+        batch_seats: int = 4,
     ) -> None:
         self._ledger = ledger
         self._scorer = scorer
@@ -65,6 +67,8 @@ class Book:
         self._flights = Flights()
         self.seats = Seats(seats)
         """Those who compute an answer; for stated times, too."""
+        self.batch_seats = Seats(batch_seats)
+        """Those who compute the answers of a batch."""
         self._midnight = 0
         self._appended = (0, 0)
         self._stamps = Stamps()
@@ -134,17 +138,23 @@ class Book:
         All as of one sequence, model, policy and day; of stale ones the sequence and the time are each their own. Raises what
         `get` raises, but TooStale is the result of its seller.
         """
+        busy: ServerBusy | None = None
         if not self.follower.is_away:
             try:
                 return self._read_batch(marketplace, sellers, asked)
             except LedgerUnavailable:
                 if not self._reaches(asked.sequence):
                     raise
-        self._require_reached(asked.sequence)
+            except ServerBusy as error:
+                busy = error
+        if busy is None:
+            self._require_reached(asked.sequence)
         found: dict[str, bytes] = {}
         now, made_by = self._now(), self._scorer.made_by
         names = [seller_name(marketplace, seller) for seller in sellers]
         standings = self._last_known.of_one_day(names, made_by, now, asked.max_staleness)
+        if busy is not None and not all(_is_taken(standing, asked) for standing in standings):
+            raise busy
         for seller, name, standing in zip(sellers, names, standings, strict=True):
             try:
                 require_young(standing, asked.max_staleness)
@@ -235,9 +245,7 @@ class Book:
         """Return the response with the last known answer, as stale; ServerBusy if there is none that the caller takes."""
         parse_seller(name, "seller")
         standing = self._last_known.find(name, self._scorer.made_by, self._now())
-        if standing is None or standing.cut.sequence < asked.sequence:
-            raise busy_error()
-        if asked.max_staleness is not None and not 0 < standing.age <= asked.max_staleness:
+        if not _is_taken(standing, asked):
             raise busy_error()
         return wire.score_response(*self._without_ledger(name, standing))
 
@@ -248,17 +256,17 @@ class Book:
 
         Whoever finds no seat gets the last known answer, or ServerBusy.
         """
-        wanted, begun = asked.sequence, None
-        if wanted and not self.follower.has(wanted):
-            # Which may wait for long, so that it takes no seat, and nobody else waits for it.
-            begun = self._begin(asked)
+        wanted = asked.sequence
+        has_waited = wanted > 0 and not self.follower.has(wanted)
+        if has_waited:
+            asked.reach()  # which may wait for long, so that it takes no seat, and nobody else waits for it
             if (found := self._remembered(name, wanted)) is not None:
                 return found
         with self.seats.seat() as is_free:
             if not is_free:
                 return self._stale(name, asked)
-            if begun is not None:
-                return self._computed(name, *begun)
+            if has_waited:
+                return self._computed(name, *self._begin(asked))
             with self._flights.turn(name) as is_first:
                 found = None if is_first else self._remembered(name, wanted)
                 return self._computed(name, *self._begin(asked)) if found is None else found
@@ -282,7 +290,8 @@ class Book:
         """Return results as of the watermark, or all computed where it lags."""
         wanted = asked.sequence
         if wanted and not self.follower.has(wanted):
-            asked.cut()
+            with self.batch_seats.require():
+                asked.reach()
         life, appended = self._appended
         needed = max(wanted, appended if life == self.table.life else 0)
         found = None
@@ -290,9 +299,10 @@ class Book:
             life, beat, mark = self.table.life, self.follower.heartbeat, self.follower.watermark
             found = None if mark is None or beat is None else self._batch_at(life, beat, mark, marketplace, sellers)
         if found is None:
-            self.tally.add("miss", len(sellers))
-            life, as_of, cut = self._begin(asked)
-            found, _ = self._compute_batch(life, marketplace, sellers, cut, as_of)
+            with self.batch_seats.require():
+                self.tally.add("miss", len(sellers))
+                life, as_of, cut = self._begin(asked)
+                found, _ = self._compute_batch(life, marketplace, sellers, cut, as_of)
         return found
 
     def _batch_at(
@@ -316,7 +326,8 @@ class Book:
         missing = [seller for seller in sellers if seller not in answers]
         found: dict[str, bytes] = {}
         if missing:
-            computed, others_by = self._compute_batch(life, marketplace, missing, cut, beat.time)
+            with self.batch_seats.require():
+                computed, others_by = self._compute_batch(life, marketplace, missing, cut, beat.time)
             if others_by != made_by:
                 return None
             found.update(computed)
@@ -393,3 +404,10 @@ class Book:
         if isinstance(outcome, SellertrustError):
             return None
         return score_message(name, outcome, None).SerializeToString(), stamp.made_by
+
+
+def _is_taken(standing: Standing | None, asked: Asked) -> bool:
+    """Return whether a caller takes an answer that may be stale though the database is there."""
+    if standing is None or standing.cut.sequence < asked.sequence:
+        return False
+    return asked.max_staleness is None or 0 < standing.age <= asked.max_staleness

@@ -2,8 +2,11 @@
 
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import grpc
 import psycopg
@@ -11,12 +14,14 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from sellertrust.client import Client
-from sellertrust.v1 import ledger_service_pb2
+from sellertrust.review import ReviewClient
+from sellertrust.v1 import entry_pb2, ledger_service_pb2
 from service.api.calls import Calls
 from service.api.ledger_servicer import LedgerServicer
 from service.api.logs import Pseudonyms, make_log
 from service.api.reads import Reads
 from service.api.stream_threads import Streams
+from service.ledger.store import Ledger
 from tests.databases import database as new_database
 from tests.servers import MARKET, identity, running_server, violation
 from tests.service.api.test_silent_database import SERVING, health_of, wait_for
@@ -65,6 +70,33 @@ def test_lists_that_wait_hold_up_neither_scores_nor_health(tmp_path: Path) -> No
             assert not any(call.done() for call in lists)
             other.rollback()
         assert [len(call.result()) for call in lists] == [3] * 12
+
+
+def test_bulk_decisions_hold_up_no_append(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twelve dry runs read what they select for as long as the test wants; an append is answered meanwhile."""
+    begun, release = threading.Semaphore(0), threading.Event()
+    selected = Ledger.selected
+
+    def wait(*arguments: Any) -> Any:
+        begun.release()
+        release.wait(30)
+        return selected(*arguments)
+
+    monkeypatch.setattr(Ledger, "selected", wait)
+    with (
+        running_server(tmp_path) as running,
+        running.client(service_config={}) as client,
+        ThreadPoolExecutor(12) as pool,
+        ExitStack() as stack,
+    ):
+        stack.callback(release.set)
+        decide = ReviewClient(client).decide_violations
+        asked: Any = {"actor": "a", "reason": "r", "seller": "s", "deadline_seconds": 25}
+        for _ in range(12):
+            pool.submit(decide, MARKET, entry_pb2.ACTION_DISMISS, **asked)
+        assert begun.acquire(timeout=30)
+        assert begun.acquire(timeout=30)
+        assert client.append_entries(MARKET, [identity("i", "s")], deadline_seconds=10)
 
 
 def test_health_is_answered_while_every_other_thread_is_taken(tmp_path: Path) -> None:

@@ -16,8 +16,12 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from scoring.errors import LedgerUnavailable
+from sellertrust.audit import AuditClient
 from sellertrust.client import Client
 from sellertrust.errors import SellertrustCallError
+from sellertrust.policies import PolicyClient
+from sellertrust.review import ReviewClient
+from sellertrust.v1 import entry_pb2
 from sellertrust.v1 import trust_score_service_pb2 as score_pb
 from service.ledger import database, tail
 from service.ledger.schema import upgrade
@@ -28,6 +32,7 @@ from tests.databases import database as new_database
 from tests.hanging_postgresql import KINDS, HangingPostgresql, hanging_postgresql
 from tests.scoring.worlds import artifact
 from tests.servers import MARKET, identity, running_server
+from tests.servers import violation as reported
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -206,6 +211,42 @@ def test_appends_and_sequences_that_nobody_has_seen_are_refused_before_the_absen
                 assert (caught.value.code, caught.value.reason) == (grpc.StatusCode.UNAVAILABLE, "LEDGER_UNAVAILABLE")
                 assert not book.follower.is_away
                 assert client.get_trust_score(MARKET, "seen").freshness.state != score_pb.FRESHNESS_STATE_UNKNOWN
+
+
+def test_calls_that_hang_leave_threads_to_those_without_database(tmp_path: Path, postgresql: HangingPostgresql) -> None:
+    """Remembered scores, alone and in a batch, and the audit file are answered within a second beside them."""
+    settings: Any = {"database_url": postgresql.urls["socket"], "artifact": artifact()}
+    with (
+        running_server(tmp_path, **settings) as running,
+        running.client(service_config={}) as client,
+        ThreadPoolExecutor(64) as pool,
+    ):
+        book = running.server._book
+        assert book is not None
+        client.append_entries(MARKET, [identity("i-held", "held"), reported("v-held", "held")])
+        client.get_trust_score(MARKET, "held")
+        asked: Any = {"deadline_seconds": PATIENCE}
+        decision: Any = {"actor": "a", "reason": "r", "seller": "held"}
+        review, audit = ReviewClient(client), AuditClient(client)
+        waiting: list[Callable[[], object]] = [
+            lambda: client.get_violation(MARKET, "v-held", **asked),
+            lambda: client.get_trust_score(MARKET, "unheard-of", **asked),
+            lambda: client.batch_get_trust_scores(MARKET, ["unheard-of"], **asked),
+            lambda: list(review.list_review_queue(MARKET, **asked)),
+            lambda: review.decide_violations(MARKET, entry_pb2.ACTION_DISMISS, **decision, **asked),
+            lambda: list(PolicyClient(client).list_policy_moves(**asked)),
+        ]
+        with postgresql.hanging():
+            calls = [pool.submit(call) for call in waiting * 8]
+            wait_for(lambda: book.follower.age() > 2)  # until then the remembered score is fresh, and needs no thread
+            for _ in range(4):
+                found = client.get_trust_score(MARKET, "held", deadline_seconds=1)
+                [of_batch] = client.batch_get_trust_scores(MARKET, ["held"], deadline_seconds=1)
+                for score in (found, of_batch.trust_score):
+                    assert score.state == score_pb.SCORE_STATE_UNRATED
+                    assert score.freshness.state == score_pb.FRESHNESS_STATE_STALE
+                audit.verify_audit(deadline_seconds=1)
+            assert not all(call.done() for call in calls)
 
 
 def test_sigterm_ends_a_server_whose_database_hangs(tmp_path: Path, postgresql: HangingPostgresql) -> None:

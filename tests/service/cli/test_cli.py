@@ -2,12 +2,15 @@
 
 import gzip
 import json
+import os
 import re
 import shutil
 import sqlite3
+import subprocess
 import time
 import tomllib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +21,10 @@ from sellertrust.client import Client
 from sellertrust.v1.trust_score_service_pb2 import ScoreState
 from service.registry.registry import Registry
 from tests.scoring.worlds import artifact
+from tests.service.processes import COMMAND
 from tests.service.registry.models import gates_json
 from tests.service.registry.test_registry import another
-from tests.service.shells import MARKET, ROOT, Shell, bare_shell, days_ago, lines_of, serving, shell_of
+from tests.service.shells import MARKET, ROOT, SECONDS, Shell, bare_shell, days_ago, lines_of, serving, shell_of
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +116,53 @@ def test_scores_are_printed_and_an_unknown_seller_is_3_beside_those_that_are_kno
     table, _ = shell("score", "good")
     assert table.splitlines()[0].split()[0] == "seller"
     assert str(good["points"]) in table
+
+
+@pytest.fixture(scope="module")
+def reported(shell: Shell) -> Shell:
+    """The shell, once a seller has a confirmed violation and an open one of a notifier."""
+    of_brand, of_notifier = lines_of("s-00001", "v-00001"), json.loads(lines_of("s-00001", "v-00002").splitlines()[-1])
+    of_notifier["violation"]["notifier"] = "brand-7"
+    shell("ledger", "append", "-", stdin=of_brand + json.dumps(of_notifier))
+    shell("violation", "confirm", "v-00001", "--actor", "a", "--reason", "r", "--entry-id", "d-00001")
+    return shell
+
+
+@pytest.mark.parametrize(
+    ("command", "heading", "hidden"),
+    [
+        (("score", "s-00001", "nobody"), "seller tier badge points incidents reasons", "state, p_bad"),
+        (("violation", "queue"), "violation seller type severity priority decide_by", "status, "),
+        (("violation", "list"), "violation seller status type severity occurred", "category, "),
+        (("notifier", "list"), "notifier source reports upheld open reliability", "overturned, "),
+    ],
+)
+def test_tables_fit_80_characters(reported: Shell, command: tuple[str, ...], heading: str, hidden: str) -> None:
+    """Six columns on a terminal, none of them cut; what is left out is said; `--wide` shows it."""
+    table, told = in_terminal(reported, 80, *command)
+    first, *rows = table.splitlines()
+    assert re.split(r"  +", first.replace("decide by", "decide_by").strip()) == heading.split()
+    assert rows
+    assert all(len(line) <= 80 for line in table.splitlines())
+    assert re.search(rf"^not shown: .*{hidden}.*; show them with --wide or -o json$", told, re.MULTILINE)
+    wide, told = reported(*command, "--wide", code=(0, 3))
+    assert hidden.split(",", maxsplit=1)[0] in wide.splitlines()[0]
+    assert "not shown" not in told
+
+
+def in_terminal(shell: Shell, columns: int, *arguments: str) -> tuple[str, str]:
+    """Run the command on a terminal of so many columns; return what stands on it without styles, and stderr."""
+    outer, inner = os.openpty()
+    environment = shell.environment | {"COLUMNS": str(columns), "TERM": "xterm"}
+    with subprocess.Popen([*COMMAND, *arguments], env=environment, stdout=inner, stderr=subprocess.PIPE) as process:
+        os.close(inner)
+        _, told = process.communicate(timeout=SECONDS)
+    shown = b""
+    with suppress(OSError):  # how a terminal without a process ends
+        while piece := os.read(outer, 1 << 16):
+            shown += piece
+    os.close(outer)
+    return re.sub(r"\x1b\[[0-9;]*m", "", shown.decode()).replace("\r", ""), told.decode()
 
 
 def test_a_confirmed_violation_costs_points_that_are_explained_and_come_back_when_it_is_overturned(

@@ -128,4 +128,5 @@ def test_without_a_model_an_explanation_says_so_and_what_to_do(shell: Shell) -> 
     shell("ledger", "append", "-", stdin=lines_of("unscored"))
     text, _ = shell("score", "unscored", "--explain")
     assert "NO_MODEL" in text
-    assert "no model is served, so there is no score: sellertrust train STUDY" in text
+    for said in (text, shell("score", "unscored")[1]):
+        assert "The server has no model, so there are no points. Train one: sellertrust train STUDY." in said

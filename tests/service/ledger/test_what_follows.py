@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from scoring.entries.derivation import MAX_WAITING
 from scoring.entries.entry import Entry
 from scoring.entries.incidents import derived_id
 from scoring.entries.kinds.conduct import (
@@ -32,6 +33,7 @@ from scoring.errors import EntryContentDiffers, InvalidInput, LifecycleForbids, 
 from scoring.features.columns import columns_of, list_coded_texts
 from scoring.features.facts import Facts, resolve
 from scoring.time import DAY, parse_time
+from service.ledger import batch
 from service.ledger.store import Ledger
 from tests.builders import MARKET, NOW, Clock, ago, confirmed, status, violation
 
@@ -122,6 +124,33 @@ def test_pending_decisions_are_taken_in_the_order_in_which_they_happened(ledger:
         Status.APPEALED,
         Status.OVERTURNED,
     ]
+
+
+def test_a_hundred_decisions_of_a_seller_wait_for_a_violation(ledger: Ledger) -> None:
+    """One more is refused, those of another seller aside; all are applied, in their order, once it is reported."""
+
+    def waiting(number: int, seller: str = "s1") -> Entry:
+        action = (Action.CONFIRM, Action.APPEAL)[number % 2]
+        return status("v1", action, f"d-{seller}-{number}", seller=seller, occur_time=ago(9 - number / 100))
+
+    ledger.append(MARKET, [waiting(number) for number in range(MAX_WAITING)])
+    with pytest.raises(InvalidInput, match="100 decisions wait for 'v1' already"):
+        ledger.append(MARKET, [waiting(MAX_WAITING)])
+    ledger.append(MARKET, [waiting(0, "s2"), violation("v1")])
+    rows = ledger.fact_rows(MARKET, ["s1"], ledger.last()[0])
+    assert [row.target for row in rows if row.target is not None] == [f"d-s1-{n}" for n in range(MAX_WAITING)]
+
+
+def test_one_batch_inserts_no_more_rows_than_the_lock_is_held_for(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What follows counts too; one entry is taken, whatever follows from it."""
+    monkeypatch.setattr(batch, "MAX_ROWS", 5)
+    ledger.append(MARKET, [listing(f"s{number}") for number in range(5)])
+    with pytest.raises(InvalidInput, match=r"entries\[1\]: over 5 entries follow"):
+        ledger.append(MARKET, [PRODUCT_REPORT, replace(PRODUCT_REPORT, entry_id="p2")])
+    ledger.append(MARKET, [PRODUCT_REPORT])
+    assert ledger.last()[0] == 5 + 6
 
 
 # --- units ------------------------------------------------------------------------------------------------------------
