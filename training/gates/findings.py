@@ -75,6 +75,9 @@ def data(evidence: GateEvidence) -> GateFinding:
     return _checks(evidence, "data", bool)
 
 
+PSI_EFFECT = 0.1
+"""The least stability index of the points that asks for a signature, as `training.monitoring.monitor.Thresholds.psi`."""
+
 DRIFT = "adversarial"
 """The one leakage check that finds drift: the world moved, which is when retraining is needed most."""
 
@@ -273,9 +276,10 @@ def migration(evidence: GateEvidence) -> GateFinding:
 
 
 def psi(evidence: GateEvidence) -> GateFinding:
-    """Find the PSI of the points from training to test, over its critical value.
+    """Find the PSI of the points from training to test, over the larger of its critical value and PSI_EFFECT.
 
-    That is what chance exceeds in 5 % of such samples. No number if all points are alike.
+    Chance exceeds the critical value in 5 % of such samples; with many rows it is far below any effect. No number if all
+    points are alike.
     """
     score, features = evidence.evaluation["psi"]["score"], evidence.evaluation["psi"]["features"]
     if not score["critical"]:
@@ -283,9 +287,10 @@ def psi(evidence: GateEvidence) -> GateFinding:
     moved = [row["feature"] for row in features if row["value"] > row["critical"]]
     named = f", first {', '.join(moved[:3])}" if moved else ""
     return GateFinding(
-        score["value"] / score["critical"],
+        score["value"] / max(score["critical"], PSI_EFFECT),
         f"The PSI of the points is {score['value']:.4f}, critical {score['critical']:.4f}; {len(moved)} of {len(features)}"
         f" features have shifted{named}.",
+        passes=f"A PSI below its critical value or below {PSI_EFFECT:g} passes.",
     )
 
 

@@ -226,6 +226,18 @@ def test_advisory_gates_never_stop_a_model(good: dict[str, Any]) -> None:
     assert found["psi"]["number"] == pytest.approx(10)
 
 
+@pytest.mark.parametrize(
+    ("value", "critical", "number"), [(0.08, 0.01, 0.8), (0.12, 0.01, 1.2), (0.12, 0.2, 0.6), (0.3, 0.2, 1.5)]
+)
+def test_psi_needs_significance_and_an_effect(
+    good: dict[str, Any], value: float, critical: float, number: float
+) -> None:
+    """A shift that is proven and small passes, as one that is large and not proven does."""
+    found = judged(good | {"psi": good["psi"] | {"score": {"value": value, "critical": critical}}})["psi"]
+    assert found["number"] == pytest.approx(number)
+    assert found["ok"] is (number <= 1)
+
+
 def test_stability_is_what_chance_does_not_explain() -> None:
     """Worked: months 0.70 and 0.80 with standard errors of 0.01: 0.1^2 / 2 - 0.01^2 = 0.0049, its root 0.07; with
     errors of 0.2 chance explains all.
