@@ -280,18 +280,52 @@ def _gate(ok: bool, hard: bool, text: str) -> str:
 def figures_of(evaluation: Mapping[str, Any]) -> dict[str, Any]:
     """Return, by name, the figures of an evaluation that a person reads first.
 
-    Rows, base rate, the AUC of each model, and the difference to logistic regression; an estimate is a table of value,
-    low and high.
+    Rows, base rate, the AUC of the model and of what it is compared with, at equal volume first, and the differences
+    there; then the AUC of each over all pairs. An estimate is a table of value, low and high.
     """
-    auc = dict(evaluation["auc"])
+    auc, equal = dict(evaluation["auc"]), evaluation["equal_volume"]
     named = {"auc": auc.pop("lightgbm"), **{f"auc_{name}": interval for name, interval in auc.items()}}
+    compared = [name for name in _COMPARED if name in equal["auc"]]
     return {
         "train_rows": evaluation["train"]["rows"],
         "test_rows": evaluation["test"]["rows"],
         "base_rate": round(evaluation["base_rate"], 4),
+        "equal_volume_auc": equal["auc"]["lightgbm"],
+        **{f"equal_volume_auc_{name}": equal["auc"][name] for name in compared},
+        **{f"equal_volume_difference_to_{name}": equal["difference"][f"lightgbm-{name}"] for name in compared},
         **named,
         "difference_to_logistic": evaluation["difference"]["lightgbm-logistic"],
     }
+
+
+_COMPARED = {"points_rule": "a points rule", "logistic": "logistic regression"}
+"""The simpler rankings that a model is compared with, and what they are called."""
+
+
+def compare_fairly(figures: Mapping[str, Any]) -> list[str]:
+    """Return sentences on how a model ranks beside simpler rankings, from `figures_of`.
+
+    At equal volume first, where no difference is claimed that its interval does not prove; then over all pairs, with the
+    reason why those say less. Empty if no pair of rows is of like volume.
+    """
+    own = figures["equal_volume_auc"]["value"]
+    if own is None:
+        return []
+    parts = [_compare(name, figures) for name in _COMPARED if f"equal_volume_auc_{name}" in figures]
+    everywhere = ", ".join(f"{called} {figures[f'auc_{name}']['value']:.3f}" for name, called in _COMPARED.items())
+    return [
+        f"At equal volume the model's AUC is {own:.3f}; {'; '.join(parts)}.",
+        f"Over all pairs: model {figures['auc']['value']:.3f}, {everywhere}. There volume counts: the number of orders alone"
+        f" has {figures['auc_window_volume']['value']:.3f}, since who sells more is reported more.",
+    ]
+
+
+def _compare(name: str, figures: Mapping[str, Any]) -> str:
+    """Return in words how a simpler ranking compares at equal volume."""
+    value, apart = figures[f"equal_volume_auc_{name}"]["value"], figures[f"equal_volume_difference_to_{name}"]
+    verdict = "lower" if apart["low"] > 0 else "higher" if apart["high"] < 0 else "not told apart"
+    interval = f"{apart['value']:+.3f}, {apart['low']:+.3f} to {apart['high']:+.3f}"
+    return f"{_COMPARED[name]} has {value:.3f}, {verdict} (difference {interval})"
 
 
 _INTERVAL = {"value", "low", "high"}

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scoring.errors import ConfigurationWrong
+from scoring.progress import Progress
 from service.bootstrap import open_ledger, open_registry
 from service.cli.common import ROOT
-from service.cli.models import figures_of, format_estimates, now, user
+from service.cli.models import compare_fairly, figures_of, format_estimates, now, user
 from service.cli.output import Exit, Format, Output, emit, emit_one, say, training_missing
 from service.cli.progress import StepProgress
 from service.policy.policy_file import load_policy
@@ -110,7 +111,7 @@ class Training:
         self._job: Job | None = None
         self._kept: Path | None = None
 
-    def read(self, export: Path | None, progress: StepProgress) -> None:
+    def read(self, export: Path | None, progress: Progress) -> None:
         """Read an export of the ledger into memory, and prepare the job.
 
         `export`: its file; None: one is made of the ledger as it is now, in the data folder. ConfigurationWrong if the
@@ -197,13 +198,13 @@ class Training:
             raise RuntimeError("read() comes first")
         return self._job
 
-    def plan(self, progress: StepProgress) -> "Planned":
+    def plan(self, progress: Progress) -> "Planned":
         """Run the snapshot and the checks alone, without training; return what they found."""
         from training.pipeline.run import plan
 
         return plan(self.job, progress)
 
-    def run(self, progress: StepProgress) -> "Trained":
+    def run(self, progress: Progress) -> "Trained":
         """Train by all steps; return the model with its verdict, which is not published yet.
 
         What a dry or an interrupted run of the same training had made is used again, and a line states so.
@@ -273,18 +274,6 @@ def _clear(folder: Path) -> None:
         file.unlink()
 
 
-def train_and_publish(study_file: Path, settings: Settings, *, verify: bool = True) -> dict[str, Any]:
-    """Train by a study on the ledger as it is now, and publish the model.
-
-    Returns a summary as JSON values, as `Training.finish`.
-    """
-    training = Training(settings, study_file, verify=verify)
-    with StepProgress() as progress:
-        training.read(None, progress)
-        trained = training.run(progress)
-    return training.finish(trained, publish=True, report=None)
-
-
 def _show_plan(planned: "Planned", form: Format) -> None:
     if form is Format.JSON:
         emit_one({"lines": dict(planned.lines), **planned.evaluation}, form)
@@ -306,6 +295,8 @@ def _show(trained: "Trained", row: dict[str, Any], form: Format, seconds: Mappin
     ]
     emit(gates, form)
     emit_one(format_estimates({name: value for name, value in row.items() if name not in ("seconds", "apart")}), form)
+    for sentence in compare_fairly(row):
+        say(sentence)
     if row.get("alias") == "challenger" and not {"certificate", "parity"} & set(row["failed_hard"]):
         past = " --override NAME" if row["failed_hard"] else ""
         past += " --sign-off NAME" if row["failed_advisory"] else ""

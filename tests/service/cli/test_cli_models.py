@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from service.cli.models import compare_fairly
 from service.registry.registry import Registry
 from tests.service.registry.models import evaluated, gate, gates_json, publish, with_context
 from tests.service.shells import Shell, bare_shell, serving, shell_of
@@ -136,3 +137,40 @@ def test_a_registry_by_url_and_by_its_former_name(bare: Shell, tmp_path: Path) -
         assert len(bare.json("model", "list", **settings)) == 3
     assert bare.json("model", "list", registry=tmp_path / "empty") == []
     assert "must be a folder, or a URL such as" in bare.error(6, "model", "list", registry="s 3://x")
+
+
+def ranked(model: float, rule: float, logistic: float) -> dict[str, object]:
+    """Figures of a model and of the rankings it is compared with: each difference is known to within 0.02."""
+
+    def interval(value: float, half: float = 0.02) -> dict[str, float]:
+        return {"value": value, "low": value - half, "high": value + half}
+
+    return {
+        "equal_volume_auc": interval(model),
+        "equal_volume_auc_points_rule": interval(rule),
+        "equal_volume_auc_logistic": interval(logistic),
+        "equal_volume_difference_to_points_rule": interval(model - rule),
+        "equal_volume_difference_to_logistic": interval(model - logistic),
+        "auc": interval(0.823),
+        "auc_points_rule": interval(0.861),
+        "auc_logistic": interval(0.827),
+        "auc_window_volume": interval(0.68),
+    }
+
+
+@pytest.mark.parametrize(
+    ("rule", "logistic", "verdicts"),
+    [
+        (0.758, 0.877, ["a points rule has 0.758, lower", "logistic regression has 0.877, not told apart"]),
+        (0.878, 0.840, ["a points rule has 0.878, not told apart", "logistic regression has 0.840, lower"]),
+        (0.850, 0.910, ["a points rule has 0.850, lower", "logistic regression has 0.910, higher"]),
+    ],
+)
+def test_a_model_is_compared_at_equal_volume_first(rule: float, logistic: float, verdicts: list[str]) -> None:
+    """Where an interval of the difference holds 0, nobody is said to be better; all pairs follow with the reason."""
+    first, second = compare_fairly(ranked(0.879, rule, logistic))
+    assert first.startswith("At equal volume the model's AUC is 0.879; ")
+    for verdict in verdicts:
+        assert f"{verdict} (difference " in first
+    assert second.startswith("Over all pairs: model 0.823, a points rule 0.861, logistic regression 0.827.")
+    assert "the number of orders alone has 0.680" in second
