@@ -45,7 +45,7 @@ OFFENDER = Member(
     "Tarnbrook Parts",
     "BR-55203-T",
     date(2024, 9, 16),
-    5,
+    20,
     1,
     150,
     "Airbag module",

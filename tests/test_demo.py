@@ -1,31 +1,38 @@
-"""The demo, as a newcomer runs it: the whole way in one command, and nothing of it left running."""
+"""The demo, as a newcomer runs it: a story in one command, from whose data a second one serves."""
 
+import csv
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
-import typer
 
+from scoring.errors import ConfigurationWrong
+from service.bootstrap import open_ledger, open_registry
 from service.cli import demo
-from service.cli.demo import MARKER, comment_on_ranking, wait_for_server
+from service.cli.demo_market import write_files
+from service.cli.demo_story import OUTCOME, Story
+from service.demo_cast import ACCUSED, CAST, GOOD, NEWCOMER, OFFENDER, OTHER
+from service.ledger.demo_clock import MARKER
 from service.ledger.store import Ledger
 from tests.builders import identity
+from tests.service.registry.models import publish
 
 ROOT = Path(__file__).parents[1]
-SECONDS = 120
-STEPS = ("simulate 600 sellers", "import the files", "train, certify and publish", "serve", "ask over gRPC", "report")
+SECONDS = 300
 
 
-def start(*arguments: object) -> subprocess.Popen[str]:
-    """`sellertrust demo` in a session of its own."""
+def start(*arguments: object, **settings: str) -> subprocess.Popen[str]:
+    """`sellertrust` with these arguments, in a session of its own; `settings` by their variables."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SELLERTRUST_")}
     return subprocess.Popen(
-        [sys.executable, "-c", "from service.cli import main; main()", "demo", *map(str, arguments)],
-        env=environment | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "proto")])},
+        [sys.executable, "-c", "from service.cli import main; main()", *map(str, arguments)],
+        env=environment | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "proto")])} | settings,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -33,126 +40,139 @@ def start(*arguments: object) -> subprocess.Popen[str]:
     )
 
 
-def assert_alone(process: subprocess.Popen[str]) -> None:
-    """Nobody is left in the session of a process that has ended; who is, does not stay."""
+def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of a process, of whose session nobody is left."""
+    with process:
+        stdout, stderr = process.communicate(timeout=SECONDS)
     try:
         os.killpg(process.pid, signal.SIGKILL)
     except ProcessLookupError:
-        return
+        return process.returncode, stdout, stderr
     pytest.fail("the demo left a process behind")
 
 
-def test_the_demo_shows_a_wrong_decision_and_its_exact_retraction_and_leaves_nothing_running(tmp_path: Path) -> None:
-    """Simulated, imported, trained, published, served and asked; the answer after the overturn is the one before."""
-    folder = tmp_path / "demo"
-    with start("--sellers", 600, "--folder", folder) as process:
-        stdout, stderr = process.communicate(timeout=SECONDS)
-    assert process.returncode == 0, stderr
-    assert "Traceback" not in stderr
-    assert_alone(process)
-    assert "every field of the answer but its stamp and freshness is identical to the one before" in stderr
-    assert "0 rows rejected" in stderr
-    assert "certified monotone, registered as ch" in stderr
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Story]:
+    """The folder and the story of a market of one simulated seller and the cast, with a model that is at hand.
 
-    steps = {line.split()[0]: line.split() for line in stdout.splitlines() if line.startswith(("before", "alleged"))}
-    for then in ("confirmed", "overturned"):
-        steps[then] = next(line.split() for line in stdout.splitlines() if line.startswith(then))
-    assert steps["before"][1:] == steps["overturned"][1:]
-    points = {then: int(words[2]) for then, words in steps.items()}
-    assert points["alleged"] == points["before"] > points["confirmed"]
-    assert "COUNTERFEIT_CONFIRMED" in steps["confirmed"]
-
-    told = stdout[stdout.index("step ") :]
-    for step in (*STEPS, "in all"):
-        assert re.search(rf"^{re.escape(step)}.* [\d.]+$", told, re.MULTILINE), step
-    assert f"export SELLERTRUST_DATA_DIR={folder} SELLERTRUST_MARKETPLACE=demo" in stderr
-    assert "open http://127.0.0.1:8080/demo" in stderr
-    assert "sellertrust badge serve --demo\n" in stderr
-    assert {"ledger.db", "registry", "files", "exports"} <= {path.name for path in folder.iterdir()}
+    Its points are others than a trained model's, so the cut-offs are low: here badges fall by the policy's standing.
+    """
+    place, policy = tmp_path_factory.mktemp("data") / "demo", tmp_path_factory.mktemp("policy") / "low.toml"
+    cut_offs = "[cut_offs]\nstandard = 10\ntrusted = 20\nexemplary = 999\n"
+    policy.write_text(re.sub(r"\[cut_offs\]\n(?:\w+ = \d+\n)+", cut_offs, demo.POLICY.read_text()))
+    demo.make_room(place)
+    settings = demo.settings_of(place, POLICY=str(policy))
+    write_files(1, place / "files")
+    publish(open_registry(settings))
+    with open_ledger(settings, create=True) as ledger:
+        demo.bring_history(ledger, place / "files")
+        return place, demo.show(settings, ledger)
 
 
-def test_a_demo_that_does_not_show_what_it_is_to_show_ends_with_1(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Such as one whose server does not start: no setting of whoever runs it is wrong."""
-    (tmp_path / "server.log").write_text("no port is free\n")
-    with subprocess.Popen([sys.executable, "-c", ""]) as server:
-        server.wait()
-        with pytest.raises(typer.Exit) as end:
-            wait_for_server(server, tmp_path / "ready")
-    assert end.value.exit_code == 1
-    assert capsys.readouterr().err == "error: the demo failed: the server did not start:\nno port is free\n\n"
+def test_the_story_ends_with_what_was_right(told: tuple[Path, Story]) -> None:
+    """The offender and the rightly recalled lost points and badge; the accused has both back, the others never moved."""
+    _, story = told
+    before, after = ({m: story.score(step, m) for m in CAST} for step in ("before", "appeal"))
+    for member in (OFFENDER, OTHER):
+        assert after[member].points < before[member].points
+        assert (before[member].badge, after[member].badge) == ("trusted", "none")
+    recalled = story.score("recall", ACCUSED)
+    assert recalled.points < before[ACCUSED].points
+    assert recalled.badge == "none"
+    for member in (ACCUSED, GOOD, NEWCOMER):
+        assert (after[member].badge, after[member].points) == (before[member].badge, before[member].points)
+    assert not before[NEWCOMER].HasField("points")
+    assert len(story.told) == 6
 
 
-def test_a_demo_whose_server_is_slow_says_so(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """On a busy machine its log may still be empty: then that would be all there is to read."""
-    (tmp_path / "server.log").write_text("")
-    monkeypatch.setattr(demo, "STARTING_SECONDS", 0)
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as server:
-        with pytest.raises(typer.Exit):
-            wait_for_server(server, tmp_path / "ready")
-        server.kill()
-    assert "did not start within 0 s, on a busy machine perhaps; run the demo again" in capsys.readouterr().err
+def test_the_outcome_for_customs_is_a_file(told: tuple[Path, Story]) -> None:
+    """A row for each seller reached, by licence, as customs knows them."""
+    with (told[0] / OUTCOME).open() as file:
+        rows = {row["licence"]: (row["outcome"], row["badge_now"]) for row in csv.DictReader(file)}
+    assert rows == {
+        OFFENDER.licence_number: ("confirmed", "none"),
+        ACCUSED.licence_number: ("overturned", "trusted"),
+        OTHER.licence_number: ("confirmed", "none"),
+    }
 
 
-def estimate(value: float) -> dict[str, float]:
-    return {"value": value, "low": value - 0.05, "high": value + 0.05}
-
-
-@pytest.mark.parametrize(
-    ("logistic", "rule", "said"),
-    [
-        (0.79, 0.80, ""),
-        (0.81, 0.79, "here the logistic regression ranks higher, by less than chance explains"),
-        (0.79, 0.82, "here the points rule ranks higher, by less than chance explains"),
-        (0.79, 0.95, "here the points rule ranks higher, by more than chance explains"),
-    ],
-)
-def test_a_simpler_ranking_that_is_better_is_not_left_without_a_word(logistic: float, rule: float, said: str) -> None:
-    row = {"auc": estimate(0.8), "auc_logistic": estimate(logistic), "auc_points_rule": estimate(rule)}
-    comment = comment_on_ranking(row)
-    assert comment.startswith(said)
-    assert bool(comment) == bool(said)
+def test_the_page_of_the_demo_opens_offline(told: tuple[Path, Story]) -> None:
+    """It names every shop, shows the fall and the return and each fact of the offender, and loads nothing."""
+    place, story = told
+    page = (place / demo.PAGE).read_text()
+    for member in CAST:
+        assert member.shop_name in page
+    points = [story.score(step, ACCUSED).points for step in ("before", "recall", "appeal")]
+    assert f"falls from {points[0]} to {points[1]} points, and returns to {points[2]}" in page
+    assert "customs-N-2026-0114-1" in page
+    assert page.count('class="goods"') == len(CAST)
+    assert not re.search(r'(?:src|href)="(?!#)', page)
+    assert "<script" not in page
 
 
 @pytest.mark.long
-def test_a_demo_that_is_told_to_stop_takes_its_server_along(tmp_path: Path) -> None:
-    """SIGTERM while it serves, as a supervisor would."""
-    with start("--sellers", 600, "--folder", tmp_path / "demo") as process:
-        assert process.stderr is not None
-        assert any(line.startswith("serving on 127.0.0.1:") for line in process.stderr)
-        process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=SECONDS)
-    assert process.returncode == 128 + signal.SIGTERM
-    assert_alone(process)
+def test_the_demo_ends_by_itself_and_serves_its_data(tmp_path: Path) -> None:
+    """Every gate is passed; the second command serves what the first left, and the calls that it prints work as printed."""
+    folder = tmp_path / "demo"
+    code, stdout, stderr = ended(start("demo", "--folder", folder))
+    assert code == 0, stderr
+    assert "champion: all" in stdout
+    assert "At equal volume the model's AUC is " in stdout
+    assert "Every field of the answer is what it was before" in stdout
+    assert re.search(r"^\d+ s: simulate [\d.]+, import [\d.]+, train [\d.]+, story [\d.]+\. ", stderr, re.MULTILINE)
+    assert stderr.endswith(f"Go on: sellertrust demo --serve --folder {folder}\n")
+
+    with start("demo", "--serve", "--folder", folder, SELLERTRUST_ADDRESS="127.0.0.1:0") as serving:
+        assert serving.stdout is not None
+        lines = [next(serving.stdout) for _ in range(6)]
+        url = lines[1].split()[-1]
+        with urllib.request.urlopen(url, timeout=30) as answer:
+            assert GOOD.shop_name in answer.read().decode()
+        said = ""
+        for line in lines[3:]:
+            target, _, *call = shlex.split(line)
+            code, answer_text, problem = ended(start(*call, SELLERTRUST_TARGET=target.partition("=")[2]))
+            assert code == 0, problem
+            said += answer_text
+        assert all(name in said for name in (GOOD.seller, OFFENDER.seller, "COUNTERFEIT_CONFIRMED", "overturned"))
+        serving.send_signal(signal.SIGINT)
+        assert ended(serving)[0] == 0
 
 
-def test_a_demo_beside_a_server_of_the_last_one_is_refused_and_nothing_is_deleted(tmp_path: Path) -> None:
-    """Else the server would answer from files that are gone, and its next append would go into the new ledger."""
+def test_an_earlier_demo_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A second run gives it another name, and says so; a third run another one."""
+    place = tmp_path / "demo"
+    for number in range(3):
+        demo.make_room(place)
+        assert {path.name for path in place.iterdir()} == {MARKER}
+        (place / "ledger.db").write_text(f"of run {number}")
+    kept = {path.name: (path / "ledger.db").read_text() for path in tmp_path.iterdir()}
+    assert kept == {"demo-1": "of run 0", "demo-2": "of run 1", "demo": "of run 2"}
+    assert "The earlier demo is kept as demo-2" in capsys.readouterr().err
+
+
+def test_a_demo_that_is_served_is_left_alone(tmp_path: Path) -> None:
+    """Else the server would go on writing to a folder of another name."""
     (tmp_path / MARKER).touch()
     with Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}", create=True, serving=True) as ledger:
         ledger.append("demo", [identity()])
-        with start("--sellers", 600, "--folder", tmp_path) as process:
-            _, stderr = process.communicate(timeout=SECONDS)
-        assert process.returncode == 6
-        assert "another server has" in stderr
+        with pytest.raises(ConfigurationWrong, match="another server has"):
+            demo.make_room(tmp_path)
         assert ledger.last()[0] == 1
         assert (tmp_path / "ledger.db").exists()
 
 
 @pytest.mark.parametrize("kind", ["folder", "file"])
-def test_a_place_that_holds_something_else_is_refused_and_left_alone(tmp_path: Path, kind: str) -> None:
-    """The demo empties its folder: somebody's own would be gone."""
+def test_a_place_with_something_else_is_left_alone(tmp_path: Path, kind: str) -> None:
+    """What lies there is not the demo's to move."""
     place = tmp_path / "mine"
     if kind == "folder":
         place.mkdir()
         (place / "thesis.txt").write_text("years of work")
     else:
         place.write_text("years of work")
-    with start("--folder", place) as process:
-        stdout, stderr = process.communicate(timeout=SECONDS)
-    assert process.returncode == 6
-    assert (stdout, stderr) == ("", f"error: {place} holds something else; give the demo an empty folder by --folder\n")
+    with pytest.raises(
+        ConfigurationWrong, match=f"{place} holds something else; give the demo an empty folder by --folder"
+    ):
+        demo.make_room(place)
     assert (place / "thesis.txt" if kind == "folder" else place).read_text() == "years of work"

@@ -20,13 +20,20 @@ if TYPE_CHECKING:
 
 def demo(
     sellers: Annotated[int, typer.Option("--sellers", min=300, help="Sellers of the simulated marketplace.")] = 5000,
-    folder: Annotated[Path | None, typer.Option("--folder", help="Where its data goes; emptied first.")] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of the simulation.")] = 2014,
+    folder: Annotated[
+        Path | None, typer.Option("--folder", help="Where its data goes; an earlier demo there is kept.")
+    ] = None,
+    serves: Annotated[
+        bool, typer.Option("--serve", help="Serve the demo's data and its page of badges until Ctrl-C.")
+    ] = False,
 ) -> None:
-    """Run the whole: simulate a marketplace, import, train, publish, serve, and ask over gRPC."""
-    from service.cli.demo import run
+    """Make a marketplace from nothing, train its model, and show what becomes of five of its sellers."""
+    from service.cli.demo import run, serve
 
-    run(sellers=sellers, folder=folder, seed=seed)
+    if serves:
+        serve(folder)
+    else:
+        run(sellers=sellers, folder=folder)
 
 
 app = typer.Typer(

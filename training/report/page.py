@@ -44,8 +44,12 @@ def render(
         JsonTable.of(gates),
         digest,
     )
-    page = _templates().get_template("page.html.j2")
-    html = page.render(study=reading.study, digest=digest, sections=build(reading))
+    return render_template("page.html.j2", study=reading.study, digest=digest, sections=build(reading))
+
+
+def render_template(name: str, **values: Json) -> str:
+    """Return the HTML of a template in this folder's `templates`, with every text in `values` escaped."""
+    html = _templates().get_template(name).render(**values)
     return html.replace(" %", "\u00a0%")  # no line begins with the sign of a number that ended the last one
 
 

@@ -1,0 +1,106 @@
+"""The files that the demo brings: a simulated market, the histories of the cast, and what two authorities send."""
+
+import csv
+import gzip
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from pathlib import Path
+
+from service.cli.output import training_missing
+from service.demo_cast import ACCUSED, CAST, FIRST_DAY, NOW, OFFENDER, OTHER, Member
+
+DAYS = (NOW.date() - FIRST_DAY).days
+SEED = 2014
+PRODUCT, BATCH = "04000000002014", "AB-2014"
+SEIZED_UNITS = 120
+NOTICE, RECALL = "N-2026-0114", "R-2026-0031"
+
+_YESTERDAY = (NOW - timedelta(days=1)).date()
+_EARLIER = [
+    (
+        *(
+            f"v-{OFFENDER.seller}",
+            OFFENDER.seller,
+            f"i-{OFFENDER.seller}",
+            "2025-11-03T09:12:00Z",
+            "2025-11-05T16:40:00Z",
+        ),
+        *("not_as_described", "low", "buyer", "buyer-00420", "false", "false", "l-airbag"),
+    )
+]
+"""What a buyer reported of the offender half a year before the story."""
+_DECIDED = [
+    (
+        *(f"d-{OFFENDER.seller}", f"v-{OFFENDER.seller}", OFFENDER.seller, "2025-11-12T10:30:00Z"),
+        *("confirm", "staff-02", "evidence-sufficient"),
+    )
+]
+_TABLES: dict[str, list[tuple[object, ...]]] = {
+    "sellers.csv": [
+        ("seller_id", "shop_name", "licence_number", "level", "verified_on", "country"),
+        *((m.seller, m.shop_name, m.licence_number, "business", m.joined, "DE") for m in CAST),
+    ],
+    "listings.csv": [
+        ("listing", "seller_id", "product", "batch", "supplier", "listed_on"),
+        *(
+            (f"listing-{m.seller}", m.seller, PRODUCT, BATCH, "supplier-airbags", NOW.date() - timedelta(days=days))
+            for m, days in ((ACCUSED, 30), (OTHER, 25))
+        ),
+    ],
+    "customs.csv": [
+        (
+            *("record", "notice", "item", "dated", "licence", "trader", "goods", "risk", "units", "value_minor"),
+            *("brand", "right", "final", "ground"),
+        ),
+        (
+            *("seizure", NOTICE, 1, _YESTERDAY, OFFENDER.licence_number, "Tarnbrook Parts Ltd", "airbags", "danger"),
+            *(SEIZED_UNITS, SEIZED_UNITS * OFFENDER.price_minor, "brand-axon", "TM-360", "yes", "seizure article 17"),
+        ),
+    ],
+    "quality_inspection.csv": [
+        (
+            *("record", "report", "dated", "licence", "shop", "product", "batch", "method", "drawn_ppm", "result"),
+            *("defect", "units", "final", "ground"),
+        ),
+        (
+            *("recall", RECALL, NOW.date(), "", "", PRODUCT, BATCH, "", "", "", "danger", "", "yes"),
+            "general product safety",
+        ),
+    ],
+}
+"""Tables in the form of the shipped examples of authorities' files (`sellertrust ledger examples`)."""
+
+
+def write_files(sellers: int, folder: Path) -> None:
+    """Write the files of a market of `sellers` simulated sellers and the cast.
+
+    ConfigurationWrong if the packages of training are missing.
+    """
+    try:
+        from training.market.files import write_market
+        from training.market.simulate import simulate
+    except ImportError as error:
+        raise training_missing(error) from None
+    write_market(simulate(sellers, DAYS, FIRST_DAY, SEED), folder)
+    exposure = [row for member in CAST for row in _exposure(member)]
+    history: dict[str, Sequence[tuple[object, ...]]]
+    history = {"exposure": exposure, "violations": _EARLIER, "decisions": _DECIDED}
+    for name, rows in history.items():
+        # A second member of a gzip file is read as if it were part of the first.
+        with gzip.open(folder / f"{name}.csv.gz", "at", compresslevel=1, newline="") as file:
+            csv.writer(file).writerows(rows)
+    for name, table in _TABLES.items():
+        with (folder / name).open("w", newline="") as out:
+            csv.writer(out).writerows(table)
+
+
+def _exposure(member: Member) -> Iterator[tuple[object, ...]]:
+    """Yield the days with orders of a seller of the cast, as exposure.csv has them."""
+    first = max(member.joined + timedelta(days=1), FIRST_DAY)
+    for number, days in enumerate(range(0, (NOW.date() - first).days, member.every_days), start=1):
+        late = number * member.orders // member.failing_every - (number - 1) * member.orders // member.failing_every
+        value = member.orders * member.price_minor
+        yield (
+            *(member.seller, first + timedelta(days=days), member.orders, member.orders, value, "EUR"),
+            *(late, 0, 0, 0),
+        )

@@ -1,0 +1,104 @@
+"""The demo's page: one HTML file that opens offline, with what became of the cast in pictures."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from service.cli.demo_story import Story
+from service.demo_cast import ACCUSED, CAST, GOOD, NOW, OFFENDER, OTHER
+
+if TYPE_CHECKING:
+    from training.report.parts import Mark, Plot, Table
+
+STEPS = {"before": "before", "seizure": "seizure", "recall": "recall", "appeal": "appeal"}
+_STYLES = {ACCUSED: "m-lightgbm", GOOD: "m-unconstrained", OTHER: "m-logistic", OFFENDER: "m-champion"}
+"""The class in the report's style sheet by which each line is drawn; the legend names them."""
+
+
+def write_page(story: Story, file: Path) -> None:
+    """Write the page of a story that was told."""
+    from service.web.goods import DRAWINGS
+    from training.report.page import render_template
+
+    last = [*STEPS][-1]
+    html = render_template(
+        "demo.html.j2",
+        day=f"{NOW:%-d %B %Y}",
+        told=[text.replace("->", "→") for text in story.told],
+        points=_points(story),
+        facts=_facts(story),
+        offender=OFFENDER.shop_name,
+        cart=[
+            (m, f"€{m.price_minor / 100:.2f}", DRAWINGS[m.seller], _badges(story.score(last, m).badge)) for m in CAST
+        ],
+    )
+    file.write_text(html, encoding="utf-8")
+
+
+def _badges(badge: str) -> list[str]:
+    """Draw a badge for light and for dark pages; empty if buyers see none."""
+    from service.web.drawing import Look, draw_badge
+    from service.web.words import read_words
+
+    wording = read_words().get(badge)
+    if wording is None:
+        return []
+    return [draw_badge(wording.mark, wording.labels["en"], Look(theme=theme)) for theme in ("light", "dark")]
+
+
+def _points(story: Story) -> "Plot":
+    """Draw the points of the rated sellers from step to step."""
+    from training.report.drawing import axis, curve, dot, names
+    from training.report.parts import Key, Plot
+
+    rated = [m for m in _STYLES if all(story.score(step, m).HasField("points") for step in STEPS)]
+    points = {m: [story.score(step, m).points for step in STEPS] for m in rated}
+    x = names([*STEPS.values()], "")
+    y = axis([p for line in points.values() for p in line], "points")
+    at = [number + 0.5 for number in range(len(STEPS))]
+    marks: list[Mark] = []
+    for member in reversed(rated):
+        marks.append(curve(at, [float(p) for p in points[member]], x, y, _STYLES[member]))
+        for place, value in zip(at, points[member], strict=True):
+            marks += dot(place, value, x, y, _STYLES[member], says=f"{member.shop_name}: {value} points")
+    first, low, *_, end = points[ACCUSED][0], points[ACCUSED][2], points[ACCUSED][-1]
+    return Plot(
+        f"{ACCUSED.shop_name} falls from {first} to {low} points, and returns to {end}",
+        f"The recall reached it by a wrong batch number. {GOOD.shop_name} listed no such batch: nothing moves it.",
+        x,
+        y,
+        marks,
+        [Key("line", _STYLES[m], m.shop_name) for m in rated],
+        height=300,
+    )
+
+
+def _facts(story: Story) -> "Table":
+    """Tabulate how the offender's points come about, fact by fact."""
+    from training.report.parts import Bar, Table
+
+    found = story.steps["appeal"][OFFENDER]
+    most = max([abs(reason.points) for reason in found.reasons], default=1)
+    rows: list[Sequence[str | Bar]] = [("Clean baseline seller", str(found.baseline_points), "", "")]
+    for reason in found.reasons:
+        rows.append((_words(reason.reason_code), Bar(_signed(reason.points), abs(reason.points) / most), "", ""))
+        for effect in reason.incidents:
+            day = effect.occur_time.ToDatetime().date()
+            rows.append(
+                (f"· {effect.incident}", f"{day}", _signed(effect.points_if_overturned), " ".join(effect.entries))
+            )
+    rows.append(("Points", str(found.trust_score.points), "", ""))
+    return Table(
+        f"How {OFFENDER.shop_name} comes to {found.trust_score.points} points",
+        "Each reason names its facts. The third column is what overturning the fact would give back.",
+        ("fact", "points", "if overturned", "entries in the ledger"),
+        rows,
+    )
+
+
+def _words(code: str) -> str:
+    return code.replace("_", " ").capitalize()
+
+
+def _signed(points: int) -> str:
+    return f"{points:+d}".replace("-", "\N{MINUS SIGN}")

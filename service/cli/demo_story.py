@@ -1,0 +1,203 @@
+"""The story that the demo tells, over gRPC: a seizure, a badge that falls, a recall, and a seller who is restored exactly."""
+
+import csv
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NoReturn
+
+import typer
+
+from sellertrust.client import Client
+from sellertrust.v1.entry_pb2 import VIOLATION_STATUS_CONFIRMED, VIOLATION_STATUS_OVERTURNED, ViolationStatus
+from sellertrust.v1.ledger_service_pb2 import Violation
+from sellertrust.v1.measure_service_pb2 import EvaluatePayoutResponse
+from sellertrust.v1.trust_score_service_pb2 import ExplainTrustScoreResponse, TrustScore
+from service.cli.demo_market import BATCH, NOTICE, RECALL, SEIZED_UNITS
+from service.cli.output import Exit, say, write
+from service.demo_cast import ACCUSED, CAST, GOOD, MARKETPLACE, NEWCOMER, NOW, OFFENDER, OTHER, Member
+
+ROLES = {
+    GOOD: "sells well, and stays out of it",
+    NEWCOMER: "opened this month",
+    OFFENDER: "will be caught",
+    ACCUSED: "will be accused wrongly",
+    OTHER: "sells the same batch",
+}
+OUTCOME = "outcome-for-customs.csv"
+"""The file that goes back to customs."""
+
+_SECONDS = 30.0
+
+
+@dataclass
+class Story:
+    """What became of the cast: the explanation of each seller after each step, by the step's name."""
+
+    steps: dict[str, Mapping[Member, ExplainTrustScoreResponse]] = field(default_factory=dict)
+    told: list[str] = field(default_factory=list)
+    """What was written of each numbered step."""
+
+    def tell(self, *lines: str) -> None:
+        """Write the next numbered step."""
+        self.told.append(" ".join(lines))
+        write(f"\n{len(self.told)}  " + "\n   ".join(lines) + "\n")
+
+    def score(self, step: str, member: Member) -> TrustScore:
+        """Return the score of a seller after a step."""
+        return self.steps[step][member].trust_score
+
+
+def tell(client: Client, bring: Callable[[str], int], folder: Path) -> Story:
+    """Tell the story on stdout, step by step, as it happens on a server; return what became of the cast.
+
+    `bring`: imports a file of an authority by the name of its mapping, and returns how many rows found no seller.
+    """
+    story = Story()
+    story.steps["before"] = _look(client)
+    write("\nBefore\n")
+    for member in CAST:
+        write(
+            f"  {member.shop_name:<16} {member.seller:<16} {_standing(story.score('before', member))}  {ROLES[member]}\n"
+        )
+
+    paid_before = _payout(client)
+    unmatched = bring("customs")
+    seizure = _violation(client, OFFENDER, f"customs-{NOTICE}")
+    if unmatched or seizure.status != VIOLATION_STATUS_CONFIRMED:
+        fail("the seizure was not confirmed on arrival")
+    story.tell(
+        f"Customs seizes {SEIZED_UNITS} fake airbags and sends a file. It names no seller, but the licence"
+        f" {OFFENDER.licence_number},",
+        f"a verified identifier: that of {OFFENDER.seller}. The act is final, so it counts from its arrival on.",
+    )
+    story.steps["seizure"] = _look(client)
+    _must_fall(story, "before", "seizure", OFFENDER)
+    story.tell(_change(story, "before", "seizure", OFFENDER), _largest_reason(story.steps["seizure"][OFFENDER]))
+
+    paid = _payout(client)
+    if paid.held_minor <= 0 or paid.next_release_day <= paid_before.next_release_day:
+        fail("no payout is held longer than before")
+    story.tell(
+        f"By the policy's terms an order of {_euro(OFFENDER.price_minor)}, delivered today, would have been paid out on"
+        f" {paid_before.next_release_day}.",
+        f"Now it is held until {paid.next_release_day}{_reserve(paid)}.",
+    )
+
+    bring("quality_inspection")
+    story.steps["recall"] = _look(client)
+    wrong = _violation(client, ACCUSED, f"recall-{RECALL}")
+    for member in (ACCUSED, OTHER):
+        _must_fall(story, "seizure", "recall", member)
+    story.tell(
+        f"The regulator recalls batch {BATCH}. It reaches the other two sellers who listed it:",
+        *(_change(story, "seizure", "recall", member) for member in (ACCUSED, OTHER)),
+    )
+
+    client.overturn_violation(
+        MARKETPLACE,
+        wrong.name.rsplit("/", 1)[-1],
+        actor="appeals",
+        reason="its invoices are of another batch: the listing named a wrong number",
+    )
+    story.steps["appeal"] = _look(client)
+    if _without_stamp(story.steps["appeal"][ACCUSED]) != _without_stamp(story.steps["before"][ACCUSED]):
+        fail("the overturned violation left a trace in the answer")
+    story.tell(
+        f"{ACCUSED.shop_name} appeals: its invoices are of another batch. The decision is overturned.",
+        _change(story, "recall", "appeal", ACCUSED),
+        "Every field of the answer is what it was before, but for the stamp of when it was asked.",
+    )
+
+    story.tell(f"{OUTCOME} goes back to customs: {_write_outcome(client, folder / OUTCOME)}.")
+    return story
+
+
+def fail(problem: str) -> NoReturn:
+    """End a demo that does not show what it is to show, with the exit code 1."""
+    say(f"error: the demo failed: {problem}")
+    raise typer.Exit(Exit.UNFORESEEN)
+
+
+def _look(client: Client) -> dict[Member, ExplainTrustScoreResponse]:
+    return {m: client.explain_trust_score(MARKETPLACE, m.seller, deadline_seconds=_SECONDS) for m in CAST}
+
+
+def _payout(client: Client) -> EvaluatePayoutResponse:
+    """Ask what becomes of an order of the offender that is captured and delivered today."""
+    return client.evaluate_payout(
+        MARKETPLACE,
+        OFFENDER.seller,
+        capture_day=NOW.date(),
+        captured_minor=OFFENDER.price_minor,
+        currency="EUR",
+        delivered=True,
+        deadline_seconds=_SECONDS,
+    )
+
+
+def _violation(client: Client, member: Member, incident: str) -> Violation:
+    """Return the violation of a seller that belongs to an incident."""
+    for violation in client.list_violations(MARKETPLACE, member.seller, deadline_seconds=_SECONDS):
+        if violation.incident == incident:
+            return violation
+    fail(f"{incident} did not reach {member.seller}")
+
+
+def _must_fall(story: Story, first: str, then: str, member: Member) -> None:
+    before, after = story.score(first, member), story.score(then, member)
+    if after.points >= before.points or after.badge == before.badge:
+        fail(f"a confirmed violation cost {member.seller} neither points nor its badge")
+
+
+def _standing(score: TrustScore) -> str:
+    """Return where a seller stands, in a column: `692 points, badge trusted`."""
+    points = f"{score.points} points" if score.HasField("points") else "unrated"
+    return f"{points:<10}  badge {score.badge:<10}"
+
+
+def _change(story: Story, first: str, then: str, member: Member) -> str:
+    """Return in words how badge and points of a seller changed between two steps."""
+    before, after = story.score(first, member), story.score(then, member)
+    return f"{member.shop_name}: badge {before.badge} -> {after.badge}, points {before.points} -> {after.points}."
+
+
+def _largest_reason(explanation: ExplainTrustScoreResponse) -> str:
+    """Return in words what cost a seller most, with the entry that it rests on."""
+    reason = min(explanation.reasons, key=lambda one: one.points)
+    entries = [entry for effect in reason.incidents for entry in effect.entries]
+    return f"The explanation names the fact: {reason.reason_code} {reason.points:+d}, entry {', '.join(entries[:2])}."
+
+
+def _reserve(paid: EvaluatePayoutResponse) -> str:
+    """Return in words what is held back for longer; empty if nothing is."""
+    return f", and {paid.reserve_ppm / 10_000:g} % of it for {paid.reserve_days} days" if paid.reserve_ppm else ""
+
+
+def _euro(minor: int) -> str:
+    return f"{minor / 100:,.2f} EUR"
+
+
+def _write_outcome(client: Client, file: Path) -> str:
+    """Write what became of the seizure and the recall, a row for each seller; return its counts in words."""
+    rows = []
+    for member in (OFFENDER, ACCUSED, OTHER):
+        badge = client.get_trust_score(MARKETPLACE, member.seller, deadline_seconds=_SECONDS).badge
+        for violation in client.list_violations(MARKETPLACE, member.seller, deadline_seconds=_SECONDS):
+            if violation.incident in (f"customs-{NOTICE}", f"recall-{RECALL}"):
+                status = ViolationStatus.Name(violation.status).removeprefix("VIOLATION_STATUS_").lower()
+                number = violation.incident.partition("-")[2]
+                rows.append((number, member.licence_number, member.shop_name, status, badge))
+    with file.open("w", newline="") as out:
+        csv.writer(out).writerows([("notice", "licence", "shop", "outcome", "badge_now"), *rows])
+    overturned = ViolationStatus.Name(VIOLATION_STATUS_OVERTURNED).removeprefix("VIOLATION_STATUS_").lower()
+    back = sum(row[3] == overturned for row in rows)
+    return f"{len(rows)} rows, {len(rows) - back} upheld and {back} overturned"
+
+
+def _without_stamp(explanation: ExplainTrustScoreResponse) -> bytes:
+    copy = ExplainTrustScoreResponse()
+    copy.CopyFrom(explanation)
+    copy.trust_score.ClearField("stamp")
+    copy.trust_score.ClearField("freshness")
+    return copy.SerializeToString(deterministic=True)
