@@ -79,19 +79,17 @@ def _facts(story: Story) -> "Table":
 
     found = story.steps["appeal"][OFFENDER]
     most = max([abs(reason.points) for reason in found.reasons], default=1)
-    rows: list[Sequence[str | Bar]] = [("Clean baseline seller", str(found.baseline_points), "", "")]
+    rows: list[Sequence[str | Bar]] = [("Clean baseline seller", str(found.baseline_points), "")]
     for reason in found.reasons:
-        rows.append((_words(reason.reason_code), Bar(_signed(reason.points), abs(reason.points) / most), "", ""))
+        rows.append((_words(reason.reason_code), Bar(_signed(reason.points), abs(reason.points) / most), ""))
         for effect in reason.incidents:
-            day = effect.occur_time.ToDatetime().date()
-            rows.append(
-                (f"· {effect.incident}", f"{day}", _signed(effect.points_if_overturned), " ".join(effect.entries))
-            )
-    rows.append(("Points", str(found.trust_score.points), "", ""))
+            fact = f"{', '.join(effect.entries)} ({effect.occur_time.ToDatetime():%-d %B %Y})"
+            rows.append((fact, "", _signed(effect.points_if_overturned)))
+    rows.append(("Points", str(found.trust_score.points), ""))
     return Table(
         f"How {OFFENDER.shop_name} comes to {found.trust_score.points} points",
-        "Each reason names its facts. The third column is what overturning the fact would give back.",
-        ("fact", "points", "if overturned", "entries in the ledger"),
+        "Below each reason stand the entries in the ledger that it rests on, with what overturning them would give back.",
+        ("reason, and its facts", "points", "if overturned"),
         rows,
     )
 
