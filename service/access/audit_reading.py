@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+from scoring.errors import ConfigurationWrong
 from service.access.audit import GENESIS, line_hash
 
 MAX_LOOKED_AT = 20_000
@@ -67,6 +68,16 @@ def read_page(path: Path, marketplace: str, after: str, limit: int) -> AuditPage
                 return AuditPage(found, "" if is_last else f"{place}-{content['hash']}")
             place += len(text)
     return AuditPage(found, "")
+
+
+def read_lines(path: Path) -> Iterator[Mapping[str, Any]]:
+    """Yield what each line of an audit file states. ConfigurationWrong if the file cannot be read, or a line is none."""
+    try:
+        with path.open("rb") as file:
+            for text in _whole(file):
+                yield dict(json.loads(text))
+    except (OSError, ValueError, TypeError) as error:
+        raise ConfigurationWrong(f"the audit file {path} cannot be read: {error}") from None
 
 
 def verify_lines(lines: Iterable[bytes]) -> Verified:

@@ -30,7 +30,7 @@ from service.ledger.expressions import Texts, among, member, of_kind, only
 from service.ledger.records import Cut, RecordedEntry, ViolationView
 from service.ledger.resolving import REPORT, resolve
 from service.ledger.sealing import Key, key_id_of, keys, unseal
-from service.ledger.tables import ALLEGED, COUNTING, ENTRY, EXPOSED, FACTS, FOUND
+from service.ledger.tables import ALLEGED, COUNTING, ENTRY, EXPOSED, FOUND
 
 _E = ENTRY.c
 EXPORT_COLUMNS: tuple[str, ...] = tuple(
@@ -121,7 +121,6 @@ _EXPORT = (
     select(*(_E[name] for name in EXPORT_COLUMNS))
     .where(
         only(_E.marketplace, bindparam("marketplace", type_=Text())),
-        text(FACTS),
         _E.sequence > bindparam("after"),
         _E.sequence <= bindparam("last"),
     )
@@ -348,7 +347,7 @@ def _page(
     if seller is not None:
         query = query.where(_E.seller == seller)
     bounds = (_E.sequence > after_sequence, _E.sequence <= cut.sequence)
-    query = query.where(only(_E.marketplace, literal(marketplace, Text())), text(FACTS), *bounds, *by)
+    query = query.where(only(_E.marketplace, literal(marketplace, Text())), *bounds, *by)
     return query.order_by(_E.marketplace, _E.sequence)
 
 

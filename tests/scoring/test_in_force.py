@@ -1,6 +1,7 @@
 """What is in force for a seller: each measure with its times and entries, exact, reversible and by confirmed facts."""
 
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -20,7 +21,7 @@ from tests.scoring.test_promises import RETRACTIONS
 from tests.scoring.worlds import NOW, TODAY, artifact, exposure, identity, numbered, sellers, status, violation
 
 FEW = settings(max_examples=40, deadline=None)
-GENERAL = shipped("general")
+GENERAL = replace(shipped("general"), cut_offs={Tier.STANDARD: 500, Tier.TRUSTED: 600, Tier.EXEMPLARY: 700})
 COUNTERFEIT, CRITICAL, MAJOR = int(Category.COUNTERFEIT), int(Severity.CRITICAL), int(Severity.MAJOR)
 SOLD = [identity("i", TODAY - 600), exposure("x", TODAY - 300, 5_000), exposure("y", TODAY - 10, 50)]
 

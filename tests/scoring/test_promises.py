@@ -282,7 +282,7 @@ def test_a_newcomer_is_unrated_and_a_confirmed_violation_makes_anybody_rated() -
     """Too little history is said, not guessed; guilt is never hidden behind it."""
     newcomer = [exposure("x", TODAY - 2, 5)]
     unrated = score(numbered(newcomer), ["s"], NOW, artifact(), policy())[0]
-    assert (unrated.state.name, unrated.points, unrated.badge) == ("UNRATED", None, "new_seller")
+    assert (unrated.state.name, unrated.points, unrated.badge) == ("UNRATED", None, "none")
     rated = score(numbered([*newcomer, violation("v", TODAY - 1)]), ["s"], NOW, artifact(), policy())[0]
     assert rated.state.name == "RATED"
 

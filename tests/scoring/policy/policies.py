@@ -35,8 +35,10 @@ def standing() -> dict[str, Any]:
 
 
 def data(**parts: Any) -> dict[str, Any]:
-    """The data of the shipped policy, with other parts in place of its own, or beside them."""
-    return copy.deepcopy(tomllib.loads(SHIPPED.read_text(encoding="utf-8")) | parts)
+    """The data of the shipped policy without its standing, by round cut-offs, with other parts in place or beside."""
+    shipped = tomllib.loads(SHIPPED.read_text(encoding="utf-8"))
+    del shipped["standing"]
+    return copy.deepcopy(shipped | {"cut_offs": {"standard": 500, "trusted": 600, "exemplary": 700}} | parts)
 
 
 @cache

@@ -48,7 +48,7 @@ def faults(text: str) -> tuple[str, ...]:
             'standing.incident_cap must be a whole number, 1 to 1,000,000, not "24"',
         ),
         (
-            'unrated = "new_seller"',
+            'unrated = "none"',
             'unrated = "trusted"',
             'badges.unrated must not be "trusted", which buyers take for earned: only tiers above the lowest show it',
         ),
@@ -62,7 +62,7 @@ def faults(text: str) -> tuple[str, ...]:
             'reference = "  "',
             'rules[newcomers].reference must be given as text of 1 to 500 printable characters, not "  "',
         ),
-        ("standard = 500", "standard = 650", "cut_offs must rise from tier to tier"),
+        ("standard = 430", "standard = 650", "cut_offs must rise from tier to tier"),
         (
             '{ kind = "settlement_hold", days = 14 }',
             '{ kind = "settlement_hold", days = 181 }',

@@ -16,9 +16,10 @@ from scoring.reasons import CLEAR_DAYS_PENDING, OVERRIDDEN, STANDING
 from scoring.score import score
 from scoring.time import DAY
 from tests.scoring.policy.policies import POINTS, data, standing, with_standing
-from tests.scoring.worlds import NOW, TODAY, artifact, exposure, identity, numbered, policy, sellers, status, violation
+from tests.scoring.worlds import NOW, TODAY, artifact, exposure, identity, numbered, sellers, status, violation
 
 COUNTING = settings(max_examples=80, deadline=None)
+PLAIN = parse_policy(data())
 
 
 def standing_of(rows: list[FactRow], moment: int = NOW) -> int:
@@ -138,7 +139,7 @@ def test_a_standing_changes_at_midnight_alone_and_expires_by_the_day_it_happened
 @given(sellers())
 def test_the_tier_is_the_worse_of_points_and_standing_and_nothing_else_changes(rows: list[FactRow]) -> None:
     """Against the same policy without a table: points, interval and the tier of a seller without standing stay."""
-    [plain] = score(numbered(rows), ["s"], NOW, artifact(), policy())
+    [plain] = score(numbered(rows), ["s"], NOW, artifact(), PLAIN)
     [bound] = score(numbered(rows), ["s"], NOW, artifact(), with_standing())
     assert plain is not None
     assert bound is not None
@@ -152,7 +153,7 @@ def test_the_tier_is_the_worse_of_points_and_standing_and_nothing_else_changes(r
         assert (STANDING in bound.reason_codes) == (bound.tier is not plain.tier)
         assert bound.badge == with_standing().badges[bound.tier]
         assert bound.points is not None
-        rises = bound.tier is not min(policy().tier(bound.points), table.best_tier(bound.standing))
+        rises = bound.tier is not min(PLAIN.tier(bound.points), table.best_tier(bound.standing))
         assert (CLEAR_DAYS_PENDING in bound.reason_codes) == rises
     else:
         assert bound.tier is plain.tier
@@ -164,7 +165,7 @@ def test_a_rise_that_the_standing_forbids_is_not_announced() -> None:
     for breaches, announced in ((1, True), (12, False)):
         minor = [violation(f"v{k}", TODAY - 40, int(Category.DISCLOSURE), 1) for k in range(breaches)]
         rows = numbered([*sold, *minor])
-        [plain] = score(rows, ["s"], NOW, artifact(), policy())
+        [plain] = score(rows, ["s"], NOW, artifact(), PLAIN)
         [bound] = score(rows, ["s"], NOW, artifact(), with_standing())
         assert plain is not None
         assert bound is not None

@@ -127,7 +127,7 @@ def test_under_the_default_policy_without_a_model_nothing_is_in_force(tmp_path: 
     with running_server(tmp_path) as server, server.client() as client:
         client.append_entries(MARKET, sold("s1"))
         found = client.evaluate_measures(MARKET, "s1")
-    assert (found.state, len(found.measures), found.HasField("standing")) == (SCORE_STATE_UNKNOWN, 0, False)
+    assert (found.state, len(found.measures), found.HasField("standing")) == (SCORE_STATE_UNKNOWN, 0, True)
 
 
 def test_the_command_counts_one_point_as_one_and_shows_times_in_utc(running: Running, tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def test_the_shipped_words_are_those_of_the_shipped_policies() -> None:
     for name in ("default", "general", "ladder"):
         badges = set(read_policy(SHIPPED_POLICY.with_name(f"{name}.toml")).badges.values())
         assert shown < badges
-        assert badges - shown == set(NEVER_SHOWN)
+        assert badges - shown <= set(NEVER_SHOWN)
 
 
 def test_a_policy_with_badges_of_its_own_takes_words_of_its_own(tmp_path: Path) -> None:

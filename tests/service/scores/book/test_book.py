@@ -218,14 +218,14 @@ def test_another_policy_answers_at_once_and_the_one_before_is_remembered_for_its
     general = parse_policy(tomllib.loads(SHIPPED_POLICY.with_name("general.toml").read_text(encoding="utf-8")))
     with opened(ledger) as over:
         served, old = over.scorer.policy, over.scorer.policy.now
-        assert [score.standing for score in over.batch(SELLERS[:3])] == [0, 0, 0]
+        assert [score.standing for score in over.batch(SELLERS[:3])] == [12, 12, 12]
         served.now = general
         assert (found := over.get("s0")).stamp.policy_digest == general.digest
         assert found.standing > 0
         assert {score.stamp.policy_digest for score in over.batch(SELLERS[:3])} == {general.digest}
         served.now = old
         assert (found := over.get("s0")).stamp.policy_digest == old.digest
-        assert found.standing == 0
+        assert found.standing == 12
         assert {score.stamp.policy_digest for score in over.batch(SELLERS[:3])} == {old.digest}
 
 
