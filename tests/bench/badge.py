@@ -37,7 +37,7 @@ def run(say: Say) -> dict[str, float]:
         folder = Path(name)
         with (
             filled_server(folder) as running,
-            _badges(folder, running.address) as badges,
+            badge_server(folder, running.address) as badges,
             _bare(folder, badges) as bare,
         ):
             rates = _rates(badges, bare)
@@ -78,7 +78,8 @@ def _get(address: str) -> http.client.HTTPResponse:
 
 
 @contextmanager
-def _badges(folder: Path, target: str) -> Iterator[str]:
+def badge_server(folder: Path, target: str) -> Iterator[str]:
+    """A badge server in a process of its own, over the server at `target`; its address."""
     ready = folder / "badges"
     command = [*COMMAND, "badge", "serve", "--address", "127.0.0.1:0", "--ready-file", str(ready)]
     with _process(command, ready, shell_of(folder / "data", target=target).environment) as address:

@@ -1,9 +1,22 @@
-"""Faults to survive: overload, restarts, no database, races, clocks, midnight, swaps, cancelled calls. `--only NAME`: one."""
+"""Faults to survive: overload, restarts, no database, races, clocks, midnight, swaps, cancelled calls, cold badges.
+
+`--only NAME`: one.
+"""
 
 import os
 import random
 
-from tests.bench import _cancelled, _clocks, _database_away, _midnight, _mixed_swaps, _overload, _races, _restarts
+from tests.bench import (
+    _cancelled,
+    _clocks,
+    _cold_badges,
+    _database_away,
+    _midnight,
+    _mixed_swaps,
+    _overload,
+    _races,
+    _restarts,
+)
 from tests.bench._real_data import Say
 
 PARTS = {
@@ -15,6 +28,7 @@ PARTS = {
     "clocks": _clocks.run,
     "midnight": _midnight.run,
     "swaps": _mixed_swaps.run,
+    "cold_badges": _cold_badges.run,
 }
 
 
