@@ -382,3 +382,11 @@ class ConfigurationWrong(SellertrustError):
 def invalid(field: str | FieldPath, description: str) -> InvalidInput:
     """Return (not raise) an `InvalidInput` about one field, given by its name or by its path."""
     return InvalidInput([FieldViolation((field,) if isinstance(field, str) else field, description)])
+
+
+def seller_not_found(marketplace: str, seller: str) -> SellerNotFound:
+    """Return (not raise) the error for a seller of whom nothing stands."""
+    return SellerNotFound(
+        f"No seller {seller!r} in marketplace {marketplace!r}. Check both names.",
+        {"seller": f"marketplaces/{marketplace}/sellers/{seller}"},
+    )

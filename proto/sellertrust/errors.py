@@ -1,14 +1,19 @@
 """The error of a failed call, with its details decoded."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Self
+from urllib.parse import unquote
 
 import grpc
+import grpc.aio
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from grpc_status import rpc_status
 
 from sellertrust.v1.errors_pb2 import ItemError
 
+_NO_CONNECTION = re.compile(r"(?:ipv4:|ipv6:)?(?P<place>\S+): (?:Failed to connect|connect failed)")
+_NO_ADDRESS = re.compile(r"^errors? resolving (?P<place>\S+): ")
 _HINTS = {
     "Socket closed": "; the server may speak TLS (give tls), ask for a client certificate (give certificate and key), or"
     " refuse the one that it is shown",
@@ -16,6 +21,16 @@ _HINTS = {
     "CERTIFICATE_VERIFY_FAILED": "; tls must hold the authority that signed the server's certificate, and target its name",
 }
 """What may be wrong where no connection comes about, by what gRPC says of it."""
+
+
+def _describe_connection(details: str) -> str:
+    """Return what is wrong with a connection, from what gRPC says of it: where no server answers, or what may be wrong."""
+    hint = next((hint for mark, hint in _HINTS.items() if mark in details), "")
+    if not hint and (found := _NO_CONNECTION.search(details)):
+        return f"No server answers at {unquote(found['place'])}. Start one with `sellertrust serve`."
+    if not hint and (found := _NO_ADDRESS.search(details)):
+        return f"The host of {found['place']} has no address. Check its name."
+    return details + hint
 
 
 class SellertrustCallError(Exception):
@@ -48,13 +63,18 @@ class SellertrustCallError(Exception):
         return f"{self.code.name}{self.reason and ' ' + self.reason}: {self.message}{fields}"
 
     @classmethod
-    def of(cls, error: grpc.RpcError) -> Self:
-        """Return the error of a call from the error that gRPC raises."""
+    def of(cls, error: grpc.RpcError, seconds: float | None = None) -> Self:
+        """Return the error of a call from the error that gRPC raises, also in asyncio (`grpc.aio`).
+
+        `seconds`: the deadline of the call, if it had one.
+        """
         code, message = grpc.StatusCode.UNKNOWN, str(error)
-        if isinstance(error, grpc.Call):
+        if isinstance(error, grpc.Call | grpc.aio.AioRpcError):
             code, message = error.code(), error.details() or ""
         if code is grpc.StatusCode.UNAVAILABLE:
-            message += next((hint for mark, hint in _HINTS.items() if mark in message), "")
+            message = _describe_connection(message)
+        if code is grpc.StatusCode.DEADLINE_EXCEEDED and seconds is not None:
+            message = f"The server gave no answer within {seconds:g} s."
         result = cls(code, message)
         try:
             status = rpc_status.from_call(error)

@@ -135,4 +135,4 @@ def invoke(method: "grpc.UnaryUnaryMultiCallable[Request, Response]", request: R
     try:
         return method(request, timeout=seconds)
     except grpc.RpcError as error:
-        raise SellertrustCallError.of(error) from error
+        raise SellertrustCallError.of(error, seconds) from error

@@ -9,11 +9,14 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from enum import IntEnum
+from functools import partial
 from json.encoder import encode_basestring
 from string import ascii_letters, digits
-from typing import Any
+from typing import Any, TypeVar
 
 from scoring.time import MAX_TIME, format_day, format_time, parse_day, parse_time
+
+Word = TypeVar("Word", bound=IntEnum)
 
 ID_FORM = "1 to 128 characters of [A-Za-z0-9._~:-]"
 MAX_IDS = 100
@@ -68,6 +71,15 @@ def list_names(words: type[IntEnum]) -> str:
     return ", ".join(name.lower() for name in words.__members__)
 
 
+def parse_word(words: type[Word], text: str) -> Word:
+    """Return the member of an enumeration by its name, in any case, with - or _. ValueError names the known ones."""
+    try:
+        return words[text.upper().replace("-", "_")]
+    except KeyError:
+        *others, last = (name.lower() for name in words.__members__)
+        raise ValueError(f"{text!r} is unknown. Use {', '.join(others)} or {last}.") from None
+
+
 def word(words: type[IntEnum], proto: str = "") -> Shape:
     """Return the shape of a field whose value is a member of the enumeration `words`.
 
@@ -77,18 +89,13 @@ def word(words: type[IntEnum], proto: str = "") -> Shape:
     by_name = {member.name.lower(): member for member in words}
     written = {member: f'"{member.name.lower()}"' for member in words}
 
-    def parse(text: str) -> IntEnum:
-        if text.lower() not in by_name:
-            raise ValueError(f"{text!r} is none of {list_names(words)}")
-        return by_name[text.lower()]
-
     return Shape(
         "word",
         proto or words.__name__,
         lambda value: None if value in known else f"must be one of {list_names(words)}",
         written.__getitem__,
         by_name.__getitem__,
-        parse,
+        partial(parse_word, words),
         words=words,
     )
 

@@ -100,7 +100,7 @@ def _explain(error: Exception) -> tuple[Exit, str, str]:
     if isinstance(error, SellertrustCallError):
         notes: list[str] = getattr(error, "__notes__", [])  # the remedy, where the command line knows one
         remedy = " ".join(notes) or _NEXT_OF.get(error.reason) or _NEXT.get(exit_code(error), "")
-        return exit_code(error), _malformed_id(error) or str(error), remedy
+        return exit_code(error), _malformed_id(error) or _describe_call(error), remedy
     if isinstance(error, SellertrustError):
         from service.cli.troubles import explain_ledger_error
 
@@ -119,6 +119,13 @@ def _explain(error: Exception) -> tuple[Exit, str, str]:
     return Exit.UNFORESEEN, f"unforeseen: {error} ({type(error).__name__})", remedy
 
 
+def _describe_call(error: "SellertrustCallError") -> str:
+    """Return what is wrong with a call: message, reason in brackets, and a line for each wrong field."""
+    reason = f" ({error.reason})" if error.reason else ""
+    first, *lines = str(error).removeprefix(f"{error.code.name}{error.reason and ' ' + error.reason}: ").split("\n")
+    return "\n".join([first + reason, *lines])
+
+
 def _malformed_id(error: "SellertrustCallError") -> str:
     """Return what is wrong with an id of the command line, which the server knows as part of a name; "" for other errors."""
     path, description = error.fields[0] if error.fields else ("", "")
@@ -126,19 +133,20 @@ def _malformed_id(error: "SellertrustCallError") -> str:
     if found is None or path.partition("[")[0] not in {"name", "parent", "seller", "sellers"}:  # but of a file
         return ""
     kinds = " or ".join(dict.fromkeys(re.findall(r"{(\w+)}", found["form"])))
-    return f"INVALID_ARGUMENT: the id of the {kinds} is malformed: an id is {found['ids']}"
+    return f"the id of the {kinds} is malformed: an id is {found['ids']}"
 
 
 _NAME = re.compile(r"^must be (?P<form>(?:marketplaces|models|policies|proposals)/.*), each id (?P<ids>.*)$")
 """How the server describes a resource name that is malformed."""
 
 _NEXT = {
-    Exit.UNAVAILABLE: "is the server running? start it: sellertrust serve; or look: sellertrust doctor",
+    Exit.UNAVAILABLE: "look what is wrong: sellertrust doctor",
     Exit.NOT_FOUND: "list what there is: sellertrust ledger list, sellertrust violation list, sellertrust model list",
 }
 _NEXT_OF = {
     "LEDGER_UNAVAILABLE": "the server answers, its database does not: look at the database, or where the server runs: "
     "sellertrust doctor",
+    "SELLER_NOT_FOUND": "list what a marketplace has: sellertrust ledger list --marketplace NAME",
     "NOTIFIER_NOT_FOUND": "list what there is: sellertrust notifier list",
     "CASE_NOT_FOUND": "list those that are open: sellertrust case list",
     "CALLER_UNAUTHENTICATED": "set SELLERTRUST_TARGET_CERTIFICATE and _KEY, or SELLERTRUST_TARGET_TOKEN",

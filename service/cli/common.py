@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from scoring.entries.field_types import Word, parse_word
 from scoring.errors import invalid
 from scoring.time import MAX_TIME, parse_time
 from sellertrust.client import Client
@@ -59,6 +60,14 @@ def moment(text: str | None, option: str) -> datetime | None:
     if not 0 <= microseconds <= MAX_TIME:
         raise invalid(option, "must lie between 1970 and 9999")
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)
+
+
+def parse_option(option: str, words: type[Word], text: str) -> Word:
+    """Return the member of an enumeration that a text of the command line names. InvalidInput names `option`."""
+    try:
+        return parse_word(words, text)
+    except ValueError as error:
+        raise invalid(option, str(error)) from None
 
 
 def find_entries(connection: Client, marketplace: str, seller: str, names: Iterable[str]) -> dict[str, Entry]:

@@ -60,10 +60,26 @@ def connect(
             trouble = None
             if error.code is grpc.StatusCode.UNAVAILABLE and not error.reason:
                 trouble = connection_trouble(settings, place)
+            if error.reason == "SELLER_NOT_FOUND" and (remedy := describe_empty(client, error.metadata["seller"])):
+                error.add_note(remedy)
             if trouble is not None:
                 error.message, remedy = trouble
                 error.add_note(remedy)
             raise
+
+
+def describe_empty(client: Client, name: str) -> str:
+    """Return what to do if the marketplace of a resource name has no entries.
+
+    "" if it has some, or the caller may not see them.
+    """
+    marketplace = name.split("/")[1]
+    try:
+        if any(True for _ in client.list_entries(marketplace, page_size=1)):
+            return ""
+    except SellertrustCallError:
+        return ""
+    return f"marketplace {marketplace!r} has no entries: name another one by --marketplace or SELLERTRUST_MARKETPLACE"
 
 
 def tls_context(settings: Settings) -> ssl.SSLContext | None:

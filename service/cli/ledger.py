@@ -43,13 +43,15 @@ MAX_LINES = 10_000
 STREAM_LINES = 1_000  # a batch of a stream: few enough for a bar that moves
 SHOWN_REFUSALS = 20
 
-Lines = list[tuple[int, str]]
-"""The lines of a file that are not blank, with their numbers."""
+Objects = list[tuple[int, str]]
+"""The JSON objects of a file, each with the number of the line on which it begins."""
 
 
 @app.command("append")
 def append(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Entries, one JSON object a line; - for stdin.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="Entries as JSON objects, one after another; - for stdin.")
+    ],
     stream: Annotated[
         bool,
         typer.Option("--stream", help="Append 1,000 after 1,000 instead; so it is done beyond 10,000 in any case."),
@@ -58,7 +60,7 @@ def append(
     marketplace: Marketplace = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Append entries: the contract's Entry as JSON, one a line, all of them or none.
+    """Append entries: the contract's Entry as JSON, one object after another, all of them or none.
 
     For example: {"entry_id": "v-1", "seller": "s-1", "occur_time": "2026-03-01T12:00:00Z", "violation":
     {"violation_type": "counterfeit_goods", "harm": "high", "source": "brand"}}. A date alone stands for its first moment.
@@ -68,20 +70,20 @@ def append(
     """
     with client() as (connection, settings):
         where = marketplace_of(marketplace, settings)
-        lines = _read_lines(file)
-        if stream or len(lines) > MAX_LINES:
+        objects = _read_objects(file)
+        if stream or len(objects) > MAX_LINES:
             if proposes:
                 raise invalid("--propose", "is for one batch: a stream appends nothing that needs approval")
-            _append_stream(connection, where, lines, output)
+            _append_stream(connection, where, objects, output)
             return
         try:
             if proposes:
-                _propose(connection, where, _entries(lines, where), output)
+                _propose(connection, where, _entries(objects, where), output)
                 return
-            results = connection.append_entries(where, _entries(lines, where))
+            results = connection.append_entries(where, _entries(objects, where))
         except SellertrustCallError as error:
-            error.message = _by_line(error.message, lines)
-            error.fields = [(_by_line(path, lines), description) for path, description in error.fields]
+            error.message = _by_line(error.message, objects)
+            error.fields = [(_by_line(path, objects), description) for path, description in error.fields]
             raise
     emit(
         [
@@ -269,41 +271,65 @@ def verify_command(
         raise typer.Exit(Exit.REFUSED)
 
 
-def _read_lines(file: Path) -> Lines:
+def _read_objects(file: Path) -> Objects:
+    """Return the JSON objects of a file or of stdin, each written on one line or on several. InvalidInput."""
     try:
         data = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
-        text = data.decode()
+        text = data.decode("utf-8-sig")
     except OSError as error:
         raise invalid("FILE", f"{file} cannot be read: {(error.strerror or str(error)).lower()}") from None
     except UnicodeDecodeError:
         raise invalid("FILE", f"{file} is not text in UTF-8") from None
-    lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
-    if not lines:
-        raise invalid("FILE", "has 0 entries; write one JSON object a line")
-    return lines
-
-
-def _entries(lines: Lines, marketplace: str) -> list[Entry]:
-    entries = []
-    for number, line in lines:
+    found: Objects = []
+    decode, position, line = json.JSONDecoder().raw_decode, 0, 1
+    while begin := _NOT_BLANK.search(text, position):
+        line += text.count("\n", position, begin.start())
         try:
-            entries.append(entry_of_json(line, marketplace))
+            _, position = decode(text, begin.start())
+        except json.JSONDecodeError as error:
+            raise invalid("FILE", _describe_incomplete(line, error)) from None
+        except RecursionError:
+            raise invalid("FILE", f"The object on line {line} is nested too deep.") from None
+        found.append((line, text[begin.start() : position]))
+        line += text.count("\n", begin.start(), position)
+    if not found:
+        raise invalid("FILE", "has 0 entries; write one JSON object a line")
+    return found
+
+
+_NOT_BLANK = re.compile(r"[^ \t\r\n]")
+
+
+def _describe_incomplete(line: int, error: json.JSONDecodeError) -> str:
+    """Say where a JSON object begins that is not complete, and where that was noticed."""
+    where = f"column {error.colno}" if error.lineno == line else f"line {error.lineno}, column {error.colno}"
+    return (
+        f"Line {line} is no complete JSON object. At {where}: {error.msg[0].lower()}{error.msg[1:]}. Write one object after"
+        " another, each complete."
+    )
+
+
+def _entries(objects: Objects, marketplace: str) -> list[Entry]:
+    entries = []
+    for line, text in objects:
+        try:
+            entries.append(entry_of_json(text, marketplace))
         except ValueError as error:
-            raise invalid(f"line {number}", f"is not an entry: {error}") from None
+            raise invalid(f"line {line}", f"is not an entry: {error}") from None
     return entries
 
 
-def _append_stream(connection: Client, marketplace: str, lines: Lines, output: Format) -> None:
+def _append_stream(connection: Client, marketplace: str, objects: Objects, output: Format) -> None:
     """Append batch by batch, with a bar, and say which lines were refused.
 
     End with REFUSED if any were.
     """
-    batches = [lines[start : start + STREAM_LINES] for start in range(0, len(lines), STREAM_LINES)]
+    batches = [objects[start : start + STREAM_LINES] for start in range(0, len(objects), STREAM_LINES)]
     row = {"entries": 0, "appended": 0, "already_present": 0, "waits": 0, "refused": 0, "sequence": 0}
     refusals: list[str] = []
     try:
         with StepProgress() as progress:
-            progress("append", 0, len(lines))
+            progress("append", 0, len(objects))
             made = (_entries(batch, marketplace) for batch in batches)
             for done in connection.stream_entries(marketplace, made, patience_seconds=PATIENCE_SECONDS):
                 batch = batches[done.index]
@@ -316,7 +342,7 @@ def _append_stream(connection: Client, marketplace: str, lines: Lines, output: F
                 if done.error is not None:
                     row["refused"] += len(batch)
                     refusals.append(f"lines {batch[0][0]} to {batch[-1][0]}: {_by_line(str(done.error), batch)}")
-                progress("append", row["entries"], len(lines))
+                progress("append", row["entries"], len(objects))
     except Exception:
         say(f"{row['entries'] - row['refused']:,} entries are recorded; append the same file again for the rest")
         raise
@@ -327,11 +353,11 @@ def _append_stream(connection: Client, marketplace: str, lines: Lines, output: F
         raise typer.Exit(Exit.REFUSED)
 
 
-def _by_line(text: str, lines: Lines) -> str:
+def _by_line(text: str, objects: Objects) -> str:
     """Replace `entries[17].seller` of a batch, in a text, by its line in the file."""
 
     def line(match: "re.Match[str]") -> str:
-        return f"line {lines[int(match[1])][0]}" + (", " if match[2] else "")
+        return f"line {objects[int(match[1])][0]}" + (", " if match[2] else "")
 
     return re.sub(r"entries\[(\d+)\](\.?)", line, text)
 

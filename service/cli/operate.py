@@ -165,8 +165,9 @@ def _server(settings: Settings) -> str:
         try:
             status = health_pb2_grpc.HealthStub(client.channel).Check(health_pb2.HealthCheckRequest(), timeout=2).status
         except grpc.RpcError:
-            nothing = f"no server answers at {settings.target}", "start one: sellertrust serve"
-            raise SellertrustError("; ".join(connection_trouble(settings, settings.target) or nothing)) from None
+            trouble = connection_trouble(settings, settings.target)
+            nothing = f"No server answers at {settings.target}. Start one with `sellertrust serve`."
+            raise SellertrustError("; ".join(trouble) if trouble else nothing) from None
     return f"{settings.target}: {health_pb2.HealthCheckResponse.ServingStatus.Name(status).lower()}"
 
 

@@ -14,7 +14,7 @@ from sellertrust.errors import SellertrustCallError
 from sellertrust.requests import marketplace_name, seller_name
 from sellertrust.v1.entry_pb2 import Entry
 from sellertrust.v1.ledger_service_pb2 import AppendEntriesRequest
-from service.cli.common import Marketplace, client, find_entries, marketplace_of, moment
+from service.cli.common import Marketplace, client, find_entries, marketplace_of, moment, parse_option
 from service.cli.output import Format, Output, cut_to_limit, emit, say
 from service.cli.proposals import Propose, propose
 
@@ -47,9 +47,7 @@ def set_override(
     output: Output = Format.TABLE,
 ) -> None:
     """Set a seller's tier until a time, whatever its score; a later override replaces it."""
-    if tier.upper() not in Tier.__members__:
-        raise invalid("TIER", f"{tier!r} is none of {_TIERS}")
-    entry = _entry(entry_id, Tier[tier.upper()], actor, reason)
+    entry = _entry(entry_id, parse_option("TIER", Tier, tier), actor, reason)
     end = moment(until, "--until")
     if end is not None:
         entry.override.until.FromDatetime(end)

@@ -25,6 +25,7 @@ from sellertrust.v1.trust_score_service_pb2 import (
     TrustScore,
 )
 from service.cli.common import KnownTime, Marketplace, ObserveTime, client, find_entries, marketplace_of, moment
+from service.cli.connecting import describe_empty
 from service.cli.output import Column, Exit, Format, Output, Wide, emit, print_table, say, write
 
 app = typer.Typer()
@@ -73,9 +74,12 @@ def score(
             if any(NO_MODEL in result.trust_score.reason_codes for result in results):
                 say(NO_MODEL_SERVED)
             missing = [(result.seller, result.error.message) for result in results if result.HasField("error")]
-    for seller, message in missing:
-        say(f"error: {seller}: {message}")
+        remedy = describe_empty(connection, missing[0][0]) if missing else ""
+    for _, message in missing:
+        say(f"error: {message}")
     if missing:
+        if remedy:
+            say(f"next:  {remedy}")
         raise typer.Exit(Exit.NOT_FOUND)
 
 

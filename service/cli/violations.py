@@ -6,7 +6,6 @@ import typer
 from google.protobuf import json_format
 from google.protobuf.message import Message
 
-from scoring.entries.field_types import list_names
 from scoring.entries.violation_types import TABLES
 from scoring.enums import Harm as HarmWord
 from scoring.enums import Severity as SeverityWord
@@ -15,7 +14,16 @@ from scoring.errors import invalid
 from sellertrust.client import Decision
 from sellertrust.v1.entry_pb2 import Action, Category, Harm, Severity, Source, ViolationStatus
 from sellertrust.v1.ledger_service_pb2 import Violation
-from service.cli.common import KnownTime, Marketplace, ObserveTime, client, find_entries, marketplace_of, moment
+from service.cli.common import (
+    KnownTime,
+    Marketplace,
+    ObserveTime,
+    client,
+    find_entries,
+    marketplace_of,
+    moment,
+    parse_option,
+)
 from service.cli.output import Column, Format, Output, Wide, cut_to_limit, emit, emit_one
 
 app = typer.Typer()
@@ -163,10 +171,7 @@ for _action, _text in _DECISIONS.items():
 
 
 def _severity(text: str) -> Severity.ValueType:
-    try:
-        return Severity.ValueType(SeverityWord[text.upper()])
-    except KeyError:
-        raise invalid("--severity", f"{text!r} is none of {list_names(SeverityWord)}") from None
+    return Severity.ValueType(parse_option("--severity", SeverityWord, text))
 
 
 def status_of(text: str) -> ViolationStatus.ValueType:
@@ -174,11 +179,7 @@ def status_of(text: str) -> ViolationStatus.ValueType:
 
     InvalidInput about `--status`, with the known ones, if it is none.
     """
-    try:
-        return ViolationStatus.ValueType(Status[text.upper().replace("-", "_")])
-    except KeyError:
-        known = ", ".join(status.name.lower() for status in Status)
-        raise invalid("--status", f"{text!r} is none of {known}") from None
+    return ViolationStatus.ValueType(parse_option("--status", Status, text))
 
 
 def violation_row(violation: Violation) -> dict[str, Any]:

@@ -28,6 +28,8 @@ def entry_of_json(text: str | bytes, marketplace: str) -> Entry:
         if not isinstance(values, dict):
             raise ValueError("write a JSON object, as `sellertrust ledger append --help` shows")
         return _entry(values, marketplace)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"the JSON object is not complete: {error.msg} at character {error.pos + 1}") from None
     except RecursionError:
         raise ValueError("is nested too deep") from None
     except json_format.ParseError as error:
@@ -74,14 +76,15 @@ def _entry(values: dict[str, Any], marketplace: str) -> Entry:
             for name in _AMOUNTS[fact] & fields.keys():
                 if isinstance(fields[name], float | str):  # JSON's 1999.00 and 1e3 are floats to Python
                     fields[name] = _read(f"{fact}.{name}", parse_minor_units, str(fields[name]))
-            for name, prefix in words.items():
-                word = fields.get(name)
-                if isinstance(word, str) and not word.startswith(prefix):
-                    fields[name] = prefix + word.upper()
+            for name in words.keys() & fields.keys():
+                prefix, parse = words[name]
+                if isinstance(fields[name], str):
+                    word = _read(f"{fact}.{name}", parse, fields[name].removeprefix(prefix))
+                    fields[name] = prefix + word.name
     return json_format.ParseDict(values, Entry(), max_recursion_depth=MAX_DEPTH)
 
 
-def _read(field: str, read: Callable[[str], int], text: str) -> int:
+def _read(field: str, read: Callable[[str], Any], text: str) -> Any:
     try:
         return read(text)
     except ValueError as error:
@@ -96,16 +99,22 @@ def _prefix(name: str) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "_", name).upper() + "_"
 
 
+def _both_names(name: str) -> tuple[str, str]:
+    """Return the names of a field in protobuf's JSON: `value_minor` and `valueMinor`."""
+    return name, re.sub("_([a-z])", lambda letter: letter[1].upper(), name)
+
+
 _WORDS = {
-    row.key: {f.name: _prefix(f.shape.proto) for f in row.fields if f.shape.kind == "word"} for row in KINDS.values()
+    row.key: {
+        name: (_prefix(f.shape.proto), f.shape.parse)
+        for f in row.fields
+        if f.shape.kind == "word"
+        for name in _both_names(f.name)
+    }
+    for row in KINDS.values()
 }
 _AMOUNTS = {
-    row.key: {
-        name
-        for f in row.fields
-        if f.shape.parse is parse_minor_units
-        for name in (f.name, re.sub("_([a-z])", lambda letter: letter[1].upper(), f.name))  # protobuf's JSON has both
-    }
+    row.key: {name for f in row.fields if f.shape.parse is parse_minor_units for name in _both_names(f.name)}
     for row in KINDS.values()
 }
 _TIMES = {

@@ -36,7 +36,7 @@ REMEDIES: Sequence[tuple[str, str]] = (
     ),
     (r"^seller: ", "give the column that holds the seller's id; leave out rows without one by filled = true"),
     (
-        r"is none of ",
+        r"is unknown\. Use ",
         'translate your words: { column = ..., map = { yours = "ours" }, default = "ours" }',
     ),
     (r"its report on this row was rejected", "mend the report on the same row"),

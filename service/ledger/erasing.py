@@ -12,7 +12,7 @@ from sqlalchemy import Connection, delete, exc, select
 
 from scoring.entries.entry import Entry, prepare
 from scoring.entries.kinds.decisions import SellerErased
-from scoring.errors import ErasureRefused, LedgerUnavailable, SellerNotFound
+from scoring.errors import ErasureRefused, LedgerUnavailable, seller_not_found
 from service.ledger import appending
 from service.ledger.clock import Present
 from service.ledger.database import Database
@@ -37,11 +37,7 @@ def erase(database: Database, marketplace: str, entry: Entry, present: Present) 
     of_seller = select(ENTRY.c.sequence).where(ENTRY.c.marketplace == marketplace, ENTRY.c.seller == entry.seller)
     with database.write() as connection:
         if connection.execute(of_seller.limit(1)).first() is None:
-            raise SellerNotFound(
-                f"nothing is on record of the seller {entry.seller!r} in {marketplace!r}, so there is nothing to erase;"
-                " name the seller by the id in its entries",
-                {"seller": entry.seller},
-            )
+            raise seller_not_found(marketplace, entry.seller)
         [appended] = appending.append_batch(database, connection, marketplace, [item], present).results
         if not appended.already_present:  # a retry leaves alone what was stated since
             _delete_key(connection, marketplace, entry.seller)

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 from scoring.answer import Explanation, MadeBy, Stamp, TrustScore
 from scoring.caution import Caution, Flows, find_cautions
-from scoring.errors import SellerNotFound, SellertrustError
+from scoring.errors import SellertrustError, seller_not_found
 from scoring.features.columns import FactRow, FactTable, Omitted
 from scoring.in_force import InForce, evaluate_measures
 from scoring.model.artifact import Artifact
@@ -14,7 +14,6 @@ from scoring.score import explain, score
 from scoring.settled_value import NO_VALUES, grows_with_value
 from scoring.version import CORE_VERSION
 from service.call_context import current_call
-from service.contract.resource_names import seller_name
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
 from service.policy.caution_flows import read_caution_flows
@@ -85,7 +84,7 @@ class Scorer:
                 with suppress(Exception):
                     self.observer(Answered(marketplace, facts, part, answers, stamp, policy))
             named = zip(part, answers, strict=True)
-            found += [_not_found(marketplace, seller) if answer is None else answer for seller, answer in named]
+            found += [seller_not_found(marketplace, seller) if answer is None else answer for seller, answer in named]
         return found, stamp
 
     def _parts(self, marketplace: str, sellers: Sequence[str]) -> Iterator[Sequence[str]]:
@@ -126,7 +125,7 @@ class Scorer:
         flows = self._flows(marketplace, [seller], cut, policy, rows)
         explanation = explain(rows, seller, cut.observe_time, artifact, policy, check, {seller: omitted}, flows)
         if explanation is None:
-            raise _not_found(marketplace, seller)
+            raise seller_not_found(marketplace, seller)
         return explanation, _stamp(cut, artifact, policy)
 
     def measures(
@@ -157,7 +156,7 @@ class Scorer:
             flows=self._flows(marketplace, [seller], cut, policy, rows),
         )
         if found is None:
-            raise _not_found(marketplace, seller)
+            raise seller_not_found(marketplace, seller)
         return found, policy, _stamp(cut, artifact, policy)
 
     def cautions(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> dict[str, tuple[Caution, ...]]:
@@ -201,12 +200,4 @@ def _stamp(cut: Cut, artifact: Artifact | None, policy: Policy) -> Stamp:
         model_digest=artifact.digest if artifact else "",
         policy_digest=policy.digest,
         core_version=CORE_VERSION,
-    )
-
-
-def _not_found(marketplace: str, seller: str) -> SellerNotFound:
-    name = seller_name(marketplace, seller)
-    return SellerNotFound(
-        "nothing that stands is recorded of this seller; append its identity or exposure first, or check the id",
-        {"seller": name},
     )

@@ -1,5 +1,6 @@
 """The client: an answer always comes to a checkout, calls end in time, retries are safe, errors are decoded."""
 
+import asyncio
 import json
 import logging
 import pickle
@@ -18,6 +19,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from sellertrust.client import SERVICE_CONFIG, Client, SellertrustCallError, seller_name, unknown_score
 from sellertrust.v1 import trust_score_service_pb2
+from sellertrust.v1.trust_score_service_pb2_grpc import TrustScoreServiceStub
 from service.api.ledger_servicer import WRITES
 from service.api.model_servicer import MODEL_WRITES
 from service.api.policy_servicer import POLICY_WRITES
@@ -119,6 +121,7 @@ def test_every_call_has_a_deadline_which_the_client_and_the_call_can_set(tmp_pat
                 with pytest.raises(SellertrustCallError) as caught:
                     call(MARKET, "s", **options)
                 assert caught.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
+                assert caught.value.message == f"The server gave no answer within {seconds:g} s."
                 took[seconds] = time.monotonic() - began
                 assert took[seconds] > seconds * 0.9
             assert max(took[0.2], took[0.3]) < took[1.0]
@@ -142,6 +145,39 @@ def test_errors_are_decoded(tmp_path: Path) -> None:
     for error in (missing.value, wrong.value, unavailable.value):
         copy = pickle.loads(pickle.dumps(error))
         assert (copy.code, copy.fields, str(copy)) == (error.code, error.fields, str(error))
+
+
+def test_errors_of_asyncio_are_decoded(tmp_path: Path) -> None:
+    """A program with `grpc.aio` and the stubs decodes an error as the client does."""
+
+    async def ask(address: str) -> SellertrustCallError:
+        async with grpc.aio.insecure_channel(address) as channel:
+            request = trust_score_service_pb2.GetTrustScoreRequest(seller=seller_name(MARKET, "nobody"))
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await TrustScoreServiceStub(channel).GetTrustScore(request)  # type: ignore[misc]
+            return SellertrustCallError.of(caught.value)
+
+    with running_server(tmp_path) as running:
+        error = asyncio.run(ask(running.address))
+    assert (error.code, error.reason) == (grpc.StatusCode.NOT_FOUND, "SELLER_NOT_FOUND")
+    assert error.message == f"No seller 'nobody' in marketplace '{MARKET}'. Check both names."
+    assert error.metadata == {"seller": seller_name(MARKET, "nobody")}
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("127.0.0.1:1", "No server answers at 127.0.0.1:1. Start one with `sellertrust serve`."),
+        ("dns:///localhost:1", "No server answers at "),
+        ("[::1]:1", "No server answers at [::1]:1. Start one with `sellertrust serve`."),
+        ("unix:/nowhere/sock", "No server answers at unix:/nowhere/sock. Start one with `sellertrust serve`."),
+        ("nowhere.invalid:50051", "The host of nowhere.invalid:50051 has no address. Check its name."),
+    ],
+)
+def test_a_server_that_cannot_be_reached_is_named(target: str, said: str) -> None:
+    with Client(target, deadline_seconds=5) as client, pytest.raises(SellertrustCallError) as caught:
+        client.get_trust_score(MARKET, "s")
+    assert caught.value.message.startswith(said)
 
 
 def test_calls_outlive_a_server_that_is_restarted(tmp_path: Path) -> None:

@@ -159,4 +159,4 @@ def test_the_command_shows_what_is_in_force_to_a_person_and_as_json(running: Run
     [held] = [m for m in shell.json("measures", "s1")["measures"] if m["kind"] == "MEASURE_KIND_SUSPENSION"]
     assert held["measure"] in shown
     assert parse_time(held["end_time"]) - parse_time(held["start_time"]) == 7 * 86_400_000_000
-    assert "nothing that stands" in shell.error(3, "measures", "nobody")
+    assert "No seller 'nobody' in marketplace" in shell.error(3, "measures", "nobody")

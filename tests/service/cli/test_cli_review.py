@@ -66,7 +66,7 @@ def test_a_ring_is_seen_shown_decided_and_remembered(shell: Shell) -> None:
 def test_wrong_conditions_are_2_and_named(shell: Shell) -> None:
     assert "violation_types" in shell.error(2, "violation", "decide-all", "dismiss", *WHY)
     wrong = ("violation", "decide-all", "dismiss", *WHY, "--seller", "target", "--status", "odd")
-    assert "'odd' is none of alleged" in shell.error(2, *wrong)
+    assert "'odd' is unknown. Use alleged" in shell.error(2, *wrong)
     everything = ("violation", "decide-all", "dismiss", *WHY)
     assert "nothing is selected" in shell(*everything, "--seller", "nobody")[1]
     assert "NOTIFIER_NOT_FOUND" in shell.error(3, *everything, "--notifier", "rnig-1")

@@ -66,7 +66,7 @@ def test_a_stream_names_the_lines_that_are_refused_and_appends_the_rest(shell: S
     assert "lines 1002 to 2001: " in stderr
     assert "line 1206, entry_id: must be" in stderr
     lines[1_205] = lines[1_205].replace("part 1204", "part-1204")
-    lines[2_300] = "{"
+    lines[2_300] = '{"seller": 5}'
     told = shell.error(2, "ledger", "append", "-", "--stream", stdin="\n".join(lines))
     assert "line 2301: is not an entry" in told
     assert "2,000 entries are recorded" in told

@@ -49,7 +49,7 @@ def test_an_override_is_set_listed_and_ended_by_whom_and_why(asked: tuple[Shell,
     assert [(row["actor"], row["in_force"]) for row in rows] == [("ops-1", False), ("ops-2", False)]
     assert "no override is in force for 's-1'" in shell.error(2, "override", "end", "s-1", *SAID)
     assert "SELLER_NOT_FOUND" in shell.error(3, "override", "set", "nobody", "trusted", "--until", until, *SAID)
-    assert "'good' is none of unrated" in shell.error(2, "override", "set", "s-1", "good", "--until", until, *SAID)
+    assert "'good' is unknown. Use unrated" in shell.error(2, "override", "set", "s-1", "good", "--until", until, *SAID)
     assert "366 days" in shell.error(2, "override", "set", "s-1", "trusted", "--until", "2999-01-01", *SAID)
 
 

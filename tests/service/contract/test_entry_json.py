@@ -36,6 +36,20 @@ def test_an_amount_in_minor_units_has_neither_point_nor_exponent(name: str, writ
     assert (sound.fact.value_minor, sound.fact.settled_orders) == (1999, 3)  # type: ignore[union-attr]
 
 
+def test_every_unknown_word_is_named_with_the_known_ones() -> None:
+    """In each field of each kind that states a word, in short and as protobuf writes it."""
+    tried = 0
+    for row in KINDS.values():
+        for field in row.fields:
+            if field.shape.words is None:
+                continue
+            *others, last = (name.lower() for name in field.shape.words.__members__)
+            problem = f"{row.key}.{field.name}: 'odd' is unknown. Use {', '.join(others)} or {last}."
+            assert problem in said(entry(**{row.key: {field.name: "odd"}}))
+            tried += 1
+    assert tried > 10
+
+
 def test_a_date_is_its_first_moment_and_as_report_time_its_last() -> None:
     """As in a mapping: what was reported on a day is known at the end of it."""
     made = entry_from_json(

@@ -71,7 +71,7 @@ def ids(ledger: Ledger) -> list[str]:
 BROKEN = {
     "too few cells": ("v-9,s,2026-01-03", "has 3 cells where the header has 4"),
     "too many cells": ("v-9,s,2026-01-03,high,extra", "has 5 cells where the header has 4"),
-    "a harm that is none": ("v-9,s,2026-01-03,grave", "harm: 'grave' is none of low, medium, high, extreme"),
+    "a harm that is none": ("v-9,s,2026-01-03,grave", "harm: 'grave' is unknown. Use low, medium, high or extreme."),
     "a date in the future": (
         "v-9,s,2026-03-02,high",
         "occur_time: lies in the future: the ledger's clock says 2026-03",
