@@ -28,7 +28,7 @@ BUSY_SECONDS = 0.1
 CALLS = 4
 """Calls at a time."""
 BATCH = 50
-"""Sellers in a call."""
+"""Sellers in a call, at most: a call that took too long halves it for the next ones, and each answer doubles it."""
 MAX_WAITING = 500
 """Sellers that wait for a call, of those with a kept badge and of the others each; further ones are shown as kept."""
 
@@ -124,6 +124,7 @@ class Badges:
         self._first = True
         """The lane that fills the next call first. They take turns, so that made-up ids hold up no kept badge."""
         self._calls: set[asyncio.Task[None]] = set()
+        self._batch = BATCH
         self._retry_time = 0.0
         self._is_denial_reported = False
         self._pool = ThreadPoolExecutor(CALLS, thread_name_prefix="badges")
@@ -211,7 +212,7 @@ class Badges:
             waiting = [*self._lanes[self._first], *self._lanes[not self._first]]
             self._first = not self._first
             marketplace = waiting[0][0]
-            sellers = [seller for seller in waiting if seller[0] == marketplace][:BATCH]
+            sellers = [seller for seller in waiting if seller[0] == marketplace][: self._batch]
             for seller in sellers:
                 for lane in self._lanes.values():  # an answer may have moved it to the other one meanwhile
                     lane.pop(seller, None)
@@ -231,6 +232,10 @@ class Badges:
         try:
             found = await asyncio.get_running_loop().run_in_executor(self._pool, self._call, marketplace, names)
             if isinstance(found, SellertrustCallError):
+                if found.code is grpc.StatusCode.DEADLINE_EXCEEDED and len(sellers) > 1:
+                    self._batch = max(1, len(sellers) // 2)
+                    busy += sellers
+                    return
                 if found.code not in _SETTLED and found.reason not in _BUSY:
                     self._go_away(found)
                     return
@@ -238,6 +243,7 @@ class Badges:
             if self.is_away:
                 self._report("the server answers again")
             self.is_away = False
+            self._batch = min(BATCH, 2 * self._batch)
             for seller in sellers:
                 outcome = found[seller[1]]
                 if isinstance(outcome, SellertrustCallError) and outcome.reason in _BUSY:

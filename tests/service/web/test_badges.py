@@ -31,6 +31,8 @@ class World:
         self.fault: grpc.StatusCode | None = None
         self.busy: dict[str, int] = {}
         """How many more times each seller is answered with SERVER_BUSY."""
+        self.in_time = BATCH
+        """How many sellers a call can hold to be answered in time."""
         self.asked: list[str] = []
         self.calls = 0
         self.may_answer = threading.Event()
@@ -41,6 +43,8 @@ class World:
         self.asked += sellers
         self.calls += 1
         self.may_answer.wait(60)
+        if len(sellers) > self.in_time:
+            raise SellertrustCallError(grpc.StatusCode.DEADLINE_EXCEEDED, "too many to compute")
         if self.fault is not None:
             raise SellertrustCallError(self.fault, "as the test wants")
         return {seller: self.answer_one(seller) for seller in sellers}
@@ -232,6 +236,21 @@ def test_a_busy_answer_has_one_seller_asked_for_again() -> None:
     world = run(work)
     assert world.asked == ["a", "b", "c", "b", "b"]
     assert world.reports == []
+
+
+def test_a_call_that_takes_too_long_is_made_of_fewer_sellers() -> None:
+    """A server that has fifty long records to read is not away; one that does not answer about one seller is."""
+
+    async def work(world: World, badges: Badges) -> None:
+        world.in_time = 7
+        rows = await badges.find([("acme", f"s{number}") for number in range(BATCH)])
+        assert [row and row.badge for row in rows] == ["trusted"] * BATCH
+        assert not badges.is_away
+        world.in_time = 0
+        assert await shown(badges, "another") is None
+        assert badges.is_away
+
+    assert len(run(work).reports) == 1
 
 
 def test_a_seller_whose_answers_stay_busy_keeps_its_badge() -> None:
