@@ -21,7 +21,7 @@ class Member(NamedTuple):
     """The id."""
     shop_name: str
     licence_number: str
-    """The verified identifier by which authorities' files find it."""
+    """The verified identifier; files of authorities find it by this."""
     joined: date
     orders: int
     """Settled orders of each day with orders."""
@@ -30,7 +30,7 @@ class Member(NamedTuple):
     failing_every: int
     """One of so many orders comes late."""
     item: str
-    """What it sells in the demo's cart."""
+    """Its goods in the demo's cart."""
     item_zh: str
     price_minor: int
     """In euro cents."""

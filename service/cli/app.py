@@ -27,7 +27,10 @@ def demo(
         bool, typer.Option("--serve", help="Serve the demo's data and its page of badges until Ctrl-C.")
     ] = False,
 ) -> None:
-    """Make a marketplace from nothing, train its model, and show what becomes of five of its sellers."""
+    """Make a marketplace from nothing, train its model, and show what becomes of five of its sellers.
+
+    The clock of the demo's ledger starts on 30 June 2026 whenever it is opened, so its answers are the same on any day.
+    """
     from service.cli.demo import run, serve
 
     if serves:

@@ -43,7 +43,7 @@ POLICY = ROOT / "service" / "policy" / "general.toml"
 def run(*, sellers: int, folder: Path | None) -> None:
     """Make a marketplace in `folder` (default: in the data folder), and tell the story on stdout.
 
-    How long each step took goes to stderr. An earlier demo in the folder is moved aside first.
+    The seconds of each step go to stderr. An earlier demo in the folder is moved aside first.
     """
     place = _place(folder)
     make_room(place)
@@ -86,7 +86,7 @@ def serve(folder: Path | None) -> None:
     SELLERTRUST_ADDRESS alone of the environment counts. Without data the demo is run first.
     """
     place = _place(folder)
-    if not (place / MARKER).exists():
+    if not (place / PAGE).exists():  # the last file that a demo writes
         run(sellers=SELLERS, folder=folder)
     settings = settings_of(place, ADDRESS=load().address, LOG_LEVEL="error", MECHANISM="false")
     with ExitStack() as stack:
@@ -202,7 +202,7 @@ def _command() -> str:
 
 
 class _Timer:
-    """How long each step took."""
+    """The seconds of each step."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}

@@ -28,7 +28,7 @@ _EARLIER = [
         *("not_as_described", "low", "buyer", "buyer-00420", "false", "false", "l-airbag"),
     )
 ]
-"""What a buyer reported of the offender half a year before the story."""
+"""A buyer's report of the offender, half a year before the story."""
 _DECIDED = [
     (
         *(f"d-{OFFENDER.seller}", f"v-{OFFENDER.seller}", OFFENDER.seller, "2025-11-12T10:30:00Z"),

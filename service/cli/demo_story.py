@@ -36,7 +36,7 @@ class Story:
 
     steps: dict[str, Mapping[Member, ExplainTrustScoreResponse]] = field(default_factory=dict)
     told: list[str] = field(default_factory=list)
-    """What was written of each numbered step."""
+    """The text of each numbered step."""
 
     def tell(self, *lines: str) -> None:
         """Write the next numbered step."""
@@ -69,7 +69,7 @@ def tell(client: Client, bring: Callable[[str], int], folder: Path) -> Story:
     story.tell(
         f"Customs seizes {SEIZED_UNITS} fake airbags and sends a file. It names no seller, but the licence"
         f" {OFFENDER.licence_number},",
-        f"a verified identifier: that of {OFFENDER.seller}. The act is final, so it counts from its arrival on.",
+        f"and {OFFENDER.seller} is on record with it, verified. The act is final, so it counts from its arrival on.",
     )
     story.steps["seizure"] = _look(client)
     _must_fall(story, "before", "seizure", OFFENDER)
