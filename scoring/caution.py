@@ -7,7 +7,7 @@ it, and none that it took part in has used up other facts. One thing remains of 
 caution then count towards the 30 of 180 that there are without a confirmed violation.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
@@ -71,12 +71,18 @@ class Caution:
 
 
 def find_cautions(
-    table: FactTable, sellers: Sequence[str], flows: Flows, observe_time: int, stated: CautionTable
+    table: FactTable,
+    sellers: Sequence[str],
+    flows: Flows,
+    observe_time: int,
+    stated: CautionTable,
+    check: Callable[[], None] = lambda: None,
 ) -> Mapping[int, tuple[Caution, ...]]:
     """Return the cautions in force at a time, by the case of their seller; cases without one are left out.
 
     `table`: the sellers' entries, one case a seller; `flows`: by seller the flow that `choose_first_day` asks for. Cautions
-    are in the order of the policy's rules, then by start.
+    are in the order of the policy's rules, then by start. `check` is called between the parts of the work and may
+    raise to end it.
     """
     columns = table.columns
     chosen = _may_have(columns, stated)
@@ -88,11 +94,12 @@ def find_cautions(
     places = np.flatnonzero(chosen[columns.case])
     for case, row in zip(columns.case[places].tolist(), columns.row[places].tolist(), strict=True):
         own[case].append(table.rows[row])
-    found = {
-        case: find_cautions_of_seller(rows, observe_time, stated, flows.get(sellers[case], ()))
-        for case, rows in own.items()
-    }
-    return {case: cautions for case, cautions in found.items() if cautions}
+    found: dict[int, tuple[Caution, ...]] = {}
+    for case, rows in own.items():
+        check()
+        if cautions := find_cautions_of_seller(rows, observe_time, stated, flows.get(sellers[case], ()), check):
+            found[case] = cautions
+    return found
 
 
 def _may_have(columns: EntryColumns, stated: CautionTable) -> Bools:
@@ -132,7 +139,11 @@ def may_be_set_off(flow: Sequence[FlowDay], observe_time: int, stated: CautionTa
 
 
 def find_cautions_of_seller(
-    rows: Sequence[FactRow], observe_time: int, stated: CautionTable, flow: Sequence[FlowDay] = ()
+    rows: Sequence[FactRow],
+    observe_time: int,
+    stated: CautionTable,
+    flow: Sequence[FlowDay] = (),
+    check: Callable[[], None] = lambda: None,
 ) -> tuple[Caution, ...]:
     """Return the cautions in force for one seller at a time, by its rows and flow, in the order of the policy's rules.
 
@@ -162,7 +173,7 @@ def find_cautions_of_seller(
             entries=one.entries,
             measured=one.measured,
         )
-        for one, span in find_spans(stated, replace(known, confirmed=confirmed), begun)
+        for one, span in find_spans(stated, replace(known, confirmed=confirmed), begun, check)
         if span.start <= observe_time < span.end
     ]
     return tuple(sorted(found, key=lambda caution: (places[caution.rule], caution.start)))

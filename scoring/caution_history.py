@@ -2,7 +2,7 @@
 
 import heapq
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from operator import itemgetter
@@ -12,7 +12,7 @@ from typing import NamedTuple
 from scoring.arrays import NEVER
 from scoring.caution_signs import Sign
 from scoring.entries.field_types import is_id
-from scoring.entries.flow import FlowDay, list_flow_as_of
+from scoring.entries.flow import FlowDay, keep_latest_statements, list_flow_as_of
 from scoring.enums import CaseState, Kind, Source
 from scoring.features.columns import FactRow
 from scoring.flow_signals import FlowTable, Measured, find_reached, find_relevant_changes
@@ -31,6 +31,13 @@ from scoring.time import DAY
 
 MAX_LATE_DAYS = 7
 """Days after a day of flow began within which it must have been stated first, to set anything off."""
+
+MAX_RESTATED = 2_000
+"""Superseded statements of flow of one seller that are looked at, the latest ones."""
+
+MAX_TRACED = 100
+"""Times at which a caution's reports were taken back, or at which flow was stated again so that other days reached a trigger,
+from which what was known then is traced: the latest of each. Before the first of them, all counts as it was stated first."""
 
 _ALLOWED, _SPAN = MAX_DAYS_IN_SPAN * DAY, SPAN_DAYS * DAY
 
@@ -104,12 +111,15 @@ def choose_first_day(observe_time: int, stated: CautionTable) -> int:
     return (observe_time // DAY - SPAN_DAYS - MAX_CAUTION_DAYS - stated.flow_days) // SPAN_DAYS * SPAN_DAYS
 
 
-def find_spans(stated: CautionTable, known: Known, begun: Sequence[Set]) -> list[tuple[Set, Span]]:
+def find_spans(
+    stated: CautionTable, known: Known, begun: Sequence[Set], check: Callable[[], None]
+) -> list[tuple[Set, Span]]:
     """Return each caution of `begun`, what is set off by what stands now, with its span, but for those that were ended.
 
-    Cut to the days that were left when it began; without those for which none were.
+    Cut to the days that were left when it began; without those for which none were. `check` is called between the parts of
+    the work and may raise to end it.
     """
-    lived, since = _trace_what_was(stated, known, [one for one in begun if not one.signs])
+    lived, since = _trace_what_was(stated, known, [one for one in begun if not one.signs], check)
     return _limit((one for one in begun if one.ended == NEVER), lived, since, known.confirmed)
 
 
@@ -227,19 +237,25 @@ def _set_off_by_reports(
             held, sums = {}, dict.fromkeys(sums, 0)
 
 
-def _trace_what_was(stated: CautionTable, known: Known, by_flow: list[Set]) -> tuple[list[Span], int]:
+def _trace_what_was(
+    stated: CautionTable, known: Known, by_flow: list[Set], check: Callable[[], None]
+) -> tuple[list[Span], int]:
     """Return the spans under caution by what was known then, until the last time that any of it was taken back.
 
     And that time: from then on, what was known is what stands now. Reports are taken back, and flow is stated again.
     `by_flow`: what is set off by the flow as it counts now.
     """
     triggers = [rule.trigger for rule in stated.rules if isinstance(rule.trigger, Burst | Jump)]
+    known = replace(known, flow=keep_latest_statements(known.flow, MAX_RESTATED))
     changes = find_relevant_changes(known.flow, triggers, stated.currency)
+    taken_back = sorted({one.taken_back for one in list_set_off(stated, known, 0)} - {NEVER})
+    first = max([0, *changes[:-MAX_TRACED], *taken_back[:-MAX_TRACED]])
     lived: list[Span] = []
     since = 0
     if changes:
         by_flow = _list_by_flow_as_of(stated, known, 0)
     while True:
+        check()
         found = [*list_set_off(stated, known, since), *(one for one in by_flow if one.ended > since)]
         spans = _limit(found, lived, since, known.confirmed)
         ends = {one.taken_back for one, _ in spans if one.taken_back < NEVER}
@@ -247,10 +263,11 @@ def _trace_what_was(stated: CautionTable, known: Known, by_flow: list[Set]) -> t
         until = min([*ends, *changes[next_change : next_change + 1]], default=NEVER)
         if until == NEVER:
             return lived, since
+        until = max(until, first)
         clipped = [Span(max(span.start, since), min(span.end, until)) for _, span in spans]
         lived += [span for span in clipped if span.start < span.end]
         since = until
-        if changes[next_change : next_change + 1] == [until]:
+        if bisect_right(changes, until) > next_change:
             by_flow = _list_by_flow_as_of(stated, known, since)
 
 

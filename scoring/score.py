@@ -92,14 +92,14 @@ def score(
         unknown = [
             _build_unknown(facts, c, m, until[c], policy) if facts.exists[c] else None for c, m in enumerate(members)
         ]
-        unknown = _add_cautions(_apply_standing(unknown, facts, policy), (table, sellers, flows), observe_time, policy)
+        unknown = _apply_standing(unknown, facts, policy)
+        unknown = _add_cautions(unknown, (table, sellers, flows), observe_time, policy, check)
         return [_add_omitted(answer, omitted.get(s)) for answer, s in zip(unknown, sellers, strict=True)]
     views = fold_views(table, observe_time, artifact, policy)
     check()
     answers = build_answers(views, artifact.raw_score(views.x), artifact, policy)
-    answers = _add_cautions(
-        _apply_standing(answers, views.facts, policy), (table, sellers, flows), observe_time, policy
-    )
+    answers = _apply_standing(answers, views.facts, policy)
+    answers = _add_cautions(answers, (table, sellers, flows), observe_time, policy, check)
     counted = [_add_omitted(answer, omitted.get(s)) for answer, s in zip(answers, sellers, strict=True)]
     return [_apply_override(answer, views.facts, case, table.rows, policy) for case, answer in enumerate(counted)]
 
@@ -120,11 +120,12 @@ def _add_cautions(
     rests_on: tuple[FactTable, Sequence[str], Flows],
     observe_time: int,
     policy: Policy,
+    check: Callable[[], None],
 ) -> list[TrustScore | None]:
     """Return the answers with the cautions in force; they hold until the first of these ends, and are else the same."""
     if policy.caution is None:
         return answers
-    found = find_cautions(*rests_on, observe_time, policy.caution)
+    found = find_cautions(*rests_on, observe_time, policy.caution, check)
     return [
         replace(answer, cautions=cautions, valid_until=min(answer.valid_until, *(one.end for one in cautions)))
         if answer is not None and (cautions := found.get(case, ()))

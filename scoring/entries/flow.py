@@ -31,6 +31,18 @@ class Superseded(NamedTuple):
     fact: FlowStated
 
 
+def keep_latest_statements(flow: Sequence[FlowDay], limit: int) -> Sequence[FlowDay]:
+    """Return the flow without its oldest superseded statements, of which at most `limit` stay."""
+    times = sorted(old.until_time for one in flow for old in one.before)
+    if len(times) <= limit:
+        return flow
+    last_dropped = times[-limit - 1]
+    return [
+        one._replace(before=tuple(old for old in one.before if old.until_time > last_dropped)) if one.before else one
+        for one in flow
+    ]
+
+
 def list_flow_as_of(flow: Sequence[FlowDay], time: int) -> list[FlowDay]:
     """Return the flow with the statements that counted at a time; of days first stated later, the first statement."""
     return [

@@ -169,7 +169,7 @@ class Scorer:
             check()
             facts, _ = self._facts(marketplace, part, cut)
             flows = self._flows(marketplace, part, cut, policy, facts)
-            by_case = find_cautions(facts, part, flows, cut.observe_time, policy.caution)
+            by_case = find_cautions(facts, part, flows, cut.observe_time, policy.caution, check)
             found |= {part[case]: cautions for case, cautions in by_case.items()}
         return found
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scoring.caution import Caution
+from scoring.caution import Caution, find_cautions_of_seller
+from scoring.caution_history import MAX_TRACED
 from scoring.enums import Category, ControlReason, CorrectionKind, Kind, Severity, Source, Status
 from scoring.features.columns import FactRow
 from scoring.in_force import evaluate_measures
@@ -307,3 +308,21 @@ def test_many_sellers_at_once_have_the_cautions_that_each_has_alone() -> None:
     alone = [score([row for row in every if row.seller == name], [name], NOW, artifact(), GENERAL)[0] for name in "stu"]
     assert together == alone
     assert [len(one.cautions) for one in together if one is not None] == [1, 1, 0]
+
+
+def test_very_many_dismissed_reports_are_counted_in_one_step() -> None:
+    """Of 400 within 160 days, each dismissed after a day, the latest 100 are traced; the days before count all the same."""
+
+    def timed(row: FactRow, day: int, n: int) -> FactRow:
+        return row._replace(occur_time=day * DAY + n, report_time=day * DAY + n)
+
+    days = [TODAY - 170 + n * 2 // 5 for n in range(400)]
+    reports = [timed(report(f"r{n}", day, incident=f"q{n}"), day, n) for n, day in enumerate(days)]
+    dismissed = [timed(status(f"d{n}", f"r{n}", Status.DISMISSED, day), day + 1, n) for n, day in enumerate(days)]
+    last = report("last", TODAY - 1, incident="last")
+    rows = numbered([*reports, *dismissed, last])
+    steps: list[None] = []
+    assert GENERAL.caution is not None
+    assert find_cautions_of_seller(rows, NOW, GENERAL.caution, (), lambda: steps.append(None)) == ()
+    assert len(steps) <= MAX_TRACED + 2
+    assert find_cautions_of_seller(numbered([last]), NOW, GENERAL.caution) != ()

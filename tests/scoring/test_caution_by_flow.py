@@ -1,5 +1,6 @@
 """Caution by flow: bursts of orders that do not arrive or are disputed, and a jump of captured value."""
 
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -8,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scoring.caution import Caution, choose_first_recent_day, find_cautions_of_seller, may_be_set_off
-from scoring.caution_history import choose_first_day
-from scoring.entries.flow import FlowDay, Superseded, list_flow_as_of
+from scoring.caution_history import MAX_RESTATED, MAX_TRACED, choose_first_day
+from scoring.entries.flow import FlowDay, Superseded, keep_latest_statements, list_flow_as_of
 from scoring.entries.kinds.settlement import FlowStated
 from scoring.flow_signals import FlowTable, find_relevant_changes, list_reached
 from scoring.policy.caution import MAX_DAYS_IN_SPAN, SPAN_DAYS, Burst, CautionTable, Jump
@@ -295,3 +296,18 @@ def test_no_field_of_a_score_rests_on_flow() -> None:
         *(plain.points, plain.tier, plain.badge, plain.reason_codes, plain.points_if_upheld, plain.standing),
     )
     assert found.valid_until <= found.cautions[0].end
+
+
+def test_restated_flow_costs_no_more_than_its_latest_changes() -> None:
+    """Of 3,000 statements of one day, each of which turns the day, 2,000 are looked at and 100 traced."""
+    assert GENERAL.caution is not None
+    turns = [{"delivered_orders": 400, "disputed_orders": 400 * (n % 2 == 0)} for n in range(3_001)]
+    one = flow(TODAY - 1, **turns[0])
+    for n, counts in enumerate(turns[1:]):
+        one = restated(one, one.known_time + 1 + n, FlowStated(TODAY - 1, currency="EUR", **counts))
+    steps: list[None] = []
+    flows = [*usual(60, 2), one]
+    assert find_cautions_of_seller([], NOW, GENERAL.caution, flows, partial(steps.append, None))
+    assert len(steps) == MAX_TRACED + 2
+    kept = keep_latest_statements(flows, MAX_RESTATED)
+    assert kept[-1].before == one.before[-MAX_RESTATED:]
