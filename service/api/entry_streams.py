@@ -1,7 +1,7 @@
 """The streams of LedgerService: batches in, entries out. As the other RPCs, they know neither gRPC nor its threads."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from math import inf
 from time import monotonic
 from typing import TypeVar
@@ -14,7 +14,6 @@ from scoring.time import MAX_TIME
 from sellertrust.v1 import entry_pb2 as entry_pb
 from sellertrust.v1 import ledger_service_pb2 as ledger_pb
 from service.api.reads import MAX_PAGE, page_limit
-from service.api.visible import visible_entries
 from service.call_context import current_call
 from service.contract.entries import appended_response, entry_message
 from service.contract.resource_names import Parent, marketplace_name, parse_marketplace, parse_parent
@@ -99,9 +98,21 @@ class EntryStreams:
         # All that is recorded, whenever it occurred: what the end of the ledger is does not depend on the clock.
         cut = Cut(MAX_TIME + 1, MAX_TIME + 1, last)
         with self._reading:
-            found = visible_entries(self._ledger, parent, cut, after, limit + 1)
+            sellers = list_sellers(parent)
+            found = self._ledger.entries(
+                parent.marketplace, cut, sellers=sellers, after_sequence=after, limit=limit + 1
+            )
             page = cut_to_message([entry_message(parent.marketplace, recorded) for recorded in found[:limit]])
         return page, last if len(page) == len(found) else page[-1].sequence
+
+
+def list_sellers(parent: Parent) -> Collection[str] | None:
+    """Return the sellers whose entries a list of a parent may hold for the caller; None: of every seller, and of none.
+
+    What is of no seller, such as a violation of a product, is for callers who may see every seller.
+    """
+    visible = current_call().visible_sellers
+    return visible if parent.seller is None else (parent.seller,)
 
 
 def cut_to_message(items: list[M]) -> list[M]:

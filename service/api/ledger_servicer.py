@@ -14,9 +14,8 @@ from scoring.entries.kinds.conduct import StatusChanged
 from scoring.enums import Action
 from scoring.errors import FieldViolation, InvalidInput, SellertrustError
 from sellertrust.v1 import ledger_service_pb2 as ledger_pb
-from service.api.entry_streams import EntryStreams, cut_to_message
+from service.api.entry_streams import EntryStreams, cut_to_message, list_sellers
 from service.api.reads import Reads, is_number
-from service.api.visible import visible_entries, visible_violations
 from service.contract.entries import appended_response, entry_message
 from service.contract.fields import timestamp
 from service.contract.resource_names import parse_marketplace, parse_parent, parse_seller, parse_violation
@@ -70,7 +69,10 @@ class LedgerServicer(EntryStreams):
         parent = parse_parent(request.parent, "parent")
         page = self._reads.page(request, is_number)
         after, limit = page.after_number, page.limit
-        found = visible_entries(self._ledger, parent, page.cut, after, limit + 1)
+        sellers = list_sellers(parent)
+        found = self._ledger.entries(
+            parent.marketplace, page.cut, sellers=sellers, after_sequence=after, limit=limit + 1
+        )
         entries = cut_to_message([entry_message(parent.marketplace, recorded) for recorded in found[:limit]])
         more = len(entries) < len(found)
         return ledger_pb.ListEntriesResponse(
@@ -87,7 +89,14 @@ class LedgerServicer(EntryStreams):
         parent = parse_parent(request.parent, "parent")
         statuses = statuses_of(request.statuses)
         page = self._reads.page(request, is_number)
-        found, following = visible_violations(self._ledger, parent, page.cut, statuses, page.after_number, page.limit)
+        found, following = self._ledger.violations(
+            parent.marketplace,
+            page.cut,
+            sellers=list_sellers(parent),
+            statuses=statuses,
+            after_sequence=page.after_number,
+            limit=page.limit,
+        )
         return ledger_pb.ListViolationsResponse(
             violations=[violation_message(parent.marketplace, view) for view in found],
             next_page_token="" if following is None else page.token(following),

@@ -257,13 +257,18 @@ def _alleges(row: FactRow) -> bool:
 
 
 def entries(
-    connection: Connection, marketplace: str, cut: Cut, seller: str | None, after_sequence: int, limit: int
+    connection: Connection,
+    marketplace: str,
+    cut: Cut,
+    sellers: Collection[str] | None,
+    after_sequence: int,
+    limit: int,
 ) -> list[RecordedEntry]:
     """Return the first `limit` entries after a sequence, as of the cut, in their order.
 
-    Sealed texts are opened with the seller's key, if it has one. `seller`: only its entries.
+    Sealed texts are opened with the seller's key, if it has one. `sellers`: only their entries.
     """
-    query = _page(_ENTRIES, marketplace, cut, seller, after_sequence, _by(cut)).limit(limit)
+    query = _page(_ENTRIES, marketplace, cut, sellers, after_sequence, limit)
     rows = connection.execute(query).all()
     sealed = {row.seller for row in rows if key_id_of(row.content)}
     held = keys(connection, marketplace, sealed)
@@ -296,14 +301,19 @@ def violation(
 
 
 def violations(
-    connection: Connection, marketplace: str, cut: Cut, seller: str | None, after_sequence: int, limit: int
+    connection: Connection,
+    marketplace: str,
+    cut: Cut,
+    sellers: Collection[str] | None,
+    after_sequence: int,
+    limit: int,
 ) -> tuple[list[ViolationView], int | None]:
     """Return the first `limit` violations after a sequence, as of the cut, and where to go on.
 
     By the sequence of their reports; the second value is the sequence for the next page, None at the end. No correction
     moves one into the cut or out of it: what is reported by then happened by then.
     """
-    query = _page(_REPORTS, marketplace, cut, seller, after_sequence, _by(cut)).limit(limit + 1)
+    query = _page(_REPORTS, marketplace, cut, sellers, after_sequence, limit + 1)
     reports = connection.execute(query).all()
     page = reports[:limit]
     return resolve(connection, marketplace, cut, page), page[-1][0] if len(reports) > limit else None
@@ -336,19 +346,24 @@ def export_rows(
 
 
 def _page(
-    query: Select[Any],
-    marketplace: str,
-    cut: Cut,
-    seller: str | None,
-    after_sequence: int,
-    by: Iterator[ColumnElement[bool]],
+    query: Select[Any], marketplace: str, cut: Cut, sellers: Collection[str] | None, after_sequence: int, limit: int
 ) -> Select[Any]:
-    """Return the query's entries after `after_sequence` and up to the cut that satisfy `by`, in order."""
-    if seller is not None:
-        query = query.where(_E.seller == seller)
-    bounds = (_E.sequence > after_sequence, _E.sequence <= cut.sequence)
-    query = query.where(only(_E.marketplace, literal(marketplace, Text())), *bounds, *by)
-    return query.order_by(_E.marketplace, _E.sequence)
+    """Return the query's first `limit` entries after `after_sequence` and up to the cut, in order; of these sellers alone."""
+    bounds = (_E.sequence > after_sequence, _E.sequence <= cut.sequence, *_by(cut))
+    if sellers is not None and len(sellers) != 1:
+        # The sums keep a database from walking all entries in their order, past those of other sellers.
+        within = (_E.sequence > after_sequence, _E.sequence + 0 <= cut.sequence, *_by(cut))
+        theirs = (
+            query.with_only_columns(_E.sequence)
+            .where(_E.marketplace == marketplace, among(_E.seller, literal(list(sellers), Texts())), *within)
+            .order_by(_E.sequence + 0)
+            .limit(limit)
+        )
+        bounds = (_E.sequence.in_(theirs),)
+    elif sellers is not None:
+        bounds = (_E.seller == next(iter(sellers)), *bounds)
+    query = query.where(only(_E.marketplace, literal(marketplace, Text())), *bounds)
+    return query.order_by(_E.marketplace, _E.sequence).limit(limit)
 
 
 def _by(cut: Cut) -> Iterator[ColumnElement[bool]]:

@@ -276,15 +276,21 @@ class Ledger(
         )
 
     def entries(
-        self, marketplace: str, cut: Cut, *, seller: str | None = None, after_sequence: int = 0, limit: int = 100
+        self,
+        marketplace: str,
+        cut: Cut,
+        *,
+        sellers: Collection[str] | None = None,
+        after_sequence: int = 0,
+        limit: int = 100,
     ) -> list[RecordedEntry]:
         """Return a page of entries as of the cut, in the order of their sequence.
 
-        Of the cut's set what its `observe_time` lets through; `seller`: only its entries. The next page is the one after
+        Of the cut's set what its `observe_time` lets through; `sellers`: only their entries. The next page is the one after
         the last entry's sequence, with the same cut.
         """
         with self._reading(cut.sequence) as connection:
-            return reading.entries(connection, marketplace, cut, seller, after_sequence, limit)
+            return reading.entries(connection, marketplace, cut, sellers, after_sequence, limit)
 
     def violation(self, marketplace: str, violation_id: str, cut: Cut, seller: str = "") -> ViolationView:
         """Return one violation as of the cut, by its id; with `seller` only if it is of that one.
@@ -306,7 +312,7 @@ class Ledger(
         marketplace: str,
         cut: Cut,
         *,
-        seller: str | None = None,
+        sellers: Collection[str] | None = None,
         statuses: Collection[Status] = (),
         after_sequence: int = 0,
         limit: int = 100,
@@ -317,7 +323,7 @@ class Ledger(
         given, returns those that have one of them.
         """
         with self._reading(cut.sequence) as connection:
-            views, after = reading.violations(connection, marketplace, cut, seller, after_sequence, limit)
+            views, after = reading.violations(connection, marketplace, cut, sellers, after_sequence, limit)
         return [view for view in views if not statuses or view.status in statuses], after
 
     def export_rows(

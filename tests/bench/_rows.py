@@ -35,8 +35,8 @@ def insert_entries(connection: Connection, entries: int, *, small: str = "small"
     connection.execute(
         text(f"""
             INSERT INTO entry ({COLUMNS})
-            SELECT i, CASE WHEN i % 500 = 1 THEN :small WHEN i % 5000 = 2 THEN 'tiny' || i % 7 ELSE 'huge' END,
-                's' || i % 10000, 'e' || i, CASE WHEN {is_violation} THEN 1 ELSE 3 END,
+            SELECT i, CASE WHEN i % 500 = 1 THEN :small WHEN i % 5000 = 2 THEN 'tiny' || (i % 7) ELSE 'huge' END,
+                's' || (i % 10000), 'e' || i, CASE WHEN {is_violation} THEN 1 ELSE 3 END,
                 CASE WHEN {is_violation} THEN 1000000 + i ELSE (i / 10000) * {_DAY} END, 1000000 + i, :recorded + i,
                 CASE WHEN {is_violation} THEN 'e' || i END, CASE WHEN {is_violation} THEN 'e' || i END,
                 CASE WHEN {is_violation} THEN 1 END, CASE WHEN {is_violation} THEN 2 END, CASE WHEN {is_violation} THEN 1 END,

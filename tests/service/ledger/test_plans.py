@@ -55,9 +55,9 @@ def ask_everything(ledger: Ledger) -> None:
     with pytest.raises(ExposureRevisionTaken):
         ledger.append(MARKET, [exposure(TODAY - 3, entry_id="again")])
     cut = ledger.cut(known_time=ledger.last()[1])
-    for seller in (None, "s1"):
-        ledger.entries(MARKET, cut, seller=seller, after_sequence=17)
-        ledger.violations(MARKET, ledger.cut(), seller=seller, after_sequence=17)
+    for sellers in (None, ["s1"]):
+        ledger.entries(MARKET, cut, sellers=sellers, after_sequence=17)
+        ledger.violations(MARKET, ledger.cut(), sellers=sellers, after_sequence=17)
     ledger.violation(MARKET, "w1", ledger.cut())
     ledger.fact_rows(MARKET, ["s1", "s2"], cut.sequence)
     ledger.fact_counts(MARKET, ["s1", "s2"])
@@ -100,6 +100,18 @@ def test_a_score_walks_along_the_index_of_what_counts_alone(full_url: str, backe
     assert "entry_counting" in rows
     assert "entry_counting" in counts
     assert backend == "postgresql" or "COVERING INDEX" in counts
+
+
+def test_a_page_of_some_sellers_is_one_query_along_their_index(full_url: str, backend: str) -> None:
+    """What comes between their entries is not passed over; theirs are sorted."""
+    with Ledger.open(full_url) as ledger:
+        cut = ledger.cut()
+        with listening(ledger) as asked:
+            assert ledger.entries(MARKET, cut, sellers=["s1", "s2"], after_sequence=17)
+        pages = [(sql, values) for sql, values in asked if "ORDER BY" in sql]
+        assert len(pages) == 1
+        with ledger._database.read() as connection:
+            assert "entry_of_seller" in str(FAULTS[backend](connection, *pages[0])[1])
 
 
 def test_every_statement_that_appending_looks_things_up_by_walks_along_an_index(full_url: str, backend: str) -> None:

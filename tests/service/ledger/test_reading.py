@@ -22,8 +22,8 @@ from service.ledger.store import Ledger
 from tests.builders import MARKET, NOW, TODAY, Clock, ago, confirmed, exposure, identity, status, violation
 
 
-def ids(ledger: Ledger, cut: Cut, seller: str | None = None) -> list[str]:
-    return [recorded.entry.entry_id for recorded in ledger.entries(MARKET, cut, seller=seller)]
+def ids(ledger: Ledger, cut: Cut, *sellers: str) -> list[str]:
+    return [recorded.entry.entry_id for recorded in ledger.entries(MARKET, cut, sellers=sellers or None)]
 
 
 def test_a_cut_of_an_empty_ledger_holds_nothing(ledger: Ledger) -> None:
@@ -122,14 +122,17 @@ def test_entries_are_those_of_the_marketplace_and_the_seller(ledger: Ledger) -> 
     assert ids(ledger, ledger.cut(), "s3") == []
 
 
-@pytest.mark.parametrize("seller", [None, "s1"])
-def test_pages_of_entries_make_up_the_whole(ledger: Ledger, seller: str | None) -> None:
+@pytest.mark.parametrize("sellers", [None, ("s1",), ("s0", "s2", "of-none"), ()])
+def test_pages_of_entries_make_up_the_whole(ledger: Ledger, sellers: tuple[str, ...] | None) -> None:
     """Each starts after the last sequence of the one before, and what is appended meanwhile is not in them."""
     ledger.append(MARKET, [identity(f"i{n}", f"s{n % 3}") for n in range(23)])
     cut = ledger.cut()
-    whole = ledger.entries(MARKET, cut, seller=seller)
+    whole = ledger.entries(MARKET, cut, sellers=sellers)
+    assert {one.seller for one in whole} == {"s0", "s1", "s2"}.intersection(
+        {"s0", "s1", "s2"} if sellers is None else sellers
+    )
     pages, after = [], 0
-    while page := ledger.entries(MARKET, cut, seller=seller, after_sequence=after, limit=4):
+    while page := ledger.entries(MARKET, cut, sellers=sellers, after_sequence=after, limit=4):
         pages += page
         after = page[-1].sequence
         ledger.append(MARKET, [identity(f"later-{after}", "s1")])
@@ -218,21 +221,21 @@ def test_violations_are_listed_as_of_an_observe_time_by_the_knowledge_asked_for(
 
 
 def test_pages_of_violations_make_up_the_whole(ledger: Ledger) -> None:
-    """By the sequence of their reports, also for one seller; the last page says that it is the last."""
-    batch = [violation(f"v{n}", f"s{n % 2}") if n % 3 else identity(f"i{n}") for n in range(24)]
+    """By the sequence of their reports, also for one seller and for some; the last page says that it is the last."""
+    batch = [violation(f"v{n}", f"s{n % 5}") if n % 3 else identity(f"i{n}") for n in range(24)]
     ledger.append(MARKET, batch)
     ledger.append("other", batch)
     cut = ledger.cut()
-    for seller in (None, "s1"):
-        whole, end = ledger.violations(MARKET, cut, seller=seller)
+    for sellers in (None, ["s1"], ["s0", "s3"]):
+        whole, end = ledger.violations(MARKET, cut, sellers=sellers)
         assert end is None
         assert [view.violation for view in whole] == [
-            entry.entry_id for entry in batch if entry.entry_id[0] == "v" and entry.seller == (seller or entry.seller)
+            one.entry_id for one in batch if one.entry_id[0] == "v" and one.seller in (sellers or one.seller)
         ]
         pages: list[ViolationView] = []
         after: int | None = 0
         while after is not None:
-            page, after = ledger.violations(MARKET, cut, seller=seller, after_sequence=after, limit=4)
+            page, after = ledger.violations(MARKET, cut, sellers=sellers, after_sequence=after, limit=4)
             assert 0 < len(page) <= 4
             pages += page
         assert pages == whole

@@ -27,7 +27,7 @@ def _moved(entry_id: str, entry: str, to: int) -> Entry:
 
 
 def incidents(ledger: Ledger) -> dict[str, str]:
-    found, _ = ledger.violations(MARKET, ledger.cut(), seller=SELLER)
+    found, _ = ledger.violations(MARKET, ledger.cut(), sellers=[SELLER])
     return {view.violation: view.incident for view in found}
 
 
@@ -40,7 +40,7 @@ def test_a_violation_is_shown_in_the_incident_it_belongs_to_by_now(ledger: Ledge
     assert incidents(ledger) == {"a": "C", "b": "D", "c": "C"}
     ledger.append(MARKET, [_void("x1", "m2")])
     assert incidents(ledger) == {"a": "B", "b": "D", "c": "C"}
-    then, _ = ledger.violations(MARKET, before, seller=SELLER)
+    then, _ = ledger.violations(MARKET, before, sellers=[SELLER])
     assert {view.incident for view in then} == {"C"}
     assert "s1" in ledger.violation(MARKET, "b", ledger.cut()).entries
 

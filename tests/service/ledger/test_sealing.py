@@ -50,7 +50,7 @@ def fill(ledger: Ledger) -> None:
 def sealed_texts(ledger: Ledger, seller: str) -> list[str]:
     """What reads in the places of sealed texts."""
     found = []
-    for recorded in ledger.entries(MARKET, ledger.cut(), seller=seller, limit=1000):
+    for recorded in ledger.entries(MARKET, ledger.cut(), sellers=[seller], limit=1000):
         fact = recorded.entry.fact
         [row] = [row for row in KINDS.values() if row.fact is type(fact)]
         found += [getattr(fact, field.name) for field in row.fields if field.shape.sealed]

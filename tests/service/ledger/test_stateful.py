@@ -215,7 +215,7 @@ class Histories(RuleBasedStateMachine):
     def what_is_read_again_over_the_contract_stands_alike(self, seller: str, days: int) -> None:
         """The parity gate's own rereading of a seller's entries, and the fold of the ledger's rows, agree on any day."""
         cut = self.whole()
-        listed = self.ledger.entries(MARKET, cut, seller=seller, limit=10_000)
+        listed = self.ledger.entries(MARKET, cut, sellers=[seller], limit=10_000)
         again = rows_of(MARKET, seller, [entry_message(MARKET, recorded) for recorded in listed])
         rows = self.ledger.fact_rows(MARKET, [seller], cut.sequence)
         moment = np.array([self.clock.now // DAY * DAY - days * DAY])
