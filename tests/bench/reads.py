@@ -10,18 +10,22 @@ from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
+from scoring.entries.derivation import MAX_WAITING
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.conduct import IncidentChanged
+from scoring.entries.kinds.settlement import FlowStated
 from scoring.entries.kinds.trade import RatingGiven
-from scoring.enums import Harm, IncidentChange, Source
+from scoring.enums import Action, Harm, IncidentChange, Source
 from scoring.score import explain, score
+from scoring.time import day_of
 from service.bootstrap import build_scorer
 from service.ledger.store import Ledger
 from service.scores.scorer import MAX_ALLEGATIONS
 from tests.bench._real_data import Say
-from tests.builders import MARKET, TODAY, ago, exposure, identity, violation
+from tests.builders import MARKET, TODAY, ago, exposure, identity, status, violation
 from tests.databases import BACKENDS, database
 from tests.scoring import worlds
+from tests.scoring.policy.test_rules import shipped
 from tests.servers import Shelf
 
 PART = 5_000
@@ -30,6 +34,7 @@ MERGES = 800
 INCIDENTS = (1_000, 10_000, 25_000)
 BATCH, BATCH_ENTRIES = 1_000, 500
 ROUNDS = 5
+WAITING, RESTATED, LIMITED = 4_000, 2_000, 300
 
 
 def run(say: Say) -> dict[str, float]:
@@ -76,6 +81,36 @@ def _of_ledger(ledger: Ledger) -> Iterator[tuple[str, float]]:
         scorer.scores(MARKET, sellers, ledger.cut())
     yield f"batch_{BATCH}_of_{BATCH_ENTRIES}_seconds", seconds()
     yield "batch_peak_mb", _peak_mb()
+    yield from _controlled(ledger)
+
+
+def _controlled(ledger: Ledger) -> Iterator[tuple[str, float]]:
+    """What a caller can make long: decisions that wait, days that are stated again, lists for one who may see some sellers.
+
+    Of 4,000 decisions a hundred wait for each of 40 violations, which are reported at once.
+    """
+    waited = range(WAITING // MAX_WAITING)
+    actions = (Action.CONFIRM, Action.APPEAL)
+    _append(
+        ledger,
+        [
+            status(f"w-{v}", actions[n % 2], f"w-{v}-{n}", seller="s-waiting", occur_time=ago(9 - n / 100))
+            for v in waited
+            for n in range(MAX_WAITING)
+        ],
+    )
+    with _timed() as seconds:
+        ledger.append(MARKET, [violation(f"w-{v}", "s-waiting") for v in waited])
+    yield f"waiting_decisions_ms.{WAITING}", round(1_000 * seconds(), 2)
+    today = day_of(ledger.now())
+    _append(ledger, [*ordinary("s-restated"), *(_flow("s-restated", today - 1 - day) for day in range(1, 60))])
+    for number in range(RESTATED):
+        _append(ledger, [_flow("s-restated", today - 1, number, disputed=400 * (number % 2 == 0))])
+    scorer = build_scorer(ledger, shipped("general"), Shelf(worlds.artifact()))
+    restated = partial(scorer.scores, MARKET, ["s-restated"], ledger.cut())
+    yield f"flow_restated_ms.{RESTATED}", _median_ms(restated)
+    sellers = [f"b-{number}" for number in range(LIMITED)]
+    yield "limited_list_ms", _median_ms(partial(ledger.entries, MARKET, ledger.cut(), sellers=sellers, limit=1_001))
 
 
 def ordinary(seller: str, days: int = 60) -> list[Entry]:
@@ -112,6 +147,11 @@ def merges(seller: str, count: int) -> list[Entry]:
         for k, (name, into) in enumerate(pairwise(names))
     ]
     return [*reports, *changes]
+
+
+def _flow(seller: str, day: int, revision: int = 0, disputed: int = 0) -> Entry:
+    fact = FlowStated(day, revision=revision, currency="EUR", delivered_orders=400, disputed_orders=disputed)
+    return Entry(f"f-{seller}-{day}-{revision}", seller, fact)
 
 
 def _confirmed(entry_id: str, seller: str, occur_time: int) -> Entry:
