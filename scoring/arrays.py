@@ -1,4 +1,4 @@
-"""Types of arrays, and runs of equal values."""
+"""Types of arrays, sums of amounts, and runs of equal values."""
 
 from typing import Any
 
@@ -11,6 +11,21 @@ Bools = NDArray[np.bool_]
 
 NEVER = int(np.iinfo(np.int64).max)
 """Stands for a time or a day that never comes, or never came."""
+
+
+MAX_TOTAL = 10**18
+"""The most that amounts add up to, in minor units: more would not fit into 64 bits on the wire, or wrap around here."""
+
+
+def add_up_amounts(amounts: Ints, case: Ints, cases: int) -> Ints:
+    """Return the sum of the amounts of each case, at most MAX_TOTAL; amounts are from 0 to 10^15."""
+    high, low = np.zeros((2, cases), dtype=np.int64)
+    np.add.at(high, case, amounts >> 30)
+    np.add.at(low, case, amounts & (1 << 30) - 1)
+    high += low >> 30
+    is_over = high > MAX_TOTAL >> 30
+    found: Ints = np.where(is_over, MAX_TOTAL, (np.where(is_over, 0, high) << 30) + (low & (1 << 30) - 1))
+    return np.minimum(found, MAX_TOTAL)
 
 
 def first_of_runs(*keys: NDArray[Any]) -> Bools:

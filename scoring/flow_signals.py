@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
+from scoring.arrays import MAX_TOTAL
 from scoring.entries.flow import FlowDay
 from scoring.entries.kinds.settlement import FlowStated
 from scoring.enums import CautionSignal
@@ -177,7 +178,11 @@ def _reach(
         if value < trigger.value_minor or (known_days := end - find_first_stated(begin) + 1) * 2 < trigger.before_days:
             return None
         before = between(_VALUE, begin, end) * trigger.days
-        return Measured(value, before // known_days) if value * known_days >= trigger.times * before else None
+        return (
+            Measured(min(value, MAX_TOTAL), min(before // known_days, MAX_TOTAL))
+            if value * known_days >= trigger.times * before
+            else None
+        )
     if trigger.signal is CautionSignal.DISPUTED:
         bad, of = between(_DISPUTED, begin, day), between(_DELIVERED, begin, day)
     else:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from scoring.arrays import Bools, Floats, Ints, first_of_runs
+from scoring.arrays import Bools, Floats, Ints, add_up_amounts, first_of_runs
 from scoring.caution import Caution
 from scoring.enums import Tier
 from scoring.features.columns import FactTable
@@ -96,12 +96,11 @@ def add_up_values(valued: FactTable, observe_time: int) -> dict[str, Ints]:
     `valued`: the sellers' entries, with values in place of settled orders; so they count by the same rules.
     """
     facts = view_often(apply_changes(valued.columns), [observe_time, observe_time], valued.sales).facts
-    found = {name: np.zeros(facts.cases, dtype=np.int64) for name in ("", *valued.products)}
-    np.add.at(found[""], facts.exposure_case, facts.exposure_orders)
+    found = {"": add_up_amounts(facts.exposure_orders, facts.exposure_case, facts.cases)}
     for code, name in enumerate(valued.products):
         mine = facts.exposure_product == code
         if name:
-            np.add.at(found[name], facts.exposure_case[mine], facts.exposure_orders[mine])
+            found[name] = add_up_amounts(facts.exposure_orders[mine], facts.exposure_case[mine], facts.cases)
     return found
 
 

@@ -5,6 +5,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from scoring.arrays import add_up_amounts
 from scoring.enums import Kind
 from scoring.features.columns import FactRow, columns_of
 from scoring.features.facts import resolve
@@ -44,8 +45,7 @@ def add_up_settled(
     ]
     facts = resolve(columns_of(valued, [seller]), np.array([observe_time], dtype=np.int64))
     names = list(dict.fromkeys(row.product_category for row in rows if row.product_category is not None))
-    found = {"": int(facts.exposure_orders.sum())}
-    for place, name in enumerate(names):
-        if name:
-            found[name] = int(facts.exposure_orders[facts.exposure_product == place].sum())
-    return found
+    product = facts.exposure_product
+    of_products = add_up_amounts(facts.exposure_orders, product, len(names)).tolist()
+    [total] = add_up_amounts(facts.exposure_orders, np.zeros_like(product), 1).tolist()
+    return {"": total} | {name: value for name, value in zip(names, of_products, strict=True) if name}

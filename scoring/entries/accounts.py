@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from scoring.arrays import MAX_TOTAL
 from scoring.entries.kinds.settlement import ClaimChanged, DepositChanged
 from scoring.enums import ClaimChange, DepositChange
 from scoring.errors import BalanceForbids, FieldPath
@@ -39,6 +40,7 @@ class DepositAccount:
         if self.held_minor and fact.currency != self.currency:
             raise _other_currency_error(fact.currency, self.currency, self.held_minor, path)
         if fact.change is DepositChange.PLACED:
+            _require_bounded(self.placed_minor + fact.amount_minor, fact.currency, path)
             total = self.held_minor + fact.amount_minor
             return replace(
                 self, held_minor=total, currency=fact.currency, placed_minor=self.placed_minor + fact.amount_minor
@@ -89,6 +91,7 @@ class ClaimBalance:
         if self.currency and fact.currency != self.currency:
             raise _other_currency_error(fact.currency, self.currency, self.open_minor, path)
         if isinstance(fact, ClaimChanged) and fact.change is ClaimChange.PAID:
+            _require_bounded(self.paid_minor + fact.amount_minor, fact.currency, path)
             return replace(self, currency=fact.currency, paid_minor=self.paid_minor + fact.amount_minor)
         if fact.amount_minor > self.open_minor:
             is_there = f"has {self.open_minor} paid and not recovered"
@@ -99,6 +102,13 @@ class ClaimBalance:
                 (*path, "amount_minor"),
             )
         return replace(self, recovered_minor=self.recovered_minor + fact.amount_minor)
+
+
+def _require_bounded(total: int, currency: str, path: FieldPath) -> None:
+    """Refuse, by BalanceForbids, an amount by which more than MAX_TOTAL would be on record."""
+    if total > MAX_TOTAL:
+        text = f"brings what is on record to {total}, and the most is {MAX_TOTAL}; check the amount and its unit"
+        raise BalanceForbids(text, {"available_minor": "0", "currency": currency}, (*path, "amount_minor"))
 
 
 def _other_currency_error(stated: str, currency: str, available: int, path: FieldPath) -> BalanceForbids:

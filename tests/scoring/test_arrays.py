@@ -1,4 +1,4 @@
-"""Runs of equal values."""
+"""Runs of equal values, and sums of amounts."""
 
 from itertools import groupby
 
@@ -6,13 +6,21 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoring.arrays import first_of_runs, last_of_runs
+from scoring.arrays import MAX_TOTAL, add_up_amounts, first_of_runs, last_of_runs
 
 
 def test_the_worked_runs() -> None:
     key = np.array([3, 3, 5])
     assert first_of_runs(key).tolist() == [True, False, True]
     assert last_of_runs(key).tolist() == [False, True, True]
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 10**15))), st.sampled_from([1, 20_000]))
+def test_amounts_add_up_to_the_bound_and_do_not_wrap(amounts: list[tuple[int, int]], times: int) -> None:
+    """Of so many days each, 10^15 at most: in 64 bits 9,224 of them would wrap."""
+    case, values = np.array([*amounts, (1, 10**15)], dtype=np.int64).T
+    found = add_up_amounts(np.repeat(values, times), np.repeat(case, times), 3).tolist()
+    assert found == [min(MAX_TOTAL, times * sum(values[case == one].tolist())) for one in range(3)]
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.sampled_from("ab"))))

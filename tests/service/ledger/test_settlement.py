@@ -102,6 +102,14 @@ def test_a_deposit_gives_no_more_than_it_holds(story: Story, in_one_batch: bool)
     story(deposit(DepositChange.PLACED, 5, "CNY"))  # nothing is left of the euros
 
 
+def test_what_is_placed_and_paid_is_bounded(story: Story) -> None:
+    """By 10^18 minor units: sums of more would not fit into an answer."""
+    for largest in (deposit(DepositChange.PLACED, 10**15), claim(ClaimChange.PAID, 10**15)):
+        story(*[largest] * 1_000)
+        with pytest.raises(BalanceForbids, match="and the most is 1000000000000000000"):
+            story(largest)
+
+
 def test_a_deposit_in_another_currency_is_refused_while_there_is_one(story: Story) -> None:
     story(deposit(DepositChange.PLACED, 500))
     with pytest.raises(BalanceForbids, match=r"deposit\.currency: is CNY, but what is on record is in EUR") as caught:
