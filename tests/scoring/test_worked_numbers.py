@@ -18,9 +18,11 @@ from scoring.features.facts import resolve
 from scoring.features.fold import Folder
 from scoring.features.table import FEATURES
 from scoring.model.scale import Scale
+from scoring.policy.reading import parse_policy
 from scoring.reasons import shapley_shares
 from scoring.time import day_of, format_day, format_time, parse_day, parse_time
-from tests.scoring.worlds import CONSTANTS, NOW, TODAY, exposure, numbered, policy
+from tests.scoring.policy.policies import data
+from tests.scoring.worlds import CONSTANTS, NOW, TODAY, exposure, numbered
 
 
 def test_decay_tables_halve_at_each_half_life_and_end_at_nothing() -> None:
@@ -65,10 +67,11 @@ def test_sums_of_products_by_case_are_exact_however_large(items: list[tuple[int,
 
 def test_the_worked_scale() -> None:
     """600 points at odds of 20 to 1, 650 at 40 to 1, clipped at 0 and 1000, and the chance that belongs to them."""
-    scale = Scale.from_calibration(0.0, 1.0)
-    raw = np.array([-math.log(20), -math.log(40), 100.0, -100.0])
-    assert scale.points(raw).tolist() == [600, 650, 0, 1000]
-    assert scale.p_bad(-math.log(20)) == pytest.approx(1 / 21, abs=1e-12)
+    assert [Scale.base_of(-math.log(odds)) for odds in (20, 40)] == [600, 650]
+    scale = Scale(650)
+    assert scale.points(np.array([50.0, 0.0, 651.0, -351.0])).tolist() == [600, 650, 0, 1000]
+    assert scale.p_bad(50.0) == pytest.approx(1 / 21, abs=1e-12)
+    assert scale.log_odds(np.array([50.0, 0.0])) == pytest.approx([-math.log(20), -math.log(40)])
 
 
 def test_the_worked_shapley_shares() -> None:
@@ -92,8 +95,8 @@ def test_shares_sum_to_the_gap_and_none_is_positive(players: int, chance) -> Non
 
 
 def test_the_worked_tiers() -> None:
-    """By the shipped policy: 499 probation, 500 standard, 600 trusted, 700 exemplary."""
-    tiers = [policy().tier(points) for points in (0, 499, 500, 599, 600, 699, 700, 1000)]
+    """By cut-offs of 500, 600 and 700: 499 probation, 500 standard, 600 trusted, 700 exemplary."""
+    tiers = [parse_policy(data()).tier(points) for points in (0, 499, 500, 599, 600, 699, 700, 1000)]
     assert tiers == [Tier.PROBATION] * 2 + [Tier.STANDARD] * 2 + [Tier.TRUSTED] * 2 + [Tier.EXEMPLARY] * 2
 
 
