@@ -15,8 +15,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from itertools import count, zip_longest
+from difflib import unified_diff
+from functools import partial
+from itertools import count
 from pathlib import Path
+
+import pytest
 
 from tests.service.shells import shell_of
 
@@ -26,8 +30,8 @@ _BLOCK = re.compile(
     re.DOTALL,
 )
 _NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
-ADDRESSES = ("127.0.0.1:50051", "127.0.0.1:8080")
-"""Of the server and the badge server in the documents; while a page is followed they are free ones."""
+ADDRESS = "127.0.0.1:50051"
+"""Of the server in the documents; while a page is followed it is a free one."""
 SECONDS = 300
 
 
@@ -71,16 +75,18 @@ def follow(
     for path, text in found.items():
         if update:
             path.write_text(text)
-        pairs = list(zip_longest(path.read_text().split("\n"), text.split("\n"), fillvalue=""))
-        wrong = [f"- {shown}\n+ {new}" for shown, new in pairs if not _are_alike(shown, new, near)]
-        assert not wrong, "\n".join([f"{path.name} is not what is printed; --update-docs writes it", *wrong])
+        shown, new = path.read_text().split("\n"), text.split("\n")
+        if len(shown) != len(new) or not all(map(partial(_are_alike, near=near), shown, new)):
+            difference = "\n".join(unified_diff(shown, new, n=0, lineterm=""))
+            pytest.fail(f"{path.name} is not what is printed; --update-docs writes it\n{difference}")
 
 
 @contextmanager
 def _shell(at: Path, scratch: Path, setting: dict[str, str]) -> Iterator[Callable[[str], str]]:
     """Give a function that runs commands in one shell, which keeps its variables and jobs, and returns what they print."""
-    addresses = dict(zip(ADDRESSES, _free_addresses(), strict=True))
-    address = addresses[ADDRESSES[0]]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
     environment = shell_of(scratch / "data", address=address, target=address).environment
     environment |= {"PATH": f"{scratch}:{os.environ['PATH']}", "COLUMNS": "400", **setting}
     shell = subprocess.Popen(
@@ -91,13 +97,13 @@ def _shell(at: Path, scratch: Path, setting: dict[str, str]) -> Iterator[Callabl
 
     def run(block: str) -> str:
         script, output, done = (scratch / f"{next(numbers)}.{end}" for end in ("sh", "out", "done"))
-        script.write_text(_replaced(block, addresses))
+        script.write_text(block.replace(ADDRESS, address))
         stdin.write(f"set -e; . '{script}' </dev/null >'{output}' 2>&1; set +e; : >'{done}'\n")
         stdin.flush()
         serves = block.rstrip().endswith("&")
         _wait_until(lambda: shell.poll() is not None or (done.exists() and (not serves or _answers(address))), output)
         assert shell.poll() is None, f"{block}\n{output.read_text()}"
-        return _replaced(output.read_text(), {ours: shown for shown, ours in addresses.items()})
+        return output.read_text().replace(address, ADDRESS)
 
     try:
         yield run
@@ -107,19 +113,6 @@ def _shell(at: Path, scratch: Path, setting: dict[str, str]) -> Iterator[Callabl
             os.killpg(shell.pid, signal.SIGTERM)
         shell.wait()
         _wait_until(lambda: not _is_group(shell.pid), scratch / "0.out")
-
-
-def _free_addresses() -> list[str]:
-    with socket.socket() as one, socket.socket() as two:
-        for free in (one, two):
-            free.bind(("127.0.0.1", 0))
-        return [f"127.0.0.1:{free.getsockname()[1]}" for free in (one, two)]
-
-
-def _replaced(text: str, words: dict[str, str]) -> str:
-    for old, new in words.items():
-        text = text.replace(old, new)
-    return text
 
 
 def _wait_until(holds: Callable[[], bool], output: Path) -> None:
@@ -143,7 +136,7 @@ def _answers(address: str) -> bool:
         return client.connect_ex((host, int(port))) == 0
 
 
-def _are_alike(shown: str, printed: str, near: float) -> bool:
+def _are_alike(shown: str, printed: str, *, near: float) -> bool:
     """Return whether two lines are the same but for blanks, and for numbers that are near each other."""
     if not near:
         return shown == printed

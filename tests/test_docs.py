@@ -1,6 +1,7 @@
 """Documents that can be wrong are generated or checked."""
 
 import re
+import sys
 import tomllib
 from importlib import import_module
 from pathlib import Path
@@ -125,6 +126,19 @@ def test_the_version_is_stated_once() -> None:
         assert tomllib.loads(Path(file).read_text())["project"]["version"] == CORE_VERSION
 
 
+@pytest.mark.long
+@pytest.mark.timeout(900)  # the whole demo, half a minute on a quiet machine
+def test_the_readme_and_the_page_on_monitoring(
+    tmp_path: Path, pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every command runs as typed, in its order, and prints what is shown; the demo's data lie in another home."""
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    update = pytestconfig.getoption("update_docs")
+    own = {"HOME": str(tmp_path), "DEV_VENV": sys.prefix, "COLUMNS": "80"}
+    follow(ROOT / "README.md", tmp_path / "readme", update=update, near=0.02, at=ROOT, **own)
+    follow(DOCS / "monitoring.md", tmp_path / "monitoring", update=update, near=0.02, at=ROOT, HOME=str(tmp_path))
+
+
 def test_every_benchmark_that_is_named_exists() -> None:
     """With its part: a figure is published beside the command that repeats it."""
     known = benchmarks()
@@ -152,7 +166,7 @@ def test_a_block_of_output_that_differs_fails(shown: str, near: float, tmp_path:
         "`a.txt`:\n\n```csv\n40 rows of 8\n1 more\n```\n\n```sh\nexport NAME=a.txt\n```\n\n```sh\ncat $NAME\n```\n\n"
         f"<!-- output | head -1 -->\n```text\n{shown}\n```\n"
     )
-    with pytest.raises(AssertionError, match="--update-docs writes it"):
+    with pytest.raises(pytest.fail.Exception, match="--update-docs writes it"):
         follow(page, tmp_path / "first", update=False, near=near)
     follow(page, tmp_path / "second", update=True, near=near)
     assert "```text\n40 rows of 8\n```" in page.read_text()
