@@ -267,10 +267,11 @@ def test_the_picture_in_the_documents_is_of_the_pages_of_now(
     """The shop beside the page behind a badge, as in the demo; `--update-docs` draws it."""
     words = read_words()
     awards = {
-        member.seller: Award(MARKETPLACE, member.seller, "trusted", words["trusted"], NOW) for member in (GOOD, ACCUSED)
+        member.seller: Award(MARKETPLACE, member.seller, "exemplary", words["exemplary"], NOW)
+        for member in (GOOD, ACCUSED)
     }
     pages = [shop_page(awards, words, "en"), record_page(awards[GOOD.seller], "en")]
-    badge = draw_badge(words["trusted"].mark, words["trusted"].labels["en"], Look())
+    badge = draw_badge(words["exemplary"].mark, words["exemplary"].labels["en"], Look())
     digest = hashlib.sha256("".join([*pages, badge]).encode() + STYLESHEET).hexdigest()[:16]
     if request.config.getoption("update_docs"):
         shots = [
