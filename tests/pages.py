@@ -2,8 +2,8 @@
 
 A block of output stands below the comment `<!-- output -->`. It holds what the commands before it printed, passed through
 a filter if the comment names one: `<!-- output | grep points -->`. `<!-- NAME.svg | COMMAND -->` names a picture
-that a command draws from it. `./dev test tests/test_docs.py --update-docs` writes both; without the option the test
-fails if one differs.
+that a command draws from it. `./dev test --all tests/test_docs.py tests/test_docs_of_training.py --update-docs`
+writes both; without the option the test fails if one differs.
 """
 
 import os
