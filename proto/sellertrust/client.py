@@ -39,21 +39,34 @@ from sellertrust.requests import (
     staleness,
     violation_name,
 )
+from sellertrust.scores import ScoreResult, TrustScore
 from sellertrust.streams import Acknowledgement, Patience, stream_entries, watch_entries
 from sellertrust.v1 import entry_pb2, ledger_service_pb2, trust_score_service_pb2
+from sellertrust.v1.entry_pb2 import Category, Entry, Harm, Severity, Source, Tier, ViolationStatus
 from sellertrust.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from sellertrust.v1.measure_service_pb2_grpc import MeasureServiceStub
 from sellertrust.v1.model_service_pb2_grpc import ModelServiceStub
+from sellertrust.v1.trust_score_service_pb2 import FreshnessState, ScoreState
 from sellertrust.v1.trust_score_service_pb2_grpc import TrustScoreServiceStub
 
 __all__ = [
     "SERVICE_CONFIG",
     "Acknowledgement",
+    "Category",
     "Client",
     "Decided",
     "Decision",
+    "Entry",
+    "FreshnessState",
+    "Harm",
+    "ScoreResult",
+    "ScoreState",
     "SellertrustCallError",
+    "Severity",
+    "Source",
+    "Tier",
     "TrustScore",
+    "ViolationStatus",
     "seller_name",
     "unknown_score",
     "violation_name",
@@ -70,8 +83,7 @@ SERVICE_CONFIG = files("sellertrust").joinpath("service_config.json").read_text(
 """How to balance and retry, for clients in any language. It has no `timeout`: deadlines are set call by call."""
 
 OnError = Literal["raise", "unknown"]
-TrustScore = trust_score_service_pb2.TrustScore
-Result = trust_score_service_pb2.BatchGetTrustScoresResponse.Result
+_Result = trust_score_service_pb2.BatchGetTrustScoresResponse.Result
 
 _LOG = logging.getLogger("sellertrust.client")
 
@@ -159,7 +171,7 @@ class Client(Decisions, Measures, Models):
         on_error: OnError = "raise",
         deadline_seconds: float | None = None,
     ) -> TrustScore:
-        """Return one seller's trust score.
+        """Return one seller's trust score. Its `points` are None if the seller is not rated.
 
         With `on_error="unknown"`, for a checkout, an answer always comes: whatever fails (no server, no time left, no
         such seller, an id that is none) is answered by `unknown_score` and logged as a warning of `sellertrust.client`,
@@ -176,7 +188,7 @@ class Client(Decisions, Measures, Models):
             if _must_raise(on_error, error):
                 raise
             return unknown_score(printable(seller_name(marketplace, seller)))
-        return response.trust_score
+        return TrustScore(response.trust_score)
 
     def batch_get_trust_scores(
         self,
@@ -189,7 +201,7 @@ class Client(Decisions, Measures, Models):
         max_staleness: MaxStaleness = "any",
         on_error: OnError = "raise",
         deadline_seconds: float | None = None,
-    ) -> list[Result]:
+    ) -> list[ScoreResult]:
         """Return the trust scores of up to 1,000 sellers from one snapshot of the ledger.
 
         One result each, in their order. A result holds a `trust_score`, or the `error` of that seller alone. With
@@ -199,7 +211,7 @@ class Client(Decisions, Measures, Models):
         """
         asked = bounds(observe_time, known_time, at_least_sequence) | staleness(max_staleness)
         names = [seller_name(marketplace, seller) for seller in sellers]
-        found: dict[str, Result] = {}
+        found: dict[str, _Result] = {}
         try:
             request = trust_score_service_pb2.BatchGetTrustScoresRequest(
                 parent=marketplace_name(marketplace), sellers=dict.fromkeys(names), **asked
@@ -210,7 +222,7 @@ class Client(Decisions, Measures, Models):
             if _must_raise(on_error, error):
                 raise
         if on_error == "raise":
-            return [found[name] for name in names]
+            return [ScoreResult(found[name]) for name in names]
         return [_known_result(name, found.get(name)) for name in names]
 
     def explain_trust_score(
@@ -223,7 +235,11 @@ class Client(Decisions, Measures, Models):
         at_least_sequence: int = 0,
         deadline_seconds: float | None = None,
     ) -> trust_score_service_pb2.ExplainTrustScoreResponse:
-        """Return one seller's trust score with the facts behind every point of it."""
+        """Return one seller's trust score with the facts behind every point of it.
+
+        It is the contract's message, in which numbers that are not set read 0: ask `HasField`, or take
+        `TrustScore(explanation.trust_score)`.
+        """
         request = trust_score_service_pb2.ExplainTrustScoreRequest(
             seller=seller_name(marketplace, seller), **bounds(observe_time, known_time, at_least_sequence)
         )
@@ -361,8 +377,8 @@ def _must_raise(on_error: OnError, error: Exception) -> bool:
     return False
 
 
-def _known_result(name: str, result: Result | None) -> Result:
+def _known_result(name: str, result: _Result | None) -> ScoreResult:
     """Return a result that holds a trust score: the given one, or an unknown score."""
     if result is not None and result.HasField("trust_score"):
-        return result
-    return Result(seller=printable(name), trust_score=unknown_score(printable(name)))
+        return ScoreResult(result)
+    return ScoreResult(_Result(seller=printable(name), trust_score=unknown_score(printable(name)).message))

@@ -64,7 +64,7 @@ def verify(
         for first in range(0, len(names), BATCH):
             part = names[first : first + BATCH]
             connection.batch_get_trust_scores(where, part)
-            answers = connection.batch_get_trust_scores(where, part)
+            answers = [one.message for one in connection.batch_get_trust_scores(where, part)]
             for answer, verdict in zip(answers, _verdicts(connection, where, part, answers), strict=True):
                 found[verdict] += 1
                 if verdict == "differ":
@@ -106,7 +106,7 @@ def _verdicts(connection: Client, marketplace: str, sellers: Sequence[str], answ
     if not stamps:
         return [_verdict(answer, Result()) for answer in answers]
     times: dict[str, Any] = {"observe_time": stamps[0].observe_time, "known_time": stamps[0].known_time}
-    again = connection.batch_get_trust_scores(marketplace, sellers, **times)
+    again = [one.message for one in connection.batch_get_trust_scores(marketplace, sellers, **times)]
     return [_verdict(answer, other) for answer, other in zip(answers, again, strict=True)]
 
 

@@ -1,14 +1,15 @@
 """`sellertrust payout` and `sellertrust restitution`: what of an order may be paid out, and what an overturn gives back."""
 
+from functools import partial
 from typing import Annotated
 
 import typer
 from google.protobuf.json_format import MessageToDict
 from rich.table import Table
 
-from scoring.entries.kinds.common import MAX_VALUE_MINOR
 from sellertrust.v1.entry_pb2 import ViolationStatus
 from sellertrust.v1.measure_service_pb2 import EvaluatePayoutResponse, GetRestitutionResponse
+from service.cli.amounts import format_amount, parse_amount
 from service.cli.common import Marketplace, client, marketplace_of
 from service.cli.measures import kind_text
 from service.cli.output import Format, Output, emit_one, format_count, print_table, write
@@ -20,10 +21,7 @@ app = typer.Typer()
 def payout(
     seller: Annotated[str, typer.Argument(metavar="SELLER", help="Id of the seller.")],
     captured: Annotated[
-        int,
-        typer.Argument(
-            metavar="CAPTURED", min=0, max=MAX_VALUE_MINOR, help="What was captured, in minor units (cents)."
-        ),
+        str, typer.Argument(metavar="CAPTURED", help="What was captured, in units of the currency, such as 1,250.00.")
     ],
     currency: Annotated[str, typer.Argument(metavar="CURRENCY", help="ISO 4217 code, such as EUR.")],
     capture_day: Annotated[str, typer.Argument(metavar="CAPTURE_DAY", help="The UTC day of it, as YYYY-MM-DD.")],
@@ -32,34 +30,31 @@ def payout(
         str, typer.Option("--product-category", metavar="ID", help="What was sold; default: nothing in particular.")
     ] = "",
     delivered: Annotated[bool, typer.Option("--delivered", help="It has reached its buyer; else all is held.")] = False,
-    refunded: Annotated[
-        int, typer.Option("--refunded", min=0, max=MAX_VALUE_MINOR, help="What its buyer got back, in minor units.")
-    ] = 0,
-    claims: Annotated[
-        int,
-        typer.Option("--claims", min=0, max=MAX_VALUE_MINOR, help="What was adjudicated to its buyer, in minor units."),
-    ] = 0,
-    drawn: Annotated[
-        int,
-        typer.Option("--drawn", min=0, max=MAX_VALUE_MINOR, help="What was taken from it for claims, in minor units."),
-    ] = 0,
+    refunded: Annotated[str, typer.Option("--refunded", metavar="AMOUNT", help="What its buyer got back.")] = "0",
+    claims: Annotated[str, typer.Option("--claims", metavar="AMOUNT", help="What was adjudicated to its buyer.")] = "0",
+    drawn: Annotated[str, typer.Option("--drawn", metavar="AMOUNT", help="What was taken from it for claims.")] = "0",
+    minor: Annotated[bool, typer.Option("--minor", help="All amounts are in minor units (cents).")] = False,
     marketplace: Marketplace = None,
     output: Output = Format.TABLE,
 ) -> None:
     """Show what of an order is released, drawn and held on a day, by the terms that were fixed at its capture."""
+    amount = partial(parse_amount, currency=currency, is_minor=minor)
+    amounts = {
+        "captured_minor": amount("CAPTURED", captured),
+        "refunded_minor": amount("--refunded", refunded),
+        "claims_minor": amount("--claims", claims),
+        "drawn_minor": amount("--drawn", drawn),
+    }
     with client() as (connection, settings):
         found = connection.evaluate_payout(
             marketplace_of(marketplace, settings),
             seller,
             capture_day=capture_day,
-            captured_minor=captured,
             currency=currency,
             product_category=product_category,
             delivered=delivered,
-            refunded_minor=refunded,
-            claims_minor=claims,
-            drawn_minor=drawn,
             day=day,
+            **amounts,
         )
     if output is Format.JSON:
         emit_one(
@@ -71,7 +66,7 @@ def payout(
 
 def _print_payout(found: EvaluatePayoutResponse, *, is_delivered: bool) -> None:
     for name in ("released", "drawn", "held"):
-        write(f"{name:9}{getattr(found, f'{name}_minor'):>16,} minor units {found.currency}\n")
+        write(f"{name:9}{format_amount(getattr(found, f'{name}_minor'), found.currency):>20}\n")
     terms = f"a hold of {format_count(found.hold_days, 'day')}"
     if found.reserve_ppm:
         terms += f", {found.reserve_ppm / 10_000:g} % for {format_count(found.reserve_days, 'day')}"
@@ -112,7 +107,7 @@ def _print_restitution(found: GetRestitutionResponse) -> None:
         "from",
         "to",
         "days",
-        f"held, minor units {found.currency}".strip(),
+        "held",
         "other violations",
     ):
         table.add_column(name, overflow="fold")
@@ -123,10 +118,10 @@ def _print_restitution(found: GetRestitutionResponse) -> None:
             item.begin_time.ToJsonString()[:16] + "Z",
             item.end_time.ToJsonString()[:16] + "Z" if item.HasField("end_time") else "",
             f"{item.days:,}",
-            f"{item.held_minor:,}" if item.held_minor else "",
+            format_amount(item.held_minor, found.currency) if item.held_minor else "",
             " ".join(item.other_violations),
         )
     print_table(table)
     write(
-        f"captured meanwhile: {found.captured_minor:,} minor units {found.currency}\n" if found.captured_minor else ""
+        f"captured meanwhile: {format_amount(found.captured_minor, found.currency)}\n" if found.captured_minor else ""
     )

@@ -65,7 +65,8 @@ def score(
         if explain:
             missing = _explain(connection, where, sellers, output, observe_time=observe, known_time=known)
         else:
-            results = connection.batch_get_trust_scores(where, sellers, observe_time=observe, known_time=known)
+            found = connection.batch_get_trust_scores(where, sellers, observe_time=observe, known_time=known)
+            results = [one.message for one in found]
             as_json = output is Format.JSON
             rows = [_row(result) | (_cautions(result.trust_score) if as_json else {}) for result in results]
             emit(rows, output, COLUMNS, wide=wide)

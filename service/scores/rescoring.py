@@ -24,6 +24,7 @@ from service.scores.book.generation_file import (
     GenerationWriter,
     Records,
     day_of,
+    delete_abandoned,
     pack_records,
 )
 from service.scores.book.private_folder import make_private
@@ -75,6 +76,7 @@ def rescore(opened: Opened, open_again: Open, folder: Path, days: int, processes
     ProcessEnded if one of the other processes died.
     """
     make_private(folder)
+    delete_abandoned(folder)
     head, cut = _head_of(opened, days)
     parts = list(_parts_of(opened.ledger, progress))
     total = sum(part.sellers for part in parts)

@@ -89,7 +89,7 @@ def _ask(client: Client, seconds: float, marketplace: str, sellers: Sequence[str
     """Return the score of each seller, or the error of that seller."""
     results = client.batch_get_trust_scores(marketplace, sellers, deadline_seconds=seconds)
     return {
-        seller: result.trust_score if result.HasField("trust_score") else SellertrustCallError.of_item(result.error)
+        seller: result.trust_score or SellertrustCallError.of_item(result.error)
         for seller, result in zip(sellers, results, strict=True)
     }
 

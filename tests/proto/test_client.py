@@ -17,7 +17,7 @@ import grpc
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from sellertrust.client import SERVICE_CONFIG, Client, SellertrustCallError, seller_name, unknown_score
+from sellertrust.client import SERVICE_CONFIG, Client, SellertrustCallError, Tier, seller_name, unknown_score
 from sellertrust.v1 import trust_score_service_pb2
 from sellertrust.v1.trust_score_service_pb2_grpc import TrustScoreServiceStub
 from service.api.ledger_servicer import WRITES
@@ -25,6 +25,7 @@ from service.api.model_servicer import MODEL_WRITES
 from service.api.policy_servicer import POLICY_WRITES
 from service.api.proposal_servicer import PROPOSAL_WRITES
 from service.api.review_servicer import REVIEW_WRITES
+from tests.scoring.worlds import artifact
 from tests.servers import MARKET, identity, running_server, violation
 
 NOWHERE = "127.0.0.1:9"  # the discard port: nothing listens there
@@ -145,6 +146,22 @@ def test_errors_are_decoded(tmp_path: Path) -> None:
     for error in (missing.value, wrong.value, unavailable.value):
         copy = pickle.loads(pickle.dumps(error))
         assert (copy.code, copy.fields, str(copy)) == (error.code, error.fields, str(error))
+
+
+def test_points_of_an_unrated_seller_are_none(tmp_path: Path) -> None:
+    """In protobuf they read 0, so that `points < 500` held every newcomer."""
+    with running_server(tmp_path, artifact=artifact()) as running, running.client() as client:
+        client.append_entries(MARKET, [identity("i", "newcomer")])
+        score = client.get_trust_score(MARKET, "newcomer")
+        result, missing = client.batch_get_trust_scores(MARKET, ["newcomer", "nobody"])
+    assert result.trust_score is not None
+    for one in (score, result.trust_score, unknown_score("s"), pickle.loads(pickle.dumps(score))):
+        assert (one.points, one.points_low, one.points_high, one.p_bad) == (None,) * 4
+        assert not one.HasField("points")
+        assert one.message.points == 0
+    assert (score.tier, score.counted_incidents) == (Tier.TIER_UNRATED, 0)
+    assert result.trust_score.tier == score.tier
+    assert (missing.trust_score, missing.error.reason) == (None, "SELLER_NOT_FOUND")
 
 
 def test_errors_of_asyncio_are_decoded(tmp_path: Path) -> None:

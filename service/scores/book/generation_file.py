@@ -10,6 +10,7 @@ Reads are by `pread` and not by a mapping: the pages are shared by all processes
 short fails a read, where it would kill a process that had it mapped.
 """
 
+import fcntl
 import json
 import os
 import struct
@@ -18,6 +19,7 @@ import zlib
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from hashlib import blake2b, sha256
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -121,6 +123,17 @@ def _key(label: bytes) -> bytes:
     return blake2b(label, digest_size=KEY_BYTES).digest()
 
 
+PARTIAL = ".partial"
+
+
+def delete_abandoned(folder: Path) -> None:
+    """Delete the beginnings of generations whose writers were killed; a writer that runs holds a lock on its own."""
+    for path in folder.glob(f"*{PARTIAL}"):
+        with suppress(OSError), path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
+
+
 class GenerationWriter:
     """Writes a generation into a folder, under another name until it is whole. A context manager.
 
@@ -130,13 +143,14 @@ class GenerationWriter:
     def __init__(self, folder: Path, head: GenerationHead) -> None:
         self._head = head
         self._path = folder / head.name
-        self._partial = folder / f"{head.name}.{os.getpid()}.partial"
+        self._partial = folder / f"{head.name}.{os.getpid()}{PARTIAL}"
         self._keys = bytearray()
         self._sizes = array("Q")
         self._hash = sha256()
 
     def __enter__(self) -> Self:
         self._file = open(os.open(self._partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")  # noqa: PTH123
+        fcntl.flock(self._file, fcntl.LOCK_EX)  # as long as this process lives: see `delete_abandoned`
         self._write(MAGIC)
         return self
 

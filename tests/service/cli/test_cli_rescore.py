@@ -1,5 +1,6 @@
 """`sellertrust rescore` and `book verify --generations`: a file of scores, by one process and by several."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -85,6 +86,15 @@ def test_generations_are_verified_against_the_ledger(shell: Shell) -> None:
     data[100] ^= 1
     path.write_bytes(data)
     assert f"{path.name} is damaged" in shell("book", "verify", "--generations", code=4)[1]
+
+
+def test_what_a_killed_rescore_left_is_deleted(shell: Shell) -> None:
+    """By the next one, which leaves alone the file of one that still runs."""
+    path = Path(shell.json("rescore", "--processes", 1)["file"])
+    (path.parent / f"{path.name}.1.partial").write_bytes(b"begun")
+    with GenerationWriter(path.parent, opened_file(path).head):
+        shell("rescore", "--processes", 1)
+        assert [left.name for left in path.parent.glob("*.partial")] == [f"{path.name}.{os.getpid()}.partial"]
 
 
 def test_what_cannot_be_rescored_or_verified_is_said(shell: Shell, tmp_path: Path) -> None:
