@@ -155,7 +155,7 @@ def reported(shell: Shell) -> Shell:
 @pytest.mark.parametrize(
     ("command", "heading", "hidden"),
     [
-        (("score", "s-00001", "nobody"), "seller tier badge points incidents reasons", "state, p_bad"),
+        (("score", "s-00001", "nobody"), "seller tier badge points incidents reasons", "state, "),
         (("violation", "queue"), "violation seller type severity priority decide_by", "status, "),
         (("violation", "list"), "violation seller status type severity occurred", "category, "),
         (("notifier", "list"), "notifier source reports upheld open reliability", "overturned, "),
