@@ -99,7 +99,6 @@ def test_the_page_on_studies_states_the_defaults_of_a_study(tmp_path: Path) -> N
         "rounds": study.model.rounds,
         "seed": study.model.seed,
         "seeds": study.model.seeds,
-        "additive_start": study.model.additive_start,
         "psi": thresholds.psi,
         "csi": thresholds.csi,
         "calibration": thresholds.calibration,

@@ -162,20 +162,21 @@ pl.DataFrame(
 # %% [markdown]
 # ## Features to points
 #
-# The model is a sum of trees: each puts the seller into one leaf, and the leaves' values add up to the raw score, the
-# log-odds of bad. Points are a straight line through it: 600 at odds of 20 to 1, and 50 more double the odds.
+# The model is a page of tables, one a feature: each takes whole points from the base. As a LightGBM model each table is one
+# tree, whose leaves are the points with their sign turned.
 
 # %%
 booster = lightgbm.Booster(model_str=artifact.parts["model.txt"].decode())
-leaves = booster.predict(x, pred_leaf=True)[0].astype(int)
-raw = sum(booster.get_leaf_output(tree, leaf) for tree, leaf in enumerate(leaves))
-scale = artifact.scale
-points = max(0, min(1000, round(scale.intercept + scale.slope * raw)))
-log_odds = scale.p_intercept + scale.p_slope * raw
+parts = artifact.page.parts(x)[0]
+raw = int(booster.predict(x)[0])
+points = max(0, min(1000, artifact.page.base + int(parts.sum())))
+log_odds = (600 - artifact.page.base + raw) * math.log(2) / 50 - math.log(20)
 p_bad = 1 / (1 + math.exp(-log_odds))
 from_odds = 600 + 50 * math.log2(math.exp(-log_odds) / 20)
-print(f"{len(leaves)} leaves sum to {raw:.4f}; points {points}, from the odds {from_odds:.2f}; p_bad {p_bad:.6f}")
-assert abs(raw - artifact.raw_score(x)[0]) < 1e-9
+print(
+    f"base {artifact.page.base}, tables take {raw}: {points} points, from the odds {from_odds:.2f}; p_bad {p_bad:.6f}"
+)
+assert raw == -parts.sum() == artifact.raw_score(x)[0]
 assert points == answer.points
 assert abs(from_odds - points) <= 0.5 + 1e-9
 assert math.isclose(p_bad, answer.p_bad, rel_tol=1e-9)

@@ -32,7 +32,7 @@ HALF_AN_EVENT = 0.5
 class Feature:
     """One row of the table. `compute` maps the sums of n cases to float64 of shape (n,), finite.
 
-    `hears`: what it counts of what others found, if it is about that. `by_choice`: only studies that name it have it.
+    `hears`: what it counts of what others found, if it is about that.
     """
 
     name: str
@@ -42,7 +42,6 @@ class Feature:
     definition: str
     compute: Callable[[Sums], Floats]
     hears: Finding | None = None
-    by_choice: bool = False
 
     @property
     def key(self) -> str:
@@ -173,7 +172,6 @@ def _finding_features(half_life: int) -> list[Feature]:
             f"{half_life} days) plus the artifact's rate_damping; for studies that name it in features.with",
             _lost_rate(half_life),
             Finding.DISPUTE_LOST,
-            by_choice=True,
         ),
     ]
 

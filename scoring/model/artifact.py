@@ -1,9 +1,9 @@
 """The artifact: a published model as named bytes, and nothing served that does not match.
 
-Parts: `model.txt` (LightGBM text), `decay.json`, `golden.json` (inputs with their raw scores and points), `certificate.
-json`, `evaluation.json`, `lineage.json`, and `manifest.json`, which states the features, constants, scale and baseline
-seller, and the SHA-256 of every other part. The digest is the SHA-256 of the manifest. No time of day is in it, so the
-same training gives the same digest.
+Parts: `model.txt` (the page's tables as LightGBM text), `decay.json`, `golden.json` (inputs with their raw scores and
+points), `certificate.json`, `evaluation.json`, `lineage.json`, and `manifest.json`, which states features, constants, base
+points and baseline seller, and the SHA-256 of every other part. The digest is the SHA-256 of the manifest. No time of day is
+in it, so the same training gives the same digest.
 """
 
 import json
@@ -27,16 +27,15 @@ from scoring.features.fold import Constants, Folder
 from scoring.features.table import FEATURES, AnyFeature, AttributeFeature, ContextFeature, Feature, at_reference
 from scoring.model.certificate import certify
 from scoring.model.interval import Prior, default_prior, prior_of
-from scoring.model.page import Page, read_page
+from scoring.model.page import Page, page_model_text, read_page
 from scoring.model.promises import FREEABLE, free_direction, is_freed, state_promises
 from scoring.model.scale import Scale
-from scoring.model.trees import evaluate, parse_model
 from scoring.version import CORE_VERSION
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
 MAX_STUDY = 128
-MAX_CONSTANT, MAX_SCALE, MAX_EXPOSURE_SLOPE = 1e9, 1e6, 100
+MAX_CONSTANT, MAX_BASE = 1e9, 100_000
 PARTS = ("model.txt", "decay.json", "golden.json", "certificate.json", "evaluation.json", "lineage.json")
 
 
@@ -44,22 +43,21 @@ PARTS = ("model.txt", "decay.json", "golden.json", "certificate.json", "evaluati
 class ModelParts:
     """What training hands over to be packed. `directions` and order follow `features`; `baseline` is their values for
     the clean baseline seller, whose context is packed at its reference; `golden` is float64 of shape (n, features);
-    `prior` of the sellers' own rates (default: `interval.default_prior`). `exposure_slope`: by how much the log-odds of a
-    training row rose with ln(its own orders); None: not stated, which means 1.
+    `pairs`: the pairs of features that the study names; `prior` of the sellers' own rates (default:
+    `interval.default_prior`).
     """
 
     study: str
-    model_text: str
+    page: Page
     features: tuple[AnyFeature, ...]
     constants: Constants
-    scale: Scale
     reference_exposure: float | None
     baseline: NDArray[np.float64]
     golden: NDArray[np.float64]
     evaluation: Mapping[str, Any]
     lineage: Mapping[str, Any]
     prior: Prior | None = None
-    exposure_slope: float | None = None
+    pairs: tuple[tuple[int, ...], ...] = ()
 
 
 class Artifact:
@@ -74,7 +72,8 @@ class Artifact:
         self.parts = dict(parts)
         self.features = pinned_features(manifest)
         self.heard = frozenset(feature.hears for feature in self.features if isinstance(feature, Feature))
-        self.scale = Scale(**manifest["scale"])
+        self.page = _page(manifest, parts)
+        self.scale = Scale(self.page.base)
         self.folder = Folder(_constants(manifest["constants"], _json(parts["decay.json"])))
         self.prior = prior_of(manifest["prior"]) if "prior" in manifest else default_prior(self.folder.constants)
         self.baseline = np.array(manifest["baseline"], dtype=np.float64)
@@ -82,55 +81,31 @@ class Artifact:
         self.baseline_points = int(self.points(self.baseline[None, :])[0])
 
     def raw_score(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the raw scores of inputs of shape (n, features): float64 of shape (n,).
-
-        Log-odds of bad over the reference exposure.
-        """
+        """Return what the page takes from the base, for inputs of shape (n, features): whole float64 of shape (n,)."""
         return np.asarray(self._booster.predict(x, raw_score=True, num_threads=1), dtype=np.float64)
 
     def points(self, x: NDArray[np.float64]) -> NDArray[np.int64]:
         """Return the points (0 to 1000), shape (n,), of inputs of shape (n, features)."""
         return self.scale.points(self.raw_score(x))
 
-    @property
-    def page(self) -> Page:
-        """Return the model as tables of whole points. ArtifactRefused if it is none."""
-        if self.scale.slope != -1.0 or not self.scale.intercept.is_integer():
-            raise ArtifactRefused("the model is no page of whole points: train again")
-        return read_page(self.parts["model.txt"].decode(), int(self.scale.intercept), len(self.features))
-
-    @property
-    def exposure_slope(self) -> float:
-        """Return by how much the log-odds of bad rise with ln(orders), as the manifest states it.
-
-        1 for manifests of earlier releases, which lack it. Nothing that is served depends on it: answers are for the
-        reference exposure. Training and monitoring compare sellers with their outcomes over their own exposure.
-        """
-        return float(self.manifest.get("exposure_slope", 1.0))
-
-    def model_text(self) -> str:
-        """Return the model as LightGBM writes it, as text."""
-        return str(self._booster.model_to_string())
-
 
 def pack(model: ModelParts) -> dict[str, bytes]:
     """Pack a trained model into an artifact: the bytes of each part, by name.
 
-    ArtifactRefused if the model text cannot be read or is not certified monotone.
+    ArtifactRefused if the page is not certified monotone.
     """
     directions = {feature.key: feature.direction for feature in model.features}
-    booster = lightgbm.Booster(model_str=model.model_text)
-    raw = np.asarray(booster.predict(model.golden, raw_score=True, num_threads=1), dtype=np.float64)
+    raw = model.page.raw_score(model.golden)
     golden = {
         "inputs": model.golden.tolist(),
-        "raw_scores": [value.hex() for value in raw.tolist()],
-        "points": model.scale.points(raw).tolist(),
+        "raw_scores": raw.astype(np.int64).tolist(),
+        "points": Scale(model.page.base).points(raw).tolist(),
     }
     parts = {
-        "model.txt": model.model_text.encode(),
+        "model.txt": page_model_text(model.page.tables, len(model.features)).encode(),
         "decay.json": canonical_json({str(h): decay_table(h) for h in HALF_LIVES}),
         "golden.json": canonical_json(golden),
-        "certificate.json": canonical_json(certify(model.model_text, directions) | state_promises(model.features)),
+        "certificate.json": canonical_json(certify(model.page, directions) | state_promises(model.features)),
         "evaluation.json": canonical_json(model.evaluation),
         "lineage.json": canonical_json(model.lineage),
     }
@@ -138,17 +113,13 @@ def pack(model: ModelParts) -> dict[str, bytes]:
         "format": FORMAT,
         "core_version": CORE_VERSION,
         "study": model.study,
+        "base": model.page.base,
         "features": [_row(feature) for feature in model.features],
+        "pairs": sorted(map(list, model.pairs)),
         "constants": {
             "severity_weights": {s.name.lower(): model.constants.severity_weights[s] for s in Severity},
             "rate_damping": model.constants.rate_damping,
             "exposure_scale": model.constants.exposure_scale,
-        },
-        "scale": {
-            "intercept": model.scale.intercept,
-            "slope": model.scale.slope,
-            "p_intercept": model.scale.p_intercept,
-            "p_slope": model.scale.p_slope,
         },
         "reference_exposure": model.reference_exposure,
         "baseline": at_reference(model.baseline, model.features).tolist(),
@@ -156,8 +127,6 @@ def pack(model: ModelParts) -> dict[str, bytes]:
     }
     if model.prior is not None:
         manifest["prior"] = asdict(model.prior)
-    if model.exposure_slope is not None:
-        manifest["exposure_slope"] = model.exposure_slope
     return {**parts, MANIFEST: canonical_json(manifest)}
 
 
@@ -172,18 +141,12 @@ def load(parts: Mapping[str, bytes]) -> Artifact:
 def open_verified(parts: Mapping[str, bytes], digest: str) -> Artifact:
     """Return an artifact, ready to score, whose parts `verify` has accepted with this digest.
 
-    LightGBM reads the model and computes the golden vectors. ArtifactRefused if it holds other trees than the text
-    states, or if its scores differ in a single bit.
+    LightGBM reads the model and computes the golden vectors. ArtifactRefused if its scores differ in a single bit.
     """
     with _refusing_damage():
         artifact = Artifact(_json(parts[MANIFEST]), parts, digest)
-        # Golden vectors are the publisher's choice, and may pass by the tree that is read otherwise.
-        if parse_model(artifact.model_text()).trees != parse_model(parts["model.txt"].decode()).trees:
-            raise ArtifactRefused("LightGBM holds other trees than the model text states")
         golden = _json(parts["golden.json"])
-        raw = artifact.raw_score(np.array(golden["inputs"], dtype=np.float64))
-        # What was certified must be what LightGBM computes: our own reading of the text gave the same bits.
-        if [value.hex() for value in raw.tolist()] != golden["raw_scores"]:
+        if artifact.raw_score(np.array(golden["inputs"], dtype=np.float64)).tolist() != golden["raw_scores"]:
             raise ArtifactRefused("LightGBM reads the model otherwise than its text says")
     return artifact
 
@@ -192,15 +155,16 @@ def verify(parts: Mapping[str, bytes]) -> str:
     """Verify all that can be verified without LightGBM, and return the artifact's digest.
 
     A damaged model text can crash LightGBM. Verified are digests, format, constants, features, model text, certificate,
-    decay tables, and golden vectors by our own reading of the trees. ArtifactRefused names the part that does not match.
+    decay tables, and golden vectors by the page. ArtifactRefused names the part that does not match.
     """
     with _refusing_damage():
         digest = verify_content(parts)
         manifest = _json(parts[MANIFEST])
         _verify_constants(manifest)
-        _verify_certificate(manifest, parts)
+        page = _page(manifest, parts)
+        _verify_certificate(page, manifest, parts)
         _verify_decay(parts["decay.json"])
-        _verify_golden(manifest, parts)
+        _verify_golden(page, manifest, parts)
     return digest
 
 
@@ -215,7 +179,9 @@ def verify_content(parts: Mapping[str, bytes]) -> str:
         manifest = _json(parts[MANIFEST])
         state_promises = manifest["parts"]
         if type(manifest["format"]) is not int or manifest["format"] != FORMAT:
-            raise ArtifactRefused(f"the artifact has format {manifest['format']}; this release reads format {FORMAT}")
+            raise ArtifactRefused(
+                f"the artifact has format {manifest['format']}; this release reads format {FORMAT}: train the model again"
+            )
         for name in PARTS:
             if name not in parts:
                 raise ArtifactRefused(f"{name} is missing from the artifact")
@@ -254,10 +220,8 @@ def _refusing_damage() -> Iterator[None]:
 
 def _verify_constants(manifest: Mapping[str, Any]) -> None:
     """Verify the bounds by which facts move features one way, as the certificate assumes."""
-    constants, scale, reference = manifest["constants"], manifest["scale"], manifest["reference_exposure"]
+    constants, reference = manifest["constants"], manifest["reference_exposure"]
     weights = [constants["severity_weights"][severity.name.lower()] for severity in Severity]
-    if not all(_is_number(number, -MAX_SCALE, MAX_SCALE) for number in scale.values()):
-        raise ArtifactRefused(f"the scale of the artifact holds something else than numbers of at most {MAX_SCALE:g}")
     for name, number in (("rate_damping", constants["rate_damping"]), ("exposure_scale", constants["exposure_scale"])):
         if not _is_number(number, 1 / MAX_CONSTANT, MAX_CONSTANT):
             raise ArtifactRefused(f"{name} of the artifact must be a number above 0 of at most {MAX_CONSTANT:g}")
@@ -265,17 +229,25 @@ def _verify_constants(manifest: Mapping[str, Any]) -> None:
         raise ArtifactRefused(
             f"reference_exposure of the artifact must be above 0 and at most {MAX_CONSTANT:g}, or null"
         )
-    if not _is_number(manifest.get("exposure_slope", 1.0), -MAX_EXPOSURE_SLOPE, MAX_EXPOSURE_SLOPE):
-        raise ArtifactRefused(
-            f"exposure_slope of the artifact must be a number from -{MAX_EXPOSURE_SLOPE} to {MAX_EXPOSURE_SLOPE}"
-        )
     for name in ("study", "core_version"):
         if not _is_name(manifest[name]):
             raise ArtifactRefused(f"{name} of the artifact must be one line of 1 to {MAX_STUDY} characters")
     if not all(type(w) is int and 1 <= w <= 63 for w in weights) or weights != sorted(weights):
         raise ArtifactRefused("the severity weights of the artifact must be whole, 1 to 63, and rise with severity")
-    if not (scale["slope"] <= 0 and scale["p_slope"] >= 0):
-        raise ArtifactRefused("the scale of the artifact gives more points for more risk")
+
+
+def _page(manifest: Mapping[str, Any], parts: Mapping[str, bytes]) -> Page:
+    """Return the page of the artifact. ArtifactRefused if its text is none, or has a pair that the study does not name."""
+    base, pairs = manifest["base"], {tuple(pair) for pair in manifest["pairs"]}
+    if type(base) is not int or abs(base) > MAX_BASE:
+        raise ArtifactRefused(f"base of the artifact must be a whole number of points, at most {MAX_BASE:,} either way")
+    page = read_page(parts["model.txt"].decode(), base, len(manifest["features"]))
+    for number, table in enumerate(page.tables):
+        if len(table.features) > 1 and table.features not in pairs:
+            raise ArtifactRefused(
+                f"tree {number} of the model uses two features that the artifact does not name as a pair"
+            )
+    return page
 
 
 def _is_number(value: object, least: float, most: float) -> bool:
@@ -290,12 +262,12 @@ def _is_name(value: object) -> bool:
     return isinstance(value, str) and value != "" and describe_line_error(value, MAX_STUDY) is None
 
 
-def _verify_certificate(manifest: Mapping[str, Any], parts: Mapping[str, bytes]) -> None:
+def _verify_certificate(page: Page, manifest: Mapping[str, Any], parts: Mapping[str, bytes]) -> None:
     features = pinned_features(manifest)
     directions = {feature.key: feature.direction for feature in features}
     if len(directions) != len(manifest["features"]):
         raise ArtifactRefused("the artifact names a feature twice")
-    if _json(parts["certificate.json"]) != certify(parts["model.txt"].decode(), directions) | state_promises(features):
+    if _json(parts["certificate.json"]) != certify(page, directions) | state_promises(features):
         raise ArtifactRefused("the certificate of the artifact is not that of its model")
 
 
@@ -305,17 +277,15 @@ def _verify_decay(data: bytes) -> None:
         raise ArtifactRefused("the decay tables of the artifact are not this core's")
 
 
-def _verify_golden(manifest: Mapping[str, Any], parts: Mapping[str, bytes]) -> None:
+def _verify_golden(page: Page, manifest: Mapping[str, Any], parts: Mapping[str, bytes]) -> None:
     golden = _json(parts["golden.json"])
     inputs = np.array(golden["inputs"], dtype=np.float64)
     width = len(manifest["features"])
     if inputs.ndim != 2 or inputs.shape[1] != width or not np.isfinite(inputs).all():
         raise ArtifactRefused("the golden vectors of the artifact do not fit its features")
-    raw = evaluate(parse_model(parts["model.txt"].decode()), inputs)
-    if [value.hex() for value in raw] != golden["raw_scores"]:
-        raise ArtifactRefused("the model does not give the raw scores of its golden vectors")
-    if Scale(**manifest["scale"]).points(np.array(raw)).tolist() != golden["points"]:
-        raise ArtifactRefused("the scale does not give the points of the golden vectors")
+    raw = page.raw_score(inputs)
+    if raw.tolist() != golden["raw_scores"] or Scale(page.base).points(raw).tolist() != golden["points"]:
+        raise ArtifactRefused("the page does not give the points of the golden vectors")
     baseline = np.array(manifest["baseline"], dtype=np.float64)
     if baseline.shape != (width,) or not np.isfinite(baseline).all():
         raise ArtifactRefused("the baseline seller of the artifact does not fit its features")

@@ -15,9 +15,6 @@ import numpy as np
 from scoring.arrays import Floats, Ints
 from scoring.errors import ArtifactRefused
 
-MAX_POINTS = 1000
-"""Points are from 0 to this."""
-
 MAX_LOSS = 100_000
 """Points that one row takes, at most."""
 
@@ -41,12 +38,13 @@ class Table:
 
     def look_up(self, x: Floats) -> Ints:
         """Return the points of this table for inputs of shape (n, features): shape (n,)."""
-        values = (x[:, place] for place in self.features)
-        rows = (
-            np.searchsorted(edges, np.where(np.abs(own) > NEARLY_ZERO, own, 0.0))
-            for edges, own in zip(self.edges, values, strict=True)
-        )
-        return np.asarray(self.points[tuple(rows)], dtype=np.int64)
+        return np.asarray(self.points[find_rows(self.features, self.edges, x)], dtype=np.int64)
+
+
+def find_rows(features: Sequence[int], edges: Sequence[Floats], x: Floats) -> tuple[Ints, ...]:
+    """Return, for each of a table's features, the row of each input: arrays of shape (n,). `x`: shape (n, columns)."""
+    values = (np.where(np.abs(x[:, place]) > NEARLY_ZERO, x[:, place], 0.0) for place in features)
+    return tuple(np.searchsorted(own, value) for own, value in zip(edges, values, strict=True))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,16 +54,21 @@ class Page:
     base: int
     tables: tuple[Table, ...]
 
+    @property
+    def rows(self) -> int:
+        """Return the number of rows of all tables."""
+        return sum(table.points.size for table in self.tables)
+
+    def raw_score(self, x: Floats) -> Floats:
+        """Return what the tables take from the base: whole numbers, shape (n,)."""
+        return np.asarray(-self.parts(x).sum(axis=1), dtype=np.float64)
+
     def parts(self, x: Floats) -> Ints:
         """Return the points that belong to each feature, at most 0, for inputs of shape (n, features): the same shape."""
         found = np.zeros(x.shape, dtype=np.int64)
         for table in self.tables:
             found[:, table.features[0]] += table.look_up(x)
         return found
-
-    def points(self, x: Floats) -> Ints:
-        """Return the points, 0 to MAX_POINTS, of inputs of shape (n, features): shape (n,)."""
-        return np.asarray(np.clip(self.base + self.parts(x).sum(axis=1), 0, MAX_POINTS), dtype=np.int64)
 
 
 def page_model_text(tables: Sequence[Table], features: int) -> str:

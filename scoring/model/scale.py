@@ -12,54 +12,42 @@ BASE_ODDS = 20.0
 PDO = 50.0
 """600 points at odds (good to bad) of 20 to 1; 50 points double the odds."""
 
+POINTS_PER_LOGIT = PDO / math.log(2.0)
+"""By so many points log-odds of bad that are lower by 1 are better."""
+
 MAX_POINTS = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Points = clip(round(intercept + slope x raw score), 0, 1000).
+    """Points = clip(base - raw score, 0, 1000), where the raw score is what the page's tables take from the base.
 
-    Only + and x, so equal on every machine. `p_intercept` and `p_slope` >= 0 calibrate the raw score (log-odds of bad
-    over the reference exposure).
+    Whole numbers, so equal on every machine.
     """
 
-    intercept: float
-    slope: float
-    p_intercept: float
-    p_slope: float
+    base: int
 
     @staticmethod
-    def from_calibration(p_intercept: float, p_slope: float) -> "Scale":
-        """Return the scale of points for `logit(p_bad) = p_intercept + p_slope x raw`.
+    def base_of(log_odds: float) -> int:
+        """Return the base at which a raw score of 0 has these log-odds of bad, to the nearest whole point.
 
-        Worked: with intercept 0 and slope 1, raw = -ln 20 (odds 20 to 1) gives 600 points, raw = -ln 40 gives 650.
+        Worked: -ln 20 (odds of 20 to 1) gives 600, -ln 40 gives 650.
         """
-        per_logit = PDO / math.log(2.0)
-        return Scale(
-            intercept=BASE_POINTS - per_logit * (math.log(BASE_ODDS) + p_intercept),
-            slope=-per_logit * p_slope,
-            p_intercept=p_intercept,
-            p_slope=p_slope,
-        )
-
-    @staticmethod
-    def from_base(base: int) -> "Scale":
-        """Return the scale of a page, whose raw score is what its tables take from the base.
-
-        Worked: base 600 and raw 0 is 600 points, odds of 20 to 1; raw 50 is 550 points, odds of 10 to 1.
-        """
-        per_point = math.log(2.0) / PDO
-        return Scale(float(base), -1.0, (BASE_POINTS - base) * per_point - math.log(BASE_ODDS), per_point)
+        return round(BASE_POINTS - POINTS_PER_LOGIT * (math.log(BASE_ODDS) + log_odds))
 
     def points(self, raw: Floats) -> Ints:
         """Return the points (0 to 1000) of raw scores, shape (n,)."""
-        return np.clip(np.rint(self.intercept + self.slope * raw), 0, MAX_POINTS).astype(np.int64)
+        return np.asarray(np.clip(self.base - raw, 0, MAX_POINTS), dtype=np.int64)
+
+    def log_odds(self, raw: Floats) -> Floats:
+        """Return the log-odds of bad over the reference exposure, shape (n,): -ln 20 at 600 points."""
+        return (BASE_POINTS - self.base + raw) / POINTS_PER_LOGIT - math.log(BASE_ODDS)
 
     def p_bad(self, raw: float) -> float:
         """Return the probability of bad over the reference exposure, to 12 significant digits.
 
         Shown, and used for nothing.
         """
-        logit = self.p_intercept + self.p_slope * raw
+        logit = float(self.log_odds(np.array(raw)))
         chance = 1.0 / (1.0 + math.exp(-logit)) if logit >= 0 else math.exp(logit) / (1.0 + math.exp(logit))
         return float(f"{chance:.12g}")

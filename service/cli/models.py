@@ -61,10 +61,7 @@ def list_models(server: Server = None, output: Output = Format.TABLE) -> None:
 def show(model: ModelName = "champion", server: Server = None, output: Output = Format.TABLE) -> None:
     """Show one model: its training, its figures, its gates, features and certificate."""
     with _open_models(server) as models:
-        found = models.get_model(model).model
-    if found.damaged:  # the registry itself says what is damaged
-        say(f"error: model {found.digest[:12]} is damaged; publish it again, or promote another")
-        raise typer.Exit(Exit.CONFIGURATION)
+        found = _read_whole(models, model)
     evaluation, certificate = json.loads(found.evaluation_json), json.loads(found.certificate_json)
     row: dict[str, Any] = {
         "digest": found.digest,
@@ -84,6 +81,25 @@ def show(model: ModelName = "champion", server: Server = None, output: Output = 
     emit_one(row if output is Format.JSON else format_estimates(row), output)
 
 
+def _read_whole(models: Models, model: str) -> Model:
+    """Return a model that can be read; end the command with a remedy if it cannot."""
+    found = models.get_model(model).model
+    if found.damaged:  # the registry itself says what is damaged
+        say(
+            f"error: model {found.digest[:12]} is damaged or of another format; train it again, publish it again, or"
+            " promote another"
+        )
+        raise typer.Exit(Exit.CONFIGURATION)
+    return found
+
+
+@app.command("card")
+def card(model: ModelName = "champion", server: Server = None) -> None:
+    """Show a model as a page that can be added up by hand: base points, and a table of points for each feature."""
+    with _open_models(server) as models:
+        print(_read_whole(models, model).card, end="")
+
+
 @app.command("diff")
 def diff(
     first: Annotated[str, typer.Argument(metavar="A", help="An alias, or the beginning of a digest.")],
@@ -93,7 +109,7 @@ def diff(
 ) -> None:
     """Compare two models: what differs in them, and their evaluations side by side.
 
-    Features, parameters, scale and lineage are shown where they differ.
+    Features, base points, parameters and lineage are shown where they differ.
     """
     with _open_models(server) as models:
         found = models.diff_models(first, second)

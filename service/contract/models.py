@@ -10,9 +10,10 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from scoring.errors import ArtifactRefused
 from scoring.model.artifact import MANIFEST, pinned_features
+from scoring.model.card import describe_page, write_card
+from scoring.model.page import read_page
 from scoring.model.promises import broken_promises
 from scoring.model.scale import Scale
-from scoring.model.trees import evaluate, parse_model
 from scoring.time import parse_time
 from sellertrust.v1 import model_service_pb2 as model_pb
 from service.contract.resource_names import model_name
@@ -55,9 +56,10 @@ def _describe(
         message.figures.update({name: float(value) for name, value in headline_figures(parts).items()})
         return
     message.figures.update({name: float(value) for name, value in _numbers(json.loads(parts["evaluation.json"]))})
-    trees = parse_model(parts["model.txt"].decode())
-    raw = evaluate(trees, np.array([manifest["baseline"]], dtype=np.float64))
-    message.baseline_points = int(Scale(**manifest["scale"]).points(np.array(raw))[0])
+    page = read_page(parts["model.txt"].decode(), manifest["base"], len(manifest["features"]))
+    message.card = write_card(describe_page(page, pinned_features(manifest)), manifest, message.digest)
+    raw = page.raw_score(np.array([manifest["baseline"]], dtype=np.float64))
+    message.baseline_points = int(Scale(page.base).points(raw)[0])
     message.lineage_json = parts["lineage.json"].decode()
     message.evaluation_json = parts["evaluation.json"].decode()
     message.certificate_json = parts["certificate.json"].decode()

@@ -86,13 +86,12 @@ def compare_models(first: Mapping[str, bytes], second: Mapping[str, bytes]) -> l
     ]
     lineages = [_object(parts["lineage.json"]) for parts in (first, second)]
     parameters = [
-        {"constants": manifest["constants"], "reference_exposure": manifest["reference_exposure"]}
+        {name: manifest[name] for name in ("base", "constants", "reference_exposure")}
         | {name: lineage.get(name) for name in ("parameters", "rounds", "seed")}
         for manifest, lineage in zip(manifests, lineages, strict=True)
     ]
     sections = {
         "parameters": parameters,
-        "scale": [manifest["scale"] for manifest in manifests],
         "lineage": [_without(lineage, "parameters", "rounds", "seed") for lineage in lineages],
     }
     for section, pair in sections.items():

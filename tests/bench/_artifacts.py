@@ -27,7 +27,7 @@ from scoring.errors import ArtifactRefused
 from scoring.features.table import FEATURES
 from scoring.model.artifact import MANIFEST
 from scoring.model.certificate import certify
-from scoring.model.trees import evaluate, parse_model
+from scoring.model.page import read_page
 from scoring.progress import Progress
 from sellertrust.client import Client
 from sellertrust.errors import SellertrustCallError
@@ -70,13 +70,13 @@ def is_consistent(parts: Parts) -> bool:
     """Whether a model that is served is certified monotone and gives its own golden scores, by the definitions alone."""
     manifest, golden = json.loads(parts[MANIFEST]), json.loads(parts["golden.json"])
     directions = {row["feature"]: FEATURES[row["feature"]].direction for row in manifest["features"]}
-    text = parts["model.txt"].decode()
+    page = read_page(parts["model.txt"].decode(), manifest["base"], len(manifest["features"]))
     try:
-        certify(text, directions)
+        certify(page, directions)
     except ArtifactRefused:
         return False
-    raw = evaluate(parse_model(text), np.array(golden["inputs"], dtype=np.float64))
-    return [value.hex() for value in raw] == golden["raw_scores"] and len(set(raw)) > 1
+    raw = page.raw_score(np.array(golden["inputs"], dtype=np.float64)).tolist()
+    return raw == golden["raw_scores"] and len(set(raw)) > 1
 
 
 class _Server:

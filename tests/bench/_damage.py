@@ -14,8 +14,8 @@ from scoring.canonical import canonical_json
 from scoring.errors import ArtifactRefused
 from scoring.model.artifact import MANIFEST, PARTS
 from scoring.model.certificate import ALGORITHM
+from scoring.model.page import read_page
 from scoring.model.scale import Scale
-from scoring.model.trees import evaluate, parse_model
 
 Parts = dict[str, bytes]
 Damage = Callable[[Parts, Parts, random.Random], Parts]
@@ -31,10 +31,9 @@ def forged(parts: Parts) -> Parts:
         parts = {**parts, "certificate.json": canonical_json(certificate)}
     golden, manifest = _json(parts, "golden.json"), _json(parts, MANIFEST)
     try:
-        raw = evaluate(parse_model(text.decode()), np.array(golden["inputs"], dtype=np.float64))
-        golden["raw_scores"] = [value.hex() for value in raw]
-        with np.errstate(invalid="ignore"):
-            golden["points"] = Scale(**manifest["scale"]).points(np.array(raw)).tolist()
+        page = read_page(text.decode(), manifest["base"], len(manifest["features"]))
+        raw = page.raw_score(np.array(golden["inputs"], dtype=np.float64))
+        golden |= {"raw_scores": raw.astype(int).tolist(), "points": Scale(page.base).points(raw).tolist()}
         parts = {**parts, "golden.json": canonical_json(golden)}
     except (ArtifactRefused, ValueError, IndexError, OverflowError, TypeError):
         pass  # there is no model to compute with: the old golden vectors stay
@@ -102,18 +101,14 @@ def not_a_number(parts: Parts, other: Parts, chance: random.Random) -> Parts:
 
 
 def constant(parts: Parts, other: Parts, chance: random.Random) -> Parts:
-    """The same of everybody: by the leaves, or by the scale."""
-    if chance.random() < 0.2:
-        return forged(_with_manifest(parts, "scale", slope=0.0))
-    value = repr(chance.uniform(-3, 3))
+    """The same of everybody."""
+    value = chance.choice(["0", "7", repr(chance.uniform(-3, 3))])
     return forged(_with_numbers(parts, chance, "leaf_value", lambda numbers: [value] * len(numbers)))
 
 
 def inverted(parts: Parts, other: Parts, chance: random.Random) -> Parts:
-    """Trust for the worst: by the leaves, or by the scale."""
-    if chance.random() < 0.2:
-        return forged(_with_manifest(parts, "scale", slope=abs(_json(parts, MANIFEST)["scale"]["slope"])))
-    return forged(_with_numbers(parts, chance, "leaf_value", lambda numbers: [repr(-float(n)) for n in numbers]))
+    """Trust for the worst."""
+    return forged(_with_numbers(parts, chance, "leaf_value", lambda numbers: numbers[::-1]))
 
 
 def wrong_features(parts: Parts, other: Parts, chance: random.Random) -> Parts:
@@ -187,10 +182,9 @@ def wrong_golden(parts: Parts, other: Parts, chance: random.Random) -> Parts:
 def wrong_constants(parts: Parts, other: Parts, chance: random.Random) -> Parts:
     table, name, value = chance.choice(
         [
-            ("scale", "intercept", math.nan), ("scale", "slope", math.inf), ("scale", "p_slope", -1.0),
             ("constants", "rate_damping", 0), ("constants", "exposure_scale", -1.0), ("constants", "rate_damping", 10**400),
             ("constants", "severity_weights", {"minor": 27, "moderate": 9, "major": 3, "critical": 1}),
-            ("scale", "intercept", "600"), ("scale", "slope", None), ("scale", "p_intercept", 1e308),
+            ("", "base", "600"), ("", "base", math.nan), ("", "base", 10**400), ("", "pairs", None), ("", "pairs", [7]),
             ("constants", "rate_damping", True), ("constants", "exposure_scale", 5e-324),
         ]
     )  # fmt: skip
@@ -205,7 +199,7 @@ def retold(parts: Parts, other: Parts, chance: random.Random) -> Parts:
 
 def _with_manifest(parts: Parts, table: str, **values: Any) -> Parts:
     manifest = _json(parts, MANIFEST)
-    manifest[table] |= values
+    (manifest[table] if table else manifest).update(values)
     return {**parts, MANIFEST: _lenient(manifest)}
 
 

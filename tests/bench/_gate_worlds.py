@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 
 from scoring.arrays import Floats
-from scoring.model.scale import Scale
-from tests.training.evaluation.cases import POLICY
+from tests.training.evaluation.cases import POLICY, points_of
 from tests.training.ledgers import STUDIES, restated
 from training.checks.duplicates import identical_rows
 from training.checks.leakage import single_features
@@ -148,8 +147,7 @@ def _case(world: World, rows: Snapshot, kind: str, leak: str) -> Case:
     own = _broken(kind, world, _scaled(world, _blurred(world, noise)))
     if leak == "outcome":  # it has learnt to trust what it should not know, and is right with it
         own += np.where(rows.x[:, 0] > 0, 1, -1) * np.log(1 / ERROR - 1)
-    scale = Scale.from_calibration(0.0, 1.0)
-    points, text = scale.points(own), world.country[test].astype(int).astype(str)
+    points, text = points_of(own), world.country[test].astype(int).astype(str)
     rng = np.random.default_rng([world.rows, 1])
     log_odds = {"lightgbm": own[test], **{name: values[test] for name, values in models.items()}}
     return Case(

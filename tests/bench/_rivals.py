@@ -96,7 +96,7 @@ def _write_inputs(folder: Path, url: str, artifact: Artifact, marketplace: str, 
             facts, _ = ledger.fact_table(marketplace, [seller], cut, MAX_ALLEGATIONS)
             rows.append(fold_views(facts, cut.observe_time, artifact, policy).x[0])
     np.savez(folder / "rows.npz", sellers=np.array(sellers), x=np.array(rows))
-    (folder / "scale.json").write_text(json.dumps([artifact.scale.slope, artifact.scale.intercept]))
+    (folder / "scale.json").write_text(json.dumps([-1, artifact.scale.base]))
     (folder / "ledger.json").write_text(json.dumps([url, marketplace]))
 
 

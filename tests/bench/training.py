@@ -1,8 +1,8 @@
-"""Training: beside LightGBM alone, a million sellers, the certificate, the report, swaps under load, damaged artifacts.
+"""Training: beside LightGBM alone, a million sellers, the report, swaps under load, damaged artifacts.
 
 Sizes are set by environment variables, for a quick run:
 
-    BENCH_TRAINING_PARTS      train,million,certificate,report,swap,artifacts    what to run
+    BENCH_TRAINING_PARTS      train,million,report,swap,artifacts    what to run
     BENCH_TRAINING_ROWS       1000000     snapshot rows of `train`
     BENCH_TRAINING_SELLERS    1000000     sellers of `million`
     BENCH_TRAINING_SWAPS      200         promotions under load
@@ -14,7 +14,7 @@ import sys
 from contextlib import ExitStack
 
 from service.cli.progress import StepProgress
-from tests.bench import _artifacts, _certificates, _report, _swaps, _train
+from tests.bench import _artifacts, _report, _swaps, _train
 from tests.bench._real_data import Say
 
 
@@ -26,15 +26,13 @@ def run(say: Say) -> dict[str, float]:
         figures[name] = value
         say(f"  {name:44} {value:,}")
 
-    parts = os.environ.get("BENCH_TRAINING_PARTS", "train,million,certificate,report,swap,artifacts").split(",")
+    parts = os.environ.get("BENCH_TRAINING_PARTS", "train,million,report,swap,artifacts").split(",")
     with ExitStack() as stack:
         progress = stack.enter_context(StepProgress()) if sys.stderr.isatty() else _unseen
         if "train" in parts:
             _train.over_bare(show, progress, _size("ROWS", 1_000_000))
         if "million" in parts:
             _train.from_ledger(show, _size("SELLERS", 1_000_000))
-        if "certificate" in parts:
-            _certificates.run(show, progress)
         if "report" in parts:
             _report.run(show, progress)
         if "swap" in parts:

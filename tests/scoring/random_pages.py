@@ -7,18 +7,12 @@ from hypothesis import strategies as st
 
 from scoring.features.table import FEATURES, AnyFeature
 from scoring.model.artifact import Artifact, ModelParts, load, pack
-from scoring.model.page import Page, Table, page_model_text
-from scoring.model.scale import Scale
+from scoring.model.page import Page, Table
 from tests.scoring.worlds import CONSTANTS, population
+from training.study import loading
 
-NAMES = (
-    *(f"{c}_mass_365d" for c in ("counterfeit", "ip", "safety", "quality")),
-    *(f"{c}_mass_365d" for c in ("restricted", "integrity", "service", "disclosure")),
-    *("violation_rate_90d", "incident_rate_365d", "severe_rate_ever", "service_failure_rate_90d"),
-    *("service_failure_rate_ever", "failed_inspection_share_365d", "exposure", "tenure_days", "identity_level"),
-)
-PAGE_FEATURES = tuple(FEATURES[f"{name}@1"] for name in NAMES)
-"""Seventeen features as a shipped page has them, in the order of its columns."""
+PAGE_FEATURES = tuple(feature for feature in FEATURES.values() if feature.name in loading.PAGE_FEATURES)
+"""The features of the shipped page, in the order of its columns."""
 
 
 def monotone_table(
@@ -57,10 +51,9 @@ def artifact_of(page: Page, features: tuple[AnyFeature, ...], x: np.ndarray) -> 
     """A page packed, certified and loaded; inputs `x` are golden, their medians the baseline seller."""
     parts = ModelParts(
         study="tests",
-        model_text=page_model_text(page.tables, len(features)),
+        page=page,
         features=features,
         constants=CONSTANTS,
-        scale=Scale.from_base(page.base),
         reference_exposure=1000.0,
         baseline=np.median(x, axis=0),
         golden=x[:16],

@@ -67,10 +67,11 @@ def test_sums_of_products_by_case_are_exact_however_large(items: list[tuple[int,
 
 def test_the_worked_scale() -> None:
     """600 points at odds of 20 to 1, 650 at 40 to 1, clipped at 0 and 1000, and the chance that belongs to them."""
-    scale = Scale.from_calibration(0.0, 1.0)
-    raw = np.array([-math.log(20), -math.log(40), 100.0, -100.0])
-    assert scale.points(raw).tolist() == [600, 650, 0, 1000]
-    assert scale.p_bad(-math.log(20)) == pytest.approx(1 / 21, abs=1e-12)
+    assert [Scale.base_of(-math.log(odds)) for odds in (20, 40)] == [600, 650]
+    scale = Scale(650)
+    assert scale.points(np.array([50.0, 0.0, 651.0, -351.0])).tolist() == [600, 650, 0, 1000]
+    assert scale.p_bad(50.0) == pytest.approx(1 / 21, abs=1e-12)
+    assert scale.log_odds(np.array([50.0, 0.0])) == pytest.approx([-math.log(20), -math.log(40)])
 
 
 def test_the_worked_shapley_shares() -> None:

@@ -15,10 +15,10 @@ from scoring.features.facts import resolve
 from scoring.features.fold import DEFAULT_WEIGHTS, Constants, Folder
 from scoring.features.table import FEATURES, AnyFeature, matrix
 from scoring.model.artifact import Artifact, ModelParts, load, pack
-from scoring.model.scale import Scale
 from scoring.policy.policy import Policy
 from scoring.policy.reading import parse_policy
 from scoring.time import DAY, parse_day
+from training.fitting.curves import add_up_trees, tabulate
 
 TODAY = parse_day("2026-03-01")
 NOW = TODAY * DAY + 12 * 3600 * 1_000_000
@@ -146,19 +146,21 @@ def population() -> tuple[np.ndarray, np.ndarray]:
 
 
 def certified(x: np.ndarray, bad: np.ndarray, features: tuple[AnyFeature, ...], rounds: int) -> Artifact:
-    """A small monotone model over `features`, whose inputs are the columns of `x`."""
+    """A small monotone page over `features`, whose inputs are the columns of `x`."""
     parameters = {
         "objective": "binary", "verbosity": -1, "num_leaves": 15, "min_data_in_leaf": 10, "seed": 3, "num_threads": 1,
         "deterministic": True, "force_row_wise": True, "feature_fraction": 0.3, "learning_rate": 0.1,
         "monotone_constraints": [-f.direction for f in features], "monotone_constraints_method": "intermediate",
+        "interaction_constraints": [[place] for place in range(len(features))],
     }  # fmt: skip
     booster = lightgbm.train(parameters, lightgbm.Dataset(x, bad), rounds)
+    trees = [tree["tree_structure"] for tree in booster.dump_model()["tree_info"]]
+    curves = add_up_trees(0.0, [], trees, 1.0, len(features))
     parts = ModelParts(
         study="tests",
-        model_text=booster.model_to_string(),
+        page=tabulate(curves, 0.0, 1.0, x, np.ones(len(x)), {}),
         features=features,
         constants=CONSTANTS,
-        scale=Scale.from_calibration(0.0, 1.0),
         reference_exposure=1000.0,
         baseline=np.median(x[x[:, [f.key for f in features].index("incidents@1")] == 0], axis=0),
         golden=x[:16],
@@ -170,7 +172,7 @@ def certified(x: np.ndarray, bad: np.ndarray, features: tuple[AnyFeature, ...], 
 
 @cache
 def artifact() -> Artifact:
-    """A small monotone model over every feature, certified."""
+    """A small monotone page over every feature, certified."""
     return certified(*population(), ALL_FEATURES, 60)
 
 

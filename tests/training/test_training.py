@@ -8,12 +8,13 @@ import pytest
 
 from scoring.enums import Harm, Kind
 from scoring.errors import ConfigurationWrong
+from scoring.features.table import FEATURES
 from scoring.model.artifact import load
 from scoring.model.interval import default_prior
 from scoring.time import DAY
 from tests.training.ledgers import STUDIES, exported, market_ledger, restated, train
 from training.evaluation.ranking import auc
-from training.fitting.fit import fit_lightgbm
+from training.fitting.fit import fit_curves
 from training.observation.export import LedgerTable, read_export
 from training.observation.snapshots import join, snapshot
 from training.pipeline.job import Trained
@@ -67,11 +68,11 @@ def test_shuffled_futures_are_ranked_no_better_than_by_a_coin(
 ) -> None:
     """Each seller's past with another's future: if a feature knew anything of the window, it would show here."""
     train_points, (test_point,) = study.find_points(table.as_of)
-    booster = fit_lightgbm(join([snapshot(table, study, point) for point in train_points]), study)
+    curves = fit_curves(join([snapshot(table, study, point) for point in train_points]), study)
 
     def ranked(what: LedgerTable) -> float:
         test = snapshot(what, study, test_point)
-        return auc(np.asarray(booster.predict(test.x, raw_score=True, num_threads=1)), test.bad)
+        return auc(curves.raw(test.x), test.bad)
 
     shuffled = [
         ranked(read_export(_with_other_futures(market_export, tmp_path, test_point.day, seed))) for seed in range(6)
@@ -95,9 +96,10 @@ def _with_other_futures(export: Path, folder: Path, day: int, seed: int) -> Path
 
 
 def test_a_model_that_tells_nobody_from_anybody_is_said_with_what_would_help(table: LedgerTable, study: Study) -> None:
-    """Ten thousand rows a leaf are not there: one leaf, the same raw score for all."""
-    with pytest.raises(ConfigurationWrong, match="lower min_data_in_leaf"):
-        train(table, restated(study, model={"parameters": {"min_data_in_leaf": 100_000}, "additive_start": False}))
+    """By what is nothing but noise; and where all features but one have one value for everybody."""
+    known, never = (FEATURES[f"{name}@1"] for name in ("exposure", "lost_dispute_rate_90d"))
+    with pytest.raises(ConfigurationWrong, match="fewer than two features of the study have more than one value"):
+        train(table, restated(study, features=(known, never)))
 
 
 def test_too_little_to_learn_from_is_said_with_what_would_help(table: LedgerTable, study: Study) -> None:

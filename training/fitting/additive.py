@@ -1,9 +1,8 @@
-"""The additive start of a model: what each feature adds by itself, as trees, before LightGBM looks for more.
+"""The additive start of a model: what each feature adds by itself, as a curve, before LightGBM looks for more.
 
 It is a logistic regression on the logarithm of each column and on its rank, with the signs of its weights bound by the
 features' directions. On little data it ranks better than trees alone, which have to learn a slope step by step; on much data
-the trees that follow correct it. Each column's part is a step function over at most KNOTS values, hence one tree of splits on
-one feature, and monotone.
+the trees that follow correct it. Each column's part is a monotone step function over at most KNOTS values.
 """
 
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits
 
 from scoring.arrays import Floats, Ints
+from training.fitting.curves import Curve
 
 KNOTS = 64
 """Values of a column at most at which its part may step."""
@@ -29,62 +29,9 @@ DIGITS = 9
 """Decimals of a step's value: coarser than what two runs of the optimiser could differ by."""
 
 
-@dataclass(frozen=True, slots=True)
-class StepFunction:
-    """What one feature adds to the log-odds of bad, as a step function."""
-
-    feature: int
-    """Column of the feature."""
-    bounds: Floats
-    """Rising values of the feature at which steps end, the bound itself included."""
-    values: Floats
-    """Log-odds of each step: `values[i]` up to and including `bounds[i]`; one more value than bounds, beyond all of them."""
-
-    def raw(self, x: Floats) -> Floats:
-        """Return the log-odds that the feature adds to rows of shape (n, features), shape (n,)."""
-        return np.asarray(self.values[np.searchsorted(self.bounds, x[:, self.feature])], dtype=np.float64)
-
-    def tree(self) -> str:
-        """Return the step function as a tree in LightGBM's text format, without the tree's number."""
-        left, right, bound = [0] * len(self.bounds), [0] * len(self.bounds), [0] * len(self.bounds)
-        made = 0
-
-        def split(first: int, last: int) -> int:
-            nonlocal made
-            if first == last:
-                return -first - 1
-            node, middle = made, (first + last) // 2
-            made += 1
-            bound[node] = middle
-            left[node], right[node] = split(first, middle), split(middle + 1, last)
-            return node
-
-        split(0, len(self.bounds))
-        splits, leaves = len(self.bounds), len(self.values)
-        lines = {
-            "num_leaves": [leaves],
-            "num_cat": [0],
-            "split_feature": [self.feature] * splits,
-            "split_gain": [0] * splits,
-            "threshold": self.bounds[bound].tolist(),
-            "decision_type": [2] * splits,
-            "left_child": left,
-            "right_child": right,
-            "leaf_value": self.values.tolist(),
-            "leaf_weight": [0] * leaves,
-            "leaf_count": [0] * leaves,
-            "internal_value": [0] * splits,
-            "internal_weight": [0] * splits,
-            "internal_count": [0] * splits,
-            "is_linear": [0],
-            "shrinkage": [1],
-        }
-        return "".join(f"{key}={' '.join(map(repr, numbers))}\n" for key, numbers in lines.items()) + "\n"
-
-
 def fit_additive(
     x: Floats, bad: Floats, start: Floats, weight: Floats | None, directions: Sequence[int]
-) -> list[StepFunction]:
+) -> list[Curve]:
     """Fit, for each feature, a step function of what it adds to the log-odds of bad.
 
     Without a constant; features that add nothing are left out. `start`: log-odds that each row has already. `directions`
@@ -101,7 +48,7 @@ def fit_additive(
     for place, (table, _), own in zip(columns.used, columns.tables, weights.reshape(-1, 2), strict=True):
         values = np.round(table @ own, DIGITS)
         if values.min() < values.max():
-            found.append(StepFunction(place, columns.knots[place][:-1], values))
+            found.append(Curve((place,), (columns.knots[place][:-1],), values))
     return found
 
 

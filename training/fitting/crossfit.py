@@ -6,10 +6,10 @@ point that is held back asks a model for outcomes that it has learnt already. Wh
 
 from collections.abc import Callable
 
-import lightgbm
 import numpy as np
 
 from scoring.arrays import Floats
+from training.fitting.fit import Raw
 from training.fitting.folds import folds
 from training.observation.snapshots import Snapshot
 
@@ -22,13 +22,13 @@ MIN_BAD = 10
 
 
 def cross_fit(
-    rows: Snapshot, asked: Snapshot, x: Floats, seed: int, fit: Callable[[int, Snapshot], lightgbm.Booster]
+    rows: Snapshot, asked: Snapshot, x: Floats, seed: int, fit: Callable[[int, Snapshot], Raw]
 ) -> Floats | None:
     """Return raw scores of the rows `asked`, each by a model that was not fitted on its seller.
 
     Sellers are in FOLDS folds; each model is fitted on those of `rows` that are not of its fold. `x`: the inputs of
-    `asked`. `fit` gets the number of the fold, from 0, and the rows without it, and returns the model. None if a model
-    would have fewer than MIN_BAD bad rows.
+    `asked`. `fit` gets the number of the fold, from 0, and the rows without it, and returns what scores inputs. None if a
+    model would have fewer than MIN_BAD bad rows.
     """
     own, theirs = folds(rows.seller, FOLDS, seed), folds(asked.seller, FOLDS, seed)
     if min(rows.bad[own != fold].sum() for fold in range(FOLDS)) < MIN_BAD:
@@ -37,5 +37,5 @@ def cross_fit(
     for fold in range(FOLDS):
         of_fold = theirs == fold
         if of_fold.any():
-            raw[of_fold] = fit(fold, rows.take(own != fold)).predict(x[of_fold], raw_score=True, num_threads=1)
+            raw[of_fold] = fit(fold, rows.take(own != fold))(x[of_fold])
     return raw

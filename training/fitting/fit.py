@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,12 +13,15 @@ from scoring.arrays import Floats
 from scoring.errors import ConfigurationWrong
 from scoring.features import table as features
 from training.fitting.additive import fit_additive
-from training.fitting.ensemble import average, prepend_trees
+from training.fitting.curves import Curve, Curves, add_up_trees
 from training.observation.snapshots import Snapshot
 from training.study.definition import Study
 
 SMALL = 5_000_000
 """Cells of the input below which a second thread costs more than it brings (by far, on a busy machine)."""
+
+Raw = Callable[[Floats], Floats]
+"""Gives the raw scores, shape (n,), of inputs of shape (n, features)."""
 
 RoundDone = Callable[[int, int], None]  # (rounds done, rounds in all)
 
@@ -41,7 +44,7 @@ FIXED: dict[str, Any] = {
     "force_row_wise": True,
     "verbosity": -1,
 }
-"""Parameters that no study may change: the certificate and equal digests rest on them."""
+"""Parameters that no study may change: the directions and equal digests rest on them."""
 
 
 def offset(snapshot: Snapshot, study: Study) -> Floats:
@@ -70,31 +73,42 @@ def at_reference(rows: Snapshot, study: Study) -> Snapshot:
     return replace(rows, x=features.at_reference(rows.x, study.features)) if study.context else rows
 
 
-def fit_lightgbm(
-    rows: Snapshot, study: Study, done: RoundDone | None = None, *, constrained: bool = True
-) -> lightgbm.Booster:
-    """Fit the monotone model; its raw score is the log-odds of bad over the reference exposure.
+def fit_curves(rows: Snapshot, study: Study, done: RoundDone | None = None) -> Curves:
+    """Fit the monotone model of the page; its raw score is the log-odds of bad over the reference exposure.
 
-    Rows must be in canonical order; a row counts by its `weight`. The model begins with what each feature adds by itself,
-    unless the study turns that off (`training.fitting.additive`), and LightGBM looks for the rest. With `study.seeds`
-    above 1 it is the mean of so many models as one. `constrained=False` fits the twin without constraints, to measure
-    their price; it has no certificate. `done` is called with progress after each round.
+    Rows must be in canonical order; a row counts by its `weight`. The model begins with what each feature adds by itself
+    (`training.fitting.additive`), and LightGBM looks for the rest with trees of one feature, or of one pair that the study
+    names. With `study.seeds` above 1 it is the mean of so many models. `done` is called with progress after each round.
     """
-    start = offset(rows, study)
-    directions = [feature.direction if constrained else 0 for feature in study.features]
-    steps = fit_additive(rows.x, rows.bad, start, rows.weight, directions) if study.model.additive_start else []
-    for step in steps:
-        start = start + step.raw(rows.x)
-    fitted = []
+    steps, start = _start(rows, study)
+    together = [*([place] for place in range(len(study.features))), *map(list, study.pairs)]
+    trees: list[Mapping[str, Any]] = []
     for number in range(study.model.seeds):
         counting = _counting(done, number * study.model.rounds, study.model.rounds * study.model.seeds)
-        fitted.append(
-            _fit_one(rows, study, study.model.seed + number, start, counting, directions if constrained else None)
-        )
-    if not steps and len(fitted) == 1:
-        return fitted[0]
-    text = average([booster.model_to_string() for booster in fitted])
-    return lightgbm.Booster(model_str=prepend_trees(text, [step.tree() for step in steps]))
+        booster = _fit_one(rows, study, study.model.seed + number, start, counting, together)
+        trees += [tree["tree_structure"] for tree in booster.dump_model()["tree_info"]]
+    constant = base_log_odds(rows.bad, start, rows.weight)
+    return add_up_trees(constant, steps, trees, 1 / study.model.seeds, len(study.features))
+
+
+def fit_full(rows: Snapshot, study: Study) -> Raw:
+    """Fit the twin that is bound to no page: monotone, its trees of any features. Return what gives raw scores."""
+    steps, start = _start(rows, study)
+    booster = _fit_one(rows, study, study.model.seed, start, lambda _: None, None)
+    base = base_log_odds(rows.bad, start, rows.weight)
+
+    def raw(x: Floats) -> Floats:
+        found = np.asarray(booster.predict(x, raw_score=True, num_threads=1), dtype=np.float64)
+        return base + sum((step.raw(x) for step in steps), found)
+
+    return raw
+
+
+def _start(rows: Snapshot, study: Study) -> tuple[list[Curve], Floats]:
+    """Return the additive start, and the log-odds that each row has by it and by its own exposure."""
+    own = offset(rows, study)
+    steps = fit_additive(rows.x, rows.bad, own, rows.weight, [feature.direction for feature in study.features])
+    return steps, sum((step.raw(rows.x) for step in steps), own)
 
 
 def _counting(done: RoundDone | None, before: int, rounds: int) -> Callable[[int], None]:
@@ -108,11 +122,12 @@ def _fit_one(
     seed: int,
     start: Floats,
     done: Callable[[int], None],
-    directions: Sequence[int] | None,
+    together: list[list[int]] | None,
 ) -> lightgbm.Booster:
-    """Fit one LightGBM model from `start`, the log-odds that each row has already.
+    """Fit one LightGBM model from `start`, the log-odds that each row has already; a constant is left out of its score.
 
-    Without `directions` it is not constrained. ConfigurationWrong if LightGBM refuses the study's parameters.
+    `together`: the features that one tree may use; None: any. ConfigurationWrong if LightGBM refuses the study's
+    parameters.
     """
     parameters = {
         **DEFAULTS,
@@ -120,20 +135,17 @@ def _fit_one(
         **FIXED,
         "seed": seed,
         "num_threads": 1 if rows.x.size < SMALL else 2,
+        "monotone_constraints": [-feature.direction for feature in study.features],
+        **({} if together is None else {"interaction_constraints": together}),
     }
-    if directions is not None:
-        parameters["monotone_constraints"] = [-direction for direction in directions]
-    else:
-        del parameters["monotone_constraints_method"]
     base = base_log_odds(rows.bad, start, rows.weight)
     data = lightgbm.Dataset(
         rows.x, rows.bad, weight=rows.weight, init_score=start + base, params={"feature_pre_filter": False}
     )
     try:
-        booster = lightgbm.train(parameters, data, study.model.rounds, callbacks=[lambda env: done(env.iteration + 1)])
+        return lightgbm.train(parameters, data, study.model.rounds, callbacks=[lambda env: done(env.iteration + 1)])
     except lightgbm.basic.LightGBMError as error:
         raise ConfigurationWrong(f"model.parameters of the study cannot be used: {_plain(error)}") from None
-    return _with_constant(booster, base)
 
 
 def _plain(error: Exception) -> str:
@@ -161,17 +173,6 @@ def base_log_odds(bad: Floats, start: Floats, weight: Floats | None = None) -> f
         if abs(step) < 1e-12:
             break
     return c
-
-
-def _with_constant(booster: lightgbm.Booster, constant: float) -> lightgbm.Booster:
-    """Add the constant to every leaf of the first tree, so that the text states the whole score.
-
-    Returns the booster, changed in place. Adding one constant to all leaves moves no leaf past another: what is monotone
-    stays monotone.
-    """
-    for leaf in range(booster.dump_model(num_iteration=1)["tree_info"][0]["num_leaves"]):
-        booster.set_leaf_output(0, leaf, booster.get_leaf_output(0, leaf) + constant)
-    return booster
 
 
 def calibrate(raw: Floats, bad: Floats, start: Floats, weight: Floats | None = None) -> tuple[float, float]:

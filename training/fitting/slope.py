@@ -15,7 +15,6 @@ sell.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import lightgbm
 import numpy as np
 
 from scoring.arrays import Floats
@@ -23,7 +22,7 @@ from scoring.features.table import at_reference
 from training.evaluation.arrays import ERRORS_95, sigmoid
 from training.fitting.additive import slope_beside
 from training.fitting.crossfit import cross_fit
-from training.fitting.fit import log_exposure
+from training.fitting.fit import Raw, log_exposure
 from training.fitting.logistic import fit_logistic
 from training.observation.snapshots import Snapshot
 from training.study.definition import Study
@@ -71,10 +70,10 @@ _HOW = {
 """How a slope came about, in words."""
 
 
-def estimate(rows: Snapshot, study: Study, fit: Callable[[int, Snapshot, Study], lightgbm.Booster]) -> Slope:
+def estimate(rows: Snapshot, study: Study, fit: Callable[[int, Snapshot, Study], Raw]) -> Slope:
     """Estimate the slope of the log-odds of bad in ln(orders), at the training points `rows`.
 
-    `fit` gets the number of a fold, some rows and a study, and returns a model of these rows by that study. The slope is
+    `fit` gets the number of a fold, some rows and a study, and returns what scores inputs by a model of these. The slope is
     1, ASSUMED, where all rows have the same exposure or the rows are too few to estimate it.
     """
     own = log_exposure(rows.window_orders, study)

@@ -20,7 +20,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import TrialState
 
 from scoring.errors import ConfigurationWrong
-from training.fitting.fit import fit_lightgbm, offset
+from training.fitting.fit import fit_curves, offset
 from training.observation.snapshots import Snapshot, join
 from training.study.definition import Study
 
@@ -142,7 +142,6 @@ def _held_out(earlier: Snapshot, latest: Snapshot, study: Study, fold: int) -> f
     The model was fitted without these sellers and without that point.
     """
     test = latest.take(latest.seller % FOLDS == fold)
-    booster = fit_lightgbm(earlier.take(earlier.seller % FOLDS != fold), study)
-    raw = np.asarray(booster.predict(test.x, raw_score=True, num_threads=1)) + offset(test, study)
+    raw = fit_curves(earlier.take(earlier.seller % FOLDS != fold), study).raw(test.x) + offset(test, study)
     signed = np.where(test.bad > 0, -raw, raw)
     return float(np.average(np.logaddexp(0.0, signed), weights=test.weight))

@@ -28,7 +28,7 @@ from scoring.policy.policy import Policy
 from scoring.progress import Progress
 from scoring.time import DAY
 from training.evaluation.ranking import auc
-from training.monitoring.outcomes import is_mature, last_training_day, outcome
+from training.monitoring.outcomes import is_mature, last_training_day, outcome, slope_of
 from training.observation.chunks import of_sellers
 from training.observation.export import LedgerTable
 from training.study.definition import Study
@@ -256,11 +256,11 @@ def _figures(
     """
     if study is None or not is_mature(table, study, day):
         return None
-    seen = outcome(table, study.with_exposure_slope(artifact.exposure_slope), day)
+    seen = outcome(table, study.with_exposure_slope(slope_of(artifact)), day)
     tier, expected = answers.tier[seen.seller], seen.expected(artifact, answers.raw[seen.seller])
 
-    def ranked(model: Artifact, given: Answers) -> float:
-        return float(auc(model.scale.p_slope * given.raw[seen.seller], seen.bad, seen.weight))
+    def ranked(given: Answers) -> float:
+        return float(auc(given.raw[seen.seller], seen.bad, seen.weight))
 
     def by_tier(values: Floats) -> Floats:
         return np.bincount(tier, weights=values, minlength=len(STATES)).astype(np.float64)
@@ -271,8 +271,8 @@ def _figures(
         weight=by_tier(seen.weight),
         bad_weight=by_tier(seen.weight * seen.bad),
         expected=by_tier(seen.weight * expected),
-        auc=ranked(artifact, answers),
-        auc_against=None if against is None or others is None else ranked(against, others),
+        auc=ranked(answers),
+        auc_against=None if against is None or others is None else ranked(others),
     )
 
 

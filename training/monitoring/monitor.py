@@ -33,6 +33,7 @@ from training.monitoring.outcomes import (
     last_training_day,
     outcome,
     reported_before,
+    slope_of,
     training_points,
 )
 from training.monitoring.results import Calibration, Drift, MonitorReport
@@ -294,7 +295,7 @@ def _open_window(
         start = passed
     else:
         own = log_exposure(labels.window_orders[everyone.seller], study)
-        start = passed + artifact.exposure_slope * (own - passed)
+        start = passed + slope_of(artifact) * (own - passed)
     outcome_of_all = DayOutcomes(day, everyone.seller, np.zeros(0), start, np.ones(len(start)))
     expected = np.zeros(table.columns.cases)
     expected[everyone.seller] = outcome_of_all.expected(artifact, artifact.raw_score(everyone.x))

@@ -4,8 +4,6 @@ import json
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from scoring.arrays import Floats, Ints
 from scoring.errors import ConfigurationWrong
 from scoring.features.facts import Facts
@@ -49,7 +47,7 @@ def at_maturity(scale: Scale, lift: float, raw: Floats) -> Floats:
     Over the reference exposure. A scale is lifted to what will ever be known; labels are those of the maturity, so here
     that `lift` is subtracted.
     """
-    return np.asarray(scale.p_intercept - lift + scale.p_slope * raw, dtype=np.float64)
+    return scale.log_odds(raw) - lift
 
 
 def served_log_odds(artifact: Artifact, raw: Floats) -> Floats:
@@ -107,14 +105,19 @@ def study_of_model(study: Study, artifact: Artifact) -> Study:
     context = tuple(source for source in study.context if known.issuperset(source.features))
     # A verified artifact's decay tables are the core's own, which is what a study without any means.
     constants = replace(artifact.folder.constants, decay=None)
-    slope = artifact.exposure_slope
     return replace(
         study,
-        exposure=replace(study.exposure, slope=slope),
+        exposure=replace(study.exposure, slope=slope_of(artifact)),
         features=artifact.features,
+        pairs=tuple(map(tuple, artifact.manifest["pairs"])),
         constants=constants,
         context=context,
     )
+
+
+def slope_of(artifact: Artifact) -> float:
+    """Return by how much the log-odds of bad rise with ln(orders), as the model's lineage states it; 1 without it."""
+    return float(lineage_of(artifact).get("slope") or 1.0)
 
 
 def training_points(artifact: Artifact) -> list[tuple[int, int]]:

@@ -1,4 +1,4 @@
-"""Step 7, compare: the candidate beside its baselines, its unconstrained twin and the champion, on the test rows."""
+"""Step 7, compare: the candidate beside its baselines, the twin bound to no page and the champion, on the test rows."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -9,14 +9,16 @@ from numpy.typing import NDArray
 
 from scoring.arrays import Floats, Ints
 from scoring.features import table as features
+from scoring.features.table import FEATURES
 from scoring.model.artifact import Artifact
 from training.evaluation.case import CANDIDATE, CHAMPION, PAST_VOLUME, TWIN, WINDOW_VOLUME, Case, Train
 from training.evaluation.figures import counted, evaluate
 from training.evaluation.tiers import NAMES, tier_codes
 from training.fitting.crossfit import MAX_FITTED, MIN_BAD, cross_fit
-from training.fitting.fit import at_reference, calibrate, fit_lightgbm, offset
+from training.fitting.curves import Curves
+from training.fitting.fit import at_reference, calibrate, fit_full, offset
 from training.fitting.logistic import Logistic
-from training.monitoring.outcomes import at_maturity, lineage_of, served_log_odds, study_of_model
+from training.monitoring.outcomes import at_maturity, lineage_of, served_log_odds, slope_of, study_of_model
 from training.observation.snapshots import Snapshot, join, snapshot
 from training.pipeline.fitting import Calibrated, Fitted
 from training.pipeline.job import Job
@@ -60,15 +62,15 @@ class Compared:
 def compare(step: Step, job: Job, observed: Observed, fitted: Fitted, calibrated: Calibrated) -> Compared:
     """Score the test rows by every model, and compute the figures of the evaluation.
 
-    The models: the candidate, logistic regression, the unconstrained twin, simple rankings and, if there is one, the
-    champion; all with context at its reference.
+    The models: the candidate, logistic regression, the twin that is bound to no page, simple rankings and, if there is
+    one, the champion; all with context at its reference.
     """
-    study, scale = job.study, calibrated.scale
+    study, scale, page = job.study, calibrated.scale, calibrated.page
     as_it_was = sample_rows(observed.test, MAX_ROWS, study.model.seed)
     rows = sample_rows(observed.rows, MAX_ROWS, study.model.seed)
     # What is judged is what is served: every model answers with context at its reference.
     test = at_reference(as_it_was, study)
-    raw = fitted.raw(test.x)
+    raw = page.raw_score(test.x)
     own = offset(test, study)
     served = {CANDIDATE: at_maturity(scale, calibrated.lift, raw)}
     points = scale.points(raw)
@@ -76,7 +78,7 @@ def compare(step: Step, job: Job, observed: Observed, fitted: Fitted, calibrated
     with step.apart("baselines"):
         served["logistic"] = Logistic(rows, study).served(test)
     with step.apart("unconstrained twin"):
-        served[TWIN] = _twin(rows, test, job, observed)
+        served[TWIN] = _twin(test, job, observed)
     log_odds = {name: score + own for name, score in served.items()}
     if job.champion is not None:
         with step.apart("champion"):
@@ -90,11 +92,11 @@ def compare(step: Step, job: Job, observed: Observed, fitted: Fitted, calibrated
         WINDOW_VOLUME: test.window_orders,
         PAST_VOLUME: test.orders,
     }
-    if study.context:
-        rankings[WITH_CONTEXT] = scale.p_slope * fitted.raw(as_it_was.x)
+    if study.context and isinstance(fitted.model, Curves):
+        rankings[WITH_CONTEXT] = fitted.model.raw(as_it_was.x)
     with step.apart("figures"):
         x = at_reference(rows, study).x
-        trained = Train(rows.bad, rows.seller, scale.points(fitted.raw(x)), x)
+        trained = Train(rows.bad, rows.seller, scale.points(page.raw_score(x)), x)
         case = _case(job, observed, test, trained, log_odds, served, points, champion_points, rankings)
         figures = evaluate(case)
         # The figures may be of a sample; what was trained on is all.
@@ -167,25 +169,43 @@ def _summary(figures: Mapping[str, Any]) -> str:
     if parts := figures.get("champion", {}).get("other_label"):
         sentence += f"; the champion learned another label ({', '.join(parts)}), so no gate goes by it"
     volume, like = figures["auc"][WINDOW_VOLUME]["value"], figures["equal_volume"]["auc"][CANDIDATE]["value"]
-    return sentence if like is None else f"{sentence}; at equal volume {like:.4f}, volume alone {volume:.4f}"
+    if like is not None:
+        sentence = f"{sentence}; at equal volume {like:.4f}, volume alone {volume:.4f}"
+    price = figures["equal_volume" if like is not None else "difference"]
+    price = (price["difference"] if like is not None else price)[f"{CANDIDATE}-{TWIN}"]
+    return (
+        f"{sentence}; against trees of any features {price['value']:+.4f} ({price['low']:+.4f} to {price['high']:+.4f})"
+    )
 
 
-def _twin(rows: Snapshot, test: Snapshot, job: Job, observed: Observed) -> Floats:
-    """Return the log-odds at test of the same model without constraints.
+def _twin(test: Snapshot, job: Job, observed: Observed) -> Floats:
+    """Return the log-odds at test of the model that is bound to no page: every feature, trees of any features, monotone.
 
     Over the reference exposure. It is calibrated as the candidate is: on sellers that it has not seen.
     """
-    study = job.study
-    booster = fit_lightgbm(rows, study, constrained=False)
-    raw = np.asarray(booster.predict(test.x, raw_score=True, num_threads=1))
-    latest = sample_rows(observed.parts[-1], MAX_ROWS, study.model.seed)
-    x = at_reference(latest, study).x
+    declared = tuple(feature for feature in job.study.features if feature not in FEATURES.values())
+    study = replace(job.study, features=(*FEATURES.values(), *declared), pairs=())
+    most = MAX_ROWS // len(observed.train_points)
+    parts = [
+        sample_rows(snapshot(job.table, study, point, observed.final), most, study.model.seed)
+        for point in observed.train_points
+    ]
+    rows, latest = join(parts), parts[-1]
     some = sample_rows(rows, MAX_FITTED, study.model.seed)
-    unseen = cross_fit(some, latest, x, study.model.seed, lambda _, part: fit_lightgbm(part, study, constrained=False))
+    x = at_reference(latest, study).x
+    unseen = cross_fit(some, latest, x, study.model.seed, lambda _, part: fit_full(part, study))
     intercept, slope = 0.0, 1.0
     if unseen is not None and latest.bad.sum() >= MIN_BAD:
         intercept, slope = calibrate(unseen, latest.bad, offset(latest, study), latest.weight)
+    raw = fit_full(rows, study)(features.at_reference(_inputs_of(test, job, observed, study), study.features))
     return np.asarray(intercept + slope * raw, dtype=np.float64)
+
+
+def _inputs_of(test: Snapshot, job: Job, observed: Observed, study: Study) -> Floats:
+    """Return the inputs of the test rows by the features of another study, in their order."""
+    rows = join([snapshot(job.table, study, point, observed.final) for point in observed.test_points])
+    place = {key: index for index, key in enumerate(zip(rows.day.tolist(), rows.seller.tolist(), strict=True))}
+    return rows.x[[place[key] for key in zip(test.day.tolist(), test.seller.tolist(), strict=True)]]
 
 
 def _champion_offset(champion: Artifact, test: Snapshot, study: Study) -> Floats:
@@ -193,7 +213,7 @@ def _champion_offset(champion: Artifact, test: Snapshot, study: Study) -> Floats
 
     Beside the champion's reference exposure. That need not be the study's.
     """
-    reference, slope = champion.manifest["reference_exposure"], champion.exposure_slope
+    reference, slope = champion.manifest["reference_exposure"], slope_of(champion)
     return offset(test, replace(study, exposure=replace(study.exposure, reference_orders=reference, slope=slope)))
 
 
@@ -205,7 +225,5 @@ def _champion_raw(job: Job, champion: Artifact, observed: Observed, test: Snapsh
     theirs = study_of_model(job.study, champion)
     if theirs.features == job.study.features and theirs.constants == job.study.constants:
         return champion.raw_score(test.x)
-    rows = join([snapshot(job.table, theirs, point) for point in observed.test_points])
-    place = {key: index for index, key in enumerate(zip(rows.day.tolist(), rows.seller.tolist(), strict=True))}
-    order = np.array([place[key] for key in zip(test.day.tolist(), test.seller.tolist(), strict=True)], dtype=np.int64)
-    return champion.raw_score(features.at_reference(rows.x[order], champion.features))
+    x = _inputs_of(test, job, observed, theirs)
+    return champion.raw_score(features.at_reference(x, champion.features))

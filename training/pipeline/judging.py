@@ -12,6 +12,8 @@ import numpy as np
 
 from scoring.features.table import at_reference
 from scoring.model.artifact import Artifact, ModelParts, load, pack
+from scoring.model.card import describe_page
+from scoring.model.page import page_model_text
 from scoring.time import format_day
 from training.fitting.fit import baseline_seller, golden_rows
 from training.fitting.prior import fit_prior
@@ -19,17 +21,13 @@ from training.gates.evidence import Measured
 from training.gates.table import ADVISORY, HARD, judge
 from training.pipeline.checking import Checked
 from training.pipeline.comparing import Compared
-from training.pipeline.fitting import Calibrated, Certified, Fitted, calibrate_fit, fit
+from training.pipeline.fitting import Calibrated, Certified, calibrate_fit, fit
 from training.pipeline.job import Job, Sample
-from training.pipeline.observing import Observed, observe, sample_rows
-from training.pipeline.price import price_promises
-from training.pipeline.showing import reason_frequencies, response_curves, worst_misses
+from training.pipeline.observing import Observed, observe
+from training.pipeline.showing import reason_frequencies, worst_misses
 from training.pipeline.sloped import add_slope, find_slope
 from training.pipeline.steps import Kept, Step
 from training.study.words import definition
-
-MAX_PRICED = 50_000
-"""Rows at most that the price of a promise is found on."""
 
 PARITY_ROWS = 50
 """Rows of the test snapshot that are read again over gRPC."""
@@ -41,7 +39,7 @@ class Impact:
 
     artifact: Artifact
     reference: Artifact
-    """The same model with its first tree alone, whose time of one score is what any model costs here."""
+    """The same model with its first table alone, whose time of one score is what any model costs here."""
     parts: dict[str, bytes]
     """The artifact's parts, as bytes by their name."""
     evaluation: dict[str, Any]
@@ -65,7 +63,6 @@ def assess(
     job: Job,
     observed: Observed,
     checked: Checked,
-    fitted: Fitted,
     certified: Certified,
     calibrated: Calibrated,
     compared: Compared,
@@ -76,22 +73,19 @@ def assess(
     """
     model = ModelParts(
         study=job.study.name,
-        model_text=fitted.text,
+        page=calibrated.page,
         features=job.study.features,
         constants=job.study.constants,
-        scale=calibrated.scale,
         reference_exposure=job.study.exposure.reference_orders,
         baseline=baseline_seller(observed.rows),
         golden=golden_rows(observed.rows),
         evaluation={},
         lineage=lineage(job, observed, calibrated),
         prior=fit_prior(job.table, job.study, observed.train_points[-1]),
-        exposure_slope=None if job.slope is None else job.slope.value,
+        pairs=job.study.pairs,
     )
-    bare = load(pack(model))
     with step.apart("what a person looks at"):
         shown = {
-            "response_curves": response_curves(bare, compared.test.x),
             "reasons": reason_frequencies(job.table, compared.test),
             "misses": worst_misses(
                 job.table, compared.test, compared.p_bad, compared.points, compared.tiers, job.study.window_end_of
@@ -99,24 +93,11 @@ def assess(
         }
     shown_of = ("algorithm", "trees", "promises")
     certificate = {key: certified.certificate[key] for key in shown_of if key in certified.certificate}
-    evaluation = compared.figures | shown | add_slope(job, fitted, compared.test, checked.evaluation)
-    evaluation["certificate"] = certificate
-    with step.apart("price of promises"):
-        evaluation["price"] = _prices(job, observed, fitted, compared)
+    evaluation = compared.figures | shown | add_slope(job, calibrated, compared.test, checked.evaluation)
+    evaluation |= {"certificate": certificate, "page": describe_page(calibrated.page, job.study.features)}
     parts = pack(replace(model, evaluation=evaluation))
-    one_tree = fitted.booster.model_to_string(num_iteration=1)
-    reference = load(pack(replace(model, model_text=one_tree)))
+    reference = load(pack(replace(model, page=replace(model.page, tables=model.page.tables[:1]))))
     return Impact(load(parts), reference, parts, evaluation, _impact(evaluation))
-
-
-def _prices(job: Job, observed: Observed, fitted: Fitted, compared: Compared) -> list[dict[str, Any]]:
-    """Return the price of each promise, between models that differ in its direction alone.
-
-    The candidate is one of them unless it was fitted on more rows than the others, or kept the champion's trees.
-    """
-    rows = sample_rows(observed.rows, MAX_PRICED, job.study.model.seed)
-    is_alike = len(rows.bad) == len(observed.rows.bad) and not job.recalibrate
-    return price_promises(job.study, rows, compared.test, fitted.raw(compared.test.x) if is_alike else None)
 
 
 def _impact(evaluation: Mapping[str, Any]) -> str:
@@ -127,9 +108,7 @@ def _impact(evaluation: Mapping[str, Any]) -> str:
     return f"{1 - migration['same']:.1%} of the test rows would have another tier than by the champion"
 
 
-def check_gates(
-    step: Step, job: Job, observed: Observed, fitted: Fitted, calibrated: Calibrated, impact: Impact
-) -> Judged:
+def check_gates(step: Step, job: Job, observed: Observed, calibrated: Calibrated, impact: Impact) -> Judged:
     """Measure what only the finished artifact can show, and judge all by the study's gates.
 
     Measured are parity with served features, latency, and the digests of repeated trainings.
@@ -141,7 +120,7 @@ def check_gates(
     with step.apart("latency"):
         latency = job.shell.latency(impact.artifact, impact.reference) if job.shell.latency else {}
     with step.apart("training twice"):
-        digests = _digests(step, job, fitted, calibrated)
+        digests = _digests(step, job, calibrated)
     measured = Measured(
         certificate_breaches=0,  # `load` has verified it, and the golden vectors, to the last bit
         parity_rows=len(sample.days),
@@ -152,8 +131,8 @@ def check_gates(
         latency_p99_ms=latency.get("p99"),
         latency_p50_ratio=latency.get("p50_ratio"),
         latency_p99_ratio=latency.get("p99_ratio"),
-        model_bytes=len(fitted.text),
-        trees=fitted.booster.num_trees(),
+        model_bytes=len(impact.parts["model.txt"]),
+        trees=len(calibrated.page.tables),
         digests=digests,
     )
     verdict = judge(job.study.gates, impact.evaluation, measured)
@@ -181,26 +160,27 @@ def _sample(job: Job, observed: Observed) -> Sample:
     return Sample(names, test.day[chosen].tolist(), x, job.study)
 
 
-def _digests(step: Step, job: Job, fitted: Fitted, calibrated: Calibrated) -> tuple[str, ...]:
-    """Return the digests of model and scale of this training.
+def _digests(step: Step, job: Job, calibrated: Calibrated) -> tuple[str, ...]:
+    """Return the digests of this training's page.
 
     If the job verifies, also those of another training from the export on.
     """
-    found = [_digest(fitted.text, calibrated)]
+    found = [_digest(job, calibrated)]
     if job.verify:
         again = replace(job, kept=Kept(None))
         seen = observe(step, again)
         # After a search the slope is taken as found, like the parameters: it was estimated beside the study's own ones.
         if job.slope is not None and (job.recalibrate or not job.trials):
             again = find_slope(step, again, seen).job
-        other = fit(step, again, seen)
-        found.append(_digest(other.text, calibrate_fit(step, again, seen, other, calibrated.lift)))
+        other = calibrate_fit(step, again, seen, fit(step, again, seen), calibrated.lift)
+        found.append(_digest(again, other))
     return tuple(found)
 
 
-def _digest(text: str, calibrated: Calibrated) -> str:
-    """Return the SHA-256 of a model's text and scale."""
-    return sha256(text.encode() + repr(calibrated.scale).encode()).hexdigest()
+def _digest(job: Job, calibrated: Calibrated) -> str:
+    """Return the SHA-256 of a page's text and base."""
+    text = page_model_text(calibrated.page.tables, len(job.study.features))
+    return sha256(f"{calibrated.page.base}\n{text}".encode()).hexdigest()
 
 
 def lineage(job: Job, observed: Observed, calibrated: Calibrated) -> dict[str, Any]:
@@ -231,6 +211,7 @@ def lineage(job: Job, observed: Observed, calibrated: Calibrated) -> dict[str, A
         "recalibrated_from": job.champion.digest if job.recalibrate and job.champion else None,
         "calibration": calibrated.summary,
         "calibration_lift": calibrated.lift,
+        "slope": None if job.slope is None else job.slope.value,
         "exposure_slope": None if job.slope is None else job.slope.text,
         "versions": {
             "lightgbm": lightgbm.__version__,

@@ -34,7 +34,7 @@ def plan(job: Job, progress: Progress = show_nothing) -> Planned:
 def run(job: Job, progress: Progress = show_nothing) -> Trained:
     """Train a model by all steps of the pipeline; return it with the gates' verdict.
 
-    Observe, check, estimate the slope, tune, train, certify, calibrate, compare, and judge. A model that fails a gate is
+    Observe, check, estimate the slope, tune, train, calibrate, certify, compare, and judge. A model that fails a gate is
     returned, too. ConfigurationWrong if there is too little to learn from, ArtifactRefused if the model is not monotone.
     """
     steps = Steps(progress)
@@ -46,12 +46,12 @@ def run(job: Job, progress: Progress = show_nothing) -> Trained:
     if job.trials and not job.recalibrate:
         job = steps.take("tune", search, job, observed).job
     fitted = steps.take("train", fit, job, observed)
-    certified = steps.take("certify", certify_fit, job, fitted)
     calibrated = steps.take("calibrate", calibrate_fit, job, observed, fitted, math.log(data.lift.factor))
+    certified = steps.take("certify", certify_fit, job, calibrated)
     compared = steps.take("compare", compare, job, observed, fitted, calibrated)
     checked = merge_checks(data, leakage)
-    impact = steps.take("impact", assess, job, observed, checked, fitted, certified, calibrated, compared)
-    judged = steps.take("gates", check_gates, job, observed, fitted, calibrated, impact)
+    impact = steps.take("impact", assess, job, observed, checked, certified, calibrated, compared)
+    judged = steps.take("gates", check_gates, job, observed, calibrated, impact)
     return Trained(
         parts=impact.parts,
         gates=judged.gates,

@@ -1,4 +1,4 @@
-"""What a person looks at: response curves, reason frequencies, and the worst misses with the entries behind them."""
+"""What a person looks at: reason frequencies, and the worst misses with the entries behind them."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from scoring.arrays import Floats, Ints
 from scoring.enums import Kind
 from scoring.features.facts import Facts, resolve
-from scoring.model.artifact import Artifact
 from scoring.reasons import group_incidents, rank_reason_codes
 from scoring.time import DAY, format_day
 from training.observation.export import LedgerTable, entries_of
@@ -18,38 +17,12 @@ from training.observation.snapshots import Snapshot
 
 EndOf = Callable[[int], int]
 """Returns the end of the window of an observation day."""
-CURVE_POINTS = 40
-"""Values at most of a feature in a response curve."""
 REASON_ROWS = 2_000
 """Test rows at most whose reasons are counted."""
 MISSES = 20
 """Worst misses that are shown."""
 MISS_ENTRIES = 12
 """Entries at most of each span that are shown of a miss."""
-
-
-def response_curves(artifact: Artifact, x: Floats) -> list[dict[str, Any]]:
-    """Return, for each feature that moves points, the baseline seller's points by its value.
-
-    A list of tables of `feature`, `direction`, `x` and `points`; the feature that moves points most comes first. It moves
-    over what the test rows hold. `x`: inputs of shape (n, features).
-    """
-    curves = []
-    for column, feature in enumerate(artifact.features):
-        grid = np.unique(np.quantile(x[:, column], np.linspace(0, 1, CURVE_POINTS), method="nearest"))
-        moved = np.tile(artifact.baseline, (len(grid), 1))
-        moved[:, column] = grid
-        points = artifact.points(moved)
-        if points.min() < points.max():
-            curves.append(
-                {
-                    "feature": feature.key,
-                    "direction": feature.direction,
-                    "x": [float(value) for value in grid],
-                    "points": [int(value) for value in points],
-                }
-            )
-    return sorted(curves, key=lambda curve: min(curve["points"]) - max(curve["points"]))
 
 
 def reason_frequencies(table: LedgerTable, test: Snapshot) -> list[dict[str, Any]]:

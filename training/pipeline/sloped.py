@@ -5,15 +5,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-import lightgbm
-
 from training.checks.check import Check
 from training.evaluation.arrays import plain
 from training.fitting.crossfit import MAX_FITTED
-from training.fitting.fit import fit_lightgbm
+from training.fitting.fit import Raw, fit_curves
 from training.fitting.slope import CHAMPIONS, MATERIAL, STATED, Slope, SlopeAtTest, compare_with_test, estimate
+from training.monitoring.outcomes import slope_of
 from training.observation.snapshots import Snapshot
-from training.pipeline.fitting import Fitted
+from training.pipeline.fitting import Calibrated
 from training.pipeline.job import Job
 from training.pipeline.observing import Observed, sample_rows
 from training.pipeline.steps import Step
@@ -45,14 +44,14 @@ def _slope(step: Step, job: Job, observed: Observed) -> Slope:
     """
     study = job.study
     if job.recalibrate and job.champion is not None:
-        return Slope(job.champion.exposure_slope, CHAMPIONS)
+        return Slope(slope_of(job.champion), CHAMPIONS)
     if study.exposure.slope is not None and (job.slope is None or job.slope.how == STATED):
         return Slope(study.exposure.slope, STATED)
     rows = sample_rows(observed.rows, MAX_FITTED, study.model.seed)
 
-    def fit(fold: int, part: Snapshot, near: Study) -> lightgbm.Booster:
+    def fit(fold: int, part: Snapshot, near: Study) -> Raw:
         step(fold, 3)
-        return fit_lightgbm(part, near)
+        return fit_curves(part, near).raw
 
     def found() -> str:
         return json.dumps(asdict(estimate(rows, study.with_exposure_slope(None), fit)))
@@ -60,14 +59,14 @@ def _slope(step: Step, job: Job, observed: Observed) -> Slope:
     return Slope(**json.loads(job.kept.text("exposure-slope", found)))
 
 
-def add_slope(job: Job, fitted: Fitted, test: Snapshot, evaluation: Mapping[str, Any]) -> dict[str, Any]:
+def add_slope(job: Job, calibrated: Calibrated, test: Snapshot, evaluation: Mapping[str, Any]) -> dict[str, Any]:
     """Return a copy of the evaluation with the slope, and a further data check: that at test.
 
     `test` with context at its reference. Without a slope the evaluation is as it was.
     """
     if job.slope is None:
         return dict(evaluation)
-    at_test = compare_with_test(job.slope, fitted.raw(test.x), test, job.study)
+    at_test = compare_with_test(job.slope, calibrated.page.raw_score(test.x), test, job.study)
     shown = asdict(job.slope) | {"text": job.slope.text, "at_test": None if at_test is None else asdict(at_test)}
     checks = evaluation["checks"]
     data = [*checks["data"], _check(at_test).as_dict()]

@@ -157,8 +157,6 @@ class ModelTable:
     """The first seed of all that is drawn by chance."""
     seeds: int
     """How many models are averaged as one, each by a seed of its own."""
-    additive_start: bool
-    """Whether the trees start from an additive model."""
     parameters: Mapping[str, Any]
     """LightGBM's parameters, over the defaults."""
 
@@ -180,6 +178,8 @@ class Study:
     """Constants of the fold."""
     features: tuple[AnyFeature, ...]
     """The model's inputs, in order: those of the table, attributes, context."""
+    pairs: tuple[tuple[int, int], ...]
+    """Places of the features that one table may hold together, the one that its points belong to first."""
     context: tuple[ContextSource, ...]
     """The sources of the context."""
     model: ModelTable

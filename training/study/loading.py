@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from scoring.canonical import canonical_json
-from scoring.enums import Severity
+from scoring.enums import Category, Severity
 from scoring.errors import ConfigurationWrong
 from scoring.features.fold import DEFAULT_WEIGHTS, Constants
 from scoring.features.table import FEATURES, AnyFeature, AttributeFeature, Feature
@@ -69,7 +69,7 @@ def _study(r: Reader, digest: str) -> Study | None:
     features: tuple[AnyFeature, ...] = (*_built_in(r), *_declared(r))
     features = (*features, *(feature for source in context for feature in source.features))
     r.check(len({f.key for f in features}) == len(features), "attributes or context name the same feature twice")
-    r.check(bool(features), "features.without leaves no feature")
+    r.check(len(features) > 1, "features.without leaves fewer than two features")
     exposure = _exposure(r)
     values = {
         "name": r.take("name", str),
@@ -81,6 +81,7 @@ def _study(r: Reader, digest: str) -> Study | None:
         "eligible": _eligible(r),
         "constants": _constants(r),
         "features": features,
+        "pairs": _pairs(r, features),
         "context": context,
         "model": _model(r),
         "gates": _gates(r),
@@ -134,7 +135,6 @@ def _model(r: Reader) -> ModelTable:
         rounds=rounds,
         seed=r.take("model.seed", int, 1),
         seeds=seeds,
-        additive_start=r.take("model.additive_start", bool, True),
         parameters=parameters,
     )
 
@@ -221,9 +221,37 @@ def _built_in(r: Reader) -> list[Feature]:
     return [
         free_direction(feature) if feature.name in free else feature
         for feature in FEATURES.values()
-        if (not feature.by_choice or feature.name.startswith(chosen["with"]))
+        if (feature.name in PAGE_FEATURES or feature.name.startswith(chosen["with"]))
         and not feature.name.startswith(chosen["without"])
     ]
+
+
+PAGE_FEATURES = (
+    *(f"{category.name.lower()}_mass_365d" for category in Category),
+    *("violation_rate_365d", "incident_rate_365d", "incident_rate_ever", "severe_rate_ever"),
+    *("service_failure_rate_365d", "failed_inspection_share_365d", "exposure", "tenure_days", "identity_level"),
+)
+"""Features of the table that a study has, unless `[features]` adds others or leaves some out: few enough for a page."""
+
+
+def _pairs(r: Reader, features: tuple[AnyFeature, ...]) -> tuple[tuple[int, int], ...]:
+    """Read `features.pairs`: the names of two features each, the first of conduct, both with a direction."""
+    places = {getattr(feature, "name", feature.key): place for place, feature in enumerate(features)}
+    found: list[tuple[int, int]] = []
+    for names in r.take("features.pairs", list, []):
+        known = isinstance(names, list) and len(names) == 2 and all(name in places for name in names)
+        r.check(known, f"features.pairs: {names} must name two features of the study")
+        if not known:
+            continue
+        first, second = sorted(places[name] for name in names)
+        r.check(
+            features[first].direction == -1 and features[second].direction != 0,
+            f"features.pairs: {names} would break a direction: one must be of conduct, and both must have a direction",
+        )
+        r.check(first != second and not {first, second} & {p for pair in found for p in pair},
+                f"features.pairs: {names} must be two features, and each in one pair")  # fmt: skip
+        found.append((first, second))
+    return tuple(found)
 
 
 def _free(r: Reader) -> frozenset[str]:

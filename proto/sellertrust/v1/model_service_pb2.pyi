@@ -116,6 +116,7 @@ class Model(_message.Message):
     EVALUATION_JSON_FIELD_NUMBER: _builtins.int
     CERTIFICATE_JSON_FIELD_NUMBER: _builtins.int
     PROMISES_GIVEN_UP_FIELD_NUMBER: _builtins.int
+    CARD_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`models/{digest}`."""
     digest: _builtins.str
@@ -144,6 +145,10 @@ class Model(_message.Message):
     """Its evaluation: `evaluation.json` of the model, unchanged. Empty in ListModels."""
     certificate_json: _builtins.str
     """The proof that it is monotone: `certificate.json` of the model, unchanged. Empty in ListModels."""
+    card: _builtins.str
+    """Its page: base points, and a table of whole points for each feature, as text that a person can add up. An explanation's
+    points of a feature are those of one row. Empty in ListModels.
+    """
     @_builtins.property
     def aliases(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The aliases that point at it, in the order of the alphabet."""
@@ -191,10 +196,11 @@ class Model(_message.Message):
         evaluation_json: _builtins.str = ...,
         certificate_json: _builtins.str = ...,
         promises_given_up: _abc.Iterable[_builtins.str] | None = ...,
+        card: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases", b"aliases", "baseline_points", b"baseline_points", "certificate_json", b"certificate_json", "core_version", b"core_version", "damaged", b"damaged", "digest", b"digest", "evaluation_json", b"evaluation_json", "features", b"features", "figures", b"figures", "gate_results", b"gate_results", "gates", b"gates", "has_report", b"has_report", "ledger_as_of", b"ledger_as_of", "ledger_entries", b"ledger_entries", "lineage_json", b"lineage_json", "name", b"name", "promises_given_up", b"promises_given_up", "study", b"study"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases", b"aliases", "baseline_points", b"baseline_points", "card", b"card", "certificate_json", b"certificate_json", "core_version", b"core_version", "damaged", b"damaged", "digest", b"digest", "evaluation_json", b"evaluation_json", "features", b"features", "figures", b"figures", "gate_results", b"gate_results", "gates", b"gates", "has_report", b"has_report", "ledger_as_of", b"ledger_as_of", "ledger_entries", b"ledger_entries", "lineage_json", b"lineage_json", "name", b"name", "promises_given_up", b"promises_given_up", "study", b"study"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scoring.errors import ArtifactRefused
 from scoring.model.certificate import certify
 from scoring.model.page import Page, page_model_text, read_page
+from scoring.model.scale import Scale
 from tests.scoring.random_pages import EDGES, PAGE_FEATURES, page_artifact, pages, random_page
 from tests.scoring.worlds import population
 
@@ -36,7 +37,8 @@ def test_lightgbm_predicts_minus_the_sum_of_the_parts(page: Page, seed: int) -> 
     back = read_page(text, page.base, width(page))
     assert page_model_text(back.tables, width(page)) == text
     assert back.parts(x).tolist() == page.parts(x).tolist()
-    assert back.points(x).tolist() == [min(max(page.base - int(r), 0), 1000) for r in raw]
+    points = Scale(page.base).points(back.raw_score(x))
+    assert points.tolist() == [min(max(page.base - int(r), 0), 1000) for r in raw]
 
 
 @given(st.integers(0, 1 << 32), st.lists(st.sampled_from([-1, 1]), min_size=2, max_size=4), st.booleans())
@@ -44,12 +46,12 @@ def test_the_certificate_agrees_with_the_tables(seed: int, signs: list[int], is_
     """A page is certified in the directions that its tables have; turned round in one of them it is refused by its name."""
     page = random_page(np.random.default_rng(seed), tuple(signs), (1, 0) if is_pair else None)
     directions = {f"f{place}": sign for place, sign in enumerate(signs)}
-    assert certify(page_model_text(page.tables, len(signs)), directions)["trees"] == len(page.tables)
+    assert certify(page, directions)["trees"] == len(page.tables)
     moving = [t for t in page.tables if len(t.features) == 1 and t.points[0] != t.points[-1]]
     for table in moving[:1]:
         turned = [replace(t, points=t.points[::-1]) if t is table else t for t in page.tables]
-        with pytest.raises(ArtifactRefused, match=f"the wrong way in f{table.features[0]}"):
-            certify(page_model_text(turned, len(signs)), directions)
+        with pytest.raises(ArtifactRefused, match=f"the table of f{table.features[0]} moves by"):
+            certify(replace(page, tables=tuple(turned)), directions)
 
 
 def test_an_artifact_of_a_page_gives_its_points() -> None:
@@ -57,7 +59,7 @@ def test_an_artifact_of_a_page_gives_its_points() -> None:
     artifact = page_artifact()
     everything, _ = population()
     x = np.random.default_rng(3).permuted(everything[:, : len(PAGE_FEATURES)], axis=0)
-    assert artifact.points(x).tolist() == artifact.page.points(x).tolist()
+    assert artifact.raw_score(x).tolist() == artifact.page.raw_score(x).tolist()
     assert artifact.page.parts(x).max() <= 0
     assert artifact.scale.p_bad(artifact.page.base - 600.0) == pytest.approx(1 / 21)
 

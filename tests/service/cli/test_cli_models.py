@@ -1,7 +1,9 @@
 """`sellertrust model ...`: upon the registry itself, where no server runs, and over gRPC."""
 
 import json
+import shutil
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -59,6 +61,20 @@ def test_models_are_listed_shown_and_compared_without_a_server(bare: Shell) -> N
     lines = [line.split() for line in table.splitlines()]
     assert ["evaluation", "auc.lightgbm.value", "0.7", "0.8"] in lines
     assert "names no model" in bare.error(3, "model", "show", "nobody")
+
+
+def test_the_card_of_a_model_is_its_page_and_one_of_another_format_has_none(bare: Shell, tmp_path: Path) -> None:
+    """The whole digest stands on it; a model of format 1 is refused with the remedy."""
+    digest = bare.json("model", "show")["digest"]
+    card, _ = bare("model", "card")
+    assert card.startswith(f"Model {digest}\n")
+    assert card.count("#") > 20
+    folder = next(path for path in tmp_path.rglob(digest) if path.is_dir())
+    manifest = (folder / "manifest.json").read_bytes().replace(b'"format":2', b'"format":1')
+    shutil.copytree(folder, folder.with_name(sha256(manifest).hexdigest()))
+    (folder.with_name(sha256(manifest).hexdigest()) / "manifest.json").write_bytes(manifest)
+    said = bare.error(6, "model", "card", sha256(manifest).hexdigest())
+    assert "of another format; train it again" in said
 
 
 def test_a_promotion_past_its_gates_takes_names_and_all_of_it_is_history(bare: Shell) -> None:

@@ -32,7 +32,7 @@ def gates_json(*gates: dict[str, Any]) -> bytes:
 
 def parts_of(number: int) -> dict[str, bytes]:
     """The parts of the nth model; number 0 is the one of `worlds`."""
-    return dict((another(number / 64) if number else artifact()).parts)
+    return dict((another(number) if number else artifact()).parts)
 
 
 def evaluated(number: int, auc: float) -> dict[str, bytes]:

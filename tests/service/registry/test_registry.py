@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -17,7 +18,6 @@ from scoring.entries.kinds.trade import ExposureStated
 from scoring.enums import IdentityLevel
 from scoring.errors import ArtifactRefused, ConfigurationWrong, ModelNotFound
 from scoring.model.artifact import PARTS, Artifact, ModelParts, load, pack
-from scoring.model.scale import Scale
 from scoring.score import score
 from scoring.time import DAY, day_of
 from service.bootstrap import build_scorer
@@ -33,16 +33,15 @@ SELLERS = [f"s{n}" for n in range(5)]
 
 
 @cache
-def another(p_intercept: float = 0.5) -> Artifact:
-    """The trees of `artifact()` under another calibration: a model of its own, with other points."""
+def another(less: int = 36) -> Artifact:
+    """The tables of `artifact()` under another base: a model of its own, with other points."""
     first = artifact()
     golden = json.loads(first.parts["golden.json"])
     parts = ModelParts(
         study="tests",
-        model_text=first.parts["model.txt"].decode(),
+        page=replace(first.page, base=first.page.base - less),
         features=first.features,
         constants=CONSTANTS,
-        scale=Scale.from_calibration(p_intercept, 1.0),
         reference_exposure=1000.0,
         baseline=first.baseline,
         golden=np.array(golden["inputs"]),

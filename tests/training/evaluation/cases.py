@@ -1,19 +1,25 @@
 """A simulated case of which the truth is known: log-odds z, outcomes drawn from them, models that see z with noise."""
 
+import math
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from scoring.model.scale import Scale
+from scoring.arrays import Floats, Ints
+from scoring.model.scale import POINTS_PER_LOGIT, Scale
 from scoring.policy.reading import parse_policy
 from training.evaluation.arrays import sigmoid
 from training.evaluation.case import Case, Train
 
 SHIPPED = tomllib.loads((Path(__file__).parents[3] / "service/policy/default.toml").read_text())
 POLICY = parse_policy(SHIPPED | {"cut_offs": {"standard": 500, "trusted": 600, "exemplary": 700}})
-SCALE = Scale.from_calibration(0.0, 1.0)
+
+
+def points_of(log_odds: Floats) -> Ints:
+    """The points of log-odds of bad, to the nearest one."""
+    return Scale(600).points(np.rint(POINTS_PER_LOGIT * (log_odds + math.log(20))))
 
 
 def case_of(rows: int = 3000, seed: int = 1, champion: bool = True, **changed: Any) -> Case:
@@ -48,7 +54,7 @@ def case_of(rows: int = 3000, seed: int = 1, champion: bool = True, **changed: A
         "log_odds": served,
         "served": changed.get("log_odds", served),
         "window_orders": orders,
-        "points": SCALE.points(z),
+        "points": points_of(z),
         "policy": POLICY,
         "train": _train(rng, 2 * rows),
         "rankings": {
@@ -57,7 +63,7 @@ def case_of(rows: int = 3000, seed: int = 1, champion: bool = True, **changed: A
             "window_volume": orders,
             "past_volume": orders,
         },
-        "champion_points": SCALE.points(blurred) if champion else None,
+        "champion_points": points_of(blurred) if champion else None,
         "resamples": 100,
     }
     return Case(**values | changed)
@@ -67,4 +73,4 @@ def _train(rng: np.random.Generator, rows: int) -> Train:
     z = rng.normal(-2.5, 1.2, rows)
     bad = (rng.random(rows) < sigmoid(z)).astype(float)
     x = np.stack([z, rng.integers(0, 3, rows)], axis=1).astype(float)
-    return Train(bad, np.arange(rows) % (rows // 2), SCALE.points(z), x)
+    return Train(bad, np.arange(rows) % (rows // 2), points_of(z), x)

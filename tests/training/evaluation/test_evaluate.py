@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from scoring.canonical import canonical_json
-from tests.training.evaluation.cases import SCALE, case_of
+from tests.training.evaluation.cases import case_of, points_of
 from training.evaluation.arrays import plain, sigmoid
 from training.evaluation.figures import evaluate
 from training.evaluation.probability import losses
@@ -114,7 +114,7 @@ def test_who_sells_more_and_is_no_better_gains_nothing_at_equal_volume() -> None
     found = evaluate(
         case_of(
             6000, champion=False, bad=bad, loss=bad, log_odds=z, served=served, window_orders=orders, rankings=more,
-            points=SCALE.points(trust),
+            points=points_of(trust),
         )
     )  # fmt: skip
     like = found["equal_volume"]["auc"]

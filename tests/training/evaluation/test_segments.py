@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scoring.enums import Tier
-from tests.training.evaluation.cases import POLICY, SCALE, case_of
+from tests.training.evaluation.cases import POLICY, case_of, points_of
 from training.evaluation.arrays import groups_of, sigmoid
 from training.evaluation.case import Case
 from training.evaluation.curves import ks
@@ -213,4 +213,4 @@ def test_what_is_drawn_counts_every_row() -> None:
     assert len(lines["x"]) == 101
     assert lines["good"][60] == pytest.approx((case.points[case.bad == 0] <= 600).mean())
     assert lines["bad"][-1] == pytest.approx(1)
-    assert SCALE.points(np.array([-np.log(20)]))[0] == 600
+    assert points_of(np.array([-np.log(20)]))[0] == 600

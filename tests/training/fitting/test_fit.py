@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.training.fitting.test_ensemble import CHOSEN, rows_of
+from tests.training.fitting.test_curves import CHOSEN, rows_of
 from tests.training.ledgers import STUDIES, restated
 from training.fitting.fit import base_log_odds, calibrate
 from training.fitting.logistic import Logistic

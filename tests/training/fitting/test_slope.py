@@ -2,15 +2,15 @@
 
 from dataclasses import replace
 
-import lightgbm
 import numpy as np
 import pytest
 
 from scoring.arrays import Floats
-from tests.training.fitting.test_ensemble import CHOSEN, rows_of
+from tests.training.fitting.test_curves import CHOSEN, rows_of
 from tests.training.ledgers import STUDIES, restated
 from training.fitting import slope as slopes
-from training.fitting.fit import fit_lightgbm, log_exposure, offset
+from training.fitting.curves import Curves
+from training.fitting.fit import Raw, fit_curves, log_exposure, offset
 from training.fitting.slope import ASSUMED, ESTIMATED, MATERIAL, STATED, Slope, estimate, slope_beside_score
 from training.observation.snapshots import Snapshot
 from training.study.definition import Study
@@ -40,12 +40,12 @@ def sold(slope: float, n: int = 3000, *, seed: int = 10) -> Snapshot:
     return replace(rows_of(n), x=x, bad=bad, window_orders=orders, orders=before)
 
 
-def fit(_: int, part: Snapshot, near: Study) -> lightgbm.Booster:
-    return fit_lightgbm(part, near)
+def fit(_: int, part: Snapshot, near: Study) -> Raw:
+    return fit_curves(part, near).raw
 
 
-def raw(booster: lightgbm.Booster, rows: Snapshot) -> Floats:
-    return np.asarray(booster.predict(rows.x, raw_score=True, num_threads=1), dtype=np.float64)
+def raw(curves: Curves, rows: Snapshot) -> Floats:
+    return curves.raw(rows.x)
 
 
 @pytest.mark.parametrize("true", [0.0, 0.4, 1.0])
@@ -59,7 +59,7 @@ def test_the_slope_that_made_the_outcomes_is_found_and_the_test_agrees(study: St
     assert found.low <= true <= found.high
     assert 0.3 < found.high - found.low < 0.8
     its = slopes.compare_with_test(
-        found, raw(fit_lightgbm(rows, restated(study, exposure={"slope": found.value})), test), test, study
+        found, raw(fit_curves(rows, restated(study, exposure={"slope": found.value})), test), test, study
     )
     assert its is not None
     assert its.agrees
@@ -67,7 +67,7 @@ def test_the_slope_that_made_the_outcomes_is_found_and_the_test_agrees(study: St
     if true < 1:
         stated = Slope(1.0, STATED)
         its = slopes.compare_with_test(
-            stated, raw(fit_lightgbm(rows, restated(study, exposure={"slope": 1.0})), test), test, study
+            stated, raw(fit_curves(rows, restated(study, exposure={"slope": 1.0})), test), test, study
         )
         assert its is not None
         assert not its.agrees

@@ -4,7 +4,7 @@ from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
-from tests.training.evaluation.cases import SCALE, case_of
+from tests.training.evaluation.cases import case_of, points_of
 from training.evaluation.case import Case
 from training.evaluation.figures import evaluate as figures_of
 from training.gates.evidence import Measured
@@ -58,5 +58,5 @@ def shifted(**log_odds_by: Any) -> dict[str, Any]:
     changed = {name: change(case.log_odds[name], case) for name, change in log_odds_by.items()}
     log_odds = {**case.log_odds, **changed}
     points = {"points": "lightgbm", "champion_points": "champion"}
-    given = {name: SCALE.points(log_odds[model]) for name, model in points.items()}
+    given = {name: points_of(log_odds[model]) for name, model in points.items()}
     return evaluate(replace(case, log_odds=log_odds, served=log_odds, **given))

@@ -9,7 +9,7 @@ from lightgbm.basic import _ConfigAliases
 
 from scoring.errors import ConfigurationWrong
 from tests.training.ledgers import STUDIES, restated
-from training.fitting.fit import fit_lightgbm
+from training.fitting.fit import fit_curves
 from training.observation.snapshots import Snapshot
 from training.study.loading import load_study
 from training.study.parameters import BREAKING, DEFAULTED, OURS, wrong_parameters
@@ -56,14 +56,12 @@ def test_a_study_that_sets_what_it_may_not_is_refused(tmp_path: Path, model: str
 def test_what_lightgbm_refuses_is_told_in_one_line_without_its_source(parameters: dict[str, Any]) -> None:
     """Where it was compiled is nobody's concern."""
     assert wrong_parameters({"num_leaves": 1}) == []
-    study = restated(
-        load_study(STUDIES / "marketplace.toml"), model={"parameters": parameters, "additive_start": False}
-    )
+    study = restated(load_study(STUDIES / "marketplace.toml"), model={"parameters": parameters})
     rng = np.random.default_rng(1)
     arrays: dict[str, Any] = {name: np.ones(400) for name in Snapshot.__dataclass_fields__}
     arrays |= {"x": rng.normal(size=(400, len(study.features))), "bad": (rng.random(400) < 0.5).astype(float)}
     with pytest.raises(ConfigurationWrong) as caught:
-        fit_lightgbm(Snapshot(**arrays), study)
+        fit_curves(Snapshot(**arrays), study)
     said = caught.value.message
     assert said.startswith("model.parameters of the study cannot be used: ")
     assert not [part for part in ("/", "\n", ".cpp", ".hpp", "line ") if part in said], said

@@ -35,7 +35,7 @@ from training.evaluation.ranking import auc
 from training.fitting.fit import offset
 from training.monitoring import backtest as backtesting
 from training.monitoring.backtest import ABSENT, STATES, Answers, Knowledge, answers_at, backtest, days_between
-from training.monitoring.outcomes import last_training_day, lineage_of
+from training.monitoring.outcomes import last_training_day, lineage_of, slope_of
 from training.observation.export import LedgerTable
 from training.observation.snapshots import snapshot
 from training.pipeline.job import Job, Trained
@@ -267,9 +267,9 @@ def test_on_the_test_point_of_the_training_a_backtest_has_the_auc_of_the_trainin
     )
     lift = json.loads(trained.parts["lineage.json"])["calibration_lift"]
     scale = model.scale
-    own = offset(trained.test, restated(study, exposure={"slope": model.exposure_slope}))
-    assert model.exposure_slope != 1
-    logit = scale.p_intercept - lift + scale.p_slope * model.raw_score(trained.test.x) + own
+    own = offset(trained.test, restated(study, exposure={"slope": slope_of(model)}))
+    assert slope_of(model) != 1
+    logit = scale.log_odds(model.raw_score(trained.test.x)) - lift + own
     assert step.figures.expected.sum() == pytest.approx(sigmoid(logit).sum())
     assert step.against is not None
     assert np.array_equal(step.against, np.diag(step.sellers))  # against itself nobody moves
@@ -282,16 +282,16 @@ def test_a_backtest_weighs_as_the_study_does(market: Market, model: Artifact, st
     (step,) = backtest(market.imported, model, policy(), [test.day], study=weighing, against=model).steps
     rows = snapshot(market.imported, weighing, weighing.point_at(test.day))
     raw = model.raw_score(rows.x)
-    by_seller = auc(model.scale.p_slope * raw, rows.bad)
+    by_seller = auc(raw, rows.bad)
     assert step.figures is not None
-    assert step.figures.auc == step.figures.auc_against == auc(model.scale.p_slope * raw, rows.bad, rows.weight)
+    assert step.figures.auc == step.figures.auc_against == auc(raw, rows.bad, rows.weight)
     assert step.figures.auc != pytest.approx(by_seller, abs=1e-3)
     assert (step.figures.rows.sum(), step.figures.bad.sum()) == (len(rows.bad), rows.bad.sum())
     assert step.figures.weight.sum() == pytest.approx(len(rows.bad))
     assert step.figures.bad_weight.sum() == pytest.approx(rows.weight @ rows.bad)
-    own = offset(rows, weighing.with_exposure_slope(model.exposure_slope))
+    own = offset(rows, weighing.with_exposure_slope(slope_of(model)))
     lift = lineage_of(model)["calibration_lift"]
-    p = sigmoid(model.scale.p_intercept - lift + model.scale.p_slope * raw + own)
+    p = sigmoid(model.scale.log_odds(raw) - lift + own)
     assert step.figures.expected.sum() == pytest.approx(rows.weight @ p)
 
 

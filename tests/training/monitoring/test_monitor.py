@@ -18,7 +18,7 @@ from tests.training.ledgers import STUDIES, exported, market_ledger, restated
 from training.evaluation.arrays import FEW_BAD, Interval, sigmoid, widen_by_poisson
 from training.fitting.fit import offset
 from training.monitoring.monitor import Thresholds, mature_days, monitor, thresholds_of
-from training.monitoring.outcomes import lineage_of
+from training.monitoring.outcomes import lineage_of, slope_of
 from training.monitoring.results import CHECKS, MonitorReport
 from training.observation.export import LedgerTable, read_export
 from training.observation.snapshots import snapshot
@@ -98,11 +98,8 @@ def test_matured_calibration_is_observed_over_expected_of_the_windows_that_are_o
     assert days[0] - days[1] == study.observation.step_days
     rows = [snapshot(world.table, study, study.point_at(day)) for day in days]
     scale, lift = world.model.scale, lineage_of(world.model)["calibration_lift"]
-    sloped = restated(study, exposure={"slope": world.model.exposure_slope})
-    expected = sum(
-        sigmoid(scale.p_intercept - lift + scale.p_slope * world.model.raw_score(r.x) + offset(r, sloped)).sum()
-        for r in rows
-    )
+    sloped = restated(study, exposure={"slope": slope_of(world.model)})
+    expected = sum(sigmoid(scale.log_odds(world.model.raw_score(r.x)) - lift + offset(r, sloped)).sum() for r in rows)
     assert found.rows == sum(len(r.bad) for r in rows)
     assert found.bad == sum(r.bad.sum() for r in rows)
     assert found.expected == pytest.approx(expected)
@@ -120,10 +117,9 @@ def test_observed_and_expected_are_weighted_as_the_study_weighs_its_rows(world: 
     found, plain = look(world, weighing), look(world, study)
     rows = [snapshot(world.table, weighing, weighing.point_at(day)) for day in found.matured.days]
     scale, lift = world.model.scale, lineage_of(world.model)["calibration_lift"]
-    sloped = weighing.with_exposure_slope(world.model.exposure_slope)
+    sloped = weighing.with_exposure_slope(slope_of(world.model))
     expected = sum(
-        r.weight @ sigmoid(scale.p_intercept - lift + scale.p_slope * world.model.raw_score(r.x) + offset(r, sloped))
-        for r in rows
+        r.weight @ sigmoid(scale.log_odds(world.model.raw_score(r.x)) - lift + offset(r, sloped)) for r in rows
     )
     matured = found.matured
     assert (matured.rows, matured.bad) == (sum(len(r.bad) for r in rows), sum(r.bad.sum() for r in rows))

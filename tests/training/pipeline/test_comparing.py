@@ -10,8 +10,9 @@ import pytest
 from scoring.arrays import Floats
 from scoring.features.table import at_reference
 from scoring.model.artifact import Artifact, load
+from scoring.model.scale import POINTS_PER_LOGIT
 from tests.training.ledgers import POLICY, STUDIES, restated, train
-from training.monitoring.outcomes import as_the_model_sees, study_of_model
+from training.monitoring.outcomes import as_the_model_sees, slope_of, study_of_model
 from training.observation.export import LedgerTable
 from training.observation.snapshots import snapshot
 from training.pipeline.comparing import compare
@@ -52,9 +53,9 @@ def own_log_odds(trained: Trained, champion: Artifact, table: LedgerTable, study
     assert rows.seller.tolist() == trained.test.seller.tolist()
     raw = champion.raw_score(at_reference(rows.x, champion.features))
     own = np.log(np.maximum(rows.window_orders, 1.0) / champion.manifest["reference_exposure"])
-    own *= champion.manifest["exposure_slope"]
+    own *= slope_of(champion)
     lift = json.loads(champion.parts["lineage.json"])["calibration_lift"]
-    return np.asarray(champion.scale.p_intercept - lift + champion.scale.p_slope * raw + own)
+    return np.asarray(champion.scale.log_odds(raw) - lift + own)
 
 
 def test_context_can_be_introduced_where_the_champion_knows_none(
@@ -101,11 +102,11 @@ def test_a_model_is_judged_at_the_level_of_the_labels_and_served_at_the_ultimate
     for factor in (1.0, 3.0):
         calibrated = calibrate_fit(Step("6", show_nothing), job, observed, fitted, math.log(factor))
         compared = compare(Step("7", show_nothing), job, observed, fitted, calibrated)
-        found.append((compared, calibrated.scale))
+        found.append((compared, calibrated.page.base))
     (as_known, known), (as_lifted, lifted) = found
-    assert lifted.p_intercept == pytest.approx(known.p_intercept + math.log(3))
-    assert as_lifted.scores["lightgbm"] == pytest.approx(as_known.scores["lightgbm"])
-    assert as_lifted.figures["predicted"] == pytest.approx(as_known.figures["predicted"])
+    assert known - lifted == pytest.approx(POINTS_PER_LOGIT * math.log(3), abs=1)
+    assert as_lifted.scores["lightgbm"] == pytest.approx(as_known.scores["lightgbm"], abs=0.5 / POINTS_PER_LOGIT)
+    assert as_lifted.figures["predicted"] == pytest.approx(as_known.figures["predicted"], rel=0.01)
 
 
 def test_a_model_without_context_is_watched_by_a_study_that_has_some(

@@ -8,9 +8,10 @@ import pytest
 
 from scoring.errors import ConfigurationWrong
 from scoring.model.artifact import load
+from scoring.model.scale import POINTS_PER_LOGIT
 from tests.training.ledgers import POLICY, STUDIES, exported, market_ledger, restated
 from training.fitting.crossfit import FOLDS
-from training.fitting.fit import calibrate, fit_lightgbm, offset
+from training.fitting.fit import calibrate, fit_curves, offset
 from training.fitting.folds import folds
 from training.observation.snapshots import Snapshot, join
 from training.pipeline.fitting import Calibrated, calibrate_fit, fit
@@ -66,38 +67,36 @@ def test_what_a_model_has_learnt_of_its_own_sellers_is_not_held_to_be_true_of_ot
         observed, x=lambda part: lots[part.seller], bad=lambda part: (folds(part.seller, 4, 5) == 0).astype(float)
     )
     *earlier, latest = drawn.parts
-    of_own = fit_lightgbm(join(earlier), by_heart.study).predict(latest.x, raw_score=True)
+    of_own = fit_curves(join(earlier), by_heart.study).raw(latest.x)
     assert calibrate(of_own, latest.bad, np.zeros(len(latest.bad)))[1] > 0.5
     try:
-        slope = calibrated(by_heart, drawn).scale.p_slope
+        spread = np.ptp(calibrated(by_heart, drawn).page.raw_score(latest.x))
     except ConfigurationWrong:
-        slope = 0.0
-    assert slope < 0.2
+        spread = 0.0
+    assert spread < 0.2 * POINTS_PER_LOGIT * np.ptp(of_own)
 
 
 def test_weighted_rows_are_predicted_as_often_bad_as_they_are(job: Job, observed: Observed) -> None:
     """Bad rows of weight 3, beside good ones of weight 1: observed over predicted is 1 within noise, both weighted."""
     weighted = changed(observed, weight=lambda part: np.where(part.bad > 0, 3.0, 1.0))
     latest, found = weighted.parts[-1], calibrated(job, weighted)
-    raw = fit(Step("4", show_nothing), job, weighted).raw(latest.x)
-    p = 1 / (1 + np.exp(-(found.scale.p_intercept + found.scale.p_slope * raw + offset(latest, job.study))))
+    p = 1 / (1 + np.exp(-(found.scale.log_odds(found.page.raw_score(latest.x)) + offset(latest, job.study))))
     assert latest.weight @ latest.bad / (latest.weight @ p) == pytest.approx(1, abs=0.1)
 
 
 def test_a_level_that_is_fitted_anew_counts_rows_by_their_weight(job: Job, observed: Observed) -> None:
-    """Of a recalibration; here to the last digit, since nothing but the level is fitted."""
+    """Of a recalibration; here to half a point, since nothing but the base is fitted."""
     champion = load(run(job).parts)
     weighted = changed(observed, weight=lambda part: np.where(part.bad > 0, 3.0, 1.0))
     latest, again = weighted.parts[-1], replace(job, champion=champion, recalibrate=True)
     scale = calibrated(again, weighted).scale
-    logit = scale.p_intercept + scale.p_slope * champion.raw_score(latest.x) + offset(latest, job.study)
-    assert latest.weight @ latest.bad / (latest.weight @ (1 / (1 + np.exp(-logit)))) == pytest.approx(1)
+    logit = scale.log_odds(champion.raw_score(latest.x)) + offset(latest, job.study)
+    assert latest.weight @ latest.bad / (latest.weight @ (1 / (1 + np.exp(-logit)))) == pytest.approx(1, abs=0.01)
 
 
 def test_a_calibration_that_makes_all_alike_is_said_with_what_would_help(job: Job, observed: Observed) -> None:
     """Slope 0: in the calibrate step, and not by the artifact that would come of it two steps later."""
     fitted = fit(Step("4", show_nothing), job, observed)
-    assert len(np.unique(fitted.raw(observed.rows.x))) > 10
-    assert calibrate_fit(Step("6", show_nothing), job, observed, fitted, 0.0).scale.p_slope > 0
+    assert calibrate_fit(Step("6", show_nothing), job, observed, fitted, 0.0).page.rows > 10
     with pytest.raises(ConfigurationWrong, match=r"every seller has the same points .*; widen the bad definition"):
         calibrate_fit(Step("6", show_nothing), job, turned(observed), fitted, 0.0)

@@ -40,7 +40,7 @@ def test_a_row_says_whose_it_is_what_became_of_it_and_what_every_model_says(
     np.testing.assert_array_equal(rows["orders_in_window"], test.window_orders)
     bad = rows["bad"].to_numpy().astype(np.float64)
     raw = model.raw_score(test.x)
-    log_odds = model.scale.p_intercept - lineage_of(model)["calibration_lift"] + model.scale.p_slope * raw
+    log_odds = model.scale.log_odds(raw) - lineage_of(model)["calibration_lift"]
     np.testing.assert_allclose(rows["score_lightgbm"], log_odds, rtol=1e-12)
     assert {"score_logistic", "score_points_rule", "score_raw_count", "score_unconstrained"} <= set(rows.columns)
     for name in ("lightgbm", "logistic", "points_rule"):

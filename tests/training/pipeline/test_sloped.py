@@ -7,6 +7,7 @@ import pytest
 
 from scoring.model.artifact import load
 from tests.training.ledgers import POLICY, STUDIES, restated, train
+from training.monitoring.outcomes import slope_of
 from training.observation.export import LedgerTable
 from training.pipeline.job import Job
 from training.pipeline.observing import observe
@@ -28,11 +29,11 @@ def test_the_slope_of_exposure_is_of_the_training_points_alone_and_is_shown(tabl
     observed = observe(Step("1", show_nothing), job)
     turned = replace(observed, test=replace(observed.test, bad=1 - observed.test.bad))
     slope = find_slope(Step("slope", show_nothing), job, turned).job.slope
-    manifest, lineage = (json.loads(trained.parts[name]) for name in ("manifest.json", "lineage.json"))
+    lineage = json.loads(trained.parts["lineage.json"])
     assert slope is not None
     assert slope.how == "estimated"
     assert slope.value not in (0, 1)
-    assert manifest["exposure_slope"] == load(trained.parts).exposure_slope == slope.value
+    assert lineage["slope"] == slope_of(load(trained.parts)) == slope.value
     assert lineage["exposure_slope"] == slope.text == trained.lines["exposure slope"]
     shown = trained.evaluation["exposure_slope"]
     assert (shown["value"], shown["low"], shown["high"]) == (slope.value, slope.low, slope.high)
@@ -51,9 +52,8 @@ def test_a_slope_that_a_study_states_is_taken_and_without_exposure_there_is_none
     assert slope is not None
     assert (slope.value, slope.how, slope.low) == (1.0, "stated", None)
     free = train(table, restated(study, exposure={"reference_orders": None}))
-    assert "exposure_slope" not in json.loads(free.parts["manifest.json"])
     assert "exposure_slope" not in free.evaluation
-    assert load(free.parts).exposure_slope == 1
+    assert slope_of(load(free.parts)) == 1
 
 
 def test_a_search_for_parameters_leaves_the_training_reproducible(table: LedgerTable, study: Study) -> None:

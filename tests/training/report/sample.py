@@ -3,6 +3,7 @@ skill. No model is trained, so it takes a moment.
 """
 
 import json
+from collections.abc import Sequence
 from datetime import date, timedelta
 from functools import cache
 from typing import Any
@@ -11,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoring.arrays import Floats
-from scoring.features.table import FEATURES
+from scoring.features.table import FEATURES, Feature
+from scoring.model.card import describe_page
+from scoring.model.page import Page, Table
 from tests.training.report.beside import certificate, gates, lineage
 from training.evaluation.equal_volume import at_equal_volume
 from training.evaluation.resampling import bootstrap_auc
@@ -205,13 +208,14 @@ def _segments(s: Sample) -> Json:
     return found
 
 
-def _response(key: str, k: int) -> Json:
-    direction = FEATURES[key].direction
-    strength = 0 if k % 7 == 3 else 260 * np.exp(-k / 9) + 4
-    x = np.linspace(0, 30 if k % 2 else 0.2, 40)
-    steps = np.round(np.minimum(np.arange(40) // 3 / 9, 1) ** 0.6 * strength)
-    points = 640 + direction * steps if direction > 0 else 745 - steps
-    return {"feature": key, "direction": direction, "x": x.tolist(), "points": points.tolist()}
+def page(features: Sequence[Feature]) -> Json:
+    """A page of a table for each feature: a few steps for most, one for every seventh."""
+    tables = []
+    for k, feature in enumerate(features):
+        edges = np.linspace(0, 30 if k % 2 else 0.2, 2 if k % 7 == 3 else 9)[:-1]
+        points = -np.round((260 * np.exp(-k / 9) + 4) * np.linspace(0, 1, len(edges) + 1) ** 0.6).astype(int)
+        tables.append(Table((k,), (edges,), points[:: -1 if feature.direction > 0 else 1]))
+    return describe_page(Page(745, tuple(tables)), features)
 
 
 def _misses(s: Sample) -> Json:
@@ -354,7 +358,7 @@ def evaluation() -> dict[str, Json]:
         "calibration_by_volume": _volume(s),
         "psi": {"score": {"value": 0.0134, "critical": 0.0191}, "features": psi},
         **_champion(s),
-        "response_curves": [_response(key, k) for k, key in enumerate(FEATURES)],
+        "page": page([*FEATURES.values()]),
         "reasons": [{"reason_code": f"{name}_CONFIRMED", "rows": int(ROWS * share), "share": share} for name, share in
                     (("SERVICE", 0.31), ("QUALITY", 0.22), ("COUNTERFEIT", 0.07), ("SAFETY", 0.03))],
         "misses": _misses(s),
@@ -366,7 +370,7 @@ def evaluation() -> dict[str, Json]:
             "development": {"factor": 1.043, "triangle": [[31, 44, 47, 48], [28, 41, 45], [35, 48], [30]]},
             "matured_windows": 5,
         },
-        "certificate": {"algorithm": "exact-leaf-pairs@1", "trees": 600},
+        "certificate": {"algorithm": "tables@1", "trees": 17},
     }  # fmt: skip
     return json.loads(json.dumps(found))  # type: ignore[no-any-return]
 
@@ -374,7 +378,7 @@ def evaluation() -> dict[str, Json]:
 def parts(failing: tuple[str, ...] = ()) -> dict[str, Json]:
     """All that `render` takes."""
     return {
-        "manifest": {"study": "marketplace", "core_version": "0.3.0", "scale": {"p_slope": 1.1}},
+        "manifest": {"study": "marketplace", "core_version": "0.3.0"},
         "evaluation": evaluation(),
         "lineage": lineage(),
         "certificate": certificate(),

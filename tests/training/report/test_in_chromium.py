@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, Route, sync_playwright
 
+from tests.frozen import versions
 from tests.training.report import sample
 from tests.training.report.test_report import frozen, poisoned
 from training.report.page import render
@@ -36,7 +37,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     hostile = poisoned(sample.parts(("log_loss", "psi")))
     hostile["evaluation"]["misses"][0]["seller"] = "s" * 128
     hostile["evaluation"]["segments"]["country"][0]["name"] = "n" * 128
-    pages = {"whole": sample.parts(), "hostile": hostile, "old": frozen("0.1.0")}
+    pages = {"whole": sample.parts(), "hostile": hostile, "old": frozen(versions()[0])}
     folder = tmp_path_factory.mktemp("reports")
     for name, parts in pages.items():
         (folder / f"{name}.html").write_text(render(**parts))

@@ -13,7 +13,7 @@ from scoring.features.table import FEATURES, Feature
 from scoring.time import format_day, parse_day
 from tests.training.ledgers import STUDIES, restated
 from training.study.definition import BadRule, Study
-from training.study.loading import load_study
+from training.study.loading import PAGE_FEATURES, load_study
 
 MINIMAL = """
 name = "minimal"
@@ -51,8 +51,11 @@ def test_every_study_that_is_shipped_can_be_used(path: Path) -> None:
 
 
 def test_what_a_study_leaves_out_has_a_default(minimal: Study) -> None:
-    """Every built-in feature, four points, no reference exposure."""
-    assert minimal.features == tuple(feature for feature in FEATURES.values() if not feature.by_choice)
+    """Seventeen built-in features, four points, no reference exposure."""
+    assert [feature.name for feature in minimal.features] == [
+        f.name for f in FEATURES.values() if f.name in PAGE_FEATURES
+    ]
+    assert len(minimal.features) == len(PAGE_FEATURES) == 17
     assert (
         minimal.observation.train_points,
         minimal.observation.step_days,
@@ -133,7 +136,7 @@ parameters = { num_leaves = 4 }
     assert (stated.model.rounds, stated.model.seed, dict(stated.model.parameters)) == (7, 3, {"num_leaves": 4})
     keys = [feature.key for feature in stated.features]
     assert keys[-3:] == ["attribute.size@1", "attribute.kind=a@1", "attribute.kind=b@1"]
-    assert len(keys) == len(FEATURES) - 4 - 1 - 1 + 3
+    assert len(keys) == len(PAGE_FEATURES) - 1 + 3
     assert "lost_dispute_rate_365d@1" in keys
     assert not [key for key in keys if key.startswith(("counterfeit_mass", "tenure"))]
 
@@ -259,7 +262,32 @@ speed = 3
         ("[bad]", "[constants]\nseverity_weights = { tiny = 1 }\n[bad]", "('tiny' is none of minor, moderate"),
         ("[bad]", "[constants]\nseverity_weights = { minor = 40 }\n[bad]", "(a graver severity must not weigh less)"),
         ("[bad]", '[features]\nwithout = ["counterfiet"]\n[bad]', "features.without: no feature is counterfiet..."),
-        ("[bad]", '[features]\nwithout = [""]\n[bad]', "features.without leaves no feature"),
+        ("[bad]", '[features]\nwithout = [""]\n[bad]', "features.without leaves fewer than two features"),
+        (
+            "[bad]",
+            "[features]\nwithout = ['c', 'd', 'f', 'i', 'q', 'r', 's', 't', 'v']\n[bad]",
+            "fewer than two features",
+        ),
+        (
+            "[bad]",
+            "[features]\npairs = [['exposure']]\n[bad]",
+            "features.pairs: ['exposure'] must name two features of",
+        ),
+        (
+            "[bad]",
+            "[features]\npairs = [['exposure', 'tenure_days']]\n[bad]",
+            "would break a direction: one must be of",
+        ),
+        (
+            "[bad]",
+            "[features]\npairs = [['incident_rate_365d', 'exposure']]\n[directions]\nexposure = 'free'\n[bad]",
+            "['incident_rate_365d', 'exposure'] would break a direction",
+        ),
+        (
+            "[bad]",
+            "[features]\npairs = [['exposure', 'exposure']]\n[bad]",
+            "must be two features, and each in one pair",
+        ),
         ("[bad]", "[observation]\ntrain_points = 0\n[bad]", "observation.train_points must be above 0"),
         (
             "[bad]",

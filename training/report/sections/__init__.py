@@ -91,18 +91,18 @@ PLANS = (
     Plan("months", "Month by month", "Whether it held over time.", (("Figures by month", ranking.months),)),
     Plan(
         "price",
-        "The price of monotonicity",
-        "What each promise of the certificate costs, and all of them by volume of the seller.",
-        (("The price of monotonicity", calibration.price),),
+        "The price of a page",
+        "What a model that adds up costs against trees of any features, and by volume of the seller.",
+        (("The price of a page", calibration.price),),
     ),
     Plan(
         "stability", "Stability", "Whether sellers changed between training and test.", (("PSI and CSI", features.psi),)
     ),
     Plan(
-        "responses",
-        "Certificate and response curves",
-        "That each feature moves the score one way, and how far.",
-        (("Certificate", features.certificate), ("Response curves", features.responses)),
+        "page",
+        "The page",
+        "The whole model: what each feature takes from the base, and that it moves points one way.",
+        (("The page", features.page), ("Certificate", features.certificate)),
     ),
     Plan("reasons", "Reasons", "What sellers are told when they ask why.", (("Reason frequencies", features.reasons),)),
     Plan(

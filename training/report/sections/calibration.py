@@ -149,7 +149,7 @@ def bands(r: Reading) -> list[Block]:
 
 
 def price(r: Reading) -> list[Block]:
-    """Show what the promises cost: AUC against a model without constraints.
+    """Show what the page costs: AUC against a model of every feature, whose trees use any of them.
 
     Over all sellers, and by volume. Raises Absent, which leaves the part out, if the evaluation lacks the figures by
     volume.
@@ -158,18 +158,15 @@ def price(r: Reading) -> list[Block]:
     auc = r.evaluation.get("auc") or {}
     rows = r.found("calibration_by_volume")
     if "unconstrained" in auc:
-        gap = auc["lightgbm"]["value"] - auc["unconstrained"]["value"]
-        what = (
-            f"costs {number(-gap)} of AUC"
-            if gap < -0.0005
-            else f"gains {number(gap)} of AUC"
-            if gap > 0.0005
-            else "costs nothing in AUC"
+        price = (r.evaluation.get("difference") or {}).get("lightgbm-unconstrained")
+        found.append(
+            Text(
+                f"Over all test rows the page's AUC is {spoken_difference(price)} against a model of every feature, whose"
+                " trees use any of them, monotone as well."
+            )
         )
-        text = f"Over all test rows all promises together {what} ({signed(gap, 4)}), against the same features without"
-        found.append(Text(f"{text} constraints."))
-    if r.evaluation.get("price"):
-        found.append(_by_promise(r.evaluation["price"]))
+        if price := (r.evaluation.get("equal_volume") or {}).get("difference", {}).get("lightgbm-unconstrained"):
+            found.append(Text(f"At equal volume it is {spoken_difference(price)}."))
     plots = [_by_volume(rows)]
     volume = (r.evaluation.get("segments") or {}).get("volume")
     if volume and any(row["auc"] and row.get("auc_unconstrained") is not None for row in volume):
@@ -183,25 +180,11 @@ def price(r: Reading) -> list[Block]:
     return [*found, Plots(plots)]
 
 
-def _by_promise(rows: list[Json]) -> Table:
-    costs = [row for row in rows if row["difference"]["high"] is not None and row["difference"]["high"] < 0]
-    title = (
-        "What is proven to cost AUC: " + listed([str(row["promise"]) for row in costs])
-        if costs
-        else "No promise is proven to cost any AUC"
-    )
-    caption = (
-        "AUC as served of two models of the same rows that differ in the directions of one promise alone. The difference is"
-        " that of keeping it, with its 95 % interval by seller: below zero, keeping it costs."
-    )
-    cells: list[list[Cell]] = []
-    for row in rows:
-        d = row["difference"]
-        span = "" if d["low"] is None else f" ({signed(d['low'])} to {signed(d['high'])})"
-        kept = Chip("good", "kept") if row["kept"] else Chip("bad", "given up")
-        cells.append([str(row["promise"]), kept, number(row["fixed"]["value"]), number(row["free"]["value"]),
-                      f"{signed(d['value'])}{span}"])  # fmt: skip
-    return Table(title, caption, ("promise", "by this model", "AUC, kept", "AUC, not kept", "difference"), cells)
+def spoken_difference(price: Json) -> str:
+    """Return a difference of AUC with its interval, in words."""
+    if not price or price["low"] is None:
+        return "not known to differ"
+    return f"{signed(price['value'], 4)} ({signed(price['low'], 4)} to {signed(price['high'], 4)})"
 
 
 def _auc_by_volume(rows: list[Json]) -> Plot:
@@ -214,7 +197,7 @@ def _auc_by_volume(rows: list[Json]) -> Plot:
     for k, row in enumerate(rows):
         if not (a := row["auc"]):
             continue
-        says = f"{row['name']}: {spoken(a)} with constraints, {number(row['auc_unconstrained'])} without"
+        says = f"{row['name']}: {spoken(a)} by the page, {number(row['auc_unconstrained'])} by trees of any features"
         marks += whisker(k + 0.5, a["low"], a["high"], x, y, "whisker", says)
         marks += dot(k + 0.5, a["value"], x, y, "m-lightgbm", says=says)
         marks += dot(k + 0.72, row["auc_unconstrained"], x, y, "m-unconstrained", "diamond", says)
@@ -222,15 +205,15 @@ def _auc_by_volume(rows: list[Json]) -> Plot:
             gaps[str(row["name"])] = a["value"] - row["auc_unconstrained"]
     most = min(gaps, key=gaps.__getitem__)
     title = (
-        f"Monotonicity costs most in {most}: {signed(gaps[most])} AUC"
+        f"The page costs most in {most}: {signed(gaps[most])} AUC"
         if gaps[most] < 0
-        else "Monotonicity costs no decile any AUC"
+        else "The page costs no decile any AUC"
     )
     caption = (
-        "AUC by tenth of volume, with constraints (95 %) and without. Look for a tenth where the diamond lies above the"
-        " interval."
+        "AUC by tenth of volume, by the page (95 %) and by trees of any features. Look for a tenth where the diamond"
+        " lies above the interval."
     )
-    keys = [Key("round", "m-lightgbm", "with constraints, 95 %"), Key("diamond", "m-unconstrained", "without")]
+    keys = [Key("round", "m-lightgbm", "the page, 95 %"), Key("diamond", "m-unconstrained", "trees of any features")]
     return Plot(title, caption, x, y, marks, keys, 270, grid="y")
 
 
@@ -259,6 +242,6 @@ def _by_volume(rows: list[Json]) -> Plot:
         "Predicted and observed by tenth of volume. Look at the left end: a model that learnt how much sellers sell, and"
         " not how they sell, predicts small ones wrong."
     )
-    keys = [Key("square", "observed", "observed"), Key("round", "m-lightgbm", "predicted, constrained")]
-    keys += [Key("diamond", "m-unconstrained", "predicted, unconstrained")] if any(v is not None for v in twin) else []
+    keys = [Key("square", "observed", "observed"), Key("round", "m-lightgbm", "predicted by the page")]
+    keys += [Key("diamond", "m-unconstrained", "predicted otherwise")] if any(v is not None for v in twin) else []
     return Plot(title, caption, x, y, marks, keys, 270, grid="y")

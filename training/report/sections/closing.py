@@ -63,8 +63,6 @@ def _warnings(r: Reading) -> list[str]:
         found.append(
             f"It gives up the promise that {promises}. It may be a challenger or a shadow, and is never champion."
         )
-    if (score := r.manifest.get("scale")) and score.get("p_slope") == 0:
-        found.append("The calibration has slope 0: p_bad is the same for everybody.")
     return found
 
 

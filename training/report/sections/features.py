@@ -1,5 +1,6 @@
-"""Whether the world moved (PSI, CSI), how each feature bends the score, and which reasons are given."""
+"""Whether the world moved (PSI, CSI), the page by which points come about, and which reasons are given."""
 
+from itertools import pairwise
 from typing import Any
 
 from scoring.features.table import FEATURES
@@ -9,7 +10,6 @@ from training.report.parts import Axis, Block, Cell, Chip, Facts, Multiples, Plo
 from training.report.reading import Absent, Reading
 
 Json = Any
-SHOWN = 24
 ARROWS = {1: "↑ more is better", -1: "↓ more is worse", 0: "↔ free"}
 
 
@@ -50,7 +50,7 @@ def _over(row: Json) -> bool:
 
 
 def certificate(r: Reading) -> list[Block]:
-    """Show what is proven: how many trees, in which features the score moves one way only.
+    """Show what is proven: how many tables, in which features the score moves one way only.
 
     Raises Absent, which leaves the part out, if the certificate states no directions.
     """
@@ -60,7 +60,7 @@ def certificate(r: Reading) -> list[Block]:
         raise Absent("certificate.json of this model does not hold directions")
     bound = sum(1 for d in directions.values() if d)
     text = (
-        f"Proven exactly over {plural(c.get('trees', 0), 'tree')}: in {bound} of {len(directions)} features the score moves"
+        f"Proven exactly over {plural(c.get('trees', 0), 'table')}: in {bound} of {len(directions)} features the score moves"
         " one way only. A model for which this cannot be proven is not served. The proof covers the text of this SHA-256."
     )
     rows = [
@@ -88,59 +88,54 @@ def _directions(directions: dict[str, int]) -> Table:
     )
 
 
-def responses(r: Reading) -> list[Block]:
-    """Draw the baseline seller's points as each feature moves alone, strongest first.
+def page(r: Reading) -> list[Block]:
+    """Draw the page: base points, a picture and the rows of each table, the table that takes most first.
 
-    Raises Absent, which leaves the part out, if the evaluation lacks the curves.
+    Raises Absent, which leaves the part out, if the evaluation lacks the page.
     """
-    found = r.found("response_curves")
-    span = {id(row): max(row["points"]) - min(row["points"]) for row in found}
-    moving = sorted((row for row in found if span[id(row)]), key=lambda row: -span[id(row)])
-    flat = [str(row["feature"]) for row in found if not span[id(row)]]
-    if not moving:
-        return [Text("No feature moves the points by itself from where the baseline seller stands.")]
-    y = axis([v for row in moving for v in row["points"]], "", about=3)
-    wrong = [str(row["feature"]) for row in moving if _against(row)]
-    best = moving[0]
-    title = f"Strongest alone: {best['feature']}, {count(span[id(best)])} points from end to end"
-    if wrong:
-        title += f"; against their direction: {listed(wrong)}"
+    found = r.found("page")
+    tables = sorted(found["tables"], key=lambda table: min(table["points"]))
+    y = axis([0, *(points for table in tables for points in table["points"])], "", about=3)
+    title = f"Base {count(found['base'])} points; {plural(len(tables), 'table')} take up to {listed_losses(tables)}"
     caption = (
-        "Points as one feature goes from its least to its greatest value in training while all others stay at the clean"
-        " baseline seller's; all figures share one scale. Look for sudden steps, and for a curve against its arrow."
+        "A seller's points are the base plus one row of each table, at least 0 and at most 1,000. All figures share one"
+        " scale. Look for a single step that decides alone."
     )
-    blocks: list[Block] = [Multiples(title, caption, [_response(row, y) for row in moving[:SHOWN]])]
-    if rest := moving[SHOWN:]:
-        fold = f"Show the other {plural(len(rest), 'feature')} that move the points"
-        blocks.append(Multiples("", "", [_response(row, y) for row in rest], fold))
-    if flat:
-        fold = f"Name the {plural(len(flat), 'feature')} that move no points by themselves"
-        rows: list[list[Cell]] = [[name] for name in flat]
-        blocks.append(Table("", "", ("feature",), rows, fold=fold))
-    return blocks
+    drawn = [_curve(table, y) for table in tables if len(table["features"]) == 1]
+    return [Multiples(title, caption, drawn), _definitions(tables), *(_rows(table) for table in tables)]
 
 
-def _response(row: Json, y: Axis) -> Plot:
-    xs, points = row["x"], row["points"]
-    x = Axis(min(xs), max(xs), "", [(v, general(v)) for v in (min(xs), max(xs))])
-    arrow = {1: "↑", -1: "↓", 0: "↔"}[row["direction"]]
-    caption = f"{arrow} {signed(points[-1] - points[0], 0)} points"
-    return Plot(
-        str(row["feature"]),
-        caption,
-        x,
-        y,
-        [curve(xs, points, x, y, "response")],
-        height=104,
-        left=38,
-        small=True,
-        grid="y",
-    )
+def listed_losses(tables: list[Json]) -> str:
+    """Return how much the three tables that take most take at most, in words."""
+    return listed([f"{-min(table['points'])} ({table['features'][0]})" for table in tables[:3]])
 
 
-def _against(row: Json) -> bool:
-    steps = [b - a for a, b in zip(row["points"], row["points"][1:], strict=False)]
-    return bool(row["direction"]) and any(step * row["direction"] < 0 for step in steps)
+def _definitions(tables: list[Json]) -> Table:
+    rows: list[list[Cell]] = [
+        [key, unit or "attribute", text]
+        for table in tables
+        for key, unit, text in zip(table["features"], table["units"], table["definitions"], strict=True)
+    ]
+    return Table("", "", ("feature", "unit", "how facts become it"), rows, fold="Show how facts become features")
+
+
+def _rows(table: Json) -> Table:
+    names, most = " and ".join(table["features"]), -min(table["points"])
+    rows: list[list[Cell]] = [
+        [row, bar(-points, most, str(points))] for row, points in zip(table["rows"], table["points"], strict=True)
+    ]
+    return Table("", "", (names, "points"), rows, fold=f"{names}: {plural(len(rows), 'row')}")
+
+
+def _curve(table: Json, y: Axis) -> Plot:
+    edges, points = table["edges"][0], table["points"]
+    beyond = (edges[-1] - edges[0]) or abs(edges[0]) or 1.0
+    ends = [min(edges[0], 0.0) if edges[0] else -beyond / 4, *edges, edges[-1] + beyond / 4]
+    xs = [value for low, high in pairwise(ends) for value in (low, high)]
+    x = Axis(min(xs), max(xs), "", [(edge, general(edge)) for edge in sorted({edges[0], edges[-1]})])
+    drawn = curve(xs, [value for value in points for _ in (0, 1)], x, y, "response")
+    caption = f"{signed(min(points), 0)} points at most"
+    return Plot(str(table["features"][0]), caption, x, y, [drawn], height=104, left=38, small=True, grid="y")
 
 
 def reasons(r: Reading) -> list[Block]:
