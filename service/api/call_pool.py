@@ -18,7 +18,7 @@ from typing import Any, Protocol, cast
 import grpc
 
 from service.api.grpc_call import GrpcCall, is_handed_over
-from service.api.turnstile import HOLD_SECONDS, Turnstile
+from service.api.turnstile import Turnstile
 from service.api.waiting_line import Cause, LineRules, TurnedAway, WaitingLine
 
 LOOK_SECONDS = 0.2
@@ -102,6 +102,7 @@ class CallPool(ThreadPoolExecutor):
         with self._lock:
             turned_away = self._line.clear()
             turned_away += [(call, Cause.STOPPING) for _, call in self._held]
+            self._turnstile.let_go(len(self._held))
             self._held.clear()
         self._turn_away(turned_away)
         super().shutdown(wait=wait, cancel_futures=cancel_futures)
@@ -123,11 +124,12 @@ class CallPool(ThreadPoolExecutor):
 
     def _hold(self, call: GrpcCall) -> None:
         """Refuse a call later, or so long before its deadline that the refusal arrives."""
-        until = min(call.arrived + HOLD_SECONDS, call.deadline - 2 * LOOK_SECONDS)
+        seconds = self._turnstile.hold()
+        if not seconds:
+            self._turn_away([(call, Cause.LIMIT)])
+            return
         with self._lock:
-            self._held.append((until, call))
-            too_many = [self._held.popleft()[1]] if len(self._held) > self._rules.held_limit else []
-        self._turn_away([(one, Cause.LIMIT) for one in too_many])
+            self._held.append((min(call.arrived + seconds, call.deadline - 2 * LOOK_SECONDS), call))
 
     def _receive(self, call: GrpcCall) -> None:
         self._receiving[id(call)] = call
@@ -226,6 +228,7 @@ class CallPool(ThreadPoolExecutor):
                 if over:
                     gone = {id(call) for call in over}
                     self._held = deque(one for one in self._held if id(one[1]) not in gone)
+                    self._turnstile.let_go(len(over))
             unsent = [
                 call
                 for call in list(self._receiving.values())

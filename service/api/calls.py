@@ -360,7 +360,7 @@ def _class_of(name: str, *, is_stream: bool) -> str:
     if is_stream:
         return Pool.STREAM.value
     pool = POOLS.get(name, Pool.SLOW)
-    return Pool.SLOW.value if pool is Pool.REVIEW else pool.value
+    return Pool.SLOW.value if pool in {Pool.REVIEW, Pool.BATCH} else pool.value
 
 
 def _client_of(context: grpc.ServicerContext) -> str:

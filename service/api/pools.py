@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from enum import Enum
 from math import inf
 
+from service.api.turnstile import MAX_HELD
 from service.api.waiting_line import LineRules
 from service.settings import Settings
 
@@ -89,7 +90,7 @@ def max_calls(settings: Settings) -> int:
 
     Running, waiting, held, or on their way.
     """
-    return sum(threads_of(settings).values()) + sum(2 * rules.limit + rules.held_limit for rules in RULES.values())
+    return sum(threads_of(settings).values()) + sum(2 * rules.limit for rules in RULES.values()) + MAX_HELD
 
 
 POOLS: Mapping[str, Pool] = {

@@ -5,8 +5,8 @@ comes then, by the same method, is held without a thread and without its request
 So a caller makes no more calls a second than it has waiting ones, however fast it would go on.
 
 Callers who could be let in by nothing that they ask for are held alike: those without a grant, and those who show nothing, or
-tokens, that prove nobody. Of the latter every call counts together, since each may show another token; calls of the same
-connection by tokens that are known go on.
+tokens, that prove nobody. The calls of the latter count together by host, since each may show another token by another
+connection. Calls by tokens that are known go on, and so does the first call of a connection.
 """
 
 import threading
@@ -21,6 +21,12 @@ PROMPT_REFUSALS = 20
 
 HOLD_SECONDS = 1.0
 """For how long a further call is held, and at most until when what was noted counts."""
+
+HELD_REFUSALS = 500
+"""Held calls that are refused a second: if more are held, each is held for longer."""
+
+MAX_HELD = 4_096
+"""Calls that may be held; each takes some 35 KB."""
 
 MAX_CALLERS = 10_000
 MAX_TOKENS = 256
@@ -74,6 +80,7 @@ class Turnstile:
         self._clock = clock
         self._is_known = is_known
         self._lock = threading.Lock()
+        self._held = 0
         self._connections: OrderedDict[str, _Connection] = OrderedDict()
         self._refusals: OrderedDict[tuple[str, str], _Refusals] = OrderedDict()
 
@@ -96,13 +103,14 @@ class Turnstile:
         """Record that a call was refused since what it shows proves nobody.
 
         `token`: what `digest_of` gives; `certificate`: the client certificate of the connection in PEM; empty without one;
-        `name`: of its principal, whose strangers count together whichever connection brings them; empty if it names none.
+        `name`: of its principal, whose strangers count together whichever connection brings them; empty if it names none,
+        and the strangers of the connection's host count together.
         """
         with self._lock:
             found = self._connection(connection)
             found.callers.pop(token, None)  # it has expired, say
             found.certificate, found.shown = certificate, name or NOBODY
-            found.strangers = f"strangers {name or connection}"  # no name of a principal has a blank
+            found.strangers = f"strangers {name or host_of(connection)}"  # no name of a principal has a blank
             self._count(EVERY_METHOD, found.strangers, HOLD_SECONDS, 1.0)
 
     def holds(self, method: str, connection: str, metadata: Iterable[tuple[str, object]]) -> str:
@@ -122,6 +130,19 @@ class Turnstile:
         is_certificate_alone = not shown and found.shown != NOBODY
         is_known = self._is_known is not None and len(shown) == 1 and self._is_known(found.certificate, shown[0])
         return "" if is_certificate_alone or is_known else found.shown
+
+    def hold(self) -> float:
+        """Count a call that is held from now on, and return for how many seconds; 0 if no further one may be."""
+        with self._lock:
+            if self._held >= MAX_HELD:
+                return 0.0
+            self._held += 1
+            return max(HOLD_SECONDS, self._held / HELD_REFUSALS)
+
+    def let_go(self, number: int) -> None:
+        """Count so many calls as held no longer."""
+        with self._lock:
+            self._held -= number
 
     def _connection(self, connection: str) -> _Connection:
         """Return what is known of a connection, as the latest of whom anything was noted."""
@@ -149,6 +170,11 @@ class Turnstile:
         """Return whether nothing of a caller's account fits now."""
         found = self._refusals.get((method, caller))
         return found is not None and self._clock() < found.until
+
+
+def host_of(connection: str) -> str:
+    """Return the host of a connection as gRPC names it: `ipv4:10.0.0.7:51234` is of `ipv4:10.0.0.7`."""
+    return connection.rpartition(":")[0] or connection
 
 
 def digest_of(metadata: Iterable[tuple[str, object]]) -> bytes:

@@ -95,8 +95,6 @@ class LineRules:
     """How long a request may take to arrive after its call has begun."""
     message_bytes: int = 1 << 20
     """How large a request may be."""
-    held_limit: int = 256
-    """How many calls of callers in excess may be held; of more the oldest are refused."""
 
 
 class WaitingLine:

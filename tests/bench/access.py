@@ -15,6 +15,7 @@ from sellertrust.client import SellertrustCallError
 from tests.bench._abusers import Place, abused
 from tests.bench._fuzz import fuzz
 from tests.bench._real_data import Say
+from tests.bench._token_flood import kept_beside_flood
 from tests.bench._told_apart import told_apart
 from tests.servers import MARKET, Running, running_server
 from tests.service.access.matrix import cells
@@ -154,6 +155,7 @@ PARTS = {
     "timing": told_apart,
     "rotation": _rotation,
     "victim": abused,
+    "flood": kept_beside_flood,
     "fuzz": _fuzzed,
 }
 """What is measured, by the name that `--only` takes."""

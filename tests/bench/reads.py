@@ -174,7 +174,7 @@ def _score(ledger: Ledger, seller: str) -> None:
     score(rows, [seller], cut.observe_time, worlds.artifact(), worlds.policy(), omitted={seller: omitted})
 
 
-def _median_ms(work: Callable[[], None]) -> float:
+def _median_ms(work: Callable[[], object]) -> float:
     times = []
     for _ in range(ROUNDS):
         with _timed() as seconds:

@@ -16,9 +16,11 @@ from prometheus_client import CollectorRegistry
 from sellertrust.client import Client
 from sellertrust.review import ReviewClient
 from sellertrust.v1 import entry_pb2, ledger_service_pb2
-from service.api.calls import Calls
+from service.access.limits import CLASSES
+from service.api.calls import Calls, _class_of
 from service.api.ledger_servicer import LedgerServicer
 from service.api.logs import Pseudonyms, make_log
+from service.api.pools import POOLS
 from service.api.reads import Reads
 from service.api.stream_threads import Streams
 from service.ledger.store import Ledger
@@ -150,6 +152,11 @@ def test_a_method_without_a_pool_stops_the_start(tmp_path: Path) -> None:
         servicer = LedgerServicer(running.ledger, tail, Reads(running.ledger, tail))
         with pytest.raises(TypeError, match="LedgerService/AppendEntries has no threads"):
             calls.handlers(service, servicer, {}, Streams(1, 1))
+
+
+def test_every_method_is_of_a_class_that_limits_count() -> None:
+    """Else no limit of the grants file would count its calls."""
+    assert {_class_of(method, is_stream=False) for method in POOLS} == {*CLASSES} - {"stream"}
 
 
 def test_a_watch_of_health_holds_no_thread(tmp_path: Path) -> None:

@@ -13,7 +13,14 @@ from sellertrust.client import Client, SellertrustCallError
 from sellertrust.requests import violation_name
 from sellertrust.v1 import ledger_service_pb2 as pb
 from service.api import turnstile
-from service.api.turnstile import HOLD_SECONDS, PROMPT_REFUSALS, Turnstile, digest_of
+from service.api.turnstile import (
+    HELD_REFUSALS,
+    HOLD_SECONDS,
+    MAX_HELD,
+    PROMPT_REFUSALS,
+    Turnstile,
+    digest_of,
+)
 from tests.callers import Authority, TokenIssuer, grant, write_grants
 from tests.servers import MARKET, Running, identity, running_server
 from tests.service.api.test_streams import eventually
@@ -68,6 +75,25 @@ def test_strangers_of_a_connection_are_held_whatever_they_show_and_known_tokens_
     assert gate.holds(GET, "c2", shown("Bearer new")) == "dns:a.example"
 
 
+def test_strangers_of_a_host_count_together() -> None:
+    """Whichever connections they come by; the first call of a connection goes on, and so do those of another host."""
+    gate = Turnstile(lambda: 100.0)
+    for number in range(PROMPT_REFUSALS + 1):
+        gate.note_stranger(f"ipv4:10.0.0.7:{number}", b"", b"", "")
+    gate.note_stranger("ipv4:10.0.0.8:1", b"", b"", "")
+    connections = ("ipv4:10.0.0.7:3", "ipv4:10.0.0.7:999", "ipv4:10.0.0.8:1")
+    assert [gate.holds(GET, one, shown("Bearer new")) for one in connections] == ["nobody", "", ""]
+
+
+def test_the_more_calls_are_held_the_longer_each_waits() -> None:
+    """So that no more than 500 are refused a second; beyond 4,096 none is held."""
+    gate = Turnstile()
+    seconds = [gate.hold() for _ in range(MAX_HELD + 1)]
+    assert (seconds[0], seconds[-2], seconds[-1]) == (HOLD_SECONDS, MAX_HELD / HELD_REFUSALS, 0)
+    gate.let_go(MAX_HELD)
+    assert gate.hold() == HOLD_SECONDS
+
+
 def test_a_token_that_proves_nobody_any_more_is_held_as_strangers_are() -> None:
     gate = Turnstile(lambda: 100.0)
     token = digest_of(shown("Bearer x"))
@@ -90,7 +116,7 @@ class Place:
             folder / "grants.toml",
             self.issuer.table(),
             rules,
-            f'{limits}classes = ["read"]\ncalls_per_second = 2\n{limits}entries_per_second = 10\n',
+            f'{limits}classes = ["slow"]\ncalls_per_second = 2\n{limits}entries_per_second = 10\n',
         )
         self.settings: dict[str, Any] = {"grants": folder / "grants.toml", **self.authority.server_settings()}
         self.shown = {name: self.authority.certificate(dns=[f"{name}.example"]).options() for name in "ab"}
@@ -133,14 +159,14 @@ def test_who_asks_on_is_refused_later_without_a_thread_and_others_are_answered_a
         began = monotonic()
         counts = {"TOO_MANY_CALLS": 0, "VIOLATION_NOT_FOUND": 0}
         slowest = 0.0
-        while monotonic() < began + 3 or value(running, "turned_away_total", pool="read", cause="limit") < 2:
+        while monotonic() < began + 3 or value(running, "turned_away_total", pool="slow", cause="limit") < 2:
             reason, seconds = outcome(a)
             counts[reason] += 1
             slowest = max(slowest, seconds)
             assert outcome(b)[0] == "VIOLATION_NOT_FOUND"
         took = monotonic() - began
         assert counts["TOO_MANY_CALLS"] <= FEW * (took + 1) + value(
-            running, "turned_away_total", pool="read", cause="limit"
+            running, "turned_away_total", pool="slow", cause="limit"
         )
         assert counts["VIOLATION_NOT_FOUND"] <= 2 * (took + 1)
         assert slowest > HOLD_SECONDS / 2
@@ -154,7 +180,7 @@ def test_the_refusal_of_a_held_call_arrives_before_its_deadline_and_says_the_sam
     with running.client(**where.shown["a"], service_config="{}") as a:
         reasons = [outcome(a, seconds=0.9)[0] for _ in range(FEW + 8)]
         assert set(reasons) == {"TOO_MANY_CALLS", "VIOLATION_NOT_FOUND"}
-        assert eventually(lambda: value(running, "turned_away_total", pool="read", cause="limit") >= 1)
+        assert eventually(lambda: value(running, "turned_away_total", pool="slow", cause="limit") >= 1)
 
 
 def test_another_token_by_the_same_certificate_is_not_held(place: tuple[Place, Running]) -> None:
@@ -169,7 +195,7 @@ def test_another_token_by_the_same_certificate_is_not_held(place: tuple[Place, R
                 method(b"", timeout=60, metadata=tokens["b"])
             assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
         assert sum(call.code() is grpc.StatusCode.RESOURCE_EXHAUSTED for call in calls) >= 90
-    assert eventually(lambda: value(running, "turned_away_total", pool="read", cause="limit") >= 1)
+    assert eventually(lambda: value(running, "turned_away_total", pool="slow", cause="limit") >= 1)
 
 
 def test_batches_beyond_the_limit_are_held_before_they_are_parsed_again(place: tuple[Place, Running]) -> None:
@@ -222,7 +248,7 @@ def test_who_sends_bad_tokens_is_held_whichever_they_are_and_charged_by_its_cert
         refusals(a, *(f"bad-{number}" for number in range(FEW + 1)))
         codes = refusals(a, *(f"bad-{number}" for number in range(50)))
         assert codes == ["RESOURCE_EXHAUSTED"] * 50
-        assert eventually(lambda: value(running, "turned_away_total", pool="read", cause="limit") >= 50)
+        assert eventually(lambda: value(running, "turned_away_total", pool="slow", cause="limit") >= 50)
         assert refusals(a, *(f"worse-{number}" for number in range(5))) == ["UNAUTHENTICATED"] * 5
         assert refusals(a, "") == ["RESOURCE_EXHAUSTED"], "its two calls a second were used by the bad tokens"
         assert eventually(lambda: value(running, "requests_total", method=GET, code="INVALID_ARGUMENT") == 1)
