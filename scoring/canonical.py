@@ -1,6 +1,7 @@
-"""Canonical JSON: one text for equal values, for digests."""
+"""JSON: one text for equal values, for digests, and the one way to read a text that came from outside."""
 
 import json
+from typing import Any, NoReturn
 
 
 def canonical_json(value: object) -> bytes:
@@ -10,3 +11,23 @@ def canonical_json(value: object) -> bytes:
     for NaN and infinities, TypeError for what JSON does not have.
     """
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def parse_json(data: str | bytes) -> Any:
+    """Parse JSON whose meaning is one: without NaN and infinities, and without a key that stands twice in an object.
+
+    Raises ValueError. Every text from outside the process is read by it; two readers of a doubled key may take either.
+    """
+    return json.loads(data, object_pairs_hook=_refuse_doubled, parse_constant=_refuse_constant)
+
+
+def _refuse_doubled(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"the key {max(keys, key=keys.count)!r} stands twice in an object; state it once")
+    return values
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number of JSON")

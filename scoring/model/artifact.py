@@ -6,7 +6,6 @@ points and baseline seller, and the SHA-256 of every other part. The digest is t
 in it, so the same training gives the same digest.
 """
 
-import json
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ import lightgbm
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.canonical import canonical_json
+from scoring.canonical import canonical_json, parse_json
 from scoring.entries.field_types import describe_line_error
 from scoring.enums import Severity
 from scoring.errors import ArtifactRefused
@@ -74,7 +73,7 @@ class Artifact:
         self.heard = frozenset(feature.hears for feature in self.features if isinstance(feature, Feature))
         self.page = _page(manifest, parts)
         self.scale = Scale(self.page.base)
-        self.folder = Folder(_constants(manifest["constants"], _json(parts["decay.json"])))
+        self.folder = Folder(_constants(manifest["constants"], parse_json(parts["decay.json"])))
         self.prior = prior_of(manifest["prior"]) if "prior" in manifest else default_prior(self.folder.constants)
         self.baseline = np.array(manifest["baseline"], dtype=np.float64)
         self._booster = lightgbm.Booster(model_str=parts["model.txt"].decode())
@@ -144,8 +143,8 @@ def open_verified(parts: Mapping[str, bytes], digest: str) -> Artifact:
     LightGBM reads the model and computes the golden vectors. ArtifactRefused if its scores differ in a single bit.
     """
     with _refusing_damage():
-        artifact = Artifact(_json(parts[MANIFEST]), parts, digest)
-        golden = _json(parts["golden.json"])
+        artifact = Artifact(parse_json(parts[MANIFEST]), parts, digest)
+        golden = parse_json(parts["golden.json"])
         if artifact.raw_score(np.array(golden["inputs"], dtype=np.float64)).tolist() != golden["raw_scores"]:
             raise ArtifactRefused("LightGBM reads the model otherwise than its text says")
     return artifact
@@ -159,7 +158,7 @@ def verify(parts: Mapping[str, bytes]) -> str:
     """
     with _refusing_damage():
         digest = verify_content(parts)
-        manifest = _json(parts[MANIFEST])
+        manifest = parse_json(parts[MANIFEST])
         _verify_constants(manifest)
         page = _page(manifest, parts)
         _verify_certificate(page, manifest, parts)
@@ -176,7 +175,7 @@ def verify_content(parts: Mapping[str, bytes]) -> str:
     if MANIFEST not in parts:
         raise ArtifactRefused("the artifact has no manifest.json")
     with _refusing_damage():
-        manifest = _json(parts[MANIFEST])
+        manifest = parse_json(parts[MANIFEST])
         state_promises = manifest["parts"]
         if type(manifest["format"]) is not int or manifest["format"] != FORMAT:
             raise ArtifactRefused(
@@ -195,7 +194,7 @@ def verify_distinct(parts: Mapping[str, bytes]) -> None:
 
     Alike in raw scores or in points. A study may find nothing, but such a model is not served.
     """
-    golden = _json(parts["golden.json"])
+    golden = parse_json(parts["golden.json"])
     if len(set(golden["raw_scores"])) < 2 or len(set(golden["points"])) < 2:
         raise ArtifactRefused("the model says the same of all its golden vectors: it tells nobody from anybody")
 
@@ -267,18 +266,18 @@ def _verify_certificate(page: Page, manifest: Mapping[str, Any], parts: Mapping[
     directions = {feature.key: feature.direction for feature in features}
     if len(directions) != len(manifest["features"]):
         raise ArtifactRefused("the artifact names a feature twice")
-    if _json(parts["certificate.json"]) != certify(page, directions) | state_promises(features):
+    if parse_json(parts["certificate.json"]) != certify(page, directions) | state_promises(features):
         raise ArtifactRefused("the certificate of the artifact is not that of its model")
 
 
 def _verify_decay(data: bytes) -> None:
-    tables = _json(data)
+    tables = parse_json(data)
     if {int(h): tuple(t) for h, t in tables.items()} != {h: decay_table(h) for h in HALF_LIVES}:
         raise ArtifactRefused("the decay tables of the artifact are not this core's")
 
 
 def _verify_golden(page: Page, manifest: Mapping[str, Any], parts: Mapping[str, bytes]) -> None:
-    golden = _json(parts["golden.json"])
+    golden = parse_json(parts["golden.json"])
     inputs = np.array(golden["inputs"], dtype=np.float64)
     width = len(manifest["features"])
     if inputs.ndim != 2 or inputs.shape[1] != width or not np.isfinite(inputs).all():
@@ -291,15 +290,6 @@ def _verify_golden(page: Page, manifest: Mapping[str, Any], parts: Mapping[str, 
         raise ArtifactRefused("the baseline seller of the artifact does not fit its features")
     if not np.array_equal(baseline, at_reference(baseline, tuple(map(_feature, manifest["features"])))):
         raise ArtifactRefused("the baseline seller of the artifact is not at the reference of its context")
-
-
-def _json(data: bytes) -> Any:
-    """Parse JSON without NaN and infinities. ValueError."""
-    return json.loads(data, parse_constant=_refuse)
-
-
-def _refuse(constant: str) -> float:
-    raise ValueError(f"{constant} is no number of JSON")
 
 
 def _row(feature: AnyFeature) -> dict[str, object]:

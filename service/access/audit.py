@@ -1,10 +1,10 @@
 """The audit file: JSON lines of privileged calls and of staff's reads, each bound to the one before by its hash.
 
-    hash = SHA-256(hash of the line before || the line without its hash)
+    hash = SHA-256(hash of the line before || the bytes of the line up to its hash)
 
-So no line can be changed, left out or put elsewhere without all that follow being made anew; whoever keeps the last hash
-elsewhere finds that too. The line of a call (`event` is `call`) is on disk before its work begins: a call that cannot be
-written is refused. A second line (`end`) says what came of it, by the hash of the first.
+The hash is the last member of a line. So no line can be changed, left out or put elsewhere without all that follow being made
+anew; whoever keeps the last hash elsewhere finds that too. The line of a call (`event` is `call`) is on disk before its work
+begins: a call that cannot be written is refused. A second line (`end`) says what came of it, by the hash of the first.
 
 Lines older than the retention are cut off. The first line of what is left (`cut`) then has the last hash that was cut off,
 and a line of the chain says so besides, so that nobody else cuts anything off unseen.
@@ -15,12 +15,13 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from scoring.canonical import parse_json
 from scoring.errors import AuditUnavailable, ConfigurationWrong
 from scoring.time import format_time
 
@@ -28,6 +29,8 @@ GENESIS = "0" * 64
 DAY_SECONDS = 86_400.0
 _TAIL_BYTES = 64 << 10  # a line has some hundreds
 _SECOND = len("2026-01-01T00:00:00")
+_END = b', "hash": "%b"}\n'
+_CUT = b'{"cut": %d, "hash": "%b"}\n'
 
 
 class AuditFile:
@@ -77,10 +80,10 @@ class AuditFile:
             return self._path.open("rb"), os.fstat(held).st_size
 
     def _append(self, file: int, fields: dict[str, Any]) -> str:
-        line = {"time": format_time(int(self._clock() * 1e6)), **fields}
-        line["hash"] = line_hash(_last_hash(file), line)
-        _write(file, json.dumps(line).encode() + b"\n")
-        return str(line["hash"])
+        stated = json.dumps({"time": format_time(int(self._clock() * 1e6)), **fields}).encode()[:-1]
+        found = _hash_of(_last_hash(file), stated)
+        _write(file, stated + _END % found.encode())
+        return found
 
     @contextmanager
     def _open(self) -> Iterator[int]:
@@ -103,7 +106,7 @@ class AuditFile:
         count, length, before = 0, 0, GENESIS
         with self._open(), self._path.open("rb") as lines:
             for text in lines:
-                line = json.loads(text)
+                line = parse_json(text)
                 if "cut" not in line and line["time"][:_SECOND] >= horizon:
                     break
                 count, length, before = count + ("cut" not in line), length + len(text), line["hash"]
@@ -118,7 +121,7 @@ class AuditFile:
         file = os.open(beside, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
-            _write(file, json.dumps({"cut": count, "hash": before}).encode() + b"\n")
+            _write(file, _CUT % (count, before.encode()))
             while part := rest.read(1 << 20):
                 _write(file, part)
             self._append(file, {"event": "cut", "lines": count, "before": before})
@@ -149,10 +152,20 @@ def _write(file: int, data: bytes) -> None:
         raise
 
 
-def line_hash(before: str, line: Mapping[str, Any]) -> str:
-    """Return the hash of a line over the one before it and its own content, but for its stated hash."""
-    stated = {name: value for name, value in line.items() if name != "hash"}
-    return sha256(f"{before}{json.dumps(stated, sort_keys=True)}".encode()).hexdigest()
+def fits(text: bytes, before: str) -> bool:
+    """Return whether the bytes of a line are those that were hashed after the line before it."""
+    stated = text[: -len(_END % GENESIS.encode())]
+    return text == stated + _END % _hash_of(before, stated).encode()
+
+
+def is_cut(text: bytes) -> bool:
+    """Return whether the bytes of a line are those of the first line of what retention left."""
+    line = parse_json(text)
+    return line.keys() == {"cut", "hash"} and text == _CUT % (line["cut"], line["hash"].encode())
+
+
+def _hash_of(before: str, stated: bytes) -> str:
+    return sha256(before.encode() + stated).hexdigest()
 
 
 def _last_hash(file: int) -> str:
@@ -166,7 +179,7 @@ def _last_hash(file: int) -> str:
         tail = os.pread(file, length, size - length)
     if not tail.endswith(b"\n"):
         raise ValueError("its last line is not whole")
-    found = json.loads(tail[:-1].rpartition(b"\n")[2])
+    found = parse_json(tail[:-1].rpartition(b"\n")[2])
     if not isinstance(found, dict) or not isinstance(found.get("hash"), str):
         raise ValueError("its last line is none of an audit file")
     return str(found["hash"])

@@ -1,12 +1,11 @@
 """Reading an audit file while servers append to it: its lines page by page, and whether their chain of hashes is whole."""
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from scoring.errors import ConfigurationWrong
-from service.access.audit import GENESIS, line_hash
+from scoring.canonical import parse_json
+from service.access.audit import GENESIS, fits, is_cut
 
 MAX_LOOKED_AT = 20_000
 """Lines that one page looks at: the others may be of other marketplaces."""
@@ -58,7 +57,7 @@ def read_page(path: Path, marketplace: str, after: str, limit: int) -> AuditPage
         place = _go_to(file, after) if after else 0
         length = 0
         for looked_at, text in enumerate(_whole(file), 1):
-            content = dict(json.loads(text))
+            content = dict(parse_json(text))
             if not marketplace or content.get("marketplace") == marketplace:
                 found.append(AuditLine(text.decode().rstrip("\n"), content))
                 length += len(text)
@@ -70,30 +69,19 @@ def read_page(path: Path, marketplace: str, after: str, limit: int) -> AuditPage
     return AuditPage(found, "")
 
 
-def read_lines(path: Path) -> Iterator[Mapping[str, Any]]:
-    """Yield what each line of an audit file states. ConfigurationWrong if the file cannot be read, or a line is none."""
-    try:
-        with path.open("rb") as file:
-            for text in _whole(file):
-                yield dict(json.loads(text))
-    except (OSError, ValueError, TypeError) as error:
-        raise ConfigurationWrong(f"the audit file {path} cannot be read: {error}") from None
-
-
 def verify_lines(lines: Iterable[bytes]) -> Verified:
     """Check the chain of hashes of an audit file's lines, from the first."""
-    before, begins, cut_at, count = GENESIS, "", "", 0
+    before, begins, cut_at, count = GENESIS, (0, ""), (0, ""), 0
     for number, text in enumerate(lines, 1):
         try:
-            line = json.loads(text)
-            stated = line["hash"]
-        except (ValueError, TypeError, KeyError):
+            line = parse_json(text)
+            stated, is_beginning = line["hash"], number == 1 and is_cut(text)
+        except (ValueError, TypeError, KeyError, AttributeError):
             return Verified(count, before, f"line {number} is no line of an audit file")
-        is_beginning = number == 1 and line.keys() == {"cut", "hash"}
-        if not text.endswith(b"\n") or (stated != line_hash(before, line) and not is_beginning):
+        if not is_beginning and not fits(text, before):
             return Verified(count, before, f"line {number} was changed, or lines before it were changed or left out")
-        begins = stated if is_beginning else begins
-        cut_at = line["before"] if line.get("event") == "cut" else cut_at
+        begins = (line["cut"], stated) if is_beginning else begins
+        cut_at = (line["lines"], line["before"]) if line.get("event") == "cut" else cut_at
         before, count = stated, number
     if begins != cut_at:
         text_ = "line 1 does not begin where the last line about the retention says; lines before it were left out"

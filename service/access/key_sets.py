@@ -1,6 +1,5 @@
 """The keys of an issuer: a JSON Web Key Set of a file or a URL, kept up to date by a thread of its own, off every call."""
 
-import json
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 
 import jwt
 
+from scoring.canonical import parse_json
 from scoring.errors import ConfigurationWrong
 from sellertrust.local import file_state
 from service.access.fetching import fetch
@@ -60,7 +60,7 @@ def read_key_set(data: bytes) -> Mapping[str, Key]:
     if len(data) > MAX_SET_BYTES:
         raise ValueError(f"is larger than {MAX_SET_BYTES:,} bytes")
     try:
-        content = json.loads(data)
+        content = parse_json(data)
         listed = content["keys"]
     except (ValueError, TypeError, KeyError, RecursionError):
         raise ValueError("is no JSON Web Key Set") from None

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from scoring.canonical import parse_json
 from scoring.entries.kinds.table import BY_COMMAND, KINDS
 from scoring.errors import ConfigurationWrong, invalid
 from sellertrust.audit import AuditClient
@@ -140,7 +141,7 @@ def list_audit(
 
 
 def _record_row(record: AuditRecord) -> dict[str, Any]:
-    line = json.loads(record.line)
+    line = parse_json(record.line)
     return {
         "time": record.write_time.ToJsonString() if record.HasField("write_time") else "",
         "event": record.event,

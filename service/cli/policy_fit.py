@@ -1,12 +1,12 @@
 """`sellertrust policy fit`: how a model's test rows fall into the tiers of a policy, and cut-offs for stated shares."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from scoring.canonical import parse_json
 from scoring.enums import RATED_TIERS, Tier
 from scoring.errors import invalid
 from service.bootstrap import open_registry
@@ -49,7 +49,7 @@ def fit(
     policy = read_policy(file or load().policy or SHIPPED_POLICY)
     registry = open_registry(load())
     digest = registry.resolve(model)
-    strips = json.loads(registry.content(digest)["evaluation.json"]).get("strips")
+    strips = parse_json(registry.content(digest)["evaluation.json"]).get("strips")
     if strips is None:
         raise invalid("--model", f"names {digest[:12]}, whose evaluation holds no test rows by points: train it again")
     proposed = propose_cut_offs(strips, wanted)

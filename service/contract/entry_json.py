@@ -9,6 +9,7 @@ from google.protobuf import json_format
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
+from scoring.canonical import parse_json
 from scoring.entries.field_types import parse_minor_units
 from scoring.entries.kinds.table import KINDS
 from scoring.time import is_date, parse_day
@@ -24,7 +25,7 @@ def entry_of_json(text: str | bytes, marketplace: str) -> Entry:
     `occur_time`, and for its last one as `report_time`. ValueError states what is wrong with it.
     """
     try:
-        values = json.loads(text)
+        values = parse_json(text)
         if not isinstance(values, dict):
             raise ValueError("write a JSON object, as `sellertrust ledger append --help` shows")
         return _entry(values, marketplace)

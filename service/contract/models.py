@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from scoring.canonical import parse_json
 from scoring.errors import ArtifactRefused
 from scoring.model.artifact import MANIFEST, pinned_features
 from scoring.model.card import describe_page, write_card
@@ -43,7 +44,7 @@ def model_message(registry: Registry, digest: str, moves: Sequence[Move], *, who
 def _describe(
     message: model_pb.Model, parts: Mapping[str, bytes], gates: tuple[GateResult, ...] | None, *, whole: bool
 ) -> None:
-    manifest, lineage = json.loads(parts[MANIFEST]), json.loads(parts["lineage.json"])
+    manifest, lineage = parse_json(parts[MANIFEST]), parse_json(parts["lineage.json"])
     message.study = str(manifest["study"])
     message.core_version = str(manifest["core_version"])
     message.ledger_as_of = str(lineage.get("ledger_as_of") or "")
@@ -55,7 +56,7 @@ def _describe(
     if not whole:
         message.figures.update({name: float(value) for name, value in headline_figures(parts).items()})
         return
-    message.figures.update({name: float(value) for name, value in _numbers(json.loads(parts["evaluation.json"]))})
+    message.figures.update({name: float(value) for name, value in _numbers(parse_json(parts["evaluation.json"]))})
     page = read_page(parts["model.txt"].decode(), manifest["base"], len(manifest["features"]))
     message.card = write_card(describe_page(page, pinned_features(manifest)), manifest, message.digest)
     raw = page.raw_score(np.array([manifest["baseline"]], dtype=np.float64))

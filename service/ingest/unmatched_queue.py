@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from scoring.canonical import parse_json
 from scoring.entries.field_types import FLAG, ID_FORM, is_id
 from scoring.errors import ConfigurationWrong, invalid
 from scoring.progress import Progress
@@ -86,7 +87,7 @@ def read_queue(path: Path, mapping: ForeignMapping) -> list[UnmatchedRow]:
     rows = []
     for cells in reader:
         try:
-            row = json.loads(cells["row"])
+            row = parse_json(cells["row"])
             if not isinstance(row, dict) or not all(isinstance(cell, str) for cell in row.values()):
                 raise TypeError
             if any(name.startswith(RESERVED) for name in row):

@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from scoring.canonical import parse_json
 from scoring.errors import ConfigurationWrong, invalid
 
 
@@ -88,7 +89,7 @@ def _read_lines(path: Path, key: Ed25519PublicKey) -> Iterator[tuple[int, bytes]
         raise ConfigurationWrong(f"the checkpoints {path} cannot be read") from None
     for number, line in enumerate(lines, 1):
         try:
-            stated = json.loads(line)
+            stated = parse_json(line)
             message = _message(stated["sequence"], stated["chain"], stated["time"])
             key.verify(bytes.fromhex(stated["signature"]), message)
             yield int(stated["sequence"]), bytes.fromhex(stated["chain"])

@@ -5,7 +5,6 @@ verification of every entry against its seal and of the last seal against the ba
 interrupted, or finds a fault at its very end, leaves the database as it was.
 """
 
-import json
 import sqlite3
 import struct
 import tempfile
@@ -20,9 +19,9 @@ from pathlib import Path
 from typing import IO, Any
 
 import psycopg
-from pydantic import ValidationError
 from sqlalchemy import Connection, LargeBinary, Table, func, select
 
+from scoring.canonical import parse_json
 from scoring.errors import BackupRefused
 from scoring.progress import Progress
 from service.ledger.backup import MANIFEST, ROWS, BackupTable, Manifest, ledger_tables, member_of
@@ -98,11 +97,12 @@ def _check_members(archive: zipfile.ZipFile, file: Path, progress: Progress) -> 
             text = member.read(_MANIFEST_BYTES + 1)
         if len(text) > _MANIFEST_BYTES:
             raise BackupRefused(f"{file} is no backup: its manifest is longer than {_MANIFEST_BYTES:,} bytes")
-        manifest = Manifest.model_validate_json(text)
-    except ValidationError:
-        raise BackupRefused(f"{file} is no backup that this release can read: its manifest has another form") from None
     except _DAMAGE as error:
         raise _damage_error(file, MANIFEST, error) from None
+    try:
+        manifest = Manifest.model_validate(parse_json(text))
+    except (ValueError, RecursionError):
+        raise BackupRefused(f"{file} is no backup that this release can read: its manifest has another form") from None
     if not knows_version(manifest.schema_version):
         raise BackupRefused(
             f"{file} is of a newer release, with the schema {manifest.schema_version}; restore it by that release"
@@ -201,7 +201,7 @@ def _rows(lines: list[bytes], about: BackupTable) -> list[tuple[Any, ...]]:
     binary = [index for index, name in enumerate(about.columns) if name in about.bytes_columns]
     rows = []
     for line in lines:
-        values = json.loads(line)
+        values = parse_json(line)
         if not isinstance(values, list) or len(values) != len(about.columns):
             raise ValueError("no row of this table")
         if any(not (value is None or type(value) is str or _is_whole(value)) for value in values):

@@ -1,10 +1,9 @@
 """Files of loss certificates, and of the assumptions that they rest on."""
 
-import json
 from pathlib import Path
 from typing import Any
 
-from scoring.canonical import canonical_json
+from scoring.canonical import canonical_json, parse_json
 from scoring.certificate.assumptions import Assumptions, parse_assumptions
 from scoring.errors import CertificateRefused
 from service.policy.policy_file import read_toml
@@ -42,7 +41,7 @@ def read_certificate(path: Path) -> dict[str, Any]:
     if path.stat().st_size > MAX_BYTES:
         raise CertificateRefused(f"{path} has more than {MAX_BYTES:,} bytes: it is no certificate")
     try:
-        data = json.loads(path.read_bytes())
+        data = parse_json(path.read_bytes())
     except (ValueError, RecursionError):
         raise CertificateRefused(f"{path} is no JSON: it is no certificate, or was cut short") from None
     if (

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from scoring.canonical import parse_json
 from scoring.features.table import AttributeFeature, ContextFeature
 from service.registry.moves import Figure
 
@@ -128,7 +129,7 @@ def _without(value: Mapping[str, Any], *names: str) -> dict[str, Any]:
 
 
 def _object(data: bytes | None) -> dict[str, Any]:
-    value = json.loads(data) if data else {}
+    value = parse_json(data) if data else {}
     return value if isinstance(value, dict) else {}
 
 

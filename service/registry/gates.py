@@ -5,11 +5,11 @@ Whether a gate holds is worked out from its number and its limit, whatever the f
 must be among them.
 """
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from scoring.canonical import parse_json
 from scoring.errors import ArtifactRefused, GatesFailed, invalid
 
 GATES = "gates.json"
@@ -48,7 +48,7 @@ def gates_of(data: bytes | None) -> tuple[GateResult, ...] | None:
     if data is None:
         return None
     try:
-        rows = json.loads(data, parse_constant=_refuse)["gates"]
+        rows = parse_json(data)["gates"]
         gates = tuple(_gate(row) for row in rows)
     except (KeyError, OverflowError, TypeError, ValueError, RecursionError) as error:
         raise ArtifactRefused(f"{GATES} of the model cannot be read ({error}); train it again") from None
@@ -125,10 +125,6 @@ def _number(row: Mapping[str, object], key: str) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise ValueError(f"number and limit of gate {str(row['gate'])[:40]} must be numbers or null")
     return float(value)
-
-
-def _refuse(constant: str) -> float:
-    raise ValueError(f"{constant} is no number")
 
 
 def _join_names(names: Sequence[str]) -> str:

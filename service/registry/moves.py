@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 
+from scoring.canonical import parse_json
 from scoring.entries.field_types import describe_line_error
 from scoring.errors import FieldViolation, InvalidInput
 
@@ -62,7 +63,7 @@ def parse_move(line: bytes) -> Move:
     whose digest has 64 hexadecimal digits, whose actor, reason and time are texts, and whose figures are texts and
     numbers by name.
     """
-    stated = json.loads(line)
+    stated = parse_json(line)
     if not isinstance(stated, dict):
         raise TypeError("a move is an object")
     known = {one.name for one in fields(Move)}

@@ -5,12 +5,12 @@
 {registry}/aliases.jsonl, or moves/000000001.json, ...      the moves of the aliases: who, why, when, figures
 """
 
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 
+from scoring.canonical import parse_json
 from scoring.errors import ArtifactRefused, FieldViolation, GatesFailed, InvalidInput, ModelNotFound
 from scoring.model.artifact import (
     MANIFEST,
@@ -319,7 +319,7 @@ class Registry:
     def _promotable(self, digest: str) -> dict[str, bytes]:
         """Return the parts of a model that is whole and gives up no promise. ArtifactRefused, PromiseGivenUp."""
         parts = self._verified(digest)
-        refuse_given_up(digest, pinned_features(json.loads(parts[MANIFEST])))
+        refuse_given_up(digest, pinned_features(parse_json(parts[MANIFEST])))
         return parts
 
     def _try(self, digest: str, parts: dict[str, bytes]) -> None:

@@ -1,6 +1,5 @@
 """What the comparisons of a shadow come to: one pass over its files, in bounded memory."""
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -9,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from scoring.canonical import parse_json
 from scoring.model.scale import MAX_POINTS
 from service.scores.shadow import file_of
 
@@ -115,7 +115,7 @@ def report_of(folder: Path, digest: str) -> ShadowReport:
     path = file_of(folder, digest)
     for line in _lines(path.with_suffix(".1.jsonl"), path):
         try:
-            found.add(json.loads(line))
+            found.add(parse_json(line))
         except (ValueError, KeyError, TypeError, IndexError, RecursionError):
             found.damaged += 1
     return found

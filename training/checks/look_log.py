@@ -8,6 +8,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from scoring.canonical import parse_json
 from scoring.errors import ConfigurationWrong
 from scoring.time import format_day, parse_day
 
@@ -97,7 +98,7 @@ def earlier_looks(path: Path, look: Look) -> list[Look]:
 def _look(path: Path, number: int, line: str) -> Look:
     """Return the look that a line of the file states."""
     try:
-        fields = json.loads(line)
+        fields = parse_json(line)
         days = {name: parse_day(fields[name]) for name in ("first_day", "end_day")}
         return Look(**{**fields, **days})
     except (ValueError, TypeError, KeyError, AttributeError):

@@ -35,7 +35,7 @@ class AuditRecord(_message.Message):
     CODE_FIELD_NUMBER: _builtins.int
     CALL_FIELD_NUMBER: _builtins.int
     line: _builtins.str
-    """The line itself, JSON. Its hash is over the hash of the line before it and its own content without `hash`."""
+    """The line itself, JSON. Its hash is the SHA-256 of the hash of the line before it and of its own bytes before `, "hash"`."""
     hash: _builtins.str
     """The line's hash, 64 hexadecimal digits."""
     event: _builtins.str

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, BinaryIO, Self, cast
 
+from scoring.canonical import parse_json
 from service.ingest.private_files import owner_only_opener
 from service.ledger.records import Position
 from service.ledger.store import Ledger
@@ -63,7 +64,7 @@ class Attempt:
             return self._find(folder)
         self.start, self.is_read = position or 0, position == READ
         folder.mkdir(parents=True, exist_ok=True)
-        kept = [json.loads(line) for line in _whole_lines(path)]
+        kept = [parse_json(line) for line in _whole_lines(path)]
         # The line itself is read again, and what is wrong with it reported again.
         self.rejects += [(line, reason) for line, reason in kept if line < self.start]
         self._path = path

@@ -11,7 +11,6 @@ short fails a read, where it would kill a process that had it mapped.
 """
 
 import fcntl
-import json
 import os
 import struct
 import weakref
@@ -26,7 +25,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from scoring.canonical import canonical_json
+from scoring.canonical import canonical_json, parse_json
 
 MAGIC = b"sellertrust-generation-1\n"
 SUFFIX = ".generation"
@@ -286,7 +285,7 @@ def _offset_and_size(block: bytes, at: int) -> tuple[int, int]:
 
 def _parse_head(data: bytes) -> tuple[GenerationHead, int]:
     try:
-        stated: Mapping[str, Any] = json.loads(data)
+        stated: Mapping[str, Any] = parse_json(data)
         values = {name: kind(stated[name]) for name, kind in GenerationHead.__annotations__.items()}
         return GenerationHead(**values), int(stated["sellers"])
     except (ValueError, TypeError, KeyError):

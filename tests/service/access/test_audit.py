@@ -38,6 +38,13 @@ def test_lines_are_chained_and_a_change_is_found(tmp_path: Path) -> None:
         good[1:],
         [*good[:2], good[2].rstrip()],
         [*good, "{}\n"],
+        # The bytes are hashed: the content alone would be the same for these.
+        [good[0].replace('{"time"', '{"caller": "b", "time"'), *good[1:]],
+        [good[0].replace('"caller": "a"', '"caller": "b", "caller": "a"'), *good[1:]],
+        [good[0].replace(": ", ":  ", 1), *good[1:]],
+        [good[0].replace('"a"', '"\\u0061"'), *good[1:]],
+        [*good[:2], good[2].replace('"}\n', '" }\n')],
+        [*good[:2], good[2].replace('"}\n', '", "more": 1}\n')],
     ):
         path.write_text("".join(changed))
         with pytest.raises(ValueError, match="line"):
@@ -201,7 +208,8 @@ def test_old_lines_are_cut_off_and_what_is_left_is_verified(tmp_path: Path) -> N
     good = path.read_text().splitlines(keepends=True)
     head = json.loads(good[0])
     other = json.dumps(head | {"hash": json.loads(good[1])["hash"]}) + "\n"
-    for changed in (good[1:], [other, *good[2:]], [good[0], *good[2:]], [other, *good[1:]]):
+    fewer = good[0].replace(f'"cut": {head["cut"]}', '"cut": 0')
+    for changed in (good[1:], [other, *good[2:]], [good[0], *good[2:]], [other, *good[1:]], [fewer, *good[1:]]):
         path.write_text("".join(changed))
         with pytest.raises(ValueError, match="line"):
             verify_audit(path)
