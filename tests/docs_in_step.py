@@ -58,7 +58,6 @@ WHERE = {
     ),
     "These read the database itself, beside a server or without one": (
         *(
-            "proposal verify",
             "rescore",
             "policy preview",
             "ledger export",

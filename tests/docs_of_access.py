@@ -185,10 +185,11 @@ audit file. It goes back once; what it took back comes back by a promotion. `loc
 whoever may write to the registry or the database itself, need no proposal. Decisions one by one need none either: grant
 `decide` accordingly.
 
-Proposals are rows in the ledger's database that are added and never changed. The audit file names the digest of each when
-it is proposed and when it is approved, and by whom, so `sellertrust proposal verify` finds a row that came or was
-changed otherwise. The request and all texts are sealed under the key of the seller whom they are about, and erased with
-it.
+Proposals and the moves of the policy are entries of the ledger, sealed as all others are. Their own methods alone append
+them and list them. `sellertrust ledger verify` names the first that was changed or left out. A call is let in by a proposal
+only while every entry since it was proposed is as it was sealed: the server proves that first. The audit file names the
+digest of each proposal too, when it is proposed and when it is approved, and by whom. The request and all texts are sealed
+under the key of the seller whom they are about, and erased with it.
 
 ## Limits of a caller
 

@@ -18,7 +18,7 @@ from service.access.decision import Asked
 from service.access.four_eyes import PERSONS, Agreement
 from service.access.grants_file import GrantsFile
 from service.access.rights import METHODS, NEEDING_TWO, RIGHT_OF_KIND, Right, Scope
-from service.call_context import LOCAL_CALLER, Approval
+from service.call_context import LOCAL_CALLER, Approval, current_call
 from service.contract.asked import asked_of
 from service.contract.proposals import is_request, request_of
 from service.contract.resource_names import parse_marketplace, parse_proposal, proposal_name
@@ -31,6 +31,9 @@ _CORRECTION = KINDS[Kind.CORRECTION].key
 _NEEDING = {_CORRECTION, *(KINDS[kind].key for kind, right in RIGHT_OF_KIND.items() if right in NEEDING_TWO)}
 """The facts of entries that may need two persons."""
 
+MAX_PROVEN = 1_000
+"""Proposals of which it is remembered up to where they are proven."""
+
 Report = Callable[..., object]
 """Gets an event, and its fields by name."""
 
@@ -42,6 +45,7 @@ class Approvals:
         self._grants = grants
         self._ledger = ledger
         self._report = report
+        self._proven: dict[object, int] = {}  # by proposal as it stood, up to which sequence
 
     @property
     def agreement(self) -> Agreement:
@@ -126,6 +130,7 @@ class Approvals:
         def check(found: Proposal) -> bool:
             if not is_request(found, method, request):
                 raise unfit
+            self._require_proven(named, found)
             require_open(found)
             missing = PERSONS - sum(1 for _, behind in self.persons(found) if behind)
             if missing > 0:
@@ -134,6 +139,10 @@ class Approvals:
             return not found.has(Step.USED)
 
         try:
+            before = self._ledger.proposal(marketplace, proposal)
+            if not is_request(before, method, request):
+                raise unfit
+            self._require_proven(named, before)  # without the lock, under which little is left to prove
             found = self._ledger.take_step(marketplace, proposal, Step.USED, principal=caller, check=check)
         except ProposalNotFound:
             raise unfit from None
@@ -144,6 +153,26 @@ class Approvals:
             author=found.steps[0].principal,
             approvers=tuple(taken.principal for taken in counted if taken.step is Step.APPROVED),
         )
+
+    def _require_proven(self, named: str, proposal: Proposal) -> None:
+        """Refuse, by ProposalClosed, a proposal unless all entries from it on are as they were sealed.
+
+        So neither its request nor its end was changed, and no step was left out. What this process has proven
+        of it before is not looked at again.
+        """
+        steps = tuple(taken for taken in proposal.steps if taken.step is not Step.USED)
+        known = named, proposal.digest, proposal.expire_time, steps
+        first = self._proven.get(known, proposal.number - 1) + 1
+        found = self._ledger.verify([], lambda *_: current_call().require_caller(), first)
+        if found.mismatch is not None:
+            text = (
+                f"{named} is not proven: since it was proposed, entry {found.mismatch.sequence} of the ledger is not as it"
+                f" was sealed ({found.mismatch.problem}); run `sellertrust ledger verify`, then propose it anew"
+            )
+            raise ProposalClosed(text, {"proposal": named, "state": "ALTERED"})
+        if len(self._proven) >= MAX_PROVEN:
+            self._proven.clear()
+        self._proven[known] = found.sequence
 
 
 def require_open(found: Proposal) -> None:

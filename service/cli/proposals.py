@@ -2,7 +2,6 @@
 
 import re
 import uuid
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -14,11 +13,8 @@ from sellertrust.client import Client
 from sellertrust.proposals import Proposable, ProposalClient, proposal_name
 from sellertrust.v1.proposal_service_pb2 import Proposal, ProposalState
 from sellertrust.v1.review_service_pb2 import DecideViolationsResponse
-from service.bootstrap import open_ledger
 from service.cli.common import Marketplace, client, marketplace_of
-from service.cli.output import Column, Exit, Format, Output, cut_to_limit, emit, emit_one, format_count, say
-from service.contract.resource_names import proposal_name as name_of_proposal
-from service.settings import load
+from service.cli.output import Column, Format, Output, cut_to_limit, emit, emit_one, format_count, say
 
 app = typer.Typer()
 
@@ -53,36 +49,6 @@ def list_proposals(
 
 
 _SUMMARY = ("proposal", "state", "persons_missing", "method", "author", "expires")
-
-
-@app.command("verify")
-def verify(
-    files: Annotated[
-        list[Path] | None,
-        typer.Argument(metavar="[FILE]...", help="The audit files of all servers; default: SELLERTRUST_AUDIT_FILE."),
-    ] = None,
-    output: Output = Format.TABLE,
-) -> None:
-    """Check that proposals and approvals in the database are those that audit files name; exit code 4 if not.
-
-    Each by the digest of its request and by who called. Verify the files themselves by: access verify-audit.
-    """
-    from service.access.audit_reading import read_lines
-    from service.access.proposal_check import check_proposals
-
-    settings = load()
-    paths = files or [settings.audit_file]
-    with open_ledger(settings) as ledger:
-        checked = check_proposals((read_lines(path) for path in paths), ledger.all_proposals())
-    rows = [
-        {"proposal": name_of_proposal(proposal.marketplace, proposal.proposal), "problem": problem}
-        for proposal, problem in checked.problems
-    ]
-    emit(rows, output)
-    older = f"; {checked.older:,} are older than the files" if checked.older else ""
-    say(f"{format_count(checked.compared, 'proposal')} compared{older}")
-    if rows:
-        raise typer.Exit(Exit.REFUSED)
 
 
 @app.command("show")

@@ -1,35 +1,38 @@
-"""Moves of the policy: which one is served since when, by whom and why, appended under the ledger's lock.
+"""Moves of the policy: which one is served since when, by whom and why, as acts of the ledger.
 
-The text of a policy stands with the first move that brings it; later moves name it by its digest. What a move must satisfy
-is decided by `service.policy.history`, here it is kept.
+The text of a policy is an act of its own, appended with the first move that brings it. `service.policy.history` decides
+what a move must satisfy.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, bindparam, insert, select
+from sqlalchemy import Connection, bindparam, func, select
 
+from service.ledger.acts import Act, ActWriter, NewAct, is_act
 from service.ledger.database import Database
-from service.ledger.tables import POLICY_MOVE
+from service.ledger.tables import ENTRY
 
-_P = POLICY_MOVE.c
-_COLUMNS = (
-    *(_P.number, _P.action, _P.digest, _P.move_time, _P.principal, _P.actor, _P.reason, _P.proposal),
-    *(_P.certificate, _P.assumptions, _P.accepted),
+_E = ENTRY.c
+_MOVES = (
+    select(_E.sequence, _E.status, _E.target, _E.occur_time, _E.principal, _E.content)
+    .where(is_act(Act.POLICY), _E.marketplace == "")
+    .order_by(_E.sequence)
 )
-_MOVES = select(*_COLUMNS).where(_P.number > bindparam("after")).order_by(_P.number).limit(bindparam("count"))
-_ALL = select(*_COLUMNS).order_by(_P.number)
-_LAST = select(*_COLUMNS).order_by(_P.number.desc()).limit(1)
-_DIGESTS = (
-    select(_P.digest).where(_P.content.is_not(None), _P.digest.startswith(bindparam("beginning"))).order_by(_P.digest)
+_PAGE = _MOVES.limit(bindparam("count")).offset(bindparam("after"))
+_LAST = _MOVES.order_by(None).order_by(_E.sequence.desc()).limit(1)
+_COUNT = select(func.count()).where(is_act(Act.POLICY), _E.marketplace == "")
+_TEXT = select(_E.content).where(_E.marketplace == "", _E.entry_id == bindparam("name"))
+_NAMES = (
+    select(_E.entry_id)
+    .where(_E.marketplace == "", _E.entry_id >= bindparam("first"), _E.entry_id < bindparam("end"))
+    .order_by(_E.entry_id)
 )
-_CONTENT = select(_P.content).where(_P.digest == bindparam("digest"), _P.content.is_not(None))
-_ASSUMPTIONS = select(_P.assumptions_content).where(
-    _P.assumptions == bindparam("digest"), _P.assumptions_content.is_not(None)
-)
+_POLICY, _ASSUMPTIONS = "policy", "assumptions"
 
 
 class PolicyAction(IntEnum):
@@ -93,7 +96,7 @@ class PolicyMoves:
 
     if TYPE_CHECKING:
 
-        def _locked_now(self, connection: Connection) -> int: ...
+        def _acting(self) -> AbstractContextManager[ActWriter]: ...
 
     def move_policy(self, principal: str, decide: Callable[[Sequence[PolicyMove]], Sequence[NewMove]]) -> PolicyMove:
         """Record moves; return the last one that is on record then.
@@ -101,64 +104,70 @@ class PolicyMoves:
         `decide` gets all moves so far, oldest first, while the ledger is locked; it returns those to be recorded, in their
         order, none if there is nothing to be done (but then there must be one already), or raises what forbids it.
         """
-        with self._database.write() as connection:
-            moves = [_move(row) for row in connection.execute(_ALL)]
+        with self._acting() as acting:
+            moves = _read_moves(acting.connection)
             for new in decide(moves):
-                time = max(self._locked_now(connection), moves[-1].move_time if moves else 0)
-                made = PolicyMove(
-                    *(len(moves) + 1, new.action, new.digest, time, principal, new.actor, new.reason, new.proposal),
-                    *(new.certificate, new.assumptions, new.accepted),
-                )
-                connection.execute(insert(POLICY_MOVE), _row(made, new, moves))
-                moves.append(made)
+                acts = [*_list_new_texts(acting.connection, new), _act_of(new)]
+                acting.append("", acts, principal=principal, not_before=moves[-1].move_time if moves else 0)
+                moves = _read_moves(acting.connection)
         return moves[-1]
 
     def last_policy_move(self) -> PolicyMove | None:
         """Return the move that brought the policy which is served now; None if there was none."""
         with self._database.read() as connection:
             row = connection.execute(_LAST).first()
-        return None if row is None else _move(row)
+            return None if row is None else _move(row, connection.execute(_COUNT).scalar_one())
 
     def policy_moves(self, after: int = 0, count: int = 2**31) -> list[PolicyMove]:
         """Return the next `count` moves after a number, oldest first."""
         with self._database.read() as connection:
-            return [_move(row) for row in connection.execute(_MOVES, {"after": after, "count": count})]
+            return _read_moves(connection, after, count)
 
     def policy_text(self, digest: str) -> str | None:
         """Return the text of a policy that was served, by its whole digest; None if none of this digest was."""
         with self._database.read() as connection:
-            found: str | None = connection.execute(_CONTENT, {"digest": digest}).scalar()
-            return found
+            return _read_text(connection, _POLICY, digest)
 
     def assumptions_text(self, digest: str) -> str | None:
         """Return the text of assumptions that a commit rested on, by their whole digest; None if none did."""
         with self._database.read() as connection:
-            found: str | None = connection.execute(_ASSUMPTIONS, {"digest": digest}).scalar()
-            return found
+            return _read_text(connection, _ASSUMPTIONS, digest)
 
     def policy_digests(self, beginning: str) -> list[str]:
         """Return the digests that begin so, of policies that were served, in their order."""
-        with self._database.read() as connection:
-            return [*connection.execute(_DIGESTS, {"beginning": beginning}).scalars()]
+        first = f"{_POLICY}/{beginning}"
+        with self._database.read() as connection:  # up to a letter after all hexadecimal digits
+            names = connection.execute(_NAMES, {"first": first, "end": f"{first}g"}).scalars()
+            return [name.removeprefix(f"{_POLICY}/") for name in names]
 
 
-def _row(made: PolicyMove, new: NewMove, before: Sequence[PolicyMove]) -> dict[str, Any]:
-    """Return the row of a move: what stands with an earlier one is left out."""
-    row = {name: getattr(made, name) for name in PolicyMove.__dataclass_fields__}
-    has_text = any(move.digest == made.digest for move in before)
-    has_assumptions = any(move.assumptions == made.assumptions for move in before)
-    return row | {
-        "action": int(made.action),
-        "accepted": json.dumps(made.accepted),
-        "content": None if has_text else new.content,
-        "assumptions_content": None if has_assumptions else new.assumptions_content,
-    }
+def _act_of(new: NewMove) -> NewAct:
+    names = ("actor", "reason", "proposal", "certificate", "assumptions", "accepted")
+    content = {name: getattr(new, name) for name in names}
+    return NewAct(Act.POLICY, content, target=new.digest, status=int(new.action))
 
 
-def _move(row: Any) -> PolicyMove:
-    """Return a move of a row; releases before this one stated no certificate, which is NULL."""
-    values = dict(row._mapping)
-    accepted = tuple((str(verdict), int(sum_minor)) for verdict, sum_minor in json.loads(values["accepted"] or "[]"))
-    certificate, assumptions = values["certificate"] or "", values["assumptions"] or ""
-    stated = {"certificate": certificate, "assumptions": assumptions, "accepted": accepted}
-    return PolicyMove(**values | {"action": PolicyAction(values["action"])} | stated)
+def _list_new_texts(connection: Connection, new: NewMove) -> Iterator[NewAct]:
+    """Yield the acts of those texts of a move that the ledger lacks."""
+    stated = ((_POLICY, new.digest, new.content), (_ASSUMPTIONS, new.assumptions, new.assumptions_content))
+    for kind, digest, content in stated:
+        if digest and content is not None and _read_text(connection, kind, digest) is None:
+            yield NewAct(Act.POLICY_TEXT, {"text": content}, f"{kind}/{digest}")
+
+
+def _read_text(connection: Connection, kind: str, digest: str) -> str | None:
+    content = connection.execute(_TEXT, {"name": f"{kind}/{digest}"}).scalar()
+    return None if content is None else str(json.loads(content)["text"])
+
+
+def _read_moves(connection: Connection, after: int = 0, count: int = 2**31) -> list[PolicyMove]:
+    rows = connection.execute(_PAGE, {"after": after, "count": count})
+    return [_move(row, number) for number, row in enumerate(rows, after + 1)]
+
+
+def _move(row: Any, number: int) -> PolicyMove:
+    stated = json.loads(row.content)
+    del stated["act"]
+    accepted = tuple((str(verdict), int(sum_minor)) for verdict, sum_minor in stated.pop("accepted"))
+    action = PolicyAction(row.status)
+    return PolicyMove(number, action, row.target, row.occur_time, row.principal or "", accepted=accepted, **stated)

@@ -6,34 +6,47 @@ and the request are sealed under the key of the seller whom they are about, and 
 
 import base64
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import IntEnum
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, bindparam, func, insert, select, text
+from sqlalchemy import Connection, bindparam, select, text
 
 from scoring.errors import EntryContentDiffers, ProposalNotFound, TooManyCalls
 from scoring.time import SECOND
+from service.ledger.acts import Act, ActWriter, NewAct, is_act
 from service.ledger.appending import LedgerEnd
 from service.ledger.clock import LedgerClock
-from service.ledger.database import Database, lock_time
+from service.ledger.database import Database
 from service.ledger.expressions import Texts, among, only
-from service.ledger.sealing import Key, hide, keyed_digest, keys, keys_made, reveal
-from service.ledger.tables import ENTRY, PROPOSAL
+from service.ledger.sealing import Key, keyed_digest, keys, keys_made, unseal
+from service.ledger.tables import ENTRY
 
-_P = PROPOSAL.c
+_E = ENTRY.c
+_COLUMNS = (
+    *("sequence", "marketplace", "seller", "entry_id", "occur_time"),
+    *("status", "target", "until_time", "principal", "content"),
+)
+_IS_STEP = is_act(Act.PROPOSAL)
 _STEPS = (
-    select(PROPOSAL)
-    .where(_P.marketplace == bindparam("marketplace"), among(_P.proposal, bindparam("names", type_=Texts())))
-    .order_by(_P.number)
+    select(*(_E[name] for name in _COLUMNS))
+    .where(
+        _E.marketplace == bindparam("marketplace"),
+        among(_E.target, bindparam("names", type_=Texts())),
+        _E.target.is_not(None),  # stated, so that the partial index serves
+        _E.kind == int(Act.PROPOSAL),
+    )
+    .order_by(_E.target, _E.sequence)
 )
 _NAMES = (
-    select(_P.proposal)
-    .where(only(_P.marketplace, bindparam("marketplace")), _P.number < bindparam("before"), text("step = 1"))
-    .order_by(_P.marketplace.desc(), _P.number.desc())
+    select(_E.target)
+    .where(
+        _IS_STEP, only(_E.marketplace, bindparam("marketplace")), _E.sequence < bindparam("before"), text("status = 1")
+    )
+    .order_by(_E.marketplace.desc(), _E.sequence.desc())
     .limit(bindparam("count"))
 )
 MAX_OPEN = 1_000
@@ -41,25 +54,22 @@ MAX_OPEN = 1_000
 MAX_OPEN_OF_CALLER = 100
 """Open proposals of one caller."""
 
-_CLOSING = PROPOSAL.alias()
+_CLOSING = ENTRY.alias()
 _OPEN = (
-    select(_P.marketplace, _P.proposal, _P.principal, _P.digest)
-    .where(text("proposal.step = 1"), _P.expire_time > bindparam("now"))
+    select(_E.marketplace, _E.target, _E.principal, _E.digest)
+    .where(_IS_STEP, text("status = 1"), _E.until_time > bindparam("now"))
     .where(
-        ~select(_CLOSING.c.number)
+        ~select(_CLOSING.c.sequence)
         .where(
-            _CLOSING.c.marketplace == _P.marketplace,
-            _CLOSING.c.proposal == _P.proposal,
-            _CLOSING.c.step.in_([3, 4]),  # used, withdrawn
+            _CLOSING.c.marketplace == _E.marketplace,
+            _CLOSING.c.target == _E.target,
+            _CLOSING.c.kind == int(Act.PROPOSAL),
+            _CLOSING.c.status.in_([3, 4]),  # used, withdrawn
         )
         .exists()
     )
-    .order_by(_P.number)
+    .order_by(_E.sequence)
 )
-_LAST = select(func.max(_P.number))
-_MARKETPLACES = select(_P.marketplace).distinct().order_by(_P.marketplace)
-_CHUNK = 1_000
-_NO_END = 2**63 - 1
 _KINDS = select(ENTRY.c.entry_id, ENTRY.c.kind).where(
     ENTRY.c.marketplace == bindparam("marketplace"), among(ENTRY.c.entry_id, bindparam("ids", type_=Texts()))
 )
@@ -111,11 +121,13 @@ class Proposal:
     """A proposal as it stands."""
 
     number: int
-    """Its place among all that was done to proposals; later ones have higher numbers."""
+    """The sequence of its first step."""
     marketplace: str
     """The marketplace's id; empty for what concerns all of them."""
     proposal: str
     """Its id in the marketplace."""
+    seller: str
+    """The id of the seller whom alone it is about; "" without one."""
     content: Content | None
     """What is proposed; None if the seller whom it was about was erased."""
     expire_time: int
@@ -148,8 +160,8 @@ class Proposals:
 
     if TYPE_CHECKING:
 
+        def _acting(self) -> AbstractContextManager[ActWriter]: ...
         def _end(self) -> LedgerEnd: ...
-        def _reading(self, sequence: int) -> AbstractContextManager[Connection]: ...
 
     def propose(
         self, marketplace: str, proposal: str, content: Content, *, principal: str, seller: str, hours: float
@@ -160,28 +172,31 @@ class Proposals:
         for another proposal; TooManyCalls if the caller has too many open, or all callers together. `seller` is the id of
         the seller whom alone it is about; "" without one; `hours`: after how many it expires.
         """
-        with self._database.write() as connection:
-            now = self._locked_now(connection)
+        with self._acting() as acting:
+            connection, now = acting.connection, acting.now
             found = _load(connection, marketplace, [proposal], now)
             if not found:
                 digest = sha256(content.request).digest()
                 is_open = _open_of(connection, marketplace, seller, digest, principal, now)
                 if is_open:
                     return _load_one(connection, marketplace, is_open, now)
-                first = {
-                    "method": content.method,
-                    "expire_time": now + int(hours * 3_600 * SECOND),
-                    "digest": digest,
-                }
-                request = base64.b64encode(content.request).decode()
                 texts = {
-                    "request": request,
+                    "request": base64.b64encode(content.request).decode(),
                     "basis": dict(content.basis),
                     "actor": content.actor,
                     "reason": content.reason,
                 }
-                row = _Row(marketplace, proposal, Step.PROPOSED, now, principal, seller)
-                row.insert(connection, texts, first)
+                new = NewAct(
+                    Act.PROPOSAL,
+                    {"method": content.method},
+                    _target(proposal),
+                    target=_target(proposal),
+                    status=int(Step.PROPOSED),
+                    until_time=now + int(hours * 3_600 * SECOND),
+                    sealed=texts,
+                    digest=digest,
+                )
+                acting.append(marketplace, [new], principal=principal, seller=seller)
                 return _load_one(connection, marketplace, proposal, now)
         [there] = found
         if there.content is None or _stated(there.content) != _stated(content):
@@ -206,13 +221,18 @@ class Proposals:
         whether it is to be recorded: what was done already changes nothing. Raises ProposalNotFound if there is none of
         this id.
         """
-        with self._database.write() as connection:
-            now = self._locked_now(connection)
+        with self._acting() as acting:
+            connection, now = acting.connection, acting.now
             found = _load_one(connection, marketplace, proposal, now)
             if check(found):
-                seller = _seller_of(connection, marketplace, proposal)
-                row = _Row(marketplace, proposal, step, now, principal, seller)
-                row.insert(connection, {"actor": actor, "reason": reason})
+                new = NewAct(
+                    Act.PROPOSAL,
+                    {"step": step.name.lower()},
+                    target=_target(proposal),
+                    status=int(step),
+                    sealed={"actor": actor, "reason": reason},
+                )
+                acting.append(marketplace, [new], principal=principal, seller=found.seller)
                 found = _load_one(connection, marketplace, proposal, now)
         return found
 
@@ -233,19 +253,9 @@ class Proposals:
         now = self._clock.now(self._end().clock)
         values = {"marketplace": marketplace, "before": before, "count": count}
         with self._database.read() as connection:
-            names = connection.execute(_NAMES, values).scalars().all()
+            names = [_proposal_of(target) for target in connection.execute(_NAMES, values).scalars()]
             found = _load(connection, marketplace, names, now)
         return sorted(found, key=lambda one: one.number, reverse=True)
-
-    def all_proposals(self) -> Iterator[Proposal]:
-        """Yield every proposal of every marketplace as it stands now, and those that concern all marketplaces."""
-        with self._database.read() as connection:
-            marketplaces = connection.execute(_MARKETPLACES).scalars().all()
-        for marketplace in marketplaces:
-            before = _NO_END
-            while found := self.proposals(marketplace, before, _CHUNK):
-                yield from found
-                before = found[-1].number
 
     def kinds_of(self, marketplace: str, ids: Sequence[str]) -> dict[str, int]:
         """Return the kind of each of these entries, by entry id; those not on record are left out."""
@@ -253,33 +263,10 @@ class Proposals:
             rows = connection.execute(_KINDS, {"marketplace": marketplace, "ids": [*ids]})
             return {row.entry_id: row.kind for row in rows}
 
-    def _locked_now(self, connection: Connection) -> int:
-        """Return the present while the lock is held. ClockInDoubt."""
-        return self._clock.present(lock_time(connection) if self._clock.is_witnessed else None).clock
 
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """The open columns of a step."""
-
-    marketplace: str
-    proposal: str
-    step: Step
-    step_time: int
-    principal: str
-    seller: str
-
-    def insert(self, connection: Connection, texts: Mapping[str, Any], first: Mapping[str, Any] | None = None) -> None:
-        """Insert the step with its texts sealed. `first`: the columns of the first step."""
-        number = (connection.execute(_LAST).scalar() or 0) + 1
-        key = keys_made(connection, self.marketplace, [self.seller])[self.seller]
-        columns = dict(first or {})
-        if first:
-            columns["digest"] = keyed_digest(key[1], columns["digest"])
-        hidden = hide(json.dumps(texts, sort_keys=True), _bound(self.proposal, number), key)
-        own = {"number": number, "marketplace": self.marketplace, "proposal": self.proposal, "step": int(self.step)}
-        own |= {"step_time": self.step_time, "principal": self.principal, "seller": self.seller, "content": hidden}
-        connection.execute(insert(PROPOSAL), own | columns)
+def _target(proposal: str) -> str:
+    """Return how acts name a proposal: no id of an entry has a `/`."""
+    return f"proposal/{proposal}"
 
 
 def _stated(content: Content) -> tuple[object, ...]:
@@ -290,21 +277,13 @@ def _stated(content: Content) -> tuple[object, ...]:
     return content.method, content.request, content.actor, content.reason
 
 
-def _bound(proposal: str, number: int) -> str:
-    """Return what the texts of a step are bound to.
-
-    So none can be put in the place of another.
-    """
-    return f"proposal/{proposal}/{number}"
-
-
 def _open_of(connection: Connection, marketplace: str, seller: str, digest: bytes, principal: str, now: int) -> str:
     """Return the id of the open proposal of a request, by its digest; "" if there is none and there may be one more."""
     rows = connection.execute(_OPEN, {"now": now}).all()
     keyed = keyed_digest(keys_made(connection, marketplace, [seller])[seller][1], digest)
     for row in rows:
         if row.marketplace == marketplace and bytes(row.digest) == keyed:
-            return str(row.proposal)
+            return _proposal_of(row.target)
     own = sum(row.principal == principal for row in rows)
     for count, most, whose in ((own, MAX_OPEN_OF_CALLER, "this caller has"), (len(rows), MAX_OPEN, "there are")):
         if count >= most:
@@ -319,11 +298,6 @@ def proposal_not_found(proposal: str) -> ProposalNotFound:
     return ProposalNotFound(text, {"proposal": proposal})
 
 
-def _seller_of(connection: Connection, marketplace: str, proposal: str) -> str:
-    rows = connection.execute(_STEPS, {"marketplace": marketplace, "names": [proposal]}).all()
-    return str(rows[0].seller)
-
-
 def _load_one(connection: Connection, marketplace: str, proposal: str, now: int) -> Proposal:
     """Return a proposal. ProposalNotFound, by its id."""
     found = _load(connection, marketplace, [proposal], now)
@@ -334,33 +308,31 @@ def _load_one(connection: Connection, marketplace: str, proposal: str, now: int)
 
 def _load(connection: Connection, marketplace: str, names: Sequence[str], now: int) -> list[Proposal]:
     """Return those of the named proposals that are on record."""
-    rows = connection.execute(_STEPS, {"marketplace": marketplace, "names": [*names]}).all() if names else []
+    targets = [_target(name) for name in names]
+    rows = connection.execute(_STEPS, {"marketplace": marketplace, "names": targets}).all() if names else []
     held = keys(connection, marketplace, {row.seller for row in rows})
     steps: dict[str, list[Any]] = {}
     for row in rows:
-        steps.setdefault(row.proposal, []).append(row)
+        steps.setdefault(row.target, []).append(row)
     return [_proposal(found, held.get(found[0].seller), now) for found in steps.values()]
 
 
 def _proposal(rows: Sequence[Any], key: Key | None, now: int) -> Proposal:
-    """Return a proposal by the rows of its steps.
-
-    Without the key, or if the digest is not that of the request, as erased.
-    """
-    first, texts = rows[0], [_texts(row, key) for row in rows]
+    """Return a proposal by the rows of its steps; without the key as erased."""
+    first, texts = rows[0], [json.loads(unseal(row.entry_id, row.content, key)[0] or "{}") for row in rows]
     content = None
-    if key is not None and (stated := texts[0]):
-        request = base64.b64decode(stated["request"])
-        if keyed_digest(key[1], sha256(request).digest()) == bytes(first.digest):
-            content = Content(first.method, request, stated["actor"], stated["reason"], stated["basis"])
+    if (stated := texts[0]) and first.status == Step.PROPOSED:
+        request, method = base64.b64decode(stated["request"]), json.loads(first.content)["method"]
+        content = Content(method, request, stated["actor"], stated["reason"], stated["basis"])
     steps = tuple(
-        Taken(Step(row.step), row.principal, row.step_time, found.get("actor", ""), found.get("reason", ""))
+        Taken(Step(row.status), row.principal or "", row.occur_time, found.get("actor", ""), found.get("reason", ""))
         for row, found in zip(rows, texts, strict=True)
     )
-    return Proposal(first.number, first.marketplace, first.proposal, content, first.expire_time, steps, now)
+    return Proposal(
+        *(first.sequence, first.marketplace, _proposal_of(first.target), first.seller, content),
+        *(first.until_time or 0, steps, now),
+    )
 
 
-def _texts(row: Any, key: Key | None) -> dict[str, Any]:
-    """Return the sealed texts of a step; none if they were erased."""
-    found = reveal(row.content, _bound(row.proposal, row.number), key)
-    return {} if found is None else dict(json.loads(found))
+def _proposal_of(target: str) -> str:
+    return target.removeprefix("proposal/")

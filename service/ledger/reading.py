@@ -30,7 +30,7 @@ from service.ledger.expressions import Texts, among, member, of_kind, only
 from service.ledger.records import Cut, RecordedEntry, ViolationView
 from service.ledger.resolving import REPORT, resolve
 from service.ledger.sealing import Key, key_id_of, keys, unseal
-from service.ledger.tables import ALLEGED, COUNTING, ENTRY, EXPOSED, FOUND
+from service.ledger.tables import ALLEGED, COUNTING, ENTRY, EXPOSED, FACTS, FOUND
 
 _E = ENTRY.c
 EXPORT_COLUMNS: tuple[str, ...] = tuple(
@@ -121,6 +121,7 @@ _EXPORT = (
     select(*(_E[name] for name in EXPORT_COLUMNS))
     .where(
         only(_E.marketplace, bindparam("marketplace", type_=Text())),
+        text(FACTS),
         _E.sequence > bindparam("after"),
         _E.sequence <= bindparam("last"),
     )
@@ -349,10 +350,10 @@ def _page(
     query: Select[Any], marketplace: str, cut: Cut, sellers: Collection[str] | None, after_sequence: int, limit: int
 ) -> Select[Any]:
     """Return the query's first `limit` entries after `after_sequence` and up to the cut, in order; of these sellers alone."""
-    bounds = (_E.sequence > after_sequence, _E.sequence <= cut.sequence, *_by(cut))
+    bounds = (text(FACTS), _E.sequence > after_sequence, _E.sequence <= cut.sequence, *_by(cut))
     if sellers is not None and len(sellers) != 1:
         # The sums keep a database from walking all entries in their order, past those of other sellers.
-        within = (_E.sequence > after_sequence, _E.sequence + 0 <= cut.sequence, *_by(cut))
+        within = (text(FACTS), _E.sequence > after_sequence, _E.sequence + 0 <= cut.sequence, *_by(cut))
         theirs = (
             query.with_only_columns(_E.sequence)
             .where(_E.marketplace == marketplace, among(_E.seller, literal(list(sellers), Texts())), *within)

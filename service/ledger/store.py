@@ -13,6 +13,7 @@ from scoring.enums import Status
 from scoring.errors import FieldViolation, InvalidInput, ViolationNotFound
 from scoring.time import format_time
 from service.ledger import appending, following, mending, reading
+from service.ledger.acts import ActWriter
 from service.ledger.case_reads import CaseReads
 from service.ledger.changes import ChangeReads
 from service.ledger.clock import SKEW, LedgerClock, Present, clock_ahead_caution, require_no_gap, wall_clock
@@ -362,6 +363,13 @@ class Ledger(
         mendings = self._known[1].as_of(sequence)
         with self._database.read() as connection, mending.read_mended_times(connection, mendings):
             yield connection
+
+    @contextmanager
+    def _acting(self) -> Iterator[ActWriter]:
+        """Open a transaction that has the ledger's lock and appends acts. ClockInDoubt."""
+        present = self._present(self._end())
+        with self._database.write() as connection:
+            yield ActWriter(self._database, connection, self._present_under_lock(connection, present))
 
     def _present(self, end: appending.LedgerEnd) -> Present:
         """Return the present for an append, by a clock that nothing contradicts. ClockInDoubt."""

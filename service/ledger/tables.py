@@ -1,4 +1,4 @@
-"""The tables of the ledger: entries, seals over them, keys of sealed texts, positions of sources, proposals, policies.
+"""The tables of the ledger: entries, seals over them, keys of sealed texts, positions of sources.
 
 Alembic's migrations make them; `tests/service/ledger/test_schema.py` keeps the two equal.
 """
@@ -35,8 +35,9 @@ FLOWING = f"kind = {int(Kind.FLOW)}"
 _TERMS = (Kind.MEASURE, Kind.DEPOSIT, Kind.PAYOUTS, Kind.CLAIM, Kind.COMPLAINT, Kind.COMPLAINT_DECISION, Kind.CASE)
 CASES = f"kind = {int(Kind.CASE)}"
 ON_TERMS = f"kind IN ({', '.join(str(int(kind)) for kind in _TERMS)})"
+FACTS, ACTING = "kind < 1000", "kind > 1000"
 """The conditions of the indexes `entry_counting`, `entry_found`, `entry_exposure_once`, `entry_alleged`, `entry_flow_once`,
-`entry_cases` and `entry_on_terms`, as a query has to spell them: without parameters.
+`entry_cases`, `entry_on_terms` and `entry_acts`, as a query has to spell them: without parameters.
 
 The first four hold what a score may read; allegations apart, since anybody can make them, so that they can be passed over;
 exposure apart, since its index is there in any case, and most entries are exposure.
@@ -122,6 +123,7 @@ class EntryRow(TableBase, table=True):
         ),
         _index("entry_cases", "marketplace", "sequence", where=CASES),
         _index("entry_on_terms", "marketplace", "seller", "sequence", "kind", where=ON_TERMS),
+        _index("entry_acts", "kind", "marketplace", "sequence", where=ACTING),
     )
 
     # On SQLite only INTEGER makes a primary key the row's own key; there it holds 64 bits too.
@@ -211,82 +213,7 @@ class SourcePositionRow(TableBase, table=True):
     sequence: int = Field(sa_type=BigInteger)
 
 
-class ProposalRow(TableBase, table=True):
-    """A step of a proposal: what was proposed, an approval, a use or a withdrawal.
-
-    Never updated. `marketplace` is empty for what concerns all of them, `seller` for what concerns no one seller.
-    `method`, `expire_time` (microseconds) and `digest`, the keyed SHA-256 of the request, are those of the first step
-    alone. `principal`: who called, authenticated. `content` is sealed under the seller's key.
-    """
-
-    __tablename__ = "proposal"
-    __table_args__ = (
-        CheckConstraint("number >= 1", name="proposal_number"),
-        CheckConstraint("step BETWEEN 1 AND 4", name="proposal_step"),
-        CheckConstraint(
-            "(step = 1) = (method IS NOT NULL) AND (step = 1) = (expire_time IS NOT NULL)"
-            " AND (step = 1) = (digest IS NOT NULL)",
-            name="proposal_first",
-        ),
-        CheckConstraint("length(digest) = 32", name="proposal_digest"),
-        _index("proposal_once", "marketplace", "proposal", unique=True, where="step = 1"),
-        _index("proposal_steps", "marketplace", "proposal", "number"),
-        _index("proposal_of_marketplace", "marketplace", "number", where="step = 1"),
-    )
-
-    number: int = Field(
-        sa_column=Column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False)
-    )
-    marketplace: str = Field(sa_type=_TEXT)
-    proposal: str = Field(sa_type=_TEXT)
-    step: int = Field(sa_type=SmallInteger)
-    step_time: int = Field(sa_type=BigInteger)
-    principal: str = Field(sa_type=_TEXT)
-    seller: str = Field(sa_type=_TEXT)
-    method: str | None = Field(default=None, sa_type=_TEXT)
-    expire_time: int | None = Field(default=None, sa_type=BigInteger)
-    digest: bytes | None = Field(default=None, sa_type=LargeBinary)
-    content: str = Field(sa_type=Text)
-
-
-class PolicyMoveRow(TableBase, table=True):
-    """A move of the policy: from then on the policy of this digest is served. Never updated.
-
-    `action`: 1 the server's file, 2 a commit, 3 a rollback. `content` is the policy's TOML text, with the first move that
-    brings it alone. `move_time` in microseconds; `principal`: who called, authenticated; `proposal`: the one by which it was
-    approved, or empty. `certificate` is the digest of the loss certificate that a commit rests on, `accepted` JSON pairs of a
-    verdict that does not hold and the sum, `assumptions` the digest of what it assumes; `assumptions_content` their TOML
-    text, with the first move that names them alone. NULL in rows of releases that knew none.
-    """
-
-    __tablename__ = "policy_move"
-    __table_args__ = (
-        CheckConstraint("number >= 1", name="policy_move_number"),
-        CheckConstraint("action BETWEEN 1 AND 3", name="policy_move_action"),
-        CheckConstraint("length(digest) = 64", name="policy_move_digest"),
-        _index("policy_move_content_once", "digest", unique=True, where="content IS NOT NULL"),
-    )
-
-    number: int = Field(
-        sa_column=Column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False)
-    )
-    action: int = Field(sa_type=SmallInteger)
-    digest: str = Field(sa_type=_TEXT)
-    move_time: int = Field(sa_type=BigInteger)
-    principal: str = Field(sa_type=_TEXT)
-    actor: str = Field(sa_type=_TEXT)
-    reason: str = Field(sa_type=_TEXT)
-    proposal: str = Field(sa_type=_TEXT)
-    content: str | None = Field(default=None, sa_type=Text)
-    certificate: str | None = Field(default=None, sa_type=_TEXT)
-    assumptions: str | None = Field(default=None, sa_type=_TEXT)
-    accepted: str | None = Field(default=None, sa_type=Text)
-    assumptions_content: str | None = Field(default=None, sa_type=Text)
-
-
 ENTRY: Table = TableBase.metadata.tables["entry"]
 SEAL: Table = TableBase.metadata.tables["seal"]
 SELLER_KEY: Table = TableBase.metadata.tables["seller_key"]
 SOURCE_POSITION: Table = TableBase.metadata.tables["source_position"]
-PROPOSAL: Table = TableBase.metadata.tables["proposal"]
-POLICY_MOVE: Table = TableBase.metadata.tables["policy_move"]

@@ -32,14 +32,12 @@ _ENDS = select(
     select(func.max(SEAL.c.last_sequence)).scalar_subquery(),
     select(func.max(SOURCE_POSITION.c.sequence)).scalar_subquery(),
 )
+_CHAIN = select(SEAL.c.chain).order_by(SEAL.c.first_sequence.desc()).limit(1)
 _SEAL_TYPES = tuple(column.type.python_type for column in SEAL.c)
 _TYPES = [{c.type.python_type} | ({type(None)} if c.nullable else set()) for c in ENTRY.c]
 _sound_types: set[tuple[type, ...]] = set()
 _NEVER_EMPTY = itemgetter(
-    *(
-        PLACE[n]
-        for n in ("marketplace", "entry_id", "violation", "incident", "content", "notifier", "target", "principal")
-    )
+    *(PLACE[n] for n in ("entry_id", "violation", "incident", "content", "notifier", "target", "principal"))
 )
 _OF_A_DAY = frozenset({Kind.EXPOSURE, Kind.FLOW})
 """Kinds that state a day of a product category."""
@@ -87,18 +85,20 @@ class Verified:
         return tuple(fault for fault in found if fault is not None)
 
 
-def verify(read: Read, checkpoints: Sequence[tuple[int, bytes]], progress: Callable[[int, int], None]) -> Verified:
-    """Check the whole ledger once, in constant memory; return the first mismatch of each sort.
+def verify(
+    read: Read, checkpoints: Sequence[tuple[int, bytes]], progress: Callable[[int, int], None], first: int = 1
+) -> Verified:
+    """Check the whole ledger once, or from the seal that begins at `first`, in constant memory.
 
-    Checked are sequences, leaves, roots, chain, exported checkpoints, keys and source positions. `read` runs a query and
-    returns its rows; `checkpoints` are (sequence, chain); `progress` gets (done, in all). What is appended meanwhile is
-    left for the next time.
+    Returns the first mismatch of each sort. Checked are sequences, leaves, roots, chain, exported checkpoints, keys and
+    source positions. `read` runs a query and returns its rows; `checkpoints` are (sequence, chain);
+    `progress` gets (done, in all). What is appended meanwhile is left for the next time.
     """
     ((last_entry, last_sealed, last_position),) = read(_ENDS)
     end = max(last_entry or 0, last_sealed or 0)
-    walk, keys = _Walk(read, checkpoints, end), _Keys(read)
+    walk, keys = _Walk(read, checkpoints, first, end), _Keys(read)
     mismatch = None
-    for stated in _pages(read, SEAL.c.first_sequence, end):
+    for stated in _pages(read, SEAL.c.first_sequence, first, end):
         mismatch = walk.verify_seal(stated, keys)
         if mismatch is not None:
             break
@@ -135,10 +135,12 @@ def is_as_written(row: Sequence[Any]) -> bool:
 class _Walk:
     """Where a verification is: the next sequence it expects, and the chain up to there."""
 
-    def __init__(self, read: Read, checkpoints: Sequence[tuple[int, bytes]], end: int) -> None:
-        self.chain, self.expected, self.seen, self.reached = GENESIS, 1, 0, 0
+    def __init__(self, read: Read, checkpoints: Sequence[tuple[int, bytes]], first: int, end: int) -> None:
+        before = read(_CHAIN.where(SEAL.c.first_sequence < first)) if first > 1 else ()
+        self.chain = bytes(before[0][0]) if before else GENESIS
+        self.expected, self.seen, self.reached = first, 0, first - 1
         self._awaited = sorted(checkpoints)
-        self._entries = _pages(read, ENTRY.c.sequence, end)
+        self._entries = _pages(read, ENTRY.c.sequence, first, end)
 
     def verify_seal(self, stated: Sequence[Any], keys: "_Keys") -> Mismatch | None:
         """Verify the entries of the next seal, and return what does not match."""
@@ -283,14 +285,14 @@ class _Keys:
                 self._lost_entries += sealed.entries
 
 
-def _pages(read: Read, key: Column[Any], end: int) -> Iterator[Sequence[Any]]:
-    """Yield all rows of the key's table up to `end`, page by page in its order.
+def _pages(read: Read, key: Column[Any], first: int, end: int) -> Iterator[Sequence[Any]]:
+    """Yield all rows of the key's table from `first` up to `end`, page by page in its order.
 
-    The key is the first column. From the least, whatever it is; each page begins with the last row of the one before,
-    which is left out, so that a second row of the same key, in a table that lost its own, is not passed by.
+    The key is the first column. `first` is 1 for the least, whatever it is. Each page begins with the last row of the one
+    before, which is left out, so that a second row of the same key, in a table that lost its own, is not passed by.
     """
     query = select(key.table).where(key <= end).order_by(key).limit(PAGE)
-    rows = read(query)
+    rows = read(query if first == 1 else query.where(key >= first))
     while rows:
         yield from rows
         rows = read(query.where(key >= rows[-1][0]))[1:]

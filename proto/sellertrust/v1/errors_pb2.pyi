@@ -147,7 +147,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_PROPOSAL_CLOSED: _ErrorReason.ValueType  # 24
     """FAILED_PRECONDITION: no call is let in by this proposal any more, and nobody approves it: it has expired or was withdrawn,
     its seller was erased, or what it was proposed upon has changed since. Make a new one. Metadata: `proposal`, and `state`:
-    `EXPIRED`, `WITHDRAWN`, `ERASED` or `OUTDATED`.
+    `EXPIRED`, `WITHDRAWN`, `ERASED`, `OUTDATED`, or `ALTERED`
+    if the ledger's entries since it was proposed are not as they were sealed.
     Example: {"reason": "PROPOSAL_CLOSED", "domain": "sellertrust",
       "metadata": {"proposal": "proposals/promote-7", "state": "OUTDATED"}}
     """
@@ -340,7 +341,8 @@ Example: {"reason": "PROPOSAL_NOT_FOUND", "domain": "sellertrust", "metadata": {
 ERROR_REASON_PROPOSAL_CLOSED: ErrorReason.ValueType  # 24
 """FAILED_PRECONDITION: no call is let in by this proposal any more, and nobody approves it: it has expired or was withdrawn,
 its seller was erased, or what it was proposed upon has changed since. Make a new one. Metadata: `proposal`, and `state`:
-`EXPIRED`, `WITHDRAWN`, `ERASED` or `OUTDATED`.
+`EXPIRED`, `WITHDRAWN`, `ERASED`, `OUTDATED`, or `ALTERED`
+if the ledger's entries since it was proposed are not as they were sealed.
 Example: {"reason": "PROPOSAL_CLOSED", "domain": "sellertrust",
   "metadata": {"proposal": "proposals/promote-7", "state": "OUTDATED"}}
 """

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from scoring.time import SECOND
 from sellertrust.client import SellertrustCallError
@@ -32,6 +33,7 @@ from tests.service.api.four_eyes import (
     refused,
     world,
 )
+from tests.service.ledger.test_seals import owner
 from tests.service.registry.models import evaluated, gate, gates_json, publish
 
 DENIED = ("PERMISSION_DENIED", "CALLER_NOT_GRANTED")
@@ -156,6 +158,37 @@ def test_what_was_looked_at_is_what_is_approved(eyes: World) -> None:
         assert error.metadata["state"] == "OUTDATED"
         assert "digest: is not that of this proposal; show it again" in str(error)
     assert eyes.proposals("bert").get_proposal(proposal.name).persons_missing == 1
+
+
+WITHDRAWN = "SELECT sequence FROM entry WHERE kind = 1003 AND status = 4"
+REVIVED = {
+    "its withdrawal is gone and its end is later": [
+        f"DELETE FROM entry WHERE sequence IN ({WITHDRAWN})",
+        "UPDATE entry SET until_time = until_time + 2592000000000 WHERE kind = 1003 AND status = 1",
+    ],
+    "its withdrawal is gone": [f"DELETE FROM entry WHERE sequence IN ({WITHDRAWN})"],
+    "its withdrawal is gone with its seal": [
+        f"DELETE FROM seal WHERE first_sequence IN ({WITHDRAWN})",
+        f"DELETE FROM entry WHERE sequence IN ({WITHDRAWN})",
+    ],
+    "its withdrawal is an approval": ["UPDATE entry SET status = 2 WHERE kind = 1003 AND status = 4"],
+}
+
+
+@pytest.mark.parametrize("is_last", [False, True])
+@pytest.mark.parametrize("way", REVIVED)
+def test_a_proposal_revived_in_the_database_lets_nothing_in(eyes: World, url: str, way: str, is_last: bool) -> None:
+    """By whoever owns the database: the request is as approved, but the entries since are not as they were sealed."""
+    proposal = eyes.agreed(overrides())
+    used = eyes.agreed(overrides(override("o-2")))
+    eyes.proposals("anna").withdraw_proposal(proposal.name, **SAID)
+    if not is_last:
+        eyes("anna").append_entries(MARKET, [override("o-2")], proposal=used.name)
+    with owner(url) as connection:
+        for statement in REVIVED[way]:
+            connection.execute(text(statement))
+        connection.commit()
+    assert closed(eyes("anna").append_entries, MARKET, [override()], proposal=proposal.name) == "ALTERED"
 
 
 def test_an_expired_proposal_is_neither_approved_nor_used(eyes: World) -> None:
@@ -315,6 +348,6 @@ def test_what_is_proposed_is_sealed_and_never_logged(url: str, backend: str, tmp
         eyes.proposals("anna").withdraw_proposal(proposal.name, actor="a-1", reason="c-canary")
         assert "canary" not in eyes.log.getvalue() + eyes.audit.read_text()
         with eyes.ledger._database.read() as connection:
-            rows = connection.exec_driver_sql("SELECT * FROM proposal").all()
+            rows = connection.exec_driver_sql("SELECT * FROM entry WHERE kind = 1003").all()
         assert len(rows) == 3
         assert "canary" not in str(rows)

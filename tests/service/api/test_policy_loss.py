@@ -14,8 +14,7 @@ from scoring.enums import MeasureState
 from scoring.measure_record import name_measure
 from scoring.policy.measures import SettlementHold, ValueCap
 from sellertrust.policies import PolicyClient
-from sellertrust.v1.policy_service_pb2 import AcceptedLoss, CommitPolicyRequest
-from service.ledger.store import Ledger
+from sellertrust.v1.policy_service_pb2 import AcceptedLoss, CommitPolicyRequest, CommitPolicyResponse
 from service.policy.certificate_file import SHIPPED_ASSUMPTIONS, read_assumptions
 from tests.servers import MARKET
 from tests.service.api.four_eyes import ALL, PERSONS, SAID, needs_approval, persons, refused, world
@@ -71,13 +70,20 @@ def test_once_assumptions_are_committed_every_later_commit_is_certified_by_them(
     commit(one, assumptions=ASSUMED, accepted_losses=LOSSES)
     one.policies.rollback_policy(**SAID)
     refused("FAILED_PRECONDITION", "LOSS_NOT_ACCEPTED", commit, one)
-    first = commit(one, accepted_losses=LOSSES).move
-    assert first.certificate
+    first = assumed_by(one, commit(one, accepted_losses=LOSSES))
     one.policies.rollback_policy(**SAID)
     other = ASSUMED.replace("count = 20", "count = 21")
-    second = commit(one, assumptions=other, accepted_losses=LOSSES).move
+    second = assumed_by(one, commit(one, assumptions=other, accepted_losses=LOSSES))
     one.policies.rollback_policy(**SAID)
-    assert commit(one, accepted_losses=LOSSES).move.certificate == second.certificate != first.certificate
+    assert assumed_by(one, commit(one, accepted_losses=LOSSES)) == second != first
+
+
+def assumed_by(one: Running, done: CommitPolicyResponse) -> str:
+    """The digest of the assumptions by which a commit was certified."""
+    move = one.ledger.last_policy_move()
+    assert move is not None
+    assert move.certificate == done.move.certificate != ""
+    return move.assumptions
 
 
 def test_assumptions_and_accepted_losses_that_cannot_be_are_refused_by_field(one: Running) -> None:
@@ -152,20 +158,3 @@ def test_what_would_be_refused_for_its_loss_is_not_proposed_and_the_accepted_sum
         done = policies.commit_policy(LADDER.text, **same, accepted_losses=LOSSES)
         assert (done.serving_digest, done.move.proposal) == (LADDER.digest, proposal.name)
         assert len(done.move.accepted_losses) == 2
-
-
-def test_a_move_of_a_release_that_knew_no_certificate_is_read(ledger: Ledger) -> None:
-    """Its columns are empty in the database."""
-    from sqlalchemy import text
-
-    with ledger._database.write() as connection:
-        connection.execute(
-            text(
-                "INSERT INTO policy_move (number, action, digest, move_time, principal, actor, reason, proposal, content)"
-                " VALUES (1, 2, :digest, 1, '', 'a', 'b', '', 'x')"
-            ),
-            {"digest": LADDER.digest},
-        )
-    move = ledger.last_policy_move()
-    assert move is not None
-    assert (move.certificate, move.assumptions, move.accepted) == ("", "", ())

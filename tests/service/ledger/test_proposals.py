@@ -1,11 +1,11 @@
-"""Proposals in the ledger's database: rows that are added and never changed, found by an index, kept by a backup."""
+"""Proposals in the ledger: acts that are added and never changed, found by an index, kept by a backup."""
 
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy import exc, text
+from sqlalchemy import text
 
 from scoring.errors import EntryContentDiffers, ProposalNotFound, TooManyCalls
 from service.ledger import proposals
@@ -14,12 +14,12 @@ from service.ledger.database import Database
 from service.ledger.proposals import Content, Proposal, Step
 from service.ledger.restore import restore_backup
 from service.ledger.store import Ledger
-from service.ledger.tables import PROPOSAL
+from service.ledger.tables import ENTRY
 from tests.builders import MARKET, NOW, Clock, exposure
 from tests.service.ledger.test_plans import FAULTS, listening
 from tests.service.ledger.test_schema import writing
+from tests.service.ledger.test_seals import owner
 
-NAMES = [column.name for column in PROPOSAL.columns]
 CONTENT = Content("LedgerService/AppendEntries", b"\x0a\x01m", "a-1", "so", {"champion": "x"})
 
 
@@ -36,7 +36,7 @@ def test_a_proposal_stands_as_its_steps_say(ledger: Ledger, clock: Clock) -> Non
     first = propose(ledger, "p-1")
     assert (first.content, first.expire_time - NOW, first.is_expired) == (CONTENT, 3_600_000_000, False)
     clock.now += 5
-    assert propose(ledger, "p-1") == Proposal(1, MARKET, "p-1", CONTENT, first.expire_time, first.steps, NOW + 5)
+    assert propose(ledger, "p-1") == Proposal(1, MARKET, "p-1", "s1", CONTENT, first.expire_time, first.steps, NOW + 5)
     with pytest.raises(EntryContentDiffers):
         propose(ledger, "p-1", content=Content(CONTENT.method, b"other", "a-1", "so", {}))
     found = take(ledger, "p-1", Step.APPROVED)
@@ -108,35 +108,17 @@ def test_a_step_that_is_refused_leaves_nothing(ledger: Ledger) -> None:
     assert ledger.proposal(MARKET, "p-1") == first
 
 
-def test_what_was_proposed_cannot_be_changed_or_deleted(url: str, backend: str, clock: Clock) -> None:
-    """Not by SQL either."""
-    with Ledger.open(url, clock=clock) as ledger:
-        before = propose(ledger, "p-1")
-        changes = ["UPDATE proposal SET principal = 'x'", "DELETE FROM proposal"]
-        for change in [*changes, *(["TRUNCATE proposal"] if backend == "postgresql" else [])]:
-            with pytest.raises(exc.IntegrityError, match="append-only"), writing(url) as connection:
-                connection.execute(text(change))
-        assert ledger.proposal(MARKET, "p-1") == before
-
-
-def test_a_request_that_somebody_put_in_the_place_of_another_is_none(url: str, clock: Clock) -> None:
-    """The text of another row opens under no key, and a digest must be the request's: it reads as erased."""
+def test_a_request_in_the_place_of_another_is_none(url: str, clock: Clock) -> None:
+    """The text of another entry opens under no key: it reads as erased."""
     with Ledger.open(url, clock=clock) as ledger:
         propose(ledger, "p-1")
         propose(ledger, "p-2", content=Content(CONTENT.method, b"other", "a-1", "so", {}))
-        with writing(url) as connection:
-            if connection.dialect.name == "sqlite":
-                connection.execute(text("DROP TRIGGER proposal_no_update"))
-            else:
-                connection.execute(text("ALTER TABLE proposal DISABLE TRIGGER proposal_no_change"))
-            other = "(SELECT {} FROM proposal WHERE number = 2)"
-            swap = f"content = {other.format('content')}, digest = {other.format('digest')}"
-            connection.execute(text(f"UPDATE proposal SET {swap} WHERE number = 1"))
+        with owner(url) as connection:
+            other = "(SELECT content FROM entry WHERE sequence = 2)"
+            connection.execute(text(f"UPDATE entry SET content = {other} WHERE sequence = 1"))
+            connection.commit()
         assert ledger.proposal(MARKET, "p-1").content is None
         assert ledger.proposal(MARKET, "p-2").content is not None
-        with writing(url) as connection:
-            connection.execute(PROPOSAL.update().where(PROPOSAL.c.number == 2).values(digest=b"\0" * 32))
-        assert ledger.proposal(MARKET, "p-2").content is None
 
 
 def test_a_backup_keeps_proposals_and_one_without_keys_their_steps(url: str, tmp_path: Path, clock: Clock) -> None:
@@ -166,26 +148,24 @@ def test_the_proposals_of_a_marketplace_are_found_by_an_index(url: str, backend:
     with Ledger.open(url, clock=clock) as ledger:
         propose(ledger, "p-1")
         with writing(url) as connection:
-            columns = ", ".join(f'"{name}"' for name in NAMES if name not in ("number", "marketplace"))
-            number = "WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < 3000)"
-            copied = f"SELECT i, 'big' || i % 2, {columns.replace(chr(34) + 'proposal' + chr(34), 'proposal || i')}"
-            connection.execute(
-                text(f'INSERT INTO proposal ("number", "marketplace", {columns}) {number} {copied} FROM n, proposal')
-                if backend == "postgresql"
-                else text(
-                    f'{number} INSERT INTO proposal ("number", "marketplace", {columns}) {copied} FROM n, proposal'
-                )
-            )
+            names = [c.name for c in ENTRY.c if c.name not in ("sequence", "marketplace")]
+            columns = ", ".join(names)
+            copied = ", ".join(f"{name} || i" if name in ("entry_id", "target") else name for name in names)
+            numbers = "WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < 3000)"
+            chosen = f"SELECT i, 'big' || i % 2, {copied} FROM n, entry"
+            insertion = f"INSERT INTO entry (sequence, marketplace, {columns})"
+            parts = (insertion, numbers) if backend == "postgresql" else (numbers, insertion)
+            connection.execute(text(" ".join((*parts, chosen))))
         clock.now += 3_600_000_000  # all of them have expired
         propose(ledger, "p-2")
         with listening(ledger) as asked:
             [found] = ledger.proposals(MARKET, 2**62, 1)
             more = ledger.proposals(MARKET, found.number, 5)
         assert [one.proposal for one in (found, *more)] == ["p-2", "p-1"]
-        names = next((sql, values) for sql, values in asked if "LIMIT" in sql.upper() and "FROM proposal" in sql)
-        steps = next((sql, values) for sql, values in asked if "proposal.content" in sql)
+        names = next((sql, values) for sql, values in asked if "status = 1" in sql and "EXISTS" not in sql.upper())
+        steps = next((sql, values) for sql, values in asked if "entry.content" in sql)
         with ledger._database.read() as connection:
             faults, plan = FAULTS[backend](connection, *names)
             assert faults == []
-            assert "proposal_of_marketplace" in str(plan)
-            assert "proposal_steps" in str(FAULTS[backend](connection, *steps)[1])
+            assert "entry_acts" in str(plan)
+            assert "entry_of_target" in str(FAULTS[backend](connection, *steps)[1])

@@ -14,6 +14,7 @@ _TYPES = {
     "postgresql": {"{ID}": 'TEXT COLLATE "C"', "{KEY}": "BIGINT", "{BYTES}": "BYTEA"},
 }
 
+# Of two indexes that serve equally well, SQLite without statistics takes the one that was made later.
 _SCHEMA = """
 CREATE TABLE entry (
     sequence {KEY} NOT NULL,
@@ -64,29 +65,30 @@ CREATE TABLE entry (
     CONSTRAINT entry_target CHECK (kind NOT IN (12, 13, 18, 19) OR target IS NOT NULL),
     CONSTRAINT entry_units CHECK (units >= 0)
 );
+CREATE UNIQUE INDEX entry_id_once ON entry (marketplace, entry_id);
+CREATE INDEX entry_of_marketplace ON entry (marketplace, sequence);
+CREATE INDEX entry_of_seller ON entry (marketplace, seller, sequence);
+CREATE INDEX entry_of_violation ON entry (marketplace, violation, sequence) WHERE violation IS NOT NULL;
+CREATE INDEX entry_reports ON entry (marketplace, sequence) WHERE kind = 1;
+CREATE INDEX entry_recorded ON entry (record_time, sequence);
+CREATE UNIQUE INDEX entry_exposure_once ON entry (marketplace, seller, exposure_day, product_category, revision)
+    WHERE kind = 3;
+CREATE INDEX entry_of_target ON entry (marketplace, target, sequence) WHERE target IS NOT NULL;
+CREATE INDEX entry_regroupings ON entry (marketplace, seller, sequence) WHERE kind = 18;
+CREATE INDEX entry_pending ON entry (marketplace, violation, sequence) WHERE kind = 2 AND status IS NULL;
+CREATE INDEX entry_of_notifier ON entry (marketplace, notifier, sequence) WHERE notifier IS NOT NULL;
+CREATE INDEX entry_acts ON entry (kind, marketplace, sequence) WHERE kind > 1000;
 CREATE INDEX entry_alleged
     ON entry (marketplace, seller, severity, sequence, occur_time, report_time, kind, status)
     WHERE kind = 1 AND status = 1;
-CREATE INDEX entry_cases ON entry (marketplace, sequence) WHERE kind = 28;
 CREATE INDEX entry_clock ON entry (sequence) WHERE kind = 21;
-CREATE INDEX entry_counting ON entry (marketplace, seller, sequence, kind, status)
-    WHERE (kind IN (2, 4, 5, 11, 17, 18, 19, 28) OR kind = 1 AND status = 3);
-CREATE UNIQUE INDEX entry_exposure_once ON entry (marketplace, seller, exposure_day, product_category, revision)
-    WHERE kind = 3;
+CREATE INDEX entry_found ON entry (marketplace, seller, sequence, kind) WHERE kind IN (7, 8);
 CREATE UNIQUE INDEX entry_flow_once ON entry (marketplace, seller, exposure_day, product_category, revision)
     WHERE kind = 22;
-CREATE INDEX entry_found ON entry (marketplace, seller, sequence, kind) WHERE kind IN (7, 8);
-CREATE UNIQUE INDEX entry_id_once ON entry (marketplace, entry_id);
-CREATE INDEX entry_of_marketplace ON entry (marketplace, sequence);
-CREATE INDEX entry_of_notifier ON entry (marketplace, notifier, sequence) WHERE notifier IS NOT NULL;
-CREATE INDEX entry_of_seller ON entry (marketplace, seller, sequence);
-CREATE INDEX entry_of_target ON entry (marketplace, target, sequence) WHERE target IS NOT NULL;
-CREATE INDEX entry_of_violation ON entry (marketplace, violation, sequence) WHERE violation IS NOT NULL;
+CREATE INDEX entry_counting ON entry (marketplace, seller, sequence, kind, status)
+    WHERE (kind IN (2, 4, 5, 11, 17, 18, 19, 28) OR kind = 1 AND status = 3);
 CREATE INDEX entry_on_terms ON entry (marketplace, seller, sequence, kind) WHERE kind IN (16, 23, 24, 25, 26, 27, 28);
-CREATE INDEX entry_pending ON entry (marketplace, violation, sequence) WHERE kind = 2 AND status IS NULL;
-CREATE INDEX entry_recorded ON entry (record_time, sequence);
-CREATE INDEX entry_regroupings ON entry (marketplace, seller, sequence) WHERE kind = 18;
-CREATE INDEX entry_reports ON entry (marketplace, sequence) WHERE kind = 1;
+CREATE INDEX entry_cases ON entry (marketplace, sequence) WHERE kind = 28;
 CREATE TABLE seal (
     first_sequence {KEY} NOT NULL,
     last_sequence BIGINT NOT NULL,
@@ -113,52 +115,10 @@ CREATE TABLE source_position (
     next_position BIGINT NOT NULL,
     sequence BIGINT NOT NULL,
     PRIMARY KEY (source, partition, next_position)
-);
-CREATE TABLE proposal (
-    number {KEY} NOT NULL,
-    marketplace {ID} NOT NULL,
-    proposal {ID} NOT NULL,
-    step SMALLINT NOT NULL,
-    step_time BIGINT NOT NULL,
-    principal {ID} NOT NULL,
-    seller {ID} NOT NULL,
-    method {ID},
-    expire_time BIGINT,
-    digest {BYTES},
-    content TEXT NOT NULL,
-    PRIMARY KEY (number),
-    CONSTRAINT proposal_number CHECK (number >= 1),
-    CONSTRAINT proposal_step CHECK (step BETWEEN 1 AND 4),
-    CONSTRAINT proposal_first CHECK ((step = 1) = (method IS NOT NULL) AND (step = 1) = (expire_time IS NOT NULL)
-        AND (step = 1) = (digest IS NOT NULL)),
-    CONSTRAINT proposal_digest CHECK (length(digest) = 32)
-);
-CREATE INDEX proposal_of_marketplace ON proposal (marketplace, number) WHERE step = 1;
-CREATE UNIQUE INDEX proposal_once ON proposal (marketplace, proposal) WHERE step = 1;
-CREATE INDEX proposal_steps ON proposal (marketplace, proposal, number);
-CREATE TABLE policy_move (
-    number {KEY} NOT NULL,
-    action SMALLINT NOT NULL,
-    digest {ID} NOT NULL,
-    move_time BIGINT NOT NULL,
-    principal {ID} NOT NULL,
-    actor {ID} NOT NULL,
-    reason {ID} NOT NULL,
-    proposal {ID} NOT NULL,
-    content TEXT,
-    certificate {ID},
-    assumptions {ID},
-    accepted TEXT,
-    assumptions_content TEXT,
-    PRIMARY KEY (number),
-    CONSTRAINT policy_move_number CHECK (number >= 1),
-    CONSTRAINT policy_move_action CHECK (action BETWEEN 1 AND 3),
-    CONSTRAINT policy_move_digest CHECK (length(digest) = 64)
-);
-CREATE UNIQUE INDEX policy_move_content_once ON policy_move (digest) WHERE content IS NOT NULL
+)
 """
 
-_APPEND_ONLY = ("entry", "seal", "source_position", "proposal", "policy_move")
+_APPEND_ONLY = ("entry", "seal", "source_position")
 """All tables but the one of keys, from which an erasure deletes."""
 
 _REFUSAL = "the ledger is append-only: a correction is another entry"
