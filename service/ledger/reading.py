@@ -350,10 +350,15 @@ def _page(
     query: Select[Any], marketplace: str, cut: Cut, sellers: Collection[str] | None, after_sequence: int, limit: int
 ) -> Select[Any]:
     """Return the query's first `limit` entries after `after_sequence` and up to the cut, in order; of these sellers alone."""
-    bounds = (text(FACTS), _E.sequence > after_sequence, _E.sequence <= cut.sequence, *_by(cut))
+    bounds: tuple[Any, ...] = (text(FACTS), _E.sequence > after_sequence, _E.sequence <= cut.sequence, *_by(cut))
     if sellers is not None and len(sellers) != 1:
         # The sums keep a database from walking all entries in their order, past those of other sellers.
-        within = (text(FACTS), _E.sequence > after_sequence, _E.sequence + 0 <= cut.sequence, *_by(cut))
+        within: tuple[Any, ...] = (
+            text(FACTS),
+            _E.sequence > after_sequence,
+            _E.sequence + 0 <= cut.sequence,
+            *_by(cut),
+        )
         theirs = (
             query.with_only_columns(_E.sequence)
             .where(_E.marketplace == marketplace, among(_E.seller, literal(list(sellers), Texts())), *within)
