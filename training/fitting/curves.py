@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from scoring.arrays import Floats, Ints
+from scoring.canonical import parse_json
 from scoring.model.page import NEARLY_ZERO, Page, Table, find_rows
 from scoring.model.scale import POINTS_PER_LOGIT, Scale
 
@@ -53,7 +54,7 @@ class Curves:
     @staticmethod
     def from_text(text: str) -> "Curves":
         """Return the model of `to_text`."""
-        constant, rows = json.loads(text)
+        constant, rows = parse_json(text)
         return Curves(constant, tuple(Curve(tuple(f), tuple(map(np.array, e)), np.array(v)) for f, e, v in rows))
 
 
