@@ -128,6 +128,10 @@ def _figures(
         named["difference_with_context"] = found["lightgbm-with_context"]
     for name, interval in named.items():
         figures |= _interval(f"{task}.{name}", interval)
+    full, at_equal = "lightgbm-unconstrained", evaluation["equal_volume"]["difference"]
+    figures |= _interval(f"{task}.additive.difference", Interval(**evaluation["difference"][full]))
+    figures |= _interval(f"{task}.additive.equal_volume.difference", Interval(**at_equal[full]))
+    figures[f"{task}.page_rows"] = load(trained.parts).page.rows
     if study.exposure.reference_orders is not None:
         figures |= _at_equal_volume(task, test, scores)
     model = load(trained.parts)

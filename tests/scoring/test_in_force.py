@@ -148,8 +148,8 @@ def test_a_measure_by_tier_begins_at_the_first_midnight_from_which_its_tiers_hol
 
 def test_a_measure_by_tier_begins_when_the_clear_days_are_over() -> None:
     """Points that rose 30 days ago: the tier followed 14 day-ends later, and its measures with it."""
-    sold = [identity("i", TODAY - 600), exposure("x", TODAY - 200, 60), exposure("y", TODAY - 30, 100_000_000)]
-    breach = violation("v", TODAY - 60, int(Category.DISCLOSURE), int(Severity.MINOR))
+    sold = [identity("i", TODAY - 600), exposure("x", TODAY - 500, 60), exposure("y", TODAY - 30, 100_000_000)]
+    breach = violation("v", TODAY - 300, int(Category.DISCLOSURE), int(Severity.MINOR))
     found, wanted = starts([*sold, breach])
     assert found == wanted == midnight(TODAY - 29 + 13)
 

@@ -15,6 +15,7 @@ from scoring.features.facts import resolve
 from scoring.features.fold import DEFAULT_WEIGHTS, Constants, Folder
 from scoring.features.table import FEATURES, AnyFeature, matrix
 from scoring.model.artifact import Artifact, ModelParts, load, pack
+from scoring.model.page import Page
 from scoring.policy.policy import Policy
 from scoring.policy.reading import parse_policy
 from scoring.time import DAY, parse_day
@@ -145,8 +146,8 @@ def population() -> tuple[np.ndarray, np.ndarray]:
     return x, (rng.random(len(names)) < 1 / (1 + np.exp(1.0 - drive))).astype(float)
 
 
-def certified(x: np.ndarray, bad: np.ndarray, features: tuple[AnyFeature, ...], rounds: int) -> Artifact:
-    """A small monotone page over `features`, whose inputs are the columns of `x`."""
+def page_of(x: np.ndarray, bad: np.ndarray, features: tuple[AnyFeature, ...], rounds: int) -> Page:
+    """A small page over `features`, whose inputs are the columns of `x`, monotone in their directions."""
     parameters = {
         "objective": "binary", "verbosity": -1, "num_leaves": 15, "min_data_in_leaf": 10, "seed": 3, "num_threads": 1,
         "deterministic": True, "force_row_wise": True, "feature_fraction": 0.3, "learning_rate": 0.1,
@@ -156,9 +157,14 @@ def certified(x: np.ndarray, bad: np.ndarray, features: tuple[AnyFeature, ...], 
     booster = lightgbm.train(parameters, lightgbm.Dataset(x, bad), rounds)
     trees = [tree["tree_structure"] for tree in booster.dump_model()["tree_info"]]
     curves = add_up_trees(0.0, [], trees, 1.0, len(features))
+    return tabulate(curves, 0.0, 1.0, x, np.ones(len(x)), {})
+
+
+def certified(x: np.ndarray, bad: np.ndarray, features: tuple[AnyFeature, ...], rounds: int) -> Artifact:
+    """The artifact of such a page."""
     parts = ModelParts(
         study="tests",
-        page=tabulate(curves, 0.0, 1.0, x, np.ones(len(x)), {}),
+        page=page_of(x, bad, features, rounds),
         features=features,
         constants=CONSTANTS,
         reference_exposure=1000.0,

@@ -1,5 +1,7 @@
 """Standing: what a person adds up by hand, exact as the fold is, and the tiers that it allows."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -162,11 +164,12 @@ def test_the_tier_is_the_worse_of_points_and_standing_and_nothing_else_changes(r
 def test_a_rise_that_the_standing_forbids_is_not_announced() -> None:
     """Points that rose to a higher band: the tier follows after clear days, unless the standing keeps it where it is."""
     sold = [identity("i", TODAY - 600), exposure("x", TODAY - 200, 60), exposure("y", TODAY - 3, 100_000_000)]
+    low = {Tier.STANDARD: 300, Tier.TRUSTED: 600, Tier.EXEMPLARY: 700}
     for breaches, announced in ((1, True), (12, False)):
         minor = [violation(f"v{k}", TODAY - 40, int(Category.DISCLOSURE), 1) for k in range(breaches)]
         rows = numbered([*sold, *minor])
-        [plain] = score(rows, ["s"], NOW, artifact(), PLAIN)
-        [bound] = score(rows, ["s"], NOW, artifact(), with_standing())
+        [plain] = score(rows, ["s"], NOW, artifact(), replace(PLAIN, cut_offs=low))
+        [bound] = score(rows, ["s"], NOW, artifact(), replace(with_standing(), cut_offs=low))
         assert plain is not None
         assert bound is not None
         assert CLEAR_DAYS_PENDING in plain.reason_codes
