@@ -103,19 +103,40 @@ class IncidentEffect:
 
 
 @dataclass(frozen=True, slots=True)
-class Reason:
-    """The share of the gap to the baseline seller that one group explains.
+class ExposureDay:
+    """A day of exposure, as the marketplace stated it: no confirmed violation."""
 
-    A group of incidents, or HISTORY.
-    """
+    day: int
+    """Days since 1970-01-01."""
+    settled_orders: int
+    service_failures: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """What one group of facts takes from the page's base."""
 
     reason_code: str
     points: int
-    """The share in points: at most 0 for incidents, of either sign for HISTORY."""
+    """Of either sign; at most 0 by a certified page, but for LIMIT."""
     incidents: tuple[IncidentEffect, ...] = ()
     """The incidents of the group with the largest effect, that one first."""
     incidents_omitted: int = 0
     """Number of the group's other incidents."""
+    entries: tuple[str, ...] = ()
+    """Ids of the entries behind it, if these are no incidents: the latest first."""
+    entries_omitted: int = 0
+    """Number of the others."""
+    days: tuple[ExposureDay, ...] = ()
+    """Days of exposure behind it, the latest first."""
+    days_omitted: int = 0
+    """Number of the others."""
+    counted: int = 0
+    """What is behind it, counted without decay: incidents, failed orders, failed inspections, lost disputes; of FEW_ORDERS
+    settled orders, of SHORT_TENURE days, of IDENTITY_LEVEL the level, of LIMIT the sum before it.
+    """
+    compared: int = 0
+    """What that is compared with: settled orders, or of inspections those failed and passed; else 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +159,10 @@ class Explanation:
 
     score: TrustScore
     baseline_points: int | None = None
-    """Points of the model's clean baseline seller; only if rated."""
+    """The base of the page, from which every reason is counted: the points of a seller with the best row of every table.
+    Only if rated.
+    """
     reasons: tuple[Reason, ...] = ()
-    """The shares of the gap, which sum to `points - baseline_points` exactly; only if rated."""
+    """What makes the points, which sum to `points - baseline_points` exactly; only if rated."""
     thin_file: ThinFile | None = None
     """Only if unrated."""

@@ -1,41 +1,45 @@
-"""Reasons: the incidents that cost a seller points, and what overturning each would give back.
+"""Reasons: what costs a seller points, each with a name and with the entries or days behind it.
 
-The players are groups of the seller's incidents, one a category, at most eight. v(S) is the points of the fold of exposure,
-identity and the incidents in S. Shapley shares over the 2^8 subsets sum to the gap between the seller without violations and
-the seller, exactly, in whole numbers; with a certified model no share can have the wrong sign. What failed inspections and
-lost disputes cost the seller without violations comes next, kind by kind, never above 0. The gap from there to the clean
-baseline seller is one item, HISTORY, of either sign.
+The model is a page of tables, one a feature, and the points are the base plus one row of each table. The rows are read from
+three states of the same sums:
+
+- orders alone, as if the seller had done nothing else. What a rate without decay expects of a short file, half an event,
+  belongs to FEW_ORDERS, as the exposure table does;
+- without incidents: what failed orders, failed inspections and lost disputes change belongs to them;
+- as it is: what incidents change is shared between their categories, at most eight, by Shapley. v(S) is the sum of the rows
+  with the incidents of the categories in S. The shares are exact whole numbers, and none has the wrong sign, since the page
+  is certified.
+
+Below 0 or above 1000 points LIMIT closes the sum.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import factorial
 from types import MappingProxyType
 
 import numpy as np
 
-from scoring.answer import IncidentEffect, Reason
-from scoring.arrays import Floats, Ints
+from scoring.answer import ExposureDay, IncidentEffect, Reason
+from scoring.arrays import Bools, Floats, Ints
 from scoring.enums import Category, CorrectionKind, Kind, Severity
 from scoring.features.columns import FactRow, list_coded_texts
 from scoring.features.facts import Facts
 from scoring.features.findings import Finding
 from scoring.features.fold import Sums
 from scoring.features.selections import IncidentSums, fold_each_incident
-from scoring.features.table import matrix
+from scoring.features.table import CONDUCT, AnyFeature, Feature, Subject, matrix
 from scoring.features.violations import Violations
 from scoring.model.artifact import Artifact
+from scoring.model.page import Page
+from scoring.model.scale import MAX_POINTS
 
-MAX_LISTED_INCIDENTS = 1_000
-"""Incidents that a reason lists, those with the largest effect; of the others it states the number."""
+MAX_LISTED = 1_000
+"""Incidents, entries or days that a reason lists; of the others it states the number."""
 
 _ABOUT_VIOLATIONS = (Kind.VIOLATION, Kind.STATUS, Kind.ATTRIBUTION)
-HISTORY = "HISTORY"
-FINDING_CODES: Mapping[Finding, str] = MappingProxyType(
-    {Finding.INSPECTION_FAILED: "INSPECTIONS_FAILED", Finding.DISPUTE_LOST: "DISPUTES_LOST"}
-)
-"""Reason codes of findings that can cost points, in the order in which an explanation takes them away."""
-
+_CORRECTION = int(Kind.CORRECTION)  # compared faster than a member of an enum
+LIMIT = "LIMIT"
 THIN_FILE = "THIN_FILE"
 CLEAR_DAYS_PENDING = "CLEAR_DAYS_PENDING"
 NO_MODEL = "NO_MODEL"
@@ -45,9 +49,16 @@ STANDING = "STANDING"
 REASON_CODES: Mapping[str, str] = MappingProxyType(
     {f"{c.name}_CONFIRMED": f"Incidents with confirmed {c.name.lower()} violations" for c in Category}
     | {
-        FINDING_CODES[Finding.INSPECTION_FAILED]: "Inspections failed, of authorities, test buys or random audits",
-        FINDING_CODES[Finding.DISPUTE_LOST]: "Disputes decided for the buyer",
-        HISTORY: "What exposure, tenure, identity and attributes explain, against the clean baseline seller",
+        Subject.FAILURES: "Orders cancelled, late, returned or not received, as the marketplace stated them; no confirmed"
+        " violation",
+        Subject.INSPECTIONS: "Inspections failed, of authorities, test buys or random audits",
+        Subject.DISPUTES: "Disputes decided for the buyer",
+        Subject.ORDERS: "Few settled orders yet: they say little about the seller",
+        Subject.TENURE: "A short time since the first exposure or identity",
+        Subject.IDENTITY: "The identity is verified at a lower level than others, or is not verified",
+        Subject.ATTRIBUTES: "Attributes of the stated identity that the model counts",
+        Subject.CONTEXT: "The reference of the context, which is the same for every seller",
+        LIMIT: "The sum of the page is below 0 or above 1000, where points end",
         THIN_FILE: "Too little history to rate",
         CLEAR_DAYS_PENDING: "The points have risen, the tier follows after enough clear days",
         STANDING: "Confirmed violations add up to a standing that allows no better tier, whatever the points",
@@ -107,6 +118,49 @@ def rank_reason_codes(incidents: Sequence[Incident]) -> tuple[str, ...]:
     return tuple(reason_code(category) for category in ranked)
 
 
+def lost_by_code(sums: Sums, x: Floats, page: Page, features: Sequence[AnyFeature]) -> dict[str, Ints]:
+    """Return the points of each reason but incidents, by its code: int64 of shape (n,).
+
+    `x`: the model's input of the first n cases of `sums`, with or without their incidents.
+    """
+    n = len(x)
+    alone, bare = x.copy(), sums.without_conduct(n)
+    for column, feature in enumerate(features):
+        if isinstance(feature, Feature) and feature.subject in CONDUCT:
+            alone[:, column] = feature.compute(bare)
+    parts, expected = np.split(page.parts(np.concatenate([x, alone])), 2)
+    found: dict[str, Ints] = {}
+    for column, feature in enumerate(features):
+        subject = feature.subject
+        if subject in CONDUCT:
+            _add(found, Subject.ORDERS.value, expected[:, column])
+        if subject is not Subject.INCIDENTS:
+            own = parts[:, column] - expected[:, column] if subject in CONDUCT else parts[:, column]
+            _add(found, subject.value, own)
+    return found
+
+
+def _add(found: dict[str, Ints], code: str, points: Ints) -> None:
+    found[code] = found[code] + points if code in found else points
+
+
+def rank_other_codes(sums: Sums, x: Floats, page: Page, features: Sequence[AnyFeature]) -> list[tuple[str, ...]]:
+    """Return, for each of the first n cases of `sums`, the codes of what costs points but incidents, the costliest first.
+
+    `x`: their input, shape (n, features).
+    """
+    lost = lost_by_code(sums, x, page, features)
+    codes = sorted(lost)
+    if not codes:
+        return [()] * len(x)
+    table = np.stack([lost[code] for code in codes], axis=1)
+    order = np.argsort(table, axis=1, kind="stable")
+    return [
+        tuple(codes[place] for place in places if points[place] < 0)
+        for places, points in zip(order.tolist(), table.tolist(), strict=True)
+    ]
+
+
 def compute_reasons(
     facts: Facts,
     artifact: Artifact,
@@ -114,68 +168,101 @@ def compute_reasons(
     attributes: Mapping[str, str],
     check: Callable[[], None] = lambda: None,
 ) -> tuple[Reason, ...]:
-    """Return the reasons of one seller's points: groups of incidents by share, then HISTORY.
+    """Return the reasons of one seller's points, the costliest first, LIMIT last.
 
-    `facts`: of a single case. Their points sum to the seller's points less the artifact's `baseline_points`, exactly.
-    `check` is called between the parts of the work and may raise to end it.
+    `facts`: of a single case. The points of the reasons sum to the seller's points less the page's base, exactly. `check` is
+    called between the parts of the work and may raise to end it.
     """
     incidents = group_incidents(facts.violations, range(len(facts.violations.case)))
     categories = sorted({incident.category for incident in incidents})
     group = np.array([categories.index(incident.category) for incident in incidents], dtype=np.int64)
     sums, history = fold_each_incident(facts, artifact.folder)
-    subsets, without_each = sums.of_subsets(group, len(categories)), sums.without_each()
-    points = _score_selections([*subsets.parts(), *without_each.parts()], history, artifact, attributes, check)
-    values, without = points[: len(subsets)].tolist(), points[len(subsets) :]
 
-    gains = dict(zip((incident.code for incident in incidents), (without - values[-1]).tolist(), strict=True))
-    names, rows = list_coded_texts(rows), _apply_corrections(rows)
-    entries = group_entries_by_violation(rows)
-    effects = {
-        category: [
-            _build_effect(incident, names[incident.code], gains[incident.code], facts.violations, rows, entries)
-            for incident in incidents
-            if incident.category is category
-        ]
-        for category in categories
-    }
-    reasons = []
-    for category, share in zip(categories, shapley_shares(values, len(categories)), strict=True):
-        ranked = sorted(effects[category], key=lambda e: (-e.points_if_overturned, -e.occur_time, e.incident))
-        listed = tuple(ranked[:MAX_LISTED_INCIDENTS])
-        reasons.append(Reason(reason_code(category), share, listed, len(ranked) - len(listed)))
+    def add_up(selections: IncidentSums) -> Ints:
+        """Return the sum of the page, without limits, for each selection of incidents."""
+        found = []
+        for part in selections.parts():
+            check()
+            joined = part.joined_with(history)
+            x = matrix(joined, artifact.features, [attributes] * joined.cases)
+            found.append(artifact.page.base + artifact.page.parts(x).sum(axis=1))
+        return np.concatenate(found)
+
+    values = add_up(sums.of_subsets(group, len(categories))).tolist()
+    points = min(max(values[-1], 0), MAX_POINTS)
+    x = matrix(history, artifact.features, [attributes])
+    lost = lost_by_code(history, x, artifact.page, artifact.features)
+    reasons = [_explain_loss(code, int(taken[0]), facts, rows) for code, taken in lost.items() if taken[0]]
+    if incidents:
+        gains = (np.clip(add_up(sums.without_each()), 0, MAX_POINTS) - points).tolist()
+        effects = _build_effects(incidents, gains, facts.violations, rows)
+        for category, share in zip(categories, shapley_shares(values, len(categories)), strict=True):
+            of_category = [effect for effect in effects if effect.category is category]
+            listed = tuple(of_category[:MAX_LISTED])
+            omitted = len(of_category) - len(listed)
+            reasons.append(Reason(reason_code(category), share, listed, omitted, counted=len(of_category)))
     reasons.sort(key=lambda reason: (reason.points, reason.reason_code))
-    found, left = _reasons_of_findings(history, values[0], artifact, attributes)
-    return (*reasons, *found, Reason(HISTORY, left - artifact.baseline_points))
+    if values[-1] != points:
+        reasons.append(Reason(LIMIT, points - values[-1], counted=values[-1]))
+    return tuple(reasons)
 
 
-def _reasons_of_findings(
-    history: Sums, points: int, artifact: Artifact, attributes: Mapping[str, str]
-) -> tuple[list[Reason], int]:
-    """Return what findings cost a seller without violations, kind by kind.
+def _explain_loss(code: str, points: int, facts: Facts, rows: Sequence[FactRow]) -> Reason:
+    """Return the reason of this code with what is behind it, for the single case of `facts`."""
+    orders, reason = int(facts.exposure_orders.sum()), Reason(code, points)
+    match code:
+        case Subject.FAILURES:
+            days = _list_days(facts, facts.exposure_failures > 0)
+            failures = int(facts.exposure_failures.sum())
+            omitted = max(len(days) - MAX_LISTED, 0)
+            return replace(reason, days=days[:MAX_LISTED], days_omitted=omitted, counted=failures, compared=orders)
+        case Subject.INSPECTIONS:
+            inspected = int((facts.finding != Finding.DISPUTE_LOST).sum())
+            return _cite(reason, facts, rows, Finding.INSPECTION_FAILED, inspected)
+        case Subject.DISPUTES:
+            return _cite(reason, facts, rows, Finding.DISPUTE_LOST, orders)
+        case Subject.ORDERS:
+            return replace(reason, counted=orders)
+        case Subject.TENURE:
+            day = int(facts.start_day[0])
+            started = _list_days(facts, facts.exposure_day == day) or (ExposureDay(day, 0, 0),)
+            return replace(reason, days=started, counted=int(facts.observe_day[0]) - day)
+        case Subject.IDENTITY | Subject.ATTRIBUTES if (row := int(facts.identity_row[0])) >= 0:
+            reason = replace(reason, entries=(rows[row].entry_id,), counted=int(facts.level[0]))
+    return reason
 
-    Beside it the seller's points without any of them. `history` are the sums of no incidents, which give `points`. A
-    kind costs what it costs once those before it are gone.
-    """
-    reasons = []
-    for finding, code in FINDING_CODES.items():
-        kept = np.arange(1, len(Finding) + 1) != finding
-        history = replace(history, findings={h: found * kept for h, found in history.findings.items()})
-        without = int(artifact.points(matrix(history, artifact.features, [attributes]))[0])
-        if without != points:
-            reasons.append(Reason(code, points - without))
-        points = without
-    return reasons, points
+
+def _list_days(facts: Facts, chosen: Bools) -> tuple[ExposureDay, ...]:
+    """Return the chosen statements of exposure added up by day, the latest day first."""
+    found: dict[int, list[int]] = {}
+    columns = (facts.exposure_day, facts.exposure_orders, facts.exposure_failures)
+    for day, orders, failures in zip(*(column[chosen].tolist() for column in columns), strict=True):
+        sums = found.setdefault(day, [0, 0])
+        sums[0] += orders
+        sums[1] += failures
+    return tuple(ExposureDay(day, *sums) for day, sums in sorted(found.items(), reverse=True))
 
 
-def finding_codes(findings: Mapping[int, Floats], case: int, artifact: Artifact) -> tuple[str, ...]:
-    """Return the reason codes of what inspections and disputes found about one case.
+def _cite(reason: Reason, facts: Facts, rows: Sequence[FactRow], finding: Finding, compared: int) -> Reason:
+    """Return the reason with the entries of a finding, the latest first."""
+    chosen = facts.finding == finding
+    places = facts.finding_row[chosen][np.argsort(-facts.finding_day[chosen], kind="stable")].tolist()
+    entries = tuple(rows[place].entry_id for place in places[:MAX_LISTED])
+    omitted = len(places) - len(entries)
+    return replace(reason, entries=entries, entries_omitted=omitted, counted=len(places), compared=compared)
 
-    Only of findings that a feature of the model counts. `findings`: as in `Sums`.
-    """
-    found = findings[max(findings)][case].tolist()
-    return tuple(
-        code for finding, code in FINDING_CODES.items() if found[finding - 1] > 0 and finding in artifact.heard
-    )
+
+def _build_effects(
+    incidents: Sequence[Incident], gains: Sequence[int], violations: Violations, rows: Sequence[FactRow]
+) -> list[IncidentEffect]:
+    """Return the effect of each incident, the largest first; `gains`: the points that overturning each would give back."""
+    names, corrected = list_coded_texts(rows), _apply_corrections(rows)
+    entries = group_entries_by_violation(corrected)
+    effects = [
+        _build_effect(incident, names[incident.code], gain, violations, corrected, entries)
+        for incident, gain in zip(incidents, gains, strict=True)
+    ]
+    return sorted(effects, key=lambda e: (-e.points_if_overturned, -e.occur_time, e.incident))
 
 
 def shapley_shares(values: Sequence[int], players: int) -> list[int]:
@@ -204,28 +291,11 @@ def shapley_shares(values: Sequence[int], players: int) -> list[int]:
     return [-share for share in shares]
 
 
-def _score_selections(
-    parts: Iterable[IncidentSums],
-    history: Sums,
-    artifact: Artifact,
-    attributes: Mapping[str, str],
-    check: Callable[[], None],
-) -> Ints:
-    """Return the points of one seller for each selection of its incidents.
-
-    Computed part by part.
-    """
-    found = []
-    for part in parts:
-        check()
-        sums = part.joined_with(history)
-        found.append(artifact.points(matrix(sums, artifact.features, [attributes] * sums.cases)))
-    return np.concatenate(found)
-
-
-def _apply_corrections(rows: Sequence[FactRow]) -> list[FactRow]:
+def _apply_corrections(rows: Sequence[FactRow]) -> Sequence[FactRow]:
     """Return the rows with corrections applied; a void row is about no violation."""
-    corrections = sorted((row for row in rows if row.kind == Kind.CORRECTION), key=lambda r: r.sequence)
+    corrections = sorted((row for row in rows if row.kind == _CORRECTION), key=lambda r: r.sequence)
+    if not corrections:
+        return rows
     last = {row.target: row for row in corrections}
     found = []
     for row in rows:
@@ -240,7 +310,7 @@ def _apply_corrections(rows: Sequence[FactRow]) -> list[FactRow]:
 def group_entries_by_violation(rows: Sequence[FactRow]) -> dict[str, list[str]]:
     """Return the ids of the entries about each violation, in the order of their sequence."""
     entries: dict[str, list[str]] = {}
-    for row in sorted(rows, key=lambda r: r.sequence):
+    for row in sorted((row for row in rows if row.violation is not None), key=lambda r: r.sequence):
         if row.kind in _ABOUT_VIOLATIONS and row.violation is not None:
             entries.setdefault(row.violation, []).append(row.entry_id)
     return entries

@@ -10,24 +10,26 @@ from scoring.answer import Explanation, ThinFile, TrustScore
 from scoring.arrays import Floats, Ints
 from scoring.caution import NO_FLOWS, Flows, find_cautions
 from scoring.enums import ScoreState, Tier
-from scoring.features.columns import NOTHING_OMITTED, FactRow, FactTable, Omitted, columns_of, tabulate
-from scoring.features.facts import Facts, apply_changes, resolve
+from scoring.features.columns import NOTHING_OMITTED, FactRow, FactTable, Omitted, tabulate
+from scoring.features.facts import Facts, apply_changes
 from scoring.features.fold import Sums
 from scoring.features.table import matrix
 from scoring.features.validity import hold_until
 from scoring.features.views import view_often
 from scoring.model.artifact import Artifact
 from scoring.model.interval import ENDS, with_ends
+from scoring.model.scale import MAX_POINTS
 from scoring.policy.policy import Policy
 from scoring.reasons import (
     CLEAR_DAYS_PENDING,
+    LIMIT,
     NO_MODEL,
     OVERRIDDEN,
     STANDING,
     THIN_FILE,
     compute_reasons,
-    finding_codes,
     group_incidents,
+    rank_other_codes,
     rank_reason_codes,
 )
 from scoring.time import DAY
@@ -97,9 +99,23 @@ def score(
         return [_add_omitted(answer, omitted.get(s)) for answer, s in zip(unknown, sellers, strict=True)]
     views = fold_views(table, observe_time, artifact, policy)
     check()
+    return _answer_views(views, (table, sellers, flows), observe_time, artifact, policy, check, omitted)
+
+
+def _answer_views(
+    views: SellerViews,
+    rests_on: tuple[FactTable, Sequence[str], Flows],
+    observe_time: int,
+    artifact: Artifact,
+    policy: Policy,
+    check: Callable[[], None],
+    omitted: Mapping[str, Omitted],
+) -> list[TrustScore | None]:
+    """Return the answers about the sellers of `rests_on`, whose views are folded, with all that the policy adds."""
+    table, sellers, _ = rests_on
     answers = build_answers(views, artifact.raw_score(views.x), artifact, policy)
     answers = _apply_standing(answers, views.facts, policy)
-    answers = _add_cautions(answers, (table, sellers, flows), observe_time, policy, check)
+    answers = _add_cautions(answers, rests_on, observe_time, policy, check)
     counted = [_add_omitted(answer, omitted.get(s)) for answer, s in zip(answers, sellers, strict=True)]
     return [_apply_override(answer, views.facts, case, table.rows, policy) for case, answer in enumerate(counted)]
 
@@ -215,6 +231,7 @@ def build_answers(views: SellerViews, raw: Floats, artifact: Artifact, policy: P
     is_thin = (sums.total_orders[:n] < policy.thin_file_orders) | (sums.tenure_days[:n] < policy.thin_file_days)
     rated = is_guilty | ~is_thin
     until = views.valid_until.tolist()
+    costly = rank_other_codes(sums, views.x[:n], artifact.page, artifact.features)
     answers: list[TrustScore | None] = []
     for case, members in enumerate(_group_by_seller(facts, n)):
         allegations = int(facts.allegations[case])
@@ -227,7 +244,8 @@ def build_answers(views: SellerViews, raw: Floats, artifact: Artifact, policy: P
             points = ViewPoints(*(int(view[case]) for view in (seen[0], low, high, upheld, lowest)))
             p_bad = artifact.scale.p_bad(float(raw[case]))
             incidents = group_incidents(facts.violations, members)
-            codes = (*rank_reason_codes(incidents), *finding_codes(sums.findings, case, artifact))
+            above = (LIMIT,) if artifact.page.base - raw[case] > MAX_POINTS else ()
+            codes = (*rank_reason_codes(incidents), *costly[case], *above)
             answers.append(_build_rated(points, p_bad, codes, len(incidents), allegations, until[case], policy))
     return answers
 
@@ -246,10 +264,17 @@ def explain(
 
     None if nothing that stands is on record of the seller. Parameters are those of `score`.
     """
-    answer = score(rows, [seller], observe_time, artifact, policy, check, omitted, flows)[0]
+    if artifact is None:
+        [unknown] = score(rows, [seller], observe_time, artifact, policy, check, omitted, flows)
+        return None if unknown is None else Explanation(unknown)
+    check()
+    table = tabulate(rows, [seller])
+    views = fold_views(table, observe_time, artifact, policy)
+    check()
+    [answer] = _answer_views(views, (table, [seller], flows), observe_time, artifact, policy, check, omitted)
+    facts = views.facts
     if answer is None:
         return None
-    facts = resolve(columns_of(rows, [seller]), np.array([observe_time], dtype=np.int64))
     if answer.state is ScoreState.UNRATED:
         thin = ThinFile(
             settled_orders=int(facts.exposure_orders.sum()),
@@ -258,10 +283,9 @@ def explain(
             tenure_days_needed=policy.thin_file_days,
         )
         return Explanation(answer, thin_file=thin)
-    if artifact is None:
-        return Explanation(answer)
-    reasons = compute_reasons(facts, artifact, rows, _list_attributes(rows, facts)[0], check)
-    return Explanation(answer, artifact.baseline_points, reasons)
+    identity = int(facts.identity_row[0])
+    attributes = (rows[identity].attributes or {}) if identity >= 0 else {}
+    return Explanation(answer, artifact.page.base, compute_reasons(facts, artifact, rows, attributes, check))
 
 
 def _group_by_seller(facts: Facts, n: int) -> list[list[int]]:
@@ -270,11 +294,6 @@ def _group_by_seller(facts: Facts, n: int) -> list[list[int]]:
     for place, case in enumerate(facts.violations.case.tolist()):
         members[case].append(place)
     return members
-
-
-def _list_attributes(rows: Sequence[FactRow], facts: Facts) -> list[Mapping[str, str]]:
-    """Return the identity attributes of each case."""
-    return [(rows[row].attributes or {}) if row >= 0 else {} for row in facts.identity_row.tolist()]
 
 
 class ViewPoints(NamedTuple):

@@ -190,7 +190,11 @@ def list_coded_texts(rows: Iterable[FactRow]) -> list[str]:
     """
     names: dict[str, None] = {}
     for r in rows:
-        names |= dict.fromkeys(text for text in (r.incident, r.entry_id, r.target) if text is not None)
+        if r.incident is not None:
+            names[r.incident] = None
+        names[r.entry_id] = None
+        if r.target is not None:
+            names[r.target] = None
     return list(names)
 
 

@@ -31,10 +31,10 @@ class Facts:
     """What stands for each case. Columns of shape (cases,), those of exposure by (case, day), those of findings by
     case; days since 1970-01-01.
 
-    `start_day`: first day of exposure or identity (`observe_day` if none); `identity_row`: place of the identity entry
-    in force, or -1; `exists`: whether the ledger holds anything of the seller that stands; `allegations`: open ones;
-    `override`: the tier that a person set, or 0; `override_row`: the place of that entry, or -1; `override_until`: when it
-    ends, in microseconds, or NEVER.
+    `finding_row`: place of its entry; `start_day`: first day of exposure or identity (`observe_day` if none);
+    `identity_row`: place of the identity entry in force, or -1; `exists`: whether the ledger holds anything of the seller
+    that stands; `allegations`: open ones; `override`: the tier that a person set, or 0; `override_row`: the place of that
+    entry, or -1; `override_until`: when it ends, in microseconds, or NEVER.
     """
 
     cases: int
@@ -48,6 +48,7 @@ class Facts:
     finding_case: Ints
     finding_day: Ints
     finding: Ints
+    finding_row: Ints
     start_day: Ints
     level: Ints
     identity_row: Ints
@@ -73,6 +74,7 @@ class Facts:
             finding_case=self.finding_case[found] - first,
             finding_day=self.finding_day[found],
             finding=self.finding[found],
+            finding_row=self.finding_row[found],
             **own,
             **sales,
         )
@@ -209,7 +211,7 @@ def collect_facts(visible: Visible, observe_time: Ints, violations: Violations) 
         sold, start = sold.take(sold.day >= controlled[sold.case]), np.maximum(start, controlled)
     else:
         controlled = None
-    finding_case, finding_day, finding = findings_of(visible.found, controlled)
+    finding_case, finding_day, finding, finding_row = findings_of(visible.found, controlled)
     return Facts(
         cases=cases,
         observe_day=day,
@@ -222,6 +224,7 @@ def collect_facts(visible: Visible, observe_time: Ints, violations: Violations) 
         finding_case=finding_case,
         finding_day=finding_day,
         finding=finding,
+        finding_row=finding_row,
         start_day=np.where(has_start, start, day),
         level=level,
         identity_row=identity_row,

@@ -25,15 +25,15 @@ class Finding(IntEnum):
     DISPUTE_LOST = 3
 
 
-def findings_of(entries: EntryColumns, controlled: Ints | None = None) -> tuple[Ints, Ints, Ints]:
-    """Return three arrays, (case, day, `Finding`) of each finding, sorted by case.
+def findings_of(entries: EntryColumns, controlled: Ints | None = None) -> tuple[Ints, Ints, Ints, Ints]:
+    """Return four arrays, (case, day, `Finding`, row) of each finding, sorted by case.
 
     Findings are failed and passed inspections and disputes lost; a pass before the day in `controlled` (of each case, its
     last change of control) does not count.
     """
     day = entries.occur_time // DAY
     if not len(day):
-        return day, day, day
+        return day, day, day, day
     inspected = (entries.kind == Kind.INSPECTION) & _IS_HEARD[entries.source]
     passed = inspected & (entries.status == InspectionResult.PASSED)
     if controlled is not None:
@@ -43,4 +43,4 @@ def findings_of(entries: EntryColumns, controlled: Ints | None = None) -> tuple[
     finding = passed * Finding.INSPECTION_PASSED + failed * Finding.INSPECTION_FAILED + lost * Finding.DISPUTE_LOST
     kept = np.flatnonzero(finding)
     kept = kept[np.argsort(entries.case[kept], kind="stable")]
-    return entries.case[kept], day[kept], finding[kept].astype(np.int64)
+    return entries.case[kept], day[kept], finding[kept].astype(np.int64), entries.row[kept]

@@ -5,7 +5,7 @@ confirmation moves nothing between categories or dates. All sums are of integers
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -108,6 +108,25 @@ class Sums:
     findings: Mapping[int, Floats]
     tenure_days: Ints
     level: Floats
+
+    def without_conduct(self, n: int) -> "Sums":
+        """Return the sums of the first n cases as if their orders were all that they did.
+
+        Orders, tenure and identity stay; there is no violation, failed order, inspection or dispute.
+        """
+        nothing = np.zeros(n)
+        return replace(
+            self,
+            cases=n,
+            **_no_violations(n),
+            orders={h: orders[:n] for h, orders in self.orders.items()},
+            failures=dict.fromkeys(HALF_LIVES, nothing),
+            total_orders=self.total_orders[:n],
+            total_failures=nothing,
+            findings=dict.fromkeys(FINDING_HALF_LIVES, np.zeros((n, len(Finding)))),
+            tenure_days=self.tenure_days[:n],
+            level=self.level[:n],
+        )
 
     @property
     def incidents(self) -> Floats:

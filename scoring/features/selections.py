@@ -136,6 +136,7 @@ def fold_each_incident(facts: Facts, folder: Folder) -> tuple[IncidentSums, Sums
         finding_case=facts.finding_case[:0],
         finding_day=facts.finding_day[:0],
         finding=facts.finding[:0],
+        finding_row=facts.finding_row[:0],
     )
     sums = folder.fold(alone, folder.exposure(facts).tile(cases))
     masses = [

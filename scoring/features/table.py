@@ -10,6 +10,7 @@ them in the good sense. That, and the certificate of the model, is the end-to-en
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from types import MappingProxyType
 
 import numpy as np
@@ -28,12 +29,27 @@ HALF_AN_EVENT = 0.5
 """What rates without decay expect of a seller in `rate_damping` orders before its first one, as `interval.default_prior`."""
 
 
+class Subject(StrEnum):
+    """What a feature is about: the reason that its points belong to. INCIDENTS have a reason for each category."""
+
+    INCIDENTS = "INCIDENTS"
+    FAILURES = "SERVICE_FAILURES"
+    INSPECTIONS = "INSPECTIONS_FAILED"
+    DISPUTES = "DISPUTES_LOST"
+    ORDERS = "FEW_ORDERS"
+    TENURE = "SHORT_TENURE"
+    IDENTITY = "IDENTITY_LEVEL"
+    ATTRIBUTES = "IDENTITY_ATTRIBUTES"
+    CONTEXT = "CONTEXT"
+
+
+CONDUCT = (Subject.INCIDENTS, Subject.FAILURES, Subject.INSPECTIONS, Subject.DISPUTES)
+"""Subjects of facts about what a seller did."""
+
+
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """One row of the table. `compute` maps the sums of n cases to float64 of shape (n,), finite.
-
-    `hears`: what it counts of what others found, if it is about that.
-    """
+    """One row of the table. `compute` maps the sums of n cases to float64 of shape (n,), finite."""
 
     name: str
     version: int
@@ -41,7 +57,7 @@ class Feature:
     direction: int
     definition: str
     compute: Callable[[Sums], Floats]
-    hears: Finding | None = None
+    subject: Subject = Subject.INCIDENTS
 
     @property
     def key(self) -> str:
@@ -129,6 +145,7 @@ def _rows() -> list[Feature]:
                 "Orders cancelled, late, returned or not received by decay, over settled orders by the same decay "
                 f"(half-life {half_life} days) plus the artifact's rate_damping",
                 _failure_rate(half_life),
+                Subject.FAILURES,
             ),
         ]
     return rows + _ever() + [row for half_life in FINDING_HALF_LIVES for row in _finding_features(half_life)] + _SINGLES
@@ -161,7 +178,7 @@ def _finding_features(half_life: int) -> list[Feature]:
             "Inspections failed by decay, over those failed and passed by the same decay (half-life "
             f"{half_life} days) plus one; by authorities, test buys and random audits alone; 0 without any",
             _failed_share(half_life),
-            Finding.INSPECTION_FAILED,
+            Subject.INSPECTIONS,
         ),
         Feature(
             f"lost_dispute_rate_{half_life}d",
@@ -171,7 +188,7 @@ def _finding_features(half_life: int) -> list[Feature]:
             "Disputes decided for the buyer by decay, over settled orders by the same decay (half-life "
             f"{half_life} days) plus the artifact's rate_damping; for studies that name it in features.with",
             _lost_rate(half_life),
-            Finding.DISPUTE_LOST,
+            Subject.DISPUTES,
         ),
     ]
 
@@ -196,6 +213,7 @@ def _ever() -> list[Feature]:
             -1,
             f"Orders cancelled, late, returned or not received, {damped}",
             lambda s: (s.total_failures + HALF_AN_EVENT) / (s.total_orders + s.rate_damping),
+            Subject.FAILURES,
         ),
     ]
 
@@ -247,6 +265,7 @@ _SINGLES = [
         +1,
         "All settled orders over themselves plus the artifact's exposure_scale: 0 for none, towards 1 for many",
         lambda s: s.total_orders / (s.total_orders + s.exposure_scale),
+        Subject.ORDERS,
     ),
     Feature(
         "tenure_days",
@@ -255,6 +274,7 @@ _SINGLES = [
         +1,
         f"Days since the first exposure or identity, at most {MAX_DAYS}",
         lambda s: np.minimum(s.tenure_days, MAX_DAYS).astype(np.float64),
+        Subject.TENURE,
     ),
     Feature(
         "identity_level",
@@ -263,6 +283,7 @@ _SINGLES = [
         +1,
         "Identity verified: 0 not stated or 1 none, 2 basic, 3 business, 4 enhanced",
         lambda s: s.level,
+        Subject.IDENTITY,
     ),
 ]
 
@@ -282,6 +303,11 @@ class AttributeFeature:
     equals: str | None = None
     default: float = 0.0
     direction: int = 0
+
+    @property
+    def subject(self) -> Subject:
+        """Return what it is about: the attributes of an identity."""
+        return Subject.ATTRIBUTES
 
     @property
     def key(self) -> str:
@@ -329,6 +355,11 @@ class ContextFeature:
     def direction(self) -> int:
         """Return 0: no fact of conduct moves it."""
         return 0
+
+    @property
+    def subject(self) -> Subject:
+        """Return what it is about: the context, which is the same for every seller who is served."""
+        return Subject.CONTEXT
 
     @property
     def key(self) -> str:

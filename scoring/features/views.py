@@ -99,7 +99,7 @@ def view_often(columns: EntryColumns, times: Sequence[int], sales: EntryColumns 
     has_start = start <= last_day
     sold_age = day - sold.day
     seen_sales = sold_age > 0
-    finding_case, finding_day, finding = findings_of(visible.found)
+    finding_case, finding_day, finding, _ = findings_of(visible.found)
     seen_findings = finding_day <= last_day
     if len(visible.controls.case):
         place = _last_before(visible.controls, moments)

@@ -70,7 +70,6 @@ class Artifact:
         self.manifest = manifest
         self.parts = dict(parts)
         self.features = pinned_features(manifest)
-        self.heard = frozenset(feature.hears for feature in self.features if isinstance(feature, Feature))
         self.page = _page(manifest, parts)
         self.scale = Scale(self.page.base)
         self.folder = Folder(_constants(manifest["constants"], parse_json(parts["decay.json"])))

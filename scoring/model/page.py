@@ -7,7 +7,7 @@ A sum of whole numbers is exact in any order, so LightGBM, this module and a per
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
@@ -17,6 +17,9 @@ from scoring.errors import ArtifactRefused
 
 MAX_LOSS = 100_000
 """Points that one row takes, at most."""
+
+BLOCK_ROWS = 2_048
+"""Inputs whose rows are looked up at a time: a few megabytes."""
 
 NEARLY_ZERO = float(np.float32(1e-35))
 """LightGBM takes inputs up to this, of either sign, as 0."""
@@ -53,6 +56,17 @@ class Page:
 
     base: int
     tables: tuple[Table, ...]
+    _single: tuple[Ints, Floats, Ints] = field(init=False, repr=False)
+    """Of the tables of one feature: its column, and edges and points filled up to equal lengths, a line a table."""
+
+    def __post_init__(self) -> None:
+        single = [table for table in self.tables if len(table.features) == 1]
+        width = max((table.points.size for table in single), default=1)
+        edges, points = np.full((len(single), width - 1), np.inf), np.zeros((len(single), width), dtype=np.int64)
+        for line, table in enumerate(single):
+            edges[line, : table.points.size - 1], points[line, : table.points.size] = table.edges[0], table.points
+        columns = np.array([table.features[0] for table in single], dtype=np.int64)
+        object.__setattr__(self, "_single", (columns, edges, points))
 
     @property
     def rows(self) -> int:
@@ -66,8 +80,14 @@ class Page:
     def parts(self, x: Floats) -> Ints:
         """Return the points that belong to each feature, at most 0, for inputs of shape (n, features): the same shape."""
         found = np.zeros(x.shape, dtype=np.int64)
+        columns, edges, points = self._single
+        for begin in range(0, len(x), BLOCK_ROWS):  # all tables at once: one after the other takes five times as long
+            part = x[begin : begin + BLOCK_ROWS, columns]
+            row = (np.where(np.abs(part) > NEARLY_ZERO, part, 0.0)[:, :, None] > edges).sum(axis=2)
+            found[begin : begin + BLOCK_ROWS, columns] = points[np.arange(len(columns)), row]
         for table in self.tables:
-            found[:, table.features[0]] += table.look_up(x)
+            if len(table.features) > 1:
+                found[:, table.features[0]] += table.look_up(x)
         return found
 
 

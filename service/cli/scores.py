@@ -1,15 +1,15 @@
 """`sellertrust score`: trust scores over gRPC, with the facts behind them on request."""
 
+from textwrap import wrap
 from typing import Annotated, Any
 
 import grpc
 import typer
 from google.protobuf.json_format import MessageToDict
-from rich.table import Table
 
 from sellertrust.client import Client, seller_name
 from sellertrust.errors import SellertrustCallError
-from sellertrust.v1.entry_pb2 import Category, Severity, Tier
+from sellertrust.v1.entry_pb2 import Category, IdentityLevel, Severity, Tier
 from sellertrust.v1.trust_score_service_pb2 import (
     CAUTION_SIGNAL_CONTROL,
     CAUTION_SIGNAL_DISPUTED,
@@ -26,7 +26,7 @@ from sellertrust.v1.trust_score_service_pb2 import (
 )
 from service.cli.common import KnownTime, Marketplace, ObserveTime, client, find_entries, marketplace_of, moment
 from service.cli.connecting import describe_empty
-from service.cli.output import Column, Exit, Format, Output, Wide, emit, print_table, say, write
+from service.cli.output import Column, Exit, Format, Output, Wide, emit, say, write
 
 app = typer.Typer()
 
@@ -35,8 +35,12 @@ NO_MODEL_SERVED = (
     "The server has no model, so there are no points. Train one: sellertrust train STUDY. If one was refused, see:"
     " sellertrust model list"
 )
-MAX_INCIDENTS = 5
-"""Incidents of one reason shown to a person; JSON has them all."""
+MAX_SHOWN = 5
+"""Incidents, days or entries of one reason shown to a person; JSON has them all."""
+
+_LEVELS = {value: name.removeprefix("IDENTITY_LEVEL_").lower() for name, value in IdentityLevel.items() if value}
+_INDENT = 33
+"""Columns before the facts of a reason."""
 
 
 COLUMNS = (
@@ -230,6 +234,15 @@ def explanation_row(explanation: ExplainTrustScoreResponse) -> dict[str, Any]:
                     for effect in reason.incidents
                 ],
                 "incidents_omitted": reason.incidents_omitted,
+                "entries": list(reason.entries),
+                "entries_omitted": reason.entries_omitted,
+                "days": [
+                    {"day": d.day, "settled_orders": d.settled_orders, "service_failures": d.service_failures}
+                    for d in reason.days
+                ],
+                "days_omitted": reason.days_omitted,
+                "counted": reason.counted,
+                "compared": reason.compared,
             }
             for reason in explanation.reasons
         ]
@@ -266,21 +279,46 @@ def print_explanation(explanation: ExplainTrustScoreResponse, override: dict[str
         )
     if "explanation" not in row:
         return
-    table = Table(show_edge=False, pad_edge=False, box=None)
-    for name, justify in (("", "left"), ("points", "right"), ("if overturned", "right"), ("entries", "left")):
-        table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
-    table.add_row("clean baseline seller", str(row["baseline_points"]))
+    _print_line("best row of every table", str(row["baseline_points"]), "")
     for reason in row["explanation"]:
-        table.add_row(reason["reason_code"], f"{reason['points']:+d}")
-        for effect in reason["incidents"][:MAX_INCIDENTS]:
-            table.add_row(
-                f"  {effect['incident']} ({effect['severity']}, {effect['occur_time'][:10]})",
-                "",
-                f"{effect['points_if_overturned']:+d}",
-                " ".join(effect["entries"]),
-            )
-        omitted = reason["incidents_omitted"]
-        if (more := len(reason["incidents"]) + omitted - MAX_INCIDENTS) > 0:
-            table.add_row(f"  and {more} more, with -o json" + (f" all but {omitted}" if omitted else ""))
-    table.add_row("points", str(row["points"]))
-    print_table(table)
+        for number, text in enumerate(_list_facts(reason)):
+            name, points = (reason["reason_code"], f"{reason['points']:+d}") if number == 0 else ("", "")
+            _print_line(name, points, text)
+    _print_line("points", str(row["points"]), "")
+
+
+def _print_line(name: str, points: str, text: str) -> None:
+    """Write one line of the sum, wrapped to 80 columns: a name, points, and the facts behind them."""
+    lines = wrap(text, 80 - _INDENT) or [""]
+    first = f"  {name:<23} {points:>5}  {lines[0]}".rstrip()
+    write("\n".join([first, *(" " * _INDENT + line for line in lines[1:])]) + "\n")
+
+
+def _list_facts(reason: dict[str, Any]) -> list[str]:
+    """Return the facts behind a reason, a text each: in all first, then the first few by themselves."""
+    counted, compared = reason["counted"], reason["compared"]
+    entries = f"; entries {' '.join(reason['entries'][:MAX_SHOWN])}" if reason["entries"] else ""
+    words = {
+        "SERVICE_FAILURES": f"{counted:,} failed of {compared:,} orders, as the marketplace stated them; no confirmed"
+        " violation",
+        "INSPECTIONS_FAILED": f"{counted:,} failed of {compared:,} inspections",
+        "DISPUTES_LOST": f"{counted:,} decided for the buyer, in {compared:,} orders",
+        "FEW_ORDERS": f"{counted:,} settled orders so far",
+        "SHORT_TENURE": f"{counted:,} days on record",
+        "IDENTITY_LEVEL": f"level {_LEVELS.get(counted, 'not stated')}",
+        "LIMIT": f"points end here; the sum is {counted:,}",
+    }
+    whole = words.get(reason["reason_code"], f"incidents: {counted:,}" if reason["incidents"] else "")
+    parts = [
+        f"{one['incident']}, {one['severity']}, {one['occur_time'][:10]}: {one['points_if_overturned']:+d} if overturned;"
+        f" entries {' '.join(one['entries'])}"
+        for one in reason["incidents"]
+    ]
+    if reason["reason_code"] == "SERVICE_FAILURES":
+        parts += [f"{one['day']}: {one['service_failures']:,} of {one['settled_orders']:,}" for one in reason["days"]]
+    elif reason["days"]:
+        whole += f", since {reason['days'][0]['day']}"
+    omitted = sum(reason[f"{kind}_omitted"] for kind in ("incidents", "entries", "days"))
+    more = len(parts) - MAX_SHOWN + omitted
+    rest = [f"and {more:,} more, with -o json" + (f" all but {omitted:,}" if omitted else "")] if more > 0 else []
+    return [whole + entries, *parts[:MAX_SHOWN], *rest]

@@ -8,7 +8,7 @@ from scoring import answer
 from scoring.caution import Caution
 from scoring.enums import FreshnessState
 from scoring.errors import SellertrustError
-from scoring.time import SECOND
+from scoring.time import SECOND, format_day
 from sellertrust.v1 import entry_pb2, trust_score_service_pb2
 from service.contract.fields import timestamp
 from service.contract.statuses import item_error
@@ -146,6 +146,17 @@ def _reason_message(reason: answer.Reason) -> trust_score_service_pb2.Reason:
         reason_code=reason.reason_code,
         points=reason.points,
         incidents_omitted=reason.incidents_omitted,
+        entries=reason.entries,
+        entries_omitted=reason.entries_omitted,
+        days=[
+            trust_score_service_pb2.ExposureDay(
+                day=format_day(day.day), settled_orders=day.settled_orders, service_failures=day.service_failures
+            )
+            for day in reason.days
+        ],
+        days_omitted=reason.days_omitted,
+        counted=reason.counted,
+        compared=reason.compared,
         incidents=[
             trust_score_service_pb2.IncidentEffect(
                 incident=effect.incident,

@@ -13,7 +13,6 @@ from scoring.features.columns import EntryColumns, FactRow
 from scoring.features.facts import COUNTING_KINDS
 from scoring.features.views import Views
 from scoring.features.violations import Judged
-from scoring.reasons import HISTORY
 from scoring.score import explain, score
 from tests.scoring.worlds import NOW, TODAY, artifact, exposure, identity, numbered, policy, sellers, violation
 
@@ -85,13 +84,13 @@ def test_an_explanation_names_the_incidents_that_cost_most_and_counts_the_others
     """Of each reason; the shares in points are those of all incidents."""
     rows = numbered([*HISTORY_OF_ORDERS, *allegations(80, Status.CONFIRMED)])
     whole = explain(rows, "s", NOW, artifact(), policy())
-    monkeypatch.setattr("scoring.reasons.MAX_LISTED_INCIDENTS", 3)
+    monkeypatch.setattr("scoring.reasons.MAX_LISTED", 3)
     short = explain(rows, "s", NOW, artifact(), policy())
     assert short.score == whole.score
     for reason, all_of_it in zip(short.reasons, whole.reasons, strict=True):
         assert (reason.reason_code, reason.points) == (all_of_it.reason_code, all_of_it.points)
         assert reason.incidents == all_of_it.incidents[:3]
-        omitted = 0 if reason.reason_code == HISTORY else 7
+        omitted = 7 if reason.incidents else 0
         assert (all_of_it.incidents_omitted, reason.incidents_omitted) == (0, omitted)
 
 

@@ -72,7 +72,11 @@ def read_bands(strips: Strips, cut_offs: Mapping[Tier, int]) -> list[dict[str, A
         inside = code == place
         sums = {n: float(np.array(strips[n])[inside].sum()) for n in ("rows", "weight", "bad", "own", "reference")}
         rows = int(sums.pop("rows"))
-        row = {"tier": tier.name.lower(), "points_from": edges[place], "points_to": edges[place + 1] - 1}
+        row: dict[str, Any] = {
+            "tier": tier.name.lower(),
+            "points_from": edges[place],
+            "points_to": edges[place + 1] - 1,
+        }
         row |= {"rows": rows, "share": rows / total, **_rate(sums, rows * strips["independence"]), "apart": None}
         table.append(row)
     known = [row for row in table if row["rate"] is not None]

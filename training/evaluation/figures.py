@@ -63,7 +63,6 @@ def evaluate(case: Case) -> dict[str, Any]:
         "psi": stability(case),
         "migration": tiers.migration(case),
         "swap": tiers.swap(case),
-        "impact": tiers.impact(case),
     }
     result: dict[str, Any] = plain(found)
     return result

@@ -111,30 +111,6 @@ def swap(case: Case) -> dict[str, Any] | None:
     return {"rejected_share": share, "in": part(old & ~new), "out": part(new & ~old), "kept": part(~old & ~new)}
 
 
-def impact(case: Case) -> list[dict[str, Any]]:
-    """Return a table for each tier: its rows under candidate and champion, and its bad rate.
-
-    Rows are counted without weights. The bad rate is of the candidate's rows, weighted by `case.weight`, None without
-    rows; the champion's numbers are None without a champion.
-    """
-    codes = {CANDIDATE: tier_codes(case.points, case.unrated, case.policy)}
-    if case.champion_points is not None:
-        codes[CHAMPION] = tier_codes(case.champion_points, case.unrated, case.policy)
-    table = []
-    for code, name in enumerate(NAMES):
-        row: dict[str, Any] = {"tier": name}
-        for model, prefix in ((CANDIDATE, "candidate"), (CHAMPION, "champion")):
-            count = int((codes[model] == code).sum()) if model in codes else None
-            row[f"{prefix}_rows"] = count
-            row[f"{prefix}_share"] = None if count is None else count / len(case.bad)
-        inside = codes[CANDIDATE] == code
-        weight = case.weight[inside]
-        row["bad"] = int(case.bad[inside].sum())
-        row["bad_rate"] = float(weight @ case.bad[inside] / weight.sum()) if len(weight) else None
-        table.append(row)
-    return table
-
-
 def score_distribution(points: Ints, bad: Floats) -> dict[str, Any]:
     """Count good and bad rows in bands of 20 points: `edges`, `good`, `bad`.
 

@@ -86,7 +86,7 @@ def assess(
     )
     with step.apart("what a person looks at"):
         shown = {
-            "reasons": reason_frequencies(job.table, compared.test),
+            "reasons": reason_frequencies(calibrated.page, job.study, job.table, compared.test),
             "misses": worst_misses(
                 job.table, compared.test, compared.p_bad, compared.points, compared.tiers, job.study.window_end_of
             ),

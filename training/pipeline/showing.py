@@ -10,10 +10,13 @@ from numpy.typing import NDArray
 from scoring.arrays import Floats, Ints
 from scoring.enums import Kind
 from scoring.features.facts import Facts, resolve
-from scoring.reasons import group_incidents, rank_reason_codes
+from scoring.features.fold import Folder
+from scoring.model.page import Page
+from scoring.reasons import group_incidents, rank_other_codes, rank_reason_codes
 from scoring.time import DAY, format_day
 from training.observation.export import LedgerTable, entries_of
 from training.observation.snapshots import Snapshot
+from training.study.definition import Study
 
 EndOf = Callable[[int], int]
 """Returns the end of the window of an observation day."""
@@ -25,22 +28,23 @@ MISS_ENTRIES = 12
 """Entries at most of each span that are shown of a miss."""
 
 
-def reason_frequencies(table: LedgerTable, test: Snapshot) -> list[dict[str, Any]]:
+def reason_frequencies(page: Page, study: Study, table: LedgerTable, test: Snapshot) -> list[dict[str, Any]]:
     """Count the test rows that would have each reason code; return a list, most frequent first.
 
     Tables of `reason_code`, `rows` and `share`. At most 2,000 rows are looked at, evenly spread.
     """
     chosen = np.unique(np.linspace(0, len(test.bad) - 1, min(REASON_ROWS, len(test.bad))).astype(np.int64))
-    rows = test.take(chosen)
+    rows, folder = test.take(chosen), Folder(study.constants)
     counts: Counter[str] = Counter()
     for day in np.unique(rows.day).tolist():
         sellers = rows.seller[rows.day == day]
         facts = _facts(table, sellers, day)
+        costly = rank_other_codes(folder.fold(facts), rows.x[rows.day == day], page, study.features)
         members: list[list[int]] = [[] for _ in sellers]
         for place, case in enumerate(facts.violations.case.tolist()):
             members[case].append(place)
-        for found in members:
-            counts.update(rank_reason_codes(group_incidents(facts.violations, found)))
+        for found, codes in zip(members, costly, strict=True):
+            counts.update((*rank_reason_codes(group_incidents(facts.violations, found)), *codes))
     return [
         {"reason_code": code, "rows": count, "share": count / len(chosen)}
         for code, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))

@@ -271,7 +271,10 @@ class TrustScore(_message.Message):
     """
     @_builtins.property
     def reason_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Why the points are not higher, the gravest first; stable strings such as `COUNTERFEIT_CONFIRMED`, `THIN_FILE`."""
+        """Why the points are not higher; stable strings such as `COUNTERFEIT_CONFIRMED`, `FEW_ORDERS`, `THIN_FILE`. First incidents,
+        the gravest category first, then what else costs points, the costliest first, then what bounds the tier. Each reason of
+        ExplainTrustScore with points below 0 is among them.
+        """
 
     @_builtins.property
     def stamp(self) -> Global___Stamp:
@@ -426,8 +429,38 @@ class Caution(_message.Message):
 Global___Caution: _TypeAlias = Caution  # noqa: Y015
 
 @_typing.final
+class ExposureDay(_message.Message):
+    """A day of exposure as the marketplace stated it: a fact behind a reason, and no confirmed violation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DAY_FIELD_NUMBER: _builtins.int
+    SETTLED_ORDERS_FIELD_NUMBER: _builtins.int
+    SERVICE_FAILURES_FIELD_NUMBER: _builtins.int
+    day: _builtins.str
+    """The UTC day as `YYYY-MM-DD`."""
+    settled_orders: _builtins.int
+    """Settled orders of the day, of all product categories."""
+    service_failures: _builtins.int
+    """Orders of these that were cancelled, late, returned or not received."""
+    def __init__(
+        self,
+        *,
+        day: _builtins.str = ...,
+        settled_orders: _builtins.int = ...,
+        service_failures: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["day", b"day", "service_failures", b"service_failures", "settled_orders", b"settled_orders"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExposureDay: _TypeAlias = ExposureDay  # noqa: Y015
+
+@_typing.final
 class Reason(_message.Message):
-    """The part of the gap that a group of incidents explains."""
+    """What one group of facts takes from the page's base."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -435,17 +468,48 @@ class Reason(_message.Message):
     POINTS_FIELD_NUMBER: _builtins.int
     INCIDENTS_FIELD_NUMBER: _builtins.int
     INCIDENTS_OMITTED_FIELD_NUMBER: _builtins.int
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    ENTRIES_OMITTED_FIELD_NUMBER: _builtins.int
+    DAYS_FIELD_NUMBER: _builtins.int
+    DAYS_OMITTED_FIELD_NUMBER: _builtins.int
+    COUNTED_FIELD_NUMBER: _builtins.int
+    COMPARED_FIELD_NUMBER: _builtins.int
     reason_code: _builtins.str
-    """Stable string, such as `COUNTERFEIT_CONFIRMED`, `INSPECTIONS_FAILED`, or `HISTORY` for what exposure and identity explain."""
+    """Stable string, such as `COUNTERFEIT_CONFIRMED`, `SERVICE_FAILURES`, `FEW_ORDERS`."""
     points: _builtins.int
-    """Share of the gap in points: of either sign for `HISTORY`, never above 0 for all others. The shares of all reasons sum
-    to `points` less `baseline_points`, exactly.
+    """Points, exact: the points of all reasons sum to `points` less `baseline_points`. Never above 0, but for `LIMIT`, which
+    closes the sum where it is below 0 or above 1000.
     """
     incidents_omitted: _builtins.int
     """The number of the group's other incidents. They are in `points` as all are."""
+    entries_omitted: _builtins.int
+    """The number of the others."""
+    days_omitted: _builtins.int
+    """The number of the others."""
+    counted: _builtins.int
+    """How much is behind it, in plain numbers without decay: incidents, failed orders, failed inspections, lost disputes; of
+    `FEW_ORDERS` the settled orders, of `SHORT_TENURE` the days since the first day, of `IDENTITY_LEVEL` the level (1 none,
+    2 basic, 3 business, 4 enhanced; 0 not stated), of `LIMIT` the sum before it.
+    """
+    compared: _builtins.int
+    """What that is compared with: of failures and disputes all settled orders, of inspections all that were failed or passed.
+    0 for all others.
+    """
     @_builtins.property
     def incidents(self) -> _containers.RepeatedCompositeFieldContainer[Global___IncidentEffect]:
         """The incidents of the group, the one with the largest effect first: at most 1,000, those with the largest."""
+
+    @_builtins.property
+    def entries(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The entries behind it that are no incidents, by `entry_id`, the latest first, at most 1,000: failed inspections, disputes
+        decided for the buyer, the identity in force.
+        """
+
+    @_builtins.property
+    def days(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExposureDay]:
+        """The days behind it, the latest first, at most 1,000: of `SERVICE_FAILURES` the days with failures, of `SHORT_TENURE` the
+        first day on record. As the marketplace stated them: they are no confirmed violation.
+        """
 
     def __init__(
         self,
@@ -454,10 +518,16 @@ class Reason(_message.Message):
         points: _builtins.int = ...,
         incidents: _abc.Iterable[Global___IncidentEffect] | None = ...,
         incidents_omitted: _builtins.int = ...,
+        entries: _abc.Iterable[_builtins.str] | None = ...,
+        entries_omitted: _builtins.int = ...,
+        days: _abc.Iterable[Global___ExposureDay] | None = ...,
+        days_omitted: _builtins.int = ...,
+        counted: _builtins.int = ...,
+        compared: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["incidents", b"incidents", "incidents_omitted", b"incidents_omitted", "points", b"points", "reason_code", b"reason_code"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["compared", b"compared", "counted", b"counted", "days", b"days", "days_omitted", b"days_omitted", "entries", b"entries", "entries_omitted", b"entries_omitted", "incidents", b"incidents", "incidents_omitted", b"incidents_omitted", "points", b"points", "reason_code", b"reason_code"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -775,14 +845,16 @@ class ExplainTrustScoreResponse(_message.Message):
     REASONS_FIELD_NUMBER: _builtins.int
     THIN_FILE_FIELD_NUMBER: _builtins.int
     baseline_points: _builtins.int
-    """Points of the model's clean baseline seller, from which the gap is counted. Only if rated."""
+    """The base of the model's page: the points of a seller with the best row of every table, from which every reason is
+    counted. So reasons are losses, and a seller below it has at least one. May be above 1000. Only if rated.
+    """
     @_builtins.property
     def trust_score(self) -> Global___TrustScore:
         """The trust score, as GetTrustScore returns it."""
 
     @_builtins.property
     def reasons(self) -> _containers.RepeatedCompositeFieldContainer[Global___Reason]:
-        """The facts behind the gap, the largest share first. Only if rated."""
+        """What makes the points, the largest loss first, `LIMIT` last. Only if rated."""
 
     @_builtins.property
     def thin_file(self) -> Global___ThinFile:

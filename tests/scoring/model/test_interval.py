@@ -75,7 +75,7 @@ def market(n: int, orders: tuple[int, int], seed: int, hazard: np.ndarray | None
         cases=n, observe_day=np.full(n, TODAY), violations=violations, exposure_case=case,
         exposure_day=TODAY - 1 - 7 * week, exposure_product=np.zeros_like(case), exposure_orders=count,
         exposure_failures=rng.poisson(count * failing[case]),
-        finding_case=nothing[:0], finding_day=nothing[:0], finding=nothing[:0],
+        finding_case=nothing[:0], finding_day=nothing[:0], finding=nothing[:0], finding_row=nothing[:0],
         start_day=TODAY - 7 * weeks, level=nothing + 3, identity_row=nothing - 1, exists=nothing == 0,
         allegations=nothing, override=nothing, override_row=nothing - 1, override_until=nothing,
     )  # fmt: skip

@@ -163,8 +163,8 @@ def test_a_small_edit_changes_what_it_says_and_nothing_else() -> None:
     assert all(one.before.tier is Tier.STANDARD for one in changes)
     space, answers = compare(general, edited)
     assert len(changes) == sum(old.tier is Tier.STANDARD and old.terms.hold_days < 8 for old, _ in answers.values())
-    assert answer_in(space, 0, cell_of(space, Sample(450))).terms.hold_days == 17
-    assert answer_in(space, 0, cell_of(space, Sample(450, settled_minor={"": 160_000_000}))).terms.hold_days == 7
+    assert answer_in(space, 0, cell_of(space, Sample(400))).terms.hold_days == 17
+    assert answer_in(space, 0, cell_of(space, Sample(400, settled_minor={"": 160_000_000}))).terms.hold_days == 7
 
 
 def general(**parts: Any) -> Policy:
@@ -199,7 +199,7 @@ def test_whom_a_thin_file_or_clear_days_move_to_another_cell_is_among_the_change
             tier=None,
             orders=chance.choice([0, 9, 10, 19, 20, 49, 50]),
             tenure_days=chance.choice([0, 29, 30, 89, 90]),
-            earlier=(chance.choice([1, 7, 8, 14, 15, 30, 31]), chance.choice([0, 429, 430, 475, 600])),
+            earlier=(chance.choice([1, 7, 8, 14, 15, 30, 31]), chance.choice([0, 379, 380, 450, 600])),
         )
         answers = direct(before, seller), direct(after, seller)
         differing += answers[0] != answers[1]

@@ -62,7 +62,7 @@ def faults(text: str) -> tuple[str, ...]:
             'reference = "  "',
             'rules[newcomers].reference must be given as text of 1 to 500 printable characters, not "  "',
         ),
-        ("standard = 430", "standard = 650", "cut_offs must rise from tier to tier"),
+        ("standard = 380", "standard = 650", "cut_offs must rise from tier to tier"),
         (
             '{ kind = "settlement_hold", days = 14 }',
             '{ kind = "settlement_hold", days = 181 }',

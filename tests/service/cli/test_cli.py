@@ -210,6 +210,10 @@ def test_a_confirmed_violation_costs_points_that_are_explained_and_come_back_whe
     text, _ = shell("score", "fallen", "--explain")
     assert "COUNTERFEIT_CONFIRMED" in text
     assert "v-fallen d-fallen" in text
+    shown = [line for line in text.splitlines() if line.startswith("  ")]
+    assert max(map(len, shown)) <= 80
+    column = [int(line[26:31]) for line in shown if line[26:31].strip()]
+    assert sum(column[:-1]) == column[-1] == explained["points"]
     assert f"{explained['points']} points (90 %: {explained['points_low']} to {explained['points_high']})" in text
 
     refused = shell.error(4, "violation", "dismiss", *decision)

@@ -15,7 +15,7 @@ from training.evaluation.curves import ks
 from training.evaluation.probability import losses
 from training.evaluation.ranking import auc
 from training.evaluation.segments import by_label, by_month, calibration_by_volume, segments, split_by_volume
-from training.evaluation.tiers import TIERS, grades, impact, migration, score_distribution, swap, tier_codes
+from training.evaluation.tiers import TIERS, grades, migration, score_distribution, swap, tier_codes
 
 
 @given(st.lists(st.integers(-3, 3), max_size=30))
@@ -125,7 +125,7 @@ def test_tiers_are_the_policys() -> None:
     assert TIERS[tier_codes(np.array([900]), np.array([True]), POLICY)[0]] is Tier.UNRATED
 
 
-def test_migration_swap_and_impact_are_worked() -> None:
+def test_migration_and_swap_are_worked() -> None:
     """Six rated rows, two of which either model rejects: 0 by both, 1 by the champion alone, 2 by the candidate alone."""
     case = two_models(
         points=[400, 650, 450, 550, 650, 750, 100],
@@ -144,15 +144,6 @@ def test_migration_swap_and_impact_are_worked() -> None:
     assert swapped["in"] == {"rows": 1, "bad": 0, "bad_rate": 0.0}
     assert swapped["out"] == {"rows": 1, "bad": 1, "bad_rate": 1.0}
     assert swapped["kept"] == {"rows": 3, "bad": 1, "bad_rate": pytest.approx(1 / 3)}
-    table = {row["tier"]: row for row in impact(case)}
-    assert (table["unrated"]["candidate_rows"], table["unrated"]["champion_rows"]) == (1, 1)
-    assert (table["probation"]["candidate_rows"], table["probation"]["bad"], table["probation"]["bad_rate"]) == (
-        2,
-        2,
-        1,
-    )
-    assert (table["exemplary"]["candidate_rows"], table["exemplary"]["champion_rows"]) == (1, 2)
-    assert sum(row["candidate_share"] for row in table.values()) == pytest.approx(1)
 
 
 def test_of_equal_points_the_higher_log_odds_are_rejected() -> None:
@@ -165,10 +156,8 @@ def test_of_equal_points_the_higher_log_odds_are_rejected() -> None:
 
 
 def test_without_a_champion_nothing_migrates() -> None:
-    """And the impact has the candidate's side alone."""
     case = case_of(champion=False)
     assert (migration(case), swap(case)) == (None, None)
-    assert {row["champion_rows"] for row in impact(case)} == {None}
 
 
 def test_models_that_reject_as_many_swap_as_many() -> None:

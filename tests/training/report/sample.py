@@ -258,15 +258,6 @@ def _champion(s: Sample) -> Json:
         rows, bad = int(where.sum()), int(s.bad[where].sum())
         return {"rows": rows, "bad": bad, "bad_rate": bad / rows}
 
-    impact = []
-    for k, name in enumerate(TIERS):
-        mine = tier["lightgbm"] == k
-        row = {"tier": name, "candidate_rows": int(mine.sum()), "candidate_share": float(mine.mean())}
-        row |= {
-            "champion_rows": int((tier["champion"] == k).sum()),
-            "champion_share": float((tier["champion"] == k).mean()),
-        }
-        impact.append({**row, "bad": int(s.bad[mine].sum()), "bad_rate": float(s.bad[mine].mean())})
     return {
         "migration": {
             "tiers": list(TIERS),
@@ -280,7 +271,6 @@ def _champion(s: Sample) -> Json:
             "out": part(worst["lightgbm"] & ~worst["champion"]),
             "kept": part(worst["lightgbm"] == worst["champion"]),
         },
-        "impact": impact,
     }
 
 

@@ -119,7 +119,6 @@ PLANS = (
             ("Comparison in figures", people.paired),
             ("Migration matrix", people.migration),
             ("Swap set", people.swap),
-            ("Impact on tiers", people.impact),
         ),
     ),
     Plan(

@@ -135,9 +135,13 @@ def bands(r: Reading) -> list[Block]:
         rate: Cell = Num("–")
         if row["rate"] is not None:
             rate = scale.cell(row["rate"], row["low"], row["high"], percent(row["rate"]))
-        chip = {True: Chip("good", "told apart"), False: Chip("warn", "not told apart"), None: "–"}[row["apart"]]
+        chips: dict[bool | None, Cell] = {
+            True: Chip("good", "told apart"),
+            False: Chip("warn", "not told apart"),
+            None: "–",
+        }
         points = f"{count(row['points_from'])} to {count(row['points_to'])}"
-        cells.append([str(row["tier"]), Num(points), percent(row["share"]), rate, chip])
+        cells.append([str(row["tier"]), Num(points), percent(row["share"]), rate, chips[row["apart"]]])
     title = f"Not told apart: {listed(pairs)}" if pairs else "Every tier is told apart from the next one"
     head = ("tier", "points", "share of sellers", "bad at the reference exposure (95 %)", "from the next better tier")
     caption = (

@@ -4,8 +4,8 @@ from collections import Counter
 from typing import Any
 
 from training.report.drawing import Scaled, bar
-from training.report.numbers import Num, count, listed, number, percent, plural, signed, spoken
-from training.report.parts import Bar, Block, Card, Cards, Cell, Chip, Heat, Table, Text
+from training.report.numbers import Num, count, listed, number, percent, plural, spoken
+from training.report.parts import Block, Card, Cards, Cell, Chip, Heat, Table, Text
 from training.report.reading import Absent, Reading
 
 Json = Any
@@ -178,48 +178,6 @@ def _compared(interval: Json, sense: int) -> Chip:
     if interval["low"] <= 0 <= interval["high"]:
         return Chip("plain", "not told apart")
     return Chip("good", "better") if (interval["low"] > 0) == (sense > 0) else Chip("bad", "worse")
-
-
-def impact(r: Reading) -> list[Block]:
-    """Tabulate the sellers in each tier under candidate and champion, and the bad rate.
-
-    Raises Absent, which leaves the part out, if the evaluation lacks the figures.
-    """
-    rows = r.found("impact")
-    champion = any(row.get("champion_rows") is not None for row in rows)
-    most = max(max(row["candidate_share"] or 0, row.get("champion_share") or 0) for row in rows)
-    cells: list[list[Cell]] = []
-    for row in rows:
-        before: Bar | Num = Num("–")
-        if row.get("champion_share") is not None:
-            before = bar(
-                row["champion_share"], most, f"{percent(row['champion_share'])} ({count(row['champion_rows'])})"
-            )
-        after = bar(row["candidate_share"], most, f"{percent(row['candidate_share'])} ({count(row['candidate_rows'])})")
-        change = row["candidate_rows"] - row["champion_rows"] if champion else None
-        cells.append(
-            [
-                str(row["tier"]),
-                *([before, signed(change, 0)] if champion else []),
-                after,
-                count(row["bad"]),
-                percent(row["bad_rate"]),
-            ]
-        )
-    largest = max(rows, key=lambda row: row["candidate_rows"])
-    title = f"Most sellers would be {largest['tier']}: {percent(largest['candidate_share'])}"
-    if champion:
-        moved = max(rows, key=lambda row: abs(row["candidate_rows"] - row["champion_rows"]))
-        title += f"; {moved['tier']} changes most, by {signed(moved['candidate_rows'] - moved['champion_rows'], 0)}"
-    head = (
-        "tier",
-        *(("under the champion", "change") if champion else ()),
-        "under the candidate",
-        "bad",
-        "bad among them",
-    )
-    caption = "Tiers by the policy's cut-offs. Look at the lowest tier: so many sellers feel a promotion at once."
-    return [Table(title, caption, head, cells)]
 
 
 def worst(r: Reading) -> list[Block]:

@@ -1,0 +1,157 @@
+"""Reasons: every point has a name, and every name has facts behind it; by random pages and random histories."""
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scoring.enums import InspectionResult, ScoreState, Status, Tier
+from scoring.features.columns import FactRow
+from scoring.features.table import Subject
+from scoring.model.artifact import Artifact
+from scoring.model.page import Page
+from scoring.reasons import LIMIT, REASON_CODES
+from scoring.score import explain, score
+from tests.bench._by_hand import PageByHand
+from tests.scoring.random_pages import artifact_of, monotone_table, page_artifact
+from tests.scoring.worlds import (
+    ALL_FEATURES,
+    NOW,
+    TODAY,
+    exposure,
+    identity,
+    inspection,
+    numbered,
+    policy,
+    population,
+    sellers,
+    status,
+    violation,
+)
+
+NAMES_FACTS = {f"{category}_CONFIRMED" for category in ("COUNTERFEIT", "IP", "SAFETY", "QUALITY")} | {
+    *(f"{category}_CONFIRMED" for category in ("RESTRICTED", "INTEGRITY", "SERVICE", "DISCLOSURE")),
+    *(Subject.FAILURES, Subject.INSPECTIONS, Subject.DISPUTES),
+}
+ROWS = [
+    identity("i0", TODAY - 400, 2),
+    exposure("x1", TODAY - 300, 40),
+    exposure("x2", TODAY - 9, 30, 2),
+    exposure("x3", TODAY - 5, 30, 1),
+    inspection("n1", TODAY - 20, InspectionResult.FAILED),
+    inspection("n2", TODAY - 10, InspectionResult.PASSED),
+    violation("v1", TODAY - 50, 1, 3),
+    violation("v2", TODAY - 40, 2, 2),
+]
+
+
+@cache
+def wide_artifact(seed: int, base: int) -> Artifact:
+    """A random monotone page over every feature of the table."""
+    rng, (x, _) = np.random.default_rng(seed), population()
+    edges = [np.unique(rng.choice(column, 4)) for column in x.T]
+    tables = [monotone_table(rng, (n,), (edges[n],), feature.direction) for n, feature in enumerate(ALL_FEATURES)]
+    return artifact_of(Page(base, tuple(tables)), ALL_FEATURES, x)
+
+
+@given(sellers(), st.integers(0, 3), st.sampled_from([60, 400, 1100, 6000]), st.booleans())
+def test_every_point_has_a_name(rows: list[FactRow], seed: int, base: int, is_wide: bool) -> None:
+    """Base and reasons sum to the points; whoever is below the base has a reason; the cheap answer names the same."""
+    artifact = (wide_artifact if is_wide else page_artifact)(seed, base)
+    found = explain(numbered(rows), "s", NOW, artifact, policy())
+    assert found is not None
+    [answer] = score(numbered(rows), ["s"], NOW, artifact, policy())
+    assert answer == found.score
+    if answer.state is not ScoreState.RATED:
+        assert not found.reasons
+        return
+    assert found.baseline_points == base
+    assert base + sum(reason.points for reason in found.reasons) == answer.points
+    costly = [reason for reason in found.reasons if reason.points < 0]
+    assert costly or answer.points >= base
+    assert {reason.reason_code for reason in costly} <= set(answer.reason_codes) <= set(REASON_CODES)
+    assert all(reason.points <= 0 for reason in found.reasons if reason.reason_code != LIMIT)
+    assert all(reason.points for reason in found.reasons if not reason.incidents)
+    for reason in found.reasons:
+        behind = {
+            Subject.ORDERS: True,  # what is behind it is what is not there yet: it states the settled orders
+            Subject.IDENTITY: True,  # the entry, if an identity is stated
+            LIMIT: reason.counted == base + sum(r.points for r in found.reasons if r.reason_code != LIMIT),
+        }.get(reason.reason_code, bool(reason.incidents or reason.entries or reason.days))
+        assert behind, reason
+        if reason.reason_code in NAMES_FACTS:
+            assert reason.counted > 0
+
+
+@given(sellers(), st.integers(0, 7))
+def test_taking_a_fact_away_takes_its_reason_away(rows: list[FactRow], seed: int) -> None:
+    """Without violations, failed orders and findings the reasons that name facts are gone; the others stay as they are."""
+    artifact = page_artifact(seed)
+    full = explain(numbered(rows), "s", NOW, artifact, policy())
+    clean = [row._replace(service_failures=0) if row.exposure_day else row for row in rows if row.status is None]
+    bare = explain(numbered(clean), "s", NOW, artifact, replace(policy(), thin_file_orders=0))
+    assert full is not None
+    assert bare is not None
+    if full.score.state is ScoreState.RATED and bare.score.state is ScoreState.RATED:
+        others = [
+            {r.reason_code: r.points for r in found.reasons if r.reason_code not in {*NAMES_FACTS, LIMIT}}
+            for found in (full, bare)
+        ]
+        assert others[0] == others[1]
+        assert not NAMES_FACTS & {reason.reason_code for reason in bare.reasons}
+
+
+def test_each_reason_shows_what_is_behind_it() -> None:
+    """Days with failures and their sums, entries of inspections and of the identity, incidents; all counted undecayed."""
+    found = explain(numbered(ROWS), "s", NOW, page_artifact(), policy())
+    assert found is not None
+    by_code = {reason.reason_code: reason for reason in found.reasons}
+    failures = by_code[Subject.FAILURES]
+    assert [(d.day, d.settled_orders, d.service_failures) for d in failures.days] == [
+        (TODAY - 5, 30, 1),
+        (TODAY - 9, 30, 2),
+    ]
+    assert (failures.counted, failures.compared) == (3, 100)
+    inspections = by_code[Subject.INSPECTIONS]
+    assert (inspections.entries, inspections.counted, inspections.compared) == (("n1",), 1, 2)
+    assert by_code[Subject.IDENTITY].entries == ("i0",)
+    assert by_code[Subject.IDENTITY].counted == 2
+    assert [effect.incident for effect in by_code["COUNTERFEIT_CONFIRMED"].incidents] == ["v1"]
+
+
+@pytest.mark.parametrize("name", ["v1", "v2"])
+def test_if_overturned_is_what_overturning_gives(name: str) -> None:
+    """To the point, and never less than nothing."""
+    artifact, rows = page_artifact(3), numbered(ROWS)
+    found = explain(rows, "s", NOW, artifact, policy())
+    after = score(numbered([*rows, status("a", name, Status.OVERTURNED)]), ["s"], NOW, artifact, policy())[0]
+    assert found is not None
+    assert after is not None
+    assert found.score.points is not None
+    assert after.points is not None
+    effects = {e.incident: e.points_if_overturned for reason in found.reasons for e in reason.incidents}
+    assert effects[name] == after.points - found.score.points >= 0
+
+
+def test_a_half_event_of_a_short_file_is_a_lack_of_orders() -> None:
+    """A clean newcomer's rates without decay expect half an event: that is no failure and no incident."""
+    rows = numbered([identity("i0", TODAY - 60, 4), exposure("x1", TODAY - 40, 12)])
+    for seed in range(6):
+        found = explain(rows, "s", NOW, page_artifact(seed), replace(policy(), thin_file_orders=10))
+        assert found is not None
+        assert found.score.tier is not Tier.UNRATED
+        assert {r.reason_code for r in found.reasons} <= {Subject.ORDERS, Subject.TENURE, LIMIT}
+
+
+@given(sellers(), st.integers(0, 7))
+def test_a_script_with_page_and_rows_adds_up_the_points(rows: list[FactRow], seed: int) -> None:
+    """It shares no code with the core: it knows the ledger's rows as JSON, and the artifact as bytes."""
+    artifact, numbers = page_artifact(seed, 2_500), numbered(rows)
+    [answer] = score(numbers, ["s"], NOW, artifact, policy())
+    assert answer is not None
+    if answer.points is not None:
+        plain = [dict(row._asdict()) for row in numbers]
+        assert PageByHand(artifact.parts).points(plain, NOW) == answer.points
