@@ -202,17 +202,18 @@ under the key of the seller whom they are about, and erased with it.
 
 Calls beyond are refused, before they are parsed, with RESOURCE_EXHAUSTED, `TOO_MANY_CALLS` and a RetryInfo that says when
 the next one fits; a refusal uses up nothing of other limits, and a changed file goes on with what was used. Classes are
-those for which the server keeps threads: `read` (GetTrustScore, GetViolation), `slow` (batches, explanations, lists, the
-queue), `write`, `model`, `stream`. A second's worth may come at once; a larger batch of entries is taken when nothing
-else was. Where there are grants, `SELLERTRUST_CLIENT_STREAMS` counts by principal. A call that shows two principals, a
-certificate and a token, counts for each. Every process counts for itself: with `SELLERTRUST_PROCESSES` set to N, and with N
-servers, a caller has up to N times as much.
+those for which the server keeps threads: `read` (GetTrustScore), `slow` (batches, violations, explanations, lists, measures,
+the queue, bulk decisions, policies), `write`, `model` (models, the audit file), `stream`. A second's worth may come at
+once; a larger batch of entries is taken when nothing else was. Where there are grants, `SELLERTRUST_CLIENT_STREAMS` counts
+by principal. A call that shows two principals, a certificate and a token, counts for each. Every process counts for itself:
+with `SELLERTRUST_PROCESSES` set to N, and with N servers, a caller has up to N times as much.
 
 Wait as a refusal says: who asks on regardless is refused at once 20 times a second by each method; further calls are held
-for up to a second, or until shortly before their deadline, and refused then. The same befalls whoever nothing lets in: a
+for a second or more, or until shortly before their deadline, and refused then. The same befalls whoever nothing lets in: a
 caller who is granted nothing, or not the right of a method, and calls that show nothing, or a token, that proves nobody. Such
-tokens use up the limits of the certificate beside them; calls of the same connection by known tokens go on. With
-`SELLERTRUST_MESH_TLS` a connection is many callers', so bad tokens are the mesh's to hold back.
+tokens use up the limits of the certificate beside them. Without a certificate they count together by host. Calls by known
+tokens go on, and so does the first call of a connection. At most 500 held calls a second are refused: if more are held, each
+is held for longer. With `SELLERTRUST_MESH_TLS` a connection is many callers', so bad tokens are the mesh's to hold back.
 
 ## Limits of a grant
 
@@ -221,12 +222,13 @@ tokens use up the limits of the certificate beside them; calls of the same conne
 | `marketplaces` | every right | required; `*` for all |
 | `sellers` | rights over sellers; of what concerns the whole marketplace see below | all |
 | `kinds`, `sources`, `notifiers` | `append` | required where the kinds state them; a `notifier` that is left out needs `*` |
-| `entry_ids` | whatever appends: how the ids that a caller chooses must begin | required |
+| `entry_ids` | whatever appends: how the ids that a caller chooses must begin | required; not `*` beside `sellers` |
 | `actions` | `decide`, `bulk_decide`: the actions, and `attribution`, `incident` and `correction` | required |
 
 Who may see some sellers of a marketplace is shown theirs alone by ListEntries, ListViolations, WatchEntries and
 BatchGetTrustScores, which refuses each other seller by itself; whatever else concerns the whole marketplace is denied. A
 link asks for both of its sellers, and a violation of a seller whom the entry does not name is as one that is not on record.
+An entry id is unique in its marketplace, so give a caller of some sellers ids that begin in a way of its own.
 A page token goes on for the caller to whom it was given, and while that one may see the same sellers.
 
 Sequences count the entries of the whole ledger, and answers are stamped with them so that they can be replayed. So whoever

@@ -28,9 +28,11 @@ class RecordedMeasure:
     stated_time: int
     """When that happened, in microseconds."""
     actors: frozenset[str]
-    """Who stated something about it, or confirmed a violation that it rests on."""
+    """Who stated something about it."""
     callers: frozenset[str] = frozenset()
     """The authenticated callers of the same entries; none for what came by no server's call."""
+    violations: frozenset[str] = frozenset()
+    """The violations that it rests on, by any of these entries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,26 +89,27 @@ class Contests:
     """Measures by id: those that complaints of the batch are about, and those that the batch states."""
     complaints: dict[str, Complaint] = field(default_factory=dict)
     """Complaints by id: those that the batch decides, and those that it files."""
+    deciders: dict[str, set[tuple[str, str]]] = field(default_factory=dict)
+    """By violation the (actor, authenticated caller) of each decision about it: on record of those that measures rest on,
+    and in the batch of all."""
 
     def state(self, fact: MeasureChanged, seller: str, stated_time: int, caller: str) -> None:
         """Note a statement about a measure; the time in microseconds."""
         before = self.measures.get(fact.measure)
-        actors, callers = {fact.actor}, {caller} - {""}
+        actors, callers, violations = {fact.actor}, {caller} - {""}, {*fact.violations}
         if before is not None:
             actors, callers = actors | before.actors, callers | before.callers
-        self.measures[fact.measure] = RecordedMeasure(
-            seller, fact.measure_kind, fact.state, stated_time, frozenset(actors), frozenset(callers)
-        )
+            violations |= before.violations
+        found = frozenset(actors), frozenset(callers), frozenset(violations)
+        self.measures[fact.measure] = RecordedMeasure(seller, fact.measure_kind, fact.state, stated_time, *found)
 
     def mark_decided(self, complaint: str, entry_id: str) -> None:
         """Note that a complaint was decided, by the id of the entry that did it."""
         self.complaints[complaint] = replace(self.complaints[complaint], decided_by=entry_id)
 
-    def add_decider(self, measure: str, actor: str, caller: str) -> None:
-        """Note who decided about a violation that a measure rests on."""
-        found = self.measures[measure]
-        callers = found.callers | ({caller} - {""})
-        self.measures[measure] = replace(found, actors=found.actors | {actor}, callers=callers)
+    def note_decider(self, violation: str, actor: str, caller: str) -> None:
+        """Note who decided about a violation; such a person does not decide about measures that rest on it."""
+        self.deciders.setdefault(violation, set()).add((actor, caller))
 
     def file(self, entry: Entry, fact: ComplaintFiled, filed_time: int, caller: str, path: FieldPath) -> None:
         """Note a complaint, filed at `filed_time` (microseconds).
@@ -152,13 +155,15 @@ class Contests:
                 (*path, "complaint"),
             )
         measure = self.measures[complaint.measure]
-        if fact.actor in measure.actors:
+        deciders = {one for violation in measure.violations for one in self.deciders.get(violation, ())}
+        if fact.actor in measure.actors.union(actor for actor, _ in deciders):
             raise ContestForbids(
                 f"{fact.actor!r} decided about the measure before; another person decides about the complaint",
                 {"why": "SAME_PERSON"},
                 (*path, "actor"),
             )
-        before = " ".join([complaint.caller, *measure.callers]).split()  # a caller may have several principals
+        callers = (complaint.caller, *measure.callers, *(caller for _, caller in deciders))
+        before = " ".join(callers).split()  # a caller may have several principals
         if not own_names.isdisjoint(before):
             raise ContestForbids(
                 "the caller filed the complaint or decided about the measure before; let another caller decide",

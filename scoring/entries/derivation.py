@@ -252,6 +252,7 @@ class Derivation:
                 " units of the seller's own violation that was derived of it",
             )
         state = known.states[fact.violation] = state.decide(decision, path)
+        known.contests.note_decider(fact.violation, fact.actor, self._caller)
         added = self._append(NewEntry(item, state.seller, state.status))
         if is_of_product:
             known.product_decisions.setdefault(fact.violation, []).append(decision)
@@ -354,6 +355,7 @@ class Derivation:
         except LifecycleForbids:
             return False
         self._context.states[violation] = state
+        self._context.contests.note_decider(violation, fact.actor, self._caller)
         known_time = min(state.known_time, self._latest)
         entry = Entry(
             derived_id(decision.entry_id, violation),

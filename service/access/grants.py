@@ -382,6 +382,10 @@ def _grant(table: _Table) -> tuple[_Table, Grant]:
             )
         ),
     )
+    if rights & WRITING and "*" not in grant.sellers and "*" in grant.entry_ids:
+        table.say(
+            "entry_ids", "must name how ids begin beside sellers: a refused id tells that another seller's entry has it"
+        )
     _require_every_marketplace(table, rights, grant.marketplaces)
     table.end()
     return table, grant

@@ -64,6 +64,7 @@ class Scope(Enum):
     __hash__ = object.__hash__  # as that of `Right`
 
     SELLER = "the seller in `seller`"
+    MEASURES = "the seller in `seller`; a `policy` that is stated needs `read_policies` besides"
     SELLERS = "each seller in `sellers`"
     PARENT = "the marketplace or the seller in `parent`"
     MARKETPLACE = "every seller of the marketplace in `parent`"
@@ -99,7 +100,7 @@ METHODS: Mapping[str, MethodRow] = MappingProxyType(
         "TrustScoreService/GetTrustScore": MethodRow(Right.READ_SCORES, Scope.SELLER),
         "TrustScoreService/BatchGetTrustScores": MethodRow(Right.READ_SCORES, Scope.SELLERS),
         "TrustScoreService/ExplainTrustScore": MethodRow(Right.EXPLAIN, Scope.SELLER),
-        "MeasureService/EvaluateMeasures": MethodRow(Right.READ_MEASURES, Scope.SELLER),
+        "MeasureService/EvaluateMeasures": MethodRow(Right.READ_MEASURES, Scope.MEASURES),
         "MeasureService/EvaluatePayout": MethodRow(Right.READ_MEASURES, Scope.SELLER),
         "MeasureService/GetRestitution": MethodRow(Right.READ_MEASURES, Scope.SELLER),
         "LedgerService/AppendEntries": MethodRow(Right.APPEND, Scope.ENTRIES),

@@ -65,6 +65,11 @@ def _of_seller(row: MethodRow, request: Any) -> list[Asked]:
     return [Asked(row.right, *parse_seller(request.seller, "seller"))]
 
 
+def _of_measures(row: MethodRow, request: Any) -> list[Asked]:
+    """Return the seller, and the policies if one is stated: else its rules could be probed by sellers, one by one."""
+    return [*_of_seller(row, request), *([Asked(Right.READ_POLICIES)] if request.policy else [])]
+
+
 def _of_erased(row: MethodRow, request: Any) -> list[Asked]:
     return [Asked(row.right, *parse_seller(request.seller, "seller"), entry_id=request.entry_id or None)]
 
@@ -112,6 +117,7 @@ def _of_proposals(row: MethodRow, request: Any) -> list[Asked]:
 
 _ASKING: dict[Scope, Callable[[MethodRow, Any], list[Asked]]] = {
     Scope.SELLER: _of_seller,
+    Scope.MEASURES: _of_measures,
     Scope.SELLERS: _of_sellers,
     Scope.ERASED: _of_erased,
     Scope.PARENT: _of_parent,

@@ -76,16 +76,17 @@ def load_contests(
         about.add(filed.measure)
     for row in _rows(connection, _DECIDED, marketplace, contests.complaints):
         contests.mark_decided(row.target, row.entry_id)
-    rests_on: dict[str, set[str]] = {}
     for row in _rows(connection, _MEASURES, marketplace, about, sellers=sellers):
         stated = cast(MeasureChanged, entry_from_content(row.entry_id, row.content).fact)
         contests.state(stated, row.seller, row.occur_time, row.principal or "")
-        for violation in stated.violations:
-            rests_on.setdefault(violation, set()).add(stated.measure)
+    rests_on = {violation for measure in contests.measures.values() for violation in measure.violations}
+    for item in fresh if about else ():
+        fact = item.entry.fact
+        if isinstance(fact, MeasureChanged) and fact.measure in about:
+            rests_on.update(fact.violations)
     for row in _rows(connection, _CONFIRMED, marketplace, rests_on):
         decision = cast(StatusChanged, entry_from_content(row.entry_id, row.content).fact)
-        for measure in rests_on[row.violation]:
-            contests.add_decider(measure, decision.actor, row.principal or "")
+        contests.note_decider(row.violation, decision.actor, row.principal or "")
 
 
 def load_cases(

@@ -57,6 +57,9 @@ _STATED_BY = {
     for kind in (Kind.EXPOSURE, Kind.FLOW)
 }
 
+BULK_ID_PREFIX = "bulk~"
+"""How the ids of entries begin by which bulk decisions change violations. No caller may choose one."""
+
 _BY_RULE = "must be empty: the service alone states what a policy's rules ask for"
 _FOLLOWED = (Kind.STATUS, Kind.PRODUCT_VIOLATION)
 _ALL = 2**63 - 1  # of the ledger's sequences
@@ -124,11 +127,13 @@ def check_marketplace(marketplace: str) -> None:
         raise invalid("marketplace", f"must be {ID_FORM}")
 
 
-def refuse_output_only(entries: Sequence[Entry], imported: bool, by_rule: bool = False) -> None:
+def refuse_output_only(
+    entries: Sequence[Entry], imported: bool, *, by_rule: bool = False, in_bulk: bool = False
+) -> None:
     """Refuse entries that state what only the service may: origins, measures of rules, erasures and mended clocks.
 
-    Report times, too, unless `imported`; measures of rules not if the service itself states them, `by_rule`. InvalidInput
-    names each.
+    Report times, too, unless `imported`; measures of rules not if the service itself states them, `by_rule`; ids of bulk
+    decisions, too, unless `imported` or `in_bulk`. InvalidInput names each.
     """
     wrong = []
     for index, entry in enumerate(entries):
@@ -138,6 +143,9 @@ def refuse_output_only(entries: Sequence[Entry], imported: bool, by_rule: bool =
             wrong.append(
                 FieldViolation(("entries", index, "origin"), "must be empty: the ledger alone derives entries")
             )
+        if entry.entry_id.startswith(BULK_ID_PREFIX) and not (in_bulk or imported):
+            text = f"must not begin with {BULK_ID_PREFIX}: such ids are of bulk decisions"
+            wrong.append(FieldViolation(("entries", index, "entry_id"), text))
         if isinstance(entry.fact, MeasureChanged) and not by_rule:
             stated = [name for name in ("rule", "policy", "at_sequence") if getattr(entry.fact, name)]
             wrong += [FieldViolation(("entries", index, "measure", name), _BY_RULE) for name in stated]

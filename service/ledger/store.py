@@ -147,7 +147,7 @@ class Ledger(
         ClockInDoubt.
         """
         appending.check_marketplace(marketplace)
-        appending.refuse_output_only(entries, imported, by_rule=as_recorded is not None)
+        appending.refuse_output_only(entries, imported, by_rule=as_recorded is not None, in_bulk=as_seen is not None)
         end = self._end()
         present = self._present(end)
         # Not the clock alone: an entry that was accepted must be valid still when the clock has been put back.

@@ -23,7 +23,7 @@ from scoring.entries.violation_state import RecordedChange, is_held_back_for_per
 from scoring.enums import Action, Kind, Status
 from scoring.errors import FieldViolation, InvalidInput, SelectionChanged, invalid
 from scoring.time import MAX_TIME
-from service.ledger.appending import decision_id_taken_error
+from service.ledger.appending import BULK_ID_PREFIX, decision_id_taken_error
 from service.ledger.notifiers import SelectedReport, Selection
 from service.ledger.records import AsSeen, Cut
 from service.ledger.store import Ledger
@@ -147,7 +147,7 @@ def prefix_of(decision: BulkDecision) -> str:
 
     `bulk~`, a digest of the id, and `~`; the digest of the parameters follows.
     """
-    return f"bulk~{_digest(decision.decision_id, 16)}~"
+    return f"{BULK_ID_PREFIX}{_digest(decision.decision_id, 16)}~"
 
 
 def own_prefix_of(decision: BulkDecision) -> str:

@@ -68,7 +68,7 @@ def told_apart(folder: Path, say: Say) -> dict[str, float]:
         place.grants,
         place.issuer.table(),
         grant("dns:all.example", ["append", "impose_measures"], **LIMITS),
-        grant("dns:limited.example", RIGHTS, sellers=["own"], **LIMITS),
+        grant("dns:limited.example", RIGHTS, sellers=["own"], **LIMITS | {"entry_ids": ["c-", "r-", "k-", "d-"]}),
     )
     found: dict[str, float] = {}
     with running_server(folder, grants=place.grants, log_level="error", **place.authority.server_settings()) as running:

@@ -317,7 +317,8 @@ class EvaluateMeasuresRequest(_message.Message):
     """As in GetTrustScoreRequest."""
     policy: _builtins.str
     """`policies/{policy}`, as in GetPolicyRequest: the policy to answer by, such as the one that an earlier answer names in its
-    stamp. Default: the one that is served. NOT_FOUND with `POLICY_NOT_FOUND` if none of this name was ever served.
+    stamp. Needs the right `read_policies` besides. Default: the one that is served. NOT_FOUND with `POLICY_NOT_FOUND` if
+    none of this name was ever served.
     """
     @_builtins.property
     def observe_time(self) -> _timestamp_pb2.Timestamp:

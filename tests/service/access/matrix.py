@@ -53,6 +53,7 @@ CALLS: dict[str, Message] = {
     "TrustScoreService/BatchGetTrustScores": score_pb.BatchGetTrustScoresRequest(parent=PARENT, sellers=[SELLER]),
     "TrustScoreService/ExplainTrustScore": score_pb.ExplainTrustScoreRequest(seller=SELLER),
     "MeasureService/EvaluateMeasures": measure_pb.EvaluateMeasuresRequest(seller=SELLER),
+    "MeasureService/EvaluateMeasures policy": measure_pb.EvaluateMeasuresRequest(seller=SELLER, policy="policies/head"),
     "MeasureService/EvaluatePayout": measure_pb.EvaluatePayoutRequest(seller=SELLER, capture_day="2026-01-01"),
     "MeasureService/GetRestitution": measure_pb.GetRestitutionRequest(seller=SELLER, violation="v-1"),
     "LedgerService/AppendEntries": _append(_REPORT),
@@ -234,7 +235,7 @@ def _grants() -> str:
     )
     wrong: dict[str, dict[str, list[str]]] = {
         "marketplace": {"marketplaces": ["other"]},
-        "seller": {"sellers": ["s-2"]},
+        "seller": {"sellers": ["s-2"], "entry_ids": ["m-"]},
         "kind": {"kinds": ["exposure"]},
         "source": {"sources": ["customs"]},
         "notifier": {"notifiers": ["brand-2"]},

@@ -97,6 +97,15 @@ def test_who_appends_violations_names_sources_and_notifiers(tmp_path: Path) -> N
     assert load_grants(path).grants[0].kinds == {"exposure"}
 
 
+def test_who_appends_about_some_sellers_has_ids_of_its_own(tmp_path: Path) -> None:
+    """Else a refused id tells that an entry of another seller has it."""
+    limits = {"kinds": ["exposure"], "sellers": ["s-1"]}
+    [line] = problems(tmp_path, grant("dns:a.example", ["append"], entry_ids=["*"], **limits))
+    assert line.startswith("grants[0].entry_ids: must name how ids begin beside sellers")
+    write_grants(tmp_path / "grants.toml", grant("dns:a.example", ["append"], entry_ids=["a-"], **limits))
+    assert load_grants(tmp_path / "grants.toml").grants[0].entry_ids == ("a-",)
+
+
 def test_no_right_gives_entries_that_methods_of_their_own_make(tmp_path: Path) -> None:
     """Erasures and mended clocks are no entries that anybody appends, whatever is granted."""
     every = {name: ["*"] for name in ("kinds", "sources", "notifiers", "entry_ids", "actions", "marketplaces")}

@@ -8,7 +8,7 @@ import pytest
 from sellertrust.client import Client, SellertrustCallError, seller_name
 from sellertrust.v1 import entry_pb2
 from tests.callers import Authority, grant, write_grants
-from tests.servers import MARKET, running_server, violation
+from tests.servers import MARKET, exposure, running_server, violation
 
 WORDS = {"actor": "staff", "reason": "so"}
 
@@ -22,7 +22,9 @@ def some(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     rights = ["append", "impose_measures", "decide"]
     write_grants(
         path,
-        grant("dns:some.example", rights, sellers=["a", "c"], **limits),
+        grant(
+            "dns:some.example", rights, sellers=["a", "c"], **limits | {"entry_ids": ["k-a", "r-", "m-", "d-", "l-"]}
+        ),
         grant("dns:every.example", rights, **limits),
     )
     shown = {name: authority.certificate(dns=[f"{name}.example"]).options() for name in ("some", "every")}
@@ -103,6 +105,13 @@ def test_a_violation_or_a_claim_of_another_seller_is_as_one_that_is_not_on_recor
 
 
 _UNFIT = {grpc.StatusCode.NOT_FOUND, grpc.StatusCode.FAILED_PRECONDITION}
+
+
+def test_whether_another_seller_has_an_entry_id_is_not_told(some: Client) -> None:
+    """An id is the caller's own by how it begins, and any other is refused alike."""
+    answers = [refusal(some, exposure(name, "a"), name) for name in ("v-b", "v-x")]
+    assert answers[0] == answers[1]
+    assert answers[0][:2] == (grpc.StatusCode.PERMISSION_DENIED, "CALLER_NOT_GRANTED")
 
 
 def test_a_claim_may_have_the_id_of_another_sellers(some: Client) -> None:

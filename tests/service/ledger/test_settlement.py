@@ -304,6 +304,26 @@ def test_a_complaint_is_decided_once_and_by_another_person_than_decided_before(s
     assert caught.value.metadata == {"why": "DECIDED"}
 
 
+@pytest.mark.parametrize("first", [0, 1, 2, 3, 4])
+def test_who_confirmed_decides_no_complaint_in_the_same_batch(story: Story, first: int) -> None:
+    """However many of report, confirmation, measure and complaint are on record before the batch with the decision."""
+    entries = [
+        violation("v1"),
+        status("v1", actor="staff-7"),
+        Entry("x1", SELLER, measure(MeasureState.IMPOSED, "staff-1", "v1")),
+        Entry("c1", SELLER, ComplaintFiled("m1", "it was not ours")),
+    ]
+    if first:
+        story.ledger.append(MARKET, entries[:first])
+    for actor, is_refused in (("staff-7", True), ("staff-1", True), ("staff-2", False)):
+        batch = [*entries[first:], Entry("x3", SELLER, decided(actor))]
+        if is_refused:
+            with pytest.raises(ContestForbids, match=f"'{actor}' decided about the measure before"):
+                story.ledger.append(MARKET, batch)
+        else:
+            story.ledger.append(MARKET, batch)
+
+
 @pytest.mark.parametrize("state", list(MeasureState))
 def test_complaint_and_decision_may_come_in_one_batch_with_the_measure(story: Story, state: MeasureState) -> None:
     entries = [

@@ -103,6 +103,14 @@ def test_a_set_that_has_changed_since_the_dry_run_is_refused(ledger: Ledger, cha
     execute(ledger, MARKET, DISMISS, len(again.selected), again.etag)
 
 
+def test_nobody_takes_the_ids_of_a_bulk_decision_before_it(ledger: Ledger) -> None:
+    """Else whoever may append anything could keep a decision from being carried out under its id."""
+    ledger.append(MARKET, reported(3))
+    with pytest.raises(InvalidInput, match=r"entries\[0\].entry_id: must not begin with bulk~"):
+        ledger.append(MARKET, [violation(deciding.prefix_of(DISMISS) + "squatted")])
+    assert execute(ledger, MARKET, DISMISS, 3).remaining == 0
+
+
 def test_a_call_goes_on_where_the_one_before_ended_and_decides_nothing_twice(ledger: Ledger) -> None:
     """With the count and etag of the first dry run; at the end a call again is answered and appends nothing."""
     ledger.append(MARKET, reported(25))
