@@ -271,12 +271,14 @@ print(f"at equal volume: model {alike['auc']['lightgbm']['value']:.3f}, the sell
 assert alike["auc"]["lightgbm"]["value"] < attainable < 0.97
 
 # %% [markdown]
-# Monotony may have a price, and it is measured: the same features without constraints. Here none can be shown: at equal
-# volume the interval of the paired difference holds 0.
+# A page that adds up may have a price, and it is measured: a model of all features whose trees use any of them. Here none can
+# be shown: at equal volume the interval of the paired difference holds 0.
 
 # %%
 price = alike["difference"]["lightgbm-unconstrained"]
-print("constrained less unconstrained, at equal volume: {value:+.4f} AUC ({low:+.4f} to {high:+.4f})".format(**price))
+print(
+    "the page less trees of any features, at equal volume: {value:+.4f} AUC ({low:+.4f} to {high:+.4f})".format(**price)
+)
 assert price["low"] <= 0 <= price["high"]
 
 # %% [markdown]
@@ -310,18 +312,15 @@ plot(
 # %% [markdown]
 # ## What does it do?
 #
-# Points of a clean baseline seller as one feature moves. They never turn: more of what speaks against a seller never
-# raises its points. That is proven tree by tree, not sampled; here we only look.
+# The model is a page: base points, and what each feature takes from them. Points never turn: more of what speaks against a
+# seller never raises them. That is proven row by row; here we only look. `sellertrust model card` shows the whole page.
 
 # %%
-curves = {c["feature"]: c for c in found["response_curves"]}
-assert all((np.diff(c["points"]) * c["direction"] >= 0).all() for c in curves.values())
-strongest = list(curves.values())[:2]
-plot(
-    {c["feature"]: (np.linspace(0, 1, len(c["x"])).tolist(), c["points"]) for c in strongest},
-    "from the least to the most that any test seller has",
-    "points",
-)
+tables = sorted(found["page"]["tables"], key=lambda table: min(table["points"]))
+for table in tables[:2]:
+    print(table["features"][0], "of a base of", found["page"]["base"], "points")
+    for row, points in zip(table["rows"], table["points"], strict=True):
+        print(f"  {row:40} {points:5}")
 
 # %% [markdown]
 # ## Register and promote
@@ -357,7 +356,7 @@ assert registry.champion() == digest
 # %% [markdown]
 # ## The world moved: recalibrate
 #
-# When the ranking still holds and only the level is off, keep every tree and fit the intercept anew. The test compares it
+# When the ranking still holds and only the level is off, keep every table and fit the base anew. The test compares it
 # with the champion, as it will every later training. `verify=False` leaves one hard gate unproven, *reproducible*: what
 # nobody has looked at does not pass.
 

@@ -39,7 +39,7 @@ def train(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Snapshot and checks alone: nothing is trained.")] = False,
     verify: Annotated[bool, typer.Option(help="Train twice and compare: the same data give the same bits.")] = True,
     recalibrate: Annotated[
-        bool, typer.Option("--recalibrate", help="Keep the champion's trees, fit the level alone anew.")
+        bool, typer.Option("--recalibrate", help="Keep the champion's tables, fit the base alone anew.")
     ] = False,
     trials: Annotated[
         int, typer.Option("--tune", metavar="TRIALS", min=0, help="Search so many sets of parameters first.")

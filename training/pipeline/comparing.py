@@ -169,10 +169,13 @@ def _summary(figures: Mapping[str, Any]) -> str:
     if parts := figures.get("champion", {}).get("other_label"):
         sentence += f"; the champion learned another label ({', '.join(parts)}), so no gate goes by it"
     volume, like = figures["auc"][WINDOW_VOLUME]["value"], figures["equal_volume"]["auc"][CANDIDATE]["value"]
+    differences = figures["difference"]
     if like is not None:
         sentence = f"{sentence}; at equal volume {like:.4f}, volume alone {volume:.4f}"
-    price = figures["equal_volume" if like is not None else "difference"]
-    price = (price["difference"] if like is not None else price)[f"{CANDIDATE}-{TWIN}"]
+        differences = figures["equal_volume"]["difference"]
+    price = differences[f"{CANDIDATE}-{TWIN}"]
+    if price["low"] is None:
+        return sentence
     return (
         f"{sentence}; against trees of any features {price['value']:+.4f} ({price['low']:+.4f} to {price['high']:+.4f})"
     )

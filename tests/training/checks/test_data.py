@@ -201,9 +201,8 @@ def test_categories_in_which_nobody_is_reported_do_not_count_as_features_that_ne
         ("exposure@1", np.nan),
         ("tenure_days@1", -1.0),
         ("tenure_days@1", 3651.0),
-        ("incidents@1", -1.0),
-        ("incidents@1", np.inf),
-        ("worst_severity_730d@1", 5.0),
+        ("violation_rate_365d@1", -1.0),
+        ("incident_rate_ever@1", np.inf),
         ("identity_level@1", 5.0),
     ],
 )
