@@ -294,7 +294,9 @@ def _spell(status: Status | None) -> str:
 def _reason_codes() -> Iterator[str]:
     yield "# Reason codes"
     yield ""
-    yield "Stable strings for why the points are not higher. Each comes with the entries behind it (ExplainTrustScore)."
+    yield "Stable strings for why the points are not higher. ExplainTrustScore begins at the base, which a seller with the"
+    yield "best row of every table has. Each reason takes its points, and what is left is the score. A reason names what is"
+    yield "behind it: incidents, entries, or days of exposure."
     yield ""
     yield "| reason code | meaning |"
     yield "|---|---|"
