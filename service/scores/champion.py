@@ -61,7 +61,8 @@ class Champion:
     @property
     def digest(self) -> str:
         """Return the digest of the model that answers; "" if there is none."""
-        return self._artifact.digest if self._artifact else ""
+        artifact = self._artifact
+        return artifact.digest if artifact else ""
 
     def at(self, moment: int) -> Artifact | None:
         """Return the model that was the registry's champion at a time, in microseconds; None if there was none.
@@ -75,8 +76,11 @@ class Champion:
         if moment + CLOCK_SKEW >= self._moves_read:  # the log is only added to: what was read then says all of before
             self._moves, self._moves_read = registry.history(), asked
         digest = aliases_of(move for move in self._moves if parse_time(move.time) <= moment).get(CHAMPION)
-        if digest is None or digest == self.digest:
-            return None if digest is None else self._artifact
+        if digest is None:
+            return None
+        present = self._artifact  # read once: a promotion replaces it
+        if present is not None and digest == present.digest:
+            return present
         with self._changing:
             found = self._former.get(digest) or registry.load(digest)
             self._former = dict([*self._former.items()][-MAX_FORMER + 1 :]) | {digest: found}

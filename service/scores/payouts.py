@@ -7,7 +7,6 @@ from scoring.errors import LifecycleForbids, SellerNotFound, invalid
 from scoring.order_payout import OrderPayout
 from scoring.policy.measures import MAX_HOLD_DAYS, NO_CAP, Terms
 from scoring.policy.payout import Order, fix_terms, pay_out_stopped, take_back
-from scoring.policy.policy import Policy
 from scoring.restitution import Restitution, captured_in, find_times_away, list_items, list_stood_on
 from scoring.time import DAY
 from service.ledger.records import Cut
@@ -64,21 +63,14 @@ class Payouts:
         if capture_day >= today:
             return later
         end = (capture_day + 1) * DAY
-        policy = self._policy_at(end)
+        served = self._scorer.policy
+        policy = served.find(served.digest_at(end))
         try:
             found, _, stamp = self._scorer.measures(marketplace, seller, self._ledger.cut(end, end), policy, end - 1)
             corrected, _, _ = self._scorer.measures(marketplace, seller, self._ledger.cut(end), policy, end - 1)
         except SellerNotFound:
             return later
         return take_back(found.terms_at_capture, corrected.terms_at_capture), stamp
-
-    def _policy_at(self, time: int) -> Policy | None:
-        """Return the policy that was served at a time (microseconds); None for the one of now."""
-        served = self._scorer.policy
-        moves = [move for move in served.history.moves(0, 2**31) if move.move_time <= time]
-        if moves:
-            return served.find(moves[-1].digest)
-        return served.find(first[0].digest) if (first := served.history.moves(0, 1)) else None
 
     def restitution(self, marketplace: str, seller: str, violation: str, cut: Cut) -> Restitution:
         """Return which recorded measures stood on a violation that was taken back, for how long, and what they held.

@@ -52,17 +52,22 @@ class ServedPolicy:
             return True
 
     def at(self, time: int) -> Policy:
-        """Return the policy that was served just before a time, in microseconds.
+        """Return the policy that was served just before a time, as `digest_at`; if it cannot be read, the present one."""
+        with suppress(PolicyRefused, PolicyNotFound):
+            return self.find(self.digest_at(time))
+        return self.now
 
-        Before the first move the one that it replaced; where an earlier one cannot be read any more, the present one.
+    def digest_at(self, time: int) -> str:
+        """Return the digest of the policy that was served just before a time, in microseconds.
+
+        A policy that was moved at that very time does not count yet. Before the first move the one that it replaced.
         """
+        now = self.now
         if time > self._moved_time:
-            return self.now
+            return now.digest
         moves = self.history.moves(0, _ALL_MOVES)
         before = [move for move in moves if move.move_time < time] or moves[:1]
-        with suppress(PolicyRefused, PolicyNotFound):
-            return self._load(before[-1].digest) if before else self.now
-        return self.now
+        return before[-1].digest if before else now.digest
 
     def move_times(self, since: int, until: int) -> list[int]:
         """Return when policies were moved after a time, up to another, in microseconds; the last one answers by then."""

@@ -1,0 +1,54 @@
+"""Which policy and which model answered at a time: one function each, exact at the moment of a move."""
+
+from typing import Any
+
+from scoring.policy.payout import Order
+from scoring.time import DAY, format_time
+from service.bootstrap import build_scorer
+from service.ledger.store import Ledger
+from service.policy.policy_file import parse_policy_text
+from service.registry.moves import CHAMPION, Move
+from service.scores.champion import Champion
+from service.scores.payouts import Payouts
+from tests.builders import MARKET, SELLER, TODAY, Clock, exposure, identity
+from tests.service.mechanism.test_recording import RULES
+
+
+def test_terms_at_capture_are_not_those_of_a_policy_of_the_next_midnight(ledger: Ledger, clock: Clock) -> None:
+    """A policy that is committed at midnight is of the new day."""
+    before, after = parse_policy_text(RULES), parse_policy_text(RULES.replace("expiry_days = 365", "expiry_days = 18"))
+    scorer = build_scorer(ledger, before)
+    ledger.append(MARKET, [identity("i1"), exposure(TODAY - 60)])
+    clock.now = (TODAY + 1) * DAY - 1  # the configured policy is recorded first, a microsecond before
+    stated: dict[str, Any] = {"actor": "staff", "reason": "a trial", "served": before}
+    move = scorer.policy.history.commit(after.text, expected=before.digest, **stated)
+    assert move.move_time == (TODAY + 1) * DAY
+    assert scorer.policy.refresh()
+    clock.now += 3 * DAY
+    for day, policy in ((TODAY, before), (TODAY + 1, after)):
+        order = Order(1_000, day, "EUR")
+        found = Payouts(ledger, scorer).evaluate(MARKET, SELLER, order, day + 1, "", ledger.cut())
+        assert found.capture_stamp.policy_digest == policy.digest
+    assert scorer.policy.at(move.move_time).digest == before.digest
+    assert scorer.policy.at(move.move_time + 1).digest == after.digest
+
+
+def test_a_champion_that_is_replaced_meanwhile_is_not_taken_for_the_one_of_the_time() -> None:
+    """The model is read once: here it is replaced in the moment in which its digest is looked at."""
+    first, moment = "a" * 64, 10 * DAY
+
+    class Registry:
+        def history(self) -> list[Move]:
+            return [Move(CHAMPION, first, "staff", "so", format_time(moment))]
+
+    class Replaced:
+        @property
+        def digest(self) -> str:
+            champion._artifact = None
+            return first
+
+    champion = Champion()
+    champion.registry = Registry()  # type: ignore[assignment]
+    champion._artifact = found = Replaced()  # type: ignore[assignment]
+    assert champion.at(moment) is found
+    assert champion.at(moment - 1) is None
