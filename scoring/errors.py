@@ -296,6 +296,12 @@ class ProcessEnded(SellertrustError):
     """A process that did part of a command's work has ended before it was done; a retry with fewer may succeed."""
 
 
+class EntryKindUnknown(SellertrustError):
+    """An entry is of a kind that this release does not know, so nothing that may rest on it is answered."""
+
+    reason = "ENTRY_KIND_UNKNOWN"
+
+
 class LedgerVersionUnknown(SellertrustError):
     """The database's schema is not one that this release knows."""
 

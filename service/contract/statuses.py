@@ -20,6 +20,7 @@ from scoring.errors import (
     ContestForbids,
     DeadlinePassed,
     EntryContentDiffers,
+    EntryKindUnknown,
     EntryNotFound,
     ErasureRefused,
     ExposureRevisionTaken,
@@ -92,6 +93,7 @@ CODES: dict[type[SellertrustError], int] = {
     PolicyMoved: code_pb2.FAILED_PRECONDITION,
     ErasureRefused: code_pb2.FAILED_PRECONDITION,
     LossNotAccepted: code_pb2.FAILED_PRECONDITION,
+    EntryKindUnknown: code_pb2.FAILED_PRECONDITION,
 }
 RETRY_AFTER_SECONDS = 1
 MAX_DETAIL_BYTES = 4_000

@@ -22,6 +22,7 @@ from scoring.entries.violation_state import RecordedChange, TimedDecision, Viola
 from scoring.enums import Kind, Severity, Status
 from service.ledger.accounts import load_accounts, load_cases, load_contests
 from service.ledger.expressions import Texts, among, of_kind, of_sellers, only
+from service.ledger.rows import require_known
 from service.ledger.tables import ENTRY
 
 CHUNK = 5_000
@@ -80,7 +81,9 @@ _NEXT_OF_TARGET = (
     .order_by(_E.target, _E.sequence)
     .limit(bindparam("limit"))
 )
-_NAMED = select(_E.entry_id, _E.kind, _E.seller, _E.report_time, _E.content).where(_HERE, among(_E.entry_id, _NAMES))
+_NAMED = select(_E.entry_id, _E.kind, _E.seller, _E.report_time, _E.content, _E.sequence).where(
+    _HERE, among(_E.entry_id, _NAMES)
+)
 
 
 class KnownContext(DerivationContext):
@@ -255,7 +258,10 @@ def load_decisions(
 
 
 def _load_corrected(connection: Connection, marketplace: str, met: DerivationContext) -> None:
-    for entry_id, kind, seller, report_time, content in _rows(connection, _NAMED, marketplace, met.corrected_ids):
+    for entry_id, kind, seller, report_time, content, sequence in _rows(
+        connection, _NAMED, marketplace, met.corrected_ids
+    ):
+        require_known(kind, sequence)
         entry = entry_from_content(entry_id, content)
         met.correction_targets[entry_id] = CorrectionTarget(Kind(kind), seller, report_time, entry)
 

@@ -29,8 +29,9 @@ from scoring.features.columns import FactRow, FactTable, Omitted, tabulate
 from service.ledger.expressions import Texts, among, member, of_kind, only
 from service.ledger.records import Cut, RecordedEntry, ViolationView
 from service.ledger.resolving import REPORT, resolve
+from service.ledger.rows import require_known
 from service.ledger.sealing import Key, key_id_of, keys, unseal
-from service.ledger.tables import ALLEGED, COUNTING, ENTRY, EXPOSED, FACTS, FOUND
+from service.ledger.tables import ALLEGED, COUNTING, ENTRY, EXPOSED, FACTS, FOUND, LATER
 
 _E = ENTRY.c
 EXPORT_COLUMNS: tuple[str, ...] = tuple(
@@ -50,7 +51,7 @@ _FACT_COLUMNS = (
         )
     ),
     case((_E.kind == int(Kind.VIOLATION), member(_E.content, literal_column("'violation_type'")))),
-    case((_E.kind == int(Kind.IDENTITY), _E.content)),
+    case((or_(_E.kind == int(Kind.IDENTITY), _E.kind > int(max(Kind))), _E.content)),
 )
 # The plus keeps SQLite from walking another index for the sake of the bound, which nearly all entries are within.
 _HERE = (_E.marketplace == bindparam("marketplace"), text("+sequence <= :last"))
@@ -58,10 +59,10 @@ _OF_SELLERS = (*_HERE, among(_E.seller, bindparam("sellers", type_=Texts())))
 _OF_SELLER = (*_HERE, _E.seller == bindparam("seller"))
 _SEEN = (_E.occur_time < bindparam("observe_time"), _E.report_time < bindparam("observe_time"))
 _FACTS = union_all(
-    *(select(*_FACT_COLUMNS).where(*_OF_SELLERS, text(which)) for which in (COUNTING, FOUND, EXPOSED, ALLEGED)),
+    *(select(*_FACT_COLUMNS).where(*_OF_SELLERS, text(which)) for which in (COUNTING, FOUND, LATER, EXPOSED, ALLEGED)),
 )
 _REST = union_all(
-    *(select(*_FACT_COLUMNS).where(*_OF_SELLERS, text(which)) for which in (COUNTING, FOUND, ALLEGED)),
+    *(select(*_FACT_COLUMNS).where(*_OF_SELLERS, text(which)) for which in (COUNTING, FOUND, LATER, ALLEGED)),
 )
 _SALE_COLUMNS = (
     *(_E.report_time, _E.exposure_day, _E.product_category, _E.revision, _E.settled_orders, _E.service_failures),
@@ -85,11 +86,11 @@ _VALUED_SALES = _SALES.add_columns(
 _ALLEGATIONS = select(*_FACT_COLUMNS).where(*_OF_SELLER, text(ALLEGED))
 _GRAVEST_FIRST = (_E.severity.desc(), _E.sequence.desc())
 _FACTS_OF_SELLER = union_all(
-    *(select(*_FACT_COLUMNS).where(*_OF_SELLER, text(which)) for which in (COUNTING, FOUND, EXPOSED)),
+    *(select(*_FACT_COLUMNS).where(*_OF_SELLER, text(which)) for which in (COUNTING, FOUND, LATER, EXPOSED)),
     select(_ALLEGATIONS.order_by(*_GRAVEST_FIRST).limit(bindparam("limit")).subquery()),
 )
 _REST_OF_SELLER = union_all(
-    *(select(*_FACT_COLUMNS).where(*_OF_SELLER, text(which)) for which in (COUNTING, FOUND)),
+    *(select(*_FACT_COLUMNS).where(*_OF_SELLER, text(which)) for which in (COUNTING, FOUND, LATER)),
     select(_ALLEGATIONS.order_by(*_GRAVEST_FIRST).limit(bindparam("limit")).subquery()),
 )
 _GRAVEST = _ALLEGATIONS.where(*_SEEN).order_by(*_GRAVEST_FIRST).limit(bindparam("limit"))
@@ -111,7 +112,7 @@ _ALLEGATIONS_SEEN = select(
     func.count(case((and_(*_SEEN), 1))), func.min(case((bindparam("observe_time") <= _SEEN_AFTER, _SEEN_AFTER)))
 ).where(*_OF_SELLER, text(ALLEGED))
 _ENTRIES = select(
-    *(_E.sequence, _E.record_time, _E.seller, _E.occur_time, _E.report_time, _E.entry_id, _E.content),
+    *(_E.sequence, _E.record_time, _E.seller, _E.occur_time, _E.report_time, _E.entry_id, _E.kind, _E.content),
     (_E.kind == int(Kind.STATUS)) & _E.status.is_(None),
     _E.principal,
 )
@@ -248,6 +249,7 @@ def _fact_rows(rows: Iterable[Any]) -> list[FactRow]:
 
 def _fact_row(row: Any) -> FactRow:
     *columns, source, violation_type, content = row
+    require_known(row.kind, row.sequence)
     number = None if source is None else int(Source[source.upper()])
     kind = None if violation_type is None else TYPE_NUMBERS.get(violation_type)
     return FactRow._make((*columns, number, kind, None if content is None else _attributes(content)))
@@ -277,7 +279,8 @@ def entries(
 
 
 def _recorded_entry(row: Any, key: Key | None) -> RecordedEntry:
-    sequence, record_time, seller, occur_time, report_time, entry_id, content, is_pending, principal = row
+    sequence, record_time, seller, occur_time, report_time, entry_id, kind, content, is_pending, principal = row
+    require_known(kind, sequence)
     text, erased = unseal(entry_id, content, key)
     entry = entry_from_content(entry_id, content, text)
     return RecordedEntry(

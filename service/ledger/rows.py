@@ -11,6 +11,7 @@ from scoring.entries.kinds.settlement import FlowStated
 from scoring.entries.kinds.table import KINDS
 from scoring.entries.kinds.trade import ExposureStated
 from scoring.enums import Kind
+from scoring.errors import EntryKindUnknown
 from service.ledger.tables import ENTRY
 
 PLACE: Mapping[str, int] = {name: place for place, name in enumerate(ENTRY.c.keys())}
@@ -61,3 +62,10 @@ def row_of(
     if entry.origin and row[PLACE["target"]] is None:
         row[PLACE["target"]] = entry.origin
     return row
+
+
+def require_known(kind: int, sequence: int) -> None:
+    """Raise EntryKindUnknown for a kind of entry that this release does not know."""
+    if kind > max(Kind):
+        text = f"entry {sequence} is of a kind ({kind}) that this release does not know; install the release that appended it"
+        raise EntryKindUnknown(text, {"sequence": str(sequence)})

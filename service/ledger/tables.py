@@ -36,8 +36,9 @@ _TERMS = (Kind.MEASURE, Kind.DEPOSIT, Kind.PAYOUTS, Kind.CLAIM, Kind.COMPLAINT, 
 CASES = f"kind = {int(Kind.CASE)}"
 ON_TERMS = f"kind IN ({', '.join(str(int(kind)) for kind in _TERMS)})"
 FACTS, ACTING = "kind < 1000", "kind > 1000"
+LATER = f"kind > {int(max(Kind))} AND {FACTS}"
 """The conditions of the indexes `entry_counting`, `entry_found`, `entry_exposure_once`, `entry_alleged`, `entry_flow_once`,
-`entry_cases`, `entry_on_terms` and `entry_acts`, as a query has to spell them: without parameters.
+`entry_cases`, `entry_on_terms`, `entry_acts` and `entry_later`, as a query has to spell them: without parameters.
 
 The first four hold what a score may read; allegations apart, since anybody can make them, so that they can be passed over;
 exposure apart, since its index is there in any case, and most entries are exposure.
@@ -124,6 +125,7 @@ class EntryRow(TableBase, table=True):
         _index("entry_cases", "marketplace", "sequence", where=CASES),
         _index("entry_on_terms", "marketplace", "seller", "sequence", "kind", where=ON_TERMS),
         _index("entry_acts", "kind", "marketplace", "sequence", where=ACTING),
+        _index("entry_later", "marketplace", "seller", "sequence", where=LATER),
     )
 
     # On SQLite only INTEGER makes a primary key the row's own key; there it holds 64 bits too.

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 from scoring.answer import Explanation, MadeBy, Stamp, TrustScore
 from scoring.caution import Caution, Flows, find_cautions
-from scoring.errors import SellertrustError, seller_not_found
+from scoring.errors import EntryKindUnknown, SellertrustError, seller_not_found
 from scoring.features.columns import FactRow, FactTable, Omitted
 from scoring.in_force import InForce, evaluate_measures
 from scoring.model.artifact import Artifact
@@ -69,23 +69,27 @@ class Scorer:
         check()
         for part in self._parts(marketplace, sellers):
             check()
-            facts, omitted = self._facts(marketplace, part, cut)
-            answers = score(
-                facts,
-                part,
-                cut.observe_time,
-                artifact,
-                policy,
-                check,
-                omitted,
-                self._flows(marketplace, part, cut, policy, facts),
-            )
-            if self.observer is not None and artifact is not None:
-                with suppress(Exception):
-                    self.observer(Answered(marketplace, facts, part, answers, stamp, policy))
-            named = zip(part, answers, strict=True)
-            found += [seller_not_found(marketplace, seller) if answer is None else answer for seller, answer in named]
+            found += self._score_part(marketplace, part, cut, artifact, policy, stamp)
         return found, stamp
+
+    def _score_part(
+        self, marketplace: str, part: Sequence[str], cut: Cut, artifact: Artifact | None, policy: Policy, stamp: Stamp
+    ) -> list[TrustScore | SellertrustError]:
+        """Return the outcomes of sellers that are read at once; one by one if an entry of one cannot be read."""
+        try:
+            facts, omitted = self._facts(marketplace, part, cut)
+        except EntryKindUnknown as error:
+            if len(part) == 1:
+                return [error]
+            alone = (self._score_part(marketplace, [seller], cut, artifact, policy, stamp) for seller in part)
+            return [outcome for outcomes in alone for outcome in outcomes]
+        flows, check = self._flows(marketplace, part, cut, policy, facts), current_call().require_caller
+        answers = score(facts, part, cut.observe_time, artifact, policy, check, omitted, flows)
+        if self.observer is not None and artifact is not None:
+            with suppress(Exception):
+                self.observer(Answered(marketplace, facts, part, answers, stamp, policy))
+        named = zip(part, answers, strict=True)
+        return [seller_not_found(marketplace, seller) if answer is None else answer for seller, answer in named]
 
     def _parts(self, marketplace: str, sellers: Sequence[str]) -> Iterator[Sequence[str]]:
         """Yield the sellers in parts of at most MAX_ROWS rows.

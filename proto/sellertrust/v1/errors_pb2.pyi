@@ -213,6 +213,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     `case`, the name.
     Example: {"reason": "CASE_NOT_FOUND", "domain": "sellertrust", "metadata": {"case": "reports~r-17"}}
     """
+    ERROR_REASON_ENTRY_KIND_UNKNOWN: _ErrorReason.ValueType  # 36
+    """FAILED_PRECONDITION: an entry of the seller is of a kind that this server's release does not know, so nothing that may rest on
+    it is answered; other sellers are. Ask a server of the release that appended it, and upgrade this one. Metadata: `sequence`,
+    that of the entry.
+    Example: {"reason": "ENTRY_KIND_UNKNOWN", "domain": "sellertrust", "metadata": {"sequence": "1204"}}
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The reason of a failed call: that of the `google.rpc.ErrorInfo` in its details, which omits the prefix `ERROR_REASON_` and
@@ -406,6 +412,12 @@ ERROR_REASON_CASE_NOT_FOUND: ErrorReason.ValueType  # 35
 """NOT_FOUND: no case of this name was opened, nor is it named after an entry of this seller, so it cannot be decided. Metadata:
 `case`, the name.
 Example: {"reason": "CASE_NOT_FOUND", "domain": "sellertrust", "metadata": {"case": "reports~r-17"}}
+"""
+ERROR_REASON_ENTRY_KIND_UNKNOWN: ErrorReason.ValueType  # 36
+"""FAILED_PRECONDITION: an entry of the seller is of a kind that this server's release does not know, so nothing that may rest on
+it is answered; other sellers are. Ask a server of the release that appended it, and upgrade this one. Metadata: `sequence`,
+that of the entry.
+Example: {"reason": "ENTRY_KIND_UNKNOWN", "domain": "sellertrust", "metadata": {"sequence": "1204"}}
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 

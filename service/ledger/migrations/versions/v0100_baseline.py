@@ -78,6 +78,7 @@ CREATE INDEX entry_regroupings ON entry (marketplace, seller, sequence) WHERE ki
 CREATE INDEX entry_pending ON entry (marketplace, violation, sequence) WHERE kind = 2 AND status IS NULL;
 CREATE INDEX entry_of_notifier ON entry (marketplace, notifier, sequence) WHERE notifier IS NOT NULL;
 CREATE INDEX entry_acts ON entry (kind, marketplace, sequence) WHERE kind > 1000;
+CREATE INDEX entry_later ON entry (marketplace, seller, sequence) WHERE kind > 28 AND kind < 1000;
 CREATE INDEX entry_alleged
     ON entry (marketplace, seller, severity, sequence, occur_time, report_time, kind, status)
     WHERE kind = 1 AND status = 1;

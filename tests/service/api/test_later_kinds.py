@@ -1,0 +1,70 @@
+"""An entry of a kind that a later release added: of its seller nothing is answered, and of others everything."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+from sqlalchemy import text
+
+from scoring.enums import Kind
+from sellertrust.client import Client, SellertrustCallError
+from sellertrust.v1 import entry_pb2
+from service.ledger.rows import PLACE
+from service.ledger.seals import leaf_of, seal
+from service.ledger.store import Ledger
+from tests.scoring.worlds import artifact
+from tests.servers import MARKET, exposure, identity, running_server
+
+LATER = max(Kind) + 1
+
+
+def append_later(ledger: Ledger, seller: str) -> None:
+    """Appends what a later release would: a copy of the last entry, as another kind and under its own seal."""
+    with ledger._database.write() as connection:
+        row = list(connection.execute(text("SELECT * FROM entry ORDER BY sequence DESC LIMIT 1")).one())
+        sequence = row[0] + 1
+        row[:5] = (sequence, MARKET, seller, f"later-{seller}", int(LATER))
+        row[PLACE["content"]] = '{"kind":"later","seller":"s-1"}'
+        ledger._database.insert(connection, [row])
+        seal(connection, sequence, [leaf_of(row)])
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Iterator[Client]:
+    with running_server(tmp_path, artifact=artifact()) as running, running.client() as client:
+        for seller in ("s-1", "s-2"):
+            client.append_entries(MARKET, [identity(f"i-{seller}", seller), exposure(f"e-{seller}", seller)])
+        append_later(running.ledger, "s-1")
+        yield client
+
+
+def test_a_seller_with_an_entry_of_a_later_kind_is_refused(client: Client) -> None:
+    """With the remedy, by every read of it; the other seller is answered, in the same batch too."""
+    asked = {
+        "score": lambda seller: client.get_trust_score(MARKET, seller),
+        "explanation": lambda seller: client.explain_trust_score(MARKET, seller),
+        "measures": lambda seller: client.evaluate_measures(MARKET, seller),
+        "entries": lambda seller: [*client.list_entries(MARKET, seller=seller)],
+    }
+    for name, ask in asked.items():
+        with pytest.raises(SellertrustCallError) as caught:
+            ask("s-1")
+        assert (caught.value.code, caught.value.reason) == (
+            grpc.StatusCode.FAILED_PRECONDITION,
+            "ENTRY_KIND_UNKNOWN",
+        ), name
+        assert "install the release that appended it" in str(caught.value)
+        assert ask("s-2"), name
+    first, second = client.batch_get_trust_scores(MARKET, ["s-1", "s-2"])
+    assert (first.error.reason, second.HasField("trust_score")) == ("ENTRY_KIND_UNKNOWN", True)
+
+
+def test_an_entry_of_a_later_kind_is_not_corrected(client: Client) -> None:
+    """Nobody knows what a correction of it would change."""
+    correction = entry_pb2.Entry(entry_id="c-1")
+    correction.correction.entry, correction.correction.correction = "later-s-1", entry_pb2.CORRECTION_KIND_VOID
+    correction.correction.actor, correction.correction.reason = "a-1", "so"
+    with pytest.raises(SellertrustCallError) as caught:
+        client.append_entries(MARKET, [correction])
+    assert caught.value.reason == "ENTRY_KIND_UNKNOWN"
