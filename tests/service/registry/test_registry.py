@@ -218,7 +218,7 @@ def test_a_half_written_model_is_never_seen(registry: Registry) -> None:
         readers = [pool.submit(read) for _ in range(2)]
         try:
             for n in range(4):
-                publish(registry, another(n / 10))
+                publish(registry, another(n + 1))
         finally:
             stop.set()
         for reader in readers:
