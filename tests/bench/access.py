@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from sellertrust.client import SellertrustCallError
 from tests.bench._abusers import Place, abused
+from tests.bench._edits import edits
 from tests.bench._fuzz import fuzz
 from tests.bench._real_data import Say
 from tests.bench._token_flood import kept_beside_flood
@@ -45,6 +46,19 @@ def _table(folder: Path, say: Say) -> dict[str, float]:
     for cell in wrong[:20]:
         say(f"wrong: {cell}")
     return {"table.cells": float(len(found)), "table.wrong": float(len(wrong))}
+
+
+def _edited(folder: Path, say: Say) -> dict[str, float]:
+    """Edits of tables and files by their owner; `verify.unfound` counts what docs/access.md names with why."""
+    found = list(edits(folder))
+    unfound = sorted({edit.of for edit in found if not edit.is_found})
+    say(f"not named: {', '.join(unfound)}")
+    tables = {edit.of for edit in found if edit.is_table}
+    return {
+        "verify.tables": float(len({of.partition(":")[0].partition(".")[0] for of in tables})),
+        "verify.edits": float(len(found)),
+        "verify.unfound": float(len(unfound)),
+    }
 
 
 def _fuzzed(folder: Path, say: Say) -> dict[str, float]:
@@ -157,5 +171,6 @@ PARTS = {
     "victim": abused,
     "flood": kept_beside_flood,
     "fuzz": _fuzzed,
+    "edits": _edited,
 }
 """What is measured, by the name that `--only` takes."""

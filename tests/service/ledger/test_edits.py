@@ -1,0 +1,18 @@
+"""What the owners of tables and files may edit: verification names it, or docs/access.md says why it does not."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.bench._edits import edits
+from tests.docs_of_access import UNNAMED
+
+
+@pytest.mark.long
+def test_each_edit_is_named_or_documented(tmp_path: Path) -> None:
+    """Of each column of each row of each table, each row deleted, and each file: over 200 edits."""
+    found = list(edits(tmp_path))
+    assert len(found) >= 200
+    unnamed = {edit.of for edit in found if not edit.is_found}
+    tables = {"source_position", "ledger_compatibility"}
+    assert {of if of in UNNAMED else next(t for t in tables if of.startswith(t)) for of in unnamed} == UNNAMED.keys()
