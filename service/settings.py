@@ -37,7 +37,6 @@ from service.setting_forms import (
 )
 
 HIDDEN = "***"
-_FORMER = {f"{PREFIX}REGISTRY_DIR": f"{PREFIX}REGISTRY"}  # names of earlier releases, which go on being understood
 _TLS = f"{PREFIX}TLS_CERTIFICATE and {PREFIX}TLS_KEY"
 
 # What Kubernetes sets in every container beside a service of a name that begins with `sellertrust`.
@@ -209,9 +208,6 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
         if name.upper().startswith(PREFIX)
     }
     problems = [_unknown(name) for name in sorted(given) if not _is_known(name, given[name])]
-    for former, present in _FORMER.items():
-        if former in given:
-            given.setdefault(present, given.pop(former))
     values = {
         name: given[_variable(name)]
         for name in Settings.model_fields
@@ -276,7 +272,7 @@ def _variable(name: str) -> str:
 
 
 def _is_known(variable: str, value: str) -> bool:
-    names = {_variable(name) for name in Settings.model_fields} | _FORMER.keys()
+    names = {_variable(name) for name in Settings.model_fields}
     if variable in names or _KUBERNETES.fullmatch(variable):
         return True
     return bool(_KUBERNETES_LINK.fullmatch(variable)) and value.startswith(("tcp://", "udp://", "sctp://"))

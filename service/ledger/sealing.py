@@ -49,7 +49,10 @@ def seal_texts(connection: Connection, marketplace: str, rows: Sequence[Row], se
     for place, text in sealed.items():
         row = rows[place]
         key = known[row[PLACE["seller"]]]
-        row[PLACE["content"]] = f'{row[PLACE["content"]][:-1]},"sealed":"{hide(text, row[PLACE["entry_id"]], key)}"}}'
+        nonce = os.urandom(NONCE_BYTES)
+        hidden = nonce + AESGCM(key[1]).encrypt(nonce, text.encode(), row[PLACE["entry_id"]].encode())
+        stated = f"{key[0]}.{base64.b64encode(hidden).decode()}"
+        row[PLACE["content"]] = f'{row[PLACE["content"]][:-1]},"sealed":"{stated}"}}'
         row[PLACE["digest"]] = keyed_digest(key[1], row[PLACE["digest"]])
 
 
@@ -67,28 +70,6 @@ def keys_made(connection: Connection, marketplace: str, sellers: Collection[str]
         ]
         connection.execute(insert(SELLER_KEY), made)
     return known | fresh
-
-
-def hide(text: str, name: str, key: Key) -> str:
-    """Encrypt a text under a key; return it as text, with the key's id before it.
-
-    Bound to `name`, with which alone it is opened again.
-    """
-    nonce = os.urandom(NONCE_BYTES)
-    hidden = nonce + AESGCM(key[1]).encrypt(nonce, text.encode(), name.encode())
-    return f"{key[0]}.{base64.b64encode(hidden).decode()}"
-
-
-def reveal(hidden: str, name: str, key: Key | None) -> str | None:
-    """Return a text that `hide` gave; None if the key is gone, or does not open it."""
-    key_id, _, text = hidden.partition(".")
-    if key is None or key[0] != key_id:
-        return None
-    try:
-        data = base64.b64decode(text)
-        return AESGCM(key[1]).decrypt(data[:NONCE_BYTES], data[NONCE_BYTES:], name.encode()).decode()
-    except (InvalidTag, ValueError):
-        return None
 
 
 def keyed_digest(key: bytes, digest: bytes) -> bytes:
@@ -119,5 +100,10 @@ def unseal(entry_id: str, content: str, key: Key | None) -> tuple[str, bool]:
     found = _SEALED.search(content)
     if found is None:
         return "", False
-    text = reveal(f"{found[1]}.{found[2]}", entry_id, key)
-    return text or "", text is None
+    if key is None or key[0] != found[1]:
+        return "", True
+    try:
+        data = base64.b64decode(found[2])
+        return AESGCM(key[1]).decrypt(data[:NONCE_BYTES], data[NONCE_BYTES:], entry_id.encode()).decode(), False
+    except (InvalidTag, ValueError):
+        return "", True
