@@ -162,17 +162,20 @@ class Approvals:
         """
         steps = tuple(taken for taken in proposal.steps if taken.step is not Step.USED)
         known = named, proposal.digest, proposal.expire_time, steps
-        first = self._proven.get(known, proposal.number - 1) + 1
-        found = self._ledger.verify([], lambda *_: current_call().require_caller(), first)
+        if len(self._proven) >= MAX_PROVEN:
+            self._proven.clear()
+
+        def note(sequence: int, _: int) -> None:  # so that a call which comes too late is not in vain
+            self._proven[known] = sequence
+            current_call().require_caller()
+
+        found = self._ledger.verify([], note, self._proven.get(known, proposal.number - 1) + 1)
         if found.mismatch is not None:
             text = (
                 f"{named} is not proven: since it was proposed, entry {found.mismatch.sequence} of the ledger is not as it"
                 f" was sealed ({found.mismatch.problem}); run `sellertrust ledger verify`, then propose it anew"
             )
             raise ProposalClosed(text, {"proposal": named, "state": "ALTERED"})
-        if len(self._proven) >= MAX_PROVEN:
-            self._proven.clear()
-        self._proven[known] = found.sequence
 
 
 def require_open(found: Proposal) -> None:

@@ -191,6 +191,22 @@ def test_a_proposal_revived_in_the_database_lets_nothing_in(eyes: World, url: st
     assert closed(eyes("anna").append_entries, MARKET, [override()], proposal=proposal.name) == "ALTERED"
 
 
+def test_what_was_proven_of_a_proposal_is_not_proven_again(eyes: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So a call that ran into its deadline over very many entries goes on where it was when it is made again."""
+    proposal = eyes.agreed(overrides())
+    asked, verify = list[int](), eyes.ledger.verify
+
+    def noting(checkpoints: Any, progress: Any, first: int = 1) -> Any:
+        asked.append(first)
+        return verify(checkpoints, progress, first)
+
+    monkeypatch.setattr(eyes.ledger, "verify", noting)
+    for _ in range(2):
+        eyes("anna").append_entries(MARKET, [override()], proposal=proposal.name)
+    assert asked == sorted(asked)
+    assert len({*asked}) > 2
+
+
 def test_an_expired_proposal_is_neither_approved_nor_used(eyes: World) -> None:
     """Not one that was approved and used in time either."""
     open_, approved = eyes.propose("anna", overrides()), eyes.agreed(overrides(override("o-2")))
