@@ -50,5 +50,5 @@ def test_a_champion_that_is_replaced_meanwhile_is_not_taken_for_the_one_of_the_t
     champion = Champion()
     champion.registry = Registry()  # type: ignore[assignment]
     champion._artifact = found = Replaced()  # type: ignore[assignment]
-    assert champion.at(moment) is found
+    assert champion.at(moment) is found  # type: ignore[comparison-overlap]
     assert champion.at(moment - 1) is None
