@@ -13,9 +13,11 @@ One client serves any number of threads. Not across a fork: make it in the child
 import json
 import logging
 import threading
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
+from time import monotonic
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -86,6 +88,8 @@ OnError = Literal["raise", "unknown"]
 _Result = trust_score_service_pb2.BatchGetTrustScoresResponse.Result
 
 _LOG = logging.getLogger("sellertrust.client")
+LOG_SECONDS = 60.0
+"""Seconds after which a cause of unknown scores is logged again."""
 
 
 def unknown_score(name: str) -> TrustScore:
@@ -120,6 +124,7 @@ class Client(Decisions, Measures, Models):
         token: str | Path | None = None,
         service_config: Mapping[str, Any] | str | None = None,
     ) -> None:
+        self._unknown = _UnknownScores()
         self._read_seconds = deadline_seconds or READ_SECONDS
         self._write_seconds = deadline_seconds or WRITE_SECONDS
         config = SERVICE_CONFIG if service_config is None else service_config
@@ -174,8 +179,9 @@ class Client(Decisions, Measures, Models):
         """Return one seller's trust score. Its `points` are None if the seller is not rated.
 
         With `on_error="unknown"`, for a checkout, an answer always comes: whatever fails (no server, no time left, no
-        such seller, an id that is none) is answered by `unknown_score` and logged as a warning of `sellertrust.client`,
-        without the seller. Only wrong times and a wrong `on_error`, faults of the program, still raise.
+        such seller, an id that is none) is answered by `unknown_score`. Why, without the seller, is logged as a warning of
+        `sellertrust.client`, each cause once a minute. Only wrong times and a wrong `on_error`, faults of the program, still
+        raise.
 
         While the ledger's database is away the server answers what it last knew, with its age in `freshness`. A badge takes
         any of that; a payout asks by `max_staleness="fresh"` for a fresh answer, or an error with the reason `TOO_STALE`.
@@ -185,9 +191,12 @@ class Client(Decisions, Measures, Models):
             request = trust_score_service_pb2.GetTrustScoreRequest(seller=seller_name(marketplace, seller), **asked)
             response = invoke(self._scores.GetTrustScore, request, deadline_seconds or self._read_seconds)
         except Exception as error:
-            if _must_raise(on_error, error):
+            if self._unknown.must_raise(on_error, error):
                 raise
             return unknown_score(printable(seller_name(marketplace, seller)))
+        is_unknown = response.trust_score.freshness.state == trust_score_service_pb2.FRESHNESS_STATE_UNKNOWN
+        if is_unknown and on_error == "unknown":
+            self._unknown.note("the server's ledger is away, and it remembers no answer")
         return TrustScore(response.trust_score)
 
     def batch_get_trust_scores(
@@ -219,7 +228,7 @@ class Client(Decisions, Measures, Models):
             response = invoke(self._scores.BatchGetTrustScores, request, deadline_seconds or self._read_seconds)
             found = {result.seller: result for result in response.results}
         except Exception as error:
-            if _must_raise(on_error, error):
+            if self._unknown.must_raise(on_error, error):
                 raise
         if on_error == "raise":
             return [ScoreResult(found[name]) for name in names]
@@ -365,16 +374,42 @@ class Client(Decisions, Measures, Models):
         yield from pages(self._ledger.ListViolations, request, "violations", deadline_seconds or self._read_seconds)
 
 
-def _must_raise(on_error: OnError, error: Exception) -> bool:
-    """Return whether the caller gets an error; if not, log it.
+class _UnknownScores:
+    """Logs why a checkout was answered by unknown scores: each cause once, and again after LOG_SECONDS."""
 
-    Without its message, which may name the seller.
-    """
-    if on_error != "unknown":
-        return True
-    what = f"{error.code.name} {error.reason}" if isinstance(error, SellertrustCallError) else type(error).__name__
-    _LOG.warning("trust score unknown: %s", what)
-    return False
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._due: dict[str, float] = {}
+        self._more: Counter[str] = Counter()
+
+    def note(self, cause: str) -> None:
+        """Note the cause of an unknown score."""
+        with self._lock:
+            if monotonic() < self._due.get(cause, 0.0):
+                self._more[cause] += 1
+                return
+            self._due[cause] = monotonic() + LOG_SECONDS
+            more = self._more.pop(cause, 0)
+        _LOG.warning("trust score unknown: %s%s", cause, f" ({more} more since the last line)" if more else "")
+
+    def must_raise(self, on_error: OnError, error: Exception) -> bool:
+        """Return whether the caller gets an error; if not, note it, without its message, which may name the seller."""
+        if on_error == "unknown":
+            self.note(_describe_cause(error))
+        return on_error != "unknown"
+
+
+def _describe_cause(error: Exception) -> str:
+    """Return why a call failed: that no connection came about, that no answer came in time, or the server's own reason."""
+    if not isinstance(error, SellertrustCallError):
+        return type(error).__name__
+    if error.reason:
+        return f"the server refused the call ({error.code.name} {error.reason})"
+    if error.code is grpc.StatusCode.UNAVAILABLE:
+        return "no connection to a server (UNAVAILABLE)"
+    if error.code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return "no answer within the deadline (DEADLINE_EXCEEDED)"
+    return f"the call failed ({error.code.name})"
 
 
 def _known_result(name: str, result: _Result | None) -> ScoreResult:

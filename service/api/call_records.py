@@ -21,6 +21,7 @@ from scoring.errors import (
     CallerGone,
     DeadlinePassed,
     InvalidInput,
+    LedgerUnavailable,
     SellertrustError,
     TooManyCalls,
     invalid,
@@ -34,6 +35,7 @@ from service.api.stream_threads import unsent_text
 from service.api.waiting_line import Cause
 from service.call_context import Call
 from service.contract.statuses import code_of, internal_status, status_of
+from service.ledger.database import outage_of
 from service.ledger.tail import server_stopping_error
 
 LATENCY_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
@@ -349,6 +351,8 @@ def _logged(error: SellertrustError) -> dict[str, Any]:
     """Return what the log says of a foreseen error: its reason, or the wrong fields; never texts, which may hold names."""
     if isinstance(error, InvalidInput):
         return {"fields": [wrong.field for wrong in error.first_violations]}
+    if isinstance(error, LedgerUnavailable) and error.__cause__ is not None:
+        return {"reason": error.reason, "problem": outage_of(error)}
     return {"reason": error.reason}
 
 

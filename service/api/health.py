@@ -18,7 +18,9 @@ from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from scoring.errors import LedgerUnavailable
 from service.api.logs import Log
+from service.ledger.database import outage_of
 
 PROBE_SECONDS = 1.0
 """How long after an answer the ledger is asked again. One that is silent is given up after some seconds more."""
@@ -118,14 +120,16 @@ class Health(Collector):
         yield serving
 
     def _probe(self) -> None:
-        is_answering = True
+        """Ask the ledger again and again, and log when it falls silent, why, and when it answers again."""
+        before = ""
         while not self._is_ending.wait(PROBE_SECONDS):
-            was_answering, is_answering = is_answering, self._is_answering()
-            if is_answering and not was_answering:
+            problem = self._find_problem()
+            if before and not problem:
                 self._log.info("ledger answers again")
-            elif was_answering and not is_answering:
-                self._log.error("ledger does not answer")
-            self._state(is_answering)
+            elif problem != before:
+                self._log.error("ledger does not answer", problem=problem)
+            before = problem
+            self._state(not problem)
 
     def _state(self, is_answering: bool) -> None:
         """Say of each service what it can do, where that has changed."""
@@ -136,9 +140,10 @@ class Health(Collector):
                 status = HealthCheckResponse.SERVING if is_serving else HealthCheckResponse.NOT_SERVING
                 self._servicer.set(service, status)
 
-    def _is_answering(self) -> bool:
+    def _find_problem(self) -> str:
+        """Return why the ledger does not answer; empty if it does."""
         try:
             self._ask()
-        except Exception:  # noqa: BLE001 (whatever it is, the services have no ledger)
-            return False
-        return True
+        except Exception as error:  # noqa: BLE001 (whatever it is, the services have no ledger)
+            return outage_of(error) if isinstance(error, LedgerUnavailable) else type(error).__name__
+        return ""

@@ -394,6 +394,24 @@ def _forget_rows(error: Exception) -> None:
         cause.args = error.args = (f"PostgreSQL refused it: {problem} ({cause.sqlstate})",)
 
 
+def outage_of(error: Exception) -> str:
+    """Return why a database was not there for a LedgerUnavailable, in a few words for the log."""
+    while isinstance(error, LedgerUnavailable) and isinstance(error.__cause__, Exception):
+        error = error.__cause__
+    cause, text = _cause(error), str(_cause(error))
+    number = getattr(cause, "sqlite_errorcode", None)
+    causes = {
+        "its disk is full": _is_full(error),
+        "it starts, recovers or stops": isinstance(cause, psycopg.errors.CannotConnectNow),
+        "another session holds its lock": isinstance(cause, psycopg.errors.LockNotAvailable)
+        or number == sqlite3.SQLITE_BUSY,
+        "it refuses connections": "onnection refused" in text or "No such file" in text,
+        "its file cannot be used": number is not None,
+        "it closed the connection": "closed the connection" in text,
+    }
+    return next((words for words, holds in causes.items() if holds), "it gives no answer in time")
+
+
 def _is_full(error: Exception) -> bool:
     """Return whether the database had no room to write. Reads go on meanwhile."""
     cause = _cause(error)

@@ -26,6 +26,9 @@ SILENT_TICKS = 6
 WRITE_TICKS = 50
 """The same of an append, which may wait for longer, and is worth more."""
 
+FAR_AHEAD = 100_000
+"""Entries beyond the ledger's end for which no read waits: nobody has been told of such a sequence by this ledger."""
+
 USUAL_TIMES = 3.0
 """How many times longer than it usually takes an answer must take for that; a database may be far away."""
 
@@ -56,6 +59,7 @@ class Tail:
         self._waiting = 0
         self._urgent = False  # somebody cannot wait for the next turn
         self._failures = 0
+        self._problem: Exception | None = None
         self._asks = 0  # how many have begun
         self._is_asking = False
         self._usual_seconds = 0.0
@@ -99,22 +103,22 @@ class Tail:
             if self._stop.is_set():
                 raise server_stopping_error()
             if self._failures > failures:
-                raise _silent_error()
+                raise _silent_error() from self._problem
             return self._last
 
     def reach(self, sequence: int) -> None:
         """Wait, within the call's time, until the ledger holds `sequence`; at once for 0.
 
-        Raises SequenceNotReached if it does not by then; TooManyCalls if `readers` reads wait already; ServerStopping
-        once the server is about to stop; LedgerUnavailable if the database does not answer, a tenth of a second after it
-        fell silent at the latest.
+        Raises SequenceNotReached if it does not by then, and at once for one over FAR_AHEAD ahead; TooManyCalls if
+        `readers` reads wait already; ServerStopping once the server is about to stop; LedgerUnavailable if the database does
+        not answer, a tenth of a second after it fell silent at the latest.
         """
         if sequence <= 0 or (sequence <= self._last and monotonic() - self._answered < ANSWERED_SECONDS):
             return
         seconds = current_call().seconds_left()
         until = monotonic() + (seconds - MARGIN_SECONDS if seconds < float("inf") else WAIT_SECONDS)
         self._require_answer(until, SILENT_TICKS)
-        if sequence > self._last:
+        if sequence > self._last and sequence - self._last <= FAR_AHEAD:
             self._wait_in_turn(sequence, until)
         if sequence > self._last:
             raise sequence_not_reached_error("at_least_sequence", sequence, self._last)
@@ -172,7 +176,7 @@ class Tail:
             if self._stop.is_set():
                 raise server_stopping_error()
             if self._failures > failures and not is_done():
-                raise _silent_error()
+                raise _silent_error() from self._problem
 
     def close(self, seconds: float | None = None) -> None:
         """End the waits of all callers, now and later, with ServerStopping.
@@ -217,9 +221,9 @@ class Tail:
             try:
                 self.note(self._ask())
                 self._usual_seconds += SMOOTHING * (monotonic() - began - self._usual_seconds)
-            except Exception:  # noqa: BLE001 (whatever it is, those that wait learn that there is no answer)
+            except Exception as error:  # noqa: BLE001 (whatever it is, those that wait learn that there is no answer)
                 with self._lock:
-                    self._failures += 1
+                    self._failures, self._problem = self._failures + 1, error
             with self._lock:
                 self._is_asking = False
                 self._moved.notify_all()

@@ -17,7 +17,15 @@ import grpc
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from sellertrust.client import SERVICE_CONFIG, Client, SellertrustCallError, Tier, seller_name, unknown_score
+from sellertrust.client import (
+    LOG_SECONDS,
+    SERVICE_CONFIG,
+    Client,
+    SellertrustCallError,
+    Tier,
+    seller_name,
+    unknown_score,
+)
 from sellertrust.v1 import trust_score_service_pb2
 from sellertrust.v1.trust_score_service_pb2_grpc import TrustScoreServiceStub
 from service.api.ledger_servicer import WRITES
@@ -68,9 +76,35 @@ def test_a_checkout_gets_unknown_where_there_is_no_server(caplog) -> None:
     assert (score.state, score.badge, score.HasField("points")) == (UNKNOWN, "unknown", False)
     assert [result.trust_score.seller for result in results] == [seller_name(MARKET, seller) for seller in "aba"]
     assert {result.trust_score.state for result in results} == {UNKNOWN}
-    assert len(caplog.records) == 2
-    assert "UNAVAILABLE" in caplog.text
-    assert "seller-17" not in caplog.text
+    assert [record.getMessage() for record in caplog.records] == [
+        "trust score unknown: no connection to a server (UNAVAILABLE)"
+    ]
+
+
+def test_each_cause_of_unknown_scores_is_logged_once(tmp_path: Path, caplog, monkeypatch) -> None:
+    """No connection, no answer in time and the server's own reasons are told apart; a minute later with their number."""
+
+    def ask(client: Client, **asked: Any) -> None:
+        for _ in range(20):
+            assert client.get_trust_score(MARKET, "s-17", on_error="unknown", **asked).badge == "unknown"
+
+    now = [1_000.0]
+    monkeypatch.setattr("sellertrust.client.monotonic", lambda: now[0])
+    caplog.set_level(logging.WARNING, "sellertrust.client")
+    with running_server(tmp_path) as running, running.client() as client:
+        ask(client)
+        ask(client, deadline_seconds=1e-6)
+        running.server.stop(grace_seconds=0)
+        ask(client)
+        now[0] += LOG_SECONDS
+        ask(client)
+    lines = [record.getMessage().removeprefix("trust score unknown: ") for record in caplog.records]
+    assert lines == [
+        "the server refused the call (NOT_FOUND SELLER_NOT_FOUND)",
+        "no answer within the deadline (DEADLINE_EXCEEDED)",
+        "no connection to a server (UNAVAILABLE)",
+        "no connection to a server (UNAVAILABLE) (19 more since the last line)",
+    ]
 
 
 def test_a_checkout_gets_unknown_for_whatever_else_fails(tmp_path: Path, monkeypatch) -> None:

@@ -192,6 +192,9 @@ class Follower:
             chain = self._ledger.chain_at(before.sequence)  # read last: whatever was taken is of this ledger
             if chain != before.chain:
                 self.restarts += 1
+                self._report(
+                    f"the ledger ends at {tip.sequence}, and has lost or changed entry {before.sequence}, which was read"
+                )
                 self.watermark = None
                 self._forget(UNKNOWN)
                 self._restart(self._ledger.tip())

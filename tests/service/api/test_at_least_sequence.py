@@ -57,6 +57,10 @@ def test_a_read_sees_at_least_the_sequence_it_asks_for_or_says_where_the_ledger_
         assert time.monotonic() - began > 0.3  # and it was waited for until then
         assert (error.code, error.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "SEQUENCE_NOT_REACHED")
         assert error.metadata == {"last_sequence": "2"}
+        began = time.monotonic()
+        error = refused(read, client, at_least_sequence=10**9, deadline_seconds=30)
+        assert time.monotonic() - began < 15  # nobody can have been told of one so far ahead
+        assert (error.reason, error.metadata) == ("SEQUENCE_NOT_REACHED", {"last_sequence": "2"})
         error = refused(read, client, at_least_sequence=-1)
         assert (error.code, [field for field, _ in error.fields]) == (
             grpc.StatusCode.INVALID_ARGUMENT,

@@ -81,6 +81,7 @@ def test_a_postgresql_that_is_not_there(tmp_path: Path, call: Callable[[str], ob
         call(url)
     assert_opaque(caught.value, url)
     assert "secret" not in str(caught.value)
+    assert database.outage_of(caught.value) == "it refuses connections"
 
 
 def test_a_lock_that_is_not_let_go_is_waited_for_and_then_given_up(
@@ -97,6 +98,8 @@ def test_a_lock_that_is_not_let_go_is_waited_for_and_then_given_up(
                 ledger.append(MARKET, [violation("v2")])
             assert 0.15 < time.monotonic() - started < 5
             assert_opaque(caught.value, url)
+            is_held = "another session holds its lock" if backend == "sqlite" else "it gives no answer in time"
+            assert database.outage_of(caught.value) == is_held
             assert ledger.last()[0] == 1
         assert [done.sequence for done in ledger.append(MARKET, [violation("v2")])] == [2]
 
@@ -115,7 +118,20 @@ def test_a_file_that_is_no_database(tmp_path: Path) -> None:
         with pytest.raises(LedgerUnavailable) as caught:
             call(f"sqlite:///{file}")
         assert_opaque(caught.value, f"sqlite:///{file}")
+        assert database.outage_of(caught.value) == "its file cannot be used"
     assert file.read_bytes() == b"not a database, " * 1_000
+
+
+def test_a_full_disk_is_named_to_the_operator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that may not grow any more is as one on a full disk."""
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    Ledger.open(url, create=True).close()
+    monkeypatch.setattr(database, "_PRAGMAS", (*database._PRAGMAS, "max_page_count = 1"))
+    entries = [violation(f"v-{number}") for number in range(5_000)]
+    with Ledger.open(url) as ledger, pytest.raises(LedgerUnavailable) as caught:
+        ledger.append(MARKET, entries)
+    assert database.outage_of(caught.value) == "its disk is full"
+    assert "disk" in str(caught.value)
 
 
 def test_a_closed_ledger_does_not_answer(ledger: Ledger) -> None:
