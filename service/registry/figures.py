@@ -72,8 +72,8 @@ def _directions(manifest: Mapping[str, Any]) -> dict[str, str | int]:
 def compare_models(first: Mapping[str, bytes], second: Mapping[str, bytes]) -> list[FigureRow]:
     """Return the figures in which two models differ, and all of the evaluation, as rows.
 
-    `first`, `second`: parts of their artifacts. Features of one alone, directions of those of both, parameters, scale and
-    lineage are there where they differ.
+    `first`, `second`: parts of their artifacts. Features of one alone, directions of those of both, parameters with
+    the base, and lineage are there where they differ.
     """
     manifests = [_object(parts["manifest.json"]) for parts in (first, second)]
     keys = [features_of(manifest) for manifest in manifests]
