@@ -61,6 +61,8 @@ class CallPool(ThreadPoolExecutor):
         super().__init__(threads, thread_name_prefix=name)
         self.name = name
         """The name of the class."""
+        self.taken_over = 0
+        """How many calls gRPC has handed over so far."""
         self._rules = rules
         self._observer = observer
         self._turnstile = turnstile or Turnstile()
@@ -88,6 +90,7 @@ class CallPool(ThreadPoolExecutor):
         """
         if not is_handed_over(args):
             return super().submit(fn, *args, **kwargs)
+        self.taken_over += 1
         call = GrpcCall(fn, args)
         try:
             self._take_over(call)

@@ -5,13 +5,17 @@ It gets its parts made (`service.bootstrap`); `service.api.serving` runs it as t
 
 import os
 import stat
+import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import grpc
+from grpc_health.v1.health_pb2 import HealthCheckRequest
+from grpc_health.v1.health_pb2_grpc import HealthStub
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.registry import Collector
 
@@ -62,6 +66,9 @@ from service.settings import Settings, host_and_port, is_loopback
 
 STOP_SECONDS = 10.0
 """How long calls that have begun may take to end when the server stops; appends have deadlines of that size."""
+
+OWN_CALL_SECONDS = 30.0
+"""How long a server that starts waits for the answer to its own call."""
 
 LATE_SECONDS = 5.0
 """How long a thread may then take to leave a call that was ended, before it is given up."""
@@ -225,15 +232,29 @@ class Server:
             self.address = self._listen(settings.address)
             if settings.socket is not None:
                 self._listen_locally(settings.socket)
+            with tempfile.TemporaryDirectory() as folder:  # of this user alone
+                own = f"unix:{folder}/own"
+                self._grpc.add_insecure_port(own)
+                self._grpc.start()
+                self._require_bounds(own)
         except BaseException:
             self.stop(grace_seconds=0)
             raise
         if self._book is not None:
             self._book.start()
-        self._grpc.start()
         self._health.start()
         self.log.info("serving", address=self.address, metrics=self.metrics_address, tls=bool(settings.tls_certificate))
         return self.address
+
+    def _require_bounds(self, target: str) -> None:
+        """Call this server once, and see that a pool got the call: ConfigurationWrong if gRPC does not hand it over."""
+        with grpc.insecure_channel(target) as channel, suppress(grpc.RpcError):
+            HealthStub(channel).Check(HealthCheckRequest(), timeout=OWN_CALL_SECONDS)
+        if not self._pools[Pool.HEALTH].taken_over:
+            raise ConfigurationWrong(
+                f"grpcio {grpc.__version__} does not hand calls over as this server expects, so nothing would bound them;"
+                " install the version that it names: pip install 'grpcio>=1.85,<1.86'"
+            )
 
     def add_metrics(self, collector: Collector) -> None:
         """Show a collector's metrics beside those of the server."""

@@ -13,10 +13,12 @@ import psycopg
 import pytest
 from prometheus_client import CollectorRegistry
 
+from scoring.errors import ConfigurationWrong
 from sellertrust.client import Client
 from sellertrust.review import ReviewClient
 from sellertrust.v1 import entry_pb2, ledger_service_pb2
 from service.access.limits import CLASSES
+from service.api import call_pool
 from service.api.calls import Calls, _class_of
 from service.api.ledger_servicer import LedgerServicer
 from service.api.logs import Pseudonyms, make_log
@@ -142,6 +144,13 @@ def test_a_call_that_does_not_end_is_named_and_the_process_ends_all_the_same(tmp
     assert "calls did not end" in log
     assert "TrustScoreService/GetTrustScore" in log
     assert '"event": "stopped"' not in log
+
+
+def test_a_grpc_that_hands_no_call_over_stops_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one whose inside has changed, so that calls would run beside the pools."""
+    monkeypatch.setattr(call_pool, "is_handed_over", lambda _: False)
+    with pytest.raises(ConfigurationWrong, match="does not hand calls over"), running_server(tmp_path):
+        pass
 
 
 def test_a_method_without_a_pool_stops_the_start(tmp_path: Path) -> None:
