@@ -7,7 +7,7 @@ import tempfile
 import hypothesis
 import pytest
 
-from tests import shared, tried_models
+from tests import shared
 
 LONG = "takes longer than the rest and repeats in full what a shorter test promises; run by ./dev test --all"
 
@@ -28,7 +28,6 @@ def pytest_configure(config: pytest.Config) -> None:
     if shared.VARIABLE not in os.environ:  # else this is one of several processes of a run
         folder = os.environ[shared.VARIABLE] = tempfile.mkdtemp(prefix="sellertrust-tests-")
         config.add_cleanup(lambda: shutil.rmtree(folder))
-    tried_models.share()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

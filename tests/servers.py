@@ -36,7 +36,7 @@ class Shelf(Registry):
     def champion(self) -> str:
         return str(self._artifact.digest)
 
-    def admit(self, digest: str) -> Any:
+    def load(self, digest: str) -> Any:
         return self._artifact
 
     def history(self) -> list[Move]:

@@ -152,8 +152,9 @@ def open_verified(parts: Mapping[str, bytes], digest: str) -> Artifact:
 def verify(parts: Mapping[str, bytes]) -> str:
     """Verify all that can be verified without LightGBM, and return the artifact's digest.
 
-    A damaged model text can crash LightGBM. Verified are digests, format, constants, features, model text, certificate,
-    decay tables, and golden vectors by the page. ArtifactRefused names the part that does not match.
+    LightGBM can crash on a damaged model text, so it only reads what this accepts. Verified are digests, format, constants,
+    features, model text, certificate, decay tables, and golden vectors by the page. ArtifactRefused names the part that
+    does not match.
     """
     with _refusing_damage():
         digest = verify_content(parts)

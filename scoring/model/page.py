@@ -21,6 +21,9 @@ MAX_LOSS = 100_000
 BLOCK_ROWS = 2_048
 """Inputs whose rows are looked up at a time: a few megabytes."""
 
+MAX_TEXT = 1 << 20
+"""Characters of a model text, at most: twelve rows of each feature take a few thousand."""
+
 NEARLY_ZERO = float(np.float32(1e-35))
 """LightGBM takes inputs up to this, of either sign, as 0."""
 
@@ -164,6 +167,8 @@ def read_page(text: str, base: int, features: int) -> Page:
     ArtifactRefused if a tree is no table of whole points, or if the text differs in any way from `page_model_text`: so
     LightGBM reads nothing that this module has not written.
     """
+    if len(text) > MAX_TEXT:
+        raise ArtifactRefused(f"the model text is too long for a page: {len(text):,} characters, {MAX_TEXT:,} at most")
     tables = tuple(_read_table(number, block) for number, block in enumerate(text.split("\nTree=")[1:]))
     places = [table.features for table in tables]
     if not places or any(before >= after for before, after in pairwise(places)):

@@ -103,7 +103,7 @@ class OneModel(Registry):
         """Return the digest of the one model."""
         return self._artifact.digest
 
-    def admit(self, digest: str) -> Artifact:
+    def load(self, digest: str) -> Artifact:
         """Return the one model; ArtifactRefused for any other digest."""
         if digest != self._artifact.digest:
             raise ArtifactRefused("this registry holds one model alone", {"model": digest})

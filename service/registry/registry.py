@@ -10,14 +10,12 @@ from collections.abc import Callable, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 
-from scoring.canonical import parse_json
 from scoring.errors import ArtifactRefused, FieldViolation, GatesFailed, InvalidInput, ModelNotFound
 from scoring.model.artifact import (
     MANIFEST,
     PARTS,
     Artifact,
     open_verified,
-    pinned_features,
     verify,
     verify_content,
     verify_distinct,
@@ -25,7 +23,6 @@ from scoring.model.artifact import (
 from scoring.model.promises import broken_promises
 from scoring.time import format_time
 from service.call_context import Approval, current_call
-from service.registry import intake
 from service.registry.approved import basis_of, is_done_by, refuse_return, require_basis
 from service.registry.figures import headline_figures
 from service.registry.folder_storage import FolderStorage
@@ -59,7 +56,6 @@ class Registry:
 
     def __init__(self, place: Path | str) -> None:
         self._storage = storage_of(place)
-        self._tried: set[str] = set()  # digests that the throwaway process has loaded; a digest stands for its bytes
 
     @property
     def folder(self) -> Path:
@@ -93,8 +89,7 @@ class Registry:
     ) -> str:
         """Verify and store an artifact with its attachments; return its digest.
 
-        `attachments`: `gates.json` and `report.html`, at most. What can be read without LightGBM is verified first, then
-        a throwaway process loads it, and only then this one. If there is no champion, the model becomes champion if its
+        `attachments`: `gates.json` and `report.html`, at most. If there is no champion, the model becomes champion if its
         gates allow it; else, and without gates, challenger. Publishing the same content again changes only the log and
         the attachments, and mends what was damaged. ArtifactRefused if the model or its gates are not sound; raises
         InvalidInput for actor, reason or attachments.
@@ -105,10 +100,6 @@ class Registry:
         gates = gates_of(beside.get(GATES))
         digest = verify(parts)
         verify_distinct(parts)
-        if digest not in self._tried:
-            if intake.try_out(parts) != digest:
-                raise ArtifactRefused("the process that tried the model read another one; publish it again")
-            self._tried.add(digest)
         artifact = open_verified(parts, digest)
         figures: dict[str, Figure] = {**headline_figures(artifact.parts), "gates": verdict(gates)}
         figures |= {_sha_name(name): sha256(data).hexdigest() for name, data in beside.items()}
@@ -140,22 +131,21 @@ class Registry:
     ) -> str:
         """Make a published model champion, if its gates allow it; return its whole digest.
 
-        A throwaway process loads it first. Past failed hard gates it takes `override`, past failed advisory ones
-        `sign_off`: names of persons, who are logged. A model without gates that never was champion takes `override`, too.
+        Past failed hard gates it takes `override`, past failed advisory ones `sign_off`: names of persons, who are
+        logged. A model without gates that never was champion takes `override`, too.
         By an `approval` it is promoted once: a call again changes nothing and returns the present champion; raises
         ProposalClosed if its basis has changed. GatesFailed states what it takes; PromiseGivenUp which promise no
         champion gives up; else ModelNotFound, ArtifactRefused or InvalidInput.
         """
         check_actor_and_reason(actor=actor, reason=reason, override=override, sign_off=sign_off)
         digest = self.resolve(model)
-        parts = self._promotable(digest)
+        self._require_promotable(digest)
         self._allowed(digest, self.history(), override, sign_off)
-        self._try(digest, parts)
 
         def decide(moves: list[Move]) -> Move | None:
             if approval is not None and is_done_by(moves, approval.proposal):
                 return None
-            # Asked again: the model may have been published with other gates while it was tried.
+            # Asked again: the model may have been published with other gates meanwhile.
             stated = self._allowed(digest, moves, override, sign_off)
             if approval is not None:
                 require_basis(moves, digest, approval)
@@ -168,9 +158,9 @@ class Registry:
     def basis(self, digest: str, override: str = "", sign_off: str = "") -> dict[str, str]:
         """Return what a promotion is decided upon: `champion`, the gates' SHA-256.
 
-        Raises what `promote` would, but for what a throwaway process would find.
+        Raises what `promote` would.
         """
-        self._promotable(digest)
+        self._require_promotable(digest)
         self._allowed(digest, moves := self.history(), override, sign_off)
         return basis_of(moves, digest)
 
@@ -292,40 +282,21 @@ class Registry:
 
         ArtifactRefused names the model, what does not match and the remedy.
         """
-        return self._ready(digest, self._verified(digest))
-
-    def admit(self, digest: str) -> Artifact:
-        """Return a published model as `load` does, after a throwaway process has loaded it unharmed."""
-        parts = self._verified(digest)
-        self._try(digest, parts)
-        return self._ready(digest, parts)
-
-    def _ready(self, digest: str, parts: dict[str, bytes]) -> Artifact:
-        try:
-            return open_verified(parts, digest)
-        except ArtifactRefused as error:
-            raise self._refused(digest, error.message) from error
-
-    def _verified(self, digest: str) -> dict[str, bytes]:
-        """Return the parts, after all that can be verified without LightGBM."""
 
         def digest_of(parts: Mapping[str, bytes]) -> str:
             found = verify(parts)
             verify_distinct(parts)
             return found
 
-        return self._compared(digest, self.read(digest), digest_of)
+        parts = self._compared(digest, self.read(digest), digest_of)
+        try:
+            return open_verified(parts, digest)
+        except ArtifactRefused as error:
+            raise self._refused(digest, error.message) from error
 
-    def _promotable(self, digest: str) -> dict[str, bytes]:
-        """Return the parts of a model that is whole and gives up no promise. ArtifactRefused, PromiseGivenUp."""
-        parts = self._verified(digest)
-        refuse_given_up(digest, pinned_features(parse_json(parts[MANIFEST])))
-        return parts
-
-    def _try(self, digest: str, parts: dict[str, bytes]) -> None:
-        if digest not in self._tried:
-            self._compared(digest, parts, intake.try_out)
-            self._tried.add(digest)
+    def _require_promotable(self, digest: str) -> None:
+        """Require a model that is whole and gives up no promise. ArtifactRefused, PromiseGivenUp."""
+        refuse_given_up(digest, self.load(digest).features)
 
     def _compared(
         self, digest: str, parts: dict[str, bytes], digest_of: Callable[[Mapping[str, bytes]], str]

@@ -89,9 +89,8 @@ class Champion:
     def refresh(self) -> bool:
         """Answer by the registry's champion from now on; return whether that is another model.
 
-        The new model is tried in a throwaway process, verified and loaded before the old one is replaced; ArtifactRefused
-        leaves the old one in place. The old one is kept in memory: to go back to it takes no more than a check of its
-        bytes.
+        The new model is verified and loaded before the old one is replaced; ArtifactRefused leaves the old one in place.
+        The old one is kept in memory: to go back to it takes no more than a check of its bytes.
         """
         registry = self.registry
         with self._changing:
@@ -100,7 +99,7 @@ class Champion:
                 return False
             artifact = self._kept
             if artifact is None or artifact.digest != champion:
-                artifact = registry.admit(champion)
+                artifact = registry.load(champion)
             else:
                 registry.content(champion)
             self._kept, self._artifact = self._artifact or self._kept, artifact
@@ -143,4 +142,4 @@ class Champion:
         if previous is None or previous in {self.digest, self._kept.digest if self._kept else ""}:
             return
         with suppress(ArtifactRefused):  # which is reported once it is to serve
-            self._kept = registry.admit(previous)
+            self._kept = registry.load(previous)

@@ -6,6 +6,7 @@ from the socket, and answers there. It runs no other main module, so that the co
 
 import os
 import pickle
+import signal
 import socket
 import subprocess
 import sys
@@ -18,7 +19,6 @@ from threading import Thread
 from typing import Any, TypeVar
 
 from scoring.errors import ProcessEnded
-from service.registry.intake import describe_end
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -103,7 +103,8 @@ class _Process:
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(END_SECONDS)
         self.end()
-        how = describe_end(self._process.returncode)
+        code = self._process.returncode
+        how = f"was ended by signal {-code} ({signal.strsignal(-code)})" if code < 0 else f"ended with code {code}"
         remedy = "there may be too little memory for so many; repeat the command with fewer"
         return ProcessEnded(f"a process that did part of the work {how}: {remedy}")
 

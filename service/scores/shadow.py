@@ -39,7 +39,7 @@ class ModelSource(Protocol):
     def aliases(self) -> dict[str, str]:
         """Return the digest that each alias points at now, by alias."""
 
-    def admit(self, digest: str) -> Artifact:
+    def load(self, digest: str) -> Artifact:
         """Return a published model, loaded and verified; ArtifactRefused if it is not sound."""
 
 
@@ -156,7 +156,7 @@ class Shadow:
         self._artifact = None
         self._due = time.monotonic() + RETRY_SECONDS
         if wanted is not None:
-            self._artifact = self._models.admit(wanted)
+            self._artifact = self._models.load(wanted)
             self._problem = ""
         self._due = time.monotonic() + self._look_seconds
 

@@ -2,7 +2,7 @@
 
 What catches what: SHA-256 catches damage and whatever its maker did not seal anew. Sealed anew, the strict reading of the
 model text, the certificate, the bounds of constants and scale, and the golden vectors are left, all before LightGBM sees
-a byte; then the throwaway process. What is certified, tells people apart and fits its own golden vectors is a model: no
+a byte. What is certified, tells people apart and fits its own golden vectors is a model: no
 look at its bytes tells it from an honest one. The log of who published it does, with the gates; such ones are counted as
 `served_consistent`, and each is compared with its own golden vectors.
 """
@@ -58,9 +58,8 @@ def run(show: Show, progress: Progress, count: int = 10_000, seed: int = 4) -> N
         progress("artifacts", count, count)
         counts |= Counter(server.counts)
     show("artifacts.tried", count)
+    show("artifacts.refused_after_lightgbm", counts["refused_after_lightgbm"])
     for what in ("refused", "server_deaths", "served_bad", "served_consistent", "failed_calls"):
-        show(f"artifacts.{what}", counts[what])
-    for what in ("reached_process", "refused_by_process"):
         show(f"artifacts.{what}", counts[what])
     for kind in KINDS:
         show(f"artifacts.kind.{kind.__name__}", counts[f"kind.{kind.__name__}"])
@@ -102,8 +101,7 @@ class _Server:
         self._log.write_bytes(self._sound + json.dumps(move).encode() + b"\n")
         try:
             said = self._look()
-            self.counts["reached_process"] += said["processes"]
-            self.counts["refused_by_process"] += bool(said["processes"] and said["refused"])
+            self.counts["refused_after_lightgbm"] += bool(said["read"] and said["refused"])
             if said["model"] != self._champion:
                 return "served"
             if self._answers() != self._expected:

@@ -35,7 +35,7 @@ def forged(parts: Parts) -> Parts:
         raw = page.raw_score(np.array(golden["inputs"], dtype=np.float64))
         golden |= {"raw_scores": raw.astype(int).tolist(), "points": Scale(page.base).points(raw).tolist()}
         parts = {**parts, "golden.json": canonical_json(golden)}
-    except (ArtifactRefused, ValueError, IndexError, OverflowError, TypeError):
+    except (ArtifactRefused, ValueError, IndexError, OverflowError, TypeError, RuntimeWarning):
         pass  # there is no model to compute with: the old golden vectors stay
     return sealed(parts)
 
@@ -225,4 +225,4 @@ KINDS: dict[Damage, int] = {
     not_a_number: 100, constant: 80, inverted: 80, wrong_features: 80, uncertified: 60, crashing: 100, wrong_golden: 60,
     wrong_constants: 60, parted_otherwise: 60, retold: 2,
 }  # fmt: skip
-"""Each kind with its weight. The two that can be consistent in themselves are rare: each costs a process of seconds."""
+"""Each kind with its weight. The two that can be consistent in themselves are rare: they are models."""

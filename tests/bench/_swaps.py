@@ -1,6 +1,6 @@
 """Swaps under load: promotions of models that the server has never seen, and rollbacks, while checkouts go on asking.
 
-Each pair is a promotion of a new model (tried in a throwaway process by the registry, then by the server) and a rollback.
+Each pair is a promotion of a new model and a rollback.
 Every answer must be that of the model which its stamp names.
 """
 

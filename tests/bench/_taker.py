@@ -7,6 +7,8 @@ import json
 import sys
 from pathlib import Path
 
+import lightgbm
+
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.account import IdentityVerified
 from scoring.entries.kinds.trade import ExposureStated
@@ -18,7 +20,6 @@ from service.api.server import Server
 from service.bootstrap import build_scorer
 from service.ledger.clock import wall_clock
 from service.ledger.store import Ledger
-from service.registry import intake
 from service.registry.registry import Registry
 from tests.scoring.worlds import policy
 from tests.servers import MARKET, settings_of
@@ -29,14 +30,14 @@ SELLERS = tuple(f"s{n}" for n in range(5))
 def main() -> None:
     """Ends with its stdin."""
     folder = Path(sys.argv[1])
-    processes = [0]
-    try_out = intake.try_out
+    read = [0]
+    booster = lightgbm.Booster
 
-    def counted(parts: dict[str, bytes]) -> str:
-        processes[0] += 1
-        return try_out(parts)
+    def counted(model_str: str) -> lightgbm.Booster:
+        read[0] += 1
+        return booster(model_str=model_str)
 
-    intake.try_out = counted  # type: ignore[assignment]
+    lightgbm.Booster = counted
     log = make_log("json", "error")
     with Ledger.open(f"sqlite:///{folder}/ledger.db", create=True) as ledger:
         fill(ledger)
@@ -44,12 +45,12 @@ def main() -> None:
         with Server(settings_of(data_dir=folder), ledger, scorer, log=log) as server:
             print(server.address, flush=True)
             for _ in sys.stdin:
-                before, refused = processes[0], ""
+                before, refused = read[0], ""
                 try:
                     scorer.champion.refresh()
                 except SellertrustError as error:
                     refused = error.message
-                said = {"model": scorer.champion.digest, "refused": refused, "processes": processes[0] - before}
+                said = {"model": scorer.champion.digest, "refused": refused, "read": read[0] - before}
                 print(json.dumps(said), flush=True)
 
 

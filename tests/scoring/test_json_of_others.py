@@ -20,7 +20,6 @@ TRUSTED = {
     "training/observation/stated_columns.py": "rows of the ledger, as they were sealed",
     "service/cli/models.py": "what a server answered",
     "service/cli/train.py": "what this process has made",
-    "service/registry/intake.py": "what the process beside has made",
     "service/workers/link.py": "what the process beside has made",
     "training/monitoring/outcomes.py": "a part of an artifact that was verified",
     "training/pipeline/judging.py": "what this process has made",

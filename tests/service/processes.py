@@ -20,7 +20,6 @@ _CONTEXT.set_forkserver_preload(
         "service.ledger.store",
         "service.registry.registry",
         "training.pipeline.run",
-        "tests.tried_models",
     ]
 )
 

@@ -104,7 +104,7 @@ class ModelServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def PromoteModel(self, request, context):
-        """Makes a model champion, after a throwaway process has loaded it. FAILED_PRECONDITION with `GATES_FAILED` if its gates
+        """Makes a model champion, after this server has verified and loaded it. FAILED_PRECONDITION with `GATES_FAILED` if its gates
         ask for a named person who is not given, or can be passed by nobody; with `PROMISE_GIVEN_UP` if it gives up a promise that
         every champion keeps; with `MODEL_REFUSED` if it is damaged, altered or
         not certified. Calling again adds another move and changes nothing else.

@@ -47,7 +47,7 @@ class ModelServiceStub:
     FAILED_PRECONDITION with `MODEL_REFUSED` if one of them is damaged.
     """
     PromoteModel: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.PromoteModelRequest, _model_service_pb2.PromoteModelResponse]
-    """Makes a model champion, after a throwaway process has loaded it. FAILED_PRECONDITION with `GATES_FAILED` if its gates
+    """Makes a model champion, after this server has verified and loaded it. FAILED_PRECONDITION with `GATES_FAILED` if its gates
     ask for a named person who is not given, or can be passed by nobody; with `PROMISE_GIVEN_UP` if it gives up a promise that
     every champion keeps; with `MODEL_REFUSED` if it is damaged, altered or
     not certified. Calling again adds another move and changes nothing else.
@@ -85,7 +85,7 @@ class ModelServiceAsyncStub(ModelServiceStub):
     FAILED_PRECONDITION with `MODEL_REFUSED` if one of them is damaged.
     """
     PromoteModel: _aio.UnaryUnaryMultiCallable[_model_service_pb2.PromoteModelRequest, _model_service_pb2.PromoteModelResponse]  # type: ignore[assignment]
-    """Makes a model champion, after a throwaway process has loaded it. FAILED_PRECONDITION with `GATES_FAILED` if its gates
+    """Makes a model champion, after this server has verified and loaded it. FAILED_PRECONDITION with `GATES_FAILED` if its gates
     ask for a named person who is not given, or can be passed by nobody; with `PROMISE_GIVEN_UP` if it gives up a promise that
     every champion keeps; with `MODEL_REFUSED` if it is damaged, altered or
     not certified. Calling again adds another move and changes nothing else.
@@ -144,7 +144,7 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _model_service_pb2.PromoteModelRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_model_service_pb2.PromoteModelResponse, _abc.Awaitable[_model_service_pb2.PromoteModelResponse]]:
-        """Makes a model champion, after a throwaway process has loaded it. FAILED_PRECONDITION with `GATES_FAILED` if its gates
+        """Makes a model champion, after this server has verified and loaded it. FAILED_PRECONDITION with `GATES_FAILED` if its gates
         ask for a named person who is not given, or can be passed by nobody; with `PROMISE_GIVEN_UP` if it gives up a promise that
         every champion keeps; with `MODEL_REFUSED` if it is damaged, altered or
         not certified. Calling again adds another move and changes nothing else.

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from scoring.errors import ArtifactRefused
 from scoring.model.certificate import certify
-from scoring.model.page import Page, page_model_text, read_page
+from scoring.model.page import MAX_TEXT, Page, page_model_text, read_page
 from scoring.model.scale import Scale
 from tests.scoring.random_pages import EDGES, PAGE_FEATURES, page_artifact, pages, random_page
 from tests.scoring.worlds import population
@@ -88,6 +88,7 @@ TEXT = page_artifact().parts["model.txt"].decode()
         ("Tree=0", "Tree=0\ntree", "something else"),
         ("objective=regression", "objective=binary", "something else"),
         ("end of trees", "end of trees\n", "something else"),
+        ("leaf_weight=0", "leaf_weight=" + "0" * MAX_TEXT, "too long for a page"),
     ],
 )
 def test_a_text_that_is_no_page_is_refused_with_the_reason(before: str, after: str, words: str) -> None:

@@ -360,3 +360,29 @@ def test_a_server_without_a_model_takes_over_the_first_that_is_published(registr
     points, digest = points_of(scorer, ledger)
     assert digest == first
     assert None not in points
+
+
+def test_a_rollback_is_taken_over_from_what_is_loaded(tmp_path: Path) -> None:
+    """By a server that served the model before, and by one that has only just started."""
+    registry = Registry(tmp_path / "registry")
+    first, second = publish(registry, artifact()), publish(registry, another())
+    registry.promote(second, actor="a", reason="r", now=1)
+    with Ledger.open(f"sqlite:///{tmp_path}/ledger.db", create=True) as ledger:
+        scorer = build_scorer(ledger, policy(), Registry(tmp_path / "registry"))
+        assert scorer.champion.digest == second
+        stop, reports = threading.Event(), []
+        follower = threading.Thread(target=scorer.champion.follow, args=(stop, reports.append))
+        follower.start()
+        deadline = time.monotonic() + 60
+        while scorer.champion._kept is None and time.monotonic() < deadline:  # it warms up after its start
+            time.sleep(0.05)
+        held = {scorer.champion._artifact, scorer.champion._kept}
+        for expected in (first, second, first):
+            began = time.monotonic()
+            assert registry.rollback(actor="a", reason="r", now=2) == expected
+            while scorer.champion.digest != expected and time.monotonic() < began + 60:
+                time.sleep(0.005)
+            assert (scorer.champion.digest, reports) == (expected, [])
+            assert {scorer.champion._artifact, scorer.champion._kept} == held  # nothing is loaded anew
+        stop.set()
+        follower.join()

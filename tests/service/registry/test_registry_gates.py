@@ -3,11 +3,12 @@
 import json
 import uuid
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from scoring.errors import ArtifactRefused, GatesFailed, InvalidInput
-from service.registry.moves import CHALLENGER
+from service.registry.moves import CHALLENGER, Figure
 from service.registry.registry import Registry
 from tests.service.registry.models import ADVISORY, FOLDER, HARD, STORE, gate, gates_json, promote, publish
 
@@ -146,11 +147,12 @@ def test_the_first_model_whose_gates_hold_is_champion_whatever_was_published_bef
 
 
 class Slow(Registry):
-    """While it tries a model, another publishes that model again, with a gate that failed."""
+    """Once it has looked at the gates, another publishes that model again, with a gate that failed."""
 
-    def _try(self, digest: str, parts: dict[str, bytes]) -> None:
-        super()._try(digest, parts)
+    def _allowed(self, *question: Any) -> dict[str, Figure]:
+        found = super()._allowed(*question)
         publish(self, 1, attachments={"gates.json": gates_json(HARD)})
+        return found
 
 
 def test_gates_that_were_published_while_a_model_was_tried_are_asked(registry: Registry, place: Path | str) -> None:

@@ -109,12 +109,12 @@ def test_a_rollback_to_a_model_that_was_altered_is_refused(registry: Registry, p
 def test_a_part_that_was_changed_or_removed_is_noticed_and_mended_by_publishing_again(
     registry: Registry, place: Path | str, name: str
 ) -> None:
-    """By load, promote, and what a server admits; what lies beside the model survives the mending."""
+    """By load and promote; what lies beside the model survives the mending."""
     digest = publish(registry, attachments={"report.html": b"<p>"})
     whole = registry.read(digest)[name]
     for damage in (whole[:-1], b"", None):
         change(place, f"models/{digest}/{name}", damage)
-        for use in (registry.load, registry.content, registry.admit, lambda _: promote(registry, CHAMPION)):
+        for use in (registry.load, registry.content, lambda _: promote(registry, CHAMPION)):
             with pytest.raises((ArtifactRefused, ModelNotFound)):
                 use(digest)
     assert publish(registry, attachments=None) == digest

@@ -84,7 +84,7 @@ def test_an_error_of_a_process_is_raised_as_it_is(tmp_path: Path) -> None:
 
 
 def test_a_process_that_dies_is_an_error_and_the_others_end_in_the_middle_of_their_task(tmp_path: Path) -> None:
-    with pytest.raises(ProcessEnded, match=r"ended by signal 9 \(SIGKILL\).* repeat the command with fewer"):
+    with pytest.raises(ProcessEnded, match=r"ended by signal 9 \(Killed\).* repeat the command with fewer"):
         list(map_in_processes(partial(prepare_work, tmp_path), ["hold 0", "die 1", "do 2"], 2))
     assert is_free(tmp_path / "lock-0")
 

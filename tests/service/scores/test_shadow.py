@@ -36,7 +36,7 @@ class Place:
             return {}
         return {ALIAS: self.found.digest if isinstance(self.found, Artifact) else "0" * 64}
 
-    def admit(self, digest: str) -> Artifact:
+    def load(self, digest: str) -> Artifact:
         if isinstance(self.found, Exception):
             raise self.found
         assert self.found is not None
