@@ -4,7 +4,9 @@ It is the other way from facts to features: training reads columns of an export,
 finds statuses and incidents by the lifecycle and the rule. That both give the same bits is the gate `parity`.
 """
 
+import io
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,13 +25,49 @@ from scoring.features.columns import FactRow, columns_of
 from scoring.features.facts import resolve
 from scoring.features.fold import Constants, Folder
 from scoring.features.table import AnyFeature, matrix
+from scoring.policy.policy import Policy
 from scoring.time import DAY
+from sellertrust.client import Client
 from sellertrust.v1 import entry_pb2
+from service.bootstrap import build_server, open_ledger
 from service.contract.entries import entries_of
 from service.contract.fields import time_of
 from service.ledger.rows import PLACE, row_of
+from service.settings import Settings
+
+if TYPE_CHECKING:
+    from training.pipeline.job import Sample
 
 _COLUMNS = [PLACE[name] for name in FactRow._fields[:-3]]
+
+
+def count_differing_rows(settings: Settings, marketplace: str, policy: Policy, sample: "Sample") -> int:
+    """Count the rows of a sample whose inputs, computed from entries over gRPC, differ in a bit.
+
+    Starts a server of its own for it, over a socket, on the configured ledger.
+    """
+    from service.api.logs import make_log
+
+    here = settings.model_copy(
+        update={
+            "address": "127.0.0.1:0",
+            "metrics_address": "",
+            "drain_seconds": 0.0,
+            "book_sellers": 0,
+            "tls_certificate": None,
+            "tls_key": None,
+            "tls_client_ca": None,
+        }
+    )
+    differing = 0
+    with open_ledger(settings) as ledger:
+        server = build_server(here, ledger, policy, None, log=make_log("json", "error", io.StringIO()))
+        with server, Client(server.address, deadline_seconds=30) as client:
+            for seller, day, x in zip(sample.sellers, sample.days, sample.x, strict=True):
+                rows = rows_of(marketplace, seller, list(client.list_entries(marketplace, seller)))
+                again = inputs_of(rows, seller, day, sample.study.features, sample.study.constants)
+                differing += again.tobytes() != x.tobytes()
+    return differing
 
 
 def rows_of(marketplace: str, seller: str, messages: Sequence[entry_pb2.Entry]) -> list[FactRow]:

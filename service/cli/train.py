@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -153,13 +154,11 @@ class Training:
         self._kept = self._settings.data_dir / "training" / sha256(json.dumps(key).encode()).hexdigest()[:16]
         if self._fresh:
             _clear(self._kept)
-        from service.cli.measuring import Measuring
+        from service.cli.parity import count_differing_rows
 
         policy = load_policy(self._settings)
-        measuring = None if export_given else Measuring(self._settings, study.marketplace, policy)
         shell = Shell(
-            parity=measuring.parity if measuring else None,
-            latency=measuring.latency if measuring else None,
+            parity=None if export_given else partial(count_differing_rows, self._settings, study.marketplace, policy),
             looks=self._settings.data_dir / "training" / "looks.jsonl",
             now=now(),
         )

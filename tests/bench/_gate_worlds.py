@@ -33,7 +33,7 @@ ERROR = 0.05
 DRIFT, SEGMENT_EFFECT = 0.08, 0.1
 """Standard deviations, in log-odds, of what no model can know: the level of a later time, and of a country."""
 BROKEN = ("leaked", "shuffled", "turned", "shifted", "miscalibrated")
-MEASURED = Measured(0, 50, 0, 64, 0, 1.0, 1.0, 1.0, 1.0, 1_000_000, 300, ("a", "a"))
+MEASURED = Measured(0, 50, 0, 64, 0, ("a", "a"))
 
 
 @dataclass(frozen=True, slots=True)

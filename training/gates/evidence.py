@@ -16,7 +16,7 @@ class Measured:
     """What is measured outside the evaluation; None: not measured."""
 
     certificate_breaches: int | None = None
-    """Splits of the trees that move a constrained feature the wrong way."""
+    """Rows of tables that move a constrained feature the wrong way."""
     parity_rows: int = 0
     """Rows whose features were read again over gRPC."""
     parity_mismatches: int | None = None
@@ -25,18 +25,6 @@ class Measured:
     """Golden rows that were scored again by the packed model."""
     golden_mismatches: int | None = None
     """Those of `golden_rows` whose score came out different."""
-    latency_p50_ms: float | None = None
-    """Median time of one score, in milliseconds."""
-    latency_p99_ms: float | None = None
-    """Time that 99 of 100 single scores keep within, in milliseconds."""
-    latency_p50_ratio: float | None = None
-    """The median over that of the reference model (`training.pipeline.judging`), timed in turn with it."""
-    latency_p99_ratio: float | None = None
-    """The time that 99 of 100 keep within, over that of the reference model."""
-    model_bytes: int | None = None
-    """Bytes of the model's text."""
-    trees: int | None = None
-    """Trees of the model."""
     digests: tuple[str, ...] = ()
     """Digests of trainings of the same study, data and seed, two at least; fewer prove nothing."""
 

@@ -15,7 +15,7 @@ from training.gates.evidence import ALPHA, GateEvidence, GateFinding, half_width
 
 
 def certificate(evidence: GateEvidence) -> GateFinding:
-    """Count the splits that break the certificate; if none does, the promises given up.
+    """Count the rows that break the certificate; if none does, the promises given up.
 
     No number if the model was not certified.
     """
@@ -23,7 +23,7 @@ def certificate(evidence: GateEvidence) -> GateFinding:
     if breaches is None:
         return GateFinding(None, "The model has no certificate.")
     if breaches:
-        return GateFinding(breaches, f"{breaches} splits move a constrained feature the wrong way.")
+        return GateFinding(breaches, f"{breaches} rows move a constrained feature the wrong way.")
     lost = evidence.evaluation.get("certificate", {}).get("promises", {}).get("given_up", [])
     if lost:
         given_up = "; and that ".join(promise.text for promise in PROMISES if promise.name in lost)
@@ -31,7 +31,7 @@ def certificate(evidence: GateEvidence) -> GateFinding:
             len(lost),
             f"The study gives up the promise that {given_up}: this may be a challenger or a shadow, and is never champion.",
         )
-    return GateFinding(0, "Every tree is monotone in every constrained feature.")
+    return GateFinding(0, "Every table is monotone in every constrained feature.")
 
 
 def parity(evidence: GateEvidence) -> GateFinding:
@@ -111,56 +111,6 @@ def reproducible(evidence: GateEvidence) -> GateFinding:
     others = len(set(digests)) - 1
     digest_text = f"{others} with another digest" if others else "all with the same digest"
     return GateFinding(others, f"Trained {len(digests)} times, {digest_text}.")
-
-
-def latency_p50(evidence: GateEvidence) -> GateFinding:
-    """Find the median time of one score, over that of a reference model timed in turn with it.
-
-    No number if it was not measured.
-    """
-    measured = evidence.measured
-    return _latency("The median time of one score", measured.latency_p50_ms, measured.latency_p50_ratio)
-
-
-def latency_p99(evidence: GateEvidence) -> GateFinding:
-    """Find the 99th percentile of the time of one score, over that of the reference model.
-
-    No number if it was not measured.
-    """
-    measured = evidence.measured
-    return _latency(
-        "The time that 99 of 100 single scores keep within", measured.latency_p99_ms, measured.latency_p99_ratio
-    )
-
-
-def _latency(what: str, milliseconds: float | None, ratio: float | None) -> GateFinding:
-    """Return a time of one score as a ratio to the reference model's.
-
-    No number if either was not measured. How busy a machine is, is no property of a model: what counts is what the
-    model adds to a score of one tree.
-    """
-    if milliseconds is None or ratio is None:
-        return GateFinding(None, f"{what} was not measured.")
-    return GateFinding(
-        ratio, f"{what} is {milliseconds:,.2f} ms, {ratio:.2f} times that of a model of one tree in the same minute."
-    )
-
-
-def model_bytes(evidence: GateEvidence) -> GateFinding:
-    """Find the size of the model's text in bytes; no number if not measured."""
-    return _plain("The size of the model's text", evidence.measured.model_bytes, "bytes")
-
-
-def trees(evidence: GateEvidence) -> GateFinding:
-    """Find the number of the model's trees; no number if not measured."""
-    return _plain("The size of the model", evidence.measured.trees, "trees")
-
-
-def _plain(what: str, value: float | None, unit: str) -> GateFinding:
-    """Return a measured quantity as it is; no number if it was not measured."""
-    if value is None:
-        return GateFinding(None, f"{what} was not measured.")
-    return GateFinding(value, f"{what} is {value:,.0f} {unit}.")
 
 
 def segments_ranking(evidence: GateEvidence) -> GateFinding:

@@ -53,10 +53,6 @@ GATES = (
     Gate("ranking", HARD, 0.03, 0, 0.1, figures.ranking),
     Gate("log_loss", HARD, 0.02, 0, 0.1, figures.log_loss),
     Gate("recall_of_loss", HARD, 0.1, 0, 0.25, figures.recall_of_loss),
-    Gate("latency_p50", HARD, 2, 1.05, 100, figures.latency_p50),
-    Gate("latency_p99", HARD, 5, 1.05, 100, figures.latency_p99),
-    Gate("model_bytes", HARD, 10_000_000, 1, 1_000_000_000, figures.model_bytes),
-    Gate("trees", HARD, 2000, 1, 100_000, figures.trees),
     Gate("migration", ADVISORY, 0.05, 0, 1, figures.migration),
     Gate("psi", ADVISORY, 1, 0, 1_000_000, figures.psi),
     Gate("drift", ADVISORY, 0, 0, 0, figures.drift),
@@ -71,11 +67,6 @@ HARM_TO_GOOD = (0.05, 0.001, 0.5)
 """Share of good rows rejected when the recall of loss is read: default, least and most."""
 
 _BY_NAME = {gate.name: gate for gate in GATES}
-_RETIRED = {
-    f"latency_{part}_ms": f"take the line out, or set gates.latency_{part}, the time over that of a model of one tree"
-    for part in ("p50", "p99")
-}
-"""Gates of earlier releases, each with what to write in place of it."""
 _SETTINGS = {"segment_rows": SEGMENT_ROWS, "harm_to_good": HARM_TO_GOOD}
 
 
@@ -106,9 +97,7 @@ def gates_of(table: Mapping[str, Any]) -> Gates:
     limits, settings, wrong = dict(_defaults()), {name: spans[0] for name, spans in _SETTINGS.items()}, []
     for name, value in table.items():
         gate = _BY_NAME.get(name)
-        if name in _RETIRED:
-            wrong.append(f"gates.{name} is no gate any more: {_RETIRED[name]}")
-        elif gate is None and name not in _SETTINGS:
+        if gate is None and name not in _SETTINGS:
             wrong.append(f"gates.{name} is no gate; there are {', '.join([*_BY_NAME, *_SETTINGS])}")
         elif gate is not None and value is False:
             if gate.kind == HARD:

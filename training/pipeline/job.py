@@ -34,11 +34,6 @@ class Shell:
 
     parity: Callable[[Sample], int] | None = None
     """Reads a sample again over gRPC, and returns how many of its rows have other bits."""
-    latency: Callable[[Artifact, Artifact], Mapping[str, float]] | None = None
-    """Returns the milliseconds of a single score by the first model as {"p50", "p99"}.
-
-    Beside them, as {"p50_ratio", "p99_ratio"}, what they are over those of the second model, timed in turn with it.
-    """
     looks: Path | None = None
     """The file in which looks at test windows are logged."""
     now: int = 0

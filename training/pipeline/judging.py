@@ -11,7 +11,7 @@ import lightgbm
 import numpy as np
 
 from scoring.features.table import at_reference
-from scoring.model.artifact import Artifact, ModelParts, load, pack
+from scoring.model.artifact import ModelParts, load, pack
 from scoring.model.card import describe_page
 from scoring.model.page import page_model_text
 from scoring.time import format_day
@@ -37,9 +37,6 @@ PARITY_ROWS = 50
 class Impact:
     """The artifact, and what it would change."""
 
-    artifact: Artifact
-    reference: Artifact
-    """The same model with its first table alone, whose time of one score is what any model costs here."""
     parts: dict[str, bytes]
     """The artifact's parts, as bytes by their name."""
     evaluation: dict[str, Any]
@@ -96,8 +93,8 @@ def assess(
     evaluation = compared.figures | shown | add_slope(job, calibrated, compared.test, checked.evaluation)
     evaluation |= {"certificate": certificate, "page": describe_page(calibrated.page, job.study.features)}
     parts = pack(replace(model, evaluation=evaluation))
-    reference = load(pack(replace(model, page=replace(model.page, tables=model.page.tables[:1]))))
-    return Impact(load(parts), reference, parts, evaluation, _impact(evaluation))
+    load(parts)  # refuses a model that no server would load
+    return Impact(parts, evaluation, _impact(evaluation))
 
 
 def _impact(evaluation: Mapping[str, Any]) -> str:
@@ -111,28 +108,20 @@ def _impact(evaluation: Mapping[str, Any]) -> str:
 def check_gates(step: Step, job: Job, observed: Observed, calibrated: Calibrated, impact: Impact) -> Judged:
     """Measure what only the finished artifact can show, and judge all by the study's gates.
 
-    Measured are parity with served features, latency, and the digests of repeated trainings.
+    Measured are parity with served features and the digests of repeated trainings.
     """
     golden = len(json.loads(impact.parts["golden.json"])["points"])
     with step.apart("parity"):
         sample = _sample(job, observed)
         mismatches = job.shell.parity(sample) if job.shell.parity else None
-    with step.apart("latency"):
-        latency = job.shell.latency(impact.artifact, impact.reference) if job.shell.latency else {}
     with step.apart("training twice"):
         digests = _digests(step, job, calibrated)
     measured = Measured(
-        certificate_breaches=0,  # `load` has verified it, and the golden vectors, to the last bit
+        certificate_breaches=0,  # `assess` has loaded the model, and so verified this and the golden vectors
         parity_rows=len(sample.days),
         parity_mismatches=mismatches,
         golden_rows=golden,
         golden_mismatches=0,
-        latency_p50_ms=latency.get("p50"),
-        latency_p99_ms=latency.get("p99"),
-        latency_p50_ratio=latency.get("p50_ratio"),
-        latency_p99_ratio=latency.get("p99_ratio"),
-        model_bytes=len(impact.parts["model.txt"]),
-        trees=len(calibrated.page.tables),
         digests=digests,
     )
     verdict = judge(job.study.gates, impact.evaluation, measured)

@@ -16,12 +16,6 @@ MEASURED = Measured(
     parity_mismatches=0,
     golden_rows=64,
     golden_mismatches=0,
-    latency_p50_ms=0.4,
-    latency_p99_ms=2.5,
-    latency_p50_ratio=1.1,
-    latency_p99_ratio=1.4,
-    model_bytes=3_400_000,
-    trees=300,
     digests=("a1", "a1"),
 )
 
