@@ -27,7 +27,7 @@ WRITE_TICKS = 50
 """The same of an append, which may wait for longer, and is worth more."""
 
 FAR_AHEAD = 100_000
-"""Entries beyond the ledger's end for which no read waits: nobody has been told of such a sequence by this ledger."""
+"""Entries beyond the end of the ledger for which no read waits: no append has given such a sequence."""
 
 USUAL_TIMES = 3.0
 """How many times longer than it usually takes an answer must take for that; a database may be far away."""
