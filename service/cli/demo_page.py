@@ -16,7 +16,7 @@ _STYLES = {ACCUSED: "m-lightgbm", GOOD: "m-unconstrained", OTHER: "m-logistic", 
 
 
 def write_page(story: Story, file: Path) -> None:
-    """Write the page of a story that was told."""
+    """Write the page of a story."""
     from service.web.goods import DRAWINGS
     from training.report.page import render_template
 
@@ -24,7 +24,7 @@ def write_page(story: Story, file: Path) -> None:
     html = render_template(
         "demo.html.j2",
         day=f"{NOW:%-d %B %Y}",
-        told=[text.replace("->", "→") for text in story.told],
+        lines=[text.replace("->", "→") for text in story.lines],
         points=_points(story),
         facts=_facts(story),
         offender=OFFENDER.shop_name,

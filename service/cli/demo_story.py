@@ -1,4 +1,4 @@
-"""The story that the demo tells, over gRPC: a seizure, a badge that falls, a recall, and a seller who is restored exactly."""
+"""The story of the demo, over gRPC: a seizure, a badge that falls, a recall, and a seller who is restored exactly."""
 
 import csv
 from collections.abc import Callable, Mapping
@@ -35,13 +35,13 @@ class Story:
     """What became of the cast: the explanation of each seller after each step, by the step's name."""
 
     steps: dict[str, Mapping[Member, ExplainTrustScoreResponse]] = field(default_factory=dict)
-    told: list[str] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
     """The text of each numbered step."""
 
     def tell(self, *lines: str) -> None:
         """Write the next numbered step."""
-        self.told.append(" ".join(lines))
-        write(f"\n{len(self.told)}  " + "\n   ".join(lines) + "\n")
+        self.lines.append(" ".join(lines))
+        write(f"\n{len(self.lines)}  " + "\n   ".join(lines) + "\n")
 
     def score(self, step: str, member: Member) -> TrustScore:
         """Return the score of a seller after a step."""

@@ -189,8 +189,8 @@ def emit(
     """Write rows to stdout as a table, or as JSON: a list of objects.
 
     A table shows `columns`, or all fields if there are none or `wide` is true. On a terminal it shows those that fit, unless
-    `wide` is true. What it leaves out is said on stderr. `wide` is None in a command without the option `--wide`. Without
-    rows a table is `nothing found`, on stderr.
+    `wide` is true. A line on stderr names the columns that it leaves out. `wide` is None in a command without the option
+    `--wide`. Without rows a table is `nothing found`, on stderr.
     """
     if output is Format.JSON:
         write(json.dumps(list(rows), ensure_ascii=False, indent=2) + "\n")

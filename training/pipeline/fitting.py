@@ -142,7 +142,7 @@ def _calibrated(step: Step, job: Job, observed: Observed, curves: Curves, latest
 def _page_of(job: Job, observed: Observed, curves: Curves, intercept: float, slope: float) -> Page:
     """Return the curves in whole points, cut where they lose least over the training rows.
 
-    A row counts by how much its outcome tells: p (1 - p) of its weight.
+    Each row counts p (1 - p) of its weight.
     """
     rows, study = sample_rows(observed.rows, MAX_ROWS, job.study.model.seed), job.study
     p = sigmoid(curves.raw(rows.x) + offset(rows, study))
