@@ -42,11 +42,6 @@ class Attack:
     run_cash_minor: int
     """What the run brings, less what is faked meanwhile."""
 
-    @property
-    def total_minor(self) -> int:
-        """Return what all comes to: more than 0 if it pays."""
-        return self.entry_cash_minor + self.history_cash_minor + self.run_cash_minor - self.deposit_minor
-
 
 def find_attack(states: States, assumptions: Assumptions, table: Table) -> Attack:
     """Return the best attack of one name, whether it pays or not."""

@@ -61,28 +61,6 @@ DEFAULT_WEIGHTS = {Severity.MINOR: 1, Severity.MODERATE: 3, Severity.MAJOR: 9, S
 
 
 @dataclass(frozen=True, slots=True)
-class ExposureSums:
-    """Exposure by case, float64 of shape (cases,).
-
-    Orders and failures decayed by each half-life, and their totals without decay.
-    """
-
-    orders: Mapping[int, Floats]
-    failures: Mapping[int, Floats]
-    total_orders: Floats
-    total_failures: Floats
-
-    def tile(self, times: int) -> "ExposureSums":
-        """Return the sums of the cases repeated `times` times, copy after copy."""
-        return ExposureSums(
-            {h: np.tile(v, times) for h, v in self.orders.items()},
-            {h: np.tile(v, times) for h, v in self.failures.items()},
-            np.tile(self.total_orders, times),
-            np.tile(self.total_failures, times),
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class Sums:
     """The sums from which features are computed.
 
@@ -149,47 +127,36 @@ class Folder:
         self._size_tables = _stack_tables([coarse * coarse, np.ones(RECENT_DAYS, dtype=np.int64)])
         self._severity_weights = np.array([0] + [constants.severity_weights[s] for s in Severity], dtype=np.int64)
 
-    def fold(self, facts: Facts, exposure: ExposureSums | None = None) -> Sums:
-        """Add up the facts of every case into the sums that features are computed from.
+    def fold(self, facts: Facts) -> Sums:
+        """Add up the facts of every case into the sums that features are computed from."""
+        return self.fold_views(view_once(facts))
 
-        `exposure`: its sums, if they are known already (same exposure, other violations); else they are computed.
-        """
-        return self.fold_views(view_once(facts), exposure)
-
-    def fold_views(self, views: Views, exposure: ExposureSums | None = None) -> Sums:
+    def fold_views(self, views: Views) -> Sums:
         """Add up the facts of n sellers in K views into the sums that features are computed from.
 
-        View k of seller i is case `k * n + i` of the sums. `exposure`: its sums, if they are known already.
+        View k of seller i is case `k * n + i` of the sums.
         """
-        exposure = exposure or self._exposure(views)
         return Sums(
             cases=views.number * views.facts.cases,
             rate_damping=self.constants.rate_damping,
             exposure_scale=self.constants.exposure_scale,
             **self._violations(views),
-            orders=exposure.orders,
-            failures=exposure.failures,
-            total_orders=exposure.total_orders,
-            total_failures=exposure.total_failures,
+            **self._exposure(views),
             findings=self._findings(views),
             tenure_days=views.tenure_days.ravel(),
             level=views.level.ravel().astype(np.float64),
         )
 
-    def exposure(self, facts: Facts) -> ExposureSums:
-        """Add up orders and failures of every case: decayed by each half-life, and in total."""
-        return self._exposure(view_once(facts))
-
-    def _exposure(self, views: Views) -> ExposureSums:
+    def _exposure(self, views: Views) -> dict[str, Any]:
+        """Add up orders and failures of every case, decayed by each half-life and in total: the fields of `Sums` on them."""
         age, case, n = views.exposure_age, views.exposure_case, views.facts.cases
         weight, seen = self._exposure_tables.take(age, axis=1, mode="clip"), age < NEVER
-        decayed: list[dict[int, Floats]] = []
-        totals: list[Floats] = []
-        for amounts in (views.exposure_orders, views.exposure_failures):
+        found: dict[str, Any] = {}
+        for name, amounts in (("orders", views.exposure_orders), ("failures", views.exposure_failures)):
             sums = sum_by_case(weight, amounts, case, n, EXPOSURE_BITS) / float(1 << EXPOSURE_BITS)
-            decayed.append({h: sums[place].ravel() for place, h in enumerate(HALF_LIVES)})
-            totals.append(sum_by_case(seen, amounts, case, n, 0).ravel())
-        return ExposureSums(decayed[0], decayed[1], totals[0], totals[1])
+            found[name] = {h: sums[place].ravel() for place, h in enumerate(HALF_LIVES)}
+            found[f"total_{name}"] = sum_by_case(seen, amounts, case, n, 0).ravel()
+        return found
 
     def _findings(self, views: Views) -> dict[int, Floats]:
         """Fold the findings: decayed numbers by half-life, shape (cases, findings).

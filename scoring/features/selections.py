@@ -138,7 +138,7 @@ def fold_each_incident(facts: Facts, folder: Folder) -> tuple[IncidentSums, Sums
         finding=facts.finding[:0],
         finding_row=facts.finding_row[:0],
     )
-    sums = folder.fold(alone, folder.exposure(facts).tile(cases))
+    sums = folder.fold(alone)
     masses = [
         np.column_stack([sums.category_mass[h], sums.weighted_mass[h], *(sums.incident_mass[f, h] for f in FLOORS)])
         for h in HALF_LIVES

@@ -14,9 +14,6 @@ from service.contract.resource_names import model_name, parse_model
 from service.registry.figures import compare_models
 from service.registry.registry import REPORT, Registry
 
-MODEL_METHODS = tuple(method.name for method in model_pb.DESCRIPTOR.services_by_name["ModelService"].methods)
-"""They read and verify megabytes and wait for processes: none may take a thread from the scores."""
-
 MODEL_WRITES = ("PromoteModel", "RollbackModel")
 """The methods of ModelService that move an alias."""
 

@@ -46,7 +46,7 @@ _FACT_COLUMNS = (
     *(_E[name] for name in FactRow._fields[:-3]),
     case(
         (
-            or_(_E.kind == int(Kind.INSPECTION), _E.kind == int(Kind.VIOLATION)),
+            _STATES_SOURCE,
             member(_E.content, literal_column("'source'")),
         )
     ),

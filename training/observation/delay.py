@@ -3,13 +3,12 @@
 Closed cases alone make it look too short, since the decisions that take long are still open.
 """
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 import numpy as np
 
 from scoring.arrays import Floats, Ints
-from scoring.enums import Category, Kind, Status
+from scoring.enums import Kind, Status
 from scoring.features.columns import EntryColumns
 from scoring.time import DAY
 from training.observation.export import LedgerTable
@@ -52,22 +51,7 @@ def decision_delay(table: LedgerTable, as_of: int | None = None) -> DecisionDela
     By Kaplan and Meier, with open ones censored at the day `as_of` (default: the table's). What was confirmed on arrival
     needed no decision and is left out.
     """
-    _, days, status = _cases(table, as_of)
-    return _delay(days, status)
-
-
-def delay_by_category(table: LedgerTable, as_of: int | None = None) -> Mapping[str, DecisionDelay]:
-    """Return the decision delay by category of violation, for the categories that have any.
-
-    Computed as in `decision_delay`.
-    """
-    category, days, status = _cases(table, as_of)
-    found = {c.name.lower(): category == c for c in Category}
-    return {name: _delay(days[of], status[of]) for name, of in found.items() if of.any()}
-
-
-def _delay(days: Floats, status: Ints) -> DecisionDelay:
-    """Return the decision delay of violations, by their days and closing status; 0 is open."""
+    days, status = _cases(table, as_of)
     is_decided = np.isin(status, (Status.CONFIRMED, Status.DISMISSED))
     curve = kaplan_meier(days, is_decided)
     closed = kaplan_meier(days[is_decided], np.ones(int(is_decided.sum()), dtype=bool))
@@ -82,8 +66,8 @@ def _delay(days: Floats, status: Ints) -> DecisionDelay:
     )
 
 
-def _cases(table: LedgerTable, as_of: int | None) -> tuple[Ints, Floats, Ints]:
-    """Return category, days open and closing status of each violation that was alleged.
+def _cases(table: LedgerTable, as_of: int | None) -> tuple[Floats, Ints]:
+    """Return days open and closing status of each violation that was alleged.
 
     Days are from its report until it was closed, or until `as_of` (default: the table's); a status of 0 is not closed.
     """
@@ -97,7 +81,7 @@ def _cases(table: LedgerTable, as_of: int | None) -> tuple[Ints, Floats, Ints]:
     closed_at, status = np.full(len(closed_by), end), np.zeros(len(closed_by), dtype=np.int64)
     closed_at[is_closed] = decisions.report_time[closed_by[is_closed]]
     status[is_closed] = decisions.status[closed_by[is_closed]]
-    return reports.category, np.maximum(closed_at - reports.report_time, 0) / DAY, status
+    return np.maximum(closed_at - reports.report_time, 0) / DAY, status
 
 
 def first_about(entries: EntryColumns, violation: Ints) -> Ints:

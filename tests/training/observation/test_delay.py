@@ -12,7 +12,7 @@ from scoring.time import DAY
 from tests.builders import status, violation
 from tests.training.ledgers import table_of
 from tests.training.observation.test_labels import OBSERVE, breach
-from training.observation.delay import decision_delay, delay_by_category
+from training.observation.delay import decision_delay
 from training.observation.survival import kaplan_meier
 
 FIRST, LAST = OBSERVE - 720, OBSERVE
@@ -87,11 +87,3 @@ def test_only_what_needed_a_decision_has_a_delay(tmp_path: Path) -> None:
     assert (found.median_days, found.p95_days) == (20.0, None)
     earlier = decision_delay(table, LAST - 85)
     assert (earlier.decided, earlier.withdrawn, earlier.open) == (1, 0, 2)
-
-
-def test_delays_are_told_apart_by_category(tmp_path: Path) -> None:
-    """Of categories that have any."""
-    day = np.array([LAST - 100.0])
-    entries = [*cases(day, np.array([5.0])), *cases(day, np.array([7.0]), name="r", violation_type="fake_reviews")]
-    found = delay_by_category(table_of(tmp_path, entries))
-    assert {name: delay.median_days for name, delay in found.items()} == {"counterfeit": 5.0, "integrity": 7.0}
