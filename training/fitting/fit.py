@@ -1,4 +1,4 @@
-"""Fitting: the monotone LightGBM, its calibration, the baseline seller, and rows for the golden vectors."""
+"""Fitting: the monotone LightGBM, the baseline seller, and rows for the golden vectors."""
 
 import math
 import re
@@ -173,36 +173,6 @@ def base_log_odds(bad: Floats, start: Floats, weight: Floats | None = None) -> f
         if abs(step) < 1e-12:
             break
     return c
-
-
-def calibrate(raw: Floats, bad: Floats, start: Floats, weight: Floats | None = None) -> tuple[float, float]:
-    """Fit Platt's calibration of raw scores; return (intercept, slope), the slope >= 0.
-
-    logit p = intercept + slope x raw + start, by Newton's method. `start` is each row's own exposure offset; a row counts
-    by its `weight`, 1 without. Where all rows are good or all are bad, the raw score is kept as it is: (0, 1).
-    """
-    if not 0 < bad.sum() < len(bad):
-        return 0.0, 1.0
-    weight = np.ones_like(raw) if weight is None else weight
-    design = np.stack([np.ones_like(raw), raw], axis=1)
-    beta = np.array([0.0, 1.0])
-
-    def loss(beta: Floats) -> float:
-        z = design @ beta + start
-        return float(weight @ (np.logaddexp(0, z) - bad * z)) + 0.5e-3 * float(beta[1] - 1) ** 2
-
-    for _ in range(50):
-        p = 1 / (1 + np.exp(-(design @ beta + start)))
-        gradient = design.T @ (weight * (p - bad)) + np.array([0.0, 1e-3 * (beta[1] - 1)])
-        hessian = (design * (weight * p * (1 - p))[:, None]).T @ design + np.diag([1e-9, 1e-3])
-        step = np.clip(np.linalg.solve(hessian, gradient), -2, 2)
-        # Where predictions are far too sure, a whole step leads past the least loss, and back again.
-        while loss(beta - step) > loss(beta) and np.abs(step).max() > 1e-10:
-            step /= 2
-        beta -= step
-        if np.abs(step).max() < 1e-10:
-            break
-    return float(beta[0]), max(float(beta[1]), 0.0)
 
 
 def baseline_seller(rows: Snapshot) -> Floats:

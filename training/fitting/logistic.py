@@ -98,3 +98,17 @@ def fit_logistic(design: Floats, bad: Floats, start: Floats, weight: Floats, pen
             if np.abs(step).max() < 1e-9:
                 return LogisticFit(beta, hessian, ended=True)
     return LogisticFit(beta, hessian, ended=False)
+
+
+def calibrate(raw: Floats, bad: Floats, start: Floats, weight: Floats | None = None) -> tuple[float, float]:
+    """Fit Platt's calibration of raw scores; return (intercept, slope), the slope >= 0.
+
+    logit p = intercept + slope x raw + start, the slope drawn a little towards 1. `start` is each row's own exposure
+    offset; a row counts by its `weight`, 1 without. Where all rows are good or all are bad, the raw score is kept as it
+    is: (0, 1).
+    """
+    if not 0 < bad.sum() < len(bad):
+        return 0.0, 1.0
+    weight = np.ones_like(raw) if weight is None else weight
+    intercept, beyond = fit_logistic(np.stack([np.ones_like(raw), raw], axis=1), bad, start + raw, weight, 0.5e-3).beta
+    return float(intercept), max(1 + float(beyond), 0.0)

@@ -16,8 +16,8 @@ from training.evaluation.figures import counted, evaluate
 from training.evaluation.tiers import NAMES, tier_codes
 from training.fitting.crossfit import MAX_FITTED, MIN_BAD, cross_fit
 from training.fitting.curves import Curves
-from training.fitting.fit import at_reference, calibrate, fit_full, offset
-from training.fitting.logistic import Logistic
+from training.fitting.fit import at_reference, fit_full, offset
+from training.fitting.logistic import Logistic, calibrate
 from training.monitoring.outcomes import at_maturity, lineage_of, served_log_odds, slope_of, study_of_model
 from training.observation.snapshots import Snapshot, join, snapshot
 from training.pipeline.fitting import Calibrated, Fitted

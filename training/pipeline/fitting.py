@@ -15,7 +15,8 @@ from scoring.model.scale import POINTS_PER_LOGIT, Scale
 from training.evaluation.arrays import sigmoid
 from training.fitting.crossfit import FOLDS, MAX_FITTED, MIN_BAD, cross_fit
 from training.fitting.curves import Curves, tabulate
-from training.fitting.fit import Raw, at_reference, base_log_odds, calibrate, fit_curves, golden_rows, offset
+from training.fitting.fit import Raw, at_reference, base_log_odds, fit_curves, golden_rows, offset
+from training.fitting.logistic import calibrate
 from training.observation.snapshots import Snapshot
 from training.pipeline.job import Job
 from training.pipeline.observing import Observed, sample_rows

@@ -7,8 +7,8 @@ import pytest
 
 from tests.training.fitting.test_curves import CHOSEN, rows_of
 from tests.training.ledgers import STUDIES, restated
-from training.fitting.fit import base_log_odds, calibrate
-from training.fitting.logistic import Logistic
+from training.fitting.fit import base_log_odds
+from training.fitting.logistic import Logistic, calibrate
 from training.study.loading import load_study
 
 

@@ -11,8 +11,9 @@ from scoring.model.artifact import load
 from scoring.model.scale import POINTS_PER_LOGIT
 from tests.training.ledgers import POLICY, STUDIES, exported, market_ledger, restated
 from training.fitting.crossfit import FOLDS
-from training.fitting.fit import calibrate, fit_curves, offset
+from training.fitting.fit import fit_curves, offset
 from training.fitting.folds import folds
+from training.fitting.logistic import calibrate
 from training.observation.snapshots import Snapshot, join
 from training.pipeline.fitting import Calibrated, calibrate_fit, fit
 from training.pipeline.job import Job
