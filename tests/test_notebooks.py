@@ -1,4 +1,4 @@
-"""The notebooks run from the first cell to the last, and each is the same as its script."""
+"""The notebook runs from the first cell to the last, and is the same as its script."""
 
 import os
 import re
@@ -12,7 +12,7 @@ import pytest
 from tests.docs_in_step import DOCS
 
 NOTEBOOKS = DOCS / "notebooks"
-SCRIPTS = sorted(path for path in NOTEBOOKS.glob("*.py") if path.with_suffix(".ipynb").exists())
+SCRIPT = NOTEBOOKS / "explaining_one_sellers_score.py"
 MEND = "run: jupytext --sync docs/notebooks/*.py"
 
 
@@ -21,14 +21,13 @@ def cells(path: Path) -> list[tuple[str, str]]:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
-def test_a_notebook_runs_and_every_claim_of_it_holds(script: Path, tmp_path: Path) -> None:
+def test_the_notebook_runs_and_every_claim_of_it_holds(tmp_path: Path) -> None:
     """As a script, in a process of its own, from any folder; it leaves nothing behind."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SELLERTRUST_")}
     environment |= {"TMPDIR": str(tmp_path), "HOME": str(tmp_path)}
     environment["PYTHONPATH"] = os.pathsep.join([str(DOCS.parent), str(DOCS.parent / "proto")])
     done = subprocess.run(
-        [sys.executable, "-W", "error", script],
+        [sys.executable, "-W", "error", SCRIPT],
         cwd=tmp_path,
         env=environment,
         capture_output=True,
@@ -41,27 +40,23 @@ def test_a_notebook_runs_and_every_claim_of_it_holds(script: Path, tmp_path: Pat
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
-def test_a_notebook_holds_the_cells_of_its_script_and_no_output(script: Path) -> None:
+def test_the_notebook_holds_the_cells_of_its_script_and_no_output() -> None:
     """So that a review reads the script, and a notebook stays small."""
-    path = script.with_suffix(".ipynb")
-    assert cells(path) == cells(script), MEND
+    path = SCRIPT.with_suffix(".ipynb")
+    assert cells(path) == cells(SCRIPT), MEND
     notebook = jupytext.read(path)
     assert [cell for cell in notebook.cells if cell.get("outputs") or cell.get("execution_count")] == []
     assert notebook.metadata["jupytext"]["formats"] == "ipynb,py:percent"
     assert path.stat().st_size < 50_000
 
 
-def test_there_are_two_notebooks_and_both_assert_in_most_of_their_sections() -> None:
+def test_the_notebook_asserts_in_most_of_its_sections() -> None:
     """A claim in prose that no cell computes is an opinion."""
-    assert [path.stem for path in SCRIPTS] == ["explaining_one_sellers_score", "retrain_on_your_own_file"]
-    for script in SCRIPTS:
-        sections = re.split(r"^# #+ ", script.read_text(), flags=re.MULTILINE)[2:]
-        assert sum("assert " in section for section in sections) > 0.7 * len(sections), script.name
+    sections = re.split(r"^# #+ ", SCRIPT.read_text(), flags=re.MULTILINE)[2:]
+    assert sum("assert " in section for section in sections) > 0.7 * len(sections)
 
 
-def test_every_link_of_a_notebook_leads_somewhere() -> None:
+def test_every_link_of_the_notebook_leads_somewhere() -> None:
     """Relative ones, in its prose."""
-    for script in SCRIPTS:
-        for target in re.findall(r"\]\(([^)#]+)\)", script.read_text()):
-            assert "://" in target or (NOTEBOOKS / target).exists(), f"{script.name}: {target}"
+    for target in re.findall(r"\]\(([^)#]+)\)", SCRIPT.read_text()):
+        assert "://" in target or (NOTEBOOKS / target).exists(), target

@@ -64,7 +64,7 @@ pl.Config(tbl_rows=30, fmt_str_lengths=110, tbl_width_chars=180, tbl_hide_datafr
 # %% [markdown]
 # ## A marketplace and a model
 #
-# Made up, imported and trained as in [the other notebook](retrain_on_your_own_file.py).
+# Made up, imported and trained. [Writing a study](../studies.md) shows the same with your own file.
 
 # %%
 studies = ROOT / "training" / "studies"
@@ -106,7 +106,7 @@ pl.DataFrame([{"what": name, seller: str(value)} for name, value in asdict(answe
 
 # %%
 cut = ledger.cut(observe_time=now)
-entries = ledger.entries("demo", cut, seller=seller, limit=10_000)
+entries = ledger.entries("demo", cut, sellers=[seller], limit=10_000)
 pl.DataFrame(
     [
         {
