@@ -71,6 +71,7 @@ def test_known_sellers_are_answered_while_the_database_is_frozen_and_stopped() -
     assert found["database_away.stopped.sequence_not_refused"] == 0
 
 
+@pytest.mark.long
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_answers_beside_writes_of_all_sorts_on_two_servers_are_those_of_their_stamps(backend: str) -> None:

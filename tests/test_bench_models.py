@@ -12,6 +12,7 @@ def figures_of(run, count: int) -> dict[str, float]:
     return figures
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_no_damaged_or_poisoned_artifact_is_served_and_no_server_dies() -> None:
     """150 of every kind. LightGBM reads those few alone that are models of their own."""

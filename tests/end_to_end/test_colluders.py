@@ -79,6 +79,7 @@ def answers(client: Client, moment: datetime, *without: str) -> dict[str, TrustS
     return {result.seller: result.trust_score for result in results}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_ring_of_notifiers_moves_nothing_and_is_taken_back_without_a_trace(backend: str, tmp_path: Path) -> None:
     past = history()
@@ -136,6 +137,7 @@ def test_a_ring_of_notifiers_moves_nothing_and_is_taken_back_without_a_trace(bac
         assert found["brand-1"].reliability > found["brand-1"].prior_reliability
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_no_answer_depends_on_who_reported_or_on_the_record_of_who_did(backend: str, tmp_path: Path) -> None:
     """The same facts by a notifier who is always right, by one who never is, and by nobody: the same answer."""

@@ -112,6 +112,7 @@ def counts(said: str) -> tuple[int, int, int]:
     return appended, there, repeated
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("study", "make"), [("olist", orders), ("bitcoin_otc", ratings), ("nyc_restaurants", inspections)]
 )

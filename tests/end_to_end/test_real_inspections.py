@@ -74,6 +74,7 @@ def ledger(data: Path, tmp_path_factory: pytest.TempPathFactory):
         yield opened
 
 
+@pytest.mark.long
 def test_real_places_are_scored_over_grpc_by_a_model_trained_on_their_ledger(
     ledger: Ledger, study: Study, tmp_path: Path
 ) -> None:

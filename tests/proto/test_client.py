@@ -68,6 +68,7 @@ def test_the_service_config_balances_retries_and_looks_at_health_but_sets_no_tim
     assert "timeout" not in SERVICE_CONFIG
 
 
+@pytest.mark.long
 def test_a_checkout_gets_unknown_where_there_is_no_server(caplog) -> None:
     with Client(NOWHERE) as client, caplog.at_level(logging.WARNING, "sellertrust.client"):
         score = client.get_trust_score(MARKET, "seller-17", on_error="unknown")
@@ -139,6 +140,7 @@ def test_without_a_server_a_call_fails_as_unavailable_and_soon() -> None:
     assert caught.value.fields == []
 
 
+@pytest.mark.long
 def test_every_call_has_a_deadline_which_the_client_and_the_call_can_set(tmp_path: Path, monkeypatch) -> None:
     def sleep(*arguments: object) -> None:
         time.sleep(3)
@@ -283,6 +285,7 @@ def test_one_client_serves_many_threads(tmp_path: Path) -> None:
         assert list(scores) == [seller_name(MARKET, f"s{n}") for n in range(100)]
 
 
+@pytest.mark.long
 def test_health_is_looked_at_without_the_health_package(tmp_path: Path) -> None:
     """Grpcio does it itself: a client without grpcio-health-checking leaves a server that says NOT_SERVING."""
     script = (

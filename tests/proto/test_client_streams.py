@@ -80,6 +80,7 @@ def test_a_source_that_is_silent_at_first_opens_its_stream_with_its_first_batch(
     assert [line["code"] for line in running.lines()] == ["OK"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_connections_that_break_in_the_middle_lose_nothing_and_record_nothing_twice(
     tmp_path: Path, backend: str
@@ -114,6 +115,7 @@ def test_connections_that_break_in_the_middle_lose_nothing_and_record_nothing_tw
         assert recorded(running.ledger) == ids_of(batches) == watched
 
 
+@pytest.mark.long
 def test_streams_go_on_with_a_server_that_was_killed_and_started_again(tmp_path: Path) -> None:
     def start(address: str) -> tuple[subprocess.Popen[str], str]:
         command = [sys.executable, "-c", SERVE, str(tmp_path), address]
@@ -139,6 +141,7 @@ def test_streams_go_on_with_a_server_that_was_killed_and_started_again(tmp_path:
         assert recorded(ledger) == ids_of(batches) == watched
 
 
+@pytest.mark.long
 def test_a_stream_moves_to_another_server_when_its_own_drains(tmp_path: Path) -> None:
     with running_server(tmp_path) as staying, running_server(tmp_path, drain_seconds=0.5) as going:
         with Client(f"ipv4:{going.address},{staying.address}") as client:
@@ -203,6 +206,7 @@ def test_what_the_batches_raise_is_raised_once_all_before_are_acknowledged(tmp_p
     assert taken == [0, 1, 2]
 
 
+@pytest.mark.long
 def test_a_stream_that_cannot_be_had_fails_in_time_and_says_why(tmp_path: Path) -> None:
     with Client(NOWHERE) as client:
         hopeless: list[Iterator[Any]] = [
@@ -229,6 +233,7 @@ def test_a_stream_that_cannot_be_had_fails_in_time_and_says_why(tmp_path: Path) 
         assert [field for field, _ in caught.value.fields] == ["parent"]
 
 
+@pytest.mark.long
 def test_a_stream_is_opened_anew_now_and_then_and_goes_on_where_it_was(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(streams, "CONNECTION_SECONDS", 0.3)
 

@@ -83,6 +83,7 @@ def test_the_contract_has_an_example_of_every_reason(reason: str) -> None:
     assert ("Metadata" in text) == bool(example.metadata)
 
 
+@pytest.mark.long
 def test_examples_carry_the_metadata_that_the_code_sends() -> None:
     sent: dict[str, set[str]] = {reason: set() for reason in REASONS}
     for reason, keys, place in _sent():

@@ -217,6 +217,7 @@ def history(seen: list[tuple[int, Source, int, int | None]]) -> list[FactRow]:
     return sorted(rows, key=lambda row: (row.report_time, row.entry_id))
 
 
+@pytest.mark.long
 @settings(max_examples=25, deadline=None)
 @given(SEEN)
 def test_no_seller_is_under_caution_on_more_than_30_of_180_days_whatever_was_taken_back_since(
@@ -230,6 +231,7 @@ def test_no_seller_is_under_caution_on_more_than_30_of_180_days_whatever_was_tak
     assert not any(one.end - one.start > 14 * DAY for one in cautions(history(seen), policy=BUSY))
 
 
+@pytest.mark.long
 @FEW
 @given(SEEN, st.integers(0, 30), st.sampled_from([Source.CUSTOMS, Source.TEST_BUY]), st.integers(0, 6))
 def test_what_is_taken_back_leaves_no_caution_and_gives_none_but_the_days_that_were_served(

@@ -139,6 +139,7 @@ def as_known(days: list[FlowDay], moment: int) -> list[FlowDay]:
     ]
 
 
+@pytest.mark.long
 @settings(max_examples=40, deadline=None)
 @given(
     st.lists(

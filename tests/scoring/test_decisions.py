@@ -1,6 +1,7 @@
 """The promises about what later entries do to earlier ones, over random sellers: taken back, moved, merged, raised."""
 
 import numpy as np
+import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -110,6 +111,7 @@ def test_confirming_with_units_never_raises_points_and_overturning_never_lowers_
     assert points([*confirmed, status("o", chosen, Status.OVERTURNED)]) == before
 
 
+@pytest.mark.long
 @COUNTING
 @given(sellers(), st.lists(UNITS, min_size=1, max_size=4), st.integers(1, 3), st.data())
 def test_reducing_never_lowers_points_and_losing_the_appeal_leaves_them(
@@ -150,6 +152,7 @@ def test_a_violation_that_was_split_off_is_as_if_reported_there(rows: list[FactR
     assert answer([*rows, first, split("x", chosen.entry_id, f"incident-{into}")]) == answer(there)
 
 
+@pytest.mark.long
 @COUNTING
 @given(sellers(), st.integers(0, 40), days, days, st.integers(0, 30))
 def test_what_is_moved_is_as_if_stated_so_from_the_beginning(

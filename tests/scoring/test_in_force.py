@@ -138,6 +138,7 @@ def test_of_very_many_incidents_the_largest_are_listed_and_the_others_counted() 
     assert (len(review.entries), review.entries_omitted) == (1_000, 3)
 
 
+@pytest.mark.long
 @settings(max_examples=12, deadline=None)
 @given(sellers())
 def test_a_measure_by_tier_begins_at_the_first_midnight_from_which_its_tiers_hold(rows: list[FactRow]) -> None:

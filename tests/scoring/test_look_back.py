@@ -69,6 +69,7 @@ def one_by_one(rows: list[FactRow], now: int, policy: Policy) -> list[int]:
     return [tier(back) for back in range(LOOK_BACK_DAYS + 1)]
 
 
+@pytest.mark.long
 @settings(max_examples=60, deadline=None)
 @given(files(), OVERRIDES, BREACHES, TIMES, st.sampled_from(POLICIES))
 def test_the_tier_at_each_midnight_is_the_one_of_that_midnight_alone(

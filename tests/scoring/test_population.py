@@ -101,6 +101,7 @@ def sale(row: FactRow, number: int | None) -> tuple[object, ...]:
     return row.seller, row.report_time, row.exposure_day, row.product_category, row.revision, number, 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("name", ["general", "ladder", "default"])
 def test_every_seller_has_the_tier_rules_and_terms_that_it_has_when_asked_for_alone(name: str, seed: int) -> None:

@@ -50,6 +50,7 @@ def inputs(rows: list[FactRow], observe_time: int = NOW) -> np.ndarray:
     return matrix(artifact().folder.fold(facts), ALL_FEATURES)[0]
 
 
+@pytest.mark.long
 @COUNTING
 @given(sellers(), st.randoms(use_true_random=False))
 def test_the_order_in_which_facts_arrive_does_not_matter(rows: list[FactRow], chance: random.Random) -> None:
@@ -59,6 +60,7 @@ def test_the_order_in_which_facts_arrive_does_not_matter(rows: list[FactRow], ch
     assert answer(shuffled) == answer(rows)
 
 
+@pytest.mark.long
 @COUNTING
 @given(sellers(), st.integers(TODAY - 400, TODAY - 1), st.integers(1, 8), st.integers(1, 4), RETRACTIONS)
 def test_a_retracted_violation_leaves_no_trace_in_the_answer(
@@ -71,6 +73,7 @@ def test_a_retracted_violation_leaves_no_trace_in_the_answer(
         assert answer(accused) == answer(rows)
 
 
+@pytest.mark.long
 @COUNTING
 @given(sellers(), st.integers(0, 29), st.integers(0, 900))
 def test_an_exposure_day_counts_by_its_highest_revision_whenever_that_arrives(
@@ -106,6 +109,7 @@ def test_facts_of_the_observation_day_itself_do_not_count_at_its_beginning() -> 
     assert answer(rows, midnight) == answer(rows[:1], midnight)
 
 
+@pytest.mark.long
 @COUNTING
 @given(st.lists(sellers(), min_size=1, max_size=5))
 def test_the_fold_of_one_seller_is_the_fold_of_many(population: list[list[FactRow]]) -> None:
@@ -208,6 +212,7 @@ def test_reducing_a_violation_never_lowers_points_and_an_appeal_changes_nothing(
     assert points(reduced) == points([*rows, violation("v", TODAY - 1 - age, 1, severity)])
 
 
+@pytest.mark.long
 def test_the_tier_falls_at_once_and_rises_after_fourteen_clear_days() -> None:
     """By the lowest points of now and the last 14 day-ends, as known today."""
     history = [exposure(f"x{d}", TODAY - d, 60) for d in range(1, 400)]

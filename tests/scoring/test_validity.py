@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -109,6 +110,7 @@ def seen(rows: list[FactRow], at: int) -> tuple[object, ...]:
 STATES = st.sampled_from(["rated", "unrated", "unknown"])
 
 
+@pytest.mark.long
 @settings(max_examples=250, deadline=None)
 @given(sellers(), around(), TIMES, STATES, st.data())
 def test_an_answer_holds_until_it_says(
@@ -130,6 +132,7 @@ def test_an_answer_holds_until_it_says(
         assert again.valid_until == first.valid_until
 
 
+@pytest.mark.long
 @settings(max_examples=250, deadline=None)
 @given(sellers(), around(), TIMES)
 def test_an_answer_holds_until_something_changes(rows: list[FactRow], others: list[FactRow], at: int) -> None:
@@ -141,6 +144,7 @@ def test_an_answer_holds_until_something_changes(rows: list[FactRow], others: li
         assert seen(file, answer.valid_until - 1) == seen(file, at)
 
 
+@pytest.mark.long
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(sellers(), around()), min_size=2, max_size=3), TIMES)
 def test_an_answer_among_others_holds_as_long_as_by_itself(

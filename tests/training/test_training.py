@@ -33,6 +33,7 @@ def trained(table: LedgerTable, study: Study) -> Trained:
     return train(table, study)
 
 
+@pytest.mark.long
 def test_the_same_study_and_data_give_the_same_model(table: LedgerTable, study: Study, trained: Trained) -> None:
     """Every part to the byte, hence the digest; another seed, another model."""
     again = train(table, study)
@@ -63,6 +64,7 @@ def test_training_gives_a_certified_model_with_its_evaluation_and_lineage(
     assert b'"ledger_digest":"' + table.digest.encode() in trained.parts["lineage.json"]
 
 
+@pytest.mark.long
 def test_shuffled_futures_are_ranked_no_better_than_by_a_coin(
     table: LedgerTable, market_export: Path, study: Study, tmp_path: Path
 ) -> None:
@@ -95,6 +97,7 @@ def _with_other_futures(export: Path, folder: Path, day: int, seed: int) -> Path
     return folder / "dealt.parquet"
 
 
+@pytest.mark.long
 def test_a_model_that_tells_nobody_from_anybody_is_said_with_what_would_help(table: LedgerTable, study: Study) -> None:
     """By what is nothing but noise; and where all features but one have one value for everybody."""
     known, never = (FEATURES[f"{name}@1"] for name in ("exposure", "lost_dispute_rate_90d"))
@@ -113,6 +116,7 @@ def test_too_little_to_learn_from_is_said_with_what_would_help(table: LedgerTabl
         train(table, restated(study, observation={"train": ("1990-01-01",), "test": ("1995-01-01",)}))
 
 
+@pytest.mark.long
 def test_parameters_that_lightgbm_refuses_are_a_wrong_study(table: LedgerTable, study: Study) -> None:
     """Not a stack trace of its own."""
     with pytest.raises(ConfigurationWrong, match=r"model\.parameters of the study cannot be used: .*num_leaves"):

@@ -19,6 +19,7 @@ from tests.scoring.certificate.toys import TOY, World, assumed, cap, policy_of, 
 from tests.scoring.policy.test_rules import rule
 
 
+@pytest.mark.long
 @settings(max_examples=150, deadline=None)
 @given(worlds(), st.integers(0, 2**32))
 def test_no_real_history_gets_laxer_terms_or_moves_farther_than_its_abstract_state(world: World, seed: int) -> None:
@@ -28,6 +29,7 @@ def test_no_real_history_gets_laxer_terms_or_moves_farther_than_its_abstract_sta
     assert live_at_random(policy, states, Life(policy, assumptions), chance, 60) == 0
 
 
+@pytest.mark.long
 @settings(max_examples=150, deadline=None)
 @given(worlds(), st.integers(0, 2**32))
 def test_no_life_by_random_policies_brings_more_than_the_certificate_states(world: World, seed: int) -> None:
@@ -39,6 +41,7 @@ def test_no_life_by_random_policies_brings_more_than_the_certificate_states(worl
             assert total <= found[FAKED if not life.real else REAL]["most_minor"]
 
 
+@pytest.mark.long
 def test_no_damaged_certificate_is_accepted_even_with_its_digest_made_anew() -> None:
     """A value changed, a state or a part gone, another type, anywhere; buckets, days, verdicts left out, swapped, lowered."""
     certificate = to_be_altered()

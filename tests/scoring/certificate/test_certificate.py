@@ -159,6 +159,7 @@ def worlds(draw: st.DrawFn) -> World:
     return make_world(lambda least, most: draw(st.integers(least, most)))
 
 
+@pytest.mark.long
 @settings(max_examples=40, deadline=None)
 @given(worlds())
 def test_the_table_is_the_least_solution_that_a_linear_program_finds(
@@ -171,6 +172,7 @@ def test_the_table_is_the_least_solution_that_a_linear_program_finds(
         assert table_of(states, assumptions, real) == solve_as_linear_program(states, assumptions, real)
 
 
+@pytest.mark.long
 @settings(max_examples=150, deadline=None)
 @given(worlds())
 def test_every_certificate_is_proven_by_the_other_code_and_its_attacks_come_to_their_sums(

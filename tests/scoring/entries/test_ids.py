@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -10,6 +11,7 @@ from scoring.entries.field_types import is_id
 PATTERN = re.compile(r"[A-Za-z0-9._~:-]{1,128}")
 
 
+@pytest.mark.long
 @given(st.one_of(st.text(max_size=140), st.from_regex(PATTERN, fullmatch=True), st.from_regex(PATTERN)))
 @example("")
 @example("a" * 128)

@@ -92,6 +92,7 @@ def assert_no_better(worse: list[FactRow], better: list[FactRow], context: dict[
     assert (points[:, 1] <= points[:, 0]).all()
 
 
+@pytest.mark.long
 @COUNTING
 @given(sellers(), violation_days, st.integers(1, 8), st.integers(1, 4), UNITS, st.integers(-1, 5), contexts)
 def test_a_violation_that_counts_never_raises_points_and_taken_back_it_never_lowers_them(

@@ -1,6 +1,7 @@
 """Many views at once are each view by itself: the same inputs of the model to the last bit, over random histories."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -84,6 +85,7 @@ def apart(rows: list[FactRow], names: list[str]) -> FactTable:
     return tabulate([row for row in rows if row.kind != Kind.EXPOSURE], names, sold)
 
 
+@pytest.mark.long
 @settings(max_examples=150, deadline=None)
 @given(st.lists(files(), min_size=1, max_size=3), TIMES)
 def test_exposure_that_is_read_apart_is_seen_as_among_the_others(stated: list[list[FactRow]], now: int) -> None:
@@ -104,6 +106,7 @@ def test_exposure_that_is_read_apart_is_seen_as_among_the_others(stated: list[li
     assert found[0] == found[1]
 
 
+@pytest.mark.long
 @settings(max_examples=150, deadline=None)
 @given(st.lists(files(), min_size=1, max_size=3), TIMES)
 def test_what_is_seen_often_at_once_is_what_each_view_sees_by_itself(stated: list[list[FactRow]], now: int) -> None:

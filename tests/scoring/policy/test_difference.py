@@ -102,6 +102,7 @@ def direct(policy: Policy, seller: Sample) -> Answer:
     return Answer(situation.tier, policy.badges[situation.tier], policy.rule_book.terms(situation))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "names",
     [("default", "general"), ("general", "ladder"), ("ladder", "grouped"), ("ladder", "growing"), ("ladder", "typed")],
@@ -136,6 +137,7 @@ def test_a_type_that_is_named_anew_changes_cells_with_an_example_of_that_type() 
     assert "standing.types.order_fraud.major none -> 20" in list_part_changes(plain, typed())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("names", [("default", "general"), ("general", "ladder")])
 def test_every_example_lies_in_its_cell_and_is_answered_otherwise(names: tuple[str, str]) -> None:
     """Examples are sellers that anybody can check."""

@@ -352,6 +352,7 @@ situations = st.tuples(
 )
 
 
+@pytest.mark.long
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 @given(rule_sets, situations, situations)
 def test_by_every_policy_that_is_accepted_who_is_worse_in_all_has_no_better_terms_in_anything(

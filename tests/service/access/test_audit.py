@@ -51,6 +51,7 @@ def test_lines_are_chained_and_a_change_is_found(tmp_path: Path) -> None:
             verify_audit(path)
 
 
+@pytest.mark.long
 def test_privileged_calls_are_written_and_others_are_not(tmp_path: Path) -> None:
     path = tmp_path / "audit"
     with running_server(tmp_path, audit_file=path) as running, running.client() as client:
@@ -215,6 +216,7 @@ def test_old_lines_are_cut_off_and_what_is_left_is_verified(tmp_path: Path) -> N
             verify_audit(path)
 
 
+@pytest.mark.long
 def test_two_servers_share_a_file_while_one_cuts_it(tmp_path: Path) -> None:
     path, now = tmp_path / "audit", [1_000_000_000.0]
     files = [AuditFile(path, days, lambda: now[0]) for days in (30, None)]

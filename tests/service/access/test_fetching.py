@@ -138,6 +138,7 @@ def test_a_site_that_answers_badly_leaves_the_last_good_keys(
     assert [*source.keys] == []  # a day without an answer
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "dripped",
     [
@@ -161,6 +162,7 @@ def test_a_site_that_drips_its_answer_is_given_up_at_one_deadline(
     assert told == ["is too slow"]
 
 
+@pytest.mark.long
 def test_a_handshake_that_drips_is_given_up_as_well(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(key_sets, "FETCH_SECONDS", 1.5)
     told: list[str] = []

@@ -68,6 +68,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
         yield Server(running, tmp_path, authority, issuer)
 
 
+@pytest.mark.long
 def test_the_log_of_a_refused_file_names_no_subject_of_a_token(server: Server) -> None:
     """Where it is wrong and whose issuer it is stay; what follows # is the pseudonym that other lines have."""
     subjects = ("jane*doe", "o'jane doe", """jane"doe'x""", "~jane")
@@ -90,6 +91,7 @@ def test_the_log_of_a_refused_file_names_no_subject_of_a_token(server: Server) -
     assert "jane" not in caught.value.message
 
 
+@pytest.mark.long
 def test_grants_are_taken_over_and_half_written_ones_are_not(server: Server) -> None:
     with server.running.client(**server.authority.certificate(dns=["reader.example"]).options()) as reader:
         assert [*reader.list_entries(MARKET)] == []
@@ -108,6 +110,7 @@ def test_grants_are_taken_over_and_half_written_ones_are_not(server: Server) -> 
         assert caught.value.code is grpc.StatusCode.PERMISSION_DENIED
 
 
+@pytest.mark.long
 def test_a_watch_ends_soon_after_its_grant_is_withdrawn(server: Server) -> None:
     ended: list[SellertrustCallError] = []
     with server.running.client(**server.authority.certificate(dns=["reader.example"]).options()) as reader:
@@ -129,6 +132,7 @@ def test_a_watch_ends_soon_after_its_grant_is_withdrawn(server: Server) -> None:
     assert [error.code for error in ended] == [grpc.StatusCode.PERMISSION_DENIED]
 
 
+@pytest.mark.long
 def test_a_stream_that_sends_nothing_more_ends_soon_after_its_grant_is_withdrawn(server: Server) -> None:
     every = {name: ["*"] for name in ("kinds", "sources", "notifiers", "entry_ids")}
     server.take(grant("dns:writer.example", ["append"], **every))
@@ -149,6 +153,7 @@ def test_a_stream_that_sends_nothing_more_ends_soon_after_its_grant_is_withdrawn
     assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
 
 
+@pytest.mark.long
 def test_a_watch_ends_soon_after_its_token_has_expired(server: Server) -> None:
     server.take(grant("dns:reader.example", ["read_ledger"]) + grant("jwt:https://login.example#*", ["read_ledger"]))
     shown = server.authority.certificate(dns=["reader.example"])
@@ -164,6 +169,7 @@ def test_a_watch_ends_soon_after_its_token_has_expired(server: Server) -> None:
     assert "has expired" in caught.value.message
 
 
+@pytest.mark.long
 def test_a_token_of_an_issuer_that_is_no_longer_named_proves_nobody_from_then_on(server: Server) -> None:
     rules = grant("dns:reader.example", ["read_ledger"])
     server.take(rules + grant("jwt:https://login.example#*", ["read_ledger"]))
@@ -178,6 +184,7 @@ def test_a_token_of_an_issuer_that_is_no_longer_named_proves_nobody_from_then_on
     assert caught.value.code is grpc.StatusCode.UNAUTHENTICATED
 
 
+@pytest.mark.long
 def test_rotated_keys_and_tokens_are_taken_up_while_calls_go_on(server: Server) -> None:
     every = {name: ["*"] for name in ("kinds", "sources", "notifiers", "entry_ids")}
     server.take(

@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
+import pytest
+
 from service.access.rights import METHODS
 from tests.service.access.matrix import CALLS, cells
 
 
+@pytest.mark.long
 def test_every_method_by_every_identity_is_open_or_refused_as_the_matrix_says(tmp_path: Path) -> None:
     found = list(cells(tmp_path))
     wrong = [cell for cell in found if cell.found != cell.wanted]

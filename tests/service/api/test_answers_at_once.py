@@ -98,6 +98,7 @@ def test_the_line_of_a_score_that_is_answered_at_once_is_that_of_any_other(tmp_p
     assert computed["caller"] == "local"
 
 
+@pytest.mark.long
 def test_a_remembered_score_is_told_to_nobody_who_is_not_granted_it(tmp_path: Path) -> None:
     """Neither while it stands in no grant, nor after it was taken out of one, nor to whoever shows nothing."""
     authority = Authority(tmp_path)

@@ -73,6 +73,7 @@ def test_a_read_sees_at_least_the_sequence_it_asks_for_or_says_where_the_ledger_
         assert read(client, **asked | {"at_least_sequence": 2})
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_read_that_waits_sees_what_this_server_or_another_process_appends_meanwhile(
     tmp_path: Path, backend: str
@@ -107,6 +108,7 @@ def test_without_a_deadline_a_read_waits_for_a_bounded_time(tmp_path: Path, monk
         assert 0.4 < time.monotonic() - began < 8  # by default it would be 10
 
 
+@pytest.mark.long
 def test_reads_that_wait_are_limited_so_that_the_others_are_answered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

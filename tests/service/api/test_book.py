@@ -45,6 +45,7 @@ def whole(score: TrustScore) -> bytes:
     return score.SerializeToString(deterministic=True)
 
 
+@pytest.mark.long
 def test_whatever_is_answered_while_another_connection_appends_replays_to_the_same_bits(
     url: str, tmp_path: Path
 ) -> None:
@@ -113,6 +114,7 @@ def test_a_stated_time_is_never_answered_from_the_book(tmp_path: Path) -> None:
         assert running.server._book.tally.total("hit") == before
 
 
+@pytest.mark.long
 def test_who_asks_for_a_fresh_answer_hears_too_stale_within_a_short_deadline(tmp_path: Path) -> None:
     """The channel, which repeats what is UNAVAILABLE until the deadline, does not repeat this."""
     with filled_server(tmp_path) as (running, client):

@@ -105,6 +105,7 @@ def test_an_unforeseen_error_tells_the_caller_an_id_and_the_log_the_rest(tmp_pat
     assert "seller-17" not in running.log.getvalue()
 
 
+@pytest.mark.long
 def test_a_table_that_vanishes_leaks_neither_sql_nor_names(tmp_path: Path) -> None:
     with running_server(tmp_path, book_sellers=0) as running, running.client() as client:
         client.append_entries(MARKET, [identity("i", "seller-17")])

@@ -88,6 +88,7 @@ def test_a_bulk_decision_is_carried_out_by_its_approved_proposal_and_a_dry_run_n
     assert (again.decided, again.remaining, again.etag) == (3, 0, done.etag)
 
 
+@pytest.mark.long
 def test_a_model_is_promoted_by_its_approved_proposal_once(eyes: World) -> None:
     """A call again, after somebody has rolled back, promotes nothing."""
     first, second = (publish(eyes.registry, parts=evaluated(n, 0.7)) for n in (0, 1))

@@ -218,6 +218,7 @@ def test_an_expired_proposal_is_neither_approved_nor_used(eyes: World) -> None:
     assert closed(eyes("anna").append_entries, MARKET, [override("o-2")], proposal=approved.name) == "EXPIRED"
 
 
+@pytest.mark.long
 def test_whoever_is_no_person_any_more_counts_no_more(eyes: World) -> None:
     """Nor whoever is not granted any more to approve, or what was proposed; once they are again, they count again."""
     proposal = eyes.agreed(overrides())

@@ -194,6 +194,7 @@ def test_a_certificate_without_one_name_names_nobody_and_its_common_name_is_not_
             assert problem in refused(client.get_violation, MARKET, "c-1")
 
 
+@pytest.mark.long
 def test_certificates_of_another_authority_and_of_another_time_open_no_connection(
     callers: Callers, tmp_path: Path
 ) -> None:

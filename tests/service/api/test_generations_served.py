@@ -5,6 +5,8 @@ import time
 import urllib.request
 from pathlib import Path
 
+import pytest
+
 from scoring.enums import ScoreState
 from sellertrust.client import Client
 from sellertrust.v1.trust_score_service_pb2 import TrustScore
@@ -33,6 +35,7 @@ def generations(running: Running) -> int:
     return sum(generation.is_complete for generation in book.generations)
 
 
+@pytest.mark.long
 def test_scores_come_out_of_a_generation_that_appears_while_the_server_runs(tmp_path: Path) -> None:
     with (
         running_server(tmp_path, artifact=artifact(), metrics_address="127.0.0.1:0") as running,
@@ -59,6 +62,7 @@ def test_scores_come_out_of_a_generation_that_appears_while_the_server_runs(tmp_
         assert 'sellertrust_book_answers_total{how="miss"} 0.0' in metrics
 
 
+@pytest.mark.long
 def test_no_call_fails_while_generations_are_deleted_cut_short_and_made_anew(tmp_path: Path) -> None:
     """And every answer is the one that was given before."""
     folder = tmp_path / "generations"

@@ -31,6 +31,7 @@ def ended(one: socket.socket) -> bool:
         return True
 
 
+@pytest.mark.long
 def test_500_half_requests_cost_no_threads_and_hold_up_neither_scrapes_nor_scores(tmp_path: Path) -> None:
     with running_server(tmp_path, metrics_address="127.0.0.1:0") as running, running.client() as client:
         client.append_entries(MARKET, [identity("i", "s")])

@@ -61,6 +61,7 @@ def refused(code: grpc.StatusCode, reason: str, call) -> SellertrustCallError:
     return caught.value
 
 
+@pytest.mark.long
 def test_models_are_listed_page_by_page_with_aliases_figures_and_the_verdict_of_their_gates(
     client: Client, registry: Registry
 ) -> None:
@@ -202,6 +203,7 @@ def test_the_report_comes_as_it_was_published(client: Client, registry: Registry
     refused(grpc.StatusCode.FAILED_PRECONDITION, "MODEL_REFUSED", client.get_model_report)
 
 
+@pytest.mark.long
 def test_servers_that_share_a_registry_follow_each_others_moves(tmp_path: Path) -> None:
     """A promotion that one was asked for, the other takes over within seconds, a rollback sooner: here in a store."""
     place = f"memory://{tmp_path.name}/registry"

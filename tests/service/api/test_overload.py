@@ -131,6 +131,7 @@ def test_calls_that_expire_while_they_wait_are_counted_and_not_begun(tmp_path: P
         assert sorted(filter(None, turned_away)) == ["deadline"] * 5 + ["gone"]
 
 
+@pytest.mark.long
 def test_a_call_without_its_request_holds_no_thread_and_is_ended_after_a_second(tmp_path: Path) -> None:
     nothing = threading.Event()
 

@@ -125,6 +125,7 @@ def test_health_is_answered_while_every_other_thread_is_taken(tmp_path: Path) ->
         assert all(call.result().seller for call in scores)
 
 
+@pytest.mark.long
 def test_a_call_that_does_not_end_is_named_and_the_process_ends_all_the_same(tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", STUCK, str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

@@ -84,6 +84,7 @@ def test_a_batch_is_neither_empty_nor_larger_than_ten_thousand(tmp_path: Path) -
         assert fields_of(client.append_entries, MARKET, [entry_pb2.Entry()] * 10_001) == ["entries"]
 
 
+@pytest.mark.long
 def test_ten_thousand_entries_fit_in_one_message(tmp_path: Path) -> None:
     reason = "x" * 250
     entries = [violation(f"v{n}", "s") for n in range(5_000)]

@@ -67,6 +67,7 @@ def test_health_is_told_of_the_server_and_of_each_service(tmp_path: Path) -> Non
         assert caught.value.code() is grpc.StatusCode.NOT_FOUND
 
 
+@pytest.mark.long
 def test_a_server_that_drains_says_so_and_answers_for_the_time_being(tmp_path: Path) -> None:
     with running_server(tmp_path, drain_seconds=3) as running, running.client() as client:
         client.append_entries(MARKET, [identity("i", "s")])
@@ -86,6 +87,7 @@ def test_a_server_that_drains_says_so_and_answers_for_the_time_being(tmp_path: P
 IDENTITY = identity("i", "s")
 
 
+@pytest.mark.long
 def test_no_call_is_lost_when_one_of_two_servers_drains(tmp_path: Path) -> None:
     failures: list[Exception] = []
     calls = [0] * 4
@@ -133,6 +135,7 @@ def test_a_call_that_has_begun_is_answered_before_the_server_stops(tmp_path: Pat
         assert answer.result().seller
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_drains_closes_the_ledger_and_ends_with_0(tmp_path: Path, number: signal.Signals) -> None:
     command = [sys.executable, "-c", SERVE, str(tmp_path)]
@@ -147,6 +150,7 @@ def test_a_signal_drains_closes_the_ledger_and_ends_with_0(tmp_path: Path, numbe
     assert not list(tmp_path.glob("*.db-wal"))  # folded back by the last connection that was closed
 
 
+@pytest.mark.long
 def test_a_signal_that_the_kernel_gives_to_another_thread_is_heard(tmp_path: Path) -> None:
     """It may be one of gRPC's; a main thread that waits for a lock sleeps through it."""
     asks = "lambda server: threading.Thread(target=ask).start()"
@@ -232,6 +236,7 @@ def metrics_of(server: Server) -> str:
         return response.read().decode()
 
 
+@pytest.mark.long
 def test_appends_that_wait_for_the_lock_do_not_hold_up_reads(tmp_path: Path) -> None:
     with running_server(tmp_path, worker_threads=2) as running, running.client() as client:
         client.append_entries(MARKET, [identity("i", "s")])
@@ -294,6 +299,7 @@ def certificate(name: str) -> Path:
     return Path(__file__).parents[1] / "certificates" / name
 
 
+@pytest.mark.long
 def test_tls_is_spoken_and_plain_text_is_not(tmp_path: Path) -> None:
     tls = {"tls_certificate": certificate("server.pem"), "tls_key": certificate("server.key")}
     with running_server(tmp_path, **tls) as running:
@@ -306,6 +312,7 @@ def test_tls_is_spoken_and_plain_text_is_not(tmp_path: Path) -> None:
             stranger.get_trust_score(MARKET, "s")
 
 
+@pytest.mark.long
 def test_clients_must_show_a_certificate_if_their_authority_is_named(tmp_path: Path) -> None:
     names = {"tls_certificate": "server.pem", "tls_key": "server.key", "tls_client_ca": "ca.pem"}
     shown = {"certificate": certificate("client.pem"), "key": certificate("client.key")}
@@ -362,6 +369,7 @@ def test_tls_files_that_do_not_fit_together_stop_the_start(tmp_path: Path) -> No
             pass
 
 
+@pytest.mark.long
 def test_a_server_without_a_ledger_that_answers_does_not_start(tmp_path: Path) -> None:
     from scoring.errors import LedgerUnavailable
     from service.api.serving import serve

@@ -81,6 +81,7 @@ def wait_for(holds: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_statement_waits_for_ever_for_a_database_that_hangs(postgresql: HangingPostgresql, kind: str) -> None:
     """Neither one that was under way, nor one that begins, nor a transaction that holds the lock."""
@@ -114,6 +115,7 @@ def test_no_statement_waits_for_ever_for_a_database_that_hangs(postgresql: Hangi
         place.close()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", KINDS)
 def test_calls_are_answered_and_health_says_so_while_the_database_hangs(
     tmp_path: Path, postgresql: HangingPostgresql, kind: str
@@ -140,6 +142,7 @@ def test_calls_are_answered_and_health_says_so_while_the_database_hangs(
         assert running.lines("ledger answers again")
 
 
+@pytest.mark.long
 def test_who_is_remembered_is_answered_while_the_database_hangs_and_freshly_afterwards(
     tmp_path: Path, postgresql: HangingPostgresql
 ) -> None:
@@ -182,6 +185,7 @@ def test_who_is_remembered_is_answered_while_the_database_hangs_and_freshly_afte
         assert client.get_trust_score(MARKET, "known", max_staleness="fresh").points == before.points
 
 
+@pytest.mark.long
 def test_appends_and_sequences_that_nobody_has_seen_are_refused_before_the_absence_of_the_database_is_established(
     tmp_path: Path, postgresql: HangingPostgresql, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -249,6 +253,7 @@ def test_calls_that_hang_leave_threads_to_those_without_database(tmp_path: Path,
             assert not all(call.done() for call in calls)
 
 
+@pytest.mark.long
 def test_sigterm_ends_a_server_whose_database_hangs(tmp_path: Path, postgresql: HangingPostgresql) -> None:
     command = [sys.executable, "-c", SERVE, str(tmp_path), postgresql.urls["socket"]]
     with (
@@ -268,6 +273,7 @@ def test_sigterm_ends_a_server_whose_database_hangs(tmp_path: Path, postgresql: 
     assert '"event": "stopped"' in log
 
 
+@pytest.mark.long
 def test_a_writer_that_was_stopped_in_its_transaction_does_not_hold_the_lock_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -287,6 +293,7 @@ def test_a_writer_that_was_stopped_in_its_transaction_does_not_hold_the_lock_for
             holder.kill()
 
 
+@pytest.mark.long
 def test_a_lock_is_waited_for_as_long_as_it_may_and_no_longer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database, "WAIT_SECONDS", 1)
     with (

@@ -159,6 +159,7 @@ def test_a_stream_of_nowhere_ends_before_anything_is_recorded(tmp_path: Path) ->
         assert running.ledger.last()[0] == 0
 
 
+@pytest.mark.long
 def test_a_watch_catches_up_and_follows_the_appends_of_this_and_of_another_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -206,6 +207,7 @@ def test_a_watch_of_a_quiet_seller_moves_on_with_the_ledger(tmp_path: Path, monk
         assert ids_of(call, 1) == ["mine"]
 
 
+@pytest.mark.long
 def test_a_watch_resumed_from_any_position_loses_nothing_and_repeats_nothing(tmp_path: Path) -> None:
     with server_on("sqlite", tmp_path) as (running, stub):
         appending = threading.Thread(

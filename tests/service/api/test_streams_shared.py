@@ -54,6 +54,7 @@ def test_one_client_cannot_hold_all_streams_whichever_connections_it_opens(tmp_p
         held.append(watching(second)[0])
 
 
+@pytest.mark.long
 def test_reads_are_answered_soon_while_all_streams_are_open_and_one_appends_without_a_pause(tmp_path: Path) -> None:
     with server_on("sqlite", tmp_path, client_streams=32) as (running, stub), running.client() as client:
         client.append_entries(MARKET, [identity("i", "s")])
@@ -116,6 +117,7 @@ def test_a_server_that_drains_ends_streams_at_once_so_that_their_clients_go_else
         silent.set()
 
 
+@pytest.mark.long
 def test_a_stream_whose_first_message_does_not_come_is_ended_and_one_that_has_begun_may_be_silent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -148,6 +148,7 @@ def value(running: Running, name: str, **labels: str) -> float:
     return running.server._registry.get_sample_value(f"sellertrust_{name}", labels) or 0
 
 
+@pytest.mark.long
 def test_who_asks_on_is_refused_later_without_a_thread_and_others_are_answered_at_once(
     place: tuple[Place, Running],
 ) -> None:
@@ -175,6 +176,7 @@ def test_who_asks_on_is_refused_later_without_a_thread_and_others_are_answered_a
         a.append_entries(MARKET, [identity("i-1", "s")])  # another method
 
 
+@pytest.mark.long
 def test_the_refusal_of_a_held_call_arrives_before_its_deadline_and_says_the_same(place: tuple[Place, Running]) -> None:
     where, running = place
     with running.client(**where.shown["a"], service_config="{}") as a:
@@ -183,6 +185,7 @@ def test_the_refusal_of_a_held_call_arrives_before_its_deadline_and_says_the_sam
         assert eventually(lambda: value(running, "turned_away_total", pool="slow", cause="limit") >= 1)
 
 
+@pytest.mark.long
 def test_another_token_by_the_same_certificate_is_not_held(place: tuple[Place, Running]) -> None:
     """A gateway brings calls of many callers by one connection."""
     where, running = place
@@ -198,6 +201,7 @@ def test_another_token_by_the_same_certificate_is_not_held(place: tuple[Place, R
     assert eventually(lambda: value(running, "turned_away_total", pool="slow", cause="limit") >= 1)
 
 
+@pytest.mark.long
 def test_batches_beyond_the_limit_are_held_before_they_are_parsed_again(place: tuple[Place, Running]) -> None:
     where, running = place
     batch = [identity(f"i-{number}", "s") for number in range(10_000)]
@@ -210,6 +214,7 @@ def test_batches_beyond_the_limit_are_held_before_they_are_parsed_again(place: t
     assert eventually(lambda: value(running, "turned_away_total", pool="write", cause="limit") >= 1)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("few")
 def test_a_server_that_stops_ends_the_calls_that_it_holds(tmp_path: Path) -> None:
     place = Place(tmp_path)
@@ -238,6 +243,7 @@ def refusals(client: Client, *tokens: str) -> list[str]:
     return [call.code().name for call in [method.future(b"", timeout=60, metadata=one) for one in shown]]
 
 
+@pytest.mark.long
 def test_who_sends_bad_tokens_is_held_whichever_they_are_and_charged_by_its_certificate_while_good_ones_go_on(
     place: tuple[Place, Running],
 ) -> None:
@@ -258,6 +264,7 @@ def test_who_sends_bad_tokens_is_held_whichever_they_are_and_charged_by_its_cert
         assert refusals(b, "", "") == ["INVALID_ARGUMENT"] * 2, "the certificate by itself"
 
 
+@pytest.mark.long
 def test_who_is_granted_nothing_or_nothing_of_a_method_is_held_and_who_has_its_right_is_not(
     place: tuple[Place, Running],
 ) -> None:

@@ -3,6 +3,7 @@
 from math import inf
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -180,6 +181,7 @@ def test_a_burst_that_is_worked_off_within_an_interval_is_served_whole() -> None
     assert all(call is not None and not turned_away for call, turned_away in found)
 
 
+@pytest.mark.long
 @settings(max_examples=200, deadline=None)
 @given(
     st.sampled_from([DEAR, QUICK]),

@@ -65,6 +65,7 @@ def test_an_id_that_is_malformed_is_named_as_the_command_has_it(shell: Shell, co
     assert said.startswith(problem)
 
 
+@pytest.mark.long
 def test_entries_are_appended_from_stdin_listed_and_recognised_again(shell: Shell) -> None:
     """One JSON object a line; a retry answers as the first time; other content under an id is refused with 4."""
     text = lines_of("lister", "v-lister")
@@ -189,6 +190,7 @@ def in_terminal(shell: Shell, columns: int, *arguments: str) -> tuple[str, str]:
     return re.sub(r"\x1b\[[0-9;]*m", "", shown.decode()).replace("\r", ""), told.decode()
 
 
+@pytest.mark.long
 def test_a_confirmed_violation_costs_points_that_are_explained_and_come_back_when_it_is_overturned(
     shell: Shell,
 ) -> None:
@@ -225,6 +227,7 @@ def test_a_confirmed_violation_costs_points_that_are_explained_and_come_back_whe
     assert (after["incidents"], after["open"], after["reasons"]) == (0, 0, before["reasons"])
 
 
+@pytest.mark.long
 def test_an_explanation_says_who_set_the_tier_and_until_when(shell: Shell) -> None:
     """The points are the model's; the tier is a person's, for a time."""
     until = days_ago(-30)
@@ -240,6 +243,7 @@ def test_an_explanation_says_who_set_the_tier_and_until_when(shell: Shell) -> No
     assert explained["override"]["actor"] == "risk-2"
 
 
+@pytest.mark.long
 def test_violations_are_shown_listed_dismissed_and_withdrawn(shell: Shell) -> None:
     """By seller and status; an unknown one is 3 with where to look, a status that is none is 2."""
     shell("ledger", "append", "-", stdin=lines_of("listed", "v-a", "v-b", "v-c"))
@@ -256,6 +260,7 @@ def test_violations_are_shown_listed_dismissed_and_withdrawn(shell: Shell) -> No
     assert "'guilty' is unknown. Use alleged, under_review" in shell.error(2, "violation", "list", "--status", "guilty")
 
 
+@pytest.mark.long
 def test_a_running_server_takes_a_promotion_over_within_seconds(shell: Shell) -> None:
     """Promoted by the beginning of its digest; every later answer names the new model."""
     shell("ledger", "append", "-", stdin=lines_of("promoted"))
@@ -274,6 +279,7 @@ def test_a_running_server_takes_a_promotion_over_within_seconds(shell: Shell) ->
     assert shown["digest"] == second["digest"]
 
 
+@pytest.mark.long
 def test_a_file_is_imported_with_its_broken_rows_in_a_reject_file(bare: Shell, tmp_path: Path) -> None:
     """Exit code 4, the good rows in the ledger, line and reason in the file; what is exported is what was imported."""
     mapping = tmp_path / "shop.toml"
@@ -295,6 +301,7 @@ def test_a_file_is_imported_with_its_broken_rows_in_a_reject_file(bare: Shell, t
     assert pl.read_parquet(parquet)["seller"].to_list() == ["a", "c"]
 
 
+@pytest.mark.long
 def test_a_dry_run_shows_what_would_be_imported_and_writes_nothing(bare: Shell, tmp_path: Path) -> None:
     """By kind, from when to when, with rejects by reason; times in the wrong unit are doubted, in an import too."""
     mapping = tmp_path / "cases.toml"
@@ -342,6 +349,7 @@ def inspections(shell: Shell, folder: Path) -> Path:
     return folder / "study.toml"
 
 
+@pytest.mark.long
 def test_a_study_is_trained_from_the_command_line_and_its_figures_are_json(bare: Shell, tmp_path: Path) -> None:
     """On made inspections: imported, trained, published as champion; progress goes to stderr."""
     inspections(bare, tmp_path)
@@ -368,6 +376,7 @@ def test_a_study_is_trained_from_the_command_line_and_its_figures_are_json(bare:
     assert re.search(rf"^auc +{row['auc']['value']:.4f} \(", shown, re.MULTILINE)
 
 
+@pytest.mark.long
 def test_a_champion_of_another_marketplace_is_neither_compared_nor_recalibrated(bare: Shell, tmp_path: Path) -> None:
     """The command says so, and that a registry a marketplace keeps them apart."""
     study = inspections(bare, tmp_path)
@@ -389,6 +398,7 @@ def test_a_champion_of_another_marketplace_is_neither_compared_nor_recalibrated(
     assert "not compared" not in told
 
 
+@pytest.mark.long
 def test_the_doctor_finds_a_sound_house_sound_and_names_every_ailment(shell: Shell, bare: Shell) -> None:
     """Everything is checked, whatever was found before; a remedy beside each ailment."""
     assert {row["check"]: row["ok"] for row in shell.json("doctor")} == dict.fromkeys(
@@ -401,6 +411,7 @@ def test_the_doctor_finds_a_sound_house_sound_and_names_every_ailment(shell: She
     assert "Start one with `sellertrust serve`." in rows["server"]["found"]
 
 
+@pytest.mark.long
 def test_a_port_that_is_taken_is_6_and_names_the_setting(shell: Shell, tmp_path: Path) -> None:
     """The server that has it goes on."""
     said = shell.error(6, "serve", address=shell.environment["SELLERTRUST_TARGET"], data_dir=tmp_path)
@@ -409,6 +420,7 @@ def test_a_port_that_is_taken_is_6_and_names_the_setting(shell: Shell, tmp_path:
     shell("ledger", "list", "--limit", 1)
 
 
+@pytest.mark.long
 def test_a_sqlite_ledger_has_one_writer_and_any_number_of_readers(shell: Shell, tmp_path: Path) -> None:
     """Beside a server nothing else writes the file, and whoever would is told to use the server; reading goes on."""
     mapping = tmp_path / "acme.mapping.toml"
@@ -434,6 +446,7 @@ def back_up(shell: Shell, folder: Path) -> Path:
     return file
 
 
+@pytest.mark.long
 def test_a_backup_beside_a_server_restores_elsewhere(shell: Shell, tmp_path: Path) -> None:
     """Proven first, then restored once; the second time the ledger is not empty, and a cut file is refused."""
     shell("ledger", "append", "-", stdin=lines_of("kept", "v-kept"))
@@ -453,6 +466,7 @@ def test_a_backup_beside_a_server_restores_elsewhere(shell: Shell, tmp_path: Pat
     assert "SQLite has no roles" in shell.error(6, "db", "grant", "server")
 
 
+@pytest.mark.long
 def test_a_server_starts_from_nothing_and_ends_with_0_on_sigterm(tmp_path: Path) -> None:
     """It makes its folder and ledger, answers unknown without a model, and leaves no process."""
     shell = shell_of(tmp_path / "new" / "data")

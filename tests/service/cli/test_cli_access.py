@@ -3,11 +3,14 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from service.api.logs import Pseudonyms
 from tests.callers import Authority, TokenIssuer, grant, write_grants
 from tests.service.shells import MARKET, bare_shell, lines_of, serving, shell_of
 
 
+@pytest.mark.long
 def test_the_table_of_rights_and_what_one_caller_is_granted(tmp_path: Path) -> None:
     shell = bare_shell(tmp_path)
     rows = {row["method"]: row for row in shell.json("access", "show")}
@@ -29,6 +32,7 @@ def test_the_table_of_rights_and_what_one_caller_is_granted(tmp_path: Path) -> N
         assert "is no principal" in shell.error(2, "access", "show", "--principal", garbage, "--grants", path)
 
 
+@pytest.mark.long
 def test_who_has_the_key_of_the_log_finds_a_caller_in_it(tmp_path: Path) -> None:
     path = tmp_path / "grants.toml"
     write_grants(path, grant("dns:*.example", ["read_scores"]))
@@ -39,6 +43,7 @@ def test_who_has_the_key_of_the_log_finds_a_caller_in_it(tmp_path: Path) -> None
     assert "in the log it is dns:a.example" in shell("access", "show", "--principal", "dns:a.example")[1]
 
 
+@pytest.mark.long
 def test_a_grants_file_is_checked_as_a_server_does_it(tmp_path: Path) -> None:
     shell = bare_shell(tmp_path)
     path = tmp_path / "grants.toml"
@@ -60,6 +65,7 @@ def test_a_grants_file_is_checked_as_a_server_does_it(tmp_path: Path) -> None:
     assert "set SELLERTRUST_GRANTS" in shell.error(6, "access", "check")
 
 
+@pytest.mark.long
 def test_the_command_shows_its_token_and_is_told_what_it_lacks(tmp_path: Path) -> None:
     authority, issuer = Authority(tmp_path), TokenIssuer(tmp_path)
     path = tmp_path / "grants.toml"
@@ -81,6 +87,7 @@ def test_the_command_shows_its_token_and_is_told_what_it_lacks(tmp_path: Path) -
         assert "holds no token" in said
 
 
+@pytest.mark.long
 def test_a_caller_beyond_its_limit_is_told_to_wait_and_not_to_start_the_server(tmp_path: Path) -> None:
     authority, path = Authority(tmp_path), tmp_path / "grants.toml"
     limit = '[[limits]]\nprincipals = ["dns:a.example"]\ncalls_per_second = 0.001\n'

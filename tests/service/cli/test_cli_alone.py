@@ -31,6 +31,7 @@ def bare(tmp_path: Path) -> Shell:
     return bare_shell(tmp_path)
 
 
+@pytest.mark.long
 def test_a_damaged_model_is_listed_as_such_and_refused(bare: Shell, tmp_path: Path) -> None:
     """`model list` shows it, `serve` refuses to start with it and says what to do."""
     registry = Registry(tmp_path / "data" / "registry")
@@ -43,6 +44,7 @@ def test_a_damaged_model_is_listed_as_such_and_refused(bare: Shell, tmp_path: Pa
     assert "model.txt of the artifact was altered" in refused
 
 
+@pytest.mark.long
 def test_training_that_cannot_begin_says_what_to_do(bare: Shell, tmp_path: Path) -> None:
     """No study, no entries."""
     assert "there is no study nope.toml; the shipped ones are in" in bare.error(6, "train", "nope.toml")
@@ -51,6 +53,7 @@ def test_training_that_cannot_begin_says_what_to_do(bare: Shell, tmp_path: Path)
     assert "the ledger holds no entries of marketplace 'demo'" in bare.error(6, "train", "marketplace.toml")
 
 
+@pytest.mark.long
 def test_what_needs_no_server_works_without_one_and_the_rest_is_5(bare: Shell) -> None:
     """Unavailable is worth a retry, and the message names the next command."""
     types = {row["violation_type"]: row for row in bare.json("violation", "types")}
@@ -60,6 +63,7 @@ def test_what_needs_no_server_works_without_one_and_the_rest_is_5(bare: Shell) -
     assert said.startswith(f"error: No server answers at {target}. Start one with `sellertrust serve`.\nnext:  ")
 
 
+@pytest.mark.long
 def test_a_server_whose_database_does_not_answer_is_not_taken_for_one_that_does_not_run(tmp_path: Path) -> None:
     with running_server(tmp_path, book_sellers=0) as running:
         running.ledger.close()
@@ -68,6 +72,7 @@ def test_a_server_whose_database_does_not_answer_is_not_taken_for_one_that_does_
     assert "No server answers" not in said
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -126,6 +131,7 @@ def test_a_file_that_is_no_database_is_refused_and_left_alone(bare: Shell, tmp_p
     assert f"the ledger cannot be kept in {wrong / 'below' / 'ledger.db'}: not a directory" in said
 
 
+@pytest.mark.long
 def test_a_missing_libgomp_is_named_with_the_package_to_install(bare: Shell, tmp_path: Path) -> None:
     """LightGBM's wheel does not bring it: what loading it raises on a bare machine is raised here."""
     without = _shadowed(
@@ -139,6 +145,7 @@ def test_a_missing_libgomp_is_named_with_the_package_to_install(bare: Shell, tmp
     assert rows["lightgbm"]["found"] == "libgomp.so.1 is missing; install it: apt-get install libgomp1"
 
 
+@pytest.mark.long
 def test_a_missing_extra_is_named_with_what_to_install(bare: Shell, tmp_path: Path) -> None:
     """A server needs no polars, training does."""
     without = _shadowed(bare, tmp_path, "polars", 'ModuleNotFoundError("No module named \'polars\'", name="polars")')
@@ -146,6 +153,7 @@ def test_a_missing_extra_is_named_with_what_to_install(bare: Shell, tmp_path: Pa
     assert said == "error: this needs the package polars; install it: pip install 'sellertrust[training]'\n"
 
 
+@pytest.mark.long
 def test_an_unforeseen_error_is_1_in_one_line_and_the_whole_story_only_on_request(bare: Shell, tmp_path: Path) -> None:
     """Nobody but a developer wants a stack trace."""
     broken = _shadowed(bare, tmp_path, "polars", 'RuntimeError("boom")')
@@ -162,6 +170,7 @@ def _shadowed(shell: Shell, folder: Path, package: str, error: str) -> Shell:
     return Shell(shell.environment | {"PYTHONPATH": path}, run_from_nothing)
 
 
+@pytest.mark.long
 def test_a_reader_that_has_seen_enough_is_no_error(bare: Shell) -> None:
     """As in `sellertrust violation types | head -1`."""
     command = [*COMMAND, "violation", "types"]
@@ -174,6 +183,7 @@ def test_a_reader_that_has_seen_enough_is_no_error(bare: Shell) -> None:
         assert (process.stderr.read(), process.wait(SECONDS)) == ("", 0)
 
 
+@pytest.mark.long
 def test_a_command_that_is_interrupted_says_so_and_is_130(bare: Shell, tmp_path: Path) -> None:
     """Ctrl-C while it waits for entries that never come."""
     pipe = tmp_path / "pipe"
@@ -198,6 +208,7 @@ def test_a_command_that_is_interrupted_says_so_and_is_130(bare: Shell, tmp_path:
     assert said.startswith("interrupted; what was acknowledged is kept")
 
 
+@pytest.mark.long
 def test_a_file_that_is_not_there_is_2_and_a_seller_that_is_not_on_record_3(bare: Shell, tmp_path: Path) -> None:
     """Whichever command was given it."""
     none, table = tmp_path / "none", tmp_path / "orders.csv"
@@ -216,6 +227,7 @@ def test_a_file_that_is_not_there_is_2_and_a_seller_that_is_not_on_record_3(bare
     assert "No seller 'nobody' in marketplace" in bare.error(3, "ledger", "erase", "nobody", "--actor", "privacy")
 
 
+@pytest.mark.long
 def test_record_times_that_ran_ahead_are_put_right_by_a_command(bare: Shell) -> None:
     """Nobody is warned of them any more; what cannot be meant is refused, by its option."""
     bare("db", "upgrade")

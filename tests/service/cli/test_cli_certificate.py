@@ -4,6 +4,8 @@ import json
 import time
 from pathlib import Path
 
+import pytest
+
 from scoring.certificate.certificate import digest_certificate
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.decisions import EntryCorrected, MeasureChanged, OverrideImposed
@@ -22,6 +24,7 @@ GENERAL, LADDER = (SHIPPED_POLICY.with_name(f"{name}.toml") for name in ("genera
 ACCEPTED = ("--accept", "unconditional=r.head")
 
 
+@pytest.mark.long
 def test_a_policy_is_certified_into_a_file_that_is_proven_again(tmp_path: Path) -> None:
     """4 unless who accepts what does not hold is named; the file has who, and the sum; what is assumed is shown."""
     shell, out = bare_shell(tmp_path), tmp_path / "loss.json"
@@ -49,6 +52,7 @@ def test_a_policy_is_certified_into_a_file_that_is_proven_again(tmp_path: Path) 
     assert "error: against_faked_history does not hold" in shell(*ladder, code=4)[1]
 
 
+@pytest.mark.long
 def test_assumptions_that_the_ledger_contradicts_are_shown_when_a_policy_is_certified(tmp_path: Path) -> None:
     """A seller that went on for eleven days, where nine are assumed: 4, and the certificate is written."""
     shell, out = bare_shell(tmp_path), tmp_path / "loss.json"
@@ -64,6 +68,7 @@ def test_assumptions_that_the_ledger_contradicts_are_shown_when_a_policy_is_cert
     assert out.exists()
 
 
+@pytest.mark.long
 def test_what_persons_granted_sellers_is_certified_with_the_policy(tmp_path: Path) -> None:
     """In the file, and proven: a tier that is set stays within the bound; without a daily limit nothing bounds anybody."""
     shell, out = bare_shell(tmp_path), tmp_path / "loss.json"
@@ -94,6 +99,7 @@ def test_what_persons_granted_sellers_is_certified_with_the_policy(tmp_path: Pat
     assert "granted has no sum to accept: nothing bounds a day of a seller whose limit was lifted" in fault
 
 
+@pytest.mark.long
 def test_what_cannot_be_certified_or_is_not_proven_is_refused_with_what_is_wrong(tmp_path: Path) -> None:
     """Assumptions with every fault at once, a policy without bounds, certificates that were altered or are none."""
     shell, out, wrong = bare_shell(tmp_path), tmp_path / "loss.json", tmp_path / "wrong.toml"

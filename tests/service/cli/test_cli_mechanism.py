@@ -6,6 +6,8 @@ import time
 import urllib.request
 from pathlib import Path
 
+import pytest
+
 from tests.service.shells import bare_shell, lines_of, serving
 
 EVERYBODY = """
@@ -24,6 +26,7 @@ def with_rule(folder: Path) -> Path:
     return path
 
 
+@pytest.mark.long
 def test_a_server_records_what_rules_ask_for_unless_it_is_told_not_to(tmp_path: Path) -> None:
     """And by hand, apart from servers, `mechanism run --once` does; nothing is recorded twice."""
     shell = bare_shell(tmp_path)

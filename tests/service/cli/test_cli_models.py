@@ -44,6 +44,7 @@ def filled(folder: Path) -> list[str]:
     ]
 
 
+@pytest.mark.long
 def test_models_are_listed_shown_and_compared_without_a_server(bare: Shell) -> None:
     """With the verdict of their gates; each failed one with what it found."""
     rows = {row["auc"]: row for row in bare.json("model", "list")}
@@ -77,6 +78,7 @@ def test_the_card_of_a_model_is_its_page_and_one_of_another_format_has_none(bare
     assert "of another format; train it again" in said
 
 
+@pytest.mark.long
 def test_a_promotion_past_its_gates_takes_names_and_all_of_it_is_history(bare: Shell) -> None:
     """By the command line too: 4 until everybody has signed."""
     digest = next(row["digest"] for row in bare.json("model", "list") if row["gates"] == "failed")
@@ -96,6 +98,7 @@ def test_a_promotion_past_its_gates_takes_names_and_all_of_it_is_history(bare: S
     assert "sign_off=emil" in table
 
 
+@pytest.mark.long
 def test_the_report_is_written_as_it_was_published(bare: Shell, tmp_path: Path) -> None:
     """And a model without one says so."""
     digest = next(row["digest"] for row in bare.json("model", "list") if row["gates"] == "failed")
@@ -106,6 +109,7 @@ def test_the_report_is_written_as_it_was_published(bare: Shell, tmp_path: Path) 
     assert not (tmp_path / "x").exists()
 
 
+@pytest.mark.long
 def test_a_server_answers_as_the_registry_itself(shell: Shell) -> None:
     """Lists, models, differences and history are the same, asked here or there."""
     address = shell.environment["SELLERTRUST_TARGET"]
@@ -114,6 +118,7 @@ def test_a_server_answers_as_the_registry_itself(shell: Shell) -> None:
     assert "MODEL_NOT_FOUND" in shell.error(3, "model", "show", "nobody", "--server", address)
 
 
+@pytest.mark.long
 def test_a_model_with_context_is_listed_shown_and_compared_like_any_other(tmp_path: Path) -> None:
     """By the keys of its own features, asked of the registry itself and of a server."""
     registry = Registry(tmp_path / "data" / "registry")
@@ -129,6 +134,7 @@ def test_a_model_with_context_is_listed_shown_and_compared_like_any_other(tmp_pa
             assert [row["name"] for row in found if row["section"] == "features"] == context
 
 
+@pytest.mark.long
 def test_promote_waits_until_every_server_answers_with_the_model(shell: Shell) -> None:
     """Asked of a server or of the registry itself; one that cannot follow is 5 and named."""
     address = shell.environment["SELLERTRUST_TARGET"]
@@ -145,6 +151,7 @@ def test_promote_waits_until_every_server_answers_with_the_model(shell: Shell) -
     assert json.loads(shell("model", "show", "-o", "json")[0])["digest"] == challenger
 
 
+@pytest.mark.long
 def test_a_registry_by_url_and_by_its_former_name(bare: Shell, tmp_path: Path) -> None:
     """SELLERTRUST_REGISTRY takes a folder or a URL; the name of earlier releases goes on being understood."""
     folder = tmp_path / "elsewhere"

@@ -29,6 +29,7 @@ def target_of(shell: Shell) -> str:
     return shell.environment["SELLERTRUST_TARGET"]
 
 
+@pytest.mark.long
 def test_a_server_erases_and_mends_while_it_serves_and_the_command_alone_is_refused(shell: Shell) -> None:
     said = ("--actor", "officer")
     assert "a server has" in shell("ledger", "erase", "s", *said, code=(2, 3, 4, 5, 6))[1]
@@ -42,6 +43,7 @@ def test_a_server_erases_and_mends_while_it_serves_and_the_command_alone_is_refu
     assert "SELLER_NOT_FOUND" in shell.error(3, "ledger", "erase", "nobody", *said, "--server", target_of(shell))
 
 
+@pytest.mark.long
 def test_the_audit_file_is_listed_and_verified_by_a_server_and_where_it_lies(shell: Shell) -> None:
     listed = shell("access", "list-audit", "-o", "json")[0].splitlines()
     path = Path(shell.environment["SELLERTRUST_DATA_DIR"]) / "audit.jsonl"

@@ -15,6 +15,7 @@ from tests.service.shells import bare_shell
 GENERAL, LADDER = (SHIPPED_POLICY.with_name(f"{name}.toml") for name in ("general", "ladder"))
 
 
+@pytest.mark.long
 def test_a_policy_is_checked_without_a_server(tmp_path: Path) -> None:
     """The shipped one by default; a copy with a rule in vain is sound, and not by --strict; an unsound one is 6."""
     shell = bare_shell(tmp_path)
@@ -38,6 +39,7 @@ def test_a_policy_is_checked_without_a_server(tmp_path: Path) -> None:
     assert "cannot be read" in shell.error(6, "policy", "check", tmp_path / "none.toml")
 
 
+@pytest.mark.long
 def test_two_policies_are_compared_situation_by_situation(tmp_path: Path) -> None:
     """JSON has all; a person is shown some, and how many there are."""
     shell = bare_shell(tmp_path)
@@ -62,6 +64,7 @@ def test_two_policies_are_compared_situation_by_situation(tmp_path: Path) -> Non
     assert any("tier probation -> standard" in row["changes"] for row in rows)
 
 
+@pytest.mark.long
 def test_cases_beside_a_policy_decide_the_exit_code(tmp_path: Path) -> None:
     """4 if one fails, with what is and what was expected; 6 without cases."""
     shell = bare_shell(tmp_path)
@@ -76,6 +79,7 @@ def test_cases_beside_a_policy_decide_the_exit_code(tmp_path: Path) -> None:
     assert "there are no cases" in shell.error(6, "policy", "test", alone)
 
 
+@pytest.mark.long
 def test_an_error_names_the_file_it_is_about_as_it_was_given(tmp_path: Path) -> None:
     """Of two policies, of a policy and its cases, and of the one that the settings name."""
     wrong, cases, none = tmp_path / "wrong.toml", tmp_path / "wrong.cases.toml", tmp_path / "none.toml"

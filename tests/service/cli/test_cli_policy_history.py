@@ -23,6 +23,7 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
         yield shell_of(folder / "data", target=address)
 
 
+@pytest.mark.long
 def test_a_policy_is_committed_shown_and_rolled_back_while_the_server_runs(shell: Shell, tmp_path: Path) -> None:
     """Measures name the policy that they follow from, and are shown by an earlier one too."""
     shell("ledger", "append", "-", stdin=lines_of("s-1"))
@@ -45,6 +46,7 @@ def test_a_policy_is_committed_shown_and_rolled_back_while_the_server_runs(shell
     assert "rolled_back" in shell("policy", "history")[0]
 
 
+@pytest.mark.long
 def test_a_commit_by_assumptions_shows_the_certificate_and_who_accepted_what(tmp_path: Path) -> None:
     """Refused with the sums first; the history and the policy then name the certificate and the losses."""
     with serving(shell_of(tmp_path / "data"), tmp_path) as address:
@@ -66,6 +68,7 @@ def test_a_commit_by_assumptions_shows_the_certificate_and_who_accepted_what(tmp
         assert shell.json("policy", "show")["commit"] == made
 
 
+@pytest.mark.long
 def test_the_doctor_shows_the_policy_that_is_committed_and_not_the_file_s(tmp_path: Path) -> None:
     """Both by name: the file's is what servers begin with, until one is committed."""
     with serving(shell_of(tmp_path / "data"), tmp_path) as address:
@@ -87,6 +90,7 @@ def test_a_wrong_file_is_refused_before_the_server_is_asked(shell: Shell, tmp_pa
     assert "POLICY_NOT_FOUND" in shell.error(3, "policy", "show", "ffffff")
 
 
+@pytest.mark.long
 def test_a_policy_is_proposed_looked_at_line_by_line_approved_and_carried_out(tmp_path: Path) -> None:
     authority, path = Authority(tmp_path), tmp_path / "grants.toml"
     eyes = '[[four_eyes]]\nrights = ["policies"]\nmarketplaces = ["*"]\n'

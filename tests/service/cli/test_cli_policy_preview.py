@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from service.ledger.store import Ledger
 from service.policy.policy_file import SHIPPED_POLICY
 from tests.builders import exposure, identity
@@ -10,6 +12,7 @@ from tests.service.shells import MARKET, bare_shell
 GENERAL = SHIPPED_POLICY.with_name("general.toml")
 
 
+@pytest.mark.long
 def test_a_preview_is_shown_as_tables_as_json_and_as_a_page(tmp_path: Path) -> None:
     """Without a model too, and against a file or what is served; a wrong day or file is refused by name."""
     shell = bare_shell(tmp_path)

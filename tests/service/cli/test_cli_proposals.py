@@ -48,6 +48,7 @@ def override(tmp_path: Path, entry_id: str) -> Path:
     return file
 
 
+@pytest.mark.long
 def test_an_override_is_proposed_looked_at_approved_and_carried_out(shell: Connect, tmp_path: Path) -> None:
     anna, bert = shell("anna"), shell("bert")
     file = override(tmp_path, "o-1")
@@ -71,6 +72,7 @@ def test_an_override_is_proposed_looked_at_approved_and_carried_out(shell: Conne
     assert "error" in bert.error(3, "proposal", "show", "none")
 
 
+@pytest.mark.long
 def test_a_bulk_decision_is_proposed_and_may_be_declined(shell: Connect, tmp_path: Path) -> None:
     anna, carl = shell("anna"), shell("carl")
     anna("ledger", "append", "-", stdin=lines_of("s-2", "v-1", "v-2"))
@@ -84,6 +86,7 @@ def test_a_bulk_decision_is_proposed_and_may_be_declined(shell: Connect, tmp_pat
     assert "PROPOSAL_CLOSED" in anna.error(4, "proposal", "carry-out", made["proposal"])
 
 
+@pytest.mark.long
 def test_a_promotion_is_proposed_to_a_server_alone(shell: Connect) -> None:
     """By its whole digest, whatever it is called; once carried out, the log of moves names the proposal."""
     anna, bert = shell("anna"), shell("bert")

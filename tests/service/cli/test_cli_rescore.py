@@ -55,6 +55,7 @@ def run_script(arguments: list[str], environment: dict[str, str], stdin: str, se
     return done.returncode, done.stdout, done.stderr
 
 
+@pytest.mark.long
 def test_several_processes_write_what_one_does(shell: Shell) -> None:
     one = shell.json("rescore", "--day", "tomorrow", "--processes", 1)
     assert (one["sellers"], one["sequence"]) == (SELLERS, 2 * SELLERS)
@@ -66,6 +67,7 @@ def test_several_processes_write_what_one_does(shell: Shell) -> None:
     assert Path(two["file"]).read_bytes()[:end] == first[:end]
 
 
+@pytest.mark.long
 def test_generations_are_verified_against_the_ledger(shell: Shell) -> None:
     path = Path(shell.json("rescore", "--processes", 1)["file"])
     rows = {row["generation"]: row for row in shell.json("book", "verify", "--generations")}
@@ -97,6 +99,7 @@ def test_what_a_killed_rescore_left_is_deleted(shell: Shell) -> None:
         assert [left.name for left in path.parent.glob("*.partial")] == [f"{path.name}.{os.getpid()}.partial"]
 
 
+@pytest.mark.long
 def test_what_cannot_be_rescored_or_verified_is_said(shell: Shell, tmp_path: Path) -> None:
     assert "today or tomorrow" in shell.error(2, "rescore", "--day", "yesterday")
     assert "names no model" in shell.error(3, "rescore", "--model", "nobody")
@@ -109,6 +112,7 @@ def test_what_cannot_be_rescored_or_verified_is_said(shell: Shell, tmp_path: Pat
     assert "give no ids" in shell.error(2, "book", "verify", "--generations", "s1")
 
 
+@pytest.mark.long
 def test_the_model_of_a_generation_may_be_one_that_is_not_champion(shell: Shell, tmp_path: Path) -> None:
     registry = Registry(Path(shell.environment["SELLERTRUST_DATA_DIR"]) / "registry")
     other = publish(registry, 3)
@@ -116,6 +120,7 @@ def test_the_model_of_a_generation_may_be_one_that_is_not_champion(shell: Shell,
     assert GenerationFile(Path(made["file"])).head.model == other != registry.champion()
 
 
+@pytest.mark.long
 def test_the_policy_of_a_generation_may_be_one_of_a_file(shell: Shell, tmp_path: Path) -> None:
     """It is verified where the policy is known; a path at which there is none is refused as such."""
     assert f"{tmp_path / 'no.toml'} cannot be read" in shell.error(6, "rescore", "--policy", tmp_path / "no.toml")

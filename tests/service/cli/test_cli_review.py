@@ -28,6 +28,7 @@ def complaints(notifier: str, count: int, seller: str) -> str:
     return "".join(json.dumps(line) + "\n" for line in lines)
 
 
+@pytest.mark.long
 def test_a_ring_is_seen_shown_decided_and_remembered(shell: Shell) -> None:
     """The dry run says how to go on; the same command again decides nothing twice; the sample waits in the queue."""
     shell("ledger", "append", "-", stdin=lines_of("target") + complaints("ring-1", 30, "target"))
@@ -63,6 +64,7 @@ def test_a_ring_is_seen_shown_decided_and_remembered(shell: Shell) -> None:
     assert "next:  list what there is: sellertrust notifier list" in missing
 
 
+@pytest.mark.long
 def test_wrong_conditions_are_2_and_named(shell: Shell) -> None:
     assert "violation_types" in shell.error(2, "violation", "decide-all", "dismiss", *WHY)
     wrong = ("violation", "decide-all", "dismiss", *WHY, "--seller", "target", "--status", "odd")
@@ -73,6 +75,7 @@ def test_wrong_conditions_are_2_and_named(shell: Shell) -> None:
     assert "'appeal' is not one of" in shell.error(2, "violation", "decide-all", "appeal", *WHY, "--seller", "target")
 
 
+@pytest.mark.long
 def test_a_table_is_for_people(shell: Shell) -> None:
     """Each as one, and nothing that is not there."""
     shell("ledger", "append", "-", stdin=complaints("ring-2", 1, "another"))
@@ -81,6 +84,7 @@ def test_a_table_is_for_people(shell: Shell) -> None:
     assert shell("notifier", "list", "--marketplace", "empty") == ("", "nothing found\n")
 
 
+@pytest.mark.long
 def test_a_violation_is_shown_with_what_was_reported_and_who_decided_what(shell: Shell) -> None:
     """What the report names, and each decision with its time, actor and reason."""
     report = complaints("shown", 1, "stated").replace(
@@ -99,6 +103,7 @@ def test_a_violation_is_shown_with_what_was_reported_and_who_decided_what(shell:
     )
 
 
+@pytest.mark.long
 def test_a_list_that_was_cut_says_so(shell: Shell) -> None:
     shell("ledger", "append", "-", stdin=complaints("cut", 3, "cutter"))
     for command in (("violation", "list"), ("ledger", "list")):
@@ -107,6 +112,7 @@ def test_a_list_that_was_cut_says_so(shell: Shell) -> None:
     assert "there are more than 1" in shell("violation", "queue", "--limit", 1)[1]
 
 
+@pytest.mark.long
 def test_a_decision_that_waits_for_its_report_says_so(shell: Shell) -> None:
     decision = {"violation": "not-yet", "action": "confirm", "actor": "court", "reason": "judgment"}
     _, told = shell("ledger", "append", "-", stdin=json.dumps({"entry_id": "w", "seller": "x", "status": decision}))
@@ -116,6 +122,7 @@ def test_a_decision_that_waits_for_its_report_says_so(shell: Shell) -> None:
     )
 
 
+@pytest.mark.long
 def test_an_exposure_is_listed_by_its_day_and_nothing_in_1970(shell: Shell) -> None:
     shell("ledger", "append", "-", stdin=lines_of("dated"))
     assert "1970-" not in shell("ledger", "list", "--seller", "dated")[0]

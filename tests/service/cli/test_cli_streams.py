@@ -39,6 +39,7 @@ def running(shell: Shell, *arguments: object) -> Iterator[subprocess.Popen[str]]
             process.kill()
 
 
+@pytest.mark.long
 def test_a_long_file_is_appended_as_a_stream_and_once(shell: Shell, tmp_path: Path) -> None:
     file = tmp_path / "entries.jsonl"
     file.write_text("\n".join(identities("long", 12_345)))
@@ -57,6 +58,7 @@ def test_a_long_file_is_appended_as_a_stream_and_once(shell: Shell, tmp_path: Pa
     assert "append: done in" in told
 
 
+@pytest.mark.long
 def test_a_stream_names_the_lines_that_are_refused_and_appends_the_rest(shell: Shell) -> None:
     lines = ["", *identities("part", 2_500)]
     lines[1_205] = lines[1_205].replace("part-1204", "part 1204")
@@ -72,6 +74,7 @@ def test_a_stream_names_the_lines_that_are_refused_and_appends_the_rest(shell: S
     assert "2,000 entries are recorded" in told
 
 
+@pytest.mark.long
 def test_a_watch_prints_entries_as_they_come_and_says_where_to_go_on(shell: Shell) -> None:
     [*_, before] = shell.json("ledger", "append", "-", stdin=lines_of("seen", "v-seen"))
     options = ("--seller", "seen", "--after", before["sequence"] - 1, "-o", "json")
@@ -90,6 +93,7 @@ def test_a_watch_prints_entries_as_they_come_and_says_where_to_go_on(shell: Shel
         assert "interrupted" not in stderr  # one hint, the right one
 
 
+@pytest.mark.long
 def test_a_watch_as_a_table_has_a_line_an_entry(shell: Shell) -> None:
     shell("ledger", "append", "-", stdin=lines_of("tabled", "v-tabled"))
     with running(shell, "ledger", "watch", "--seller", "tabled") as watch:

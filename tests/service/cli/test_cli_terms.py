@@ -33,6 +33,7 @@ def asked(tmp_path: Path) -> Iterator[tuple[Shell, Running]]:
         yield shell, running
 
 
+@pytest.mark.long
 def test_an_override_is_set_listed_and_ended_by_whom_and_why(asked: tuple[Shell, Running]) -> None:
     shell, _ = asked
     [before] = shell.json("score", "s-1")

@@ -23,6 +23,7 @@ def asking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
         yield shell_of(folder / "data", target=address)
 
 
+@pytest.mark.long
 def test_every_command_that_asks_a_server_shows_the_client_certificate(asking: Shell) -> None:
     asking("ledger", "append", "-", stdin=lines_of("s", "v-1"), **SHOWN)
     (found,) = asking.json("violation", "list", **SHOWN)
@@ -33,6 +34,7 @@ def test_every_command_that_asks_a_server_shows_the_client_certificate(asking: S
     assert checks["server"] == {"check": "server", "ok": True, "found": f"{target}: serving"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("settings", "problem", "remedy"),
     [
@@ -63,6 +65,7 @@ def test_a_handshake_that_fails_is_told_by_its_cause_and_remedy(
     assert remedy in checks["server"]["found"]
 
 
+@pytest.mark.long
 def test_a_server_in_plain_text_and_files_that_are_no_certificates_are_told_too(tmp_path: Path) -> None:
     with serving(shell_of(tmp_path / "data"), tmp_path) as address:
         plain = shell_of(tmp_path / "data", target=address)

@@ -44,6 +44,7 @@ def gauges(tmp_path: Path) -> Path:
     return tmp_path / "model.prom"
 
 
+@pytest.mark.long
 def test_a_backtest_shows_each_step_and_what_it_comes_to(shell: Shell) -> None:
     """As JSON with every pair of tiers, and as tables that agree with it."""
     found = shell.json("model", "backtest", "challenger", *SPAN, "--study", STUDY)
@@ -64,6 +65,7 @@ def test_a_backtest_shows_each_step_and_what_it_comes_to(shell: Shell) -> None:
     assert today["steps"] != alone["steps"]
 
 
+@pytest.mark.long
 def test_a_backtest_needs_no_champion(shell: Shell, tmp_path: Path) -> None:
     """Without one, or asked for nobody, the model is answered by itself; a champion that is none is an error."""
     home = Path(shell.environment["SELLERTRUST_DATA_DIR"]) / "registry"
@@ -80,6 +82,7 @@ def test_a_backtest_needs_no_champion(shell: Shell, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.long
 def test_a_span_that_is_none_and_a_marketplace_without_entries_are_wrong_input(shell: Shell) -> None:
     """Each with the option that is wrong."""
     assert "--from" in shell.error(2, "model", "backtest", "champion", "--from", "may", "--to", "2025-01-01")
@@ -87,6 +90,7 @@ def test_a_span_that_is_none_and_a_marketplace_without_entries_are_wrong_input(s
     assert "--marketplace" in shell.error(6, "model", "backtest", "champion", *SPAN, "-m", "elsewhere")
 
 
+@pytest.mark.long
 def test_a_monitor_ends_with_4_on_an_alert_and_with_0_without(shell: Shell, gauges: Path, tmp_path: Path) -> None:
     """By the thresholds of the study; the gauges say the same."""
     calm, strict = tmp_path / "calm.toml", tmp_path / "strict.toml"
@@ -112,6 +116,7 @@ def _with(folder: Path, line: str) -> Path:
     return path
 
 
+@pytest.mark.long
 def test_a_monitor_offers_its_gauges_until_it_is_stopped(shell: Shell, tmp_path: Path) -> None:
     """Prometheus reads them over HTTP; SIGTERM ends it with the exit code of the last look."""
     with socket.socket() as taken_and_left:
@@ -140,6 +145,7 @@ def test_a_monitor_offers_its_gauges_until_it_is_stopped(shell: Shell, tmp_path:
             process.kill()
 
 
+@pytest.mark.long
 def test_a_shadow_is_named_compares_what_a_server_answers_and_is_reported(shell: Shell, tmp_path: Path) -> None:
     """From the alias to the report, with a server of its own process in between."""
     shell("model", "shadow", "challenger", "--reason", "try it on live requests", "--actor", "tests")

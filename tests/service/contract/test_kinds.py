@@ -50,6 +50,7 @@ def test_every_kind_is_listed_as_it_was_stated(backend: str, tmp_path: Path) -> 
         assert entry == message
 
 
+@pytest.mark.long
 def test_each_required_field_that_is_missing_is_named_by_its_path(tmp_path: Path) -> None:
     """Its own path and no other."""
     cases = []

@@ -125,6 +125,7 @@ def test_a_revoked_seizure_leaves_no_trace_in_the_score(ledger: Ledger, tmp_path
     assert after[1] != before[1]
 
 
+@pytest.mark.long
 def test_the_command_copies_the_examples_out_once_and_lists_what_waits(tmp_path: Path) -> None:
     """What is there already is never overwritten; a queue that is missing is a wrong input."""
     shell, folder, queue = bare_shell(tmp_path), tmp_path / "examples", tmp_path / "queue.csv"

@@ -348,6 +348,7 @@ def test_a_row_of_today_that_is_imported_tomorrow_is_known_at_the_end_of_its_day
     assert [entry.report_time for entry in ledger.entries(MARKET, ledger.cut())] == [(NOW // DAY + 1) * DAY - 1]
 
 
+@pytest.mark.long
 def test_more_counted_days_than_a_batch_holds_come_from_one_plain_file(ledger: Ledger, tmp_path: Path) -> None:
     """Counted exposure comes after the last row, when the file is read to its end."""
     rule = {

@@ -92,6 +92,7 @@ def test_what_a_ledger_lists_is_there_already_when_it_is_imported_again(
     assert listed(ledger) == messages
 
 
+@pytest.mark.long
 def test_a_marketplace_that_is_moved_to_another_ledger_has_the_same_scores(
     ledger: Ledger, clock: Clock, tmp_path: Path
 ) -> None:

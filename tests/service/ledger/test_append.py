@@ -108,6 +108,7 @@ def test_a_batch_holds_1_to_10_000_entries(ledger: Ledger, size: int) -> None:
     assert ledger.last() == (0, 0)
 
 
+@pytest.mark.long
 def test_a_full_batch_is_appended_in_its_order(ledger: Ledger) -> None:
     done = ledger.append(MARKET, [exposure(seller=f"s{n}", entry_id=f"e{n}") for n in range(MAX_BATCH)])
     assert [one.sequence for one in done] == list(range(1, MAX_BATCH + 1))

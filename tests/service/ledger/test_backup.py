@@ -95,6 +95,7 @@ def rewritten(file: Path, to: Path, *, fit: bool = True, **changes: Any) -> Iter
             archive.writestr(name, data)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("target", BACKENDS)
 @pytest.mark.parametrize("empty", [True, False], ids=["absent", "empty"])
 def test_a_restored_ledger_gives_the_same_answers_on_either_database(
@@ -140,6 +141,7 @@ def test_of_two_backups_to_one_file_at_once_the_second_to_end_is_refused(filled:
     assert [path.name for path in tmp_path.glob("*.partial")] == []
 
 
+@pytest.mark.long
 def test_a_backup_while_servers_append_is_of_one_moment(filled: str, tmp_path: Path, clock: Clock) -> None:
     """What it holds ends with the seal of its checkpoint, and what was acknowledged before it began is in it."""
     done, written = threading.Event(), [0]
@@ -172,6 +174,7 @@ def test_a_backup_while_servers_append_is_of_one_moment(filled: str, tmp_path: P
             assert whole.verify([ledger.checkpoint()], lambda done, total: None).mismatch is None
 
 
+@pytest.mark.long
 def test_a_damaged_file_is_refused_and_the_part_named(filled: str, tmp_path: Path) -> None:
     """A flipped bit anywhere, or a file cut short anywhere: refused, or without effect; nothing is ever restored half."""
     file, broken = tmp_path / "backup", tmp_path / "broken"
@@ -242,6 +245,7 @@ def test_a_backup_that_was_altered_with_care_does_not_verify(filled: str, tmp_pa
     refused("no backup that this release can read")
 
 
+@pytest.mark.long
 def test_a_ledger_with_anything_in_it_is_never_restored_into(filled: str, tmp_path: Path) -> None:
     """It is left as it is; so is a file that exists already."""
     file = tmp_path / "backup"
@@ -254,6 +258,7 @@ def test_a_ledger_with_anything_in_it_is_never_restored_into(filled: str, tmp_pa
         back_up(filled, file)
 
 
+@pytest.mark.long
 def test_a_restore_that_is_interrupted_leaves_no_ledger(filled: str, tmp_path: Path, backend: str) -> None:
     """Nor an empty one that a server would take for the whole; the restore can be repeated."""
     file = tmp_path / "backup"
@@ -275,6 +280,7 @@ def test_a_restore_that_is_interrupted_leaves_no_ledger(filled: str, tmp_path: P
         assert answers(target) == answers(filled)
 
 
+@pytest.mark.long
 def test_an_interrupted_backup_is_not_taken_for_a_whole_one(filled: str, tmp_path: Path) -> None:
     def interrupt(step: str, done: int, total: int) -> None:
         if step == "back up seal":
@@ -324,6 +330,7 @@ def copy_known(url: str, connection: Any) -> None:
     engine.dispose()
 
 
+@pytest.mark.long
 def test_keys_are_left_out_on_request(filled: str, tmp_path: Path) -> None:
     """Then the ledger is whole and verifies, and what was sealed under them cannot be read from the backup."""
     made = back_up(filled, tmp_path / "backup", without_keys=True)
@@ -351,6 +358,7 @@ def test_a_ledger_that_is_not_there_or_not_known_is_not_backed_up(url: str, tmp_
     assert not list(tmp_path.glob("backup*")) + list(tmp_path.glob("none*"))
 
 
+@pytest.mark.long
 def test_a_backup_of_a_ledger_that_was_tampered_with_names_the_entry_when_it_is_proven(
     filled: str, tmp_path: Path
 ) -> None:

@@ -198,6 +198,7 @@ def test_mending_brings_back_the_answers_that_there_would_have_been(url: str, tw
         assert not [caution for caution in ledger.cautions() if "ahead of the clock" in caution]
 
 
+@pytest.mark.long
 def test_what_was_answered_before_the_mending_is_answered_again_to_the_same_bits(url: str, clock: Clock) -> None:
     """By its sequence and by its times, whatever is recorded later; also an answer with a knowledge of before."""
     with poisoned(url, clock, GUILTY) as ledger:

@@ -22,6 +22,7 @@ def test_an_erasure_of_a_seller_of_whom_nothing_is_on_record_is_refused(ledger: 
     assert ledger.erase("other", "s2", actor="officer", entry_id="e1").already_present
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 def test_an_erasure_that_a_reader_holds_up_says_so_and_is_finished_by_a_retry(ledger: Ledger, url: str) -> None:
     """The journal cannot be emptied while a process reads it: an erasure never passes for done before it is."""

@@ -58,6 +58,7 @@ def file(tmp_path: Path) -> Path:
     return file
 
 
+@pytest.mark.long
 def test_while_a_server_has_the_file_others_read_and_do_not_write(file: Path) -> None:
     """By any path to the file; an append, an upgrade and a second server are each told what to do."""
     link = file.with_name("link.db")
@@ -75,6 +76,7 @@ def test_while_a_server_has_the_file_others_read_and_do_not_write(file: Path) ->
                 Ledger.open(url, serving=True)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
 def test_a_server_that_dies_leaves_no_lock(file: Path, end: int) -> None:
     url = f"sqlite:///{file}"
@@ -87,6 +89,7 @@ def test_a_server_that_dies_leaves_no_lock(file: Path, end: int) -> None:
     assert [path.name for path in file.parent.iterdir()] == ["ledger.db"]
 
 
+@pytest.mark.long
 def test_a_server_does_not_start_while_a_local_command_writes(file: Path) -> None:
     """It would refuse the rest of an import; what one process has opened twice for local commands goes together."""
     url = f"sqlite:///{file}"
@@ -98,6 +101,7 @@ def test_a_server_does_not_start_while_a_local_command_writes(file: Path) -> Non
     Ledger.open(url, serving=True).close()
 
 
+@pytest.mark.long
 def test_of_two_local_commands_that_write_the_second_waits_and_is_then_told_of_the_first(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -110,6 +114,7 @@ def test_of_two_local_commands_that_write_the_second_waits_and_is_then_told_of_t
         assert second.last()[0] == 1
 
 
+@pytest.mark.long
 def test_a_local_command_goes_on_when_the_one_it_waits_for_ends(file: Path) -> None:
     url = f"sqlite:///{file}"
     with holding(url, COMMAND) as first, Ledger.open(url) as second:
@@ -165,6 +170,7 @@ def test_of_many_that_take_and_release_the_lock_at_once_none_is_alone_beside_ano
     assert most == [1]
 
 
+@pytest.mark.long
 def test_a_lock_whose_file_was_removed_meanwhile_is_no_lock(file: Path) -> None:
     """Who opened the file just before its last holder removed it must not be alone on what nobody else will find."""
     before, after = WriterLock(file), WriterLock(file)

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
 from scoring.enums import Action, Status
 from scoring.errors import ExposureRevisionTaken, LifecycleForbids
 from service.ledger.records import RecordedEntry
@@ -115,6 +117,7 @@ def test_of_two_statements_of_a_day_one_wins(url: str, clock: Clock) -> None:
         assert len(found) == 20
 
 
+@pytest.mark.long
 def test_processes_share_a_database(url: str) -> None:
     """Two processes and this one: one order, no gap, and of all confirmations of one violation one wins. On SQLite, they
     take turns.
@@ -136,6 +139,7 @@ def test_processes_share_a_database(url: str) -> None:
         assert len(found) == 1 + 2 * 25 * 3 + 25 + 1
 
 
+@pytest.mark.long
 def test_a_writer_that_is_killed_leaves_whole_batches(url: str) -> None:
     """What it had been told is written is there; the batch that was under way is there whole or not at all."""
     with Ledger.open(url) as ledger:

@@ -112,6 +112,7 @@ def forge(file: Path, to: Path, change: Change) -> None:
             pass
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("case", BY_HAND)
 def test_a_backup_made_by_hand_is_refused_and_what_is_wrong_named(
@@ -125,6 +126,7 @@ def test_a_backup_made_by_hand_is_refused_and_what_is_wrong_named(
         assert schema_state(target) is SchemaState.ABSENT
 
 
+@pytest.mark.long
 def test_what_unpacks_to_any_size_is_refused_in_bounded_memory(file: Path, tmp_path: Path) -> None:
     """A manifest, and a line, of 300 MB in a file of 300 kB."""
     for name, match in ((MANIFEST, "its manifest is longer than"), (member_of("entry"), "SHA-256")):
@@ -158,6 +160,7 @@ def test_a_backup_follows_no_link_and_is_its_users_alone(file: Path, tmp_path: P
     assert (tmp_path / "c").stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("target", BACKENDS)
 def test_a_ledger_restored_without_keys_is_backed_up_and_restored_like_another(
     file: Path, tmp_path: Path, target: str

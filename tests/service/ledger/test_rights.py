@@ -111,6 +111,7 @@ def test_an_eraser_may_delete_keys_and_nothing_else_that_is_recorded(tmp_path: P
         assert found == [(KEYS,)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("taken", ["SELECT ON ledger_version", "SELECT ON entry", "USAGE ON SCHEMA public"])
 def test_a_role_that_lacks_a_right_is_told_the_command(tmp_path: Path, taken: str) -> None:
     with owned_database(tmp_path) as (url, role_url):

@@ -132,6 +132,7 @@ def test_each_check_has_a_row_that_it_refuses() -> None:
     assert checks == WRONG.keys()
 
 
+@pytest.mark.long
 def test_the_checks_repeat_the_rules_of_the_domain(url: str) -> None:
     """A row that no valid entry gives is refused by the CHECK of that name, whoever writes it."""
     for name, rows in WRONG.items():
@@ -256,6 +257,7 @@ def test_processes_that_start_together_do_not_collide(empty_url: str) -> None:
         assert ledger.last()[0] == 1
 
 
+@pytest.mark.long
 def test_an_upgrade_that_fails_leaves_nothing_behind(empty_url: str) -> None:
     """All of it is one transaction, on SQLite too."""
     with writing(empty_url) as connection:  # puts something in the way of a late step

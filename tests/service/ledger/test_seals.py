@@ -65,6 +65,7 @@ def test_an_untouched_ledger_verifies_and_its_checkpoint_stands_for_it(ledger: L
     assert found.chain == ledger.checkpoint()[1] != checkpoint[1]
 
 
+@pytest.mark.long
 def test_every_edit_deletion_and_swap_is_detected_and_the_entry_named(ledger: Ledger, url: str) -> None:
     """Any column of any entry; entries deleted, swapped, appended unsealed; seals edited or deleted."""
     fill(ledger)

@@ -299,6 +299,7 @@ class Histories(RuleBasedStateMachine):
         return names[which % len(names)] if names else f"v{which % 8}"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.timeout(0 if EXAMPLES else 300)
 def test_the_ledger_and_the_fold_agree_with_the_reference(

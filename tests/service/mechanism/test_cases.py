@@ -196,6 +196,7 @@ def test_two_workers_at_once_open_each_case_once(told: Told) -> None:
     assert sorted(states(told)) == [(f"grave-reports~r{n}", "opened") for n in range(2)]
 
 
+@pytest.mark.long
 def test_cases_are_listed_and_decided_over_a_socket_and_by_the_command(tmp_path: Path) -> None:
     """By the client that is shipped: the queue counts them, and what is decided is out of it."""
     with (

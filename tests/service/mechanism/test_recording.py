@@ -322,6 +322,7 @@ def recorded(told: Told) -> dict[str, list[MeasureChanged]]:
     return {f"s{n}": told.statements(f"s{n}") for n in range(3)}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_a_worker_that_is_killed_again_and_again_states_what_one_that_is_not_does(
     ledger: Ledger, clock: Clock, seed: int, tmp_path_factory: pytest.TempPathFactory

@@ -202,6 +202,7 @@ def test_what_is_no_model_is_neither_published_nor_logged(registry: Registry) ->
     assert registry.history() == []
 
 
+@pytest.mark.long
 def test_a_half_written_model_is_never_seen(registry: Registry) -> None:
     """While a model is published over and over, a reader finds either none or a whole one; leftovers are no models."""
     (registry.folder / "models" / ".staging-left-over").mkdir(parents=True)

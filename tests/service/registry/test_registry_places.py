@@ -290,6 +290,7 @@ def test_a_file_url_is_the_folder(tmp_path: Path) -> None:
     assert Registry(tmp_path / "a folder").champion() == digest
 
 
+@pytest.mark.long
 def test_readers_beside_writers_never_see_half_a_model(place: Path | str) -> None:
     """Each digest that is listed loads, while models are published."""
     stop, seen = threading.Event(), set()

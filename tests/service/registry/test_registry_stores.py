@@ -72,6 +72,7 @@ def test_a_store_that_ignores_exclusive_creation_is_found_out() -> None:
     assert not [path for path in Careless().find("") if "moves/" in path]  # nothing is left behind
 
 
+@pytest.mark.long
 def test_a_damaged_move_is_named_and_a_half_written_last_one_is_none() -> None:
     """As in a folder: what nobody was told of is no move; what was lost in the middle is for a person."""
     url = f"memory://{uuid.uuid4().hex}"

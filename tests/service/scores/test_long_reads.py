@@ -105,6 +105,7 @@ def test_a_batch_is_read_in_parts_of_one_cut_with_equal_answers(
             assert len(part) == 1 or sum(number for number, _ in rows.values()) <= 10
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("leaving", ["CANCELLED", "DEADLINE_EXCEEDED"])
 @pytest.mark.parametrize("call", READS)
 def test_work_for_a_caller_who_has_gone_is_ended_and_not_answered(

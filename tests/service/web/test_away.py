@@ -23,6 +23,7 @@ def badge(site: Site, seller: str) -> str | None:
     return found and found["badge"]
 
 
+@pytest.mark.long
 def test_kept_badges_are_shown_while_the_server_is_away_and_new_ones_once_it_is_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -51,6 +52,7 @@ def test_kept_badges_are_shown_while_the_server_is_away_and_new_ones_once_it_is_
             assert site.reports[1] == "the server answers again"
 
 
+@pytest.mark.long
 def test_health_is_that_of_the_server_now_whether_or_not_anybody_asks_for_a_badge(tmp_path: Path) -> None:
     with running_server(tmp_path) as running:
         proxy = Proxy(running.address)
@@ -72,6 +74,7 @@ def server_of(site: Site) -> str:
     return str(json.loads(site.get("/health").body)["server"])
 
 
+@pytest.mark.long
 def test_a_server_that_says_nothing_keeps_no_badge_from_being_shown() -> None:
     """A machine that hangs: connections are taken, and nothing is answered."""
     with (

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import grpc
+import pytest
 
 from sellertrust.client import SellertrustCallError, TrustScore
 from sellertrust.v1.trust_score_service_pb2 import (
@@ -188,6 +189,7 @@ def test_all_who_ask_about_a_seller_at_a_time_wait_for_one_call() -> None:
     assert run(work).asked == ["s"]
 
 
+@pytest.mark.long
 def test_a_reader_does_not_wait_longer_than_a_call_may_take() -> None:
     """A server that says nothing at all: what is kept is shown, and its late answer is kept for the next."""
 

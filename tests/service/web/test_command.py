@@ -49,6 +49,7 @@ def badges(shell: Shell, folder: Path, *options: str) -> Iterator[str]:
             process.kill()
 
 
+@pytest.mark.long
 def test_it_shows_the_server_its_certificate_and_badges_of_what_it_is_granted_alone(tmp_path: Path) -> None:
     """The demo's page, and its metrics, are there where they are asked for."""
     authority = Authority(tmp_path)
@@ -85,6 +86,7 @@ def test_it_shows_the_server_its_certificate_and_badges_of_what_it_is_granted_al
         assert "Traceback" not in log
 
 
+@pytest.mark.long
 def test_without_a_server_it_serves_badges_of_nothing_and_no_demo_page(tmp_path: Path) -> None:
     with badges(bare_shell(tmp_path), tmp_path) as address:
         assert json.loads(get(address, f"/badge/{MARKET}.json?seller=good")[1])["badges"] == {}
@@ -106,6 +108,7 @@ def test_an_option_that_cannot_be_used_is_named(
     assert problem in bare_shell(tmp_path).error(code, "badge", "serve", *options)
 
 
+@pytest.mark.long
 def test_where_its_packages_are_missing_it_says_how_to_install_them(tmp_path: Path) -> None:
     """A serving environment has none of them."""
     (tmp_path / "starlette.py").write_text("raise ModuleNotFoundError('gone', name='starlette')")

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from sellertrust.v1.trust_score_service_pb2 import TrustScore
 from service.registry.registry import Registry
 from service.scores.book.generation_file import GenerationFile
@@ -46,6 +48,7 @@ def scores_in(file: GenerationFile) -> dict[str, TrustScore]:
     return {name: TrustScore.FromString(answer.body) for name, answer in file.records()}
 
 
+@pytest.mark.long
 def test_a_file_made_before_a_promotion_is_what_every_process_answers_from_after_it(workers: Workers) -> None:
     """Also after the rollback; nothing is computed, and what is answered is what the file holds."""
     registry = Registry(workers.folder / "registry")
@@ -62,6 +65,7 @@ def test_a_file_made_before_a_promotion_is_what_every_process_answers_from_after
     assert not answers.items() <= scores_in(files[second]).items()
 
 
+@pytest.mark.long
 def test_a_damaged_file_is_set_aside_once_and_every_process_answers_as_before(workers: Workers) -> None:
     """And from the file that is made anew, which holds the same scores."""
     registry = Registry(workers.folder / "registry")

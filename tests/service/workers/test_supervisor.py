@@ -95,6 +95,7 @@ def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.mark.long
 def test_a_process_that_ends_is_replaced_at_once_and_the_next_times_after_a_while(tmp_path: Path) -> None:
     def beside(run: Run) -> None:
         for count in (3, 4):
@@ -108,6 +109,7 @@ def test_a_process_that_ends_is_replaced_at_once_and_the_next_times_after_a_whil
     assert [delay_seconds(failures) for failures in range(1, 9)] == [0, 1, 2, 4, 8, 16, 30, 30]
 
 
+@pytest.mark.long
 def test_a_process_that_is_not_heard_any_more_is_killed_and_replaced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,6 +125,7 @@ def test_a_process_that_is_not_heard_any_more_is_killed_and_replaced(
     assert (line["process"], line["cause"], line["exit_code"]) == (1, "silent", -signal.SIGKILL)
 
 
+@pytest.mark.long
 def test_who_was_held_up_itself_takes_nobody_for_silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As a laptop that slept, or a supervisor that somebody stopped: nothing was heard, and nobody is to blame."""
     clock = [0.0]

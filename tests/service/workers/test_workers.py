@@ -80,6 +80,7 @@ def test_a_seller_has_one_pseudonym_in_the_lines_of_all_processes(workers: Worke
     assert len({line["seller"] for line in requests_of(workers, "ExplainTrustScore")}) == 1
 
 
+@pytest.mark.long
 def test_no_call_of_the_published_client_fails_when_a_process_is_killed_under_load(workers: Workers) -> None:
     plan = Plan(
         workers.address,
@@ -114,6 +115,7 @@ def test_a_process_that_is_stopped_is_killed_and_replaced_and_the_other_answers_
         os.kill(stopped, 0)
 
 
+@pytest.mark.long
 def test_a_sigterm_says_not_serving_answers_on_for_a_while_and_ends_all_with_0(tmp_path) -> None:
     with database("postgresql", tmp_path) as url, serving_workers(tmp_path, url, drain_seconds=5) as running:
         with grpc.insecure_channel(running.address) as channel:

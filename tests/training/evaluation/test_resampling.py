@@ -39,6 +39,7 @@ def test_a_draw_is_the_figure_of_the_rows_drawn() -> None:
         np.testing.assert_allclose(draws.sums["a"][k], terms[index].sum(axis=0), atol=1e-9)
 
 
+@pytest.mark.long
 def test_intervals_hold_the_true_auc_as_often_as_they_say() -> None:
     """Two normal scores of known AUC, rows in sellers of two that are alike: 95 of 100, by sellers; fewer by rows."""
     rng, sets, sellers = np.random.default_rng(5), 150, 120

@@ -164,6 +164,7 @@ def test_the_posterior_is_calibrated_in_every_tenth_of_the_sellers(study: Study)
     calibrated(study.outcome, study.posterior)
 
 
+@pytest.mark.long
 def test_the_posterior_stays_calibrated_for_one_who_knows_the_notifiers(study: Study) -> None:
     known = attainable_probability(study.market, *QUESTION, notifier_known=True)[study.sellers]
 
@@ -182,6 +183,7 @@ def test_the_posterior_ranks_below_the_true_hazard_and_above_what_a_rule_can(stu
     assert posterior > auc(study.outcome, orders.astype(np.float64)) + 0.05
 
 
+@pytest.mark.long
 def test_what_is_overturned_after_the_label_was_read_is_taken_back_and_foreseen(study: Study) -> None:
     known_day = OBSERVE + WINDOW + MATURITY + 300
     outcome = recorded_outcome(study.market, *QUESTION, known_day)[study.sellers]

@@ -180,6 +180,7 @@ def test_with_the_knowledge_of_then_a_backtest_answers_as_the_server_did_on_that
         np.testing.assert_array_equal(given.tier, asked.tier)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "types", ["", "[standing.types]\ncounterfeit_goods = { minor = 0, moderate = 0, major = 0, critical = 1 }\n\n"]
 )
@@ -209,6 +210,7 @@ def test_the_comparison_with_the_server_meets_every_state_and_what_people_decide
     assert [a.tier[held] == Tier.STANDARD for a in seen][:2] == [False, True]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("most", [1, 777])
 def test_parts_of_any_size_give_the_same_answers(
     market: Market, model: Artifact, most: int, monkeypatch: pytest.MonkeyPatch
@@ -227,6 +229,7 @@ def first_sellers(table: LedgerTable, count: int) -> LedgerTable:
     return replace(table, sellers=table.sellers[:count], columns=mine.of_cases(mine.case, count))
 
 
+@pytest.mark.long
 def test_each_step_counts_who_moved_from_where_to_where(market: Market, model: Artifact) -> None:
     """Counted again here, seller by seller; and what the whole span adds up to."""
     days = [DAYS[1] + 14 * k for k in range(6)]
@@ -295,6 +298,7 @@ def test_a_backtest_weighs_as_the_study_does(market: Market, model: Artifact, st
     assert step.figures.expected.sum() == pytest.approx(rows.weight @ p)
 
 
+@pytest.mark.long
 def test_days_whose_outcome_is_not_out_yet_have_no_figures_and_days_of_the_training_are_marked(
     market: Market, model: Artifact, study: Study
 ) -> None:

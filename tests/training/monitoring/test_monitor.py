@@ -65,12 +65,14 @@ def look(world: World, study: Study, as_of: int | None = None) -> MonitorReport:
     return monitor(world.table, study, world.model, policy(), as_of)
 
 
+@pytest.mark.long
 def test_a_study_that_asks_for_orders_in_the_window_is_monitored_too(world: World, study: Study) -> None:
     """Nobody has orders in a window that lies ahead: all who are known are looked at, as where nothing asks for them."""
     asking = restated(study, bad={"share": 0.2, "least_orders": 5, "weigh_by": "orders"})
     assert look(world, asking).rows == look(world, study).rows > 0
 
 
+@pytest.mark.long
 def test_a_look_at_a_past_day_uses_nothing_that_was_reported_later(world: World, study: Study, tmp_path: Path) -> None:
     """It is the look that an export of that day gives, though everything confirmed before is overturned after it."""
     day = world.trained_on + 60
@@ -89,6 +91,7 @@ def test_a_look_at_a_past_day_uses_nothing_that_was_reported_later(world: World,
     assert found.as_dict() == monitor(then, study, world.model, policy(), day).as_dict()
 
 
+@pytest.mark.long
 def test_matured_calibration_is_observed_over_expected_of_the_windows_that_are_over(world: World, study: Study) -> None:
     """Added up by hand from snapshots; the expectation is that of the maturity, without the lift to later truth."""
     found = look(world, study).matured
@@ -111,6 +114,7 @@ def test_matured_calibration_is_observed_over_expected_of_the_windows_that_are_o
     assert sum(tier.expected for tier in tiers) == pytest.approx(expected)
 
 
+@pytest.mark.long
 def test_observed_and_expected_are_weighted_as_the_study_weighs_its_rows(world: World, study: Study) -> None:
     """By orders a few large sellers decide both; sellers and bad ones are counted all the same."""
     weighing = restated(study, bad={"weigh_by": "orders"})
@@ -133,6 +137,7 @@ def test_observed_and_expected_are_weighted_as_the_study_weighs_its_rows(world: 
     assert found.estimated.expected != pytest.approx(plain.estimated.expected, rel=0.01)
 
 
+@pytest.mark.long
 def test_weights_that_are_equal_change_nothing(world: World, study: Study, tmp_path: Path) -> None:
     """Where every seller sells as much, by orders and by sellers is one look, the open windows included.
 
@@ -177,6 +182,7 @@ def test_weights_that_are_equal_change_nothing(world: World, study: Study, tmp_p
         assert ours.factors == pytest.approx(theirs.factors)
 
 
+@pytest.mark.long
 def test_the_estimate_tells_before_what_the_matured_labels_tell_later(world: World, study: Study) -> None:
     """The windows that were open on a day, by the knowledge of that day, and once they are over."""
     estimated = look(world, study, world.trained_on + 90).estimated
@@ -187,6 +193,7 @@ def test_the_estimate_tells_before_what_the_matured_labels_tell_later(world: Wor
     assert max(estimated.ratio.low, later.ratio.low) < min(estimated.ratio.high, later.ratio.high)
 
 
+@pytest.mark.long
 def test_who_sold_nothing_in_a_window_says_nothing_of_how_bad_ones_become_known(
     world: World, study: Study, tmp_path: Path
 ) -> None:
@@ -207,6 +214,7 @@ def test_who_sold_nothing_in_a_window_says_nothing_of_how_bad_ones_become_known(
     assert max(found.factors) > 1
 
 
+@pytest.mark.long
 def test_when_breaches_become_rarer_the_estimate_alerts_months_before_the_labels(
     world: World, study: Study, tmp_path: Path
 ) -> None:
@@ -225,6 +233,7 @@ def test_when_breaches_become_rarer_the_estimate_alerts_months_before_the_labels
     assert not rarer.alerts["calibration_matured"]
 
 
+@pytest.mark.long
 def test_what_everybody_does_otherwise_than_in_the_training_is_named(
     world: World, study: Study, tmp_path: Path
 ) -> None:
@@ -242,6 +251,7 @@ def test_what_everybody_does_otherwise_than_in_the_training_is_named(
     assert [f.value for f in found.features] == sorted((f.value for f in found.features), reverse=True)
 
 
+@pytest.mark.long
 def test_features_that_a_study_ignores_alert_nobody_and_are_shown_all_the_same(world: World, study: Study) -> None:
     """As tenure is, in a marketplace that grows older."""
     strict = look(world, replace(study, monitor={"csi": 0}))
@@ -289,6 +299,7 @@ def test_nobody_bad_where_less_than_one_was_expected_alerts_nobody(world: World,
     assert not found.matured.alert
 
 
+@pytest.mark.long
 def test_a_study_at_inspections_tells_drift_alone_and_why(world: World, study: Study) -> None:
     """It expects something of those inspected, and a look is at everybody: no ratio, and no alert of one."""
     inspected = restated(study, observation={"events": EventPoints(Kind.INSPECTION, 0, 1, 2, 3)})
@@ -300,6 +311,7 @@ def test_a_study_at_inspections_tells_drift_alone_and_why(world: World, study: S
     assert found.score.value == look(world, study).score.value
 
 
+@pytest.mark.long
 def test_a_look_at_a_day_before_anything_is_over_says_so(world: World, study: Study) -> None:
     """No number is invented: neither calibration has a ratio, and each says why."""
     young = restated(study, window={"days": 20_000})

@@ -47,6 +47,7 @@ def incidents(number: int, **fields: object) -> list[Entry]:
     return [breach(f"v{n}", (OBSERVE + 10 + n) * DAY, incident=f"i{n}", **fields) for n in range(number)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("orders", "bad"), [(16, False), (15, True), (14, True)])
 def test_a_share_of_the_orders_makes_bad(tmp_path: Path, asked: Study, orders: int, bad: bool) -> None:
     """Three incidents are a fifth of fifteen orders, and less than a fifth of sixteen."""
@@ -56,6 +57,7 @@ def test_a_share_of_the_orders_makes_bad(tmp_path: Path, asked: Study, orders: i
     assert not seen(tmp_path / "b", how, *standing("s", orders=10), *incidents(1)).rows.bad.any()
 
 
+@pytest.mark.long
 def test_a_seller_is_bad_from_the_day_on_which_it_had_enough(tmp_path: Path, asked: Study) -> None:
     """Who sold until then has not left: the third incident of a share of a fifth of fifteen orders came in time."""
     how = restated(asked, bad={"share": 0.2}, eligible={"left": "exclude", "least_share": 0.9})
@@ -82,6 +84,7 @@ def test_service_failures_make_bad_as_they_were_known_at_the_maturity_and_stand_
     assert rows.loss.tolist() == [3.0 if bad else 0.0]
 
 
+@pytest.mark.long
 def test_who_sold_too_little_is_no_row_and_is_counted_and_so_are_the_bad_ones_among_them(
     tmp_path: Path, asked: Study
 ) -> None:

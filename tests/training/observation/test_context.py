@@ -141,6 +141,7 @@ def measure(
     return Entry(entry_id, "s", fact, moment, moment)
 
 
+@pytest.mark.long
 def test_measures_in_force_are_those_imposed_and_neither_lifted_nor_over(tmp_path: Path) -> None:
     """At the beginning of the observation day, of one kind or of all."""
     hold, cap = MeasureKind.SETTLEMENT_HOLD, MeasureKind.LISTING_CAP

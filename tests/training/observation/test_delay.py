@@ -42,6 +42,7 @@ def test_kaplan_and_meiers_estimate_by_hand() -> None:
     assert kaplan_meier(np.empty(0), np.zeros(0, dtype=bool)).quantile(0.5) is None
 
 
+@pytest.mark.long
 def test_open_cases_are_counted_where_closed_ones_alone_flatter(tmp_path: Path) -> None:
     """Exponential delays of 90 days on average: half are over after 62.4 days and 95 % after 269.6. Of a ledger that goes
     on for 300 days closed cases say much less; with the open ones both are right within a tenth.

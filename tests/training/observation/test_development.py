@@ -63,6 +63,7 @@ def end() -> Sequence[Entry]:
     return [breach("last", LAST * DAY - DAY, harm=Harm.LOW)]
 
 
+@pytest.mark.long
 def test_the_triangle_finds_the_ultimate_number_and_the_share_known(tmp_path: Path, study: Study) -> None:
     """3,000 bad sellers over two years, exponential delays of 120 days on average, windows of 180: so many months after a
     window the share known is the mean of 1 - exp(-(age + u) / 120) over its days, and in each window are 750 in the end.
@@ -82,6 +83,7 @@ def test_the_triangle_finds_the_ultimate_number_and_the_share_known(tmp_path: Pa
     assert not np.isnan(found.triangle[0]).any()
 
 
+@pytest.mark.long
 def test_what_is_known_within_days_is_not_lifted_as_if_it_took_a_month(tmp_path: Path, daily: Study) -> None:
     """Exponential delays of 3 days on average: after half a month all but 1 % is known, and a line from the first day to the
     end of the month would say 60 %.
@@ -94,6 +96,7 @@ def test_what_is_known_within_days_is_not_lifted_as_if_it_took_a_month(tmp_path:
     assert (np.diff([found.known_share(days) for days in np.arange(0.0, 90.0, 0.5)]) >= 0).all()
 
 
+@pytest.mark.long
 def test_the_factor_lifts_what_is_known_at_the_maturity_to_what_will_be(tmp_path: Path, study: Study) -> None:
     """Exponential delays of 120 days: of a window of 180 days and 45 days of maturity the share known is the mean of
     1 - exp(-(45 + u) / 120) over u from 0 to 180: 0.644, factor 1.55. At once known: factor 1.
@@ -112,6 +115,7 @@ def test_the_factor_lifts_what_is_known_at_the_maturity_to_what_will_be(tmp_path
     assert lift(grown, restated(study, window={"maturity_days": 300}), RARE).factor < 1.1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("at_least", "factor"), [(1, 1.41), (2, 1.71), (3, 2.12)])
 def test_the_factor_is_of_sellers_that_are_bad_by_the_rule_and_not_of_incidents(
     tmp_path: Path, study: Study, at_least: int, factor: float
@@ -230,6 +234,7 @@ def test_an_incident_is_known_with_its_first_violation(tmp_path: Path, daily: St
     assert found.share[0] == 1.0
 
 
+@pytest.mark.long
 def test_what_few_old_cases_did_late_is_taken_for_chance(tmp_path: Path, daily: Study) -> None:
     """Nineteen of the first month, of which nine were known late, and forty later ones at once: nothing is taken to grow
     at ages that only the nineteen have reached. With twenty it is.

@@ -187,6 +187,7 @@ def test_a_row_carries_its_own_exposure_as_log_odds(tmp_path: Path, study: Study
     assert offset(rows, restated(study, exposure={"reference_orders": None})).tolist() == [0.0, 0.0]
 
 
+@pytest.mark.long
 def test_the_points_rule_adds_the_gravest_of_each_incident_for_half_a_year(tmp_path: Path, study: Study) -> None:
     """Worked: minor 1, moderate 2, major 4 and critical 12 points, gone after 180 days; one incident once."""
     harms = [(Harm.LOW, 170), (Harm.MEDIUM, 160), (Harm.HIGH, 150), (Harm.EXTREME, 140)]

@@ -43,6 +43,7 @@ def test_goods_that_were_somebody_elses_make_nobody_bad(tmp_path: Path, study: S
     assert not is_bad(folder(tmp_path, "away"), study, breach("v", INSIDE), said)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("moved_to", [(OBSERVE - 5) * DAY, END * DAY])
 def test_a_violation_that_is_moved_out_of_the_window_makes_nobody_bad(
     tmp_path: Path, study: Study, moved_to: int

@@ -69,6 +69,7 @@ def outcome(folder: Path, study: Study, *entries: Entry) -> Outcome:
     return Outcome(code)
 
 
+@pytest.mark.long
 def test_suspended_in_the_window_on_a_violation_that_counts_is_bad(tmp_path: Path, study: Study) -> None:
     """Whenever that happened; not on one that was overturned since, and not if the study says otherwise."""
     facts = [*standing("s"), breach("v", BEFORE), suspension(INSIDE, "v")]
@@ -129,6 +130,7 @@ def test_other_measures_and_void_suspensions_make_nobody_bad(tmp_path: Path, stu
     assert outcome(tmp_path / "void", study, *facts, suspension(INSIDE, "v"), void) is Outcome.GOOD
 
 
+@pytest.mark.long
 def test_a_suspension_that_a_policys_rule_asked_for_makes_nobody_bad(tmp_path: Path, study: Study) -> None:
     """Else a model would learn what the policy made of the model before; only what a person imposed counts."""
     facts = [*standing("s"), breach("v", BEFORE)]
@@ -186,6 +188,7 @@ def test_closed_with_open_claims_is_indeterminate(
     assert len(found.rows.settled().bad) == (expected is Outcome.GOOD)
 
 
+@pytest.mark.long
 def test_an_open_claim_that_would_make_nobody_bad_leaves_the_outcome(tmp_path: Path, study: Study) -> None:
     """One of low harm, where high harm is asked for; and one of two that are asked for."""
     facts = [known(), *sales("s", OBSERVE + 20)]
@@ -197,6 +200,7 @@ def test_an_open_claim_that_would_make_nobody_bad_leaves_the_outcome(tmp_path: P
     assert outcome(tmp_path / "both", two, *facts, one, breach("w", INSIDE)) is Outcome.INDETERMINATE
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("last", "has_left"), [(OBSERVE + 88, True), (OBSERVE + 89, False)])
 def test_who_leaves_before_half_of_the_window_is_kept_or_left_out_as_the_study_says(
     tmp_path: Path, study: Study, last: int, has_left: bool

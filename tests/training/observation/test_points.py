@@ -64,6 +64,7 @@ def test_the_test_point_is_the_latest_with_enough_bad_rows(tmp_path: Path, short
     )
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("enough")
 def test_the_latest_point_is_taken_where_it_has_enough_and_where_none_has(tmp_path: Path, short: Study) -> None:
     """And it says which of the two."""

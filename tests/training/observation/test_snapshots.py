@@ -28,6 +28,7 @@ def assert_same(found: Snapshot, wanted: Snapshot) -> None:
         np.testing.assert_array_equal(getattr(found, name), getattr(wanted, name), err_msg=name)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("left", ["keep", "exclude", "weight"])
 @pytest.mark.parametrize("most", [1, 700, 5_000])
 def test_sellers_observed_in_parts_of_any_size_give_the_same_rows(

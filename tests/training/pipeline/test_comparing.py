@@ -58,6 +58,7 @@ def own_log_odds(trained: Trained, champion: Artifact, table: LedgerTable, study
     return np.asarray(champion.scale.log_odds(raw) - lift + own)
 
 
+@pytest.mark.long
 def test_context_can_be_introduced_where_the_champion_knows_none(
     table: LedgerTable, study: Study, plain: Artifact
 ) -> None:
@@ -69,6 +70,7 @@ def test_context_can_be_introduced_where_the_champion_knows_none(
     assert again.parts["model.txt"] == plain.parts["model.txt"]
 
 
+@pytest.mark.long
 def test_a_champion_that_knows_context_is_judged_at_its_reference(table: LedgerTable, study: Study) -> None:
     """Also beside a candidate with other features: nobody is judged by who looked."""
     theirs = knowing(study, WATCHED)
@@ -79,6 +81,7 @@ def test_a_champion_that_knows_context_is_judged_at_its_reference(table: LedgerT
     assert trained.test_log_odds["champion"] == pytest.approx(own_log_odds(trained, champion, table, theirs))
 
 
+@pytest.mark.long
 def test_a_champion_of_another_reference_exposure_is_judged_by_its_own(
     table: LedgerTable, study: Study, plain: Artifact
 ) -> None:
@@ -90,6 +93,7 @@ def test_a_champion_of_another_reference_exposure_is_judged_by_its_own(
     assert models["champion"]["log_loss"]["value"] == pytest.approx(models["lightgbm"]["log_loss"]["value"], rel=0.05)
 
 
+@pytest.mark.long
 def test_a_model_is_judged_at_the_level_of_the_labels_and_served_at_the_ultimate_one(
     table: LedgerTable, study: Study, plain: Artifact
 ) -> None:
@@ -118,6 +122,7 @@ def test_a_model_without_context_is_watched_by_a_study_that_has_some(
     assert snapshot(table, seen, point).x.shape[1] == len(plain.features)
 
 
+@pytest.mark.long
 def test_a_champion_of_another_label_is_shown_and_judges_nothing(
     table: LedgerTable, study: Study, plain: Artifact
 ) -> None:

@@ -53,6 +53,7 @@ def changed(observed: Observed, **columns: Callable[[Snapshot], np.ndarray]) -> 
     return replace(observed, parts=parts, rows=join(parts))
 
 
+@pytest.mark.long
 def test_what_a_model_has_learnt_of_its_own_sellers_is_not_held_to_be_true_of_others(
     job: Job, observed: Observed
 ) -> None:
@@ -77,6 +78,7 @@ def test_what_a_model_has_learnt_of_its_own_sellers_is_not_held_to_be_true_of_ot
     assert spread < 0.2 * POINTS_PER_LOGIT * np.ptp(of_own)
 
 
+@pytest.mark.long
 def test_weighted_rows_are_predicted_as_often_bad_as_they_are(job: Job, observed: Observed) -> None:
     """Bad rows of weight 3, beside good ones of weight 1: observed over predicted is 1 within noise, both weighted."""
     weighted = changed(observed, weight=lambda part: np.where(part.bad > 0, 3.0, 1.0))
@@ -85,6 +87,7 @@ def test_weighted_rows_are_predicted_as_often_bad_as_they_are(job: Job, observed
     assert latest.weight @ latest.bad / (latest.weight @ p) == pytest.approx(1, abs=0.1)
 
 
+@pytest.mark.long
 def test_a_level_that_is_fitted_anew_counts_rows_by_their_weight(job: Job, observed: Observed) -> None:
     """Of a recalibration; here to half a point, since nothing but the base is fitted."""
     champion = load(run(job).parts)
@@ -95,6 +98,7 @@ def test_a_level_that_is_fitted_anew_counts_rows_by_their_weight(job: Job, obser
     assert latest.weight @ latest.bad / (latest.weight @ (1 / (1 + np.exp(-logit)))) == pytest.approx(1, abs=0.01)
 
 
+@pytest.mark.long
 def test_a_calibration_that_makes_all_alike_is_said_with_what_would_help(job: Job, observed: Observed) -> None:
     """Slope 0: in the calibrate step, and not by the artifact that would come of it two steps later."""
     fitted = fit(Step("4", show_nothing), job, observed)

@@ -46,6 +46,7 @@ def champion(trained: Trained) -> Artifact:
     return load(trained.parts)
 
 
+@pytest.mark.long
 def test_a_training_takes_nine_steps_and_ends_each_once(table: LedgerTable, study: Study) -> None:
     """Each begins, may tell how far it is, and is over once; what it came to is said in a line."""
     told: list[tuple[str, int, int]] = []
@@ -58,6 +59,7 @@ def test_a_training_takes_nine_steps_and_ends_each_once(table: LedgerTable, stud
     assert ("4/9 train", 29, 30) in told
 
 
+@pytest.mark.long
 def test_a_dry_run_says_what_would_be_trained_and_fits_nothing(
     table: LedgerTable, study: Study, tmp_path: Path
 ) -> None:
@@ -68,6 +70,7 @@ def test_a_dry_run_says_what_would_be_trained_and_fits_nothing(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.long
 def test_an_interrupted_training_goes_on_and_ends_as_if_it_never_was(
     table: LedgerTable, study: Study, trained: Trained, tmp_path: Path
 ) -> None:
@@ -80,6 +83,7 @@ def test_an_interrupted_training_goes_on_and_ends_as_if_it_never_was(
     assert again.parts == trained.parts
 
 
+@pytest.mark.long
 def test_half_of_a_kept_file_is_made_anew(table: LedgerTable, study: Study, trained: Trained, tmp_path: Path) -> None:
     """A machine that stopped while it wrote leaves no trap for the next run."""
     with pytest.raises(KeyboardInterrupt):
@@ -101,6 +105,7 @@ def interrupted_at(step: str) -> Callable[[str, int, int], None]:
     return stop
 
 
+@pytest.mark.long
 def test_figures_of_a_sample_say_what_it_was_drawn_from(
     table: LedgerTable, study: Study, trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -113,6 +118,7 @@ def test_figures_of_a_sample_say_what_it_was_drawn_from(
     assert (found["test"]["rows"], found["test"]["drawn_from"]) == (500, whole["test"]["rows"])
 
 
+@pytest.mark.long
 def test_a_training_that_is_verified_trains_twice_and_finds_the_same(table: LedgerTable, study: Study) -> None:
     """Without it the gate is not passed, since nobody has looked."""
     gates = {row["gate"]: row for row in train(table, study, verify=True).gates["gates"]}
@@ -120,6 +126,7 @@ def test_a_training_that_is_verified_trains_twice_and_finds_the_same(table: Ledg
     assert not {row["gate"]: row for row in train(table, study).gates["gates"]}["reproducible"]["ok"]
 
 
+@pytest.mark.long
 def test_sellers_that_are_observed_otherwise_the_second_time_are_found_out(
     table: LedgerTable, study: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -136,6 +143,7 @@ def test_sellers_that_are_observed_otherwise_the_second_time_are_found_out(
     assert not gates["reproducible"]["ok"]
 
 
+@pytest.mark.long
 def test_a_recalibration_keeps_every_tree_and_moves_all_points_alike(
     table: LedgerTable, study: Study, trained: Trained, champion: Artifact
 ) -> None:
@@ -213,6 +221,7 @@ def test_the_worst_misses_know_what_was_known_and_what_came_in_the_window(table:
         assert all(row["observe"] <= entry["day"] < end for entry in row["after"])
 
 
+@pytest.mark.long
 def test_every_look_at_a_test_window_is_logged_and_those_of_others_are_shown(
     table: LedgerTable, study: Study, tmp_path: Path
 ) -> None:
@@ -228,6 +237,7 @@ def test_every_look_at_a_test_window_is_logged_and_those_of_others_are_shown(
     assert len((tmp_path / "looks.jsonl").read_text().splitlines()) == 3
 
 
+@pytest.mark.long
 def test_the_search_for_parameters_never_sees_the_test_period(table: LedgerTable, study: Study, tmp_path: Path) -> None:
     """It is given the training points alone, keeps its trials, and never ends worse than it began."""
     observed: list[Any] = []
@@ -255,6 +265,7 @@ def test_a_window_that_is_longer_than_the_ledger_is_told_with_what_would_help(ta
         plan(Job(table, restated(study, bad={"at_least": 1000}), POLICY))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("moments", [(0,), (2,), (1, 3)])
 def test_an_interrupted_search_finds_what_an_uninterrupted_one_does(
     table: LedgerTable, study: Study, tmp_path: Path, moments: tuple[int, ...]
@@ -287,6 +298,7 @@ def _parts(table: LedgerTable, study: Study) -> list[Any]:
     return [snapshot(table, study, point) for point in points]
 
 
+@pytest.mark.long
 def test_a_search_within_a_training_is_of_the_lineage(table: LedgerTable, study: Study) -> None:
     """What was found is what the model says it was trained with."""
     trained = train(table, study, trials=2)

@@ -23,6 +23,7 @@ def study() -> Study:
     return restated(load_study(STUDIES / "marketplace.toml"), model={"rounds": 30})
 
 
+@pytest.mark.long
 def test_the_slope_of_exposure_is_of_the_training_points_alone_and_is_shown(table: LedgerTable, study: Study) -> None:
     """Other outcomes at test change nothing of it; manifest, lineage, evaluation and checks of the data state it."""
     job, trained = Job(table, study, POLICY), train(table, study)
@@ -42,6 +43,7 @@ def test_the_slope_of_exposure_is_of_the_training_points_alone_and_is_shown(tabl
     ]
 
 
+@pytest.mark.long
 def test_a_slope_that_a_study_states_is_taken_and_without_exposure_there_is_none(
     table: LedgerTable, study: Study
 ) -> None:
@@ -56,6 +58,7 @@ def test_a_slope_that_a_study_states_is_taken_and_without_exposure_there_is_none
     assert slope_of(load(free.parts)) == 1
 
 
+@pytest.mark.long
 def test_a_search_for_parameters_leaves_the_training_reproducible(table: LedgerTable, study: Study) -> None:
     """The slope was estimated beside the parameters of the study; the second training takes it with those that were found."""
     trained = train(table, study, trials=4, verify=True)

@@ -75,6 +75,7 @@ def test_two_hundred_tables_stay_below_two_megabytes() -> None:
     assert html.count('class="plot"') > 150
 
 
+@pytest.mark.long
 def test_the_same_input_gives_the_same_bytes_whatever_the_hash_seed() -> None:
     code = "from tests.training.report.sample import parts; from training.report.page import render; print(render(**parts()))"
     other = {**os.environ, "PYTHONHASHSEED": "1"}  # this process has one of its own
@@ -138,6 +139,7 @@ def test_a_title_states_what_the_numbers_say(predicted: float, title: str) -> No
     assert title in words(render(**parts))
 
 
+@pytest.mark.long
 def test_a_better_grade_that_is_not_safer_is_said() -> None:
     grades = sample.evaluation()["grades"]
     assert "better grades are safer throughout" in words(render(**sample.parts()))
@@ -176,6 +178,7 @@ def test_models_of_earlier_releases_give_a_report_that_says_what_they_do_not_hol
     assert re.findall(r'<h2 id="[a-z]+-title">(.*?)</h2>', html) == [plan.title for plan in PLANS]
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore::training.report.sections.ReportFault")
 @pytest.mark.parametrize("key", sorted(sample.evaluation()))
 def test_whatever_is_missing_or_odd_never_breaks_the_report(key: str) -> None:

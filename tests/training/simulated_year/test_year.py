@@ -102,6 +102,7 @@ def test_without_terms_a_runner_takes_everything_and_caution_lets_it_take_less(r
     assert general.buyers_loss_minor <= general.taken_minor
 
 
+@pytest.mark.long
 def test_the_cases_of_a_year_are_its_runners_with_their_stops(trade: Trade, results: dict[str, YearResult]) -> None:
     """As the ledger's cases are, for the bound of a loss certificate; their mean is the year's."""
     market, general = simulate(60, DAYS, date(2024, 1, 1), 3), policy_named("general")
@@ -111,6 +112,7 @@ def test_the_cases_of_a_year_are_its_runners_with_their_stops(trade: Trade, resu
     assert np.mean(days) == results["general"].days_until_stopped
 
 
+@pytest.mark.long
 def test_the_same_year_comes_to_the_same(trade: Trade, results: dict[str, YearResult]) -> None:
     market, general = simulate(60, DAYS, date(2024, 1, 1), 3), policy_named("general")
     again = run_year(trade, build_known(market, trade, general.standing), ByPolicy(general))

@@ -303,6 +303,7 @@ cells = st.sampled_from(["", "s", "t", "1", "2", "x y", "2026-02-01", "2026-02-0
 rows = st.lists(st.fixed_dictionaries(dict.fromkeys(("case", "shop", "when", "day", "act", "n"), cells)))
 
 
+@pytest.mark.long
 @given(rows)
 def test_the_same_rows_give_equal_entries_each_time(table: list[dict[str, str]]) -> None:
     """Whatever the rows: mapped twice by one mapping and once by a fresh one, entries and rejections are equal."""

@@ -34,6 +34,7 @@ def last(folder: Path) -> int:
         return ledger.last()[0]
 
 
+@pytest.mark.long
 def test_a_topic_is_fed_to_its_end_and_then_on_from_there(shell: Shell, tmp_path: Path) -> None:
     """--once for batch jobs: counts and positions as JSON on stdout, nothing read twice."""
     with kafka() as servers:
@@ -47,6 +48,7 @@ def test_a_topic_is_fed_to_its_end_and_then_on_from_there(shell: Shell, tmp_path
     assert last(tmp_path) == 20
 
 
+@pytest.mark.long
 def test_rejected_messages_are_4_and_named_with_their_file(shell: Shell, server: NatsServer, tmp_path: Path) -> None:
     """With --once; the good ones are in the ledger, the bad ones in the file."""
     server.publish("facts", [bare("v-1"), b"junk"])
@@ -58,6 +60,7 @@ def test_rejected_messages_are_4_and_named_with_their_file(shell: Shell, server:
     assert last(tmp_path) == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT])
 def test_a_feed_that_is_told_to_stop_commits_counts_and_is_0(
     shell: Shell, server: NatsServer, tmp_path: Path, end: int
@@ -80,6 +83,7 @@ def test_a_feed_that_is_told_to_stop_commits_counts_and_is_0(
     assert shell.json("ledger", "feed", f"nats://{server.address}/FACTS", "--once")["appended"] == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "url",
     [
@@ -103,6 +107,7 @@ def test_a_password_in_the_url_is_refused_and_not_repeated(shell: Shell) -> None
     assert "secret" not in said
 
 
+@pytest.mark.long
 def test_credentials_that_are_missing_or_no_settings_are_6(shell: Shell, tmp_path: Path) -> None:
     feed = ("ledger", "feed", "kafka://localhost:1/facts", "--credentials", tmp_path / "settings")
     assert "there is no file" in shell.error(6, *feed)
@@ -115,6 +120,7 @@ def test_a_stream_that_is_not_there_is_6(shell: Shell, server: NatsServer) -> No
     assert "there is no stream NONE" in said
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("package", "arguments", "extra"),
     [
@@ -141,6 +147,7 @@ def test_a_missing_extra_is_said_with_the_command_that_installs_it(
     assert f"error: this needs the package {package}; install it: pip install 'sellertrust[{extra}]'" in said
 
 
+@pytest.mark.long
 def test_entries_are_imported_from_json_lines(shell: Shell, tmp_path: Path) -> None:
     """Without a mapping, into the configured marketplace; rejects in a file beside, exit code 4."""
     (tmp_path / "entries.jsonl").write_bytes(b"\n".join([bare("v-1"), b"{}", exposure(1)]))
@@ -160,6 +167,7 @@ def test_a_queue_beside_json_lines_is_refused(shell: Shell, tmp_path: Path, opti
     assert not (tmp_path / "data" / "ledger.db").exists()
 
 
+@pytest.mark.long
 def test_while_a_server_has_the_ledger_neither_feed_nor_import_writes(
     shell: Shell, server: NatsServer, tmp_path: Path
 ) -> None:

@@ -185,6 +185,7 @@ def test_a_line_that_a_crash_cut_short_is_ended_first(ledger: Ledger, tmp_path: 
     assert json.loads(lines[1])["position"] == 0
 
 
+@pytest.mark.long
 def test_a_source_that_does_not_answer_is_asked_again_and_given_up_when_patience_is_over(
     ledger: Ledger, tmp_path: Path
 ) -> None:

@@ -38,6 +38,7 @@ def fed(ledger: Ledger, servers: str, folder: Path, *, name: str = "", topic: st
         source.close()
 
 
+@pytest.mark.long
 def test_every_partition_is_read_to_its_end_and_on_from_there(servers: str, ledger: Ledger, tmp_path: Path) -> None:
     """What comes later is read by the next run, and nothing before it again."""
     produce(servers, TOPIC, [(n % 3, exposure(n, f"s-{n % 3}", binary=n % 2 == 0)) for n in range(90)])
@@ -49,6 +50,7 @@ def test_every_partition_is_read_to_its_end_and_on_from_there(servers: str, ledg
     assert [ledger.position(f"kafka://{servers}/{TOPIC}", n) for n in range(PARTITIONS)] == [32, 30, 30, 1]
 
 
+@pytest.mark.long
 def test_a_replay_of_the_topic_under_another_name_changes_nothing(servers: str, ledger: Ledger, tmp_path: Path) -> None:
     """All of it is read, and all of it is there."""
     produce(servers, TOPIC, [(n % 3, exposure(n, f"s-{n % 3}")) for n in range(30)])
@@ -60,6 +62,7 @@ def test_a_replay_of_the_topic_under_another_name_changes_nothing(servers: str, 
     assert ledger.checkpoint() == before
 
 
+@pytest.mark.long
 def test_where_reading_goes_on_is_the_ledgers_to_say(servers: str, ledger: Ledger, tmp_path: Path) -> None:
     """No offset is taken from the broker, and none is left there."""
     produce(servers, TOPIC, [(0, exposure(n)) for n in range(10)])
@@ -67,6 +70,7 @@ def test_where_reading_goes_on_is_the_ledgers_to_say(servers: str, ledger: Ledge
     assert fed(ledger, servers, tmp_path, name="mine") == FeedReport(appended=3, positions={0: 10})
 
 
+@pytest.mark.long
 def test_a_running_feed_takes_what_comes(servers: str, ledger: Ledger, tmp_path: Path) -> None:
     """Until it is stopped, with its position committed."""
     produce(servers, TOPIC, [(0, exposure(0))])
@@ -86,6 +90,7 @@ def test_a_running_feed_takes_what_comes(servers: str, ledger: Ledger, tmp_path:
     assert [ledger.position(source.name, n) for n in range(PARTITIONS)] == [5] * 4
 
 
+@pytest.mark.long
 def test_a_position_that_the_topic_lacks_is_said_and_not_passed_over(
     servers: str, ledger: Ledger, tmp_path: Path
 ) -> None:

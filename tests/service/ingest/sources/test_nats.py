@@ -40,6 +40,7 @@ def fed(
         source.close()
 
 
+@pytest.mark.long
 def test_a_stream_is_read_to_its_end_and_on_from_there(server: NatsServer, ledger: Ledger, tmp_path: Path) -> None:
     """What comes later is read by the next run, and nothing before it again; a replay changes nothing."""
     server.publish("facts.a", [exposure(n, binary=n % 2 == 0) for n in range(60)])
@@ -60,6 +61,7 @@ def test_a_subject_alone_is_read(server: NatsServer, ledger: Ledger, tmp_path: P
     assert fed(ledger, server, tmp_path, subject="facts.a") == FeedReport(appended=2, positions={0: 4})
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_a_server_that_is_restarted_amid_reading_costs_nothing(
     server: NatsServer, ledger: Ledger, tmp_path: Path, how: int, monkeypatch: pytest.MonkeyPatch
@@ -102,6 +104,7 @@ def test_where_reading_goes_on_is_the_ledgers_to_say(server: NatsServer, ledger:
     assert [info.config.durable_name for info in server.call(lambda js: js.consumers_info(STREAM))] in ([], [None])
 
 
+@pytest.mark.long
 def test_what_was_on_its_way_when_the_row_broke_is_read_again(
     server: NatsServer, ledger: Ledger, tmp_path: Path
 ) -> None:
@@ -145,6 +148,7 @@ def test_a_stream_that_is_not_there_is_said(server: NatsServer, ledger: Ledger, 
         fed(ledger, server, tmp_path, stream="NOWHERE")
 
 
+@pytest.mark.long
 def test_a_server_that_does_not_answer_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "ANSWER_SECONDS", 1)
     source = NatsSource("127.0.0.1:1", STREAM)

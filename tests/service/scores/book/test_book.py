@@ -82,6 +82,7 @@ class World:
         )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(4))
 def test_every_answer_is_that_of_its_stamp_whatever_happens_between_two_looks(
     url: str, clock: Clock, seed: int

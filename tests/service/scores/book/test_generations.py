@@ -137,6 +137,7 @@ def happen_to_generations(chance: random.Random, ledger: Ledger, folder: Path) -
             os.truncate(path, path.stat().st_size - 100)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(4))
 def test_every_answer_is_that_of_its_stamp_whatever_becomes_of_the_generations(
     url: str, clock: Clock, seed: int, folder: Path
