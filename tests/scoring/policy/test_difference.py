@@ -2,6 +2,8 @@
 
 import random
 import tomllib
+from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -12,14 +14,44 @@ from scoring.entries.violation_types import TYPE_NUMBERS, category_of_type
 from scoring.enums import Category, Severity, Tier
 from scoring.errors import PolicyRefused
 from scoring.policy.cases import parse_cases, run_cases
-from scoring.policy.difference import Answer, answer_in, cell_of, compare, find_changes
+from scoring.policy.difference import Answer, answer_in, compare, find_changes
 from scoring.policy.measures import FOR_GOOD, Terms
 from scoring.policy.moved import list_part_changes
 from scoring.policy.policy import Policy
 from scoring.policy.reading import parse_policy
 from scoring.policy.sample import Breach, Sample
+from scoring.policy.space import Cell, Space
 from tests.scoring.policy.policies import SEVERITIES, SHIPPED, data, standing
 from tests.scoring.policy.test_rules import policy_of, rule, shipped
+
+
+def cell_of(space: Space, seller: Sample) -> Cell:
+    """Return the cell of a space that a seller lies in, by its points, standing and counts."""
+    situations = [seller.situation(policy) for policy in space.policies]
+    standings = [0] * len(space.standings)
+    for place, situation in zip(space.table, situations, strict=True):
+        standings[place] = situation.standing
+    counts = {counter: count for situation in situations for counter, count in situation.incidents.items()}
+    points = seller.points if seller.tier is None else 0
+    return Cell(
+        points=None if points is None else _floor([p for p in space.points if p is not None], points),
+        tier=seller.tier,
+        standings=tuple(map(_floor, space.standings, standings)),
+        counts=tuple(_floor(values, counts[c]) for values, c in zip(space.counts, space.counters, strict=True)),
+        settled=tuple(
+            _floor(values, seller.settled_minor.get(name, 0))
+            for values, name in zip(space.settled, space.categories, strict=True)
+        ),
+        tenure=_floor(space.tenures, seller.tenure_days),
+        deposit=_floor(space.deposits, seller.deposit_minor),
+        day=_floor(space.days, seller.day),
+        marketplace=seller.marketplace if seller.marketplace in space.marketplaces else "",
+    )
+
+
+def _floor(values: Sequence[int], value: int) -> int:
+    """The last of rising values that is not above `value`."""
+    return values[bisect_right(values, value) - 1]
 
 
 @cache
