@@ -4,7 +4,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 
-from scoring.errors import FieldViolation, SellertrustError, invalid
+from scoring.errors import FieldViolation, SellerNotFound, SellertrustError, TooStale, invalid
 from sellertrust.v1 import trust_score_service_pb2 as score_pb
 from service.access.rights import Right, not_granted
 from service.api.answers_at_once import FindAtOnce
@@ -12,7 +12,13 @@ from service.api.reads import Reads
 from service.call_context import current_call
 from service.contract.fields import FieldErrors, optional_duration
 from service.contract.resource_names import parse_marketplace, parse_seller, seller_of
-from service.contract.scores import explanation_message, fresh, result_message, score_message, stamp_message
+from service.contract.scores import (
+    computed_freshness,
+    explanation_message,
+    result_message,
+    score_message,
+    stamp_message,
+)
 from service.ledger.records import Cut
 from service.scores.book.asked import Asked
 from service.scores.book.book import Book
@@ -41,11 +47,11 @@ class TrustScoreServicer:
     def _computed(self, request: score_pb.GetTrustScoreRequest) -> score_pb.GetTrustScoreResponse:
         """Return the answer to a request, worked out from the ledger."""
         marketplace, seller = parse_seller(request.seller, "seller")
-        cut, as_of = self._cut(request)
+        cut, freshness = self._cut(request)
         [outcome], stamp = self._scorer.scores(marketplace, [seller], cut)
         if isinstance(outcome, SellertrustError):
-            raise outcome
-        score = score_message(request.seller, outcome, stamp_message(stamp), fresh(as_of))
+            raise _by_the_clock(outcome, freshness)
+        score = score_message(request.seller, outcome, stamp_message(stamp), freshness)
         return score_pb.GetTrustScoreResponse(trust_score=score)
 
     def at_once(self, name: str) -> FindAtOnce | None:
@@ -73,30 +79,37 @@ class TrustScoreServicer:
             named = zip(request.sellers, sellers, strict=True)
             return b"".join(remembered.get(seller) or _refused(name) for name, seller in named)
         with nullcontext() if self._book is None else self._book.batch_seats.require():
-            cut, as_of = self._cut(request)
+            cut, freshness = self._cut(request)
             outcomes, stamp = self._scorer.scores(marketplace, shown, cut)
         found = dict(zip(shown, outcomes, strict=True))
         message, refusal = stamp_message(stamp), not_granted(Right.READ_SCORES)
         return score_pb.BatchGetTrustScoresResponse(
             results=[
-                result_message(name, found.get(seller, refusal), message, fresh(as_of))
+                result_message(name, found.get(seller, refusal), message, freshness)
                 for name, seller in zip(request.sellers, sellers, strict=True)
             ]
         )
 
     def ExplainTrustScore(self, request: score_pb.ExplainTrustScoreRequest) -> score_pb.ExplainTrustScoreResponse:
         marketplace, seller = parse_seller(request.seller, "seller")
-        cut, as_of = self._cut(request)
-        explanation, stamp = self._scorer.explain(marketplace, seller, cut)
-        return explanation_message(request.seller, explanation, stamp, fresh(as_of))
+        cut, freshness = self._cut(request)
+        try:
+            explanation, stamp = self._scorer.explain(marketplace, seller, cut)
+        except SellerNotFound as error:
+            raise _by_the_clock(error, freshness) from None
+        return explanation_message(request.seller, explanation, stamp, freshness)
 
-    def _cut(self, request: ScoreRequest) -> tuple[Cut, int]:
-        """Return the cut that a request asks for, and as of when it reflects the ledger, in microseconds."""
-        now = self._reads.now()
+    def _cut(self, request: ScoreRequest) -> tuple[Cut, score_pb.Freshness]:
+        """Return the cut that a request asks for, and how far that reflects the ledger."""
         if not isinstance(request, score_pb.ExplainTrustScoreRequest):
             optional_duration(request, "max_staleness")
+        settled = 0
+        if not request.HasField("known_time"):
+            self._reads.reach(request.at_least_sequence)  # which does not wait for a database that is silent
+            settled = self._reads.settled()
         cut = self._reads.cut(request)
-        return cut, cut.known_time if request.HasField("known_time") else now
+        doubt = 0 if request.HasField("observe_time") else self._reads.doubt()
+        return cut, computed_freshness(cut.known_time if doubt else max(settled, cut.known_time), doubt)
 
     def _asked(self, request: score_pb.GetTrustScoreRequest | score_pb.BatchGetTrustScoresRequest) -> Asked:
         """Return what a request for now asks of an answer."""
@@ -109,6 +122,14 @@ def _is_of_now(request: score_pb.GetTrustScoreRequest | score_pb.BatchGetTrustSc
     """Return whether a request asks for no stated time, so that the book may answer it."""
     is_timed = request.HasField("observe_time") or request.HasField("known_time")
     return not is_timed and request.at_least_sequence >= 0
+
+
+def _by_the_clock(error: SellertrustError, freshness: score_pb.Freshness) -> SellertrustError:
+    """Return the error of a seller, which may have been recorded although it is not found by a clock in doubt."""
+    if not isinstance(error, SellerNotFound) or freshness.state == score_pb.FRESHNESS_STATE_FRESH:
+        return error
+    text = "the clock is in doubt, and no such seller was recorded by then; set the clock right (NTP), then ask again"
+    return TooStale(text, {"age_seconds": ""})
 
 
 def _refused(name: str) -> bytes:

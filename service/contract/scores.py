@@ -43,11 +43,13 @@ def freshness_message(
     )
 
 
-def fresh(as_of_time: int) -> trust_score_service_pb2.Freshness:
-    """Return the freshness message of an answer read from the ledger at `as_of_time`.
+def computed_freshness(as_of_time: int, doubt: int) -> trust_score_service_pb2.Freshness:
+    """Return the freshness message of an answer with all that was recorded before `as_of_time`.
 
-    In microseconds.
+    In microseconds, as is `doubt`, its age while the clock is in doubt; 0 if it is not.
     """
+    if doubt:
+        return freshness_message(FreshnessState.STALE, as_of_time, doubt)
     return freshness_message(FreshnessState.FRESH, as_of_time)
 
 

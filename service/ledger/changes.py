@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import bindparam, select
@@ -54,8 +55,8 @@ class ChangeReads:
 
     _database: Database
     _clock: LedgerClock
-    _clock_seen: tuple[int | None, int] = (None, 0)
-    """The database's clock as it was last read, if it has one, and when, by the steady clock."""
+    _end_seen: tuple[int | None, int, int] = (None, 0, 0)
+    """The database's clock as it was last read, if it has one; when, by the steady clock; the last record time then."""
 
     if TYPE_CHECKING:
 
@@ -66,12 +67,28 @@ class ChangeReads:
 
         By the database's clock as it was last read, if it has one.
         """
-        clock, seen = self._clock_seen
+        clock, seen, _ = self._end_seen
         return self._clock.now(None if clock is None else clock + steady_clock() - seen)
 
-    def _note_clock(self, clock: int | None) -> None:
-        """Keep what the database's clock was just read as."""
-        self._clock_seen = (clock, steady_clock())
+    def doubt(self) -> int:
+        """Return how old an answer may be because the clock is in doubt, in microseconds; 0 if nothing contradicts it.
+
+        Held against the end of the ledger as it was last read.
+        """
+        clock, seen, record_time = self._end_seen
+        return self._clock.doubt(None if clock is None else clock + steady_clock() - seen, record_time)
+
+    def settled(self) -> int | None:
+        """Return a time before which all that was recorded is seen by later reads; None while a write is under way.
+
+        In microseconds.
+        """
+        follows_database = self._clock.is_witnessed and not self._database.is_sqlite
+        return self._database.read_settled_clock(None if follows_database else partial(self._clock.now, None))
+
+    def _note_end(self, end: appending.LedgerEnd) -> None:
+        """Keep the end of the ledger, and the database's clock, as they were just read."""
+        self._end_seen = (end.clock, steady_clock(), end.record_time)
 
     def tip(self) -> Tip:
         """Return where the ledger ends: its last sequence and record time."""

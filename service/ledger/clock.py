@@ -117,13 +117,28 @@ class LedgerClock:
     def now(self, database: int | None) -> int:
         """Return the present for reads, in microseconds; never refuses.
 
-        `database`: its clock, which counts if there is one; else the server's, or the time expected if that has jumped
-        ahead.
+        `database`: its clock, which counts if there is one; else the server's, or the time expected if that has jumped.
         """
         if database is not None:
             return database
-        wall, expected = self._compare_clocks()
-        return wall if wall - expected <= TOLERANCE else expected
+        wall, jump = self._read()
+        return wall - jump
+
+    def doubt(self, database: int | None, last_record_time: int) -> int:
+        """Return how old an answer may be because the clock is in doubt, in microseconds; 0 if nothing contradicts it.
+
+        `database`: its clock; None if it has none. After a jump it is the time since the clock was last right. Else it is
+        the difference to the database's clock, to a last record that lies ahead, or to one longer ago than REST.
+        """
+        if not self.is_witnessed:
+            return 0
+        wall, jump = self._read()
+        if database is None and jump:
+            return max(steady_clock() - self._sound[0], SECOND)
+        now = wall if database is None else database
+        ahead, rest = last_record_time - now, now - last_record_time if last_record_time else 0
+        apart = max(abs(wall - now), ahead)
+        return max(apart if apart > TOLERANCE else 0, rest if rest > REST else 0)
 
     def present(self, database: int | None) -> Present:
         """Return the present for an append, by the database's clock, or the server's if it has none.
@@ -131,34 +146,33 @@ class LedgerClock:
         `database`: its clock, in microseconds; None if it has none. Raises ClockInDoubt if the two differ by more than
         TOLERANCE, or if the server's own has jumped ahead.
         """
-        wall, expected = self._compare_clocks()
+        wall, jump = self._read()
         if database is not None and abs(wall - database) > TOLERANCE:
             raise _in_doubt(
                 f"this server's clock says {format_time(wall)} and the database's {format_time(database)}",
                 "set the one that is wrong (NTP)",
             )
-        if database is None and wall - expected > TOLERANCE:
+        if database is None and jump > 0:
             raise _in_doubt(
-                f"this server's clock says {format_time(wall)} and should say {format_time(expected)}, by the time that has"
-                " passed since it was last right: it has jumped",
+                f"this server's clock says {format_time(wall)} and should say {format_time(wall - jump)}, by the time that"
+                " has passed since it was last right: it has jumped",
                 "set it right (NTP); if it is right by now, restart the server",
             )
         return Present(wall if database is None else database)
 
-    def _compare_clocks(self) -> tuple[int, int]:
-        """Return what the clock says, and what it should say.
-
-        By the time that has passed since it was last sound.
-        """
-        # Read in this order so that a process that is paused in between sees its clock lag, never jump.
-        before, wall = steady_clock(), self._wall()
-        steady, sound = self._sound
+    def _read(self) -> tuple[int, int]:
+        """Return the clock, and by how much it has jumped since it was last sound: ahead, back if negative, or 0."""
+        # A process that is paused between two of these sees no jump.
+        before, wall, after = steady_clock(), self._wall(), steady_clock()
         if not self.is_witnessed:
-            return wall, wall
-        expected = sound + steady_clock() - steady
-        if abs(wall - expected) <= TOLERANCE:  # steps that are small, and add up, are no jump
+            return wall, 0
+        steady, sound = self._sound
+        drift = wall - sound
+        jump = max(drift - (after - steady), 0) or min(drift - (before - steady), 0)
+        if abs(jump) <= TOLERANCE:  # steps that are small, and add up, are no jump
             self._sound = (before, wall)
-        return wall, expected
+            return wall, 0
+        return wall, jump
 
 
 def require_no_gap(present: Present, last_record_time: int) -> None:

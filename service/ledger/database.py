@@ -44,6 +44,7 @@ _BEGIN = {
     "postgresql": f"WITH locked AS MATERIALIZED (SELECT pg_advisory_xact_lock({_LOCK}))"  # noqa: S608 (constants)
     f" SELECT {CLOCK} AS clock, {_DURABILITY} FROM locked",
 }
+_SETTLED = f"SELECT {CLOCK}, pg_try_advisory_xact_lock_shared({_LOCK})"
 _LOCKED_AT = "sellertrust.locked_at"
 _SERVER = f"SELECT current_setting('server_version') AS version, {_DURABILITY}"
 _WAL_RESET_MENDED = (3, 51, 3)
@@ -120,6 +121,30 @@ class Database:
             for listener in tuple(self.listeners) if inserted else ():
                 with suppress(Exception):  # what is committed is done, whatever becomes of the news of it
                     listener(inserted)
+
+    def read_settled_clock(self, clock: Callable[[], int] | None) -> int | None:
+        """Return a time before which every record time is committed, in microseconds; None while a write is under way.
+
+        A read that begins later sees all these entries. `clock`: what record times follow; None: PostgreSQL's own.
+        """
+        # The clock first, then the lock: whoever takes the lock later reads the clock later.
+        with self.read() as connection:
+            time = clock() if clock else 0
+            if not self.is_sqlite:
+                database, is_free = connection.exec_driver_sql(_SETTLED).one()
+                return (time or int(database)) if is_free else None
+            raw: Any = connection.connection.driver_connection
+            try:
+                raw.execute("PRAGMA query_only=OFF")
+                raw.execute("PRAGMA busy_timeout=0")
+                raw.execute("BEGIN IMMEDIATE")
+                raw.execute("ROLLBACK")
+            except sqlite3.OperationalError:
+                return None
+            finally:
+                raw.execute(f"PRAGMA busy_timeout={WAIT_SECONDS * 1000}")
+                raw.execute("PRAGMA query_only=ON")
+            return time
 
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:

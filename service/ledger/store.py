@@ -16,7 +16,7 @@ from service.ledger import appending, following, mending, reading
 from service.ledger.acts import ActWriter
 from service.ledger.case_reads import CaseReads
 from service.ledger.changes import ChangeReads
-from service.ledger.clock import SKEW, LedgerClock, Present, clock_ahead_caution, require_no_gap, wall_clock
+from service.ledger.clock import REST, SKEW, LedgerClock, Present, clock_ahead_caution, require_no_gap, wall_clock
 from service.ledger.database import CONFLICT, Database, lock_time
 from service.ledger.erasing import erase
 from service.ledger.fact_reads import FactReads
@@ -249,9 +249,10 @@ class Ledger(
 
         Of all that is known now, or was before `known_time`; times in microseconds. `observe_time` defaults to just after
         the later of the clock and the last `record_time`, which counts for at most SKEW more than the clock: a clock that
-        lags a little hides nothing, and a record time that ran ahead moves no answer. The cut's `known_time` is just
-        after the last `record_time` in it: whatever is appended later is recorded later, so the same two times give the
-        same cut for ever. Raises InvalidInput if one lies in the future.
+        lags a little hides nothing, and a record time that ran ahead moves no answer. It is the last `record_time` if that is
+        longer ago than REST, since such a clock is in doubt. The cut's `known_time` is just after the last `record_time` in
+        it: whatever is appended later is recorded later, so the same two times give the same cut for ever.
+        Raises InvalidInput if one lies in the future.
         """
         end = self._end()
         sequence, record_time = end.sequence, end.record_time
@@ -270,8 +271,11 @@ class Ledger(
         if known_time is not None and (known_time <= record_time or mendings.all):
             with self._database.read() as connection:
                 sequence, record_time = mending.sequence_before(connection, mendings, known_time)
+        if observe_time is None:
+            is_doubted = self._clock.is_witnessed and end.record_time and clock - end.record_time > REST
+            observe_time = (end.record_time if is_doubted else Present(clock).at_end(end.record_time)) + 1
         return Cut(
-            observe_time=Present(clock).at_end(end.record_time) + 1 if observe_time is None else observe_time,
+            observe_time=observe_time,
             known_time=record_time + 1 if known_time is None else min(known_time, record_time + 1),
             sequence=sequence,
         )
@@ -349,7 +353,7 @@ class Ledger(
         """Return the end of the ledger, and the database's own clock if it has one that counts."""
         with self._database.read() as connection:
             end = appending.end(connection, asks_clock=self._clock.is_witnessed)
-            self._note_clock(end.clock)
+            self._note_end(end)
             if end.sequence > self._known[0]:
                 known = self._known[1]
                 self._known = (end.sequence, known if end.mended == known.through else mending.load(connection))

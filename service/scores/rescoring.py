@@ -101,8 +101,9 @@ def _head_of(opened: Opened, days: int) -> tuple[GenerationHead, Cut]:
     if not made_by.model:
         raise ConfigurationWrong("there is no model to score with; publish one: sellertrust train ... --publish")
     ledger.tip()  # after which the ledger knows the database's clock
-    made_time = ledger.now()
-    end, day = ledger.cut(), made_time // DAY + days
+    day, settled = ledger.now() // DAY + days, ledger.settled()
+    end = ledger.cut()
+    made_time = end.known_time if settled is None else settled
     observe_time = max(end.observe_time, day * DAY)
     if end.known_time > observe_time or observe_time >= (day + 1) * DAY:
         raise LedgerUnavailable(

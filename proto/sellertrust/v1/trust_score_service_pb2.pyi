@@ -100,13 +100,18 @@ class _FreshnessStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Freshn
     FRESHNESS_STATE_UNSPECIFIED: _FreshnessState.ValueType  # 0
     """Not stated."""
     FRESHNESS_STATE_FRESH: _FreshnessState.ValueType  # 1
-    """It was read from the ledger for this call, or nothing that could change it was recorded by `as_of_time`, which lies no
-    further back than the server's SELLERTRUST_BOOK_FRESH_SECONDS (2 s by default).
+    """It was read from the ledger for this call, or nothing that could change it was recorded before `as_of_time`. That lies
+    no further back than the server's SELLERTRUST_BOOK_FRESH_SECONDS (2 s by default), or than the start of an append that
+    is being committed. Nothing contradicts the ledger's clock.
     """
     FRESHNESS_STATE_STALE: _FreshnessState.ValueType  # 2
-    """It is the last known answer: something may have been recorded since `as_of_time`, `age` ago, or a day have begun."""
+    """It is the last known answer: something may have been recorded since `as_of_time`, `age` ago, or a day have begun. Or the
+    ledger's clock is in doubt, and `age` says by how much the answer may be late.
+    """
     FRESHNESS_STATE_UNKNOWN: _FreshnessState.ValueType  # 3
-    """No answer is known now: the ledger's database is away, and no answer is remembered that is young enough."""
+    """No answer is known now: the ledger's database is away, and no answer is remembered that is young enough. Or the ledger's
+    clock is in doubt, and no such seller was recorded by then.
+    """
 
 class FreshnessState(_FreshnessState, metaclass=_FreshnessStateEnumTypeWrapper):
     """How an answer stands to what the ledger holds by now."""
@@ -114,13 +119,18 @@ class FreshnessState(_FreshnessState, metaclass=_FreshnessStateEnumTypeWrapper):
 FRESHNESS_STATE_UNSPECIFIED: FreshnessState.ValueType  # 0
 """Not stated."""
 FRESHNESS_STATE_FRESH: FreshnessState.ValueType  # 1
-"""It was read from the ledger for this call, or nothing that could change it was recorded by `as_of_time`, which lies no
-further back than the server's SELLERTRUST_BOOK_FRESH_SECONDS (2 s by default).
+"""It was read from the ledger for this call, or nothing that could change it was recorded before `as_of_time`. That lies
+no further back than the server's SELLERTRUST_BOOK_FRESH_SECONDS (2 s by default), or than the start of an append that
+is being committed. Nothing contradicts the ledger's clock.
 """
 FRESHNESS_STATE_STALE: FreshnessState.ValueType  # 2
-"""It is the last known answer: something may have been recorded since `as_of_time`, `age` ago, or a day have begun."""
+"""It is the last known answer: something may have been recorded since `as_of_time`, `age` ago, or a day have begun. Or the
+ledger's clock is in doubt, and `age` says by how much the answer may be late.
+"""
 FRESHNESS_STATE_UNKNOWN: FreshnessState.ValueType  # 3
-"""No answer is known now: the ledger's database is away, and no answer is remembered that is young enough."""
+"""No answer is known now: the ledger's database is away, and no answer is remembered that is young enough. Or the ledger's
+clock is in doubt, and no such seller was recorded by then.
+"""
 Global___FreshnessState: _TypeAlias = FreshnessState  # noqa: Y015
 
 @_typing.final
@@ -136,7 +146,9 @@ class Freshness(_message.Message):
     """How it stands to what the ledger holds by now."""
     @_builtins.property
     def as_of_time(self) -> _timestamp_pb2.Timestamp:
-        """What was recorded by this time is in the answer; where a `known_time` was asked for, that time. Not set if unknown."""
+        """Whatever has a `record_time` before this is in the answer, also if it was being committed at this time. No later than
+        the `known_time` that was asked for. Not set if unknown.
+        """
 
     @_builtins.property
     def age(self) -> _duration_pb2.Duration:

@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from random import choice
+from typing import NamedTuple
 
 from scoring.answer import MadeBy, Stamp, TrustScore
 from scoring.enums import FreshnessState
-from scoring.errors import LedgerUnavailable, SellertrustError, ServerBusy
+from scoring.errors import LedgerUnavailable, SellerNotFound, SellertrustError, ServerBusy
 from scoring.time import DAY
 from service.contract.resource_names import parse_seller, seller_name
 from service.contract.scores import result_message, score_message, stamp_message
@@ -170,7 +171,7 @@ class Book:
         self.follower.wake()
 
     def _is_fresh(self) -> bool:
-        return self.follower.age() <= self._fresh_seconds
+        return self.follower.is_fresh(self._fresh_seconds)
 
     # --- from what is remembered -------------------------------------------------------------------------------------
 
@@ -266,25 +267,53 @@ class Book:
             if not is_free:
                 return self._stale(name, asked)
             if has_waited:
-                return self._computed(name, *self._begin(asked))
+                return self._computed(name, asked)
             with self._flights.turn(name) as is_first:
                 found = None if is_first else self._remembered(name, wanted)
-                return self._computed(name, *self._begin(asked)) if found is None else found
+                return self._computed(name, asked) if found is None else found
 
-    def _begin(self, asked: Asked) -> tuple[int, int, Cut]:
-        """Return the table's life, the present and the cut to compute at, in this order: neither is of after the cut."""
-        return self.table.life, self._ledger.now(), asked.cut()
+    def _begin(self, asked: Asked) -> "Computation":
+        """Return what to compute at; the table's life and the time that was settled are of before the cut."""
+        life, beat = self.table.life, self.follower.heartbeat
+        if beat is not None and self._is_fresh():
+            settled = beat.time
+        else:
+            asked.reach()  # which does not wait for a database that is silent
+            settled = self._ledger.settled() or 0
+        cut = asked.cut()
+        cut = replace(cut, observe_time=self._not_before_midnight(cut.observe_time))
+        doubt = self._ledger.doubt()
+        as_of = cut.known_time if doubt else max(settled, cut.known_time)
+        return Computation(life, cut, min(as_of, cut.observe_time), doubt, asked.max_staleness)
 
-    def _computed(self, name: str, life: int, as_of: int, at: Cut) -> bytes:
+    def _computed(self, name: str, asked: Asked) -> bytes:
         """Compute an answer, keep it, and return the response."""
         marketplace, seller = parse_seller(name, "seller")
-        at = replace(at, observe_time=self._not_before_midnight(at.observe_time))
+        begun = self._begin(asked)
         self.tally.add("miss")
-        [outcome], stamp = self._scorer.scores(marketplace, [seller], at)
-        if isinstance(outcome, SellertrustError):
+        [outcome], stamp = self._scorer.scores(marketplace, [seller], begun.cut)
+        fields = self._stamps.computed(begun.cut, stamp, begun.as_of)
+        return wire.score_response(*self._finish(name, outcome, stamp, begun, fields))
+
+    def _finish(
+        self, name: str, outcome: TrustScore | SellertrustError, stamp: Stamp, begun: "Computation", fields: bytes
+    ) -> tuple[bytes, bytes]:
+        """Keep what was computed of a seller; return the answer, and its stamp and freshness. Raises an outcome's error.
+
+        `fields`: stamp and freshness of a fresh one. While the clock is in doubt the answer is stale, and a seller that is
+        not found by that clock is unknown.
+        """
+        if isinstance(outcome, SellertrustError) and not (begun.doubt and isinstance(outcome, SellerNotFound)):
             raise outcome
-        body = self._keep(life, name, outcome, at, stamp)
-        return wire.score_response(body, self._stamps.computed(at, stamp, as_of))
+        standing = None
+        if not isinstance(outcome, SellertrustError):
+            body = self._keep(name, outcome, stamp, begun)
+            if not begun.doubt:
+                return body, fields
+            age = max(begun.doubt, begun.cut.observe_time - begun.as_of)
+            standing = Standing(body, stamp.made_by, begun.cut, begun.as_of, age)
+        require_young(standing, begun.max_staleness, "the clock is in doubt")
+        return self._without_ledger(name, standing)
 
     def _read_batch(self, marketplace: str, sellers: Sequence[str], asked: Asked) -> Mapping[str, bytes]:
         """Return results as of the watermark, or all computed where it lags."""
@@ -301,8 +330,7 @@ class Book:
         if found is None:
             with self.batch_seats.require():
                 self.tally.add("miss", len(sellers))
-                life, as_of, cut = self._begin(asked)
-                found, _ = self._compute_batch(life, marketplace, sellers, cut, as_of)
+                found, _ = self._compute_batch(marketplace, sellers, self._begin(asked))
         return found
 
     def _batch_at(
@@ -327,7 +355,7 @@ class Book:
         found: dict[str, bytes] = {}
         if missing:
             with self.batch_seats.require():
-                computed, others_by = self._compute_batch(life, marketplace, missing, cut, beat.time)
+                computed, others_by = self._compute_batch(marketplace, missing, Computation(life, cut, beat.time))
             if others_by != made_by:
                 return None
             found.update(computed)
@@ -343,30 +371,30 @@ class Book:
         return found
 
     def _compute_batch(
-        self, life: int, marketplace: str, sellers: Sequence[str], cut: Cut, as_of: int
+        self, marketplace: str, sellers: Sequence[str], begun: "Computation"
     ) -> tuple[Mapping[str, bytes], MadeBy]:
         """Compute the results of a batch, keep what is a score, and return them with the model and policy."""
-        cut = replace(cut, observe_time=self._not_before_midnight(cut.observe_time))
-        outcomes, stamp = self._scorer.scores(marketplace, sellers, cut)
-        fields, message = self._stamps.computed(cut, stamp, as_of), stamp_message(stamp)
+        outcomes, stamp = self._scorer.scores(marketplace, sellers, begun.cut)
+        fields, message = self._stamps.computed(begun.cut, stamp, begun.as_of), stamp_message(stamp)
         found: dict[str, bytes] = {}
         for seller, outcome in zip(sellers, outcomes, strict=True):
             name = seller_name(marketplace, seller)
-            if isinstance(outcome, SellertrustError):
-                found[seller] = wire.batch_result(result_message(name, outcome, message))
-            else:
-                found[seller] = wire.batch_score(name, self._keep(life, name, outcome, cut, stamp), fields)
+            try:
+                found[seller] = wire.batch_score(name, *self._finish(name, outcome, stamp, begun, fields))
+            except SellertrustError as error:
+                found[seller] = wire.batch_result(result_message(name, error, message))
         return found, stamp.made_by
 
-    def _keep(self, life: int, name: str, score: TrustScore, cut: Cut, stamp: Stamp) -> bytes:
+    def _keep(self, name: str, score: TrustScore, stamp: Stamp, begun: "Computation") -> bytes:
         """Keep an answer, if it may be kept, and return it without its stamp.
 
         Not without a model, and not as long as an entry is recorded later than the answer's time, which is not in it yet.
         """
-        body = score_message(name, score, None).SerializeToString()
+        body, cut = score_message(name, score, None).SerializeToString(), begun.cut
         if stamp.model_digest and cut.known_time <= cut.observe_time:
             answer = Answer(body, stamp.made_by, cut.sequence, cut.known_time, cut.observe_time, score.valid_until)
-            self.table.store(name, answer, life)
+            answer.as_of = begun.as_of
+            self.table.store(name, answer, begun.life)
         return body
 
     # --- while the database is away ----------------------------------------------------------------------------------
@@ -404,6 +432,20 @@ class Book:
         if isinstance(outcome, SellertrustError):
             return None
         return score_message(name, outcome, None).SerializeToString(), stamp.made_by
+
+
+class Computation(NamedTuple):
+    """What an answer is computed at, and how far that reflects the ledger. Times in microseconds."""
+
+    life: int
+    """`Table.life` when it began."""
+    cut: Cut
+    as_of: int
+    """What was recorded before this time is in the cut."""
+    doubt: int = 0
+    """How old the answer may be since the clock is in doubt; 0 if it is not."""
+    max_staleness: int | None = None
+    """The largest age that the caller takes; None: any."""
 
 
 def _is_taken(standing: Standing | None, asked: Asked) -> bool:

@@ -38,19 +38,27 @@ fresh, since whoever came in between would wait for the database."""
 
 
 class Beat(NamedTuple):
-    """When the last look began that came to its end, in microseconds: up to then the book reflects the ledger."""
+    """The last look that came to its end. In microseconds."""
 
     steady: int
-    """By the steady clock."""
+    """When it began, by the steady clock."""
     time: int
-    """By the ledger's clock."""
+    """What was recorded before this time is marked, by record times: commits that were under way are not overlooked."""
+    doubt: int = 0
+    """How old answers may be since the ledger's clock is in doubt; 0 if it is not."""
 
 
 class Followed(Protocol):
     """The part of a ledger that is followed."""
 
-    def now(self) -> int:
-        """Return the present in microseconds, without a query to the database."""
+    def settled(self) -> int | None:
+        """Return a time, in microseconds, before which all that was recorded is seen by later reads.
+
+        None while a write is under way.
+        """
+
+    def doubt(self) -> int:
+        """Return how old an answer may be because the clock is in doubt, in microseconds; 0 if nothing contradicts it."""
 
     def tip(self) -> Tip:
         """Return where the ledger ends."""
@@ -143,6 +151,11 @@ class Follower:
         """Make the thread look at the ledger now."""
         self._wanted.set()
 
+    def is_fresh(self, seconds: float) -> bool:
+        """Return whether the table was up to date in the last `seconds`, by a clock that nothing contradicts."""
+        beat = self.heartbeat
+        return beat is not None and not beat.doubt and steady_clock() - beat.steady <= seconds * SECOND
+
     def age(self) -> float:
         """Return the seconds since the table was last up to date; infinite if it never was."""
         beat = self.heartbeat
@@ -176,11 +189,21 @@ class Follower:
         """
         self._asked = began = steady_clock()
         try:
-            time = self._ledger.now()
+            settled = self._ledger.settled()
             self._look()
-            self.heartbeat = Beat(began, time)
+            self.heartbeat = self._beat(began, settled)
         finally:
             self._asked = None
+
+    def _beat(self, began: int, settled: int | None) -> Beat:
+        """Return the beat of a look that began at a time of the steady clock."""
+        before, mark, doubt = self.heartbeat, self.watermark, self._ledger.doubt()
+        time = mark.known_time if mark else 0  # record times only grow, by whatever clock
+        if not doubt:
+            time = max(time, (before.time if before else 0) if settled is None else settled)
+        elif before is None or not before.doubt:
+            self._report("the clock is in doubt, and no answer is fresh until it is right again: sellertrust doctor")
+        return Beat(began, time, doubt)
 
     def _look(self) -> None:
         before, tip = self.watermark, self._ledger.tip()
@@ -195,7 +218,7 @@ class Follower:
                 self._report(
                     f"the ledger ends at {tip.sequence}, and has lost or changed entry {before.sequence}, which was read"
                 )
-                self.watermark = None
+                self.watermark = self.heartbeat = None
                 self._forget(UNKNOWN)
                 self._restart(self._ledger.tip())
             elif tip.sequence > before.sequence:

@@ -57,7 +57,7 @@ class GenerationHead(NamedTuple):
     chain: str
     """The chain of the seal that ends there, in hex: another ledger has another."""
     made_time: int
-    """When the ledger was read: what was recorded later is not in it."""
+    """What was recorded before then is in it."""
     model: str
     """The digest of the model."""
     policy: str

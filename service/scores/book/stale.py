@@ -93,7 +93,9 @@ class LastKnown:
             answer.is_used = True
             found.append(find_standing(answer, now, mark if self._is_exact(answer, made_by) else None, beat))
         standing = min(found, key=lambda standing: standing.age, default=None)
-        return None if standing is None or standing.age > self._stale_seconds * SECOND else standing
+        if standing is None or standing.age > self._stale_seconds * SECOND:
+            return None
+        return standing._replace(age=max(standing.age, beat.doubt)) if beat else standing
 
     def _is_exact(self, answer: Answer, made_by: MadeBy) -> bool:
         return answer.made_by == made_by and self._table.is_exact(answer)
@@ -113,25 +115,24 @@ def find_standing(answer: Answer, now: int, mark: Watermark | None, beat: Beat |
     if mark.sequence >= sequence:
         sequence, known_time = mark.sequence, mark.known_time
     observe_time = min(max(now, answer.since), answer.until - 1)
-    as_of_time = min(max(beat.time, answer.since), answer.until - 1)
+    as_of_time = min(max(beat.time, answer.as_of), observe_time)
     cut = Cut(observe_time, known_time, sequence)
     return Standing(answer.body, answer.made_by, cut, as_of_time, max(now - as_of_time, 0))
 
 
-def require_young(standing: Standing | None, max_staleness: int | None) -> None:
+def require_young(
+    standing: Standing | None, max_staleness: int | None, why: str = "the ledger's database does not answer"
+) -> None:
     """Refuse, by TooStale, an answer that is older than `max_staleness`, or that is missing.
 
-    In microseconds; None accepts everything.
+    In microseconds; None accepts everything. `why`: why there is no fresh one.
     """
     if max_staleness is None or (standing is not None and standing.age <= max_staleness):
         return
-    away = "the ledger's database does not answer"
     if standing is None:
-        raise TooStale(
-            f"{away}, and no answer is remembered that is young enough; ask again later", {"age_seconds": ""}
-        )
+        raise TooStale(f"{why}, and no answer is remembered that is young enough; ask again later", {"age_seconds": ""})
     seconds = str(standing.age // SECOND)
-    text = f"{away}, and what is remembered is {seconds} s old; ask again later, or with a larger max_staleness"
+    text = f"{why}, and what is remembered is {seconds} s old; ask again later, or with a larger max_staleness"
     raise TooStale(text, {"age_seconds": seconds})
 
 

@@ -35,7 +35,7 @@ class Answer:
         self.until = until
         """The observe time from which on it may be another; in microseconds."""
         self.as_of = since
-        """What was recorded by then is in it, in microseconds: before `since` where it was computed beforehand."""
+        """What was recorded before then is in it, in microseconds; before `since` if a commit was under way."""
         self.last = 0
         """The newest known entry of the seller."""
         self.is_used = False

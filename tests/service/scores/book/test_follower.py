@@ -44,8 +44,11 @@ class Troubled:
         self.ledger = ledger
         self.trouble: Callable[[str], None] = lambda method: None
 
-    def now(self) -> int:
-        return self.ledger.now()
+    def settled(self) -> int | None:
+        return self.ledger.settled()
+
+    def doubt(self) -> int:
+        return self.ledger.doubt()
 
     def tip(self) -> Tip:
         self.trouble("tip")
