@@ -25,6 +25,10 @@ class HangingPostgresql:
     process: psutil.Process
     control: Callable[..., None]
     start_options: tuple[str, ...]
+    execute: Callable[..., None]
+    """Runs a program of PostgreSQL's, as its user."""
+    folder: Path
+    """Where another one may be put."""
 
     @contextmanager
     def hanging(self) -> Iterator[None]:
@@ -68,8 +72,11 @@ def hanging_postgresql() -> Iterator[HangingPostgresql]:
             port = free.getsockname()[1]
         options = f"-h 127.0.0.1 -p {port} -k {data} -c fsync=off -c synchronous_commit=off -c {RELAXED}=relaxed"
 
+        def execute(program: str, *arguments: str) -> None:
+            pgexec(program, arguments, bin_path=server.bin_path, user=server.system_user)
+
         def control(*arguments: str) -> None:
-            pgexec("pg_ctl", ("-D", str(data), *arguments), bin_path=server.bin_path, user=server.system_user)
+            execute("pg_ctl", "-D", str(data), *arguments)
 
         start_options = ("-w", "-o", options, "-l", str(data / "log"), "start")
         control(*start_options)
@@ -81,6 +88,6 @@ def hanging_postgresql() -> Iterator[HangingPostgresql]:
             with psycopg.connect(urls["socket"]) as connection:
                 connection.execute("SELECT 1")
             process = psutil.Process(int((data / "postmaster.pid").read_text().split()[0]))
-            yield HangingPostgresql(urls, process, control, start_options)
+            yield HangingPostgresql(urls, process, control, start_options, execute, data)
         finally:
             control("-m", "immediate", "stop")

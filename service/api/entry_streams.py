@@ -9,7 +9,7 @@ from typing import TypeVar
 from google.protobuf.message import Message
 from google.rpc import code_pb2
 
-from scoring.errors import SellertrustError, invalid
+from scoring.errors import SellertrustError, SequenceNotReached, invalid
 from scoring.time import MAX_TIME
 from sellertrust.v1 import entry_pb2 as entry_pb
 from sellertrust.v1 import ledger_service_pb2 as ledger_pb
@@ -75,12 +75,20 @@ class EntryStreams:
         if request.after_sequence < 0:
             raise invalid("after_sequence", "must not be negative")
         limit = page_limit(request.page_size, default=MAX_PAGE)
+        losses = self._tail.losses
         position, (last, _) = request.after_sequence, self._ledger.last()
         if position > last:
             raise sequence_not_reached_error("after_sequence", position, last)
         self._tail.note(last)
         call, answered = current_call(), -inf
         while call.is_active():
+            if self._tail.losses > losses:
+                raise SequenceNotReached(
+                    "the ledger has lost entries that were sent, so another may stand at each sequence; watch again from an"
+                    " entry that it still holds, or from 0",
+                    {"last_sequence": str(self._ledger.last()[0])},
+                    ("after_sequence",),
+                )
             page: list[entry_pb.Entry] = []
             if last > position:
                 page, position = self._entries_after(parent, position, last, limit)

@@ -192,6 +192,7 @@ class Server:
             settings.book_stale_hours * 3_600,
             max(1, settings.worker_threads // 2),
             self._tail.note,
+            self._tail.restart,
             report,
             settings.generations,
             settings.slow_threads,

@@ -56,6 +56,8 @@ class Tail:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._last = 0
+        self.losses = 0
+        """How often the ledger turned out to have lost entries, as after the promotion of a standby that lagged."""
         self._waiting = 0
         self._urgent = False  # somebody cannot wait for the next turn
         self._failures = 0
@@ -76,6 +78,13 @@ class Tail:
                 self._last = sequence
                 self._moved.notify_all()
 
+    def restart(self, sequence: int) -> None:
+        """Begin anew at the end of a ledger that lost entries which were seen; waits for them end."""
+        with self._lock:
+            self._last = sequence
+            self.losses += 1
+            self._moved.notify_all()
+
     def wait(self, sequence: int, seconds: float) -> int:
         """Wait until the ledger has come to `sequence`, at most `seconds`; return its last sequence.
 
@@ -85,13 +94,14 @@ class Tail:
         call = current_call()
         call.on_end(self._wake)
         with self._lock:
-            failures = self._failures
+            failures, losses = self._failures, self.losses
             self._look()
             self._waiting += 1
             try:
                 self._moved.wait_for(
                     lambda: (
                         self._last >= sequence
+                        or self.losses > losses
                         or self._stop.is_set()
                         or self._failures > failures
                         or not call.is_active()

@@ -70,6 +70,7 @@ class MechanismWorker:
         self._check = check
         self._stop = threading.Event()
         self._done = 0
+        self._chain: bytes | None = None
         self._follows_from = ""
         self._ends: dict[Seller, int] = {}
         self.report: Callable[[str], None] = lambda _: None
@@ -174,7 +175,9 @@ class MechanismWorker:
         if begin is None:  # what came before is evaluated with every seller
             self._keep(last)
             return True
-        done = self._done = max(begin - 1, self._done)
+        # Another ledger may stand there by now, as after the promotion of a standby that lagged.
+        is_kept = self._ledger.chain_at(self._done) == self._chain
+        done = self._done = max(begin - 1, self._done) if is_kept else begin - 1
         while done < last:
             page = _whole_appends(self._ledger.changes(done, last, PAGE), last)
             for marketplace, seller, cut in _list_evaluated(page):
@@ -182,6 +185,7 @@ class MechanismWorker:
                     return False
                 self._record(marketplace, seller, cut)
             done = self._done = page[-1].sequence
+            self._chain = self._ledger.chain_at(done)
             if done - begin >= KEPT_AFTER:
                 self._keep(done)
         return True

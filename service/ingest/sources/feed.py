@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from scoring.entries.entry import Entry
 from scoring.errors import InvalidInput, LedgerUnavailable, SourceUnavailable
-from service.ingest.partial_append import accept
+from service.ingest.partial_append import AppendResult, accept
 from service.ingest.sources.payload import entry_from_payload
 from service.ingest.sources.rejects import RejectFile
 from service.ingest.sources.source import Message, Source
@@ -139,12 +139,21 @@ class Feed:
                 unread[place] = error.message
         keep(unread)
         position = Position(name, last.partition, last.next_position)
-        done = self._patiently(
-            lambda: accept(
+
+        def append() -> AppendResult | None:
+            kept = self._ledger.position(name, last.partition)
+            if (kept or 0) < self.report.positions.get(last.partition, 0):
+                return None  # the ledger has lost entries, as after the promotion of a standby that lagged
+            return accept(
                 *(self._ledger, self._marketplace, entries, position),
                 lambda refused: keep({places[index]: reason for index, reason in refused.items()}),
             )
-        )
+
+        done = self._patiently(append)
+        if done is None:
+            self.report.positions.pop(last.partition, None)
+            self._patiently(partial(self._seek, last.partition))
+            return
         self.report.appended += done.appended
         self.report.already_present += done.already_present
         self.report.rejected += len(rejected)

@@ -44,8 +44,8 @@ class Book:
     An answer is fresh as long as the ledger was looked at in the last `fresh_seconds`; while its database is away, answers
     are given as stale up to an age of `stale_seconds`. At most `seats` callers, and `batch_seats` callers of batches, compute
     or wait, so that the other threads are left to what is remembered. A further caller gets the last known answer as stale,
-    or ServerBusy. `moved` gets each sequence that the follower sees, `report` what goes wrong. `folder`: of generations;
-    None if there are none.
+    or ServerBusy. `moved` gets each sequence that the follower sees, `lost` the end of a ledger that lost entries, `report`
+    what goes wrong. `folder`: of generations; None if there are none.
     """
 
     def __init__(
@@ -57,6 +57,7 @@ class Book:
         stale_seconds: float,
         seats: int,
         moved: Callable[[int], None] = lambda _: None,
+        lost: Callable[[int], None] = lambda _: None,
         report: Callable[[str], None] = lambda _: None,
         folder: Path | None = None,
         batch_seats: int = 4,
@@ -81,7 +82,7 @@ class Book:
         """The answers."""
         self.generations = Generations(self.table)
         """What fills the table where it has no answer."""
-        self.follower = Follower(ledger, self.table, self.generations, moved, report)
+        self.follower = Follower(ledger, self.table, self.generations, moved, lost, report)
         """What keeps them exact."""
         self._last_known = LastKnown(self.table, self.generations, self.follower, stale_seconds)
         self.keeper = (

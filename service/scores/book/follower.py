@@ -99,7 +99,10 @@ class Watermark(NamedTuple):
 
 
 class Follower:
-    """Follows a ledger for a table. `moved` gets each sequence that is seen, `report` each new problem, once."""
+    """Follows a ledger for a table.
+
+    `moved` gets each sequence that is seen, `lost` the end of a ledger that lost entries, `report` each new problem, once.
+    """
 
     def __init__(
         self,
@@ -107,6 +110,7 @@ class Follower:
         table: Table,
         generations: Generations,
         moved: Callable[[int], None] = lambda _: None,
+        lost: Callable[[int], None] = lambda _: None,
         report: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._ledger = ledger
@@ -115,6 +119,7 @@ class Follower:
         self._arrived: deque[Generation] = deque()
         self._joining: deque[Joining] = deque()
         self._moved = moved
+        self._lost = lost
         self._report = report
         self._changed = threading.Condition()
         self._wanted = threading.Event()
@@ -220,7 +225,9 @@ class Follower:
                 )
                 self.watermark = self.heartbeat = None
                 self._forget(UNKNOWN)
-                self._restart(self._ledger.tip())
+                tip = self._ledger.tip()
+                self._restart(tip)
+                self._lost(tip.sequence)
             elif tip.sequence > before.sequence:
                 self._move(tip)
         if self.watermark is not None:
