@@ -11,6 +11,7 @@ from tests.bench import (
     _clocks,
     _cold_badges,
     _database_away,
+    _freshness,
     _midnight,
     _mixed_swaps,
     _overload,
@@ -29,6 +30,7 @@ PARTS = {
     "midnight": _midnight.run,
     "swaps": _mixed_swaps.run,
     "cold_badges": _cold_badges.run,
+    "freshness": _freshness.run,
 }
 
 
