@@ -1,6 +1,7 @@
 """Checks of a fact: each field by its shape, and rules between several fields."""
 
 from collections.abc import Callable, Iterator, Mapping
+from difflib import get_close_matches
 from operator import attrgetter
 from types import MappingProxyType
 from typing import Any
@@ -84,8 +85,14 @@ _RULES = {
 
 def _check_violation(fact: ViolationReported | ProductViolationReported, occur_time: int | None, _: int) -> Problems:
     """Yield an unknown violation type, and an amount without its currency."""
-    if fact.violation_type not in violation_types(occur_time or 0):
-        yield "violation_type", "is not in the table of violation types; see: sellertrust violation types"
+    known = violation_types(occur_time or 0)
+    if fact.violation_type not in known:
+        near = get_close_matches(fact.violation_type, known, 2)
+        advice = f"did you mean {' or '.join(near)}? All of them: sellertrust" if near else "see: sellertrust"
+        yield (
+            "violation_type",
+            f"{fact.violation_type[:80]!r} is not in the table of violation types; {advice} violation types",
+        )
     if isinstance(fact, ViolationReported):
         yield from _check_amount(fact)
 

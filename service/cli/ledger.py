@@ -273,13 +273,14 @@ def verify_command(
 
 def _read_objects(file: Path) -> Objects:
     """Return the JSON objects of a file or of stdin, each written on one line or on several. InvalidInput."""
+    name = "stdin" if str(file) == "-" else "FILE"
     try:
-        data = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+        data = sys.stdin.buffer.read() if name == "stdin" else file.read_bytes()
         text = data.decode("utf-8-sig")
     except OSError as error:
         raise invalid("FILE", f"{file} cannot be read: {(error.strerror or str(error)).lower()}") from None
     except UnicodeDecodeError:
-        raise invalid("FILE", f"{file} is not text in UTF-8") from None
+        raise invalid(name, f"{file} is not text in UTF-8") from None
     found: Objects = []
     decode, position, line = json.JSONDecoder().raw_decode, 0, 1
     while begin := _NOT_BLANK.search(text, position):
@@ -287,13 +288,13 @@ def _read_objects(file: Path) -> Objects:
         try:
             _, position = decode(text, begin.start())
         except json.JSONDecodeError as error:
-            raise invalid("FILE", _describe_incomplete(line, error)) from None
+            raise invalid(name, _describe_incomplete(line, error)) from None
         except RecursionError:
-            raise invalid("FILE", f"The object on line {line} is nested too deep.") from None
+            raise invalid(name, f"The object on line {line} is nested too deep.") from None
         found.append((line, text[begin.start() : position]))
         line += text.count("\n", begin.start(), position)
     if not found:
-        raise invalid("FILE", "has 0 entries; write one JSON object a line")
+        raise invalid(name, "has 0 entries. Write one JSON object after another.")
     return found
 
 

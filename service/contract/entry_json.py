@@ -3,11 +3,13 @@
 import json
 import re
 from collections.abc import Callable
+from difflib import get_close_matches
 from typing import Any
 
 from google.protobuf import json_format
-from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from scoring.canonical import parse_json
 from scoring.entries.field_types import parse_minor_units
@@ -82,7 +84,31 @@ def _entry(values: dict[str, Any], marketplace: str) -> Entry:
                 if isinstance(fields[name], str):
                     word = _read(f"{fact}.{name}", parse, fields[name].removeprefix(prefix))
                     fields[name] = prefix + word.name
-    return json_format.ParseDict(values, Entry(), max_recursion_depth=MAX_DEPTH)
+    try:
+        return json_format.ParseDict(values, Entry(), max_recursion_depth=MAX_DEPTH)
+    except json_format.ParseError:
+        _refuse(values, Entry.DESCRIPTOR, "")
+        raise
+
+
+def _refuse(values: dict[str, Any], kind: Descriptor, path: str) -> None:
+    """Raise ValueError for the first field that is unknown, or is a time that cannot be read."""
+    for name, value in values.items():
+        field = kind.fields_by_name.get(name) or kind.fields_by_camelcase_name.get(name)
+        if field is None:
+            near = get_close_matches(name, kind.fields_by_name, 2)
+            advice = f"Did you mean {' or '.join(near)}?" if near else f"Known are {', '.join(kind.fields_by_name)}."
+            raise ValueError(f"{path}{name[:80]} is no field. {advice}")
+        if value is None or field.message_type is None:
+            continue
+        if field.message_type is Timestamp.DESCRIPTOR:
+            try:
+                Timestamp().FromJsonString(value)
+            except (ValueError, TypeError, AttributeError):
+                problem = f"{str(value)[:80]!r} is no time. Write it like 2026-06-20T10:00:00Z."
+                raise ValueError(f"{path}{field.name}: {problem}") from None
+        elif isinstance(value, dict):
+            _refuse(value, field.message_type, f"{path}{field.name}.")
 
 
 def _read(field: str, read: Callable[[str], Any], text: str) -> Any:

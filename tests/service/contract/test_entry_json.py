@@ -59,6 +59,20 @@ def test_a_date_is_its_first_moment_and_as_report_time_its_last() -> None:
     assert made.report_time == parse_time("2026-03-02T23:59:59.999999Z")
 
 
+@pytest.mark.parametrize(
+    ("written", "problem"),
+    [
+        ({"violaton": {}}, "violaton is no field. Did you mean violation"),
+        ({"violation": {"violation_tipe": "x"}}, "violation.violation_tipe is no field. Did you mean violation_type?"),
+        ({"exposure": SOLD | {"zzz": 1}}, "exposure.zzz is no field. Known are day, product_category, "),
+        ({"occurTime": "x"}, "occur_time: 'x' is no time. Write it like 2026-06-20T10:00:00Z."),
+    ],
+)
+def test_a_mistyped_name_is_named_with_close_ones(written: dict[str, Any], problem: str) -> None:
+    """In the contract's own names, never in protobuf's."""
+    assert problem in said(entry(**written))
+
+
 def test_a_date_that_there_is_not_is_named() -> None:
     assert "occur_time: '2026-99-01' is no date: month must be in 1..12" in said(entry(occur_time="2026-99-01"))
     assert "form YYYY-MM-DD, not '2026-99-01'" in said(entry(exposure=SOLD | {"day": "2026-99-01"}))
