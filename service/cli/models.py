@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from scoring.entries.field_types import escape_unprintable
-from scoring.errors import invalid
+from scoring.errors import ModelNotFound, invalid
 from sellertrust.client import Client
 from sellertrust.models import Models, model_name
 from sellertrust.v1.model_service_pb2 import Model, ModelMove, PromoteModelRequest
@@ -54,7 +54,11 @@ Timeout = Annotated[float, typer.Option("--timeout", min=0.1, metavar="SECONDS",
 def list_models(server: Server = None, output: Output = Format.TABLE) -> None:
     """List the published models with their aliases and the verdict of their gates."""
     with _open_models(server) as models:
-        emit([_model_row(model, output) for model in models.list_models()], output)
+        rows = [_model_row(model, output) for model in models.list_models()]
+    if not rows and server is None and output is Format.TABLE:
+        say(_describe_empty(load().registry))
+    else:
+        emit(rows, output)
 
 
 @app.command("show")
@@ -224,10 +228,21 @@ def _open_models(server: str | None) -> Iterator[Models]:
     """Return whom to ask: a server, or the configured registry."""
     settings = load()
     if server is None:
-        yield _Local(open_registry(settings))
+        registry = open_registry(settings)
+        try:
+            yield _Local(registry)
+        except ModelNotFound as error:
+            if next(iter(registry.digests()), None):
+                raise
+            problem = error.message.partition(";")[0]
+            raise ModelNotFound(f"{problem}. {_describe_empty(settings.registry)}", error.metadata) from None
         return
     with connect(settings, server) as client:
         yield client
+
+
+def _describe_empty(registry: object) -> str:
+    return f"No model in {registry}. For the models of a running server add --server ADDRESS."
 
 
 def _report_champion(champion: str, servers: Sequence[str] | None, timeout: float) -> None:

@@ -172,7 +172,7 @@ def _server(settings: Settings) -> str:
 
 
 _CHECKS: dict[str, Any] = {
-    "configuration": lambda settings: f"data in {settings.data_dir}",
+    "configuration": lambda settings: f"data in {settings.data_dir}; a running server may use another folder",
     "lightgbm": _lightgbm,
     "policy": _policy,
     "ledger": _ledger,

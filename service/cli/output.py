@@ -164,6 +164,8 @@ class Column(NamedTuple):
     """By default the field of the heading's name. If one of them is None in a row, its cell is empty."""
     text: Callable[..., str] | None = None
     """Makes one text of the fields; without it the cell is the one field."""
+    goes_first: bool = False
+    """If a terminal is too narrow for every column, this one is left out first."""
 
     def cell(self, row: Mapping[str, Any]) -> Any:
         """Return the value of this column in a row; None if it has none."""
@@ -202,14 +204,14 @@ def emit(
 
     fields = list(dict.fromkeys(name for row in rows for name in row))
     shown = [Column(name) for name in fields] if wide or not columns else [*columns]
-    cells = [[column.cell(row) for row in rows] for column in shown]
     if not wide:
-        shown = shown[: _count_fitting(shown, cells)]
+        shown = _fit(shown, rows)
+    cells = [[column.cell(row) for row in rows] for column in shown]
     table = Table(title=title or None, title_justify="left", box=None, pad_edge=False)
-    for column, values in zip(shown, cells, strict=False):
+    for column, values in zip(shown, cells, strict=True):
         numeric = all(isinstance(value, int | float) or value is None for value in values)
         table.add_column(column.heading, justify="right" if numeric else "left", overflow="fold")
-    for row in zip(*cells[: len(shown)], strict=True):
+    for row in zip(*cells, strict=True):
         table.add_row(*map(_cell_text, row))
     print_table(table)
     if hidden := [name for name in fields if not any(name in column.names for column in shown)]:
@@ -222,11 +224,20 @@ def _cell_text(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def _count_fitting(columns: Sequence[Column], cells: Sequence[Sequence[Any]]) -> int:
+def _fit(columns: list[Column], rows: Sequence[Mapping[str, Any]]) -> list[Column]:
+    """Return the columns that fit the terminal: all, or all but those that go first, or else the first few."""
+    kept = [column for column in columns if not column.goes_first]
+    for some in (columns, kept):
+        if _count_fitting(some, rows) == len(some):
+            return some
+    return columns[: _count_fitting(columns, rows)]
+
+
+def _count_fitting(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> int:
     """Return how many columns fit the terminal, at least one, if texts of more than FOLDED characters are folded."""
     left, width = terminal_width(), 0
-    for number, (column, values) in enumerate(zip(columns, cells, strict=True)):
-        longest = max(len(_cell_text(value)) for value in (column.heading, *values))
+    for number, column in enumerate(columns):
+        longest = max(len(_cell_text(value)) for value in (column.heading, *map(column.cell, rows)))
         width += min(longest, max(FOLDED, len(column.heading))) + GAP * bool(number)
         if width > left:
             return max(number, 1)

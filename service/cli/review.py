@@ -13,6 +13,7 @@ from sellertrust.review import ReviewClient, decide_request
 from sellertrust.v1.entry_pb2 import Action, Source, ViolationStatus
 from sellertrust.v1.review_service_pb2 import DecideViolationsResponse, Notifier, QueueItem
 from service.cli.common import KnownTime, Marketplace, ObserveTime, client, marketplace_of, moment
+from service.cli.connecting import describe_empty
 from service.cli.output import (
     Column,
     Exit,
@@ -115,7 +116,10 @@ def queue(
         )
         rows = [queue_row(item) for item in cut_to_limit(limit, found)]
         cases = ReviewClient(connection).list_cases(marketplace_of(marketplace, settings))
+        remedy = "" if rows else describe_empty(connection, f"marketplaces/{marketplace_of(marketplace, settings)}")
     emit(rows, output, QUEUE_COLUMNS, wide=wide)
+    if remedy:
+        say(f"next:  {remedy}")
     if cases.open_cases:
         number = format_count(cases.open_cases, "case")
         say(f"{number} of cautions to be decided, {cases.overdue_cases:,} overdue: sellertrust case list")

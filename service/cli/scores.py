@@ -46,7 +46,7 @@ _INDENT = 33
 COLUMNS = (
     *(Column("seller"), Column("tier"), Column("badge")),
     Column("points", ("points", "points_low", "points_high"), "{} ({}-{})".format),
-    Column("incidents", ("incidents", "open"), "{}, {} open".format),
+    Column("incidents", ("incidents", "open"), "{}, {} open".format, goes_first=True),
     Column("reasons"),
 )
 """What `score` shows at 80 characters: the points with their 90 % interval, and counted incidents with open allegations."""
@@ -72,8 +72,10 @@ def score(
             found = connection.batch_get_trust_scores(where, sellers, observe_time=observe, known_time=known)
             results = [one.message for one in found]
             as_json = output is Format.JSON
-            rows = [_row(result) | (_cautions(result.trust_score) if as_json else {}) for result in results]
-            emit(rows, output, COLUMNS, wide=wide)
+            shown = [result for result in results if as_json or not result.HasField("error")]
+            rows = [_row(result) | (_cautions(result.trust_score) if as_json else {}) for result in shown]
+            if rows:
+                emit(rows, output, COLUMNS, wide=wide)
             for result in results:
                 _print_cautions(result.trust_score, as_json)
             if any(NO_MODEL in result.trust_score.reason_codes for result in results):

@@ -89,14 +89,14 @@ def test_entries_are_appended_from_stdin_listed_and_recognised_again(shell: Shel
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("\n", "FILE: has 0 entries; write one JSON object a line"),
+        ("\n", "error: stdin: has 0 entries. Write one JSON object after another."),
         ("\n[1]\n", "line 2: is not an entry: write a JSON object"),
         ('{"seller": 5}\n', "line 1: is not an entry: "),
         (
             '{"entry_id": "e"}\n{"entry_id": "f",\n',
-            "FILE: Line 2 is no complete JSON object. At line 3, column 1: expecting property name",
+            "stdin: Line 2 is no complete JSON object. At line 3, column 1: expecting property name",
         ),
-        ('{"entry_id" "e"}', "FILE: Line 1 is no complete JSON object. At column 13: expecting ':' delimiter."),
+        ('{"entry_id" "e"}', "stdin: Line 1 is no complete JSON object. At column 13: expecting ':' delimiter."),
         (
             '{"seller": "s", "violation": {"harm": "hi"}}',
             "line 1: is not an entry: violation.harm: 'hi' is unknown. Use low, medium, high or extreme.",
@@ -104,6 +104,10 @@ def test_entries_are_appended_from_stdin_listed_and_recognised_again(shell: Shel
         (
             '\n\n{"entry_id": "e", "identity": {}}',
             "error: line 3, seller: is required: marketplaces/{m",
+        ),
+        (
+            '{"entry_id": "e", "seller": "s", "violation": {"violation_type": "counterfit_goods"}}',
+            "'counterfit_goods' is not in the table of violation types; did you mean counterfeit_goods?",
         ),
         ('{"entry_id": "\N{LINE SEPARATOR}", "seller": "s"}', "line 1, fact: must state one fact"),
     ],
@@ -135,10 +139,14 @@ def test_scores_are_printed_and_an_unknown_seller_is_3_beside_those_that_are_kno
     assert "error: No seller 'nobody' in marketplace 'acme'. Check both names.\n" in stderr
     assert "has no entries" not in stderr
     for options in ([], ["--explain"]):
-        _, said = shell("score", "good", "-m", "acmee", *options, code=3)
+        shown, said = shell("score", "good", "-m", "acmee", *options, code=3)
+        assert shown == ""
+        assert said.startswith("error: ")
         assert "error: No seller 'good' in marketplace 'acmee'. Check both names.\n" in said
         assert "next:  marketplace 'acmee' has no entries: name another one by --marketplace" in said
-    table, _ = shell("score", "good")
+    assert "next:  marketplace 'acmee' has no entries" in shell("violation", "queue", "-m", "acmee")[1]
+    table, _ = shell("score", "good", "nobody", code=3)
+    assert "nobody" not in table
     assert table.splitlines()[0].split()[0] == "seller"
     assert str(good["points"]) in table
 
@@ -173,6 +181,12 @@ def test_tables_fit_80_characters(reported: Shell, command: tuple[str, ...], hea
     wide, told = reported(*command, "--wide", code=(0, 3))
     assert hidden.split(",", maxsplit=1)[0] in wide.splitlines()[0]
     assert "not shown" not in told
+
+
+def test_a_narrow_terminal_shows_reasons_before_incidents(reported: Shell) -> None:
+    table, told = in_terminal(reported, 72, "score", "s-00001")
+    assert table.split()[:5] == ["seller", "tier", "badge", "points", "reasons"]
+    assert "incidents, open" in told
 
 
 def in_terminal(shell: Shell, columns: int, *arguments: str) -> tuple[str, str]:
@@ -409,6 +423,11 @@ def test_the_doctor_finds_a_sound_house_sound_and_names_every_ailment(shell: She
     assert "a first sellertrust serve or ledger import makes one" in rows["ledger"]["found"]
     assert "train one: sellertrust train STUDY" in rows["champion"]["found"]
     assert "Start one with `sellertrust serve`." in rows["server"]["found"]
+    assert "a running server may use another folder" in rows["configuration"]["found"]
+    told = "No model in {}/registry. For the models of a running server add --server ADDRESS."
+    told = told.format(bare.environment["SELLERTRUST_DATA_DIR"])
+    assert bare("model", "list") == ("", f"{told}\n")
+    assert f"'champion' names no model. {told}" in bare.error(3, "model", "card")
 
 
 @pytest.mark.long
