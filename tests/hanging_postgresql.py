@@ -90,4 +90,5 @@ def hanging_postgresql() -> Iterator[HangingPostgresql]:
             process = psutil.Process(int((data / "postmaster.pid").read_text().split()[0]))
             yield HangingPostgresql(urls, process, control, start_options, execute, data)
         finally:
-            control("-m", "immediate", "stop")
+            if (data / "postmaster.pid").exists():
+                control("-m", "immediate", "stop")
