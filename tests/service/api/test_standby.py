@@ -100,15 +100,14 @@ def test_what_was_remembered_of_lost_entries_is_dropped(tmp_path: Path) -> None:
                 lost = running.ledger.append(MARKET, [domain_confirmed(f"c{n}", "s1") for n in range(3)])[-1].sequence
                 guilty = client.get_trust_score(MARKET, "s1", at_least_sequence=lost)
                 wait_for(lambda: lost in seen)
-                primary.process.send_signal(
-                    signal.SIGQUIT
-                )  # no program is started beside gRPC's threads, which may crash it
+                # No program is started beside gRPC's threads, which may crash it.
+                primary.process.send_signal(signal.SIGQUIT)
                 primary.process.wait(20)
                 with standby.connect() as connection:
                     connection.execute("SELECT pg_promote()")
                 book = running.server._book
                 assert book is not None
-                wait_for(lambda: book.follower.restarts == 1)
+                wait_for(lambda: book.follower.restarts == 1 and book.follower.age() < 2 and not book.follower.is_away)
                 found = client.get_trust_score(MARKET, "s1")
                 assert found.stamp.ledger_sequence == kept.sequence
                 assert (found.points or 0) > (guilty.points or 0)
