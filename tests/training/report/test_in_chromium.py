@@ -206,7 +206,7 @@ WORDS_IN_FIGURES = """() => {
       for (const other of words.slice(k + 1)) {
         const wide = Math.min(word.box.right, other.box.right) - Math.max(word.box.left, other.box.left);
         const high = Math.min(word.box.bottom, other.box.bottom) - Math.max(word.box.top, other.box.top);
-        if (wide > 0 && high > 3) collisions.push([word.text, other.text, plot.getAttribute('aria-label').slice(0, 50)]);
+        if (wide > 0 && high > 5) collisions.push([word.text, other.text, plot.getAttribute('aria-label').slice(0, 50)]);
       }
     });
   }
