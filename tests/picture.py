@@ -78,5 +78,5 @@ def _badge_server() -> Iterator[str]:
 if __name__ == "__main__":
     with _badge_server() as address:
         head, *lines = (line.rstrip() for line in sys.stdin if line.strip())
-        first = next(number for number, line in enumerate(lines) if line.startswith("  best row of every table"))
+        first = next(number for number, line in enumerate(lines) if line.startswith("  base "))
         print(draw(address, [head, *(line[2:] for line in lines[first:])]), end="")

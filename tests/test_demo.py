@@ -117,19 +117,22 @@ def test_the_demo_ends_by_itself_and_serves_its_data(tmp_path: Path) -> None:
     code, stdout, stderr = ended(start("demo", "--folder", folder))
     assert code == 0, stderr
     assert "champion: all" in stdout
-    assert "At equal volume the model's AUC is " in stdout
+    assert "Among sellers of like sales the model ranks a bad seller below a good one in " in stdout
     assert "Every field of the answer is what it was before" in stdout
     assert re.search(r"^\d+ s: simulate [\d.]+, import [\d.]+, train [\d.]+, story [\d.]+\. ", stderr, re.MULTILINE)
     assert stderr.endswith(f"Go on: sellertrust demo --serve --folder {folder}\n")
 
     with start("demo", "--serve", "--folder", folder, SELLERTRUST_ADDRESS="127.0.0.1:0") as serving:
         assert serving.stdout is not None
-        lines = [next(serving.stdout) for _ in range(6)]
+        lines = [next(serving.stdout) for _ in range(8)]
         url = lines[1].split()[-1]
         with urllib.request.urlopen(url, timeout=30) as answer:
             assert GOOD.shop_name in answer.read().decode()
+        card = shlex.split(lines[7])[1:]
+        code, answer_text, problem = ended(start(*card))
+        assert (code, "base" in answer_text.lower()) == (0, True), problem
         said = ""
-        for line in lines[3:]:
+        for line in lines[3:6]:
             target, _, *call = shlex.split(line)
             code, answer_text, problem = ended(start(*call, SELLERTRUST_TARGET=target.partition("=")[2]))
             assert code == 0, problem

@@ -185,7 +185,7 @@ assert math.isclose(p_bad, answer.p_bad, rel_tol=1e-9)
 # %% [markdown]
 # ## Why not more?
 #
-# The explanation begins at the base, the best row of every table, and ends at the points, exactly. Each reason takes whole
+# The explanation begins at the base (the best row of every table), and ends at the points, exactly. Each reason takes whole
 # points and shows what is behind it: incidents by category, failed orders by day, orders and days on record so far.
 
 # %%
@@ -193,7 +193,7 @@ explanation = explain(its_rows, seller, now, artifact, policy)
 shares = {reason.reason_code: reason.points for reason in explanation.reasons}
 assert explanation.baseline_points + sum(shares.values()) == answer.points
 pl.DataFrame(
-    [{"step": "best row of every table", "points": explanation.baseline_points}]
+    [{"step": "base", "points": explanation.baseline_points}]
     + [{"step": r.reason_code, "points": r.points, "counted": r.counted} for r in explanation.reasons]
     + [{"step": "points", "points": answer.points}]
 )

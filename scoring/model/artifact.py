@@ -76,7 +76,6 @@ class Artifact:
         self.prior = prior_of(manifest["prior"]) if "prior" in manifest else default_prior(self.folder.constants)
         self.baseline = np.array(manifest["baseline"], dtype=np.float64)
         self._booster = lightgbm.Booster(model_str=parts["model.txt"].decode())
-        self.baseline_points = int(self.points(self.baseline[None, :])[0])
 
     def raw_score(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return what the page takes from the base, for inputs of shape (n, features): whole float64 of shape (n,)."""

@@ -21,7 +21,7 @@ from service.cli.demo_market import write_files
 from service.cli.demo_page import write_page
 from service.cli.demo_story import Story, fail, tell
 from service.cli.imports import mapping_of_file
-from service.cli.models import compare_fairly
+from service.cli.models import compare_plainly
 from service.cli.output import extra_missing, say, write
 from service.cli.train import Training
 from service.demo_cast import ACCUSED, GOOD, MARKETPLACE, NOW, OFFENDER
@@ -60,7 +60,7 @@ def run(*, sellers: int, folder: Path | None) -> None:
             _train(settings)
         with timer.step("story"):
             show(settings, ledger)
-    say(f"\n{timer.spell()}. Pictures: {place / PAGE}")
+    say(f"\n{timer.spell()}. Open {place / PAGE} in a browser")
     say(f"Go on: {_command()} demo --serve{'' if folder is None else f' --folder {folder}'}")
 
 
@@ -96,7 +96,7 @@ def serve(folder: Path | None) -> None:
 def _greet(address: str, badges: str) -> None:
     write(
         f"Serving the demo's market on {address}; it is {NOW:%-d %B %Y} in it. Ctrl-C ends it.\n"
-        f"A shop with its badges: http://{badges}/demo\n"
+        f"A shop with its badges, for a browser: http://{badges}/demo\n"
         "In another terminal:\n"
     )
     target = "" if address == Settings().target else f"{PREFIX}TARGET={address} "
@@ -107,6 +107,7 @@ def _greet(address: str, badges: str) -> None:
         f"violation list --seller {ACCUSED.seller}",
     ):
         write(f"  {target}{command} {call} --marketplace {MARKETPLACE}\n")
+    write(f"The page from which every score can be added up by hand:\n  {command} model card champion --server {address}\n")
     sys.stdout.flush()
 
 
@@ -142,7 +143,7 @@ def _train(settings: Settings) -> None:
         fail(f"the model did not pass its gates ({failed}); with more --sellers there is more evidence")
     passed = len(trained.gates["gates"])
     write(f"  model   trained, certified monotone, champion: all {passed} gates passed\n")
-    for sentence in compare_fairly(row):
+    for sentence in compare_plainly(row):
         write(textwrap.fill(sentence, 110, initial_indent="          ", subsequent_indent="          ") + "\n")
 
 

@@ -79,7 +79,7 @@ def _facts(story: Story) -> "Table":
 
     found = story.steps["appeal"][OFFENDER]
     most = max([abs(reason.points) for reason in found.reasons], default=1)
-    rows: list[Sequence[str | Bar]] = [("Clean baseline seller", str(found.baseline_points), "")]
+    rows: list[Sequence[str | Bar]] = [("Base (the best row of every table)", str(found.baseline_points), "")]
     for reason in found.reasons:
         rows.append((_words(reason.reason_code), Bar(_signed(reason.points), abs(reason.points) / most), ""))
         for effect in reason.incidents:

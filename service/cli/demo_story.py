@@ -69,11 +69,11 @@ def tell(client: Client, bring: Callable[[str], int], folder: Path) -> Story:
     story.tell(
         f"Customs seizes {SEIZED_UNITS} fake airbags and sends a file. It names no seller, but the licence"
         f" {OFFENDER.licence_number},",
-        f"and {OFFENDER.seller} is on record with it, verified. The act is final, so it counts from its arrival on.",
+        f"and {OFFENDER.seller} is on record with it, verified. A seizure needs no reviewer: it counts on arrival.",
     )
     story.steps["seizure"] = _look(client)
     _must_fall(story, "before", "seizure", OFFENDER)
-    story.tell(_change(story, "before", "seizure", OFFENDER), _largest_reason(story.steps["seizure"][OFFENDER]))
+    story.tell(_change(story, "before", "seizure", OFFENDER), _fact_behind(story.steps["seizure"][OFFENDER]))
 
     paid = _payout(client)
     if paid.held_minor <= 0 or paid.next_release_day <= paid_before.next_release_day:
@@ -162,11 +162,12 @@ def _change(story: Story, first: str, then: str, member: Member) -> str:
     return f"{member.shop_name}: badge {before.badge} -> {after.badge}, points {before.points} -> {after.points}."
 
 
-def _largest_reason(explanation: ExplainTrustScoreResponse) -> str:
-    """Return in words what cost a seller most, with the entry that it rests on."""
-    reason = min(explanation.reasons, key=lambda one: one.points)
-    entries = [entry for effect in reason.incidents for entry in effect.entries]
-    return f"The explanation names the fact: {reason.reason_code} {reason.points:+d}, entry {', '.join(entries[:2])}."
+def _fact_behind(explanation: ExplainTrustScoreResponse) -> str:
+    """Return in words the incident that cost a seller most: its entry, and the points that overturning gives back."""
+    effects = [effect for reason in explanation.reasons for effect in reason.incidents]
+    most = max(effects, key=lambda one: one.points_if_overturned)
+    entries, points = ", ".join(most.entries[:2]), most.points_if_overturned
+    return f"The explanation names the fact: entry {entries}; overturning it would give back {points}."
 
 
 def _reserve(paid: EvaluatePayoutResponse) -> str:

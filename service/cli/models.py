@@ -351,10 +351,35 @@ def compare_fairly(figures: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def compare_plainly(figures: Mapping[str, Any]) -> list[str]:
+    """Return what `compare_fairly` says, in two short sentences for a newcomer: shares of pairs instead of AUC."""
+    own = figures["equal_volume_auc"]["value"]
+    if own is None:
+        return []
+    others = []
+    for name in (name for name in _COMPARED if f"equal_volume_auc_{name}" in figures):
+        doubt = ", not told apart" if _verdict(figures, name) == "not told apart" else ""
+        share = figures[f"equal_volume_auc_{name}"]["value"] * 100
+        others.append(f"{_COMPARED[name]} {share:.0f} %{doubt}")
+    all_pairs, rule = (figures[name]["value"] for name in ("auc", "auc_points_rule"))
+    return [
+        "Among sellers of like sales the model ranks a bad seller below a good one in"
+        f" {own * 100:.0f} % of pairs ({'; '.join(others)}).",
+        f"Among all sellers: {all_pairs * 100:.0f} %, a points rule {rule * 100:.0f} %. There sales decide much:"
+        " who sells more is reported more.",
+    ]
+
+
+def _verdict(figures: Mapping[str, Any], name: str) -> str:
+    """Return how a simpler ranking stands to the model at equal volume; no difference is claimed that is not proven."""
+    apart = figures[f"equal_volume_difference_to_{name}"]
+    return "lower" if apart["low"] > 0 else "higher" if apart["high"] < 0 else "not told apart"
+
+
 def _compare(name: str, figures: Mapping[str, Any]) -> str:
     """Return in words how a simpler ranking compares at equal volume."""
     value, apart = figures[f"equal_volume_auc_{name}"]["value"], figures[f"equal_volume_difference_to_{name}"]
-    verdict = "lower" if apart["low"] > 0 else "higher" if apart["high"] < 0 else "not told apart"
+    verdict = _verdict(figures, name)
     interval = f"{apart['value']:+.3f}, {apart['low']:+.3f} to {apart['high']:+.3f}"
     return f"{_COMPARED[name]} has {value:.3f}, {verdict} (difference {interval})"
 

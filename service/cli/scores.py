@@ -281,7 +281,7 @@ def print_explanation(explanation: ExplainTrustScoreResponse, override: dict[str
         )
     if "explanation" not in row:
         return
-    _print_line("best row of every table", str(row["baseline_points"]), "")
+    _print_line("base", str(row["baseline_points"]), "the best row of every table")
     for reason in row["explanation"]:
         for number, text in enumerate(_list_facts(reason)):
             name, points = (reason["reason_code"], f"{reason['points']:+d}") if number == 0 else ("", "")

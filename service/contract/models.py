@@ -5,7 +5,6 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from scoring.canonical import parse_json
@@ -14,7 +13,6 @@ from scoring.model.artifact import MANIFEST, pinned_features
 from scoring.model.card import describe_page, write_card
 from scoring.model.page import read_page
 from scoring.model.promises import broken_promises
-from scoring.model.scale import Scale
 from scoring.time import parse_time
 from sellertrust.v1 import model_service_pb2 as model_pb
 from service.contract.resource_names import model_name
@@ -59,8 +57,7 @@ def _describe(
     message.figures.update({name: float(value) for name, value in _numbers(parse_json(parts["evaluation.json"]))})
     page = read_page(parts["model.txt"].decode(), manifest["base"], len(manifest["features"]))
     message.card = write_card(describe_page(page, pinned_features(manifest)), manifest, message.digest)
-    raw = page.raw_score(np.array([manifest["baseline"]], dtype=np.float64))
-    message.baseline_points = int(Scale(page.base).points(raw)[0])
+    message.baseline_points = page.base
     message.lineage_json = parts["lineage.json"].decode()
     message.evaluation_json = parts["evaluation.json"].decode()
     message.certificate_json = parts["certificate.json"].decode()

@@ -39,7 +39,7 @@ def build_app(
     """Return the ASGI application of the badge server.
 
     `report` is given a line about what nobody has foreseen. With `demo_marketplace` it has a page `/demo` too, a shop with
-    the badges of the demo's sellers there.
+    the badges of the demo's sellers there, and `/` leads to it.
     """
     routes = _BadgeRoutes(badges, words)
 
@@ -63,7 +63,7 @@ def build_app(
         Route("/health", answer_health),
     ]
     if demo_marketplace is not None:
-        table.append(Route("/demo", answer_demo))
+        table += [Route("/demo", answer_demo), Route("/", _answer_root)]
     handlers = {HTTPException: _refuse_request, RequestWrong: _refuse_query, Exception: _fail}
     app = Starlette(routes=table, exception_handlers=handlers)
     app.router.redirect_slashes = False  # a redirect would name the host that the request states
@@ -177,6 +177,11 @@ def _require_ids(*named: tuple[str, str]) -> None:
 def _page(html: str, query: Query, caching: str, request: Request) -> Response:
     headers = PAGE | {"Cache-Control": caching} | language_headers(query.look.language, query.is_negotiated)
     return finish(html.encode(), "text/html", headers).to(_held(request))
+
+
+async def _answer_root(_: Request) -> Response:
+    """Answer with the way to the demo's shop; the path alone, never the host that a request states."""
+    return Response(status_code=307, headers=EVERYWHERE | {"Cache-Control": "no-store", "Location": "/demo"})
 
 
 def _file_endpoint(body: bytes, media_type: str) -> Endpoint:

@@ -138,7 +138,9 @@ class Model(_message.Message):
     core_version: _builtins.str
     """The release that packed it."""
     baseline_points: _builtins.int
-    """Points (0 to 1000) of the clean baseline seller. 0 in ListModels."""
+    """The base (the best row of every table) of its page: the points that every reason is counted from. May be above 1000.
+    0 in ListModels.
+    """
     lineage_json: _builtins.str
     """Its origin: `lineage.json` of the model, unchanged. Empty in ListModels."""
     evaluation_json: _builtins.str

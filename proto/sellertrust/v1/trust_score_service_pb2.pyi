@@ -857,9 +857,7 @@ class ExplainTrustScoreResponse(_message.Message):
     REASONS_FIELD_NUMBER: _builtins.int
     THIN_FILE_FIELD_NUMBER: _builtins.int
     baseline_points: _builtins.int
-    """The base of the model's page: the points of a seller with the best row of every table, from which every reason is
-    counted. So reasons are losses, and a seller below it has at least one. May be above 1000. Only if rated.
-    """
+    """The base (the best row of every table) of the model's page: the points that every reason is counted from. So reasons are losses, and a seller below it has at least one. May be above 1000. Only if rated."""
     @_builtins.property
     def trust_score(self) -> Global___TrustScore:
         """The trust score, as GetTrustScore returns it."""

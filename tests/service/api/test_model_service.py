@@ -97,7 +97,7 @@ def test_a_model_is_shown_whole_with_what_this_server_answers_with(client: Clien
     held = dict.fromkeys(("certificate", "parity", "size"), (True, True, 0.0, True))
     assert gates == held | {"psi": (False, False, 0.25, True)}
     loaded = registry.load(second)
-    assert model.baseline_points == loaded.baseline_points
+    assert model.baseline_points == loaded.page.base
     assert model.evaluation_json.encode() == loaded.parts["evaluation.json"]
     assert model.certificate_json.encode() == loaded.parts["certificate.json"]
 

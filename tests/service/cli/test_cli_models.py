@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from service.cli.models import compare_fairly
+from service.cli.models import compare_fairly, compare_plainly
 from service.registry.registry import Registry
 from tests.service.registry.models import evaluated, gate, gates_json, publish, with_context
 from tests.service.shells import Shell, bare_shell, serving, shell_of
@@ -197,3 +197,10 @@ def test_a_model_is_compared_at_equal_volume_first(rule: float, logistic: float,
         assert f"{verdict} (difference " in first
     assert second.startswith("Over all pairs: model 0.823, a points rule 0.861, logistic regression 0.827.")
     assert "the number of orders alone has 0.680" in second
+
+
+def test_the_demo_compares_a_model_in_plain_words() -> None:
+    """In shares of pairs, like sales first; a ranking that is not told apart is said so, one that is proven is not."""
+    first, second = compare_plainly(ranked(0.879, 0.758, 0.866))
+    assert first.endswith(" in 88 % of pairs (a points rule 76 %; logistic regression 87 %, not told apart).")
+    assert second.startswith("Among all sellers: 82 %, a points rule 86 %.")

@@ -229,11 +229,16 @@ def test_an_id_may_end_as_a_file_does(site: Site) -> None:
 
 
 def test_other_paths_and_methods_are_refused(site: Site) -> None:
-    """Paths of the demo's files beside it too; nothing redirects to the host that a request states."""
-    for path in ("/", "/badge/acme/good", "/badge/acme/good.png", "/badge/acme/x/good.svg", "/demo/", "/demo.html"):
+    """Paths of the demo's files beside it too."""
+    for path in ("/badge/acme/good", "/badge/acme/good.png", "/badge/acme/x/good.svg", "/demo/", "/demo.html"):
         assert site.get(path).status == 404, path
     answer = site.get("/badge/acme/good.svg", method="POST")
     assert (answer.status, answer.header("allow")) == (405, "GET, HEAD")
+
+
+def test_the_root_leads_to_the_demo_and_names_no_host(site: Site) -> None:
+    answer = site.get("/")
+    assert (answer.status, answer.header("location")) == (307, "/demo")
 
 
 def test_every_response_bars_sniffing_framing_and_scripts_and_names_no_software(site: Site) -> None:
