@@ -107,7 +107,9 @@ def _greet(address: str, badges: str) -> None:
         f"violation list --seller {ACCUSED.seller}",
     ):
         write(f"  {target}{command} {call} --marketplace {MARKETPLACE}\n")
-    write(f"The page from which every score can be added up by hand:\n  {command} model card champion --server {address}\n")
+    write(
+        f"The page from which every score can be added up by hand:\n  {command} model card champion --server {address}\n"
+    )
     sys.stdout.flush()
 
 
