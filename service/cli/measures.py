@@ -6,13 +6,12 @@ from typing import Annotated, Any
 import typer
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.timestamp_pb2 import Timestamp
-from rich.table import Table
 
 from sellertrust.v1.entry_pb2 import MeasureKind, Tier
 from sellertrust.v1.measure_service_pb2 import EvaluateMeasuresResponse, Measure, MeasureValue
 from sellertrust.v1.trust_score_service_pb2 import ScoreState
 from service.cli.common import KnownTime, Marketplace, ObserveTime, client, marketplace_of, moment
-from service.cli.output import Format, Output, emit_one, format_count, print_table, write
+from service.cli.output import Format, Output, emit_one, format_count, wrap_line, write
 from service.cli.scores import describe_reason
 
 app = typer.Typer()
@@ -20,11 +19,12 @@ app = typer.Typer()
 MAX_ENTRIES = 5
 """Entries of one measure shown to a person; JSON has them all."""
 
-NOTE = """\
-since: by what is known now; by tier it can lie before the decision or the override that caused it. What was in force
-at a time: --observe-time and --known-time of then
-"""
-"""Written under the table, so that nobody reads a start as a record of what was in force."""
+NOTES = (
+    "id: with it the measure is lifted or contested",
+    "since: by what is known now; by tier it can lie before the decision or the override that caused it. To see what was"
+    " in force at a time: --observe-time and --known-time of then",
+)
+"""Written under the measures, so that nobody reads a start as a record of what was in force."""
 
 
 @app.command("measures")
@@ -67,43 +67,42 @@ def _print(found: EvaluateMeasuresResponse, limit: int) -> None:
         head.append(f"standing {found.standing}")
     write(f"{', '.join(head)}, by the policy {found.policy_name} version {found.policy_version}\n")
     for part in found.standing_parts[:limit]:
-        write(f"  {format_count(part.points, 'point')} until {_time(part.until_time)}: {_entries(part.entries, 0)}\n")
+        until = f"{format_count(part.points, 'point')} until {_time(part.until_time)}"
+        write(wrap_line(f"  {until}: {_entries(part.entries, 0)}"))
     if (others := found.standing_parts_omitted + len(found.standing_parts[limit:])) > 0:
         write(f"  and {others:,} more incidents\n")
     if found.deposit_placed_minor:
         write(f"  deposit placed: {_money(found.deposit_placed_minor, found.currency)}\n")
     for caution in found.cautions:
-        write(
-            f"  caution {caution.case}: {describe_reason(caution)}; to be decided by {_time(caution.decide_by_time)}\n"
-        )
+        decide_by = _time(caution.decide_by_time)
+        write(wrap_line(f"  caution {caution.case}: {describe_reason(caution)}; to be decided by {decide_by}"))
     if not found.measures:
         write("  no measure is in force\n")
         return
-    table = Table(show_edge=False, pad_edge=False, box=None)
-    for name in ("measure", "value", "rule", "since (as known)", "until", "entries", "id, to lift or contest it"):
-        table.add_column(name, overflow="fold")
     for measure in found.measures[:limit]:
-        table.add_row(*_row(measure, found.currency))
-    print_table(table)
+        write("\n")
+        emit_one({name: text for name, text in _row(measure, found.currency).items() if text}, Format.TABLE)
+    write("\n")
     if others := len(found.measures[limit:]):
         write(f"and {others:,} more measures: --limit\n")
-    write(NOTE)
+    for line in NOTES:
+        write(wrap_line(line))
 
 
-def _row(measure: Measure, currency: str) -> tuple[str, ...]:
-    """Return one measure as the cells of a row."""
+def _row(measure: Measure, currency: str) -> dict[str, str]:
+    """Return what is shown of one measure, by name."""
     value = value_text(measure.current, currency)
     if measure.original != measure.current:
         value += f" (stated: {value_text(measure.original, currency)})"
-    return (
-        kind_text(measure.kind),
-        value + "".join(f" ({note})" for note in _notes(measure)),
-        f"{measure.rule}: {measure.reference}" if measure.rule else "imposed by a person",
-        _time(measure.start_time) if measure.HasField("start_time") else "more than 180 days",
-        _time(measure.end_time) if measure.HasField("end_time") else "",
-        _entries(measure.entries, measure.entries_omitted),
-        measure.measure,
-    )
+    return {
+        "measure": kind_text(measure.kind),
+        "value": (value + "".join(f" ({note})" for note in _notes(measure))).strip(),
+        "rule": f"{measure.rule}: {measure.reference}" if measure.rule else "imposed by a person",
+        "since": _time(measure.start_time) if measure.HasField("start_time") else "more than 180 days",
+        "until": _time(measure.end_time) if measure.HasField("end_time") else "",
+        "entries": _entries(measure.entries, measure.entries_omitted),
+        "id": measure.measure,
+    }
 
 
 def _notes(measure: Measure) -> list[str]:

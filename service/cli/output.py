@@ -5,10 +5,11 @@ import json
 import os
 import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import IntEnum, StrEnum
 from itertools import islice
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TextIO, TypeVar
 
 import typer
 
@@ -156,6 +157,17 @@ def write(text: str) -> None:
         raise typer.Exit(Exit.OK) from None
 
 
+def wrap_line(text: str, stream: TextIO | None = None) -> str:
+    """Return a line with its end, wrapped between words if `stream` (by default stdout) is a terminal."""
+    stream = stream or sys.stdout
+    if not stream.isatty():
+        return text + "\n"
+    width = shutil.get_terminal_size().columns
+    indent = " " * (len(text) - len(text.lstrip()) + 2)
+    wrapped = textwrap.wrap(text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(wrapped) + "\n"
+
+
 class Column(NamedTuple):
     """One column of a table: how it is headed, and the fields of a row that it shows."""
 
@@ -215,7 +227,8 @@ def emit(
         table.add_row(*map(_cell_text, row))
     print_table(table)
     if hidden := [name for name in fields if not any(name in column.names for column in shown)]:
-        say(f"not shown: {', '.join(hidden)}; show them with {'-o json' if wide is None else '--wide or -o json'}")
+        how = "-o json" if wide is None else "--wide or -o json"
+        say(wrap_line(f"not shown: {', '.join(hidden)}; show them with {how}", sys.stderr).rstrip("\n"))
 
 
 def _cell_text(value: Any) -> str:

@@ -26,7 +26,7 @@ from sellertrust.v1.trust_score_service_pb2 import (
 )
 from service.cli.common import KnownTime, Marketplace, ObserveTime, client, find_entries, marketplace_of, moment
 from service.cli.connecting import describe_empty
-from service.cli.output import Column, Exit, Format, Output, Wide, emit, say, write
+from service.cli.output import Column, Exit, Format, Output, Wide, emit, say, wrap_line, write
 
 app = typer.Typer()
 
@@ -190,11 +190,12 @@ def _cautions(score: TrustScore) -> dict[str, Any]:
 def _print_cautions(score: TrustScore, as_json: bool = False) -> None:
     """Write a line for each caution in force, unless the answer is written as JSON."""
     for one in () if as_json else score.cautions:
-        write(
-            f"  caution {one.rule} ({one.reference}) until {one.end_time.ToJsonString()[:16]}Z for"
-            f" {score.seller.rsplit('/', 1)[-1]}, case {one.case}: {describe_reason(one)}; sellertrust measures shows what it"
-            " asks for\n"
+        seller, until = score.seller.rsplit("/", 1)[-1], one.end_time.ToJsonString()[:16]
+        text = (
+            f"  caution {one.rule} ({one.reference}) until {until}Z for {seller}, case {one.case}: {describe_reason(one)};"
+            " sellertrust measures shows what it asks for"
         )
+        write(wrap_line(text))
 
 
 def describe_reason(caution: Caution) -> str:
@@ -300,13 +301,14 @@ def _list_facts(reason: dict[str, Any]) -> list[str]:
     """Return the facts behind a reason, a text each: in all first, then the first few by themselves."""
     counted, compared = reason["counted"], reason["compared"]
     entries = f"; entries {' '.join(reason['entries'][:MAX_SHOWN])}" if reason["entries"] else ""
+    since = f", since {reason['days'][0]['day']}" if reason["days"] else ""
     words = {
         "SERVICE_FAILURES": f"{counted:,} failed of {compared:,} orders, as the marketplace stated them; no confirmed"
         " violation",
         "INSPECTIONS_FAILED": f"{counted:,} failed of {compared:,} inspections",
         "DISPUTES_LOST": f"{counted:,} decided for the buyer, in {compared:,} orders",
-        "FEW_ORDERS": f"{counted:,} settled orders so far",
-        "SHORT_TENURE": f"{counted:,} days on record",
+        "FEW_ORDERS": f"{counted:,} settled orders{since}; more orders give more points",
+        "SHORT_TENURE": f"{counted:,} days on record{since}; more days give more points",
         "IDENTITY_LEVEL": f"level {_LEVELS.get(counted, 'not stated')}",
         "LIMIT": f"points end here; the sum is {counted:,}",
     }
@@ -318,8 +320,6 @@ def _list_facts(reason: dict[str, Any]) -> list[str]:
     ]
     if reason["reason_code"] == "SERVICE_FAILURES":
         parts += [f"{one['day']}: {one['service_failures']:,} of {one['settled_orders']:,}" for one in reason["days"]]
-    elif reason["days"]:
-        whole += f", since {reason['days'][0]['day']}"
     omitted = sum(reason[f"{kind}_omitted"] for kind in ("incidents", "entries", "days"))
     more = len(parts) - MAX_SHOWN + omitted
     rest = [f"and {more:,} more, with -o json" + (f" all but {omitted:,}" if omitted else "")] if more > 0 else []

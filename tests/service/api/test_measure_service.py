@@ -12,6 +12,7 @@ from sellertrust.v1.trust_score_service_pb2 import SCORE_STATE_UNKNOWN
 from service.policy.policy_file import SHIPPED_POLICY
 from tests.scoring.worlds import artifact
 from tests.servers import MARKET, Running, exposure, identity, running_server, violation
+from tests.service.cli.test_cli import in_terminal
 from tests.service.shells import shell_of
 
 GENERAL = SHIPPED_POLICY.with_name("general.toml")
@@ -158,5 +159,9 @@ def test_the_command_shows_what_is_in_force_to_a_person_and_as_json(running: Run
     assert f"and {len(shell.json('measures', 's1')['measures']) - 2} more measures: --limit" in few
     [held] = [m for m in shell.json("measures", "s1")["measures"] if m["kind"] == "MEASURE_KIND_SUSPENSION"]
     assert held["measure"] in shown
+    narrow, _ = in_terminal(shell, 80, "measures", "s1", "-m", MARKET)
+    assert f" {held['measure']}\n" in narrow
+    assert "suspended-a-week: Seller terms 9.2: " in narrow
+    assert max(map(len, narrow.splitlines())) <= 80
     assert parse_time(held["end_time"]) - parse_time(held["start_time"]) == 7 * 86_400_000_000
     assert "No seller 'nobody' in marketplace" in shell.error(3, "measures", "nobody")
