@@ -152,12 +152,12 @@ def test_promote_waits_until_every_server_answers_with_the_model(shell: Shell) -
 
 
 @pytest.mark.long
-def test_a_registry_by_url_and_by_its_former_name(bare: Shell, tmp_path: Path) -> None:
-    """SELLERTRUST_REGISTRY takes a folder or a URL; the name of earlier releases goes on being understood."""
+def test_a_registry_is_a_folder_or_a_url(bare: Shell, tmp_path: Path) -> None:
+    """SELLERTRUST_REGISTRY takes either."""
     folder = tmp_path / "elsewhere"
     filled(folder)
-    for settings in ({"registry": folder}, {"registry": f"file://{folder}"}, {"registry_dir": folder}):
-        assert len(bare.json("model", "list", **settings)) == 3
+    for registry in (folder, f"file://{folder}"):
+        assert len(bare.json("model", "list", registry=registry)) == 3
     assert bare.json("model", "list", registry=tmp_path / "empty") == []
     assert "must be a folder, or a URL such as" in bare.error(6, "model", "list", registry="s 3://x")
 
