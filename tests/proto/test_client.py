@@ -233,6 +233,7 @@ def test_a_server_that_cannot_be_reached_is_named(target: str, said: str) -> Non
     assert caught.value.message.startswith(said)
 
 
+@pytest.mark.long
 def test_calls_outlive_a_server_that_is_restarted(tmp_path: Path) -> None:
     with running_server(tmp_path) as first:
         address = first.address

@@ -157,6 +157,7 @@ def test_a_change_of_control_that_was_entered_by_mistake_leaves_no_caution() -> 
     assert cautions([taken_over("c", TODAY), void]) == ()
 
 
+@pytest.mark.long
 def test_a_rule_lasts_as_the_policy_says_at_most_30_days_of_180_unless_a_violation_was_confirmed() -> None:
     """A report every 14 days, each 14 days of caution: two whole ones and two days of the third."""
     policy = policy_of(caution_rule(days=14), sources={"customs": {"weight": 100, "at_most": 400}})

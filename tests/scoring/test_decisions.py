@@ -47,6 +47,7 @@ def with_units(rows: list[FactRow], units: list[int]) -> list[FactRow]:
     return [row._replace(units=next(changed)) if row.kind == Kind.VIOLATION else row for row in rows]
 
 
+@pytest.mark.long
 @COUNTING
 @given(sellers(), days, st.integers(0, 5), st.sampled_from(Tier), st.data())
 def test_what_is_void_leaves_no_trace_in_the_answer(
@@ -68,6 +69,7 @@ def test_what_is_void_leaves_no_trace_in_the_answer(
     assert answer([*chosen, *voids, *rows]) == answer(rows)
 
 
+@pytest.mark.long
 @COUNTING
 @given(sellers(), st.integers(TODAY - 400, TODAY - 1), st.integers(1, 8), st.integers(1, 4), UNITS)
 def test_goods_that_were_somebody_elses_leave_no_trace(
@@ -92,6 +94,7 @@ def test_a_retracted_violation_takes_its_units_with_it(rows: list[FactRow], day:
     assert answer([*rows, wrong, status("c", "wrong", to)]) == answer(rows)
 
 
+@pytest.mark.long
 @COUNTING
 @given(sellers(), st.lists(UNITS, min_size=1, max_size=4), UNITS, st.data())
 def test_confirming_with_units_never_raises_points_and_overturning_never_lowers_them(

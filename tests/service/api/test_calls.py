@@ -120,6 +120,7 @@ def test_a_table_that_vanishes_leaks_neither_sql_nor_names(tmp_path: Path) -> No
                 assert secret not in str(caught.value)
 
 
+@pytest.mark.long
 def test_a_ledger_that_does_not_answer_is_unavailable_and_says_when_to_try_again(tmp_path: Path) -> None:
     with running_server(tmp_path, book_sellers=0) as running, running.client() as client:
         running.ledger.close()

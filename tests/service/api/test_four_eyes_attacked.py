@@ -60,6 +60,7 @@ def at_once(*calls: Callable[[], Any]) -> list[Any]:
         return [*threads.map(call, calls)]
 
 
+@pytest.mark.long
 def test_nobody_approves_its_own_proposal_under_another_certificate(eyes: World) -> None:
     """Neither by a name that the file says is the same person's, nor by one that it does not know."""
     proposal = eyes.propose("anna", overrides())
@@ -290,6 +291,7 @@ def test_a_promotion_called_many_times_at_once_promotes_once(eyes: World) -> Non
     assert len([move for move in eyes.registry.history() if move.figures.get("proposal")]) == 1
 
 
+@pytest.mark.long
 def test_a_promotion_is_refused_once_another_model_is_champion_or_its_gates_are_others(eyes: World) -> None:
     _, second, third = (publish(eyes.registry, parts=evaluated(n, 0.7)) for n in range(3))
     waits, promoted = eyes.agreed(promotion(second)), eyes.agreed(promotion(third))

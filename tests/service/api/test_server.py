@@ -118,6 +118,7 @@ def test_no_call_is_lost_when_one_of_two_servers_drains(tmp_path: Path) -> None:
     assert min(calls) > 0
 
 
+@pytest.mark.long
 def test_a_call_that_has_begun_is_answered_before_the_server_stops(tmp_path: Path, monkeypatch) -> None:
     with running_server(tmp_path) as running, running.client() as client, ThreadPoolExecutor(1) as pool:
         client.append_entries(MARKET, [identity("i", "s")])

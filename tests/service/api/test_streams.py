@@ -83,6 +83,7 @@ def eventually(holds: Callable[[], bool], seconds: float = 60) -> bool:
     return holds()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_each_batch_is_answered_in_order_by_what_became_of_its_entries(tmp_path: Path, backend: str) -> None:
     with server_on(backend, tmp_path) as (running, stub):
@@ -147,6 +148,7 @@ def test_bytes_that_are_no_request_end_a_stream_as_an_invalid_argument(tmp_path:
         assert running.ledger.last()[0] == good
 
 
+@pytest.mark.long
 def test_a_stream_of_nowhere_ends_before_anything_is_recorded(tmp_path: Path) -> None:
     with server_on("sqlite", tmp_path) as (running, stub):
         requests = [batch(identity("i", "s"), parent=""), batch(identity("j", "s"))]

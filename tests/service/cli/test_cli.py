@@ -127,6 +127,7 @@ def test_objects_of_several_lines_are_appended(shell: Shell) -> None:
     assert "line 1, entry_id: must be 1 to 128" in shell.error(2, "ledger", "append", "-", stdin=twice)
 
 
+@pytest.mark.long
 def test_scores_are_printed_and_an_unknown_seller_is_3_beside_those_that_are_known(shell: Shell) -> None:
     """The data is complete, the trouble is on stderr."""
     shell("ledger", "append", "-", stdin=lines_of("good"))

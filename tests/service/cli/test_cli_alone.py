@@ -108,6 +108,7 @@ def test_the_configuration_is_shown_without_its_secrets(bare: Shell) -> None:
     assert rows["log_level"]["source"] == "default"
 
 
+@pytest.mark.long
 def test_the_database_is_made_upgraded_and_refused_where_a_newer_release_was_there(bare: Shell, tmp_path: Path) -> None:
     """`db upgrade` makes what is missing, folder and all; a newer schema is never touched."""
     assert bare("db", "upgrade") == ("", "the ledger's database is up to date\n")

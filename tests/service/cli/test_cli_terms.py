@@ -95,6 +95,7 @@ def test_an_amount_is_read_in_one_way_or_refused(text: str, currency: str, minor
         assert parse_amount("CAPTURED", format_amount(minor, currency).split()[0], currency) == minor
 
 
+@pytest.mark.long
 def test_restitution_is_shown_after_an_overturn(asked: tuple[Shell, Running]) -> None:
     shell, running = asked
     now = running.ledger.cut().observe_time

@@ -101,6 +101,7 @@ def test_what_only_the_ledger_can_refuse_refuses_the_whole_batch_too(ledger: Led
     assert ledger.last() == (0, 0)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("size", [0, MAX_BATCH + 1])
 def test_a_batch_holds_1_to_10_000_entries(ledger: Ledger, size: int) -> None:
     with pytest.raises(InvalidInput, match="1 to 10,000"):

@@ -206,6 +206,7 @@ def test_a_damaged_file_is_refused_and_the_part_named(filled: str, tmp_path: Pat
         rehearse(broken, silent)
 
 
+@pytest.mark.long
 def test_a_backup_that_was_altered_with_care_does_not_verify(filled: str, tmp_path: Path, backend: str) -> None:
     """Digests that fit are not enough: the first entry that was not sealed so is named, and nothing is left behind."""
     file, forged = tmp_path / "backup", tmp_path / "forged"
@@ -347,6 +348,7 @@ def test_keys_are_left_out_on_request(filled: str, tmp_path: Path) -> None:
     assert back_up(filled, tmp_path / "whole").left_out == []
 
 
+@pytest.mark.long
 def test_a_ledger_that_is_not_there_or_not_known_is_not_backed_up(url: str, tmp_path: Path) -> None:
     """Of a newer schema this release would miss a table; no file is left."""
     with closing(Database(url)) as place, place.write() as connection:

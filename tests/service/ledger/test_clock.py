@@ -170,6 +170,7 @@ def poisoned(url: str, clock: Clock, facts: list[Entry]) -> Ledger:
     return Ledger.open(url, clock=clock)
 
 
+@pytest.mark.long
 def test_mending_brings_back_the_answers_that_there_would_have_been(url: str, twin: Ledger, clock: Clock) -> None:
     """What a fast clock recorded is hidden until its time comes, or until it is said how far it was ahead."""
     facts = [*GUILTY, status("v2", Action.OVERTURN), violation("alleged")]

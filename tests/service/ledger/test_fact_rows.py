@@ -123,6 +123,7 @@ def accused(ledger: Ledger) -> None:
     ledger.append(MARKET, [Entry("moved", "s1", moved)])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("days", [0, 7, 13, 25])
 @pytest.mark.parametrize("most", [1, 4, 9])
 def test_of_very_many_allegations_the_gravest_are_read_and_all_are_counted(

@@ -43,6 +43,7 @@ def view(ledger: Ledger, name: str = "v1") -> ViolationView:
     return ledger.violation(MARKET, name, ledger.cut())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("together", [False, True], ids=["in the ledger", "in the same batch"])
 def test_every_pair_of_status_and_action_goes_by_the_table(ledger: Ledger, together: bool) -> None:
     """What the table has is done; what it has not is refused, naming the actions that are allowed."""

@@ -159,6 +159,7 @@ def test_a_writer_that_is_killed_leaves_whole_batches(url: str) -> None:
         ledger.append(MARKET, [identity("after")])
 
 
+@pytest.mark.long
 def test_record_times_do_not_go_back_between_servers_whose_clocks_differ(url: str, clock: Clock) -> None:
     """A server that was overtaken while it waited for the lock takes the other's record time over."""
 

@@ -92,6 +92,7 @@ def points_of(scorer: Scorer, ledger: Ledger) -> tuple[list[int | None], str]:
     return [getattr(answer, "points", None) for answer in answers], stamp.model_digest
 
 
+@pytest.mark.long
 def test_the_first_model_becomes_champion_and_a_later_one_challenger(registry: Registry) -> None:
     """Publishing never takes the place of a model that serves."""
     assert registry.champion() is None

@@ -135,6 +135,7 @@ def test_a_model_without_gates_is_champion_only_by_a_named_person(registry: Regi
     assert "override" not in registry.history()[-1].figures
 
 
+@pytest.mark.long
 def test_the_first_model_whose_gates_hold_is_champion_whatever_was_published_before(registry: Registry) -> None:
     """Neither one without gates nor one that failed them is in its way; once it is, nothing published takes its place."""
     publish(registry, attachments=None)

@@ -40,6 +40,7 @@ def change(place: Path | str, name: str, data: bytes | None) -> None:
     store.rm_file(f"{root}/{name}") if data is None else store.pipe_file(f"{root}/{name}", data)
 
 
+@pytest.mark.long
 def test_what_is_published_comes_back_to_the_byte_and_every_move_is_kept(place: Path | str) -> None:
     """Seen by another registry of the same place: models, aliases, and who moved them, when, why, with what figures."""
     registry = Registry(place)

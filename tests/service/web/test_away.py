@@ -92,6 +92,7 @@ def test_a_server_that_says_nothing_keeps_no_badge_from_being_shown() -> None:
         assert server_of(site) == "away"
 
 
+@pytest.mark.long
 def test_the_report_of_a_server_that_is_away_names_no_seller() -> None:
     with Client("127.0.0.1:1", deadline_seconds=0.2) as client, badge_site(client) as site:
         site.get("/badge/acme/wang-fang.svg")

@@ -19,6 +19,7 @@ def found() -> dict[str, Any]:
     return evaluate(case_of())
 
 
+@pytest.mark.long
 def test_an_evaluation_is_json_and_the_same_twice(found: dict[str, Any]) -> None:
     """No NaN, no array; equal bytes for an equal case, and others for another seed of the bootstrap."""
     assert canonical_json(found) == canonical_json(evaluate(case_of()))

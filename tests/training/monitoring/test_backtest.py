@@ -198,6 +198,7 @@ def test_a_policy_with_standing_bounds_the_tiers_of_a_backtest_as_it_bounds_the_
     assert int((given.tier != answers_at(market.imported, model, policy(), day, Knowledge.TODAY).tier).sum()) >= 5
 
 
+@pytest.mark.long
 def test_the_comparison_with_the_server_meets_every_state_and_what_people_decided(
     market: Market, model: Artifact
 ) -> None:

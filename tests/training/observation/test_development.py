@@ -144,6 +144,7 @@ def test_the_factor_is_of_sellers_that_are_bad_by_the_rule_and_not_of_incidents(
     assert found.factor == pytest.approx(odds, rel=0.01)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "asks",
     [

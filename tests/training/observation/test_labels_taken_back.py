@@ -60,6 +60,7 @@ def test_a_violation_that_is_moved_out_of_the_window_makes_nobody_bad(
     )
 
 
+@pytest.mark.long
 def test_what_was_void_before_the_observation_leaves_no_trace(tmp_path: Path, study: Study) -> None:
     """A change of control and a merge, with all that training sees of the seller."""
     facts = [breach("v", BEFORE), breach("w", BEFORE - DAY)]
@@ -72,6 +73,7 @@ def test_what_was_void_before_the_observation_leaves_no_trace(tmp_path: Path, st
     assert not same(observe(folder(tmp_path, "sold"), study, *facts, control), plain)
 
 
+@pytest.mark.long
 def test_the_order_of_a_report_and_its_decision_in_a_file_changes_nothing(tmp_path: Path, study: Study) -> None:
     """Neither of features nor of labels."""
     for name, moment in (("before", BEFORE), ("inside", INSIDE)):

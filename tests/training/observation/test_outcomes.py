@@ -121,6 +121,7 @@ def test_a_suspension_counts_for_every_point_in_whose_window_it_is(tmp_path: Pat
     assert rows.loss.tolist() == [0.0, 9.0, 9.0, 0.0]
 
 
+@pytest.mark.long
 def test_other_measures_and_void_suspensions_make_nobody_bad(tmp_path: Path, study: Study) -> None:
     """A deposit is no suspension, and what was entered by mistake is none."""
     facts = [*standing("s"), breach("v", BEFORE)]

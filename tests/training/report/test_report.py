@@ -207,6 +207,7 @@ def test_an_error_of_ours_is_never_taken_for_what_a_model_does_not_hold(
     assert "left out, since" not in html
 
 
+@pytest.mark.long
 def test_what_a_model_does_not_hold_is_said_by_its_key() -> None:
     grades = [{key: value for key, value in row.items() if key != "rows"} for row in sample.evaluation()["grades"]]
     html = render(**changed("evaluation.grades", grades))
@@ -230,6 +231,7 @@ def test_a_segment_of_one_group_does_not_repeat_the_whole() -> None:
     assert "not seen in training: pr" not in text
 
 
+@pytest.mark.long
 def test_the_worst_misses_tell_what_was_known_from_what_came_after_and_name_the_tier() -> None:
     parts = sample.parts()
     entry = {"entry_id": "v-1", "kind": "violation", "day": "2025-05-19", "what": "counterfeit_goods high"}

@@ -88,6 +88,7 @@ def test_wrong_dates_are_refused_before_any_row_is_read() -> None:
         assert refused(dates=SAO_PAULO | {"offset": offset}).startswith("files[0].dates.offset must be an offset")
 
 
+@pytest.mark.long
 @given(
     st.datetimes(datetime(1970, 1, 2), datetime(2100, 1, 1)).map(lambda d: d.replace(microsecond=0)),  # noqa: DTZ001
     st.integers(-14 * 60, 14 * 60),

@@ -115,6 +115,7 @@ def test_credentials_that_are_missing_or_no_settings_are_6(shell: Shell, tmp_pat
     assert "must hold key=value on every line" in shell.error(6, *feed)
 
 
+@pytest.mark.long
 def test_a_stream_that_is_not_there_is_6(shell: Shell, server: NatsServer) -> None:
     said = shell.error(6, "ledger", "feed", f"nats://{server.address}/NONE", "--once")
     assert "there is no stream NONE" in said
