@@ -248,16 +248,18 @@ def test_what_the_header_shows_must_be_one_sound_token(callers: Callers) -> None
 def test_the_log_names_the_subject_of_a_token_by_a_pseudonym(callers: Callers) -> None:
     """A subject may be a person; who has the key of the pseudonyms finds it in the log all the same."""
     subject = "ann.smith@example.org"
+    pattern = re.compile(rf"{re.escape(BRAND)} jwt:https://login\.example#~[0-9a-f]{{16}}")
+
+    def pseudonyms() -> list[str]:
+        return [who for line in callers.running.lines() if pattern.fullmatch(who := line.get("caller", ""))]
+
+    before, deadline = len(pseudonyms()), time.monotonic() + 60
     with callers.client("brand.example", token=callers.issuer.token_file(subject)) as client:
         denied(client.append_entries, MARKET, [violation("b1-77", "s-1", notifier="brand-1")])
         denied(client.append_entries, MARKET, [violation("b1-77", "s-1", notifier="brand-1")])
-    deadline = time.monotonic() + 60
-    pattern = re.compile(rf"{re.escape(BRAND)} jwt:https://login\.example#~[0-9a-f]{{16}}")
-    found: list[str] = []
-    while len(found) < 2 and time.monotonic() < deadline:  # a line is written after its answer
-        found = [who for line in callers.running.lines() if pattern.fullmatch(who := line.get("caller", ""))]
-        time.sleep(0.01)
-    first, second = found
+    while len(pseudonyms()) < before + 2 and time.monotonic() < deadline:
+        time.sleep(0.01)  # a line is written after its answer
+    first, second = pseudonyms()[before:]
     assert first == second
     assert subject not in callers.running.log.getvalue()
 
