@@ -15,7 +15,7 @@ from training.evaluation.arrays import Interval
 from training.evaluation.equal_volume import at_equal_volume
 from training.evaluation.ranking import auc
 from training.evaluation.resampling import bootstrap_auc
-from training.fitting.fit import at_reference
+from training.fitting.fit import fit_curves
 from training.fitting.logistic import Logistic
 from training.observation.export import LedgerTable
 from training.observation.points import choose_points
@@ -64,8 +64,9 @@ def run(say: Say) -> dict[str, float]:
 
 
 def _scores(trained: Trained, study: Study, rows: Snapshot, test: Snapshot) -> dict[str, Floats]:
-    """What ranks each test row, as it is served, without its own exposure: the model with context as it was and, where
-    there is any, at its reference; and every baseline.
+    """Return what ranks each test row without its own exposure: the model, and every baseline.
+
+    With a context `lightgbm` is the model's curves with the context as it was, and `served` the page, which asks for none.
     """
     model = load(trained.parts)
     found = {
@@ -77,7 +78,7 @@ def _scores(trained: Trained, study: Study, rows: Snapshot, test: Snapshot) -> d
         "past_volume_alone": test.orders,
     }
     if study.context:
-        found["served"] = model.raw_score(at_reference(test, study).x)
+        found |= {"lightgbm": fit_curves(rows, study).raw(test.x), "served": found["lightgbm"]}
     return found
 
 
