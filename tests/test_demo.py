@@ -29,7 +29,7 @@ SECONDS = 300
 
 def start(*arguments: object, **settings: str) -> subprocess.Popen[str]:
     """`sellertrust` with these arguments, in a session of its own; `settings` by their variables."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("SELLERTRUST_")}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("SELLERTRUST_") and k != "DEV_VENV"}
     return subprocess.Popen(
         [sys.executable, "-c", "from service.cli import main; main()", *map(str, arguments)],
         env=environment | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "proto")])} | settings,

@@ -181,7 +181,8 @@ class Racers:
         if rng.random() < 0.1:
             sellers = rng.sample(range(SELLERS), 10)
             found = client.batch_get_trust_scores(MARKET, [f"s{number}" for number in sellers])
-            scores = [result.trust_score for result in found if result.HasField("trust_score")]
+            answered = [result.trust_score for result in found if result.HasField("trust_score")]
+            scores = [one for one in answered if one.freshness.state != score_pb.FRESHNESS_STATE_UNKNOWN]
             stamps = {score.stamp.SerializeToString() for score in scores}
             if len(stamps) > 1:
                 self._note("differ", f"a batch has {len(stamps)} stamps")
@@ -195,6 +196,9 @@ class Racers:
     def _check(self, client: Client, seller: str, sequence: int, rng: random.Random) -> None:
         """Ask for a score that reflects a sequence, and have it recomputed."""
         score = client.get_trust_score(MARKET, seller, at_least_sequence=sequence)
+        if score.freshness.state == score_pb.FRESHNESS_STATE_UNKNOWN:  # a clock in doubt does not say NOT_FOUND
+            self._note("not_found")
+            return
         if score.stamp.ledger_sequence < sequence:
             self._note("behind", f"{seller} at {score.stamp.ledger_sequence}, asked for {sequence}")
         self._take(score, rng)

@@ -255,7 +255,7 @@ def test_who_sends_bad_tokens_is_held_whichever_they_are_and_charged_by_its_cert
         codes = refusals(a, *(f"bad-{number}" for number in range(50)))
         assert codes == ["RESOURCE_EXHAUSTED"] * 50
         assert eventually(lambda: value(running, "turned_away_total", pool="slow", cause="limit") >= 50)
-        assert refusals(a, *(f"worse-{number}" for number in range(5))) == ["UNAUTHENTICATED"] * 5
+        assert refusals(a, *(f"worse-{number}" for number in range(FEW + 1))) == ["UNAUTHENTICATED"] * (FEW + 1)
         assert refusals(a, "") == ["RESOURCE_EXHAUSTED"], "its two calls a second were used by the bad tokens"
         assert eventually(lambda: value(running, "requests_total", method=GET, code="INVALID_ARGUMENT") == 1)
     with running.client(**where.shown["b"], service_config="{}") as b:

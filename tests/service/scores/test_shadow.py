@@ -49,10 +49,9 @@ class Raising(Artifact):
 
     def __init__(self, like: Artifact) -> None:
         super().__init__(like.manifest, like.parts, like.digest)
+        del self.page
 
-    def raw_score(self, x: Any) -> Any:
-        if getattr(self, "baseline_points", None) is None:
-            return super().raw_score(x)
+    def __getattr__(self, name: str) -> Any:
         raise RuntimeError("no score today")
 
 
