@@ -154,6 +154,7 @@ def test_an_earlier_demo_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "The earlier demo is kept as demo-2" in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_a_demo_that_is_served_is_left_alone(tmp_path: Path) -> None:
     """Else the server would go on writing to a folder of another name."""
     (tmp_path / MARKER).touch()

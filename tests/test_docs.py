@@ -151,6 +151,7 @@ def test_every_benchmark_that_is_named_exists() -> None:
         assert not part or part in import_module(f"tests.bench.{name.replace('-', '_')}").PARTS, part
 
 
+@pytest.mark.long
 def test_the_page_on_authorities(tmp_path: Path, pytestconfig: pytest.Config) -> None:
     """Its commands, run in their order in an empty folder, print what it shows."""
     follow(DOCS / "authorities.md", tmp_path, update=pytestconfig.getoption("update_docs"))

@@ -104,6 +104,7 @@ def _names(text: str) -> Iterator[tuple[int, str]]:
             yield node.lineno, node.id
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("path", _files(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_prose_and_names_hold_no_refused_word(path: Path) -> None:
     found = [(line, match[0]) for line, text in _prose(path) if (match := _REFUSED.search(text))]

@@ -117,6 +117,7 @@ def test_real_places_are_scored_over_grpc_by_a_model_trained_on_their_ledger(
         assert explained.baseline_points + sum(r.points for r in explained.reasons) == guilty.points
 
 
+@pytest.mark.long
 def test_what_is_imported_today_gives_the_features_it_gave_when_it_was_reported(
     ledger: Ledger, study: Study, tmp_path: Path
 ) -> None:

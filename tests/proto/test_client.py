@@ -82,6 +82,7 @@ def test_a_checkout_gets_unknown_where_there_is_no_server(caplog) -> None:
     ]
 
 
+@pytest.mark.long
 def test_each_cause_of_unknown_scores_is_logged_once(tmp_path: Path, caplog, monkeypatch) -> None:
     """No connection, no answer in time and the server's own reasons are told apart; a minute later with their number."""
 
@@ -133,6 +134,7 @@ def test_faults_of_the_program_are_raised_all_the_same() -> None:
         client.get_trust_score(MARKET, "s", observe_time=datetime(2026, 1, 1), on_error="unknown")  # noqa: DTZ001
 
 
+@pytest.mark.long
 def test_without_a_server_a_call_fails_as_unavailable_and_soon() -> None:
     with Client(NOWHERE) as client, pytest.raises(SellertrustCallError) as caught:
         client.get_trust_score(MARKET, "s")
@@ -165,6 +167,7 @@ def test_every_call_has_a_deadline_which_the_client_and_the_call_can_set(tmp_pat
             assert hasty.get_trust_score(MARKET, "s", on_error="unknown").state == UNKNOWN
 
 
+@pytest.mark.long
 def test_errors_are_decoded(tmp_path: Path) -> None:
     with running_server(tmp_path) as running, running.client() as client:
         with pytest.raises(SellertrustCallError) as missing:
@@ -217,6 +220,7 @@ def test_errors_of_asyncio_are_decoded(tmp_path: Path) -> None:
     assert error.metadata == {"seller": seller_name(MARKET, "nobody")}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("target", "said"),
     [
@@ -278,6 +282,7 @@ def test_times_may_be_datetimes_of_any_zone_or_timestamps(tmp_path: Path) -> Non
             assert list(client.list_entries(MARKET, known_time=time_)) == []
 
 
+@pytest.mark.long
 def test_one_client_serves_many_threads(tmp_path: Path) -> None:
     with running_server(tmp_path) as running, running.client() as client, ThreadPoolExecutor(8) as pool:
         entries = [[identity(f"i{n}", f"s{n}")] for n in range(100)]

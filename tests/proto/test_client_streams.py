@@ -65,6 +65,7 @@ def test_batches_are_acknowledged_in_order_and_a_refused_one_stops_nothing(tmp_p
         assert list(client.stream_entries(MARKET, [])) == []
 
 
+@pytest.mark.long
 def test_a_source_that_is_silent_at_first_opens_its_stream_with_its_first_batch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,6 +172,7 @@ def test_acknowledgements_come_while_the_batches_are_still_being_made(tmp_path: 
     assert taken == [0, 1, 2]
 
 
+@pytest.mark.long
 def test_batches_are_read_only_a_few_ahead_of_what_is_acknowledged(tmp_path: Path) -> None:
     made = 0
 

@@ -3,6 +3,7 @@
 from itertools import groupby
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,6 +24,7 @@ def test_amounts_add_up_to_the_bound_and_do_not_wrap(amounts: list[tuple[int, in
     assert found == [min(MAX_TOTAL, times * sum(values[case == one].tolist())) for one in range(3)]
 
 
+@pytest.mark.long
 @given(st.lists(st.tuples(st.integers(0, 2), st.sampled_from("ab"))))
 def test_runs_are_those_of_a_plain_walk(rows: list[tuple[int, str]]) -> None:
     """Also of none, of one row, and of keys of other types."""

@@ -282,6 +282,7 @@ def test_no_field_of_a_score_rests_on_a_caution(
     assert replace(found, cautions=()) == plain
 
 
+@pytest.mark.long
 @FEW
 @given(SEEN)
 def test_an_answer_holds_until_its_first_caution_ends(seen: list[tuple[int, Source, int, int | None]]) -> None:

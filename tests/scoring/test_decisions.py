@@ -86,6 +86,7 @@ def test_goods_that_were_somebody_elses_leave_no_trace(
         assert points([*rows, wrong, *states[:2]]) == points([*rows, wrong])
 
 
+@pytest.mark.long
 @COUNTING
 @given(sellers(), days, UNITS, st.sampled_from([Status.DISMISSED, Status.WITHDRAWN, Status.OVERTURNED]))
 def test_a_retracted_violation_takes_its_units_with_it(rows: list[FactRow], day: int, units: int, to: Status) -> None:
@@ -131,6 +132,7 @@ def test_reducing_never_lowers_points_and_losing_the_appeal_leaves_them(
     assert points(lost) == points(reduced)
 
 
+@pytest.mark.long
 @COUNTING
 @given(sellers(), st.integers(0, 5), st.integers(0, 5))
 def test_incidents_that_were_merged_are_as_if_reported_as_one(rows: list[FactRow], one: int, into: int) -> None:
@@ -143,6 +145,7 @@ def test_incidents_that_were_merged_are_as_if_reported_as_one(rows: list[FactRow
     assert answer([*rows, merge("m", *names)]).score == answer(as_one).score  # type: ignore[attr-defined, union-attr]
 
 
+@pytest.mark.long
 @COUNTING
 @given(sellers(), st.integers(0, 11), st.integers(0, 5))
 def test_a_violation_that_was_split_off_is_as_if_reported_there(rows: list[FactRow], which: int, into: int) -> None:
@@ -187,6 +190,7 @@ def test_units_raise_severities_by_incident_and_no_further_than_critical(rows: l
         assert found[row.entry_id] == min((row.severity or 0) + steps, Severity.CRITICAL)
 
 
+@pytest.mark.long
 @COUNTING
 @given(sellers(), st.lists(UNITS, min_size=1, max_size=4), st.lists(UNITS, min_size=1, max_size=4), st.data())
 def test_the_last_units_that_a_decision_states_count_as_if_stated_from_the_beginning(
@@ -221,6 +225,7 @@ def test_without_an_open_allegation_a_seller_stands_as_if_upheld(rows: list[Fact
     assert found.points == found.points_if_upheld
 
 
+@pytest.mark.long
 @COUNTING
 @given(sellers(), days, st.sampled_from(Tier))
 def test_an_override_sets_the_tier_and_nothing_else(rows: list[FactRow], day: int, tier: Tier) -> None:

@@ -64,6 +64,7 @@ def test_an_overturn_ends_what_stood_on_it_and_leaves_no_trace() -> None:
     assert evaluated(rows) == evaluated(SOLD)
 
 
+@pytest.mark.long
 @FEW
 @given(sellers(), RETRACTIONS, st.integers(0, 5), st.integers(1, 500))
 def test_a_retracted_violation_changes_nothing_that_is_in_force(
@@ -75,6 +76,7 @@ def test_a_retracted_violation_changes_nothing_that_is_in_force(
     assert evaluated([*rows, alleged, *changes]) == evaluated(rows)
 
 
+@pytest.mark.long
 @FEW
 @given(sellers(), st.randoms(use_true_random=False))
 def test_the_order_in_which_facts_arrive_does_not_matter(rows: list[FactRow], chance: random.Random) -> None:

@@ -45,6 +45,7 @@ def allegations(count: int, to: Status = Status.ALLEGED) -> list[FactRow]:
     return [violation(f"a{n}", TODAY - 1 - n % 300, 1 + n % 8, 1 + n % 4, to, f"incident-{n}") for n in range(count)]
 
 
+@pytest.mark.long
 @settings(max_examples=60, deadline=None)
 @given(sellers(), OTHERS)
 def test_entries_of_kinds_that_do_not_count_change_no_answer(rows: list[FactRow], others: list[Any]) -> None:

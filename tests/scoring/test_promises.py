@@ -89,6 +89,7 @@ def test_an_exposure_day_counts_by_its_highest_revision_whenever_that_arrives(
     assert answer([new, *rows]) == answer(replaced)
 
 
+@pytest.mark.long
 @COUNTING
 @given(sellers(), st.integers(0, 60))
 def test_what_occurred_or_was_reported_later_does_not_reach_an_earlier_observe_time(
@@ -148,6 +149,7 @@ def test_the_fold_is_the_sum_a_database_would_give(rows: list[FactRow]) -> None:
     database.close()
 
 
+@pytest.mark.long
 @COUNTING
 @given(sellers(), st.data())
 def test_confirming_never_raises_points_and_overturning_never_lowers_them(
@@ -184,6 +186,7 @@ def test_waiting_alone_worsens_no_feature_by_more_than_the_rounding_of_the_decay
     assert worsened.max() <= 2.0**-20 * (1 + orders) / CONSTANTS.rate_damping
 
 
+@pytest.mark.long
 @COUNTING
 @given(sellers(), st.integers(1, 8), st.integers(TODAY - 300, TODAY - 1), st.integers(1, 30))
 def test_one_incident_counts_once_however_many_report_it(
@@ -198,6 +201,7 @@ def test_one_incident_counts_once_however_many_report_it(
     assert once == often
 
 
+@pytest.mark.long
 @COUNTING
 @given(sellers(), st.integers(1, 3), st.integers(0, 200))
 def test_reducing_a_violation_never_lowers_points_and_an_appeal_changes_nothing(
@@ -234,6 +238,7 @@ def test_the_tier_falls_at_once_and_rises_after_fourteen_clear_days() -> None:
             assert later.tier_points == min(lows)
 
 
+@pytest.mark.long
 @COUNTING
 @given(sellers(), st.integers(1, 60), st.integers(1, 2000), st.integers(0, 20))
 def test_clean_orders_reported_late_never_lower_the_tier(

@@ -57,6 +57,7 @@ def wide_artifact(seed: int, base: int) -> Artifact:
     return artifact_of(Page(base, tuple(tables)), ALL_FEATURES, x)
 
 
+@pytest.mark.long
 @given(sellers(), st.integers(0, 3), st.sampled_from([60, 400, 1100, 6000]), st.booleans())
 def test_every_point_has_a_name(rows: list[FactRow], seed: int, base: int, is_wide: bool) -> None:
     """Base and reasons sum to the points; whoever is below the base has a reason; the cheap answer names the same."""
@@ -86,6 +87,7 @@ def test_every_point_has_a_name(rows: list[FactRow], seed: int, base: int, is_wi
             assert reason.counted > 0
 
 
+@pytest.mark.long
 @given(sellers(), st.integers(0, 7))
 def test_taking_a_fact_away_takes_its_reason_away(rows: list[FactRow], seed: int) -> None:
     """Without violations, failed orders and findings the reasons that name facts are gone; the others stay as they are."""
@@ -146,6 +148,7 @@ def test_a_half_event_of_a_short_file_is_a_lack_of_orders() -> None:
         assert {r.reason_code for r in found.reasons} <= {Subject.ORDERS, Subject.TENURE, LIMIT}
 
 
+@pytest.mark.long
 @given(sellers(), st.integers(0, 7))
 def test_a_script_with_page_and_rows_adds_up_the_points(rows: list[FactRow], seed: int) -> None:
     """It shares no code with the core: it knows the ledger's rows as JSON, and the artifact as bytes."""

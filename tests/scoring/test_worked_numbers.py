@@ -80,6 +80,7 @@ def test_the_worked_shapley_shares() -> None:
     assert shapley_shares([700], 0) == []
 
 
+@pytest.mark.long
 @given(st.integers(1, 5), st.randoms(use_true_random=False))
 def test_shares_sum_to_the_gap_and_none_is_positive(players: int, chance) -> None:
     """For every value that never rises when a player joins."""

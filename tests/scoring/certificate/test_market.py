@@ -34,6 +34,7 @@ def test_few_large_orders_of_who_rested_are_stopped_by_neither_disputes_nor_caut
     assert days_of_run(run_order_minor=10**9, waits=40) == {16}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("name", "generations"), [("general", 2), ("ladder", 5)])
 def test_no_attacker_in_the_market_gets_more_than_is_certified_and_by_the_ladder_the_best_come_near(
     name: str, generations: int

@@ -2,6 +2,7 @@
 
 from bisect import bisect_right
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -43,6 +44,7 @@ def is_laxer(policy: Policy, place: int, rows: list[FactRow], values: dict[str, 
     )
 
 
+@pytest.mark.long
 @settings(max_examples=60, deadline=None)
 @given(sellers(), st.lists(st.integers(0, 10**10), min_size=1, max_size=8), st.integers(0, 550), st.data())
 def test_no_seller_on_record_has_laxer_terms_than_its_abstract_state(

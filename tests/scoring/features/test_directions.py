@@ -112,6 +112,7 @@ def test_a_violation_that_counts_never_raises_points_and_taken_back_it_never_low
         assert_no_better(guilty, [*guilty, status("r", "new", Status.REDUCED, severity=severity - 1)], context)
 
 
+@pytest.mark.long
 @COUNTING
 @given(sellers(), st.lists(UNITS, min_size=1, max_size=4), UNITS, st.sampled_from([10, 1000]), contexts, st.data())
 def test_confirming_never_raises_points_and_more_units_never_do(
@@ -168,6 +169,7 @@ def test_waiting_alone_worsens_no_feature_by_more_than_rounding_whatever_was_dec
     assert ((now - later) * DIRECTIONS).max() <= 2.0**-20 * (1 + orders) / CONSTANTS.rate_damping
 
 
+@pytest.mark.long
 @COUNTING
 @given(sellers(), violation_days, st.integers(1, 8), st.integers(1, 4))
 def test_what_is_promised_of_points_holds_for_those_of_the_tier_and_of_the_interval(

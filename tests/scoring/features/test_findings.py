@@ -1,6 +1,7 @@
 """Inspections and disputes: what was found moves scores one way, leaves no trace once it is void, and none is no fault."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,6 +31,7 @@ def share(rows: list[FactRow], name: str = "failed_inspection_share_365d@1") -> 
     return float(FEATURES[name].compute(sums)[0])
 
 
+@pytest.mark.long
 @COUNTING
 @given(sellers(), days, HEARD)
 def test_what_was_failed_or_lost_never_raises_points_and_what_was_passed_never_lowers_them(

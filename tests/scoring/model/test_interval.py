@@ -123,6 +123,7 @@ def covered(made: Market, prior: Prior) -> tuple[float, float]:
     return float(np.mean((low <= true) & (true <= high))), float(np.mean(high - low))
 
 
+@pytest.mark.long
 def test_the_interval_covers_the_points_at_the_true_rates_for_thin_medium_and_thick_files() -> None:
     """Nominally 90 %: 90 % to 98.5 % in each by a prior fitted on other sellers, since the worst of every rate is taken at
     once; thick files have a narrower interval than medium ones. Points of thin ones rest on what is expected of anybody.
@@ -151,6 +152,7 @@ def test_a_known_sellers_interval_narrows_as_it_goes_on_as_before() -> None:
     assert widths[0] > widths[1] > widths[2]
 
 
+@pytest.mark.long
 def test_a_twentieth_of_the_true_rates_lies_above_the_upper_quantile() -> None:
     """Thin, medium and thick, of incidents and of failures: the posterior itself, before any model. 3.5 % to 6.5 %."""
     prior, model = fitted(), artifact()

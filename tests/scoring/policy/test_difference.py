@@ -184,6 +184,7 @@ def test_every_example_lies_in_its_cell_and_is_answered_otherwise(names: tuple[s
         assert answers[cell] == (one.before, one.after) == (direct(before, one.example), direct(after, one.example))
 
 
+@pytest.mark.long
 def test_a_small_edit_changes_what_it_says_and_nothing_else() -> None:
     """A hold of 7 days in tier standard made 8: every cell of that tier in which no longer one holds, and only the hold."""
     data: dict[str, Any] = tomllib.loads(SHIPPED.with_name("general.toml").read_text(encoding="utf-8"))
@@ -209,6 +210,7 @@ def general(**parts: Any) -> Policy:
 LONGER, OLDER = {"settled_orders": 50, "tenure_days": 30}, {"settled_orders": 20, "tenure_days": 90}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "parts",
     [

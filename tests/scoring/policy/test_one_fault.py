@@ -139,6 +139,7 @@ def test_one_fault_is_one_error_that_names_it(old: str, new: str, fault: str) ->
     assert fault in found[0]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("old", "new", "fault"),
     [

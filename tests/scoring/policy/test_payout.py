@@ -44,6 +44,7 @@ def test_the_worked_payout() -> None:
     assert pay_out(claimed, TERMS, 7) == Payout(8_101, 500, 400, 90)
 
 
+@pytest.mark.long
 @settings(max_examples=300, deadline=None)
 @given(orders(), terms, st.integers(0, 400), st.integers(1, 180))
 def test_released_drawn_and_held_are_what_was_captured_less_what_was_refunded(

@@ -137,6 +137,7 @@ def test_a_standing_changes_at_midnight_alone_and_expires_by_the_day_it_happened
     assert standing_of([breach, earlier]) == 0
 
 
+@pytest.mark.long
 @COUNTING
 @given(sellers())
 def test_the_tier_is_the_worse_of_points_and_standing_and_nothing_else_changes(rows: list[FactRow]) -> None:

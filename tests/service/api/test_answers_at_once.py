@@ -175,6 +175,7 @@ def test_an_answer_that_cannot_be_sent_ends_its_call_alone(tmp_path: Path, monke
         wait_for(lambda: value(running, "connections") == 0)
 
 
+@pytest.mark.long
 def test_a_call_that_was_answered_at_once_leaves_nothing_for_the_garbage_collector(tmp_path: Path) -> None:
     def states() -> int:
         return sum(isinstance(one, inside._RPCState | GrpcCall) for one in gc.get_objects())

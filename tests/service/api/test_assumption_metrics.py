@@ -22,6 +22,7 @@ def certificate_of(policy: Path, folder: Path) -> Path:
     return path
 
 
+@pytest.mark.long
 def test_an_assumption_that_the_ledger_contradicts_is_a_metric_while_serving(tmp_path: Path) -> None:
     """Found by a look that a scrape begins; a run of eleven days where nine are assumed, and nothing else."""
     today = int(time.time()) // 86_400

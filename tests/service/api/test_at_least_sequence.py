@@ -45,6 +45,7 @@ def refused(read: Callable[..., Any], client: Client, **asked: Any) -> Sellertru
     return caught.value
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("read", READS.values(), ids=READS)
 def test_a_read_sees_at_least_the_sequence_it_asks_for_or_says_where_the_ledger_ends(
     tmp_path: Path, read: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
@@ -97,6 +98,7 @@ def test_a_read_that_waits_sees_what_this_server_or_another_process_appends_mean
             assert waiting.result().stamp.ledger_sequence == sequence
 
 
+@pytest.mark.long
 def test_without_a_deadline_a_read_waits_for_a_bounded_time(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(tail, "WAIT_SECONDS", 0.5)
     with filled_server(tmp_path) as (_, client):
@@ -124,6 +126,7 @@ def test_reads_that_wait_are_limited_so_that_the_others_are_answered(
         assert client.get_trust_score(MARKET, "s", at_least_sequence=2).seller
 
 
+@pytest.mark.long
 def test_a_read_that_waits_ends_when_the_server_stops_or_its_caller_goes_away(tmp_path: Path) -> None:
     with filled_server(tmp_path) as (running, client):
         request = score_pb.GetTrustScoreRequest(seller=f"marketplaces/{MARKET}/sellers/s", at_least_sequence=9)

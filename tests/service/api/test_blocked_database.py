@@ -31,6 +31,7 @@ def locked(url: str, statement: str) -> Iterator[None]:
         other.rollback()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("call", CALLS)
 def test_a_blocked_statement_is_unavailable_and_passes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str

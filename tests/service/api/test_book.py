@@ -91,6 +91,7 @@ def test_whatever_is_answered_while_another_connection_appends_replays_to_the_sa
             assert whole(client.get_trust_score(MARKET, seller, **times)) == whole(score)
 
 
+@pytest.mark.long
 def test_what_another_connection_appends_is_seen_without_being_asked_for(url: str, tmp_path: Path) -> None:
     with filled_server(tmp_path, database_url=url) as (running, client), Ledger.open(url) as other:
         before = client.get_trust_score(MARKET, "s1")
@@ -132,6 +133,7 @@ def test_who_asks_for_a_fresh_answer_hears_too_stale_within_a_short_deadline(tmp
                 assert caught.value.retry_delay == 1
 
 
+@pytest.mark.long
 def test_book_verify_names_what_differs_and_ends_with_4(tmp_path: Path) -> None:
     with filled_server(tmp_path) as (running, _):
         shell = shell_of(tmp_path, target=running.address)
@@ -146,6 +148,7 @@ def test_book_verify_names_what_differs_and_ends_with_4(tmp_path: Path) -> None:
         assert f"marketplaces/{MARKET}/sellers/s3: differs" in error
 
 
+@pytest.mark.long
 def test_book_verify_fails_where_it_verified_nothing_or_an_id_is_not_on_record(tmp_path: Path) -> None:
     with filled_server(tmp_path) as (running, _):
         shell = shell_of(tmp_path, target=running.address)
@@ -157,6 +160,7 @@ def test_book_verify_fails_where_it_verified_nothing_or_an_id_is_not_on_record(t
         assert "--sample draws from all" in shell("book", "verify", "-m", MARKET, "s1", "--sample", "3", code=2)[1]
 
 
+@pytest.mark.long
 def test_book_verify_names_whom_it_could_not_compare(tmp_path: Path) -> None:
     with filled_server(tmp_path) as (running, _):
         book = running.server._book

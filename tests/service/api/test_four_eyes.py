@@ -187,6 +187,7 @@ def test_a_withdrawn_or_declined_proposal_lets_nothing_in(eyes: World) -> None:
     assert closed(eyes.approve, "carl", proposal) == "WITHDRAWN"
 
 
+@pytest.mark.long
 def test_a_used_proposal_that_is_withdrawn_stays_used_and_lets_nothing_more_in(eyes: World) -> None:
     """What was done is not taken back, and the steps show the withdrawal besides. Overrides, promotions, bulk decisions."""
     publish(eyes.registry, parts=evaluated(0, 0.7))

@@ -176,6 +176,7 @@ REVIVED = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("is_last", [False, True])
 @pytest.mark.parametrize("way", REVIVED)
 def test_a_proposal_revived_in_the_database_lets_nothing_in(eyes: World, url: str, way: str, is_last: bool) -> None:
@@ -266,6 +267,7 @@ def test_two_approvals_at_once_are_both_on_record_and_one_person_counts_once(eye
     assert len(shown.steps) == 3
 
 
+@pytest.mark.long
 def test_a_withdrawal_and_a_use_at_once_come_one_after_the_other(eyes: World) -> None:
     """Either the call was let in before, and the proposal says so, or it is refused and nothing is appended."""
     for number in range(4):

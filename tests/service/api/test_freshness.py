@@ -54,6 +54,7 @@ def ask_every_way(client: Client) -> list[pb.TrustScore]:
     ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("is_own", [True, False], ids=["own", "of_another"])
 def test_no_answer_claims_what_is_being_committed(url: str, tmp_path: Path, is_own: bool) -> None:
     """An answer without an entry is as of no later than the record time of that entry, however long its commit takes."""
@@ -124,6 +125,7 @@ TEN_YEARS, HOUR = 3_652 * DAY, DAY // 24
 FRESH, STALE, UNKNOWN = (pb.FRESHNESS_STATE_FRESH, pb.FRESHNESS_STATE_STALE, pb.FRESHNESS_STATE_UNKNOWN)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("shift", [TEN_YEARS, HOUR, -HOUR], ids=["ten_years", "an_hour", "an_hour_back"])
 def test_a_clock_that_jumps_makes_no_answer_fresh(url: str, tmp_path: Path, shift: int) -> None:
     """Nor does it move points, and all is as before once it is set right. On PostgreSQL the database's clock differs."""
@@ -144,6 +146,7 @@ def test_a_clock_that_jumps_makes_no_answer_fresh(url: str, tmp_path: Path, shif
         wait_for(lambda: ask_all(client) == before)
 
 
+@pytest.mark.long
 def test_a_server_that_begins_ten_years_ahead_answers_as_of_the_last_record(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'ledger.db'}"
     Ledger.open(url, create=True).close()

@@ -138,6 +138,7 @@ def test_a_pseudonym_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert pseudonyms(SELLER) == found
 
 
+@pytest.mark.long
 @given(
     st.dictionaries(
         st.from_regex(r"x[a-z_]{0,9}", fullmatch=True),

@@ -143,6 +143,7 @@ def test_the_command_counts_one_point_as_one_and_shows_times_in_utc(running: Run
     assert f"1 point until {part.until_time.ToJsonString()[:16]}Z: v1" in shown
 
 
+@pytest.mark.long
 def test_the_command_shows_what_is_in_force_to_a_person_and_as_json(running: Running, tmp_path: Path) -> None:
     """Rule, times, value and entries; JSON is the contract's response."""
     shell = shell_of(tmp_path, target=running.address)

@@ -56,6 +56,7 @@ def test_a_half_request_is_ended_in_time_however_slowly_it_goes_on(
         assert all(ended(one) for one in sockets)
 
 
+@pytest.mark.long
 def test_what_is_no_request_for_metrics_gets_none(tmp_path: Path) -> None:
     with running_server(tmp_path, metrics_address="127.0.0.1:0") as running:
         host, port = running.server.metrics_address.split(":")

@@ -212,6 +212,7 @@ def refuse_thread(*_: object, **__: object) -> None:
     raise RuntimeError("can't start new thread")
 
 
+@pytest.mark.long
 def test_a_call_that_has_ended_leaves_nothing_for_the_garbage_collector(tmp_path: Path) -> None:
     """Else its memory, and its place among a connection's, are free only when the collector comes, which is rarely."""
 

@@ -122,6 +122,7 @@ def test_later_confirmed_facts_reach_an_order_and_later_knowledge_of_its_capture
     assert evaluated(ledger, 10) == (9_000, 1_000, 7)
 
 
+@pytest.mark.long
 def test_an_order_keeps_the_terms_of_the_model_that_was_served_at_its_capture(
     ledger: Ledger, clock: Clock, tmp_path: Path
 ) -> None:

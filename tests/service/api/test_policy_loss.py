@@ -118,6 +118,7 @@ def test_a_policy_that_holds_needs_nobody_to_accept_anything(one: Running) -> No
     assert "there is nothing to accept" in str(error)
 
 
+@pytest.mark.long
 def test_what_persons_lifted_of_a_seller_is_part_of_what_a_commit_is_certified_by(one: Running) -> None:
     """Without the only hold it takes more than all others, by name and sum; without a limit there is no sum to accept."""
 

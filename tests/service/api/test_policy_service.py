@@ -82,6 +82,7 @@ def until(condition) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.long
 def test_a_committed_policy_is_served_by_every_server_and_a_rollback_brings_the_file_back(
     two: tuple[Running, Running],
 ) -> None:
@@ -125,6 +126,7 @@ def test_the_history_says_who_moved_the_policy_when_and_why(two: tuple[Running, 
         )  # fmt: skip
 
 
+@pytest.mark.long
 def test_measures_are_answered_again_by_the_policy_that_their_stamp_names(two: tuple[Running, Running]) -> None:
     """To the same bytes, whatever is served by now: the policy is found by its digest."""
     one, other = two
@@ -169,6 +171,7 @@ def test_each_rollback_goes_further_back_and_never_to_what_one_took_back(two: tu
     refused("NOT_FOUND", "POLICY_NOT_FOUND", one.policies.rollback_policy, **SAID)
 
 
+@pytest.mark.long
 def test_of_commits_at_once_one_is_made_and_the_others_are_refused(two: tuple[Running, Running]) -> None:
     made, failed = [], []
 
@@ -233,6 +236,7 @@ def commitment(policy: str, expected: str) -> CommitPolicyRequest:
     return CommitPolicyRequest(text=policy, expected=f"policies/{expected}", **SAID)
 
 
+@pytest.mark.long
 def test_a_policy_needs_a_second_person_where_the_grants_file_asks_for_one(eyes: World) -> None:
     """It is committed once by its proposal; an emergency rollback waits for nobody, and brings nothing back again."""
     head = PolicyClient(eyes("anna")).get_policy().policy.digest
@@ -251,6 +255,7 @@ def test_a_policy_needs_a_second_person_where_the_grants_file_asks_for_one(eyes:
     assert "let in without approval, as an emergency" in eyes.log.getvalue()
 
 
+@pytest.mark.long
 def test_a_spare_proposal_of_a_policy_brings_nothing_back_and_a_wrong_one_is_not_made(eyes: World) -> None:
     head = PolicyClient(eyes("anna")).get_policy().policy.digest
     one, spare = (eyes.agreed(commitment(policy.text, head)) for policy in (GENERAL, LADDER))
@@ -270,6 +275,7 @@ def test_the_text_of_a_policy_alone_decides_its_digest() -> None:
     assert parse_policy(tomllib.loads("# a note\n" + GENERAL.text)).digest == GENERAL.digest
 
 
+@pytest.mark.long
 def test_whatever_scores_beside_servers_takes_a_commit_over_while_it_runs(two: tuple[Running, Running]) -> None:
     """As the worker that records measures in a process of its own does."""
     one, _ = two

@@ -50,6 +50,7 @@ sys.exit(serve(server, ledger, ready=ready))
 """
 
 
+@pytest.mark.long
 def test_lists_that_wait_hold_up_neither_scores_nor_health(tmp_path: Path) -> None:
     """Twelve callers list entries, each of which waits for a lock on the keys of sealed texts, which no score reads."""
     with (
@@ -103,6 +104,7 @@ def test_bulk_decisions_hold_up_no_append(tmp_path: Path, monkeypatch: pytest.Mo
         assert client.append_entries(MARKET, [identity("i", "s")], deadline_seconds=10)
 
 
+@pytest.mark.long
 def test_health_is_answered_while_every_other_thread_is_taken(tmp_path: Path) -> None:
     """Scores wait for a lock on the entries, all of them."""
     with (

@@ -199,6 +199,7 @@ def test_an_address_of_another_machine_and_a_name_of_none_are_told_apart(tmp_pat
             pass
 
 
+@pytest.mark.long
 def test_a_metrics_port_that_is_taken_stops_the_start_and_frees_the_first(tmp_path: Path) -> None:
     with taken_port() as address, socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -252,6 +253,7 @@ def test_appends_that_wait_for_the_lock_do_not_hold_up_reads(tmp_path: Path) -> 
             assert sorted(append.result()[0].sequence for append in waiting) == list(range(2, 10))
 
 
+@pytest.mark.long
 def test_work_that_nobody_waits_for_any_more_is_not_begun(tmp_path: Path) -> None:
     with running_server(tmp_path) as running, running.client() as client:
         with holding_the_lock(running.database), ThreadPoolExecutor(8) as pool:
@@ -344,6 +346,7 @@ def put(source: str, target: Path) -> None:
     beside.replace(target)
 
 
+@pytest.mark.long
 def test_renewed_certificates_are_taken_up_and_half_renewed_ones_are_not(tmp_path: Path) -> None:
     chain, key = tmp_path / "chain.pem", tmp_path / "key.pem"
     put("server.pem", chain)

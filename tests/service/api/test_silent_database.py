@@ -217,6 +217,7 @@ def test_appends_and_sequences_that_nobody_has_seen_are_refused_before_the_absen
                 assert client.get_trust_score(MARKET, "seen").freshness.state != score_pb.FRESHNESS_STATE_UNKNOWN
 
 
+@pytest.mark.long
 def test_calls_that_hang_leave_threads_to_those_without_database(tmp_path: Path, postgresql: HangingPostgresql) -> None:
     """Remembered scores, alone and in a batch, and the audit file are answered within a second beside them."""
     settings: Any = {"database_url": postgresql.urls["socket"], "artifact": artifact()}

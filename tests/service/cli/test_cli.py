@@ -162,6 +162,7 @@ def reported(shell: Shell) -> Shell:
     return shell
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("command", "heading", "hidden"),
     [

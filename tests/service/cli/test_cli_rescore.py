@@ -90,6 +90,7 @@ def test_generations_are_verified_against_the_ledger(shell: Shell) -> None:
     assert f"{path.name} is damaged" in shell("book", "verify", "--generations", code=4)[1]
 
 
+@pytest.mark.long
 def test_what_a_killed_rescore_left_is_deleted(shell: Shell) -> None:
     """By the next one, which leaves alone the file of one that still runs."""
     path = Path(shell.json("rescore", "--processes", 1)["file"])

@@ -22,6 +22,7 @@ main()
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("arguments", "allowed"),
     [
@@ -58,6 +59,7 @@ def test_help_shows_whole_summaries(tmp_path: Path) -> None:
     assert len(command_tree().commands) == len(COMMANDS) + 1
 
 
+@pytest.mark.long
 def test_bash_completes_commands_and_options(tmp_path: Path) -> None:
     """By the script that `--show-completion` prints."""
     command = tmp_path / "sellertrust"

@@ -80,6 +80,7 @@ def queue(folder: Path) -> list[tuple[str, str]]:
     return [(row.row["no"], row.reason) for row in read_queue(folder / "q.unmatched.csv", mapping())]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("final", "by_licence", "level"), [*product((True, False), (True, False), IdentityLevel)])
 def test_confirmed_on_arrival_is_only_what_is_final_and_matched_by_a_verified_identifier(
     ledger: Ledger, tmp_path: Path, final: bool, by_licence: bool, level: IdentityLevel

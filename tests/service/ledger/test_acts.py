@@ -63,6 +63,7 @@ EDITS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("edit", EDITS)
 def test_each_edit_of_a_policy_or_proposal_is_named(url: str, clock: Clock, edit: str) -> None:
     """By the sequence of the first entry that is not as it was, with its seal deleted too."""

@@ -110,6 +110,7 @@ def test_on_postgresql_a_record_time_is_the_databases(tmp_path: Path) -> None:
         assert times == sorted(times)
 
 
+@pytest.mark.long
 def test_one_append_by_a_fast_clock_moves_no_answer_by_more_than_the_skew(url: str, twin: Ledger, clock: Clock) -> None:
     """Three confirmed counterfeits stay as fresh as they are, and what is recorded since is seen at once."""
     run_ahead(url)

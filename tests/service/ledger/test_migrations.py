@@ -22,6 +22,7 @@ from tests.service.shells import shell_of
 ENTRIES = 20_000
 
 
+@pytest.mark.long
 def test_every_migration_carries_a_large_ledger_over_and_it_verifies() -> None:
     """From the baseline to the present schema, step by step, with a backup and its restore at the end."""
     figures = run(print, ENTRIES)

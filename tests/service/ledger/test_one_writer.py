@@ -206,6 +206,7 @@ def test_without_locks_the_ledger_works_and_says_so(file: Path, monkeypatch: pyt
     assert [path.name for path in file.parent.iterdir()] == ["ledger.db"]
 
 
+@pytest.mark.long
 def test_on_postgresql_servers_and_local_commands_write_side_by_side(tmp_path: Path) -> None:
     """There the database orders them."""
     with database("postgresql", tmp_path) as url, Ledger.open(url, serving=True) as one:

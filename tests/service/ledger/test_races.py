@@ -56,6 +56,7 @@ def at_once(*calls: Callable[[], object]) -> list[object]:
         return list(threads.map(run, calls))
 
 
+@pytest.mark.long
 def test_threads_share_a_ledger(ledger: Ledger) -> None:
     """Eight threads write and read: no gap, each batch in one piece, and every reader sees whole batches only."""
 

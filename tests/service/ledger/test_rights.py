@@ -42,6 +42,7 @@ def owned_database(folder: Path) -> Iterator[tuple[str, str]]:
             server.execute(f"DROP ROLE {quoted}".encode())
 
 
+@pytest.mark.long
 def test_a_server_works_under_its_role_and_no_other_right_comes_with_it(tmp_path: Path) -> None:
     """Entries, scores, positions, verification, checkpoint; every way to change what is recorded is denied."""
     with owned_database(tmp_path) as (url, role_url):

@@ -144,6 +144,7 @@ _CHANGES = st.lists(
 )
 
 
+@pytest.mark.long
 @given(_CHANGES)
 @settings(max_examples=300, deadline=None)
 def test_what_is_forfeited_never_exceeds_adjudicated_claims(changes: list[tuple[object, int, str]]) -> None:

@@ -122,6 +122,7 @@ def test_a_file_that_is_no_database(tmp_path: Path) -> None:
     assert file.read_bytes() == b"not a database, " * 1_000
 
 
+@pytest.mark.long
 def test_a_full_disk_is_named_to_the_operator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that may not grow any more is as one on a full disk."""
     url = f"sqlite:///{tmp_path / 'ledger.db'}"

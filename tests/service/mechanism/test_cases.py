@@ -78,6 +78,7 @@ def test_every_caution_opens_a_case_once_whatever_it_rests_on(told: Told) -> Non
     assert case.decide_by == case.caution_end == case.opened_time + 3 * DAY + 1
 
 
+@pytest.mark.long
 def test_an_ended_case_ends_the_caution_and_the_worker_opens_none_on_the_same_facts(told: Told) -> None:
     told.append(report())
     told.worker.look()

@@ -160,6 +160,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, seed: int) -> dict[str
         return dict(facts_of(recorded(told)))
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("no_wait")
 def test_a_seller_whose_statement_is_refused_holds_up_no_other_and_is_made_up_for_in_order(
     ledger: Ledger, clock: Clock, tmp_path_factory: pytest.TempPathFactory

@@ -343,6 +343,7 @@ def test_a_worker_that_is_killed_again_and_again_states_what_one_that_is_not_doe
     assert facts_of(recorded(told)) == undisturbed(tmp_path_factory.mktemp("plain"), seed)
 
 
+@pytest.mark.long
 def test_two_workers_at_once_state_each_change_once(
     ledger: Ledger, clock: Clock, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -311,6 +311,7 @@ def test_a_refused_promotion_leaves_the_old_model_answering(registry: Registry, 
     assert points_of(scorer, ledger)[1] == second
 
 
+@pytest.mark.long
 def test_a_server_follows_promotions_and_reports_each_refusal_once(registry: Registry, ledger: Ledger) -> None:
     """And again if the same trouble comes back after it was mended."""
     first, second = publish(registry, artifact()), publish(registry, another())
@@ -364,6 +365,7 @@ def test_a_server_without_a_model_takes_over_the_first_that_is_published(registr
     assert None not in points
 
 
+@pytest.mark.long
 def test_a_rollback_is_taken_over_from_what_is_loaded(tmp_path: Path) -> None:
     """By a server that served the model before, and by one that has only just started."""
     registry = Registry(tmp_path / "registry")

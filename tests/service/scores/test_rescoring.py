@@ -63,6 +63,7 @@ def test_each_answer_is_that_of_its_seller_asked_for_alone_to_the_last_bit(
     assert {name.split("/")[1] for name in records} == {MARKET, "second"}
 
 
+@pytest.mark.long
 def test_a_seller_with_very_many_allegations_is_answered_as_alone(ledger: Ledger, tmp_path: Path) -> None:
     ledger.append(MARKET, known("a"))
     ledger.append(MARKET, [*known("b"), *(violation(f"v{n}", "b", incident=f"v{n}") for n in range(2_100))])

@@ -65,6 +65,7 @@ def is_free(lock: Path) -> bool:
     return True
 
 
+@pytest.mark.long
 def test_results_come_in_the_order_of_the_tasks_from_processes_that_prepare_once(tmp_path: Path) -> None:
     """The first task ends after three later ones; no more than two a process are given before their turn."""
     tasks = ["count 0", *(f"do {number}" for number in range(1, 9))]

@@ -128,6 +128,7 @@ def test_each_answer_is_compared_with_the_shadows_and_written_down(tmp_path: Pat
     assert sum(row["answers"] for row in report["tiers"]) == len(got)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["sound", "raising", "refused", "none", "disk"])
 def test_answers_are_the_same_to_the_bit_whatever_the_shadow_does(
     tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
@@ -183,6 +184,7 @@ def test_what_comes_while_too_much_waits_is_dropped_and_counted(
     assert report_of(tmp_path / "shadow", challenger.digest).dropped == 5
 
 
+@pytest.mark.long
 def test_a_file_that_is_large_enough_is_put_aside_and_read_with_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

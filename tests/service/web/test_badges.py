@@ -240,6 +240,7 @@ def test_a_busy_answer_has_one_seller_asked_for_again() -> None:
     assert world.reports == []
 
 
+@pytest.mark.long
 def test_a_call_that_takes_too_long_is_made_of_fewer_sellers() -> None:
     """A server that has fifty long records to read is not away; one that does not answer about one seller is."""
 

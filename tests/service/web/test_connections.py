@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
+import pytest
 import uvicorn
 from starlette.responses import PlainTextResponse
 
@@ -42,6 +43,7 @@ def test_one_connection_too_many_makes_the_oldest_give_way() -> None:
             assert quiet[2].recv(1_000).startswith(b"HTTP/1.1 200")
 
 
+@pytest.mark.long
 def test_a_connection_ends_in_time_whether_it_sends_half_a_request_or_none() -> None:
     with (
         site(10, 0.3) as (address, _),

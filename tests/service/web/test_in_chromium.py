@@ -113,6 +113,7 @@ def keep(page: Page, name: str) -> None:
         page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("language", ["en", "zh"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_shop_and_the_page_behind_a_badge_are_for_all(
@@ -140,6 +141,7 @@ def test_the_shop_and_the_page_behind_a_badge_are_for_all(
         assert [text for text in found if "axe" not in text] == []
 
 
+@pytest.mark.long
 def test_the_other_language_is_one_click_away(chromium: Browser, site: Site) -> None:
     with opened(chromium, f"http://{site.server.address}/demo", locale="en") as (page, _):
         for link, label in (("中文", LABELS["zh"][1]), ("English", LABELS["en"][1])):
@@ -147,6 +149,7 @@ def test_the_other_language_is_one_click_away(chromium: Browser, site: Site) -> 
             expect(page.get_by_role("img", name=label).first).to_be_visible()
 
 
+@pytest.mark.long
 def test_a_page_of_another_origin_shows_badges_under_a_policy(chromium: Browser, site: Site) -> None:
     """In the page's own language, by one request for all labels; ids that are none show nothing, and none becomes markup.
 
@@ -175,6 +178,7 @@ def test_a_page_of_another_origin_shows_badges_under_a_policy(chromium: Browser,
         expect(page.get_by_role("heading").get_by_role("img")).to_have_attribute("alt", LABELS["zh"][1])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("form", ["label", "mark"])
 def test_nothing_shifts_and_badges_sit_on_the_line_of_text(chromium: Browser, site: Site, size: int, form: str) -> None:
@@ -205,6 +209,7 @@ def test_nothing_shifts_and_badges_sit_on_the_line_of_text(chromium: Browser, si
         context.close()
 
 
+@pytest.mark.long
 def test_a_badge_takes_the_variant_that_suits_the_text(chromium: Browser, site: Site) -> None:
     """Light text means a dark page; `data-theme` decides alone."""
     body = place("good") + f"<font color='#eee'>{place('best')}{place('best', more='data-theme=light')}</font>"
@@ -214,6 +219,7 @@ def test_a_badge_takes_the_variant_that_suits_the_text(chromium: Browser, site: 
         assert themes == ["light", "dark", "light"]
 
 
+@pytest.mark.long
 def test_a_cart_that_changes_asks_again(chromium: Browser, site: Site) -> None:
     with (
         checkout(place("good"), f"http://{site.server.address}") as address,
@@ -225,6 +231,7 @@ def test_a_cart_that_changes_asks_again(chromium: Browser, site: Site) -> None:
         expect(page.get_by_role("img")).to_have_count(0)
 
 
+@pytest.mark.long
 def test_a_script_that_was_changed_does_not_run(chromium: Browser, site: Site) -> None:
     with (
         checkout(place("good"), f"http://{site.server.address}", integrity=INTEGRITY[:-4] + "AAAA") as address,
@@ -235,6 +242,7 @@ def test_a_script_that_was_changed_does_not_run(chromium: Browser, site: Site) -
         assert page.get_by_role("img").count() == 0
 
 
+@pytest.mark.long
 def test_a_checkout_goes_on_while_the_badge_server_knows_nothing_or_is_away(chromium: Browser) -> None:
     with Client("127.0.0.1:1", deadline_seconds=0.2) as client, badge_site(client) as site:
         address = f"http://{site.server.address}"
@@ -246,6 +254,7 @@ def test_a_checkout_goes_on_while_the_badge_server_knows_nothing_or_is_away(chro
         assert all("Failed to load resource" in text or text.endswith(" fails") for text in found)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_the_text_of_a_badge_fits_unstretched_at_every_size(chromium: Browser, site: Site, language: str) -> None:
     for size, (seller, label) in itertools.product(SIZES, zip(("best", "good"), LABELS[language], strict=True)):

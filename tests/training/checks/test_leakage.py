@@ -186,6 +186,7 @@ def with_copies(market_export: Path, folder: Path, sellers: Sequence[str], **cha
     return read_export(folder / "copies.parquet")
 
 
+@pytest.mark.long
 def test_a_seller_under_two_ids_in_training_and_test_is_found(
     market_export: Path,
     table: LedgerTable,

@@ -64,6 +64,7 @@ def test_of_one_volume_it_is_the_auc(drawn: Drawn) -> None:
     )
 
 
+@pytest.mark.long
 def test_the_interval_is_that_of_a_bootstrap_by_seller() -> None:
     """Each draw's pairs counted anew, over 300 draws of whole sellers: the same width, for a score and for a difference."""
     rng = np.random.default_rng(4)

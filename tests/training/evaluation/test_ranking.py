@@ -118,6 +118,7 @@ def test_ks_is_scipys() -> None:
     assert Shares.of(score, bad, np.ones(300)).ks == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.long
 @given(rows)
 def test_the_drawn_roc_lies_on_the_whole_one(drawn: Drawn) -> None:
     """At hundredths of the good rows, as scikit-learn's curve; the lift ends at 1 and starts at the top's bad rate."""

@@ -36,6 +36,7 @@ def test_small_labels_are_pooled() -> None:
     assert len(many[-1][1]) == 300
 
 
+@pytest.mark.long
 def test_every_kind_of_segment_holds_every_row_once() -> None:
     """Counts add up to the case's, names are distinct, and observed lies in its interval."""
     case = case_of()

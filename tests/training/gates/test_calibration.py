@@ -13,6 +13,7 @@ from training.gates.calibration import proven_ratio, row_ratio
 from training.gates.table import gates_of
 
 
+@pytest.mark.long
 def test_a_model_that_predicts_at_the_wrong_level_is_stopped() -> None:
     """Half of the odds predicted: level, tiers and segments say so, the slope does not."""
     found = failing(shifted(lightgbm=lambda z, _: z - 0.7))
@@ -23,6 +24,7 @@ def test_a_model_that_predicts_at_the_wrong_level_is_stopped() -> None:
     assert not over["calibration_grades"]["ok"]
 
 
+@pytest.mark.long
 def test_a_sentence_has_its_interval_and_says_what_passes() -> None:
     """A tier that is off beyond chance by less than the limit passes, and the sentence does not read as if it failed."""
     found = judged(shifted(lightgbm=lambda z, _: z - 0.4))
@@ -36,6 +38,7 @@ def test_a_sentence_has_its_interval_and_says_what_passes() -> None:
     assert wide["calibration_grades"]["text"].endswith("A factor of up to 2 passes.")
 
 
+@pytest.mark.long
 def test_a_share_by_weight_is_not_taken_for_one_by_number() -> None:
     """Bad rows weigh three times as much as good ones: both shares stand in the sentence."""
     case = case_of()
@@ -48,6 +51,7 @@ def test_a_share_by_weight_is_not_taken_for_one_by_number() -> None:
     assert plain.startswith(f"{number:.2%} of the rows are bad where ")
 
 
+@pytest.mark.long
 def test_a_model_that_exaggerates_is_stopped_by_the_slope() -> None:
     """Log-odds twice as far apart, the level kept: slope 0.5, number 2."""
     found = judged(shifted(lightgbm=lambda z, _: 2 * z + 1.75))
@@ -69,6 +73,7 @@ def test_what_is_proven_of_a_tier_is_worked() -> None:
     assert proven_ratio({"effective_rows": 5, "observed": 1.0, "predicted": 0.0}, 1) > 1000
 
 
+@pytest.mark.long
 def test_harm_to_one_segment_is_seen_where_the_whole_looks_well() -> None:
     """Thin files alone predicted at a third of their odds: the segments' gate names them."""
     harmed = shifted(lightgbm=lambda z, case: np.where(case.file == "thin", z - 1.1, z))
@@ -82,6 +87,7 @@ def test_harm_to_one_segment_is_seen_where_the_whole_looks_well() -> None:
     assert "file thin" in found["text"]
 
 
+@pytest.mark.long
 def test_a_fault_that_the_champion_has_too_is_no_harm_by_the_candidate() -> None:
     """What both predict wrong in a segment alike does not stop the candidate; a little worse than the champion does."""
 

@@ -103,6 +103,7 @@ def test_a_model_worse_than_the_champion_is_stopped() -> None:
     assert not judged(worse)["passed"]
 
 
+@pytest.mark.long
 def test_no_gate_goes_by_a_champion_of_another_label(good: dict[str, Any]) -> None:
     """However bad its figures are by a label that it never learned: the candidate is held against logistic regression."""
     other = deepcopy(good) | {"champion": {"digest": "ab", "other_label": ["window: 60 days, here 90 days"]}}

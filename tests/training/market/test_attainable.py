@@ -196,6 +196,7 @@ def test_what_is_overturned_after_the_label_was_read_is_taken_back_and_foreseen(
     assert abs(deviation(study.outcome, study.hazard)) < 2.5
 
 
+@pytest.mark.long
 def test_the_posterior_knows_nothing_of_the_future_but_the_exposure_of_the_window() -> None:
     market = simulate(1_000, DAYS, START, seed=21)
     late = market.violations["report_day"].to_numpy() >= OBSERVE
@@ -218,6 +219,7 @@ def test_the_posterior_knows_nothing_of_the_future_but_the_exposure_of_the_windo
     assert np.array_equal(attainable_probability(blind, *QUESTION), seeing)
 
 
+@pytest.mark.long
 def test_echoes_change_neither_the_outcome_nor_the_posterior() -> None:
     market = simulate(2_000, DAYS, START, seed=7)
     echo = market.violations["echo"].to_numpy()

@@ -118,6 +118,7 @@ def test_an_allegation_is_in_bad_faith_as_often_as_its_weights_say(market: Marke
     assert not bad_faith[chance == 0.0].any()
 
 
+@pytest.mark.long
 def test_for_one_who_knows_the_notifiers_complaints_in_bad_faith_do_not_exist(market: Market) -> None:
     some = market.cut(0, 1_500)
     honest = ~some.violations["bad_faith"].to_numpy()
@@ -136,6 +137,7 @@ def test_for_one_who_knows_the_notifiers_complaints_in_bad_faith_do_not_exist(ma
     assert not np.array_equal(attainable_probability(some, *question), known)
 
 
+@pytest.mark.long
 def test_the_outcome_is_read_from_violations_confirmed_in_time_and_not_overturned(market: Market) -> None:
     rows = market.violations.with_row_index("row").filter(
         pl.col("occur_day").is_between(OBSERVE, OBSERVE + WINDOW, closed="left") & pl.col("harm").is_in(SERIOUS)

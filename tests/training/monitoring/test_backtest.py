@@ -168,6 +168,7 @@ def test_with_todays_knowledge_a_backtest_answers_as_a_server_asked_with_the_obs
     np.testing.assert_array_equal(given.tier, asked.tier)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("day", DAYS)
 def test_with_the_knowledge_of_then_a_backtest_answers_as_the_server_did_on_that_day(
     market: Market, model: Artifact, day: int

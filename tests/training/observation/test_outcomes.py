@@ -165,6 +165,7 @@ def test_what_a_bad_one_costs_is_the_gravest_of_each_incident_that_matches(tmp_p
     assert (rows.bad.tolist(), rows.loss.tolist()) == ([0.0, 0.0], [0.0, 0.0])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("last", "decided", "moment", "expected"),
     [

@@ -70,6 +70,7 @@ def opened(chromium: Browser, file: Path, width: int = 1280, scheme: Any = "ligh
         context.close()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["whole", "hostile", "old"])
 @pytest.mark.parametrize("width", WIDTHS)
 def test_nothing_is_loaded_nothing_runs_and_nothing_overflows(
@@ -82,6 +83,7 @@ def test_nothing_is_loaded_nothing_runs_and_nothing_overflows(
         assert page.title().endswith("model report")
 
 
+@pytest.mark.long
 def test_on_a_desk_no_table_hides_a_column(chromium: Browser, files: dict[str, Path]) -> None:
     with opened(chromium, files["whole"]) as page:
         page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
@@ -91,6 +93,7 @@ def test_on_a_desk_no_table_hides_a_column(chromium: Browser, files: dict[str, P
         assert page.evaluate(wide) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("width", WIDTHS)
 def test_every_section_is_seen_and_reached_from_the_contents(
     chromium: Browser, files: dict[str, Path], width: int
@@ -105,6 +108,7 @@ def test_every_section_is_seen_and_reached_from_the_contents(
             assert 0 <= box["y"] < 900
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["whole", "hostile"])
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_every_text_stands_out_from_its_ground_in_both_schemes(
@@ -120,6 +124,7 @@ def test_every_text_stands_out_from_its_ground_in_both_schemes(
     assert dark == (scheme == "dark")
 
 
+@pytest.mark.long
 def test_figures_have_names_and_tables_have_heads(chromium: Browser, files: dict[str, Path]) -> None:
     with opened(chromium, files["whole"]) as page:
         page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
@@ -135,6 +140,7 @@ def test_figures_have_names_and_tables_have_heads(chromium: Browser, files: dict
         assert page.locator("figure:not(:has(figcaption))").count() == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("width", WIDTHS)
 def test_words_in_figures_keep_their_size_and_do_not_run_into_each_other(
     chromium: Browser, files: dict[str, Path], width: int
@@ -147,6 +153,7 @@ def test_words_in_figures_keep_their_size_and_do_not_run_into_each_other(
     assert words["outside"] == []
 
 
+@pytest.mark.long
 def test_figures_are_drawn_where_their_numbers_are(chromium: Browser, files: dict[str, Path]) -> None:
     parts = copy.deepcopy(sample.parts())
     rows = parts["evaluation"]["reliability"]
@@ -164,6 +171,7 @@ def test_figures_are_drawn_where_their_numbers_are(chromium: Browser, files: dic
         assert (x, y) == pytest.approx((row["predicted"], row["observed"]), abs=0.004)
 
 
+@pytest.mark.long
 def test_on_paper_the_contents_are_left_out_and_the_page_prints(chromium: Browser, files: dict[str, Path]) -> None:
     with opened(chromium, files["whole"]) as page:
         page.emulate_media(media="print")

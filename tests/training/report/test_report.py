@@ -281,6 +281,7 @@ def poisoned(value: Json) -> Json:
     return value + HOSTILE if isinstance(value, str) and not keep else value
 
 
+@pytest.mark.long
 def test_every_text_of_the_input_is_escaped() -> None:
     html = render(**poisoned(sample.parts()))
     assert LEFT_OUT not in html

@@ -237,6 +237,7 @@ def test_a_position_never_goes_back(ledger: Ledger) -> None:
     assert ledger.position("rows", 1) is None
 
 
+@pytest.mark.long
 def test_a_feed_stops_when_it_is_told_with_what_it_has_committed(ledger: Ledger, tmp_path: Path) -> None:
     """From another thread, as a signal does; also while the ledger or source does not answer."""
     for fails in (0, 1_000_000):

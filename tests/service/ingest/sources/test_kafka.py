@@ -107,6 +107,7 @@ def test_a_topic_that_is_not_there_is_said(servers: str, ledger: Ledger, tmp_pat
         fed(ledger, servers, tmp_path, topic="nowhere")
 
 
+@pytest.mark.long
 def test_servers_that_do_not_answer_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.ingest.sources.kafka.ANSWER_SECONDS", 0.5)
     source = KafkaSource("127.0.0.1:1", TOPIC)

@@ -54,6 +54,7 @@ def test_a_stream_is_read_to_its_end_and_on_from_there(server: NatsServer, ledge
     assert ledger.checkpoint() == before
 
 
+@pytest.mark.long
 def test_a_subject_alone_is_read(server: NatsServer, ledger: Ledger, tmp_path: Path) -> None:
     """Positions are those of the stream."""
     for n in range(4):
@@ -96,6 +97,7 @@ def wait_for(holds: object, seconds: float = 60) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.long
 def test_where_reading_goes_on_is_the_ledgers_to_say(server: NatsServer, ledger: Ledger, tmp_path: Path) -> None:
     """No durable consumer is asked, and none is left."""
     server.publish("facts.a", [exposure(n) for n in range(10)])
@@ -128,6 +130,7 @@ def test_what_was_on_its_way_when_the_row_broke_is_read_again(
     source.close()
 
 
+@pytest.mark.long
 def test_positions_that_the_stream_lacks_are_said_and_not_passed_over(
     server: NatsServer, ledger: Ledger, tmp_path: Path
 ) -> None:
