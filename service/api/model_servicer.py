@@ -45,13 +45,15 @@ class ModelServicer:
     def GetModel(self, request: model_pb.GetModelRequest) -> model_pb.GetModelResponse:
         name = parse_model(request.name, "name")
         registry = self._registry()
-        message = model_message(registry, registry.resolve(name), registry.history(), whole=True)
+        moves = registry.history()
+        message = model_message(registry, registry.resolve(name, moves), moves, whole=True)
         return model_pb.GetModelResponse(model=message, serving_digest=self._serving())
 
     def DiffModels(self, request: model_pb.DiffModelsRequest) -> model_pb.DiffModelsResponse:
         names = parse_model(request.first, "first"), parse_model(request.second, "second")
         registry = self._registry()
-        first, second = (registry.resolve(name) for name in names)
+        moves = registry.history()
+        first, second = (registry.resolve(name, moves) for name in names)
         rows = compare_models(registry.content(first), registry.content(second))
         return model_pb.DiffModelsResponse(
             first=model_name(first), second=model_name(second), rows=[row_message(row) for row in rows]

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -22,7 +22,7 @@ from service.registry.moves import Move, aliases_of, figure_of
 from service.registry.registry import Registry
 
 
-def model_message(registry: Registry, digest: str, moves: Sequence[Move], *, whole: bool) -> model_pb.Model:
+def model_message(registry: Registry, digest: str, moves: list[Move], *, whole: bool) -> model_pb.Model:
     """Return a model as the registry has it now, as a message.
 
     Its evaluation, lineage and certificate too if `whole`. A model that cannot be read is returned as `damaged`, with its
@@ -32,7 +32,7 @@ def model_message(registry: Registry, digest: str, moves: Sequence[Move], *, who
     message = model_pb.Model(name=model_name(digest), digest=digest, aliases=aliases)
     try:
         parts = registry.content(digest)
-        _describe(message, parts, registry.gates(digest), whole=whole)
+        _describe(message, parts, registry.gates(digest, moves), whole=whole)
     except (ArtifactRefused, OverflowError, RecursionError, ValueError):
         return model_pb.Model(name=message.name, digest=digest, aliases=aliases, damaged=True)
     message.has_report = figure_of(moves, digest, "report_sha256") is not None

@@ -223,9 +223,13 @@ class Registry:
         """Yield the digests of all published models, in order."""
         yield from self._storage.digests()
 
-    def resolve(self, name: str) -> str:
-        """Return the digest for an alias or a unique beginning of a digest; else ModelNotFound."""
-        if name in (aliases := self.aliases()):
+    def resolve(self, name: str, moves: list[Move] | None = None) -> str:
+        """Return the digest for an alias or a unique beginning of a digest; else ModelNotFound.
+
+        `moves` is the log if the caller has read it: one answer is made from one reading.
+        """
+        aliases = aliases_of(self.history() if moves is None else moves)
+        if name in aliases:
             return aliases[name]
         if len(name) < MIN_BEGINNING and _HEXADECIMAL.fullmatch(name):
             raise ModelNotFound(
@@ -260,11 +264,8 @@ class Registry:
             raise self._refused(digest, f"{name} {problem}")
         return data
 
-    def gates(self, digest: str) -> tuple[GateResult, ...] | None:
+    def gates(self, digest: str, moves: list[Move]) -> tuple[GateResult, ...] | None:
         """Return the gates published with a model, None if it has none; ArtifactRefused if altered."""
-        return self._gates(digest, self.history())
-
-    def _gates(self, digest: str, moves: list[Move]) -> tuple[GateResult, ...] | None:
         try:
             return gates_of(self._attachment(digest, GATES, moves))
         except ModelNotFound:
@@ -325,7 +326,7 @@ class Registry:
 
         Raises as `allow`.
         """
-        gates = self._gates(digest, moves)
+        gates = self.gates(digest, moves)
         served = any(move.alias == CHAMPION and move.digest == digest for move in moves)
         sha = figure_of(moves, digest, _sha_name(GATES))
         stated = allow(gates, override, sign_off, served=served)

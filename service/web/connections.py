@@ -1,10 +1,13 @@
 """Connections of the badge server, bounded in number, in time and in what they may send."""
 
+import asyncio
 import socket
 from asyncio import Transport
 from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from scoring.errors import ConfigurationWrong
 
 MAX_CONNECTIONS = 1_000
 """Connections that may be open at a time; the oldest one gives way to one more."""
@@ -12,16 +15,19 @@ CONNECTION_SECONDS = 60.0
 """How long a connection may live; what it is being answered then is finished."""
 MAX_HEAD_BYTES = 8 << 10
 """Bytes of a request's line and headers; a longer one is refused."""
+CHECK_TRIES = 500
+"""How often the start looks for its own connection, every 10 ms."""
 
 
 def bounded_protocol(
-    max_connections: int = MAX_CONNECTIONS, connection_seconds: float = CONNECTION_SECONDS
+    oldest_first: dict[H11Protocol, None],
+    max_connections: int = MAX_CONNECTIONS,
+    connection_seconds: float = CONNECTION_SECONDS,
 ) -> type[H11Protocol]:
-    """Return uvicorn's protocol with bounds.
+    """Return uvicorn's protocol with bounds; it keeps the open connections in `oldest_first`.
 
-    Without them whoever sends half a request keeps its connection for ever.
+    Without bounds a client that sends half a request keeps its connection for ever.
     """
-    oldest_first: dict[H11Protocol, None] = {}
 
     class BoundedProtocol(H11Protocol):
         def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
@@ -60,3 +66,21 @@ def uvicorn_options(protocol: type[H11Protocol]) -> dict[str, Any]:
         "server_header": False,
         "proxy_headers": False,
     }
+
+
+async def require_bounds(address: tuple[str, int], connections: dict[H11Protocol, None]) -> None:
+    """Connect to the server and require that the connection is among the bounded ones. ConfigurationWrong if not.
+
+    The bounds rest on the inside of uvicorn: another release could lose them without a word.
+    """
+    _, writer = await asyncio.open_connection(*address)
+    try:
+        for _ in range(CHECK_TRIES):
+            if connections:
+                return
+            await asyncio.sleep(0.01)
+    finally:
+        writer.close()
+    raise ConfigurationWrong(
+        "This release of uvicorn gives connections no bounds. Install the one that pyproject.toml names."
+    )

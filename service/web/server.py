@@ -11,6 +11,7 @@ from pathlib import Path
 from types import FrameType
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from scoring.errors import ConfigurationWrong
 from sellertrust.client import Client
@@ -18,7 +19,7 @@ from sellertrust.errors import SellertrustCallError
 from service.settings import host_and_port
 from service.web.app import build_app
 from service.web.badges import CALL_SECONDS, Badges, Outcome
-from service.web.connections import bounded_protocol, uvicorn_options
+from service.web.connections import bounded_protocol, require_bounds, uvicorn_options
 from service.web.server_health import ServerHealth, is_serving
 from service.web.words import SHIPPED_WORDS, read_words
 
@@ -58,7 +59,9 @@ class BadgeServer:
         )
         health = ServerHealth(lambda: is_serving(client, seconds))
         app = build_app(self.badges, health, words, report, options.demo_marketplace)
-        self._server = uvicorn.Server(uvicorn.Config(app, lifespan="off", **uvicorn_options(bounded_protocol())))
+        self._connections: dict[H11Protocol, None] = {}
+        bounded = uvicorn_options(bounded_protocol(self._connections))
+        self._server = uvicorn.Server(uvicorn.Config(app, lifespan="off", **bounded))
         self._listener = _listen(options.address)
         host, port = self._listener.getsockname()[:2]
         self.address: str = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -73,12 +76,27 @@ class BadgeServer:
         for number in before:  # uvicorn raises the signal again once it is through, for whoever handled it before
             signal.signal(number, _ignore)
         try:
-            asyncio.run(self._server.serve(sockets=[self._listener]))
+            asyncio.run(self._serve())
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
             self._listener.close()
             self.badges.close()
+
+    async def _serve(self) -> None:
+        serving = asyncio.create_task(self._server.serve(sockets=[self._listener]))
+        while not (self._server.started or serving.done()):
+            await asyncio.sleep(0.01)
+        try:
+            if self._server.started:
+                await require_bounds(self._listener.getsockname()[:2], self._connections)
+        except (ConfigurationWrong, OSError):
+            if self._server.should_exit:  # `stop` came during the check
+                return
+            self.stop()
+            raise
+        finally:
+            await serving
 
     def stop(self) -> None:
         """Have `run` end, from any thread."""

@@ -23,7 +23,7 @@ def main(ready: Path, body: bytes) -> None:
     app = Starlette(routes=[Route("/badge/{marketplace}/{seller}.svg", answer)])
     listener = socket.create_server(("127.0.0.1", 0))
     ready.write_text(f"127.0.0.1:{listener.getsockname()[1]}\n")
-    options = uvicorn_options(bounded_protocol())
+    options = uvicorn_options(bounded_protocol({}))
     asyncio.run(uvicorn.Server(uvicorn.Config(app, lifespan="off", **options)).serve(sockets=[listener]))
 
 

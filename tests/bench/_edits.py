@@ -122,7 +122,9 @@ def _edits_of_files(folder: Path, ledger: Path, checkpoint: tuple[int, bytes]) -
     for path in (folder / "models" / "models" / digest).iterdir():
         if path.name != "gates.json":  # which the log names by its digest
             yield from _edits_of_bytes(f"model: {path.name}", path, lambda _: registry.content(digest), 3)
-    yield from _edits_of_bytes("model: gates.json", path.with_name("gates.json"), lambda _: registry.gates(digest), 3)
+    yield from _edits_of_bytes(
+        "model: gates.json", path.with_name("gates.json"), lambda _: registry.gates(digest, registry.history()), 3
+    )
     log = folder / "models" / "aliases.jsonl"
     yield from _edits_of_lines("log of models' moves", log, lambda _: registry.history())
 

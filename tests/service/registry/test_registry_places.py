@@ -131,7 +131,7 @@ def test_publishing_the_same_twice_changes_nothing_but_the_log(registry: Registr
     after = _files(place)
     assert {name for name in after if before.get(name) != after[name]} <= {"aliases.jsonl", "moves/000000002.json"}
     assert registry.champion() == digest
-    assert registry.gates(digest) is not None
+    assert registry.gates(digest, registry.history()) is not None
 
 
 def _files(place: Path | str) -> dict[str, object]:

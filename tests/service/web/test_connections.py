@@ -9,8 +9,13 @@ from contextlib import ExitStack, contextmanager
 import pytest
 import uvicorn
 from starlette.responses import PlainTextResponse
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
+import service.web.server
+from scoring.errors import ConfigurationWrong
+from sellertrust.client import Client
 from service.web.connections import bounded_protocol, uvicorn_options
+from service.web.server import BadgeServer, Options
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -19,7 +24,7 @@ REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 def site(max_connections: int, seconds: float) -> Iterator[tuple[tuple[str, int], uvicorn.Server]]:
     """An application under the badge server's connections: its address and its server."""
     listener = socket.create_server(("127.0.0.1", 0))
-    options = uvicorn_options(bounded_protocol(max_connections, seconds))
+    options = uvicorn_options(bounded_protocol({}, max_connections, seconds))
     server = uvicorn.Server(uvicorn.Config(PlainTextResponse("well"), lifespan="off", **options))
     thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listener])))
     thread.start()
@@ -63,6 +68,14 @@ def test_a_body_does_not_wait_for_the_receipt_of_its_head() -> None:
         [connection] = server.server_state.connections
         taken = connection.transport.get_extra_info("socket")
         assert taken.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+@pytest.mark.long
+def test_a_server_without_bounds_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A patch stands for another release of uvicorn, whose connections pass our protocol by."""
+    monkeypatch.setattr(service.web.server, "bounded_protocol", lambda _: H11Protocol)
+    with Client("127.0.0.1:1") as client, pytest.raises(ConfigurationWrong, match="uvicorn"):
+        BadgeServer(client, Options(address="127.0.0.1:0"), print).run()
 
 
 def is_closed(connection: socket.socket) -> bool:
