@@ -3,6 +3,7 @@
 `./dev check` and a test hold them in step with the code, so that a page can be trusted.
 """
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from enum import Enum
@@ -121,15 +122,15 @@ currency = "EUR"
 def pages() -> dict[str, str]:
     """Every generated page by its file name."""
     makers: dict[str, Callable[[], Iterator[str]]] = {
-        "access.md": access_page,
-        "cli.md": _cli,
-        "configuration.md": _configuration,
-        "features.md": _features,
-        "kinds.md": _kinds,
-        "lifecycle.md": _lifecycle,
-        "reason_codes.md": _reason_codes,
-        "review.md": _review,
-        "violation_types.md": _violation_types,
+        "how-to/access.md": access_page,
+        "reference/commands.md": _cli,
+        "reference/settings.md": _configuration,
+        "reference/features.md": _features,
+        "reference/kinds.md": _kinds,
+        "reference/lifecycle.md": _lifecycle,
+        "reference/reason-codes.md": _reason_codes,
+        "reference/review.md": _review,
+        "reference/violation-types.md": _violation_types,
     }
     return {name: "\n".join(maker()) + "\n" for name, maker in makers.items()}
 
@@ -137,6 +138,33 @@ def pages() -> dict[str, str]:
 def stale() -> list[str]:
     """The pages that differ from what the code gives."""
     return [name for name, text in pages().items() if not (DOCS / name).exists() or (DOCS / name).read_text() != text]
+
+
+def documents() -> list[Path]:
+    """Return every document of the project: at the top, in `docs/` and in `.github/`."""
+    root = DOCS.parent
+    return sorted([*root.glob("*.md"), *DOCS.rglob("*.md"), *root.glob(".github/**/*.md")])
+
+
+def dead_links() -> list[str]:
+    """Return each relative link of a document whose file or heading is missing, as `FILE: TARGET`."""
+    found = []
+    for document in documents():
+        for target, heading in re.findall(r"\]\(([^)#:\s]*)(?:#([^)]*))?\)", _without_code(document.read_text())):
+            linked = document.parent / target if target else document
+            if not linked.exists() or (heading and heading not in _anchors(linked)):
+                found.append(f"{document.relative_to(DOCS.parent)}: {target}{'#' * bool(heading)}{heading}")
+    return found
+
+
+def _anchors(page: Path) -> set[str]:
+    """Return the anchors that a code host gives the headings of a page."""
+    headings = re.findall(r"^#+ (.*)$", _without_code(page.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", text.lower()).replace(" ", "-") for text in headings}
+
+
+def _without_code(text: str) -> str:
+    return re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
 
 
 def _cli() -> Iterator[str]:
@@ -356,15 +384,18 @@ def _violation_types() -> Iterator[str]:
 def main() -> int:
     """Checks, or with --write writes."""
     if "--write" in sys.argv[1:]:
-        DOCS.mkdir(exist_ok=True)
         for name, text in pages().items():
+            (DOCS / name).parent.mkdir(parents=True, exist_ok=True)
             (DOCS / name).write_text(text)
         return 0
     found = stale()
     wrong_contract = contract.main()
     for name in found:
         print(f"docs/{name} is not what the code gives; run: python -m tests.docs_in_step --write")
-    return bool(found) or bool(wrong_contract)
+    dead = dead_links()
+    for link in dead:
+        print(f"{link} leads nowhere")
+    return bool(found) or bool(wrong_contract) or bool(dead)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The page on access, `docs/access.md`: its words, and the tables of rights and methods. Written by `tests.docs_in_step`."""
+"""The page `docs/how-to/access.md`: its words, and the tables of rights and methods."""
 
 import inspect
 from collections.abc import Iterator

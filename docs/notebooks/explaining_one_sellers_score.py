@@ -64,7 +64,7 @@ pl.Config(tbl_rows=30, fmt_str_lengths=110, tbl_width_chars=180, tbl_hide_datafr
 # %% [markdown]
 # ## A marketplace and a model
 #
-# Made up, imported and trained. [Writing a study](../studies.md) shows the same with your own file.
+# Made up, imported and trained. [Writing a study](../tutorials/your-own-file.md) shows the same with your own file.
 
 # %%
 studies = ROOT / "training" / "studies"
@@ -124,7 +124,7 @@ pl.DataFrame(
 # %% [markdown]
 # ## Facts to features
 #
-# Each feature has a definition and a direction ([features.md](../features.md)). Most come from decayed sums: an incident
+# Each feature has a definition and a direction ([features.md](../reference/features.md)). Most come from decayed sums: an incident
 # weighs 1 on its day, half of that after a half-life. Let us add one of them up by hand.
 
 # %%

@@ -1,6 +1,6 @@
 """The rights, and the one table of the right that each method needs. A method without a row stops the server's start.
 
-`docs/access.md`, `sellertrust access show` and the check before every call come from it.
+`docs/how-to/access.md`, `sellertrust access show` and the check before every call come from it.
 """
 
 from collections.abc import Iterable, Mapping

@@ -241,7 +241,7 @@ def mapping_of_file(path: Path, marketplace: str | None = None) -> ForeignMappin
     if path.name.endswith(TABLES):
         raise invalid(
             "FILE",
-            f"{path} is a table, and needs a mapping that says what its rows are: write one (docs/kinds.md has an example,"
+            f"{path} is a table, and needs a mapping that says what its rows are: write one (docs/reference/kinds.md has an example,"
             " sellertrust ledger examples writes out others), and import that",
         )
     try:

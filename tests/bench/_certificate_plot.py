@@ -11,7 +11,7 @@ from scoring.policy.policy import Policy
 from service.policy.certificate_file import SHIPPED_ASSUMPTIONS, read_assumptions
 from tests.scoring.certificate.toys import policy_of, shipped_data
 
-PLOT = Path(__file__).parents[2] / "docs" / "loss_certificate.svg"
+PLOT = Path(__file__).parents[2] / "docs" / "images" / "loss-certificate.svg"
 COLOURS = {"general": "#1f5fa8", "ladder": "#b3541e"}
 WASH_PPM = range(0, 120_001, 5_000)
 STOP_DAYS = range(1, 22)

@@ -49,7 +49,7 @@ def _table(folder: Path, say: Say) -> dict[str, float]:
 
 
 def _edited(folder: Path, say: Say) -> dict[str, float]:
-    """Edits of tables and files by their owner; `verify.unfound` counts what docs/access.md names with why."""
+    """Edits of tables and files by their owner; `verify.unfound` counts what docs/how-to/access.md names with why."""
     found = list(edits(folder))
     unfound = sorted({edit.of for edit in found if not edit.is_found})
     say(f"not named: {', '.join(unfound)}")

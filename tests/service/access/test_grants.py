@@ -48,7 +48,7 @@ def test_a_whole_file_is_read(tmp_path: Path) -> None:
 
 
 def test_the_tables_that_the_page_shows_are_sound_together(tmp_path: Path) -> None:
-    lines = (Path(__file__).parents[3] / "docs" / "access.md").read_text().splitlines()
+    lines = (Path(__file__).parents[3] / "docs" / "how-to" / "access.md").read_text().splitlines()
     indented = [line[4:] for line in lines if line.startswith("    ")]
     shown = [line for line in indented if line.startswith("[") or " = " in line]
     write_grants(tmp_path / "grants.toml", "\n".join(line for line in shown if not line.startswith("[end]")))
@@ -151,7 +151,7 @@ def test_a_file_that_was_written_in_part_is_refused_wherever_it_ends(tmp_path: P
 
 
 def test_the_first_example_of_the_page_is_accepted_as_it_stands(tmp_path: Path) -> None:
-    page = (Path(__file__).parents[3] / "docs" / "access.md").read_text()
+    page = (Path(__file__).parents[3] / "docs" / "how-to" / "access.md").read_text()
     example = page[page.index("    [[issuers]]") :].partition("\n`sellertrust access check")[0]
     (tmp_path / "grants.toml").write_text(dedent(example))
     assert len(load_grants(tmp_path / "grants.toml").grants) == 4

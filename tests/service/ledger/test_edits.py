@@ -1,4 +1,4 @@
-"""What the owners of tables and files may edit: verification names it, or docs/access.md says why it does not."""
+"""What the owners of tables and files may edit: verification names it, or docs/how-to/access.md says why it does not."""
 
 from pathlib import Path
 

@@ -278,5 +278,5 @@ def test_a_head_that_is_too_long_is_refused(site: Site) -> None:
 
 def test_the_documents_name_the_script_that_is_served() -> None:
     """A release that changes the script changes the page."""
-    documented = (Path(__file__).parents[3] / "docs" / "badge.md").read_text()
+    documented = (Path(__file__).parents[3] / "docs" / "tutorials" / "checkout.md").read_text()
     assert f'integrity="{INTEGRITY}"' in documented

@@ -34,8 +34,8 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this ma
 
 expect.set_options(timeout=60_000)
 LABELS = {"en": ["Excellent selling record", "Good selling record"], "zh": ["销售记录优秀", "销售记录良好"]}
-DOCUMENT = Path(__file__).parents[3] / "docs" / "badge.md"
-PICTURE = DOCUMENT.parent / "images" / "badges.webp"
+DOCUMENT = Path(__file__).parents[3] / "docs" / "tutorials" / "checkout.md"
+PICTURE = DOCUMENT.parents[1] / "images" / "badges.webp"
 WIDTHS_OF_PAGES = (390, 820, 1280)
 
 
