@@ -23,7 +23,10 @@ MARGIN_PERCENT = 10
 
 PolicyFile = Annotated[Path, typer.Argument(metavar="POLICY", help="The policy file.")]
 AssumptionsFile = Annotated[
-    Path, typer.Option("--assumptions", metavar="FILE", help="What the certificate assumes; docs/explanation/loss-certificate.md.")
+    Path,
+    typer.Option(
+        "--assumptions", metavar="FILE", help="What the certificate assumes; docs/explanation/loss-certificate.md."
+    ),
 ]
 
 
