@@ -241,8 +241,8 @@ def mapping_of_file(path: Path, marketplace: str | None = None) -> ForeignMappin
     if path.name.endswith(TABLES):
         raise invalid(
             "FILE",
-            f"{path} is a table, and needs a mapping that says what its rows are: write one (docs/reference/kinds.md has an example,"
-            " sellertrust ledger examples writes out others), and import that",
+            f"{path} is a table, and needs a mapping that says what its rows are: write one"
+            " (docs/reference/kinds.md has an example, sellertrust ledger examples writes out others), and import that",
         )
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
