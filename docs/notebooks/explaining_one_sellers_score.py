@@ -124,7 +124,7 @@ pl.DataFrame(
 # %% [markdown]
 # ## Facts to features
 #
-# Each feature has a definition and a direction ([features](../reference/features.md)). Most come from decayed sums: an incident
+# Each feature has a definition and direction ([features](../reference/features.md)). Most come from decayed sums: an incident
 # weighs 1 on its day, half of that after a half-life. Let us add one of them up by hand.
 
 # %%
