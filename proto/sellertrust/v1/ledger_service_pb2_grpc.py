@@ -28,11 +28,11 @@ if _version_not_supported:
 class LedgerServiceStub(object):
     """Appends and reads entries, and the violations that follow from them.
 
-    Every failure is a `google.rpc.Status` with details: BadRequest naming the field, or ErrorInfo with a stable reason
-    of `ErrorReason`. UNAVAILABLE may be retried; so may any append, thanks to `entry_id`.
+    Every error is a `google.rpc.Status` with details: BadRequest names the field, or ErrorInfo has a stable
+    `ErrorReason`. Retry UNAVAILABLE. Any append can be retried, because its `entry_id` makes it safe.
 
-    `grpc.health.v1.Health` says under the name `sellertrust.v1.LedgerService` whether the ledger answers: NOT_SERVING if
-    it does not. The empty name is SERVING as long as the server takes calls.
+    `grpc.health.v1.Health` reports NOT_SERVING for `sellertrust.v1.LedgerService` if the ledger does not answer. The
+    empty service name is SERVING while the server accepts calls.
     """
 
     def __init__(self, channel):
@@ -126,31 +126,30 @@ class LedgerServiceStub(object):
 class LedgerServiceServicer(object):
     """Appends and reads entries, and the violations that follow from them.
 
-    Every failure is a `google.rpc.Status` with details: BadRequest naming the field, or ErrorInfo with a stable reason
-    of `ErrorReason`. UNAVAILABLE may be retried; so may any append, thanks to `entry_id`.
+    Every error is a `google.rpc.Status` with details: BadRequest names the field, or ErrorInfo has a stable
+    `ErrorReason`. Retry UNAVAILABLE. Any append can be retried, because its `entry_id` makes it safe.
 
-    `grpc.health.v1.Health` says under the name `sellertrust.v1.LedgerService` whether the ledger answers: NOT_SERVING if
-    it does not. The empty name is SERVING as long as the server takes calls.
+    `grpc.health.v1.Health` reports NOT_SERVING for `sellertrust.v1.LedgerService` if the ledger does not answer. The
+    empty service name is SERVING while the server accepts calls.
     """
 
     def AppendEntries(self, request, context):
-        """Appends a batch atomically: all of it or nothing, in the given order. Entries that are on record already (same
-        `entry_id`, same content) are answered as the first time, and the rest is appended. INVALID_ARGUMENT names the first
-        wrong fields, as in `entries[17].violation.harm`.
+        """Appends a batch in the given order: all entries or none. An entry that is already recorded (same `entry_id`, same
+        content) gets its first answer again. INVALID_ARGUMENT names the first wrong fields, such as
+        `entries[17].violation.harm`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def StreamEntries(self, request_iterator, context):
-        """Appends one batch after the other on one stream. Each request message is one batch, atomic as in AppendEntries, and is
-        answered by one response message, in order: the acknowledgement that it is recorded, or why it is refused, after
-        which the stream goes on with the next. A client may send batches ahead of their answers; the server reads one at a
-        time. After a broken stream (UNAVAILABLE, as when a server stops) open a new one and send again what was not
-        answered: `entry_id` makes that safe. Ends with INVALID_ARGUMENT if the first message has no valid `parent` or a
-        message is garbled, and with RESOURCE_EXHAUSTED and `TOO_MANY_CALLS` if the server has no thread left for a stream, or
-        none for one more of this client. Open it when there is something to send: it ends with DEADLINE_EXCEEDED if the first
-        message has not arrived within a second, so let that be a small batch over a slow line. Later it may be silent.
+        """Appends batches on one stream. Each request message is one batch, atomic as in AppendEntries, and gets one response
+        message, in order: an acknowledgement or an error. After an error the stream goes on. A client may send batches
+        before their answers; the server reads one at a time. If the stream breaks (UNAVAILABLE), open a new one and send
+        the unanswered batches again: `entry_id` makes that safe. The stream ends with INVALID_ARGUMENT if the first
+        message has no valid `parent` or a message is garbled. It ends with RESOURCE_EXHAUSTED and `TOO_MANY_CALLS` if the
+        server, or this client's share of it, has no free stream. It ends with DEADLINE_EXCEEDED if the first message takes
+        over a second, so make the first batch small on a slow line. Later silence is allowed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -164,19 +163,18 @@ class LedgerServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def WatchEntries(self, request, context):
-        """Streams the entries after a position in the order of their sequence: what is there, page by page, then what is
-        appended, by whichever server or import, within a second. Each response has the position to resume from, so
-        that after a broken stream (UNAVAILABLE, as when a server stops) nothing is lost and nothing comes twice. The stream
-        ends only by the client or an error: FAILED_PRECONDITION with `SEQUENCE_NOT_REACHED` if the position lies beyond the
-        ledger's end, RESOURCE_EXHAUSTED with `TOO_MANY_CALLS` if the server has no thread left for a stream, or none for one
-        more of this client.
+        """Streams the entries after a position, in the order of their sequence: first the recorded ones by page, then new
+        ones within a second. Each response has the position to resume from. Resume there after a broken stream
+        (UNAVAILABLE): no entry is lost or repeated. The stream ends only when the client ends it or on an error:
+        FAILED_PRECONDITION with `SEQUENCE_NOT_REACHED` if the position is beyond the ledger's end, RESOURCE_EXHAUSTED with
+        `TOO_MANY_CALLS` if the server, or this client's share of it, has no free stream.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetViolation(self, request, context):
-        """Returns one violation, resolved from its entries as of any time. NOT_FOUND with `VIOLATION_NOT_FOUND`.
+        """Returns one violation, computed from its entries as of any time. NOT_FOUND with `VIOLATION_NOT_FOUND`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -190,35 +188,35 @@ class LedgerServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ConfirmViolation(self, request, context):
-        """Confirms an alleged violation, one under review, or one whose appeal failed. From now on it counts.
+        """Confirms a violation that is alleged, under review, or appealed without success. It counts from then on.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DismissViolation(self, request, context):
-        """Dismisses an alleged violation or one under review, as untrue or unproven.
+        """Dismisses a violation that is alleged or under review, as untrue or unproven.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WithdrawViolation(self, request, context):
-        """Withdraws an alleged violation or one under review, on behalf of its notifier.
+        """Withdraws a violation that is alleged or under review, on behalf of its notifier.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def OverturnViolation(self, request, context):
-        """Overturns a confirmed, reduced or appealed violation. Scores are then what they would be had it never been reported.
+        """Overturns a confirmed, reduced or appealed violation. Scores are then as if it had never been reported.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReviewViolation(self, request, context):
-        """Takes an alleged violation up for review, or one that was dismissed, by mistake or before all was known, up again.
+        """Takes up an alleged violation for review, or a dismissed one again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -232,32 +230,33 @@ class LedgerServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ReduceViolation(self, request, context):
-        """Confirms a violation with a lower severity than it has: a confirmed, reduced or appealed one.
+        """Lowers the severity of a confirmed, reduced or appealed violation.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReinstateViolation(self, request, context):
-        """Confirms a dismissed or overturned violation again, by a legal order that `ground` names.
+        """Confirms a dismissed or overturned violation again. `ground` names the legal order.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def EraseSeller(self, request, context):
-        """Erases the sealed texts of a seller (reasons, where evidence is kept), for good: its key is deleted. What counts stays, and
-        still verifies. Backups keep keys for as long as they are kept. NOT_FOUND with `SELLER_NOT_FOUND` if nothing is on record
-        of the seller; FAILED_PRECONDITION with `ERASURE_REFUSED` if the server's database role may not delete keys.
+        """Erases a seller's sealed texts (reasons, places of evidence) for good, by deleting their key. What counts stays and
+        still verifies. Backups keep keys as long as the backups are kept. NOT_FOUND with `SELLER_NOT_FOUND` if the ledger
+        has no entry of the seller. FAILED_PRECONDITION with `ERASURE_REFUSED` if the server's database role may not delete
+        keys.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def MendClock(self, request, context):
-        """Puts right record times that ran ahead, of all marketplaces, since a server appended by a clock that was ahead: from now on
-        the times of `first_sequence` and all after it read as they should have been. What was answered before can still be asked
-        for as it was. It cannot be taken back.
+        """Corrects record times that ran ahead because of a server's wrong clock, in all marketplaces. From then on
+        `first_sequence` and all later entries read with their right times. Earlier answers can still be repeated as they
+        were. This cannot be undone.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -357,11 +356,11 @@ def add_LedgerServiceServicer_to_server(servicer, server):
 class LedgerService(object):
     """Appends and reads entries, and the violations that follow from them.
 
-    Every failure is a `google.rpc.Status` with details: BadRequest naming the field, or ErrorInfo with a stable reason
-    of `ErrorReason`. UNAVAILABLE may be retried; so may any append, thanks to `entry_id`.
+    Every error is a `google.rpc.Status` with details: BadRequest names the field, or ErrorInfo has a stable
+    `ErrorReason`. Retry UNAVAILABLE. Any append can be retried, because its `entry_id` makes it safe.
 
-    `grpc.health.v1.Health` says under the name `sellertrust.v1.LedgerService` whether the ledger answers: NOT_SERVING if
-    it does not. The empty name is SERVING as long as the server takes calls.
+    `grpc.health.v1.Health` reports NOT_SERVING for `sellertrust.v1.LedgerService` if the ledger does not answer. The
+    empty service name is SERVING while the server accepts calls.
     """
 
     @staticmethod

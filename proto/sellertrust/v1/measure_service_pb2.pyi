@@ -23,7 +23,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class EvaluatePayoutRequest(_message.Message):
-    """Request of EvaluatePayout: one order as whoever pays out knows it."""
+    """Request of EvaluatePayout: one order as the payer knows it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -41,24 +41,24 @@ class EvaluatePayoutRequest(_message.Message):
     seller: _builtins.str
     """`marketplaces/{marketplace}/sellers/{seller}`. Required."""
     capture_day: _builtins.str
-    """The UTC day on which its payment was captured, as `YYYY-MM-DD`; not in the future. Required."""
+    """The UTC day of the payment's capture, as `YYYY-MM-DD`; not in the future. Required."""
     captured_minor: _builtins.int
-    """What was captured, in minor units of `currency` (cents), 0 to 10^15. Required."""
+    """The captured amount, in minor units of `currency` (cents), 0 to 10^15. Required."""
     currency: _builtins.str
-    """ISO 4217 code; the policy's, if that states one. Required."""
+    """ISO 4217 code; the policy's currency if the policy has one. Required."""
     product_category: _builtins.str
-    """What was sold, in the marketplace's own words (an id). Default empty: nothing in particular."""
+    """Product category, an id of the marketplace. Default empty: none."""
     delivered: _builtins.bool
     """Whether it has reached its buyer. Until then all of it is held, at most for the longest hold. Default false."""
     refunded_minor: _builtins.int
-    """What its buyer got back so far, in minor units, at most what was captured. Default 0."""
+    """Refunds to the buyer so far, in minor units, at most the captured amount. Default 0."""
     claims_minor: _builtins.int
-    """What was adjudicated to its buyer so far beside refunds, in minor units. Default 0."""
+    """Claims adjudicated to the buyer so far, without refunds, in minor units. Default 0."""
     drawn_minor: _builtins.int
-    """What was taken from the order for these claims so far, in minor units, at most `claims_minor`. Default 0."""
+    """The amount taken from the order for these claims so far, in minor units, at most `claims_minor`. Default 0."""
     day: _builtins.str
-    """The UTC day to answer for, as `YYYY-MM-DD`, not before the capture. A later one than today is answered by what is known
-    now. Default: today.
+    """The UTC day of the answer, as `YYYY-MM-DD`, not before the capture. A day after today uses the knowledge of now.
+    Default: today.
     """
     at_least_sequence: _builtins.int
     """As in GetTrustScoreRequest."""
@@ -107,24 +107,24 @@ class EvaluatePayoutResponse(_message.Message):
     seller: _builtins.str
     """`marketplaces/{marketplace}/sellers/{seller}`."""
     released_minor: _builtins.int
-    """What may have been paid out by that day, in minor units."""
+    """The amount that may have been paid out by that day, in minor units."""
     drawn_minor: _builtins.int
-    """What was taken for claims, in minor units."""
+    """The amount taken for claims, in minor units."""
     held_minor: _builtins.int
-    """What is held back, in minor units."""
+    """The amount held back, in minor units."""
     next_release_day: _builtins.str
     """The next UTC day on which more is released if nothing else happens; empty if nothing is held, if delivery is awaited, or
     while payouts stand stopped.
     """
     hold_days: _builtins.int
-    """Days of the hold after the capture that the order is under."""
+    """Days of the order's hold after the capture."""
     reserve_ppm: _builtins.int
     """The share that is held back longer, in parts per million."""
     reserve_days: _builtins.int
     """Days after the capture for which that share is held."""
     value_cap_minor: _builtins.int
-    """The limit on the value captured in a day that held at its capture for its product category, or for all together; not set if
-    there was none.
+    """The limit on the value captured in a day, at the order's capture, for its product category or in total; not set
+    without a limit.
     """
     currency: _builtins.str
     """ISO 4217 code of all amounts."""
@@ -134,11 +134,11 @@ class EvaluatePayoutResponse(_message.Message):
 
     @_builtins.property
     def capture_stamp(self) -> _trust_score_service_pb2.Stamp:
-        """What the terms at capture are made from: with the policy and the model that were served at the end of that day."""
+        """What the terms at capture were made from: the policy and model served at the end of that day."""
 
     @_builtins.property
     def stamp(self) -> _trust_score_service_pb2.Stamp:
-        """What the rest of the answer is made from."""
+        """What the rest of the answer was made from."""
 
     def __init__(
         self,
@@ -199,13 +199,13 @@ Global___GetRestitutionRequest: _TypeAlias = GetRestitutionRequest  # noqa: Y015
 
 @_typing.final
 class GetRestitutionResponse(_message.Message):
-    """What stood on a violation that was taken back."""
+    """The measures that depended on an overturned violation."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     @_typing.final
     class Item(_message.Message):
-        """One recorded measure that stood on it."""
+        """One recorded measure that depended on it."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
@@ -220,29 +220,31 @@ class GetRestitutionResponse(_message.Message):
         measure: _builtins.str
         """The measure's id."""
         rule: _builtins.str
-        """The rule that asked for it; empty for what a person imposed."""
+        """The rule of the measure; empty if a person imposed it."""
         kind: _entry_pb2.MeasureKind.ValueType
-        """What it was."""
+        """Its kind."""
         days: _builtins.int
-        """Days in between, each that has begun counted."""
+        """Days in between, counting each begun day."""
         held_minor: _builtins.int
-        """What it held in that time, in minor units of `currency`: of a hold all that was captured, of a reserve its share of that
-        (of each day the share that was stated by its end), of a deposit the most that was there at once of what it asked for
-        then, for whatever reason it was placed. 0 for other kinds.
+        """The amount it held in that time, in minor units of `currency`. A hold: everything captured. A reserve: its share
+        of that, by the share stated for each day. A deposit: the peak deposit held under the measure. 0 for other kinds.
         """
         @_builtins.property
         def begin_time(self) -> _timestamp_pb2.Timestamp:
-            """When it began to stand on the violation."""
+            """When it began to depend on the violation."""
 
         @_builtins.property
         def end_time(self) -> _timestamp_pb2.Timestamp:
-            """When it ceased to: it was lifted, ended by itself or stood on others alone, or the violation was taken back. Not set if it
-            still does. A measure that nobody lifted stands on a violation again once that is reinstated, as an item of its own.
+            """When that ended: the measure was lifted, ended by itself or rested on other violations only, or the violation was
+            overturned. Not set if it still depends on it. After a reinstatement, a measure that no one lifted depends on the
+            violation again, as another item.
             """
 
         @_builtins.property
         def other_violations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-            """The other violations that it stood on in that time. With any, the measure may have been right without this one."""
+            """The other violations that it rested on in that time. With any, the measure may have been right without this
+            violation.
+            """
 
         def __init__(
             self,
@@ -273,14 +275,14 @@ class GetRestitutionResponse(_message.Message):
     violation: _builtins.str
     """The violation's id."""
     status: _entry_pb2.ViolationStatus.ValueType
-    """Where it stands now."""
+    """Its status now."""
     currency: _builtins.str
-    """ISO 4217 code of all amounts; that of the policy that is served."""
+    """ISO 4217 code of all amounts: the served policy's currency."""
     captured_minor: _builtins.int
-    """What was captured in all these times together, each day once, in minor units, as `flow` entries state it."""
+    """The amount captured in all these times together, each day once, in minor units, from `flow` entries."""
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___GetRestitutionResponse.Item]:
-        """The measures that stood on it, in the order in which they began."""
+        """The measures that depended on it, in the order in which they began."""
 
     def __init__(
         self,
@@ -316,17 +318,17 @@ class EvaluateMeasuresRequest(_message.Message):
     at_least_sequence: _builtins.int
     """As in GetTrustScoreRequest."""
     policy: _builtins.str
-    """`policies/{policy}`, as in GetPolicyRequest: the policy to answer by, such as the one that an earlier answer names in its
-    stamp. Needs the right `read_policies` besides. Default: the one that is served. NOT_FOUND with `POLICY_NOT_FOUND` if
-    none of this name was ever served.
+    """`policies/{policy}`, as in GetPolicyRequest: the policy to use, for example from the stamp of an earlier answer.
+    Also needs the right `read_policies`. Default: the served policy. NOT_FOUND with `POLICY_NOT_FOUND` if it was never
+    served.
     """
     @_builtins.property
     def observe_time(self) -> _timestamp_pb2.Timestamp:
-        """The time to answer for. Not in the future. Default: now."""
+        """The time of the answer. Not in the future. Default: now."""
 
     @_builtins.property
     def known_time(self) -> _timestamp_pb2.Timestamp:
-        """Only with what this ledger had recorded before this time. Not in the future. Default: now."""
+        """Use only what the ledger had recorded before this time. Not in the future. Default: now."""
 
     def __init__(
         self,
@@ -371,29 +373,29 @@ class EvaluateMeasuresResponse(_message.Message):
     state: _trust_score_service_pb2.ScoreState.ValueType
     """Whether there is a score."""
     tier: _entry_pb2.Tier.ValueType
-    """The tier that the rules see; unspecified while there is none."""
+    """The tier that the rules use; unspecified without a tier."""
     override: _builtins.str
-    """The entry by which a person set the tier for a time, if that is in force."""
+    """The entry by which a person set the tier, while it is in force."""
     standing: _builtins.int
-    """The standing that the rules see. Only if the policy has a table of standing."""
+    """The standing that the rules use. Only if the policy has a table of standing."""
     currency: _builtins.str
-    """ISO 4217 code of all amounts; empty if the policy states none."""
+    """ISO 4217 code of all amounts; empty if the policy has none."""
     standing_parts_omitted: _builtins.int
-    """The number of further incidents in the standing."""
+    """The number of omitted incidents."""
     policy_name: _builtins.str
-    """What people call the policy that the measures follow from; its digest is in the stamp."""
+    """The name of the policy behind the measures; its digest is in the stamp."""
     policy_version: _builtins.int
-    """The version that this policy states."""
+    """The version of this policy."""
     deposit_placed_minor: _builtins.int
-    """What is there of the seller's deposit, in minor units of `currency`; a deposit in another currency counts as none."""
+    """The seller's deposit now, in minor units of `currency`; 0 for a deposit in another currency."""
     @_builtins.property
     def standing_parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___StandingPart]:
-        """The incidents whose points add up to the standing, the largest first: at most 1,000."""
+        """The incidents behind the standing, largest first: at most 1,000."""
 
     @_builtins.property
     def measures(self) -> _containers.RepeatedCompositeFieldContainer[Global___Measure]:
-        """Every measure of every rule that holds, in the order of the policy; then those of cautions, and then what persons imposed
-        (entries of the kind `measure`) and is neither lifted nor ended.
+        """Every measure of every rule that applies, in the order of the policy; then the measures of cautions; then the
+        measures that persons imposed (entries of kind `measure`) and that are in force.
         """
 
     @_builtins.property
@@ -402,11 +404,11 @@ class EvaluateMeasuresResponse(_message.Message):
 
     @_builtins.property
     def stamp(self) -> _trust_score_service_pb2.Stamp:
-        """What the answer is made from."""
+        """What the answer was made from."""
 
     @_builtins.property
     def cautions(self) -> _containers.RepeatedCompositeFieldContainer[_trust_score_service_pb2.Caution]:
-        """The cautions in force, as in TrustScore. The measures of each are among `measures`, after those of all other rules."""
+        """The cautions in force, as in TrustScore. Their measures are in `measures`, after those of the rules."""
 
     def __init__(
         self,
@@ -450,7 +452,7 @@ class StandingPart(_message.Message):
     """The points, at least 1 and at most the policy's cap."""
     @_builtins.property
     def until_time(self) -> _timestamp_pb2.Timestamp:
-        """The midnight (UTC) from which on the youngest of its violations gives none."""
+        """The midnight (UTC) when the youngest of its violations stops to count."""
 
     @_builtins.property
     def entries(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -473,7 +475,7 @@ Global___StandingPart: _TypeAlias = StandingPart  # noqa: Y015
 
 @_typing.final
 class Measure(_message.Message):
-    """One measure that holds: of a rule, or imposed by a person."""
+    """One measure: of a rule, or imposed by a person."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -492,59 +494,59 @@ class Measure(_message.Message):
     MEASURE_FIELD_NUMBER: _builtins.int
     LIFTED_FIELD_NUMBER: _builtins.int
     rule: _builtins.str
-    """The rule's id in the policy; empty for what a person imposed."""
+    """The rule's id in the policy; empty if a person imposed it."""
     reference: _builtins.str
-    """Where the seller reads the rule, such as a section of the terms; empty for what a person imposed."""
+    """Where the seller can read the rule, such as a section of the terms; empty if a person imposed it."""
     legal_ground: _builtins.str
-    """Of a rule for the intake of a product category: the legal ground. Empty for all others."""
+    """The legal ground of a rule on the intake of a product category. Otherwise empty."""
     kind: _entry_pb2.MeasureKind.ValueType
-    """What it is."""
+    """Its kind."""
     waived: _builtins.bool
     """Whether another rule waives it, so that it has no effect."""
     entries_omitted: _builtins.int
-    """The number of further ones."""
+    """The number of omitted entries."""
     caution: _builtins.bool
-    """Whether it is a protection of a caution: it ends by itself, and is no part of the terms that are fixed at an order's
+    """Whether it is a protection of a caution: it ends by itself and does not enter the terms fixed at an order's
     capture.
     """
     measure: _builtins.str
-    """Its id in the record of measures, always the same for one seller, rule, kind and product category: what a complaint names,
-    and what a person lifts.
+    """Its id in the record of measures, constant for a seller, rule, kind and product category. A complaint names it, and
+    a person lifts it by this id.
     """
     lifted: _builtins.str
-    """The entry by which a person lifted it, so that it has no effect. It stays lifted until a violation that it rests on is
-    confirmed later, or until it begins anew.
+    """The entry by which a person lifted it, so that it has no effect. It stays lifted until a violation behind it is
+    confirmed later, or until it begins again.
     """
     @_builtins.property
     def original(self) -> Global___MeasureValue:
-        """As the rule, or the person, states it. Of what a person imposed without a value that terms can take, such as an amount in
-        another currency, there is none, and it binds no terms.
+        """Its value as the rule or the person states it. Not set if a person imposed a value that terms cannot take, such as
+        an amount in another currency; the measure then binds no terms.
         """
 
     @_builtins.property
     def current(self) -> Global___MeasureValue:
-        """As it is for this seller: grown by what it has settled, within the limit of its marketplace; of a deposit what is still to
-        be placed.
+        """Its value for this seller: raised with its settled value, within the limit of its marketplace. For a deposit: the
+        amount still to be placed.
         """
 
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
-        """When it begins: with the decision by which a rule on confirmed facts came to hold, after its notice for a termination,
-        which may lie ahead; by tier at the first midnight (UTC) from which on, as known by this answer, the tier asked for it
-        without a break, and at the last midnight if it asks for it only since then. By the knowledge, the model and the policy
-        of this answer: by tier it may lie before the decision or the override that caused it, so that an answer given in
-        between did not have the measure. Not set if that lies more than 180 days back.
+        """When it begins. A rule on confirmed facts: with the decision that made the rule apply, after the notice for a
+        termination, which may be in the future. A rule on the tier: at the first midnight (UTC) from which the tier has
+        asked for it without a break, or at the last midnight if it asks only since then. It uses the knowledge, model and
+        policy of this answer. So for a tier it may lie before the decision or override that caused it, and an earlier
+        answer had no such measure. Not set if over 180 days ago.
         """
 
     @_builtins.property
     def end_time(self) -> _timestamp_pb2.Timestamp:
-        """When it ends if nothing else happens: a suspension is served, a violation expires, an override ends. Not set if time
-        alone does not end it.
+        """When it ends unless something happens: a suspension is served, a violation expires, an override ends. Not set if
+        time alone does not end it.
         """
 
     @_builtins.property
     def entries(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The entries that it rests on, by `entry_id`: at most 1,000. None for a seller of whom too little is known."""
+        """The entries behind it, by `entry_id`: at most 1,000. None for a seller with too little history."""
 
     def __init__(
         self,
@@ -642,7 +644,7 @@ Global___MeasureValue: _TypeAlias = MeasureValue  # noqa: Y015
 
 @_typing.final
 class DepositValue(_message.Message):
-    """A deposit to be placed. What is placed lowers what is still to be placed; it moves no tier and no badge."""
+    """A deposit to place. A placed deposit lowers the amount still to be placed; it changes neither tier nor badge."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -686,7 +688,7 @@ Global___SettlementHoldValue: _TypeAlias = SettlementHoldValue  # noqa: Y015
 
 @_typing.final
 class RollingReserveValue(_message.Message):
-    """A share of each order's value that is held back longer."""
+    """A share of each order's value with a longer hold."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -721,7 +723,7 @@ class ValueCapValue(_message.Message):
     value_minor: _builtins.int
     """In minor units of the response's currency (cents)."""
     product_category: _builtins.str
-    """What is sold; empty for all of it together."""
+    """Product category; empty for all together."""
     def __init__(
         self,
         *,
@@ -738,7 +740,7 @@ Global___ValueCapValue: _TypeAlias = ValueCapValue  # noqa: Y015
 
 @_typing.final
 class ListingCapValue(_message.Message):
-    """A limit on the listings that are open at a time."""
+    """A limit on open listings."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -747,7 +749,7 @@ class ListingCapValue(_message.Message):
     listings: _builtins.int
     """The number of listings."""
     product_category: _builtins.str
-    """What is offered; empty for all of it together."""
+    """Product category; empty for all together."""
     def __init__(
         self,
         *,
@@ -764,7 +766,7 @@ Global___ListingCapValue: _TypeAlias = ListingCapValue  # noqa: Y015
 
 @_typing.final
 class IntakeCapValue(_message.Message):
-    """A limit on the listings that are opened in one UTC day."""
+    """A limit on new listings in one UTC day."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -773,7 +775,7 @@ class IntakeCapValue(_message.Message):
     new_listings: _builtins.int
     """The number of new listings; 0: no new intake."""
     product_category: _builtins.str
-    """What is offered; empty for all of it together."""
+    """Product category; empty for all together."""
     def __init__(
         self,
         *,
@@ -790,7 +792,7 @@ Global___IntakeCapValue: _TypeAlias = IntakeCapValue  # noqa: Y015
 
 @_typing.final
 class WaiverValue(_message.Message):
-    """A kind of measure that does not apply where it rests on the tier alone."""
+    """A kind of measure that does not apply if it rests on the tier only."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -812,7 +814,7 @@ Global___WaiverValue: _TypeAlias = WaiverValue  # noqa: Y015
 
 @_typing.final
 class SuspensionValue(_message.Message):
-    """No trade. It rests on confirmed violations, never on a model alone."""
+    """No trade. It rests on confirmed violations, never on a model only."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -846,7 +848,7 @@ Global___SuspensionValue: _TypeAlias = SuspensionValue  # noqa: Y015
 
 @_typing.final
 class Terms(_message.Message):
-    """What several measures come to: of each kind the strictest. What is 0 or not set is not asked for."""
+    """The strictest value of each kind of measure. 0 or not set means no such measure."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -26,10 +26,10 @@ if _version_not_supported:
 
 
 class MeasureServiceStub(object):
-    """Answers which measures are in force for a seller, by which rule, since when, and on which entries each rests.
+    """Returns the measures in force for a seller: their rules, start times, and the entries behind them.
 
-    They follow from the entries, the day, the model and the policy alone, so that an answer can be replayed from its stamp.
-    Time travel is as for TrustScoreService. Nothing is imposed by asking: the marketplace acts on the answer.
+    They follow only from the entries, the day, the model and the policy, so the stamp of an answer repeats it. Times
+    select an answer as in TrustScoreService. A call imposes nothing: the marketplace acts on the answer.
     """
 
     def __init__(self, channel):
@@ -56,15 +56,15 @@ class MeasureServiceStub(object):
 
 
 class MeasureServiceServicer(object):
-    """Answers which measures are in force for a seller, by which rule, since when, and on which entries each rests.
+    """Returns the measures in force for a seller: their rules, start times, and the entries behind them.
 
-    They follow from the entries, the day, the model and the policy alone, so that an answer can be replayed from its stamp.
-    Time travel is as for TrustScoreService. Nothing is imposed by asking: the marketplace acts on the answer.
+    They follow only from the entries, the day, the model and the policy, so the stamp of an answer repeats it. Times
+    select an answer as in TrustScoreService. A call imposes nothing: the marketplace acts on the answer.
     """
 
     def EvaluateMeasures(self, request, context):
-        """Returns what is in force for one seller. NOT_FOUND with `SELLER_NOT_FOUND` if the ledger knows nothing that stands.
-        Without a model to score with there is no tier: then only rules on confirmed facts, and rules for everybody, hold.
+        """Returns the measures in force for one seller. NOT_FOUND with `SELLER_NOT_FOUND` if the seller has no valid entries.
+        If no model is served, there is no tier, and only rules on confirmed facts and rules for every seller apply.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -83,8 +83,8 @@ class MeasureServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetRestitution(self, request, context):
-        """Returns, after a violation was overturned, which recorded measures stood on it, for how long, and what they held.
-        FAILED_PRECONDITION with `LIFECYCLE_FORBIDS` while the violation stands; NOT_FOUND with `VIOLATION_NOT_FOUND`.
+        """Returns, for an overturned violation, the recorded measures that depended on it, how long, and the money they held.
+        FAILED_PRECONDITION with `LIFECYCLE_FORBIDS` while the violation is valid; NOT_FOUND with `VIOLATION_NOT_FOUND`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -117,10 +117,10 @@ def add_MeasureServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class MeasureService(object):
-    """Answers which measures are in force for a seller, by which rule, since when, and on which entries each rests.
+    """Returns the measures in force for a seller: their rules, start times, and the entries behind them.
 
-    They follow from the entries, the day, the model and the policy alone, so that an answer can be replayed from its stamp.
-    Time travel is as for TrustScoreService. Nothing is imposed by asking: the marketplace acts on the answer.
+    They follow only from the entries, the day, the model and the policy, so the stamp of an answer repeats it. Times
+    select an answer as in TrustScoreService. A call imposes nothing: the marketplace acts on the answer.
     """
 
     @staticmethod

@@ -27,10 +27,10 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class MeasureServiceStub:
-    """Answers which measures are in force for a seller, by which rule, since when, and on which entries each rests.
+    """Returns the measures in force for a seller: their rules, start times, and the entries behind them.
 
-    They follow from the entries, the day, the model and the policy alone, so that an answer can be replayed from its stamp.
-    Time travel is as for TrustScoreService. Nothing is imposed by asking: the marketplace acts on the answer.
+    They follow only from the entries, the day, the model and the policy, so the stamp of an answer repeats it. Times
+    select an answer as in TrustScoreService. A call imposes nothing: the marketplace acts on the answer.
     """
 
     @_typing.overload
@@ -38,8 +38,8 @@ class MeasureServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> MeasureServiceAsyncStub: ...
     EvaluateMeasures: _grpc.UnaryUnaryMultiCallable[_measure_service_pb2.EvaluateMeasuresRequest, _measure_service_pb2.EvaluateMeasuresResponse]
-    """Returns what is in force for one seller. NOT_FOUND with `SELLER_NOT_FOUND` if the ledger knows nothing that stands.
-    Without a model to score with there is no tier: then only rules on confirmed facts, and rules for everybody, hold.
+    """Returns the measures in force for one seller. NOT_FOUND with `SELLER_NOT_FOUND` if the seller has no valid entries.
+    If no model is served, there is no tier, and only rules on confirmed facts and rules for every seller apply.
     """
     EvaluatePayout: _grpc.UnaryUnaryMultiCallable[_measure_service_pb2.EvaluatePayoutRequest, _measure_service_pb2.EvaluatePayoutResponse]
     """Returns what of one order is released, drawn and held on a day: released + drawn + held = captured - refunded, to the last
@@ -50,22 +50,22 @@ class MeasureServiceStub:
     nothing of the seller that stands. Of a seller of whom nothing was known at capture the terms of now hold.
     """
     GetRestitution: _grpc.UnaryUnaryMultiCallable[_measure_service_pb2.GetRestitutionRequest, _measure_service_pb2.GetRestitutionResponse]
-    """Returns, after a violation was overturned, which recorded measures stood on it, for how long, and what they held.
-    FAILED_PRECONDITION with `LIFECYCLE_FORBIDS` while the violation stands; NOT_FOUND with `VIOLATION_NOT_FOUND`.
+    """Returns, for an overturned violation, the recorded measures that depended on it, how long, and the money they held.
+    FAILED_PRECONDITION with `LIFECYCLE_FORBIDS` while the violation is valid; NOT_FOUND with `VIOLATION_NOT_FOUND`.
     """
 
 @_typing.type_check_only
 class MeasureServiceAsyncStub(MeasureServiceStub):
-    """Answers which measures are in force for a seller, by which rule, since when, and on which entries each rests.
+    """Returns the measures in force for a seller: their rules, start times, and the entries behind them.
 
-    They follow from the entries, the day, the model and the policy alone, so that an answer can be replayed from its stamp.
-    Time travel is as for TrustScoreService. Nothing is imposed by asking: the marketplace acts on the answer.
+    They follow only from the entries, the day, the model and the policy, so the stamp of an answer repeats it. Times
+    select an answer as in TrustScoreService. A call imposes nothing: the marketplace acts on the answer.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     EvaluateMeasures: _aio.UnaryUnaryMultiCallable[_measure_service_pb2.EvaluateMeasuresRequest, _measure_service_pb2.EvaluateMeasuresResponse]  # type: ignore[assignment]
-    """Returns what is in force for one seller. NOT_FOUND with `SELLER_NOT_FOUND` if the ledger knows nothing that stands.
-    Without a model to score with there is no tier: then only rules on confirmed facts, and rules for everybody, hold.
+    """Returns the measures in force for one seller. NOT_FOUND with `SELLER_NOT_FOUND` if the seller has no valid entries.
+    If no model is served, there is no tier, and only rules on confirmed facts and rules for every seller apply.
     """
     EvaluatePayout: _aio.UnaryUnaryMultiCallable[_measure_service_pb2.EvaluatePayoutRequest, _measure_service_pb2.EvaluatePayoutResponse]  # type: ignore[assignment]
     """Returns what of one order is released, drawn and held on a day: released + drawn + held = captured - refunded, to the last
@@ -76,15 +76,15 @@ class MeasureServiceAsyncStub(MeasureServiceStub):
     nothing of the seller that stands. Of a seller of whom nothing was known at capture the terms of now hold.
     """
     GetRestitution: _aio.UnaryUnaryMultiCallable[_measure_service_pb2.GetRestitutionRequest, _measure_service_pb2.GetRestitutionResponse]  # type: ignore[assignment]
-    """Returns, after a violation was overturned, which recorded measures stood on it, for how long, and what they held.
-    FAILED_PRECONDITION with `LIFECYCLE_FORBIDS` while the violation stands; NOT_FOUND with `VIOLATION_NOT_FOUND`.
+    """Returns, for an overturned violation, the recorded measures that depended on it, how long, and the money they held.
+    FAILED_PRECONDITION with `LIFECYCLE_FORBIDS` while the violation is valid; NOT_FOUND with `VIOLATION_NOT_FOUND`.
     """
 
 class MeasureServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Answers which measures are in force for a seller, by which rule, since when, and on which entries each rests.
+    """Returns the measures in force for a seller: their rules, start times, and the entries behind them.
 
-    They follow from the entries, the day, the model and the policy alone, so that an answer can be replayed from its stamp.
-    Time travel is as for TrustScoreService. Nothing is imposed by asking: the marketplace acts on the answer.
+    They follow only from the entries, the day, the model and the policy, so the stamp of an answer repeats it. Times
+    select an answer as in TrustScoreService. A call imposes nothing: the marketplace acts on the answer.
     """
 
     @_abc_1.abstractmethod
@@ -93,8 +93,8 @@ class MeasureServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _measure_service_pb2.EvaluateMeasuresRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_measure_service_pb2.EvaluateMeasuresResponse, _abc.Awaitable[_measure_service_pb2.EvaluateMeasuresResponse]]:
-        """Returns what is in force for one seller. NOT_FOUND with `SELLER_NOT_FOUND` if the ledger knows nothing that stands.
-        Without a model to score with there is no tier: then only rules on confirmed facts, and rules for everybody, hold.
+        """Returns the measures in force for one seller. NOT_FOUND with `SELLER_NOT_FOUND` if the seller has no valid entries.
+        If no model is served, there is no tier, and only rules on confirmed facts and rules for every seller apply.
         """
 
     @_abc_1.abstractmethod
@@ -117,8 +117,8 @@ class MeasureServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _measure_service_pb2.GetRestitutionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_measure_service_pb2.GetRestitutionResponse, _abc.Awaitable[_measure_service_pb2.GetRestitutionResponse]]:
-        """Returns, after a violation was overturned, which recorded measures stood on it, for how long, and what they held.
-        FAILED_PRECONDITION with `LIFECYCLE_FORBIDS` while the violation stands; NOT_FOUND with `VIOLATION_NOT_FOUND`.
+        """Returns, for an overturned violation, the recorded measures that depended on it, how long, and the money they held.
+        FAILED_PRECONDITION with `LIFECYCLE_FORBIDS` while the violation is valid; NOT_FOUND with `VIOLATION_NOT_FOUND`.
         """
 
 def add_MeasureServiceServicer_to_server(servicer: MeasureServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -26,9 +26,9 @@ if _version_not_supported:
 
 
 class ModelServiceStub(object):
-    """Reads the model registry and moves its aliases. A model is immutable and named by its digest; `champion` answers
-    requests, `challenger` is the latest one trained beside it, `shadow` is scored beside it, and `previous` was champion
-    before. Servers that share a registry take a move over within a second, each after it has verified the model by itself.
+    """Reads the model registry and moves its aliases. A model is immutable; its digest is its name. `champion` answers
+    requests, `challenger` is the latest trained model, `shadow` is scored beside the champion, `previous` was champion
+    before. Servers that share a registry follow a move within a second, after each has verified the model.
     """
 
     def __init__(self, channel):
@@ -75,9 +75,9 @@ class ModelServiceStub(object):
 
 
 class ModelServiceServicer(object):
-    """Reads the model registry and moves its aliases. A model is immutable and named by its digest; `champion` answers
-    requests, `challenger` is the latest one trained beside it, `shadow` is scored beside it, and `previous` was champion
-    before. Servers that share a registry take a move over within a second, each after it has verified the model by itself.
+    """Reads the model registry and moves its aliases. A model is immutable; its digest is its name. `champion` answers
+    requests, `challenger` is the latest trained model, `shadow` is scored beside the champion, `previous` was champion
+    before. Servers that share a registry follow a move within a second, after each has verified the model.
     """
 
     def ListModels(self, request, context):
@@ -88,52 +88,52 @@ class ModelServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetModel(self, request, context):
-        """Returns one model with its evaluation, and which model this server answers with. NOT_FOUND with `MODEL_NOT_FOUND` if no
-        model has this name.
+        """Returns one model with its evaluation, and the model that this server answers with. NOT_FOUND with
+        `MODEL_NOT_FOUND` if no model has this name.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DiffModels(self, request, context):
-        """Compares two models: features, parameters, scale, lineage, and the figures of their evaluations side by side.
-        FAILED_PRECONDITION with `MODEL_REFUSED` if one of them is damaged.
+        """Compares two models: features, parameters, scale, lineage and evaluation figures. FAILED_PRECONDITION with
+        `MODEL_REFUSED` if a model is damaged.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PromoteModel(self, request, context):
-        """Makes a model champion, after this server has verified and loaded it. FAILED_PRECONDITION with `GATES_FAILED` if its gates
-        ask for a named person who is not given, or can be passed by nobody; with `PROMISE_GIVEN_UP` if it gives up a promise that
-        every champion keeps; with `MODEL_REFUSED` if it is damaged, altered or
-        not certified. Calling again adds another move and changes nothing else.
+        """Makes a model champion, after this server has verified and loaded it. FAILED_PRECONDITION with `GATES_FAILED` if
+        failed gates need a named person who is missing, or if no one may override them; with `PROMISE_GIVEN_UP` if it
+        gives up a promise that every champion keeps; with `MODEL_REFUSED` if it is damaged, altered or not certified. A
+        repeated call adds a move and changes nothing else.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RollbackModel(self, request, context):
-        """Makes the model champion that was champion before the present one, at once: it served before, so its bytes are compared
-        with its digest and no gate is checked. NOT_FOUND with `MODEL_NOT_FOUND` if there was none; FAILED_PRECONDITION with
-        `MODEL_REFUSED` if it is damaged, or if another champion than `champion` was to be taken back. An emergency waits for
-        nobody, so it needs no approval; but where promotions do, what was rolled back comes back by a promotion alone:
-        FAILED_PRECONDITION with `APPROVAL_REQUIRED`.
+        """Makes the previous champion champion again, at once. It served before, so only its bytes are compared with its
+        digest; no gate is checked. NOT_FOUND with `MODEL_NOT_FOUND` if there is no previous champion. FAILED_PRECONDITION
+        with `MODEL_REFUSED` if it is damaged, or if `champion` is not the present champion. A rollback needs no approval,
+        because an emergency cannot wait. If promotions need approval, only a promotion brings the replaced model back
+        (FAILED_PRECONDITION with `APPROVAL_REQUIRED`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListModelMoves(self, request, context):
-        """Lists every move of every alias, oldest first: who, when, why, and the model's figures then.
+        """Lists every move of every alias, oldest first: who, when, why, and the model's figures at that time.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetModelReport(self, request, context):
-        """Returns the report that was published with a model. NOT_FOUND with `MODEL_NOT_FOUND` if there is no such model or it has
-        no report; FAILED_PRECONDITION with `MODEL_REFUSED` if the report was altered since.
+        """Returns the report that was published with a model. NOT_FOUND with `MODEL_NOT_FOUND` if the model or its report
+        does not exist. FAILED_PRECONDITION with `MODEL_REFUSED` if the report was altered.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -186,9 +186,9 @@ def add_ModelServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ModelService(object):
-    """Reads the model registry and moves its aliases. A model is immutable and named by its digest; `champion` answers
-    requests, `challenger` is the latest one trained beside it, `shadow` is scored beside it, and `previous` was champion
-    before. Servers that share a registry take a move over within a second, each after it has verified the model by itself.
+    """Reads the model registry and moves its aliases. A model is immutable; its digest is its name. `champion` answers
+    requests, `challenger` is the latest trained model, `shadow` is scored beside the champion, `previous` was champion
+    before. Servers that share a registry follow a move within a second, after each has verified the model.
     """
 
     @staticmethod

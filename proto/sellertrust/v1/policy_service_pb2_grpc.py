@@ -26,9 +26,9 @@ if _version_not_supported:
 
 
 class PolicyServiceStub(object):
-    """Keeps the policies of a ledger: what follows from points and confirmed facts. A policy is immutable and named by its digest.
-    Every server that has the ledger takes a move over within a second, without a restart; until the first commit each serves the
-    policy file that it was started with.
+    """Keeps the policies of a ledger: what follows from points and confirmed facts. A policy is immutable; its digest is
+    its name. Every server of the ledger follows a move within a second, without a restart. Until the first commit each
+    server serves its own policy file.
     """
 
     def __init__(self, channel):
@@ -60,21 +60,21 @@ class PolicyServiceStub(object):
 
 
 class PolicyServiceServicer(object):
-    """Keeps the policies of a ledger: what follows from points and confirmed facts. A policy is immutable and named by its digest.
-    Every server that has the ledger takes a move over within a second, without a restart; until the first commit each serves the
-    policy file that it was started with.
+    """Keeps the policies of a ledger: what follows from points and confirmed facts. A policy is immutable; its digest is
+    its name. Every server of the ledger follows a move within a second, without a restart. Until the first commit each
+    server serves its own policy file.
     """
 
     def GetPolicy(self, request, context):
-        """Returns one policy with its text, and which one this server answers with. NOT_FOUND with `POLICY_NOT_FOUND` if none of
-        this name was ever served.
+        """Returns one policy with its text, and the policy that this server answers with. NOT_FOUND with `POLICY_NOT_FOUND`
+        if no policy of this name was ever served.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListPolicyMoves(self, request, context):
-        """Lists every move of the policy, oldest first: who, when, and why. Empty until the first commit.
+        """Lists every move of the policy, oldest first: who, when and why. Empty before the first commit.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -92,9 +92,10 @@ class PolicyServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def RollbackPolicy(self, request, context):
-        """Has the policy served again that the present one had replaced; another rollback goes further back, and never to what one
-        took back, which comes again by a commit alone. NOT_FOUND with `POLICY_NOT_FOUND` if there is none; FAILED_PRECONDITION with
-        `POLICY_MOVED` if another policy than `policy` is served. An emergency waits for nobody, so it needs no approval.
+        """Serves the policy again that the present one replaced. Another rollback goes further back, but never to a policy
+        that a rollback took back: only a commit brings that one again. NOT_FOUND with `POLICY_NOT_FOUND` if there is no
+        earlier policy. FAILED_PRECONDITION with `POLICY_MOVED` if the served policy is not `policy`. A rollback needs no
+        approval, because an emergency cannot wait.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -132,9 +133,9 @@ def add_PolicyServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class PolicyService(object):
-    """Keeps the policies of a ledger: what follows from points and confirmed facts. A policy is immutable and named by its digest.
-    Every server that has the ledger takes a move over within a second, without a restart; until the first commit each serves the
-    policy file that it was started with.
+    """Keeps the policies of a ledger: what follows from points and confirmed facts. A policy is immutable; its digest is
+    its name. Every server of the ledger follows a move within a second, without a restart. Until the first commit each
+    server serves its own policy file.
     """
 
     @staticmethod

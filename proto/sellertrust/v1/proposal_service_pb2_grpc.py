@@ -26,17 +26,17 @@ if _version_not_supported:
 
 
 class ProposalServiceStub(object):
-    """Four eyes. Where the server's grants file asks for them, promotions, overrides and bulk decisions are refused with
-    FAILED_PRECONDITION and `APPROVAL_REQUIRED` unless they name an approved proposal of just this request. Propose the request,
-    let another person approve it, and make the call with the proposal's name in its field `proposal`.
+    """Four eyes. If the server's grants file asks for them, promotions, overrides and bulk decisions need an approved
+    proposal of exactly this request; otherwise they fail with FAILED_PRECONDITION and `APPROVAL_REQUIRED`. Propose the
+    request, let another person approve it, then make the call with the proposal's name in its field `proposal`.
 
-    A proposal is approved while two different persons stand behind it: who proposed it, if that is a person, and those who
-    approved it. Who is a person, and by which certificates, says the grants file; whom it does not name counts as nobody, and
-    one person counts once under however many names. It is asked anew when the call is made: who is no person any more, or is
-    not granted any more what it takes, counts no more.
+    A proposal is approved while two different persons support it: its author, if that is a person, and those who
+    approved it. The grants file names the persons and their certificates. One person counts once under any number of
+    names. The server checks this again when the call is made: a caller who is no longer a person, or has lost the grant,
+    no longer counts.
 
-    The name of a proposal is `marketplaces/{marketplace}/proposals/{proposal}`; of what concerns every marketplace, as a
-    promotion does, `proposals/{proposal}`.
+    The name of a proposal is `marketplaces/{marketplace}/proposals/{proposal}`, or `proposals/{proposal}` if it concerns
+    every marketplace, such as a promotion.
     """
 
     def __init__(self, channel):
@@ -73,59 +73,59 @@ class ProposalServiceStub(object):
 
 
 class ProposalServiceServicer(object):
-    """Four eyes. Where the server's grants file asks for them, promotions, overrides and bulk decisions are refused with
-    FAILED_PRECONDITION and `APPROVAL_REQUIRED` unless they name an approved proposal of just this request. Propose the request,
-    let another person approve it, and make the call with the proposal's name in its field `proposal`.
+    """Four eyes. If the server's grants file asks for them, promotions, overrides and bulk decisions need an approved
+    proposal of exactly this request; otherwise they fail with FAILED_PRECONDITION and `APPROVAL_REQUIRED`. Propose the
+    request, let another person approve it, then make the call with the proposal's name in its field `proposal`.
 
-    A proposal is approved while two different persons stand behind it: who proposed it, if that is a person, and those who
-    approved it. Who is a person, and by which certificates, says the grants file; whom it does not name counts as nobody, and
-    one person counts once under however many names. It is asked anew when the call is made: who is no person any more, or is
-    not granted any more what it takes, counts no more.
+    A proposal is approved while two different persons support it: its author, if that is a person, and those who
+    approved it. The grants file names the persons and their certificates. One person counts once under any number of
+    names. The server checks this again when the call is made: a caller who is no longer a person, or has lost the grant,
+    no longer counts.
 
-    The name of a proposal is `marketplaces/{marketplace}/proposals/{proposal}`; of what concerns every marketplace, as a
-    promotion does, `proposals/{proposal}`.
+    The name of a proposal is `marketplaces/{marketplace}/proposals/{proposal}`, or `proposals/{proposal}` if it concerns
+    every marketplace, such as a promotion.
     """
 
     def CreateProposal(self, request, context):
-        """Proposes a request. It needs what the request itself needs, and the right `propose`. ALREADY_EXISTS with
-        `ENTRY_CONTENT_DIFFERS` if the id stands for another proposal; the same again is answered as it stands now.
-        A request of which a proposal is open already is answered by that proposal, whichever id was given.
-        A promotion that the model's gates refuse as it is asked for is refused here already (`GATES_FAILED`), and so is one of a
-        model that is damaged (`MODEL_REFUSED`), gives up a promise (`PROMISE_GIVEN_UP`) or is the champion (INVALID_ARGUMENT).
-        RESOURCE_EXHAUSTED with `TOO_MANY_CALLS` if 100 proposals of the caller are open, or 1,000 of all callers together.
+        """Proposes a request. The caller needs the request's own rights and the right `propose`. ALREADY_EXISTS with
+        `ENTRY_CONTENT_DIFFERS` if another proposal has the id; the same proposal again returns its present state. If an
+        open proposal has the same request, the response is that proposal, whatever the id. A promotion is rejected here if
+        its gates forbid it (`GATES_FAILED`), if the model is damaged (`MODEL_REFUSED`) or gives up a promise
+        (`PROMISE_GIVEN_UP`), or if it is the champion (INVALID_ARGUMENT). RESOURCE_EXHAUSTED with `TOO_MANY_CALLS` if the
+        caller has 100 open proposals, or all callers together have 1,000.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetProposal(self, request, context):
-        """Returns one proposal as it stands now. NOT_FOUND with `PROPOSAL_NOT_FOUND` if there is none of this name, or if the caller
-        may neither do itself what it asks for nor approve it.
+        """Returns one proposal with its present state. NOT_FOUND with `PROPOSAL_NOT_FOUND` if it does not exist, or if the
+        caller may neither make its request nor approve it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListProposals(self, request, context):
-        """Lists the proposals that the caller may do itself or approve, the latest first.
+        """Lists the proposals whose request the caller may make or approve, latest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ApproveProposal(self, request, context):
-        """Approves a proposal. PERMISSION_DENIED with `CALLER_NOT_GRANTED` if the caller is no person, or the one who proposed it;
-        FAILED_PRECONDITION with `PROPOSAL_CLOSED` once it has expired or was withdrawn, and if `digest` is not its own. A second
-        approval by the same person changes nothing.
+        """Approves a proposal. PERMISSION_DENIED with `CALLER_NOT_GRANTED` if the caller is no person, or is the author.
+        FAILED_PRECONDITION with `PROPOSAL_CLOSED` if it expired or was withdrawn, or if `digest` is not its digest. A
+        second approval by the same person changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WithdrawProposal(self, request, context):
-        """Withdraws a proposal, by its author, or declines it, by anybody else who may propose and see it. From then on no call is let in by
-        it; one that was let in before goes on, and the state stays USED. FAILED_PRECONDITION with
-        `PROPOSAL_CLOSED` once it has expired.
+        """Withdraws a proposal (its author) or declines it (any other caller who may propose and see it). It admits no
+        further call. A call that it admitted before goes on, and the state stays USED. FAILED_PRECONDITION with
+        `PROPOSAL_CLOSED` if it expired.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -168,17 +168,17 @@ def add_ProposalServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ProposalService(object):
-    """Four eyes. Where the server's grants file asks for them, promotions, overrides and bulk decisions are refused with
-    FAILED_PRECONDITION and `APPROVAL_REQUIRED` unless they name an approved proposal of just this request. Propose the request,
-    let another person approve it, and make the call with the proposal's name in its field `proposal`.
+    """Four eyes. If the server's grants file asks for them, promotions, overrides and bulk decisions need an approved
+    proposal of exactly this request; otherwise they fail with FAILED_PRECONDITION and `APPROVAL_REQUIRED`. Propose the
+    request, let another person approve it, then make the call with the proposal's name in its field `proposal`.
 
-    A proposal is approved while two different persons stand behind it: who proposed it, if that is a person, and those who
-    approved it. Who is a person, and by which certificates, says the grants file; whom it does not name counts as nobody, and
-    one person counts once under however many names. It is asked anew when the call is made: who is no person any more, or is
-    not granted any more what it takes, counts no more.
+    A proposal is approved while two different persons support it: its author, if that is a person, and those who
+    approved it. The grants file names the persons and their certificates. One person counts once under any number of
+    names. The server checks this again when the call is made: a caller who is no longer a person, or has lost the grant,
+    no longer counts.
 
-    The name of a proposal is `marketplaces/{marketplace}/proposals/{proposal}`; of what concerns every marketplace, as a
-    promotion does, `proposals/{proposal}`.
+    The name of a proposal is `marketplaces/{marketplace}/proposals/{proposal}`, or `proposals/{proposal}` if it concerns
+    every marketplace, such as a promotion.
     """
 
     @staticmethod

@@ -26,11 +26,12 @@ if _version_not_supported:
 
 
 class ReviewServiceStub(object):
-    """Helps people who decide: judges notifiers by what was decided about their reports, orders the open violations, and takes
-    bulk decisions. Nothing of it enters a score: a score rests on what was decided about violations, never on who reported.
+    """Helps people who decide: measures notifiers by the decisions about their reports, orders the open violations, and
+    takes bulk decisions. Nothing of this enters a score: a score depends on the decisions about violations, not on the
+    notifier.
 
-    `grpc.health.v1.Health` says under the name `sellertrust.v1.ReviewService` whether the ledger answers: NOT_SERVING if it
-    does not. The empty name is SERVING as long as the server takes calls.
+    `grpc.health.v1.Health` reports NOT_SERVING for `sellertrust.v1.ReviewService` if the ledger does not answer. The
+    empty service name is SERVING while the server accepts calls.
     """
 
     def __init__(self, channel):
@@ -62,16 +63,17 @@ class ReviewServiceStub(object):
 
 
 class ReviewServiceServicer(object):
-    """Helps people who decide: judges notifiers by what was decided about their reports, orders the open violations, and takes
-    bulk decisions. Nothing of it enters a score: a score rests on what was decided about violations, never on who reported.
+    """Helps people who decide: measures notifiers by the decisions about their reports, orders the open violations, and
+    takes bulk decisions. Nothing of this enters a score: a score depends on the decisions about violations, not on the
+    notifier.
 
-    `grpc.health.v1.Health` says under the name `sellertrust.v1.ReviewService` whether the ledger answers: NOT_SERVING if it
-    does not. The empty name is SERVING as long as the server takes calls.
+    `grpc.health.v1.Health` reports NOT_SERVING for `sellertrust.v1.ReviewService` if the ledger does not answer. The
+    empty service name is SERVING while the server accepts calls.
     """
 
     def GetNotifier(self, request, context):
-        """Returns one notifier's record and reliability as of any time. NOT_FOUND with `NOTIFIER_NOT_FOUND` if nothing that it
-        reported was recorded by then.
+        """Returns one notifier's record and reliability as of any time. NOT_FOUND with `NOTIFIER_NOT_FOUND` if none of its
+        reports was recorded by then.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -85,18 +87,18 @@ class ReviewServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListReviewQueue(self, request, context):
-        """Lists the open violations in the order in which a decision about them is worth most: safety first, always, then by
-        falling priority. They are those of sellers: a violation of a product is in it once per seller who lists the product,
-        and not before one does; ListViolations has it. Beside them stand the open cases of cautions.
+        """Lists the open violations by the value of a decision: safety first, then by falling priority. A violation of a
+        product appears once per seller who lists the product; ListViolations has it if no seller does. The open cases of
+        cautions are beside them.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DecideViolations(self, request, context):
-        """Takes one action on every violation that a query selects, but for a random sample that is held back for a person. By
-        default a dry run, which appends nothing. FAILED_PRECONDITION with `SELECTION_CHANGED` if a real run would decide
-        other violations than its dry run showed.
+        """Takes one action on every violation that a query selects, except a random sample that a person must decide. By
+        default a dry run that appends nothing. FAILED_PRECONDITION with `SELECTION_CHANGED` if a real run would decide
+        other violations than its dry run.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -134,11 +136,12 @@ def add_ReviewServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ReviewService(object):
-    """Helps people who decide: judges notifiers by what was decided about their reports, orders the open violations, and takes
-    bulk decisions. Nothing of it enters a score: a score rests on what was decided about violations, never on who reported.
+    """Helps people who decide: measures notifiers by the decisions about their reports, orders the open violations, and
+    takes bulk decisions. Nothing of this enters a score: a score depends on the decisions about violations, not on the
+    notifier.
 
-    `grpc.health.v1.Health` says under the name `sellertrust.v1.ReviewService` whether the ledger answers: NOT_SERVING if it
-    does not. The empty name is SERVING as long as the server takes calls.
+    `grpc.health.v1.Health` reports NOT_SERVING for `sellertrust.v1.ReviewService` if the ledger does not answer. The
+    empty service name is SERVING while the server accepts calls.
     """
 
     @staticmethod

@@ -26,21 +26,20 @@ if _version_not_supported:
 
 
 class TrustScoreServiceStub(object):
-    """Answers how far a seller deserves trust, why, and what made the answer.
+    """Returns a seller's trust score, its reasons, and what the score was made from.
 
-    Time travel: `observe_time` asks for the score of then, `known_time` with the knowledge of then. Both the same: the
-    answer that was given then. `observe_time` alone: the answer of then, corrected by what is known today.
+    Two times select a score. `observe_time` is the time that the score is for. `known_time` limits the knowledge: the
+    score uses only what the ledger had recorded before that time. The same time in both repeats the answer that was
+    given then. `observe_time` alone returns the score of then, corrected by what is known today.
 
-    A server remembers scores and follows the ledger. Without stated times it answers from what it remembers as long as that is
-    known to hold, and says in `TrustScore.freshness` how far the answer reflects the ledger. While the ledger's database is
-    away GetTrustScore and BatchGetTrustScores go on: whoever is remembered is answered as STALE with the answer's age, up to an
-    age that the operator sets, and anybody else as SCORE_STATE_UNKNOWN with UNKNOWN, never as NOT_FOUND. GetTrustScore answers
-    as STALE too what it would have to compute while half of its threads compute, as after midnight, if it remembers an answer
-    that the caller takes; else it is UNAVAILABLE with `SERVER_BUSY`, also for stated times. Who cannot take stale answers
-    states `max_staleness`.
+    Without times, the server answers from a memory that follows the ledger. `TrustScore.freshness` says how current the
+    answer is. While the ledger's database is away, a remembered seller gets a STALE answer with its age, up to an age
+    that the operator sets. Every other seller gets SCORE_STATE_UNKNOWN, and never NOT_FOUND. A busy server also gives a
+    STALE answer if it remembers one that the caller accepts. Otherwise the call fails with UNAVAILABLE and
+    `SERVER_BUSY`. To reject stale answers, set `max_staleness`.
 
-    `grpc.health.v1.Health` says under the name `sellertrust.v1.TrustScoreService` whether scores are answered: NOT_SERVING while
-    neither the ledger answers nor anything is remembered. The empty name is SERVING as long as the server takes calls.
+    `grpc.health.v1.Health` reports NOT_SERVING for `sellertrust.v1.TrustScoreService` while the ledger is away and no
+    score is remembered. The empty service name is SERVING while the server accepts calls.
     """
 
     def __init__(self, channel):
@@ -67,42 +66,41 @@ class TrustScoreServiceStub(object):
 
 
 class TrustScoreServiceServicer(object):
-    """Answers how far a seller deserves trust, why, and what made the answer.
+    """Returns a seller's trust score, its reasons, and what the score was made from.
 
-    Time travel: `observe_time` asks for the score of then, `known_time` with the knowledge of then. Both the same: the
-    answer that was given then. `observe_time` alone: the answer of then, corrected by what is known today.
+    Two times select a score. `observe_time` is the time that the score is for. `known_time` limits the knowledge: the
+    score uses only what the ledger had recorded before that time. The same time in both repeats the answer that was
+    given then. `observe_time` alone returns the score of then, corrected by what is known today.
 
-    A server remembers scores and follows the ledger. Without stated times it answers from what it remembers as long as that is
-    known to hold, and says in `TrustScore.freshness` how far the answer reflects the ledger. While the ledger's database is
-    away GetTrustScore and BatchGetTrustScores go on: whoever is remembered is answered as STALE with the answer's age, up to an
-    age that the operator sets, and anybody else as SCORE_STATE_UNKNOWN with UNKNOWN, never as NOT_FOUND. GetTrustScore answers
-    as STALE too what it would have to compute while half of its threads compute, as after midnight, if it remembers an answer
-    that the caller takes; else it is UNAVAILABLE with `SERVER_BUSY`, also for stated times. Who cannot take stale answers
-    states `max_staleness`.
+    Without times, the server answers from a memory that follows the ledger. `TrustScore.freshness` says how current the
+    answer is. While the ledger's database is away, a remembered seller gets a STALE answer with its age, up to an age
+    that the operator sets. Every other seller gets SCORE_STATE_UNKNOWN, and never NOT_FOUND. A busy server also gives a
+    STALE answer if it remembers one that the caller accepts. Otherwise the call fails with UNAVAILABLE and
+    `SERVER_BUSY`. To reject stale answers, set `max_staleness`.
 
-    `grpc.health.v1.Health` says under the name `sellertrust.v1.TrustScoreService` whether scores are answered: NOT_SERVING while
-    neither the ledger answers nor anything is remembered. The empty name is SERVING as long as the server takes calls.
+    `grpc.health.v1.Health` reports NOT_SERVING for `sellertrust.v1.TrustScoreService` while the ledger is away and no
+    score is remembered. The empty service name is SERVING while the server accepts calls.
     """
 
     def GetTrustScore(self, request, context):
-        """Returns one seller's trust score. NOT_FOUND with `SELLER_NOT_FOUND` if the ledger knows nothing that stands. Without
-        a model to score with, the call is OK and the state is SCORE_STATE_UNKNOWN.
+        """Returns one seller's trust score. NOT_FOUND with `SELLER_NOT_FOUND` if the seller has no valid entries. If no model
+        is served, the call succeeds with SCORE_STATE_UNKNOWN.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def BatchGetTrustScores(self, request, context):
-        """Returns many sellers' trust scores from one consistent snapshot of the ledger, by one model and policy, for one day. Of
-        stale ones, each has a sequence and a time of its own; who has none of that day, model and policy is UNKNOWN in the batch,
-        though it may be answered by itself. A failure concerns its item alone.
+        """Returns many sellers' trust scores from one snapshot of the ledger, with one model and policy, for one day. Each
+        stale score has its own sequence and time. A seller without a stale score of that day, model and policy is UNKNOWN.
+        An error concerns only its own item.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ExplainTrustScore(self, request, context):
-        """Returns one seller's trust score with the facts behind every point of it.
+        """Returns one seller's trust score and the facts behind each point.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -135,21 +133,20 @@ def add_TrustScoreServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class TrustScoreService(object):
-    """Answers how far a seller deserves trust, why, and what made the answer.
+    """Returns a seller's trust score, its reasons, and what the score was made from.
 
-    Time travel: `observe_time` asks for the score of then, `known_time` with the knowledge of then. Both the same: the
-    answer that was given then. `observe_time` alone: the answer of then, corrected by what is known today.
+    Two times select a score. `observe_time` is the time that the score is for. `known_time` limits the knowledge: the
+    score uses only what the ledger had recorded before that time. The same time in both repeats the answer that was
+    given then. `observe_time` alone returns the score of then, corrected by what is known today.
 
-    A server remembers scores and follows the ledger. Without stated times it answers from what it remembers as long as that is
-    known to hold, and says in `TrustScore.freshness` how far the answer reflects the ledger. While the ledger's database is
-    away GetTrustScore and BatchGetTrustScores go on: whoever is remembered is answered as STALE with the answer's age, up to an
-    age that the operator sets, and anybody else as SCORE_STATE_UNKNOWN with UNKNOWN, never as NOT_FOUND. GetTrustScore answers
-    as STALE too what it would have to compute while half of its threads compute, as after midnight, if it remembers an answer
-    that the caller takes; else it is UNAVAILABLE with `SERVER_BUSY`, also for stated times. Who cannot take stale answers
-    states `max_staleness`.
+    Without times, the server answers from a memory that follows the ledger. `TrustScore.freshness` says how current the
+    answer is. While the ledger's database is away, a remembered seller gets a STALE answer with its age, up to an age
+    that the operator sets. Every other seller gets SCORE_STATE_UNKNOWN, and never NOT_FOUND. A busy server also gives a
+    STALE answer if it remembers one that the caller accepts. Otherwise the call fails with UNAVAILABLE and
+    `SERVER_BUSY`. To reject stale answers, set `max_staleness`.
 
-    `grpc.health.v1.Health` says under the name `sellertrust.v1.TrustScoreService` whether scores are answered: NOT_SERVING while
-    neither the ledger answers nor anything is remembered. The empty name is SERVING as long as the server takes calls.
+    `grpc.health.v1.Health` reports NOT_SERVING for `sellertrust.v1.TrustScoreService` while the ledger is away and no
+    score is remembered. The empty service name is SERVING while the server accepts calls.
     """
 
     @staticmethod
