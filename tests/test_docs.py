@@ -12,8 +12,9 @@ from scoring.entries.entry import Entry
 from service.ingest.mapping.rules import mapping_of
 from service.ingest.sources.payload import entry_from_json
 from tests import docs_in_step
+from tests import reference_pages as reference
 from tests.bench.__main__ import names as benchmarks
-from tests.docs_in_step import DOCS, pages, stale
+from tests.docs_in_step import DOCS, stale
 from tests.pages import follow
 
 ROOT = DOCS.parent
@@ -36,7 +37,7 @@ def test_a_page_that_is_not_what_the_code_gives_is_named_and_written_anew(
 
     monkeypatch.setattr(docs_in_step, "DOCS", tmp_path / "docs")
     monkeypatch.setattr(docs_in_step, "dead_links", list)  # the pages link to those that are written
-    assert len(run()[1]) == len(pages())
+    assert len(run()[1]) == len(reference.reference_pages())
     assert run("--write") == (0, [])
     assert run() == (0, [])
     (tmp_path / "docs" / "reference" / "commands.md").write_text("# The command line\n")
@@ -48,23 +49,23 @@ def test_a_page_that_is_not_what_the_code_gives_is_named_and_written_anew(
 
 def test_the_examples_of_entries_state_the_same() -> None:
     """The JSON line, and the row by its mapping."""
-    header, row = (line.split(",") for line in docs_in_step.KINDS_ROWS.splitlines())
-    mapping = mapping_of(tomllib.loads(docs_in_step.KINDS_MAPPING))
+    header, row = (line.split(",") for line in reference.KINDS_ROWS.splitlines())
+    mapping = mapping_of(tomllib.loads(reference.KINDS_MAPPING))
     [(_, mapped)] = mapping.files[0].entries([(2, dict(zip(header, row, strict=True)))])
     assert isinstance(mapped, Entry)
-    written = entry_from_json(docs_in_step.KINDS_JSON, mapping.marketplace)
+    written = entry_from_json(reference.KINDS_JSON, mapping.marketplace)
     assert (mapped.entry_id, mapped.seller, mapped.fact) == (written.entry_id, written.seller, written.fact)
 
 
 def test_every_command_is_said_to_need_a_server_or_the_database_or_neither() -> None:
     """Once each, by itself or with its group."""
-    root = docs_in_step.command_tree()
+    root = reference.command_tree()
     names = {
         f"{name} {child}".strip()
         for name, command in root.commands.items()
         for child in getattr(command, "commands", {"": None})
     }
-    said = [name for commands in docs_in_step.WHERE.values() for name in commands]
+    said = [name for commands in reference.WHERE.values() for name in commands]
     assert len(said) == len(set(said))
     covered = {name for name in names if name in said or name.split()[0] in said}
     assert names - covered == {"demo"}
@@ -72,7 +73,7 @@ def test_every_command_is_said_to_need_a_server_or_the_database_or_neither() -> 
 
 def test_every_command_that_is_shown_exists_with_its_options() -> None:
     """In the README, and in the messages and docstrings of the code that name a next command."""
-    root = docs_in_step.command_tree()
+    root = reference.command_tree()
     shown = 0
     code = [path for room in ("service", "scoring") for path in (ROOT / room).rglob("*.py")]
     for path in [ROOT / "README.md", *DOCS.rglob("*.md"), *code]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.bench._edits import edits
-from tests.docs_of_access import UNNAMED
+from tests.reference_pages import UNNAMED
 
 
 @pytest.mark.long
