@@ -39,9 +39,14 @@ class Granted:
 
 
 def read_lifted(names: Collection[str]) -> frozenset[tuple[str, MeasureKind]]:
-    """Return (rule, kind) of measures by their ids in the record: `rule~newcomers~deposit~` and 16 digits."""
-    parts = (name.removeprefix(RULE_MEASURE_PREFIX).split("~") for name in names)
-    return frozenset((rule, MeasureKind[kind.upper()]) for rule, kind, _ in parts)
+    """Return (rule, kind) of measures by their ids in the record: `rule~newcomers~deposit~` and 16 digits.
+
+    The rule of a caution's measure is `caution~` and the rule's id: no policy has such a rule, so it moves no bound. Names of
+    another form are of no measure, and are left out.
+    """
+    parts = (name.removeprefix(RULE_MEASURE_PREFIX).rsplit("~", 2) for name in names)
+    kinds = {kind.name.lower(): kind for kind in MeasureKind}
+    return frozenset((part[0], kinds[part[1]]) for part in parts if len(part) == 3 and part[1] in kinds)
 
 
 def show_granted(

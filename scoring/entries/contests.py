@@ -14,7 +14,8 @@ from scoring.errors import ContestForbids, EntryNotFound, FieldPath, LifecycleFo
 from scoring.time import DAY, format_time
 
 COMPLAINT_DAYS = 184
-"""Days after the last statement about a measure within which it can be contested: six months, the longest there are."""
+"""Days after the last statement about a measure was recorded within which it can be contested: six months, the longest
+there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +26,8 @@ class RecordedMeasure:
     kind: MeasureKind
     state: MeasureState
     """The last that was stated."""
-    stated_time: int
-    """When that happened, in microseconds."""
+    contestable_from: int
+    """When that was recorded, or when the measure begins if that is later, in microseconds."""
     actors: frozenset[str]
     """Who stated something about it."""
     callers: frozenset[str] = frozenset()
@@ -93,7 +94,7 @@ class Contests:
     """By violation the (actor, authenticated caller) of each decision about it: on record of those that measures rest on,
     and in the batch of all."""
 
-    def state(self, fact: MeasureChanged, seller: str, stated_time: int, caller: str) -> None:
+    def state(self, fact: MeasureChanged, seller: str, record_time: int, caller: str) -> None:
         """Note a statement about a measure; the time in microseconds."""
         before = self.measures.get(fact.measure)
         actors, callers, violations = {fact.actor}, {caller} - {""}, {*fact.violations}
@@ -101,7 +102,8 @@ class Contests:
             actors, callers = actors | before.actors, callers | before.callers
             violations |= before.violations
         found = frozenset(actors), frozenset(callers), frozenset(violations)
-        self.measures[fact.measure] = RecordedMeasure(seller, fact.measure_kind, fact.state, stated_time, *found)
+        since = max(record_time, fact.since or 0)
+        self.measures[fact.measure] = RecordedMeasure(seller, fact.measure_kind, fact.state, since, *found)
 
     def mark_decided(self, complaint: str, entry_id: str) -> None:
         """Note that a complaint was decided, by the id of the entry that did it."""
@@ -124,11 +126,11 @@ class Contests:
                 {"measure": fact.measure},
                 field,
             )
-        last = measure.stated_time + COMPLAINT_DAYS * DAY
+        last = measure.contestable_from + COMPLAINT_DAYS * DAY
         if filed_time > last:
             raise ContestForbids(
                 f"{fact.measure!r} could be contested until {format_time(last)}, six months after what was last stated"
-                " about it",
+                " about it was recorded",
                 {"why": "LATE"},
                 field,
             )

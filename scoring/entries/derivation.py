@@ -196,7 +196,7 @@ class Derivation:
             return NewEntry(item, owner, incident=self._find_week_incident(fact))
         if isinstance(fact, MeasureChanged):
             check_suspension(fact, seller, self._context.states, path)
-            self._context.contests.state(fact, seller, self._time_of(entry), self._caller)
+            self._context.contests.state(fact, seller, self._latest, self._caller)
         elif isinstance(fact, CaseChanged):
             self._context.cases.change(fact, seller, self._context.states, path)
         elif isinstance(fact, DepositChanged | ClaimChanged):

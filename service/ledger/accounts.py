@@ -20,7 +20,7 @@ from service.ledger.tables import ENTRY, ON_TERMS
 _E = ENTRY.c
 _HERE = _E.marketplace == bindparam("marketplace")
 _NAMES = bindparam("names", type_=Texts())
-_STATED = select(*(_E.entry_id, _E.kind, _E.seller, _E.target, _E.violation, _E.occur_time, _E.principal, _E.content))
+_STATED = select(*(_E.entry_id, _E.kind, _E.seller, _E.target, _E.violation, _E.record_time, _E.principal, _E.content))
 _DEPOSITS = _STATED.where(_HERE, among(_E.seller, _NAMES), text(ON_TERMS), _E.kind == int(Kind.DEPOSIT)).order_by(
     _E.seller, _E.sequence
 )
@@ -78,7 +78,7 @@ def load_contests(
         contests.mark_decided(row.target, row.entry_id)
     for row in _rows(connection, _MEASURES, marketplace, about, sellers=sellers):
         stated = cast(MeasureChanged, entry_from_content(row.entry_id, row.content).fact)
-        contests.state(stated, row.seller, row.occur_time, row.principal or "")
+        contests.state(stated, row.seller, row.record_time, row.principal or "")
     rests_on = {violation for measure in contests.measures.values() for violation in measure.violations}
     for item in fresh if about else ():
         fact = item.entry.fact

@@ -1022,7 +1022,7 @@ class Entry(_message.Message):
 
     @_builtins.property
     def complaint(self) -> Global___ComplaintFiled:
-        """A seller contests a measure, within six months (184 days) of the last statement about it."""
+        """A seller contests a measure, within six months (184 days)."""
 
     @_builtins.property
     def complaint_decision(self) -> Global___ComplaintDecided:
@@ -2455,9 +2455,10 @@ Global___ClaimChanged: _TypeAlias = ClaimChanged  # noqa: Y015
 
 @_typing.final
 class ComplaintFiled(_message.Message):
-    """A seller contests a measure, within six months (184 days) of the last statement about it. The complaint's id is the
-    `entry_id`. About a measure that is not on record it is refused with NOT_FOUND and the reason `MEASURE_NOT_FOUND`; if
-    it is too late, with FAILED_PRECONDITION and the reason `CONTEST_FORBIDS`. Effect on the score: none.
+    """A seller contests a measure, within six months (184 days). They count from when the last statement about the measure
+    was recorded, or from when the measure begins if that is later. The complaint's id is the `entry_id`. About a measure
+    that is not on record it is refused with NOT_FOUND and the reason `MEASURE_NOT_FOUND`; if it is too late, with
+    FAILED_PRECONDITION and the reason `CONTEST_FORBIDS`. Effect on the score: none.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

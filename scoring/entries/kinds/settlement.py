@@ -132,9 +132,10 @@ class ClaimChanged:
 
 @dataclass(frozen=True, slots=True)
 class ComplaintFiled:
-    """A seller contests a measure, within six months (184 days) of the last statement about it. The complaint's id is the
-    `entry_id`. About a measure that is not on record it is refused with NOT_FOUND and the reason `MEASURE_NOT_FOUND`; if
-    it is too late, with FAILED_PRECONDITION and the reason `CONTEST_FORBIDS`.
+    """A seller contests a measure, within six months (184 days). They count from when the last statement about the measure
+    was recorded, or from when the measure begins if that is later. The complaint's id is the `entry_id`. About a measure that
+    is not on record it is refused with NOT_FOUND and the reason `MEASURE_NOT_FOUND`; if it is too late, with
+    FAILED_PRECONDITION and the reason `CONTEST_FORBIDS`.
     """
 
     measure: str = fact_field(

@@ -2,8 +2,11 @@
 
 from scoring.certificate.contradictions import RunCase
 from scoring.entries.entry import Entry
+from scoring.entries.kinds.decisions import MeasureChanged
 from scoring.entries.kinds.settlement import PayoutsChanged
-from scoring.enums import Action, PayoutsChange
+from scoring.enums import Action, MeasureKind, MeasureState, PayoutsChange
+from scoring.measure_record import name_measure
+from scoring.policy.measures import SettlementHold
 from service.ledger.store import Ledger
 from tests.builders import MARKET, TODAY, status
 from tests.service.runs import run_of
@@ -26,3 +29,15 @@ def test_a_run_is_from_the_first_order_that_was_not_kept_until_payouts_were_stop
         RunCase(TODAY - 8, None),
     }
     assert (seen.confirmed, seen.overturned, seen.today) == (4, 1, TODAY)
+
+
+def test_lifts_of_cautions_and_of_unknown_names_are_read(ledger: Ledger) -> None:
+    """A lift of a caution's measure names no rule of a policy, and one of a name without a kind lifts nothing."""
+    of_rule, of_caution = (name_measure("s1", rule, SettlementHold(7)) for rule in ("hold", "caution~jump"))
+    lifts = [
+        Entry(f"l{number}", "s1", MeasureChanged(name, MeasureKind.SETTLEMENT_HOLD, MeasureState.LIFTED, "staff", "so"))
+        for number, name in enumerate((of_rule, of_caution, "rule~x", "rule~a~b~c"))
+    ]
+    ledger.append(MARKET, lifts)
+    [granted] = ledger.granted(ledger.cut()).sellers
+    assert granted.lifted == {(rule, MeasureKind.SETTLEMENT_HOLD) for rule in ("hold", "caution~jump")}

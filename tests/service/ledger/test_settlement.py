@@ -279,14 +279,30 @@ def test_a_complaint_is_about_a_measure_of_its_seller_that_was(story: Story) -> 
         story(decided("staff-2", complaint="c9"))
 
 
-def test_a_measure_is_contested_within_six_months_of_what_was_last_stated_about_it(story: Story) -> None:
-    story(measure(), days=200)
-    story(ComplaintFiled("m1", "we paid"), days=16)
+def test_a_measure_is_contested_within_six_months_of_its_record(story: Story) -> None:
+    """By when its last statement was recorded, or by when it begins: a date in the past takes no time from the seller."""
+    story.clock.now = ago(200)
+    story(measure())
+    story.clock.now = ago(16)
+    story(ComplaintFiled("m1", "we paid"))
+    story.clock.now = ago(15)
     with pytest.raises(ContestForbids, match="six months") as caught:
-        story(ComplaintFiled("m1", "we paid"), days=15)
+        story(ComplaintFiled("m1", "we paid"))
     assert caught.value.metadata == {"why": "LATE"}
-    story(measure(MeasureState.LIFTED), days=10)
-    story(ComplaintFiled("m1", "we paid"), days=1)
+    story(measure(), days=200)
+    story(ComplaintFiled("m1", "we paid"))
+    story(replace(measure(), measure="m2", since=ago(-200)))
+    story.clock.now = ago(-250)
+    story(ComplaintFiled("m2", "we paid"))
+
+
+@pytest.mark.parametrize("in_one_batch", [True, False])
+def test_a_hold_backdated_by_200_days_can_be_contested(story: Story, in_one_batch: bool) -> None:
+    story.clock.now = ago(0)
+    filed = Entry("c1", SELLER, ComplaintFiled("m1", "we paid"))
+    batches = [[Entry("m", SELLER, measure(), ago(200)), filed]]
+    for batch in batches if in_one_batch else [[one] for one in batches[0]]:
+        story.ledger.append(MARKET, batch)
 
 
 def test_a_complaint_is_decided_once_and_by_another_person_than_decided_before(story: Story) -> None:
