@@ -1,6 +1,6 @@
-"""What the parts of an artifact say of a model, as flat figures, and how two models differ.
+"""Flat figures of a model's parts, and the differences of two models.
 
-The parts are read as JSON and nothing is executed, so a server may look at any model that it does not serve.
+The parts are read as JSON and never executed, so a server can describe a model that it does not serve.
 """
 
 import json
@@ -14,28 +14,22 @@ from scoring.features.table import AttributeFeature, ContextFeature
 from service.registry.moves import Figure
 
 Flat = dict[str, Any]
-"""Names with dots, such as `auc.lightgbm.value`, and the numbers, texts and truths that they stand for; null is None."""
+"""Dotted names, such as `auc.lightgbm.value`, to numbers, texts and booleans; null is None."""
 
 
 @dataclass(frozen=True, slots=True)
 class FigureRow:
-    """One figure of two models side by side; None where a model does not state it."""
+    """One figure of two models; None if a model does not state it."""
 
     section: str
-    """What the figure belongs to: features, parameters, an evaluation."""
     name: str
-    """Its name, with dots for what is nested."""
+    """Dotted for nested values."""
     first: Any
-    """Its value in the first model."""
     second: Any
-    """Its value in the second one."""
 
 
 def headline_figures(parts: Mapping[str, bytes]) -> dict[str, Figure]:
-    """Return `auc` and `log_loss` of a model's test, by name; what is not stated is left out.
-
-    `parts`: of the artifact.
-    """
+    """Return the test's `auc` and `log_loss`, if stated, from the artifact's parts."""
     evaluation = _object(parts.get("evaluation.json"))
     places = {"auc": ("auc", "lightgbm", "value"), "log_loss": ("models", "lightgbm", "log_loss", "value")}
     found = {name: _at(evaluation, place) for name, place in places.items()}
@@ -43,25 +37,19 @@ def headline_figures(parts: Mapping[str, bytes]) -> dict[str, Figure]:
 
 
 def features_of(manifest: Mapping[str, Any]) -> list[str]:
-    """Return the keys of a model's features as `model show` prints them, in manifest order."""
+    """Return the keys of a model's features in manifest order."""
     return [_key(row) for row in manifest["features"]]
 
 
 def _key(row: Mapping[str, Any]) -> str:
-    """Return a feature's own key.
-
-    That of a feature which this release does not know is as the manifest states it.
-    """
+    """Return a feature's key; for a feature that this release does not know, the manifest's own words."""
     if "context" in row:
         return ContextFeature(**row).key
     return AttributeFeature(**row).key if "attribute" in row else str(row["feature"])
 
 
 def _directions(manifest: Mapping[str, Any]) -> dict[str, str | int]:
-    """Return the direction of each feature, by its key.
-
-    Of a feature of the table it is `fixed` or, where the study freed it, `free`; of an attribute the number that is stated.
-    """
+    """Return each feature's direction by key: `fixed`, `free` if the study freed it, or an attribute's number."""
     return {
         _key(row): row["direction"] if "attribute" in row else "free" if "direction" in row else "fixed"
         for row in manifest["features"]
@@ -70,11 +58,7 @@ def _directions(manifest: Mapping[str, Any]) -> dict[str, str | int]:
 
 
 def compare_models(first: Mapping[str, bytes], second: Mapping[str, bytes]) -> list[FigureRow]:
-    """Return the figures in which two models differ, and all of the evaluation, as rows.
-
-    `first`, `second`: parts of their artifacts. Features of one alone, directions of those of both, parameters with
-    the base, and lineage are there where they differ.
-    """
+    """Return the figures that differ between two artifacts, and all figures of the evaluation."""
     manifests = [_object(parts["manifest.json"]) for parts in (first, second)]
     keys = [features_of(manifest) for manifest in manifests]
     rows = [FigureRow("features", key, True, None) for key in keys[0] if key not in keys[1]]
@@ -102,16 +86,16 @@ def compare_models(first: Mapping[str, bytes], second: Mapping[str, bytes]) -> l
 
 
 def _beside(section: str, first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[FigureRow]:
-    with_lists = section != "evaluation"  # there lists are curves and tables, which the report shows
+    with_lists = section != "evaluation"  # the report shows curves and tables
     one, other = flatten(first, with_lists=with_lists), flatten(second, with_lists=with_lists)
     for name in sorted(one.keys() | other.keys()):
         yield FigureRow(section, name, one.get(name), other.get(name))
 
 
 def flatten(value: Mapping[str, Any], prefix: str = "", *, with_lists: bool = False) -> Flat:
-    """Return nested JSON as one level, with names joined by dots.
+    """Return nested JSON as one level with dotted names.
 
-    Lists become their JSON text if `with_lists`, else they are left out.
+    Lists become JSON text if `with_lists`; otherwise they are left out.
     """
     found: Flat = {}
     for name, item in value.items():

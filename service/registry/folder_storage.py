@@ -1,4 +1,4 @@
-"""A registry in a folder, with a lock of the kernel's."""
+"""A registry in a folder, locked by the kernel."""
 
 import fcntl
 import os
@@ -16,9 +16,9 @@ from service.registry.storage import Decide, refuse_size
 
 
 class FolderStorage:
-    """A folder: `models/{digest}/...`, and the log `aliases.jsonl`, one line a move.
+    """A folder with `models/{digest}/...` and the log `aliases.jsonl`, one line per move.
 
-    A model is written beside its place and renamed into it, so no reader ever sees half of one.
+    A model is written under another name and then renamed, so a reader never sees half of it.
     """
 
     look_seconds = 0.2
@@ -74,7 +74,7 @@ class FolderStorage:
                 raise ConfigurationWrong(
                     f"{self._log} is damaged in line {number}; repair or remove that line"
                 ) from error
-        # A line without its end was being written when the machine stopped: its move was never acknowledged.
+        # The machine stopped during this line: the move was never acknowledged.
         return moves + ([parse_move(tail)] if is_move(tail) else [])
 
     def append(self, decide: Decide) -> Move | None:
@@ -85,7 +85,7 @@ class FolderStorage:
             line = line_of(move)
             log.seek(0)
             whole, newline, tail = log.read().rpartition(b"\n")
-            if is_move(tail):  # the work of an editor that does not end the last line
+            if is_move(tail):  # an editor left out the last line's end
                 line = b"\n" + line
             elif tail:
                 log.truncate(len(whole + newline))

@@ -1,8 +1,7 @@
-"""The gates of a model, as training left them beside it, and what they ask of a promotion.
+"""A model's gates, measured in training, and what a promotion needs to pass them.
 
 `gates.json`: {"gates": [{"gate", "kind": "hard" or "advisory", "ok", "number", "limit", "text", "overridable"}, ...]}.
-Whether a gate holds is worked out from its number and its limit, whatever the file says besides; `certificate` and `parity`
-must be among them.
+The result follows from number and limit, not from "ok". `certificate` and `parity` are required.
 """
 
 import math
@@ -14,36 +13,28 @@ from scoring.errors import ArtifactRefused, GatesFailed, invalid
 
 GATES = "gates.json"
 NEVER_OVERRIDDEN = frozenset({"certificate", "parity"})
-"""Promises of the service itself: no person can make a model monotone, or its inputs the same when it serves."""
+"""Promises of the service: no person can make a model monotone, or make served inputs equal to training's."""
 
 
 @dataclass(frozen=True, slots=True)
 class GateResult:
-    """One gate of a model.
-
-    A hard one must hold or be overridden, an advisory one must hold or be signed off.
-    """
+    """One gate. A hard gate must pass or be overridden; an advisory gate must pass or be signed off."""
 
     gate: str
-    """Its name."""
     is_hard: bool
-    """Whether a promotion past it takes an override."""
     ok: bool
-    """Whether it holds."""
     number: float | None
-    """What was measured; None if nothing was."""
+    """The measurement; None without one."""
     limit: float | None
-    """What it is measured against; None without one."""
+    """None without a limit."""
     text: str
-    """What was found, in words."""
     overridable: bool
-    """Whether a person may override it."""
 
 
 def gates_of(data: bytes | None) -> tuple[GateResult, ...] | None:
-    """Parse `gates.json`, published beside a model, into its gates; None if there is none.
+    """Parse `gates.json`; None if the model has none.
 
-    ArtifactRefused if it cannot be read, states a gate twice, or omits the hard gates of the promises.
+    ArtifactRefused if it cannot be read, repeats a gate, or lacks the hard gates of the promises.
     """
     if data is None:
         return None
@@ -62,19 +53,19 @@ def gates_of(data: bytes | None) -> tuple[GateResult, ...] | None:
 
 
 def verdict(gates: Sequence[GateResult] | None) -> str:
-    """Return `none` without gates, `passed` if every hard one is ok, else `failed`."""
+    """Return `none` without gates, `passed` if every hard gate passed, else `failed`."""
     if gates is None:
         return "none"
     return "passed" if all(gate.ok for gate in gates if gate.is_hard) else "failed"
 
 
 def allow(gates: Sequence[GateResult] | None, override: str, sign_off: str, *, served: bool = False) -> dict[str, str]:
-    """Return what the log records of a promotion past these gates, or refuse the promotion.
+    """Return what the log records about the gates of a promotion, or reject the promotion.
 
-    `override`, `sign_off`: names of persons who answer for failed hard and failed advisory gates. No gates (None) are a
-    failed hard gate unless `served`: the model was champion before. Raises GatesFailed if a name is missing, or if a
-    failed gate cannot be overridden. Raises InvalidInput if a name is given that no failed gate asks for. Returned keys:
-    `gates`; with an override `override` and `overridden`; with a signature `sign_off` and `signed_off`.
+    `override` and `sign_off` name persons who answer for failed hard and failed advisory gates. Missing gates (None)
+    count as a failed hard gate, unless the model was `served` as champion before. GatesFailed if a name is missing or a
+    failed gate cannot be overridden; InvalidInput if no failed gate needs the name. Keys: `gates`; with an override
+    `override` and `overridden`; with a signature `sign_off` and `signed_off`.
     """
     broken = [gate for gate in gates or () if not gate.ok]
     fixed = [g.gate for g in broken if g.is_hard and (g.gate in NEVER_OVERRIDDEN or not g.overridable)]
@@ -113,7 +104,7 @@ def _gate(row: Mapping[str, object]) -> GateResult:
     is_hard = kind == "hard"
     if name in NEVER_OVERRIDDEN:
         limit = 0.0
-    # As training judges: a hard gate that was not measured does not hold, an advisory one has nothing to sign off.
+    # As in training: a hard gate without a measurement fails; an advisory one has nothing to sign off.
     holds = number <= limit if number is not None and limit is not None else not is_hard
     return GateResult(name, is_hard, row["ok"] and holds, number, limit, text, bool(row.get("overridable", True)))
 

@@ -1,12 +1,13 @@
-"""Promises that a model gives up: it may be challenger or shadow then, and never champion."""
-
 from scoring.errors import PromiseGivenUp
 from scoring.features.table import AnyFeature
 from scoring.model.promises import broken_promises, is_freed
 
 
 def refuse_given_up(digest: str, features: tuple[AnyFeature, ...]) -> None:
-    """Refuse to promote a model that gives up a promise, whatever its gates say. PromiseGivenUp names it and the remedy."""
+    """Raise PromiseGivenUp, with the remedy, if the model gives up a promise.
+
+    It may be challenger or shadow, never champion.
+    """
     lost = broken_promises(features)
     if not lost:
         return

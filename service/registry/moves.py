@@ -1,7 +1,6 @@
-"""Moves of aliases: what a line of the log says, and where the aliases point after all of them.
+"""Moves of aliases: the lines of the log, and the models that the aliases point at.
 
-`previous` is not written: it is the champion before the present one, as the log has it. So it can never disagree with
-the log, and a registry of an earlier release has it too.
+`previous` is not stored: it is the champion before the present one in the log, so it never disagrees with the log.
 """
 
 import json
@@ -27,21 +26,16 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """One move of an alias."""
-
     alias: str
-    """The alias that moved."""
     digest: str
-    """The model that it points at since."""
+    """The alias's model from then on."""
     actor: str
-    """Who moved it."""
     reason: str
-    """Why."""
     time: str
-    """When, in RFC 3339."""
+    """In RFC 3339."""
     figures: Mapping[str, Figure] = field(default_factory=dict)
-    """How good the model is, the verdict of its gates, the SHA-256 of what lies beside it (`gates_sha256`), who
-    overrode or signed off what; empty in logs of before 0.3.
+    """Quality of the model, verdict of its gates, SHA-256 of its attachments (`gates_sha256`), overrides and
+    signatures.
     """
 
 
@@ -51,17 +45,16 @@ def is_digest(text: str) -> bool:
 
 
 def line_of(move: Move) -> bytes:
-    """Return a move as a line of the log: JSON with a line break at its end and none within."""
+    """Return a move as one line of JSON with a line break."""
     stated = {name: value for name, value in asdict(move).items() if name != "figures" or value}
     return json.dumps(stated, ensure_ascii=False, allow_nan=False).encode() + b"\n"
 
 
 def parse_move(line: bytes) -> Move:
-    """Parse a line of the registry's log into a move; ignore fields that it does not know.
+    """Parse a line of the log; ignore unknown fields.
 
-    ValueError, TypeError or RecursionError if the line is no move: it is a JSON object whose alias is one of ALIASES,
-    whose digest has 64 hexadecimal digits, whose actor, reason and time are texts, and whose figures are texts and
-    numbers by name.
+    ValueError, TypeError or RecursionError unless it is a JSON object with an alias of ALIASES, a digest of 64
+    hexadecimal digits, texts for actor, reason and time, and texts or numbers as figures.
     """
     stated = parse_json(line)
     if not isinstance(stated, dict):
@@ -71,7 +64,7 @@ def parse_move(line: bytes) -> Move:
     texts = (move.alias, move.digest, move.actor, move.reason, move.time)
     if not all(isinstance(value, str) for value in texts) or not is_digest(move.digest):
         raise ValueError("a move has texts, and a digest of 64 hexadecimal digits")
-    if move.alias not in ALIASES:  # one that reads as a digest begins would stand for another model
+    if move.alias not in ALIASES:  # a name that begins like a digest would stand for another model
         raise ValueError(f"an alias is one of {', '.join(ALIASES)}")
     if not isinstance(move.figures, dict) or not all(map(_is_figure, move.figures.values())):
         raise ValueError("the figures of a move are texts and numbers")
@@ -85,7 +78,6 @@ def _is_figure(value: object) -> bool:
 
 
 def is_move(line: bytes) -> bool:
-    """Return whether a line of the log can be parsed as a move."""
     try:
         parse_move(line)
     except (ValueError, TypeError, RecursionError):
@@ -94,10 +86,7 @@ def is_move(line: bytes) -> bool:
 
 
 def aliases_of(moves: Iterable[Move]) -> dict[str, str]:
-    """Return the digest that each alias points at after these moves, by alias.
-
-    `previous` is the last champion before the present one.
-    """
+    """Return each alias's digest after these moves. `previous` is the last champion before the present one."""
     aliases: dict[str, str] = {}
     for move in moves:
         before = aliases.get(CHAMPION)
@@ -109,16 +98,13 @@ def aliases_of(moves: Iterable[Move]) -> dict[str, str]:
 
 
 def figure_of(moves: Iterable[Move], digest: str, name: str) -> Figure | None:
-    """Return a figure of a model from its last move that states it; None if no move does."""
+    """Return a model's figure from its last move that states it; None without one."""
     stated = [move.figures[name] for move in moves if move.digest == digest and name in move.figures]
     return stated[-1] if stated else None
 
 
 def check_actor_and_reason(*, actor: str, reason: str, override: str = "", sign_off: str = "") -> None:
-    """Check that actor and reason are stated, and that they and names of persons fit on a page.
-
-    InvalidInput names what is missing, too long, or holds unprintable characters.
-    """
+    """Require actor and reason, and printable names that fit on a page. InvalidInput names the wrong ones."""
     wrong = []
     for name, text, longest in (("actor", actor, MAX_NAME), ("reason", reason, MAX_REASON)):
         if not text.strip():

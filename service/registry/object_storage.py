@@ -1,8 +1,8 @@
-"""A registry in an object store: `models/{digest}/...` and `moves/{number}.json`, one object a move.
+"""A registry in an object store: `models/{digest}/...` and `moves/{number}.json`, one object per move.
 
-There is no lock and nothing is appended to: the writer of a move creates the object of the next number, and the store
-lets one writer alone create it. Whoever comes second looks again and takes the next. A model's manifest is written last,
-and without one a model is not there.
+There is no lock and no append. A writer creates the object of the next number, and the store lets only one writer
+create it; the other looks again and takes the next number. A model's manifest is written last; a model without one does
+not exist.
 """
 
 import re
@@ -19,16 +19,16 @@ from service.registry.storage import Decide, refuse_size
 
 _NUMBER = re.compile(r"([0-9]{9})\.json")
 _IN_PROCESS = threading.Lock()
-"""Writers of one process take turns: they would only get in each other's way, and `memory://` knows no other exclusion."""
+"""Writers of one process take turns, because `memory://` has no other exclusion."""
 
 MAX_TRIES = 100
 
 
 class ObjectStorage:
-    """The storage at a URL of fsspec's: `s3://bucket/registry`, `gs://...`, `memory://name`.
+    """The storage at an fsspec URL: `s3://bucket/registry`, `gs://...`, `memory://name`.
 
-    ConfigurationWrong if the package for this kind of URL is not installed, or (on the first move) if the store does not
-    create exclusively: there two writers could write one number, and a move be lost.
+    ConfigurationWrong if the URL's package is not installed, or (at the first move) if the store does not create
+    exclusively: two writers could then write the same number and lose a move.
     """
 
     look_seconds = 0.5
@@ -39,12 +39,12 @@ class ObjectStorage:
         except ImportError:
             raise ConfigurationWrong("a registry by URL needs the package fsspec: pip install fsspec") from None
         try:
-            # Listings are read anew each time: another process may have written a moment ago.
+            # Listings are read again each time: another process may have written a moment ago.
             self._fs, self._root = fsspec.core.url_to_fs(url, use_listings_cache=False)
         except (ImportError, ValueError) as error:
             raise ConfigurationWrong(f"the registry's URL cannot be used: {error}") from None
         self.place = f"{url.split('://', 1)[0]}://{str(self._root).lstrip('/')}"
-        self._read: dict[int, Move] = {}  # moves never change, so each is fetched once
+        self._read: dict[int, Move] = {}  # moves never change, so each is read once
         self._is_exclusive = False
         self._is_emulated = type(self._fs).pipe_file is fsspec.AbstractFileSystem.pipe_file and not self._fs.async_impl
 
@@ -102,15 +102,15 @@ class ObjectStorage:
                 number = (numbers[-1] if numbers else 0) + 1
                 try:
                     self._fs.pipe_file(self._path(number), line_of(move), mode="create")
-                except FileExistsError:  # another writer was first
+                except FileExistsError:
                     continue
                 return move
         raise ConfigurationWrong(f"{self.place} has been written to all the time by others; try again")
 
     def stamp(self) -> object:
-        """Return the number of the last move, which changes with each move.
+        """Return the number of the last move.
 
-        Costs one request, which asks for the next move; if it is there, all new ones are read.
+        It costs one request, for the next move; if that exists, all new moves are read.
         """
         last = max(self._read, default=0)
         self._fs.invalidate_cache()
@@ -130,15 +130,15 @@ class ObjectStorage:
         return sorted(int(match[1]) for name in names if (match := _NUMBER.fullmatch(str(name).rsplit("/", 1)[-1])))
 
     def _refuse_half(self, numbers: list[int], attempt: int) -> None:
-        """Wait for a last object that is no move yet, or came this moment; refuse one that stays so."""
+        """Wait for a last object that is not yet a whole move; reject it if it stays so."""
         if attempt >= MAX_TRIES // 2:
             raise ConfigurationWrong(f"{self._path(numbers[-1])} is half written; if no command runs, remove it")
         time.sleep(0.02)
 
     def _refuse_shared_numbers(self) -> None:
-        """Create one object twice, once a process: the second time must fail.
+        """Create one object twice, once per process: the second creation must fail.
 
-        What fsspec itself does for a store that knows no better is to look first and write then, which only seems to.
+        fsspec's own fallback looks first and writes then, so it is not exclusive.
         """
         if self._is_exclusive:
             return

@@ -1,5 +1,3 @@
-"""The storage at a path or a URL."""
-
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -8,9 +6,9 @@ from service.registry.storage import Storage
 
 
 def storage_of(place: Path | str) -> Storage:
-    """Return the storage for a registry at a path or URL: a folder, or an object store.
+    """Return the storage at a path (a folder) or a URL (an object store).
 
-    ConfigurationWrong if no package for this kind of URL is installed.
+    ConfigurationWrong if the URL's package is not installed.
     """
     text = str(place)
     if isinstance(place, Path) or "://" not in text:

@@ -1,8 +1,8 @@
-"""The model registry: immutable artifacts by digest, and an append-only log of who is champion.
+"""The model registry: immutable artifacts by digest, and an append-only log of alias moves.
 
-{registry}/models/{digest}/manifest.json, model.txt, ...    the artifact, which the digest stands for
-{registry}/models/{digest}/gates.json, report.html          attachments: beside it, and not in the digest
-{registry}/aliases.jsonl, or moves/000000001.json, ...      the moves of the aliases: who, why, when, figures
+{registry}/models/{digest}/manifest.json, model.txt, ...: the artifact; {registry}/models/{digest}/gates.json,
+report.html: attachments, not covered by the digest; {registry}/aliases.jsonl or moves/000000001.json: who moved which
+alias, when and why.
 """
 
 import re
@@ -44,38 +44,38 @@ from service.registry.open_storage import storage_of
 REPORT = "report.html"
 ATTACHMENTS = (GATES, REPORT)
 MAX_ATTACHMENT_BYTES = 8 << 20
-"""A report is to stay under 2 MB; one that grew too large is still shown."""
+"""A report should stay under 2 MB; a larger one is still shown."""
 
 MIN_BEGINNING = 6
-"""Characters of a digest that name a model at least."""
+"""The least characters of a digest that name a model."""
 _HEXADECIMAL = re.compile(r"[0-9a-f]+")
 
 
 class Registry:
-    """The registry in a folder or at a URL. Digests may be given by any unique beginning of at least 6 characters."""
+    """The registry in a folder or at a URL. Any unique beginning of a digest, at least 6 characters, names a model."""
 
     def __init__(self, place: Path | str) -> None:
         self._storage = storage_of(place)
 
     @property
     def folder(self) -> Path:
-        """Return the folder of the registry; TypeError if it lies in an object store."""
+        """Return the registry's folder; TypeError in an object store."""
         if not isinstance(self._storage, FolderStorage):
             raise TypeError(f"{self._storage.place} is no folder")
         return self._storage.folder
 
     @property
     def place(self) -> str:
-        """Return the registry's path or URL, for messages."""
+        """Return the path or URL, for messages."""
         return self._storage.place
 
     @property
     def look_seconds(self) -> float:
-        """Return the seconds to wait between two calls of `stamp`."""
+        """Return the seconds between two calls of `stamp`."""
         return self._storage.look_seconds
 
     def stamp(self) -> object:
-        """Return a value that differs once an alias has moved; cheap enough to be asked for often."""
+        """Return a value that changes when an alias moves; cheap."""
         return self._storage.stamp()
 
     def publish(
@@ -87,12 +87,11 @@ class Registry:
         now: int,
         attachments: Mapping[str, bytes] | None = None,
     ) -> str:
-        """Verify and store an artifact with its attachments; return its digest.
+        """Verify and store an artifact with its attachments (`gates.json`, `report.html`); return its digest.
 
-        `attachments`: `gates.json` and `report.html`, at most. If there is no champion, the model becomes champion if its
-        gates allow it; else, and without gates, challenger. Publishing the same content again changes only the log and
-        the attachments, and mends what was damaged. ArtifactRefused if the model or its gates are not sound; raises
-        InvalidInput for actor, reason or attachments.
+        It becomes champion if there is none and its gates allow it; otherwise challenger. Publishing the same content
+        again changes only the log and the attachments, and repairs damage. ArtifactRefused for an unsound model or
+        gates; InvalidInput for actor, reason or attachments.
         """
         check_actor_and_reason(actor=actor, reason=reason)
         beside = dict(attachments or {})
@@ -129,13 +128,12 @@ class Registry:
         sign_off: str = "",
         approval: Approval | None = None,
     ) -> str:
-        """Make a published model champion, if its gates allow it; return its whole digest.
+        """Make a published model champion if its gates allow it; return its whole digest.
 
-        Past failed hard gates it takes `override`, past failed advisory ones `sign_off`: names of persons, who are
-        logged. A model without gates that never was champion takes `override`, too.
-        By an `approval` it is promoted once: a call again changes nothing and returns the present champion; raises
-        ProposalClosed if its basis has changed. GatesFailed states what it takes; PromiseGivenUp which promise no
-        champion gives up; else ModelNotFound, ArtifactRefused or InvalidInput.
+        `override` and `sign_off` name persons who answer for failed hard and advisory gates, or for a model without
+        gates that was never champion. With an `approval` it is promoted once: a repeated call changes nothing, and
+        ProposalClosed says that its basis changed. Other errors: GatesFailed, PromiseGivenUp, ModelNotFound,
+        ArtifactRefused, InvalidInput.
         """
         check_actor_and_reason(actor=actor, reason=reason, override=override, sign_off=sign_off)
         digest = self.resolve(model)
@@ -145,7 +143,7 @@ class Registry:
         def decide(moves: list[Move]) -> Move | None:
             if approval is not None and is_done_by(moves, approval.proposal):
                 return None
-            # Asked again: the model may have been published with other gates meanwhile.
+            # Checked again: the gates may have been replaced meanwhile.
             stated = self._allowed(digest, moves, override, sign_off)
             if approval is not None:
                 require_basis(moves, digest, approval)
@@ -156,10 +154,7 @@ class Registry:
         return move.digest if move else str(self.champion())
 
     def basis(self, digest: str, override: str = "", sign_off: str = "") -> dict[str, str]:
-        """Return what a promotion is decided upon: `champion`, the gates' SHA-256.
-
-        Raises what `promote` would.
-        """
+        """Return the basis of a promotion: `champion` and the gates' SHA-256. Raises what `promote` would."""
         self._require_promotable(digest)
         self._allowed(digest, moves := self.history(), override, sign_off)
         return basis_of(moves, digest)
@@ -167,10 +162,10 @@ class Registry:
     def rollback(self, *, actor: str, reason: str, now: int, champion: str = "", is_emergency: bool = False) -> str:
         """Make the `previous` champion champion again; return its digest.
 
-        At once: it served before, so its bytes are compared by SHA-256 and not tried anew, and no gate is asked. With
-        `champion`, the digest that is to be taken back, a second call changes nothing. Raises ModelNotFound if no other
-        model was champion before; ArtifactRefused if it is damaged, or `champion` is not the present one.
-        ApprovalRequired in an `is_emergency`, which needs no approval, if it would take back a rollback.
+        It served before, so only its SHA-256 is compared and no gate is checked. With `champion`, the digest to roll
+        back, a second call changes nothing. ModelNotFound if there is no earlier champion; ArtifactRefused if it is
+        damaged or `champion` is not the present one; ApprovalRequired if an `is_emergency` rollback would undo a
+        rollback.
         """
         check_actor_and_reason(actor=actor, reason=reason)
 
@@ -179,7 +174,7 @@ class Registry:
             digest = aliases.get(PREVIOUS)
             if digest is None:
                 raise ModelNotFound("no model was champion before the present one", {"model": PREVIOUS})
-            if champion and champion == digest:  # which is done already
+            if champion and champion == digest:  # already done
                 return None
             if champion and champion != aliases[CHAMPION]:
                 present = aliases[CHAMPION]
@@ -195,9 +190,9 @@ class Registry:
         return move.digest if move else str(self.champion())
 
     def point(self, alias: str, model: str, *, actor: str, reason: str, now: int) -> str:
-        """Move the alias `challenger` or `shadow` to a published model; return its whole digest.
+        """Move `challenger` or `shadow` to a published model; return its digest.
 
-        Raises InvalidInput for other aliases, actor or reason; ModelNotFound; ArtifactRefused if damaged.
+        InvalidInput for another alias, actor or reason; ModelNotFound; ArtifactRefused if damaged.
         """
         if alias not in (CHALLENGER, SHADOW):
             raise InvalidInput([FieldViolation(("alias",), f"must be {CHALLENGER} or {SHADOW}")])
@@ -208,25 +203,23 @@ class Registry:
         return digest
 
     def champion(self) -> str | None:
-        """Return the whole digest of the champion; None if no model was ever published."""
+        """Return the champion's digest; None before the first publication."""
         return self.aliases().get(CHAMPION)
 
     def aliases(self) -> dict[str, str]:
-        """Return the digest that each alias points at now, by alias."""
         return aliases_of(self.history())
 
     def history(self) -> list[Move]:
-        """Return every move of an alias in the log, oldest first."""
+        """Return every move, oldest first."""
         return self._storage.moves()
 
     def digests(self) -> Iterator[str]:
-        """Yield the digests of all published models, in order."""
         yield from self._storage.digests()
 
     def resolve(self, name: str, moves: list[Move] | None = None) -> str:
-        """Return the digest for an alias or a unique beginning of a digest; else ModelNotFound.
+        """Return the digest for an alias or a unique beginning of a digest. ModelNotFound.
 
-        `moves` is the log if the caller has read it: one answer is made from one reading.
+        `moves` is the log if the caller has read it: one answer comes from one reading.
         """
         aliases = aliases_of(self.history() if moves is None else moves)
         if name in aliases:
@@ -244,13 +237,13 @@ class Registry:
         return found[0]
 
     def read(self, digest: str) -> dict[str, bytes]:
-        """Return the parts of a published model by name, as stored, unverified."""
+        """Return a model's parts by name, unverified."""
         return self._storage.read(digest, (MANIFEST, *PARTS))
 
     def attachment(self, digest: str, name: str) -> bytes:
-        """Return an attachment, such as `report.html`, as last published with a model.
+        """Return an attachment as last published.
 
-        Raises ModelNotFound if there is none, ArtifactRefused if its SHA-256 is not that of the log.
+        ModelNotFound without one; ArtifactRefused if its SHA-256 differs from the log's.
         """
         return self._attachment(digest, name, self.history())
 
@@ -265,23 +258,23 @@ class Registry:
         return data
 
     def gates(self, digest: str, moves: list[Move]) -> tuple[GateResult, ...] | None:
-        """Return the gates published with a model, None if it has none; ArtifactRefused if altered."""
+        """Return the published gates; None without any. ArtifactRefused if altered."""
         try:
             return gates_of(self._attachment(digest, GATES, moves))
         except ModelNotFound:
             return None
 
     def content(self, digest: str) -> dict[str, bytes]:
-        """Return the parts of a published model by name, compared with its digest by SHA-256.
+        """Return a model's parts by name, compared with its digest; takes milliseconds, without LightGBM.
 
-        In milliseconds, without LightGBM. ArtifactRefused if a part is missing or was altered.
+        ArtifactRefused if a part is missing or altered.
         """
         return self._compared(digest, self.read(digest), verify_content)
 
     def load(self, digest: str) -> Artifact:
-        """Return a published model, verified whole and loaded into this process.
+        """Return a published model, fully verified and loaded.
 
-        ArtifactRefused names the model, what does not match and the remedy.
+        ArtifactRefused names the model, the mismatch and the remedy.
         """
 
         def digest_of(parts: Mapping[str, bytes]) -> str:
@@ -296,13 +289,11 @@ class Registry:
             raise self._refused(digest, error.message) from error
 
     def _require_promotable(self, digest: str) -> None:
-        """Require a model that is whole and gives up no promise. ArtifactRefused, PromiseGivenUp."""
         refuse_given_up(digest, self.load(digest).features)
 
     def _compared(
         self, digest: str, parts: dict[str, bytes], digest_of: Callable[[Mapping[str, bytes]], str]
     ) -> dict[str, bytes]:
-        """Return the parts, if they are those of this digest."""
         try:
             found = digest_of(parts)
         except ArtifactRefused as error:
@@ -314,7 +305,7 @@ class Registry:
         return parts
 
     def _refused(self, digest: str, problem: str) -> ArtifactRefused:
-        """Return the error about a model, without where the registry lies, which is no caller's business."""
+        """Return the error about a model without the registry's path, which callers must not see."""
         return ArtifactRefused(
             f"model {digest[:12]} is refused: {problem}; publish it again, or promote another"
             " (see: sellertrust model list)",
@@ -322,7 +313,7 @@ class Registry:
         )
 
     def _allowed(self, digest: str, moves: list[Move], override: str, sign_off: str) -> dict[str, Figure]:
-        """Return what the log states of a promotion after these moves, with the SHA-256 of the gates.
+        """Return what the log records about a promotion after these moves, with the gates' SHA-256.
 
         Raises as `allow`.
         """
@@ -345,12 +336,11 @@ class Registry:
 
 
 def _sha_name(attachment: str) -> str:
-    """Return the figure that holds the SHA-256 of an attachment: `gates_sha256` for `gates.json`."""
     return f"{attachment.partition('.')[0]}_sha256"
 
 
 def _is_allowed(gates: tuple[GateResult, ...] | None) -> bool:
-    """Return whether a model may be champion without any person's name."""
+    """Return whether a model may become champion without a person's name."""
     try:
         allow(gates, "", "")
     except GatesFailed:

@@ -1,12 +1,12 @@
-"""Bulk decisions: one action on every violation that a selection names, but for a random sample left to a person.
+"""Bulk decisions: one action on every violation that a selection names, except a random sample left to a person.
 
-Each change has an entry id made of the decision's id, its parameters and the violation's id, so that a call again
-recognises what is done and goes on, and the same id with other parameters is refused. What is selected is judged by where
-each violation stood before this decision: the set, its sample and its etag stay the same while the decision is carried out.
+The entry id of each change is made of the decision's id, its parameters and the violation's id. A repeated call
+therefore continues, and another decision with the same id is rejected. The selection uses each violation's state before
+this decision, so set, sample and etag stay the same while it runs.
 
-The sample holds, and nobody can choose it: a violation draws its lot by its report alone (its id, and the time at which the
-ledger recorded it), so that every decision of the same share holds the same back, and a smaller share its own smaller part.
-What is alleged is put under review with a mark besides, and no bulk decision takes it until a person has decided it.
+No one can choose the sample: each violation's lot depends only on its report (its id and record time). Equal shares
+give equal samples; a smaller share gives a subset. Alleged violations in the sample are put under review and marked;
+bulk decisions leave them alone until a person decides.
 """
 
 import json
@@ -32,7 +32,7 @@ BULK_ACTIONS = (Action.REVIEW, Action.CONFIRM, Action.DISMISS, Action.WITHDRAW, 
 MAX_SELECTED = 100_000
 MAX_PER_CALL = 10_000
 BATCH = 2_000
-"""Entries appended at once: the ledger's lock is held for a fraction of a second, and others come in between."""
+"""Entries per append: the ledger's lock is held for a fraction of a second, so other appends come between."""
 
 SAMPLE_FRACTION = 0.05
 _PAGE = 10_000
@@ -40,129 +40,104 @@ _PAGE = 10_000
 
 @dataclass(frozen=True, slots=True)
 class BulkDecision:
-    """What is to be done to which violations, by whom and why."""
-
     decision_id: str
-    """The caller's own id: a call again with it goes on where the one before ended."""
+    """The caller's id: a repeated call continues the decision."""
     action: Action
     """One of BULK_ACTIONS."""
     actor: str
-    """Who decides."""
     reason: str
-    """Why, in plain words."""
     ground: str
     """The legal or contractual ground; may be empty."""
     selection: Selection
-    """Which violations."""
     statuses: tuple[Status, ...] = ()
-    """Statuses to decide; empty for all that allow the action but DISMISSED, which is taken up again only if it is stated."""
+    """Empty for all that allow the action, except DISMISSED, which is reviewed again only if stated."""
     sample_fraction: float = SAMPLE_FRACTION
-    """The share, above 0 and at most 1, that is drawn at random and left to a person."""
+    """The random share, above 0 and at most 1, left to a person."""
 
 
 @dataclass(frozen=True, slots=True)
 class Selected:
-    """One selected violation."""
-
     violation: str
-    """Its id."""
     status: Status
-    """Where it stood before this decision."""
+    """The status before this decision."""
     done: bool
-    """Whether this decision has changed it already."""
+    """Whether this decision has changed it."""
     held_back: bool = False
-    """Whether it is left to a person."""
+    """Whether a person decides it."""
     changes: int = 0
-    """Decisions about it on record when it was looked at."""
+    """Number of recorded decisions about it."""
     lot: float = 0.0
-    """From 0 to below 1; the lowest are held back."""
+    """0 to below 1; the lowest are held back."""
     reach: int = 0
-    """Violations of sellers that are decided with it, if it is of a product."""
+    """For a product's violation: how many sellers' violations it decides."""
 
     @property
     def is_to_do(self) -> bool:
-        """Return whether an entry about the violation is still to be appended.
+        """Return whether an entry must still be appended.
 
-        What is held back is put under review if it is alleged, else left as it is.
+        In the sample only alleged violations get one: they are put under review.
         """
         return not self.done and (not self.held_back or self.status is Status.ALLEGED)
 
 
 @dataclass(slots=True)
 class BulkOutcome:
-    """What a bulk decision selects, and how far it has come."""
-
     selected: Sequence[Selected]
-    """The selected violations, by the sequence of their reports."""
+    """In the order of their reports."""
     etag: str
-    """Stands for the set of violations and for all parameters but the decision's id."""
+    """Identifies the set of violations and all parameters except the id."""
     appended: set[str] = field(default_factory=set)
-    """Ids of the violations that this call has changed."""
+    """Violations that this call changed."""
     changed: list[str] = field(default_factory=list)
-    """What somebody else decided after it was looked at, and so is left alone."""
+    """Violations that another call decided meanwhile; left as they are."""
 
     @property
     def by_status(self) -> Mapping[Status, int]:
-        """Return the number of selected violations by their status before this decision."""
         return Counter(one.status for one in self.selected)
 
     @property
     def held_back(self) -> list[str]:
-        """Return the ids of the violations in the sample that is left to a person."""
         return [one.violation for one in self.selected if one.held_back]
 
     @property
     def others(self) -> list[str]:
-        """Return the ids of the violations that are decided, or would be: all but the sample."""
         return [one.violation for one in self.selected if not one.held_back]
 
     @property
     def decided(self) -> int:
-        """Return how many violations this decision has decided so far, without those held back."""
+        """Return how many violations were decided so far, without the sample."""
         return sum(not one.held_back and (one.done or one.violation in self.appended) for one in self.selected)
 
     @property
     def remaining(self) -> int:
-        """Return how many entries are still to be appended."""
+        """Return how many entries must still be appended."""
         gone = self.appended.union(self.changed)
         return sum(one.is_to_do and one.violation not in gone for one in self.selected)
 
     @property
     def reach(self) -> int:
-        """Return how many violations of sellers are decided along with those of products.
-
-        Those derived from the selected ones, without those held back.
-        """
+        """Return how many sellers' violations are decided with products' violations, without the sample."""
         return sum(one.reach for one in self.selected if not one.held_back)
 
 
 def parameters_of(decision: BulkDecision) -> str:
-    """Return a digest, 16 hexadecimal digits, of all parameters of a decision but its id."""
+    """Return a digest, 16 hexadecimal digits, of all parameters except the id."""
     stated = asdict(decision) | {"decision_id": "", "statuses": sorted(decision.statuses)}
     return _digest(json.dumps(stated, sort_keys=True), 16)
 
 
 def prefix_of(decision: BulkDecision) -> str:
-    """Return how the ids of all entries under a decision's id begin.
-
-    `bulk~`, a digest of the id, and `~`; the digest of the parameters follows.
-    """
+    """Return the beginning of all entry ids under a decision's id: `bulk~`, a digest of the id, and `~`."""
     return f"{BULK_ID_PREFIX}{_digest(decision.decision_id, 16)}~"
 
 
 def own_prefix_of(decision: BulkDecision) -> str:
-    """Return how the ids of the entries of a decision with these very parameters begin.
-
-    The prefix of its id, the digest of its parameters, and `~`.
-    """
+    """Return the beginning of the entry ids of a decision with exactly these parameters."""
     return f"{prefix_of(decision)}{parameters_of(decision)}~"
 
 
 def entry_id_of(decision: BulkDecision, violation: str) -> str:
-    """Return the id of the ledger entry by which a bulk decision changes one violation.
-
-    The same each time: the prefix of the decision and a digest of the violation.
-    """
+    """Return the entry id of one violation's change: the decision's prefix and a digest of the violation."""
     return f"{own_prefix_of(decision)}{_digest(violation, 32)}"
 
 
@@ -171,11 +146,7 @@ def _digest(text: str, digits: int) -> str:
 
 
 def check(decision: BulkDecision) -> None:
-    """Check the parameters of a bulk decision; nothing is read.
-
-    InvalidInput names each wrong one: id, action and what it asks for, statuses that do not allow it, an empty or
-    malformed selection, sample fraction.
-    """
+    """Validate the parameters of a bulk decision without reading. InvalidInput names each wrong one."""
     wrong = []
     if not is_id(decision.decision_id):
         wrong.append(FieldViolation(("decision_id",), f"must be {ID_FORM}"))
@@ -201,19 +172,19 @@ def check(decision: BulkDecision) -> None:
 
 
 def dry_run(ledger: Ledger, marketplace: str, decision: BulkDecision) -> BulkOutcome:
-    """Return what a bulk decision would select and hold back; nothing is appended.
+    """Return what a bulk decision would select and hold back; appends nothing.
 
-    Raises InvalidInput for wrong parameters; EntryContentDiffers if the id stands for another decision.
+    InvalidInput for wrong parameters; EntryContentDiffers if another decision has the id.
     """
     check(decision)
     _require_own_id(ledger, marketplace, decision)
     found = list(_select(ledger, marketplace, ledger.cut(), decision))
     sample = {one.violation for one in found if one.lot < decision.sample_fraction}
-    for is_alleged in (True, False):  # of which the latter cannot be marked
+    for is_alleged in (True, False):  # the latter cannot be marked
         group = [one for one in found if (one.status is Status.ALLEGED) is is_alleged]
         if group:
             sample.add(min(group, key=lambda one: (one.lot, one.violation)).violation)
-    # What is done stays done: of a set that has grown since, another one may draw the lowest lot.
+    # Decided violations stay decided, although a later one may draw a lower lot.
     chosen = [one if one.done else replace(one, held_back=one.violation in sample) for one in found]
     names = "\x1f".join([parameters_of(decision), *sorted(one.violation for one in found)])
     return BulkOutcome(chosen, _digest(names, 16))
@@ -227,11 +198,10 @@ def execute(
     etag: str = "",
     limit: int = MAX_PER_CALL,
 ) -> BulkOutcome:
-    """Append the entries of a bulk decision, at most `limit`; return how far it has come.
+    """Append at most `limit` entries of a bulk decision; return its progress.
 
-    In batches that are each appended whole or not at all; call it again while entries remain. Raises SelectionChanged if
-    the set, or with an `etag` the decision, is not what the dry run showed; InvalidInput and EntryContentDiffers as in
-    the dry run.
+    Each batch is appended whole or not at all; call again while entries remain. SelectionChanged if the set or the
+    `etag` differs from the dry run; InvalidInput and EntryContentDiffers as in `dry_run`.
     """
     outcome = dry_run(ledger, marketplace, decision)
     _require_same(outcome, expected_count, etag)
@@ -253,7 +223,7 @@ def execute(
 
 
 def _require_own_id(ledger: Ledger, marketplace: str, decision: BulkDecision) -> None:
-    """Raise EntryContentDiffers if this decision's id stands for entries of another decision."""
+    """Raise EntryContentDiffers if another decision has this id."""
     prefix = prefix_of(decision)
     for name in ledger.ends_of_ids(marketplace, prefix, prefix + "g"):  # after all hexadecimal digits
         if not name.startswith(own_prefix_of(decision)):
@@ -278,20 +248,16 @@ def _require_same(outcome: BulkOutcome, expected_count: int, etag: str) -> None:
 
 
 def _wrong_change(decision: BulkDecision) -> Iterator[FieldViolation]:
-    """Yield what is wrong with the change itself.
-
-    It is checked on a made-up violation so that a dry run finds it too.
-    """
+    """Yield what is wrong with the change, checked on a made-up violation so that a dry run finds it."""
     try:
         prepare(_change(decision, Selected("v", Status.ALLEGED, False)), MAX_TIME)
     except InvalidInput as error:
         for one in error.violations:
-            if one.path[-1] != "entry_id":  # made of the decision's id, which is named by itself
+            if one.path[-1] != "entry_id":  # made of the decision's id, which has its own part
                 yield FieldViolation(one.path[-1:], one.description)
 
 
 def _statuses_allowing(action: Action) -> set[Status]:
-    """Return the statuses that allow an action."""
     return {status for status, allowed in TRANSITIONS if allowed is action}
 
 
@@ -304,16 +270,13 @@ def _change(decision: BulkDecision, one: Selected) -> Entry:
 
 
 def _lot(report: SelectedReport) -> float:
-    """Return the number from 0 to below 1 that a violation draws, the same each time."""
+    """Return the violation's lot, 0 to below 1, always the same."""
     drawn = sha256(f"report\x1f{report.record_time}\x1f{report.violation}".encode()).digest()
     return int.from_bytes(drawn[:6], "big") / 2**48
 
 
 def _select(ledger: Ledger, marketplace: str, cut: Cut, decision: BulkDecision) -> Iterator[Selected]:
-    """Yield the violations that this decision may change, or has changed.
-
-    By the sequence of their reports.
-    """
+    """Yield the violations that this decision may change or has changed, in the order of their reports."""
     wanted = {*decision.statuses} or _statuses_allowing(decision.action) - {Status.DISMISSED}
     prefix = own_prefix_of(decision)
     after = count = 0
@@ -342,10 +305,9 @@ def _select(ledger: Ledger, marketplace: str, cut: Cut, decision: BulkDecision) 
 
 
 def _state_before(prefix: str, report: SelectedReport, changes: Sequence[RecordedChange]) -> Selected | None:
-    """Return where a violation stood before the decision.
+    """Return a violation's state before the decision whose entry ids begin with `prefix`.
 
-    None if it is a person's to decide, or as if never reported. The ids of the decision's own entries begin with
-    `prefix`.
+    None if a person must decide it, or if it is as if never reported.
     """
     state = report.state
     for change in changes:

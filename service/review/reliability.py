@@ -1,7 +1,6 @@
-"""How reliable a notifier is: what became of its reports, as a Beta posterior with an interval.
+"""A notifier's reliability: a Beta posterior, with an interval, of the decisions about its reports.
 
-It is for people and for the order of their queue. It never enters a score: an answer rests on what was decided about a
-violation, never on who reported it.
+It serves people and their queue. It never enters a score: a score depends on decisions, not on the notifier.
 """
 
 from collections.abc import Mapping
@@ -16,21 +15,15 @@ from service.ledger.records import Record, ReportOutcome
 
 @dataclass(frozen=True, slots=True)
 class NotifierPrior:
-    """What is assumed of a notifier before any of its reports was decided.
-
-    Beta(`upheld`, `failed`).
-    """
+    """The assumption before any decision: Beta(`upheld`, `failed`)."""
 
     upheld: float
-    """Reports that count as upheld."""
     failed: float
-    """Reports that count as failed."""
     reason: str
-    """Why these numbers."""
 
     @property
     def mean(self) -> float:
-        """Return the mean of the prior: `NotifierPrior(4, 4, "").mean == 0.5`."""
+        """`NotifierPrior(4, 4, "").mean == 0.5`."""
         return self.upheld / (self.upheld + self.failed)
 
 
@@ -48,58 +41,53 @@ PRIORS: Mapping[Source, NotifierPrior] = MappingProxyType(
         Source.BUYER: NotifierPrior(4, 4, "holds the goods, and may be mistaken, or a competitor"),
     }
 )
-"""By source, with the reason. Assumptions, not measurements: each is worth eight to ten decided reports and fades behind
-a notifier's own. Authorities have none: they are not judged here.
+"""By source, with the reason.
+
+These are assumptions, each worth eight to ten decided reports. Authorities have none, because they are not judged.
 """
 
 AGAINST: Mapping[ReportOutcome, float] = MappingProxyType(
     {ReportOutcome.OVERTURNED: 1.0, ReportOutcome.DISMISSED: 1.0, ReportOutcome.WITHDRAWN: 0.5}
 )
-"""How much a report that failed counts against its notifier. To withdraw costs half, so that owning up to a mistake pays,
-and reporting at random and withdrawing in time does not. Dismissed includes unproven: who reports has to show it.
+"""How much a failed report counts.
+
+Withdrawal counts half, so admitting a mistake pays and reporting at random does not. Dismissed includes unproven: the
+notifier has to prove a report.
 """
 
 TAIL = 0.05
-"""Probability on either side of the interval: it holds 90 %."""
+"""Probability on each side of the 90 % interval."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reliability:
-    """The probability that a decided report of a notifier is upheld.
-
-    Posterior mean, 90 % interval, and prior mean.
-    """
+    """The probability that a decided report is upheld."""
 
     mean: float
     """The posterior mean."""
     low: float
-    """The lower end of the 90 % interval."""
     high: float
-    """The upper end."""
     prior: float
-    """The mean of the prior."""
+    """The prior mean."""
 
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """A notifier's record as far as it is judged, and beside it its reports as an authority."""
-
     record: Record
-    """Its reports that are judged, by what became of them."""
+    """Judged reports by outcome."""
     authority_reports: int
-    """Its reports as an authority, which are not judged."""
+    """Reports as an authority, not judged."""
     source: Source | None
-    """The source whose prior it is judged by; None if it reported as an authority alone."""
+    """The source of the prior; None if it reported only as an authority."""
     reliability: Reliability | None
-    """None if it reported as an authority alone."""
+    """None if it reported only as an authority."""
 
 
 def reliability_of(record: Record, source: Source) -> Reliability:
-    """Return the reliability of a notifier, the posterior of its record, by its source's prior.
+    """Return a notifier's reliability from its record and the prior of its source, which is no authority.
 
-    The source must be no authority. A buyer's prior is Beta(4, 4), 0.5. With 20 reports dismissed the posterior is
-    Beta(4, 24): mean 0.143, interval 0.052 to 0.263. With 3 upheld, 1 overturned and 2 withdrawn it is Beta(7, 6): mean
-    0.538, interval 0.315 to 0.755.
+    A buyer's prior is Beta(4, 4), mean 0.5. With 20 dismissed reports: Beta(4, 24), mean 0.143, interval 0.052 to
+    0.263. With 3 upheld, 1 overturned and 2 withdrawn: Beta(7, 6), mean 0.538, interval 0.315 to 0.755.
     """
     prior = PRIORS[source]
     upheld = prior.upheld + record.upheld
@@ -111,7 +99,7 @@ def reliability_of(record: Record, source: Source) -> Reliability:
 def assess(records: Mapping[Source, Record]) -> Assessment:
     """Assess a notifier by its records under each source.
 
-    The prior is that of the source under which it reported most; of equals the lower one.
+    The prior is of its most frequent source; of equals the lower prior.
     """
     judged = {source: record for source, record in records.items() if source not in AUTHORITIES}
     authority = sum(record.reports for source, record in records.items() if source in AUTHORITIES)
@@ -123,10 +111,8 @@ def assess(records: Mapping[Source, Record]) -> Assessment:
 
 
 def probability_upheld(source: Source, assessment: Assessment | None = None) -> float:
-    """Return the probability that a report from a source is upheld.
-
-    1 for an authority. Else the mean reliability in the notifier's assessment; where there is no assessment, or none of
-    its reports was decided, the mean of the source's prior.
+    """Return the probability that a report is upheld: 1 for an authority, else the notifier's mean reliability, else
+    the prior mean.
     """
     if source in AUTHORITIES:
         return 1.0

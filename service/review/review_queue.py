@@ -1,5 +1,3 @@
-"""The review queue of a marketplace: open violations of the ledger, put in order by the core."""
-
 from scoring.entries.violation_state import is_held_back_for_person
 from scoring.enums import Category, Severity, Status
 from service.ledger.notifiers import OpenViolation
@@ -9,14 +7,13 @@ from service.review.priority import QueueItem, rank_items
 from service.review.reliability import assess, probability_upheld
 
 MAX_OPEN = 20_000
-"""Open violations that are put in order: the newest of safety, and as many of the others, which cannot crowd those out."""
+"""Open violations to sort: the newest of safety, and as many others, which cannot displace safety."""
 
 
 def review_queue(ledger: Ledger, marketplace: str, cut: Cut, limit: int = MAX_OPEN) -> tuple[list[QueueItem], bool]:
-    """Return (open violations by urgency, whether some were left out), as of the cut.
+    """Return (open violations, most urgent first; whether some were left out), as of the cut.
 
-    The most urgent is first. Some are left out if there are more than the `limit` newest of safety, or the `limit` newest
-    others.
+    Some are left out beyond the `limit` newest of safety, or the `limit` newest others.
     """
     found = [ledger.open_violations(marketplace, cut, limit + 1, is_safety=is_safety) for is_safety in (True, False)]
     waiting = [violation for newest in found for violation in newest[:limit]]
@@ -40,10 +37,7 @@ def review_queue(ledger: Ledger, marketplace: str, cut: Cut, limit: int = MAX_OP
 
 
 def _held_back(ledger: Ledger, marketplace: str, cut: Cut, waiting: list[OpenViolation]) -> set[str]:
-    """Return those under review that a bulk decision left to a person.
-
-    Their last change says so.
-    """
+    """Return those under review that a bulk decision left to a person, by their last change."""
     names = [violation.violation for violation in waiting if violation.status is Status.UNDER_REVIEW]
     histories = ledger.histories(marketplace, cut.sequence, names)
     return {name for name, changes in histories.items() if is_held_back_for_person(changes)}
