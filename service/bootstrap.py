@@ -37,7 +37,7 @@ def open_ledger(settings: Settings, *, create: bool = False, serving: bool = Fal
     cannot be used, the role lacks rights or another server has the file; raises LedgerVersionUnknown if this release cannot
     write the schema.
     """
-    from service.ledger.demo_clock import find_demo_clock
+    from service.ledger.clock.demo_clock import find_demo_clock
     from service.ledger.store import Ledger
 
     prepare_database(settings, create=create)

@@ -11,7 +11,7 @@ from pathlib import Path
 import psycopg
 from sqlalchemy import make_url
 
-from service.ledger.database import RELAXED
+from service.ledger.database.database import RELAXED
 
 BACKENDS = ("sqlite", "postgresql")
 _numbers = count(1)
@@ -40,7 +40,7 @@ def postgresql() -> str:
 @cache
 def ledger_template() -> str:
     """Name of a PostgreSQL database with an empty ledger, to be copied: faster than to migrate one for each test."""
-    from service.ledger.schema import upgrade
+    from service.ledger.database.schema import upgrade
 
     name = "ledger_template"
     _execute(f"CREATE DATABASE {name}")
@@ -52,7 +52,7 @@ def ledger_template() -> str:
 def database(backend: str, folder: Path, *, empty: bool = False) -> Iterator[str]:
     """URL of a new database of `backend` with an empty ledger in it, or with nothing; dropped at the end."""
     if backend == "sqlite":
-        from service.ledger.schema import upgrade
+        from service.ledger.database.schema import upgrade
 
         url = f"sqlite:///{folder / f'ledger-{next(_numbers)}.db'}"
         if not empty:

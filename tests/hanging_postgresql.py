@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import psycopg
 
-from service.ledger.database import RELAXED
+from service.ledger.database.database import RELAXED
 
 KINDS = ("socket", "tcp")
 

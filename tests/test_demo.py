@@ -18,7 +18,7 @@ from service.cli import demo
 from service.cli.demo_market import write_files
 from service.cli.demo_story import OUTCOME, Story
 from service.demo_cast import ACCUSED, CAST, GOOD, NEWCOMER, OFFENDER, OTHER
-from service.ledger.demo_clock import MARKER
+from service.ledger.clock.demo_clock import MARKER
 from service.ledger.store import Ledger
 from tests.builders import identity
 from tests.service.registry.models import publish

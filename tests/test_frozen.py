@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from service.ledger.schema import upgrade
+from service.ledger.database.schema import upgrade
 from service.ledger.store import Ledger
 from tests.frozen import FOLDER, answers, model, thaw, versions
 

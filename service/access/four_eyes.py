@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from service.access.decision import Asked, GrantList, first_refused
 from service.access.principals import LOCAL, Principal
 from service.access.rights import Right
-from service.ledger.proposals import Proposal, Step
+from service.ledger.append.proposals import Proposal, Step
 
 PERSONS = 2
 """So many persons stand behind what needs four eyes."""

@@ -22,7 +22,7 @@ from service.call_context import LOCAL_CALLER, Approval, current_call
 from service.contract.asked import asked_of
 from service.contract.proposals import is_request, request_of
 from service.contract.resource_names import parse_marketplace, parse_proposal, proposal_name
-from service.ledger.proposals import Proposal, Step
+from service.ledger.append.proposals import Proposal, Step
 from service.ledger.store import Ledger
 
 _OVERRIDE = KINDS[Kind.OVERRIDE].key

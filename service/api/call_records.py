@@ -35,8 +35,8 @@ from service.api.stream_threads import unsent_text
 from service.api.waiting_line import Cause
 from service.call_context import Call
 from service.contract.statuses import code_of, internal_status, status_of
-from service.ledger.database import outage_of
-from service.ledger.tail import server_stopping_error
+from service.ledger.clock.tail import server_stopping_error
+from service.ledger.database.database import outage_of
 
 LATENCY_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 STREAM_SECONDS = (0.1, 1, 10, 60, 600, 3_600)

@@ -19,9 +19,9 @@ from service.contract.entries import appended_response, entry_message
 from service.contract.resource_names import Parent, marketplace_name, parse_marketplace, parse_parent
 from service.contract.statuses import code_of, item_error
 from service.ingest.listed_entries import append_messages
+from service.ledger.clock.tail import Tail, sequence_not_reached_error, server_stopping_error
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
-from service.ledger.tail import Tail, sequence_not_reached_error, server_stopping_error
 
 M = TypeVar("M", bound=Message)
 

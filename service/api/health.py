@@ -20,7 +20,7 @@ from prometheus_client.registry import Collector
 
 from scoring.errors import LedgerUnavailable
 from service.api.logs import Log
-from service.ledger.database import outage_of
+from service.ledger.database.database import outage_of
 
 PROBE_SECONDS = 1.0
 """How long after an answer the ledger is asked again. One that is silent is given up after some seconds more."""

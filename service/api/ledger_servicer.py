@@ -21,8 +21,8 @@ from service.contract.fields import timestamp
 from service.contract.resource_names import parse_marketplace, parse_parent, parse_seller, parse_violation
 from service.contract.violations import severity_of, statuses_of, violation_message
 from service.ingest.listed_entries import append_messages
+from service.ledger.clock.tail import Tail
 from service.ledger.store import Ledger
-from service.ledger.tail import Tail
 
 WRITES = ("AppendEntries", "EraseSeller", "MendClock", *(f"{action.name.capitalize()}Violation" for action in Action))
 """The methods of LedgerService that append."""

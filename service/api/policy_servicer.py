@@ -8,7 +8,7 @@ from service.api.reads import is_number, page_of
 from service.call_context import current_call
 from service.contract.policies import accepted_losses_of, move_message, policy_message
 from service.contract.resource_names import parse_policy_digest, parse_policy_name
-from service.ledger.policy_moves import PolicyMove
+from service.ledger.append.policy_moves import PolicyMove
 from service.scores.served_policy import ServedPolicy
 
 POLICY_WRITES = ("CommitPolicy", "RollbackPolicy")

@@ -25,8 +25,8 @@ from service.contract.asked import PROPOSABLE, asked_of_proposed
 from service.contract.policies import accepted_losses_of
 from service.contract.proposals import canonical, check_proposed, check_words, proposal_message
 from service.contract.resource_names import parse_marketplace, parse_model, parse_proposal, policy_name
-from service.ledger.clock import wall_clock
-from service.ledger.proposals import Content, Proposal, Step, proposal_not_found
+from service.ledger.append.proposals import Content, Proposal, Step, proposal_not_found
+from service.ledger.clock.server_clock import wall_clock
 from service.ledger.store import Ledger
 from service.policy.history import check_text
 from service.registry.registry import Registry

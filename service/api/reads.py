@@ -18,10 +18,10 @@ from sellertrust.v1 import review_service_pb2 as review_pb
 from sellertrust.v1 import trust_score_service_pb2 as score_pb
 from service.call_context import current_call
 from service.contract.fields import FieldErrors, optional_time
-from service.ledger.clock import SKEW
+from service.ledger.clock.server_clock import SKEW
+from service.ledger.clock.tail import Tail
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
-from service.ledger.tail import Tail
 
 DEFAULT_PAGE = 100
 MAX_PAGE = 1_000

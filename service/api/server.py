@@ -56,8 +56,8 @@ from service.api.review_servicer import ReviewServicer
 from service.api.stream_threads import Streams
 from service.api.tls_files import TlsFiles
 from service.api.trust_score_servicer import TrustScoreServicer
+from service.ledger.clock.tail import Tail
 from service.ledger.store import Ledger
-from service.ledger.tail import Tail
 from service.policy.certificate_file import read_certificate
 from service.scores.book.book import Book
 from service.scores.payouts import Payouts

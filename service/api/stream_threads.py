@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from scoring.errors import DeadlinePassed, TooManyCalls
-from service.ledger.tail import server_stopping_error
+from service.ledger.clock.tail import server_stopping_error
 
 CHECK_SECONDS = 2.0
 """How often a stream whose client is silent is looked at: whether it may go on."""

@@ -31,9 +31,9 @@ def backup(
     longer than you may, or back up without keys and keep those elsewhere. Models, the policy and the signing key of
     checkpoints are files of their own.
     """
-    from service.ledger.backup import write_backup
-    from service.ledger.clock import wall_clock
-    from service.ledger.database import Database
+    from service.ledger.clock.server_clock import wall_clock
+    from service.ledger.database.database import Database
+    from service.ledger.seals.backup import write_backup
 
     settings = load()
     prepare_database(settings, create=False)
@@ -59,8 +59,8 @@ def restore(
     Whole and verified, or not at all. A backup of an older schema is upgraded on the way. The proof of --verify-only
     needs room for the whole ledger in the system's folder of temporary files (TMPDIR).
     """
-    from service.ledger.database import Database
-    from service.ledger.restore import rehearse, restore_backup
+    from service.ledger.database.database import Database
+    from service.ledger.seals.restore import rehearse, restore_backup
 
     with StepProgress() as progress:
         if verify_only:

@@ -26,8 +26,8 @@ from service.cli.output import extra_missing, say, write
 from service.cli.train import Training
 from service.demo_cast import ACCUSED, GOOD, MARKETPLACE, NOW, OFFENDER
 from service.ingest.file_import import import_files
-from service.ledger.demo_clock import MARKER
-from service.ledger.one_writer import WriterLock
+from service.ledger.clock.demo_clock import MARKER
+from service.ledger.database.one_writer import WriterLock
 from service.ledger.store import Ledger
 from service.policy.policy_file import load_policy
 from service.setting_forms import PREFIX

@@ -222,8 +222,8 @@ def checkpoint_command(
 
     With it, any later change of what is recorded by now can be proven.
     """
-    from service.ledger.checkpoints import load_or_make_key, write_checkpoint
-    from service.ledger.clock import wall_clock
+    from service.ledger.clock.server_clock import wall_clock
+    from service.ledger.seals.checkpoints import load_or_make_key, write_checkpoint
 
     settings = load()
     with open_ledger(settings) as ledger:
@@ -245,7 +245,7 @@ def verify_command(
     Names also the first entry whose sealed text cannot be read though no erasure says so (its key is gone, as after a
     restore without keys, or was changed), and a source's position beyond the ledger's end.
     """
-    from service.ledger.checkpoints import read_checkpoints
+    from service.ledger.seals.checkpoints import read_checkpoints
 
     if (checkpoints is None) != (public_key is None):
         raise invalid("--public-key", "belongs to --checkpoints: a checkpoint proves nothing without who signed it")

@@ -55,7 +55,7 @@ def db_upgrade() -> None:
 
     Safe to run twice, and by two at once.
     """
-    from service.ledger.schema import upgrade
+    from service.ledger.database.schema import upgrade
 
     settings = load()
     prepare_database(settings, create=True)
@@ -75,7 +75,7 @@ def db_grant(
     To read the ledger and to append. Run by the owner of the tables, after db upgrade, and again after each upgrade that
     adds tables. The role must exist.
     """
-    from service.ledger.rights import grant
+    from service.ledger.database.rights import grant
 
     grant(load().database_url, role, eraser)
     say(f"{role} may read the ledger and append to it, and do nothing else")

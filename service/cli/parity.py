@@ -32,7 +32,7 @@ from sellertrust.v1 import entry_pb2
 from service.bootstrap import build_server, open_ledger
 from service.contract.entries import entries_of
 from service.contract.fields import time_of
-from service.ledger.rows import PLACE, row_of
+from service.ledger.database.rows import PLACE, row_of
 from service.settings import Settings
 
 if TYPE_CHECKING:

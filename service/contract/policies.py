@@ -5,7 +5,7 @@ from scoring.policy.policy import Policy
 from sellertrust.v1 import policy_service_pb2 as pb
 from service.contract.fields import timestamp
 from service.contract.resource_names import policy_name
-from service.ledger.policy_moves import PolicyMove
+from service.ledger.append.policy_moves import PolicyMove
 
 
 def policy_message(policy: Policy) -> pb.Policy:

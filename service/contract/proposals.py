@@ -28,7 +28,7 @@ from service.contract.resource_names import (
     seller_of,
 )
 from service.contract.review import decision_of
-from service.ledger.proposals import Proposal, Step
+from service.ledger.append.proposals import Proposal, Step
 from service.policy.history import check_text
 from service.registry.moves import check_actor_and_reason, is_digest
 from service.review.bulk_decisions import check

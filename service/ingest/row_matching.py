@@ -8,7 +8,7 @@ from service.ingest.mapping.cells import Row, RowRejected
 from service.ingest.mapping.matching import SELLER, IdentityIndex, Match, Unmatched, match
 from service.ingest.mapping.rules import MappedFile
 from service.ingest.sources.tables import Reject
-from service.ledger.identities import StatedMatch
+from service.ledger.queries.identities import StatedMatch
 from service.ledger.store import Ledger
 
 MATCHED_ROWS = 5_000

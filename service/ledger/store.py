@@ -12,24 +12,34 @@ from scoring.entries.kinds.decisions import ClockMended, SellerErased
 from scoring.enums import Status
 from scoring.errors import FieldViolation, InvalidInput, ViolationNotFound
 from scoring.time import format_time
-from service.ledger import appending, following, mending, reading
-from service.ledger.acts import ActWriter
-from service.ledger.case_reads import CaseReads
-from service.ledger.changes import ChangeReads
-from service.ledger.clock import REST, SKEW, LedgerClock, Present, clock_ahead_caution, require_no_gap, wall_clock
-from service.ledger.database import CONFLICT, Database, lock_time
-from service.ledger.erasing import erase
-from service.ledger.fact_reads import FactReads
-from service.ledger.policy_moves import PolicyMoves
-from service.ledger.position_reads import PositionReads
-from service.ledger.proposals import Proposals
+from service.ledger.append import appending, following
+from service.ledger.append.acts import ActWriter
+from service.ledger.append.erasing import erase
+from service.ledger.append.policy_moves import PolicyMoves
+from service.ledger.append.proposals import Proposals
+from service.ledger.clock import mending
+from service.ledger.clock.server_clock import (
+    REST,
+    SKEW,
+    LedgerClock,
+    Present,
+    clock_ahead_caution,
+    require_no_gap,
+    wall_clock,
+)
+from service.ledger.database.database import CONFLICT, Database, lock_time
+from service.ledger.database.rights import require_rights
+from service.ledger.database.schema import SchemaState, require_current, state_of, upgrade_open
+from service.ledger.queries import reading
+from service.ledger.queries.cases import CaseReads
+from service.ledger.queries.changes import ChangeReads
+from service.ledger.queries.fact_reads import FactReads
+from service.ledger.queries.measures import AsRecorded
+from service.ledger.queries.positions import PositionReads
+from service.ledger.queries.review_reads import ReviewReads
+from service.ledger.queries.runs import RunReads
+from service.ledger.queries.seal_reads import SealReads
 from service.ledger.records import Appended, AsSeen, Cut, Position, RecordedEntry, ViolationView
-from service.ledger.review_reads import ReviewReads
-from service.ledger.rights import require_rights
-from service.ledger.run_reads import RunReads
-from service.ledger.schema import SchemaState, require_current, state_of, upgrade_open
-from service.ledger.seal_reads import SealReads
-from service.ledger.terms_reads import AsRecorded
 
 
 class Ledger(
@@ -62,7 +72,7 @@ class Ledger(
         ConfigurationWrong if the URL cannot be used, the role lacks rights (to append too, if `serving`), or another server
         has the file; LedgerVersionUnknown, with what to do, unless this release can write the schema. `clock` is this
         server's. `is_witnessed`: whether it is held against PostgreSQL's clock, or stands for that too (False); None: whether
-        it is the machine's (`service.ledger.clock`).
+        it is the machine's (`service.ledger.clock.server_clock`).
         """
         database = Database(url)
         try:

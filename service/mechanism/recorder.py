@@ -14,9 +14,9 @@ from scoring.errors import SellerNotFound
 from scoring.measure_record import MeasureRecord, Wanted, list_changes, read_record
 from scoring.policy.measures import Waiver
 from scoring.policy.policy import Policy
+from service.ledger.queries.measures import AsRecorded
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
-from service.ledger.terms_reads import AsRecorded
 from service.scores.scorer import Scorer
 
 _EVER = 2**62

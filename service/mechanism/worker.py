@@ -14,7 +14,7 @@ from time import monotonic
 from scoring.enums import Kind
 from scoring.errors import InvalidInput, LedgerUnavailable
 from scoring.time import DAY
-from service.ledger.changes import Change
+from service.ledger.queries.changes import Change
 from service.ledger.records import Cut, Position
 from service.ledger.store import Ledger
 from service.mechanism.recorder import Recorder

@@ -18,7 +18,7 @@ from scoring.errors import (
 )
 from scoring.policy.policy import Policy
 from service.call_context import Approval
-from service.ledger.policy_moves import NewMove, PolicyAction, PolicyMove
+from service.ledger.append.policy_moves import NewMove, PolicyAction, PolicyMove
 from service.ledger.store import Ledger
 from service.policy.loss_check import NO_CHECK, check_loss
 from service.policy.policy_file import parse_policy_text

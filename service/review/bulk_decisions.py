@@ -23,8 +23,8 @@ from scoring.entries.violation_state import RecordedChange, is_held_back_for_per
 from scoring.enums import Action, Kind, Status
 from scoring.errors import FieldViolation, InvalidInput, SelectionChanged, invalid
 from scoring.time import MAX_TIME
-from service.ledger.appending import BULK_ID_PREFIX, decision_id_taken_error
-from service.ledger.notifiers import SelectedReport, Selection
+from service.ledger.append.appending import BULK_ID_PREFIX, decision_id_taken_error
+from service.ledger.queries.notifiers import SelectedReport, Selection
 from service.ledger.records import AsSeen, Cut
 from service.ledger.store import Ledger
 

@@ -1,6 +1,6 @@
 from scoring.entries.violation_state import is_held_back_for_person
 from scoring.enums import Category, Severity, Status
-from service.ledger.notifiers import OpenViolation
+from service.ledger.queries.notifiers import OpenViolation
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
 from service.review.priority import QueueItem, rank_items

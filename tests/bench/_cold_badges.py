@@ -12,7 +12,7 @@ from scoring.entries.entry import Entry
 from scoring.entries.kinds.decisions import OverrideImposed
 from scoring.enums import Tier
 from scoring.time import DAY
-from service.ledger.clock import wall_clock
+from service.ledger.clock.server_clock import wall_clock
 from service.ledger.store import Ledger
 from service.registry.registry import Registry
 from tests.bench._overload import Show, fill

@@ -14,8 +14,8 @@ from typing import Any, cast
 import psycopg
 from sqlalchemy import make_url
 
-from service.ledger import database as ledgers
-from service.ledger.schema import upgrade
+from service.ledger.database import database as ledgers
+from service.ledger.database.schema import upgrade
 
 BACKENDS = ("postgres", "sqlite")
 Rows = list[tuple[Any, ...]]

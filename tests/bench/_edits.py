@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 from scoring.errors import SellertrustError
 from service.access.audit import AuditFile
 from service.access.audit_reading import verify_audit
-from service.ledger.backup import write_backup
-from service.ledger.checkpoints import load_or_make_key, read_checkpoints, write_checkpoint
-from service.ledger.database import Database
-from service.ledger.policy_moves import NewMove, PolicyAction
-from service.ledger.proposals import Content, Step
+from service.ledger.append.policy_moves import NewMove, PolicyAction
+from service.ledger.append.proposals import Content, Step
+from service.ledger.database.database import Database
 from service.ledger.records import Position
-from service.ledger.restore import rehearse
+from service.ledger.seals.backup import write_backup
+from service.ledger.seals.checkpoints import load_or_make_key, read_checkpoints, write_checkpoint
+from service.ledger.seals.restore import rehearse
 from service.ledger.store import Ledger
 from service.registry.registry import Registry
 from tests.builders import MARKET, NOW, confirmed, exposure, identity, status, violation

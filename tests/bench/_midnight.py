@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from scoring.time import DAY, SECOND
 from sellertrust.client import Client
 from service.bootstrap import build_scorer
-from service.ledger.clock import wall_clock
+from service.ledger.clock.server_clock import wall_clock
 from service.ledger.store import Ledger
 from service.policy.policy_file import load_policy
 from service.registry.registry import Registry

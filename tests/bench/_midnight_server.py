@@ -11,7 +11,7 @@ from pathlib import Path
 from service.api.logs import make_log
 from service.api.server import Server
 from service.bootstrap import build_scorer
-from service.ledger.clock import wall_clock
+from service.ledger.clock.server_clock import wall_clock
 from service.ledger.store import Ledger
 from service.policy.policy_file import load_policy
 from service.registry.registry import Registry

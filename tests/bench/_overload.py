@@ -24,7 +24,7 @@ from scoring.enums import Harm, IdentityLevel, Source
 from scoring.time import DAY, day_of
 from sellertrust.client import Client
 from sellertrust.errors import SellertrustCallError
-from service.ledger.clock import wall_clock
+from service.ledger.clock.server_clock import wall_clock
 from service.ledger.store import Ledger
 from service.registry.registry import Registry
 from tests.bench._h2load import h2load_for, write_body

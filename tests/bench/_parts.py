@@ -13,11 +13,11 @@ PARTS = {
     "convert": "service.api.ledger_servicer:entries_of",
     "rest": "service.ledger.store:Ledger.append",
     "validate_canonical": "service.ledger.store:prepare_batch",
-    "dedupe_query": "service.ledger.appending:_known",
-    "standings_query": "service.ledger.batch:load_known",
-    "sealing": "service.ledger.batch:seal_texts",
-    "insert_leaves": "service.ledger.database:Database.insert",
-    "seal": "service.ledger.batch:seal",
+    "dedupe_query": "service.ledger.append.appending:_known",
+    "standings_query": "service.ledger.append.batch:load_known",
+    "sealing": "service.ledger.append.batch:seal_texts",
+    "insert_leaves": "service.ledger.database.database:Database.insert",
+    "seal": "service.ledger.append.batch:seal",
     "commit": "sqlalchemy.engine.default:DefaultDialect.do_commit",
 }
 """What is timed, as module:name. `rest`: of an append the lock, the rows, the results."""

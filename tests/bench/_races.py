@@ -23,7 +23,7 @@ from sellertrust.v1 import trust_score_service_pb2 as score_pb
 from service.api.server import Server
 from service.bootstrap import build_scorer
 from service.contract.scores import score_message, stamp_message
-from service.ledger.clock import wall_clock
+from service.ledger.clock.server_clock import wall_clock
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
 from service.policy.policy_file import load_policy

@@ -5,8 +5,8 @@ import time
 from sqlalchemy import Connection, select, text
 
 from scoring.entries.entry import prepare
-from service.ledger.seals import LAST_SEAL, RUN, leaf_of, seal
-from service.ledger.tables import ENTRY
+from service.ledger.database.tables import ENTRY
+from service.ledger.seals.chain import LAST_SEAL, RUN, leaf_of, seal
 from tests.builders import NOW, exposure, violation
 
 COLUMNS = (

@@ -18,7 +18,7 @@ from scoring.time import DAY, day_of
 from service.api.logs import make_log
 from service.api.server import Server
 from service.bootstrap import build_scorer
-from service.ledger.clock import wall_clock
+from service.ledger.clock.server_clock import wall_clock
 from service.ledger.store import Ledger
 from service.registry.registry import Registry
 from tests.scoring.worlds import policy

@@ -12,7 +12,7 @@ from typing import Any
 from scoring.progress import Progress
 from service.cli.progress import StepProgress
 from service.cli.train import Training
-from service.ledger.schema import upgrade
+from service.ledger.database.schema import upgrade
 from service.settings import load as load_settings
 from tests.bench._crowd import MARKETPLACE, crowd, write_ledger, write_table
 from tests.training.ledgers import POLICY, STUDIES

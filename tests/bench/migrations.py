@@ -8,10 +8,10 @@ from pathlib import Path
 
 from alembic.script import ScriptDirectory
 
-from service.ledger.backup import write_backup
-from service.ledger.database import Database
-from service.ledger.restore import restore_backup
-from service.ledger.schema import _config, upgrade_to
+from service.ledger.database.database import Database
+from service.ledger.database.schema import _config, upgrade_to
+from service.ledger.seals.backup import write_backup
+from service.ledger.seals.restore import restore_backup
 from service.ledger.store import Ledger
 from tests.bench._real_data import Say
 from tests.bench._rows import insert_entries, seal_entries

@@ -17,8 +17,8 @@ from scoring.errors import LedgerUnavailable, SellerNotFound, SellertrustError, 
 from scoring.time import DAY
 from service.contract.resource_names import parse_seller, seller_name
 from service.contract.scores import result_message, score_message, stamp_message
-from service.ledger.changes import Change
-from service.ledger.clock import SKEW, TOLERANCE, time_at_end
+from service.ledger.clock.server_clock import SKEW, TOLERANCE, time_at_end
+from service.ledger.queries.changes import Change
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
 from service.scores.book import wire

@@ -8,7 +8,7 @@ from pathlib import Path
 import scoring
 from sellertrust.v1 import trust_score_service_pb2
 from service.contract import scores
-from service.ledger import reading
+from service.ledger.queries import reading
 from service.scores import scorer
 
 

@@ -14,8 +14,8 @@ from scoring.enums import Kind
 from scoring.errors import LedgerUnavailable
 from scoring.time import SECOND
 from service.contract.resource_names import seller_name
-from service.ledger.changes import Change, Tip
-from service.ledger.clock import steady_clock
+from service.ledger.clock.server_clock import steady_clock
+from service.ledger.queries.changes import Change, Tip
 from service.scores.book.generations import Generation, Generations
 from service.scores.book.table import UNKNOWN, Table
 

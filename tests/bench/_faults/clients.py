@@ -12,7 +12,7 @@ from scoring.errors import ClockInDoubt, EntryContentDiffers
 from scoring.features.columns import FactRow
 from scoring.score import score
 from scoring.time import DAY, day_of
-from service.ledger.clock import SKEW, wall_clock
+from service.ledger.clock.server_clock import SKEW, wall_clock
 from service.ledger.store import Ledger
 from tests.bench._fault_writer import BATCH, MARKETPLACE, batch
 from tests.bench._faults import Sizes, breaches

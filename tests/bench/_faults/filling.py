@@ -12,7 +12,7 @@ import psycopg
 from sqlalchemy import make_url
 
 from scoring.errors import LedgerUnavailable
-from service.ledger.schema import upgrade
+from service.ledger.database.schema import upgrade
 from service.ledger.store import Ledger
 from tests.bench._fault_writer import BATCH, MARKETPLACE, batch
 from tests.bench._faults import Sizes, Unable, breaches

@@ -14,7 +14,7 @@ import grpc
 from sellertrust.client import Client, seller_name
 from sellertrust.errors import SellertrustCallError
 from sellertrust.v1.entry_pb2 import Entry
-from service.ledger.schema import upgrade
+from service.ledger.database.schema import upgrade
 from service.ledger.store import Ledger
 from tests.bench._fault_writer import BATCH, MARKETPLACE
 from tests.bench._faults import Sizes, Unable, breaches

@@ -11,9 +11,9 @@ from scoring.entries.entry import Entry
 from scoring.entries.kinds.decisions import OverrideImposed
 from scoring.enums import Tier
 from scoring.time import DAY
-from service.ledger.clock import wall_clock
+from service.ledger.clock.server_clock import wall_clock
+from service.ledger.database.tables import ENTRY, SELLER_KEY
 from service.ledger.store import Ledger
-from service.ledger.tables import ENTRY, SELLER_KEY
 from tests.bench._fault_writer import BATCH, MARKETPLACE, batch
 from tests.bench._faults import Sizes
 

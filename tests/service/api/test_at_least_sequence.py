@@ -15,7 +15,7 @@ import pytest
 from sellertrust.client import Client, SellertrustCallError
 from sellertrust.v1 import trust_score_service_pb2 as score_pb
 from service.api.server import STOP_SECONDS
-from service.ledger import tail
+from service.ledger.clock import tail
 from service.ledger.store import Ledger
 from tests.builders import identity as domain_identity
 from tests.databases import BACKENDS, database

@@ -11,7 +11,7 @@ import pytest
 
 from sellertrust.client import Client
 from sellertrust.errors import SellertrustCallError
-from service.ledger import database
+from service.ledger.database import database
 from tests.databases import database as new_database
 from tests.servers import MARKET, identity, running_server
 

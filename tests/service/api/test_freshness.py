@@ -18,7 +18,7 @@ from sellertrust.v1 import trust_score_service_pb2 as pb
 from service.api.logs import make_log
 from service.api.server import Server
 from service.bootstrap import build_scorer
-from service.ledger.clock import wall_clock
+from service.ledger.clock.server_clock import wall_clock
 from service.ledger.store import Ledger
 from service.policy.policy_file import load_policy
 from tests.builders import confirmed as domain_confirmed

@@ -10,8 +10,8 @@ from sqlalchemy import text
 from scoring.enums import Kind
 from sellertrust.client import Client, SellertrustCallError
 from sellertrust.v1 import entry_pb2
-from service.ledger.rows import PLACE
-from service.ledger.seals import leaf_of, seal
+from service.ledger.database.rows import PLACE
+from service.ledger.seals.chain import leaf_of, seal
 from service.ledger.store import Ledger
 from tests.scoring.worlds import artifact
 from tests.servers import MARKET, exposure, identity, running_server

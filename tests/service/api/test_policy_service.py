@@ -16,7 +16,7 @@ from sellertrust.v1 import entry_pb2 as entry_pb
 from sellertrust.v1.policy_service_pb2 import CommitPolicyRequest, PolicyAction
 from service.api.server import Server
 from service.bootstrap import build_scorer, follow_moves
-from service.ledger import policy_moves
+from service.ledger.append import policy_moves
 from service.ledger.store import Ledger
 from service.policy.policy_file import SHIPPED_POLICY, read_policy
 from service.scores.scorer import Scorer

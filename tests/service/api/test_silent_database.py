@@ -23,8 +23,9 @@ from sellertrust.policies import PolicyClient
 from sellertrust.review import ReviewClient
 from sellertrust.v1 import entry_pb2
 from sellertrust.v1 import trust_score_service_pb2 as score_pb
-from service.ledger import database, tail
-from service.ledger.schema import upgrade
+from service.ledger.clock import tail
+from service.ledger.database import database
+from service.ledger.database.schema import upgrade
 from service.ledger.store import Ledger
 from tests.builders import MARKET as MARKET_OF_LEDGERS
 from tests.builders import violation
@@ -53,7 +54,8 @@ sys.exit(serve(build_server(settings, ledger, policy()), ledger, ready=lambda se
 """
 HOLD = """
 import sys, time
-from service.ledger import database, tail
+from service.ledger.database import database
+from service.ledger.clock import tail
 database.IDLE_SECONDS = 1
 with database.Database(sys.argv[1]).write():
     print("held", flush=True)

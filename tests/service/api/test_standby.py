@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from sellertrust.client import SellertrustCallError
-from service.ledger.schema import upgrade
+from service.ledger.database.schema import upgrade
 from tests.builders import confirmed as domain_confirmed
 from tests.builders import identity as domain_identity
 from tests.hanging_postgresql import HangingPostgresql, hanging_postgresql

@@ -14,8 +14,8 @@ import pytest
 from sqlalchemy import make_url
 
 from scoring.time import SECOND, parse_time
-from service.ledger.clock import wall_clock
-from service.ledger.schema import upgrade
+from service.ledger.clock.server_clock import wall_clock
+from service.ledger.database.schema import upgrade
 from service.ledger.store import Ledger
 from service.registry.registry import Registry
 from tests.builders import identity

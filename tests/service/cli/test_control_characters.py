@@ -11,8 +11,8 @@ from scoring.entries.entry import Entry
 from scoring.entries.kinds.conduct import ProductViolationReported
 from scoring.enums import Action, Harm, Source
 from scoring.errors import InvalidInput
-from service.ledger.database import Database
-from service.ledger.notifiers import Selection
+from service.ledger.database.database import Database
+from service.ledger.queries.notifiers import Selection
 from service.ledger.store import Ledger
 from service.review.bulk_decisions import BulkDecision, dry_run
 from service.review.review_queue import review_queue

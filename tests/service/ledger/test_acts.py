@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import text
 
 from scoring.errors import ClockInDoubt
-from service.ledger.policy_moves import NewMove, PolicyAction, PolicyMove
-from service.ledger.proposals import Content, Step
+from service.ledger.append.policy_moves import NewMove, PolicyAction, PolicyMove
+from service.ledger.append.proposals import Content, Step
 from service.ledger.store import Ledger
 from tests.builders import MARKET, Clock, exposure, identity
 from tests.service.ledger.test_seals import owner, silent

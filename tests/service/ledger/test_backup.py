@@ -16,13 +16,21 @@ from sqlalchemy import create_engine, insert, select, text
 
 from scoring.enums import Action
 from scoring.errors import BackupRefused, LedgerVersionUnknown
-from service.ledger.backup import MANIFEST, Manifest, ledger_tables, member_of, write_backup
-from service.ledger.database import Database
-from service.ledger.restore import rehearse, restore_backup
-from service.ledger.rights import KEYS
-from service.ledger.schema import VERSION_TABLE, SchemaState, _config, newest_version, schema_state, upgrade, upgrade_to
+from service.ledger.database.database import Database
+from service.ledger.database.rights import KEYS
+from service.ledger.database.schema import (
+    VERSION_TABLE,
+    SchemaState,
+    _config,
+    newest_version,
+    schema_state,
+    upgrade,
+    upgrade_to,
+)
+from service.ledger.database.tables import TableBase
+from service.ledger.seals.backup import MANIFEST, Manifest, ledger_tables, member_of, write_backup
+from service.ledger.seals.restore import rehearse, restore_backup
 from service.ledger.store import Ledger
-from service.ledger.tables import TableBase
 from tests.builders import MARKET, NOW, Clock, confirmed, exposure, identity, status, violation
 from tests.databases import BACKENDS, database
 from tests.service.ledger.test_seals import owner
@@ -374,7 +382,7 @@ def test_a_backup_of_a_ledger_that_was_tampered_with_names_the_entry_when_it_is_
 
 def test_a_servers_role_can_back_up(tmp_path: Path) -> None:
     """It reads every table; nothing more is needed."""
-    from service.ledger.rights import grant
+    from service.ledger.database.rights import grant
     from tests.service.ledger.test_rights import ROLE, owned_database
 
     with owned_database(tmp_path) as (url, role_url):

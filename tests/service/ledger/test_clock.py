@@ -14,7 +14,7 @@ from scoring.enums import Action, Harm, Source
 from scoring.errors import ClockInDoubt, InvalidInput
 from scoring.score import score
 from scoring.time import DAY, SECOND
-from service.ledger.clock import REST, SKEW, TOLERANCE, wall_clock
+from service.ledger.clock.server_clock import REST, SKEW, TOLERANCE, wall_clock
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
 from service.review.review_queue import review_queue
@@ -166,7 +166,9 @@ def poisoned(url: str, clock: Clock, facts: list[Entry]) -> Ledger:
     with Ledger.open(url, clock=Clock(NOW - DAY)) as ledger:
         ledger.append(MARKET, [identity("before", "s8")])
     with Ledger.open(url, clock=Clock(NOW + TEN_YEARS)) as fast, pytest.MonkeyPatch.context() as patch:
-        patch.setattr("service.ledger.clock.REST", 2 * TEN_YEARS)  # as an earlier release, which saw through no clock
+        patch.setattr(
+            "service.ledger.clock.server_clock.REST", 2 * TEN_YEARS
+        )  # as an earlier release, which saw through no clock
         fast.append(MARKET, facts)
     return Ledger.open(url, clock=clock)
 

@@ -7,7 +7,7 @@ import pytest
 from scoring.errors import ConfigurationWrong
 from scoring.time import SECOND, parse_time
 from service.bootstrap import open_ledger
-from service.ledger.demo_clock import MARKER, DemoClock
+from service.ledger.clock.demo_clock import MARKER, DemoClock
 from tests.builders import identity
 from tests.servers import settings_of
 

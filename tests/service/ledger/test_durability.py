@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import make_url
 
 from scoring.errors import ConfigurationWrong
-from service.ledger.database import RELAXED, Database
-from service.ledger.schema import upgrade
+from service.ledger.database.database import RELAXED, Database
+from service.ledger.database.schema import upgrade
 from service.ledger.store import Ledger
 from tests.builders import MARKET, violation
 from tests.databases import database, postgresql

@@ -29,7 +29,7 @@ from scoring.features.columns import FactRow, Omitted
 from scoring.features.facts import COUNTING_KINDS
 from scoring.score import explain, score
 from scoring.time import DAY
-from service.ledger.reading import EXPORT_COLUMNS
+from service.ledger.queries.reading import EXPORT_COLUMNS
 from service.ledger.store import Ledger
 from tests.builders import MARKET, NOW, TODAY, ago, confirmed, exposure, identity, status, violation
 from tests.kinds import ON_RECORD, every_entry

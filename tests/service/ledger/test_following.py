@@ -10,10 +10,11 @@ from scoring.entries.entry import Entry
 from scoring.entries.incidents import derived_id
 from scoring.entries.kinds.conduct import ProductListed, ProductViolationReported
 from scoring.enums import Action, Harm, Source, Status
-from service.ledger import known, seals
-from service.ledger.backup import write_backup
-from service.ledger.database import Database
-from service.ledger.restore import restore_backup
+from service.ledger.append import known
+from service.ledger.database.database import Database
+from service.ledger.seals import chain as seals
+from service.ledger.seals.backup import write_backup
+from service.ledger.seals.restore import restore_backup
 from service.ledger.store import Ledger, wall_clock
 from tests.builders import MARKET, Clock, ago, status, violation
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from service.ledger import migrations
-from service.ledger.database import Database
-from service.ledger.schema import VERSION_TABLE, SchemaState, schema_state, upgrade
+from service.ledger.database import migrations
+from service.ledger.database.database import Database
+from service.ledger.database.schema import VERSION_TABLE, SchemaState, schema_state, upgrade
 from service.ledger.store import Ledger
 from tests.bench.migrations import run, versions
 from tests.builders import MARKET, Clock, exposure, identity, status, violation
@@ -63,7 +63,7 @@ def test_the_next_migration_carries_the_baseline_over(
         checkpoint = ledger.checkpoint()
     shutil.copytree(Path(migrations.__file__).parent, tmp_path / "migrations")
     (tmp_path / "migrations" / "versions" / "v0101_later.py").write_text(NEXT)
-    monkeypatch.setattr("service.ledger.schema.files", lambda _: tmp_path)
+    monkeypatch.setattr("service.ledger.database.schema.files", lambda _: tmp_path)
     assert schema_state(url) is SchemaState.BEHIND
     upgrade(url)
     upgrade(url)

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from scoring.errors import ConfigurationWrong
-from service.ledger import one_writer
-from service.ledger.one_writer import WriterLock
-from service.ledger.schema import upgrade
+from service.ledger.database import one_writer
+from service.ledger.database.one_writer import WriterLock
+from service.ledger.database.schema import upgrade
 from service.ledger.store import Ledger
 from tests.builders import MARKET, identity, violation
 from tests.databases import database

@@ -11,8 +11,9 @@ import pytest
 from sqlalchemy import Connection, Select, event, text
 
 from scoring.errors import ExposureRevisionTaken
-from service.ledger import accounts, appending, following, known, reading
-from service.ledger.database import Database
+from service.ledger.append import accounts, appending, following, known
+from service.ledger.database.database import Database
+from service.ledger.queries import reading
 from service.ledger.store import Ledger
 from tests.bench._rows import insert_entries
 from tests.builders import MARKET, TODAY, exposure, identity, status, violation

@@ -8,13 +8,13 @@ import pytest
 from sqlalchemy import text
 
 from scoring.errors import EntryContentDiffers, ProposalNotFound, TooManyCalls
-from service.ledger import proposals
-from service.ledger.backup import write_backup
-from service.ledger.database import Database
-from service.ledger.proposals import Content, Proposal, Step
-from service.ledger.restore import restore_backup
+from service.ledger.append import proposals
+from service.ledger.append.proposals import Content, Proposal, Step
+from service.ledger.database.database import Database
+from service.ledger.database.tables import ENTRY
+from service.ledger.seals.backup import write_backup
+from service.ledger.seals.restore import restore_backup
 from service.ledger.store import Ledger
-from service.ledger.tables import ENTRY
 from tests.builders import MARKET, NOW, Clock, exposure
 from tests.service.ledger.test_plans import FAULTS, listening
 from tests.service.ledger.test_schema import writing

@@ -15,8 +15,8 @@ from scoring.enums import (
 from scoring.errors import InvalidInput, ViolationNotFound
 from scoring.features.columns import FactRow
 from scoring.time import DAY
-from service.ledger.clock import SKEW
-from service.ledger.reading import EXPORT_COLUMNS
+from service.ledger.clock.server_clock import SKEW
+from service.ledger.queries.reading import EXPORT_COLUMNS
 from service.ledger.records import Cut, ViolationView
 from service.ledger.store import Ledger
 from tests.builders import MARKET, NOW, TODAY, Clock, ago, confirmed, exposure, identity, status, violation

@@ -12,10 +12,10 @@ import pytest
 
 from scoring.enums import Action
 from scoring.errors import BackupRefused
-from service.ledger.backup import MANIFEST, member_of
-from service.ledger.restore import rehearse
-from service.ledger.rights import KEYS
-from service.ledger.schema import SchemaState, schema_state
+from service.ledger.database.rights import KEYS
+from service.ledger.database.schema import SchemaState, schema_state
+from service.ledger.seals.backup import MANIFEST, member_of
+from service.ledger.seals.restore import rehearse
 from service.ledger.store import Ledger
 from tests.builders import MARKET, Clock, confirmed, exposure, status
 from tests.databases import BACKENDS, database

@@ -11,12 +11,12 @@ from sqlalchemy import exc, make_url, text
 
 from scoring.errors import ConfigurationWrong, ErasureRefused
 from sellertrust.errors import SellertrustCallError
-from service.ledger.database import Database
+from service.ledger.database.database import Database
+from service.ledger.database.rights import KEYS, grant
+from service.ledger.database.schema import BOOKKEEPING, upgrade
+from service.ledger.database.tables import TableBase
 from service.ledger.records import Position
-from service.ledger.rights import KEYS, grant
-from service.ledger.schema import BOOKKEEPING, upgrade
 from service.ledger.store import Ledger
-from service.ledger.tables import TableBase
 from tests.builders import MARKET, Clock, status, violation
 from tests.databases import database, postgresql
 from tests.servers import MARKET as SERVED

@@ -13,9 +13,8 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import CheckConstraint, Connection, exc, insert, inspect, text
 
 from scoring.errors import ConfigurationWrong, LedgerUnavailable, LedgerVersionUnknown
-from service.ledger.database import Database
-from service.ledger.reading import EXPORT_COLUMNS
-from service.ledger.schema import (
+from service.ledger.database.database import Database
+from service.ledger.database.schema import (
     BOOKKEEPING,
     COMPATIBILITY_TABLE,
     VERSION_TABLE,
@@ -24,8 +23,9 @@ from service.ledger.schema import (
     schema_state,
     upgrade,
 )
+from service.ledger.database.tables import ENTRY, TableBase
+from service.ledger.queries.reading import EXPORT_COLUMNS
 from service.ledger.store import Ledger
-from service.ledger.tables import ENTRY, TableBase
 from tests.builders import MARKET, NOW, Clock, exposure, identity, status, violation
 from tests.databases import database
 

@@ -8,8 +8,8 @@ from sqlalchemy import make_url, select
 
 from scoring.entries.kinds.table import BY_COMMAND, KINDS
 from scoring.enums import Kind
+from service.ledger.database.tables import SELLER_KEY
 from service.ledger.store import Ledger
-from service.ledger.tables import SELLER_KEY
 from tests.builders import MARKET, SELLER, exposure, violation
 from tests.kinds import ON_RECORD, every_entry
 

@@ -11,9 +11,9 @@ import pytest
 from sqlalchemy import Connection, create_engine, text
 
 from scoring.errors import ConfigurationWrong
-from service.ledger.checkpoints import load_or_make_key, read_checkpoints, write_checkpoint
-from service.ledger.database import Database
-from service.ledger.merkle import leaf_hash, merkle_root, node_hash
+from service.ledger.database.database import Database
+from service.ledger.seals.checkpoints import load_or_make_key, read_checkpoints, write_checkpoint
+from service.ledger.seals.merkle import leaf_hash, merkle_root, node_hash
 from service.ledger.store import Ledger
 from tests.bench._rows import seal_entries
 from tests.builders import MARKET, confirmed, exposure, violation

@@ -26,11 +26,11 @@ from scoring.score import explain, score
 from scoring.time import DAY
 from service.cli.parity import rows_of
 from service.contract.entries import entry_message
-from service.ledger.appending import append_batch
-from service.ledger.clock import Present
-from service.ledger.database import CONFLICT
+from service.ledger.append.appending import append_batch
+from service.ledger.clock.server_clock import Present
+from service.ledger.database.database import CONFLICT
+from service.ledger.database.schema import upgrade
 from service.ledger.records import Cut
-from service.ledger.schema import upgrade
 from service.ledger.store import Ledger
 from tests.builders import MARKET, Clock
 from tests.databases import BACKENDS, database

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from scoring.errors import LedgerUnavailable
-from service.ledger import tail
-from service.ledger.tail import Tail
+from service.ledger.clock import tail
+from service.ledger.clock.tail import Tail
 
 
 class Database:

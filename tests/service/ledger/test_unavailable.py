@@ -11,9 +11,9 @@ import pytest
 from sqlalchemy import make_url
 
 from scoring.errors import LedgerUnavailable
-from service.ledger import database
+from service.ledger.database import database
+from service.ledger.database.schema import schema_state, upgrade
 from service.ledger.records import Cut
-from service.ledger.schema import schema_state, upgrade
 from service.ledger.store import Ledger
 from tests.builders import MARKET, Clock, identity, violation
 from tests.databases import database as new_database

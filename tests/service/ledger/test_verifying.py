@@ -12,11 +12,11 @@ from scoring.entries.entry import Entry
 from scoring.entries.kinds.conduct import ProductViolationReported
 from scoring.entries.kinds.table import BY_COMMAND
 from scoring.enums import Action, Harm, Source
+from service.ledger.database.tables import ENTRY
 from service.ledger.records import Position
-from service.ledger.seals import leaf_of
+from service.ledger.seals.chain import leaf_of
+from service.ledger.seals.verifying import is_as_written
 from service.ledger.store import Ledger
-from service.ledger.tables import ENTRY
-from service.ledger.verifying import is_as_written
 from tests.builders import MARKET, ago, confirmed, exposure, identity, status, violation
 from tests.kinds import ON_RECORD, every_entry
 from tests.service.ledger.test_seals import owner, silent

@@ -33,7 +33,7 @@ from scoring.errors import EntryContentDiffers, InvalidInput, LifecycleForbids, 
 from scoring.features.columns import columns_of, list_coded_texts
 from scoring.features.facts import Facts, resolve
 from scoring.time import DAY, parse_time
-from service.ledger import batch
+from service.ledger.append import batch
 from service.ledger.store import Ledger
 from tests.builders import MARKET, NOW, Clock, ago, confirmed, status, violation
 

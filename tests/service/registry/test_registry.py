@@ -21,7 +21,7 @@ from scoring.model.artifact import PARTS, Artifact, ModelParts, load, pack
 from scoring.score import score
 from scoring.time import DAY, day_of
 from service.bootstrap import build_scorer
-from service.ledger.clock import wall_clock
+from service.ledger.clock.server_clock import wall_clock
 from service.ledger.store import Ledger
 from service.registry.moves import CHALLENGER, CHAMPION
 from service.registry.registry import Registry

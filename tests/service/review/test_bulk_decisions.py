@@ -9,7 +9,7 @@ from scoring.entries.entry import Entry
 from scoring.entries.kinds.conduct import AttributionStated, ProductListed, ProductViolationReported
 from scoring.enums import Action, Attribution, Harm, Severity, Source, Status
 from scoring.errors import InvalidInput, SelectionChanged
-from service.ledger.notifiers import Selection
+from service.ledger.queries.notifiers import Selection
 from service.ledger.store import Ledger
 from service.review import bulk_decisions as deciding
 from service.review.bulk_decisions import BulkDecision, BulkOutcome, dry_run, execute

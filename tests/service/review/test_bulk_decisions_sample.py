@@ -9,7 +9,7 @@ from scoring.entries.entry import Entry
 from scoring.entries.kinds.conduct import ProductListed, ProductViolationReported
 from scoring.enums import Action, Harm, Source, Status
 from scoring.errors import EntryContentDiffers, SelectionChanged
-from service.ledger.notifiers import Selection
+from service.ledger.queries.notifiers import Selection
 from service.ledger.store import Ledger
 from service.review.bulk_decisions import BulkDecision, dry_run, execute
 from tests.builders import MARKET, ago, status, violation

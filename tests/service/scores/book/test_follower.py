@@ -12,8 +12,8 @@ from scoring.entries.kinds.conduct import ProductListed, ProductViolationReporte
 from scoring.enums import Harm, Source
 from scoring.errors import LedgerUnavailable
 from service.contract.resource_names import seller_name
-from service.ledger.changes import Change, Tip
-from service.ledger.clock import steady_clock
+from service.ledger.clock.server_clock import steady_clock
+from service.ledger.queries.changes import Change, Tip
 from service.ledger.store import Ledger
 from service.scores.book.follower import Beat, Follower
 from service.scores.book.generations import Generations

@@ -1,0 +1,1 @@
+"""Append entries while the lock of the ledger is held."""

@@ -1,0 +1,121 @@
+"""What is on record of the deposits, claims, complaints and cases that a batch changes, read while the ledger is locked."""
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any, cast
+
+from sqlalchemy import Connection, Select, bindparam, or_, select, text
+
+from scoring.entries.accounts import ClaimBalance, DepositAccount
+from scoring.entries.cases import list_possible_entries
+from scoring.entries.contests import Complaint
+from scoring.entries.derivation_context import DerivationContext
+from scoring.entries.entry import PreparedEntry, entry_from_content
+from scoring.entries.kinds.conduct import StatusChanged
+from scoring.entries.kinds.decisions import CaseChanged, MeasureChanged
+from scoring.entries.kinds.settlement import ClaimChanged, ComplaintDecided, ComplaintFiled, DepositChanged
+from scoring.enums import CaseState, Kind
+from service.ledger.database.expressions import Texts, among, of_sellers
+from service.ledger.database.tables import ENTRY, ON_TERMS
+
+_E = ENTRY.c
+_HERE = _E.marketplace == bindparam("marketplace")
+_NAMES = bindparam("names", type_=Texts())
+_STATED = select(*(_E.entry_id, _E.kind, _E.seller, _E.target, _E.violation, _E.record_time, _E.principal, _E.content))
+_DEPOSITS = _STATED.where(_HERE, among(_E.seller, _NAMES), text(ON_TERMS), _E.kind == int(Kind.DEPOSIT)).order_by(
+    _E.seller, _E.sequence
+)
+# `is_not(None)` is stated so that the partial index serves.
+_OF_TARGET = _STATED.where(_HERE, _E.target.is_not(None), among(_E.target, _NAMES)).order_by(_E.target, _E.sequence)
+# Of the sellers whom the batch names alone: a claim, a complaint or a measure of another takes no longer than one that is not
+# on record.
+_IS_OF_SELLERS = of_sellers(_E.seller)
+_CLAIMS = _OF_TARGET.where(or_(_E.kind == int(Kind.DEPOSIT), _E.kind == int(Kind.CLAIM)), _IS_OF_SELLERS)
+_COMPLAINTS = _STATED.where(_HERE, among(_E.entry_id, _NAMES), _E.kind == int(Kind.COMPLAINT), _IS_OF_SELLERS)
+_DECIDED = _OF_TARGET.where(_E.kind == int(Kind.COMPLAINT_DECISION))
+_MEASURES = _OF_TARGET.where(_E.kind == int(Kind.MEASURE), _IS_OF_SELLERS)
+_CASES = _OF_TARGET.where(_E.kind == int(Kind.CASE), _IS_OF_SELLERS)
+_SET_OFF = _STATED.where(_HERE, among(_E.entry_id, _NAMES), _IS_OF_SELLERS)
+_CONFIRMED = _STATED.where(
+    _HERE, _E.violation.is_not(None), among(_E.violation, _NAMES), _E.kind == int(Kind.STATUS)
+).order_by(_E.violation, _E.sequence)
+
+
+_OfClaim = DepositChanged | ClaimChanged
+
+
+def load_accounts(
+    connection: Connection, marketplace: str, met: DerivationContext, fresh: Sequence[PreparedEntry]
+) -> None:
+    """Add to `met` the deposits and claims that the entries of a batch change, as they stand."""
+    changes = [item.entry for item in fresh if item.kind in {Kind.DEPOSIT, Kind.CLAIM}]
+    sellers = {entry.seller for entry in changes if isinstance(entry.fact, DepositChanged)}
+    for row in _rows(connection, _DEPOSITS, marketplace, sellers):
+        fact = cast(DepositChanged, entry_from_content(row.entry_id, row.content).fact)
+        met.deposits[row.seller] = met.deposits.get(row.seller, DepositAccount()).apply(fact)
+    claims = {cast(_OfClaim, entry.fact).claim for entry in changes} - {""}
+    for row in _rows(connection, _CLAIMS, marketplace, claims, sellers=[*{entry.seller for entry in changes}]):
+        change, key = cast(_OfClaim, entry_from_content(row.entry_id, row.content).fact), (row.seller, row.target)
+        met.claims[key] = met.claims.get(key, ClaimBalance()).apply(change)
+
+
+def load_contests(
+    connection: Connection, marketplace: str, met: DerivationContext, fresh: Sequence[PreparedEntry]
+) -> None:
+    """Add to `met` the complaints that the entries of a batch decide, and the measures that its complaints are about.
+
+    With who stated each measure, and who decided about the violations that it rests on.
+    """
+    entries = [item.entry for item in fresh if item.kind in {Kind.COMPLAINT, Kind.COMPLAINT_DECISION}]
+    facts, sellers = [entry.fact for entry in entries], [*{entry.seller for entry in entries}]
+    decided = {fact.complaint for fact in facts if isinstance(fact, ComplaintDecided)}
+    about = {fact.measure for fact in facts if isinstance(fact, ComplaintFiled)}
+    contests = met.contests
+    for row in _rows(connection, _COMPLAINTS, marketplace, decided, sellers=sellers):
+        filed = cast(ComplaintFiled, entry_from_content(row.entry_id, row.content).fact)
+        contests.complaints[row.entry_id] = Complaint(row.seller, filed.measure, row.principal or "")
+        about.add(filed.measure)
+    for row in _rows(connection, _DECIDED, marketplace, contests.complaints):
+        contests.mark_decided(row.target, row.entry_id)
+    for row in _rows(connection, _MEASURES, marketplace, about, sellers=sellers):
+        stated = cast(MeasureChanged, entry_from_content(row.entry_id, row.content).fact)
+        contests.state(stated, row.seller, row.record_time, row.principal or "")
+    rests_on = {violation for measure in contests.measures.values() for violation in measure.violations}
+    for item in fresh if about else ():
+        fact = item.entry.fact
+        if isinstance(fact, MeasureChanged) and fact.measure in about:
+            rests_on.update(fact.violations)
+    for row in _rows(connection, _CONFIRMED, marketplace, rests_on):
+        decision = cast(StatusChanged, entry_from_content(row.entry_id, row.content).fact)
+        contests.note_decider(row.violation, decision.actor, row.principal or "")
+
+
+def load_cases(
+    connection: Connection, marketplace: str, met: DerivationContext, fresh: Sequence[PreparedEntry]
+) -> None:
+    """Add to `met` what was stated last about the cases that the entries of a batch decide.
+
+    One that no server has recorded, since none did then or since it came from another ledger, is open if the entry that it
+    is named after is on record, or in the batch, of the same seller.
+    """
+    entries = [item.entry for item in fresh if item.kind is Kind.CASE]
+    names, sellers = {cast(CaseChanged, one.fact).case for one in entries}, [*{one.seller for one in entries}]
+    if not names:
+        return
+    after = {name: list_possible_entries(name) for name in names}
+    known = {(item.entry.seller, item.entry.entry_id) for item in fresh}
+    asked = {entry for possible in after.values() for entry in possible}
+    known |= {(row.seller, row.entry_id) for row in _rows(connection, _SET_OFF, marketplace, asked, sellers=sellers)}
+    for seller in sellers:
+        for name, possible in after.items():
+            if any((seller, entry) in known for entry in possible):
+                met.cases.states[seller, name] = CaseState.OPENED
+    for row in _rows(connection, _CASES, marketplace, names, sellers=sellers):
+        stated = cast(CaseChanged, entry_from_content(row.entry_id, row.content).fact)
+        met.cases.states[row.seller, stated.case] = stated.state
+
+
+def _rows(
+    connection: Connection, query: Select[Any], marketplace: str, names: Collection[str], **more: list[str]
+) -> Iterator[Any]:
+    if names:
+        yield from connection.execute(query, {"marketplace": marketplace, "names": list(names), **more})

@@ -1,0 +1,384 @@
+"""Appending a valid batch while the lock is held: what is known already, what is allowed, what follows, what is written."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from sqlalchemy import Connection, bindparam, func, insert, literal_column, select
+
+from scoring.entries.entry import Entry, PreparedEntry, prepare
+from scoring.entries.field_types import ID_FORM, is_id
+from scoring.entries.kinds.decisions import CaseChanged, ClockMended, MeasureChanged, SellerErased
+from scoring.entries.kinds.settlement import FlowStated
+from scoring.entries.kinds.trade import ExposureStated
+from scoring.enums import CaseState, Kind
+from scoring.errors import (
+    EntryContentDiffers,
+    ExposureRevisionTaken,
+    FieldViolation,
+    FlowRevisionTaken,
+    InvalidInput,
+    invalid,
+)
+from service.ledger.append.batch import Batch
+from service.ledger.append.following import find_unfinished_among, position_after
+from service.ledger.append.own_reports import may_decide_own, refuse_own
+from service.ledger.clock.mending import LATEST
+from service.ledger.clock.server_clock import Present
+from service.ledger.database.database import CLOCK, Database
+from service.ledger.database.expressions import Texts, among, of_kind
+from service.ledger.database.tables import ENTRY, SOURCE_POSITION
+from service.ledger.queries.notifiers import decision_histories, find_first_and_last_id
+from service.ledger.queries.positions import position as position_of
+from service.ledger.records import Appended, AsSeen, Position
+from service.ledger.seals.sealed_texts import key_id_of, keyed_digest, keys, plain_of
+
+_E = ENTRY.c
+_LAST = select(_E.sequence, _E.record_time).order_by(_E.sequence.desc()).limit(1)
+_KNOWN = select(
+    _E.entry_id, _E.digest, _E.sequence, _E.record_time, _E.status.is_(None) & (_E.kind == int(Kind.STATUS))
+).where(_E.marketplace == bindparam("marketplace"), among(_E.entry_id, bindparam("ids", type_=Texts())))
+_END = select(func.max(_E.sequence))
+_ENDS = {
+    is_asked: select(
+        _END.scalar_subquery(),
+        select(_E.record_time).where(_E.sequence == _END.scalar_subquery()).scalar_subquery(),
+        LATEST.scalar_subquery(),
+        literal_column(CLOCK if is_asked else "NULL"),
+    )
+    for is_asked in (False, True)
+}
+_STORED = select(_E.entry_id, _E.seller, _E.content).where(
+    _E.marketplace == bindparam("marketplace"), among(_E.entry_id, bindparam("ids", type_=Texts()))
+)
+_REVISION_KEY = ("marketplace", "seller", "exposure_day", "product_category", "revision")
+_STATED_BY = {
+    kind: select(_E.entry_id).where(of_kind(kind), *(_E[name] == bindparam(name) for name in _REVISION_KEY))
+    for kind in (Kind.EXPOSURE, Kind.FLOW)
+}
+
+BULK_ID_PREFIX = "bulk~"
+"""How the ids of entries begin by which bulk decisions change violations. No caller may choose one."""
+
+_BY_RULE = "must be empty: the service alone states what a policy's rules ask for"
+_FOLLOWED = (Kind.STATUS, Kind.PRODUCT_VIOLATION)
+_ALL = 2**63 - 1  # of the ledger's sequences
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """An entry that is on record."""
+
+    appended: Appended
+    """What is answered."""
+    digest: bytes
+    """Its idempotency digest."""
+
+
+class AppendedBatch(NamedTuple):
+    """What became of a batch."""
+
+    results: list[Appended]
+    """What became of each entry, in order."""
+    unfinished: list[str]
+    """Ids of the entries from which more follows than one append derives."""
+
+
+class LedgerEnd(NamedTuple):
+    """The end of the ledger."""
+
+    sequence: int
+    """The last sequence; 0 if there is none."""
+    record_time: int
+    """Its record time, in microseconds; 0 if there is none."""
+    mended: int
+    """The sequence of the last entry that puts record times right; 0 if there is none."""
+    clock: int | None
+    """The database's clock, in microseconds; None if it was not asked."""
+
+
+def end(connection: Connection, *, asks_clock: bool) -> LedgerEnd:
+    """Read where the ledger ends: its last sequence and record time, 0 if it is empty.
+
+    With `asks_clock` also the clock of the database, if that is PostgreSQL; else None.
+    """
+    is_asked = asks_clock and connection.dialect.name == "postgresql"
+    sequence, record_time, mended, clock = connection.execute(_ENDS[is_asked]).one()
+    return LedgerEnd(sequence or 0, record_time or 0, mended or 0, clock)
+
+
+def last_entry(connection: Connection) -> tuple[int, int]:
+    """Return (sequence, record_time) of the ledger's last entry; (0, 0) if there is none.
+
+    In microseconds.
+    """
+    row = connection.execute(_LAST).first()
+    return (0, 0) if row is None else (row[0], row[1])
+
+
+def is_known(connection: Connection, marketplace: str, entry_id: str) -> bool:
+    """Return whether an entry of this id is on record in the marketplace."""
+    return connection.execute(_KNOWN, {"marketplace": marketplace, "ids": [entry_id]}).first() is not None
+
+
+def check_marketplace(marketplace: str) -> None:
+    """Raise InvalidInput unless the name of a marketplace is in the form of an id."""
+    if not is_id(marketplace):
+        raise invalid("marketplace", f"must be {ID_FORM}")
+
+
+def refuse_output_only(
+    entries: Sequence[Entry], imported: bool, *, by_rule: bool = False, in_bulk: bool = False
+) -> None:
+    """Refuse entries that state what only the service may: origins, measures of rules, erasures and mended clocks.
+
+    Report times, too, unless `imported`; measures of rules not if the service itself states them, `by_rule`; ids of bulk
+    decisions, too, unless `imported` or `in_bulk`. InvalidInput names each.
+    """
+    wrong = []
+    for index, entry in enumerate(entries):
+        if entry.report_time is not None and not imported:
+            wrong.append(FieldViolation(("entries", index, "report_time"), "must be empty: only imports may set it"))
+        if entry.origin:
+            wrong.append(
+                FieldViolation(("entries", index, "origin"), "must be empty: the ledger alone derives entries")
+            )
+        if entry.entry_id.startswith(BULK_ID_PREFIX) and not (in_bulk or imported):
+            text = f"must not begin with {BULK_ID_PREFIX}: such ids are of bulk decisions"
+            wrong.append(FieldViolation(("entries", index, "entry_id"), text))
+        if isinstance(entry.fact, MeasureChanged) and not by_rule:
+            stated = [name for name in ("rule", "policy", "at_sequence") if getattr(entry.fact, name)]
+            wrong += [FieldViolation(("entries", index, "measure", name), _BY_RULE) for name in stated]
+        if isinstance(entry.fact, CaseChanged) and not by_rule:
+            wrong += [FieldViolation(("entries", index, "case", name), text) for name, text in _list_own(entry.fact)]
+        if isinstance(entry.fact, SellerErased):
+            wrong.append(FieldViolation(("entries", index, "erasure"), "is made by: sellertrust ledger erase"))
+        if isinstance(entry.fact, ClockMended):
+            wrong.append(FieldViolation(("entries", index, "clock"), "is made by: sellertrust ledger mend-clock"))
+    if wrong:
+        raise InvalidInput(wrong)
+
+
+def _list_own(fact: CaseChanged) -> Iterator[tuple[str, str]]:
+    """Yield the fields of a case that only the service states, with what is wrong."""
+    yield from (
+        (name, _BY_RULE)
+        for name in ("rule", "decide_by", "caution_end", "rests_on", "policy", "at_sequence")
+        if getattr(fact, name)
+    )
+    if fact.state in {CaseState.OPENED, CaseState.WITHDRAWN}:
+        yield "state", "must be confirmed or ended: the service opens cases, and withdraws them"
+
+
+def append_batch(
+    database: Database,
+    connection: Connection,
+    marketplace: str,
+    batch: Sequence[PreparedEntry],
+    present: Present,
+    position: Position | None = None,
+) -> "AppendedBatch":
+    """Append the entries that are not on record yet, in order, and those derived from them.
+
+    The caller holds the lock, and commits. `present`: the time by a clock that nothing contradicts; `position`: how far
+    the source of the batch is read with it, recorded with the entries.
+
+    EntryContentDiffers, ViolationNotFound, EntryNotFound, LifecycleForbids, PermissionDenied for the caller's own
+    reports; each names the entry by its index. One of `database.CONFLICT` if a revision of exposure or flow is taken.
+    """
+    sequence, last_time = last_entry(connection)
+    known = _known(connection, marketplace, batch)
+    alike = _alike(connection, marketplace, batch, known)
+    has_twins = len({item.entry.entry_id for item in batch}) < len(batch)
+    if known:
+        _refuse_differing(batch, known, alike)
+    fresh = [item for item in batch if item.entry.entry_id not in known]
+    if last_time > present.at_end(last_time):  # what the clock of then took for the past may be refused now
+        _refuse_future(batch, known, present.at_end(last_time))
+    refuse_own(connection, marketplace, fresh)
+    rows, met = Batch.load_known(connection, marketplace, fresh, sequence + 1, last_time, present)
+    results: list[Appended] = []
+    for index, item in enumerate(batch):
+        entry_id = item.entry.entry_id
+        found = known.get(entry_id)
+        if found is None:
+            appended = rows.add(item, index)
+            if has_twins:
+                known[entry_id] = _Stored(appended._replace(already_present=True), item.digest)
+            results.append(appended)
+            continue
+        if has_twins and found.digest != item.digest and index not in alike:  # of an entry earlier in the batch
+            raise _content_differs_error(batch, {index: found})
+        results.append(found.appended._replace(erased=alike.get(index, False)))
+    sequence += rows.insert(database, connection)
+    for entry_id, came_to in met.unfinished.items():
+        record_position(connection, position_after(marketplace, entry_id, came_to), sequence)
+    if position is not None:
+        record_position(connection, position, sequence)
+    again = [i.entry.entry_id for i in batch if i.kind in _FOLLOWED and i.entry.entry_id in known] if known else []
+    unfinished = [
+        *met.unfinished,
+        *(entry_id for _, entry_id, _ in find_unfinished_among(connection, marketplace, again)),
+    ]
+    return AppendedBatch(results, unfinished)
+
+
+def refuse_own_early(database: Database, marketplace: str, batch: Sequence[PreparedEntry]) -> None:
+    """Refuse a batch with decisions about the caller's own reports without the lock, as far as they are on record.
+
+    So whoever goes on deciding them holds nobody up. What comes in between is refused under the lock.
+    """
+    if may_decide_own(batch):
+        with database.read() as connection:
+            known = _known(connection, marketplace, batch)
+            refuse_own(connection, marketplace, [item for item in batch if item.entry.entry_id not in known])
+
+
+def find_overtaken(connection: Connection, marketplace: str, seen: AsSeen) -> set[str]:
+    """Return the ids of a bulk decision's entries whose violations got another decision.
+
+    They are to be left out. Raises EntryContentDiffers if the decision's id stands for another bulk decision by now.
+    """
+    for name in find_first_and_last_id(
+        connection, marketplace, seen.prefix, seen.prefix + "g"
+    ):  # after all hexadecimal digits
+        if not name.startswith(seen.own):
+            raise decision_id_taken_error(seen.decision_id, name)
+    found = decision_histories(connection, marketplace, _ALL, [violation for violation, _ in seen.decisions.values()])
+    return {
+        entry_id
+        for entry_id, (violation, count) in seen.decisions.items()
+        if len(changes := found.get(violation, ())) != count and all(change.entry_id != entry_id for change in changes)
+    }
+
+
+def decision_id_taken_error(decision_id: str, entry_id: str) -> EntryContentDiffers:
+    """Return the error for a bulk decision whose id stands for another one already.
+
+    `entry_id`: an entry of that other one, as evidence.
+    """
+    return EntryContentDiffers(
+        f"{decision_id!r} stands for another action, sample or selection; give a new decision a new id",
+        {"entry_id": entry_id},
+        ("decision_id",),
+    )
+
+
+def _refuse_differing(batch: Sequence[PreparedEntry], known: Mapping[str, _Stored], alike: Mapping[int, bool]) -> None:
+    """Refuse a batch with entries whose ids stand for other content on record.
+
+    EntryContentDiffers names all of them.
+    """
+    differing = {
+        index: found
+        for index, item in enumerate(batch)
+        if (found := known.get(item.entry.entry_id)) and found.digest != item.digest and index not in alike
+    }
+    if differing:
+        raise _content_differs_error(batch, differing)
+
+
+def _content_differs_error(batch: Sequence[PreparedEntry], stored: Mapping[int, _Stored]) -> EntryContentDiffers:
+    """Return the error for entries whose ids stand for other content.
+
+    By their index, what is stored under the id.
+    """
+    texts = {
+        index: f"{batch[index].entry.entry_id!r} stands for other content (sequence {found.appended.sequence}); give a new"
+        " fact a new entry_id"
+        for index, found in stored.items()
+    }
+    first = min(texts)
+    entry_id = batch[first].entry.entry_id
+    return EntryContentDiffers(texts[first], {"entry_id": entry_id}, ("entries", first, "entry_id"), texts)
+
+
+def _refuse_future(batch: Sequence[PreparedEntry], known: dict[str, _Stored], now: int) -> None:
+    """Raise InvalidInput if an entry that is not there yet is of the future.
+
+    What is there was accepted by the clock of then.
+    """
+    for index, item in enumerate(batch):
+        if item.entry.entry_id not in known:
+            prepare(item.entry, now, ("entries", index))
+
+
+def record_position(connection: Connection, position: Position, sequence: int) -> None:
+    """Insert how far a source is read, unless the ledger has it read as far or further.
+
+    `sequence`: the ledger's last one at this position. In the transaction of the caller, who has the lock and commits.
+    """
+    known = position_of(connection, position.source, position.partition)
+    if known is None or known < position.next_position:
+        connection.execute(insert(SOURCE_POSITION), position._asdict() | {"sequence": sequence})
+
+
+def taken_revision(
+    connection: Connection, marketplace: str, batch: Sequence[PreparedEntry]
+) -> ExposureRevisionTaken | None:
+    """Return the error that names the first exposure or flow of a batch whose revision is taken.
+
+    By another entry, on record or in the batch, of the same seller, day, product category and revision; None if none is.
+    """
+    stated: dict[tuple[object, ...], str] = {}
+    for index, item in enumerate(batch):
+        fact, entry_id = item.entry.fact, item.entry.entry_id
+        if not isinstance(fact, ExposureStated | FlowStated):
+            continue
+        key = {
+            "seller": item.entry.seller,
+            "exposure_day": fact.day,
+            "product_category": fact.product_category,
+            "revision": fact.revision,
+        }
+        other = stated.setdefault((item.kind, *key.values()), entry_id)
+        if other == entry_id:
+            other = connection.execute(_STATED_BY[item.kind], {"marketplace": marketplace, **key}).scalar() or entry_id
+        if other != entry_id:
+            text = (
+                f"this day, product category and revision were stated by the entry {other!r}; state the day again with a"
+                " higher revision"
+            )
+            if isinstance(fact, FlowStated):
+                return FlowRevisionTaken(text, {"entry_id": other}, ("entries", index, "flow"))
+            return ExposureRevisionTaken(text, {"entry_id": other}, ("entries", index, "exposure"))
+    return None
+
+
+def _known(connection: Connection, marketplace: str, batch: Sequence[PreparedEntry]) -> dict[str, _Stored]:
+    """Return those of the batch's entries that are on record, by entry id."""
+    ids = [item.entry.entry_id for item in batch]
+    rows = connection.execute(_KNOWN, {"marketplace": marketplace, "ids": ids}).all()
+    return {
+        entry_id: _Stored(Appended(entry_id, sequence, time, True, bool(is_pending)), bytes(digest))
+        for entry_id, digest, sequence, time, is_pending in rows
+    }
+
+
+def _alike(
+    connection: Connection, marketplace: str, batch: Sequence[PreparedEntry], known: dict[str, _Stored]
+) -> dict[int, bool]:
+    """Return the places of known entries whose text is sealed and that state the same.
+
+    Each with whether it was erased. Of an erased text nobody can say any more what it was; the rest is the same.
+    """
+    doubtful = [
+        (index, item)
+        for index, item in enumerate(batch)
+        if item.sealed and (found := known.get(item.entry.entry_id)) and found.digest != item.digest
+    ]
+    if not doubtful:
+        return {}
+    ids = list({item.entry.entry_id for _, item in doubtful})
+    stored = {row.entry_id: row for row in connection.execute(_STORED, {"marketplace": marketplace, "ids": ids})}
+    held = keys(connection, marketplace, {row.seller for row in stored.values()})
+    alike: dict[int, bool] = {}
+    for index, item in doubtful:
+        _, seller, content = stored[item.entry.entry_id]
+        key_id, key = key_id_of(content), held.get(seller)
+        if key_id and (key is None or key[0] != key_id):
+            if plain_of(content) == item.content:
+                alike[index] = True
+        elif key_id and key and keyed_digest(key[1], item.digest) == known[item.entry.entry_id].digest:
+            alike[index] = False
+    return alike

@@ -1,0 +1,95 @@
+"""The rows of a batch: its entries and what follows from them, as the core derives it."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection
+
+from scoring.entries.derivation import Derivation, NewEntry
+from scoring.entries.entry import PreparedEntry
+from scoring.errors import invalid
+from service.call_context import LOCAL_CALLER, current_call
+from service.ledger.append.known import KnownContext, load_known
+from service.ledger.clock.mending import read_mended_times
+from service.ledger.clock.server_clock import Present
+from service.ledger.database.database import Database
+from service.ledger.database.rows import PLACE, Row, row_of
+from service.ledger.records import Appended
+from service.ledger.seals.chain import collect_leaves, seal
+from service.ledger.seals.sealed_texts import seal_texts
+
+MAX_ROWS = 50_000
+"""Entries that one append may insert, with those that follow, under the lock. A single entry is always taken."""
+
+
+class Batch:
+    """The entries of a batch that are not on record: added one by one, then inserted together.
+
+    `first` is the sequence of the first row. Their record time is the present, but later than `last_time`, the ledger's
+    last one (microseconds). Where that ran ahead, times that are not stated are the present all the same: else nobody
+    would see what is recorded before the clock has come there.
+    """
+
+    def __init__(self, marketplace: str, known: KnownContext, first: int, last_time: int, present: Present) -> None:
+        record_time = present.record_time(last_time)
+        self._date = present.dates(record_time)
+        caller, own_names = current_call().caller, current_call().own_names
+        stated = ("", frozenset[str]()) if caller == LOCAL_CALLER else (caller, own_names)
+        self.derivation = Derivation(known, self._date, record_time, *stated)
+        self._marketplace = marketplace
+        self._first = first
+        self._record_time = record_time
+        self._principal = caller or None
+
+    @classmethod
+    def load_known(
+        cls,
+        connection: Connection,
+        marketplace: str,
+        fresh: Sequence[PreparedEntry],
+        first: int,
+        last_time: int,
+        present: Present,
+    ) -> tuple["Batch", KnownContext]:
+        """Return an empty batch, ready for the entries `fresh`, and what is on record about them.
+
+        Loads whatever the entries refer to. `first`: the next sequence; `last_time`: the last record time (microseconds).
+        """
+        with read_mended_times(connection, present.mendings):
+            met = load_known(connection, marketplace, fresh)
+        return cls(marketplace, met, first, last_time, present), met
+
+    def add(self, item: PreparedEntry, index: int) -> Appended:
+        """Add one entry and those derived from it; return the sequence it will have, and its state.
+
+        Nothing is inserted yet. ViolationNotFound, EntryNotFound, LifecycleForbids or InvalidInput as
+        `Derivation.process`; they name the entry by `index`.
+        """
+        sequence = self._first + len(self.derivation.new_entries)
+        new = self.derivation.process(item, ("entries", index))
+        if index and len(self.derivation.new_entries) > MAX_ROWS:
+            text = f"over {MAX_ROWS:,} entries follow from the batch up to this one; append fewer at once"
+            raise invalid(("entries", index), text)
+        return Appended(item.entry.entry_id, sequence, self._record_time, False, new.is_pending)
+
+    def insert(self, database: Database, connection: Connection) -> int:
+        """Insert all added entries, their texts sealed and the seals over them; return their number."""
+        rows, sealed = [], {}
+        for number, new in enumerate(self.derivation.new_entries):
+            rows.append(self._row(new, self._first + number))
+            if new.item.sealed:
+                sealed[number] = new.item.sealed
+        if rows:
+            seal_texts(connection, self._marketplace, rows, sealed)
+            leaves: list[bytes] = []
+            database.insert(connection, collect_leaves(rows, leaves))
+            seal(connection, self._first, leaves)
+        return len(rows)
+
+    def _row(self, new: NewEntry, sequence: int) -> Row:
+        row = row_of(new.item, sequence, self._marketplace, new.seller, self._record_time, self._date)
+        if new.incident is not None:
+            row[PLACE["incident"]] = new.incident
+        if new.status is not None:
+            row[PLACE["status"]] = int(new.status)
+        row[PLACE["principal"]] = self._principal
+        return row

@@ -1,0 +1,140 @@
+"""What follows from one entry in several appends: a recall that concerns very many sellers, or a decision about one.
+
+Each append derives up to `known.CHUNK` entries and commits how far it came with them, in `source_position`. After a crash the
+same call again, or the next server that starts, goes on from there.
+"""
+
+from typing import cast
+
+from sqlalchemy import Connection, bindparam, func, select
+
+from scoring.entries.derivation_context import ProductReport
+from scoring.entries.entry import entry_from_content
+from scoring.entries.kinds.conduct import ProductViolationReported, StatusChanged
+from scoring.enums import Kind
+from service.ledger.append.batch import Batch
+from service.ledger.append.known import KnownContext, load_changes, load_listings, load_reached, load_reached_sellers
+from service.ledger.clock.mending import read_mended_times
+from service.ledger.clock.server_clock import Present
+from service.ledger.database.database import Database
+from service.ledger.database.expressions import Texts, among
+from service.ledger.database.tables import ENTRY, SOURCE_POSITION
+from service.ledger.records import Position
+
+PREFIX = "follow:"
+"""How the sources are called whose positions these are: `follow:{marketplace}/{entry}`."""
+
+DONE = 2**63 - 1
+_E, _P = ENTRY.c, SOURCE_POSITION.c
+_ENTRY = select(_E.kind, _E.entry_id, _E.seller, _E.occur_time, _E.report_time, _E.content).where(
+    _E.marketplace == bindparam("marketplace"), _E.entry_id == bindparam("name")
+)
+_OPEN = (
+    select(_P.source, func.max(_P.next_position))
+    .where(_P.source >= PREFIX, _P.source < "follow;")
+    .group_by(_P.source)
+    .having(func.max(_P.next_position) < DONE)
+)
+
+
+def source_of(marketplace: str, entry_id: str) -> str:
+    """Return the source name under which the progress of deriving from an entry is recorded."""
+    return f"{PREFIX}{marketplace}/{entry_id}"
+
+
+def position_after(marketplace: str, entry_id: str, sequence: int) -> Position:
+    """Return the position to record once derivation from an entry has come to a sequence.
+
+    `sequence`: of the last listing or violation that was dealt with; 0: all are, and nothing is left.
+    """
+    return Position(source_of(marketplace, entry_id), 0, sequence or DONE)
+
+
+def find_unfinished(connection: Connection) -> list[tuple[str, str, int]]:
+    """Return (marketplace, entry id, sequence) of each entry whose derivation is not finished.
+
+    `sequence`: how far it has come.
+    """
+    found = connection.execute(_OPEN).all()
+    return [(*source.removeprefix(PREFIX).split("/", 1), after) for source, after in found]
+
+
+def find_unfinished_among(connection: Connection, marketplace: str, entry_ids: list[str]) -> list[tuple[str, str, int]]:
+    """Return (marketplace, entry id, sequence) of those of these entries not derived to the end.
+
+    `sequence`: how far the derivation has come.
+    """
+    names = [source_of(marketplace, entry_id) for entry_id in entry_ids]
+    query = _OPEN.where(among(_P.source, bindparam("names", type_=Texts())))
+    found = connection.execute(query, {"names": names}).all() if names else ()
+    return [(marketplace, source.removeprefix(f"{PREFIX}{marketplace}/"), after) for source, after in found]
+
+
+def follow_on(
+    database: Database,
+    connection: Connection,
+    marketplace: str,
+    entry_id: str,
+    after: int,
+    last: tuple[int, int],
+    present: Present,
+) -> tuple[int, int]:
+    """Append the next part of what is derived from an entry; return where it has come to.
+
+    Returns (the last sequence of the ledger, the sequence of the last listing or violation dealt with, or 0 at the end).
+    `after`: that sequence of the part before; `last`: the ledger's (sequence, record_time). The caller holds the lock,
+    records the position, and calls again until 0.
+    """
+    sequence, last_time = last
+    with read_mended_times(connection, present.mendings):
+        kind, *stated = connection.execute(_ENTRY, {"marketplace": marketplace, "name": entry_id}).one()
+    met = KnownContext()
+    batch = Batch(marketplace, met, sequence + 1, last_time, present)
+    part = _recall if kind == Kind.PRODUCT_VIOLATION else _decision
+    with read_mended_times(connection, present.mendings):
+        more = part(connection, marketplace, met, batch, after, *stated)
+    return sequence + batch.insert(database, connection), more
+
+
+def _recall(
+    connection: Connection,
+    marketplace: str,
+    met: KnownContext,
+    batch: Batch,
+    after: int,
+    entry_id: str,
+    _: str,
+    occur_time: int,
+    report_time: int,
+    content: str,
+) -> int:
+    """Reach the sellers who listed the product next."""
+    fact = cast(ProductViolationReported, entry_from_content(entry_id, content).fact)
+    report = ProductReport(entry_id, occur_time, report_time, fact)
+    listings, more = load_listings(connection, marketplace, fact.product, after)
+    load_reached_sellers(connection, marketplace, met, [(report, listing.seller) for listing in listings])
+    met.product_decisions = load_changes(connection, marketplace, [entry_id])
+    for listing in listings:
+        batch.derivation.derive_violation(report, listing)
+    return more
+
+
+def _decision(
+    connection: Connection,
+    marketplace: str,
+    met: KnownContext,
+    batch: Batch,
+    after: int,
+    _entry_id: str,
+    _seller: str,
+    _occur_time: int,
+    _report_time: int,
+    content: str,
+) -> int:
+    """Decide the next of the violations that were derived from the product's."""
+    report = cast(StatusChanged, entry_from_content("", content).fact).violation
+    met.product_decisions = load_changes(connection, marketplace, [report])
+    more = load_reached(connection, marketplace, met, report, after)
+    for violation in met.derived_violations.get(report, {}).values():
+        batch.derivation.repeat_decisions(report, violation)
+    return more

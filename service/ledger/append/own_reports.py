@@ -1,0 +1,111 @@
+"""Nobody decides its own report: whom a batch's decisions and reports would let judge what the same caller stated."""
+
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import Connection, bindparam, select
+
+from scoring.entries.entry import PreparedEntry
+from scoring.entries.incidents import DERIVED_ID_PREFIX
+from scoring.entries.kinds.conduct import AttributionStated, IncidentChanged, StatusChanged
+from scoring.entries.kinds.decisions import EntryCorrected
+from scoring.entries.kinds.table import Fact
+from scoring.enums import Action, Attribution, Kind
+from scoring.errors import PermissionDenied
+from service.call_context import LOCAL_CALLER, current_call, is_answering
+from service.ledger.database.expressions import Texts, among
+from service.ledger.database.tables import ENTRY
+
+_E = ENTRY.c
+_OTHERS_DECIDE = frozenset({Action.CONFIRM, Action.DISMISS, Action.REDUCE, Action.OVERTURN, Action.REINSTATE})
+"""Actions that are somebody else's; a notifier may withdraw, and anybody may ask for a review or an appeal."""
+_REPORTS = frozenset({Kind.VIOLATION, Kind.PRODUCT_VIOLATION})
+_DECIDING = frozenset({Kind.STATUS, Kind.ATTRIBUTION, Kind.INCIDENT, Kind.CORRECTION})
+_DERIVED_FROM = frozenset({Kind.PRODUCT_VIOLATION, Kind.PRODUCT})
+"""Kinds of entries that violations follow from within a batch."""
+
+_STATED = select(_E.entry_id, _E.principal, _E.target).where(
+    _E.marketplace == bindparam("marketplace"),
+    among(_E.entry_id, bindparam("names", type_=Texts())),
+    _E.kind.in_([int(kind) for kind in sorted(_REPORTS)]),
+)
+_WAITING = select(_E.violation, _E.principal).where(
+    _E.marketplace == bindparam("marketplace"),
+    among(_E.violation, bindparam("names", type_=Texts())),
+    _E.kind == int(Kind.STATUS),
+    _E.status.is_(None),
+)
+
+
+def may_decide_own(batch: Sequence[PreparedEntry]) -> bool:
+    """Return whether an authenticated caller decides anything in a batch, which may be about its own report."""
+    return current_call().caller not in {"", LOCAL_CALLER} and any(item.kind in _DECIDING for item in batch)
+
+
+def refuse_own(connection: Connection, marketplace: str, batch: Sequence[PreparedEntry]) -> None:
+    """Refuse a batch in which the caller decides on its own report, or reports what it decided.
+
+    By PermissionDenied. One person is one caller, by whichever of its names. A violation that was derived from a report of a
+    product belongs to who made that report. One that only this batch derives cannot be decided in it: its reporter is not
+    on record yet, and its id can be computed. To accept or reject that the goods were somebody else's is a decision, too;
+    so is to correct the report, or to split it off its incident: it then weighs otherwise than what was decided. The caller
+    `local`, and use without a server, are exempt; a call to the server without a known caller is refused.
+    """
+    caller, own_names = current_call().caller, current_call().own_names
+    if caller == LOCAL_CALLER or not (caller or is_answering()):
+        return
+    if not caller:
+        raise PermissionDenied("nobody is known to call, so nothing is appended")
+    decided = {name: index for index, item in enumerate(batch) if (name := _decided_by(item.entry.fact))}
+    reported = {item.entry.entry_id: index for index, item in enumerate(batch) if item.kind in _REPORTS}
+    own = decided.keys() & reported.keys()
+    if decided:
+        found, known = _own_reports(connection, marketplace, [*decided], own_names)
+        own |= found
+        if any(item.kind in _DERIVED_FROM for item in batch):
+            own |= {name for name in decided.keys() - known if name.startswith(DERIVED_ID_PREFIX)}
+    if reported:
+        rows = connection.execute(_WAITING, {"marketplace": marketplace, "names": [*reported]}).all()
+        own |= {violation for violation, principal in rows if _is_same(own_names, principal)}
+    if own:
+        index = min((decided | reported)[name] for name in own)
+        text = "nobody decides its own report: let another caller decide, or withdraw it"
+        raise PermissionDenied(text, {"right": "decide"}, ("entries", index))
+
+
+def _decided_by(fact: Fact) -> str:
+    """Return the id of the report about which a fact decides what its reporter may not.
+
+    "" for other facts.
+    """
+    match fact:
+        case StatusChanged() if fact.action in _OTHERS_DECIDE:
+            return fact.violation
+        case AttributionStated() if fact.outcome is not Attribution.CONTESTED:
+            return fact.violation
+        case IncidentChanged():
+            return fact.violation
+        case EntryCorrected():
+            return fact.entry
+    return ""
+
+
+def _own_reports(
+    connection: Connection, marketplace: str, names: Sequence[str], own_names: frozenset[str]
+) -> tuple[set[str], set[str]]:
+    """Return those of the named violations that the caller reported; and those on record.
+
+    One that follows from a violation of a product counts as reported by whoever reported that.
+    """
+    rows = connection.execute(_STATED, {"marketplace": marketplace, "names": names}).all()
+    origins: Mapping[str, str] = {name: target for name, _, target in rows if target is not None}
+    own = {name for name, principal, _ in rows if _is_same(own_names, principal)}
+    if origins:
+        found = connection.execute(_STATED, {"marketplace": marketplace, "names": sorted({*origins.values()})}).all()
+        products = {name for name, principal, _ in found if _is_same(own_names, principal)}
+        own |= {name for name, origin in origins.items() if origin in products}
+    return own, {name for name, _, _ in rows}
+
+
+def _is_same(own_names: frozenset[str], principal: str | None) -> bool:
+    """Return whether the principals on record are among a caller's own names."""
+    return principal is not None and not own_names.isdisjoint(principal.split())

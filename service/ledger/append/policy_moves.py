@@ -1,0 +1,173 @@
+"""Moves of the policy: which one is served since when, by whom and why, as acts of the ledger.
+
+The text of a policy is an act of its own, appended with the first move that brings it. `service.policy.history` decides
+what a move must satisfy.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, bindparam, func, select
+
+from service.ledger.append.acts import Act, ActWriter, NewAct, is_act
+from service.ledger.database.database import Database
+from service.ledger.database.tables import ENTRY
+
+_E = ENTRY.c
+_MOVES = (
+    select(_E.sequence, _E.status, _E.target, _E.occur_time, _E.principal, _E.content)
+    .where(is_act(Act.POLICY), _E.marketplace == "")
+    .order_by(_E.sequence)
+)
+_PAGE = _MOVES.limit(bindparam("count")).offset(bindparam("after"))
+_LAST = _MOVES.order_by(None).order_by(_E.sequence.desc()).limit(1)
+_COUNT = select(func.count()).where(is_act(Act.POLICY), _E.marketplace == "")
+_TEXT = select(_E.content).where(_E.marketplace == "", _E.entry_id == bindparam("name"))
+_NAMES = (
+    select(_E.entry_id)
+    .where(_E.marketplace == "", _E.entry_id >= bindparam("first"), _E.entry_id < bindparam("end"))
+    .order_by(_E.entry_id)
+)
+_POLICY, _ASSUMPTIONS = "policy", "assumptions"
+
+
+class PolicyAction(IntEnum):
+    """What brought a policy."""
+
+    CONFIGURED = 1
+    """It was the server's file, which it served until the first commit."""
+    COMMITTED = 2
+    ROLLED_BACK = 3
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyMove:
+    """One move: from then on this policy is served."""
+
+    number: int
+    """Its place among all moves, from 1."""
+    action: PolicyAction
+    digest: str
+    """The policy's digest, 64 hexadecimal digits."""
+    move_time: int
+    """When, in microseconds, by the ledger's clock."""
+    principal: str
+    """Who called, authenticated; empty where nobody did."""
+    actor: str
+    """Who, as was stated."""
+    reason: str
+    """Why."""
+    proposal: str
+    """The name of the proposal by which it was approved; empty without one."""
+    certificate: str = ""
+    """The digest of the loss certificate that it rests on; empty without one."""
+    assumptions: str = ""
+    """The digest of the assumptions of that certificate."""
+    accepted: tuple[tuple[str, int], ...] = ()
+    """(verdict that does not hold, the sum in minor units), as the actor accepts it."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewMove:
+    """A move that is to be made."""
+
+    action: PolicyAction
+    digest: str
+    actor: str
+    reason: str
+    proposal: str = ""
+    content: str | None = None
+    """The policy's text, if no move before has it."""
+    certificate: str = ""
+    assumptions: str = ""
+    accepted: tuple[tuple[str, int], ...] = ()
+    assumptions_content: str | None = None
+    """The text of the assumptions, if no move before has it."""
+
+
+class PolicyMoves:
+    """The part of the ledger that keeps which policy was served when."""
+
+    _database: Database
+
+    if TYPE_CHECKING:
+
+        def _acting(self) -> AbstractContextManager[ActWriter]: ...
+
+    def move_policy(self, principal: str, decide: Callable[[Sequence[PolicyMove]], Sequence[NewMove]]) -> PolicyMove:
+        """Record moves; return the last one that is on record then.
+
+        `decide` gets all moves so far, oldest first, while the ledger is locked; it returns those to be recorded, in their
+        order, none if there is nothing to be done (but then there must be one already), or raises what forbids it.
+        """
+        with self._acting() as acting:
+            moves = _read_moves(acting.connection)
+            for new in decide(moves):
+                acts = [*_list_new_texts(acting.connection, new), _act_of(new)]
+                acting.append("", acts, principal=principal, not_before=moves[-1].move_time if moves else 0)
+                moves = _read_moves(acting.connection)
+        return moves[-1]
+
+    def last_policy_move(self) -> PolicyMove | None:
+        """Return the move that brought the policy which is served now; None if there was none."""
+        with self._database.read() as connection:
+            row = connection.execute(_LAST).first()
+            return None if row is None else _move(row, connection.execute(_COUNT).scalar_one())
+
+    def policy_moves(self, after: int = 0, count: int = 2**31) -> list[PolicyMove]:
+        """Return the next `count` moves after a number, oldest first."""
+        with self._database.read() as connection:
+            return _read_moves(connection, after, count)
+
+    def policy_text(self, digest: str) -> str | None:
+        """Return the text of a policy that was served, by its whole digest; None if none of this digest was."""
+        with self._database.read() as connection:
+            return _read_text(connection, _POLICY, digest)
+
+    def assumptions_text(self, digest: str) -> str | None:
+        """Return the text of assumptions that a commit rested on, by their whole digest; None if none did."""
+        with self._database.read() as connection:
+            return _read_text(connection, _ASSUMPTIONS, digest)
+
+    def policy_digests(self, beginning: str) -> list[str]:
+        """Return the digests that begin so, of policies that were served, in their order."""
+        first = f"{_POLICY}/{beginning}"
+        with self._database.read() as connection:  # up to a letter after all hexadecimal digits
+            names = connection.execute(_NAMES, {"first": first, "end": f"{first}g"}).scalars()
+            return [name.removeprefix(f"{_POLICY}/") for name in names]
+
+
+def _act_of(new: NewMove) -> NewAct:
+    names = ("actor", "reason", "proposal", "certificate", "assumptions", "accepted")
+    content = {name: getattr(new, name) for name in names}
+    return NewAct(Act.POLICY, content, target=new.digest, status=int(new.action))
+
+
+def _list_new_texts(connection: Connection, new: NewMove) -> Iterator[NewAct]:
+    """Yield the acts of those texts of a move that the ledger lacks."""
+    stated = ((_POLICY, new.digest, new.content), (_ASSUMPTIONS, new.assumptions, new.assumptions_content))
+    for kind, digest, content in stated:
+        if digest and content is not None and _read_text(connection, kind, digest) is None:
+            yield NewAct(Act.POLICY_TEXT, {"text": content}, f"{kind}/{digest}")
+
+
+def _read_text(connection: Connection, kind: str, digest: str) -> str | None:
+    content = connection.execute(_TEXT, {"name": f"{kind}/{digest}"}).scalar()
+    return None if content is None else str(json.loads(content)["text"])
+
+
+def _read_moves(connection: Connection, after: int = 0, count: int = 2**31) -> list[PolicyMove]:
+    rows = connection.execute(_PAGE, {"after": after, "count": count})
+    return [_move(row, number) for number, row in enumerate(rows, after + 1)]
+
+
+def _move(row: Any, number: int) -> PolicyMove:
+    stated = json.loads(row.content)
+    del stated["act"]
+    accepted = tuple((str(verdict), int(sum_minor)) for verdict, sum_minor in stated.pop("accepted"))
+    action = PolicyAction(row.status)
+    return PolicyMove(number, action, row.target, row.occur_time, row.principal or "", accepted=accepted, **stated)

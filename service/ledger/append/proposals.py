@@ -1,0 +1,338 @@
+"""Proposals: what needs two persons, and each step that was taken with it, appended under the ledger's lock.
+
+So whoever approves, withdraws and uses a proposal at once does so one after the other, and each sees what came before. Texts
+and the request are sealed under the key of the seller whom they are about, and gone with it; the digest is keyed likewise.
+"""
+
+import base64
+import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from enum import IntEnum
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, bindparam, select, text
+
+from scoring.errors import EntryContentDiffers, ProposalNotFound, TooManyCalls
+from scoring.time import SECOND
+from service.ledger.append.acts import Act, ActWriter, NewAct, is_act
+from service.ledger.append.appending import LedgerEnd
+from service.ledger.clock.server_clock import LedgerClock
+from service.ledger.database.database import Database
+from service.ledger.database.expressions import Texts, among, only
+from service.ledger.database.tables import ENTRY
+from service.ledger.seals.sealed_texts import Key, keyed_digest, keys, keys_made, unseal
+
+_E = ENTRY.c
+_COLUMNS = (
+    *("sequence", "marketplace", "seller", "entry_id", "occur_time"),
+    *("status", "target", "until_time", "principal", "content"),
+)
+_IS_STEP = is_act(Act.PROPOSAL)
+_STEPS = (
+    select(*(_E[name] for name in _COLUMNS))
+    .where(
+        _E.marketplace == bindparam("marketplace"),
+        among(_E.target, bindparam("names", type_=Texts())),
+        _E.target.is_not(None),  # stated, so that the partial index serves
+        _E.kind == int(Act.PROPOSAL),
+    )
+    .order_by(_E.target, _E.sequence)
+)
+_NAMES = (
+    select(_E.target)
+    .where(
+        _IS_STEP, only(_E.marketplace, bindparam("marketplace")), _E.sequence < bindparam("before"), text("status = 1")
+    )
+    .order_by(_E.marketplace.desc(), _E.sequence.desc())
+    .limit(bindparam("count"))
+)
+MAX_OPEN = 1_000
+"""Open proposals of all callers: each is looked at by a person."""
+MAX_OPEN_OF_CALLER = 100
+"""Open proposals of one caller."""
+
+_CLOSING = ENTRY.alias()
+_OPEN = (
+    select(_E.marketplace, _E.target, _E.principal, _E.digest)
+    .where(_IS_STEP, text("status = 1"), _E.until_time > bindparam("now"))
+    .where(
+        ~select(_CLOSING.c.sequence)
+        .where(
+            _CLOSING.c.marketplace == _E.marketplace,
+            _CLOSING.c.target == _E.target,
+            _CLOSING.c.kind == int(Act.PROPOSAL),
+            _CLOSING.c.status.in_([3, 4]),  # used, withdrawn
+        )
+        .exists()
+    )
+    .order_by(_E.sequence)
+)
+_KINDS = select(ENTRY.c.entry_id, ENTRY.c.kind).where(
+    ENTRY.c.marketplace == bindparam("marketplace"), among(ENTRY.c.entry_id, bindparam("ids", type_=Texts()))
+)
+
+
+class Step(IntEnum):
+    """What is done to a proposal."""
+
+    PROPOSED = 1
+    APPROVED = 2
+    USED = 3
+    WITHDRAWN = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """One step that was taken."""
+
+    step: Step
+    """What was done."""
+    principal: str
+    """Who called, authenticated."""
+    step_time: int
+    """When, in microseconds."""
+    actor: str = ""
+    """Who, as was stated; empty if the texts were erased."""
+    reason: str = ""
+    """Why, as was stated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What is proposed, and by what words."""
+
+    method: str
+    """`Service/Method` of the request."""
+    request: bytes
+    """The request, serialized."""
+    actor: str
+    """Who proposes it, as stated."""
+    reason: str
+    """Why."""
+    basis: Mapping[str, str]
+    """What must be as it was when it is carried out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A proposal as it stands."""
+
+    number: int
+    """The sequence of its first step."""
+    marketplace: str
+    """The marketplace's id; empty for what concerns all of them."""
+    proposal: str
+    """Its id in the marketplace."""
+    seller: str
+    """The id of the seller whom alone it is about; "" without one."""
+    content: Content | None
+    """What is proposed; None if the seller whom it was about was erased."""
+    expire_time: int
+    """When it expires, in microseconds."""
+    steps: tuple[Taken, ...]
+    """What was done to it, the proposal itself first."""
+    seen_time: int
+    """When it stood so, in microseconds, by the ledger's clock."""
+
+    @property
+    def digest(self) -> str:
+        """Return the SHA-256 of the proposed request, in hexadecimal; "" if it was erased."""
+        return "" if self.content is None else sha256(self.content.request).hexdigest()
+
+    @property
+    def is_expired(self) -> bool:
+        """Return whether the proposal had expired when it was read."""
+        return self.seen_time >= self.expire_time
+
+    def has(self, step: Step) -> bool:
+        """Return whether a step of this sort is on record for the proposal."""
+        return any(taken.step is step for taken in self.steps)
+
+
+class Proposals:
+    """The part of the ledger that keeps proposals."""
+
+    _database: Database
+    _clock: LedgerClock
+
+    if TYPE_CHECKING:
+
+        def _acting(self) -> AbstractContextManager[ActWriter]: ...
+        def _end(self) -> LedgerEnd: ...
+
+    def propose(
+        self, marketplace: str, proposal: str, content: Content, *, principal: str, seller: str, hours: float
+    ) -> Proposal:
+        """Record a proposal; return it as it stands. The same one may be proposed again.
+
+        A request of which a proposal is open is answered by that one, whichever its id. EntryContentDiffers if the id stands
+        for another proposal; TooManyCalls if the caller has too many open, or all callers together. `seller` is the id of
+        the seller whom alone it is about; "" without one; `hours`: after how many it expires.
+        """
+        with self._acting() as acting:
+            connection, now = acting.connection, acting.now
+            found = _load(connection, marketplace, [proposal], now)
+            if not found:
+                digest = sha256(content.request).digest()
+                is_open = _open_of(connection, marketplace, seller, digest, principal, now)
+                if is_open:
+                    return _load_one(connection, marketplace, is_open, now)
+                texts = {
+                    "request": base64.b64encode(content.request).decode(),
+                    "basis": dict(content.basis),
+                    "actor": content.actor,
+                    "reason": content.reason,
+                }
+                new = NewAct(
+                    Act.PROPOSAL,
+                    {"method": content.method},
+                    _target(proposal),
+                    target=_target(proposal),
+                    status=int(Step.PROPOSED),
+                    until_time=now + int(hours * 3_600 * SECOND),
+                    sealed=texts,
+                    digest=digest,
+                )
+                acting.append(marketplace, [new], principal=principal, seller=seller)
+                return _load_one(connection, marketplace, proposal, now)
+        [there] = found
+        if there.content is None or _stated(there.content) != _stated(content):
+            problem = f"{proposal!r} stands for another proposal; give a new proposal a new id"
+            raise EntryContentDiffers(problem, {"entry_id": proposal}, ("proposal_id",))
+        return there
+
+    def take_step(
+        self,
+        marketplace: str,
+        proposal: str,
+        step: Step,
+        *,
+        principal: str,
+        check: Callable[[Proposal], bool],
+        actor: str = "",
+        reason: str = "",
+    ) -> Proposal:
+        """Record a step of a proposal, such as an approval; return the proposal as it stands then.
+
+        `check` gets the proposal as it stands while the ledger is locked, raises what forbids the step, and returns
+        whether it is to be recorded: what was done already changes nothing. Raises ProposalNotFound if there is none of
+        this id.
+        """
+        with self._acting() as acting:
+            connection, now = acting.connection, acting.now
+            found = _load_one(connection, marketplace, proposal, now)
+            if check(found):
+                new = NewAct(
+                    Act.PROPOSAL,
+                    {"step": step.name.lower()},
+                    target=_target(proposal),
+                    status=int(step),
+                    sealed={"actor": actor, "reason": reason},
+                )
+                acting.append(marketplace, [new], principal=principal, seller=found.seller)
+                found = _load_one(connection, marketplace, proposal, now)
+        return found
+
+    def proposal(self, marketplace: str, proposal: str) -> Proposal:
+        """Return one proposal as it stands now.
+
+        Raises ProposalNotFound if there is none of this id.
+        """
+        now = self._clock.now(self._end().clock)
+        with self._database.read() as connection:
+            return _load_one(connection, marketplace, proposal, now)
+
+    def proposals(self, marketplace: str, before: int, count: int) -> list[Proposal]:
+        """Return the `count` latest proposals of a marketplace with a number below `before`.
+
+        The latest first. "" has those that concern all marketplaces.
+        """
+        now = self._clock.now(self._end().clock)
+        values = {"marketplace": marketplace, "before": before, "count": count}
+        with self._database.read() as connection:
+            names = [_proposal_of(target) for target in connection.execute(_NAMES, values).scalars()]
+            found = _load(connection, marketplace, names, now)
+        return sorted(found, key=lambda one: one.number, reverse=True)
+
+    def kinds_of(self, marketplace: str, ids: Sequence[str]) -> dict[str, int]:
+        """Return the kind of each of these entries, by entry id; those not on record are left out."""
+        with self._database.read() as connection:
+            rows = connection.execute(_KINDS, {"marketplace": marketplace, "ids": [*ids]})
+            return {row.entry_id: row.kind for row in rows}
+
+
+def _target(proposal: str) -> str:
+    """Return how acts name a proposal: no id of an entry has a `/`."""
+    return f"proposal/{proposal}"
+
+
+def _stated(content: Content) -> tuple[object, ...]:
+    """Return what makes two proposals the same.
+
+    All but what they rest upon, which may have changed in between.
+    """
+    return content.method, content.request, content.actor, content.reason
+
+
+def _open_of(connection: Connection, marketplace: str, seller: str, digest: bytes, principal: str, now: int) -> str:
+    """Return the id of the open proposal of a request, by its digest; "" if there is none and there may be one more."""
+    rows = connection.execute(_OPEN, {"now": now}).all()
+    keyed = keyed_digest(keys_made(connection, marketplace, [seller])[seller][1], digest)
+    for row in rows:
+        if row.marketplace == marketplace and bytes(row.digest) == keyed:
+            return _proposal_of(row.target)
+    own = sum(row.principal == principal for row in rows)
+    for count, most, whose in ((own, MAX_OPEN_OF_CALLER, "this caller has"), (len(rows), MAX_OPEN, "there are")):
+        if count >= most:
+            text = f"{whose} {count:,} open proposals; withdraw one, or wait until one is carried out or expires"
+            raise TooManyCalls(text, {"limit": "proposals"}, seconds=60.0)
+    return ""
+
+
+def proposal_not_found(proposal: str) -> ProposalNotFound:
+    """Return the error about a proposal that there is not, or that the caller may not look at, by its id."""
+    text = "there is no proposal of this name; see: sellertrust proposal list"
+    return ProposalNotFound(text, {"proposal": proposal})
+
+
+def _load_one(connection: Connection, marketplace: str, proposal: str, now: int) -> Proposal:
+    """Return a proposal. ProposalNotFound, by its id."""
+    found = _load(connection, marketplace, [proposal], now)
+    if not found:
+        raise proposal_not_found(proposal)
+    return found[0]
+
+
+def _load(connection: Connection, marketplace: str, names: Sequence[str], now: int) -> list[Proposal]:
+    """Return those of the named proposals that are on record."""
+    targets = [_target(name) for name in names]
+    rows = connection.execute(_STEPS, {"marketplace": marketplace, "names": targets}).all() if names else []
+    held = keys(connection, marketplace, {row.seller for row in rows})
+    steps: dict[str, list[Any]] = {}
+    for row in rows:
+        steps.setdefault(row.target, []).append(row)
+    return [_proposal(found, held.get(found[0].seller), now) for found in steps.values()]
+
+
+def _proposal(rows: Sequence[Any], key: Key | None, now: int) -> Proposal:
+    """Return a proposal by the rows of its steps; without the key as erased."""
+    first, texts = rows[0], [json.loads(unseal(row.entry_id, row.content, key)[0] or "{}") for row in rows]
+    content = None
+    if (stated := texts[0]) and first.status == Step.PROPOSED:
+        request, method = base64.b64decode(stated["request"]), json.loads(first.content)["method"]
+        content = Content(method, request, stated["actor"], stated["reason"], stated["basis"])
+    steps = tuple(
+        Taken(Step(row.status), row.principal or "", row.occur_time, found.get("actor", ""), found.get("reason", ""))
+        for row, found in zip(rows, texts, strict=True)
+    )
+    return Proposal(
+        *(first.sequence, first.marketplace, _proposal_of(first.target), first.seller, content),
+        *(first.until_time or 0, steps, now),
+    )
+
+
+def _proposal_of(target: str) -> str:
+    return target.removeprefix("proposal/")

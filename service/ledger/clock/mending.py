@@ -1,0 +1,209 @@
+"""Record times that ran ahead, put right by an entry that says so: from which sequence on, and by how much.
+
+Such an entry, of the kind `clock`, is about the entries from `first_sequence` up to itself, which all lie ahead, since
+record times never go back. It is recorded by the clock again. No row changes: who reads with a cut that knows the entry
+reads the times of the rows before it put right, and an earlier cut reads what it read. Of two such entries the later
+never reaches behind the earlier.
+
+What was recorded at 2036-03-01T00:00:05 by a clock ten years ahead was recorded at 2026-03-01T00:00:05; a time that was
+not stated is that one too, and so is a stated one that lies later than the entry that mends, which nobody can have known.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    Connection,
+    and_,
+    bindparam,
+    case,
+    event,
+    func,
+    literal,
+    or_,
+    select,
+)
+from sqlalchemy.sql.visitors import replacement_traverse
+
+from scoring.entries.entry import entry_from_content
+from scoring.entries.kinds.decisions import ClockMended
+from scoring.enums import Kind
+from scoring.errors import invalid
+from scoring.time import format_time
+from service.ledger.database.expressions import of_kind
+from service.ledger.database.tables import ENTRY
+
+_E = ENTRY.c
+LATEST = select(func.max(_E.sequence)).where(of_kind(Kind.CLOCK))
+"""The sequence of the last entry of the kind `clock`; no parameter, so that the partial index serves."""
+
+_MENDINGS = select(_E.sequence, _E.record_time, _E.content).where(of_kind(Kind.CLOCK)).order_by(_E.sequence)
+_RECORDED = select(_E.record_time).where(_E.sequence == bindparam("sequence"))
+_BEFORE = (
+    select(_E.sequence, _E.record_time)
+    .where(_E.record_time < bindparam("known_time"))
+    .order_by(_E.record_time.desc(), _E.sequence.desc())
+    .limit(1)
+)
+_BEFORE_WITHIN = _BEFORE.where(_E.sequence >= bindparam("first"), _E.sequence <= bindparam("last"))
+_END = 2**62
+
+
+class Mending(NamedTuple):
+    """A run of entries that were recorded too late, and by how much. Times in microseconds."""
+
+    first: int
+    """The sequence of the first."""
+    last: int
+    """The sequence of the last."""
+    ahead: int
+    """By how much they were recorded too late."""
+    stated_time: int
+    """When that was stated."""
+    taken: tuple[int, int]
+    """The record times of the first and the last of them, as they stand."""
+
+
+class Mendings(NamedTuple):
+    """All corrections of record times that are on record."""
+
+    through: int = 0
+    """The last entry of the kind `clock`; 0 if there is none."""
+    all: tuple[Mending, ...] = ()
+    """In the order of their sequences."""
+
+    def as_of(self, sequence: int) -> tuple[Mending, ...]:
+        """Return the mendings whose last mended entry has a sequence below `sequence`.
+
+        They are what a reader of the ledger up to `sequence` knows.
+        """
+        return tuple(mending for mending in self.all if mending.last < sequence)
+
+
+def load(connection: Connection) -> Mendings:
+    """Read all mendings on record, in the order of their sequences."""
+    found, through = [], 0
+    for sequence, stated_time, content in connection.execute(_MENDINGS).all():
+        fact, through = entry_from_content("", content).fact, sequence
+        if isinstance(fact, ClockMended) and fact.ahead_micros:
+            first, last = fact.first_sequence, sequence - 1
+            found.append(Mending(first, last, fact.ahead_micros, stated_time, span(connection, first, last)))
+    return Mendings(through, tuple(found))
+
+
+def require_sound(connection: Connection, mendings: Mendings, stated: ClockMended, last: int, now: int) -> None:
+    """Refuse a mending, by InvalidInput, unless its entries ran ahead and keep their order.
+
+    `stated.first_sequence` must come after all mended before and not after `last`; put right by `ahead_micros`, its
+    record time must stay after that of the entry before it, and not after `now` (microseconds).
+    """
+    first, ahead = stated.first_sequence, stated.ahead_micros
+    if not mendings.through < first <= last:
+        raise invalid(
+            ("clock", "first_sequence"),
+            f"must be an entry after {mendings.through}, up to where it was mended before, and not after {last}, the last",
+        )
+    begun, before = _record_time_of(connection, first), _record_time_of(connection, first - 1)
+    if not before < begun - ahead <= now:
+        raise invalid(
+            ("clock", "ahead_micros"),
+            f"must leave the entry {first}, recorded at {format_time(begun)}, after the one before it, recorded at"
+            f" {format_time(before)}, and not after now, {format_time(now)}",
+        )
+
+
+def sequence_before(connection: Connection, mendings: Mendings, known_time: int) -> tuple[int, int]:
+    """Return (sequence, record time) of the last entry recorded before `known_time`.
+
+    In microseconds; (0, 0) without one. By the times as they are put right; but what was answered by one that had run
+    ahead is answered by it for ever.
+    """
+    for mending in mendings.all:
+        if mending.taken[0] < known_time <= mending.taken[1] + 1:
+            return _before(connection, known_time, mending.first, mending.last)
+    if not mendings.all:
+        return _before(connection, known_time, 1, _END)
+    for first, last, ahead in _stretches(mendings.all):
+        begun = connection.execute(_RECORDED, {"sequence": first}).scalar()
+        if begun is not None and begun - ahead < known_time:
+            sequence, record_time = _before(connection, known_time + ahead, first, last)
+            return sequence, record_time - ahead
+    return 0, 0
+
+
+def mend_statement(statement: Any, mendings: Sequence[Mending]) -> Any:
+    """Return a query that reads the corrected times of entries instead of the recorded ones.
+
+    Each column of `entry` is replaced by that of a subquery; other tables stay. Record times between a mending's `first`
+    and `last` go back by its `ahead`. Occur and report times of those entries become the corrected record time where they
+    equal the recorded one or lie after `stated_time`.
+    """
+    columns: dict[str, ColumnElement[Any]] = {column.name: column for column in _E}
+    for mending in mendings:
+        recorded = columns["record_time"]
+        right = recorded - literal(mending.ahead, BigInteger())
+        among = and_(_E.sequence >= mending.first, _E.sequence <= mending.last)
+        for name in ("occur_time", "report_time"):
+            wrong = or_(columns[name] == recorded, columns[name] > mending.stated_time)
+            columns[name] = case((and_(among, wrong), right), else_=columns[name])
+        columns["record_time"] = case((among, right), else_=recorded)
+    read = select(*(column.label(name) for name, column in columns.items())).subquery("entry").c
+
+    def replaced(element: Any, **kw: Any) -> Any:  # noqa: ARG001 (named as SQLAlchemy names them)
+        return read[element.name] if isinstance(element, Column) and element.table is ENTRY else None
+
+    return replacement_traverse(statement, {}, replaced)
+
+
+@contextmanager
+def read_mended_times(connection: Connection, mendings: Sequence[Mending]) -> Iterator[None]:
+    """Make a connection read entries' times as mendings put them right, within the `with` block.
+
+    Every statement is rewritten before it runs; without mendings nothing happens.
+    """
+    if not mendings:
+        yield
+        return
+
+    def right(_: Any, statement: Any, several: Any, values: Any, __: Any) -> tuple[Any, Any, Any]:
+        return mend_statement(statement, mendings), several, values
+
+    event.listen(connection, "before_execute", right, retval=True)
+    try:
+        yield
+    finally:
+        event.remove(connection, "before_execute", right)
+
+
+def _stretches(mendings: Sequence[Mending]) -> Iterator[tuple[int, int, int]]:
+    """Yield all entries in stretches, the last one first.
+
+    First sequence, last, and by how much they lie ahead.
+    """
+    end = _END
+    for mending in reversed(mendings):
+        yield mending.last + 1, end, 0
+        yield mending.first, mending.last, mending.ahead
+        end = mending.first - 1
+    yield 1, end, 0
+
+
+def _before(connection: Connection, known_time: int, first: int, last: int) -> tuple[int, int]:
+    if (first, last) == (1, _END):
+        row = connection.execute(_BEFORE, {"known_time": known_time}).first()
+    else:
+        row = connection.execute(_BEFORE_WITHIN, {"known_time": known_time, "first": first, "last": last}).first()
+    return (0, 0) if row is None else (row[0], row[1])
+
+
+def span(connection: Connection, first: int, last: int) -> tuple[int, int]:
+    """Return the record times, as stored, of the entries `first` and `last`."""
+    return _record_time_of(connection, first), _record_time_of(connection, last)
+
+
+def _record_time_of(connection: Connection, sequence: int) -> int:
+    return int(connection.execute(_RECORDED, {"sequence": sequence}).scalar() or 0)

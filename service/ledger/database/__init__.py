@@ -1,0 +1,1 @@
+"""Connect to the SQLite or PostgreSQL database, and define its tables."""

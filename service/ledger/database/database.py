@@ -1,0 +1,445 @@
+"""The ledger's connections: many that read, one that writes, on SQLite and on PostgreSQL.
+
+What differs between the two is here (how a connection is set up, what a write begins with, how rows are inserted), in
+`expressions` (what a statement writes differently) and in the migrations, and nowhere else.
+"""
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from functools import cache
+from math import inf
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, make_url
+
+from scoring.errors import ConfigurationWrong, LedgerUnavailable
+from service.ledger.database.one_writer import WriterLock
+from service.ledger.database.postgresql import CONNECT_SECONDS, Connector
+from service.ledger.database.tables import ENTRY
+
+READERS = 16  # connections that read at the same time; a server with more threads lets them wait
+WAIT_SECONDS = 10  # for a connection of the pool, for a lock, for PostgreSQL's network
+STATEMENT_SECONDS = 30  # on PostgreSQL
+ANSWER_SECONDS = 5  # that PostgreSQL's answer may take beyond that, before the client gives it up
+IDLE_SECONDS = 30
+"""How long a transaction that writes may say nothing: a process that was stopped in one would hold the lock for ever."""
+
+CLOCK = "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)"
+"""PostgreSQL's clock in microseconds: of this moment, not of the beginning of the transaction."""
+
+RELAXED = "sellertrust.durability"
+"""A setting of PostgreSQL by which a database for tests says that it may lose what is committed: `relaxed`."""
+
+_LOCK = 7_310_012_417  # of PostgreSQL's advisory locks, in this database: the one that orders all writes
+_DURABILITY = (
+    "current_setting('synchronous_commit') AS synchronous_commit, current_setting('fsync') AS fsync,"
+    f" coalesce(current_setting('{RELAXED}', true), '') AS durability"
+)
+_BEGIN = {
+    "sqlite": "BEGIN IMMEDIATE",
+    # A step of its own, so that the clock is read once the lock is held.
+    "postgresql": f"WITH locked AS MATERIALIZED (SELECT pg_advisory_xact_lock({_LOCK}))"  # noqa: S608 (constants)
+    f" SELECT {CLOCK} AS clock, {_DURABILITY} FROM locked",
+}
+_SETTLED = f"SELECT {CLOCK}, pg_try_advisory_xact_lock_shared({_LOCK})"
+_LOCKED_AT = "sellertrust.locked_at"
+_SERVER = f"SELECT current_setting('server_version') AS version, {_DURABILITY}"
+_WAL_RESET_MENDED = (3, 51, 3)
+_PRAGMAS = ("synchronous=FULL", "foreign_keys=ON", "recursive_triggers=ON")  # the last guards against OR REPLACE
+_READER_PRAGMAS = ("query_only=ON",)
+# A batch touches pages all over the indexes: 64 MiB of them stay in memory, and the WAL may grow to 40 MB, so that a
+# page which many batches touch is folded back once (7 % of a bulk import).
+_WRITER_PRAGMAS = ("journal_mode=WAL", "secure_delete=ON", "cache_size=-65536", "wal_autocheckpoint=10000")
+_ENTRY_COLUMNS = tuple(ENTRY.c.keys())
+
+CONFLICT = (exc.IntegrityError, psycopg.IntegrityError, sqlite3.IntegrityError)
+"""What `Database.insert` raises when a unique key is taken or a CHECK fails."""
+
+
+class Database:
+    """A ledger's database, by its URL. Connections are made when they are first needed.
+
+    ConfigurationWrong if the URL cannot be used.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = _usable(url)
+        self.listeners: list[Callable[[Sequence[Sequence[Any]]], None]] = []
+        """Get the entries of each write of this object once it is committed, rows as `insert` takes them."""
+        self._inserted: list[Sequence[Any]] = []  # by the write that is under way
+        self._closed = False
+        self._connector = Connector()
+        self._lock = WriterLock(Path(self.url.database or "")) if self.is_sqlite else None
+        self._readers = self._engine(READERS, "", isolation_level="AUTOCOMMIT")  # one statement, one round trip
+        # One connection writes: it is the lock between threads, and on SQLite the only one that checkpoints, which
+        # keeps clear of the corruption by two that SQLite before 3.51.3 can suffer.
+        self._writer = self._engine(1, _writer_options())
+        event.listen(self._writer, "begin", _begin)
+        if self.is_sqlite:
+            event.listen(self._readers, "connect", lambda connection, _: _set(connection, _READER_PRAGMAS))
+            event.listen(self._writer, "connect", lambda connection, _: _set(connection, _WRITER_PRAGMAS))
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Return whether the database is SQLite; else it is PostgreSQL."""
+        return self.url.get_backend_name() == "sqlite"
+
+    @property
+    def is_missing(self) -> bool:
+        """Return whether it is a SQLite file that does not exist; the first connection makes it."""
+        return self.is_sqlite and not Path(self.url.database or "").exists()
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Open a connection for reading, each of whose statements sees what is committed by then."""
+        with self._translate_errors(), self._readers.connect() as connection:
+            try:
+                yield connection
+            finally:
+                if self._closed:  # meanwhile: no pool keeps it, so nobody else would close it
+                    connection.invalidate()
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """Open a transaction that has the ledger's one lock, over all processes, until it ends.
+
+        Commits at the end; an error rolls it back. Makes a SQLite file that is missing. Raises LedgerUnavailable, after
+        which a commit may or may not have happened; ConfigurationWrong if another process writes to the SQLite file, or
+        PostgreSQL might lose what it has committed.
+        """
+        with self._translate_errors():
+            if self._lock:
+                self._lock.share()
+            if self.is_missing:
+                self._make_private()
+            with self._writer.begin() as connection:
+                inserted = self._inserted = []
+                yield connection
+            for listener in tuple(self.listeners) if inserted else ():
+                with suppress(Exception):  # what is committed is done, whatever becomes of the news of it
+                    listener(inserted)
+
+    def read_settled_clock(self, clock: Callable[[], int] | None) -> int | None:
+        """Return a time before which every record time is committed, in microseconds; None while a write is under way.
+
+        A read that begins later sees all these entries. `clock`: what record times follow; None: PostgreSQL's own.
+        """
+        # The clock first, then the lock: whoever takes the lock later reads the clock later.
+        with self.read() as connection:
+            time = clock() if clock else 0
+            if not self.is_sqlite:
+                database, is_free = connection.exec_driver_sql(_SETTLED).one()
+                return (time or int(database)) if is_free else None
+            raw: Any = connection.connection.driver_connection
+            try:
+                raw.execute("PRAGMA query_only=OFF")
+                raw.execute("PRAGMA busy_timeout=0")
+                raw.execute("BEGIN IMMEDIATE")
+                raw.execute("ROLLBACK")
+            except sqlite3.OperationalError:
+                return None
+            finally:
+                raw.execute(f"PRAGMA busy_timeout={WAIT_SECONDS * 1000}")
+                raw.execute("PRAGMA query_only=ON")
+            return time
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """Open a connection for reading, all of whose statements see the database at one moment.
+
+        However long they take; writers go on meanwhile. Raises LedgerUnavailable if the database does not answer.
+        """
+        with self._translate_errors(), self._readers.connect() as connection:
+            if self.is_sqlite:
+                connection.exec_driver_sql("BEGIN")  # the driver begins nothing by itself
+                try:
+                    yield connection
+                finally:
+                    connection.exec_driver_sql("ROLLBACK")
+                return
+            connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            lift_limits(connection)
+            yield connection
+
+    def claim(self) -> None:
+        """Make this process the only writer of a SQLite file until `close`.
+
+        PostgreSQL has many writers, and orders them; there only its durability is checked. ConfigurationWrong if another
+        process writes to the file, or PostgreSQL might lose what it has committed.
+        """
+        if self._lock:
+            self._lock.claim()
+            return
+        with self.read() as connection:
+            _require_durable(connection.exec_driver_sql(_SERVER).one()._mapping)
+
+    def about(self) -> dict[str, str]:
+        """Return the database's facts by key: `database`, `version`, and how safe a commit is.
+
+        For the log and for `doctor`.
+        """
+        if self.is_sqlite:
+            return {"database": "sqlite", "version": sqlite3.sqlite_version, "synchronous": "full"}
+        with self.read() as connection:
+            row = connection.exec_driver_sql(_SERVER).one()._mapping
+        return {"database": "postgresql"} | {str(name): str(value) for name, value in row.items() if value}
+
+    def cautions(self) -> list[str]:
+        """Return a list of sentences about risks that the operator should know of; empty if none."""
+        if self._lock is None:
+            return [_RELAXED_CAUTION] if self.about().get("durability") == "relaxed" else []
+        found = []
+        if sqlite3.sqlite_version_info < _WAL_RESET_MENDED:
+            found.append(
+                f"SQLite {sqlite3.sqlite_version} of this Python can corrupt a file that two programs write to, which 3.51.3"
+                " mended; a lock keeps ours from that: let no other, such as the sqlite3 shell, write to the file"
+            )
+        if not self._lock.is_enforced:
+            found.append("this system or folder has no file locks, so nothing keeps a second writer from the file")
+        return found
+
+    def insert(self, connection: Connection, rows: Iterable[Sequence[Any]]) -> None:
+        """Insert rows, with all columns, into the table of entries; one of CONFLICT if refused."""
+        insert_rows(connection, ENTRY.name, _ENTRY_COLUMNS, self._kept(rows) if self.listeners else rows)
+
+    def _kept(self, rows: Iterable[Sequence[Any]]) -> Iterator[Sequence[Any]]:
+        for row in rows:
+            self._inserted.append(row)
+            yield row
+
+    def maintain(self, statement: str) -> list[Any]:
+        """Run a maintenance statement, outside of any transaction; return SQLite's rows, else []."""
+        with self._translate_errors(), self._writer.connect() as connection:
+            if self._lock:
+                self._lock.share()
+            raw: Any = connection.connection.driver_connection
+            if self.is_sqlite:
+                return list(raw.execute(statement).fetchall())
+            raw.autocommit = True
+            try:
+                raw.execute(statement)
+            finally:
+                raw.autocommit = False
+            return []
+
+    def close(self) -> None:
+        """Close all connections, release a SQLite file's lock; the last one folds the WAL back."""
+        self._closed = True
+        self._readers.dispose()
+        self._writer.dispose()
+        if self._lock:
+            self._lock.release()
+
+    def _make_private(self) -> None:
+        """Make the SQLite file for its owner alone; what SQLite writes beside it has the same rights."""
+        with suppress(OSError):  # SQLite reports a folder that cannot be written
+            os.close(os.open(str(self.url.database), os.O_RDWR | os.O_CREAT, 0o600))
+
+    def _engine(self, connections: int, settings: str, **options: Any) -> Engine:
+        """Return a pool of connections; `settings` are PostgreSQL's for a session, as its command line takes them."""
+        if self.is_sqlite:
+            given = set(self.url.query)
+            arguments: dict[str, Any] = {"timeout": WAIT_SECONDS, "isolation_level": None, "check_same_thread": False}
+        else:
+            arguments = {
+                "connect_timeout": CONNECT_SECONDS,
+                "tcp_user_timeout": WAIT_SECONDS * 1000,  # else a network that swallows packets holds a call for hours
+                # Every statement is a walk along one index, whatever its parameters: planning each call anew (which
+                # PostgreSQL prefers to do for a list) made reading a seller 45 us slower.
+                "options": f"-c statement_timeout={STATEMENT_SECONDS * 1000} -c plan_cache_mode=force_generic_plan"
+                f" {settings} {self.url.query.get('options', '')}",
+            }
+        given = set(self.url.query) - {"options"}
+        engine = create_engine(
+            self.url,
+            connect_args={name: value for name, value in arguments.items() if name not in given},
+            pool_size=connections,
+            max_overflow=0,
+            pool_timeout=WAIT_SECONDS,
+            pool_pre_ping=not self.is_sqlite,
+            hide_parameters=True,
+            **options,
+        )
+        if self.is_sqlite:
+            event.listen(engine, "connect", lambda connection, _: _set(connection, _PRAGMAS))
+        else:
+            is_given = "statement_timeout" in str(self.url.query.get("options", ""))
+            self._connector.serve(engine, inf if is_given else STATEMENT_SECONDS + ANSWER_SECONDS)
+        return engine
+
+    @contextmanager
+    def _translate_errors(self) -> Iterator[None]:
+        if self._closed:
+            raise LedgerUnavailable("the ledger is closed")
+        try:
+            yield
+        except (exc.SQLAlchemyError, sqlite3.Error, psycopg.Error) as error:
+            _forget_rows(error)
+            if isinstance(_cause(error), psycopg.errors.InsufficientPrivilege):
+                raise missing_rights_error() from error
+            if not _is_silence(error):
+                raise
+            if _is_full(error):
+                raise LedgerUnavailable(
+                    "the disk of the ledger's database is full; nothing of the call was written, and it may be repeated"
+                    " once the operator has made room"
+                ) from error
+            raise LedgerUnavailable(
+                "the ledger's database does not answer; the call may be repeated, and an append that was carried out"
+                " all the same is recognised by its entry ids"
+            ) from error
+
+
+def lift_limits(connection: Connection) -> None:
+    """Remove PostgreSQL's time limits on this transaction's statements and the pauses between.
+
+    For what reads or makes whole tables. A server that falls silent is given up all the same.
+    """
+    connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+    connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
+    raw: Any = connection.connection.driver_connection
+    raw.limit_seconds = inf  # until it is back in the pool
+
+
+def insert_rows(connection: Connection, table: str, columns: tuple[str, ...], rows: Iterable[Sequence[Any]]) -> None:
+    """Insert rows into some columns of a table; one of CONFLICT if the database refuses one.
+
+    PostgreSQL takes 12 us a row by COPY where executemany takes 85.
+    """
+    is_sqlite = connection.dialect.name == "sqlite"
+    statement = _insertion(table, columns, is_sqlite)
+    raw: Any = connection.connection
+    if is_sqlite:
+        raw.cursor().executemany(statement, rows)
+        return
+    with raw.cursor() as cursor, cursor.copy(statement) as copy:
+        for row in rows:
+            copy.write_row(row)
+
+
+def _writer_options() -> str:
+    """Return PostgreSQL's settings for a writer: how long it waits for the lock, and holds it without a word."""
+    return f"-c lock_timeout={WAIT_SECONDS * 1000} -c idle_in_transaction_session_timeout={IDLE_SECONDS * 1000}"
+
+
+@cache
+def _insertion(table: str, columns: tuple[str, ...], is_sqlite: bool) -> str:
+    """Return the INSERT statement of a table. Names of columns are quoted, since some are words of SQL."""
+    names = ", ".join(f'"{name}"' for name in columns)
+    marks = ", ".join("?" * len(columns))
+    return f"INSERT INTO {table} ({names}) VALUES ({marks})" if is_sqlite else f"COPY {table} ({names}) FROM STDIN"  # noqa: S608
+
+
+def _usable(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except exc.ArgumentError:
+        raise ConfigurationWrong(f"the database URL cannot be read; {_FORMS}") from None  # it may hold a password
+    backend = parsed.get_backend_name()
+    if backend in {"postgresql", "postgres"}:
+        return parsed.set(drivername="postgresql+psycopg")
+    if backend != "sqlite" or not parsed.database or parsed.database == ":memory:":
+        raise ConfigurationWrong(f"the database URL names neither a PostgreSQL database nor a SQLite file; {_FORMS}")
+    return parsed
+
+
+_FORMS = "write sqlite:///ledger.db or postgresql://user@host/database"
+
+
+def missing_rights_error() -> ConfigurationWrong:
+    """Return the error for a PostgreSQL role that lacks rights a server needs, with the remedy."""
+    return ConfigurationWrong(
+        "the database's role lacks rights on the ledger; the owner of its tables upgrades it, and gives servers' roles what"
+        " they need by: sellertrust db grant ROLE (or --eraser ROLE, to erase)"
+    )
+
+
+_RELAXED_CAUTION = f"what is committed can be lost in a crash, as {RELAXED} = relaxed allows; that is for tests alone"
+
+
+def _begin(connection: Connection) -> None:
+    """Take the lock that orders all writes, and sees in the same round trip that a commit will be safe."""
+    found = connection.exec_driver_sql(_BEGIN[connection.dialect.name])
+    if connection.dialect.name == "postgresql":
+        row = found.one()._mapping
+        connection.info[_LOCKED_AT] = int(row["clock"])
+        _require_durable(row)
+
+
+def lock_time(connection: Connection) -> int | None:
+    """Return when `Database.write` got the lock (microseconds, PostgreSQL's clock); else None."""
+    found: int | None = connection.info.get(_LOCKED_AT)
+    return found
+
+
+def _require_durable(settings: Mapping[Any, Any]) -> None:
+    """Raise ConfigurationWrong if PostgreSQL acknowledges a commit that a crash can undo, unless that is meant."""
+    off = [name for name in ("synchronous_commit", "fsync") if settings[name] == "off"]
+    if off and settings["durability"] != "relaxed":
+        raise ConfigurationWrong(
+            f"PostgreSQL has {' and '.join(off)} = off: an acknowledged append could be lost in a crash; turn it on, or,"
+            f" for a database of tests, run: ALTER DATABASE name SET {RELAXED} = 'relaxed'"
+        )
+
+
+def _set(connection: Any, pragmas: Sequence[str]) -> None:
+    end = time.monotonic() + WAIT_SECONDS
+    for pragma in pragmas:
+        # Connections that switch a new file to WAL together collide at once: SQLite waits for nobody there.
+        while True:
+            try:
+                connection.execute(f"PRAGMA {pragma}")
+                break
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                    raise
+                time.sleep(0.005)
+
+
+def _is_silence(error: Exception) -> bool:
+    """Return whether the database did not answer, as opposed to having refused what it was asked."""
+    cause = _cause(error)
+    refusals = ("IntegrityError", "ProgrammingError", "DataError", "NotSupportedError")
+    answered = any(isinstance(cause, getattr(driver, name)) for driver in (sqlite3, psycopg) for name in refusals)
+    return isinstance(cause, sqlite3.Error | psycopg.Error | exc.TimeoutError) and not answered
+
+
+def _cause(error: Exception) -> BaseException | None:
+    """Return the driver's own error."""
+    return error.orig if isinstance(error, exc.DBAPIError) else error
+
+
+def _forget_rows(error: Exception) -> None:
+    """Leave of PostgreSQL's error its class and code, and of a constraint its name: all else quotes rows."""
+    if isinstance(cause := _cause(error), psycopg.Error) and cause.sqlstate:
+        problem = cause.diag.message_primary if cause.sqlstate.startswith("23") else type(cause).__name__
+        cause.args = error.args = (f"PostgreSQL refused it: {problem} ({cause.sqlstate})",)
+
+
+def outage_of(error: Exception) -> str:
+    """Return why a database was not there for a LedgerUnavailable, in a few words for the log."""
+    while isinstance(error, LedgerUnavailable) and isinstance(error.__cause__, Exception):
+        error = error.__cause__
+    cause, text = _cause(error), str(_cause(error))
+    number = getattr(cause, "sqlite_errorcode", None)
+    causes = {
+        "its disk is full": _is_full(error),
+        "it starts, recovers or stops": isinstance(cause, psycopg.errors.CannotConnectNow),
+        "another session holds its lock": isinstance(cause, psycopg.errors.LockNotAvailable)
+        or number == sqlite3.SQLITE_BUSY,
+        "it refuses connections": "onnection refused" in text or "No such file" in text,
+        "its file cannot be used": number is not None,
+        "it closed the connection": "closed the connection" in text,
+    }
+    return next((words for words, holds in causes.items() if holds), "it gives no answer in time")
+
+
+def _is_full(error: Exception) -> bool:
+    """Return whether the database had no room to write. Reads go on meanwhile."""
+    cause = _cause(error)
+    return isinstance(cause, psycopg.errors.DiskFull) or getattr(cause, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL

@@ -1,0 +1,113 @@
+"""The rights of PostgreSQL's roles on the ledger: the owner of the tables makes and upgrades them, others append.
+
+A server needs no more than to read and to append; with nothing else its role cannot change or delete what is recorded,
+not even by dropping a trigger. SQLite has no roles.
+"""
+
+from collections.abc import Iterator
+
+import psycopg
+from psycopg import sql
+from sqlalchemy import Connection, text
+
+from scoring.errors import ConfigurationWrong
+from service.ledger.database.database import Database, missing_rights_error
+from service.ledger.database.schema import BOOKKEEPING, require_current, state_of
+from service.ledger.database.tables import TableBase
+
+KEYS = "seller_key"
+"""The table of the keys that seal personal data, where the schema has it: the one from which rows are erased."""
+
+_MAINTAIN = (17,)
+"""The first version of PostgreSQL that has this right apart from ownership."""
+
+_HIDDEN = text(
+    "SELECT 1 FROM pg_class JOIN pg_namespace AS n ON n.oid = relnamespace WHERE relname = :version"
+    " AND NOT has_schema_privilege(n.oid, 'USAGE')"
+)
+_RIGHTS = text(
+    "SELECT relname, has_table_privilege(c.oid, 'SELECT') AND (:reads OR has_table_privilege(c.oid, 'INSERT'))"
+    " FROM pg_class AS c WHERE relname = ANY(:names) AND pg_table_is_visible(c.oid)"
+)
+_ROLE = text(
+    "SELECT rolsuper OR pg_has_role(rolname, tableowner, 'MEMBER') FROM pg_roles, pg_tables"
+    " WHERE rolname = :role AND schemaname = current_schema() AND tablename = 'entry'"
+)
+
+
+def require_rights(database: Database, *, writing: bool) -> None:
+    """Refuse a database role that may not read the ledger or, if `writing`, append to it.
+
+    By ConfigurationWrong, with the remedy. SQLite has no roles, and passes.
+    """
+    if database.is_sqlite:
+        return
+    with database.read() as connection:
+        if connection.execute(_HIDDEN, {"version": BOOKKEEPING[0]}).first() is not None:
+            raise missing_rights_error()
+        for names, reads in ((list(TableBase.metadata.tables), not writing), (list(BOOKKEEPING), True)):
+            found = connection.execute(_RIGHTS, {"names": names, "reads": reads})
+            if not all(allowed for _, allowed in found):
+                raise missing_rights_error()
+
+
+def grant(url: str, role: str, eraser: str | None = None) -> None:
+    """Grant `role` what a server needs, and `eraser` the same and to delete sellers' keys.
+
+    Run by the owner of the tables. ConfigurationWrong if the database is SQLite, a role is missing or has every right
+    anyway, or the caller is not the owner; raises LedgerVersionUnknown if the schema is not the one of this release.
+    """
+    database = Database(url)
+    try:
+        if database.is_sqlite:
+            raise ConfigurationWrong("SQLite has no roles: the permissions of its file say who may write")
+        require_current(state_of(database))
+        with database.write() as connection:
+            for name in filter(None, (role, eraser)):
+                _require_ordinary(connection, name)
+                for statement in _statements(connection, name, erases=name == eraser):
+                    connection.exec_driver_sql(statement)
+    finally:
+        database.close()
+
+
+def _statements(connection: Connection, role: str, *, erases: bool) -> Iterator[str]:
+    """Return the statements that give the role its rights.
+
+    After whatever it had on the ledger's tables was taken.
+    """
+    place, schema = connection.execute(text("SELECT current_database(), current_schema()")).one()
+    tables = [name for name in TableBase.metadata.tables if connection.dialect.has_table(connection, name)]
+    known = [name for name in BOOKKEEPING if connection.dialect.has_table(connection, name)]
+    yield from (
+        _quoted("REVOKE ALL ON {} FROM {}", connection, [*tables, *known], role),
+        _quoted("GRANT CONNECT ON DATABASE {} TO {}", connection, [place], role),
+        _quoted("GRANT USAGE ON SCHEMA {} TO {}", connection, [schema], role),
+        _quoted("GRANT SELECT, INSERT ON {} TO {}", connection, tables, role),
+        _quoted("GRANT SELECT ON {} TO {}", connection, known, role),
+    )
+    if erases and KEYS in tables:
+        yield _quoted("GRANT DELETE ON {} TO {}", connection, [KEYS], role)
+        if (connection.dialect.server_version_info or (0,)) >= _MAINTAIN:  # to write the table anew after an erasure
+            yield _quoted("GRANT MAINTAIN ON {} TO {}", connection, [KEYS], role)
+
+
+def _quoted(statement: str, connection: Connection, things: list[str], role: str) -> str:
+    """Return a statement with its names quoted, whatever characters they hold."""
+    names = sql.SQL(", ").join(sql.Identifier(name) for name in things)
+    raw = connection.connection.driver_connection
+    assert isinstance(raw, psycopg.Connection)  # noqa: S101 (narrows the type)
+    return sql.SQL(statement).format(names, sql.Identifier(role)).as_string(raw).replace("%", "%%")
+
+
+def _require_ordinary(connection: Connection, role: str) -> None:
+    stands_above = connection.execute(_ROLE, {"role": role}).scalar()
+    if stands_above is None:
+        raise ConfigurationWrong(
+            f"there is no role {role!r}; make it first, in psql: CREATE ROLE name LOGIN PASSWORD ..."
+        )
+    if stands_above:
+        raise ConfigurationWrong(
+            f"the role {role!r} owns the ledger's tables or is a superuser, so that no grant could bound it; make a role"
+            " of its own for the server"
+        )

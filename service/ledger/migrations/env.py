@@ -1,8 +1,0 @@
-"""Runs migrations on the connection, and in the transaction, that `service.ledger.schema.upgrade` hands over."""
-
-from alembic import context
-
-from service.ledger.schema import VERSION_TABLE
-
-context.configure(connection=context.config.attributes["connection"], version_table=VERSION_TABLE)
-context.run_migrations()

@@ -1,0 +1,1 @@
+"""Read what is on record, as of a cut."""

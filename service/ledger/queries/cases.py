@@ -1,0 +1,91 @@
+"""The open cases of cautions, as methods of the ledger."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from sqlalchemy import and_, bindparam, case, exists, func, select, text
+
+from scoring.entries.entry import entry_from_content
+from scoring.entries.kinds.decisions import CaseChanged
+from scoring.enums import CaseState
+from service.ledger.database.tables import CASES, ENTRY
+from service.ledger.queries.reads import Reads
+from service.ledger.records import Cut
+
+_E, _LATER = ENTRY.c, ENTRY.alias("later").c
+_IS_OVER = exists().where(
+    and_(
+        _LATER.marketplace == _E.marketplace,
+        _LATER.target.is_not(None),  # stated, so that the partial index serves
+        _LATER.target == _E.target,
+        _LATER.seller == _E.seller,
+        _LATER.kind == _E.kind,
+        _LATER.sequence > _E.sequence,
+        _LATER.sequence <= bindparam("last"),
+        _LATER.occur_time < bindparam("observe_time"),
+    )
+)
+_IS_OPEN = (
+    text(f"entry.{CASES}"),
+    _E.status == int(CaseState.OPENED),
+    _E.sequence <= bindparam("last"),
+    _E.occur_time < bindparam("observe_time"),
+    ~_IS_OVER,
+)
+_OPEN = (
+    select(_E.seller, _E.entry_id, _E.occur_time, _E.content)
+    .where(_E.marketplace == bindparam("marketplace"), *_IS_OPEN)
+    .order_by(_E.until_time, _E.sequence)
+    .limit(bindparam("limit"))
+)
+_COUNTS = select(func.count(), func.count(case((_E.until_time <= bindparam("now"), 1)))).where(*_IS_OPEN)
+_COUNTS_HERE = _COUNTS.where(_E.marketplace == bindparam("marketplace"))
+
+
+@dataclass(frozen=True, slots=True)
+class OpenCase:
+    """A case of a caution that nobody has decided."""
+
+    seller: str
+    case: str
+    """Its name."""
+    rule: str
+    """The rule of caution."""
+    opened_time: int
+    """When the caution was found, in microseconds."""
+    decide_by: int
+    """By when a person is to decide, in microseconds."""
+    caution_end: int
+    """When the caution ends by itself, in microseconds."""
+    rests_on: Sequence[str]
+    """Ids of the entries that it rests on, of very many the latest."""
+
+
+class CaseReads(Reads):
+    """The part of the ledger that shows which cases wait for a person."""
+
+    def open_cases(self, marketplace: str, cut: Cut, limit: int) -> list[OpenCase]:
+        """Return the first `limit` cases of a marketplace that nobody has decided, as of the cut, by their deadline."""
+        values = {"marketplace": marketplace, "last": cut.sequence, "observe_time": cut.observe_time, "limit": limit}
+        with self._reading(cut.sequence) as connection:
+            rows = connection.execute(_OPEN, values).all()
+        return [_case_of(*row) for row in rows]
+
+    def count_open_cases(self, cut: Cut, now: int, marketplace: str | None = None) -> tuple[int, int]:
+        """Return (open cases, those of them that are overdue at `now`, in microseconds), as of the cut.
+
+        Of all marketplaces together, or of one.
+        """
+        values = {"last": cut.sequence, "observe_time": cut.observe_time, "now": now}
+        with self._reading(cut.sequence) as connection:
+            if marketplace is None:
+                found = connection.execute(_COUNTS, values).one()
+            else:
+                found = connection.execute(_COUNTS_HERE, values | {"marketplace": marketplace}).one()
+        return int(found[0]), int(found[1])
+
+
+def _case_of(seller: str, entry_id: str, occur_time: int, content: str) -> OpenCase:
+    fact = cast(CaseChanged, entry_from_content(entry_id, content).fact)
+    return OpenCase(seller, fact.case, fact.rule, occur_time, fact.decide_by or 0, fact.caution_end or 0, fact.rests_on)

@@ -1,0 +1,96 @@
+"""Whom the marketplace knows by which attributes, and whose earlier entries are: what an import of foreign rows asks."""
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, bindparam, select
+
+from scoring.entries.kinds.table import KINDS
+from scoring.enums import CorrectionKind, IdentityLevel, Kind
+from service.ledger.database.expressions import Texts, among
+from service.ledger.database.tables import ENTRY
+from service.ledger.records import Cut, Identity
+
+STEP = 200_000
+"""Entries that one statement walks over: what lies between identities is passed by, and no statement lasts."""
+
+_E = ENTRY.c
+_IDENTITIES = (
+    select(
+        *(_E.sequence, _E.kind, _E.seller, _E.entry_id, _E.occur_time, _E.report_time),
+        *(_E.identity_level, _E.target, _E.status, _E.content),
+    )
+    .where(
+        _E.marketplace == bindparam("marketplace"),
+        _E.sequence > bindparam("after"),
+        _E.sequence <= bindparam("through"),
+        _E.kind.in_([int(Kind.IDENTITY), int(Kind.CORRECTION)]),
+    )
+    .order_by(_E.sequence)
+)
+_STATED = select(_E.entry_id, _E.kind, _E.seller, _E.content).where(
+    _E.marketplace == bindparam("marketplace"), among(_E.entry_id, bindparam("ids", type_=Texts()))
+)
+_HAS_VERIFIED = frozenset(
+    kind for kind, row in KINDS.items() if any(field.name == "identifier_verified" for field in row.fields)
+)
+
+
+class StatedMatch(NamedTuple):
+    """The match with a seller that an entry on record states."""
+
+    seller: str
+    """Whose it is."""
+    verified: bool | None
+    """Whether by a verified identifier; None if its kind does not say."""
+
+
+def rows_between(connection: Connection, marketplace: str, after: int, through: int) -> Sequence[Any]:
+    """Return the rows of identities and corrections with `after` < sequence <= `through`.
+
+    In the order of sequences.
+    """
+    bounds = {"marketplace": marketplace, "after": after, "through": through}
+    return connection.execute(_IDENTITIES, bounds).all()
+
+
+def in_force(rows: Iterator[Any], cut: Cut) -> Iterator[Identity]:
+    """Yield the identity of each seller that is in force as of the cut.
+
+    `rows`: identities and corrections, from `rows_between`. Of a seller's identities, after corrections, the latest by
+    occur time is in force, of equals the latest by sequence.
+    """
+    corrections: dict[str, Any] = {}
+    stated: list[Any] = []
+    for row in rows:
+        if row.kind == Kind.IDENTITY:
+            stated.append(row)
+        else:
+            corrections[row.target] = row
+    latest: dict[str, tuple[int, int, Any]] = {}
+    for row in stated:
+        correction = corrections.get(row.entry_id)
+        if correction is not None and correction.status == CorrectionKind.VOID:
+            continue
+        occur_time = row.occur_time if correction is None else correction.occur_time
+        if max(occur_time, row.report_time) < cut.observe_time:
+            found = (occur_time, row.sequence, row)
+            latest[row.seller] = max(latest.get(row.seller, found), found, key=lambda item: item[:2])
+    for seller, (_, _, row) in latest.items():
+        yield Identity(seller, IdentityLevel(row.identity_level), json.loads(row.content).get("attributes", {}))
+
+
+def stated_matches(connection: Connection, marketplace: str, ids: Sequence[str]) -> dict[str, StatedMatch]:
+    """Return, by entry id, the seller of each entry and whether its identifier was verified.
+
+    Entries that are not on record, or of no seller, are left out; verified is None for kinds that do not state it.
+    """
+    rows = connection.execute(_STATED, {"marketplace": marketplace, "ids": ids})
+    return {
+        row.entry_id: StatedMatch(
+            row.seller, json.loads(row.content).get("identifier_verified", False) if row.kind in _HAS_VERIFIED else None
+        )
+        for row in rows
+        if row.seller
+    }

@@ -1,0 +1,193 @@
+"""What measures, caution and payouts rest on beside what scores read: flow by day, deposits, statements of measures."""
+
+import json
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from operator import attrgetter, itemgetter
+from typing import Any, NamedTuple, cast
+
+from sqlalchemy import Connection, bindparam, select, text
+
+from scoring.case_record import CaseStatement, count_own
+from scoring.entries.accounts import DepositAccount, add_up_deposit
+from scoring.entries.entry import entry_from_content
+from scoring.entries.field_types import fact_fields
+from scoring.entries.flow import FlowDay, Superseded
+from scoring.entries.kinds.decisions import CaseChanged, MeasureChanged
+from scoring.entries.kinds.settlement import DepositChanged, FlowStated, PayoutsChanged
+from scoring.enums import Kind, PayoutsChange
+from scoring.measure_record import Lift, MeasureRecord, MeasureStatement, find_lifts, read_record
+from service.ledger.database.expressions import Texts, among
+from service.ledger.database.tables import ENTRY, FLOWING, ON_TERMS
+from service.ledger.queries.reads import Reads
+from service.ledger.records import Cut
+
+_E = ENTRY.c
+_FLOW = (
+    select(
+        *(_E.seller, _E.exposure_day, _E.product_category, _E.revision, _E.entry_id, _E.sequence, _E.content),
+        _E.report_time,
+    )
+    .where(
+        _E.marketplace == bindparam("marketplace"),
+        among(_E.seller, bindparam("sellers", type_=Texts())),
+        text(FLOWING),
+        _E.exposure_day >= bindparam("first_day"),
+        _E.occur_time < bindparam("observe_time"),
+        _E.report_time < bindparam("observe_time"),
+        _E.sequence <= bindparam("last"),
+    )
+    .order_by(_E.seller, _E.exposure_day, _E.product_category, _E.revision)
+)
+_ON_TERMS = (
+    select(_E.kind, _E.entry_id, _E.sequence, _E.occur_time, _E.content)
+    .where(
+        _E.marketplace == bindparam("marketplace"),
+        _E.seller == bindparam("seller"),
+        text(ON_TERMS),
+        _E.sequence <= bindparam("last"),
+    )
+    .order_by(_E.marketplace, _E.seller, _E.sequence)
+)
+_DEPOSITS = (
+    select(_E.seller, _E.entry_id, _E.occur_time, _E.content)
+    .where(
+        _E.marketplace == bindparam("marketplace"),
+        among(_E.seller, bindparam("sellers", type_=Texts())),
+        text(ON_TERMS),
+        _E.kind == int(Kind.DEPOSIT),
+        _E.sequence <= bindparam("last"),
+    )
+    .order_by(_E.seller, _E.sequence)
+)
+_EVER = 2**62
+_TERMS = frozenset({Kind.MEASURE, Kind.DEPOSIT, Kind.PAYOUTS, Kind.CASE})
+_IN_CONTENT = [field.name for field in fact_fields(FlowStated) if not field.column]
+
+
+class StatedTerms(NamedTuple):
+    """What is on record of a seller's measures, deposit and payouts."""
+
+    statements: list[MeasureStatement]
+    """About measures, in the order of their sequence."""
+    deposit: DepositAccount
+    """What of its deposit is there."""
+    stopped_time: int | None
+    """Since when payouts stand stopped, in microseconds; None if they do not."""
+    cases: Sequence[CaseStatement] = ()
+    """About the cases of cautions, in the order of their sequence."""
+    deposit_changes: Sequence[tuple[int, DepositChanged]] = ()
+    """Each change of its deposit with when it happened, in microseconds, in the order of their sequence."""
+
+    @property
+    def lifts(self) -> Mapping[str, Lift]:
+        """Return by measure what persons lifted of what rules ask for."""
+        return find_lifts(self.statements)
+
+
+class AsRecorded(NamedTuple):
+    """What must still be on record of a seller's measures and cases when the service states how they change."""
+
+    seller: str
+    record: MeasureRecord
+    cases: int = 0
+    """What the service stated of its cases, as a number of statements."""
+
+    def holds(self, connection: Connection, marketplace: str) -> bool:
+        """Return whether nothing was stated since by the service, asked while the ledger is locked."""
+        found = read_terms(connection, marketplace, self.seller, Cut(_EVER, _EVER, _EVER))
+        return read_record(found.statements).counts == self.record.counts and count_own(found.cases) == self.cases
+
+
+class TermsReads(Reads):
+    """The part of the ledger that terms, and what is suspected, rest on."""
+
+    def stated_terms(self, marketplace: str, seller: str, cut: Cut) -> StatedTerms:
+        """Return what is on record of a seller's measures, deposit and payouts, as of the cut."""
+        with self._reading(cut.sequence) as connection:
+            return read_terms(connection, marketplace, seller, cut)
+
+    def deposits(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> dict[str, DepositAccount]:
+        """Return the deposit of each of some sellers, as of the cut; sellers who never placed one are left out."""
+        values = {"marketplace": marketplace, "sellers": list(sellers), "last": cut.sequence}
+        changes: dict[str, list[DepositChanged]] = {}
+        with self._reading(cut.sequence) as connection:
+            for seller, entry_id, occur_time, content in connection.execute(_DEPOSITS, values):
+                if occur_time < cut.observe_time:
+                    changes.setdefault(seller, []).append(
+                        cast(DepositChanged, entry_from_content(entry_id, content).fact)
+                    )
+        return {seller: add_up_deposit(made) for seller, made in changes.items()}
+
+    def flow(self, marketplace: str, seller: str, cut: Cut, first_day: int) -> list[FlowDay]:
+        """Return the flow of a seller from a UTC day on, as of the cut: one statement for each day and product category.
+
+        By day (since 1970-01-01) and product category; the highest revision that was reported before `cut.observe_time`.
+        """
+        return self.flows(marketplace, [seller], cut, first_day).get(seller, [])
+
+    def flows(
+        self, marketplace: str, sellers: Sequence[str], cut: Cut, first_day: int, *, with_before: bool = False
+    ) -> dict[str, list[FlowDay]]:
+        """Return the flow of each of some sellers, as of the cut, as `flow` does; sellers without any are left out.
+
+        `with_before`: also what counted before a day was stated again, which takes longer to read.
+        """
+        values = {
+            "marketplace": marketplace,
+            "sellers": list(sellers),
+            "first_day": first_day,
+            "observe_time": cut.observe_time,
+            "last": cut.sequence,
+        }
+        with self._reading(cut.sequence) as connection:
+            rows = connection.execute(_FLOW, values).all()
+        found: dict[str, list[FlowDay]] = {}
+        for (seller, *_), revisions in groupby(rows, key=itemgetter(0, 1, 2)):
+            found.setdefault(seller, []).append(_flow_day_of(list(revisions), with_before))
+        return found
+
+
+def read_terms(connection: Connection, marketplace: str, seller: str, cut: Cut) -> StatedTerms:
+    """Return what is on record of a seller's terms, as of the cut: what happened before its `observe_time`."""
+    values = {"marketplace": marketplace, "seller": seller, "last": cut.sequence}
+    statements: list[MeasureStatement] = []
+    deposits: list[tuple[int, DepositChanged]] = []
+    cases: list[CaseStatement] = []
+    stopped = None
+    for kind, entry_id, sequence, occur_time, content in connection.execute(_ON_TERMS, values):
+        if occur_time >= cut.observe_time or kind not in _TERMS:
+            continue
+        fact = entry_from_content(entry_id, content).fact
+        if kind == Kind.MEASURE:
+            statements.append(MeasureStatement(entry_id, sequence, occur_time, cast(MeasureChanged, fact)))
+        elif kind == Kind.DEPOSIT:
+            deposits.append((occur_time, cast(DepositChanged, fact)))
+        elif kind == Kind.CASE:
+            cases.append(CaseStatement(entry_id, occur_time, cast(CaseChanged, fact)))
+        else:
+            stops = cast(PayoutsChanged, fact).change is PayoutsChange.STOPPED
+            stopped = (occur_time if stopped is None else stopped) if stops else None
+    account = add_up_deposit(fact for _, fact in deposits)
+    return StatedTerms(statements, account, stopped, cases, deposits)
+
+
+def _flow_day_of(revisions: Sequence[Any], with_before: bool) -> FlowDay:
+    """Return the statement that counts of those of one day and product category, which rise by revision."""
+    *_, entry_id, sequence, _, _ = revisions[-1]
+    first = min(revisions, key=attrgetter("report_time"))
+    before: list[Superseded] = []
+    if with_before and len(revisions) > 1:
+        counted, *later = sorted(revisions, key=attrgetter("report_time", "revision"))
+        for row in later:
+            if row.revision > counted.revision:
+                before.append(Superseded(row.report_time + 1, _read_flow(counted)))
+                counted = row
+    return FlowDay(entry_id, sequence, _read_flow(revisions[-1]), first.report_time, first.entry_id, tuple(before))
+
+
+def _read_flow(row: Any) -> FlowStated:
+    """Return what a row states; its numbers are read without the readers of all fields, which take three times as long."""
+    stated: dict[str, Any] = json.loads(row.content)
+    counts = {name: stated[name] for name in _IN_CONTENT if name in stated}
+    return FlowStated(row.exposure_day, row.product_category, row.revision, **counts)

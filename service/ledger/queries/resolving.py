@@ -1,0 +1,186 @@
+"""Violations as reads show them: decisions, attributions, corrections of time, merged and split incidents resolved.
+
+By knowledge alone, as in the score: a decision of today corrects what holds of an earlier time.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from sqlalchemy import Connection, bindparam, select
+
+from scoring.entries.entry import entry_from_content
+from scoring.entries.kinds.conduct import ProductViolationReported, ViolationReported
+from scoring.entries.lifecycle import allowed_actions
+from scoring.entries.violation_state import (
+    IncidentMention,
+    RecordedChange,
+    ReportMove,
+    ViolationState,
+    incident_after_moves,
+)
+from scoring.enums import Category, CorrectionKind, IncidentChange, Kind, Severity, Status
+from scoring.features.corrections import find_merged_incident
+from service.ledger.database.expressions import Texts, among, of_kind
+from service.ledger.database.tables import ENTRY
+from service.ledger.records import Cut, ViolationView
+
+_E = ENTRY.c
+_COLUMNS = (_E.sequence, _E.entry_id, _E.kind, _E.seller, _E.violation, _E.incident, _E.target, _E.severity, _E.status)
+_HERE = (_E.marketplace == bindparam("marketplace"), _E.sequence <= bindparam("last"))
+_NAMES = bindparam("names", type_=Texts())
+REPORT = select(*_COLUMNS, _E.category, _E.occur_time, _E.report_time, _E.record_time, _E.content)
+_ABOUT = (
+    select(*_COLUMNS, _E.occur_time, _E.report_time)
+    .where(
+        *_HERE,
+        _E.violation.is_not(None),  # stated, so that the partial index serves
+        among(_E.violation, _NAMES),
+        _E.kind.in_([int(kind) for kind in (Kind.VIOLATION, Kind.PRODUCT_VIOLATION, Kind.STATUS, Kind.ATTRIBUTION)]),
+        _E.status.is_not(None),
+    )
+    .order_by(_E.violation, _E.sequence)
+)
+_CORRECTIONS = (
+    select(*_COLUMNS, _E.occur_time)
+    .where(*_HERE, _E.target.is_not(None), among(_E.target, _NAMES), _E.kind == int(Kind.CORRECTION))
+    .order_by(_E.target, _E.sequence)
+)
+_REGROUPINGS = (
+    select(*_COLUMNS).where(*_HERE, of_kind(Kind.INCIDENT), among(_E.seller, _NAMES)).order_by(_E.seller, _E.sequence)
+)
+
+
+@dataclass(slots=True)
+class _History:
+    """What is on record about one report."""
+
+    state: ViolationState
+    """Where it stands."""
+    changes: list[Any] = field(default_factory=list)
+    """Changes of where it stands."""
+    splits: list[Any] = field(default_factory=list)
+    """Splits in force."""
+    corrections: list[Any] = field(default_factory=list)
+    """Corrections of its time."""
+
+    def entries(self, report: Any) -> list[Any]:
+        """Return the report and all that is about it, by sequence."""
+        return [report, *sorted([*self.changes, *self.splits, *self.corrections], key=lambda row: row.sequence)]
+
+
+def resolve(connection: Connection, marketplace: str, cut: Cut, reports: Sequence[Any]) -> list[ViolationView]:
+    """Resolve reports (rows of REPORT) into violations as of the cut, one for each, in order.
+
+    With their decisions, attributions, corrections, merges and splits.
+    """
+    if not reports:
+        return []
+    ask = _Asking(connection, marketplace, cut)
+    histories = {report.entry_id: _History(_state_on_arrival(report)) for report in reports}
+    for row in ask.rows(_ABOUT, histories):
+        if row.kind in (Kind.STATUS, Kind.ATTRIBUTION):
+            found = histories[row.violation]
+            found.changes.append(row)
+            found.state = found.state.apply(change_of(row))
+    for row in ask.rows(_CORRECTIONS, histories):
+        histories[row.target].corrections.append(row)
+    regroupings = [*ask.rows(_REGROUPINGS, {report.seller for report in reports})]
+    voided = _void_entries(ask.rows(_CORRECTIONS, [row.entry_id for row in regroupings]))
+    into: dict[tuple[str, str], str] = {}
+    for row in sorted(regroupings, key=lambda row: row.sequence):
+        if row.entry_id in voided:
+            continue
+        if row.status == IncidentChange.SPLIT:
+            if row.violation in histories:
+                histories[row.violation].splits.append(row)
+            continue
+        merged, remaining = (
+            find_merged_incident(into, row.seller, row.incident),
+            find_merged_incident(into, row.seller, row.target),
+        )
+        if merged != remaining:
+            into[row.seller, merged] = remaining
+    namings: dict[str, list[IncidentMention[str]]] = {}
+    if any(row.incident for history in histories.values() for row in history.corrections):
+        namings = _namings(ask, [row for row in regroupings if row.entry_id not in voided])
+    return [_view(report, histories[report.entry_id], into, namings.get(report.seller, ())) for report in reports]
+
+
+def change_of(row: Any) -> RecordedChange:
+    """Return the change of a violation's state that a row about it states."""
+    return RecordedChange(
+        Kind(row.kind), row.entry_id, row.status, row.severity, row.target, row.occur_time, row.report_time
+    )
+
+
+class _Asking:
+    """Queries about names, up to the end of a cut."""
+
+    def __init__(self, connection: Connection, marketplace: str, cut: Cut) -> None:
+        self._connection = connection
+        self._values = {"marketplace": marketplace, "last": cut.sequence}
+
+    def rows(self, query: Any, names: Collection[str]) -> Iterator[Any]:
+        """Yield the rows of a query about these names; none about none."""
+        values = {**self._values, "names": list(dict.fromkeys(names))}
+        yield from self._connection.execute(query, values) if names else ()
+
+
+def _state_on_arrival(report: Any) -> ViolationState:
+    severity, status = Severity(report.severity), Status(report.status)
+    return ViolationState(report.seller, Kind(report.kind), status, severity, report.report_time)
+
+
+def _namings(ask: _Asking, regroupings: Sequence[Any]) -> dict[str, list[IncidentMention[str]]]:
+    """Return which incidents merges and splits named, by seller.
+
+    A split whose violation is retracted named none.
+    """
+    splits = {row.violation for row in regroupings if row.status == IncidentChange.SPLIT}
+    states: dict[str, ViolationState] = {}
+    for row in ask.rows(_ABOUT, splits):
+        is_report = row.kind in (Kind.VIOLATION, Kind.PRODUCT_VIOLATION)
+        states[row.violation] = _state_on_arrival(row) if is_report else states[row.violation].apply(change_of(row))
+    found: dict[str, list[IncidentMention[str]]] = {}
+    for row in regroupings:
+        if row.status == IncidentChange.SPLIT and states[row.violation].is_retracted:
+            continue
+        names = tuple(name for name in (row.incident, row.target) if name is not None)
+        found.setdefault(row.seller, []).append(IncidentMention(row.sequence, names))
+    return found
+
+
+def _void_entries(corrections: Iterator[Any]) -> set[str]:
+    """Return the entries whose last correction makes them void."""
+    last = {row.target: row.status for row in corrections}
+    return {name for name, status in last.items() if status == CorrectionKind.VOID}
+
+
+def _view(
+    report: Any, history: _History, into: dict[tuple[str, str], str], namings: Iterable[IncidentMention[str]]
+) -> ViolationView:
+    fact = cast(ViolationReported | ProductViolationReported, entry_from_content(report.entry_id, report.content).fact)
+    state, entries = history.state, history.entries(report)
+    moves = [ReportMove(row.sequence, row.incident) for row in history.corrections if row.incident]
+    incident = incident_after_moves(report.incident, moves, namings)
+    moved = history.corrections[-1] if history.corrections else report
+    return ViolationView(
+        violation=report.entry_id,
+        seller=report.seller,
+        incident=find_merged_incident(into, report.seller, history.splits[-1].target if history.splits else incident),
+        violation_type=fact.violation_type,
+        category=Category(report.category),
+        severity=state.severity,
+        harm=fact.harm,
+        source=fact.source,
+        notifier=fact.notifier,
+        status=state.status,
+        attribution=state.attribution,
+        occur_time=moved.occur_time,
+        report_time=report.report_time,
+        record_time=report.record_time,
+        entries=tuple(row.entry_id for row in entries),
+        allowed_actions=allowed_actions(state.status),
+        sequence=report.sequence,
+    )

@@ -1,0 +1,131 @@
+"""What is on record of sellers that ran with the buyers' money, as a method of the ledger."""
+
+from sqlalchemy import Connection, bindparam, select, text
+
+from scoring.certificate.contradictions import RUN_TYPES, RunCase, Seen
+from scoring.certificate.exceptions import Granted, GrantedSeller, read_lifted
+from scoring.enums import Category, CorrectionKind, Kind, MeasureState, PayoutsChange, Status, Tier
+from scoring.time import DAY
+from service.ledger.database.expressions import Texts, among
+from service.ledger.database.tables import COUNTING, ENTRY, ON_TERMS
+from service.ledger.queries import reading
+from service.ledger.queries.measures import read_terms
+from service.ledger.queries.reads import Reads
+from service.ledger.queries.sellers import marketplaces
+from service.ledger.records import Cut, ViolationView
+
+MAX_NAMES = 5_000
+"""Violations whose state is looked up at a time."""
+
+_E = ENTRY.c
+_REPORTS = select(_E.entry_id).where(
+    _E.marketplace == bindparam("marketplace"),
+    text("kind = 1"),
+    _E.category.in_([int(Category.INTEGRITY), int(Category.SERVICE)]),
+    _E.sequence <= bindparam("last"),
+)
+_CHANGES = (
+    select(_E.seller, _E.occur_time, _E.status)
+    .where(
+        _E.marketplace == bindparam("marketplace"),
+        among(_E.seller, bindparam("sellers", type_=Texts())),
+        text(ON_TERMS),
+        _E.kind == int(Kind.PAYOUTS),
+        _E.sequence <= bindparam("last"),
+    )
+    .order_by(_E.occur_time, _E.sequence)
+)
+_VOID = select(_E.target).where(
+    _E.marketplace == bindparam("marketplace"),
+    _E.target.is_not(None),
+    _E.kind == int(Kind.CORRECTION),
+    _E.status == int(CorrectionKind.VOID),
+    _E.sequence <= bindparam("last"),
+)
+_OVERRIDES = (
+    select(_E.seller, _E.status, _E.until_time)
+    .where(
+        _E.marketplace == bindparam("marketplace"),
+        text(COUNTING),
+        _E.kind == int(Kind.OVERRIDE),
+        _E.occur_time < bindparam("now"),
+        _E.sequence <= bindparam("last"),
+        _E.entry_id.not_in(_VOID),
+    )
+    .order_by(_E.occur_time, _E.sequence)
+)
+_LIFTED = (
+    select(_E.seller)
+    .distinct()
+    .where(
+        _E.marketplace == bindparam("marketplace"),
+        text(ON_TERMS),
+        _E.kind == int(Kind.MEASURE),
+        _E.status == int(MeasureState.LIFTED),
+        _E.sequence <= bindparam("last"),
+    )
+)
+_STANDS = (Status.CONFIRMED, Status.APPEALED, Status.REDUCED)
+
+
+class RunReads(Reads):
+    """The part of the ledger that a loss certificate's assumptions are held against."""
+
+    def seen_runs(self, cut: Cut) -> Seen:
+        """Return what is on record of runs in all marketplaces, as of the cut: a case for each seller, and the counts."""
+        cases: list[RunCase] = []
+        confirmed = overturned = 0
+        with self._reading(cut.sequence) as connection:
+            for marketplace in marketplaces(connection):
+                views = _violations(connection, marketplace, cut)
+                overturned += sum(view.status is Status.OVERTURNED for view in views)
+                standing = [view for view in views if view.status in _STANDS]
+                confirmed += len(standing)
+                cases += _cases(connection, marketplace, cut, standing)
+        return Seen(tuple(cases), confirmed, overturned, cut.observe_time // DAY)
+
+    def granted(self, cut: Cut) -> Granted:
+        """Return what persons granted sellers of all marketplaces and what stands of it, as of the cut.
+
+        Tiers that they set, and measures of rules that they lifted; by marketplace and seller.
+        """
+        found: list[GrantedSeller] = []
+        with self._reading(cut.sequence) as connection:
+            for marketplace in marketplaces(connection):
+                bounds = {"marketplace": marketplace, "last": cut.sequence}
+                tiers: dict[str, tuple[Tier, int]] = {}
+                for seller, tier, until in connection.execute(_OVERRIDES, bounds | {"now": cut.observe_time}):
+                    tiers[seller] = (Tier(tier), until)
+                tiers = {seller: one for seller, one in tiers.items() if one[1] > cut.observe_time}
+                candidates = connection.execute(_LIFTED, bounds).scalars().all()
+                lifts = {name: read_lifted(read_terms(connection, marketplace, name, cut).lifts) for name in candidates}
+                for seller in sorted({*tiers, *(name for name, lifted in lifts.items() if lifted)}):
+                    set_tier, until = tiers.get(seller, (None, None))
+                    found.append(GrantedSeller(marketplace, seller, set_tier, until, lifts.get(seller, frozenset())))
+        return Granted(cut.sequence, tuple(found))
+
+
+def _violations(connection: Connection, marketplace: str, cut: Cut) -> list[ViolationView]:
+    """Return the violations of a marketplace that are cases of a run, as they stand."""
+    names = connection.execute(_REPORTS, {"marketplace": marketplace, "last": cut.sequence}).scalars().all()
+    found: list[ViolationView] = []
+    for first in range(0, len(names), MAX_NAMES):
+        views = reading.named_violations(connection, marketplace, names[first : first + MAX_NAMES], cut)
+        found += [view for view in views.values() if view.violation_type in RUN_TYPES and view.seller]
+    return found
+
+
+def _cases(connection: Connection, marketplace: str, cut: Cut, standing: list[ViolationView]) -> list[RunCase]:
+    """Return a case for each seller of these violations."""
+    starts: dict[str, int] = {}
+    for view in standing:
+        day = view.occur_time // DAY
+        starts[view.seller] = min(starts.get(view.seller, day), day)
+    stops: dict[str, int | None] = {}
+    bounds = {"marketplace": marketplace, "last": cut.sequence, "sellers": [*starts]}
+    for seller, occur_time, change in connection.execute(_CHANGES, bounds) if starts else ():
+        if change == PayoutsChange.RESUMED:
+            stops[seller] = None
+        elif stops.get(seller) is None:
+            stops[seller] = occur_time // DAY
+    return [RunCase(start, stops.get(seller)) for seller, start in starts.items()]

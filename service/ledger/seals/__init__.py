@@ -1,0 +1,1 @@
+"""Prove that no recorded entry was changed, lost or disclosed."""

@@ -1,0 +1,219 @@
+"""Backups: the whole ledger of one moment in one file, the same from SQLite and from PostgreSQL.
+
+The file is a zip of one member a table, JSON lines of rows in the order of their key, and a manifest: the schema's
+version, columns, counts and SHA-256 of each table, and the checkpoint (last sequence, chain) that the restored ledger
+must arrive at. The manifest is written last, so a file that was cut short has none. All tables are read in one snapshot,
+in constant memory, while servers go on appending.
+"""
+
+import base64
+import json
+import os
+import secrets
+import zipfile
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import IO, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import Column, Connection, LargeBinary, MetaData, Table, func, inspect, select
+
+from scoring.errors import BackupRefused, LedgerVersionUnknown
+from scoring.progress import Progress
+from scoring.time import format_time
+from service.ledger.database.database import Database
+from service.ledger.database.rights import KEYS
+from service.ledger.database.schema import knows_version, newer_schema_error, version_of
+from service.ledger.database.tables import SEAL, TableBase
+from service.ledger.seals.chain import GENESIS, LAST_SEAL
+
+MANIFEST = "manifest.json"
+ROWS = 2_000  # held in memory at once
+_LEVEL = 4  # of compression: a tenth larger than the default, in half the time
+
+
+class BackupTable(BaseModel):
+    """One table of a backup."""
+
+    model_config = ConfigDict(extra="forbid")
+    rows: int = Field(ge=0)
+    """How many rows it has."""
+    columns: list[str]
+    """Its columns, in order."""
+    bytes_columns: list[str]
+    """Those of them that are bytes, as base64."""
+    sha256: str
+    """The digest of its rows."""
+
+
+class Manifest(BaseModel):
+    """What a backup holds, and what the ledger restored from it must arrive at."""
+
+    model_config = ConfigDict(extra="forbid")
+    format: Literal["sellertrust-backup-1"] = "sellertrust-backup-1"
+    made: str
+    """When it was made, in RFC 3339."""
+    schema_version: str
+    """The version of the schema that it was made of."""
+    sequence: int = Field(ge=0)
+    """The last sequence."""
+    chain: str = Field(pattern="[0-9a-f]{64}")
+    """The chain value of the last seal, in hexadecimal."""
+    left_out: list[str]
+    """The tables that are left out."""
+    tables: dict[str, BackupTable]
+    """The tables that it holds, by name."""
+
+
+def write_backup(
+    database: Database, file: Path, progress: Progress, *, now: int, without_keys: bool = False
+) -> Manifest:
+    """Write the whole ledger to a new file that this user alone can read; return its manifest.
+
+    `now`: in microseconds. `without_keys`: leave the keys of sealed texts out. BackupRefused if the file exists, or
+    another backup has become it meanwhile; LedgerVersionUnknown without a ledger, or for a schema newer than this
+    release, which knows not all of its tables. It is written beside FILE under a name of its own (FILE.RANDOM.partial),
+    which no other file and no link can have, and which a process that is killed leaves behind.
+    """
+    if file.exists() or file.is_symlink():
+        raise _exists(file)
+    staging = file.with_name(f"{file.name}.{secrets.token_hex(8)}.partial")
+    if database.is_missing:
+        raise _no_ledger()
+    with database.snapshot() as connection:
+        manifest = _manifest(connection, now, without_keys=without_keys)
+        try:
+            _write(connection, manifest, staging, progress)
+            _claim(file)
+        except BaseException:
+            staging.unlink(missing_ok=True)
+            raise
+    staging.replace(file)
+    _keep_name(file.parent)
+    return manifest
+
+
+def _claim(file: Path) -> None:
+    """Create the file, empty, for this backup alone.
+
+    Of several at once, one gets it; BackupRefused for the others.
+    """
+    try:
+        os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
+    except FileExistsError:
+        raise _exists(file) from None
+
+
+def ledger_tables(connection: Connection) -> dict[str, Table]:
+    """Return the ledger's tables by name, with the columns that the database has.
+
+    Whatever its version; in the order of their references, a table after those it refers to.
+    """
+    inspector = inspect(connection)
+    found = {}
+    for name in (table.name for table in TableBase.metadata.sorted_tables):
+        if inspector.has_table(name):
+            key = set(inspector.get_pk_constraint(name)["constrained_columns"])
+            columns = [Column(c["name"], c["type"], primary_key=c["name"] in key) for c in inspector.get_columns(name)]
+            found[name] = Table(name, MetaData(), *columns)
+    return found
+
+
+def member_of(table: str) -> str:
+    """Return the name of the file, within a backup, that holds a table's rows: `TABLE.jsonl`."""
+    return f"{table}.jsonl"
+
+
+def _manifest(connection: Connection, now: int, *, without_keys: bool) -> Manifest:
+    """Return the manifest of a backup, without the digests."""
+    version = version_of(connection)
+    if version is None:
+        raise _no_ledger()
+    if not knows_version(version):
+        raise newer_schema_error()
+    tables = ledger_tables(connection)
+    left_out = [name for name in tables if without_keys and name == KEYS]
+    last = connection.execute(LAST_SEAL).first() if SEAL.name in tables else None
+    return Manifest(
+        made=format_time(now),
+        schema_version=version,
+        sequence=last[0] if last else 0,
+        chain=(bytes(last[1]) if last else GENESIS).hex(),
+        left_out=left_out,
+        tables={
+            name: BackupTable(
+                rows=connection.execute(select(func.count()).select_from(table)).scalar_one(),
+                columns=table.c.keys(),
+                bytes_columns=[column.name for column in table.c if isinstance(column.type, LargeBinary)],
+                sha256="",
+            )
+            for name, table in tables.items()
+            if name not in left_out
+        },
+    )
+
+
+def _write(connection: Connection, manifest: Manifest, staging: Path, progress: Progress) -> None:
+    """Write the file, and the tables' digests into the manifest.
+
+    The file is new and this user's alone.
+    """
+    descriptor = os.open(staging, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "wb") as raw:
+        with zipfile.ZipFile(raw, "w", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL) as archive:
+            for name, table in manifest.tables.items():
+                with archive.open(_info(member_of(name)), "w", force_zip64=True) as member:
+                    table.sha256 = _write_rows(connection, name, table, member, progress)
+            archive.writestr(_info(MANIFEST), manifest.model_dump_json(indent=1))
+        raw.flush()
+        os.fsync(raw.fileno())
+
+
+def _write_rows(connection: Connection, name: str, about: BackupTable, member: IO[bytes], progress: Progress) -> str:
+    """Write a table's rows; their digest."""
+    digest, done = sha256(), 0
+    progress(f"back up {name}", 0, about.rows)
+    for text in _lines(connection, ledger_tables(connection)[name], about):
+        data = "".join(text).encode()
+        digest.update(data)
+        member.write(data)
+        done += len(text)
+        progress(f"back up {name}", done, about.rows)
+    return digest.hexdigest()
+
+
+def _lines(connection: Connection, table: Table, about: BackupTable) -> Iterator[list[str]]:
+    binary = [index for index, name in enumerate(about.columns) if name in about.bytes_columns]
+    query = select(table).order_by(*table.primary_key.columns)
+    for rows in connection.execute(query, execution_options={"yield_per": ROWS}).partitions():
+        texts = []
+        for row in rows:
+            values: list[Any] = list(row)
+            for index in binary:
+                values[index] = None if values[index] is None else base64.b64encode(values[index]).decode()
+            texts.append(json.dumps(values, ensure_ascii=False, separators=(",", ":")) + "\n")
+        yield texts
+
+
+def _info(name: str) -> zipfile.ZipInfo:
+    info = zipfile.ZipInfo(name)  # of 1980: when it was made is in the manifest
+    info.compress_type = zipfile.ZIP_DEFLATED
+    return info
+
+
+def _keep_name(folder: Path) -> None:
+    """See that the file's new name outlives a crash too."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _exists(file: Path) -> BackupRefused:
+    return BackupRefused(f"{file} exists already, and a backup is never overwritten; name another file")
+
+
+def _no_ledger() -> LedgerVersionUnknown:
+    return LedgerVersionUnknown("there is no ledger in this database, hence nothing to back up")

@@ -1,0 +1,86 @@
+"""Seals: what makes the ledger tamper-evident.
+
+Each append writes, in its own transaction, one seal over its entries: the Merkle root of their leaves, and
+
+    chain = SHA-256(chain before || root || first sequence || last sequence)
+
+so the last chain value stands for every entry there ever was. Who exported it (`checkpoint`) to where the owner of the
+database cannot write can later prove any edit, deletion or swap. The first bytes of each leaf are kept beside the root:
+they name the entry that was changed.
+"""
+
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from hashlib import sha256
+from typing import Any
+
+from sqlalchemy import Connection, insert, select
+
+from service.ledger.database.tables import ENTRY, SEAL
+from service.ledger.seals.merkle import leaf_hash, merkle_root
+
+GENESIS = bytes(32)
+MARK_BYTES = 8
+RUN = 10_000
+"""Entries under one seal at most."""
+_RANGE = struct.Struct(">qq")
+_FIRST = ENTRY.c.keys().index("digest")
+_LATER = ENTRY.c.keys()[_FIRST + 1 :]
+LAST_SEAL = select(SEAL.c.last_sequence, SEAL.c.chain).order_by(SEAL.c.first_sequence.desc()).limit(1)
+
+
+def leaf_of(row: Sequence[Any]) -> bytes:
+    """Return the Merkle leaf of one entry: a hash over all its columns in the table's order.
+
+    The columns of the first schema stand at their places; a later one is there, by name, where it is not NULL, so that a
+    new column leaves the leaves of old entries as they are. It stands for one row alone among those of the shape that the
+    ledger writes (`verifying.is_as_written`): there ids hold no control characters, and JSON escapes them.
+    """
+    text = "\x1f".join(["" if value is None else str(value) for value in row[:_FIRST]])
+    later = [f"\x1f{name}={value}" for name, value in zip(_LATER, row[_FIRST + 1 :], strict=True) if value is not None]
+    return leaf_hash(text.encode() + b"\x1f" + bytes(row[_FIRST]) + "".join(later).encode())
+
+
+def collect_leaves(rows: Iterable[Sequence[Any]], leaves: list[bytes]) -> Iterator[Sequence[Any]]:
+    """Yield the rows as they are, and append the leaf of each to `leaves` on the way.
+
+    So leaves are computed while rows are inserted, when a server's process has work too.
+    """
+    for row in rows:
+        leaves.append(leaf_of(row))
+        yield row
+
+
+def seal(connection: Connection, first: int, leaves: Sequence[bytes]) -> None:
+    """Insert the seals of entries just appended, by the hashes of the entries.
+
+    `leaves`: one hash for each entry, from sequence `first` on. One seal for each RUN entries, and a shorter last one;
+    each is chained to the one before it. Runs begin anew with each call; nothing is left unsealed. The caller holds the
+    append lock.
+    """
+    found = connection.execute(LAST_SEAL).first()
+    chain = bytes(found.chain) if found else GENESIS
+    rows = []
+    for begin in range(0, len(leaves), RUN):
+        rows.append(_seal_of(first + begin, leaves[begin : begin + RUN], chain))
+        chain = rows[-1]["chain"]
+    connection.execute(insert(SEAL), rows)
+
+
+def _seal_of(first: int, leaves: Sequence[bytes], before: bytes) -> dict[str, Any]:
+    root, last = merkle_root(leaves), first + len(leaves) - 1
+    return {
+        "first_sequence": first,
+        "last_sequence": last,
+        "root": root,
+        "chain": chain_of(before, root, first, last),
+        "leaves": b"".join(leaf[:MARK_BYTES] for leaf in leaves),
+    }
+
+
+def chain_of(before: bytes, root: bytes, first: int, last: int) -> bytes:
+    """Return the chain's value after a seal: SHA-256 of the value before, root and range.
+
+    `first`, `last`: the sequences of the seal's entries.
+    """
+    return sha256(before + root + _RANGE.pack(first, last)).digest()

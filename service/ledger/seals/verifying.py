@@ -1,0 +1,298 @@
+"""Verification: the whole ledger against its seals, exported checkpoints, and the keys of what is sealed in it.
+
+A leaf stands for one row alone only while the row has the shape that the ledger writes: NULL and an empty text are the
+same in it, and so are a separator and a control character. So the shape of each row is checked beside its leaf. Keys
+and positions of sources are under no seal: of keys the ledger must hold each under which something is sealed, or the
+erasure that took it, and each must open what it seals.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any
+
+from sqlalchemy import Column, bindparam, func, select
+
+from scoring.enums import Kind
+from service.ledger.database.expressions import Texts, among
+from service.ledger.database.rows import PLACE
+from service.ledger.database.tables import ENTRY, SEAL, SELLER_KEY, SOURCE_POSITION
+from service.ledger.seals.chain import GENESIS, MARK_BYTES, chain_of, leaf_of
+from service.ledger.seals.merkle import merkle_root
+from service.ledger.seals.sealed_texts import key_id_of, unseal
+
+PAGE = 2_000
+Read = Callable[[Any], Sequence[Sequence[Any]]]
+
+_SEALED_AT_ONCE = 2_000  # keys that are looked up together
+_DIGEST_BYTES = 32
+_ENDS = select(
+    select(func.max(ENTRY.c.sequence)).scalar_subquery(),
+    select(func.max(SEAL.c.last_sequence)).scalar_subquery(),
+    select(func.max(SOURCE_POSITION.c.sequence)).scalar_subquery(),
+)
+_CHAIN = select(SEAL.c.chain).order_by(SEAL.c.first_sequence.desc()).limit(1)
+_SEAL_TYPES = tuple(column.type.python_type for column in SEAL.c)
+_TYPES = [{c.type.python_type} | ({type(None)} if c.nullable else set()) for c in ENTRY.c]
+_sound_types: set[tuple[type, ...]] = set()
+_NEVER_EMPTY = itemgetter(
+    *(PLACE[n] for n in ("entry_id", "violation", "incident", "content", "notifier", "target", "principal"))
+)
+_OF_A_DAY = frozenset({Kind.EXPOSURE, Kind.FLOW})
+"""Kinds that state a day of a product category."""
+_KIND, _PRODUCT_CATEGORY, _CONTENT, _DIGEST = (PLACE[n] for n in ("kind", "product_category", "content", "digest"))
+_SELLER, _ENTRY_ID, _MARKETPLACE = (PLACE[n] for n in ("seller", "entry_id", "marketplace"))
+_IDS = itemgetter(*(PLACE[c.name] for c in ENTRY.c if c.type.python_type is str and c.name != "content"))
+_MISSING = "the entry is missing"
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_BELOW_BLANK = re.compile(r"[\x00-\x1f]")  # DEL stands in JSON as it is
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """The first thing that does not match."""
+
+    sequence: int
+    """From which entry on."""
+    problem: str
+    """What is wrong, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What a verification found."""
+
+    entries: int
+    """How many entries were looked at."""
+    sequence: int
+    """The last sequence."""
+    chain: bytes
+    """The chain value of the last seal."""
+    mismatch: Mismatch | None = None
+    """None if every entry is as it was sealed."""
+    key_lost: Mismatch | None = None
+    """The first entry whose key is gone without an erasure, as after a restore without keys; no seal covers that."""
+    key_wrong: Mismatch | None = None
+    """The first entry that its key does not open; no seal covers that."""
+    position_ahead: Mismatch | None = None
+    """A position of a source beyond the ledger's end; no seal covers that."""
+
+    @property
+    def faults(self) -> tuple[Mismatch, ...]:
+        """Return all faults that the verification found, as a tuple; empty for an intact ledger."""
+        found = (self.mismatch, self.key_lost, self.key_wrong, self.position_ahead)
+        return tuple(fault for fault in found if fault is not None)
+
+
+def verify(
+    read: Read, checkpoints: Sequence[tuple[int, bytes]], progress: Callable[[int, int], None], first: int = 1
+) -> Verified:
+    """Check the whole ledger once, or from the seal that begins at `first`, in constant memory.
+
+    Returns the first mismatch of each sort. Checked are sequences, leaves, roots, chain, exported checkpoints, keys and
+    source positions. `read` runs a query and returns its rows; `checkpoints` are (sequence, chain);
+    `progress` gets (done, in all). What is appended meanwhile is left for the next time.
+    """
+    ((last_entry, last_sealed, last_position),) = read(_ENDS)
+    end = max(last_entry or 0, last_sealed or 0)
+    walk, keys = _Walk(read, checkpoints, first, end), _Keys(read)
+    mismatch = None
+    for stated in _pages(read, SEAL.c.first_sequence, first, end):
+        mismatch = walk.verify_seal(stated, keys)
+        if mismatch is not None:
+            break
+        progress(walk.expected - 1, end)
+    else:
+        mismatch = walk.leftover()
+    keys.settle()
+    ahead = None
+    if last_position is not None and last_position > end:
+        ahead = Mismatch(last_position, "a source's position is of an entry that the ledger does not hold")
+    return Verified(walk.seen, walk.reached, walk.chain, mismatch, keys.lost, keys.wrong, ahead)
+
+
+def is_as_written(row: Sequence[Any]) -> bool:
+    """Return whether a row of the table of entries has the shape that the ledger writes.
+
+    All columns in the table's order. Of rows of that shape no two have the same leaf.
+    """
+    types = tuple(map(type, row))
+    if types not in _sound_types:
+        if not all(found in allowed for found, allowed in zip(types, _TYPES, strict=True)):
+            return False
+        _sound_types.add(types)
+    content = row[_CONTENT]
+    return (
+        (row[_PRODUCT_CATEGORY] is not None) == (row[_KIND] in _OF_A_DAY)
+        and len(row[_DIGEST]) == _DIGEST_BYTES
+        and "" not in _NEVER_EMPTY(row)
+        and not _CONTROL.search("".join([text for text in _IDS(row) if text]))
+        and (content.isprintable() or not _BELOW_BLANK.search(content))
+    )
+
+
+class _Walk:
+    """Where a verification is: the next sequence it expects, and the chain up to there."""
+
+    def __init__(self, read: Read, checkpoints: Sequence[tuple[int, bytes]], first: int, end: int) -> None:
+        before = read(_CHAIN.where(SEAL.c.first_sequence < first)) if first > 1 else ()
+        self.chain = bytes(before[0][0]) if before else GENESIS
+        self.expected, self.seen, self.reached = first, 0, first - 1
+        self._awaited = sorted(checkpoints)
+        self._entries = _pages(read, ENTRY.c.sequence, first, end)
+
+    def verify_seal(self, stated: Sequence[Any], keys: "_Keys") -> Mismatch | None:
+        """Verify the entries of the next seal, and return what does not match."""
+        first, last, root, stated_chain, marks = stated
+        if tuple(map(type, stated)) != _SEAL_TYPES or first != self.expected or last < first:
+            return Mismatch(self.expected, "its seal is missing or was changed")
+        leaves: list[bytes] = []
+        for sequence in range(first, last + 1):
+            mark = marks[len(leaves) * MARK_BYTES : (len(leaves) + 1) * MARK_BYTES]
+            row = next(self._entries, None)
+            if row is None:
+                return Mismatch(sequence, _MISSING)
+            leaf = leaf_of(row) if is_as_written(row) else b""
+            if problem := _problem(row, sequence, leaf, mark):
+                return Mismatch(min(row[0], sequence), problem)
+            leaves.append(leaf)
+            keys.note_row(row)
+            self.seen += 1
+            self.reached = sequence
+        following = chain_of(self.chain, merkle_root(leaves), first, last)
+        if root != merkle_root(leaves) or stated_chain != following or len(marks) != len(leaves) * MARK_BYTES:
+            self.reached = first - 1
+            return Mismatch(first, f"the seal of entries {first} to {last} was changed")
+        self.chain, self.expected = following, last + 1
+        while self._awaited and self._awaited[0][0] <= last:
+            sequence, exported = self._awaited.pop(0)
+            if sequence != last or exported != self.chain:
+                return Mismatch(first, f"the ledger up to here is not the one of the checkpoint at {sequence}")
+        return None
+
+    def leftover(self) -> Mismatch | None:
+        """Return what remains once all seals were taken."""
+        if (row := next(self._entries, None)) is not None:
+            return Mismatch(row[0], "the entry has no seal")
+        if self._awaited:
+            return Mismatch(self.expected, f"the ledger ends before the checkpoint at {self._awaited[0][0]}")
+        return None
+
+
+def _problem(row: Sequence[Any], sequence: int, leaf: bytes, mark: bytes) -> str:
+    """Return what is wrong with the entry that should be the one of this sequence.
+
+    Empty if nothing is. Without a leaf only its shape is looked at.
+    """
+    if row[0] != sequence:
+        return _MISSING if row[0] > sequence else "the entry stands beside those that are sealed"
+    if not leaf:
+        return "the entry was changed: it has a shape that the ledger does not write"
+    return "" if leaf[:MARK_BYTES] == mark else "the entry was changed"
+
+
+@dataclass(slots=True)
+class _Sealed:
+    """What is sealed under one key."""
+
+    first: int
+    """The sequence of the first entry under it."""
+    last: int
+    """The sequence of the last."""
+    entry_id: str
+    """The id of the first."""
+    content: str
+    """The content of the first."""
+    entries: int = 1
+    """How many there are."""
+
+
+class _Keys:
+    """Looks for the key of each sealed text.
+
+    `lost` and `wrong` name the first entry that has none, or another.
+    """
+
+    def __init__(self, read: Read) -> None:
+        self._lost_first = self._lost_entries = 0
+        self.wrong: Mismatch | None = None
+        self._read = read
+        self._sealed: dict[tuple[str, str, str], _Sealed] = {}
+
+    def note_row(self, row: Sequence[Any]) -> None:
+        """Note an entry, which may hold something sealed."""
+        content = row[_CONTENT]
+        if '"sealed":' not in content or not (key_id := key_id_of(content)):
+            return
+        key = row[_MARKETPLACE], row[_SELLER], key_id
+        if (found := self._sealed.get(key)) is not None:
+            found.last = row[0]
+            found.entries += 1
+            return
+        self._sealed[key] = _Sealed(row[0], row[0], row[_ENTRY_ID], content)
+        if len(self._sealed) == _SEALED_AT_ONCE:
+            self.settle()
+
+    def settle(self) -> None:
+        """Look up the keys of what was taken.
+
+        Keys first: who erases commits the erasure with the key's deletion.
+        """
+        names = bindparam("ids", [key_id for _, _, key_id in self._sealed], type_=Texts())
+        rows = self._read(SELLER_KEY.select().where(among(SELLER_KEY.c.key_id, names))) if self._sealed else []
+        held = {(marketplace, seller, key_id): bytes(key) for key_id, marketplace, seller, key in rows}
+        gone: dict[str, list[tuple[str, _Sealed]]] = {}
+        for (marketplace, seller, key_id), sealed in self._sealed.items():
+            found = held.get((marketplace, seller, key_id))
+            if found is None:
+                gone.setdefault(marketplace, []).append((seller, sealed))
+            elif self.wrong is None and unseal(sealed.entry_id, sealed.content, (key_id, found))[1]:
+                self.wrong = Mismatch(sealed.first, "the key of its sealed text was changed: it does not open it")
+        self._sealed.clear()
+        for marketplace, ones in gone.items():
+            self._count_lost(marketplace, ones)
+
+    @property
+    def lost(self) -> Mismatch | None:
+        """Return the first entry whose key is gone, and how many they are; None if no key is.
+
+        They stop no verification.
+        """
+        if not self._lost_entries:
+            return None
+        of = "1 entry is" if self._lost_entries == 1 else f"{self._lost_entries:,} entries are"
+        return Mismatch(
+            self._lost_first,
+            f"from here on {of} without the key of the sealed text, and no erasure is on record: a restore from a backup"
+            " without keys leaves it so",
+        )
+
+    def _count_lost(self, marketplace: str, gone: list[tuple[str, _Sealed]]) -> None:
+        """Count those of them after which no erasure of their seller is on record."""
+        sellers = bindparam("sellers", sorted({seller for seller, _ in gone}), type_=Texts())
+        query = (
+            select(ENTRY.c.seller, func.max(ENTRY.c.sequence))
+            .where(
+                ENTRY.c.marketplace == marketplace, among(ENTRY.c.seller, sellers), ENTRY.c.kind == int(Kind.ERASURE)
+            )
+            .group_by(ENTRY.c.seller)
+        )
+        erased = {row[0]: row[1] for row in self._read(query)}
+        for seller, sealed in gone:
+            if erased.get(seller, 0) <= sealed.last:
+                self._lost_first = min(self._lost_first or sealed.first, sealed.first)
+                self._lost_entries += sealed.entries
+
+
+def _pages(read: Read, key: Column[Any], first: int, end: int) -> Iterator[Sequence[Any]]:
+    """Yield all rows of the key's table from `first` up to `end`, page by page in its order.
+
+    The key is the first column. `first` is 1 for the least, whatever it is. Each page begins with the last row of the one
+    before, which is left out, so that a second row of the same key, in a table that lost its own, is not passed by.
+    """
+    query = select(key.table).where(key <= end).order_by(key).limit(PAGE)
+    rows = read(query if first == 1 else query.where(key >= first))
+    while rows:
+        yield from rows
+        rows = read(query.where(key >= rows[-1][0]))[1:]
