@@ -1,13 +1,14 @@
-"""The audit file: JSON lines of privileged calls and of staff's reads, each bound to the one before by its hash.
+"""The audit file: JSON lines of privileged calls and of staff's reads, chained by hashes.
 
     hash = SHA-256(hash of the line before || the bytes of the line up to its hash)
 
-The hash is the last member of a line. So no line can be changed, left out or put elsewhere without all that follow being made
-anew; whoever keeps the last hash elsewhere finds that too. The line of a call (`event` is `call`) is on disk before its work
-begins: a call that cannot be written is refused. A second line (`end`) says what came of it, by the hash of the first.
+The hash is the last member of a line. A changed, missing or moved line breaks the chain unless all later lines are
+written again; someone who keeps the last hash elsewhere detects that too. The line of a call (`event` is `call`) is on
+disk before the work begins; the server rejects a call that it cannot write. A second line (`end`) has the result and
+the first line's hash.
 
-Lines older than the retention are cut off. The first line of what is left (`cut`) then has the last hash that was cut off,
-and a line of the chain says so besides, so that nobody else cuts anything off unseen.
+Retention removes old lines. The first remaining line (`cut`) has the last removed hash, and a line of the chain records
+the cut, so another person's cut is detected.
 """
 
 import fcntl
@@ -27,17 +28,17 @@ from scoring.time import format_time
 
 GENESIS = "0" * 64
 DAY_SECONDS = 86_400.0
-_TAIL_BYTES = 64 << 10  # a line has some hundreds
+_TAIL_BYTES = 64 << 10  # a line has a few hundred bytes
 _SECOND = len("2026-01-01T00:00:00")
 _END = b', "hash": "%b"}\n'
 _CUT = b'{"cut": %d, "hash": "%b"}\n'
 
 
 class AuditFile:
-    """Appends to an audit file, which is made, readable by its owner alone, if it is not there, as is its folder.
+    """Appends to an audit file; creates it, readable only by its owner, and its folder.
 
-    Any number of threads and of processes of one machine. `keep_days`: after how many days lines are cut off, at most once a
-    day; None: never. ConfigurationWrong if the file cannot be written or its last line is not whole.
+    Safe for many threads and processes of one machine. Lines older than `keep_days` days are removed once a day; None:
+    never. ConfigurationWrong if the file cannot be written or its last line is not whole.
     """
 
     def __init__(self, path: Path, keep_days: int | None = None, clock: Callable[[], float] = time.time) -> None:
@@ -45,7 +46,7 @@ class AuditFile:
         self._keep_days = keep_days
         self._clock = clock
         self._lock = threading.Lock()
-        self._cut_at = 0.0  # when the first line will be so old that something is cut off
+        self._cut_at = 0.0  # when the first line will be old enough to remove
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with self._open() as file:
@@ -56,9 +57,9 @@ class AuditFile:
             ) from None
 
     def write(self, **fields: Any) -> str:
-        """Append a line of these fields to the audit file, force it to disk, and return its hash.
+        """Append a line with these fields, force it to disk, and return its hash.
 
-        Cuts off old lines once a day, if it is to. Raises AuditUnavailable if anything of that fails.
+        Removes old lines once a day. AuditUnavailable if anything fails.
         """
         try:
             with self._lock:
@@ -71,11 +72,10 @@ class AuditFile:
 
     @property
     def path(self) -> Path:
-        """Return where the file lies."""
         return self._path
 
     def snapshot(self) -> tuple[BinaryIO, int]:
-        """Return the file, open for reading, and the bytes of its whole lines at this moment; the caller closes it."""
+        """Return the file, open for reading, and the length of its whole lines now; the caller closes it."""
         with self._open() as held:
             return self._path.open("rb"), os.fstat(held).st_size
 
@@ -87,20 +87,19 @@ class AuditFile:
 
     @contextmanager
     def _open(self) -> Iterator[int]:
-        """Yield the file, to which no other process appends meanwhile."""
+        """Yield the file while no other process appends."""
         while True:
             file = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
             try:
                 fcntl.flock(file, fcntl.LOCK_EX)
                 if not _is_file_at(file, self._path):
-                    continue  # another process has cut something off, and put the rest in its place
+                    continue  # another process removed lines and replaced the file
                 yield file
                 return
             finally:
                 os.close(file)
 
     def _cut(self, keep_days: int) -> None:
-        """Cut off the lines that are older than the retention, if there are any."""
         now = self._clock()
         horizon = format_time(int((now - keep_days * DAY_SECONDS) * 1e6))[:_SECOND]
         count, length, before = 0, 0, GENESIS
@@ -116,7 +115,7 @@ class AuditFile:
         self._cut_at = now + DAY_SECONDS
 
     def _replace(self, rest: BinaryIO, before: str, count: int) -> None:
-        """Put a file in the place of the present one that begins after the hash `before`, and says so at its end."""
+        """Replace the file by one that begins after the hash `before` and records the cut at its end."""
         beside = self._path.with_name(f".{self._path.name}.new")
         file = os.open(beside, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
         try:
@@ -131,7 +130,6 @@ class AuditFile:
 
 
 def _is_file_at(file: int, path: Path) -> bool:
-    """Return whether an open file is still the one at a path."""
     try:
         there = path.stat()
     except FileNotFoundError:
@@ -141,7 +139,7 @@ def _is_file_at(file: int, path: Path) -> bool:
 
 
 def _write(file: int, data: bytes) -> None:
-    """Append data whole and force it to disk, or leave the file as it was and raise OSError."""
+    """Append data and force it to disk, or leave the file unchanged and raise OSError."""
     size = os.fstat(file).st_size
     try:
         if os.write(file, data) < len(data):  # a full disk
@@ -153,13 +151,13 @@ def _write(file: int, data: bytes) -> None:
 
 
 def fits(text: bytes, before: str) -> bool:
-    """Return whether the bytes of a line are those that were hashed after the line before it."""
+    """Return whether a line's bytes match its hash after the previous line."""
     stated = text[: -len(_END % GENESIS.encode())]
     return text == stated + _END % _hash_of(before, stated).encode()
 
 
 def is_cut(text: bytes) -> bool:
-    """Return whether the bytes of a line are those of the first line of what retention left."""
+    """Return whether a line is the first one after a cut."""
     line = parse_json(text)
     return line.keys() == {"cut", "hash"} and text == _CUT % (line["cut"], line["hash"].encode())
 
@@ -169,12 +167,12 @@ def _hash_of(before: str, stated: bytes) -> str:
 
 
 def _last_hash(file: int) -> str:
-    """Return the hash of the last line; ValueError if that is not whole."""
+    """Return the last line's hash; ValueError if the line is not whole."""
     size = os.fstat(file).st_size
     if not size:
         return GENESIS
     length, tail = 0, b""
-    while b"\n" not in tail[:-1] and length < size:  # a line of many ids may be longer than one look
+    while b"\n" not in tail[:-1] and length < size:  # a line of many ids may be longer than one read
         length = min(size, max(_TAIL_BYTES, 2 * length))
         tail = os.pread(file, length, size - length)
     if not tail.endswith(b"\n"):

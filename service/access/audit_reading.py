@@ -1,4 +1,4 @@
-"""Reading an audit file while servers append to it: its lines page by page, and whether their chain of hashes is whole."""
+"""Reads and verifies an audit file while servers append to it."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -8,49 +8,43 @@ from scoring.canonical import parse_json
 from service.access.audit import GENESIS, fits, is_cut
 
 MAX_LOOKED_AT = 20_000
-"""Lines that one page looks at: the others may be of other marketplaces."""
+"""Lines read for one page: many may be of other marketplaces."""
 
 MAX_PAGE_BYTES = 4 << 20
 
 
 class AuditLine(NamedTuple):
-    """One line of an audit file."""
-
     text: str
-    """As it stands in the file, without its end."""
+    """The line as stored, without its line break."""
     content: Mapping[str, Any]
 
 
 class AuditPage(NamedTuple):
-    """Some lines of an audit file, and where the next page goes on."""
-
     lines: list[AuditLine]
     after: str
-    """The place of the last line that was looked at; empty if no line follows."""
+    """The place of the last line read; empty at the end."""
 
 
 class Verified(NamedTuple):
-    """How far the chain of an audit file is whole."""
-
     lines: int
-    """Lines from the beginning that belong together."""
+    """Valid lines from the beginning."""
     last: str
-    """The hash of the last of them."""
+    """Their last hash."""
     problem: str
-    """What is wrong with the next; empty if nothing is."""
+    """What is wrong with the next line; empty if nothing is."""
 
 
 def is_place(text: str) -> bool:
-    """Return whether a text may be the place of a line: where it begins, in bytes, and its hash."""
+    """Return whether a text may be a line's place: its first byte's position and its hash."""
     begins, _, name = text.partition("-")
     return begins.isdecimal() and len(begins) <= 18 and len(name) == 64 and not name.strip("0123456789abcdef")
 
 
 def read_page(path: Path, marketplace: str, after: str, limit: int) -> AuditPage:
-    """Return the next lines of an audit file, at most `limit`; of one marketplace, or all if that is empty.
+    """Return the next lines of an audit file, at most `limit`, of one marketplace or (empty) of all.
 
-    `after`: the place of a line, empty for the beginning. If that was cut off since, the page is of what is left. Raises
-    OSError if the file cannot be read, ValueError if a line is none.
+    `after` is a line's place, or empty for the beginning. If that line was removed, the page begins with what is left.
+    OSError if the file cannot be read, ValueError for a malformed line.
     """
     found: list[AuditLine] = []
     with path.open("rb") as file:
@@ -70,7 +64,7 @@ def read_page(path: Path, marketplace: str, after: str, limit: int) -> AuditPage
 
 
 def verify_lines(lines: Iterable[bytes]) -> Verified:
-    """Check the chain of hashes of an audit file's lines, from the first."""
+    """Check the hash chain of the lines, from the first."""
     before, begins, cut_at, count = GENESIS, (0, ""), (0, ""), 0
     for number, text in enumerate(lines, 1):
         try:
@@ -90,9 +84,9 @@ def verify_lines(lines: Iterable[bytes]) -> Verified:
 
 
 def verify_audit(path: Path) -> tuple[int, str]:
-    """Return (number of lines, last hash) of an audit file whose chain of hashes is whole.
+    """Return (lines, last hash) of an intact audit file.
 
-    ValueError names the first line that does not fit; OSError if it cannot be read.
+    ValueError names the first bad line; OSError if it cannot be read.
     """
     with path.open("rb") as file:
         count, last, problem = verify_lines(file)
@@ -102,21 +96,21 @@ def verify_audit(path: Path) -> tuple[int, str]:
 
 
 def lines_up_to(file: BinaryIO, size: int) -> Iterator[bytes]:
-    """Yield the lines of an open file that begin before a place, in bytes."""
+    """Yield the lines of an open file that begin before a position in bytes."""
     while file.tell() < size and (text := file.readline()):
         yield text
 
 
 def _whole(file: BinaryIO) -> Iterator[bytes]:
-    """Yield the next lines of a file, but for one that is being written."""
+    """Yield the next whole lines, without a line that is being written."""
     while (text := file.readline()).endswith(b"\n"):
         yield text
 
 
 def _go_to(file: BinaryIO, after: str) -> int:
-    """Go behind the line of a place, and return where that is; to the beginning if the line was cut off.
+    """Move behind the line at a place, and return the position; to the beginning if the line was removed.
 
-    Where lines before it were cut off, it is looked for.
+    If earlier lines were removed, the line is searched.
     """
     begins, _, name = after.partition("-")
     end = f'"hash": "{name}"}}\n'.encode()

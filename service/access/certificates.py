@@ -1,4 +1,4 @@
-"""Client certificates: the principal that one names, its thumbprint, and when it is good, read once and remembered."""
+"""Client certificates: principal, thumbprint and validity, each parsed once."""
 
 import base64
 import threading
@@ -17,22 +17,22 @@ _NO_VALUE_ERRORS = (x509.DuplicateExtension, x509.InvalidVersion, x509.Unsupport
 
 
 class CertificateRefused(Exception):
-    """A certificate proves nobody. The message says why, and nothing that stands in the certificate."""
+    """A certificate is not valid. The message says why and quotes nothing from the certificate."""
 
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """The content of a client certificate, whose chain the TLS handshake has verified."""
+    """A client certificate whose chain the TLS handshake has verified."""
 
     principal: Principal
     thumbprint: str
-    """SHA-256 of the whole certificate, in base64url without padding: what a token is bound to (RFC 8705)."""
+    """SHA-256 of the whole certificate in base64url without padding, as tokens are bound to it (RFC 8705)."""
     begins: float
-    """Seconds since 1970 from which it is good; it ends with its principal."""
+    """Start of validity, seconds since 1970; its principal has the end."""
 
 
 class Certificates:
-    """Reads client certificates, each once. For any number of threads."""
+    """Parses client certificates, each once. Thread-safe."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
@@ -40,10 +40,10 @@ class Certificates:
         self._remembered: OrderedDict[bytes, Certificate] = OrderedDict()
 
     def read(self, pem: bytes) -> Certificate:
-        """Parse a client certificate in PEM; each is parsed once and remembered.
+        """Parse a client certificate in PEM.
 
-        CertificateRefused if it names nobody, or is not valid now: a connection may outlive the certificate that opened
-        it, so the time is compared at each call.
+        CertificateRefused if it names no principal or is not valid now. A connection may outlive its certificate, so
+        each call compares the time.
         """
         found = self._remembered.get(pem)
         if found is None:
@@ -58,10 +58,7 @@ class Certificates:
 
 
 def read_certificate(pem: bytes) -> Certificate:
-    """Parse a certificate in PEM, valid now or not.
-
-    CertificateRefused if it is malformed, or its subject alternative names name nobody.
-    """
+    """Parse a certificate in PEM, valid now or not. CertificateRefused if it is malformed or names no principal."""
     try:
         certificate = x509.load_pem_x509_certificate(pem)
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value

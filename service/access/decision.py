@@ -1,4 +1,4 @@
-"""The decision: whether the principals of a call may do all that it asks for. Pure, and denied unless granted."""
+"""The decision whether a call's principals may do everything that it asks for. Pure; denied unless granted."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -8,34 +8,31 @@ from service.access.principals import LOCAL, Pattern, Principal
 from service.access.rights import BOUND, Right
 
 EVERY = frozenset({"*"})
-"""The value of a limit that covers everything."""
+"""The value that covers everything."""
 
 MAX_REMEMBERED = 10_000
 
 
 class Asked(NamedTuple):
-    """One thing that a call asks for. One grant must cover it whole."""
+    """One thing that a call asks for. One grant must cover it completely."""
 
     right: Right
     marketplace: str = ""
-    """The marketplace's id; empty for the server as a whole."""
+    """Empty for the server as a whole."""
     seller: str | None = None
-    """The seller's id; None for every seller, or for one that is not known before the work."""
+    """None for every seller, or if the seller is not known before the work."""
     kind: str | None = None
-    """The kind of the entry; None if none of a kind is appended. The same for the next three."""
+    """The kind of entry; None if the call appends none. The same for the next three."""
     source: str | None = None
     notifier: str | None = None
     entry_id: str | None = None
     action: str | None = None
-    """What is done to a violation; None if nothing is."""
+    """The decision about a violation; None without one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """Who may do what, where.
-
-    An empty field covers only calls that ask for no such thing; `EVERY` covers all.
-    """
+    """Who may do what, and where. An empty field covers only calls without it; `EVERY` covers all."""
 
     principals: tuple[Pattern, ...]
     rights: frozenset[Right]
@@ -49,11 +46,11 @@ class Grant:
     actions: frozenset[str] = frozenset()
 
     def names(self, principal: str) -> bool:
-        """Return whether one of the grant's patterns matches the name of a principal."""
+        """Return whether a pattern of the grant matches a principal."""
         return any(pattern.matches(principal) for pattern in self.principals)
 
     def covers(self, asked: Asked) -> bool:
-        """Return whether the grant gives all of what is asked for, whoever asks."""
+        """Return whether the grant covers the request, whoever the caller is."""
         right, marketplace, seller, kind, source, notifier, entry_id, action = asked
         return (
             right in self.rights
@@ -75,7 +72,7 @@ def _holds(limit: frozenset[str], value: str) -> bool:
 
 
 class GrantList:
-    """Grants, and those of each principal, which are looked for once. For any number of threads."""
+    """Grants, indexed by principal on first use. Thread-safe."""
 
     def __init__(self, grants: Iterable[Grant] = ()) -> None:
         self.all = tuple(grants)
@@ -83,7 +80,6 @@ class GrantList:
         self._of: dict[str, tuple[Grant, ...]] = {}
 
     def of(self, principal: str) -> tuple[Grant, ...]:
-        """Return the grants for a principal, by its name; remembered for the next call."""
         found = self._of.get(principal)
         if found is None:
             found = tuple(grant for grant in self.all if grant.names(principal))
@@ -94,11 +90,11 @@ class GrantList:
 
 
 def first_refused(principals: Sequence[Principal], grants: GrantList, call: Sequence[Asked]) -> Asked | None:
-    """Return the first thing that a call asks for and is not granted; None if all is.
+    """Return the first ungranted thing that a call asks for, or None.
 
-    Each principal must be granted it by one grant; without a principal nothing is granted. `local` may do everything. A
-    right of `BOUND` asks for a principal that is bound to the connection besides, and a token's issuer speaks for its own
-    marketplaces alone. ValueError if the call asks for nothing.
+    Each principal needs one grant that covers it. `local` may do everything. A right of `BOUND` also needs a principal
+    bound to the connection, and a token's issuer acts only for its own marketplaces. ValueError if the call asks for
+    nothing.
     """
     if not call:
         raise ValueError("a call that asks for nothing")
@@ -111,7 +107,7 @@ def first_refused(principals: Sequence[Principal], grants: GrantList, call: Sequ
         for who, given in held:
             if who.marketplaces is not None and not _holds(who.marketplaces, asked.marketplace or "*"):
                 return asked
-            for grant in given:  # not `any`: this is asked at each call
+            for grant in given:  # not `any`: every call asks this
                 if grant.covers(asked):
                     break
             else:
@@ -122,9 +118,9 @@ def first_refused(principals: Sequence[Principal], grants: GrantList, call: Sequ
 def visible_sellers(
     principals: Sequence[Principal], grants: GrantList, right: Right, marketplace: str
 ) -> frozenset[str]:
-    """Return the ids of the sellers over whom every principal is granted a right.
+    """Return the sellers on which every principal has a right.
 
-    `EVERY` (containing "*") for all of the marketplace's; empty if one of them is granted none, or none of them is bound and
+    `EVERY` (containing "*") for all of the marketplace; empty if a principal has no such grant, or none is bound and
     the right is of `BOUND`.
     """
     if right in BOUND and not any(who.is_bound for who in principals):
@@ -147,15 +143,12 @@ def visible_sellers(
 
 
 def is_granted_anything(principals: Sequence[Principal], grants: GrantList) -> bool:
-    """Return whether some grant names each principal; false without principals.
-
-    Nobody else need learn what is wrong with a request.
-    """
+    """Return whether some grant names each principal. Other callers learn nothing about their request's errors."""
     return bool(principals) and all(who is LOCAL or grants.of(who.name) for who in principals)
 
 
 def is_granted_any_of(principals: Sequence[Principal], grants: GrantList, rights: frozenset[Right]) -> bool:
-    """Return whether each principal is granted one of these rights anywhere; false without principals."""
+    """Return whether each principal has one of these rights anywhere."""
     return bool(principals) and all(
         who is LOCAL or any(rights & grant.rights for grant in grants.of(who.name)) for who in principals
     )

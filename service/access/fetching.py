@@ -1,4 +1,4 @@
-"""Fetches a small document by https: whole, without a redirect, and within one deadline, whatever the site does."""
+"""Fetches a small document by https: whole, without redirects, within one deadline."""
 
 import http.client
 import socket
@@ -16,10 +16,9 @@ _Connect = Callable[..., socket.socket]
 
 
 def fetch(url: str, authorities: Path | None, seconds: float, max_bytes: int) -> bytes:
-    """Return what an https URL answers; `authorities`: a file of those to trust, the system's by default.
+    """Return the body at an https URL; `authorities` is a file of trusted CAs, the system's by default.
 
-    OSError if it cannot be had, redirects, is larger than `max_bytes` or takes longer than `seconds`; HTTPException if it
-    is no HTTP.
+    OSError if it fails, redirects, exceeds `max_bytes` or takes longer than `seconds`; HTTPException if it is no HTTP.
     """
     context = ssl.create_default_context(cafile=authorities)
     deadline = _Deadline(seconds)
@@ -33,7 +32,7 @@ def fetch(url: str, authorities: Path | None, seconds: float, max_bytes: int) ->
         raise
     finally:
         deadline.stop()
-    if deadline.is_over:  # a body without a length ends as its connection does
+    if deadline.is_over:  # a body without a length ends with its connection
         raise URLError("is too slow")
     if len(data) > max_bytes:
         raise URLError("is too large")
@@ -41,9 +40,9 @@ def fetch(url: str, authorities: Path | None, seconds: float, max_bytes: int) ->
 
 
 class _Deadline:
-    """Shuts the connections that were made through it once the time is up.
+    """Closes its connections at the deadline.
 
-    A socket's own timeout begins anew with each byte, so a site that drips its headers would never be given up.
+    A socket's own timeout restarts with each byte, so a site that sends its headers byte by byte would never time out.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -56,13 +55,13 @@ class _Deadline:
         self._timer.start()
 
     def connect(self, address: Any, _timeout: Any = None, *arguments: Any) -> socket.socket:
-        """Return a connection, as `socket.create_connection` makes it, by the deadline. TimeoutError once that is over."""
+        """As `socket.create_connection`, by the deadline. TimeoutError after it."""
         left = self._until - monotonic()
         if left <= 0:
             raise TimeoutError("is too slow")
         made = socket.create_connection(address, left, *arguments)
         with self._lock:
-            # TLS takes the socket over; a second handle of the same connection stays good for shutting it.
+            # TLS takes the socket over; a second handle of the connection can still close it.
             self._sockets.append(made.dup())
         if self.is_over:
             self._end()
@@ -84,8 +83,6 @@ class _Deadline:
 
 
 class _Handler(urllib.request.HTTPSHandler):
-    """Opens https through a function that makes the connections."""
-
     def __init__(self, context: ssl.SSLContext, connect: _Connect) -> None:
         super().__init__(context=context)
         self._own_context = context
@@ -101,7 +98,7 @@ class _Handler(urllib.request.HTTPSHandler):
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """Refuses redirects: whoever can cause one would name the document."""
+    """Rejects redirects: someone who can redirect would choose the document."""
 
     def redirect_request(self, *_: Any) -> None:
         raise URLError("redirects, which is not followed")

@@ -1,4 +1,4 @@
-"""Four eyes: which calls need two persons behind them, who is a person, and who stands behind a proposal. Pure.
+"""Four eyes: calls that need two persons, who is a person, and who supports a proposal. Pure.
 
     [[persons]]
     person = "anna"
@@ -9,8 +9,8 @@
     marketplaces = ["*"]
     hours = 24
 
-One person counts once, under however many names. Whom the file does not name is nobody: a service, or a further certificate
-of somebody whom it does name. So nobody can be two, and a new name proves nothing until the file says whose it is.
+One person counts once under any number of names. A name that the file does not list is no person: it may be a service,
+or another certificate of a listed person.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,7 +22,6 @@ from service.access.rights import Right
 from service.ledger.append.proposals import Proposal, Step
 
 PERSONS = 2
-"""So many persons stand behind what needs four eyes."""
 
 DEFAULT_HOURS = 24.0
 MAX_HOURS = 168.0
@@ -30,71 +29,66 @@ MAX_HOURS = 168.0
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A person, and the names by which calls show that it is that one."""
-
     person: str
-    """The person's id, the same for ever."""
+    """The person's permanent id."""
     principals: tuple[str, ...]
     """Exact names of principals."""
 
 
 @dataclass(frozen=True, slots=True)
 class FourEyes:
-    """Which rights need two persons, where, and for how long what they agreed upon holds."""
-
     rights: frozenset[Right]
     marketplaces: frozenset[str]
-    """Ids of marketplaces; `*` for all."""
+    """Ids; `*` for all."""
     hours: float = DEFAULT_HOURS
-    """A proposal expires so long after it was made."""
+    """Life of a proposal."""
 
     def covers(self, asked: Asked) -> bool:
-        """Return whether the rule concerns what a call asks for: right and marketplace."""
         return asked.right in self.rights and not self.marketplaces.isdisjoint({"*", asked.marketplace or "*"})
 
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """What the grants file says of persons and of what needs two of them."""
+    """The grants file's persons and four-eyes rules."""
 
     rules: tuple[FourEyes, ...] = ()
     person_of: Mapping[str, str] = field(default_factory=dict)
-    """The id of the person by the name of a principal."""
+    """Person id by principal name."""
     grants: GrantList = field(default_factory=GrantList)
     spoken_for: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    """The marketplaces that the tokens of an issuer speak for, by issuer."""
+    """The marketplaces of each issuer's tokens."""
 
     def right_in_need(self, call: Sequence[Asked]) -> Right | None:
-        """Return the first right by name that a call asks for and two persons must agree to.
+        """Return the first requested right that needs two persons, or None.
 
-        None if there is none. Whether a second person has agreed is not looked at.
+        It ignores whether a second person has agreed.
         """
         found = {asked.right.value: asked.right for rule in self.rules for asked in call if rule.covers(asked)}
         return found[min(found)] if found else None
 
     def hours(self, call: Sequence[Asked]) -> float:
-        """Return after how many hours a proposal of a call expires, by the strictest rule about it."""
+        """Return the life of a proposal of this call in hours, by the strictest rule."""
         return min((rule.hours for rule in self.rules if any(map(rule.covers, call))), default=DEFAULT_HOURS)
 
     def person(self, caller: str) -> str:
-        """Return the person whom a caller's principals show; "" if they show none, or two.
+        """Return the person of a caller's principals; "" if they show none or two.
 
-        A certificate of one person with a token of another shows that somebody has both, and not who.
+        One person's certificate with another's token shows that someone has both, but not who.
         """
         found = {self.person_of[name] for name in caller.split() if name in self.person_of}
         return found.pop() if len(found) == 1 else ""
 
     def names_of(self, principals: Iterable[str]) -> frozenset[str]:
-        """Return these names of principals, and all other names of each person whom one of them shows."""
+        """Return these principals' names with all other names of their persons."""
         found = frozenset(principals)
         persons = {self.person_of[name] for name in found if name in self.person_of}
         return found.union(name for name, person in self.person_of.items() if person in persons)
 
     def persons_behind(self, proposal: Proposal, call: Sequence[Asked]) -> list[str]:
-        """Return, for each step of a proposal, the person whom it puts behind the proposal, or "".
+        """Return, per step of a proposal, the person whose support it adds, or "".
 
-        `call` is what the proposed request asks for. Whoever proposed must be granted that still, and whoever approved to
-        approve. A person counts for the first such step alone, so that the list names each at most once.
+        `call` is the proposed request. The author must still have its rights, and an approver the right to approve. A
+        person counts only for the first such step.
         """
         needed = {Step.PROPOSED: call, Step.APPROVED: [Asked(Right.APPROVE, proposal.marketplace)]}
         seen: list[str] = []
@@ -107,16 +101,17 @@ class Agreement:
         return seen
 
     def may_see(self, caller: str, proposal: Proposal, call: Sequence[Asked]) -> bool:
-        """Return whether a caller who may propose may look at a proposal.
+        """Return whether a caller who may propose may see a proposal.
 
-        Who may do itself what the proposal asks for (`call`; nothing if it was erased), or may approve there; `local` any.
+        The caller must have the rights of the request (`call`; nothing if it was erased) or may approve there; `local`
+        sees any.
         """
         asked = [call, [Asked(Right.APPROVE, proposal.marketplace)]]
-        principals = [replace(one, is_bound=True) for one in self._principals(caller)]  # to look is not to do
+        principals = [replace(one, is_bound=True) for one in self._principals(caller)]  # reading is not doing
         return any(first_refused(principals, self.grants, one) is None for one in asked if one)
 
     def _principals(self, caller: str) -> list[Principal]:
-        """Return the principals of a caller on record, as they would be if the same one called now."""
+        """Return a recorded caller's principals as they would be in a call now."""
         return [self._principal(name) for name in caller.split()]
 
     def _principal(self, name: str) -> Principal:

@@ -35,13 +35,13 @@ from service.access.rights import ACTIONS, NEEDING_TWO, OF_SERVER, RIGHT_OF_KIND
 MAX_FILE_BYTES = 1 << 20
 
 END = "[end]"
-"""The last line of a grants file, but for a comment after it: what was written in part has none."""
+"""The last line of a grants file, except a comment; a partly written file lacks it."""
 
 SOURCES = frozenset(source.name.lower() for source in Source)
 APPENDABLE = frozenset(
     row.key for kind, row in KINDS.items() if RIGHT_OF_KIND.get(kind) is Right.APPEND and kind not in BY_COMMAND
 )
-"""Kinds of entries that the right `append` is about."""
+"""Kinds of entries under the right `append`."""
 
 _WITH = {
     name: frozenset(row.key for row in KINDS.values() if any(field.name == name for field in row.fields))
@@ -51,32 +51,29 @@ _WITH = {
 
 @dataclass(frozen=True, slots=True)
 class Issuer:
-    """An issuer of tokens, and for what its tokens are accepted."""
+    """An issuer of tokens."""
 
     issuer: str
     audience: str
     keys: str
-    """Where its keys lie: an absolute path, or a URL of https."""
+    """An absolute path or an https URL."""
     algorithms: frozenset[str]
     marketplaces: frozenset[str]
     authorities: Path | None = None
-    """Authorities to trust when the keys are fetched; None: those of the system."""
+    """Trusted CAs for fetching the keys; None: the system's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Grants:
-    """The content of a grants file."""
-
     issuers: tuple[Issuer, ...] = ()
     grants: tuple[Grant, ...] = ()
     limits: tuple[Limit, ...] = ()
     readers_kept: tuple[Pattern, ...] = ()
-    """Principals whose reads are written to the audit file."""
+    """Principals whose reads are audited."""
     persons: tuple[Person, ...] = ()
     four_eyes: tuple[FourEyes, ...] = ()
 
     def agreement(self, grants: GrantList) -> Agreement:
-        """Return what it says of persons and of what needs two of them, by its grants in a list."""
         person_of = {name: one.person for one in self.persons for name in one.principals}
         spoken_for = {one.issuer: one.marketplaces for one in self.issuers}
         return Agreement(self.four_eyes, person_of, grants, spoken_for)
@@ -85,8 +82,7 @@ class Grants:
 def load_grants(path: Path) -> Grants:
     """Read and check a grants file.
 
-    ConfigurationWrong if it cannot be read, is too large or is no TOML; else it names all that is wrong with it, a line
-    each.
+    ConfigurationWrong if it cannot be read, is too large or is no TOML; otherwise it lists every error on its own line.
     """
     try:
         with path.open("rb") as file:
@@ -102,7 +98,7 @@ def load_grants(path: Path) -> Grants:
     except RecursionError:
         raise ConfigurationWrong(f"{path}: is no TOML file: it is nested too deeply") from None
     last = text.rstrip().rpartition("\n")[2].partition("#")[0].rstrip()
-    if last != END or content.get("end") != {}:  # or it stands within a text of several lines
+    if last != END or content.get("end") != {}:  # or it is within a multi-line text
         raise ConfigurationWrong(
             f"{path}: its last line must be {END}, at most with a comment after it: a file that is cut short could leave out"
             " a limit, and so give more than it is to give"
@@ -111,9 +107,9 @@ def load_grants(path: Path) -> Grants:
 
 
 def grants_of(content: Mapping[str, Any], path: Path) -> Grants:
-    """Check the content of a grants file, and return what it grants.
+    """Check the content of a grants file. Relative files are beside `path`, which messages name.
 
-    Relative files are beside `path`, which messages name. ConfigurationWrong names all that is wrong.
+    ConfigurationWrong names all errors.
     """
     problems = [f"{key}: is not known; known are {', '.join(_TABLES)}" for key in content if key not in _TABLES]
     issuers = [_issuer(table, path.parent) for table in _tables(content, "issuers", problems)]
@@ -163,7 +159,7 @@ _REQUIRED_TEXT = "is required: a text of at most 512 characters"
 
 
 class _Table:
-    """One table of the file, whose values are taken one by one; what is wrong is added to `problems`."""
+    """One table of the file; values are taken one by one, and errors go to `problems`."""
 
     def __init__(self, place: str, values: Mapping[str, Any]) -> None:
         self.problems: list[str] = []
@@ -174,7 +170,7 @@ class _Table:
         self.problems.append(f"{self._place}.{key}: {problem}")
 
     def text(self, key: str, *, required: bool = True) -> str:
-        """Take a text; empty if it is wrong or left out."""
+        """Take a text; empty if wrong or missing."""
         value = self._values.pop(key, None)
         if value is None and not required:
             return ""
@@ -184,7 +180,7 @@ class _Table:
         return value
 
     def number(self, key: str, form: str = _NUMBER, most: float = 1e9) -> float:
-        """Take a number above 0; 0 if it is left out or wrong."""
+        """Take a number above 0; 0 if wrong or missing."""
         value = self._values.pop(key, None)
         if value is None:
             return 0
@@ -194,7 +190,7 @@ class _Table:
         return value
 
     def count(self, key: str) -> int:
-        """Take a whole number above 0; 0 if it is left out or wrong."""
+        """Take an integer above 0; 0 if wrong or missing."""
         value = self._values.pop(key, None)
         if value is None:
             return 0
@@ -204,7 +200,7 @@ class _Table:
         return value
 
     def words(self, key: str, known: Iterable[str] | Callable[[str], bool], form: str, *, required: bool) -> list[str]:
-        """Take a list of texts, each of which is known; empty if it is left out."""
+        """Take a list of known texts; empty if missing."""
         value = self._values.pop(key, None)
         if value is None and not required:
             return []
@@ -218,7 +214,7 @@ class _Table:
         return [one for one in value if isinstance(one, str)]
 
     def end(self) -> None:
-        """Add each key that was not taken to the problems."""
+        """Add each unused key to the problems."""
         for key in self._values:
             self.say(key, "is not known here")
 
@@ -232,7 +228,7 @@ def _tables(content: Mapping[str, Any], name: str, problems: list[str]) -> list[
 
 
 def _table(content: Mapping[str, Any], name: str, problems: list[str]) -> _Table:
-    """Return the one table of a name; empty if there is none."""
+    """Return the single table of a name; empty if missing."""
     found = content.get(name, {})
     if not isinstance(found, dict):
         problems.append(f"{name}: must be a table, under [{name}]")
@@ -310,7 +306,7 @@ def _person(table: _Table) -> tuple[_Table, Person]:
 
 
 def _refuse_doubles(persons: Sequence[tuple[_Table, Person]]) -> None:
-    """Say which persons are there twice, and which names show two of them: who is one could count for two."""
+    """Report repeated persons and names of two persons: one human could count twice."""
     ids: set[str] = set()
     names: set[str] = set()
     for table, one in persons:
@@ -392,7 +388,7 @@ def _grant(table: _Table) -> tuple[_Table, Grant]:
 
 
 def _kinds_beside(rights: frozenset[Right]) -> frozenset[str]:
-    """Return the kinds of entries that rights other than `append` carry; none of those that nobody appends."""
+    """Return the kinds of entries under other rights than `append`, without kinds that no one appends."""
     beside = rights - {Right.APPEND}
     return frozenset(
         KINDS[kind].key for kind, right in RIGHT_OF_KIND.items() if right in beside and kind not in BY_COMMAND

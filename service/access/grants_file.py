@@ -1,4 +1,4 @@
-"""The rules in force: what the grants file says, and the keys of its issuers, taken over while the server runs."""
+"""The grants in force: a grants file and its issuers' keys, followed while the server runs."""
 
 import threading
 from collections.abc import Callable, Iterable
@@ -16,31 +16,28 @@ from service.access.principals import Pattern
 from service.access.tokens import Tokens
 
 LOOK_SECONDS = 0.5
-"""How often the file is looked at. It is taken over once it has stayed the same from one look to the next."""
+"""How often the file is read. A change applies once two readings agree."""
 
 Report = Callable[[str, str], object]
-"""Takes an event and what is wrong, empty if nothing is."""
+"""Called with an event and the problem, empty without one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What is granted now, and the verifier of tokens of the issuers."""
-
     grants: GrantList
     tokens: Tokens
     has_issuers: bool
     limits: Limits
     agreement: Agreement
     readers_kept: tuple[Pattern, ...] = ()
-    """Principals whose reads are written to the audit file."""
+    """Principals whose reads are audited."""
 
     def is_reader_kept(self, principals: Iterable[str]) -> bool:
-        """Return whether reads by a caller with these names are to be written to the audit file."""
         return any(pattern.matches(name) for name in principals for pattern in self.readers_kept)
 
 
 class GrantsFile:
-    """The rules of a grants file, followed from `start` until `stop`. What is wrong leaves the last good ones in force."""
+    """A grants file, followed from `start` to `stop`. While the file is wrong, the last good grants stay in force."""
 
     def __init__(self, path: Path, report: Report) -> None:
         self._path = path
@@ -53,7 +50,6 @@ class GrantsFile:
         """Replaced, never changed."""
 
     def start(self) -> None:
-        """Start a thread that reads the grants file again when it changes, and its issuers' keys."""
         threading.Thread(target=self._follow, name="grants", daemon=True).start()
 
     def stop(self) -> None:
@@ -84,7 +80,7 @@ class GrantsFile:
             return None
 
     def _build(self, found: Grants) -> Rules:
-        """Return the rules of a file's content; key sets that stay are kept. ConfigurationWrong for a bad file."""
+        """Return the rules of a content; unchanged key sets are kept. ConfigurationWrong for a bad file."""
         sources: dict[Issuer, KeySource] = {}
         try:
             for issuer in found.issuers:

@@ -1,4 +1,4 @@
-"""The keys of an issuer: a JSON Web Key Set of a file or a URL, kept up to date by a thread of its own, off every call."""
+"""An issuer's keys: a JSON Web Key Set from a file or URL, kept up to date by a thread."""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -16,24 +16,24 @@ from sellertrust.local import file_state
 from service.access.fetching import fetch
 
 ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"})
-"""Signatures with a public key. Never `none`, and never one with a shared secret."""
+"""Public-key signatures; never `none`, never a shared secret."""
 
 LOOK_SECONDS = 1.0
-"""How often a file is looked at."""
+"""How often a file is read."""
 REFRESH_SECONDS = 300.0
-"""How often a URL is asked."""
+"""How often a URL is read."""
 REFETCH_SECONDS = 30.0
-"""How soon a URL is asked again: for an unknown key, or after a failure."""
+"""How soon a URL is read again after an unknown key or a failure."""
 MAX_SILENT_SECONDS = 86_400.0
-"""How long keys are believed while their URL does not answer."""
+"""How long keys stay valid while their URL does not answer."""
 FETCH_SECONDS = 5.0
-"""How long a URL may take to answer whole."""
+"""The longest time for a URL's whole answer."""
 MAX_SET_BYTES = 256 << 10
 MAX_KEYS = 100
 MIN_RSA_BITS = 2_048
 
 NO_KEYS = "lists no key that signs, so none of its tokens is good"
-"""What is reported of a key set that is sound and empty, as when every key was withdrawn."""
+"""The report about a valid but empty key set, as when every key was withdrawn."""
 
 _ALGORITHM_OF = {
     ("EC", "P-256"): "ES256",
@@ -45,17 +45,17 @@ _ALGORITHM_OF = {
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A public key, with the one algorithm that it is for."""
+    """A public key and its only algorithm."""
 
     algorithm: str
     key: Any
 
 
 def read_key_set(data: bytes) -> Mapping[str, Key]:
-    """Parse a JSON Web Key Set into public keys by their ids.
+    """Parse a JSON Web Key Set into public keys by id.
 
-    Keys of other uses, of unknown types and algorithms, and without an id are left out. ValueError if it is no key set,
-    or holds a private or shared key, a weak one, two of one id, or more than 100: who publishes that makes mistakes.
+    Skips keys with another use, of unknown types or algorithms, and without an id. ValueError if it is no key set, or
+    has a private, shared or weak key, a repeated id, or over 100 keys: such a set is a mistake.
     """
     if len(data) > MAX_SET_BYTES:
         raise ValueError(f"is larger than {MAX_SET_BYTES:,} bytes")
@@ -82,7 +82,7 @@ def read_key_set(data: bytes) -> Mapping[str, Key]:
 
 
 def _algorithm_of(jwk: Mapping[str, Any]) -> str | None:
-    """Return the algorithm that fits a key's type, and is the one it states; None if there is none."""
+    """Return the algorithm of a key if its type and statement agree, else None."""
     kind, stated = jwk.get("kty"), jwk.get("alg")
     if kind == "RSA":
         algorithm = "RS256" if stated is None else stated
@@ -102,9 +102,9 @@ def _public_key(jwk: Mapping[str, Any], algorithm: str) -> Any:
 
 
 class KeySource:
-    """The keys of one place, kept up to date from `start` until `stop`. The last good ones stay in use.
+    """The keys of one place, kept up to date from `start` to `stop`. The last good ones stay in use.
 
-    `report` is called with what is wrong with the place, once each time that it changes.
+    `report` is called with each change of the place's problem.
     """
 
     def __init__(self, place: str, authorities: Path | None = None, report: Callable[[str], object] = print) -> None:
@@ -123,18 +123,15 @@ class KeySource:
 
     @property
     def keys(self) -> Mapping[str, Key]:
-        """Return the present keys by key id; they are replaced, never changed.
+        """Return the present keys by id, a fresh mapping for each change.
 
-        Empty for a URL that has been silent for a day, also while it is being asked.
+        Empty for a URL that has been silent for a day.
         """
         is_silent = self._is_url and monotonic() - self._confirmed > MAX_SILENT_SECONDS
         return MappingProxyType({}) if is_silent else self._keys
 
     def start(self) -> None:
-        """Start a thread that keeps the keys up to date; a file is read at once, a URL soon.
-
-        ConfigurationWrong if a file is not sound.
-        """
+        """Start the thread; a file is read at once, a URL soon. ConfigurationWrong for a bad file."""
         if not self._is_url:
             self.look()
             if self._problem not in {"", NO_KEYS}:
@@ -145,10 +142,7 @@ class KeySource:
         self._is_ending.set()
 
     def report_missing(self) -> None:
-        """Ask for the keys to be fetched again soon, since a token names an unknown one.
-
-        At most once in 30 s, and never in the caller's thread.
-        """
+        """Ask the thread to fetch soon, because a token names an unknown key. At most once in 30 s."""
         self._is_missing = True
 
     def _follow(self) -> None:
@@ -157,10 +151,10 @@ class KeySource:
             self._is_ending.wait(LOOK_SECONDS)
 
     def look(self) -> None:
-        """Read the file again, or the URL if its wait is over, and use the keys found.
+        """Read the file, or the URL if its wait is over, and use the keys.
 
-        A file is read at every call. A URL waits REFRESH_SECONDS, or REFETCH_SECONDS after a problem or a missing key.
-        Raises nothing: a failure is noted as the problem of this source, and the next success clears it.
+        A URL waits REFRESH_SECONDS, or REFETCH_SECONDS after a problem or a missing key. It raises nothing: a failure
+        becomes the source's problem, and the next success clears it.
         """
         if self._is_url:
             now = monotonic()
@@ -195,7 +189,7 @@ class KeySource:
             self._take(MappingProxyType({}))
 
     def _read(self) -> bytes | None:
-        """Return the file's content if it has changed, else None."""
+        """Return the file's content if it changed, else None."""
         path = Path(self._place)
         state = file_state(path)
         if state == self._seen:

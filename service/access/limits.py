@@ -1,4 +1,4 @@
-"""Limits by caller: token buckets of calls and of entries, and a number of open streams, each principal its own."""
+"""Limits per caller: token buckets of calls and entries, and open streams, for each principal."""
 
 import threading
 from collections import OrderedDict
@@ -10,7 +10,7 @@ from time import monotonic
 from service.access.principals import Pattern
 
 CLASSES = ("read", "slow", "write", "model", "stream")
-"""Classes of calls, as the server keeps threads for them."""
+"""Classes of calls, as in the server's thread pools."""
 
 MAX_BUCKETS = 10_000
 MAX_REMEMBERED = 10_000
@@ -18,40 +18,36 @@ MAX_REMEMBERED = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """What each principal that it names may use of its classes of calls; 0 where it sets no limit."""
+    """What each named principal may use of its classes of calls; 0 means no limit."""
 
     principals: tuple[Pattern, ...]
     classes: frozenset[str] = frozenset(CLASSES)
-    """The classes of calls whose calls and entries it counts together."""
+    """The classes that it counts together."""
     calls_per_second: float = 0.0
     entries_per_second: float = 0.0
     streams: int = 0
     """Open streams, if `stream` is among its classes."""
 
     def names(self, principal: str) -> bool:
-        """Return whether one of the limit's patterns matches the name of a principal."""
         return any(pattern.matches(principal) for pattern in self.principals)
 
     @property
     def key(self) -> str:
-        """Return a text that is equal for limits of the same principals and classes.
-
-        Such limits share an account.
-        """
+        """Return a text that is equal for limits with the same principals and classes; they share an account."""
         texts = sorted(pattern.text for pattern in self.principals)
         return f"{' '.join(texts)} {' '.join(sorted(self.classes))}"
 
 
 @dataclass(slots=True)
 class _Bucket:
-    """A token bucket that holds what comes in one second, at least one token, and may be overdrawn by one large batch."""
+    """A token bucket that holds one second's tokens, at least one; one large batch may overdraw it."""
 
     tokens: float
     filled: float
-    """When the tokens were counted, in seconds of the clock."""
+    """When the tokens were counted, seconds of the clock."""
 
     def wait(self, count: float, rate: float, now: float) -> float:
-        """Fill up, and return the seconds until the tokens are there, 0 if they are. None is taken."""
+        """Fill the bucket and return the seconds until the tokens are available. Takes none."""
         size = max(rate, 1.0)
         self.tokens = min(size, self.tokens + (now - self.filled) * rate)
         self.filled = now
@@ -60,7 +56,7 @@ class _Bucket:
 
 @dataclass(slots=True)
 class _Accounts:
-    """What callers have used, by limit, what is counted, and principal. The least recently used of very many is forgotten."""
+    """Usage by limit, counter and principal. Of very many, the least recently used is forgotten."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     buckets: OrderedDict[tuple[str, str, str], _Bucket] = field(default_factory=OrderedDict)
@@ -76,7 +72,7 @@ class _Accounts:
 
 
 class Limits:
-    """Keeps account of what callers use. For any number of threads."""
+    """Counts callers' usage. Thread-safe."""
 
     def __init__(
         self,
@@ -90,43 +86,33 @@ class Limits:
         self._of_principal: dict[str, tuple[tuple[Limit, str], ...]] = {}
 
     def renewed(self, limits: Sequence[Limit]) -> "Limits":
-        """Return new limits over the accounts of these: what a caller has used stays used."""
+        """Return new limits with the present usage."""
         return Limits(limits, self._clock, self._accounts)
 
     def take_call(self, principals: Iterable[str], call_class: str) -> float:
-        """Charge one call of a class to its principals' accounts; return 0, or the seconds to wait.
-
-        Nothing is charged if one of them is beyond its limit.
-        """
+        """Charge one call to its principals; return 0, or the seconds to wait with nothing charged."""
         return self._take(principals, call_class, "calls", 1)
 
     def take_call_at_once(self, principals: Iterable[str], call_class: str) -> bool:
-        """Charge one call as `take_call` does, and return whether it was.
+        """Charge one call as `take_call` without waiting; return whether it was charged.
 
-        Never waits: false, with nothing charged, also while another thread keeps the accounts.
+        False also while another thread holds the accounts.
         """
         return not self._take(principals, call_class, "calls", 1, is_patient=False)
 
     def take_entries(self, principals: Iterable[str], call_class: str, count: int) -> float:
-        """Charge `count` entries to the principals' accounts; return 0, or the seconds to wait.
+        """Charge `count` entries to the principals; return 0, or the seconds to wait with nothing charged.
 
-        Nothing is charged if one of them is beyond its limit. A batch that is larger than what a bucket holds is charged
-        when it is full, and overdraws it.
+        A batch beyond a bucket's size is charged when the bucket is full, and overdraws it.
         """
         return self._take(principals, call_class, "entries", count)
 
     def entries_wait(self, principals: Iterable[str], call_class: str) -> float:
-        """Return after how many seconds one entry is within all limits of the principals.
-
-        Nothing is charged.
-        """
+        """Return the seconds until one entry is within all limits of the principals; charges nothing."""
         return self._take(principals, call_class, "entries", 1, is_taken=False)
 
     def streams(self, principal: str) -> int:
-        """Return how many streams a principal may have open at a time; 0 if no limit states it.
-
-        The lowest of several limits.
-        """
+        """Return how many streams a principal may have open, by its lowest limit; 0 without a limit."""
         found = [limit.streams for limit, _ in self._of(principal) if limit.streams and "stream" in limit.classes]
         return min(found, default=0)
 
@@ -140,7 +126,7 @@ class Limits:
         is_taken: bool = True,
         is_patient: bool = True,
     ) -> float:
-        """Return the seconds to wait; infinite if another thread keeps the accounts and this one is not patient."""
+        """Return the seconds to wait; infinite if another thread holds the accounts and the caller does not wait."""
         if not self._limits:
             return 0.0
         asked = [
@@ -166,7 +152,7 @@ class Limits:
         return wait
 
     def _of(self, principal: str) -> tuple[tuple[Limit, str], ...]:
-        """Return the limits that name a principal, each with the key of its account."""
+        """Return the limits that name a principal, each with its account's key."""
         found = self._of_principal.get(principal)
         if found is None:
             found = tuple(one for one in self._limits if one[0].names(principal))

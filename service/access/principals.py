@@ -18,41 +18,41 @@ from math import inf
 from service.call_context import LOCAL_CALLER
 
 MAX_NAME = 2_048
-"""Characters of a principal: the limit of SPIFFE."""
+"""Characters of a principal: SPIFFE's limit."""
 
 FORMS = "spiffe://DOMAIN/PATH, uri:URI, dns:NAME or jwt:ISSUER#SUBJECT, in lower case where case means nothing"
-"""The forms of principals, but `local`."""
+"""The forms of principals, without `local`."""
 
 _TRUST_DOMAIN = r"[a-z0-9._-]{1,255}"
 _SPIFFE = re.compile(rf"spiffe://{_TRUST_DOMAIN}(/(?!\.\.?(/|$))[A-Za-z0-9._-]+)*")
-_URI = re.compile(r"[a-z][a-z0-9+.-]*:[!-)+-~]+")  # printable ASCII but *
+_URI = re.compile(r"[a-z][a-z0-9+.-]*:[!-)+-~]+")  # printable ASCII except *
 _DNS = re.compile(r"(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*")
 _SUBJECT = re.compile(r"[!-)+-~]{1,255}")
-_ISSUER = re.compile(r"[!\"$-)+-~]{1,512}")  # no #, which ends it
+_ISSUER = re.compile(r"[!\"$-)+-~]{1,512}")  # no #, which would end it
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """One authenticated identity that a call shows."""
+    """An authenticated identity of a call."""
 
     name: str
-    """As the module says."""
+    """In one of the module's forms."""
     is_bound: bool
-    """Whether it proves itself on this connection (a certificate, `local`); a token that was copied does not."""
+    """Whether this connection proves it (a certificate, `local`). A token could be a copy."""
     expires: float = inf
-    """Seconds since 1970 at which it ends to be one."""
+    """End of validity, seconds since 1970."""
     marketplaces: frozenset[str] | None = None
-    """The marketplaces that its issuer may speak for; None: all."""
+    """The marketplaces that its issuer may act for; None: all."""
 
 
 LOCAL = Principal(LOCAL_CALLER, is_bound=True)
 
 
 def certificate_name(uris: Iterable[str], dns_names: Iterable[str]) -> str:
-    """Return the name of the principal that a certificate's subject alternative names state.
+    """Return the principal named by a certificate's subject alternative names: the one URI, else the one DNS name.
 
-    The one URI, else the one DNS name. ValueError if there is none, if there are several, or if it is malformed.
-    `certificate_name([], ["checkout.acme.example"]) == "dns:checkout.acme.example"`.
+    ValueError if there are none or several, or if it is malformed. `certificate_name([], ["checkout.acme.example"]) ==
+    "dns:checkout.acme.example"`.
     """
     found = [*uris]
     if not found:
@@ -74,9 +74,9 @@ def certificate_name(uris: Iterable[str], dns_names: Iterable[str]) -> str:
 
 
 def token_name(issuer: str, subject: object) -> str:
-    """Return the name of the principal that a token proves: `jwt:ISSUER#SUBJECT`.
+    """Return a token's principal, `jwt:ISSUER#SUBJECT`.
 
-    ValueError if the subject is none: it has 1 to 255 printable ASCII characters without blanks and `*`.
+    ValueError unless the subject is 1 to 255 printable ASCII characters without blanks and `*`.
     """
     if not isinstance(subject, str) or not _SUBJECT.fullmatch(subject):
         raise ValueError("its subject must be 1 to 255 printable ASCII characters without blanks and *")
@@ -84,15 +84,12 @@ def token_name(issuer: str, subject: object) -> str:
 
 
 def is_issuer(text: str) -> bool:
-    """Return whether a text may name an issuer of tokens.
-
-    1 to 512 printable ASCII characters without `#` and `*`.
-    """
+    """Return whether a text can name an issuer: 1 to 512 printable ASCII characters without `#` and `*`."""
     return _ISSUER.fullmatch(text) is not None
 
 
 def is_principal(text: str) -> bool:
-    """Return whether a text is the name of one principal, `local` included."""
+    """Return whether a text names one principal, `local` included."""
     if text == LOCAL.name:
         return True
     try:
@@ -102,9 +99,9 @@ def is_principal(text: str) -> bool:
 
 
 class Pattern:
-    """A pattern of principals. ValueError if it is none.
+    """A pattern of principals. ValueError if malformed.
 
-    `Pattern("dns:*.acme.example").matches("dns:checkout.acme.example")`, and not `dns:a.b.acme.example`.
+    `Pattern("dns:*.acme.example")` matches `dns:checkout.acme.example`, but not `dns:a.b.acme.example`.
     """
 
     def __init__(self, text: str) -> None:
@@ -116,7 +113,6 @@ class Pattern:
 
 
 def _pattern_regex(text: str) -> str:
-    """Return the regular expression of a pattern."""
     scheme, _, rest = text.partition(":")
     exact = text.replace("*", "x")  # a pattern is well formed if a principal that it matches is
     match scheme:
@@ -136,9 +132,9 @@ def _pattern_regex(text: str) -> str:
 
 
 def _segments(text: str, separators: str, exact_before: int, pattern: str = "") -> str:
-    """Return the regular expression of segments, in each of which a lone `*` stands for one; the first ones must be exact.
+    """Return the regular expression of segments; a lone `*` stands for one of them, and the first ones must be exact.
 
-    ValueError if not; it quotes the whole `pattern` that they are of, by default the text.
+    ValueError, quoting the whole `pattern`, if not.
     """
     parts = re.split(f"([{separators}])", text)
     for number, part in enumerate(parts[::2]):

@@ -1,6 +1,6 @@
-"""The rights, and the one table of the right that each method needs. A method without a row stops the server's start.
+"""The rights, and the right that each method needs. A method without a row stops the server's start.
 
-`docs/how-to/access.md`, `sellertrust access show` and the check before every call come from it.
+`docs/how-to/access.md`, `sellertrust access show` and the check of every call use this table.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,54 +14,52 @@ from scoring.errors import PermissionDenied
 
 
 class Right(Enum):
-    """What a grant gives."""
-
-    __hash__ = object.__hash__  # Enum's own is Python code, and sets of rights are asked at each call
+    __hash__ = object.__hash__  # Enum's hash is Python code, and each call asks sets of rights
 
     READ_SCORES = "read_scores"
     """Trust scores."""
     EXPLAIN = "explain"
-    """Trust scores with the facts behind every point."""
+    """Trust scores with the facts behind each point."""
     READ_MEASURES = "read_measures"
-    """Measures in force, with the rule and the ids of the entries behind each; payout terms and restitution."""
+    """Measures in force with their rules and entries, payout terms, and restitution."""
     READ_LEDGER = "read_ledger"
     """Entries, violations, notifiers and the review queue."""
     APPEND = "append"
-    """Appends facts, of the kinds, sources, notifiers and entry ids that the grant names."""
+    """Appends facts of the granted kinds, sources, notifiers and entry ids."""
     DECIDE = "decide"
-    """Decides about violations and cases one by one, corrects entries, and moves violations between incidents."""
+    """Decides single violations and cases, corrects entries, and moves violations between incidents."""
     BULK_DECIDE = "bulk_decide"
-    """Decides about many violations at once."""
+    """Decides many violations at once."""
     OVERRIDE = "override"
     """Appends overrides, which set a seller's tier and badge."""
     IMPOSE_MEASURES = "impose_measures"
     """Appends measures against a seller."""
     DECIDE_COMPLAINTS = "decide_complaints"
-    """Decides complaints about measures; upheld, the measure is lifted."""
+    """Decides complaints about measures; an upheld complaint lifts the measure."""
     READ_MODELS = "read_models"
     """Reads published models, their figures and reports."""
     MODELS = "models"
-    """Promotes models and rolls them back."""
+    """Promotes and rolls back models."""
     READ_POLICIES = "read_policies"
-    """Reads the policies that were committed, and who moved them."""
+    """Reads committed policies and their moves."""
     POLICIES = "policies"
-    """Commits policies and rolls them back."""
+    """Commits and rolls back policies."""
     PROPOSE = "propose"
-    """Proposes what needs another person's approval and what the caller may do itself; reads and withdraws proposals."""
+    """Proposes requests that the caller may make itself and that need approval; reads and withdraws proposals."""
     APPROVE = "approve"
-    """Approves what other persons propose."""
+    """Approves other persons' proposals."""
     AUDIT = "audit"
-    """Reads the audit file, of a marketplace or as a whole, and verifies it."""
+    """Reads and verifies the audit file, of a marketplace or whole."""
     ERASE = "erase"
-    """Erases the sealed texts of sellers."""
+    """Erases sellers' sealed texts."""
     OPERATE = "operate"
-    """Puts right what a faulty clock recorded."""
+    """Corrects what a faulty clock recorded."""
 
 
 class Scope(Enum):
-    """What of a marketplace, or of the server, a call concerns, and where its request says so."""
+    """The part of a marketplace or server that a call concerns, and where its request says so."""
 
-    __hash__ = object.__hash__  # as that of `Right`
+    __hash__ = object.__hash__  # as for `Right`
 
     SELLER = "the seller in `seller`"
     MEASURES = "the seller in `seller`; a `policy` that is stated needs `read_policies` besides"
@@ -81,14 +79,12 @@ class Scope(Enum):
 
 @dataclass(frozen=True, slots=True)
 class MethodRow:
-    """What one method needs."""
-
     right: Right
     scope: Scope
     action: str = ""
-    """The action on a violation that the method takes, as grants name it; empty for methods that take none."""
+    """The method's action on a violation, as grants name it; empty without one."""
     is_emergency: bool = False
-    """Whether it waits for no approval, whatever needs four eyes."""
+    """Whether it never waits for approval."""
 
 
 def _decision(action: str) -> MethodRow:
@@ -143,7 +139,7 @@ METHODS: Mapping[str, MethodRow] = MappingProxyType(
         "AuditService/VerifyAudit": MethodRow(Right.AUDIT, Scope.SERVER),
     }
 )
-"""What each method needs. Health is open to all and has no row."""
+"""Health is open to all and has no row."""
 
 RIGHT_OF_KIND: Mapping[Kind, Right] = MappingProxyType(
     {
@@ -177,7 +173,7 @@ RIGHT_OF_KIND: Mapping[Kind, Right] = MappingProxyType(
         Kind.COMPLAINT_DECISION: Right.DECIDE_COMPLAINTS,
     }
 )
-"""The right to append entries of each kind. A kind that is missing here stops the server's start."""
+"""The right to append entries of each kind. A missing kind stops the server's start."""
 
 BOUND = frozenset(
     {
@@ -185,7 +181,7 @@ BOUND = frozenset(
         *(Right.MODELS, Right.POLICIES, Right.APPROVE, Right.ERASE, Right.OPERATE),
     }
 )
-"""Rights that a bearer token alone does not carry, since it can be replayed: the call shows a certificate too."""
+"""Rights that need a client certificate, because a bearer token can be replayed."""
 
 READS = frozenset(
     {
@@ -197,49 +193,46 @@ READS = frozenset(
         *("ProposalService/GetProposal", "ProposalService/ListProposals"),
     }
 )
-"""Methods that read what stands about sellers, whose use by persons is written down where the grants file says so."""
+"""Methods that read about sellers; persons' calls are audited if the grants file says so."""
 
 MAY_BE_WRITTEN = READS | {
     name for name, row in METHODS.items() if row.right in BOUND or row.scope in {Scope.ENTRIES, Scope.PROPOSED}
 }
-"""Methods of which the audit file may have calls: those by a right of `BOUND`, and `READS`."""
+"""Methods whose calls the audit file may have: those with a right of `BOUND`, and `READS`."""
 
 NEEDING_TWO = frozenset({Right.MODELS, Right.POLICIES, Right.OVERRIDE, Right.BULK_DECIDE})
-"""Rights of which a grants file may say that two persons must stand behind their use."""
+"""Rights that a grants file may put under four eyes."""
 
 OF_SERVER = frozenset({Right.READ_MODELS, Right.MODELS, Right.READ_POLICIES, Right.POLICIES, Right.OPERATE})
-"""Rights over the server as a whole: a grant of them is for every marketplace."""
+"""Rights over the whole server: a grant of them covers every marketplace."""
 
 ACTIONS = frozenset(action.name.lower() for action in Action) | {
     KINDS[kind].key for kind, right in RIGHT_OF_KIND.items() if right is Right.DECIDE and kind is not Kind.STATUS
 }
-"""What a grant of `decide` names: the actions on violations, and the kinds of entries that decide without one."""
+"""What a grant of `decide` names: actions on violations, and kinds of entries that decide without one."""
 
 WRITING = frozenset(
     {
         *(Right.APPEND, Right.DECIDE, Right.OVERRIDE, Right.IMPOSE_MEASURES, Right.DECIDE_COMPLAINTS, Right.ERASE),
     }
 )
-"""Rights that append entries under ids that the caller chooses."""
+"""Rights to append entries with ids that the caller chooses."""
 
 FILTERED = frozenset({Scope.SELLERS, Scope.PARENT})
-"""Scopes over many sellers of which a caller who may see some is shown those, and nothing of the others."""
+"""Scopes over many sellers; a caller who may see some gets only those."""
 
 
 _APPENDING = frozenset(right for kind, right in RIGHT_OF_KIND.items() if kind not in BY_COMMAND)
 
 
 def rights_of(method: str) -> frozenset[Right]:
-    """Return the rights by one of which a call of `Service/Method` may be let in; of entries those of all their kinds."""
+    """Return the rights of which one admits a call of `Service/Method`; for appends the rights of all kinds."""
     row = METHODS[method]
     return _APPENDING if row.scope is Scope.ENTRIES else frozenset({row.right})
 
 
 def require_rows(methods: Iterable[str]) -> None:
-    """Check that every method, and every kind of entry, has a row in the tables of rights.
-
-    TypeError names those without one.
-    """
+    """Check that every method and every kind of entry has a row. TypeError names the missing ones."""
     missing = [method for method in methods if method not in METHODS]
     missing += [f"entries of the kind {row.key}" for kind, row in KINDS.items() if kind not in RIGHT_OF_KIND]
     if missing:
@@ -247,10 +240,10 @@ def require_rows(methods: Iterable[str]) -> None:
 
 
 def not_granted(right: Right, *, needs_certificate: bool = False, of_entry: bool = False) -> PermissionDenied:
-    """Return the error for a call without a grant: it names the right that the call needs.
+    """Return the error for a call without a grant, which names the needed right.
 
-    The same whether what it asks for exists or not. `needs_certificate`: the right needs a client certificate besides a
-    token. `of_entry`: it is asked for an entry, of which one grant must cover all that grants limit.
+    It does not reveal whether the resource exists. `needs_certificate`: the right needs a client certificate besides a
+    token. `of_entry`: the call appends an entry, which one grant must cover completely.
     """
     text = f"the caller is not granted what the call asks for; it needs the right {right.value}"
     if of_entry:

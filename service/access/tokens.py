@@ -1,9 +1,8 @@
-"""Bearer tokens: JSON Web Tokens of the issuers that the grants file names, verified and turned into a principal.
+"""Bearer tokens: JSON Web Tokens of the grants file's issuers, verified and turned into a principal.
 
-What is refused, whatever the signature says: a token longer than 8 KB or good for more than an hour; an algorithm other
-than that of the key, or that the issuer does not list; the headers `jku`, `x5u`, `x5c`, `jwk`, `crit` and `b64`, by which
-a token would name its own key or change its own rules; a key id that the issuer does not publish; another audience; a
-token that is bound to another certificate than the call shows (`cnf`).
+Always rejected: a token over 8 KB or valid for over an hour; an algorithm that is not the key's or not listed by the
+issuer; the headers `jku`, `x5u`, `x5c`, `jwk`, `crit` and `b64`, by which a token would choose its key or its rules; an
+unpublished key id; another audience; a token bound to another certificate than the call's (`cnf`).
 """
 
 import threading
@@ -26,7 +25,7 @@ MAX_LIFE_SECONDS = 3_600
 SKEW_SECONDS = 30
 """How far an issuer's clock may differ."""
 REMEMBERED_SECONDS = 60
-"""How long a verification is believed."""
+"""How long a verification stays valid."""
 MAX_REMEMBERED = 10_000
 
 _REFUSED_HEADERS = frozenset({"jku", "x5u", "x5c", "jwk", "crit", "b64", "zip", "enc"})
@@ -34,30 +33,28 @@ _TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})
 
 
 class TokenRefused(Exception):
-    """A token proves nobody. The message says why, and nothing that stands in the token."""
+    """A token is not valid. The message says why and quotes nothing from the token."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What a verification found."""
-
     principal: Principal
     thumbprint: str | None
-    """The certificate that the token is bound to; None: it is bound to none."""
+    """The certificate that the token is bound to; None if unbound."""
     until: float
-    """Until when it is believed, in seconds since 1970."""
+    """End of the verification, seconds since 1970."""
     generation: int
-    """Of the issuer's keys, when it was verified."""
+    """Of the issuer's keys at the verification."""
     source: KeySource
 
     @property
     def is_current(self) -> bool:
-        """Return whether the issuer's keys are those by which it was verified."""
+        """Return whether the issuer's keys are unchanged."""
         return self.generation == self.source.generation
 
 
 class Tokens:
-    """Verifies tokens of issuers, each with the place of its keys. For any number of threads."""
+    """Verifies tokens of issuers and their key sources. Thread-safe."""
 
     def __init__(self, issuers: Mapping[str, tuple[Issuer, KeySource]], clock: Callable[[], float] = time.time) -> None:
         self._issuers = issuers
@@ -66,18 +63,18 @@ class Tokens:
         self._remembered: OrderedDict[bytes, Verified] = OrderedDict()
 
     def principal(self, token: str, thumbprint: str | None = None) -> Principal:
-        """Verify a token and return the principal that it proves.
+        """Verify a token and return its principal.
 
-        `thumbprint`: of the certificate that the call shows. Raises TokenRefused if the token proves nobody, or is bound
-        to another certificate.
+        `thumbprint` is of the call's certificate. TokenRefused if the token is not valid or is bound to another
+        certificate.
         """
         return self.verify(token, thumbprint).principal
 
     def verify(self, token: str, thumbprint: str | None = None) -> Verified:
-        """Verify a token and return what it proves; each token is verified once.
+        """Verify a token once and remember the result.
 
-        `thumbprint`: of the certificate that the call shows. TokenRefused if it is too long, expired, not signed by a
-        known key of its issuer, or bound to another certificate.
+        `thumbprint` is of the call's certificate. TokenRefused if it is too long, expired, not signed by a known key of
+        its issuer, or bound to another certificate.
         """
         if len(token) > MAX_TOKEN_BYTES:
             raise TokenRefused(f"is longer than {MAX_TOKEN_BYTES:,} bytes")
@@ -130,7 +127,7 @@ class Tokens:
 
 
 def _unverified(token: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """Return the header and the claims of a token, before any of it is verified."""
+    """Return a token's header and claims before any verification."""
     try:
         parts = jwt.decode_complete(token, options={"verify_signature": False})
     except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
@@ -144,7 +141,7 @@ def _unverified(token: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
 
 
 def _key_of(header: Mapping[str, Any], issuer: Issuer, source: KeySource) -> Key:
-    """Return the key that a token names, whose algorithm must be the token's and one that the issuer lists."""
+    """Return the key that a token names; its algorithm must be the token's, and listed by the issuer."""
     name = header.get("kid")
     key = source.keys.get(name) if isinstance(name, str) else None
     if key is None:
@@ -156,7 +153,7 @@ def _key_of(header: Mapping[str, Any], issuer: Issuer, source: KeySource) -> Key
 
 
 def _expiry(claims: Mapping[str, Any], now: float) -> float:
-    """Return when a token expires, by its own words. TokenRefused if it has, is not good yet, or is good for too long."""
+    """Return a token's expiry. TokenRefused if it has expired, is not yet valid, or is valid for too long."""
     times = [claims.get(name) for name in ("exp", "iat", "nbf")]
     if any(isinstance(time, bool) or not isinstance(time, int | float | None) for time in times):
         raise TokenRefused("states times that are none")

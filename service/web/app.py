@@ -1,5 +1,3 @@
-"""The routes of the badge server."""
-
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
@@ -26,7 +24,7 @@ _PATHS = (
     "must be /badge/MARKETPLACE/SELLER.svg or .html, /badge/MARKETPLACE.json, /picture/BADGE.svg, /badge.js or /health"
 )
 _FILES = "public, max-age=300, stale-if-error=86400"
-"""For what says nothing of any seller."""
+"""For files that concern no seller."""
 
 
 def build_app(
@@ -38,8 +36,8 @@ def build_app(
 ) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
     """Return the ASGI application of the badge server.
 
-    `report` is given a line about what nobody has foreseen. With `demo_marketplace` it has a page `/demo` too, a shop with
-    the badges of the demo's sellers there, and `/` leads to it.
+    `report` gets a line about each unexpected error. With `demo_marketplace` it also has `/demo`, a shop with the
+    demo's sellers, and `/` leads there.
     """
     routes = _BadgeRoutes(badges, words)
 
@@ -71,15 +69,12 @@ def build_app(
 
 
 class _BadgeRoutes:
-    """What answers about badges."""
-
     def __init__(self, badges: Badges, words: Mapping[str, Wording]) -> None:
         self._badges = badges
         self._words = words
         self._pictures = Pictures(words)
 
     async def answer_picture(self, request: Request) -> Response:
-        """Answer with the picture of a seller's badge."""
         query, seller = _query(request), _seller(request)
         row = self._badges.kept(seller)
         if row is None:
@@ -88,14 +83,14 @@ class _BadgeRoutes:
         return self._pictures.of(query.look, query.is_negotiated, badge, self._age(row)).to(_held(request))
 
     async def answer_picture_of_badge(self, request: Request) -> Response:
-        """Answer with the picture of a badge, whoever has it."""
+        """Answer with the picture of a badge, for no seller in particular."""
         query, badge = _query(request), request.path_params["badge"]
         if badge not in self._words:
             return refuse(404, "badge", f"must be one of {', '.join(self._words)}")
         return self._pictures.of(query.look, query.is_negotiated, badge, Age.CURRENT).to(_held(request))
 
     async def answer_list(self, request: Request) -> Response:
-        """Answer with the badges of many sellers in words; a seller without one is left out."""
+        """Answer with the badges of many sellers as text; sellers without a badge are left out."""
         query, marketplace = _query(request), request.path_params["marketplace"]
         if not 1 <= len(query.sellers) <= MAX_SELLERS:
             raise RequestWrong("seller", f"must be given 1 to {MAX_SELLERS} times")
@@ -118,21 +113,19 @@ class _BadgeRoutes:
         return finish(body.encode(), "application/json", headers).to(_held(request))
 
     async def answer_record(self, request: Request) -> Response:
-        """Answer with the page behind a badge: who awards it, on what, and when it was checked."""
+        """Answer with the page behind a badge: who awards it, for what, and when it was checked."""
         query, seller = _query(request), _seller(request)
         rows = await self._rows(seller[0], [seller[1]])
         award, age = self._award(seller, rows[seller[1]]), self._age(rows[seller[1]])
         return _page(record_page(award, query.look.language), query, age.value, request)
 
     async def answer_demo(self, request: Request, marketplace: str) -> Response:
-        """Answer with the demo's shop."""
         query = _query(request)
         rows = await self._rows(marketplace, [member.seller for member in CAST])
         awards = {name: self._award((marketplace, name), row) for name, row in rows.items()}
         return _page(shop_page(awards, self._words, query.look.language), query, "no-store", request)
 
     async def _rows(self, marketplace: str, names: Sequence[str]) -> dict[str, Row | None]:
-        """Return what is known of each seller of a marketplace, by its id."""
         rows = {name: self._badges.kept((marketplace, name)) for name in names}
         missing = [name for name, row in rows.items() if row is None]
         if missing:
@@ -157,12 +150,11 @@ def _query(request: Request) -> Query:
 
 
 def _held(request: Request) -> str:
-    """Return the request's If-None-Match."""
     return request.headers.get("if-none-match", "")
 
 
 def _seller(request: Request) -> Seller:
-    """Return the seller that a path names; RequestWrong if it holds an id that is none."""
+    """Return the seller in a path; RequestWrong for a malformed id."""
     marketplace, seller = request.path_params["marketplace"], request.path_params["seller"]
     _require_ids(("marketplace", marketplace), ("seller", seller))
     return marketplace, seller
@@ -180,12 +172,11 @@ def _page(html: str, query: Query, caching: str, request: Request) -> Response:
 
 
 async def _answer_root(_: Request) -> Response:
-    """Answer with the way to the demo's shop; the path alone, never the host that a request states."""
+    """Redirect to the demo's shop by path, never by the host that the request states."""
     return Response(status_code=307, headers=EVERYWHERE | {"Cache-Control": "no-store", "Location": "/demo"})
 
 
 def _file_endpoint(body: bytes, media_type: str) -> Endpoint:
-    """Return the function that answers with a file."""
     finished = finish(body, media_type, EMBEDDED | {"Cache-Control": _FILES})
 
     async def answer_file(request: Request) -> Response:
@@ -195,13 +186,12 @@ def _file_endpoint(body: bytes, media_type: str) -> Endpoint:
 
 
 async def _refuse_query(_: Request, error: Exception) -> Response:
-    """Return the refusal of a request with a part that is wrong."""
     assert isinstance(error, RequestWrong)  # noqa: S101 Starlette hands over what the table of handlers names
     return refuse(400, error.field, error.problem)
 
 
 async def _refuse_request(_: Request, error: Exception) -> Response:
-    """Return the refusal of a path that is none, or of a method that it has not."""
+    """Return the error for an unknown path or method."""
     assert isinstance(error, HTTPException)  # noqa: S101 Starlette hands over what the table of handlers names
     if error.status_code == 405:
         return refuse(405, "method", "must be GET or HEAD", {"Allow": "GET, HEAD"})
@@ -209,14 +199,13 @@ async def _refuse_request(_: Request, error: Exception) -> Response:
 
 
 async def _fail(_request: Request, _error: Exception) -> Response:
-    """Return the response where this program has failed."""
     return refuse(500, "server", "has failed; try again")
 
 
 def _without_traces(app: Starlette, report: Callable[[str], None]) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
-    """Return the application with an end for what nobody has foreseen.
+    """Return the application without traces in its answers.
 
-    Its kind is reported, its text shown to nobody. Starlette has answered by then (`_fail`).
+    An unexpected error is reported by its kind; readers never see its text. Starlette has answered by then (`_fail`).
     """
 
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,6 +1,6 @@
-"""The badges of sellers, as the server answers them, kept for a while and shown while it is away.
+"""Sellers' badges, remembered for a while and shown while the server is away.
 
-One event loop uses a `Badges`; calls of the server run in threads of its own.
+One event loop uses a `Badges`; threads call the server.
 """
 
 import asyncio
@@ -18,64 +18,67 @@ from sellertrust.errors import SellertrustCallError
 from sellertrust.v1.trust_score_service_pb2 import SCORE_STATE_UNKNOWN
 
 FRESH_SECONDS = 30.0
-"""How long a badge is shown without asking again."""
+"""How long a badge is shown without a new call."""
 CALL_SECONDS = 1.0
-"""How long one call of the server may take, and how long a reader waits for it."""
+"""How long one call may take, and how long a reader waits for it."""
 RETRY_SECONDS = 1.0
-"""How long after a failed call the server is left alone; then one reader asks, and others ask once it has answered."""
+"""The pause after a failed call. Then one reader asks, and others ask once it has an answer."""
 BUSY_SECONDS = 0.1
-"""How long after a busy answer a seller is asked about again, until CALL_SECONDS have passed."""
+"""The pause after a busy answer about a seller, until CALL_SECONDS have passed."""
 CALLS = 4
-"""Calls at a time."""
+"""Parallel calls."""
 BATCH = 50
-"""Sellers in a call, at most: a call that took too long halves it for the next ones, and each answer doubles it."""
+"""The most sellers per call. A timeout halves it for the next calls; each answer doubles it."""
 MAX_WAITING = 500
-"""Sellers that wait for a call, of those with a kept badge and of the others each; further ones are shown as kept."""
+"""The most sellers that wait for a call: this many with a remembered badge, and this many without.
+
+Others get the remembered badge.
+"""
 
 ABSENT = ""
-"""The badge of a seller whom the server does not know, or about whom it may not answer."""
+"""The badge of a seller that the server does not know or may not answer about."""
 
 _SETTLED = frozenset({grpc.StatusCode.NOT_FOUND, grpc.StatusCode.PERMISSION_DENIED})
-"""Refusals that are answers: to ask again at once would bring the same."""
+"""Errors that are final: another call at once would give the same."""
 _BUSY = frozenset({"SERVER_BUSY", "TOO_MANY_CALLS"})
-"""Reasons of a server that is there and has no time."""
+"""Reasons of a server that is overloaded."""
 
 Seller = tuple[str, str]
-"""Marketplace and seller, by their ids."""
+"""Marketplace id and seller id."""
 Outcome = TrustScore | SellertrustCallError
 Ask = Callable[[str, Sequence[str]], Mapping[str, Outcome]]
 
 
 @dataclass
 class Counts:
-    """How requests were answered so far."""
+    """Requests by how they were answered."""
 
     kept: int = 0
-    """From what was asked within FRESH_SECONDS."""
+    """From a badge younger than FRESH_SECONDS."""
     asked: int = 0
-    """From an answer that the request waited for."""
+    """From a new answer."""
     stale: int = 0
-    """From an older answer, since no new one came."""
+    """From an older badge, because no new answer came."""
     unknown: int = 0
-    """By nothing, since no answer came and none was kept."""
+    """Without a badge: no answer came and none was remembered."""
     failed_calls: int = 0
-    """Calls of the server that failed; several requests may wait for one."""
+    """Several requests may wait for one call."""
 
 
 class Row(NamedTuple):
-    """A badge that is kept, with times in seconds of the clock."""
+    """A remembered badge; times in seconds of the clock."""
 
     badge: str
     asked: float
     checked: float
-    """The record was as it says at this time: earlier than `asked` when the server answered with a stale score."""
+    """When the record was as the badge says: before `asked` if the server answered with a stale score."""
     as_of_time: datetime
-    """The same time by the server's clock."""
+    """`checked` by the server's clock."""
 
 
 @dataclass
 class Table:
-    """A bounded table of badges. The one that was stored longest ago goes first."""
+    """A bounded table of badges. The one stored longest ago leaves first."""
 
     max_sellers: int
     rows: dict[Seller, Row] = field(default_factory=dict)
@@ -88,13 +91,13 @@ class Table:
 
 
 class Badges:
-    """Finds the badges of sellers and keeps the answers.
+    """Finds sellers' badges and remembers them.
 
-    Sellers who are asked about while calls are under way share the next call. `ask` returns the outcome of each seller or
-    raises SellertrustCallError; it is called in threads. `max_sellers` bounds how many badges are kept, and by itself how
-    many ids that are no sellers, so that made-up ids push no badge out. A badge is shown for `stale_seconds` after its
-    check while no new answer comes. `call_seconds` is how long a reader waits for a call. `report` is given a line when
-    the server stops answering, and when it answers again.
+    Sellers requested while calls are running share the next call. `ask` runs in threads; it returns each seller's
+    outcome or raises SellertrustCallError. `max_sellers` bounds the remembered badges, and separately the unknown ids,
+    so that invented ids displace no badge. A badge is shown for `stale_seconds` after its check if no new answer comes.
+    A reader waits `call_seconds` for a call. `report` gets a line when the server stops answering and when it answers
+    again.
     """
 
     def __init__(
@@ -109,7 +112,7 @@ class Badges:
     ) -> None:
         self.counts = Counts()
         self.is_away = False
-        """Whether the last call of the server failed."""
+        """Whether the last call failed."""
         self._ask = ask
         self._report = report
         self._stale_seconds = stale_seconds
@@ -130,18 +133,13 @@ class Badges:
         self._pool = ThreadPoolExecutor(CALLS, thread_name_prefix="badges")
 
     def close(self) -> None:
-        """End the threads once their calls have ended."""
         self._pool.shutdown(cancel_futures=True)
 
     def kept_sellers(self) -> int:
-        """Return how many badges are kept."""
         return len(self._sellers.rows) + len(self._strangers.rows)
 
     def kept(self, seller: Seller) -> Row | None:
-        """Return the badge of a seller that was asked for within FRESH_SECONDS.
-
-        None if it has to be found.
-        """
+        """Return a seller's badge if it was asked for within FRESH_SECONDS, else None."""
         row = self._row(seller)
         if row is None or self._clock() - row.asked >= FRESH_SECONDS:
             return None
@@ -149,14 +147,10 @@ class Badges:
         return row
 
     def is_current(self, row: Row) -> bool:
-        """Return whether a badge was checked within FRESH_SECONDS."""
         return self._clock() - row.checked <= FRESH_SECONDS
 
     async def find(self, sellers: Sequence[Seller]) -> list[Row | None]:
-        """Return each seller's badge: a new answer, else the last one, else None.
-
-        Takes as long as one call may take.
-        """
+        """Return each seller's badge: a new answer, else the last one, else None. Takes at most one call's time."""
         began = self._clock()
         flights = {flight for seller in sellers if (flight := self._board(seller)) is not None}
         if flights:
@@ -178,7 +172,7 @@ class Badges:
         return None
 
     def _board(self, seller: Seller) -> asyncio.Future[None] | None:
-        """Return what ends when a seller has been asked about; None if it is not."""
+        """Return the future that ends with a seller's answer; None if the seller is not asked about."""
         if seller in self._flights:
             return self._flights[seller][0]
         if not self._may_ask(len(self._lane(seller))):
@@ -187,17 +181,14 @@ class Badges:
         flight: asyncio.Future[None] = loop.create_future()
         self._flights[seller] = flight, self._clock()
         self._lane(seller)[seller] = None
-        loop.call_soon(self._start_calls)  # once all sellers of the same request wait
+        loop.call_soon(self._start_calls)  # once all sellers of the request wait
         return flight
 
     def _lane(self, seller: Seller) -> dict[Seller, None]:
         return self._lanes[seller in self._sellers.rows]
 
     def _may_ask(self, waiting: int) -> bool:
-        """Return whether the server is asked now.
-
-        While it is away, by one reader every RETRY_SECONDS.
-        """
+        """Return whether to call the server. While it is away, one reader calls every RETRY_SECONDS."""
         if not self.is_away:
             return waiting < MAX_WAITING
         now = self._clock()
@@ -207,14 +198,13 @@ class Badges:
         return True
 
     def _start_calls(self) -> None:
-        """Begin as many calls as there may be for the sellers who wait."""
         while len(self._calls) < CALLS and any(self._lanes.values()):
             waiting = [*self._lanes[self._first], *self._lanes[not self._first]]
             self._first = not self._first
             marketplace = waiting[0][0]
             sellers = [seller for seller in waiting if seller[0] == marketplace][: self._batch]
             for seller in sellers:
-                for lane in self._lanes.values():  # an answer may have moved it to the other one meanwhile
+                for lane in self._lanes.values():  # an answer may have moved it to the other table
                     lane.pop(seller, None)
             call = asyncio.ensure_future(self._renew(marketplace, sellers))
             self._calls.add(call)
@@ -222,9 +212,9 @@ class Badges:
             call.add_done_callback(lambda _: self._start_calls())
 
     async def _renew(self, marketplace: str, sellers: Sequence[Seller]) -> None:
-        """Ask the server about sellers, keep its answers and answer those who wait.
+        """Ask the server about sellers, remember its answers and answer the waiting readers.
 
-        An answer that says nothing leaves what is kept.
+        An answer without information leaves the remembered badge.
         """
         began = self._clock()
         names = [name for _, name in sellers]
@@ -257,14 +247,12 @@ class Badges:
                 asyncio.get_running_loop().call_later(BUSY_SECONDS, self._wait_again, again)
 
     def _call(self, marketplace: str, names: Sequence[str]) -> Mapping[str, Outcome] | SellertrustCallError:
-        """Ask the server, in a thread; return a failure."""
         try:
             return self._ask(marketplace, names)
         except SellertrustCallError as error:
             return error
 
     def _keep(self, seller: Seller, outcome: Outcome, began: float) -> None:
-        """Keep the answer about a seller that was asked for at a time of the clock."""
         if isinstance(outcome, SellertrustCallError):
             if outcome.code in _SETTLED:
                 self._note_denial(outcome)
@@ -283,7 +271,6 @@ class Badges:
         self._sellers.put(seller, row)
 
     def _wait_again(self, sellers: Sequence[Seller]) -> None:
-        """Have sellers wait for another call after a busy answer."""
         if self.is_away:
             self._land(sellers)
             return
@@ -292,22 +279,18 @@ class Badges:
         self._start_calls()
 
     def _land(self, sellers: Iterable[Seller]) -> None:
-        """Answer those who wait for sellers."""
         for seller in sellers:
             flight, _ = self._flights.pop(seller)
             flight.set_result(None)
 
     def _note_denial(self, error: SellertrustCallError) -> None:
-        """Report the first seller about whom this caller may not ask.
-
-        Readers choose ids, so only the first is reported, without its id.
-        """
+        """Report the first seller that this caller may not ask about, without its id, because readers choose the ids."""
         if error.code is grpc.StatusCode.PERMISSION_DENIED and not self._is_denial_reported:
             self._is_denial_reported = True
             self._report("the server lets this caller not read some scores, which show no badge; see its grants file")
 
     def _go_away(self, error: SellertrustCallError) -> None:
-        """Note that the server does not answer; nobody waits for a call any longer."""
+        """Note that the server is away; no reader waits for a call any longer."""
         self.counts.failed_calls += 1
         if not self.is_away:
             self._report(f"the server does not answer, so kept badges are shown: {error.code.name} {error.message}")

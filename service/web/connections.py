@@ -1,4 +1,4 @@
-"""Connections of the badge server, bounded in number, in time and in what they may send."""
+"""Connections of the badge server, bounded in number, time and size."""
 
 import asyncio
 import socket
@@ -10,11 +10,11 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from scoring.errors import ConfigurationWrong
 
 MAX_CONNECTIONS = 1_000
-"""Connections that may be open at a time; the oldest one gives way to one more."""
+"""Open connections; a further one closes the oldest."""
 CONNECTION_SECONDS = 60.0
-"""How long a connection may live; what it is being answered then is finished."""
+"""The longest life of a connection; a running answer is finished."""
 MAX_HEAD_BYTES = 8 << 10
-"""Bytes of a request's line and headers; a longer one is refused."""
+"""The longest request line with headers."""
 CHECK_TRIES = 500
 """How often the start looks for its own connection, every 10 ms."""
 
@@ -32,7 +32,8 @@ def bounded_protocol(
     class BoundedProtocol(H11Protocol):
         def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
-            # asyncio does it for sockets that name their protocol alone; without, a body waits 40 ms for its head's receipt.
+            # asyncio sets it only for sockets that name their protocol; without it a body waits 40 ms for the receipt
+            # of its head.
             transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if len(oldest_first) >= max_connections:
                 oldest = next(iter(oldest_first))
@@ -50,10 +51,6 @@ def bounded_protocol(
 
 
 def uvicorn_options(protocol: type[H11Protocol]) -> dict[str, Any]:
-    """Return the options of uvicorn for the badge server.
-
-    Plain HTTP/1.1, and no log of requests.
-    """
     return {
         "http": protocol,
         "ws": "none",

@@ -1,18 +1,18 @@
-"""Badges as SVG, by pure functions. A picture holds nothing of its seller, so equal badges are equal bytes."""
+"""Badges as SVG, by pure functions. A picture contains nothing about its seller, so equal badges are equal bytes."""
 
 import unicodedata
 from html import escape
 from typing import NamedTuple
 
 SIZES = {16: 12, 20: 14, 24: 16}
-"""The heights of a badge, and the font size of each, in CSS pixels. The baseline lies a quarter above the lower edge."""
+"""Height and font size of each badge size, in CSS pixels. The baseline is a quarter above the lower edge."""
 WIDTHS = {"en": {16: 176, 20: 204, 24: 232}, "zh": {16: 96, 20: 112, 24: 128}}
-"""The width of every badge with a label, whatever it says, so that a page keeps its place before it has come."""
+"""The fixed width of every badge with a label, so that pages do not shift."""
 COLOURS = {"light": {"tick": "#0b6b4a", "star": "#8a5200"}, "dark": {"tick": "#56d3a2", "star": "#f3c04b"}}
-"""At least 4.5 to 1 on white, and on #24282d and darker."""
+"""Contrast at least 4.5 to 1 on white, and on #24282d and darker."""
 FORMS = ("label", "mark")
 
-# An open ring and a filled seal with a hole: no badge is known by its colour or its word alone.
+# An open ring and a filled seal with a hole: neither colour nor word alone tells badges apart.
 MARKS = {
     "tick": '<circle cx="10" cy="10" r="8" fill="none" stroke="{0}" stroke-width="1.8"/>'
     '<path d="M6.2 10.3l2.7 2.7 5-5.6" fill="none" stroke="{0}" stroke-width="2.1" stroke-linecap="round"'
@@ -23,25 +23,23 @@ MARKS = {
     'M10 4.9l1.6 3.3 3.6.5-2.6 2.5.6 3.6-3.2-1.7-3.2 1.7.6-3.6-2.6-2.5 3.6-.5z" fill="{0}" fill-rule="evenodd"/>',
 }
 _FONTS = "Helvetica Neue,Helvetica,Arial,Liberation Sans,Roboto,PingFang SC,Microsoft YaHei,Noto Sans CJK SC,sans-serif"
-"""Latin letters are about as wide in each, so the text is never stretched."""
+"""Their Latin letters have about the same width, so text is never stretched."""
 _NARROW, _WIDE = frozenset(" !'(),-./:;I[]fijlrt|"), frozenset("MW@%mw")
 
 
 class Look(NamedTuple):
-    """How a badge is shown."""
-
     language: str = "en"
     size: int = 20
     theme: str = "light"
     form: str = "label"
 
     def box(self) -> tuple[int, int]:
-        """Return the width and height of every badge of this look, in CSS pixels."""
+        """Return width and height of every badge of this look, in CSS pixels."""
         return self.size if self.form == "mark" else WIDTHS[self.language][self.size], self.size
 
 
 def draw_badge(mark: str, label: str, look: Look) -> str:
-    """Draw a badge: its mark, and its label unless the look is the mark alone."""
+    """Draw a badge: its mark, and its label unless the look is the mark only."""
     colour, size = COLOURS[look.theme][mark], look.size
     shown = escape(label)
     scale = "" if size == 20 else f' transform="scale({size / 20:g})"'
@@ -55,18 +53,18 @@ def draw_badge(mark: str, label: str, look: Look) -> str:
 
 
 def draw_nothing(look: Look) -> str:
-    """Draw the picture of a seller without a badge: as large as any badge, and empty."""
+    """Draw the picture of a seller without a badge: the size of a badge, and empty."""
     return _svg(look, ' aria-hidden="true"', "")
 
 
 def label_fits(label: str, language: str) -> bool:
-    """Return whether a label fits the width of a badge at every size."""
+    """Return whether a label fits a badge at every size."""
     ems = sum(_ems(character) for character in label)
     return all(size * 5 / 4 + font * ems <= WIDTHS[language][size] for size, font in SIZES.items())
 
 
 def _ems(character: str) -> float:
-    """Return the width of a bold character in font sizes, a little above that of Helvetica."""
+    """Return the width of a bold character in font sizes, slightly above Helvetica's."""
     if unicodedata.east_asian_width(character) in "WF":
         return 1.0
     return 0.36 if character in _NARROW else 0.95 if character in _WIDE else 0.75 if character.isupper() else 0.62

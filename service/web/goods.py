@@ -1,4 +1,4 @@
-"""Drawings of what the cast of the demo sells: elements of an SVG of 320 x 240, on a ground that the page colours."""
+"""Drawings of the goods of the demo's cast: SVG elements of 320 x 240 on a ground that the page colours."""
 
 from collections.abc import Mapping
 
@@ -76,4 +76,4 @@ DRAWINGS: Mapping[str, str] = {
     ACCUSED.seller: _PADS,
     OTHER.seller: _WIPERS,
 }
-"""By the seller's id."""
+"""By seller id."""

@@ -1,26 +1,26 @@
-"""Which of our languages a reader wants, by `?lang=` or the header Accept-Language."""
+"""The reader's language, from `?lang=` or the header Accept-Language."""
 
 from functools import lru_cache
 
 LANGUAGES = ("en", "zh")
-"""The languages of badges; the first one is for readers of any other."""
+"""The first one is the default."""
 
 _MAX_HEADER = 256
-"""Characters of a header that are read: browsers send some 30."""
+"""Characters of the header that are read; browsers send about 30."""
 
 
 def match_language(tag: str) -> str | None:
-    """Return our language of a language tag, such as `zh` for `zh-Hant-TW`; None for any other."""
+    """Return our language for a language tag, such as `zh` for `zh-Hant-TW`, or None."""
     primary = tag.strip().lower().partition("-")[0]
     return primary if primary in LANGUAGES else None
 
 
 @lru_cache(maxsize=512)
 def accepted_language(header: str) -> str:
-    """Return the language of the largest weight in an Accept-Language header.
+    """Return the language with the largest weight in an Accept-Language header; the first of equal weights.
 
-    `accepted_language("fr, zh-CN;q=0.9, en;q=0.8") == "zh"`. The first one named of equal weights; a malformed part, one of
-    weight 0, and what stands beyond 256 characters count for nothing.
+    `accepted_language("fr, zh-CN;q=0.9, en;q=0.8") == "zh"`. Malformed parts, weight 0 and text beyond 256 characters
+    are ignored.
     """
     best, weight = LANGUAGES[0], 0.0
     for part in header[:_MAX_HEADER].split(","):
@@ -32,10 +32,7 @@ def accepted_language(header: str) -> str:
 
 
 def _weight(parameter: str) -> float:
-    """Return the weight of a part of the header.
-
-    1 if it states none, 0 if what it states is no weight.
-    """
+    """Return a part's weight: 1 if not stated, 0 if malformed."""
     name, _, value = parameter.partition("=")
     if not name.strip():
         return 1.0

@@ -1,5 +1,3 @@
-"""What Prometheus is shown of the badge server, counted when it is asked for."""
-
 from collections.abc import Iterable
 from dataclasses import asdict
 
@@ -10,16 +8,11 @@ from service.web.badges import Badges
 
 
 class BadgeMetrics(Collector):
-    """Counts of how badges were found."""
-
     def __init__(self, badges: Badges) -> None:
         self._badges = badges
 
     def collect(self) -> Iterable[Metric]:
-        """Yield the requests so far by where their badge came from.
-
-        Also failed calls, and what is kept now.
-        """
+        """Yield requests by origin of their badge, failed calls, and remembered badges."""
         counts = asdict(self._badges.counts)
         failed = counts.pop("failed_calls")
         text = "Requests of badges, by where the badge came from: kept, asked, stale, or unknown."

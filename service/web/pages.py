@@ -1,4 +1,4 @@
-"""The pages of the badge server, by pure functions: the record behind a badge, and the demo's shop. Neither runs a script."""
+"""The pages of the badge server, by pure functions: the record behind a badge, and the demo's shop. No scripts."""
 
 import tomllib
 from collections.abc import Callable, Mapping
@@ -15,9 +15,7 @@ from service.web.words import Wording
 
 _FOLDER = Path(__file__).parent
 STYLESHEET = (_FOLDER / "badge.css").read_bytes()
-"""The style of both pages."""
 ICON = draw_badge("star", "", Look(form="mark")).encode()
-"""The icon of both pages."""
 DELIVERY_MINOR = 490
 
 _TEXTS = tomllib.loads((_FOLDER / "texts.toml").read_text(encoding="utf-8"))
@@ -35,17 +33,17 @@ class Award(NamedTuple):
 
 
 Show = Callable[[Award, Look], str]
-"""Return the HTML of a badge in a look."""
+"""Returns the HTML of a badge in a look."""
 
 
 def link_badge(award: Award, look: Look) -> str:
-    """Return a badge as a page without a script shows it: a link to the record behind it."""
+    """Return the HTML of a badge for a page without scripts: a link to its record."""
     page = f"/badge/{award.marketplace}/{award.seller}.html?lang={look.language}"
     return f'<a class="badge" href="{escape(page)}">{show_picture(award.badge, award.wording, look)}</a>'
 
 
 def show_picture(badge: str, wording: Wording, look: Look) -> str:
-    """Return the picture of a badge, light or dark as the reader's page."""
+    """Return the picture of a badge, light or dark with the reader's page."""
     width, height = look.box()
     picture = f"/picture/{escape(badge)}.svg?lang={look.language}&amp;size={look.size}&amp;form={look.form}"
     return (
@@ -58,10 +56,7 @@ def show_picture(badge: str, wording: Wording, look: Look) -> str:
 def shop_page(
     awards: Mapping[str, Award | None], words: Mapping[str, Wording], language: str, show: Show = link_badge
 ) -> str:
-    """Return the page of the demo's shop.
-
-    `awards`: the badge of each seller of the cast, by its id.
-    """
+    """Return the demo's shop; `awards` has the badge of each seller of the cast by id."""
     look = Look(language)
     return _fill(
         "shop.html",
@@ -77,7 +72,7 @@ def shop_page(
 
 
 def record_page(award: Award | None, language: str) -> str:
-    """Return the page behind a badge; the same one for every seller without a badge."""
+    """Return the page behind a badge. All sellers without a badge have the same page."""
     texts = _TEXTS["record"][language]
     rows = [("none_title", texts["none_text"])]
     title = heading = texts["none"]
@@ -105,7 +100,6 @@ def _fill(name: str, language: str, texts: Mapping[str, str], **values: str) -> 
 
 
 def _card(member: Member, award: Award | None, language: str, show: Show) -> str:
-    """Return the card of a seller's item."""
     about, drawing = _TEXTS["goods"][member.seller][language], DRAWINGS[member.seller]
     badge = "" if award is None else show(award, Look(language, 16))
     return (
@@ -117,7 +111,6 @@ def _card(member: Member, award: Award | None, language: str, show: Show) -> str
 
 
 def _line(member: Member, award: Award | None, language: str, show: Show) -> str:
-    """Return a line of the cart."""
     badge = "" if award is None else f" {show(award, Look(language, 16, form='mark'))}"
     return (
         f'<li><span class="item">{_item(member, language)}</span><span class="price">{_euro(member.price_minor)}</span>'

@@ -1,4 +1,4 @@
-"""The query of a request for badges: how they are to look, and the sellers of a list."""
+"""The query of a request for badges."""
 
 from functools import lru_cache
 from typing import NamedTuple
@@ -8,16 +8,14 @@ from service.web.drawing import COLOURS, FORMS, SIZES, Look
 from service.web.languages import LANGUAGES, accepted_language, match_language
 
 MAX_SELLERS = 50
-"""Sellers of one list: so many of the longest ids fit into the head of a request."""
+"""Sellers of one list: this many of the longest ids fit into a request's head."""
 _SHORT = 128
-"""Bytes of a query that is worth remembering: most name a look and nothing else."""
+"""Bytes of a query worth remembering: most queries name only a look."""
 
 _ALLOWED = {"size": [str(size) for size in SIZES], "theme": list(COLOURS), "form": list(FORMS)}
 
 
 class RequestWrong(Exception):
-    """A part of the query is wrong."""
-
     def __init__(self, field: str, problem: str) -> None:
         super().__init__(field, problem)
         self.field = field
@@ -25,18 +23,16 @@ class RequestWrong(Exception):
 
 
 class Query(NamedTuple):
-    """What a request asks for."""
-
     look: Look
     is_negotiated: bool
-    """Whether the language follows from Accept-Language, which caches have to know."""
+    """Whether the language follows from Accept-Language; caches need to know."""
     sellers: tuple[str, ...]
 
 
 def read_query(query: bytes, accept_language: str) -> Query:
-    """Read the query of a request; RequestWrong names the first part that is wrong.
+    """Parse the query of a request; RequestWrong names the first wrong part.
 
-    `lang` decides alone if it names any language; English answers for those that are not ours.
+    `lang` alone decides if it names a language; English is used for languages without labels.
     """
     if len(query) + len(accept_language) <= _SHORT:
         return _read_short(query, accept_language)

@@ -1,4 +1,4 @@
-"""The script that a checkout embeds, and what its page states about it."""
+"""The script that a checkout embeds."""
 
 import base64
 import hashlib
@@ -7,4 +7,4 @@ from pathlib import Path
 BADGE_SCRIPT = Path(__file__).with_name("badge.js").read_bytes()
 
 INTEGRITY = "sha384-" + base64.b64encode(hashlib.sha384(BADGE_SCRIPT).digest()).decode()
-"""The value of `integrity` for a script element: a browser runs this script and no other."""
+"""The `integrity` of its script element: a browser runs only this script."""

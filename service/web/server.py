@@ -26,26 +26,23 @@ from service.web.words import SHIPPED_WORDS, read_words
 
 @dataclass(frozen=True)
 class Options:
-    """What a badge server is started with."""
-
     address: str = "127.0.0.1:8080"
-    """Where it listens, HOST:PORT, in plain HTTP; port 0: any free one."""
+    """HOST:PORT for plain HTTP; port 0: any free port."""
     demo_marketplace: str | None = None
-    """The marketplace of the demo's cast; without it there is no page `/demo`."""
+    """The marketplace of the demo's cast; without it there is no `/demo`."""
     words: Path = SHIPPED_WORDS
-    """The file of words."""
     max_sellers: int = 100_000
-    """How many badges are kept."""
+    """The most badges to remember."""
     stale_hours: float = 1.0
-    """How long after its check a badge is shown while no new answer comes."""
+    """How long after its check a badge is shown without a new answer."""
     call_seconds: float = CALL_SECONDS
-    """How long one call of the server may take, and how long a reader waits for it."""
+    """How long one call may take, and how long a reader waits for it."""
 
 
 class BadgeServer:
-    """A badge server over a client, listening from `__init__` on; `run` answers until `stop`.
+    """A badge server that listens from its construction on; `run` answers until `stop`.
 
-    `report` is given lines for the operator. ConfigurationWrong if the words are no good, or it cannot listen.
+    `report` gets lines for the operator. ConfigurationWrong if the words are wrong or it cannot listen.
     """
 
     def __init__(self, client: Client, options: Options, report: Callable[[str], None]) -> None:
@@ -67,13 +64,10 @@ class BadgeServer:
         self.address: str = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     def run(self) -> None:
-        """Answer requests until SIGTERM, SIGINT (in a main thread) or `stop`.
-
-        What is being answered then is finished.
-        """
+        """Answer requests until SIGTERM, SIGINT (in a main thread) or `stop`; running answers are finished."""
         is_main = threading.current_thread() is threading.main_thread()
         before = {number: signal.getsignal(number) for number in _ENDS} if is_main else {}
-        for number in before:  # uvicorn raises the signal again once it is through, for whoever handled it before
+        for number in before:  # uvicorn raises the signal again at its end, for the previous handler
             signal.signal(number, _ignore)
         try:
             asyncio.run(self._serve())
@@ -99,12 +93,11 @@ class BadgeServer:
             await serving
 
     def stop(self) -> None:
-        """Have `run` end, from any thread."""
+        """End `run`, from any thread."""
         self._server.should_exit = True
 
 
 def _ask(client: Client, seconds: float, marketplace: str, sellers: Sequence[str]) -> dict[str, Outcome]:
-    """Return the score of each seller, or the error of that seller."""
     results = client.batch_get_trust_scores(marketplace, sellers, deadline_seconds=seconds)
     return {
         seller: result.trust_score or SellertrustCallError.of_item(result.error)
@@ -120,10 +113,7 @@ def _ignore(_number: int, _frame: FrameType | None) -> None:
 
 
 def _listen(address: str) -> socket.socket:
-    """Return a socket that listens at an address, HOST:PORT.
-
-    ConfigurationWrong if that cannot be.
-    """
+    """Return a listening socket at HOST:PORT. ConfigurationWrong if that fails."""
     try:
         host, port = host_and_port(address)
         family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]

@@ -1,4 +1,4 @@
-"""Whether the server behind the badges answers, asked of it when somebody asks here."""
+"""Health of the server behind the badges, asked only on request."""
 
 import asyncio
 import time
@@ -10,15 +10,15 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from sellertrust.client import Client
 
 KEPT_SECONDS = 1.0
-"""How long one answer holds for all, so that who asks here often does not ask there often."""
+"""How long one answer serves all requests."""
 
 _SERVICE = "sellertrust.v1.TrustScoreService"
 
 
 class ServerHealth:
-    """Asks whether the server answers, once for all who ask at a time. One event loop uses it.
+    """Asks once for all simultaneous requests whether the server answers. One event loop uses it.
 
-    `ask` is called in a thread, and returns within seconds.
+    `ask` runs in a thread and returns within seconds.
     """
 
     def __init__(self, ask: Callable[[], bool], clock: Callable[[], float] = time.monotonic) -> None:
@@ -28,7 +28,6 @@ class ServerHealth:
         self._until = 0.0
 
     async def answers(self) -> bool:
-        """Return whether the server answers now, or did less than KEPT_SECONDS ago."""
         if self._kept is None or (self._kept.done() and self._clock() >= self._until):
             self._kept = asyncio.create_task(self._look())
         return await asyncio.shield(self._kept)
@@ -40,7 +39,7 @@ class ServerHealth:
 
 
 def is_serving(client: Client, seconds: float) -> bool:
-    """Return whether the server of a client says within `seconds` that it answers with scores, stale ones included."""
+    """Return whether the server says within `seconds` that it returns scores, stale ones included."""
     request = health_pb2.HealthCheckRequest(service=_SERVICE)
     try:
         found = health_pb2_grpc.HealthStub(client.channel).Check(request, timeout=seconds)

@@ -1,4 +1,4 @@
-"""What each badge is called in each language: a TOML file, checked whole."""
+"""The labels of badges by language: a TOML file, checked as a whole."""
 
 import tomllib
 from collections.abc import Mapping
@@ -13,24 +13,19 @@ from service.web.languages import LANGUAGES
 
 SHIPPED_WORDS = Path(__file__).with_name("badges.toml")
 NEVER_SHOWN = ("new_seller", "none", "unknown")
-"""Badges of the shipped policies that say nothing good: they all look like a seller of whom nothing is known."""
+"""Badges of the shipped policies that say nothing good: they look like an unknown seller."""
 
 
 @dataclass(frozen=True)
 class Wording:
-    """How one badge is shown."""
-
     mark: str
     """One of MARKS."""
     labels: Mapping[str, str]
-    """The label by language, of every one of LANGUAGES."""
+    """By language, for every one of LANGUAGES."""
 
 
 def read_words(path: Path = SHIPPED_WORDS) -> Mapping[str, Wording]:
-    """Read a file of words and return the wording of each badge that is shown.
-
-    ConfigurationWrong names every fault of the file at once, or why it cannot be read.
-    """
+    """Return the wording of each shown badge. ConfigurationWrong names every error of the file."""
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -47,7 +42,6 @@ def read_words(path: Path = SHIPPED_WORDS) -> Mapping[str, Wording]:
 
 
 def _problems(badge: str, section: Any) -> list[str]:
-    """Return what is wrong with the section of one badge."""
     if badge in NEVER_SHOWN:
         return [f"{badge}: is never shown, so that nobody is seen to lack a badge; leave the section out"]
     if not isinstance(section, dict):
