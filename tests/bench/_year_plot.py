@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from html import escape
 
-from training.simulated_year.year import YearResult
+from tests.bench._year.year import YearResult
 
 WIDTH, LEFT, BAR, GAP = 760, 190, 16, 34
 PANELS = (

@@ -13,13 +13,13 @@ import numpy as np
 
 from scoring.model.artifact import load
 from scoring.time import format_day
+from tests.bench._attainable import attainable_probability
 from tests.bench._real_data import STUDIES, Say, imported
 from tests.training.ledgers import train
 from training.evaluation.arrays import Interval
 from training.evaluation.equal_volume import at_equal_volume
 from training.evaluation.ranking import auc
 from training.evaluation.resampling import bootstrap_auc
-from training.market.attainable import attainable_probability, hazard_probability, serious_pairs
 from training.market.files import write_market
 from training.market.records import Market
 from training.market.simulate import simulate
@@ -72,11 +72,9 @@ def _gaps(study: Study, market: Market, table: LedgerTable, trained: Trained, sa
     window = study.window.days or 0
     say(f"test point {format_day(int(test.day[0]))}: {len(test.bad):,} sellers, {test.bad.mean():.2%} bad")
     index = np.array([int(table.sellers[code].removeprefix("s-")) for code in test.seller])
-    pairs = serious_pairs(market.parameters)
     # The posterior is of a row's own window; who is served knows none, so over all pairs it says what volume is worth.
-    best = attainable_probability(market, observed, window, study.window.maturity_days, pairs)[index]
-    hazard = hazard_probability(market, observed, window, study.window.maturity_days, pairs)[index]
-    served = {"attainable": best, **trained.test_scores, "hazard": hazard}
+    best = attainable_probability(market, observed, window, study.window.maturity_days)[index]
+    served = {"attainable": best, **trained.test_scores}
     own = {"attainable": best, **trained.test_log_odds}
     figures: dict[str, float] = {"n": len(test.bad), "base_rate": round(float(test.bad.mean()), 4)}
     for name, interval in bootstrap_auc(trained.test_scores, test.bad, test.seller).items():

@@ -23,12 +23,12 @@ from scoring.certificate.contradictions import bound_stop_days
 from scoring.policy.policy import Policy
 from scoring.policy.reading import parse_policy
 from service.policy.policy_file import SHIPPED_POLICY
+from tests.bench._year.known import build_known
+from tests.bench._year.regimes import ByPolicy, FixedReserve, NoTerms, Regime
+from tests.bench._year.trade import RunnerPlan, build_trade
+from tests.bench._year.year import YearResult, find_run_cases, run_year
 from tests.bench._year_plot import plot
 from training.market.simulate import simulate
-from training.market.trade import RunnerPlan, build_trade
-from training.simulated_year.known import build_known
-from training.simulated_year.regimes import ByPolicy, FixedReserve, NoTerms, Regime
-from training.simulated_year.year import YearResult, find_run_cases, run_year
 
 Say = Callable[[str], None]
 SELLERS, DAYS, START, SEED = 2_000, 730, date(2024, 1, 1), 20_141_111

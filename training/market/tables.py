@@ -1,7 +1,6 @@
 """The parameters as arrays, the calendar as indices, delays as probabilities of whole days.
 
-The simulation draws from these tables and the exact posterior integrates over them, so both are about one
-market.
+The simulation draws from these tables, and `tests/bench/_attainable.py` integrates over them: both are about one market.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from datetime import date, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
-from training.market.parameters import HARMS, DelayDays, MarketParameters
+from training.market.parameters import DelayDays, MarketParameters
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -151,30 +150,3 @@ def draw_index(rng: np.random.Generator, shares: Floats) -> Ints:
     picked = (rng.random((len(shares), 1)) >= np.cumsum(shares, axis=1)).sum(axis=1)
     # A last cumulative share a rounding below 1 must not yield an index that does not exist.
     return np.asarray(np.minimum(picked, shares.shape[1] - 1), dtype=np.int64)
-
-
-def convolve(first: Floats, second: Floats) -> Floats:
-    """Return the probabilities P(X + Y = k) of the sum of two independent delays: float64 [n].
-
-    `first`, `second`: P(X = k) and P(Y = k), both of length n. Sums of n and more are dropped, so the result may come to
-    less than 1.
-    """
-    return np.convolve(first, second)[: len(first)]
-
-
-def bad_table(tables: Tables, bad: Iterable[tuple[str, str]], parameters: MarketParameters) -> Flags:
-    """Return which pairs of violation type and harm are bad: bool [V, H].
-
-    Raises ValueError for an unknown name, and if an echo (a type that repeats another, its primary, by
-    `parameters.echoes`) is bad at other harms than its primary: the exact posterior leaves echoes out.
-    """
-    flags = np.zeros((len(tables.type_names), len(HARMS)), dtype=np.bool_)
-    for name, harm in bad:
-        if name not in tables.type_names or harm not in HARMS:
-            raise ValueError(f"({name!r}, {harm!r}) is not a violation type and harm of this market")
-        flags[tables.type_names.index(name), HARMS.index(harm)] = True
-    for echo in parameters.echoes:
-        primary, second = tables.type_names.index(echo.type), tables.type_names.index(echo.echo_type)
-        if not np.array_equal(flags[primary], flags[second]):
-            raise ValueError(f"{echo.type} and its echo {echo.echo_type} must be bad at the same harms")
-    return flags

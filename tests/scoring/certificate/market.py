@@ -25,10 +25,10 @@ from scoring.policy.payout import Order, fix_terms, pay_out
 from scoring.policy.policy import Policy
 from scoring.policy.rules import Situation
 from scoring.time import DAY
+from tests.bench._year.regimes import draw_points
+from tests.bench._year.trade import DISPUTE_DAYS
+from tests.bench._year.year import DISPUTED_WITHIN, DISPUTES, LOOKED_INTO_DAYS, SEEN_SHARE
 from tests.scoring.certificate.lives import asked_for, cap_of
-from training.market.trade import DISPUTE_DAYS
-from training.simulated_year.regimes import draw_points
-from training.simulated_year.year import DISPUTED_WITHIN, DISPUTES, LOOKED_INTO_DAYS, SEEN_SHARE
 
 FIRST_DAY = 20_000
 """The date of the first day of every life, in days since 1970-01-01."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import math
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -12,9 +13,9 @@ import polars as pl
 import pytest
 
 import training.market
-from training.market.evidence import status_at, window_orders
+from tests.bench._attainable import status_at
 from training.market.files import write_market
-from training.market.parameters import DelayDays
+from training.market.parameters import DelayDays, MarketParameters
 from training.market.records import CONFIRM, OVERTURN, Market
 from training.market.simulate import simulate, simulate_blocks
 from training.market.tables import delay_probabilities, draw_delays, tilted_harm
@@ -112,7 +113,9 @@ def test_final_acts_with_a_verified_identifier_need_no_decision_and_all_else_get
 
 
 def test_volume_hazard_and_decisions_have_heavy_tails(market: Market) -> None:
-    orders = np.sort(window_orders(market, 0, DAYS))[::-1]
+    orders = np.sort(
+        market.exposure.group_by("seller").agg(pl.col("settled_orders").sum())["settled_orders"].to_numpy()
+    )[::-1]
     active = market.exposure.group_by("seller").len()["len"].to_numpy()
     hazard = np.sort(market.truth["hazard_per_1000"].to_numpy())[::-1]
     first = market.decisions.filter(pl.col("action") != OVERTURN)
@@ -221,6 +224,14 @@ def test_files_are_the_same_bytes_again_and_the_same_text_in_blocks(tmp_path: Pa
         assert (one / file).read_bytes() == (two / file).read_bytes()
         assert (one / file).read_bytes()[4:8] == bytes(4), "no time of writing in the header"
         assert pl.read_csv(one / file).equals(pl.read_csv(blocks / file))
+
+
+def test_a_market_without_sellers_or_with_shares_that_do_not_add_up_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        simulate(0, 100, START, seed=1)
+    honest = replace(MarketParameters().classes[0], types=(0.5,) * 13)
+    with pytest.raises(ValueError, match="types of class honest add up"):
+        MarketParameters(classes=(honest, *MarketParameters().classes[1:]))
 
 
 def test_the_market_shares_no_code_with_the_score() -> None:

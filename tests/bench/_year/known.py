@@ -11,11 +11,11 @@ from scoring.enums import AUTHORITIES, Harm, Kind, Severity, Source, Status
 from scoring.features.columns import FactRow
 from scoring.policy.standing import StandingTable
 from scoring.time import DAY, SECOND
+from tests.bench._year.regimes import draw_points
+from tests.bench._year.trade import Trade
+from tests.bench._year.year import Known
 from training.market.records import Market
 from training.market.tables import Floats, Ints
-from training.market.trade import Trade
-from training.simulated_year.regimes import draw_points
-from training.simulated_year.year import Known
 
 CLEAR_DAYS = 14
 YEAR = 365

@@ -16,9 +16,9 @@ from scoring.features.columns import FactRow
 from scoring.policy.caution import CautionTable
 from scoring.policy.measures import PPM, SettlementHold
 from scoring.time import DAY
+from tests.bench._year.regimes import Regime, View, cap_of, find_suspended
+from tests.bench._year.trade import DISPUTE_DAYS, FAKED_DAYS, RETURNS_A_DISPUTE, Stated, Trade, state_flow
 from training.market.tables import Flags, Floats, Ints
-from training.market.trade import DISPUTE_DAYS, FAKED_DAYS, RETURNS_A_DISPUTE, Stated, Trade, state_flow
-from training.simulated_year.regimes import Regime, View, cap_of, find_suspended
 
 METRIC_ORDERS = 30
 """Orders of 60 days below which nobody's share of disputes is looked at."""

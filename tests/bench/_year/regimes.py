@@ -108,7 +108,7 @@ class NoTerms:
     waits_for_delivery = False
     caution = None
 
-    def terms(self, seller: View) -> tuple[Terms, bool]:  # noqa: ARG002 (it looks at nobody)
+    def terms(self, seller: View) -> tuple[Terms, bool]:
         """Return a hold of one day."""
         return Terms(hold_days=1), False
 

@@ -5,12 +5,12 @@ from datetime import date
 import numpy as np
 import pytest
 
+from tests.bench._year.known import build_known
+from tests.bench._year.regimes import ByPolicy, FixedReserve, NoTerms, View, draw_points, find_suspended
+from tests.bench._year.trade import DISPUTE_DAYS, RunnerPlan, Trade, build_trade, state_flow
+from tests.bench._year.year import YearResult, find_run_cases, run_year
 from tests.bench.year import policy_named
 from training.market.simulate import simulate
-from training.market.trade import DISPUTE_DAYS, RunnerPlan, Trade, build_trade, state_flow
-from training.simulated_year.known import build_known
-from training.simulated_year.regimes import ByPolicy, FixedReserve, NoTerms, View, draw_points, find_suspended
-from training.simulated_year.year import YearResult, find_run_cases, run_year
 
 DAYS = 500
 
