@@ -42,9 +42,6 @@ def train(
     recalibrate: Annotated[
         bool, typer.Option("--recalibrate", help="Keep the champion's tables, fit the base alone anew.")
     ] = False,
-    trials: Annotated[
-        int, typer.Option("--tune", metavar="TRIALS", min=0, help="Search so many sets of parameters first.")
-    ] = 0,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Begin anew, whatever an interrupted run left behind.")
     ] = False,
@@ -66,7 +63,7 @@ def train(
     `apart` the rest: baselines, resampling, the second training.
     """
     form = Format.JSON if as_json else output
-    training = Training(load(), study, recalibrate=recalibrate, verify=verify, trials=trials, fresh=fresh)
+    training = Training(load(), study, recalibrate=recalibrate, verify=verify, fresh=fresh)
     if rows is not None:
         training.check_rows(rows, dry_run=dry_run)
     with StepProgress() as progress:
@@ -97,7 +94,6 @@ class Training:
         *,
         recalibrate: bool = False,
         verify: bool = True,
-        trials: int = 0,
         fresh: bool = False,
     ) -> None:
         try:
@@ -107,7 +103,7 @@ class Training:
         shipped = ROOT / "training" / "studies" / study.name
         self._settings = settings
         self.study: Study = load_study(study if study.exists() or not shipped.exists() else shipped)
-        self._recalibrate, self._verify, self._trials, self._fresh = recalibrate, verify, trials, fresh
+        self._recalibrate, self._verify, self._fresh = recalibrate, verify, fresh
         self._registry = open_registry(settings)
         self._job: Job | None = None
         self._kept: Path | None = None
@@ -149,8 +145,7 @@ class Training:
             from training.monitoring.outcomes import study_of_model
 
             study = study_of_model(study, artifact)
-        # Another search is another training: it goes on from its own trials, and its model is another.
-        key = [study.digest, table.digest, champion if self._recalibrate else "", self._trials, code_versions()]
+        key = [study.digest, table.digest, champion if self._recalibrate else "", code_versions()]
         self._kept = self._settings.data_dir / "training" / sha256(json.dumps(key).encode()).hexdigest()[:16]
         if self._fresh:
             _clear(self._kept)
@@ -169,7 +164,6 @@ class Training:
             artifact,
             recalibrate=self._recalibrate,
             verify=self._verify,
-            trials=self._trials,
             kept=Kept(self._kept),
             shell=shell,
         )

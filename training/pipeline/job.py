@@ -54,8 +54,6 @@ class Job:
     """Whether the champion's trees stay, and only the intercept of its scale is fitted anew."""
     verify: bool = True
     """Whether to train twice and compare."""
-    trials: int = 0
-    """Sets of parameters to search; 0: those of the study are used."""
     slope: Slope | None = None
     """The slope of exposure, once it is known, which the study then states too; None without a reference exposure."""
     kept: Kept = field(default_factory=lambda: Kept(None))

@@ -158,8 +158,7 @@ def _digests(step: Step, job: Job, calibrated: Calibrated) -> tuple[str, ...]:
     if job.verify:
         again = replace(job, kept=Kept(None))
         seen = observe(step, again)
-        # After a search the slope is taken as found, like the parameters: it was estimated beside the study's own ones.
-        if job.slope is not None and (job.recalibrate or not job.trials):
+        if job.slope is not None:
             again = find_slope(step, again, seen).job
         other = calibrate_fit(step, again, seen, fit(step, again, seen), calibrated.lift)
         found.append(_digest(again, other))

@@ -11,7 +11,6 @@ from training.pipeline.judging import assess, check_gates
 from training.pipeline.observing import observe
 from training.pipeline.sloped import find_slope
 from training.pipeline.steps import Steps
-from training.pipeline.tuned import search
 
 
 def show_nothing(_step: str, _done: int, _total: int) -> None:
@@ -34,7 +33,7 @@ def plan(job: Job, progress: Progress = show_nothing) -> Planned:
 def run(job: Job, progress: Progress = show_nothing) -> Trained:
     """Train a model by all steps of the pipeline; return it with the gates' verdict.
 
-    Observe, check, estimate the slope, tune, train, calibrate, certify, compare, and judge. A model that fails a gate is
+    Observe, check, estimate the slope, train, calibrate, certify, compare, and judge. A model that fails a gate is
     returned, too. ConfigurationWrong if there is too little to learn from, ArtifactRefused if the model is not monotone.
     """
     steps = Steps(progress)
@@ -43,8 +42,6 @@ def run(job: Job, progress: Progress = show_nothing) -> Trained:
     leakage = steps.take("leakage checks", check_leakage, job, observed)
     if job.study.exposure.reference_orders is not None:
         job = steps.take("exposure slope", find_slope, job, observed).job
-    if job.trials and not job.recalibrate:
-        job = steps.take("tune", search, job, observed).job
     fitted = steps.take("train", fit, job, observed)
     calibrated = steps.take("calibrate", calibrate_fit, job, observed, fitted, math.log(data.lift.factor))
     certified = steps.take("certify", certify_fit, job, calibrated)

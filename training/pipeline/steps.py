@@ -133,10 +133,6 @@ class Kept:
         self._write(file, lambda path: path.write_text(text, encoding="utf-8"))
         return text
 
-    def path(self, name: str) -> Path | None:
-        """Return the path at which a step may keep a file of its own; None if nothing is kept."""
-        return None if self._folder is None else self._folder / name
-
     def _write(self, file: Path, write: Callable[[Path], Any]) -> None:
         """Write a file whole or not at all, on the disk, with the digest beside it by which a later run knows it."""
         file.parent.mkdir(parents=True, exist_ok=True)

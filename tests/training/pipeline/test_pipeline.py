@@ -2,8 +2,6 @@
 
 import json
 import re
-import signal
-import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +15,6 @@ from scoring.model.artifact import Artifact, load
 from scoring.time import format_day
 from tests.training.ledgers import POLICY, STUDIES, restated, train
 from tests.training.report import sample
-from training.fitting.tuning import tune
 from training.observation.export import LedgerTable
 from training.observation.snapshots import snapshot
 from training.pipeline import comparing, judging, observing
@@ -237,22 +234,6 @@ def test_every_look_at_a_test_window_is_logged_and_those_of_others_are_shown(
     assert len((tmp_path / "looks.jsonl").read_text().splitlines()) == 3
 
 
-@pytest.mark.long
-def test_the_search_for_parameters_never_sees_the_test_period(table: LedgerTable, study: Study, tmp_path: Path) -> None:
-    """It is given the training points alone, keeps its trials, and never ends worse than it began."""
-    observed: list[Any] = []
-    plan_parts = _parts(table, study)
-    file = tmp_path / "trials.jsonl"
-    tuned = tune(plan_parts, study, 3, file, lambda done, total: observed.append((done, total)))
-    assert tuned.best <= tuned.default
-    assert observed[-1] == (3, 3)
-    more = tune(plan_parts, study, 5, file, lambda done, total: None)
-    assert more.trials == 5
-    assert more.best <= tuned.best
-    with pytest.raises(ConfigurationWrong, match="two training points"):
-        tune(plan_parts[:1], study, 3, None, lambda done, total: None)
-
-
 def test_a_window_that_is_longer_than_the_ledger_is_told_with_what_would_help(table: LedgerTable, study: Study) -> None:
     """How far the ledger goes back, and where the points lie: a wider window would be the wrong advice."""
     with pytest.raises(ConfigurationWrong, match="training points hold 0 rows") as refused:
@@ -263,44 +244,3 @@ def test_a_window_that_is_longer_than_the_ledger_is_told_with_what_would_help(ta
     assert "widen" not in said
     with pytest.raises(ConfigurationWrong, match="widen the window, the bad definition"):
         plan(Job(table, restated(study, bad={"at_least": 1000}), POLICY))
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("moments", [(0,), (2,), (1, 3)])
-def test_an_interrupted_search_finds_what_an_uninterrupted_one_does(
-    table: LedgerTable, study: Study, tmp_path: Path, moments: tuple[int, ...]
-) -> None:
-    """Stopped by Ctrl-C within a trial, the default one too, once or twice: parameters and figures are the same."""
-    parts, file = _parts(table, study), tmp_path / "trials.jsonl"
-    for moment in moments:
-        timer: list[threading.Timer] = []
-
-        def stop(done: int, _total: int, moment: int = moment, timer: list[threading.Timer] = timer) -> None:
-            if done == moment:  # the trial that begins now takes longer
-                timer.append(threading.Timer(0.01, signal.raise_signal, [signal.SIGINT]))
-                timer[0].start()
-
-        with pytest.raises(KeyboardInterrupt):
-            tune(parts, study, 5, file, stop)
-        timer[0].join()
-    begun: list[int] = []
-    again = tune(parts, study, 5, file, lambda done, _total: begun.append(done))
-    assert begun[0] == moments[-1]
-    assert again == tune(parts, study, 5, None, lambda done, total: None)
-    assert again.trials == 5
-    assert np.isfinite(again.default)
-
-
-def _parts(table: LedgerTable, study: Study) -> list[Any]:
-    from training.observation.snapshots import snapshot
-
-    points, _ = study.find_points(table.as_of)
-    return [snapshot(table, study, point) for point in points]
-
-
-@pytest.mark.long
-def test_a_search_within_a_training_is_of_the_lineage(table: LedgerTable, study: Study) -> None:
-    """What was found is what the model says it was trained with."""
-    trained = train(table, study, trials=2)
-    assert "trials" in trained.lines["tune"]
-    assert json.loads(trained.parts["lineage.json"])["rounds"] >= 30

@@ -56,12 +56,3 @@ def test_a_slope_that_a_study_states_is_taken_and_without_exposure_there_is_none
     free = train(table, restated(study, exposure={"reference_orders": None}))
     assert "exposure_slope" not in free.evaluation
     assert slope_of(load(free.parts)) == 1
-
-
-@pytest.mark.long
-def test_a_search_for_parameters_leaves_the_training_reproducible(table: LedgerTable, study: Study) -> None:
-    """The slope was estimated beside the parameters of the study; the second training takes it with those that were found."""
-    trained = train(table, study, trials=4, verify=True)
-    assert json.loads(trained.parts["lineage.json"])["parameters"] != study.model.parameters
-    gates = {row["gate"]: row for row in trained.gates["gates"]}
-    assert gates["reproducible"]["ok"], gates["reproducible"]["text"]
