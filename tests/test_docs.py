@@ -1,6 +1,8 @@
 """Documents that can be wrong are generated or checked."""
 
+import os
 import re
+import subprocess
 import sys
 import tomllib
 from importlib import import_module
@@ -190,3 +192,17 @@ def test_a_command_of_a_page_that_fails_is_shown(tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match="nothing here"):
         follow(page, tmp_path / "folder", update=False)
     assert not (tmp_path / "later").exists()
+
+
+@pytest.mark.long
+def test_the_script_that_explains_a_score_runs_and_its_claims_hold(tmp_path: Path) -> None:
+    """From any folder, in a process of its own; it leaves nothing behind."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SELLERTRUST_")}
+    environment |= {"TMPDIR": str(tmp_path), "HOME": str(tmp_path)}
+    environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "proto")])
+    command = [sys.executable, "-W", "error", DOCS / "tutorials" / "explaining_one_score.py"]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -1,22 +1,7 @@
-# ---
-# jupyter:
-#   jupytext:
-#     formats: ipynb,py:percent
-#     text_representation:
-#       extension: .py
-#       format_name: percent
-#       format_version: '1.3'
-#       jupytext_version: 1.19.6
-#   kernelspec:
-#     display_name: Python 3
-#     language: python
-#     name: python3
-# ---
-
 # %% [markdown]
 # # Explaining one seller's score
 #
-# A seller asks why it has so many points, and you have to answer. This notebook goes all the way from what was recorded
+# A seller asks why it has so many points, and you have to answer. This script goes all the way from what was recorded
 # to the points and back, by hand where a hand can do it, and asserts every claim. Then a decision turns out wrong.
 
 # %%
@@ -30,7 +15,6 @@ from pathlib import Path
 import lightgbm
 import numpy as np
 import polars as pl
-from plots import plot
 from scipy.stats import gamma
 
 from scoring.entries.entry import Entry
@@ -64,7 +48,7 @@ pl.Config(tbl_rows=30, fmt_str_lengths=110, tbl_width_chars=180, tbl_hide_datafr
 # %% [markdown]
 # ## A marketplace and a model
 #
-# Made up, imported and trained. [Writing a study](../tutorials/your-own-file.md) shows the same with your own file.
+# Made up, imported and trained. [Writing a study](your-own-file.md) shows the same with your own file.
 
 # %%
 studies = ROOT / "training" / "studies"
@@ -293,17 +277,6 @@ for name, bound, width in zip(("few", "many"), bounds, widths, strict=True):
 assert bounds[0] > bounds[1]
 assert all(a.points_low <= a.points <= a.points_high for a in rated.values())
 
-# %%
-logs = [math.log10(sold[s]) for s in clean_sellers]
-step = max(len(logs) // 40, 1)
-chosen = range(0, len(logs) - step, step)
-middle = [float(np.mean(logs[i : i + step])) for i in chosen]
-low, high, at = (
-    [float(np.mean([getattr(rated[s], name) for s in clean_sellers[i : i + step]])) for i in chosen]
-    for name in ("points_low", "points_high", "points")
-)
-plot({"points of clean sellers, mean": (middle, at)}, "settled orders, log10", "points", between=(middle, low, high))
-
 # %% [markdown]
 # ## Alleged is not confirmed
 #
@@ -391,9 +364,6 @@ print(f"{len(seen)} weeks; the largest fall in a week {min(falls)}, the largest 
 week = seen[int(np.argmin(falls))][0]
 reported = {its_rows[row].report_time // DAY for row in facts.violations.row.tolist()}
 assert any(week <= day < week + 7 for day in reported)
-months = [(d - days[0]) / 30.4 for d, _ in seen]
-low, high, at = ([getattr(a, name) for _, a in seen] for name in ("points_low", "points_high", "points"))
-plot({seller: (months, at)}, "months since July 2024", "points", between=(months, low, high))
 
 # %%
 ledger.close()
