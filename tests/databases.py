@@ -3,7 +3,7 @@
 import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import cache
 from itertools import count
 from pathlib import Path
@@ -11,7 +11,8 @@ from pathlib import Path
 import psycopg
 from sqlalchemy import make_url
 
-from service.ledger.database.database import RELAXED
+from service.ledger.database.database import RELAXED, Database
+from service.ledger.database.schema import SchemaState, state_of, upgrade
 
 BACKENDS = ("sqlite", "postgresql")
 _numbers = count(1)
@@ -40,8 +41,6 @@ def postgresql() -> str:
 @cache
 def ledger_template() -> str:
     """Name of a PostgreSQL database with an empty ledger, to be copied: faster than to migrate one for each test."""
-    from service.ledger.database.schema import upgrade
-
     name = "ledger_template"
     _execute(f"CREATE DATABASE {name}")
     upgrade(_url_of(name))
@@ -52,8 +51,6 @@ def ledger_template() -> str:
 def database(backend: str, folder: Path, *, empty: bool = False) -> Iterator[str]:
     """URL of a new database of `backend` with an empty ledger in it, or with nothing; dropped at the end."""
     if backend == "sqlite":
-        from service.ledger.database.schema import upgrade
-
         url = f"sqlite:///{folder / f'ledger-{next(_numbers)}.db'}"
         if not empty:
             upgrade(url)
@@ -65,6 +62,12 @@ def database(backend: str, folder: Path, *, empty: bool = False) -> Iterator[str
         yield _url_of(name)
     finally:
         _execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def schema_state(url: str) -> SchemaState:
+    """The state of the schema in the database at a URL."""
+    with closing(Database(url)) as place:
+        return state_of(place)
 
 
 def _url_of(name: str) -> str:

@@ -155,18 +155,11 @@ def _drop_report_time_of_today(now: int, item: PreparedEntry) -> PreparedEntry:
     return item._replace(entry=replace(item.entry, report_time=None))
 
 
-def canonical_content(entry: Entry) -> str:
-    """Return all fields of an entry, sealed ones too, as canonical JSON.
-
-    Sorted keys, no blanks, defaults left out: equal facts have equal content.
-    """
-    return _json(sorted(_encode_members(entry)))
-
-
 def encode_content(entry: Entry) -> tuple[str, str, bytes]:
     """Return (open fields, sealed fields, digest): two texts of canonical JSON, and a SHA-256.
 
-    The second text is empty if no field is sealed; the digest is of all fields together.
+    Keys are sorted, without blanks, and defaults are left out, so equal facts have equal content. The second text is empty
+    if no field is sealed; the digest is of all fields together.
     """
     members = _encode_members(entry)
     sealed_keys = _SEALED[type(entry.fact)]

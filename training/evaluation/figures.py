@@ -9,7 +9,6 @@ from scoring.arrays import Floats
 from training.evaluation import bands, curves, segments, tiers
 from training.evaluation.arrays import Interval, plain
 from training.evaluation.case import CANDIDATE, CHAMPION, TWIN, VOLUMES, Case
-from training.evaluation.delong import delong
 from training.evaluation.equal_volume import at_equal_volume
 from training.evaluation.probability import Recalibration, brier, losses
 from training.evaluation.ranking import Ranking, Shares
@@ -58,7 +57,6 @@ def evaluate(case: Case) -> dict[str, Any]:
         "score_distribution": tiers.score_distribution(case.points, case.bad),
         "by_month": segments.by_month(case),
         "segments": segments.segments(case),
-        "segment_floor": {"rows": segments.FLOOR_ROWS, "bad": segments.FLOOR_BAD, "at_most": segments.AT_MOST},
         "calibration_by_volume": segments.calibration_by_volume(case),
         "psi": stability(case),
         "migration": tiers.migration(case),
@@ -135,22 +133,11 @@ class _Figures:
         return float(self.case.weight @ values / self.case.weight.sum())
 
     def comparisons(self) -> dict[str, Any]:
-        """Return the AUC of each model, the difference of each pair, and tests of the candidate.
-
-        The tests are DeLong's against each other model, and the paired figures against each model of PAIRED that is in
-        the case.
-        """
-        case = self.case
+        """Return the AUC of each model, the difference of each pair, and the paired figures of the models in PAIRED."""
         found = with_pairs(self.auc, self.draws.auc)
-        tests = {
-            f"{CANDIDATE}-{name}": asdict(delong(self.scores[CANDIDATE], score, case.bad))
-            for name, score in self.scores.items()
-            if name != CANDIDATE
-        }
         return {
             "auc": {name: interval for name, interval in found.items() if name in self.scores},
             "difference": {name: interval for name, interval in found.items() if name not in self.scores},
-            "delong": tests,
             "paired": {f"{CANDIDATE}-{name}": self._paired(name) for name in PAIRED if name in self.predicted},
         }
 

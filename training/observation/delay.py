@@ -29,8 +29,6 @@ class DecisionDelay:
     """Median, open violations included as not over yet."""
     p95_days: float | None
     """95th percentile, open violations included as not over yet."""
-    median_closed_only_days: float | None
-    """Median of decided violations alone, which makes it look too short."""
     p95_closed_only_days: float | None
     """95th percentile of decided violations alone, which makes it look too short."""
     decided: int
@@ -58,7 +56,6 @@ def decision_delay(table: LedgerTable, as_of: int | None = None) -> DecisionDela
     return DecisionDelay(
         median_days=curve.quantile(0.5),
         p95_days=curve.quantile(0.95),
-        median_closed_only_days=closed.quantile(0.5),
         p95_closed_only_days=closed.quantile(0.95),
         decided=int(is_decided.sum()),
         open=int((status == 0).sum()),

@@ -58,18 +58,6 @@ class SchemaState(Enum):
     UNKNOWN = "unknown"
 
 
-def schema_state(url: str) -> SchemaState:
-    """Return the state of the schema in the database at `url`, which is not changed.
-
-    Raises LedgerUnavailable if it does not answer; ConfigurationWrong if the URL cannot be used.
-    """
-    database = Database(url)
-    try:
-        return state_of(database)
-    finally:
-        database.close()
-
-
 def upgrade(url: str) -> None:
     """Bring the database at `url` to the present schema; make a SQLite file that is not there.
 

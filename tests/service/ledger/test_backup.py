@@ -23,7 +23,6 @@ from service.ledger.database.schema import (
     SchemaState,
     _config,
     newest_version,
-    schema_state,
     upgrade,
     upgrade_to,
 )
@@ -32,7 +31,7 @@ from service.ledger.seals.backup import MANIFEST, Manifest, ledger_tables, membe
 from service.ledger.seals.restore import rehearse, restore_backup
 from service.ledger.store import Ledger
 from tests.builders import MARKET, NOW, Clock, confirmed, exposure, identity, status, violation
-from tests.databases import BACKENDS, database
+from tests.databases import BACKENDS, database, schema_state
 from tests.service.ledger.test_seals import owner
 
 STRANGE = "línea \\ 中文 😀 ' \" \u2028 \\N \\x41"

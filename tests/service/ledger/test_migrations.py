@@ -11,10 +11,11 @@ from sqlalchemy import text
 
 from service.ledger.database import migrations
 from service.ledger.database.database import Database
-from service.ledger.database.schema import VERSION_TABLE, SchemaState, schema_state, upgrade
+from service.ledger.database.schema import VERSION_TABLE, SchemaState, upgrade
 from service.ledger.store import Ledger
 from tests.bench.migrations import run, versions
 from tests.builders import MARKET, Clock, exposure, identity, status, violation
+from tests.databases import schema_state
 from tests.frozen import thaw
 from tests.frozen import versions as releases
 from tests.service.shells import shell_of

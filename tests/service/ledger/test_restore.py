@@ -13,12 +13,12 @@ import pytest
 from scoring.enums import Action
 from scoring.errors import BackupRefused
 from service.ledger.database.rights import KEYS
-from service.ledger.database.schema import SchemaState, schema_state
+from service.ledger.database.schema import SchemaState
 from service.ledger.seals.backup import MANIFEST, member_of
 from service.ledger.seals.restore import rehearse
 from service.ledger.store import Ledger
 from tests.builders import MARKET, Clock, confirmed, exposure, status
-from tests.databases import BACKENDS, database
+from tests.databases import BACKENDS, database, schema_state
 from tests.service.ledger.test_backup import back_up, restore, rewritten, silent
 
 Members = dict[str, bytes]

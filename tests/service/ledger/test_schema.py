@@ -20,14 +20,13 @@ from service.ledger.database.schema import (
     VERSION_TABLE,
     SchemaState,
     newest_version,
-    schema_state,
     upgrade,
 )
 from service.ledger.database.tables import ENTRY, TableBase
 from service.ledger.queries.reading import EXPORT_COLUMNS
 from service.ledger.store import Ledger
 from tests.builders import MARKET, NOW, Clock, exposure, identity, status, violation
-from tests.databases import database
+from tests.databases import database, schema_state
 
 CATALOGUE = {
     "sqlite": f"""

@@ -12,12 +12,12 @@ from sqlalchemy import make_url
 
 from scoring.errors import LedgerUnavailable
 from service.ledger.database import database
-from service.ledger.database.schema import schema_state, upgrade
+from service.ledger.database.schema import upgrade
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
 from tests.builders import MARKET, Clock, identity, violation
 from tests.databases import database as new_database
-from tests.databases import postgresql
+from tests.databases import postgresql, schema_state
 
 READS: dict[str, Callable[[Ledger], object]] = {
     "ping": Ledger.ping,

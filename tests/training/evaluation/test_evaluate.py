@@ -41,7 +41,6 @@ def test_every_table_of_the_report_is_there(found: dict[str, Any]) -> None:
     assert list(found["auc"]) == list(found["models"]) == list(found["equal_volume"]["auc"]) == models
     assert len(found["difference"]) == 28
     assert list(found["equal_volume"]["difference"]) == [f"lightgbm-{name}" for name in models[1:]]
-    assert list(found["delong"]) == [f"lightgbm-{name}" for name in models[1:]]
     assert list(found["paired"]) == ["lightgbm-champion", "lightgbm-logistic", "lightgbm-unconstrained"]
     for name in ("points_rule", "raw_count"):
         figures = found["models"][name]
@@ -62,7 +61,6 @@ def test_the_figures_are_those_of_the_truth(found: dict[str, Any]) -> None:
         assert calibration[name]["low"] < truth < calibration[name]["high"]
     assert found["difference"]["lightgbm-logistic"]["low"] > 0
     assert found["paired"]["lightgbm-champion"]["log_loss"]["high"] < 0
-    assert found["delong"]["lightgbm-champion"]["p"] < 0.001
     inside = [row["low"] <= row["predicted"] <= row["high"] for row in found["reliability"]]
     assert sum(inside) >= 8
     assert found["psi"]["score"]["value"] < 2 * found["psi"]["score"]["critical"]
@@ -88,7 +86,7 @@ def test_what_a_row_will_sell_moves_no_ranking_figure(found: dict[str, Any]) -> 
     case = case_of()
     own = np.random.default_rng(5).normal(0, 1, len(case.bad))
     moved = evaluate(case_of(log_odds={name: z + own for name, z in case.served.items()}, served=case.served))
-    for place in ("auc", "difference", "delong", "equal_volume", "curves", "migration", "swap", "score_distribution"):
+    for place in ("auc", "difference", "equal_volume", "curves", "migration", "swap", "score_distribution"):
         assert moved[place] == found[place]
     for name, figures in found["models"].items():
         for figure in ("ks", "gini", "recall_of_loss"):

@@ -1,14 +1,13 @@
-"""AUC, KS, recall of loss and DeLong: worked numbers, brute force, other people's code, and what definitions promise."""
+"""AUC, KS and recall of loss: worked numbers, brute force, other people's code, and what definitions promise."""
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import ks_2samp, norm
+from scipy.stats import ks_2samp
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from training.evaluation.curves import lift, roc
-from training.evaluation.delong import delong
 from training.evaluation.ranking import Ranking, Shares, auc, recall_of_loss
 
 rows = st.lists(st.tuples(st.integers(-5, 5), st.booleans(), st.integers(1, 9)), min_size=1, max_size=40)
@@ -135,37 +134,3 @@ def test_the_drawn_roc_lies_on_the_whole_one(drawn: Drawn) -> None:
     raised = lift(shares)
     assert raised["y"][-1] == pytest.approx(1.0)
     assert (raised["y"] <= 1 / bad.mean() + 1e-9).all()
-
-
-def test_delong_is_worked_and_agrees_with_counting_pairs() -> None:
-    """Worked: difference 0.25, variance 0.125, p 0.4795; and on ties and noise, by the definition."""
-    bad = np.array([0.0, 0.0, 1.0, 1.0])
-    found = delong(np.array([0.0, 2.0, 1.0, 3.0]), np.ones(4), bad)
-    assert (found.difference, found.p) == (0.25, pytest.approx(0.4795, abs=1e-4))
-    assert found.high - found.low == pytest.approx(2 * 1.959964 * np.sqrt(0.125))
-    rng = np.random.default_rng(2)
-    bad = (rng.random(120) < 0.3).astype(float)
-    a, b = np.rint(bad + rng.normal(0, 1, 120)), bad + rng.normal(0, 2, 120)
-
-    def pairs(score: np.ndarray) -> np.ndarray:
-        beside = score[bad == 1][:, None], score[bad == 0][None, :]
-        return (beside[0] > beside[1]) + (beside[0] == beside[1]) / 2
-
-    apart = pairs(a) - pairs(b)
-    variance = sum(np.var(apart.mean(axis=k), ddof=1) / apart.shape[1 - k] for k in (0, 1))
-    found = delong(a, b, bad)
-    assert found.difference == pytest.approx(auc(a, bad) - auc(b, bad), abs=1e-12)
-    assert found.p == pytest.approx(2 * norm.sf(abs(found.difference) / np.sqrt(variance)), rel=1e-9)
-    assert delong(a, a, bad).p == 1.0
-    assert np.isnan(delong(a[:3], b[:3], np.array([0.0, 0.0, 1.0])).p)
-
-
-@settings(max_examples=25)
-@given(st.integers(0, 10_000))
-def test_delong_does_not_care_which_score_comes_first(seed: int) -> None:
-    """The difference turns around, the p-value stays."""
-    rng = np.random.default_rng(seed)
-    bad = np.arange(30) % 3 == 0
-    a, b = rng.integers(0, 5, 30).astype(float), rng.normal(0, 1, 30)
-    one, other = delong(a, b, bad.astype(float)), delong(b, a, bad.astype(float))
-    assert (one.difference, one.p) == (pytest.approx(-other.difference), pytest.approx(other.p))

@@ -332,7 +332,6 @@ def evaluation() -> dict[str, Json]:
         "auc": {name: s.auc[name].as_dict() for name in s.ranks},
         "difference": pairs,
         "equal_volume": _equal_volume(s),
-        "delong": {n: {"difference": i["value"], "low": i["low"], "high": i["high"], "p": 0.0004} for n, i in pairs.items()},
         "models": _models(s),
         "paired": {f"lightgbm-{name}": {"log_loss": interval(gap, 0.004), "recall_of_loss": interval(more, 0.031)}
                    for name, gap, more in PAIRED},

@@ -231,38 +231,27 @@ def differences(r: Reading) -> list[Block]:
     Raises Absent, which leaves the part out, if the evaluation lacks the figures.
     """
     pairs = {name: d for name, d in r.found("difference").items() if name.startswith("lightgbm-")}
-    delong = r.evaluation.get("delong") or {}
     paired = r.evaluation.get("paired") or {}
     scale = Scaled((d[key] for d in pairs.values() for key in ("low", "high")), rule=0.0)
     rows: list[list[Cell]] = []
     for name, d in pairs.items():
-        other = delong.get(name)
-        shown = (
-            Num("–")
-            if not other
-            else Pair(f"p {_p_value(other['p'])}", f"{signed(other['low'])} to {signed(other['high'])}")
-        )
         more = paired.get(name) or {}
         row: list[Cell] = [
             model_name(name.removeprefix("lightgbm-")),
             scale.cell(d["value"], d["low"], d["high"], spoken(d, sign=True)),
         ]
-        if delong or paired:
+        if paired:
             loss, recall = more.get("log_loss"), more.get("recall_of_loss")
-            row += [shown, stacked(loss, 4, True), stacked(recall, 3, True)]
+            row += [stacked(loss, 4, True), stacked(recall, 3, True)]
         rows.append(row)
     worse = [model_name(n.removeprefix("lightgbm-")) for n, d in pairs.items() if d["low"] > 0]
     title = f"Better than {listed(worse)}, beyond chance" if worse else "Better than no baseline by AUC, beyond chance"
-    head = ["against", "difference of AUC (95 %)", "DeLong (95 %)", "of log-loss", "of recall of loss"][: len(rows[0])]
+    head = ["against", "difference of AUC (95 %)", "of log-loss", "of recall of loss"][: len(rows[0])]
     caption = (
         "Sellers are drawn with replacement, the same draws for both models. An interval that does not touch the dotted zero"
-        " is a difference beyond chance; for log-loss less is better. DeLong takes rows as independent and is too narrow."
+        " is a difference beyond chance; for log-loss less is better."
     )
     return [Table(title, caption, head, rows)]
-
-
-def _p_value(p: float | None) -> str:
-    return "< 0.0001" if p is not None and p < 0.0001 else f"= {general(p)}"
 
 
 def sizes(r: Reading) -> list[Block]:
