@@ -1,4 +1,4 @@
-"""The champion as a server has it: the registry's model, loaded, verified, and swapped while calls are answered."""
+"""The champion of a server: the registry's model, loaded, verified, and swapped while calls run."""
 
 import threading
 import time
@@ -13,28 +13,27 @@ from service.registry.moves import CHAMPION, PREVIOUS, Move, aliases_of
 from service.registry.registry import Registry
 
 LOOKS_TO_RETRY = 10
-"""After so many looks a refused model is tried again, then after twice as many, and so on: each may cost a process."""
+"""A rejected model is tried again after this many looks, then after twice as many, and so on: each may cost a process.
+"""
 MAX_RETRY_SECONDS = 60.0
 MAX_FORMER = 3
-"""Models of earlier times that are kept in memory: captures of some months are by few."""
+"""Earlier models kept in memory: a few cover the captures of months."""
 
 CLOCK_SKEW = 60_000_000
-"""Microseconds by which the clock of who moved an alias may differ from this server's."""
+"""Microseconds by which the mover's clock may differ from this server's."""
 
 _NEVER = object()
 
 
 class Champion:
-    """The model that answers and the one before it.
+    """The served model and the previous one. Thread-safe: a swap replaces one reference.
 
-    Shared by threads: a swap replaces one reference.
-
-    Without a registry there is never a model. ArtifactRefused if the registry's champion is not sound.
+    Without a registry there is no model. ArtifactRefused if the registry's champion is unsound.
     """
 
     def __init__(self, registry: Registry | None = None) -> None:
         self.registry = registry
-        """Where the models come from; None if this server has none."""
+        """None if this server has none."""
         self._artifact: Artifact | None = None
         self._kept: Artifact | None = None
         self._changing = threading.Lock()
@@ -45,35 +44,32 @@ class Champion:
 
     @classmethod
     def always(cls, artifact: Artifact) -> Self:
-        """Return a champion that is one model, and stays it."""
+        """Return a champion that is always one model."""
         champion = cls()
         champion._artifact = artifact
         return champion
 
     @property
     def artifact(self) -> Artifact | None:
-        """Return the model that answers; None if there is none.
-
-        Read it once in each call: a promotion replaces it.
-        """
+        """Return the served model, or None. Read it once per call: a promotion replaces it."""
         return self._artifact
 
     @property
     def digest(self) -> str:
-        """Return the digest of the model that answers; "" if there is none."""
+        """Return the served model's digest, or ""."""
         artifact = self._artifact
         return artifact.digest if artifact else ""
 
     def at(self, moment: int) -> Artifact | None:
-        """Return the model that was the registry's champion at a time, in microseconds; None if there was none.
+        """Return the registry's champion at a time, in microseconds, or None.
 
-        Without a registry the one that answers now. ArtifactRefused if it is not sound any more.
+        Without a registry: the served model. ArtifactRefused if it is no longer sound.
         """
         registry = self.registry
         if registry is None:
             return self._artifact
         asked = time.time_ns() // 1_000
-        if moment + CLOCK_SKEW >= self._moves_read:  # the log is only added to: what was read then says all of before
+        if moment + CLOCK_SKEW >= self._moves_read:  # the log only grows, so an earlier reading has all earlier moves
             self._moves, self._moves_read = registry.history(), asked
         digest = aliases_of(move for move in self._moves if parse_time(move.time) <= moment).get(CHAMPION)
         if digest is None:
@@ -87,10 +83,10 @@ class Champion:
         return found
 
     def refresh(self) -> bool:
-        """Answer by the registry's champion from now on; return whether that is another model.
+        """Serve the registry's champion; return whether that is another model.
 
-        The new model is verified and loaded before the old one is replaced; ArtifactRefused leaves the old one in place.
-        The old one is kept in memory: to go back to it takes no more than a check of its bytes.
+        It is verified and loaded before the swap; ArtifactRefused leaves the old one. The old one stays in memory, so a
+        return only compares its bytes.
         """
         registry = self.registry
         with self._changing:
@@ -106,10 +102,10 @@ class Champion:
             return True
 
     def follow(self, stop: threading.Event, report: Callable[[str], None], seconds: float | None = None) -> None:
-        """Call `refresh` whenever an alias has moved, until `stop` is set; blocks this thread.
+        """Call `refresh` when an alias moves, until `stop` is set; blocks the thread.
 
-        It asks every `seconds`, by default as often as suits the registry's place. A refused model is reported once, and
-        tried again more and more rarely.
+        It looks every `seconds`, by default as often as suits the registry. A rejected model is reported once, and
+        tried again at growing intervals.
         """
         registry = self.registry
         if registry is None:
@@ -134,12 +130,9 @@ class Champion:
                     report(refused := str(error))
 
     def _keep_previous(self, registry: Registry) -> None:
-        """Load the model that a rollback would bring back.
-
-        So a server that has just started goes back at once.
-        """
+        """Load the model of a rollback, so that a new server goes back at once."""
         previous = registry.aliases().get(PREVIOUS)
         if previous is None or previous in {self.digest, self._kept.digest if self._kept else ""}:
             return
-        with suppress(ArtifactRefused):  # which is reported once it is to serve
+        with suppress(ArtifactRefused):  # reported when it is to serve
             self._kept = registry.load(previous)

@@ -1,4 +1,4 @@
-"""Payouts of orders, and restitution after an overturn: the ledger's facts, handed to the pure core."""
+"""Payouts of orders, and restitution after an overturn."""
 
 from scoring.answer import Stamp
 from scoring.entries.lifecycle import COUNTING_STATUSES, OPEN_STATUSES
@@ -15,7 +15,7 @@ from service.scores.scorer import MAX_ALLEGATIONS, Scorer
 
 
 class Payouts:
-    """Evaluates orders and restitution over one ledger. Shared by threads; it keeps nothing between two calls."""
+    """Evaluates orders and restitution over one ledger. Thread-safe, without state between calls."""
 
     def __init__(self, ledger: Ledger, scorer: Scorer) -> None:
         self._ledger = ledger
@@ -24,10 +24,11 @@ class Payouts:
     def evaluate(
         self, marketplace: str, seller: str, order: Order, day: int, product_category: str, now: Cut
     ) -> OrderPayout:
-        """Return what becomes of an order on a day, by the terms at its capture and what reaches earlier orders.
+        """Return an order's payout on a day (days since 1970), by the terms at its capture and what later reaches
+        earlier orders.
 
-        `day`: in days since 1970-01-01; `now`: the cut of all that is known. InvalidInput names each amount, day or currency
-        that cannot be; SellerNotFound if nothing stands of the seller.
+        `now` is the cut of all knowledge. InvalidInput names each wrong amount, day or currency; SellerNotFound if the
+        seller has no valid entries.
         """
         today = (now.observe_time - 1) // DAY
         if order.capture_day > today:
@@ -56,9 +57,10 @@ class Payouts:
     def _at_capture(
         self, marketplace: str, seller: str, capture_day: int, today: int, later: tuple[Terms, Stamp]
     ) -> tuple[Terms, Stamp]:
-        """Return the terms at the end of a day by knowledge, policy and model of then; `later` if nothing was known.
+        """Return the terms at the end of a day by that day's knowledge, policy and model; `later` if nothing was known
+        then.
 
-        Without what was taken back since: measures that stood on a violation which was overturned.
+        Measures that rested on a violation overturned since are left out.
         """
         if capture_day >= today:
             return later
@@ -73,10 +75,10 @@ class Payouts:
         return take_back(found.terms_at_capture, corrected.terms_at_capture), stamp
 
     def restitution(self, marketplace: str, seller: str, violation: str, cut: Cut) -> Restitution:
-        """Return which recorded measures stood on a violation that was taken back, for how long, and what they held.
+        """Return the recorded measures that rested on an overturned violation, how long, and what they held.
 
-        ViolationNotFound if none of the seller's is on record by that id, also if it is another's, since the caller may
-        be granted this seller alone; LifecycleForbids while it stands.
+        ViolationNotFound if the seller has no violation of this id, even if another seller has; LifecycleForbids while
+        it is valid.
         """
         view = self._ledger.violation(marketplace, violation, cut, seller)
         is_elsewhere = view.attribution is Attribution.ACCEPTED

@@ -32,24 +32,22 @@ from service.scores.scorer import Scorer
 from service.scores.several_processes import map_in_processes
 
 PART = 1_000
-"""Sellers that are scored at a time. Those of them with many entries are read in smaller parts."""
+"""Sellers scored together. Sellers with many entries are read in smaller parts."""
 
 Progress = Callable[[str, int, int], None]
 
 
 class Opened(NamedTuple):
-    """What a process rescores with."""
-
     ledger: Ledger
     scorer: Scorer
 
 
 Open = Callable[[], Opened]
-"""Opens the ledger, and a scorer with the model and policy of the generation; called once in each process."""
+"""Opens the ledger, and a scorer with the generation's model and policy; called once per process."""
 
 
 class Part(NamedTuple):
-    """Some sellers of one marketplace, those after one id up to another."""
+    """Sellers of one marketplace, after one id up to another."""
 
     marketplace: str
     after: str
@@ -59,21 +57,18 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Rescored:
-    """What was written."""
-
     path: Path
     head: GenerationHead
     sellers: int
 
 
 def rescore(opened: Opened, open_again: Open, folder: Path, days: int, processes: int, progress: Progress) -> Rescored:
-    """Write the generation of today or the next day into a folder of this user; return what was written.
+    """Write today's or the next day's generation into a private folder; return what was written.
 
-    `opened`: what this process rescores with; `open_again` gives the same to each of `processes` others, if more than one.
-    `days`: 0 for today in UTC, 1 for tomorrow. `progress`: gets (step, done, total). An earlier generation of the same day,
-    model and policy is replaced, and those of days before yesterday are deleted. ConfigurationWrong if the folder is not
-    this user's alone, or there is no model; LedgerUnavailable if the last record time is ahead of the day's answers;
-    ProcessEnded if one of the other processes died.
+    `opened` is for this process; `open_again` gives it to each of `processes` others, if more than one. `days` is 0 for
+    today in UTC, 1 for tomorrow. `progress` gets (step, done, total). It replaces an earlier generation of the same
+    day, model and policy, and deletes days before yesterday. ConfigurationWrong if the folder is not private or there
+    is no model; LedgerUnavailable if the last record time is after the answers' time; ProcessEnded if a process died.
     """
     make_private(folder)
     delete_abandoned(folder)
@@ -95,12 +90,12 @@ def rescore(opened: Opened, open_again: Open, folder: Path, days: int, processes
 
 
 def _head_of(opened: Opened, days: int) -> tuple[GenerationHead, Cut]:
-    """Return what all answers of a generation have in common, and the cut that they are computed at."""
+    """Return what all answers of a generation share, and the cut of their computation."""
     ledger, scorer = opened
     made_by = scorer.made_by
     if not made_by.model:
         raise ConfigurationWrong("there is no model to score with; publish one: sellertrust train ... --publish")
-    ledger.tip()  # after which the ledger knows the database's clock
+    ledger.tip()  # after it the ledger knows the database's clock
     day, settled = ledger.now() // DAY + days, ledger.settled()
     end = ledger.cut()
     made_time = end.known_time if settled is None else settled
@@ -119,7 +114,7 @@ def _head_of(opened: Opened, days: int) -> tuple[GenerationHead, Cut]:
 
 
 def _parts_of(ledger: Ledger, progress: Progress) -> Iterator[Part]:
-    """Yield all sellers of all marketplaces, part by part, sorted by their bytes."""
+    """Yield all sellers of all marketplaces in parts, sorted by their bytes."""
     found = 0
     for marketplace in ledger.marketplaces():
         after = ""
@@ -134,7 +129,7 @@ def _parts_of(ledger: Ledger, progress: Progress) -> Iterator[Part]:
 def _results(
     parts: list[Part], cut: Cut, opened: Opened, open_again: Open, processes: int
 ) -> Generator[Records, None, None]:
-    """Yield the records of each part, in their order."""
+    """Yield each part's records, in order."""
     if processes == 1 or len(parts) == 1:
         yield from (_score_part(opened, cut, part) for part in parts)
     else:
@@ -146,9 +141,9 @@ def _prepare(open_again: Open, cut: Cut) -> Callable[[Part], Records]:
 
 
 def _score_part(opened: Opened, cut: Cut, part: Part) -> Records:
-    """Return the answers of a part as records; sellers of whom nothing stands at the cut have none."""
+    """Return a part's answers as records; sellers without valid entries at the cut have none."""
     names = opened.ledger.sellers_after(part.marketplace, part.after, PART)
-    sellers = [seller for seller in names if seller <= part.last]  # others may have come in between meanwhile
+    sellers = [seller for seller in names if seller <= part.last]  # others may have come in between
     while names and names[-1] < part.last:
         names = opened.ledger.sellers_after(part.marketplace, names[-1], PART)
         sellers += [seller for seller in names if seller <= part.last]
@@ -162,7 +157,7 @@ def _score_part(opened: Opened, cut: Cut, part: Part) -> Records:
 
 
 def _delete_older(folder: Path, first: int) -> None:
-    """Delete what days before `first`, in days since 1970, left: generations, damaged ones and beginnings of such."""
+    """Delete generations, damaged ones and partial ones of days before `first` (days since 1970)."""
     for path in folder.iterdir():
         name, suffix, _ = path.name.partition(SUFFIX)
         day = day_of(name + suffix)
@@ -173,10 +168,10 @@ def _delete_older(folder: Path, first: int) -> None:
 def verify_generation(
     opened: Opened, file: GenerationFile, sample: int, progress: Progress
 ) -> tuple[Counter[str], list[str]]:
-    """Recompute the answers of a generation; return counts of `same` and `differ`, and the sellers of the latter.
+    """Recompute a generation's answers; return counts of `same` and `differ`, and the differing sellers.
 
-    `opened`: with the generation's model and policy. `sample`: so many of the answers, drawn by chance; 0: all. The file's
-    checksums are checked first, GenerationDamaged; ConfigurationWrong if the ledger is another one.
+    `opened` has the generation's model and policy. `sample` is a random number of answers; 0: all. GenerationDamaged if
+    checksums fail first; ConfigurationWrong for another ledger.
     """
     file.check()
     head = file.head

@@ -1,4 +1,4 @@
-"""Scores from the ledger: reads a cut of it, hands the rows to the pure core, stamps the answer."""
+"""Scores from the ledger: reads a cut, gives the rows to the pure core, and stamps the answer."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -22,45 +22,39 @@ from service.scores.served_policy import ServedPolicy
 from service.scores.shadow import Answered
 
 MAX_ROWS = 20_000
-"""Entries that are read and scored at once: about 100 MB."""
+"""Entries read and scored together: about 100 MB."""
 
 MAX_ALLEGATIONS = 2_000
-"""Allegations of one seller that are read: of more those of inspectors first, then the gravest. All are counted."""
+"""Allegations read per seller: inspectors' first, then the gravest. All are counted."""
 
 
 class Scorer:
-    """Answers with the policy and the champion of the moment.
-
-    Shared by threads; it keeps nothing between two calls.
-    """
+    """Answers with the served policy and champion. Thread-safe, without state between calls."""
 
     def __init__(self, ledger: Ledger, policy: ServedPolicy, champion: Champion) -> None:
         self._ledger = ledger
         self.policy = policy
-        """The policy as this server has it."""
         self.champion = champion
-        """The model as this server has it."""
         self.observer: Callable[[Answered], None] | None = None
-        """Gets every answered request; whatever becomes of it there, the answer is the same."""
+        """Gets every answered request; it never changes the answer."""
 
     @property
     def made_by(self) -> MadeBy:
-        """Return what answers now: model and policy, by their digests."""
+        """Return the digests of the served model and policy."""
         return MadeBy(self.champion.digest, self.policy.now.digest)
 
     @property
     def unknown_badge(self) -> str:
-        """Return the policy's badge of a seller of whom no answer is known."""
+        """Return the policy's badge for a seller without a known answer."""
         return self.policy.now.badges[None]
 
     def scores(
         self, marketplace: str, sellers: Sequence[str], cut: Cut
     ) -> tuple[list[TrustScore | SellertrustError], Stamp]:
-        """Return one trust score or error for each seller, in their order, and the stamp of all.
+        """Return one trust score or error per seller, in order, and their common stamp.
 
-        All by one cut of the ledger, one model and one policy. The sellers' entries are read and scored a part at a time,
-        so that memory is bounded. SellerNotFound is such an error, and is not raised. CallerGone or DeadlinePassed between
-        two parts if nobody waits for the answer any more.
+        One cut, model and policy for all. Sellers are read and scored in parts, so memory is bounded. SellerNotFound is
+        returned, not raised. CallerGone or DeadlinePassed between parts if the caller no longer waits.
         """
         artifact, policy = self.champion.artifact, self.policy.now
         stamp = _stamp(cut, artifact, policy)
@@ -75,7 +69,7 @@ class Scorer:
     def _score_part(
         self, marketplace: str, part: Sequence[str], cut: Cut, artifact: Artifact | None, policy: Policy, stamp: Stamp
     ) -> list[TrustScore | SellertrustError]:
-        """Return the outcomes of sellers that are read at once; one by one if an entry of one cannot be read."""
+        """Return the outcomes of sellers read together; one by one if an entry cannot be read."""
         try:
             facts, omitted = self._facts(marketplace, part, cut)
         except EntryKindUnknown as error:
@@ -92,10 +86,7 @@ class Scorer:
         return [seller_not_found(marketplace, seller) if answer is None else answer for seller, answer in named]
 
     def _parts(self, marketplace: str, sellers: Sequence[str]) -> Iterator[Sequence[str]]:
-        """Yield the sellers in parts of at most MAX_ROWS rows.
-
-        Whoever has too many rows or allegations is alone.
-        """
+        """Yield the sellers in parts of at most MAX_ROWS rows. A seller with too many rows or allegations is alone."""
         if len(sellers) == 1:
             yield sellers
             return
@@ -104,7 +95,7 @@ class Scorer:
         rows = 0
         for seller in sellers:
             number, alleged = numbers.get(seller, (0, 0))
-            is_apart = alleged > MAX_ALLEGATIONS  # read otherwise, and answered as if asked for alone
+            is_apart = alleged > MAX_ALLEGATIONS  # read differently, and answered alone
             if part and (is_apart or rows + number > MAX_ROWS):
                 yield part
                 part, rows = [], 0
@@ -119,8 +110,7 @@ class Scorer:
     def explain(self, marketplace: str, seller: str, cut: Cut) -> tuple[Explanation, Stamp]:
         """Return one seller's trust score with the facts behind it, and its stamp.
 
-        Raises SellerNotFound if nothing stands of the seller; CallerGone or DeadlinePassed if nobody waits for it any
-        more.
+        SellerNotFound if the seller has no valid entries; CallerGone or DeadlinePassed if the caller no longer waits.
         """
         artifact, policy = self.champion.artifact, self.policy.now
         check = current_call().require_caller
@@ -135,13 +125,10 @@ class Scorer:
     def measures(
         self, marketplace: str, seller: str, cut: Cut, policy: Policy | None = None, served_at: int | None = None
     ) -> tuple[InForce, Policy, Stamp]:
-        """Return (what is in force for one seller, the policy that it follows from, the stamp).
+        """Return (measures in force for one seller, their policy, the stamp).
 
-        By `policy`, or by the one that is served; by the model that was served at `served_at` (microseconds), or by the one
-        that is now.
-
-        Raises SellerNotFound if nothing stands of the seller; CallerGone or DeadlinePassed if nobody waits for it any
-        more.
+        By `policy`, or the served one; by the model served at `served_at` (microseconds), or now. SellerNotFound if the
+        seller has no valid entries; CallerGone or DeadlinePassed if the caller no longer waits.
         """
         artifact = self.champion.artifact if served_at is None else self.champion.at(served_at)
         policy = policy or self.policy.now
@@ -164,7 +151,7 @@ class Scorer:
         return found, policy, _stamp(cut, artifact, policy)
 
     def cautions(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> dict[str, tuple[Caution, ...]]:
-        """Return the cautions in force for some sellers by the policy that is served; who has none is left out."""
+        """Return the cautions in force by the served policy; sellers without one are left out."""
         policy, check = self.policy.now, current_call().require_caller
         found: dict[str, tuple[Caution, ...]] = {}
         if policy.caution is None or not sellers:
@@ -178,10 +165,7 @@ class Scorer:
         return found
 
     def _facts(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> tuple[FactTable, dict[str, Omitted]]:
-        """Return the facts of a part.
-
-        Of a seller with very many open allegations also those that are not among them.
-        """
+        """Return a part's facts, also the remaining allegations of a seller with very many."""
         return self._ledger.fact_table(marketplace, sellers, cut, MAX_ALLEGATIONS)
 
     def _flows(
@@ -192,7 +176,7 @@ class Scorer:
         policy: Policy,
         facts: FactTable | Sequence[FactRow],
     ) -> Flows:
-        """Return the flow that the cautions of some sellers rest on (`read_caution_flows`)."""
+        """Return the flow behind the cautions of sellers (`read_caution_flows`)."""
         return read_caution_flows(self._ledger, marketplace, sellers, cut, policy, facts)
 
 

@@ -1,4 +1,4 @@
-"""The policy as a server has it: the last that was committed, else the configured one; swapped while calls are answered."""
+"""The policy of a server: the last committed one, else the configured one; swapped while calls run."""
 
 import threading
 from collections.abc import Callable
@@ -10,36 +10,35 @@ from service.policy.history import HEAD, MIN_BEGINNING, PolicyHistory
 from service.registry.moves import is_digest
 
 LOOK_SECONDS = 0.5
-"""How often a server looks whether another one moved the policy."""
+"""How often a server checks for a move by another one."""
 
 _ALL_MOVES = 2**31
 
 MAX_KEPT = 8
-"""Policies that are kept as they were read, so that a rollback, and an answer by an earlier one, need not read it again."""
+"""Parsed policies kept for rollbacks and answers by earlier policies."""
 
 
 class ServedPolicy:
-    """The policy that answers. Shared by threads: a swap replaces one reference.
+    """The served policy. Thread-safe: a swap replaces one reference.
 
     PolicyRefused if the committed one cannot be read.
     """
 
     def __init__(self, configured: Policy, history: PolicyHistory) -> None:
         self.configured = configured
-        """The policy of this server's file, which answers until one is committed."""
+        """From this server's file; served until the first commit."""
         self.history = history
-        """The policies that were committed."""
         self.now = configured
-        """The policy that answers now. Read it once in each call: another one may replace it."""
+        """Read it once per call: another one may replace it."""
         self._kept = {configured.digest: configured}
         self._moved_time = 0
         self._changing = threading.Lock()
         self.refresh()
 
     def refresh(self) -> bool:
-        """Answer by the policy that was moved last from now on; return whether that is another one.
+        """Serve the policy of the last move; return whether that is another one.
 
-        PolicyRefused, or LedgerUnavailable, leaves the present one in place.
+        PolicyRefused or LedgerUnavailable leaves the present one.
         """
         with self._changing:
             last = self.history.last()
@@ -52,15 +51,15 @@ class ServedPolicy:
             return True
 
     def at(self, time: int) -> Policy:
-        """Return the policy that was served just before a time, as `digest_at`; if it cannot be read, the present one."""
+        """Return the policy of `digest_at`; the present one if that cannot be read."""
         with suppress(PolicyRefused, PolicyNotFound):
             return self.find(self.digest_at(time))
         return self.now
 
     def digest_at(self, time: int) -> str:
-        """Return the digest of the policy that was served just before a time, in microseconds.
+        """Return the digest of the policy served just before a time, in microseconds.
 
-        A policy that was moved at that very time does not count yet. Before the first move the one that it replaced.
+        A move at exactly that time does not count yet. Before the first move: the policy that it replaced.
         """
         now = self.now
         if time > self._moved_time:
@@ -70,7 +69,7 @@ class ServedPolicy:
         return before[-1].digest if before else now.digest
 
     def move_times(self, since: int, until: int) -> list[int]:
-        """Return when policies were moved after a time, up to another, in microseconds; the last one answers by then."""
+        """Return the times of moves after one time up to another, in microseconds."""
         with suppress(PolicyRefused):
             self.refresh()
         if self._moved_time <= since:
@@ -78,9 +77,9 @@ class ServedPolicy:
         return [one.move_time for one in self.history.moves(0, _ALL_MOVES) if since < one.move_time <= until]
 
     def find(self, name: str) -> Policy:
-        """Return a policy by HEAD, by its digest, or by a beginning of that: the configured one, or one of the history.
+        """Return a policy by HEAD, its digest or a beginning of it: the configured one, or one of the history.
 
-        PolicyNotFound if it is none of them; PolicyRefused if its text was altered.
+        PolicyNotFound; PolicyRefused if its text was altered.
         """
         if name == HEAD:
             self.refresh()
@@ -100,10 +99,7 @@ class ServedPolicy:
         return found
 
     def follow(self, stop: threading.Event, report: Callable[[str], None], seconds: float = LOOK_SECONDS) -> None:
-        """Call `refresh` every `seconds` until `stop` is set; blocks this thread.
-
-        A policy that is refused is reported once; while the ledger's database is away nothing is.
-        """
+        """Call `refresh` every `seconds` until `stop` is set; blocks the thread. A rejected policy is reported once."""
         refused = ""
         while not stop.wait(seconds):
             try:

@@ -1,7 +1,7 @@
-"""Work by several processes: started anew, not forked, and ended with the process that started them.
+"""Work in several processes: spawned, not forked, and ended with their parent.
 
-`python -c "from service.scores.several_processes import main; main()" DESCRIPTOR` is such a process: it reads what to do
-from the socket, and answers there. It runs no other main module, so that the command may be started in any way.
+`python -c "from service.scores.several_processes import main; main()" DESCRIPTOR` is such a process: it reads tasks
+from the socket and answers there. It has no other main module, so the parent may be started in any way.
 """
 
 import os
@@ -25,18 +25,18 @@ Result = TypeVar("Result")
 
 _COMMAND = (sys.executable, "-P", "-c", "from service.scores.several_processes import main; main()")
 END_SECONDS = 10.0
-"""For how long a process that has closed its connection may go on."""
+"""How long a process may run after it closed its connection."""
 _LOST = (EOFError, OSError)
-"""What a read or write raises where the other end is gone, also in the middle of a message."""
+"""Errors of reads and writes if the other end is gone, even within a message."""
 
 
 def map_in_processes(
     prepare: Callable[[], Callable[[Task], Result]], tasks: Sequence[Task], processes: int
 ) -> Iterator[Result]:
-    """Yield the result of each task, in their order, from `processes` others; at most two a process are held at a time.
+    """Yield each task's result in order, from `processes` others; at most two tasks per process are in memory.
 
-    `prepare` is called once in each process and returns what does a task; it, tasks and results are pickled. Raises what
-    that raised; ProcessEnded if a process ended before its task was done. Close the iterator: the processes end then.
+    `prepare` is called once per process and returns the function for tasks; all are pickled. Raises its errors;
+    ProcessEnded if a process ended before its task was done. Close the iterator to end the processes.
     """
     started = [_Process(prepare) for _ in range(min(processes, len(tasks)))]
     try:
@@ -47,7 +47,6 @@ def map_in_processes(
 
 
 def _results(idle: "list[_Process]", tasks: Sequence[Any]) -> Iterator[Any]:
-    """Yield the result of each task, in their order."""
     busy: dict[Any, tuple[_Process, int]] = {}
     results: dict[int, Any] = {}
     given, at_once = 0, 2 * len(idle)
@@ -68,7 +67,7 @@ def _results(idle: "list[_Process]", tasks: Sequence[Any]) -> Iterator[Any]:
 
 
 class _Process:
-    """One of the processes, as the one that started it knows it."""
+    """A process as its parent sees it."""
 
     def __init__(self, prepare: Callable[[], Any]) -> None:
         ours, theirs = socket.socketpair()
@@ -78,8 +77,8 @@ class _Process:
                 env=os.environ | {"PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)},
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,  # this one's holds data
-                start_new_session=True,  # Ctrl-C is for the process that started it, which then ends it
+                stdout=subprocess.DEVNULL,  # this one has data
+                start_new_session=True,  # Ctrl-C is for the parent, which then ends this process
             )
         self.connection: Connection[Any, Any] = Connection(ours.detach())
         self.give(prepare)
@@ -115,7 +114,7 @@ class _Process:
 
 
 def main() -> None:
-    """Do one task after another, until the process that gives them closes the connection or ends."""
+    """Do tasks until the parent closes the connection or ends."""
     os.nice(5)  # servers on the machine go first
     connection: Connection[Any, Any] = Connection(int(sys.argv[1]))
     messages = SimpleQueue[bytes]()
@@ -137,7 +136,7 @@ def _unpickled(message: bytes) -> Any:
 
 
 def _read(connection: "Connection[Any, Any]", messages: "SimpleQueue[bytes]") -> None:
-    """Read messages in a thread, so that the end of the other process ends this one in the middle of a task, too."""
+    """Read messages in a thread, so that the parent's end stops a running task."""
     try:
         while True:
             messages.put(connection.recv_bytes())

@@ -1,8 +1,8 @@
-"""The shadow: a model that scores live requests beside the champion, and whose answers nobody gets.
+"""The shadow: a model that scores live requests beside the champion; no caller gets its answers.
 
-`offer` is called with what a request was answered from, and returns at once: it puts it into a bounded queue, or counts it
-as dropped. One thread scores it again, takes at most SHARE of a core for it, and appends the comparison to a file of JSON
-lines. Whatever fails there (the model, the disk) is counted and reported, and reaches no answer.
+`offer` puts an answered request into a bounded queue, or counts it as dropped, and returns at once. One thread scores
+it again with at most SHARE of a core, and appends the comparison to a file of JSON lines. Failures there (model, disk)
+are counted and reported, and change no answer.
 """
 
 import fcntl
@@ -24,47 +24,40 @@ from scoring.score import score
 
 ALIAS = "shadow"
 MAX_WAITING = 256
-"""Requests that may wait to be scored again."""
+"""Queued requests."""
 MAX_ROWS = 200_000
-"""Entries that they may rest on together: about 100 MB."""
+"""Entries behind the queued requests: about 100 MB."""
 SHARE = 0.25
 MAX_BYTES = 128 << 20
-"""When a file is so large it is put aside, and the one put aside before is deleted: 256 MB a model at most."""
+"""A file of this size is set aside, and the one set aside before is deleted: at most 256 MB per model."""
 RETRY_SECONDS = 30.0
 
 
 class ModelSource(Protocol):
-    """The part of a registry that a shadow needs."""
+    """The part of a registry that a shadow uses."""
 
     def aliases(self) -> dict[str, str]:
         """Return the digest that each alias points at now, by alias."""
 
     def load(self, digest: str) -> Artifact:
-        """Return a published model, loaded and verified; ArtifactRefused if it is not sound."""
+        """Return a published model, loaded and verified; ArtifactRefused if unsound."""
 
 
 class Answered(NamedTuple):
-    """A request, what it was answered from, and the champion's answers."""
+    """A request, its facts, and the champion's answers."""
 
     marketplace: str
-    """Whose sellers they are."""
     facts: FactTable
-    """The sellers' entries, as the fold reads them."""
+    """The sellers' entries."""
     sellers: Sequence[str]
-    """The sellers that were asked for."""
     answers: Sequence[TrustScore | None]
-    """One a seller, in their order; None where there was no score."""
+    """One per seller, in order; None without a score."""
     stamp: Stamp
-    """What made the answers."""
     policy: Policy
-    """The policy by which they were answered."""
 
 
 class Shadow:
-    """Follows the alias `shadow`.
-
-    Use it as a context manager; `report` gets each new problem, once.
-    """
+    """Follows the alias `shadow`. A context manager; `report` gets each new problem once."""
 
     def __init__(
         self,
@@ -86,7 +79,7 @@ class Shadow:
         self._problem = ""
         self._due = 0.0
         self.counts = {"compared": 0, "dropped": 0, "failed": 0}
-        """Sellers compared; requests that were dropped since too many waited, and that could not be compared."""
+        """Compared sellers; requests dropped from a full queue; failed requests."""
         self._reported = dict(self.counts)
 
     def __enter__(self) -> Self:
@@ -99,10 +92,7 @@ class Shadow:
         self._attempt(self._tell_counts)
 
     def offer(self, answered: Answered) -> None:
-        """Queue an answered request to be scored again by the shadow model; never waits.
-
-        Nothing happens without a shadow; a request that finds no room is dropped and counted.
-        """
+        """Queue an answered request for the shadow; never waits. A full queue drops and counts it."""
         if self._artifact is None:
             return
         with self._lock:
@@ -128,10 +118,7 @@ class Shadow:
             self._stop.wait(min((time.thread_time() - began) * (1 / SHARE - 1), 1.0))
 
     def _attempt(self, work: Callable[[], None]) -> bool:
-        """Run a step and return whether it worked.
-
-        Report its problem, unless it is the last one again.
-        """
+        """Run a step and return whether it worked; report a new problem."""
         try:
             work()
         except Exception as error:  # noqa: BLE001 (whatever it is, no answer may suffer)
@@ -143,10 +130,7 @@ class Shadow:
         return True
 
     def _look(self) -> None:
-        """Take over where the alias points.
-
-        A refused model is tried again later; meanwhile there is no shadow.
-        """
+        """Use the alias's model. A rejected model is tried again later; meanwhile there is no shadow."""
         if time.monotonic() < self._due:
             return
         self._due = time.monotonic() + self._look_seconds
@@ -183,7 +167,7 @@ class Shadow:
         self.counts["compared"] += len(lines)
 
     def _tell_counts(self) -> None:
-        """Write how many requests were dropped and failed since it was last written."""
+        """Write the dropped and failed requests since the last line."""
         artifact, now = self._artifact, dict(self.counts)
         news = {name: now[name] - self._reported[name] for name in ("dropped", "failed")}
         if artifact is not None and any(news.values()):
@@ -191,9 +175,9 @@ class Shadow:
             self._reported = now
 
     def _append(self, digest: str, lines: Sequence[dict[str, Any]]) -> None:
-        """Append lines to the file of the model.
+        """Append lines to the model's file.
 
-        Several processes may share a folder, of which one at a time looks at the size and writes.
+        Of several processes on a folder, one at a time checks the size and writes.
         """
         if not lines:
             return
@@ -204,20 +188,16 @@ class Shadow:
 
 
 def append_whole(path: Path, data: bytes) -> None:
-    """Append data to the file at a path in one piece.
+    """Append data to a file in one piece, setting the file aside first if it would become too large.
 
-    Put the file aside before if it would become too large. Any number of processes may do so. OSError if the data
-    cannot be written whole.
+    Safe for many processes. OSError if the data cannot be written whole.
     """
     while not _append_to(path, data):
         pass
 
 
 def _append_to(path: Path, data: bytes) -> bool:
-    """Append data to the file at a path; return False, with nothing written, if that is another one from now on.
-
-    Since it was full, and is put aside, or since another process has put it aside. OSError if it cannot be written whole.
-    """
+    """Append data to a file; return False, with nothing written, if the file was set aside. OSError if it fails."""
     file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -235,10 +215,7 @@ def _append_to(path: Path, data: bytes) -> bool:
 
 
 def file_of(folder: Path, digest: str) -> Path:
-    """Return the path of the file of a shadow model's comparisons.
-
-    A full file is renamed to end with `.1.jsonl`.
-    """
+    """Return the path of a shadow model's comparisons. A full file is renamed to `.1.jsonl`."""
     return folder / f"{digest[:16]}.jsonl"
 
 

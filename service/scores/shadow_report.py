@@ -1,4 +1,4 @@
-"""What the comparisons of a shadow come to: one pass over its files, in bounded memory."""
+"""A summary of a shadow's comparisons: one pass over its files, in bounded memory."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -18,34 +18,28 @@ PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
 
 @dataclass(slots=True)
 class ShadowReport:
-    """Points of the shadow less those of the champion, and tiers, of every compared answer."""
+    """Points of the shadow minus points of the champion, and tiers, of all compared answers."""
 
     compared: int = 0
-    """Answers that were compared."""
     dropped: int = 0
-    """Requests that were not scored again for want of time."""
+    """Requests not scored again for lack of time."""
     failed: int = 0
-    """Requests that could not be scored again."""
     damaged: int = 0
-    """Lines of the file that are no comparison."""
+    """Lines that are no comparison."""
     differences: Any = field(default_factory=lambda: np.zeros(2 * MAX_POINTS + 1, dtype=np.int64))
     """`differences[d + MAX_POINTS]`: answers that differ by d points."""
     moves: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Answers by (champion's tier, shadow's tier)."""
     champions: Counter[str] = field(default_factory=Counter)
-    """Answers by the digest of the champion."""
+    """Answers by the champion's digest."""
     sellers: dict[str, tuple[int, int]] = field(default_factory=dict)
-    """(champion's points, shadow's points) of the largest difference of each seller that is shown."""
+    """(champion's points, shadow's points) at the largest difference of each shown seller."""
     first: int | None = None
-    """The first time of an answer, in microseconds; None without one."""
+    """The first answer's time, in microseconds, or None."""
     last: int | None = None
-    """The last one."""
 
     def add(self, line: dict[str, Any]) -> None:
-        """Add one line of the comparisons' file to the sums.
-
-        A line without a seller states how many requests were dropped and failed.
-        """
+        """Add one line of the file. A line without a seller has the dropped and failed requests."""
         if "seller" not in line:
             self.dropped += int(line["dropped"])
             self.failed += int(line["failed"])
@@ -71,10 +65,7 @@ class ShadowReport:
             del self.sellers[least]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return counts, percentiles of the differences and moves of tiers as JSON values.
-
-        None where nothing was compared.
-        """
+        """Return counts, percentiles of the differences and tier moves as JSON values; None without comparisons."""
         n = self.compared
         values = np.arange(-MAX_POINTS, MAX_POINTS + 1)
         ranks = np.cumsum(self.differences)
@@ -107,10 +98,7 @@ class ShadowReport:
 
 
 def report_of(folder: Path, digest: str) -> ShadowReport:
-    """Sum up all comparisons of a shadow model, the older file first.
-
-    A line that cannot be read is counted as damaged and passed over; no file is no comparison.
-    """
+    """Summarize all comparisons of a shadow model, older file first. Unreadable lines count as damaged."""
     found = ShadowReport()
     path = file_of(folder, digest)
     for line in _lines(path.with_suffix(".1.jsonl"), path):

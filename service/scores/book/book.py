@@ -1,8 +1,8 @@
-"""The score book: finished answers, and an answer from them, each of which is the answer of a stated sequence.
+"""The score book: remembered answers, each the answer of a known sequence.
 
-An answer that nothing ended stands for the watermark: the seller has no entry between the sequence it was computed at and
-there. So it is stamped with the watermark, or with its own sequence where that lies beyond, and its stamp replays to it.
-What is asked for a stated time is not answered here, and nothing is kept that is no score.
+An answer that no entry has ended is valid at the watermark, because the seller has no entry in between. Its stamp
+therefore has the watermark, or its own sequence if that is later, and replays to it. The book does not answer for
+stated times, and keeps only scores.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -35,17 +35,17 @@ from service.scores.scorer import Scorer
 from service.tally import Tally
 
 CATCH_UP_SECONDS = 1.0
-"""How long a batch waits until the watermark has come to what it must reflect; then it is computed whole."""
+"""How long a batch waits until the watermark has the required sequence. Then the batch is computed whole."""
 
 
 class Book:
-    """The answers of `sellers` sellers at most. Shared by threads; `start` begins to follow the ledger, `close` ends it.
+    """The answers of at most `sellers` sellers. Thread-safe; `start` begins to follow the ledger, `close` ends it.
 
-    An answer is fresh as long as the ledger was looked at in the last `fresh_seconds`; while its database is away, answers
-    are given as stale up to an age of `stale_seconds`. At most `seats` callers, and `batch_seats` callers of batches, compute
-    or wait, so that the other threads are left to what is remembered. A further caller gets the last known answer as stale,
-    or ServerBusy. `moved` gets each sequence that the follower sees, `lost` the end of a ledger that lost entries, `report`
-    what goes wrong. `folder`: of generations; None if there are none.
+    An answer is fresh if the ledger was read in the last `fresh_seconds`. While the database is away, answers up to
+    `stale_seconds` old are given as stale. At most `seats` callers, and `batch_seats` callers of batches, compute or
+    wait; a further caller gets the last known answer as stale, or ServerBusy. `moved` gets each sequence that the
+    follower reads, `lost` the end of a ledger that lost entries, `report` each problem. `folder` has the generations;
+    None without.
     """
 
     def __init__(
@@ -68,29 +68,25 @@ class Book:
         self._stale_seconds = stale_seconds
         self._flights = Flights()
         self.seats = Seats(seats)
-        """Those who compute an answer; for stated times, too."""
+        """Callers that compute an answer, for stated times too."""
         self.batch_seats = Seats(batch_seats)
-        """Those who compute the answers of a batch."""
+        """Callers that compute a batch."""
         self._midnight = 0
         self._appended = (0, 0)
         self._stamps = Stamps()
         self.tally: Tally[str] = Tally()
-        """Counts of answers by `hit`, `miss`, `stale`, `unknown`; of `lagging`, misses since the follower had fallen behind;
-        of hits that were recomputed by `same`, `differed`, `not_checked`.
+        """Answers by `hit`, `miss`, `stale`, `unknown`; `lagging`: misses because the follower was behind; recomputed
+        hits by `same`, `differed`, `not_checked`.
         """
         self.table = Table(sellers)
-        """The answers."""
         self.generations = Generations(self.table)
-        """What fills the table where it has no answer."""
+        """Fills the table's gaps."""
         self.follower = Follower(ledger, self.table, self.generations, moved, lost, report)
-        """What keeps them exact."""
         self._last_known = LastKnown(self.table, self.generations, self.follower, stale_seconds)
         self.keeper = (
             None if folder is None else Keeper(folder, self.generations, self.follower.join, ledger.now, report)
         )
-        """What opens the generations of a folder."""
         self.checker = Checker(self._recompute, self.tally, report)
-        """What holds them against the ledger."""
         self._end_listening = ledger.listen(self._hear)
 
     def start(self) -> None:
@@ -101,7 +97,7 @@ class Book:
             self.keeper.start()
 
     def close(self, seconds: float | None = None) -> None:
-        """End what `start` began; wait at most `seconds` for each thread."""
+        """End the threads; wait at most `seconds` for each."""
         self._end_listening()  # may be repeated
         self.follower.close(seconds)
         self.checker.close(seconds)
@@ -109,15 +105,15 @@ class Book:
             self.keeper.close(seconds)
 
     def can_answer(self) -> bool:
-        """Return whether any seller could be answered without the ledger, fresh or stale."""
+        """Return whether any seller has an answer without the ledger, fresh or stale."""
         return len(self.table) + len(self.generations) > 0 and self.follower.age() <= self._stale_seconds
 
     def get(self, name: str, asked: Asked) -> bytes:
-        """Return the GetTrustScoreResponse of a seller, serialized: remembered, or computed now.
+        """Return a seller's serialized GetTrustScoreResponse, remembered or computed.
 
-        `name`: its resource name. InvalidInput names `seller`; raises SellerNotFound if nothing stands of it; TooStale if
-        only an answer older than allowed is there; LedgerUnavailable if the database is away and the sequence that is
-        asked for lies beyond what is remembered; ServerBusy if it would have to be computed beside too many others.
+        `name` is the resource name. InvalidInput names `seller`; SellerNotFound if the seller has no valid entries;
+        TooStale if the only answer is too old; LedgerUnavailable if the database is away and the requested sequence is
+        unknown; ServerBusy if too many others compute.
         """
         found = self._remembered(name, asked.sequence)
         if found is not None:
@@ -135,10 +131,10 @@ class Book:
         return wire.score_response(*self._without_ledger(name, standing))
 
     def batch(self, marketplace: str, sellers: Sequence[str], asked: Asked) -> Mapping[str, bytes]:
-        """Return the results of a batch, serialized, by seller: remembered ones or computed now.
+        """Return a batch's serialized results by seller, remembered or computed.
 
-        All as of one sequence, model, policy and day; of stale ones the sequence and the time are each their own. Raises what
-        `get` raises, but TooStale is the result of its seller.
+        All have one sequence, model, policy and day; stale ones have their own sequence and time. Raises what `get`
+        raises, except TooStale, which is its seller's result.
         """
         busy: ServerBusy | None = None
         if not self.follower.is_away:
@@ -166,7 +162,7 @@ class Book:
         return found
 
     def _hear(self, changes: Sequence[Change]) -> None:
-        """Take note at once of what this process has appended."""
+        """Note at once what this process appended."""
         mark_changes(self.table, self.generations, changes)
         self._appended = (self.table.life, changes[-1].sequence)
         self.follower.wake()
@@ -177,11 +173,11 @@ class Book:
     # --- from what is remembered -------------------------------------------------------------------------------------
 
     def remembered(self, name: str, wanted: int = 0) -> bytes | None:
-        """Return the response from the table of answers; None unless it has one that is known to be exact.
+        """Return the response from the table if it is exact and reflects the sequence `wanted`, else None.
 
-        `wanted`: the sequence that it must reflect at least. Takes no lock, and reads nothing but memory.
+        Lock-free, memory only.
         """
-        # Taken before the answer, which has all marks up to there.
+        # Read before the answer, which has all marks up to it.
         mark, beat = self.follower.watermark, self.follower.heartbeat
         if mark is None or beat is None:
             return None
@@ -189,7 +185,7 @@ class Book:
         return None if answer is None else self._respond(name, answer, mark, beat, wanted)
 
     def _remembered(self, name: str, wanted: int) -> bytes | None:
-        """Return the response from the table or a generation; None unless either has an answer that is known to be exact."""
+        """Return the response from the table or a generation if it is exact, else None."""
         found = self.remembered(name, wanted)
         if found is not None:
             return found
@@ -203,7 +199,7 @@ class Book:
         return None if answer is None else self._respond(name, answer, mark, beat, wanted)
 
     def _respond(self, name: str, answer: Answer, mark: Watermark, beat: Beat, wanted: int) -> bytes | None:
-        """Return the response with a remembered answer; None unless it is exact and reflects the sequence `wanted`."""
+        """Return the response with a remembered answer if it is exact and reflects `wanted`, else None."""
         if not self._is_exact(answer, self._scorer.made_by):
             return None
         if not self._is_fresh():
@@ -212,7 +208,7 @@ class Book:
         if mark.sequence >= sequence:
             sequence, known_time = mark.sequence, mark.known_time
         observe_time = self._observe_time(known_time - 1)
-        if answer.since > observe_time + SKEW:  # the clock was put back
+        if answer.since > observe_time + SKEW:  # the clock was set back
             return None
         observe_time = max(observe_time, answer.since)
         if sequence < wanted or not known_time <= observe_time < answer.until:
@@ -225,13 +221,13 @@ class Book:
         return wire.score_response(answer.body, fields)
 
     def _is_exact(self, answer: Answer, made_by: MadeBy) -> bool:
-        """Return whether an answer is of a model and policy, and lacks nothing that is known."""
+        """Return whether an answer has this model and policy and lacks no known entry."""
         return answer.made_by == made_by and self.table.is_exact(answer)
 
     def _observe_time(self, record_time: int) -> int:
-        """Return the time to answer for, as `Ledger.cut` gives it for a ledger with this last record time (microseconds).
+        """Return the answer's time, as `Ledger.cut` for a ledger with this last record time (microseconds).
 
-        Its day does not go back unless the clock turns out to have been wrong by more than TOLERANCE.
+        Its day goes back only if the clock was wrong by more than TOLERANCE.
         """
         return self._not_before_midnight(time_at_end(self._ledger.now(), record_time) + 1)
 
@@ -244,7 +240,7 @@ class Book:
         return observe_time
 
     def _stale(self, name: str, asked: Asked) -> bytes:
-        """Return the response with the last known answer, as stale; ServerBusy if there is none that the caller takes."""
+        """Return the response with the last known answer, as stale; ServerBusy if the caller accepts none."""
         parse_seller(name, "seller")
         standing = self._last_known.find(name, self._scorer.made_by, self._now())
         if not _is_taken(standing, asked):
@@ -254,14 +250,14 @@ class Book:
     # --- from the ledger ---------------------------------------------------------------------------------------------
 
     def _read(self, name: str, asked: Asked) -> bytes:
-        """Return the response of a seller whose answer must be computed, by whoever asks for it first.
+        """Return the response of a seller that must be computed, by the first caller who asks.
 
-        Whoever finds no seat gets the last known answer, or ServerBusy.
+        A caller without a seat gets the last known answer, or ServerBusy.
         """
         wanted = asked.sequence
         has_waited = wanted > 0 and not self.follower.has(wanted)
         if has_waited:
-            asked.reach()  # which may wait for long, so that it takes no seat, and nobody else waits for it
+            asked.reach()  # it may wait long, so it takes no seat and no one waits for it
             if (found := self._remembered(name, wanted)) is not None:
                 return found
         with self.seats.seat() as is_free:
@@ -274,12 +270,12 @@ class Book:
                 return self._computed(name, asked) if found is None else found
 
     def _begin(self, asked: Asked) -> "Computation":
-        """Return what to compute at; the table's life and the time that was settled are of before the cut."""
+        """Return what to compute at. Table life and settled time are read before the cut."""
         life, beat = self.table.life, self.follower.heartbeat
         if beat is not None and self._is_fresh():
             settled = beat.time
         else:
-            asked.reach()  # which does not wait for a database that is silent
+            asked.reach()  # it does not wait for a silent database
             settled = self._ledger.settled() or 0
         cut = asked.cut()
         cut = replace(cut, observe_time=self._not_before_midnight(cut.observe_time))
@@ -288,7 +284,6 @@ class Book:
         return Computation(life, cut, min(as_of, cut.observe_time), doubt, asked.max_staleness)
 
     def _computed(self, name: str, asked: Asked) -> bytes:
-        """Compute an answer, keep it, and return the response."""
         marketplace, seller = parse_seller(name, "seller")
         begun = self._begin(asked)
         self.tally.add("miss")
@@ -299,10 +294,10 @@ class Book:
     def _finish(
         self, name: str, outcome: TrustScore | SellertrustError, stamp: Stamp, begun: "Computation", fields: bytes
     ) -> tuple[bytes, bytes]:
-        """Keep what was computed of a seller; return the answer, and its stamp and freshness. Raises an outcome's error.
+        """Keep a computed answer; return it with its stamp and freshness. Raises an outcome's error.
 
-        `fields`: stamp and freshness of a fresh one. While the clock is in doubt the answer is stale, and a seller that is
-        not found by that clock is unknown.
+        `fields` are stamp and freshness of a fresh answer. While the clock is in doubt the answer is stale, and a
+        seller not found by that clock is unknown.
         """
         if isinstance(outcome, SellertrustError) and not (begun.doubt and isinstance(outcome, SellerNotFound)):
             raise outcome
@@ -317,7 +312,7 @@ class Book:
         return self._without_ledger(name, standing)
 
     def _read_batch(self, marketplace: str, sellers: Sequence[str], asked: Asked) -> Mapping[str, bytes]:
-        """Return results as of the watermark, or all computed where it lags."""
+        """Return results as of the watermark, or all computed if it lags."""
         wanted = asked.sequence
         if wanted and not self.follower.has(wanted):
             with self.batch_seats.require():
@@ -337,7 +332,7 @@ class Book:
     def _batch_at(
         self, life: int, beat: Beat, mark: Watermark, marketplace: str, sellers: Sequence[str]
     ) -> Mapping[str, bytes] | None:
-        """Return results as of the watermark; None if what makes answers was swapped, or records are ahead of the clock."""
+        """Return results as of the watermark; None if model or policy changed, or records are ahead of the clock."""
         made_by, names = self._scorer.made_by, [seller_name(marketplace, seller) for seller in sellers]
         observe_time = self._observe_time(mark.record_time)
         answers: dict[str, Answer] = {}
@@ -374,7 +369,7 @@ class Book:
     def _compute_batch(
         self, marketplace: str, sellers: Sequence[str], begun: "Computation"
     ) -> tuple[Mapping[str, bytes], MadeBy]:
-        """Compute the results of a batch, keep what is a score, and return them with the model and policy."""
+        """Compute a batch, keep its scores, and return the results with the model and policy."""
         outcomes, stamp = self._scorer.scores(marketplace, sellers, begun.cut)
         fields, message = self._stamps.computed(begun.cut, stamp, begun.as_of), stamp_message(stamp)
         found: dict[str, bytes] = {}
@@ -387,9 +382,9 @@ class Book:
         return found, stamp.made_by
 
     def _keep(self, name: str, score: TrustScore, stamp: Stamp, begun: "Computation") -> bytes:
-        """Keep an answer, if it may be kept, and return it without its stamp.
+        """Keep an answer if allowed, and return it without its stamp.
 
-        Not without a model, and not as long as an entry is recorded later than the answer's time, which is not in it yet.
+        It is not kept without a model, or while an entry recorded after the answer's time is not in it.
         """
         body, cut = score_message(name, score, None).SerializeToString(), begun.cut
         if stamp.model_digest and cut.known_time <= cut.observe_time:
@@ -401,11 +396,10 @@ class Book:
     # --- while the database is away ----------------------------------------------------------------------------------
 
     def _reaches(self, wanted: int) -> bool:
-        """Return whether what is remembered reflects a sequence."""
         return wanted == 0 or self.follower.has(wanted)
 
     def _require_reached(self, wanted: int) -> None:
-        """Raise LedgerUnavailable for a sequence that nothing remembered reflects, at once."""
+        """Raise LedgerUnavailable at once for a sequence that no remembered answer reflects."""
         if not self._reaches(wanted):
             mark = self.follower.watermark
             raise LedgerUnavailable(
@@ -414,11 +408,10 @@ class Book:
             )
 
     def _now(self) -> int:
-        """Return the present, for which answers are looked up without the ledger, in microseconds."""
+        """Return the time for answers without the ledger, in microseconds."""
         return self._not_before_midnight(self._ledger.now() + 1)
 
     def _without_ledger(self, name: str, standing: Standing | None) -> tuple[bytes, bytes]:
-        """Return the answer of a seller without the ledger, and its stamp and freshness."""
         if standing is None:
             self.tally.add("unknown")
             body = unknown_body(name, self._scorer.unknown_badge)
@@ -427,7 +420,7 @@ class Book:
         return standing.body, self._stamps.stale(standing)
 
     def _recompute(self, name: str, cut: Cut) -> tuple[bytes, MadeBy] | None:
-        """Return the answer of a seller at a cut, without its stamp, and what made it; None if there is none."""
+        """Return a seller's answer at a cut, without its stamp, with its model and policy; None if there is none."""
         marketplace, seller = parse_seller(name, "seller")
         [outcome], stamp = self._scorer.scores(marketplace, [seller], cut)
         if isinstance(outcome, SellertrustError):
@@ -436,21 +429,21 @@ class Book:
 
 
 class Computation(NamedTuple):
-    """What an answer is computed at, and how far that reflects the ledger. Times in microseconds."""
+    """What an answer is computed at, and how current that is. Times in microseconds."""
 
     life: int
-    """`Table.life` when it began."""
+    """`Table.life` at the start."""
     cut: Cut
     as_of: int
-    """What was recorded before this time is in the cut."""
+    """The cut has everything recorded before this time."""
     doubt: int = 0
-    """How old the answer may be since the clock is in doubt; 0 if it is not."""
+    """How old the answer may be because the clock is in doubt; 0 if it is not."""
     max_staleness: int | None = None
-    """The largest age that the caller takes; None: any."""
+    """The largest accepted age; None: any."""
 
 
 def _is_taken(standing: Standing | None, asked: Asked) -> bool:
-    """Return whether a caller takes an answer that may be stale though the database is there."""
+    """Return whether a caller accepts an answer that may be stale while the database is available."""
     if standing is None or standing.cut.sequence < asked.sequence:
         return False
     return asked.max_staleness is None or 0 < standing.age <= asked.max_staleness

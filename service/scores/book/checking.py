@@ -1,4 +1,4 @@
-"""A sample of remembered answers, recomputed all the time at low priority: what differs is a fault, and is counted."""
+"""Recomputes a sample of remembered answers at low priority; a difference is a fault and is counted."""
 
 import threading
 import time
@@ -11,29 +11,29 @@ from service.ledger.records import Cut
 from service.tally import Tally
 
 SHARE = 0.01
-"""The share of a core that recomputing may take."""
+"""The largest share of a core for it."""
 
 MAX_REST_SECONDS = 10.0
-"""The longest pause after one, however long it took."""
+"""The longest pause after an answer."""
 
 
 class Remembered(NamedTuple):
-    """An answer as it was given from the book."""
+    """An answer as given from the book."""
 
     name: str
     """The seller's resource name."""
     body: bytes
     """The TrustScore without its stamp."""
     made_by: MadeBy
-    """The model and the policy."""
+    """Model and policy."""
     cut: Cut
-    """What its stamp states."""
+    """From its stamp."""
 
 
 class Checker:
     """Recomputes one remembered answer at a time, in one thread.
 
-    `recompute` gives the answer of a seller at a cut with what made it, None where there is none now.
+    `recompute` returns a seller's answer at a cut with its model and policy, or None.
     """
 
     def __init__(
@@ -45,32 +45,31 @@ class Checker:
         self._recompute = recompute
         self._tally = tally
         self._report = report
-        self._samples: SimpleQueue[Remembered | None] = SimpleQueue()  # which nobody waits to put something into
+        self._samples: SimpleQueue[Remembered | None] = SimpleQueue()  # no caller waits to fill it
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="book-checker", daemon=True)
         self.is_free = True
-        """Whether it takes an answer to recompute."""
+        """Whether it accepts an answer."""
 
     def start(self) -> None:
-        """Start the thread that recomputes answers."""
         self._thread.start()
 
     def close(self, seconds: float | None = None) -> None:
-        """End the thread; wait at most `seconds` for what is under way."""
+        """End the thread; wait at most `seconds`."""
         self._ended.set()
         self._samples.put(None)
         if self._thread.is_alive():
             self._thread.join(seconds)
 
     def offer(self, remembered: Remembered) -> None:
-        """Give the thread an answer to recompute, while `is_free`; takes no lock."""
+        """Give the thread an answer to recompute, while `is_free`; lock-free."""
         self.is_free = False
         self._samples.put(remembered)
 
     def check(self, remembered: Remembered) -> bool:
-        """Recompute an answer at its own stamp; return whether it is the same.
+        """Recompute an answer at its stamp; return whether it is equal, or its model or policy is gone.
 
-        Or of a model or a policy that is gone. The result is counted; a difference is reported.
+        Counts and reports.
         """
         found = self._recompute(remembered.name, remembered.cut)
         if found is not None and found[1] != remembered.made_by:

@@ -1,4 +1,4 @@
-"""Digests of what an answer is made by beside model and policy: the code that scores, and the contract it is written in."""
+"""Digests of the code and the contract behind an answer."""
 
 import inspect
 from functools import cache
@@ -14,10 +14,6 @@ from service.scores import scorer
 
 @cache
 def core_digest() -> str:
-    """Return the SHA-256, in hex, of the sources by which facts are read and scored.
-
-    FileNotFoundError if the package has no sources.
-    """
     root = Path(inspect.getfile(scoring)).parent
     sources = [*sorted(root.rglob("*.py")), *(Path(inspect.getfile(module)) for module in (reading, scorer))]
     digest = sha256()
@@ -29,7 +25,7 @@ def core_digest() -> str:
 
 @cache
 def contract_digest() -> str:
-    """Return the SHA-256, in hex, of the contract's description of a trust score, and of the code that fills it in."""
+    """Return the SHA-256, in hex, of the contract's TrustScore and of the code that fills it."""
     file = trust_score_service_pb2.DESCRIPTOR
     parts = [file.serialized_pb, *(other.serialized_pb for other in file.dependencies)]
     return sha256(b"".join([*parts, Path(inspect.getfile(scores)).read_bytes()])).hexdigest()

@@ -1,4 +1,4 @@
-"""Computations that are under way: one a seller, however many ask, and how many callers are at it or wait for one."""
+"""Running computations: one per seller for all callers, and the number of callers that compute or wait."""
 
 import threading
 from collections.abc import Iterator
@@ -8,11 +8,11 @@ from scoring.errors import ServerBusy
 from service.call_context import current_call
 
 WAIT_SECONDS = 2.0
-"""How long a call waits for another one's computation; then it computes alone."""
+"""How long a call waits for another's computation before it computes alone."""
 
 
 class Flights:
-    """The computations under way, by seller."""
+    """Running computations by seller."""
 
     def __init__(self) -> None:
         self._under_way: dict[str, threading.Event] = {}
@@ -20,10 +20,10 @@ class Flights:
 
     @contextmanager
     def turn(self, name: str) -> Iterator[bool]:
-        """Yield, for the `with` block, whether the caller is to compute a seller's score.
+        """Yield whether the caller must compute a seller's score.
 
-        If not, another thread computed it meanwhile, and the caller looks up what that left. Waits at most WAIT_SECONDS,
-        and never beyond the caller's deadline: it is then to compute, or to refuse, by itself.
+        If not, another thread has computed it, and the caller looks it up. Waits at most WAIT_SECONDS and at most to
+        the caller's deadline; the caller then computes or rejects by itself.
         """
         with self._lock:
             others = self._under_way.get(name)
@@ -41,7 +41,7 @@ class Flights:
 
 
 class Seats:
-    """How many callers compute an answer, or wait for one that is computed. Shared by threads."""
+    """Counts callers that compute an answer or wait for one. Thread-safe."""
 
     def __init__(self, number: int) -> None:
         self._number = number
@@ -50,7 +50,7 @@ class Seats:
 
     @contextmanager
     def require(self) -> Iterator[None]:
-        """Count the caller while it is within; ServerBusy if `number` others are."""
+        """Count the caller inside the block; ServerBusy if `number` others are inside."""
         with self.seat() as is_free:
             if not is_free:
                 raise busy_error()
@@ -58,7 +58,7 @@ class Seats:
 
     @contextmanager
     def seat(self) -> Iterator[bool]:
-        """Count the caller while it is within; give whether at most `number` are, itself included."""
+        """Count the caller inside the block; yield whether at most `number` are inside, with the caller."""
         with self._lock:
             self._taken += 1
             is_free = self._taken <= self._number
@@ -70,7 +70,6 @@ class Seats:
 
 
 def busy_error() -> ServerBusy:
-    """Return the error of a call that would have to compute beside as many others as may."""
     return ServerBusy(
         "the score would have to be computed, and half of this server's threads for scores compute already; ask again, or"
         " another server"

@@ -1,7 +1,8 @@
-"""The follower: one thread that takes the ledger's new entries in order, marks whom they concern, then moves the watermark.
+"""The follower: one thread that reads the ledger's new entries in order, marks their sellers, then moves the
+watermark.
 
-It alone moves the watermark. Whatever fails is counted and tried again; how long ago it last succeeded, by a clock that
-nobody can set, says how fresh the book is: a follower that is stuck looks like a quiet ledger otherwise.
+Only the follower moves the watermark. It counts each failure and tries again. The time since its last success, by the
+monotonic clock, says how fresh the book is; otherwise a stuck follower would look like a quiet ledger.
 """
 
 import threading
@@ -20,77 +21,73 @@ from service.scores.book.generations import Generation, Generations
 from service.scores.book.table import UNKNOWN, Table
 
 POLL_SECONDS = 0.2
-"""How long after a look at the ledger the next one begins. What this process appends is looked for at once."""
+"""The pause between two readings of the ledger. This process's own appends are read at once."""
 
 PAGE = 5_000
-"""Entries that are read at a time."""
+"""Entries per read."""
 
 PAGES_OF_GENERATIONS = 4
-"""Pages that a look reads for generations which have joined, so that it stays short."""
+"""Pages per reading for joining generations, so that a reading stays short."""
 
 FOR_ALL = frozenset({int(Kind.CLOCK)})
-"""Kinds of entries that concern more than their seller."""
+"""Kinds of entries that concern every seller."""
 
 
 SILENT_SECONDS = 1.5
-"""How long a look may go without an answer of the database until that counts as away: before what is remembered ends being
-fresh, since whoever came in between would wait for the database."""
+"""How long a reading may wait before the database counts as away.
+
+It is shorter than the fresh time, so that no caller in between waits for the database.
+"""
 
 
 class Beat(NamedTuple):
-    """The last look that came to its end. In microseconds."""
+    """The last complete reading. In microseconds."""
 
     steady: int
-    """When it began, by the steady clock."""
+    """Its start by the monotonic clock."""
     time: int
-    """What was recorded before this time is marked, by record times: commits that were under way are not overlooked."""
+    """Everything recorded before this time is marked, commits that were running then included."""
     doubt: int = 0
-    """How old answers may be since the ledger's clock is in doubt; 0 if it is not."""
+    """How old answers may be because the clock is in doubt; 0 if it is not."""
 
 
 class Followed(Protocol):
-    """The part of a ledger that is followed."""
+    """The part of a ledger that the follower uses."""
 
     def settled(self) -> int | None:
-        """Return a time, in microseconds, before which all that was recorded is seen by later reads.
-
-        None while a write is under way.
-        """
+        """Return a time, in microseconds, before which later reads see everything recorded; None while a write runs."""
 
     def doubt(self) -> int:
-        """Return how old an answer may be because the clock is in doubt, in microseconds; 0 if nothing contradicts it."""
+        """Return how old an answer may be because the clock is in doubt, in microseconds; 0 if it is not."""
 
     def tip(self) -> Tip:
         """Return where the ledger ends."""
 
     def chain_at(self, sequence: int) -> bytes | None:
-        """Return the chain of the seal that ends with a sequence; None if no seal ends there."""
+        """Return the chain of the seal that ends at a sequence, or None."""
 
     def changes(self, after: int, last: int, limit: int) -> list[Change]:
-        """Return the sellers concerned by the next `limit` entries after a sequence, up to `last`.
-
-        A change for each, in their order.
-        """
+        """Return one change for each of the next `limit` entries after a sequence, up to `last`, in order."""
 
 
 class Joining(NamedTuple):
-    """A generation in which entries are missing that came before it joined."""
+    """A generation whose earlier entries are being marked."""
 
     generation: Generation
     after: int
-    """The last of them that is marked."""
+    """The last marked entry."""
     last: int
-    """The last of them, the watermark at which it joined: whatever comes later is marked as it comes."""
+    """The watermark when it joined: later entries are marked as they come."""
 
 
 class Watermark(NamedTuple):
-    """Up to where the marks of the table reflect one ledger: always the end of an append."""
+    """The sequence up to which the table's marks reflect one ledger: always the end of an append."""
 
     sequence: int
     record_time: int
-    """The record time of that sequence, in microseconds; 0 without an entry."""
+    """In microseconds; 0 without an entry."""
     chain: bytes
-    """The chain of the seal that ends there: another ledger has another."""
+    """The chain of the seal that ends there; another ledger has another chain."""
 
     @property
     def known_time(self) -> int:
@@ -101,7 +98,7 @@ class Watermark(NamedTuple):
 class Follower:
     """Follows a ledger for a table.
 
-    `moved` gets each sequence that is seen, `lost` the end of a ledger that lost entries, `report` each new problem, once.
+    `moved` gets each sequence read, `lost` the end of a ledger that lost entries, `report` each new problem once.
     """
 
     def __init__(
@@ -126,72 +123,66 @@ class Follower:
         self._is_ending = False
         self._thread = threading.Thread(target=self._run, name="book-follower", daemon=True)
         self.watermark: Watermark | None = None
-        """Up to where the table reflects the ledger; None until it was seen. Read it before the answer it is held against."""
+        """None before the first reading. Read it before the answer that it is compared with."""
         self.heartbeat: Beat | None = None
-        """When the last look began that came to its end; None before the first."""
-        self._asked: int | None = None  # since when an answer of the database is waited for, by the steady clock
+        """None before the first complete reading."""
+        self._asked: int | None = None  # since when the database has been silent, by the monotonic clock
         self._is_refused = False
         self.failures = self.restarts = 0
-        """Looks that failed; ledgers that turned out to be another than the one followed."""
+        """Failed readings, and ledgers that turned out to be another one."""
         self.problem = ""
-        """What the last look failed of; empty if it did not."""
+        """The last reading's problem; empty without one."""
 
     def start(self) -> None:
-        """Start the thread that follows the ledger."""
         self._thread.start()
 
     def close(self, seconds: float | None = None) -> None:
-        """End the thread; wait at most `seconds` for a look that is under way."""
+        """End the thread; wait at most `seconds`."""
         self._is_ending = True
         self._wanted.set()
         if self._thread.is_alive():
             self._thread.join(seconds)
 
     def join(self, generation: Generation) -> None:
-        """Let a generation be answered from, if its chain is the ledger's; else `is_foreign` is set in it."""
+        """Answer from a generation if its chain is the ledger's; otherwise set its `is_foreign`."""
         self._arrived.append(generation)
         self.wake()
 
     def wake(self) -> None:
-        """Make the thread look at the ledger now."""
+        """Read the ledger now."""
         self._wanted.set()
 
     def is_fresh(self, seconds: float) -> bool:
-        """Return whether the table was up to date in the last `seconds`, by a clock that nothing contradicts."""
+        """Return whether the table was current in the last `seconds` and the clock is not in doubt."""
         beat = self.heartbeat
         return beat is not None and not beat.doubt and steady_clock() - beat.steady <= seconds * SECOND
 
     def age(self) -> float:
-        """Return the seconds since the table was last up to date; infinite if it never was."""
+        """Return the seconds since the table was current; infinite if it never was."""
         beat = self.heartbeat
         return float("inf") if beat is None else (steady_clock() - beat.steady) / SECOND
 
     @property
     def is_away(self) -> bool:
-        """Return whether the ledger's database is away.
+        """Return whether the database is away: it refused the last reading, or does not answer this one.
 
-        It refused the last look, or leaves this one without an answer. A follower that lags, or fails of something else,
-        does not mean that.
+        Other failures do not count.
         """
         asked = self._asked
         return self._is_refused or (asked is not None and steady_clock() - asked > SILENT_SECONDS * SECOND)
 
     def reach(self, sequence: int, seconds: float) -> bool:
-        """Wait at most `seconds` until the watermark has come to a sequence; return whether it has."""
+        """Wait at most `seconds` for the watermark to have a sequence; return whether it has."""
         self.wake()
         with self._changed:
             return self._changed.wait_for(lambda: self.has(sequence) or self._is_ending, seconds) and self.has(sequence)
 
     def has(self, sequence: int) -> bool:
-        """Return whether the watermark has come to a sequence."""
         mark = self.watermark
         return mark is not None and mark.sequence >= sequence
 
     def look(self) -> None:
-        """Read what is new in the ledger, and mark the sellers concerned in the table.
-
-        Raises what the ledger's methods raise; what was not read then is read the next time.
-        """
+        """Read new entries and mark their sellers. Raises the ledger's errors; the next reading continues."""
         self._asked = began = steady_clock()
         try:
             settled = self._ledger.settled()
@@ -201,9 +192,8 @@ class Follower:
             self._asked = None
 
     def _beat(self, began: int, settled: int | None) -> Beat:
-        """Return the beat of a look that began at a time of the steady clock."""
         before, mark, doubt = self.heartbeat, self.watermark, self._ledger.doubt()
-        time = mark.known_time if mark else 0  # record times only grow, by whatever clock
+        time = mark.known_time if mark else 0  # record times only grow
         if not doubt:
             time = max(time, (before.time if before else 0) if settled is None else settled)
         elif before is None or not before.doubt:
@@ -217,7 +207,7 @@ class Follower:
         else:
             if tip.sequence > before.sequence:
                 self._take(before.sequence, tip.sequence)
-            chain = self._ledger.chain_at(before.sequence)  # read last: whatever was taken is of this ledger
+            chain = self._ledger.chain_at(before.sequence)  # read last: everything marked is of this ledger
             if chain != before.chain:
                 self.restarts += 1
                 self._report(
@@ -234,7 +224,7 @@ class Follower:
             self._let_join(self.watermark)
 
     def _let_join(self, mark: Watermark) -> None:
-        """Take in the generations that have arrived, and mark some more of what their answers lack."""
+        """Add new generations, and mark some more of their missing entries."""
         while self._arrived:
             generation = self._arrived[0]
             chain = self._ledger.chain_at(generation.head.sequence)
@@ -260,14 +250,14 @@ class Follower:
             self.wake()
 
     def _take(self, after: int, last: int) -> None:
-        """Mark whom the entries after a sequence, up to `last`, concern."""
+        """Mark the sellers of the entries after a sequence, up to `last`."""
         while after < last:
             page = self._page(after, last)
             mark_changes(self._table, self._generations, page)
             after = page[-1].sequence
 
     def _page(self, after: int, last: int) -> list[Change]:
-        """Return the next changes after a sequence, up to `last`, of which there is at least one."""
+        """Return the next changes after a sequence, up to `last`; at least one exists."""
         page = self._ledger.changes(after, last, PAGE)
         self._asked = steady_clock()
         if not page:
@@ -275,7 +265,7 @@ class Follower:
         return page
 
     def _restart(self, tip: Tip) -> None:
-        """Begin anew with a ledger as it ends now: nothing is known of what came before."""
+        """Begin again with a ledger at its present end; nothing earlier is known."""
         self._forget(tip.sequence)
         self._move(tip)
 
@@ -311,9 +301,9 @@ class Follower:
 
 
 def mark_changes(table: Table, generations: Generations, changes: Sequence[Change]) -> None:
-    """Mark the answers that changes end, of the sellers concerned or of all, in generations and in the table.
+    """Mark the answers that changes end, in generations and then in the table.
 
-    In this order: an answer that comes from a generation into the table in between is marked there.
+    The order matters: an answer that moves from a generation into the table meanwhile is marked there.
     """
     mark_epochs(table, changes)
     entries = sellers_of(changes)
@@ -322,13 +312,13 @@ def mark_changes(table: Table, generations: Generations, changes: Sequence[Chang
 
 
 def mark_epochs(table: Table, changes: Sequence[Change]) -> None:
-    """Mark the changes that concern every seller."""
+    """Mark changes that concern every seller."""
     for change in changes:
         if change.kind in FOR_ALL:
             table.start_epoch(change.sequence)
 
 
 def sellers_of(changes: Sequence[Change]) -> list[tuple[str, int]]:
-    """Return (resource name, sequence) of the sellers whom changes concern, the newest of each."""
+    """Return (resource name, newest sequence) of the changes' sellers."""
     found = {(change.marketplace, change.seller): change.sequence for change in changes if change.seller}
     return [(seller_name(marketplace, seller), sequence) for (marketplace, seller), sequence in found.items()]

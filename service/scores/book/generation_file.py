@@ -31,7 +31,7 @@ MAGIC = b"sellertrust-generation-1\n"
 SUFFIX = ".generation"
 ENTRY_BYTES, KEY_BYTES, OFFSET_BYTES, SIZE_BYTES = 16, 8, 5, 3
 BLOCK = 64
-"""Entries of the index that are read at a time; the first key of each block is held in memory."""
+"""Index entries per read; memory has the first key of each block."""
 
 READ_BYTES = 1 << 20
 _RECORD = struct.Struct(">IHq")
@@ -40,36 +40,36 @@ _FOOTER_BYTES = _PLACES.size + sha256().digest_size
 
 
 class GenerationDamaged(Exception):
-    """The file of a generation is not what was written. The message says where."""
+    """The message says where the file differs from what was written."""
 
 
 class GenerationHead(NamedTuple):
-    """What all answers of a generation have in common. Times in microseconds."""
+    """What all answers of a generation share. Times in microseconds."""
 
     day: int
-    """The UTC day that it is for, in days since 1970."""
+    """Its UTC day, in days since 1970."""
     observe_time: int
-    """The time that its answers are for; they hold from then on."""
+    """The answers are valid from this time on."""
     known_time: int
     """Just after the record time of `sequence`."""
     sequence: int
-    """The last entry of the ledger that it rests on."""
+    """The last ledger entry in it."""
     chain: str
-    """The chain of the seal that ends there, in hex: another ledger has another."""
+    """The chain of the seal that ends there, in hex; another ledger has another chain."""
     made_time: int
-    """What was recorded before then is in it."""
+    """It has everything recorded before this time."""
     model: str
-    """The digest of the model."""
+    """A digest."""
     policy: str
-    """The digest of the policy."""
+    """A digest."""
     core: str
-    """The digest of the code that scores, since a version is typed by hand."""
+    """The digest of the scoring code."""
     contract: str
-    """The digest of the contract, which the answers are written by."""
+    """The digest of the contract of the answers."""
 
     @property
     def name(self) -> str:
-        """Return the name of the file, which those of one day, model and policy share."""
+        """Return the file's name, shared by the generations of a day, model and policy."""
         return f"{_date(self.day)}-{self.model[:16]}-{self.policy[:16]}{SUFFIX}"
 
 
@@ -78,7 +78,7 @@ def _date(day: int) -> str:
 
 
 def day_of(name: str) -> int | None:
-    """Return the day, in days since 1970, of a generation by the name of its file; None if it is no such name."""
+    """Return the day of a generation from its file's name, in days since 1970; None for another name."""
     try:
         return int(np.datetime64(name[:10], "D").astype(np.int64)) if name.endswith(SUFFIX) else None
     except ValueError:
@@ -89,19 +89,19 @@ class Found(NamedTuple):
     """A seller's answer in a generation."""
 
     place: int
-    """The place of its entry in the index."""
+    """Its place in the index."""
     until: int
-    """Until when the answer holds, in microseconds."""
+    """End of validity, in microseconds."""
     body: bytes
     """The TrustScore on the wire, without stamp and freshness."""
 
 
 class Records(NamedTuple):
-    """Some records as they are written, and what the index says of them."""
+    """Written records and their index entries."""
 
     data: bytes
     keys: bytes
-    """8 bytes a record."""
+    """8 bytes per record."""
     sizes: list[int]
 
 
@@ -126,7 +126,7 @@ PARTIAL = ".partial"
 
 
 def delete_abandoned(folder: Path) -> None:
-    """Delete the beginnings of generations whose writers were killed; a writer that runs holds a lock on its own."""
+    """Delete partly written generations of killed writers; a running writer holds a lock on its file."""
     for path in folder.glob(f"*{PARTIAL}"):
         with suppress(OSError), path.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -134,9 +134,9 @@ def delete_abandoned(folder: Path) -> None:
 
 
 class GenerationWriter:
-    """Writes a generation into a folder, under another name until it is whole. A context manager.
+    """Writes a generation under a temporary name until it is whole.
 
-    It holds 16 bytes a seller in memory.
+    A context manager; 16 bytes of memory per seller.
     """
 
     def __init__(self, folder: Path, head: GenerationHead) -> None:
@@ -158,13 +158,12 @@ class GenerationWriter:
         self._partial.unlink(missing_ok=True)
 
     def add(self, records: Records) -> None:
-        """Write records behind those before."""
         self._write(records.data)
         self._keys += records.keys
         self._sizes.extend(records.sizes)
 
     def finish(self) -> Path:
-        """Write the rest, flush it to the disk, give the file its name, and return that."""
+        """Write the rest, flush it to disk, rename the file, and return its name."""
         sizes = np.frombuffer(self._sizes, dtype=np.uint64)
         index_start = self._file.tell()
         offsets = np.cumsum(sizes, dtype=np.uint64) - sizes + np.uint64(len(MAGIC))
@@ -190,9 +189,9 @@ class GenerationWriter:
 
 
 class GenerationFile:
-    """A generation that is open for reading. Shared by threads; the file may be renamed or deleted meanwhile.
+    """A generation open for reading. Thread-safe; the file may be renamed or deleted meanwhile.
 
-    GenerationDamaged if it is no whole file of a generation; OSError if it cannot be read.
+    GenerationDamaged if it is no whole generation; OSError if it cannot be read.
     """
 
     def __init__(self, path: Path) -> None:
@@ -212,7 +211,7 @@ class GenerationFile:
         self._fences = array("Q")
 
     def check(self) -> None:
-        """Hold the whole file against its checksum, and load what finding a seller needs. GenerationDamaged."""
+        """Compare the whole file with its checksum and load the index's block keys. GenerationDamaged."""
         whole, place = sha256(), 0
         end = self._size - whole.digest_size
         while place < end:
@@ -227,7 +226,7 @@ class GenerationFile:
             self._fences.extend(int.from_bytes(data[at : at + KEY_BYTES], "big") for at in range(0, len(data), step))
 
     def find(self, name: str) -> Found | None:
-        """Return the answer of a seller by its resource name; None if it has none here. GenerationDamaged."""
+        """Return the answer of a seller by resource name, or None. GenerationDamaged."""
         label = name.encode()
         for place, offset, size in self._entries(_key(label)):
             other, found = self._record(place, offset, size)
@@ -236,20 +235,20 @@ class GenerationFile:
         return None
 
     def places(self, name: str) -> list[int]:
-        """Return the places of the index that may be the seller's: none, or one, or more where keys are the same."""
+        """Return the index places that may be the seller's; several if keys collide."""
         return [place for place, _, _ in self._entries(_key(name.encode()))]
 
     def record(self, place: int) -> tuple[str, Found]:
-        """Return (resource name, answer) at a place of the index. GenerationDamaged."""
+        """Return (resource name, answer) at an index place. GenerationDamaged."""
         offset, size = _offset_and_size(self._index(place * ENTRY_BYTES, ENTRY_BYTES), 0)
         return self._record(place, offset, size)
 
     def records(self) -> Iterator[tuple[str, Found]]:
-        """Yield every (resource name, answer), in the order of the index. GenerationDamaged."""
+        """Yield every (resource name, answer) in index order. GenerationDamaged."""
         return map(self.record, range(self.sellers))
 
     def _entries(self, key: bytes) -> list[tuple[int, int, int]]:
-        """Return (place, where the record begins, its bytes) of the entries of a block with this key."""
+        """Return (place, position of the record, its length) of a block's entries with this key."""
         block = max(bisect_right(self._fences, int.from_bytes(key, "big")) - 1, 0)
         data = self._index(block * BLOCK * ENTRY_BYTES, BLOCK * ENTRY_BYTES)
         found, at = [], data.find(key)
@@ -268,7 +267,7 @@ class GenerationFile:
         return data[_RECORD.size : end].decode(), Found(place, until, data[end:])
 
     def _index(self, start: int, size: int) -> bytes:
-        """Return so many bytes of the index from a place of it on, or those up to its end."""
+        """Return index bytes from a place on, up to its end."""
         return self._read(self._index_start + start, min(size, self.sellers * ENTRY_BYTES - start))
 
     def _read(self, offset: int, size: int) -> bytes:
@@ -293,7 +292,7 @@ def _parse_head(data: bytes) -> tuple[GenerationHead, int]:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Flush a folder, so that a file that was renamed in it keeps its name after a crash."""
+    """Flush a folder, so that a renamed file keeps its name after a crash."""
     fd = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(fd)

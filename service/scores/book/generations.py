@@ -1,8 +1,8 @@
-"""The generations that a book answers from, and which answers of each an entry has ended.
+"""The generations that a book answers from, and which of their answers an entry has ended.
 
-A generation rests on one sequence, so that one bit of each of its answers is kept: whether its seller has a later entry. It
-joins once its chain was held against the ledger's: from then on whatever is marked in the table is marked in it too, and the
-follower marks what lies between its sequence and the watermark at which it joined. Until it has, its answers are stale.
+A generation rests on one sequence; one bit per answer says whether its seller has a later entry. It joins once its
+chain matches the ledger's. From then on each mark in the table is made in it too, and the follower marks the entries
+between its sequence and the watermark at which it joined. Until that is done its answers are stale.
 """
 
 import threading
@@ -15,26 +15,26 @@ from service.scores.book.table import UNKNOWN, Answer, Table
 
 
 class Generation:
-    """One generation that is open, and which of its answers hold. Shared by threads: a bit is set and never taken back."""
+    """An open generation and its ended answers. Thread-safe: a bit is only ever set."""
 
     def __init__(self, file: GenerationFile) -> None:
         self.file = file
         self.head = file.head
         self.made_by = MadeBy(file.head.model, file.head.policy)
         self.key = (file.head.day, self.made_by)
-        """What it is for: the day, in days since 1970, with model and policy."""
+        """Day (days since 1970), model and policy."""
         self.is_joined = False
-        """Whether its chain was found to be the ledger's, so that entries are marked in it."""
+        """Whether its chain is the ledger's, so that entries are marked in it."""
         self.is_complete = False
         """Whether the entries between its sequence and the watermark are marked."""
         self.is_foreign = False
-        """Whether its chain is none of the ledger's."""
+        """Whether its chain is not the ledger's."""
         self.problem = ""
-        """What is damaged in its file; empty as long as nothing was found."""
+        """The damage in its file; empty without any."""
         self._ended = bytearray(file.sellers)
 
     def end(self, name: str, sequence: int) -> None:
-        """Note that an entry concerns a seller, by the seller's resource name."""
+        """Mark a seller, by resource name."""
         if sequence <= self.head.sequence or self.problem:
             return
         try:
@@ -44,11 +44,11 @@ class Generation:
             self.problem = str(error)
 
     def holds(self, found: Found) -> bool:
-        """Return whether no entry is known that an answer of it lacks."""
+        """Return whether an answer lacks no known entry."""
         return self.is_complete and not self._ended[found.place] and not self.problem
 
     def find(self, name: str) -> Found | None:
-        """Return a seller's answer by its resource name, ended or not; None if there is none that is whole."""
+        """Return a seller's whole answer by resource name, ended or not, or None."""
         if self.problem:
             return None
         try:
@@ -58,7 +58,7 @@ class Generation:
             return None
 
     def answer(self, found: Found) -> Answer:
-        """Return what was found as an answer that the table can keep."""
+        """Return a found answer as the table keeps it."""
         head = self.head
         answer = Answer(found.body, self.made_by, head.sequence, head.known_time, head.observe_time, found.until)
         answer.as_of = min(head.made_time, head.observe_time)
@@ -66,7 +66,7 @@ class Generation:
 
 
 class Generations:
-    """The generations of one ledger from which a table is filled. Shared by threads: a change replaces one reference."""
+    """The generations of one ledger that fill a table. Thread-safe: a change replaces one reference."""
 
     def __init__(self, table: Table) -> None:
         self._table = table
@@ -80,31 +80,29 @@ class Generations:
         return iter(self._all)
 
     def add(self, generation: Generation) -> None:
-        """Take a generation in; of several of one day, model and policy the one of the latest sequence comes first."""
+        """Add a generation; of one day, model and policy the latest sequence comes first."""
         generation.is_joined = True
         with self._lock:
             self._all = tuple(sorted((*self._all, generation), key=_order, reverse=True))
 
     def drop(self, generation: Generation) -> None:
-        """Let a generation go. What the table has of it stays, since it was whole."""
+        """Remove a generation. The table keeps its answers, because they were whole."""
         with self._lock:
             self._all = tuple(other for other in self._all if other is not generation)
 
     def clear(self) -> None:
-        """Let all go, since the ledger is another one."""
         with self._lock:
             self._all = ()
 
     def mark(self, entries: Sequence[tuple[str, int]]) -> None:
-        """Note that entries, (resource name, sequence), concern sellers."""
+        """Mark the sellers of entries (resource name, sequence)."""
         for generation in self._all:
             for name, sequence in entries:
                 generation.end(name, sequence)
 
     def adopt(self, name: str, made_by: MadeBy, observe_time: int) -> Answer | None:
-        """Return a seller's answer for a time, by a model and policy, which the table keeps from now on.
-
-        None if no generation of that day has one that is exact. `observe_time` in microseconds.
+        """Return a seller's exact answer for a time (microseconds), model and policy, and keep it in the table; None
+        without one.
         """
         life, key = self._table.life, (observe_time // DAY, made_by)
         generation = next((other for other in self._all if other.is_complete and other.key == key), None)
@@ -114,10 +112,11 @@ class Generations:
         return self._table.adopt(name, generation.answer(found), lambda: generation.holds(found), life)
 
     def latest(self, name: str, made_by: MadeBy, now: int, day: int | None = None) -> Answer | None:
-        """Return a seller's latest answer by a model and policy, for no later time than `now` (microseconds), exact or not.
+        """Return a seller's latest answer by a model and policy, at most as late as `now` (microseconds), exact or
+        not.
 
-        `day`: in days since 1970, the only one that it may be of; None: any. One by another model may never have been meant
-        for anybody: it may wait for its promotion.
+        `day`, in days since 1970, restricts it; None: any day. Answers by another model are left out: the model may
+        still wait for its promotion.
         """
         for generation in self._all:
             is_meant = generation.made_by == made_by and generation.head.observe_time <= now

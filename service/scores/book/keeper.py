@@ -1,7 +1,6 @@
-"""The keeper: one thread that opens the generations of a folder, and sets aside those that are damaged.
+"""The keeper: one thread that opens the generations of a folder and sets damaged ones aside.
 
-What lies in the folder is what is answered from: a file that is deleted is let go, a new one is checked whole, and then
-handed to the follower. Nothing else writes there but `rescore`.
+A deleted file is released; a new one is checked whole and given to the follower. Only `rescore` writes there.
 """
 
 import os
@@ -19,19 +18,19 @@ from service.scores.book.generations import Generation, Generations
 from service.scores.book.private_folder import find_exposure
 
 LOOK_SECONDS = 1.0
-"""How often it looks into the folder."""
+"""How often it reads the folder."""
 
 RETRY_SECONDS = 30.0
-"""How long a file that could not be read, or is of another ledger, is passed over."""
+"""How long it ignores a file that could not be read or is of another ledger."""
 
 MAX_OPEN = 8
-"""Generations that are held open: of today and tomorrow, by each model and policy in question, and the last before."""
+"""Open generations: today's and tomorrow's by each model and policy, and the previous ones."""
 
 DAMAGED = ".damaged"
 
 
 class Identity(NamedTuple):
-    """Which file it is that has a name."""
+    """Which file has a name."""
 
     name: str
     inode: int
@@ -39,7 +38,7 @@ class Identity(NamedTuple):
 
 
 class Keeper:
-    """Keeps the generations of `folder` open. `join` gets each that is whole; `now` gives the ledger's time."""
+    """Keeps the generations of `folder` open. `join` gets each whole one; `now` returns the ledger's time."""
 
     def __init__(
         self,
@@ -56,27 +55,26 @@ class Keeper:
         self._report = report
         self._open: dict[Identity, Generation] = {}
         self._passed_over: dict[Identity, float] = {}
-        # Now, and not when a file comes: by then another release may lie where this process's code came from.
+        # Now, not when a file comes: another release may have replaced this process's code by then.
         self._code = (core_digest(), contract_digest())
         self._exposure = ""
         self._reported: set[str] = set()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="book-keeper", daemon=True)
         self.damaged = 0
-        """Generations that were set aside."""
+        """Generations set aside."""
 
     def start(self) -> None:
-        """Start the thread."""
         self._thread.start()
 
     def close(self, seconds: float | None = None) -> None:
-        """End the thread; wait at most `seconds` for a file that is being read."""
+        """End the thread; wait at most `seconds`."""
         self._ended.set()
         if self._thread.is_alive():
             self._thread.join(seconds)
 
     def look(self) -> None:
-        """Let go what is damaged, foreign or gone, and open what is new."""
+        """Release damaged, foreign and deleted generations, and open new ones."""
         found = list(self._list())
         self._let_go(found)
         now = monotonic()
@@ -86,7 +84,7 @@ class Keeper:
                 self._try(identity)
 
     def _list(self) -> Iterator[Identity]:
-        """Yield the files of the folder that may be generations worth holding open, the latest day first."""
+        """Yield the folder's possible generations, latest day first."""
         if not self._folder.exists():
             return
         exposure = find_exposure(self._folder)
@@ -106,7 +104,7 @@ class Keeper:
                     yield Identity(name, found.st_ino, found.st_mtime_ns)
 
     def _let_go(self, found: list[Identity]) -> None:
-        """Drop the generations that are damaged or of another ledger, and those whose files are gone or replaced."""
+        """Release generations that are damaged, of another ledger, deleted or replaced."""
         named = {identity.name: identity for identity in found}
         for identity, generation in list(self._open.items()):
             if generation.problem:
@@ -115,7 +113,7 @@ class Keeper:
                 self._pass_over(identity, "it is of another ledger")
             elif (
                 not generation.is_joined or generation in self._generations
-            ):  # else the ledger turned out to be another one
+            ):  # otherwise the ledger turned out to be another one
                 successor = named.get(identity.name)
                 if successor == identity or (successor is not None and not self._is_ready(successor)):
                     continue
@@ -135,7 +133,7 @@ class Keeper:
             file.check()
         except GenerationDamaged as error:
             self._set_aside(identity, str(error))
-        except FileNotFoundError:  # it was deleted since it was listed
+        except FileNotFoundError:  # deleted since it was listed
             return
         except OSError as error:
             self._pass_over(identity, (error.strerror or str(error)).lower())

@@ -1,4 +1,4 @@
-"""A folder that only one user can read and write: what lies in it was put there by nobody else."""
+"""A folder that only one user can read and write."""
 
 import os
 import stat
@@ -8,7 +8,7 @@ from scoring.errors import ConfigurationWrong
 
 
 def make_private(folder: Path) -> None:
-    """Make a folder that only this user can read and write, or see that it is one. ConfigurationWrong if it is not."""
+    """Create a private folder, or require that it is private. ConfigurationWrong if not."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     problem = find_exposure(folder)
     if problem:
@@ -16,7 +16,7 @@ def make_private(folder: Path) -> None:
 
 
 def find_exposure(folder: Path) -> str:
-    """Return why others than this user may have written to a folder, with the remedy; empty if nobody can have."""
+    """Return why other users may have written to a folder, with the remedy; empty if they cannot."""
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode):
         return f"{folder} is no folder; move away what lies there"

@@ -1,4 +1,4 @@
-"""What stands of a seller while the ledger's database is away: the last known answer, and how old it is."""
+"""A seller's last known answer and its age, while the ledger's database is away."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -15,27 +15,25 @@ from service.scores.book.table import Answer, Table
 
 
 class Standing(NamedTuple):
-    """The last known answer of a seller."""
-
     body: bytes
     """The TrustScore without stamp and freshness."""
     made_by: MadeBy
-    """The model and the policy."""
+    """Model and policy."""
     cut: Cut
-    """What its stamp states: it is the answer of these times, to the bit."""
+    """From its stamp: the answer of these times, to the bit."""
     as_of_time: int
-    """What was recorded by then is in it, in microseconds."""
+    """The answer has everything recorded by then, in microseconds."""
     age: int
     """The time since then, in microseconds."""
 
     @property
     def made_for(self) -> tuple[int, MadeBy]:
-        """Return the day it is the answer of, in days since 1970, with model and policy."""
+        """Return its day (days since 1970), model and policy."""
         return self.cut.observe_time // DAY, self.made_by
 
 
 class LastKnown:
-    """The last known answers, out of table and generations, of at most `stale_seconds`. Shared by threads."""
+    """The last known answers from table and generations, at most `stale_seconds` old. Thread-safe."""
 
     def __init__(self, table: Table, generations: Generations, follower: Follower, stale_seconds: float) -> None:
         self._table = table
@@ -44,9 +42,9 @@ class LastKnown:
         self._stale_seconds = stale_seconds
 
     def find(self, name: str, made_by: MadeBy, now: int) -> Standing | None:
-        """Return what stands of a seller; None if nothing does that is young enough.
+        """Return a seller's last known answer; None if none is young enough.
 
-        `name`: its resource name; `made_by`: what makes answers now; `now` in microseconds.
+        `name` is the resource name, `made_by` the present model and policy, `now` in microseconds.
         """
         answer = self._table.get(name)
         known = [] if answer is None else [answer]
@@ -59,10 +57,10 @@ class LastKnown:
     def of_one_day(
         self, names: Sequence[str], made_by: MadeBy, now: int, max_staleness: int | None
     ) -> list[Standing | None]:
-        """Return what stands of each seller, as `find`, all by one model and policy and for one day.
+        """Return each seller's last known answer, all of one model, policy and day; others have none.
 
-        Those by which the most sellers have an answer of at most `max_staleness` (microseconds; None: any age), and of as
-        many the latest. Whoever has none of that day, model and policy has none here.
+        It selects the day, model and policy with the most answers of at most `max_staleness` (microseconds; None: any
+        age), and of equals the latest.
         """
         found = [self.find(name, made_by, now) for name in names]
         kinds = {standing.made_for for standing in found if standing is not None}
@@ -79,7 +77,7 @@ class LastKnown:
         return of_kinds[max(kinds, key=worth)]
 
     def _of_kind(self, name: str, found: Standing | None, kind: tuple[int, MadeBy], now: int) -> Standing | None:
-        """Return what was found of a seller if it is of a day, model and policy, else what a generation of these has."""
+        """Return the found answer if it has a day, model and policy, else a generation's."""
         if found is None or found.made_for == kind:
             return found
         day, made_by = kind
@@ -104,9 +102,8 @@ class LastKnown:
 def find_standing(answer: Answer, now: int, mark: Watermark | None, beat: Beat | None) -> Standing:
     """Return an answer with its times and age as of `now` (microseconds).
 
-    `mark`: the watermark, if nothing ended the answer up to there, which is then in it up to the last look at the ledger
-    (`beat`), though not beyond the answer's own time. What an entry, another model or policy ended is as of its
-    computation, since nobody knows how long before its end it was right.
+    `mark` is the watermark if no entry ended the answer: the answer then reflects the last reading (`beat`), but not
+    beyond its own time. An ended answer is as of its computation, because it is unknown how long it stayed right.
     """
     if mark is None or beat is None:
         cut = Cut(answer.since, answer.known_time, answer.at)
@@ -123,9 +120,10 @@ def find_standing(answer: Answer, now: int, mark: Watermark | None, beat: Beat |
 def require_young(
     standing: Standing | None, max_staleness: int | None, why: str = "the ledger's database does not answer"
 ) -> None:
-    """Refuse, by TooStale, an answer that is older than `max_staleness`, or that is missing.
+    """Raise TooStale for an answer that is missing or older than `max_staleness`, in microseconds; None accepts every
+    age.
 
-    In microseconds; None accepts everything. `why`: why there is no fresh one.
+    `why` says why there is no fresh answer.
     """
     if max_staleness is None or (standing is not None and standing.age <= max_staleness):
         return
@@ -137,6 +135,6 @@ def require_young(
 
 
 def unknown_body(name: str, badge: str) -> bytes:
-    """Return a serialized TrustScore in the state UNKNOWN, for a seller without an answer."""
+    """Return a serialized TrustScore in state UNKNOWN."""
     state = pb.ScoreState.ValueType(ScoreState.UNKNOWN)
     return pb.TrustScore(seller=name, state=state, badge=badge).SerializeToString()

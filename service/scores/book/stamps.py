@@ -1,4 +1,4 @@
-"""The fields of stamp and freshness that stand behind a finished answer. What most answers share is serialized once."""
+"""The serialized stamp and freshness of a remembered answer. Shared parts are serialized once."""
 
 from scoring.answer import MadeBy, Stamp
 from scoring.enums import FreshnessState
@@ -10,19 +10,19 @@ from service.scores.book.stale import Standing
 
 
 class Stamps:
-    """Makes these fields. Shared by threads: what is kept is replaced whole."""
+    """Thread-safe: the shared part is replaced whole."""
 
     def __init__(self) -> None:
         self._rest: tuple[tuple[int, int, MadeBy], bytes] = ((-1, 0, MadeBy("", "")), b"")
         self._fresh: tuple[Beat | None, bytes] = (None, b"")
 
     def computed(self, cut: Cut, stamp: Stamp, as_of: int) -> bytes:
-        """Return the fields of an answer that was computed at a cut, from what was recorded by `as_of` (microseconds)."""
+        """Return the fields of an answer computed at a cut, from what was recorded by `as_of` (microseconds)."""
         rest = self._rest_of(cut.sequence, cut.known_time, stamp.made_by)
         return wire.stamp_field(rest, cut.observe_time) + wire.freshness_field(FreshnessState.FRESH, as_of)
 
     def remembered(self, sequence: int, known_time: int, made_by: MadeBy, observe_time: int, beat: Beat) -> bytes:
-        """Return the fields of an answer that is remembered and exact up to a look at the ledger. Times in microseconds."""
+        """Return the fields of a remembered answer that is exact at a reading of the ledger. Times in microseconds."""
         known, fresh = self._fresh
         if known is not beat:
             fresh = wire.freshness_field(FreshnessState.FRESH, beat.time)
@@ -30,7 +30,7 @@ class Stamps:
         return wire.stamp_field(self._rest_of(sequence, known_time, made_by), observe_time) + fresh
 
     def stale(self, standing: Standing) -> bytes:
-        """Return the fields of what stands of a seller without the ledger."""
+        """Return the fields of a last known answer."""
         cut = standing.cut
         rest = self._rest_of(cut.sequence, cut.known_time, standing.made_by)
         freshness = wire.freshness_field(FreshnessState.STALE, standing.as_of_time, standing.age)

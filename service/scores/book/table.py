@@ -1,9 +1,9 @@
-"""The table of the score book: finished answers by seller, and what is known of each seller's newest entry.
+"""The table of the score book: answers by seller, and each seller's newest known entry.
 
-An answer computed at the sequence `at` is exact as long as `last`, the newest known entry of its seller, is not beyond it.
-`last` stands with the answer, and of a seller without one in a second table, so that an answer that was being computed while
-its seller's entry came in is never taken for exact, however late it is stored. Both tables are bounded; what is let go of
-the second raises the floor: nobody knows of absent sellers what came up to there.
+An answer computed at the sequence `at` is exact if `last`, the seller's newest known entry, is not later. `last` is
+stored with the answer, or in a second table for a seller without one. So an answer that was being computed while an
+entry came is never taken as exact, however late it is stored. Both tables are bounded. Removing a row from the second
+raises the floor: entries of absent sellers are unknown up to there.
 """
 
 import threading
@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterable
 from scoring.answer import MadeBy
 
 UNKNOWN = 2**63 - 1
-"""The floor before the follower has seen the ledger: no answer is exact."""
+"""The floor before the first reading of the ledger: no answer is exact."""
 
 
 class Answer:
-    """A finished answer of one seller, and for when and as of what it holds. Nothing but `last` and `is_used` changes."""
+    """A seller's answer and its validity. Only `last` and `is_used` change."""
 
     __slots__ = ("as_of", "at", "body", "is_used", "known_time", "last", "made_by", "since", "until")
 
@@ -25,25 +25,25 @@ class Answer:
         self.body = body
         """The TrustScore on the wire, without its stamp."""
         self.made_by = made_by
-        """The model and the policy."""
+        """Model and policy."""
         self.at = at
-        """The sequence that it was computed at."""
+        """The sequence of its computation."""
         self.known_time = known_time
-        """Just after the record time of that sequence, in microseconds."""
+        """Just after that sequence's record time, in microseconds."""
         self.since = since
-        """The observe time that it was computed for, in microseconds; it holds from then on."""
+        """Its observe time, in microseconds; it is valid from then on."""
         self.until = until
-        """The observe time from which on it may be another; in microseconds."""
+        """The observe time from which it may change, in microseconds."""
         self.as_of = since
-        """What was recorded before then is in it, in microseconds; before `since` if a commit was under way."""
+        """It has everything recorded before this time, in microseconds; before `since` if a commit was running."""
         self.last = 0
-        """The newest known entry of the seller."""
+        """The seller's newest known entry."""
         self.is_used = False
-        """Whether it was asked for since somebody last looked for one to let go."""
+        """Whether it was used since the last search for an answer to evict."""
 
 
 class Table:
-    """At most `capacity` answers by the seller's resource name. Reads take no lock; whatever changes anything does."""
+    """At most `capacity` answers by resource name. Reads are lock-free; changes are not."""
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
@@ -54,28 +54,25 @@ class Table:
         self.epoch = 0
         """The newest entry that concerns every seller: no answer computed before it is exact."""
         self.life = 0
-        """How often the table was emptied, since the ledger was another one. Whoever computes notes it beforehand."""
-        self.dropped = self.evicted = self.late = self.adopted = 0
-        """Answers that an entry ended; that gave way to others; that were stored with an entry known that they lack; that
-        came out of a generation.
+        """How often the table was emptied because the ledger was another one.
+
+        A computation reads it before it begins.
         """
+        self.dropped = self.evicted = self.late = self.adopted = 0
+        """Answers that an entry ended; evicted; stored although they lack a known entry; taken from a generation."""
 
     def __len__(self) -> int:
         return len(self._answers)
 
     def get(self, name: str) -> Answer | None:
-        """Return the remembered answer of a seller, still exact or not; None if there is none."""
         return self._answers.get(name)
 
     def is_exact(self, answer: Answer) -> bool:
-        """Return whether no entry is known that an answer lacks."""
+        """Return whether an answer lacks no known entry."""
         return answer.last <= answer.at >= self.epoch
 
     def mark(self, entries: Iterable[tuple[str, int]]) -> None:
-        """Note that entries concern sellers; answers without them stop being exact.
-
-        `entries`: (the seller's resource name, sequence).
-        """
+        """Note entries (resource name, sequence); answers without them are no longer exact."""
         with self._lock:
             for name, sequence in entries:
                 answer = self._answers.get(name)
@@ -86,15 +83,15 @@ class Table:
                     answer.last = sequence
 
     def start_epoch(self, sequence: int) -> None:
-        """Note that an entry concerns every seller: all answers without it end being exact."""
+        """Note an entry that concerns every seller: no earlier answer is exact."""
         with self._lock:
             self.epoch = max(self.epoch, sequence)
 
     def store(self, name: str, answer: Answer, life: int) -> None:
-        """Remember an answer, unless the table was cleared since its computation began.
+        """Remember an answer, unless the table was cleared since its computation began (`life` is the table's `life`
+        then).
 
-        `life`: the value of `Table.life` when the computation began. A newer stored answer of the same day, model and
-        policy stays. Where the table is full, another answer is forgotten; with a capacity of 0, none is stored.
+        A newer answer of the same day, model and policy stays. A full table evicts another answer.
         """
         with self._lock:
             if life != self.life or self._capacity == 0:
@@ -112,16 +109,15 @@ class Table:
                 self._evict()
 
     def adopt(self, name: str, answer: Answer, holds: Callable[[], bool], life: int) -> Answer | None:
-        """Remember an answer of a generation in place of what is remembered, and return it.
+        """Replace a remembered answer by a generation's, and return it; None if it lacks a marked entry.
 
-        `holds`: whether it lacks no entry that was marked, asked while nothing can be marked here; None if it does. `life`:
-        as for `store`.
+        `holds` is evaluated while nothing can be marked here. `life` as in `store`.
         """
         with self._lock:
             if life != self.life or answer.at < self.epoch or not holds():
                 return None
             known = self._answers.get(name)
-            # What stands here may be the floor alone; no entry lies beyond `at`, whatever that says.
+            # `last` may be the floor alone; no entry is later than `at`, whatever it says.
             answer.last = min(answer.at, self._absent.pop(name, self._floor) if known is None else known.last)
             self._answers[name] = answer
             self.adopted += 1
@@ -130,9 +126,9 @@ class Table:
         return answer
 
     def clear(self, floor: int) -> None:
-        """Forget all answers, and when sellers last changed; changes up to `floor` are unknown.
+        """Forget all answers and entries; entries up to `floor` are unknown.
 
-        A new `life` begins: answers whose computation has begun are not stored any more.
+        Computations that began before are not stored.
         """
         with self._lock:
             self.life += 1
@@ -142,7 +138,7 @@ class Table:
             self._floor, self.epoch = floor, 0
 
     def _evict(self) -> None:
-        """Let one answer go that was not asked for since it was last looked at: the clock algorithm."""
+        """Evict one answer that was not used lately, by the clock algorithm."""
         while True:
             name, answer = self._answers.popitem(last=False)
             if not answer.is_used:
@@ -153,7 +149,7 @@ class Table:
         self._keep_absent(name, answer.last)
 
     def _keep_absent(self, name: str, sequence: int) -> None:
-        """Keep what is known of a seller without an answer; the oldest of too many raises the floor."""
+        """Remember the newest entry of a seller without an answer; beyond the limit the oldest raises the floor."""
         if sequence <= self._floor < UNKNOWN:
             return
         self._absent[name] = max(sequence, self._absent.pop(name, 0))

@@ -1,6 +1,6 @@
-"""Answers on the wire: bytes that were made once are joined with stamp and freshness, without a message being built.
+"""Answers on the wire: finished bytes joined with stamp and freshness, without building a message.
 
-Fields of a message may come in any order, so that these behind a finished TrustScore are the same message as one made whole.
+Fields of a message may come in any order, so the joined bytes are the same message.
 """
 
 from google.protobuf.message import Message
@@ -14,9 +14,9 @@ from service.contract.scores import freshness_message, stamp_message
 
 
 def varint(number: int) -> bytes:
-    """Encode a number, at least 0, as protobuf's varint: `varint(300) == bytes((0xAC, 0x02))`.
+    """Encode an integer, at least 0, as protobuf's varint: `varint(300) == bytes((0xAC, 0x02))`.
 
-    Written out for the sizes of lengths, and of seconds and nanoseconds of a time, which every answer holds.
+    Unrolled for the sizes of lengths and times, which every answer has.
     """
     if number < 1 << 7:
         return _SHORT[number]
@@ -39,7 +39,7 @@ _SHORT = tuple(bytes((number,)) for number in range(1 << 7))
 
 
 def _tag(message: type[Message], field: str, wire_type: int = 2) -> bytes:
-    """Return the tag of a field: by default of one that holds bytes or a message; of a number it is of wire type 0."""
+    """Return a field's tag: by default for bytes or a message; for an integer it has wire type 0."""
     return varint(message.DESCRIPTOR.fields_by_name[field].number << 3 | wire_type)
 
 
@@ -52,26 +52,19 @@ _RESULT_SELLER, _RESULT_SCORE = _tag(_RESULT, "seller"), _tag(_RESULT, "trust_sc
 
 
 def stamp_rest(stamp: Stamp) -> bytes:
-    """Serialize a stamp without its observe time.
-
-    That is what answers of one sequence, model and policy share.
-    """
+    """Serialize a stamp without its observe time: the part that answers of one sequence, model and policy share."""
     message = stamp_message(stamp)
     message.ClearField("observe_time")
     return message.SerializeToString()
 
 
 def stamp_field(rest: bytes, observe_time: int) -> bytes:
-    """Serialize the stamp of a TrustScore as its field: its observe time, then `rest`.
-
-    `observe_time`: microseconds; `rest`: from `stamp_rest`.
-    """
+    """Serialize a TrustScore's stamp field: its observe time (microseconds), then `rest` from `stamp_rest`."""
     time = _time_field(observe_time)
     return b"".join((_STAMP, varint(len(time) + len(rest)), time, rest))
 
 
 def _time_field(time: int) -> bytes:
-    """Serialize the observe time of a stamp, in microseconds, as its field."""
     seconds, micros = divmod(time, SECOND)
     if micros == 0 or seconds <= 0:
         data = Timestamp(seconds=seconds, nanos=micros * 1_000).SerializeToString()
@@ -81,27 +74,20 @@ def _time_field(time: int) -> bytes:
 
 
 def freshness_field(state: FreshnessState, as_of_time: int | None, age: int | None = None) -> bytes:
-    """Serialize the freshness of a TrustScore as its field: how far it reflects the ledger.
-
-    Times in microseconds.
-    """
+    """Serialize a TrustScore's freshness field. Times in microseconds."""
     data = freshness_message(state, as_of_time, age).SerializeToString()
     return b"".join((_FRESHNESS, varint(len(data)), data))
 
 
 def score_response(body: bytes, rest: bytes) -> bytes:
-    """Serialize a GetTrustScoreResponse from parts that are serialized already.
-
-    `body`: the TrustScore; `rest`: its fields of stamp and freshness.
+    """Serialize a GetTrustScoreResponse from serialized parts: `body` is the TrustScore, `rest` its stamp and
+    freshness.
     """
     return b"".join((_SCORE, varint(len(body) + len(rest)), body, rest))
 
 
 def batch_score(name: str, body: bytes, rest: bytes) -> bytes:
-    """Serialize one seller's result of a batch from parts that are serialized already.
-
-    `body`: the TrustScore; `rest`: its fields of stamp and freshness.
-    """
+    """Serialize one seller's batch result from serialized parts, as `score_response`."""
     seller = name.encode()
     score = varint(len(body) + len(rest))
     size = len(seller) + len(score) + len(body) + len(rest) + 2 + len(varint(len(seller)))
@@ -111,9 +97,6 @@ def batch_score(name: str, body: bytes, rest: bytes) -> bytes:
 
 
 def batch_result(result: Message) -> bytes:
-    """Serialize one result as an element of `results` in the batch response.
-
-    With tag and length, so that such pieces joined are the response's field.
-    """
+    """Serialize one element of the batch response's `results`, with tag and length."""
     data = result.SerializeToString()
     return b"".join((_RESULTS, varint(len(data)), data))
