@@ -211,8 +211,9 @@ def _every_terms(
 ) -> Iterator[tuple[Tier | None, Terms]]:
     """Yield (tier, terms) of each tier in each marketplace that has limits of its own, and in another one, in each season.
 
-    As if a season lasted for ever, since a cheat chooses its days. Without violations, and with whatever deposit is asked
-    for: a policy is refused if its terms become laxer by violations, or by less of a deposit.
+    As if a season, or the time between seasons, lasted for ever, since a cheat chooses its days. Without violations, and
+    with whatever deposit is asked for: a policy is refused if its terms become laxer by violations, or by less of a
+    deposit.
     """
     book = policy.rule_book
     categories = {
@@ -220,7 +221,7 @@ def _every_terms(
         *(rule.settled_category for rule in book.rules),
         *(m.product_category for rule in book.rules for m in rule.measures if isinstance(m, ValueCap)),
     }
-    days = (0, *(season.first_day for season in book.seasons))
+    days = {day for season in book.seasons for day in (season.first_day, season.last_day + 1)} or {0}
     for tier, marketplace, day in itertools.product(tiers, ("", *book.hold_limits), days):
         seller = Situation(
             tier,

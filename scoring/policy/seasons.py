@@ -14,6 +14,9 @@ MAX_SEASON_DAYS = 92
 MIN_TIMES_PPM, MAX_TIMES_PPM = 100_000, 10_000_000
 """A tenth, and ten times."""
 
+_NEVER = 10**9
+"""A day that no date reaches."""
+
 
 @dataclass(frozen=True, slots=True)
 class Season:
@@ -49,7 +52,7 @@ def read_seasons(root: Part, measures: Iterable[Measure], max_value_minor: int) 
         if season.scale(max(caps, default=0)) > max_value_minor:
             part.refuse("times_ppm", f"lifts a value_cap beyond {max_value_minor:,}")
     for (_, before), (part, season) in itertools.pairwise(found):
-        if season.first_day <= before.last_day and season.last_day:
+        if season.first_day <= before.last_day:
             part.refuse("from", f"lies within the season {before.name}: on each day there is one at most")
     return tuple(season for _, season in found)
 
@@ -59,11 +62,11 @@ def _steps(cap: ValueCap) -> Sequence[int]:
 
 
 def _read_season(part: Part) -> Season:
-    """Return one season; of what is wrong one that never is."""
+    """Return one season; one that never is if its dates are wrong."""
     noted = len(part.errors)
     first, last = part.day("from"), part.day("until")
     if len(part.errors) > noted:
-        first = last = 0
+        first, last = _NEVER, -_NEVER
     elif last < first:
         part.refuse("until", "lies before from")
     elif last - first >= MAX_SEASON_DAYS:

@@ -89,6 +89,7 @@ def check_certificate(
 ) -> None:
     """Prove a loss certificate again, edge by edge, by code that shares nothing with what made it.
 
+    It lists what it cannot prove: assumptions, what persons granted, and who accepted.
     Exit code 4 with the first fault: altered, of another policy, currency or other assumptions, a state or an edge missing,
     or a value that is not what its best edge gives.
     """
@@ -107,10 +108,13 @@ def check_certificate(
     verdicts = certificate["verdicts"].items()
     emit_one(
         {"digest": certificate["digest"], "states": found.states, "edges": found.edges}
-        | {name: "holds" if one["holds"] else "does not hold" for name, one in verdicts},
+        | {name: "holds" if one["holds"] else "does not hold" for name, one in verdicts}
+        | ({"not_proven": [*found.not_proven]} if output is Format.JSON else {}),
         output,
     )
     say(f"proven: {format_count(found.states, 'state')}, {format_count(found.edges, 'edge')}")
+    for statement in found.not_proven:
+        say(f"not proven: {statement}")
 
 
 def _look_at_ledger() -> tuple["Seen", "Granted"]:

@@ -9,6 +9,8 @@ from scoring.canonical import canonical_json
 from scoring.certificate.assumptions import Assumptions, parse_assumptions
 from scoring.certificate.certificate import accept, certify, list_losses
 from scoring.certificate.exceptions import Granted
+from scoring.certificate.independent.checking import check_certificate
+from scoring.certificate.independent.world import NotProven
 from scoring.errors import CertificateRefused, FieldViolation, InvalidInput, LossNotAccepted, invalid
 from scoring.policy.policy import Policy
 from service.call_context import current_call
@@ -54,13 +56,17 @@ def check_loss(
         return NO_CHECK
     assumed = check_assumptions(assumptions)
     try:
-        found = certify(policy, assumed, progress=lambda *_: current_call().require_caller(), granted=look_at_granted())
+        found = certify(policy, assumed, progress=_require_caller, granted=look_at_granted())
     except CertificateRefused as error:
         raise invalid("text", str(error)) from None
     try:
         found = accept(found, dict.fromkeys(sums, actor))
     except CertificateRefused as error:
         raise invalid("accepted_losses", str(error)) from None
+    try:
+        check_certificate(tomllib.loads(policy.text), found, assumed.data, _require_caller)
+    except NotProven as error:
+        raise invalid("text", f"has a loss certificate that the independent check refuses: {error}") from None
     losses = list_losses(found)
     lost = {name: most for name, most in losses.items() if most is not None}
     refused = {name: most for name, most in losses.items() if most is None or sums.get(name, -1) < most}
@@ -71,6 +77,10 @@ def check_loss(
             {"losses": " ".join(f"{name}={'any' if most is None else most}" for name, most in refused.items())},
         )
     return LossCheck(found["digest"], digest_assumptions(assumed.data), tuple(sorted(lost.items())))
+
+
+def _require_caller(*_: object) -> None:
+    current_call().require_caller()
 
 
 def _describe_sum(most_minor: int | None, currency: str) -> str:

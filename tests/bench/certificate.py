@@ -14,7 +14,9 @@ of the verdicts that do not hold where that is least. `refinement.histories`: ra
 with violations, overturns, pauses and refunds; `refinement.laxer_than_abstract`: those with a day of laxer terms, or of more
 growth in a run, than the abstract state has. `altered.tried`, `altered.accepted`: certificates damaged in one place, or
 forged as a whole (buckets, days and deposits left out, states permuted, verdicts swapped, tables lowered, laxer assumptions,
-another currency), with their digest made anew, and those that are proven all the same. `lp.states`, `lp.differ`: states, of
+another currency), with their digest made anew, and those that are proven all the same. `forged.tried`, `forged.accepted`:
+certificates and policies with assumptions without sources, with sections that are none, or with statements that nobody can
+prove, and those that are neither refused nor listed as not proven. `lp.states`, `lp.differ`: states, of
 the shipped policies and 200 random ones, and those whose value HiGHS finds to be another.
 
 Seven minutes on an idle core.
@@ -28,14 +30,14 @@ from typing import Any
 
 from scoring.certificate.assumptions import parse_assumptions
 from scoring.certificate.certificate import VERDICTS, certify
-from scoring.certificate.independent.checking import check_certificate
+from scoring.certificate.independent.checking import check_certificate, digest_of
 from scoring.certificate.independent.world import NotProven
 from scoring.certificate.sensitivity import find_sensitivity
 from scoring.certificate.states import build_states
 from scoring.errors import PolicyRefused
 from service.policy.certificate_file import SHIPPED_ASSUMPTIONS, read_assumptions
 from tests.scoring.certificate.attackers import live_at_random
-from tests.scoring.certificate.damage import damage, forge, provable, to_be_altered
+from tests.scoring.certificate.damage import damage, forge, forge_statement, misspell, provable, to_be_altered
 from tests.scoring.certificate.lives import Life, replay
 from tests.scoring.certificate.market import let_loose_in_market
 from tests.scoring.certificate.programs import solve_as_linear_program, table_of
@@ -52,7 +54,7 @@ DAMAGES = 10_000
 def run(say: Say) -> dict[str, float]:
     """All figures."""
     figures: dict[str, float] = {}
-    for part in (shipped, attacks, attackers, refinement, altered, programs):
+    for part in (shipped, attacks, attackers, refinement, altered, forged, programs):
         began = perf_counter()
         found = part()
         say(f"{part.__name__}: {found} in {perf_counter() - began:.0f} s")
@@ -162,6 +164,25 @@ def altered() -> dict[str, float]:
         except NotProven:
             continue
     return {"altered.tried": tried, "altered.accepted": accepted}
+
+
+def forged() -> dict[str, float]:
+    """How many forged statements are neither refused nor listed as not proven."""
+    certificate, chance = to_be_altered(), random.Random(25)
+    accepted = 0
+    for number in range(DAMAGES):
+        if number % 2:
+            policy, text = misspell(TOY, chance), ""
+            damaged = certificate | {"policy": certificate["policy"] | {"digest": digest_of(policy)}}
+            damaged["digest"] = digest_of({key: value for key, value in damaged.items() if key != "digest"})
+        else:
+            policy, (damaged, text) = TOY, forge_statement(certificate, chance)
+        try:
+            listed = check_certificate(policy, damaged).not_proven
+        except NotProven:
+            continue
+        accepted += not text or not any(text in one for one in listed)
+    return {"forged.tried": DAMAGES, "forged.accepted": accepted}
 
 
 def programs() -> dict[str, float]:

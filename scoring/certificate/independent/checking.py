@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from scoring.certificate.independent.takes import check_granted, largest_of, take_of_tier
-from scoring.certificate.independent.world import MILLION, TIERS, Data, NotProven, World, need
+from scoring.certificate.independent.world import ASSUMED, MILLION, TIERS, Data, NotProven, World, need
 
 FORMAT = "loss-certificate@1"
 PARTS = {
@@ -27,10 +27,12 @@ RUN_DAY = {"settled_minor", "tenure_days", "captured_minor", "released_minor", "
 
 
 class Checked(NamedTuple):
-    """How much a check went through."""
+    """How much a check went through, and what it cannot prove."""
 
     states: int
     edges: int
+    not_proven: tuple[str, ...]
+    """What the certificate states and no check of it alone can prove, as sentences."""
 
 
 def check_certificate(
@@ -39,7 +41,7 @@ def check_certificate(
     assumptions: Data | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Checked:
-    """Prove a certificate of a policy, edge by edge; return how many states and edges were gone through.
+    """Prove a certificate of a policy, edge by edge; return how much was gone through, and what stays unproven.
 
     `assumptions`: those that it must rest on, if they are at hand. NotProven names the first fault.
     """
@@ -59,7 +61,22 @@ def _check_all(world: World, certificate: Data, progress: Callable[[str, int, in
         need(set(verdict) == {"holds", "most_minor", "attack", "building", "running"}, f"{name} has other parts")
         edges += _check_verdict(world, name, verdict, is_real, progress)
     _check_figures(world, certificate)
-    return Checked(world.count_states(), edges)
+    return Checked(world.count_states(), edges, tuple(_list_not_proven(certificate)))
+
+
+def _list_not_proven(certificate: Data) -> Iterator[str]:
+    """Yield what a certificate states that only others know: the marketplace, its ledger, and who accepted."""
+    for name in ASSUMED:
+        if name in certificate["assumptions"]:
+            yield f"the assumption {name} holds, by its source: {certificate['assumptions'][name]['source']}"
+    granted = certificate["granted"]
+    if granted is None:
+        yield "nobody was granted more than the policy: nobody looked"
+    else:
+        number = len(granted["sellers"])
+        yield f"persons granted more than the policy to {number} sellers alone, by entry {granted['sequence']} of a ledger"
+    for one in certificate["accepted"]:
+        yield f"{one['by']} accepted {one['verdict']}"
 
 
 def digest_of(content: Data) -> str:
@@ -233,5 +250,6 @@ def _check_figures(world: World, certificate: Data) -> None:
     names = [one["verdict"] for one in certificate["accepted"]]
     need(names == sorted(set(names)), "what is accepted is not in order, or not once each")
     for one in certificate["accepted"]:
-        need(set(one) == {"verdict", "by", "most_minor"} and bool(one["by"]), "who accepted is not stated")
+        need(set(one) == {"verdict", "by", "most_minor"}, "who accepted is not stated")
+        need(isinstance(one["by"], str) and one["by"].strip() != "", "who accepted is not stated")
         need(one["verdict"] in sums and one["most_minor"] == sums[one["verdict"]], "another sum was accepted")

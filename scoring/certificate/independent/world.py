@@ -16,9 +16,44 @@ POLICY_PARTS = {
     *("name", "version", "currency", "clear_days", "cut_offs", "thin_file", "badges", "standing", "hold_limits"),
     *("trade", "rules", "seasons", "caution"),
 }
-RULE_PARTS = {
-    *("id", "reference", "measures", "tiers", "standing", "confirmed", "group", "settled", "tenure", "deposit"),
+PARTS = {
+    "trade": {
+        *("delivery_promise_days", "claim_days", "deposit_returned_after_days", "deposit_is_refilled"),
+        "smallest_order_minor",
+    },
+    "seasons": {"name", "from", "until", "times_ppm"},
+    "rules": {
+        *("id", "reference", "measures", "tiers", "standing", "confirmed", "group", "settled", "tenure", "deposit"),
+    },
+    "standing": {"from", "below"},
+    "confirmed": {"categories", "severity", "days", "incidents"},
+    "group": {"product_category", "from", "until", "legal_ground"},
+    "settled": {"below", "product_category"},
+    "tenure": {"below"},
+    "deposit": {"below"},
+    "measures": {
+        *("kind", "amount_minor", "days", "ppm", "value_minor", "grows", "product_category", "listings"),
+        *("new_listings", "waives", "terminates", "notice_days", "exception"),
+    },
+    "grows": {"settled_minor", "value_minor"},
 }
+"""Of each part of a policy on which terms rest, the names that are known here."""
+
+KINDS = {
+    *("deposit", "settlement_hold", "rolling_reserve", "value_cap", "listing_cap", "intake_cap", "manual_review"),
+    *("waiver", "suspension"),
+}
+ASSUMED = {
+    "stop": {"days"},
+    "confirm": {"days"},
+    "carrier": {"days"},
+    "wash": {"ppm"},
+    "identity": {"minor"},
+    "aged_account": {"minor", "ppm"},
+    "runners": {"count"},
+    "overturned": {"ppm"},
+}
+"""Of each assumption the names of its numbers."""
 
 
 class NotProven(Exception):
@@ -57,11 +92,12 @@ class World:
 
     def __init__(self, policy: Data, stated: Data) -> None:
         self.policy, self.trade = policy, policy["trade"]
-        unknown = {*policy} - POLICY_PARTS | {part for rule in policy.get("rules", ()) for part in rule} - RULE_PARTS
+        unknown = {*policy} - POLICY_PARTS
+        unknown |= {name for part in ("trade", "seasons", "rules") for name in _unknown(policy.get(part, ()), part)}
         need(not unknown, f"nothing is known here of these parts of a policy: {', '.join(sorted(unknown))}")
+        _check_assumptions(stated)
         self.season = max([MILLION, *(one["times_ppm"] for one in policy.get("seasons", ()))])
         stop = [whole(stated["stop"]["days"], 1), *_of_categories(stated["stop"], "days", 1)]
-        need("caution" not in stated, "caution is assumed: it shortens no run")
         self.days: int = self.trade["delivery_promise_days"] + max(stop) + whole(stated["confirm"]["days"])
         self.carrier = min(whole(stated.get("carrier", {"days": 0})["days"]), 180)
         self.wash = min([whole(stated["wash"]["ppm"]), *_of_categories(stated["wash"], "ppm", 0)])
@@ -198,6 +234,26 @@ class World:
     def lost(self, deposit: int) -> int:
         """Return what of a deposit that must be left to take orders is lost by a run."""
         return deposit if self.refilled and not self.comes_back else 0
+
+
+def _unknown(data: Any, name: str) -> set[str]:
+    """Return the names in a part of a policy, and the parts below, of which nothing is known here; and such kinds."""
+    if isinstance(data, Sequence):
+        return {found for one in data for found in _unknown(one, name)}
+    below = (_unknown(part, key) for key, part in data.items() if key in PARTS)
+    kind = {data["kind"]} - KINDS if name == "measures" else set()
+    return ({*data} - PARTS[name]).union(kind, *below)
+
+
+def _check_assumptions(stated: Data) -> None:
+    """Check that every assumption is there with its source, and nothing else."""
+    need({*stated} | {"carrier"} == {*ASSUMED, "currency"}, "an assumption is missing, or one is none")
+    for name, numbers in ASSUMED.items():
+        part = stated.get(name, {"source": "none", "days": 0})
+        rows = part.get("by_product_category", {})
+        known = numbers | {"source"} | {*(("by_product_category",) if name in ("stop", "wash") else ())}
+        need(numbers <= {*part} <= known and all({*row} == numbers for row in rows.values()), f"{name} has other parts")
+        need(isinstance(part["source"], str) and part["source"].strip() != "", f"{name} states no source")
 
 
 def _holds(rule: Data, tier: str | None, standing: int, facts: set[str], settled: int, tenure: int) -> bool:

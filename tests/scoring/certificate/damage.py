@@ -68,6 +68,54 @@ def provable(certificate: dict[str, Any]) -> list[tuple[Any, ...]]:
     return [path for path in places(certificate) if path[-1] not in names]
 
 
+def forge_statement(certificate: dict[str, Any], chance: random.Random) -> tuple[dict[str, Any], str]:
+    """A copy that states what nobody proved, and what that is: it must be refused or listed as not proven by that text."""
+    found = copy.deepcopy(certificate)
+    part = chance.choice([*(name for name in found["assumptions"] if name != "currency")])
+    places = [
+        (found, ["sequence_of", "note"]),
+        (found["assumptions"], ["carier", "wsh"]),
+        (found["assumptions"][part], ["by_product_categry", "day", "note"]),
+        (found["verdicts"]["unconditional"], ["proof"]),
+        (found["takes"], ["note"]),
+    ]
+    where, names = chance.choice(places)
+    kind, name = chance.choice(["source", "section", "section", "granted", "accepted"]), chance.choice(names)
+    text = f"{kind}: {name}"
+    if kind == "source":
+        found["assumptions"][part].pop("source")
+        if source := chance.choice([None, "", "  ", 0, [], {"by": "us"}]):
+            found["assumptions"][part]["source"] = source
+    elif kind == "section":
+        where[name] = chance.choice([{}, 1, {"days": 1, "source": "cases"}, "x", [1]])
+    elif kind == "granted":
+        text = f"to 0 sellers alone, by entry {(number := chance.randrange(10**6))} of a ledger"
+        found["granted"] = {"sequence": number, "sellers": []}
+    else:
+        by = chance.choice(["the board", "", " ", 7])
+        text = f"{by} accepted against_faked_history"
+        most = found["verdicts"]["against_faked_history"]["most_minor"]
+        found["accepted"] = [{"verdict": "against_faked_history", "by": by, "most_minor": most}]
+    found["digest"] = digest_certificate(found)
+    return found, text
+
+
+def misspell(policy: dict[str, Any], chance: random.Random) -> dict[str, Any]:
+    """A policy with one name more, or another one, in any part on which its terms rest."""
+    found = copy.deepcopy(policy)
+    parts = [found, found["trade"], *found["rules"], *(part for one in found["rules"] for part in one["measures"])]
+    parts += [step for part in parts for step in part.get("grows", ())]
+    parts += [rule[name] for rule in found["rules"] for name in ("settled", "tenure", "standing") if name in rule]
+    parts += found.get("seasons", [])
+    part = chance.choice(parts)
+    if chance.random() < 0.5:
+        name = chance.choice([*part])
+        part[f"{name}s"] = part.pop(name)
+    else:
+        part["note"] = 1
+    return found
+
+
 Forger = Callable[[dict[str, Any], random.Random], None]
 
 

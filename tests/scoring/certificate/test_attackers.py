@@ -2,6 +2,7 @@
 
 import json
 import random
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -9,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scoring.certificate.certificate import certify, digest_certificate
-from scoring.certificate.independent.checking import NotProven, check_certificate
+from scoring.certificate.independent.checking import NotProven, check_certificate, digest_of
 from scoring.certificate.states import build_states
 from tests.scoring.certificate.attackers import let_loose, live_at_random
-from tests.scoring.certificate.damage import damage, forge, provable, to_be_altered
+from tests.scoring.certificate.damage import damage, forge, forge_statement, misspell, provable, to_be_altered
 from tests.scoring.certificate.lives import Life
 from tests.scoring.certificate.test_certificate import FAKED, REAL, worlds
 from tests.scoring.certificate.toys import TOY, World, assumed, cap, policy_of, stated, toy
@@ -59,6 +60,34 @@ def test_no_damaged_certificate_is_accepted_even_with_its_digest_made_anew() -> 
     assert accepted == []
 
 
+def test_a_forged_statement_is_refused_or_listed_as_not_proven() -> None:
+    """An assumption without its source, a section or a name that is none, grants nobody looked at, "the board"."""
+    certificate, chance, passed = to_be_altered(), random.Random(9), []
+    for _ in range(150):
+        forged, text = forge_statement(certificate, chance)
+        with suppress(NotProven):
+            passed += [] if any(text in one for one in check_certificate(TOY, forged).not_proven) else [text]
+        policy = misspell(TOY, chance)
+        forged = certificate | {"policy": certificate["policy"] | {"digest": digest_of(policy)}}
+        with suppress(NotProven):
+            passed.append(str(check_certificate(policy, forged | {"digest": digest_certificate(forged)})))
+    assert passed == []
+
+
+def test_all_that_a_sound_certificate_cannot_prove_is_listed() -> None:
+    """Eight lines at most for assumptions, one for what persons granted, one for each who accepted."""
+    found = certify(policy_of(TOY), assumed(), {FAKED: "r.head"})
+    assert check_certificate(TOY, json.loads(json.dumps(found))).not_proven == (
+        *(
+            f"the assumption {name} holds, by its source: {stated()[name]['source']}"
+            for name in stated()
+            if name != "currency"
+        ),
+        "nobody was granted more than the policy: nobody looked",
+        "r.head accepted against_faked_history",
+    )
+
+
 def test_an_altered_certificate_is_refused_by_what_is_wrong_with_it() -> None:
     """The table, an assumption, the policy, the currency, an edge, a state, negative costs, no stop time."""
     found = json.loads(json.dumps(certify(policy_of(TOY), assumed())))
@@ -88,12 +117,14 @@ def test_an_altered_certificate_is_refused_by_what_is_wrong_with_it() -> None:
     assert "is of another policy" in fault(policy=TOY | {"version": 9})
     assert "not in one currency" in fault(put("USD", "currency"))
     assert "rests on other assumptions" in fault(assumptions=stated(stop={"days": 1}))
-    assert "caution is assumed" in fault(put({"days": 14}, "assumptions", "caution"))
+    assert "an assumption is missing, or one is none" in fault(put({"days": 14}, "assumptions", "caution"))
     assert "lacks a state" in fault(lambda c: c["verdicts"][REAL]["building"].pop())
     assert "lacks a state of a run" in fault(lambda c: c["verdicts"][REAL]["running"].pop())
     assert "must be a whole number of at least 0" in fault(put(-1, "assumptions", "wash", "ppm"))
     assert "must be a whole number of at least 1" in fault(put(0, "assumptions", "stop", "days"))
-    assert "a part is missing or of another form" in fault(lambda c: c["assumptions"]["stop"].pop("days"))
+    assert "stop has other parts" in fault(lambda c: c["assumptions"]["stop"].pop("days"))
+    assert "stop states no source" in fault(put(" ", "assumptions", "stop", "source"))
+    assert "a part is missing or of another form" in fault(put(None, "verdicts", REAL, "attack"))
     assert "does not hold as stated" in fault(put(True, "verdicts", FAKED, "holds"))
 
 

@@ -221,7 +221,9 @@ def test_a_season_counts_by_its_factor_as_if_a_run_lay_within_it_and_not_for_lim
     doubled = certified(TOY | {"seasons": [span | {"times_ppm": 2_000_000}]})["verdicts"]
     assert doubled[FAKED]["most_minor"] == 2 * 5 * 4_000 - 20_000 - 100
     assert doubled[REAL]["most_minor"] == 2 * 5 * 4_000 - 100
-    assert certified(TOY | {"seasons": [span | {"times_ppm": 500_000}]})["verdicts"] == plain
+    low = [{"times_ppm": 500_000}, {"from": "1969-12-31", "until": "1970-01-02", "times_ppm": 100_000}]
+    for lowered in low:  # one that covers the day 0 of the epoch, too
+        assert certified(TOY | {"seasons": [span | lowered]})["verdicts"] == plain
 
 
 def test_a_part_of_a_policy_that_the_checker_does_not_know_is_refused() -> None:

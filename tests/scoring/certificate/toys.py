@@ -96,7 +96,8 @@ def make_world(number: Callable[[int, int], int]) -> World:
     if number(0, 1):
         counted = {"categories": ["counterfeit"], "severity": "major", "incidents": number(1, 2), "days": 365}
         rules.append(rule("counted", {"kind": "deposit", "amount_minor": number(1, 300)}, confirmed=counted))
-    season = {"name": "sales", "from": "2026-11-01", "until": "2026-11-12", "times_ppm": number(1, 30) * 100_000}
+    first, last = (("2026-11-01", "2026-11-12"), ("1969-12-30", "1970-01-02"))[number(0, 1)]
+    season = {"name": "sales", "from": first, "until": last, "times_ppm": number(1, 30) * 100_000}
     data = ({"seasons": [season]} if number(0, 1) else {}) | toy(
         *rules,
         delivery_promise_days=number(0, 3),

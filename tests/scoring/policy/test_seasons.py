@@ -70,6 +70,10 @@ def test_a_season_is_seen_by_a_difference_between_policies_on_its_days_alone() -
             [season(), season("2026-11-12", "2026-11-20", name="more")],
             "seasons[more].from lies within the season sales",
         ),
+        (
+            [season("1969-12-20", "1970-01-01"), season("1969-12-25", "1970-01-01", name="more")],
+            "seasons[more].from lies within the season sales",
+        ),
         ([season(ppm=99_999)], "seasons[sales].times_ppm must be a whole number, 100,000 to 10,000,000"),
         ([season(ppm=1.5)], "seasons[sales].times_ppm must be a whole number"),
         ([season(first="soon")], "seasons[sales].from must be a date in quotation marks"),

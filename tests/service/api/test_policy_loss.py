@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,7 @@ from scoring.measure_record import name_measure
 from scoring.policy.measures import SettlementHold, ValueCap
 from sellertrust.policies import PolicyClient
 from sellertrust.v1.policy_service_pb2 import AcceptedLoss, CommitPolicyRequest, CommitPolicyResponse
+from service.policy import loss_check
 from service.policy.certificate_file import SHIPPED_ASSUMPTIONS, read_assumptions
 from tests.servers import MARKET
 from tests.service.api.four_eyes import ALL, PERSONS, SAID, needs_approval, persons, refused, world
@@ -106,6 +108,28 @@ def test_assumptions_and_accepted_losses_that_cannot_be_are_refused_by_field(one
     with pytest.raises(Exception, match="names a verdict twice"):
         one.policies._stub.CommitPolicy(request)
     assert [*one.policies.list_policy_moves()] == []
+
+
+def test_a_commit_is_refused_if_the_other_code_does_not_prove_it(one: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever went wrong where the certificate was made: here a season of a tenth counts for every day."""
+
+    def understate(*arguments: object, **options: object) -> dict[str, Any]:
+        found = certify(*arguments, **options)
+        found["takes"]["largest"]["gross_minor"] //= 10
+        return found
+
+    monkeypatch.setattr(loss_check, "certify", understate)
+    error = refused("INVALID_ARGUMENT", "", commit, one, SAFE, assumptions=ASSUMED)
+    assert [name for name, _ in error.fields] == ["text"]
+    assert "the independent check refuses: the takes are not those" in str(error)
+    assert [*one.policies.list_policy_moves()] == []
+
+
+def test_a_season_that_covers_the_epoch_lowers_no_sum(one: Running) -> None:
+    """The limits of all other days count."""
+    season = '[[seasons]]\nname = "old"\nfrom = "1969-12-30"\nuntil = "1970-01-02"\ntimes_ppm = 100_000\n'
+    error = refused("FAILED_PRECONDITION", "LOSS_NOT_ACCEPTED", commit, one, LADDER.text + season, assumptions=ASSUMED)
+    assert error.metadata == {"losses": "against_faked_history=153980000 unconditional=159980000"}
 
 
 def test_a_policy_that_holds_needs_nobody_to_accept_anything(one: Running) -> None:

@@ -46,7 +46,12 @@ def test_a_policy_is_certified_into_a_file_that_is_proven_again(tmp_path: Path) 
     assert [(one["by"], one["most_minor"]) for one in found["accepted"]] == [("r.head", 251_980_000)]
     assert found["assumptions"]["stop"]["days"] == 9
     checked = ("policy", "check-certificate", out, "--policy", GENERAL, "--assumptions", SHIPPED_ASSUMPTIONS)
-    assert shell.json(*checked)["digest"] == found["digest"] == json.loads(out.read_bytes())["digest"]
+    proven = shell.json(*checked)
+    assert proven["digest"] == found["digest"] == json.loads(out.read_bytes())["digest"]
+    assert proven["not_proven"][-2:] == [
+        "nobody was granted more than the policy: nobody looked",
+        "r.head accepted unconditional",
+    ]
     assert "is of another policy" in shell.error(4, "policy", "check-certificate", out, "--policy", LADDER)
     ladder = ("policy", "certify", LADDER, *asked[3:], *ACCEPTED)
     assert "error: against_faked_history does not hold" in shell(*ladder, code=4)[1]
