@@ -58,7 +58,7 @@ class Caution:
     decide_by: int
     """By when a person is to decide the case that it opens, in microseconds."""
     measures: tuple[Measure, ...]
-    """Its protections."""
+    """Its protections; none if it rests on reports of crowds, which only open a case."""
     entries: tuple[str, ...]
     """Ids of the entries that it rests on, by the time they became visible, or by day of flow; the last one set it off."""
     measured: Measured
@@ -169,7 +169,7 @@ def find_cautions_of_seller(
             start=span.start,
             end=span.end,
             decide_by=min(span.start + stated.decide_days * DAY, span.end),
-            measures=one.rule.measures,
+            measures=one.rule.measures if one.imposes else (),
             entries=one.entries,
             measured=one.measured,
         )

@@ -17,6 +17,7 @@ from scoring.enums import CaseState, Kind, Source
 from scoring.features.columns import FactRow
 from scoring.flow_signals import FlowTable, Measured, find_reached, find_relevant_changes
 from scoring.policy.caution import (
+    CROWD,
     MAX_CAUTION_DAYS,
     MAX_DAYS_IN_SPAN,
     SPAN_DAYS,
@@ -63,7 +64,9 @@ class Set(NamedTuple):
     measured: Measured
     """By what it is reached."""
     ended: int = NEVER
-    """Of flow: when a person ended its case, in microseconds."""
+    """Of flow: when a person ended its case, or refunds ended its jump, in microseconds."""
+    imposes: bool = True
+    """Whether its protections are in force; else it opens a case alone."""
 
     @property
     def taken_back(self) -> int:
@@ -194,11 +197,38 @@ def list_set_off_by_flow(
             for one in find_reached(table, rule.trigger, first_day, days):
                 if one.known_time < (one.day + MAX_LATE_DAYS) * DAY:
                     time = ended.get(name_case(rule.id, one.entries[-1]), NEVER) if ended else NEVER
+                    time = min(time, one.refunded_time)
                     yield Set(one.known_time + 1, rule, (), one.entries, one.measured, time)
 
 
-def _make_set(time: int, rule: CautionRule, signs: tuple[Sign, ...], counted: int = 0) -> Set:
-    return Set(time, rule, signs, tuple(sign.entry for sign in signs), Measured(counted))
+def _make_set(time: int, rule: CautionRule, signs: tuple[Sign, ...], counted: int = 0, imposes: bool = True) -> Set:
+    entries = tuple(sign.entry for sign in signs)
+    return Set(time, rule, signs, entries, Measured(counted), imposes=imposes)
+
+
+class _Tally:
+    """Reports that weigh together: those within the rule's days that no earlier moment rested on."""
+
+    def __init__(self, stated: CautionTable) -> None:
+        self._weights = stated.weights
+        self.clear()
+
+    def clear(self) -> None:
+        self.held: dict[str, Sign] = {}
+        self._sums = dict.fromkeys(self._weights, 0)
+
+    def add(self, sign: Sign) -> None:
+        self.held[sign.entry] = sign
+        self._sums[Source(sign.source)] += self._weights[Source(sign.source)].weight
+
+    def drop(self, entry: str) -> Sign | None:
+        if (sign := self.held.pop(entry, None)) is not None:
+            self._sums[Source(sign.source)] -= self._weights[Source(sign.source)].weight
+        return sign
+
+    @property
+    def weight(self) -> int:
+        return sum(min(total, self._weights[source].at_most) for source, total in self._sums.items() if total)
 
 
 def _set_off_by_reports(
@@ -206,35 +236,38 @@ def _set_off_by_reports(
 ) -> Iterator[Set]:
     """Yield each moment at which the reports within the rule's days weigh enough.
 
-    What was yielded is not counted again. Reports of one source about one incident count once.
+    What was yielded is not counted again. Reports of one source about one incident count once. Reports that weigh enough only
+    with those of crowds impose nothing, and use up nothing that other sources reported.
     """
     known: dict[tuple[int, int], Sign] = {}
-    held: dict[str, Sign] = {}
     leaving: list[tuple[int, str]] = []
-    weights = {0: 0} | {int(source): row.weight for source, row in stated.weights.items()}
-    limits = {int(source): row.at_most for source, row in stated.weights.items()}
-    sums = dict.fromkeys(map(int, Source), 0)
+    every, without_crowd = _Tally(stated), _Tally(stated)
     categories = {int(category) for category in asked.categories}
     for sign in signs:
-        weight = weights[sign.source]
-        if not weight or sign.category not in categories or sign.severity < asked.severity:
+        is_weighed = sign.source and stated.weights[Source(sign.source)].weight
+        if not is_weighed or sign.category not in categories or sign.severity < asked.severity:
             continue
         while leaving and leaving[0][0] <= sign.time:
             _, name = heapq.heappop(leaving)
-            if (old := held.pop(name, None)) is not None:
-                sums[old.source] -= weights[old.source]
-                if old.taken_back <= sign.time:
-                    known.pop((old.incident, old.source), None)
+            dropped = every.drop(name), without_crowd.drop(name)
+            old = dropped[0] or dropped[1]
+            if old is not None and old.taken_back <= sign.time:
+                known.pop((old.incident, old.source), None)
         key = (sign.incident, sign.source)
         if key in known:
             continue
-        known[key] = held[sign.entry] = sign
-        sums[sign.source] += weight
+        known[key] = sign
+        every.add(sign)
+        if sign.source not in CROWD:
+            without_crowd.add(sign)
         heapq.heappush(leaving, (min(sign.time + asked.days * DAY, sign.taken_back), sign.entry))
-        together = sum(min(total, limits[source]) for source, total in sums.items() if total)
-        if together >= asked.weight:
-            yield _make_set(sign.time, rule, tuple(held.values()), together)
-            held, sums = {}, dict.fromkeys(sums, 0)
+        reached = next((tally for tally in (without_crowd, every) if tally.weight >= asked.weight), None)
+        if reached is not None:
+            imposes = reached is without_crowd
+            yield _make_set(sign.time, rule, tuple(reached.held.values()), reached.weight, imposes)
+            every.clear()
+            if imposes:
+                without_crowd.clear()
 
 
 def _trace_what_was(
@@ -256,7 +289,8 @@ def _trace_what_was(
         by_flow = _list_by_flow_as_of(stated, known, 0)
     while True:
         check()
-        found = [*list_set_off(stated, known, since), *(one for one in by_flow if one.ended > since)]
+        by_signs = (one for one in list_set_off(stated, known, since) if one.imposes)
+        found = [*by_signs, *(one for one in by_flow if one.ended > since)]
         spans = _limit(found, lived, since, known.confirmed)
         ends = {one.taken_back for one, _ in spans if one.taken_back < NEVER}
         next_change = bisect_right(changes, since)
@@ -280,7 +314,7 @@ def _limit(found: Iterable[Set], lived: Sequence[Span], since: int, confirmed: S
     """Return the span of each caution that is set off, cut to the days that are left, without those that have none left.
 
     `lived`: spans under caution before `since`, which count in place of those found here. Days are not counted where a
-    violation was confirmed, by the times in `confirmed`, which rise, in the span before.
+    violation was confirmed, by the times in `confirmed`, which rise, in the span before. Where nothing is imposed no day counts.
     """
     under: list[Span] = []
     for span in sorted(lived):
@@ -288,6 +322,9 @@ def _limit(found: Iterable[Set], lived: Sequence[Span], since: int, confirmed: S
     spans: list[tuple[Set, Span]] = []
     for one in sorted(found, key=lambda one: (one.time, one.rule.id)):
         start, end = one.time, one.time + one.rule.days * DAY
+        if not one.imposes:
+            spans.append((one, Span(start, end)))
+            continue
         place = bisect_right(confirmed, start)
         if not place or confirmed[place - 1] <= start - _SPAN:
             end = min(end, start + _ALLOWED - _measure(under, start - _SPAN, start))

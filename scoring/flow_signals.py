@@ -5,11 +5,11 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
-from scoring.arrays import MAX_TOTAL
+from scoring.arrays import MAX_TOTAL, NEVER
 from scoring.entries.flow import FlowDay
 from scoring.entries.kinds.settlement import FlowStated
 from scoring.enums import CautionSignal
-from scoring.policy.caution import MAX_WINDOW_DAYS, Burst, Jump
+from scoring.policy.caution import MAX_CAUTION_DAYS, MAX_WINDOW_DAYS, Burst, Jump
 from scoring.policy.measures import PPM
 
 
@@ -24,13 +24,15 @@ class Reached(NamedTuple):
     """Ids of the first statements of the days that are looked at, by day; that of this day is the last."""
     measured: "Measured"
     """By what it is reached."""
+    refunded_time: int = NEVER
+    """Of a jump: when so much was refunded that it is none any more, in microseconds; NEVER if that did not happen."""
 
 
 class Measured(NamedTuple):
     """What was counted, and what that is compared with."""
 
     counted: int
-    """Of reports their weight, of orders how many went wrong, of a jump the value captured, in minor units."""
+    """Of reports their weight, of orders how many went wrong, of a jump the value captured less refunds, in minor units."""
     compared: int = 0
     """The orders that these are a share of; of a jump what was captured on average in as many days before, rounded down."""
 
@@ -78,10 +80,27 @@ def find_reached(
         if day not in used_up and any(abs(day - one) < trigger.days for one in used_up):
             continue
         if last is None or day >= last + trigger.days:
-            last = day
+            refunded_time = _find_refunded_time(table, trigger, day)
+            last = day if refunded_time == NEVER else last
             within = [one for one in table.flow if day - trigger.window_days < one.fact.day <= day]
             within.sort(key=lambda one: (one.fact.day, -one.known_time, one.first_entry_id))
-            yield Reached(day, within[-1].known_time, tuple(one.first_entry_id for one in within), measured)
+            entries = tuple(one.first_entry_id for one in within)
+            yield Reached(day, within[-1].known_time, entries, measured, refunded_time)
+
+
+def _find_refunded_time(table: FlowTable, trigger: Burst | Jump, day: int) -> int:
+    """Return when refunds on later days made a jump of a day none any more, in microseconds; NEVER if they did not.
+
+    Refunds count while a caution can last. Worked: 12,000 captured on Monday is a jump; Tuesday states 12,000 refunded,
+    and so the jump ends when Tuesday is first stated.
+    """
+    if isinstance(trigger, Jump):
+        for later in table.stated[bisect_right(table.stated, day) :]:
+            if later > day + MAX_CAUTION_DAYS:
+                break
+            if _reach(trigger, table.between, table.find_first_stated, day, later) is None:
+                return 1 + max(one.known_time for one in table.flow if one.fact.day == later)
+    return NEVER
 
 
 def list_reached(table: FlowTable, trigger: Burst | Jump, first_day: int) -> list[tuple[int, Measured]]:
@@ -139,6 +158,7 @@ class Counts(NamedTuple):
 
     captured: int = 0
     captured_minor: int = 0
+    refunded_minor: int = 0
     done: int = 0
     """Orders delivered or refunded."""
     delivered: int = 0
@@ -147,13 +167,15 @@ class Counts(NamedTuple):
 
 
 _NOTHING = Counts()
-_CAPTURED, _VALUE, _DONE, _DELIVERED, _DISPUTED = range(len(Counts._fields))
+_CAPTURED, _VALUE, _REFUNDED, _DONE, _DELIVERED, _DISPUTED = range(len(Counts._fields))
 
 
 def _count(fact: FlowStated, currency: str) -> Counts:
+    is_counted = fact.currency == currency
     return Counts(
         captured=fact.captured_orders,
-        captured_minor=fact.captured_minor if fact.currency == currency else 0,
+        captured_minor=fact.captured_minor if is_counted else 0,
+        refunded_minor=fact.refunded_minor if is_counted else 0,
         done=fact.delivered_orders + fact.refunded_orders,
         delivered=fact.delivered_orders,
         disputed=fact.disputed_orders + fact.charged_back_orders,
@@ -165,16 +187,21 @@ def _add(sums: Counts, more: Counts, less: Counts = _NOTHING) -> Counts:
 
 
 def _reach(
-    trigger: Burst | Jump, between: Callable[[int, int, int], int], find_first_stated: Callable[[int], int], day: int
+    trigger: Burst | Jump,
+    between: Callable[[int, int, int], int],
+    find_first_stated: Callable[[int], int],
+    day: int,
+    refunds_until: int | None = None,
 ) -> Measured | None:
     """Return by what a trigger is reached on a day that is stated; None if it is not.
 
     `between`: the sum of one of Counts, by its place, from one day to another, both included; `find_first_stated`: the first
-    day from one on that is stated.
+    day from one on that is stated; `refunds_until`: the last day of refunds that count against a jump, by default `day`.
     """
     begin = day - trigger.window_days + 1
     if isinstance(trigger, Jump):
-        value, end = between(_VALUE, day - trigger.days + 1, day), day - trigger.days
+        first, end = day - trigger.days + 1, day - trigger.days
+        value = between(_VALUE, first, day) - between(_REFUNDED, first, refunds_until or day)
         if value < trigger.value_minor or (known_days := end - find_first_stated(begin) + 1) * 2 < trigger.before_days:
             return None
         before = between(_VALUE, begin, end) * trigger.days

@@ -21,7 +21,7 @@ MAX_WINDOW_DAYS = 2 * MAX_FLOW_DAYS
 """Most days of flow that a trigger looks at."""
 
 CROWD = frozenset({Source.BUYER, Source.BRAND, Source.PARTNER})
-"""Sources in whose name many can report at once: all their reports together set off no caution."""
+"""Sources in whose name many can report at once: their reports may open a case, and never impose anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class Burst:
 class Jump:
     """The value captured in some days is a multiple of that of as many days before, on average, by the flow on record.
 
-    Where at least half of `before_days` lie behind the first statement in them: who has just begun does not jump.
+    Money that was refunded since the first of these days is no part of it. Where at least half of `before_days` lie behind the first statement in them: who has just begun does not jump.
     """
 
     times: int

@@ -131,7 +131,32 @@ def test_reports_of_all_who_can_come_in_crowds_set_nothing_off() -> None:
         for k in range(20)
     ]
     assert cautions(rows) == ()
-    assert cautions([*rows, report("detected", TODAY, Source.PLATFORM_DETECTION)]) != ()
+    [beside] = cautions([*rows, report("detected", TODAY, Source.PLATFORM_DETECTION)])
+    assert (beside.rule, beside.measures) == ("grave-reports", ())
+
+
+def test_a_crowd_opens_a_case_and_uses_up_no_other_report() -> None:
+    """Beside one detection nothing is imposed; a later audit imposes with that detection what it does without a crowd."""
+    crowd = [report(f"{s.name}-{n}", TODAY - 3, s) for s in sorted(CROWD) for n in range(90)]
+    detected, audited = report("detected", TODAY - 2, Source.PLATFORM_DETECTION), report("a", TODAY, Source.RANDOM_AUDIT)
+    [case] = cautions([*crowd, detected], visible(TODAY - 2))
+    assert (case.measures, case.end - case.start) == ((), 3 * DAY)
+    alone, beside = cautions([detected, audited]), cautions([*crowd, detected, audited])
+    assert [one for one in beside if one.measures] == [*alone] != []
+
+
+def test_cases_of_crowds_use_up_no_day_of_protection() -> None:
+    """Eight of 14 days each, by crowds, leave the 30 of 180 days as they are."""
+    sources = {"platform_detection": {"weight": 99, "at_most": 99}, "customs": {"weight": 100, "at_most": 100}}
+    policy = policy_of(caution_rule(days=14), sources=sources)
+    crowd = [
+        report(f"{n}-{source.name}", TODAY - 150 + 14 * n, source)
+        for n in range(8)
+        for source in (Source.PLATFORM_DETECTION, Source.BUYER)
+    ]
+    assert len([one for n in range(8) for one in cautions(crowd, visible(TODAY - 150 + 14 * n), policy)]) == 8
+    [found] = cautions([*crowd, report("c", TODAY)], policy=policy)
+    assert found.end - found.start == 14 * DAY
 
 
 @pytest.mark.parametrize(

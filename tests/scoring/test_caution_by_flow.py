@@ -1,5 +1,6 @@
 """Caution by flow: bursts of orders that do not arrive or are disputed, and a jump of captured value."""
 
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -102,6 +103,33 @@ def test_a_jump_of_captured_value_is_against_the_average_before_and_none_of_who_
         assert bool(cautions(days, table)) == is_off
     others = [one._replace(fact=FlowStated(one.fact.day, currency="USD", captured_minor=10**9)) for one in usual(3, 1)]
     assert cautions([*usual(31, 4), *others], table) == ()
+
+
+def test_value_that_is_refunded_is_no_jump() -> None:
+    """On the same day, when the day is stated again, or within the days after: strangers freeze no seller by buying."""
+    table = table_of(jump=JUMP)
+    before, bought = usual(31, 4), {"captured_orders": 12, "captured_minor": 20_000}
+    jump = flow(TODAY - 3, **bought)
+    assert cautions([*before, jump], table) != ()
+    assert cautions([*before, flow(TODAY - 3, **bought, refunded_minor=10_000)], table) == ()
+    again = restated(jump, (TODAY - 2) * DAY, replace(jump.fact, refunded_minor=20_000))
+    assert cautions([*before, again], table) == ()
+    back = flow(TODAY - 1, refunded_minor=7_001)
+    assert cautions([*before, jump, back], table) == ()
+    assert cautions([*before, jump, back], table, TODAY * DAY - 1) != ()
+    for less in (replace(back.fact, refunded_minor=7_000), replace(back.fact, currency="USD")):
+        [found] = cautions([*before, jump, back._replace(fact=less)], table)
+        assert found.measured == (22_000, 3_000)
+
+
+def test_a_refunded_jump_hides_no_other() -> None:
+    """A purchase that is refunded the next day does not put off by a day the caution of the run that follows."""
+    table = table_of(jump=JUMP)
+    before, jump = usual(31, 4), flow(TODAY - 3, captured_minor=20_000)
+    run = flow(TODAY - 2, captured_minor=4_000, refunded_minor=20_000)
+    assert cautions([*before, jump, run], table) == ()
+    [found] = cautions([*before, jump, run._replace(fact=replace(run.fact, captured_minor=34_000))], table)
+    assert (found.case, found.measured) == ("r~f-2", (35_000, 3_000))
 
 
 def test_what_is_stated_again_or_late_begins_no_new_caution() -> None:
