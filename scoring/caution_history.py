@@ -314,7 +314,7 @@ def _limit(found: Iterable[Set], lived: Sequence[Span], since: int, confirmed: S
     """Return the span of each caution that is set off, cut to the days that are left, without those that have none left.
 
     `lived`: spans under caution before `since`, which count in place of those found here. Days are not counted where a
-    violation was confirmed, by the times in `confirmed`, which rise, in the span before. Where nothing is imposed no day counts.
+    violation was confirmed, by the times in `confirmed`, which rise, in the span before, nor where nothing is imposed.
     """
     under: list[Span] = []
     for span in sorted(lived):

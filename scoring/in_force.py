@@ -62,14 +62,28 @@ class InForce:
     """What those that have begun and are neither waived nor lifted come to, those of cautions too."""
     terms_at_capture: Terms
     """The same without those of cautions: the terms of an order that is captured now, for good."""
-    terms_for_earlier: Terms
-    """The same of those that reach earlier orders alone: what may make the terms of an order stricter after its capture."""
+    observe_time: int
+    """In microseconds."""
     standing_parts: tuple[StandingPart, ...]
     """The incidents whose points add up to the standing, the largest first: at most MAX_LISTED_PARTS."""
     standing_parts_omitted: int = 0
     """Number of further ones."""
     deposit_minor: int = 0
     """What is there of its deposit, in minor units of the policy's currency."""
+
+    def find_terms_for_earlier(self, confirmed_time: int | None = None) -> Terms:
+        """Return the terms of what reaches earlier orders: it may make those of an order stricter after its capture.
+
+        `confirmed_time`: when carrier or buyer confirmed the delivery of an order that is not disputed, in microseconds. No
+        caution that began later reaches such an order.
+        """
+        return combine(
+            one.current
+            for one in self.measures
+            if one.reaches_earlier_orders
+            and one.has_begun(self.observe_time)
+            and not (one.is_of_caution and confirmed_time is not None and confirmed_time < (one.start or 0))
+        )
 
 
 def evaluate_measures(
@@ -118,14 +132,14 @@ def evaluate_measures(
     reported = {row.entry_id for row in rows if row.kind == Kind.VIOLATION}
     measures += tuple(_list_protections(answer.cautions, policy.rule_book, marketplace, seller, work.lifts, reported))
     measures += tuple(work.imposed(statements, situation))
-    begun = [m for m in measures if m.has_effect and (m.start is None or m.start <= observe_time)]
+    begun = [m for m in measures if m.has_begun(observe_time)]
     parts = work.standing_parts()
     return InForce(
         score=answer,
         measures=measures,
         terms=combine(m.current for m in begun),
         terms_at_capture=combine(m.current for m in begun if not m.is_of_caution),
-        terms_for_earlier=combine(m.current for m in begun if m.reaches_earlier_orders),
+        observe_time=observe_time,
         standing_parts=parts[:MAX_LISTED_PARTS],
         standing_parts_omitted=max(len(parts) - MAX_LISTED_PARTS, 0),
         deposit_minor=deposit_minor,

@@ -2,7 +2,7 @@
 
 from datetime import date
 
-from sellertrust.requests import Time, bounds, invoke, policy_name, seller_name
+from sellertrust.requests import Time, bounds, invoke, policy_name, seller_name, times
 from sellertrust.v1.measure_service_pb2 import (
     EvaluateMeasuresRequest,
     EvaluateMeasuresResponse,
@@ -55,6 +55,8 @@ class Measures:
         currency: str,
         product_category: str = "",
         delivered: bool = False,
+        confirmed_time: Time | None = None,
+        disputed: bool = False,
         refunded_minor: int = 0,
         claims_minor: int = 0,
         drawn_minor: int = 0,
@@ -65,6 +67,7 @@ class Measures:
         """Return what of one order is released, drawn and held on a day, by the terms that were fixed at its capture.
 
         Amounts in minor units of `currency` (cents), days as dates or `YYYY-MM-DD`; `day` is today by default.
+        `confirmed_time`: when carrier or buyer confirmed the delivery.
         """
         request = EvaluatePayoutRequest(
             seller=seller_name(marketplace, seller),
@@ -73,11 +76,13 @@ class Measures:
             currency=currency,
             product_category=product_category,
             delivered=delivered,
+            disputed=disputed,
             refunded_minor=refunded_minor,
             claims_minor=claims_minor,
             drawn_minor=drawn_minor,
             day=str(day),
             at_least_sequence=at_least_sequence,
+            **times(confirmed_time=confirmed_time),
         )
         return invoke(self._measures.EvaluatePayout, request, deadline_seconds)
 

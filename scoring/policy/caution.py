@@ -92,7 +92,8 @@ class Burst:
 class Jump:
     """The value captured in some days is a multiple of that of as many days before, on average, by the flow on record.
 
-    Money that was refunded since the first of these days is no part of it. Where at least half of `before_days` lie behind the first statement in them: who has just begun does not jump.
+    Money that was refunded since the first of these days is no part of it. At least half of `before_days` must lie behind the
+    first statement in them: who has just begun does not jump.
     """
 
     times: int

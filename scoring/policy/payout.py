@@ -28,6 +28,10 @@ class Order:
     """What was adjudicated to its buyers so far, beside refunds."""
     drawn_minor: int = 0
     """What was taken from it for these claims so far."""
+    confirmed_time: int | None = None
+    """When its carrier or its buyer confirmed the delivery, in microseconds; None if neither did."""
+    is_disputed: bool = False
+    """Whether its buyer disputes it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from rich.table import Table
 from sellertrust.v1.entry_pb2 import ViolationStatus
 from sellertrust.v1.measure_service_pb2 import EvaluatePayoutResponse, GetRestitutionResponse
 from service.cli.amounts import format_amount, parse_amount
-from service.cli.common import Marketplace, client, marketplace_of
+from service.cli.common import Marketplace, client, marketplace_of, moment
 from service.cli.measures import kind_text
 from service.cli.output import Format, Output, emit_one, format_count, print_table, write
 
@@ -30,6 +30,13 @@ def payout(
         str, typer.Option("--product-category", metavar="ID", help="What was sold; default: nothing in particular.")
     ] = "",
     delivered: Annotated[bool, typer.Option("--delivered", help="It has reached its buyer; else all is held.")] = False,
+    confirmed: Annotated[
+        str | None,
+        typer.Option(
+            "--confirmed", metavar="TIME", help="When carrier or buyer confirmed the delivery; default: never."
+        ),
+    ] = None,
+    disputed: Annotated[bool, typer.Option("--disputed", help="Its buyer disputes it.")] = False,
     refunded: Annotated[str, typer.Option("--refunded", metavar="AMOUNT", help="What its buyer got back.")] = "0",
     claims: Annotated[str, typer.Option("--claims", metavar="AMOUNT", help="What was adjudicated to its buyer.")] = "0",
     drawn: Annotated[str, typer.Option("--drawn", metavar="AMOUNT", help="What was taken from it for claims.")] = "0",
@@ -53,6 +60,8 @@ def payout(
             currency=currency,
             product_category=product_category,
             delivered=delivered,
+            confirmed_time=moment(confirmed, "--confirmed"),
+            disputed=disputed,
             day=day,
             **amounts,
         )

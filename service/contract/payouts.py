@@ -6,10 +6,10 @@ from scoring.errors import FieldViolation, invalid
 from scoring.order_payout import OrderPayout
 from scoring.policy.payout import Order
 from scoring.restitution import Restitution
-from scoring.time import day_of, format_day, parse_day
+from scoring.time import DAY, day_of, format_day, parse_day
 from sellertrust.v1 import entry_pb2
 from sellertrust.v1 import measure_service_pb2 as measure_pb
-from service.contract.fields import FieldErrors, timestamp
+from service.contract.fields import FieldErrors, optional_time, timestamp
 from service.contract.scores import stamp_message
 
 _AMOUNTS = ("captured_minor", "refunded_minor", "claims_minor", "drawn_minor")
@@ -23,6 +23,11 @@ def order_of(request: measure_pb.EvaluatePayoutRequest, observe_time: int) -> tu
     wrong = FieldErrors()
     capture_day = wrong.convert(_day_of, request.capture_day, "capture_day")
     day = wrong.convert(_day_of, request.day, "day") if request.day else day_of(observe_time - 1)
+    confirmed = wrong.convert(optional_time, request, "confirmed_time")
+    if confirmed is not None and not (capture_day or 0) * DAY <= confirmed < observe_time:
+        wrong.fields.append(FieldViolation(("confirmed_time",), "must lie between the capture and now"))
+    if confirmed is not None and not request.delivered:
+        wrong.fields.append(FieldViolation(("confirmed_time",), "is of a delivered order alone: state delivered too"))
     wrong.fields += [
         FieldViolation((name,), f"must be 0 to {MAX_VALUE_MINOR:,}, in minor units")
         for name in _AMOUNTS
@@ -41,6 +46,8 @@ def order_of(request: measure_pb.EvaluatePayoutRequest, observe_time: int) -> tu
         request.refunded_minor,
         request.claims_minor,
         request.drawn_minor,
+        confirmed,
+        request.disputed,
     )
     return order, day or 0
 

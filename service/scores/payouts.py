@@ -40,7 +40,8 @@ class Payouts:
         first, capture_stamp = self._at_capture(
             marketplace, seller, order.capture_day, today, (later.terms_at_capture, stamp)
         )
-        terms = fix_terms(first, later.terms_for_earlier)
+        confirmed_time = None if order.is_disputed else order.confirmed_time
+        terms = fix_terms(first, later.find_terms_for_earlier(confirmed_time))
         stopped = self._ledger.stated_terms(marketplace, seller, cut).stopped_time
         payout = pay_out_stopped(
             order,

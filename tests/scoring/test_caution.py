@@ -83,7 +83,7 @@ def test_a_grave_report_of_an_authority_stops_new_intake_for_72_hours_and_opens_
     assert held is not None
     intake = next(m for m in held.measures if m.rule == "grave-reports")
     assert (intake.start, intake.end, intake.entries) == (found.start, found.end, ("r",))
-    assert (held.terms.intake_caps, held.terms_for_earlier.manual_review) == ((("", 0),), True)
+    assert (held.terms.intake_caps, held.find_terms_for_earlier().manual_review) == ((("", 0),), True)
     assert held.terms_at_capture.intake_caps == ()
 
 
@@ -138,7 +138,10 @@ def test_reports_of_all_who_can_come_in_crowds_set_nothing_off() -> None:
 def test_a_crowd_opens_a_case_and_uses_up_no_other_report() -> None:
     """Beside one detection nothing is imposed; a later audit imposes with that detection what it does without a crowd."""
     crowd = [report(f"{s.name}-{n}", TODAY - 3, s) for s in sorted(CROWD) for n in range(90)]
-    detected, audited = report("detected", TODAY - 2, Source.PLATFORM_DETECTION), report("a", TODAY, Source.RANDOM_AUDIT)
+    detected, audited = (
+        report("detected", TODAY - 2, Source.PLATFORM_DETECTION),
+        report("a", TODAY, Source.RANDOM_AUDIT),
+    )
     [case] = cautions([*crowd, detected], visible(TODAY - 2))
     assert (case.measures, case.end - case.start) == ((), 3 * DAY)
     alone, beside = cautions([detected, audited]), cautions([*crowd, detected, audited])

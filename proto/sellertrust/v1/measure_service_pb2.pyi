@@ -38,6 +38,8 @@ class EvaluatePayoutRequest(_message.Message):
     DRAWN_MINOR_FIELD_NUMBER: _builtins.int
     DAY_FIELD_NUMBER: _builtins.int
     AT_LEAST_SEQUENCE_FIELD_NUMBER: _builtins.int
+    CONFIRMED_TIME_FIELD_NUMBER: _builtins.int
+    DISPUTED_FIELD_NUMBER: _builtins.int
     seller: _builtins.str
     """`marketplaces/{marketplace}/sellers/{seller}`. Required."""
     capture_day: _builtins.str
@@ -62,6 +64,15 @@ class EvaluatePayoutRequest(_message.Message):
     """
     at_least_sequence: _builtins.int
     """As in GetTrustScoreRequest."""
+    disputed: _builtins.bool
+    """Whether its buyer disputes it, or had it charged back. Default false."""
+    @_builtins.property
+    def confirmed_time(self) -> _timestamp_pb2.Timestamp:
+        """When its carrier or its buyer confirmed the delivery; what the seller itself says does not count. Not before the capture,
+        not in the future, and only of an order that is delivered. A caution that began later holds back nothing of the order while
+        it is not disputed. Default: not set, neither did.
+        """
+
     def __init__(
         self,
         *,
@@ -76,10 +87,12 @@ class EvaluatePayoutRequest(_message.Message):
         drawn_minor: _builtins.int = ...,
         day: _builtins.str = ...,
         at_least_sequence: _builtins.int = ...,
+        confirmed_time: _timestamp_pb2.Timestamp | None = ...,
+        disputed: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["confirmed_time", b"confirmed_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least_sequence", b"at_least_sequence", "capture_day", b"capture_day", "captured_minor", b"captured_minor", "claims_minor", b"claims_minor", "currency", b"currency", "day", b"day", "delivered", b"delivered", "drawn_minor", b"drawn_minor", "product_category", b"product_category", "refunded_minor", b"refunded_minor", "seller", b"seller"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least_sequence", b"at_least_sequence", "capture_day", b"capture_day", "captured_minor", b"captured_minor", "claims_minor", b"claims_minor", "confirmed_time", b"confirmed_time", "currency", b"currency", "day", b"day", "delivered", b"delivered", "disputed", b"disputed", "drawn_minor", b"drawn_minor", "product_category", b"product_category", "refunded_minor", b"refunded_minor", "seller", b"seller"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

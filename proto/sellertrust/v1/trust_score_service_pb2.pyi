@@ -363,7 +363,8 @@ Global___TrustScore: _TypeAlias = TrustScore  # noqa: Y015
 class Caution(_message.Message):
     """A fast signal from all known facts, alleged or confirmed. It asks only for reversible protections, never for a tier,
     a badge or a suspension. It ends by itself after at most 14 days. A fact that is taken back (dismissed, withdrawn,
-    overturned, voided) leaves no trace in a caution.
+    overturned, voided) leaves no trace in a caution. A caution that needs the reports of buyers, brands or partners asks for
+    no protection: it only opens a case.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -391,7 +392,7 @@ class Caution(_message.Message):
     """
     counted: _builtins.int
     """What the rule counted. Reports: their weight together. Undelivered or disputed orders: their number. A value jump:
-    the captured value in minor units of the policy's currency. A change of control: 0.
+    the captured value less refunds, in minor units of the policy's currency. A change of control: 0.
     """
     compared: _builtins.int
     """What `counted` is compared with. Undelivered: captured orders. Disputed: delivered orders. A value jump: the

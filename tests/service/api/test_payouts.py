@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Iterator
-from datetime import date
+from dataclasses import replace
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from scoring.entries.kinds.decisions import MeasureChanged
 from scoring.entries.kinds.settlement import DepositChanged, FlowStated, PayoutsChanged
 from scoring.enums import Action, DepositChange, MeasureKind, MeasureState, PayoutsChange, Tier
 from scoring.policy.payout import Order
-from scoring.time import DAY, format_day
+from scoring.time import DAY, SECOND, format_day
 from sellertrust.client import Client, SellertrustCallError
 from service.bootstrap import build_scorer
 from service.ledger.store import Ledger
@@ -72,6 +73,10 @@ def test_an_order_is_split_by_the_terms_that_held_at_its_capture(client: tuple[R
     assert (found.next_release_day, found.value_cap_minor) == (format_day(today + 90), 9_000)
     assert found.stamp.ledger_sequence == found.capture_stamp.ledger_sequence == 1
     assert not asking.evaluate_payout(MARKET, "s1", **order).HasField("value_cap_minor")
+    now = running.ledger.cut().observe_time / SECOND
+    confirmed_time = datetime.fromtimestamp(now, UTC)
+    found = asking.evaluate_payout(MARKET, "s1", **order, delivered=True, confirmed_time=confirmed_time, disputed=True)
+    assert found.held_minor == 10_000
 
 
 @pytest.mark.parametrize(
@@ -86,6 +91,9 @@ def test_an_order_is_split_by_the_terms_that_held_at_its_capture(client: tuple[R
         ({"capture_day": "yesterday"}, "capture_day"),
         ({"day": "2020-01-01"}, "day"),
         ({"product_category": "a b"}, "product_category"),
+        ({"confirmed_time": datetime.now(UTC)}, "confirmed_time"),
+        ({"confirmed_time": datetime(2020, 1, 1, tzinfo=UTC), "delivered": True}, "confirmed_time"),
+        ({"confirmed_time": datetime(2999, 1, 1, tzinfo=UTC), "delivered": True}, "confirmed_time"),
     ],
 )
 def test_an_order_that_cannot_be_is_refused_by_the_name_of_its_field(
@@ -107,6 +115,32 @@ def order_of(days: int) -> Order:
 def evaluated(ledger: Ledger, days: int, text: str = POLICY, day: int = TODAY) -> tuple[int, int, int]:
     found = payouts(ledger, text).evaluate(MARKET, SELLER, order_of(days), day, "", ledger.cut())
     return (found.payout.released_minor, found.payout.held_minor, found.terms.hold_days)
+
+
+def test_a_caution_reaches_no_undisputed_order_confirmed_before_it(ledger: Ledger, clock: Clock) -> None:
+    """A jump of value yesterday holds what was confirmed since or by nobody, and what is disputed; else nothing."""
+    policy = parse_policy_text(POLICY + GENERAL[GENERAL.index("[caution]") :])
+    clock.now = ago(40)
+    ledger.append(MARKET, [identity("i1")])
+    for day in range(TODAY - 30, TODAY):
+        clock.now = (day + 1) * DAY
+        value = 700_000 if day == TODAY - 1 else 20_000
+        fact = FlowStated(day, currency="EUR", captured_orders=2, captured_minor=value, delivered_orders=2)
+        ledger.append(MARKET, [Entry(f"f{day}", SELLER, fact)])
+    clock.now = NOW
+    asking = Payouts(ledger, build_scorer(ledger, policy))
+
+    def held(confirmed_time: int | None, *, is_disputed: bool = False) -> tuple[int, int]:
+        order = replace(order_of(10), confirmed_time=confirmed_time, is_disputed=is_disputed)
+        found = asking.evaluate(MARKET, SELLER, order, TODAY, "", ledger.cut())
+        return found.payout.held_minor, found.terms.hold_days
+
+    began = TODAY * DAY + 1
+    assert held(began - 1) == (1_000, 7)
+    assert held(began) == held(None) == held(began - 1, is_disputed=True) == (10_000, 30)
+    refunded = replace(fact, revision=1, refunded_orders=1, refunded_minor=680_000)
+    ledger.append(MARKET, [Entry("again", SELLER, refunded)])
+    assert held(None) == (1_000, 7)
 
 
 def test_later_confirmed_facts_reach_an_order_and_later_knowledge_of_its_capture_does_not(
