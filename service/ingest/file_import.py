@@ -1,8 +1,7 @@
-"""Import of somebody's own files into the ledger: good rows once, bad rows into a reject file with line and reason.
+"""Import of files into the ledger: good rows once, bad rows into a reject file with line and reason.
 
-Rerunning is safe: entries that are there already stay as they are, so a mended file is simply imported again. An import
-that was interrupted goes on where it was. Rows that find no seller go to a queue for a person
-(`service.ingest.unmatched_queue`).
+A repeated import is safe: existing entries stay, so import a corrected file again. An interrupted import continues.
+Rows without a seller go to a queue for a person (`service.ingest.unmatched_queue`).
 """
 
 import csv
@@ -33,33 +32,29 @@ from service.ledger.store import Ledger
 
 Items = Generator[tuple[int, Entry | RowRejected], None, None]
 ENTRY_FILES = (".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz")
-"""How files of the contract's entries end, one JSON object a line, which need no mapping."""
+"""Endings of files with the contract's entries, one JSON object per line; they need no mapping."""
 
 
 @dataclass(slots=True)
 class ImportReport:
-    """What became of an import."""
-
     appended: int = 0
-    """Entries appended."""
     already_present: int = 0
-    """Entries found there already."""
     repeated: int = 0
-    """Those of them that this import had appended itself before."""
+    """Those present entries that this import appended itself before."""
     waiting: int = 0
-    """Appended entries that wait for the report they are about."""
+    """Appended entries that wait for their violation's report."""
     rejects: list[tuple[str, int, str]] = field(default_factory=list)
-    """Rows rejected: (file, line, reason)."""
+    """(file, line, reason)."""
     unmatched: list[UnmatchedRow] = field(default_factory=list)
-    """Rows that found no seller."""
+    """Rows without a seller."""
     left_out: int = 0
-    """Listed entries that a ledger had made by itself, as this one does."""
+    """Listed entries that a ledger derives by itself."""
     resumed: dict[str, int] = field(default_factory=dict)
-    """Where the import of a file went on, by its line, if another was interrupted before."""
+    """The line of each file where an interrupted import continues."""
     read_before: list[str] = field(default_factory=list)
-    """Files that the other one had read to their end, of which nothing is counted here but their rejects."""
+    """Files that the interrupted import had finished; only their rejects are counted here."""
     spans: Spans = field(default_factory=Spans)
-    """What the sound rows state, whether or not it was there already."""
+    """What the valid rows state, present before or not."""
 
 
 def import_files(
@@ -70,13 +65,11 @@ def import_files(
     journal: Path | None = None,
     dry_now: int | None = None,
 ) -> ImportReport:
-    """Import every file of a mapping found below `data`; return what became of all rows.
+    """Import every file of a mapping found below `data`; return the outcome of all rows.
 
-    Raises InvalidInput if a file is missing, ConfigurationWrong if one lacks a column that the mapping names: nothing is
-    imported then. Rows that cannot be appended are rejected in the report, and hold nothing up.
-
-    `journal`: folder of what an interrupted import must remember; None: it would begin anew. `dry_now`: append nothing,
-    and check each entry by itself as of this time.
+    InvalidInput if a file is missing, ConfigurationWrong if it lacks a column of the mapping; nothing is imported then.
+    A rejected row delays no other. `journal` is the folder for resuming; None begins again. `dry_now` appends nothing
+    and checks each entry as of this time.
     """
     named = [path for file in mapping.files for path in (file.path, *(join.path for join in file.joins))]
     missing = [path for path in dict.fromkeys(named) if not (data / path).is_file()]
@@ -86,7 +79,8 @@ def import_files(
         _require_columns(file, data / file.path)
     run = _Run(ledger, mapping.marketplace, progress, dry_now)
     for file in mapping.files:
-        # Who finds no seller is listed at the end, and who does depends on what is known by then: such a file begins anew.
+        # Matches depend on what is known at the time, and unmatched rows are listed at the end, so the file begins
+        # again.
         remembers = None if file.matched.rules else journal
         path = data / file.path
         with run.file(path, file.path, _how(mapping, file, data) if remembers else "", remembers) as (raw, attempt):
@@ -94,7 +88,7 @@ def import_files(
             for join in file.joins:
                 rows = join.joined(rows, join.index(_rows_to_join(data / join.path)))
             items = run.mapped(file, rows, attempt)
-            # Counted exposure needs every row of its file: there, an interrupted import begins the file anew.
+            # Counted exposure needs every row, so an interrupted import begins the file again.
             run.append(file.path, items, attempt, resumable=not file.counts)
     return run.finished()
 
@@ -107,11 +101,9 @@ def import_entries(
     journal: Path | None = None,
     dry_now: int | None = None,
 ) -> ImportReport:
-    """Import a file of the contract's entries, one JSON object a line, plain or in gzip.
+    """Import a file of the contract's entries, one JSON object per line, plain or gzip.
 
-    Returns what became of it. Raises InvalidInput if there is no such file. `journal`: folder of what an interrupted
-    import must remember; None: it would begin anew. `dry_now`: append nothing, and check each entry by itself as of this
-    time.
+    InvalidInput without the file. `journal` and `dry_now` as in `import_files`.
     """
     if not path.is_file():
         raise invalid("FILE", f"there is no file {path}")
@@ -124,10 +116,7 @@ def import_entries(
 def import_rows(
     ledger: Ledger, marketplace: str, files: Iterable[tuple[MappedFile, Iterable[tuple[int, Row]]]]
 ) -> ImportReport:
-    """Append (line, row) pairs by the rules of their mapped files; return what became of them.
-
-    A row that has its match already keeps it.
-    """
+    """Append (line, row) pairs by their files' rules; a row that has a match keeps it."""
     run = _Run(ledger, marketplace, lambda *_: None)
     for file, rows in files:
         with run.attempt(file.path, Attempt(ledger)) as attempt:
@@ -136,10 +125,7 @@ def import_rows(
 
 
 def write_rejects(report: ImportReport, path: Path) -> None:
-    """Write the rejected rows as CSV, with columns file, line and reason, for the owner alone.
-
-    An existing file is replaced.
-    """
+    """Write the rejects as CSV (file, line, reason), readable only by the owner; replaces an existing file."""
     with open(path, "w", newline="", encoding="utf-8", errors="backslashreplace", opener=owner_only_opener) as out:
         writer = csv.writer(out)
         writer.writerow(("file", "line", "reason"))
@@ -147,7 +133,7 @@ def write_rejects(report: ImportReport, path: Path) -> None:
 
 
 class _Run:
-    """One import: its files one after the other, what became of them, and how far it is."""
+    """One import: its files, their outcome, and its progress."""
 
     def __init__(self, ledger: Ledger, marketplace: str, progress: Progress, dry_now: int | None = None) -> None:
         self._ledger = ledger
@@ -155,7 +141,7 @@ class _Run:
         self._progress = progress
         self._dry_now = dry_now
         self._begun = None if dry_now is not None else ledger.cut().sequence
-        # What rows state again is one entry; the ledger would know, a dry run has to.
+        # Repeated rows are one entry. The ledger knows; a dry run has to.
         self._report = ImportReport(spans=Spans(seen=None if dry_now is None else set()))
         self._attempts: list[Attempt] = []
         self._done: Callable[[], tuple[int, int]] = _nothing
@@ -173,10 +159,7 @@ class _Run:
 
     @contextmanager
     def attempt(self, name: str, attempt: Attempt) -> Iterator[Attempt]:
-        """Begin an attempt that becomes part of the import.
-
-        Its rejects become part of the report, in the order of their lines.
-        """
+        """Begin an attempt; its rejects enter the report in line order."""
         if attempt.is_read:
             self._report.read_before.append(name)
         elif attempt.start:
@@ -189,9 +172,9 @@ class _Run:
     def rows(
         self, path: Path, raw: BinaryIO, attempt: Attempt, header: Sequence[str] = ()
     ) -> Iterator[tuple[int, Row]]:
-        """Return the rows of a CSV or Parquet file that are still to be read, as (line, row).
+        """Return a file's remaining rows as (line, row); a Parquet row's line is its number.
 
-        A Parquet row's line is its number. `header`: the columns of a CSV file that does not name them.
+        `header` has the columns of a CSV file without a header.
         """
 
         def show(row: int, total: int) -> None:
@@ -205,14 +188,13 @@ class _Run:
         return (row for row in rows if row[0] >= attempt.start) if attempt.start else rows
 
     def mapped(self, file: MappedFile, rows: Iterable[tuple[int, Row]], attempt: Attempt) -> Items:
-        """Yield what rows become by their file's rules, each with its match if a rule needs one."""
+        """Yield the outcome of rows by their file's rules, each with its match if a rule needs one."""
         if file.matched.rules:
             reject, unmatched = _reject_to(attempt), self._report.unmatched
             rows = with_matches(self._ledger, self._marketplace, file, rows, reject, unmatched)
         yield from file.entries(rows)
 
     def entries(self, name: str, raw: BinaryIO, attempt: Attempt) -> Items:
-        """Yield what the lines of a file of entries become."""
         self._done = _far_in(raw)
         for line, text in lines_of(raw, name, _reject_to(attempt)):
             if line < attempt.start or not text.strip():
@@ -228,19 +210,19 @@ class _Run:
                 yield line, entry
 
     def append(self, name: str, items: Items, attempt: Attempt, *, resumable: bool = True) -> None:
-        """Append what a file's rows became, a batch at a time."""
+        """Append a file's entries in batches."""
         step = f"import {name}"
         reject = _reject_to(attempt)
         batch: list[tuple[int, Entry]] = []
         if not attempt.is_read:
-            with closing(items):  # which let go of the file before it is closed
+            with closing(items):  # they release the file before it is closed
                 for line, group in groupby(items, key=itemgetter(0)):
                     made = _without_their_reports([entry for _, entry in group])
                     for entry in made:
                         if isinstance(entry, RowRejected):
                             reject(line, str(entry))
                     sound = [(line, entry) for entry in made if isinstance(entry, Entry)]
-                    if len(batch) + len(sound) > MAX_BATCH:  # a row's entries stay together: some are about others
+                    if len(batch) + len(sound) > MAX_BATCH:  # a row's entries stay together: some refer to others
                         self._append(batch, attempt, resumable)
                         batch = []
                     batch += sound
@@ -254,16 +236,13 @@ class _Run:
         self._progress(step, total, total)
 
     def finished(self) -> ImportReport:
-        """Return what became of the import, and forget its attempts.
-
-        Importing the same begins anew from here on.
-        """
+        """Return the outcome and forget the attempts; a further import begins again."""
         for attempt in self._attempts:
             attempt.finish()
         return self._report
 
     def _append(self, batch: list[tuple[int, Entry]], attempt: Attempt, resumable: bool) -> None:
-        """Append a batch; what the ledger refuses goes to the rejects and the rest is appended."""
+        """Append a batch; refused entries become rejects, the rest is appended."""
         if not batch:
             return
         if self._dry_now is not None:
@@ -271,7 +250,7 @@ class _Run:
         self._report.spans.add(entry for _, entry in batch)
         if self._dry_now is not None:
             return
-        # Reading would go on with the last row, not after it: what is there of it already is recognised.
+        # Reading continues with the last row itself; its existing entries are recognised.
         position = attempt.position(batch[-1][0]) if resumable else None
         attempt.keep()
         done = accept(
@@ -287,10 +266,10 @@ class _Run:
 
 
 def _sound(batch: Iterable[tuple[int, Entry]], now: int, reject: Reject) -> Iterator[tuple[int, Entry]]:
-    """Yield the entries that are sound by themselves; the others are rejected."""
+    """Yield the valid entries; reject the others."""
     for line, entry in batch:
         try:
-            with suppress(OccurTimeAhead):  # by when it would be appended, its time has come
+            with suppress(OccurTimeAhead):  # at the append its time has come
                 prepare(entry, now, ())
         except InvalidInput as error:
             reject(
@@ -301,7 +280,7 @@ def _sound(batch: Iterable[tuple[int, Entry]], now: int, reject: Reject) -> Iter
 
 
 def _how(mapping: ForeignMapping, file: MappedFile, data: Path) -> str:
-    """Return how a file is read: by which mapping, and joined with files of which content."""
+    """Return how a file is read: its mapping, and the content of joined files."""
     digests = []
     for join in file.joins:
         with (data / join.path).open("rb") as raw:
@@ -310,10 +289,7 @@ def _how(mapping: ForeignMapping, file: MappedFile, data: Path) -> str:
 
 
 def _rows_to_join(path: Path) -> Iterator[tuple[int, Row]]:
-    """Yield the rows of a file that others are joined with.
-
-    ConfigurationWrong names a row that cannot be read.
-    """
+    """Yield the rows of a joined file. ConfigurationWrong names an unreadable row."""
 
     def refuse(line: int, reason: str) -> None:
         raise ConfigurationWrong(f"{path.name}, line {line}: {reason}")
@@ -326,9 +302,9 @@ def _rows_to_join(path: Path) -> Iterator[tuple[int, Row]]:
 
 
 def _without_their_reports(made: Sequence[Entry | RowRejected]) -> list[Entry | RowRejected]:
-    """Return what a row became, without entries about a violation whose report was rejected.
+    """Return a row's outcome without entries about a violation whose report on the same row was rejected.
 
-    The report of the same row. Those are rejected too: they would wait for that report, and nobody would know.
+    They are rejected too: otherwise they would wait unnoticed for the report.
     """
     lost = {error.entry_id: error for error in made if isinstance(error, ReportRejected)}
     return [
@@ -340,10 +316,7 @@ def _without_their_reports(made: Sequence[Entry | RowRejected]) -> list[Entry | 
 
 
 def _require_columns(file: MappedFile, path: Path) -> None:
-    """Raise ConfigurationWrong if the file lacks a column that its rules name.
-
-    Also if it has one that the mapping counts. What is no table is found when it is read.
-    """
+    """Raise ConfigurationWrong if the file lacks a column of its rules, or has one that the mapping counts."""
     columns = file.columns or columns_of(path)
     counted = file.so_far.columns.keys() if file.so_far is not None else ()
     if taken := sorted(set(counted).intersection(columns)):
@@ -363,16 +336,13 @@ def _nothing() -> tuple[int, int]:
 
 
 def _far_in(raw: BinaryIO) -> Callable[[], tuple[int, int]]:
-    """Return how many bytes of a file are read, of how many."""
+    """Return (bytes read, bytes of the file)."""
     size = os.fstat(raw.fileno()).st_size
     return lambda: (min(raw.tell(), size - 1), size)
 
 
 def _reject_to(attempt: Attempt) -> Reject:
-    """Add rejects to an attempt.
-
-    What comes before its start is among those that the interrupted import kept.
-    """
+    """Add rejects to an attempt; those before its start are already in it."""
 
     def reject(line: int, reason: str) -> None:
         if line >= attempt.start:

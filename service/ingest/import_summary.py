@@ -1,4 +1,4 @@
-"""What an import is made of: how many entries of each kind, from when to when; and whether that can be."""
+"""The content of an import: entries per kind, their time spans, and whether these are plausible."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from scoring.enums import Kind
 from scoring.time import DAY, format_time
 
 EARLY = 631_152_000_000_000
-"""1990-01-01T00:00:00Z: before it hardly anything was sold online. Seconds read as milliseconds lie in January 1970."""
+"""1990-01-01T00:00:00Z: hardly anything was sold online before. Seconds read as milliseconds lie in January 1970."""
 
 MAX_EARLY = 0.01
 
@@ -19,31 +19,24 @@ MAX_EARLY = 0.01
 @dataclass(slots=True)
 class _Span:
     number: int = 0
-    """How many entries."""
     first: int | None = None
-    """The first time at which one happened, in microseconds; None without one."""
+    """In microseconds; None without an entry."""
     last: int | None = None
-    """The last one."""
 
 
 @dataclass(slots=True)
 class Spans:
-    """Entries by kind, with the first and the last time at which they happened.
-
-    Also how many happened before 1990.
-    """
+    """Entries by kind with their first and last occur time, and the number before 1990."""
 
     by_kind: dict[Kind, _Span] = field(default_factory=dict)
-    """The entries of each kind."""
     timed: int = 0
-    """Entries with a time at which they happened."""
+    """Entries with an occur time."""
     early: int = 0
-    """Those of them before 1990."""
+    """Entries before 1990."""
     seen: set[int] | None = None
-    """Hashes of the ids so far, if entries that rows state again are to be left out; None: all are counted."""
+    """Hashes of the ids so far, to count repeated entries once; None: count all."""
 
     def add(self, entries: Iterable[Entry]) -> None:
-        """Count entries by kind; those seen before are passed over if `seen` is kept."""
         for entry in entries:
             if self.seen is not None:
                 if (code := hash(entry.entry_id)) in self.seen:
@@ -63,7 +56,7 @@ class Spans:
                 span.last = happened
 
     def rows(self) -> list[dict[str, object]]:
-        """Return a table row for each kind: entries, first and last occur time (RFC 3339)."""
+        """Return a table row per kind: entries, first and last occur time (RFC 3339)."""
         return [
             {
                 "kind": KINDS[kind].key,
@@ -76,9 +69,9 @@ class Spans:
 
     @property
     def doubt(self) -> str:
-        """Return a sentence on why the times cannot be right; "" if they may be.
+        """Return why the times are implausible; "" if they are not.
 
-        They cannot if many entries happened before 1990: the unit or form of times is wrong.
+        They are if many entries lie before 1990: the unit or form of times is wrong.
         """
         if self.early <= MAX_EARLY * self.timed:
             return ""

@@ -1,4 +1,4 @@
-"""Entries that a ledger listed, sent back: to the same ledger, which knows them, or to another one."""
+"""Listed entries that are sent back, to the same ledger or another one."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -10,26 +10,26 @@ from service.ledger.records import Appended, RecordedEntry
 from service.ledger.store import Ledger
 
 _MAX_GAP = 8
-"""Sequences apart that are read as one page: at most so many entries are read for each one that is looked for."""
+"""Sequences read as one page: at most this many entries per wanted one."""
 
 _MAX_RUN = 1_000
 
 
 def append_messages(ledger: Ledger, marketplace: str, messages: Sequence[entry_pb2.Entry]) -> list[Appended]:
-    """Convert a batch of messages and append it, as the method AppendEntries does.
+    """Convert a batch of messages and append it as AppendEntries: all or none.
 
-    All or none. InvalidInput names every wrong field; further errors are those of `Ledger.append`.
+    InvalidInput names every wrong field; other errors are those of `Ledger.append`.
     """
     entries = as_stated(ledger, marketplace, entries_of(marketplace, messages), keeps_report_time=False)
-    # Report times are left only of entries that an import has brought, and which are on record.
+    # Only recorded entries of an import lose their report time.
     return ledger.append(marketplace, entries, imported=True)
 
 
 def as_stated(ledger: Ledger, marketplace: str, entries: Sequence[Entry], *, keeps_report_time: bool) -> list[Entry]:
     """Return entries without the defaults that this ledger added when it listed them.
 
-    So they have the content that is on record, and are recognised. Entries that this ledger did not list stay as they
-    are; they keep their report time only if `keeps_report_time`.
+    They then have the recorded content and are recognised. Other entries stay as they are, with their report time only
+    if `keeps_report_time`.
     """
     listed = [entry for entry in entries if isinstance(entry, ListedEntry)]
     if not listed:
@@ -49,7 +49,6 @@ def as_stated(ledger: Ledger, marketplace: str, entries: Sequence[Entry], *, kee
 
 
 def _without_defaults(entry: ListedEntry, recorded: RecordedEntry, *, keeps_report_time: bool) -> Entry:
-    """Return the entry with what was stated wherever it shows what the ledger made of it."""
     first = recorded.entry
     is_other_report = keeps_report_time and entry.report_time != recorded.report_time
     return replace(
@@ -61,10 +60,7 @@ def _without_defaults(entry: ListedEntry, recorded: RecordedEntry, *, keeps_repo
 
 
 def _on_record(ledger: Ledger, marketplace: str, sequences: Iterable[int]) -> dict[int, RecordedEntry]:
-    """Return those of the marketplace's entries that have these sequences.
-
-    By sequence, with some between them.
-    """
+    """Return the marketplace's entries with these sequences, and some between them, by sequence."""
     runs: list[list[int]] = []
     for sequence in sorted(sequences):
         if runs and sequence - runs[-1][-1] <= _MAX_GAP and sequence - runs[-1][0] < _MAX_RUN:

@@ -1,4 +1,4 @@
-"""Appending what comes from a file or a broker: what the ledger refuses is named and left out, the rest is appended."""
+"""Appends entries of a file or broker: refused ones are named and left out."""
 
 import re
 import time
@@ -26,27 +26,22 @@ _NOT_IN_IDS = re.compile(r"[^A-Za-z0-9._~:-]")
 
 @dataclass(slots=True)
 class AppendResult:
-    """What became of a batch."""
-
     begun: int | None = None
     """The ledger's sequence when the import began; None: nothing counts as repeated."""
     appended: int = 0
-    """Entries appended."""
     waiting: int = 0
-    """Those of them that wait for the report they are about."""
+    """Appended entries that wait for their violation's report."""
     already_present: int = 0
-    """Entries found there already."""
     repeated: int = 0
-    """Those of them that were appended after the ledger's sequence `begun`."""
+    """Present entries appended after the sequence `begun`."""
     refused: dict[int, str] = field(default_factory=dict)
-    """Why the others were refused, by their index."""
+    """Reasons by index."""
 
 
 def format_field_error(path: FieldPath, description: str, entry: Entry) -> str:
-    """Format what is wrong with a field of an entry, for a file of rejects.
+    """Format a wrong field for a file of rejects; `path` leads from the entry to the field.
 
-    `path` leads from the entry to the field. Of a wrong id, also the kind of the entry is named, since one row may give
-    entries of several kinds, and which of its characters are not allowed, or that it is empty or too long.
+    For a wrong id it also names the kind of entry and what is wrong with the id.
     """
     field = field_name(path)
     if field != "entry_id":
@@ -65,17 +60,12 @@ def accept(
     rows: Sequence[int] | None = None,
     begun: int | None = None,
 ) -> AppendResult:
-    """Append a batch as an import does: what is refused does not hold up the rest.
+    """Append a batch; return what was appended, and what was refused and why.
 
-    Entries that this ledger once listed are recognised. Returns what was appended, and what was refused and why.
-
-    `position` is committed in the transaction of the entries if none is refused. Else `before_passing` gets what is, so
-    that it can be kept where it outlives a crash, and the position is committed after that. LedgerUnavailable: the
-    position stands where it stood, and the same batch may be given again.
-
-    `rows`: of which row each entry was made. What is about a violation whose report on the same row is refused is refused
-    too: it would wait for that report, and nobody would know. `begun`: the ledger's sequence when the import began; what
-    is there already from after it was repeated by the import.
+    `position` is committed with the entries if none is refused. Otherwise `before_passing` gets the refused ones first,
+    so that they outlive a crash; then the position is committed. LedgerUnavailable leaves the position, and the batch
+    may be given again. `rows` says which row made each entry: entries about a violation whose report on the same row is
+    refused are refused too, because they would wait unnoticed. `begun` is the ledger's sequence when the import began.
     """
     accepted = AppendResult(begun)
     indexed = list(enumerate(as_stated(ledger, marketplace, entries, keeps_report_time=True)))
@@ -95,10 +85,7 @@ def _whole(
     accepted: AppendResult,
     rows: Sequence[int] | None,
 ) -> bool:
-    """Append a batch with its position, and return whether nothing was refused.
-
-    What is appended goes to `accepted`.
-    """
+    """Append a batch with its position; return whether nothing was refused."""
     if not batch:
         return False
     try:
@@ -144,10 +131,7 @@ def _without(
     accepted: AppendResult,
     rows: Sequence[int] | None,
 ) -> bool:
-    """Refuse the entries that there are reasons against, and append the rest.
-
-    Return False, since that was not the whole.
-    """
+    """Refuse the entries with reasons, and append the rest; returns False."""
     if rows is not None:
         _refuse_what_would_wait(batch, rows, reasons)
     accepted.refused |= {batch[place][0]: "; ".join(reason) for place, reason in reasons.items()}
@@ -156,7 +140,7 @@ def _without(
 
 
 def _append(ledger: Ledger, marketplace: str, entries: Sequence[Entry], position: Position | None) -> list[Appended]:
-    """Append entries; those that lie seconds ahead of the ledger's clock are waited for once."""
+    """Append entries; wait once for those that are seconds ahead of the ledger's clock."""
     try:
         return ledger.append(marketplace, entries, imported=True, position=position)
     except OccurTimeAhead as error:
@@ -167,10 +151,7 @@ def _append(ledger: Ledger, marketplace: str, entries: Sequence[Entry], position
 def _refuse_what_would_wait(
     batch: Sequence[tuple[int, Entry]], rows: Sequence[int], reasons: dict[int, list[str]]
 ) -> None:
-    """Add reasons for the entries about a violation whose report has reasons already.
-
-    The report of the same row.
-    """
+    """Refuse entries about a violation whose report on the same row is refused."""
     reports = {
         (rows[index], entry.entry_id): reasons[place]
         for place, (index, entry) in enumerate(batch)

@@ -1,11 +1,8 @@
-"""Files that may hold personal data: readable by their owner alone when they are made; one that is there keeps its rights."""
+"""Files with personal data: new ones are readable only by their owner."""
 
 import os
 
 
 def owner_only_opener(path: str, flags: int) -> int:
-    """Open a file so that, if it is new, its owner alone may read and write it.
-
-    For the parameter `opener` of `open`; returns the descriptor.
-    """
+    """An `opener` for `open`: a new file is private to its owner."""
     return os.open(path, flags, 0o600)

@@ -1,4 +1,4 @@
-"""Rejected rows by what is wrong with them: how many there are of each, one example, and what to write."""
+"""Rejects grouped by reason: number, example and remedy."""
 
 import re
 from collections.abc import Sequence
@@ -45,29 +45,28 @@ REMEDIES: Sequence[tuple[str, str]] = (
         "the decision does not follow from the one before it: look at the order of the rows and their times",
     ),
 )
-"""What helps against a reason, by a pattern that it matches; the first that does."""
+"""Remedies by a pattern of the reason; the first match applies."""
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Rows of a file that were rejected for one reason, but for the values in it."""
+    """Rows of a file with the same reason, except for its values."""
 
     file: str
     number: int
-    """How many rows; a row that several rules reject for one reason is one."""
+    """Rows; a row counts once."""
     line: int
-    """The first of them."""
+    """The first row."""
     reason: str
-    """As it stands for that one."""
+    """The first row's."""
     remedy: str
-    """What to write; empty if nothing is known."""
+    """Empty if unknown."""
 
 
 def group_rejects(rejects: Sequence[tuple[str, int, str]]) -> list[Group]:
-    """Group rejects, (file, line, reason), by file and like reason, the largest group first.
+    """Group rejects (file, line, reason) by file and reason, largest group first.
 
-    Reasons are alike if they are equal but for quoted text and numbers: 'x' is no date, 'y' is no date. Each group has an
-    example, its first line's reject, and a remedy. Its size is its number of lines.
+    Reasons are equal if they differ only in quoted texts and numbers.
     """
     found: dict[tuple[str, str], list[tuple[int, str]]] = {}
     for file, line, reason in rejects:
@@ -80,7 +79,7 @@ def group_rejects(rejects: Sequence[tuple[str, int, str]]) -> list[Group]:
 
 
 def _form(reason: str) -> str:
-    """Return the reason without the values in it."""
+    """Return the reason without its values."""
     return _NUMBERED.sub("...", _QUOTED.sub("...", reason))
 
 

@@ -1,4 +1,4 @@
-"""Rows of authorities and their sellers: a row goes on with its match, or is listed as one that found nobody."""
+"""Finds the sellers of authorities' rows; lists the rows without one."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,31 +12,26 @@ from service.ledger.queries.identities import StatedMatch
 from service.ledger.store import Ledger
 
 MATCHED_ROWS = 5_000
-"""Rows whose match is looked for at a time."""
+"""Rows matched together."""
 
 
 @dataclass(frozen=True, slots=True)
 class UnmatchedRow:
-    """A row that found no seller."""
-
     file: str
-    """Its file."""
     line: int
-    """Its line."""
     reason: str
-    """Why it found no seller."""
     candidates: str
-    """The sellers among whom a person is to decide: ids, by blanks."""
+    """Possible sellers: ids separated by blanks."""
     row: Row
-    """Its texts by column."""
+    """Texts by column."""
     ids: tuple[str, ...]
-    """The ids of the entries it would become, which tell it from others."""
+    """The entry ids it would give, which identify it."""
     seller: str = ""
-    """Whose it is, as a person filled in."""
+    """As a person filled in."""
     verified: str = ""
     """Whether that is certain, as a person filled in."""
     decided_by: str = ""
-    """Who filled that in."""
+    """The person who filled it in."""
 
 
 def with_matches(
@@ -47,11 +42,10 @@ def with_matches(
     reject: Reject,
     unmatched: list[UnmatchedRow],
 ) -> Iterator[tuple[int, Row]]:
-    """Yield (line, row) with the columns of the row's match; list rows without in `unmatched`.
+    """Yield (line, row) with the match's columns; list rows without a match in `unmatched`.
 
-    Those go on without a seller; a row that cannot be read is given to `reject`. A match that was made stands: what is on
-    record of a row states whose it is, and whether that was verified, before any identifier does. Else the row would
-    become another entry under the same id once more is known of a seller.
+    Unreadable rows go to `reject`. A recorded match wins over identifiers; otherwise the row would become another entry
+    with the same id once more is known of a seller.
     """
     attributes = {identifier.attribute for identifier in file.identifiers}
     index = IdentityIndex(ledger.identities(marketplace, ledger.cut()), attributes)
@@ -79,10 +73,7 @@ def with_matches(
 def _settled_match(
     names: Sequence[str], known: Mapping[str, StatedMatch], found: Match | Unmatched
 ) -> Match | Unmatched:
-    """Return the match that stands on record for a row that names these entries.
-
-    Else the one that was found now.
-    """
+    """Return the recorded match of a row with these entries, else the one found now."""
     stated = [known[name] for name in names if name in known]
     if not stated:
         return found

@@ -1,8 +1,7 @@
-"""The queue of rows that found no seller: a CSV file in which a person says whose they are.
+"""The queue of rows without a seller: a CSV file in which a person fills in the sellers.
 
-It grows by what imports leave, and shrinks by what a person fills in and imports, or what a later import finds by itself.
-Nothing a person wrote is lost on the way: what was filled in stays until its row is imported, and is then kept in a file
-of matched rows beside the queue.
+Imports add rows. Rows leave when a person fills them in and imports them, or a later import finds the seller. A
+person's entries stay until their row is imported, and then go to a file of matched rows.
 """
 
 import csv
@@ -30,10 +29,9 @@ HEADER = ("file", "line", "reason", "candidates", "seller", "verified", "decided
 def import_and_queue(
     ledger: Ledger, mapping: ForeignMapping, data: Path, queue: Path, progress: Progress, journal: Path | None = None
 ) -> ImportReport:
-    """Import a mapping's files, try again the rows in the queue file, and write the queue anew.
+    """Import a mapping's files, try the queue's rows again, and write the queue; return all outcomes.
 
-    The queue holds the rows that found no seller. `journal`: as for `import_files`, the folder of what an interrupted
-    import must remember. Returns what became of all.
+    `journal` as in `import_files`.
     """
     waiting = read_queue(queue, mapping)
     report = import_files(ledger, mapping, data, progress, journal)
@@ -48,10 +46,9 @@ def import_and_queue(
 
 
 def import_matched(ledger: Ledger, mapping: ForeignMapping, queue: Path) -> ImportReport:
-    """Import the queue's rows in which a person filled in a seller; leave the others there.
+    """Import the queue's filled-in rows and record them beside the queue; leave the others.
 
-    Imported rows are recorded beside the queue. Raises InvalidInput if there is no such file, ConfigurationWrong if it is
-    no queue.
+    InvalidInput without the file, ConfigurationWrong if it is no queue.
     """
     if not queue.is_file():
         raise invalid("--matched", f"there is no queue {queue}; sellertrust ledger import writes one")
@@ -70,10 +67,7 @@ def import_matched(ledger: Ledger, mapping: ForeignMapping, queue: Path) -> Impo
 
 
 def read_queue(path: Path, mapping: ForeignMapping) -> list[UnmatchedRow]:
-    """Return the rows of a queue file; an empty list if there is no file.
-
-    ConfigurationWrong names the line that is none of a queue, or if it cannot be read.
-    """
+    """Return the rows of a queue file, none without a file. ConfigurationWrong names a bad line."""
     if not path.exists():
         return []
     try:
@@ -106,7 +100,7 @@ def read_queue(path: Path, mapping: ForeignMapping) -> list[UnmatchedRow]:
 
 
 def _wrong(ledger: Ledger, mapping: ForeignMapping, row: UnmatchedRow) -> str:
-    """Return what is wrong with what a person filled in; empty if it is sound."""
+    """Return what is wrong with a person's entry; empty if it is sound."""
     if not row.seller:
         return "seller: is empty, though decided_by or verified is filled in: name the seller, or empty them too"
     if not is_id(row.decided_by):
@@ -123,10 +117,7 @@ def _wrong(ledger: Ledger, mapping: ForeignMapping, row: UnmatchedRow) -> str:
 
 
 def _import(ledger: Ledger, mapping: ForeignMapping, rows: Sequence[UnmatchedRow], *, matched: bool) -> ImportReport:
-    """Import queued rows.
-
-    With the match a person filled in, or with the one that is found by now.
-    """
+    """Import queued rows with the person's match, or the one found now."""
     chosen = []
     for file in mapping.files:
         numbered = [
@@ -135,28 +126,25 @@ def _import(ledger: Ledger, mapping: ForeignMapping, rows: Sequence[UnmatchedRow
             if row.file == file.path
         ]
         if numbered:
-            # The rules that need no match took these rows when the file was imported.
+            # The rules without a match took these rows at the file's import.
             chosen.append((file.matched, numbered))
     return import_rows(ledger, mapping.marketplace, chosen)
 
 
 def _left(rows: Iterable[UnmatchedRow], report: ImportReport, mapping: ForeignMapping) -> list[UnmatchedRow]:
-    """Return the rows that were to be imported and were not.
-
-    They were rejected, or belong to a file that the mapping no longer has.
-    """
+    """Return the rows that were not imported: rejected, or of a file that left the mapping."""
     rejected = {(file, line) for file, line, _ in report.rejects}
     paths = {file.path for file in mapping.files}
     return [row for row in rows if (row.file, row.line) in rejected or row.file not in paths]
 
 
 def _key(row: UnmatchedRow) -> tuple[object, ...]:
-    """Return what identifies a row: the entries it would become."""
+    """Return a row's identity: the entries it would become."""
     return (row.file, row.ids) if all(row.ids) and row.ids else (row.file, row.line, *row.row.values())
 
 
 def _merge(waiting: Iterable[UnmatchedRow], rows: Iterable[UnmatchedRow]) -> list[UnmatchedRow]:
-    """Return each row once, with what a person has filled in already."""
+    """Return each row once, with a person's entries."""
     answered = {_key(row): row for row in waiting}
     merged: dict[tuple[object, ...], UnmatchedRow] = {}
     for row in rows:
@@ -169,12 +157,12 @@ def _merge(waiting: Iterable[UnmatchedRow], rows: Iterable[UnmatchedRow]) -> lis
 
 
 def _write(path: Path, rows: Sequence[UnmatchedRow]) -> None:
-    """Write the queue, whole or not at all; none if nothing waits."""
+    """Write the queue, whole or not at all; no file without rows."""
     if not rows:
         path.unlink(missing_ok=True)
         return
     new = path.with_name(f"{path.name}.new")
-    new.unlink(missing_ok=True)  # of a run that was cut off, and whoever may read it
+    new.unlink(missing_ok=True)  # of an interrupted run; others may be able to read it
     with open(new, "w", newline="", encoding="utf-8", opener=owner_only_opener) as out:
         writer = csv.writer(out)
         writer.writerow(HEADER)
@@ -183,7 +171,7 @@ def _write(path: Path, rows: Sequence[UnmatchedRow]) -> None:
 
 
 def _record(queue: Path, rows: Sequence[UnmatchedRow]) -> None:
-    """Keep who matched which row to whom."""
+    """Keep who matched which row to which seller."""
     if not rows:
         return
     path = queue.with_name(queue.name.removesuffix(".csv").removesuffix(".unmatched") + ".matched.csv")

@@ -1,4 +1,4 @@
-"""What a mapping reads of a row: texts made of its cells, and conditions on them."""
+"""Texts and conditions that a mapping makes from a row's cells."""
 
 import math
 import re
@@ -20,14 +20,11 @@ _HOLE = re.compile(r"\{([^{}]+)\}")
 
 
 class RowRejected(ValueError):
-    """A row that cannot become an entry; says the field and what is wrong with it."""
+    """A row without an entry; names the field and the problem."""
 
 
 def cell(row: Row, column: str) -> str:
-    """Return the row's text in a column, "" for an empty cell.
-
-    Raises RowRejected if there is no such column.
-    """
+    """Return the text in a column, "" if empty. RowRejected without the column."""
     try:
         return row[column] or ""
     except KeyError:
@@ -35,8 +32,6 @@ def cell(row: Row, column: str) -> str:
 
 
 def _column(name: str) -> Value:
-    """Return the row's text in a column."""
-
     def read(row: Row) -> str:
         return row.get(name) or cell(row, name)
 
@@ -44,10 +39,7 @@ def _column(name: str) -> Value:
 
 
 def _hole(name: str, dates: Dates) -> Value:
-    """Return what stands for `{name}`: the text of a column.
-
-    For `{name:day}` the UTC day of its date or time.
-    """
+    """Return the text for `{name}`; for `{name:day}` the UTC day of its date or time."""
     if not name.endswith(_DAY):
         return _column(name)
     column = name.removesuffix(_DAY)
@@ -66,10 +58,10 @@ _DAY = ":day"
 
 
 def value_of(data: Any, where: str, dates: Dates = PLAIN) -> Value:
-    """Compile a value of a mapping into a function from a row to its text.
+    """Compile a mapping's value into a function from row to text.
 
-    `data`: a constant, a text with `{COLUMN}` in it, or a table that states column, map, bands or the like; `where`: its
-    name in messages. ConfigurationWrong if it is none of these.
+    `data` is a constant, a text with `{COLUMN}`, or a table with column, map, bands and so on; `where` names it in
+    messages. ConfigurationWrong otherwise.
     """
     if isinstance(data, bool | int | float):
         constant = _text(data)
@@ -93,10 +85,7 @@ def value_of(data: Any, where: str, dates: Dates = PLAIN) -> Value:
 
 
 def _first(data: Mapping[str, Any], where: str) -> Value:
-    """Return the first text that is not empty, of several columns in their order.
-
-    Else `default`.
-    """
+    """Return the first non-empty text of several columns, else `default`."""
     columns, default = data["first"], _text(data.get("default", ""))
     if not isinstance(columns, list) or not columns or not all(isinstance(name, str) for name in columns):
         raise ConfigurationWrong(f"{where}.first must list columns")
@@ -109,14 +98,14 @@ def _first(data: Mapping[str, Any], where: str) -> Value:
 
 
 Change = Callable[[str], str | None]
-"""A column's text, made another; None where it has none, and a default stands for it."""
+"""Changes a column's text; None means none, and a default applies."""
 
 
 def _of_table(data: Mapping[str, Any], where: str, dates: Dates) -> Value:
     """Return a column's text by a table of the mapping.
 
-    That is: looked up in `map`, or in the `bands` of a number, with `default` where it is not there; a date `plus_days`
-    later; or a number times `multiply`, as the nearest whole one.
+    The table looks it up in `map` or in the `bands` of a number (else `default`), moves a date by `plus_days`, or
+    multiplies a number by `multiply`, rounded.
     """
     field = where.rsplit(".", 1)[-1]
     column, default = data["column"], data.get("default")
@@ -146,10 +135,9 @@ def _mapped(texts: Any, where: str, _field: str, _dates: Dates) -> Change:
 
 
 def _banded(bands: Any, where: str, field: str, _dates: Dates) -> Change:
-    """Return a function from a cell's number to the text of its band.
+    """Return a function from a cell's number to its band's text; below the first band None.
 
-    Below the first band a cell counts as empty (None). ConfigurationWrong, naming `where`, unless `bands` are pairs of
-    a number and a text whose numbers rise.
+    ConfigurationWrong, naming `where`, unless `bands` are pairs of a rising number and a text.
     """
     pairs = bands if isinstance(bands, list) else []
     good = [p for p in pairs if isinstance(p, list) and len(p) == 2 and _is_number(p[0]) and math.isfinite(p[0])]
@@ -193,12 +181,12 @@ _CHANGES: Mapping[str, Callable[[Any, str, str, Dates], Change]] = {
     "plus_days": _move_days,
     "multiply": _multiplied,
 }
-"""What a table can make of a column's text, by the name of its argument."""
+"""By argument name."""
 _TABLE_KEYS = frozenset(["column", "default", *_CHANGES])
 
 
 def number(text: str, field: str) -> Decimal:
-    """Parse a finite number. RowRejected, naming `field`, if it is none or has too many digits."""
+    """Parse a finite number. RowRejected, naming `field`, if malformed or too long."""
     try:
         read = Decimal(text)
     except InvalidOperation:
@@ -212,10 +200,7 @@ MAX_DIGITS = 20
 
 
 def whole(value: Decimal) -> str:
-    """Round to the nearest whole number, halves to even, and return its text.
-
-    `whole(Decimal("58.9") * 100) == "5890"`.
-    """
+    """Round to the nearest integer, halves to even, as text: `whole(Decimal("58.9") * 100) == "5890"`."""
     return str(int(value.to_integral_value(ROUND_HALF_EVEN)))
 
 
@@ -224,9 +209,9 @@ def _text(constant: object) -> str:
 
 
 def tests_of(data: Sequence[Mapping[str, Any]] | Mapping[str, Any], where: str, dates: Dates) -> tuple[Test, ...]:
-    """Compile the conditions of a `when` into functions from a row to true or false.
+    """Compile the conditions of a `when`, one table or a list, into functions from row to bool.
 
-    `data`: one condition or a list of them, each a table. ConfigurationWrong if it is not, or if a condition is unsound.
+    ConfigurationWrong if unsound.
     """
     conditions = [data] if isinstance(data, Mapping) else data
     if conditions and not are_tables(conditions):
@@ -235,10 +220,10 @@ def tests_of(data: Sequence[Mapping[str, Any]] | Mapping[str, Any], where: str, 
 
 
 def _condition(data: Mapping[str, Any], where: str, dates: Dates) -> Test:
-    """Return one condition on a column, as a function of the row.
+    """Return one condition as a function of the row.
 
-    Conditions are equals, in, not_in, contains, filled, below, above (numbers), before, after (a time or date, as text,
-    or of another column as `{column}` or as `{ column = "...", plus_days = 3 }`).
+    Conditions: equals, in, not_in, contains, filled, below, above (numbers), before, after (a time or date as text,
+    `{column}`, or `{ column = "...", plus_days = 3 }`).
     """
     column = data.get("column")
     rest = {key: value for key, value in data.items() if key != "column"}
@@ -254,7 +239,7 @@ def _condition(data: Mapping[str, Any], where: str, dates: Dates) -> Test:
     read = _column(column)
     if is_moment:
         other = value_of(operand, where, dates)
-        # An empty cell has no order; what is no time is rejected, or the row would be lost without a word.
+        # An empty cell has no order. A text that is no time is rejected; otherwise the row would vanish silently.
         return lambda row: operator.holds(_moment_in(read(row), column, dates), _moment_in(other(row), column, dates))
     if operator.operand == _NUMBER:
         return lambda row: operator.holds(_number_in(read(row).strip(), column), operand)
@@ -263,10 +248,7 @@ def _condition(data: Mapping[str, Any], where: str, dates: Dates) -> Test:
 
 
 def _number_in(text: str, column: str) -> float:
-    """Return the number in a cell; NaN if it is empty.
-
-    NaN is neither below nor above. RowRejected.
-    """
+    """Return a cell's number; NaN if empty, which is neither below nor above. RowRejected."""
     try:
         number = float(text or "nan")
     except ValueError:
@@ -279,7 +261,7 @@ def _number_in(text: str, column: str) -> float:
 
 
 def _moment_in(text: str, column: str, dates: Dates) -> int | None:
-    """Return the moment in a cell; None if it is empty. RowRejected."""
+    """Return a cell's moment; None if empty. RowRejected."""
     moment = _moment(text := text.strip(), dates)
     if text and moment is None:
         raise RowRejected(f"{column}: {text!r} is no date or time of the form that the mapping states")
@@ -303,16 +285,13 @@ def _is_number(value: object) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Operator:
-    """How a condition is tested."""
-
     holds: Callable[[Any, Any], bool]
-    """Whether the condition holds, of the cell and the operand."""
+    """Test of cell and operand."""
     operand: type | tuple[type, ...]
-    """The types that the operand may have."""
+    """Allowed types of the operand."""
     words: str
-    """The same in words."""
     prepared: Callable[[Any], Any] = lambda operand: operand
-    """Prepares the operand, once."""
+    """Prepares the operand once."""
 
 
 _NUMBER = (int, float)
@@ -333,5 +312,5 @@ _OPERATORS: Mapping[str, _Operator] = {
 
 
 def are_tables(data: object) -> bool:
-    """Return whether a value read from TOML is a list of tables with at least one in it."""
+    """Return whether a TOML value is a non-empty list of tables."""
     return isinstance(data, list | tuple) and bool(data) and all(isinstance(item, Mapping) for item in data)

@@ -1,4 +1,4 @@
-"""Counting the rows of one seller and day: distinct values of a column, or the sum of its numbers."""
+"""Counts over the rows of one seller and day."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -12,8 +12,9 @@ COUNTS = frozenset(["count", "sum"])
 
 
 class Count:
-    """`{ count = "COLUMN" }`: how many distinct values a column has, empty ones left out; `{ sum = "COLUMN" }`: the sum of
-    its numbers, times `multiply`. Of the rows for which `when` holds.
+    """`{ count = "COLUMN" }`: distinct non-empty values; `{ sum = "COLUMN" }`: the sum of numbers times `multiply`.
+
+    Of the rows where `when` holds.
     """
 
     def __init__(self, data: Mapping[str, Any], where: str, dates: Dates) -> None:
@@ -28,10 +29,7 @@ class Count:
         self.when: tuple[Test, ...] = tests_of(data.get("when", []), where, dates)
 
     def read(self, row: Row) -> str | Decimal:
-        """Return what one row adds to the count: a value, of which distinct ones count, or a number.
-
-        Raises RowRejected if there is no such column, or a number is expected and none is there.
-        """
+        """Return one row's contribution: a value or a number. RowRejected without the column or the number."""
         text = cell(row, self._column).strip()
         if not self._is_sum:
             return text
@@ -39,8 +37,6 @@ class Count:
 
 
 class Tally:
-    """Distinct values, or a sum."""
-
     def __init__(self) -> None:
         self._seen: set[str] = set()
         self._sum = Decimal(0)

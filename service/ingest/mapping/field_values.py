@@ -1,4 +1,4 @@
-"""How a field of a fact is made of the text of a row: words, numbers, days and times, and what stands for an empty cell."""
+"""Field values of a fact from the texts of a row."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -12,7 +12,6 @@ T = TypeVar("T")
 
 
 def read_or_none(read: Callable[[Row], T], row: Row) -> T | None:
-    """Return `read(row)`; None if it raises RowRejected."""
     try:
         return read(row)
     except RowRejected:
@@ -23,11 +22,11 @@ Step = tuple[str, Callable[[str], Any] | None, Callable[[], Any] | None]
 
 
 def field_step(kind: str, field: FactField, is_mapped: bool) -> Step:
-    """Return (field name, parser of its text, maker of its value without a text) of a field.
+    """Return (field name, parser of its text, maker of its value without a text).
 
-    The parser is None where the text is taken as it is, the maker where no value is made. The maker of a required word or
-    day raises RowRejected when it is called, unless empty text is allowed. `is_mapped`: whether the file gives the field;
-    an identity's level that is not mapped is NONE.
+    The parser is None if the text is taken as it is, the maker if no value is made. For a required word or day the
+    maker raises RowRejected, unless empty text is allowed. `is_mapped` says whether the file gives the field; an
+    unmapped identity level is NONE.
     """
     name, shape = field.name, field.shape
     if shape.kind == "attributes":

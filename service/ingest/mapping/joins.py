@@ -16,26 +16,21 @@ from service.ingest.mapping.cells import Row, RowRejected, are_tables, cell
 
 @dataclass(frozen=True, slots=True)
 class Join:
-    """Columns `take` of another file, `path`, for each row that has a match there.
+    """Columns `take` of the file `path`, where its column `key` equals the row's `on`.
 
-    A match has in its column `key` what the row has in `on`. They are empty where the other file has no such row; of
-    several the last one counts.
+    Empty without a match; the last of several matches counts.
     """
 
     path: str
-    """The other file, below the data folder."""
+    """Below the data folder."""
     on: str
     """The column of this file."""
     key: str
-    """The column of the other file that has the same values."""
+    """The column of the other file."""
     take: tuple[str, ...]
-    """The columns of the other file that are taken."""
 
     def index(self, rows: Iterable[tuple[int, Row]]) -> dict[str, tuple[str, ...]]:
-        """Return the taken columns of the other file's rows, as a tuple by the row's key.
-
-        Of several rows with one key the last counts. ConfigurationWrong if the other file lacks a column.
-        """
+        """Return the taken columns by key; the last row of a key counts. ConfigurationWrong without a column."""
         try:
             return {cell(row, self.key).strip(): tuple(cell(row, name) for name in self.take) for _, row in rows}
         except RowRejected as error:
@@ -44,10 +39,7 @@ class Join:
     def joined(
         self, rows: Iterable[tuple[int, Row]], index: Mapping[str, tuple[str, ...]]
     ) -> Iterator[tuple[int, Row]]:
-        """Yield (line, row) with the taken columns added; a column that the row has itself stays.
-
-        Empty texts where the other file has no such key.
-        """
+        """Yield (line, row) with the taken columns; the row's own columns win."""
         nothing = ("",) * len(self.take)
         for line, row in rows:
             found = index.get(row.get(self.on, "").strip(), nothing)
@@ -55,10 +47,7 @@ class Join:
 
 
 def joins_of(file: Mapping[str, Any], where: str) -> tuple[Join, ...]:
-    """Parse the joins of a mapped file; empty if it states none.
-
-    ConfigurationWrong if it is no list of tables, or a table lacks path, on or take, or has unknown parts.
-    """
+    """Parse a file's joins. ConfigurationWrong unless it is a list of tables with path, on and take."""
     stated = file.get("join", [])
     if stated and not are_tables(stated):
         raise ConfigurationWrong(f"{where}.join must be a list of tables")

@@ -27,54 +27,42 @@ from service.ledger.records import Identity
 
 Row = Mapping[str, str]
 SELLER, VERIFIED = "@seller", "@verified"
-"""The columns of a matched row that hold its match: the seller's id, and `true` or `false`."""
+"""A matched row's columns: the seller's id, and `true` or `false`."""
 
 
 class Match(NamedTuple):
-    """The seller whose a row is."""
-
     seller: str
-    """The id of the seller."""
     verified: bool
     """Whether by a verified identifier."""
 
     def columns(self) -> dict[str, str]:
-        """Return two columns to add to the row: its seller, and whether that is verified."""
+        """Return the two columns to add to the row."""
         return {SELLER: self.seller, VERIFIED: str(self.verified).lower()}
 
 
 class Unmatched(NamedTuple):
-    """That nobody was found for a row."""
-
     reason: str
-    """Why."""
     candidates: tuple[str, ...] = ()
-    """The sellers among whom a person is to decide, if there are any."""
+    """Possible sellers for a person to choose from."""
 
 
 @dataclass(frozen=True, slots=True)
 class Identifier:
-    """One identifier of a row."""
-
     attribute: str
-    """The attribute it is compared with."""
+    """The attribute to compare with."""
     value: Callable[[Row], str]
-    """Its text in the row."""
     verified: bool
-    """Whether a match by it is one by a verified identifier."""
+    """Whether a match by it is verified."""
 
 
 def normalise(identifier: str) -> str:
-    """Return an identifier's letters and digits alone, in one case and width.
-
-    `Lic. 12-AB/7` becomes `lic12ab7`.
-    """
+    """Return an identifier's letters and digits in one case and width: `Lic. 12-AB/7` becomes `lic12ab7`."""
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", identifier).casefold())
     return "".join(character for character in folded if unicodedata.category(character)[0] in "LMN")
 
 
 class IdentityIndex:
-    """Who has which identifier, of the attributes that a mapping compares."""
+    """Sellers by identifier, for the attributes of a mapping."""
 
     def __init__(self, identities: Iterable[Identity], attributes: Collection[str]) -> None:
         self._found: dict[tuple[str, str], list[tuple[str, bool]]] = {}
@@ -85,17 +73,14 @@ class IdentityIndex:
                     self._found.setdefault((attribute, text), []).append((identity.seller, is_verified))
 
     def sellers(self, attribute: str, identifier: str) -> list[tuple[str, bool]]:
-        """Return a list of (seller, whether its identity was verified) for a normalised identifier.
-
-        Empty if nobody has it.
-        """
+        """Return (seller, whether its identity was verified) for a normalised identifier."""
         return self._found.get((attribute, identifier), [])
 
 
 def match(identifiers: Iterable[Identifier], row: Row, index: IdentityIndex) -> Match | Unmatched:
-    """Find the seller of a row by the first identifier that somebody has.
+    """Find a row's seller by the first identifier that any seller has.
 
-    Unmatched, with the reason, if nobody or several sellers have it. Raises RowRejected if the row lacks a column.
+    Unmatched, with the reason, if no seller or several have it. RowRejected without a column.
     """
     tried = []
     for identifier in identifiers:
@@ -116,10 +101,7 @@ def match(identifiers: Iterable[Identifier], row: Row, index: IdentityIndex) -> 
 
 
 def identifiers_of(data: Mapping[str, Any], where: str) -> tuple[Identifier, ...]:
-    """Parse the identifiers of a mapping's `match`, in the order in which they are tried.
-
-    Empty if it has no `match`; ConfigurationWrong if it is malformed.
-    """
+    """Parse a mapping's `match`, in order. ConfigurationWrong if malformed."""
     if "match" not in data:
         return ()
     stated = data["match"].get("identifiers", []) if isinstance(data["match"], Mapping) else []

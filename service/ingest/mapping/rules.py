@@ -61,7 +61,7 @@ _COUNTED = frozenset(name for name, field in _STATED["exposure"].items() if fiel
 
 
 class ReportRejected(RowRejected):
-    """A row that cannot become a violation's report, and the id that the report would have had."""
+    """A row that cannot become a violation's report, with the report's id."""
 
     def __init__(self, message: str, entry_id: str) -> None:
         super().__init__(message)
@@ -69,7 +69,7 @@ class ReportRejected(RowRejected):
 
 
 class _Asked(dict[str, str]):
-    """A row of empty cells that keeps which of its columns were read."""
+    """A row of empty cells that records which columns were read."""
 
     def __missing__(self, column: str) -> str:
         self[column] = ""
@@ -78,30 +78,26 @@ class _Asked(dict[str, str]):
 
 @dataclass(frozen=True, slots=True)
 class MappedFile:
-    """One file of a mapping."""
-
     path: str
-    """Its path below the data folder."""
+    """Below the data folder."""
     rules: tuple["Rule", ...]
-    """Its rules."""
     identifiers: tuple[Identifier, ...] = ()
-    """How its rows find their seller, in the order in which they are tried."""
+    """How its rows find their seller, in order."""
     columns: tuple[str, ...] = ()
-    """The names of its columns, if it has no header."""
+    """Column names, if the file has no header."""
     joins: tuple[Join, ...] = ()
-    """The files it is joined with."""
     so_far: CountSoFar | None = None
-    """What it counts of earlier rows, for columns of their own; None if nothing."""
+    """Counts of earlier rows; None without."""
 
     @property
     def matched(self) -> "MappedFile":
-        """Return the file with only those of its rules that need the seller a row is matched with."""
+        """Return the file with only the rules that need a match."""
         return replace(self, rules=tuple(rule for rule in self.rules if rule.needs_match))
 
     def name_ids(self, line: int, row: Row) -> tuple[str, ...]:
-        """Return the ids that a row's rules give: of entries, then of violations these are about.
+        """Return the entry ids and then the violation ids of a row's rules that need its seller.
 
-        Only of rules that need the row's seller. An id that cannot be read is ""; none at all: the row needs no seller.
+        An unreadable id is ""; without ids the row needs no seller.
         """
         numbered = {**row, "line": str(line)}
         entries: list[str] = []
@@ -113,7 +109,7 @@ class MappedFile:
 
     @property
     def asked(self) -> frozenset[str]:
-        """Return the columns that rules, joins and match read; not what joins or counts add."""
+        """Return the columns that rules, joins and match read, without joined or counted ones."""
         asked = _Asked()
         for rule in self.rules:
             rule.ask(asked)
@@ -127,11 +123,11 @@ class MappedFile:
 
     @property
     def counts(self) -> bool:
-        """Return whether a rule counts rows, or `so_far` earlier ones: no row may be skipped then."""
+        """Return whether rows are counted, so that none may be skipped."""
         return self.so_far is not None or any(rule.counts for rule in self.rules)
 
     def entries(self, rows: Iterable[tuple[int, Row]]) -> Iterator[tuple[int, "Entry | RowRejected"]]:
-        """Yield (line, entry or RowRejected) of numbered rows; those counted over rows come last."""
+        """Yield (line, entry or RowRejected) of numbered rows; counted entries come last."""
         for rule in self.rules:
             rule.forget()
         if self.so_far is not None:
@@ -156,7 +152,7 @@ class MappedFile:
 
 
 def _with_next(rows: Iterable[tuple[int, Row]]) -> Iterator[tuple[tuple[int, Row], Row | None]]:
-    """Yield each numbered row with the row below it; None below the last."""
+    """Yield each numbered row with the next row, or None."""
     last: tuple[int, Row] | None = None
     for line, row in rows:
         if last is not None:
@@ -171,15 +167,13 @@ class ForeignMapping:
     """A compiled mapping."""
 
     marketplace: str
-    """The marketplace that its rows belong to."""
     files: tuple[MappedFile, ...]
-    """Its files."""
     digest: str
-    """The SHA-256 of what it was compiled from."""
+    """SHA-256 of its source."""
 
 
 def mapping_of(data: Mapping[str, Any]) -> ForeignMapping:
-    """Compile a mapping, a TOML file's data. ConfigurationWrong names each part that is wrong."""
+    """Compile a mapping's TOML data. ConfigurationWrong names each wrong part."""
     marketplace = data.get("marketplace")
     if not isinstance(marketplace, str) or not are_tables(data.get("files")):
         raise ConfigurationWrong("a mapping must give marketplace and at least one [[files]]")
@@ -212,7 +206,7 @@ def mapping_of(data: Mapping[str, Any]) -> ForeignMapping:
 
 
 def _check_new_columns(file: MappedFile, so_far: CountSoFar, where: str) -> None:
-    """Raise ConfigurationWrong if a counted column has a name already, or is read to count."""
+    """Raise ConfigurationWrong if a counted column's name is taken or read."""
     brought = {name for join in file.joins for name in join.take}
     if taken := sorted(so_far.columns.keys() & (brought | set(file.columns) | {"line"})):
         raise ConfigurationWrong(
@@ -227,7 +221,6 @@ def _check_new_columns(file: MappedFile, so_far: CountSoFar, where: str) -> None
 
 
 def _rules(stated: Sequence[Mapping[str, Any]], where: str, dates: Dates) -> tuple["Rule", ...]:
-    """Return the rules of a file; what is wrong with them is found at once."""
     rules, wrong = [], []
     for number, rule in enumerate(stated):
         try:
@@ -240,7 +233,6 @@ def _rules(stated: Sequence[Mapping[str, Any]], where: str, dates: Dates) -> tup
 
 
 def _columns(file: Mapping[str, Any], where: str) -> tuple[str, ...]:
-    """Return the names of the columns of a file that has no header; none for one that has."""
     names = file.get("columns", [])
     if (
         not isinstance(names, list | tuple)
@@ -252,7 +244,7 @@ def _columns(file: Mapping[str, Any], where: str) -> tuple[str, ...]:
 
 
 def _of_match(data: object) -> bool:
-    """Return whether a value or a condition of a rule names the match."""
+    """Return whether a value or condition names the match."""
     if isinstance(data, Mapping):
         return any(map(_of_match, data.values()))
     if isinstance(data, list | tuple):
@@ -261,7 +253,7 @@ def _of_match(data: object) -> bool:
 
 
 class Rule:
-    """One rule of a mapping: a row to at most one entry."""
+    """One rule: a row to at most one entry."""
 
     def __init__(self, data: Mapping[str, Any], where: str, dates: Dates = PLAIN) -> None:
         kind = str(data.get("kind"))
@@ -306,14 +298,13 @@ class Rule:
 
     @property
     def counts(self) -> bool:
-        """Return whether the rule counts over rows, and makes its entries after the last one."""
+        """Return whether the rule counts rows, and makes its entries at the end."""
         return bool(self._counts)
 
     def apply(self, row: Row) -> Entry | None:
-        """Return the entry that the rule makes of a row.
+        """Return a row's entry; None if the rule does not apply or counts the row.
 
-        None if the rule does not apply to it, or counts rows: then the row is counted. Raises RowRejected if a value
-        cannot be read.
+        RowRejected for an unreadable value.
         """
         if self.needs_match and SELLER not in row:
             return None
@@ -332,7 +323,7 @@ class Rule:
         return None
 
     def ask(self, row: "_Asked") -> None:
-        """Read every column that the rule may read of a row, so that the row can note which."""
+        """Read every column that the rule may read, so that the row records them."""
         for read in (*self._when, *self._values.values(), *self._attributes.values()):
             read_or_none(read, row)
         for count in self._counts.values():
@@ -340,29 +331,27 @@ class Rule:
                 read_or_none(reading, row)
 
     def rejected(self, row: Row, error: RowRejected) -> RowRejected:
-        """Return the error to report for a row without an entry.
-
-        For the report of a violation it holds the report's id, so that nothing waits for it.
+        """Return the error of a row without an entry; for a violation with the report's id, so that nothing waits for
+        it.
         """
         is_report = self._fact_type in (ViolationReported, ProductViolationReported)
         name = (read_or_none(self._values["entry_id"], row) or "").strip() if is_report else ""
         return ReportRejected(str(error), name) if name else error
 
     def name(self, row: Row, entries: list[str], about: list[str]) -> None:
-        """Append the id of the row's entry to `entries`, and of the violation it names to `about`.
+        """Append the id of the row's entry to `entries`, and of its violation to `about`.
 
-        Nothing if a condition of the rule fails already; an id that cannot be read is "".
+        Nothing if a condition fails; an unreadable id is "".
         """
         if any(read_or_none(test, row) is False for test in self._when):
-            return  # what depends on the match is still open: it may apply, once there is one
+            return  # what depends on the match is open until there is one
         entries.append((read_or_none(self._values["entry_id"], row) or "").strip())
         if "violation" in self._values:
             about.append((read_or_none(self._values["violation"], row) or "").strip())
 
     def counted(self) -> Iterator[tuple[int, Entry | RowRejected]]:
-        """Yield (first line, entry) of each entry counted over several rows; then forget all counts.
-
-        In the order of their first rows; a RowRejected stands in place of an entry that cannot be made.
+        """Yield (first line, entry or RowRejected) of counted entries in order of their first rows; then forget the
+        counts.
         """
         for key, seen in self._seen.items():
             texts = dict(zip(self._values, key, strict=True))
@@ -374,14 +363,13 @@ class Rule:
         self.forget()
 
     def forget(self) -> None:
-        """Clear all counts of rows."""
         self._seen.clear()
         self._first_line.clear()
 
     def _entry(self, texts: Mapping[str, str], attributes: Mapping[str, str]) -> Entry:
         occur_text = texts.get("occur_time", "")
         occur = read_text("occur_time", occur_text, parse_time) if occur_text else None
-        # A date says nothing of the hour: what happened, or was reported, on a day is known at the end of it.
+        # A date has no hour: an event or report of a day is known at its end.
         report: int | None
         if report_text := texts.get("report_time", ""):
             report = read_text("report_time", report_text, parse_time) + (DAY - 1 if is_date(report_text) else 0)

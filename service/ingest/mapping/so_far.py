@@ -21,15 +21,13 @@ from service.ingest.mapping.static_checks import refuse_unknown
 
 _PARTS = frozenset(["by", "among", "when", "distinct", "sum"])
 Added = tuple[str, str]
-"""What a row adds to a count: whose it is, and a number or a value to tell apart."""
+"""A row's contribution: whose, and a number or value."""
 
 
 class Column:
-    """One column: a number of earlier rows.
+    """A number over earlier rows: how many have in `among` what this row has in `by`, where `when` holds.
 
-    How many rows so far have in `among` what this row has in `by`, of those for which `when` holds. `distinct`: how
-    many values of a column they have between them; `sum`: the sum of a column, to the nearest whole number. An empty
-    text is nobody: of it nothing is counted.
+    `distinct`: how many values of a column; `sum`: the rounded sum of a column. Nothing is counted for an empty text.
     """
 
     def __init__(self, data: Mapping[str, Any], where: str, dates: Dates) -> None:
@@ -51,28 +49,24 @@ class Column:
         self._total: defaultdict[str, Decimal] = defaultdict(Decimal)
 
     def read(self, row: Row) -> str:
-        """Return, as text, what earlier rows add up to for this row: a number of values, or a sum."""
+        """Return the count for this row, as text."""
         key = self._by(row).strip()
         if self._distinct is not None:
             return str(len(self._seen.get(key, ())))
         return whole(self._total.get(key, Decimal(0)))
 
     def adds(self, row: Row) -> Added | None:
-        """Return what this row adds for later rows, as (key, text); None if it adds nothing.
-
-        Raises RowRejected if its number cannot be read.
-        """
+        """Return this row's contribution (key, text), or None. RowRejected for an unreadable number."""
         key = self._among(row).strip()
         if not key or not all(test(row) for test in self._when):
             return None
         column = self._distinct or self._sum
         text = "1" if column is None else cell(row, column).strip()
         if self._distinct is None:
-            number(text or "0", self._name)  # a row that cannot be added is rejected itself, and not a later one
+            number(text or "0", self._name)  # a row that cannot be added is rejected itself, not a later one
         return (key, text) if text else None
 
     def add(self, added: Added) -> None:
-        """Add what an earlier row adds, a (key, text) from `adds`, to the counts."""
         key, text = added
         if self._distinct is not None:
             self._seen[key].add(text)
@@ -81,12 +75,11 @@ class Column:
 
     @property
     def reads(self) -> tuple[Callable[[Row], object], ...]:
-        """Return the functions by which the column reads a row, each for one text of it."""
+        """Return the functions by which the column reads a row."""
         columns = [partial(cell, column=name) for name in (self._distinct, self._sum) if name is not None]
         return (self._by, self._among, *self._when, *columns)
 
     def forget(self) -> None:
-        """Clear all counts of earlier rows."""
         self._seen.clear()
         self._total.clear()
 
@@ -98,10 +91,9 @@ def refuse_constant(data: Any, where: str, why: str) -> None:
 
 
 class CountSoFar:
-    """The columns that count what was stated before each row of a file.
+    """Columns with counts of earlier rows, by the time `at`, which must not fall.
 
-    By the time `at` of its rows, which must not fall. Rows of one time do not count each other: which of them came
-    first nobody knows.
+    Rows of one time do not count each other.
     """
 
     def __init__(self, data: Any, where: str, dates: Dates = PLAIN) -> None:
@@ -121,11 +113,10 @@ class CountSoFar:
         self._waiting: list[tuple[Column, Added]] = []
 
     def counted(self, row: Row, below: Row | None = None) -> dict[str, str]:
-        """Return the counted columns of a row, by name, and count the row for later ones.
+        """Return a row's counted columns, and count the row for later ones.
 
-        `below`: the next row of the file. Raises RowRejected if the row's time cannot be read, or is out of order: before
-        that of a row above it, or so late that the row below it, which follows those above, would be before it. So one
-        wrong date costs one row, and not all later ones. Such a row is not counted.
+        `below` is the next row. RowRejected for an unreadable or unordered time: before an earlier row, or so late that
+        the next row would be before it. One wrong date therefore costs one row. A rejected row is not counted.
         """
         moment = self._moment(row)
         if moment < self._latest:
@@ -144,13 +135,13 @@ class CountSoFar:
                 column.add(added)
             self._waiting, self._latest, self._line = [], moment, row["line"]
         found = {name: column.read(row) for name, column in self.columns.items()}
-        # All or nothing: a row that is rejected counts for nobody.
+        # All or nothing: a rejected row counts for no one.
         adds = [(column, column.adds(row)) for column in self.columns.values()]
         self._waiting += [(column, added) for column, added in adds if added is not None]
         return found
 
     def ask(self, row: Row) -> None:
-        """Read every column that may be read of a row, so that the row can note which."""
+        """Read every column that may be read, so that the row records them."""
         for read in (self._at, *(read for column in self.columns.values() for read in column.reads)):
             try:
                 read(row)
@@ -158,13 +149,11 @@ class CountSoFar:
                 continue
 
     def forget(self) -> None:
-        """Clear all counts, and the time of the last row."""
         self._latest, self._line, self._waiting = -1, "", []
         for column in self.columns.values():
             column.forget()
 
     def _moment_or_none(self, row: Row) -> int | None:
-        """Return the time of a row; None if it cannot be read."""
         try:
             return self._moment(row)
         except RowRejected:

@@ -1,6 +1,4 @@
-"""What can be known to be wrong with a rule of a mapping before any row is read: fields that no row could give, and values
-that no row could mend.
-"""
+"""Errors of a mapping's rules that are known before any row is read."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -11,13 +9,13 @@ from scoring.errors import ConfigurationWrong
 
 _TYPES = frozenset(key for _, table in TABLES for key in table)
 _NEEDED = frozenset(["id", "text", "word", "time", "ids"])
-"""Shapes without a value that could stand for one that was left out; days are asked for apart, and a count is 0."""
+"""Shapes without a default value; days are handled separately, and a count is 0."""
 
 
 def refuse_unknown(data: Mapping[str, Any], known: frozenset[str], where: str, kind: str = "") -> None:
-    """Refuse, by ConfigurationWrong, a table of a mapping with keys that are not `known`.
+    """Raise ConfigurationWrong for a table with unknown keys.
 
-    `kind`: of an entry, if the keys are its fields; `where`: the table's name in messages.
+    `kind` is of an entry if the keys are its fields; `where` names the table in messages.
     """
     if unknown := sorted(set(data) - known):
         place = f"field of kind {kind}" if kind else "part of a mapping"
@@ -25,19 +23,13 @@ def refuse_unknown(data: Mapping[str, Any], known: frozenset[str], where: str, k
 
 
 def find_missing_fields(kind: str, data: Mapping[str, Any], fields: tuple[FactField, ...]) -> list[str]:
-    """Return the names of the required fields that a rule does not state.
-
-    An identity's level may be left out: it is none then.
-    """
+    """Return a rule's missing required fields. A missing identity level is NONE."""
     names = [field.name for field in fields if field.required and field.shape.kind in _NEEDED]
     return [name for name in names if name not in data and (kind, name) != ("identity", "level")]
 
 
 def find_wrong_constants(data: Mapping[str, Any], fields: tuple[FactField, ...], where: str) -> list[str]:
-    """Return a list of messages about constants of a rule that its fields refuse.
-
-    Values of maps and bands are checked, too; `where`: the rule's name in messages.
-    """
+    """Return messages about constants, maps and bands that the rule's fields refuse; `where` names the rule."""
     wrong = []
     for field in fields:
         for place, value in _known(data.get(field.name), f"{where}.{field.name}"):
@@ -48,7 +40,7 @@ def find_wrong_constants(data: Mapping[str, Any], fields: tuple[FactField, ...],
 
 
 def _known(stated: Any, where: str) -> Iterator[tuple[str, Any]]:
-    """Yield the values of a field that are stated as they are, each with its place."""
+    """Yield the constant values of a field with their places."""
     if isinstance(stated, Mapping):
         mapped = stated.get("map")
         for key, value in mapped.items() if isinstance(mapped, Mapping) else ():
@@ -70,7 +62,7 @@ def _wrong(field: FactField, text: str) -> str | None:
 
 
 def _unreadable(shape: Shape, text: str) -> str | None:
-    if shape.kind in ("day", "time", "attributes"):  # read as the mapping's dates say, or by name
+    if shape.kind in ("day", "time", "attributes"):  # read by the mapping's dates, or by name
         return None
     try:
         value = shape.parse(text)

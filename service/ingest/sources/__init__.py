@@ -1,1 +1,0 @@
-"""Where entries come from in numbers: files, Kafka, NATS."""

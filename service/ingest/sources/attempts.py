@@ -1,7 +1,7 @@
-"""How far the import of one file came, so that one that was interrupted goes on, with its rejects, where it was.
+"""Progress of a file's import, so that an interrupted import continues with its rejects.
 
-The ledger holds the line, committed with the entries before it; a file in a folder holds the rejects before it. Both go by
-the SHA-256 of the file, of those joined to it and of how it is read, so that what was changed begins anew.
+The ledger has the line, committed with the entries before it; a file has the rejects before it. Both are keyed by the
+SHA-256 of the file, of joined files and of the mapping, so a change begins again.
 """
 
 import hashlib
@@ -17,17 +17,16 @@ from service.ledger.records import Position
 from service.ledger.store import Ledger
 
 READ = 1 << 62
-"""Where a file stands that is read, while others of its import are not."""
+"""The position of a read file while other files of its import are not."""
 
 FINISHED = READ + 1
-"""Where a file stands whose import is finished: the next import of it is another attempt."""
+"""The position of a finished file: its next import is another attempt."""
 
 
 class Attempt:
-    """One attempt to import one file.
+    """One attempt to import one file: `start` is the next line (0 for a new one), `rejects` those so far.
 
-    `start` is the line to go on with, 0 for a new one; `rejects` are those so far. Without `remembered` every attempt
-    is a new one: nothing of it is kept.
+    Without `remembered` every attempt is new and nothing is kept.
     """
 
     def __init__(self, ledger: Ledger) -> None:
@@ -42,9 +41,9 @@ class Attempt:
 
     @classmethod
     def resume(cls, ledger: Ledger, raw: BinaryIO, how: str, folder: Path) -> Self:
-        """Return the interrupted attempt to import the same file in the same way, else a new one.
+        """Return the interrupted attempt for the same file and mapping, else a new one.
 
-        `raw`: the file, read for its digest and rewound; `how`: what else must be the same; `folder` keeps its rejects.
+        `raw` is the file, read for its digest and rewound; `how` is what else must be equal; `folder` has the rejects.
         """
         attempt = cls(ledger)
         digest = hashlib.file_digest(cast(Any, raw), "sha256").hexdigest()
@@ -54,18 +53,17 @@ class Attempt:
         return attempt
 
     def _find(self, folder: Path) -> None:
-        """Return the attempt that was interrupted, or a new one."""
         while (position := self._ledger.position(self._source, self._number)) == FINISHED:
             self._number += 1
         path = folder / f"{self._source.removeprefix('file:')}-{self._number}.jsonl"
         if position is not None and not path.is_file():
-            # The rejects are gone, or with another user: only a new attempt can tell them.
+            # The rejects are gone or another user's: only a new attempt can list them.
             self._ledger.advance(Position(self._source, self._number, FINISHED))
             return self._find(folder)
         self.start, self.is_read = position or 0, position == READ
         folder.mkdir(parents=True, exist_ok=True)
         kept = [parse_json(line) for line in _whole_lines(path)]
-        # The line itself is read again, and what is wrong with it reported again.
+        # The line itself is read, and its problem reported, again.
         self.rejects += [(line, reason) for line, reason in kept if line < self.start]
         self._path = path
         staging = path.with_suffix(".partial")
@@ -76,36 +74,24 @@ class Attempt:
         return None
 
     def position(self, line: int) -> Position | None:
-        """Return the position to be committed with the entries before `line`.
-
-        None if the attempt is not remembered.
-        """
+        """Return the position to commit with the entries before `line`; None if not remembered."""
         return None if self._path is None else Position(self._source, self._number, line)
 
     def keep(self, rejects: Iterable[tuple[int, str]] = ()) -> None:
-        """Add rejects, each (line, reason), and write those that are not yet on disk.
-
-        Call it before reading goes on past their lines. Without a file of rejects they are kept in memory only.
-        """
+        """Add rejects (line, reason) and write new ones to disk. Call it before reading passes their lines."""
         self.rejects += rejects
         if self._path is not None and len(self.rejects) > self._kept:
             self._write(self._path, self.rejects[self._kept :])
             self._kept = len(self.rejects)
 
     def end(self) -> None:
-        """Write rejects that are not yet on disk, and record that the file is read to its end.
-
-        Nothing is recorded if the attempt is not remembered.
-        """
+        """Write the remaining rejects, and record that the file is read."""
         self.keep()
         if self._path is not None:
             self._ledger.advance(Position(self._source, self._number, READ))
 
     def finish(self) -> None:
-        """Record that the whole import is through, and delete its file of rejects.
-
-        Nothing happens if the attempt is not remembered.
-        """
+        """Record that the import is finished, and delete its file of rejects."""
         if self._path is not None:
             self._ledger.advance(Position(self._source, self._number, FINISHED))
             self._path.unlink(missing_ok=True)
@@ -118,8 +104,5 @@ class Attempt:
 
 
 def _whole_lines(path: Path) -> list[str]:
-    """Return the lines of a file, without a last one that a crash cut short.
-
-    None of them if the file is not there.
-    """
+    """Return a file's lines, without a last one that a crash cut; none without the file."""
     return path.read_text(encoding="ascii").split("\n")[:-1] if path.is_file() else []

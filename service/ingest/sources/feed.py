@@ -1,7 +1,7 @@
-"""The feed: reads a source into the ledger, each message's fact once, whatever is read again or breaks down.
+"""The feed: reads a source into the ledger, each message's fact once, whatever breaks.
 
-Where reading goes on is committed with the entries that were read. A message that cannot be appended goes to the reject
-file before reading passes it, and holds up nothing.
+The position is committed with the entries. A message that cannot be appended goes to the reject file before reading
+passes it.
 """
 
 import time
@@ -24,30 +24,25 @@ T = TypeVar("T")
 BATCH = 5_000
 POLL_SECONDS = 0.5
 PARTITIONS_SECONDS = 60.0
-"""How often is looked whether there are more partitions."""
+"""How often the feed looks for new partitions."""
 
 RETRY_SECONDS = (0.1, 5.0)
-"""First and longest wait before a ledger or source that does not answer is asked again."""
+"""The first and the longest wait for a silent ledger or source."""
 
 
 @dataclass(slots=True)
 class FeedReport:
-    """What became of the messages so far."""
-
     appended: int = 0
-    """Messages whose entries were appended."""
     already_present: int = 0
-    """Messages whose entries were there already."""
     rejected: int = 0
-    """Messages that were rejected."""
     positions: dict[int, int] = field(default_factory=dict)
-    """Where reading of each partition goes on."""
+    """The next position of each partition."""
 
 
 class Feed:
     """One reader of one source into one marketplace.
 
-    `patience_seconds`: how long a ledger or source that does not answer is asked again; None: until it is stopped.
+    `patience_seconds` limits how long it retries a silent ledger or source; None: until stopped.
     """
 
     def __init__(
@@ -68,17 +63,14 @@ class Feed:
         self._stop = Event()
 
     def stop(self) -> None:
-        """Make `run` return once the batch at hand is committed.
-
-        Callable from any thread and from a signal handler.
-        """
+        """Let `run` return after the present batch; from any thread or signal handler."""
         self._stop.set()
 
     def run(self, *, once: bool = False, on_progress: Callable[[FeedReport], None] = lambda _: None) -> FeedReport:
-        """Append messages of the source until stopped, with `once` until nothing more is there.
+        """Append messages until stopped, or with `once` until the source is read.
 
-        Returns what became of them; `on_progress` gets that after every batch. LedgerUnavailable or SourceUnavailable
-        once the patience is over; the next run goes on where this one was.
+        Returns the totals; `on_progress` gets them after each batch. LedgerUnavailable or SourceUnavailable after the
+        patience; the next run continues.
         """
         try:
             self._read(once, on_progress)
@@ -105,7 +97,6 @@ class Feed:
                 looked = self._find_partitions()
 
     def _find_partitions(self) -> float:
-        """Begin to read the partitions that are new; when that was."""
         for partition in self._patiently(self._source.partitions):
             if partition not in self._found:
                 self._patiently(partial(self._seek, partition))
@@ -119,7 +110,7 @@ class Feed:
             self.report.positions[partition] = position
 
     def _take(self, messages: Sequence[Message]) -> None:
-        """Append the messages of one partition, and commits that they are read."""
+        """Append one partition's messages, and commit the position."""
         name, last = self._source.name, messages[-1]
         entries: list[Entry] = []
         places: list[int] = []
@@ -143,7 +134,7 @@ class Feed:
         def append() -> AppendResult | None:
             kept = self._ledger.position(name, last.partition)
             if (kept or 0) < self.report.positions.get(last.partition, 0):
-                return None  # the ledger has lost entries, as after the promotion of a standby that lagged
+                return None  # the ledger lost entries, for example after the promotion of a standby
             return accept(
                 *(self._ledger, self._marketplace, entries, position),
                 lambda refused: keep({places[index]: reason for index, reason in refused.items()}),
@@ -160,7 +151,7 @@ class Feed:
         self.report.positions[last.partition] = last.next_position
 
     def _patiently(self, call: Callable[[], T]) -> T:
-        """Return what `call` answers, asked again while the ledger or the source does not answer."""
+        """Return `call()`, retried while ledger or source are silent."""
         began = time.monotonic()
         wait, longest = RETRY_SECONDS
         while True:
@@ -176,7 +167,7 @@ class Feed:
 
 
 def _by_partition(messages: Sequence[Message]) -> list[list[Message]]:
-    """Return the messages by partition, each in their order."""
+    """Return the messages by partition, in order."""
     groups: dict[int, list[Message]] = {}
     for message in messages:
         groups.setdefault(message.partition, []).append(message)

@@ -1,7 +1,7 @@
-"""Kafka as a source: a topic's partitions, each read from where the ledger says, by one reader.
+"""Kafka as a source: each partition of a topic, from the ledger's position, by one reader.
 
-There is no consumer group and no rebalance: the partitions are assigned by hand and nothing is committed to the broker.
-To share the work, give each marketplace a topic and each topic a feed.
+There is no consumer group: partitions are assigned by hand, and nothing is committed to the broker. To share work, give
+each marketplace a topic and each topic a feed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,10 +24,9 @@ _NONE_TO_SAY = 0
 
 
 class KafkaSource:
-    """A topic of Kafka.
+    """`servers` is `host:port,host:port`; `settings` are librdkafka's, such as `sasl.username`.
 
-    `servers` is `host:port,host:port`; `settings` are librdkafka's own, such as `sasl.username`. ConfigurationWrong if
-    librdkafka refuses a setting.
+    ConfigurationWrong for a bad setting.
     """
 
     def __init__(self, servers: str, topic: str, settings: Mapping[str, str] | None = None, name: str = "") -> None:
@@ -35,11 +34,11 @@ class KafkaSource:
         self._topic = topic
         fixed = {
             "bootstrap.servers": servers,
-            "group.id": "sellertrust",  # librdkafka wants one; it is never joined
+            "group.id": "sellertrust",  # librdkafka needs one; it is never joined
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
             "enable.partition.eof": True,
-            "auto.offset.reset": "error",  # positions that are gone must not be passed over in silence
+            "auto.offset.reset": "error",  # missing positions must not be skipped silently
             "allow.auto.create.topics": False,
             "isolation.level": "read_committed",
             "log_level": _NONE_TO_SAY,
@@ -83,7 +82,7 @@ class KafkaSource:
             elif error is not None and error.code() == KafkaError._PARTITION_EOF and partition is not None:
                 self._at_end[partition] = True
             else:
-                self._failure = error  # raised when what was read before it is given back
+                self._failure = error  # raised after earlier messages were returned
         return found
 
     def caught_up(self) -> bool:
@@ -93,10 +92,7 @@ class KafkaSource:
         self._consumer.close()
 
     def _source_error(self, error: KafkaError) -> SourceUnavailable | ConfigurationWrong:
-        """Return the error of a source for an error of Kafka.
-
-        One that a retry may mend, or one that the operator must.
-        """
+        """Return a source's error for one of Kafka: for a retry, or for the operator."""
         code = error.code()
         if code in _GONE:
             return ConfigurationWrong(

@@ -1,7 +1,7 @@
-"""NATS JetStream as a source: one stream, by its own sequence, from where the ledger says.
+"""NATS JetStream as a source: one stream, by its own sequence, from the ledger's position.
 
-The server keeps no durable consumer for it: an ephemeral one is made at the wanted sequence, and made anew whenever the
-connection broke or the row of what was delivered has a gap. So nothing is lost and nothing needs an acknowledgement.
+The server keeps no durable consumer: an ephemeral one is created at the wanted sequence, and again after a broken
+connection or a gap. So nothing is lost, and no acknowledgement is needed.
 """
 
 import asyncio
@@ -25,14 +25,13 @@ T = TypeVar("T")
 ANSWER_SECONDS = 10.0
 RECONNECT_SECONDS = 0.5
 FORGET_SECONDS = 300.0
-"""How long the server keeps a consumer that nobody asks."""
+"""How long the server keeps an idle consumer."""
 
 
 class NatsSource:
-    """A stream of NATS, or with `subject` the messages of it alone.
+    """A stream of NATS, or its messages of one `subject`.
 
-    `servers` is `host:port,host:port`; one partition, 0. asyncio runs in a thread of its own; every method waits for
-    its answer.
+    `servers` is `host:port,host:port`; one partition, 0. asyncio runs in its own thread; every method waits for it.
     """
 
     def __init__(
@@ -73,10 +72,7 @@ class NatsSource:
         self._loop.close()
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Return what `work` answers.
-
-        What goes wrong there comes as one of the two errors of a source.
-        """
+        """Return the result of `work`; its errors become a source's errors."""
         try:
             return asyncio.run_coroutine_threadsafe(work, self._loop).result()
         except jetstream_errors.NotFoundError:
@@ -89,10 +85,7 @@ class NatsSource:
             raise SourceUnavailable(f"NATS does not answer: {str(error) or type(error).__name__}") from None
 
     async def _stream_context(self) -> JetStreamContext:
-        """Return JetStream on the connection.
-
-        The connection is made when it is first needed and again when it was given up.
-        """
+        """Return JetStream on a connection, made when needed."""
         if self._connection is None or self._connection.is_closed:
             self._consumer = None
             self._connection = await nats.connect(
@@ -103,22 +96,19 @@ class NatsSource:
                 max_reconnect_attempts=2,  # then it is closed, and the next call makes another
                 allow_reconnect=True,
                 disconnected_cb=self._disconnected,
-                error_cb=_ignored,  # what matters is raised by the call that it concerns
+                error_cb=_ignored,  # errors that matter are raised by their call
             )
         return self._connection.jetstream(timeout=ANSWER_SECONDS)
 
     async def _disconnected(self) -> None:
-        # What was on its way is lost, while the server holds it for delivered: begin anew where reading stands.
+        # Messages on the way are lost although the server counts them as delivered: begin again at the position.
         self._consumer = None
 
     async def _info(self) -> api.StreamInfo:
         return await (await self._stream_context()).stream_info(self._stream)
 
     async def _begin(self) -> JetStreamContext.PullSubscription:
-        """Return a consumer that begins at the next sequence.
-
-        ConfigurationWrong if the stream lacks it.
-        """
+        """Return a consumer from the next sequence on. ConfigurationWrong if the stream lacks it."""
         context = await self._stream_context()
         state = (await context.stream_info(self._stream)).state
         if self._next is not None:
@@ -141,7 +131,7 @@ class NatsSource:
                 f"the stream {self._stream} ends at {state.last_seq}, before {position}, where reading is to go on; if it"
                 " was made anew, read it under another --source name, from its beginning: nothing is added twice"
             )
-        # Of a stream read by subject what expired may be others'.
+        # In a stream read by subject, expired messages may be of other subjects.
         if position < state.first_seq and not self._subject:
             raise ConfigurationWrong(
                 f"the stream {self._stream} begins at {state.first_seq}, after {position}, where reading is to go on:"
@@ -159,7 +149,7 @@ class NatsSource:
         for message in fetched:
             sequence = message.metadata.sequence
             if sequence.consumer != self._delivered + 1:
-                self._consumer = None  # something was lost on the way: what follows is read again, from the gap on
+                self._consumer = None  # something was lost on the way: read again from the gap
                 break
             self._delivered = sequence.consumer
             self._next = sequence.stream + 1
@@ -171,7 +161,7 @@ class NatsSource:
         return found
 
     async def _look_for_lost(self, consumer: JetStreamContext.PullSubscription) -> None:
-        """Begin anew if the server has delivered what never came, or knows the consumer no more."""
+        """Begin again if a delivered message never arrived, or the consumer is gone."""
         try:
             info = await consumer.consumer_info()
         except jetstream_errors.NotFoundError:
@@ -181,7 +171,6 @@ class NatsSource:
             self._consumer = None
 
     async def _is_caught_up(self) -> bool:
-        """Return whether the consumer has nothing more to give, and nothing of it was lost."""
         if self._consumer is None:
             return False
         info = await self._consumer.consumer_info()

@@ -1,4 +1,4 @@
-"""From the payload of a message to an entry: the contract's `Entry`, as protobuf or as JSON."""
+"""Entries from message payloads: the contract's `Entry` as protobuf or JSON."""
 
 from google.protobuf.message import DecodeError
 
@@ -12,10 +12,9 @@ from service.contract.resource_names import SELLER_FORM
 
 
 def entry_from_payload(payload: bytes, marketplace: str) -> Entry:
-    """Parse a message's payload, protobuf or JSON, into an entry.
+    """Parse a payload into an entry. One that begins with `{` is JSON, because no protobuf tag is that byte.
 
-    A payload that begins with `{` is JSON: no field of the protobuf has a tag of that byte. The seller is a name in
-    `marketplace`, or a bare id. InvalidInput states what is wrong.
+    The seller is a name in `marketplace` or a bare id. InvalidInput.
     """
     if not payload:
         raise invalid("payload", "is empty; it must be an Entry as protobuf or JSON")
@@ -23,10 +22,7 @@ def entry_from_payload(payload: bytes, marketplace: str) -> Entry:
 
 
 def entry_from_json(text: str | bytes, marketplace: str) -> Entry:
-    """Parse a JSON object into an entry; its seller is a name in `marketplace`, or a bare id.
-
-    InvalidInput states what is wrong.
-    """
+    """Parse a JSON object into an entry; its seller is a name in `marketplace` or a bare id. InvalidInput."""
     try:
         message = entry_of_json(text, marketplace)
     except ValueError as error:

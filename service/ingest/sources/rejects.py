@@ -1,4 +1,4 @@
-"""The file of what could not be appended: a line of JSON each, on the disk before reading passes it."""
+"""The file of rejected messages: one JSON line each, on disk before reading passes it."""
 
 import base64
 import json
@@ -13,9 +13,9 @@ from service.ingest.sources.source import Message
 
 
 class RejectFile:
-    """Takes rejected messages; made when the first one comes, readable by its owner alone.
+    """Created for the first message, readable only by its owner.
 
-    After a crash between a reject and the position after it, the message is read, and rejected, once more.
+    After a crash between a reject and its position, the message is rejected once more.
     """
 
     def __init__(self, path: Path) -> None:
@@ -30,11 +30,7 @@ class RejectFile:
             self._file.close()
 
     def write(self, source: str, messages: Sequence[Message], reasons: Mapping[int, str]) -> None:
-        """Write the messages that have a reason, by their index; wait until they are on disk.
-
-        Makes the file when the first one comes; nothing happens without reasons. ConfigurationWrong if it cannot be
-        written.
-        """
+        """Write the messages with a reason, by index; wait until they are on disk. ConfigurationWrong if that fails."""
         if not reasons:
             return
         lines = [
@@ -61,7 +57,7 @@ class RejectFile:
 
 
 def _open_file(path: Path) -> Any:
-    """Return the file, to be appended to; a line that a crash cut short is ended first."""
+    """Open the file for appending, after ending a line that a crash cut."""
     path.parent.mkdir(parents=True, exist_ok=True)
     file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "a+b")
     if file.seek(0, os.SEEK_END):

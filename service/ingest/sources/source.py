@@ -1,7 +1,7 @@
-"""Sources: where entries come from in numbers, and what every one of them can do.
+"""Sources of many entries.
 
-A source has partitions, each a row of messages with growing positions. Where reading goes on is kept in the ledger, in
-the transaction of the entries that were read; what a broker itself remembers of its readers is never asked.
+A source has partitions of messages with growing positions. The ledger keeps the position, committed with the entries; a
+broker's own memory of its readers is not used.
 """
 
 from collections.abc import Sequence
@@ -11,39 +11,32 @@ __all__ = ["Message", "Source"]
 
 
 class Message(NamedTuple):
-    """One message of a source."""
-
     partition: int
-    """The partition of the source."""
     next_position: int
-    """Where reading goes on after it."""
+    """Where reading continues after it."""
     payload: bytes
-    """Its bytes."""
 
 
 class Source(Protocol):
-    """A source of messages for one reader. `name` is what the ledger calls it; it holds no secret.
+    """A source of messages for one reader. `name` is its name in the ledger, without secrets.
 
-    Every method may raise SourceUnavailable, after which it may be called again, and ConfigurationWrong.
+    Every method may raise SourceUnavailable (call it again) and ConfigurationWrong.
     """
 
     @property
     def name(self) -> str: ...
 
     def partitions(self) -> Sequence[int]:
-        """Return the numbers of the partitions that exist by now."""
+        """Return the numbers of the present partitions."""
 
     def seek(self, partition: int, position: int | None) -> None:
-        """Set the position from which a partition is read; None: from the first message there is."""
+        """Set a partition's position; None: the first message."""
 
     def poll(self, limit: int, seconds: float) -> Sequence[Message]:
-        """Return the next messages, at most `limit`, those of a partition in order.
-
-        Empty if none came within `seconds`.
-        """
+        """Return at most `limit` messages, each partition's in order; empty if none came within `seconds`."""
 
     def caught_up(self) -> bool:
-        """Return whether every partition is read up to the end that it had when last asked."""
+        """Return whether every partition is read up to its end at the last check."""
 
     def close(self) -> None:
-        """Close the connection to the source."""
+        """Close the connection."""

@@ -1,4 +1,4 @@
-"""Rows of texts by column from somebody's tables: CSV, CSV.gz, Parquet. What is no row of the table is rejected, by line."""
+"""Rows of texts by column from CSV, CSV.gz and Parquet. Malformed rows are rejected by line."""
 
 import csv
 import gzip
@@ -16,22 +16,22 @@ Reject = Callable[[int, str], None]
 Rows = Iterator[tuple[int, Row]]
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 RESERVED = "@"
-"""How the columns begin that hold a row's match (`service.ingest.mapping.matching`)."""
+"""The beginning of a row's match columns (`service.ingest.mapping.matching`)."""
 
 MAX_RECORD_LINES = 50
-"""Lines that one record may span, by line breaks within quotes."""
+"""Lines of one record, by line breaks within quotes."""
 
 MAX_CELL = 1 << 20
 csv.field_size_limit(MAX_CELL)
 
 PARQUET_ROWS = 50_000
-"""Rows of a Parquet file that are held in memory at once."""
+"""Rows of a Parquet file in memory."""
 
 
 def lines_of(raw: BinaryIO, file: str, reject: Reject) -> Iterator[tuple[int, bytes]]:
-    """Yield (number, line) of a text file, plain or in gzip by its name.
+    """Yield (number, line) of a text file, plain or gzip.
 
-    Where it cannot be read further, `reject` gets the reason, and it ends.
+    At an unreadable place it gives the reason to `reject` and ends.
     """
     number = 0
     try:
@@ -42,10 +42,9 @@ def lines_of(raw: BinaryIO, file: str, reject: Reject) -> Iterator[tuple[int, by
 
 
 def columns_of(path: Path) -> list[str]:
-    """Return the column names of a CSV, CSV.gz or Parquet file.
+    """Return the column names of a CSV, CSV.gz or Parquet file; empty if it is no table.
 
-    Columns that rows leave out are not among them; empty if it is no table, which reading its rows finds out.
-    ModuleNotFoundError without polars.
+    Columns that rows leave out are not included. ModuleNotFoundError without polars.
     """
     if path.suffix == ".parquet":
         import polars as pl
@@ -67,10 +66,9 @@ def columns_of(path: Path) -> list[str]:
 def csv_rows(raw: BinaryIO, file: str, reject: Reject, names: Sequence[str] = ()) -> Rows:
     """Yield (line, row by column) of a CSV or CSV.gz file.
 
-    `names`: its columns, if its first line is a row already. What is malformed is given to `reject`: a row, or all the
-    rest.
+    `names` are its columns if it has no header. Malformed rows, or all the rest, go to `reject`.
     """
-    # One byte that is no UTF-8 costs its row, not the file: it comes as a surrogate, which no proper text holds.
+    # A byte that is no UTF-8 costs its row, not the file: it becomes a surrogate, which no proper text has.
     binary = gzip.GzipFile(fileobj=raw) if file.endswith(".gz") else raw
     text = io.TextIOWrapper(binary, encoding="utf-8-sig", errors="surrogateescape", newline="")
     records = _records(text)
@@ -92,21 +90,21 @@ def csv_rows(raw: BinaryIO, file: str, reject: Reject, names: Sequence[str] = ()
     except (EOFError, OSError, zlib.error) as error:
         reject(line + 1, _ends(error))
     finally:
-        if binary is raw and not raw.closed:  # it is closed when an interruption ends the reading
-            text.detach()  # the caller's to close: it asks how far the file is read
+        if binary is raw and not raw.closed:  # closed when an interruption ends the reading
+            text.detach()  # the caller closes it: it asks how far the file is read
 
 
 def _ends(error: Exception) -> str:
-    # What follows cannot be distinguished from damage, so the file ends here; what came before is imported.
+    # What follows may be damage, so the file ends here; the rows before it are imported.
     return f"the file cannot be read beyond this line ({type(error).__name__}): mend it and import it again"
 
 
 def parquet_rows(path: Path, reject: Reject, start: int, on_progress: Callable[[int, int], None]) -> Rows:
-    """Yield (number, row by column) of a Parquet file from row `start` on (the first is 1).
+    """Yield (number, row by column) of a Parquet file from row `start` (1 is the first).
 
-    `on_progress` gets (row, of how many). Values come as texts: dates and times as RFC 3339 (a time without a zone is
-    UTC), what is null as empty. Columns of lists, structures or bytes are left out. What cannot be read is given to
-    `reject`. ModuleNotFoundError without polars.
+    `on_progress` gets (row, rows). Values are texts: dates and times in RFC 3339 (UTC without a zone), null as empty.
+    Columns of lists, structures or bytes are left out. Unreadable parts go to `reject`. ModuleNotFoundError without
+    polars.
     """
     import polars as pl
 
@@ -127,7 +125,7 @@ def parquet_rows(path: Path, reject: Reject, start: int, on_progress: Callable[[
 
 
 def _as_text(pl: Any, name: str, kind: Any) -> Any:
-    """Return a column as texts; None for one that has none."""
+    """Return a column as texts; None if it has none."""
     column = pl.col(name)
     if kind.is_nested() or kind in (pl.Binary, pl.Object):
         return None
@@ -138,7 +136,7 @@ def _as_text(pl: Any, name: str, kind: Any) -> Any:
 
 
 def _wrong_header(header: list[str]) -> str:
-    """Return why no row can be read under this header; empty if it is sound."""
+    """Return why the header is unusable; empty if it is sound."""
     if not any(header):
         return "the file has no header: its first line must name the columns"
     if not _is_utf8(header):
@@ -150,7 +148,6 @@ def _wrong_header(header: list[str]) -> str:
 
 
 def _wrong_name(columns: Iterable[str]) -> str:
-    """Return a column that is called as those of a row's match are would say whose the row is."""
     reserved = next((name for name in columns if name.strip().startswith(RESERVED)), "")
     return (
         f"the column {reserved!r} begins with {RESERVED}, which no column of a file may: rename it" if reserved else ""
@@ -160,8 +157,8 @@ def _wrong_name(columns: Iterable[str]) -> str:
 def _records(text: Iterable[str]) -> Iterator[tuple[int, list[str] | None]]:
     """Yield (first line, cells) of each record; None for the cells of a line that begins none.
 
-    A quote that is left open would swallow what follows up to the next quote. So a record that does not end within
-    MAX_RECORD_LINES costs its first line only, and reading goes on with the line after it.
+    An open quote would swallow text up to the next quote. So a record that does not end within MAX_RECORD_LINES costs
+    only its first line.
     """
     source = iter(text)
     waiting: deque[str] = deque()
@@ -170,7 +167,7 @@ def _records(text: Iterable[str]) -> Iterator[tuple[int, list[str] | None]]:
         line = waiting.popleft() if waiting else next(source, None)
         if line is None:
             return
-        if '"' not in line and len(line) < MAX_CELL:  # nothing to unquote: 0.5 us, where a reader takes 2.5
+        if '"' not in line and len(line) < MAX_CELL:  # nothing to unquote: 0.5 us instead of a reader's 2.5
             bare = line.rstrip("\r\n")
             yield number, bare.split(",") if bare else []
             number += 1
@@ -200,7 +197,7 @@ def _records(text: Iterable[str]) -> Iterator[tuple[int, list[str] | None]]:
 
 
 def _wrong_row(cells: list[str], columns: int) -> str:
-    """Return why cells are no row of the table; empty if they are one, or a blank line."""
+    """Return why cells are no row of the table; empty if they are a row or a blank line."""
     if len(cells) not in (0, columns):
         return f"has {len(cells)} cells where the header has {columns}"
     return "" if _is_utf8(cells) else "is not UTF-8"
