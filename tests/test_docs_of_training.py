@@ -20,7 +20,7 @@ from training.study.definition import BadRule
 from training.study.loading import load_study
 
 STUDIES, MAPPINGS = (
-    (DOCS / "tutorials" / "your-own-file.md").read_text(),
+    (DOCS / "reference" / "study.md").read_text(),
     (DOCS / "reference" / "mappings.md").read_text(),
 )
 MINIMAL = 'name = "n"\nmarketplace = "m"\n[window]\ndays = 9\n[bad]\nany = [{ harm = "high" }]\n'

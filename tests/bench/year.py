@@ -9,7 +9,7 @@ among the worse; `.payout_days` of their value; `.refused`, the share of a selle
 By `general` and `general_without_caution`: `.stopped_days_99`, the days within which 99 % of 473 runners are stopped.
 
 A minute on an idle core. `python -m tests.bench.year` writes the table and the plot of
-docs/explanation/simulated-year.md.
+docs/benchmarks.md.
 """
 
 import json
@@ -34,8 +34,8 @@ Say = Callable[[str], None]
 SELLERS, DAYS, START, SEED = 2_000, 730, date(2024, 1, 1), 20_141_111
 RUNNERS = 473
 """Of so many the second slowest is the tolerance bound, on which the example of a certificate's assumptions rests."""
-PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "simulated-year.md"
-PLOT = PAGE.parents[1] / "images" / "simulated-year.svg"
+PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
+PLOT = PAGE.parent / "images" / "simulated-year.svg"
 BEGIN, END = "<!-- table: python -m tests.bench.year -->", "<!-- end of table -->"
 
 
