@@ -1,1 +1,0 @@
-"""The training pipeline: `run(Job(table, study, policy))`."""

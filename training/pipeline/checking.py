@@ -1,4 +1,4 @@
-"""Steps 2 and 3: data checks and leakage checks, the looks at the test window, and how complete the labels are."""
+"""Steps 2 and 3: data and leakage checks, looks at the test window, and completeness of the labels."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,49 +20,38 @@ from training.pipeline.observing import Observed, sample_rows
 from training.pipeline.steps import Step
 
 TRIANGLE_MONTHS = 24
-"""Months of the triangle that the evaluation shows."""
+"""Months of the triangle in the evaluation."""
 MAX_ROWS = 100_000
-"""Rows at most that the checks look at."""
+"""The most rows that the checks read."""
 
 
 @dataclass(frozen=True, slots=True)
 class DataChecked:
-    """The results of the data checks."""
-
     checks: list[Check]
-    """What each check found."""
     labels: dict[str, Any]
-    """How late and how complete labels are, as JSON values."""
+    """Delay and completeness of labels, as JSON values."""
     lift: Lift
-    """What the triangle shows of labels that are not all known at the maturity."""
+    """From the triangle: labels not yet known at the maturity."""
     summary: str
-    """The line that the step shows."""
+    """The line of this step."""
 
 
 @dataclass(frozen=True, slots=True)
 class LeakageChecked:
-    """The results of the leakage checks."""
-
     checks: list[Check]
-    """What each check found."""
     looks: list[dict[str, str]]
-    """The looks that other studies took at the test window before."""
+    """Earlier looks of other studies at the test window."""
     summary: str
-    """The line that the step shows."""
+    """The line of this step."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What both kinds of checks found, as the evaluation shows it."""
-
     evaluation: dict[str, Any]
 
 
 def check_data(step: Step, job: Job, observed: Observed) -> DataChecked:
-    """Run the data checks, and measure how late decisions and bad sellers become known.
-
-    The checks look at order, gaps, doubles, and what was never decided.
-    """
+    """Run the data checks (order, gaps, duplicates, undecided reports), and measure the delay of decisions and labels."""
     checks = data_checks(job.table, job.study, observed.every, observed.left_out, observed.final)
     checks.append(check_bad_by_volume(job.study, sample_rows(observed.rows, MAX_ROWS, job.study.model.seed)))
     step(1, 3)
@@ -80,7 +69,7 @@ def check_data(step: Step, job: Job, observed: Observed) -> DataChecked:
 
 
 def _development(found: Development, raised: Lift) -> dict[str, Any]:
-    """Return the triangle of the latest two years as JSON values: null is still to come."""
+    """Return the triangle of the last two years as JSON values; null is in the future."""
     latest = slice(-TRIANGLE_MONTHS, None)
     rows = found.triangle[latest, :TRIANGLE_MONTHS]
     return {
@@ -93,7 +82,6 @@ def _development(found: Development, raised: Lift) -> dict[str, Any]:
 
 
 def _waiting(delay: DecisionDelay) -> str:
-    """Return how long a decision takes, in words."""
     if delay.median_days is None:
         return (
             f"{delay.decided:,} violations decided, {delay.open:,} open: how long a decision takes cannot be told yet"
@@ -103,9 +91,9 @@ def _waiting(delay: DecisionDelay) -> str:
 
 
 def check_leakage(step: Step, job: Job, observed: Observed, *, is_look: bool = True) -> LeakageChecked:
-    """Run the leakage checks: search features for the future, training rows for the test's.
+    """Run the leakage checks: features for the future, training rows for the test's.
 
-    If it `is_look`, as a model will be judged there, the look at the test window is logged.
+    If it `is_look`, because a model will be judged there, the look at the test window is logged.
     """
     looks = _looks(job, observed, is_look=is_look)
     with step.apart("sampled checks"):
@@ -118,10 +106,7 @@ def check_leakage(step: Step, job: Job, observed: Observed, *, is_look: bool = T
 
 
 def _looks(job: Job, observed: Observed, *, is_look: bool) -> list[dict[str, str]]:
-    """Return the looks that other studies took before, and log this one if it `is_look`.
-
-    None of them without a file of looks.
-    """
+    """Return other studies' earlier looks, and log this one if it `is_look`; none without a file."""
     file = job.shell.looks
     if file is None:
         return []
@@ -143,7 +128,7 @@ def _looks(job: Job, observed: Observed, *, is_look: bool) -> list[dict[str, str
 
 
 def _spell(checks: Sequence[Check]) -> str:
-    """Return how many checks hold, and what those that do not have found, in words."""
+    """Return how many checks pass, and the findings of the others."""
     wrong = [check for check in checks if not check.ok]
     if not wrong:
         return f"{len(checks)} checks hold"
@@ -151,21 +136,14 @@ def _spell(checks: Sequence[Check]) -> str:
 
 
 def _spell_leakage(checks: Sequence[Check]) -> str:
-    """Return the leakage checks in words, and drift apart from them.
-
-    Drift is no leak, and is judged by a gate of its own.
-    """
+    """As `_spell`, with drift separate: it is no leak, and has its own gate."""
     drift = [check for check in checks if check.check == DRIFT]
     sentence = _spell([check for check in checks if check.check != DRIFT])
     return "; ".join([sentence, *("no drift" if check.ok else f"drift: {check.text}" for check in drift)])
 
 
 def merge_checks(data: DataChecked, leakage: LeakageChecked) -> Checked:
-    """Return the results of data and leakage checks as the evaluation holds them.
-
-    Keys: `checks`, with a list each under `data` and `leakage`; `labels` of the data checks; `looks` of the leakage
-    checks.
-    """
+    """Return the evaluation's `checks` (`data` and `leakage`), `labels` and `looks`."""
     return Checked(
         {
             "checks": {

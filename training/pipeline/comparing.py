@@ -1,4 +1,4 @@
-"""Step 7, compare: the candidate beside its baselines, the twin bound to no page and the champion, on the test rows."""
+"""Step 7, compare: the candidate beside baselines, its free twin and the champion, on the test rows."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -28,47 +28,44 @@ from training.study.definition import Study
 from training.study.words import other_label
 
 WITH_CONTEXT = "with_context"
-"""The candidate's ranking with context as it was, which serving never sees: what knowing who looks is worth."""
+"""The candidate's ranking with the actual context, which serving never has."""
 
 MAX_ROWS = 100_000
-"""Rows at most that baselines are fitted on and that figures with resampling are made of."""
+"""The most rows for baselines and resampled figures."""
 
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """The figures of an evaluation, and the n test rows they were made of.
-
-    Arrays of shape (n,).
-    """
+    """The figures of an evaluation and their n test rows. Arrays of shape (n,)."""
 
     test: Snapshot
     """The test rows, with context at its reference."""
     scores: Mapping[str, Floats]
-    """By model, what it ranks by as it is served."""
+    """By model, the served ranking."""
     log_odds: Mapping[str, Floats]
-    """By model, the log-odds to be known as bad at the maturity, over each row's own exposure."""
+    """By model, the log-odds of bad at the maturity, over each row's own exposure."""
     p_bad: Floats
-    """The candidate's chance of that."""
+    """The candidate's probability of bad."""
     points: Ints
     """The candidate's points over the reference exposure."""
     tiers: NDArray[np.str_]
-    """The names of the tiers that the policy gives for these points."""
+    """The policy's tiers for these points."""
     figures: dict[str, Any]
-    """The figures, as JSON values."""
+    """As JSON values."""
     summary: str
-    """The line that the step shows."""
+    """The line of this step."""
 
 
 def compare(step: Step, job: Job, observed: Observed, fitted: Fitted, calibrated: Calibrated) -> Compared:
-    """Score the test rows by every model, and compute the figures of the evaluation.
+    """Score the test rows by every model, and compute the evaluation's figures.
 
-    The models: the candidate, logistic regression, the twin that is bound to no page, simple rankings and, if there is
-    one, the champion; all with context at its reference.
+    The models: the candidate, logistic regression, the twin without a page, simple rankings and the champion, if any;
+    all with context at its reference.
     """
     study, scale, page = job.study, calibrated.scale, calibrated.page
     as_it_was = sample_rows(observed.test, MAX_ROWS, study.model.seed)
     rows = sample_rows(observed.rows, MAX_ROWS, study.model.seed)
-    # What is judged is what is served: every model answers with context at its reference.
+    # Judged as served: every model answers with context at its reference.
     test = at_reference(as_it_was, study)
     raw = page.raw_score(test.x)
     own = offset(test, study)
@@ -99,7 +96,7 @@ def compare(step: Step, job: Job, observed: Observed, fitted: Fitted, calibrated
         trained = Train(rows.bad, rows.seller, scale.points(page.raw_score(x)), x)
         case = _case(job, observed, test, trained, log_odds, served, points, champion_points, rankings)
         figures = evaluate(case)
-        # The figures may be of a sample; what was trained on is all.
+        # Figures may be of a sample; training uses all rows.
         figures["train"] = counted(observed.rows.bad, observed.rows.seller)
         figures["test"]["drawn_from"] = len(observed.test.bad)
         if job.champion is not None:
@@ -121,10 +118,6 @@ def _case(
     champion_points: Ints | None,
     rankings: Mapping[str, Floats],
 ) -> Case:
-    """Return all that the figures are made of.
-
-    Test rows, scores by model, and what rows are grouped by.
-    """
     policy = job.policy
     thin = (test.orders < policy.thin_file_orders) | (test.tenure_days < policy.thin_file_days)
     thick = test.orders >= np.quantile(test.orders, 0.75) if len(test.bad) else thin
@@ -160,7 +153,7 @@ def _case(
 
 
 def _summary(figures: Mapping[str, Any]) -> str:
-    """Return the AUC of the candidate and of the models beside it, in words."""
+    """Return the AUC of the candidate and the other models, in words."""
     found = figures["auc"][CANDIDATE]
     others = [
         f"{name} {figures['auc'][name]['value']:.4f}" for name in (CHAMPION, "logistic") if name in figures["auc"]
@@ -182,9 +175,9 @@ def _summary(figures: Mapping[str, Any]) -> str:
 
 
 def _twin(test: Snapshot, job: Job, observed: Observed) -> Floats:
-    """Return the log-odds at test of the model that is bound to no page: every feature, trees of any features, monotone.
+    """Return test log-odds of the twin: every feature, unrestricted monotone trees, over the reference exposure.
 
-    Over the reference exposure. It is calibrated as the candidate is: on sellers that it has not seen.
+    It is calibrated as the candidate, on unseen sellers.
     """
     declared = tuple(feature for feature in job.study.features if feature not in FEATURES.values())
     study = replace(job.study, features=(*FEATURES.values(), *declared), pairs=())
@@ -205,26 +198,22 @@ def _twin(test: Snapshot, job: Job, observed: Observed) -> Floats:
 
 
 def _inputs_of(test: Snapshot, job: Job, observed: Observed, study: Study) -> Floats:
-    """Return the inputs of the test rows by the features of another study, in their order."""
+    """Return the test rows' inputs by another study's features, in order."""
     rows = join([snapshot(job.table, study, point, observed.final) for point in observed.test_points])
     place = {key: index for index, key in enumerate(zip(rows.day.tolist(), rows.seller.tolist(), strict=True))}
     return rows.x[[place[key] for key in zip(test.day.tolist(), test.seller.tolist(), strict=True)]]
 
 
 def _champion_offset(champion: Artifact, test: Snapshot, study: Study) -> Floats:
-    """Return the log-odds that each row's own exposure adds for the champion.
-
-    Beside the champion's reference exposure. That need not be the study's.
+    """Return the log-odds that each row's own exposure adds to the champion's reference exposure, which may differ
+    from the study's.
     """
     reference, slope = champion.manifest["reference_exposure"], slope_of(champion)
     return offset(test, replace(study, exposure=replace(study.exposure, reference_orders=reference, slope=slope)))
 
 
 def _champion_raw(job: Job, champion: Artifact, observed: Observed, test: Snapshot) -> Floats:
-    """Return the champion's raw scores of the test rows.
-
-    From its own features, with context at its own reference.
-    """
+    """Return the champion's raw scores of the test rows, from its own features and context reference."""
     theirs = study_of_model(job.study, champion)
     if theirs.features == job.study.features and theirs.constants == job.study.constants:
         return champion.raw_score(test.x)

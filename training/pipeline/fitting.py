@@ -23,39 +23,33 @@ from training.pipeline.observing import Observed, sample_rows
 from training.pipeline.steps import Step
 
 MAX_ROWS = 100_000
-"""Rows at most that the calibration and the steps of curves are found on: they do not need a million."""
+"""The most rows for calibration and steps of curves."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """A fitted model."""
-
     model: Curves | Artifact
-    """What each feature adds to the log-odds of bad, or the champion whose tables stay."""
+    """Each feature's effect on the log-odds of bad, or the champion with fixed tables."""
     summary: str
-    """The line that the step shows."""
+    """The line of this step."""
 
 
 @dataclass(frozen=True, slots=True)
 class Certified:
-    """A model proven monotone."""
-
     certificate: dict[str, object]
-    """The certificate, as JSON values."""
+    """As JSON values."""
     summary: str
-    """The line that the step shows."""
+    """The line of this step."""
 
 
 @dataclass(frozen=True, slots=True)
 class Calibrated:
-    """A calibrated model in whole points."""
-
     page: Page
-    """The model as it is served."""
+    """The served model in whole points."""
     lift: float
-    """What the ultimate level adds to the log-odds; the page's base holds it."""
+    """The log-odds added for labels that are unknown at the maturity; the page's base includes it."""
     summary: str
-    """The line that the step shows."""
+    """The line of this step."""
 
     @property
     def scale(self) -> Scale:
@@ -66,8 +60,8 @@ class Calibrated:
 def fit(step: Step, job: Job, observed: Observed) -> Fitted:
     """Train the model on all training points; a recalibration keeps the champion's tables.
 
-    An interrupted training goes on with the model that it kept. ConfigurationWrong if fewer than two features of the study
-    tell training rows apart, or if the model gives the same score to all golden rows.
+    An interrupted training continues with its kept model. ConfigurationWrong if fewer than two features vary, or if all
+    golden rows get the same score.
     """
     if job.recalibrate and job.champion is not None:
         return Fitted(job.champion, f"the tables of champion {job.champion.digest[:12]}, as they are")
@@ -102,11 +96,11 @@ def certify_fit(step: Step, job: Job, calibrated: Calibrated) -> Certified:
 
 
 def calibrate_fit(step: Step, job: Job, observed: Observed, fitted: Fitted, lift: float) -> Calibrated:
-    """Calibrate the model on the latest training point, and round it to the page's whole points.
+    """Calibrate the model on the latest training point, and round it to whole points.
 
-    Each seller is scored by a model that never saw it, and no row of the test point is used; features of context are at
-    their reference, as in serving. `lift`: what is added to the log-odds, since not all that made a seller bad is known
-    at the maturity. ConfigurationWrong if the page gives all golden rows the same points.
+    Each seller is scored by a model that never saw it, and no test row is used; context is at its reference. `lift` is
+    added to the log-odds, because some bad sellers are unknown at the maturity. ConfigurationWrong if all golden rows
+    get the same points.
     """
     latest = sample_rows(observed.parts[-1], MAX_ROWS, job.study.model.seed)
     if isinstance(fitted.model, Curves):
@@ -124,7 +118,7 @@ def calibrate_fit(step: Step, job: Job, observed: Observed, fitted: Fitted, lift
 
 
 def _calibrated(step: Step, job: Job, observed: Observed, curves: Curves, latest: Snapshot, lift: float) -> Calibrated:
-    """Return the page, cross-fitted; with too few bad sellers to leave some out, the raw score stays as trained."""
+    """Return the page, cross-fitted; with too few bad sellers the raw score stays as trained."""
     raw = _unseen(step, job, sample_rows(observed.rows, MAX_FITTED, job.study.model.seed), latest)
     if raw is None or latest.bad.sum() < MIN_BAD:
         intercept, slope = 0.0, 1.0
@@ -141,10 +135,7 @@ def _calibrated(step: Step, job: Job, observed: Observed, curves: Curves, latest
 
 
 def _page_of(job: Job, observed: Observed, curves: Curves, intercept: float, slope: float) -> Page:
-    """Return the curves in whole points, cut where they lose least over the training rows.
-
-    Each row counts p (1 - p) of its weight.
-    """
+    """Return the curves in whole points, cut where the training rows lose least; a row counts p (1 - p) of its weight."""
     rows, study = sample_rows(observed.rows, MAX_ROWS, job.study.model.seed), job.study
     p = sigmoid(curves.raw(rows.x) + offset(rows, study))
     reference = {
@@ -156,9 +147,8 @@ def _page_of(job: Job, observed: Observed, curves: Curves, intercept: float, slo
 
 
 def _unseen(step: Step, job: Job, rows: Snapshot, latest: Snapshot) -> Floats | None:
-    """Return raw scores of the latest training point by models that have not seen the seller.
-
-    Such a model is of all points. None if too few are bad to leave some sellers out.
+    """Return raw scores of the latest training point by models that never saw the seller; None with too few bad
+    sellers.
     """
 
     def fitted(fold: int, part: Snapshot) -> Raw:
@@ -172,10 +162,7 @@ def _unseen(step: Step, job: Job, rows: Snapshot, latest: Snapshot) -> Floats | 
 
 
 def _recalibrated(job: Job, champion: Artifact, latest: Snapshot, lift: float) -> Calibrated:
-    """Return the champion's page with a base that is moved by whole points.
-
-    It has the level of the latest training point, and the ranking as it was.
-    """
+    """Return the champion's page with a base moved by whole points to the level of the latest training point."""
     raw = champion.raw_score(at_reference(latest, job.study).x)
     moved = base_log_odds(latest.bad, champion.scale.log_odds(raw) + offset(latest, job.study), latest.weight) + lift
     base = champion.page.base - round(POINTS_PER_LOGIT * moved)

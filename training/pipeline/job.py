@@ -1,4 +1,4 @@
-"""What a training needs, and what it returns."""
+"""The input and the result of a training."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,90 +17,84 @@ from training.study.definition import Study
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Rows of the snapshot that the shell reads again from the ledger."""
+    """Snapshot rows that the shell reads again from the ledger."""
 
     sellers: Sequence[str]
-    """The seller of each row."""
     days: Sequence[int]
-    """The observation day of each row, at whose beginning the seller is observed."""
+    """Each seller is observed at the beginning of its day."""
     x: Floats
-    """The features of each row, by the study's features."""
+    """By the study's features."""
     study: Study
 
 
 @dataclass(frozen=True, slots=True)
 class Shell:
-    """What only the shell can do. None: it was not requested."""
+    """What only the shell can do; None if not requested."""
 
     parity: Callable[[Sample], int] | None = None
-    """Reads a sample again over gRPC, and returns how many of its rows have other bits."""
+    """Reads a sample again over gRPC; returns how many rows differ in any bit."""
     looks: Path | None = None
-    """The file in which looks at test windows are logged."""
+    """The log of looks at test windows."""
     now: int = 0
-    """The shell's clock, in microseconds."""
+    """In microseconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One training."""
-
     table: LedgerTable
     """The ledger's export."""
     study: Study
     policy: Policy
     champion: Artifact | None = None
-    """The model to compare with; None: there is none."""
+    """None without one."""
     recalibrate: bool = False
-    """Whether the champion's trees stay, and only the intercept of its scale is fitted anew."""
+    """Keep the champion's tables, and fit only the level."""
     verify: bool = True
-    """Whether to train twice and compare."""
+    """Train twice and compare."""
     slope: Slope | None = None
-    """The slope of exposure, once it is known, which the study then states too; None without a reference exposure."""
+    """The slope of exposure once known; None without a reference exposure."""
     kept: Kept = field(default_factory=lambda: Kept(None))
-    """What an interrupted run of the same training left behind."""
+    """Results of an interrupted run of the same training."""
     shell: Shell = field(default_factory=Shell)
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """What a training would be made of."""
-
     evaluation: Mapping[str, Any]
-    """What the checks found, as JSON values."""
+    """The checks' findings, as JSON values."""
     lines: Mapping[str, str]
-    """The line that each step came to, by its name."""
+    """The line of each step."""
     train_rows: int
     test_rows: int
 
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """A trained model, and its test rows, n of them. Arrays of shape (n,)."""
+    """A trained model and its n test rows. Arrays of shape (n,)."""
 
     parts: dict[str, bytes]
-    """The artifact, as bytes by the name of the part."""
+    """The artifact's parts by name."""
     gates: Mapping[str, Any]
-    """The verdict of the gates (`training.gates.table.judge`)."""
+    """From `training.gates.table.judge`."""
     evaluation: Mapping[str, Any]
-    """The out-of-time evaluation."""
+    """Out of time."""
     seconds: Mapping[str, float]
-    """Seconds by step."""
+    """By step."""
     apart: Mapping[str, float]
-    """Seconds of what was timed apart from the steps."""
+    """Seconds timed outside the steps."""
     lines: Mapping[str, str]
-    """The line that each step came to."""
+    """The line of each step."""
     test: Snapshot
-    """The test rows."""
     test_scores: Mapping[str, Floats]
-    """By model, what it ranks by as it is served."""
+    """By model, the served ranking."""
     test_points: Ints
-    """The candidate's points as served."""
+    """The candidate's served points."""
     test_p_bad: Floats
-    """The candidate's chance of bad over each row's own exposure."""
+    """The candidate's probability of bad over each row's own exposure."""
     test_log_odds: Mapping[str, Floats]
-    """By model, the log-odds of bad over each row's own exposure."""
+    """By model, over each row's own exposure."""
 
     @property
     def passed(self) -> bool:
-        """Return whether every hard gate of the model is passed."""
+        """Return whether every hard gate passed."""
         return bool(self.gates["passed"])

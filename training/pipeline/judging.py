@@ -1,4 +1,4 @@
-"""Steps 8 and 9, impact and gates: what the model would change, and whether it may be served."""
+"""Steps 8 and 9: the model's impact, and its gates."""
 
 import json
 import platform
@@ -30,29 +30,24 @@ from training.pipeline.steps import Kept, Step
 from training.study.words import definition
 
 PARITY_ROWS = 50
-"""Rows of the test snapshot that are read again over gRPC."""
+"""Test rows read again over gRPC."""
 
 
 @dataclass(frozen=True, slots=True)
 class Impact:
-    """The artifact, and what it would change."""
-
     parts: dict[str, bytes]
-    """The artifact's parts, as bytes by their name."""
+    """The artifact's parts by name."""
     evaluation: dict[str, Any]
-    """The whole evaluation."""
     summary: str
-    """The line that the step shows."""
+    """The line of this step."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """The verdict of the gates."""
-
     gates: dict[str, Any]
     """As JSON values (`training.gates.table.judge`)."""
     summary: str
-    """The line that the step shows."""
+    """The line of this step."""
 
 
 def assess(
@@ -64,9 +59,9 @@ def assess(
     calibrated: Calibrated,
     compared: Compared,
 ) -> Impact:
-    """Pack the trained model into an artifact, with its whole evaluation and lineage; load it.
+    """Pack the model into an artifact with evaluation and lineage; load it.
 
-    The evaluation gets the tiers that would change, reasons, response curves and the worst misses, besides the figures.
+    Adds tier changes, reasons, response curves and the worst misses to the evaluation.
     """
     model = ModelParts(
         study=job.study.name,
@@ -93,7 +88,7 @@ def assess(
     evaluation = compared.figures | shown | add_slope(job, calibrated, compared.test, checked.evaluation)
     evaluation |= {"certificate": certificate, "page": describe_page(calibrated.page, job.study.features)}
     parts = pack(replace(model, evaluation=evaluation))
-    load(parts)  # refuses a model that no server would load
+    load(parts)  # rejects a model that no server would load
     return Impact(parts, evaluation, _impact(evaluation))
 
 
@@ -106,10 +101,7 @@ def _impact(evaluation: Mapping[str, Any]) -> str:
 
 
 def check_gates(step: Step, job: Job, observed: Observed, calibrated: Calibrated, impact: Impact) -> Judged:
-    """Measure what only the finished artifact can show, and judge all by the study's gates.
-
-    Measured are parity with served features and the digests of repeated trainings.
-    """
+    """Measure parity and the digests of repeated trainings, and judge all by the study's gates."""
     golden = len(json.loads(impact.parts["golden.json"])["points"])
     with step.apart("parity"):
         sample = _sample(job, observed)
@@ -117,7 +109,7 @@ def check_gates(step: Step, job: Job, observed: Observed, calibrated: Calibrated
     with step.apart("training twice"):
         digests = _digests(step, job, calibrated)
     measured = Measured(
-        certificate_breaches=0,  # `assess` has loaded the model, and so verified this and the golden vectors
+        certificate_breaches=0,  # `assess` loaded the model, which verified this and the golden vectors
         parity_rows=len(sample.days),
         parity_mismatches=mismatches,
         golden_rows=golden,
@@ -129,7 +121,7 @@ def check_gates(step: Step, job: Job, observed: Observed, calibrated: Calibrated
 
 
 def spell_verdict(gates: Sequence[Mapping[str, Any]]) -> str:
-    """Return in words which hard gates failed, and which advisory ones need a signature."""
+    """Return the failed hard gates, and the advisory gates that need a signature, in words."""
     failed, unsigned = ([g["gate"] for g in gates if g["kind"] == kind and not g["ok"]] for kind in (HARD, ADVISORY))
     if not failed and not unsigned:
         return f"all {len(gates)} passed"
@@ -138,22 +130,16 @@ def spell_verdict(gates: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _sample(job: Job, observed: Observed) -> Sample:
-    """Return PARITY_ROWS test rows, evenly spread, with context at its reference.
-
-    All of them if there are fewer.
-    """
+    """Return at most PARITY_ROWS test rows, evenly spread, with context at its reference."""
     test = observed.test
     chosen = np.unique(np.linspace(0, len(test.bad) - 1, min(PARITY_ROWS, len(test.bad))).astype(np.int64))
     names = [job.table.sellers[code] for code in test.seller[chosen].tolist()]
-    x = at_reference(test.x[chosen], job.study.features)  # context is what serving never asks
+    x = at_reference(test.x[chosen], job.study.features)  # serving never asks for context
     return Sample(names, test.day[chosen].tolist(), x, job.study)
 
 
 def _digests(step: Step, job: Job, calibrated: Calibrated) -> tuple[str, ...]:
-    """Return the digests of this training's page.
-
-    If the job verifies, also those of another training from the export on.
-    """
+    """Return the digests of this page and, if the job verifies, of a second training."""
     found = [_digest(job, calibrated)]
     if job.verify:
         again = replace(job, kept=Kept(None))
@@ -166,15 +152,14 @@ def _digests(step: Step, job: Job, calibrated: Calibrated) -> tuple[str, ...]:
 
 
 def _digest(job: Job, calibrated: Calibrated) -> str:
-    """Return the SHA-256 of a page's text and base."""
     text = page_model_text(calibrated.page.tables, len(job.study.features))
     return sha256(f"{calibrated.page.base}\n{text}".encode()).hexdigest()
 
 
 def lineage(job: Job, observed: Observed, calibrated: Calibrated) -> dict[str, Any]:
-    """Return what the model was made from, as JSON values: study, ledger, points, calibration.
+    """Return the model's origin as JSON values: study, ledger, points, calibration.
 
-    No time of day is in it, so that the same training gives the same bytes.
+    It has no time of day, so the same training gives the same bytes.
     """
     study, table = job.study, job.table
 

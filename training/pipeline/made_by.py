@@ -1,4 +1,4 @@
-"""What makes a model beside study and data: the code and the libraries. What is kept of other ones is of no use."""
+"""Versions of the code and libraries behind a model; kept results of other versions are useless."""
 
 from collections.abc import Sequence
 from hashlib import sha256
@@ -8,15 +8,13 @@ from pathlib import Path
 import scoring
 
 LIBRARIES = ("lightgbm", "numpy", "polars", "scipy")
-"""Libraries on whose version a model depends."""
 PACKAGES = (Path(scoring.__file__).parent, Path(__file__).parents[1])
-"""The folders of the code: what observes and scores, and what trains."""
+"""The folders of code that a model depends on."""
 
 
 def code_versions(packages: Sequence[Path] = PACKAGES) -> dict[str, str]:
-    """Return the versions of the libraries by name, and under `code` a SHA-256 of our own code.
-
-    That of all Python files of `packages`, with their names.
+    """Return library versions by name, and under `code` the SHA-256 of all Python files of `packages` with their
+    names.
     """
     code = sha256()
     for package in packages:

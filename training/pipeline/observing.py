@@ -1,4 +1,4 @@
-"""Step 1, snapshot: what was known of every seller at the observation points, and what became of it."""
+"""Step 1, snapshot: what was known of every seller at the observation points, and the outcome."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -18,45 +18,42 @@ from training.pipeline.steps import Step
 from training.study.definition import Observation
 
 MIN_OF_EACH = 10
-"""Bad and good rows that training and test must have at least."""
+"""The least bad and good rows in training and in test."""
 
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """The observation points and their snapshots."""
-
     train_points: list[Observation]
-    """The training points, in order."""
+    """In order."""
     test_points: list[Observation]
-    """The test points, in order."""
+    """In order."""
     parts: list[Snapshot]
-    """The rows of each training point."""
+    """Rows by training point."""
     rows: Snapshot
-    """The rows of all training points."""
+    """Of all training points."""
     test: Snapshot
-    """The rows of all test points."""
+    """Of all test points."""
     final: Facts
-    """What stands by today's knowledge."""
+    """By today's knowledge."""
     every: list[Snapshot]
-    """The rows of each point, training and test."""
+    """Rows by point, training and test."""
     left_out: list[Mapping[str, int]]
-    """Of each point, training and test, how many rows were left out, by reason."""
+    """By point, the number of excluded rows by reason."""
     summary: str
-    """The line that the step shows."""
+    """The line of this step."""
 
     @property
     def exclusions(self) -> Mapping[str, int]:
-        """Return the numbers of rows left out, by reason, of all points together."""
+        """Return the excluded rows of all points by reason."""
         return _sum(self.left_out)
 
     @property
     def test_exclusions(self) -> Mapping[str, int]:
-        """Return the numbers of rows left out, by reason, of the test points."""
         return _sum(self.left_out[len(self.train_points) :])
 
 
 def observe(step: Step, job: Job) -> Observed:
-    """Choose observation points, and compute features and labels of each eligible seller there.
+    """Choose observation points, and compute features and labels of each eligible seller.
 
     ConfigurationWrong if there is too little to learn from.
     """
@@ -88,10 +85,7 @@ def observe(step: Step, job: Job) -> Observed:
 
 
 def _spell_unsold(left_out: Mapping[str, int]) -> str:
-    """Return how many sellers are left out for want of orders in the window, in words.
-
-    With how many of them are bad. Empty if nobody is.
-    """
+    """Return how many sellers lack orders in the window, and how many are bad, in words; empty without any."""
     bad = left_out.get("bad_without_orders_in_window", 0) + left_out.get("bad_with_too_few_orders", 0)
     good = left_out.get("no_orders_in_window", 0) + left_out.get("too_few_orders_in_window", 0)
     if not bad + good:
@@ -100,10 +94,7 @@ def _spell_unsold(left_out: Mapping[str, int]) -> str:
 
 
 def _check_enough(name: str, points: list[Observation], part: Snapshot, job: Job) -> None:
-    """Check that training or test (`name`) has MIN_OF_EACH bad and good rows.
-
-    ConfigurationWrong states a remedy.
-    """
+    """Raise ConfigurationWrong, with a remedy, without MIN_OF_EACH bad and good rows in `name`."""
     bad = int(part.bad.sum())
     if min(bad, len(part.bad) - bad) >= MIN_OF_EACH:
         return
@@ -128,7 +119,7 @@ def _check_enough(name: str, points: list[Observation], part: Snapshot, job: Job
 
 
 def _sum(counts: list[Mapping[str, int]]) -> dict[str, int]:
-    """Return the sums of counts by name, in the order of names, without zeros."""
+    """Return sums of counts by name, sorted, without zeros."""
     total: Counter[str] = Counter()
     for part in counts:
         total.update(part)
@@ -136,10 +127,7 @@ def _sum(counts: list[Mapping[str, int]]) -> dict[str, int]:
 
 
 def sample_rows(rows: Snapshot, most: int, seed: int) -> Snapshot:
-    """Return at most `most` rows, drawn at random without replacement, in their order.
-
-    All of them, if they are no more. The same `seed` draws the same rows.
-    """
+    """Return at most `most` rows in order, drawn at random without replacement; equal `seed`, equal rows."""
     if len(rows.bad) <= most:
         return rows
     chosen = np.sort(np.random.default_rng(seed).choice(len(rows.bad), most, replace=False))

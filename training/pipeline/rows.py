@@ -1,4 +1,4 @@
-"""The scored test rows of a training as a table, so that anybody can compare another model on the same rows."""
+"""The scored test rows as a table, for comparing another model on the same rows."""
 
 from pathlib import Path
 
@@ -10,17 +10,16 @@ from training.observation.export import LedgerTable
 from training.pipeline.job import Trained
 
 WRITERS = {".csv": "write_csv", ".parquet": "write_parquet"}
-"""The method that writes a table, by the ending of the file's name."""
+"""By the file's ending."""
 
 
 def scored_rows(table: LedgerTable, trained: Trained) -> pl.DataFrame:
-    """Return a table with a row for each test row: seller, day, outcome, points and scores.
+    """Return a table with one row per test row, sorted by (observation point, seller).
 
-    In the order of (observation point, seller). `seller`, `observe_day`, `bad` (0 or 1), `weight`; `orders_before` and
-    `orders_in_window`, settled; `points`, as served (over the reference exposure, every context at its reference);
-    `p_bad` over the row's own exposure, to be known as bad at the maturity; and of every model `score_NAME`, what it
-    ranks by as it is served, where higher is worse: of the candidate, `score_lightgbm`, the log-odds over the reference
-    exposure, of which `points` are the rounded and clipped form.
+    Columns: `seller`, `observe_day`, `bad` (0 or 1), `weight`; settled `orders_before` and `orders_in_window`; `points`
+    as served (reference exposure and context); `p_bad` over the row's own exposure, known at the maturity; and per
+    model `score_NAME`, its served ranking, higher is worse. `score_lightgbm` is the candidate's log-odds over the
+    reference exposure; `points` is its rounded and clipped form.
     """
     test = trained.test
     columns: dict[str, object] = {
@@ -38,10 +37,7 @@ def scored_rows(table: LedgerTable, trained: Trained) -> pl.DataFrame:
 
 
 def check_rows_file(file: Path) -> None:
-    """Refuse, by ConfigurationWrong, a file to which `write_rows` cannot write.
-
-    Its name must end in .csv or .parquet, and its folder must exist.
-    """
+    """Raise ConfigurationWrong unless the file ends in .csv or .parquet and its folder exists."""
     if file.suffix.lower() not in WRITERS:
         raise ConfigurationWrong(f"{file} must end in {' or '.join(WRITERS)}, which says how rows are written")
     if not file.parent.is_dir():
@@ -49,10 +45,7 @@ def check_rows_file(file: Path) -> None:
 
 
 def write_rows(table: LedgerTable, trained: Trained, file: Path) -> int:
-    """Write the scored test rows as CSV or Parquet, by the file's ending; return their number.
-
-    ConfigurationWrong if the file cannot be written.
-    """
+    """Write the scored test rows by the file's ending; return their number. ConfigurationWrong if that fails."""
     check_rows_file(file)
     rows = scored_rows(table, trained)
     try:

@@ -18,10 +18,9 @@ def show_nothing(_step: str, _done: int, _total: int) -> None:
 
 
 def plan(job: Job, progress: Progress = show_nothing) -> Planned:
-    """Observe and check as a training would, but fit nothing; return what would be trained on.
+    """Run only the first three steps (snapshot, data checks, leakage checks); logs no look at the test window.
 
-    The first three steps: snapshot, data checks, leakage checks. No look at the test window is logged. ConfigurationWrong
-    if there is too little to learn from.
+    ConfigurationWrong if there is too little to learn from.
     """
     steps = Steps(progress)
     observed = steps.take("snapshot", observe, job)
@@ -31,10 +30,9 @@ def plan(job: Job, progress: Progress = show_nothing) -> Planned:
 
 
 def run(job: Job, progress: Progress = show_nothing) -> Trained:
-    """Train a model by all steps of the pipeline; return it with the gates' verdict.
+    """Train a model by all nine steps; return it with the gates' verdict, even if it fails a gate.
 
-    Observe, check, estimate the slope, train, calibrate, certify, compare, and judge. A model that fails a gate is
-    returned, too. ConfigurationWrong if there is too little to learn from, ArtifactRefused if the model is not monotone.
+    ConfigurationWrong if there is too little to learn from, ArtifactRefused if the model is not monotone.
     """
     steps = Steps(progress)
     observed = steps.take("snapshot", observe, job)

@@ -1,4 +1,4 @@
-"""The step between the checks and the training, for a study with a reference exposure: the slope of exposure."""
+"""The slope of exposure, between checks and training, for a study with a reference exposure."""
 
 import json
 from collections.abc import Mapping
@@ -21,27 +21,21 @@ from training.study.definition import Study
 
 @dataclass(frozen=True, slots=True)
 class SlopeResult:
-    """The job with the slope that it trains with."""
-
     job: Job
     summary: str
-    """The line that the step shows."""
+    """The line of this step."""
 
 
 def find_slope(step: Step, job: Job, observed: Observed) -> SlopeResult:
-    """Estimate the slope of exposure from the training points; return the job with it.
-
-    Unless the study states it; a recalibration uses the champion's. The test rows are not touched.
+    """Return the job with the slope of exposure: stated, the champion's in a recalibration, or estimated on training
+    points.
     """
     slope = _slope(step, job, observed)
     return SlopeResult(replace(job, study=job.study.with_exposure_slope(slope.value), slope=slope), slope.text)
 
 
 def _slope(step: Step, job: Job, observed: Observed) -> Slope:
-    """Return the champion's slope for a recalibration, else the stated one, else the estimate.
-
-    The estimate is kept for a rerun.
-    """
+    """As `find_slope`; an estimate is kept for a repeated run."""
     study = job.study
     if job.recalibrate and job.champion is not None:
         return Slope(slope_of(job.champion), CHAMPIONS)
@@ -60,10 +54,7 @@ def _slope(step: Step, job: Job, observed: Observed) -> Slope:
 
 
 def add_slope(job: Job, calibrated: Calibrated, test: Snapshot, evaluation: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a copy of the evaluation with the slope, and a further data check: that at test.
-
-    `test` with context at its reference. Without a slope the evaluation is as it was.
-    """
+    """Return the evaluation with the slope and a check of it on test rows with context at its reference."""
     if job.slope is None:
         return dict(evaluation)
     at_test = compare_with_test(job.slope, calibrated.page.raw_score(test.x), test, job.study)
@@ -74,10 +65,7 @@ def add_slope(job: Job, calibrated: Calibrated, test: Snapshot, evaluation: Mapp
 
 
 def _check(at_test: SlopeAtTest | None) -> Check:
-    """Return whether the test rows agree with the slope.
-
-    It holds if they do not show one (None).
-    """
+    """Return whether the test rows agree with the slope; passes if they show none (None)."""
     if at_test is None:
         return Check("exposure_slope", True, 0.0, "the test rows do not say how bad rises with orders")
     return Check("exposure_slope", at_test.agrees, round(at_test.value, 4), at_test.text, MATERIAL)

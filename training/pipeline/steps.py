@@ -1,4 +1,4 @@
-"""The steps of a training while they are taken: the seconds and the summary of each, and what is kept for a rerun."""
+"""The steps of a running training: seconds, summaries, and kept results for a repeated run."""
 
 import os
 import time
@@ -15,8 +15,6 @@ P = ParamSpec("P")
 
 
 class Summarized(Protocol):
-    """What a step returns; `summary` is what it came to, in one line."""
-
     @property
     def summary(self) -> str: ...
 
@@ -34,38 +32,29 @@ NAMES = (
     "impact",
     "gates",
 )
-"""The nine steps of a training, in order."""
 
 
 class Step:
-    """One step: call it with (done, total).
-
-    What runs within `apart` is timed by itself and not as the step's.
-    """
+    """One step; call it with (done, total). Time within `apart` is not the step's."""
 
     def __init__(self, name: str, progress: Progress) -> None:
-        """Start a step that shows its progress under a name."""
         self.name = name
         self.apart_seconds: dict[str, float] = {}
         self._progress = progress
         self._total = 1
 
     def __call__(self, done: int, total: int) -> None:
-        """Show that so much of the total is done, but not all: the step's parts may come one after the other."""
-        # A step is over when it returns, whatever its parts have reported: they may come one after the other.
+        """Show progress. Parts may come one after the other, so done == total does not end the step."""
+        # A step ends when it returns, whatever its parts reported: they may come one after the other.
         self._total = max(total, 1)
         self._progress(self.name, min(done, self._total - 1), self._total)
 
     def end(self) -> None:
-        """Report to the progress that the step is done."""
         self._progress(self.name, self._total, self._total)
 
     @contextmanager
     def apart(self, what: str) -> Iterator[None]:
-        """Time the `with` block by itself, under a name, and not as the step's.
-
-        For what is no part of making the model: baselines, twins, resampling, sampled checks.
-        """
+        """Time the block separately: baselines, twins, resampling and sampled checks do not make the model."""
         started = time.perf_counter()
         try:
             yield
@@ -76,22 +65,16 @@ class Step:
 
 @dataclass(slots=True)
 class Steps:
-    """The steps so far."""
-
     progress: Progress
-    """Shows the progress of each step."""
     seconds: dict[str, float] = field(default_factory=dict)
-    """Seconds by step, without what was timed apart."""
+    """By step, without time apart."""
     apart: dict[str, float] = field(default_factory=dict)
-    """Seconds of what was timed apart."""
+    """Seconds timed apart."""
     lines: dict[str, str] = field(default_factory=dict)
-    """The line that each step came to."""
+    """The line of each step."""
 
     def take(self, name: str, function: Callable[Concatenate[Step, P], R], *arguments: P.args, **named: P.kwargs) -> R:
-        """Run one step: return the result of `function(step, *arguments)`.
-
-        Its progress is shown under `name`; its `summary` and its seconds are recorded in `lines` and `seconds`.
-        """
+        """Run `function(step, *arguments)` with its progress under `name`; record summary and seconds."""
         numbered = f"{NAMES.index(name) + 1}/{len(NAMES)} {name}" if name in NAMES else name
         step = Step(numbered, self.progress)
         step(0, 1)
@@ -107,22 +90,17 @@ class Steps:
 
 
 class Kept:
-    """What earlier runs of the same training left behind, by name.
+    """Results of earlier runs of the same training, by name.
 
-    So that an interrupted one goes on where it was. The folder is of one training alone: the same study, ledger, code
-    and libraries (`training.pipeline.made_by`).
+    The folder is of one training: the same study, ledger, code and libraries (`training.pipeline.made_by`).
     """
 
     def __init__(self, folder: Path | None) -> None:
-        """Keep texts in a folder; None: nothing is kept."""
         self._folder = folder
         self.used: list[str] = []
 
     def text(self, name: str, make: Callable[[], str]) -> str:
-        """Return the text kept in a file under a name; if there is none, make it and keep it.
-
-        Without a folder it is made each time.
-        """
+        """Return the kept text of a name; make and keep it if missing. Without a folder it is always made."""
         if self._folder is None:
             return make()
         file = self._folder / f"{name}.txt"
@@ -134,14 +112,14 @@ class Kept:
         return text
 
     def _write(self, file: Path, write: Callable[[Path], Any]) -> None:
-        """Write a file whole or not at all, on the disk, with the digest beside it by which a later run knows it."""
+        """Write a file whole or not at all, with its digest beside it."""
         file.parent.mkdir(parents=True, exist_ok=True)
         digest = _replace(file, write)
         _replace(_digest_file(file), lambda path: path.write_text(digest, encoding="ascii"))
 
 
 def _replace(file: Path, write: Callable[[Path], Any]) -> str:
-    """Write under another name, and rename when all of it is on the disk; return the SHA-256 of what was written."""
+    """Write under a temporary name and rename once it is on disk; return the SHA-256."""
     staging = file.with_name(f".{file.name}.partial{file.suffix}")
     write(staging)
     with staging.open("rb") as data:
@@ -152,15 +130,11 @@ def _replace(file: Path, write: Callable[[Path], Any]) -> str:
 
 
 def _digest_file(file: Path) -> Path:
-    """Return the file beside a kept one that holds its digest."""
     return file.with_name(f"{file.name}.sha256")
 
 
 def _is_whole(file: Path) -> bool:
-    """Return whether the file is what was written.
-
-    LightGBM ends the process on a model that is cut off, so LightGBM must not be used to find out.
-    """
+    """Return whether the file is as written. LightGBM cannot tell: it ends the process on a truncated model."""
     try:
         with file.open("rb") as data:
             return file_digest(data, "sha256").hexdigest() == _digest_file(file).read_text(encoding="ascii")

@@ -1,7 +1,6 @@
 """Plots from numbers: axes with round ticks, curves, bars and whiskers, in per cent of the plot's area.
 
-Where a function places a mark, `x` and `y` are the axes, `style` is its class in the style sheet, and `says` what it
-shows when pointed at.
+For marks, `x` and `y` are the axes, `style` is the class in the style sheet, and `says` is the tooltip.
 """
 
 import math
@@ -10,11 +9,11 @@ from collections.abc import Callable, Iterable, Sequence
 from training.report.parts import Axis, Bar, Box, Dot, Line, Mark, Range, Rule
 
 Form = Callable[[float], str]
-"""Writes a number as the text of a tick."""
+"""Formats a number as a tick."""
 
 
 def short_percent(value: float) -> str:
-    """Format a share as a tick of an axis: "20 %", "2.5 %"."""
+    """Format a share as a tick: "20 %", "2.5 %"."""
     return f"{round(value * 100, 3):g} %"
 
 
@@ -24,10 +23,9 @@ def plain(value: float) -> str:
 
 
 def axis(values: Iterable[float | None], label: str, form: Form = plain, about: int = 5, zero: bool = False) -> Axis:
-    """Return an axis between round numbers that holds all values; None is passed over.
+    """Return an axis between round numbers that contains all values; ignores None, needs one value.
 
-    There is at least one value. `about`: how many steps it has, roughly; `zero`: it holds zero too; `form`: formats the
-    ticks.
+    `about` is the rough number of steps; `zero` includes zero; `form` formats ticks.
     """
     known = [value for value in values if value is not None] + ([0.0] if zero else [])
     low, high = min(known), max(known)
@@ -45,27 +43,23 @@ def _round_step(rough: float) -> float:
 
 
 def shares(label: str) -> Axis:
-    """Return an axis of shares from 0 to 100 %."""
+    """Return an axis from 0 to 100 %."""
     return Axis(0.0, 1.0, label, [(k / 4, f"{25 * k} %") for k in range(5)])
 
 
 def names(labels: Sequence[str], label: str, most: int = 6) -> Axis:
-    """Return an axis of equal places for named things, with `most` names at most as ticks.
-
-    At even steps, from the first one on.
-    """
+    """Return an axis of evenly placed names, with at most `most` ticks from the first on."""
     every = -(-len(labels) // most)
     ticks = [(k + 0.5, text) for k, text in enumerate(labels) if k % every == 0]
     return Axis(0.0, float(len(labels)), label, ticks)
 
 
 def curve(xs: Sequence[float], ys: Sequence[float], x: Axis, y: Axis, style: str) -> Line:
-    """Return a line through the points (xs, ys), drawn on these axes in a style."""
     return Line(_path(xs, ys, x, y), style)
 
 
 def band(xs: Sequence[float], low: Sequence[float], high: Sequence[float], x: Axis, y: Axis, style: str) -> Line:
-    """Return the filled area between two curves over the same xs, drawn on these axes."""
+    """Return the filled area between two curves over the same xs."""
     back = _path(list(reversed(xs)), list(reversed(high)), x, y).replace("M", "L", 1)
     return Line(f"{_path(xs, low, x, y)}{back}Z", style, fill=True)
 
@@ -79,57 +73,39 @@ def _path(xs: Sequence[float], ys: Sequence[float], x: Axis, y: Axis) -> str:
 def dot(
     at: float, value: float | None, x: Axis, y: Axis, style: str, shape: str = "round", says: str = ""
 ) -> list[Mark]:
-    """Return a list with the mark of a point; an empty list if `value` is None.
-
-    `at`, `value`: its place on x and y; `says`: the text shown when pointed at.
-    """
+    """Return a list with the mark of a point; empty if `value` is None."""
     return [] if value is None else [Dot(x.at(at), 100 - y.at(value), style, shape, says)]
 
 
 def whisker(
     at: float, low: float | None, high: float | None, x: Axis, y: Axis, style: str, says: str = ""
 ) -> list[Mark]:
-    """Return a list with the mark of an upright interval; an empty list if an end is None.
-
-    `at`: its place on x; `says`: the text shown when pointed at.
-    """
+    """Return a list with a vertical interval; empty if an end is None."""
     if low is None or high is None:
         return []
     return [Rule(x.at(at), 100 - y.at(low), x.at(at), 100 - y.at(high), style, says)]
 
 
 def column(left: float, right: float, value: float, x: Axis, y: Axis, style: str, says: str = "") -> Box:
-    """Return an upright bar from the low end of y to `value`, between `left` and `right` on x.
-
-    `says`: the text shown when pointed at.
-    """
+    """Return a vertical bar from the low end of y to `value`, between `left` and `right`."""
     return Box(x.at(left), 100 - y.at(value), x.at(right) - x.at(left), y.at(value), style, says)
 
 
 def level(value: float, y: Axis, style: str = "rule", says: str = "") -> Rule:
-    """Return a horizontal line across the plot at `value` of y.
-
-    `says`: the text shown when pointed at.
-    """
+    """Return a horizontal line across the plot."""
     return Rule(0, 100 - y.at(value), 100, 100 - y.at(value), style, says)
 
 
 def upright(value: float, x: Axis, style: str = "rule", says: str = "") -> Rule:
-    """Return a vertical line across the plot at `value` of x.
-
-    `says`: the text shown when pointed at.
-    """
+    """Return a vertical line across the plot."""
     return Rule(x.at(value), 0, x.at(value), 100, style, says)
 
 
 class Scaled:
-    """Cells of one column on one scale.
-
-    Intervals, with the place of `rule` (zero, say) marked in each.
-    """
+    """Intervals of a column on one scale, with the place of `rule` (zero, say) marked."""
 
     def __init__(self, values: Iterable[float | None], rule: float | None = None) -> None:
-        """Start a column whose scale holds all values; None is passed over."""
+        """Start a column whose scale contains all values; ignores None."""
         known = [v for v in values if v is not None] + ([] if rule is None else [rule])
         low, high = (min(known), max(known)) if known else (0.0, 1.0)
         room = (high - low) * 0.04 or abs(high) * 0.1 or 1.0
@@ -139,10 +115,7 @@ class Scaled:
     def cell(
         self, value: float | None, low: float | None, high: float | None, text: str, mark: float | None = None
     ) -> Range | str:
-        """Return a cell that draws a value with its interval and, if given, a second value (`mark`).
-
-        Only `text` where the value or an end of the interval is None.
-        """
+        """Return a cell with a value, its interval and, if given, a second value (`mark`); only `text` if one is None."""
         if value is None or low is None or high is None:
             return text
         at = self._axis.at
@@ -150,8 +123,5 @@ class Scaled:
 
 
 def bar(value: float, most: float, text: str) -> Bar:
-    """Return a cell with `text` and a bar that is full at `most`, and never longer.
-
-    Empty for values below 0, and if `most` is 0.
-    """
+    """Return a cell with `text` and a bar that is full at `most`; empty below 0, or if `most` is 0."""
     return Bar(text, min(max(value / most if most else 0.0, 0.0), 1.0))

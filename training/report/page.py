@@ -1,7 +1,7 @@
-"""The report of a model: one offline HTML file that states whether to promote it, and shows why.
+"""A model's report: one offline HTML file that says whether to promote it, and why.
 
-Nothing in it is loaded or run: styles are inline, figures are SVG, and there is no script. Figures are drawn in per cent
-of the space they get, so lines stretch and text keeps its size from a phone to paper. Equal input gives equal bytes.
+Nothing is loaded or run: styles are inline, figures are SVG, there is no script. Figures are in per cent of their
+space, so lines stretch and text keeps its size. Equal input gives equal bytes.
 """
 
 from collections.abc import Mapping
@@ -27,14 +27,11 @@ def render(
     gates: Mapping[str, Json] | None,
     digest: str,
 ) -> str:
-    """Return the report of a model as a whole page of HTML.
+    """Return a model's report as a page of HTML.
 
-    `manifest`, `evaluation`, `lineage`, `certificate`: an artifact's parts (parsed JSON); `gates`: those beside it, None
-    if not recorded; `digest`: of the artifact.
-
-    What the parts do not hold (models of earlier releases hold less) is left out with a sentence that states why. Where
-    an error of this program keeps something out, its place states that, and `ReportFault` warns of it. All texts are
-    taken as hostile and escaped.
+    `manifest`, `evaluation`, `lineage` and `certificate` are the artifact's parts (parsed JSON), `gates` those beside
+    it or None, `digest` the artifact's. Missing figures are replaced by a sentence. A part that fails by an error of
+    this program is named, with a `ReportFault` warning. All texts are escaped.
     """
     reading = Reading(
         JsonTable.of(manifest),
@@ -48,14 +45,13 @@ def render(
 
 
 def render_template(name: str, **values: Json) -> str:
-    """Return the HTML of a template in this folder's `templates`, with every text in `values` escaped."""
+    """Return the HTML of a template of `templates`, with all texts escaped."""
     html = _templates().get_template(name).render(**values)
-    return html.replace(" %", "\u00a0%")  # no line begins with the sign of a number that ended the last one
+    return html.replace(" %", "\u00a0%")  # no line begins with the sign of a number that ended the last line
 
 
 @cache
 def _templates() -> Environment:
-    """Return the templates of the page, which escape every text and fail on what is undefined."""
     templates = Environment(
         loader=PackageLoader("training.report.page"),
         autoescape=True,
@@ -69,26 +65,19 @@ def _templates() -> Environment:
 
 
 def _kind(thing: object) -> str:
-    """Return the name of the template that draws a block, a cell or a mark: that of its type."""
+    """Return the template of a block, cell or mark: its type's name."""
     return type(thing).__name__.lower()
 
 
 def _per_cent(value: float) -> str:
-    """Write a position for a style: 12.5 is "12.5%"."""
     return f"{value:.4g}%"
 
 
 def _breakable(text: str) -> Markup:
-    """Return a long name as HTML that may break after each underscore.
-
-    Everything else of it is escaped.
-    """
+    """Return a long name as escaped HTML that may break after each underscore."""
     return Markup("_<wbr>").join(text.split("_"))
 
 
 def _prose(table: Table) -> bool:
-    """Return whether a table holds sentences beside its first column.
-
-    On a phone such rows are stacked.
-    """
+    """Return whether a table has sentences beside its first column; phones then stack its rows."""
     return any(type(cell) is str and len(cell) > 34 for row in table.rows for cell in row[1:])

@@ -1,4 +1,4 @@
-"""The parts of a report: blocks of plain data, which the templates draw. Positions in plots are per cent."""
+"""The parts of a report: plain data that the templates draw. Positions are per cent."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -6,28 +6,25 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Chip:
-    """A short verdict; the words state the same without the colour."""
+    """A short verdict; the words do not need the colour."""
 
     kind: str
-    """The colour: good, bad, warn or plain."""
+    """good, bad, warn or plain."""
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """A table cell with an interval drawn on the column's scale. Positions in per cent."""
+    """A table cell with an interval on the column's scale."""
 
     text: str
     at: float
-    """The position of the value."""
     low: float
-    """The position of the interval's low end."""
     high: float
-    """The position of the interval's high end."""
     mark: float | None = None
-    """The position of a second value; None: none."""
+    """A second value, or None."""
     rule: float | None = None
-    """The position of the column's rule, such as zero; None: none."""
+    """The column's rule, such as zero, or None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,23 +33,21 @@ class Heat:
 
     text: str
     share: float
-    """The share, 0 to 1."""
+    """0 to 1."""
     own: bool = False
-    """Whether the cell is on the diagonal."""
+    """Whether it is on the diagonal."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A table cell with a bar of a share."""
-
     text: str
     share: float
-    """The share, 0 to 1."""
+    """0 to 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A table cell of a figure with its interval below it."""
+    """A table cell with a figure and its interval."""
 
     text: str
     below: str
@@ -63,37 +58,31 @@ Cell = str | Chip | Range | Heat | Bar | Pair
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table whose title states what it finds."""
+    """Its title states the finding."""
 
     title: str
     caption: str
     head: Sequence[str]
     rows: Sequence[Sequence[Cell]]
     fold: str = ""
-    """The line behind which the table is closed until opened; empty: it is open."""
+    """The line that opens the table; empty: open."""
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A paragraph."""
-
     text: str
     quiet: bool = False
-    """Whether it is set apart as a remark."""
+    """Whether it is a remark."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bullets:
-    """A list of sentences under a title."""
-
     title: str
     items: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Terms with their values."""
-
     rows: Sequence[tuple[str, str]]
     """(term, value), in order."""
     code: bool = False
@@ -102,19 +91,15 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command to copy."""
-
     text: str
-    """What it does."""
+    """Its effect."""
     command: str
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The decision on a model."""
-
     kind: str
-    """The colour: good, warn or bad."""
+    """good, warn or bad."""
     title: str
     text: str
     bullets: Sequence[str] = ()
@@ -123,7 +108,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """A headline figure with its interval and what it means."""
+    """A headline figure with its interval and meaning."""
 
     name: str
     value: str
@@ -133,33 +118,29 @@ class Tile:
 
 @dataclass(frozen=True, slots=True)
 class Tiles:
-    """Headline figures side by side."""
-
     tiles: Sequence[Tile]
 
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """An axis from `low` to `high`, in the unit of `label`."""
-
     low: float
     high: float
     label: str
     ticks: Sequence[tuple[float, str]]
-    """(value, text) of each tick."""
+    """(value, text)."""
 
     def at(self, value: float) -> float:
-        """Return the position of a value in per cent of the axis from low to high, within 0 and 100."""
+        """Return a value's position, within 0 and 100."""
         span = self.high - self.low
         return min(max(100 * (value - self.low) / span if span else 50.0, 0.0), 100.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A curve or an area."""
+    """A curve or area."""
 
     path: str
-    """An SVG path in a square of 100 by 100, y down."""
+    """SVG in a square of 100 by 100, y down."""
     style: str
     fill: bool = False
     """Whether it is an area."""
@@ -167,22 +148,22 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A bar. Positions and sizes in per cent."""
+    """A bar."""
 
     x: float
-    """Its left."""
+    """Left."""
     y: float
-    """Its top."""
+    """Top."""
     width: float
     height: float
     style: str
     says: str = ""
-    """What it shows when pointed at."""
+    """Tooltip."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A straight line: a whisker, a threshold, the present. Positions in per cent."""
+    """A straight line: a whisker, a threshold, the present."""
 
     x1: float
     y1: float
@@ -190,34 +171,32 @@ class Rule:
     y2: float
     style: str
     says: str = ""
-    """What it shows when pointed at."""
+    """Tooltip."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dot:
-    """A point. Positions in per cent."""
-
     x: float
     y: float
     style: str
     shape: str = "round"
-    """Round, or a diamond, square or ring, so that colour is not needed to distinguish points."""
+    """Round, diamond, square or ring, so that colour is not needed."""
     says: str = ""
-    """What it shows when pointed at."""
+    """Tooltip."""
 
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """A word in the plot. Positions in per cent."""
+    """A word in the plot."""
 
     x: float
     y: float
     text: str
     anchor: str = "start"
     dx: float = 0
-    """Pixels by which it is moved to the right."""
+    """Pixels to the right."""
     dy: float = 0
-    """Pixels by which it is moved down."""
+    """Pixels down."""
 
 
 Mark = Line | Box | Rule | Dot | Label
@@ -225,7 +204,7 @@ Mark = Line | Box | Rule | Dot | Label
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """An entry of a legend: the mark as it is drawn, and its name."""
+    """An entry of a legend."""
 
     shape: str
     style: str
@@ -234,12 +213,10 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """A figure."""
-
     title: str
-    """What it finds."""
+    """The finding."""
     caption: str
-    """What to look for; of a small one, a line under its title."""
+    """What to look for; in a small plot, a line under its title."""
     x: Axis
     y: Axis
     marks: Sequence[Mark]
@@ -247,7 +224,7 @@ class Plot:
     height: int = 250
     """In pixels."""
     left: int = 46
-    """Pixels left for the ticks of the upright axis."""
+    """Pixels for the ticks of the vertical axis."""
     small: bool = False
     """Whether it is one of many."""
     grid: str = "both"
@@ -255,27 +232,23 @@ class Plot:
 
 @dataclass(frozen=True, slots=True)
 class Plots:
-    """Figures side by side where they fit."""
-
     plots: Sequence[Plot]
     wide: bool = False
-    """Whether each is over the whole width."""
+    """Whether each has the whole width."""
 
 
 @dataclass(frozen=True, slots=True)
 class Multiples:
-    """Many small figures under one title."""
-
     title: str
     caption: str
     plots: Sequence[Plot]
     fold: str = ""
-    """The line behind which they are closed until opened; empty: they are open."""
+    """The line that opens them; empty: open."""
 
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """One of many alike: a heading, a line of figures, and facts in their order."""
+    """A heading, a line of figures, and facts."""
 
     title: str
     text: str
@@ -286,8 +259,6 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class Cards:
-    """Cards under one title."""
-
     title: str
     caption: str
     cards: Sequence[Card]
@@ -295,14 +266,14 @@ class Cards:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """What was left out of a section: (part, reason) of each."""
+    """(part, reason) of each part without figures."""
 
     parts: Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
 class Faulty:
-    """What an error of this program kept out of a section: (part, type of the error) of each."""
+    """(part, type of the error) of each part that failed."""
 
     parts: Sequence[tuple[str, str]]
 
@@ -312,11 +283,9 @@ Block = Table | Text | Bullets | Facts | Command | Verdict | Tiles | Plots | Mul
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A section of the page."""
-
     key: str
     """Its anchor."""
     title: str
     lead: str
-    """What it is for."""
+    """Its purpose."""
     blocks: Sequence[Block] = field(default_factory=tuple)
