@@ -1,1 +1,0 @@
-"""What training learns from: the export, snapshots at observation points, and labels."""

@@ -1,8 +1,8 @@
-"""Bad as a study states it: what is counted, how much of it makes a seller bad, and on which day there was so much.
+"""A study's definition of bad: what counts, how much is enough, and the day on which it was reached.
 
-Counted are incidents that a rule of the study names, or settled orders that failed. How many are enough may be a number,
-a share of the seller's settled orders in the window, or more than all but the worst of the market have; amounts may be
-required as well. All that is stated must hold.
+Counted are incidents that a rule names, or settled orders that failed. Enough is a number, a share of the seller's
+settled orders in the window, or a rate among the worst of the market; amounts may be required too. All stated
+conditions must hold.
 """
 
 import math
@@ -20,37 +20,35 @@ from training.observation.export import LedgerTable
 from training.study.definition import BadRule, Study
 
 FINEST_SHARE = 1_000_000
-"""Shares are fractions of whole numbers up to this one, so that 0.07 of 100 orders is 7 and not a little more."""
+"""Shares are fractions with denominators up to this, so that 0.07 of 100 orders is exactly 7."""
 
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """n things that count towards bad; arrays are int64 of shape (n,)."""
+    """n things that count towards bad; int64 arrays of shape (n,)."""
 
     case: Ints
-    """Case that it counts for."""
     day: Ints
-    """Day on which it counts."""
     number: Ints
-    """How many each is: 1 for an incident; for a day's orders, those that failed."""
+    """1 for an incident; failed orders for a day's orders."""
     amount: Ints
-    """Value concerned, in minor units of the study's currency."""
+    """Minor units of the study's currency."""
     loss: Ints
-    """Severity weight of each."""
+    """Severity weight."""
 
     def take(self, rows: Bools) -> "Counted":
         """Return the counted things at `rows`, a mask of shape (n,)."""
         return Counted(self.case[rows], self.day[rows], self.number[rows], self.amount[rows], self.loss[rows])
 
     def by_case(self, cases: int) -> Ints:
-        """Add up `number`, how many each thing is, by case; return int64 of shape (cases,)."""
+        """Sum `number` by case; int64 of shape (cases,)."""
         return np.bincount(self.case, weights=self.number, minlength=cases).astype(np.int64)
 
 
 def matches(v: Violations, rules: tuple[BadRule, ...], table: LedgerTable) -> Bools:
-    """Return which violations match at least one of the rules of a bad definition.
+    """Return which violations match at least one rule of a bad definition.
 
-    A rule asks for a least severity and a least harm, and may name a violation type and a category.
+    A rule states a least severity and harm, and may name a violation type and a category.
     """
     found = np.zeros(len(v.case), dtype=bool)
     for rule in rules:
@@ -64,19 +62,15 @@ def matches(v: Violations, rules: tuple[BadRule, ...], table: LedgerTable) -> Bo
 
 
 def severity_weights(study: Study) -> Ints:
-    """Return an array with the study's weight of each severity at the severity's number.
-
-    Index 0, no severity, has weight 0.
-    """
+    """Return the study's weights indexed by severity; index 0, no severity, has weight 0."""
     weights = study.constants.severity_weights
     return np.array([0, *(weights[severity] for severity in sorted(weights))], dtype=np.int64)
 
 
 def amounts(v: Violations, study: Study, table: LedgerTable) -> Ints:
-    """Return the amount of each violation in minor units, 0 where none is stated.
+    """Return each violation's amount in minor units, 0 without one.
 
-    All are 0 where the study asks for no amount. ConfigurationWrong if one is stated in another currency than the
-    study's: there is no rate to convert it by.
+    All 0 if the study needs no amount. ConfigurationWrong for another currency: there is no exchange rate.
     """
     if study.bad.amount_minor is None or not len(v.row):
         return np.zeros(len(v.row), dtype=np.int64)
@@ -92,11 +86,7 @@ def amounts(v: Violations, study: Study, table: LedgerTable) -> Ints:
 
 
 def count_incidents(v: Violations, day: Ints, amount: Ints, study: Study) -> Counted:
-    """Group violations into incidents, each with first day, largest amount, largest weight.
-
-    The violations must be sorted by (case, incident). `day` and `amount` are by violation; the weight is that of its
-    severity.
-    """
+    """Group violations, sorted by (case, incident), into incidents with first day, largest amount and largest weight."""
     starts = np.flatnonzero(first_of_runs(v.case, v.incident))
     return Counted(
         case=v.case[starts],
@@ -108,10 +98,10 @@ def count_incidents(v: Violations, day: Ints, amount: Ints, study: Study) -> Cou
 
 
 def count_failures(sold: Facts, final: Facts, study: Study) -> Counted:
-    """Return the settled orders that failed, day by day.
+    """Return failed settled orders by case, day and product category: as many as `sold` states, at most as `final`
+    states.
 
-    Of each case, day and product category as many as `sold` states count, but no more than `final` states; none where `final`
-    has no such day. Each order weighs what a minor violation weighs.
+    Each order weighs as a minor violation.
     """
     kinds = int(max(sold.exposure_product.max(initial=0), final.exposure_product.max(initial=0))) + 2
     first = int(min(sold.exposure_day.min(initial=0), final.exposure_day.min(initial=0)))
@@ -139,13 +129,12 @@ def count_failures(sold: Facts, final: Facts, study: Study) -> Counted:
 
 
 def market_cut(study: Study, count: Ints, orders: Ints) -> float:
-    """Return the lowest rate, count over orders, among the worst `study.bad.worst` of a market.
+    """Return the lowest rate (count over orders) among the worst `study.bad.worst` of a market.
 
-    Infinity if the study states no such share, or if no seller is among the worst. `count`, `orders`: of all sellers;
-    only those that settled enough orders in the window (`study.orders_needed`) count as the market here. A seller with
-    nothing that counts is not among the worst, and of sellers with the same rate all are or none, so that the worst are
-    never more than the share. Worked: rates 0, 0, 0.1, 0.1 and 0.5 with the worst 0.4 of them give 0.5; with the worst
-    0.6 they give 0.1.
+    Infinity if the study states no share, or no seller is among the worst. Only sellers with enough orders in the
+    window (`study.orders_needed`) are the market. Sellers with a zero rate are never among the worst; sellers with
+    equal rates are included together or not at all, so the worst never exceed the share. Worked: rates 0, 0, 0.1, 0.1
+    and 0.5 with the worst 0.4 give 0.5; with the worst 0.6 they give 0.1.
     """
     if study.bad.worst is None:
         return math.inf
@@ -160,9 +149,9 @@ def market_cut(study: Study, count: Ints, orders: Ints) -> float:
 def required_count(study: Study, orders: Ints, cut: float) -> Ints:
     """Return how much must be counted for each seller to be bad, by its orders in the window.
 
-    It is the largest of the study's number, its share of the orders, and what reaches `cut` (of `market_cut`); NEVER
-    where the study asks for the worst and `cut` is infinite. Worked: a share of 0.2 asks for 3 of 11 orders, and at least
-    2 of 5 where `bad_at_least` is 2.
+    It is the largest of the study's number, its share of the orders, and what reaches `cut` (of `market_cut`); NEVER if
+    the study asks for the worst and `cut` is infinite. Worked: a share of 0.2 needs 3 of 11 orders, and at least 2 of 5
+    if `bad_at_least` is 2.
     """
     found = np.full(len(orders), study.bad.at_least, dtype=np.int64)
     if study.bad.share is not None:
@@ -174,10 +163,7 @@ def required_count(study: Study, orders: Ints, cut: float) -> Ints:
 
 
 def bad_days(counted: Counted, enough: Ints, study: Study) -> Ints:
-    """Return the day on which each case became bad; NEVER if it did not.
-
-    That is the first day by which it had `enough` of what counts and, if the study asks for one, the amount.
-    """
+    """Return the day on which each case reached `enough` and, if the study needs it, the amount; NEVER if it did not."""
     order = np.lexsort((counted.day, counted.case))
     case, day = counted.case[order], counted.day[order]
     starts = first_of_runs(case)
@@ -190,10 +176,7 @@ def bad_days(counted: Counted, enough: Ints, study: Study) -> Ints:
 
 
 def _reaching(cut: float, orders: Ints) -> Ints:
-    """Return the least count whose rate, as a float, is at least `cut`.
-
-    0 where there are no orders.
-    """
+    """Return the least count whose rate, as a float, is at least `cut`; 0 without orders."""
     some = np.maximum(orders, 1)
     found = np.ceil(cut * some).astype(np.int64)
     found -= (found - 1) / some >= cut
@@ -202,12 +185,11 @@ def _reaching(cut: float, orders: Ints) -> Ints:
 
 
 def _fraction(share: float) -> Fraction:
-    """Return a share as an exact fraction."""
     return Fraction(str(share)).limit_denominator(FINEST_SHARE)
 
 
 def _running(values: Ints, new: Bools) -> Ints:
-    """Return running sums that begin anew wherever `new` holds."""
+    """Return running sums that restart where `new` is true."""
     total = np.cumsum(values)
     before = np.where(new, total - values, 0)
     starts = np.maximum.accumulate(np.where(new, np.arange(len(values)), 0))
@@ -216,5 +198,5 @@ def _running(values: Ints, new: Bools) -> Ints:
 
 
 def _numbers(texts: pl.Series) -> Ints:
-    """Return texts as whole numbers, 0 for none."""
+    """Return texts as integers, 0 for none."""
     return texts.cast(pl.Int64).fill_null(0).to_numpy(allow_copy=True).astype(np.int64)

@@ -1,4 +1,4 @@
-"""A ledger's entries in parts of whole sellers: a part stays in the processor's cache, and memory is bounded."""
+"""A ledger's entries in parts of whole sellers: each fits the processor's cache, and memory is bounded."""
 
 from collections.abc import Iterator
 
@@ -9,24 +9,24 @@ from scoring.features.columns import EntryColumns
 
 
 def runs(sizes: Ints, most: int) -> Iterator[slice]:
-    """Yield slices of consecutive items whose sizes add up to at most `most`.
+    """Yield slices of consecutive items with a total size of at most `most`.
 
-    A run has also at most `most` items; an item that is larger is a run of its own. Worked: sizes 2, 3, 4 and at most 5
-    give the runs 0 to 2 and 2 to 3.
+    A slice has also at most `most` items; a larger item is alone. Worked: sizes 2, 3, 4 with at most 5 give 0 to 2 and
+    2 to 3.
     """
     before, start = np.cumsum(sizes) - sizes, 0
     while start < len(sizes):
         stop = int(np.searchsorted(before + sizes, before[start] + most, side="right"))
-        stop = max(min(stop, start + most), start + 1)  # items of no size cost too
+        stop = max(min(stop, start + most), start + 1)  # items of size 0 cost too
         yield slice(start, stop)
         start = stop
 
 
 def of_sellers(columns: EntryColumns, most: int) -> Iterator[tuple[slice, EntryColumns]]:
-    """Yield (cases, entries) of parts of whole sellers: a slice of cases, and their entries.
+    """Yield (slice of cases, their entries) of parts of whole sellers, at least one part.
 
-    The entries number their cases from 0. `columns` must be in the order of cases, one case a seller; a part has at most
-    `most` entries, unless it is one seller with more. There is one part at least.
+    Entries number their cases from 0. `columns` must be sorted by case, one case per seller; a part has at most `most`
+    entries, unless one seller has more.
     """
     if not columns.cases:
         yield slice(0, 0), columns

@@ -1,4 +1,4 @@
-"""Context: how outcomes were detected and which measures were in force, as training sees it.
+"""Context: how outcomes were detected and which measures were in force, for training only.
 
 Serving never reads it, and scores with every context at its reference (`at_reference`).
 """
@@ -25,11 +25,10 @@ PER_MILLION = 1e6
 
 
 def fill_context(x: Floats, table: LedgerTable, study: Study, point: Observation, cases: Ints) -> None:
-    """Write each context feature, as it was in fact, into the model's input `x`, in place.
+    """Write each context feature into the model's input `x`, shape (n, features), in place.
 
-    `x`: of the sellers `cases`, shape (n, features). Values are as at the observation point, or as at the first
-    inspection in the window; the reference where nothing is known. What looks back knows no correction that was reported
-    later; what is of the window knows all. A study without context leaves `x` as it is.
+    Values are of the observation point, or of the first inspection in the window; the reference if unknown. Features
+    that look back ignore later corrections; features of the window use all knowledge.
     """
     if not study.context:
         return
@@ -51,7 +50,7 @@ def fill_context(x: Floats, table: LedgerTable, study: Study, point: Observation
 
 
 def _number(table: LedgerTable, entries: EntryColumns, source: ContextSource, point: Observation) -> Floats:
-    """Return the context's value of each case; NaN where nothing is known of it."""
+    """Return each case's context value; NaN if unknown."""
     if source.source in _NUMBERS:
         return _NUMBERS[source.source](table, entries, source, point)
     texts = _of_inspection(table, entries, source.source, point)
@@ -59,12 +58,12 @@ def _number(table: LedgerTable, entries: EntryColumns, source: ContextSource, po
 
 
 def _per_month(table: LedgerTable, entries: EntryColumns, source: ContextSource, point: Observation) -> Floats:
-    """Return the detections per 30 days in the days before the point."""
+    """Return the detections per 30 days before the point."""
     return _detections(table, entries, source, point) / (source.days / MONTH_DAYS)
 
 
 def _per_order(table: LedgerTable, entries: EntryColumns, source: ContextSource, point: Observation) -> Floats:
-    """Return the detections over the settled orders of the same days; NaN without an order."""
+    """Return detections over settled orders of the same days; NaN without an order."""
     facts = resolve(table.columns, np.full(entries.cases, point.day * DAY), as_reported=True)
     lately = facts.exposure_day >= point.day - source.days
     orders = np.bincount(
@@ -74,10 +73,7 @@ def _per_order(table: LedgerTable, entries: EntryColumns, source: ContextSource,
 
 
 def _detections(table: LedgerTable, entries: EntryColumns, source: ContextSource, point: Observation) -> Floats:
-    """Count the inspections, and the violations that the platform itself reported, by case.
-
-    They are of the `source.days` days before the point, and known by then.
-    """
+    """Count inspections and platform reports by case, in the `source.days` days before the point, as known then."""
     kinds = np.isin(entries.kind, (Kind.INSPECTION, Kind.VIOLATION))
     lately = (entries.occur_time >= (point.day - source.days) * DAY) & (entries.occur_time < point.day * DAY)
     found = entries.take(kinds & lately & (entries.report_time < point.day * DAY))
@@ -88,10 +84,7 @@ def _detections(table: LedgerTable, entries: EntryColumns, source: ContextSource
 
 
 def _selection(table: LedgerTable, entries: EntryColumns, _source: ContextSource, point: Observation) -> Floats:
-    """Return the mean probability with which the window's inspections drew the seller.
-
-    Inspections that state none are left out; NaN if no other is there.
-    """
+    """Return the mean stated probability of the window's inspections; NaN if none states one."""
     inspections = _in_window(entries, point)
     chance = _numbers(_stated(table, inspections.row, "$.selection_probability_ppm"), 0.0) / PER_MILLION
     known = chance > 0
@@ -102,8 +95,8 @@ def _selection(table: LedgerTable, entries: EntryColumns, _source: ContextSource
 def _measures(table: LedgerTable, entries: EntryColumns, source: ContextSource, point: Observation) -> Floats:
     """Count the measures in force at the point, by case.
 
-    A measure is in force if the last statement about it that was known by then imposes it, and it has not ended. If the
-    source names a kind of measure, only that kind counts; what a policy's rules asked for counts never.
+    A measure is in force if its last statement known then imposes it and it has not ended. If the source names a kind,
+    only that kind counts; measures of a policy's rules never count.
     """
     moment = point.day * DAY
     known = (entries.kind == Kind.MEASURE) & (entries.report_time < moment) & (entries.occur_time < moment)
@@ -125,14 +118,11 @@ _NUMBERS: Mapping[str, Callable[[LedgerTable, EntryColumns, ContextSource, Obser
     "selection_probability": _selection,
     "measures_in_force": _measures,
 }
-"""The sources whose value is computed; the others are stated by inspections."""
+"""Sources with a computed value; inspections state the others."""
 
 
 def _of_inspection(table: LedgerTable, entries: EntryColumns, source: str, point: Observation) -> NDArray[np.object_]:
-    """Return what the first inspection in the window states, by case.
-
-    None without an inspection, or where it states nothing of it.
-    """
+    """Return what the first inspection in the window states, by case, or None."""
     inspections = _in_window(entries, point)
     order = np.lexsort((inspections.sequence, inspections.occur_time, inspections.case))[::-1]
     texts = np.full(entries.cases, None, dtype=object)
@@ -142,33 +132,29 @@ def _of_inspection(table: LedgerTable, entries: EntryColumns, source: str, point
 
 
 def _in_window(entries: EntryColumns, point: Observation) -> EntryColumns:
-    """Return the inspections that occurred in the window."""
     inside = (entries.occur_time >= point.day * DAY) & (entries.occur_time < point.window_end * DAY)
     return entries.take((entries.kind == Kind.INSPECTION) & inside)
 
 
 def _stated(table: LedgerTable, rows: Ints, path: str) -> NDArray[np.object_]:
-    """Return what the entries at `rows` of the export state at a JSON path, as texts.
-
-    None where an entry states nothing there.
-    """
+    """Return the texts at a JSON path in the entries at `rows` of the export, or None."""
     place = np.searchsorted(table.statement_rows, rows)
     texts: NDArray[np.object_] = table.statements.gather(place).str.json_path_match(path).to_numpy(allow_copy=True)
     return texts.astype(object)
 
 
 def _numbers(texts: NDArray[np.object_], missing: float) -> Floats:
-    """Return texts as numbers, `missing` for what is not a number."""
+    """Return texts as numbers, `missing` for others."""
     numbers = pl.Series(texts.tolist(), dtype=pl.String).cast(pl.Float64, strict=False).fill_null(missing)
     return numbers.to_numpy(allow_copy=True).astype(np.float64)
 
 
 def _ratio(over: Floats, under: Floats) -> Floats:
-    """Return `over` / `under`; NaN where `under` is 0."""
+    """Return `over` / `under`; NaN if `under` is 0."""
     ratio: Floats = np.divide(over, under, out=np.full(len(under), np.nan), where=under > 0)
     return ratio
 
 
 def _counts(entries: EntryColumns, weights: Floats | Ints | None = None) -> Floats:
-    """Count the entries of each case, or sum their weights."""
+    """Count each case's entries, or sum their weights."""
     return np.bincount(entries.case, weights=weights, minlength=entries.cases).astype(np.float64)

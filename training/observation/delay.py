@@ -1,6 +1,6 @@
-"""How long decisions take, from report to decision.
+"""Days from report to decision.
 
-Closed cases alone make it look too short, since the decisions that take long are still open.
+Decided cases alone make it look too short, because slow decisions are still open.
 """
 
 from dataclasses import asdict, dataclass
@@ -15,39 +15,31 @@ from training.observation.export import LedgerTable
 from training.observation.survival import kaplan_meier
 
 _CLOSING = (Status.CONFIRMED, Status.DISMISSED, Status.WITHDRAWN)
-"""Statuses that close an allegation."""
 
 
 @dataclass(frozen=True, slots=True)
 class DecisionDelay:
-    """Days from report to decision of violations that needed a decision.
-
-    A decision confirms or dismisses. A figure in days is None where so many violations are open that it is not known.
-    """
+    """Days from report to confirmation or dismissal. A figure is None if too many violations are open to know it."""
 
     median_days: float | None
-    """Median, open violations included as not over yet."""
+    """Open violations are included as unfinished."""
     p95_days: float | None
-    """95th percentile, open violations included as not over yet."""
+    """Open violations are included as unfinished."""
     p95_closed_only_days: float | None
-    """95th percentile of decided violations alone, which makes it look too short."""
+    """Of decided violations only; it looks too short."""
     decided: int
-    """Number of violations that were confirmed or dismissed."""
     open: int
-    """Number of violations that are not closed."""
     withdrawn: int
-    """Number of violations that their reporter withdrew undecided."""
+    """Withdrawn without a decision."""
 
     def as_dict(self) -> dict[str, float | int | None]:
-        """Return the figures by the name of their field, for JSON."""
         return asdict(self)
 
 
 def decision_delay(table: LedgerTable, as_of: int | None = None) -> DecisionDelay:
-    """Return the decision delay of all violations that needed a decision.
+    """Return the decision delay by Kaplan and Meier, with open violations censored at `as_of` (default: the table's).
 
-    By Kaplan and Meier, with open ones censored at the day `as_of` (default: the table's). What was confirmed on arrival
-    needed no decision and is left out.
+    Violations confirmed on arrival needed no decision and are left out.
     """
     days, status = _cases(table, as_of)
     is_decided = np.isin(status, (Status.CONFIRMED, Status.DISMISSED))
@@ -64,10 +56,7 @@ def decision_delay(table: LedgerTable, as_of: int | None = None) -> DecisionDela
 
 
 def _cases(table: LedgerTable, as_of: int | None) -> tuple[Floats, Ints]:
-    """Return days open and closing status of each violation that was alleged.
-
-    Days are from its report until it was closed, or until `as_of` (default: the table's); a status of 0 is not closed.
-    """
+    """Return open days and closing status (0: open) of each alleged violation, until `as_of` (default: the table's)."""
     columns, end = table.columns, (table.as_of if as_of is None else as_of) * DAY
     columns = columns.take(columns.report_time < end)
     reports = columns.take((columns.kind == Kind.VIOLATION) & (columns.status != Status.CONFIRMED))
@@ -82,10 +71,7 @@ def _cases(table: LedgerTable, as_of: int | None) -> tuple[Floats, Ints]:
 
 
 def first_about(entries: EntryColumns, violation: Ints) -> Ints:
-    """Return the index of the first of `entries` about each violation; -1 where there is none.
-
-    `entries` must be sorted by violation.
-    """
+    """Return the index of the first of `entries`, sorted by violation, about each violation; -1 without one."""
     if not len(entries.violation):
         return np.full(len(violation), -1)
     place = np.minimum(np.searchsorted(entries.violation, violation), len(entries.violation) - 1)

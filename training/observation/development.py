@@ -1,8 +1,8 @@
-"""How labels grow: of the sellers that are bad by a study's rule, how many are known to be so at the maturity.
+"""Growth of labels: the share of finally bad sellers that is known at the maturity.
 
-Labels read at a fixed maturity miss what is confirmed later: the development triangle shows how much, and by how much
-calibration has to be lifted. It counts sellers and not incidents: a seller that needs two incidents to be bad is known only
-with the second, so far less of the bad ones are known than of the incidents; a seller with five is known with the first.
+Labels at a fixed maturity miss later confirmations. The development triangle shows how many, and so how much
+calibration must be lifted. It counts sellers, not incidents: a seller that needs two incidents is known with the
+second, a seller with five is known with the first.
 """
 
 from dataclasses import dataclass, replace
@@ -29,76 +29,69 @@ from training.observation.labels import final_facts, suspensions_for
 from training.study.definition import Study
 
 MONTH_DAYS = 365.25 / 12
-"""Mean number of days in a month."""
+"""Mean days in a month."""
 MAX_AGE_MONTHS = 36
-"""Months after which nothing more is assumed to come."""
+"""No growth is assumed after these months."""
 MIN_COHORT = 20
-"""Bad sellers that an age must have to be developed to the next; an age with fewer does not grow."""
+"""The least bad sellers to develop an age to the next; with fewer it does not grow."""
 FIRST_DAYS = 32
-"""Whole days from 0 to the end of a month, the longest of which has 31."""
+"""Whole days from 0 to the end of the longest month."""
 
 
 @dataclass(frozen=True, slots=True)
 class Development:
-    """How the number of sellers known to be bad by a study's rule grows after their windows end.
+    """Growth of the number of sellers known to be bad after their windows end.
 
-    Windows are as long as the study's and begin with each month; of shorter ones, as many follow each other as fit into a
-    month.
+    Windows have the study's length and begin with each month; several shorter ones follow each other within a month.
     """
 
     cohort: Ints
     """First day of each month, in days since 1970, shape (cohorts,)."""
     triangle: Floats
-    """Sellers that are bad in a window that begins in the month, known to be so within so many months of its end.
-
-    Shape (cohorts, ages + 1); NaN where that is still to come.
-    """
+    """Bad sellers known within each age in months after their window, shape (cohorts, ages + 1); NaN in the future."""
     share: Floats
-    """Share of the ultimate number that is known at each age, shape (ages + 1,)."""
+    """Share of the final number known at each age, shape (ages + 1,)."""
     ultimate: Floats
-    """Number of sellers ever known to be bad, by month, shape (cohorts,)."""
+    """Final number of bad sellers by month, shape (cohorts,)."""
     first_month: Floats
-    """Of what is known within a month, the share that is known within so many whole days, shape (32,)."""
+    """Of what is known within a month, the share known within each whole day, shape (32,)."""
     overlap: float
-    """Mean number of windows that a day is in, at least 1."""
+    """Mean number of windows around a day, at least 1."""
 
     def known_share(self, days: float) -> float:
-        """Return the share of all bad sellers ever known that is known `days` after the window.
-
-        1 where no seller is bad.
-        """
+        """Return the share of finally bad sellers known `days` after the window; 1 without bad sellers."""
         if not len(self.share):
             return 1.0
         if days >= MONTH_DAYS:
             return float(np.interp(days / MONTH_DAYS, np.arange(len(self.share)), self.share))
-        # Most of what is known within a month is known in its first days: a straight line would be far off.
+        # Most of a month's knowledge comes in its first days: a straight line would be far off.
         within = self.share[min(1, len(self.share) - 1)]
         return float(within * np.interp(days, np.arange(FIRST_DAYS), self.first_month))
 
 
 @dataclass(frozen=True, slots=True)
 class Lift:
-    """The factor by which odds of bad at the study's maturity are multiplied."""
+    """The factor for the odds of bad at the study's maturity."""
 
     factor: float
-    """At least 1: makes odds at the maturity the odds of bad once everything is known."""
+    """At least 1; turns odds at the maturity into final odds."""
     text: str
     """How the factor was computed."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Windows:
-    """n windows that begin one after the other, in days of shape (n,)."""
+    """n consecutive windows; days of shape (n,)."""
 
     start: Ints
     """First day."""
     end: Ints
     """Day after the last one."""
     month: Ints
-    """Month, since 1970, in which the window begins."""
+    """Months since 1970 to the window's first day."""
 
     def holding(self, day: Ints) -> tuple[Ints, Ints]:
-        """Return each pair of a day and a window that holds it, as the places of both."""
+        """Return each pair of a day and a window that contains it, as two index arrays."""
         first = np.searchsorted(self.end, day, side="right")
         count = np.maximum(np.searchsorted(self.start, day, side="right") - first, 0)
         entry = np.repeat(np.arange(len(day)), count)
@@ -106,13 +99,12 @@ class _Windows:
 
 
 def development(table: LedgerTable, study: Study, final: Facts | None = None) -> Development:
-    """Compute, by chain ladder, which share of bad sellers is known by the age of a window.
+    """Compute by chain ladder which share of bad sellers is known by the age of a window.
 
     share[k] / share[k + 1] = sum of counts at age k over those at age k + 1, of the months seen to that age. Beyond the
-    last age seen with MIN_COHORT bad sellers (times the windows that a day is in) nothing is assumed to come.
-
-    Sellers count that are bad by today's knowledge; each from when its window was over and enough was known to count.
-    `final`: from `final_facts`, computed from the table if it is not given.
+    last age with MIN_COHORT bad sellers (times the windows around a day) no growth is assumed. Sellers count if they
+    are bad by today's knowledge, from the day when the window was over and enough was known. `final` comes from
+    `final_facts`; computed if missing.
     """
     windows = _windows(table, study)
     place, days = _known_sellers(table, study, windows, final or final_facts(table))
@@ -140,21 +132,19 @@ def development(table: LedgerTable, study: Study, final: Facts | None = None) ->
 
 
 def lift(found: Development, study: Study, rate: float) -> Lift:
-    """Return the factor from odds of bad known at the study's maturity to odds known in the end.
+    """Return the factor from odds of bad known at the study's maturity to final odds.
 
-    `rate`: share of rows that are known to be bad at the maturity. The factor is odds of rate / share known over odds of
-    rate; 1 where bad sellers are fewer than MIN_COHORT, none is known at the maturity, or `rate` is 0 or 1. At most half
-    of the rows that are good so far are assumed to turn out bad.
-
-    Worked: 3 % known to be bad, 60 % of the bad ones known at the maturity: in the end 5 % are, and the odds 0.0526 are
-    1.70 times 0.0309.
+    `rate` is the share of rows known to be bad at the maturity. The factor is odds of (rate / known share) over odds of
+    rate; 1 with fewer than MIN_COHORT bad sellers, without any known at the maturity, or for a rate of 0 or 1. At most
+    half of the good rows are assumed to turn bad. Worked: 3 % known to be bad and 60 % of the bad known at the
+    maturity: finally 5 %, and odds 0.0526 are 1.70 times 0.0309.
     """
     point, maturity = study.point_at(0), study.window.maturity_days
     share = found.known_share(maturity)
     sellers = float(np.nansum(found.ultimate)) / found.overlap
     if sellers < MIN_COHORT or share <= 0 or not 0 < rate < 1:
         return Lift(1.0, f"1: {sellers:.0f} bad sellers are too few to tell how labels develop")
-    # At most half of the rows that are good so far are assumed to turn out bad: beyond that no triangle can be trusted.
+    # At most half of the good rows are assumed to turn bad: no triangle can be trusted beyond.
     ultimate = min(rate / share, (1 + rate) / 2)
     factor = max(ultimate / (1 - ultimate) / (rate / (1 - rate)), 1.0)
     return Lift(
@@ -167,10 +157,7 @@ def lift(found: Development, study: Study, rate: float) -> Lift:
 
 
 def _windows(table: LedgerTable, study: Study) -> _Windows:
-    """Return the study's windows that end by the table's end.
-
-    From the first month with a violation. There are none without a violation.
-    """
+    """Return the study's windows from the first month with a violation to the table's end."""
     nothing = np.empty(0, dtype=np.int64)
     happened = table.columns.occur_time[table.columns.kind == Kind.VIOLATION] // DAY
     if not len(happened):
@@ -189,15 +176,13 @@ def _windows(table: LedgerTable, study: Study) -> _Windows:
 
 
 def _first_day(month: int) -> int:
-    """Return the first day of a month; both since 1970."""
+    """Return a month's first day; both since 1970."""
     return int(np.datetime64(month, "M").astype("datetime64[D]").astype(np.int64))
 
 
 def _known_sellers(table: LedgerTable, study: Study, windows: _Windows, final: Facts) -> tuple[Ints, Ints]:
-    """Return each seller that is bad in a window by what stands today.
-
-    With the window, and the delay. The window is given by its place; the delay is the whole days from its end until
-    enough was known to count (0: by its end). Each pair of seller and window is there once, with the least delay.
+    """Return (seller, window index, delay in whole days from the window's end) of each finally bad seller, once per
+    pair.
     """
     known = _known_days(table, final)
     enough = _enough_counted(table, study, windows, final, known)
@@ -216,9 +201,9 @@ def _known_sellers(table: LedgerTable, study: Study, windows: _Windows, final: F
 
 
 def _enough_counted(table: LedgerTable, study: Study, windows: _Windows, final: Facts, known: Ints) -> list[Ints]:
-    """Return case, place of the window and day on which enough was known to be bad in it.
+    """Return (case, window index, day) when enough was known to be bad.
 
-    Sellers with fewer orders in the window than the study needs (`Study.orders_needed`) are no rows, and left out.
+    Sellers with too few orders in the window (`Study.orders_needed`) are left out.
     """
     matching = np.flatnonzero(matches(final.violations, study.bad.rules, table))
     v, known = final.violations.take(matching), known[matching]
@@ -236,17 +221,14 @@ def _enough_counted(table: LedgerTable, study: Study, windows: _Windows, final: 
         orders = _orders(final, study, start, end)
         cut = market_cut(study, counted.by_case(final.cases), orders)
         day = bad_days(counted, required_count(study, orders, cut), study)
-        # A seller of too few orders is no row, and its outcome no label.
+        # A seller with too few orders is no row, and its outcome no label.
         case = np.flatnonzero((day < NEVER // DAY) & (orders >= study.orders_needed))
         found.append((case, np.full(len(case), place), day[case]))
     return [np.concatenate([part[column] for part in found] or [_NOTHING]) for column in range(3)]
 
 
 def _orders(final: Facts, study: Study, start: int, end: int) -> Ints:
-    """Return the settled orders of each case in a window.
-
-    0 where the study needs none; nothing reads them then.
-    """
+    """Return each case's settled orders in a window; 0 if the study needs none."""
     if not study.orders_needed:
         return np.zeros(final.cases, dtype=np.int64)
     inside = (final.exposure_day >= start) & (final.exposure_day < end)
@@ -255,11 +237,7 @@ def _orders(final: Facts, study: Study, start: int, end: int) -> Ints:
 
 
 def _known_failures(table: LedgerTable, study: Study, final: Facts) -> tuple[Counted, Ints]:
-    """Return the failed orders by what stands today, dated when so many were known.
-
-    The second result is the days on which they were settled; the `day` of each in the first is the one on which so many
-    were known.
-    """
+    """Return finally failed orders dated by the day when that many were known, and the days of their settlement."""
     counted = count_failures(final, final, study)
     failed = table.columns.take((table.columns.kind == Kind.EXPOSURE) & (table.columns.failures > 0))
     if not len(failed.day):
@@ -278,7 +256,7 @@ _NOTHING = np.empty(0, dtype=np.int64)
 
 
 def _known_days(table: LedgerTable, final: Facts) -> Ints:
-    """Return the day on which each violation that counts today was known to count."""
+    """Return the day on which each counted violation was known to count."""
     v, columns = final.violations, table.columns
     by_row = np.zeros(len(table.harm), dtype=np.int64)
     by_row[columns.row] = columns.violation
@@ -294,9 +272,8 @@ def _known_days(table: LedgerTable, final: Facts) -> Ints:
 
 
 def _first_month(days: Ints, share: Floats, least: float) -> Floats:
-    """Return the share of what is known within a month that is known by each of its days.
-
-    With fewer than `least` such sellers, it is a straight line from what is known at once.
+    """Return the share of the first month's knowledge known by each day; a straight line with fewer than `least`
+    sellers.
     """
     if len(days) < least:
         at_once = float(share[0] / share[1]) if len(share) > 1 and share[1] > 0 else 1.0
@@ -305,10 +282,7 @@ def _first_month(days: Ints, share: Floats, least: float) -> Floats:
 
 
 def _shares(triangle: Floats, least: float) -> Floats:
-    """Return the share of the ultimate number known at each age.
-
-    An age with fewer than `least` sellers does not grow.
-    """
+    """Return the share of the final number known at each age; no growth with fewer than `least` sellers."""
     growth = np.ones(triangle.shape[1])
     for age in range(triangle.shape[1] - 1):
         both = ~np.isnan(triangle[:, age + 1])

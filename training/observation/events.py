@@ -1,7 +1,7 @@
-"""Observation at events: each inspection of a seller is a point of its own, at the beginning of its day.
+"""Observation at events: each inspection of a seller is an observation point, at the beginning of its day.
 
-Every case, a (seller, day), is moved in time so that all of them are observed on one day: the snapshot of that day is
-then the snapshot of each. A snapshot depends on the time between entries alone, never on the calendar.
+Every case, a (seller, day), is moved in time so that one snapshot observes all. A snapshot depends only on time between
+entries, never on the calendar.
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from training.observation.export import LedgerTable
 from training.study.definition import Observation, Study
 
 AT_ONCE = 1_000_000
-"""Entries of cases that are moved at once: about 0.5 GB."""
+"""Entries of cases moved together: about 0.5 GB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,20 +27,18 @@ class Moved:
     """Cases moved to one observation point."""
 
     table: LedgerTable
-    """The ledger table with one case each."""
+    """One case each."""
     point: Observation
-    """The observation point that all are moved to."""
     seller: Ints
-    """Seller of each case, by its place in the original table."""
+    """Index in the original table."""
     day: Ints
-    """Day of each case, before it was moved."""
+    """Before the move."""
 
 
 def moved_cases(table: LedgerTable, study: Study, span: Observation) -> Iterator[Moved]:
-    """Yield the sellers of a span's events, in parts of bounded memory, by (day, seller).
+    """Yield a span's events in parts of bounded memory, by (day, seller), moved to one observation point.
 
-    In each part the entries' times are moved so that all events fall on one observation point. ConfigurationWrong if
-    there is no event.
+    ConfigurationWrong without an event.
     """
     seller, day = event_cases(table, study, span)
     if not len(day):
@@ -59,10 +57,7 @@ def moved_cases(table: LedgerTable, study: Study, span: Observation) -> Iterator
 
 
 def event_cases(table: LedgerTable, study: Study, span: Observation) -> tuple[Ints, Ints]:
-    """Return two arrays, the sellers and the days of the span's events, by (day, seller).
-
-    Each pair once; void events are left out. Both are empty if the study states no events.
-    """
+    """Return the sellers and days of the span's events, by (day, seller), each pair once and without void events."""
     entries, _ = apply_corrections(table.columns, np.ones(len(table.columns.case), dtype=bool))
     days = entries.occur_time // DAY
     last = span.day if span.last_day is None else span.last_day
@@ -73,19 +68,13 @@ def event_cases(table: LedgerTable, study: Study, span: Observation) -> tuple[In
 
 
 def _histories(columns: EntryColumns) -> tuple[Ints, Ints]:
-    """Return the place of the first entry and the number of entries of each seller.
-
-    The export must be in the order of sellers.
-    """
+    """Return each seller's first entry and number of entries; the export is sorted by seller."""
     count = np.bincount(columns.case, minlength=columns.cases).astype(np.int64)
     return np.cumsum(count) - count, count
 
 
 def _moved(columns: EntryColumns, first: Ints, count: Ints, days: Ints) -> EntryColumns:
-    """Return the entries of each case with all times `days` later.
-
-    `first`, `count`: place of the first entry and number of entries of the case's seller.
-    """
+    """Return each case's entries with all times `days` later; `first` and `count` locate its seller's entries."""
     case = np.repeat(np.arange(len(count), dtype=np.int64), count)
     index = np.arange(len(case), dtype=np.int64) + np.repeat(first - (np.cumsum(count) - count), count)
     later = days[case]

@@ -1,4 +1,4 @@
-"""The ledger's export as Parquet, and back as columns: the one source of training."""
+"""The ledger's export as Parquet, and back as columns: training's only source."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -43,53 +43,47 @@ SCHEMA: Mapping[str, Any] = {
     "units": pl.Int64,
     "until_time": pl.Int64,
 }
-"""Columns of the export, in order: the ledger's own, times in microseconds; what a kind lacks is null."""
+"""The export's columns in order; times in microseconds, null for what a kind lacks."""
 
 
 @dataclass(frozen=True, slots=True)
 class LedgerTable:
-    """A ledger's export in memory; arrays are by row of the export unless stated otherwise."""
+    """A ledger's export in memory; arrays are by row unless stated otherwise."""
 
     columns: EntryColumns
-    """The entries, one case a seller, in the order of sellers."""
+    """One case per seller, sorted by seller."""
     sellers: list[str]
-    """Names of the sellers, by case."""
+    """By case."""
     violation_type: NDArray[np.object_]
-    """Violation type; None where an entry states none."""
+    """None if not stated."""
     harm: Ints
-    """Harm, by its number; 0 where an entry states none."""
+    """By number; 0 if not stated."""
     attributes: dict[int, Mapping[str, str]]
-    """By row of an identity that states some, its attributes."""
+    """By row of an identity with attributes."""
     products: list[str]
-    """Product categories, by their code in `columns`."""
+    """By the code in `columns`."""
     stated: Stated
-    """What else the entries' content states."""
+    """Other statements of the entries' content."""
     statement_rows: Ints
-    """Rows of violations, inspections and measures, rising."""
+    """Rows of violations, inspections and measures, ascending."""
     statements: pl.Series
-    """Canonical content of the entries at `statement_rows`, for what no column holds."""
+    """Canonical content of the entries at `statement_rows`."""
     as_of: int
-    """The day after the last one that anything happened on; 0 without an entry."""
+    """The day after the last event; 0 without an entry."""
     digest: str
     """SHA-256 over the entries' content."""
     shown: pl.DataFrame
-    """What a person is shown of each row (`entries_of`)."""
+    """What `entries_of` shows of each row."""
 
     @property
     def first_day(self) -> int:
-        """Return the first day on which anything but identities was reported; else `as_of`.
-
-        Identities show nothing good or bad of a seller, and are often known since years before.
-        """
+        """Return the first day with a report other than identities, else `as_of`. Identities may be years older."""
         reports = self.columns.report_time[self.columns.kind != Kind.IDENTITY]
         return int(reports.min() // DAY) if len(reports) else self.as_of
 
 
 def write_export(chunks: Iterable[Sequence[tuple[Any, ...]]], path: Path) -> int:
-    """Write the ledger's rows, tuples in the order of SCHEMA, as Parquet; return their number.
-
-    The file is replaced at once, so that an interrupted call leaves it as it was.
-    """
+    """Write the ledger's rows, tuples in the order of SCHEMA, as Parquet; return their number. Atomic."""
     frames = [pl.DataFrame(chunk, schema=SCHEMA, orient="row") for chunk in chunks]
     table = pl.concat(frames) if frames else pl.DataFrame(schema=SCHEMA)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -100,10 +94,10 @@ def write_export(chunks: Iterable[Sequence[tuple[Any, ...]]], path: Path) -> int
 
 
 def read_export(path: Path) -> LedgerTable:
-    """Read an export of a ledger; its rows are sorted by (seller, sequence).
+    """Read an export, sorted by (seller, sequence), so that training sees one order.
 
-    So training sees one canonical order. Rows about a product, without a seller, are left out: they reach sellers as
-    entries of their own. ConfigurationWrong if the file is not an export.
+    Rows about products, without a seller, are left out: sellers have derived entries. ConfigurationWrong if it is no
+    export.
     """
     try:
         table = pl.read_parquet(path)
@@ -115,10 +109,10 @@ def read_export(path: Path) -> LedgerTable:
             f"{path} is not an export of a ledger: {', '.join(wrong)} is missing or of another type; make one by"
             " sellertrust ledger export"
         )
-    # Entries about a product have no seller; sellers get derived entries of their own.
+    # Entries about a product have no seller; sellers get derived entries.
     table = table.filter(pl.col("seller") != "").sort("seller", "sequence")
     sellers = table["seller"].unique().sort().to_list()
-    # Most entries are exposure, and state nothing of this: they are not parsed.
+    # Most entries are exposure without any of this: they are not parsed.
     conduct = table.select(pl.when(pl.col("kind") != Kind.EXPOSURE).then("content"))["content"]
     types = conduct.str.json_path_match("$.violation_type")
     columns = EntryColumns(
@@ -159,10 +153,7 @@ def read_export(path: Path) -> LedgerTable:
 
 
 def entries_of(table: LedgerTable, seller: int) -> list[dict[str, Any]]:
-    """Return a seller's entries for a person to read, each a dict.
-
-    Each has id, kind, times, and what was reported or decided. `seller`: its case number.
-    """
+    """Return a seller's (case number's) entries for a person: id, kind, times, and what was reported or decided."""
     return table.shown.filter(pl.Series(table.columns.case == seller)).to_dicts()
 
 
@@ -192,13 +183,13 @@ def _ints(column: pl.Series) -> Ints:
 
 
 def _sources(table: pl.DataFrame) -> Ints:
-    """Return the source of each inspection; 0 of all other entries, which are not parsed."""
+    """Return each inspection's source; 0 for other entries, which are not parsed."""
     inspections = table.select(pl.when(pl.col("kind") == Kind.INSPECTION).then("content"))["content"]
     return _ints(inspections.str.json_path_match("$.source").replace_strict(_SOURCES, default=0))
 
 
 def _codes(column: pl.Series) -> Ints:
-    """Return dense codes by the order of the texts; -1 for none."""
+    """Return dense codes in the order of the texts; -1 for none."""
     return column.rank("dense").cast(pl.Int64).fill_null(0).to_numpy(allow_copy=True).astype(np.int64) - 1
 
 
@@ -210,7 +201,6 @@ def _names(table: pl.DataFrame) -> dict[str, Ints]:
 
 
 def _attributes(content: pl.Series, kinds: Ints) -> dict[int, Mapping[str, str]]:
-    """Return the attributes of identities that state some, by row."""
     stated = content.str.contains('"attributes"', literal=True).to_numpy()
     rows = np.flatnonzero((kinds == Kind.IDENTITY) & stated)
     texts = content.gather(rows).to_list()
@@ -219,12 +209,9 @@ def _attributes(content: pl.Series, kinds: Ints) -> dict[int, Mapping[str, str]]
 
 
 def _digest(table: pl.DataFrame) -> str:
-    """Return the SHA-256 over seller and content of every row, each followed by a zero byte.
-
-    Sealed texts are left out.
-    """
+    """Return the SHA-256 over seller and content of every row, each with a zero byte, without sealed texts."""
     digest = sha256()
-    # Sealed texts are other bytes in each ledger, and nothing that training reads.
+    # Sealed texts differ between ledgers, and training does not read them.
     plain = pl.concat_str("seller", pl.col("content").str.replace(r',"sealed":"[^"]*"', ""), separator="\0")
     for part in table.iter_slices(HASHED_AT_ONCE):
         digest.update((part.select(plain.str.join("\0")).item() + "\0").encode())
@@ -232,4 +219,3 @@ def _digest(table: pl.DataFrame) -> str:
 
 
 HASHED_AT_ONCE = 100_000
-"""Rows that are hashed at a time."""

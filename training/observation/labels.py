@@ -1,11 +1,10 @@
-"""Labels: what became of each observed seller in its window, by the truth known at one fixed maturity after it.
+"""Labels: each observed seller's outcome in its window, by the truth known at one fixed maturity after it.
 
-Bad: enough in the window of what the bad definition counts (`training.observation.badness`), or (if the study asks for it) a
-suspension imposed in it that rests on a violation that counts. What was overturned since is subtracted: what does not count
-by today's knowledge makes nobody bad. A seller has left if it settled no order from some day on to the end of its window, and
-that day came before the study's least share of the window was over. No entry states that an account was closed, so leaving
-is read as that: a seller that left, is not bad, and would be if the allegations still open at the maturity (and not
-retracted since) were upheld, closed with open claims and is indeterminate.
+Bad: enough in the window of what the bad definition counts (`training.observation.badness`) or, if the study asks for
+it, a suspension imposed in it that rests on a counted violation. Violations overturned since count for no one. A seller
+has left if it settled no order from some day to the window's end, and that day came before the study's least share of
+the window. No entry states a closed account, so leaving is inferred. A seller is indeterminate if it left, is not bad,
+and would be bad if the allegations still open at the maturity were upheld.
 """
 
 import math
@@ -40,18 +39,18 @@ from training.study.definition import Study
 EVER = np.iinfo(np.int64).max // DAY * DAY
 """A time after all others, in microseconds."""
 STRATA = 5
-"""Groups of sellers by volume, in each of which the chance of staying is estimated."""
+"""Groups of sellers by volume; the probability of staying is estimated in each."""
 MAX_WEIGHT = 10.0
-"""The most that one row may stand for."""
+"""The largest weight of a row."""
 
 _IS_OF_VIOLATIONS = kind_mask(Kind.VIOLATION, Kind.STATUS, Kind.ATTRIBUTION, Kind.INCIDENT, Kind.CORRECTION)
-"""Of each kind, by its number, whether it reports violations or decides about them."""
+"""By kind number, whether it reports violations or decides about them."""
 _IS_OF_SALES = kind_mask(Kind.EXPOSURE, Kind.CORRECTION)
-"""Of each kind, by its number, whether it states what was sold, or corrects it."""
+"""By kind number, whether it states or corrects exposure."""
 
 
 class Outcome(IntEnum):
-    """What became of a seller in its window."""
+    """A seller's outcome in its window."""
 
     GOOD = 0
     BAD = 1
@@ -61,7 +60,7 @@ class Outcome(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """The performance window of each case, in days of shape (cases,)."""
+    """Each case's performance window, in days of shape (cases,)."""
 
     day: Ints
     """First day."""
@@ -69,38 +68,34 @@ class Windows:
     """Day after the last one."""
 
     def hold(self, case: Ints, day: Ints) -> Bools:
-        """Return whether each day is in the window of its case."""
+        """Return whether each day is in its case's window."""
         return (day >= self.day[case]) & (day < self.end[case])
 
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """What became of each case in its window; arrays of shape (cases,)."""
+    """Arrays of shape (cases,)."""
 
     outcome: NDArray[np.int8]
-    """As in Outcome."""
     loss: Floats
-    """Severity weight of what makes a case bad; 0 for those that are not bad.
+    """Severity weight of what makes a case bad; 0 for others.
 
-    It is the sum over incidents in the window that match the bad definition of the largest weight of each; an order that
-    failed weighs what a minor violation does. For a suspension it is at least what the gravest violation weighs that it
-    rests on.
+    The sum, over matching incidents in the window, of each incident's largest weight; a failed order weighs as a minor
+    violation. For a suspension at least the weight of the gravest violation behind it.
     """
     bad_day: Ints
-    """Day on which it became bad, or NEVER."""
+    """NEVER if it is not bad."""
     left_day: Ints
-    """First day from which on it settled no order up to the window's end."""
+    """First day without a further settled order in the window."""
     window_orders: Floats
-    """Settled orders in the window."""
     inspected: Bools
-    """Whether an inspection in the window had drawn it at random."""
+    """Whether a random inspection in the window drew it."""
 
 
 def final_facts(table: LedgerTable) -> Facts:
-    """Resolve all that was ever recorded into facts; the same for every observation point.
+    """Resolve all recorded entries into facts, the same for every observation point.
 
-    Changes of control are left out: what was sold before an account came into other hands counts in the window it was
-    sold in.
+    Changes of control are left out: orders count in the window in which they were sold.
     """
     columns, is_control = table.columns, table.columns.kind == Kind.CONTROL
     if is_control.any():
@@ -109,10 +104,7 @@ def final_facts(table: LedgerTable) -> Facts:
 
 
 def market_cut_of(table: LedgerTable, study: Study, windows: Windows, final: Facts) -> float:
-    """Return the rate of bad over orders from which sellers are among the worst of the table.
-
-    See `badness.market_cut`; infinity where the study states no share of worst sellers.
-    """
+    """Return the table's rate from which sellers are among the worst (`badness.market_cut`); infinity without a share."""
     if study.bad.worst is None:
         return math.inf
     columns = table.columns.take(_IS_OF_VIOLATIONS[table.columns.kind])
@@ -122,13 +114,12 @@ def market_cut_of(table: LedgerTable, study: Study, windows: Windows, final: Fac
 
 
 def label(table: LedgerTable, study: Study, windows: Windows, final: Facts, cut: float | None = None) -> Labels:
-    """Return, of each case over its window: outcome, loss, bad day, left day, orders, inspected.
+    """Return each case's outcome, loss, bad day, left day, orders and inspection in its window.
 
-    BAD from the day on which enough violations count or, if the study states it, the seller is suspended, as known when
-    the window is mature; LEFT if it stopped selling too early, unless the study keeps those; INDETERMINATE if it left
-    with open allegations that would make it bad; else GOOD. `final`: from `final_facts`. `cut`: the market's threshold,
-    from `market_cut_of`; it must be given where the table is a part of the market, and is otherwise computed from the
-    table.
+    BAD from the day on which enough violations count or, if the study asks for it, the seller is suspended, as known at
+    the maturity; LEFT if it stopped selling too early, unless the study keeps such sellers; INDETERMINATE if it left
+    with open allegations that would make it bad; else GOOD. `final` comes from `final_facts`. `cut` is the market's
+    threshold from `market_cut_of`; required if the table is a part of the market.
     """
     if cut is None:
         cut = market_cut_of(table, study, windows, final)
@@ -159,11 +150,11 @@ def label(table: LedgerTable, study: Study, windows: Windows, final: Facts, cut:
 
 
 def staying_weights(outcome: NDArray[np.int8], time: Floats, volume: Floats) -> Floats:
-    """Return weights that make up for sellers that left: inverse chances of staying, shape (n,).
+    """Return inverse probabilities of staying, shape (n,), which compensate for sellers that left (weight 0).
 
-    At most MAX_WEIGHT, 0 for those that left. `outcome`: values of Outcome. `time`: the share of the window after which
-    each left or became bad, else 1. The chance of staying is Kaplan and Meier's, in each of STRATA groups of equal size
-    by `volume`: a seller that became bad need not have stayed any longer.
+    At most MAX_WEIGHT. `time` is the share of the window after which each left or became bad, else 1. The probability
+    is Kaplan and Meier's, in STRATA groups of equal size by `volume`; a seller that became bad need not have stayed
+    longer.
     """
     weight = np.zeros(len(outcome))
     for rows in np.array_split(np.argsort(volume, kind="stable"), STRATA):
@@ -173,17 +164,14 @@ def staying_weights(outcome: NDArray[np.int8], time: Floats, volume: Floats) -> 
 
 
 def _counted(mature: Violations, table: LedgerTable, study: Study, windows: Windows) -> Counted:
-    """Return the incidents in each case's window that match a rule of the study."""
+    """Return the incidents in each case's window that match a rule."""
     v = mature.take(windows.hold(mature.case, mature.day))
     v = v.take(matches(v, study.bad.rules, table))
     return count_incidents(v, v.day, amounts(v, study, table), study)
 
 
 def _failed(table: LedgerTable, study: Study, windows: Windows, final: Facts, truth_time: Ints) -> Counted:
-    """Return the orders in each case's window that failed, as known at the maturity.
-
-    What was taken back since is left out.
-    """
+    """Return the failed orders in each case's window known at the maturity, without those taken back since."""
     columns = table.columns.take(_IS_OF_SALES[table.columns.kind])
     counted = count_failures(resolve(columns, truth_time, as_reported=True), final, study)
     inside = windows.hold(counted.case, counted.day)
@@ -193,10 +181,7 @@ def _failed(table: LedgerTable, study: Study, windows: Windows, final: Facts, tr
 def _mature(
     columns: EntryColumns, table: LedgerTable, study: Study, windows: Windows, final: Facts
 ) -> tuple[Violations, Counted]:
-    """Return the violations known at the maturity that count today too.
-
-    Beside them what counts towards bad.
-    """
+    """Return the violations known at the maturity that still count, and what counts towards bad."""
     truth_time = (windows.end + study.window.maturity_days) * DAY
     mature = resolve(columns, truth_time, as_reported=True).violations
     mature = mature.take(np.isin(mature.row, final.violations.row))
@@ -208,10 +193,8 @@ def _mature(
 def _suspended(
     mature: Violations, table: LedgerTable, study: Study, windows: Windows, truth_time: Ints
 ) -> tuple[Ints, Floats]:
-    """Return the day of each case's first suspension that makes it bad, and what it weighs.
-
-    That is the first suspension in the window that rests on a violation that counts, or NEVER; the weight is that of the
-    gravest of those violations.
+    """Return each case's first suspension in the window on a counted violation (NEVER without), and its gravest
+    weight.
     """
     first, cost = np.full(len(windows.day), NEVER), np.zeros(len(windows.day))
     imposed, entry, place = suspensions_for(mature, table)
@@ -224,11 +207,7 @@ def _suspended(
 
 
 def suspensions_for(v: Violations, table: LedgerTable) -> tuple[EntryColumns, Ints, Ints]:
-    """Return the measures in force, and pairs of indices (measure, violation that it rests on).
-
-    The pairs are two arrays: indices of the measures, and indices in `v`. Only suspensions that rest on a violation in
-    `v` are in the pairs.
-    """
+    """Return the measures in force, and index pairs (measure, violation in `v`) of suspensions."""
     imposed = _standing(table, Kind.MEASURE)
     entry, report = _rests_on(imposed.row, table)
     place = _place(v, imposed.case[entry], report)
@@ -236,10 +215,7 @@ def suspensions_for(v: Violations, table: LedgerTable) -> tuple[EntryColumns, In
 
 
 def _rests_on(measures: Ints, table: LedgerTable) -> tuple[Ints, Ints]:
-    """Return each pair of a suspension and a report that it rests on.
-
-    The pairs are two arrays: place in `measures` (given by row), and row of the report.
-    """
+    """Return index pairs (measure row, report row) of suspensions and their reports."""
     suspension, report = table.stated.suspensions.T
     start, end = (np.searchsorted(suspension, measures, side) for side in ("left", "right"))
     count = end - start
@@ -249,7 +225,7 @@ def _rests_on(measures: Ints, table: LedgerTable) -> tuple[Ints, Ints]:
 
 
 def _place(v: Violations, case: Ints, row: Ints) -> Ints:
-    """Return the place in `v` of the violation of each case reported at each row; -1 if none is."""
+    """Return the index in `v` of the violation reported at each row; -1 without one."""
     order = np.lexsort((v.row, v.case))
     span = int(max(v.row.max(initial=0), row.max(initial=0))) + 1
     key, wanted = v.case[order] * span + v.row[order], case * span + row
@@ -258,7 +234,7 @@ def _place(v: Violations, case: Ints, row: Ints) -> Ints:
 
 
 def _standing(table: LedgerTable, kind: Kind) -> EntryColumns:
-    """Return the entries of a kind that stand today, as corrected, in the order of rows."""
+    """Return the valid entries of a kind, as corrected, in row order."""
     columns = table.columns.take(np.isin(table.columns.kind, (kind, Kind.CORRECTION)))
     columns, _ = apply_corrections(columns, np.ones(len(columns.case), dtype=bool))
     columns = columns.take(columns.kind == kind)
@@ -266,10 +242,7 @@ def _standing(table: LedgerTable, kind: Kind) -> EntryColumns:
 
 
 def _sold(final: Facts, windows: Windows) -> tuple[Ints, Ints]:
-    """Return the day after each case's last settled order in the window, and the orders in it.
-
-    The day is the window's first where there is no order.
-    """
+    """Return the day after each case's last settled order in the window (the first day without one), and the orders."""
     inside = windows.hold(final.exposure_case, final.exposure_day) & (final.exposure_orders > 0)
     case = final.exposure_case[inside]
     orders = np.bincount(case, weights=final.exposure_orders[inside], minlength=final.cases)
@@ -281,10 +254,7 @@ def _sold(final: Facts, windows: Windows) -> tuple[Ints, Ints]:
 def _has_open_claims(
     columns: EntryColumns, table: LedgerTable, study: Study, windows: Windows, has_left: Bools, enough: Ints
 ) -> Bools:
-    """Return which of those that left would be bad if the open allegations were upheld.
-
-    `enough`: how much must be counted. None would be where bad counts service failures.
-    """
+    """Return which leavers would be bad if the open allegations were upheld; none if bad counts service failures."""
     if not has_left.any() or study.bad.count == "service_failures":
         return np.zeros(len(has_left), dtype=bool)
     columns = columns.take(has_left[columns.case])

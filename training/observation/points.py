@@ -1,4 +1,4 @@
-"""The observation points of a study on a ledger: as it states them, or the latest that can compare models."""
+"""A study's observation points on a ledger: stated, or the latest ones that can compare models."""
 
 from dataclasses import dataclass
 
@@ -12,37 +12,34 @@ from training.observation.snapshots import count_bad
 from training.study.definition import Observation, Study
 
 ENOUGH_BAD = 50
-"""Bad rows that a test point should have: with fewer, the interval of an AUC is wider than most differences."""
+"""Bad rows for a test point: with fewer, an AUC's interval is wider than most differences."""
 WORTH_GOING_BACK = 1.5
-"""How many times the bad rows of a later test point an earlier one must have to be taken in its place.
+"""An earlier test point needs this many times the bad rows of a later one.
 
-Half as many again make an interval a fifth narrower; for less, what is nearer to today says more.
+Half as many again make an interval a fifth narrower; for less, the later point is preferred.
 """
 MAX_TRIED = 24
-"""Test points that are tried, back from the latest by the study's `step_days`."""
+"""Test points tried, back from the latest in steps of `step_days`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Points:
-    """Training and test points of a study."""
-
     train: list[Observation]
-    """Training points, in order."""
+    """In order."""
     test: list[Observation]
-    """Test points, in order."""
+    """In order."""
     why: str
-    """Why the test point is this one; empty where the study states it, or observes at events."""
+    """Why this test point; empty if the study states it or observes at events."""
 
 
 def choose_points(table: LedgerTable, study: Study, final: Facts | None = None) -> Points:
     """Return the study's points, or choose the latest test point with enough bad rows.
 
-    A study that states its test points, or observes at events, gets what it states. Otherwise candidates are counted: the
-    latest whose window and maturity are over, then earlier ones by `step_days`, MAX_TRIED at most, and as long as the
-    first training point lies after `LedgerTable.first_day`. The first with ENOUGH_BAD bad rows ends the search, and the
-    latest candidate is chosen that has at least 1/WORTH_GOING_BACK of its bad rows. If none has enough, the latest of all
-    is chosen. `final`: from `final_facts`, computed from the table if it is not given. ConfigurationWrong if the ledger
-    does not reach far enough for a point whose window and maturity are over.
+    Stated points and events are used as they are. Otherwise the candidates are the latest point whose window and
+    maturity are over, and earlier ones by `step_days`, at most MAX_TRIED, while the first training point is after
+    `LedgerTable.first_day`. The search ends at ENOUGH_BAD bad rows; the choice is the latest candidate with at least
+    1/WORTH_GOING_BACK of them. Without enough, the latest candidate. `final` comes from `final_facts`; computed if
+    missing. ConfigurationWrong if the ledger is too short for one point.
     """
     train, test = study.find_points(table.as_of)
     if study.observation.test or study.observation.events is not None:
@@ -64,10 +61,7 @@ def choose_points(table: LedgerTable, study: Study, final: Facts | None = None) 
 
 
 def _spell(days: list[int], bad: list[int], chosen: int) -> str:
-    """Explain in a sentence why the test point is the one at the place `chosen`.
-
-    `days` and `bad`: days and bad rows of the points that were tried, the latest first.
-    """
+    """Say why the test point at `chosen` was taken; `days` and `bad` are of the tried points, latest first."""
     day = format_day(days[chosen])
     if bad[-1] < ENOUGH_BAD:
         others = f"; none of {len(bad) - 1} earlier ones has so many, {int(np.max(bad[1:]))} at most" if bad[1:] else ""

@@ -1,8 +1,7 @@
-"""Snapshots: what was known of each seller at an observation point, and what became of it.
+"""Snapshots: what was known of each seller at an observation point, and its outcome.
 
-Features come from what was reported before the observation point. Labels come from the truth known at one fixed
-maturity after the window, less whatever was overturned since. What occurred before the point and was reported after it
-is neither.
+Features use what was reported before the point. Labels use the truth at one fixed maturity after the window, without
+what was overturned since. What occurred before the point and was reported after it enters neither.
 """
 
 from collections import Counter
@@ -28,107 +27,92 @@ Texts = NDArray[np.object_]
 RULE_POINTS = np.array([0, 1, 2, 4, 12], dtype=np.int64)
 """Points of the hand-made rule, by severity."""
 RULE_EXPIRY_DAYS = 180
-"""Days after which a violation has no points of the hand-made rule any more."""
 RAW_COUNT_DAYS = 730
-"""Days back over which `raw_count` counts: 24 months."""
+"""24 months."""
 
 Exclusions = Mapping[str, int]
-"""Number of rows that were left out, by reason; the first reason that applies counts.
+"""Excluded rows by the first reason that applies.
 
-Reasons: `no_orders_in_window`, `bad_without_orders_in_window` (the same, of those that are bad),
-`too_few_orders_in_window` and `bad_with_too_few_orders`, `not_active_before`, `not_active_in_window`, `indeterminate`
-(closed with open claims), `left` (before enough of the window was over).
+Reasons: `no_orders_in_window`, `bad_without_orders_in_window`, `too_few_orders_in_window`, `bad_with_too_few_orders`,
+`not_active_before`, `not_active_in_window`, `indeterminate` (left with open claims), `left` (before enough of the
+window).
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """n observed sellers in the order of (observation point, seller); arrays of shape (n,)."""
+    """n observed sellers by (observation point, seller); arrays of shape (n,)."""
 
     x: Floats
-    """Inputs of the model, shape (n, features)."""
+    """The model's input, shape (n, features)."""
     bad: Floats
     """0 or 1."""
     seller: Ints
-    """Code of the seller in the export."""
+    """Code in the export."""
     day: Ints
-    """Observation day."""
     window_orders: Floats
-    """Settled orders in the window."""
     orders: Floats
     """Settled orders before the window."""
     rule_points: Floats
-    """Points of the hand-made rule."""
     clean: Bools
-    """Whether the seller has had no incident so far."""
+    """Whether it has had no incident."""
     outcome: NDArray[np.int8]
-    """As in `labels.Outcome`."""
+    """As `labels.Outcome`."""
     weight: Floats
-    """How many rows it stands for: 1, unless the study weights rows by staying, or by orders."""
+    """1, unless the study weights rows by staying or by orders."""
     loss: Floats
-    """In severity weight; see `labels.Labels`."""
+    """Severity weight; see `labels.Labels`."""
     raw_count: Floats
-    """Incidents that count of the last 24 months."""
+    """Counted incidents of the last 24 months."""
     tenure_days: Ints
     """Days since the first exposure or identity."""
     country: Texts
-    """Country of the identity in force; '' where unknown."""
+    """'' if unknown."""
     product_category: Texts
-    """Product category with the most settled orders so far; '' where unknown."""
+    """With the most settled orders; '' if unknown."""
     inspected: Bools
-    """Whether an inspection drew the seller at random in the window."""
+    """Whether a random inspection in the window drew it."""
 
     def take(self, index: Bools | Ints) -> "Snapshot":
-        """Return a snapshot of the rows at `index`, in its order."""
         return Snapshot(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
 
     def settled(self) -> "Snapshot":
-        """Return the rows whose outcome is good or bad; no indeterminate ones, none that left.
-
-        Models learn from them and are judged by them.
-        """
+        """Return the good and bad rows: those that models learn from and are judged by."""
         known = self.outcome <= Outcome.BAD
         return self if known.all() else self.take(known)
 
 
 @dataclass(frozen=True, slots=True)
 class EligibleRows:
-    """The eligible rows of one observation point, and what was left out."""
-
     rows: Snapshot
-    """All eligible rows, those of unknown outcome among them."""
+    """All eligible rows, also of unknown outcome."""
     exclusions: Exclusions
-    """Rows that were left out, by reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class KnownFacts:
-    """What was known of every seller at an observation point."""
+    """Knowledge of every seller at an observation point."""
 
     facts: Facts
-    """Facts, from what was reported before the point."""
+    """From reports before the point."""
     sums: Sums
-    """The sums over the facts of each seller."""
 
 
 class FeatureBuffer:
-    """Memory for the inputs of many rows, filled from the front, so that `join` need not copy them.
-
-    Only what is filled is ever touched, so it may be too large by far.
-    """
+    """Memory for the inputs of many rows, so that `join` need not copy. Untouched parts cost nothing."""
 
     def __init__(self, rows: int, features: int) -> None:
         self._x = np.empty((rows, features), dtype=np.float64)
         self._filled = 0
 
     def take(self, rows: int) -> Floats:
-        """Return the buffer's next `rows` rows, to be filled; each call returns those after."""
+        """Return the buffer's next `rows` rows."""
         start, self._filled = self._filled, self._filled + rows
         return self._x[start : self._filled]
 
 
 def snapshot(table: LedgerTable, study: Study, point: Observation, final: Facts | None = None) -> Snapshot:
-    """Return the sellers eligible at one observation point whose outcome is good or bad."""
+    """Return the eligible sellers of one observation point with a good or bad outcome."""
     return observe(table, study, point, final).rows.settled()
 
 
@@ -137,8 +121,8 @@ def observe(
 ) -> EligibleRows:
     """Compute features and labels of each eligible seller at a point, or at a span's events.
 
-    `final`: from `final_facts`, if it is known already. `room`: memory for the inputs, allocated here if not given;
-    events have memory of their own. Rows are weighted as the study asks.
+    `final` comes from `final_facts`. `room` is memory for the inputs; events have their own. Rows are weighted as the
+    study asks.
     """
     if point.last_day is not None:
         return _weighed(_together([_of_events(moved, study) for moved in moved_cases(table, study, point)]), study)
@@ -148,13 +132,10 @@ def observe(
 def _observe_day(
     table: LedgerTable, study: Study, point: Observation, final: Facts, room: FeatureBuffer | None
 ) -> EligibleRows:
-    """Observe every eligible seller at a point that is one day, in parts of bounded memory.
-
-    Rows have weights for staying if the study asks for them; weights by orders come later (`_weighed`).
-    """
+    """Observe every eligible seller on one day, in parts of bounded memory; weights by orders come later (`_weighed`)."""
     room = room or FeatureBuffer(table.columns.cases, len(study.features))
     everyone = _windows(table.columns.cases, point)
-    cut = market_cut_of(table, study, everyone, final)  # the market is the whole table, not a part of it
+    cut = market_cut_of(table, study, everyone, final)  # the market is the whole table
     parts = []
     for cases, columns in of_sellers(table.columns, AT_ONCE):
         part = replace(table, columns=columns)
@@ -168,10 +149,7 @@ def _observe_day(
 
 
 def count_bad(table: LedgerTable, study: Study, point: Observation, final: Facts) -> int:
-    """Count the bad rows of one observation point, without making their features.
-
-    The point must be a day, not a span of events.
-    """
+    """Count the bad rows of one observation day without computing features."""
     cut = market_cut_of(table, study, _windows(table.columns.cases, point), final)
     found = 0
     for cases, columns in of_sellers(table.columns, AT_ONCE):
@@ -184,28 +162,23 @@ def count_bad(table: LedgerTable, study: Study, point: Observation, final: Facts
 
 
 AT_ONCE = 100_000
-"""Entries that are observed at a time: their columns stay in the processor's cache."""
+"""Entries observed together: they fit the processor's cache."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """The rows of some sellers."""
-
     rows: Snapshot
-    """The rows, those of unknown outcome among them."""
     exclusions: dict[str, int]
-    """Rows that were left out, by reason."""
     share: Floats
-    """Share of its window that each row was there for, or until it was bad."""
+    """Share of the window until each row left or became bad."""
 
 
 def _windows(cases: int, point: Observation) -> Windows:
-    """Return the window of a point, the same for each of so many cases."""
     return Windows(np.full(cases, point.day), np.full(cases, point.window_end))
 
 
 def _weighed(found: EligibleRows, study: Study) -> EligibleRows:
-    """Weight rows by orders in the window over their mean (1 on average), if the study weighs so."""
+    """Weight rows by orders in the window over their mean, if the study asks for it."""
     rows = found.rows
     if study.bad.weigh_by != "orders" or not len(rows.bad):
         return found
@@ -216,10 +189,7 @@ def _weighed(found: EligibleRows, study: Study) -> EligibleRows:
 def _observe(
     table: LedgerTable, study: Study, point: Observation, final: Facts, room: FeatureBuffer, first: int, cut: float
 ) -> _Part:
-    """Observe the sellers of a part of the table.
-
-    `first`: the number of its first seller among all; `cut`: that of the whole market.
-    """
+    """Observe a part's sellers; `first` is its first seller's number, `cut` the whole market's."""
     known = known_at(table, study, point)
     windows = _windows(table.columns.cases, point)
     labels = label(table, study, windows, final, cut)
@@ -250,7 +220,7 @@ def _observe(
 
 
 def known_at(table: LedgerTable, study: Study, point: Observation) -> KnownFacts:
-    """Return facts and sums of every seller, by what was reported before the observation point."""
+    """Return every seller's facts and sums, from reports before the observation point."""
     facts = resolve(table.columns, np.full(table.columns.cases, point.day * DAY), as_reported=True)
     return KnownFacts(facts, Folder(study.constants).fold(facts))
 
@@ -258,10 +228,7 @@ def known_at(table: LedgerTable, study: Study, point: Observation) -> KnownFacts
 def features_of(
     known: KnownFacts, table: LedgerTable, study: Study, point: Observation, cases: Ints, out: Floats | None = None
 ) -> Floats:
-    """Return the model's input of some sellers, shape (n, features), with context as it was.
-
-    `out`: the array to write it to.
-    """
+    """Return sellers' model input, shape (n, features), with the actual context; into `out` if given."""
     attributes: list[Mapping[str, str]] | None = None
     if any(isinstance(feature, AttributeFeature) for feature in study.features):
         empty: Mapping[str, str] = {}
@@ -272,14 +239,13 @@ def features_of(
 
 
 def _of_events(moved: Moved, study: Study) -> EligibleRows:
-    """Return the observed events of one part, with their own sellers and days."""
     found = _observe_day(moved.table, study, moved.point, final_facts(moved.table), None)
     rows = found.rows
     return replace(found, rows=replace(rows, seller=moved.seller[rows.seller], day=moved.day[rows.seller]))
 
 
 def _together(parts: list[EligibleRows]) -> EligibleRows:
-    """Join parts into one, and add up their exclusions."""
+    """Join parts and add up their exclusions."""
     exclusions: Counter[str] = Counter()
     for part in parts:
         exclusions.update(part.exclusions)
@@ -287,17 +253,14 @@ def _together(parts: list[EligibleRows]) -> EligibleRows:
 
 
 def join(snapshots: list[Snapshot]) -> Snapshot:
-    """Join snapshots one after the other.
-
-    Inputs that lie so in memory already (see `FeatureBuffer`) are not copied.
-    """
+    """Join snapshots; inputs that are already adjacent (see `FeatureBuffer`) are not copied."""
     names = [name for name in Snapshot.__dataclass_fields__ if name != "x"]
     joined = {name: np.concatenate([getattr(s, name) for s in snapshots]) for name in names}
     return Snapshot(x=_stacked([s.x for s in snapshots]), **joined)
 
 
 def _stacked(inputs: list[Floats]) -> Floats:
-    """Return inputs one after the other, as a view where they lie so in one buffer already."""
+    """Return inputs stacked, as a view if they are adjacent in one buffer."""
     inputs = [x for x in inputs if len(x)] or inputs[:1]
     if len(inputs) == 1:
         return inputs[0]
@@ -314,13 +277,10 @@ def _stacked(inputs: list[Floats]) -> Floats:
 def _eligible(
     study: Study, point: Observation, facts: Facts, final: Facts, labels: Labels
 ) -> tuple[Bools, dict[str, int]]:
-    """Return which sellers known at the point are eligible, and the exclusions by reason.
-
-    A seller that fails several conditions counts under the first.
-    """
+    """Return which known sellers are eligible, and the exclusions by the first failed condition."""
     conditions = {}
     if study.orders_needed:
-        # Bad sellers that are left out are counted apart: the model learns nothing of them, which the report must show.
+        # Excluded bad sellers are counted separately: the model learns nothing from them, and the report must show it.
         is_good, sold = labels.outcome != Outcome.BAD, labels.window_orders
         conditions["bad_without_orders_in_window"] = is_good | (sold > 0)
         conditions["no_orders_in_window"] = sold > 0
@@ -350,10 +310,7 @@ def _active(facts: Facts, first: int, end: int) -> Bools:
 
 
 def _rule_points(facts: Facts) -> Floats:
-    """Return the points of the hand-made rule, by case.
-
-    1, 2, 4 or 12 points by severity, for 180 days, the largest one of each incident.
-    """
+    """Return the hand-made rule's points by case: 1, 2, 4 or 12 by severity, for 180 days, the largest per incident."""
     v = facts.violations
     age = facts.observe_day[v.case] - v.day
     points = np.where(age < RULE_EXPIRY_DAYS, RULE_POINTS[v.severity], 0)
@@ -361,13 +318,12 @@ def _rule_points(facts: Facts) -> Floats:
 
 
 def _raw_count(facts: Facts) -> Floats:
-    """Count the incidents that count of the last 24 months, by case."""
     age = facts.observe_day[facts.violations.case] - facts.violations.day
     return _by_incident(facts, (age < RAW_COUNT_DAYS).astype(np.int64))
 
 
 def _by_incident(facts: Facts, value: Ints) -> Floats:
-    """Sum, by case, the largest value of each incident; values are by violation."""
+    """Sum each incident's largest value by case; values are by violation."""
     v = facts.violations
     new = first_of_runs(v.case, v.incident)
     starts = np.flatnonzero(new)
@@ -376,18 +332,14 @@ def _by_incident(facts: Facts, value: Ints) -> Floats:
 
 
 def _countries(table: LedgerTable, facts: Facts) -> Texts:
-    """Return the country of each seller's identity in force; '' without one."""
     row = facts.identity_row
-    code = np.where(row >= 0, table.stated.country[row], 0)  # no identity: row -1, and no country
+    code = np.where(row >= 0, table.stated.country[row], 0)  # no identity: row -1 and no country
     texts: Texts = table.stated.countries[code]
     return texts
 
 
 def _product_categories(table: LedgerTable, facts: Facts) -> Texts:
-    """Return the product category with the most settled orders of each case.
-
-    Of equal ones the first by name; '' where unknown.
-    """
+    """Return each case's product category with the most settled orders; the first by name of equals, '' if unknown."""
     names = np.array([*table.products, ""], dtype=object)
     kinds = len(names)
     slot, place = np.unique(facts.exposure_case * kinds + facts.exposure_product % kinds, return_inverse=True)

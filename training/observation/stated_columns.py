@@ -1,4 +1,4 @@
-"""What entries state in their content and no column of the ledger holds, as far as training reads it."""
+"""Statements in the entries' content that have no column in the ledger and that training reads."""
 
 import json
 from dataclasses import dataclass
@@ -14,23 +14,19 @@ from scoring.enums import Kind, MeasureKind, MeasureState, Source
 
 @dataclass(frozen=True, slots=True)
 class Stated:
-    """What the n rows of an export state."""
+    """Of the export's n rows."""
 
     country: NDArray[np.int32]
-    """Of identities, the place of the country in `countries`, shape (n,); 0 where none is stated."""
+    """For identities, the index in `countries`, shape (n,); 0 if not stated."""
     countries: NDArray[np.object_]
-    """Names of countries, in order; the first is empty."""
+    """In order; the first is empty."""
     is_random: Bools
     """Whether an inspection drew its seller at random, shape (n,)."""
     suspensions: Ints
-    """Row of each suspension imposed, and row of each report that it rests on, shape (k, 2)."""
+    """Rows of each imposed suspension and each report behind it, shape (k, 2)."""
 
 
 def read_stated(table: pl.DataFrame) -> Stated:
-    """Read the columns that only training needs from an export's rows, in their order.
-
-    Country, random inspections, and the violations that suspensions rest on.
-    """
     table = table.select("kind", "status", "violation", "content").with_row_index("row")
     identities = table.filter(pl.col("kind") == Kind.IDENTITY)
     texts = identities["content"].str.json_path_match("$.country").fill_null("")
@@ -42,9 +38,8 @@ def read_stated(table: pl.DataFrame) -> Stated:
 
 
 def _random(table: pl.DataFrame) -> Bools:
-    """Return whether each row is an inspection that drew its seller at random.
-
-    Drawn at random is an inspection with a stated probability above 0, or one by a source that audits at random.
+    """Return whether each row is a random inspection: with a stated probability above 0, or by a source of random
+    audits.
     """
     inspections = table.filter(pl.col("kind") == Kind.INSPECTION)
     drawn = inspections["content"].str.json_path_match("$.selection_probability_ppm").cast(pl.Int64).fill_null(0) > 0
@@ -55,15 +50,12 @@ def _random(table: pl.DataFrame) -> Bools:
 
 
 def _suspensions(table: pl.DataFrame) -> Ints:
-    """Return each pair of a suspension that a person imposed and a report it rests on.
-
-    As rows, in order.
-    """
+    """Return row pairs of a suspension that a person imposed and a report behind it, in order."""
     imposed = table.filter(pl.col("kind") == Kind.MEASURE, pl.col("status") == MeasureState.IMPOSED)
     measure = pl.col("content").str.json_path_match("$.measure")
     imposed = imposed.filter(
         ~measure.str.starts_with(RULE_MEASURE_PREFIX)
-    )  # else a model learns what a policy asks for
+    )  # otherwise a model learns what a policy asks for
     measures = imposed.filter(
         pl.col("content").str.json_path_match("$.measure_kind") == MeasureKind.SUSPENSION.name.lower(),
     )

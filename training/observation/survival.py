@@ -1,4 +1,4 @@
-"""Kaplan and Meier's estimate of how long something takes, when some of it is not over yet."""
+"""Kaplan and Meier's estimate of durations, some of which are unfinished."""
 
 from dataclasses import dataclass
 
@@ -9,28 +9,28 @@ from scoring.arrays import Bools, Floats
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """The share that is not over, as a step function of time: 1 before the first time."""
+    """The unfinished share as a step function of time: 1 before the first time."""
 
     time: Floats
-    """Ascending times, shape (m,)."""
+    """Ascending, shape (m,)."""
     share: Floats
-    """The share that is not over from each time on, shape (m,)."""
+    """The unfinished share from each time on, shape (m,)."""
 
     def before(self, time: Floats) -> Floats:
-        """Return the share that is not over just before each time, shape of `time`."""
+        """Return the unfinished share just before each time."""
         return np.append(1.0, self.share)[np.searchsorted(self.time, time, side="left")]
 
     def quantile(self, p: float) -> float | None:
-        """Return the time by which the share `p` is over; None if so much was never seen to be over."""
+        """Return the time when the share `p` is finished; None if never seen."""
         place = np.flatnonzero(self.share <= 1 - p + 1e-12)
         return float(self.time[place[0]]) if len(place) else None
 
 
 def kaplan_meier(time: Floats, is_over: Bools) -> Curve:
-    """Estimate, by Kaplan and Meier, the share of n cases that is not over at each time.
+    """Estimate the unfinished share of n cases at each time.
 
-    `time`: when each case ended or, where `is_over` is false, until when it was seen (censored). Worked: times 1, 2, 2,
-    3, of which the second at 2 is not over: 1 - 1/4 = 0.75, 0.75 (1 - 1/3) = 0.5, then 0.
+    `time` is the end of each case or, if not `is_over`, the last time it was seen. Worked: times 1, 2, 2, 3, of which
+    the second at 2 is unfinished: 1 - 1/4 = 0.75, 0.75 (1 - 1/3) = 0.5, then 0.
     """
     times, place = np.unique(time, return_inverse=True)
     ended = np.bincount(place, weights=is_over, minlength=len(times))
