@@ -1,7 +1,7 @@
 """The streams of LedgerService: batches in, entries out. As the other RPCs, they know neither gRPC nor its threads."""
 
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from math import inf
 from time import monotonic
 from typing import TypeVar
@@ -20,8 +20,9 @@ from service.contract.resource_names import Parent, marketplace_name, parse_mark
 from service.contract.statuses import code_of, item_error
 from service.ingest.listed_entries import append_messages
 from service.ledger.clock.tail import Tail, sequence_not_reached_error, server_stopping_error
-from service.ledger.records import Cut
+from service.ledger.records import Appended, Cut
 from service.ledger.store import Ledger
+from service.mechanism.recorder import Recorder
 
 M = TypeVar("M", bound=Message)
 
@@ -38,11 +39,15 @@ class EntryStreams:
     ledger's lock and connections.
     """
 
-    def __init__(self, ledger: Ledger, tail: Tail) -> None:
+    def __init__(self, ledger: Ledger, tail: Tail, recorder: Recorder) -> None:
         self._ledger = ledger
+        self._recorder = recorder
         self._tail = tail
         self._appending = threading.Lock()
         self._reading = threading.Lock()
+
+    def _append(self, marketplace: str, entries: Sequence[entry_pb.Entry]) -> list[Appended]:
+        return append_messages(self._ledger, marketplace, entries, self._recorder.record_contested)
 
     def StreamEntries(
         self, requests: Iterator[ledger_pb.StreamEntriesRequest]
@@ -58,7 +63,7 @@ class EntryStreams:
                     raise invalid("parent", f"must be empty or that of the stream, {marketplace_name(marketplace)}")
                 self._tail.require_answering()
                 with self._appending:
-                    appended = append_messages(self._ledger, marketplace, request.entries)
+                    appended = self._append(marketplace, request.entries)
                 response.acknowledgement.CopyFrom(appended_response(appended))
             except SellertrustError as error:
                 if code_of(error) in ENDING:

@@ -20,9 +20,9 @@ from service.contract.entries import appended_response, entry_message
 from service.contract.fields import timestamp
 from service.contract.resource_names import parse_marketplace, parse_parent, parse_seller, parse_violation
 from service.contract.violations import severity_of, statuses_of, violation_message
-from service.ingest.listed_entries import append_messages
 from service.ledger.clock.tail import Tail
 from service.ledger.store import Ledger
+from service.mechanism.recorder import Recorder
 
 WRITES = ("AppendEntries", "EraseSeller", "MendClock", *(f"{action.name.capitalize()}Violation" for action in Action))
 """The methods of LedgerService that append."""
@@ -54,14 +54,14 @@ Decided = TypeVar(
 class LedgerServicer(EntryStreams):
     """LedgerService."""
 
-    def __init__(self, ledger: Ledger, tail: Tail, reads: Reads) -> None:
-        super().__init__(ledger, tail)
+    def __init__(self, ledger: Ledger, tail: Tail, reads: Reads, recorder: Recorder) -> None:
+        super().__init__(ledger, tail, recorder)
         self._reads = reads
 
     def AppendEntries(self, request: ledger_pb.AppendEntriesRequest) -> ledger_pb.AppendEntriesResponse:
         marketplace = parse_marketplace(request.parent, "parent")
         self._tail.require_answering()
-        response = appended_response(append_messages(self._ledger, marketplace, request.entries))
+        response = appended_response(self._append(marketplace, request.entries))
         self._tail.note(response.sequence)
         return response
 

@@ -5,6 +5,7 @@ from service.api.reads import Reads
 from service.contract.measures import measures_message
 from service.contract.payouts import order_of, payout_message, restitution_message
 from service.contract.resource_names import parse_policy_name, parse_seller
+from service.mechanism.recorder import Recorder
 from service.scores.payouts import Payouts
 from service.scores.scorer import Scorer
 
@@ -12,10 +13,11 @@ from service.scores.scorer import Scorer
 class MeasureServicer:
     """MeasureService."""
 
-    def __init__(self, scorer: Scorer, payouts: Payouts, reads: Reads) -> None:
+    def __init__(self, scorer: Scorer, payouts: Payouts, reads: Reads, recorder: Recorder) -> None:
         self._scorer = scorer
         self._payouts = payouts
         self._reads = reads
+        self._recorder = recorder
 
     def EvaluateMeasures(self, request: measure_pb.EvaluateMeasuresRequest) -> measure_pb.EvaluateMeasuresResponse:
         marketplace, seller = parse_seller(request.seller, "seller")
@@ -32,5 +34,6 @@ class MeasureServicer:
 
     def GetRestitution(self, request: measure_pb.GetRestitutionRequest) -> measure_pb.GetRestitutionResponse:
         marketplace, seller = parse_seller(request.seller, "seller")
+        self._recorder.record_pending(marketplace, seller)
         found = self._payouts.restitution(marketplace, seller, request.violation, self._reads.cut(request))
         return restitution_message(request.seller, found)

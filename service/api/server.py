@@ -58,6 +58,7 @@ from service.api.tls_files import TlsFiles
 from service.api.trust_score_servicer import TrustScoreServicer
 from service.ledger.clock.tail import Tail
 from service.ledger.store import Ledger
+from service.mechanism.recorder import Recorder
 from service.policy.certificate_file import read_certificate
 from service.scores.book.book import Book
 from service.scores.payouts import Payouts
@@ -159,13 +160,14 @@ class Server:
         )
         reads = Reads(ledger, self._tail)
         self._book = self._make_book(ledger, scorer)
+        recorder = Recorder(ledger, scorer)
         services = self._register(
-            LedgerServicer(ledger, self._tail, reads),
+            LedgerServicer(ledger, self._tail, reads, recorder),
             TrustScoreServicer(scorer, reads, self._book),
             ReviewServicer(ledger, scorer, reads),
             ModelServicer(scorer.champion.registry, lambda: scorer.champion.digest, scorer.champion.refresh),
             ProposalServicer(ledger, approvals, scorer.champion.registry, scorer.policy),
-            MeasureServicer(scorer, Payouts(ledger, scorer), reads),
+            MeasureServicer(scorer, Payouts(ledger, scorer), reads, recorder),
             PolicyServicer(scorer.policy),
             AuditServicer(audit),
         )

@@ -1,6 +1,6 @@
 """Listed entries that are sent back, to the same ledger or another one."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from scoring.entries.entry import Entry
@@ -15,12 +15,19 @@ _MAX_GAP = 8
 _MAX_RUN = 1_000
 
 
-def append_messages(ledger: Ledger, marketplace: str, messages: Sequence[entry_pb2.Entry]) -> list[Appended]:
+def append_messages(
+    ledger: Ledger,
+    marketplace: str,
+    messages: Sequence[entry_pb2.Entry],
+    prepare: Callable[[str, Sequence[Entry]], None],
+) -> list[Appended]:
     """Convert a batch of messages and append it as AppendEntries: all or none.
 
-    InvalidInput names every wrong field; other errors are those of `Ledger.append`.
+    `prepare` gets the marketplace and the entries first. InvalidInput names every wrong field; other errors are those of
+    `Ledger.append`.
     """
     entries = as_stated(ledger, marketplace, entries_of(marketplace, messages), keeps_report_time=False)
+    prepare(marketplace, entries)
     # Only recorded entries of an import lose their report time.
     return ledger.append(marketplace, entries, imported=True)
 

@@ -5,18 +5,24 @@ looked once more whether the record is as it was read, so that two recorders at 
 state each change once, and none that is older than what is stated already.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from contextvars import Context
 from typing import NamedTuple, TypedDict
 
 from scoring.case_record import CaseStatement, count_own, list_case_changes
 from scoring.caution import Caution
-from scoring.errors import SellerNotFound
+from scoring.entries.entry import Entry
+from scoring.entries.kinds.settlement import ComplaintDecided, ComplaintFiled
+from scoring.errors import InvalidInput, SellerNotFound
 from scoring.measure_record import MeasureRecord, Wanted, list_changes, read_record
 from scoring.policy.measures import Waiver
 from scoring.policy.policy import Policy
 from service.ledger.queries.measures import AsRecorded
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
+from service.mechanism.places import DECIDING, SOURCE, TIME_SOURCE, list_times
+from service.mechanism.refusals import name_refused
 from service.scores.scorer import Scorer
 
 _EVER = 2**62
@@ -95,6 +101,37 @@ class Recorder:
                 return Recorded(appended + stated, min(later, default=None))
             appended += self._state(marketplace, seller, self._ledger.cut(end + 1, end + 1), known)
             since = end
+
+    def record_pending(self, marketplace: str, seller: str) -> None:
+        """State every change of a seller's measures up to now that the worker has still to state, in the same order.
+
+        So a measure on show can be contested, and restitution finds it, however far the worker is behind. The worker states
+        none of these again. A seller whose statements are refused is left to the worker.
+        """
+        if (self._ledger.position(name_refused((marketplace, seller)), 0) or 0) % 2:
+            return
+        with suppress(InvalidInput):  # the worker reports it, and tries again
+            for cut in self._list_pending(marketplace, seller):
+                Context().run(self.record, marketplace, seller, cut)  # outside of the call: it is no act of the caller
+
+    def record_contested(self, marketplace: str, entries: Iterable[Entry]) -> None:
+        """State the pending changes of each seller whose measures are contested by some entries, or judged."""
+        contested = {one.seller: None for one in entries if isinstance(one.fact, ComplaintFiled | ComplaintDecided)}
+        for seller in contested:
+            self.record_pending(marketplace, seller)
+
+    def _list_pending(self, marketplace: str, seller: str) -> Iterator[Cut]:
+        """Yield the cuts as of which a seller is still to be evaluated, in their order; the last one is now."""
+        now = self._ledger.cut()
+        followed, evaluated = self._ledger.position(SOURCE, 0), self._ledger.position(TIME_SOURCE, 0)
+        times: set[int] = set()
+        if evaluated is not None:
+            times.update(list_times(evaluated, now.observe_time - 1, self.policy_moves))
+        if followed is not None:
+            changes = self._ledger.changes_of_seller(marketplace, seller, followed - 1, now.sequence)
+            times.update(change.record_time for change in changes if change.kind in DECIDING)
+        yield from (self._ledger.cut(time + 1, time + 1) for time in sorted(times))
+        yield now
 
     def _read(self, marketplace: str, seller: str) -> _Known:
         """Return what the service has stated of a seller's measures and cases, up to the end of the ledger."""

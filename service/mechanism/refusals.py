@@ -92,10 +92,15 @@ class Refusals:
             self._mark(seller, is_refused=False)
 
     def _mark(self, seller: Seller, *, is_refused: bool) -> None:
-        source = PREFIX + "/".join(seller)
+        source = name_refused(seller)
         number = self._ledger.position(source, 0) or 0
         if (number % 2 == 1) is not is_refused:
             self._ledger.advance(Position(source, 0, number + 1))
+
+
+def name_refused(seller: Seller) -> str:
+    """Return the source under which the ledger keeps whether a seller is refused."""
+    return PREFIX + "/".join(seller)
 
 
 def read_refused(ledger: Ledger) -> list[Seller]:

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from service.ledger.store import Ledger
+from service.mechanism.places import SOURCE, TIME_SOURCE
 from service.mechanism.refusals import Seller, read_refused
-from service.mechanism.worker import SOURCE, TIME_SOURCE
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,23 +11,14 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from time import monotonic
 
-from scoring.enums import Kind
 from scoring.errors import InvalidInput, LedgerUnavailable
 from scoring.time import DAY
 from service.ledger.queries.changes import Change
 from service.ledger.records import Cut, Position
 from service.ledger.store import Ledger
+from service.mechanism.places import DECIDING, LATELY, SOURCE, TIME_SOURCE, list_times
 from service.mechanism.recorder import Recorder
 from service.mechanism.refusals import Refusals, Seller
-
-SOURCE = "mechanism"
-"""The source under which the ledger keeps how far the worker has come: partition 0 the next sequence."""
-
-TIME_SOURCE = "mechanism:time"
-"""The source under which the ledger keeps up to when every seller was evaluated: partition 0, in microseconds."""
-
-MAX_DAYS_LATE = 31
-"""Days that are recorded afterwards when no worker ran; what lies before is recorded as of the first of them."""
 
 COUNT_SECONDS = 15.0
 """Time between two counts of the open cases."""
@@ -41,17 +32,6 @@ SELLERS = 500
 
 KEPT_AFTER = 1_000
 """Entries after which it is kept how far the worker has come: a restart evaluates those since again, and adds nothing."""
-
-DECIDING = frozenset(
-    {
-        *(Kind.VIOLATION, Kind.STATUS, Kind.ATTRIBUTION, Kind.INCIDENT, Kind.CORRECTION, Kind.CONTROL, Kind.IDENTITY),
-        *(Kind.INSPECTION, Kind.DISPUTE, Kind.OVERRIDE, Kind.MEASURE, Kind.DEPOSIT, Kind.CASE),
-    }
-)
-"""Kinds that are evaluated at the append that brings them."""
-
-LATELY = frozenset({Kind.EXPOSURE, Kind.FLOW})
-"""Kinds that are evaluated at the last of a look: one statement more or less of a day decides nothing by itself."""
 
 
 class MechanismWorker:
@@ -136,19 +116,13 @@ class MechanismWorker:
         Return whether that is done.
         """
         since = self._ledger.position(TIME_SOURCE, 0)
-        for time in () if since is None else self._list_times(since, now.observe_time - 1):
+        for time in () if since is None else list_times(since, now.observe_time - 1, self._recorder.policy_moves):
             then = self._ledger.cut(time + 1, time + 1)
             if not self._follow(then.sequence) or not self._record_every(then):
                 return False
             self._ledger.advance(Position(TIME_SOURCE, 0, time))
             self._mark(now, self._recorder.follows_from_at(time + 1))
         return True
-
-    def _list_times(self, since: int, now: int) -> list[int]:
-        """Return the midnights and moves of the policy after a time, of the last MAX_DAYS_LATE days, in order."""
-        since = max(since, now - MAX_DAYS_LATE * DAY)
-        midnights = range((since // DAY + 1) * DAY, now + 1, DAY)
-        return sorted({*midnights, *self._recorder.policy_moves(since, now)})
 
     def _renew(self, now: Cut) -> bool:
         """Evaluate every seller by another model, or when none was evaluated today; return whether that is done."""

@@ -15,12 +15,14 @@ from service.ledger.database.tables import ENTRY, SEAL
 from service.ledger.seals.chain import GENESIS
 
 _E = ENTRY.c
+_ALL = 2**62  # of the ledger's entries
 _AFTER = (
     select(_E.sequence, _E.marketplace, _E.seller, _E.kind, _E.record_time)
     .where(_E.sequence > bindparam("after"), _E.sequence <= bindparam("last"))
     .order_by(_E.sequence)
     .limit(bindparam("limit"))
 )
+_OF_SELLER = _AFTER.where(_E.marketplace == bindparam("marketplace"), _E.seller == bindparam("seller"))
 _SEAL_AT = (
     select(SEAL.c.last_sequence, SEAL.c.chain)
     .where(SEAL.c.first_sequence <= bindparam("sequence"))
@@ -111,6 +113,12 @@ class ChangeReads:
         with self._database.read() as connection:
             found = connection.execute(_AFTER, {"after": after, "last": last, "limit": limit})
             return [Change(*row) for row in found]
+
+    def changes_of_seller(self, marketplace: str, seller: str, after: int, last: int) -> list[Change]:
+        """Return a change for each entry of a seller after a sequence, up to `last`, in their order."""
+        values = {"marketplace": marketplace, "seller": seller, "after": after, "last": last, "limit": _ALL}
+        with self._database.read() as connection:
+            return [Change(*row) for row in connection.execute(_OF_SELLER, values)]
 
     def listen(self, listener: Callable[[Sequence[Change]], None]) -> Callable[[], None]:
         """Register a listener for the changes of this object's own appends; return how to remove it.

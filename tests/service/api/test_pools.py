@@ -26,6 +26,7 @@ from service.api.pools import POOLS
 from service.api.reads import Reads
 from service.api.stream_threads import Streams
 from service.ledger.store import Ledger
+from service.mechanism.recorder import Recorder
 from tests.databases import database as new_database
 from tests.servers import MARKET, identity, running_server, violation
 from tests.service.api.test_silent_database import SERVING, health_of, wait_for
@@ -161,7 +162,9 @@ def test_a_method_without_a_pool_stops_the_start(tmp_path: Path) -> None:
         calls = Calls(make_log(), Pseudonyms(), CollectorRegistry(), lambda: "")
         service = ledger_service_pb2.DESCRIPTOR.services_by_name["LedgerService"]
         tail = running.server._tail
-        servicer = LedgerServicer(running.ledger, tail, Reads(running.ledger, tail))
+        servicer = LedgerServicer(
+            running.ledger, tail, Reads(running.ledger, tail), Recorder(running.ledger, running.scorer)
+        )
         with pytest.raises(TypeError, match="LedgerService/AppendEntries has no threads"):
             calls.handlers(service, servicer, {}, Streams(1, 1))
 

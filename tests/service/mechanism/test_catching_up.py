@@ -9,7 +9,7 @@ from scoring.errors import InvalidInput, LedgerUnavailable
 from scoring.time import DAY
 from service.bootstrap import build_scorer
 from service.ledger.store import Ledger
-from service.mechanism import refusals, worker
+from service.mechanism import places, refusals, worker
 from service.mechanism.metrics import MechanismMetrics
 from service.mechanism.refusals import TooManyRefused, read_refused
 from service.policy.history import PolicyHistory
@@ -115,7 +115,7 @@ def test_a_model_or_file_that_comes_back_on_the_same_day_is_recorded_again(told:
 def test_more_than_a_month_without_a_worker_is_made_up_for_from_the_last_month_on(
     told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker, "MAX_DAYS_LATE", 3)
+    monkeypatch.setattr(places, "MAX_DAYS_LATE", 3)
     text = EXPIRING.replace("50_000", "70_000")
     told.clock.now += DAY
     PolicyHistory(told.ledger).commit(
