@@ -67,7 +67,7 @@ def test_what_is_shown_can_be_contested_and_given_back(tmp_path: Path, policy: P
 def test_a_record_on_demand_is_the_one_that_the_worker_makes(
     ledger: Ledger, clock: Clock, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Of violations, days on which they expire, commits that came and went, and an overturn; each is dated as it took effect."""
+    """Of violations, days on which they expire, commits and an overturn; each change is dated when it took effect."""
 
     def live(told: Told, *, on_demand: bool) -> list[tuple[str, str, int]]:
         told.append(identity("i1"), exposure(TODAY - 60), identity("i2", "other"))
