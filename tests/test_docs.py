@@ -137,7 +137,7 @@ def test_the_version_is_stated_once() -> None:
 
 @pytest.mark.long
 @pytest.mark.timeout(900)  # the whole demo, half a minute on a quiet machine
-def test_the_readme_and_the_page_on_monitoring(
+def test_the_readme_and_the_pages_on_the_demo(
     tmp_path: Path, pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every command runs as typed, in its order, and prints what is shown; the demo's data lie in another home."""
@@ -145,9 +145,8 @@ def test_the_readme_and_the_page_on_monitoring(
     update = pytestconfig.getoption("update_docs")
     own = {"HOME": str(tmp_path), "DEV_VENV": sys.prefix, "COLUMNS": "80"}
     follow(ROOT / "README.md", tmp_path / "readme", update=update, near=0.02, at=ROOT, **own)
-    follow(
-        DOCS / "how-to" / "monitor.md", tmp_path / "monitoring", update=update, near=0.02, at=ROOT, HOME=str(tmp_path)
-    )
+    for name in ("tutorials/first-score", "tutorials/policy", "how-to/monitor"):
+        follow(DOCS / f"{name}.md", tmp_path / name, update=update, near=0.02, at=ROOT, **own)
 
 
 def test_every_benchmark_that_is_named_exists() -> None:
