@@ -132,6 +132,12 @@ UNNAMED = {
 }
 """What verification does not name when somebody edits it, with why; `./dev bench access --only edits` makes the edits."""
 
+FLOORS = {
+    "moderate": " of moderate or higher severity",
+    "severe": " of major or critical severity",
+    "incident": "",
+}
+"""Prefixes of features by the least severity of what they count, with their words."""
 COMMON_FIELD = 3
 """Kinds that share a field for it to be explained once."""
 COMMON_OPTIONS = ("--marketplace", "--output", "--server", "--wide", "--limit", "--observe-time", "--known-time")
@@ -337,7 +343,8 @@ def _features() -> Iterator[str]:
     yield ""
     yield "+: more of it never lowers points. -: more of it never raises points. A definition never changes. A change"
     yield "gets a new version, and a model pins the versions that it uses. `N` is the half-life in days. `CATEGORY`"
-    yield "is a category of violations."
+    yield "is a category of violations. `FLOOR` is `incident` (all), `moderate` (or graver) or `severe` (major and"
+    yield "critical)."
     yield ""
     yield from _table("feature", "unit", "direction", "definition")
     families: dict[tuple[str, str, str, str], list[str]] = {}
@@ -347,6 +354,11 @@ def _features() -> Iterator[str]:
             word = category.name.lower()
             if f"with {word} violations" in definition and name.startswith(f"{word}_"):
                 name, definition = name.replace(word, "CATEGORY", 1), definition.replace(word, "CATEGORY", 1)
+        for floor, words in FLOORS.items():
+            counted = f"Incidents{words} that count"
+            if definition.startswith(counted) and name.startswith(f"{floor}_"):
+                name = name.replace(floor, "FLOOR", 1)
+                definition = definition.replace(counted, "Incidents of the FLOOR that count", 1)
         days = re.search(r"half-life (\d+) days", definition)
         if days and f"_{days[1]}d@" in name:
             name = name.replace(f"_{days[1]}d@", "_Nd@")
@@ -371,12 +383,11 @@ def _kinds() -> Iterator[str]:
     yield "The same entry from a row of `sold.csv`, by a [mapping](mappings.md) for `sellertrust ledger import`:"
     yield ""
     yield from ("```csv", KINDS_ROWS.rstrip(), "```", "", "```toml", KINDS_MAPPING.rstrip(), "```")
-    uses = Counter(_field_row(field) for row in KINDS.values() for field in row.fields)
-    common = [row for row, times in uses.items() if times >= COMMON_FIELD]
+    uses = Counter(_field_line(field) for row in KINDS.values() for field in row.fields)
+    common = [line for line, times in uses.items() if times >= COMMON_FIELD]
     yield ""
     yield "## Fields of many kinds"
     yield ""
-    yield from _table("field", "type", "meaning")
     yield from common
     for row in KINDS.values():
         yield ""
@@ -384,22 +395,19 @@ def _kinds() -> Iterator[str]:
         yield ""
         yield f"{_first_sentence(row.fact.__doc__ or '').rstrip('.')}. Effect on the score: {row.effect}."
         yield f"Seller {row.seller.value}, `occur_time` {row.occur_time.value}."
-        own = [_field_row(field) for field in row.fields if _field_row(field) not in common]
-        if own:
-            yield ""
-            yield from _table("field", "type", "meaning")
-            yield from own
-        others = [f"`{field.name}`" for field in row.fields if _field_row(field) in common]
+        yield ""
+        yield from (line for field in row.fields if (line := _field_line(field)) not in common)
+        others = [f"`{field.name}`" for field in row.fields if _field_line(field) in common]
         if others:
-            yield ""
-            yield f"Also {', '.join(others)}."
+            yield f"- also {', '.join(others)}"
 
 
-def _field_row(field: FactField) -> str:
+def _field_line(field: FactField) -> str:
+    """Return the line of a field: its name, type, whether it is required, and the first part of its text."""
     kind = list_names(field.shape.words) if field.shape.words else field.shape.kind
-    required = "Required. " if "Required." in field.text else ""
-    text = re.split(r"(?<!such as)[.;:] ", " ".join(field.text.split()), maxsplit=1)[0].rstrip(".")
-    return f"| `{field.name}` | {kind} | {required}{text} |"
+    required = "; required" if "Required." in field.text else ""
+    text = re.split(r"(?<!such as)[.;:(] ?", " ".join(field.text.split()), maxsplit=1)[0].strip()
+    return f"- `{field.name}` ({kind}{required}): {text}"
 
 
 def _lifecycle() -> Iterator[str]:
