@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from scoring.entries.entry import Entry
+from sellertrust.version import VERSION
 from service.ingest.mapping.rules import mapping_of
 from service.ingest.sources.payload import entry_from_json
 from tests import docs_in_step
@@ -125,14 +126,13 @@ def test_the_readme_names_only_settings_that_exist() -> None:
     assert stated <= known
 
 
-def test_the_version_is_stated_once() -> None:
-    """The package's version is the core's."""
-    import tomllib
-
-    from scoring.version import CORE_VERSION
-
+def test_the_changelog_begins_with_the_version() -> None:
+    """Both distributions take theirs from `sellertrust.version`; a release has at most 40 lines."""
+    releases = re.split(r"^## ", (ROOT / "CHANGELOG.md").read_text(), flags=re.MULTILINE)[1:]
+    assert releases[0].startswith(f"{VERSION} (")
+    assert max(len(release.splitlines()) for release in releases) <= 40
     for file in (ROOT / "pyproject.toml", ROOT / "proto" / "pyproject.toml"):
-        assert tomllib.loads(Path(file).read_text())["project"]["version"] == CORE_VERSION
+        assert tomllib.loads(file.read_text())["project"]["dynamic"] == ["version"]
 
 
 @pytest.mark.long
@@ -199,7 +199,7 @@ def test_the_script_that_explains_a_score_runs_and_its_claims_hold(tmp_path: Pat
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SELLERTRUST_")}
     environment |= {"TMPDIR": str(tmp_path), "HOME": str(tmp_path)}
     environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "proto")])
-    command = [sys.executable, "-W", "error", DOCS / "tutorials" / "explaining_one_score.py"]
+    command = [sys.executable, "-W", "error", str(DOCS / "tutorials" / "explaining_one_score.py")]
     done = subprocess.run(
         command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240, check=False
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scoring.errors import LedgerUnavailable, SellertrustError
-from scoring.version import CORE_VERSION
+from sellertrust.version import VERSION
 from service.cli.lazy import LazyGroup
 from service.cli.output import EXIT_CODES, INTERRUPTED, Exit, ResumeHintShown, exit_code, say
 
@@ -53,7 +53,7 @@ app.command("demo")(demo)
 
 def _version(wanted: bool) -> None:
     if wanted:
-        sys.stdout.write(f"sellertrust {CORE_VERSION}\n")
+        sys.stdout.write(f"sellertrust {VERSION}\n")
         raise typer.Exit
 
 

@@ -1,0 +1,3 @@
+"""The version of the release: both distributions, and `sellertrust --version`."""
+
+VERSION = "0.3.0"
