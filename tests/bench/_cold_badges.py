@@ -1,11 +1,14 @@
 """Badges of good sellers that stay blank on the first pass after a restart, alone and beside a flood of invented ids."""
 
 import http.client
+import signal
+import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 from scoring.entries.entry import Entry
@@ -15,9 +18,10 @@ from scoring.time import DAY
 from service.ledger.clock.server_clock import wall_clock
 from service.ledger.store import Ledger
 from service.registry.registry import Registry
-from tests.bench._overload import Show, fill
-from tests.bench.badge import badge_server
+from tests.bench._overload import Show
+from tests.helpers.filled import fill
 from tests.servers import MARKET
+from tests.service.processes import COMMAND
 from tests.service.registry.models import publish
 from tests.service.shells import serving, shell_of
 
@@ -58,6 +62,21 @@ def _blank(data: Path, place: Path, sellers: int, invented_a_second: int) -> int
         for one in flood:
             one.result()
     return sum(b"<text" not in body for found in bodies for body in found)
+
+
+@contextmanager
+def badge_server(folder: Path, target: str) -> Iterator[str]:
+    """A badge server in a process of its own, over the server at `target`; its address."""
+    ready = folder / "badges"
+    command = [*COMMAND, "badge", "serve", "--address", "127.0.0.1:0", "--ready-file", str(ready)]
+    with subprocess.Popen(command, env=shell_of(folder / "data", target=target).environment) as process:
+        try:
+            while not ready.exists():
+                assert process.poll() is None
+                time.sleep(0.02)
+            yield ready.read_text().strip()
+        finally:
+            process.send_signal(signal.SIGTERM)
 
 
 def _bodies(address: str, paths: Sequence[str]) -> list[bytes]:

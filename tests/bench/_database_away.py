@@ -11,9 +11,10 @@ from pathlib import Path
 from sellertrust.client import Client
 from sellertrust.errors import SellertrustCallError
 from sellertrust.v1 import trust_score_service_pb2 as score_pb
-from tests.bench._load import Found, Plan, load, loading
-from tests.bench._overload import SELLERS, Show, Watching, prepare
+from tests.bench._overload import Show, Watching
 from tests.hanging_postgresql import hanging_postgresql
+from tests.helpers.filled import SELLERS, prepare
+from tests.helpers.load import Found, Plan, load, loading
 from tests.servers import MARKET
 from tests.service.shells import serving, shell_of
 

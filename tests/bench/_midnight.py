@@ -26,8 +26,9 @@ from service.policy.policy_file import load_policy
 from service.registry.registry import Registry
 from service.scores.rescoring import Opened, rescore
 from service.settings import load as load_settings
-from tests.bench._load import SCORE, requests_of
-from tests.bench._overload import Show, fill
+from tests.bench._overload import Show
+from tests.helpers.filled import fill
+from tests.helpers.load import SCORE, requests_of
 from tests.servers import MARKET
 from tests.service.registry.models import publish
 

@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from scoring.entries.entry import Entry
@@ -21,8 +21,8 @@ ROUNDS, IN_A_ROW = 200, 10
 RATINGS = 20_000
 
 
-def miss_figures(ledger: Ledger, artifact: Artifact, policy: Policy) -> Iterator[tuple[str, float]]:
-    """Yield `miss_ms.*`, medians of milliseconds, the sellers asked in turn."""
+def miss_figures(ledger: Ledger, artifact: Artifact, policy: Policy) -> dict[str, float]:
+    """Return `miss_ms.*`, medians of milliseconds, the sellers asked in turn."""
     files = {
         "50": file_of("m-50", 50),
         "2000": file_of("m-2000", 2_000),
@@ -33,8 +33,8 @@ def miss_figures(ledger: Ledger, artifact: Artifact, policy: Policy) -> Iterator
             ledger.append(MARKET, entries[begin : begin + PART], imported=True)
     scorer = build_scorer(ledger, policy, Shelf(artifact))
     calls = {key: partial(_answer, scorer, ledger, entries[0].seller) for key, entries in files.items()}
-    for key, values in _in_turn(calls).items():
-        yield f"miss_ms.{key}", round(statistics.median(values) * 1000, 3)
+    found = _in_turn(calls).items()
+    return {f"miss_ms.{key}": round(statistics.median(values) * 1000, 3) for key, values in found}
 
 
 def file_of(seller: str, entries: int) -> list[Entry]:

@@ -24,7 +24,8 @@ from service.contract.scores import score_message
 from service.ledger.store import Ledger
 from service.policy.policy_file import SHIPPED_POLICY, read_policy
 from service.registry.registry import Registry
-from tests.bench._overload import Show, fill
+from tests.bench._overload import Show
+from tests.helpers.filled import fill
 from tests.servers import MARKET
 from tests.service.registry.models import publish
 from tests.service.shells import serving, shell_of

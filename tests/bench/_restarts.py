@@ -9,8 +9,9 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from tests.bench._load import Plan, loading
-from tests.bench._overload import SELLERS, Show, prepare
+from tests.bench._overload import Show
+from tests.helpers.filled import SELLERS, prepare
+from tests.helpers.load import Plan, loading
 from tests.service.processes import COMMAND
 from tests.service.shells import shell_of
 

@@ -12,8 +12,8 @@ import psutil
 
 from sellertrust.client import Client, SellertrustCallError
 from tests.bench._abusers import Place
-from tests.bench._overload import prepare
 from tests.bench._real_data import Say
+from tests.helpers.filled import prepare
 from tests.servers import MARKET
 from tests.service.shells import serving, shell_of
 

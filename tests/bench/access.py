@@ -13,11 +13,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from sellertrust.client import SellertrustCallError
 from tests.bench._abusers import Place, abused
-from tests.bench._edits import edits
 from tests.bench._fuzz import fuzz
 from tests.bench._real_data import Say
 from tests.bench._token_flood import kept_beside_flood
 from tests.bench._told_apart import told_apart
+from tests.helpers.owner_edits import edits
 from tests.servers import MARKET, Running, running_server
 from tests.service.access.matrix import cells
 

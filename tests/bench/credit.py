@@ -20,25 +20,21 @@ Five minutes on an idle core, each part shown as it ends.
 """
 
 import random
-import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from statistics import quantiles
 from time import perf_counter
 
 from scoring.in_force import evaluate_measures
-from scoring.policy.difference import Answer, cell_of, compare, find_changes
+from scoring.policy.difference import compare, find_changes
 from scoring.policy.measures import Terms
 from scoring.policy.payout import Order, pay_out
-from scoring.policy.policy import Policy
-from scoring.policy.reading import parse_policy
 from scoring.policy.sample import Sample
 from scoring.policy.space import Space
 from scoring.score import score
-from service.policy.policy_file import SHIPPED_POLICY
 from tests.bench import _mechanism, _preview
-from tests.bench.year import credit_figures
-from tests.scoring.policy.test_difference import sample
+from tests.bench.year import credit_figures, policy_named
+from tests.scoring.policy.policies import cell_of, direct, sample
 from tests.scoring.worlds import NOW, TODAY, artifact, exposure, identity, numbered, violation
 
 Say = Callable[[str], None]
@@ -63,7 +59,7 @@ def run(say: Say) -> dict[str, float]:
         f" {figures['worker.lost']:.0f} lost, {figures['worker.duplicated']:.0f} twice,"
         f" {figures['worker.out_of_order']:.0f} out of order"
     )
-    figures |= _preview.measure(PREVIEWED, _policy("general"), _policy("ladder"), _by_tenths(say))
+    figures |= _preview.measure(PREVIEWED, policy_named("general"), policy_named("ladder"), _by_tenths(say))
     say(f"a preview of {figures['preview.sellers']:,.0f} sellers takes {figures['preview_s']} s")
     return figures
 
@@ -83,7 +79,7 @@ def _by_tenths(say: Say) -> Callable[[str, int, int], None]:
 
 def measures() -> dict[str, float]:
     """How long it takes to say what is in force."""
-    general = _policy("general")
+    general = policy_named("general")
     rows = [identity("i", TODAY - 600), *(exposure(f"x{n}", TODAY - 1 - 9 * n, 50, 1) for n in range(40))]
     rows += [violation(f"v{n}", TODAY - 20 * n - 1, 1 + n % 8, 1 + n % 4) for n in range(9)]
     rows = numbered(rows)
@@ -105,7 +101,7 @@ def measures() -> dict[str, float]:
 
 def difference() -> dict[str, float]:
     """How many cells differ, and whether that is so, seller by seller."""
-    before, after = _policy("general"), _policy("ladder")
+    before, after = policy_named("general"), policy_named("ladder")
     begin = perf_counter()
     changes = [one for one in find_changes(before, after) if one.example is not None]
     took = perf_counter() - begin
@@ -114,7 +110,7 @@ def difference() -> dict[str, float]:
     sellers = [sample(chance) for _ in range(RANDOM_SELLERS)]
     sellers += [edge for one in changes if one.example is not None for edge in _edges(space, one.example)]
     wrong = sum(
-        answers[cell_of(space, seller)] != (_answer(before, seller), _answer(after, seller)) for seller in sellers
+        answers[cell_of(space, seller)] != (direct(before, seller), direct(after, seller)) for seller in sellers
     )
     return {"diff.cells": len(changes), "diff.s": round(took, 2), "diff.wrong": wrong, "diff.checked": len(sellers)}
 
@@ -149,12 +145,3 @@ def _edges(space: Space, example: Sample) -> Iterator[Sample]:
         above = [value for value in values if value > example.settled_minor.get(name, 0)]
         if above:
             yield replace(example, settled_minor={**example.settled_minor, name: min(above) - 1})
-
-
-def _answer(policy: Policy, seller: Sample) -> Answer:
-    situation = seller.situation(policy)
-    return Answer(situation.tier, policy.badges[situation.tier], policy.rule_book.terms(situation))
-
-
-def _policy(name: str) -> Policy:
-    return parse_policy(tomllib.loads(SHIPPED_POLICY.with_name(f"{name}.toml").read_text(encoding="utf-8")))

@@ -1,6 +1,6 @@
 """Gates: how many good models they refuse and how many broken ones they pass, by the number of bad test rows.
 
-For N in 50, 100, 200 and 400 bad test rows (tests/bench/_gate_worlds.py says what is simulated, and what broken means):
+For N in 50, 100, 200 and 400 bad test rows (tests/helpers/gate_worlds.py says what is simulated, and what broken means):
 
 `gates.good_refused.N`: share of good models of which a hard gate says no. `gates.good_passed.N`: share that passes all hard
 gates without a signature; the rest, `gates.good_signed.N`, is left open by a gate for too few bad rows, and takes a person's.
@@ -19,7 +19,7 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from typing import Any
 
-from tests.bench._gate_worlds import BROKEN, judged
+from tests.helpers.gate_worlds import BROKEN, judged
 
 Say = Callable[[str], None]
 BAD_ROWS = (50, 100, 200, 400)

@@ -1,57 +1,120 @@
-"""The ledger: appends beside the database's own limit, histories at 10 million entries, the campaign of 2014, verify.
+"""The ledger under kill -9, crashes of PostgreSQL and full disks; a million entries verified and restored; a recall.
 
-Sizes are set by environment variables, for a quick run:
-
-    BENCH_LEDGER_PARTS          throughput,history,campaign    what to run
-    BENCH_LEDGER_ROUNDS         11                             rounds of throughput, at least 5
-    BENCH_LEDGER_ROUND_ROWS     20000                          entries a round, a multiple of 10,000
-    BENCH_LEDGER_ROWS           10000000                       the larger ledger of the histories; the other is a tenth
-    BENCH_LEDGER_CAMPAIGN_ROWS  5000000                        violations of the campaign that are really appended
-    BENCH_LEDGER_VERIFY_ROWS    1000000                        of these, when the ledger is verified
+Of each fault, by database: `tries`, `acknowledged` entries, and what must be 0: `lost`, `duplicated`, `partial`,
+`undetected`, `untyped`, `unreadable`. `million`: seconds to verify, back up and restore a million entries. `recall`:
+milliseconds of a listing (median of 20) of a product that 8,000 sellers list, seconds of a recall at 100,000 sellers and of
+its confirmation.
+`--only NAME`: one part. `BENCH_SEED` repeats a run.
 """
 
 import os
-import sys
+import random
+import statistics
 import tempfile
-from contextlib import ExitStack
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
-from service.cli.progress import StepProgress
-from tests.bench._campaign import campaign
-from tests.bench._history import history
+from scoring.entries.entry import Entry
+from scoring.entries.kinds.conduct import ProductListed, ProductViolationReported
+from scoring.enums import Harm, Source
+from service.ledger.database.database import Database
+from service.ledger.seals.backup import write_backup
+from service.ledger.seals.restore import restore_backup
+from service.ledger.store import Ledger
+from tests.bench._faults import Unable, disk_full, kill, restart
 from tests.bench._real_data import Say
-from tests.bench._throughput import throughput
+from tests.builders import MARKET, ago, status
+from tests.databases import BACKENDS, database
+from tests.helpers.rows import insert_entries, seal_entries
+
+ENTRIES, SELLERS, LISTINGS, BATCH = 1_000_000, 100_000, 8_000, 10_000
 
 
-def run(say: Say) -> dict[str, float]:
-    """Figures of the parts that are asked for, on both databases, which wait for the disk."""
-    figures: dict[str, float] = {}
-
-    def show(name: str, value: float) -> None:
-        figures[name] = value
-        say(f"  {name:44} {value:,}")
-
-    parts = os.environ.get("BENCH_LEDGER_PARTS", "throughput,history,campaign").split(",")
-    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
-        folder = Path(name)
-        progress = stack.enter_context(StepProgress()) if sys.stderr.isatty() else _unseen
-        if "throughput" in parts:
-            say(
-                "throughput: 70 % violations, 20 % exposure days, 10 % decisions; one writer, no call while another runs"
-            )
-            throughput(folder, _size("ROUNDS", 11), _size("ROUND_ROWS", 20_000), show, progress)
-        if "history" in parts:
-            say("history: sellers of 30 and 1,000 entries spread over the whole ledger, warm")
-            history(folder, _size("ROWS", 10_000_000), show, progress)
-        if "campaign" in parts:
-            say("campaign: violations by 10,000 through Ledger.append, 1,000,000 sellers in no order")
-            campaign(folder, _size("CAMPAIGN_ROWS", 5_000_000), _size("VERIFY_ROWS", 1_000_000), show, progress)
+def run(say: Say, only: str = "") -> dict[str, float]:
+    """Figures by part and database, such as `kill.sqlite.lost`."""
+    seed = int(os.environ.get("BENCH_SEED", random.SystemRandom().randrange(1 << 31)))
+    random.seed(seed)
+    figures: dict[str, float] = {"seed": seed}
+    for name, measure in PARTS.items():
+        for backend in BACKENDS if only in {"", name} else ():
+            with tempfile.TemporaryDirectory() as folder:
+                try:
+                    found = measure(backend, Path(folder))
+                except Unable as reason:
+                    say(f"  {name}.{backend}: not run: {reason}")
+                    continue
+            say(f"  {name}.{backend}: {found}")
+            figures |= {f"{name}.{backend}.{key}": value for key, value in found.items()}
     return figures
 
 
-def _size(name: str, default: int) -> int:
-    return int(os.environ.get(f"BENCH_LEDGER_{name}", default))
+def million(backend: str, folder: Path, entries: int = ENTRIES) -> dict[str, float]:
+    """Seconds by step; `verified` and `restored` count entries."""
+    figures: dict[str, float] = {}
+    file = folder / "ledger.backup"
+    with database(backend, folder) as url, database(backend, folder, empty=True) as target:
+        with closing(Database(url)) as place, place.write() as connection:
+            insert_entries(connection, entries)
+            seal_entries(connection)
+        with Ledger.open(url) as ledger, _timed(figures, "verify_s"):
+            found = ledger.verify([ledger.checkpoint()], lambda done, total: None)
+        with closing(Database(url)) as place, _timed(figures, "backup_s"):
+            write_backup(place, file, lambda step, done, total: None, now=1)
+        with closing(Database(target)) as place, _timed(figures, "restore_s"):
+            restored = restore_backup(place, file, lambda step, done, total: None)
+    return figures | {
+        "verified": 0 if found.mismatch else found.entries,
+        "restored": restored.tables["entry"].rows,
+        "backup_mb": round(file.stat().st_size / 1e6, 1),
+    }
 
 
-def _unseen(step: str, done: int, total: int) -> None:
-    """Progress where there is no terminal."""
+def recall(backend: str, folder: Path, sellers: int = SELLERS, listings: int = LISTINGS) -> dict[str, float]:
+    """A listing of a product with two violations, a recall, and its confirmation."""
+    figures: dict[str, float] = {}
+    with database(backend, folder) as url, Ledger.open(url) as ledger:
+        _list(ledger, "popular", listings)
+        ledger.append(MARKET, [_report("popular", "first"), _report("popular", "second")])
+        took = []
+        for number in range(20):
+            entry = Entry(f"one-more-{number}", f"late-{number}", ProductListed("popular"), ago(1))
+            started = time.perf_counter()
+            ledger.append(MARKET, [entry])
+            took.append(time.perf_counter() - started)
+        figures["one_more_listing_ms"] = round(statistics.median(took) * 1000, 2)
+        _list(ledger, "recalled", sellers)
+        for name, entry in (("recall_s", _report("recalled", "recall")), ("confirm_s", status("recall"))):
+            with _timed(figures, name):
+                ledger.append(MARKET, [entry])
+    return figures
+
+
+def _list(ledger: Ledger, product: str, count: int) -> None:
+    for first in range(0, count, BATCH):
+        part = range(first, min(first + BATCH, count))
+        ledger.append(MARKET, [Entry(f"l-{product}-{n}", f"s-{n}", ProductListed(product), ago(30)) for n in part])
+
+
+def _report(product: str, entry_id: str) -> Entry:
+    return Entry(
+        entry_id, "", ProductViolationReported("unsafe_product", Harm.HIGH, Source.RANDOM_AUDIT, product), ago(20)
+    )
+
+
+@contextmanager
+def _timed(figures: dict[str, float], name: str) -> Iterator[None]:
+    started = time.perf_counter()
+    yield
+    figures[name] = round(time.perf_counter() - started, 2)
+
+
+PARTS: dict[str, Callable[[str, Path], dict[str, float]]] = {
+    "kill": kill,
+    "restart": restart,
+    "disk_full": disk_full,
+    "million": million,
+    "recall": recall,
+}
+"""What is measured, by the name that `--only` takes."""

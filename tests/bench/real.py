@@ -1,13 +1,12 @@
-"""Toronto and Chicago: AUC with intervals of LightGBM and every baseline, with and without context; calibration; times."""
+"""Toronto and Chicago: AUC with intervals of LightGBM and every baseline, with and without context."""
 
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
-from scoring.arrays import Floats, Ints
+from scoring.arrays import Floats
 from scoring.model.artifact import load
 from tests.bench._real_data import STUDIES, Say, chicago, imported, toronto
 from tests.training.ledgers import train
@@ -47,9 +46,7 @@ def run(say: Say) -> dict[str, float]:
         with imported(STUDIES / f"{city}.mapping.toml", data, say) as (_, table):
             for task in tasks:
                 study = load_study(STUDIES / f"{task}.toml")
-                started = time.perf_counter()
                 trained = train(table, study)
-                figures[f"{task}.train_s"] = round(time.perf_counter() - started, 2)
                 points = choose_points(table, study)
                 rows = join([snapshot(table, study, point) for point in points.train])
                 test = join([snapshot(table, study, point) for point in points.test])
@@ -58,8 +55,7 @@ def run(say: Say) -> dict[str, float]:
                     found |= {"city": _city(data, table, test, figures), **scores}
                     scores = {"with_context": found["lightgbm"]}
                 figures |= _figures(task, study, trained, test, found)
-                figures |= _earlier(task, found, test) if city == "chicago" else {}
-                _show(task, trained, figures, say)
+                _show(task, figures, say)
     return figures
 
 
@@ -135,13 +131,6 @@ def _figures(
     figures[f"{task}.page_rows"] = load(trained.parts).page.rows
     if study.exposure.reference_orders is not None:
         figures |= _at_equal_volume(task, test, scores)
-    model = load(trained.parts)
-    x = np.ascontiguousarray(test.x)
-    started = time.perf_counter()
-    model.points(x)
-    figures[f"{task}.score_us_per_row"] = round((time.perf_counter() - started) / len(x) * 1e6, 2)
-    figures[f"{task}.lightgbm_train_s"] = trained.seconds["train"]
-    figures[f"{task}.certified_trees"] = len(trained.parts["model.txt"].split(b"\nTree=")) - 1
     return figures
 
 
@@ -150,39 +139,8 @@ def _interval(name: str, interval: Interval) -> dict[str, float]:
     return {f"{name}{end}": round(value, 4) for end, value in ends}
 
 
-def _earlier(task: str, scores: Mapping[str, Floats], test: Snapshot) -> dict[str, float]:
-    """How much earlier the critical ones are found if inspections go by the score, on the same days, as many each day; and
-    which share of them falls into the first half of the inspections.
-    """
-    figures: dict[str, float] = {}
-    bad, first = test.bad > 0, len(test.bad) // 2
-    for name in ("lightgbm", "city"):
-        order: Ints = np.argsort(-scores[name], kind="stable").astype(np.int64)
-        moved = np.empty(len(order), dtype=np.int64)
-        moved[order] = np.sort(test.day)
-        figures[f"{task}.{name}.days_earlier"] = round(float((test.day - moved)[bad].mean()), 2)
-        figures[f"{task}.{name}.first_half"] = round(float(bad[order[:first]].sum() / bad.sum()), 4)
-    by_day = np.argsort(test.day, kind="stable")
-    figures[f"{task}.as_it_was.first_half"] = round(float(bad[by_day[:first]].sum() / bad.sum()), 4)
-    return figures
-
-
-def _show(task: str, trained: Trained, figures: dict[str, float], say: Say) -> None:
+def _show(task: str, figures: dict[str, float], say: Say) -> None:
     say(f"\n{task}: n = {figures[f'{task}.n']:,}, base rate {figures[f'{task}.base_rate']:.2%}")
     for low in (key for key in figures if key.startswith(f"{task}.") and key.endswith(".low")):
         name = low.removesuffix(".low")
-        value, high = figures[name], figures[f"{name}.high"]
-        say(f"  {name.removeprefix(f'{task}.'):24} {value:+.4f}  [{figures[low]:+.4f}, {high:+.4f}]")
-    for key in (key for key in figures if key.startswith(f"{task}.") and key.endswith(("days_earlier", "first_half"))):
-        say(f"  {key.removeprefix(f'{task}.'):24} {figures[key]}")
-    say("  calibration by volume decile (inspections so far: predicted, observed)")
-    for part in trained.evaluation["calibration_by_volume"]:
-        say(
-            f"    {part['orders_from']:6.0f} to {part['orders_to']:6.0f}"
-            f"   {part['predicted']:7.2%}  {part['observed']:7.2%}   n = {part['rows']}"
-        )
-    say(
-        f"  train {figures[f'{task}.train_s']} s (LightGBM alone {figures[f'{task}.lightgbm_train_s']} s), "
-        f"{figures[f'{task}.score_us_per_row']} us a row to score,"
-        f" {figures[f'{task}.certified_trees']:.0f} trees certified"
-    )
+        say(f"  {name:48} {figures[name]:+.4f}  [{figures[low]:+.4f}, {figures[f'{name}.high']:+.4f}]")

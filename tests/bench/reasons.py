@@ -20,8 +20,8 @@ from scoring.reasons import CLEAR_DAYS_PENDING, OVERRIDDEN, STANDING
 from scoring.score import explain, score
 from scoring.time import DAY
 from service.ledger.store import Ledger
-from tests.bench._by_hand import PageByHand
 from tests.bench._real_data import Say
+from tests.helpers.page_by_hand import PageByHand
 from tests.training.ledgers import DAYS, POLICY, START, STUDIES, exported, market_ledger, train
 from training.study.loading import load_study
 

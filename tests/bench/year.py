@@ -8,16 +8,12 @@ among the worse; `.payout_days` of their value; `.refused`, the share of a selle
 `.caution_days` and `.caution_value_share` of clean sellers. Clean are the honest ones that truly broke no rule.
 By `general` and `general_without_caution`: `.stopped_days_99`, the days within which 99 % of 473 runners are stopped.
 
-A minute on an idle core. `python -m tests.bench.year` writes the table and the plot of
-docs/benchmarks.md.
+A minute on an idle core. The table of docs/benchmarks.md is shown.
 """
 
-import json
-import sys
 import tomllib
 from collections.abc import Callable
 from datetime import date
-from pathlib import Path
 
 from scoring.certificate.contradictions import bound_stop_days
 from scoring.policy.policy import Policy
@@ -27,16 +23,12 @@ from tests.bench._year.known import build_known
 from tests.bench._year.regimes import ByPolicy, FixedReserve, NoTerms, Regime
 from tests.bench._year.trade import RunnerPlan, build_trade
 from tests.bench._year.year import YearResult, find_run_cases, run_year
-from tests.bench._year_plot import plot
 from training.market.simulate import simulate
 
 Say = Callable[[str], None]
 SELLERS, DAYS, START, SEED = 2_000, 730, date(2024, 1, 1), 20_141_111
 RUNNERS = 473
 """Of so many the second slowest is the tolerance bound, on which the example of a certificate's assumptions rests."""
-PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
-PLOT = PAGE.parent / "images" / "simulated-year.svg"
-BEGIN, END = "<!-- table: python -m tests.bench.year -->", "<!-- end of table -->"
 
 
 def run(say: Say) -> dict[str, float]:
@@ -53,15 +45,6 @@ def flat(results: dict[str, YearResult]) -> dict[str, float]:
         for name, found in results.items()
         for key, value in figures_of(found).items()
     }
-
-
-def write_page(results: dict[str, YearResult]) -> None:
-    """Write the table into its page, between its marks, and the plot beside it."""
-    text = PAGE.read_text(encoding="utf-8")
-    before, rest = text.split(BEGIN)
-    _, after = rest.split(END)
-    PAGE.write_text("\n".join([before + BEGIN, *table_of(results), END + after]), encoding="utf-8")
-    PLOT.write_text(plot(results), encoding="utf-8")
 
 
 def simulated_year(say: Say = lambda _: None, sellers: int = SELLERS) -> dict[str, YearResult]:
@@ -143,9 +126,3 @@ def credit_figures(say: Say) -> dict[str, float]:
         "caution.false_value_share": round(found.clean_value_delayed, 4),
         "caution.days_until_stopped": round(found.days_until_stopped, 2),
     } | {f"year.{name}": value for name, value in flat(results).items()}
-
-
-if __name__ == "__main__":
-    found = simulated_year(print)
-    write_page(found)
-    json.dump(flat(found), sys.stdout, indent=2)

@@ -15,7 +15,7 @@ from scoring.model.artifact import Artifact
 from scoring.model.page import Page
 from scoring.reasons import LIMIT, REASON_CODES
 from scoring.score import explain, score
-from tests.bench._by_hand import PageByHand
+from tests.helpers.page_by_hand import PageByHand
 from tests.scoring.random_pages import artifact_of, monotone_table, page_artifact
 from tests.scoring.worlds import (
     ALL_FEATURES,

@@ -1,13 +1,21 @@
 """Policies for tests: the shipped one with parts of their own."""
 
 import copy
+import random
 import tomllib
+from bisect import bisect_right
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from scoring.entries.violation_types import TYPE_NUMBERS, category_of_type
+from scoring.enums import Category, Severity, Tier
+from scoring.policy.difference import Answer
 from scoring.policy.policy import Policy
 from scoring.policy.reading import parse_policy
+from scoring.policy.sample import Breach, Sample
+from scoring.policy.space import Cell, Space
 
 SHIPPED = Path(__file__).parents[3] / "service" / "policy" / "default.toml"
 SEVERITIES = ("minor", "moderate", "major", "critical")
@@ -45,3 +53,66 @@ def data(**parts: Any) -> dict[str, Any]:
 def with_standing() -> Policy:
     """The shipped policy with a table of standing."""
     return parse_policy(data(standing=standing()))
+
+
+def cell_of(space: Space, seller: Sample) -> Cell:
+    """Return the cell of a space that a seller lies in, by its points, standing and counts."""
+    situations = [seller.situation(policy) for policy in space.policies]
+    standings = [0] * len(space.standings)
+    for place, situation in zip(space.table, situations, strict=True):
+        standings[place] = situation.standing
+    counts = {counter: count for situation in situations for counter, count in situation.incidents.items()}
+    points = seller.points if seller.tier is None else 0
+    return Cell(
+        points=None if points is None else _floor([p for p in space.points if p is not None], points),
+        tier=seller.tier,
+        standings=tuple(map(_floor, space.standings, standings)),
+        counts=tuple(_floor(values, counts[c]) for values, c in zip(space.counts, space.counters, strict=True)),
+        settled=tuple(
+            _floor(values, seller.settled_minor.get(name, 0))
+            for values, name in zip(space.settled, space.categories, strict=True)
+        ),
+        tenure=_floor(space.tenures, seller.tenure_days),
+        deposit=_floor(space.deposits, seller.deposit_minor),
+        day=_floor(space.days, seller.day),
+        marketplace=seller.marketplace if seller.marketplace in space.marketplaces else "",
+    )
+
+
+def _floor(values: Sequence[int], value: int) -> int:
+    """The last of rising values that is not above `value`."""
+    return values[bisect_right(values, value) - 1]
+
+
+def sample(chance: random.Random) -> Sample:
+    """A seller near the values that policies ask for, or anywhere."""
+    breaches = tuple(breach(chance) for _ in range(chance.choice([0, 0, 1, 2, 3, 6, 9])))
+    points = chance.choice([0, 499, 500, 599, 600, 699, 700, 1000, chance.randrange(1001)])
+    toys = chance.choice([0, 899, 900, chance.randrange(2_000)])
+    return Sample(
+        points=points if breaches or chance.random() < 0.8 else None,
+        breaches=breaches,
+        settled_minor={"toys": toys, "": toys + chance.choice([0, 499_999, 500_000, 2_000_000, 10_000_000])},
+        day=chance.choice([20_512, 20_513, 20_542, 20_543, chance.randrange(20_000, 21_000)]),
+        marketplace=chance.choice(["", "acme"]),
+        tier=chance.choice([*Tier]) if chance.random() < 0.1 else None,
+        tenure_days=chance.choice([0, 89, 90, 500]),
+        deposit_minor=chance.choice([0, 0, 3, 5, 699, 700, 10**9]),
+    )
+
+
+def breach(chance: random.Random) -> Breach:
+    """A violation of a type that has a number, or of none."""
+    number = chance.choice([0, 0, *TYPE_NUMBERS.values()])
+    return Breach(
+        category_of_type(number) if number else chance.choice([*Category]),
+        chance.choice([*Severity]),
+        chance.choice([0, 29, 30, 199, 200, 364, 365, chance.randrange(500)]),
+        chance.randrange(6),
+        number,
+    )
+
+
+def direct(policy: Policy, seller: Sample) -> Answer:
+    situation = seller.situation(policy)
+    return Answer(situation.tier, policy.badges[situation.tier], policy.rule_book.terms(situation))

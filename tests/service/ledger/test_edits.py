@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench._edits import edits
+from tests.helpers.owner_edits import edits
 from tests.reference_pages import UNNAMED
 
 

@@ -1,4 +1,4 @@
-"""A short run of `./dev bench migrations`, the frozen ledgers, and processes that upgrade at once."""
+"""The frozen ledgers, the next migration, and processes that upgrade at once."""
 
 import shutil
 import sqlite3
@@ -13,23 +13,11 @@ from service.ledger.database import migrations
 from service.ledger.database.database import Database
 from service.ledger.database.schema import VERSION_TABLE, SchemaState, upgrade
 from service.ledger.store import Ledger
-from tests.bench.migrations import run, versions
 from tests.builders import MARKET, Clock, exposure, identity, status, violation
 from tests.databases import schema_state
 from tests.frozen import thaw
 from tests.frozen import versions as releases
 from tests.service.shells import shell_of
-
-ENTRIES = 20_000
-
-
-@pytest.mark.long
-def test_every_migration_carries_a_large_ledger_over_and_it_verifies() -> None:
-    """From the baseline to the present schema, step by step, with a backup and its restore at the end."""
-    figures = run(print, ENTRIES)
-    for name in ("sqlite", "postgres"):
-        assert [f"{name}.to_{version}_s" in figures for version in versions()] == [True] * len(versions())
-        assert (figures[f"{name}.verified"], figures[f"{name}.restored"]) == (ENTRIES, ENTRIES)
 
 
 @pytest.mark.parametrize("release", releases())

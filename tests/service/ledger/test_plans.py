@@ -15,8 +15,8 @@ from service.ledger.append import accounts, appending, following, known
 from service.ledger.database.database import Database
 from service.ledger.queries import reading
 from service.ledger.store import Ledger
-from tests.bench._rows import insert_entries
 from tests.builders import MARKET, TODAY, exposure, identity, status, violation
+from tests.helpers.rows import insert_entries
 
 ENTRIES = 50_000
 Asked = list[tuple[str, Any]]

@@ -16,8 +16,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from sellertrust.v1 import trust_score_service_pb2 as score_pb
 from sellertrust.v1.trust_score_service_pb2_grpc import TrustScoreServiceStub
-from tests.bench._overload import prepare
 from tests.databases import database
+from tests.helpers.filled import prepare
 from tests.servers import MARKET
 from tests.service.processes import COMMAND
 from tests.service.shells import SECONDS, Shell, shell_of

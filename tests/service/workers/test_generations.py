@@ -8,7 +8,7 @@ from sellertrust.v1.trust_score_service_pb2 import TrustScore
 from service.registry.registry import Registry
 from service.scores.book.generation_file import GenerationFile
 from service.scores.book.keeper import DAMAGED
-from tests.bench._overload import SELLERS
+from tests.helpers.filled import SELLERS
 from tests.service.registry.models import promote, publish
 from tests.service.scores.book.generations import opened_file
 from tests.service.workers.conftest import Workers, ask, wait_until

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.bench._gate_worlds import BROKEN, judged
 from tests.bench.gates import verdict
+from tests.helpers.gate_worlds import BROKEN, judged
 
 
 def test_a_good_simulated_model_passes() -> None:

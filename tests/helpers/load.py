@@ -1,4 +1,4 @@
-"""Load from processes of its own: `python -m tests.bench._load OPTIONS` calls one server as its options say, as JSON.
+"""Load from processes of its own: `python -m tests.helpers.load OPTIONS` calls one server as its options say, as JSON.
 
 Open load begins so many calls a second whatever becomes of them, as customers do; closed load has so many at a time, each
 of which begins when the one before has ended. It prints what became of the calls, as one JSON object. Bytes are sent as they
@@ -168,7 +168,7 @@ def loading(plans: Sequence[Plan]) -> Iterator[list[Found]]:
     found: list[Found] = []
     processes = [
         subprocess.Popen(
-            ["nice", "-n", "5", sys.executable, "-m", "tests.bench._load", json.dumps(asdict(plan))],
+            ["nice", "-n", "5", sys.executable, "-m", "tests.helpers.load", json.dumps(asdict(plan))],
             stdout=subprocess.PIPE,
             text=True,
         )

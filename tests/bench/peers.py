@@ -1,0 +1,248 @@
+"""Remembered scores beside what a team would build instead, each a process of its own, over the same model and sellers.
+
+`get_over_echo.c1`, `.c32`, `get_over_echo_mtls.*`: calls a second over those of gRPC's own echo of the same bytes, which
+answers by a thread of a pool, with 1 and 32 calls in flight. `over_fastapi`: over FastAPI that calls `Booster.predict` on
+inputs in memory; `over_nightly_table`: over FastAPI that reads scores which a nightly job left in a table of PostgreSQL.
+Medians of interleaved rounds, by h2load. This server logs each call, peers log nothing. Three minutes on an idle core.
+"""
+
+import json
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import numpy as np
+import psycopg
+
+from scoring.model.artifact import Artifact
+from scoring.score import fold_views
+from sellertrust.client import Client
+from sellertrust.v1 import trust_score_service_pb2 as pb
+from service.api.logs import make_log
+from service.api.server import Server, options_of
+from service.api.tls_files import TlsFiles
+from service.bootstrap import build_scorer
+from service.ledger.store import Ledger
+from service.policy.policy_file import load_policy
+from service.registry.registry import Registry
+from service.scores.scorer import MAX_ALLEGATIONS
+from service.settings import Settings, load
+from tests.bench._h2load import h2load, h2load_http1, require_programs, showing, write_body
+from tests.bench._real_data import Say
+from tests.bench._trained_market import MARKETPLACE, SELLERS, trained_market
+from tests.callers import Authority, Shown, grant, write_grants
+from tests.servers import settings_of
+from tests.service.shells import ROOT, serving, shell_of
+
+WANTED = ("fastapi==0.165.0", "uvicorn==0.54.0", "uvloop==0.23.0", "httptools==0.9.0")
+"""Beside what serves in this project: uvicorn's quick loop and parser."""
+ROUNDS, CALLS, AT_A_TIME = 7, 6_000, 32
+START_SECONDS = 60.0
+SERVICE = "sellertrust.v1.TrustScoreService"
+METHOD = f"{SERVICE}/GetTrustScore"
+
+
+def run(say: Say) -> dict[str, float]:
+    """All figures."""
+    with trained_market(say) as (place, url, artifact):
+        figures = measure(place, url, artifact)
+    for name, value in figures.items():
+        say(f"  {name:28} {value}")
+    return figures
+
+
+def measure(place: Path, url: str, artifact: Artifact) -> dict[str, float]:
+    """Figures of a seller that is rated. `url`: of PostgreSQL; the artifact is champion of the registry in `place`."""
+    require_programs()
+    shell = shell_of(place, database_url=url, log_format="json")
+    with serving(shell, place) as address, Client(address) as client:
+        found = [result.trust_score for result in client.batch_get_trust_scores(MARKETPLACE, SELLERS[:100])]
+        name = next(score.seller for score in found if score.state == pb.SCORE_STATE_RATED)
+        body = write_body(place / "body", pb.GetTrustScoreRequest(seller=name).SerializeToString())
+        figures = _beside_fastapi(place, url, artifact, address, body, name.rpartition("/")[2])
+    return figures | _beside_echo(place, url, name, body)
+
+
+def _beside_fastapi(
+    place: Path, url: str, artifact: Artifact, address: str, body: Path, seller: str
+) -> dict[str, float]:
+    _write_inputs(place, url, artifact)
+    python = environment_of_rivals()
+    with ExitStack() as stack:
+        rivals = {kind: stack.enter_context(_rival(python, place, kind, seller)) for kind in ("predict", "table")}
+        rates: dict[str, list[float]] = {"ours": [], **{kind: [] for kind in rivals}}
+        for _ in range(ROUNDS):
+            rates["ours"].append(h2load(address, METHOD, body, count=CALLS, at_a_time=AT_A_TIME))
+            for kind, rival in rivals.items():
+                rates[kind].append(h2load_http1(f"{rival}/score/{seller}", count=CALLS, connections=AT_A_TIME))
+    over = {
+        kind: round(statistics.median(a / b for a, b in zip(rates["ours"], rates[kind], strict=True)), 2)
+        for kind in rivals
+    }
+    ours, predict, table = (round(statistics.median(found)) for found in rates.values())
+    return {
+        "get_per_s.c32": ours,
+        "fastapi_per_s": predict,
+        "nightly_table_per_s": table,
+        "over_fastapi": over["predict"],
+        "over_nightly_table": over["table"],
+    }
+
+
+def environment_of_rivals() -> Path:
+    """The Python of an environment of this benchmark's own, beside that of the tests; made once."""
+    folder = Path(sys.prefix).with_name(".venv-rivals")
+    python, stamp = folder / "bin" / "python", folder / "stamp"
+    lock = ROOT / "requirements" / "runtime.lock"
+    made_of = "\n".join((*WANTED, lock.read_text()))
+    if not stamp.exists() or stamp.read_text() != made_of:
+        quiet = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:")
+        subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
+        subprocess.run([python, *quiet, "--require-hashes", "-r", lock], check=True)
+        subprocess.run([python, *quiet, *WANTED], check=True)
+        stamp.write_text(made_of)
+    return python
+
+
+def _write_inputs(place: Path, url: str, artifact: Artifact) -> None:
+    """Write the model, the inputs of the sellers as of now, and a table of their points, as a team would have them."""
+    (place / "model.txt").write_bytes(artifact.parts["model.txt"])
+    policy = load_policy(load({}))
+    with Ledger.open(url) as ledger:
+        cut = ledger.cut()
+        facts = (ledger.fact_table(MARKETPLACE, [seller], cut, MAX_ALLEGATIONS)[0] for seller in SELLERS)
+        x = np.array([fold_views(table, cut.observe_time, artifact, policy).x[0] for table in facts])
+    np.savez(place / "rows.npz", sellers=np.array(SELLERS), x=x)
+    (place / "peer.json").write_text(json.dumps({"base": artifact.scale.base, "url": url}))
+    with psycopg.connect(url) as connection:
+        connection.execute("CREATE TABLE IF NOT EXISTS nightly_score (seller text PRIMARY KEY, points int, tier text)")
+        points = artifact.points(x).tolist()
+        rows = [
+            (seller, value, "trusted" if value >= 600 else "standard")
+            for seller, value in zip(SELLERS, points, strict=True)
+        ]
+        with connection.cursor() as cursor:
+            cursor.executemany("INSERT INTO nightly_score VALUES (%s, %s, %s) ON CONFLICT DO NOTHING", rows)
+
+
+@contextmanager
+def _rival(python: Path, folder: Path, kind: str, seller: str) -> Iterator[str]:
+    """The address of a rival that answers."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    log = folder / f"{kind}.log"
+    with log.open("wb") as output:
+        command = [python, "-m", "tests.bench._fastapi_app", folder, kind, address.rpartition(":")[2]]
+        process = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=output, stderr=output)
+    try:
+        until = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                with urllib.request.urlopen(f"http://{address}/score/{seller}", timeout=5) as answer:
+                    answer.read()
+                break
+            except OSError:
+                if process.poll() is not None or time.monotonic() > until:
+                    raise RuntimeError(log.read_text()) from None
+                time.sleep(0.1)
+        yield address
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@dataclass
+class Target:
+    """A server that is loaded, and what counts the calls that it answered with OK."""
+
+    address: str
+    answered: Callable[[], float]
+
+
+def _beside_echo(place: Path, url: str, seller: str, body: Path) -> dict[str, float]:
+    """Over the echo in plain text, and with mutual TLS and grants; this process serves both."""
+    settings = settings_of(data_dir=place, database_url=url)
+    figures = _over_echo(settings, seller, body, "get_over_echo", None)
+    authority = Authority(place)
+    shown = authority.certificate(dns=["checkout.example"])
+    grants = place / "grants.toml"
+    write_grants(grants, grant("dns:checkout.example", ["read_scores"], marketplaces=[MARKETPLACE]))
+    secured = settings.model_copy(update={**authority.server_settings(), "grants": grants})
+    return figures | _over_echo(secured, seller, body, "get_over_echo_mtls", shown)
+
+
+def _over_echo(settings: Settings, seller: str, body: Path, name: str, shown: Shown | None) -> dict[str, float]:
+    labels = {"method": "TrustScoreService/GetTrustScore", "code": "OK"}
+    with ExitStack() as stack:
+        lines = stack.enter_context((settings.data_dir / "calls.log").open("a"))
+        log = make_log("json", "info", lines, is_deferred=True)
+        ledger = stack.enter_context(Ledger.open(settings.database_url))
+        scorer = build_scorer(ledger, load_policy(settings), Registry(settings.data_dir / "registry"))
+        server = stack.enter_context(Server(settings, ledger, scorer, log=log))
+        with Client(server.address, **({} if shown is None else shown.options())) as client:
+            stub = client.channel.unary_unary(f"/{METHOD}")
+            request = pb.GetTrustScoreRequest(seller=seller).SerializeToString()
+            for _ in range(3):  # it is remembered then
+                answer: bytes = stub(request, timeout=30)
+        count = server._registry.get_sample_value  # what the server itself says that it answered
+        ours = Target(server.address, lambda: count("sellertrust_requests_total", labels) or 0.0)
+        echo = stack.enter_context(
+            _echo(
+                settings,
+                answer,
+                TlsFiles(settings.tls_certificate, settings.tls_key, settings.tls_client_ca, log) if shown else None,
+            )
+        )
+        if shown is not None:
+            ours, echo = (
+                Target(stack.enter_context(showing(one.address, shown, settings.data_dir)), one.answered)
+                for one in (ours, echo)
+            )
+        found: dict[int, list[float]] = {1: [], AT_A_TIME: []}
+        for turn in range(ROUNDS):
+            for at_a_time, ratios in found.items():
+                both = (ours, echo) if turn % 2 else (echo, ours)
+                rates = {one.address: _load(one, at_a_time, body) for one in both}
+                ratios.append(rates[ours.address] / rates[echo.address])
+    return {f"{name}.c{at_a_time}": round(statistics.median(ratios), 3) for at_a_time, ratios in found.items()}
+
+
+def _load(target: Target, at_a_time: int, body: Path) -> float:
+    """Calls a second, each of which must have ended with OK."""
+    before = target.answered()
+    rate = h2load(target.address, METHOD, body, count=CALLS, at_a_time=at_a_time)
+    if target.answered() - before != CALLS:
+        raise RuntimeError("some calls did not end with OK")
+    return rate
+
+
+@contextmanager
+def _echo(settings: Settings, answer: bytes, files: TlsFiles | None) -> Iterator[Target]:
+    """A handler that returns the same bytes, with nothing around it."""
+    count = [0]
+
+    def behave(data: bytes, context: grpc.ServicerContext) -> bytes:
+        count[0] += 1
+        return answer
+
+    server = grpc.server(ThreadPoolExecutor(settings.worker_threads), options=options_of(settings))
+    handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(behave)
+    server.add_registered_method_handlers(SERVICE, {"GetTrustScore": handler})
+    where = "127.0.0.1:0"
+    port = server.add_insecure_port(where) if files is None else server.add_secure_port(where, files.credentials())
+    server.start()
+    try:
+        yield Target(f"127.0.0.1:{port}", lambda: count[0])
+    finally:
+        server.stop(0).wait()
