@@ -1,7 +1,7 @@
 """What is in force for a seller: each measure with its rule, its times and the entries behind it."""
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -77,8 +77,8 @@ class InForce:
         `confirmed_time`: when carrier or buyer confirmed the delivery of an order that is not disputed, in microseconds. No
         caution that began later reaches such an order.
         """
-        return combine(
-            one.current
+        return _combine(
+            one
             for one in self.measures
             if one.reaches_earlier_orders
             and one.has_begun(self.observe_time)
@@ -114,6 +114,7 @@ def evaluate_measures(
     facts = resolve(columns, np.array([observe_time], dtype=np.int64), reported_before=observe_time)
     work = _Work(rows, observe_time, artifact, policy, columns, establish(facts, rows, observe_time), check)
     work.seller, work.lifts, work.placed_minor = seller, find_lifts(statements), deposit_minor
+    tenure_days = int(facts.observe_day[0] - facts.start_day[0])
     situation = Situation(
         tier=answer.tier,
         standing=answer.standing or 0,
@@ -121,9 +122,13 @@ def evaluate_measures(
         settled_minor=add_up_settled(rows, seller, observe_time, settled_minor),
         day=observe_time // DAY,
         marketplace=marketplace,
-        tenure_days=int(facts.observe_day[0] - facts.start_day[0]),
+        tenure_days=tenure_days,
         deposit_minor=deposit_minor,
+        rated_by_violation=answer.state is ScoreState.RATED
+        and not answer.override
+        and policy.is_thin(int(facts.exposure_orders.sum()), tenure_days),
     )
+    work.thin_since_days = tenure_days if situation.rated_by_violation else -1
     measures = tuple(
         measure
         for applied in policy.rule_book.apply(situation)
@@ -137,13 +142,19 @@ def evaluate_measures(
     return InForce(
         score=answer,
         measures=measures,
-        terms=combine(m.current for m in begun),
-        terms_at_capture=combine(m.current for m in begun if not m.is_of_caution),
+        terms=_combine(begun),
+        terms_at_capture=_combine(m for m in begun if not m.is_of_caution),
         observe_time=observe_time,
         standing_parts=parts[:MAX_LISTED_PARTS],
         standing_parts_omitted=max(len(parts) - MAX_LISTED_PARTS, 0),
         deposit_minor=deposit_minor,
     )
+
+
+def _combine(begun: Iterable[MeasureInForce]) -> Terms:
+    """Return what measures that have begun come to: a termination among them has had its notice."""
+    measures = (m.current for m in begun)
+    return combine(replace(one, notice_days=0) if isinstance(one, Suspension) else one for one in measures)
 
 
 def _list_protections(
@@ -196,6 +207,8 @@ class _Work:
         self._past = LookBack(rows, observe_time, artifact, policy, columns, check)
         self._of_rule: dict[str, tuple[int | None, int | None, tuple[str, ...], list[Established]]] = {}
         self.seller, self.placed_minor = "", 0
+        self.thin_since_days = -1
+        """For how many days the seller would be UNRATED but for a violation; -1 if it would not be."""
         self.lifts: Mapping[str, Lift] = NO_LIFTS
         self.standing: list[Step] = [] if policy.standing is None else trace_standing(established, policy.standing)
         counters = {rule.counter for rule in policy.rule_book.rules if rule.counter is not None}
@@ -209,8 +222,10 @@ class _Work:
         begun, end, entries, behind = self._of_rule[rule.id]
         start = begun
         if isinstance(applied.stated, Suspension) and start is not None:
-            start += applied.stated.notice_days * DAY
-            if not applied.stated.terminates:
+            if applied.stated.terminates:
+                start += applied.stated.notice_days * DAY
+            else:  # each further violation suspends anew
+                start = max(one.time for one in self._list_facts(rule))
                 served = start + applied.stated.days * DAY
                 end = served if end is None else min(end, served)
                 if end <= self._observe_time:
@@ -220,6 +235,8 @@ class _Work:
             current = current.less(self.placed_minor)
         name = name_measure(self.seller, rule.id, applied.stated)
         lift = self.lifts.get(name)
+        if rule.secures:  # who lifts the deposit lifts what awaits it
+            lift = lift or self.lifts.get(name_measure(self.seller, rule.secures, Deposit(0)))
         stands = lift is None or (begun or 0) > lift.time or any(one.time > lift.time for one in behind)
         return MeasureInForce(
             rule=rule.id,
@@ -292,13 +309,17 @@ class _Work:
         elif rule.tiers and answer.state is ScoreState.RATED:
             bound = answer.tier_points is not None and answer.tier is not self._policy.tier(answer.tier_points)
             behind += self._with_points() if bound else self._established
-        if rule.standing_from:
-            behind += self._with_points()
-        if rule.counter is not None:
-            counter, today = rule.counter, self._observe_time // DAY
-            behind += [v for v in self._established if matches(v, counter) and today - v.day < counter.days]
+        behind += self._list_facts(rule)
         ordered = sorted(set(behind), key=lambda one: (one.day, one.violation))
         return tuple(dict.fromkeys([*found, *self._list_entries(ordered)])), ordered
+
+    def _list_facts(self, rule: Rule) -> list[Established]:
+        """Return the violations that a rule on confirmed facts rests on."""
+        found = self._with_points() if rule.standing_from else []
+        if rule.counter is not None:
+            counter, today = rule.counter, self._observe_time // DAY
+            found += [v for v in self._established if matches(v, counter) and today - v.day < counter.days]
+        return found
 
     def _list_entries(self, violations: Iterable[Established]) -> list[str]:
         """Return the ids of the entries about violations, by the day they happened."""
@@ -342,7 +363,9 @@ class _Work:
         """
         today = self._observe_time // DAY
         for back in range(LOOK_BACK_DAYS + 1):
-            if self._past.tier_at(back) not in tiers:
+            tier = self._past.tier_at(back)
+            was_thin = tier and back < self.thin_since_days and Tier.UNRATED in tiers
+            if tier not in tiers and not was_thin:
                 midnight = (today - max(back - 1, 0)) * DAY
                 began = (midnight - DAY, midnight) if back else (midnight, self._observe_time)
                 return imposed if imposed is not None and began[0] <= imposed <= began[1] else midnight

@@ -142,7 +142,8 @@ def place(policy: Policy, people: Population, settled: Mapping[str, Ints], depos
         _reached(space.tenures, people.tenure_days),
         _reached(space.deposits, nothing if deposits is None else deposits),
     ]
-    keys, which = np.unique(np.stack([tier, *edges], axis=1), axis=0, return_inverse=True)
+    is_view = (people.points is not None) & people.is_guilty() & (people.facts.override == 0) & _is_thin(policy, people)
+    keys, which = np.unique(np.stack([tier, *edges, is_view], axis=1), axis=0, return_inverse=True)
     sizes = np.bincount(which.ravel()[people.exists], minlength=len(keys))
     terms: dict[Terms, int] = {}
     of_key, by_rule = [], dict.fromkeys((rule.id for rule in rules), 0)
@@ -152,13 +153,14 @@ def place(policy: Policy, people: Population, settled: Mapping[str, Ints], depos
             standing=key[1],
             incidents=dict(zip(space.counters, key[2:], strict=False)),
             settled_minor=dict(zip(space.categories, key[2 + len(space.counters) :], strict=False)),
-            tenure_days=key[-2],
-            deposit_minor=key[-1],
+            tenure_days=key[-3],
+            deposit_minor=key[-2],
             day=people.day,
             marketplace=people.marketplace,
+            rated_by_violation=bool(key[-1]),
         )
-        for rule in rules:
-            by_rule[rule.id] += size if rule.holds(seller) else 0
+        for name in {applied.rule.id for applied in policy.rule_book.apply(seller)}:
+            by_rule[name] += size
         of_key.append(terms.setdefault(policy.rule_book.terms(seller), len(terms)))
     return Placed(tier, [*terms], np.array(of_key, dtype=np.int64)[which.ravel()], by_rule)
 
@@ -197,10 +199,14 @@ def _tiers(policy: Policy, people: Population, standing: Ints) -> Ints:
         return np.zeros(facts.cases, dtype=np.int64)
     lowest = people.points[: policy.clear_days + 1].min(axis=0)
     tier = policy.tiers_with_standing(lowest, standing)
-    is_thin = (people.orders < policy.thin_file_orders) | (people.tenure_days < policy.thin_file_days)
-    tier = np.where(people.is_guilty() | ~is_thin, tier, int(Tier.UNRATED))
+    tier = np.where(people.is_guilty() | ~_is_thin(policy, people), tier, int(Tier.UNRATED))
     tier = np.where(facts.override > 0, facts.override, tier)
     return np.where(facts.exists, tier, NO_TIER)
+
+
+def _is_thin(policy: Policy, people: Population) -> Bools:
+    """Return whether too little is known to rate each seller without a violation."""
+    return (people.orders < policy.thin_file_orders) | (people.tenure_days < policy.thin_file_days)
 
 
 def _reached(edges: Sequence[int], values: Ints) -> Ints:

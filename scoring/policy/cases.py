@@ -18,7 +18,7 @@ MAX_BREACHES = 1_000
 MAX_VALUE = 10**15
 MAX_TENURE_DAYS = 100_000
 EXPECTED_NUMBERS = (
-    *("standing", "deposit_minor", "hold_days", "reserve_ppm", "reserve_days", "suspension_days"),
+    *("standing", "deposit_minor", "hold_days", "reserve_ppm", "reserve_days", "suspension_days", "closes_in_days"),
     *("value_cap", "listing_cap", "intake_cap"),
 )
 """What a case may expect as a number; the caps are those for all product categories."""
@@ -78,6 +78,7 @@ def _find_faults(policy: Policy, case: Case) -> list[str]:
         "reserve_ppm": terms.reserve_ppm,
         "reserve_days": terms.reserve_days,
         "suspension_days": terms.suspension_days,
+        "closes_in_days": terms.closes_in_days,
         "manual_review": terms.manual_review,
         "value_cap": dict(terms.value_caps).get(""),
         "listing_cap": dict(terms.listing_caps).get(""),
@@ -116,6 +117,7 @@ def _read_case(part: Part, now: int) -> Case:
         tier=Tier[part.word("tier_set", _TIERS).upper()] if "tier_set" in part else None,
         tenure_days=part.number("tenure_days", 0, MAX_TENURE_DAYS, 0),
         deposit_minor=part.number("deposit_placed_minor", 0, MAX_VALUE, 0),
+        orders=part.number("settled_orders", 0, MAX_VALUE) if "settled_orders" in part else None,
     )
     expected = part.part("expect")
     return Case(part.text("name", 1), seller, _read_expected(expected))

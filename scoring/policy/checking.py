@@ -5,9 +5,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from scoring.enums import RATED_TIERS, MeasureKind, Tier
-from scoring.policy.measures import MAX_GROUP_DAYS, NO_CAP, Terms, show_aspect
+from scoring.policy.measures import (
+    MAX_GROUP_DAYS,
+    NO_CAP,
+    IntakeCap,
+    SettlementHold,
+    Suspension,
+    Terms,
+    show_aspect,
+)
 from scoring.policy.policy import Policy
-from scoring.policy.rules import RuleBook, Situation
+from scoring.policy.rules import Applied, Rule, RuleBook, Situation
 from scoring.policy.space import MAX_CELLS, Cell, Space, build_space
 
 MAX_MESSAGES = 5
@@ -40,7 +48,9 @@ def find_contradictions(policy: Policy) -> list[str]:
     for better, worse in _neighbours(space):
         if better not in terms or worse not in terms:
             continue
-        for aspect, value, stricter in _laxer(terms[worse], terms[better], space):
+        sellers = space.situation(0, worse), space.situation(0, better)
+        found_laxer = [*_laxer(terms[worse], terms[better], space), *_find_lifted(policy.rule_book, *sellers)]
+        for aspect, value, stricter in found_laxer:
             if (one := (aspect, stricter)) not in lax:  # met in several situations it is one fault
                 rules = _stating(policy, aspect, space.situation(0, better))
                 lax[one] = (
@@ -95,6 +105,34 @@ def _laxer(worse: Terms, better: Terms, space: Space) -> Iterator[tuple[str, str
             yield aspect, _shown(aspect, value), _shown(aspect, stricter[aspect])
 
 
+def _find_lifted(rules: RuleBook, worse: Situation, better: Situation) -> Iterator[tuple[str, str, str]]:
+    """Yield each suspension that a worse seller escapes on some day from now on, as (aspect, value, stricter).
+
+    Suspensions count from the last violation that they rest on, and notices from the day on which their rule began to hold.
+    So another rule takes over a suspension only if it lasts as long and rests on at least the same violations. None takes
+    over a notice: it would begin anew.
+    """
+    here, there = (
+        [(one.rule, one.stated) for one in rules.apply(seller) if isinstance(one.stated, Suspension)]
+        for seller in (worse, better)
+    )
+    if any(stated.terminates and not stated.notice_days for _, stated in here):
+        return
+    others_close = any(stated.terminates for _, stated in here)
+    for rule, stated in there:
+        others = [(other, one) for other, one in here if other is rule or _rests_on_as_much(other, rule)]
+        if stated.terminates and others_close and all(other is not rule for other, _ in here):
+            yield "closes_in_days", "counted anew", f"running by {rule.id}"
+        longest = max((one.days for _, one in others if not one.terminates), default=0)
+        if not stated.terminates and stated.days > longest:
+            yield "suspension_days", str(longest), str(stated.days)
+
+
+def _rests_on_as_much(one: Rule, other: Rule) -> bool:
+    """Return whether each violation that one rule rests on is one that another rests on, too."""
+    return one.standing_from >= min(other.standing_from, 1) and other.counter in (None, one.counter)
+
+
 def _stating(policy: Policy, aspect: str, seller: Situation) -> str:
     """Return the ids of the rules by which a seller has its value of an aspect of the terms."""
     kind = _KINDS[aspect.partition("[")[0]]
@@ -112,6 +150,7 @@ _KINDS = {
     "reserve_days": MeasureKind.ROLLING_RESERVE,
     "manual_review": MeasureKind.MANUAL_REVIEW,
     "suspension_days": MeasureKind.SUSPENSION,
+    "closes_in_days": MeasureKind.SUSPENSION,
     "value_caps": MeasureKind.VALUE_CAP,
     "listing_caps": MeasureKind.LISTING_CAP,
     "intake_caps": MeasureKind.INTAKE_CAP,
@@ -161,7 +200,8 @@ def find_oddities(policy: Policy) -> list[Oddity]:
             others = replace(book, rules=tuple(rule for rule in book.rules if rule.id != name))
             if others.terms(seller) != terms:
                 del idle[name]
-        for one, other in itertools.combinations(applied, 2):
+        stated = [one for one in applied if not _is_implied(one)]
+        for one, other in itertools.combinations(stated, 2):
             if one.rule.id != other.rule.id and one.current == other.current:
                 same.setdefault((one.rule.id, other.rule.id), space.describe(cell))
     return [
@@ -179,11 +219,18 @@ def find_oddities(policy: Policy) -> list[Oddity]:
     ]
 
 
+def _is_implied(applied: Applied) -> bool:
+    """Return whether a measure is one that a closure or a deposit brings with it."""
+    closes = any(isinstance(measure, Suspension) and measure.terminates for measure in applied.rule.measures)
+    return bool(applied.rule.secures) or (closes and isinstance(applied.stated, IntakeCap | SettlementHold))
+
+
 def _find_large_newcomers(book: RuleBook) -> Iterator[Oddity]:
     """Yield that a new name may sell as much a day as the best seller: no cap on captured value grows, or there is none."""
     ever = {"": _EVER} | {rule.settled_category: _EVER for rule in book.rules}
     best = Situation(RATED_TIERS[-1], settled_minor=ever, tenure_days=_EVER, deposit_minor=_EVER)
-    new, most = (dict(book.terms(seller).value_caps).get("", NO_CAP) for seller in (Situation(Tier.UNRATED), best))
+    newcomer = Situation(Tier.UNRATED, deposit_minor=_EVER)
+    new, most = (dict(book.terms(seller).value_caps).get("", NO_CAP) for seller in (newcomer, best))
     if new >= most:
         value = "any value" if new == NO_CAP else f"{new:,} minor units"
         yield Oddity("newcomers", "", f"a new name may sell {value} a day, as much as the best: no value_cap grows")

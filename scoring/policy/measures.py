@@ -184,6 +184,8 @@ class Terms:
     intake_caps: tuple[tuple[str, int], ...] = ()
     manual_review: bool = False
     suspension_days: int = 0
+    closes_in_days: int | None = None
+    """Days of notice until the account is closed; 0 if it is closed, None if it stays open."""
 
     def stricter_of(self, other: "Terms") -> "Terms":
         """Return of each aspect the stricter of these and other terms; caps by product category."""
@@ -197,6 +199,7 @@ class Terms:
             intake_caps=_lowest_caps(self.intake_caps, other.intake_caps),
             manual_review=self.manual_review or other.manual_review,
             suspension_days=max(self.suspension_days, other.suspension_days),
+            closes_in_days=_earliest(self.closes_in_days, other.closes_in_days),
         )
 
     def list_changes(self, after: "Terms") -> list[str]:
@@ -218,6 +221,7 @@ class Terms:
             "reserve_days": self.reserve_days,
             "manual_review": int(self.manual_review),
             "suspension_days": self.suspension_days,
+            "closes_in_days": -NO_CAP if self.closes_in_days is None else -self.closes_in_days,
         }
         for name in ("value_caps", "listing_caps", "intake_caps"):
             caps: Mapping[str, int] = dict(getattr(self, name))
@@ -225,6 +229,11 @@ class Terms:
             for category in {"", *categories}:
                 aspects[f"{name}[{category}]"] = -min(caps.get(category, NO_CAP), of_all)
         return aspects
+
+
+def _earliest(one: int | None, other: int | None) -> int | None:
+    """Return the earlier of two days; None is never."""
+    return min((days for days in (one, other) if days is not None), default=None)
 
 
 def _lowest_caps(one: tuple[tuple[str, int], ...], other: tuple[tuple[str, int], ...]) -> tuple[tuple[str, int], ...]:
@@ -240,6 +249,8 @@ def show_aspect(name: str, value: object) -> str:
         return " ".join(f"{category or 'all'}: {cap:,}" for category, cap in value) or "none"
     if name == "suspension_days" and value == FOR_GOOD:
         return "for good"
+    if value is None:
+        return "never"
     return f"{value:,}" if type(value) is int else str(value).lower()
 
 
@@ -264,8 +275,11 @@ def combine(measures: Iterable[Measure]) -> Terms:
                 )
             case ManualReview():
                 found = replace(found, manual_review=True)
-            case Suspension(days=days):
-                found = replace(found, suspension_days=max(found.suspension_days, days))
+            case Suspension(days=days, notice_days=notice):
+                if measure.terminates:
+                    found = replace(found, closes_in_days=_earliest(found.closes_in_days, notice))
+                if not notice:
+                    found = replace(found, suspension_days=max(found.suspension_days, days))
             case ValueCap(value_minor=cap, product_category=category):
                 caps["value_caps"][category] = min(caps["value_caps"].get(category, NO_CAP), cap)
             case ListingCap(listings=cap, product_category=category):

@@ -32,15 +32,17 @@ LIMITED_TIERS = (Tier.TRUSTED, Tier.STANDARD, Tier.PROBATION)
 """Tiers that a standing can allow at most, the best first."""
 
 
-def parse_policy(data: Mapping[str, Any]) -> Policy:
+def parse_policy(data: Mapping[str, Any], *, was_committed: bool = False) -> Policy:
     """Parse the data of a TOML file into a policy.
 
-    PolicyRefused names every part that is missing, wrong or unknown, and every contradiction.
+    PolicyRefused names every part that is missing, wrong or unknown, and every contradiction. A policy that
+    `was_committed` was checked then, by the checks of then: its contradictions are not looked for.
     """
     root = Part(data)
     cut_offs, thin = root.part("cut_offs"), root.part("thin_file")
     badges = root.part("badges")
-    rule_book = read_rules(root)
+    trade = _read_trade(root)
+    rule_book = read_rules(root, trade)
     stated_badges: dict[Tier | None, str] = {tier: badges.text(tier.name.lower()) for tier in Tier}
     policy = Policy(
         name=root.text("name"),
@@ -51,7 +53,7 @@ def parse_policy(data: Mapping[str, Any]) -> Policy:
         clear_days=root.number("clear_days", 0, MAX_CLEAR_DAYS),
         badges=MappingProxyType(stated_badges | {None: badges.text("unknown")}),
         standing=_read_standing(root),
-        trade=_read_trade(root),
+        trade=trade,
         rule_book=rule_book,
         caution=read_caution(root, rule_book),
         digest="",
@@ -59,7 +61,7 @@ def parse_policy(data: Mapping[str, Any]) -> Policy:
     _refuse_unearned_badges(badges, stated_badges)
     cut_offs.require_rising([t.name.lower() for t in RATED_TIERS[1:]], "from tier to tier")
     root.refuse_what_is_left()
-    if not root.errors:
+    if not (root.errors or was_committed):
         root.errors += find_contradictions(policy)
     if root.errors:
         raise PolicyRefused("the policy does not hold together", root.errors)

@@ -1,7 +1,8 @@
 """Reading the rules of a policy from the data of its file. What is wrong is noted by its path."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 
 from scoring.enums import Category, MeasureKind, Severity, Tier
@@ -25,6 +26,7 @@ from scoring.policy.measures import (
     Waiver,
 )
 from scoring.policy.parts import Part
+from scoring.policy.policy import TradeLimits
 from scoring.policy.rules import Counter, Group, Rule, RuleBook
 from scoring.policy.seasons import read_seasons
 
@@ -47,12 +49,13 @@ _NAME = re.compile("[A-Za-z0-9._~:-]{1,128}")
 _GROUP_PARTS = ("product_category", "from", "until", "legal_ground")
 
 
-def read_rules(root: Part) -> RuleBook:
+def read_rules(root: Part, trade: TradeLimits | None) -> RuleBook:
     """Read a policy's rules, the currency of their amounts, and the limits of holds.
 
     Empty if the file states none. Errors are noted in `root` and not raised.
     """
     rules = tuple(_read_rule(part, "standing" in root) for part in root.list_of_parts("rules", MAX_RULES, "id"))
+    rules = tuple(one for rule in rules for one in _complete_rule(rule, trade))
     ids = [rule.id for rule in rules]
     for twice in sorted({name for name in ids if name and ids.count(name) > 1}):
         root.refuse("rules", f"has two rules with the id {twice}")
@@ -64,6 +67,29 @@ def read_rules(root: Part) -> RuleBook:
         currency = root.code("currency", _CURRENCY, what)
     seasons = read_seasons(root, (measure for rule in rules for measure in rule.measures), MAX_VALUE_MINOR)
     return RuleBook(rules, currency, _read_hold_limits(root), seasons)
+
+
+def _complete_rule(rule: Rule, trade: TradeLimits | None) -> Iterator[Rule]:
+    """Yield a rule with what it implies.
+
+    From the decision that closes an account on nothing new is listed, and an order is paid out when claims about it have
+    ended. A deposit that must be there first is awaited by a rule of its own, under which nothing is sold.
+    """
+    if any(isinstance(measure, Suspension) and measure.terminates for measure in rule.measures):
+        tail = MAX_HOLD_DAYS if trade is None else min(trade.claim_days, MAX_HOLD_DAYS)
+        stated = [one.days for one in rule.measures if isinstance(one, SettlementHold)]
+        held = [SettlementHold(days)] if (days := max(tail, *stated, 0)) else []
+        others = [one for one in rule.measures if not isinstance(one, SettlementHold) and not _caps_all_intake(one)]
+        rule = replace(rule, measures=(*others, *held, IntakeCap(0)))
+    yield rule
+    asked = max((one.amount_minor for one in rule.measures if isinstance(one, Deposit)), default=0)
+    if trade is not None and trade.deposit_is_refilled and asked:
+        name, below = f"{rule.id[:49]}-awaits-deposit", min(asked, rule.deposit_below or asked)
+        yield replace(rule, id=name, measures=(ValueCap(0),), deposit_below=below, secures=rule.id)
+
+
+def _caps_all_intake(measure: Measure) -> bool:
+    return isinstance(measure, IntakeCap) and not measure.product_category
 
 
 def _read_hold_limits(root: Part) -> Mapping[str, int]:

@@ -59,6 +59,8 @@ class Rule:
     """The days of tenure from which on it is no longer for a seller; None if it asks for none."""
     deposit_below: int | None = None
     """The deposit placed, in minor units, from which on it is no longer for a seller; None if it asks for none."""
+    secures: str = ""
+    """The rule whose deposit it waits for; empty for a rule that a policy states itself."""
 
     @property
     def names_confirmed_facts(self) -> bool:
@@ -105,6 +107,14 @@ class Situation:
     """UTC days since the first exposure or identity."""
     deposit_minor: int = 0
     """The deposit that is placed, in minor units of the policy's currency."""
+    rated_by_violation: bool = False
+    """Whether a confirmed violation alone makes the seller rated: its terms are never laxer than those of UNRATED."""
+
+    def list_views(self) -> list["Situation"]:
+        """Return what rules look at: the seller as it is, and as UNRATED if a violation alone makes it rated."""
+        if not self.rated_by_violation:
+            return [self]
+        return [self, replace(self, tier=Tier.UNRATED, standing=0, incidents={})]
 
 
 class Applied(NamedTuple):
@@ -134,15 +144,20 @@ class RuleBook:
     def apply(self, seller: Situation) -> list[Applied]:
         """Return each measure of each rule that holds for a seller, in the order of the file.
 
-        Each with its present value, and whether another rule waives it.
+        Each with its present value, and whether another rule waives it in every view in which it holds.
         """
-        holding = [rule for rule in self.rules if rule.holds(seller)]
-        waived = {measure.waives for rule in holding for measure in rule.measures if isinstance(measure, Waiver)}
-        return [
-            Applied(rule, measure, self._current(rule, measure, seller), _is_waived(rule, measure, waived))
-            for rule in holding
-            for measure in rule.measures
-        ]
+        views = []
+        for view in seller.list_views():
+            holding = {rule.id: rule for rule in self.rules if rule.holds(view)}
+            waived = {m.waives for rule in holding.values() for m in rule.measures if isinstance(m, Waiver)}
+            views.append((holding, waived))
+        found = []
+        for rule in self.rules:
+            waivers = [waived for holding, waived in views if rule.id in holding]
+            for measure in rule.measures if waivers else ():
+                is_waived = all(_is_waived(rule, measure, waived) for waived in waivers)
+                found.append(Applied(rule, measure, self._current(rule, measure, seller), is_waived))
+        return found
 
     def terms(self, seller: Situation) -> Terms:
         """Return the terms of a seller: of all its measures the strictest of each kind.
@@ -179,4 +194,5 @@ NO_RULES = RuleBook()
 
 
 def _is_waived(rule: Rule, measure: Measure, waived: set[MeasureKind]) -> bool:
-    return measure.kind in waived and not rule.names_confirmed_facts
+    kind = MeasureKind.DEPOSIT if rule.secures else measure.kind
+    return kind in waived and not rule.names_confirmed_facts

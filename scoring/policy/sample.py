@@ -77,16 +77,17 @@ class Sample:
             marketplace=self.marketplace,
             tenure_days=self.tenure_days,
             deposit_minor=self.deposit_minor,
+            rated_by_violation=self.tier is None and bool(self.breaches) and self._is_thin(policy),
         )
+
+    def _is_thin(self, policy: Policy) -> bool:
+        return self.orders is not None and policy.is_thin(self.orders, self.tenure_days)
 
     def _points(self, policy: Policy) -> int | None:
         """Return the points that decide the tier by a policy; None if the seller is unrated by it."""
         if self.points is None:
             return None
-        is_thin = self.orders is not None and (
-            self.orders < policy.thin_file_orders or self.tenure_days < policy.thin_file_days
-        )
-        if is_thin and not self.breaches:
+        if self._is_thin(policy) and not self.breaches:
             return None
         if self.earlier is not None and self.earlier[0] <= policy.clear_days:
             return min(self.points, self.earlier[1])

@@ -43,7 +43,7 @@ def check(
     odd = find_oddities(found)
     if odd or output is Format.JSON:
         emit([{"finding": one.kind, "rule": one.rule, "text": one.text} for one in odd], output)
-    rules = format_count(len(found.rule_book.rules), "rule")
+    rules = format_count(sum(not rule.secures for rule in found.rule_book.rules), "rule")
     cells = format_count(len([*build_space(found).cells()]), "situation")
     say(f"the policy {found.name} version {found.version} is sound: {rules}, {cells}, digest {found.digest[:12]}")
     if odd and strict:

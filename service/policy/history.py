@@ -49,7 +49,7 @@ class PolicyHistory:
         return self._ledger.policy_moves(after, count)
 
     def load(self, digest: str) -> Policy:
-        """Return a policy of the history by its whole digest, checked as it was when it was committed.
+        """Return a policy of the history by its whole digest. It was checked when it was committed.
 
         PolicyNotFound if none of this digest was served; PolicyRefused if its text is not what was committed, or this
         release cannot read it.
@@ -57,7 +57,7 @@ class PolicyHistory:
         text = self._ledger.policy_text(digest)
         if text is None:
             raise _not_found(digest, "no policy of this digest was committed")
-        policy = parse_policy_text(text)
+        policy = parse_policy_text(text, was_committed=True)
         if policy.digest != digest:
             raise PolicyRefused(f"the policy {digest[:12]} is not what was committed: its text has another digest")
         return policy

@@ -34,13 +34,13 @@ def read_policy(path: Path) -> Policy:
         raise error.of(path) from None
 
 
-def parse_policy_text(text: str) -> Policy:
+def parse_policy_text(text: str, *, was_committed: bool = False) -> Policy:
     """Parse and check the TOML text of a policy; it stands in the policy's `text`.
 
-    PolicyRefused names every fault.
+    PolicyRefused names every fault. `was_committed`: as for `parse_policy`.
     """
     try:
-        return replace(parse_policy(tomllib.loads(text)), text=text)
+        return replace(parse_policy(tomllib.loads(text), was_committed=was_committed), text=text)
     except tomllib.TOMLDecodeError as error:
         raise PolicyRefused(f"is no TOML: {error}") from None
 

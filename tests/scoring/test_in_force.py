@@ -2,21 +2,35 @@
 
 import random
 from dataclasses import replace
+from itertools import islice
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scoring.enums import Category, ControlReason, Kind, ScoreState, Severity, Status, Tier
+from scoring.entries.kinds.decisions import MeasureChanged
+from scoring.enums import (
+    Category,
+    ControlReason,
+    Kind,
+    MeasureKind,
+    MeasureState,
+    ScoreState,
+    Severity,
+    Status,
+    Tier,
+)
 from scoring.features.columns import FactRow
 from scoring.in_force import LOOK_BACK_DAYS, InForce, evaluate_measures
 from scoring.listed_measure import MeasureInForce
-from scoring.policy.measures import Suspension
+from scoring.measure_record import MeasureStatement, name_measure
+from scoring.policy.measures import Deposit, Suspension
 from scoring.policy.policy import Policy
 from scoring.score import score
 from scoring.settled_value import grows_with_value
 from scoring.time import DAY
-from tests.scoring.policy.test_rules import policy_of, rule, shipped
+from tests.scoring.monotone import draw_policies, find_laxer_day
+from tests.scoring.policy.test_rules import CLOSED, policy_of, rule, shipped
 from tests.scoring.test_promises import RETRACTIONS
 from tests.scoring.worlds import NOW, TODAY, artifact, exposure, identity, numbered, sellers, status, violation
 
@@ -36,6 +50,9 @@ def evaluated(
 
 def suspension(found: InForce) -> MeasureInForce | None:
     return next((m for m in found.measures if isinstance(m.current, Suspension)), None)
+
+
+TRADE = {"delivery_promise_days": 7, "claim_days": 30, "deposit_returned_after_days": 90, "deposit_is_refilled": False}
 
 
 def midnight(day: int) -> int:
@@ -95,6 +112,60 @@ def test_a_termination_is_announced_and_begins_after_its_notice() -> None:
         closed = next(m for m in found.measures if m.rule == "account-closed")
         assert closed.start == decided + 30 * DAY
         assert (found.terms.suspension_days > 30) == suspended
+
+
+def test_each_further_violation_suspends_anew() -> None:
+    """36 points were served; three more within the month of the last suspension: a month from their confirmation on."""
+    breaches = [violation(f"v{n}", TODAY - 60, COUNTERFEIT, MAJOR) for n in range(3)]
+    assert suspension(evaluated([*SOLD, *breaches])) is None
+    again = evaluated([*SOLD, *breaches, violation("again", TODAY - 3, int(Category.IP), int(Severity.MODERATE))])
+    month = next(m for m in again.measures if m.rule == "suspended-a-month" and isinstance(m.current, Suspension))
+    begun = midnight(TODAY - 3) + 1
+    assert (month.start, month.end) == (begun, begun + 30 * DAY)
+
+
+def test_during_a_notice_nothing_is_listed_and_payouts_wait() -> None:
+    """Of a seller whose suspension is served: it sells what is listed, and is paid when claims have ended."""
+    policy = policy_of(rule("closed", CLOSED, standing={"from": 24}), trade=TRADE)
+    decided = midnight(TODAY - 5) + 1
+    for moment, is_closed in ((decided + 1, False), (decided + 29 * DAY, False), (decided + 30 * DAY, True)):
+        found = evaluated([*SOLD, violation("v", TODAY - 5, COUNTERFEIT, CRITICAL)], moment, policy)
+        assert (found.terms.suspension_days > 0) == is_closed
+        assert (dict(found.terms.intake_caps), found.find_terms_for_earlier().hold_days) == ({"": 0}, 30)
+
+
+def test_a_newcomers_violation_never_eases_its_terms_until_history_does() -> None:
+    """By the general policy: rated, with the limits of a newcomer until it has been there for 30 days."""
+    young = [identity("i", TODAY - 20), exposure("x", TODAY - 10, 500)]
+    slip = violation("v", TODAY - 2, int(Category.SERVICE), int(Severity.MINOR))
+    without, guilty = evaluated(young), evaluated([*young, slip])
+    assert (without.score.tier, guilty.score.state) == (Tier.UNRATED, ScoreState.RATED)
+    assert guilty.terms == without.terms
+    newcomers = {m.rule: m.start for m in guilty.measures if m.rule == "newcomers"}
+    assert newcomers == {m.rule: m.start for m in without.measures if m.rule == "newcomers"}
+    assert "newcomers" not in {m.rule for m in evaluated([*young, slip], NOW + 10 * DAY).measures}
+
+
+def test_who_lifts_a_deposit_lifts_what_awaits_it() -> None:
+    """Else a seller that need not place it could sell nothing."""
+    asked = rule("all", {"kind": "deposit", "amount_minor": 500}, {"kind": "value_cap", "value_minor": 90})
+    policy = policy_of(asked, trade=TRADE | {"deposit_is_refilled": True})
+    assert dict(evaluated(SOLD, policy=policy).terms.value_caps) == {"": 0}
+    deposit = name_measure("s", "all", Deposit(500))
+    lift = MeasureChanged(deposit, MeasureKind.DEPOSIT, MeasureState.LIFTED, "r.head", "known for years")
+    stated = [MeasureStatement("l", 9, NOW - DAY, lift)]
+    found = evaluate_measures(numbered(SOLD), "s", NOW, artifact(), policy, "acme", statements=stated)
+    assert found is not None
+    assert dict(found.terms.value_caps) == {"": 90}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(3))
+def test_no_violation_ever_gives_laxer_terms_on_any_later_day(seed: int) -> None:
+    """By random policies that are accepted, of random sellers with and without it, or with a worse one."""
+    chance = random.Random(seed)
+    for policy in islice(draw_policies(chance), 8):
+        assert find_laxer_day(policy, chance) is None
 
 
 def test_each_incident_states_its_points_until_when_and_by_which_entries() -> None:

@@ -64,21 +64,27 @@ class ByPolicy:
             steps |= {s.settled_minor for m in rule.measures if isinstance(m, ValueCap) for s in m.grows}
             steps.add(rule.settled_below or 0)
         self._steps = sorted(steps)
-        self._known: dict[tuple[Tier, int, int, int, Season | None], Terms] = {}
+        self._known: dict[tuple[Tier, int, int, int, Season | None, bool], Terms] = {}
 
     def terms(self, seller: View) -> tuple[Terms, bool]:
         """Return the terms of the rules that hold, and whether a rule on confirmed facts is among them."""
         policy = self.policy
-        is_thin = seller.orders < policy.thin_file_orders or seller.tenure_days < policy.thin_file_days
+        is_thin = policy.is_thin(seller.orders, seller.tenure_days)
         tier = policy.tier_with_standing(seller.points, seller.standing)
         if is_thin and not seller.standing:
             tier = Tier.UNRATED
         settled = self._steps[bisect_right(self._steps, seller.settled_minor) - 1]
         season = find_season(policy.rule_book.seasons, seller.day)
-        key = (tier, seller.standing, settled, min(seller.tenure_days, 400), season)
+        is_lowered = is_thin and seller.standing > 0
+        key = (tier, seller.standing, settled, min(seller.tenure_days, 400), season, is_lowered)
         if key not in self._known:
             situation = Situation(
-                tier, seller.standing, settled_minor={"": settled}, tenure_days=key[3], day=seller.day
+                tier,
+                seller.standing,
+                settled_minor={"": settled},
+                tenure_days=key[3],
+                day=seller.day,
+                rated_by_violation=is_lowered,
             )
             self._known[key] = policy.rule_book.terms(situation)
         return self._known[key], seller.standing > 0

@@ -14,7 +14,7 @@ from scoring.entries.flow import FlowDay
 from scoring.entries.kinds.settlement import FlowStated
 from scoring.features.columns import FactRow
 from scoring.policy.caution import CautionTable
-from scoring.policy.measures import PPM, SettlementHold
+from scoring.policy.measures import FOR_GOOD, PPM, SettlementHold
 from scoring.time import DAY
 from tests.bench._year.regimes import Regime, View, cap_of, find_suspended
 from tests.bench._year.trade import DISPUTE_DAYS, FAKED_DAYS, RETURNS_A_DISPUTE, Stated, Trade, state_flow
@@ -134,7 +134,7 @@ def _trade_on(trade: Trade, known: Known, regime: Regime) -> _Ledger:
                 int(known.points[seller, day]), gone / sold if sold >= METRIC_ORDERS else 0.0,
             )  # fmt: skip
             terms, book.is_worse[seller, day] = regime.terms(view)
-            lengths[day] = terms.suspension_days
+            lengths[day] = terms.suspension_days if terms.closes_in_days is None else FOR_GOOD
             demand = int(trade.value_minor[seller, day])
             share = min(1.0, cap_of(terms) / demand) if demand else 1.0
             book.allowed[seller, day] = share

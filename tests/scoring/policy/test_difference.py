@@ -204,9 +204,9 @@ def test_the_parts_of_a_policy_that_no_cell_has_are_compared_value_by_value() ->
 def test_a_suspension_without_an_end_reads_for_good() -> None:
     """In a difference, and in what is wrong with a case."""
     assert Terms().list_changes(Terms(suspension_days=FOR_GOOD)) == ["suspension_days 0 -> for good"]
-    breach_ = {"category": "counterfeit", "severity": "critical", "day": "2026-02-20"}
-    case = {"name": "a", "points": 900, "violations": [breach_], "expect": {"suspension_days": 7}}
-    [outcome] = run_cases(shipped("ladder"), parse_cases({"now": "2026-03-01", "cases": [case]}))
+    breaches = [{"category": "counterfeit", "severity": "critical", "day": f"2026-02-2{n}"} for n in range(3)]
+    case = {"name": "a", "points": 900, "violations": breaches, "expect": {"suspension_days": 7}}
+    [outcome] = run_cases(shipped("general"), parse_cases({"now": "2026-03-01", "cases": [case]}))
     assert outcome.faults == ("suspension_days is for good, expected 7",)
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from scoring.enums import Category, MeasureKind, Severity, Tier
+from scoring.enums import Category, Severity, Tier
 from scoring.errors import PolicyRefused
 from scoring.policy.checking import find_oddities
 from scoring.policy.measures import CapStep, RollingReserve, SettlementHold, Terms, ValueCap, combine
@@ -70,12 +70,11 @@ def test_a_shipped_policy_holds_together_and_has_nothing_odd(name: str) -> None:
 
 
 def test_the_ladder_climbs_at_12_24_36_and_48() -> None:
-    """A suspension of 7, 14 and 21 days, then the account is closed with 30 days of notice."""
+    """A suspension of 7, 14 and 21 days, then one of the 30 days of notice until the account is closed."""
     book = shipped("ladder").rule_book
-    days = [book.terms(Situation(Tier.PROBATION, points)).suspension_days for points in (0, 11, 12, 24, 36, 47)]
-    assert days == [0, 0, 7, 14, 21, 21]
-    [closed] = [one.current for one in book.apply(Situation(Tier.PROBATION, 48)) if one.rule.id == "step-48"][:1]
-    assert (closed.kind, closed.terminates, closed.notice_days) == (MeasureKind.SUSPENSION, True, 30)  # type: ignore[union-attr]
+    terms = [book.terms(Situation(Tier.PROBATION, points)) for points in (0, 11, 12, 24, 36, 47, 48)]
+    assert [one.suspension_days for one in terms] == [0, 0, 7, 14, 21, 21, 30]
+    assert [one.closes_in_days for one in terms] == [*[None] * 6, 30]
 
 
 def test_no_tier_alone_suspends() -> None:
@@ -264,6 +263,100 @@ def test_a_policy_that_is_laxer_for_who_is_worse_is_refused_with_an_example(
 ) -> None:
     """As points fall, as a standing rises, and for a seller of whom nothing is known."""
     assert fault in refused(*rules)
+
+
+CLOSED = {"kind": "suspension", "terminates": True, "notice_days": 30}
+COUNTED = {"categories": ["counterfeit"], "days": 365}
+
+
+@pytest.mark.parametrize(
+    ("rules", "fault"),
+    [
+        (
+            [rule("a", SUSPENDED, standing={"from": 3, "below": 9}), rule("b", CLOSED, standing={"from": 9})],
+            "suspension_days is 0 with points 0 to 499, standing 9 to 11, and 7 with points 0 to 499, standing 6 to 8",
+        ),
+        (
+            [
+                rule("a", SUSPENDED | {"days": 14}, standing={"from": 3, "below": 9}),
+                rule("b", SUSPENDED, CLOSED | {"kind": "manual_review"}, standing={"from": 9}),
+            ],
+            "suspension_days is 7 with",
+        ),
+        (
+            [
+                rule("a", CLOSED, standing={"from": 3, "below": 9}),
+                rule("b", CLOSED, standing={"from": 9}),
+            ],
+            "closes_in_days is counted anew with points 0 to 499, standing 9 to 11, and running by a with",
+        ),
+        (
+            [
+                rule("a", SUSPENDED, standing={"from": 1, "below": 9}, confirmed=COUNTED),
+                rule("b", SUSPENDED, standing={"from": 9}),
+            ],
+            "suspension_days is 0 with",
+        ),
+    ],
+)
+def test_a_worse_offence_that_ends_a_suspension_is_refused(rules: list[dict[str, Any]], fault: str) -> None:
+    """By a closure with notice, by a shorter suspension, by a notice that begins anew, by a rule on other violations."""
+    for one in rules:  # a measure of another kind than its values state is no part of this test
+        one["measures"] = [m if m["kind"] != "manual_review" else {"kind": "manual_review"} for m in one["measures"]]
+    assert fault in refused(*rules)
+
+
+def test_a_suspension_may_be_taken_over_by_one_as_long() -> None:
+    """Bands of standing, each with a suspension that is no shorter; and a closure without notice."""
+    policy_of(
+        rule("a", SUSPENDED, standing={"from": 3, "below": 9}),
+        rule("b", SUSPENDED | {"days": 14}, standing={"from": 9, "below": 24}),
+        rule("c", {"kind": "suspension", "terminates": True, "exception": "legal_obligation"}, standing={"from": 24}),
+    )
+
+
+def test_a_closure_stops_listings_and_payouts_from_its_decision_on() -> None:
+    """Until claims have ended, by the policy's trade or for 180 days; a longer hold that the rule states stays."""
+    trade = {
+        "delivery_promise_days": 7,
+        "claim_days": 30,
+        "deposit_returned_after_days": 90,
+        "deposit_is_refilled": False,
+    }
+    closing, guilty = rule("x", CLOSED, standing={"from": 3}), Situation(Tier.STANDARD, standing=3)
+    held = policy_of(closing, trade=trade).rule_book.terms(guilty)
+    assert held == Terms(hold_days=30, intake_caps=(("", 0),), closes_in_days=30)
+    assert policy_of(closing).rule_book.terms(guilty).hold_days == 180
+    longer = rule("x", CLOSED, HOLD | {"days": 60}, standing={"from": 3})
+    assert policy_of(longer, trade=trade).rule_book.terms(guilty).hold_days == 60
+
+
+def test_a_first_violation_buys_a_newcomer_no_terms() -> None:
+    """Of the limits of newcomers and of the tier it comes into the stricter ones; a waiver of the tier ends none of them."""
+    book = policy_of(
+        rule("new", {"kind": "value_cap", "value_minor": 100}, HOLD, tiers=["unrated"]),
+        rule("rated", {"kind": "value_cap", "value_minor": 200}, tiers=["probation"]),
+        rule("first", {"kind": "settlement_hold", "days": 3}, standing={"from": 1}),
+        rule("waived", {"kind": "waiver", "waives": "value_cap"}, tiers=["exemplary"]),
+    ).rule_book
+    newcomer = book.terms(Situation(Tier.UNRATED))
+    assert newcomer == Terms(hold_days=7, value_caps=(("", 100),))
+    for tier in (Tier.PROBATION, Tier.EXEMPLARY):
+        assert book.terms(Situation(tier, standing=1, rated_by_violation=True)) == newcomer
+    assert book.terms(Situation(Tier.PROBATION, standing=1)) == Terms(hold_days=3, value_caps=(("", 200),))
+
+
+def test_who_has_not_placed_its_deposit_sells_nothing() -> None:
+    """If the policy states that deposits are refilled: below what each rule asks for; a waived deposit is not awaited."""
+    trade = {"delivery_promise_days": 7, "claim_days": 30, "deposit_returned_after_days": 90}
+    asking = [
+        rule("all", {"kind": "deposit", "amount_minor": 500}, {"kind": "value_cap", "value_minor": 90}),
+        rule("best", {"kind": "waiver", "waives": "deposit"}, tiers=["exemplary"]),
+    ]
+    for is_refilled, limits in ((True, [0, 0, 90, 90]), (False, [90, 90, 90, 90])):
+        book = policy_of(*asking, trade=trade | {"deposit_is_refilled": is_refilled}).rule_book
+        sellers = [Situation(Tier.TRUSTED, deposit_minor=placed) for placed in (0, 499, 500)]
+        assert [dict(book.terms(one).value_caps)[""] for one in (*sellers, Situation(Tier.EXEMPLARY))] == limits
 
 
 def test_a_deposit_that_is_placed_buys_terms_and_never_a_tier() -> None:

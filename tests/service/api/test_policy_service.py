@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from scoring.errors import PolicyRefused
 from scoring.policy.reading import parse_policy
 from sellertrust.client import Client
 from sellertrust.policies import PolicyClient
@@ -18,7 +19,7 @@ from service.api.server import Server
 from service.bootstrap import build_scorer, follow_moves
 from service.ledger.append import policy_moves
 from service.ledger.store import Ledger
-from service.policy.policy_file import SHIPPED_POLICY, read_policy
+from service.policy.policy_file import SHIPPED_POLICY, parse_policy_text, read_policy
 from service.scores.scorer import Scorer
 from tests.scoring.worlds import artifact
 from tests.servers import MARKET, Shelf, exposure, identity, settings_of, violation
@@ -224,6 +225,20 @@ def test_a_text_that_is_not_what_was_committed_is_served_by_nobody(two: tuple[Ru
     assert len(other.problems) == 1
     assert "is not what was committed" in other.problems[0]
     assert other.stamped() == DEFAULT.digest
+
+
+def test_a_policy_that_was_committed_before_a_check_is_still_served(two: tuple[Running, Running]) -> None:
+    """Its suspension ends with a worse offence, which no new commit may state."""
+    one, other = two
+    text = LADDER.text.replace("standing = { from = 36 }", "standing = { from = 36, below = 48 }").replace(
+        '"suspension", days = 30', '"suspension", days = 9'
+    )
+    with pytest.raises(PolicyRefused, match="suspension_days"):
+        parse_policy_text(text)
+    digest = parse_policy_text(text, was_committed=True).digest
+    kept = policy_moves.NewMove(policy_moves.PolicyAction.COMMITTED, digest, "a", "b", content=text)
+    one.ledger.move_policy("", lambda moves: [kept])
+    until(lambda: other.stamped() == digest)
 
 
 @pytest.fixture

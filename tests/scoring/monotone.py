@@ -1,0 +1,164 @@
+"""Random policies that are accepted and random sellers: a further or a worse violation should never ease a term."""
+
+import random
+from collections.abc import Iterator
+from typing import Any
+
+from scoring.enums import Category, Severity, Status
+from scoring.errors import PolicyRefused
+from scoring.features.columns import FactRow
+from scoring.in_force import InForce, evaluate_measures
+from scoring.policy.measures import Terms
+from scoring.policy.policy import Policy
+from scoring.policy.reading import parse_policy
+from scoring.time import DAY
+from tests.scoring.policy.policies import data, standing
+from tests.scoring.worlds import TODAY, artifact, exposure, identity, numbered, status, violation
+
+TIERS = ("unrated", "probation", "standard", "trusted", "exemplary")
+MARKETPLACES = ("acme", "other")
+LATER = (0, 1, 5, 7, 8, 13, 14, 15, 21, 28, 29, 30, 31, 45, 59, 60, 61, 90, 180, 364, 365, 400)
+"""Days after a violation was confirmed on which terms are looked at."""
+
+
+def draw_policies(chance: random.Random) -> Iterator[Policy]:
+    """Random policies that are accepted, without an end."""
+    while True:
+        try:
+            yield parse_policy(_draw_data(chance))
+        except PolicyRefused:
+            continue
+
+
+def find_laxer_day(policy: Policy, chance: random.Random) -> str | None:
+    """Compare a random seller with and without one violation, or with a worse one; return the first laxer aspect."""
+    rows, further = _draw_seller(chance), _draw_violation(chance, "further")
+    lesser = [_lessen(row) for row in further] if chance.random() < 0.3 else []
+    confirmed = max(row.report_time for row in further) // DAY
+    sold = [row.entry_id for row in rows if row.settled_orders]
+    values = {name: chance.choice([0, 10, 50, 1_000]) for name in sold}
+    place, placed = chance.choice(MARKETPLACES), chance.choice([0, 0, 100, 300])
+    hour = chance.randrange(DAY)
+    for later in (*chance.sample(LATER, 5), chance.randrange(400)):
+        moment = (confirmed + later) * DAY + hour
+        found: list[InForce] = []
+        for history in ([*rows, *lesser], [*rows, *further]):
+            known = [row for row in numbered(history) if row.report_time < moment]
+            one = evaluate_measures(known, "s", moment, artifact(), policy, place, values, deposit_minor=placed)
+            if one is not None:
+                found.append(one)
+        if len(found) < 2:
+            continue
+        for one, other in zip(*map(_list_terms, found), strict=True):
+            less, more = _compared(one), _compared(other)
+            laxer = [aspect for aspect in less if more[aspect] < less[aspect]]
+            if laxer:
+                return f"{laxer[0]}: {more[laxer[0]]} < {less[laxer[0]]}, {later} days later"
+    return None
+
+
+def _list_terms(found: InForce) -> list[Terms]:
+    """The terms of now, of an order that is captured now, and of what reaches earlier orders."""
+    return [found.terms, found.terms_at_capture, found.find_terms_for_earlier()]
+
+
+def _compared(terms: Terms) -> dict[str, int]:
+    """The aspects of terms; of a suspension that there is one, and not how long it is."""
+    found = terms.strictness({"toys"})
+    return found | {"suspension_days": int(terms.suspension_days > 0)}
+
+
+def _draw_data(chance: random.Random) -> dict[str, Any]:
+    rules = [_draw_rule(chance, number) for number in range(chance.randint(2, 7))]
+    trade = {
+        "delivery_promise_days": 3,
+        "claim_days": chance.choice([0, 10, 30]),
+        "deposit_returned_after_days": 90,
+        "deposit_is_refilled": chance.random() < 0.5,
+    }
+    parts: dict[str, Any] = {"trade": trade} if chance.random() < 0.7 else {}
+    if chance.random() < 0.3:
+        parts["hold_limits"] = {"acme": chance.choice([5, 20, 90])}
+    thin = {"settled_orders": chance.choice([0, 10, 200]), "tenure_days": chance.choice([0, 30, 300])}
+    expiry = {"expiry_days": chance.choice([60, 365])}
+    return data(standing=standing() | expiry, thin_file=thin, currency="EUR", rules=rules, clear_days=2, **parts)
+
+
+def _draw_rule(chance: random.Random, number: int) -> dict[str, Any]:
+    rule: dict[str, Any] = {"id": f"r{number}", "reference": "terms"}
+    kind = chance.choice(["tiers", "tiers", "all", "below", "facts", "facts", "facts"])
+    if kind == "tiers":
+        rule["tiers"] = list(TIERS[: chance.randint(1, 4)])
+        if chance.random() < 0.1:
+            rule["tiers"] = [chance.choice(TIERS)]
+    elif kind == "below":
+        rule[chance.choice(["settled", "tenure", "deposit"])] = {"below": chance.choice([40, 200, 400])}
+    elif kind == "facts":
+        if chance.random() < 0.7:
+            first = chance.choice([1, 4, 12, 24, 36])
+            rule["standing"] = {"from": first}
+            if chance.random() < 0.4:
+                rule["standing"]["below"] = first + chance.choice([3, 12, 24])
+        if chance.random() < 0.4 or "standing" not in rule:
+            rule["confirmed"] = {
+                "categories": chance.choice([["counterfeit"], ["counterfeit", "service"]]),
+                "severity": chance.choice(["minor", "major"]),
+                "incidents": chance.randint(1, 3),
+                "days": chance.choice([30, 365]),
+            }
+        if chance.random() < 0.15:
+            rule["tiers"] = list(TIERS[1 : chance.randint(2, 5)])
+    rule["measures"] = [_draw_measure(chance, kind == "facts") for _ in range(chance.randint(1, 2))]
+    if len({one["kind"] for one in rule["measures"]}) < len(rule["measures"]):
+        del rule["measures"][1:]
+    return rule
+
+
+def _draw_measure(chance: random.Random, is_on_facts: bool) -> dict[str, Any]:
+    if is_on_facts and chance.random() < 0.6:
+        return chance.choice(
+            [
+                {"kind": "suspension", "days": chance.choice([7, 14, 30, 60])},
+                {"kind": "suspension", "days": chance.choice([7, 14, 30, 60])},
+                {"kind": "suspension", "terminates": True, "notice_days": chance.choice([30, 60])},
+                {"kind": "suspension", "terminates": True, "exception": "legal_obligation"},
+            ]
+        )
+    first = chance.choice([10, 100, 500])
+    return chance.choice(
+        [
+            {"kind": "settlement_hold", "days": chance.choice([3, 14, 40])},
+            {"kind": "rolling_reserve", "ppm": chance.choice([50_000, 400_000]), "days": chance.choice([10, 90])},
+            {"kind": "deposit", "amount_minor": chance.choice([50, 200])},
+            {"kind": "value_cap", "value_minor": first},
+            {"kind": "value_cap", "value_minor": first, "grows": [{"settled_minor": 100, "value_minor": first + 50}]},
+            {"kind": "listing_cap", "listings": chance.choice([5, 100])},
+            {"kind": "intake_cap", "new_listings": chance.choice([0, 10])},
+            {"kind": "manual_review"},
+            {"kind": "waiver", "waives": chance.choice(["settlement_hold", "deposit", "value_cap"])},
+        ]
+    )
+
+
+def _draw_seller(chance: random.Random) -> list[FactRow]:
+    """A seller with a short or a long history, and up to four violations before TODAY or after it."""
+    rows = [identity("i", TODAY - chance.choice([5, 20, 100, 600]))]
+    days = chance.sample(range(1, 90), chance.choice([0, 1, 3]))
+    rows += [exposure(f"x{day}", TODAY - day, chance.choice([1, 50, 300])) for day in days]
+    rows += [row for number in range(chance.randrange(5)) for row in _draw_violation(chance, f"v{number}")]
+    return rows
+
+
+def _draw_violation(chance: random.Random, name: str) -> list[FactRow]:
+    """A violation that is confirmed on a later day, in an incident of its own or in a shared one."""
+    happened = TODAY - chance.choice([0, 1, 10, 40, 200]) + chance.choice([0, 0, 6, 20])
+    category = chance.choice([Category.COUNTERFEIT, Category.COUNTERFEIT, Category.SERVICE, Category.IP])
+    incident = chance.choice([name, name, "shared"])
+    alleged = violation(name, happened, int(category), int(chance.choice(list(Severity))), Status.ALLEGED, incident)
+    decided = status(f"c-{name}", name, Status.CONFIRMED, happened + chance.choice([0, 1, 5, 15]))
+    return [alleged, decided]
+
+
+def _lessen(row: FactRow) -> FactRow:
+    """The same of a minor violation."""
+    return row._replace(severity=int(Severity.MINOR)) if row.category is not None else row
