@@ -9,17 +9,20 @@ from pathlib import Path
 
 from tests import contract
 from tests.reference_pages import reference_pages
+from tests.tour import write_links
 
 DOCS = Path(__file__).parents[1] / "docs"
 
 
+def pages() -> dict[str, str]:
+    """Return the pages that the code gives, by their path below `docs/`: the reference, and the links of the tour."""
+    tour = DOCS / "tour.md"
+    return reference_pages() | ({"tour.md": write_links(tour.read_text())} if tour.exists() else {})
+
+
 def stale() -> list[str]:
     """Return the pages that differ from what the code gives."""
-    return [
-        name
-        for name, text in reference_pages().items()
-        if not (DOCS / name).exists() or (DOCS / name).read_text() != text
-    ]
+    return [name for name, text in pages().items() if not (DOCS / name).exists() or (DOCS / name).read_text() != text]
 
 
 def documents() -> list[Path]:
@@ -29,13 +32,16 @@ def documents() -> list[Path]:
 
 
 def dead_links() -> list[str]:
-    """Return each relative link of a document whose file or heading is missing, as `FILE: TARGET`."""
+    """Return each relative link and each path of a document that leads nowhere, as `FILE: TARGET`."""
     found = []
     for document in documents():
+        shown = document.relative_to(DOCS.parent)
         for target, heading in re.findall(r"\]\(([^)#:\s]*)(?:#([^)]*))?\)", _without_code(document.read_text())):
             linked = document.parent / target if target else document
             if not linked.exists() or (heading and heading not in _anchors(linked)):
-                found.append(f"{document.relative_to(DOCS.parent)}: {target}{'#' * bool(heading)}{heading}")
+                found.append(f"{shown}: {target}{'#' * bool(heading)}{heading}")
+        paths = re.findall(r"`((?:docs|proto|scoring|service|tests|training)/[\w./-]+)`", document.read_text())
+        found += [f"{shown}: `{path}`" for path in paths if not (DOCS.parent / path).exists()]
     return found
 
 
@@ -52,7 +58,7 @@ def _without_code(text: str) -> str:
 def main() -> int:
     """Checks, or with --write writes."""
     if "--write" in sys.argv[1:]:
-        for name, text in reference_pages().items():
+        for name, text in pages().items():
             (DOCS / name).parent.mkdir(parents=True, exist_ok=True)
             (DOCS / name).write_text(text)
         return 0

@@ -19,6 +19,7 @@ from tests import reference_pages as reference
 from tests.bench.__main__ import names as benchmarks
 from tests.docs_in_step import DOCS, stale
 from tests.pages import follow
+from tests.tour import MAX_LINES, count_lines
 
 ROOT = DOCS.parent
 PAGES = docs_in_step.documents()
@@ -108,12 +109,19 @@ def test_every_link_between_documents_leads_somewhere() -> None:
     assert docs_in_step.dead_links() == []
 
 
+def test_the_tour_is_at_most_1500_lines() -> None:
+    """Of the definitions that it names; `test_the_generated_pages_are_in_step_with_the_code` holds its links."""
+    assert 500 < count_lines((DOCS / "tour.md").read_text()) <= MAX_LINES
+
+
 def test_a_dead_link_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A missing file and a missing heading; links in blocks of code are not followed."""
+    """A missing file, heading or path; links in blocks of code are not followed."""
     (tmp_path / "docs").mkdir()
-    (tmp_path / "A.md").write_text("# One two\n[a](docs/b.md) [b](#one-two) [c](#three)\n```sh\n[d](e.md)\n```\n")
+    (tmp_path / "A.md").write_text(
+        "# One two\n[a](docs/b.md) [b](#one-two) [c](#three) `docs/d.md` `docs`\n```sh\n[d](e.md)\n```\n"
+    )
     monkeypatch.setattr(docs_in_step, "DOCS", tmp_path / "docs")
-    assert docs_in_step.dead_links() == ["A.md: docs/b.md", "A.md: #three"]
+    assert docs_in_step.dead_links() == ["A.md: docs/b.md", "A.md: #three", "A.md: `docs/d.md`"]
 
 
 def test_the_readme_names_only_settings_that_exist() -> None:
