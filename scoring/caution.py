@@ -22,10 +22,10 @@ from scoring.caution_history import (
     list_ended,
     list_set_off,
     list_set_off_by_flow,
-    name_case,
     take_back_ended,
 )
 from scoring.caution_signs import KINDS_OF_SIGNS, list_signs
+from scoring.entries.cases import name_case
 from scoring.entries.flow import FlowDay
 from scoring.enums import CautionSignal, Kind, Source
 from scoring.features.columns import EntryColumns, FactRow, FactTable

@@ -4,14 +4,13 @@ import heapq
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from hashlib import sha256
 from operator import itemgetter
 from types import MappingProxyType
 from typing import NamedTuple
 
 from scoring.arrays import NEVER
 from scoring.caution_signs import Sign
-from scoring.entries.field_types import is_id
+from scoring.entries.cases import name_case
 from scoring.entries.flow import FlowDay, keep_latest_statements, list_flow_as_of
 from scoring.enums import CaseState, Kind, Source
 from scoring.features.columns import FactRow
@@ -41,15 +40,6 @@ MAX_TRACED = 100
 from which what was known then is traced: the latest of each. Before the first of them, all counts as it was stated first."""
 
 _ALLOWED, _SPAN = MAX_DAYS_IN_SPAN * DAY, SPAN_DAYS * DAY
-
-
-def name_case(rule: str, entry: str) -> str:
-    """Return the name of the case of a caution by a rule and the entry that set it off, always an id.
-
-    `RULE~ENTRY`; where that is too long, a digest of it stands for the entry.
-    """
-    name = f"{rule}~{entry}"
-    return name if is_id(name) else f"{rule[:64]}~{sha256(name.encode()).hexdigest()[:32]}"
 
 
 class Set(NamedTuple):

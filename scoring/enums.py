@@ -225,6 +225,7 @@ class CaseState(IntEnum):
     CONFIRMED = 2
     ENDED = 3
     WITHDRAWN = 4
+    EXTENDED = 5
 
 
 class DepositChange(IntEnum):

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from scoring.answer import Stamp
+from scoring.entries.cases import PayoutStop
 from scoring.policy.measures import Terms
 from scoring.policy.payout import Payout
 
@@ -15,7 +16,7 @@ class OrderPayout:
     terms: Terms
     value_cap_minor: int | None
     """The limit on a day's captured value at its capture; None if there was none."""
-    stopped_time: int | None
-    """Since when payouts stand stopped, in microseconds; None if they do not."""
+    stop: PayoutStop | None
+    """The stop of payouts that stands; None if none does."""
     capture_stamp: Stamp
     stamp: Stamp

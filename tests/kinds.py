@@ -28,9 +28,9 @@ ON_RECORD = (
 
 OF_SERVICE = {
     Kind.MEASURE: ("rule", "policy", "at_sequence"),
-    Kind.CASE: ("rule", "decide_by", "caution_end", "rests_on", "policy", "at_sequence"),
+    Kind.CASE: ("rule", "decide_by", "caution_end", "rests_on", "policy", "at_sequence", "authority_order"),
 }
-"""Fields that the service alone states."""
+"""Fields that the service alone states, but of a case that is extended."""
 
 _OF_CALLERS: dict[Kind, tuple[int, ...]] = {Kind.CASE: (CaseState.CONFIRMED, CaseState.ENDED)}
 """Values of the first word that callers state, where the service alone states others."""

@@ -69,14 +69,10 @@ def list_entries(states: States, assumptions: Assumptions) -> list[tuple[tuple[i
 
 def released_by_age(states: States) -> Ints:
     """Return what the orders of each day of a run bring until it is stopped; shape (days, buckets, tenures)."""
-    smallest, last = states.trade.smallest_order_minor, states.run_days - 1
-    columns = [
-        [(one.hold_days, one.reserve_days, one.release(one.hold_days, smallest), one.cap_minor) for one in row]
-        for row in states.granted
-    ]
-    hold, reserve, part, full = np.moveaxis(np.array(columns, dtype=np.int64), 2, 0)
-    age = last - np.arange(states.run_days)[:, None, None]
-    released: Ints = np.where(age < hold, 0, np.where(age < reserve, part, full))
+    smallest, ages = states.trade.smallest_order_minor, range(states.run_days - 1, -1, -1)
+    places = {one: place for place, one in enumerate({one for row in states.granted for one in row})}
+    by_place = np.array([[one.find_released(age, smallest) for age in ages] for one in places], dtype=np.int64)
+    released: Ints = np.moveaxis(by_place[[[places[one] for one in row] for row in states.granted]], 2, 0)
     return released
 
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 from scoring.certificate.assumptions import Assumptions
 from scoring.enums import Tier
 from scoring.errors import CertificateRefused
-from scoring.policy.measures import MAX_HOLD_DAYS, PPM, Terms, ValueCap
+from scoring.policy.measures import MAX_HOLD_DAYS, Terms, ValueCap
+from scoring.policy.payout import Release, schedule_release
 from scoring.policy.policy import Policy, TradeLimits
 from scoring.policy.rules import Situation
 
@@ -36,21 +37,14 @@ class Granted:
     cap_minor: int
     """Value captured in one UTC day."""
     deposit_minor: int
-    hold_days: int
-    reserve_ppm: int
-    reserve_days: int
+    release: Release
 
-    def release(self, age_days: int, smallest_order_minor: int) -> int:
+    def find_released(self, age_days: int, smallest_order_minor: int) -> int:
         """Return what of a full day's orders is paid out at most by an age in days, in minor units.
 
         Of each order the reserve is rounded down, so that orders cut small reserve up to one minor unit less each.
         """
-        if age_days < self.hold_days:
-            return 0
-        if age_days >= self.reserve_days:
-            return self.cap_minor
-        reserved = self.cap_minor * self.reserve_ppm // PPM - self.cap_minor // smallest_order_minor
-        return self.cap_minor - max(reserved, 0)
+        return self.cap_minor - self.release.find_held(self.cap_minor, age_days, self.cap_minor // smallest_order_minor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,27 +183,32 @@ def _grant(
 ) -> Granted:
     """Return the laxest terms of any tier, day and marketplace for who settled `settled` in every product category."""
     found = list(_every_terms(policy, settled, tenure_days, tiers))
-    caps = [dict(terms.value_caps).get("") for _, terms in found]
-    for (tier, _), cap in zip(found, caps, strict=True):
+    caps = [dict(terms.value_caps).get("") for _, _, terms in found]
+    for (tier, _, _), cap in zip(found, caps, strict=True):
         if cap is None:
             name = "a seller without a tier" if tier is None else f"tier {tier.name.lower()}"
             raise CertificateRefused(
                 f"nothing bounds what {name} takes in a day, having settled {settled:,}: state a value_cap without"
                 " product_category in a rule that holds for every tier"
             )
+    limits = policy.rule_book.hold_limits
+    releases = [
+        schedule_release(terms, assumptions.carrier_days, limits.get(marketplace, MAX_HOLD_DAYS))
+        for _, marketplace, terms in found
+    ]
     return Granted(
         cap_minor=max(cap for cap in caps if cap is not None),
-        deposit_minor=min(terms.deposit_minor for _, terms in found),
-        hold_days=max(min(terms.hold_days for _, terms in found), min(assumptions.carrier_days, MAX_HOLD_DAYS)),
-        reserve_ppm=min(terms.reserve_ppm for _, terms in found),
-        reserve_days=min(terms.reserve_days for _, terms in found),
+        deposit_minor=min(terms.deposit_minor for _, _, terms in found),
+        release=Release(*map(min, zip(*releases, strict=True))),
     )
 
 
 def _every_terms(
     policy: Policy, settled: int, tenure_days: int, tiers: Iterable[Tier | None]
-) -> Iterator[tuple[Tier | None, Terms]]:
-    """Yield (tier, terms) of each tier in each marketplace that has limits of its own, and in another one, in each season.
+) -> Iterator[tuple[Tier | None, str, Terms]]:
+    """Yield (tier, marketplace, terms) of each tier in each season.
+
+    In each marketplace that has limits of its own, and in another one.
 
     As if a season, or the time between seasons, lasted for ever, since a cheat chooses its days. Without violations, and
     with whatever deposit is asked for: a policy is refused if its terms become laxer by violations, or by less of a
@@ -231,4 +230,4 @@ def _every_terms(
             deposit_minor=ANY_VALUE,
             day=day,
         )
-        yield tier, book.terms(seller)
+        yield tier, marketplace, book.terms(seller)

@@ -1,13 +1,93 @@
-"""Cases: what may be stated about the case that a caution opens. Pure."""
+"""Cases: what may be stated about the case that a caution, or a stop of payouts, opens. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import NamedTuple
 
 from scoring.entries.contests import require_confirmed
+from scoring.entries.entry import Entry
+from scoring.entries.field_types import is_id
+from scoring.entries.incidents import derived_id
 from scoring.entries.kinds.decisions import CaseChanged
+from scoring.entries.kinds.settlement import PayoutsChanged
 from scoring.entries.violation_state import ViolationState
-from scoring.enums import CaseState
-from scoring.errors import CaseNotFound, FieldPath, LifecycleForbids
+from scoring.enums import CaseState, PayoutsChange
+from scoring.errors import CaseNotFound, FieldPath, LifecycleForbids, invalid
+from scoring.time import DAY, format_time
+
+OPEN_STATES = frozenset({CaseState.OPENED, CaseState.EXTENDED})
+"""States of a case that a person has not decided."""
+
+DECISION_DAYS = 30
+"""Days after which a stop of payouts ends by itself, unless a person decides its case or extends it."""
+
+MAX_STOP_DAYS = 180
+"""Days for which a person may extend an undecided stop at most, counted from its begin, without an authority's order."""
+
+PAYOUTS_RULE = "payouts"
+"""Stands in the name of a case for the rule, if a person stopped payouts."""
+
+
+def name_case(rule: str, entry: str) -> str:
+    """Return the name of the case of a caution by a rule and the entry that set it off, always an id.
+
+    `RULE~ENTRY`; where that is too long, a digest of it stands for the entry.
+    """
+    name = f"{rule}~{entry}"
+    return name if is_id(name) else f"{rule[:64]}~{sha256(name.encode()).hexdigest()[:32]}"
+
+
+class OnPayouts(NamedTuple):
+    """One entry about payouts to a seller or about a case, as it is on record."""
+
+    entry_id: str
+    occur_time: int
+    """When it happened, in microseconds."""
+    fact: PayoutsChanged | CaseChanged
+
+
+class PayoutStop(NamedTuple):
+    """A span of time in which payouts to a seller stand stopped, in microseconds."""
+
+    case: str
+    begin: int
+    end: int | None
+    """When it ended, or ends by itself if nobody decides; None once it is confirmed."""
+    is_decided: bool = False
+
+    def stands(self, time: int) -> bool:
+        """Return whether the stop, which began before, still stands at a time."""
+        return self.end is None or time < self.end
+
+
+def trace_stops(stated: Iterable[OnPayouts], stands: Callable[[str], bool] = lambda _: True) -> list[PayoutStop]:
+    """Return the stops of payouts to one seller, the earliest first.
+
+    `stated`: about its payouts and cases, by sequence; `stands`: tells whether a violation that confirmed a stop still does.
+    A stop lasts DECISION_DAYS. Confirmed by violations of which one stands it lasts until payouts are resumed.
+    """
+    found: list[PayoutStop] = []
+    for entry_id, time, fact in stated:
+        last = found.pop() if found else None
+        if isinstance(fact, PayoutsChanged) and fact.change is PayoutsChange.STOPPED:
+            begins = PayoutStop(name_case(PAYOUTS_RULE, entry_id), time, time + DECISION_DAYS * DAY)
+            found += [begins] if last is None else [last] if last.stands(time) else [last, begins]
+        elif last is not None and isinstance(fact, PayoutsChanged):
+            found.append(last._replace(end=min(time, last.end or time), is_decided=True))
+        elif last is not None and isinstance(fact, CaseChanged):
+            found += _decide(last, time, fact, stands) if fact.case == last.case else [last]
+    return found
+
+
+def _decide(stop: PayoutStop, time: int, fact: CaseChanged, stands: Callable[[str], bool]) -> list[PayoutStop]:
+    """Return a stop after a statement about its case; one that is confirmed when it is over begins again."""
+    if fact.state is CaseState.CONFIRMED and any(map(stands, fact.violations)):
+        confirmed = stop._replace(end=None, is_decided=True)
+        return [confirmed] if stop.stands(time) else [stop, confirmed._replace(begin=time)]
+    if fact.state is CaseState.ENDED:
+        return [stop._replace(end=min(time, stop.end or time), is_decided=True)]
+    return [stop._replace(end=fact.decide_by)] if fact.state is CaseState.EXTENDED and stop.stands(time) else [stop]
 
 
 @dataclass(slots=True)
@@ -16,14 +96,21 @@ class Cases:
 
     states: dict[tuple[str, str], CaseState] = field(default_factory=dict)
     """By seller and case, what was stated last; OPENED also for one that is not recorded, of an entry that is."""
+    on_payouts: dict[str, list[OnPayouts]] = field(default_factory=dict)
+    """By seller, what is on record of its payouts and cases, by sequence."""
+    new_facts: set[tuple[str, str]] = field(default_factory=set)
+    """(seller, entry) of entries that the batch names as new facts, if they were recorded after the last such statement."""
 
-    def change(self, fact: CaseChanged, seller: str, violations: Mapping[str, ViolationState], path: FieldPath) -> None:
-        """Note what became of a case.
+    def change(
+        self, entry: Entry, fact: CaseChanged, time: int, violations: Mapping[str, ViolationState], path: FieldPath
+    ) -> None:
+        """Note what became of a case, at a time in microseconds.
 
         CaseNotFound if this seller has no such case; LifecycleForbids if it is not open, or if a violation by which a
-        person confirms it is not confirmed or not the seller's.
+        person confirms it is not confirmed or not the seller's, or if it cannot be extended; InvalidInput names what an
+        extension lacks.
         """
-        path, key = (*path, "case"), (seller, fact.case)
+        path, key = (*path, "case"), (entry.seller, fact.case)
         if not fact.rule:
             before = self.states.get(key)
             if before is None:
@@ -32,14 +119,73 @@ class Cases:
                     {"case": fact.case},
                     (*path, "case"),
                 )
-            if before is not CaseState.OPENED:
+            if before not in OPEN_STATES:
                 raise LifecycleForbids(
                     f"{fact.case!r} was {before.name.lower()}; a case is decided once",
                     {"status": before.name, "allowed": "opened"},
                     (*path, "case"),
                 )
-            require_confirmed(fact.violations, seller, violations, "a case is confirmed by", (*path, "violations"))
+            require_confirmed(
+                fact.violations, entry.seller, violations, "a case is confirmed by", (*path, "violations")
+            )
+            if fact.state is CaseState.EXTENDED:
+                self._check_extension(entry.seller, fact, time, path)
         self.states[key] = fact.state
+        self.on_payouts.setdefault(entry.seller, []).append(OnPayouts(entry.entry_id, time, fact))
+
+    def _check_extension(self, seller: str, fact: CaseChanged, time: int, path: FieldPath) -> None:
+        stops = trace_stops(self.on_payouts.get(seller, ()))
+        if not stops or stops[-1].case != fact.case or not stops[-1].stands(time):
+            raise LifecycleForbids(
+                f"{fact.case!r} is no case of a stop of payouts that stands; only such a case is extended",
+                {"status": "OVER", "allowed": "stopped"},
+                (*path, "case"),
+            )
+        last, decide_by = stops[-1].begin + MAX_STOP_DAYS * DAY, fact.decide_by or 0
+        if decide_by <= (stops[-1].end or 0) or (decide_by > last and not fact.authority_order):
+            raise invalid(
+                (*path, "decide_by"),
+                f"must lie after {format_time(stops[-1].end or 0)} and not after {format_time(last)}; only the order of an"
+                " authority, stated as authority_order, goes on for longer",
+            )
+        old = [name for name in fact.rests_on if (seller, name) not in self.new_facts]
+        if old:
+            text = f"names {old[0]!r}, which is no fact about this seller that was recorded since the stop or its extension"
+            raise invalid((*path, "rests_on"), text)
+
+    def follow_payouts(self, entry: Entry, fact: PayoutsChanged, time: int, path: FieldPath) -> Entry | None:
+        """Note that payouts were stopped or go on; return the entry that opens the case of a stop, or ends it, if any.
+
+        LifecycleForbids for a new stop while the case of a stop that ended by itself is not decided.
+        """
+        known = self.on_payouts.setdefault(entry.seller, [])
+        last = next(reversed(trace_stops(known)), None)
+        known.append(OnPayouts(entry.entry_id, time, fact))
+        if fact.change is PayoutsChange.STOPPED:
+            if last is not None and last.stands(time):
+                return None
+            if last is not None and not last.is_decided:
+                raise LifecycleForbids(
+                    f"the case {last.case!r} of the stop before was not decided; confirm or end it first",
+                    {"status": "OPENED", "allowed": "decided"},
+                    (*path, "payouts", "change"),
+                )
+            last = trace_stops(known)[-1]
+            state, decide_by = CaseState.OPENED, last.end
+        elif last is None or last.is_decided:
+            return None
+        else:
+            state, decide_by = CaseState.ENDED, None
+        self.states[entry.seller, last.case] = state
+        stated = CaseChanged(last.case, state, fact.actor, fact.reason, fact.ground, decide_by=decide_by)
+        return Entry(
+            derived_id(entry.entry_id, last.case),
+            entry.seller,
+            stated,
+            entry.occur_time,
+            entry.report_time,
+            origin=entry.entry_id,
+        )
 
 
 def list_possible_entries(case: str) -> list[str]:

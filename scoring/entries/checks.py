@@ -166,6 +166,13 @@ def _check_case(fact: CaseChanged, *_: object) -> Problems:
         yield "violations", "must name the confirmed violations that it came to; to say that it is not so, end the case"
     if fact.state is not CaseState.CONFIRMED and fact.violations:
         yield "violations", "must be empty unless the case is confirmed"
+    if fact.state is CaseState.EXTENDED:
+        if not fact.rests_on:
+            yield "rests_on", "must name the new facts on which the stop is extended, by entry_id"
+        if fact.decide_by is None:
+            yield "decide_by", "is required to extend: by when the case is decided"
+    if fact.authority_order and fact.state is not CaseState.EXTENDED:
+        yield "authority_order", "must be empty unless the case is extended"
 
 
 def _check_override(fact: OverrideImposed, occur_time: int | None, now: int) -> Problems:

@@ -1,8 +1,9 @@
 """Derivation: the entries that follow from the entries of a batch, and the status and seller of each. Pure.
 
-Three things follow from an entry:
+Four things follow from an entry:
 
 - A decision that waits is applied when its violation, or the decision it waited for, is appended.
+- A stop of payouts opens a case, and a resumption ends it.
 - A violation of a product reaches every seller who listed the product, before or after.
 - A decision about a violation of a product is repeated for each violation derived from it, until somebody decides about
   that one by itself.
@@ -31,7 +32,13 @@ from scoring.entries.kinds.conduct import (
     ViolationReported,
 )
 from scoring.entries.kinds.decisions import RULE_MEASURE_PREFIX, CaseChanged, EntryCorrected, MeasureChanged
-from scoring.entries.kinds.settlement import ClaimChanged, ComplaintDecided, ComplaintFiled, DepositChanged
+from scoring.entries.kinds.settlement import (
+    ClaimChanged,
+    ComplaintDecided,
+    ComplaintFiled,
+    DepositChanged,
+    PayoutsChanged,
+)
 from scoring.entries.kinds.table import FIELD_OF, KIND_OF
 from scoring.entries.violation_state import TimedDecision, ViolationState
 from scoring.enums import CorrectionKind, Kind, Severity, Status
@@ -48,7 +55,7 @@ INDEPENDENT_KINDS = (
     frozenset(Kind)
     - VIOLATION_KINDS
     - {*(Kind.STATUS, Kind.ATTRIBUTION, Kind.PRODUCT, Kind.REMEDIATION, Kind.MEASURE, Kind.INCIDENT, Kind.CORRECTION)}
-    - {*(Kind.DEPOSIT, Kind.CLAIM, Kind.COMPLAINT, Kind.COMPLAINT_DECISION, Kind.CASE)}
+    - {*(Kind.DEPOSIT, Kind.CLAIM, Kind.COMPLAINT, Kind.COMPLAINT_DECISION, Kind.CASE, Kind.PAYOUTS)}
 )
 """Kinds that depend on no recorded entry, and from which nothing follows."""
 
@@ -142,6 +149,10 @@ class Derivation:
             self._apply_waiting_decisions(entry.entry_id)
         elif isinstance(fact, ComplaintDecided) and (lifting := self._context.contests.lift(entry, fact)) is not None:
             self._append(NewEntry(prepare_trusted(lifting, Kind.MEASURE), entry.seller))
+        elif isinstance(fact, PayoutsChanged):
+            stated = self._context.cases.follow_payouts(entry, fact, self._time_of(entry), path)
+            if stated is not None:
+                self._append(NewEntry(prepare_trusted(stated, Kind.CASE), entry.seller))
         return added
 
     def derive_violation(self, report: ProductReport, listing: Listing) -> None:
@@ -198,7 +209,7 @@ class Derivation:
             check_suspension(fact, seller, self._context.states, path)
             self._context.contests.state(fact, seller, self._latest, self._caller)
         elif isinstance(fact, CaseChanged):
-            self._context.cases.change(fact, seller, self._context.states, path)
+            self._context.cases.change(entry, fact, self._time_of(entry), self._context.states, path)
         elif isinstance(fact, DepositChanged | ClaimChanged):
             self._change_balance(fact, seller, path)
         elif isinstance(fact, ComplaintFiled):

@@ -7,10 +7,13 @@ then the hold, then the reserve on the rest, in parts per million, rounded down.
     released + drawn + held = captured - refunded
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from scoring.errors import FieldViolation, InvalidInput
 from scoring.policy.measures import MAX_HOLD_DAYS, PPM, Terms
+from scoring.time import DAY, format_day
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +28,16 @@ class Order:
     refunded_minor: int = 0
     """What its buyers got back so far."""
     claims_minor: int = 0
-    """What was adjudicated to its buyers so far, beside refunds."""
+    """What was adjudicated to its buyer so far, beside refunds."""
     drawn_minor: int = 0
     """What was taken from it for these claims so far."""
     confirmed_time: int | None = None
-    """When its carrier or its buyer confirmed the delivery, in microseconds; None if neither did."""
+    """When its carrier or its buyer confirmed the delivery, in microseconds; None if neither did: then it counts as not
+    delivered before a stop of payouts."""
     is_disputed: bool = False
     """Whether its buyer disputes it."""
+    drawn_day: int | None = None
+    """The last day on which something was drawn; None: the day that is asked about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,53 +51,93 @@ class Payout:
     """The next day on which more is released if nothing else happens; None if nothing is held, or delivery is awaited."""
 
 
-def pay_out(order: Order, terms: Terms, day: int, currency: str = "", hold_limit_days: int = MAX_HOLD_DAYS) -> Payout:
-    """Return what is released, drawn and held of an order on a day.
+class Stopped(NamedTuple):
+    """The days on which payouts to a seller stand stopped."""
 
-    `terms`: those of `fix_terms`; `currency`: the policy's, if the order must be in it; `hold_limit_days`: the most days of a
-    hold in its marketplace. InvalidInput names every amount that cannot be.
+    first_day: int
+    end_day: int | None = None
+    """The first day on which they go on; None if no day is set."""
 
-    Worked: 10,000 captured on day 0, 999 refunded, a hold of 7 days and a reserve of 100,000 ppm for 90: on day 6 all 9,001
-    are held; on day 7, 8,101 are released and 900 held (10 % of 9,001, rounded down); on day 90 all is released. With 500
-    drawn for a claim, on day 7 still 8,101 are released, and 400 held.
+
+class Release(NamedTuple):
+    """When the value of an order is released: the one definition, which payouts and loss certificates ask."""
+
+    hold_days: int
+    """Days after the capture before which nothing is."""
+    reserve_ppm: int
+    reserve_days: int
+    """Days after the capture before which this share is not."""
+
+    def find_held(self, value_minor: int, age_days: int, rounded_minor: int = 0) -> int:
+        """Return what is held of a value, in minor units, some days after its capture.
+
+        `rounded_minor`: what the reserve is smaller by at most if it is rounded down of each of many orders.
+        """
+        if age_days < self.hold_days:
+            return value_minor
+        if age_days >= self.reserve_days:
+            return 0
+        return max(value_minor * self.reserve_ppm // PPM - rounded_minor, 0)
+
+
+def schedule_release(terms: Terms, delivery_days: int, hold_limit_days: int = MAX_HOLD_DAYS) -> Release:
+    """Return when an order is released that is delivered some days after its capture.
+
+    `hold_limit_days`: the most days of a hold in its marketplace. That limit holds for an order that is not delivered, too.
     """
-    _refuse(order, day, currency)
-    rest = order.captured_minor - order.refunded_minor
-    available = rest - order.drawn_minor
-    age = day - order.capture_day
-    hold, reserve = (min(days, hold_limit_days, MAX_HOLD_DAYS) for days in (terms.hold_days, terms.reserve_days))
-    awaited = not order.is_delivered and age < min(hold_limit_days, MAX_HOLD_DAYS)
-    reserved = rest * terms.reserve_ppm // PPM if max(age, hold) < reserve else 0
-    held = min(max(reserved - order.drawn_minor, 0), available)
-    if awaited or age < hold:
-        next_age = reserve if held == available else hold  # a reserve of everything outlasts the hold
-        return Payout(
-            0, order.drawn_minor, available, None if awaited or not available else order.capture_day + next_age
-        )
-    return Payout(available - held, order.drawn_minor, held, order.capture_day + reserve if held else None)
+    longest = min(hold_limit_days, MAX_HOLD_DAYS)
+    hold_days = min(max(terms.hold_days, delivery_days), longest)
+    return Release(hold_days, terms.reserve_ppm, min(terms.reserve_days, longest))
 
 
-def pay_out_stopped(
+def pay_out(
     order: Order,
     terms: Terms,
     day: int,
-    stopped_day: int | None,
     currency: str = "",
     hold_limit_days: int = MAX_HOLD_DAYS,
+    stops: Sequence[Stopped] = (),
 ) -> Payout:
-    """Return the same as `pay_out` while payouts to the seller stand stopped since a day; None if they do not.
+    """Return what is released, drawn and held of an order on a day.
 
-    Nothing is released from that day on, but for what was by the day before; beyond the longest hold it is released all the
-    same. Worked: 10,000 captured on day 0 with a hold of 7 days, stopped on day 5: on day 9 all 10,000 are held.
+    `terms`: those of `fix_terms`; `currency`: the policy's, if the order must be in it; `hold_limit_days`: the most days of a
+    hold in its marketplace; `stops`: when payouts to the seller stood stopped, the earliest first. On these days nothing more
+    is released than was by the day before, whatever the hold. InvalidInput names every amount that cannot be.
+
+    Worked: 10,000 captured on day 0, 999 refunded, a hold of 7 days and a reserve of 100,000 ppm for 90: on day 6 all 9,001
+    are held; on day 7, 8,101 are released and 900 held (10 % of 9,001, rounded down); on day 90 all is released. With 500
+    drawn for a claim, on day 7 still 8,101 are released, and 400 held. Stopped on day 5, on day 9 all 9,001 are held.
     """
-    longest = order.capture_day + min(hold_limit_days, MAX_HOLD_DAYS)
-    if stopped_day is None or day < stopped_day or day >= longest:
-        return pay_out(order, terms, day, currency, hold_limit_days)
-    last_day = max(stopped_day - 1, order.capture_day)
-    before = pay_out(order, terms, last_day, currency, hold_limit_days)
-    if stopped_day <= order.capture_day:  # nothing was released before
-        before = Payout(0, before.drawn_minor, before.released_minor + before.held_minor, None)
-    return replace(before, next_release_day=None)
+    _refuse(order, day, currency)
+    if order.drawn_minor:
+        _refuse_drawn(order, terms, day, hold_limit_days, stops)
+    return _split(order, terms, day, hold_limit_days, stops)
+
+
+def _split(order: Order, terms: Terms, day: int, hold_limit_days: int, stops: Sequence[Stopped]) -> Payout:
+    rest = order.captured_minor - order.refunded_minor
+    available = rest - order.drawn_minor
+    stopped = next((one for one in stops if one.first_day <= day and (one.end_day is None or day < one.end_day)), None)
+    if stopped is not None:
+        released = 0
+        if stopped.first_day > order.capture_day:
+            # What is called delivered since then was not delivered before, unless carrier or buyer said so.
+            before = order if order.confirmed_time is not None else replace(order, is_delivered=False)
+            released = _split(before, terms, stopped.first_day - 1, hold_limit_days, stops).released_minor
+        return Payout(released, order.drawn_minor, available - released, None)
+    is_awaited = not order.is_delivered or (order.confirmed_time or 0) // DAY > day
+    release = schedule_release(terms, MAX_HOLD_DAYS if is_awaited else 0, hold_limit_days)
+    age = day - order.capture_day
+    held = min(max(release.find_held(rest, age) - order.drawn_minor, 0), available)
+    if age >= release.hold_days:
+        return Payout(
+            available - held, order.drawn_minor, held, order.capture_day + release.reserve_days if held else None
+        )
+    kept = max(release.find_held(rest, release.hold_days) - order.drawn_minor, 0)
+    next_age = release.reserve_days if kept >= available else release.hold_days  # a reserve of all outlasts the hold
+    return Payout(
+        0, order.drawn_minor, available, None if is_awaited or not available else order.capture_day + next_age
+    )
 
 
 def take_back(then: Terms, corrected: Terms) -> Terms:
@@ -138,7 +184,21 @@ def _refuse(order: Order, day: int, currency: str) -> None:
         wrong.append(FieldViolation(("drawn_minor",), "is more than was adjudicated in claims_minor"))
     if day < order.capture_day:
         wrong.append(FieldViolation(("day",), "lies before the order's capture"))
+    if order.drawn_day is not None and not order.capture_day <= order.drawn_day <= day:
+        wrong.append(
+            FieldViolation(("drawn_day",), "must lie between the order's capture and the day that is asked about")
+        )
     if currency and order.currency != currency:
         wrong.append(FieldViolation(("currency",), f"is {order.currency or 'missing'}; the terms are in {currency}"))
     if wrong:
         raise InvalidInput(wrong)
+
+
+def _refuse_drawn(order: Order, terms: Terms, day: int, hold_limit_days: int, stops: Sequence[Stopped]) -> None:
+    """Raise InvalidInput if more was drawn than was held on the day of the last draw: what is paid out cannot be drawn."""
+    drawn_day = day if order.drawn_day is None else order.drawn_day
+    plain = replace(order, refunded_minor=0, drawn_minor=0)
+    held = _split(plain, terms, drawn_day, hold_limit_days, stops).held_minor
+    if order.drawn_minor > held:
+        text = f"is more than the {held} that were held on {format_day(drawn_day)}; state drawn_day if it was drawn earlier"
+        raise InvalidInput([FieldViolation(("drawn_minor",), text)])

@@ -1,4 +1,4 @@
-"""`sellertrust case list | confirm | end`: the cases that cautions open, and a person's decision about one, over gRPC."""
+"""`sellertrust case list | confirm | end`: the cases of cautions and stops of payouts, and a decision about one, over gRPC."""
 
 from typing import Annotated, Any
 
@@ -80,7 +80,7 @@ def end(
             ground=ground,
             entry_id=entry_id,
         )
-    say(f"{case}: ended, and its caution with it")
+    say(f"{case}: ended, and its caution or stop with it")
 
 
 def case_row(one: OpenCase) -> dict[str, Any]:

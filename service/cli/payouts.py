@@ -40,6 +40,10 @@ def payout(
     refunded: Annotated[str, typer.Option("--refunded", metavar="AMOUNT", help="What its buyer got back.")] = "0",
     claims: Annotated[str, typer.Option("--claims", metavar="AMOUNT", help="What was adjudicated to its buyer.")] = "0",
     drawn: Annotated[str, typer.Option("--drawn", metavar="AMOUNT", help="What was taken from it for claims.")] = "0",
+    drawn_day: Annotated[
+        str,
+        typer.Option("--drawn-day", metavar="DAY", help="The last day of these draws; default: the day to answer for."),
+    ] = "",
     minor: Annotated[bool, typer.Option("--minor", help="All amounts are in minor units (cents).")] = False,
     marketplace: Marketplace = None,
     output: Output = Format.TABLE,
@@ -62,6 +66,7 @@ def payout(
             delivered=delivered,
             confirmed_time=moment(confirmed, "--confirmed"),
             disputed=disputed,
+            drawn_day=drawn_day,
             day=day,
             **amounts,
         )
@@ -83,7 +88,9 @@ def _print_payout(found: EvaluatePayoutResponse, *, is_delivered: bool) -> None:
     if found.held_minor and not is_delivered:
         write("not stated as delivered (--delivered), so it is held whatever its age, for 180 days at most\n")
     if found.HasField("stopped_time"):
-        write(f"payouts stand stopped since {found.stopped_time.ToJsonString()[:16]}Z\n")
+        decide = found.stop_decide_time.ToJsonString()[:16] if found.HasField("stop_decide_time") else ""
+        until = f", until {decide}Z if nobody decides" if decide else ", which is confirmed"
+        write(f"payouts stand stopped since {found.stopped_time.ToJsonString()[:16]}Z{until}\n")
     if found.next_release_day:
         write(f"more is released on {found.next_release_day}\n")
 

@@ -23,6 +23,7 @@ def order_of(request: measure_pb.EvaluatePayoutRequest, observe_time: int) -> tu
     wrong = FieldErrors()
     capture_day = wrong.convert(_day_of, request.capture_day, "capture_day")
     day = wrong.convert(_day_of, request.day, "day") if request.day else day_of(observe_time - 1)
+    drawn_day = wrong.convert(_day_of, request.drawn_day, "drawn_day") if request.drawn_day else None
     confirmed = wrong.convert(optional_time, request, "confirmed_time")
     if confirmed is not None and not (capture_day or 0) * DAY <= confirmed < observe_time:
         wrong.fields.append(FieldViolation(("confirmed_time",), "must lie between the capture and now"))
@@ -48,6 +49,7 @@ def order_of(request: measure_pb.EvaluatePayoutRequest, observe_time: int) -> tu
         request.drawn_minor,
         confirmed,
         request.disputed,
+        drawn_day,
     )
     return order, day or 0
 
@@ -61,7 +63,7 @@ def _day_of(text: str, field: str) -> int:
 
 def payout_message(name: str, order: Order, found: OrderPayout) -> measure_pb.EvaluatePayoutResponse:
     """Return what becomes of an order as a message; `name`: the resource name of the seller."""
-    payout, terms = found.payout, found.terms
+    payout, terms, stop = found.payout, found.terms, found.stop
     return measure_pb.EvaluatePayoutResponse(
         seller=name,
         released_minor=payout.released_minor,
@@ -72,7 +74,8 @@ def payout_message(name: str, order: Order, found: OrderPayout) -> measure_pb.Ev
         reserve_ppm=terms.reserve_ppm,
         reserve_days=terms.reserve_days,
         value_cap_minor=found.value_cap_minor,
-        stopped_time=None if found.stopped_time is None else timestamp(found.stopped_time),
+        stopped_time=None if stop is None else timestamp(stop.begin),
+        stop_decide_time=None if stop is None or stop.end is None else timestamp(stop.end),
         currency=order.currency,
         capture_stamp=stamp_message(found.capture_stamp),
         stamp=stamp_message(found.stamp),

@@ -1,12 +1,13 @@
 """Payouts of orders, and restitution after an overturn."""
 
 from scoring.answer import Stamp
+from scoring.entries.cases import trace_stops
 from scoring.entries.lifecycle import COUNTING_STATUSES, OPEN_STATUSES
 from scoring.enums import Attribution
-from scoring.errors import LifecycleForbids, SellerNotFound, invalid
+from scoring.errors import LifecycleForbids, SellerNotFound, ViolationNotFound, invalid
 from scoring.order_payout import OrderPayout
 from scoring.policy.measures import MAX_HOLD_DAYS, NO_CAP, Terms
-from scoring.policy.payout import Order, fix_terms, pay_out_stopped, take_back
+from scoring.policy.payout import Order, Stopped, fix_terms, pay_out, take_back
 from scoring.restitution import Restitution, captured_in, find_times_away, list_items, list_stood_on
 from scoring.time import DAY
 from service.ledger.records import Cut
@@ -42,18 +43,30 @@ class Payouts:
         )
         confirmed_time = None if order.is_disputed else order.confirmed_time
         terms = fix_terms(first, later.find_terms_for_earlier(confirmed_time))
-        stopped = self._ledger.stated_terms(marketplace, seller, cut).stopped_time
-        payout = pay_out_stopped(
+        stops = trace_stops(
+            self._ledger.stated_terms(marketplace, seller, cut).on_payouts,
+            lambda violation: self._counts(marketplace, seller, violation, cut),
+        )
+        payout = pay_out(
             order,
             terms,
             day,
-            None if stopped is None else stopped // DAY,
             policy.rule_book.currency,
             policy.rule_book.hold_limits.get(marketplace, MAX_HOLD_DAYS),
+            [Stopped(one.begin // DAY, None if one.end is None else one.end // DAY) for one in stops],
         )
+        last = stops[-1] if stops and stops[-1].stands((day + 1) * DAY - 1) else None
         caps = dict(first.value_caps)
         cap = min(caps.get("", NO_CAP), caps.get(product_category, NO_CAP))
-        return OrderPayout(payout, terms, None if cap == NO_CAP else cap, stopped, capture_stamp, stamp)
+        return OrderPayout(payout, terms, None if cap == NO_CAP else cap, last, capture_stamp, stamp)
+
+    def _counts(self, marketplace: str, seller: str, violation: str, cut: Cut) -> bool:
+        """Return whether a violation of a seller is confirmed, and its own, as of the cut."""
+        try:
+            view = self._ledger.violation(marketplace, violation, cut, seller)
+        except ViolationNotFound:
+            return False
+        return view.status in COUNTING_STATUSES and view.attribution is not Attribution.ACCEPTED
 
     def _at_capture(
         self, marketplace: str, seller: str, capture_day: int, today: int, later: tuple[Terms, Stamp]

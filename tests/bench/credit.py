@@ -32,6 +32,7 @@ from scoring.policy.payout import Order, pay_out
 from scoring.policy.sample import Sample
 from scoring.policy.space import Space
 from scoring.score import score
+from scoring.time import DAY
 from tests.bench import _mechanism, _preview
 from tests.bench.year import credit_figures, policy_named
 from tests.scoring.policy.policies import cell_of, direct, sample
@@ -123,7 +124,12 @@ def payouts() -> dict[str, float]:
         captured = int(10 ** (chance.random() * 15))
         refunded = chance.choice([0, 0, captured, chance.randrange(captured + 1)])
         drawn = chance.choice([0, 0, chance.randrange(captured - refunded + 1)])
-        order = Order(captured, 20_000, "EUR", chance.random() < 0.9, refunded, drawn, drawn)
+        is_delivered = chance.random() < 0.9
+        confirmed_time = (20_000 + chance.randrange(1, 30)) * DAY if is_delivered else None
+        drawn_day = 20_000 if drawn else None  # when all of it was held
+        order = Order(
+            captured, 20_000, "EUR", is_delivered, refunded, drawn, drawn, confirmed_time, drawn_day=drawn_day
+        )
         terms = Terms(
             hold_days=chance.randrange(181), reserve_ppm=chance.randrange(1_000_001), reserve_days=chance.randrange(181)
         )

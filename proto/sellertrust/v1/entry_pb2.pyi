@@ -621,6 +621,8 @@ class _CaseStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CaseState.V
     """It is not so: the caution ends, and never begins again on the same facts."""
     CASE_STATE_WITHDRAWN: _CaseState.ValueType  # 4
     """The caution was over before its time: what it rested on was taken back, or another policy is served. The service states it."""
+    CASE_STATE_EXTENDED: _CaseState.ValueType  # 5
+    """A stop of payouts goes on until a later day, on new facts. A person states it."""
 
 class CaseState(_CaseState, metaclass=_CaseStateEnumTypeWrapper):
     """What became of the case that a caution opens."""
@@ -635,6 +637,8 @@ CASE_STATE_ENDED: CaseState.ValueType  # 3
 """It is not so: the caution ends, and never begins again on the same facts."""
 CASE_STATE_WITHDRAWN: CaseState.ValueType  # 4
 """The caution was over before its time: what it rested on was taken back, or another policy is served. The service states it."""
+CASE_STATE_EXTENDED: CaseState.ValueType  # 5
+"""A stop of payouts goes on until a later day, on new facts. A person states it."""
 Global___CaseState: _TypeAlias = CaseState  # noqa: Y015
 
 class _DepositChange:
@@ -1033,8 +1037,9 @@ class Entry(_message.Message):
 
     @_builtins.property
     def case(self) -> Global___CaseChanged:
-        """A caution opened a case, or a person decided it, once: what was suspected is confirmed, by the usual entries
-        about the     violations that it names, or the caution ends, never to begin again on the same facts.
+        """A caution, or a stop of payouts, opened a case, or a person decided it, once: what was suspected is confirmed, by
+        the     usual entries about the violations that it names, or the caution or stop ends, a caution never to begin
+        again on the same     facts.
         """
 
     def __init__(
@@ -2368,7 +2373,11 @@ Global___DepositChanged: _TypeAlias = DepositChanged  # noqa: Y015
 
 @_typing.final
 class PayoutsChanged(_message.Message):
-    """Payouts to a seller were stopped, or go on. The last statement counts. Effect on the score: none."""
+    """Payouts to a seller were stopped, or go on. A stop opens a case (`case`) and ends by itself after 30 days, unless a
+    person confirms the case by violations, or extends it. While a stop stands another one changes nothing; after one
+    that nobody decided another one is refused with FAILED_PRECONDITION and the reason `LIFECYCLE_FORBIDS`. Effect on the
+    score: none.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -2527,11 +2536,12 @@ Global___ComplaintDecided: _TypeAlias = ComplaintDecided  # noqa: Y015
 
 @_typing.final
 class CaseChanged(_message.Message):
-    """A caution opened a case, or a person decided it, once: what was suspected is confirmed, by the usual entries about
-    the violations that it names, or the caution ends, never to begin again on the same facts. The service opens cases,
-    and withdraws those whose caution is over before its time (`rule` is set). A decision about a case that cannot be is
-    refused with NOT_FOUND and the reason `CASE_NOT_FOUND`, about a decided one with FAILED_PRECONDITION and
-    `LIFECYCLE_FORBIDS`. Effect on the score: none: ended, it ends the caution.
+    """A caution, or a stop of payouts, opened a case, or a person decided it, once: what was suspected is confirmed, by the
+    usual entries about the violations that it names, or the caution or stop ends, a caution never to begin again on the
+    same facts. The service opens cases, and withdraws those whose caution is over before its time (`rule` is set). The
+    case of a stop is named `payouts~` and the `entry_id` of the stop. Until it is decided a person may extend it on new
+    facts. A decision about a case that cannot be is refused with NOT_FOUND and the reason `CASE_NOT_FOUND`, about a
+    decided one with FAILED_PRECONDITION and `LIFECYCLE_FORBIDS`. Effect on the score: none: ended, it ends the caution.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -2548,10 +2558,13 @@ class CaseChanged(_message.Message):
     RESTS_ON_FIELD_NUMBER: _builtins.int
     POLICY_FIELD_NUMBER: _builtins.int
     AT_SEQUENCE_FIELD_NUMBER: _builtins.int
+    AUTHORITY_ORDER_FIELD_NUMBER: _builtins.int
     case: _builtins.str
     """The case, as in Caution. Required."""
     state: Global___CaseState.ValueType
-    """What became of it; a person states CASE_STATE_CONFIRMED or CASE_STATE_ENDED. Required."""
+    """What became of it; a person states CASE_STATE_CONFIRMED, CASE_STATE_ENDED or, of a stop of payouts,
+    CASE_STATE_EXTENDED. Required.
+    """
     actor: _builtins.str
     """Who decided (a pseudonym or a role, an id). Required."""
     reason: _builtins.str
@@ -2564,13 +2577,17 @@ class CaseChanged(_message.Message):
     """The digest of the policy. The service states it; empty for what a person states."""
     at_sequence: _builtins.int
     """The ledger's sequence that it follows from. The service states it; empty for what a person states."""
+    authority_order: _builtins.str
+    """The order of an authority by which a stop goes on for more than 180 days, in at most 200 characters. Optional."""
     @_builtins.property
     def violations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The confirmed violations that it came to, at most 100 ids. Required for CASE_STATE_CONFIRMED, refused otherwise."""
 
     @_builtins.property
     def decide_by(self) -> _timestamp_pb2.Timestamp:
-        """By when a person is to decide. The service states it; empty for what a person states."""
+        """By when a person is to decide. The service states it, and a person to extend it: later than before, and at most 180
+        days after the stop, unless `authority_order` is stated.
+        """
 
     @_builtins.property
     def caution_end(self) -> _timestamp_pb2.Timestamp:
@@ -2578,8 +2595,8 @@ class CaseChanged(_message.Message):
 
     @_builtins.property
     def rests_on(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The entries that the caution rests on, of more than 100 the latest. The service states it; empty for what a person
-        states.
+        """The entries that the caution rests on, of more than 100 the latest; the service states them. To extend a stop, the
+        new facts: entries about the seller recorded since the stop or its last extension.
         """
 
     def __init__(
@@ -2597,10 +2614,11 @@ class CaseChanged(_message.Message):
         rests_on: _abc.Iterable[_builtins.str] | None = ...,
         policy: _builtins.str = ...,
         at_sequence: _builtins.int = ...,
+        authority_order: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["caution_end", b"caution_end", "decide_by", b"decide_by"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "at_sequence", b"at_sequence", "case", b"case", "caution_end", b"caution_end", "decide_by", b"decide_by", "ground", b"ground", "policy", b"policy", "reason", b"reason", "rests_on", b"rests_on", "rule", b"rule", "state", b"state", "violations", b"violations"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "at_sequence", b"at_sequence", "authority_order", b"authority_order", "case", b"case", "caution_end", b"caution_end", "decide_by", b"decide_by", "ground", b"ground", "policy", b"policy", "reason", b"reason", "rests_on", b"rests_on", "rule", b"rule", "state", b"state", "violations", b"violations"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

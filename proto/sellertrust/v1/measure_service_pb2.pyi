@@ -40,6 +40,7 @@ class EvaluatePayoutRequest(_message.Message):
     AT_LEAST_SEQUENCE_FIELD_NUMBER: _builtins.int
     CONFIRMED_TIME_FIELD_NUMBER: _builtins.int
     DISPUTED_FIELD_NUMBER: _builtins.int
+    DRAWN_DAY_FIELD_NUMBER: _builtins.int
     seller: _builtins.str
     """`marketplaces/{marketplace}/sellers/{seller}`. Required."""
     capture_day: _builtins.str
@@ -66,11 +67,15 @@ class EvaluatePayoutRequest(_message.Message):
     """As in GetTrustScoreRequest."""
     disputed: _builtins.bool
     """Whether its buyer disputes it, or had it charged back. Default false."""
+    drawn_day: _builtins.str
+    """The last UTC day on which something was drawn, as `YYYY-MM-DD`, from the capture to `day`. No more is drawn than was held
+    on that day. Default: `day`.
+    """
     @_builtins.property
     def confirmed_time(self) -> _timestamp_pb2.Timestamp:
         """When its carrier or its buyer confirmed the delivery; what the seller itself says does not count. Not before the capture,
         not in the future, and only of an order that is delivered. A caution that began later holds back nothing of the order while
-        it is not disputed. Default: not set, neither did.
+        it is not disputed. Without it, an order counts as not delivered before a stop of payouts. Default: not set, neither did.
         """
 
     def __init__(
@@ -89,10 +94,11 @@ class EvaluatePayoutRequest(_message.Message):
         at_least_sequence: _builtins.int = ...,
         confirmed_time: _timestamp_pb2.Timestamp | None = ...,
         disputed: _builtins.bool = ...,
+        drawn_day: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["confirmed_time", b"confirmed_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least_sequence", b"at_least_sequence", "capture_day", b"capture_day", "captured_minor", b"captured_minor", "claims_minor", b"claims_minor", "confirmed_time", b"confirmed_time", "currency", b"currency", "day", b"day", "delivered", b"delivered", "disputed", b"disputed", "drawn_minor", b"drawn_minor", "product_category", b"product_category", "refunded_minor", b"refunded_minor", "seller", b"seller"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least_sequence", b"at_least_sequence", "capture_day", b"capture_day", "captured_minor", b"captured_minor", "claims_minor", b"claims_minor", "confirmed_time", b"confirmed_time", "currency", b"currency", "day", b"day", "delivered", b"delivered", "disputed", b"disputed", "drawn_day", b"drawn_day", "drawn_minor", b"drawn_minor", "product_category", b"product_category", "refunded_minor", b"refunded_minor", "seller", b"seller"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -117,6 +123,7 @@ class EvaluatePayoutResponse(_message.Message):
     CURRENCY_FIELD_NUMBER: _builtins.int
     CAPTURE_STAMP_FIELD_NUMBER: _builtins.int
     STAMP_FIELD_NUMBER: _builtins.int
+    STOP_DECIDE_TIME_FIELD_NUMBER: _builtins.int
     seller: _builtins.str
     """`marketplaces/{marketplace}/sellers/{seller}`."""
     released_minor: _builtins.int
@@ -153,6 +160,10 @@ class EvaluatePayoutResponse(_message.Message):
     def stamp(self) -> _trust_score_service_pb2.Stamp:
         """What the rest of the answer was made from."""
 
+    @_builtins.property
+    def stop_decide_time(self) -> _timestamp_pb2.Timestamp:
+        """When the stop of payouts ends by itself unless a person decides its case; not set if none stands, or if it is confirmed."""
+
     def __init__(
         self,
         *,
@@ -169,10 +180,11 @@ class EvaluatePayoutResponse(_message.Message):
         currency: _builtins.str = ...,
         capture_stamp: _trust_score_service_pb2.Stamp | None = ...,
         stamp: _trust_score_service_pb2.Stamp | None = ...,
+        stop_decide_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_value_cap_minor", b"_value_cap_minor", "capture_stamp", b"capture_stamp", "stamp", b"stamp", "stopped_time", b"stopped_time", "value_cap_minor", b"value_cap_minor"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_value_cap_minor", b"_value_cap_minor", "capture_stamp", b"capture_stamp", "stamp", b"stamp", "stop_decide_time", b"stop_decide_time", "stopped_time", b"stopped_time", "value_cap_minor", b"value_cap_minor"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_value_cap_minor", b"_value_cap_minor", "capture_stamp", b"capture_stamp", "currency", b"currency", "drawn_minor", b"drawn_minor", "held_minor", b"held_minor", "hold_days", b"hold_days", "next_release_day", b"next_release_day", "released_minor", b"released_minor", "reserve_days", b"reserve_days", "reserve_ppm", b"reserve_ppm", "seller", b"seller", "stamp", b"stamp", "stopped_time", b"stopped_time", "value_cap_minor", b"value_cap_minor"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_value_cap_minor", b"_value_cap_minor", "capture_stamp", b"capture_stamp", "currency", b"currency", "drawn_minor", b"drawn_minor", "held_minor", b"held_minor", "hold_days", b"hold_days", "next_release_day", b"next_release_day", "released_minor", b"released_minor", "reserve_days", b"reserve_days", "reserve_ppm", b"reserve_ppm", "seller", b"seller", "stamp", b"stamp", "stop_decide_time", b"stop_decide_time", "stopped_time", b"stopped_time", "value_cap_minor", b"value_cap_minor"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__value_cap_minor: _TypeAlias = _typing.Literal["value_cap_minor"]  # noqa: Y015
     _WhichOneofArgType__value_cap_minor: _TypeAlias = _typing.Literal["_value_cap_minor", b"_value_cap_minor"]  # noqa: Y015

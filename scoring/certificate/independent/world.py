@@ -177,7 +177,7 @@ class World:
         return Terms(
             cap=max(one.cap for one in found),
             deposit=min(one.deposit for one in found),
-            hold=max(min(one.hold for one in found), self.carrier),
+            hold=min(one.hold for one in found),
             ppm=min(one.ppm for one in found),
             reserve=min(one.reserve for one in found),
         )
@@ -207,7 +207,7 @@ class World:
         return Terms(
             cap=min(caps),
             deposit=strictest("deposit", "amount_minor"),
-            hold=min(strictest("settlement_hold", "days"), limit),
+            hold=min(max(strictest("settlement_hold", "days"), self.carrier), limit),
             ppm=strictest("rolling_reserve", "ppm"),
             reserve=min(strictest("rolling_reserve", "days"), limit),
         )

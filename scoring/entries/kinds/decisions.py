@@ -68,10 +68,12 @@ class MeasureChanged:
 
 @dataclass(frozen=True, slots=True)
 class CaseChanged:
-    """A caution opened a case, or a person decided it, once: what was suspected is confirmed, by the usual entries about the
-    violations that it names, or the caution ends, never to begin again on the same facts. The service opens cases, and
-    withdraws those whose caution is over before its time (`rule` is set). A decision about a case that cannot be is refused
-    with NOT_FOUND and the reason `CASE_NOT_FOUND`, about a decided one with FAILED_PRECONDITION and `LIFECYCLE_FORBIDS`.
+    """A caution, or a stop of payouts, opened a case, or a person decided it, once: what was suspected is confirmed, by the
+    usual entries about the violations that it names, or the caution or stop ends, a caution never to begin again on the same
+    facts. The service opens cases, and withdraws those whose caution is over before its time (`rule` is set). The case of a
+    stop is named `payouts~` and the `entry_id` of the stop. Until it is decided a person may extend it on new facts. A
+    decision about a case that cannot be is refused with NOT_FOUND and the reason `CASE_NOT_FOUND`, about a decided one with
+    FAILED_PRECONDITION and `LIFECYCLE_FORBIDS`.
     """
 
     case: str = fact_field(
@@ -82,7 +84,11 @@ class CaseChanged:
         missing_text="must name the case, as a caution does",
     )
     state: CaseState = word_field(
-        2, CaseState, "What became of it; a person states CASE_STATE_CONFIRMED or CASE_STATE_ENDED. Required.", "status"
+        2,
+        CaseState,
+        "What became of it; a person states CASE_STATE_CONFIRMED, CASE_STATE_ENDED or, of a stop of payouts,"
+        " CASE_STATE_EXTENDED. Required.",
+        "status",
     )
     actor: str = fact_field(3, ID, ACTOR, missing_text=ACTOR_MISSING)
     reason: str = fact_field(4, REASON, REASON_TEXT, missing_text=REASON_MISSING)
@@ -95,15 +101,30 @@ class CaseChanged:
     )
     rule: str = fact_field(7, ID, f"The rule of caution. {_BY_SERVICE}", default="")
     decide_by: int | None = fact_field(
-        8, TIME, f"By when a person is to decide. {_BY_SERVICE}", default=None, column="until_time"
+        8,
+        TIME,
+        "By when a person is to decide. The service states it, and a person to extend it: later than before, and at most 180"
+        " days after the stop, unless `authority_order` is stated.",
+        default=None,
+        column="until_time",
     )
     caution_end: int | None = fact_field(9, TIME, f"When the caution ends by itself. {_BY_SERVICE}", default=None)
     rests_on: tuple[str, ...] = fact_field(
-        10, IDS, f"The entries that the caution rests on, of more than 100 the latest. {_BY_SERVICE}", default=()
+        10,
+        IDS,
+        "The entries that the caution rests on, of more than 100 the latest; the service states them. To extend a stop, the"
+        " new facts: entries about the seller recorded since the stop or its last extension.",
+        default=(),
     )
     policy: str = fact_field(11, SHA256, f"The digest of the policy. {_BY_SERVICE}", default="")
     at_sequence: int = fact_field(
         12, count(2**62), f"The ledger's sequence that it follows from. {_BY_SERVICE}", default=0
+    )
+    authority_order: str = fact_field(
+        13,
+        GROUND,
+        "The order of an authority by which a stop goes on for more than 180 days, in at most 200 characters. Optional.",
+        default="",
     )
 
 

@@ -99,7 +99,10 @@ class DepositChanged:
 
 @dataclass(frozen=True, slots=True)
 class PayoutsChanged:
-    """Payouts to a seller were stopped, or go on. The last statement counts."""
+    """Payouts to a seller were stopped, or go on. A stop opens a case (`case`) and ends by itself after 30 days, unless a
+    person confirms the case by violations, or extends it. While a stop stands another one changes nothing; after one that
+    nobody decided another one is refused with FAILED_PRECONDITION and the reason `LIFECYCLE_FORBIDS`.
+    """
 
     change: PayoutsChange = word_field(1, PayoutsChange, "Stopped or resumed. Required.", "status")
     actor: str = fact_field(2, ID, ACTOR, missing_text=ACTOR_MISSING)

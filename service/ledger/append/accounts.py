@@ -6,13 +6,19 @@ from typing import Any, cast
 from sqlalchemy import Connection, Select, bindparam, or_, select, text
 
 from scoring.entries.accounts import ClaimBalance, DepositAccount
-from scoring.entries.cases import list_possible_entries
+from scoring.entries.cases import OnPayouts, list_possible_entries
 from scoring.entries.contests import Complaint
 from scoring.entries.derivation_context import DerivationContext
 from scoring.entries.entry import PreparedEntry, entry_from_content
 from scoring.entries.kinds.conduct import StatusChanged
 from scoring.entries.kinds.decisions import CaseChanged, MeasureChanged
-from scoring.entries.kinds.settlement import ClaimChanged, ComplaintDecided, ComplaintFiled, DepositChanged
+from scoring.entries.kinds.settlement import (
+    ClaimChanged,
+    ComplaintDecided,
+    ComplaintFiled,
+    DepositChanged,
+    PayoutsChanged,
+)
 from scoring.enums import CaseState, Kind
 from service.ledger.database.expressions import Texts, among, of_sellers
 from service.ledger.database.tables import ENTRY, ON_TERMS
@@ -20,7 +26,20 @@ from service.ledger.database.tables import ENTRY, ON_TERMS
 _E = ENTRY.c
 _HERE = _E.marketplace == bindparam("marketplace")
 _NAMES = bindparam("names", type_=Texts())
-_STATED = select(*(_E.entry_id, _E.kind, _E.seller, _E.target, _E.violation, _E.record_time, _E.principal, _E.content))
+_STATED = select(
+    *(
+        _E.entry_id,
+        _E.sequence,
+        _E.kind,
+        _E.seller,
+        _E.target,
+        _E.violation,
+        _E.occur_time,
+        _E.record_time,
+        _E.principal,
+    ),
+    _E.content,
+)
 _DEPOSITS = _STATED.where(_HERE, among(_E.seller, _NAMES), text(ON_TERMS), _E.kind == int(Kind.DEPOSIT)).order_by(
     _E.seller, _E.sequence
 )
@@ -33,6 +52,14 @@ _CLAIMS = _OF_TARGET.where(or_(_E.kind == int(Kind.DEPOSIT), _E.kind == int(Kind
 _COMPLAINTS = _STATED.where(_HERE, among(_E.entry_id, _NAMES), _E.kind == int(Kind.COMPLAINT), _IS_OF_SELLERS)
 _DECIDED = _OF_TARGET.where(_E.kind == int(Kind.COMPLAINT_DECISION))
 _MEASURES = _OF_TARGET.where(_E.kind == int(Kind.MEASURE), _IS_OF_SELLERS)
+_ON_PAYOUTS = _STATED.where(
+    *(_HERE, among(_E.seller, _NAMES), text(ON_TERMS), or_(_E.kind == int(Kind.PAYOUTS), _E.kind == int(Kind.CASE)))
+).order_by(_E.seller, _E.sequence)
+_NO_NEW_FACTS = (
+    *(Kind.MEASURE, Kind.OVERRIDE, Kind.CASE, Kind.PAYOUTS, Kind.COMPLAINT_DECISION, Kind.CORRECTION, Kind.ERASURE),
+    Kind.CLOCK,
+)
+"""Kinds of what was decided about a seller: no new fact about it."""
 _CASES = _OF_TARGET.where(_E.kind == int(Kind.CASE), _IS_OF_SELLERS)
 _SET_OFF = _STATED.where(_HERE, among(_E.entry_id, _NAMES), _IS_OF_SELLERS)
 _CONFIRMED = _STATED.where(
@@ -97,6 +124,7 @@ def load_cases(
     One that no server has recorded, since none did then or since it came from another ledger, is open if the entry that it
     is named after is on record, or in the batch, of the same seller.
     """
+    _load_stops(connection, marketplace, met, fresh)
     entries = [item.entry for item in fresh if item.kind is Kind.CASE]
     names, sellers = {cast(CaseChanged, one.fact).case for one in entries}, [*{one.seller for one in entries}]
     if not names:
@@ -112,6 +140,24 @@ def load_cases(
     for row in _rows(connection, _CASES, marketplace, names, sellers=sellers):
         stated = cast(CaseChanged, entry_from_content(row.entry_id, row.content).fact)
         met.cases.states[row.seller, stated.case] = stated.state
+
+
+def _load_stops(
+    connection: Connection, marketplace: str, met: DerivationContext, fresh: Sequence[PreparedEntry]
+) -> None:
+    """Add to `met` the stops of payouts of the sellers in a batch, and the new facts that it names."""
+    entries = [item.entry for item in fresh if item.kind in {Kind.PAYOUTS, Kind.CASE}]
+    sellers, last = [*{entry.seller for entry in entries}], dict.fromkeys((one.seller for one in entries), 0)
+    for row in _rows(connection, _ON_PAYOUTS, marketplace, sellers):
+        fact = cast(PayoutsChanged | CaseChanged, entry_from_content(row.entry_id, row.content).fact)
+        met.cases.on_payouts.setdefault(row.seller, []).append(OnPayouts(row.entry_id, row.occur_time, fact))
+        if row.kind == Kind.PAYOUTS or cast(CaseChanged, fact).state is CaseState.EXTENDED:
+            last[row.seller] = row.sequence
+    named = {name for one in entries if isinstance(one.fact, CaseChanged) for name in one.fact.rests_on}
+    for row in _rows(connection, _SET_OFF, marketplace, named, sellers=sellers):
+        if row.kind not in _NO_NEW_FACTS and row.sequence > last[row.seller]:
+            met.cases.new_facts.add((row.seller, row.entry_id))
+    met.cases.new_facts |= {(one.entry.seller, one.entry.entry_id) for one in fresh if one.kind not in _NO_NEW_FACTS}
 
 
 def _rows(

@@ -161,13 +161,11 @@ def refuse_output_only(
 
 def _list_own(fact: CaseChanged) -> Iterator[tuple[str, str]]:
     """Yield the fields of a case that only the service states, with what is wrong."""
-    yield from (
-        (name, _BY_RULE)
-        for name in ("rule", "decide_by", "caution_end", "rests_on", "policy", "at_sequence")
-        if getattr(fact, name)
-    )
+    of_extension = () if fact.state is CaseState.EXTENDED else ("decide_by", "rests_on")
+    names = ("rule", "caution_end", "policy", "at_sequence", *of_extension)
+    yield from ((name, _BY_RULE) for name in names if getattr(fact, name))
     if fact.state in {CaseState.OPENED, CaseState.WITHDRAWN}:
-        yield "state", "must be confirmed or ended: the service opens cases, and withdraws them"
+        yield "state", "must be confirmed, ended or extended: the service opens cases, and withdraws them"
 
 
 def append_batch(

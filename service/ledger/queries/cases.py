@@ -1,14 +1,14 @@
-"""The open cases of cautions, as methods of the ledger."""
+"""The open cases of cautions and of stops of payouts, as methods of the ledger."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from sqlalchemy import and_, bindparam, case, exists, func, select, text
+from sqlalchemy import and_, bindparam, case, exists, func, or_, select, text
 
+from scoring.entries.cases import OPEN_STATES
 from scoring.entries.entry import entry_from_content
 from scoring.entries.kinds.decisions import CaseChanged
-from scoring.enums import CaseState
 from service.ledger.database.tables import CASES, ENTRY
 from service.ledger.queries.reads import Reads
 from service.ledger.records import Cut
@@ -28,7 +28,7 @@ _IS_OVER = exists().where(
 )
 _IS_OPEN = (
     text(f"entry.{CASES}"),
-    _E.status == int(CaseState.OPENED),
+    or_(*(_E.status == int(state) for state in sorted(OPEN_STATES))),
     _E.sequence <= bindparam("last"),
     _E.occur_time < bindparam("observe_time"),
     ~_IS_OVER,
@@ -45,19 +45,19 @@ _COUNTS_HERE = _COUNTS.where(_E.marketplace == bindparam("marketplace"))
 
 @dataclass(frozen=True, slots=True)
 class OpenCase:
-    """A case of a caution that nobody has decided."""
+    """A case of a caution, or of a stop of payouts, that nobody has decided."""
 
     seller: str
     case: str
     """Its name."""
     rule: str
-    """The rule of caution."""
+    """The rule of caution, or PAYOUTS_RULE."""
     opened_time: int
     """When the caution was found, in microseconds."""
     decide_by: int
     """By when a person is to decide, in microseconds."""
     caution_end: int
-    """When the caution ends by itself, in microseconds."""
+    """When the caution or the stop ends by itself, in microseconds."""
     rests_on: Sequence[str]
     """Ids of the entries that it rests on, of very many the latest."""
 
@@ -88,4 +88,5 @@ class CaseReads(Reads):
 
 def _case_of(seller: str, entry_id: str, occur_time: int, content: str) -> OpenCase:
     fact = cast(CaseChanged, entry_from_content(entry_id, content).fact)
-    return OpenCase(seller, fact.case, fact.rule, occur_time, fact.decide_by or 0, fact.caution_end or 0, fact.rests_on)
+    rule, decide_by = fact.rule or fact.case.partition("~")[0], fact.decide_by or 0
+    return OpenCase(seller, fact.case, rule, occur_time, decide_by, fact.caution_end or decide_by, fact.rests_on)

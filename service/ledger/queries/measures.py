@@ -10,12 +10,13 @@ from sqlalchemy import Connection, bindparam, select, text
 
 from scoring.case_record import CaseStatement, count_own
 from scoring.entries.accounts import DepositAccount, add_up_deposit
+from scoring.entries.cases import OnPayouts
 from scoring.entries.entry import entry_from_content
 from scoring.entries.field_types import fact_fields
 from scoring.entries.flow import FlowDay, Superseded
 from scoring.entries.kinds.decisions import CaseChanged, MeasureChanged
 from scoring.entries.kinds.settlement import DepositChanged, FlowStated, PayoutsChanged
-from scoring.enums import Kind, PayoutsChange
+from scoring.enums import Kind
 from scoring.measure_record import Lift, MeasureRecord, MeasureStatement, find_lifts, read_record
 from service.ledger.database.expressions import Texts, among
 from service.ledger.database.tables import ENTRY, FLOWING, ON_TERMS
@@ -72,8 +73,8 @@ class StatedTerms(NamedTuple):
     """About measures, in the order of their sequence."""
     deposit: DepositAccount
     """What of its deposit is there."""
-    stopped_time: int | None
-    """Since when payouts stand stopped, in microseconds; None if they do not."""
+    on_payouts: Sequence[OnPayouts] = ()
+    """About payouts and cases, in the order of their sequence."""
     cases: Sequence[CaseStatement] = ()
     """About the cases of cautions, in the order of their sequence."""
     deposit_changes: Sequence[tuple[int, DepositChanged]] = ()
@@ -154,7 +155,7 @@ def read_terms(connection: Connection, marketplace: str, seller: str, cut: Cut) 
     statements: list[MeasureStatement] = []
     deposits: list[tuple[int, DepositChanged]] = []
     cases: list[CaseStatement] = []
-    stopped = None
+    on_payouts: list[OnPayouts] = []
     for kind, entry_id, sequence, occur_time, content in connection.execute(_ON_TERMS, values):
         if occur_time >= cut.observe_time or kind not in _TERMS:
             continue
@@ -165,11 +166,10 @@ def read_terms(connection: Connection, marketplace: str, seller: str, cut: Cut) 
             deposits.append((occur_time, cast(DepositChanged, fact)))
         elif kind == Kind.CASE:
             cases.append(CaseStatement(entry_id, occur_time, cast(CaseChanged, fact)))
-        else:
-            stops = cast(PayoutsChanged, fact).change is PayoutsChange.STOPPED
-            stopped = (occur_time if stopped is None else stopped) if stops else None
+        if kind in (Kind.CASE, Kind.PAYOUTS):
+            on_payouts.append(OnPayouts(entry_id, occur_time, cast(PayoutsChanged | CaseChanged, fact)))
     account = add_up_deposit(fact for _, fact in deposits)
-    return StatedTerms(statements, account, stopped, cases, deposits)
+    return StatedTerms(statements, account, on_payouts, cases, deposits)
 
 
 def _flow_day_of(revisions: Sequence[Any], with_before: bool) -> FlowDay:

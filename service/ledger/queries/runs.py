@@ -4,9 +4,9 @@ from sqlalchemy import Connection, bindparam, select, text
 
 from scoring.certificate.contradictions import RUN_TYPES, RunCase, Seen
 from scoring.certificate.exceptions import Granted, GrantedSeller, read_lifted
-from scoring.enums import Category, CorrectionKind, Kind, MeasureState, PayoutsChange, Status, Tier
+from scoring.entries.cases import trace_stops
+from scoring.enums import Category, CorrectionKind, Kind, MeasureState, Status, Tier
 from scoring.time import DAY
-from service.ledger.database.expressions import Texts, among
 from service.ledger.database.tables import COUNTING, ENTRY, ON_TERMS
 from service.ledger.queries import reading
 from service.ledger.queries.measures import read_terms
@@ -23,17 +23,6 @@ _REPORTS = select(_E.entry_id).where(
     text("kind = 1"),
     _E.category.in_([int(Category.INTEGRITY), int(Category.SERVICE)]),
     _E.sequence <= bindparam("last"),
-)
-_CHANGES = (
-    select(_E.seller, _E.occur_time, _E.status)
-    .where(
-        _E.marketplace == bindparam("marketplace"),
-        among(_E.seller, bindparam("sellers", type_=Texts())),
-        text(ON_TERMS),
-        _E.kind == int(Kind.PAYOUTS),
-        _E.sequence <= bindparam("last"),
-    )
-    .order_by(_E.occur_time, _E.sequence)
 )
 _VOID = select(_E.target).where(
     _E.marketplace == bindparam("marketplace"),
@@ -121,11 +110,9 @@ def _cases(connection: Connection, marketplace: str, cut: Cut, standing: list[Vi
     for view in standing:
         day = view.occur_time // DAY
         starts[view.seller] = min(starts.get(view.seller, day), day)
-    stops: dict[str, int | None] = {}
-    bounds = {"marketplace": marketplace, "last": cut.sequence, "sellers": [*starts]}
-    for seller, occur_time, change in connection.execute(_CHANGES, bounds) if starts else ():
-        if change == PayoutsChange.RESUMED:
-            stops[seller] = None
-        elif stops.get(seller) is None:
-            stops[seller] = occur_time // DAY
-    return [RunCase(start, stops.get(seller)) for seller, start in starts.items()]
+    found = []
+    for seller, start in starts.items():
+        stops = trace_stops(read_terms(connection, marketplace, seller, cut).on_payouts)
+        is_stopped = bool(stops) and stops[-1].stands(cut.observe_time)
+        found.append(RunCase(start, stops[-1].begin // DAY if is_stopped else None))
+    return found

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from scoring.certificate.certificate import certify, digest_certificate, list_failed
 from scoring.certificate.independent.checking import check_certificate, digest_of
 from scoring.certificate.independent.world import NotProven
-from scoring.certificate.solving import solve
+from scoring.certificate.solving import released_by_age, solve
 from scoring.certificate.states import States, build_states
 from scoring.errors import CertificateRefused, PolicyRefused
+from scoring.policy.payout import Order, pay_out
 from scoring.policy.reading import parse_policy
-from tests.scoring.certificate.lives import replay
+from tests.scoring.certificate.lives import replay, terms_of
 from tests.scoring.certificate.programs import solve_as_linear_program, table_of
 from tests.scoring.certificate.toys import (
     TOY,
@@ -130,6 +131,24 @@ def test_a_release_on_a_scan_counts_as_none_unless_a_carrier_confirms_the_addres
     scanned = certified(TOY)["verdicts"][REAL]
     confirmed = certified(TOY, carrier={"days": 2, "source": "contract"})["verdicts"][REAL]
     assert (scanned["most_minor"], confirmed["most_minor"]) == (5 * 4_000 - 100, 3 * 4_000 - 100)
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 4, 180])
+def test_what_counts_as_released_is_what_is_paid_out(limit: int) -> None:
+    """In a marketplace that limits holds, of an order that a carrier confirms on the fourth day at the earliest.
+
+    The certificate held it until then, whatever the limit; the payout released it when the limit was over.
+    """
+    reserve = {"kind": "rolling_reserve", "ppm": 300_000, "days": 4}
+    data = toy(cap(1_000), rule("all", {"kind": "settlement_hold", "days": 2}, reserve), smallest_order_minor=10**6)
+    data, carrier = data | {"hold_limits": {"acme": limit}}, {"days": 4, "source": "contract"}
+    certified(data, carrier=carrier)
+    states = build_states(policy_of(data), assumed(carrier=carrier))
+    terms = terms_of(policy_of(data), None, 0, 0, "acme")
+    for day, released in enumerate(released_by_age(states)[:, 0, 0].tolist()):
+        last = states.run_days - 1
+        order = Order(1_000, day, "EUR", is_delivered=last - day >= 4)
+        assert pay_out(order, terms, last, "EUR", limit).released_minor == released
 
 
 def test_caps_that_rise_during_a_run_count_with_what_they_cost() -> None:

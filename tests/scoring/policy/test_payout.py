@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from scoring.enums import Tier
 from scoring.errors import InvalidInput
 from scoring.policy.measures import MAX_HOLD_DAYS, Terms, combine
-from scoring.policy.payout import Order, Payout, fix_terms, pay_out, pay_out_stopped
+from scoring.policy.payout import Order, Payout, Stopped, fix_terms, pay_out
 from scoring.policy.rules import Situation
+from scoring.time import DAY
 from tests.scoring.policy.test_rules import shipped
 
 TERMS = Terms(hold_days=7, reserve_ppm=100_000, reserve_days=90)
@@ -18,12 +19,17 @@ TERMS = Terms(hold_days=7, reserve_ppm=100_000, reserve_days=90)
 
 @st.composite
 def orders(draw: st.DrawFn) -> Order:
-    """An order that can be, with amounts from nothing to the largest."""
+    """An order that can be, with amounts from nothing to the largest; drawn at its capture, when all of it was held."""
     captured = draw(st.integers(0, 10**15))
     refunded = draw(st.integers(0, captured))
     drawn = draw(st.integers(0, captured - refunded))
-    claims = drawn + draw(st.integers(0, 100))
-    return Order(captured, draw(st.integers(0, 30_000)), "EUR", draw(st.booleans()), refunded, claims, drawn)
+    claims, day, drawn_day = drawn + draw(st.integers(0, 100)), draw(st.integers(0, 30_000)), None
+    if drawn:
+        drawn_day = day
+    arrival = draw(st.integers(1, 30) if drawn else st.none() | st.integers(0, 30))
+    is_delivered = draw(st.booleans())
+    confirmed = (day + arrival) * DAY if is_delivered and arrival is not None else None
+    return Order(captured, day, "EUR", is_delivered, refunded, claims, drawn, confirmed, drawn_day=drawn_day)
 
 
 terms = st.builds(
@@ -60,21 +66,57 @@ def test_released_drawn_and_held_are_what_was_captured_less_what_was_refunded(
 
 
 @settings(max_examples=300, deadline=None)
-@given(orders(), terms, st.integers(0, 400), st.integers(-5, 200))
-def test_while_payouts_stand_stopped_nothing_more_is_released_and_nothing_is_lost(
-    order: Order, fixed: Terms, age: int, stopped_after: int
+@given(orders(), terms, st.integers(0, 400), st.integers(-5, 200), st.integers(1, 60), st.integers(1, 180))
+def test_while_payouts_are_stopped_nothing_more_is_released(
+    order: Order, fixed: Terms, age: int, stopped_after: int, length: int, limit: int
 ) -> None:
-    """Until the longest hold is over; what was released before the stop stays released."""
+    """Whatever the hold limit and the age of the order, until the stop ends; and nothing is lost."""
     stopped, day = order.capture_day + stopped_after, order.capture_day + age
-    found, plain = pay_out_stopped(order, fixed, day, stopped), pay_out(order, fixed, day)
+    found = pay_out(order, fixed, day, "", limit, [Stopped(stopped, stopped + length)])
+    plain = pay_out(order, fixed, day, "", limit)
     assert found.released_minor + found.drawn_minor + found.held_minor == order.captured_minor - order.refunded_minor
-    if day < stopped or age >= MAX_HOLD_DAYS:
+    if not stopped <= day < stopped + length:
         assert found == plain
-    elif stopped_after <= 0:
+        return
+    assert pay_out(order, fixed, day, "", limit, [Stopped(stopped)]) == found
+    assert found.next_release_day is None
+    if stopped_after <= 0:
         assert found.released_minor == 0
-    else:
-        assert found.released_minor == pay_out(order, fixed, stopped - 1).released_minor
-        assert found.next_release_day is None
+    elif not order.is_delivered or order.confirmed_time is not None:
+        assert found.released_minor == pay_out(order, fixed, stopped - 1, "", limit).released_minor
+
+
+def test_a_stop_outlasts_the_hold_limit_and_day_180() -> None:
+    """A faked history that was stopped was paid when the limit of its marketplace was over."""
+    order = Order(10_000, 0, "EUR", confirmed_time=3 * DAY)
+    for limit, day in ((20, 20), (20, 36), (180, 180), (180, 400)):
+        assert pay_out(order, TERMS, day, "EUR", limit, [Stopped(5)]) == Payout(0, 0, 10_000, None)
+    assert pay_out(order, TERMS, 35, "EUR", 20, [Stopped(5, 35)]) == Payout(10_000, 0, 0, None)
+
+
+def test_an_order_called_delivered_later_stays_stopped() -> None:
+    """It was not delivered before the stop of day 10 if nobody says so; with the day, what was released stays so."""
+    stops = [Stopped(10)]
+    undelivered = Order(10_000, 0, "EUR", is_delivered=False)
+    assert pay_out(undelivered, TERMS, 12, stops=stops) == Payout(0, 0, 10_000, None)
+    for called in (replace(undelivered, is_delivered=True), Order(10_000, 0, "EUR", confirmed_time=11 * DAY)):
+        assert pay_out(called, TERMS, 12, stops=stops) == Payout(0, 0, 10_000, None)
+    assert pay_out(Order(10_000, 0, "EUR", confirmed_time=9 * DAY), TERMS, 12, stops=stops) == Payout(
+        9_000, 0, 1_000, None
+    )
+
+
+def test_no_more_is_drawn_than_was_held() -> None:
+    """1,000 are held on day 8, all 10,000 on day 3 or while payouts are stopped, and what is paid out cannot be drawn."""
+    order = Order(10_000, 0, "EUR", claims_minor=5_000, drawn_minor=5_000)
+    with pytest.raises(InvalidInput, match="drawn_minor: is more than the 1000 that were held on 1970-01-09"):
+        pay_out(order, TERMS, 8)
+    with pytest.raises(InvalidInput, match="is more than the 0 that were held on 1970-04-11"):
+        pay_out(replace(order, drawn_minor=1), TERMS, 100)
+    assert pay_out(replace(order, drawn_day=3), TERMS, 100) == Payout(5_000, 5_000, 0, None)
+    assert pay_out(order, TERMS, 8, stops=[Stopped(5, 9)]) == Payout(0, 5_000, 5_000, None)
+    assert pay_out(replace(order, drawn_day=8), TERMS, 100, stops=[Stopped(5, 9)]) == Payout(5_000, 5_000, 0, None)
+    assert pay_out(replace(order, drawn_minor=1_000, refunded_minor=2_000), TERMS, 8).held_minor == 0
 
 
 @settings(max_examples=300, deadline=None)
@@ -122,6 +164,7 @@ def test_a_later_tier_reaches_no_earlier_order_and_confirmed_facts_do() -> None:
         ({"captured_minor": -1}, "captured_minor: must not be negative"),
         ({"currency": "USD"}, "currency: is USD; the terms are in EUR"),
         ({"capture_day": 9}, "day: lies before"),
+        ({"drawn_day": 9}, "drawn_day: must lie between"),
     ],
 )
 def test_an_order_that_cannot_be_is_refused_by_name(changes: dict[str, object], fault: str) -> None:

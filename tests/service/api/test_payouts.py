@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from scoring.entries.cases import PayoutStop
 from scoring.entries.entry import Entry
-from scoring.entries.kinds.decisions import MeasureChanged
+from scoring.entries.kinds.decisions import CaseChanged, MeasureChanged
 from scoring.entries.kinds.settlement import DepositChanged, FlowStated, PayoutsChanged
-from scoring.enums import Action, DepositChange, MeasureKind, MeasureState, PayoutsChange, Tier
+from scoring.enums import Action, CaseState, DepositChange, MeasureKind, MeasureState, PayoutsChange, Tier
+from scoring.errors import InvalidInput, LifecycleForbids
 from scoring.policy.payout import Order
 from scoring.time import DAY, SECOND, format_day
 from sellertrust.client import Client, SellertrustCallError
@@ -72,11 +74,15 @@ def test_an_order_is_split_by_the_terms_that_held_at_its_capture(client: tuple[R
     assert (found.hold_days, found.reserve_ppm, found.reserve_days) == (7, 100_000, 90)
     assert (found.next_release_day, found.value_cap_minor) == (format_day(today + 90), 9_000)
     assert found.stamp.ledger_sequence == found.capture_stamp.ledger_sequence == 1
+    assert not found.HasField("stop_decide_time")
     assert not asking.evaluate_payout(MARKET, "s1", **order).HasField("value_cap_minor")
     now = running.ledger.cut().observe_time / SECOND
     confirmed_time = datetime.fromtimestamp(now, UTC)
     found = asking.evaluate_payout(MARKET, "s1", **order, delivered=True, confirmed_time=confirmed_time, disputed=True)
     assert found.held_minor == 10_000
+    running.ledger.append(MARKET, [stop(PayoutsChange.STOPPED, "p1")])
+    found = asking.evaluate_payout(MARKET, "s1", **order)
+    assert found.stop_decide_time.seconds - found.stopped_time.seconds == 30 * 86_400
 
 
 @pytest.mark.parametrize(
@@ -94,6 +100,7 @@ def test_an_order_is_split_by_the_terms_that_held_at_its_capture(client: tuple[R
         ({"confirmed_time": datetime.now(UTC)}, "confirmed_time"),
         ({"confirmed_time": datetime(2020, 1, 1, tzinfo=UTC), "delivered": True}, "confirmed_time"),
         ({"confirmed_time": datetime(2999, 1, 1, tzinfo=UTC), "delivered": True}, "confirmed_time"),
+        ({"drawn_day": "soon"}, "drawn_day"),
     ],
 )
 def test_an_order_that_cannot_be_is_refused_by_the_name_of_its_field(
@@ -247,20 +254,98 @@ def test_of_a_seller_who_was_not_known_at_the_capture_the_terms_of_now_hold(ledg
     assert evaluated(ledger, 100) == (10_000, 0, 7)
 
 
-def test_while_payouts_stand_stopped_nothing_more_is_released(ledger: Ledger, clock: Clock) -> None:
-    """What was released before stays so; beyond the longest hold all is released."""
+def stop(change: PayoutsChange, entry_id: str) -> Entry:
+    return Entry(entry_id, SELLER, PayoutsChanged(change, "staff", "an order"))
+
+
+def decided_case(state: CaseState, entry_id: str, *violations: str, days: float = 0, **more: object) -> Entry:
+    """A decision about the case of the stop "p1"."""
+    by = ago(-days) if days else None
+    fact = CaseChanged("payouts~p1", state, "staff", "so", violations=violations, decide_by=by, **more)  # type: ignore[arg-type]
+    return Entry(entry_id, SELLER, fact)
+
+
+@pytest.fixture
+def stopped(ledger: Ledger, clock: Clock) -> Ledger:
+    """A ledger in which payouts were stopped two days ago."""
     clock.now = ago(30)
     ledger.append(MARKET, [identity("i1")])
     clock.now = ago(2)
-    ledger.append(MARKET, [Entry("p1", SELLER, PayoutsChanged(PayoutsChange.STOPPED, "staff", "an order"))])
+    ledger.append(MARKET, [stop(PayoutsChange.STOPPED, "p1")])
     clock.now = NOW
-    assert evaluated(ledger, 10)[:2] == (9_000, 1_000)
-    assert evaluated(ledger, 8)[:2] == (0, 10_000)
-    assert evaluated(ledger, 1)[:2] == (0, 10_000)
-    assert evaluated(ledger, 8, day=TODAY + 171)[:2] == (0, 10_000)
-    assert evaluated(ledger, 8, day=TODAY + 172)[:2] == (10_000, 0)
-    ledger.append(MARKET, [Entry("p2", SELLER, PayoutsChanged(PayoutsChange.RESUMED, "staff", "it is over"))])
-    assert evaluated(ledger, 8)[:2] == (9_000, 1_000)
+    return ledger
+
+
+def test_a_stop_holds_until_its_decision_day_or_its_end(stopped: Ledger) -> None:
+    """Nothing more is released for 30 days, whatever the hold; if nobody decides by then, all goes on."""
+    for days in (10, 8, 1, 0):
+        assert evaluated(stopped, days)[:2] == (0, 10_000)  # nobody says that it was delivered before
+    delivered = replace(order_of(10), confirmed_time=ago(5))
+    found = payouts(stopped).evaluate(MARKET, SELLER, delivered, TODAY, "", stopped.cut())
+    assert (found.payout.released_minor, found.stop) == (9_000, PayoutStop("payouts~p1", ago(2), ago(2) + 30 * DAY))
+    limited = POLICY.replace("[hold_limits]", f"[hold_limits]\n{MARKET} = 20")
+    assert evaluated(stopped, 19, limited, day=TODAY + 27)[:2] == (0, 10_000)
+    assert evaluated(stopped, 19, limited, day=TODAY + 28)[:2] == (10_000, 0)
+    [case] = stopped.open_cases(MARKET, stopped.cut(), 9)
+    assert (case.case, case.rule, case.decide_by) == ("payouts~p1", "payouts", ago(2) + 30 * DAY)
+    stopped.append(MARKET, [stop(PayoutsChange.RESUMED, "p2")])
+    assert evaluated(stopped, 8)[:2] == (9_000, 1_000)
+    assert stopped.open_cases(MARKET, stopped.cut(), 9) == []
+
+
+def test_a_confirmed_stop_lasts_while_its_violation_stands(stopped: Ledger) -> None:
+    """Beyond day 180, too; once the violation is overturned, it is as if nobody had confirmed the stop."""
+    stopped.append(MARKET, [confirmed("v1")])
+    stopped.append(MARKET, [decided_case(CaseState.CONFIRMED, "d1", "v1")])
+    assert evaluated(stopped, 8, day=TODAY + 400)[:2] == (0, 10_000)
+    stopped.append(MARKET, [status("v1", Action.OVERTURN)])
+    assert evaluated(stopped, 8, day=TODAY + 27)[:2] == (0, 10_000)
+    assert evaluated(stopped, 8, day=TODAY + 28)[:2] == (9_000, 1_000)
+
+
+def test_a_stop_that_is_ended_or_resumed_releases_at_once(stopped: Ledger) -> None:
+    stopped.append(MARKET, [decided_case(CaseState.ENDED, "d1")])
+    assert evaluated(stopped, 8)[:2] == (9_000, 1_000)
+
+
+def test_a_stop_is_extended_on_new_facts_alone(stopped: Ledger) -> None:
+    """By a named person, to 180 days at most; only an authority's order goes on for longer."""
+    extended = CaseState.EXTENDED
+    with pytest.raises(InvalidInput, match="rests_on: must name the new facts"):
+        stopped.append(MARKET, [decided_case(extended, "d0", days=60)])
+    with pytest.raises(InvalidInput, match="names 'i1', which is no fact about this seller that was recorded since"):
+        stopped.append(MARKET, [decided_case(extended, "d0", days=60, rests_on=("i1",))])
+    stopped.append(MARKET, [violation("v1"), violation("v2")])
+    with pytest.raises(InvalidInput, match="decide_by: must lie after"):
+        stopped.append(MARKET, [decided_case(extended, "d0", days=179, rests_on=("v1",))])
+    stopped.append(MARKET, [decided_case(extended, "d1", days=60, rests_on=("v1",))])
+    with pytest.raises(InvalidInput, match="names 'v2', which is no fact"):  # it was known before
+        stopped.append(MARKET, [decided_case(extended, "d2", days=90, rests_on=("v2",))])
+    assert [evaluated(stopped, 8, day=TODAY + days)[0] for days in (59, 60)] == [0, 9_000]
+    [case] = stopped.open_cases(MARKET, stopped.cut(), 9)
+    assert (case.case, case.decide_by) == ("payouts~p1", ago(-60))
+    order = {"authority_order": "court of M, 7 O 1/26", "rests_on": ("v3",)}
+    stopped.append(MARKET, [violation("v3"), decided_case(extended, "d3", days=300, **order)])
+    assert [evaluated(stopped, 8, day=TODAY + days)[0] for days in (299, 300)] == [0, 10_000]
+
+
+def test_a_stop_that_nobody_decided_is_not_repeated(stopped: Ledger, clock: Clock) -> None:
+    """Its case is decided first; confirmed late, payouts stop anew from then on."""
+    clock.now = ago(-29)
+    with pytest.raises(LifecycleForbids, match="the case 'payouts~p1' of the stop before was not decided"):
+        stopped.append(MARKET, [stop(PayoutsChange.STOPPED, "p2")])
+    late = decided_case(CaseState.EXTENDED, "d0", days=60, rests_on=("v1",))
+    with pytest.raises(LifecycleForbids, match="only such a case is extended"):
+        stopped.append(MARKET, [violation("v1", occur_time=ago(0)), late])
+    stopped.append(MARKET, [confirmed("v2", occur_time=ago(0)), decided_case(CaseState.CONFIRMED, "d1", "v2")])
+    delivered = replace(order_of(8), confirmed_time=ago(0))
+    asked = [(day, TODAY + day) for day in (27, 28, 29)]
+    cut = stopped.cut()
+    found = [payouts(stopped).evaluate(MARKET, SELLER, delivered, day, "", cut) for _, day in asked]
+    assert [one.payout.released_minor for one in found] == [0, 9_000, 9_000]
+    stopped.append(MARKET, [stop(PayoutsChange.RESUMED, "p3"), stop(PayoutsChange.STOPPED, "p4")])
+    [case] = stopped.open_cases(MARKET, stopped.cut(), 9)
+    assert case.case == "payouts~p4"
 
 
 # --- restitution ------------------------------------------------------------------------------------------------------
