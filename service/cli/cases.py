@@ -1,4 +1,4 @@
-"""`sellertrust case list | confirm | end`: the cases of cautions and stops of payouts, and decisions about them, over gRPC."""
+"""`sellertrust case list | confirm | end`: the cases of cautions and stops of payouts, and a decision on one, over gRPC."""
 
 from typing import Annotated, Any
 
