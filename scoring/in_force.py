@@ -8,8 +8,8 @@ import numpy as np
 from scoring.answer import TrustScore
 from scoring.caution import NO_FLOWS, Caution, Flows
 from scoring.enums import Kind, ScoreState, Tier
-from scoring.features.columns import NOTHING_OMITTED, EntryColumns, FactRow, Omitted, columns_of
-from scoring.features.facts import apply_changes, resolve
+from scoring.features.columns import NOTHING_OMITTED, FactRow, FactTable, Omitted, tabulate
+from scoring.features.facts import apply_changes
 from scoring.imposed import list_imposed
 from scoring.listed_measure import MeasureInForce
 from scoring.look_back import LOOK_BACK_DAYS, LookBack
@@ -29,7 +29,7 @@ from scoring.policy.measures import Deposit, Suspension, Terms, combine
 from scoring.policy.policy import Policy
 from scoring.policy.rules import Applied, Rule, RuleBook, Situation
 from scoring.reasons import group_entries_by_violation
-from scoring.score import score
+from scoring.score import MAX_CELLS, score_with_facts
 from scoring.settled_value import NO_VALUES, add_up_settled
 from scoring.time import DAY
 
@@ -49,6 +49,21 @@ class StandingPart:
     """The midnight from which on its youngest violation no longer counts, in microseconds."""
     entries: tuple[str, ...]
     """Ids of the reports and decisions of its violations."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What the measures of one seller rest on beside what its score does."""
+
+    settled_minor: Mapping[str, int]
+    """Its settled value by product category, and of all under the empty text; nothing where no rule asks for it."""
+    statements: Sequence[MeasureStatement] = ()
+    """About its measures, by sequence, of which those of persons count."""
+    deposit_minor: int = 0
+    """The deposit that is placed, in the policy's currency."""
+
+
+NOTHING_BESIDE = Beside(NO_VALUES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,48 +122,61 @@ def evaluate_measures(
     sequence, of which those of persons count; `deposit_minor`: the deposit that is placed, in the policy's currency. All
     else as for `score`.
     """
-    [answer] = score(rows, [seller], observe_time, artifact, policy, check, omitted, flows)
-    if answer is None:
-        return None
-    columns = apply_changes(columns_of(rows, [seller]))
-    facts = resolve(columns, np.array([observe_time], dtype=np.int64), reported_before=observe_time)
-    work = _Work(rows, observe_time, artifact, policy, columns, establish(facts, rows, observe_time), check)
-    work.seller, work.lifts, work.placed_minor = seller, find_lifts(statements), deposit_minor
-    tenure_days = int(facts.observe_day[0] - facts.start_day[0])
-    situation = Situation(
-        tier=answer.tier,
-        standing=answer.standing or 0,
-        incidents={counter: value_at(steps, observe_time) for counter, steps in work.counters.items()},
-        settled_minor=add_up_settled(rows, seller, observe_time, settled_minor),
-        day=observe_time // DAY,
-        marketplace=marketplace,
-        tenure_days=tenure_days,
-        deposit_minor=deposit_minor,
-        rated_by_violation=answer.state is ScoreState.RATED
-        and not answer.override
-        and policy.is_thin(int(facts.exposure_orders.sum()), tenure_days),
+    settled = add_up_settled(rows, seller, observe_time, settled_minor)
+    beside = {seller: Beside(settled, statements, deposit_minor)}
+    table = tabulate(rows, [seller])
+    [found] = evaluate_measures_of(
+        table, [seller], observe_time, artifact, policy, marketplace, beside, check, omitted, flows
     )
-    work.thin_since_days = tenure_days if situation.rated_by_violation else -1
-    measures = tuple(
-        measure
-        for applied in policy.rule_book.apply(situation)
-        if (measure := work.measure(applied, answer)) is not None
-    )
-    reported = {row.entry_id for row in rows if row.kind == Kind.VIOLATION}
-    measures += tuple(_list_protections(answer.cautions, policy.rule_book, marketplace, seller, work.lifts, reported))
-    measures += tuple(work.imposed(statements, situation))
-    begun = [m for m in measures if m.has_begun(observe_time)]
-    parts = work.standing_parts()
-    return InForce(
-        score=answer,
-        measures=measures,
-        terms=_combine(begun),
-        terms_at_capture=_combine(m for m in begun if not m.is_of_caution),
-        observe_time=observe_time,
-        standing_parts=parts[:MAX_LISTED_PARTS],
-        standing_parts_omitted=max(len(parts) - MAX_LISTED_PARTS, 0),
-        deposit_minor=deposit_minor,
-    )
+    return found
+
+
+def evaluate_measures_of(
+    table: FactTable,
+    sellers: Sequence[str],
+    observe_time: int,
+    artifact: Artifact | None,
+    policy: Policy,
+    marketplace: str,
+    beside: Mapping[str, Beside],
+    check: Callable[[], None] = lambda: None,
+    omitted: Mapping[str, Omitted] = NOTHING_OMITTED,
+    flows: Flows = NO_FLOWS,
+) -> list[InForce | None]:
+    """Return the measures and terms in force for each of some sellers of a marketplace, whose facts are resolved once.
+
+    `table`: their entries, one case a seller; of a seller that is not in `beside` there is nothing. All else as for
+    `evaluate_measures`.
+    """
+    if len(sellers) > 1 and len(table) * (policy.clear_days + 2) > MAX_CELLS:
+        middle = len(sellers) // 2
+        parts = [
+            evaluate_measures_of(
+                *(table.part(first, end), sellers[first:end], observe_time, artifact, policy, marketplace, beside),
+                *(check, omitted, flows),
+            )
+            for first, end in ((0, middle), (middle, len(sellers)))
+        ]
+        return [found for part in parts for found in part]
+    answers, facts = score_with_facts(table, sellers, observe_time, artifact, policy, check, omitted, flows)
+    past = LookBack(table, observe_time, artifact, policy, apply_changes(table.columns), check)
+    rows_of = table.rows_by_case()
+    established = establish(facts, table.rows, rows_of, observe_time)
+    orders = np.zeros(facts.cases, dtype=np.int64)
+    np.add.at(orders, facts.exposure_case, facts.exposure_orders)
+    tenures = zip((facts.observe_day - facts.start_day).tolist(), orders.tolist(), strict=True)
+    found: list[InForce | None] = []
+    for case, (seller, answer, (tenure_days, settled)) in enumerate(zip(sellers, answers, tenures, strict=True)):
+        check()
+        if answer is None:
+            found.append(None)
+            continue
+        work = _Work(rows_of[case], observe_time, policy, past, case, established[case])
+        work.seller = seller
+        if answer.state is ScoreState.RATED and not answer.override and policy.is_thin(settled, tenure_days):
+            work.thin_since_days = tenure_days
+        found.append(work.evaluate(answer, beside.get(seller, NOTHING_BESIDE), tenure_days, marketplace))
+    return found
 
 
 def _combine(begun: Iterable[MeasureInForce]) -> Terms:
@@ -196,15 +224,14 @@ class _Work:
         self,
         rows: Sequence[FactRow],
         observe_time: int,
-        artifact: Artifact | None,
         policy: Policy,
-        columns: EntryColumns,
+        past: LookBack,
+        case: int,
         established: list[Established],
-        check: Callable[[], None],
     ) -> None:
         self._rows, self._observe_time, self._policy, self._established = rows, observe_time, policy, established
         self._entries = group_entries_by_violation(rows)
-        self._past = LookBack(rows, observe_time, artifact, policy, columns, check)
+        self._past, self._case = past, case
         self._of_rule: dict[str, tuple[int | None, int | None, tuple[str, ...], list[Established]]] = {}
         self.seller, self.placed_minor = "", 0
         self.thin_since_days = -1
@@ -213,6 +240,42 @@ class _Work:
         self.standing: list[Step] = [] if policy.standing is None else trace_standing(established, policy.standing)
         counters = {rule.counter for rule in policy.rule_book.rules if rule.counter is not None}
         self.counters = {counter: trace_counter(established, counter) for counter in counters}
+
+    def evaluate(self, answer: TrustScore, beside: Beside, tenure_days: int, marketplace: str) -> InForce:
+        """Return everything that is in force for the seller, whose score is `answer`."""
+        self.lifts, self.placed_minor = find_lifts(beside.statements), beside.deposit_minor
+        situation = Situation(
+            tier=answer.tier,
+            standing=answer.standing or 0,
+            incidents={counter: value_at(steps, self._observe_time) for counter, steps in self.counters.items()},
+            settled_minor=beside.settled_minor,
+            day=self._observe_time // DAY,
+            marketplace=marketplace,
+            tenure_days=tenure_days,
+            deposit_minor=beside.deposit_minor,
+            rated_by_violation=self.thin_since_days >= 0,
+        )
+        measures = tuple(
+            measure
+            for applied in self._policy.rule_book.apply(situation)
+            if (measure := self.measure(applied, answer)) is not None
+        )
+        reported = {row.entry_id for row in self._rows if row.kind == Kind.VIOLATION}
+        of_seller = (marketplace, self.seller, self.lifts, reported)
+        measures += tuple(_list_protections(answer.cautions, self._policy.rule_book, *of_seller))
+        measures += tuple(self.imposed(beside.statements, situation))
+        begun = [m for m in measures if m.has_begun(self._observe_time)]
+        parts = self.standing_parts()
+        return InForce(
+            score=answer,
+            measures=measures,
+            terms=_combine(begun),
+            terms_at_capture=_combine(m for m in begun if not m.is_of_caution),
+            observe_time=self._observe_time,
+            standing_parts=parts[:MAX_LISTED_PARTS],
+            standing_parts_omitted=max(len(parts) - MAX_LISTED_PARTS, 0),
+            deposit_minor=beside.deposit_minor,
+        )
 
     def measure(self, applied: Applied, answer: TrustScore) -> MeasureInForce | None:
         """Return one measure of a rule that holds; None for a suspension that was served."""
@@ -363,7 +426,7 @@ class _Work:
         """
         today = self._observe_time // DAY
         for back in range(LOOK_BACK_DAYS + 1):
-            tier = self._past.tier_at(back)
+            tier = self._past.tier_at(self._case, back)
             was_thin = tier and back < self.thin_since_days and Tier.UNRATED in tiers
             if tier not in tiers and not was_thin:
                 midnight = (today - max(back - 1, 0)) * DAY

@@ -1,13 +1,13 @@
-"""The tiers of one seller at the midnights before now, by the knowledge of now."""
+"""The tiers of sellers at the midnights before now, by the knowledge of now."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 
 from scoring.arrays import Bools, Ints
 from scoring.enums import RATED_TIERS, Tier
-from scoring.features.columns import EntryColumns, FactRow
+from scoring.features.columns import EntryColumns, FactTable
 from scoring.features.facts import Visible, find_visible, first_days
 from scoring.features.table import matrix
 from scoring.features.views import view_often
@@ -27,11 +27,11 @@ NO_TIER = 0
 
 
 class LookBack:
-    """The tiers at the last midnights, each found when it is first asked for."""
+    """The tiers of some sellers at the last midnights, found when they are first asked for, of all sellers at once."""
 
     def __init__(
         self,
-        rows: Sequence[FactRow],
+        table: FactTable,
         observe_time: int,
         artifact: Artifact | None,
         policy: Policy,
@@ -40,97 +40,104 @@ class LookBack:
     ) -> None:
         """Hold what the tiers follow from; `check` is called between parts of the work and may raise.
 
-        `columns`: of `rows`, after `apply_changes`.
+        `columns`: of `table`, after `apply_changes`.
         """
-        self._rows, self._observe_time, self._policy, self._check = rows, observe_time, policy, check
+        self._table, self._observe_time, self._policy, self._check = table, observe_time, policy, check
         self._artifact, self._columns = artifact, columns
         self._visible: Visible | None = None
-        self._points = self._standing = self._override = np.zeros(0, dtype=np.int64)
-        self._is_rated = self._exists = self._is_fixed = np.zeros(0, dtype=bool)
-        self._tiers: list[int] = []
+        cases = columns.cases
+        self._points = self._standing = self._override = np.zeros((0, cases), dtype=np.int64)
+        self._is_rated = self._exists = self._is_fixed = np.zeros((0, cases), dtype=bool)
+        self._tiers: list[list[int]] = []
 
-    def tier_at(self, back: int) -> int:
-        """Return the number of the tier at the midnight `back` days before today's, at most LOOK_BACK_DAYS; or NO_TIER."""
+    def tier_at(self, case: int, back: int) -> int:
+        """Return the number of a seller's tier at the midnight `back` days ago, at most LOOK_BACK_DAYS; or NO_TIER."""
         if self._artifact is None:
             return NO_TIER
         while len(self._tiers) <= back:
             self._look(self._artifact)
-        return self._tiers[back]
+        return self._tiers[back][case]
 
     def _look(self, artifact: Artifact) -> None:
         """Look at some more midnights, in bounded memory."""
         self._check()
         window, seen = max(self._policy.clear_days, 1), len(self._points)
         left = LOOK_BACK_DAYS + window - seen
-        count = max(1, min(left if seen else FIRST_DAYS, left, MAX_CELLS // max(len(self._rows), 1)))
+        count = max(1, min(left if seen else FIRST_DAYS, left, MAX_CELLS // max(len(self._table), 1)))
         days = self._observe_time // DAY - np.arange(seen, seen + count)
         is_guilty = self._add_facts(days)
-        from_day = max(seen - window + 1, 0)
-        is_open = (
-            np.convolve(~self._is_fixed[from_day:], np.ones(window, dtype=np.int64))[seen - from_day :][:count] > 0
-        )
-        points, is_thin = np.zeros(count, dtype=np.int64), np.zeros(count, dtype=bool)
+        fixed_so_far = np.cumsum(np.pad(self._is_fixed, ((window, 0), (0, 0)), constant_values=True), axis=0)
+        is_open = np.any(fixed_so_far[window:] - fixed_so_far[:-window] < window, axis=1)[seen:]
+        points, is_thin = np.zeros(is_guilty.shape, dtype=np.int64), np.zeros(is_guilty.shape, dtype=bool)
         if is_open.any():  # else no tier rests on the points of these days
             points[is_open], is_thin[is_open] = self._fold(artifact, days[is_open])
-        self._points = np.append(self._points, points)
-        self._is_rated = np.append(self._is_rated, is_guilty | ~is_thin)
+        self._points = np.concatenate([self._points, points])
+        self._is_rated = np.concatenate([self._is_rated, is_guilty | ~is_thin])
         first, end = len(self._tiers), len(self._points) - window + 1
         if end > first:
-            lowest = np.lib.stride_tricks.sliding_window_view(self._points, window)[first:].min(axis=1)
-            tiers = self._policy.tiers_with_standing(lowest, self._standing[first:end])
-            tiers = np.where(self._is_rated[first:end], tiers, int(Tier.UNRATED))
+            lowest = np.lib.stride_tricks.sliding_window_view(self._points, window, axis=0)[first:].min(axis=-1)
+            tiers = self._policy.tiers_with_standing(lowest.ravel(), self._standing[first:end].ravel())
+            tiers = np.where(self._is_rated[first:end], tiers.reshape(lowest.shape), int(Tier.UNRATED))
             tiers = np.where(self._override[first:end] > 0, self._override[first:end], tiers)
             self._tiers += np.where(self._exists[first:end], tiers, NO_TIER).tolist()
 
     def _add_facts(self, days: Ints) -> Bools:
-        """Add what is known of some midnights without the model; return at which of them a violation counts.
+        """Add what is known of some midnights without the model; return where a violation counts, by midnight and seller.
 
         A tier that no points can change is fixed: a person set it, or the standing allows the lowest alone.
         """
+        cases = self._columns.cases
         if self._visible is None:
-            now = np.array([self._observe_time], dtype=np.int64)
-            self._visible = find_visible(self._columns, now, reported_before=self._observe_time)
-        visible, policy, count = self._visible, self._policy, len(days)
+            now = np.full(cases, self._observe_time, dtype=np.int64)
+            self._visible = find_visible(
+                self._columns, now, reported_before=self._observe_time, sales=self._table.sales
+            )
+        visible, policy, shape = self._visible, self._policy, (len(days), cases)
         judged, midnights = visible.judged, days[:, None]
-        stood = judged.reports.occur_time[judged.stands] // DAY
-        began = min(int(first_days(1, visible.sold, visible.identities)[0]), *stood.tolist(), *[int(days[0])])
-        exists: Bools = days > began
+        began = np.minimum(first_days(cases, visible.sold, visible.identities), days[0])
+        np.minimum.at(began, judged.reports.case[judged.stands], judged.reports.occur_time[judged.stands] // DAY)
+        exists: Bools = midnights > began
 
-        override = np.zeros(count, dtype=np.int64)
+        override = np.zeros(shape, dtype=np.int64)
         o = visible.overrides
-        for time, until, tier in zip(o.occur_time.tolist(), o.until.tolist(), o.status.tolist(), strict=True):
-            override = np.where(days * DAY > time, np.where(days * DAY < until, tier, 0), override)  # the last one wins
+        named = (o.case, o.occur_time, o.until, o.status)
+        for case, time, until, tier in zip(*(column.tolist() for column in named), strict=True):
+            stated = np.where(days * DAY < until, tier, 0)
+            override[:, case] = np.where(days * DAY > time, stated, override[:, case])  # the last one wins
 
         violations, kept = sort_violations(judged.reports, judged.counts)
         is_seen = violations.day < midnights
-        is_guilty: Bools = np.logical_or.reduce(is_seen, axis=1)
-        standing = np.zeros(count, dtype=np.int64)
-        is_lowest: Bools = np.zeros(count, dtype=bool)
+        day, place = np.nonzero(is_seen)
+        is_guilty: Bools = np.zeros(shape, dtype=bool)
+        is_guilty[day, violations.case[place]] = True
+        standing = np.zeros(shape, dtype=np.int64)
+        is_lowest: Bools = np.zeros(shape, dtype=bool)
         if policy.standing is not None:
             units = np.where(is_seen, judged.units[kept], 0)
             severity = raise_severities(violations, judged.severity[kept], units, judged.is_reduced[kept])
-            case, place = np.nonzero(is_seen)
-            severity = np.broadcast_to(severity, is_seen.shape)[case, place]
+            severity, of_day = np.broadcast_to(severity, is_seen.shape)[day, place], day * cases
+            seen = violations.take(place)
             points, first = policy.standing.by_incident(
-                replace(violations.take(place), case=case, severity=severity), days
+                replace(seen, case=of_day + seen.case, severity=severity), np.repeat(days, cases)
             )
-            np.add.at(standing, case[first], points)
-            best = policy.standing.bound(np.full(count, int(RATED_TIERS[-1])), standing)
+            np.add.at(standing, (day[first], seen.case[first]), points)
+            top = np.full(standing.size, int(RATED_TIERS[-1]))
+            best = policy.standing.bound(top, standing.ravel()).reshape(shape)
             is_lowest = is_guilty & (best == int(RATED_TIERS[0]))
-        self._exists, self._override = np.append(self._exists, exists), np.append(self._override, override)
-        self._standing = np.append(self._standing, standing)
-        self._is_fixed = np.append(self._is_fixed, is_lowest | (override > 0) | ~exists)
+        self._exists = np.concatenate([self._exists, exists])
+        self._override = np.concatenate([self._override, override])
+        self._standing = np.concatenate([self._standing, standing])
+        self._is_fixed = np.concatenate([self._is_fixed, is_lowest | (override > 0) | ~exists])
         return is_guilty
 
     def _fold(self, artifact: Artifact, days: Ints) -> tuple[Ints, Bools]:
-        """Return the points at some midnights, and at which of them the file was thin."""
+        """Return the points at some midnights, and where the file was thin, both by midnight and seller."""
         # The first view is of now, whose knowledge all have; the last one holds open allegations upheld.
         times = [self._observe_time, *(days * DAY).tolist(), self._observe_time]
-        views = view_often(self._columns, times)
-        sums = artifact.folder.fold_views(views)
-        attributes = [
-            (self._rows[row].attributes or {}) if row >= 0 else {} for row in views.identity_row.ravel().tolist()
-        ]
+        views = view_often(self._columns, times, self._table.sales)
+        sums, rows = artifact.folder.fold_views(views), self._table.rows
+        attributes = [(rows[row].attributes or {}) if row >= 0 else {} for row in views.identity_row.ravel().tolist()]
         points = artifact.points(matrix(sums, artifact.features, attributes))
         is_thin = (sums.total_orders < self._policy.thin_file_orders) | (sums.tenure_days < self._policy.thin_file_days)
-        return points[1:-1], is_thin[1:-1]
+        shape = (len(times), self._columns.cases)
+        return points.reshape(shape)[1:-1], is_thin.reshape(shape)[1:-1]

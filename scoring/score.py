@@ -86,6 +86,20 @@ def score(
             for first, end in ((0, middle), (middle, len(sellers)))
         ]
         return [answer for part in parts for answer in part]
+    return score_with_facts(table, sellers, observe_time, artifact, policy, check, omitted, flows)[0]
+
+
+def score_with_facts(
+    table: FactTable,
+    sellers: Sequence[str],
+    observe_time: int,
+    artifact: Artifact | None,
+    policy: Policy,
+    check: Callable[[], None] = lambda: None,
+    omitted: Mapping[str, Omitted] = NOTHING_OMITTED,
+    flows: Flows = NO_FLOWS,
+) -> tuple[list[TrustScore | None], Facts]:
+    """Return the trust scores of `sellers`, and the facts that they rest on, one case a seller. Parameters as for `score`."""
     if artifact is None:
         columns = apply_changes(table.columns)
         facts = view_often(columns, [observe_time, observe_time], table.sales).facts
@@ -96,10 +110,11 @@ def score(
         ]
         unknown = _apply_standing(unknown, facts, policy)
         unknown = _add_cautions(unknown, (table, sellers, flows), observe_time, policy, check)
-        return [_add_omitted(answer, omitted.get(s)) for answer, s in zip(unknown, sellers, strict=True)]
+        return [_add_omitted(answer, omitted.get(s)) for answer, s in zip(unknown, sellers, strict=True)], facts
     views = fold_views(table, observe_time, artifact, policy)
     check()
-    return _answer_views(views, (table, sellers, flows), observe_time, artifact, policy, check, omitted)
+    rests_on = (table, sellers, flows)
+    return _answer_views(views, rests_on, observe_time, artifact, policy, check, omitted), views.facts
 
 
 def _answer_views(

@@ -6,6 +6,7 @@ dense codes by then, since the fold only asks whether two are equal.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -223,6 +224,13 @@ class FactTable:
 
     def __len__(self) -> int:
         return len(self.columns.case) + (0 if self.sales is None else len(self.sales.case))
+
+    def rows_by_case(self) -> list[list[FactRow]]:
+        """Return the rows of each case, by sequence."""
+        found: list[list[FactRow]] = [[] for _ in range(self.columns.cases)]
+        for case, row in zip(self.columns.case.tolist(), self.columns.row.tolist(), strict=True):
+            found[case].append(self.rows[row])
+        return [sorted(rows, key=attrgetter("sequence")) for rows in found]
 
     def part(self, first: int, end: int) -> "FactTable":
         """Return the entries of the sellers `first` to before `end`, renumbered from 0.

@@ -41,19 +41,25 @@ class Step(NamedTuple):
     value: int
 
 
-def establish(facts: Facts, rows: Sequence[FactRow], observe_time: int) -> list[Established]:
-    """List the violations of one seller that count, each with the time it was established.
+def establish(
+    facts: Facts, rows: Sequence[FactRow], rows_of: Sequence[Sequence[FactRow]], observe_time: int
+) -> list[list[Established]]:
+    """List by seller the violations that count, each with the time it was established.
 
-    `facts`: of a single case. That time is the one of the decision by which it counts, at most the observe time.
+    `facts`: of one case a seller, of `rows`; `rows_of`: the rows of each. That time is the one of the decision by which a
+    violation counts, at most the observe time.
     """
-    times = find_decision_times(rows)
     v = facts.violations
-    columns = (v.row, v.incident, v.category, v.severity, v.day, v.violation_type)
-    found = []
-    for row, incident, category, severity, day, kind in zip(*(column.tolist() for column in columns), strict=True):
+    columns = (v.case, v.row, v.incident, v.category, v.severity, v.day, v.violation_type)
+    found: list[list[Established]] = [[] for _ in rows_of]
+    times: dict[int, dict[str, int]] = {}
+    for case, row, incident, *values in zip(*(column.tolist() for column in columns), strict=True):
+        if case not in times:
+            times[case] = find_decision_times(rows_of[case])
         violation = str(rows[row].violation)
-        time = min(times.get(violation, observe_time), observe_time)
-        found.append(Established(violation, incident, category, severity, day, time, kind))
+        category, severity, day, kind = values
+        time = min(times[case].get(violation, observe_time), observe_time)
+        found[case].append(Established(violation, incident, category, severity, day, time, kind))
     return found
 
 

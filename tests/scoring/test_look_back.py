@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from scoring import look_back
 from scoring.enums import Category, Kind, Severity, Tier
-from scoring.features.columns import FactRow, columns_of
+from scoring.features.columns import FactRow, columns_of, tabulate
 from scoring.features.facts import apply_changes, resolve
 from scoring.features.table import matrix
 from scoring.look_back import LOOK_BACK_DAYS, NO_TIER, LookBack
@@ -40,8 +40,10 @@ BREACHES = st.lists(
 
 
 def looked_back(rows: list[FactRow], now: int, policy: Policy) -> list[int]:
-    past = LookBack(rows, now, artifact(), policy, apply_changes(columns_of(rows, ["s"])), lambda: None)
-    return [past.tier_at(back) for back in range(LOOK_BACK_DAYS + 1)]
+    past = LookBack(
+        tabulate(rows, ["s"]), now, artifact(), policy, apply_changes(columns_of(rows, ["s"])), lambda: None
+    )
+    return [past.tier_at(0, back) for back in range(LOOK_BACK_DAYS + 1)]
 
 
 def one_by_one(rows: list[FactRow], now: int, policy: Policy) -> list[int]:

@@ -79,7 +79,7 @@ def test_a_type_that_the_table_names_gives_its_own_points_in_place_of_its_catego
     def added(*rows: FactRow) -> int:
         columns = columns_of(numbered(list(rows)), ["s"])
         facts = resolve(columns, np.array([NOW]))
-        steps = trace_standing(establish(facts, numbered(list(rows)), NOW), table)
+        steps = trace_standing(establish(facts, numbered(list(rows)), [numbered(list(rows))], NOW)[0], table)
         sums = {int(table.add_up(facts)[0]), value_at(steps, NOW)}
         assert len(sums) == 1
         return sums.pop()
