@@ -182,12 +182,14 @@ def run_server(
     *,
     requests: "EndRequests | None" = None,
     log: "Log | None" = None,
+    records: bool = True,
 ) -> int:
     """Serve the configured ledger and registry until SIGTERM, SIGINT or a request to end; return the exit code.
 
     Makes the ledger if it is missing; follows promotions and commits of policies, and records measures, in threads of their
     own; scores shadow models into the data folder. For the main thread. `ready` is called once calls are answered; `log`
-    defaults to that of the settings. Raises what `open_ledger`, `load_policy` and `Server.start` raise.
+    defaults to that of the settings; `records`: whether this process records measures. Raises what `open_ledger`,
+    `load_policy` and `Server.start` raise.
     """
     from service.api.serving import serve
     from service.mechanism.metrics import MechanismMetrics
@@ -205,7 +207,7 @@ def run_server(
             if not scorer.champion.digest:
                 log.warning("no model", problem="no score has points until a model is champion: sellertrust model list")
             follow_moves(scorer, lambda event, problem: log.error(event, problem=problem))
-            if settings.mechanism:
+            if records:
                 worker = build_worker(ledger, scorer, share=MECHANISM_SHARE)
                 server.add_metrics(MechanismMetrics(worker))
                 failed = lambda problem: log.warning("measures not recorded", problem=problem)  # noqa: E731

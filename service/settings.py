@@ -162,10 +162,6 @@ class Settings(BaseModel):
         default_factory=lambda data: data["data_dir"] / "generations",
         description="Folder of the scores that `rescore` writes beforehand; on a disk of the machine that serves",
     )
-    mechanism: bool = Field(
-        default=True,
-        description="Whether the server records in the ledger what the policy's rules ask for of each seller",
-    )
     drain_seconds: float = Field(
         default=0.5,
         ge=0,
@@ -189,7 +185,7 @@ class Settings(BaseModel):
 
 
 class SettingRow(NamedTuple):
-    """One line of `config show`."""
+    """One setting as the doctor shows it."""
 
     name: str
     variable: str
@@ -280,7 +276,7 @@ def _is_known(variable: str, value: str) -> bool:
 
 def _unknown(variable: str) -> str:
     close = difflib.get_close_matches(variable.removeprefix(PREFIX).lower(), Settings.model_fields, n=1)
-    advice = f"did you mean {_variable(close[0])}?" if close else "unset it; `sellertrust config show` lists them"
+    advice = f"did you mean {_variable(close[0])}?" if close else "unset it; `sellertrust doctor` lists them"
     return f"{variable} is not a setting: {advice}"
 
 

@@ -38,7 +38,6 @@ WHERE = {
             "restitution",
             "override",
             "badge",
-            "book",
             "case",
             "violation",
             "notifier",
@@ -49,21 +48,19 @@ WHERE = {
             "policy show",
             "ledger append",
             "ledger list",
-            "ledger watch",
             "access list-audit",
         ),
     ),
-    "These read the database itself, beside a server or without one": (
+    "These read the database itself, beside a server or without one (`verify book` and `verify audit --server` ask one)": (
         *(
             "rescore",
             "policy preview",
             "ledger export",
             "ledger backup",
             "ledger checkpoint",
-            "ledger verify",
+            "verify",
             "train",
         ),
-        "mechanism status",
     ),
     "These write to the database itself, on SQLite while no server and no other command writes (`ledger erase` and `ledger"
     " mend-clock` with `--server` ask one)": (
@@ -73,9 +70,7 @@ WHERE = {
             "ledger erase",
             "ledger mend-clock",
             "ledger restore",
-            "db upgrade",
-            "db grant",
-            "mechanism run",
+            "ledger upgrade",
             "serve",
         ),
     ),
@@ -88,7 +83,6 @@ WHERE = {
             "ledger unmatched",
             "model",
             "policy",
-            "config show",
             "doctor",
         ),
     ),
@@ -222,7 +216,7 @@ def _parameters(command: Any) -> str:
 def _settings() -> Iterator[str]:
     yield "# Settings"
     yield ""
-    yield "Each setting is an environment variable. An empty variable counts as not set. `sellertrust config show`"
+    yield "Each setting is an environment variable. An empty variable counts as not set. `sellertrust doctor`"
     yield "prints the values and where they come from. A mistyped name stops the start."
     yield ""
     yield "| variable | default | meaning |"
@@ -323,8 +317,8 @@ def _rights() -> Iterator[str]:
     yield ""
     yield "## What verification does not detect"
     yield ""
-    yield "`ledger verify` detects every edit of an entry, a seal or a key, and every deleted row. `access"
-    yield "verify-audit` detects edits of the audit file, and a restore detects edits of a backup. `./dev bench"
+    yield "`verify ledger` detects every edit of an entry, a seal or a key, and every deleted row. `verify"
+    yield "audit` detects edits of the audit file, and a restore detects edits of a backup. `./dev bench"
     yield "access --only edits` makes over 400 edits. These remain:"
     yield ""
     yield from _table("edit", "why it is not detected")

@@ -173,7 +173,7 @@ class Approvals:
         if found.mismatch is not None:
             text = (
                 f"{named} is not proven: since it was proposed, entry {found.mismatch.sequence} of the ledger is not as it"
-                f" was sealed ({found.mismatch.problem}); run `sellertrust ledger verify`, then propose it anew"
+                f" was sealed ({found.mismatch.problem}); run `sellertrust verify ledger`, then propose it anew"
             )
             raise ProposalClosed(text, {"proposal": named, "state": "ALTERED"})
 

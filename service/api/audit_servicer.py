@@ -20,7 +20,7 @@ def _readable() -> Iterator[None]:
     except OSError:
         raise AuditUnavailable("the server's audit file cannot be read; its operator finds out why") from None
     except (ValueError, TypeError, KeyError):
-        text = "a line of the server's audit file is damaged; see which by: sellertrust access verify-audit --server ADDRESS"
+        text = "a line of the server's audit file is damaged; see which by: sellertrust verify audit --server ADDRESS"
         raise AuditUnavailable(text) from None
 
 

@@ -150,7 +150,7 @@ _NEXT_OF = {
     "LEDGER_UNAVAILABLE": "the server answers, its database does not: look at the database, or where the server runs: "
     "sellertrust doctor",
     "SELLER_NOT_FOUND": "list what a marketplace has: sellertrust ledger list --marketplace NAME",
-    "NOTIFIER_NOT_FOUND": "list what there is: sellertrust notifier list",
+    "NOTIFIER_NOT_FOUND": "list what there is: sellertrust notifier",
     "CASE_NOT_FOUND": "list those that are open: sellertrust case list",
     "CALLER_UNAUTHENTICATED": "set SELLERTRUST_TARGET_CERTIFICATE and _KEY, or SELLERTRUST_TARGET_TOKEN",
     "CALLER_NOT_GRANTED": "who may do what, the server's grants file says; look: sellertrust access show",

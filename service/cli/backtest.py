@@ -12,7 +12,8 @@ from scoring.errors import ConfigurationWrong, invalid
 from scoring.progress import Progress
 from scoring.time import format_day, parse_day
 from service.bootstrap import open_ledger, open_registry
-from service.cli.common import Marketplace, marketplace_of
+from service.cli.common import marketplace_of
+from service.cli.options import Marketplace, Model
 from service.cli.output import Format, Output, emit, emit_one, say, training_missing, write
 from service.cli.progress import StepProgress
 from service.settings import Settings, load
@@ -69,7 +70,7 @@ Knowing = Annotated[
 
 @app.command("backtest")
 def backtest(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="An alias, or the beginning of a digest.")],
+    model: Model,
     first: Annotated[str, typer.Option("--from", metavar="DAY", help="The first day, as 2026-03-01.")],
     last: Annotated[str, typer.Option("--to", metavar="DAY", help="The last day.")],
     step: Annotated[int, typer.Option("--step", metavar="DAYS", min=1, help="Days between two looks.")] = 28,

@@ -26,7 +26,7 @@ def backup(
 ) -> None:
     """Back up the whole ledger, of every marketplace, as of one moment, while servers go on.
 
-    Any database restores it. Prove a backup by ledger restore FILE --verify-only. Where personal data is sealed under
+    Any database restores it. Prove a backup by verify backup FILE. Where personal data is sealed under
     keys, erasing a key makes the data unreadable in the ledger but not in a backup that holds the key: keep backups no
     longer than you may, or back up without keys and keep those elsewhere. Models, the policy and the signing key of
     checkpoints are files of their own.
@@ -49,35 +49,33 @@ def backup(
 @app.command("restore")
 def restore(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A backup, from SQLite or from PostgreSQL.")],
-    verify_only: Annotated[
-        bool, typer.Option("--verify-only", help="Restore into a temporary ledger that is thrown away, as a proof.")
-    ] = False,
     output: Output = Format.TABLE,
 ) -> None:
     """Restore a backup into a database without a ledger, or with an empty one.
 
-    Whole and verified, or not at all. A backup of an older schema is upgraded on the way. The proof of --verify-only
-    needs room for the whole ledger in the system's folder of temporary files (TMPDIR).
+    Whole and verified, or not at all. A backup of an older schema is upgraded on the way.
     """
     from service.ledger.database.database import Database
-    from service.ledger.seals.restore import rehearse, restore_backup
+    from service.ledger.seals.restore import restore_backup
 
-    with StepProgress() as progress:
-        if verify_only:
-            manifest = rehearse(file, progress)
-        else:
-            settings = load()
-            prepare_database(settings, create=True)
-            database = Database(settings.database_url)
-            try:
-                manifest = restore_backup(database, file, progress)
-            finally:
-                database.close()
+    settings = load()
+    prepare_database(settings, create=True)
+    database = Database(settings.database_url)
+    try:
+        with StepProgress() as progress:
+            manifest = restore_backup(database, file, progress)
+    finally:
+        database.close()
+    show_backup(file, manifest, output)
+
+
+def show_backup(file: Path, manifest: Any, output: Format) -> None:
+    """Show what a backup holds, and warn of one without keys."""
     emit_one(_row(file, manifest), output)
     if manifest.left_out:
         say(
             "warning: this backup holds no keys, so sealed texts (reasons, where evidence is kept) cannot be read in what is"
-            " restored from it; all that counts is there, and ledger verify names what is missing"
+            " restored from it; all that counts is there, and verify ledger names what is missing"
         )
 
 

@@ -8,6 +8,7 @@ import typer
 from scoring.errors import ConfigurationWrong, invalid
 from service.cli.common import write_address
 from service.cli.connecting import connect
+from service.cli.options import ReadyFile
 from service.cli.output import extra_missing, say
 from service.setting_forms import is_address
 from service.settings import host_and_port, load
@@ -37,16 +38,10 @@ def serve(
         Path | None,
         typer.Option("--words", help="TOML file of what each badge is called; default: that of the shipped policies."),
     ] = None,
-    sellers: Annotated[int, typer.Option("--sellers", min=1, help="How many badges are kept.")] = 100_000,
-    stale_hours: Annotated[
-        float, typer.Option("--stale-hours", min=0, help="How long after its check a badge is shown.")
-    ] = 1.0,
     demo: Annotated[
         bool, typer.Option("--demo", help="Show a shop at /demo with the badges of the sellers of `sellertrust demo`.")
     ] = False,
-    ready_file: Annotated[
-        Path | None, typer.Option("--ready-file", help="Write the address there once requests are answered.")
-    ] = None,
+    ready_file: ReadyFile = None,
 ) -> None:
     """Serve the badges of sellers as SVG and JSON over HTTP until SIGTERM.
 
@@ -66,8 +61,6 @@ def serve(
         address=address,
         demo_marketplace=settings.marketplace if demo else None,
         words=words or SHIPPED_WORDS,
-        max_sellers=sellers,
-        stale_hours=stale_hours,
     )
     with connect(settings) as client:
         server = BadgeServer(client, options, say)

@@ -7,9 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated
-
-import typer
+from typing import Any
 
 from scoring.entries.field_types import Word, parse_word
 from scoring.errors import invalid
@@ -21,21 +19,6 @@ from service.settings import Settings, load
 
 ROOT = Path(__file__).parents[2]
 """Where the project lies: the shipped studies are below it."""
-
-Marketplace = Annotated[
-    str | None, typer.Option("--marketplace", "-m", help="Marketplace; default: SELLERTRUST_MARKETPLACE.")
-]
-ObserveTime = Annotated[
-    str | None, typer.Option("--observe-time", metavar="T", help="Answer as of then: a time (RFC 3339) or a date.")
-]
-KnownTime = Annotated[
-    str | None, typer.Option("--known-time", metavar="T", help="With the knowledge of then: a time or a date.")
-]
-
-
-LedgerServer = Annotated[
-    str | None, typer.Option("--server", metavar="ADDRESS", help="Ask this server; default: the database itself.")
-]
 
 
 @contextmanager
@@ -60,6 +43,11 @@ def moment(text: str | None, option: str) -> datetime | None:
     if not 0 <= microseconds <= MAX_TIME:
         raise invalid(option, "must lie between 1970 and 9999")
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)
+
+
+def times_of(observe_time: str | None, known_time: str | None) -> dict[str, Any]:
+    """Return the two times of a question, as the methods of the client take them."""
+    return {"observe_time": moment(observe_time, "--observe-time"), "known_time": moment(known_time, "--known-time")}
 
 
 def parse_option(option: str, words: type[Word], text: str) -> Word:

@@ -1,13 +1,13 @@
 """`sellertrust ledger erase`: erases the sealed texts of a seller, by a server or where the database is."""
 
 import uuid
-from typing import Annotated
 
 import typer
 
 from sellertrust.operations import OperationsClient
 from service.bootstrap import open_ledger
-from service.cli.common import LedgerServer, Marketplace, client, marketplace_of
+from service.cli.common import client, marketplace_of
+from service.cli.options import Actor, EntryId, Ground, LedgerServer, Marketplace, Seller
 from service.cli.output import Format, Output, emit_one
 from service.settings import load
 
@@ -16,10 +16,10 @@ app = typer.Typer()
 
 @app.command("erase")
 def erase_command(
-    seller: Annotated[str, typer.Argument(metavar="SELLER", help="The seller's id.")],
-    actor: Annotated[str, typer.Option("--actor", help="Who decided: a pseudonym or a role, an id.")],
-    ground: Annotated[str, typer.Option("--ground", help="The legal ground, such as an article.")] = "",
-    entry_id: Annotated[str | None, typer.Option("--entry-id", help="Makes a retry of this very command safe.")] = None,
+    seller: Seller,
+    actor: Actor,
+    ground: Ground = "",
+    entry_id: EntryId = None,
     server: LedgerServer = None,
     marketplace: Marketplace = None,
     output: Output = Format.TABLE,

@@ -12,7 +12,8 @@ import typer
 
 from scoring.errors import ConfigurationWrong, invalid
 from service.bootstrap import open_ledger
-from service.cli.common import Marketplace, marketplace_of
+from service.cli.common import marketplace_of
+from service.cli.options import Marketplace
 from service.cli.output import Exit, Format, Output, emit_one, extra_missing, say
 from service.ingest.sources.source import Source
 from service.settings import load

@@ -1,4 +1,4 @@
-"""`sellertrust book verify --generations`: whether the files that `rescore` wrote are what the ledger gives."""
+"""`sellertrust verify rescored`: whether the files that `rescore` wrote are what the ledger gives."""
 
 from typing import Any
 

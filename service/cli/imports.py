@@ -11,8 +11,9 @@ import typer
 
 from scoring.errors import ConfigurationWrong, invalid
 from service.bootstrap import is_absent, open_ledger
-from service.cli.common import Marketplace, marketplace_of
+from service.cli.common import marketplace_of
 from service.cli.models import now
+from service.cli.options import Marketplace
 from service.cli.output import WAITS, Exit, Format, Output, emit, format_count, say, training_missing
 from service.cli.progress import StepProgress
 from service.ingest.mapping.rules import ForeignMapping, mapping_of

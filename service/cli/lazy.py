@@ -24,7 +24,12 @@ class Row(NamedTuple):
 
 COMMANDS = {
     "serve": Row("Serve the contract over gRPC until SIGTERM or SIGINT; then drain and stop.", ("operate",), False),
-    "doctor": Row("Check everything a server needs, and say how to mend what is not well.", ("operate",), False),
+    "doctor": Row(
+        "Show the settings in force, check everything a server needs, and say how to mend what is not well.",
+        ("doctor",),
+        False,
+    ),
+    "verify": Row("Verify the ledger, the audit file, a backup or remembered scores.", ("verify",), False),
     "score": Row("Show the trust scores of sellers.", ("scores",), False),
     "measures": Row(
         "Show the measures in force for a seller by the policy, and the terms they come to.", ("measures",), False
@@ -45,29 +50,25 @@ COMMANDS = {
     "train": Row(
         "Train, certify, calibrate, compare and judge a model as a study says, and register it.", ("train",), False
     ),
-    "config": Row("Show the configuration.", ("operate:config",)),
-    "db": Row("Set up the ledger's database.", ("operate:db",)),
+    "notifier": Row("Show who reports violations, and how reliable they are.", ("notifiers",), False),
     "model": Row(
         "Look at the published models, compare them, and say which is champion.",
         ("models", "backtest", "shadow", "monitor"),
     ),
     "access": Row("Show who may do what, and who did.", ("access",)),
     "badge": Row("Serve badges of sellers for web pages.", ("badge",)),
-    "book": Row("Check the scores that a server remembers.", ("book",)),
     "case": Row("List the cases that cautions opened, and decide them.", ("cases",)),
     "ledger": Row(
         "Read and write the ledger of what each seller did.",
-        ("ledger", "imports", "kinds", "feed", "backups", "erasing", "mending"),
+        ("ledger", "imports", "kinds", "feed", "backups", "erasing", "mending", "operate:ledger"),
     ),
-    "mechanism": Row("Keep the record of measures.", ("mechanism",)),
     "override": Row("Set the tier of a seller for a time.", ("overrides",)),
     "policy": Row(
-        "Check, compare and test policy files; commit one that every server serves.",
+        "Check and compare policy files; commit one that every server serves.",
         ("policy", "policy_history", "policy_preview", "policy_fit", "certificate"),
     ),
     "proposal": Row("Approve what another person proposes.", ("proposals",)),
-    "violation": Row("Show violations, and decide about them.", ("violations", "review:decisions")),
-    "notifier": Row("Show who reports violations, and how reliable they are.", ("review",)),
+    "violation": Row("Show violations, and decide about them.", ("violations",)),
 }
 
 

@@ -16,8 +16,9 @@ from sellertrust.requests import marketplace_name
 from sellertrust.v1.entry_pb2 import Entry
 from sellertrust.v1.ledger_service_pb2 import AppendEntriesRequest
 from service.bootstrap import open_ledger
-from service.cli.common import KnownTime, Marketplace, ObserveTime, client, marketplace_of, moment
+from service.cli.common import client, marketplace_of, times_of
 from service.cli.connecting import PATIENCE_SECONDS
+from service.cli.options import KnownTime, Limit, Marketplace, ObserveTime, OfSeller, Propose
 from service.cli.output import (
     INTERRUPTED,
     WAITS,
@@ -34,7 +35,8 @@ from service.cli.output import (
     write,
 )
 from service.cli.progress import StepProgress
-from service.cli.proposals import Propose, propose
+from service.cli.proposals import propose
+from service.cli.rows import row_of
 from service.contract.entry_json import entry_of_json, json_of_entry
 from service.settings import load
 
@@ -86,16 +88,7 @@ def append(
             error.fields = [(_by_line(path, objects), description) for path, description in error.fields]
             raise
     emit(
-        [
-            {
-                "entry_id": result.entry_id,
-                "sequence": result.sequence,
-                "record_time": result.record_time.ToJsonString(),
-                "already_present": result.already_present,
-                "waits": result.pending,
-            }
-            for result in results
-        ],
+        [row_of(result, "entry_id sequence record_time already_present waits=pending") for result in results],
         output,
     )
     if waiting := [result.entry_id for result in results if result.pending]:
@@ -113,43 +106,15 @@ def _propose(connection: Client, marketplace: str, entries: list[Entry], output:
     propose(connection, request, **stated, output=output)
 
 
-@app.command("watch")
-def watch(
-    seller: Annotated[str | None, typer.Option("--seller", help="Only this seller's.")] = None,
-    after: Annotated[int, typer.Option("--after", min=0, help="Only entries after this sequence.")] = 0,
-    marketplace: Marketplace = None,
-    output: Output = Format.TABLE,
-) -> None:
-    """Watch the ledger: entries as recorded, one a line, until Ctrl-C; then show where to go on.
-
-    Broken connections are made up for. As JSON, each line is an entry as ledger append and ledger import read it.
-    """
-    position, is_under_way = after, False
-    heading = _watch_line(dict(zip(_WATCHED, _WATCHED, strict=True))) if output is Format.TABLE else ""
-    with client() as (connection, settings):
-        try:
-            for response in connection.watch_entries(
-                marketplace_of(marketplace, settings), seller, after_sequence=after
-            ):
-                if output is Format.JSON:
-                    write("".join(map(_json_line, response.entries)))
-                else:  # the heading once the server has let the watch begin
-                    write(heading + "".join(_watch_line(_entry_row(entry)) for entry in response.entries))
-                    heading = ""
-                position, is_under_way = response.sequence, True
-        except KeyboardInterrupt:
-            is_under_way = True
-            raise ResumeHintShown(INTERRUPTED) from None
-        finally:
-            if is_under_way:
-                say(f"seen up to {position}; go on from there with --after {position}")
-
-
 @app.command("list")
 def list_entries(
-    seller: Annotated[str | None, typer.Option("--seller", help="Only this seller's.")] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=1_000_000, help="At most so many.")] = 100,
+    seller: OfSeller = None,
+    limit: Limit = 100,
     everything: Annotated[bool, typer.Option("--all", help="All there are, however many.")] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Show entries as they are recorded, one a line, until Ctrl-C.")
+    ] = False,
+    after: Annotated[int, typer.Option("--after", min=0, help="With --follow: only entries after this sequence.")] = 0,
     observe_time: ObserveTime = None,
     known_time: KnownTime = None,
     marketplace: Marketplace = None,
@@ -157,16 +122,21 @@ def list_entries(
 ) -> None:
     """List entries in the order of their sequence.
 
-    As JSON, each line is an entry as ledger append and ledger import read it.
+    As JSON, each line is an entry as ledger append and ledger import read it. --follow makes up for broken connections,
+    and shows at its end where to go on.
     """
+    times = times_of(observe_time, known_time)
+    if after and not follow:
+        raise invalid("--after", "belongs to --follow")
+    if follow and (everything or any(times.values())):
+        raise invalid("--follow", "shows all entries as they come; leave out --all and the times")
     with client() as (connection, settings):
-        found = connection.list_entries(
-            marketplace_of(marketplace, settings),
-            seller=seller,
-            observe_time=moment(observe_time, "--observe-time"),
-            known_time=moment(known_time, "--known-time"),
-            page_size=1000 if everything else min(limit + 1, 1000),
-        )
+        where = marketplace_of(marketplace, settings)
+        if follow:
+            _follow(connection, where, seller, after, output)
+            return
+        size = 1000 if everything else min(limit + 1, 1000)
+        found = connection.list_entries(where, seller=seller, page_size=size, **times)
         entries = found if everything else cut_to_limit(limit, found)
         if output is Format.JSON:
             for entry in entries:
@@ -176,6 +146,26 @@ def list_entries(
     for row in rows:
         row["fact"] = json.dumps(row["fact"], ensure_ascii=False)
     emit(rows, output)
+
+
+def _follow(connection: Client, marketplace: str, seller: str | None, after: int, output: Format) -> None:
+    """Write entries as they are recorded until Ctrl-C; then say where to go on."""
+    position, is_under_way = after, False
+    heading = _watch_line(dict(zip(_WATCHED, _WATCHED, strict=True))) if output is Format.TABLE else ""
+    try:
+        for response in connection.watch_entries(marketplace, seller, after_sequence=after):
+            if output is Format.JSON:
+                write("".join(map(_json_line, response.entries)))
+            else:  # the heading once the server has let the watch begin
+                write(heading + "".join(_watch_line(_entry_row(entry)) for entry in response.entries))
+                heading = ""
+            position, is_under_way = response.sequence, True
+    except KeyboardInterrupt:
+        is_under_way = True
+        raise ResumeHintShown(INTERRUPTED) from None
+    finally:
+        if is_under_way:
+            say(f"seen up to {position}; go on from there with --after {position}")
 
 
 @app.command("export")
@@ -196,10 +186,8 @@ def export_command(
 
     settings = load()
     where = marketplace_of(marketplace, settings)
-    observe, known = (
-        None if time is None else round(time.timestamp() * 1_000_000)
-        for time in (moment(observe_time, "--observe-time"), moment(known_time, "--known-time"))
-    )
+    times = times_of(observe_time, known_time).values()
+    observe, known = (None if time is None else round(time.timestamp() * 1_000_000) for time in times)
     with open_ledger(settings) as ledger, StepProgress() as progress:
         cut = ledger.cut(observe, known)
         progress("export", 0, 1)
@@ -230,45 +218,6 @@ def checkpoint_command(
         sequence, chain = ledger.checkpoint()
     signer = load_or_make_key(key or settings.data_dir / "checkpoint-key.pem")
     emit_one(write_checkpoint(file, signer, sequence, chain, format_time(wall_clock())), output)
-
-
-@app.command("verify")
-def verify_command(
-    checkpoints: Annotated[Path | None, typer.Option("--checkpoints", help="File of exported checkpoints.")] = None,
-    public_key: Annotated[
-        str | None, typer.Option("--public-key", help="Who signed them, in hex; required with them.")
-    ] = None,
-    output: Output = Format.TABLE,
-) -> None:
-    """Verify the ledger against its seals and exported checkpoints; name the first mismatch.
-
-    Names also the first entry whose sealed text cannot be read though no erasure says so (its key is gone, as after a
-    restore without keys, or was changed), and a source's position beyond the ledger's end.
-    """
-    from service.ledger.seals.checkpoints import read_checkpoints
-
-    if (checkpoints is None) != (public_key is None):
-        raise invalid("--public-key", "belongs to --checkpoints: a checkpoint proves nothing without who signed it")
-    exported = read_checkpoints(checkpoints, public_key) if checkpoints and public_key else []
-    with open_ledger(load()) as ledger, StepProgress() as progress:
-        found = ledger.verify(exported, lambda done, total: progress("verify", done, total))
-    row: dict[str, Any] = {
-        "entries": found.entries,
-        "sequence": found.sequence,
-        "chain": found.chain.hex(),
-        "checkpoints": len(exported),
-        "intact": not found.faults,
-    }
-    if found.faults:
-        row |= {"first_mismatch": found.faults[0].sequence, "problem": found.faults[0].problem}
-    emit_one(row, output)
-    if found.mismatch:
-        say(f"error: from entry {found.mismatch.sequence} on the ledger does not match: {found.mismatch.problem}")
-    for fault in (found.key_lost, found.key_wrong, found.position_ahead):
-        if fault:
-            say(f"error: entry {fault.sequence}: {fault.problem}")
-    if found.faults:
-        raise typer.Exit(Exit.REFUSED)
 
 
 def _read_objects(file: Path) -> Objects:

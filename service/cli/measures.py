@@ -10,7 +10,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from sellertrust.v1.entry_pb2 import MeasureKind, Tier
 from sellertrust.v1.measure_service_pb2 import EvaluateMeasuresResponse, Measure, MeasureValue
 from sellertrust.v1.trust_score_service_pb2 import ScoreState
-from service.cli.common import KnownTime, Marketplace, ObserveTime, client, marketplace_of, moment
+from service.cli.common import client, marketplace_of, moment
+from service.cli.options import KnownTime, Marketplace, ObserveTime, Seller
 from service.cli.output import Format, Output, emit_one, format_count, wrap_line, write
 from service.cli.scores import describe_reason
 
@@ -29,7 +30,7 @@ NOTES = (
 
 @app.command("measures")
 def measures(
-    seller: Annotated[str, typer.Argument(metavar="SELLER", help="Id of the seller.")],
+    seller: Seller,
     observe_time: ObserveTime = None,
     known_time: KnownTime = None,
     policy: Annotated[

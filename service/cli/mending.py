@@ -10,7 +10,8 @@ from scoring.errors import invalid
 from scoring.time import SECOND, format_time
 from sellertrust.operations import OperationsClient
 from service.bootstrap import open_ledger
-from service.cli.common import LedgerServer, Marketplace, client, marketplace_of
+from service.cli.common import client, marketplace_of
+from service.cli.options import Actor, EntryId, LedgerServer, Marketplace, Reason
 from service.cli.output import Format, Output, emit_one
 from service.settings import load
 
@@ -19,8 +20,8 @@ app = typer.Typer()
 
 @app.command("mend-clock")
 def mend_clock_command(
-    actor: Annotated[str, typer.Option("--actor", help="Who decided: a pseudonym or a role, an id.")],
-    reason: Annotated[str, typer.Option("--reason", help="What was wrong with which clock, and how it is known.")],
+    actor: Actor,
+    reason: Reason,
     first: Annotated[
         int, typer.Option("--first", min=0, metavar="SEQUENCE", help="The first entry whose record time ran ahead.")
     ] = 0,
@@ -28,7 +29,7 @@ def mend_clock_command(
     rested: Annotated[
         bool, typer.Option("--rested", help="None did: the clock is right, and the ledger rested for over a year.")
     ] = False,
-    entry_id: Annotated[str | None, typer.Option("--entry-id", help="Makes a retry of this very command safe.")] = None,
+    entry_id: EntryId = None,
     server: LedgerServer = None,
     marketplace: Marketplace = None,
     output: Output = Format.TABLE,
@@ -37,7 +38,8 @@ def mend_clock_command(
 
     All entries from the first such one on lie ahead, of every marketplace, since record times never go back. From now on
     their times read as they should have been, and record times follow the clock again; what was answered before can still
-    be asked for as it was. It is recorded as an entry and cannot be taken back. Find the first one by: ledger list.
+    be asked for as it was. It is recorded as an entry and cannot be taken back. Find the first one by: ledger list. State as
+    the reason what was wrong with which clock.
     """
     if rested == bool(first or ahead) or bool(first) != bool(ahead):
         raise invalid("--first", "belongs to --ahead: state both, or --rested alone")

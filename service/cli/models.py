@@ -17,11 +17,14 @@ from scoring.entries.field_types import escape_unprintable
 from scoring.errors import ModelNotFound, invalid
 from sellertrust.client import Client
 from sellertrust.models import Models, model_name
-from sellertrust.v1.model_service_pb2 import Model, ModelMove, PromoteModelRequest
+from sellertrust.v1 import model_service_pb2 as messages
+from sellertrust.v1.policy_service_pb2 import PolicyMove
 from service.bootstrap import open_registry
 from service.cli.connecting import connect
-from service.cli.output import Exit, Format, Output, emit, emit_one, say
-from service.cli.proposals import Propose, propose
+from service.cli.options import LedgerServer, Model, Operator, Propose, Reason
+from service.cli.output import Exit, Format, Output, emit, emit_one, say, write
+from service.cli.proposals import propose
+from service.cli.rows import row_of
 from service.settings import load
 
 if TYPE_CHECKING:
@@ -30,10 +33,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="An alias, or the beginning of a digest.")]
-Server = Annotated[
-    str | None, typer.Option("--server", metavar="ADDRESS", help="Ask this server; default: the registry itself.")
-]
 Servers = Annotated[
     list[str] | None,
     typer.Option(
@@ -42,8 +41,6 @@ Servers = Annotated[
         help="Ask the first of these servers instead of the registry itself; --wait waits for all. Repeatable.",
     ),
 ]
-Reason = Annotated[str, typer.Option("--reason", help="Why; kept in the log for ever.")]
-Actor = Annotated[str | None, typer.Option("--actor", help="Who; default: the user of this machine.")]
 Wait = Annotated[
     bool, typer.Option("--wait", help="Return once every server (default: SELLERTRUST_TARGET) answers with the model.")
 ]
@@ -51,7 +48,7 @@ Timeout = Annotated[float, typer.Option("--timeout", min=0.1, metavar="SECONDS",
 
 
 @app.command("list")
-def list_models(server: Server = None, output: Output = Format.TABLE) -> None:
+def list_models(server: LedgerServer = None, output: Output = Format.TABLE) -> None:
     """List the published models with their aliases and the verdict of their gates."""
     with _open_models(server) as models:
         rows = [_model_row(model, output) for model in models.list_models()]
@@ -62,10 +59,28 @@ def list_models(server: Server = None, output: Output = Format.TABLE) -> None:
 
 
 @app.command("show")
-def show(model: ModelName = "champion", server: Server = None, output: Output = Format.TABLE) -> None:
+def show(
+    model: Model = "champion",
+    card: Annotated[
+        bool, typer.Option("--card", help="Its page to add up by hand: base points, and a table for each feature.")
+    ] = False,
+    report: Annotated[
+        Path | None, typer.Option("--report", metavar="FILE", help="Write the HTML report published with it to FILE.")
+    ] = None,
+    server: LedgerServer = None,
+    output: Output = Format.TABLE,
+) -> None:
     """Show one model: its training, its figures, its gates, features and certificate."""
     with _open_models(server) as models:
+        if report is not None:
+            html = models.get_model_report(model)
+            report.write_bytes(html)
+            say(f"{len(html):,} bytes written to {report}")
+            return
         found = _read_whole(models, model)
+    if card:
+        write(found.card)
+        return
     evaluation, certificate = json.loads(found.evaluation_json), json.loads(found.certificate_json)
     row: dict[str, Any] = {
         "digest": found.digest,
@@ -85,7 +100,7 @@ def show(model: ModelName = "champion", server: Server = None, output: Output = 
     emit_one(row if output is Format.JSON else format_estimates(row), output)
 
 
-def _read_whole(models: Models, model: str) -> Model:
+def _read_whole(models: Models, model: str) -> messages.Model:
     """Return a model that can be read; end the command with a remedy if it cannot."""
     found = models.get_model(model).model
     if found.damaged:  # the registry itself says what is damaged
@@ -97,18 +112,11 @@ def _read_whole(models: Models, model: str) -> Model:
     return found
 
 
-@app.command("card")
-def card(model: ModelName = "champion", server: Server = None) -> None:
-    """Show a model as a page that can be added up by hand: base points, and a table of points for each feature."""
-    with _open_models(server) as models:
-        print(_read_whole(models, model).card, end="")
-
-
 @app.command("diff")
 def diff(
     first: Annotated[str, typer.Argument(metavar="A", help="An alias, or the beginning of a digest.")],
     second: Annotated[str, typer.Argument(metavar="B", help="Another one.")],
-    server: Server = None,
+    server: LedgerServer = None,
     output: Output = Format.TABLE,
 ) -> None:
     """Compare two models: what differs in them, and their evaluations side by side.
@@ -131,27 +139,11 @@ def diff(
     emit(rows, output)
 
 
-@app.command("report")
-def report(
-    model: ModelName = "champion",
-    out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="Where to; default: report-MODEL.html.")
-    ] = None,
-    server: Server = None,
-) -> None:
-    """Write the report that was published with a model: one HTML file that needs nothing else."""
-    with _open_models(server) as models:
-        html = models.get_model_report(model)
-    file = out or Path(f"report-{model[:12]}.html")
-    file.write_bytes(html)
-    say(f"{len(html):,} bytes written to {file}")
-
-
 @app.command("promote")
 def promote(
-    model: ModelName,
+    model: Model,
     reason: Reason,
-    actor: Actor = None,
+    actor: Operator = "",
     override: Annotated[
         str,
         typer.Option(
@@ -177,7 +169,7 @@ def promote(
     with _open_models(next(iter(server or []), None)) as models:
         if proposes and isinstance(models, Client):
             digest = models.get_model(model).model.digest
-            request = PromoteModelRequest(
+            request = messages.PromoteModelRequest(
                 name=model_name(digest), actor=who, reason=reason, override=override, sign_off=sign_off
             )
             propose(models, request, actor=who, reason=reason, output=output)
@@ -188,7 +180,7 @@ def promote(
 
 @app.command("rollback")
 def rollback(
-    reason: Reason, actor: Actor = None, server: Servers = None, wait: Wait = False, timeout: Timeout = 60.0
+    reason: Reason, actor: Operator = "", server: Servers = None, wait: Wait = False, timeout: Timeout = 60.0
 ) -> None:
     """Make the model champion again that was champion before.
 
@@ -200,7 +192,7 @@ def rollback(
 
 
 @app.command("history")
-def history(server: Server = None, output: Output = Format.TABLE) -> None:
+def history(server: LedgerServer = None, output: Output = Format.TABLE) -> None:
     """List every move of an alias, oldest first: who, when, why, and the model's figures then."""
     with _open_models(server) as models:
         emit([_move_row(move, output) for move in models.list_model_moves()], output)
@@ -266,37 +258,36 @@ def _report_champion(champion: str, servers: Sequence[str] | None, timeout: floa
     say("every server answers with it")
 
 
-def _model_row(model: Model, output: Format) -> dict[str, Any]:
-    auc = model.figures.get("auc")
-    shown_auc = None if auc is None else f"{auc:.4f}" if output is Format.TABLE else round(auc, 4)
-    return {
-        "digest": model.digest[:12] if output is Format.TABLE else model.digest,
-        "aliases": " ".join(model.aliases),
-        "study": model.study or None,
-        "auc": shown_auc,
-        "ledger_as_of": model.ledger_as_of or None,
-        "entries": model.ledger_entries or None,
-        "gates": model.gates or None,
+def _model_row(model: messages.Model, output: Format) -> dict[str, Any]:
+    row = row_of(model, "digest aliases study auc=figures ledger_as_of entries=ledger_entries gates state=damaged")
+    auc = row["auc"].get("auc")
+    row |= {
+        "aliases": " ".join(row["aliases"]),
+        "auc": auc if auc is None else f"{auc:.4f}" if output is Format.TABLE else round(auc, 4),
         "state": "damaged" if model.damaged else "verified",
     }
+    if output is Format.TABLE:
+        row["digest"] = model.digest[:12]
+    return {name: value if name == "aliases" else value or None for name, value in row.items()}
 
 
-def _move_row(move: ModelMove, output: Format) -> dict[str, Any]:
-    digest = move.model.rpartition("/")[2]
+def move_row(move: messages.ModelMove | PolicyMove, fields: str, output: Format) -> dict[str, Any]:
+    """Return a move of an alias or a policy as a row; a table shows short digests and no control characters."""
+    row = row_of(move, fields)
+    if output is Format.TABLE:
+        row |= {name: escape_unprintable(row[name]) for name in ("actor", "reason")}
+        row["digest"] = row["digest"][:12]
+    return row
+
+
+MOVE = "number time=move_time alias digest=model actor reason figures"
+
+
+def _move_row(move: messages.ModelMove, output: Format) -> dict[str, Any]:
+    row = move_row(move, MOVE, output)
     figures = dict(sorted(move.figures.items()))
-    table = output is Format.TABLE
-    return {
-        "number": move.number,
-        "time": move.move_time.ToJsonString() if move.HasField("move_time") else None,
-        "alias": move.alias,
-        "digest": digest[:12] if table else digest,
-        # logs of earlier releases hold characters that are refused today
-        "actor": escape_unprintable(move.actor) if table else move.actor,
-        "reason": escape_unprintable(move.reason) if table else move.reason,
-        "figures": " ".join(escape_unprintable(f"{name}={_short(value)}") for name, value in figures.items())
-        if table
-        else figures,
-    }
+    spelled = " ".join(escape_unprintable(f"{name}={_short(value)}") for name, value in figures.items())
+    return row | {"figures": spelled if output is Format.TABLE else figures}
 
 
 def _short(value: str) -> str:

@@ -1,20 +1,20 @@
 """`sellertrust model monitor`: does the model still fit the world? For a person, for Prometheus, and as an exit code."""
 
-import signal
-import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from prometheus_client import CollectorRegistry, Gauge, start_http_server, write_to_textfile
+from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 
-from scoring.errors import ConfigurationWrong, SellertrustError, invalid
+from scoring.errors import invalid
 from scoring.time import parse_day
 from service.bootstrap import open_registry
 from service.cli.backtest import Export, study_of, table_of
+from service.cli.options import Model
 from service.cli.output import Exit, Format, Output, emit, emit_one, say, training_missing, write
 from service.cli.progress import StepProgress
-from service.settings import host_and_port, load
+from service.settings import load
 
 if TYPE_CHECKING:
     from training.monitoring.results import MonitorReport
@@ -30,19 +30,13 @@ def monitor(
     study: Annotated[
         Path, typer.Option("--study", metavar="FILE", help="The model's study; [monitor] in it says when to alert.")
     ],
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="An alias, or the beginning of a digest.")] = "champion",
+    model: Model = "champion",
     export: Export = None,
     as_of: Annotated[
         str | None, typer.Option("--as-of", metavar="DAY", help="By the knowledge of that day; default: the latest.")
     ] = None,
-    listen: Annotated[
-        str | None, typer.Option("--listen", metavar="ADDRESS", help="Offer gauges to Prometheus there, until stopped.")
-    ] = None,
     textfile: Annotated[
         Path | None, typer.Option("--textfile", metavar="FILE", help="Write the gauges for node_exporter's collector.")
-    ] = None,
-    every: Annotated[
-        float | None, typer.Option("--every", metavar="SECONDS", min=1, help="Look again so often, until stopped.")
     ] = None,
     output: Output = Format.TABLE,
 ) -> None:
@@ -50,75 +44,48 @@ def monitor(
 
     Exit code 4 on an alert. Drift is of today's sellers against the model's training points. Calibration is observed over
     expected bad sellers: in windows that are over (matured), and in those still open, lifted by how past windows
-    developed (estimated). With --listen or --every it goes on until SIGTERM or Ctrl-C; the exit code is then that of the
-    last look.
+    developed (estimated).
     """
-    gauges = Gauges()
-    stop = threading.Event()
-    if listen is not None or every is not None:
-        signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    if listen is not None:
-        _offer(listen, gauges)
-    alert = False
-    while True:
-        try:
-            report = _look(model, study, export, as_of)
-        except SellertrustError as error:
-            if listen is None and every is None:
-                raise
-            say(f"error: {error.message}")  # the next look may succeed; the time of the last one shows that it did not
-        else:
-            gauges.show(report)
-            if textfile is not None:
-                write_to_textfile(str(textfile), gauges.registry)
-            _emit(report, output)
-            alert = any(report.alerts.values())
-        if (listen is None and every is None) or stop.wait(every or 3600.0):
-            break
-    if alert:
+    report = _look(model, study, export, as_of)
+    if textfile is not None:
+        write_gauges(report, textfile)
+    _emit(report, output)
+    if any(report.alerts.values()):
         say("error: at least one check alerts")
         raise typer.Exit(Exit.REFUSED)
 
 
-class Gauges:
-    """The gauges of one model, in a registry of their own."""
-
-    def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-
-        def gauge(name: str, text: str, *labels: str) -> Gauge:
-            return Gauge(f"sellertrust_model_{name}", text, labels, registry=self.registry)
-
-        self._psi = gauge("score_psi", "Population stability index of the score against the training.")
-        self._psi_critical = gauge("score_psi_critical", "What the index passes by chance in 5 % of such samples.")
-        self._csi = gauge("feature_csi", "Stability index of each feature against the training.", "feature")
-        self._ratio = gauge("calibration_ratio", "Observed over expected bad sellers.", "basis")
-        self._low = gauge("calibration_ratio_low", "Lower end of its 95 % interval.", "basis")
-        self._high = gauge("calibration_ratio_high", "Upper end of its 95 % interval.", "basis")
-        self._alert = gauge("alert", "Whether a check alerts: 1 or 0.", "check")
-        self._time = gauge("monitor_last_success_timestamp_seconds", "When a look last succeeded, since 1970.")
-        self._info = gauge("monitored_info", "1 for the model looked at.", "model")
-
-    def show(self, report: "MonitorReport") -> None:
-        """Set every gauge to the figures of a report; clear those of which it has no figure.
-
-        And the time of the last look.
-        """
-        for gauge in (self._csi, self._ratio, self._low, self._high, self._alert, self._info):
-            gauge.clear()
-        self._psi.set(report.score.value)
-        self._psi_critical.set(report.score.critical)
-        for feature in report.features:
-            self._csi.labels(feature.name).set(feature.value)
-        for basis, found in (("matured", report.matured), ("estimated", report.estimated)):
-            if found.ratio is not None:
-                self._ratio.labels(basis).set(found.ratio.value)
-                self._low.labels(basis).set(found.ratio.low)
-                self._high.labels(basis).set(found.ratio.high)
-        for check, alerts in report.alerts.items():
-            self._alert.labels(check).set(int(alerts))
-        self._info.labels(report.model).set(1)
-        self._time.set_to_current_time()
+def write_gauges(report: "MonitorReport", file: Path) -> None:
+    """Write the figures of a report as gauges of Prometheus, with the time of the look."""
+    calibrated = {"matured": report.matured.ratio, "estimated": report.estimated.ratio}
+    ratios = {basis: ratio for basis, ratio in calibrated.items() if ratio is not None}
+    gauges: list[tuple[str, str, str, dict[str, float]]] = [
+        ("score_psi", "Population stability index of the score against the training.", "", {"": report.score.value}),
+        ("score_psi_critical", "What it passes by chance in 5 % of such samples.", "", {"": report.score.critical}),
+        (
+            "feature_csi",
+            "Stability index of each feature against the training.",
+            "feature",
+            {one.name: one.value for one in report.features},
+        ),
+        *(
+            (f"calibration_ratio{end}", text, "basis", {basis: getattr(one, field) for basis, one in ratios.items()})
+            for end, field, text in (
+                ("", "value", "Observed over expected bad sellers."),
+                ("_low", "low", "Lower end of its 95 % interval."),
+                ("_high", "high", "Upper end of its 95 % interval."),
+            )
+        ),
+        ("alert", "Whether a check alerts: 1 or 0.", "check", {name: int(on) for name, on in report.alerts.items()}),
+        ("monitor_last_success_timestamp_seconds", "When a look last succeeded, since 1970.", "", {"": time.time()}),
+        ("monitored_info", "1 for the model looked at.", "model", {report.model: 1}),
+    ]
+    registry = CollectorRegistry()
+    for name, text, label, values in gauges:
+        gauge = Gauge(f"sellertrust_model_{name}", text, [label] if label else [], registry=registry)
+        for key, value in values.items():
+            (gauge.labels(key) if label else gauge).set(value)
+    write_to_textfile(str(file), registry)
 
 
 def _look(model: str, study: Path, export: Path | None, as_of: str | None) -> "MonitorReport":
@@ -141,15 +108,6 @@ def _look(model: str, study: Path, export: Path | None, as_of: str | None) -> "M
         report = run(table, stated, artifact, load_policy(settings), day)
         progress("monitor", 1, 1)
     return report
-
-
-def _offer(address: str, gauges: Gauges) -> None:
-    try:
-        host, port = host_and_port(address)
-        start_http_server(port, host, gauges.registry)
-    except (OSError, ValueError) as error:
-        problem = error.strerror if isinstance(error, OSError) else str(error)
-        raise ConfigurationWrong(f"--listen {address} cannot be had: {problem}; name another address") from None
 
 
 def _emit(report: "MonitorReport", output: Format) -> None:

@@ -76,7 +76,6 @@ class Format(StrEnum):
 
 
 Output = Annotated[Format, typer.Option("--output", "-o", help="Form of the data on stdout.")]
-Wide = Annotated[bool, typer.Option("--wide", help="Show every column in the table.")]
 
 FOLDED = 24
 """Characters of a column from which on its texts are folded on a terminal, so that other columns fit."""

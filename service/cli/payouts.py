@@ -10,8 +10,9 @@ from rich.table import Table
 from sellertrust.v1.entry_pb2 import ViolationStatus
 from sellertrust.v1.measure_service_pb2 import EvaluatePayoutResponse, GetRestitutionResponse
 from service.cli.amounts import format_amount, parse_amount
-from service.cli.common import Marketplace, client, marketplace_of, moment
+from service.cli.common import client, marketplace_of, moment
 from service.cli.measures import kind_text
+from service.cli.options import Marketplace, Seller
 from service.cli.output import Format, Output, emit_one, format_count, print_table, write
 
 app = typer.Typer()
@@ -19,7 +20,7 @@ app = typer.Typer()
 
 @app.command("payout")
 def payout(
-    seller: Annotated[str, typer.Argument(metavar="SELLER", help="Id of the seller.")],
+    seller: Seller,
     captured: Annotated[
         str, typer.Argument(metavar="CAPTURED", help="What was captured, in units of the currency, such as 1,250.00.")
     ],
@@ -97,7 +98,7 @@ def _print_payout(found: EvaluatePayoutResponse, *, is_delivered: bool) -> None:
 
 @app.command("restitution")
 def restitution(
-    seller: Annotated[str, typer.Argument(metavar="SELLER", help="Id of the seller.")],
+    seller: Seller,
     violation: Annotated[str, typer.Argument(metavar="VIOLATION", help="Id of the violation that was taken back.")],
     marketplace: Marketplace = None,
     output: Output = Format.TABLE,

@@ -2,13 +2,16 @@
 
 from pathlib import Path
 from textwrap import fill
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scoring.errors import PolicyRefused
+from service.cli.options import PolicyFile
 from service.cli.output import Exit, Format, Output, emit, format_count, say, write
 from service.settings import load
+
+if TYPE_CHECKING:
+    from scoring.policy.policy import Policy
 
 app = typer.Typer()
 CHANGES_SHOWN = 30
@@ -17,15 +20,16 @@ CHANGES_SHOWN = 30
 LINE = 120
 """Characters of a line of them."""
 
-File = Annotated[
-    Path | None,
-    typer.Argument(metavar="FILE", help="A policy file; default: SELLERTRUST_POLICY, else the shipped one."),
-]
-
 
 @app.command("check")
 def check(
-    policy: File = None,
+    policy: PolicyFile = None,
+    cases: Annotated[
+        Path | None,
+        typer.Option(
+            "--cases", metavar="FILE", help="Its cases; default: beside the policy, NAME.cases.toml, if there."
+        ),
+    ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="End with 4 if anything odd is found.")] = False,
     output: Output = Format.TABLE,
 ) -> None:
@@ -34,12 +38,15 @@ def check(
     A policy that is laxer for who is worse, or for UNRATED, is refused with an example, as is whatever else contradicts
     itself (exit code 6). Rules that never matter, that state the same as others, and, if there are rules,
     tiers without one are shown.
+
+    Then its cases are run: sellers, a day, what must follow. Exit code 4 if one fails.
     """
     from scoring.policy.checking import find_oddities
     from scoring.policy.space import build_space
     from service.policy.policy_file import read_policy
 
-    found = read_policy(_path(policy))
+    path = _path(policy)
+    found = read_policy(path)
     odd = find_oddities(found)
     if odd or output is Format.JSON:
         emit([{"finding": one.kind, "rule": one.rule, "text": one.text} for one in odd], output)
@@ -49,6 +56,9 @@ def check(
     if odd and strict:
         say(f"error: {format_count(len(odd), 'finding')}, and --strict allows none")
         raise typer.Exit(Exit.REFUSED)
+    beside = cases or path.with_suffix(".cases.toml")
+    if cases is not None or beside.exists():
+        _run_cases(found, beside)
 
 
 @app.command("diff")
@@ -99,31 +109,15 @@ def _print_changes(rows: list[dict[str, str]]) -> None:
         say(f"{len(groups) - CHANGES_SHOWN:,} other sets of changes with -o json")
 
 
-@app.command("test")
-def answer_cases(
-    policy: File = None,
-    cases: Annotated[
-        Path | None,
-        typer.Option("--cases", metavar="FILE", help="The cases; default: beside the policy, NAME.cases.toml."),
-    ] = None,
-    output: Output = Format.TABLE,
-) -> None:
-    """Test a policy by its cases: sellers, a day, what must follow. Ends with 4 if one fails.
-
-    Lists the cases that fail and counts those that hold, or lists all as JSON.
-    """
+def _run_cases(policy: "Policy", file: Path) -> None:
+    """Say which cases fail, and how many hold; exit code 4 if one fails."""
     from scoring.policy.cases import run_cases
-    from service.policy.policy_file import read_cases, read_policy
+    from service.policy.policy_file import read_cases
 
-    path = _path(policy)
-    beside = cases or path.with_suffix(".cases.toml")
-    if cases is None and not beside.exists():
-        raise PolicyRefused(f"there are no cases {beside} beside the policy: write some, or name others by --cases")
-    outcomes = run_cases(read_policy(path), read_cases(beside))
+    outcomes = run_cases(policy, read_cases(file))
     failed = [one for one in outcomes if one.faults]
-    if failed or output is Format.JSON:
-        rows = outcomes if output is Format.JSON else failed
-        emit([{"case": one.name, "holds": not one.faults, "faults": "; ".join(one.faults)} for one in rows], output)
+    for one in failed:
+        say(f"{one.name}: {'; '.join(one.faults)}")
     say(f"{format_count(len(outcomes) - len(failed), 'case')} of {len(outcomes):,} hold")
     if failed:
         say(f"error: {format_count(len(failed), 'case')} failed")

@@ -1,7 +1,6 @@
 """`sellertrust policy fit`: how a model's test rows fall into the tiers of a policy, and cut-offs for stated shares."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -10,6 +9,7 @@ from scoring.canonical import parse_json
 from scoring.enums import RATED_TIERS, Tier
 from scoring.errors import invalid
 from service.bootstrap import open_registry
+from service.cli.options import PolicyFile
 from service.cli.output import Format, Output, emit, emit_one, say
 from service.settings import load
 
@@ -20,10 +20,7 @@ SHARES = "15,20,45,20"
 
 @app.command("fit")
 def fit(
-    file: Annotated[
-        Path | None,
-        typer.Argument(metavar="FILE", help="A policy file; default: SELLERTRUST_POLICY, else the shipped one."),
-    ] = None,
+    file: PolicyFile = None,
     model: Annotated[
         str, typer.Option("--model", metavar="MODEL", help="An alias, or the beginning of a digest.")
     ] = "champion",

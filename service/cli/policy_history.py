@@ -6,20 +6,18 @@ from typing import Annotated, Any
 
 import typer
 
-from scoring.entries.field_types import escape_unprintable
 from scoring.errors import invalid
 from sellertrust.policies import PolicyClient
 from sellertrust.requests import policy_name
-from sellertrust.v1.policy_service_pb2 import AcceptedLoss, CommitPolicyRequest, PolicyAction, PolicyMove
+from sellertrust.v1.policy_service_pb2 import AcceptedLoss, CommitPolicyRequest, PolicyMove
 from service.cli.common import client
-from service.cli.models import user
+from service.cli.models import move_row, user
+from service.cli.options import Operator, Propose, Reason
 from service.cli.output import Format, Output, emit, emit_one, say, write
-from service.cli.proposals import Propose, propose
+from service.cli.proposals import propose
 
 app = typer.Typer()
 
-Reason = Annotated[str, typer.Option("--reason", help="Why; kept in the history for ever.")]
-Actor = Annotated[str | None, typer.Option("--actor", help="Who; default: the user of this machine.")]
 Expected = Annotated[
     str | None,
     typer.Option("--expected", metavar="DIGEST", help="The policy that it replaces; default: the one served now."),
@@ -42,7 +40,7 @@ Accepted = Annotated[
 def commit(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The policy file.")],
     reason: Reason,
-    actor: Actor = None,
+    actor: Operator = "",
     expected: Expected = None,
     assumptions: Assumptions = None,
     accept_loss: Accepted = None,
@@ -84,7 +82,7 @@ def commit(
 @app.command("rollback")
 def rollback(
     reason: Reason,
-    actor: Actor = None,
+    actor: Operator = "",
     policy: Annotated[
         str | None, typer.Option("--policy", metavar="DIGEST", help="The policy to take back; default: the served one.")
     ] = None,
@@ -143,20 +141,11 @@ def _report(move: PolicyMove, serving: str, output: Format) -> None:
 
 
 def _move_row(move: PolicyMove, output: Format) -> dict[str, Any]:
-    digest = move.policy.rpartition("/")[2]
-    table = output is Format.TABLE
-    return {
-        "number": move.number,
-        "time": move.move_time.ToJsonString(),
-        "action": PolicyAction.Name(move.action).removeprefix("POLICY_ACTION_").lower(),
-        "digest": digest[:12] if table else digest,
-        "actor": escape_unprintable(move.actor) if table else move.actor,
-        "reason": escape_unprintable(move.reason) if table else move.reason,
-        "principal": move.principal or None,
-        "proposal": move.proposal or None,
-        "certificate": (move.certificate[:12] if table else move.certificate) or None,
-        "accepted_losses": "; ".join(_describe_losses(move)) or None,
-    }
+    fields = "number time=move_time action digest=policy actor reason principal proposal certificate"
+    row = move_row(move, fields, output) | {"accepted_losses": "; ".join(_describe_losses(move))}
+    if output is Format.TABLE:
+        row["certificate"] = row["certificate"][:12]
+    return {name: value or None for name, value in row.items()}
 
 
 def _describe_losses(move: PolicyMove) -> list[str]:

@@ -2,30 +2,35 @@
 
 import re
 import uuid
+from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
-from google.protobuf import json_format
 
 from scoring.entries.field_types import escape_unprintable
 from scoring.errors import invalid
 from sellertrust.client import Client
 from sellertrust.proposals import Proposable, ProposalClient, proposal_name
-from sellertrust.v1.proposal_service_pb2 import Proposal, ProposalState
+from sellertrust.v1.proposal_service_pb2 import Proposal
 from sellertrust.v1.review_service_pb2 import DecideViolationsResponse
-from service.cli.common import Marketplace, client, marketplace_of
+from service.cli.common import client, marketplace_of
+from service.cli.options import Actor, Limit, Marketplace, Reason
 from service.cli.output import Column, Format, Output, cut_to_limit, emit, emit_one, format_count, say
+from service.cli.rows import dict_of, row_of
 
 app = typer.Typer()
 
 Name = Annotated[
     str, typer.Argument(metavar="PROPOSAL", help="Its name, or its id in the marketplace; proposals/ID of a promotion.")
 ]
-Actor = Annotated[str, typer.Option("--actor", help="Who: a pseudonym or a role, an id.")]
-Reason = Annotated[str, typer.Option("--reason", help="Why, in 1 to 500 characters.")]
-Propose = Annotated[
-    bool, typer.Option("--propose", help="Propose it for another person to approve, and do nothing else.")
-]
+
+
+class Outcome(StrEnum):
+    """What can be decided about a proposal."""
+
+    APPROVE = "approve"
+    WITHDRAW = "withdraw"
+
 
 DIGEST = re.compile(r"[0-9a-f]{12,64}")
 """A digest, or its beginning: 12 digits tell what is looked at from all else."""
@@ -36,7 +41,7 @@ def list_proposals(
     models: Annotated[
         bool, typer.Option("--models", help="Those that concern every marketplace, as promotions do, instead.")
     ] = False,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=1_000_000, help="At most so many.")] = 20,
+    limit: Limit = 20,
     marketplace: Marketplace = None,
     output: Output = Format.TABLE,
 ) -> None:
@@ -59,36 +64,34 @@ def show(proposal: Name, marketplace: Marketplace = None, output: Output = Forma
     emit_one(proposal_row(found, output), output)
 
 
-@app.command("approve")
-def approve(
+@app.command("decide")
+def decide(
     proposal: Name,
-    digest: Annotated[str, typer.Option("--digest", help="The digest that was shown, or its first 12 digits or more.")],
+    outcome: Annotated[Outcome, typer.Argument(metavar="OUTCOME", help="What is decided.")],
     actor: Actor,
     reason: Reason,
+    digest: Annotated[
+        str, typer.Option("--digest", help="To approve: the digest that was shown, or its first 12 digits or more.")
+    ] = "",
     marketplace: Marketplace = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Approve what another person has proposed, and what was looked at: its digest."""
-    if not DIGEST.fullmatch(digest):
+    """Decide about a proposal: approve what another person proposes and you looked at, by its digest, or withdraw it.
+
+    By withdraw a proposal, or that of another person, is declined: nothing is done by it any more.
+    """
+    if outcome is Outcome.APPROVE and not DIGEST.fullmatch(digest):
         raise invalid(
             "--digest", "must be the digest that `sellertrust proposal show` shows, or at least 12 digits of it"
         )
     with client() as (connection, settings):
         name, asking = _full_name(proposal, marketplace_of(marketplace, settings)), ProposalClient(connection)
-        present = asking.get_proposal(name).digest
-        whole = present if present.startswith(digest) else digest.ljust(64, "0")  # which the server refuses
-        found = asking.approve_proposal(name, whole, actor=actor, reason=reason)
-    emit_one(proposal_row(found, output), output)
-
-
-@app.command("withdraw")
-def withdraw(
-    proposal: Name, actor: Actor, reason: Reason, marketplace: Marketplace = None, output: Output = Format.TABLE
-) -> None:
-    """Withdraw a proposal, or decline that of another person: nothing is done by it any more."""
-    with client() as (connection, settings):
-        name = _full_name(proposal, marketplace_of(marketplace, settings))
-        found = ProposalClient(connection).withdraw_proposal(name, actor=actor, reason=reason)
+        if outcome is Outcome.APPROVE:
+            present = asking.get_proposal(name).digest
+            whole = present if present.startswith(digest) else digest.ljust(64, "0")  # which the server refuses
+            found = asking.approve_proposal(name, whole, actor=actor, reason=reason)
+        else:
+            found = asking.withdraw_proposal(name, actor=actor, reason=reason)
     emit_one(proposal_row(found, output), output)
 
 
@@ -104,7 +107,7 @@ def carry_out(proposal: Name, marketplace: Marketplace = None, output: Output = 
         while isinstance(done, DecideViolationsResponse) and done.remaining:
             say(f"{done.decided:,} of {done.count:,} decided")
             done = asking.carry_out(found)
-    emit_one(json_format.MessageToDict(done, preserving_proto_field_name=True), output)
+    emit_one(dict_of(done), output)
 
 
 def propose(connection: Client, request: Proposable, *, actor: str, reason: str, output: Format) -> None:
@@ -125,30 +128,10 @@ def propose(connection: Client, request: Proposable, *, actor: str, reason: str,
 def proposal_row(proposal: Proposal, output: Format) -> dict[str, Any]:
     """Return one proposal as a row for output, value by column: its request, steps and digest."""
     field = proposal.WhichOneof("request")
-    request = json_format.MessageToDict(getattr(proposal, field), preserving_proto_field_name=True) if field else {}
-    steps = [
-        {
-            "time": step.step_time.ToJsonString(),
-            "state": _state(step.state),
-            "principal": step.principal,
-            "person": step.person or None,
-            "counts": step.counts,
-            "actor": step.actor,
-            "reason": step.reason,
-        }
-        for step in proposal.steps
-    ]
-    row: dict[str, Any] = {
-        "proposal": proposal.name,
-        "state": _state(proposal.state),
-        "persons_missing": proposal.persons_missing,
-        "method": field,
-        "author": proposal.steps[0].principal,
-        "expires": proposal.expire_time.ToJsonString(),
-        "digest": proposal.digest,
-        "basis": dict(proposal.basis),
-        "erased": proposal.erased,
-    }
+    request = dict_of(getattr(proposal, field)) if field else {}
+    steps = [row_of(step, "time=step_time state principal person counts actor reason") for step in proposal.steps]
+    row = row_of(proposal, "state persons_missing expires=expire_time digest basis erased")
+    row = {"proposal": proposal.name, "method": field, "author": proposal.steps[0].principal} | row
     if output is Format.JSON:
         return row | {"request": request, "steps": steps}
     shown = [f"{name} {value}" for name, value in sorted(row.pop("basis").items())]
@@ -170,10 +153,6 @@ def _step_text(step: dict[str, Any]) -> str:
     who = f"{step['principal']} ({step['person'] or 'no person'}{'' if counts else ', does not count'})"
     words = f": {escape_unprintable(step['reason'])} [{step['actor']}]" if step["actor"] else ""
     return f"{step['time']} {step['state']} by {who}{words}"
-
-
-def _state(number: int) -> str:
-    return ProposalState.Name(ProposalState.ValueType(number)).removeprefix("PROPOSAL_STATE_").lower()
 
 
 def _full_name(proposal: str, marketplace: str) -> str:

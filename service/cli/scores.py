@@ -24,9 +24,10 @@ from sellertrust.v1.trust_score_service_pb2 import (
     ScoreState,
     TrustScore,
 )
-from service.cli.common import KnownTime, Marketplace, ObserveTime, client, find_entries, marketplace_of, moment
+from service.cli.common import client, find_entries, marketplace_of, moment
 from service.cli.connecting import describe_empty
-from service.cli.output import Column, Exit, Format, Output, Wide, emit, say, wrap_line, write
+from service.cli.options import KnownTime, Marketplace, ObserveTime, Wide
+from service.cli.output import Column, Exit, Format, Output, emit, say, wrap_line, write
 
 app = typer.Typer()
 

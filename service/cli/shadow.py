@@ -1,12 +1,14 @@
-"""`sellertrust model shadow` and `shadow-report`: which model is the shadow, and how its answers differ."""
+"""`sellertrust model shadow`: which model is the shadow, and how its answers differ."""
 
 from typing import Annotated, Any
 
 import typer
 
+from scoring.errors import invalid
 from scoring.time import format_time
 from service.bootstrap import open_registry
 from service.cli.models import now, user
+from service.cli.options import Operator
 from service.cli.output import Format, Output, emit, emit_one, say, write
 from service.settings import load
 
@@ -15,34 +17,38 @@ app = typer.Typer()
 
 @app.command("shadow")
 def shadow(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="An alias, or the beginning of a digest.")],
-    reason: Annotated[str, typer.Option("--reason", help="Why; kept in the log for ever.")],
-    actor: Annotated[str | None, typer.Option("--actor", help="Who; default: the user of this machine.")] = None,
+    model: Annotated[
+        str, typer.Argument(metavar="[MODEL]", help="The shadow from now on; default: report on the one that is.")
+    ] = "",
+    reason: Annotated[str, typer.Option("--reason", help="Why, with MODEL; kept in the log for ever.")] = "",
+    actor: Operator = "",
+    output: Output = Format.TABLE,
 ) -> None:
-    """Let a model score live requests beside the champion; no answer changes.
+    """Let a model score live requests beside the champion, or compare what it would have answered. No answer changes.
 
-    Running servers begin within seconds. The champion as its own shadow ends it: nothing is compared then.
+    Running servers begin within seconds. The champion as its own shadow ends it. The comparison is of this data folder.
+    Differences are the shadow's points less the champion's, of every rated answer; dropped requests came while too many
+    waited, failed ones could not be scored again or written down.
     """
+    if bool(model) != bool(reason):
+        raise invalid(
+            "--reason", "belongs to MODEL: state both to make a model the shadow, or neither to see its report"
+        )
+    if not model:
+        _report(output)
+        return
     from service.scores.shadow import ALIAS
 
     digest = open_registry(load()).point(ALIAS, model, actor=actor or user(), reason=reason, now=now())
-    say(f"shadow is now {digest[:12]}; see: sellertrust model shadow-report")
+    say(f"shadow is now {digest[:12]}; see: sellertrust model shadow")
 
 
-@app.command("shadow-report")
-def shadow_report(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="An alias, or the beginning of a digest.")] = "shadow",
-    output: Output = Format.TABLE,
-) -> None:
-    """Compare what the shadow would have answered with what the champion did, on live requests.
-
-    Of this data folder. Differences are the shadow's points less the champion's, of every rated answer; dropped requests
-    came while too many waited, failed ones could not be scored again or written down.
-    """
+def _report(output: Format) -> None:
+    from service.scores.shadow import ALIAS
     from service.scores.shadow_report import report_of
 
     settings = load()
-    digest = open_registry(settings).resolve(model)
+    digest = open_registry(settings).resolve(ALIAS)
     found = {"shadow": digest, **report_of(settings.data_dir / "shadow", digest).as_dict()}
     for name in ("first_observe_time", "last_observe_time"):
         found[name] = None if found[name] is None else format_time(found[name])

@@ -51,7 +51,6 @@ def train(
         typer.Option("--rows", metavar="FILE", help="Write the scored test rows to this .csv or .parquet file."),
     ] = None,
     output: Output = Format.TABLE,
-    as_json: Annotated[bool, typer.Option("--json", help="The same as --output json.")] = False,
 ) -> None:
     """Train, certify, calibrate, compare and judge a model as a study says, and register it.
 
@@ -62,20 +61,19 @@ def train(
     The table's seconds are those that a step took in all. In JSON, `seconds` are what making the model took of them, and
     `apart` the rest: baselines, resampling, the second training.
     """
-    form = Format.JSON if as_json else output
     training = Training(load(), study, recalibrate=recalibrate, verify=verify, fresh=fresh)
     if rows is not None:
         training.check_rows(rows, dry_run=dry_run)
     with StepProgress() as progress:
         training.read(export, progress)
         if dry_run:
-            _show_plan(training.plan(progress), form)
+            _show_plan(training.plan(progress), output)
             return
         trained = training.run(progress)
     if rows is not None:
         training.write_rows(trained, rows)
     row = training.finish(trained, publish=publish, report=report)
-    _show(trained, row, form, progress.seconds)
+    _show(trained, row, output, progress.seconds)
     if not trained.passed:
         say(f"error: hard gates are not passed: {', '.join(row['failed_hard'])}; the report says why")
         raise typer.Exit(Exit.REFUSED)

@@ -1,10 +1,11 @@
-"""`sellertrust violation ...`: violations and the decisions about them, over gRPC."""
+"""`sellertrust violation ...`: violations, the review queue, and the decisions about them, over gRPC."""
 
+import uuid
+from enum import StrEnum
 from typing import Annotated, Any
 
+import grpc
 import typer
-from google.protobuf import json_format
-from google.protobuf.message import Message
 
 from scoring.entries.violation_types import TABLES
 from scoring.enums import Harm as HarmWord
@@ -12,29 +13,76 @@ from scoring.enums import Severity as SeverityWord
 from scoring.enums import Status
 from scoring.errors import invalid
 from sellertrust.client import Decision
-from sellertrust.v1.entry_pb2 import Action, Category, Harm, Severity, Source, ViolationStatus
-from sellertrust.v1.ledger_service_pb2 import Violation
-from service.cli.common import (
+from sellertrust.errors import SellertrustCallError
+from sellertrust.review import ReviewClient, decide_request
+from sellertrust.v1.entry_pb2 import Action, Severity, ViolationStatus
+from sellertrust.v1.review_service_pb2 import DecideViolationsResponse
+from service.cli.common import client, find_entries, marketplace_of, moment, parse_option, times_of
+from service.cli.connecting import describe_empty
+from service.cli.options import (
+    Actor,
+    EntryId,
+    Ground,
     KnownTime,
+    Limit,
     Marketplace,
     ObserveTime,
-    client,
-    find_entries,
-    marketplace_of,
-    moment,
-    parse_option,
+    OfSeller,
+    OfStatus,
+    Propose,
+    Reason,
+    Wide,
 )
-from service.cli.output import Column, Format, Output, Wide, cut_to_limit, emit, emit_one
+from service.cli.output import (
+    Column,
+    Exit,
+    Format,
+    Output,
+    cut_to_limit,
+    emit,
+    emit_one,
+    exit_code,
+    format_count,
+    say,
+)
+from service.cli.proposals import propose
+from service.cli.rows import dict_of, row_of
 
 app = typer.Typer()
 
 Id = Annotated[str, typer.Argument(metavar="VIOLATION", help="Its id: the entry_id of its report.")]
-Actor = Annotated[str, typer.Option("--actor", help="Who decided: a pseudonym or a role, an id.")]
-Reason = Annotated[str, typer.Option("--reason", help="Why, in 1 to 500 characters; the seller sees it.")]
-Ground = Annotated[str, typer.Option("--ground", help="The legal or policy ground, such as an article.")]
-Units = Annotated[int, typer.Option("--units", min=0, help="Distinct units adjudicated, to confirm or reinstate.")]
-Remaining = Annotated[str | None, typer.Option("--severity", help="The severity that remains, to reduce.")]
-EntryId = Annotated[str | None, typer.Option("--entry-id", help="Makes a retry of this very command safe.")]
+
+
+class Outcome(StrEnum):
+    """What can be decided about a violation."""
+
+    REVIEW = "review"
+    CONFIRM = "confirm"
+    DISMISS = "dismiss"
+    WITHDRAW = "withdraw"
+    APPEAL = "appeal"
+    REDUCE = "reduce"
+    OVERTURN = "overturn"
+    REINSTATE = "reinstate"
+
+
+FIELDS = (
+    "violation=name seller status violation_type category severity harm source notifier incident occur_time report_time"
+    " record_time entries allowed_actions"
+)
+COLUMNS = (
+    *(Column("violation"), Column("seller"), Column("status"), Column("type", ("violation_type",)), Column("severity")),
+    Column("occurred", ("occur_time",), lambda time: time[:10]),
+)
+QUEUE_FIELDS = (
+    "violation=violation.name seller=violation.seller status=violation.status violation_type=violation.violation_type"
+    " severity=violation.severity source=violation.source notifier=violation.notifier priority safety_first"
+    " probability_upheld harm_weight recent_orders held_back decide_by=decide_by_time"
+)
+QUEUE_COLUMNS = (
+    *(COLUMNS[0], COLUMNS[1], COLUMNS[3], COLUMNS[4], Column("priority")),
+    Column("decide by", ("decide_by",), lambda time: time[:10]),
+)
 
 
 @app.command("show")
@@ -49,39 +97,32 @@ def show(
         seller = found.seller.rsplit("/", 1)[-1]
         # What was reported of a product belongs to no seller, whose entries could be looked through.
         entries = find_entries(connection, where, seller, found.entries) if seller else {}
-    row = violation_row(found)
+    row = row_of(found, FIELDS)
     its_entries = [entries[name] for name in found.entries if name in entries]
     for entry in its_entries:
-        if entry.WhichOneof("fact") == "violation":
-            row |= {name: value for name, value in _fact_fields(entry.violation).items() if name not in row}
+        if entry.HasField("violation"):
+            row = dict_of(entry.violation) | row
     changes = [
-        {"entry": entry.entry_id, "record_time": entry.record_time.ToJsonString(), **_fact_fields(entry.status)}
+        {"entry": entry.entry_id, "record_time": entry.record_time.ToJsonString()}
+        | dict_of(entry.status)
+        | {name: word for name, word in row_of(entry.status, "action severity").items() if word}
         for entry in its_entries
-        if entry.WhichOneof("fact") == "status"
+        if entry.HasField("status")
     ]
-    row["decisions"] = changes if output is Format.JSON else [_decision(change) for change in changes]
+    row["decisions"] = changes if output is Format.JSON else [_describe(change) for change in changes]
     emit_one(row, output)
 
 
-def _fact_fields(fact: Message) -> dict[str, Any]:
-    """Return what a fact states, by field, in the words of the command line."""
-    values = json_format.MessageToDict(fact, preserving_proto_field_name=True)
-    for name, prefix in (("action", "ACTION_"), ("severity", "SEVERITY_")):
-        if name in values:
-            values[name] = values[name].removeprefix(prefix).lower()
-    return values
-
-
-def _decision(change: dict[str, Any]) -> str:
+def _describe(change: dict[str, Any]) -> str:
     more = "".join(f", {name} {change[name]}" for name in ("severity", "units", "ground") if name in change)
     return f"{change['record_time']} {change['action']} by {change['actor']}: {change.get('reason', 'erased')}{more}"
 
 
 @app.command("list")
 def list_violations(
-    seller: Annotated[str | None, typer.Option("--seller", help="Only this seller's.")] = None,
-    status: Annotated[list[str] | None, typer.Option("--status", help="Only of these statuses.")] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=1_000_000, help="At most so many.")] = 100,
+    seller: OfSeller = None,
+    status: OfStatus = None,
+    limit: Limit = 100,
     observe_time: ObserveTime = None,
     known_time: KnownTime = None,
     marketplace: Marketplace = None,
@@ -89,24 +130,47 @@ def list_violations(
     output: Output = Format.TABLE,
 ) -> None:
     """List violations in the order of their report."""
-    statuses = [status_of(text) for text in status or ()]
+    statuses = [_status_of(text) for text in status or ()]
     with client() as (connection, settings):
         found = connection.list_violations(
             marketplace_of(marketplace, settings),
             seller=seller,
             statuses=statuses,
-            observe_time=moment(observe_time, "--observe-time"),
-            known_time=moment(known_time, "--known-time"),
             page_size=min(limit + 1, 1000),
+            **times_of(observe_time, known_time),
         )
-        rows = [violation_row(violation) for violation in cut_to_limit(limit, found)]
+        rows = [row_of(violation, FIELDS) for violation in cut_to_limit(limit, found)]
     emit(rows, output, COLUMNS, wide=wide)
 
 
-COLUMNS = (
-    *(Column("violation"), Column("seller"), Column("status"), Column("type", ("violation_type",)), Column("severity")),
-    Column("occurred", ("occur_time",), lambda time: time[:10]),
-)
+@app.command("queue")
+def queue(
+    limit: Limit = 20,
+    observe_time: ObserveTime = None,
+    known_time: KnownTime = None,
+    marketplace: Marketplace = None,
+    wide: Wide = False,
+    output: Output = Format.TABLE,
+) -> None:
+    """List the open violations in the order in which a decision is worth most.
+
+    Safety first, then by the harm to be expected while nobody decides. It also says how many cases of cautions wait.
+    """
+    with client() as (connection, settings):
+        review, where = ReviewClient(connection), marketplace_of(marketplace, settings)
+        times = times_of(observe_time, known_time)
+        found = review.list_review_queue(where, page_size=min(limit + 1, 1000), **times)
+        rows = [row_of(item, QUEUE_FIELDS) for item in cut_to_limit(limit, found)]
+        cases = review.list_cases(where)
+        remedy = "" if rows else describe_empty(connection, f"marketplaces/{where}")
+    for row in rows:
+        row |= {"priority": round(row["priority"], 1), "probability_upheld": round(row["probability_upheld"], 3)}
+    emit(rows, output, QUEUE_COLUMNS, wide=wide)
+    if remedy:
+        say(f"next:  {remedy}")
+    if cases.open_cases:
+        number = format_count(cases.open_cases, "case")
+        say(f"{number} of cautions to be decided, {cases.overdue_cases:,} overdue: sellertrust case list")
 
 
 @app.command("types")
@@ -125,79 +189,146 @@ def types(output: Output = Format.TABLE) -> None:
     emit(rows, output)
 
 
-_DECISIONS = {
-    "review": "Take an alleged violation up for review, or one that was dismissed up again.",
-    "confirm": "Confirm an alleged violation, one under review, or one whose appeal failed: from now on it counts.",
-    "dismiss": "Dismiss an alleged violation or one under review, as untrue or unproven.",
-    "withdraw": "Withdraw an alleged violation or one under review, on behalf of its notifier.",
-    "appeal": "Appeal a confirmed or reduced violation on behalf of the seller: it counts until it is overturned.",
-    "reduce": "Confirm a violation with a lower severity than it has.",
-    "overturn": "Overturn a confirmed, reduced or appealed violation: no score keeps a trace of it.",
-    "reinstate": "Confirm a dismissed or overturned violation again, by the legal order that --ground names.",
-}
+@app.command("decide")
+def decide(
+    violation: Id,
+    outcome: Annotated[Outcome, typer.Argument(metavar="OUTCOME", help="What is decided.")],
+    actor: Actor,
+    reason: Reason,
+    ground: Ground = "",
+    units: Annotated[
+        int, typer.Option("--units", min=0, help="Distinct units adjudicated, to confirm or reinstate.")
+    ] = 0,
+    severity: Annotated[str | None, typer.Option("--severity", help="The severity that remains, to reduce.")] = None,
+    entry_id: EntryId = None,
+    marketplace: Marketplace = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Decide about a violation.
 
-
-def _add_decision(action: str, text: str) -> None:
-    @app.command(action, help=text)
-    def decide(
-        violation: Id,
-        actor: Actor,
-        reason: Reason,
-        ground: Ground = "",
-        units: Units = 0,
-        severity: Remaining = None,
-        entry_id: EntryId = None,
-        marketplace: Marketplace = None,
-        output: Output = Format.TABLE,
-    ) -> None:
-        stated: Decision = {"actor": actor, "reason": reason, "ground": ground, "entry_id": entry_id}
-        if units:
-            if action not in _COUNTS_UNITS:
-                raise invalid("--units", f"are adjudicated by {' or '.join(_COUNTS_UNITS)} only")
-            stated["units"] = units
-        if (severity is not None) != (action == "reduce"):
-            raise invalid("--severity", "is required to reduce, and belongs to nothing else")
-        if severity is not None:
-            stated["severity"] = _severity(severity)
-        with client() as (connection, settings):
-            where = marketplace_of(marketplace, settings)
-            changed = connection.decide_violation(action, where, violation, **stated)
-        emit_one(violation_row(changed.violation) | {"sequence": changed.sequence}, output)
-
-
-_COUNTS_UNITS = ("confirm", "reinstate")
-for _action, _text in _DECISIONS.items():
-    _add_decision(_action, _text)
-
-
-def _severity(text: str) -> Severity.ValueType:
-    return Severity.ValueType(parse_option("--severity", SeverityWord, text))
-
-
-def status_of(text: str) -> ViolationStatus.ValueType:
-    """Parse a violation's status of the command line, in any case, with - or _.
-
-    InvalidInput about `--status`, with the known ones, if it is none.
+    review takes it up, or takes it up again after it was dismissed. From confirm on it counts. dismiss says that it is
+    untrue or unproven. withdraw is on behalf of its notifier. appeal is on behalf of the seller: the violation counts until
+    it is overturned. reduce confirms it with a lower severity. After overturn no score keeps a trace of it. reinstate
+    confirms a dismissed or overturned violation again, by the legal order that --ground names.
     """
-    return ViolationStatus.ValueType(parse_option("--status", Status, text))
+    stated: Decision = {"actor": actor, "reason": reason, "ground": ground, "entry_id": entry_id}
+    if units:
+        if outcome not in (Outcome.CONFIRM, Outcome.REINSTATE):
+            raise invalid("--units", "are adjudicated by confirm or reinstate only")
+        stated["units"] = units
+    if (severity is not None) != (outcome is Outcome.REDUCE):
+        raise invalid("--severity", "is required to reduce, and belongs to nothing else")
+    if severity is not None:
+        stated["severity"] = Severity.ValueType(parse_option("--severity", SeverityWord, severity))
+    with client() as (connection, settings):
+        where = marketplace_of(marketplace, settings)
+        changed = connection.decide_violation(outcome, where, violation, **stated)
+    emit_one(row_of(changed.violation, FIELDS) | {"sequence": changed.sequence}, output)
 
 
-def violation_row(violation: Violation) -> dict[str, Any]:
-    """Return one violation as a row for output, value by column; names in lower case."""
-    return {
-        "violation": violation.name.rsplit("/", 1)[-1],
-        "seller": violation.seller.rsplit("/", 1)[-1],
-        "status": ViolationStatus.Name(violation.status).removeprefix("VIOLATION_STATUS_").lower(),
-        "violation_type": violation.violation_type,
-        "category": Category.Name(violation.category).removeprefix("CATEGORY_").lower(),
-        "severity": Severity.Name(violation.severity).removeprefix("SEVERITY_").lower(),
-        "harm": Harm.Name(violation.harm).removeprefix("HARM_").lower(),
-        "source": Source.Name(violation.source).removeprefix("SOURCE_").lower(),
-        "notifier": violation.notifier,
-        "incident": violation.incident,
-        "occur_time": violation.occur_time.ToJsonString(),
-        "report_time": violation.report_time.ToJsonString(),
-        "record_time": violation.record_time.ToJsonString(),
-        "entries": list(violation.entries),
-        "allowed_actions": [Action.Name(a).removeprefix("ACTION_").lower() for a in violation.allowed_actions],
+@app.command("decide-all")
+def decide_all(
+    outcome: Annotated[
+        Outcome, typer.Argument(metavar="OUTCOME", help="What is decided; not appeal, reduce or reinstate.")
+    ],
+    actor: Actor,
+    reason: Reason,
+    ground: Ground = "",
+    violation_type: Annotated[list[str] | None, typer.Option("--type", help="Only of these types.")] = None,
+    notifier: Annotated[str, typer.Option("--notifier", help="Only those that this notifier reported.")] = "",
+    seller: OfSeller = None,
+    status: OfStatus = None,
+    listing: Annotated[str, typer.Option("--listing", help="Only about this listing.")] = "",
+    right: Annotated[str, typer.Option("--right", help="Only about this right.")] = "",
+    reported_from: Annotated[
+        str | None, typer.Option("--reported-from", metavar="T", help="Only reported at or after then.")
+    ] = None,
+    reported_before: Annotated[
+        str | None, typer.Option("--reported-before", metavar="T", help="Only reported before then.")
+    ] = None,
+    execute: Annotated[
+        str,
+        typer.Option("--execute", metavar="COUNT:ETAG", help="Decide what a dry run showed, by its count and etag."),
+    ] = "",
+    decision_id: Annotated[
+        str | None, typer.Option("--decision-id", help="Names this decision, so that the same command goes on.")
+    ] = None,
+    proposes: Propose = False,
+    marketplace: Marketplace = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Decide all violations that the conditions select, but for a random sample of 5 %.
+
+    The sample is left to a person. First a dry run, which shows what to give as --execute.
+    """
+    count, _, etag = execute.partition(":")
+    if execute and not (count.isdecimal() and etag):
+        raise invalid("--execute", "needs COUNT:ETAG, which the dry run (without --execute) shows")
+    if proposes and not execute:
+        raise invalid("--execute", "is required to propose: a dry run needs no approval")
+    if outcome in (Outcome.APPEAL, Outcome.REDUCE, Outcome.REINSTATE):
+        raise invalid("OUTCOME", f"{outcome} is decided about one violation at a time: sellertrust violation decide")
+    wanted: dict[str, Any] = {
+        "actor": actor,
+        "reason": reason,
+        "ground": ground,
+        "decision_id": decision_id or uuid.uuid4().hex,
+        "violation_types": violation_type or (),
+        "notifier": notifier,
+        "seller": seller or "",
+        "statuses": [_status_of(text) for text in status or ()],
+        "listing": listing,
+        "right": right,
+        "reported_from": moment(reported_from, "--reported-from"),
+        "reported_before": moment(reported_before, "--reported-before"),
+        "execute": bool(execute),
+        "expected_count": int(count or 0),
+        "etag": etag,
     }
+    action = Action.Value(f"ACTION_{outcome.name}")
+    with client() as (connection, settings):
+        where = marketplace_of(marketplace, settings)
+        if proposes:
+            request = decide_request(where, action, **wanted)
+            propose(connection, request, actor=actor, reason=reason, output=output)
+            return
+        done = _decide_all(ReviewClient(connection), where, action, wanted)
+    statuses = {row_of(one, "status")["status"]: one.count for one in done.statuses}
+    row = row_of(done, "count decided remaining held_back examples reached changed etag")
+    emit_one({"decision_id": wanted["decision_id"]} | row | statuses, output)
+    if not done.count:
+        say("nothing is selected: no violation that allows the action fits all conditions")
+    elif not execute:
+        say(f"nothing was decided; to decide, the same with: --execute {done.count}:{done.etag}")
+
+
+def _decide_all(
+    review: ReviewClient, marketplace: str, action: "Action.ValueType", wanted: dict[str, Any]
+) -> DecideViolationsResponse:
+    """Call until nothing remains, or once for a dry run, and return what became of it."""
+    execute, name = wanted["execute"], wanted["decision_id"]
+    try:
+        while (done := review.decide_violations(marketplace, action, **wanted)).remaining and execute:
+            say(f"{done.decided:,} of {done.count:,} decided")
+        if not done.count and wanted["notifier"]:
+            _require_notifier(review, marketplace, wanted["notifier"])
+    except (SellertrustCallError, KeyboardInterrupt) as error:
+        may_go_on = isinstance(error, KeyboardInterrupt) or exit_code(error) in (Exit.UNAVAILABLE, Exit.UNFORESEEN)
+        if execute and may_go_on:
+            say(f"this may have stopped half-way: the same command with --decision-id {name} goes on")
+        raise
+    return done
+
+
+def _require_notifier(review: ReviewClient, marketplace: str, notifier: str) -> None:
+    """Refuse a notifier that has reported nothing, by NOTIFIER_NOT_FOUND, as far as the caller may know."""
+    try:
+        review.get_notifier(marketplace, notifier)
+    except SellertrustCallError as error:
+        if error.code is not grpc.StatusCode.PERMISSION_DENIED:
+            raise
+
+
+def _status_of(text: str) -> ViolationStatus.ValueType:
+    """Parse a violation's status of the command line, in any case, with - or _."""
+    return ViolationStatus.ValueType(parse_option("--status", Status, text))

@@ -1,7 +1,7 @@
 """Sellers whose measures could not be recorded: each is left alone and tried again, while the record of all others goes on.
 
 What was to be evaluated of such a seller is kept and made up for in order. That a seller is refused is kept beside the
-entries, so that a restart tries it again and `sellertrust mechanism status` shows it.
+entries, so that a restart tries it again and `sellertrust doctor` shows it.
 """
 
 from collections import deque

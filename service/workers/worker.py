@@ -22,7 +22,5 @@ def work(settings: Settings, number: int, descriptor: int) -> int:
     def tell_ready(server: Server) -> None:
         link.tell_ready(server.address, server.metrics)
 
-    if number > 1:  # one of them records measures
-        settings = settings.model_copy(update={"mechanism": False})
     log = make_log(settings.log_format, settings.log_level, is_deferred=True, also={"process": number})
-    return run_server(settings, tell_ready, requests=requests, log=log)
+    return run_server(settings, tell_ready, requests=requests, log=log, records=number == 1)

@@ -42,7 +42,7 @@ class Shell:
 
     def trained(self, study: object, *options: object) -> Any:
         """What a training comes to, as JSON. Its gates may fail: how long a score takes is this machine's affair."""
-        return json.loads(self("train", study, *options, "--json", code=(0, 4))[0])
+        return json.loads(self("train", study, *options, "-o", "json", code=(0, 4))[0])
 
     def json(self, *arguments: object, **options: Any) -> Any:
         """What a run prints as JSON, which must be all that it prints on stdout."""

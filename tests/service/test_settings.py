@@ -49,7 +49,7 @@ def test_the_data_folder_follows_the_user_and_not_the_working_directory(monkeypa
 def test_a_mistyped_variable_is_refused_with_the_one_that_was_meant() -> None:
     assert problems(ADRESS="127.0.0.1:1") == ["SELLERTRUST_ADRESS is not a setting: did you mean SELLERTRUST_ADDRESS?"]
     [unlike] = problems(QQQ="1")
-    assert "config show" in unlike
+    assert "doctor" in unlike
 
 
 def test_every_problem_is_told_at_once_with_its_variable_and_value() -> None:

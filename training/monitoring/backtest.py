@@ -187,7 +187,7 @@ def backtest(
     if study is not None and study.observation.events is not None:
         raise ConfigurationWrong(
             f"the study {study.name} observes sellers at events, so it cannot say how right the answers of a day were:"
-            " leave out --study, and see the evaluation of the model's test period (sellertrust model report)"
+            " leave out --study, and see the evaluation of the model's test period (sellertrust model show)"
         )
     learned_until = last_training_day(artifact)
     before: Answers | None = None

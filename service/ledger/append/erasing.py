@@ -55,7 +55,7 @@ def _delete_key(connection: Connection, marketplace: str, seller: str) -> None:
         if isinstance(error.orig, psycopg.errors.InsufficientPrivilege):
             raise ErasureRefused(
                 "this database role may not delete the keys of sellers, so it erases nobody; use one that may: the tables'"
-                " owner grants it by `sellertrust db grant ROLE --eraser ROLE`"
+                " owner grants it by `sellertrust ledger upgrade --role ROLE --eraser ROLE`"
             ) from None
         raise
 

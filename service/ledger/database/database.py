@@ -355,7 +355,7 @@ def missing_rights_error() -> ConfigurationWrong:
     """Return the error for a PostgreSQL role that lacks rights a server needs, with the remedy."""
     return ConfigurationWrong(
         "the database's role lacks rights on the ledger; the owner of its tables upgrades it, and gives servers' roles what"
-        " they need by: sellertrust db grant ROLE (or --eraser ROLE, to erase)"
+        " they need by: sellertrust ledger upgrade --role ROLE (and --eraser ROLE, to erase)"
     )
 
 

@@ -131,9 +131,11 @@ def require_current(state: SchemaState) -> None:
     if state is SchemaState.UNKNOWN:
         raise newer_schema_error()
     if state is SchemaState.BEHIND:
-        raise LedgerVersionUnknown("the ledger's schema is older than this release; run: sellertrust db upgrade")
+        raise LedgerVersionUnknown("the ledger's schema is older than this release; run: sellertrust ledger upgrade")
     if state is SchemaState.ABSENT:
-        raise LedgerVersionUnknown("there is no ledger in this database yet; to make one, run: sellertrust db upgrade")
+        raise LedgerVersionUnknown(
+            "there is no ledger in this database yet; to make one, run: sellertrust ledger upgrade"
+        )
 
 
 def newer_schema_error() -> LedgerVersionUnknown:

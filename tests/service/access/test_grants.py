@@ -152,7 +152,7 @@ def test_a_file_that_was_written_in_part_is_refused_wherever_it_ends(tmp_path: P
 
 def test_the_first_example_of_the_page_is_accepted_as_it_stands(tmp_path: Path) -> None:
     page = (Path(__file__).parents[3] / "docs" / "how-to" / "access.md").read_text()
-    example = page[page.index("    [[issuers]]") :].partition("\n`sellertrust access check")[0]
+    example = page[page.index("    [[issuers]]") :].partition("\n`SELLERTRUST_GRANTS=FILE")[0]
     (tmp_path / "grants.toml").write_text(dedent(example))
     assert len(load_grants(tmp_path / "grants.toml").grants) == 4
 

@@ -1,6 +1,5 @@
-"""`sellertrust access`: the table of rights, and the check of a grants file."""
+"""`sellertrust access`: the table of rights; what the command shows a server of its caller."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -24,12 +23,12 @@ def test_the_table_of_rights_and_what_one_caller_is_granted(tmp_path: Path) -> N
     write_grants(path, grant("dns:*.example", ["read_scores"]))
     rows = {
         row["method"]: row["grants"]
-        for row in shell.json("access", "show", "--principal", "dns:a.example", "--grants", path)
+        for row in shell.json("access", "show", "--principal", "dns:a.example", grants=path)
     }
     assert rows["TrustScoreService/GetTrustScore"] == "grants[0]"
     assert rows["LedgerService/ListEntries"] == ""
     for garbage in ("garbage", "dns:*.example", "DNS:a.example", "dns:"):
-        assert "is no principal" in shell.error(2, "access", "show", "--principal", garbage, "--grants", path)
+        assert "is no principal" in shell.error(2, "access", "show", "--principal", garbage, grants=path)
 
 
 @pytest.mark.long
@@ -44,25 +43,18 @@ def test_who_has_the_key_of_the_log_finds_a_caller_in_it(tmp_path: Path) -> None
 
 
 @pytest.mark.long
-def test_a_grants_file_is_checked_as_a_server_does_it(tmp_path: Path) -> None:
-    shell = bare_shell(tmp_path)
-    path = tmp_path / "grants.toml"
-    write_grants(path, grant("dns:*.example", ["read_scores"], sellers=["s-1"]))
-    [row] = shell.json("access", "check", path)
-    assert (row["principals"], row["rights"], row["limits"]) == ("dns:*.example", "read_scores", "sellers s-1")
+def test_the_doctor_checks_a_grants_file_as_a_server(tmp_path: Path) -> None:
+    """Every error in it is named."""
+    shell, path = bare_shell(tmp_path), tmp_path / "grants.toml"
     limits = '[[limits]]\nprincipals = ["dns:*.example"]\ncalls_per_second = 2.5\nclasses = ["read"]\n'
     write_grants(path, TokenIssuer(tmp_path).table(), grant("dns:*.example", ["read_scores"]), limits)
-    stdout, told = shell("access", "check", path, "-o", "json")
-    issuer, one, limit = json.loads(stdout)
-    assert (issuer["table"], issuer["principals"]) == ("issuers[0]", "jwt:https://login.example#...")
-    assert "audience sellertrust" in issuer["limits"]
-    assert (one["table"], limit["limits"]) == ("grants[0]", "classes read; calls_per_second 2.5")
-    assert "1 issuer, 1 grant, 1 limit" in told
+    found = {row["check"]: row for row in shell.json("doctor", grants=path, code=6)}["grants"]
+    assert (found["ok"], found["found"]) == (True, "1 issuer, 1 grant, 1 limit, 0 persons")
     write_grants(path, grant("customs", ["rule"]))
-    said = shell.error(6, "access", "check", path)
-    assert "grants[0].principals" in said
-    assert "grants[0].rights" in said
-    assert "set SELLERTRUST_GRANTS" in shell.error(6, "access", "check")
+    found = {row["check"]: row for row in shell.json("doctor", grants=path, code=6)}["grants"]
+    assert not found["ok"]
+    assert "grants[0].principals" in found["found"]
+    assert "grants[0].rights" in found["found"]
 
 
 @pytest.mark.long
@@ -78,7 +70,7 @@ def test_the_command_shows_its_token_and_is_told_what_it_lacks(tmp_path: Path) -
         shell("ledger", "append", "-", stdin=lines_of("s", "v-1"), target_token=token)
         assert "SELLERTRUST_TARGET_TOKEN" in shell.error(4, "violation", "show", "v-1", "-m", MARKET)
         assert "sellertrust access show" in shell.error(4, "violation", "show", "v-1", target_token=token)
-        said = shell.error(4, "ledger", "watch", target_token=token)
+        said = shell.error(4, "ledger", "list", "--follow", target_token=token)
         assert "CALLER_NOT_GRANTED" in said
         assert "seen up to" not in said
         (tmp_path / "junk.jwt").write_text("not a token")

@@ -95,23 +95,18 @@ def test_every_mistyped_or_wrong_variable_is_told_at_once(bare: Shell) -> None:
 def test_the_configuration_is_shown_without_its_secrets(bare: Shell) -> None:
     """Each setting with its variable and source."""
     url = "postgresql://trust:hunter2@db.example/trust"
-    stdout, _ = bare("config", "show", "-o", "json", database_url=url, pseudonym_key="a secret of some length")
+    stdout, _ = bare("doctor", "-o", "json", database_url=url, pseudonym_key="a secret of some length", code=6)
     assert "hunter2" not in stdout
     assert "a secret" not in stdout
-    rows = {row["name"]: row for row in json.loads(stdout)}
-    assert rows["pseudonym_key"] == {
-        "name": "pseudonym_key",
-        "variable": "SELLERTRUST_PSEUDONYM_KEY",
-        "value": "***",
-        "source": "environment",
-    }
-    assert rows["log_level"]["source"] == "default"
+    rows = {row["check"]: row["found"] for row in json.loads(stdout)}
+    assert rows["SELLERTRUST_PSEUDONYM_KEY"] == "***"
+    assert rows["SELLERTRUST_LOG_LEVEL"] == "info (default)"
 
 
 @pytest.mark.long
 def test_the_database_is_made_upgraded_and_refused_where_a_newer_release_was_there(bare: Shell, tmp_path: Path) -> None:
     """`db upgrade` makes what is missing, folder and all; a newer schema is never touched."""
-    assert bare("db", "upgrade") == ("", "the ledger's database is up to date\n")
+    assert bare("ledger", "upgrade") == ("", "the ledger's database is up to date\n")
     database = tmp_path / "data" / "ledger.db"
     with sqlite3.connect(database) as connection:
         connection.execute("UPDATE ledger_version SET version_num = '9999'")
@@ -125,10 +120,10 @@ def test_a_file_that_is_no_database_is_refused_and_left_alone(bare: Shell, tmp_p
     """As is a folder that cannot be."""
     wrong = tmp_path / "notes.txt"
     wrong.write_text("not a database, but somebody's notes")
-    said = bare.error(6, "db", "upgrade", database_url=f"sqlite:///{wrong}")
+    said = bare.error(6, "ledger", "upgrade", database_url=f"sqlite:///{wrong}")
     assert f"{wrong} is no SQLite database; name another file by SELLERTRUST_DATABASE_URL" in said
     assert wrong.read_text() == "not a database, but somebody's notes"
-    said = bare.error(6, "db", "upgrade", data_dir=wrong / "below")
+    said = bare.error(6, "ledger", "upgrade", data_dir=wrong / "below")
     assert f"the ledger cannot be kept in {wrong / 'below' / 'ledger.db'}: not a directory" in said
 
 
@@ -213,13 +208,13 @@ def test_a_command_that_is_interrupted_says_so_and_is_130(bare: Shell, tmp_path:
 def test_a_file_that_is_not_there_is_2_and_a_seller_that_is_not_on_record_3(bare: Shell, tmp_path: Path) -> None:
     """Whichever command was given it."""
     none, table = tmp_path / "none", tmp_path / "orders.csv"
-    bare("db", "upgrade")
+    bare("ledger", "upgrade")
     for command in (
         ("ledger", "append", none),
         ("ledger", "import", tmp_path / "none.toml"),
         ("ledger", "import", tmp_path / "none.jsonl"),
         ("ledger", "restore", none),
-        ("ledger", "verify", "--checkpoints", none, "--public-key", "00" * 32),
+        ("verify", "ledger", none, "--public-key", "00" * 32),
     ):
         said = bare.error(2, *command)
         assert "no such file" in said or "there is no file" in said, said
@@ -231,7 +226,7 @@ def test_a_file_that_is_not_there_is_2_and_a_seller_that_is_not_on_record_3(bare
 @pytest.mark.long
 def test_record_times_that_ran_ahead_are_put_right_by_a_command(bare: Shell) -> None:
     """Nobody is warned of them any more; what cannot be meant is refused, by its option."""
-    bare("db", "upgrade")
+    bare("ledger", "upgrade")
     url = f"sqlite:///{Path(bare.environment['SELLERTRUST_DATA_DIR']) / 'ledger.db'}"
     with Ledger.open(url, clock=lambda: wall_clock() + 3600 * SECOND) as fast:
         [ahead] = fast.append("default", [identity()])
@@ -254,12 +249,12 @@ def test_where_there_is_no_ledger_its_place_and_what_makes_one_are_named(bare: S
     rows = {row["check"]: row for row in bare.json("doctor", code=6)}
     said = f"there is no ledger at {file}: a first sellertrust serve or ledger import makes one; if it lies elsewhere,"
     assert rows["ledger"]["found"] == f"{said} name its folder by SELLERTRUST_DATA_DIR"
-    assert said in bare.error(6, "ledger", "verify")
+    assert said in bare.error(6, "verify", "ledger")
     assert not file.exists()
 
 
 def test_a_new_ledger_is_for_its_owner_alone(bare: Shell) -> None:
-    bare("db", "upgrade")
+    bare("ledger", "upgrade")
     file = Path(bare.environment["SELLERTRUST_DATA_DIR"]) / "ledger.db"
     assert file.stat().st_mode & 0o777 == 0o600
 
@@ -274,13 +269,13 @@ def test_a_postgresql_that_refuses_is_6_and_one_that_does_not_answer_is_5_each_w
         (unknown, 'database "no_such_ledger" does not exist'),
         (stranger, '"nobody_here" does not exist'),
     ):
-        said = bare.error(6, "ledger", "verify", database_url=url)
+        said = bare.error(6, "verify", "ledger", database_url=url)
         assert f"PostgreSQL at {host}, port 5432 refuses: " in said
         assert cause in said
         assert "s3cret" not in said
     with socket.socket() as taken_and_left:
         taken_and_left.bind(("127.0.0.1", 0))
         port = taken_and_left.getsockname()[1]
-    said = bare.error(5, "ledger", "verify", database_url=f"postgresql://u:s3cret@127.0.0.1:{port}/ledger")
+    said = bare.error(5, "verify", "ledger", database_url=f"postgresql://u:s3cret@127.0.0.1:{port}/ledger")
     assert f"does PostgreSQL run at 127.0.0.1, port {port}, as SELLERTRUST_DATABASE_URL says?" in said
     assert "s3cret" not in said

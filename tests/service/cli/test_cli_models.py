@@ -67,14 +67,14 @@ def test_models_are_listed_shown_and_compared_without_a_server(bare: Shell) -> N
 def test_the_card_of_a_model_is_its_page_and_one_of_another_format_has_none(bare: Shell, tmp_path: Path) -> None:
     """The whole digest stands on it; a model of format 1 is refused with the remedy."""
     digest = bare.json("model", "show")["digest"]
-    card, _ = bare("model", "card")
+    card, _ = bare("model", "show", "--card")
     assert card.startswith(f"Model {digest}\n")
     assert card.count("#") > 20
     folder = next(path for path in tmp_path.rglob(digest) if path.is_dir())
     manifest = (folder / "manifest.json").read_bytes().replace(b'"format":2', b'"format":1')
     shutil.copytree(folder, folder.with_name(sha256(manifest).hexdigest()))
     (folder.with_name(sha256(manifest).hexdigest()) / "manifest.json").write_bytes(manifest)
-    said = bare.error(6, "model", "card", sha256(manifest).hexdigest())
+    said = bare.error(6, "model", "show", "--card", sha256(manifest).hexdigest())
     assert "of another format; train it again" in said
 
 
@@ -102,10 +102,10 @@ def test_a_promotion_past_its_gates_takes_names_and_all_of_it_is_history(bare: S
 def test_the_report_is_written_as_it_was_published(bare: Shell, tmp_path: Path) -> None:
     """And a model without one says so."""
     digest = next(row["digest"] for row in bare.json("model", "list") if row["gates"] == "failed")
-    _, told = bare("model", "report", digest, "--out", tmp_path / "seen.html")
+    _, told = bare("model", "show", digest, "--report", tmp_path / "seen.html")
     assert (tmp_path / "seen.html").read_bytes() == BESIDE["report.html"]
     assert told == f"24 bytes written to {tmp_path / 'seen.html'}\n"
-    assert "was published without report.html" in bare.error(3, "model", "report", "champion", "--out", tmp_path / "x")
+    assert "was published without report.html" in bare.error(3, "model", "show", "champion", "--report", tmp_path / "x")
     assert not (tmp_path / "x").exists()
 
 

@@ -21,7 +21,7 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
         entry = {"entry_id": "v-1", "seller": "s", "occur_time": "2026-03-01T12:00:00Z", "violation": REPORT}
         file.write_text(json.dumps(entry) + "\n")
         found("ledger", "append", file)
-        found("violation", "confirm", "v-1", "--actor", "court", "--reason", "a name in a text")
+        found("violation", "decide", "v-1", "confirm", "--actor", "court", "--reason", "a name in a text")
         yield found
 
 
@@ -49,5 +49,5 @@ def test_the_audit_file_is_listed_and_verified_by_a_server_and_where_it_lies(she
     path = Path(shell.environment["SELLERTRUST_DATA_DIR"]) / "audit.jsonl"
     assert listed == path.read_text().splitlines()[: len(listed)]
     assert "LedgerService/ConfirmViolation" in shell("access", "list-audit", "--marketplace", MARKET)[0]
-    there = shell.json("access", "verify-audit", "--server", target_of(shell))
-    assert there == shell.json("access", "verify-audit", path) == shell.json("access", "verify-audit")
+    there = shell.json("verify", "audit", "--server", target_of(shell))
+    assert there == shell.json("verify", "audit", path) == shell.json("verify", "audit")

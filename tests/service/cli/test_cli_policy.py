@@ -66,17 +66,14 @@ def test_two_policies_are_compared_situation_by_situation(tmp_path: Path) -> Non
 
 @pytest.mark.long
 def test_cases_beside_a_policy_decide_the_exit_code(tmp_path: Path) -> None:
-    """4 if one fails, with what is and what was expected; 6 without cases."""
+    """4 if one fails, with what is and what was expected."""
     shell = bare_shell(tmp_path)
-    assert "9 cases of 9 hold" in shell("policy", "test")[1]
-    assert "10 cases of 10 hold" in shell("policy", "test", GENERAL)[1]
-    assert "5 cases of 5 hold" in shell("policy", "test", LADDER)[1]
-    out, err = shell("policy", "test", GENERAL, "--cases", LADDER.with_suffix(".cases.toml"), code=4)
-    assert "standing is 24, expected 48" in out
+    assert "9 cases of 9 hold" in shell("policy", "check")[1]
+    assert "10 cases of 10 hold" in shell("policy", "check", GENERAL)[1]
+    assert "5 cases of 5 hold" in shell("policy", "check", LADDER)[1]
+    err = shell.error(4, "policy", "check", GENERAL, "--cases", LADDER.with_suffix(".cases.toml"))
+    assert "standing is 24, expected 48" in err
     assert "cases failed" in err
-    alone = tmp_path / "alone.toml"
-    alone.write_text(GENERAL.read_text())
-    assert "there are no cases" in shell.error(6, "policy", "test", alone)
 
 
 @pytest.mark.long
@@ -90,13 +87,12 @@ def test_an_error_names_the_file_it_is_about_as_it_was_given(tmp_path: Path) -> 
     assert fault in shell.error(6, "policy", "diff", GENERAL, wrong)
     assert fault in shell.error(6, "policy", "diff", wrong, GENERAL)
     assert fault in shell.error(6, "policy", "check", wrong)
-    assert fault in shell.error(6, "policy", "test", wrong, "--cases", GENERAL.with_suffix(".cases.toml"))
+    assert fault in shell.error(6, "policy", "check", wrong, "--cases", GENERAL.with_suffix(".cases.toml"))
     with pytest.raises(PolicyRefused, match=r"wrong\.toml: the policy does not hold together"):
         load_policy(Settings(policy=wrong))
-    assert f"{cases}: the cases do not hold together" in shell.error(6, "policy", "test", GENERAL, "--cases", cases)
-    missing = shell.error(6, "policy", "test", GENERAL, "--cases", none)
+    assert f"{cases}: the cases do not hold together" in shell.error(6, "policy", "check", GENERAL, "--cases", cases)
+    missing = shell.error(6, "policy", "check", GENERAL, "--cases", none)
     assert f"{none} cannot be read" in missing
-    assert "by --cases" not in missing
 
 
 def test_a_policy_is_fitted_to_the_test_rows_of_a_model(tmp_path: Path) -> None:

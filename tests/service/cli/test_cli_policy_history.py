@@ -106,7 +106,7 @@ def test_a_policy_is_proposed_looked_at_line_by_line_approved_and_carried_out(tm
         assert "APPROVAL_REQUIRED" in anna.error(4, "policy", "commit", GENERAL, *SAID)
         made = anna.json("policy", "commit", GENERAL, *SAID, "--propose")
         assert '\n                 id = "newcomers"\n' in bert("proposal", "show", made["proposal"])[0]
-        bert("proposal", "approve", made["proposal"], "--digest", made["digest"], *SAID)
+        bert("proposal", "decide", made["proposal"], "approve", "--digest", made["digest"], *SAID)
         done = bert.json("proposal", "carry-out", made["proposal"])
         assert done["serving_digest"] == read_policy(GENERAL).digest
         assert anna.json("policy", "history")[-1]["proposal"] == made["proposal"]

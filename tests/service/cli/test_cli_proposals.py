@@ -61,10 +61,12 @@ def test_an_override_is_proposed_looked_at_approved_and_carried_out(shell: Conne
     assert shown["request"]["entries"][0]["override"]["reason"] == "a good one"
     assert [row["proposal"] for row in bert.json("proposal", "list")] == [name]
     assert "a good one" in bert("proposal", "show", name)[0]
-    assert "PROPOSAL_CLOSED" in bert.error(4, "proposal", "approve", name, "--digest", "0" * 12, *SAID)
-    assert "--digest" in bert.error(2, "proposal", "approve", name, "--digest", "abc", *SAID)
-    assert "CALLER_NOT_GRANTED" in anna.error(4, "proposal", "approve", name, "--digest", made["digest"], *SAID)
-    done = bert.json("proposal", "approve", name, "--digest", made["digest"][:12], *SAID)
+    assert "PROPOSAL_CLOSED" in bert.error(4, "proposal", "decide", name, "approve", "--digest", "0" * 12, *SAID)
+    assert "--digest" in bert.error(2, "proposal", "decide", name, "approve", "--digest", "abc", *SAID)
+    assert "CALLER_NOT_GRANTED" in anna.error(
+        4, "proposal", "decide", name, "approve", "--digest", made["digest"], *SAID
+    )
+    done = bert.json("proposal", "decide", name, "approve", "--digest", made["digest"][:12], *SAID)
     assert (done["state"], done["persons_missing"]) == ("approved", 0)
     for is_there in (False, True):
         [result] = anna.json("proposal", "carry-out", name)["results"]
@@ -78,11 +80,11 @@ def test_a_bulk_decision_is_proposed_and_may_be_declined(shell: Connect, tmp_pat
     anna("ledger", "append", "-", stdin=lines_of("s-2", "v-1", "v-2"))
     decide = ("violation", "decide-all", "dismiss", "--seller", "s-2", *SAID)
     dry = anna.json(*decide)
-    execute = (*decide, "--execute", "--expected-count", dry["count"], "--etag", dry["etag"])
+    execute = (*decide, "--execute", f"{dry['count']}:{dry['etag']}")
     assert "is required to propose" in anna.error(2, *decide, "--propose")
     made = anna.json(*execute, "--decision-id", "d-1", "--propose")
     assert made["request"]["decision_id"] == "d-1"
-    assert carl.json("proposal", "withdraw", made["proposal"], *SAID)["state"] == "withdrawn"
+    assert carl.json("proposal", "decide", made["proposal"], "withdraw", *SAID)["state"] == "withdrawn"
     assert "PROPOSAL_CLOSED" in anna.error(4, "proposal", "carry-out", made["proposal"])
 
 
@@ -98,7 +100,7 @@ def test_a_promotion_is_proposed_to_a_server_alone(shell: Connect) -> None:
     made = json.loads(anna(*promote, "--propose", "-o", "json")[0])
     assert (made["request"]["name"], made["basis"]["champion"]) == (f"models/{second}", first)
     assert [row["proposal"] for row in bert.json("proposal", "list", "--models")] == [made["proposal"]]
-    bert("proposal", "approve", made["proposal"], "--digest", made["digest"], *SAID)
+    bert("proposal", "decide", made["proposal"], "approve", "--digest", made["digest"], *SAID)
     assert bert.json("proposal", "carry-out", made["proposal"])["champion"] == f"models/{second}"
     moves = bert.json("model", "history", *target)
     assert (moves[-1]["digest"], moves[-1]["figures"]["proposal"]) == (second, made["proposal"])

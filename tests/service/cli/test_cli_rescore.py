@@ -1,4 +1,4 @@
-"""`sellertrust rescore` and `book verify --generations`: a file of scores, by one process and by several."""
+"""`sellertrust rescore` and `verify rescored`: a file of scores, by one process and by several."""
 
 import os
 import subprocess
@@ -70,9 +70,9 @@ def test_several_processes_write_what_one_does(shell: Shell) -> None:
 @pytest.mark.long
 def test_generations_are_verified_against_the_ledger(shell: Shell) -> None:
     path = Path(shell.json("rescore", "--processes", 1)["file"])
-    rows = {row["generation"]: row for row in shell.json("book", "verify", "--generations")}
+    rows = {row["generation"]: row for row in shell.json("verify", "rescored")}
     assert (rows[path.name]["state"], rows[path.name]["same"]) == ("verified", SELLERS)
-    sampled = shell.json("book", "verify", "--generations", "--sample", 7)
+    sampled = shell.json("verify", "rescored", "--sample", 7)
     assert {row["same"] for row in sampled} == {7}
     file = opened_file(path)
     answers = [(name, found.until, found.body) for name, found in file.records()]
@@ -80,14 +80,14 @@ def test_generations_are_verified_against_the_ledger(shell: Shell) -> None:
     with GenerationWriter(path.parent, file.head) as writer:
         writer.add(pack_records(forged))
         writer.finish()
-    table, said = shell("book", "verify", "--generations", code=4)
+    table, said = shell("verify", "rescored", code=4)
     assert f"{answers[0][0]}: differs from its recomputation" in said
     assert "differs" in table
     assert said.count("differs from its recomputation") == 1
     data = bytearray(path.read_bytes())
     data[100] ^= 1
     path.write_bytes(data)
-    assert f"{path.name} is damaged" in shell("book", "verify", "--generations", code=4)[1]
+    assert f"{path.name} is damaged" in shell("verify", "rescored", code=4)[1]
 
 
 @pytest.mark.long
@@ -105,12 +105,12 @@ def test_what_cannot_be_rescored_or_verified_is_said(shell: Shell, tmp_path: Pat
     assert "today or tomorrow" in shell.error(2, "rescore", "--day", "yesterday")
     assert "names no model" in shell.error(3, "rescore", "--model", "nobody")
     empty = tmp_path / "empty"
-    assert "sellertrust rescore" in shell.error(3, "book", "verify", "--generations", generations=empty)
+    assert "sellertrust rescore" in shell.error(3, "verify", "rescored", generations=empty)
     shared = tmp_path / "shared"
     shared.mkdir(mode=0o755)
-    for command in (("rescore", "--processes", 1), ("book", "verify", "--generations")):
+    for command in (("rescore", "--processes", 1), ("verify", "rescored")):
         assert "chmod 700" in shell.error(6, *command, generations=shared)
-    assert "give no ids" in shell.error(2, "book", "verify", "--generations", "s1")
+    assert "does not belong to verify rescored" in shell.error(2, "verify", "rescored", "-m", "s1")
 
 
 @pytest.mark.long
@@ -128,6 +128,6 @@ def test_the_policy_of_a_generation_may_be_one_of_a_file(shell: Shell, tmp_path:
     file = ROOT / "service" / "policy" / "general.toml"
     made = shell.json("rescore", "--policy", file, "--processes", 1, generations=tmp_path / "own")
     assert GenerationFile(Path(made["file"])).head.policy == made["policy"] == read_policy(file).digest
-    verify = ("book", "verify", "--generations", "--sample", 3)
+    verify = ("verify", "rescored", "--sample", 3)
     assert "not compared" in shell(*verify, generations=tmp_path / "own", code=5)[1]
     shell(*verify, generations=tmp_path / "own", policy=file)

@@ -78,11 +78,11 @@ def test_a_stream_names_the_lines_that_are_refused_and_appends_the_rest(shell: S
 def test_a_watch_prints_entries_as_they_come_and_says_where_to_go_on(shell: Shell) -> None:
     [*_, before] = shell.json("ledger", "append", "-", stdin=lines_of("seen", "v-seen"))
     options = ("--seller", "seen", "--after", before["sequence"] - 1, "-o", "json")
-    with running(shell, "ledger", "watch", *options) as watch:
+    with running(shell, "ledger", "list", "--follow", *options) as watch:
         assert json.loads(watch.stdout.readline())["entry_id"] == "v-seen"
         shell("ledger", "append", "-", stdin=lines_of("unseen"))
         decision = ("--actor", "staff", "--reason", "test buy: fake", "--entry-id", "d-seen")
-        shell("violation", "confirm", "v-seen", *decision)
+        shell("violation", "decide", "v-seen", "confirm", *decision)
         seen = json.loads(watch.stdout.readline())
         assert (seen["entry_id"], seen["status"]["action"], seen["seller"]) == ("d-seen", "ACTION_CONFIRM", "seen")
         watch.send_signal(signal.SIGINT)
@@ -96,7 +96,7 @@ def test_a_watch_prints_entries_as_they_come_and_says_where_to_go_on(shell: Shel
 @pytest.mark.long
 def test_a_watch_as_a_table_has_a_line_an_entry(shell: Shell) -> None:
     shell("ledger", "append", "-", stdin=lines_of("tabled", "v-tabled"))
-    with running(shell, "ledger", "watch", "--seller", "tabled") as watch:
+    with running(shell, "ledger", "list", "--follow", "--seller", "tabled") as watch:
         rows = [watch.stdout.readline().split() for _ in range(4)]
         watch.stdout.close()  # a reader that has seen enough
         shell("ledger", "append", "-", stdin="\n".join(identities("tabled", 1)))
@@ -107,4 +107,4 @@ def test_a_watch_as_a_table_has_a_line_an_entry(shell: Shell) -> None:
 
 
 def test_a_position_that_is_not_of_this_ledger_is_refused(shell: Shell) -> None:
-    assert "SEQUENCE_NOT_REACHED" in shell.error(4, "ledger", "watch", "--after", 10**9, "-o", "json")
+    assert "SEQUENCE_NOT_REACHED" in shell.error(4, "ledger", "list", "--follow", "--after", 10**9, "-o", "json")

@@ -42,15 +42,15 @@ def test_an_override_is_set_listed_and_ended_by_whom_and_why(asked: tuple[Shell,
     shell("override", "set", "s-1", "probation", "--until", until, *SAID, "--entry-id", "o1")  # a retry
     [score] = shell.json("score", "s-1")
     assert score["tier"].lower() == "probation" != before["tier"].lower()
-    [row] = shell.json("override", "list", "s-1")
+    [row] = shell.json("override", "list", "--seller", "s-1")
     assert (row["tier"], row["actor"], row["reason"], row["in_force"]) == ("probation", "ops-1", "a known maker", True)
     assert row["until"].startswith(until[:19])
-    shell("override", "end", "s-1", "--actor", "ops-2", "--reason", "checked")
+    shell("override", "set", "s-1", "none", "--actor", "ops-2", "--reason", "checked")
     [after] = shell.json("score", "s-1")
     assert after["tier"] == before["tier"]
     rows = shell.json("override", "list")
     assert [(row["actor"], row["in_force"]) for row in rows] == [("ops-1", False), ("ops-2", False)]
-    assert "no override is in force for 's-1'" in shell.error(2, "override", "end", "s-1", *SAID)
+    assert "no override is in force for 's-1'" in shell.error(2, "override", "set", "s-1", "none", *SAID)
     assert "SELLER_NOT_FOUND" in shell.error(3, "override", "set", "nobody", "trusted", "--until", until, *SAID)
     assert "'good' is unknown. Use unrated" in shell.error(2, "override", "set", "s-1", "good", "--until", until, *SAID)
     assert "366 days" in shell.error(2, "override", "set", "s-1", "trusted", "--until", "2999-01-01", *SAID)
@@ -104,7 +104,7 @@ def test_restitution_is_shown_after_an_overturn(asked: tuple[Shell, Running]) ->
         MARKET, [confirmed("v1", "s-1", occur_time=now - 9 * DAY), Entry("m1", "s-1", fact, now - 5 * DAY)]
     )
     assert "'v1' is confirmed" in shell.error(4, "restitution", "s-1", "v1")
-    shell("violation", "overturn", "v1", *SAID)
+    shell("violation", "decide", "v1", "overturn", *SAID)
     shown = shell("restitution", "s-1", "v1")[0]
     assert shown.startswith("v1: overturned; 1 measure stood on it")
     assert "manual_review" in shown

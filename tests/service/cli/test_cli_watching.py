@@ -1,9 +1,6 @@
 """`sellertrust model backtest | monitor | shadow | shadow-report`, as a person and a scheduler use them."""
 
-import socket
-import subprocess
 import time
-import urllib.request
 from pathlib import Path
 
 import pytest
@@ -12,7 +9,6 @@ from prometheus_client.parser import text_string_to_metric_families
 from scoring.time import parse_day
 from service.registry.registry import Registry
 from tests.scoring.worlds import policy
-from tests.service.processes import COMMAND
 from tests.service.registry.models import gates_json
 from tests.service.shells import SECONDS, Shell, serving, shell_of
 from tests.training.ledgers import STUDIES, exported, market_ledger, restated
@@ -117,49 +113,20 @@ def _with(folder: Path, line: str) -> Path:
 
 
 @pytest.mark.long
-def test_a_monitor_offers_its_gauges_until_it_is_stopped(shell: Shell, tmp_path: Path) -> None:
-    """Prometheus reads them over HTTP; SIGTERM ends it with the exit code of the last look."""
-    with socket.socket() as taken_and_left:
-        taken_and_left.bind(("127.0.0.1", 0))
-        port = taken_and_left.getsockname()[1]
-    calm = tmp_path / "calm.toml"
-    calm.write_text(STUDY.read_text() + "\n[monitor]\npsi = 100\ncsi = 100\ncalibration = 100\n")
-    arguments = [*COMMAND, "model", "monitor", "--study", calm, "--listen", f"127.0.0.1:{port}", "--every", "3600"]
-    with subprocess.Popen(
-        arguments, env=shell.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as process:
-        try:
-            deadline, text = time.monotonic() + SECONDS, ""
-            while 'sellertrust_model_alert{check="score_psi"} 0.0' not in text:
-                assert process.poll() is None
-                assert time.monotonic() < deadline
-                time.sleep(0.2)
-                try:
-                    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
-                        text = answer.read().decode()
-                except OSError:
-                    continue
-            process.terminate()
-            assert process.wait(SECONDS) == 0
-        finally:
-            process.kill()
-
-
-@pytest.mark.long
 def test_a_shadow_is_named_compares_what_a_server_answers_and_is_reported(shell: Shell, tmp_path: Path) -> None:
     """From the alias to the report, with a server of its own process in between."""
     shell("model", "shadow", "challenger", "--reason", "try it on live requests", "--actor", "tests")
-    assert shell.json("model", "shadow-report")["compared"] == 0
+    assert shell.json("model", "shadow")["compared"] == 0
     sellers = [f"s-{n:06d}" for n in range(0, 600, 5)]
     with serving(shell, tmp_path) as address:
         deadline = time.monotonic() + SECONDS
-        while shell.json("model", "shadow-report")["compared"] <= 10:  # of what is remembered, a sample is compared
+        while shell.json("model", "shadow")["compared"] <= 10:  # of what is remembered, a sample is compared
             assert time.monotonic() < deadline
             shell.run(["score", *sellers, "-o", "json"], shell.environment | {"SELLERTRUST_TARGET": address}, "", 60)
-    report = shell.json("model", "shadow-report")
+    report = shell.json("model", "shadow")
     assert sum(row["answers"] for row in report["tiers"]) == report["compared"] > 10
     assert report["p1"] <= report["p50"] <= report["p99"]
     assert report["dropped_requests"] == report["failed_requests"] == 0
-    shown, _ = shell("model", "shadow-report")
+    shown, _ = shell("model", "shadow")
     assert "share_of_other_tier" in shown
     assert parse_day(report["last_observe_time"][:10]) >= parse_day("2026-01-01")

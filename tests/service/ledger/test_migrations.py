@@ -68,7 +68,7 @@ def test_of_processes_that_upgrade_at_once_one_does(empty_url: str, tmp_path: Pa
     """The others wait for it and find it done: every one ends well, and every step was taken once."""
     shell = shell_of(tmp_path / "data", database_url=empty_url)
     with ThreadPoolExecutor(4) as threads:
-        said = list(threads.map(lambda _: shell("db", "upgrade")[1], range(4)))
+        said = list(threads.map(lambda _: shell("ledger", "upgrade")[1], range(4)))
     assert said == ["the ledger's database is up to date\n"] * 4
     assert schema_state(empty_url) is SchemaState.CURRENT
     with closing(Database(empty_url)) as place, place.read() as connection:

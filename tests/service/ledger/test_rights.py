@@ -24,7 +24,7 @@ from tests.servers import exposure, identity, running_server
 
 TABLES = sorted(TableBase.metadata.tables)
 ROLE = 'the-"server"-of-100%'
-NAMED = "lacks rights.*sellertrust db grant ROLE"
+NAMED = "lacks rights.*sellertrust ledger upgrade --role ROLE"
 
 
 @contextmanager
@@ -179,4 +179,4 @@ def test_a_server_whose_rights_are_taken_while_it_runs_says_nothing_of_them_to_a
                 client.append_entries(SERVED, [identity("i1", "s1")])
             assert caught.value.code is grpc.StatusCode.INTERNAL
             assert "grant" not in str(caught.value)
-            assert "sellertrust db grant" in running.log.getvalue()
+            assert "sellertrust ledger upgrade" in running.log.getvalue()

@@ -228,7 +228,7 @@ def test_an_upgrade_makes_an_empty_database_a_ledger_once(empty_url: str) -> Non
 def test_asking_for_the_state_does_not_make_a_file(tmp_path: Path) -> None:
     file = tmp_path / "ledger.db"
     assert schema_state(f"sqlite:///{file}") is SchemaState.ABSENT
-    with pytest.raises(LedgerVersionUnknown, match="sellertrust db upgrade"):
+    with pytest.raises(LedgerVersionUnknown, match="sellertrust ledger upgrade"):
         Ledger.open(f"sqlite:///{file}")
     assert not file.exists()
 
@@ -349,10 +349,10 @@ def test_each_schema_states_once_who_may_write_it(url: str, monkeypatch: pytest.
 
 
 def test_a_database_of_an_older_release_waits_for_its_operator(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only `sellertrust db upgrade` upgrades a ledger that holds something; opening it does not."""
+    """Only `sellertrust ledger upgrade` upgrades a ledger that holds something; opening it does not."""
     monkeypatch.setattr("alembic.script.ScriptDirectory.get_current_head", lambda scripts: "9998")
     assert schema_state(url) is SchemaState.BEHIND
-    with pytest.raises(LedgerVersionUnknown, match=r"older .* sellertrust db upgrade"):
+    with pytest.raises(LedgerVersionUnknown, match=r"older .* sellertrust ledger upgrade"):
         Ledger.open(url, create=True)
 
 

@@ -231,13 +231,13 @@ def test_cases_are_listed_and_decided_over_a_socket_and_by_the_command(tmp_path:
         assert (row["case"], row["seller"], row["overdue"]) == ("grave-reports~r2", "s1", False)
         assert "1 case of cautions to be decided, 0 overdue" in shell("violation", "queue")[1]
         because = ("--actor", "staff", "--reason", "looked at")
-        error = shell.error(4, "case", "confirm", "s1", "grave-reports~r2", "--violation", "r2", *because)
+        error = shell.error(4, "case", "decide", "s1", "grave-reports~r2", "confirm", "--violation", "r2", *because)
         assert "'r2' is alleged" in error
-        error = shell.error(3, "case", "end", "s1", "r~nothing", *because)
+        error = shell.error(3, "case", "decide", "s1", "r~nothing", "end", *because)
         assert "sellertrust case list" in error
         client.append_entries(MARKET, [servers.violation("r3", "s1")])
         client.confirm_violation(MARKET, "r3", actor="staff", reason="so it is")
-        shell("case", "confirm", "s1", "grave-reports~r2", "--violation", "r3", *because)
+        shell("case", "decide", "s1", "grave-reports~r2", "confirm", "--violation", "r3", *because)
         assert shell.json("case", "list") == []
         assert {one.case for one in review.list_review_queue(MARKET)} == {""}  # though the caution goes on
         assert "grave-reports~r2" in {one.case for one in client.get_trust_score(MARKET, "s1").cautions}

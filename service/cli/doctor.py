@@ -1,0 +1,144 @@
+"""`sellertrust doctor`: everything a server needs, the settings in force, and how far the record of measures has come."""
+
+from typing import Any
+
+import typer
+
+from scoring.errors import LedgerUnavailable, SellertrustError
+from scoring.time import format_time
+from service.bootstrap import open_ledger, open_registry
+from service.cli.connecting import connect, connection_trouble
+from service.cli.output import Exit, Format, Output, emit, format_count
+from service.cli.troubles import explain_ledger_error
+from service.settings import Settings, describe, load
+
+app = typer.Typer()
+
+
+@app.command("doctor")
+def doctor(output: Output = Format.TABLE) -> None:
+    """Show the settings in force, check everything a server needs, and say how to mend what is not well.
+
+    Secrets are hidden. A running server may have other settings. Of the record of measures it shows how far it has come,
+    whoever records, and which sellers cannot be recorded; the log of the server says why.
+    """
+    settings = load()
+    rows: list[dict[str, Any]] = [
+        {"check": one.variable, "ok": True, "found": one.value + (" (default)" if one.source == "default" else "")}
+        for one in describe(settings)
+    ]
+    rows += [_check(name, check, settings) for name, check in _CHECKS.items()]
+    emit(rows, output)
+    if any(not row["ok"] for row in rows):
+        raise typer.Exit(Exit.CONFIGURATION)
+
+
+def _check(name: str, check: Any, settings: Settings) -> dict[str, Any]:
+    try:
+        return {"check": name, "ok": True, "found": check(settings)}
+    except LedgerUnavailable as error:
+        _, problem, remedy = explain_ledger_error(error)
+        return {"check": name, "ok": False, "found": f"{problem}; {remedy}" if remedy else problem}
+    except SellertrustError as error:
+        return {"check": name, "ok": False, "found": error.message}
+    except Exception as error:  # noqa: BLE001 a doctor reports every ailment and falls ill of none
+        return {"check": name, "ok": False, "found": f"{error} ({type(error).__name__})"}
+
+
+def _lightgbm(_: Settings) -> str:
+    try:
+        import lightgbm
+    except OSError as error:
+        if "libgomp" in str(error):
+            raise SellertrustError("libgomp.so.1 is missing; install it: apt-get install libgomp1") from None
+        raise
+    return f"lightgbm {lightgbm.__version__}"
+
+
+def _grants(settings: Settings) -> str:
+    from service.access.grants import load_grants
+
+    if settings.grants is None:
+        return "no file: who reaches a server on loopback may do everything"
+    found = load_grants(settings.grants)
+    parts = {"issuer": found.issuers, "grant": found.grants, "limit": found.limits, "person": found.persons}
+    return ", ".join(format_count(len(those), name) for name, those in parts.items())
+
+
+def _ledger(settings: Settings) -> str:
+    with open_ledger(settings) as ledger:
+        sequence, _ = ledger.last()
+        found = [f"{name} {value}" for name, value in ledger.about().items()]
+        return "; ".join([f"{sequence:,} entries", ", ".join(found), *ledger.cautions()])
+
+
+def _measures(settings: Settings) -> str:
+    from service.mechanism.status import read_status
+
+    with open_ledger(settings) as ledger:
+        found = read_status(ledger)
+    as_of = "no day yet" if found.time is None else format_time(found.time)
+    refused = ", ".join("/".join(one) for one in found.refused)
+    return (
+        f"recorded to entry {found.sequence:,} of {found.ledger_sequence:,}, every seller as of {as_of}"
+        f"{f'; refused: {refused}' if refused else ''}; {format_count(found.open_cases, 'case')} open,"
+        f" {found.overdue_cases:,} overdue"
+    )
+
+
+def _policy(settings: Settings) -> str:
+    """Return which policy servers answer by: the committed one, or else the file's, which must be sound in any case."""
+    from service.policy.history import PolicyHistory
+    from service.policy.policy_file import load_policy
+
+    configured = load_policy(settings)
+    of_file = f"{configured.name}, {configured.digest[:12]}"
+    try:
+        ledger = open_ledger(settings)
+    except SellertrustError:  # which the ledger's own check names
+        return f"{of_file}, of the file; whether another one is committed is not known without the ledger"
+    with ledger:
+        history = PolicyHistory(ledger)
+        last = history.last()
+        committed = None if last is None else history.load(last.digest)
+    if committed is None:
+        return f"{of_file}, of the file, since none is committed"
+    return f"{committed.name}, {committed.digest[:12]}, committed; the file's {of_file} is not served"
+
+
+def _champion(settings: Settings) -> str:
+    registry = open_registry(settings)
+    champion = registry.champion()
+    if champion is None and next(registry.digests(), None):
+        raise SellertrustError(
+            "no published model is champion, so scores are unknown; make one: sellertrust model promote challenger"
+            " --reason WHY (see: sellertrust model list)"
+        )
+    if champion is None:
+        raise SellertrustError("no model is published, so scores are unknown; train one: sellertrust train STUDY")
+    return f"{registry.load(champion).digest[:12]}, verified"
+
+
+def _server(settings: Settings) -> str:
+    import grpc
+    from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+    with connect(settings, service_config="{}") as client:  # one that does not look at health by itself
+        try:
+            status = health_pb2_grpc.HealthStub(client.channel).Check(health_pb2.HealthCheckRequest(), timeout=2).status
+        except grpc.RpcError:
+            trouble = connection_trouble(settings, settings.target)
+            nothing = f"No server answers at {settings.target}. Start one with `sellertrust serve`."
+            raise SellertrustError("; ".join(trouble) if trouble else nothing) from None
+    return f"{settings.target}: {health_pb2.HealthCheckResponse.ServingStatus.Name(status).lower()}"
+
+
+_CHECKS: dict[str, Any] = {
+    "lightgbm": _lightgbm,
+    "grants": _grants,
+    "policy": _policy,
+    "ledger": _ledger,
+    "measures": _measures,
+    "champion": _champion,
+    "server": _server,
+}

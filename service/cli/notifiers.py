@@ -1,0 +1,55 @@
+"""`sellertrust notifier`: who reports violations, and how reliable they are, over gRPC."""
+
+from typing import Annotated, Any
+
+import typer
+
+from sellertrust.review import ReviewClient
+from sellertrust.v1.review_service_pb2 import Notifier
+from service.cli.common import client, marketplace_of, times_of
+from service.cli.options import KnownTime, Limit, Marketplace, ObserveTime, Wide
+from service.cli.output import Column, Format, Output, cut_to_limit, emit, emit_one
+from service.cli.rows import row_of
+
+app = typer.Typer()
+
+FIELDS = (
+    "notifier=name source reports upheld overturned dismissed withdrawn open authority_reports reliability"
+    " low=reliability_low high=reliability_high prior=prior_reliability"
+)
+COLUMNS = (
+    *(Column("notifier"), Column("source"), Column("reports"), Column("upheld"), Column("open")),
+    Column("reliability", ("reliability", "low", "high"), "{:.2f} ({:.2f}-{:.2f})".format),
+)
+
+
+@app.command("notifier")
+def show_notifiers(
+    notifier: Annotated[str, typer.Argument(metavar="[NOTIFIER]", help="Id of one; default: list all.")] = "",
+    limit: Limit = 100,
+    observe_time: ObserveTime = None,
+    known_time: KnownTime = None,
+    marketplace: Marketplace = None,
+    wide: Wide = False,
+    output: Output = Format.TABLE,
+) -> None:
+    """Show who reports violations, and how reliable they are.
+
+    In the order of their ids, with what became of their reports.
+    """
+    times = times_of(observe_time, known_time)
+    with client() as (connection, settings):
+        review, where = ReviewClient(connection), marketplace_of(marketplace, settings)
+        if notifier:
+            emit_one(_row(review.get_notifier(where, notifier, **times)), output)
+            return
+        found = review.list_notifiers(where, page_size=min(limit + 1, 1000), **times)
+        rows = [_row(one) for one in cut_to_limit(limit, found)]
+    emit(rows, output, COLUMNS, wide=wide)
+
+
+def _row(notifier: Notifier) -> dict[str, Any]:
+    """Return one notifier as a row; reliability and its interval are None if nothing was decided."""
+    row = row_of(notifier, FIELDS)
+    shares = [*row][-4:]
+    return row | {name: round(row[name], 3) if row["reliability"] is not None else None for name in shares}

@@ -1,0 +1,54 @@
+"""Messages of the contract as rows of tables and JSON, by names of fields."""
+
+from typing import Any
+
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+
+_NAMES = ("marketplaces/", "models/", "policies/")
+
+
+def row_of(message: Message, fields: str) -> dict[str, Any]:
+    """Return the named fields of a message in the words of the command line.
+
+    `fields`: names with blanks between them, such as `seller model=stamp.model_digest`; a part `new=path` renames a field,
+    perhaps of a message within. Enumerations become their words, times text, resource names the last id. What is not
+    stated is None.
+    """
+    pairs = (part.rpartition("=") for part in fields.split())
+    return {new or path: _follow(message, path.split(".")) for new, _, path in pairs}
+
+
+def word_of(message: Message, field: str) -> str:
+    """Return the word of an enumeration, such as `under_review`; "" if nothing is stated."""
+    return row_of(message, field)[field] or ""
+
+
+def dict_of(message: Message, *, whole: bool = False) -> dict[str, Any]:
+    """Return a message as JSON values by the names of the contract; `whole`: zeros and empty lists too."""
+    return MessageToDict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=whole)
+
+
+def _follow(message: Message, path: list[str]) -> Any:
+    field, *others = path
+    descriptor = message.DESCRIPTOR.fields_by_name[field]
+    value: Any = getattr(message, field)
+    if not isinstance(value, str | int | float | Message):
+        return dict(value) if hasattr(value, "items") else [_plain(descriptor, one) for one in value]
+    if descriptor.has_presence and not message.HasField(field):
+        return None
+    if others and isinstance(value, Message):
+        return _follow(value, others)
+    return _plain(descriptor, value)
+
+
+def _plain(descriptor: Any, value: Any) -> Any:
+    if descriptor.enum_type is not None:
+        names = descriptor.enum_type.values_by_number
+        return names[value].name.removeprefix(names[0].name.removesuffix("UNSPECIFIED")).lower() if value else None
+    if isinstance(value, Timestamp):
+        return value.ToJsonString()
+    if isinstance(value, str) and value.startswith(_NAMES):
+        return value.rpartition("/")[2]
+    return value
