@@ -230,7 +230,7 @@ def _settings() -> Iterator[str]:
 def _contract() -> Iterator[str]:
     yield "# The contract"
     yield ""
-    yield "The package is `sellertrust.v1`. The comments in [the proto files](../../proto/sellertrust/v1) define"
+    yield "The package is `sellertrust.v1`. The comments in `proto/sellertrust/v1` define"
     yield "every field, its unit, its range and its default. [Errors](errors.md) lists the reasons of failed calls,"
     yield "and [rights](rights.md) the rights."
     for service, methods in _services():
