@@ -201,7 +201,7 @@ def run_server(
 
         def begin(server: "Server") -> None:
             log, scorer = server.log, server.scorer
-            log.info("ledger", **ledger.about())
+            log.info("ledger", **ledger.database.about())
             for caution in ledger.cautions():
                 log.warning("ledger caution", caution=caution)
             if not scorer.champion.digest:

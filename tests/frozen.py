@@ -64,12 +64,12 @@ def answers(ledger: Ledger, artifact: Artifact) -> dict[str, Any]:
     """
     policy = load_policy(load_settings({}))
     cut = ledger.cut(observe_time=OBSERVED)
-    rows = ledger.fact_rows(MARKET, SELLERS, cut.sequence)
+    rows = ledger.facts.rows(MARKET, SELLERS, cut.sequence)
     inputs = fold_views(tabulate(rows, SELLERS), OBSERVED, artifact, policy).x[: len(SELLERS)].tolist()
     keys = [feature.key for feature in artifact.features]
     found = {}
     for seller, values in zip(SELLERS, inputs, strict=True):
-        explanation = explain(ledger.fact_rows(MARKET, [seller], cut.sequence), seller, OBSERVED, artifact, policy)
+        explanation = explain(ledger.facts.rows(MARKET, [seller], cut.sequence), seller, OBSERVED, artifact, policy)
         found[seller] = {
             "explanation": None if explanation is None else asdict(explanation),
             "features": {key: value for key, value in zip(keys, values, strict=True) if value},
@@ -113,7 +113,7 @@ def _trained() -> dict[str, bytes]:
         write_market(simulate(1500, 730, date(2024, 1, 1), 1), place)
         with Ledger.open(f"sqlite:///{place}/ledger.db", create=True) as ledger:
             import_files(ledger, mapping, place, lambda step, done, total: None)
-            write_export(ledger.export_rows(mapping.marketplace, ledger.cut()), place / "export.parquet")
+            write_export(ledger.entries.export(mapping.marketplace, ledger.cut()), place / "export.parquet")
         return train(read_export(place / "export.parquet"), study).parts
 
 

@@ -21,7 +21,7 @@ from service.access.rights import BOUND, METHODS, RIGHT_OF_KIND, Right, Scope
 from service.cli.app import app
 from service.cli.lazy import COMMANDS, load_command
 from service.cli.output import EXIT_CODES
-from service.ledger.queries.notifiers import ORDER_DAYS
+from service.ledger.queries.sellers import ORDER_DAYS
 from service.review.priority import HARM_WEIGHTS
 from service.review.reliability import AGAINST, PRIORS, NotifierPrior
 from service.setting_forms import PREFIX

@@ -17,7 +17,7 @@ def test_a_frozen_ledger_and_model_give_the_answers_they_gave(version: str, tmp_
     url = thaw(version, tmp_path / "ledger.db")
     upgrade(url)
     with Ledger.open(url) as ledger:
-        assert ledger.verify([], lambda done, total: None).mismatch is None
+        assert ledger.seals.verify([], lambda done, total: None).mismatch is None
         found = answers(ledger, model(version))
     then = json.loads((FOLDER / version / "answers.json").read_text())
     assert _as_then(found, then) == then

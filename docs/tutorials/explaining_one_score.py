@@ -55,7 +55,7 @@ studies = ROOT / "training" / "studies"
 write_market(simulate(1000, 730, date(2024, 1, 1), seed=7), folder / "files")
 ledger = Ledger.open(f"sqlite:///{folder}/ledger.db", create=True)
 import_files(ledger, mapping_of_file(studies / "marketplace.mapping.toml"), folder / "files", lambda *_: None)
-write_export(ledger.export_rows("demo", ledger.cut()), folder / "export.parquet")
+write_export(ledger.entries.export("demo", ledger.cut()), folder / "export.parquet")
 study = load_study(studies / "marketplace.toml")
 study = replace(study, model=replace(study.model, rounds=100))
 trained = run(Job(read_export(folder / "export.parquet"), study, policy, verify=False))
@@ -63,7 +63,7 @@ artifact = load_artifact(trained.parts)
 
 now = parse_day("2025-12-31") * DAY
 sellers = [f"s-{number:06d}" for number in range(1000)]
-rows = ledger.fact_rows("demo", sellers, ledger.cut().sequence)
+rows = ledger.facts.rows("demo", sellers, ledger.cut().sequence)
 answers = dict(zip(sellers, score(rows, sellers, now, artifact, policy), strict=True))
 rated = {s: a for s, a in answers.items() if a and a.state is ScoreState.RATED}
 print(f"{len(rated)} of {len(sellers)} sellers are rated, model {artifact.digest[:12]}")
@@ -75,7 +75,7 @@ print(f"{len(rated)} of {len(sellers)} sellers are rated, model {artifact.digest
 kinds = {s: sum(code.endswith("_CONFIRMED") for code in a.reason_codes) for s, a in rated.items()}
 candidates = [s for s, a in rated.items() if kinds[s] == 2 and 2 <= a.counted_incidents <= 5]
 seller = max(candidates, key=lambda s: (rated[s].points < 600, rated[s].points))
-its_rows = ledger.fact_rows("demo", [seller], ledger.cut().sequence)
+its_rows = ledger.facts.rows("demo", [seller], ledger.cut().sequence)
 answer = rated[seller]
 assert score(its_rows, [seller], now, artifact, policy) == [answer]
 pl.DataFrame([{"what": name, seller: str(value)} for name, value in asdict(answer).items()])
@@ -90,7 +90,7 @@ pl.DataFrame([{"what": name, seller: str(value)} for name, value in asdict(answe
 
 # %%
 cut = ledger.cut(observe_time=now)
-entries = ledger.entries("demo", cut, sellers=[seller], limit=10_000)
+entries = ledger.entries.list("demo", cut, sellers=[seller], limit=10_000)
 pl.DataFrame(
     [
         {
@@ -243,7 +243,7 @@ pl.DataFrame(
 
 # %%
 clean = max((s for s, a in rated.items() if not a.counted_incidents), key=lambda s: rated[s].points)
-clean_rows = ledger.fact_rows("demo", [clean], cut.sequence)
+clean_rows = ledger.facts.rows("demo", [clean], cut.sequence)
 clean_facts = resolve(columns_of(clean_rows, [clean]), np.array([now]))
 clean_sums = artifact.folder.fold(clean_facts)
 events, orders = artifact.prior.incidents  # what is assumed of a seller before its history
@@ -289,7 +289,7 @@ happened = now - 10 * DAY
 
 def ask(sequence: int | None = None):
     """The clean seller's answer from everything recorded so far, or up to a sequence number."""
-    found = ledger.fact_rows("demo", [clean], sequence or ledger.last()[0])
+    found = ledger.facts.rows("demo", [clean], sequence or ledger.last()[0])
     return score(found, [clean], now, artifact, policy)[0]
 
 
@@ -331,8 +331,8 @@ print(f"{confirmed.points} points, tier {confirmed.tier.name.lower()}, {' '.join
 decide(Action.OVERTURN, "the laboratory mixed up two parcels", 1)
 overturned = ask()
 assert overturned == before
-assert explain(ledger.fact_rows("demo", [clean], ledger.last()[0]), clean, now, artifact, policy) == explain(
-    ledger.fact_rows("demo", [clean], before_sequence), clean, now, artifact, policy
+assert explain(ledger.facts.rows("demo", [clean], ledger.last()[0]), clean, now, artifact, policy) == explain(
+    ledger.facts.rows("demo", [clean], before_sequence), clean, now, artifact, policy
 )
 pl.DataFrame(
     [

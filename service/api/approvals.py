@@ -112,7 +112,7 @@ class Approvals:
         kinds = {entry.entry_id: entry.WhichOneof("fact") for entry in entries}
         corrected = {entry.correction.entry for entry in entries if entry.WhichOneof("fact") == _CORRECTION}
         unknown = corrected - kinds.keys()
-        found = self._ledger.kinds_of(marketplace, sorted(unknown)) if unknown else {}
+        found = self._ledger.entries.kinds(marketplace, sorted(unknown)) if unknown else {}
         return any(kinds.get(name) == _OVERRIDE for name in corrected) or any(
             found.get(name) in {None, int(Kind.OVERRIDE)} for name in unknown
         )
@@ -139,11 +139,11 @@ class Approvals:
             return not found.has(Step.USED)
 
         try:
-            before = self._ledger.proposal(marketplace, proposal)
+            before = self._ledger.proposals.find(marketplace, proposal)
             if not is_request(before, method, request):
                 raise unfit
             self._require_proven(named, before)  # without the lock, under which little is left to prove
-            found = self._ledger.take_step(marketplace, proposal, Step.USED, principal=caller, check=check)
+            found = self._ledger.proposals.take_step(marketplace, proposal, Step.USED, principal=caller, check=check)
         except ProposalNotFound:
             raise unfit from None
         counted = [taken for taken, (_, behind) in zip(found.steps, self.persons(found), strict=True) if behind]
@@ -169,7 +169,7 @@ class Approvals:
             self._proven[known] = sequence
             current_call().require_caller()
 
-        found = self._ledger.verify([], note, self._proven.get(known, proposal.number - 1) + 1)
+        found = self._ledger.seals.verify([], note, self._proven.get(known, proposal.number - 1) + 1)
         if found.mismatch is not None:
             text = (
                 f"{named} is not proven: since it was proposed, entry {found.mismatch.sequence} of the ledger is not as it"

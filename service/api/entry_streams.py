@@ -112,7 +112,7 @@ class EntryStreams:
         cut = Cut(MAX_TIME + 1, MAX_TIME + 1, last)
         with self._reading:
             sellers = list_sellers(parent)
-            found = self._ledger.entries(
+            found = self._ledger.entries.list(
                 parent.marketplace, cut, sellers=sellers, after_sequence=after, limit=limit + 1
             )
             page = cut_to_message([entry_message(parent.marketplace, recorded) for recorded in found[:limit]])

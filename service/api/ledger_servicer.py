@@ -70,7 +70,7 @@ class LedgerServicer(EntryStreams):
         page = self._reads.page(request, is_number)
         after, limit = page.after_number, page.limit
         sellers = list_sellers(parent)
-        found = self._ledger.entries(
+        found = self._ledger.entries.list(
             parent.marketplace, page.cut, sellers=sellers, after_sequence=after, limit=limit + 1
         )
         entries = cut_to_message([entry_message(parent.marketplace, recorded) for recorded in found[:limit]])
@@ -82,14 +82,14 @@ class LedgerServicer(EntryStreams):
     def GetViolation(self, request: ledger_pb.GetViolationRequest) -> ledger_pb.GetViolationResponse:
         marketplace, violation = parse_violation(request.name, "name")
         cut = self._reads.cut(request)
-        view = self._ledger.violation(marketplace, violation, cut)
+        view = self._ledger.violations.find(marketplace, violation, cut)
         return ledger_pb.GetViolationResponse(violation=violation_message(marketplace, view))
 
     def ListViolations(self, request: ledger_pb.ListViolationsRequest) -> ledger_pb.ListViolationsResponse:
         parent = parse_parent(request.parent, "parent")
         statuses = statuses_of(request.statuses)
         page = self._reads.page(request, is_number)
-        found, following = self._ledger.violations(
+        found, following = self._ledger.violations.list(
             parent.marketplace,
             page.cut,
             sellers=list_sellers(parent),
@@ -164,7 +164,7 @@ class LedgerServicer(EntryStreams):
         with _of_this_request():
             [done] = self._ledger.append(marketplace, [Entry(request.entry_id or uuid.uuid4().hex, "", decision)])
         self._tail.note(done.sequence)
-        view = self._ledger.violation(marketplace, violation, replace(self._ledger.cut(), sequence=done.sequence))
+        view = self._ledger.violations.find(marketplace, violation, replace(self._ledger.cut(), sequence=done.sequence))
         return response(violation=violation_message(marketplace, view), sequence=done.sequence)
 
 

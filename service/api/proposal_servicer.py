@@ -56,7 +56,7 @@ class ProposalServicer:
         call = asked_of_proposed(request)
         basis = self._bases[field](request) if field in self._bases else {}
         content = Content(PROPOSABLE[field], canonical(asked), request.actor, request.reason, basis)
-        found = self._ledger.propose(
+        found = self._ledger.proposals.propose(
             call[0].marketplace,
             request.proposal_id,
             content,
@@ -69,7 +69,7 @@ class ProposalServicer:
     def GetProposal(self, request: pb.GetProposalRequest) -> pb.GetProposalResponse:
         marketplace, proposal = parse_proposal(request.name, "name")
         with naming(request.name):
-            found = self._ledger.proposal(marketplace, proposal)
+            found = self._ledger.proposals.find(marketplace, proposal)
             self._require_visible(found)
         return pb.GetProposalResponse(proposal=self._message(found))
 
@@ -127,7 +127,7 @@ class ProposalServicer:
         call, shown = current_call(), list[Proposal]()
         while len(shown) < count:
             call.require_caller()
-            found = self._ledger.proposals(marketplace, before, count)
+            found = self._ledger.proposals.list(marketplace, before, count)
             shown += [one for one in found if self._approvals.may_see(call.caller, one)]
             if len(found) < count:
                 break
@@ -143,7 +143,7 @@ class ProposalServicer:
         """Record a step with the named proposal, by the caller."""
         marketplace, proposal = parse_proposal(request.name, "name")
         with naming(request.name):
-            return self._ledger.take_step(
+            return self._ledger.proposals.take_step(
                 marketplace,
                 proposal,
                 step,
@@ -195,7 +195,7 @@ class ProposalServicer:
     def _is_there(self, proposal: str) -> bool:
         """Return whether a proposal that concerns every marketplace is on record under this id."""
         try:
-            self._ledger.proposal("", proposal)
+            self._ledger.proposals.find("", proposal)
         except ProposalNotFound:
             return False
         return True

@@ -70,11 +70,11 @@ class Reads:
 
     def settled(self) -> int:
         """Return a time before which all that was recorded is in a later cut, in microseconds; 0 if none is known."""
-        return self._ledger.settled() or 0
+        return self._ledger.clock.settled() or 0
 
     def doubt(self) -> int:
         """Return how old an answer may be because the clock is in doubt, in microseconds; 0 if it is not."""
-        return self._ledger.doubt()
+        return self._ledger.clock.doubt()
 
     def reach(self, sequence: int) -> None:
         """Wait until the ledger holds a sequence, as `cut` does."""

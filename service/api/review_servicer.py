@@ -38,7 +38,7 @@ class ReviewServicer:
     def GetNotifier(self, request: review_pb.GetNotifierRequest) -> review_pb.GetNotifierResponse:
         marketplace, notifier = parse_notifier(request.name, "name")
         cut = self._reads.cut(request)
-        found = self._ledger.notifier_records(marketplace, cut, [notifier]).get(notifier)
+        found = self._ledger.notifiers.records(marketplace, cut, [notifier]).get(notifier)
         if found is None:
             text = f"nothing that this notifier reported was recorded by {format_time(cut.known_time)}; check its id"
             raise NotifierNotFound(text, {"notifier": request.name})
@@ -48,8 +48,8 @@ class ReviewServicer:
         marketplace = parse_marketplace(request.parent, "parent")
         page = self._reads.page(request, is_id)
         limit = page.limit
-        names = self._ledger.notifiers(marketplace, page.after, limit + 1)
-        found = self._ledger.notifier_records(marketplace, page.cut, names[:limit])
+        names = self._ledger.notifiers.list(marketplace, page.after, limit + 1)
+        found = self._ledger.notifiers.records(marketplace, page.cut, names[:limit])
         return review_pb.ListNotifiersResponse(
             notifiers=[notifier_message(marketplace, name, assess(found[name])) for name in names if name in found],
             next_page_token=page.token(names[limit - 1]) if len(names) > limit else "",
@@ -61,7 +61,7 @@ class ReviewServicer:
         items, is_truncated = review_queue(self._ledger, marketplace, page.cut)
         begin = page.after_number  # how many items come before
         end = begin + page.limit
-        views = self._ledger.named_violations(marketplace, [item.violation for item in items[begin:end]], page.cut)
+        views = self._ledger.violations.named(marketplace, [item.violation for item in items[begin:end]], page.cut)
         at = replace(page.cut, observe_time=min(page.cut.observe_time, page.cut.known_time))
         cautions = self._undecided(marketplace, sorted({view.seller for view in views.values()}), at)
         response = review_pb.ListReviewQueueResponse(
@@ -70,17 +70,17 @@ class ReviewServicer:
             truncated=is_truncated,
         )
         if begin == 0:
-            now = page.cut.observe_time if request.HasField("observe_time") else self._ledger.now()
-            cases = self._ledger.open_cases(marketplace, page.cut, MAX_CASES)
+            now = page.cut.observe_time if request.HasField("observe_time") else self._ledger.clock.now()
+            cases = self._ledger.cases.list_open(marketplace, page.cut, MAX_CASES)
             response.cases.extend(case_messages(marketplace, cases, now))
-            response.open_cases, response.overdue_cases = self._ledger.count_open_cases(page.cut, now, marketplace)
+            response.open_cases, response.overdue_cases = self._ledger.cases.count_open(page.cut, now, marketplace)
         return response
 
     def _undecided(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> dict[str, list[Caution]]:
         """Return the cautions in force of some sellers whose cases nobody has confirmed, by seller."""
         found: dict[str, list[Caution]] = {}
         for seller, cautions in self._scorer.cautions(marketplace, sellers, cut).items():
-            stated = self._ledger.stated_terms(marketplace, seller, cut).cases
+            stated = self._ledger.measures.of_seller(marketplace, seller, cut).cases
             confirmed = {one.fact.case for one in stated if one.fact.state is CaseState.CONFIRMED}
             found[seller] = [one for one in cautions if one.case not in confirmed]
         return found

@@ -173,10 +173,10 @@ class Server:
         )
         if settings.loss_certificate is not None:
             certificate = read_certificate(settings.loss_certificate)
-            look: Callable[[], Seen] = lambda: ledger.seen_runs(ledger.cut())  # noqa: E731
+            look: Callable[[], Seen] = lambda: ledger.runs.seen(ledger.cut())  # noqa: E731
             self._registry.register(AssumptionMetrics(certificate, look, lambda: scorer.policy.now.digest))
         health = self._pools[Pool.HEALTH]
-        self._health = Health(services, ledger.ping, self.log, health, self._answering_without())
+        self._health = Health(services, ledger.database.ping, self.log, health, self._answering_without())
         self._health.add_to(self._grpc)
         self._registry.register(self._health)
         add_reflection(self._grpc, services, settings, self._pools[Pool.REFLECTION])

@@ -24,7 +24,7 @@ def serve(
     closed then too.
     """
     try:
-        ledger.ping()
+        ledger.database.ping()
         freeze_loaded_objects()
         with requests or EndRequests() as until, server:  # signals count before the server says that it serves
             if ready is not None:

@@ -166,7 +166,7 @@ def table_of(settings: Settings, marketplace: str, export: Path | None, progress
         export = settings.data_dir / "exports" / f"{marketplace}.parquet"
         progress("export", 0, 1)
         with open_ledger(settings) as ledger:
-            count = write_export(ledger.export_rows(marketplace, ledger.cut()), export)
+            count = write_export(ledger.entries.export(marketplace, ledger.cut()), export)
         progress("export", 1, 1)
         if not count:
             raise ConfigurationWrong(

@@ -123,7 +123,7 @@ def _look_at_ledger() -> tuple["Seen", "Granted"]:
 
     with open_ledger(load()) as ledger:
         cut = ledger.cut()
-        return ledger.seen_runs(cut), ledger.granted(cut)
+        return ledger.runs.seen(cut), ledger.runs.granted(cut)
 
 
 def _is_contradicted(assumptions: "Assumptions", seen: "Seen") -> bool:

@@ -68,7 +68,7 @@ def _grants(settings: Settings) -> str:
 def _ledger(settings: Settings) -> str:
     with open_ledger(settings) as ledger:
         sequence, _ = ledger.last()
-        found = [f"{name} {value}" for name, value in ledger.about().items()]
+        found = [f"{name} {value}" for name, value in ledger.database.about().items()]
         return "; ".join([f"{sequence:,} entries", ", ".join(found), *ledger.cautions()])
 
 

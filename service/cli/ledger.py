@@ -191,7 +191,7 @@ def export_command(
     with open_ledger(settings) as ledger, StepProgress() as progress:
         cut = ledger.cut(observe, known)
         progress("export", 0, 1)
-        rows = write_export(ledger.export_rows(where, cut, bounded=observe is not None), file)
+        rows = write_export(ledger.entries.export(where, cut, bounded=observe is not None), file)
         progress("export", 1, 1)
     say(f"{rows:,} entries of {where} written to {file}")
 
@@ -215,7 +215,7 @@ def checkpoint_command(
 
     settings = load()
     with open_ledger(settings) as ledger:
-        sequence, chain = ledger.checkpoint()
+        sequence, chain = ledger.seals.last()
     signer = load_or_make_key(key or settings.data_dir / "checkpoint-key.pem")
     emit_one(write_checkpoint(file, signer, sequence, chain, format_time(wall_clock())), output)
 

@@ -60,7 +60,7 @@ def preview(
     settings, after = load(), read_policy(file)
     with open_ledger(settings) as ledger:
         asked = _question(settings, ledger, after, against, since, violations)
-        places = [marketplace] if marketplace else ledger.marketplaces()
+        places = [marketplace] if marketplace else ledger.sellers.list_marketplaces()
         with StepProgress() as progress:
             found = look(ledger, places, asked, progress)
     if html is not None:

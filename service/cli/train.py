@@ -119,7 +119,7 @@ class Training:
             export = settings.data_dir / "exports" / f"{study.marketplace}.parquet"
             progress("export", 0, 1)
             with open_ledger(settings) as ledger:
-                count = write_export(ledger.export_rows(study.marketplace, ledger.cut()), export)
+                count = write_export(ledger.entries.export(study.marketplace, ledger.cut()), export)
             progress("export", 1, 1)
             if not count:
                 raise ConfigurationWrong(

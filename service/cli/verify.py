@@ -98,7 +98,7 @@ def _verify_ledger(checkpoints: Path | None, public_key: str | None, output: For
         raise invalid("--public-key", "belongs to a file of checkpoints, which proves nothing without who signed it")
     exported = read_checkpoints(checkpoints, public_key) if checkpoints and public_key else []
     with open_ledger(load()) as ledger, StepProgress() as progress:
-        found = ledger.verify(exported, lambda done, total: progress("verify", done, total))
+        found = ledger.seals.verify(exported, lambda done, total: progress("verify", done, total))
     row: dict[str, Any] = {
         "entries": found.entries,
         "sequence": found.sequence,

@@ -12,7 +12,7 @@ from service.contract.fields import FieldErrors, optional_time, timestamp
 from service.contract.resource_names import notifier_name, seller_name, seller_of, violation_name
 from service.contract.violations import statuses_of, violation_message
 from service.ledger.queries.cases import OpenCase
-from service.ledger.queries.notifiers import Selection
+from service.ledger.queries.violations import Selection
 from service.ledger.records import ViolationView
 from service.review.bulk_decisions import SAMPLE_FRACTION, BulkDecision, BulkOutcome
 from service.review.priority import QueueItem

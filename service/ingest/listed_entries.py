@@ -79,6 +79,6 @@ def _on_record(ledger: Ledger, marketplace: str, sequences: Iterable[int]) -> di
     for run in runs:
         if run[0] <= cut.sequence:
             first, limit = run[0] - 1, run[-1] - run[0] + 1
-            page = ledger.entries(marketplace, cut, after_sequence=first, limit=limit)
+            page = ledger.entries.list(marketplace, cut, after_sequence=first, limit=limit)
             found |= {recorded.sequence: recorded for recorded in page}
     return found

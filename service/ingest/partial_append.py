@@ -73,7 +73,7 @@ def accept(
         return accepted
     before_passing(accepted.refused)
     if position is not None:
-        ledger.advance(position)
+        ledger.positions.advance(position)
     return accepted
 
 

@@ -48,11 +48,11 @@ def with_matches(
     with the same id once more is known of a seller.
     """
     attributes = {identifier.attribute for identifier in file.identifiers}
-    index = IdentityIndex(ledger.identities(marketplace, ledger.cut()), attributes)
+    index = IdentityIndex(ledger.identities.in_force(marketplace, ledger.cut()), attributes)
     rows = iter(rows)
     while chunk := list(islice(rows, MATCHED_ROWS)):
         named = [file.name_ids(line, row) for line, row in chunk]
-        known = ledger.stated_matches(marketplace, sorted({name for names in named for name in names if name}))
+        known = ledger.identities.stated_by(marketplace, sorted({name for names in named for name in names if name}))
         for (line, row), names in zip(chunk, named, strict=True):
             if not names or SELLER in row:
                 yield line, row

@@ -111,7 +111,9 @@ def _wrong(ledger: Ledger, mapping: ForeignMapping, row: UnmatchedRow) -> str:
         return f"verified: {error}"
     if row.file not in {file.path for file in mapping.files}:
         return f"file: the mapping has no file {row.file!r}"
-    if not is_id(row.seller) or not ledger.entries(mapping.marketplace, ledger.cut(), sellers=[row.seller], limit=1):
+    if not is_id(row.seller) or not ledger.entries.list(
+        mapping.marketplace, ledger.cut(), sellers=[row.seller], limit=1
+    ):
         return f"seller: nothing is on record of {row.seller!r} in {mapping.marketplace}"
     return ""
 

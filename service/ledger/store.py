@@ -1,59 +1,61 @@
 """The ledger: appends entries, and reads them as of any time. The only code that holds a connection to it."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, Self
-
-from sqlalchemy import Connection, text
+from typing import Self
 
 from scoring.entries.entry import Entry, prepare, prepare_batch
 from scoring.entries.kinds.decisions import ClockMended, SellerErased
-from scoring.enums import Status
-from scoring.errors import FieldViolation, InvalidInput, ViolationNotFound
+from scoring.errors import FieldViolation, InvalidInput
 from scoring.time import format_time
 from service.ledger.append import appending, following
-from service.ledger.append.acts import ActWriter
 from service.ledger.append.erasing import erase
 from service.ledger.append.policy_moves import PolicyMoves
 from service.ledger.append.proposals import Proposals
 from service.ledger.clock import mending
-from service.ledger.clock.server_clock import (
-    REST,
-    SKEW,
-    LedgerClock,
-    Present,
-    clock_ahead_caution,
-    require_no_gap,
-    wall_clock,
-)
-from service.ledger.database.database import CONFLICT, Database, lock_time
+from service.ledger.clock.ledger_clock import LedgerClock, last_entry
+from service.ledger.clock.server_clock import REST, SKEW, Present, ServerClock, clock_ahead_caution, wall_clock
+from service.ledger.database.database import CONFLICT, Database
 from service.ledger.database.rights import require_rights
 from service.ledger.database.schema import SchemaState, require_current, state_of, upgrade_open
-from service.ledger.queries import reading
-from service.ledger.queries.cases import CaseReads
-from service.ledger.queries.changes import ChangeReads
-from service.ledger.queries.fact_reads import FactReads
-from service.ledger.queries.measures import AsRecorded
-from service.ledger.queries.positions import PositionReads
-from service.ledger.queries.review_reads import ReviewReads
-from service.ledger.queries.runs import RunReads
-from service.ledger.queries.seal_reads import SealReads
-from service.ledger.records import Appended, AsSeen, Cut, Position, RecordedEntry, ViolationView
+from service.ledger.queries.cases import CaseQueries
+from service.ledger.queries.changes import ChangeQueries
+from service.ledger.queries.entries import EntryQueries
+from service.ledger.queries.facts import FactQueries
+from service.ledger.queries.identities import IdentityQueries
+from service.ledger.queries.measures import AsRecorded, MeasureQueries
+from service.ledger.queries.notifiers import NotifierQueries
+from service.ledger.queries.positions import Positions, record_position
+from service.ledger.queries.runs import RunQueries
+from service.ledger.queries.seals import SealQueries
+from service.ledger.queries.sellers import SellerQueries
+from service.ledger.queries.violations import ViolationQueries
+from service.ledger.records import Appended, AsSeen, Cut, Position
 
 
-class Ledger(
-    FactReads, ReviewReads, CaseReads, RunReads, ChangeReads, SealReads, PositionReads, Proposals, PolicyMoves
-):
+class Ledger:
     """The ledger in one database. Any number of threads may use one, and any number of processes one database.
 
     Every method may raise LedgerUnavailable, after which the call may be repeated.
     """
 
-    def __init__(self, database: Database, clock: LedgerClock) -> None:
-        self._database = database
-        self._clock = clock
-        self._known = (0, mending.Mendings())  # up to which sequence it is known what was mended, and that
+    def __init__(self, database: Database, server_clock: ServerClock) -> None:
+        self.database = database
+        self.clock = clock = LedgerClock(database, server_clock)
+        self.entries = EntryQueries(clock)
+        self.violations = ViolationQueries(clock)
+        self.facts = FactQueries(clock)
+        self.measures = MeasureQueries(clock)
+        self.cases = CaseQueries(clock)
+        self.sellers = SellerQueries(clock)
+        self.identities = IdentityQueries(clock)
+        self.notifiers = NotifierQueries(clock)
+        self.runs = RunQueries(clock, self.sellers, self.violations, self.measures)
+        self.changes = ChangeQueries(clock)
+        self.seals = SealQueries(clock)
+        self.positions = Positions(clock)
+        self.proposals = Proposals(clock)
+        self.policies = PolicyMoves(clock)
 
     @classmethod
     def open(
@@ -85,7 +87,7 @@ class Ledger(
             else:
                 require_current(state)
             witnessed = clock is wall_clock if is_witnessed is None else is_witnessed
-            opened = cls(database, LedgerClock(clock, is_witnessed=witnessed))
+            opened = cls(database, ServerClock(clock, is_witnessed=witnessed))
             if serving:
                 opened.finish()
         except BaseException:
@@ -95,7 +97,7 @@ class Ledger(
 
     def close(self) -> None:
         """Close every connection to the database; calls after it raise LedgerUnavailable."""
-        self._database.close()
+        self.database.close()
 
     def __enter__(self) -> Self:
         return self
@@ -105,34 +107,22 @@ class Ledger(
     ) -> None:
         self.close()
 
-    def about(self) -> dict[str, str]:
-        """Return the database's facts by key: `database`, `version`, and how safe a commit is."""
-        return self._database.about()
-
     def cautions(self) -> list[str]:
         """Return a list of sentences about risks that the operator should know of; empty if none.
 
         Risks of the database, and a last record time ahead of the clock.
         """
-        end = self._end()
-        ahead = end.record_time - self._clock.now(end.clock)
-        return [*self._database.cautions(), *([clock_ahead_caution(ahead)] if ahead > SKEW else [])]
-
-    def ping(self) -> None:
-        """Ask the database for an answer, and discard it.
-
-        Raises LedgerUnavailable if there is none.
-        """
-        with self._database.read() as connection:
-            connection.execute(text("SELECT 1"))
+        end = self.clock.end()
+        ahead = end.record_time - self.clock.server.now(end.clock)
+        return [*self.database.cautions(), *([clock_ahead_caution(ahead)] if ahead > SKEW else [])]
 
     def last(self) -> tuple[int, int]:
         """Return (sequence, record_time) of the ledger's last entry; (0, 0) if there is none.
 
-        In microseconds.
+        In microseconds. The clock of the ledger is held against this end from then on.
         """
-        with self._database.read() as connection:
-            return appending.last_entry(connection)
+        end = self.clock.end()
+        return end.sequence, end.record_time
 
     def append(
         self,
@@ -158,23 +148,22 @@ class Ledger(
         """
         appending.check_marketplace(marketplace)
         appending.refuse_output_only(entries, imported, by_rule=as_recorded is not None, in_bulk=as_seen is not None)
-        end = self._end()
-        present = self._present(end)
+        end = self.clock.end()
+        present = self.clock.present(end)
         # Not the clock alone: an entry that was accepted must be valid still when the clock has been put back.
         batch = prepare_batch(entries, max(present.clock, end.record_time))
-        appending.refuse_own_early(self._database, marketplace, batch)
+        appending.refuse_own_early(self.database, marketplace, batch)
         try:
-            with self._database.write() as connection:
-                present = self._present_under_lock(connection, present)
+            with self.clock.locked(present) as (connection, present):
                 if as_recorded is not None and not as_recorded.holds(connection, marketplace):
                     return []
                 if as_seen is not None and (names := appending.find_overtaken(connection, marketplace, as_seen)):
                     batch = [item for item in batch if item.entry.entry_id not in names]
                 results, unfinished = appending.append_batch(
-                    self._database, connection, marketplace, batch, present, position
+                    self.database, connection, marketplace, batch, present, position
                 )
         except CONFLICT:
-            with self._database.read() as connection:
+            with self.database.read() as connection:
                 taken = appending.taken_revision(connection, marketplace, batch)
             if taken is None:
                 raise
@@ -188,7 +177,7 @@ class Ledger(
 
         Those that follow from the report of a product, or from a decision about it.
         """
-        with self._database.read() as connection:
+        with self.database.read() as connection:
             left = following.find_unfinished(connection)
         for marketplace, entry_id, _ in left:
             self._follow_on(marketplace, entry_id)
@@ -196,26 +185,17 @@ class Ledger(
     def _follow_on(self, marketplace: str, entry_id: str) -> None:
         """Derive the rest of what follows from an entry, in appends of their own between which others come in."""
         while True:
-            present = self._present(self._end())
-            with self._database.write() as connection:
+            before = self.clock.present(self.clock.end())
+            with self.clock.locked(before) as (connection, present):
                 left = following.find_unfinished_among(connection, marketplace, [entry_id])
                 if not left:
                     return
-                present = self._present_under_lock(connection, present)
-                last = appending.last_entry(connection)
+                last = last_entry(connection)
                 _, _, after = left[0]
                 sequence, more = following.follow_on(
-                    self._database, connection, marketplace, entry_id, after, last, present
+                    self.database, connection, marketplace, entry_id, after, last, present
                 )
-                appending.record_position(connection, following.position_after(marketplace, entry_id, more), sequence)
-
-    def advance(self, position: Position) -> None:
-        """Record how far a source is read where none of it is appended; never moves back.
-
-        In a transaction of its own.
-        """
-        with self._database.write() as connection:
-            appending.record_position(connection, position, appending.last_entry(connection)[0])
+                record_position(connection, following.position_after(marketplace, entry_id, more), sequence)
 
     def erase(self, marketplace: str, seller: str, *, actor: str, ground: str = "", entry_id: str) -> Appended:
         """Erase the sealed texts of a seller's entries: delete its key, and append an entry.
@@ -226,7 +206,7 @@ class Ledger(
         """
         appending.check_marketplace(marketplace)
         entry = Entry(entry_id, seller, SellerErased(actor, ground))
-        return erase(self._database, marketplace, entry, self._present(self._end()))
+        return erase(self.database, marketplace, entry, self.clock.present(self.clock.end()))
 
     def mend_clock(
         self, marketplace: str, *, actor: str, reason: str, first_sequence: int = 0, ahead: int = 0, entry_id: str
@@ -240,18 +220,17 @@ class Ledger(
         """
         appending.check_marketplace(marketplace)
         stated = ClockMended(actor, reason, first_sequence, ahead)
-        end = self._end()
-        present = self._clock.present(end.clock)
-        item = prepare(Entry(entry_id, "", stated), present.clock)
-        with self._database.write() as connection:
-            present = self._present_under_lock(connection, present)
+        before = self.clock.server.present(self.clock.end().clock)
+        item = prepare(Entry(entry_id, "", stated), before.clock)
+        with self.clock.locked(before) as (connection, locked):
+            present = locked
             if (first_sequence or ahead) and not appending.is_known(connection, marketplace, entry_id):
-                last = appending.last_entry(connection)[0]
+                last = last_entry(connection)[0]
                 mending.require_sound(connection, mending.load(connection), stated, last, present.clock)
                 # Its own record time is none of those that it puts right, or a stamp would name two cuts.
                 span = mending.span(connection, first_sequence, last)
                 present = present._replace(ahead=ahead, taken=(*present.taken, span) if ahead else present.taken)
-            [appended] = appending.append_batch(self._database, connection, marketplace, [item], present).results
+            [appended] = appending.append_batch(self.database, connection, marketplace, [item], present).results
         return appended
 
     def cut(self, observe_time: int | None = None, known_time: int | None = None) -> Cut:
@@ -264,10 +243,10 @@ class Ledger(
         it: whatever is appended later is recorded later, so the same two times give the same cut for ever.
         Raises InvalidInput if one lies in the future.
         """
-        end = self._end()
+        end = self.clock.end()
         sequence, record_time = end.sequence, end.record_time
-        clock = self._clock.now(end.clock)
-        mendings = self._known[1]
+        clock = self.clock.server.now(end.clock)
+        mendings = self.clock.mendings
         # What was answered as of a record time that ran ahead is answered again.
         latest = max(clock, record_time, *(mended.taken[1] for mended in mendings.all)) + 1
         times = {"observe_time": observe_time, "known_time": known_time}
@@ -279,127 +258,13 @@ class Ledger(
         if wrong:
             raise InvalidInput(wrong)
         if known_time is not None and (known_time <= record_time or mendings.all):
-            with self._database.read() as connection:
+            with self.database.read() as connection:
                 sequence, record_time = mending.sequence_before(connection, mendings, known_time)
         if observe_time is None:
-            is_doubted = self._clock.is_witnessed and end.record_time and clock - end.record_time > REST
+            is_doubted = self.clock.server.is_witnessed and end.record_time and clock - end.record_time > REST
             observe_time = (end.record_time if is_doubted else Present(clock).at_end(end.record_time)) + 1
         return Cut(
             observe_time=observe_time,
             known_time=record_time + 1 if known_time is None else min(known_time, record_time + 1),
             sequence=sequence,
         )
-
-    def entries(
-        self,
-        marketplace: str,
-        cut: Cut,
-        *,
-        sellers: Collection[str] | None = None,
-        after_sequence: int = 0,
-        limit: int = 100,
-    ) -> list[RecordedEntry]:
-        """Return a page of entries as of the cut, in the order of their sequence.
-
-        Of the cut's set what its `observe_time` lets through; `sellers`: only their entries. The next page is the one after
-        the last entry's sequence, with the same cut.
-        """
-        with self._reading(cut.sequence) as connection:
-            return reading.entries(connection, marketplace, cut, sellers, after_sequence, limit)
-
-    def violation(self, marketplace: str, violation_id: str, cut: Cut, seller: str = "") -> ViolationView:
-        """Return one violation as of the cut, by its id; with `seller` only if it is of that one.
-
-        Raises ViolationNotFound if it was not reported, or had not happened, by then, or is another seller's.
-        """
-        with self._reading(cut.sequence) as connection:
-            view = reading.violation(connection, marketplace, violation_id, cut, seller)
-        if view is None:
-            raise ViolationNotFound(
-                f"no violation {violation_id!r} was recorded by {format_time(cut.known_time)}; a violation is named"
-                " by the entry_id of its report",
-                {"violation": violation_id},
-            )
-        return view
-
-    def violations(
-        self,
-        marketplace: str,
-        cut: Cut,
-        *,
-        sellers: Collection[str] | None = None,
-        statuses: Collection[Status] = (),
-        after_sequence: int = 0,
-        limit: int = 100,
-    ) -> tuple[list[ViolationView], int | None]:
-        """Return a page of violations as of the cut, and the `after_sequence` of the next page.
-
-        By the sequence of their reports; None at the end. A page looks at `limit` violations and, if `statuses` are
-        given, returns those that have one of them.
-        """
-        with self._reading(cut.sequence) as connection:
-            views, after = reading.violations(connection, marketplace, cut, sellers, after_sequence, limit)
-        return [view for view in views if not statuses or view.status in statuses], after
-
-    def export_rows(
-        self, marketplace: str, cut: Cut, chunk: int = 50_000, *, bounded: bool = False
-    ) -> Iterator[list[tuple[Any, ...]]]:
-        """Yield lists of at most `chunk` rows, all entries of the cut's set, by sequence.
-
-        With the columns `EXPORT_COLUMNS`. The whole set, whatever the cut's `observe_time`: training looks at it from
-        many times. If `bounded`, only what occurred and was reported before that.
-        """
-        after = 0
-        while True:
-            with self._reading(cut.sequence) as connection:
-                rows = reading.export_rows(connection, marketplace, cut, after, chunk, bounded)
-            if rows:
-                yield rows
-            if len(rows) < chunk:
-                return
-            after = rows[-1][0]
-
-    def _end(self) -> appending.LedgerEnd:
-        """Return the end of the ledger, and the database's own clock if it has one that counts."""
-        with self._database.read() as connection:
-            end = appending.end(connection, asks_clock=self._clock.is_witnessed)
-            self._note_end(end)
-            if end.sequence > self._known[0]:
-                known = self._known[1]
-                self._known = (end.sequence, known if end.mended == known.through else mending.load(connection))
-            return end
-
-    @contextmanager
-    def _reading(self, sequence: int) -> Iterator[Connection]:
-        """Open a connection that reads the times of entries as what is known up to the sequence puts them right."""
-        if sequence > self._known[0]:
-            self._end()
-        mendings = self._known[1].as_of(sequence)
-        with self._database.read() as connection, mending.read_mended_times(connection, mendings):
-            yield connection
-
-    @contextmanager
-    def _acting(self) -> Iterator[ActWriter]:
-        """Open a transaction that has the ledger's lock and appends acts. ClockInDoubt."""
-        present = self._present(self._end())
-        with self._database.write() as connection:
-            yield ActWriter(self._database, connection, self._present_under_lock(connection, present))
-
-    def _present(self, end: appending.LedgerEnd) -> Present:
-        """Return the present for an append, by a clock that nothing contradicts. ClockInDoubt."""
-        present = self._clock.present(end.clock)
-        require_no_gap(present, end.record_time)
-        return self._present_by(present.clock)
-
-    def _present_under_lock(self, connection: Connection, before: Present) -> Present:
-        """Return the present once the lock is held; not before the one that the entries were checked against.
-
-        ClockInDoubt.
-        """
-        present = self._clock.present(lock_time(connection) if self._clock.is_witnessed else None)
-        return self._present_by(max(before.clock, present.clock))
-
-    def _present_by(self, clock: int) -> Present:
-        """Return the present, with what is known of record times that were put right."""
-        mendings = self._known[1].all
-        return Present(clock, tuple(mended.taken for mended in mendings), mendings=mendings)

@@ -108,7 +108,7 @@ class Recorder:
         So a measure on show can be contested, and restitution finds it, however far the worker is behind. The worker states
         none of these again. A seller whose statements are refused is left to the worker.
         """
-        if (self._ledger.position(name_refused((marketplace, seller)), 0) or 0) % 2:
+        if (self._ledger.positions.find(name_refused((marketplace, seller)), 0) or 0) % 2:
             return
         with suppress(InvalidInput):  # the worker reports it, and tries again
             for cut in self._list_pending(marketplace, seller):
@@ -123,20 +123,20 @@ class Recorder:
     def _list_pending(self, marketplace: str, seller: str) -> Iterator[Cut]:
         """Yield the cuts as of which a seller is still to be evaluated, in their order; the last one is now."""
         now = self._ledger.cut()
-        followed, evaluated = self._ledger.position(SOURCE, 0), self._ledger.position(TIME_SOURCE, 0)
+        followed, evaluated = self._ledger.positions.find(SOURCE, 0), self._ledger.positions.find(TIME_SOURCE, 0)
         times: set[int] = set()
         if evaluated is not None:
             times.update(list_times(evaluated, now.observe_time - 1, self.policy_moves))
         if followed is not None:
-            changes = self._ledger.changes_of_seller(marketplace, seller, followed - 1, now.sequence)
+            changes = self._ledger.changes.of_seller(marketplace, seller, followed - 1, now.sequence)
             times.update(change.record_time for change in changes if change.kind in DECIDING)
         yield from (self._ledger.cut(time + 1, time + 1) for time in sorted(times))
         yield now
 
     def _read(self, marketplace: str, seller: str) -> _Known:
         """Return what the service has stated of a seller's measures and cases, up to the end of the ledger."""
-        everything = Cut(_EVER, _EVER, self._ledger.tip().sequence)
-        found = self._ledger.stated_terms(marketplace, seller, everything)
+        everything = Cut(_EVER, _EVER, self._ledger.clock.end().sequence)
+        found = self._ledger.measures.of_seller(marketplace, seller, everything)
         return _Known(read_record(found.statements), found.cases)
 
     def _state(self, marketplace: str, seller: str, cut: Cut, known: _Known) -> int:

@@ -93,9 +93,9 @@ class Refusals:
 
     def _mark(self, seller: Seller, *, is_refused: bool) -> None:
         source = name_refused(seller)
-        number = self._ledger.position(source, 0) or 0
+        number = self._ledger.positions.find(source, 0) or 0
         if (number % 2 == 1) is not is_refused:
-            self._ledger.advance(Position(source, 0, number + 1))
+            self._ledger.positions.advance(Position(source, 0, number + 1))
 
 
 def name_refused(seller: Seller) -> str:
@@ -105,6 +105,6 @@ def name_refused(seller: Seller) -> str:
 
 def read_refused(ledger: Ledger) -> list[Seller]:
     """Return the sellers that stand refused, by marketplace and id."""
-    found: Mapping[str, int] = ledger.positions(PREFIX)
+    found: Mapping[str, int] = ledger.positions.list(PREFIX)
     named = (name.partition("/") for name, number in found.items() if number % 2)
     return [(marketplace, seller) for marketplace, _, seller in named]

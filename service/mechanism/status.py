@@ -30,6 +30,8 @@ class MechanismStatus:
 def read_status(ledger: Ledger) -> MechanismStatus:
     """Return how far the record of a ledger's measures has come."""
     cut = ledger.cut()
-    cases = ledger.count_open_cases(cut, cut.observe_time)
-    followed = (ledger.position(SOURCE, 0) or 1) - 1
-    return MechanismStatus(followed, cut.sequence, ledger.position(TIME_SOURCE, 0), tuple(read_refused(ledger)), *cases)
+    cases = ledger.cases.count_open(cut, cut.observe_time)
+    followed = (ledger.positions.find(SOURCE, 0) or 1) - 1
+    return MechanismStatus(
+        followed, cut.sequence, ledger.positions.find(TIME_SOURCE, 0), tuple(read_refused(ledger)), *cases
+    )

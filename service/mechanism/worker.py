@@ -107,7 +107,7 @@ class MechanismWorker:
         self.behind = max(now.sequence - self._done, 0)
         if monotonic() >= self._count_due:
             self._count_due = monotonic() + COUNT_SECONDS
-            self.open_cases, self.overdue_cases = self._ledger.count_open_cases(now, now.observe_time)
+            self.open_cases, self.overdue_cases = self._ledger.cases.count_open(now, now.observe_time)
         return self.appended - before
 
     def _catch_up(self, now: Cut) -> bool:
@@ -115,12 +115,12 @@ class MechanismWorker:
 
         Return whether that is done.
         """
-        since = self._ledger.position(TIME_SOURCE, 0)
+        since = self._ledger.positions.find(TIME_SOURCE, 0)
         for time in () if since is None else list_times(since, now.observe_time - 1, self._recorder.policy_moves):
             then = self._ledger.cut(time + 1, time + 1)
             if not self._follow(then.sequence) or not self._record_every(then):
                 return False
-            self._ledger.advance(Position(TIME_SOURCE, 0, time))
+            self._ledger.positions.advance(Position(TIME_SOURCE, 0, time))
             self._mark(now, self._recorder.follows_from_at(time + 1))
         return True
 
@@ -129,43 +129,43 @@ class MechanismWorker:
         follows_from = self._recorder.follows_from
         if follows_from == self._follows_from:
             return True
-        is_known = self._ledger.position(_name_marker(now, follows_from), 0) is not None
+        is_known = self._ledger.positions.find(_name_marker(now, follows_from), 0) is not None
         if (self._follows_from or not is_known) and not self._record_every(now):
             return False
-        if self._ledger.position(TIME_SOURCE, 0) is None:
-            self._ledger.advance(Position(TIME_SOURCE, 0, now.observe_time - 1))
+        if self._ledger.positions.find(TIME_SOURCE, 0) is None:
+            self._ledger.positions.advance(Position(TIME_SOURCE, 0, now.observe_time - 1))
         self._mark(now, follows_from)
         return True
 
     def _mark(self, now: Cut, follows_from: str) -> None:
         """Keep that every seller was evaluated today by a model and a policy, and how far the worker has come."""
         self._follows_from = follows_from
-        self._ledger.advance(Position(_name_marker(now, follows_from), 0, 1))
+        self._ledger.positions.advance(Position(_name_marker(now, follows_from), 0, 1))
         self._keep(self._done)
 
     def _follow(self, last: int) -> bool:
         """Evaluate what the entries since the last look decide, up to a sequence; return whether that is done."""
-        begin = self._ledger.position(SOURCE, 0)
+        begin = self._ledger.positions.find(SOURCE, 0)
         if begin is None:  # what came before is evaluated with every seller
             self._keep(last)
             return True
         # Another ledger may stand there by now, as after the promotion of a standby that lagged.
-        is_kept = self._ledger.chain_at(self._done) == self._chain
+        is_kept = self._ledger.seals.chain_at(self._done) == self._chain
         done = self._done = max(begin - 1, self._done) if is_kept else begin - 1
         while done < last:
-            page = _whole_appends(self._ledger.changes(done, last, PAGE), last)
+            page = _whole_appends(self._ledger.changes.list(done, last, PAGE), last)
             for marketplace, seller, cut in _list_evaluated(page):
                 if self._stop.is_set():
                     return False
                 self._record(marketplace, seller, cut)
             done = self._done = page[-1].sequence
-            self._chain = self._ledger.chain_at(done)
+            self._chain = self._ledger.seals.chain_at(done)
             if done - begin >= KEPT_AFTER:
                 self._keep(done)
         return True
 
     def _keep(self, done: int) -> None:
-        self._ledger.advance(Position(SOURCE, 0, done + 1))
+        self._ledger.positions.advance(Position(SOURCE, 0, done + 1))
         self._done = done
 
     def _record_every(self, cut: Cut) -> bool:
@@ -221,9 +221,9 @@ class MechanismWorker:
 
     def _every_seller(self) -> Iterator[tuple[str, str]]:
         """Yield every seller that has an entry, with its marketplace."""
-        for marketplace in self._ledger.marketplaces():
+        for marketplace in self._ledger.sellers.list_marketplaces():
             after = ""
-            while page := self._ledger.sellers_after(marketplace, after, SELLERS):
+            while page := self._ledger.sellers.list(marketplace, after, SELLERS):
                 yield from ((marketplace, seller) for seller in page if seller)
                 after = page[-1]
 

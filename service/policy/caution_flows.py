@@ -26,7 +26,7 @@ def read_caution_flows(
     stated, time = policy.caution, cut.observe_time
     if stated is None or not stated.flow_days:
         return NO_FLOWS
-    recent = ledger.flows(marketplace, sellers, cut, choose_first_recent_day(time, stated))
+    recent = ledger.measures.flows(marketplace, sellers, cut, choose_first_recent_day(time, stated))
     table = facts if isinstance(facts, FactTable) else tabulate(facts, sellers)
     by_others = find_cautions(table, sellers, NO_FLOWS, time, stated)
     chosen = [
@@ -36,4 +36,4 @@ def read_caution_flows(
     ]
     if not chosen:
         return NO_FLOWS
-    return ledger.flows(marketplace, chosen, cut, choose_first_day(time, stated), with_before=True)
+    return ledger.measures.flows(marketplace, chosen, cut, choose_first_day(time, stated), with_before=True)

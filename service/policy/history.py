@@ -42,11 +42,11 @@ class PolicyHistory:
 
     def last(self) -> PolicyMove | None:
         """Return the last move; None if no policy was ever committed."""
-        return self._ledger.last_policy_move()
+        return self._ledger.policies.last()
 
-    def moves(self, after: int, count: int) -> list[PolicyMove]:
+    def moves(self, after: int, count: int) -> Sequence[PolicyMove]:
         """Return the next `count` moves after a number, oldest first."""
-        return self._ledger.policy_moves(after, count)
+        return self._ledger.policies.list(after, count)
 
     def load(self, digest: str) -> Policy:
         """Return a policy of the history by its whole digest. It was checked when it was committed.
@@ -54,7 +54,7 @@ class PolicyHistory:
         PolicyNotFound if none of this digest was served; PolicyRefused if its text is not what was committed, or this
         release cannot read it.
         """
-        text = self._ledger.policy_text(digest)
+        text = self._ledger.policies.text(digest)
         if text is None:
             raise _not_found(digest, "no policy of this digest was committed")
         policy = parse_policy_text(text, was_committed=True)
@@ -64,7 +64,7 @@ class PolicyHistory:
 
     def resolve(self, name: str) -> str:
         """Return the whole digest for a beginning of one, of at least MIN_BEGINNING digits. PolicyNotFound."""
-        found = self._ledger.policy_digests(name) if len(name) >= MIN_BEGINNING and name.isalnum() else []
+        found = self._ledger.policies.digests(name) if len(name) >= MIN_BEGINNING and name.isalnum() else []
         if len(found) != 1:
             problem = "names several policies" if found else "names no policy"
             raise _not_found(name, f"{name[:80]!r} {problem}; see: sellertrust policy history")
@@ -127,7 +127,7 @@ class PolicyHistory:
             )
             return [made] if moves or not served.text else [first, made]
 
-        return self._ledger.move_policy(principal, decide)
+        return self._ledger.policies.move(principal, decide)
 
     def certify(self, text: str, assumptions: str, accepted_losses: Sequence[tuple[str, int]], actor: str) -> None:
         """Check that a commit of a policy would be accepted as far as its loss certificate goes.
@@ -141,12 +141,12 @@ class PolicyHistory:
 
     def _look_at_granted(self) -> Granted:
         """Return what persons granted single sellers by now."""
-        return self._ledger.granted(self._ledger.cut())
+        return self._ledger.runs.granted(self._ledger.cut())
 
     def assumptions(self) -> str:
         """Return the text of the assumptions that were committed last, by which commits are certified; empty for none."""
         digest = _last_assumptions(self.moves(0, 2**31))
-        return (self._ledger.assumptions_text(digest) or "") if digest else ""
+        return (self._ledger.policies.assumptions(digest) or "") if digest else ""
 
     def committed(self, digest: str) -> PolicyMove | None:
         """Return the last move that was no rollback and brought a policy, by its whole digest; None if there is none."""
@@ -175,7 +175,7 @@ class PolicyHistory:
                 raise _not_found(HEAD, problem)
             return [NewMove(PolicyAction.ROLLED_BACK, replaced[-1], actor, reason)]
 
-        return self._ledger.move_policy(principal, decide)
+        return self._ledger.policies.move(principal, decide)
 
     def basis(self, served: Policy) -> dict[str, str]:
         """Return what a commit is decided upon: `policy`, the digest of the present one, and how often it was moved."""

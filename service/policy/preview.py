@@ -160,7 +160,7 @@ def preview(ledger: Ledger, marketplaces: Sequence[str], asked: Question, progre
 
 def _sellers(ledger: Ledger, marketplace: str) -> Iterator[str]:
     after = ""
-    while page := ledger.sellers_after(marketplace, after, 10_000):
+    while page := ledger.sellers.list(marketplace, after, 10_000):
         yield from page
         after = page[-1]
 
@@ -169,7 +169,7 @@ def _parts(ledger: Ledger, marketplace: str, sellers: Sequence[str]) -> Iterator
     """Yield the sellers in parts of at most MAX_SELLERS and about MAX_ROWS entries."""
     for first in range(0, len(sellers), MAX_SELLERS):
         page = sellers[first : first + MAX_SELLERS]
-        numbers = ledger.fact_counts(marketplace, page)
+        numbers = ledger.facts.count(marketplace, page)
         part: list[str] = []
         rows = 0
         for seller in page:
@@ -193,9 +193,9 @@ def _place_part(
 ) -> None:
     """Count what changes for some sellers, now and at the beginning of the span; collect their violations since."""
     cut = asked.cut
-    table, _ = ledger.fact_table(marketplace, sellers, cut, MAX_ALLEGATIONS)
+    table, _ = ledger.facts.table(marketplace, sellers, cut, MAX_ALLEGATIONS)
     valued = {
-        currency: table.with_sales(ledger.valued_sales(marketplace, sellers, cut, currency), sellers)
+        currency: table.with_sales(ledger.facts.valued_sales(marketplace, sellers, cut, currency), sellers)
         for currency in {policy.rule_book.currency for policy in asked.policies() if grows_with_value(policy)}
     }
     people, before, after = _place_both(ledger, table, valued, marketplace, sellers, asked, cut.observe_time)
@@ -239,7 +239,7 @@ def _place_both(
     settled = {currency: add_up_values(one, time) for currency, one in valued.items()}
     accounts: Mapping[str, DepositAccount] = {}
     if any(policy.rule_book.asks_for_deposit_placed for policy in asked.policies()):
-        accounts = ledger.deposits(marketplace, sellers, replace(asked.cut, observe_time=time))
+        accounts = ledger.measures.deposits(marketplace, sellers, replace(asked.cut, observe_time=time))
     found = []
     for policy in asked.policies():
         currency = policy.rule_book.currency
@@ -342,14 +342,14 @@ def _look_back(
     ledger: Ledger, asked: Question, time: int, marketplace: str, seller: str, violation: str
 ) -> PastViolation:
     """Return whether either policy would have stopped a seller when it broke a rule, as far as was known then."""
-    rows, _ = ledger.facts_of_seller(marketplace, seller, asked.cut, MAX_ALLEGATIONS)
+    rows, _ = ledger.facts.of_seller(marketplace, seller, asked.cut, MAX_ALLEGATIONS)
     known = [row for row in rows if row.report_time < time]
     cut = replace(asked.cut, observe_time=time)
-    stated = ledger.stated_terms(marketplace, seller, cut)
+    stated = ledger.measures.of_seller(marketplace, seller, cut)
     stopped = []
     for policy in map(keep_stopping, asked.policies()):
         currency = policy.rule_book.currency
-        values = ledger.settled_values(marketplace, seller, asked.cut, currency) if grows_with_value(policy) else {}
+        values = ledger.facts.values(marketplace, seller, asked.cut, currency) if grows_with_value(policy) else {}
         asks_for_tier = any(rule.tiers for rule in policy.rule_book.rules)
         terms = evaluate_measures(
             *(known, seller, time, asked.artifact if asks_for_tier else None, policy, marketplace, values),

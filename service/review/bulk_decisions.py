@@ -24,7 +24,7 @@ from scoring.enums import Action, Kind, Status
 from scoring.errors import FieldViolation, InvalidInput, SelectionChanged, invalid
 from scoring.time import MAX_TIME
 from service.ledger.append.appending import BULK_ID_PREFIX, decision_id_taken_error
-from service.ledger.queries.notifiers import SelectedReport, Selection
+from service.ledger.queries.violations import SelectedReport, Selection
 from service.ledger.records import AsSeen, Cut
 from service.ledger.store import Ledger
 
@@ -225,7 +225,7 @@ def execute(
 def _require_own_id(ledger: Ledger, marketplace: str, decision: BulkDecision) -> None:
     """Raise EntryContentDiffers if another decision has this id."""
     prefix = prefix_of(decision)
-    for name in ledger.ends_of_ids(marketplace, prefix, prefix + "g"):  # after all hexadecimal digits
+    for name in ledger.entries.first_and_last_id(marketplace, prefix, prefix + "g"):  # after all hexadecimal digits
         if not name.startswith(own_prefix_of(decision)):
             raise decision_id_taken_error(decision.decision_id, name)
 
@@ -281,11 +281,11 @@ def _select(ledger: Ledger, marketplace: str, cut: Cut, decision: BulkDecision) 
     prefix = own_prefix_of(decision)
     after = count = 0
     while True:
-        page = ledger.selected(marketplace, cut, decision.selection, after, _PAGE)
+        page = ledger.violations.select(marketplace, cut, decision.selection, after, _PAGE)
         of_products = [report.violation for report in page if report.state.kind is Kind.PRODUCT_VIOLATION]
-        reached = ledger.reached(marketplace, cut.sequence, of_products)
+        reached = ledger.violations.derived(marketplace, cut.sequence, of_products)
         names = [report.violation for report in page] + [name for names in reached.values() for name in names]
-        changes = ledger.histories(marketplace, cut.sequence, names)
+        changes = ledger.violations.decisions(marketplace, cut.sequence, names)
         for report in page:
             sellers = reached.get(report.violation, ())
             found = _state_before(prefix, report, changes.get(report.violation, ()))

@@ -1,6 +1,6 @@
 from scoring.entries.violation_state import is_held_back_for_person
 from scoring.enums import Category, Severity, Status
-from service.ledger.queries.notifiers import OpenViolation
+from service.ledger.queries.violations import OpenViolation
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
 from service.review.priority import QueueItem, rank_items
@@ -15,11 +15,13 @@ def review_queue(ledger: Ledger, marketplace: str, cut: Cut, limit: int = MAX_OP
 
     Some are left out beyond the `limit` newest of safety, or the `limit` newest others.
     """
-    found = [ledger.open_violations(marketplace, cut, limit + 1, is_safety=is_safety) for is_safety in (True, False)]
+    found = [
+        ledger.violations.list_open(marketplace, cut, limit + 1, is_safety=is_safety) for is_safety in (True, False)
+    ]
     waiting = [violation for newest in found for violation in newest[:limit]]
     names = {violation.notifier for violation in waiting if violation.notifier}
-    judged = {name: assess(records) for name, records in ledger.notifier_records(marketplace, cut, names).items()}
-    orders = ledger.recent_orders(marketplace, cut, {violation.seller for violation in waiting})
+    judged = {name: assess(records) for name, records in ledger.notifiers.records(marketplace, cut, names).items()}
+    orders = ledger.sellers.recent_orders(marketplace, cut, {violation.seller for violation in waiting})
     held_back = _held_back(ledger, marketplace, cut, waiting)
     items = [
         QueueItem(
@@ -39,5 +41,5 @@ def review_queue(ledger: Ledger, marketplace: str, cut: Cut, limit: int = MAX_OP
 def _held_back(ledger: Ledger, marketplace: str, cut: Cut, waiting: list[OpenViolation]) -> set[str]:
     """Return those under review that a bulk decision left to a person, by their last change."""
     names = [violation.violation for violation in waiting if violation.status is Status.UNDER_REVIEW]
-    histories = ledger.histories(marketplace, cut.sequence, names)
+    histories = ledger.violations.decisions(marketplace, cut.sequence, names)
     return {name for name, changes in histories.items() if is_held_back_for_person(changes)}

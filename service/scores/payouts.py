@@ -44,7 +44,7 @@ class Payouts:
         confirmed_time = None if order.is_disputed else order.confirmed_time
         terms = fix_terms(first, later.find_terms_for_earlier(confirmed_time))
         stops = trace_stops(
-            self._ledger.stated_terms(marketplace, seller, cut).on_payouts,
+            self._ledger.measures.of_seller(marketplace, seller, cut).on_payouts,
             lambda violation: self._counts(marketplace, seller, violation, cut),
         )
         payout = pay_out(
@@ -63,7 +63,7 @@ class Payouts:
     def _counts(self, marketplace: str, seller: str, violation: str, cut: Cut) -> bool:
         """Return whether a violation of a seller is confirmed, and its own, as of the cut."""
         try:
-            view = self._ledger.violation(marketplace, violation, cut, seller)
+            view = self._ledger.violations.find(marketplace, violation, cut, seller)
         except ViolationNotFound:
             return False
         return view.status in COUNTING_STATUSES and view.attribution is not Attribution.ACCEPTED
@@ -94,7 +94,7 @@ class Payouts:
         ViolationNotFound if the seller has no violation of this id, even if another seller has; LifecycleForbids while
         it is valid.
         """
-        view = self._ledger.violation(marketplace, violation, cut, seller)
+        view = self._ledger.violations.find(marketplace, violation, cut, seller)
         is_elsewhere = view.attribution is Attribution.ACCEPTED
         if view.status in COUNTING_STATUSES | OPEN_STATUSES and not is_elsewhere:
             status = view.status.name.lower()
@@ -103,12 +103,12 @@ class Payouts:
                 {"status": view.status.name, "allowed": "overturn"},
                 ("violation",),
             )
-        known = self._ledger.stated_terms(marketplace, seller, cut)
-        rows, _ = self._ledger.facts_of_seller(marketplace, seller, cut, MAX_ALLEGATIONS)
+        known = self._ledger.measures.of_seller(marketplace, seller, cut)
+        rows, _ = self._ledger.facts.of_seller(marketplace, seller, cut, MAX_ALLEGATIONS)
         spans = list_stood_on(violation, known.statements, find_times_away(violation, rows))
         currency = self._scorer.policy.now.rule_book.currency
         first_day = min((span.begin // DAY for span in spans), default=cut.observe_time // DAY)
-        flow = self._ledger.flow(marketplace, seller, cut, first_day)
+        flow = self._ledger.measures.flows(marketplace, [seller], cut, first_day).get(seller, [])
         items = list_items(spans, flow, known.deposit_changes, cut.observe_time, currency)
         captured = captured_in(spans, flow, cut.observe_time, currency)
         return Restitution(violation, view.status, items, captured, currency)

@@ -95,8 +95,8 @@ def _head_of(opened: Opened, days: int) -> tuple[GenerationHead, Cut]:
     made_by = scorer.made_by
     if not made_by.model:
         raise ConfigurationWrong("there is no model to score with; publish one: sellertrust train ... --publish")
-    ledger.tip()  # after it the ledger knows the database's clock
-    day, settled = ledger.now() // DAY + days, ledger.settled()
+    ledger.clock.end()  # after it the ledger knows the database's clock
+    day, settled = ledger.clock.now() // DAY + days, ledger.clock.settled()
     end = ledger.cut()
     made_time = end.known_time if settled is None else settled
     observe_time = max(end.observe_time, day * DAY)
@@ -105,7 +105,7 @@ def _head_of(opened: Opened, days: int) -> tuple[GenerationHead, Cut]:
             f"the last record time, {format_time(end.known_time - 1)}, or the clock is ahead of the day that is asked for;"
             " repeat the command, and see to the clock: sellertrust doctor"
         )
-    chain = ledger.chain_at(end.sequence)
+    chain = ledger.seals.chain_at(end.sequence)
     if chain is None:
         raise LedgerUnavailable("no seal ends where the ledger ended; repeat the command")
     cut = Cut(observe_time, end.known_time, end.sequence)
@@ -116,9 +116,9 @@ def _head_of(opened: Opened, days: int) -> tuple[GenerationHead, Cut]:
 def _parts_of(ledger: Ledger, progress: Progress) -> Iterator[Part]:
     """Yield all sellers of all marketplaces in parts, sorted by their bytes."""
     found = 0
-    for marketplace in ledger.marketplaces():
+    for marketplace in ledger.sellers.list_marketplaces():
         after = ""
-        while names := ledger.sellers_after(marketplace, after, PART):
+        while names := ledger.sellers.list(marketplace, after, PART):
             yield Part(marketplace, after, names[-1], len(names))
             after = names[-1]
             found += len(names)
@@ -142,10 +142,10 @@ def _prepare(open_again: Open, cut: Cut) -> Callable[[Part], Records]:
 
 def _score_part(opened: Opened, cut: Cut, part: Part) -> Records:
     """Return a part's answers as records; sellers without valid entries at the cut have none."""
-    names = opened.ledger.sellers_after(part.marketplace, part.after, PART)
+    names = opened.ledger.sellers.list(part.marketplace, part.after, PART)
     sellers = [seller for seller in names if seller <= part.last]  # others may have come in between
     while names and names[-1] < part.last:
-        names = opened.ledger.sellers_after(part.marketplace, names[-1], PART)
+        names = opened.ledger.sellers.list(part.marketplace, names[-1], PART)
         sellers += [seller for seller in names if seller <= part.last]
     outcomes, _ = opened.scorer.scores(part.marketplace, sellers, cut)
     answers = []
@@ -175,7 +175,7 @@ def verify_generation(
     """
     file.check()
     head = file.head
-    chain = opened.ledger.chain_at(head.sequence)
+    chain = opened.ledger.seals.chain_at(head.sequence)
     if chain is None or chain.hex() != head.chain:
         raise ConfigurationWrong(f"{file.path.name} is of another ledger; delete it, or set SELLERTRUST_DATABASE_URL")
     cut = Cut(head.observe_time, head.known_time, head.sequence)

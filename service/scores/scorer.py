@@ -90,7 +90,7 @@ class Scorer:
         if len(sellers) == 1:
             yield sellers
             return
-        numbers = self._ledger.fact_counts(marketplace, sellers)
+        numbers = self._ledger.facts.count(marketplace, sellers)
         part: list[str] = []
         rows = 0
         for seller in sellers:
@@ -115,7 +115,7 @@ class Scorer:
         artifact, policy = self.champion.artifact, self.policy.now
         check = current_call().require_caller
         check()
-        rows, omitted = self._ledger.facts_of_seller(marketplace, seller, cut, MAX_ALLEGATIONS)
+        rows, omitted = self._ledger.facts.of_seller(marketplace, seller, cut, MAX_ALLEGATIONS)
         flows = self._flows(marketplace, [seller], cut, policy, rows)
         explanation = explain(rows, seller, cut.observe_time, artifact, policy, check, {seller: omitted}, flows)
         if explanation is None:
@@ -134,12 +134,12 @@ class Scorer:
         policy = policy or self.policy.now
         check = current_call().require_caller
         check()
-        rows, omitted = self._ledger.facts_of_seller(marketplace, seller, cut, MAX_ALLEGATIONS)
+        rows, omitted = self._ledger.facts.of_seller(marketplace, seller, cut, MAX_ALLEGATIONS)
         currency = policy.rule_book.currency
         values = (
-            self._ledger.settled_values(marketplace, seller, cut, currency) if grows_with_value(policy) else NO_VALUES
+            self._ledger.facts.values(marketplace, seller, cut, currency) if grows_with_value(policy) else NO_VALUES
         )
-        terms = self._ledger.stated_terms(marketplace, seller, cut)
+        terms = self._ledger.measures.of_seller(marketplace, seller, cut)
         found = evaluate_measures(
             *(rows, seller, cut.observe_time, artifact, policy, marketplace, values, check, {seller: omitted}),
             statements=terms.statements,
@@ -166,7 +166,7 @@ class Scorer:
 
     def _facts(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> tuple[FactTable, dict[str, Omitted]]:
         """Return a part's facts, also the remaining allegations of a seller with very many."""
-        return self._ledger.fact_table(marketplace, sellers, cut, MAX_ALLEGATIONS)
+        return self._ledger.facts.table(marketplace, sellers, cut, MAX_ALLEGATIONS)
 
     def _flows(
         self,

@@ -48,13 +48,13 @@ def batch(number: int) -> list[Entry]:
 
 def breaches(ledger: Ledger, acknowledged: set[int]) -> dict[str, int]:
     """What must not be, given the numbers of the batches that were acknowledged."""
-    exported = (row for rows in ledger.export_rows(MARKETPLACE, ledger.cut()) for row in rows)
+    exported = (row for rows in ledger.entries.export(MARKETPLACE, ledger.cut()) for row in rows)
     counts = Counter(int(row[2].split("-")[1]) for row in exported)
     return {
         "lost": sum(BATCH - counts[number] for number in acknowledged),
         "duplicated": sum(max(count - BATCH, 0) for count in counts.values()),
         "partial": sum(0 < count < BATCH for count in counts.values()),
-        "undetected": int(ledger.verify([], lambda done, total: None).mismatch is not None),
+        "undetected": int(ledger.seals.verify([], lambda done, total: None).mismatch is not None),
     }
 
 
@@ -181,7 +181,7 @@ def disk_full(backend: str, folder: Path, rounds: int = 10) -> dict[str, int]:
             number, is_typed = _fill(ledger, acknowledged, number)
             untyped += not is_typed
             try:
-                rows = len(ledger.fact_rows(MARKETPLACE, ["s-1"], ledger.cut().sequence))
+                rows = len(ledger.facts.rows(MARKETPLACE, ["s-1"], ledger.cut().sequence))
                 unreadable += (ledger.last()[0], rows) != (len(acknowledged) * BATCH, len(acknowledged))
             except LedgerUnavailable:
                 unreadable += backend == "sqlite"

@@ -56,9 +56,9 @@ def measure(place: Path, ledger: Ledger, policy: Policy, artifact: Artifact, mar
 
 def _inputs(ledger: Ledger, policy: Policy, artifact: Artifact, marketplace: str) -> Floats:
     """Return the rows that rescoring gives to the model, of all sellers."""
-    sellers = ledger.sellers_after(marketplace, "", PART)
+    sellers = ledger.sellers.list(marketplace, "", PART)
     cut = ledger.cut()
-    facts, _ = ledger.fact_table(marketplace, sellers, cut, PART)
+    facts, _ = ledger.facts.table(marketplace, sellers, cut, PART)
     return fold_views(facts, cut.observe_time, artifact, policy).x
 
 

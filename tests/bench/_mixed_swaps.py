@@ -141,7 +141,7 @@ def _require(is_done: bool) -> None:
 def _expected(ledger: Ledger, registry: Registry, models: list[str]) -> Bodies:
     """The answers of every seller by every model and policy, from the core itself."""
     cut = ledger.cut()
-    rows = ledger.fact_rows(MARKET, NAMES, cut.sequence)
+    rows = ledger.facts.rows(MARKET, NAMES, cut.sequence)
     found: Bodies = {}
     for digest in models:
         for policy in (read_policy(SHIPPED_POLICY), read_policy(OTHER_POLICY)):

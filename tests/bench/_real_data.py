@@ -37,5 +37,5 @@ def imported(mapping_file: Path, data: Path, say: Say) -> Iterator[tuple[Ledger,
         report = import_files(ledger, mapping, data, lambda step, done, total: None)
         say(f"imported {report.appended:,} entries, {len(report.rejects):,} rows rejected")
         export = Path(folder) / "export.parquet"
-        write_export(ledger.export_rows(mapping.marketplace, ledger.cut()), export)
+        write_export(ledger.entries.export(mapping.marketplace, ledger.cut()), export)
         yield ledger, read_export(export)

@@ -40,7 +40,7 @@ def trained_market(say: Say) -> Iterator[tuple[Path, str, Artifact]]:
                 say(f"importing into {url.partition(':')[0]}")
                 with Ledger.open(url, create=True) as ledger:
                     import_files(ledger, mapping, place / "files", lambda step, done, total: None)
-                    write_export(ledger.export_rows(MARKETPLACE, ledger.cut()), place / "export.parquet")
+                    write_export(ledger.entries.export(MARKETPLACE, ledger.cut()), place / "export.parquet")
             trained = train(read_export(place / "export.parquet"), load_study(STUDIES / "marketplace.toml"))
             beside = {"gates.json": gates_json()}
             Registry(place / "registry").publish(

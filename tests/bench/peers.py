@@ -120,7 +120,7 @@ def _write_inputs(place: Path, url: str, artifact: Artifact) -> None:
     policy = load_policy(load({}))
     with Ledger.open(url) as ledger:
         cut = ledger.cut()
-        facts = (ledger.fact_table(MARKETPLACE, [seller], cut, MAX_ALLEGATIONS)[0] for seller in SELLERS)
+        facts = (ledger.facts.table(MARKETPLACE, [seller], cut, MAX_ALLEGATIONS)[0] for seller in SELLERS)
         x = np.array([fold_views(table, cut.observe_time, artifact, policy).x[0] for table in facts])
     np.savez(place / "rows.npz", sellers=np.array(SELLERS), x=x)
     (place / "peer.json").write_text(json.dumps({"base": artifact.scale.base, "url": url}))

@@ -70,7 +70,7 @@ def _of_ledger(ledger: Ledger) -> Iterator[tuple[str, float]]:
         _append(ledger, [*ordinary(seller), *incidents(seller, count)])
         cut = ledger.cut()
         with _timed() as seconds:
-            explain(ledger.fact_rows(MARKET, [seller], cut.sequence), seller, cut.observe_time, artifact, policy)
+            explain(ledger.facts.rows(MARKET, [seller], cut.sequence), seller, cut.observe_time, artifact, policy)
         yield f"explain_{count}_seconds", seconds()
     yield "explain_peak_mb", _peak_mb()
     sellers = [f"b-{number}" for number in range(BATCH)]
@@ -102,7 +102,7 @@ def _controlled(ledger: Ledger) -> Iterator[tuple[str, float]]:
     with _timed() as seconds:
         ledger.append(MARKET, [violation(f"w-{v}", "s-waiting") for v in waited])
     yield f"waiting_decisions_ms.{WAITING}", round(1_000 * seconds(), 2)
-    today = day_of(ledger.now())
+    today = day_of(ledger.clock.now())
     _append(ledger, [*ordinary("s-restated"), *(_flow("s-restated", today - 1 - day) for day in range(1, 60))])
     for number in range(RESTATED):
         _append(ledger, [_flow("s-restated", today - 1, number, disputed=400 * (number % 2 == 0))])
@@ -110,7 +110,10 @@ def _controlled(ledger: Ledger) -> Iterator[tuple[str, float]]:
     restated = partial(scorer.scores, MARKET, ["s-restated"], ledger.cut())
     yield f"flow_restated_ms.{RESTATED}", _median_ms(restated)
     sellers = [f"b-{number}" for number in range(LIMITED)]
-    yield "limited_list_ms", _median_ms(partial(ledger.entries, MARKET, ledger.cut(), sellers=sellers, limit=1_001))
+    yield (
+        "limited_list_ms",
+        _median_ms(partial(ledger.entries.list, MARKET, ledger.cut(), sellers=sellers, limit=1_001)),
+    )
 
 
 def ordinary(seller: str, days: int = 60) -> list[Entry]:
@@ -170,7 +173,7 @@ def _append(ledger: Ledger, entries: Sequence[Entry]) -> None:
 def _score(ledger: Ledger, seller: str) -> None:
     """As a server does it, without the call around it."""
     cut = ledger.cut()
-    rows, omitted = ledger.facts_of_seller(MARKET, seller, cut, MAX_ALLEGATIONS)
+    rows, omitted = ledger.facts.of_seller(MARKET, seller, cut, MAX_ALLEGATIONS)
     score(rows, [seller], cut.observe_time, worlds.artifact(), worlds.policy(), omitted={seller: omitted})
 
 

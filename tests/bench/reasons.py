@@ -55,7 +55,7 @@ def _explain_all(ledger: Ledger, artifact: Artifact, sellers: int, say: Say) -> 
     ratios: list[float] = []
     for number in range(sellers):
         seller = f"s-{number:06d}"
-        rows, _ = ledger.facts_of_seller(MARKET, seller, cut, 2_000)
+        rows, _ = ledger.facts.of_seller(MARKET, seller, cut, 2_000)
         for step in range(STEPS):
             now = END - step * STEP_DAYS * DAY
             explained = explain(rows, seller, now, artifact, POLICY)

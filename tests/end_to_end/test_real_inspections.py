@@ -81,7 +81,7 @@ def test_real_places_are_scored_over_grpc_by_a_model_trained_on_their_ledger(
     """Import, export, train, publish, serve, ask; and the answer equals the pure core's own, to the bit."""
     export = tmp_path / "export.parquet"
     cut = ledger.cut()
-    write_export(ledger.export_rows("toronto", cut), export)
+    write_export(ledger.entries.export("toronto", cut), export)
     table = read_export(export)
     trained = train(table, study)
     if data == toronto():
@@ -108,7 +108,7 @@ def test_real_places_are_scored_over_grpc_by_a_model_trained_on_their_ledger(
         assert len({s.points for s in rated}) > (5 if toronto() is not None else 2)
 
         then = scores[0].stamp.observe_time.ToMicroseconds()
-        rows = ledger.fact_rows("toronto", sellers, scores[0].stamp.ledger_sequence)
+        rows = ledger.facts.rows("toronto", sellers, scores[0].stamp.ledger_sequence)
         expected = score(rows, sellers, then, registry.load(digest), policy)
         assert [s.points for s in rated] == [e.points for e in expected if e is not None and e.points is not None]
 
@@ -125,7 +125,7 @@ def test_what_is_imported_today_gives_the_features_it_gave_when_it_was_reported(
     then = parse_day("2010-01-01")
     point = study.point_at(then)
     full, cut_off = tmp_path / "full.parquet", tmp_path / "cut.parquet"
-    rows = [row for chunk in ledger.export_rows("toronto", ledger.cut()) for row in chunk]
+    rows = [row for chunk in ledger.entries.export("toronto", ledger.cut()) for row in chunk]
     write_export([rows], full)
     write_export([[row for row in rows if row[5] < then * DAY]], cut_off)
     whole, known = read_export(full), read_export(cut_off)

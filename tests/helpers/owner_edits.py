@@ -48,13 +48,17 @@ def _fill(path: Path) -> tuple[int, bytes]:
         ledger.append(MARKET, [identity("i-1", "s-1"), exposure(15_000, "s-1"), violation("v-1", "s-1")])
         ledger.append(MARKET, [status("v-1"), confirmed("v-2", "s-2")], position=Position("broker", 0, 7))
         moved = NewMove(PolicyAction.COMMITTED, "a" * 64, "a-1", "so", content="name = 'p'")
-        ledger.move_policy("dns:anna.example", lambda _: [moved])
+        ledger.policies.move("dns:anna.example", lambda _: [moved])
         content = Content("LedgerService/AppendEntries", b"\x0a\x01m", "a-1", "so", {"champion": "x"})
-        ledger.propose(MARKET, "p-1", content, principal="dns:anna.example", seller="s-1", hours=1)
-        ledger.take_step(MARKET, "p-1", Step.APPROVED, principal="dns:bert.example", check=lambda _: True, actor="b-1")
-        ledger.take_step(MARKET, "p-1", Step.WITHDRAWN, principal="dns:anna.example", check=lambda _: True, actor="a-1")
+        ledger.proposals.propose(MARKET, "p-1", content, principal="dns:anna.example", seller="s-1", hours=1)
+        ledger.proposals.take_step(
+            MARKET, "p-1", Step.APPROVED, principal="dns:bert.example", check=lambda _: True, actor="b-1"
+        )
+        ledger.proposals.take_step(
+            MARKET, "p-1", Step.WITHDRAWN, principal="dns:anna.example", check=lambda _: True, actor="a-1"
+        )
         ledger.erase(MARKET, "s-2", actor="a-1", entry_id="erased")
-        return ledger.checkpoint()
+        return ledger.seals.last()
 
 
 def _edits_of_tables(ledger: Path, copy: Path, checkpoint: tuple[int, bytes]) -> Iterator[Edit]:
@@ -68,7 +72,7 @@ def _edits_of_tables(ledger: Path, copy: Path, checkpoint: tuple[int, bytes]) ->
             database.commit()
         try:
             with Ledger.open(f"sqlite:///{copy}") as opened:
-                return bool(opened.verify([checkpoint], lambda *_: None).faults)
+                return bool(opened.seals.verify([checkpoint], lambda *_: None).faults)
         except SellertrustError:
             return True  # it is not opened at all
 
@@ -107,7 +111,7 @@ def _edits_of_files(folder: Path, ledger: Path, checkpoint: tuple[int, bytes]) -
 
     def verify_ledger(path: Path) -> None:
         with Ledger.open(f"sqlite:///{ledger}") as opened:
-            if opened.verify(read_checkpoints(path, stated["public_key"]), lambda *_: None).faults:
+            if opened.seals.verify(read_checkpoints(path, stated["public_key"]), lambda *_: None).faults:
                 raise ValueError("it does not match")
 
     yield from _edits_of_lines("checkpoints", exported, verify_ledger)

@@ -43,7 +43,7 @@ def batches_of(count: int, size: int = 5) -> list[list[Entry]]:
 
 def recorded(ledger: Ledger) -> list[str]:
     """The ids of all entries, in their order."""
-    return [row[2] for rows in ledger.export_rows(MARKET, ledger.cut()) for row in rows]
+    return [row[2] for rows in ledger.entries.export(MARKET, ledger.cut()) for row in rows]
 
 
 def ids_of(batches: list[list[Entry]]) -> list[str]:

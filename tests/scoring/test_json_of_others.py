@@ -14,7 +14,7 @@ TRUSTED = {
     "service/ledger/queries/identities.py": "rows of the ledger, as they were sealed",
     "service/ledger/append/policy_moves.py": "rows of the ledger, as they were sealed",
     "service/ledger/append/proposals.py": "rows of the ledger, as they were sealed",
-    "service/ledger/queries/reading.py": "rows of the ledger, as they were sealed",
+    "service/ledger/queries/facts.py": "rows of the ledger, as they were sealed",
     "service/ledger/queries/measures.py": "rows of the ledger, as they were sealed",
     "training/observation/export.py": "rows of the ledger, as they were sealed",
     "training/observation/stated_columns.py": "rows of the ledger, as they were sealed",

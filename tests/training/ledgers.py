@@ -27,7 +27,7 @@ START, DAYS = date(2024, 1, 1), 730
 
 def exported(ledger: Ledger, marketplace: str, folder: Path) -> LedgerTable:
     """The ledger's export of a marketplace, written and read back."""
-    write_export(ledger.export_rows(marketplace, ledger.cut()), folder / "export.parquet")
+    write_export(ledger.entries.export(marketplace, ledger.cut()), folder / "export.parquet")
     return read_export(folder / "export.parquet")
 
 

@@ -53,12 +53,12 @@ class Attempt:
         return attempt
 
     def _find(self, folder: Path) -> None:
-        while (position := self._ledger.position(self._source, self._number)) == FINISHED:
+        while (position := self._ledger.positions.find(self._source, self._number)) == FINISHED:
             self._number += 1
         path = folder / f"{self._source.removeprefix('file:')}-{self._number}.jsonl"
         if position is not None and not path.is_file():
             # The rejects are gone or another user's: only a new attempt can list them.
-            self._ledger.advance(Position(self._source, self._number, FINISHED))
+            self._ledger.positions.advance(Position(self._source, self._number, FINISHED))
             return self._find(folder)
         self.start, self.is_read = position or 0, position == READ
         folder.mkdir(parents=True, exist_ok=True)
@@ -88,12 +88,12 @@ class Attempt:
         """Write the remaining rejects, and record that the file is read."""
         self.keep()
         if self._path is not None:
-            self._ledger.advance(Position(self._source, self._number, READ))
+            self._ledger.positions.advance(Position(self._source, self._number, READ))
 
     def finish(self) -> None:
         """Record that the import is finished, and delete its file of rejects."""
         if self._path is not None:
-            self._ledger.advance(Position(self._source, self._number, FINISHED))
+            self._ledger.positions.advance(Position(self._source, self._number, FINISHED))
             self._path.unlink(missing_ok=True)
 
     def _write(self, path: Path, rejects: Iterable[tuple[int, str]]) -> None:

@@ -104,7 +104,7 @@ class Feed:
         return time.monotonic()
 
     def _seek(self, partition: int) -> None:
-        position = self._ledger.position(self._source.name, partition)
+        position = self._ledger.positions.find(self._source.name, partition)
         self._source.seek(partition, position)
         if position is not None:
             self.report.positions[partition] = position
@@ -132,7 +132,7 @@ class Feed:
         position = Position(name, last.partition, last.next_position)
 
         def append() -> AppendResult | None:
-            kept = self._ledger.position(name, last.partition)
+            kept = self._ledger.positions.find(name, last.partition)
             if (kept or 0) < self.report.positions.get(last.partition, 0):
                 return None  # the ledger lost entries, for example after the promotion of a standby
             return accept(

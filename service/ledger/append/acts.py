@@ -6,14 +6,15 @@ marketplace "" if they concern all marketplaces. Their ids have a `/`, which no 
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from enum import IntEnum
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from sqlalchemy import Connection, TextClause, text
 
-from service.ledger.append import appending
+from service.ledger.clock.ledger_clock import LedgerClock, last_entry
 from service.ledger.clock.server_clock import Present
 from service.ledger.database.database import Database
 from service.ledger.database.rows import PLACE, Row
@@ -67,6 +68,13 @@ class ActWriter:
         self._database = database
         self._present = present
 
+    @classmethod
+    @contextmanager
+    def open(cls, clock: LedgerClock) -> Iterator[Self]:
+        """Open a transaction that has the ledger's lock and appends acts. ClockInDoubt."""
+        with clock.locked(clock.present(clock.end())) as (connection, present):
+            yield cls(clock.database, connection, present)
+
     def append(
         self, marketplace: str, acts: Sequence[NewAct], *, principal: str, seller: str = "", not_before: int = 0
     ) -> int:
@@ -74,7 +82,7 @@ class ActWriter:
 
         `principal`: who called, authenticated; `seller`: whom alone they concern, under whose key texts are sealed.
         """
-        sequence, last_time = appending.last_entry(self.connection)
+        sequence, last_time = last_entry(self.connection)
         record_time = self._present.record_time(last_time)
         time = max(self._present.dates(record_time), not_before)
         rows: list[Row] = []

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from sqlalchemy import Connection, bindparam, func, insert, literal_column, select
+from sqlalchemy import Connection, bindparam, select
 
 from scoring.entries.entry import Entry, PreparedEntry, prepare
 from scoring.entries.field_types import ID_FORM, is_id
@@ -23,31 +23,21 @@ from scoring.errors import (
 from service.ledger.append.batch import Batch
 from service.ledger.append.following import find_unfinished_among, position_after
 from service.ledger.append.own_reports import may_decide_own, refuse_own
-from service.ledger.clock.mending import LATEST
+from service.ledger.clock.ledger_clock import last_entry
 from service.ledger.clock.server_clock import Present
-from service.ledger.database.database import CLOCK, Database
+from service.ledger.database.database import Database
 from service.ledger.database.expressions import Texts, among, of_kind
-from service.ledger.database.tables import ENTRY, SOURCE_POSITION
-from service.ledger.queries.notifiers import decision_histories, find_first_and_last_id
-from service.ledger.queries.positions import position as position_of
+from service.ledger.database.tables import ENTRY
+from service.ledger.queries.entries import find_first_and_last_id
+from service.ledger.queries.positions import record_position
+from service.ledger.queries.violations import read_decisions
 from service.ledger.records import Appended, AsSeen, Position
 from service.ledger.seals.sealed_texts import key_id_of, keyed_digest, keys, plain_of
 
 _E = ENTRY.c
-_LAST = select(_E.sequence, _E.record_time).order_by(_E.sequence.desc()).limit(1)
 _KNOWN = select(
     _E.entry_id, _E.digest, _E.sequence, _E.record_time, _E.status.is_(None) & (_E.kind == int(Kind.STATUS))
 ).where(_E.marketplace == bindparam("marketplace"), among(_E.entry_id, bindparam("ids", type_=Texts())))
-_END = select(func.max(_E.sequence))
-_ENDS = {
-    is_asked: select(
-        _END.scalar_subquery(),
-        select(_E.record_time).where(_E.sequence == _END.scalar_subquery()).scalar_subquery(),
-        LATEST.scalar_subquery(),
-        literal_column(CLOCK if is_asked else "NULL"),
-    )
-    for is_asked in (False, True)
-}
 _STORED = select(_E.entry_id, _E.seller, _E.content).where(
     _E.marketplace == bindparam("marketplace"), among(_E.entry_id, bindparam("ids", type_=Texts()))
 )
@@ -82,38 +72,6 @@ class AppendedBatch(NamedTuple):
     """What became of each entry, in order."""
     unfinished: list[str]
     """Ids of the entries from which more follows than one append derives."""
-
-
-class LedgerEnd(NamedTuple):
-    """The end of the ledger."""
-
-    sequence: int
-    """The last sequence; 0 if there is none."""
-    record_time: int
-    """Its record time, in microseconds; 0 if there is none."""
-    mended: int
-    """The sequence of the last entry that puts record times right; 0 if there is none."""
-    clock: int | None
-    """The database's clock, in microseconds; None if it was not asked."""
-
-
-def end(connection: Connection, *, asks_clock: bool) -> LedgerEnd:
-    """Read where the ledger ends: its last sequence and record time, 0 if it is empty.
-
-    With `asks_clock` also the clock of the database, if that is PostgreSQL; else None.
-    """
-    is_asked = asks_clock and connection.dialect.name == "postgresql"
-    sequence, record_time, mended, clock = connection.execute(_ENDS[is_asked]).one()
-    return LedgerEnd(sequence or 0, record_time or 0, mended or 0, clock)
-
-
-def last_entry(connection: Connection) -> tuple[int, int]:
-    """Return (sequence, record_time) of the ledger's last entry; (0, 0) if there is none.
-
-    In microseconds.
-    """
-    row = connection.execute(_LAST).first()
-    return (0, 0) if row is None else (row[0], row[1])
 
 
 def is_known(connection: Connection, marketplace: str, entry_id: str) -> bool:
@@ -242,7 +200,7 @@ def find_overtaken(connection: Connection, marketplace: str, seen: AsSeen) -> se
     ):  # after all hexadecimal digits
         if not name.startswith(seen.own):
             raise decision_id_taken_error(seen.decision_id, name)
-    found = decision_histories(connection, marketplace, _ALL, [violation for violation, _ in seen.decisions.values()])
+    found = read_decisions(connection, marketplace, _ALL, [violation for violation, _ in seen.decisions.values()])
     return {
         entry_id
         for entry_id, (violation, count) in seen.decisions.items()
@@ -299,16 +257,6 @@ def _refuse_future(batch: Sequence[PreparedEntry], known: dict[str, _Stored], no
     for index, item in enumerate(batch):
         if item.entry.entry_id not in known:
             prepare(item.entry, now, ("entries", index))
-
-
-def record_position(connection: Connection, position: Position, sequence: int) -> None:
-    """Insert how far a source is read, unless the ledger has it read as far or further.
-
-    `sequence`: the ledger's last one at this position. In the transaction of the caller, who has the lock and commits.
-    """
-    known = position_of(connection, position.source, position.partition)
-    if known is None or known < position.next_position:
-        connection.execute(insert(SOURCE_POSITION), position._asdict() | {"sequence": sequence})
 
 
 def taken_revision(

@@ -6,15 +6,14 @@ what a move must satisfy.
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, select
 
 from service.ledger.append.acts import Act, ActWriter, NewAct, is_act
-from service.ledger.database.database import Database
+from service.ledger.clock.ledger_clock import LedgerClock
 from service.ledger.database.tables import ENTRY
 
 _E = ENTRY.c
@@ -89,22 +88,19 @@ class NewMove:
     """The text of the assumptions, if no move before has it."""
 
 
+@dataclass(frozen=True, slots=True)
 class PolicyMoves:
-    """The part of the ledger that keeps which policy was served when."""
+    """The moves on record."""
 
-    _database: Database
+    clock: LedgerClock
 
-    if TYPE_CHECKING:
-
-        def _acting(self) -> AbstractContextManager[ActWriter]: ...
-
-    def move_policy(self, principal: str, decide: Callable[[Sequence[PolicyMove]], Sequence[NewMove]]) -> PolicyMove:
+    def move(self, principal: str, decide: Callable[[Sequence[PolicyMove]], Sequence[NewMove]]) -> PolicyMove:
         """Record moves; return the last one that is on record then.
 
         `decide` gets all moves so far, oldest first, while the ledger is locked; it returns those to be recorded, in their
         order, none if there is nothing to be done (but then there must be one already), or raises what forbids it.
         """
-        with self._acting() as acting:
+        with ActWriter.open(self.clock) as acting:
             moves = _read_moves(acting.connection)
             for new in decide(moves):
                 acts = [*_list_new_texts(acting.connection, new), _act_of(new)]
@@ -112,31 +108,31 @@ class PolicyMoves:
                 moves = _read_moves(acting.connection)
         return moves[-1]
 
-    def last_policy_move(self) -> PolicyMove | None:
+    def last(self) -> PolicyMove | None:
         """Return the move that brought the policy which is served now; None if there was none."""
-        with self._database.read() as connection:
+        with self.clock.database.read() as connection:
             row = connection.execute(_LAST).first()
             return None if row is None else _move(row, connection.execute(_COUNT).scalar_one())
 
-    def policy_moves(self, after: int = 0, count: int = 2**31) -> list[PolicyMove]:
+    def list(self, after: int = 0, count: int = 2**31) -> Sequence[PolicyMove]:
         """Return the next `count` moves after a number, oldest first."""
-        with self._database.read() as connection:
+        with self.clock.database.read() as connection:
             return _read_moves(connection, after, count)
 
-    def policy_text(self, digest: str) -> str | None:
+    def text(self, digest: str) -> str | None:
         """Return the text of a policy that was served, by its whole digest; None if none of this digest was."""
-        with self._database.read() as connection:
+        with self.clock.database.read() as connection:
             return _read_text(connection, _POLICY, digest)
 
-    def assumptions_text(self, digest: str) -> str | None:
+    def assumptions(self, digest: str) -> str | None:
         """Return the text of assumptions that a commit rested on, by their whole digest; None if none did."""
-        with self._database.read() as connection:
+        with self.clock.database.read() as connection:
             return _read_text(connection, _ASSUMPTIONS, digest)
 
-    def policy_digests(self, beginning: str) -> list[str]:
+    def digests(self, beginning: str) -> Sequence[str]:
         """Return the digests that begin so, of policies that were served, in their order."""
         first = f"{_POLICY}/{beginning}"
-        with self._database.read() as connection:  # up to a letter after all hexadecimal digits
+        with self.clock.database.read() as connection:  # up to a letter after all hexadecimal digits
             names = connection.execute(_NAMES, {"first": first, "end": f"{first}g"}).scalars()
             return [name.removeprefix(f"{_POLICY}/") for name in names]
 

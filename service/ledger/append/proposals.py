@@ -7,20 +7,17 @@ and the request are sealed under the key of the seller whom they are about, and 
 import base64
 import json
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import IntEnum
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import Connection, bindparam, select, text
 
 from scoring.errors import EntryContentDiffers, ProposalNotFound, TooManyCalls
 from scoring.time import SECOND
 from service.ledger.append.acts import Act, ActWriter, NewAct, is_act
-from service.ledger.append.appending import LedgerEnd
-from service.ledger.clock.server_clock import LedgerClock
-from service.ledger.database.database import Database
+from service.ledger.clock.ledger_clock import LedgerClock
 from service.ledger.database.expressions import Texts, among, only
 from service.ledger.database.tables import ENTRY
 from service.ledger.seals.sealed_texts import Key, keyed_digest, keys, keys_made, unseal
@@ -69,9 +66,6 @@ _OPEN = (
         .exists()
     )
     .order_by(_E.sequence)
-)
-_KINDS = select(ENTRY.c.entry_id, ENTRY.c.kind).where(
-    ENTRY.c.marketplace == bindparam("marketplace"), among(ENTRY.c.entry_id, bindparam("ids", type_=Texts()))
 )
 
 
@@ -152,16 +146,11 @@ class Proposal:
         return any(taken.step is step for taken in self.steps)
 
 
+@dataclass(frozen=True, slots=True)
 class Proposals:
-    """The part of the ledger that keeps proposals."""
+    """The proposals on record."""
 
-    _database: Database
-    _clock: LedgerClock
-
-    if TYPE_CHECKING:
-
-        def _acting(self) -> AbstractContextManager[ActWriter]: ...
-        def _end(self) -> LedgerEnd: ...
+    clock: LedgerClock
 
     def propose(
         self, marketplace: str, proposal: str, content: Content, *, principal: str, seller: str, hours: float
@@ -172,7 +161,7 @@ class Proposals:
         for another proposal; TooManyCalls if the caller has too many open, or all callers together. `seller` is the id of
         the seller whom alone it is about; "" without one; `hours`: after how many it expires.
         """
-        with self._acting() as acting:
+        with ActWriter.open(self.clock) as acting:
             connection, now = acting.connection, acting.now
             found = _load(connection, marketplace, [proposal], now)
             if not found:
@@ -221,7 +210,7 @@ class Proposals:
         whether it is to be recorded: what was done already changes nothing. Raises ProposalNotFound if there is none of
         this id.
         """
-        with self._acting() as acting:
+        with ActWriter.open(self.clock) as acting:
             connection, now = acting.connection, acting.now
             found = _load_one(connection, marketplace, proposal, now)
             if check(found):
@@ -236,32 +225,29 @@ class Proposals:
                 found = _load_one(connection, marketplace, proposal, now)
         return found
 
-    def proposal(self, marketplace: str, proposal: str) -> Proposal:
+    def find(self, marketplace: str, proposal: str) -> Proposal:
         """Return one proposal as it stands now.
 
         Raises ProposalNotFound if there is none of this id.
         """
-        now = self._clock.now(self._end().clock)
-        with self._database.read() as connection:
+        now = self._read_now()
+        with self.clock.database.read() as connection:
             return _load_one(connection, marketplace, proposal, now)
 
-    def proposals(self, marketplace: str, before: int, count: int) -> list[Proposal]:
+    def list(self, marketplace: str, before: int, count: int) -> Sequence[Proposal]:
         """Return the `count` latest proposals of a marketplace with a number below `before`.
 
         The latest first. "" has those that concern all marketplaces.
         """
-        now = self._clock.now(self._end().clock)
+        now = self._read_now()
         values = {"marketplace": marketplace, "before": before, "count": count}
-        with self._database.read() as connection:
+        with self.clock.database.read() as connection:
             names = [_proposal_of(target) for target in connection.execute(_NAMES, values).scalars()]
             found = _load(connection, marketplace, names, now)
         return sorted(found, key=lambda one: one.number, reverse=True)
 
-    def kinds_of(self, marketplace: str, ids: Sequence[str]) -> dict[str, int]:
-        """Return the kind of each of these entries, by entry id; those not on record are left out."""
-        with self._database.read() as connection:
-            rows = connection.execute(_KINDS, {"marketplace": marketplace, "ids": [*ids]})
-            return {row.entry_id: row.kind for row in rows}
+    def _read_now(self) -> int:
+        return self.clock.server.now(self.clock.end().clock)
 
 
 def _target(proposal: str) -> str:

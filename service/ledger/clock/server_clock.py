@@ -87,7 +87,7 @@ def steady_clock() -> int:
     return (time.monotonic_ns() if boot is None else time.clock_gettime_ns(boot)) // 1_000
 
 
-class LedgerClock:
+class ServerClock:
     """The clock of one server, and what is known of it.
 
     Shared by threads.

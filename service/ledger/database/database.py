@@ -166,6 +166,14 @@ class Database:
             lift_limits(connection)
             yield connection
 
+    def ping(self) -> None:
+        """Ask the database for an answer, and discard it.
+
+        Raises LedgerUnavailable if there is none.
+        """
+        with self.read() as connection:
+            connection.exec_driver_sql("SELECT 1")
+
     def claim(self) -> None:
         """Make this process the only writer of a SQLite file until `close`.
 

@@ -1,4 +1,4 @@
-"""The open cases of cautions and of stops of payouts, as methods of the ledger."""
+"""The open cases of cautions and of stops of payouts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ from sqlalchemy import and_, bindparam, case, exists, func, or_, select, text
 from scoring.entries.cases import OPEN_STATES
 from scoring.entries.entry import entry_from_content
 from scoring.entries.kinds.decisions import CaseChanged
+from service.ledger.clock.ledger_clock import LedgerClock
 from service.ledger.database.tables import CASES, ENTRY
-from service.ledger.queries.reads import Reads
 from service.ledger.records import Cut
 
 _E, _LATER = ENTRY.c, ENTRY.alias("later").c
@@ -62,23 +62,26 @@ class OpenCase:
     """Ids of the entries that it rests on, of very many the latest."""
 
 
-class CaseReads(Reads):
-    """The part of the ledger that shows which cases wait for a person."""
+@dataclass(frozen=True, slots=True)
+class CaseQueries:
+    """The cases that wait for a person."""
 
-    def open_cases(self, marketplace: str, cut: Cut, limit: int) -> list[OpenCase]:
+    clock: LedgerClock
+
+    def list_open(self, marketplace: str, cut: Cut, limit: int) -> list[OpenCase]:
         """Return the first `limit` cases of a marketplace that nobody has decided, as of the cut, by their deadline."""
         values = {"marketplace": marketplace, "last": cut.sequence, "observe_time": cut.observe_time, "limit": limit}
-        with self._reading(cut.sequence) as connection:
+        with self.clock.as_of(cut.sequence) as connection:
             rows = connection.execute(_OPEN, values).all()
         return [_case_of(*row) for row in rows]
 
-    def count_open_cases(self, cut: Cut, now: int, marketplace: str | None = None) -> tuple[int, int]:
+    def count_open(self, cut: Cut, now: int, marketplace: str | None = None) -> tuple[int, int]:
         """Return (open cases, those of them that are overdue at `now`, in microseconds), as of the cut.
 
         Of all marketplaces together, or of one.
         """
         values = {"last": cut.sequence, "observe_time": cut.observe_time, "now": now}
-        with self._reading(cut.sequence) as connection:
+        with self.clock.as_of(cut.sequence) as connection:
             if marketplace is None:
                 found = connection.execute(_COUNTS, values).one()
             else:

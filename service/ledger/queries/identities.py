@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import bindparam, select
 
 from scoring.entries.kinds.table import KINDS
 from scoring.enums import CorrectionKind, IdentityLevel, Kind
+from service.ledger.clock.ledger_clock import LedgerClock
 from service.ledger.database.expressions import Texts, among
 from service.ledger.database.tables import ENTRY
 from service.ledger.records import Cut, Identity
@@ -46,19 +48,45 @@ class StatedMatch(NamedTuple):
     """Whether by a verified identifier; None if its kind does not say."""
 
 
-def rows_between(connection: Connection, marketplace: str, after: int, through: int) -> Sequence[Any]:
-    """Return the rows of identities and corrections with `after` < sequence <= `through`.
+@dataclass(frozen=True, slots=True)
+class IdentityQueries:
+    """The identities of sellers."""
 
-    In the order of sequences.
-    """
-    bounds = {"marketplace": marketplace, "after": after, "through": through}
-    return connection.execute(_IDENTITIES, bounds).all()
+    clock: LedgerClock
+
+    def in_force(self, marketplace: str, cut: Cut) -> Iterator[Identity]:
+        """Yield the identity in force of every seller that has one, as of the cut."""
+        return _find_in_force(self._rows(marketplace, cut), cut)
+
+    def stated_by(self, marketplace: str, ids: Sequence[str]) -> dict[str, StatedMatch]:
+        """Return, by entry id, the seller of each entry and whether its identifier was verified.
+
+        Entries that are not on record, or of no seller, are left out; verified is None for kinds that do not state it.
+        """
+        with self.clock.database.read() as connection:
+            rows = connection.execute(_STATED, {"marketplace": marketplace, "ids": ids})
+            return {
+                row.entry_id: StatedMatch(
+                    row.seller,
+                    json.loads(row.content).get("identifier_verified", False) if row.kind in _HAS_VERIFIED else None,
+                )
+                for row in rows
+                if row.seller
+            }
+
+    def _rows(self, marketplace: str, cut: Cut) -> Iterator[Any]:
+        """Yield the identities and corrections of a marketplace, by sequence."""
+        for after in range(0, cut.sequence, STEP):
+            bounds = {"marketplace": marketplace, "after": after, "through": min(after + STEP, cut.sequence)}
+            with self.clock.as_of(cut.sequence) as connection:
+                rows = connection.execute(_IDENTITIES, bounds).all()
+            yield from rows
 
 
-def in_force(rows: Iterator[Any], cut: Cut) -> Iterator[Identity]:
+def _find_in_force(rows: Iterator[Any], cut: Cut) -> Iterator[Identity]:
     """Yield the identity of each seller that is in force as of the cut.
 
-    `rows`: identities and corrections, from `rows_between`. Of a seller's identities, after corrections, the latest by
+    `rows`: identities and corrections. Of a seller's identities, after corrections, the latest by
     occur time is in force, of equals the latest by sequence.
     """
     corrections: dict[str, Any] = {}
@@ -79,18 +107,3 @@ def in_force(rows: Iterator[Any], cut: Cut) -> Iterator[Identity]:
             latest[row.seller] = max(latest.get(row.seller, found), found, key=lambda item: item[:2])
     for seller, (_, _, row) in latest.items():
         yield Identity(seller, IdentityLevel(row.identity_level), json.loads(row.content).get("attributes", {}))
-
-
-def stated_matches(connection: Connection, marketplace: str, ids: Sequence[str]) -> dict[str, StatedMatch]:
-    """Return, by entry id, the seller of each entry and whether its identifier was verified.
-
-    Entries that are not on record, or of no seller, are left out; verified is None for kinds that do not state it.
-    """
-    rows = connection.execute(_STATED, {"marketplace": marketplace, "ids": ids})
-    return {
-        row.entry_id: StatedMatch(
-            row.seller, json.loads(row.content).get("identifier_verified", False) if row.kind in _HAS_VERIFIED else None
-        )
-        for row in rows
-        if row.seller
-    }

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple, cast
@@ -18,9 +19,9 @@ from scoring.entries.kinds.decisions import CaseChanged, MeasureChanged
 from scoring.entries.kinds.settlement import DepositChanged, FlowStated, PayoutsChanged
 from scoring.enums import Kind
 from scoring.measure_record import Lift, MeasureRecord, MeasureStatement, find_lifts, read_record
+from service.ledger.clock.ledger_clock import LedgerClock
 from service.ledger.database.expressions import Texts, among
 from service.ledger.database.tables import ENTRY, FLOWING, ON_TERMS
-from service.ledger.queries.reads import Reads
 from service.ledger.records import Cut
 
 _E = ENTRY.c
@@ -100,19 +101,22 @@ class AsRecorded(NamedTuple):
         return read_record(found.statements).counts == self.record.counts and count_own(found.cases) == self.cases
 
 
-class TermsReads(Reads):
-    """The part of the ledger that terms, and what is suspected, rest on."""
+@dataclass(frozen=True, slots=True)
+class MeasureQueries:
+    """What measures, cautions and payouts rest on."""
 
-    def stated_terms(self, marketplace: str, seller: str, cut: Cut) -> StatedTerms:
+    clock: LedgerClock
+
+    def of_seller(self, marketplace: str, seller: str, cut: Cut) -> StatedTerms:
         """Return what is on record of a seller's measures, deposit and payouts, as of the cut."""
-        with self._reading(cut.sequence) as connection:
+        with self.clock.as_of(cut.sequence) as connection:
             return read_terms(connection, marketplace, seller, cut)
 
     def deposits(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> dict[str, DepositAccount]:
         """Return the deposit of each of some sellers, as of the cut; sellers who never placed one are left out."""
         values = {"marketplace": marketplace, "sellers": list(sellers), "last": cut.sequence}
         changes: dict[str, list[DepositChanged]] = {}
-        with self._reading(cut.sequence) as connection:
+        with self.clock.as_of(cut.sequence) as connection:
             for seller, entry_id, occur_time, content in connection.execute(_DEPOSITS, values):
                 if occur_time < cut.observe_time:
                     changes.setdefault(seller, []).append(
@@ -120,19 +124,14 @@ class TermsReads(Reads):
                     )
         return {seller: add_up_deposit(made) for seller, made in changes.items()}
 
-    def flow(self, marketplace: str, seller: str, cut: Cut, first_day: int) -> list[FlowDay]:
-        """Return the flow of a seller from a UTC day on, as of the cut: one statement for each day and product category.
-
-        By day (since 1970-01-01) and product category; the highest revision that was reported before `cut.observe_time`.
-        """
-        return self.flows(marketplace, [seller], cut, first_day).get(seller, [])
-
     def flows(
         self, marketplace: str, sellers: Sequence[str], cut: Cut, first_day: int, *, with_before: bool = False
     ) -> dict[str, list[FlowDay]]:
-        """Return the flow of each of some sellers, as of the cut, as `flow` does; sellers without any are left out.
+        """Return the flow of each of some sellers from a UTC day on, as of the cut; sellers without any are left out.
 
-        `with_before`: also what counted before a day was stated again, which takes longer to read.
+        One statement for each day (since 1970-01-01) and product category, in their order: the highest revision that was
+        reported before `cut.observe_time`. `with_before`: also what counted before a day was stated again, which takes
+        longer to read.
         """
         values = {
             "marketplace": marketplace,
@@ -141,7 +140,7 @@ class TermsReads(Reads):
             "observe_time": cut.observe_time,
             "last": cut.sequence,
         }
-        with self._reading(cut.sequence) as connection:
+        with self.clock.as_of(cut.sequence) as connection:
             rows = connection.execute(_FLOW, values).all()
         found: dict[str, list[FlowDay]] = {}
         for (seller, *_), revisions in groupby(rows, key=itemgetter(0, 1, 2)):

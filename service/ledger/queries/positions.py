@@ -1,11 +1,13 @@
-"""How far sources are read, as methods of the ledger."""
+"""How far sources are read."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-from sqlalchemy import Connection, bindparam, func, select
+from sqlalchemy import Connection, bindparam, func, insert, select
 
+from service.ledger.clock.ledger_clock import LedgerClock, last_entry
 from service.ledger.database.tables import SOURCE_POSITION
-from service.ledger.queries.reads import Reads
+from service.ledger.records import Position
 
 _P = SOURCE_POSITION.c
 _POSITION = (
@@ -22,29 +24,46 @@ _BY_SOURCE = (
 )
 
 
-def position(connection: Connection, source: str, partition: int) -> int | None:
-    """Return the position from which a partition of a source is to be read on; None if nothing of it was read yet."""
-    found = connection.execute(_POSITION, {"source": source, "part": partition}).scalar()
-    return None if found is None else int(found)
+@dataclass(frozen=True, slots=True)
+class Positions:
+    """How far each partition of each source is read."""
 
+    clock: LedgerClock
 
-class PositionReads(Reads):
-    """The part of the ledger that says how far sources are read."""
+    def find(self, source: str, partition: int) -> int | None:
+        """Return the position from which a partition of a source is to be read on; None if nothing of it was read yet."""
+        with self.clock.database.read() as connection:
+            return _read_position(connection, source, partition)
 
-    def position(self, source: str, partition: int) -> int | None:
-        """Return the position from which a partition of a source is to be read on.
-
-        None if nothing of it was read yet.
-        """
-        with self._database.read() as connection:
-            return position(connection, source, partition)
-
-    def positions(self, prefix: str) -> Mapping[str, int]:
+    def list(self, prefix: str) -> Mapping[str, int]:
         """Return the position of each source whose name begins with an ASCII prefix, by the rest of its name.
 
         That of partition 0.
         """
         end = prefix[:-1] + chr(ord(prefix[-1]) + 1)
-        with self._database.read() as connection:
+        with self.clock.database.read() as connection:
             found = connection.execute(_BY_SOURCE, {"first": prefix, "end": end})
             return {source.removeprefix(prefix): int(number) for source, number in found}
+
+    def advance(self, position: Position) -> None:
+        """Record how far a source is read where none of it is appended; never moves back.
+
+        In a transaction of its own.
+        """
+        with self.clock.database.write() as connection:
+            record_position(connection, position, last_entry(connection)[0])
+
+
+def record_position(connection: Connection, position: Position, sequence: int) -> None:
+    """Insert how far a source is read, unless the ledger has it read as far or further.
+
+    `sequence`: the ledger's last one at this position. In the transaction of the caller, who has the lock and commits.
+    """
+    known = _read_position(connection, position.source, position.partition)
+    if known is None or known < position.next_position:
+        connection.execute(insert(SOURCE_POSITION), position._asdict() | {"sequence": sequence})
+
+
+def _read_position(connection: Connection, source: str, partition: int) -> int | None:
+    found = connection.execute(_POSITION, {"source": source, "part": partition}).scalar()
+    return None if found is None else int(found)

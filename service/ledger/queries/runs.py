@@ -1,17 +1,19 @@
-"""What is on record of sellers that ran with the buyers' money, as a method of the ledger."""
+"""What is on record of sellers that ran with the buyers' money."""
 
-from sqlalchemy import Connection, bindparam, select, text
+from dataclasses import dataclass
+
+from sqlalchemy import bindparam, select, text
 
 from scoring.certificate.contradictions import RUN_TYPES, RunCase, Seen
 from scoring.certificate.exceptions import Granted, GrantedSeller, read_lifted
 from scoring.entries.cases import trace_stops
 from scoring.enums import Category, CorrectionKind, Kind, MeasureState, Status, Tier
 from scoring.time import DAY
+from service.ledger.clock.ledger_clock import LedgerClock
 from service.ledger.database.tables import COUNTING, ENTRY, ON_TERMS
-from service.ledger.queries import reading
-from service.ledger.queries.measures import read_terms
-from service.ledger.queries.reads import Reads
-from service.ledger.queries.sellers import marketplaces
+from service.ledger.queries.measures import MeasureQueries
+from service.ledger.queries.sellers import SellerQueries
+from service.ledger.queries.violations import ViolationQueries
 from service.ledger.records import Cut, ViolationView
 
 MAX_NAMES = 5_000
@@ -57,20 +59,25 @@ _LIFTED = (
 _STANDS = (Status.CONFIRMED, Status.APPEALED, Status.REDUCED)
 
 
-class RunReads(Reads):
-    """The part of the ledger that a loss certificate's assumptions are held against."""
+@dataclass(frozen=True, slots=True)
+class RunQueries:
+    """What the assumptions of a loss certificate are held against."""
 
-    def seen_runs(self, cut: Cut) -> Seen:
+    clock: LedgerClock
+    sellers: SellerQueries
+    violations: ViolationQueries
+    measures: MeasureQueries
+
+    def seen(self, cut: Cut) -> Seen:
         """Return what is on record of runs in all marketplaces, as of the cut: a case for each seller, and the counts."""
         cases: list[RunCase] = []
         confirmed = overturned = 0
-        with self._reading(cut.sequence) as connection:
-            for marketplace in marketplaces(connection):
-                views = _violations(connection, marketplace, cut)
-                overturned += sum(view.status is Status.OVERTURNED for view in views)
-                standing = [view for view in views if view.status in _STANDS]
-                confirmed += len(standing)
-                cases += _cases(connection, marketplace, cut, standing)
+        for marketplace in self.sellers.list_marketplaces():
+            views = self._list_violations(marketplace, cut)
+            overturned += sum(view.status is Status.OVERTURNED for view in views)
+            standing = [view for view in views if view.status in _STANDS]
+            confirmed += len(standing)
+            cases += self._list_cases(marketplace, cut, standing)
         return Seen(tuple(cases), confirmed, overturned, cut.observe_time // DAY)
 
     def granted(self, cut: Cut) -> Granted:
@@ -79,40 +86,39 @@ class RunReads(Reads):
         Tiers that they set, and measures of rules that they lifted; by marketplace and seller.
         """
         found: list[GrantedSeller] = []
-        with self._reading(cut.sequence) as connection:
-            for marketplace in marketplaces(connection):
-                bounds = {"marketplace": marketplace, "last": cut.sequence}
-                tiers: dict[str, tuple[Tier, int]] = {}
+        for marketplace in self.sellers.list_marketplaces():
+            bounds = {"marketplace": marketplace, "last": cut.sequence}
+            tiers: dict[str, tuple[Tier, int]] = {}
+            with self.clock.as_of(cut.sequence) as connection:
                 for seller, tier, until in connection.execute(_OVERRIDES, bounds | {"now": cut.observe_time}):
                     tiers[seller] = (Tier(tier), until)
-                tiers = {seller: one for seller, one in tiers.items() if one[1] > cut.observe_time}
                 candidates = connection.execute(_LIFTED, bounds).scalars().all()
-                lifts = {name: read_lifted(read_terms(connection, marketplace, name, cut).lifts) for name in candidates}
-                for seller in sorted({*tiers, *(name for name, lifted in lifts.items() if lifted)}):
-                    set_tier, until = tiers.get(seller, (None, None))
-                    found.append(GrantedSeller(marketplace, seller, set_tier, until, lifts.get(seller, frozenset())))
+            tiers = {seller: one for seller, one in tiers.items() if one[1] > cut.observe_time}
+            lifts = {name: read_lifted(self.measures.of_seller(marketplace, name, cut).lifts) for name in candidates}
+            for seller in sorted({*tiers, *(name for name, lifted in lifts.items() if lifted)}):
+                set_tier, until = tiers.get(seller, (None, None))
+                found.append(GrantedSeller(marketplace, seller, set_tier, until, lifts.get(seller, frozenset())))
         return Granted(cut.sequence, tuple(found))
 
+    def _list_violations(self, marketplace: str, cut: Cut) -> list[ViolationView]:
+        """Return the violations of a marketplace that are cases of a run, as they stand."""
+        with self.clock.as_of(cut.sequence) as connection:
+            names = connection.execute(_REPORTS, {"marketplace": marketplace, "last": cut.sequence}).scalars().all()
+        found: list[ViolationView] = []
+        for first in range(0, len(names), MAX_NAMES):
+            views = self.violations.named(marketplace, names[first : first + MAX_NAMES], cut)
+            found += [view for view in views.values() if view.violation_type in RUN_TYPES and view.seller]
+        return found
 
-def _violations(connection: Connection, marketplace: str, cut: Cut) -> list[ViolationView]:
-    """Return the violations of a marketplace that are cases of a run, as they stand."""
-    names = connection.execute(_REPORTS, {"marketplace": marketplace, "last": cut.sequence}).scalars().all()
-    found: list[ViolationView] = []
-    for first in range(0, len(names), MAX_NAMES):
-        views = reading.named_violations(connection, marketplace, names[first : first + MAX_NAMES], cut)
-        found += [view for view in views.values() if view.violation_type in RUN_TYPES and view.seller]
-    return found
-
-
-def _cases(connection: Connection, marketplace: str, cut: Cut, standing: list[ViolationView]) -> list[RunCase]:
-    """Return a case for each seller of these violations."""
-    starts: dict[str, int] = {}
-    for view in standing:
-        day = view.occur_time // DAY
-        starts[view.seller] = min(starts.get(view.seller, day), day)
-    found = []
-    for seller, start in starts.items():
-        stops = trace_stops(read_terms(connection, marketplace, seller, cut).on_payouts)
-        is_stopped = bool(stops) and stops[-1].stands(cut.observe_time)
-        found.append(RunCase(start, stops[-1].begin // DAY if is_stopped else None))
-    return found
+    def _list_cases(self, marketplace: str, cut: Cut, standing: list[ViolationView]) -> list[RunCase]:
+        """Return a case for each seller of these violations."""
+        starts: dict[str, int] = {}
+        for view in standing:
+            day = view.occur_time // DAY
+            starts[view.seller] = min(starts.get(view.seller, day), day)
+        found = []
+        for seller, start in starts.items():
+            stops = trace_stops(self.measures.of_seller(marketplace, seller, cut).on_payouts)
+            is_stopped = bool(stops) and stops[-1].stands(cut.observe_time)
+            found.append(RunCase(start, stops[-1].begin // DAY if is_stopped else None))
+        return found

@@ -84,10 +84,10 @@ class Book:
         self.follower = Follower(ledger, self.table, self.generations, moved, lost, report)
         self._last_known = LastKnown(self.table, self.generations, self.follower, stale_seconds)
         self.keeper = (
-            None if folder is None else Keeper(folder, self.generations, self.follower.join, ledger.now, report)
+            None if folder is None else Keeper(folder, self.generations, self.follower.join, ledger.clock.now, report)
         )
         self.checker = Checker(self._recompute, self.tally, report)
-        self._end_listening = ledger.listen(self._hear)
+        self._end_listening = ledger.changes.listen(self._hear)
 
     def start(self) -> None:
         """Start the threads that follow the ledger and check remembered answers."""
@@ -229,7 +229,7 @@ class Book:
 
         Its day goes back only if the clock was wrong by more than TOLERANCE.
         """
-        return self._not_before_midnight(time_at_end(self._ledger.now(), record_time) + 1)
+        return self._not_before_midnight(time_at_end(self._ledger.clock.now(), record_time) + 1)
 
     def _not_before_midnight(self, observe_time: int) -> int:
         midnight = self._midnight
@@ -276,10 +276,10 @@ class Book:
             settled = beat.time
         else:
             asked.reach()  # it does not wait for a silent database
-            settled = self._ledger.settled() or 0
+            settled = self._ledger.clock.settled() or 0
         cut = asked.cut()
         cut = replace(cut, observe_time=self._not_before_midnight(cut.observe_time))
-        doubt = self._ledger.doubt()
+        doubt = self._ledger.clock.doubt()
         as_of = cut.known_time if doubt else max(settled, cut.known_time)
         return Computation(life, cut, min(as_of, cut.observe_time), doubt, asked.max_staleness)
 
@@ -409,7 +409,7 @@ class Book:
 
     def _now(self) -> int:
         """Return the time for answers without the ledger, in microseconds."""
-        return self._not_before_midnight(self._ledger.now() + 1)
+        return self._not_before_midnight(self._ledger.clock.now() + 1)
 
     def _without_ledger(self, name: str, standing: Standing | None) -> tuple[bytes, bytes]:
         if standing is None:

@@ -8,14 +8,14 @@ from pathlib import Path
 import scoring
 from sellertrust.v1 import trust_score_service_pb2
 from service.contract import scores
-from service.ledger.queries import reading
+from service.ledger.queries import facts
 from service.scores import scorer
 
 
 @cache
 def core_digest() -> str:
     root = Path(inspect.getfile(scoring)).parent
-    sources = [*sorted(root.rglob("*.py")), *(Path(inspect.getfile(module)) for module in (reading, scorer))]
+    sources = [*sorted(root.rglob("*.py")), *(Path(inspect.getfile(module)) for module in (facts, scorer))]
     digest = sha256()
     for source in sources:
         name = source.relative_to(root.parent) if root in source.parents else source.name

@@ -9,14 +9,16 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from time import monotonic
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from scoring.enums import Kind
 from scoring.errors import LedgerUnavailable
 from scoring.time import SECOND
 from service.contract.resource_names import seller_name
+from service.ledger.clock.ledger_clock import LedgerEnd
 from service.ledger.clock.server_clock import steady_clock
-from service.ledger.queries.changes import Change, Tip
+from service.ledger.queries.changes import Change
+from service.ledger.store import Ledger
 from service.scores.book.generations import Generation, Generations
 from service.scores.book.table import UNKNOWN, Table
 
@@ -49,25 +51,6 @@ class Beat(NamedTuple):
     """Everything recorded before this time is marked, commits that were running then included."""
     doubt: int = 0
     """How old answers may be because the clock is in doubt; 0 if it is not."""
-
-
-class Followed(Protocol):
-    """The part of a ledger that the follower uses."""
-
-    def settled(self) -> int | None:
-        """Return a time, in microseconds, before which later reads see everything recorded; None while a write runs."""
-
-    def doubt(self) -> int:
-        """Return how old an answer may be because the clock is in doubt, in microseconds; 0 if it is not."""
-
-    def tip(self) -> Tip:
-        """Return where the ledger ends."""
-
-    def chain_at(self, sequence: int) -> bytes | None:
-        """Return the chain of the seal that ends at a sequence, or None."""
-
-    def changes(self, after: int, last: int, limit: int) -> list[Change]:
-        """Return one change for each of the next `limit` entries after a sequence, up to `last`, in order."""
 
 
 class Joining(NamedTuple):
@@ -103,7 +86,7 @@ class Follower:
 
     def __init__(
         self,
-        ledger: Followed,
+        ledger: Ledger,
         table: Table,
         generations: Generations,
         moved: Callable[[int], None] = lambda _: None,
@@ -185,14 +168,14 @@ class Follower:
         """Read new entries and mark their sellers. Raises the ledger's errors; the next reading continues."""
         self._asked = began = steady_clock()
         try:
-            settled = self._ledger.settled()
+            settled = self._ledger.clock.settled()
             self._look()
             self.heartbeat = self._beat(began, settled)
         finally:
             self._asked = None
 
     def _beat(self, began: int, settled: int | None) -> Beat:
-        before, mark, doubt = self.heartbeat, self.watermark, self._ledger.doubt()
+        before, mark, doubt = self.heartbeat, self.watermark, self._ledger.clock.doubt()
         time = mark.known_time if mark else 0  # record times only grow
         if not doubt:
             time = max(time, (before.time if before else 0) if settled is None else settled)
@@ -201,13 +184,13 @@ class Follower:
         return Beat(began, time, doubt)
 
     def _look(self) -> None:
-        before, tip = self.watermark, self._ledger.tip()
+        before, tip = self.watermark, self._ledger.clock.end()
         if before is None:
             self._restart(tip)
         else:
             if tip.sequence > before.sequence:
                 self._take(before.sequence, tip.sequence)
-            chain = self._ledger.chain_at(before.sequence)  # read last: everything marked is of this ledger
+            chain = self._ledger.seals.chain_at(before.sequence)  # read last: everything marked is of this ledger
             if chain != before.chain:
                 self.restarts += 1
                 self._report(
@@ -215,7 +198,7 @@ class Follower:
                 )
                 self.watermark = self.heartbeat = None
                 self._forget(UNKNOWN)
-                tip = self._ledger.tip()
+                tip = self._ledger.clock.end()
                 self._restart(tip)
                 self._lost(tip.sequence)
             elif tip.sequence > before.sequence:
@@ -227,7 +210,7 @@ class Follower:
         """Add new generations, and mark some more of their missing entries."""
         while self._arrived:
             generation = self._arrived[0]
-            chain = self._ledger.chain_at(generation.head.sequence)
+            chain = self._ledger.seals.chain_at(generation.head.sequence)
             self._arrived.popleft()
             if chain is None or chain.hex() != generation.head.chain:
                 generation.is_foreign = True
@@ -256,15 +239,15 @@ class Follower:
             mark_changes(self._table, self._generations, page)
             after = page[-1].sequence
 
-    def _page(self, after: int, last: int) -> list[Change]:
+    def _page(self, after: int, last: int) -> Sequence[Change]:
         """Return the next changes after a sequence, up to `last`; at least one exists."""
-        page = self._ledger.changes(after, last, PAGE)
+        page = self._ledger.changes.list(after, last, PAGE)
         self._asked = steady_clock()
         if not page:
             raise RuntimeError(f"the ledger ends at {last}, and nothing after {after} is read")
         return page
 
-    def _restart(self, tip: Tip) -> None:
+    def _restart(self, tip: LedgerEnd) -> None:
         """Begin again with a ledger at its present end; nothing earlier is known."""
         self._forget(tip.sequence)
         self._move(tip)
@@ -274,8 +257,8 @@ class Follower:
         self._generations.clear()
         self._table.clear(floor)
 
-    def _move(self, tip: Tip) -> None:
-        chain = self._ledger.chain_at(tip.sequence)
+    def _move(self, tip: LedgerEnd) -> None:
+        chain = self._ledger.seals.chain_at(tip.sequence)
         if chain is None:
             raise RuntimeError(f"no seal ends at {tip.sequence}, where the ledger ended")
         with self._changed:

@@ -13,6 +13,7 @@ from scoring.time import SECOND
 from sellertrust.client import SellertrustCallError
 from sellertrust.v1 import entry_pb2
 from sellertrust.v1.ledger_service_pb2 import AppendEntriesRequest
+from service.ledger.queries.seals import SealQueries
 from tests.callers import TokenIssuer, grant
 from tests.servers import MARKET, identity, violation
 from tests.service.api.four_eyes import (
@@ -196,13 +197,13 @@ def test_a_proposal_revived_in_the_database_lets_nothing_in(eyes: World, url: st
 def test_what_was_proven_of_a_proposal_is_not_proven_again(eyes: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """So a call that ran into its deadline over very many entries goes on where it was when it is made again."""
     proposal = eyes.agreed(overrides())
-    asked, verify = list[int](), eyes.ledger.verify
+    asked, verify = list[int](), eyes.ledger.seals.verify
 
-    def noting(checkpoints: Any, progress: Any, first: int = 1) -> Any:
+    def noting(_: SealQueries, checkpoints: Any, progress: Any, first: int = 1) -> Any:
         asked.append(first)
         return verify(checkpoints, progress, first)
 
-    monkeypatch.setattr(eyes.ledger, "verify", noting)
+    monkeypatch.setattr(SealQueries, "verify", noting)
     for _ in range(2):
         eyes("anna").append_entries(MARKET, [override()], proposal=proposal.name)
     assert asked == sorted(asked)
@@ -368,7 +369,7 @@ def test_what_is_proposed_is_sealed_and_never_logged(url: str, backend: str, tmp
         needs_approval(eyes("anna").append_entries, MARKET, [override(reason="b-canary")], proposal=proposal.name)
         eyes.proposals("anna").withdraw_proposal(proposal.name, actor="a-1", reason="c-canary")
         assert "canary" not in eyes.log.getvalue() + eyes.audit.read_text()
-        with eyes.ledger._database.read() as connection:
+        with eyes.ledger.database.read() as connection:
             rows = connection.exec_driver_sql("SELECT * FROM entry WHERE kind = 1003").all()
         assert len(rows) == 3
         assert "canary" not in str(rows)

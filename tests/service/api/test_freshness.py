@@ -34,7 +34,7 @@ HELD_SECONDS = 1.5
 
 def hold_commits(ledger: Ledger, seconds: float) -> None:
     """Let each commit of a ledger take so long from now on; what it writes has its record time before."""
-    event.listen(ledger._database._writer, "commit", lambda _: time.sleep(seconds))
+    event.listen(ledger.database._writer, "commit", lambda _: time.sleep(seconds))
 
 
 def ask_batch(client: Client, sellers: Sequence[str]) -> list[pb.TrustScore]:

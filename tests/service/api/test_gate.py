@@ -358,7 +358,7 @@ def test_work_that_has_lost_its_call_shows_nothing_and_decides_nothing(callers: 
     call = Call()
 
     def shown() -> bool:
-        return bool(ledger.entries(MARKET, ledger.cut(), sellers=list_sellers(parent)))
+        return bool(ledger.entries.list(MARKET, ledger.cut(), sellers=list_sellers(parent)))
 
     assert not shown()
     token = begin_answering(call)

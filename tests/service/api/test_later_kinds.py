@@ -21,12 +21,12 @@ LATER = max(Kind) + 1
 
 def append_later(ledger: Ledger, seller: str) -> None:
     """Appends what a later release would: a copy of the last entry, as another kind and under its own seal."""
-    with ledger._database.write() as connection:
+    with ledger.database.write() as connection:
         row = list(connection.execute(text("SELECT * FROM entry ORDER BY sequence DESC LIMIT 1")).one())
         sequence = row[0] + 1
         row[:5] = (sequence, MARKET, seller, f"later-{seller}", int(LATER))
         row[PLACE["content"]] = '{"kind":"later","seller":"s-1"}'
-        ledger._database.insert(connection, [row])
+        ledger.database.insert(connection, [row])
         seal(connection, sequence, [leaf_of(row)])
 
 

@@ -82,7 +82,7 @@ def test_once_assumptions_are_committed_every_later_commit_is_certified_by_them(
 
 def assumed_by(one: Running, done: CommitPolicyResponse) -> str:
     """The digest of the assumptions by which a commit was certified."""
-    move = one.ledger.last_policy_move()
+    move = one.ledger.policies.last()
     assert move is not None
     assert move.certificate == done.move.certificate != ""
     return move.assumptions

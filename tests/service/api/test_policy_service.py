@@ -219,7 +219,7 @@ def test_a_text_that_is_not_what_was_committed_is_served_by_nobody(two: tuple[Ru
     one, other = two
     until(lambda: other.stamped() == DEFAULT.digest)
     forged = policy_moves.NewMove(policy_moves.PolicyAction.COMMITTED, GENERAL.digest, "a", "b", content=LADDER.text)
-    one.ledger.move_policy("", lambda moves: [forged])
+    one.ledger.policies.move("", lambda moves: [forged])
     until(lambda: other.problems)
     time.sleep(0.2)  # some looks more
     assert len(other.problems) == 1
@@ -237,7 +237,7 @@ def test_a_policy_that_was_committed_before_a_check_is_still_served(two: tuple[R
         parse_policy_text(text)
     digest = parse_policy_text(text, was_committed=True).digest
     kept = policy_moves.NewMove(policy_moves.PolicyAction.COMMITTED, digest, "a", "b", content=text)
-    one.ledger.move_policy("", lambda moves: [kept])
+    one.ledger.policies.move("", lambda moves: [kept])
     until(lambda: other.stamped() == digest)
 
 

@@ -25,7 +25,7 @@ from service.api.logs import Pseudonyms, make_log
 from service.api.pools import POOLS
 from service.api.reads import Reads
 from service.api.stream_threads import Streams
-from service.ledger.store import Ledger
+from service.ledger.queries.violations import ViolationQueries
 from service.mechanism.recorder import Recorder
 from tests.databases import database as new_database
 from tests.servers import MARKET, identity, running_server, violation
@@ -81,14 +81,14 @@ def test_lists_that_wait_hold_up_neither_scores_nor_health(tmp_path: Path) -> No
 def test_bulk_decisions_hold_up_no_append(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Twelve dry runs read what they select for as long as the test wants; an append is answered meanwhile."""
     begun, release = threading.Semaphore(0), threading.Event()
-    selected = Ledger.selected
+    select = ViolationQueries.select
 
     def wait(*arguments: Any) -> Any:
         begun.release()
         release.wait(30)
-        return selected(*arguments)
+        return select(*arguments)
 
-    monkeypatch.setattr(Ledger, "selected", wait)
+    monkeypatch.setattr(ViolationQueries, "select", wait)
     with (
         running_server(tmp_path) as running,
         running.client(service_config={}) as client,

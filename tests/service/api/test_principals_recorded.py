@@ -87,7 +87,7 @@ def test_the_principal_is_on_record_whatever_actor_is_stated_and_a_retry_by_anot
             ("dns:a.example", ""),
             ("dns:b.example", "court"),
         ]
-    assert not callers.running.ledger.verify([], lambda *_: None).faults
+    assert not callers.running.ledger.seals.verify([], lambda *_: None).faults
 
 
 @pytest.mark.parametrize("bulk", [False, True])
@@ -178,7 +178,7 @@ def test_who_decides_its_own_report_is_refused_while_another_holds_the_ledgers_l
     """So that somebody who goes on at it takes the lock from nobody."""
     with callers("a") as a:
         a.append_entries(MARKET, [violation("u-1", "s")])
-        with callers.running.ledger._database.write():
+        with callers.running.ledger.database.write():
             refused(lambda: a.confirm_violation(MARKET, "u-1", actor="court", reason="so", deadline_seconds=4))
 
 

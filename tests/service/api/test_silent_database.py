@@ -102,18 +102,21 @@ def test_no_statement_waits_for_ever_for_a_database_that_hangs(postgresql: Hangi
     stopped: list[int] = []
     place = database.Database(postgresql.urls[kind])
     with Ledger.open(postgresql.urls[kind]) as ledger, ThreadPoolExecutor(8) as pool:
-        ledger.ping()
+        ledger.database.ping()
         under_way = [pool.submit(within, place.read, "SELECT pg_sleep(600)")]
         under_way += [pool.submit(within, place.snapshot, "SELECT pg_sleep(600)"), pool.submit(writing, place)]
         wait_for(lambda: bool(begun))
         time.sleep(0.3)  # so that the others have begun too
         with postgresql.hanging():
             stopped.append(1)
-            begins = [pool.submit(ledger.ping), pool.submit(ledger.append, MARKET_OF_LEDGERS, [violation("v")])]
+            begins = [
+                pool.submit(ledger.database.ping),
+                pool.submit(ledger.append, MARKET_OF_LEDGERS, [violation("v")]),
+            ]
             begins.append(pool.submit(Ledger.open, postgresql.urls[kind]))
             for call in under_way + begins:
                 assert isinstance(call.exception(PATIENCE), LedgerUnavailable)
-        ledger.ping()
+        ledger.database.ping()
         place.close()
 
 

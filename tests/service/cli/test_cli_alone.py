@@ -239,7 +239,9 @@ def test_record_times_that_ran_ahead_are_put_right_by_a_command(bare: Shell) -> 
     assert parse_time(row["record_time"]) < ahead.record_time
     with Ledger.open(url) as ledger:
         assert ledger.cautions() == [caution for caution in ledger.cautions() if "ahead of the clock" not in caution]
-        [found] = ledger.entries("default", ledger.cut())  # of another marketplace than the one in which it is said
+        [found] = ledger.entries.list(
+            "default", ledger.cut()
+        )  # of another marketplace than the one in which it is said
         assert found.record_time == ahead.record_time - 3600 * SECOND
 
 

@@ -12,7 +12,7 @@ from scoring.entries.kinds.conduct import ProductViolationReported
 from scoring.enums import Action, Harm, Source
 from scoring.errors import InvalidInput
 from service.ledger.database.database import Database
-from service.ledger.queries.notifiers import Selection
+from service.ledger.queries.violations import Selection
 from service.ledger.store import Ledger
 from service.review.bulk_decisions import BulkDecision, dry_run
 from service.review.review_queue import review_queue
@@ -64,9 +64,9 @@ def test_a_text_with_nul_that_is_on_record_fails_no_query_of_the_marketplace(url
         cut = ledger.cut()
         items, _ = review_queue(ledger, MARKET, cut)
         assert {item.violation for item in items} == {"v1", "v2"}
-        assert [*ledger.notifier_records(MARKET, cut, ["n"])["n"]] == [Source.BRAND]
+        assert [*ledger.notifiers.records(MARKET, cut, ["n"])["n"]] == [Source.BRAND]
         selection = Selection(violation_types=("counterfeit_goods",), listing="l1")
-        assert [name for _, name, *_ in ledger.selected(MARKET, cut, selection, 0, 9)] == ["v1"]
+        assert [name for _, name, *_ in ledger.violations.select(MARKET, cut, selection, 0, 9)] == ["v1"]
 
 
 def _rewrite(url: str, ground: str) -> None:

@@ -68,11 +68,11 @@ def fill(folder: Path, **said: str) -> None:
 
 
 def violations(ledger: Ledger) -> dict[str, ViolationView]:
-    return {view.violation: view for view in ledger.violations(MARKET, ledger.cut(), limit=1000)[0]}
+    return {view.violation: view for view in ledger.violations.list(MARKET, ledger.cut(), limit=1000)[0]}
 
 
 def entries(ledger: Ledger) -> list[Entry]:
-    return [one.entry for one in ledger.entries(MARKET, ledger.cut(), limit=1000)]
+    return [one.entry for one in ledger.entries.list(MARKET, ledger.cut(), limit=1000)]
 
 
 def queue(folder: Path) -> list[tuple[str, str]]:
@@ -217,7 +217,7 @@ def test_only_the_identity_in_force_matches(ledger: Ledger, tmp_path: Path) -> N
     ledger.append(MARKET, [newer, Entry("void", "", void)])
     imported(ledger, tmp_path, "seizure,1,EX-1,,yes", "seizure,2,EX-2,,yes", "seizure,3,EX-1B,,yes")
     assert [view.violation for view in violations(ledger).values()] == ["c-3"]
-    found = {one.seller: one for one in ledger.identities(MARKET, ledger.cut())}
+    found = {one.seller: one for one in ledger.identities.in_force(MARKET, ledger.cut())}
     assert sorted(found) == ["s-1", "s-3"]
     assert found["s-1"].attributes == {"licence": "EX-1B"}
 

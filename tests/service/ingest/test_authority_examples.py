@@ -25,7 +25,7 @@ EXAMPLES = Path(__file__).parents[3] / "service" / "ingest" / "authorities"
 
 
 def violations(ledger: Ledger) -> dict[str, ViolationView]:
-    return {view.violation: view for view in ledger.violations("example", ledger.cut(), limit=1000)[0]}
+    return {view.violation: view for view in ledger.violations.list("example", ledger.cut(), limit=1000)[0]}
 
 
 def example(ledger: Ledger, folder: Path, name: str, data: Path = EXAMPLES) -> ImportReport:
@@ -59,7 +59,7 @@ def test_the_worked_examples_import_without_rejects_and_a_rerun_adds_nothing(
 def counted(ledger: Ledger, seller: str, marketplace: str = "example") -> dict[str, Severity]:
     """Severity of each of a seller's violations that count, units and all, by its entry."""
     cut = ledger.cut()
-    rows = ledger.fact_rows(marketplace, [seller], cut.sequence)
+    rows = ledger.facts.rows(marketplace, [seller], cut.sequence)
     found = resolve(columns_of(rows, [seller]), np.array([cut.observe_time])).violations
     return {rows[row].entry_id: Severity(severity) for row, severity in zip(found.row, found.severity, strict=True)}
 
@@ -98,7 +98,7 @@ def test_inspections_that_passed_and_that_failed_are_on_record_each_with_its_vio
     """A failed one names the incident under which its violation is reported; a passed one has none."""
     example(ledger, tmp_path, "sellers")
     example(ledger, tmp_path, "quality_inspection")
-    facts = {one.entry.entry_id: one.entry.fact for one in ledger.entries("example", ledger.cut(), limit=1000)}
+    facts = {one.entry.entry_id: one.entry.fact for one in ledger.entries.list("example", ledger.cut(), limit=1000)}
     results = {name: fact.result for name, fact in facts.items() if isinstance(fact, InspectionDone)}
     assert Counter(results.values()) == {InspectionResult.FAILED: 7, InspectionResult.PASSED: 6}
     failed = {name.removesuffix("-failed"): fact for name, fact in facts.items() if name.endswith("-failed")}
@@ -113,7 +113,7 @@ def test_a_revoked_seizure_leaves_no_trace_in_the_score(ledger: Ledger, tmp_path
 
     def answers() -> list[object]:
         cut = ledger.cut()
-        rows = ledger.fact_rows("example", ["s-01", "s-02"], cut.sequence)
+        rows = ledger.facts.rows("example", ["s-01", "s-02"], cut.sequence)
         return list(score(rows, ["s-01", "s-02"], cut.observe_time, artifact(), policy()))
 
     example(ledger, tmp_path, "sellers")

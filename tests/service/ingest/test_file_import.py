@@ -65,7 +65,7 @@ def write(folder: Path, *lines: str, name: str = "violations.csv", header: str =
 
 def ids(ledger: Ledger) -> list[str]:
     """The entries of the ledger, in their sequence."""
-    return [entry.entry.entry_id for entry in ledger.entries(MARKET, ledger.cut(), limit=1000)]
+    return [entry.entry.entry_id for entry in ledger.entries.list(MARKET, ledger.cut(), limit=1000)]
 
 
 BROKEN = {
@@ -315,7 +315,7 @@ def test_what_the_lifecycle_forbids_is_rejected_and_the_rest_is_decided(ledger: 
         ),
         ("decisions.csv", 8, "status.severity: is required to reduce: one of minor, moderate, major, critical"),
     ]
-    found, _ = ledger.violations(MARKET, ledger.cut())
+    found, _ = ledger.violations.list(MARKET, ledger.cut())
     assert {view.violation: view.status for view in found} == {"v-1": Status.OVERTURNED, "v-2": Status.DISMISSED}
     again = imported(ledger, tmp_path, VIOLATIONS, DECISIONS)
     assert (again.appended, again.already_present) == (0, 5)
@@ -330,7 +330,7 @@ def test_a_date_of_today_is_known_from_the_import_on_and_is_there_already_tomorr
     write(tmp_path, "v-1,s,2026-03-01,high")
     first = imported(ledger, tmp_path, *files)
     assert (first.appended, first.rejects) == (2, [])
-    found = ledger.entries(MARKET, ledger.cut())
+    found = ledger.entries.list(MARKET, ledger.cut())
     assert [entry.report_time for entry in found] == [entry.record_time for entry in found]
     assert found[0].report_time == NOW
     for later in (0, 60_000_000, DAY - 1, DAY, 300 * DAY):
@@ -345,7 +345,7 @@ def test_a_row_of_today_that_is_imported_tomorrow_is_known_at_the_end_of_its_day
     write(tmp_path, "v-1,s,2026-03-01,high")
     clock.now = NOW + DAY
     assert imported(ledger, tmp_path).rejects == []
-    assert [entry.report_time for entry in ledger.entries(MARKET, ledger.cut())] == [(NOW // DAY + 1) * DAY - 1]
+    assert [entry.report_time for entry in ledger.entries.list(MARKET, ledger.cut())] == [(NOW // DAY + 1) * DAY - 1]
 
 
 @pytest.mark.long

@@ -49,7 +49,7 @@ def fill(ledger: Ledger, clock: Clock) -> None:
 
 
 def listed(ledger: Ledger, market: str = MARKET) -> list[entry_pb2.Entry]:
-    return [entry_message(market, recorded) for recorded in ledger.entries(market, ledger.cut(), limit=10_000)]
+    return [entry_message(market, recorded) for recorded in ledger.entries.list(market, ledger.cut(), limit=10_000)]
 
 
 def imported(ledger: Ledger, folder: Path, messages: list[entry_pb2.Entry]) -> ImportReport:
@@ -72,7 +72,7 @@ def answers(ledger: Ledger) -> Any:
     """
     cut = ledger.cut(NOW + DAY)
     outcomes, _ = build_scorer(ledger, policy(), Shelf(artifact())).scores(MARKET, SELLERS, cut)
-    rows = [row._replace(sequence=0) for row in ledger.fact_rows(MARKET, SELLERS, cut.sequence)]
+    rows = [row._replace(sequence=0) for row in ledger.facts.rows(MARKET, SELLERS, cut.sequence)]
     rows = [row._replace(occur_time=0) if row.kind == Kind.CORRECTION else row for row in rows]
     return outcomes, [row for row in rows if row.kind != Kind.ERASURE]
 

@@ -22,7 +22,7 @@ def move(ledger: Ledger, action: PolicyAction, digest: str, content: str | None 
     def decide(moves: Sequence[PolicyMove]) -> list[NewMove]:
         return [made]
 
-    return ledger.move_policy("dns:anna.example", decide)
+    return ledger.policies.move("dns:anna.example", decide)
 
 
 def fill(ledger: Ledger) -> None:
@@ -33,10 +33,10 @@ def fill(ledger: Ledger) -> None:
     move(ledger, PolicyAction.ROLLED_BACK, FIRST)
     for name, last in (("p-1", Step.USED), ("p-2", Step.WITHDRAWN)):
         content = Content("LedgerService/AppendEntries", name.encode(), "a-1", "so", {})
-        ledger.propose(MARKET, name, content, principal="dns:anna.example", seller="s1", hours=1)
+        ledger.proposals.propose(MARKET, name, content, principal="dns:anna.example", seller="s1", hours=1)
         if last is Step.USED:
-            ledger.take_step(MARKET, name, Step.APPROVED, principal="dns:bert.example", check=lambda _: True)
-        ledger.take_step(MARKET, name, last, principal="dns:anna.example", check=lambda _: True)
+            ledger.proposals.take_step(MARKET, name, Step.APPROVED, principal="dns:bert.example", check=lambda _: True)
+        ledger.proposals.take_step(MARKET, name, last, principal="dns:anna.example", check=lambda _: True)
     ledger.append(MARKET, [exposure(15_000, entry_id="last")])
 
 
@@ -70,11 +70,11 @@ def test_each_edit_of_a_policy_or_proposal_is_named(url: str, clock: Clock, edit
     sequence, statement = EDITS[edit]
     with Ledger.open(url, clock=clock) as ledger:
         fill(ledger)
-        assert ledger.verify([], silent).mismatch is None
+        assert ledger.seals.verify([], silent).mismatch is None
         with owner(url) as connection:
             assert connection.execute(text(statement)).rowcount > 0
             connection.commit()
-        found = ledger.verify([], silent).mismatch
+        found = ledger.seals.verify([], silent).mismatch
         assert found is not None
         assert found.sequence == sequence
         with owner(url) as connection:
@@ -82,22 +82,22 @@ def test_each_edit_of_a_policy_or_proposal_is_named(url: str, clock: Clock, edit
                 text(f"DELETE FROM seal WHERE first_sequence <= {sequence} AND last_sequence >= {sequence}")
             )
             connection.commit()
-        assert ledger.verify([], silent).mismatch is not None
+        assert ledger.seals.verify([], silent).mismatch is not None
 
 
 def test_acts_are_in_no_list_and_no_export_of_facts(ledger: Ledger) -> None:
     """They have methods of their own, and a marketplace's facts are the same with and without them."""
     fill(ledger)
     cut = ledger.cut()
-    assert [one.sequence for one in ledger.entries(MARKET, cut)] == [1, 2, 13]
-    assert [row[0] for rows in ledger.export_rows(MARKET, cut) for row in rows] == [1, 2, 13]
-    assert ledger.marketplaces() == [MARKET]
-    assert [change.sequence for change in ledger.changes(0, 99, 99)] == [*range(1, 14)]
-    assert [(one.number, one.action, one.digest) for one in ledger.policy_moves(1, 2)] == [
+    assert [one.sequence for one in ledger.entries.list(MARKET, cut)] == [1, 2, 13]
+    assert [row[0] for rows in ledger.entries.export(MARKET, cut) for row in rows] == [1, 2, 13]
+    assert ledger.sellers.list_marketplaces() == [MARKET]
+    assert [change.sequence for change in ledger.changes.list(0, 99, 99)] == [*range(1, 14)]
+    assert [(one.number, one.action, one.digest) for one in ledger.policies.list(1, 2)] == [
         (2, PolicyAction.COMMITTED, SECOND),
         (3, PolicyAction.ROLLED_BACK, FIRST),
     ]
-    assert ledger.policy_digests("a") == [FIRST]
+    assert ledger.policies.digests("a") == [FIRST]
 
 
 def test_an_act_is_refused_while_the_clock_is_in_doubt(url: str, clock: Clock) -> None:
@@ -107,4 +107,4 @@ def test_an_act_is_refused_while_the_clock_is_in_doubt(url: str, clock: Clock) -
         clock.now += 10 * 365 * 86_400_000_000
         with pytest.raises(ClockInDoubt):
             move(ledger, PolicyAction.COMMITTED, sha256(b"x").hexdigest(), "x")
-        assert ledger.policy_moves() == []
+        assert ledger.policies.list() == []

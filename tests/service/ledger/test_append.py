@@ -12,7 +12,7 @@ from tests.builders import MARKET, NOW, TODAY, Clock, ago, exposure, identity, s
 
 def ids(ledger: Ledger, marketplace: str = MARKET) -> list[str]:
     """The ids of all entries, in the order of their sequence."""
-    return [recorded.entry.entry_id for recorded in ledger.entries(marketplace, ledger.cut(), limit=20_000)]
+    return [recorded.entry.entry_id for recorded in ledger.entries.list(marketplace, ledger.cut(), limit=20_000)]
 
 
 def test_sequences_start_at_one_and_have_no_gaps_over_all_marketplaces(ledger: Ledger) -> None:
@@ -138,7 +138,7 @@ def test_a_report_time_is_refused_unless_it_is_imported(ledger: Ledger) -> None:
     [wrong] = caught.value.violations
     assert wrong.field == "entries[1].report_time"
     ledger.append(MARKET, [identity(), late], imported=True)
-    recorded = ledger.entries(MARKET, ledger.cut())
+    recorded = ledger.entries.list(MARKET, ledger.cut())
     assert [one.report_time for one in recorded] == [NOW, ago(9)]
     assert [one.record_time for one in recorded] == [NOW, NOW]
 
@@ -157,7 +157,7 @@ def test_what_a_caller_leaves_out_is_filled_in_beside_what_he_stated(ledger: Led
         identity(attributes={"a": "b"}),
     ]
     ledger.append(MARKET, stated)
-    recorded = ledger.entries(MARKET, ledger.cut())
+    recorded = ledger.entries.list(MARKET, ledger.cut())
     assert [one.entry for one in recorded] == stated
     assert [one.seller for one in recorded] == ["s1"] * 4
     assert [one.occur_time for one in recorded] == [ago(10), NOW, (TODAY - 3) * DAY, ago(400)]
@@ -168,7 +168,7 @@ def test_texts_that_databases_find_hard_come_back_as_they_were(ledger: Ledger) -
     """What looks like an escape or the end of a COPY, quotes, separators, and characters beyond 16 bits."""
     reason = "a\\u0000b\\\\N \\. \"'\x80\u2028 é 漢 \U0001f600"
     ledger.append(MARKET, [violation("v1"), status("v1", reason=reason), identity(attributes={"k": reason})])
-    assert [one.entry for one in ledger.entries(MARKET, ledger.cut())][1:] == [
+    assert [one.entry for one in ledger.entries.list(MARKET, ledger.cut())][1:] == [
         status("v1", reason=reason),
         identity(attributes={"k": reason}),
     ]
@@ -189,7 +189,7 @@ def test_the_largest_numbers_fit(ledger: Ledger) -> None:
         settled_orders=100_000_000, revision=1_000_000, units=10_000_000_000, late=100_000_000, returned=100_000_000
     )
     ledger.append(MARKET, [largest])
-    [row] = ledger.fact_rows(MARKET, ["s1"], 1)
+    [row] = ledger.facts.rows(MARKET, ["s1"], 1)
     assert (row.settled_orders, row.service_failures, row.revision) == (100_000_000, 100_000_000, 1_000_000)
 
 
@@ -234,7 +234,7 @@ def test_a_status_knows_its_seller_by_the_violation(ledger: Ledger) -> None:
     ):
         ledger.append(MARKET, [status("v1", seller="s2")])
     ledger.append(MARKET, [status("v1", seller="s1")])
-    assert [row.seller for row in ledger.fact_rows(MARKET, ["s1"], 2)] == ["s1", "s1"]
+    assert [row.seller for row in ledger.facts.rows(MARKET, ["s1"], 2)] == ["s1", "s1"]
 
 
 def test_a_status_names_a_violation_of_its_own_marketplace(ledger: Ledger) -> None:

@@ -71,12 +71,12 @@ def answers(url: str) -> Any:
     """What a ledger says of everything in it."""
     with Ledger.open(url, clock=Clock()) as ledger:
         cut = ledger.cut()
-        entries = [ledger.entries(market, cut, limit=10_000) for market in (MARKET, "other")]
-        facts = ledger.fact_rows(MARKET, SELLERS, cut.sequence)
-        export = [row for rows in ledger.export_rows(MARKET, cut) for row in rows]
-        violations = ledger.violations(MARKET, cut, limit=1_000)
-        verified = ledger.verify([ledger.checkpoint()], lambda done, total: None)
-        return cut, entries, facts, export, violations, verified, ledger.checkpoint(), ledger.last()
+        entries = [ledger.entries.list(market, cut, limit=10_000) for market in (MARKET, "other")]
+        facts = ledger.facts.rows(MARKET, SELLERS, cut.sequence)
+        export = [row for rows in ledger.entries.export(MARKET, cut) for row in rows]
+        violations = ledger.violations.list(MARKET, cut, limit=1_000)
+        verified = ledger.seals.verify([ledger.seals.last()], lambda done, total: None)
+        return cut, entries, facts, export, violations, verified, ledger.seals.last(), ledger.last()
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ def test_a_restored_ledger_gives_the_same_answers_on_either_database(
         assert answers(url) == answers(filled)
         with Ledger.open(url, clock=Clock()) as restored:
             restored.append(MARKET, [violation("later")])
-            later = restored.verify([(made.sequence, bytes.fromhex(made.chain))], lambda done, total: None)
+            later = restored.seals.verify([(made.sequence, bytes.fromhex(made.chain))], lambda done, total: None)
             assert later.mismatch is None
         again = tmp_path / "again.backup"
         assert back_up(url, again).tables["entry"].rows == made.tables["entry"].rows + 1
@@ -178,7 +178,7 @@ def test_a_backup_while_servers_append_is_of_one_moment(filled: str, tmp_path: P
         restore(target, tmp_path / "backup")
         with Ledger.open(target) as ledger, Ledger.open(filled) as whole:
             assert acknowledged <= ledger.last()[0] == made.sequence < whole.last()[0]
-            assert whole.verify([ledger.checkpoint()], lambda done, total: None).mismatch is None
+            assert whole.seals.verify([ledger.seals.last()], lambda done, total: None).mismatch is None
 
 
 @pytest.mark.long
@@ -348,10 +348,10 @@ def test_keys_are_left_out_on_request(filled: str, tmp_path: Path) -> None:
     with database("sqlite", tmp_path, empty=True) as target:
         restore(target, tmp_path / "backup")
         with Ledger.open(target, clock=Clock()) as keyless, Ledger.open(filled, clock=Clock()) as whole:
-            found = [one.erased for one in keyless.entries(MARKET, keyless.cut(), limit=10_000)]
+            found = [one.erased for one in keyless.entries.list(MARKET, keyless.cut(), limit=10_000)]
             assert any(found)
-            assert not any(one.erased for one in whole.entries(MARKET, whole.cut(), limit=10_000))
-            assert keyless.verify([whole.checkpoint()], lambda done, total: None).mismatch is None
+            assert not any(one.erased for one in whole.entries.list(MARKET, whole.cut(), limit=10_000))
+            assert keyless.seals.verify([whole.seals.last()], lambda done, total: None).mismatch is None
     assert back_up(filled, tmp_path / "whole").left_out == []
 
 

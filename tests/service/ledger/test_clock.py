@@ -51,7 +51,9 @@ def twin(backend: str, tmp_path: Path, clock: Clock) -> Iterator[Ledger]:
 def answers(ledger: Ledger, *sellers: str) -> list[object]:
     """The scores of now."""
     cut = ledger.cut()
-    return list(score(ledger.fact_rows(MARKET, sellers, cut.sequence), sellers, cut.observe_time, artifact(), policy()))
+    return list(
+        score(ledger.facts.rows(MARKET, sellers, cut.sequence), sellers, cut.observe_time, artifact(), policy())
+    )
 
 
 def run_ahead(url: str, by: int = TEN_YEARS, marketplace: str = "elsewhere") -> None:
@@ -125,7 +127,7 @@ def test_one_append_by_a_fast_clock_moves_no_answer_by_more_than_the_skew(url: s
         for one in (ledger, twin):
             one.append(MARKET, [confirmed("fresh")])
         assert answers(ledger, "s1") == answers(twin, "s1")
-        assert "fresh" in [found.entry.entry_id for found in ledger.entries(MARKET, ledger.cut(), limit=1000)]
+        assert "fresh" in [found.entry.entry_id for found in ledger.entries.list(MARKET, ledger.cut(), limit=1000)]
         assert [done.record_time for done in ledger.append("elsewhere", [identity("ahead", "s9")])] == [NOW + TEN_YEARS]
 
 
@@ -188,17 +190,17 @@ def test_mending_brings_back_the_answers_that_there_would_have_been(url: str, tw
         assert answers(ledger, "s1", "s8") == answers(twin, "s1", "s8")
         cut, whole = ledger.cut(), twin.cut()
         assert cut.observe_time == clock.now + 1
-        names = [found.entry.entry_id for found in ledger.entries(MARKET, cut, limit=1000)]
+        names = [found.entry.entry_id for found in ledger.entries.list(MARKET, cut, limit=1000)]
         names.remove("mended")
-        assert names == [found.entry.entry_id for found in twin.entries(MARKET, whole, limit=1000)]
+        assert names == [found.entry.entry_id for found in twin.entries.list(MARKET, whole, limit=1000)]
         for name in ("v0", "v2", "alleged"):
-            found, wanted = (one.violation(MARKET, name, one.cut()) for one in (ledger, twin))
+            found, wanted = (one.violations.find(MARKET, name, one.cut()) for one in (ledger, twin))
             assert (found.status, found.allowed_actions) == (wanted.status, wanted.allowed_actions)
             assert found.report_time == found.record_time == NOW
-        exported = {row[6] for rows in ledger.export_rows(MARKET, cut) for row in rows}
+        exported = {row[6] for rows in ledger.entries.export(MARKET, cut) for row in rows}
         assert min(exported) == NOW - DAY
         assert max(exported) <= clock.now
-        assert ledger.verify([ledger.checkpoint()], lambda *_: None).faults == ()
+        assert ledger.seals.verify([ledger.seals.last()], lambda *_: None).faults == ()
         assert not [caution for caution in ledger.cautions() if "ahead of the clock" in caution]
 
 
@@ -218,9 +220,9 @@ def test_what_was_answered_before_the_mending_is_answered_again_to_the_same_bits
         stamps = [ledger.cut(*times) for times in asked]
 
         def answered(cut: Cut) -> list[object]:
-            rows = ledger.fact_rows(MARKET, ["s1", "s2", "s8"], cut.sequence)
+            rows = ledger.facts.rows(MARKET, ["s1", "s2", "s8"], cut.sequence)
             scores = list(score(rows, ["s1", "s2", "s8"], cut.observe_time, artifact(), policy()))
-            return [scores, rows, ledger.entries(MARKET, cut, limit=1000), ledger.violations(MARKET, cut)]
+            return [scores, rows, ledger.entries.list(MARKET, cut, limit=1000), ledger.violations.list(MARKET, cut)]
 
         before = [answered(cut) for cut in stamps]
         mend(ledger, 2)
@@ -231,7 +233,7 @@ def test_what_was_answered_before_the_mending_is_answered_again_to_the_same_bits
             assert again == stamps
             assert [answered(cut) for cut in again] == before
         with Ledger.open(url, clock=clock) as other:  # which has not been told
-            assert [other.fact_rows(MARKET, ["s1"], cut.sequence) for cut in stamps] == [
+            assert [other.facts.rows(MARKET, ["s1"], cut.sequence) for cut in stamps] == [
                 [row for row in found[1] if row.seller == "s1"]  # type: ignore[attr-defined]
                 for found in before
             ]
@@ -246,7 +248,7 @@ def test_after_a_mending_record_times_and_known_times_follow_the_clock(url: str,
         clock.now = NOW + 2 * DAY
         [after] = ledger.append(MARKET, [identity("after")])
         assert (mended, after.record_time) == (4, NOW + 2 * DAY)
-        recorded = [found.record_time for found in ledger.entries(MARKET, ledger.cut())]
+        recorded = [found.record_time for found in ledger.entries.list(MARKET, ledger.cut())]
         assert recorded == [NOW - DAY, NOW, NOW + 1, NOW + DAY, NOW + 2 * DAY]
         known = {NOW - DAY: 0, NOW: 1, NOW + 1: 2, NOW + 2: 3, NOW + DAY: 3, NOW + DAY + 1: 4, NOW + 2 * DAY + 1: 5}
         assert {time: ledger.cut(NOW, time).sequence for time in known} == known
@@ -304,11 +306,11 @@ def test_the_queue_and_the_notifiers_of_a_mended_ledger_are_those_of_its_twin(
         mend(ledger, 2)
         for one in (ledger, twin):
             one.append(MARKET, [exposure()])
-        found, wanted = (one.notifier_records(MARKET, one.cut(), ["n1"]) for one in (ledger, twin))
+        found, wanted = (one.notifiers.records(MARKET, one.cut(), ["n1"]) for one in (ledger, twin))
         assert found == wanted != {}
         queues = [[item.violation for item in review_queue(one, MARKET, one.cut())[0]] for one in (ledger, twin)]
         assert queues == [["open"], ["open"]]
-        named = [[i.seller for i in one.identities(MARKET, one.cut())] for one in (ledger, twin)]
+        named = [[i.seller for i in one.identities.in_force(MARKET, one.cut())] for one in (ledger, twin)]
         assert named[0] == named[1]
 
 
@@ -333,7 +335,7 @@ def test_what_follows_from_entries_that_ran_ahead_is_dated_by_the_right_clock(le
     ):
         clock.now += SECOND
         ledger.append(MARKET, [entry])
-    views, _ = ledger.violations(MARKET, ledger.cut())
+    views, _ = ledger.violations.list(MARKET, ledger.cut())
     assert {view.violation: view.status.name for view in views} == {
         "v2": "OVERTURNED",
         "w1": "CONFIRMED",
@@ -342,7 +344,7 @@ def test_what_follows_from_entries_that_ran_ahead_is_dated_by_the_right_clock(le
         derived_id("p2", "s2"): "ALLEGED",
     }
     assert all(view.report_time <= clock.now for view in views)
-    assert ledger.verify([], lambda *_: None).faults == ()
+    assert ledger.seals.verify([], lambda *_: None).faults == ()
 
 
 @pytest.mark.parametrize("minutes", [1, 10, 200])
@@ -354,7 +356,7 @@ def test_stamps_replay_where_a_clock_ran_ahead_for_longer_than_by_how_much(
 
     def take_a_stamp() -> None:
         cut = ledger.cut()
-        stamps.append((cut, list(ledger.entries(MARKET, cut))))
+        stamps.append((cut, list(ledger.entries.list(MARKET, cut))))
 
     ledger.append(MARKET, [violation("a")])
     take_a_stamp()
@@ -372,4 +374,4 @@ def test_stamps_replay_where_a_clock_ran_ahead_for_longer_than_by_how_much(
         take_a_stamp()
     for cut, listed in stamps:
         assert ledger.cut(cut.observe_time, cut.known_time) == cut
-        assert list(ledger.entries(MARKET, cut)) == listed
+        assert list(ledger.entries.list(MARKET, cut)) == listed

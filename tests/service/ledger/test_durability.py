@@ -61,7 +61,7 @@ def test_a_session_that_turns_it_off_is_caught_at_its_next_append(tmp_path: Path
     """It is asked in each transaction, in the round trip that takes the lock."""
     with database("postgresql", tmp_path) as url, Ledger.open(url) as ledger:
         ledger.append(MARKET, [violation("v1")])
-        with ledger._database.write() as connection:
+        with ledger.database.write() as connection:
             connection.exec_driver_sql(f"SET {RELAXED} = ''")
         with pytest.raises(ConfigurationWrong, match="could be lost"):
             ledger.append(MARKET, [violation("v2")])
@@ -73,7 +73,7 @@ def test_a_database_for_tests_says_so_and_the_operator_is_told(tmp_path: Path) -
         relaxed = with_options(url, sellertrust__durability="relaxed", work_mem="7MB")
         with Ledger.open(relaxed, serving=True) as ledger:
             ledger.append(MARKET, [violation("v1")])
-            assert ledger.about()["fsync"] == "off"
+            assert ledger.database.about()["fsync"] == "off"
             assert [caution for caution in ledger.cautions() if "can be lost" in caution]
         with closing(Database(relaxed)) as place, place.read() as connection:
             found = [connection.exec_driver_sql(f"SHOW {name}").scalar() for name in ("work_mem", "statement_timeout")]
@@ -82,5 +82,5 @@ def test_a_database_for_tests_says_so_and_the_operator_is_told(tmp_path: Path) -
 
 def test_a_sqlite_ledger_is_as_safe_as_its_file(tmp_path: Path) -> None:
     with database("sqlite", tmp_path) as url, Ledger.open(url) as ledger:
-        assert ledger.about()["synchronous"] == "full"
+        assert ledger.database.about()["synchronous"] == "full"
         assert not [caution for caution in ledger.cautions() if "lost" in caution]

@@ -29,7 +29,7 @@ from scoring.features.columns import FactRow, Omitted
 from scoring.features.facts import COUNTING_KINDS
 from scoring.score import explain, score
 from scoring.time import DAY
-from service.ledger.queries.reading import EXPORT_COLUMNS
+from service.ledger.queries.entries import EXPORT_COLUMNS
 from service.ledger.store import Ledger
 from tests.builders import MARKET, NOW, TODAY, ago, confirmed, exposure, identity, status, violation
 from tests.kinds import ON_RECORD, every_entry
@@ -49,8 +49,8 @@ def test_settled_values_are_those_of_one_seller_in_one_currency_as_of_the_cut(le
             exposure(TODAY - 3, "s2", entry_id="e", **euro),
         ],
     )
-    assert ledger.settled_values(MARKET, "s1", cut, "EUR") == {"a": 500}
-    assert ledger.settled_values(MARKET, "s1", ledger.cut(), "EUR") == {"a": 500, "c": 10**15}
+    assert ledger.facts.values(MARKET, "s1", cut, "EUR") == {"a": 500}
+    assert ledger.facts.values(MARKET, "s1", ledger.cut(), "EUR") == {"a": 500, "c": 10**15}
 
 
 def test_fact_rows_have_what_the_fold_needs_of_every_kind(ledger: Ledger) -> None:
@@ -68,7 +68,7 @@ def test_fact_rows_have_what_the_fold_needs_of_every_kind(ledger: Ledger) -> Non
             Entry("d1", "s1", DisputeResolved(DisputeOutcome.SHARED, "staff-7"), ago(6)),
         ],
     )
-    assert ledger.fact_rows(MARKET, ["s1"], 7) == [
+    assert ledger.facts.rows(MARKET, ["s1"], 7) == [
         FactRow(
             *(1, "v1", "s1", Kind.VIOLATION, ago(10), NOW, "v1", "raid", Category.COUNTERFEIT, 3, 1),
             source=Source.BRAND,
@@ -95,15 +95,15 @@ def test_fact_rows_are_of_the_kinds_that_the_fold_reads_alone(ledger: Ledger) ->
     ledger.append(MARKET, ON_RECORD)
     ledger.append(MARKET, [entry for kind, entry in every_entry() if kind not in BY_COMMAND])
     sequence = ledger.last()[0]
-    rows = ledger.fact_rows(MARKET, ["s1", "nobody"], sequence)
+    rows = ledger.facts.rows(MARKET, ["s1", "nobody"], sequence)
     assert {row.kind for row in rows} == COUNTING_KINDS
-    everything = [row for chunk in ledger.export_rows(MARKET, ledger.cut()) for row in chunk]
+    everything = [row for chunk in ledger.entries.export(MARKET, ledger.cut()) for row in chunk]
     kind, seller = (EXPORT_COLUMNS.index(name) for name in ("kind", "seller"))
     assert [row.sequence for row in rows] == [
         row[0] for row in everything if row[kind] in COUNTING_KINDS and row[seller] == "s1"
     ]
     assert len(rows) < len(everything)
-    assert ledger.fact_counts(MARKET, ["s1", "nobody"]) == {"s1": (len(rows), 0)}
+    assert ledger.facts.count(MARKET, ["s1", "nobody"]) == {"s1": (len(rows), 0)}
 
 
 def accused(ledger: Ledger) -> None:
@@ -132,9 +132,9 @@ def test_of_very_many_allegations_the_gravest_are_read_and_all_are_counted(
     """An answer of any time is the one of all rows, but for the points if all were upheld, which rest on those read."""
     accused(ledger)
     cut = ledger.cut(observe_time=ago(days) if days else None)
-    rows = ledger.fact_rows(MARKET, ["s1"], cut.sequence)
-    read, omitted = ledger.facts_of_seller(MARKET, "s1", cut, most)
-    assert ledger.fact_counts(MARKET, ["s1"]) == {"s1": (len(rows), 14)}
+    rows = ledger.facts.rows(MARKET, ["s1"], cut.sequence)
+    read, omitted = ledger.facts.of_seller(MARKET, "s1", cut, most)
+    assert ledger.facts.count(MARKET, ["s1"]) == {"s1": (len(rows), 14)}
     assert [row for row in rows if row in read] == read
     undecided = {f"a{n}" for n in range(14)} - {"a0", "a4", "a5", "a8", "a13"}
     assert len(undecided & {row.entry_id for row in read}) <= most
@@ -162,7 +162,7 @@ def test_no_number_of_grave_complaints_hides_what_an_inspector_alleges(ledger: L
         ],
     )
     for most, kept in ((1, {"customs"}), (2, {"customs", "detected"}), (3, {"customs", "detected", "friend-4"})):
-        read, omitted = ledger.facts_of_seller(MARKET, "s1", ledger.cut(), most)
+        read, omitted = ledger.facts.of_seller(MARKET, "s1", ledger.cut(), most)
         assert {row.entry_id for row in read} == {"i", *kept}
         assert omitted.allegations == 7 - most
 
@@ -183,12 +183,12 @@ def test_answers_from_columns_are_those_from_rows(ledger: Ledger, days: float) -
     changed(ledger)
     cut = ledger.cut(observe_time=ago(days) if days else None)
     sellers = ["s3", "s1", "nobody", "s2"]
-    rows = ledger.fact_rows(MARKET, sellers, cut.sequence)
+    rows = ledger.facts.rows(MARKET, sellers, cut.sequence)
     for model in (artifact(), None):
         expected = score(rows, sellers, cut.observe_time, model, policy())
         for some in (sellers, *([seller] for seller in sellers)):
-            facts, omitted = ledger.fact_table(MARKET, some, cut, 99)
-            assert len(facts) <= len(ledger.fact_rows(MARKET, some, cut.sequence))
+            facts, omitted = ledger.facts.table(MARKET, some, cut, 99)
+            assert len(facts) <= len(ledger.facts.rows(MARKET, some, cut.sequence))
             found = score(facts, some, cut.observe_time, model, policy(), omitted=omitted)
             wanted = [expected[sellers.index(seller)] for seller in some]
             assert found == wanted
@@ -199,7 +199,7 @@ def test_a_batch_in_parts_has_the_answers_of_the_whole(ledger: Ledger, monkeypat
     changed(ledger)
     cut = ledger.cut()
     sellers = ["s3", "s1", "nobody", "s2"]
-    facts, _ = ledger.fact_table(MARKET, sellers, cut, 99)
+    facts, _ = ledger.facts.table(MARKET, sellers, cut, 99)
     whole = score(facts, sellers, cut.observe_time, artifact(), policy())
     monkeypatch.setattr("scoring.score.MAX_CELLS", 1)
     assert score(facts, sellers, cut.observe_time, artifact(), policy()) == whole
@@ -208,8 +208,11 @@ def test_a_batch_in_parts_has_the_answers_of_the_whole(ledger: Ledger, monkeypat
 def test_of_a_few_allegations_all_are_read(ledger: Ledger) -> None:
     accused(ledger)
     cut = ledger.cut()
-    assert ledger.facts_of_seller(MARKET, "s1", cut, 14) == (ledger.fact_rows(MARKET, ["s1"], cut.sequence), Omitted(0))
-    assert ledger.facts_of_seller(MARKET, "nobody", cut, 14) == ([], Omitted(0))
+    assert ledger.facts.of_seller(MARKET, "s1", cut, 14) == (
+        ledger.facts.rows(MARKET, ["s1"], cut.sequence),
+        Omitted(0),
+    )
+    assert ledger.facts.of_seller(MARKET, "nobody", cut, 14) == ([], Omitted(0))
 
 
 def test_fact_rows_come_by_seller_and_sequence_up_to_a_sequence(ledger: Ledger) -> None:
@@ -217,8 +220,8 @@ def test_fact_rows_come_by_seller_and_sequence_up_to_a_sequence(ledger: Ledger) 
     sellers = ["a", "B", "_", "b", "a:1", "A"]
     ledger.append(MARKET, [identity(f"{turn}-{seller}", seller) for turn in (0, 1) for seller in sellers])
     ledger.append("other", [identity("x", "a")])
-    rows = ledger.fact_rows(MARKET, ["b", "a", "B", "none", "a:1", "_"], 11)
+    rows = ledger.facts.rows(MARKET, ["b", "a", "B", "none", "a:1", "_"], 11)
     assert [(row.seller, row.sequence) for row in rows] == [
         ("B", 2), ("B", 8), ("_", 3), ("_", 9), ("a", 1), ("a", 7), ("a:1", 5), ("a:1", 11), ("b", 4), ("b", 10),
     ]  # fmt: skip
-    assert ledger.fact_rows(MARKET, [], 11) == []
+    assert ledger.facts.rows(MARKET, [], 11) == []

@@ -42,7 +42,7 @@ def listed(ledger: Ledger) -> None:
 
 def stands(ledger: Ledger) -> dict[str, Status]:
     """Where each seller's violation stands; absent: none was derived yet."""
-    found = ledger.named_violations(MARKET, VIOLATIONS.values(), ledger.cut())
+    found = ledger.violations.named(MARKET, VIOLATIONS.values(), ledger.cut())
     return {seller: found[name].status for seller, name in VIOLATIONS.items() if name in found}
 
 
@@ -54,7 +54,7 @@ def test_a_recall_reaches_every_seller_once_and_what_is_decided_reaches_all_of_t
     ledger.append(MARKET, [status(VIOLATIONS["s7"], Action.DISMISS, "by-itself")])
     ledger.append(MARKET, [status("p1", Action.CONFIRM)])
     assert stands(ledger) == dict.fromkeys(SELLERS, Status.CONFIRMED) | {"s7": Status.DISMISSED}
-    assert ledger.verify([ledger.checkpoint()], silent).faults == ()
+    assert ledger.seals.verify([ledger.seals.last()], silent).faults == ()
     assert ledger.last()[0] == 10 + 1 + 10 + 1 + 1 + 9
     before = ledger.last()
     ledger.append(MARKET, [RECALL, status("p1", Action.CONFIRM)])
@@ -71,13 +71,13 @@ def test_what_a_crash_left_of_a_recall_follows_afterwards(
         listed(ledger)
         with monkeypatch.context() as patched:
             appends = iter(range(at))
-            write = ledger._database.write
+            write = ledger.database.write
 
             def dies():
                 next(appends)
                 return write()
 
-            patched.setattr(ledger._database, "write", dies)
+            patched.setattr(ledger.database, "write", dies)
             with pytest.raises(StopIteration):
                 ledger.append(MARKET, [RECALL])
         assert len(stands(ledger)) == 3 * at
@@ -90,7 +90,7 @@ def test_what_a_crash_left_of_a_recall_follows_afterwards(
                 pass
     with Ledger.open(url, clock=Clock()) as ledger:
         assert stands(ledger) == dict.fromkeys(SELLERS, Status.CONFIRMED)
-        assert ledger.verify([], silent).faults == ()
+        assert ledger.seals.verify([], silent).faults == ()
         assert ledger.last()[0] == 10 + 1 + 10 + 1 + 10
 
 
@@ -100,7 +100,7 @@ def test_an_append_of_more_entries_than_a_seal_covers_has_several(ledger: Ledger
     ledger.append(MARKET, [status(name, seller="s1", occur_time=ago(1)) for name in ids])
     ledger.append(MARKET, [violation(name) for name in ids])
     assert ledger.last()[0] == 21
-    assert ledger.verify([], silent).faults == ()
+    assert ledger.seals.verify([], silent).faults == ()
 
 
 def test_a_ledger_with_a_seal_of_any_length_verifies_and_its_backup_is_restored(
@@ -113,27 +113,27 @@ def test_a_ledger_with_a_seal_of_any_length_verifies_and_its_backup_is_restored(
             ledger.append(MARKET, [violation(f"v{number}") for number in range(9)])
     with Ledger.open(url) as ledger:
         ledger.append(MARKET, [violation("w")])
-        assert ledger.verify([], silent).faults == ()
+        assert ledger.seals.verify([], silent).faults == ()
         ledger.append(MARKET, [violation("w2")])
-        write_backup(ledger._database, tmp_path / "backup.zip", lambda *_: None, now=wall_clock())
+        write_backup(ledger.database, tmp_path / "backup.zip", lambda *_: None, now=wall_clock())
     target = f"sqlite:///{tmp_path}/restored.db"
     with closing(Database(target)) as empty:
         restore_backup(empty, tmp_path / "backup.zip", lambda *_: None)
     with Ledger.open(target) as restored:
-        assert restored.verify([], silent).faults == ()
+        assert restored.seals.verify([], silent).faults == ()
         assert restored.last()[0] == 11
 
 
 def dying_after(ledger: Ledger, appends: int, monkeypatch: pytest.MonkeyPatch, entries: list[Entry]) -> None:
     """Appends entries by a process that dies after so many of its appends."""
-    left, write = iter(range(appends)), ledger._database.write
+    left, write = iter(range(appends)), ledger.database.write
 
     def dies():
         next(left)
         return write()
 
     with monkeypatch.context() as patched:
-        patched.setattr(ledger._database, "write", dies)
+        patched.setattr(ledger.database, "write", dies)
         with pytest.raises(StopIteration):
             ledger.append(MARKET, entries)
 
@@ -156,7 +156,7 @@ def test_an_overturn_that_overtakes_an_interrupted_confirmation_leaves_nobody_co
         assert stands(ledger) == dict.fromkeys(SELLERS, Status.OVERTURNED)
         before = ledger.last()
         ledger.append(MARKET, decisions)
-        assert (ledger.last(), ledger.verify([], silent).faults) == (before, ())
+        assert (ledger.last(), ledger.seals.verify([], silent).faults) == (before, ())
 
 
 def test_two_recalls_of_one_product_in_one_batch_both_reach_everybody(ledger: Ledger) -> None:
@@ -164,4 +164,4 @@ def test_two_recalls_of_one_product_in_one_batch_both_reach_everybody(ledger: Le
     ledger.append(MARKET, [RECALL, replace(RECALL, entry_id="p2")])
     assert stands(ledger) == dict.fromkeys(SELLERS, Status.ALLEGED)
     others = [derived_id("p2", seller) for seller in SELLERS]
-    assert len(ledger.named_violations(MARKET, others, ledger.cut())) == len(SELLERS)
+    assert len(ledger.violations.named(MARKET, others, ledger.cut())) == len(SELLERS)

@@ -40,7 +40,7 @@ def past(name: str, state: Status) -> list[Entry]:
 
 
 def view(ledger: Ledger, name: str = "v1") -> ViolationView:
-    return ledger.violation(MARKET, name, ledger.cut())
+    return ledger.violations.find(MARKET, name, ledger.cut())
 
 
 @pytest.mark.long
@@ -101,7 +101,7 @@ def test_a_status_entry_says_what_it_leads_to(ledger: Ledger) -> None:
     """The fold reads the status after a change, and a severity only where it was changed."""
     ledger.append(MARKET, [confirmed("v1"), status("v1", Action.REDUCE, severity=Severity.MINOR)])
     ledger.append(MARKET, [status("v1", Action.APPEAL)])
-    rows = ledger.fact_rows(MARKET, ["s1"], 3)
+    rows = ledger.facts.rows(MARKET, ["s1"], 3)
     assert [(row.violation, row.status, row.severity) for row in rows] == [
         ("v1", Status.CONFIRMED, Severity.MAJOR),
         ("v1", Status.REDUCED, Severity.MINOR),

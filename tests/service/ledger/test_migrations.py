@@ -28,7 +28,7 @@ def test_the_ledger_of_every_release_is_upgraded_and_verifies(tmp_path: Path, re
         (entries,) = frozen.execute("SELECT count(*) FROM entry").fetchone()
     upgrade(url)
     with Ledger.open(url) as ledger:
-        found = ledger.verify([ledger.checkpoint()], lambda done, total: None)
+        found = ledger.seals.verify([ledger.seals.last()], lambda done, total: None)
     assert (found.entries, found.mismatch) == (entries, None)
 
 
@@ -49,7 +49,7 @@ def test_the_next_migration_carries_the_baseline_over(
     """A migration that is put beside the baseline runs once, says who may write on, and leaves every seal as it was."""
     with Ledger.open(url, clock=clock) as ledger:
         ledger.append(MARKET, [violation("v1"), exposure(), identity()])
-        checkpoint = ledger.checkpoint()
+        checkpoint = ledger.seals.last()
     shutil.copytree(Path(migrations.__file__).parent, tmp_path / "migrations")
     (tmp_path / "migrations" / "versions" / "v0101_later.py").write_text(NEXT)
     monkeypatch.setattr("service.ledger.database.schema.files", lambda _: tmp_path)
@@ -60,7 +60,7 @@ def test_the_next_migration_carries_the_baseline_over(
     assert schema_state(url) is SchemaState.CURRENT  # this release, of the baseline, may write on
     with Ledger.open(url, clock=clock) as ledger:
         ledger.append(MARKET, [status("v1")])
-        found = ledger.verify([checkpoint], lambda done, total: None)
+        found = ledger.seals.verify([checkpoint], lambda done, total: None)
     assert (found.entries, found.mismatch) == (4, None)
 
 

@@ -23,7 +23,7 @@ def attribution(violation_id: str, outcome: Attribution, entry_id: str) -> Entry
 
 
 def records(ledger: Ledger, notifier: str = "n", cut: Cut | None = None) -> dict[Source, Record]:
-    return ledger.notifier_records(MARKET, cut or ledger.cut(), [notifier]).get(notifier, {})
+    return ledger.notifiers.records(MARKET, cut or ledger.cut(), [notifier]).get(notifier, {})
 
 
 def queue(ledger: Ledger, cut: Cut | None = None) -> dict[str, QueueItem]:
@@ -82,10 +82,10 @@ def test_notifiers_are_listed_in_the_order_of_their_ids(ledger: Ledger) -> None:
     names = ["a", "B", "a-1", "c", "_"]
     ledger.append(MARKET, [by(name, f"v-{name}-{n}".replace("_", "u")) for name in names for n in range(3)])
     ledger.append("elsewhere", [by("b", "v")])
-    found = ledger.notifiers(MARKET, "", 100)
+    found = ledger.notifiers.list(MARKET, "", 100)
     assert found == sorted(names)
     pages, after = [], ""
-    while page := ledger.notifiers(MARKET, after, 2):
+    while page := ledger.notifiers.list(MARKET, after, 2):
         pages, after = [*pages, *page], page[-1]
     assert pages == found
 

@@ -68,8 +68,8 @@ def test_while_a_server_has_the_file_others_read_and_do_not_write(file: Path) ->
             with Ledger.open(url) as ledger:
                 with pytest.raises(ConfigurationWrong, match=r"sellertrust ledger append.*or stop it"):
                     ledger.append(MARKET, [violation("v1")])
-                assert ledger.verify([], lambda done, total: None).mismatch is None
-                assert ledger.entries(MARKET, ledger.cut()) == []
+                assert ledger.seals.verify([], lambda done, total: None).mismatch is None
+                assert ledger.entries.list(MARKET, ledger.cut()) == []
             with pytest.raises(ConfigurationWrong, match="sellertrust ledger append"):
                 upgrade(url)
             with pytest.raises(ConfigurationWrong, match=r"another server has .* stop it"):

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Select, event, text
 from scoring.errors import ExposureRevisionTaken
 from service.ledger.append import accounts, appending, following, known
 from service.ledger.database.database import Database
-from service.ledger.queries import reading
+from service.ledger.queries import entries, facts
 from service.ledger.store import Ledger
 from tests.builders import MARKET, TODAY, exposure, identity, status, violation
 from tests.helpers.rows import insert_entries
@@ -42,7 +42,7 @@ def listening(ledger: Ledger) -> Iterator[Asked]:
     def note(_: Any, __: Any, sql: str, values: Any, *___: Any) -> None:
         asked.append((sql, values))
 
-    engines = (ledger._database._readers, ledger._database._writer)
+    engines = (ledger.database._readers, ledger.database._writer)
     for engine in engines:
         event.listen(engine, "before_cursor_execute", note)
     yield asked
@@ -57,20 +57,20 @@ def ask_everything(ledger: Ledger) -> None:
         ledger.append(MARKET, [exposure(TODAY - 3, entry_id="again")])
     cut = ledger.cut(known_time=ledger.last()[1])
     for sellers in (None, ["s1"]):
-        ledger.entries(MARKET, cut, sellers=sellers, after_sequence=17)
-        ledger.violations(MARKET, ledger.cut(), sellers=sellers, after_sequence=17)
-    ledger.violation(MARKET, "w1", ledger.cut())
-    ledger.fact_rows(MARKET, ["s1", "s2"], cut.sequence)
-    ledger.fact_counts(MARKET, ["s1", "s2"])
-    ledger.sellers_after(MARKET, "s1", 3)
+        ledger.entries.list(MARKET, cut, sellers=sellers, after_sequence=17)
+        ledger.violations.list(MARKET, ledger.cut(), sellers=sellers, after_sequence=17)
+    ledger.violations.find(MARKET, "w1", ledger.cut())
+    ledger.facts.rows(MARKET, ["s1", "s2"], cut.sequence)
+    ledger.facts.count(MARKET, ["s1", "s2"])
+    ledger.sellers.list(MARKET, "s1", 3)
     ledger.append(MARKET, [violation(f"w{n}", incident=f"w{n}") for n in range(3, 9)])
-    ledger.facts_of_seller(MARKET, "s1", ledger.cut(), 2)
-    ledger.flow(MARKET, "s1", ledger.cut(), TODAY - 60)
-    ledger.settled_values(MARKET, "s1", ledger.cut(), "EUR")
-    ledger.fact_table(MARKET, ["s1"], ledger.cut(), 99)
-    ledger.fact_table(MARKET, ["s1", "s2"], ledger.cut(), 99)
-    list(ledger.export_rows(MARKET, ledger.cut()))
-    ledger.checkpoint()
+    ledger.facts.of_seller(MARKET, "s1", ledger.cut(), 2)
+    ledger.measures.flows(MARKET, ["s1"], ledger.cut(), TODAY - 60)
+    ledger.facts.values(MARKET, "s1", ledger.cut(), "EUR")
+    ledger.facts.table(MARKET, ["s1"], ledger.cut(), 99)
+    ledger.facts.table(MARKET, ["s1", "s2"], ledger.cut(), 99)
+    list(ledger.entries.export(MARKET, ledger.cut()))
+    ledger.seals.last()
 
 
 def test_every_query_walks_along_an_index(full_url: str, backend: str) -> None:
@@ -80,7 +80,7 @@ def test_every_query_walks_along_an_index(full_url: str, backend: str) -> None:
             ask_everything(ledger)
         queries = {sql: values for sql, values in asked if sql.startswith(("SELECT", "WITH")) and "FROM entry" in sql}
         assert len(queries) >= 12
-        with ledger._database.read() as connection:
+        with ledger.database.read() as connection:
             for sql, values in queries.items():
                 faults, plan = FAULTS[backend](connection, sql, values)
                 assert faults == [], (sql, plan)
@@ -93,10 +93,10 @@ def test_a_score_walks_along_the_index_of_what_counts_alone(full_url: str, backe
     with Ledger.open(full_url) as ledger:
         ledger.cut()  # after which it is known what was mended
         with listening(ledger) as asked:
-            ledger.fact_rows(MARKET, ["s1"], 9)
-            ledger.fact_counts(MARKET, ["s1"])
+            ledger.facts.rows(MARKET, ["s1"], 9)
+            ledger.facts.count(MARKET, ["s1"])
         asked = [(sql, values) for sql, values in asked if "FROM entry" in sql]
-        with ledger._database.read() as connection:
+        with ledger.database.read() as connection:
             rows, counts = (str(FAULTS[backend](connection, sql, values)[1]) for sql, values in asked)
     assert "entry_counting" in rows
     assert "entry_counting" in counts
@@ -108,16 +108,16 @@ def test_a_page_of_some_sellers_is_one_query_along_their_index(full_url: str, ba
     with Ledger.open(full_url) as ledger:
         cut = ledger.cut()
         with listening(ledger) as asked:
-            assert ledger.entries(MARKET, cut, sellers=["s1", "s2"], after_sequence=17)
+            assert ledger.entries.list(MARKET, cut, sellers=["s1", "s2"], after_sequence=17)
         pages = [(sql, values) for sql, values in asked if "ORDER BY" in sql]
         assert len(pages) == 1
-        with ledger._database.read() as connection:
+        with ledger.database.read() as connection:
             assert "entry_of_seller" in str(FAULTS[backend](connection, *pages[0])[1])
 
 
 def test_every_statement_that_appending_looks_things_up_by_walks_along_an_index(full_url: str, backend: str) -> None:
     """Whatever kinds of entries lead to it: all of them are constants of these modules."""
-    modules = (accounts, appending, following, known, reading)
+    modules = (accounts, appending, following, known, entries, facts)
     statements = [found for module in modules for found in vars(module).values() if isinstance(found, Select)]
     planned = 0
     with closing(Database(full_url)) as place, place.read() as connection:

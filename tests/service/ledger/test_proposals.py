@@ -24,11 +24,13 @@ CONTENT = Content("LedgerService/AppendEntries", b"\x0a\x01m", "a-1", "so", {"ch
 
 
 def propose(ledger: Ledger, name: str, marketplace: str = MARKET, content: Content = CONTENT) -> Proposal:
-    return ledger.propose(marketplace, name, content, principal="dns:anna.example", seller="s1", hours=1)
+    return ledger.proposals.propose(marketplace, name, content, principal="dns:anna.example", seller="s1", hours=1)
 
 
 def take(ledger: Ledger, name: str, step: Step, check: Callable[[Proposal], bool] = lambda _: True) -> Proposal:
-    return ledger.take_step(MARKET, name, step, principal="dns:bert.example", check=check, actor="b-1", reason="ja")
+    return ledger.proposals.take_step(
+        MARKET, name, step, principal="dns:bert.example", check=check, actor="b-1", reason="ja"
+    )
 
 
 def test_a_proposal_stands_as_its_steps_say(ledger: Ledger, clock: Clock) -> None:
@@ -45,9 +47,9 @@ def test_a_proposal_stands_as_its_steps_say(ledger: Ledger, clock: Clock) -> Non
         (Step.APPROVED, "dns:bert.example", 5, "b-1", "ja"),
     ]
     assert take(ledger, "p-1", Step.USED, lambda _: False) == found
-    assert ledger.proposal(MARKET, "p-1") == found
+    assert ledger.proposals.find(MARKET, "p-1") == found
     with pytest.raises(ProposalNotFound):
-        ledger.proposal("other", "p-1")
+        ledger.proposals.find("other", "p-1")
     with pytest.raises(ProposalNotFound):
         take(ledger, "p-2", Step.APPROVED)
 
@@ -74,7 +76,7 @@ def test_no_more_proposals_are_open_than_people_can_look_at(
 
     def one(name: str, principal: str) -> Proposal:
         content = Content(CONTENT.method, name.encode(), "a-1", "so", {})
-        return ledger.propose(MARKET, name, content, principal=principal, seller="", hours=1)
+        return ledger.proposals.propose(MARKET, name, content, principal=principal, seller="", hours=1)
 
     def refused(name: str, principal: str) -> str:
         with pytest.raises(TooManyCalls) as caught:
@@ -105,7 +107,7 @@ def test_a_step_that_is_refused_leaves_nothing(ledger: Ledger) -> None:
 
     with pytest.raises(ValueError, match="not today"):
         take(ledger, "p-1", Step.APPROVED, refuse)
-    assert ledger.proposal(MARKET, "p-1") == first
+    assert ledger.proposals.find(MARKET, "p-1") == first
 
 
 def test_a_request_in_the_place_of_another_is_none(url: str, clock: Clock) -> None:
@@ -117,8 +119,8 @@ def test_a_request_in_the_place_of_another_is_none(url: str, clock: Clock) -> No
             other = "(SELECT content FROM entry WHERE sequence = 2)"
             connection.execute(text(f"UPDATE entry SET content = {other} WHERE sequence = 1"))
             connection.commit()
-        assert ledger.proposal(MARKET, "p-1").content is None
-        assert ledger.proposal(MARKET, "p-2").content is not None
+        assert ledger.proposals.find(MARKET, "p-1").content is None
+        assert ledger.proposals.find(MARKET, "p-2").content is not None
 
 
 def test_a_backup_keeps_proposals_and_one_without_keys_their_steps(url: str, tmp_path: Path, clock: Clock) -> None:
@@ -133,7 +135,7 @@ def test_a_backup_keeps_proposals_and_one_without_keys_their_steps(url: str, tmp
         with closing(Database(copy)) as place:
             restore_backup(place, file, lambda *_: None)
         with Ledger.open(copy, clock=clock) as restored:
-            found = restored.proposal(MARKET, "p-1")
+            found = restored.proposals.find(MARKET, "p-1")
         if without_keys:
             assert (found.content, [one.principal for one in found.steps]) == (
                 None,
@@ -159,12 +161,12 @@ def test_the_proposals_of_a_marketplace_are_found_by_an_index(url: str, backend:
         clock.now += 3_600_000_000  # all of them have expired
         propose(ledger, "p-2")
         with listening(ledger) as asked:
-            [found] = ledger.proposals(MARKET, 2**62, 1)
-            more = ledger.proposals(MARKET, found.number, 5)
+            [found] = ledger.proposals.list(MARKET, 2**62, 1)
+            more = ledger.proposals.list(MARKET, found.number, 5)
         assert [one.proposal for one in (found, *more)] == ["p-2", "p-1"]
         names = next((sql, values) for sql, values in asked if "status = 1" in sql and "EXISTS" not in sql.upper())
         steps = next((sql, values) for sql, values in asked if "entry.content" in sql)
-        with ledger._database.read() as connection:
+        with ledger.database.read() as connection:
             faults, plan = FAULTS[backend](connection, *names)
             assert faults == []
             assert "entry_acts" in str(plan)

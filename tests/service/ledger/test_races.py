@@ -31,7 +31,7 @@ def start(process: subprocess.Popen[str]) -> None:
 
 
 def recorded(ledger: Ledger) -> list[RecordedEntry]:
-    return ledger.entries(MARKET, ledger.cut(), limit=10_000)
+    return ledger.entries.list(MARKET, ledger.cut(), limit=10_000)
 
 
 def assert_gapless(found: list[RecordedEntry]) -> None:
@@ -64,7 +64,7 @@ def test_threads_share_a_ledger(ledger: Ledger) -> None:
         seen = []
         for batch in range(8):
             ledger.append(MARKET, [identity(f"{name}-{batch}-{n}") for n in range(5)])
-            seen.append(len(ledger.fact_rows(MARKET, ["s1"], ledger.cut().sequence)))
+            seen.append(len(ledger.facts.rows(MARKET, ["s1"], ledger.cut().sequence)))
         return seen
 
     seen = at_once(*(lambda name=name: work(name) for name in "abcdefgh"))  # type: ignore[misc]
@@ -87,7 +87,7 @@ def test_of_contradicting_decisions_one_wins(url: str, clock: Clock) -> None:
             )
             refused = [outcome for outcome in outcomes if isinstance(outcome, LifecycleForbids)]
             assert len(refused) == 1
-            view = one.violation(MARKET, f"v{n}", one.cut())
+            view = one.violations.find(MARKET, f"v{n}", one.cut())
             assert view.status is (Status.DISMISSED if outcomes[0] is refused[0] else Status.CONFIRMED)
             assert len(view.entries) == 2
 

@@ -16,21 +16,21 @@ from scoring.errors import InvalidInput, ViolationNotFound
 from scoring.features.columns import FactRow
 from scoring.time import DAY
 from service.ledger.clock.server_clock import SKEW
-from service.ledger.queries.reading import EXPORT_COLUMNS
+from service.ledger.queries.entries import EXPORT_COLUMNS
 from service.ledger.records import Cut, ViolationView
 from service.ledger.store import Ledger
 from tests.builders import MARKET, NOW, TODAY, Clock, ago, confirmed, exposure, identity, status, violation
 
 
 def ids(ledger: Ledger, cut: Cut, *sellers: str) -> list[str]:
-    return [recorded.entry.entry_id for recorded in ledger.entries(MARKET, cut, sellers=sellers or None)]
+    return [recorded.entry.entry_id for recorded in ledger.entries.list(MARKET, cut, sellers=sellers or None)]
 
 
 def test_a_cut_of_an_empty_ledger_holds_nothing(ledger: Ledger) -> None:
     assert ledger.cut() == Cut(NOW + 1, 1, 0)
-    assert ledger.entries(MARKET, ledger.cut()) == []
-    assert ledger.violations(MARKET, ledger.cut()) == ([], None)
-    assert list(ledger.export_rows(MARKET, ledger.cut())) == []
+    assert ledger.entries.list(MARKET, ledger.cut()) == []
+    assert ledger.violations.list(MARKET, ledger.cut()) == ([], None)
+    assert list(ledger.entries.export(MARKET, ledger.cut())) == []
 
 
 def test_a_clock_that_lags_a_little_hides_nothing(ledger: Ledger, clock: Clock) -> None:
@@ -66,17 +66,17 @@ def test_later_entries_do_not_change_what_a_cut_reads(ledger: Ledger, clock: Clo
     cut = ledger.cut()
     before = (
         ids(ledger, cut),
-        ledger.violations(MARKET, cut),
-        ledger.fact_rows(MARKET, ["s1"], cut.sequence),
-        list(ledger.export_rows(MARKET, cut)),
+        ledger.violations.list(MARKET, cut),
+        ledger.facts.rows(MARKET, ["s1"], cut.sequence),
+        list(ledger.entries.export(MARKET, cut)),
     )
     clock.now += DAY
     ledger.append(MARKET, [status("v1", Action.CONFIRM), violation("v3")])
     after = (
         ids(ledger, cut),
-        ledger.violations(MARKET, cut),
-        ledger.fact_rows(MARKET, ["s1"], cut.sequence),
-        list(ledger.export_rows(MARKET, cut)),
+        ledger.violations.list(MARKET, cut),
+        ledger.facts.rows(MARKET, ["s1"], cut.sequence),
+        list(ledger.entries.export(MARKET, cut)),
     )
     assert after == before
 
@@ -127,12 +127,12 @@ def test_pages_of_entries_make_up_the_whole(ledger: Ledger, sellers: tuple[str, 
     """Each starts after the last sequence of the one before, and what is appended meanwhile is not in them."""
     ledger.append(MARKET, [identity(f"i{n}", f"s{n % 3}") for n in range(23)])
     cut = ledger.cut()
-    whole = ledger.entries(MARKET, cut, sellers=sellers)
+    whole = ledger.entries.list(MARKET, cut, sellers=sellers)
     assert {one.seller for one in whole} == {"s0", "s1", "s2"}.intersection(
         {"s0", "s1", "s2"} if sellers is None else sellers
     )
     pages, after = [], 0
-    while page := ledger.entries(MARKET, cut, sellers=sellers, after_sequence=after, limit=4):
+    while page := ledger.entries.list(MARKET, cut, sellers=sellers, after_sequence=after, limit=4):
         pages += page
         after = page[-1].sequence
         ledger.append(MARKET, [identity(f"later-{after}", "s1")])
@@ -148,7 +148,7 @@ def test_a_violation_is_resolved_from_its_entries(ledger: Ledger, clock: Clock) 
     clock.now += DAY
     ledger.append(MARKET, [status("v1", Action.CONFIRM), status("v1", Action.REDUCE, severity=Severity.MINOR)])
     ledger.append(MARKET, [status("v1", Action.APPEAL)])
-    assert ledger.violation(MARKET, "v1", ledger.cut()) == ViolationView(
+    assert ledger.violations.find(MARKET, "v1", ledger.cut()) == ViolationView(
         violation="v1",
         seller="s1",
         incident="raid",
@@ -171,7 +171,7 @@ def test_a_violation_is_resolved_from_its_entries(ledger: Ledger, clock: Clock) 
 
 def test_a_violation_is_its_own_incident_unless_it_says_otherwise(ledger: Ledger) -> None:
     ledger.append(MARKET, [violation("v1")])
-    assert ledger.violation(MARKET, "v1", ledger.cut()).incident == "v1"
+    assert ledger.violations.find(MARKET, "v1", ledger.cut()).incident == "v1"
 
 
 def test_a_violation_stands_as_it_was_known(ledger: Ledger, clock: Clock) -> None:
@@ -180,13 +180,13 @@ def test_a_violation_stands_as_it_was_known(ledger: Ledger, clock: Clock) -> Non
         ledger.append(MARKET, [entry])
         clock.now += DAY
     cuts = [ledger.cut(known_time=NOW + days * DAY + 1) for days in range(3)]
-    assert [ledger.violation(MARKET, "v1", cut).status for cut in cuts] == [
+    assert [ledger.violations.find(MARKET, "v1", cut).status for cut in cuts] == [
         Status.ALLEGED,
         Status.CONFIRMED,
         Status.OVERTURNED,
     ]
     with pytest.raises(ViolationNotFound) as caught:
-        ledger.violation(MARKET, "v1", ledger.cut(known_time=NOW))
+        ledger.violations.find(MARKET, "v1", ledger.cut(known_time=NOW))
     assert caught.value.metadata == {"violation": "v1"}
 
 
@@ -195,7 +195,7 @@ def test_only_a_violation_of_the_marketplace_is_found(ledger: Ledger, name: str)
     ledger.append(MARKET, [violation("v1"), status("v1"), identity("i1")])
     ledger.append("other", [violation("elsewhere")])
     with pytest.raises(ViolationNotFound):
-        ledger.violation(MARKET, name, ledger.cut())
+        ledger.violations.find(MARKET, name, ledger.cut())
 
 
 def test_violations_are_listed_as_of_an_observe_time_by_the_knowledge_asked_for(ledger: Ledger) -> None:
@@ -211,7 +211,7 @@ def test_violations_are_listed_as_of_an_observe_time_by_the_knowledge_asked_for(
     )
 
     def found(observe_time: int) -> dict[str, Status]:
-        views, _ = ledger.violations(MARKET, ledger.cut(observe_time))
+        views, _ = ledger.violations.list(MARKET, ledger.cut(observe_time))
         return {view.violation: view.status for view in views}
 
     assert found(ago(40)) == {}
@@ -227,7 +227,7 @@ def test_pages_of_violations_make_up_the_whole(ledger: Ledger) -> None:
     ledger.append("other", batch)
     cut = ledger.cut()
     for sellers in (None, ["s1"], ["s0", "s3"]):
-        whole, end = ledger.violations(MARKET, cut, sellers=sellers)
+        whole, end = ledger.violations.list(MARKET, cut, sellers=sellers)
         assert end is None
         assert [view.violation for view in whole] == [
             one.entry_id for one in batch if one.entry_id[0] == "v" and one.seller in (sellers or one.seller)
@@ -235,7 +235,7 @@ def test_pages_of_violations_make_up_the_whole(ledger: Ledger) -> None:
         pages: list[ViolationView] = []
         after: int | None = 0
         while after is not None:
-            page, after = ledger.violations(MARKET, cut, sellers=sellers, after_sequence=after, limit=4)
+            page, after = ledger.violations.list(MARKET, cut, sellers=sellers, after_sequence=after, limit=4)
             assert 0 < len(page) <= 4
             pages += page
         assert pages == whole
@@ -246,9 +246,9 @@ def test_violations_are_listed_by_status_after_the_page_is_cut(ledger: Ledger) -
     ledger.append(MARKET, [confirmed("v1"), violation("v2"), violation("v3"), confirmed("v4")])
     ledger.append(MARKET, [status("v3", Action.DISMISS)])
     cut = ledger.cut()
-    page, after = ledger.violations(MARKET, cut, statuses=[Status.ALLEGED, Status.DISMISSED], limit=3)
+    page, after = ledger.violations.list(MARKET, cut, statuses=[Status.ALLEGED, Status.DISMISSED], limit=3)
     assert ([view.violation for view in page], after) == (["v2", "v3"], 3)
-    assert ledger.violations(MARKET, cut, statuses=[Status.ALLEGED], after_sequence=3, limit=3) == ([], None)
+    assert ledger.violations.list(MARKET, cut, statuses=[Status.ALLEGED], after_sequence=3, limit=3) == ([], None)
 
 
 def test_the_export_is_everything_of_a_marketplace_in_chunks(ledger: Ledger) -> None:
@@ -257,7 +257,7 @@ def test_the_export_is_everything_of_a_marketplace_in_chunks(ledger: Ledger) -> 
     ledger.append("other", [violation("v1")])
     ledger.append(MARKET, [identity("i2")])
     cut = ledger.cut(observe_time=ago(100))
-    chunks = list(ledger.export_rows(MARKET, cut, chunk=2))
+    chunks = list(ledger.entries.export(MARKET, cut, chunk=2))
     assert [len(chunk) for chunk in chunks] == [2, 2, 1]
     table = [dict(zip(EXPORT_COLUMNS, row, strict=True)) for chunk in chunks for row in chunk]
     assert [row["sequence"] for row in table] == [1, 2, 3, 4, 6]
@@ -265,7 +265,7 @@ def test_the_export_is_everything_of_a_marketplace_in_chunks(ledger: Ledger) -> 
     assert {type(row) for chunk in chunks for row in chunk} == {tuple}
     plain = '{"action":"confirm","actor":"staff-7","kind":"status","violation":"v1","sealed":"'
     assert table[1]["content"].startswith(plain)
-    facts = ledger.fact_rows(MARKET, ["s1"], cut.sequence)
+    facts = ledger.facts.rows(MARKET, ["s1"], cut.sequence)
     shared = [name for name in FactRow._fields if name not in ("source", "violation_type", "attributes")]
     assert [[row[name] for name in shared] for row in table] == [
         [getattr(fact, name) for name in shared] for fact in facts
@@ -273,7 +273,7 @@ def test_the_export_is_everything_of_a_marketplace_in_chunks(ledger: Ledger) -> 
 
 
 def test_a_ping_is_answered(ledger: Ledger) -> None:
-    ledger.ping()
+    ledger.database.ping()
 
 
 def test_a_cut_asked_for_again_by_its_own_times_is_the_same_set(ledger: Ledger) -> None:

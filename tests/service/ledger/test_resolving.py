@@ -27,7 +27,7 @@ def _moved(entry_id: str, entry: str, to: int) -> Entry:
 
 
 def incidents(ledger: Ledger) -> dict[str, str]:
-    found, _ = ledger.violations(MARKET, ledger.cut(), sellers=[SELLER])
+    found, _ = ledger.violations.list(MARKET, ledger.cut(), sellers=[SELLER])
     return {view.violation: view.incident for view in found}
 
 
@@ -40,18 +40,18 @@ def test_a_violation_is_shown_in_the_incident_it_belongs_to_by_now(ledger: Ledge
     assert incidents(ledger) == {"a": "C", "b": "D", "c": "C"}
     ledger.append(MARKET, [_void("x1", "m2")])
     assert incidents(ledger) == {"a": "B", "b": "D", "c": "C"}
-    then, _ = ledger.violations(MARKET, before, sellers=[SELLER])
+    then, _ = ledger.violations.list(MARKET, before, sellers=[SELLER])
     assert {view.incident for view in then} == {"C"}
-    assert "s1" in ledger.violation(MARKET, "b", ledger.cut()).entries
+    assert "s1" in ledger.violations.find(MARKET, "b", ledger.cut()).entries
 
 
 def test_whose_goods_they_were_is_shown_beside_the_status(ledger: Ledger) -> None:
     ledger.append(MARKET, [violation("v")])
-    assert ledger.violation(MARKET, "v", ledger.cut()).attribution is None
+    assert ledger.violations.find(MARKET, "v", ledger.cut()).attribution is None
     for outcome in Attribution:
         ledger.append(MARKET, [Entry(f"a{outcome}", "", AttributionStated("v", outcome, "staff", "papers"))])
-        assert ledger.violation(MARKET, "v", ledger.cut()).attribution is outcome
-    assert ledger.violation(MARKET, "v", ledger.cut()).entries == ("v", "a1", "a2", "a3")
+        assert ledger.violations.find(MARKET, "v", ledger.cut()).attribution is outcome
+    assert ledger.violations.find(MARKET, "v", ledger.cut()).entries == ("v", "a1", "a2", "a3")
 
 
 def test_a_violation_is_listed_by_the_time_at_which_it_happened_as_corrected(ledger: Ledger) -> None:
@@ -60,6 +60,6 @@ def test_a_violation_is_listed_by_the_time_at_which_it_happened_as_corrected(led
     known_time = ledger.cut().known_time
     ledger.append(MARKET, [_moved("c", "v", ago(19))])
     now, then = ledger.cut(observe_time=ago(10)), ledger.cut(observe_time=ago(10), known_time=known_time)
-    assert [view.occur_time for view in ledger.violations(MARKET, ledger.cut())[0]] == [ago(19)]
-    assert [view.occur_time for view in ledger.violations(MARKET, now)[0]] == [ago(19)]
-    assert [view.occur_time for view in ledger.violations(MARKET, then)[0]] == [ago(20)]
+    assert [view.occur_time for view in ledger.violations.list(MARKET, ledger.cut())[0]] == [ago(19)]
+    assert [view.occur_time for view in ledger.violations.list(MARKET, now)[0]] == [ago(19)]
+    assert [view.occur_time for view in ledger.violations.list(MARKET, then)[0]] == [ago(20)]

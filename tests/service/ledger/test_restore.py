@@ -177,6 +177,6 @@ def test_a_ledger_restored_without_keys_is_backed_up_and_restored_like_another(
         back_up(keyless, tmp_path / "again")
         restore(last, tmp_path / "again")
         with Ledger.open(last, clock=Clock()) as ledger:
-            found = ledger.verify([], lambda done, total: None)
+            found = ledger.seals.verify([], lambda done, total: None)
             assert found.mismatch is None
             assert found.key_lost is not None

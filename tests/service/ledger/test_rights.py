@@ -50,9 +50,9 @@ def test_a_server_works_under_its_role_and_no_other_right_comes_with_it(tmp_path
         with running_server(tmp_path, database_url=role_url) as running, running.client() as client:
             client.append_entries(SERVED, [identity("i1", "s1"), exposure("x1", "s1")])
             assert client.get_trust_score(SERVED, "s1").seller.endswith("s1")
-            running.ledger.advance(Position("kafka://broker/facts", 0, 5))
-            assert running.ledger.position("kafka://broker/facts", 0) == 5
-            assert running.ledger.verify([running.ledger.checkpoint()], lambda done, total: None).mismatch is None
+            running.ledger.positions.advance(Position("kafka://broker/facts", 0, 5))
+            assert running.ledger.positions.find("kafka://broker/facts", 0) == 5
+            assert running.ledger.seals.verify([running.ledger.seals.last()], lambda done, total: None).mismatch is None
         with psycopg.connect(role_url, autocommit=True) as connection:
             for table in [*TABLES, *BOOKKEEPING]:
                 column = connection.execute(
@@ -102,8 +102,8 @@ def test_an_eraser_may_delete_keys_and_nothing_else_that_is_recorded(tmp_path: P
             assert ledger.last()[0] == 2
             grant(url, ROLE, eraser=ROLE)
             ledger.erase(MARKET, "s1", actor="officer", entry_id="e1")
-            assert ledger.entries(MARKET, ledger.cut())[1].erased
-            assert ledger.verify([ledger.checkpoint()], lambda done, total: None).mismatch is None
+            assert ledger.entries.list(MARKET, ledger.cut())[1].erased
+            assert ledger.seals.verify([ledger.seals.last()], lambda done, total: None).mismatch is None
         with psycopg.connect(role_url) as eraser:
             found = eraser.execute(
                 "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
@@ -135,7 +135,7 @@ def test_who_only_reads_needs_no_right_to_append(tmp_path: Path) -> None:
             quoted = '"' + ROLE.replace('"', '""') + '"'
             owner.execute(f"REVOKE INSERT ON {', '.join(TABLES)} FROM {quoted}".encode())
         with Ledger.open(role_url) as ledger:
-            assert ledger.verify([], lambda done, total: None).mismatch is None
+            assert ledger.seals.verify([], lambda done, total: None).mismatch is None
             with pytest.raises(ConfigurationWrong, match=NAMED):
                 ledger.append(MARKET, [violation("v1")])
         with pytest.raises(ConfigurationWrong, match=NAMED):

@@ -23,7 +23,7 @@ from service.ledger.database.schema import (
     upgrade,
 )
 from service.ledger.database.tables import ENTRY, TableBase
-from service.ledger.queries.reading import EXPORT_COLUMNS
+from service.ledger.queries.entries import EXPORT_COLUMNS
 from service.ledger.store import Ledger
 from tests.builders import MARKET, NOW, Clock, exposure, identity, status, violation
 from tests.databases import database, schema_state
@@ -171,11 +171,11 @@ def test_what_is_recorded_cannot_be_changed_or_deleted(url: str, backend: str, c
     """Not by SQL either: the triggers refuse every way, over the ledger's own connection."""
     with Ledger.open(url, clock=clock) as ledger:
         ledger.append(MARKET, [violation("v1"), status("v1"), exposure(), identity()])
-        before = list(ledger.export_rows(MARKET, ledger.cut()))
+        before = list(ledger.entries.export(MARKET, ledger.cut()))
         for change in CHANGES_OF[backend]:
             with pytest.raises(exc.IntegrityError, match="append-only"), writing(url) as connection:
                 connection.execute(text(change))
-        assert list(ledger.export_rows(MARKET, ledger.cut())) == before
+        assert list(ledger.entries.export(MARKET, ledger.cut())) == before
 
 
 def test_an_unknown_way_to_insert_twice_is_refused_by_the_keys(url: str, clock: Clock) -> None:
@@ -309,11 +309,11 @@ def test_a_newer_schema_that_says_so_is_written_by_this_release(url: str, clock:
         ledger.append(MARKET, [violation("v2")])  # by a server that has run since before the upgrade
     with Ledger.open(url, create=True, serving=True, clock=clock) as ledger:
         ledger.append(MARKET, [status("v1"), exposure(), identity()])
-        assert [one.sequence for one in ledger.entries(MARKET, ledger.cut())] == [1, 2, 3, 4, 5]
-        exported = [row for rows in ledger.export_rows(MARKET, ledger.cut()) for row in rows]
+        assert [one.sequence for one in ledger.entries.list(MARKET, ledger.cut())] == [1, 2, 3, 4, 5]
+        exported = [row for rows in ledger.entries.export(MARKET, ledger.cut()) for row in rows]
         assert [len(row) for row in exported] == [len(EXPORT_COLUMNS)] * 5
-        assert ledger.violation(MARKET, "v1", ledger.cut()).entries == ("v1", "v1-confirm")
-        found = ledger.verify([ledger.checkpoint()], lambda done, total: None)
+        assert ledger.violations.find(MARKET, "v1", ledger.cut()).entries == ("v1", "v1-confirm")
+        found = ledger.seals.verify([ledger.seals.last()], lambda done, total: None)
         assert (found.entries, found.mismatch) == (5, None)
     upgrade(url)
     with writing(url) as connection:

@@ -35,7 +35,7 @@ def bytes_of(url: str, *, journal: bool = True) -> bytes:
 
 
 def key_of(ledger: Ledger, seller: str) -> bytes:
-    with ledger._database.read() as connection:
+    with ledger.database.read() as connection:
         key = connection.execute(select(SELLER_KEY.c.key).where(SELLER_KEY.c.seller == seller)).scalar_one()
     return bytes(key)
 
@@ -50,7 +50,7 @@ def fill(ledger: Ledger) -> None:
 def sealed_texts(ledger: Ledger, seller: str) -> list[str]:
     """What reads in the places of sealed texts."""
     found = []
-    for recorded in ledger.entries(MARKET, ledger.cut(), sellers=[seller], limit=1000):
+    for recorded in ledger.entries.list(MARKET, ledger.cut(), sellers=[seller], limit=1000):
         fact = recorded.entry.fact
         [row] = [row for row in KINDS.values() if row.fact is type(fact)]
         found += [getattr(fact, field.name) for field in row.fields if field.shape.sealed]
@@ -71,7 +71,7 @@ def test_an_erasure_takes_the_texts_and_leaves_what_counts(ledger: Ledger, url: 
     """The key's bytes are gone from the tables, on SQLite from the journal and from free pages too."""
     fill(ledger)
     ledger.append(MARKET, [violation("other", "s2")])
-    rows = ledger.fact_rows(MARKET, [SELLER, "s2"], ledger.last()[0])
+    rows = ledger.facts.rows(MARKET, [SELLER, "s2"], ledger.last()[0])
     sequence, key = ledger.last()[0], key_of(ledger, SELLER)
     assert key in bytes_of(url)
     ledger.erase(MARKET, SELLER, actor="officer", entry_id="erasure-1")
@@ -80,8 +80,8 @@ def test_an_erasure_takes_the_texts_and_leaves_what_counts(ledger: Ledger, url: 
     assert key not in held
     assert CANARY.encode() not in held
     assert set(sealed_texts(ledger, SELLER)) == {"[erased]"}
-    assert ledger.fact_rows(MARKET, [SELLER, "s2"], sequence) == rows
-    verified = ledger.verify([], lambda done, total: None)
+    assert ledger.facts.rows(MARKET, [SELLER, "s2"], sequence) == rows
+    verified = ledger.seals.verify([], lambda done, total: None)
     assert (verified.mismatch, verified.sequence) == (None, sequence + 1)
 
 
@@ -115,7 +115,7 @@ def test_erased_entries_of_each_kind_still_read(ledger: Ledger, kind: Kind) -> N
     mine = [entry for k, entry in every_entry(CANARY) if k is kind]
     ledger.append(MARKET, [*ON_RECORD, *mine])
     ledger.erase(MARKET, SELLER, actor="officer", entry_id="erasure-1")
-    read = {recorded.entry.entry_id: recorded for recorded in ledger.entries(MARKET, ledger.cut(), limit=1000)}
+    read = {recorded.entry.entry_id: recorded for recorded in ledger.entries.list(MARKET, ledger.cut(), limit=1000)}
     for entry in mine:
         found = read[entry.entry_id]
         gone = entry.seller and any(f.shape.sealed and getattr(entry.fact, f.name) for f in KINDS[kind].fields)

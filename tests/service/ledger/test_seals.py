@@ -55,21 +55,21 @@ def fill(ledger: Ledger, entries: int = 60) -> None:
 
 def test_an_untouched_ledger_verifies_and_its_checkpoint_stands_for_it(ledger: Ledger) -> None:
     """Every entry sealed, every seal chained; later entries do not disturb an earlier checkpoint."""
-    assert ledger.verify([], silent).mismatch is None
+    assert ledger.seals.verify([], silent).mismatch is None
     fill(ledger)
-    checkpoint = ledger.checkpoint()
+    checkpoint = ledger.seals.last()
     ledger.append(MARKET, [violation("later")])
-    found = ledger.verify([checkpoint], silent)
+    found = ledger.seals.verify([checkpoint], silent)
     assert found.mismatch is None
     assert (found.entries, found.sequence) == (ledger.last()[0], ledger.last()[0])
-    assert found.chain == ledger.checkpoint()[1] != checkpoint[1]
+    assert found.chain == ledger.seals.last()[1] != checkpoint[1]
 
 
 @pytest.mark.long
 def test_every_edit_deletion_and_swap_is_detected_and_the_entry_named(ledger: Ledger, url: str) -> None:
     """Any column of any entry; entries deleted, swapped, appended unsealed; seals edited or deleted."""
     fill(ledger)
-    checkpoint, last = ledger.checkpoint(), ledger.last()[0]
+    checkpoint, last = ledger.seals.last(), ledger.last()[0]
     chance = random.Random(7)
     for _ in range(60):
         victim = chance.randint(1, last)
@@ -78,12 +78,12 @@ def test_every_edit_deletion_and_swap_is_detected_and_the_entry_named(ledger: Le
             for statement in statements:
                 connection.execute(text(statement))
             connection.commit()
-        found = ledger.verify([checkpoint], silent).mismatch
+        found = ledger.seals.verify([checkpoint], silent).mismatch
         assert found is not None, statements
         assert found.sequence == named, statements
         with owner(url) as connection:
             restore(connection, statements, victim)
-        assert ledger.verify([checkpoint], silent).mismatch is None
+        assert ledger.seals.verify([checkpoint], silent).mismatch is None
 
 
 def tampering(chance: random.Random, victim: int, last: int) -> tuple[list[str], int]:
@@ -111,7 +111,7 @@ def restore(connection: Connection, statements: list[str], victim: int) -> None:
 def test_a_ledger_sealed_anew_by_its_owner_is_found_out_by_an_exported_checkpoint(ledger: Ledger, url: str) -> None:
     """An owner who edits an entry and recomputes every seal fools the seals, not the checkpoint."""
     fill(ledger)
-    checkpoint = ledger.checkpoint()
+    checkpoint = ledger.seals.last()
     with owner(url) as connection:
         connection.execute(text("UPDATE entry SET settled_orders = settled_orders + 1 WHERE kind = 3 AND sequence < 9"))
         connection.execute(text("DELETE FROM seal"))
@@ -120,8 +120,8 @@ def test_a_ledger_sealed_anew_by_its_owner_is_found_out_by_an_exported_checkpoin
     with database.write() as connection:
         seal_entries(connection)
     database.close()
-    assert ledger.verify([], silent).mismatch is None
-    found = ledger.verify([checkpoint], silent).mismatch
+    assert ledger.seals.verify([], silent).mismatch is None
+    found = ledger.seals.verify([checkpoint], silent).mismatch
     assert found is not None
     assert "checkpoint" in found.problem
 
@@ -140,7 +140,7 @@ def test_an_entry_slipped_in_without_a_seal_is_found(ledger: Ledger, url: str) -
         connection.execute(text("UPDATE saved SET occur_time = occur_time - 86400000000 WHERE kind = 1"))
         connection.execute(text("INSERT INTO entry SELECT * FROM saved"))
         connection.commit()
-    found = ledger.verify([], silent).mismatch
+    found = ledger.seals.verify([], silent).mismatch
     assert found is not None
     assert found.sequence == last + 1
 

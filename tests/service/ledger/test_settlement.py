@@ -202,17 +202,18 @@ def test_of_a_day_of_flow_the_highest_revision_counts_as_of_any_time(story: Stor
     story(replace(first, revision=2, captured_orders=9))
 
     def read(first_day: int = 0, cut: object = None) -> list[tuple[int, str, int, str]]:
-        found = story.ledger.flow(MARKET, SELLER, cut or story.ledger.cut(), first_day)  # type: ignore[arg-type]
+        at = cut or story.ledger.cut()
+        found = story.ledger.measures.flows(MARKET, [SELLER], at, first_day).get(SELLER, [])  # type: ignore[arg-type]
         return [(d.fact.day - TODAY, d.fact.product_category, d.fact.captured_orders, d.entry_id) for d in found]
 
     assert read() == [(-3, "", 7, "e3"), (-2, "", 1, "e2"), (-2, "toys", 5, "e6")]
     assert read(TODAY - 2) == [(-2, "", 1, "e2"), (-2, "toys", 5, "e6")]
     assert read(cut=then) == [(-3, "", 7, "e3"), (-2, "", 1, "e2"), (-2, "toys", 3, "e1")]
     assert read(cut=story.ledger.cut(observe_time=NOW + 10)) == read(cut=then)  # what was reported later did not count
-    toys = story.ledger.flows(MARKET, [SELLER], story.ledger.cut(), TODAY - 2, with_before=True)[SELLER][-1]
+    toys = story.ledger.measures.flows(MARKET, [SELLER], story.ledger.cut(), TODAY - 2, with_before=True)[SELLER][-1]
     assert [(old.fact.captured_orders, old.until_time > then.observe_time) for old in toys.before] == [(3, True)]
     assert [list_flow_as_of([toys], t)[0].fact.captured_orders for t in (0, toys.before[0].until_time)] == [3, 5]
-    both = story.ledger.flows(MARKET, ["s2", SELLER, "nobody"], story.ledger.cut(), TODAY - 2)
+    both = story.ledger.measures.flows(MARKET, ["s2", SELLER, "nobody"], story.ledger.cut(), TODAY - 2)
     assert {name: [one.entry_id for one in days] for name, days in both.items()} == {
         SELLER: ["e2", "e6"],
         "s2": ["e4", "e5"],
@@ -234,7 +235,7 @@ def test_a_revision_of_flow_is_stated_by_one_entry(story: Story) -> None:
 
 def states(ledger: Ledger) -> list[tuple[MeasureState, str, str]]:
     """What is on record of measures: (state, actor, origin)."""
-    found = [one.entry for one in ledger.entries(MARKET, ledger.cut())]
+    found = [one.entry for one in ledger.entries.list(MARKET, ledger.cut())]
     return [(e.fact.state, e.fact.actor, e.origin) for e in found if isinstance(e.fact, MeasureChanged)]
 
 
@@ -393,7 +394,7 @@ def test_none_of_these_entries_is_an_input_of_a_score(ledger: Ledger, clock: Clo
     )
     at = ledger.cut().observe_time
     answers = [
-        repr(score(ledger.fact_rows(MARKET, [SELLER, "s9"], sequence), [SELLER, "s9"], at, artifact(), policy()))
+        repr(score(ledger.facts.rows(MARKET, [SELLER, "s9"], sequence), [SELLER, "s9"], at, artifact(), policy()))
         for sequence in (before, ledger.last()[0])
     ]
     assert answers[0] == answers[1]

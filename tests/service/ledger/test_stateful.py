@@ -127,8 +127,8 @@ class Histories(RuleBasedStateMachine):
         """After everything was written and before it was committed: nothing has happened."""
         now = max(self.clock.now, self.ledger.last()[1])
         batch = prepare_batch([plan(self) for plan in plans], now)
-        with suppress(Crash, SellertrustError, *CONFLICT), self.ledger._database.write() as connection:
-            append_batch(self.ledger._database, connection, MARKET, batch, Present(self.clock.now))
+        with suppress(Crash, SellertrustError, *CONFLICT), self.ledger.database.write() as connection:
+            append_batch(self.ledger.database, connection, MARKET, batch, Present(self.clock.now))
             raise Crash
 
     @rule(days=st.integers(-3, 20), more=st.integers(0, DAY), restarts=flags)
@@ -141,7 +141,7 @@ class Histories(RuleBasedStateMachine):
 
     @rule(seller=sellers, hurry=st.integers(0, 3))
     def erase(self, seller: str, hurry: int) -> None:
-        if hurry or not self.ledger.fact_rows(MARKET, [seller], self.ledger.last()[0]):
+        if hurry or not self.ledger.facts.rows(MARKET, [seller], self.ledger.last()[0]):
             return  # of whom nothing is on record there is nothing to erase
         entry_id = self.serial("z")
         done = self.ledger.erase(MARKET, seller, actor="officer", entry_id=entry_id)
@@ -193,10 +193,10 @@ class Histories(RuleBasedStateMachine):
     @rule()
     def every_entry_reads_back(self) -> None:
         """As it was stated, in its place; each violation as it stands; and the chain is whole."""
-        verified = self.ledger.verify([self.ledger.checkpoint()] if self.reference.rows else [], lambda *_: None)
+        verified = self.ledger.seals.verify([self.ledger.seals.last()] if self.reference.rows else [], lambda *_: None)
         assert (verified.mismatch, verified.entries) == (None, len(self.reference.rows))
         cut = self.whole()
-        listed = self.ledger.entries(MARKET, cut, limit=10_000)
+        listed = self.ledger.entries.list(MARKET, cut, limit=10_000)
         rows = self.reference.rows
         assert [e.sequence for e in listed] == list(range(1, len(rows) + 1))
         for entry, row in zip(listed, rows, strict=True):
@@ -208,16 +208,16 @@ class Histories(RuleBasedStateMachine):
             if not row.entry.origin and not entry.erased:
                 assert entry.entry == row.entry
             if self.reference.violation(row.id) is not None:
-                view, v = self.ledger.violation(MARKET, row.id, cut), self.reference.violation(row.id)
+                view, v = self.ledger.violations.find(MARKET, row.id, cut), self.reference.violation(row.id)
                 assert (view.status.name.lower(), view.severity, view.seller) == (v.status, v.severity, v.seller)
 
     @rule(seller=sellers, days=st.integers(0, 12))
     def what_is_read_again_over_the_contract_stands_alike(self, seller: str, days: int) -> None:
         """The parity gate's own rereading of a seller's entries, and the fold of the ledger's rows, agree on any day."""
         cut = self.whole()
-        listed = self.ledger.entries(MARKET, cut, sellers=[seller], limit=10_000)
+        listed = self.ledger.entries.list(MARKET, cut, sellers=[seller], limit=10_000)
         again = rows_of(MARKET, seller, [entry_message(MARKET, recorded) for recorded in listed])
-        rows = self.ledger.fact_rows(MARKET, [seller], cut.sequence)
+        rows = self.ledger.facts.rows(MARKET, [seller], cut.sequence)
         moment = np.array([self.clock.now // DAY * DAY - days * DAY])
         found, wanted = (resolve(columns_of(some, [seller]), moment) for some in (again, rows))
         for name in ("case", "day", "category", "severity"):
@@ -255,7 +255,7 @@ class Histories(RuleBasedStateMachine):
                 assert not differs, [(f, getattr(found, f), getattr(wanted, f)) for f in differs]
 
     def facts(self, moment: int, sequence: int, upheld: bool) -> list[Answer]:
-        rows = self.ledger.fact_rows(MARKET, SELLERS, sequence)
+        rows = self.ledger.facts.rows(MARKET, SELLERS, sequence)
         everybody = np.full(len(SELLERS), upheld)
         facts = resolve(columns_of(rows, SELLERS), np.full(len(SELLERS), moment), upheld=everybody)
         v = facts.violations
@@ -281,7 +281,7 @@ class Histories(RuleBasedStateMachine):
 
     def answers(self, moment: int, sequence: int) -> list:
         """Scores and explanations of all sellers; in one call or one by one they are the same."""
-        rows = self.ledger.fact_rows(MARKET, SELLERS, sequence)
+        rows = self.ledger.facts.rows(MARKET, SELLERS, sequence)
         scores = score(rows, SELLERS, moment, artifact(), policy())
         explained = [explain([r for r in rows if r.seller == s], s, moment, artifact(), policy()) for s in SELLERS]
         assert scores == [None if e is None else e.score for e in explained]

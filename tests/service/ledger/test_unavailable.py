@@ -20,13 +20,13 @@ from tests.databases import database as new_database
 from tests.databases import postgresql, schema_state
 
 READS: dict[str, Callable[[Ledger], object]] = {
-    "ping": Ledger.ping,
+    "ping": lambda ledger: ledger.database.ping(),
     "last": Ledger.last,
     "cut": Ledger.cut,
-    "fact_rows": lambda ledger: ledger.fact_rows(MARKET, ["s1"], 1),
-    "facts_of_seller": lambda ledger: ledger.facts_of_seller(MARKET, "s1", Cut(1, 1, 1), 9),
-    "fact_table": lambda ledger: ledger.fact_table(MARKET, ["s1"], Cut(1, 1, 1), 9),
-    "fact_counts": lambda ledger: ledger.fact_counts(MARKET, ["s1"]),
+    "fact_rows": lambda ledger: ledger.facts.rows(MARKET, ["s1"], 1),
+    "facts_of_seller": lambda ledger: ledger.facts.of_seller(MARKET, "s1", Cut(1, 1, 1), 9),
+    "fact_table": lambda ledger: ledger.facts.table(MARKET, ["s1"], Cut(1, 1, 1), 9),
+    "fact_counts": lambda ledger: ledger.facts.count(MARKET, ["s1"]),
     "append": lambda ledger: ledger.append(MARKET, [violation("v2")]),
 }
 

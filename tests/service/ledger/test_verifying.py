@@ -42,12 +42,12 @@ def unchecked(url: str) -> Iterator[Connection]:
 
 def found_after(ledger: Ledger, url: str, *statements: str) -> Any:
     """What verification finds, under an exported checkpoint, of what the owner then does."""
-    checkpoint = ledger.checkpoint()
-    assert ledger.verify([checkpoint], silent).faults == ()
+    checkpoint = ledger.seals.last()
+    assert ledger.seals.verify([checkpoint], silent).faults == ()
     with unchecked(url) as connection:
         for statement in statements:
             connection.execute(text(statement))
-    return ledger.verify([checkpoint], silent)
+    return ledger.seals.verify([checkpoint], silent)
 
 
 def fill(ledger: Ledger) -> None:
@@ -126,13 +126,13 @@ def test_every_kind_of_entry_is_as_the_ledger_writes_it(ledger: Ledger) -> None:
     ledger.append(MARKET, [*ON_RECORD, replace(later, fact=replace(later.fact, ground=ground))])  # type: ignore[arg-type]
     ledger.append(MARKET, [entry for kind, entry in every_entry() if kind not in BY_COMMAND])
     ledger.erase(MARKET, "s1", actor="officer", entry_id="erasure-1")
-    assert ledger.verify([ledger.checkpoint()], silent).faults == ()
+    assert ledger.seals.verify([ledger.seals.last()], silent).faults == ()
 
 
 def test_rows_as_the_ledger_writes_them_have_leaves_of_their_own(ledger: Ledger) -> None:
     """NULL and the empty text have not; so one of two such rows is not as the ledger writes it."""
     fill(ledger)
-    with ledger._database.read() as connection:
+    with ledger.database.read() as connection:
         rows = [list(row) for row in connection.execute(ENTRY.select())]
     for place in range(len(rows[0])):
         for row in rows:
@@ -181,7 +181,7 @@ def test_a_key_that_was_changed_is_reported_and_stops_no_reading(ledger: Ledger,
     assert found.mismatch is None
     assert found.key_lost is None
     assert found.key_wrong.sequence == 2
-    read = {one.entry.entry_id: one for one in ledger.entries(MARKET, ledger.cut())}
+    read = {one.entry.entry_id: one for one in ledger.entries.list(MARKET, ledger.cut())}
     assert len(read) == 7
     assert [one for one in read if read[one].erased] == ["a1"]
     assert read["a1"].entry.fact.reason == "[erased]"  # type: ignore[union-attr]
@@ -192,7 +192,7 @@ def test_a_key_of_another_length_stops_no_reading(ledger: Ledger, url: str) -> N
     fill(ledger)
     wrong = "x'00'" if url.startswith("sqlite") else "decode('00', 'hex')"
     assert found_after(ledger, url, f"UPDATE seller_key SET key = {wrong}").key_wrong.sequence == 2
-    assert [one.erased for one in ledger.entries(MARKET, ledger.cut())] == [False, True, False, False, False]
+    assert [one.erased for one in ledger.entries.list(MARKET, ledger.cut())] == [False, True, False, False, False]
 
 
 def test_a_position_beyond_the_ledger_is_reported(ledger: Ledger, url: str) -> None:

@@ -50,7 +50,7 @@ def facts(
     ledger: Ledger, seller: str = "s1", *, at: int = NOW + DAY, upheld: bool = False, known: bool = False
 ) -> Facts:
     """What stands of a seller; `known`: only by what its sources knew at the time, as in training."""
-    rows = ledger.fact_rows(MARKET, [seller], ledger.last()[0])
+    rows = ledger.facts.rows(MARKET, [seller], ledger.last()[0])
     return resolve(columns_of(rows, [seller]), np.array([at]), upheld=np.array([upheld]), as_reported=known)
 
 
@@ -94,11 +94,11 @@ def test_what_a_decision_about_a_product_decides_is_known_since_its_source_knew(
     told, sold = replace(PRODUCT_REPORT, report_time=ago(20)), replace(listing("s1"), report_time=ago(30))
     decided = status("p1", occur_time=ago(10), report_time=ago(10))
     ledger.append(MARKET, [told, sold, decided], imported=True)
-    rows = ledger.fact_rows(MARKET, ["s1"], ledger.last()[0])
+    rows = ledger.facts.rows(MARKET, ["s1"], ledger.last()[0])
     assert [(row.occur_time, row.report_time) for row in rows if row.status == Status.CONFIRMED] == [(ago(10), ago(10))]
     # This one lists it now, and nobody knew of that before.
     ledger.append(MARKET, [listing("s2")])
-    rows = ledger.fact_rows(MARKET, ["s2"], ledger.last()[0])
+    rows = ledger.facts.rows(MARKET, ["s2"], ledger.last()[0])
     assert [row.report_time for row in rows if row.status == Status.CONFIRMED] == [ledger.last()[1]]
 
 
@@ -118,7 +118,7 @@ def test_pending_decisions_are_taken_in_the_order_in_which_they_happened(ledger:
     ]
     assert all(one.pending for one in ledger.append(MARKET, waiting))
     ledger.append(MARKET, [violation("v1")])
-    rows = ledger.fact_rows(MARKET, ["s1"], ledger.last()[0])
+    rows = ledger.facts.rows(MARKET, ["s1"], ledger.last()[0])
     assert [row.status for row in rows if row.target is not None] == [
         Status.CONFIRMED,
         Status.APPEALED,
@@ -137,7 +137,7 @@ def test_a_hundred_decisions_of_a_seller_wait_for_a_violation(ledger: Ledger) ->
     with pytest.raises(InvalidInput, match="100 decisions wait for 'v1' already"):
         ledger.append(MARKET, [waiting(MAX_WAITING)])
     ledger.append(MARKET, [waiting(0, "s2"), violation("v1")])
-    rows = ledger.fact_rows(MARKET, ["s1"], ledger.last()[0])
+    rows = ledger.facts.rows(MARKET, ["s1"], ledger.last()[0])
     assert [row.target for row in rows if row.target is not None] == [f"d-s1-{n}" for n in range(MAX_WAITING)]
 
 
@@ -213,29 +213,29 @@ def test_a_split_of_a_violation_that_was_overturned_names_no_incident(ledger: Le
     """
     pair = [violation("v1", occur_time=ago(9), **WEEKLY), violation("v2", occur_time=ago(9), **WEEKLY)]
     ledger.append(MARKET, [*pair, status("v1"), status("v2"), confirmed("wrong")])
-    into = ledger.violation(MARKET, "v1", ledger.cut()).incident
+    into = ledger.violations.find(MARKET, "v1", ledger.cut()).incident
     split = IncidentChanged(IncidentChange.SPLIT, into, "staff", "one event", violation="wrong")
     ledger.append(MARKET, [Entry("split", "s1", split)])
     steps = [corrected("v1", ago(40)), status("wrong", Action.OVERTURN)]
     for step in steps if first == "the correction" else reversed(steps):
         ledger.append(MARKET, [step])
     assert len(set(facts(ledger).violations.incident.tolist())) == 2
-    views = [ledger.violation(MARKET, name, ledger.cut()) for name in ("v1", "v2")]
+    views = [ledger.violations.find(MARKET, name, ledger.cut()) for name in ("v1", "v2")]
     assert (views[0].incident != into, views[1].incident) == (True, into)
     ledger.append(MARKET, [status("wrong", Action.REINSTATE)])
     assert len(set(facts(ledger).violations.incident.tolist())) == 1
-    assert ledger.violation(MARKET, "v1", ledger.cut()).incident == into
+    assert ledger.violations.find(MARKET, "v1", ledger.cut()).incident == into
 
 
 def test_a_voided_merge_names_no_incident_in_the_score_and_in_reads(ledger: Ledger) -> None:
     """A report that is moved on afterwards goes to the week's incident, as if nobody had merged anything."""
     ledger.append(MARKET, [violation("v1", occur_time=ago(9), **WEEKLY), status("v1")])
-    into = ledger.violation(MARKET, "v1", ledger.cut()).incident
+    into = ledger.violations.find(MARKET, "v1", ledger.cut()).incident
     merged = IncidentChanged(IncidentChange.MERGED, "x", "staff", "one event", incident=into)
     ledger.append(MARKET, [Entry("merged", "s1", merged), corrected("merged"), corrected("v1", ago(40))])
-    rows = ledger.fact_rows(MARKET, ["s1"], ledger.last()[0])
+    rows = ledger.facts.rows(MARKET, ["s1"], ledger.last()[0])
     found = resolve(columns_of(rows, ["s1"]), np.array([NOW + DAY]))
-    incident = ledger.violation(MARKET, "v1", ledger.cut()).incident
+    incident = ledger.violations.find(MARKET, "v1", ledger.cut()).incident
     assert incident not in {into, "x"}
     assert list_coded_texts(rows)[int(found.violations.incident[0])] == incident
 
@@ -272,7 +272,7 @@ def test_a_clock_that_was_put_back_dates_nothing_before_what_it_follows_from(led
     ledger.append(MARKET, [listed])
     clock.now -= DAY
     ledger.append(MARKET, [replace(PRODUCT_REPORT, occur_time=ago(20)), status("p1")])
-    [view], _ = ledger.violations(MARKET, ledger.cut(started + 1))
+    [view], _ = ledger.violations.list(MARKET, ledger.cut(started + 1))
     assert (view.occur_time, view.status) == (listed.occur_time, Status.CONFIRMED)
     assert listed.occur_time <= view.report_time <= ledger.last()[1]
 
@@ -364,7 +364,7 @@ def test_a_retry_of_an_erasure_leaves_alone_what_was_stated_since(ledger: Ledger
     ledger.append(MARKET, [status("v1", Action.APPEAL, reason="the second text")])
     clock.now += DAY
     assert ledger.erase(MARKET, "s1", actor="officer", entry_id="erasure-1") == first._replace(already_present=True)
-    listed = ledger.entries(MARKET, ledger.cut())
+    listed = ledger.entries.list(MARKET, ledger.cut())
     assert [e.entry.fact.reason for e in listed if isinstance(e.entry.fact, StatusChanged)] == [
         "[erased]",
         "the second text",

@@ -26,7 +26,7 @@ from tests.service.ledger.test_what_follows import (
 
 
 def stands(ledger: Ledger, name: str = "v1") -> Status:
-    return ledger.violation(MARKET, name, ledger.cut()).status
+    return ledger.violations.find(MARKET, name, ledger.cut()).status
 
 
 def merged(incident: str, into: str, entry_id: str = "g1") -> Entry:
@@ -58,7 +58,7 @@ def test_a_pending_decision_never_fires_after_one_that_happened_later(
     for day, action in enumerate(since):
         with Ledger.open(url, clock=clock) as again:
             again.append(MARKET, [status("v1", action, f"d{day}", occur_time=ago(4 - day))])
-    view = ledger.violation(MARKET, "v1", ledger.cut())
+    view = ledger.violations.find(MARKET, "v1", ledger.cut())
     assert (view.status, view.entries) == (stand, ("v1", *(f"d{day}" for day in range(len(since)))))
 
 
@@ -171,7 +171,7 @@ def test_what_was_merged_stays_merged_when_its_report_is_moved_into_another_week
     ledger: Ledger, into: bool, together: bool
 ) -> None:
     ledger.append(MARKET, [report_of("a", "2026-02-02T00:00:00Z"), confirmed("b")])
-    weekly = ledger.violation(MARKET, "a", ledger.cut()).incident
+    weekly = ledger.violations.find(MARKET, "a", ledger.cut()).incident
     assert incidents(ledger) == 2
     batch = [merged("b", weekly) if into else merged(weekly, "b"), corrected("a", parse_time("2026-01-20T00:00:00Z"))]
     for entries in [batch] if together else [[one] for one in batch]:
@@ -180,13 +180,16 @@ def test_what_was_merged_stays_merged_when_its_report_is_moved_into_another_week
     # And once more, by what the first correction left.
     ledger.append(MARKET, [replace(corrected("a", parse_time("2026-01-10T00:00:00Z")), entry_id="c2")])
     assert incidents(ledger) == 1
-    assert ledger.violation(MARKET, "a", ledger.cut()).incident == ledger.violation(MARKET, "b", ledger.cut()).incident
+    assert (
+        ledger.violations.find(MARKET, "a", ledger.cut()).incident
+        == ledger.violations.find(MARKET, "b", ledger.cut()).incident
+    )
 
 
 def test_a_merge_of_the_week_that_a_report_was_moved_to_holds_it_there(ledger: Ledger) -> None:
     ledger.append(MARKET, [report_of("a", "2026-02-02T00:00:00Z"), confirmed("b")])
     ledger.append(MARKET, [corrected("a", parse_time("2026-01-20T00:00:00Z"))])
-    weekly = ledger.violation(MARKET, "a", ledger.cut()).incident
+    weekly = ledger.violations.find(MARKET, "a", ledger.cut()).incident
     ledger.append(MARKET, [merged(weekly, "b")])
     ledger.append(MARKET, [replace(corrected("a", parse_time("2026-01-10T00:00:00Z")), entry_id="c2")])
     assert incidents(ledger) == 1
@@ -199,7 +202,7 @@ def test_a_retry_with_its_position_is_answered_as_the_first_time(ledger: Ledger)
     first = ledger.append(MARKET, [violation("v1")], position=Position("orders", 0, 5))
     again = ledger.append(MARKET, [violation("v1")], position=Position("orders", 0, 5))
     assert again == [first[0]._replace(already_present=True)]
-    assert ledger.position("orders", 0) == 5
+    assert ledger.positions.find("orders", 0) == 5
 
 
 @pytest.mark.parametrize("erased", [False, True])

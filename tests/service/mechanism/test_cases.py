@@ -49,12 +49,12 @@ def decided(state: CaseState, case: str = REPORTED, name: str = "d1", seller: st
 
 
 def states(told: Told) -> list[tuple[str, str]]:
-    found = told.ledger.stated_terms(MARKET, SELLER, told.ledger.cut()).cases
+    found = told.ledger.measures.of_seller(MARKET, SELLER, told.ledger.cut()).cases
     return [(one.fact.case, one.fact.state.name.lower()) for one in found]
 
 
 def waiting(told: Told) -> list[str]:
-    return [one.case for one in told.ledger.open_cases(MARKET, told.ledger.cut(), 10)]
+    return [one.case for one in told.ledger.cases.list_open(MARKET, told.ledger.cut(), 10)]
 
 
 def cautions(told: Told) -> list[str]:
@@ -73,7 +73,7 @@ def test_every_caution_opens_a_case_once_whatever_it_rests_on(told: Told) -> Non
     assert (told.worker.look(), told.another().look()) == (0, 0)
     assert sorted(waiting(told)) == ["disputed~f1", REPORTED, "new-hands~c1"]
     assert sorted(states(told)) == [(case, "opened") for case in sorted(waiting(told))]
-    [case] = [one for one in told.ledger.open_cases(MARKET, told.ledger.cut(), 10) if one.case == REPORTED]
+    [case] = [one for one in told.ledger.cases.list_open(MARKET, told.ledger.cut(), 10) if one.case == REPORTED]
     assert (case.seller, case.rule, [*case.rests_on]) == (SELLER, "grave-reports", ["r1"])
     assert case.decide_by == case.caution_end == case.opened_time + 3 * DAY + 1
 

@@ -30,7 +30,7 @@ def told(ledger: Ledger, clock: Clock) -> Told:
 
 def dated(told: Told) -> list[tuple[str, str, int]]:
     """What the service stated: rule, state, and when that was, in the order of the ledger."""
-    found = told.ledger.stated_terms(MARKET, SELLER, told.ledger.cut()).statements
+    found = told.ledger.measures.of_seller(MARKET, SELLER, told.ledger.cut()).statements
     return [(one.fact.rule, one.fact.state.name.lower(), one.occur_time) for one in found if one.fact.rule]
 
 

@@ -56,7 +56,7 @@ def test_what_is_shown_can_be_contested_and_given_back(tmp_path: Path, policy: P
             contest(client, one.measure)
         stated = told.statements("s1")
         assert [(one.rule, one.state.name) for one in stated] == [("everybody", "IMPOSED"), ("review", "IMPOSED")]
-        entries = running.ledger.entries(MARKET, running.ledger.cut())
+        entries = running.ledger.entries.list(MARKET, running.ledger.cut())
         assert {one.principal for one in entries if isinstance(one.entry.fact, MeasureChanged)} == {""}
         client.overturn_violation(MARKET, "v1", actor="a-1", reason="not so")
         [item] = client.get_restitution(MARKET, "s1", "v1").items
@@ -86,7 +86,7 @@ def test_a_record_on_demand_is_the_one_that_the_worker_makes(
             assert told.statements("other")[1:] == []
         else:
             told.another().look()
-        found = told.ledger.stated_terms(MARKET, SELLER, told.ledger.cut()).statements
+        found = told.ledger.measures.of_seller(MARKET, SELLER, told.ledger.cut()).statements
         dated = [(one.fact.rule, one.fact.state.name, one.occur_time) for one in found]
         after = told.another()
         assert (after.look() > 0) == on_demand  # what is left is of the other seller

@@ -84,7 +84,7 @@ class Told:
 
     def statements(self, seller: str = SELLER) -> list[MeasureChanged]:
         """What the service stated of a seller, in order."""
-        found = self.ledger.stated_terms(MARKET, seller, self.ledger.cut()).statements
+        found = self.ledger.measures.of_seller(MARKET, seller, self.ledger.cut()).statements
         return [one.fact for one in found if one.fact.rule]
 
     def record(self, seller: str = SELLER) -> list[tuple[str, str]]:
@@ -127,7 +127,7 @@ def test_what_rules_ask_for_is_imposed_updated_and_lifted_once_each_and_in_order
     [imposed] = [fact for fact in told.statements() if (fact.rule, fact.state) == ("week", MeasureState.IMPOSED)]
     assert (imposed.measure, imposed.days, imposed.violations) == (SUSPENSION, 7, ("v1", "v2"))
     assert (imposed.policy, imposed.at_sequence) == (told.policy.digest, 5)
-    listed = [one.entry.fact for one in told.ledger.entries(MARKET, told.ledger.cut())]
+    listed = [one.entry.fact for one in told.ledger.entries.list(MARKET, told.ledger.cut())]
     said = {(f.rule, f.state.name, f.reason) for f in listed if isinstance(f, MeasureChanged)}
     assert {("week", "IMPOSED", "Terms 3"), ("week", "LIFTED", "the rule week does not hold any more")} <= said
 
@@ -247,7 +247,7 @@ def test_only_the_service_states_what_rules_ask_for(told: Told) -> None:
         told.append(Entry("x", SELLER, plain))
     [entry_id] = [
         one.entry_id
-        for one in told.ledger.stated_terms(MARKET, SELLER, told.ledger.cut()).statements
+        for one in told.ledger.measures.of_seller(MARKET, SELLER, told.ledger.cut()).statements
         if one.fact == mine
     ]
     with pytest.raises(InvalidInput, match="measures of rules the opposite change"):
@@ -259,7 +259,7 @@ def test_the_record_is_no_input_of_a_score(told: Told) -> None:
     at = told.ledger.cut().observe_time
 
     def answer() -> str:
-        rows = told.ledger.fact_rows(MARKET, [SELLER], told.ledger.last()[0])
+        rows = told.ledger.facts.rows(MARKET, [SELLER], told.ledger.last()[0])
         return repr(score(rows, [SELLER], at, artifact(), policy()))
 
     before = answer()

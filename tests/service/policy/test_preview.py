@@ -58,7 +58,7 @@ def ledger(url: str, clock: Clock) -> Iterator[Ledger]:
 
 
 def looked(ledger: Ledger, before: Policy, after: Policy, *, model: bool = True, **fields: Any) -> Preview:
-    places = fields.pop("places", ledger.marketplaces())
+    places = fields.pop("places", ledger.sellers.list_marketplaces())
     stated = {"since_day": SINCE, "max_violations": 100} | fields
     asked = Question(before, after, artifact() if model else None, ledger.cut(), **stated)
     return preview(ledger, places, asked, lambda *_: None)
@@ -254,7 +254,7 @@ def test_the_page_holds_the_figures_and_escapes_what_callers_stated(ledger: Ledg
     ledger.append(MARKET, [exposure(seller="new", settled_orders=1, product_category="a:b")])
     before, after = NEWCOMERS, policy_of(rule("new", hold(20), tiers=["unrated"]))
     asked = Question(before, after, artifact(), ledger.cut(), SINCE, 10)
-    found = preview(ledger, ledger.marketplaces(), asked, lambda *_: None)
+    found = preview(ledger, ledger.sellers.list_marketplaces(), asked, lambda *_: None)
     found.aspects["<script>"] = 1
     page = render_page(asked, found)
     assert "hold_days 7 -&gt; 20" in page

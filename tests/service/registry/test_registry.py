@@ -254,7 +254,7 @@ def test_a_server_takes_a_promotion_over_while_it_answers_in_threads(registry: R
     """Every answer is that of one of the two models, whole, and its stamp names which."""
     models = {publish(registry, model): model for model in (artifact(), another())}
     scorer = build_scorer(ledger, policy(), registry)
-    rows = ledger.fact_rows(MARKET, SELLERS, ledger.last()[0])
+    rows = ledger.facts.rows(MARKET, SELLERS, ledger.last()[0])
     expected = {
         digest: [s.points if s else None for s in score(rows, SELLERS, wall_clock(), model, policy())]
         for digest, model in models.items()

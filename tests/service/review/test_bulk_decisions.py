@@ -9,7 +9,7 @@ from scoring.entries.entry import Entry
 from scoring.entries.kinds.conduct import AttributionStated, ProductListed, ProductViolationReported
 from scoring.enums import Action, Attribution, Harm, Severity, Source, Status
 from scoring.errors import InvalidInput, SelectionChanged
-from service.ledger.queries.notifiers import Selection
+from service.ledger.queries.violations import Selection
 from service.ledger.store import Ledger
 from service.review import bulk_decisions as deciding
 from service.review.bulk_decisions import BulkDecision, BulkOutcome, dry_run, execute
@@ -24,7 +24,7 @@ def reported(count: int, notifier: str = "n", prefix: str = "v", **fields: Any) 
 
 
 def statuses(ledger: Ledger) -> dict[str, Status]:
-    views, _ = ledger.violations(MARKET, ledger.cut(), limit=10_000)
+    views, _ = ledger.violations.list(MARKET, ledger.cut(), limit=10_000)
     return {view.violation: view.status for view in views}
 
 
@@ -50,7 +50,7 @@ def test_all_are_decided_but_a_sample_that_is_put_under_review_for_a_person(ledg
     assert (done.decided, done.remaining) == (40 - len(done.held_back), 0)
     wanted = {f"v{n}": Status.DISMISSED for n in range(40)} | dict.fromkeys(done.held_back, Status.UNDER_REVIEW)
     assert statuses(ledger) == wanted | {f"w{n}": Status.ALLEGED for n in range(5)}
-    changes = [r.entry.fact for r in ledger.entries(MARKET, ledger.cut(), after_sequence=45, limit=100)]
+    changes = [r.entry.fact for r in ledger.entries.list(MARKET, ledger.cut(), after_sequence=45, limit=100)]
     assert {change.violation for change in changes if change.held_back} == {*done.held_back}
     assert {(change.actor, change.reason) for change in changes} == {("staff-7", "made up by a ring")}
     assert names(dry_run(ledger, MARKET, replace(DISMISS, decision_id="case-10"))) == []

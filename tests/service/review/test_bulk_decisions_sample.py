@@ -9,7 +9,7 @@ from scoring.entries.entry import Entry
 from scoring.entries.kinds.conduct import ProductListed, ProductViolationReported
 from scoring.enums import Action, Harm, Source, Status
 from scoring.errors import EntryContentDiffers, SelectionChanged
-from service.ledger.queries.notifiers import Selection
+from service.ledger.queries.violations import Selection
 from service.ledger.store import Ledger
 from service.review.bulk_decisions import BulkDecision, dry_run, execute
 from tests.builders import MARKET, ago, status, violation
@@ -33,7 +33,7 @@ def report(ledger: Ledger, count: int) -> list[str]:
 
 
 def standing(ledger: Ledger) -> dict[str, Status]:
-    views, _ = ledger.violations(MARKET, ledger.cut(), limit=10_000)
+    views, _ = ledger.violations.list(MARKET, ledger.cut(), limit=10_000)
     return {view.violation: view.status for view in views}
 
 

@@ -14,6 +14,7 @@ from scoring.features.columns import FactRow, FactTable, Omitted
 from sellertrust.client import Client, seller_name
 from sellertrust.v1 import trust_score_service_pb2 as pb
 from service.call_context import current_call
+from service.ledger.queries.facts import FactQueries
 from service.ledger.records import Cut
 from service.scores import scorer
 from tests.scoring.worlds import artifact
@@ -62,7 +63,7 @@ def answers(client: Client) -> list[bytes]:
 def noting(running: Running, monkeypatch: pytest.MonkeyPatch, then: Callable[[], None] = lambda: None) -> list[Any]:
     """What the scorer reads of the ledger from now on, as (sellers, sequence); `then` happens after each read."""
     read: list[Any] = []
-    facts, rows = running.scorer._facts, running.ledger.facts_of_seller
+    facts, rows = running.scorer._facts, running.ledger.facts.of_seller
 
     def reading(marketplace: str, sellers: Sequence[str], cut: Cut) -> tuple[FactTable, dict[str, Omitted]]:
         found = facts(marketplace, sellers, cut)
@@ -70,14 +71,16 @@ def noting(running: Running, monkeypatch: pytest.MonkeyPatch, then: Callable[[],
         then()
         return found
 
-    def reading_rows(marketplace: str, seller: str, cut: Cut, limit: int) -> tuple[list[FactRow], Omitted]:
+    def reading_rows(
+        _: FactQueries, marketplace: str, seller: str, cut: Cut, limit: int
+    ) -> tuple[list[FactRow], Omitted]:
         found = rows(marketplace, seller, cut, limit)
         read.append(([seller], cut.sequence))
         then()
         return found
 
     monkeypatch.setattr(running.scorer, "_facts", reading)
-    monkeypatch.setattr(running.ledger, "facts_of_seller", reading_rows)
+    monkeypatch.setattr(FactQueries, "of_seller", reading_rows)
     return read
 
 
@@ -101,7 +104,7 @@ def test_a_batch_is_read_in_parts_of_one_cut_with_equal_answers(
         assert [seller for part, _ in read for seller in part] == [*SELLERS, "nobody"]
         assert len({sequence for _, sequence in read}) == 1
         for part, _ in read:
-            rows = running.ledger.fact_counts(MARKET, part)
+            rows = running.ledger.facts.count(MARKET, part)
             assert len(part) == 1 or sum(number for number, _ in rows.values()) <= 10
 
 

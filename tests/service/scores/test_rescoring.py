@@ -51,7 +51,7 @@ def test_each_answer_is_that_of_its_seller_asked_for_alone_to_the_last_bit(
     head = found.head
     assert found.sellers == 25
     assert (head.core, head.contract) == (core_digest(), contract_digest())
-    assert head.chain == (ledger.chain_at(head.sequence) or b"").hex()
+    assert head.chain == (ledger.seals.chain_at(head.sequence) or b"").hex()
     cut = Cut(head.observe_time, head.known_time, head.sequence)
     records = dict(opened_file(found.path).records())
     with opened(ledger) as over:

@@ -111,7 +111,7 @@ def decided_by_people() -> list[Entry]:
 def live_through(imported: Ledger, folder: Path) -> None:
     """A ledger in which each entry of the other one is appended when that one says that it was reported."""
     recorded: list[RecordedEntry] = []
-    while page := imported.entries(
+    while page := imported.entries.list(
         DEMO, imported.cut(), after_sequence=recorded[-1].sequence if recorded else 0, limit=5000
     ):
         recorded += page

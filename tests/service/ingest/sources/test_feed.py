@@ -70,7 +70,7 @@ def rejected(folder: Path) -> list[dict[str, object]]:
 
 
 def ids(ledger: Ledger) -> list[str]:
-    return [found.entry.entry_id for found in ledger.entries(MARKET, ledger.cut(), limit=1000)]
+    return [found.entry.entry_id for found in ledger.entries.list(MARKET, ledger.cut(), limit=1000)]
 
 
 def test_entries_of_every_form_are_appended_with_the_position_after_them(ledger: Ledger, tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_entries_of_every_form_are_appended_with_the_position_after_them(ledger:
     report = fed(ledger, source, tmp_path)
     assert report == FeedReport(appended=3, positions={0: 2, 1: 1})
     assert sorted(ids(ledger)) == ["v-1", "x-s-1", "x-s-2"]
-    assert [ledger.position("rows", partition) for partition in range(3)] == [2, 1, None]
+    assert [ledger.positions.find("rows", partition) for partition in range(3)] == [2, 1, None]
     source.rows[1].append(bare("v-2"))
     assert fed(ledger, source, tmp_path) == FeedReport(appended=1, positions={0: 2, 1: 2})
     assert rejected(tmp_path) == []
@@ -89,11 +89,11 @@ def test_a_replay_of_everything_changes_nothing(ledger: Ledger, tmp_path: Path) 
     """Read again under another name, as after a lost position: no entry more, and the seals are as they were."""
     source = Rows([exposure(n) for n in range(MORE)], [violation("v-1"), decision("d-1", "v-1")])
     fed(ledger, source, tmp_path)
-    before = ledger.checkpoint()
+    before = ledger.seals.last()
     again = Rows(*source.rows)
     again.name = "other"
     assert fed(ledger, again, tmp_path).already_present == MORE + 2
-    assert ledger.checkpoint() == before
+    assert ledger.seals.last() == before
 
 
 WRONG = {
@@ -134,14 +134,14 @@ def test_a_wrong_message_is_kept_with_its_reason_and_holds_up_no_other(ledger: L
         assert (line["source"], line["partition"]) == ("rows", 0)
         assert base64.b64decode(str(line["payload"])) == payload
         assert str(line["reason"]).startswith(reason), line["reason"]
-    assert ledger.position("rows", 0) == len(rows)
+    assert ledger.positions.find("rows", 0) == len(rows)
     assert stat.S_IMODE((tmp_path / "rejects.jsonl").stat().st_mode) == 0o600
 
 
 def test_a_batch_of_nothing_but_wrong_messages_is_passed(ledger: Ledger, tmp_path: Path) -> None:
     """The position is committed though there is no entry to commit it with."""
     assert fed(ledger, Rows([b"", b"x"]), tmp_path).rejected == 2
-    assert ledger.position("rows", 0) == 2
+    assert ledger.positions.find("rows", 0) == 2
     assert fed(ledger, Rows([b"", b"x"]), tmp_path).rejected == 0
 
 
@@ -153,7 +153,7 @@ def test_rejects_are_on_the_disk_before_reading_passes_them(
     sync = os.fsync
 
     def synced(descriptor: int) -> None:
-        stood.append(ledger.position("rows", 0))
+        stood.append(ledger.positions.find("rows", 0))
         sync(descriptor)
 
     fed(ledger, Rows([exposure(1)]), tmp_path)
@@ -162,7 +162,7 @@ def test_rejects_are_on_the_disk_before_reading_passes_them(
     assert len(stood) >= 3
     assert set(stood) == {1}
     assert len(rejected(tmp_path)) == 2
-    assert ledger.position("rows", 0) == 5
+    assert ledger.positions.find("rows", 0) == 5
 
 
 def test_where_rejects_cannot_be_kept_reading_stands(ledger: Ledger, tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_where_rejects_cannot_be_kept_reading_stands(ledger: Ledger, tmp_path: P
         pytest.raises(ConfigurationWrong, match=r"cannot be kept in .*rejects\.jsonl: .* --rejects"),
     ):
         Feed(ledger, MARKET, Rows([exposure(1), b"x"]), rejects, 1).run(once=True)
-    assert ledger.position("rows", 0) is None
+    assert ledger.positions.find("rows", 0) is None
 
 
 def test_a_line_that_a_crash_cut_short_is_ended_first(ledger: Ledger, tmp_path: Path) -> None:
@@ -193,7 +193,7 @@ def test_a_source_that_does_not_answer_is_asked_again_and_given_up_when_patience
     assert fed(ledger, Rows([exposure(1)], fails=2), tmp_path).appended == 1
     with pytest.raises(SourceUnavailable):
         fed(ledger, Rows([exposure(1), exposure(2)], fails=1_000), tmp_path, patience_seconds=0.5)
-    assert ledger.position("rows", 0) == 1
+    assert ledger.positions.find("rows", 0) == 1
 
 
 def test_a_source_that_has_more_and_sends_nothing_is_given_up(ledger: Ledger, tmp_path: Path) -> None:
@@ -226,15 +226,15 @@ def test_a_ledger_that_does_not_answer_is_waited_for_and_the_position_stands(
         assert (report.appended, report.already_present, report.rejected) == (0, 2, 1)
         assert ids(ledger) == ["x-s-1", "x-s-2"]
         assert [line["position"] for line in rejected(tmp_path)] == [1]
-        assert ledger.position("rows", 0) == 3
+        assert ledger.positions.find("rows", 0) == 3
 
 
 def test_a_position_never_goes_back(ledger: Ledger) -> None:
     """Two readers of one partition, of which one lags: what is known to be read stays so."""
     for place in (5, 3, 5, 8):
-        ledger.advance(Position("rows", 0, place))
-    assert ledger.position("rows", 0) == 8
-    assert ledger.position("rows", 1) is None
+        ledger.positions.advance(Position("rows", 0, place))
+    assert ledger.positions.find("rows", 0) == 8
+    assert ledger.positions.find("rows", 1) is None
 
 
 @pytest.mark.long
@@ -255,7 +255,7 @@ def test_a_decision_read_before_its_report_waits_for_it(ledger: Ledger, tmp_path
     source = Rows([decision("d-1", "v-1", seller="s")], [violation("v-1")])
     report = fed(ledger, source, tmp_path)
     assert (report.appended, report.rejected) == (2, 0)
-    assert ledger.violation(MARKET, "v-1", ledger.cut()).status is Status.CONFIRMED
+    assert ledger.violations.find(MARKET, "v-1", ledger.cut()).status is Status.CONFIRMED
 
 
 def test_a_message_may_carry_when_its_source_learned_of_the_fact(ledger: Ledger, tmp_path: Path) -> None:
@@ -268,5 +268,5 @@ def test_a_message_may_carry_when_its_source_learned_of_the_fact(ledger: Ledger,
         "violation": {"violation_type": "counterfeit_goods", "harm": "HARM_LOW", "source": "SOURCE_BRAND"},
     }
     fed(ledger, Rows([message(values)]), tmp_path)
-    (found,) = ledger.entries(MARKET, ledger.cut())
+    (found,) = ledger.entries.list(MARKET, ledger.cut())
     assert found.report_time - found.occur_time == 86_400_000_000

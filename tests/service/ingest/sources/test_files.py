@@ -64,7 +64,7 @@ def row(number: int, harm: str = "high") -> str:
 
 
 def ids(ledger: Ledger) -> list[str]:
-    return [found.entry.entry_id for found in ledger.entries(MARKET, ledger.cut(), limit=1000)]
+    return [found.entry.entry_id for found in ledger.entries.list(MARKET, ledger.cut(), limit=1000)]
 
 
 @pytest.fixture
@@ -285,7 +285,7 @@ def test_counted_exposure_is_counted_from_the_first_row_whatever_was_interrupted
         imported(ledger, tmp_path, "rows.csv", rule=rule, breaks_after=1)
     report = imported(ledger, tmp_path, "rows.csv", rule=rule)
     assert (report.resumed, report.appended + report.already_present) == ({}, 12)
-    found = ledger.entries(MARKET, ledger.cut(), limit=100)
+    found = ledger.entries.list(MARKET, ledger.cut(), limit=100)
     assert {getattr(entry.entry.fact, "settled_orders", 0) for entry in found} == {10}
 
 

@@ -47,7 +47,7 @@ def test_every_partition_is_read_to_its_end_and_on_from_there(servers: str, ledg
     produce(servers, TOPIC, [(3, violation("v-1")), (0, None), (0, exposure(90, "s-0"))])
     report = fed(ledger, servers, tmp_path)
     assert report == FeedReport(appended=2, rejected=1, positions={0: 32, 1: 30, 2: 30, 3: 1})
-    assert [ledger.position(f"kafka://{servers}/{TOPIC}", n) for n in range(PARTITIONS)] == [32, 30, 30, 1]
+    assert [ledger.positions.find(f"kafka://{servers}/{TOPIC}", n) for n in range(PARTITIONS)] == [32, 30, 30, 1]
 
 
 @pytest.mark.long
@@ -55,18 +55,18 @@ def test_a_replay_of_the_topic_under_another_name_changes_nothing(servers: str, 
     """All of it is read, and all of it is there."""
     produce(servers, TOPIC, [(n % 3, exposure(n, f"s-{n % 3}")) for n in range(30)])
     fed(ledger, servers, tmp_path)
-    before = ledger.checkpoint()
+    before = ledger.seals.last()
     assert fed(ledger, servers, tmp_path, name="again") == FeedReport(
         already_present=30, positions={0: 10, 1: 10, 2: 10}
     )
-    assert ledger.checkpoint() == before
+    assert ledger.seals.last() == before
 
 
 @pytest.mark.long
 def test_where_reading_goes_on_is_the_ledgers_to_say(servers: str, ledger: Ledger, tmp_path: Path) -> None:
     """No offset is taken from the broker, and none is left there."""
     produce(servers, TOPIC, [(0, exposure(n)) for n in range(10)])
-    ledger.advance(Position("mine", 0, 7))
+    ledger.positions.advance(Position("mine", 0, 7))
     assert fed(ledger, servers, tmp_path, name="mine") == FeedReport(appended=3, positions={0: 10})
 
 
@@ -87,7 +87,7 @@ def test_a_running_feed_takes_what_comes(servers: str, ledger: Ledger, tmp_path:
         thread.join(10)
     source.close()
     assert ledger.last()[0] == 20
-    assert [ledger.position(source.name, n) for n in range(PARTITIONS)] == [5] * 4
+    assert [ledger.positions.find(source.name, n) for n in range(PARTITIONS)] == [5] * 4
 
 
 @pytest.mark.long
@@ -96,7 +96,7 @@ def test_a_position_that_the_topic_lacks_is_said_and_not_passed_over(
 ) -> None:
     """As where messages expired unread, or the topic was made anew: an operator must decide, not a default."""
     produce(servers, TOPIC, [(0, exposure(n)) for n in range(3)])
-    ledger.advance(Position(f"kafka://{servers}/{TOPIC}", 0, 1_000))
+    ledger.positions.advance(Position(f"kafka://{servers}/{TOPIC}", 0, 1_000))
     with pytest.raises(ConfigurationWrong, match="read it under another --source name"):
         fed(ledger, servers, tmp_path)
     assert fed(ledger, servers, tmp_path, name="anew").appended == 3

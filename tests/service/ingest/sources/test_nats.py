@@ -48,10 +48,10 @@ def test_a_stream_is_read_to_its_end_and_on_from_there(server: NatsServer, ledge
     server.publish("facts.b", [violation("v-1"), b"", exposure(60)])
     assert fed(ledger, server, tmp_path) == FeedReport(appended=2, rejected=1, positions={0: 64})
     assert fed(ledger, server, tmp_path) == FeedReport(positions={0: 64})
-    before = ledger.checkpoint()
+    before = ledger.seals.last()
     again = fed(ledger, server, tmp_path, name="again")
     assert (again.appended, again.already_present) == (0, 62)
-    assert ledger.checkpoint() == before
+    assert ledger.seals.last() == before
 
 
 @pytest.mark.long
@@ -87,7 +87,7 @@ def test_a_server_that_is_restarted_amid_reading_costs_nothing(
     source.close()
     assert feed.report.appended + feed.report.already_present == 61
     assert feed.report.already_present == 0
-    assert ledger.position(source.name, 0) == 62
+    assert ledger.positions.find(source.name, 0) == 62
 
 
 def wait_for(holds: object, seconds: float = 60) -> None:
@@ -101,7 +101,7 @@ def wait_for(holds: object, seconds: float = 60) -> None:
 def test_where_reading_goes_on_is_the_ledgers_to_say(server: NatsServer, ledger: Ledger, tmp_path: Path) -> None:
     """No durable consumer is asked, and none is left."""
     server.publish("facts.a", [exposure(n) for n in range(10)])
-    ledger.advance(Position("mine", 0, 8))
+    ledger.positions.advance(Position("mine", 0, 8))
     assert fed(ledger, server, tmp_path, name="mine") == FeedReport(appended=3, positions={0: 11})
     assert [info.config.durable_name for info in server.call(lambda js: js.consumers_info(STREAM))] in ([], [None])
 
@@ -136,11 +136,11 @@ def test_positions_that_the_stream_lacks_are_said_and_not_passed_over(
 ) -> None:
     """Beyond its end, as where it was made anew; or before its beginning, as where messages expired unread."""
     server.publish("facts.a", [exposure(n) for n in range(5)])
-    ledger.advance(Position("far", 0, 100))
+    ledger.positions.advance(Position("far", 0, 100))
     with pytest.raises(ConfigurationWrong, match="ends at 5, before 100"):
         fed(ledger, server, tmp_path, name="far")
     server.call(lambda js: js.purge_stream(STREAM, seq=4))
-    ledger.advance(Position("early", 0, 2))
+    ledger.positions.advance(Position("early", 0, 2))
     with pytest.raises(ConfigurationWrong, match="begins at 4, after 2"):
         fed(ledger, server, tmp_path, name="early")
     assert fed(ledger, server, tmp_path, name="new").appended == 2

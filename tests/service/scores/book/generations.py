@@ -22,7 +22,7 @@ def rescored(ledger: Ledger, folder: Path, days: int = 0, model: object = None) 
 def kept(over: Opened, folder: Path, problems: list[str] | None = None) -> Keeper:
     """A keeper of the folder for a book, that looks when a test says so; the folder's generations have joined."""
     found = [] if problems is None else problems
-    keeper = Keeper(folder, over.book.generations, over.book.follower.join, over.ledger.now, found.append)
+    keeper = Keeper(folder, over.book.generations, over.book.follower.join, over.ledger.clock.now, found.append)
     over.book.keeper = keeper
     look(over)
     return keeper

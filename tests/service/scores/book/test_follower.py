@@ -1,8 +1,9 @@
 """The follower over real ledgers: it marks before it moves, takes what follows from an entry too, and survives its errors."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -12,8 +13,9 @@ from scoring.entries.kinds.conduct import ProductListed, ProductViolationReporte
 from scoring.enums import Harm, Source
 from scoring.errors import LedgerUnavailable
 from service.contract.resource_names import seller_name
+from service.ledger.clock.ledger_clock import LedgerEnd
 from service.ledger.clock.server_clock import steady_clock
-from service.ledger.queries.changes import Change, Tip
+from service.ledger.queries.changes import Change
 from service.ledger.store import Ledger
 from service.scores.book.follower import Beat, Follower
 from service.scores.book.generations import Generations
@@ -43,24 +45,25 @@ class Troubled:
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
         self.trouble: Callable[[str], None] = lambda method: None
+        self.clock = self.seals = self.changes = self
 
     def settled(self) -> int | None:
-        return self.ledger.settled()
+        return self.ledger.clock.settled()
 
     def doubt(self) -> int:
-        return self.ledger.doubt()
+        return self.ledger.clock.doubt()
 
-    def tip(self) -> Tip:
-        self.trouble("tip")
-        return self.ledger.tip()
+    def end(self) -> LedgerEnd:
+        self.trouble("end")
+        return self.ledger.clock.end()
 
     def chain_at(self, sequence: int) -> bytes | None:
         self.trouble("chain_at")
-        return self.ledger.chain_at(sequence)
+        return self.ledger.seals.chain_at(sequence)
 
-    def changes(self, after: int, last: int, limit: int) -> list[Change]:
-        self.trouble("changes")
-        return self.ledger.changes(after, last, limit)
+    def list(self, after: int, last: int, limit: int) -> Sequence[Change]:
+        self.trouble("list")
+        return self.ledger.changes.list(after, last, limit)
 
 
 def test_what_another_connection_appends_ends_the_answers_of_all_whom_it_concerns(url: str, clock: Clock) -> None:
@@ -95,7 +98,7 @@ def test_entries_are_taken_page_by_page_and_the_watermark_moves_once_all_are_mar
     """After an error between two pages it stands where it was, and the next look takes all of them."""
     monkeypatch.setattr("service.scores.book.follower.PAGE", 4)
     troubled, table = Troubled(ledger), Table(100)
-    follower = Follower(troubled, table, Generations(table))
+    follower = Follower(cast(Ledger, troubled), table, Generations(table))
     follower.look()
     sellers = [f"s{number}" for number in range(10)]
     kept(table, *sellers, at=0)
@@ -104,7 +107,7 @@ def test_entries_are_taken_page_by_page_and_the_watermark_moves_once_all_are_mar
 
     def fail_the_third(method: str) -> None:
         asked.append(method)
-        if asked.count("changes") == 3:
+        if asked.count("list") == 3:
             raise LedgerUnavailable("gone")
 
     troubled.trouble = fail_the_third
@@ -125,13 +128,13 @@ def test_a_follower_goes_on_after_errors_and_is_not_fresh_meanwhile(ledger: Ledg
     errors: list[Exception] = [LedgerUnavailable("gone"), RuntimeError("odd"), RuntimeError("odd"), KeyError()]
 
     def fail(method: str) -> None:
-        if method == "tip":
+        if method == "end":
             looks.release()
             if errors:
                 raise errors.pop(0)
 
     troubled.trouble = fail
-    follower = Follower(troubled, (table := Table(10)), Generations(table), report=problems.append)
+    follower = Follower(cast(Ledger, troubled), (table := Table(10)), Generations(table), report=problems.append)
     assert follower.age() == float("inf")
     follower.start()
     try:
@@ -150,7 +153,7 @@ def test_a_follower_goes_on_after_errors_and_is_not_fresh_meanwhile(ledger: Ledg
 
 def test_a_look_that_hangs_makes_the_book_old_not_quiet(ledger: Ledger) -> None:
     troubled, table = Troubled(ledger), Table(10)
-    follower = Follower(troubled, table, Generations(table))
+    follower = Follower(cast(Ledger, troubled), table, Generations(table))
     follower.look()
     before = follower.heartbeat
     seen: list[tuple[Beat | None, int]] = []
@@ -180,7 +183,7 @@ def test_another_ledger_in_the_same_place_empties_the_book(
         for number in range(more):
             restored.append(MARKET, [identity(f"more-{number}", "c")])
         place, table = Troubled(ledger), Table(10)
-        follower = Follower(place, table, Generations(table))
+        follower = Follower(cast(Ledger, place), table, Generations(table))
         follower.look()
         life = table.life
         kept(table, "a", at=2)

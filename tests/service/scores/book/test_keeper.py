@@ -173,7 +173,7 @@ def test_once_the_ledger_is_another_one_no_generation_of_the_former_is_used(tmp_
 
 
 def test_what_is_of_days_long_gone_is_neither_read_nor_kept(sold: Ledger, folder: Path) -> None:
-    clock = sold._clock._wall
+    clock = sold.clock.server._wall
     assert isinstance(clock, Clock)
     for _ in range(4):
         rescored(sold, folder)

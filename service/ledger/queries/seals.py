@@ -1,20 +1,29 @@
-"""What the seals over the entries are read for: whether the ledger is as it was, and where it stands."""
+"""The seals over the entries: whether the ledger is as it was, and where its chain stands."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from service.ledger.clock.mending import Mendings
-from service.ledger.database.database import Database
+from sqlalchemy import bindparam, select
+
+from service.ledger.clock.ledger_clock import LedgerClock
+from service.ledger.database.tables import SEAL
 from service.ledger.seals.chain import GENESIS, LAST_SEAL
 from service.ledger.seals.verifying import Mismatch, Verified, verify
 
+_SEAL_AT = (
+    select(SEAL.c.last_sequence, SEAL.c.chain)
+    .where(SEAL.c.first_sequence <= bindparam("sequence"))
+    .order_by(SEAL.c.first_sequence.desc())
+    .limit(1)
+)
 
-class SealReads:
-    """The part of the ledger that reads its seals."""
 
-    _database: Database
-    _known: tuple[int, Mendings]
+@dataclass(frozen=True, slots=True)
+class SealQueries:
+    """The seals of the ledger."""
+
+    clock: LedgerClock
 
     def verify(
         self,
@@ -29,21 +38,29 @@ class SealReads:
         """
 
         def read(query: Any) -> Sequence[Sequence[Any]]:
-            with self._database.read() as connection:
+            with self.clock.database.read() as connection:
                 return connection.execute(query).all()
 
-        seen, _ = self._known
+        seen = self.clock.seen_sequence
         found = verify(read, checkpoints, progress, first)
         if found.mismatch is None and found.sequence < seen:
             problem = f"the ledger ends before it, and held {seen:,} entries when this process read it before"
             found = replace(found, mismatch=Mismatch(found.sequence + 1, problem))
         return found
 
-    def checkpoint(self) -> tuple[int, bytes]:
+    def last(self) -> tuple[int, bytes]:
         """Return (sequence, chain) of the last seal; (0, GENESIS) if there is none.
 
         To be exported to where the owner of the database cannot write.
         """
-        with self._database.read() as connection:
+        with self.clock.database.read() as connection:
             row = connection.execute(LAST_SEAL).first()
         return (0, GENESIS) if row is None else (int(row[0]), bytes(row[1]))
+
+    def chain_at(self, sequence: int) -> bytes | None:
+        """Return the chain of the seal that ends with a sequence; None if no seal ends there."""
+        if sequence == 0:
+            return GENESIS
+        with self.clock.database.read() as connection:
+            row = connection.execute(_SEAL_AT, {"sequence": sequence}).first()
+        return bytes(row[1]) if row is not None and row[0] == sequence else None

@@ -1,0 +1,169 @@
+"""Entries as they were stated, page by page."""
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    Text,
+    bindparam,
+    literal,
+    select,
+    text,
+)
+
+from scoring.entries.entry import entry_from_content
+from scoring.enums import Kind
+from service.ledger.clock.ledger_clock import LedgerClock
+from service.ledger.database.expressions import Texts, among, only
+from service.ledger.database.rows import require_known
+from service.ledger.database.tables import ENTRY, FACTS
+from service.ledger.records import Cut, RecordedEntry
+from service.ledger.seals.sealed_texts import Key, key_id_of, keys, unseal
+
+_E = ENTRY.c
+EXPORT_COLUMNS: tuple[str, ...] = tuple(
+    c.name for c in _E if c.name not in {"marketplace", "digest", "notifier", "principal"}
+)
+"""Names of the columns that `EntryQueries.export` yields: all but what the caller knows, what `content` implies, and who
+reported or called, which never enters a model.
+"""
+_ENTRIES = select(
+    *(_E.sequence, _E.record_time, _E.seller, _E.occur_time, _E.report_time, _E.entry_id, _E.kind, _E.content),
+    (_E.kind == int(Kind.STATUS)) & _E.status.is_(None),
+    _E.principal,
+)
+_EXPORT = (
+    select(*(_E[name] for name in EXPORT_COLUMNS))
+    .where(
+        only(_E.marketplace, bindparam("marketplace", type_=Text())),
+        text(FACTS),
+        _E.sequence > bindparam("after"),
+        _E.sequence <= bindparam("last"),
+    )
+    .order_by(_E.marketplace, _E.sequence)
+    .limit(bindparam("chunk"))
+)
+_IDS = select(_E.entry_id).where(
+    _E.marketplace == bindparam("marketplace"),
+    _E.entry_id >= bindparam("first"),
+    _E.entry_id < bindparam("end"),
+)
+_KINDS = select(ENTRY.c.entry_id, ENTRY.c.kind).where(
+    ENTRY.c.marketplace == bindparam("marketplace"), among(ENTRY.c.entry_id, bindparam("ids", type_=Texts()))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class EntryQueries:
+    """The entries of a marketplace."""
+
+    clock: LedgerClock
+
+    def list(
+        self,
+        marketplace: str,
+        cut: Cut,
+        *,
+        sellers: Collection[str] | None = None,
+        after_sequence: int = 0,
+        limit: int = 100,
+    ) -> Sequence[RecordedEntry]:
+        """Return a page of entries as of the cut, in the order of their sequence.
+
+        Of the cut's set what its `observe_time` lets through; `sellers`: only their entries. The next page is the one after
+        the last entry's sequence, with the same cut. Sealed texts are opened with the seller's key, if it has one.
+        """
+        with self.clock.as_of(cut.sequence) as connection:
+            query = select_page(_ENTRIES, marketplace, cut, sellers, after_sequence, limit)
+            rows = connection.execute(query).all()
+            sealed = {row.seller for row in rows if key_id_of(row.content)}
+            held = keys(connection, marketplace, sealed)
+            return [_recorded_entry(row, held.get(row.seller)) for row in rows]
+
+    def export(
+        self, marketplace: str, cut: Cut, chunk: int = 50_000, *, bounded: bool = False
+    ) -> Iterator[Sequence[tuple[Any, ...]]]:
+        """Yield lists of at most `chunk` rows, all entries of the cut's set, by sequence.
+
+        With the columns `EXPORT_COLUMNS`. The whole set, whatever the cut's `observe_time`: training looks at it from
+        many times. If `bounded`, only what occurred and was reported before that.
+        """
+        query = _EXPORT.where(*seen_by(cut)) if bounded else _EXPORT
+        after = 0
+        while True:
+            bounds = {"marketplace": marketplace, "after": after, "last": cut.sequence, "chunk": chunk}
+            with self.clock.as_of(cut.sequence) as connection:
+                rows = [tuple(row) for row in connection.execute(query, bounds)]
+            if rows:
+                yield rows
+            if len(rows) < chunk:
+                return
+            after = rows[-1][0]
+
+    def kinds(self, marketplace: str, ids: Sequence[str]) -> dict[str, int]:
+        """Return the kind of each of these entries, by entry id; those not on record are left out."""
+        with self.clock.database.read() as connection:
+            rows = connection.execute(_KINDS, {"marketplace": marketplace, "ids": [*ids]})
+            return {row.entry_id: row.kind for row in rows}
+
+    def first_and_last_id(self, marketplace: str, first: str, end: str) -> Sequence[str]:
+        """Return [first id, last id] of the marketplace's entries with `first` <= id < `end`; empty if there is none."""
+        with self.clock.database.read() as connection:
+            return find_first_and_last_id(connection, marketplace, first, end)
+
+
+def _recorded_entry(row: Any, key: Key | None) -> RecordedEntry:
+    sequence, record_time, seller, occur_time, report_time, entry_id, kind, content, is_pending, principal = row
+    require_known(kind, sequence)
+    text, erased = unseal(entry_id, content, key)
+    entry = entry_from_content(entry_id, content, text)
+    return RecordedEntry(
+        sequence, record_time, seller, occur_time, report_time, entry, bool(is_pending), erased, principal or ""
+    )
+
+
+def find_first_and_last_id(connection: Connection, marketplace: str, first: str, end: str) -> list[str]:
+    """Return [first id, last id] of the marketplace's entries with `first` <= id < `end`.
+
+    Empty if there is none; the two are equal if there is one.
+    """
+    values = {"marketplace": marketplace, "first": first, "end": end}
+    orders = (_E.entry_id, _E.entry_id.desc())
+    found = [connection.execute(_IDS.order_by(order).limit(1), values).scalar() for order in orders]
+    return [name for name in found if name is not None]
+
+
+def select_page(
+    query: Select[Any], marketplace: str, cut: Cut, sellers: Collection[str] | None, after_sequence: int, limit: int
+) -> Select[Any]:
+    """Return the query's first `limit` entries after `after_sequence` and up to the cut, in order; of these sellers alone."""
+    bounds: tuple[Any, ...] = (text(FACTS), _E.sequence > after_sequence, _E.sequence <= cut.sequence, *seen_by(cut))
+    if sellers is not None and len(sellers) != 1:
+        # The sums keep a database from walking all entries in their order, past those of other sellers.
+        within: tuple[Any, ...] = (
+            text(FACTS),
+            _E.sequence > after_sequence,
+            _E.sequence + 0 <= cut.sequence,
+            *seen_by(cut),
+        )
+        theirs = (
+            query.with_only_columns(_E.sequence)
+            .where(_E.marketplace == marketplace, among(_E.seller, literal(list(sellers), Texts())), *within)
+            .order_by(_E.sequence + 0)
+            .limit(limit)
+        )
+        bounds = (_E.sequence.in_(theirs),)
+    elif sellers is not None:
+        bounds = (_E.seller == next(iter(sellers)), *bounds)
+    query = query.where(only(_E.marketplace, literal(marketplace, Text())), *bounds)
+    return query.order_by(_E.marketplace, _E.sequence).limit(limit)
+
+
+def seen_by(cut: Cut) -> Iterator[ColumnElement[bool]]:
+    """Return the condition that an entry had happened, and was reported, by the cut's observe time."""
+    yield _E.occur_time < cut.observe_time
+    yield _E.report_time < cut.observe_time

@@ -1,0 +1,324 @@
+"""Violations as their entries make them, and those that wait for a decision, as of a cut."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from sqlalchemy import (
+    Boolean,
+    Connection,
+    Text,
+    and_,
+    bindparam,
+    case,
+    func,
+    literal_column,
+    or_,
+    select,
+)
+
+from scoring.entries.violation_state import RecordedChange, ViolationState
+from scoring.enums import Attribution, Category, Kind, Severity, Source, Status
+from scoring.errors import ViolationNotFound
+from scoring.time import format_time
+from service.ledger.clock.ledger_clock import LedgerClock
+from service.ledger.database.expressions import Texts, among, member, of_kind, only
+from service.ledger.database.tables import ENTRY
+from service.ledger.queries.entries import seen_by, select_page
+from service.ledger.queries.resolving import REPORT, resolve
+from service.ledger.records import Cut, ViolationView
+
+_E = ENTRY.c
+_C = ENTRY.alias("change").c
+SOURCE = member(_E.content, literal_column("'source'"))
+VISIBLE = (
+    only(_E.marketplace, bindparam("marketplace", type_=Text())),
+    _E.sequence <= bindparam("last"),
+    _E.occur_time < bindparam("observe_time"),
+    _E.report_time < bindparam("observe_time"),
+)
+
+
+def _latest(kind: Kind) -> Any:
+    """Return the last word of a kind about the report in hand.
+
+    As in the score, by knowledge alone: what is decided today corrects what holds of an earlier time.
+    """
+    return (
+        select(_C.status)
+        .where(
+            _C.marketplace == _E.marketplace,
+            _C.violation.is_not(None),  # stated, so that the partial index serves
+            _C.violation == _E.violation,
+            _C.kind == int(kind),
+            _C.status.is_not(None),
+            _C.sequence <= bindparam("last"),
+        )
+        .order_by(_C.sequence.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+
+
+STATUS = func.coalesce(_latest(Kind.STATUS), _E.status)
+ATTRIBUTION = func.coalesce(_latest(Kind.ATTRIBUTION), 0)
+_OPEN = (
+    select(_E.entry_id, _E.sequence, _E.seller, _E.category, _E.severity, _E.notifier, SOURCE, STATUS)
+    .where(
+        of_kind(Kind.VIOLATION),
+        *VISIBLE,
+        STATUS.in_([int(Status.ALLEGED), int(Status.UNDER_REVIEW)]),
+        ATTRIBUTION.is_distinct_from(int(Attribution.ACCEPTED)),
+        (_E.category == int(Category.SAFETY)) == bindparam("is_safety", type_=Boolean()),
+    )
+    .order_by(_E.marketplace.desc(), _E.sequence.desc())
+    .limit(bindparam("count"))
+)
+_HISTORY = (
+    select(
+        *(_E.violation, _E.kind, _E.entry_id, _E.status, _E.severity, _E.target, _E.occur_time, _E.report_time),
+        case((_E.kind == int(Kind.STATUS), member(_E.content, literal_column("'held_back'")))),
+    )
+    .where(
+        _E.marketplace == bindparam("marketplace"),
+        _E.violation.is_not(None),
+        among(_E.violation, bindparam("names", type_=Texts())),
+        _E.kind.in_([int(Kind.STATUS), int(Kind.ATTRIBUTION)]),
+        _E.status.is_not(None),
+        _E.sequence <= bindparam("last"),
+    )
+    .order_by(_E.violation, _E.sequence)
+)
+_DERIVED = select(_E.target, _E.entry_id).where(
+    _E.marketplace == bindparam("marketplace"),
+    _E.target.is_not(None),  # stated, so that the partial index serves
+    among(_E.target, bindparam("names", type_=Texts())),
+    _E.kind == int(Kind.VIOLATION),
+    _E.sequence <= bindparam("last"),
+)
+_REPORTS = REPORT.where(of_kind(Kind.VIOLATION))
+_IS_REPORT = _E.kind.in_([int(Kind.VIOLATION), int(Kind.PRODUCT_VIOLATION)])
+
+
+class OpenViolation(NamedTuple):
+    """A violation that waits for a decision, as of a cut."""
+
+    violation: str
+    """Its id."""
+    sequence: int
+    """The sequence of its report."""
+    seller: str
+    """Whose it is."""
+    category: int
+    """The number of its category."""
+    severity: int
+    """The number of its present severity."""
+    notifier: str | None
+    """Who reported it; None if nobody is named."""
+    source: Source
+    """The source of its report."""
+    status: Status
+    """ALLEGED or UNDER_REVIEW."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which reports a bulk decision is about: those that all conditions agree on.
+
+    Times in microseconds.
+    """
+
+    violation_types: tuple[str, ...] = ()
+    """Any of these; empty: all."""
+    notifier: str = ""
+    """Reported by this notifier."""
+    seller: str = ""
+    """Of this seller."""
+    reported_from: int | None = None
+    """Learned of by the source at this time or later; None: whenever."""
+    reported_before: int | None = None
+    """Learned of by the source before this time; None: whenever."""
+    listing: str = ""
+    """About this listing."""
+    right: str = ""
+    """About this right."""
+
+
+class SelectedReport(NamedTuple):
+    """A report that a selection names."""
+
+    sequence: int
+    """Its sequence."""
+    violation: str
+    """The id of the violation."""
+    record_time: int
+    """When it was recorded, in microseconds."""
+    state: ViolationState
+    """Where it stood on arrival."""
+
+
+@dataclass(frozen=True, slots=True)
+class ViolationQueries:
+    """The violations of a marketplace."""
+
+    clock: LedgerClock
+
+    def find(self, marketplace: str, violation_id: str, cut: Cut, seller: str = "") -> ViolationView:
+        """Return one violation as of the cut, by its id; with `seller` only if it is of that one.
+
+        Raises ViolationNotFound if it was not reported, or had not happened, by then, or is another seller's.
+        """
+        query = REPORT.where(
+            *(_E.marketplace == marketplace, _E.entry_id == violation_id, _IS_REPORT),
+            *(_E.sequence <= cut.sequence, *seen_by(cut)),
+        )
+        if seller:  # asked here, so that another seller's takes no longer than one that is not on record
+            query = query.where(_E.seller == seller)
+        with self.clock.as_of(cut.sequence) as connection:
+            found = resolve(connection, marketplace, cut, connection.execute(query).all())
+        if not found:
+            raise ViolationNotFound(
+                f"no violation {violation_id!r} was recorded by {format_time(cut.known_time)}; a violation is named"
+                " by the entry_id of its report",
+                {"violation": violation_id},
+            )
+        return found[0]
+
+    def list(
+        self,
+        marketplace: str,
+        cut: Cut,
+        *,
+        sellers: Collection[str] | None = None,
+        statuses: Collection[Status] = (),
+        after_sequence: int = 0,
+        limit: int = 100,
+    ) -> tuple[Sequence[ViolationView], int | None]:
+        """Return a page of violations as of the cut, and the `after_sequence` of the next page, None at the end.
+
+        By the sequence of their reports. A page looks at `limit` violations and, if `statuses` are given, returns those
+        that have one of them. No correction moves one into the cut or out of it: what is reported by then happened by
+        then.
+        """
+        query = select_page(_REPORTS, marketplace, cut, sellers, after_sequence, limit + 1)
+        with self.clock.as_of(cut.sequence) as connection:
+            reports = connection.execute(query).all()
+            views = resolve(connection, marketplace, cut, reports[:limit])
+        after = reports[limit - 1][0] if len(reports) > limit else None
+        return [view for view in views if not statuses or view.status in statuses], after
+
+    def named(self, marketplace: str, names: Collection[str], cut: Cut) -> dict[str, ViolationView]:
+        """Return those of the named violations that were reported as of the cut, by their id."""
+        with self.clock.as_of(cut.sequence) as connection:
+            query = REPORT.where(
+                *(_E.marketplace == marketplace, among(_E.entry_id, bindparam("names", type_=Texts())), _IS_REPORT),
+                *(_E.sequence <= cut.sequence, *seen_by(cut)),
+            )
+            reports = connection.execute(query, {"names": list(names)}).all()
+            return {view.violation: view for view in resolve(connection, marketplace, cut, reports)}
+
+    def list_open(self, marketplace: str, cut: Cut, count: int, *, is_safety: bool) -> Sequence[OpenViolation]:
+        """Return the `count` newest violations that are alleged or under review, newest first.
+
+        As of the cut: those of the category safety if `is_safety`, else all others.
+        """
+        with self.clock.as_of(cut.sequence) as connection:
+            values = bounds_of(marketplace, cut) | {"count": count, "is_safety": is_safety}
+            rows: Sequence[Any] = connection.execute(_OPEN, values).all()
+            return [
+                OpenViolation(
+                    name, sequence, seller, category, severity, notifier, Source[source.upper()], Status(status)
+                )
+                for name, sequence, seller, category, severity, notifier, source, status in rows
+            ]
+
+    def decisions(
+        self, marketplace: str, sequence: int, names: Collection[str]
+    ) -> Mapping[str, Sequence[RecordedChange]]:
+        """Return the decisions about each of these violations, as `read_decisions` does."""
+        with self.clock.database.read() as connection:
+            return read_decisions(connection, marketplace, sequence, names)
+
+    def select(
+        self, marketplace: str, cut: Cut, selection: Selection, after: int, count: int
+    ) -> Sequence[SelectedReport]:
+        """Return the first `count` reports after a sequence that meet all conditions of a selection.
+
+        Reports of products and of sellers, without the violations that the ledger derived from a product's. If the selection
+        names a seller, all violations of that seller. As the ledger was at the cut, by sequence.
+        """
+        with self.clock.as_of(cut.sequence) as connection:
+            columns = (
+                _E.sequence,
+                _E.entry_id,
+                _E.record_time,
+                _E.seller,
+                _E.kind,
+                _E.status,
+                _E.severity,
+                _E.report_time,
+            )
+            query = select(*columns).where(*VISIBLE, _E.sequence > after)
+            direct = and_(of_kind(Kind.VIOLATION), _E.target.is_(None))
+            query = query.where(
+                of_kind(Kind.VIOLATION) if selection.seller else or_(of_kind(Kind.PRODUCT_VIOLATION), direct)
+            )
+            if selection.notifier:
+                query = query.where(_E.notifier.is_not(None), _E.notifier == selection.notifier)
+            if selection.seller:
+                query = query.where(_E.seller == selection.seller)
+            if selection.violation_types:
+                stated_type = member(_E.content, literal_column("'violation_type'"))
+                query = query.where(stated_type.in_(selection.violation_types))
+            if selection.listing:
+                query = query.where(member(_E.content, literal_column("'listing'")) == selection.listing)
+            if selection.right:
+                query = query.where(member(_E.content, literal_column("'right'")) == selection.right)
+            if selection.reported_from is not None:
+                query = query.where(_E.report_time >= selection.reported_from)
+            if selection.reported_before is not None:
+                query = query.where(_E.report_time < selection.reported_before)
+            rows = connection.execute(
+                query.order_by(_E.marketplace, _E.sequence).limit(count), bounds_of(marketplace, cut)
+            )
+            return [
+                SelectedReport(
+                    *(sequence, entry_id, record_time),
+                    ViolationState(seller, Kind(kind), Status(status), Severity(severity), report_time),
+                )
+                for sequence, entry_id, record_time, seller, kind, status, severity, report_time in rows
+            ]
+
+    def derived(self, marketplace: str, sequence: int, names: Collection[str]) -> Mapping[str, Sequence[str]]:
+        """Return the ids of sellers' violations derived from each of these products' violations.
+
+        By the id of the latter, up to a sequence; those without any are left out.
+        """
+        with self.clock.database.read() as connection:
+            found: dict[str, list[str]] = {}
+            values = {"marketplace": marketplace, "last": sequence, "names": list(names)}
+            for report, violation in connection.execute(_DERIVED, values) if names else ():
+                found.setdefault(report, []).append(violation)
+            return found
+
+
+def read_decisions(
+    connection: Connection, marketplace: str, sequence: int, names: Collection[str]
+) -> dict[str, list[RecordedChange]]:
+    """Return the decisions about each of these violations, by the violation's id.
+
+    Up to a sequence, in their order; violations without a decision are left out.
+    """
+    found: dict[str, list[RecordedChange]] = {}
+    values = {"marketplace": marketplace, "last": sequence, "names": list(names)}
+    rows: Iterable[Any] = connection.execute(_HISTORY, values) if names else ()
+    for violation, kind, entry_id, status, severity, origin, occur, report, flag in rows:
+        held_back = str(flag).lower() in ("1", "true")  # of JSON a flag is text on PostgreSQL, and a number on SQLite
+        change = RecordedChange(Kind(kind), entry_id, status, severity, origin, occur, report, held_back)
+        found.setdefault(violation, []).append(change)
+    return found
+
+
+def bounds_of(marketplace: str, cut: Cut) -> dict[str, Any]:
+    """Return the parameters of VISIBLE."""
+    return {"marketplace": marketplace, "last": cut.sequence, "observe_time": cut.observe_time}
