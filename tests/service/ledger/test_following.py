@@ -70,15 +70,15 @@ def test_what_a_crash_left_of_a_recall_follows_afterwards(
     with Ledger.open(url, clock=Clock()) as ledger:
         listed(ledger)
         with monkeypatch.context() as patched:
-            appends = iter(range(at))
+            appends = [*range(at)]
             write = ledger.database.write
 
             def dies():
-                next(appends)
+                appends.pop()
                 return write()
 
             patched.setattr(ledger.database, "write", dies)
-            with pytest.raises(StopIteration):
+            with pytest.raises(IndexError):
                 ledger.append(MARKET, [RECALL])
         assert len(stands(ledger)) == 3 * at
         ledger.append(MARKET, [status("p1", Action.CONFIRM)])  # of those reached so far; the others are born confirmed
@@ -126,15 +126,15 @@ def test_a_ledger_with_a_seal_of_any_length_verifies_and_its_backup_is_restored(
 
 def dying_after(ledger: Ledger, appends: int, monkeypatch: pytest.MonkeyPatch, entries: list[Entry]) -> None:
     """Appends entries by a process that dies after so many of its appends."""
-    left, write = iter(range(appends)), ledger.database.write
+    left, write = [*range(appends)], ledger.database.write
 
     def dies():
-        next(left)
+        left.pop()
         return write()
 
     with monkeypatch.context() as patched:
         patched.setattr(ledger.database, "write", dies)
-        with pytest.raises(StopIteration):
+        with pytest.raises(IndexError):
             ledger.append(MARKET, entries)
 
 
