@@ -241,7 +241,7 @@ def _contract() -> Iterator[str]:
         for method in methods:
             right = METHODS[f"{service}/{method.name}"].right.value
             fields = ", ".join(field.name for field in method.input_type.fields)
-            text = _first_sentence(_comment_before(f"rpc {method.name}("))
+            text = _first_sentence(_comment_before(f"rpc {method.name}(")).partition(": ")[0].rstrip(".")
             yield f"| `{method.name}` | {text} | {fields} | `{right}` |"
 
 
@@ -400,7 +400,7 @@ def _field_line(field: FactField) -> str:
     """Return the line of a field: its name, type, whether it is required, and the first part of its text."""
     kind = list_names(field.shape.words) if field.shape.words else field.shape.kind
     required = "; required" if "Required." in field.text else ""
-    text = re.split(r"(?<!such as)[.;:(] ?", " ".join(field.text.split()), maxsplit=1)[0].strip()
+    text = re.split(r"[.;:(]|, ", " ".join(field.text.split()), maxsplit=1)[0].strip()
     return f"- `{field.name}` ({kind}{required}): {text}"
 
 
