@@ -286,11 +286,11 @@ def test_a_stop_holds_until_its_decision_day_or_its_end(stopped: Ledger) -> None
     limited = POLICY.replace("[hold_limits]", f"[hold_limits]\n{MARKET} = 20")
     assert evaluated(stopped, 19, limited, day=TODAY + 27)[:2] == (0, 10_000)
     assert evaluated(stopped, 19, limited, day=TODAY + 28)[:2] == (10_000, 0)
-    [case] = stopped.open_cases(MARKET, stopped.cut(), 9)
+    [case] = stopped.cases.list_open(MARKET, stopped.cut(), 9)
     assert (case.case, case.rule, case.decide_by) == ("payouts~p1", "payouts", ago(2) + 30 * DAY)
     stopped.append(MARKET, [stop(PayoutsChange.RESUMED, "p2")])
     assert evaluated(stopped, 8)[:2] == (9_000, 1_000)
-    assert stopped.open_cases(MARKET, stopped.cut(), 9) == []
+    assert stopped.cases.list_open(MARKET, stopped.cut(), 9) == []
 
 
 def test_a_confirmed_stop_lasts_while_its_violation_stands(stopped: Ledger) -> None:
@@ -322,7 +322,7 @@ def test_a_stop_is_extended_on_new_facts_alone(stopped: Ledger) -> None:
     with pytest.raises(InvalidInput, match="names 'v2', which is no fact"):  # it was known before
         stopped.append(MARKET, [decided_case(extended, "d2", days=90, rests_on=("v2",))])
     assert [evaluated(stopped, 8, day=TODAY + days)[0] for days in (59, 60)] == [0, 9_000]
-    [case] = stopped.open_cases(MARKET, stopped.cut(), 9)
+    [case] = stopped.cases.list_open(MARKET, stopped.cut(), 9)
     assert (case.case, case.decide_by) == ("payouts~p1", ago(-60))
     order = {"authority_order": "court of M, 7 O 1/26", "rests_on": ("v3",)}
     stopped.append(MARKET, [violation("v3"), decided_case(extended, "d3", days=300, **order)])
@@ -344,7 +344,7 @@ def test_a_stop_that_nobody_decided_is_not_repeated(stopped: Ledger, clock: Cloc
     found = [payouts(stopped).evaluate(MARKET, SELLER, delivered, day, "", cut) for _, day in asked]
     assert [one.payout.released_minor for one in found] == [0, 9_000, 9_000]
     stopped.append(MARKET, [stop(PayoutsChange.RESUMED, "p3"), stop(PayoutsChange.STOPPED, "p4")])
-    [case] = stopped.open_cases(MARKET, stopped.cut(), 9)
+    [case] = stopped.cases.list_open(MARKET, stopped.cut(), 9)
     assert case.case == "payouts~p4"
 
 
