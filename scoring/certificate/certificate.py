@@ -52,6 +52,7 @@ def certify(
         "currency": assumptions.currency,
         "assumptions": assumptions.data,
         "run_days": states.run_days,
+        "notice_days": states.notice_days,
         "settled": list(states.settled),
         "tenure": list(states.tenure),
         "deposits": list(states.deposits),

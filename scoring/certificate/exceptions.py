@@ -95,6 +95,11 @@ def bound_take(policy: Policy, assumptions: Assumptions, lifted: Collection[tupl
 
     A tier that a person set may end during the run, and moves no bound: any tier counts, whoever set it.
     """
+    lifted = {*lifted} | {
+        (rule.secures, MeasureKind.DEPOSIT)  # a deposit that nothing awaits need not be there
+        for rule in policy.rule_book.rules
+        if (rule.id, MeasureKind.VALUE_CAP) in lifted and rule.secures
+    }
     rules = tuple(
         replace(rule, measures=tuple(m for m in rule.measures if (rule.id, m.kind) not in lifted))
         for rule in policy.rule_book.rules

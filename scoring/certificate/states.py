@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 from scoring.certificate.assumptions import Assumptions
 from scoring.enums import Tier
 from scoring.errors import CertificateRefused
-from scoring.policy.measures import MAX_HOLD_DAYS, Terms, ValueCap
+from scoring.policy.measures import MAX_HOLD_DAYS, SettlementHold, Suspension, Terms, ValueCap
 from scoring.policy.payout import Release, schedule_release
 from scoring.policy.policy import Policy, TradeLimits
-from scoring.policy.rules import Situation
+from scoring.policy.rules import Rule, RuleBook, Situation
 
 MAX_STATES = 4_000_000
 PIECES = (4, 2, 1)
@@ -61,6 +61,8 @@ class States:
     """By bucket of settled value, and of tenure."""
     run_days: int
     trade: TradeLimits
+    notice_days: int = 0
+    """Days for which who is to be closed still takes orders after a run; what they bring is held until it is stopped."""
 
     def __len__(self) -> int:
         """Return the number of states: fresh, gone, and all between."""
@@ -84,13 +86,14 @@ def build_states(policy: Policy, assumptions: Assumptions) -> States:
     """
     trade = _require_trade(policy, assumptions)
     run_days = count_run_days(trade, assumptions)
+    notice_days = count_notice_days(policy.rule_book, run_days)
     thresholds, tenure = _thresholds(policy)
     by_threshold = _grant_all(policy, assumptions, thresholds, tenure, TIERS)
     for pieces in PIECES:
         settled = _cut(by_threshold, thresholds, run_days, pieces)
         granted = tuple(by_threshold[bisect_right(thresholds, low) - 1] for low in settled)
         deposits = sorted({0, *(one.deposit_minor for row in granted for one in row)})
-        found = States(settled, tenure, tuple(deposits), granted, run_days, trade)
+        found = States(settled, tenure, tuple(deposits), granted, run_days, trade, notice_days)
         if len(found) <= MAX_STATES:
             return found
     raise CertificateRefused(
@@ -106,6 +109,37 @@ def count_run_days(trade: TradeLimits, assumptions: Assumptions) -> int:
     none left in its run.
     """
     return trade.delivery_promise_days + assumptions.stop_days + assumptions.confirm_days
+
+
+def count_notice_days(book: RuleBook, run_days: int) -> int:
+    """Return for how many days of a notice a seller may still take orders, by the closure that allows the most.
+
+    Days on which it is suspended are left out, if that rule holds whenever the closure's does. CertificateRefused if orders
+    of a notice are paid out before the run that they are of is stopped.
+    """
+    most = 0
+    for rule in book.rules:
+        if not (notice := max((m.notice_days for m in rule.measures if isinstance(m, Suspension)), default=0)):
+            continue
+        suspensions = (m for other in book.rules if _always_beside(other, rule) for m in other.measures)
+        days = notice - max((m.days for m in suspensions if isinstance(m, Suspension) and not m.terminates), default=0)
+        holds = (m.days for m in rule.measures if isinstance(m, SettlementHold))
+        held = min(max(holds, default=0), *book.hold_limits.values(), MAX_HOLD_DAYS)
+        if days > 0 and held < run_days:
+            raise CertificateRefused(
+                f"rule {rule.id} lets a seller take orders for {days:,} days of its notice and pays them out after {held:,},"
+                f" before a run of {run_days:,} days is stopped: suspend for {notice:,} days, too, or hold longer"
+            )
+        most = max(most, days)
+    return most
+
+
+def _always_beside(other: Rule, rule: Rule) -> bool:
+    """Return whether a rule holds, and suspends anew, whenever another one begins to hold."""
+    if other is rule:
+        return not rule.tiers
+    on_standing = Rule(other.id, other.reference, other.measures, standing_from=other.standing_from)
+    return other == on_standing and 0 < other.standing_from <= rule.standing_from and not (rule.tiers or rule.counter)
 
 
 def restrict_to_tier(states: States, policy: Policy, assumptions: Assumptions, tier: Tier | None) -> States:

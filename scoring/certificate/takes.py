@@ -36,7 +36,7 @@ def find_takes(policy: Policy, states: States, assumptions: Assumptions) -> dict
         cap = max(one.cap_minor for row in of_tier.granted for one in row)
         net = int(find_run_gain(of_tier, running[0]).max())
         name = NO_TIER if tier is None else tier.name.lower()
-        found[name] = Take(cap * states.run_days, max(net, 0))
+        found[name] = Take(cap * (states.run_days + states.notice_days), max(net, 0))
     return found
 
 

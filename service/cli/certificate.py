@@ -188,7 +188,7 @@ def _show(certificate: dict[str, Any], output: Format) -> None:
         say(f"buyers lose at most {net:,} {whose}, after refunds from what is held, of {gross:,} that they paid")
     say(f"all in {unit}; {describe_temptation(certificate)}")
     _show_granted(certificate["granted"])
-    say(f"a run goes on for {certificate['run_days']:,} days")
+    say(f"a run goes on for {certificate['run_days']:,} days, and for {certificate['notice_days']:,} days of a notice")
     say(
         f"of confirmed violations {certificate['overturned_ppm']:,} ppm are overturned: how often a stop is wrong. Assumed:"
     )

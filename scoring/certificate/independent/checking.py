@@ -12,11 +12,22 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from scoring.certificate.independent.takes import check_granted, largest_of, take_of_tier
-from scoring.certificate.independent.world import ASSUMED, MILLION, TIERS, Data, NotProven, World, need
+from scoring.certificate.independent.world import ASSUMED, MILLION, TIERS, Data, NotProven, World, complete, need
 
 FORMAT = "loss-certificate@1"
 PARTS = {
-    *("format", "policy", "currency", "assumptions", "run_days", "settled", "tenure", "deposits", "verdicts"),
+    *(
+        "format",
+        "policy",
+        "currency",
+        "assumptions",
+        "run_days",
+        "notice_days",
+        "settled",
+        "tenure",
+        "deposits",
+        "verdicts",
+    ),
     *("temptation_minor", "takes", "granted", "overturned_ppm", "accepted", "digest"),
 }
 
@@ -47,7 +58,7 @@ def check_certificate(
     """
     try:
         _check_frame(policy, certificate, assumptions)
-        world = World(policy, certificate["assumptions"])
+        world = World(complete(policy), certificate["assumptions"])
         world.compare(certificate)
         return _check_all(world, certificate, progress)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from scoring.certificate.independent.world import TIERS, Data, Unbounded, World, need, whole
+from scoring.certificate.independent.world import TIERS, Data, Unbounded, World, awaiting, need, whole
 
 GRANTED = {"marketplace", "seller", "tier", "until", "lifted", "most", "is_within"}
 
@@ -26,7 +26,7 @@ def take_of_tier(world: World, tier: str | None) -> dict[str, int]:
             for b, row in enumerate(table)
         ]
     net = max(value[b][j] - world.lost(terms.deposit) for b, row in enumerate(table) for j, terms in enumerate(row))
-    gross = max(terms.cap for row in table for terms in row) * world.days
+    gross = max(terms.cap for row in table for terms in row) * (world.days + world.notice)
     return {"gross_minor": gross, "after_refunds_minor": max(net, 0)}
 
 
@@ -66,9 +66,10 @@ def check_granted(world: World, stated: Data, granted: Any, largest: Mapping[str
 
 def _take_without(world: World, stated: Data, lifted: list[tuple[str, str]]) -> dict[str, int] | None:
     """Return the largest take of any tier by the policy without some measures; None if nothing bounds it."""
+    rules = world.policy.get("rules", ())
+    gone = {*lifted} | {(rule["id"], "deposit") for rule in rules if (awaiting(rule["id"]), "value_cap") in lifted}
     rules = [
-        {**rule, "measures": [m for m in rule["measures"] if (rule["id"], m["kind"]) not in lifted]}
-        for rule in world.policy.get("rules", ())
+        {**rule, "measures": [m for m in rule["measures"] if (rule["id"], m["kind"]) not in gone]} for rule in rules
     ]
     try:
         without = World({**world.policy, "rules": rules}, stated)

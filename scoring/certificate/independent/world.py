@@ -87,6 +87,29 @@ def whole(value: object, least: int = 0) -> int:
     return value
 
 
+def complete(policy: Data) -> Data:
+    """Return a policy's data with what its rules imply: what a closure brings with it, and what awaits a deposit."""
+    trade, rules = policy["trade"], []
+    for rule in policy.get("rules", ()):
+        measures = list(rule["measures"])
+        if any(m.get("terminates") for m in measures):
+            days = max(
+                [min(trade["claim_days"], 180), *(m["days"] for m in measures if m["kind"] == "settlement_hold")]
+            )
+            measures += [{"kind": "settlement_hold", "days": days}, {"kind": "intake_cap", "new_listings": 0}]
+        rules.append({**rule, "measures": measures})
+        asked = max((m["amount_minor"] for m in measures if m["kind"] == "deposit"), default=0)
+        if asked and trade.get("deposit_is_refilled", False):
+            below, nothing = {"below": asked}, [{"kind": "value_cap", "value_minor": 0}]
+            rules.append({**rule, "id": awaiting(rule["id"]), "measures": nothing, "deposit": below})
+    return {**policy, "rules": rules}
+
+
+def awaiting(rule: str) -> str:
+    """Return the name of the rule under which nothing is sold before the deposit of another one is there."""
+    return f"{rule[:49]}-awaits-deposit"
+
+
 class World:
     """States, terms and costs, derived of the policy's data and the certificate's assumptions."""
 
@@ -108,6 +131,7 @@ class World:
         # Rules for who has placed less of a deposit are left out: with enough of it they hold for nobody.
         self.rules = [rule for rule in policy.get("rules", ()) if "group" not in rule and "deposit" not in rule]
         values, days = self._thresholds()
+        self.notice = self._count_notice_days()
         self.settled: Sequence[int] = [0, *values]
         self.tenure: Sequence[int] = [0, *days]
         self.settled = self._cut(self.grant(TIERS))
@@ -116,8 +140,25 @@ class World:
         self.refilled = self.trade.get("deposit_is_refilled", False)
         self.comes_back = self.trade["deposit_returned_after_days"] < self.days
 
+    def _count_notice_days(self) -> int:
+        """Return the most days of a notice on which no rule suspends a seller for certain."""
+        most, rules = 0, self.policy.get("rules", ())
+        for rule in rules:
+            notice = max([0, *(m.get("notice_days", 0) for m in rule["measures"])])
+            beside = (other for other in rules if _suspends_with(other, rule))
+            days = notice - max([0, *(m["days"] for one in beside for m in one["measures"] if _is_served(m))])
+            if not notice or days <= 0:
+                continue
+            holds = (m["days"] for m in rule["measures"] if m["kind"] == "settlement_hold")
+            held = min([180, max(holds, default=0), *self.policy.get("hold_limits", {}).values()])
+            if held < self.days:
+                raise Unbounded(f"the orders of the notice of {rule['id']} are paid out before a run is stopped")
+            most = max(most, days)
+        return most
+
     def compare(self, certificate: Data) -> None:
         """Check that a certificate is about these states: the length of a run, and all buckets."""
+        need(certificate["notice_days"] == self.notice, f"a notice adds {self.notice} days, and not as stated")
         need(certificate["run_days"] == self.days, f"a run goes on for {self.days} days, and not as stated")
         need(certificate["settled"] == self.settled, "the buckets of settled value are not those of the policy")
         need(certificate["tenure"] == self.tenure, "the buckets of tenure are not those of the policy")
@@ -266,6 +307,20 @@ def _holds(rule: Data, tier: str | None, standing: int, facts: set[str], settled
         and settled < rule.get("settled", {"below": HIGH})["below"]
         and tenure < rule.get("tenure", {"below": HIGH})["below"]
     )
+
+
+def _is_served(measure: Data) -> bool:
+    """Return whether a measure is a suspension that ends."""
+    return measure["kind"] == "suspension" and not measure.get("terminates")
+
+
+def _suspends_with(other: Data, rule: Data) -> bool:
+    """Return whether a rule suspends anew on each day on which another one begins to hold."""
+    if other is rule:
+        return not rule.get("tiers")
+    asks = {*other} - {"id", "reference", "measures"} == {"standing"} and "below" not in other["standing"]
+    is_plain = not rule.get("tiers") and "confirmed" not in rule and "standing" in rule
+    return asks and is_plain and other["standing"]["from"] <= rule["standing"]["from"]
 
 
 def _is_on_facts(rule: Data) -> bool:

@@ -30,7 +30,7 @@ def terms_of(
     """The terms that the policy's own code answers for a seller, by default without violations."""
     categories = {"", *(rule.settled_category for rule in policy.rule_book.rules)}
     values = dict.fromkeys(categories, settled)
-    sample = Sample(None, breaches, values, day, marketplace, tier, tenure)
+    sample = Sample(None, breaches, values, day, marketplace, tier, tenure, deposit_minor=NO_CAP)
     return policy.rule_book.terms(replace(sample.situation(policy), tier=tier))
 
 

@@ -131,7 +131,9 @@ class Trader:
         tier = Tier.UNRATED if is_thin else self.policy.tier_with_standing(_points(self.recent), 0)
         key = tier, bisect_right(self.steps, self.settled), bisect_right(self.tenures, tenure)
         if key not in self.known:
-            seller = Situation(tier, settled_minor={"": self.settled}, tenure_days=tenure, day=self.day)
+            seller = Situation(
+                tier, settled_minor={"": self.settled}, tenure_days=tenure, day=self.day, deposit_minor=10**18
+            )
             self.known[key] = self.policy.rule_book.terms(seller)
         return self.known[key]
 

@@ -111,6 +111,7 @@ def test_an_altered_certificate_is_refused_by_what_is_wrong_with_it() -> None:
 
     assert "was altered: its digest is another" in fault(put(1, "run_days"), forge=False)
     assert "run goes on for 5 days" in fault(put(1, "run_days"))
+    assert "a notice adds 0 days" in fault(put(1, "notice_days"))
     assert "2401 is stated, and its best edge gives 2400" in fault(put(2_401, "verdicts", FAKED, "most_minor"))
     assert "best edge gives" in fault(put(9, "verdicts", FAKED, "running", 0, 0, 0))
     assert "buckets of settled value are not" in fault(lambda c: c["settled"].pop())

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import random
 from typing import Any
 
 import pytest
@@ -9,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scoring.certificate.certificate import certify, digest_certificate, list_failed
+from scoring.certificate.independent import world as independent
 from scoring.certificate.independent.checking import check_certificate, digest_of
 from scoring.certificate.independent.world import NotProven
 from scoring.certificate.solving import released_by_age, solve
-from scoring.certificate.states import States, build_states
+from scoring.certificate.states import States, build_states, count_notice_days
 from scoring.errors import CertificateRefused, PolicyRefused
 from scoring.policy.payout import Order, pay_out
 from scoring.policy.reading import parse_policy
@@ -80,6 +82,70 @@ def test_a_run_goes_on_until_the_confirmation_whatever_caution_the_policy_has() 
     for data in (TOY, TOY | {"caution": strict}):
         assert certified(data)["run_days"] == 5
         assert certified(data, confirm={"days": 10})["run_days"] == 15
+
+
+def test_a_notice_adds_the_days_on_which_a_seller_is_not_suspended() -> None:
+    """30 days of notice to five of a run, less a suspension that holds with the closure; what they bring is held."""
+    closed = rule("closed", {"kind": "suspension", "terminates": True, "notice_days": 30}, standing={"from": 24})
+
+    def suspended(days: int, **conditions: Any) -> dict[str, Any]:
+        return rule("suspended", {"kind": "suspension", "days": days}, **conditions)
+
+    counted = {"categories": ["counterfeit"], "days": 365}
+    for others, days in (
+        ([], 30),
+        ([suspended(21, standing={"from": 12})], 9),
+        ([suspended(60, standing={"from": 24})], 0),
+        ([suspended(30, standing={"from": 12}, confirmed=counted)], 30),
+        ([suspended(30, standing={"from": 36})], 30),
+    ):
+        held = toy(cap(1_000), rule("hold", {"kind": "settlement_hold", "days": 5}), *others, closed)
+        found = certified(held)
+        assert found["notice_days"] == days
+        assert found["takes"]["largest"] == {"gross_minor": 1_000 * (5 + days), "after_refunds_minor": 0}
+    with pytest.raises(CertificateRefused, match="orders for 30 days of its notice and pays them out after 4"):
+        certified(toy(cap(1_000), closed) | {"hold_limits": {"acme": 4}})
+
+
+def test_both_codes_count_the_same_days_of_a_notice() -> None:
+    """Of random closures and suspensions, on standing, counts and tiers: the same days, or both refuse."""
+    chance, found = random.Random(4), []
+
+    def draw(number: int) -> dict[str, Any]:
+        closes = chance.random() < 0.5
+        suspension = (
+            {"terminates": True, "notice_days": chance.choice([30, 40])} if closes else {"days": chance.choice([9, 35])}
+        )
+        measures = [{"kind": "suspension"} | suspension]
+        measures += [{"kind": "settlement_hold", "days": chance.choice([3, 9])}] if chance.random() < 0.3 else []
+        conditions = [
+            {"standing": {"from": chance.choice([12, 24])}},
+            {"standing": {"from": 12, "below": 90}},
+            {"standing": {"from": 12}, "settled": {"below": 50}},
+            {"confirmed": {"days": 365}},
+            {"standing": {"from": 12}, "tiers": ["probation"]},
+            {"standing": {"from": 24}, "deposit": {"below": 50}},
+        ]
+        return rule(f"r{number}", *measures, **chance.choice([conditions[0], *conditions]))
+
+    while len(found) < 60:
+        limits = {"hold_limits": {"acme": 4}} if chance.random() < 0.1 else {}
+        data = toy(cap(1_000), *map(draw, range(3)), claim_days=chance.choice([0, 5])) | limits
+        try:
+            policy = policy_of(data)
+        except PolicyRefused:
+            continue
+        try:
+            days = count_notice_days(policy.rule_book, 5)
+        except CertificateRefused:
+            days = -1
+        try:
+            again = independent.World(independent.complete(data), stated()).notice
+        except independent.Unbounded:
+            again = -1
+        assert days == again, data
+        found.append(days)
+    assert set(found) >= {-1, 0, 30}
 
 
 def test_how_long_a_caution_lasts_cannot_be_assumed() -> None:

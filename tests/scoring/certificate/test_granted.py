@@ -12,7 +12,7 @@ from scoring.certificate.independent.world import NotProven
 from scoring.enums import MeasureKind, Tier
 from scoring.errors import CertificateRefused
 from tests.scoring.certificate.test_certificate import FAKED, REAL
-from tests.scoring.certificate.toys import TOY, assumed, policy_of, stated, toy
+from tests.scoring.certificate.toys import TOY, assumed, cap, policy_of, stated, toy
 from tests.scoring.policy.test_rules import rule
 
 HOLD, CAP = ("below-100000", MeasureKind.SETTLEMENT_HOLD), ("limit", MeasureKind.VALUE_CAP)
@@ -64,6 +64,29 @@ def test_where_a_lift_leaves_nothing_that_bounds_a_day_there_is_no_sum_to_accept
     assert list_failed(found) == [FAKED, REAL, "granted"]
     with pytest.raises(CertificateRefused, match="granted has no sum to accept"):
         certified(seller("a", CAP), accepted={"granted": "r.head"})
+
+
+def test_a_lift_of_what_a_closure_or_a_deposit_brings_counts() -> None:
+    """Without its hold nothing bounds a notice; without a suspension it adds 30 days; nobody loses a deposit unawaited."""
+    data = toy(
+        cap(1_000),
+        rule("deposit", {"kind": "deposit", "amount_minor": 3_000}),
+        rule("suspended", {"kind": "suspension", "days": 30}, standing={"from": 12}),
+        rule("closed", {"kind": "suspension", "terminates": True, "notice_days": 30}, standing={"from": 24}),
+    )
+    closure, beside = ("closed", MeasureKind.SETTLEMENT_HOLD), ("suspended", MeasureKind.SUSPENSION)
+    awaiting = ("deposit-awaits-deposit", MeasureKind.VALUE_CAP)
+    found = certified(
+        seller("a", closure), seller("b", beside), seller("c", awaiting), seller("d", beside, closure), data=data
+    )
+    assert found["takes"]["largest"] == {"gross_minor": 5_000, "after_refunds_minor": 2_000}
+    most = [one["most"] for one in found["granted"]["sellers"]]
+    assert most[1:] == [
+        {"gross_minor": 35_000, "after_refunds_minor": 2_000},
+        {"gross_minor": 5_000, "after_refunds_minor": 5_000},
+        None,
+    ]
+    assert [one["is_within"] for one in found["granted"]["sellers"]] == [True, False, False, False]
 
 
 def test_what_was_not_looked_at_is_stated_as_such() -> None:
