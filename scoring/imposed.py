@@ -59,22 +59,17 @@ def list_imposed(
     `statements`: about its measures, by sequence; `rows`: its facts, whose corrections and decisions count. A measure whose
     violations were all taken back is as if it had never been imposed. `deposit_minor`: as for `evaluate_measures`.
     """
-    corrections = {row.target: row for row in _by_sequence(rows) if row.kind == Kind.CORRECTION}
     taken_back = _find_taken_back(rows)
     runs: dict[str, list[MeasureStatement]] = {}
-    for one in statements:
-        name = one.fact.measure
-        if one.fact.rule or name.startswith(RULE_MEASURE_PREFIX):
-            continue
-        correction = corrections.get(one.entry_id)
-        time = one.occur_time if correction is None else correction.occur_time
-        if time >= observe_time or (correction is not None and correction.status == CorrectionKind.VOID):
+    for one in apply_corrections(statements, rows):
+        name, time = one.fact.measure, one.occur_time
+        if one.fact.rule or name.startswith(RULE_MEASURE_PREFIX) or time >= observe_time:
             continue
         state, run = one.fact.state, runs.pop(name, [])
         if state is MeasureState.UPDATED and run and (_find_end(run) or time + 1) > time:
-            runs[name] = [*run, one._replace(occur_time=time)]
+            runs[name] = [*run, one]
         elif state is not MeasureState.LIFTED:  # imposed anew, or after it had ended by itself, it begins anew
-            runs[name] = [one._replace(occur_time=time)]
+            runs[name] = [one]
     for name, run in runs.items():
         fact, start, end = run[-1].fact, _find_start(run), _find_end(run)
         if (end is not None and end <= observe_time) or (fact.violations and taken_back.issuperset(fact.violations)):
@@ -84,6 +79,17 @@ def list_imposed(
         if isinstance(current, Deposit):
             current = current.less(deposit_minor)
         yield Imposed(name, original, current, start, end, tuple(one.entry_id for one in run), fact.violations)
+
+
+def apply_corrections(statements: Iterable[MeasureStatement], rows: Iterable[FactRow]) -> Iterator[MeasureStatement]:
+    """Yield the statements about measures as they were corrected: without void ones, moved ones at their new time."""
+    corrections = {row.target: row for row in _by_sequence(rows) if row.kind == Kind.CORRECTION}
+    for one in statements:
+        correction = corrections.get(one.entry_id)
+        if correction is None:
+            yield one
+        elif correction.status != CorrectionKind.VOID:
+            yield one._replace(occur_time=correction.occur_time)
 
 
 def _by_sequence(rows: Iterable[FactRow]) -> list[FactRow]:

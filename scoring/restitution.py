@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from operator import itemgetter
 from typing import NamedTuple
 
 from scoring.arrays import NEVER
@@ -167,62 +167,81 @@ def list_items(
     """Return what each measure held in its span, in minor units of `currency`, up to `now` (microseconds).
 
     `spans`: as of list_stood_on; `flow`: of the seller, by day and product category; `deposits`: each change of its deposit
-    with when it happened, by sequence. A day on which one span of a measure ends and its next begins counts in the first.
+    with when it happened, by sequence. Of several measures of one kind, each counts only what those before it in `spans` did
+    not hold at that time.
     """
-    items: list[RestitutionItem] = []
-    counted: dict[str, int] = {}
-    for span in spans:
-        first, last = span.days_from_to(now)
-        days = [
-            one
-            for one in flow
-            if one.fact.currency == currency and max(first, counted.get(span.measure, first)) <= one.fact.day <= last
-        ]
-        counted[span.measure] = max(last + 1, counted.get(span.measure, 0))
-        items.append(RestitutionItem(span, span.days_until(now), _held_by(span, days, deposits, now, currency)))
-    return tuple(items)
+    flow = [one for one in flow if one.fact.currency == currency]
+    changes = sorted((one for one in deposits if one[1].currency == currency), key=itemgetter(0))
+    return tuple(
+        RestitutionItem(
+            span,
+            span.days_until(now),
+            _held_by(span, [one for one in spans[:place] if one.kind is span.kind], flow, changes, now, currency),
+        )
+        for place, span in enumerate(spans)
+    )
 
 
 def _held_by(
-    span: StoodOn, flow: Sequence[FlowDay], deposits: Sequence[tuple[int, DepositChanged]], now: int, currency: str
+    span: StoodOn,
+    earlier: Sequence[StoodOn],
+    flow: Sequence[FlowDay],
+    deposits: Sequence[tuple[int, DepositChanged]],
+    now: int,
+    currency: str,
 ) -> int:
-    """Return what a measure held in its span, in minor units.
+    """Return what a measure held in its span beyond what `earlier` ones of its kind did, in minor units.
 
     Worked: a reserve of 100,000 ppm with 5,005 captured on one day, updated to 200,000 on the next with 5,005 more, held
     1,501 (10 % of 5,005 and 20 % of 5,005, rounded down together).
     """
-    match span.kind:
-        case MeasureKind.SETTLEMENT_HOLD:
-            return sum(one.fact.captured_minor for one in flow)
-        case MeasureKind.ROLLING_RESERVE:
-            return sum(one.fact.captured_minor * span.stated_on(one.fact.day).ppm for one in flow) // PPM
-        case MeasureKind.DEPOSIT:
-            return _find_most_placed(span, deposits, now, currency)
-    return 0
+    if span.kind is MeasureKind.DEPOSIT:
+        return _find_most_placed(span, earlier, deposits, now, currency)
+    if span.kind not in (MeasureKind.SETTLEMENT_HOLD, MeasureKind.ROLLING_RESERVE):
+        return 0
+
+    def share(one: StoodOn, day: int) -> int:
+        first, last = one.days_from_to(now)
+        if not first <= day <= last:
+            return 0
+        return PPM if one.kind is MeasureKind.SETTLEMENT_HOLD else one.stated_on(day).ppm
+
+    held = 0
+    for one in flow:
+        day = one.fact.day
+        before = max((share(other, day) for other in earlier), default=0)
+        held += one.fact.captured_minor * max(share(span, day) - before, 0)
+    return held // PPM
 
 
-def _find_most_placed(span: StoodOn, deposits: Sequence[tuple[int, DepositChanged]], now: int, currency: str) -> int:
-    """Return the most that was there at once, in the span, of what a deposit asked for at that time, in minor units.
+def _find_most_placed(
+    span: StoodOn, earlier: Sequence[StoodOn], deposits: Sequence[tuple[int, DepositChanged]], now: int, currency: str
+) -> int:
+    """Return the most that was there at once, in the span, of what a deposit asked for beyond earlier ones, in minor units.
 
     Worked: asked for 5,000 while 3,000 lay there, 4,000 more placed and 6,000 returned before it ended: 5,000.
     """
-    end = now if span.end is None else span.end
-    changes = [(time, fact) for time, fact in deposits if fact.currency == currency]
     balance, balances = 0, {0: 0}
-    for time, fact in sorted(changes, key=lambda change: change[0]):
+    for time, fact in deposits:
         balance += fact.amount_minor if fact.change is DepositChange.PLACED else -fact.amount_minor
         balances[time] = balance
-    marks = sorted({end, *(value.begin for value in span.values), span.begin, *balances})
-    most, held, asked = 0, 0, 0
-    values = {value.begin: value.stated for value in span.values}
-    for since, until in pairwise(marks):
-        held = balances.get(since, held)
-        if since in values:
-            stated = values[since]
-            asked = stated.amount_minor if stated.currency == currency else 0
-        if span.begin <= since and until <= end:
-            most = max(most, min(asked, held))
+    marks = {*balances, *(one.end for one in earlier if one.end is not None)}
+    marks |= {time for one in (span, *earlier) for time in (one.begin, *(value.begin for value in one.values))}
+    most = 0
+    for time in marks:
+        asked = _asked_at(span, time, now, currency)
+        before = max((_asked_at(one, time, now, currency) for one in earlier), default=0)
+        held = balances[max(one for one in balances if one <= time)]
+        most = max(most, min(asked, held) - min(before, held))
     return most
+
+
+def _asked_at(span: StoodOn, time: int, now: int, currency: str) -> int:
+    """Return the deposit that a measure asked for at a time, in minor units of a currency; 0 outside its span."""
+    if not span.begin <= time < (now if span.end is None else span.end):
+        return 0
+    stated = next(value for value in reversed(span.values) if value.begin <= time or value is span.values[0]).stated
+    return stated.amount_minor if stated.currency == currency else 0
 
 
 def captured_in(spans: Sequence[StoodOn], flow: Sequence[FlowDay], now: int, currency: str) -> int:

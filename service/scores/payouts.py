@@ -5,6 +5,7 @@ from scoring.entries.cases import trace_stops
 from scoring.entries.lifecycle import COUNTING_STATUSES, OPEN_STATUSES
 from scoring.enums import Attribution
 from scoring.errors import LifecycleForbids, SellerNotFound, ViolationNotFound, invalid
+from scoring.imposed import apply_corrections
 from scoring.order_payout import OrderPayout
 from scoring.policy.measures import MAX_HOLD_DAYS, NO_CAP, Terms
 from scoring.policy.payout import Order, Stopped, fix_terms, pay_out, take_back
@@ -105,7 +106,8 @@ class Payouts:
             )
         known = self._ledger.measures.of_seller(marketplace, seller, cut)
         rows, _ = self._ledger.facts.of_seller(marketplace, seller, cut, MAX_ALLEGATIONS)
-        spans = list_stood_on(violation, known.statements, find_times_away(violation, rows))
+        statements = apply_corrections(known.statements, rows)
+        spans = list_stood_on(violation, statements, find_times_away(violation, rows))
         currency = self._scorer.policy.now.rule_book.currency
         first_day = min((span.begin // DAY for span in spans), default=cut.observe_time // DAY)
         flow = self._ledger.measures.flows(marketplace, [seller], cut, first_day).get(seller, [])

@@ -15,10 +15,10 @@ RESERVE, DEPOSIT = MeasureKind.ROLLING_RESERVE, MeasureKind.DEPOSIT
 NOW = 20 * DAY
 
 
-def at(time: float, state: MeasureState, kind: MeasureKind, **values: object) -> MeasureStatement:
-    """A statement about the measure "m", which names the violation "v" unless it is lifted."""
+def at(time: float, state: MeasureState, kind: MeasureKind, name: str = "m", **values: object) -> MeasureStatement:
+    """A statement about a measure, which names the violation "v" unless it is lifted."""
     named = () if state is LIFTED else ("v",)
-    fact = MeasureChanged("m", kind, state, "staff", "so", violations=named, **values)  # type: ignore[arg-type]
+    fact = MeasureChanged(name, kind, state, "staff", "so", violations=named, **values)  # type: ignore[arg-type]
     return MeasureStatement("e", 1, round(time * DAY), fact)
 
 
@@ -97,6 +97,25 @@ def test_a_deposit_counts_no_more_than_was_asked_for_at_that_time() -> None:
     assert held(stated[:1], [], [changes[0], deposit(7, DepositChange.RETURNED, 5_000)], [(6 * DAY, 9 * DAY)]) == [
         *(2_000, 1_000)
     ]
+
+
+def test_two_measures_state_the_same_money_once() -> None:
+    """Deposits of 3,000 and of 5,000 while 4,000 lay there; holds on days 2 to 4 and 3 to 5; 10 % and 30 % of day 3."""
+    asked = {"kind": DEPOSIT, "currency": "EUR"}
+    first, second = (
+        at(time, IMPOSED, name=name, amount_minor=amount, **asked)  # type: ignore[arg-type]
+        for time, name, amount in ((2, "a", 3_000), (3, "b", 5_000))
+    )
+    placed = [deposit(1, DepositChange.PLACED, 4_000)]
+    assert held([first, second], [], placed) == [3_000, 1_000]
+    assert held([at(2, IMPOSED, DEPOSIT, "a", amount_minor=5_000, currency="EUR"), second], [], placed) == [4_000, 0]
+    lifted = at(2.5, LIFTED, DEPOSIT, "a")
+    assert held([first, lifted, second], [], placed) == [3_000, 4_000]  # at another time each, by itself
+    hold = MeasureKind.SETTLEMENT_HOLD
+    holds = [at(2, IMPOSED, hold, "a"), at(3, IMPOSED, hold, "b"), at(5, LIFTED, hold, "a"), at(6, LIFTED, hold, "b")]
+    assert held(holds, flow(2, 3, 4, 5, captured=1)) == [3, 1]
+    shares = [at(3, IMPOSED, RESERVE, "a", ppm=100_000), at(3, IMPOSED, RESERVE, "b", ppm=300_000)]
+    assert held(shares, flow(3, captured=1_000)) == [100, 200]
 
 
 def test_each_time_in_which_a_violation_was_taken_back_is_found() -> None:

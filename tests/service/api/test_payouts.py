@@ -10,9 +10,18 @@ import pytest
 
 from scoring.entries.cases import PayoutStop
 from scoring.entries.entry import Entry
-from scoring.entries.kinds.decisions import CaseChanged, MeasureChanged
+from scoring.entries.kinds.decisions import CaseChanged, EntryCorrected, MeasureChanged
 from scoring.entries.kinds.settlement import DepositChanged, FlowStated, PayoutsChanged
-from scoring.enums import Action, CaseState, DepositChange, MeasureKind, MeasureState, PayoutsChange, Tier
+from scoring.enums import (
+    Action,
+    CaseState,
+    CorrectionKind,
+    DepositChange,
+    MeasureKind,
+    MeasureState,
+    PayoutsChange,
+    Tier,
+)
 from scoring.errors import InvalidInput, LifecycleForbids
 from scoring.policy.payout import Order
 from scoring.time import DAY, SECOND, format_day
@@ -385,7 +394,8 @@ def test_after_an_overturn_the_statement_says_what_stood_on_it_for_how_long_and_
     assert (caught.value.reason, caught.value.metadata["status"]) == ("LIFECYCLE_FORBIDS", "CONFIRMED")
     asking.overturn_violation(MARKET, "v1", actor="staff", reason="not theirs")
     found = asking.get_restitution(MARKET, SELLER, "v1")
-    told = [(i.measure, i.days, i.held_minor, [*i.other_violations], i.HasField("end_time")) for i in found.items]
+    items = [item for item in found.items if not item.rule]  # the rule "guilty" held orders until the overturn, too
+    told = [(i.measure, i.days, i.held_minor, [*i.other_violations], i.HasField("end_time")) for i in items]
     assert told == [
         ("r", 3, 1_001, ["v2"], True),
         ("d", 9, 3_000, [], True),
@@ -394,7 +404,7 @@ def test_after_an_overturn_the_statement_says_what_stood_on_it_for_how_long_and_
     ]
     overturned = asking.get_violation(MARKET, "v1").entries[-1]
     [change] = [one for one in asking.list_entries(MARKET, SELLER) if one.entry_id == overturned]
-    assert found.items[-1].end_time == change.report_time  # though nobody lifted it
+    assert items[-1].end_time == change.report_time  # though nobody lifted it
     assert (found.captured_minor, found.currency) == (5_005 + 5_006 + 1_000 + 400, "EUR")
     told = []
     for seller, name in (("s2", "v1"), ("s2", "v9")):  # another seller's is as one that is not on record
@@ -424,3 +434,25 @@ def test_of_a_violation_that_was_overturned_twice_each_time_counts_by_itself(led
     found = payouts(ledger).restitution(MARKET, SELLER, "v1", ledger.cut())
     assert [(item.days, item.held_minor) for item in found.items] == [(3, 4_000), (4, 1_500)]
     assert [item.span.end for item in found.items] == [ago(15), ago(6)]
+
+
+def test_a_void_measure_held_nothing(ledger: Ledger, clock: Clock) -> None:
+    """Neither its money nor its days are stated; a statement that was moved counts from its new time."""
+    clock.now = ago(30)
+    hold = stated(MeasureState.IMPOSED, "h", "v1", kind=MeasureKind.SETTLEMENT_HOLD)
+    review = stated(MeasureState.IMPOSED, "r", "v1", kind=MeasureKind.MANUAL_REVIEW)
+    flow = FlowStated(TODAY - 20, currency="EUR", captured_orders=1, captured_minor=900)
+    ledger.append(MARKET, [confirmed("v1", occur_time=ago(40)), Entry("h1", SELLER, hold), Entry("r1", SELLER, review)])
+    clock.now = NOW
+    ledger.append(
+        MARKET,
+        [
+            Entry("f1", SELLER, flow),
+            Entry("x1", "", EntryCorrected("h1", CorrectionKind.VOID, "staff", "a mistake")),
+            Entry("x2", "", EntryCorrected("r1", CorrectionKind.MOVED, "staff", "a mistake", ago(10))),
+            status("v1", Action.OVERTURN),
+        ],
+    )
+    found = payouts(ledger).restitution(MARKET, SELLER, "v1", ledger.cut())
+    assert [(item.span.measure, item.span.begin, item.held_minor) for item in found.items] == [("r", ago(10), 0)]
+    assert found.captured_minor == 0
