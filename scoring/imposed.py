@@ -43,7 +43,7 @@ class Imposed:
     entries: tuple[str, ...]
     """The entries that state it since it was imposed, in their order."""
     violations: tuple[str, ...]
-    """The violations that it names."""
+    """The violations that it names and that were not taken back."""
 
 
 def list_imposed(
@@ -78,7 +78,8 @@ def list_imposed(
         current = rules.limit_days(original, marketplace)
         if isinstance(current, Deposit):
             current = current.less(deposit_minor)
-        yield Imposed(name, original, current, start, end, tuple(one.entry_id for one in run), fact.violations)
+        violations = tuple(violation for violation in fact.violations if violation not in taken_back)
+        yield Imposed(name, original, current, start, end, tuple(one.entry_id for one in run), violations)
 
 
 def apply_corrections(statements: Iterable[MeasureStatement], rows: Iterable[FactRow]) -> Iterator[MeasureStatement]:

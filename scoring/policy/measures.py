@@ -202,6 +202,22 @@ class Terms:
             closes_in_days=_earliest(self.closes_in_days, other.closes_in_days),
         )
 
+    def laxer_of(self, other: "Terms") -> "Terms":
+        """Return of each aspect the laxer of these and other terms; only caps that both have, by product category."""
+        closes = (self.closes_in_days, other.closes_in_days)
+        return Terms(
+            deposit_minor=min(self.deposit_minor, other.deposit_minor),
+            hold_days=min(self.hold_days, other.hold_days),
+            reserve_ppm=min(self.reserve_ppm, other.reserve_ppm),
+            reserve_days=min(self.reserve_days, other.reserve_days),
+            value_caps=_highest_caps(self.value_caps, other.value_caps),
+            listing_caps=_highest_caps(self.listing_caps, other.listing_caps),
+            intake_caps=_highest_caps(self.intake_caps, other.intake_caps),
+            manual_review=self.manual_review and other.manual_review,
+            suspension_days=min(self.suspension_days, other.suspension_days),
+            closes_in_days=None if None in closes else max(day for day in closes if day is not None),
+        )
+
     def list_changes(self, after: "Terms") -> list[str]:
         """Return what changes from these terms to others, such as `hold_days 7 -> 14`, by aspect."""
         pairs = ((name, getattr(self, name), getattr(after, name)) for name in Terms.__dataclass_fields__)
@@ -234,6 +250,12 @@ class Terms:
 def _earliest(one: int | None, other: int | None) -> int | None:
     """Return the earlier of two days; None is never."""
     return min((days for days in (one, other) if days is not None), default=None)
+
+
+def _highest_caps(one: tuple[tuple[str, int], ...], other: tuple[tuple[str, int], ...]) -> tuple[tuple[str, int], ...]:
+    """Return the higher cap of each product category that both have, by product category."""
+    second = dict(other)
+    return tuple((name, max(cap, second[name])) for name, cap in one if name in second)
 
 
 def _lowest_caps(one: tuple[tuple[str, int], ...], other: tuple[tuple[str, int], ...]) -> tuple[tuple[str, int], ...]:

@@ -140,20 +140,6 @@ def _split(order: Order, terms: Terms, day: int, hold_limit_days: int, stops: Se
     )
 
 
-def take_back(then: Terms, corrected: Terms) -> Terms:
-    """Return the terms of then without what an overturn took back since: of hold and reserve, the laxer of both.
-
-    `corrected`: the terms of the same time by what is known now. A confirmation since then makes those stricter, and is
-    left out.
-    """
-    return replace(
-        then,
-        hold_days=min(then.hold_days, corrected.hold_days),
-        reserve_ppm=min(then.reserve_ppm, corrected.reserve_ppm),
-        reserve_days=min(then.reserve_days, corrected.reserve_days),
-    )
-
-
 def fix_terms(at_capture: Terms, for_earlier: Terms) -> Terms:
     """Return the terms of an order: those at its capture, with the stricter hold and reserve.
 

@@ -8,7 +8,7 @@ from scoring.errors import LifecycleForbids, SellerNotFound, ViolationNotFound, 
 from scoring.imposed import apply_corrections
 from scoring.order_payout import OrderPayout
 from scoring.policy.measures import MAX_HOLD_DAYS, NO_CAP, Terms
-from scoring.policy.payout import Order, Stopped, fix_terms, pay_out, take_back
+from scoring.policy.payout import Order, Stopped, fix_terms, pay_out
 from scoring.restitution import Restitution, captured_in, find_times_away, list_items, list_stood_on
 from scoring.time import DAY
 from service.ledger.records import Cut
@@ -75,7 +75,8 @@ class Payouts:
         """Return the terms at the end of a day by that day's knowledge, policy and model; `later` if nothing was known
         then.
 
-        Measures that rested on a violation overturned since are left out.
+        Measures that rested on a violation overturned since are left out: of each aspect the laxer of then, and of then by
+        what is known now.
         """
         if capture_day >= today:
             return later
@@ -87,7 +88,7 @@ class Payouts:
             corrected, _, _ = self._scorer.measures(marketplace, seller, self._ledger.cut(end), policy, end - 1)
         except SellerNotFound:
             return later
-        return take_back(found.terms_at_capture, corrected.terms_at_capture), stamp
+        return found.terms_at_capture.laxer_of(corrected.terms_at_capture), stamp
 
     def restitution(self, marketplace: str, seller: str, violation: str, cut: Cut) -> Restitution:
         """Return the recorded measures that rested on an overturned violation, how long, and what they held.

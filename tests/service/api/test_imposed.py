@@ -190,3 +190,13 @@ def test_the_service_does_not_record_what_a_person_imposed_as_its_own(known: Led
     assert [one.entry_id for one in statements if not one.fact.rule] == ["h1"]
     assert "m-settlement_hold" not in {one.fact.measure for one in statements if one.fact.rule}
     assert {one.fact.rule for one in statements} == {"", "all", "guilty"}
+
+
+def test_a_measure_names_no_violation_that_was_taken_back(known: Ledger, clock: Clock) -> None:
+    """It stands on the other one alone: of the overturned one neither the id nor an entry is listed."""
+    known.append(MARKET, [stated("m1", SUSPENSION, violations=("v1", "v2"))])
+    clock.now = NOW
+    known.append(MARKET, [status("v1", Action.OVERTURN)])
+    [found] = by_persons(known)
+    assert found.violations == ("v2",)
+    assert not any("v1" in entry for entry in found.entries)

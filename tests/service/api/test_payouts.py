@@ -23,6 +23,7 @@ from scoring.enums import (
     Tier,
 )
 from scoring.errors import InvalidInput, LifecycleForbids
+from scoring.policy.measures import Terms
 from scoring.policy.payout import Order
 from scoring.time import DAY, SECOND, format_day
 from sellertrust.client import Client, SellertrustCallError
@@ -223,6 +224,29 @@ def test_what_an_overturn_took_back_is_no_part_of_the_terms_at_capture(ledger: L
     assert evaluated(ledger, 10) == (0, 10_000, 30)
     ledger.append(MARKET, [status("v1", Action.OVERTURN)])
     assert evaluated(ledger, 10) == (9_000, 1_000, 7)
+
+
+def test_an_overturned_suspension_leaves_no_trace_in_terms(ledger: Ledger, clock: Clock) -> None:
+    """Of an order captured while it stood, in no aspect: limits, deposit, review, suspension and closure."""
+    measures = [
+        *('"suspension", days = 30', '"suspension", terminates = true, notice_days = 60', '"manual_review"'),
+        *('"value_cap", value_minor = 5', '"intake_cap", new_listings = 1', '"listing_cap", listings = 1'),
+        '"deposit", amount_minor = 9',
+    ]
+    kinds = ", ".join(f"{{ kind = {measure} }}" for measure in measures)
+    text = POLICY + f'[[rules]]\nid = "more"\nreference = "x"\nstanding = {{ from = 12 }}\nmeasures = [{kinds}]\n'
+    clock.now = ago(20)
+    ledger.append(MARKET, [identity("i1"), confirmed("v1", occur_time=ago(30))])
+    clock.now = NOW
+
+    def order_terms() -> tuple[Terms, int | None]:
+        found = payouts(ledger, text).evaluate(MARKET, SELLER, order_of(10), TODAY, "", ledger.cut())
+        return found.terms, found.value_cap_minor
+
+    assert order_terms()[0].suspension_days
+    ledger.append(MARKET, [status("v1", Action.OVERTURN)])
+    plain = Terms(hold_days=7, reserve_ppm=100_000, reserve_days=90, value_caps=(("toys", 9_000),))
+    assert order_terms() == (plain, None)
 
 
 def test_a_tier_that_falls_by_a_later_confirmation_reaches_no_earlier_order(ledger: Ledger, clock: Clock) -> None:
