@@ -1,6 +1,6 @@
 """A loss certificate as data: assumptions, states, both verdicts with their tables and attacks, and what a run takes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from hashlib import sha256
@@ -10,14 +10,14 @@ from scoring.canonical import canonical_json
 from scoring.certificate.assumptions import Assumptions
 from scoring.certificate.attacks import find_attack
 from scoring.certificate.exceptions import Granted, show_granted
-from scoring.certificate.solving import Table, solve
-from scoring.certificate.states import build_states
+from scoring.certificate.solving import Table, solve, solve_stages
+from scoring.certificate.states import build_stages, build_states
 from scoring.certificate.takes import Take, find_takes, find_temptation
 from scoring.errors import CertificateRefused
 from scoring.policy.policy import Policy
 from scoring.progress import Progress
 
-FORMAT = "loss-certificate@1"
+FORMAT = "loss-certificate@2"
 VERDICTS = {"against_faked_history": False, "unconditional": True}
 """By verdict, whether days of real trade are among the edges."""
 
@@ -31,11 +31,13 @@ def certify(
     accepted: Mapping[str, str] | None = None,
     progress: Progress | None = None,
     granted: Granted | None = None,
+    older: Sequence[Policy] = (),
 ) -> dict[str, Any]:
     """Return the loss certificate of a policy under assumptions, as data for JSON.
 
     `accepted`: by verdict that does not hold, who accepts it by name; `granted`: what persons granted sellers beside the
-    policy. CertificateRefused if there can be none, or if a verdict is accepted that holds.
+    policy; `older`: policies that were served before, the oldest first, under which a run may have begun that still goes on.
+    CertificateRefused if there can be none, or if a verdict is accepted that holds.
     """
     states = build_states(policy, assumptions)
     tables = {
@@ -48,7 +50,7 @@ def certify(
     }
     content = {
         "format": FORMAT,
-        "policy": {"name": policy.name, "version": policy.version, "digest": policy.digest},
+        "policy": _name(policy),
         "currency": assumptions.currency,
         "assumptions": assumptions.data,
         "run_days": states.run_days,
@@ -68,6 +70,7 @@ def certify(
             "runners_on_one_day": {key: value * assumptions.runners for key, value in largest.items()},
         },
         "granted": show_granted(policy, assumptions, granted, Take(**largest)),
+        "sequence": _show_sequence(policy, assumptions, older) if older else None,
         "overturned_ppm": assumptions.overturned_ppm,
     }
     return accept(content, accepted or {})
@@ -108,15 +111,33 @@ def list_failed(certificate: Mapping[str, Any]) -> list[str]:
 def list_losses(certificate: Mapping[str, Any]) -> dict[str, int | None]:
     """Return the verdicts that do not hold, with the most that one name can get; None if nothing bounds it.
 
-    `granted` is among them if persons granted a seller more than the policy allows anybody.
+    `granted` is among them if persons granted a seller more than the policy allows anybody. While runs go on that began
+    under older policies, a verdict has the sum of the whole sequence, unless the older ones alone allow as much: a policy
+    that is stricter never waits for them.
     """
-    found: dict[str, int | None] = {
-        name: one["most_minor"] for name, one in certificate["verdicts"].items() if not one["holds"]
-    }
+    sequence = certificate["sequence"] or {"most_minor": {}, "before_minor": {}}
+    most = {name: one["most_minor"] for name, one in certificate["verdicts"].items()}
+    most |= {name: sum_ for name, sum_ in sequence["most_minor"].items() if sum_ > sequence["before_minor"][name]}
+    found: dict[str, int | None] = {name: sum_ for name, sum_ in most.items() if sum_}
     beyond = [one["most"] for one in (certificate[GRANTED] or {"sellers": ()})["sellers"] if not one["is_within"]]
     if beyond:
         found[GRANTED] = None if None in beyond else max(most["after_refunds_minor"] for most in beyond)
     return found
+
+
+def _name(policy: Policy) -> dict[str, Any]:
+    return {"name": policy.name, "version": policy.version, "digest": policy.digest}
+
+
+def _show_sequence(policy: Policy, assumptions: Assumptions, older: Sequence[Policy]) -> dict[str, Any]:
+    """Return what one name can get in a run across several policies: with this one, and by the older ones alone."""
+    stages, before = build_stages([*older, policy], assumptions), build_stages(older, assumptions)
+    return {
+        "older": [_name(one) for one in older],
+        "run_days": stages[0].run_days,
+        "most_minor": {name: solve_stages(stages, assumptions, real) for name, real in VERDICTS.items()},
+        "before_minor": {name: solve_stages(before, assumptions, real) for name, real in VERDICTS.items()},
+    }
 
 
 def _show_days(progress: Progress, verdict: str, _: str, done: int, total: int) -> None:

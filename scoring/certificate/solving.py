@@ -6,7 +6,8 @@ A state that is gone (left, or stopped) is worth 0. Where W(fresh) is 0, too, co
 without a gain; where it is more, that is the most one name can get, and the path to it the attack.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -50,8 +51,12 @@ def solve(states: States, assumptions: Assumptions, history_is_real: bool, progr
     price = price_history(states, assumptions, history_is_real)
     running = solve_running(states, price, progress)
     building = _solve_building(states, price, running[0])
-    fresh = max(0, *(cash + int(building[place]) for place, cash in list_entries(states, assumptions)))
-    return Table(history_is_real, price, building, running[:-1], fresh)
+    return Table(history_is_real, price, building, running[:-1], _find_most(states, assumptions, building))
+
+
+def _find_most(states: States, assumptions: Assumptions, building: Ints) -> int:
+    """Return the most that one name can get, by the table of the states before a run."""
+    return max(0, *(cash + int(building[place]) for place, cash in list_entries(states, assumptions)))
 
 
 def list_entries(states: States, assumptions: Assumptions) -> list[tuple[tuple[int, int, int], int]]:
@@ -87,18 +92,27 @@ def find_run_gain(states: States, run: Ints) -> Ints:
     return run - np.array([[one.deposit_minor for one in row] for row in states.granted], dtype=np.int64)
 
 
-def solve_running(states: States, price: Ints, progress: Progress | None = None) -> Ints:
+def solve_running(
+    states: States,
+    price: Ints,
+    progress: Progress | None = None,
+    stages: Sequence[States] = (),
+    after: Ints | None = None,
+) -> Ints:
     """Return the table of a run, with a row of zeros for its end; shape (days + 1, buckets, tenures).
 
-    `price`: of a history up to each bucket. `progress`: called with the days that are done.
+    `price`: of a history up to each bucket. `progress`: called with the days that are done. `stages`: the states under all
+    policies of a sequence, whose sales settle in the run; `after`: the best table under a later one of them, which may be
+    served from any day on.
     """
     days, buckets, tenures = states.run_days, len(states.settled), len(states.tenure)
     released = released_by_age(states)
-    reach = np.array([[states.reach(b, j) for j in range(tenures)] for b in range(buckets)])
+    places = [[(b, j) for j in range(tenures)] for b in range(buckets)]
+    reach = np.array([[max(one.reach(*place) for one in stages or (states,)) for place in row] for row in places])
     most = int((reach - np.arange(buckets)[:, None]).max())
     table = np.zeros((days + 1, buckets, tenures), dtype=np.int64)
     for day in range(days - 1, -1, -1):
-        later = table[day + 1].copy()
+        later = table[day + 1].copy() if after is None else np.maximum(table[day + 1], after[day + 1])
         later[:, :-1] = np.maximum(later[:, :-1], later[:, 1:])  # tenure may pass into the next bucket
         grown = price if day < states.trade.claim_days else np.zeros_like(price)  # then the run's own orders settle
         best = later.copy()
@@ -110,6 +124,27 @@ def solve_running(states: States, price: Ints, progress: Progress | None = None)
         if progress is not None:
             progress("days of a run", days - day, days)
     return table
+
+
+def solve_stages(stages: Sequence[States], assumptions: Assumptions, history_is_real: bool) -> int:
+    """Return the most that one name can get while several policies are served one after the other, in minor units.
+
+    `stages`: of `build_stages`, the oldest first. A run begins under any of them, and goes on under those after it; its
+    deposit is the smallest that one of these asks for.
+    """
+    price, most, after = price_history(stages[0], assumptions, history_is_real), 0, None
+    asked = stages[-1].granted
+    for states in reversed(stages):
+        table = solve_running(states, price, None, stages, after)
+        pairs = [zip(*rows, strict=True) for rows in zip(states.granted, asked, strict=True)]
+        asked = tuple(
+            tuple(replace(one, deposit_minor=min(one.deposit_minor, later.deposit_minor)) for one, later in row)
+            for row in pairs
+        )
+        kept = replace(states, granted=asked)
+        most = max(most, _find_most(kept, assumptions, _solve_building(kept, price, table[0])))
+        after = table if after is None else np.maximum(table, after)
+    return most
 
 
 def _solve_building(states: States, price: Ints, run: Ints) -> Ints:

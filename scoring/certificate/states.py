@@ -84,22 +84,56 @@ def build_states(policy: Policy, assumptions: Assumptions) -> States:
 
     CertificateRefused if the policy states no limits of trade or another currency, or if nothing bounds a day's sales.
     """
-    trade = _require_trade(policy, assumptions)
+    return build_stages([policy], assumptions)[0]
+
+
+def build_stages(policies: Sequence[Policy], assumptions: Assumptions) -> list[States]:
+    """Return the states under each of several policies that are served one after the other, in the same buckets.
+
+    A run lasts as long as under any of them, and limits of trade are the laxest of all. Errors as of `build_states`.
+    """
+    trades = [_require_trade(policy, assumptions) for policy in policies]
+    trade = _join_trade(trades)
     run_days = count_run_days(trade, assumptions)
-    notice_days = count_notice_days(policy.rule_book, run_days)
-    thresholds, tenure = _thresholds(policy)
-    by_threshold = _grant_all(policy, assumptions, thresholds, tenure, TIERS)
+    thresholds, tenure = (sorted({0}.union(*axis)) for axis in zip(*map(_thresholds, policies), strict=True))
+    grants = [_grant_all(policy, assumptions, thresholds, tenure, TIERS) for policy in policies]
+    deposits = sorted({0, *(one.deposit_minor for grant in grants for row in grant for one in row)})
+    notices = [
+        count_notice_days(policy.rule_book, count_run_days(own, assumptions))
+        for policy, own in zip(policies, trades, strict=True)
+    ]
     for pieces in PIECES:
-        settled = _cut(by_threshold, thresholds, run_days, pieces)
-        granted = tuple(by_threshold[bisect_right(thresholds, low) - 1] for low in settled)
-        deposits = sorted({0, *(one.deposit_minor for row in granted for one in row)})
-        found = States(settled, tenure, tuple(deposits), granted, run_days, trade, notice_days)
-        if len(found) <= MAX_STATES:
+        rows = [[one for row in rows for one in row] for rows in zip(*grants, strict=True)]
+        settled = _cut(rows, thresholds, run_days, pieces)
+        found = [
+            States(
+                settled, tuple(tenure), tuple(deposits), _spread(grant, thresholds, settled), run_days, trade, notice
+            )
+            for grant, notice in zip(grants, notices, strict=True)
+        ]
+        if len(found[0]) <= MAX_STATES:
             return found
     raise CertificateRefused(
-        f"a certificate of this policy has {len(found):,} states, and at most {MAX_STATES:,} can be proven: state fewer"
+        f"a certificate of this policy has {len(found[0]):,} states, and at most {MAX_STATES:,} can be proven: state fewer"
         " steps of settled value, or a shorter stop"
     )
+
+
+def _join_trade(trades: Sequence[TradeLimits]) -> TradeLimits:
+    return TradeLimits(
+        delivery_promise_days=max(one.delivery_promise_days for one in trades),
+        claim_days=min(one.claim_days for one in trades),
+        deposit_returned_after_days=min(one.deposit_returned_after_days for one in trades),
+        deposit_is_refilled=all(one.deposit_is_refilled for one in trades),
+        smallest_order_minor=min(one.smallest_order_minor for one in trades),
+    )
+
+
+def _spread(
+    grant: Sequence[tuple[Granted, ...]], thresholds: Sequence[int], settled: Sequence[int]
+) -> tuple[tuple[Granted, ...], ...]:
+    """Return what is granted in each bucket of settled value, by what is from each threshold on."""
+    return tuple(grant[bisect_right(thresholds, low) - 1] for low in settled)
 
 
 def count_run_days(trade: TradeLimits, assumptions: Assumptions) -> int:
@@ -146,7 +180,7 @@ def restrict_to_tier(states: States, policy: Policy, assumptions: Assumptions, t
     """Return the same states with the terms of one tier alone."""
     thresholds, tenure = _thresholds(policy)
     by_threshold = _grant_all(policy, assumptions, thresholds, tenure, (tier,))
-    return replace(states, granted=tuple(by_threshold[bisect_right(thresholds, low) - 1] for low in states.settled))
+    return replace(states, granted=_spread(by_threshold, thresholds, states.settled))
 
 
 def _grant_all(

@@ -189,7 +189,9 @@ class ProposalServicer:
             with _beneath("commit_policy"):
                 if check_text(asked.text).digest == head:
                     raise invalid("text", "is the policy that is served already")
-                self._policy.history.certify(asked.text, asked.assumptions, accepted_losses_of(asked), asked.actor)
+                self._policy.history.certify(
+                    asked.text, asked.assumptions, accepted_losses_of(asked), asked.actor, self._policy.configured
+                )
         return basis
 
     def _is_there(self, proposal: str) -> bool:

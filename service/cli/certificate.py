@@ -28,6 +28,12 @@ AssumptionsFile = Annotated[
         "--assumptions", metavar="FILE", help="What the certificate assumes; docs/explanation/loss-certificate.md."
     ),
 ]
+OlderFiles = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--after", metavar="POLICY", help="A policy under which a run may have begun; repeat, the oldest first."
+    ),
+]
 
 
 @app.command("certify")
@@ -48,6 +54,7 @@ def certify(
             help="Certify also what persons granted, by the configured ledger; check its cases.",
         ),
     ] = False,
+    after: OlderFiles = None,
     output: Output = Format.TABLE,
 ) -> None:
     """State the most that a seller who runs with the buyers' money can take under a policy, and prove it.
@@ -63,9 +70,10 @@ def certify(
     from service.policy.policy_file import read_policy
 
     found_policy, assumed = read_policy(policy), read_assumptions(assumptions)
+    older = [read_policy(file) for file in after or []]
     seen, granted = _look_at_ledger() if ledger else (None, None)
     with StepProgress() as progress:
-        found = making.certify(found_policy, assumed, _read_accepted(accept or []), progress, granted)
+        found = making.certify(found_policy, assumed, _read_accepted(accept or []), progress, granted, older)
     write_certificate(found, out)
     _show(found, output)
     for verdict, turns in find_sensitivity(found_policy, assumed).items():
@@ -85,6 +93,7 @@ def check_certificate(
         Path | None,
         typer.Option("--assumptions", metavar="FILE", help="The assumptions that it must rest on; default: its own."),
     ] = None,
+    after: OlderFiles = None,
     output: Output = Format.TABLE,
 ) -> None:
     """Prove a loss certificate again, edge by edge, by code that shares nothing with what made it.
@@ -102,7 +111,8 @@ def check_certificate(
     stated = read_toml(assumptions) if assumptions is not None else None
     try:
         with StepProgress() as progress:
-            found = checking.check_certificate(data, certificate, stated, progress)
+            older = [read_toml(one) for one in after or []]
+            found = checking.check_certificate(data, certificate, stated, progress, older)
     except NotProven as error:
         raise CertificateRefused(f"{file} is not proven: {error}") from None
     verdicts = certificate["verdicts"].items()
@@ -167,7 +177,17 @@ def _read_accepted(stated: list[str]) -> dict[str, str]:
 def _show(certificate: dict[str, Any], output: Format) -> None:
     """Show what a certificate states: its verdicts, takes and attacks."""
     if output is Format.JSON:
-        shown = ("digest", "currency", "assumptions", "overturned_ppm", "run_days", "takes", "granted", "accepted")
+        shown = (
+            "digest",
+            "currency",
+            "assumptions",
+            "overturned_ppm",
+            "run_days",
+            "takes",
+            "granted",
+            "sequence",
+            "accepted",
+        )
         emit_one({key: certificate[key] for key in shown} | {
             "verdicts": {
                 name: {key: one[key] for key in ("holds", "most_minor", "attack")}
@@ -182,6 +202,9 @@ def _show(certificate: dict[str, Any], output: Format) -> None:
         say(f"{name}: {'holds' if one['holds'] else 'does not hold: one name gets ' + format(one['most_minor'], ',')}")
         if not one["holds"]:
             say(f"  {describe_attack(one['attack'])}")
+    if sequence := certificate["sequence"]:
+        most = ", ".join(f"{sum_:,} ({name})" for name, sum_ in sequence["most_minor"].items())
+        say(f"in a run of {sequence['run_days']:,} days that began under a policy before one name gets {most}")
     for whose, one in ((f"if {takes['runners']:,} sellers run on one day", takes["runners_on_one_day"]),
                        ("by one seller", takes["largest"])):  # fmt: skip
         gross, net = one["gross_minor"], one["after_refunds_minor"]

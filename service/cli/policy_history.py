@@ -1,6 +1,7 @@
 """`sellertrust policy commit|rollback|history|show`: the policy that every server of a ledger serves, over gRPC."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -125,7 +126,7 @@ def show(
         return
     say(f"{found.policy.policy_name} version {found.policy.policy_version}, digest {found.policy.digest}")
     if found.commit.certificate:
-        accepted = "; ".join(_describe_losses(found.commit)) or "no loss"
+        accepted = _describe_losses(found.commit.accepted_losses) or "no loss"
         say(f"loss certificate {found.commit.certificate}; {found.commit.actor} accepted {accepted}")
     write(found.policy.text)
 
@@ -141,16 +142,17 @@ def _report(move: PolicyMove, serving: str, output: Format) -> None:
 
 
 def _move_row(move: PolicyMove, output: Format) -> dict[str, Any]:
-    fields = "number time=move_time action digest=policy actor reason principal proposal certificate"
-    row = move_row(move, fields, output) | {"accepted_losses": "; ".join(_describe_losses(move))}
+    fields = "number time=move_time action digest=policy actor reason principal proposal certificate owed_until"
+    losses = {name: _describe_losses(getattr(move, name)) for name in ("accepted_losses", "sequence_losses")}
+    row = move_row(move, fields, output) | losses
     if output is Format.TABLE:
         row["certificate"] = row["certificate"][:12]
     return {name: value or None for name, value in row.items()}
 
 
-def _describe_losses(move: PolicyMove) -> list[str]:
-    """Return each loss that was accepted as it is stated on the command line: `unconditional=377980000`."""
-    return [f"{one.verdict}={one.sum_minor}" for one in move.accepted_losses]
+def _describe_losses(losses: Iterable[AcceptedLoss]) -> str:
+    """Return losses as they are accepted on the command line: `unconditional=377980000`."""
+    return "; ".join(f"{one.verdict}={one.sum_minor}" for one in losses)
 
 
 def _read_losses(stated: list[str]) -> dict[str, int]:

@@ -1,7 +1,10 @@
 """Protobuf to domain and back: policies and their moves."""
 
+from collections.abc import Iterable
+
 from scoring.errors import invalid
 from scoring.policy.policy import Policy
+from scoring.time import DAY
 from sellertrust.v1 import policy_service_pb2 as pb
 from service.contract.fields import timestamp
 from service.contract.resource_names import policy_name
@@ -31,8 +34,14 @@ def move_message(move: PolicyMove) -> pb.PolicyMove:
         principal=move.principal,
         proposal=move.proposal,
         certificate=move.certificate,
-        accepted_losses=[pb.AcceptedLoss(verdict=verdict, sum_minor=sum_) for verdict, sum_ in move.accepted],
+        accepted_losses=_list_losses(move.accepted),
+        sequence_losses=_list_losses(move.sequence),
+        owed_until=timestamp(move.owed_until * DAY) if move.owed_until else None,
     )
+
+
+def _list_losses(sums: Iterable[tuple[str, int]]) -> list[pb.AcceptedLoss]:
+    return [pb.AcceptedLoss(verdict=verdict, sum_minor=most) for verdict, most in sums]
 
 
 def accepted_losses_of(request: pb.CommitPolicyRequest) -> list[tuple[str, int]]:

@@ -5,6 +5,7 @@ server that makes it as the first policy of the history, so that a rollback lead
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 from scoring.certificate.exceptions import Granted
 from scoring.errors import (
@@ -17,6 +18,7 @@ from scoring.errors import (
     invalid,
 )
 from scoring.policy.policy import Policy
+from scoring.time import day_of
 from service.call_context import Approval
 from service.ledger.append.policy_moves import NewMove, PolicyAction, PolicyMove
 from service.ledger.store import Ledger
@@ -99,17 +101,20 @@ class PolicyHistory:
             return is_by_proposal or _is_repeated(moves, policy.digest, expected)
 
         stated, loss = assumptions or self.assumptions(), NO_CHECK
-        if not is_done(self.moves(0, 2**31)):  # without the ledger's lock, since a proof may take long
-            loss = check_loss(policy, stated, accepted_losses, actor, self._look_at_granted)
+        if not is_done(known := self.moves(0, 2**31)):  # without the ledger's lock, since a proof may take long
+            list_served = partial(self._list_served, known, served)
+            loss = check_loss(policy, stated, accepted_losses, actor, self._look_at_granted, list_served)
 
         def decide(moves: Sequence[PolicyMove]) -> list[NewMove]:
             if is_done(moves):
                 return []
             head = _find_replaced(moves, policy, expected, served, approval)
             is_unchecked = stated and not loss.certificate
-            if is_unchecked or (not assumptions and _last_assumptions(moves) != loss.assumptions):
+            is_moved = stated and len(moves) != len(known)
+            if is_unchecked or is_moved or (not assumptions and _last_assumptions(moves) != loss.assumptions):
                 problem = (
-                    "other assumptions were committed meanwhile, by which the policy is to be certified; commit again"
+                    "other assumptions or policies were committed meanwhile, with which the policy is to be certified;"
+                    " commit again"
                 )
                 raise PolicyMoved(problem, {"policy": head})
             first = NewMove(PolicyAction.CONFIGURED, served.digest, "server", "its policy file", content=served.text)
@@ -123,21 +128,34 @@ class PolicyHistory:
                 certificate=loss.certificate,
                 assumptions=loss.assumptions,
                 accepted=loss.accepted,
+                sequence=loss.sequence,
+                owed_until=loss.owed_until,
                 assumptions_content=stated or None,
             )
             return [made] if moves or not served.text else [first, made]
 
         return self._ledger.policies.move(principal, decide)
 
-    def certify(self, text: str, assumptions: str, accepted_losses: Sequence[tuple[str, int]], actor: str) -> None:
+    def certify(
+        self, text: str, assumptions: str, accepted_losses: Sequence[tuple[str, int]], actor: str, served: Policy
+    ) -> None:
         """Check that a commit of a policy would be accepted as far as its loss certificate goes.
 
         `assumptions`: their TOML text, by default the last ones that were committed; without any nothing is asked for.
-        `accepted_losses`: (verdict that does not hold, the sum in minor units) that the actor accepts. LossNotAccepted names
-        each other verdict that does not hold; InvalidInput each field that cannot be.
+        `accepted_losses`: (verdict that does not hold, the sum in minor units) that the actor accepts; `served`: as for
+        `commit`. LossNotAccepted names each other verdict that does not hold; InvalidInput each field that cannot be.
         """
         stated = assumptions or self.assumptions()
-        check_loss(check_text(text), stated, accepted_losses, actor, self._look_at_granted)
+        list_served = partial(self._list_served, self.moves(0, 2**31), served)
+        check_loss(check_text(text), stated, accepted_losses, actor, self._look_at_granted, list_served)
+
+    def _list_served(self, moves: Sequence[PolicyMove], served: Policy, days: int) -> list[tuple[Policy, int]]:
+        """Return (policy, last UTC day) of those that these moves had served in the last days, the oldest first."""
+        today = day_of(self._ledger.cut().observe_time)
+        ends = [*(day_of(move.move_time) for move in moves[1:]), today]
+        if not moves:
+            return [(served, today)]
+        return [(self.load(move.digest), end) for move, end in zip(moves, ends, strict=True) if end + days > today]
 
     def _look_at_granted(self) -> Granted:
         """Return what persons granted single sellers by now."""

@@ -11,8 +11,11 @@ from scoring.certificate.certificate import accept, certify, list_losses
 from scoring.certificate.exceptions import Granted
 from scoring.certificate.independent.checking import check_certificate
 from scoring.certificate.independent.world import NotProven
+from scoring.certificate.states import build_states
 from scoring.errors import CertificateRefused, FieldViolation, InvalidInput, LossNotAccepted, invalid
 from scoring.policy.policy import Policy
+from scoring.policy.reading import MAX_TRADE_DAYS
+from scoring.time import format_day
 from service.call_context import current_call
 
 MAX_ASSUMPTIONS_BYTES = 20_000
@@ -29,6 +32,10 @@ class LossCheck:
     """The digest of the assumptions that it rests on."""
     accepted: tuple[tuple[str, int], ...] = ()
     """(verdict that does not hold, the most that one name can get in minor units), as the actor of the commit accepts it."""
+    sequence: tuple[tuple[str, int], ...] = ()
+    """(verdict, the most that one name can get in a run that also goes on under policies before); empty if none counts."""
+    owed_until: int = 0
+    """The UTC day from which on no such run goes on, in days since 1970-01-01; 0 if none does."""
 
 
 NO_CHECK = LossCheck()
@@ -40,13 +47,15 @@ def check_loss(
     accepted: Sequence[tuple[str, int]],
     actor: str,
     look_at_granted: Callable[[], Granted],
+    list_served: Callable[[int], Sequence[tuple[Policy, int]]],
 ) -> LossCheck:
     """Certify a policy that is to be committed; return what the commit rests on, NO_CHECK without assumptions.
 
     `assumptions`: the TOML text; `accepted`: (verdict, sum in minor units) that `actor` accepts; `look_at_granted`: reads
-    what persons granted single sellers. LossNotAccepted names each verdict that does not hold with the sum, unless that
-    sum or more is accepted. InvalidInput names `assumptions` that do not hold together, `text` if there is no certificate
-    of the policy, and `accepted_losses` of nothing to be accepted.
+    what persons granted single sellers; `list_served`: returns (policy, last day) of those that were served in a number of
+    days, the oldest first, the present one included. LossNotAccepted names each verdict that does not hold with the sum,
+    unless that sum or more is accepted. InvalidInput names `assumptions` that do not hold together, `text` if there is no
+    proven certificate of the policy, and `accepted_losses` of nothing to be accepted.
     """
     sums = dict(accepted)
     if not assumptions:
@@ -56,7 +65,8 @@ def check_loss(
         return NO_CHECK
     assumed = check_assumptions(assumptions)
     try:
-        found = certify(policy, assumed, progress=_require_caller, granted=look_at_granted())
+        older, until = _list_owing(list_served(MAX_TRADE_DAYS + assumed.stop_days + assumed.confirm_days), assumed)
+        found = certify(policy, assumed, progress=_require_caller, granted=look_at_granted(), older=older)
     except CertificateRefused as error:
         raise invalid("text", str(error)) from None
     try:
@@ -64,7 +74,8 @@ def check_loss(
     except CertificateRefused as error:
         raise invalid("accepted_losses", str(error)) from None
     try:
-        check_certificate(tomllib.loads(policy.text), found, assumed.data, _require_caller)
+        texts = [tomllib.loads(one.text) for one in (*older, policy)]
+        check_certificate(texts[-1], found, assumed.data, _require_caller, texts[:-1])
     except NotProven as error:
         raise invalid("text", f"has a loss certificate that the independent check refuses: {error}") from None
     losses = list_losses(found)
@@ -72,11 +83,34 @@ def check_loss(
     refused = {name: most for name, most in losses.items() if most is None or sums.get(name, -1) < most}
     if refused:
         sentences = [f"{name} does not hold: {_describe_sum(most, assumed.currency)}" for name, most in refused.items()]
+        if older:
+            sentences.append(f"runs that began under policies before count until {format_day(until)}")
         raise LossNotAccepted(
             "; ".join([*sentences, "commit a policy that holds, or accept each verdict by name with its sum"]),
             {"losses": " ".join(f"{name}={'any' if most is None else most}" for name, most in refused.items())},
         )
-    return LossCheck(found["digest"], digest_assumptions(assumed.data), tuple(sorted(lost.items())))
+    sequence = found["sequence"]["most_minor"] if older else {}
+    return LossCheck(
+        found["digest"], digest_assumptions(assumed.data), tuple(sorted(lost.items())), tuple(sequence.items()), until
+    )
+
+
+def _list_owing(served: Sequence[tuple[Policy, int]], assumed: Assumptions) -> tuple[list[Policy], int]:
+    """Return the policies under which a run may have begun that still goes on, and the UTC day by which all have ended.
+
+    A policy that nothing bounds, or that is in another currency, adds to no sum. `served`: as of `list_served`.
+    """
+    owing: list[Policy] = []
+    until, [*_, (_, today)] = 0, served
+    for policy, last_day in served:
+        try:
+            end = last_day + build_states(policy, assumed).run_days
+        except CertificateRefused:
+            continue
+        if (owing or end > today) and owing[-1:] != [policy]:
+            owing.append(policy)
+        until = max(until, end) if owing else 0
+    return owing, until
 
 
 def _require_caller(*_: object) -> None:

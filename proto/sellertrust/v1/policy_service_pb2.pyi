@@ -102,6 +102,8 @@ class PolicyMove(_message.Message):
     PROPOSAL_FIELD_NUMBER: _builtins.int
     CERTIFICATE_FIELD_NUMBER: _builtins.int
     ACCEPTED_LOSSES_FIELD_NUMBER: _builtins.int
+    SEQUENCE_LOSSES_FIELD_NUMBER: _builtins.int
+    OWED_UNTIL_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     """Its place in the log, from 1."""
     action: Global___PolicyAction.ValueType
@@ -126,6 +128,17 @@ class PolicyMove(_message.Message):
     def accepted_losses(self) -> _containers.RepeatedCompositeFieldContainer[Global___AcceptedLoss]:
         """The certificate's failed verdicts, with the sums that the actor accepted."""
 
+    @_builtins.property
+    def sequence_losses(self) -> _containers.RepeatedCompositeFieldContainer[Global___AcceptedLoss]:
+        """The most that one name can get, by verdict, in a run that goes on under this policy and those that were served before it.
+        Until `owed_until` that counts, and a commit is judged by it unless the policies before alone allow as much. Empty if no
+        policy before has a certificate by the same assumptions.
+        """
+
+    @_builtins.property
+    def owed_until(self) -> _timestamp_pb2.Timestamp:
+        """Midnight from which on no run that began under a policy before goes on. Absent without `sequence_losses`."""
+
     def __init__(
         self,
         *,
@@ -139,10 +152,12 @@ class PolicyMove(_message.Message):
         proposal: _builtins.str = ...,
         certificate: _builtins.str = ...,
         accepted_losses: _abc.Iterable[Global___AcceptedLoss] | None = ...,
+        sequence_losses: _abc.Iterable[Global___AcceptedLoss] | None = ...,
+        owed_until: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["move_time", b"move_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["move_time", b"move_time", "owed_until", b"owed_until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_losses", b"accepted_losses", "action", b"action", "actor", b"actor", "certificate", b"certificate", "move_time", b"move_time", "number", b"number", "policy", b"policy", "principal", b"principal", "proposal", b"proposal", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_losses", b"accepted_losses", "action", b"action", "actor", b"actor", "certificate", b"certificate", "move_time", b"move_time", "number", b"number", "owed_until", b"owed_until", "policy", b"policy", "principal", b"principal", "proposal", b"proposal", "reason", b"reason", "sequence_losses", b"sequence_losses"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -84,8 +84,8 @@ class PolicyServiceServicer(object):
         """Has a policy served by every server from now on, after it was checked in every situation that it distinguishes.
         INVALID_ARGUMENT if it does not hold together or is served already; FAILED_PRECONDITION with `POLICY_MOVED` if another
         policy is served than the expected one. With assumptions, or once some were committed, the policy's loss certificate is
-        made, and FAILED_PRECONDITION with `LOSS_NOT_ACCEPTED` if a verdict of it does not hold that is not among
-        `accepted_losses`. The same call again changes nothing.
+        made and proven, and FAILED_PRECONDITION with `LOSS_NOT_ACCEPTED` if a verdict of it does not hold that is not among
+        `accepted_losses`: in the sum of a run that goes on under this policy and those before it. The same call again changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

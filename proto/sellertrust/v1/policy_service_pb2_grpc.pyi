@@ -46,8 +46,8 @@ class PolicyServiceStub:
     """Has a policy served by every server from now on, after it was checked in every situation that it distinguishes.
     INVALID_ARGUMENT if it does not hold together or is served already; FAILED_PRECONDITION with `POLICY_MOVED` if another
     policy is served than the expected one. With assumptions, or once some were committed, the policy's loss certificate is
-    made, and FAILED_PRECONDITION with `LOSS_NOT_ACCEPTED` if a verdict of it does not hold that is not among
-    `accepted_losses`. The same call again changes nothing.
+    made and proven, and FAILED_PRECONDITION with `LOSS_NOT_ACCEPTED` if a verdict of it does not hold that is not among
+    `accepted_losses`: in the sum of a run that goes on under this policy and those before it. The same call again changes nothing.
     """
     RollbackPolicy: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.RollbackPolicyRequest, _policy_service_pb2.RollbackPolicyResponse]
     """Serves the policy again that the present one replaced. Another rollback goes further back, but never to a policy
@@ -74,8 +74,8 @@ class PolicyServiceAsyncStub(PolicyServiceStub):
     """Has a policy served by every server from now on, after it was checked in every situation that it distinguishes.
     INVALID_ARGUMENT if it does not hold together or is served already; FAILED_PRECONDITION with `POLICY_MOVED` if another
     policy is served than the expected one. With assumptions, or once some were committed, the policy's loss certificate is
-    made, and FAILED_PRECONDITION with `LOSS_NOT_ACCEPTED` if a verdict of it does not hold that is not among
-    `accepted_losses`. The same call again changes nothing.
+    made and proven, and FAILED_PRECONDITION with `LOSS_NOT_ACCEPTED` if a verdict of it does not hold that is not among
+    `accepted_losses`: in the sum of a run that goes on under this policy and those before it. The same call again changes nothing.
     """
     RollbackPolicy: _aio.UnaryUnaryMultiCallable[_policy_service_pb2.RollbackPolicyRequest, _policy_service_pb2.RollbackPolicyResponse]  # type: ignore[assignment]
     """Serves the policy again that the present one replaced. Another rollback goes further back, but never to a policy
@@ -117,8 +117,8 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
         """Has a policy served by every server from now on, after it was checked in every situation that it distinguishes.
         INVALID_ARGUMENT if it does not hold together or is served already; FAILED_PRECONDITION with `POLICY_MOVED` if another
         policy is served than the expected one. With assumptions, or once some were committed, the policy's loss certificate is
-        made, and FAILED_PRECONDITION with `LOSS_NOT_ACCEPTED` if a verdict of it does not hold that is not among
-        `accepted_losses`. The same call again changes nothing.
+        made and proven, and FAILED_PRECONDITION with `LOSS_NOT_ACCEPTED` if a verdict of it does not hold that is not among
+        `accepted_losses`: in the sum of a run that goes on under this policy and those before it. The same call again changes nothing.
         """
 
     @_abc_1.abstractmethod

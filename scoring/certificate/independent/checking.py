@@ -5,30 +5,27 @@ each value of both tables is what its best edge gives. Whoever trusts the lines 
 copy its three files, and call `check_certificate` with a policy's TOML data and a certificate's JSON data.
 """
 
-import hashlib
 import itertools
-import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from scoring.certificate.independent.takes import check_granted, largest_of, take_of_tier
-from scoring.certificate.independent.world import ASSUMED, MILLION, TIERS, Data, NotProven, World, complete, need
+from scoring.certificate.independent.takes import check_granted, check_sequence, entry_costs, largest_of, take_of_tier
+from scoring.certificate.independent.world import (
+    ASSUMED,
+    TIERS,
+    Data,
+    NotProven,
+    World,
+    complete,
+    digest_of,
+    name_of,
+    need,
+)
 
-FORMAT = "loss-certificate@1"
+FORMAT = "loss-certificate@2"
 PARTS = {
-    *(
-        "format",
-        "policy",
-        "currency",
-        "assumptions",
-        "run_days",
-        "notice_days",
-        "settled",
-        "tenure",
-        "deposits",
-        "verdicts",
-    ),
-    *("temptation_minor", "takes", "granted", "overturned_ppm", "accepted", "digest"),
+    *("format", "policy", "currency", "assumptions", "run_days", "notice_days", "settled", "tenure", "deposits"),
+    *("verdicts", "temptation_minor", "takes", "granted", "sequence", "overturned_ppm", "accepted", "digest"),
 }
 
 ATTACK = {
@@ -51,13 +48,16 @@ def check_certificate(
     certificate: Data,
     assumptions: Data | None = None,
     progress: Callable[[str, int, int], None] | None = None,
+    older: Sequence[Data] = (),
 ) -> Checked:
     """Prove a certificate of a policy, edge by edge; return how much was gone through, and what stays unproven.
 
-    `assumptions`: those that it must rest on, if they are at hand. NotProven names the first fault.
+    `assumptions`: those that it must rest on, if they are at hand; `older`: the data of the policies before that it counts,
+    the oldest first. NotProven names the first fault.
     """
     try:
         _check_frame(policy, certificate, assumptions)
+        check_sequence([*older, policy], certificate)
         world = World(complete(policy), certificate["assumptions"])
         world.compare(certificate)
         return _check_all(world, certificate, progress)
@@ -90,20 +90,13 @@ def _list_not_proven(certificate: Data) -> Iterator[str]:
         yield f"{one['by']} accepted {one['verdict']}"
 
 
-def digest_of(content: Data) -> str:
-    """Return the SHA-256 of the canonical JSON of data: keys sorted, no blanks, UTF-8."""
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
 def _check_frame(policy: Data, certificate: Data, assumptions: Data | None) -> None:
     """Check that the parts are there and unaltered, and of this policy, currency and these assumptions."""
     need(set(certificate) == PARTS, "the certificate lacks a part, or has one that is none")
     need(certificate["format"] == FORMAT, f"the certificate is not of the form {FORMAT}")
     content = {key: value for key, value in certificate.items() if key != "digest"}
     need(certificate["digest"] == digest_of(content), "the certificate was altered: its digest is another")
-    stated = {"name": policy["name"], "version": policy["version"], "digest": digest_of(policy)}
-    need(certificate["policy"] == stated, "the certificate is of another policy")
+    need(certificate["policy"] == name_of(policy), "the certificate is of another policy")
     need(
         certificate["currency"] == certificate["assumptions"]["currency"] == policy.get("currency"),
         "the certificate, its assumptions and the policy are not in one currency",
@@ -134,7 +127,7 @@ def _check_verdict(
         building[b][j][world.deposits.index(terms.deposit)] - terms.deposit - cost
         for b, row in enumerate(world.terms)
         for j, terms in enumerate(row)
-        for cost in _entry_costs(world, b, j)
+        for cost in entry_costs(world, b, j)
     ]
     most = max(0, *entries)
     _same(verdict["most_minor"], most, f"{name}, fresh")
@@ -171,7 +164,7 @@ def _same(stated: object, found: int, where: str) -> None:
 def _check_run_day(world: World, name: str, running: Any, day: int, price: Sequence[int]) -> int:
     """Check every state of one day of a run; return the number of its edges."""
     following = running[day + 1] if day + 1 < world.days else [[0] * len(world.tenure)] * len(world.settled)
-    grown = price if day < world.trade["claim_days"] else [0] * len(price)
+    grown = price if day < world.claim_days else [0] * len(price)
     edges = 0
     for b, row in enumerate(world.terms):
         for j, terms in enumerate(row):
@@ -205,13 +198,6 @@ def _edges_before_a_run(
         yield building[b][j][k + 1] + left - world.deposits[k + 1]  # refills the deposit
 
 
-def _entry_costs(world: World, b: int, j: int) -> Iterator[int]:
-    """Yield what it costs to come to a name in a state, its deposit left out."""
-    if b == 0 and j == 0:
-        yield world.identity
-    yield world.aged[0] + world.settled[b] * world.aged[1] // MILLION
-
-
 def _check_attack(world: World, name: str, attack: Data, price: Sequence[int]) -> int:
     """Check that every step of an attack is an edge with its cash; return what all comes to."""
     days = attack["days"]
@@ -219,7 +205,7 @@ def _check_attack(world: World, name: str, attack: Data, price: Sequence[int]) -
     need(len(days) == world.days, f"{name}: the attack does not end with the stop")
     places = [(world.settled.index(d["settled_minor"]), world.tenure.index(d["tenure_days"])) for d in days]
     entered = world.settled.index(attack["entered_with_minor"])
-    bought = [cost for j in range(len(world.tenure)) for cost in _entry_costs(world, entered, j)]
+    bought = [cost for j in range(len(world.tenure)) for cost in entry_costs(world, entered, j)]
     start, cash = places[0], 0
     need(-attack["entry_cash_minor"] in bought and entered <= start[0], f"{name}: the attack has no such entry")
     _same(attack["history_cash_minor"], price[entered] - price[start[0]], f"{name}, the attack's history")
@@ -227,7 +213,7 @@ def _check_attack(world: World, name: str, attack: Data, price: Sequence[int]) -
     for day, ((b, j), step) in enumerate(zip(places, days, strict=True)):
         terms = world.terms[b][j]
         to, older = places[day + 1] if day + 1 < world.days else (b, j)
-        grown = price[to] - price[b] if day < world.trade["claim_days"] else 0
+        grown = price[to] - price[b] if day < world.claim_days else 0
         need(b <= to <= world.farthest(terms, b) and j <= older <= j + 1, f"{name}: day {day} leads nowhere")
         _same(step["captured_minor"], terms.cap, f"{name}, day {day} of the attack")
         _same(step["released_minor"], world.released(terms, day), f"{name}, day {day} of the attack")
@@ -254,7 +240,10 @@ def _check_figures(world: World, certificate: Data) -> None:
     need(certificate["takes"] == takes, "the takes are not those of the policy's tiers")
     check_granted(world, certificate["assumptions"], certificate["granted"], largest)
     need(certificate["overturned_ppm"] == world.overturned, "the share that is overturned is not the assumed one")
-    sums = {name: one["most_minor"] for name, one in certificate["verdicts"].items() if not one["holds"]}
+    sequence = certificate["sequence"] or {"most_minor": {}, "before_minor": {}}
+    sums = {name: one["most_minor"] for name, one in certificate["verdicts"].items()}
+    sums |= {name: most for name, most in sequence["most_minor"].items() if most > sequence["before_minor"][name]}
+    sums = {name: most for name, most in sums.items() if most}
     beyond = [one["most"] for one in (certificate["granted"] or {"sellers": ()})["sellers"] if not one["is_within"]]
     if beyond and None not in beyond:
         sums["granted"] = max(most["after_refunds_minor"] for most in beyond)

@@ -1,16 +1,27 @@
-"""What a run takes, derived anew: by tier, and of each seller that persons granted more than the policy."""
+"""What a run takes, derived anew: by tier, of sellers that persons granted more, and across several policies."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from scoring.certificate.independent.world import TIERS, Data, Unbounded, World, awaiting, need, whole
+from scoring.certificate.independent.world import (
+    MILLION,
+    TIERS,
+    Data,
+    Unbounded,
+    World,
+    awaiting,
+    complete,
+    name_of,
+    need,
+    whole,
+)
 
 GRANTED = {"marketplace", "seller", "tier", "until", "lifted", "most", "is_within"}
 
 
 def take_of_tier(world: World, tier: str | None) -> dict[str, int]:
     """Return the largest take of a seller of one tier, with a real history."""
-    table = world.grant((tier,))
+    table = world.grant((tier,), world.settled, world.tenure)
     value = [[0] * len(world.tenure) for _ in world.settled]
     for day in range(world.days - 1, -1, -1):
         value = [
@@ -76,3 +87,69 @@ def _take_without(world: World, stated: Data, lifted: list[tuple[str, str]]) -> 
     except Unbounded:
         return None
     return largest_of(take_of_tier(without, tier) for tier in TIERS)
+
+
+def entry_costs(world: World, b: int, j: int) -> Iterator[int]:
+    """Yield what it costs to come to a name in a state, its deposit left out."""
+    if b == 0 and j == 0:
+        yield world.identity
+    yield world.aged[0] + world.settled[b] * world.aged[1] // MILLION
+
+
+def check_sequence(policies: Sequence[Data], certificate: Data) -> None:
+    """Check the most that one name gets in a run across several policies, the oldest first; the last is certified."""
+    sequence = certificate["sequence"]
+    if len(policies) == 1:
+        need(sequence is None, "the certificate counts policies before its own, which are not at hand")
+        return
+    alone = [World(complete(policy), certificate["assumptions"]) for policy in policies]
+    worlds, before = (
+        [World(one.policy, certificate["assumptions"], among) for one in among] for among in (alone, alone[:-1])
+    )
+    verdicts = {"against_faked_history": False, "unconditional": True}
+    found = {
+        "older": [name_of(policy) for policy in policies[:-1]],
+        "run_days": worlds[0].days,
+        "most_minor": {name: _most_of(worlds, is_real) for name, is_real in verdicts.items()},
+        "before_minor": {name: _most_of(before, is_real) for name, is_real in verdicts.items()},
+    }
+    need(sequence == found, "the sums of a run across policies are not theirs")
+
+
+def _most_of(worlds: Sequence[World], is_real: bool) -> int:
+    """Return the most that one name gets: it runs from some policy on, and on any day a later one may be served."""
+    last, most = worlds[-1], 0
+    price, buckets, ages = last.price(is_real), range(len(last.settled)), range(len(last.tenure))
+    cheapest = [
+        min(cost + max(price[b] - price[start], 0) for start in buckets for cost in entry_costs(last, start, 0))
+        for b in buckets
+    ]
+    zero = [[0 for _ in ages] for _ in buckets]
+    reach = [[max(one.farthest(one.terms[b][j], b) for one in worlds) for j in ages] for b in buckets]
+    asked = [[terms.deposit for terms in row] for row in last.terms]
+    after = [zero] * (last.days + 1)
+    for world in reversed(worlds):
+        tables = [zero] * (last.days + 1)
+        for day in range(last.days - 1, -1, -1):
+            grown = price if day < last.claim_days else [0] * len(price)
+            ahead = [[*map(max, *rows)] for rows in zip(tables[day + 1], after[day + 1], strict=True)]
+            tables[day] = [
+                [
+                    max(
+                        0,
+                        world.released(world.terms[b][j], day)
+                        + max(
+                            ahead[to][older] - grown[to] + grown[b]
+                            for to in range(b, reach[b][j] + 1)
+                            for older in range(j, min(j + 2, len(ages)))
+                        ),
+                    )
+                    for j in ages
+                ]
+                for b in buckets
+            ]
+        asked = [[min(asked[b][j], world.terms[b][j].deposit) for j in ages] for b in buckets]
+        gains = (tables[0][b][j] - world.lost(asked[b][j]) - cheapest[b] for b in buckets for j in ages)
+        most = max(most, *gains)
+        after = [[[*map(max, *rows)] for rows in zip(*pair, strict=True)] for pair in zip(tables, after, strict=True)]
+    return most

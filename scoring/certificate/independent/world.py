@@ -1,6 +1,8 @@
 """States, terms and costs, derived of a policy file's data and a certificate's assumptions: the ground of the proof."""
 
+import hashlib
 import itertools
+import json
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -64,6 +66,17 @@ class Unbounded(NotProven):
     """A policy under which nothing bounds what somebody takes in a day."""
 
 
+def digest_of(content: Data) -> str:
+    """Return the SHA-256 of the canonical JSON of data: keys sorted, no blanks, UTF-8."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def name_of(policy: Data) -> Data:
+    """Return what names a policy in a certificate."""
+    return {"name": policy["name"], "version": policy["version"], "digest": digest_of(policy)}
+
+
 class Terms(NamedTuple):
     """The laxest terms of a bucket."""
 
@@ -113,7 +126,8 @@ def awaiting(rule: str) -> str:
 class World:
     """States, terms and costs, derived of the policy's data and the certificate's assumptions."""
 
-    def __init__(self, policy: Data, stated: Data) -> None:
+    def __init__(self, policy: Data, stated: Data, beside: Sequence["World"] = ()) -> None:
+        """Derive all; `beside`: policies of a sequence with this one, for buckets and a length of runs in common."""
         self.policy, self.trade = policy, policy["trade"]
         unknown = {*policy} - POLICY_PARTS
         unknown |= {name for part in ("trade", "seasons", "rules") for name in _unknown(policy.get(part, ()), part)}
@@ -121,26 +135,31 @@ class World:
         _check_assumptions(stated)
         self.season = max([MILLION, *(one["times_ppm"] for one in policy.get("seasons", ()))])
         stop = [whole(stated["stop"]["days"], 1), *_of_categories(stated["stop"], "days", 1)]
-        self.days: int = self.trade["delivery_promise_days"] + max(stop) + whole(stated["confirm"]["days"])
+        days: int = self.trade["delivery_promise_days"] + max(stop) + whole(stated["confirm"]["days"])
         self.carrier = min(whole(stated.get("carrier", {"days": 0})["days"]), 180)
         self.wash = min([whole(stated["wash"]["ppm"]), *_of_categories(stated["wash"], "ppm", 0)])
         self.identity = whole(stated["identity"]["minor"])
         self.aged = whole(stated["aged_account"]["minor"]), whole(stated["aged_account"]["ppm"])
         self.runners, self.overturned = whole(stated["runners"]["count"], 1), whole(stated["overturned"]["ppm"])
-        self.smallest: int = self.trade.get("smallest_order_minor", 1)
+        together = (self, *beside)
+        self.days: int = max([days, *(one.days for one in beside)])
+        self.claim_days: int = min([self.trade["claim_days"], *(one.claim_days for one in beside)])
+        self.returned: int = min([self.trade["deposit_returned_after_days"], *(one.returned for one in beside)])
+        self.smallest: int = min([self.trade.get("smallest_order_minor", 1), *(one.smallest for one in beside)])
+        self.refilled: bool = self.trade.get("deposit_is_refilled", False) and all(one.refilled for one in beside)
+        self.comes_back = self.returned < self.days
         # Rules for who has placed less of a deposit are left out: with enough of it they hold for nobody.
         self.rules = [rule for rule in policy.get("rules", ()) if "group" not in rule and "deposit" not in rule]
-        values, days = self._thresholds()
-        self.notice = self._count_notice_days()
-        self.settled: Sequence[int] = [0, *values]
-        self.tenure: Sequence[int] = [0, *days]
-        self.settled = self._cut(self.grant(TIERS))
-        self.terms = self.grant(TIERS)
-        self.deposits: Sequence[int] = sorted({0, *(one.deposit for row in self.terms for one in row)})
-        self.refilled = self.trade.get("deposit_is_refilled", False)
-        self.comes_back = self.trade["deposit_returned_after_days"] < self.days
+        self.notice = self._count_notice_days(days)
+        values, ages = (sorted({0}.union(*axis)) for axis in zip(*(one.thresholds() for one in together), strict=True))
+        self.tenure: Sequence[int] = ages
+        grants = zip(*(one.grant(TIERS, values, ages) for one in together), strict=True)
+        rows = [[terms for row in rows for terms in row] for rows in grants]
+        self.deposits: Sequence[int] = sorted({0, *(terms.deposit for row in rows for terms in row)})
+        self.settled: Sequence[int] = self._cut(values, rows)
+        self.terms = self.grant(TIERS, self.settled, ages)
 
-    def _count_notice_days(self) -> int:
+    def _count_notice_days(self, run_days: int) -> int:
         """Return the most days of a notice on which no rule suspends a seller for certain."""
         most, rules = 0, self.policy.get("rules", ())
         for rule in rules:
@@ -151,7 +170,7 @@ class World:
                 continue
             holds = (m["days"] for m in rule["measures"] if m["kind"] == "settlement_hold")
             held = min([180, max(holds, default=0), *self.policy.get("hold_limits", {}).values()])
-            if held < self.days:
+            if held < run_days:
                 raise Unbounded(f"the orders of the notice of {rule['id']} are paid out before a run is stopped")
             most = max(most, days)
         return most
@@ -168,14 +187,14 @@ class World:
         """Return the number of states: fresh, gone, and all between."""
         return 2 + len(self.settled) * len(self.tenure) * (len(self.deposits) + self.days)
 
-    def grant(self, tiers: Sequence[str | None]) -> list[list[Terms]]:
+    def grant(self, tiers: Sequence[str | None], settled: Sequence[int], tenure: Sequence[int]) -> list[list[Terms]]:
         """Return the laxest terms of each bucket of settled value, and of tenure, for a seller of any of these tiers."""
-        values, days = self._thresholds()
+        values, days = self.thresholds()
         known: dict[tuple[int, int], Terms] = {}
         table = []
-        for top in (*self.settled[1:], HIGH):
+        for top in (*settled[1:], HIGH):
             row = []
-            for last in (*self.tenure[1:], HIGH):
+            for last in (*tenure[1:], HIGH):
                 place = bisect_right(values, top - 1), bisect_right(days, last - 1)
                 if place not in known:
                     known[place] = self._laxest(top - 1, last - 1, tiers)
@@ -183,24 +202,23 @@ class World:
             table.append(row)
         return table
 
-    def _cut(self, terms: Sequence[Sequence[Terms]]) -> list[int]:
+    def _cut(self, values: Sequence[int], terms: Sequence[Sequence[Terms]]) -> list[int]:
         """Return the buckets of settled value: below each threshold as fine as a part of a day's sales, for a whole run.
 
         Parts are quarters, or as much wider as it takes to have at most MOST_STATES states.
         """
-        deposits = len({0, *(one.deposit for row in terms for one in row)})
         for parts in (4, 2, 1):
-            edges = {*self.settled}
-            for (low, high), row in zip(itertools.pairwise(self.settled), terms, strict=False):
+            edges = {*values}
+            for (low, high), row in zip(itertools.pairwise(values), terms, strict=False):
                 width = max(max(one.cap for one in row) // parts, 1)
                 edges.update(
                     itertools.takewhile(low.__lt__, (high - n * width for n in range(1, self.days * parts + 1)))
                 )
-            if 2 + len(edges) * len(self.tenure) * (deposits + self.days) <= MOST_STATES:
+            if 2 + len(edges) * len(self.tenure) * (len(self.deposits) + self.days) <= MOST_STATES:
                 break
         return sorted(edges)
 
-    def _thresholds(self) -> tuple[list[int], list[int]]:
+    def thresholds(self) -> tuple[list[int], list[int]]:
         """Return the settled values and the days of tenure at which terms may change."""
         values = {step["settled_minor"] for rule in self.rules for m in rule["measures"] for step in m.get("grows", ())}
         values |= {rule["settled"]["below"] for rule in self.rules if "settled" in rule}

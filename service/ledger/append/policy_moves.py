@@ -68,6 +68,10 @@ class PolicyMove:
     """The digest of the assumptions of that certificate."""
     accepted: tuple[tuple[str, int], ...] = ()
     """(verdict that does not hold, the sum in minor units), as the actor accepts it."""
+    sequence: tuple[tuple[str, int], ...] = ()
+    """(verdict, the most in minor units that one name gets in a run that also goes on under policies before)."""
+    owed_until: int = 0
+    """The UTC day from which on no such run goes on, in days since 1970-01-01; 0 if none does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,8 @@ class NewMove:
     certificate: str = ""
     assumptions: str = ""
     accepted: tuple[tuple[str, int], ...] = ()
+    sequence: tuple[tuple[str, int], ...] = ()
+    owed_until: int = 0
     assumptions_content: str | None = None
     """The text of the assumptions, if no move before has it."""
 
@@ -138,7 +144,7 @@ class PolicyMoves:
 
 
 def _act_of(new: NewMove) -> NewAct:
-    names = ("actor", "reason", "proposal", "certificate", "assumptions", "accepted")
+    names = ("actor", "reason", "proposal", "certificate", "assumptions", "accepted", "sequence", "owed_until")
     content = {name: getattr(new, name) for name in names}
     return NewAct(Act.POLICY, content, target=new.digest, status=int(new.action))
 
@@ -164,6 +170,17 @@ def _read_moves(connection: Connection, after: int = 0, count: int = 2**31) -> l
 def _move(row: Any, number: int) -> PolicyMove:
     stated = json.loads(row.content)
     del stated["act"]
-    accepted = tuple((str(verdict), int(sum_minor)) for verdict, sum_minor in stated.pop("accepted"))
+    accepted, sequence = (
+        tuple((str(verdict), int(most)) for verdict, most in stated.pop(name, ())) for name in ("accepted", "sequence")
+    )
     action = PolicyAction(row.status)
-    return PolicyMove(number, action, row.target, row.occur_time, row.principal or "", accepted=accepted, **stated)
+    return PolicyMove(
+        number,
+        action,
+        row.target,
+        row.occur_time,
+        row.principal or "",
+        accepted=accepted,
+        sequence=sequence,
+        **stated,
+    )

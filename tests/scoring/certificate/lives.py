@@ -185,7 +185,7 @@ def replay(policy: Policy, assumptions: Assumptions, attack: dict[str, Any]) -> 
 
     Its tier is the one, or none, whose terms give it the most, as a model might; its day one of the season that does.
     """
-    dates = (0, *(season.first_day for season in policy.rule_book.seasons))
+    dates = [day for one in policy.rule_book.seasons for day in (one.first_day, one.last_day + 1)] or [0]
     days, released = attack["days"], 0
     for number, step in enumerate(days):
         found = []

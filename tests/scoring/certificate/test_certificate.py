@@ -311,6 +311,68 @@ def test_a_season_counts_by_its_factor_as_if_a_run_lay_within_it_and_not_for_lim
         assert certified(TOY | {"seasons": [span | lowered]})["verdicts"] == plain
 
 
+MUCH = toy(cap(30_000), rule("hold", {"kind": "settlement_hold", "days": 4}))
+LITTLE = toy(cap(6_000))
+"""Of a run of five days each pays out 30,000: the first its first day, the other all five."""
+
+
+def joined(*data: dict[str, Any]) -> dict[str, Any]:
+    """The part of a certificate about runs across policies, the oldest first, checked by the other code."""
+    *older, last = data
+    found = json.loads(json.dumps(certify(policy_of(last), assumed(), older=[policy_of(one) for one in older])))
+    check_certificate(last, found, stated(), older=older)
+    sequence: dict[str, Any] = found["sequence"]
+    return sequence
+
+
+def test_a_run_across_two_policies_takes_more_than_under_each() -> None:
+    """54,000 of two that allow 30,000: a day under the first, and four under the second; the other way round no more."""
+    assert joined(MUCH, LITTLE)["most_minor"][REAL] == 30_000 + 4 * 6_000 - 100
+    assert joined(LITTLE, MUCH)["most_minor"][REAL] == 30_000 - 100
+    assert joined(MUCH, LITTLE, MUCH)["most_minor"][REAL] == 30_000 + 4 * 6_000 - 100
+    assert joined(MUCH, LITTLE)["before_minor"][REAL] == 30_000 - 100
+
+
+def test_a_run_across_policies_lasts_as_long_as_it_may_under_any() -> None:
+    """An order that the first policy lets be promised later is missed later, whatever the next one says."""
+    quick = joined(LITTLE, toy(cap(1_000), delivery_promise_days=1))
+    assert quick["run_days"] == 5
+    assert quick["most_minor"][REAL] == 5 * 6_000 - 100
+
+
+def test_of_deposits_in_a_sequence_the_smallest_deters() -> None:
+    """What a later policy does not ask for may be taken back before the stop."""
+    asking = toy(cap(6_000), rule("deposit", {"kind": "deposit", "amount_minor": 9_000}))
+    assert joined(asking, asking | {"version": 2})["most_minor"][REAL] == 30_000 - 9_000 - 100
+    assert joined(asking, LITTLE)["most_minor"][REAL] == 30_000 - 100
+
+
+def test_a_certificate_of_a_sequence_is_proven_with_its_policies_alone() -> None:
+    """Without them, or with others, its sums are not."""
+    found = certify(policy_of(LITTLE), assumed(), older=[policy_of(MUCH)])
+    for older, fault in (([], "policies before its own, which are not at hand"), ([LITTLE], "are not theirs")):
+        with pytest.raises(NotProven, match=fault):
+            check_certificate(LITTLE, found, stated(), older=older)
+    found["sequence"]["most_minor"][REAL] -= 1
+    found["digest"] = digest_certificate(found)
+    with pytest.raises(NotProven, match="are not theirs"):
+        check_certificate(LITTLE, found, stated(), older=[MUCH])
+
+
+@pytest.mark.long
+@settings(max_examples=20, deadline=None)
+@given(st.data())
+def test_runs_across_random_policies_are_proven_by_the_other_code(data: st.DataObject) -> None:
+    """Never less than by the last policy, or by those before."""
+    drawn = [data.draw(worlds()) for _ in range(data.draw(st.integers(2, 3)))]
+    *older, (last, parts) = drawn
+    assumptions = assumed(**parts)
+    found = json.loads(json.dumps(certify(policy_of(last), assumptions, older=[policy_of(one) for one, _ in older])))
+    check_certificate(last, found, stated(**parts), older=[one for one, _ in older])
+    for name, most in found["sequence"]["most_minor"].items():
+        assert most >= max(found["sequence"]["before_minor"][name], found["verdicts"][name]["most_minor"])
+
+
 def test_a_part_of_a_policy_that_the_checker_does_not_know_is_refused() -> None:
     """It could make terms laxer than what is proven."""
     found = certified(TOY)

@@ -1,5 +1,6 @@
 """A commit by assumptions rests on a loss certificate that holds, or whose losses somebody accepts by name and sum."""
 
+import tomllib
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -7,17 +8,19 @@ from typing import Any
 
 import pytest
 
-from scoring.certificate.certificate import accept, certify
+from scoring.certificate.certificate import accept, certify, list_losses
 from scoring.certificate.exceptions import Granted
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.decisions import MeasureChanged
 from scoring.enums import MeasureState
 from scoring.measure_record import name_measure
 from scoring.policy.measures import SettlementHold, ValueCap
+from scoring.time import DAY, format_day
 from sellertrust.policies import PolicyClient
 from sellertrust.v1.policy_service_pb2 import AcceptedLoss, CommitPolicyRequest, CommitPolicyResponse
 from service.policy import loss_check
 from service.policy.certificate_file import SHIPPED_ASSUMPTIONS, read_assumptions
+from tests.scoring.certificate.toys import policy_of
 from tests.servers import MARKET
 from tests.service.api.four_eyes import ALL, PERSONS, SAID, needs_approval, persons, refused, world
 from tests.service.api.test_policy_service import DEFAULT, EYES, LADDER, Running
@@ -130,6 +133,60 @@ def test_a_season_that_covers_the_epoch_lowers_no_sum(one: Running) -> None:
     season = '[[seasons]]\nname = "old"\nfrom = "1969-12-30"\nuntil = "1970-01-02"\ntimes_ppm = 100_000\n'
     error = refused("FAILED_PRECONDITION", "LOSS_NOT_ACCEPTED", commit, one, LADDER.text + season, assumptions=ASSUMED)
     assert error.metadata == {"losses": "against_faked_history=153980000 unconditional=159980000"}
+
+
+def limited(name: str, value: int, *measures: str) -> str:
+    """The ladder with a lower daily limit for everybody, and measures."""
+    every = ", ".join([f'{{ kind = "value_cap", value_minor = {value} }}', *measures])
+    rule = f'[[rules]]\nid = "{name}"\nreference = "Terms 2"\nmeasures = [{every}]\n'
+    return LADDER.text.replace('name = "ladder"', f'name = "{name}"') + rule
+
+
+MUCH = limited("much", 3_000_000, '{ kind = "settlement_hold", days = 15 }')
+"""A run of 16 days: the orders of its first day are paid out before it is stopped."""
+LITTLE = limited("little", 187_500)
+"""All orders of such a run are paid out: the same sum."""
+EACH = 3_000_000 - 20_000
+BOTH = 3_000_000 + 15 * 187_500 - 20_000
+"""Less the price of a name: a day under the first policy, and 15 under the second."""
+
+
+def test_a_commit_is_judged_with_the_policies_before_it(one: Running) -> None:
+    """Each policy alone allows 30,000 EUR; who runs from the day before the commit on gets 58,125 until it is stopped."""
+    first = sums(EACH, MUCH)
+    head = commit(one, MUCH, assumptions=ASSUMED, accepted_losses=first).serving_digest
+    last = sums(BOTH, LITTLE, MUCH)
+    error = refused("FAILED_PRECONDITION", "LOSS_NOT_ACCEPTED", commit, one, LITTLE, head, accepted_losses=first)
+    until = one.ledger.cut().observe_time // DAY + 16
+    assert error.metadata == {"losses": " ".join(f"{name}={most}" for name, most in last.items())}
+    assert f"runs that began under policies before count until {format_day(until)}" in str(error)
+    move = commit(one, LITTLE, head, accepted_losses=last).move
+    assert {loss.verdict: loss.sum_minor for loss in move.sequence_losses} == last
+    assert move.owed_until.ToMicroseconds() == until * DAY
+    assert [*one.policies.list_policy_moves()][-1] == move
+
+
+def sums(unconditional: int, text: str, *older: str) -> dict[str, int]:
+    """The sums of a certificate that counts policies before, of which one is known."""
+    policies = [policy_of(tomllib.loads(one)) for one in (text, *older)]
+    found = list_losses(certify(policies[0], read_assumptions(SHIPPED_ASSUMPTIONS), older=policies[1:]))
+    assert found["unconditional"] == unconditional
+    return {name: most for name, most in found.items() if most is not None}
+
+
+def test_a_stricter_policy_waits_for_no_sum_of_those_before(one: Running) -> None:
+    """It is judged by itself, and the history says what runs across both get, and until when; also after a rollback."""
+    loose = limited("loose", 200_000)
+    allowed = sums(16 * 200_000 - 20_000, loose)
+    head = commit(one, loose, assumptions=ASSUMED, accepted_losses=allowed).serving_digest
+    strict = limited("strict", 1_000, '{ kind = "settlement_hold", days = 180 }')
+    move = commit(one, strict, head).move
+    assert not move.accepted_losses
+    assert {loss.verdict: loss.sum_minor for loss in move.sequence_losses} == allowed
+    one.policies.rollback_policy(**SAID)
+    looser = limited("looser", 300_000)
+    error = refused("FAILED_PRECONDITION", "LOSS_NOT_ACCEPTED", commit, one, looser, head)
+    assert f"unconditional={sums(16 * 300_000 - 20_000, looser, loose)['unconditional']}" in error.metadata["losses"]
 
 
 def test_a_policy_that_holds_needs_nobody_to_accept_anything(one: Running) -> None:

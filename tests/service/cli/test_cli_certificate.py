@@ -53,6 +53,9 @@ def test_a_policy_is_certified_into_a_file_that_is_proven_again(tmp_path: Path) 
         "r.head accepted unconditional",
     ]
     assert "is of another policy" in shell.error(4, "policy", "check-certificate", out, "--policy", LADDER)
+    shell(*asked, *ACCEPTED, "--after", LADDER)
+    assert "before its own, which are not at hand" in shell.error(4, *checked)
+    assert shell.json(*checked, "--after", LADDER)["states"] == proven["states"]
     ladder = ("policy", "certify", LADDER, *asked[3:], *ACCEPTED)
     assert "error: against_faked_history does not hold" in shell(*ladder, code=4)[1]
 
