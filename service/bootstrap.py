@@ -15,9 +15,9 @@ from service.settings import Settings
 
 if TYPE_CHECKING:
     from scoring.policy.policy import Policy
-    from service.api.end_requests import EndRequests
-    from service.api.logs import Log
     from service.api.server import Server
+    from service.api.telemetry.logs import Log
+    from service.engine.end_requests import EndRequests
     from service.ledger.store import Ledger
     from service.mechanism.worker import MechanismWorker
     from service.registry.registry import Registry

@@ -13,8 +13,8 @@ import grpc
 
 from sellertrust.client import Client, seller_name
 from sellertrust.v1 import entry_pb2
-from service.api.logs import make_log
 from service.api.server import Server
+from service.api.telemetry.logs import make_log
 from service.bootstrap import build_scorer
 from service.ledger.store import Ledger
 from service.policy.policy_file import load_policy

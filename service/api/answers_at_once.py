@@ -12,9 +12,9 @@ from typing import Any, Protocol, runtime_checkable
 from google.protobuf.message import Message
 
 from service.access.rights import MAY_BE_WRITTEN, METHODS, NEEDING_TWO
-from service.api.call_records import CallRecords, Method
 from service.api.gate import Caller, Gate
-from service.api.grpc_call import GrpcCall
+from service.api.telemetry.call_records import CallRecords, Method
+from service.engine.grpc_call import GrpcCall
 
 FindAtOnce = Callable[[Any], Callable[[], bytes | None] | None]
 """Gives, for a request, what looks for its response without waiting, None where there never is one; may raise."""

@@ -32,14 +32,14 @@ from scoring.errors import PermissionDenied, TooStale, Unauthenticated, invalid
 from service.access.rights import require_rows
 from service.api.answers_at_once import AnswersAtOnce, AtOnce
 from service.api.approvals import Approvals
-from service.api.call_pool import taken_call
-from service.api.call_records import CallRecords, Method, Passage
 from service.api.gate import Gate
-from service.api.logs import Log, Pseudonyms, is_for_people
-from service.api.pools import POOLS, Pool
 from service.api.stream_threads import Streams
+from service.api.telemetry.call_records import CallRecords, Method, Passage
+from service.api.telemetry.logs import Log, Pseudonyms, is_for_people
 from service.call_context import LATE_SECONDS, Call, begin_answering, end_answering
 from service.contract.wire_size import nested_batch, require_few_fields
+from service.engine.call_pool import taken_call
+from service.engine.pools import POOLS, Pool
 
 DO_NOT_RETRY = (("grpc-retry-pushback-ms", "-1"),)
 """Keeps a channel from repeating a call by itself: who asks for a fresh answer would hear of nothing but the deadline."""

@@ -30,11 +30,11 @@ from service.access.principals import LOCAL, Principal
 from service.access.rights import BOUND, FILTERED, MAY_BE_WRITTEN, METHODS, READS, Right, Scope, not_granted, rights_of
 from service.access.tokens import TokenRefused, Verified
 from service.api.credentials import authorization_of, bearer_token, unauthenticated
-from service.api.grpc_call import connection_of
-from service.api.turnstile import EVERY_METHOD, HOLD_SECONDS, Turnstile, digest_of
 from service.call_context import Approval
 from service.contract.acted import acted_on, came_of
 from service.contract.asked import asked_of, has_privileged, seller_parts
+from service.engine.grpc_call import connection_of
+from service.engine.turnstile import EVERY_METHOD, HOLD_SECONDS, Turnstile, digest_of
 
 MAX_KNOWN = 2_000
 """Callers who are known by what they show; with one more all of them are found out anew."""

@@ -19,7 +19,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from scoring.errors import LedgerUnavailable
-from service.api.logs import Log
+from service.api.telemetry.logs import Log
 from service.ledger.database.database import outage_of
 
 PROBE_SECONDS = 1.0

@@ -12,7 +12,7 @@ import grpc
 from grpc_health.v1.health import SERVICE_NAME as HEALTH
 
 from scoring.errors import ConfigurationWrong
-from service.api.call_records import Method
+from service.api.telemetry.call_records import Method
 from service.settings import Settings, is_loopback
 
 

@@ -34,28 +34,28 @@ from sellertrust.v1 import (
 from service.access.audit import AuditFile
 from service.access.grants_file import GrantsFile
 from service.api.approvals import Approvals
-from service.api.assumption_metrics import AssumptionMetrics
-from service.api.audit_servicer import AuditServicer
-from service.api.book_metrics import BookMetrics
-from service.api.call_pool import CallPool
 from service.api.calls import Calls
 from service.api.gate import Gate
 from service.api.health import Health
-from service.api.ledger_servicer import LedgerServicer
 from service.api.listening import listening_error
-from service.api.logs import Log, Pseudonyms, flush_log, hide_subjects, make_log
-from service.api.measure_servicer import MeasureServicer
-from service.api.metrics import MetricsPort, PoolMetrics
-from service.api.model_servicer import ModelServicer
-from service.api.policy_servicer import PolicyServicer
-from service.api.pools import MAX_MESSAGE_BYTES, POOLS, RULES, Pool, max_calls, threads_of
-from service.api.proposal_servicer import ProposalServicer
 from service.api.reads import Reads
 from service.api.reflection import add_reflection
-from service.api.review_servicer import ReviewServicer
+from service.api.servicers.audit import AuditServicer
+from service.api.servicers.ledger import LedgerServicer
+from service.api.servicers.measure import MeasureServicer
+from service.api.servicers.model import ModelServicer
+from service.api.servicers.policy import PolicyServicer
+from service.api.servicers.proposal import ProposalServicer
+from service.api.servicers.review import ReviewServicer
+from service.api.servicers.trust_score import TrustScoreServicer
 from service.api.stream_threads import Streams
+from service.api.telemetry.assumption_metrics import AssumptionMetrics
+from service.api.telemetry.book_metrics import BookMetrics
+from service.api.telemetry.logs import Log, Pseudonyms, flush_log, hide_subjects, make_log
+from service.api.telemetry.metrics import MetricsPort, PoolMetrics
 from service.api.tls_files import TlsFiles
-from service.api.trust_score_servicer import TrustScoreServicer
+from service.engine.call_pool import CallPool
+from service.engine.pools import MAX_MESSAGE_BYTES, POOLS, RULES, Pool, max_calls, threads_of
 from service.ledger.clock.tail import Tail
 from service.ledger.store import Ledger
 from service.mechanism.recorder import Recorder

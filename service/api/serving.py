@@ -3,9 +3,9 @@
 import os
 from collections.abc import Callable
 
-from service.api.end_requests import EndRequests
 from service.api.garbage_collection import freeze_loaded_objects
 from service.api.server import Server
+from service.engine.end_requests import EndRequests
 from service.ledger.store import Ledger
 
 

@@ -8,7 +8,7 @@ import grpc
 
 from scoring.errors import ConfigurationWrong
 from sellertrust.local import file_state
-from service.api.logs import Log
+from service.api.telemetry.logs import Log
 
 
 class TlsFiles:

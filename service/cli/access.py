@@ -43,7 +43,7 @@ def show(
     emit([_method_row(method, row, kinds, principal, found) for method, row, kinds in _methods()], output)
     key = load().pseudonym_key
     if principal is not None and key is not None:
-        from service.api.logs import Pseudonyms, log_name
+        from service.api.telemetry.logs import Pseudonyms, log_name
 
         say(f"in the log it is {log_name(principal, Pseudonyms(key.get_secret_value().encode()))}")
 

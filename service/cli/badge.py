@@ -14,7 +14,7 @@ from service.setting_forms import is_address
 from service.settings import host_and_port, load
 
 if TYPE_CHECKING:
-    from service.api.metrics import MetricsPort
+    from service.api.telemetry.metrics import MetricsPort
     from service.web.server import BadgeServer
 
 app = typer.Typer()
@@ -85,7 +85,7 @@ def _metrics_port(server: "BadgeServer", address: str) -> "MetricsPort":
     """
     from prometheus_client import CollectorRegistry
 
-    from service.api.metrics import MetricsPort
+    from service.api.telemetry.metrics import MetricsPort
     from service.web.metrics import BadgeMetrics
 
     registry = CollectorRegistry()

@@ -13,7 +13,7 @@ from pathlib import Path
 from scoring.errors import ConfigurationWrong
 from sellertrust.client import Client
 from service.api.garbage_collection import freeze_loaded_objects
-from service.api.logs import make_log
+from service.api.telemetry.logs import make_log
 from service.bootstrap import build_server, open_ledger, open_registry, run_server
 from service.cli.badge import DEFAULT_ADDRESS as BADGES
 from service.cli.common import ROOT

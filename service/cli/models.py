@@ -205,7 +205,7 @@ class _Local(Models):
     """
 
     def __init__(self, registry: "Registry") -> None:
-        from service.api.model_servicer import ModelServicer
+        from service.api.servicers.model import ModelServicer
 
         self._servicer = ModelServicer(registry)
         self._models = cast("ModelServiceStub", self)

@@ -46,7 +46,7 @@ def count_differing_rows(settings: Settings, marketplace: str, policy: Policy, s
 
     Starts a server of its own for it, over a socket, on the configured ledger.
     """
-    from service.api.logs import make_log
+    from service.api.telemetry.logs import make_log
 
     here = settings.model_copy(
         update={

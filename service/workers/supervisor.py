@@ -16,10 +16,10 @@ from time import monotonic
 
 from prometheus_client import CollectorRegistry
 
-from service.api.end_requests import EndRequests
 from service.api.listening import listening_error
-from service.api.logs import Log, make_log
-from service.api.metrics import MetricsPort
+from service.api.telemetry.logs import Log, make_log
+from service.api.telemetry.metrics import MetricsPort
+from service.engine.end_requests import EndRequests
 from service.setting_forms import PREFIX
 from service.settings import Settings, host_and_port
 from service.workers.child import COMMAND, Child

@@ -2,10 +2,10 @@
 
 import socket
 
-from service.api.end_requests import EndRequests
-from service.api.logs import make_log
 from service.api.server import Server
+from service.api.telemetry.logs import make_log
 from service.bootstrap import run_server
+from service.engine.end_requests import EndRequests
 from service.settings import Settings
 from service.workers.link import WorkerLink
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from sellertrust.client import Client
 from sellertrust.v1 import trust_score_service_pb2 as pb
-from service.api.logs import make_log
 from service.api.server import Server
+from service.api.telemetry.logs import make_log
 from service.bootstrap import build_scorer
 from service.ledger.store import Ledger
 from service.policy.policy_file import load_policy

@@ -8,8 +8,8 @@ import json
 import sys
 from pathlib import Path
 
-from service.api.logs import make_log
 from service.api.server import Server
+from service.api.telemetry.logs import make_log
 from service.bootstrap import build_scorer
 from service.ledger.clock.server_clock import wall_clock
 from service.ledger.store import Ledger

@@ -28,8 +28,8 @@ from scoring.model.artifact import Artifact
 from scoring.score import fold_views
 from sellertrust.client import Client
 from sellertrust.v1 import trust_score_service_pb2 as pb
-from service.api.logs import make_log
 from service.api.server import Server, options_of
+from service.api.telemetry.logs import make_log
 from service.api.tls_files import TlsFiles
 from service.bootstrap import build_scorer
 from service.ledger.store import Ledger

@@ -28,11 +28,11 @@ from sellertrust.client import (
 )
 from sellertrust.v1 import trust_score_service_pb2
 from sellertrust.v1.trust_score_service_pb2_grpc import TrustScoreServiceStub
-from service.api.ledger_servicer import WRITES
-from service.api.model_servicer import MODEL_WRITES
-from service.api.policy_servicer import POLICY_WRITES
-from service.api.proposal_servicer import PROPOSAL_WRITES
-from service.api.review_servicer import REVIEW_WRITES
+from service.api.servicers.ledger import WRITES
+from service.api.servicers.model import MODEL_WRITES
+from service.api.servicers.policy import POLICY_WRITES
+from service.api.servicers.proposal import PROPOSAL_WRITES
+from service.api.servicers.review import REVIEW_WRITES
 from tests.scoring.worlds import artifact
 from tests.servers import MARKET, identity, running_server, violation
 

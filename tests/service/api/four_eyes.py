@@ -22,8 +22,8 @@ from sellertrust.v1.model_service_pb2 import PromoteModelRequest
 from sellertrust.v1.proposal_service_pb2 import Proposal
 from sellertrust.v1.review_service_pb2 import DecideViolationsRequest
 from sellertrust.v1.review_service_pb2_grpc import ReviewServiceStub
-from service.api.logs import make_log
 from service.api.server import Server
+from service.api.telemetry.logs import make_log
 from service.bootstrap import build_scorer
 from service.ledger.store import Ledger
 from service.registry.registry import Registry

@@ -18,13 +18,13 @@ from sellertrust.client import Client, SellertrustCallError
 from sellertrust.v1 import trust_score_service_pb2 as pb
 from service.access.grants_file import LOOK_SECONDS
 from service.api.answers_at_once import AtOnce
-from service.api.call_records import Method
 from service.api.calls import Calls
 from service.api.gate import Gate
-from service.api.grpc_call import GrpcCall
-from service.api.logs import Pseudonyms, make_log
 from service.api.reads import Reads
-from service.api.trust_score_servicer import TrustScoreServicer
+from service.api.servicers.trust_score import TrustScoreServicer
+from service.api.telemetry.call_records import Method
+from service.api.telemetry.logs import Pseudonyms, make_log
+from service.engine.grpc_call import GrpcCall
 from tests.callers import Authority, grant, write_grants
 from tests.scoring.worlds import artifact
 from tests.servers import MARKET, Running, call_bytes, exposure, identity, running_server

@@ -14,8 +14,8 @@ from scoring.errors import FieldViolation, InvalidInput, LedgerUnavailable
 from sellertrust.client import SellertrustCallError
 from sellertrust.v1 import ledger_service_pb2, review_service_pb2, trust_score_service_pb2
 from service.api.calls import Calls
-from service.api.logs import Pseudonyms, make_log
 from service.api.server import FILES
+from service.api.telemetry.logs import Pseudonyms, make_log
 from service.contract.statuses import internal_status, status_of
 from tests.servers import MARKET, call_bytes, exposure, identity, running_server, violation
 

@@ -15,8 +15,8 @@ from sqlalchemy import event
 from scoring.time import DAY, SECOND, day_of
 from sellertrust.client import Client, SellertrustCallError
 from sellertrust.v1 import trust_score_service_pb2 as pb
-from service.api.logs import make_log
 from service.api.server import Server
+from service.api.telemetry.logs import make_log
 from service.bootstrap import build_scorer
 from service.ledger.clock.server_clock import wall_clock
 from service.ledger.store import Ledger

@@ -19,7 +19,7 @@ from sellertrust.v1 import entry_pb2, ledger_service_pb2
 from sellertrust.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from service.access import rights
 from service.access.rights import require_rows
-from service.api.entry_streams import list_sellers
+from service.api.servicers.entry_streams import list_sellers
 from service.call_context import Call, begin_answering, end_answering
 from service.contract.resource_names import parse_parent
 from tests.callers import Authority, Shown, TokenIssuer, grant, write_grants

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.api import logs
-from service.api.logs import Line, Pseudonyms, flush_log, make_log, redact
+from service.api.telemetry import logs
+from service.api.telemetry.logs import Line, Pseudonyms, flush_log, make_log, redact
 
 SELLER = "marketplaces/acme/sellers/s-17"
 
@@ -134,7 +134,7 @@ def test_a_stream_that_cannot_be_written_to_ends_no_log() -> None:
 def test_a_pseudonym_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     pseudonyms = Pseudonyms(b"key")
     found = pseudonyms(SELLER)
-    monkeypatch.setattr("service.api.logs.hmac.digest", None)
+    monkeypatch.setattr("service.api.telemetry.logs.hmac.digest", None)
     assert pseudonyms(SELLER) == found
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from service.api import metrics
+from service.api.telemetry import metrics
 from tests.servers import MARKET, identity, running_server
 from tests.service.api.test_server import metrics_of
 

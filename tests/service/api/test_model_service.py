@@ -11,8 +11,8 @@ import pytest
 
 from sellertrust.client import Client
 from sellertrust.errors import SellertrustCallError
-from service.api.logs import make_log
 from service.api.server import Server
+from service.api.telemetry.logs import make_log
 from service.bootstrap import build_scorer
 from service.ledger.store import Ledger
 from service.registry.registry import Registry

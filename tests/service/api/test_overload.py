@@ -16,10 +16,10 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
 
 from sellertrust.v1 import trust_score_service_pb2 as pb
-from service.api import pools
-from service.api.call_pool import CallPool
-from service.api.pools import Pool
-from service.api.waiting_line import LineRules
+from service.engine import pools
+from service.engine.call_pool import CallPool
+from service.engine.pools import Pool
+from service.engine.waiting_line import LineRules
 from tests.servers import MARKET, Running, call_bytes, identity, running_server
 from tests.service.api.test_server import metrics_of
 from tests.service.api.test_streams import eventually
@@ -69,7 +69,7 @@ def short_lines(monkeypatch: pytest.MonkeyPatch) -> None:
         pools, "RULES", {pool: LineRules(3, rules.target_seconds) for pool, rules in pools.RULES.items()}
     )
     monkeypatch.setattr("service.api.server.RULES", pools.RULES)
-    monkeypatch.setattr("service.api.call_records.RULES", pools.RULES)
+    monkeypatch.setattr("service.api.telemetry.call_records.RULES", pools.RULES)
 
 
 @pytest.mark.usefixtures("short_lines")

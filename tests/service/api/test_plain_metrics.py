@@ -5,7 +5,7 @@ from random import Random
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 
-from service.api.plain_metrics import PlainCounter, PlainHistogram
+from service.api.telemetry.plain_metrics import PlainCounter, PlainHistogram
 
 BOUNDS = (0.001, 0.25, 1, 10)
 

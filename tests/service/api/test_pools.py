@@ -18,13 +18,13 @@ from sellertrust.client import Client
 from sellertrust.review import ReviewClient
 from sellertrust.v1 import entry_pb2, ledger_service_pb2
 from service.access.limits import CLASSES
-from service.api import call_pool
 from service.api.calls import Calls, _class_of
-from service.api.ledger_servicer import LedgerServicer
-from service.api.logs import Pseudonyms, make_log
-from service.api.pools import POOLS
 from service.api.reads import Reads
+from service.api.servicers.ledger import LedgerServicer
 from service.api.stream_threads import Streams
+from service.api.telemetry.logs import Pseudonyms, make_log
+from service.engine import call_pool
+from service.engine.pools import POOLS
 from service.ledger.queries.violations import ViolationQueries
 from service.mechanism.recorder import Recorder
 from tests.databases import database as new_database

@@ -5,7 +5,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from service.api.call_records import REFUSAL_LINES_A_SECOND, FewLines
+from service.api.telemetry.call_records import REFUSAL_LINES_A_SECOND, FewLines
 from tests.callers import TokenIssuer, write_grants
 from tests.servers import running_server
 

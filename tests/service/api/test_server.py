@@ -21,8 +21,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from scoring.errors import ConfigurationWrong
 from sellertrust.client import Client, SellertrustCallError
-from service.api.logs import make_log
 from service.api.server import Server
+from service.api.telemetry.logs import make_log
 from service.bootstrap import build_server
 from tests.callers import grant, write_grants
 from tests.servers import MARKET, identity, running_server, settings_of

@@ -19,7 +19,7 @@ from sellertrust.client import MAX_MESSAGE_BYTES
 from sellertrust.v1 import entry_pb2
 from sellertrust.v1 import ledger_service_pb2 as pb
 from sellertrust.v1.ledger_service_pb2_grpc import LedgerServiceStub
-from service.api import entry_streams
+from service.api.servicers import entry_streams
 from service.ledger.clock import tail
 from tests.databases import BACKENDS, database
 from tests.servers import MARKET, Running, exposure, identity, running_server, violation

@@ -12,8 +12,8 @@ import pytest
 from sellertrust.client import Client, SellertrustCallError
 from sellertrust.requests import violation_name
 from sellertrust.v1 import ledger_service_pb2 as pb
-from service.api import turnstile
-from service.api.turnstile import (
+from service.engine import turnstile
+from service.engine.turnstile import (
     HELD_REFUSALS,
     HOLD_SECONDS,
     MAX_HELD,

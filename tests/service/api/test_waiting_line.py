@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.api.waiting_line import INTERVAL_SECONDS, Cause, LineRules, WaitingCall, WaitingLine
+from service.engine.waiting_line import INTERVAL_SECONDS, Cause, LineRules, WaitingCall, WaitingLine
 
 DEAR = LineRules(4, target_seconds=0.005)
 QUICK = LineRules(4, target_seconds=inf)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from service.api.logs import Pseudonyms
+from service.api.telemetry.logs import Pseudonyms
 from tests.callers import Authority, TokenIssuer, grant, write_grants
 from tests.service.shells import MARKET, bare_shell, lines_of, serving, shell_of
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from scoring.errors import ConfigurationWrong
-from service.api.logs import make_log
+from service.api.telemetry.logs import make_log
 from service.settings import load
 from service.workers import child as childhood
 from service.workers import supervisor as supervising

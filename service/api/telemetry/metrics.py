@@ -17,7 +17,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from service.api.call_pool import CallPool
+from service.engine.call_pool import CallPool
 
 MAX_CONNECTIONS = 32
 """Connections that may be open at a time."""

@@ -17,9 +17,9 @@ from typing import Any, Protocol, cast
 
 import grpc
 
-from service.api.grpc_call import GrpcCall, is_handed_over
-from service.api.turnstile import Turnstile
-from service.api.waiting_line import Cause, LineRules, TurnedAway, WaitingLine
+from service.engine.grpc_call import GrpcCall, is_handed_over
+from service.engine.turnstile import Turnstile
+from service.engine.waiting_line import Cause, LineRules, TurnedAway, WaitingLine
 
 LOOK_SECONDS = 0.2
 """How often it is looked for requests that have not arrived in time, and for calls that have been held for long enough."""

@@ -27,14 +27,14 @@ from scoring.errors import (
     invalid,
 )
 from service.api.gate import Caller, Kept
-from service.api.grpc_call import GrpcCall
-from service.api.logs import Log, Pseudonyms, log_name, redact
-from service.api.plain_metrics import PlainCounter, PlainHistogram
-from service.api.pools import RULES, Pool
 from service.api.stream_threads import unsent_text
-from service.api.waiting_line import Cause
+from service.api.telemetry.logs import Log, Pseudonyms, log_name, redact
+from service.api.telemetry.plain_metrics import PlainCounter, PlainHistogram
 from service.call_context import Call
 from service.contract.statuses import code_of, internal_status, status_of
+from service.engine.grpc_call import GrpcCall
+from service.engine.pools import RULES, Pool
+from service.engine.waiting_line import Cause
 from service.ledger.clock.tail import server_stopping_error
 from service.ledger.database.database import outage_of
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from enum import Enum
 from math import inf
 
-from service.api.turnstile import MAX_HELD
-from service.api.waiting_line import LineRules
+from service.engine.turnstile import MAX_HELD
+from service.engine.waiting_line import LineRules
 from service.settings import Settings
 
 

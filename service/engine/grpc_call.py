@@ -13,7 +13,7 @@ import grpc
 from grpc import _server as inside
 from grpc._cython import cygrpc  # type: ignore[attr-defined]
 
-from service.api.waiting_line import WaitingCall
+from service.engine.waiting_line import WaitingCall
 
 AtOnce = Callable[[bytes, "GrpcCall"], bytes | None]
 """Gives the response to a request, if it needs no thread, and None else; never raises, and never waits for anything."""

@@ -14,8 +14,8 @@ from scoring.entries.kinds.conduct import StatusChanged
 from scoring.enums import Action
 from scoring.errors import FieldViolation, InvalidInput, SellertrustError
 from sellertrust.v1 import ledger_service_pb2 as ledger_pb
-from service.api.entry_streams import EntryStreams, cut_to_message, list_sellers
 from service.api.reads import Reads, is_number
+from service.api.servicers.entry_streams import EntryStreams, cut_to_message, list_sellers
 from service.contract.entries import appended_response, entry_message
 from service.contract.fields import timestamp
 from service.contract.resource_names import parse_marketplace, parse_parent, parse_seller, parse_violation

@@ -18,8 +18,8 @@ from scoring.errors import (
 )
 from sellertrust.v1 import proposal_service_pb2 as pb
 from service.api.approvals import Approvals, naming, require_open
-from service.api.entry_streams import cut_to_message
 from service.api.reads import is_number, page_of
+from service.api.servicers.entry_streams import cut_to_message
 from service.call_context import current_call
 from service.contract.asked import PROPOSABLE, asked_of_proposed
 from service.contract.policies import accepted_losses_of

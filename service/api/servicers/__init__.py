@@ -1,0 +1,1 @@
+"""Implement the services of the contract."""

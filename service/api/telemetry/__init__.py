@@ -1,0 +1,1 @@
+"""Tell operators what the server does."""

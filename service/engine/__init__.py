@@ -1,0 +1,1 @@
+"""Hand the calls of grpcio to bounded pools of threads."""
