@@ -39,6 +39,7 @@ from service.api.telemetry.logs import Log, Pseudonyms, is_for_people
 from service.call_context import LATE_SECONDS, Call, begin_answering, end_answering
 from service.contract.wire_size import nested_batch, require_few_fields
 from service.engine.call_pool import taken_call
+from service.engine.handover import run_in_pool
 from service.engine.pools import POOLS, Pool
 
 DO_NOT_RETRY = (("grpc-retry-pushback-ms", "-1"),)
@@ -109,8 +110,7 @@ class Calls:
             method = _method_of(descriptor)
             if method.gives_stream and streams is not None:
                 behave = self._stream_behaviour(method, implementation, streams)
-                behave.method = method  # type: ignore[attr-defined]
-                behave.experimental_thread_pool = streams.pool  # type: ignore[attr-defined]
+                run_in_pool(behave, streams.pool, method)
                 make = (
                     grpc.stream_stream_rpc_method_handler
                     if method.takes_stream
@@ -121,14 +121,14 @@ class Calls:
             if method.takes_stream or method.gives_stream:
                 raise TypeError(f"{descriptor.full_name} streams, for which there are no threads or no mechanism")
             behaviour = self._behaviour(method, implementation)
-            behaviour.method = method  # type: ignore[attr-defined]
             find = servicer.at_once(descriptor.name) if isinstance(servicer, AnswersAtOnce) else None
+            at_once = None
             if find is not None and not self._waits_for_log:
-                behaviour.at_once = AtOnce(method, find, self._gate, self.records)  # type: ignore[attr-defined]
+                at_once = AtOnce(method, find, self._gate, self.records)
             if pools is not None:
                 if method.name not in pools:
                     raise TypeError(f"{method.name} has no threads")
-                behaviour.experimental_thread_pool = pools[method.name]  # type: ignore[attr-defined]
+                run_in_pool(behaviour, pools[method.name], method, at_once)
             handlers[descriptor.name] = grpc.unary_unary_rpc_method_handler(behaviour, None, None)
         return handlers
 

@@ -20,6 +20,7 @@ from prometheus_client.registry import Collector
 
 from scoring.errors import LedgerUnavailable
 from service.api.telemetry.logs import Log
+from service.engine.handover import run_in_pool
 from service.ledger.database.database import outage_of
 
 PROBE_SECONDS = 1.0
@@ -83,8 +84,8 @@ class Health(Collector):
         ) -> Any:
             return self._servicer.Watch(request, _EndedLater(context, self._pool), send_response_callback)
 
-        check.experimental_thread_pool = self._pool  # type: ignore[attr-defined]
-        watch.experimental_thread_pool = self._pool  # type: ignore[attr-defined]
+        run_in_pool(check, self._pool)
+        run_in_pool(watch, self._pool)
         watch.experimental_non_blocking = True  # type: ignore[attr-defined]
         forms = HealthCheckRequest.FromString, HealthCheckResponse.SerializeToString
         handlers: dict[str, Any] = {

@@ -13,6 +13,7 @@ from grpc_health.v1.health import SERVICE_NAME as HEALTH
 
 from scoring.errors import ConfigurationWrong
 from service.api.telemetry.call_records import Method
+from service.engine.handover import run_in_pool
 from service.settings import Settings, is_loopback
 
 
@@ -41,10 +42,8 @@ def add_reflection(server: grpc.Server, services: Iterable[str], settings: Setti
 
     # A stream holds a thread for as long as it is open, so the pool has to know that it is one.
     name = f"{reflection.SERVICE_NAME.rpartition('.')[2]}/ServerReflectionInfo"
-    reflect.method = Method(  # type: ignore[attr-defined]
-        name, ServerReflectionRequest, takes_stream=True, gives_stream=True, call_class="reflection"
-    )
-    reflect.experimental_thread_pool = pool  # type: ignore[attr-defined]
+    method = Method(name, ServerReflectionRequest, takes_stream=True, gives_stream=True, call_class="reflection")
+    run_in_pool(reflect, pool, method)
     forms = ServerReflectionRequest.FromString, ServerReflectionResponse.SerializeToString
     handler: Any = grpc.stream_stream_rpc_method_handler(reflect, *forms)
     server.add_registered_method_handlers(reflection.SERVICE_NAME, {"ServerReflectionInfo": handler})

@@ -55,6 +55,7 @@ from service.api.telemetry.logs import Log, Pseudonyms, flush_log, hide_subjects
 from service.api.telemetry.metrics import MetricsPort, PoolMetrics
 from service.api.tls_files import TlsFiles
 from service.engine.call_pool import CallPool
+from service.engine.handover import require_handover
 from service.engine.pools import MAX_MESSAGE_BYTES, POOLS, RULES, Pool, max_calls, threads_of
 from service.ledger.clock.tail import Tail
 from service.ledger.store import Ledger
@@ -253,11 +254,7 @@ class Server:
         """Call this server once, and see that a pool got the call: ConfigurationWrong if gRPC does not hand it over."""
         with grpc.insecure_channel(target) as channel, suppress(grpc.RpcError):
             HealthStub(channel).Check(HealthCheckRequest(), timeout=OWN_CALL_SECONDS)
-        if not self._pools[Pool.HEALTH].taken_over:
-            raise ConfigurationWrong(
-                f"grpcio {grpc.__version__} does not hand calls over as this server expects, so nothing would bound them;"
-                " install the version that it names: pip install 'grpcio>=1.85,<1.86'"
-            )
+        require_handover(self._pools[Pool.HEALTH])
 
     def add_metrics(self, collector: Collector) -> None:
         """Show a collector's metrics beside those of the server."""

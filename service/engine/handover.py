@@ -1,0 +1,27 @@
+"""What the server asks of grpcio beyond its documented interface."""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import grpc
+
+from scoring.errors import ConfigurationWrong
+from service.engine.call_pool import CallPool
+
+
+def run_in_pool(behave: Any, pool: ThreadPoolExecutor, method: object = None, at_once: object = None) -> None:
+    """Have gRPC hand the calls of a behaviour to a pool.
+
+    The pool asks `method` for its name and whether it takes a stream, and calls `at_once` before a call gets a thread.
+    """
+    behave.experimental_thread_pool = pool
+    behave.method, behave.at_once = method, at_once
+
+
+def require_handover(pool: CallPool) -> None:
+    """Raise ConfigurationWrong if gRPC has handed no call to a pool that it was to run one in."""
+    if not pool.taken_over:
+        raise ConfigurationWrong(
+            f"grpcio {grpc.__version__} does not hand calls over as this server expects, so nothing would bound them;"
+            " install the version that it names: pip install 'grpcio>=1.85,<1.86'"
+        )
