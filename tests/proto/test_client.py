@@ -135,14 +135,6 @@ def test_faults_of_the_program_are_raised_all_the_same() -> None:
 
 
 @pytest.mark.long
-def test_without_a_server_a_call_fails_as_unavailable_and_soon() -> None:
-    with Client(NOWHERE) as client, pytest.raises(SellertrustCallError) as caught:
-        client.get_trust_score(MARKET, "s")
-    assert caught.value.code is grpc.StatusCode.UNAVAILABLE
-    assert caught.value.fields == []
-
-
-@pytest.mark.long
 def test_every_call_has_a_deadline_which_the_client_and_the_call_can_set(tmp_path: Path, monkeypatch) -> None:
     def sleep(*arguments: object) -> None:
         time.sleep(3)
@@ -280,15 +272,6 @@ def test_times_may_be_datetimes_of_any_zone_or_timestamps(tmp_path: Path) -> Non
             if score.HasField("stamp"):
                 assert score.stamp.observe_time == stamp
             assert list(client.list_entries(MARKET, known_time=time_)) == []
-
-
-@pytest.mark.long
-def test_one_client_serves_many_threads(tmp_path: Path) -> None:
-    with running_server(tmp_path) as running, running.client() as client, ThreadPoolExecutor(8) as pool:
-        entries = [[identity(f"i{n}", f"s{n}")] for n in range(100)]
-        list(pool.map(lambda entry: client.append_entries(MARKET, entry), entries))
-        scores = pool.map(lambda n: client.get_trust_score(MARKET, f"s{n}").seller, range(100))
-        assert list(scores) == [seller_name(MARKET, f"s{n}") for n in range(100)]
 
 
 @pytest.mark.long

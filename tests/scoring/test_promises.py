@@ -16,7 +16,6 @@ from scoring.features.table import matrix
 from scoring.score import explain, score
 from scoring.time import DAY
 from tests.scoring.worlds import (
-    ALL_FEATURES,
     CONSTANTS,
     NOW,
     TODAY,
@@ -43,11 +42,6 @@ def points(rows: list[FactRow], observe_time: int = NOW) -> int:
     facts = resolve(columns_of(numbered(rows), ["s"]), np.array([observe_time]))
     model = artifact()
     return int(model.points(matrix(model.folder.fold(facts), model.features))[0])
-
-
-def inputs(rows: list[FactRow], observe_time: int = NOW) -> np.ndarray:
-    facts = resolve(columns_of(numbered(rows), ["s"]), np.array([observe_time]))
-    return matrix(artifact().folder.fold(facts), ALL_FEATURES)[0]
 
 
 @pytest.mark.long
@@ -147,43 +141,6 @@ def test_the_fold_is_the_sum_a_database_would_give(rows: list[FactRow]) -> None:
         folded = artifact().folder.fold(facts).category_mass[half_life][0]
         assert folded.tolist() == [sums.get(category, 0) / UNIT for category in range(1, 9)]
     database.close()
-
-
-@pytest.mark.long
-@COUNTING
-@given(sellers(), st.data())
-def test_confirming_never_raises_points_and_overturning_never_lowers_them(
-    rows: list[FactRow], data: st.DataObject
-) -> None:
-    """Whatever else is recorded of the seller, in the points and in the tier's points."""
-    alleged = [row for row in rows if row.kind == Kind.VIOLATION and row.status == Status.ALLEGED]
-    assume(alleged)
-    chosen = data.draw(st.sampled_from(alleged))
-    before = points(rows)
-    confirmed = [*rows, status("c", chosen.entry_id, Status.CONFIRMED)]
-    assert points(confirmed) <= before
-    assert points([*confirmed, status("o", chosen.entry_id, Status.OVERTURNED)]) == before
-
-
-@COUNTING
-@given(sellers(), st.integers(TODAY - 700, TODAY - 1), st.integers(0, 5000))
-def test_clean_orders_never_lower_points(rows: list[FactRow], day: int, orders: int) -> None:
-    """More settled orders without a failure, on any day, old or new."""
-    others = [row for row in rows if row.exposure_day != day]
-    assert points([*others, exposure("clean", day, orders)]) >= points(others)
-
-
-@COUNTING
-@given(sellers(), st.integers(1, 400))
-def test_waiting_alone_worsens_no_feature_by_more_than_the_rounding_of_the_decay_tables(
-    rows: list[FactRow], wait: int
-) -> None:
-    """A rate's numerator and denominator decay alike, so only rounding can raise it: by less than 2^-20 an order-day."""
-    now, later = inputs(rows), inputs(rows, NOW + wait * DAY)
-    orders = sum(row.settled_orders or 0 for row in rows)
-    direction = np.array([feature.direction for feature in ALL_FEATURES])
-    worsened = (now - later) * direction
-    assert worsened.max() <= 2.0**-20 * (1 + orders) / CONSTANTS.rate_damping
 
 
 @pytest.mark.long

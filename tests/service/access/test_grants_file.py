@@ -7,7 +7,6 @@ from time import monotonic, sleep
 
 import grpc
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from scoring.errors import ConfigurationWrong
 from sellertrust.client import SellertrustCallError
@@ -182,50 +181,6 @@ def test_a_token_of_an_issuer_that_is_no_longer_named_proves_nobody_from_then_on
         with pytest.raises(SellertrustCallError, match="of an issuer that is not known here") as caught:
             [*reader.list_entries(MARKET)]
     assert caught.value.code is grpc.StatusCode.UNAUTHENTICATED
-
-
-@pytest.mark.long
-def test_rotated_keys_and_tokens_are_taken_up_while_calls_go_on(server: Server) -> None:
-    every = {name: ["*"] for name in ("kinds", "sources", "notifiers", "entry_ids")}
-    server.take(
-        "".join(grant(name, ["append"], **every) for name in ("dns:writer.example", "jwt:https://login.example#*"))
-    )
-    token = server.issuer.token_file()
-    shown = server.authority.certificate(dns=["writer.example"])
-    is_over = threading.Event()
-    done = [0]
-    with server.running.client(**shown.options(), token=token) as client:
-
-        def work() -> None:
-            while not is_over.is_set():
-                client.append_entries(MARKET, [violation(f"v-{done[0]}", "s-1")])
-                done[0] += 1
-
-        failures: list[BaseException] = []
-        thread = threading.Thread(target=lambda: _kept(work, failures))
-        thread.start()
-        for number in range(2, 4):
-            server.issuer.keys[f"k{number}"] = ec.generate_private_key(ec.SECP256R1())
-            server.issuer.publish()
-            sleep(1.5)
-            write(token, server.issuer.token(key=f"k{number}"))
-            renewed = server.authority.certificate(dns=["writer.example"])
-            write(shown.key, renewed.key.read_text())
-            write(shown.certificate, renewed.certificate.read_text())
-            sleep(1.5)
-        before = done[0]
-        server.issuer.publish("k3")  # the first key is withdrawn: nobody uses it any more
-        eventually(lambda: done[0] > before + 3)
-        is_over.set()
-        thread.join(SECONDS)
-    assert failures == []
-
-
-def _kept(work: object, failures: list[BaseException]) -> None:
-    try:
-        work()  # type: ignore[operator]
-    except BaseException as error:  # noqa: BLE001 (told by the test)
-        failures.append(error)
 
 
 def test_grants_that_are_refused_leave_no_thread_behind(tmp_path: Path) -> None:

@@ -1,23 +1,16 @@
 """The score book in a server: what it answers over the wire, while others append, replays to the same bits."""
 
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import grpc
 import pytest
 
-from scoring.time import day_of
 from sellertrust.client import Client, SellertrustCallError
 from sellertrust.v1.trust_score_service_pb2 import TrustScore
 from service.cli.book import Result, _verdict
-from service.ledger.store import Ledger
-from tests.builders import confirmed as domain_confirmed
-from tests.builders import exposure as domain_exposure
 from tests.scoring.worlds import artifact
 from tests.servers import MARKET, Running, exposure, identity, running_server
 from tests.service.api.test_silent_database import wait_for
@@ -35,71 +28,6 @@ def filled_server(folder: Path, **settings: str | Path | float) -> Iterator[tupl
         for seller in SELLERS:
             client.append_entries(MARKET, [identity(f"i-{seller}", seller), exposure(f"x-{seller}", seller, 2_000)])
         yield running, client
-
-
-def whole(score: TrustScore) -> bytes:
-    """The bits of an answer, but for how fresh it is."""
-    score = TrustScore.FromString(score.SerializeToString())
-    score.ClearField("freshness")
-    return score.SerializeToString(deterministic=True)
-
-
-@pytest.mark.long
-def test_whatever_is_answered_while_another_connection_appends_replays_to_the_same_bits(
-    url: str, tmp_path: Path
-) -> None:
-    """One by one and in batches; who asks for a sequence gets it, and a batch is of one."""
-    with filled_server(tmp_path, database_url=url) as (running, client), Ledger.open(url) as other:
-        found: list[TrustScore] = []
-        done, last = threading.Event(), [0]
-
-        def read(seed: int) -> None:
-            chance = Random(seed)
-            while not done.is_set():
-                wanted = last[0] if chance.random() < 0.3 else 0
-                if chance.random() < 0.3:
-                    results = client.batch_get_trust_scores(MARKET, chance.sample(SELLERS, 5), at_least_sequence=wanted)
-                    scores = [result.trust_score for result in results]
-                    assert len({whole(TrustScore(stamp=score.stamp)) for score in scores}) == 1
-                else:
-                    scores = [client.get_trust_score(MARKET, chance.choice(SELLERS), at_least_sequence=wanted)]
-                assert all(score.stamp.ledger_sequence >= wanted for score in scores)
-                found.extend(scores)
-
-        readers = [threading.Thread(target=read, args=(seed,)) for seed in range(3)]
-        for reader in readers:
-            reader.start()
-        chance, today = Random(7), day_of(time.time_ns() // 1_000)
-        for number in range(40):
-            seller = chance.choice(SELLERS)
-            if chance.random() < 0.5:
-                entry = domain_confirmed(f"c{number}", seller)
-            else:
-                entry = domain_exposure(today - 3 - number, seller, settled_orders=1 + chance.randrange(2_000))
-            last[0] = (other if chance.random() < 0.7 else running.ledger).append(MARKET, [entry])[0].sequence
-            done.wait(0.02)
-        done.set()
-        for reader in readers:
-            reader.join(60)
-        assert running.server._book is not None
-        assert running.server._book.tally.total("hit") > 0
-        assert len({score.stamp.ledger_sequence for score in found}) > 5
-        for score in found:
-            seller = score.seller.rsplit("/", 1)[-1]
-            times: dict[str, Any] = {"observe_time": score.stamp.observe_time, "known_time": score.stamp.known_time}
-            assert whole(client.get_trust_score(MARKET, seller, **times)) == whole(score)
-
-
-@pytest.mark.long
-def test_what_another_connection_appends_is_seen_without_being_asked_for(url: str, tmp_path: Path) -> None:
-    with filled_server(tmp_path, database_url=url) as (running, client), Ledger.open(url) as other:
-        before = client.get_trust_score(MARKET, "s1")
-        [done] = other.append(MARKET, [domain_confirmed("c", "s1")])
-        assert running.server._book is not None
-        assert running.server._book.follower.reach(done.sequence, 30)
-        after = client.get_trust_score(MARKET, "s1")
-        assert after.points < before.points
-        assert after.stamp.ledger_sequence == done.sequence
 
 
 def test_a_stated_time_is_never_answered_from_the_book(tmp_path: Path) -> None:

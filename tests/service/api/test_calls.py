@@ -120,17 +120,6 @@ def test_a_table_that_vanishes_leaks_neither_sql_nor_names(tmp_path: Path) -> No
                 assert secret not in str(caught.value)
 
 
-@pytest.mark.long
-def test_a_ledger_that_does_not_answer_is_unavailable_and_says_when_to_try_again(tmp_path: Path) -> None:
-    with running_server(tmp_path, book_sellers=0) as running, running.client() as client:
-        running.ledger.close()
-        with pytest.raises(SellertrustCallError) as caught:
-            client.get_trust_score(MARKET, "s")
-    assert caught.value.code is grpc.StatusCode.UNAVAILABLE
-    assert caught.value.reason == "LEDGER_UNAVAILABLE"
-    assert caught.value.retry_delay == 1.0
-
-
 def test_a_request_is_one_line_with_a_pseudonym_and_never_the_seller(tmp_path: Path) -> None:
     with running_server(tmp_path) as running, running.client() as client:
         client.append_entries(

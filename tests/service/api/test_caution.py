@@ -5,11 +5,8 @@ from pathlib import Path
 import pytest
 
 from scoring.caution import Caution
-from scoring.entries.entry import Entry
-from scoring.entries.kinds.settlement import FlowStated
 from scoring.enums import CautionSignal
 from scoring.flow_signals import Measured
-from scoring.time import DAY, parse_day
 from sellertrust.client import seller_name
 from sellertrust.review import ReviewClient
 from sellertrust.v1 import entry_pb2
@@ -113,28 +110,6 @@ def test_a_burst_of_disputes_in_the_flow_is_answered_by_a_caution_from_the_book_
         assert not client.get_trust_score(MARKET, "s1").cautions
         times = {"observe_time": found.stamp.observe_time, "known_time": found.stamp.known_time}
         assert [*client.get_trust_score(MARKET, "s1", **times).cautions] == [caution]
-
-
-def test_days_under_caution_by_flow_of_months_ago_count_for_a_report_of_today(running: Running) -> None:
-    """28 of the 30 days were served, 14 of them by a day that was stated again since: of the report's three two are left."""
-    for name, days, after, disputed in (("a", 120, 1, 30), ("b", 90, 1, 30), ("c", 90, 15, 0)):
-        day = parse_day(days_ago(days).date().isoformat())
-        fact = FlowStated(day, revision=after, delivered_orders=90, disputed_orders=disputed)
-        running.ledger.append(MARKET, [Entry(name, "s1", fact, report_time=(day + after) * DAY)], imported=True)
-    with running.client() as client:
-        assert not client.get_trust_score(MARKET, "s1").cautions
-        client.append_entries(MARKET, [report("r", "s1"), report("other", "s2")])
-        mine, other = client.batch_get_trust_scores(MARKET, ["s1", "s2"])
-        found = [
-            mine.trust_score,
-            client.get_trust_score(MARKET, "s1"),
-            client.explain_trust_score(MARKET, "s1").trust_score,
-            client.evaluate_measures(MARKET, "s1"),
-        ]
-        lengths = [c.end_time.seconds - c.start_time.seconds for one in found for c in one.cautions]
-        assert lengths == [2 * 86_400] * 4
-        [whole] = other.trust_score.cautions
-        assert whole.end_time.seconds - whole.start_time.seconds == 3 * 86_400
 
 
 def test_the_review_queue_states_by_when_the_case_of_a_caution_is_to_be_decided(

@@ -172,36 +172,12 @@ def test_proposals_are_listed_the_latest_first_and_by_marketplace(eyes: World) -
     assert promoted.name.startswith("proposals/")
 
 
-def test_a_proposal_made_again_is_the_same_and_another_one_needs_another_id(eyes: World) -> None:
-    first = eyes.propose("anna", overrides(), proposal_id="p-1")
-    assert eyes.propose("anna", overrides(), proposal_id="p-1") == first
-    differs = ("ALREADY_EXISTS", "ENTRY_CONTENT_DIFFERS", eyes.propose, "anna", overrides(override("o-2")))
-    assert refused(*differs, proposal_id="p-1").metadata == {"entry_id": "p-1"}
-
-
 def test_a_withdrawn_or_declined_proposal_lets_nothing_in(eyes: World) -> None:
     proposal = eyes.agreed(overrides())
     withdrawn = eyes.proposals("carl").withdraw_proposal(proposal.name, **SAID)
     assert withdrawn == eyes.proposals("carl").withdraw_proposal(proposal.name, **SAID)
     assert closed(eyes("anna").append_entries, MARKET, [override()], proposal=proposal.name) == "WITHDRAWN"
     assert closed(eyes.approve, "carl", proposal) == "WITHDRAWN"
-
-
-@pytest.mark.long
-def test_a_used_proposal_that_is_withdrawn_stays_used_and_lets_nothing_more_in(eyes: World) -> None:
-    """What was done is not taken back, and the steps show the withdrawal besides. Overrides, promotions, bulk decisions."""
-    publish(eyes.registry, parts=evaluated(0, 0.7))
-    second = publish(eyes.registry, parts=evaluated(1, 0.7))
-    eyes("robot").append_entries(MARKET, [violation("v-1", "s-1", notifier="brand-1")])
-    for request in (overrides(), promotion(second), bulk(eyes)):
-        proposal = eyes.agreed(request)
-        eyes.proposals("anna").carry_out(proposal)
-        withdrawn = eyes.proposals("carl").withdraw_proposal(proposal.name, **SAID)
-        assert [withdrawn.state, *(step.state for step in withdrawn.steps)] == [
-            state("USED"), state("OPEN"), state("APPROVED"), state("USED"), state("WITHDRAWN"),
-        ]  # fmt: skip
-        assert closed(eyes.proposals("anna").carry_out, proposal) == "WITHDRAWN"
-        assert eyes.proposals("carl").get_proposal(proposal.name).state == state("USED")
 
 
 @pytest.mark.parametrize(

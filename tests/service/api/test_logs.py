@@ -37,16 +37,6 @@ def test_redacting_many_sellers_takes_one_pass() -> None:
     assert "s-" not in text
 
 
-def test_json_is_one_object_a_line() -> None:
-    stream = io.StringIO()
-    log = make_log("json", "info", stream)
-    log.info("request", text="two\nlines", seller="\u5546")
-    log.debug("unseen")
-    line = json.loads(stream.getvalue())
-    assert (line["event"], line["text"], line["seller"], line["level"]) == ("request", "two\nlines", "\u5546", "info")
-    assert line["timestamp"].endswith("Z")
-
-
 def test_the_format_follows_the_stream_unless_told() -> None:
     class Terminal(io.StringIO):
         def isatty(self) -> bool:

@@ -8,7 +8,6 @@ from scoring.time import parse_time
 from sellertrust.client import Client, SellertrustCallError
 from sellertrust.v1 import entry_pb2 as entry_pb
 from sellertrust.v1.measure_service_pb2 import EvaluateMeasuresResponse
-from sellertrust.v1.trust_score_service_pb2 import SCORE_STATE_UNKNOWN
 from service.policy.policy_file import SHIPPED_POLICY
 from tests.scoring.worlds import artifact
 from tests.servers import MARKET, Running, exposure, identity, running_server, violation
@@ -103,16 +102,6 @@ def test_a_newcomer_starts_small_and_its_cap_grows_with_what_it_settled(running:
     assert caps == {"new": (100_000, 100_000), "sold": (100_000, 200_000), "other": (100_000, 100_000)}
 
 
-def test_a_read_sees_the_append_whose_sequence_it_names(running: Running) -> None:
-    """As all reads do."""
-    with running.client() as client:
-        [*_, last] = client.append_entries(MARKET, sold("s1"))
-        found = client.evaluate_measures(MARKET, "s1", at_least_sequence=last.sequence)
-        assert found.stamp.ledger_sequence >= last.sequence
-        with pytest.raises(SellertrustCallError, match="at_least_sequence"):
-            client.evaluate_measures(MARKET, "s1", at_least_sequence=-1)
-
-
 def test_what_nobody_knows_is_not_found_and_a_wrong_name_is_named(running: Running) -> None:
     """With the reason that scores give."""
     with running.client() as client:
@@ -121,26 +110,6 @@ def test_what_nobody_knows_is_not_found_and_a_wrong_name_is_named(running: Runni
         assert unknown.value.reason == "SELLER_NOT_FOUND"
         with pytest.raises(SellertrustCallError, match="seller"):
             client.evaluate_measures("a/b", "s1")
-
-
-def test_under_the_default_policy_without_a_model_nothing_is_in_force(tmp_path: Path) -> None:
-    """The answer says so, with the state of the score."""
-    with running_server(tmp_path) as server, server.client() as client:
-        client.append_entries(MARKET, sold("s1"))
-        found = client.evaluate_measures(MARKET, "s1")
-    assert (found.state, len(found.measures), found.HasField("standing")) == (SCORE_STATE_UNKNOWN, 0, True)
-
-
-def test_the_command_counts_one_point_as_one_and_shows_times_in_utc(running: Running, tmp_path: Path) -> None:
-    """With Z, as everywhere else, so that a time can be given back to it."""
-    shell = shell_of(tmp_path, target=running.address)
-    with running.client() as client:
-        client.append_entries(MARKET, [*sold("s1"), violation("v1", "s1", violation_type="misleading_listing")])
-        confirm(client, "v1")
-        found = client.evaluate_measures(MARKET, "s1")
-    [part] = found.standing_parts
-    shown, _ = shell("measures", "s1", "-m", MARKET)
-    assert f"1 point until {part.until_time.ToJsonString()[:16]}Z: v1" in shown
 
 
 @pytest.mark.long

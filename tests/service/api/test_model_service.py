@@ -182,18 +182,6 @@ def test_what_is_not_there_or_not_well_said_is_refused_by_name(client: Client, r
     assert len(registry.history()) == 1
 
 
-def test_a_token_of_another_list_is_refused(client: Client, registry: Registry) -> None:
-    """As those of the other lists are."""
-    from sellertrust.v1.model_service_pb2 import ListModelMovesRequest, ListModelsRequest
-
-    publish(registry), publish(registry, 1)
-    page = client._models.ListModels(ListModelsRequest(page_size=1))
-    for token in (page.next_page_token, page.next_page_token[:-4], "x"):
-        with pytest.raises(grpc.RpcError) as caught:
-            client._models.ListModelMoves(ListModelMovesRequest(page_token=token))
-        assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
-
-
 def test_the_report_comes_as_it_was_published(client: Client, registry: Registry) -> None:
     """And one that was changed since is refused."""
     html = b"<!doctype html>" + b"<p>\xc3\xa4" * 500_000  # 2 MB
@@ -201,21 +189,6 @@ def test_the_report_comes_as_it_was_published(client: Client, registry: Registry
     assert client.get_model_report() == html
     (registry.folder / "models" / digest / "report.html").write_bytes(b"<p>better")
     refused(grpc.StatusCode.FAILED_PRECONDITION, "MODEL_REFUSED", client.get_model_report)
-
-
-@pytest.mark.long
-def test_servers_that_share_a_registry_follow_each_others_moves(tmp_path: Path) -> None:
-    """A promotion that one was asked for, the other takes over within seconds, a rollback sooner: here in a store."""
-    place = f"memory://{tmp_path.name}/registry"
-    first, second = publish(Registry(place)), publish(Registry(place), 1)
-    with served(tmp_path, place) as one, served(tmp_path, place) as other:
-        assert one.wait_for_model(first)
-        assert other.wait_for_model(first)
-        one.promote_model(second, **SAID)
-        assert other.wait_for_model(second)
-        one.rollback_model(actor="carl", reason="complaints")
-        assert other.wait_for_model(first, timeout_seconds=2)
-        assert not other.wait_for_model(second, timeout_seconds=0.3)
 
 
 def test_a_server_without_a_registry_says_so(tmp_path: Path) -> None:

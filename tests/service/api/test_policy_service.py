@@ -28,7 +28,6 @@ from tests.service.api.four_eyes import (
     PERSONS,
     SAID,
     World,
-    closed,
     needs_approval,
     persons,
     refused,
@@ -268,21 +267,6 @@ def test_a_policy_needs_a_second_person_where_the_grants_file_asks_for_one(eyes:
     again = PolicyClient(eyes("robot")).commit_policy(GENERAL.text, **asked, proposal=proposal.name)
     assert again.serving_digest == head
     assert "let in without approval, as an emergency" in eyes.log.getvalue()
-
-
-@pytest.mark.long
-def test_a_spare_proposal_of_a_policy_brings_nothing_back_and_a_wrong_one_is_not_made(eyes: World) -> None:
-    head = PolicyClient(eyes("anna")).get_policy().policy.digest
-    one, spare = (eyes.agreed(commitment(policy.text, head)) for policy in (GENERAL, LADDER))
-    PolicyClient(eyes("anna")).commit_policy(GENERAL.text, **SAID, expected=head, proposal=one.name)
-    PolicyClient(eyes("anna")).rollback_policy(**SAID)
-    commit = PolicyClient(eyes("anna")).commit_policy
-    assert closed(commit, LADDER.text, **SAID, expected=head, proposal=spare.name) == "OUTDATED"
-    error = refused("INVALID_ARGUMENT", "", eyes.propose, "anna", commitment("name = 1", head))
-    assert "commit_policy.text" in str(error)
-    error = refused("INVALID_ARGUMENT", "", eyes.propose, "anna", commitment(DEFAULT.text, head))
-    assert "is the policy that is served already" in str(error)
-    refused("FAILED_PRECONDITION", "POLICY_MOVED", eyes.propose, "anna", commitment(LADDER.text, GENERAL.digest))
 
 
 def test_the_text_of_a_policy_alone_decides_its_digest() -> None:

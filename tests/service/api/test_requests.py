@@ -78,12 +78,6 @@ def test_only_imports_may_say_when_the_source_learned_of_it(tmp_path: Path) -> N
         assert fields_of(client.append_entries, MARKET, [entry]) == ["entries[0].report_time"]
 
 
-def test_a_batch_is_neither_empty_nor_larger_than_ten_thousand(tmp_path: Path) -> None:
-    with running_server(tmp_path) as running, running.client() as client:
-        assert fields_of(client.append_entries, MARKET, []) == ["entries"]
-        assert fields_of(client.append_entries, MARKET, [entry_pb2.Entry()] * 10_001) == ["entries"]
-
-
 @pytest.mark.long
 def test_ten_thousand_entries_fit_in_one_message(tmp_path: Path) -> None:
     reason = "x" * 250
@@ -97,53 +91,6 @@ def test_ten_thousand_entries_fit_in_one_message(tmp_path: Path) -> None:
     with running_server(tmp_path) as running, running.client() as client:
         results = client.append_entries(MARKET, entries, deadline_seconds=60)
     assert [result.sequence for result in results] == list(range(1, 10_001))
-
-
-def test_appending_again_answers_as_the_first_time(tmp_path: Path) -> None:
-    entries = [identity("i", "s"), violation("v", "s")]
-    with running_server(tmp_path) as running, running.client() as client:
-        first = client.append_entries(MARKET, entries)
-        again = client.append_entries(MARKET, entries)
-        other = refused(client.append_entries, MARKET, [identity("v", "s")])
-    assert [(r.sequence, r.record_time) for r in again] == [(r.sequence, r.record_time) for r in first]
-    assert [r.already_present for r in first + again] == [False, False, True, True]
-    assert (other.code, other.reason) == (grpc.StatusCode.ALREADY_EXISTS, "ENTRY_CONTENT_DIFFERS")
-    assert other.metadata == {"entry_id": "v"}
-
-
-def test_a_day_stated_twice_under_one_revision_is_refused(tmp_path: Path) -> None:
-    with running_server(tmp_path) as running, running.client() as client:
-        client.append_entries(MARKET, [exposure("e1", "s", orders=5)])
-        error = refused(client.append_entries, MARKET, [exposure("e2", "s", orders=6)])
-    assert (error.code, error.reason) == (grpc.StatusCode.ALREADY_EXISTS, "EXPOSURE_REVISION_TAKEN")
-    assert error.metadata == {"entry_id": "e1"}
-
-
-def test_listed_entries_are_what_was_appended(tmp_path: Path) -> None:
-    sent = [
-        identity("i", "s"),
-        exposure("e", "s", orders=7),
-        violation("v", "s", notifier="brand-1", incident="case-1", listing="l", product_category="toys", final=True),
-    ]
-    sent[0].identity.country = "CN"
-    sent[0].identity.attributes["kind"] = "factory"
-    sent[1].exposure.value_minor, sent[1].exposure.currency = 700, "CNY"
-    change = entry_pb2.Entry(entry_id="c", seller=seller_name(MARKET, "s"), occur_time=sent[2].occur_time)
-    decision = {"violation": "v", "action": entry_pb2.ACTION_CONFIRM, "actor": "a", "reason": "seen"}
-    change.status.CopyFrom(entry_pb2.StatusChanged(**decision))
-    with running_server(tmp_path) as running, running.client() as client:
-        client.append_entries(MARKET, [*sent, change])
-        listed = list(client.list_entries(MARKET))
-        assert [entry.sequence for entry in listed] == [1, 2, 3, 4]
-        assert all(entry.HasField("record_time") and entry.HasField("report_time") for entry in listed)
-        for entry in listed:
-            entry.ClearField("report_time")
-        results = client.append_entries(MARKET, listed)
-        assert all(result.already_present for result in results)
-        for entry in listed:
-            for output_only in ("record_time", "sequence", "principal"):
-                entry.ClearField(output_only)
-        assert listed == [*sent, change]
 
 
 def test_an_unknown_seller_is_not_found_in_so_many_words(tmp_path: Path) -> None:
@@ -186,18 +133,6 @@ def test_a_decision_changes_the_status_and_names_what_is_wrong_with_it(tmp_path:
             fields = fields_of(decide, MARKET, name, actor="not an id", reason="", entry_id="nor this")
             assert sorted(fields) == ["actor", "entry_id", "reason"]
             assert fields_of(decide, MARKET, "no/id", actor="a", reason="r") == ["name"]
-
-
-def test_a_decision_repeated_under_its_entry_id_is_answered_as_the_first_time(tmp_path: Path) -> None:
-    with running_server(tmp_path) as running, running.client() as client:
-        client.append_entries(MARKET, [violation("v", "s")])
-        decision = {"actor": "a", "reason": "r", "entry_id": "decision-1"}
-        first = client.confirm_violation(MARKET, "v", **decision)
-        client.overturn_violation(MARKET, "v", actor="a", reason="wrong")
-        assert client.confirm_violation(MARKET, "v", **decision) == first
-        error = refused(client.confirm_violation, MARKET, "v", actor="a", reason="r")
-    assert (error.code, error.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "LIFECYCLE_FORBIDS")
-    assert error.metadata["status"] == "OVERTURNED"
 
 
 def test_without_an_entry_id_the_server_makes_one(tmp_path: Path) -> None:
@@ -267,48 +202,6 @@ def test_a_rated_seller_gets_points_and_an_explanation_that_sums_up(tmp_path: Pa
     assert then == before
 
 
-def test_a_rated_seller_gets_an_interval_that_narrows_with_its_orders_and_is_replayed(tmp_path: Path) -> None:
-    with running_server(tmp_path, artifact=artifact()) as running, running.client() as client:
-        client.append_entries(MARKET, [identity("i", "s"), exposure("e", "s", orders=40)])
-        thin = client.get_trust_score(MARKET, "s")
-        client.append_entries(MARKET, [exposure(f"e{n}", "s", orders=40_000, days=n) for n in range(1, 20)])
-        thick = client.get_trust_score(MARKET, "s")
-        stamp = thin.stamp
-        then = client.get_trust_score(MARKET, "s", observe_time=stamp.observe_time, known_time=stamp.known_time)
-    assert thin.points_low < thin.points <= thin.points_high
-    assert thin.points - thin.points_low > thick.points - thick.points_low
-    then.freshness.CopyFrom(thin.freshness)  # which is about the present
-    assert then == thin
-
-
-def test_a_newcomer_is_unrated_and_told_what_is_missing(tmp_path: Path) -> None:
-    with running_server(tmp_path, artifact=artifact()) as running, running.client() as client:
-        client.append_entries(MARKET, [exposure("e", "s", orders=3, days=5)])
-        explanation = client.explain_trust_score(MARKET, "s")
-    assert explanation.trust_score.state == trust_score_service_pb2.SCORE_STATE_UNRATED
-    assert explanation.trust_score.tier == entry_pb2.TIER_UNRATED
-    assert explanation.thin_file.settled_orders == 3
-    assert not explanation.trust_score.HasField("points_low")
-    assert not explanation.trust_score.HasField("points_high")
-
-
-def test_pages_are_of_one_cut_whatever_is_appended_meanwhile(tmp_path: Path) -> None:
-    with running_server(tmp_path) as running, running.client() as client:
-        client.append_entries(MARKET, [violation(f"v{n}", "s") for n in range(5)])
-        entries = client.list_entries(MARKET, page_size=2)
-        violations = client.list_violations(MARKET, page_size=2)
-        seen, found = [next(entries)], [next(violations)]
-        client.append_entries(MARKET, [violation("late", "s")])
-        client.confirm_violation(MARKET, "v4", actor="a", reason="r")
-        seen += entries
-        found += violations
-        assert [entry.entry_id for entry in seen] == [f"v{n}" for n in range(5)]
-        assert [one.name.rsplit("/", 1)[-1] for one in found] == [f"v{n}" for n in range(5)]
-        assert {one.status for one in found} == {entry_pb2.VIOLATION_STATUS_ALLEGED}
-        confirmed = client.list_violations(MARKET, "s", statuses=[entry_pb2.VIOLATION_STATUS_CONFIRMED], page_size=1)
-        assert [one.name.rsplit("/", 1)[-1] for one in confirmed] == ["v4"]
-
-
 def test_the_last_page_has_no_token_even_if_it_is_full(tmp_path: Path) -> None:
     with running_server(tmp_path) as running, running.client() as client:
         client.append_entries(MARKET, [violation(f"v{n}", "s") for n in range(4)])
@@ -321,28 +214,6 @@ def test_the_last_page_has_no_token_even_if_it_is_full(tmp_path: Path) -> None:
     assert not last.next_page_token
 
 
-def test_a_page_token_belongs_to_its_request(tmp_path: Path) -> None:
-    parent = f"marketplaces/{MARKET}"
-    with running_server(tmp_path) as running, running.client() as client:
-        client.append_entries(MARKET, [violation(f"v{n}", "s") for n in range(4)])
-        stub = client._ledger
-        token = stub.ListEntries(LIST(parent=parent, page_size=1), timeout=60).next_page_token
-        assert len(stub.ListEntries(LIST(parent=parent, page_size=3, page_token=token), timeout=60).entries) == 3
-        wrong = [
-            LIST(parent=f"{parent}/sellers/s", page_token=token),
-            LIST(parent=parent, page_token=token, observe_time=Timestamp(seconds=1)),
-            LIST(parent=parent, page_token=token[:-4]),
-            LIST(parent=parent, page_token=token[:-4] + ("AAA=" if token[-4:] != "AAA=" else "BBB=")),
-            LIST(parent=parent, page_token="\u00e9 no token"),
-            ledger_service_pb2.ListViolationsRequest(parent=parent, page_token=token),
-        ]
-        for request in wrong:
-            call = stub.ListEntries if isinstance(request, LIST) else stub.ListViolations
-            with pytest.raises(grpc.RpcError) as caught:
-                call(request, timeout=60)
-            assert [field for field, _ in SellertrustCallError.of(caught.value).fields] == ["page_token"]
-
-
 def test_what_a_list_is_asked_for_must_make_sense(tmp_path: Path) -> None:
     with running_server(tmp_path) as running, running.client() as client:
         one = next
@@ -350,17 +221,3 @@ def test_what_a_list_is_asked_for_must_make_sense(tmp_path: Path) -> None:
         assert fields_of(one, client.list_entries("no market")) == ["parent"]
         assert fields_of(one, client.list_violations(MARKET, "no seller")) == ["parent"]
         assert fields_of(one, client.list_violations(MARKET, statuses=[1, 0, 3, 99])) == ["statuses[1]", "statuses[3]"]
-
-
-def test_a_list_as_of_a_time_holds_what_was_so_then(tmp_path: Path) -> None:
-    with running_server(tmp_path) as running, running.client() as client:
-        client.append_entries(MARKET, [violation("v", "s")])
-        client.confirm_violation(MARKET, "v", actor="a", reason="r")
-        before = client.get_violation(MARKET, "v").record_time
-        before.nanos += 1_000
-        [then] = client.list_violations(MARKET, known_time=before)
-        assert then.status == entry_pb2.VIOLATION_STATUS_ALLEGED
-        assert client.get_violation(MARKET, "v", known_time=before) == then
-        assert [entry.entry_id for entry in client.list_entries(MARKET, known_time=before)] == ["v"]
-        past = datetime.now(UTC) - timedelta(days=1)
-        assert list(client.list_entries(MARKET, observe_time=past)) == []

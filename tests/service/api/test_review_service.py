@@ -11,8 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from sellertrust.client import SellertrustCallError
 from sellertrust.review import ReviewClient, notifier_name
 from sellertrust.v1 import entry_pb2
-from sellertrust.v1.review_service_pb2 import ListReviewQueueRequest
-from tests.servers import MARKET, days_ago, exposure, running_server, violation
+from tests.servers import MARKET, days_ago, running_server, violation
 
 DISMISS = entry_pb2.ACTION_DISMISS
 WHY: dict[str, Any] = {"actor": "staff-7", "reason": "made up"}
@@ -46,54 +45,6 @@ def test_a_notifier_is_shown_with_its_record_and_its_interval(tmp_path: Path) ->
         assert (missing.code, missing.reason) == (grpc.StatusCode.NOT_FOUND, "NOTIFIER_NOT_FOUND")
         assert missing.metadata == {"notifier": notifier_name(MARKET, "nobody")}
         assert refused(review.get_notifier, MARKET, "a b").fields[0][0] == "name"
-
-
-def test_pages_of_notifiers_and_of_the_queue_make_up_the_whole_of_the_first_pages_time(tmp_path: Path) -> None:
-    """What is reported and decided meanwhile is not in them; a token of another request is refused."""
-    with running_server(tmp_path) as running, running.client() as client:
-        review = ReviewClient(client)
-        client.append_entries(MARKET, [violation(f"v{n}", f"s{n}", notifier=f"n{n}") for n in range(7)])
-        client.append_entries(MARKET, [exposure(f"x{n}", f"s{n}", orders=10 * n, days=2) for n in range(7)])
-        notifiers, queue = (call(MARKET, page_size=3) for call in (review.list_notifiers, review.list_review_queue))
-        first = next(notifiers), next(queue)
-        client.append_entries(MARKET, [violation("late", "s0", notifier="n-late")])
-        client.dismiss_violation(MARKET, "v0", **WHY)
-        assert [n.name[-2:] for n in (first[0], *notifiers)] == [f"n{n}" for n in range(7)]
-        items = [first[1], *queue]
-        assert [item.violation.name[-2:] for item in items] == [f"v{n}" for n in reversed(range(7))]
-        for item in items:
-            assert item.priority == pytest.approx(item.probability_upheld * item.harm_weight * (item.recent_orders + 1))
-        now = [item.violation.name[-4:] for item in review.list_review_queue(MARKET)]
-        assert (len(now), "late" in now, "/v0" in [name[-3:] for name in now]) == (7, True, False)
-        page = review._stub.ListReviewQueue(ListReviewQueueRequest(parent=f"marketplaces/{MARKET}", page_size=1))
-        stale = ListReviewQueueRequest(parent="marketplaces/other", page_token=page.next_page_token)
-        with pytest.raises(grpc.RpcError) as caught:
-            review._stub.ListReviewQueue(stale)
-        assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-        assert refused(lambda: list(review.list_notifiers(MARKET, page_size=-1))).fields[0][0] == "page_size"
-
-
-def test_a_bulk_decision_is_shown_then_taken_and_a_retry_is_answered(tmp_path: Path) -> None:
-    with running_server(tmp_path) as running, running.client() as client:
-        review = ReviewClient(client)
-        client.append_entries(MARKET, [violation(f"v{n}", "s", notifier="ring") for n in range(30)])
-        shown = review.decide_violations(MARKET, DISMISS, notifier="ring", **WHY)
-        assert (shown.count, shown.decided) == (30, 0)
-        assert [(s.status, s.count) for s in shown.statuses] == [(entry_pb2.VIOLATION_STATUS_ALLEGED, 30)]
-        assert len(shown.held_back) + len(shown.examples) == 30
-        assert len(list(client.list_entries(MARKET))) == 30
-        decision: dict[str, Any] = WHY | {"decision_id": "case-1", "execute": True, "notifier": "ring"}
-        again = refused(review.decide_violations, MARKET, DISMISS, expected_count=29, etag=shown.etag, **decision)
-        assert (again.code, again.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "SELECTION_CHANGED")
-        assert again.metadata == {"count": "30", "etag": shown.etag}
-        for _ in range(2):
-            done = review.decide_violations(MARKET, DISMISS, expected_count=30, etag=shown.etag, **decision)
-            assert (done.decided, done.remaining) == (30 - len(shown.held_back), 0)
-            assert done.held_back == shown.held_back
-            assert len(list(client.list_entries(MARKET))) == 60
-        waiting = list(review.list_review_queue(MARKET))
-        assert {item.violation.name for item in waiting} == {*shown.held_back}
-        assert all(item.held_back for item in waiting)
 
 
 def test_wrong_requests_are_named_by_their_fields(tmp_path: Path) -> None:

@@ -88,37 +88,6 @@ IDENTITY = identity("i", "s")
 
 
 @pytest.mark.long
-def test_no_call_is_lost_when_one_of_two_servers_drains(tmp_path: Path) -> None:
-    failures: list[Exception] = []
-    calls = [0] * 4
-    done = threading.Event()
-
-    def ask(client: Client, worker: int) -> None:
-        while not done.is_set():
-            try:
-                client.get_trust_score(MARKET, "s", deadline_seconds=60)
-            except SellertrustCallError as error:
-                failures.append(error)
-            calls[worker] += 1
-
-    with running_server(tmp_path) as staying:
-        for _ in range(2):
-            with running_server(tmp_path, drain_seconds=0.5) as going:
-                target = f"ipv4:{staying.address},{going.address}"
-                with Client(target) as client, ThreadPoolExecutor(4) as pool:
-                    client.append_entries(MARKET, [IDENTITY])
-                    done.clear()
-                    for worker in range(4):
-                        pool.submit(ask, client, worker)
-                    wait_for(lambda: len(going.lines()) > 10)
-                    going.server.drain()
-                    time.sleep(0.2)
-                    done.set()
-    assert failures == []
-    assert min(calls) > 0
-
-
-@pytest.mark.long
 def test_a_call_that_has_begun_is_answered_before_the_server_stops(tmp_path: Path, monkeypatch) -> None:
     with running_server(tmp_path) as running, running.client() as client, ThreadPoolExecutor(1) as pool:
         client.append_entries(MARKET, [identity("i", "s")])
@@ -239,21 +208,6 @@ def metrics_of(server: Server) -> str:
 
 
 @pytest.mark.long
-def test_appends_that_wait_for_the_lock_do_not_hold_up_reads(tmp_path: Path) -> None:
-    with running_server(tmp_path, worker_threads=2) as running, running.client() as client:
-        client.append_entries(MARKET, [identity("i", "s")])
-        with holding_the_lock(running.database), ThreadPoolExecutor(8) as pool:
-            waiting = [pool.submit(client.append_entries, MARKET, [identity(f"i{n}", "s")]) for n in range(8)]
-            time.sleep(0.2)
-            for _ in range(20):
-                assert client.get_trust_score(MARKET, "s").seller
-            assert health_of(running.address) == SERVING
-            assert not any(append.done() for append in waiting)
-            release(running.database)
-            assert sorted(append.result()[0].sequence for append in waiting) == list(range(2, 10))
-
-
-@pytest.mark.long
 def test_work_that_nobody_waits_for_any_more_is_not_begun(tmp_path: Path) -> None:
     with running_server(tmp_path) as running, running.client() as client:
         with holding_the_lock(running.database), ThreadPoolExecutor(8) as pool:
@@ -313,17 +267,6 @@ def test_tls_is_spoken_and_plain_text_is_not(tmp_path: Path) -> None:
         assert caught.value.code in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
         with running.client(tls=grpc.ssl_channel_credentials()) as stranger, pytest.raises(SellertrustCallError):
             stranger.get_trust_score(MARKET, "s")
-
-
-@pytest.mark.long
-def test_clients_must_show_a_certificate_if_their_authority_is_named(tmp_path: Path) -> None:
-    names = {"tls_certificate": "server.pem", "tls_key": "server.key", "tls_client_ca": "ca.pem"}
-    shown = {"certificate": certificate("client.pem"), "key": certificate("client.key")}
-    with running_server(tmp_path, **{name: certificate(file) for name, file in names.items()}) as running:
-        with running.client(tls=certificate("ca.pem"), **shown) as known:
-            assert known.append_entries(MARKET, [identity("i", "s")])
-        with running.client(tls=certificate("ca.pem")) as nameless, pytest.raises(SellertrustCallError):
-            nameless.get_trust_score(MARKET, "s")
 
 
 def name_shown(address: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 import grpc
 import pytest
-from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
+from google.rpc.error_details_pb2 import ErrorInfo
 from grpc_status import rpc_status
 
 from sellertrust.client import MAX_MESSAGE_BYTES
@@ -127,25 +127,6 @@ def test_a_batch_that_is_refused_says_why_and_the_stream_goes_on(tmp_path: Path)
         [line] = running.lines()
         assert (line["code"], line["received"], line["sent"]) == ("OK", 7, 7)
         assert (line["items"], line["refused"]) == (2, 5)
-
-
-@pytest.mark.parametrize("good", [0, 2])
-def test_bytes_that_are_no_request_end_a_stream_as_an_invalid_argument(tmp_path: Path, good: int) -> None:
-    with running_server(tmp_path) as running, grpc.insecure_channel(running.address) as channel:
-        messages = [batch(identity(f"i{n}", "s")).SerializeToString() for n in range(good)]
-        for method, kind in (("WatchEntries", channel.unary_stream), ("StreamEntries", channel.stream_stream)):
-            if method == "WatchEntries":
-                call = kind(f"/sellertrust.v1.LedgerService/{method}")(b"\xff\xff garbage", timeout=60)
-            else:
-                call = kind(f"/sellertrust.v1.LedgerService/{method}")(iter([*messages, b"\xff\xff"]), timeout=60)
-                assert [pb.StreamEntriesResponse.FromString(next(call)).index for _ in messages] == list(range(good))
-            with pytest.raises(grpc.RpcError) as caught:
-                next(call)
-            details = BadRequest()
-            assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-            assert rpc_status.from_call(caught.value).details[0].Unpack(details)
-            assert [wrong.field for wrong in details.field_violations] == ["request"]
-        assert running.ledger.last()[0] == good
 
 
 @pytest.mark.long

@@ -4,21 +4,16 @@ import tomllib
 from collections import Counter
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from scoring.entries.kinds.conduct import ViolationReported
 from scoring.entries.kinds.trade import InspectionDone
-from scoring.enums import InspectionResult, Severity, Status
-from scoring.features.columns import columns_of
-from scoring.features.facts import resolve
-from scoring.score import score
+from scoring.enums import InspectionResult, Status
 from service.ingest.file_import import ImportReport
 from service.ingest.mapping.rules import mapping_of
 from service.ingest.unmatched_queue import import_and_queue
 from service.ledger.records import ViolationView
 from service.ledger.store import Ledger
-from tests.scoring.worlds import artifact, policy
 from tests.service.shells import bare_shell
 
 EXAMPLES = Path(__file__).parents[3] / "service" / "ingest" / "authorities"
@@ -56,42 +51,6 @@ def test_the_worked_examples_import_without_rejects_and_a_rerun_adds_nothing(
         assert len(again.unmatched) == len(report.unmatched)
 
 
-def counted(ledger: Ledger, seller: str, marketplace: str = "example") -> dict[str, Severity]:
-    """Severity of each of a seller's violations that count, units and all, by its entry."""
-    cut = ledger.cut()
-    rows = ledger.facts.rows(marketplace, [seller], cut.sequence)
-    found = resolve(columns_of(rows, [seller]), np.array([cut.observe_time])).violations
-    return {rows[row].entry_id: Severity(severity) for row, severity in zip(found.row, found.severity, strict=True)}
-
-
-def test_units_seized_raise_the_severity_of_their_incident(ledger: Ledger, tmp_path: Path) -> None:
-    """Nine leave it as it is; six and seven in one seizure are thirteen, one step; 1,500 that failed are two."""
-    for name in ("sellers", *AUTHORITIES):
-        example(ledger, tmp_path, name)
-    assert counted(ledger, "s-10") == {"customs-N-505-1": Severity.MAJOR}
-    severities = counted(ledger, "s-02")
-    assert severities["customs-N-502-1"] == severities["customs-N-502-2"] == Severity.CRITICAL
-    assert counted(ledger, "s-14") == {"quality-Q-10-failed": Severity.CRITICAL}
-    views = violations(ledger)
-    assert views["quality-Q-10-failed"].severity is Severity.MODERATE
-    assert len({views[name].incident for name in ("customs-N-504-1", "customs-N-504-2", "customs-N-504-3")}) == 1
-
-
-def test_a_recall_reaches_who_listed_the_batch_and_its_revocation_takes_it_back(ledger: Ledger, tmp_path: Path) -> None:
-    """Batch B-24-07 is of two sellers; the recall of every batch of another product was revoked."""
-    example(ledger, tmp_path, "sellers")
-    example(ledger, tmp_path, "quality_inspection")
-    reached = [view for view in violations(ledger).values() if view.incident.startswith("recall-")]
-    assert sorted((view.incident, view.seller, view.status) for view in reached) == [
-        ("recall-R-01", "s-01", Status.CONFIRMED),
-        ("recall-R-01", "s-07", Status.CONFIRMED),
-        ("recall-R-02", "s-08", Status.OVERTURNED),
-        ("recall-R-02", "s-13", Status.OVERTURNED),
-        ("recall-R-03", "s-03", Status.ALLEGED),
-        ("recall-R-03", "s-14", Status.ALLEGED),
-    ]
-
-
 def test_inspections_that_passed_and_that_failed_are_on_record_each_with_its_violation(
     ledger: Ledger, tmp_path: Path
 ) -> None:
@@ -106,23 +65,6 @@ def test_inspections_that_passed_and_that_failed_are_on_record_each_with_its_vio
     for name, fact in failed.items():
         assert isinstance(fact, ViolationReported)
         assert fact.incident == name
-
-
-def test_a_revoked_seizure_leaves_no_trace_in_the_score(ledger: Ledger, tmp_path: Path) -> None:
-    """Seized, confirmed on arrival and revoked: the answer is the one of a ledger in which nothing was ever seized."""
-
-    def answers() -> list[object]:
-        cut = ledger.cut()
-        rows = ledger.facts.rows("example", ["s-01", "s-02"], cut.sequence)
-        return list(score(rows, ["s-01", "s-02"], cut.observe_time, artifact(), policy()))
-
-    example(ledger, tmp_path, "sellers")
-    before = answers()
-    example(ledger, tmp_path, "customs")
-    after = answers()
-    assert violations(ledger)["customs-N-501-1"].status is Status.OVERTURNED
-    assert after[0] == before[0]
-    assert after[1] != before[1]
 
 
 @pytest.mark.long

@@ -1,18 +1,16 @@
 """Backups: the whole ledger in one file, restored on either database to the same answers, whole or not at all."""
 
 import json
-import random
 import threading
 import zipfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
-from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine, insert, select, text
+from sqlalchemy import text
 
 from scoring.enums import Action
 from scoring.errors import BackupRefused, LedgerVersionUnknown
@@ -21,13 +19,9 @@ from service.ledger.database.rights import KEYS
 from service.ledger.database.schema import (
     VERSION_TABLE,
     SchemaState,
-    _config,
-    newest_version,
-    upgrade,
-    upgrade_to,
 )
 from service.ledger.database.tables import TableBase
-from service.ledger.seals.backup import MANIFEST, Manifest, ledger_tables, member_of, write_backup
+from service.ledger.seals.backup import MANIFEST, Manifest, member_of, write_backup
 from service.ledger.seals.restore import rehearse, restore_backup
 from service.ledger.store import Ledger
 from tests.builders import MARKET, NOW, Clock, confirmed, exposure, identity, status, violation
@@ -182,38 +176,6 @@ def test_a_backup_while_servers_append_is_of_one_moment(filled: str, tmp_path: P
 
 
 @pytest.mark.long
-def test_a_damaged_file_is_refused_and_the_part_named(filled: str, tmp_path: Path) -> None:
-    """A flipped bit anywhere, or a file cut short anywhere: refused, or without effect; nothing is ever restored half."""
-    file, broken = tmp_path / "backup", tmp_path / "broken"
-    back_up(filled, file)
-    whole, chance = file.read_bytes(), random.Random(8)
-    before = answers(filled)
-    refused = 0
-    for turn in range(60):
-        data = bytearray(whole)
-        if turn % 3:
-            data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
-        else:
-            del data[chance.randrange(len(data)) :]
-        broken.write_bytes(data)
-        with database("sqlite", tmp_path, empty=True) as target:
-            with suppress(BackupRefused):
-                restore(target, broken)
-            if schema_state(target) is SchemaState.ABSENT:
-                refused += 1
-            else:
-                assert answers(target) == before  # the bit was in a part of the zip that says nothing
-    assert refused > 50
-    middle = whole.index(b"entry.jsonl") + 500
-    broken.write_bytes(whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :])
-    with pytest.raises(BackupRefused, match=r"damaged or cut short: entry\.jsonl cannot be read .* take another copy"):
-        rehearse(broken, silent)
-    broken.write_bytes(whole[:-10])
-    with pytest.raises(BackupRefused, match="damaged or cut short: its directory"):
-        rehearse(broken, silent)
-
-
-@pytest.mark.long
 def test_a_backup_that_was_altered_with_care_does_not_verify(filled: str, tmp_path: Path, backend: str) -> None:
     """Digests that fit are not enough: the first entry that was not sealed so is named, and nothing is left behind."""
     file, forged = tmp_path / "backup", tmp_path / "forged"
@@ -299,43 +261,6 @@ def test_an_interrupted_backup_is_not_taken_for_a_whole_one(filled: str, tmp_pat
     assert not list(tmp_path.glob("backup*"))
     back_up(filled, tmp_path / "backup")
     rehearse(tmp_path / "backup", silent)
-
-
-@pytest.mark.parametrize("target", BACKENDS)
-def test_a_backup_of_every_older_schema_is_upgraded_on_the_way(
-    filled: str, tmp_path: Path, target: str, backend: str
-) -> None:
-    """As the upgrade itself would have; an empty ledger of another schema is refused, since that would skip steps."""
-    present = tmp_path / "present"
-    back_up(filled, present)
-    scripts = ScriptDirectory.from_config(_config())
-    for version in [script.revision for script in scripts.walk_revisions()][1:]:
-        with database(backend, tmp_path, empty=True) as old, database(target, tmp_path, empty=True) as new:
-            with closing(Database(old)) as place, place.write() as connection:
-                upgrade_to(connection, version)
-                copy_known(filled, connection)
-            file = tmp_path / f"{backend}-{target}-{version}"
-            assert back_up(old, file).schema_version == version
-            restore(new, file)
-            assert schema_state(new) is SchemaState.CURRENT
-            upgrade(old)
-            assert answers(new) == answers(old)
-            with (
-                database(target, tmp_path) as current,
-                pytest.raises(BackupRefused, match=f"{version}.*{newest_version()}"),
-            ):
-                restore(current, file)
-
-
-def copy_known(url: str, connection: Any) -> None:
-    """Copies all that an older schema knows; what it has no seals for, its own upgrade seals."""
-    engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
-    with engine.connect() as source:
-        for table in ledger_tables(connection).values():
-            query = select(table).order_by(*table.primary_key.columns)
-            if rows := [dict(row) for row in source.execute(query).mappings()]:
-                connection.execute(insert(table), rows)
-    engine.dispose()
 
 
 @pytest.mark.long

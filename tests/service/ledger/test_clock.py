@@ -17,7 +17,6 @@ from scoring.time import DAY, SECOND
 from service.ledger.clock.server_clock import REST, SKEW, TOLERANCE, wall_clock
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
-from service.review.review_queue import review_queue
 from tests.builders import MARKET, NOW, TODAY, Clock, confirmed, exposure, identity, status, violation
 from tests.databases import database
 from tests.scoring.worlds import artifact, policy
@@ -296,24 +295,6 @@ def test_somebody_vouches_for_the_clock_of_a_ledger_that_has_rested(url: str) ->
         assert done.record_time == NOW + REST + DAY + 1
 
 
-def test_the_queue_and_the_notifiers_of_a_mended_ledger_are_those_of_its_twin(
-    url: str, twin: Ledger, clock: Clock
-) -> None:
-    facts = [violation("open", notifier="n1"), violation("done", notifier="n1"), status("done", Action.CONFIRM)]
-    clock.now += SECOND
-    with poisoned(url, clock, facts) as ledger:
-        twin.append(MARKET, [identity("before", "s8"), *facts])
-        mend(ledger, 2)
-        for one in (ledger, twin):
-            one.append(MARKET, [exposure()])
-        found, wanted = (one.notifiers.records(MARKET, one.cut(), ["n1"]) for one in (ledger, twin))
-        assert found == wanted != {}
-        queues = [[item.violation for item in review_queue(one, MARKET, one.cut())[0]] for one in (ledger, twin)]
-        assert queues == [["open"], ["open"]]
-        named = [[i.seller for i in one.identities.in_force(MARKET, one.cut())] for one in (ledger, twin)]
-        assert named[0] == named[1]
-
-
 def test_what_follows_from_entries_that_ran_ahead_is_dated_by_the_right_clock(ledger: Ledger, clock: Clock) -> None:
     """A recall, a listing and decisions of a clock a hundred days ahead, mended: what is derived of them is known by now."""
 
@@ -345,33 +326,3 @@ def test_what_follows_from_entries_that_ran_ahead_is_dated_by_the_right_clock(le
     }
     assert all(view.report_time <= clock.now for view in views)
     assert ledger.seals.verify([], lambda *_: None).faults == ()
-
-
-@pytest.mark.parametrize("minutes", [1, 10, 200])
-def test_stamps_replay_where_a_clock_ran_ahead_for_longer_than_by_how_much(
-    ledger: Ledger, clock: Clock, minutes: int
-) -> None:
-    """An hour ahead, for four hours; mended while true time still lies among the times that were given."""
-    stamps: list[tuple[Cut, list[object]]] = []
-
-    def take_a_stamp() -> None:
-        cut = ledger.cut()
-        stamps.append((cut, list(ledger.entries.list(MARKET, cut))))
-
-    ledger.append(MARKET, [violation("a")])
-    take_a_stamp()
-    clock.now += 3660 * SECOND
-    for number in range(4):
-        ledger.append(MARKET, [violation(f"ahead-{number}")])
-        take_a_stamp()
-        clock.now += 3600 * SECOND
-    clock.now -= 2 * 3600 * SECOND - minutes * 60 * SECOND
-    ledger.mend_clock(MARKET, actor="o", reason="r", first_sequence=2, ahead=3600 * SECOND, entry_id="mended")
-    take_a_stamp()
-    for number in range(3):
-        clock.now += 600 * SECOND
-        ledger.append(MARKET, [violation(f"after-{number}")])
-        take_a_stamp()
-    for cut, listed in stamps:
-        assert ledger.cut(cut.observe_time, cut.known_time) == cut
-        assert list(ledger.entries.list(MARKET, cut)) == listed

@@ -195,16 +195,6 @@ def test_answers_from_columns_are_those_from_rows(ledger: Ledger, days: float) -
             assert [a and a.valid_until for a in found] == [a and a.valid_until for a in wanted]
 
 
-def test_a_batch_in_parts_has_the_answers_of_the_whole(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    changed(ledger)
-    cut = ledger.cut()
-    sellers = ["s3", "s1", "nobody", "s2"]
-    facts, _ = ledger.facts.table(MARKET, sellers, cut, 99)
-    whole = score(facts, sellers, cut.observe_time, artifact(), policy())
-    monkeypatch.setattr("scoring.score.MAX_CELLS", 1)
-    assert score(facts, sellers, cut.observe_time, artifact(), policy()) == whole
-
-
 def test_of_a_few_allegations_all_are_read(ledger: Ledger) -> None:
     accused(ledger)
     cut = ledger.cut()

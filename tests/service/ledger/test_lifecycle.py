@@ -1,11 +1,8 @@
 """A violation moves only as the lifecycle's table says, whether its past is in the ledger or in the same batch."""
 
-from itertools import product
-
 import pytest
 
 from scoring.entries.entry import Entry
-from scoring.entries.lifecycle import TRANSITIONS, allowed_actions
 from scoring.enums import Action, Severity, Status
 from scoring.errors import LifecycleForbids
 from service.ledger.records import ViolationView
@@ -24,7 +21,6 @@ WAY_TO = {
 }
 """To each status a way from the report."""
 
-PAIRS = list(product(Status, Action))
 HARM_SEVERITY = Severity.MAJOR  # of the builder's violation
 
 
@@ -41,30 +37,6 @@ def past(name: str, state: Status) -> list[Entry]:
 
 def view(ledger: Ledger, name: str = "v1") -> ViolationView:
     return ledger.violations.find(MARKET, name, ledger.cut())
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("together", [False, True], ids=["in the ledger", "in the same batch"])
-def test_every_pair_of_status_and_action_goes_by_the_table(ledger: Ledger, together: bool) -> None:
-    """What the table has is done; what it has not is refused, naming the actions that are allowed."""
-    for state, action in PAIRS:
-        name = f"{state.name}-{action.name}"
-        before, change = past(name, state), act(name, 10, action)
-        if not together:
-            ledger.append(MARKET, before)
-            before = []
-        if (state, action) in TRANSITIONS:
-            ledger.append(MARKET, [*before, change])
-            assert view(ledger, name).status is TRANSITIONS[state, action]
-            continue
-        sequence = ledger.last()[0]
-        with pytest.raises(LifecycleForbids) as caught:
-            ledger.append(MARKET, [*before, change])
-        allowed = ", ".join(other.name.lower() for other in allowed_actions(state)) or "none"
-        assert caught.value.message.startswith(f"entries[{len(before)}].status.action: ")
-        assert caught.value.message.endswith(f"allowed: {allowed}")
-        assert caught.value.metadata == {"status": state.name, "allowed": allowed}
-        assert ledger.last()[0] == sequence
 
 
 def test_a_final_act_of_an_authority_is_confirmed_on_arrival(ledger: Ledger) -> None:

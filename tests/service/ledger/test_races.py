@@ -56,26 +56,6 @@ def at_once(*calls: Callable[[], object]) -> list[object]:
         return list(threads.map(run, calls))
 
 
-@pytest.mark.long
-def test_threads_share_a_ledger(ledger: Ledger) -> None:
-    """Eight threads write and read: no gap, each batch in one piece, and every reader sees whole batches only."""
-
-    def work(name: str) -> list[int]:
-        seen = []
-        for batch in range(8):
-            ledger.append(MARKET, [identity(f"{name}-{batch}-{n}") for n in range(5)])
-            seen.append(len(ledger.facts.rows(MARKET, ["s1"], ledger.cut().sequence)))
-        return seen
-
-    seen = at_once(*(lambda name=name: work(name) for name in "abcdefgh"))  # type: ignore[misc]
-    found = recorded(ledger)
-    assert_gapless(found)
-    assert len(found) == 8 * 8 * 5
-    batches = [{one.entry.entry_id.rsplit("-", 1)[0] for one in found[at : at + 5]} for at in range(0, len(found), 5)]
-    assert all(len(batch) == 1 for batch in batches)
-    assert all(isinstance(counts, list) and all(count % 5 == 0 for count in counts) for counts in seen)
-
-
 def test_of_contradicting_decisions_one_wins(url: str, clock: Clock) -> None:
     """Two servers, one database: whoever comes second is told what is allowed now."""
     with Ledger.open(url, clock=clock) as one, Ledger.open(url, clock=clock) as other:
@@ -138,26 +118,6 @@ def test_processes_share_a_database(url: str) -> None:
         found = recorded(ledger)
         assert_gapless(found)
         assert len(found) == 1 + 2 * 25 * 3 + 25 + 1
-
-
-@pytest.mark.long
-def test_a_writer_that_is_killed_leaves_whole_batches(url: str) -> None:
-    """What it had been told is written is there; the batch that was under way is there whole or not at all."""
-    with Ledger.open(url) as ledger:
-        ledger.append(MARKET, [violation("v1")])
-    with Ledger.open(url) as ledger:
-        process = writer(url, "k", 100_000)
-        start(process)
-        assert process.stdout
-        told = [process.stdout.readline() for _ in range(20)]
-        process.kill()
-        told += process.communicate(timeout=60)[0].splitlines()
-        found = [one.entry.entry_id for one in recorded(ledger) if one.entry.entry_id.startswith("k-")]
-        batches = len(told) + (len(found) > 3 * len(told) + 1)
-        expected = [f"k-{batch}-{n}" for batch in range(batches) for n in range(3)]
-        assert [name for name in found if name != "k-0-confirm"] == expected
-        assert_gapless(recorded(ledger))
-        ledger.append(MARKET, [identity("after")])
 
 
 @pytest.mark.long

@@ -1,7 +1,6 @@
 """The schema: migrations make what the tables declare, triggers and CHECKs stand, and versions are told apart."""
 
 import re
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,7 +24,7 @@ from service.ledger.database.schema import (
 from service.ledger.database.tables import ENTRY, TableBase
 from service.ledger.queries.entries import EXPORT_COLUMNS
 from service.ledger.store import Ledger
-from tests.builders import MARKET, NOW, Clock, exposure, identity, status, violation
+from tests.builders import MARKET, Clock, exposure, identity, status, violation
 from tests.databases import database, schema_state
 
 CATALOGUE = {
@@ -231,29 +230,6 @@ def test_asking_for_the_state_does_not_make_a_file(tmp_path: Path) -> None:
     with pytest.raises(LedgerVersionUnknown, match="sellertrust ledger upgrade"):
         Ledger.open(f"sqlite:///{file}")
     assert not file.exists()
-
-
-def test_processes_that_start_together_do_not_collide(empty_url: str) -> None:
-    """One of them upgrades, the others wait and find it done."""
-    failures: list[BaseException] = []
-    together = threading.Barrier(6)
-
-    def start() -> None:
-        try:
-            together.wait()
-            with Ledger.open(empty_url, create=True) as ledger:
-                ledger.append(MARKET, [violation("v1", occur_time=NOW - 10)])
-        except BaseException as error:  # noqa: BLE001 (shown below)
-            failures.append(error)
-
-    threads = [threading.Thread(target=start) for _ in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failures == []
-    with Ledger.open(empty_url) as ledger:
-        assert ledger.last()[0] == 1
 
 
 @pytest.mark.long

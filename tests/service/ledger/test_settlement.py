@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scoring.entries.accounts import ClaimBalance, DepositAccount
 from scoring.entries.entry import Entry
 from scoring.entries.flow import list_flow_as_of
-from scoring.entries.kinds.decisions import CaseChanged, EntryCorrected, MeasureChanged
+from scoring.entries.kinds.decisions import EntryCorrected, MeasureChanged
 from scoring.entries.kinds.settlement import (
     ClaimChanged,
     ComplaintDecided,
@@ -18,14 +18,12 @@ from scoring.entries.kinds.settlement import (
     FlowStated,
     PayoutsChanged,
 )
-from scoring.entries.kinds.table import KINDS, Fact
+from scoring.entries.kinds.table import Fact
 from scoring.enums import (
-    CaseState,
     ClaimChange,
     ComplaintOutcome,
     CorrectionKind,
     DepositChange,
-    Kind,
     MeasureKind,
     MeasureState,
     PayoutsChange,
@@ -38,11 +36,9 @@ from scoring.errors import (
     InvalidInput,
     MeasureNotFound,
 )
-from scoring.score import score
 from scoring.time import DAY
 from service.ledger.store import Ledger
-from tests.builders import MARKET, NOW, SELLER, TODAY, Clock, ago, confirmed, exposure, identity, status, violation
-from tests.scoring.worlds import artifact, policy
+from tests.builders import MARKET, NOW, SELLER, TODAY, Clock, ago, exposure, status, violation
 
 
 def deposit(change: DepositChange, amount: int, currency: str = "EUR", claim: str = "") -> DepositChanged:
@@ -366,36 +362,3 @@ def test_what_changes_balances_and_contests_stands(story: Story) -> None:
 
 
 # --- no input of a score ----------------------------------------------------------------------------------------------
-
-
-def test_none_of_these_entries_is_an_input_of_a_score(ledger: Ledger, clock: Clock) -> None:
-    """Beside any other entries the answer is the same to the byte; of them alone there is no seller."""
-    history = [
-        identity("i1"), exposure(TODAY - 40), exposure(TODAY - 3), confirmed("v1"), violation("v2"), status("v2"),
-    ]  # fmt: skip
-    ledger.append(MARKET, history)
-    money = [
-        measure(MeasureState.IMPOSED, "staff-1", "v1"), deposit(DepositChange.PLACED, 500), claim(ClaimChange.PAID, 90),
-        deposit(DepositChange.DRAWN, 90, claim="k1"), ComplaintFiled("m1", "no"), decided("staff-2"),
-        PayoutsChanged(PayoutsChange.STOPPED, "staff-1", "an order"),
-        FlowStated(TODAY - 3, currency="EUR", captured_orders=900, captured_minor=90_000, disputed_orders=800),
-        CaseChanged("rule~v1", CaseState.CONFIRMED, "staff-1", "so it is", violations=("v1",)),
-        CaseChanged("rule~v2", CaseState.ENDED, "staff-1", "it is not"),
-    ]  # fmt: skip
-    stated = {KINDS[kind].fact for kind in Kind if kind >= Kind.FLOW}
-    assert stated <= {type(fact) for fact in money}  # every kind that came with them
-    before = ledger.last()[0]
-    entries = [Entry("c1" if isinstance(f, ComplaintFiled) else f"m{n}", SELLER, f) for n, f in enumerate(money)]
-    ledger.append(MARKET, entries)
-    others = [replace(e, seller="s9") for e in entries if not isinstance(e.fact, MeasureChanged | ComplaintFiled)]
-    ledger.append(
-        MARKET,
-        [replace(e, entry_id=f"o-{e.entry_id}") for e in others if isinstance(e.fact, FlowStated | PayoutsChanged)],
-    )
-    at = ledger.cut().observe_time
-    answers = [
-        repr(score(ledger.facts.rows(MARKET, [SELLER, "s9"], sequence), [SELLER, "s9"], at, artifact(), policy()))
-        for sequence in (before, ledger.last()[0])
-    ]
-    assert answers[0] == answers[1]
-    assert answers[0].endswith(", None]")

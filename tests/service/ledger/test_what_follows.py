@@ -30,7 +30,7 @@ from scoring.enums import (
     Status,
 )
 from scoring.errors import EntryContentDiffers, InvalidInput, LifecycleForbids, ViolationNotFound
-from scoring.features.columns import columns_of, list_coded_texts
+from scoring.features.columns import columns_of
 from scoring.features.facts import Facts, resolve
 from scoring.time import DAY, parse_time
 from service.ledger.append import batch
@@ -156,22 +156,6 @@ def test_one_batch_inserts_no_more_rows_than_the_lock_is_held_for(
 # --- units ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("units", "severity"), [(9, 2), (10, 3), (999, 3), (1000, 4)])
-def test_adjudicated_units_raise_the_severity_of_their_incident(ledger: Ledger, units: int, severity: int) -> None:
-    """A moderate one with 9 units stays moderate; with 10 it is major; with 1,000 critical."""
-    reports = [violation("v1", harm=Harm.LOW, incident="i"), violation("v2", harm=Harm.LOW, incident="i")]
-    ledger.append(MARKET, [*reports, status("v1", units=units), status("v2")])
-    assert severities(facts(ledger)) == [severity, severity]
-
-
-def test_units_of_one_incident_add_up_and_never_lead_beyond_critical(ledger: Ledger) -> None:
-    reports = [violation("v1", harm=Harm.LOW, incident="i"), violation("v2", harm=Harm.HIGH, incident="i")]
-    ledger.append(MARKET, [*reports, status("v1", units=500), status("v2", units=499)])
-    assert sorted(severities(facts(ledger))) == [3, 4]
-    ledger.append(MARKET, [violation("v3", harm=Harm.EXTREME, incident="i"), status("v3", units=1)])
-    assert sorted(severities(facts(ledger))) == [4, 4, 4]
-
-
 def test_what_a_reduction_left_stays_when_the_appeal_against_it_fails(ledger: Ledger) -> None:
     """Its units do not count again: who appeals is not worse off for it."""
     ledger.append(MARKET, [violation("v1"), status("v1", units=1000)])
@@ -189,18 +173,6 @@ def test_a_reduced_violation_neither_raises_its_incident_nor_is_raised_with_it(l
     assert severities(facts(ledger)) == [Severity.CRITICAL, Severity.CRITICAL]
     ledger.append(MARKET, [status("v1", Action.REDUCE, severity=Severity.MINOR)])
     assert sorted(severities(facts(ledger))) == [Severity.MINOR, Severity.MAJOR]
-
-
-def test_a_mistaken_count_of_units_is_taken_back_by_the_next(ledger: Ledger) -> None:
-    """After an appeal, and after an overturn too; a reinstatement without units has those of before."""
-    ledger.append(MARKET, [violation("v1", harm=Harm.LOW), status("v1", units=1000)])
-    assert severities(facts(ledger)) == [4]
-    ledger.append(MARKET, [status("v1", Action.APPEAL), status("v1", entry_id="right", units=10)])
-    assert severities(facts(ledger)) == [3]
-    ledger.append(MARKET, [status("v1", Action.OVERTURN), status("v1", Action.REINSTATE)])
-    assert severities(facts(ledger)) == [3]
-    ledger.append(MARKET, [status("v1", Action.OVERTURN, "o2"), status("v1", Action.REINSTATE, "r2", units=1)])
-    assert severities(facts(ledger)) == [2]
 
 
 WEEKLY = {"notifier": "n", "listing": "l"}
@@ -225,19 +197,6 @@ def test_a_split_of_a_violation_that_was_overturned_names_no_incident(ledger: Le
     ledger.append(MARKET, [status("wrong", Action.REINSTATE)])
     assert len(set(facts(ledger).violations.incident.tolist())) == 1
     assert ledger.violations.find(MARKET, "v1", ledger.cut()).incident == into
-
-
-def test_a_voided_merge_names_no_incident_in_the_score_and_in_reads(ledger: Ledger) -> None:
-    """A report that is moved on afterwards goes to the week's incident, as if nobody had merged anything."""
-    ledger.append(MARKET, [violation("v1", occur_time=ago(9), **WEEKLY), status("v1")])
-    into = ledger.violations.find(MARKET, "v1", ledger.cut()).incident
-    merged = IncidentChanged(IncidentChange.MERGED, "x", "staff", "one event", incident=into)
-    ledger.append(MARKET, [Entry("merged", "s1", merged), corrected("merged"), corrected("v1", ago(40))])
-    rows = ledger.facts.rows(MARKET, ["s1"], ledger.last()[0])
-    found = resolve(columns_of(rows, ["s1"]), np.array([NOW + DAY]))
-    incident = ledger.violations.find(MARKET, "v1", ledger.cut()).incident
-    assert incident not in {into, "x"}
-    assert list_coded_texts(rows)[int(found.violations.incident[0])] == incident
 
 
 def test_units_that_were_alleged_and_not_adjudicated_count_nowhere(ledger: Ledger) -> None:

@@ -27,7 +27,6 @@ from scoring.errors import InvalidInput
 from scoring.measure_record import name_measure
 from scoring.policy.measures import Suspension
 from scoring.policy.policy import Policy
-from scoring.score import score
 from scoring.time import DAY, SECOND
 from service.bootstrap import build_scorer
 from service.ledger.store import Ledger
@@ -35,7 +34,7 @@ from service.mechanism.recorder import Recorder
 from service.mechanism.worker import MechanismWorker
 from service.policy.policy_file import parse_policy_text
 from tests.builders import MARKET, SELLER, TODAY, Clock, confirmed, exposure, identity, status
-from tests.scoring.worlds import artifact, policy
+from tests.scoring.worlds import policy
 
 GENERAL = (files("service.policy") / "general.toml").read_text()
 RULES = (
@@ -252,19 +251,6 @@ def test_only_the_service_states_what_rules_ask_for(told: Told) -> None:
     ]
     with pytest.raises(InvalidInput, match="measures of rules the opposite change"):
         told.append(Entry("c", "", EntryCorrected(entry_id, CorrectionKind.VOID, "staff", "wrong")))
-
-
-def test_the_record_is_no_input_of_a_score(told: Told) -> None:
-    told.append(confirmed("v1"), confirmed("v2"))
-    at = told.ledger.cut().observe_time
-
-    def answer() -> str:
-        rows = told.ledger.facts.rows(MARKET, [SELLER], told.ledger.last()[0])
-        return repr(score(rows, [SELLER], at, artifact(), policy()))
-
-    before = answer()
-    assert told.worker.look() > 2
-    assert answer() == before
 
 
 def history(told: Told, number: int, seed: int) -> None:

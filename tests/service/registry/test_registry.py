@@ -18,7 +18,6 @@ from scoring.entries.kinds.trade import ExposureStated
 from scoring.enums import IdentityLevel
 from scoring.errors import ArtifactRefused, ConfigurationWrong, ModelNotFound
 from scoring.model.artifact import PARTS, Artifact, ModelParts, load, pack
-from scoring.score import score
 from scoring.time import DAY, day_of
 from service.bootstrap import build_scorer
 from service.ledger.clock.server_clock import wall_clock
@@ -102,42 +101,6 @@ def test_the_first_model_becomes_champion_and_a_later_one_challenger(registry: R
     assert list(registry.digests()) == sorted([first, second])
 
 
-def test_a_published_model_comes_back_to_the_byte(registry: Registry) -> None:
-    """Read from another process's point of view: a registry of the same folder."""
-    digest = publish(registry, artifact())
-    again = Registry(registry.folder).load(digest)
-    assert again.parts == artifact().parts
-    assert again.digest == digest == artifact().digest
-
-
-def test_a_promotion_moves_the_champion_and_can_be_taken_back(registry: Registry) -> None:
-    """By alias, by the whole digest or by its beginning; what was champion stays published."""
-    first, second = publish(registry, artifact()), publish(registry, another())
-    assert promote(registry, CHALLENGER) == second
-    assert registry.champion() == second
-    assert promote(registry, first[:8]) == first
-    assert registry.champion() == first
-
-
-def test_every_move_is_logged_for_ever_with_who_why_and_when(registry: Registry) -> None:
-    """Moves are added to the log; what it held before stays as it was, whatever is in a reason."""
-    first = publish(registry, artifact(), reason="trained “anew”, für alle")
-    log = registry.folder / "aliases.jsonl"
-    before = log.read_bytes()
-    second = publish(registry, another())
-    promote(registry, second)
-    publish(registry, artifact(), reason="again")
-    assert log.read_bytes().startswith(before)
-    moves = Registry(registry.folder).history()
-    assert [(move.alias, move.digest, move.actor, move.reason) for move in moves] == [
-        (CHAMPION, first, "anna", "trained “anew”, für alle"),
-        (CHALLENGER, second, "anna", "trained"),
-        (CHAMPION, second, "bert", "better"),
-        (CHALLENGER, first, "anna", "again"),
-    ]
-    assert moves[2].time == "1970-01-01T00:00:02Z"
-
-
 def test_a_damaged_line_of_the_log_is_named_and_a_torn_last_one_is_no_move(registry: Registry) -> None:
     """A machine that stopped while it wrote lost a move that nobody was told of; anything else is for a person."""
     first = publish(registry, artifact())
@@ -157,25 +120,6 @@ def test_a_damaged_line_of_the_log_is_named_and_a_torn_last_one_is_no_move(regis
         registry.champion()
 
 
-@pytest.mark.parametrize("name", PARTS)
-def test_a_part_altered_or_cut_short_on_disk_is_refused_by_model_and_name(registry: Registry, name: str) -> None:
-    """And the message says what to do."""
-    digest = publish(registry, artifact())
-    path = part_of(registry, digest, name)
-    whole = path.read_bytes()
-    for damaged in (whole[:-1], whole[:-1] + bytes([whole[-1] ^ 1]), b""):
-        path.write_bytes(damaged)
-        with pytest.raises(ArtifactRefused) as caught:
-            registry.load(digest)
-        message = caught.value.message
-        assert message.startswith(f"model {digest[:12]} is refused: ")
-        assert f"{name} of the artifact was altered" in message
-        assert message.endswith("publish it again, or promote another (see: sellertrust model list)")
-    path.unlink()
-    with pytest.raises(ArtifactRefused, match=f"{name} is missing"):
-        registry.load(digest)
-
-
 def test_a_model_under_the_digest_of_another_is_refused(registry: Registry) -> None:
     """A whole and certified model, but not the one that was asked for."""
     first, second = publish(registry, artifact()), publish(registry, another())
@@ -185,48 +129,12 @@ def test_a_model_under_the_digest_of_another_is_refused(registry: Registry) -> N
         registry.load(first)
 
 
-def test_publishing_again_mends_what_was_damaged_on_disk(registry: Registry) -> None:
-    """As the message of a refusal promises."""
-    digest = publish(registry, artifact())
-    part_of(registry, digest, "model.txt").write_bytes(b"")
-    part_of(registry, digest, "lineage.json").unlink()
-    assert publish(registry, artifact()) == digest
-    assert registry.load(digest).digest == digest
-    assert [path.name for path in (registry.folder / "models").iterdir()] == [digest]
-
-
 def test_what_is_no_model_is_neither_published_nor_logged(registry: Registry) -> None:
     """A refused artifact leaves no trace."""
     with pytest.raises(ArtifactRefused):
         registry.publish({**artifact().parts, "model.txt": b"tree\n"}, actor="a", reason="r", now=1)
     assert list(registry.digests()) == []
     assert registry.history() == []
-
-
-@pytest.mark.long
-def test_a_half_written_model_is_never_seen(registry: Registry) -> None:
-    """While a model is published over and over, a reader finds either none or a whole one; leftovers are no models."""
-    (registry.folder / "models" / ".staging-left-over").mkdir(parents=True)
-    stop = threading.Event()
-    seen = set()
-
-    def read() -> None:
-        while not stop.is_set():
-            for digest in Registry(registry.folder).digests():
-                assert set(registry.read(digest)) == {"manifest.json", *PARTS}
-                seen.add(registry.load(digest).digest)
-
-    with ThreadPoolExecutor(2) as pool:
-        readers = [pool.submit(read) for _ in range(2)]
-        try:
-            for n in range(4):
-                publish(registry, another(n + 1))
-        finally:
-            stop.set()
-        for reader in readers:
-            reader.result()
-    assert seen
-    assert len(list(registry.digests())) == 4
 
 
 def test_several_that_publish_the_same_model_at_once_all_succeed(registry: Registry) -> None:
@@ -248,42 +156,6 @@ def test_a_name_that_names_no_model_is_refused_with_where_to_look(registry: Regi
         registry.resolve(digest[:5])
     assert registry.resolve(digest[:6]) == digest
     assert len(registry.history()) == 1
-
-
-def test_a_server_takes_a_promotion_over_while_it_answers_in_threads(registry: Registry, ledger: Ledger) -> None:
-    """Every answer is that of one of the two models, whole, and its stamp names which."""
-    models = {publish(registry, model): model for model in (artifact(), another())}
-    scorer = build_scorer(ledger, policy(), registry)
-    rows = ledger.facts.rows(MARKET, SELLERS, ledger.last()[0])
-    expected = {
-        digest: [s.points if s else None for s in score(rows, SELLERS, wall_clock(), model, policy())]
-        for digest, model in models.items()
-    }
-    first, second = models
-    assert expected[first] != expected[second]
-    assert None not in expected[first]
-    stop = threading.Event()
-    named: set[str] = set()
-
-    def ask() -> None:
-        while not stop.is_set():
-            points, digest = points_of(scorer, ledger)
-            assert points == expected[digest]
-            named.add(digest)
-
-    with ThreadPoolExecutor(3) as pool:
-        askers = [pool.submit(ask) for _ in range(3)]
-        try:
-            for name in (second, first, second, first, second):
-                promote(registry, name)
-                assert scorer.champion.refresh()
-                assert not scorer.champion.refresh()
-                assert scorer.champion.digest == name
-                named.clear()
-                _until(lambda: name in named)  # noqa: B023
-        finally:
-            stop.set()
-        assert [asker.result() for asker in askers] == [None] * 3
 
 
 def test_a_refused_promotion_leaves_the_old_model_answering(registry: Registry, ledger: Ledger) -> None:

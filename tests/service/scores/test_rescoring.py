@@ -11,7 +11,6 @@ from scoring.enums import Action, Tier
 from scoring.errors import ConfigurationWrong, LedgerUnavailable
 from scoring.time import DAY, SECOND
 from service.bootstrap import build_scorer
-from service.contract.resource_names import seller_name
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
 from service.scores import rescoring
@@ -61,19 +60,6 @@ def test_each_answer_is_that_of_its_seller_asked_for_alone_to_the_last_bit(
             assert answer.body == expected.SerializeToString()
             assert head.observe_time < answer.until <= (head.day + 1) * DAY
     assert {name.split("/")[1] for name in records} == {MARKET, "second"}
-
-
-@pytest.mark.long
-def test_a_seller_with_very_many_allegations_is_answered_as_alone(ledger: Ledger, tmp_path: Path) -> None:
-    ledger.append(MARKET, known("a"))
-    ledger.append(MARKET, [*known("b"), *(violation(f"v{n}", "b", incident=f"v{n}") for n in range(2_100))])
-    records = dict(opened_file(rescored(ledger, tmp_path).path).records())
-    with opened(ledger) as over:
-        answer = over.get("b")
-        assert answer.open_allegations == 2_100
-        answer.ClearField("stamp")
-        answer.ClearField("freshness")
-        assert records[seller_name(MARKET, "b")].body == answer.SerializeToString()
 
 
 def test_a_generation_rests_on_nothing_that_was_recorded_after_its_beginning(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import math
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -126,27 +126,6 @@ def test_volume_hazard_and_decisions_have_heavy_tails(market: Market) -> None:
     assert 20 <= (active > DAYS / 2).sum() <= 250, "a few sell daily"
     assert hazard[:250].sum() > 0.5 * hazard.sum(), "5 % of the sellers have most of the hazard"
     assert np.quantile(wait, 0.95) > 8 * np.median(wait)
-
-
-def test_sellers_join_before_the_start_and_up_to_the_last_weeks(market: Market) -> None:
-    joined = market.identity["join_day"].to_numpy()
-    new = np.nonzero(joined > DAYS - 30)[0]
-
-    assert 0.55 < np.mean(joined < 0) < 0.65
-    assert (joined >= DAYS - 21).sum() > 30
-    assert np.isin(new, market.exposure["seller"].to_numpy()).sum() > 10, "and some of them sell"
-
-
-def test_november_brings_more_orders_and_more_violations_for_each_order(market: Market) -> None:
-    november = np.array([(START + timedelta(days=day)).month == 11 for day in range(DAYS)])
-    orders = np.zeros(DAYS, dtype=np.int64)
-    np.add.at(orders, market.exposure["day"].to_numpy(), market.exposure["settled_orders"].to_numpy())
-    true = market.violations.filter(~pl.col("bad_faith") & ~pl.col("echo"))
-    violations = np.bincount(true["occur_day"].to_numpy(), minlength=DAYS)
-
-    assert orders[november].mean() > 1.5 * orders[~november].mean()
-    peak, rest = (violations[days].sum() / orders[days].sum() for days in (november, ~november))
-    assert 1.2 < peak / rest < 1.8
 
 
 def test_an_echo_shares_incident_harm_and_fate_and_is_never_known_first(market: Market) -> None:

@@ -66,13 +66,6 @@ def look(world: World, study: Study, as_of: int | None = None) -> MonitorReport:
 
 
 @pytest.mark.long
-def test_a_study_that_asks_for_orders_in_the_window_is_monitored_too(world: World, study: Study) -> None:
-    """Nobody has orders in a window that lies ahead: all who are known are looked at, as where nothing asks for them."""
-    asking = restated(study, bad={"share": 0.2, "least_orders": 5, "weigh_by": "orders"})
-    assert look(world, asking).rows == look(world, study).rows > 0
-
-
-@pytest.mark.long
 def test_a_look_at_a_past_day_uses_nothing_that_was_reported_later(world: World, study: Study, tmp_path: Path) -> None:
     """It is the look that an export of that day gives, though everything confirmed before is overturned after it."""
     day = world.trained_on + 60
@@ -135,51 +128,6 @@ def test_observed_and_expected_are_weighted_as_the_study_weighs_its_rows(world: 
     assert sum(tier.expected for tier in found.tiers.values()) == pytest.approx(expected)
     assert found.estimated.rows == pytest.approx(plain.estimated.rows, rel=0.1)
     assert found.estimated.expected != pytest.approx(plain.estimated.expected, rel=0.01)
-
-
-@pytest.mark.long
-def test_weights_that_are_equal_change_nothing(world: World, study: Study, tmp_path: Path) -> None:
-    """Where every seller sells as much, by orders and by sellers is one look, the open windows included.
-
-    One more who sells a thousand times as much and is never bad leaves the others equal, so counts and lifts stay.
-    """
-    rows = pl.read_parquet(world.export)
-    is_sale = pl.col("kind") == Kind.EXPOSURE
-    busiest = rows.filter(is_sale)["seller"].value_counts(sort=True)["seller"][0]
-    one = rows.filter(is_sale, pl.col("seller") == busiest).sort("sequence").gather_every(20)
-    others = rows.filter(~is_sale)
-    sellers = others.filter(pl.col("kind") == Kind.IDENTITY)["seller"].unique().sort().to_list()
-    sales = [
-        one.with_columns(
-            seller=pl.lit(seller), entry_id=pl.col("entry_id") + f"-{seller}", origin=pl.lit(None, pl.String)
-        )
-        for seller in sellers
-    ]
-    giant = next(
-        seller for seller in sellers if seller not in set(rows.filter(pl.col("kind") == Kind.VIOLATION)["seller"])
-    )
-    equal = pl.concat([others.filter(pl.col("seller").is_in(sellers)), *(s.select(rows.columns) for s in sales)])
-    equal = equal.with_columns(sequence=pl.int_range(1, equal.height + 1))
-    is_giant = is_sale & (pl.col("seller") == giant)
-    sold = pl.when(is_giant).then(pl.col("settled_orders") * 1000).otherwise(pl.col("settled_orders"))
-
-    def seen(export: pl.DataFrame, how: str) -> MonitorReport:
-        export.write_parquet(tmp_path / "equal.parquet")
-        weighing = restated(study, bad={"least_orders": 1, "weigh_by": how})
-        return monitor(read_export(tmp_path / "equal.parquet"), weighing, world.model, policy())
-
-    by_sellers, by_orders = seen(equal, "sellers"), seen(equal, "orders")
-    with_giant = seen(equal.with_columns(settled_orders=sold), "orders").estimated
-    assert with_giant.bad == by_sellers.estimated.bad
-    assert with_giant.factors == pytest.approx(by_sellers.estimated.factors)
-    assert by_sellers.estimated.bad > 0
-    for ours, theirs in ((by_orders.matured, by_sellers.matured), (by_orders.estimated, by_sellers.estimated)):
-        assert ours.ratio is not None
-        assert theirs.ratio is not None
-        assert (ours.rows, ours.bad) == (theirs.rows, theirs.bad)
-        assert ours.ratio.value == pytest.approx(theirs.ratio.value)
-        assert ours.expected == pytest.approx(theirs.expected)
-        assert ours.factors == pytest.approx(theirs.factors)
 
 
 @pytest.mark.long

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 
 from scoring.entries.entry import Entry
@@ -301,27 +300,6 @@ def test_a_mapping_without_its_frame_is_refused(data: dict[str, Any], message: s
 
 cells = st.sampled_from(["", "s", "t", "1", "2", "x y", "2026-02-01", "2026-02-01T08:00:00Z", "high", "é"])
 rows = st.lists(st.fixed_dictionaries(dict.fromkeys(("case", "shop", "when", "day", "act", "n"), cells)))
-
-
-@pytest.mark.long
-@given(rows)
-def test_the_same_rows_give_equal_entries_each_time(table: list[dict[str, str]]) -> None:
-    """Whatever the rows: mapped twice by one mapping and once by a fresh one, entries and rejections are equal."""
-    rules = [
-        VIOLATION | {"when": {"column": "n", "filled": True}, "harm": {"column": "act", "map": {}, "default": "low"}},
-        EXPOSURE | {"settled_orders": {"count": "n"}, "late": {"count": "case", "when": {"column": "n", "above": 1}}},
-        IDENTITY,
-        STATUS,
-    ]
-
-    def said(compiled: ForeignMapping) -> list[tuple[int, Entry | str]]:
-        made = compiled.files[0].entries(enumerate(table, 2))
-        return [(line, e if isinstance(e, Entry) else str(e)) for line, e in made]
-
-    once = mapping(*rules)
-    first = said(once)
-    assert first == said(once) == said(mapping(*rules))
-    assert len(first) >= 2 * len(table)
 
 
 @pytest.mark.parametrize("text", ["19.99", "1999.00", "20.0", "1e3", "1,999"])

@@ -51,18 +51,6 @@ def test_every_partition_is_read_to_its_end_and_on_from_there(servers: str, ledg
 
 
 @pytest.mark.long
-def test_a_replay_of_the_topic_under_another_name_changes_nothing(servers: str, ledger: Ledger, tmp_path: Path) -> None:
-    """All of it is read, and all of it is there."""
-    produce(servers, TOPIC, [(n % 3, exposure(n, f"s-{n % 3}")) for n in range(30)])
-    fed(ledger, servers, tmp_path)
-    before = ledger.seals.last()
-    assert fed(ledger, servers, tmp_path, name="again") == FeedReport(
-        already_present=30, positions={0: 10, 1: 10, 2: 10}
-    )
-    assert ledger.seals.last() == before
-
-
-@pytest.mark.long
 def test_where_reading_goes_on_is_the_ledgers_to_say(servers: str, ledger: Ledger, tmp_path: Path) -> None:
     """No offset is taken from the broker, and none is left there."""
     produce(servers, TOPIC, [(0, exposure(n)) for n in range(10)])

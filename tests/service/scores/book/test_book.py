@@ -126,18 +126,6 @@ def test_an_answer_is_given_again_as_that_of_the_watermark_until_its_seller_has_
         assert worse.stamp.ledger_sequence == 6
 
 
-def test_what_another_process_appended_is_seen_by_who_asks_for_it(url: str, clock: Clock) -> None:
-    with Ledger.open(url, clock=clock) as ledger, Ledger.open(url, clock=clock) as other:
-        ledger.append(MARKET, known("a"))
-        with opened(ledger) as over:
-            before = over.get("a")
-            [done] = other.append(MARKET, [confirmed("v", "a")])
-            assert over.get("a").points == before.points  # as of the watermark, which its stamp says
-            assert over.get("a", wanted=done.sequence).points < before.points
-            over.book.follower.look()
-            assert over.get("a").points < before.points
-
-
 def test_the_day_that_answers_are_for_is_the_clocks_and_does_not_go_back(ledger: Ledger, clock: Clock) -> None:
     ledger.append(MARKET, [*known("a"), *known("b"), confirmed("v", "a")])
     midnight = (NOW // DAY + 1) * DAY
