@@ -153,14 +153,16 @@ def test_a_method_whose_calls_may_be_audited_or_approved_is_never_answered_at_on
 
 def test_who_logs_to_a_terminal_has_a_thread_for_each_call(tmp_path: Path) -> None:
     """For the line is written before the answer there, and gRPC's one thread would wait for the terminal."""
-    with remembering(tmp_path) as running:
+    service = pb.DESCRIPTOR.services_by_name["TrustScoreService"]
+    with remembering(tmp_path) as running, ThreadPoolExecutor(1) as pool:
+        pools = {f"{service.name}/{method.name}": pool for method in service.methods}
         for log_format, is_at_once in (("console", False), ("json", True)):
             calls = Calls(make_log(log_format, stream=io.StringIO()), Pseudonyms(), CollectorRegistry(), lambda: "")
             servicer = TrustScoreServicer(
                 running.scorer, Reads(running.ledger, running.server._tail), running.server._book
             )
-            handlers = calls.handlers(pb.DESCRIPTOR.services_by_name["TrustScoreService"], servicer)
-            assert hasattr(handlers["GetTrustScore"].unary_unary, "at_once") is is_at_once
+            behave: Any = calls.handlers(service, servicer, pools)["GetTrustScore"].unary_unary
+            assert (behave.at_once is not None) is is_at_once
 
 
 def test_an_answer_that_cannot_be_sent_ends_its_call_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
