@@ -138,6 +138,6 @@ class LookBack:
         sums, rows = artifact.folder.fold_views(views), self._table.rows
         attributes = [(rows[row].attributes or {}) if row >= 0 else {} for row in views.identity_row.ravel().tolist()]
         points = artifact.points(matrix(sums, artifact.features, attributes))
-        is_thin = (sums.total_orders < self._policy.thin_file_orders) | (sums.tenure_days < self._policy.thin_file_days)
+        is_thin = self._policy.is_thin(sums.total_orders, sums.tenure_days)
         shape = (len(times), self._columns.cases)
         return points.reshape(shape)[1:-1], is_thin.reshape(shape)[1:-1]

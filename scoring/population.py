@@ -142,7 +142,12 @@ def place(policy: Policy, people: Population, settled: Mapping[str, Ints], depos
         _reached(space.tenures, people.tenure_days),
         _reached(space.deposits, nothing if deposits is None else deposits),
     ]
-    is_view = (people.points is not None) & people.is_guilty() & (people.facts.override == 0) & _is_thin(policy, people)
+    is_view = (
+        (people.points is not None)
+        & people.is_guilty()
+        & (people.facts.override == 0)
+        & policy.is_thin(people.orders, people.tenure_days)
+    )
     keys, which = np.unique(np.stack([tier, *edges, is_view], axis=1), axis=0, return_inverse=True)
     sizes = np.bincount(which.ravel()[people.exists], minlength=len(keys))
     terms: dict[Terms, int] = {}
@@ -199,14 +204,9 @@ def _tiers(policy: Policy, people: Population, standing: Ints) -> Ints:
         return np.zeros(facts.cases, dtype=np.int64)
     lowest = people.points[: policy.clear_days + 1].min(axis=0)
     tier = policy.tiers_with_standing(lowest, standing)
-    tier = np.where(people.is_guilty() | ~_is_thin(policy, people), tier, int(Tier.UNRATED))
+    tier = np.where(people.is_guilty() | ~policy.is_thin(people.orders, people.tenure_days), tier, int(Tier.UNRATED))
     tier = np.where(facts.override > 0, facts.override, tier)
     return np.where(facts.exists, tier, NO_TIER)
-
-
-def _is_thin(policy: Policy, people: Population) -> Bools:
-    """Return whether too little is known to rate each seller without a violation."""
-    return (people.orders < policy.thin_file_orders) | (people.tenure_days < policy.thin_file_days)
 
 
 def _reached(edges: Sequence[int], values: Ints) -> Ints:

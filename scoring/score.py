@@ -243,7 +243,7 @@ def build_answers(views: SellerViews, raw: Floats, artifact: Artifact, policy: P
     *seen, upheld, low, high = artifact.scale.points(raw).reshape(-1, n)
     lowest = np.min(seen, axis=0)
     is_guilty = np.bincount(facts.violations.case, minlength=facts.cases) > 0
-    is_thin = (sums.total_orders[:n] < policy.thin_file_orders) | (sums.tenure_days[:n] < policy.thin_file_days)
+    is_thin = policy.is_thin(sums.total_orders[:n], sums.tenure_days[:n])
     rated = is_guilty | ~is_thin
     until = views.valid_until.tolist()
     costly = rank_other_codes(sums, views.x[:n], artifact.page, artifact.features)

@@ -39,8 +39,7 @@ def _find_thin(space: Space, cell: Cell) -> Iterator[Moved]:
     for place, policy in enumerate(space.policies):
         other = space.policies[1 - place]
         tenure = max(cell.tenure, other.thin_file_days)
-        is_thin = tenure < policy.thin_file_days or other.thin_file_orders < policy.thin_file_orders
-        if tenure > last_of(space.tenures, cell.tenure) or not is_thin:
+        if tenure > last_of(space.tenures, cell.tenure) or not policy.is_thin(other.thin_file_orders, tenure):
             continue
         where = (
             f"fewer than {policy.thin_file_orders:,} settled orders or {policy.thin_file_days:,} days of tenure, at least"

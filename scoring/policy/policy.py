@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -57,9 +58,9 @@ class Policy:
     caution: CautionTable | None = None
     """What sets off caution, and the protections that follow; None: nothing does."""
 
-    def is_thin(self, settled_orders: int, tenure_days: int) -> bool:
-        """Return whether too little is known to rate a seller without a confirmed violation."""
-        return settled_orders < self.thin_file_orders or tenure_days < self.thin_file_days
+    def is_thin(self, settled_orders: Any, tenure_days: Any) -> Any:
+        """Return whether too little is known to rate a seller without a confirmed violation; of arrays an array."""
+        return (settled_orders < self.thin_file_orders) | (tenure_days < self.thin_file_days)
 
     def tier(self, points: int) -> Tier:
         """Return the tier of points by the cut-offs; the lowest rated tier below all of them.

@@ -294,7 +294,7 @@ def _judged(
     raw = artifact.raw_score(matrix(sums, artifact.features, _attributes(facts, attributes)))
     points = artifact.scale.points(raw)
     is_guilty = np.bincount(facts.violations.case, minlength=facts.cases) > 0
-    is_thin = (sums.total_orders < policy.thin_file_orders) | (sums.tenure_days < policy.thin_file_days)
+    is_thin = policy.is_thin(sums.total_orders, sums.tenure_days)
     rated = facts.exists & (is_guilty | ~is_thin)
 
     tier = np.where(rated, _tiers(points, policy), int(Tier.UNRATED))

@@ -119,7 +119,7 @@ def _case(
     rankings: Mapping[str, Floats],
 ) -> Case:
     policy = job.policy
-    thin = (test.orders < policy.thin_file_orders) | (test.tenure_days < policy.thin_file_days)
+    thin = policy.is_thin(test.orders, test.tenure_days)
     thick = test.orders >= np.quantile(test.orders, 0.75) if len(test.bad) else thin
     return Case(
         bad=test.bad,
