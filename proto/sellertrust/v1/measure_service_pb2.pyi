@@ -253,6 +253,7 @@ class GetRestitutionResponse(_message.Message):
         held_minor: _builtins.int
         """The amount it held in that time, in minor units of `currency`. A hold: everything captured. A reserve: its share
         of that, by the share stated for each day. A deposit: the peak deposit held under the measure. 0 for other kinds.
+        Of items of one kind, each states only what the items before it did not hold at that time.
         """
         @_builtins.property
         def begin_time(self) -> _timestamp_pb2.Timestamp:
@@ -556,8 +557,8 @@ class Measure(_message.Message):
 
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
-        """When it begins. A rule on confirmed facts: with the decision that made the rule apply, after the notice for a
-        termination, which may be in the future. A rule on the tier: at the first midnight (UTC) from which the tier has
+        """When it begins. A rule on confirmed facts: with the decision that made the rule apply. A suspension: with the last
+        decision behind it. A termination: after its notice, which may be in the future. A rule on the tier: at the first midnight (UTC) from which the tier has
         asked for it without a break, or at the last midnight if it asks only since then. It uses the knowledge, model and
         policy of this answer. So for a tier it may lie before the decision or override that caused it, and an earlier
         answer had no such measure. Not set if over 180 days ago.
