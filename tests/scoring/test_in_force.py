@@ -134,7 +134,7 @@ def test_during_a_notice_nothing_is_listed_and_payouts_wait() -> None:
         assert (dict(found.terms.intake_caps), found.find_terms_for_earlier().hold_days) == ({"": 0}, 30)
 
 
-def test_a_newcomers_violation_never_eases_its_terms_until_history_does() -> None:
+def test_a_newcomers_violation_never_eases_its_terms() -> None:
     """By the general policy: rated, with the limits of a newcomer until it has been there for 30 days."""
     young = [identity("i", TODAY - 20), exposure("x", TODAY - 10, 500)]
     slip = violation("v", TODAY - 2, int(Category.SERVICE), int(Severity.MINOR))

@@ -557,11 +557,11 @@ class Measure(_message.Message):
 
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
-        """When it begins. A rule on confirmed facts: with the decision that made the rule apply. A suspension: with the last
-        decision behind it. A termination: after its notice, which may be in the future. A rule on the tier: at the first midnight (UTC) from which the tier has
-        asked for it without a break, or at the last midnight if it asks only since then. It uses the knowledge, model and
-        policy of this answer. So for a tier it may lie before the decision or override that caused it, and an earlier
-        answer had no such measure. Not set if over 180 days ago.
+        """When it begins. A rule on confirmed facts: with the decision that made the rule apply. A suspension: with the
+        last decision behind it. A termination: after its notice, which may be in the future. A rule on the tier: at the
+        first midnight (UTC) from which the tier has asked for it without a break, or at the last midnight if it asks
+        only since then. It uses the knowledge, model and policy of this answer. So for a tier it may lie before the
+        decision or override that caused it, and an earlier answer had no such measure. Not set if over 180 days ago.
         """
 
     @_builtins.property

@@ -84,7 +84,7 @@ def test_a_run_goes_on_until_the_confirmation_whatever_caution_the_policy_has() 
         assert certified(data, confirm={"days": 10})["run_days"] == 15
 
 
-def test_a_notice_adds_the_days_on_which_a_seller_is_not_suspended() -> None:
+def test_a_notice_adds_days_without_a_suspension() -> None:
     """30 days of notice to five of a run, less a suspension that holds with the closure; what they bring is held."""
     closed = rule("closed", {"kind": "suspension", "terminates": True, "notice_days": 30}, standing={"from": 24})
 

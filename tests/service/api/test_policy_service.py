@@ -226,7 +226,7 @@ def test_a_text_that_is_not_what_was_committed_is_served_by_nobody(two: tuple[Ru
     assert other.stamped() == DEFAULT.digest
 
 
-def test_a_policy_that_was_committed_before_a_check_is_still_served(two: tuple[Running, Running]) -> None:
+def test_what_was_committed_before_a_check_is_still_served(two: tuple[Running, Running]) -> None:
     """Its suspension ends with a worse offence, which no new commit may state."""
     one, other = two
     text = LADDER.text.replace("standing = { from = 36 }", "standing = { from = 36, below = 48 }").replace(
