@@ -51,7 +51,7 @@ WHERE = {
             "access list-audit",
         ),
     ),
-    "These read the database itself, beside a server or without one (`verify book` and `verify audit --server` ask one)": (
+    "These read the database directly. `verify book` and `verify audit --server` ask a server instead": (
         *(
             "rescore",
             "policy preview",
@@ -62,8 +62,8 @@ WHERE = {
             "train",
         ),
     ),
-    "These write to the database itself, on SQLite while no server and no other command writes (`ledger erase` and `ledger"
-    " mend-clock` with `--server` ask one)": (
+    "These write to the database directly. On SQLite the server must be stopped. With `--server`, `ledger erase` and `ledger"
+    " mend-clock` ask a server instead": (
         *(
             "ledger import",
             "ledger feed",
@@ -74,7 +74,7 @@ WHERE = {
             "serve",
         ),
     ),
-    "These need neither": (
+    "These need no server and no database": (
         *(
             "access",
             "violation types",
@@ -110,19 +110,21 @@ currency = "EUR"
 
 
 UNNAMED = {
-    "audit file: a line deleted": "Of the last line alone: no later line holds its hash. Keep the last hash elsewhere.",
-    "checkpoints: a line deleted": "Each line is signed by itself. Keep the file where the database's owner cannot write.",
-    "checkpoints: a line twice": "It states the same again.",
-    "checkpoints: a blank": "The values are signed, not the blanks between them.",
-    "source_position": (
-        "It says where the reading of a source goes on. Set back, entries are known by their ids. Set forward, entries are"
-        " missing as if the source had not sent them: compare with the source's own count."
+    "audit file: a line deleted": (
+        "This concerns the last line only. Later lines hold the hashes of all others. Keep the last hash elsewhere."
     ),
-    "ledger_compatibility": "It says which releases may write. Whatever a release writes is sealed.",
-    "log of models' moves: a line deleted": "Its lines have no seal. The audit file has each call that moved a model.",
-    "log of models' moves: a line twice": "As above: the model moves to where it is.",
+    "checkpoints: a line deleted": "Each line has its own signature. Keep the file where the database's owner cannot write.",
+    "checkpoints: a line twice": "It repeats a true statement.",
+    "checkpoints: a blank": "Only the values are signed.",
+    "source_position": (
+        "It states where a source is read on. A lower position repeats entries, which have known ids. A higher position skips"
+        " entries: compare with the source's own count."
+    ),
+    "ledger_compatibility": "It states which releases may write. Everything that they write is sealed.",
+    "log of models' moves: a line deleted": "Its lines have no seal. The audit file has each call that moves a model.",
+    "log of models' moves: a line twice": "The model moves to the place that it has.",
     "log of models' moves: a blank": "The move is the same.",
-    "backup": "Of a byte in the archive's own headers: nothing that is restored rests on it.",
+    "backup": "This concerns bytes in the headers of the archive, which no restore reads.",
 }
 """What verification does not name when somebody edits it, with why; `./dev bench access --only edits` makes the edits."""
 
@@ -174,7 +176,12 @@ def _commands() -> Iterator[str]:
     yield "server take `--server HOST:PORT`. Commands that list take `--limit`, and those that look back take"
     yield "`--observe-time` and `--known-time`. Options in brackets may be left out."
     yield ""
-    yield EXIT_CODES
+    yield "Exit codes:"
+    yield ""
+    codes = EXIT_CODES.removeprefix("Exit codes: ").split("; ")
+    yield from (f"- {code.strip().rstrip('.')}" for code in codes)
+    yield ""
+    yield "Where commands work:"
     yield ""
     for title, names in WHERE.items():
         yield f"- {title}: {', '.join(f'`{name}`' for name in names)}."
@@ -231,7 +238,7 @@ def _contract() -> Iterator[str]:
     yield "# The contract"
     yield ""
     yield "The package is `sellertrust.v1`. The comments in `proto/sellertrust/v1` define"
-    yield "every field, its unit, its range and its default. [Errors](errors.md) lists the reasons of failed calls,"
+    yield "every field, its unit, its range and its default. Reasons of failed calls: [errors](errors.md)."
     yield "and [rights](rights.md) the rights."
     for service, methods in _services():
         yield ""
@@ -296,7 +303,7 @@ def _rights() -> Iterator[str]:
     for right, text in _texts_of_rights().items():
         yield f"| `{right.value}` | {text} | {'yes' if right in BOUND else ''} |"
     yield ""
-    yield "An entry needs the right of its kind, whichever call appends it. `EraseSeller` and `MendClock` append"
+    yield "Each call that appends an entry needs the right of its kind. `EraseSeller` and `MendClock` append"
     yield "their entries"
     yield "themselves."
     yield ""
@@ -449,7 +456,7 @@ def _review() -> Iterator[str]:
     for outcome, weight in AGAINST.items():
         yield f"| {outcome.name.lower()} | {weight:g} |"
     yield ""
-    yield "The prior is that of the source under which the notifier reported most."
+    yield "The prior follows from the source of most of the notifier's reports."
     yield ""
     yield from _table("source", "upheld", "failed", "mean", "reason")
     for source, prior in PRIORS.items():
