@@ -23,7 +23,9 @@ class MechanismMetrics(Collector):
         yield CounterMetricFamily(f"{prefix}refusals", text, value=worker.refusals.count)
         text = "Sellers whose measures are not recorded, and tried again."
         yield GaugeMetricFamily(f"{prefix}refused_sellers", text, value=len(worker.refusals))
-        text = "Entries that the record of measures had not followed when the last look ended."
+        text = "Age of the time as of which sellers are evaluated at present; 0 if the record is up to date."
+        yield GaugeMetricFamily(f"{prefix}behind_seconds", text, value=worker.behind_seconds)
+        text = "Entries that the record of measures has not followed."
         yield GaugeMetricFamily(f"{prefix}behind_entries", text, value=worker.behind)
         text = "Cases of cautions that wait for a person to decide."
         yield GaugeMetricFamily("sellertrust_cases_open", text, value=worker.open_cases)

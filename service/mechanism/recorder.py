@@ -5,16 +5,17 @@ looked once more whether the record is as it was read, so that two recorders at 
 state each change once, and none that is older than what is stated already.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from contextvars import Context
 from typing import NamedTuple, TypedDict
 
-from scoring.case_record import CaseStatement, count_own, list_case_changes
+from scoring.case_record import CaseStatement, list_case_changes
 from scoring.caution import Caution
-from scoring.entries.entry import Entry
+from scoring.entries.entry import MAX_BATCH, Entry
 from scoring.entries.kinds.settlement import ComplaintDecided, ComplaintFiled
-from scoring.errors import InvalidInput, SellerNotFound
+from scoring.errors import InvalidInput
 from scoring.measure_record import MeasureRecord, Wanted, list_changes, read_record
 from scoring.policy.measures import Waiver
 from scoring.policy.policy import Policy
@@ -63,6 +64,13 @@ class _Known(NamedTuple):
         yield from (fact.until for fact in self.record.active.values() if fact.until is not None)
 
 
+class _Read(NamedTuple):
+    """What the service has stated of some sellers, and up to which sequence that was read."""
+
+    of: Mapping[str, _Known]
+    until: int
+
+
 class Recorder:
     """States changes of measures and cases in a ledger, by the model and the policy that are served. Shared by threads."""
 
@@ -84,23 +92,27 @@ class Recorder:
         made_by = self._scorer.made_by
         return f"{made_by.model[:16]}:{made_by.policy[:16]}"
 
-    def record(self, marketplace: str, seller: str, cut: Cut) -> Recorded:
-        """State how the measures and cases of a seller change as of a cut, and before that as of each end of one on record.
+    def record(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> dict[str, Recorded]:
+        """State how the measures and cases of sellers change as of a cut, and before that as of each end of one on record.
 
-        Nothing if the record states it already, or something that follows from later entries, or of a later time.
+        Nothing of a seller if the record states it already, or something that follows from later entries, or of a later time.
         """
-        appended, since = 0, None
-        while True:
-            known = self._read(marketplace, seller)
-            since = known.place[1] if since is None else max(since, known.place[1])
-            end = min((end for end in known.list_ends() if since < end < cut.observe_time - 1), default=None)
-            if end is None:
-                if stated := self._state(marketplace, seller, cut, known):
-                    known = self._read(marketplace, seller)
-                later = (end for end in known.list_ends() if end >= cut.observe_time - 1)
-                return Recorded(appended + stated, min(later, default=None))
-            appended += self._state(marketplace, seller, self._ledger.cut(end + 1, end + 1), known)
-            since = end
+        known, appended = self._read(marketplace, sellers), dict.fromkeys(sellers, 0)
+        for seller in sellers:
+            own, since = known, known.of[seller].place[1]
+            while ends := [end for end in own.of[seller].list_ends() if since < end < cut.observe_time - 1]:
+                end = min(ends)
+                own, stated = self._state(marketplace, [seller], self._ledger.cut(end + 1, end + 1), own)
+                appended[seller] += stated[seller]
+                since = max(end, own.of[seller].place[1])
+        if any(appended.values()):
+            known = self._read(marketplace, sellers)
+        known, stated = self._state(marketplace, sellers, cut, known)
+        found = {}
+        for seller in sellers:
+            later = (end for end in known.of[seller].list_ends() if end >= cut.observe_time - 1)
+            found[seller] = Recorded(appended[seller] + stated[seller], min(later, default=None))
+        return found
 
     def record_pending(self, marketplace: str, seller: str) -> None:
         """State every change of a seller's measures up to now that the worker has still to state, in the same order.
@@ -112,7 +124,9 @@ class Recorder:
             return
         with suppress(InvalidInput):  # the worker reports it, and tries again
             for cut in self._list_pending(marketplace, seller):
-                Context().run(self.record, marketplace, seller, cut)  # outside of the call: it is no act of the caller
+                Context().run(
+                    self.record, marketplace, [seller], cut
+                )  # outside of the call: it is no act of the caller
 
     def record_contested(self, marketplace: str, entries: Iterable[Entry]) -> None:
         """State the pending changes of each seller whose measures are contested by some entries, or judged."""
@@ -133,50 +147,61 @@ class Recorder:
         yield from (self._ledger.cut(time + 1, time + 1) for time in sorted(times))
         yield now
 
-    def _read(self, marketplace: str, seller: str) -> _Known:
-        """Return what the service has stated of a seller's measures and cases, up to the end of the ledger."""
-        everything = Cut(_EVER, _EVER, self._ledger.clock.end().sequence)
-        found = self._ledger.measures.of_seller(marketplace, seller, everything)
-        return _Known(read_record(found.statements), found.cases)
+    def _read(self, marketplace: str, sellers: Sequence[str]) -> _Read:
+        """Return what the service has stated of sellers' measures and cases, up to the end of the ledger."""
+        until = self._ledger.clock.end().sequence
+        found = self._ledger.measures.of_sellers(marketplace, sellers, Cut(_EVER, _EVER, until))
+        return _Read({seller: _Known(read_record(one.statements), one.cases) for seller, one in found.items()}, until)
 
-    def _state(self, marketplace: str, seller: str, cut: Cut, known: _Known) -> int:
-        """State how the measures and cases of a seller change as of one cut; return the number of entries appended.
+    def _state(self, marketplace: str, sellers: Sequence[str], cut: Cut, known: _Read) -> tuple[_Read, Counter[str]]:
+        """State how the measures and cases of sellers change as of one cut, in one append.
 
-        `known`: as it was read last.
+        `known`: as it was read last. Return it as it is now, and the number of entries appended by seller.
         """
         for _ in range(_MAX_TRIES):
-            if (cut.sequence, cut.observe_time) < known.place:
-                return 0
-            policy = self._scorer.policy.at(cut.observe_time)
-            wanted, cautions = self._evaluate(marketplace, seller, cut, policy)
-            stamp: _Stamp = {"time": cut.observe_time - 1, "at_sequence": cut.sequence, "policy": policy.digest}
-            currency = policy.rule_book.currency
-            entries = list_changes(seller, wanted, known.record, currency=currency, **stamp)
-            entries += list_case_changes(seller, cautions, known.cases, **stamp)
+            entries = self._list_entries(marketplace, sellers, cut, known)
             if not entries:
-                return 0
-            as_recorded = AsRecorded(seller, known.record, count_own(known.cases))
-            if self._ledger.append(marketplace, entries, as_recorded=as_recorded):
-                return len(entries)
-            known = self._read(marketplace, seller)
-        raise RuntimeError(f"the record of a seller's measures changed {_MAX_TRIES} times while one change was stated")
+                return known, Counter()
+            if len(entries) > MAX_BATCH and len(sellers) > 1:
+                middle = len(sellers) // 2
+                one, first = self._state(marketplace, sellers[:middle], cut, known)
+                other, second = self._state(marketplace, sellers[middle:], cut, known)
+                return _Read({**one.of, **other.of}, known.until), first + second
+            stated = Counter(entry.seller for entry in entries)
+            is_stated = self._ledger.append(marketplace, entries, as_recorded=AsRecorded([*stated], known.until))
+            known = self._read(marketplace, sellers)
+            if is_stated:
+                return known, stated
+        raise RuntimeError(f"the record of sellers' measures changed {_MAX_TRIES} times while one change was stated")
+
+    def _list_entries(self, marketplace: str, sellers: Sequence[str], cut: Cut, known: _Read) -> list[Entry]:
+        """Return the entries by which the record comes to state what is in force as of a cut."""
+        due = [seller for seller in sellers if (cut.sequence, cut.observe_time) >= known.of[seller].place]
+        policy = self._scorer.policy.at(cut.observe_time)
+        stamp: _Stamp = {"time": cut.observe_time - 1, "at_sequence": cut.sequence, "policy": policy.digest}
+        entries: list[Entry] = []
+        for seller, (wanted, cautions) in self._evaluate(marketplace, due, cut, policy):
+            of = known.of[seller]
+            entries += list_changes(seller, wanted, of.record, currency=policy.rule_book.currency, **stamp)
+            entries += list_case_changes(seller, cautions, of.cases, **stamp)
+        return entries
 
     def _evaluate(
-        self, marketplace: str, seller: str, cut: Cut, policy: Policy
-    ) -> tuple[list[Wanted], Sequence[Caution]]:
-        """Return the measures that should stand in the record, and the cautions in force.
+        self, marketplace: str, sellers: Sequence[str], cut: Cut, policy: Policy
+    ) -> Iterator[tuple[str, tuple[list[Wanted], Sequence[Caution]]]]:
+        """Yield each seller with the measures that should stand in the record, and the cautions in force.
 
         The measures are those that have an effect, now or after their notice.
         """
         if not policy.rule_book.rules and policy.caution is None:
-            return [], ()
-        try:
-            found, _, _ = self._scorer.measures(marketplace, seller, cut, policy)
-        except SellerNotFound:
-            return [], ()
-        wanted = [
-            Wanted(one.measure, one.rule, one.reference, one.current, one.start, one.end, one.violations)
-            for one in found.measures
-            if one.rule and one.has_effect and not isinstance(one.current, Waiver)  # what persons impose is on record
-        ]
-        return wanted, found.score.cautions
+            yield from ((seller, ([], ())) for seller in sellers)
+            return
+        for seller, found in self._scorer.measures_of(marketplace, sellers, cut, policy):
+            wanted = [
+                Wanted(one.measure, one.rule, one.reference, one.current, one.start, one.end, one.violations)
+                for one in (() if found is None else found.measures)
+                if one.rule
+                and one.has_effect
+                and not isinstance(one.current, Waiver)  # what persons impose is on record
+            ]
+            yield seller, (wanted, () if found is None else found.score.cautions)

@@ -7,12 +7,13 @@ once by another model. A seller that is refused waits, and holds up no other.
 """
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from itertools import groupby
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from itertools import groupby, islice
+from operator import itemgetter
 from time import monotonic
 
 from scoring.errors import InvalidInput, LedgerUnavailable
-from scoring.time import DAY
+from scoring.time import DAY, SECOND
 from service.ledger.queries.changes import Change
 from service.ledger.records import Cut, Position
 from service.ledger.store import Ledger
@@ -27,8 +28,8 @@ LOOK_SECONDS = 1.0
 PAGE = 20_000
 """Entries that are read at a time: more than one append holds, with what follows from it."""
 
-SELLERS = 500
-"""Sellers that are read at a time when all are evaluated."""
+BATCH = 100
+"""Sellers that are evaluated at once: their entries are read, scored and stated together."""
 
 KEPT_AFTER = 1_000
 """Entries after which it is kept how far the worker has come: a restart evaluates those since again, and adds nothing."""
@@ -60,12 +61,13 @@ class MechanismWorker:
         self.appended = 0
         """Entries that this worker has appended."""
         self.behind = 0
-        """Entries that it had not followed when its last look ended."""
+        """Entries that it has not followed."""
         self.open_cases = 0
         """Cases of cautions that waited for a person when they were last counted."""
         self.overdue_cases = 0
         """Those of them whose deadline had passed."""
         self._count_due = 0.0
+        self._behind_since = 0
 
     def stop(self) -> None:
         """Have `run` end after the seller that is being evaluated."""
@@ -101,10 +103,11 @@ class MechanismWorker:
         self.refusals.load()
         now = self._ledger.cut()
         if self._catch_up(now) and self._follow(now.sequence) and self._renew(now):
-            for marketplace, seller in [one for one, end in self._ends.items() if end < now.observe_time]:
-                self._record(marketplace, seller, now)
+            ended = {one: 0 for one, end in self._ends.items() if end < now.observe_time}
+            for (marketplace, sellers), _ in _list_batches(ended):
+                self._record(marketplace, sellers, now)
             self._retry(now)
-        self.behind = max(now.sequence - self._done, 0)
+        self.behind, self._behind_since = max(now.sequence - self._done, 0), 0
         if monotonic() >= self._count_due:
             self._count_due = monotonic() + COUNT_SECONDS
             self.open_cases, self.overdue_cases = self._ledger.cases.count_open(now, now.observe_time)
@@ -118,7 +121,7 @@ class MechanismWorker:
         since = self._ledger.positions.find(TIME_SOURCE, 0)
         for time in () if since is None else list_times(since, now.observe_time - 1, self._recorder.policy_moves):
             then = self._ledger.cut(time + 1, time + 1)
-            if not self._follow(then.sequence) or not self._record_every(then):
+            if not self._follow(then.sequence) or not self._record_every(then, f"{SOURCE}:every:{time}"):
                 return False
             self._ledger.positions.advance(Position(TIME_SOURCE, 0, time))
             self._mark(now, self._recorder.follows_from_at(time + 1))
@@ -154,10 +157,14 @@ class MechanismWorker:
         done = self._done = max(begin - 1, self._done) if is_kept else begin - 1
         while done < last:
             page = _whole_appends(self._ledger.changes.list(done, last, PAGE), last)
-            for marketplace, seller, cut in _list_evaluated(page):
+            own = self._ledger.changes.find_by_rule(page[0].sequence, page[-1].sequence)
+            for marketplace, sellers, cut, following in _list_evaluated(page, own):
                 if self._stop.is_set():
                     return False
-                self._record(marketplace, seller, cut)
+                self._record(marketplace, sellers, cut)
+                if following:
+                    self._ledger.positions.advance(Position(SOURCE, 0, following))
+                self.behind = last - (following or cut.sequence + 1) + 1
             done = self._done = page[-1].sequence
             self._chain = self._ledger.seals.chain_at(done)
             if done - begin >= KEPT_AFTER:
@@ -168,64 +175,90 @@ class MechanismWorker:
         self._ledger.positions.advance(Position(SOURCE, 0, done + 1))
         self._done = done
 
-    def _record_every(self, cut: Cut) -> bool:
-        """Evaluate every seller as of a cut; return whether that is done."""
-        for marketplace, seller in self._every_seller():
+    def _record_every(self, cut: Cut, name: str = "") -> bool:
+        """Evaluate every seller as of a cut; return whether that is done.
+
+        `name`: the source under which the ledger keeps of how many it is, so that a restart goes on behind these; none is
+        kept without one.
+        """
+        done, count = (self._ledger.positions.find(name, 0) or 0) if name else 0, 0
+        for marketplace, sellers in self._every_seller():
             if self._stop.is_set():
                 return False
-            self._record(marketplace, seller, cut)
+            count += len(sellers)
+            if count > done:
+                self._record(marketplace, [seller for seller in sellers if seller], cut)
+                if name:
+                    self._ledger.positions.advance(Position(name, 0, count))
         return True
 
-    def _record(self, marketplace: str, seller: str, cut: Cut) -> None:
-        """State how a seller's measures change as of a cut; one that is refused waits, and holds up no other."""
+    def _record(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> None:
+        """State how sellers' measures change as of a cut; one that is refused waits, and holds up no other."""
         self._check()
-        refused = self.refusals.find((marketplace, seller))
-        if refused is not None and (refused.missed or refused.due > monotonic()):
-            refused.missed.append(cut)
-            return
-        self._try(marketplace, seller, cut)
+        self._behind_since = cut.observe_time
+        ready = []
+        for seller in sellers:
+            refused = self.refusals.find((marketplace, seller))
+            if refused is not None and (refused.missed or refused.due > monotonic()):
+                refused.missed.append(cut)
+            else:
+                ready.append(seller)
+        if len(ready) == 1 or (ready and not self._try(marketplace, ready, cut)):
+            for seller in ready:
+                self._try(marketplace, [seller], cut)
 
     def _retry(self, now: Cut) -> None:
         """Try the sellers again that are due: as of all they have missed, in order, until one is refused again."""
         for (marketplace, seller), refused in self.refusals.list_due():
             self._check()
             for cut in [*refused.missed] or [now]:
-                if self._stop.is_set() or not self._try(marketplace, seller, cut):
+                if self._stop.is_set() or not self._try(marketplace, [seller], cut):
                     break
                 if refused.missed:
                     refused.missed.popleft()
             else:
                 self.refusals.remove((marketplace, seller))
 
-    def _try(self, marketplace: str, seller: str, cut: Cut) -> bool:
-        """State how a seller's measures change as of a cut; return whether it could be stated, and note if not."""
+    def _try(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> bool:
+        """State how sellers' measures change as of a cut; return whether that was done. If not, a single one is refused."""
         began = monotonic()
         try:
-            recorded = self._recorder.record(marketplace, seller, cut)
+            recorded = self._recorder.record(marketplace, sellers, cut)
         except LedgerUnavailable:
             raise
-        except Exception as error:  # noqa: BLE001 (whatever it is, it is this seller's alone)
-            is_new = self.refusals.find((marketplace, seller)) is None
-            self.refusals.add((marketplace, seller), cut)
-            if is_new:
-                self.report(f"of one seller, by {describe_fault(error)}; the others go on, it is tried again")
+        except Exception as error:  # noqa: BLE001 (whatever it is, it may be one seller's alone)
+            if len(sellers) == 1:
+                self._refuse((marketplace, sellers[0]), cut, error)
             return False
         finally:
             if self._share < 1:
                 self._stop.wait((monotonic() - began) * (1 / self._share - 1))
-        self.appended += recorded.appended
-        self._ends.pop((marketplace, seller), None)
-        if recorded.next_end is not None:
-            self._ends[marketplace, seller] = recorded.next_end
+        for seller, one in recorded.items():
+            self.appended += one.appended
+            self._ends.pop((marketplace, seller), None)
+            if one.next_end is not None:
+                self._ends[marketplace, seller] = one.next_end
         return True
 
-    def _every_seller(self) -> Iterator[tuple[str, str]]:
-        """Yield every seller that has an entry, with its marketplace."""
+    def _refuse(self, seller: Seller, cut: Cut, error: Exception) -> None:
+        """Note that a seller's measures could not be stated as of a cut, and report the first such time."""
+        is_new = self.refusals.find(seller) is None
+        self.refusals.add(seller, cut)
+        if is_new:
+            self.report(f"of one seller, by {describe_fault(error)}; the others go on, it is tried again")
+
+    def _every_seller(self) -> Iterator[tuple[str, Sequence[str]]]:
+        """Yield every seller that has an entry, BATCH at a time, with their marketplace; the empty id is among them."""
         for marketplace in self._ledger.sellers.list_marketplaces():
             after = ""
-            while page := self._ledger.sellers.list(marketplace, after, SELLERS):
-                yield from ((marketplace, seller) for seller in page if seller)
+            while page := self._ledger.sellers.list(marketplace, after, BATCH):
+                yield marketplace, page
                 after = page[-1]
+
+    @property
+    def behind_seconds(self) -> float:
+        """Return how old the time is as of which sellers are evaluated at present; 0 if all are as of now."""
+        return max(self._ledger.clock.now() - self._behind_since, 0) / SECOND if self._behind_since else 0.0
 
 
 def describe_fault(error: Exception) -> str:
@@ -246,13 +279,32 @@ def _whole_appends(page: Sequence[Change], last: int) -> Sequence[Change]:
     return [change for change in page if change.record_time < page[-1].record_time]
 
 
-def _list_evaluated(page: Sequence[Change]) -> Iterator[tuple[str, str, Cut]]:
-    """Yield (marketplace, seller, cut) for each evaluation that a page of whole appends asks for, in the order of cuts."""
-    lately: dict[tuple[str, str], None] = {}
+def _list_evaluated(page: Sequence[Change], own: Collection[int]) -> Iterator[tuple[str, Sequence[str], Cut, int]]:
+    """Yield (marketplace, sellers, cut, sequence) for the evaluations that a page of whole appends asks for, in their order.
+
+    Nothing follows from what the service stated itself, at the sequences in `own`. At most BATCH sellers each. If an append
+    concerns more, `sequence` is that of the first entry that is still to be followed after these; else it is 0.
+    """
+    lately: dict[Seller, int] = {}
+    cut = Cut(0, 0, 0)
     for record_time, group in groupby(page, key=lambda change: change.record_time):
         changes = list(group)
         cut = Cut(record_time + 1, record_time + 1, changes[-1].sequence)
-        decided = {(one.marketplace, one.seller): None for one in changes if one.kind in DECIDING and one.seller}
-        yield from ((*seller, cut) for seller in decided)
-        lately |= {(one.marketplace, one.seller): None for one in changes if one.kind in LATELY}
-    yield from ((*seller, cut) for seller in lately)
+        decided: dict[Seller, int] = {}
+        for one in (change for change in changes if change.seller and change.sequence not in own):
+            of = decided if one.kind in DECIDING else lately if one.kind in LATELY else {}
+            of.setdefault((one.marketplace, one.seller), one.sequence)
+        if len(decided) > BATCH:  # what came before must not wait where a restart goes on behind it
+            yield from ((*batch, cut, 0) for batch, _ in _list_batches(lately))
+            lately = {}
+        yield from ((*batch, cut, following) for batch, following in _list_batches(decided))
+    yield from ((*batch, cut, 0) for batch, _ in _list_batches(lately))
+
+
+def _list_batches(sellers: Mapping[Seller, int]) -> Iterator[tuple[tuple[str, Sequence[str]], int]]:
+    """Yield ((marketplace, sellers), the number of the seller behind these, or 0), at most BATCH at once."""
+    for begin in range(0, len(sellers), BATCH):
+        chunk = [*islice(sellers.items(), begin, begin + BATCH + 1)]
+        following = chunk[BATCH][1] if len(chunk) > BATCH else 0
+        for marketplace, of in groupby(sorted(chunk[:BATCH], key=itemgetter(0)), key=lambda item: item[0][0]):
+            yield (marketplace, [seller for (_, seller), _ in of]), following

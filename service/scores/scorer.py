@@ -7,11 +7,12 @@ from scoring.answer import Explanation, MadeBy, Stamp, TrustScore
 from scoring.caution import Caution, Flows, find_cautions
 from scoring.errors import EntryKindUnknown, SellertrustError, seller_not_found
 from scoring.features.columns import FactRow, FactTable, Omitted
-from scoring.in_force import InForce, evaluate_measures
+from scoring.in_force import Beside, InForce, evaluate_measures_of
 from scoring.model.artifact import Artifact
 from scoring.policy.policy import Policy
+from scoring.population import add_up_values
 from scoring.score import explain, score
-from scoring.settled_value import NO_VALUES, grows_with_value
+from scoring.settled_value import grows_with_value
 from scoring.version import CORE_VERSION
 from service.call_context import current_call
 from service.ledger.records import Cut
@@ -132,23 +133,40 @@ class Scorer:
         """
         artifact = self.champion.artifact if served_at is None else self.champion.at(served_at)
         policy = policy or self.policy.now
-        check = current_call().require_caller
-        check()
-        rows, omitted = self._ledger.facts.of_seller(marketplace, seller, cut, MAX_ALLEGATIONS)
-        currency = policy.rule_book.currency
-        values = (
-            self._ledger.facts.values(marketplace, seller, cut, currency) if grows_with_value(policy) else NO_VALUES
-        )
-        terms = self._ledger.measures.of_seller(marketplace, seller, cut)
-        found = evaluate_measures(
-            *(rows, seller, cut.observe_time, artifact, policy, marketplace, values, check, {seller: omitted}),
-            statements=terms.statements,
-            deposit_minor=terms.deposit.held_in(currency),
-            flows=self._flows(marketplace, [seller], cut, policy, rows),
-        )
+        [found] = self._measures_of(marketplace, [seller], cut, policy, artifact)
         if found is None:
             raise seller_not_found(marketplace, seller)
         return found, policy, _stamp(cut, artifact, policy)
+
+    def measures_of(
+        self, marketplace: str, sellers: Sequence[str], cut: Cut, policy: Policy
+    ) -> Iterator[tuple[str, InForce | None]]:
+        """Yield each of some sellers with its measures in force by a policy; None if it has no valid entries."""
+        for part in self._parts(marketplace, sellers):
+            yield from zip(part, self._measures_of(marketplace, part, cut, policy, self.champion.artifact), strict=True)
+
+    def _measures_of(
+        self, marketplace: str, part: Sequence[str], cut: Cut, policy: Policy, artifact: Artifact | None
+    ) -> list[InForce | None]:
+        """Return the measures in force for sellers that are read at once."""
+        check, time, currency = current_call().require_caller, cut.observe_time, policy.rule_book.currency
+        check()
+        table, omitted = self._facts(marketplace, part, cut)
+        settled: dict[str, list[int]] = {}
+        if grows_with_value(policy):
+            valued = table.with_sales(self._ledger.facts.valued_sales(marketplace, part, cut, currency), part)
+            settled = {name: values.tolist() for name, values in add_up_values(valued, time).items()}
+        terms = self._ledger.measures.of_sellers(marketplace, part, cut)
+        beside = {
+            seller: Beside(
+                {name: values[case] for name, values in settled.items()},
+                terms[seller].statements,
+                terms[seller].deposit.held_in(currency),
+            )
+            for case, seller in enumerate(part)
+        }
+        flows = self._flows(marketplace, part, cut, policy, table)
+        return evaluate_measures_of(table, part, time, artifact, policy, marketplace, beside, check, omitted, flows)
 
     def cautions(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> dict[str, tuple[Caution, ...]]:
         """Return the cautions in force by the served policy; sellers without one are left out."""

@@ -5,9 +5,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, literal_column, select
 
+from scoring.enums import Kind
 from service.ledger.clock.ledger_clock import LedgerClock
+from service.ledger.database.expressions import member
 from service.ledger.database.rows import PLACE
 from service.ledger.database.tables import ENTRY
 
@@ -20,6 +22,11 @@ _AFTER = (
     .limit(bindparam("limit"))
 )
 _OF_SELLER = _AFTER.where(_E.marketplace == bindparam("marketplace"), _E.seller == bindparam("seller"))
+_BY_RULE = select(_E.sequence).where(
+    _E.sequence.between(bindparam("first"), bindparam("last")),
+    _E.kind.in_([int(Kind.MEASURE), int(Kind.CASE)]),
+    member(_E.content, literal_column("'rule'")).is_not(None),
+)
 
 
 class Change(NamedTuple):
@@ -45,6 +52,11 @@ class ChangeQueries:
         with self.clock.database.read() as connection:
             found = connection.execute(_AFTER, {"after": after, "last": last, "limit": limit})
             return [Change(*row) for row in found]
+
+    def find_by_rule(self, first: int, last: int) -> frozenset[int]:
+        """Return the sequences, from one to another, at which the service itself stated a measure or a case."""
+        with self.clock.database.read() as connection:
+            return frozenset(connection.execute(_BY_RULE, {"first": first, "last": last}).scalars())
 
     def of_seller(self, marketplace: str, seller: str, after: int, last: int) -> Sequence[Change]:
         """Return a change for each entry of a seller after a sequence, up to `last`, in their order."""

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, cast
 
 from sqlalchemy import Connection, bindparam, select, text
 
-from scoring.case_record import CaseStatement, count_own
+from scoring.case_record import CaseStatement
 from scoring.entries.accounts import DepositAccount, add_up_deposit
 from scoring.entries.cases import OnPayouts
 from scoring.entries.entry import entry_from_content
@@ -18,7 +18,7 @@ from scoring.entries.flow import FlowDay, Superseded
 from scoring.entries.kinds.decisions import CaseChanged, MeasureChanged
 from scoring.entries.kinds.settlement import DepositChanged, FlowStated, PayoutsChanged
 from scoring.enums import Kind
-from scoring.measure_record import Lift, MeasureRecord, MeasureStatement, find_lifts, read_record
+from scoring.measure_record import Lift, MeasureStatement, find_lifts
 from service.ledger.clock.ledger_clock import LedgerClock
 from service.ledger.database.expressions import Texts, among
 from service.ledger.database.tables import ENTRY, FLOWING, ON_TERMS
@@ -41,15 +41,20 @@ _FLOW = (
     )
     .order_by(_E.seller, _E.exposure_day, _E.product_category, _E.revision)
 )
+_OF_SELLERS = (
+    _E.marketplace == bindparam("marketplace"),
+    among(_E.seller, bindparam("sellers", type_=Texts())),
+    text(ON_TERMS),
+)
 _ON_TERMS = (
-    select(_E.kind, _E.entry_id, _E.sequence, _E.occur_time, _E.content)
-    .where(
-        _E.marketplace == bindparam("marketplace"),
-        _E.seller == bindparam("seller"),
-        text(ON_TERMS),
-        _E.sequence <= bindparam("last"),
-    )
+    select(_E.seller, _E.kind, _E.entry_id, _E.sequence, _E.occur_time, _E.content)
+    .where(*_OF_SELLERS, _E.sequence <= bindparam("last"))
     .order_by(_E.marketplace, _E.seller, _E.sequence)
+)
+_STATED_SINCE = (
+    select(_E.sequence)
+    .where(*_OF_SELLERS, _E.kind.in_([int(Kind.MEASURE), int(Kind.CASE)]), _E.sequence > bindparam("until"))
+    .limit(1)
 )
 _DEPOSITS = (
     select(_E.seller, _E.entry_id, _E.occur_time, _E.content)
@@ -62,7 +67,6 @@ _DEPOSITS = (
     )
     .order_by(_E.seller, _E.sequence)
 )
-_EVER = 2**62
 _TERMS = frozenset({Kind.MEASURE, Kind.DEPOSIT, Kind.PAYOUTS, Kind.CASE})
 _IN_CONTENT = [field.name for field in fact_fields(FlowStated) if not field.column]
 
@@ -88,17 +92,16 @@ class StatedTerms(NamedTuple):
 
 
 class AsRecorded(NamedTuple):
-    """What must still be on record of a seller's measures and cases when the service states how they change."""
+    """What must hold when the service states how the measures and cases of sellers change."""
 
-    seller: str
-    record: MeasureRecord
-    cases: int = 0
-    """What the service stated of its cases, as a number of statements."""
+    sellers: Sequence[str]
+    until: int
+    """The sequence up to which their record was read."""
 
     def holds(self, connection: Connection, marketplace: str) -> bool:
-        """Return whether nothing was stated since by the service, asked while the ledger is locked."""
-        found = read_terms(connection, marketplace, self.seller, Cut(_EVER, _EVER, _EVER))
-        return read_record(found.statements).counts == self.record.counts and count_own(found.cases) == self.cases
+        """Return whether nothing was stated of their measures and cases since, asked while the ledger is locked."""
+        values = {"marketplace": marketplace, "sellers": list(self.sellers), "until": self.until}
+        return connection.execute(_STATED_SINCE, values).first() is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +112,12 @@ class MeasureQueries:
 
     def of_seller(self, marketplace: str, seller: str, cut: Cut) -> StatedTerms:
         """Return what is on record of a seller's measures, deposit and payouts, as of the cut."""
+        return self.of_sellers(marketplace, [seller], cut)[seller]
+
+    def of_sellers(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> dict[str, StatedTerms]:
+        """Return the same of each of some sellers."""
         with self.clock.as_of(cut.sequence) as connection:
-            return read_terms(connection, marketplace, seller, cut)
+            return read_terms(connection, marketplace, sellers, cut)
 
     def deposits(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> dict[str, DepositAccount]:
         """Return the deposit of each of some sellers, as of the cut; sellers who never placed one are left out."""
@@ -148,14 +155,21 @@ class MeasureQueries:
         return found
 
 
-def read_terms(connection: Connection, marketplace: str, seller: str, cut: Cut) -> StatedTerms:
-    """Return what is on record of a seller's terms, as of the cut: what happened before its `observe_time`."""
-    values = {"marketplace": marketplace, "seller": seller, "last": cut.sequence}
+def read_terms(connection: Connection, marketplace: str, sellers: Sequence[str], cut: Cut) -> dict[str, StatedTerms]:
+    """Return what is on record of each seller's terms, as of the cut: what happened before its `observe_time`."""
+    values = {"marketplace": marketplace, "sellers": list(sellers), "last": cut.sequence}
+    rows = connection.execute(_ON_TERMS, values).all()
+    found = dict.fromkeys(sellers, _terms_of((), cut))
+    return found | {seller: _terms_of([*mine], cut) for seller, mine in groupby(rows, key=itemgetter(0))}
+
+
+def _terms_of(rows: Sequence[Any], cut: Cut) -> StatedTerms:
+    """Return what rows of one seller state, which are in the order of their sequence."""
     statements: list[MeasureStatement] = []
     deposits: list[tuple[int, DepositChanged]] = []
     cases: list[CaseStatement] = []
     on_payouts: list[OnPayouts] = []
-    for kind, entry_id, sequence, occur_time, content in connection.execute(_ON_TERMS, values):
+    for _, kind, entry_id, sequence, occur_time, content in rows:
         if occur_time >= cut.observe_time or kind not in _TERMS:
             continue
         fact = entry_from_content(entry_id, content).fact

@@ -1,0 +1,134 @@
+"""Very many sellers at once: evaluated and stated in batches, and a restart goes on inside one append and one midnight."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from scoring.entries.entry import Entry
+from scoring.entries.kinds.conduct import ProductListed, ProductViolationReported
+from scoring.enums import Action, Harm, Source
+from scoring.time import DAY
+from service.ledger.records import Cut
+from service.ledger.store import Ledger
+from service.mechanism import recorder, worker
+from service.mechanism.metrics import MechanismMetrics
+from service.mechanism.worker import MechanismWorker
+from tests.builders import MARKET, Clock, ago, exposure, identity, status
+from tests.service.mechanism.test_recording import Killed, Told, killed_after
+
+SELLERS, BATCH = 50, 8
+
+
+@pytest.fixture
+def told(ledger: Ledger, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Told:
+    """Fifty sellers of one product, whose record is whole."""
+    monkeypatch.setattr(worker, "BATCH", BATCH)
+    made = Told(ledger, clock)
+    ledger.append(MARKET, [identity(f"i{n}", f"s{n:02}") for n in range(SELLERS)])
+    ledger.append(MARKET, [Entry(f"l{n}", f"s{n:02}", ProductListed("lamp"), ago(30)) for n in range(SELLERS)])
+    made.worker.look()
+    return made
+
+
+def recall(told: Told) -> None:
+    """One report of the product, and one decision, each of which reaches every seller in one append."""
+    fact = ProductViolationReported("unsafe_product", Harm.HIGH, Source.RANDOM_AUDIT, "lamp")
+    told.append(Entry("recall", "", fact, ago(20)), status("recall", Action.CONFIRM))
+
+
+def watched(told: Told) -> tuple[MechanismWorker, list[tuple[int, int]]]:
+    """Another worker, and how many sellers it evaluates as of which sequence."""
+    made, seen = told.another(), list[tuple[int, int]]()
+    record = made._recorder.record
+
+    def noting(marketplace: str, sellers: Sequence[str], cut: Cut) -> object:
+        seen.append((len(sellers), cut.sequence))
+        return record(marketplace, sellers, cut)
+
+    made._recorder.record = noting  # type: ignore[assignment, method-assign]
+    return made, seen
+
+
+def recorded(told: Told) -> list[list[tuple[str, str]]]:
+    return [told.record(f"s{n:02}") for n in range(SELLERS)]
+
+
+def test_a_recall_is_evaluated_and_stated_in_batches(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each seller once for each of the two appends, and the statements of a batch in one append, unless they are too many."""
+    recall(told)
+    one, seen = watched(told)
+    monkeypatch.setattr(recorder, "MAX_BATCH", 3)
+    assert one.look() == SELLERS
+    assert max(number for number, _ in seen) == BATCH
+    assert [sum(n for n, at in seen if at == sequence) for sequence in sorted({at for _, at in seen})] == [SELLERS] * 2
+    assert recorded(told) == [[("everybody", "imposed"), ("review", "imposed")]] * SELLERS
+
+
+def test_a_restart_goes_on_inside_one_append(told: Told) -> None:
+    """A worker that is killed in the middle of a recall leaves no more than a batch to be evaluated again."""
+    recall(told)
+    evaluated = 0
+    for _ in range(3):
+        one, seen = watched(told)
+        with pytest.raises(Killed), killed_after(told.ledger, 2):
+            one.look()
+        evaluated += sum(number for number, _ in seen)
+    last, seen = watched(told)
+    last.look()
+    evaluated += sum(number for number, _ in seen)
+    assert recorded(told) == [[("everybody", "imposed"), ("review", "imposed")]] * SELLERS
+    assert evaluated <= 2 * SELLERS + 3 * BATCH
+
+
+def test_orders_before_a_recall_are_followed_though_a_restart_goes_on_behind(told: Told) -> None:
+    told.append(exposure(ago(40) // DAY, "late"))
+    recall(told)
+    with pytest.raises(Killed), killed_after(told.ledger, 3):
+        told.another().look()
+    told.another().look()
+    assert told.record("late") == [("everybody", "imposed")]
+
+
+def test_a_restart_goes_on_inside_one_midnight(told: Told) -> None:
+    told.clock.now += DAY
+    one, seen = watched(told)
+    one._check = _ends_after(3)
+    with pytest.raises(Killed):
+        one.look()
+    done = sum(number for number, _ in seen)
+    assert 0 < done < SELLERS
+    last, seen = watched(told)
+    last.look()
+    assert sum(number for number, _ in seen) == SELLERS - done
+
+
+def _ends_after(calls: int):  # type: ignore[no-untyped-def]
+    """Return a check that ends the worker at a later batch."""
+    left = [calls]
+
+    def check() -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise Killed
+
+    return check
+
+
+def test_the_metrics_say_how_far_behind_the_record_is(told: Told) -> None:
+    recall(told)
+    told.clock.now += 60_000_000
+    one, _ = watched(told)
+    one._check = _ends_after(9)
+
+    def shown() -> tuple[float, float]:
+        found = {metric.name: metric.samples[0].value for metric in MechanismMetrics(one).collect()}
+        return found["sellertrust_mechanism_behind_seconds"], found["sellertrust_mechanism_behind_entries"]
+
+    with pytest.raises(Killed):
+        one.look()
+    seconds, entries = shown()
+    assert (round(seconds), 0 < entries < 2 * SELLERS) == (60, True)
+    one._check = lambda: None
+    one.look()
+    one.look()
+    assert shown() == (0, 0)
