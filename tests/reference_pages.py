@@ -17,7 +17,7 @@ from scoring.entries.violation_types import TABLES
 from scoring.enums import Action, Category, Harm, Status
 from scoring.features.table import FEATURES
 from scoring.reasons import REASON_CODES
-from service.access.rights import BOUND, METHODS, RIGHT_OF_KIND, Right, Scope
+from service.access.rights import BOUND, METHODS, RIGHT_OF_KIND, Right
 from service.cli.app import app
 from service.cli.lazy import COMMANDS, load_command
 from service.cli.output import EXIT_CODES
@@ -304,23 +304,13 @@ def _rights() -> Iterator[str]:
         yield f"| `{right.value}` | {text} | {'yes' if right in BOUND else ''} |"
     yield ""
     yield "Each call that appends an entry needs the right of its kind. `EraseSeller` and `MendClock` append"
-    yield "their entries"
-    yield "themselves."
+    yield "their entries themselves."
     yield ""
     yield from _table("right", "kinds of entries")
     for right in dict.fromkeys(RIGHT_OF_KIND.values()):
         kinds = [KINDS[kind].key for kind, of in RIGHT_OF_KIND.items() if of is right and kind not in BY_COMMAND]
         if kinds:
             yield f"| `{right.value}` | {', '.join(f'`{kind}`' for kind in kinds)} |"
-    yield ""
-    yield "## What a grant must cover"
-    yield ""
-    yield "One grant must cover all of a call:"
-    yield ""
-    yield from _table("the grant covers", "methods")
-    for scope in Scope:
-        methods = [method.split("/")[1] for method, row in METHODS.items() if row.scope is scope]
-        yield f"| {scope.value} | {', '.join(f'`{method}`' for method in methods)} |"
     yield ""
     yield "## What verification does not detect"
     yield ""
