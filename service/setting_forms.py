@@ -14,6 +14,8 @@ from scoring.entries.field_types import ID_FORM, is_id
 from scoring.errors import ConfigurationWrong
 
 PREFIX = "SELLERTRUST_"
+MESH = "mesh"
+"""In place of a folder of TLS files: a mesh ends TLS before the server."""
 ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):(?P<port>\d{1,5})")
 
 
@@ -45,6 +47,35 @@ def is_readable_file(path: Path) -> Path:
     if not (path.is_file() and os.access(path, os.R_OK)):
         raise ValueError("must be a file that this user can read")
     return path
+
+
+def find_file(folder: Path | None, name: str) -> Path | None:
+    """Return a file of a folder if both are there."""
+    return folder / name if folder is not None and (folder / name).exists() else None
+
+
+def is_tls(place: Path | str) -> Path | str:
+    """Return `mesh`, or a folder with a certificate chain, tls.crt, and its key, tls.key."""
+    if str(place) == MESH:
+        return MESH
+    folder = absolute(Path(place))
+    _require_files(folder, "tls.crt", "tls.key")
+    return folder
+
+
+def is_credentials(folder: Path) -> Path:
+    """Return a folder of what a caller shows: ca.crt, tls.crt with tls.key, token, as far as they are there."""
+    has_pair = [name for name in ("tls.crt", "tls.key") if (folder / name).exists()]
+    _require_files(folder, *(("tls.crt", "tls.key", "ca.crt") if has_pair else ()))
+    if not any((folder / name).exists() for name in ("ca.crt", "token")):
+        raise ValueError("must be a folder with ca.crt of the authorities to trust, a token, or both")
+    return folder
+
+
+def _require_files(folder: Path, *names: str) -> None:
+    for name in names:
+        if not ((folder / name).is_file() and os.access(folder / name, os.R_OK)):
+            raise ValueError(f"must be a folder with {' and '.join(names)}; {name} is not there, or cannot be read")
 
 
 def is_marketplace(text: str) -> str:

@@ -18,8 +18,10 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from scoring.errors import ConfigurationWrong
 from sellertrust.local import is_loopback_host
+from service.limits import Limits
 from service.setting_forms import (
     ADDRESS,
+    MESH,
     PREFIX,
     Address,
     Folder,
@@ -27,17 +29,19 @@ from service.setting_forms import (
     OptionalFile,
     absolute,
     default_data_dir,
+    find_file,
+    is_credentials,
     is_database,
     is_long_enough,
     is_marketplace,
     is_registry,
     is_socket,
     is_target,
+    is_tls,
     lower,
 )
 
 HIDDEN = "***"
-_TLS = f"{PREFIX}TLS_CERTIFICATE and {PREFIX}TLS_KEY"
 
 # What Kubernetes sets in every container beside a service of a name that begins with `sellertrust`.
 _KUBERNETES = re.compile(rf"{PREFIX}(\w+_)?(SERVICE_(HOST|PORT)(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)")
@@ -60,45 +64,26 @@ class Settings(BaseModel):
         description="Folder or URL (such as s3://BUCKET/REGISTRY) of the published models",
     )
     policy: OptionalFile = Field(default=None, description="Policy file; empty for the one that is shipped")
-    loss_certificate: OptionalFile = Field(
-        default=None, description="Loss certificate whose assumptions metrics hold against the ledger; empty for none"
-    )
     address: Address = Field(default="127.0.0.1:50051", description="Where the gRPC server listens; port 0: any free")
     metrics_address: OptionalAddress = Field(
         default="127.0.0.1:9464",
         description="Where Prometheus finds /metrics, in plain HTTP; empty to turn it off",
     )
-    tls_certificate: OptionalFile = Field(default=None, description="Certificate chain of the server, PEM")
-    tls_key: OptionalFile = Field(default=None, description="Private key of the certificate, PEM")
-    tls_client_ca: OptionalFile = Field(
+    tls: Annotated[Path | str, AfterValidator(is_tls)] | None = Field(
         default=None,
-        description="Authorities whose certificates clients must show, PEM; empty: no client certificates",
+        description="Folder with tls.crt and tls.key of the server, PEM, and client-ca.crt if clients must show"
+        " certificates; or mesh: a mesh ends TLS before the server, and only tokens name callers",
     )
     grants: OptionalFile = Field(
         default=None,
         description="File of who may do what, TOML; empty: whoever reaches a server on loopback may do everything",
     )
-    mesh_tls: bool = Field(
-        default=False,
-        description="Whether a mesh ends TLS before the server, which speaks plain text: only tokens name callers",
-    )
     socket: Annotated[Path, AfterValidator(absolute), AfterValidator(is_socket)] | None = Field(
         default=None,
         description="Unix socket to listen on besides, by which this user may do everything; empty: none",
     )
-    reflection: Annotated[Literal["auto", "on", "off"], BeforeValidator(lower)] = Field(
-        default="auto",
-        description="Whether tools may ask what the contract holds: on, off, or auto: on loopback, without a mesh",
-    )
-    audit_file: Annotated[Path, AfterValidator(absolute)] = Field(
-        default_factory=lambda data: data["data_dir"] / "audit.jsonl",
-        description="File of a line for each privileged call, chained by hashes; a call that cannot be written is refused",
-    )
     audit_days: Annotated[int, Field(ge=1, le=36_500)] | None = Field(
         default=None, description="Days after which lines of the audit file are cut off; empty: never"
-    )
-    log_format: Annotated[Literal["auto", "json", "console"], BeforeValidator(lower)] = Field(
-        default="auto", description="json, console, or auto: console on a terminal"
     )
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(lower)] = Field(
         default="info", description="The least that is logged: debug, info, warning or error"
@@ -113,75 +98,46 @@ class Settings(BaseModel):
         le=64,
         description="Processes that serve on the one address; more than 1 needs PostgreSQL",
     )
-    worker_threads: int = Field(
-        default=8,
-        ge=1,
-        le=256,
-        description="Threads that answer GetTrustScore; at most half of them compute scores",
-    )
-    slow_threads: int = Field(
-        default=4,
-        ge=1,
-        le=256,
-        description="Threads that read the database: explanations, lists, violations; as many batches may compute scores",
-    )
-    stream_threads: int = Field(
-        default=32, ge=1, le=1024, description="Streams (StreamEntries, WatchEntries) that may be open at a time"
-    )
-    client_streams: int = Field(
-        default_factory=lambda data: (data["stream_threads"] + 1) // 2,
-        ge=1,
-        le=1024,
-        description="Streams that one client (by principal under grants, else by host) may have open; empty: half of all",
-    )
-    connection_calls: int = Field(
-        default=64,
-        ge=1,
-        le=10_000,
-        description="Calls that one connection may have at a time; its client lets further ones wait",
-    )
-    max_connections: int = Field(
-        default=1_000, ge=1, le=100_000, description="Connections that may be open at a time; further ones are closed"
-    )
-    book_sellers: int = Field(
-        default=100_000, ge=0, le=100_000_000, description="Sellers whose scores a server remembers; 0 turns that off"
-    )
-    book_fresh_seconds: float = Field(
-        default=2.0,
-        gt=0,
-        le=3_600,
-        description="Age of the last look at the ledger beyond which a remembered score is stale",
-    )
-    book_stale_hours: float = Field(
-        default=168.0,
-        ge=0,
-        le=24 * 366,
-        description="Age up to which a remembered score is answered, as stale, while the ledger's database is away",
-    )
-    generations: Folder = Field(
-        default_factory=lambda data: data["data_dir"] / "generations",
-        description="Folder of the scores that `rescore` writes beforehand; on a disk of the machine that serves",
-    )
-    drain_seconds: float = Field(
-        default=0.5,
-        ge=0,
-        le=300,
-        description="Time between saying NOT_SERVING and refusing calls, on SIGTERM",
-    )
     marketplace: Annotated[str, AfterValidator(is_marketplace)] = Field(
         default="default", description="Marketplace that the command line means by default"
     )
     target: Annotated[str, AfterValidator(is_target)] = Field(
         default="127.0.0.1:50051", description="Server that the command line asks"
     )
-    target_ca: OptionalFile = Field(
-        default=None, description="Authorities to trust when asking it, PEM; empty: no TLS to the server"
+    target_credentials: Annotated[Path, AfterValidator(absolute), AfterValidator(is_credentials)] | None = Field(
+        default=None,
+        description="Folder of what to show it: ca.crt of the authorities to trust (without it: no TLS), tls.crt and tls.key"
+        " of the caller, PEM, and a bearer token in the file token, each if need be",
     )
-    target_certificate: OptionalFile = Field(
-        default=None, description="Certificate chain to show it when it asks for one, PEM"
-    )
-    target_key: OptionalFile = Field(default=None, description="Private key of that certificate, PEM")
-    target_token: OptionalFile = Field(default=None, description="File of a bearer token to show it")
+    limits: Limits = Limits()
+    """No variable: constants, which tests replace."""
+
+    @property
+    def audit_file(self) -> Path:
+        """File of a line for each privileged call."""
+        return self.data_dir / "audit.jsonl"
+
+    @property
+    def generations(self) -> Path:
+        """Folder of the scores that `rescore` writes."""
+        return self.data_dir / "generations"
+
+    @property
+    def is_mesh(self) -> bool:
+        """Whether a mesh ends TLS before the server."""
+        return self.tls == MESH
+
+    def server_file(self, name: str) -> Path | None:
+        """Return one of the server's TLS files; None if it is not there."""
+        return find_file(self.tls if isinstance(self.tls, Path) else None, name)
+
+    def target_file(self, name: str) -> Path | None:
+        """Return one of the files that are shown to the server that is asked; None if it is not there."""
+        return find_file(self.target_credentials, name)
+
+
+VARIABLES = [name for name in Settings.model_fields if name != "limits"]
+"""The fields that variables set."""
 
 
 class SettingRow(NamedTuple):
@@ -206,7 +162,7 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
     problems = [_unknown(name) for name in sorted(given) if not _is_known(name, given[name])]
     values = {
         name: given[_variable(name)]
-        for name in Settings.model_fields
+        for name in VARIABLES
         if given.get(_variable(name)) or (name == "metrics_address" and _variable(name) in given)
     }
     bad: set[str] = set()
@@ -235,7 +191,7 @@ def describe(settings: Settings) -> list[SettingRow]:
             _shown(name, getattr(settings, name)),
             "environment" if name in settings.model_fields_set else "default",
         )
-        for name in Settings.model_fields
+        for name in VARIABLES
     ]
 
 
@@ -268,14 +224,14 @@ def _variable(name: str) -> str:
 
 
 def _is_known(variable: str, value: str) -> bool:
-    names = {_variable(name) for name in Settings.model_fields}
+    names = {_variable(name) for name in VARIABLES}
     if variable in names or _KUBERNETES.fullmatch(variable):
         return True
     return bool(_KUBERNETES_LINK.fullmatch(variable)) and value.startswith(("tcp://", "udp://", "sctp://"))
 
 
 def _unknown(variable: str) -> str:
-    close = difflib.get_close_matches(variable.removeprefix(PREFIX).lower(), Settings.model_fields, n=1)
+    close = difflib.get_close_matches(variable.removeprefix(PREFIX).lower(), VARIABLES, n=1)
     advice = f"did you mean {_variable(close[0])}?" if close else "unset it; `sellertrust doctor` lists them"
     return f"{variable} is not a setting: {advice}"
 
@@ -289,15 +245,6 @@ def _bad_value(name: str, values: Mapping[str, str], error: Any) -> str:
 
 def _contradictions(settings: Settings) -> Iterator[tuple[set[str], str]]:
     """Yield what does not go together: (settings concerned, problem and remedy)."""
-    tls = {"tls_certificate", "tls_key"}
-    if (settings.tls_certificate is None) != (settings.tls_key is None):
-        missing = "tls_key" if settings.tls_key is None else "tls_certificate"
-        yield (
-            tls,
-            f"{_variable(missing)} is missing: TLS needs a certificate and its key, so set it, or unset both",
-        )
-    elif settings.tls_certificate is None and settings.tls_client_ca is not None:
-        yield {*tls, "tls_client_ca"}, f"{_variable('tls_client_ca')} needs TLS: set {_TLS}"
     yield from _reachable(settings)
     if settings.processes > 1 and settings.database_url.startswith("sqlite:"):
         yield (
@@ -305,40 +252,31 @@ def _contradictions(settings: Settings) -> Iterator[tuple[set[str], str]]:
             f"{_variable('processes')} = {settings.processes} needs PostgreSQL, since a SQLite ledger has one writer; set"
             f" {_variable('database_url')} to postgresql://USER:PASSWORD@HOST/NAME, or {_variable('processes')} to 1",
         )
-    shown = {"target_certificate", "target_key"}
-    if (settings.target_certificate is None) != (settings.target_key is None):
-        missing = "target_key" if settings.target_key is None else "target_certificate"
-        text = f"{_variable(missing)} is missing: a certificate is shown with its key, so set it, or unset both"
-        yield shown, text
-    elif settings.target_certificate is not None and settings.target_ca is None:
-        text = f"{_variable('target_certificate')} needs TLS to the server: set {_variable('target_ca')}"
-        yield {*shown, "target_ca"}, text
-    if settings.target_token is not None and settings.target_ca is None and not _is_this_machine(settings.target):
-        text = f"{_variable('target_token')} is shown over TLS alone: set {_variable('target_ca')}"
-        yield {"target_token", "target_ca", "target"}, text
+    if settings.target_file("token") and not settings.target_file("ca.crt") and not _is_this_machine(settings.target):
+        name = _variable("target_credentials")
+        yield {"target_credentials", "target"}, f"{name} holds a token, which is shown over TLS alone: add ca.crt to it"
 
 
 def _reachable(settings: Settings) -> Iterator[tuple[set[str], str]]:
     """Yield what lets in whoever comes: (settings concerned, problem and remedy)."""
-    tls, mesh = {"tls_certificate", "tls_key"}, _variable("mesh_tls")
-    if settings.mesh_tls and settings.tls_certificate is not None:
+    tls = _variable("tls")
+    if settings.is_mesh and settings.grants is None:
         yield (
-            {*tls, "mesh_tls"},
-            f"{mesh} says that a mesh ends TLS, and {_TLS} that the server does; unset one of them",
+            {"tls", "grants"},
+            f"{tls} = {MESH} needs {_variable('grants')}, since a sidecar brings calls of everybody",
         )
-    if settings.mesh_tls and settings.grants is None:
-        yield {"mesh_tls", "grants"}, f"{mesh} needs {_variable('grants')}, since a sidecar brings calls of everybody"
     if is_loopback(settings.address):
         return
     reached = f"{_variable('address')} = {settings.address!r}: other machines can reach it"
-    if settings.tls_certificate is None and not settings.mesh_tls:
+    if settings.tls is None:
         yield (
-            {*tls, "mesh_tls", "address"},
-            f"{reached}, and there is no TLS; set {_TLS}, or {mesh} if a mesh ends TLS, or listen on 127.0.0.1",
+            {"tls", "address"},
+            f"{reached}, and there is no TLS; set {tls} to a folder with tls.crt and tls.key, or to {MESH} if a mesh ends"
+            " TLS, or listen on 127.0.0.1",
         )
-    if settings.grants is None and not settings.mesh_tls:
+    if settings.grants is None and not settings.is_mesh:
         yield (
-            {"grants", "mesh_tls", "address"},
+            {"grants", "address"},
             f"{reached}, and nothing says who may do what; set {_variable('grants')} to a file of grants, or listen on"
             f" 127.0.0.1",
         )

@@ -17,12 +17,14 @@ from service.api.server import Server
 from service.api.telemetry.logs import make_log
 from service.bootstrap import build_scorer
 from service.ledger.store import Ledger
+from service.limits import Limits
 from service.policy.policy_file import load_policy
 from service.registry.moves import Move
 from service.registry.registry import Registry
 from service.scores.scorer import Scorer
 from service.setting_forms import PREFIX
 from service.settings import Settings, load
+from tests.tls_folders import with_folders
 
 MARKET = "acme"
 
@@ -76,9 +78,14 @@ class Running:
 
 
 def settings_of(**settings: str | Path | float) -> Settings:
-    """Settings on free ports, without a wait at the end and without metrics, unless told otherwise."""
-    values = {"address": "127.0.0.1:0", "metrics_address": "", "drain_seconds": 0} | settings
-    return load({f"{PREFIX}{name.upper()}": str(value) for name, value in values.items()})
+    """Settings on free ports, without a wait at the end and without metrics, unless told otherwise.
+
+    Besides settings it takes limits by their names, and TLS files as `tests.tls_folders` does.
+    """
+    stated = {"address": "127.0.0.1:0", "metrics_address": "", "drain_seconds": 0} | settings
+    limits = Limits(**{name: stated.pop(name) for name in Limits.__dataclass_fields__ if name in stated})  # type: ignore[arg-type]
+    found = load({f"{PREFIX}{name.upper()}": str(value) for name, value in with_folders(stated).items()})
+    return found.model_copy(update={"limits": limits})
 
 
 @contextmanager

@@ -53,7 +53,7 @@ class AuditFile:
                 _last_hash(file)
         except (OSError, ValueError) as error:
             raise ConfigurationWrong(
-                f"the audit file {path} cannot be used: {error}; name another one by SELLERTRUST_AUDIT_FILE"
+                f"the audit file {path} cannot be used: {error}; name another folder by SELLERTRUST_DATA_DIR"
             ) from None
 
     def write(self, **fields: Any) -> str:

@@ -11,29 +11,22 @@ from typing import Any
 import grpc
 from grpc_health.v1.health import SERVICE_NAME as HEALTH
 
-from scoring.errors import ConfigurationWrong
 from service.api.telemetry.call_records import Method
 from service.engine.handover import run_in_pool
 from service.settings import Settings, is_loopback
 
 
 def add_reflection(server: grpc.Server, services: Iterable[str], settings: Settings, pool: ThreadPoolExecutor) -> None:
-    """Register gRPC's reflection service on a server, if the settings have it on.
+    """Register gRPC's reflection service on a server if only this machine reaches it, and the package is there.
 
-    Over `services`, by full name, and health. By `auto` it is on only where no stranger reaches the port.
-    ConfigurationWrong if it is asked for and its package is missing.
+    Over `services`, by full name, and health.
     """
-    is_wanted = settings.reflection == "on"
-    if not is_wanted and (settings.reflection == "off" or settings.mesh_tls or not is_loopback(settings.address)):
+    if settings.is_mesh or not is_loopback(settings.address):
         return
     try:
         from grpc_reflection.v1alpha import reflection
         from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest, ServerReflectionResponse
-    except ModuleNotFoundError as error:
-        if is_wanted:
-            raise ConfigurationWrong(
-                f"SELLERTRUST_REFLECTION needs the package {error.name}; install it: pip install 'sellertrust[reflection]'"
-            ) from None
+    except ModuleNotFoundError:
         return
     servicer = reflection.ReflectionServicer((*services, HEALTH, reflection.SERVICE_NAME))
 

@@ -60,7 +60,6 @@ from service.engine.pools import MAX_MESSAGE_BYTES, POOLS, RULES, Pool, max_call
 from service.ledger.clock.tail import Tail
 from service.ledger.store import Ledger
 from service.mechanism.recorder import Recorder
-from service.policy.certificate_file import read_certificate
 from service.scores.book.book import Book
 from service.scores.payouts import Payouts
 from service.scores.scorer import Scorer
@@ -99,10 +98,10 @@ def options_of(settings: Settings) -> tuple[tuple[str, int], ...]:
         # On by default, by which a stale process would take half of the calls in silence. Of several processes the first
         # holds the port (`service.workers`), so that theirs alone share it.
         ("grpc.so_reuseport", int(settings.processes > 1)),
-        ("grpc.max_concurrent_streams", settings.connection_calls),
+        ("grpc.max_concurrent_streams", settings.limits.connection_calls),
         # By default gRPC counts streams until their memory is free, and refuses those of honest clients in between.
         ("grpc.http.overload_protection", 0),
-        ("grpc.max_allowed_incoming_connections", settings.max_connections),
+        ("grpc.max_allowed_incoming_connections", settings.limits.max_connections),
     )
 
 
@@ -136,28 +135,30 @@ class Server:
         """Where /metrics is, once started; empty if turned off."""
         self.unfinished: dict[str, int] = {}
         """How many calls of each method, once stopped, had not ended: this process cannot end by itself then."""
-        self.log = log or make_log(settings.log_format, settings.log_level, is_deferred=True)
+        self.log = log or make_log(level=settings.log_level, is_deferred=True)
         self._metrics: MetricsPort | None = None
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         # At most half of the slow reads wait for a sequence, and a quarter of the scores, of which half may compute.
-        waiting = min(settings.worker_threads // 2, settings.slow_threads) // 2
+        waiting = min(settings.limits.worker_threads // 2, settings.limits.slow_threads) // 2
         self._tail = Tail(lambda: ledger.last()[0], readers=max(1, waiting))
         key = settings.pseudonym_key
         pseudonyms = self._pseudonyms = Pseudonyms(key.get_secret_value().encode() if key else None)
         audit = AuditFile(settings.audit_file, settings.audit_days)
         self._grants = None if settings.grants is None else self._open_grants(settings.grants)
-        gate = Gate(self._grants, has_socket=settings.socket is not None, is_mesh=settings.mesh_tls, audit=audit)
+        gate = Gate(self._grants, has_socket=settings.socket is not None, is_mesh=settings.is_mesh, audit=audit)
         approvals = Approvals(self._grants, ledger, self.log.warning)
         self._calls = Calls(self.log, pseudonyms, self._registry, lambda: scorer.champion.digest, gate, approvals)
         self._pools = {
             pool: CallPool(pool.value, threads, RULES[pool], self._calls.records, gate.turnstile)
-            for pool, threads in threads_of(settings).items()
+            for pool, threads in threads_of(settings.limits).items()
         }
         self._registry.register(PoolMetrics(self._pools.values()))
-        self._streams = Streams(settings.stream_threads, settings.client_streams, self._pools[Pool.STREAM])
+        self._streams = Streams(
+            settings.limits.stream_threads, settings.limits.client_streams, self._pools[Pool.STREAM]
+        )
         self._grpc = grpc.server(
-            self._pools[Pool.READ], options=options_of(settings), maximum_concurrent_rpcs=max_calls(settings)
+            self._pools[Pool.READ], options=options_of(settings), maximum_concurrent_rpcs=max_calls(settings.limits)
         )
         reads = Reads(ledger, self._tail)
         self._book = self._make_book(ledger, scorer)
@@ -172,10 +173,8 @@ class Server:
             PolicyServicer(scorer.policy),
             AuditServicer(audit),
         )
-        if settings.loss_certificate is not None:
-            certificate = read_certificate(settings.loss_certificate)
-            look: Callable[[], Seen] = lambda: ledger.runs.seen(ledger.cut())  # noqa: E731
-            self._registry.register(AssumptionMetrics(certificate, look, lambda: scorer.policy.now.digest))
+        look: Callable[[], Seen] = lambda: ledger.runs.seen(ledger.cut())  # noqa: E731
+        self._registry.register(AssumptionMetrics(scorer.policy.history.assumptions, look))
         health = self._pools[Pool.HEALTH]
         self._health = Health(services, ledger.database.ping, self.log, health, self._answering_without())
         self._health.add_to(self._grpc)
@@ -183,22 +182,22 @@ class Server:
         add_reflection(self._grpc, services, settings, self._pools[Pool.REFLECTION])
 
     def _make_book(self, ledger: Ledger, scorer: Scorer) -> Book | None:
-        settings = self.settings
-        if settings.book_sellers == 0:
+        limits = self.settings.limits
+        if limits.book_sellers == 0:
             return None
         report: Callable[[str], None] = lambda problem: self.log.error("book", problem=problem)  # noqa: E731
         book = Book(
             ledger,
             scorer,
-            settings.book_sellers,
-            settings.book_fresh_seconds,
-            settings.book_stale_hours * 3_600,
-            max(1, settings.worker_threads // 2),
+            limits.book_sellers,
+            limits.book_fresh_seconds,
+            limits.book_stale_hours * 3_600,
+            max(1, limits.worker_threads // 2),
             self._tail.note,
             self._tail.restart,
             report,
-            settings.generations,
-            settings.slow_threads,
+            self.settings.generations,
+            limits.slow_threads,
         )
         self._registry.register(BookMetrics(book))
         return book
@@ -247,7 +246,7 @@ class Server:
         if self._book is not None:
             self._book.start()
         self._health.start()
-        self.log.info("serving", address=self.address, metrics=self.metrics_address, tls=bool(settings.tls_certificate))
+        self.log.info("serving", address=self.address, metrics=self.metrics_address, tls=isinstance(settings.tls, Path))
         return self.address
 
     def _require_bounds(self, target: str) -> None:
@@ -270,9 +269,9 @@ class Server:
         In the wait, balancers and clients go elsewhere. Blocks until all is over; calls that did not end are in
         `unfinished`.
         """
-        self.log.info("draining", seconds=self.settings.drain_seconds)
+        self.log.info("draining", seconds=self.settings.limits.drain_seconds)
         self._health.drain()
-        time.sleep(self.settings.drain_seconds)  # stop() alone loses the calls that are on their way
+        time.sleep(self.settings.limits.drain_seconds)  # stop() alone loses the calls that are on their way
         self.stop(STOP_SECONDS)
         if not self.unfinished:
             self.log.info("stopped")
@@ -314,12 +313,12 @@ class Server:
         self.drain()
 
     def _listen(self, address: str) -> str:
-        certificate, key = self.settings.tls_certificate, self.settings.tls_key
+        folder = self.settings.tls
         try:
-            if certificate is None or key is None:
+            if not isinstance(folder, Path):
                 port = self._grpc.add_insecure_port(address)
             else:
-                files = TlsFiles(certificate, key, self.settings.tls_client_ca, self.log)
+                files = TlsFiles(folder, self.log)
                 port = self._grpc.add_secure_port(address, files.credentials())
         except RuntimeError:
             raise listening_error(address, "SELLERTRUST_ADDRESS") from None
@@ -344,10 +343,10 @@ class Server:
         """See that a server with grants can find out who calls: ConfigurationWrong if neither way is open."""
         settings = self.settings
         has_other_door = settings.socket is not None and is_loopback(settings.address)
-        if settings.tls_client_ca is None and not grants.rules.has_issuers and not has_other_door:
+        if not settings.server_file("client-ca.crt") and not grants.rules.has_issuers and not has_other_door:
             raise ConfigurationWrong(
-                "SELLERTRUST_GRANTS is set, and nobody can show who calls; ask for client certificates: set"
-                " SELLERTRUST_TLS_CLIENT_CA, or name issuers of tokens in the grants file"
+                "SELLERTRUST_GRANTS is set, and nobody can show who calls; ask for client certificates: add"
+                " client-ca.crt to the folder SELLERTRUST_TLS, or name issuers of tokens in the grants file"
             )
 
     def _open_grants(self, path: Path) -> GrantsFile:

@@ -40,11 +40,11 @@ class Streams:
         """
         with self._lock:
             if len(self._open) >= self._limit:
-                raise _too_many("", self._limit, "STREAM_THREADS")
+                raise _too_many("", self._limit)
             for client, own_limit in clients.items():
                 may_have = min(self._client_limit, own_limit or self._client_limit)
                 if sum(client in names for names in self._open.values()) >= may_have:
-                    raise _too_many(" of this client", may_have, "CLIENT_STREAMS")
+                    raise _too_many(" of this client", may_have)
             place = object()
             self._open[place] = frozenset(clients)
         try:
@@ -108,9 +108,9 @@ def unsent_text(seconds: float) -> str:
     return f"the request did not arrive within {seconds:g} s of its call"
 
 
-def _too_many(whose: str, limit: int, setting: str) -> TooManyCalls:
+def _too_many(whose: str, limit: int) -> TooManyCalls:
     return TooManyCalls(
-        f"{limit} streams{whose} are open, which is all that this server takes; close one, try again later or at another"
-        f" server, or have its operator raise SELLERTRUST_{setting}",
+        f"{limit} streams{whose} are open, which is all that this server takes; close one, or try again later or at another"
+        " server",
         {"limit": str(limit)},
     )

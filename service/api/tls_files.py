@@ -18,8 +18,10 @@ class TlsFiles:
     last good ones in place and are logged.
     """
 
-    def __init__(self, certificate: Path, key: Path, client_ca: Path | None, log: Log) -> None:
-        self._paths = (certificate, key) if client_ca is None else (certificate, key, client_ca)
+    def __init__(self, folder: Path, log: Log) -> None:
+        """Take the folder: tls.crt, tls.key, and client-ca.crt if callers must show certificates."""
+        names = ("tls.crt", "tls.key", "client-ca.crt")
+        self._paths = [folder / name for name in names if name != names[2] or (folder / name).exists()]
         self._log = log
         self._lock = threading.Lock()
         self._seen: object = None
@@ -34,8 +36,8 @@ class TlsFiles:
             first = self._read()
         except OSError as error:  # ssl.SSLError is one
             raise ConfigurationWrong(
-                f"SELLERTRUST_TLS_CERTIFICATE, _KEY or _CLIENT_CA cannot be used: {error}; give"
-                " PEM files of one certificate and its unencrypted key"
+                f"the files in SELLERTRUST_TLS cannot be used: {error}; give PEM files of one certificate and its"
+                " unencrypted key"
             ) from None
         return grpc.dynamic_ssl_server_credentials(first, self._fetch, len(self._paths) > 2)  # type: ignore[arg-type]
 

@@ -152,9 +152,9 @@ _NEXT_OF = {
     "SELLER_NOT_FOUND": "list what a marketplace has: sellertrust ledger list --marketplace NAME",
     "NOTIFIER_NOT_FOUND": "list what there is: sellertrust notifier",
     "CASE_NOT_FOUND": "list those that are open: sellertrust case list",
-    "CALLER_UNAUTHENTICATED": "set SELLERTRUST_TARGET_CERTIFICATE and _KEY, or SELLERTRUST_TARGET_TOKEN",
+    "CALLER_UNAUTHENTICATED": "set SELLERTRUST_TARGET_CREDENTIALS to a folder with tls.crt and tls.key, or a token",
     "CALLER_NOT_GRANTED": "who may do what, the server's grants file says; look: sellertrust access show",
     "TOO_MANY_CALLS": "wait and send it again; what one caller may do is in the server's grants file, under [[limits]]",
-    "AUDIT_UNAVAILABLE": "have the server's operator see that SELLERTRUST_AUDIT_FILE can be written, and send it again",
+    "AUDIT_UNAVAILABLE": "have the server's operator make audit.jsonl in its data folder writable, and send it again",
     "OCCUR_TIME_AHEAD": "send it again in some seconds; whoever states the time has a clock that runs fast",
 }

@@ -44,15 +44,15 @@ def connect(
     try:
         made = Client(
             place,
-            tls=settings.target_ca,
-            certificate=settings.target_certificate,
-            key=settings.target_key,
-            token=settings.target_token,
+            tls=settings.target_file("ca.crt"),
+            certificate=settings.target_file("tls.crt"),
+            key=settings.target_file("tls.key"),
+            token=settings.target_file("token"),
             deadline_seconds=deadline_seconds,
             service_config=service_config,
         )
     except OSError as error:  # the certificate's files are sound by now
-        raise ConfigurationWrong(f"SELLERTRUST_TARGET_TOKEN cannot be used: {error}") from None
+        raise ConfigurationWrong(f"the token in SELLERTRUST_TARGET_CREDENTIALS cannot be used: {error}") from None
     with made as client:
         try:
             yield client
@@ -87,20 +87,23 @@ def tls_context(settings: Settings) -> ssl.SSLContext | None:
 
     ConfigurationWrong if a configured file cannot be used.
     """
-    if settings.target_ca is None:
+    authorities, certificate = settings.target_file("ca.crt"), settings.target_file("tls.crt")
+    if authorities is None:
         return None
     try:
-        context = ssl.create_default_context(cafile=settings.target_ca)
+        context = ssl.create_default_context(cafile=authorities)
     except OSError as error:  # ssl.SSLError is one
-        raise ConfigurationWrong(f"SELLERTRUST_TARGET_CA cannot be used: {error}; give authorities in PEM") from None
+        raise ConfigurationWrong(
+            f"ca.crt in SELLERTRUST_TARGET_CREDENTIALS cannot be used: {error}; give authorities in PEM"
+        ) from None
     context.set_alpn_protocols(["h2"])
-    if settings.target_certificate is not None:
+    if certificate is not None:
         try:
-            context.load_cert_chain(settings.target_certificate, settings.target_key, password=lambda: b"")
+            context.load_cert_chain(certificate, settings.target_file("tls.key"), password=lambda: b"")
         except OSError as error:
             raise ConfigurationWrong(
-                f"SELLERTRUST_TARGET_CERTIFICATE or _KEY cannot be used: {error}; give PEM files of one certificate and"
-                " its unencrypted key"
+                f"tls.crt or tls.key in SELLERTRUST_TARGET_CREDENTIALS cannot be used: {error}; give PEM files of one"
+                " certificate and its unencrypted key"
             ) from None
     return context
 
@@ -132,7 +135,7 @@ def _plain_trouble(plain: socket.socket, target: str) -> tuple[str, str] | None:
             pass
     except OSError:
         return None
-    remedy = "name the authorities of its certificate: SELLERTRUST_TARGET_CA"
+    remedy = "put the authorities of its certificate into ca.crt in SELLERTRUST_TARGET_CREDENTIALS"
     return f"the server at {target} speaks TLS, and this command does not", remedy
 
 
@@ -149,12 +152,16 @@ def _tls_trouble(
         problem = f"the certificate of the server is not trusted: {error.verify_message}"
         return (
             problem,
-            "SELLERTRUST_TARGET_CA must hold the authority that signed it, and SELLERTRUST_TARGET a name in it",
+            "ca.crt in SELLERTRUST_TARGET_CREDENTIALS must hold the authority that signed it, and SELLERTRUST_TARGET"
+            " a name in it",
         )
     except ssl.SSLError as error:
         if "ALERT" in (error.reason or ""):
             return _certificate_trouble(settings)
-        return "the server does not speak TLS", "unset SELLERTRUST_TARGET_CA, or ask where TLS is spoken"
+        return (
+            "the server does not speak TLS",
+            "take ca.crt out of SELLERTRUST_TARGET_CREDENTIALS, or ask where TLS is spoken",
+        )
     with secured:
         try:
             secured.sendall(_HTTP2)
@@ -171,8 +178,8 @@ def _certificate_trouble(settings: Settings) -> tuple[str, str]:
 
     It ends the connection once it has looked at that.
     """
-    if settings.target_certificate is None:
+    if settings.target_file("tls.crt") is None:
         problem = "the server asks for a client certificate, and none is set"
-        return problem, "set SELLERTRUST_TARGET_CERTIFICATE and SELLERTRUST_TARGET_KEY"
+        return problem, "put tls.crt and tls.key into the folder SELLERTRUST_TARGET_CREDENTIALS"
     problem = "the server refuses the client certificate"
-    return problem, "set SELLERTRUST_TARGET_CERTIFICATE to one that its SELLERTRUST_TLS_CLIENT_CA signed"
+    return problem, "put a tls.crt into SELLERTRUST_TARGET_CREDENTIALS that the server's client-ca.crt signed"

@@ -33,6 +33,7 @@ from service.bootstrap import build_server, open_ledger
 from service.contract.entries import entries_of
 from service.contract.fields import time_of
 from service.ledger.database.rows import PLACE, row_of
+from service.limits import Limits
 from service.settings import Settings
 
 if TYPE_CHECKING:
@@ -52,11 +53,8 @@ def count_differing_rows(settings: Settings, marketplace: str, policy: Policy, s
         update={
             "address": "127.0.0.1:0",
             "metrics_address": "",
-            "drain_seconds": 0.0,
-            "book_sellers": 0,
-            "tls_certificate": None,
-            "tls_key": None,
-            "tls_client_ca": None,
+            "limits": Limits(drain_seconds=0, book_sellers=0),
+            "tls": None,
         }
     )
     differing = 0

@@ -35,7 +35,7 @@ def rescore(
 ) -> None:
     """Score all sellers of all marketplaces for one day, and write the scores to one file.
 
-    Servers of this machine with the same SELLERTRUST_GENERATIONS answer from it within seconds, exactly as they would have
+    Servers of this machine with the same data folder answer from it within seconds, exactly as they would have
     computed: whoever has an entry since is computed anew. Run it each night for `tomorrow`, and with `--model` or `--policy`
     before another one is promoted, so that neither midnight nor the promotion finds the servers without scores. A file
     can be deleted at any time; it then costs computing. Those of days before yesterday are deleted here.

@@ -6,7 +6,7 @@ from math import inf
 
 from service.engine.turnstile import MAX_HELD
 from service.engine.waiting_line import LineRules
-from service.settings import Settings
+from service.limits import Limits
 
 
 class Pool(Enum):
@@ -70,27 +70,27 @@ RULES: Mapping[Pool, LineRules] = {
 """How calls of each class wait. An append of 16 MB may be on its way for as long as the client waits for it."""
 
 
-def threads_of(settings: Settings) -> dict[Pool, int]:
-    """Return the number of threads of each pool, by pool, from the settings."""
+def threads_of(limits: Limits) -> dict[Pool, int]:
+    """Return the number of threads of each pool by pool."""
     return {
-        Pool.READ: settings.worker_threads,
-        Pool.BATCH: 2 * settings.slow_threads,
-        Pool.SLOW: settings.slow_threads,
+        Pool.READ: limits.worker_threads,
+        Pool.BATCH: 2 * limits.slow_threads,
+        Pool.SLOW: limits.slow_threads,
         Pool.REVIEW: REVIEW_THREADS,
         Pool.WRITE: WRITE_THREADS,
         Pool.MODEL: MODEL_THREADS,
-        Pool.STREAM: settings.stream_threads + 1,  # one turns away what is too much
+        Pool.STREAM: limits.stream_threads + 1,  # one turns away what is too much
         Pool.HEALTH: HEALTH_THREADS,
         Pool.REFLECTION: REFLECTION_THREADS,
     }
 
 
-def max_calls(settings: Settings) -> int:
+def max_calls(limits: Limits) -> int:
     """Return the most calls that the server may hold at once.
 
     Running, waiting, held, or on their way.
     """
-    return sum(threads_of(settings).values()) + sum(2 * rules.limit for rules in RULES.values()) + MAX_HELD
+    return sum(threads_of(limits).values()) + sum(2 * rules.limit for rules in RULES.values()) + MAX_HELD
 
 
 POOLS: Mapping[str, Pool] = {

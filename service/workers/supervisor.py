@@ -64,7 +64,7 @@ class Supervisor:
 
     def __init__(self, settings: Settings, log: Log | None = None, command: Sequence[str] = COMMAND) -> None:
         self._settings = settings
-        self._log = log or make_log(settings.log_format, settings.log_level)
+        self._log = log or make_log(level=settings.log_level)
         self._command = command
         self._places = {number: _Place() for number in range(1, settings.processes + 1)}
         self._metrics = GatheredMetrics(self._places, self._ask_for_metrics)
@@ -163,7 +163,7 @@ class Supervisor:
         children = self._children()
         for child in children:
             child.drain()
-        until = monotonic() + self._settings.drain_seconds + END_SECONDS
+        until = monotonic() + self._settings.limits.drain_seconds + END_SECONDS
         codes = [child.end(max(0.0, until - monotonic())) for child in children]
         return int(any(codes))
 

@@ -22,5 +22,5 @@ def work(settings: Settings, number: int, descriptor: int) -> int:
     def tell_ready(server: Server) -> None:
         link.tell_ready(server.address, server.metrics)
 
-    log = make_log(settings.log_format, settings.log_level, is_deferred=True, also={"process": number})
+    log = make_log(level=settings.log_level, is_deferred=True, also={"process": number})
     return run_server(settings, tell_ready, requests=requests, log=log, records=number == 1)

@@ -41,7 +41,7 @@ def measure_processes(folder: Path, url: str, marketplace: str, sellers: Sequenc
     for processes in PROCESSES:
         place = folder / f"processes-{processes}"
         place.mkdir()
-        settings = {"database_url": url, "registry": folder / "registry", "log_format": "json", "processes": processes}
+        settings = {"database_url": url, "registry": folder / "registry", "processes": processes}
         with serving(shell_of(place, **settings, metrics_address="127.0.0.1:0"), place) as address:
             metrics = metrics_address(place / "server.log")
             for _ in range(8 * processes):  # so that each process knows them

@@ -33,7 +33,7 @@ class Restarted:
             self.address = f"127.0.0.1:{free.getsockname()[1]}"
         self._ready = folder / "ready"
         self._log = folder / "server.log"
-        shell = shell_of(folder, address=self.address, drain_seconds=0.5)
+        shell = shell_of(folder, address=self.address)
         self._environment = shell.environment
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -43,6 +43,7 @@ from tests.bench._trained_market import MARKETPLACE, SELLERS, trained_market
 from tests.callers import Authority, Shown, grant, write_grants
 from tests.servers import settings_of
 from tests.service.shells import ROOT, serving, shell_of
+from tests.tls_folders import with_folders
 
 WANTED = ("fastapi==0.165.0", "uvicorn==0.54.0", "uvloop==0.23.0", "httptools==0.9.0")
 """Beside what serves in this project: uvicorn's quick loop and parser."""
@@ -64,7 +65,7 @@ def run(say: Say) -> dict[str, float]:
 def measure(place: Path, url: str, artifact: Artifact) -> dict[str, float]:
     """Figures of a seller that is rated. `url`: of PostgreSQL; the artifact is champion of the registry in `place`."""
     require_programs()
-    shell = shell_of(place, database_url=url, log_format="json")
+    shell = shell_of(place, database_url=url)
     with serving(shell, place) as address, Client(address) as client:
         found = [result.trust_score for result in client.batch_get_trust_scores(MARKETPLACE, SELLERS[:100])]
         name = next(score.seller for score in found if score.state == pb.SCORE_STATE_RATED)
@@ -178,7 +179,7 @@ def _beside_echo(place: Path, url: str, seller: str, body: Path) -> dict[str, fl
     shown = authority.certificate(dns=["checkout.example"])
     grants = place / "grants.toml"
     write_grants(grants, grant("dns:checkout.example", ["read_scores"], marketplaces=[MARKETPLACE]))
-    secured = settings.model_copy(update={**authority.server_settings(), "grants": grants})
+    secured = settings.model_copy(update=with_folders({**authority.server_settings(), "grants": grants}))
     return figures | _over_echo(secured, seller, body, "get_over_echo_mtls", shown)
 
 
@@ -201,7 +202,7 @@ def _over_echo(settings: Settings, seller: str, body: Path, name: str, shown: Sh
             _echo(
                 settings,
                 answer,
-                TlsFiles(settings.tls_certificate, settings.tls_key, settings.tls_client_ca, log) if shown else None,
+                TlsFiles(settings.tls, log) if isinstance(settings.tls, Path) else None,
             )
         )
         if shown is not None:
@@ -236,7 +237,7 @@ def _echo(settings: Settings, answer: bytes, files: TlsFiles | None) -> Iterator
         count[0] += 1
         return answer
 
-    server = grpc.server(ThreadPoolExecutor(settings.worker_threads), options=options_of(settings))
+    server = grpc.server(ThreadPoolExecutor(settings.limits.worker_threads), options=options_of(settings))
     handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(behave)
     server.add_registered_method_handlers(SERVICE, {"GetTrustScore": handler})
     where = "127.0.0.1:0"

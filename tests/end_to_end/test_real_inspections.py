@@ -18,8 +18,8 @@ from service.ingest.file_import import import_files
 from service.ingest.mapping.rules import mapping_of
 from service.ledger.store import Ledger
 from service.registry.registry import Registry
-from service.settings import load
 from tests.bench._real_data import STUDIES, toronto
+from tests.servers import settings_of
 from tests.service.registry.models import gates_json
 from tests.training.ledgers import restated, train
 from training.observation.export import read_export, write_export
@@ -94,10 +94,7 @@ def test_real_places_are_scored_over_grpc_by_a_model_trained_on_their_ledger(
     digest = registry.publish(trained.parts, actor="test", reason="end to end", now=1, attachments=beside)
     policy = parse_policy(tomllib.loads(POLICY))
     scorer = build_scorer(ledger, policy, registry)
-    settings = load(
-        {"SELLERTRUST_ADDRESS": "127.0.0.1:0", "SELLERTRUST_METRICS_ADDRESS": ""}
-        | {"SELLERTRUST_DATA_DIR": str(tmp_path), "SELLERTRUST_DRAIN_SECONDS": "0"}
-    )
+    settings = settings_of(data_dir=tmp_path)
     sellers = table.sellers[:200]
     with Server(settings, ledger, scorer) as server, Client(server.address, deadline_seconds=30) as client:
         results = client.batch_get_trust_scores("toronto", sellers)

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.service.processes import COMMAND, run_forked
+from tests.tls_folders import with_folders
 
 ROOT = Path(__file__).parents[2]
 MARKET = "acme"
@@ -56,7 +57,7 @@ class Shell:
 
 
 def _variables(settings: dict[str, Any]) -> dict[str, str]:
-    return {f"SELLERTRUST_{name.upper()}": str(value) for name, value in settings.items()}
+    return {f"SELLERTRUST_{name.upper()}": str(value) for name, value in with_folders(settings).items()}
 
 
 def shell_of(folder: Path, **settings: object) -> Shell:
@@ -64,7 +65,7 @@ def shell_of(folder: Path, **settings: object) -> Shell:
     slow = "PYTHONDONTWRITEBYTECODE"  # each of these processes would compile everything anew
     base = {name: value for name, value in os.environ.items() if not name.startswith("SELLERTRUST_") and name != slow}
     base["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "proto")])
-    values = {"data_dir": folder, "metrics_address": "", "drain_seconds": 0, "marketplace": MARKET}
+    values = {"data_dir": folder, "metrics_address": "", "marketplace": MARKET}
     return Shell(base | _variables(values | settings))
 
 

@@ -6,13 +6,12 @@ import pytest
 from pydantic import SecretStr
 
 from scoring.errors import ConfigurationWrong
-from service.settings import Settings, describe, host_and_port, is_loopback, load
+from service.settings import VARIABLES, describe, host_and_port, is_loopback, load
+from tests.tls_folders import with_folders
 
 CERTIFICATES = Path(__file__).parent / "certificates"
-TLS = {
-    "SELLERTRUST_TLS_CERTIFICATE": str(CERTIFICATES / "server.pem"),
-    "SELLERTRUST_TLS_KEY": str(CERTIFICATES / "server.key"),
-}
+SERVER = with_folders({"tls_certificate": CERTIFICATES / "server.pem", "tls_key": CERTIFICATES / "server.key"})
+TLS = {"SELLERTRUST_TLS": str(SERVER["tls"])}
 
 
 def problems(**environment: str) -> list[str]:
@@ -54,18 +53,18 @@ def test_a_mistyped_variable_is_refused_with_the_one_that_was_meant() -> None:
 
 def test_every_problem_is_told_at_once_with_its_variable_and_value() -> None:
     found = problems(
-        ADRESS="x", ADDRESS="here", DRAIN_SECONDS="soon", LOG_FORMAT="xml", WORKER_THREADS="0", MARKETPLACE="a b",
-        TLS_KEY="/nowhere/key.pem",
+        ADRESS="x", ADDRESS="here", AUDIT_DAYS="soon", LOG_LEVEL="loud", PROCESSES="0", MARKETPLACE="a b",
+        TLS="/nowhere",
     )  # fmt: skip
     starts = {line.split(":")[0].split(" is ")[0] for line in found}
     assert starts == {
         "SELLERTRUST_ADRESS",
         "SELLERTRUST_ADDRESS = 'here'",
-        "SELLERTRUST_DRAIN_SECONDS = 'soon'",
-        "SELLERTRUST_LOG_FORMAT = 'xml'",
-        "SELLERTRUST_WORKER_THREADS = '0'",
+        "SELLERTRUST_AUDIT_DAYS = 'soon'",
+        "SELLERTRUST_LOG_LEVEL = 'loud'",
+        "SELLERTRUST_PROCESSES = '0'",
         "SELLERTRUST_MARKETPLACE = 'a b'",
-        "SELLERTRUST_TLS_KEY = '/nowhere/key.pem'",
+        "SELLERTRUST_TLS = '/nowhere'",
     }
 
 
@@ -77,52 +76,61 @@ def test_an_address_that_others_can_reach_needs_tls_and_grants() -> None:
     for address in ("0.0.0.0:50051", "[::]:50051", "10.0.0.7:50051", "trust.example:50051"):
         no_tls, no_grants = problems(ADDRESS=address)
         assert "no TLS" in no_tls
-        assert "SELLERTRUST_TLS_CERTIFICATE" in no_tls
+        assert "set SELLERTRUST_TLS to a folder" in no_tls
         assert "set SELLERTRUST_GRANTS" in no_grants
         with pytest.raises(ConfigurationWrong, match="nothing says who may do what") as caught:
             load({"SELLERTRUST_ADDRESS": address, **TLS})
         assert caught.value.message.startswith(f"SELLERTRUST_ADDRESS = {address!r}: ")
         assert load({"SELLERTRUST_ADDRESS": address, **TLS, **GRANTS}).address == address
-        assert load({"SELLERTRUST_ADDRESS": address, "SELLERTRUST_MESH_TLS": "true", **GRANTS}).mesh_tls
+        assert load({"SELLERTRUST_ADDRESS": address, "SELLERTRUST_TLS": "mesh", **GRANTS}).is_mesh
     for address in ("127.0.0.1:0", "localhost:50051", "[::1]:50051", "127.9.9.9:1"):
         assert load({"SELLERTRUST_ADDRESS": address}).address == address
         assert load({"SELLERTRUST_ADDRESS": address, **TLS}).address == address
 
 
-def test_a_mesh_needs_grants_also_on_loopback_and_leaves_tls_to_its_sidecars() -> None:
-    [problem] = problems(MESH_TLS="1")
-    assert problem.startswith("SELLERTRUST_MESH_TLS needs SELLERTRUST_GRANTS")
-    with pytest.raises(ConfigurationWrong, match="unset one of them"):
-        load({"SELLERTRUST_MESH_TLS": "1", **TLS, **GRANTS})
+def test_a_mesh_needs_grants_also_on_loopback() -> None:
+    [problem] = problems(TLS="mesh")
+    assert problem.startswith("SELLERTRUST_TLS = mesh needs SELLERTRUST_GRANTS")
+
+
+def credentials(**files: str) -> str:
+    """A folder of what a caller shows, by the names of the test helper and of certificates."""
+    return str(
+        with_folders({f"target_{name}": CERTIFICATES / file for name, file in files.items()})["target_credentials"]
+    )
 
 
 def test_a_token_is_shown_over_tls_or_to_this_machine_alone() -> None:
-    token = str(CERTIFICATES / "README.md")
-    assert problems(TARGET_TOKEN=token, TARGET="trust.example:50051")[0].startswith("SELLERTRUST_TARGET_TOKEN is shown")
-    assert problems(TARGET_TOKEN=token, TARGET="dns:///localhost.example:50051")
+    folder = credentials(token="README.md")
+    assert "is shown over TLS alone" in problems(TARGET_CREDENTIALS=folder, TARGET="trust.example:50051")[0]
+    assert problems(TARGET_CREDENTIALS=folder, TARGET="dns:///localhost.example:50051")
     for target in ("127.0.0.1:50051", "[::1]:50051", "unix:/run/sellertrust.sock"):
-        assert load({"SELLERTRUST_TARGET_TOKEN": token, "SELLERTRUST_TARGET": target}).target_token
+        found = load({"SELLERTRUST_TARGET_CREDENTIALS": folder, "SELLERTRUST_TARGET": target})
+        assert found.target_file("token")
 
 
-def test_a_client_certificate_needs_its_key_and_tls_to_the_server() -> None:
-    certificate, key = str(CERTIFICATES / "client.pem"), str(CERTIFICATES / "client.key")
-    assert problems(TARGET_CERTIFICATE=certificate)[0].startswith("SELLERTRUST_TARGET_KEY is missing")
-    assert problems(TARGET_KEY=key)[0].startswith("SELLERTRUST_TARGET_CERTIFICATE is missing")
-    [problem] = problems(TARGET_CERTIFICATE=certificate, TARGET_KEY=key)
-    assert problem == "SELLERTRUST_TARGET_CERTIFICATE needs TLS to the server: set SELLERTRUST_TARGET_CA"
+def test_a_client_certificate_needs_its_key_and_authorities() -> None:
+    pair = {"certificate": "client.pem", "key": "client.key"}
+    for files, missing in (
+        ({"certificate": "client.pem", "ca": "ca.pem"}, "tls.key is not there"),
+        ({"key": "client.key", "ca": "ca.pem"}, "tls.crt is not there"),
+        (pair, "ca.crt is not there"),
+    ):
+        [problem] = problems(TARGET_CREDENTIALS=credentials(**files))
+        assert missing in problem
+    assert "must be a folder with ca.crt" in problems(TARGET_CREDENTIALS=str(CERTIFICATES))[0]
+    assert load({"SELLERTRUST_TARGET_CREDENTIALS": credentials(**pair, ca="ca.pem")}).target_file("tls.key")
 
 
 def test_half_of_tls_is_a_problem() -> None:
-    certificate, key = TLS.values()
-    assert "SELLERTRUST_TLS_KEY is missing" in problems(TLS_CERTIFICATE=certificate)[0]
-    assert "SELLERTRUST_TLS_CERTIFICATE is missing" in problems(TLS_KEY=key)[0]
-    assert "needs TLS" in problems(TLS_CLIENT_CA=certificate)[0]
+    for name, file, missing in (("tls_certificate", "server.pem", "tls.key"), ("tls_key", "server.key", "tls.crt")):
+        [problem] = problems(TLS=str(with_folders({name: CERTIFICATES / file})["tls"]))
+        assert f"{missing} is not there" in problem
 
 
 def test_a_bad_value_is_not_taken_for_a_further_problem() -> None:
-    known = {"TLS_KEY": TLS["SELLERTRUST_TLS_KEY"], "GRANTS": GRANTS["SELLERTRUST_GRANTS"]}
-    [problem] = problems(TLS_CERTIFICATE="/nowhere", ADDRESS="0.0.0.0:1", **known)
-    assert problem.startswith("SELLERTRUST_TLS_CERTIFICATE = '/nowhere'")
+    [problem] = problems(TLS="/nowhere", ADDRESS="0.0.0.0:1", GRANTS=GRANTS["SELLERTRUST_GRANTS"])
+    assert problem.startswith("SELLERTRUST_TLS = '/nowhere'")
 
 
 def test_secrets_are_shown_neither_in_problems_nor_in_descriptions() -> None:
@@ -143,13 +151,13 @@ def test_secrets_are_shown_neither_in_problems_nor_in_descriptions() -> None:
 
 def test_a_description_says_where_each_value_comes_from() -> None:
     rows = {row.name: row for row in describe(load({"SELLERTRUST_MARKETPLACE": "acme"}))}
-    assert set(rows) == set(Settings.model_fields)
+    assert set(rows) == set(VARIABLES)
     assert rows["marketplace"] == ("marketplace", "SELLERTRUST_MARKETPLACE", "acme", "environment")
     assert rows["address"].source == "default"
 
 
 def test_an_empty_variable_is_not_set_but_for_the_one_that_turns_metrics_off() -> None:
-    empty = {f"SELLERTRUST_{name.upper()}": "" for name in Settings.model_fields}
+    empty = {f"SELLERTRUST_{name.upper()}": "" for name in VARIABLES}
     settings = load(empty)
     assert settings.metrics_address == ""
     assert settings.model_copy(update={"metrics_address": load({}).metrics_address}) == load({})

@@ -1,9 +1,9 @@
-"""The metrics of a loss certificate: whether the ledger contradicts its assumptions, and whether its policy is served."""
+"""The metrics of committed assumptions: whether the ledger contradicts them."""
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+import tomllib
+from collections.abc import Callable, Iterator
 
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -21,20 +21,12 @@ ASSUMPTIONS = ("stop", "runners", "overturned")
 class AssumptionMetrics(Collector):
     """The metrics `sellertrust_loss_*`. A scrape answers by the last look, and begins another in a thread when it is due."""
 
-    def __init__(
-        self,
-        certificate: Mapping[str, Any],
-        look: Callable[[], Seen],
-        served_policy: Callable[[], str],
-        seconds: float = LOOK_SECONDS,
-    ) -> None:
-        """Take a certificate's data; nothing is read of the ledger yet.
+    def __init__(self, assumptions: Callable[[], str], look: Callable[[], Seen], seconds: float = LOOK_SECONDS) -> None:
+        """Read nothing yet.
 
-        `look`: reads the cases; `served_policy`: the digest of the policy that is served; `seconds`: between looks.
+        `assumptions`: the text of those that were committed last; `look`: reads the cases; `seconds`: between looks.
         """
-        self._assumptions = parse_assumptions(certificate["assumptions"])
-        self._policy: str = certificate["policy"]["digest"]
-        self._look, self._served_policy, self._seconds = look, served_policy, seconds
+        self._assumptions, self._look, self._seconds = assumptions, look, seconds
         self._lock = threading.Lock()
         self._due = 0.0
         self._contradicted: set[str] | None = None
@@ -48,18 +40,13 @@ class AssumptionMetrics(Collector):
                 self._due = time.monotonic() + self._seconds
         if is_due:
             threading.Thread(target=self._renew, name="loss-assumptions", daemon=True).start()
-        yield GaugeMetricFamily(
-            "sellertrust_loss_certificate_served",
-            "Whether the loss certificate is of the policy that is served.",
-            value=float(self._served_policy() == self._policy),
-        )
         yield CounterMetricFamily("sellertrust_loss_look_failures", "Looks that failed.", value=self._failures)
         if self._contradicted is None:
             return
         yield GaugeMetricFamily("sellertrust_loss_cases", "Sellers that ran, on record.", value=self._cases)
         family = GaugeMetricFamily(
             "sellertrust_loss_assumption_contradicted",
-            "Whether the ledger contradicts an assumption of the loss certificate.",
+            "Whether the ledger contradicts an assumption of the last certified commit.",
             labels=["assumption"],
         )
         for name in ASSUMPTIONS:
@@ -69,9 +56,12 @@ class AssumptionMetrics(Collector):
     def _renew(self) -> None:
         """Look at the ledger once; a failure leaves what was found before, and is counted."""
         try:
-            seen = self._look()
+            text = self._assumptions()
+            seen = self._look() if text else None
         except SellertrustError:
             self._failures += 1
             return
-        self._cases = len(seen.cases)
-        self._contradicted = {one.assumption for one in find_contradictions(self._assumptions, seen)}
+        if seen is not None:
+            self._cases = len(seen.cases)
+            found = find_contradictions(parse_assumptions(tomllib.loads(text)), seen)
+            self._contradicted = {one.assumption for one in found}

@@ -277,7 +277,7 @@ def cells(folder: Path, say: Callable[[str], object] = lambda _: None) -> Iterat
     write_grants(path, issuer.table(["*"]) + _grants())
     with ExitStack() as stack:
         mutual = stack.enter_context(running_server(folder / "mutual", grants=path, **authority.server_settings()))
-        mesh = stack.enter_context(running_server(folder / "mesh", grants=path, mesh_tls=True))
+        mesh = stack.enter_context(running_server(folder / "mesh", grants=path, tls="mesh"))
         local = stack.enter_context(running_server(folder / "local"))
         for running in (mutual, mesh):
             running.hold_nobody()

@@ -53,8 +53,8 @@ def test_lines_are_chained_and_a_change_is_found(tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_privileged_calls_are_written_and_others_are_not(tmp_path: Path) -> None:
-    path = tmp_path / "audit"
-    with running_server(tmp_path, audit_file=path) as running, running.client() as client:
+    path = tmp_path / "audit.jsonl"
+    with running_server(tmp_path) as running, running.client() as client:
         client.append_entries(MARKET, [violation("v-1", "s")])
         client.confirm_violation(MARKET, "v-1", actor="court", reason="a secret")
         client.get_violation(MARKET, "v-1")
@@ -81,15 +81,15 @@ def test_privileged_calls_are_written_and_others_are_not(tmp_path: Path) -> None
     [('{"hash": "half', "not whole"), ("{}\n", "none of an audit file"), ("5\n", "none of an audit file")],
 )
 def test_a_file_that_cannot_be_gone_on_with_stops_the_start(tmp_path: Path, content: str, problem: str) -> None:
-    (tmp_path / "audit").write_text(content)
-    with pytest.raises(ConfigurationWrong, match=problem), running_server(tmp_path, audit_file=tmp_path / "audit"):
+    (tmp_path / "audit.jsonl").write_text(content)
+    with pytest.raises(ConfigurationWrong, match=problem), running_server(tmp_path):
         pass
 
 
 def test_every_batch_of_a_stream_is_written_whether_it_names_the_marketplace_again_or_not(tmp_path: Path) -> None:
     """The contract lets later batches leave `parent` empty."""
-    path = tmp_path / "audit"
-    with running_server(tmp_path, audit_file=path) as running, running.client() as client:
+    path = tmp_path / "audit.jsonl"
+    with running_server(tmp_path) as running, running.client() as client:
         client.append_entries(MARKET, [violation("v-1", "s")])
         sent = []
         for number, action in enumerate((entry_pb2.ACTION_CONFIRM, entry_pb2.ACTION_OVERTURN)):
@@ -112,8 +112,8 @@ def test_every_batch_of_a_stream_is_written_whether_it_names_the_marketplace_aga
 
 
 def test_what_a_bulk_decision_and_a_refused_batch_came_to_is_written(tmp_path: Path) -> None:
-    path = tmp_path / "audit"
-    with running_server(tmp_path, audit_file=path) as running, running.client() as client:
+    path = tmp_path / "audit.jsonl"
+    with running_server(tmp_path) as running, running.client() as client:
         client.append_entries(MARKET, [violation(f"v-{number}", "s") for number in range(3)])
         review = ReviewClient(client)
         wanted = {"decision_id": "case-1", "actor": "a", "reason": "so", "seller": "s"}
@@ -137,11 +137,11 @@ def grpc_code(number: int) -> str:
 
 
 def test_reads_are_written_of_whom_the_grants_file_names(tmp_path: Path) -> None:
-    authority, path = Authority(tmp_path), tmp_path / "audit"
+    authority, path = Authority(tmp_path), tmp_path / "audit.jsonl"
     rules = grant("dns:*.example", ["read_ledger", "explain", "read_scores", "read_measures", "propose"])
     write_grants(tmp_path / "grants.toml", rules, '[audit]\nreaders = ["dns:ann.example"]\n')
     settings = authority.server_settings() | {"grants": tmp_path / "grants.toml"}
-    with running_server(tmp_path, audit_file=path, **settings) as running:
+    with running_server(tmp_path, **settings) as running:
         for name in ("ann", "service"):
             with running.client(**authority.certificate(dns=[f"{name}.example"]).options()) as client:
                 proposals = ProposalServiceStub(client.channel)
@@ -187,7 +187,7 @@ def test_privileged_calls_are_written_into_the_data_folder_unless_another_file_i
         assert (call["caller"], call["marketplace"], end["marketplace"]) == (caller, MARKET, MARKET)
     (tmp_path / "audit.jsonl").unlink()
     (tmp_path / "audit.jsonl").mkdir()
-    with pytest.raises(ConfigurationWrong, match="SELLERTRUST_AUDIT_FILE"), running_server(tmp_path):
+    with pytest.raises(ConfigurationWrong, match="SELLERTRUST_DATA_DIR"), running_server(tmp_path):
         pass
 
 
@@ -246,8 +246,8 @@ def test_two_servers_share_a_file_while_one_cuts_it(tmp_path: Path) -> None:
 
 def test_a_line_of_long_names_neither_fills_the_disk_nor_ends_the_file(tmp_path: Path) -> None:
     """What is wrong with a request is found after it was written down."""
-    path = tmp_path / "audit"
-    with running_server(tmp_path, audit_file=path) as running, running.client() as client:
+    path = tmp_path / "audit.jsonl"
+    with running_server(tmp_path) as running, running.client() as client:
         client.append_entries(MARKET, [violation("v-1", "s")])
         entries = [entry_pb2.Entry(entry_id=f"{number}-{'x' * 5_000}", seller="y" * 5_000) for number in range(1_000)]
         for entry in entries:
@@ -266,8 +266,8 @@ def test_a_line_of_long_names_neither_fills_the_disk_nor_ends_the_file(tmp_path:
 
 def test_no_text_that_somebody_wrote_stands_in_the_file_in_place_of_an_id(tmp_path: Path) -> None:
     """An id that is none is written as malformed; good ones beside it, to the longest, as they are."""
-    path, prose, longest = tmp_path / "audit", "Jo Doe of 1 Main Street", "i" * 128
-    with running_server(tmp_path, audit_file=path) as running, running.client() as client:
+    path, prose, longest = tmp_path / "audit.jsonl", "Jo Doe of 1 Main Street", "i" * 128
+    with running_server(tmp_path) as running, running.client() as client:
         wanted = {"actor": "a", "reason": "so", "seller": longest, "execute": True, "expected_count": 1}
         review = ReviewClient(client)
         for decision_id in (prose, "x" * 129, longest):

@@ -62,7 +62,7 @@ class World:
         self.address, self.ledger, self.clock = address, ledger, clock
         self.registry = Registry(folder / "registry")
         self.log = io.StringIO()
-        self.audit = folder / "audit"
+        self.audit = folder / "audit.jsonl"
         self._grants, self._authority = folder / "grants.toml", authority
         self._shown: dict[str, Shown] = {}
         self._clients: dict[str, Client] = {}
@@ -127,7 +127,6 @@ def world(url: str, folder: Path, *tables: str) -> Iterator[World]:
     settings = settings_of(
         data_dir=folder,
         grants=folder / "grants.toml",
-        audit_file=folder / "audit",
         socket=folder / "s",
         **authority.server_settings(),
     )

@@ -278,7 +278,7 @@ def test_in_plain_text_no_token_is_believed(tmp_path: Path) -> None:
     write_grants(tmp_path / "grants.toml", issuer.table() + GRANTS)
     token = issuer.token_file("user-17")
     for mesh, message in ((False, "over TLS alone"), (True, "")):
-        settings = {"grants": tmp_path / "grants.toml", "mesh_tls": mesh}
+        settings = {"grants": tmp_path / "grants.toml"} | ({"tls": "mesh"} if mesh else {})
         with running_server(tmp_path, **settings) as running:
             with running.client() as nobody:
                 assert "neither" in refused(nobody.get_trust_score, MARKET, "s")

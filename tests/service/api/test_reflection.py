@@ -10,7 +10,6 @@ import grpc
 import pytest
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from scoring.errors import ConfigurationWrong
 from tests.callers import Authority, TokenIssuer, grant, write_grants
 from tests.servers import MARKET, running_server
 from tests.service.api.test_streams import eventually
@@ -44,23 +43,13 @@ def test_on_loopback_it_shows_the_contract_to_callers_of_no_grant_too(tmp_path: 
         assert any(b"GetTrustScore" in file for file in file_of(client.channel, "sellertrust.v1.TrustScoreService"))
 
 
-def test_behind_a_mesh_or_turned_off_it_is_not_there_and_asked_for_it_is(tmp_path: Path) -> None:
-    issuer = TokenIssuer(tmp_path)
-    write_grants(tmp_path / "grants.toml", issuer.table())
-    mesh = {"grants": tmp_path / "grants.toml", "mesh_tls": True}
-    for settings, is_there in (
-        (mesh, False),
-        ({"reflection": "off"}, False),
-        ({"reflection": "ON"}, True),
-        ({**mesh, "reflection": "on"}, True),
-    ):
-        with running_server(tmp_path, **settings) as running, grpc.insecure_channel(running.address) as channel:
-            if is_there:
-                assert services(channel)
-                continue
-            with pytest.raises(grpc.RpcError) as caught:
-                services(channel)
-            assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+def test_behind_a_mesh_it_is_not_there(tmp_path: Path) -> None:
+    write_grants(tmp_path / "grants.toml", TokenIssuer(tmp_path).table())
+    mesh = {"grants": tmp_path / "grants.toml", "tls": "mesh"}
+    with running_server(tmp_path, **mesh) as running, grpc.insecure_channel(running.address) as channel:
+        with pytest.raises(grpc.RpcError) as caught:
+            services(channel)
+        assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
 def test_silent_streams_of_it_hold_up_nothing_else(tmp_path: Path) -> None:
@@ -83,9 +72,7 @@ def test_silent_streams_of_it_hold_up_nothing_else(tmp_path: Path) -> None:
         over.set()
 
 
-def test_without_its_package_a_server_starts_unless_it_is_asked_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_its_package_a_server_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     load = builtins.__import__
 
     def missing(name: str, *arguments: Any, **options: Any) -> Any:
@@ -95,9 +82,4 @@ def test_without_its_package_a_server_starts_unless_it_is_asked_for(
 
     monkeypatch.setattr(builtins, "__import__", missing)
     with running_server(tmp_path):
-        pass
-    with (
-        pytest.raises(ConfigurationWrong, match=r"sellertrust\[reflection\]"),
-        running_server(tmp_path, reflection="on"),
-    ):
         pass

@@ -21,7 +21,7 @@ def test_lines_beyond_those_of_a_second_are_left_out_and_counted() -> None:
 def test_refused_calls_are_all_counted_and_logged_sparingly(tmp_path: Path) -> None:
     issuer = TokenIssuer(tmp_path)
     write_grants(tmp_path / "grants.toml", issuer.table())
-    with running_server(tmp_path, grants=tmp_path / "grants.toml", mesh_tls=True) as running:
+    with running_server(tmp_path, grants=tmp_path / "grants.toml", tls="mesh") as running:
         with grpc.insecure_channel(running.address) as channel:
             method = channel.unary_unary("/sellertrust.v1.LedgerService/GetViolation")
             for _ in range(300):

@@ -24,7 +24,7 @@ def test_a_stream_too_many_is_refused_at_once_and_a_place_is_free_when_one_ends(
         calls = [watching(stub)[0] for _ in range(3)]
         for call in [stub.WatchEntries(pb.WatchEntriesRequest(parent=PARENT)) for _ in range(20)]:
             assert ended(call) is grpc.StatusCode.RESOURCE_EXHAUSTED
-        with pytest.raises(grpc.RpcError, match=r"3 streams are open.*SELLERTRUST_STREAM_THREADS"):
+        with pytest.raises(grpc.RpcError, match="3 streams are open"):
             next(stub.StreamEntries(iter([batch(identity("i", "s"))])))
         with running.client() as client:
             client.append_entries(MARKET, [identity("i", "s")])
@@ -36,13 +36,13 @@ def test_a_stream_too_many_is_refused_at_once_and_a_place_is_free_when_one_ends(
 
 def test_one_client_cannot_hold_all_streams_whichever_connections_it_opens(tmp_path: Path) -> None:
     with (
-        server_on("sqlite", tmp_path, stream_threads=4) as (running, stub),
+        server_on("sqlite", tmp_path, stream_threads=4, client_streams=2) as (running, stub),
         proxy_to(running.address, "127.0.0.2") as elsewhere,
         stub_of(running.address) as second,
         stub_of(elsewhere.address) as other,
     ):
         calls = [watching(one)[0] for one in (stub, second)]
-        with pytest.raises(grpc.RpcError, match=r"2 streams of this client.*SELLERTRUST_CLIENT_STREAMS") as caught:
+        with pytest.raises(grpc.RpcError, match="2 streams of this client") as caught:
             next(second.WatchEntries(pb.WatchEntriesRequest(parent=PARENT)))
         status = rpc_status.from_call(caught.value)
         info = ErrorInfo()

@@ -67,15 +67,17 @@ def test_the_command_shows_its_token_and_is_told_what_it_lacks(tmp_path: Path) -
     with serving(shell_of(tmp_path / "data", **settings, grants=path), tmp_path) as address:
         shell = shell_of(tmp_path / "data", target=address, target_ca=authority.ca)
         token = issuer.token_file("gateway")
-        shell("ledger", "append", "-", stdin=lines_of("s", "v-1"), target_token=token)
-        assert "SELLERTRUST_TARGET_TOKEN" in shell.error(4, "violation", "show", "v-1", "-m", MARKET)
-        assert "sellertrust access show" in shell.error(4, "violation", "show", "v-1", target_token=token)
-        said = shell.error(4, "ledger", "list", "--follow", target_token=token)
+        shell("ledger", "append", "-", stdin=lines_of("s", "v-1"), target_ca=authority.ca, target_token=token)
+        assert "SELLERTRUST_TARGET_CREDENTIALS" in shell.error(4, "violation", "show", "v-1", "-m", MARKET)
+        assert "sellertrust access show" in shell.error(
+            4, "violation", "show", "v-1", target_ca=authority.ca, target_token=token
+        )
+        said = shell.error(4, "ledger", "list", "--follow", target_ca=authority.ca, target_token=token)
         assert "CALLER_NOT_GRANTED" in said
         assert "seen up to" not in said
         (tmp_path / "junk.jwt").write_text("not a token")
-        said = shell.error(6, "violation", "show", "v-1", target_token=tmp_path / "junk.jwt")
-        assert "SELLERTRUST_TARGET_TOKEN" in said
+        said = shell.error(6, "violation", "show", "v-1", target_ca=authority.ca, target_token=tmp_path / "junk.jwt")
+        assert "SELLERTRUST_TARGET_CREDENTIALS" in said
         assert "holds no token" in said
 
 

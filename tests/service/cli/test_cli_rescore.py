@@ -55,6 +55,12 @@ def run_script(arguments: list[str], environment: dict[str, str], stdin: str, se
     return done.returncode, done.stdout, done.stderr
 
 
+def elsewhere(shell: Shell, folder: Path) -> dict[str, object]:
+    """Settings of the same ledger and registry with another folder of files of scores."""
+    data = shell.environment["SELLERTRUST_DATA_DIR"]
+    return {"data_dir": folder, "database_url": f"sqlite:///{data}/ledger.db", "registry": f"{data}/registry"}
+
+
 @pytest.mark.long
 def test_several_processes_write_what_one_does(shell: Shell) -> None:
     one = shell.json("rescore", "--day", "tomorrow", "--processes", 1)
@@ -104,12 +110,11 @@ def test_what_a_killed_rescore_left_is_deleted(shell: Shell) -> None:
 def test_what_cannot_be_rescored_or_verified_is_said(shell: Shell, tmp_path: Path) -> None:
     assert "today or tomorrow" in shell.error(2, "rescore", "--day", "yesterday")
     assert "names no model" in shell.error(3, "rescore", "--model", "nobody")
-    empty = tmp_path / "empty"
-    assert "sellertrust rescore" in shell.error(3, "verify", "rescored", generations=empty)
-    shared = tmp_path / "shared"
-    shared.mkdir(mode=0o755)
+    other = elsewhere(shell, tmp_path)
+    assert "sellertrust rescore" in shell.error(3, "verify", "rescored", **other)
+    (tmp_path / "generations").mkdir(mode=0o755)
     for command in (("rescore", "--processes", 1), ("verify", "rescored")):
-        assert "chmod 700" in shell.error(6, *command, generations=shared)
+        assert "chmod 700" in shell.error(6, *command, **other)
     assert "does not belong to verify rescored" in shell.error(2, "verify", "rescored", "-m", "s1")
 
 
@@ -117,7 +122,7 @@ def test_what_cannot_be_rescored_or_verified_is_said(shell: Shell, tmp_path: Pat
 def test_the_model_of_a_generation_may_be_one_that_is_not_champion(shell: Shell, tmp_path: Path) -> None:
     registry = Registry(Path(shell.environment["SELLERTRUST_DATA_DIR"]) / "registry")
     other = publish(registry, 3)
-    made = shell.json("rescore", "--model", other[:10], "--processes", 1, generations=tmp_path / "own")
+    made = shell.json("rescore", "--model", other[:10], "--processes", 1, **elsewhere(shell, tmp_path))
     assert GenerationFile(Path(made["file"])).head.model == other != registry.champion()
 
 
@@ -126,8 +131,8 @@ def test_the_policy_of_a_generation_may_be_one_of_a_file(shell: Shell, tmp_path:
     """It is verified where the policy is known; a path at which there is none is refused as such."""
     assert f"{tmp_path / 'no.toml'} cannot be read" in shell.error(6, "rescore", "--policy", tmp_path / "no.toml")
     file = ROOT / "service" / "policy" / "general.toml"
-    made = shell.json("rescore", "--policy", file, "--processes", 1, generations=tmp_path / "own")
+    made = shell.json("rescore", "--policy", file, "--processes", 1, **elsewhere(shell, tmp_path))
     assert GenerationFile(Path(made["file"])).head.policy == made["policy"] == read_policy(file).digest
     verify = ("verify", "rescored", "--sample", 3)
-    assert "not compared" in shell(*verify, generations=tmp_path / "own", code=5)[1]
-    shell(*verify, generations=tmp_path / "own", policy=file)
+    assert "not compared" in shell(*verify, **elsewhere(shell, tmp_path), code=5)[1]
+    shell(*verify, **elsewhere(shell, tmp_path), policy=file)

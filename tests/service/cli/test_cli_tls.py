@@ -41,13 +41,13 @@ def test_every_command_that_asks_a_server_shows_the_client_certificate(asking: S
         (
             {"target_ca": CA},
             "the server asks for a client certificate, and none is set",
-            "set SELLERTRUST_TARGET_CERTIFICATE and SELLERTRUST_TARGET_KEY",
+            "put tls.crt and tls.key into the folder SELLERTRUST_TARGET_CREDENTIALS",
         ),
-        ({}, "speaks TLS, and this command does not", "name the authorities of its certificate: SELLERTRUST_TARGET_CA"),
+        ({}, "speaks TLS, and this command does not", "put the authorities of its certificate into ca.crt in"),
         (
             SHOWN | {"target_ca": CLIENT},
             "the certificate of the server is not trusted",
-            "SELLERTRUST_TARGET_CA must hold the authority that signed it",
+            "ca.crt in SELLERTRUST_TARGET_CREDENTIALS must hold the authority that signed it",
         ),
     ],
 )
@@ -71,7 +71,7 @@ def test_a_server_in_plain_text_and_files_that_are_no_certificates_are_told_too(
         plain = shell_of(tmp_path / "data", target=address)
         assert "the server does not speak TLS" in plain.error(5, "score", "s", **SHOWN)
     wrong = bare_shell(tmp_path).error(6, "score", "s", **SHOWN | {"target_key": SERVER_KEY})
-    assert "SELLERTRUST_TARGET_CERTIFICATE or _KEY cannot be used" in wrong
-    assert "SELLERTRUST_TARGET_CA cannot be used" in bare_shell(tmp_path).error(
+    assert "tls.crt or tls.key in SELLERTRUST_TARGET_CREDENTIALS cannot be used" in wrong
+    assert "ca.crt in SELLERTRUST_TARGET_CREDENTIALS cannot be used" in bare_shell(tmp_path).error(
         6, "score", MARKET, target_ca=CLIENT_KEY
     )

@@ -112,7 +112,7 @@ def workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workers]:
     folder = tmp_path_factory.mktemp("workers")
     with database("postgresql", folder) as url:
         prepare(folder, url)
-        more = {"metrics_address": "127.0.0.1:0", "audit_file": folder / "audit.jsonl", "drain_seconds": 1}
+        more = {"metrics_address": "127.0.0.1:0"}
         with serving_workers(folder, url, **more) as running:
             yield running
             os.kill(running.process.pid, signal.SIGTERM)

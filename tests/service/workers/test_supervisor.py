@@ -51,7 +51,7 @@ class Run:
         self._folder = folder
         self._beside = beside
         self.log = StringIO()
-        base = {"address": "127.0.0.1:0", "metrics_address": "", "processes": 2, "drain_seconds": 0}
+        base = {"address": "127.0.0.1:0", "metrics_address": "", "processes": 2}
         base["database_url"] = "postgresql://nobody@127.0.0.1/none"
         values = base | settings
         command = [sys.executable, "-c", CHILD]

@@ -116,17 +116,14 @@ def test_a_process_that_is_stopped_is_killed_and_replaced_and_the_other_answers_
 
 
 @pytest.mark.long
-def test_a_sigterm_says_not_serving_answers_on_for_a_while_and_ends_all_with_0(tmp_path) -> None:
-    with database("postgresql", tmp_path) as url, serving_workers(tmp_path, url, drain_seconds=5) as running:
+def test_a_sigterm_says_not_serving_and_ends_all_with_0(tmp_path) -> None:
+    with database("postgresql", tmp_path) as url, serving_workers(tmp_path, url) as running:
         with grpc.insecure_channel(running.address) as channel:
             watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
             assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
             pids = running.pids()
             running.process.send_signal(signal.SIGTERM)
             assert next(watch).status == health_pb2.HealthCheckResponse.NOT_SERVING
-            with pytest.raises(grpc.RpcError) as caught:  # nobody is on record, which a process answered
-                ask(running.address)
-            assert caught.value.code() == grpc.StatusCode.NOT_FOUND
         assert running.process.wait(60) == 0
         assert running.log().count('"event": "stopped"') == 2
         for pid in pids.values():
