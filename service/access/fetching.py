@@ -5,14 +5,12 @@ import socket
 import ssl
 import threading
 import urllib.request
-from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any
 from urllib.error import URLError
-
-_Connect = Callable[..., socket.socket]
 
 
 def fetch(url: str, authorities: Path | None, seconds: float, max_bytes: int) -> bytes:
@@ -22,7 +20,7 @@ def fetch(url: str, authorities: Path | None, seconds: float, max_bytes: int) ->
     """
     context = ssl.create_default_context(cafile=authorities)
     deadline = _Deadline(seconds)
-    opener = urllib.request.build_opener(_Handler(context, deadline.connect), _NoRedirects)
+    opener = urllib.request.build_opener(_Handler(context, deadline), _NoRedirects)
     try:
         with opener.open(urllib.request.Request(url), timeout=seconds) as answer:  # noqa: S310 (https alone)
             data = bytes(answer.read(max_bytes + 1))
@@ -54,18 +52,20 @@ class _Deadline:
         self._timer.daemon = True
         self._timer.start()
 
-    def connect(self, address: Any, _timeout: Any = None, *arguments: Any) -> socket.socket:
-        """As `socket.create_connection`, by the deadline. TimeoutError after it."""
+    def left(self) -> float:
+        """Return the seconds left. TimeoutError if there are none."""
         left = self._until - monotonic()
         if left <= 0:
             raise TimeoutError("is too slow")
-        made = socket.create_connection(address, left, *arguments)
+        return left
+
+    def hold(self, made: socket.socket) -> None:
+        """Close a connection at the deadline."""
         with self._lock:
             # TLS takes the socket over; a second handle of the connection can still close it.
             self._sockets.append(made.dup())
         if self.is_over:
             self._end()
-        return made
 
     def stop(self) -> None:
         self._timer.cancel()
@@ -82,19 +82,31 @@ class _Deadline:
                     held.shutdown(socket.SHUT_RDWR)
 
 
+class _Connection(http.client.HTTPSConnection):
+    """A connection that the deadline can close from the first byte of TLS on."""
+
+    def __init__(self, host: str, *, deadline: _Deadline, tls: ssl.SSLContext, **options: Any) -> None:
+        super().__init__(host, **options)
+        self._deadline, self._tls, self._name = deadline, tls, self.host
+
+    def set_tunnel(self, host: str, *arguments: Any, **options: Any) -> None:
+        self._name = host.rpartition(":")[0] or host
+        super().set_tunnel(host, *arguments, **options)
+
+    def connect(self) -> None:
+        self.timeout = self._deadline.left()
+        http.client.HTTPConnection.connect(self)  # and the tunnel of a proxy
+        self._deadline.hold(self.sock)
+        self.sock = self._tls.wrap_socket(self.sock, server_hostname=self._name)
+
+
 class _Handler(urllib.request.HTTPSHandler):
-    def __init__(self, context: ssl.SSLContext, connect: _Connect) -> None:
-        super().__init__(context=context)
-        self._own_context = context
-        self._connect = connect
+    def __init__(self, tls: ssl.SSLContext, deadline: _Deadline) -> None:
+        super().__init__(context=tls)
+        self._made = partial(_Connection, deadline=deadline, tls=tls)
 
     def https_open(self, request: urllib.request.Request) -> Any:
-        return self.do_open(self._open, request, context=self._own_context)
-
-    def _open(self, host: str, **options: Any) -> http.client.HTTPSConnection:
-        made = http.client.HTTPSConnection(host, **options)
-        made._create_connection = self._connect  # type: ignore[attr-defined]
-        return made
+        return self.do_open(self._made, request)
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
