@@ -34,14 +34,17 @@ class ObjectStorage:
     look_seconds = 0.5
 
     def __init__(self, url: str) -> None:
-        try:
-            import fsspec
-        except ImportError:
-            raise ConfigurationWrong("a registry by URL needs the package fsspec: pip install fsspec") from None
+        import fsspec
+
         try:
             # Listings are read again each time: another process may have written a moment ago.
             self._fs, self._root = fsspec.core.url_to_fs(url, use_listings_cache=False)
-        except (ImportError, ValueError) as error:
+        except ImportError as error:
+            raise ConfigurationWrong(
+                f"the registry's URL cannot be used: {error}; sellertrust has the extras s3, gcs and azure, such as: pip"
+                " install 'sellertrust[s3]'"
+            ) from None
+        except ValueError as error:
             raise ConfigurationWrong(f"the registry's URL cannot be used: {error}") from None
         self.place = f"{url.split('://', 1)[0]}://{str(self._root).lstrip('/')}"
         self._read: dict[int, Move] = {}  # moves never change, so each is read once

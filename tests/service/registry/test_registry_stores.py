@@ -102,5 +102,6 @@ def test_a_url_that_nothing_here_can_read_says_so(url: str) -> None:
     """The package for a kind of store is the operator's to install."""
     if url.startswith("s3") and find_spec("s3fs"):
         pytest.skip("s3fs is installed")
-    with pytest.raises(ConfigurationWrong, match="the registry's URL cannot be used"):
+    with pytest.raises(ConfigurationWrong, match="the registry's URL cannot be used") as caught:
         Registry(url)
+    assert ("sellertrust[s3]" in caught.value.message) == url.startswith("s3")
