@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -20,9 +21,9 @@ def row_of(message: Message, fields: str) -> dict[str, Any]:
     return {new or path: _follow(message, path.split(".")) for new, _, path in pairs}
 
 
-def word_of(message: Message, field: str) -> str:
-    """Return the word of an enumeration, such as `under_review`; "" if nothing is stated."""
-    return row_of(message, field)[field] or ""
+def plain_of(message: Message) -> dict[str, Any]:
+    """Return all fields of a message in the words of the command line, messages within too."""
+    return row_of(message, " ".join(field.name for field in message.DESCRIPTOR.fields))
 
 
 def dict_of(message: Message, *, whole: bool = False) -> dict[str, Any]:
@@ -47,8 +48,10 @@ def _plain(descriptor: Any, value: Any) -> Any:
     if descriptor.enum_type is not None:
         names = descriptor.enum_type.values_by_number
         return names[value].name.removeprefix(names[0].name.removesuffix("UNSPECIFIED")).lower() if value else None
-    if isinstance(value, Timestamp):
+    if isinstance(value, Timestamp | Duration):
         return value.ToJsonString()
+    if isinstance(value, Message):
+        return plain_of(value)
     if isinstance(value, str) and value.startswith(_NAMES):
         return value.rpartition("/")[2]
     return value

@@ -5,11 +5,10 @@ from typing import Annotated, Any
 
 import grpc
 import typer
-from google.protobuf.json_format import MessageToDict
 
 from sellertrust.client import Client, seller_name
 from sellertrust.errors import SellertrustCallError
-from sellertrust.v1.entry_pb2 import Category, IdentityLevel, Severity, Tier
+from sellertrust.v1.entry_pb2 import IdentityLevel
 from sellertrust.v1.trust_score_service_pb2 import (
     CAUTION_SIGNAL_CONTROL,
     CAUTION_SIGNAL_DISPUTED,
@@ -20,14 +19,13 @@ from sellertrust.v1.trust_score_service_pb2 import (
     Caution,
     CautionSignal,
     ExplainTrustScoreResponse,
-    FreshnessState,
-    ScoreState,
     TrustScore,
 )
 from service.cli.common import client, find_entries, marketplace_of, moment
 from service.cli.connecting import describe_empty
 from service.cli.options import KnownTime, Marketplace, ObserveTime, Wide
 from service.cli.output import Column, Exit, Format, Output, emit, say, wrap_line, write
+from service.cli.rows import plain_of, row_of
 
 app = typer.Typer()
 
@@ -118,74 +116,44 @@ def _override(connection: Client, marketplace: str, seller: str, score: TrustSco
     if not score.override:
         return {}
     entry = find_entries(connection, marketplace, seller, [score.override])[score.override]
-    stated = entry.override
-    return {
-        "override": {
-            "entry": entry.entry_id,
-            "tier": Tier.Name(stated.tier).removeprefix("TIER_").lower(),
-            "until": stated.until.ToJsonString(),
-            "actor": stated.actor,
-            "reason": stated.reason,
-        }
-    }
+    fields = "entry=entry_id tier=override.tier until=override.until actor=override.actor reason=override.reason"
+    return {"override": row_of(entry, fields)}
 
 
-def _row(result: BatchGetTrustScoresResponse.Result) -> dict[str, Any]:
-    if result.HasField("error"):
-        return {"seller": result.seller.rsplit("/", 1)[-1], "state": result.error.reason.lower()} | dict.fromkeys(
-            _COLUMNS
-        )
-    return score_row(result.trust_score)
-
-
-_COLUMNS = (
-    *("points", "points_low", "points_high", "tier", "badge", "p_bad"),
-    *("incidents", "open", "reasons", "model", "observe_time", "freshness"),
+FIELDS = (
+    "seller state points points_low points_high tier standing badge p_bad incidents=counted_incidents open=open_allegations"
+    " reasons=reason_codes model=stamp.model_digest observe_time=stamp.observe_time freshness=freshness.state"
 )
 
 
-def _freshness(score: TrustScore) -> str:
-    """Return how far an answer reflects the ledger.
-
-    `fresh`, `unknown`, or how old it is, as in `stale, 12 s old`.
-    """
-    state = FreshnessState.Name(score.freshness.state).removeprefix("FRESHNESS_STATE_").lower()
-    return f"{state}, {score.freshness.age.seconds} s old" if state == "stale" else state
+def _row(result: BatchGetTrustScoresResponse.Result) -> dict[str, Any]:
+    row = score_row(result.trust_score)
+    if result.HasField("error"):
+        return dict.fromkeys(row) | {"seller": result.seller.rsplit("/", 1)[-1], "state": result.error.reason.lower()}
+    return row
 
 
 def score_row(score: TrustScore) -> dict[str, Any]:
     """Return one trust score as a row for output: value by column, None where it has none.
 
-    Names are without prefix and in lower case, `p_bad` has 6 decimals, the model is 12 digits of its digest; `standing`
-    is left out if there is none.
+    `p_bad` has 6 decimals, the model is 12 digits of its digest; `standing` is left out if there is none. A stale answer
+    says how old it is.
     """
-    return {
-        "seller": score.seller.rsplit("/", 1)[-1],
-        "state": ScoreState.Name(score.state).removeprefix("SCORE_STATE_").lower(),
-        "points": score.points if score.HasField("points") else None,
-        "points_low": score.points_low if score.HasField("points_low") else None,
-        "points_high": score.points_high if score.HasField("points_high") else None,
-        "tier": Tier.Name(score.tier).removeprefix("TIER_").lower() if score.tier else None,
-        **({"standing": score.standing} if score.HasField("standing") else {}),
-        "badge": score.badge,
-        "p_bad": round(score.p_bad, 6) if score.HasField("p_bad") else None,
-        "incidents": score.counted_incidents,
-        "open": score.open_allegations,
+    row = row_of(score, FIELDS)
+    if row["standing"] is None:
+        del row["standing"]
+    age = f", {score.freshness.age.seconds} s old" if row["freshness"] == "stale" else ""
+    return row | {
+        "p_bad": row["p_bad"] and round(row["p_bad"], 6),
         "reasons": " ".join(score.reason_codes),
         "model": score.stamp.model_digest[:12],
-        "observe_time": score.stamp.observe_time.ToJsonString() if score.HasField("stamp") else None,
-        "freshness": _freshness(score),
+        "freshness": f"{row['freshness']}{age}",
     }
 
 
 def _cautions(score: TrustScore) -> dict[str, Any]:
     """Return, under `cautions`, those in force as JSON values; nothing if there are none."""
-    if not score.cautions:
-        return {}
-    found = [MessageToDict(one, preserving_proto_field_name=True) for one in score.cautions]
-    for caution in found:
-        caution["signal"] = caution["signal"].removeprefix("CAUTION_SIGNAL_").lower()
-    return {"cautions": found}
+    return {"cautions": [plain_of(one) for one in score.cautions]} if score.cautions else {}
 
 
 def _print_cautions(score: TrustScore, as_json: bool = False) -> None:
@@ -218,38 +186,10 @@ def explanation_row(explanation: ExplainTrustScoreResponse) -> dict[str, Any]:
     """
     row = score_row(explanation.trust_score) | _cautions(explanation.trust_score)
     if explanation.HasField("thin_file"):
-        thin = explanation.thin_file
-        row["thin_file"] = {name.name: getattr(thin, name.name) for name in thin.DESCRIPTOR.fields}
+        row["thin_file"] = plain_of(explanation.thin_file)
     if explanation.HasField("baseline_points"):
         row["baseline_points"] = explanation.baseline_points
-        row["explanation"] = [
-            {
-                "reason_code": reason.reason_code,
-                "points": reason.points,
-                "incidents": [
-                    {
-                        "incident": effect.incident,
-                        "category": Category.Name(effect.category).removeprefix("CATEGORY_").lower(),
-                        "severity": Severity.Name(effect.severity).removeprefix("SEVERITY_").lower(),
-                        "occur_time": effect.occur_time.ToJsonString(),
-                        "points_if_overturned": effect.points_if_overturned,
-                        "entries": list(effect.entries),
-                    }
-                    for effect in reason.incidents
-                ],
-                "incidents_omitted": reason.incidents_omitted,
-                "entries": list(reason.entries),
-                "entries_omitted": reason.entries_omitted,
-                "days": [
-                    {"day": d.day, "settled_orders": d.settled_orders, "service_failures": d.service_failures}
-                    for d in reason.days
-                ],
-                "days_omitted": reason.days_omitted,
-                "counted": reason.counted,
-                "compared": reason.compared,
-            }
-            for reason in explanation.reasons
-        ]
+        row["explanation"] = [plain_of(reason) for reason in explanation.reasons]
     return row
 
 
