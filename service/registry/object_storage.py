@@ -41,8 +41,8 @@ class ObjectStorage:
             self._fs, self._root = fsspec.core.url_to_fs(url, use_listings_cache=False)
         except ImportError as error:
             raise ConfigurationWrong(
-                f"the registry's URL cannot be used: {error}; sellertrust has the extras s3, gcs and azure, such as: pip"
-                " install 'sellertrust[s3]'"
+                f"the registry's URL cannot be used: {error}; the extras s3, gcs and azure bring packages: pip install"
+                " 'sellertrust[s3]'"
             ) from None
         except ValueError as error:
             raise ConfigurationWrong(f"the registry's URL cannot be used: {error}") from None
