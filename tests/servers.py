@@ -10,17 +10,23 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+from prometheus_client import CollectorRegistry
 
 from sellertrust.client import Client, seller_name
 from sellertrust.v1 import entry_pb2
+from sellertrust.v1.ledger_service_pb2_grpc import LedgerServiceStub
+from sellertrust.v1.trust_score_service_pb2_grpc import TrustScoreServiceStub
+from service.api.gate import Gate
 from service.api.server import Server
 from service.api.telemetry.logs import make_log
 from service.bootstrap import build_scorer
+from service.ledger.clock.tail import Tail
 from service.ledger.store import Ledger
 from service.limits import Limits
 from service.policy.policy_file import load_policy
 from service.registry.moves import Move
 from service.registry.registry import Registry
+from service.scores.book.book import Book
 from service.scores.scorer import Scorer
 from service.setting_forms import PREFIX
 from service.settings import Settings, load
@@ -45,6 +51,16 @@ class Shelf(Registry):
         return [Move("champion", self.champion(), "a-1", "the only one", "1970-01-01T00:00:00Z")]
 
 
+def ledger_stub(client: Client) -> LedgerServiceStub:
+    """The methods of the ledger as gRPC has them, for requests that the client does not make."""
+    return LedgerServiceStub(client.channel)
+
+
+def score_stub(client: Client) -> TrustScoreServiceStub:
+    """The methods of scores as gRPC has them."""
+    return TrustScoreServiceStub(client.channel)
+
+
 PATIENCE_SECONDS = 60.0
 """How long a call of the tests waits where its deadline is not what is tried."""
 
@@ -67,9 +83,32 @@ class Running:
         """A client that waits until an answer comes, which on a busy machine takes longer than its own deadlines."""
         return Client(self.address, **{"deadline_seconds": PATIENCE_SECONDS} | options)
 
+    # What no caller may see: tests look at it here alone.
+
+    @property
+    def book(self) -> Book:
+        """Its remembered answers."""
+        assert self.server._book is not None
+        return self.server._book
+
+    @property
+    def registry(self) -> CollectorRegistry:
+        """Its metrics, without a port."""
+        return self.server._registry
+
+    @property
+    def tail(self) -> Tail:
+        """How it sees the end of the ledger."""
+        return self.server._tail
+
+    @property
+    def gate(self) -> Gate:
+        """What lets its callers in."""
+        return self.server._calls._gate
+
     def hold_nobody(self) -> None:
         """Have every refused call refused at once, however often its caller asks on."""
-        self.server._calls._gate.turnstile.holds = lambda *_: ""  # type: ignore[method-assign]
+        self.gate.turnstile.holds = lambda *_: ""  # type: ignore[method-assign]
 
     def lines(self, event: str = "request") -> list[dict[str, Any]]:
         """The log's lines of one event, oldest first."""

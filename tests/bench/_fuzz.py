@@ -145,7 +145,7 @@ def fuzz(folder: Path, tries: int, say: Callable[[str], object], seed: int = 17)
 
 def _note_passed(running: Running) -> list[Message]:
     """Have a server's gate note each request that it lets in, in the list that is returned, whatever comes of its work."""
-    gate, passed = running.server._calls._gate, list[Message]()
+    gate, passed = running.gate, list[Message]()
     require = gate.require
 
     def noting(caller: Any, method: str, request: Message) -> Any:

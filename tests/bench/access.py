@@ -92,7 +92,7 @@ def _costs(folder: Path, say: Say) -> dict[str, float]:
 
 def _timed(running: Running) -> list[float]:
     """Have a server's gate note the seconds that it takes of each call, in the list that is returned."""
-    gate = running.server._calls._gate
+    gate = running.gate
     times: list[float] = []
     identify, require = gate.identify, gate.require
 

@@ -34,7 +34,7 @@ from service.api.servicers.policy import POLICY_WRITES
 from service.api.servicers.proposal import PROPOSAL_WRITES
 from service.api.servicers.review import REVIEW_WRITES
 from tests.scoring.worlds import artifact
-from tests.servers import MARKET, identity, running_server, violation
+from tests.servers import MARKET, identity, ledger_stub, running_server, violation
 
 NOWHERE = "127.0.0.1:9"  # the discard port: nothing listens there
 UNKNOWN = trust_score_service_pb2.SCORE_STATE_UNKNOWN
@@ -251,13 +251,13 @@ def test_a_decision_that_is_retried_after_it_was_carried_out_is_answered(tmp_pat
     with running_server(tmp_path) as running, running.client() as client:
         client.append_entries(MARKET, [violation("v", "s")])
         sent: list[Any] = []
-        stub = client._ledger.ConfirmViolation
+        stub = ledger_stub(client).ConfirmViolation
 
         def twice(request: Any, timeout: float) -> Any:
             sent.append(stub(request, timeout=timeout))
             return stub(request, timeout=timeout)
 
-        client._ledger.ConfirmViolation = twice
+        ledger_stub(client).ConfirmViolation = twice
         assert client.confirm_violation(MARKET, "v", actor="a", reason="r") == sent[0]
 
 

@@ -158,9 +158,7 @@ def test_who_logs_to_a_terminal_has_a_thread_for_each_call(tmp_path: Path) -> No
         pools = {f"{service.name}/{method.name}": pool for method in service.methods}
         for log_format, is_at_once in (("console", False), ("json", True)):
             calls = Calls(make_log(log_format, stream=io.StringIO()), Pseudonyms(), CollectorRegistry(), lambda: "")
-            servicer = TrustScoreServicer(
-                running.scorer, Reads(running.ledger, running.server._tail), running.server._book
-            )
+            servicer = TrustScoreServicer(running.scorer, Reads(running.ledger, running.tail), running.book)
             behave: Any = calls.handlers(service, servicer, pools)["GetTrustScore"].unary_unary
             assert (behave.at_once is not None) is is_at_once
 

@@ -31,7 +31,7 @@ def test_an_assumption_that_the_ledger_contradicts_is_a_metric(tmp_path: Path) -
             accepted_losses=ALL_LOSSES,
         )
         run_of(running.ledger, "runner", today - 20, today - 10)
-        value = running.server._registry.get_sample_value
+        value = running.registry.get_sample_value
         contradicted = "sellertrust_loss_assumption_contradicted"
         wait_for(lambda: value(contradicted, {"assumption": "stop"}) is not None)
         assert [value(contradicted, {"assumption": name}) for name in ("stop", "runners", "overturned")] == [1, 0, 0]
@@ -41,6 +41,6 @@ def test_an_assumption_that_the_ledger_contradicts_is_a_metric(tmp_path: Path) -
 
 def test_without_committed_assumptions_nothing_is_looked_at(tmp_path: Path) -> None:
     with running_server(tmp_path) as running:
-        value = running.server._registry.get_sample_value
+        value = running.registry.get_sample_value
         assert value("sellertrust_loss_look_failures_total") == 0
         assert value("sellertrust_loss_assumption_contradicted", {"assumption": "stop"}) is None

@@ -19,7 +19,7 @@ from service.ledger.clock import tail
 from service.ledger.store import Ledger
 from tests.builders import identity as domain_identity
 from tests.databases import BACKENDS, database
-from tests.servers import MARKET, Running, identity, running_server, violation
+from tests.servers import MARKET, Running, identity, running_server, score_stub, violation
 
 READS: dict[str, Callable[..., Any]] = {
     "GetTrustScore": lambda client, **asked: client.get_trust_score(MARKET, "s", **asked),
@@ -105,7 +105,7 @@ def test_without_a_deadline_a_read_waits_for_a_bounded_time(tmp_path: Path, monk
         request = score_pb.GetTrustScoreRequest(seller=f"marketplaces/{MARKET}/sellers/s", at_least_sequence=9)
         began = time.monotonic()
         with pytest.raises(grpc.RpcError) as caught:
-            client._scores.GetTrustScore(request)
+            score_stub(client).GetTrustScore(request)
         assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
         assert 0.4 < time.monotonic() - began < 8  # by default it would be 10
 
@@ -130,7 +130,7 @@ def test_reads_that_wait_are_limited_so_that_the_others_are_answered(
 def test_a_read_that_waits_ends_when_the_server_stops_or_its_caller_goes_away(tmp_path: Path) -> None:
     with filled_server(tmp_path) as (running, client):
         request = score_pb.GetTrustScoreRequest(seller=f"marketplaces/{MARKET}/sellers/s", at_least_sequence=9)
-        abandoned = client._scores.GetTrustScore.future(request, timeout=60)
+        abandoned = score_stub(client).GetTrustScore.future(request, timeout=60)
         time.sleep(0.2)
         abandoned.cancel()
         until = time.monotonic() + 30

@@ -33,13 +33,12 @@ def filled_server(folder: Path, **settings: str | Path | float) -> Iterator[tupl
 def test_a_stated_time_is_never_answered_from_the_book(tmp_path: Path) -> None:
     with filled_server(tmp_path) as (running, client):
         stamp = client.get_trust_score(MARKET, "s1").stamp
-        assert running.server._book is not None
-        before = running.server._book.tally.total("hit")
+        before = running.book.tally.total("hit")
         asked: list[dict[str, Any]] = [{"observe_time": stamp.observe_time}, {"known_time": stamp.known_time}]
         for times in asked:
             assert client.get_trust_score(MARKET, "s1", **times).points
             assert client.batch_get_trust_scores(MARKET, ["s1"], **times)[0].trust_score.points
-        assert running.server._book.tally.total("hit") == before
+        assert running.book.tally.total("hit") == before
 
 
 @pytest.mark.long
@@ -47,8 +46,7 @@ def test_who_asks_for_a_fresh_answer_hears_too_stale_within_a_short_deadline(tmp
     """The channel, which repeats what is UNAVAILABLE until the deadline, does not repeat this."""
     with filled_server(tmp_path) as (running, client):
         client.get_trust_score(MARKET, "s1")
-        book = running.server._book
-        assert book is not None
+        book = running.book
         running.ledger.close()
         wait_for(lambda: book.follower.is_away and book.follower.age() > 2)
         assert client.get_trust_score(MARKET, "s1", deadline_seconds=5).points
@@ -67,8 +65,7 @@ def test_book_verify_names_what_differs_and_ends_with_4(tmp_path: Path) -> None:
         found = shell.json("verify", "book", "--marketplace", MARKET)
         assert found == {"sellers": 8, "same": 8, "differ": 0, "not_found": 0, "unknown": 0, "changed": 0}
         assert shell.json("verify", "book", "--marketplace", MARKET, "--sample", "3")["sellers"] == 3
-        assert running.server._book is not None
-        damaged = running.server._book.table.get(f"marketplaces/{MARKET}/sellers/s3")
+        damaged = running.book.table.get(f"marketplaces/{MARKET}/sellers/s3")
         assert damaged is not None
         damaged.body += TrustScore(points=1).SerializeToString()
         error = shell("verify", "book", "--marketplace", MARKET, code=4)[1]
@@ -88,7 +85,7 @@ def test_the_metrics_have_what_the_book_counts(tmp_path: Path) -> None:
     with filled_server(tmp_path) as (running, client):
         for _ in range(3):
             client.get_trust_score(MARKET, "s1")
-        registry = running.server._registry
+        registry = running.registry
         value = registry.get_sample_value
         assert value("sellertrust_book_answers_total", {"how": "hit"}) == 2
         assert value("sellertrust_book_answers_total", {"how": "miss"}) == 1

@@ -53,7 +53,7 @@ def test_every_call_of_the_contract_is_counted_and_leaves_one_line(tmp_path: Pat
         for method in methods:
             with pytest.raises(grpc.RpcError):
                 call_bytes(running.address, method, BROKEN["garbage"])
-        lines, counted = running.lines(), running.server._registry
+        lines, counted = running.lines(), running.registry
         assert [line["method"] for line in lines] == methods
         assert all(line["code"] == "INVALID_ARGUMENT" and line["fields"] == ["request"] for line in lines)
         assert all(

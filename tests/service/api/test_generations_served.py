@@ -24,14 +24,12 @@ def fill(client: Client) -> None:
 
 
 def adopted(running: Running) -> int:
-    book = running.server._book
-    assert book is not None
+    book = running.book
     return book.table.adopted
 
 
 def generations(running: Running) -> int:
-    book = running.server._book
-    assert book is not None
+    book = running.book
     return sum(generation.is_complete for generation in book.generations)
 
 

@@ -50,7 +50,7 @@ def ask(channel: grpc.Channel, seconds: float | None = 20) -> Any:
 
 
 def value(running: Running, name: str, **labels: str) -> float:
-    return running.server._registry.get_sample_value(f"sellertrust_{name}", labels) or 0
+    return running.registry.get_sample_value(f"sellertrust_{name}", labels) or 0
 
 
 def unsent(running: Running) -> float:

@@ -190,5 +190,5 @@ def test_pages_go_on_by_the_cut_of_the_first_one_while_entries_are_appended(runn
         client.append_entries(MARKET, [identity("later", "s")])
         assert [*seen, *(entry.entry_id for entry in entries)] == ["i0", "i1", "i2"]
     cut = running.ledger.cut()
-    reads = Reads(running.ledger, running.server._tail)
+    reads = Reads(running.ledger, running.tail)
     assert reads.has_given(replace(cut, observe_time=cut.observe_time + SECOND // 2))

@@ -161,7 +161,7 @@ def test_a_method_without_a_pool_stops_the_start(tmp_path: Path) -> None:
     with running_server(tmp_path) as running:
         calls = Calls(make_log(), Pseudonyms(), CollectorRegistry(), lambda: "")
         service = ledger_service_pb2.DESCRIPTOR.services_by_name["LedgerService"]
-        tail = running.server._tail
+        tail = running.tail
         servicer = LedgerServicer(
             running.ledger, tail, Reads(running.ledger, tail), Recorder(running.ledger, running.scorer)
         )

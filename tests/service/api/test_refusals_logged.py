@@ -28,7 +28,7 @@ def test_refused_calls_are_all_counted_and_logged_sparingly(tmp_path: Path) -> N
                 with pytest.raises(grpc.RpcError):
                     method(b"", timeout=60)
         lines = running.lines()
-        counted = running.server._registry.get_sample_value(
+        counted = running.registry.get_sample_value(
             "sellertrust_requests_total", {"method": "LedgerService/GetViolation", "code": "UNAUTHENTICATED"}
         )
     assert counted == 300

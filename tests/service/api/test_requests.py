@@ -11,7 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from sellertrust.client import Client, SellertrustCallError, seller_name
 from sellertrust.v1 import entry_pb2, ledger_service_pb2, trust_score_service_pb2
 from tests.scoring.worlds import artifact
-from tests.servers import MARKET, exposure, identity, running_server, violation
+from tests.servers import MARKET, exposure, identity, ledger_stub, running_server, score_stub, violation
 
 LIST = ledger_service_pb2.ListEntriesRequest
 
@@ -138,7 +138,7 @@ def test_a_decision_changes_the_status_and_names_what_is_wrong_with_it(tmp_path:
 def test_without_an_entry_id_the_server_makes_one(tmp_path: Path) -> None:
     with running_server(tmp_path) as running, running.client() as client:
         client.append_entries(MARKET, [violation("v", "s")])
-        stub = client._ledger
+        stub = ledger_stub(client)
         name = f"marketplaces/{MARKET}/violations/v"
         response = stub.ConfirmViolation(
             ledger_service_pb2.ConfirmViolationRequest(name=name, actor="a", reason="r"), timeout=60
@@ -165,7 +165,7 @@ def test_a_batch_names_every_wrong_seller(tmp_path: Path) -> None:
     )
     with running_server(tmp_path) as running, running.client() as client:
         with pytest.raises(grpc.RpcError) as caught:
-            client._scores.BatchGetTrustScores(request, timeout=60)
+            score_stub(client).BatchGetTrustScores(request, timeout=60)
         found = SellertrustCallError.of(caught.value)
         assert [field for field, _ in found.fields] == ["sellers[1]", "sellers[2]", "sellers[3]"]
         assert fields_of(client.batch_get_trust_scores, MARKET, []) == ["sellers"]
@@ -206,9 +206,9 @@ def test_the_last_page_has_no_token_even_if_it_is_full(tmp_path: Path) -> None:
     with running_server(tmp_path) as running, running.client() as client:
         client.append_entries(MARKET, [violation(f"v{n}", "s") for n in range(4)])
         request = LIST(parent=f"marketplaces/{MARKET}", page_size=2)
-        first = client._ledger.ListEntries(request, timeout=60)
+        first = ledger_stub(client).ListEntries(request, timeout=60)
         request.page_token = first.next_page_token
-        last = client._ledger.ListEntries(request, timeout=60)
+        last = ledger_stub(client).ListEntries(request, timeout=60)
     assert (len(first.entries), len(last.entries)) == (2, 2)
     assert first.next_page_token
     assert not last.next_page_token

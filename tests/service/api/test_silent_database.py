@@ -158,8 +158,7 @@ def test_who_is_remembered_is_answered_while_the_database_hangs_and_freshly_afte
         last = client.append_entries(MARKET, append)[-1].sequence
         before = client.get_trust_score(MARKET, "known")
         assert before.freshness.state == score_pb.FRESHNESS_STATE_FRESH
-        book = running.server._book
-        assert book is not None
+        book = running.book
         assert book.follower.reach(last, PATIENCE)
         with postgresql.hanging():
             wait_for(lambda: book.follower.is_away and book.follower.age() > 2)
@@ -200,8 +199,7 @@ def test_appends_and_sequences_that_nobody_has_seen_are_refused_before_the_absen
     with running_server(tmp_path, **settings) as running, running.client(service_config={}) as client:
         last = client.append_entries(MARKET, [identity("i-seen", "seen"), identity("i-unseen", "unseen")])[-1].sequence
         client.get_trust_score(MARKET, "seen")
-        book = running.server._book
-        assert book is not None
+        book = running.book
         assert book.follower.reach(last, PATIENCE)
         client.get_trust_score(MARKET, "unseen", at_least_sequence=last)
         asked: Any = {"at_least_sequence": last + 1, "deadline_seconds": PATIENCE}
@@ -231,8 +229,7 @@ def test_calls_that_hang_leave_threads_to_those_without_database(tmp_path: Path,
         running.client(service_config={}) as client,
         ThreadPoolExecutor(64) as pool,
     ):
-        book = running.server._book
-        assert book is not None
+        book = running.book
         client.append_entries(MARKET, [identity("i-held", "held"), reported("v-held", "held")])
         client.get_trust_score(MARKET, "held")
         asked: Any = {"deadline_seconds": PATIENCE}

@@ -105,8 +105,7 @@ def test_what_was_remembered_of_lost_entries_is_dropped(tmp_path: Path) -> None:
                 primary.process.wait(20)
                 with standby.connect() as connection:
                     connection.execute("SELECT pg_promote()")
-                book = running.server._book
-                assert book is not None
+                book = running.book
                 wait_for(lambda: book.follower.restarts == 1 and book.follower.age() < 2 and not book.follower.is_away)
                 found = client.get_trust_score(MARKET, "s1")
                 assert found.stamp.ledger_sequence == kept.sequence

@@ -179,7 +179,7 @@ def test_streams_are_counted(tmp_path: Path) -> None:
         assert eventually(lambda: bool(running.lines()))
 
         def value(name: str, **labels: str) -> float | None:
-            return running.server._registry.get_sample_value(f"sellertrust_{name}", labels)
+            return running.registry.get_sample_value(f"sellertrust_{name}", labels)
 
         append, watch = "LedgerService/StreamEntries", "LedgerService/WatchEntries"
         assert value("stream_messages_total", method=append, direction="received") == 2

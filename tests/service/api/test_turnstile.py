@@ -145,7 +145,7 @@ def outcome(client: Client, seconds: float = 60) -> tuple[str, float]:
 
 
 def value(running: Running, name: str, **labels: str) -> float:
-    return running.server._registry.get_sample_value(f"sellertrust_{name}", labels) or 0
+    return running.registry.get_sample_value(f"sellertrust_{name}", labels) or 0
 
 
 @pytest.mark.long

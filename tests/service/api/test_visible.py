@@ -9,7 +9,7 @@ from sellertrust.client import Client, SellertrustCallError, seller_name
 from sellertrust.v1 import entry_pb2
 from sellertrust.v1 import ledger_service_pb2 as ledger_pb
 from tests.callers import Authority, Shown, grant, write_grants
-from tests.servers import MARKET, Running, exposure, running_server, violation
+from tests.servers import MARKET, Running, exposure, ledger_stub, running_server, violation
 
 SELLERS = ("a", "b", "c", "d")
 MINE = ("a", "c")
@@ -120,7 +120,7 @@ def test_of_a_batch_what_is_not_granted_is_refused_by_itself_whether_it_exists_o
 def test_a_page_token_goes_on_for_the_caller_to_whom_it_was_given_alone(callers: Callers) -> None:
     request = ledger_pb.ListEntriesRequest(parent=f"marketplaces/{MARKET}", page_size=2)
     with callers.every() as every, callers.some() as some:
-        stubs = {name: client._ledger.ListEntries for name, client in (("every", every), ("some", some))}
+        stubs = {name: ledger_stub(client).ListEntries for name, client in (("every", every), ("some", some))}
         tokens = {name: stub(request, timeout=60).next_page_token for name, stub in stubs.items()}
         for name, stub in stubs.items():
             for whose, token in tokens.items():

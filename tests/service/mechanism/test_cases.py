@@ -15,7 +15,7 @@ from scoring.errors import CaseNotFound, InvalidInput, LifecycleForbids
 from scoring.time import DAY
 from sellertrust.errors import SellertrustCallError
 from sellertrust.review import ReviewClient
-from service.bootstrap import build_worker
+from service.bootstrap import build_scorer, build_worker
 from service.ledger.store import Ledger
 from service.mechanism.metrics import MechanismMetrics
 from service.mechanism.status import read_status
@@ -58,7 +58,7 @@ def waiting(told: Told) -> list[str]:
 
 
 def cautions(told: Told) -> list[str]:
-    found = told.worker._recorder._scorer.cautions(MARKET, [SELLER], told.ledger.cut())
+    found = build_scorer(told.ledger, told.policy).cautions(MARKET, [SELLER], told.ledger.cut())
     return [one.case for one in found.get(SELLER, ())]
 
 
@@ -178,7 +178,7 @@ def test_the_protections_of_a_caution_are_in_the_restitution_of_what_set_it_off(
     told.worker.look()
     told.append(status("r1", Action.DISMISS))
     told.worker.look()
-    payouts = Payouts(told.ledger, told.worker._recorder._scorer)
+    payouts = Payouts(told.ledger, build_scorer(told.ledger, told.policy))
     found = payouts.restitution(MARKET, SELLER, "r1", told.ledger.cut())
     assert {(item.span.kind, item.span.rule) for item in found.items} == {
         (MeasureKind.INTAKE_CAP, "grave-reports"),

@@ -11,7 +11,9 @@ from service.bootstrap import build_scorer
 from service.ledger.store import Ledger
 from service.mechanism import places, refusals, worker
 from service.mechanism.metrics import MechanismMetrics
+from service.mechanism.recorder import Recorder
 from service.mechanism.refusals import TooManyRefused, read_refused
+from service.mechanism.worker import MechanismWorker
 from service.policy.history import PolicyHistory
 from service.policy.policy_file import parse_policy_text
 from tests.builders import MARKET, SELLER, TODAY, Clock, confirmed, exposure, identity, status
@@ -102,11 +104,12 @@ def test_policies_that_came_and_went_meanwhile_are_recorded_when_they_did(told: 
 
 
 def test_a_model_or_file_that_comes_back_on_the_same_day_is_recorded_again(told: Told) -> None:
-    one = told.another()
+    scorer = build_scorer(told.ledger, told.policy)
+    one = MechanismWorker(told.ledger, Recorder(told.ledger, scorer))
     one.look()
     other = parse_policy_text(EXPIRING.replace("50_000", "70_000"))
     for served in (other, told.policy):
-        one._recorder._scorer.policy.now = served
+        scorer.policy.now = served
         one.look()
         one.look()  # which follows the statements of the look before
     assert [fact.amount_minor for fact in told.statements()] == [50_000, 70_000, 50_000]

@@ -9,6 +9,7 @@ from scoring.enums import Action
 from scoring.time import DAY
 from sellertrust.client import Client
 from sellertrust.v1 import entry_pb2
+from service.bootstrap import build_scorer
 from service.ledger.store import Ledger
 from service.mechanism.recorder import Recorder
 from service.policy.history import PolicyHistory
@@ -82,7 +83,7 @@ def test_a_record_on_demand_is_the_one_that_the_worker_makes(
                 PolicyHistory(told.ledger).commit(texts[day - 2], expected=before, actor="a", reason="so", served=first)
         told.append(status("v0", Action.OVERTURN))
         if on_demand:
-            Recorder(told.ledger, told.another()._recorder._scorer).record_pending(MARKET, SELLER)
+            Recorder(told.ledger, build_scorer(told.ledger, told.policy)).record_pending(MARKET, SELLER)
             assert told.statements("other")[1:] == []
         else:
             told.another().look()

@@ -18,18 +18,18 @@ from service.ledger.queries.facts import FactQueries
 from service.ledger.records import Cut
 from service.scores import scorer
 from tests.scoring.worlds import artifact
-from tests.servers import MARKET, Running, exposure, identity, running_server, violation
+from tests.servers import MARKET, Running, exposure, identity, running_server, score_stub, violation
 
 SELLERS = [f"s{number}" for number in range(6)]
 NAMES = [seller_name(MARKET, seller) for seller in SELLERS]
 READS: dict[str, Callable[[Client, float], Any]] = {
-    "GetTrustScore": lambda client, s: client._scores.GetTrustScore.future(
+    "GetTrustScore": lambda client, s: score_stub(client).GetTrustScore.future(
         pb.GetTrustScoreRequest(seller=NAMES[0]), timeout=s
     ),
-    "BatchGetTrustScores": lambda client, s: client._scores.BatchGetTrustScores.future(
+    "BatchGetTrustScores": lambda client, s: score_stub(client).BatchGetTrustScores.future(
         pb.BatchGetTrustScoresRequest(parent=f"marketplaces/{MARKET}", sellers=NAMES), timeout=s
     ),
-    "ExplainTrustScore": lambda client, s: client._scores.ExplainTrustScore.future(
+    "ExplainTrustScore": lambda client, s: score_stub(client).ExplainTrustScore.future(
         pb.ExplainTrustScoreRequest(seller=NAMES[0]), timeout=s
     ),
 }

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 from scoring.entries.entry import Entry
 from scoring.errors import SellertrustError
+from scoring.model.artifact import Artifact
 from sellertrust.v1.trust_score_service_pb2 import BatchGetTrustScoresResponse, GetTrustScoreResponse, TrustScore
 from service.bootstrap import build_scorer
 from service.contract.fields import optional_time
@@ -38,6 +39,14 @@ class Opened:
         self.scorer: Scorer = build_scorer(ledger, policy(), Shelf(artifact()))
         self.book = Book(ledger, self.scorer, sellers, fresh_seconds, stale_seconds, seats)
         self.book.follower.look()
+
+    def serve(self, model: Artifact) -> None:
+        """Have another model answer from now on, as a look at the registry does."""
+        self.scorer.champion._artifact = model
+
+    def refuse(self, is_refused: bool) -> None:
+        """Have the follower take the database for away, or for there, whatever it is."""
+        self.book.follower._is_refused = is_refused
 
     def get(self, seller: str, wanted: int = 0) -> TrustScore:
         """The answer of one seller, which replays to the same bits."""

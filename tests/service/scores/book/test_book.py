@@ -189,14 +189,14 @@ def test_another_model_answers_at_once_and_the_one_before_again_after_a_rollback
     for seller in SELLERS[:3]:
         ledger.append(MARKET, known(seller))
     with opened(ledger) as over:
-        champion, old = over.scorer.champion, artifact()
+        old = artifact()
         over.batch(SELLERS[:3])
         new = copy(old)
         new.digest = "f" * 64
-        champion._artifact = new
+        over.serve(new)
         assert over.get("s0").stamp.model_digest == new.digest
         assert {score.stamp.model_digest for score in over.batch(SELLERS[:3])} == {new.digest}
-        champion._artifact = old
+        over.serve(old)
         assert {score.stamp.model_digest for score in over.batch(SELLERS[:3])} == {old.digest}
 
 

@@ -93,11 +93,11 @@ def test_an_answer_is_stale_until_what_came_after_the_generation_is_marked(
         kept(over, folder)
         assert over.get("b").freshness.state == FRESHNESS_STATE_FRESH
         assert over.hits() == 0
-        over.book.follower._is_refused = True
+        over.refuse(True)
         stale = over.ask("a")
         assert (stale.freshness.state, stale.freshness.age.seconds) == (FRESHNESS_STATE_STALE, 3_600)
         over.require_replay(stale)
-        over.book.follower._is_refused = False
+        over.refuse(False)
         monkeypatch.setattr(follower, "PAGES_OF_GENERATIONS", 4)
         over.book.follower.look()
         over.get("c")
@@ -206,7 +206,7 @@ def test_a_model_that_is_promoted_is_answered_by_out_of_the_generation_that_was_
     with opened(sold) as over:
         kept(over, folder)
         for model in (mine, theirs, mine):
-            over.scorer.champion._artifact = model
+            over.serve(model)
             assert over.get("a").stamp.model_digest == model.digest
             over.batch(["a", "b"])
         assert (over.hits(), over.book.tally.total("miss")) == (9, 0)
@@ -225,7 +225,7 @@ def test_a_generation_of_another_ledger_is_not_used(sold: Ledger, folder: Path, 
         over.get("a")
         assert (over.hits(), len(over.book.generations)) == (0, 0)
         assert "of another ledger" in problems[0]
-        over.book.follower._is_refused = True
+        over.refuse(True)
         assert over.ask("b").state == SCORE_STATE_UNKNOWN
 
 
@@ -237,7 +237,7 @@ def test_while_the_database_is_away_yesterdays_generation_is_given_as_stale(
         kept(over, folder)
         clock.now += HOUR
         over.book.follower.look()
-        over.book.follower._is_refused = True
+        over.refuse(True)
         clock.now += DAY
         for seller in ("a", "b"):
             found = over.ask(seller)
@@ -258,7 +258,7 @@ def test_a_batch_without_the_ledger_is_of_the_generations_day_if_more_have_an_an
         clock.now += DAY
         over.book.follower.look()
         today = over.get("a")
-        over.book.follower._is_refused = True
+        over.refuse(True)
         data = b"".join(over.book.batch(MARKET, ["a", "b"], Asked(0, None, sold.cut)).values())
         found = [result.trust_score for result in BatchGetTrustScoresResponse.FromString(data).results]
         days = [score.stamp.observe_time.ToMicroseconds() // DAY for score in found]
@@ -275,7 +275,7 @@ def test_a_model_that_was_not_promoted_is_not_answered_by_while_the_database_is_
         kept(over, folder)
         assert len(over.book.generations) == 1
         clock.now += SECOND
-        over.book.follower._is_refused = True
+        over.refuse(True)
         assert over.ask("a").state == SCORE_STATE_UNKNOWN
 
 
