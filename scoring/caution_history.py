@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from scoring.arrays import NEVER
-from scoring.caution_signs import Sign
+from scoring.caution_signs import Fact, Sign
 from scoring.entries.cases import name_case
 from scoring.entries.flow import FlowDay, keep_latest_statements, list_flow_as_of
 from scoring.enums import CaseState, Kind, Source
@@ -154,7 +154,7 @@ def list_ended(rows: Sequence[FactRow], observe_time: int) -> Mapping[str, int]:
 def take_back_ended(stated: CautionTable, known: Known) -> Known:
     """Return what is known with the signs taken back on which a case rested when a person ended it: for its rule alone.
 
-    With what else the same sources report about the same incidents, whenever they do.
+    With what else the same sources report about the same incidents, whenever they do, and about the same listings.
     """
     of_rules: dict[str, Sequence[Sign]] = {}
     for name, time in known.ended.items():
@@ -163,11 +163,11 @@ def take_back_ended(stated: CautionTable, known: Known) -> Known:
             then = _sort((sign for sign in signs if sign.time <= time), time)
             for one in _list_set_off_by_rule(rule, then, stated):
                 if one.case == name:
-                    facts = {sign.fact for sign in one.signs}
+                    facts = {fact: sign for sign in one.signs for fact in sign.facts}
                     of_rules[rule.id] = [
-                        sign._replace(taken_back=min(sign.taken_back, time)) if sign.fact in facts else sign
+                        sign._replace(taken_back=min(sign.taken_back, time)) if sign.repeats(facts) else sign
                         for sign in signs
-                        if sign.time <= time or sign.fact not in facts
+                        if sign.time <= time or not sign.repeats(facts)
                     ]
     return replace(known, of_rules=of_rules)
 
@@ -226,10 +226,11 @@ def _set_off_by_reports(
 ) -> Iterator[Set]:
     """Yield each moment at which the reports within the rule's days weigh enough.
 
-    What was yielded is not counted again. Reports of one source about one incident count once. Reports that weigh enough only
+    What was yielded is not counted again. Reports of one source about one incident count once, and so do those about
+    one listing within SPAN_DAYS, whatever their incidents. Reports that weigh enough only
     with those of crowds impose nothing, and use up nothing that other sources reported.
     """
-    known: dict[tuple[int, int], Sign] = {}
+    known: dict[Fact, Sign] = {}
     leaving: list[tuple[int, str]] = []
     every, without_crowd = _Tally(stated), _Tally(stated)
     categories = {int(category) for category in asked.categories}
@@ -242,11 +243,12 @@ def _set_off_by_reports(
             dropped = every.drop(name), without_crowd.drop(name)
             old = dropped[0] or dropped[1]
             if old is not None and old.taken_back <= sign.time:
-                known.pop((old.incident, old.source), None)
-        key = (sign.incident, sign.source)
-        if key in known:
+                for fact in old.facts:
+                    if known.get(fact) is old:
+                        del known[fact]
+        if sign.repeats(known):
             continue
-        known[key] = sign
+        known |= dict.fromkeys(sign.facts, sign)
         every.add(sign)
         if sign.source not in CROWD:
             without_crowd.add(sign)

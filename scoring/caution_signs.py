@@ -11,11 +11,17 @@ from scoring.enums import Attribution, ControlReason, CorrectionKind, Kind, Stat
 from scoring.features.columns import EntryColumns, FactRow, columns_of
 from scoring.features.facts import apply_changes, kind_mask
 from scoring.features.violations import judge
+from scoring.policy.caution import SPAN_DAYS
+from scoring.time import DAY
 
 _ABOUT_VIOLATIONS = (Kind.VIOLATION, Kind.STATUS, Kind.ATTRIBUTION)
 _IS_ABOUT_VIOLATIONS = kind_mask(*_ABOUT_VIOLATIONS)
 KINDS_OF_SIGNS = frozenset({*_ABOUT_VIOLATIONS, Kind.INCIDENT, Kind.CORRECTION, Kind.CONTROL, Kind.IDENTITY})
 """Kinds of entries that a sign is made from, or that bear on one."""
+
+
+Fact = tuple[int | str, int]
+"""What counts once: an incident or a listing, with the source that reports it; or an entry."""
 
 
 class Sign(NamedTuple):
@@ -33,11 +39,22 @@ class Sign(NamedTuple):
     severity: int = 0
     source: int = 0
     incident: int = -1
+    listing: str = ""
 
     @property
-    def fact(self) -> tuple[int, int] | str:
-        """Return what counts once: of a report its incident and source, else its entry."""
-        return self.entry if self.word else (self.incident, self.source)
+    def facts(self) -> tuple[Fact, ...]:
+        """Return what counts once: of a report its source with its incident, and with its listing; else its entry."""
+        if self.word:
+            return ((self.entry, 0),)
+        of_listing = ((f"listing {self.listing}", self.source),) if self.listing else ()
+        return ((self.incident, self.source), *of_listing)
+
+    def repeats(self, known: Mapping[Fact, "Sign"]) -> bool:
+        """Return whether this states a fact that is known by an earlier sign: a listing counts anew after SPAN_DAYS."""
+        incident, *listing = self.facts
+        return incident in known or any(
+            fact in known and self.time - known[fact].time < SPAN_DAYS * DAY for fact in listing
+        )
 
 
 def list_signs(rows: Sequence[FactRow]) -> list[Sign]:
@@ -55,7 +72,9 @@ def list_signs(rows: Sequence[FactRow]) -> list[Sign]:
         if is_reported:
             row, seen = rows[place], max(occur, report) + 1
             gone = NEVER if stands else max(taken_back.get(row.entry_id, seen), seen)
-            found.append(Sign(seen, row.entry_id, gone, "", category, severity, row.source or 0, incident))
+            found.append(
+                Sign(seen, row.entry_id, gone, "", category, severity, row.source or 0, incident, row.listing or "")
+            )
     kept = set(columns.row.tolist())
     for place, row in enumerate(rows):
         if place not in kept and row.kind in (Kind.VIOLATION, Kind.CONTROL):  # voided
@@ -69,7 +88,10 @@ def _make_voided(row: FactRow, taken_back: Mapping[str, int]) -> Sign:
     gone = max(taken_back.get(row.entry_id, seen), seen)
     if row.kind == Kind.CONTROL:
         return Sign(seen, row.entry_id, gone, ControlReason(row.status or 0).name.lower())
-    return Sign(seen, row.entry_id, gone, "", row.category or 0, row.severity or 0, row.source or 0, -1 - row.sequence)
+    report = Sign(
+        seen, row.entry_id, gone, "", row.category or 0, row.severity or 0, row.source or 0, -1 - row.sequence
+    )
+    return report._replace(listing=row.listing or "")
 
 
 def _list_signs_of_control(columns: EntryColumns, rows: Sequence[FactRow]) -> Iterator[Sign]:

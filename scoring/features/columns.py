@@ -54,6 +54,8 @@ class FactRow(NamedTuple):
     """The number of what is reported (`scoring.entries.violation_types`)."""
     attributes: Mapping[str, str] | None = None
     """Attributes of an identity."""
+    listing: str | None = None
+    """The listing that a violation is about."""
 
 
 class Omitted(NamedTuple):
@@ -166,7 +168,7 @@ def columns_of(rows: Iterable[FactRow], sellers: Iterable[str]) -> EntryColumns:
     # fmt: off
     for row, (
         sequence, entry, seller, kind, occur_time, report_time, violation, incident, category, severity, status, day,
-        product, revision, orders, failures, level, target, units, until, source, violation_type, _,
+        product, revision, orders, failures, level, target, units, until, source, violation_type, _, _,
     ) in enumerate(rows):
         flat += (
             case_of[seller], row, sequence, kind, occur_time, report_time,

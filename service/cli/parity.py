@@ -39,7 +39,7 @@ from service.settings import Settings
 if TYPE_CHECKING:
     from training.pipeline.job import Sample
 
-_COLUMNS = [PLACE[name] for name in FactRow._fields[:-3]]
+_COLUMNS = [PLACE[name] for name in FactRow._fields[:-4]]
 
 
 def count_differing_rows(settings: Settings, marketplace: str, policy: Policy, sample: "Sample") -> int:
@@ -92,7 +92,8 @@ def rows_of(marketplace: str, seller: str, messages: Sequence[entry_pb2.Entry]) 
         source = int(fact.source) if isinstance(fact, InspectionDone | ViolationReported) else None
         kind = TYPE_NUMBERS.get(fact.violation_type) if isinstance(fact, ViolationReported) else None
         attributes = fact.attributes if isinstance(fact, IdentityVerified) else None
-        rows.append(FactRow._make([*(row[place] for place in _COLUMNS), source, kind, attributes or None]))
+        listing = fact.listing or None if isinstance(fact, ViolationReported) else None
+        rows.append(FactRow._make([*(row[place] for place in _COLUMNS), source, kind, attributes or None, listing]))
     return rows
 
 

@@ -358,3 +358,22 @@ def test_very_many_dismissed_reports_are_counted_in_one_step() -> None:
     assert find_cautions_of_seller(rows, NOW, GENERAL.caution, (), lambda: steps.append(None)) == ()
     assert len(steps) <= MAX_TRACED + 2
     assert find_cautions_of_seller(numbered([last]), NOW, GENERAL.caution) != ()
+
+
+def test_a_listing_under_another_incident_counts_once() -> None:
+    """For one source, within half a year: else a second name for the same fact sets the caution off again."""
+
+    def about(name: str, day: int, source: Source = Source.CUSTOMS, listing: str = "l1") -> FactRow:
+        return report(name, day, source, incident=f"of-{name}")._replace(listing=listing)
+
+    def begun(*rows: FactRow, day: int = TODAY) -> list[int]:
+        return [one.start // DAY for one in cautions([*rows], day * DAY + 2 * DAY - 1)]
+
+    first = about("r1", TODAY - 30)
+    assert begun(first, day=TODAY - 30) == [TODAY - 30]
+    assert begun(first, about("r2", TODAY)) == []
+    for other in (about("r2", TODAY, listing="l2"), about("r2", TODAY, listing=""), about("r2", TODAY, Source.COURT)):
+        assert begun(first, other) == [TODAY]
+    assert begun(about("r1", TODAY - 180), about("r2", TODAY)) == [TODAY]
+    withdrawn = status("w1", "r1", Status.WITHDRAWN, TODAY - 20)
+    assert begun(first, withdrawn, about("r2", TODAY)) == [TODAY]

@@ -32,7 +32,7 @@ from service.ledger.records import Cut
 _E = ENTRY.c
 _STATES_SOURCE = or_(_E.kind == int(Kind.INSPECTION), _E.kind == int(Kind.VIOLATION))
 _FACT_COLUMNS = (
-    *(_E[name] for name in FactRow._fields[:-3]),
+    *(_E[name] for name in FactRow._fields[:-4]),
     case(
         (
             _STATES_SOURCE,
@@ -41,6 +41,7 @@ _FACT_COLUMNS = (
     ),
     case((_E.kind == int(Kind.VIOLATION), member(_E.content, literal_column("'violation_type'")))),
     case((or_(_E.kind == int(Kind.IDENTITY), _E.kind > int(max(Kind))), _E.content)),
+    case((_E.kind == int(Kind.VIOLATION), member(_E.content, literal_column("'listing'")))),
 )
 # The plus keeps SQLite from walking another index for the sake of the bound, which nearly all entries are within.
 _HERE = (_E.marketplace == bindparam("marketplace"), text("+sequence <= :last"))
@@ -219,15 +220,15 @@ def _sale_rows(connection: Connection, query: Select[Any], values: dict[str, Any
 
 def _fact_rows(rows: Iterable[Any]) -> list[FactRow]:
     make = FactRow._make
-    return [make(row) if row[-1] is None and row[-3] is None else _fact_row(row) for row in rows]
+    return [make(row) if row[-2] is None and row[-4] is None else _fact_row(row) for row in rows]
 
 
 def _fact_row(row: Any) -> FactRow:
-    *columns, source, violation_type, content = row
+    *columns, source, violation_type, content, listing = row
     require_known(row.kind, row.sequence)
     number = None if source is None else int(Source[source.upper()])
     kind = None if violation_type is None else TYPE_NUMBERS.get(violation_type)
-    return FactRow._make((*columns, number, kind, None if content is None else _attributes(content)))
+    return FactRow._make((*columns, number, kind, None if content is None else _attributes(content), listing))
 
 
 def _alleges(row: FactRow) -> bool:
