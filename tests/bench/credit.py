@@ -16,7 +16,11 @@ day of a runner's run until it is stopped; `year.*`: the simulated year by all t
 `worker.tries`: kills of workers that record measures, between two appends; of `worker.statements` those `worker.lost`,
 `worker.duplicated` and `worker.out_of_order`, there and where two workers record at once.
 
-Five minutes on an idle core, each part shown as it ends.
+`poison.small_sellers`: small sellers whom strangers try to freeze free of charge, of whom `poison.frozen_free` are
+(`tests/bench/_poison.py`); `record_s`, `mechanism.sellers_per_s`, `mechanism.over_rescoring`: how soon the record is
+whole (`tests/bench/_record.py`).
+
+Eight minutes on an idle core, each part shown as it ends.
 """
 
 import random
@@ -33,7 +37,7 @@ from scoring.policy.sample import Sample
 from scoring.policy.space import Space
 from scoring.score import score
 from scoring.time import DAY
-from tests.bench import _mechanism, _preview
+from tests.bench import _mechanism, _poison, _preview, _record
 from tests.bench.year import credit_figures, policy_named
 from tests.scoring.policy.policies import cell_of, direct, sample
 from tests.scoring.worlds import NOW, TODAY, artifact, exposure, identity, numbered, violation
@@ -60,6 +64,12 @@ def run(say: Say) -> dict[str, float]:
         f" {figures['worker.lost']:.0f} lost, {figures['worker.duplicated']:.0f} twice,"
         f" {figures['worker.out_of_order']:.0f} out of order"
     )
+    figures |= _poison.measure(policy_named("general"))
+    say(
+        f"{figures['poison.frozen_free']:.0f} of {figures['poison.small_sellers']:.0f} small sellers are frozen for free"
+    )
+    figures |= _record.measure(policy_named("general"), policy_named("ladder"))
+    say(f"the record of a commit is whole after {figures['record_s']} s")
     figures |= _preview.measure(PREVIEWED, policy_named("general"), policy_named("ladder"), _by_tenths(say))
     say(f"a preview of {figures['preview.sellers']:,.0f} sellers takes {figures['preview_s']} s")
     return figures
