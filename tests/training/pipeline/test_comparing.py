@@ -11,7 +11,7 @@ from scoring.arrays import Floats
 from scoring.features.table import at_reference
 from scoring.model.artifact import Artifact, load
 from scoring.model.scale import POINTS_PER_LOGIT
-from tests.training.ledgers import POLICY, STUDIES, restated, train
+from tests.training.ledgers import POLICY, restated, train
 from training.monitoring.outcomes import as_the_model_sees, slope_of, study_of_model
 from training.observation.export import LedgerTable
 from training.observation.snapshots import snapshot
@@ -23,16 +23,10 @@ from training.pipeline.run import show_nothing
 from training.pipeline.steps import Step
 from training.study.context import ContextSource
 from training.study.definition import Study
-from training.study.loading import load_study
 from training.study.words import definition, other_label
 
 WATCHED = ContextSource("watched", "detections_per_month", 0.0)
 HELD = ContextSource("held", "measures_in_force", 0.0)
-
-
-@pytest.fixture(scope="module")
-def study() -> Study:
-    return restated(load_study(STUDIES / "marketplace.toml"), model={"rounds": 20})
 
 
 @pytest.fixture(scope="module")

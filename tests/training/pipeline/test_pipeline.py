@@ -13,7 +13,7 @@ import pytest
 from scoring.errors import ConfigurationWrong
 from scoring.model.artifact import Artifact, load
 from scoring.time import format_day
-from tests.training.ledgers import POLICY, STUDIES, restated, train
+from tests.training.ledgers import POLICY, restated, train
 from tests.training.report import sample
 from training.observation.export import LedgerTable
 from training.observation.snapshots import snapshot
@@ -25,12 +25,6 @@ from training.pipeline.showing import worst_misses
 from training.pipeline.steps import NAMES, Kept, Step
 from training.report.page import render
 from training.study.definition import Study
-from training.study.loading import load_study
-
-
-@pytest.fixture(scope="module")
-def study() -> Study:
-    return restated(load_study(STUDIES / "marketplace.toml"), model={"rounds": 30})
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from scoring.model.artifact import load
-from tests.training.ledgers import POLICY, STUDIES, restated, train
+from tests.training.ledgers import POLICY, restated, train
 from training.monitoring.outcomes import slope_of
 from training.observation.export import LedgerTable
 from training.pipeline.job import Job
@@ -15,12 +15,6 @@ from training.pipeline.run import show_nothing
 from training.pipeline.sloped import find_slope
 from training.pipeline.steps import Step
 from training.study.definition import Study
-from training.study.loading import load_study
-
-
-@pytest.fixture(scope="module")
-def study() -> Study:
-    return restated(load_study(STUDIES / "marketplace.toml"), model={"rounds": 30})
 
 
 @pytest.mark.long

@@ -1,0 +1,12 @@
+"""What tests of the pipeline share."""
+
+import pytest
+
+from tests.training.ledgers import restated
+from training.study.definition import Study
+
+
+@pytest.fixture(scope="session")
+def study(study: Study) -> Study:
+    """The shipped study with few rounds."""
+    return restated(study, model={"rounds": 30})
