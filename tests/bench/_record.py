@@ -13,11 +13,13 @@ from scoring.entries.entry import Entry
 from scoring.entries.kinds.conduct import ProductListed, ProductViolationReported
 from scoring.enums import Action, Harm, Source
 from scoring.policy.policy import Policy
+from scoring.time import SECOND
 from service.bootstrap import MECHANISM_SHARE, build_scorer
 from service.ledger.store import Ledger
 from service.mechanism.recorder import Recorder
 from service.mechanism.worker import MechanismWorker
 from service.policy.history import PolicyHistory
+from service.policy.policy_file import SHIPPED_POLICY, read_policy
 from service.scores.scorer import Scorer
 from tests.bench._preview import _entries
 from tests.builders import MARKET, Clock, ago, status
@@ -27,24 +29,28 @@ from tests.servers import Shelf
 COMMITTED, RECALLED, LARGEST = 5_000, 2_000, 10_000
 
 
-def measure(before: Policy, after: Policy) -> dict[str, float]:
-    """All figures; the policy `after` is committed where `before` answered."""
+def measure() -> dict[str, float]:
+    """All figures; the ladder is committed after the general policy."""
+    before, after = (read_policy(SHIPPED_POLICY.with_name(f"{name}.toml")) for name in ("general", "ladder"))
     return _commit(before, after) | _recall(before)
 
 
 def _commit(before: Policy, after: Policy) -> dict[str, float]:
-    with tempfile.TemporaryDirectory() as folder, _filled(folder, COMMITTED) as ledger:
+    clock = Clock()
+    with tempfile.TemporaryDirectory() as folder, _filled(folder, COMMITTED, clock) as ledger:
         scorer = build_scorer(ledger, before, Shelf(artifact()))
         _worker(ledger, scorer).look()
+        clock.now += SECOND
         PolicyHistory(ledger).commit(after.text, expected=before.digest, actor="a", reason="bench", served=before)
         scorer.policy.refresh()
+        clock.now += SECOND
         begin = perf_counter()
         _worker(ledger, scorer, MECHANISM_SHARE).look()
         return {"record_s": round(perf_counter() - begin, 1)}
 
 
 def _recall(policy: Policy) -> dict[str, float]:
-    with tempfile.TemporaryDirectory() as folder, _filled(folder, RECALLED) as ledger:
+    with tempfile.TemporaryDirectory() as folder, _filled(folder, RECALLED, Clock()) as ledger:
         sellers = [f"s-{number}" for number in range(RECALLED)]
         ledger.append(MARKET, [Entry(f"l-{name}", name, ProductListed("lamp"), ago(30)) for name in sellers])
         scorer = build_scorer(ledger, policy, Shelf(artifact()))
@@ -66,8 +72,8 @@ def _recall(policy: Policy) -> dict[str, float]:
     }
 
 
-def _filled(folder: str, sellers: int) -> Ledger:
-    ledger = Ledger.open(f"sqlite:///{Path(folder) / 'ledger.db'}", create=True, clock=Clock())
+def _filled(folder: str, sellers: int, clock: Clock) -> Ledger:
+    ledger = Ledger.open(f"sqlite:///{Path(folder) / 'ledger.db'}", create=True, clock=clock)
     entries = [*_entries(sellers)]
     for first in range(0, len(entries), LARGEST):
         ledger.append(MARKET, entries[first : first + LARGEST], imported=True)

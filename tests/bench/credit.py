@@ -68,7 +68,7 @@ def run(say: Say) -> dict[str, float]:
     say(
         f"{figures['poison.frozen_free']:.0f} of {figures['poison.small_sellers']:.0f} small sellers are frozen for free"
     )
-    figures |= _record.measure(policy_named("general"), policy_named("ladder"))
+    figures |= _record.measure()
     say(f"the record of a commit is whole after {figures['record_s']} s")
     figures |= _preview.measure(PREVIEWED, policy_named("general"), policy_named("ladder"), _by_tenths(say))
     say(f"a preview of {figures['preview.sellers']:,.0f} sellers takes {figures['preview_s']} s")
