@@ -24,7 +24,7 @@ from scoring.entries.kinds.table import Fact
 from scoring.enums import Action, ControlReason, CorrectionKind, Harm, IncidentChange, Severity, Source, Tier
 from scoring.features.columns import tabulate
 from scoring.model.artifact import Artifact, load
-from scoring.score import explain, fold_views
+from scoring.scores.score import explain, fold_views
 from scoring.time import DAY, parse_time
 from scoring.version import CORE_VERSION
 from service.ingest.file_import import import_files

@@ -16,7 +16,7 @@ from scoring.entries.lifecycle import COUNTING_STATUSES, OPEN_STATUSES, RETRACTE
 from scoring.entries.violation_types import TABLES
 from scoring.enums import Action, Category, Harm, Status
 from scoring.features.table import FEATURES
-from scoring.reasons import REASON_CODES
+from scoring.scores.reasons import REASON_CODES
 from service.access.rights import BOUND, METHODS, RIGHT_OF_KIND, Right
 from service.cli.app import app
 from service.cli.lazy import COMMANDS, load_command

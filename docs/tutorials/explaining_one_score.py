@@ -25,7 +25,7 @@ from scoring.features.facts import resolve
 from scoring.features.table import Feature, matrix
 from scoring.model.artifact import load as load_artifact
 from scoring.model.interval import LONGEST, with_ends
-from scoring.score import explain, score
+from scoring.scores.score import explain, score
 from scoring.time import DAY, format_day, parse_day
 from service.cli.common import ROOT
 from service.cli.imports import mapping_of_file

@@ -29,7 +29,7 @@ from service.cli.rows import plain_of, row_of
 
 app = typer.Typer()
 
-NO_MODEL = "NO_MODEL"  # as in scoring.reasons, which imports LightGBM
+NO_MODEL = "NO_MODEL"  # as in scoring.scores.reasons, which imports LightGBM
 NO_MODEL_SERVED = (
     "The server has no model, so there are no points. Train one: sellertrust train STUDY. If one was refused, see:"
     " sellertrust model list"

@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from scoring import answer, in_force
-from scoring.listed_measure import MeasureInForce
+from scoring.measures import in_force
+from scoring.measures.listed import MeasureInForce
 from scoring.policy import measures as policy
 from scoring.policy.policy import Policy
+from scoring.scores import answer
 from sellertrust.v1 import entry_pb2, measure_service_pb2
 from sellertrust.v1 import trust_score_service_pb2 as score_pb
 from service.contract.fields import timestamp

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import cast
 
-from scoring.caution import Caution
+from scoring.caution.cautions import Caution
 from scoring.enums import Action, Status
 from scoring.errors import FieldViolation
 from sellertrust.v1 import entry_pb2, review_service_pb2

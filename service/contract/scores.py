@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from google.protobuf.duration_pb2 import Duration
 
-from scoring import answer
-from scoring.caution import Caution
+from scoring.caution.cautions import Caution
 from scoring.enums import FreshnessState
 from scoring.errors import SellertrustError
+from scoring.scores import answer
 from scoring.time import SECOND, format_day
 from sellertrust.v1 import entry_pb2, trust_score_service_pb2
 from service.contract.fields import timestamp

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from scoring.caution import NO_FLOWS, Flows, choose_first_recent_day, find_cautions, may_be_set_off
-from scoring.caution_history import choose_first_day
+from scoring.caution.cautions import NO_FLOWS, Flows, choose_first_recent_day, find_cautions, may_be_set_off
+from scoring.caution.history import choose_first_day
 from scoring.features.columns import FactRow, FactTable, tabulate
 from scoring.policy.policy import Policy
 from service.ledger.records import Cut

@@ -1,6 +1,6 @@
 """What a policy would change for the sellers of a ledger: who moves, by segment, and what a past span says of it.
 
-Sellers are read and placed a part at a time (`scoring.population`), so that memory is bounded. Of the past: which violations
+Sellers are read and placed a part at a time, so that memory is bounded. Of the past: which violations
 the new policy would have stopped beforehand, and which good sellers it would have asked more of, with the knowledge of then.
 """
 
@@ -11,15 +11,16 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from scoring.arrays import Ints
-from scoring.caution import find_cautions
+from scoring.caution.cautions import find_cautions
 from scoring.entries.accounts import DepositAccount
 from scoring.enums import Tier
 from scoring.features.columns import FactTable
-from scoring.in_force import evaluate_measures
+from scoring.measures.in_force import evaluate_measures
 from scoring.model.artifact import Artifact
 from scoring.policy.measures import Suspension, Terms, Waiver, combine
 from scoring.policy.policy import Policy
-from scoring.population import (
+from scoring.progress import Progress
+from scoring.scores.population import (
     NO_TIER,
     Placed,
     Population,
@@ -29,8 +30,7 @@ from scoring.population import (
     observe,
     place,
 )
-from scoring.progress import Progress
-from scoring.settled_value import grows_with_value
+from scoring.scores.settled_value import grows_with_value
 from scoring.time import DAY
 from service.ledger.records import Cut
 from service.ledger.store import Ledger

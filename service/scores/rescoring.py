@@ -9,8 +9,8 @@ from pathlib import Path
 from random import SystemRandom
 from typing import NamedTuple
 
-from scoring.answer import TrustScore
 from scoring.errors import ConfigurationWrong, LedgerUnavailable, SellertrustError
+from scoring.scores.answer import TrustScore
 from scoring.time import DAY, format_time
 from service.contract.resource_names import parse_seller, seller_name
 from service.contract.scores import score_message

@@ -3,16 +3,16 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 
-from scoring.answer import Explanation, MadeBy, Stamp, TrustScore
-from scoring.caution import Caution, Flows, find_cautions
+from scoring.caution.cautions import Caution, Flows, find_cautions
 from scoring.errors import EntryKindUnknown, SellertrustError, seller_not_found
 from scoring.features.columns import FactRow, FactTable, Omitted
-from scoring.in_force import Beside, InForce, evaluate_measures_of
+from scoring.measures.in_force import Beside, InForce, evaluate_measures_of
 from scoring.model.artifact import Artifact
 from scoring.policy.policy import Policy
-from scoring.population import add_up_values
-from scoring.score import explain, score
-from scoring.settled_value import grows_with_value
+from scoring.scores.answer import Explanation, MadeBy, Stamp, TrustScore
+from scoring.scores.population import add_up_values
+from scoring.scores.score import explain, score
+from scoring.scores.settled_value import grows_with_value
 from scoring.version import CORE_VERSION
 from service.call_context import current_call
 from service.ledger.records import Cut

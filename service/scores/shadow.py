@@ -16,11 +16,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, Self
 
-from scoring.answer import Stamp, TrustScore
 from scoring.features.columns import FactTable
 from scoring.model.artifact import Artifact
 from scoring.policy.policy import Policy
-from scoring.score import score
+from scoring.scores.answer import Stamp, TrustScore
+from scoring.scores.score import score
 
 ALIAS = "shadow"
 MAX_WAITING = 256

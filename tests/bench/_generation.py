@@ -16,7 +16,7 @@ from pathlib import Path
 from scoring.arrays import Floats
 from scoring.model.artifact import Artifact
 from scoring.policy.policy import Policy
-from scoring.score import fold_views
+from scoring.scores.score import fold_views
 from sellertrust.client import Client
 from sellertrust.errors import SellertrustCallError
 from sellertrust.v1 import trust_score_service_pb2 as pb

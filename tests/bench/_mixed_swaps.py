@@ -13,8 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from scoring.answer import MadeBy
-from scoring.score import score
+from scoring.scores.answer import MadeBy
+from scoring.scores.score import score
 from sellertrust.client import Client
 from sellertrust.errors import SellertrustCallError
 from sellertrust.policies import PolicyClient

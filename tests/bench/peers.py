@@ -25,7 +25,7 @@ import numpy as np
 import psycopg
 
 from scoring.model.artifact import Artifact
-from scoring.score import fold_views
+from scoring.scores.score import fold_views
 from sellertrust.client import Client
 from sellertrust.v1 import trust_score_service_pb2 as pb
 from service.api.server import Server, options_of

@@ -16,7 +16,7 @@ from scoring.entries.kinds.conduct import IncidentChanged
 from scoring.entries.kinds.settlement import FlowStated
 from scoring.entries.kinds.trade import RatingGiven
 from scoring.enums import Action, Harm, IncidentChange, Source
-from scoring.score import explain, score
+from scoring.scores.score import explain, score
 from scoring.time import day_of
 from service.bootstrap import build_scorer
 from service.ledger.store import Ledger

@@ -12,12 +12,12 @@ from pathlib import Path
 from statistics import median
 from time import process_time
 
-from scoring.answer import Explanation
 from scoring.enums import RATED_TIERS, ScoreState, Tier
 from scoring.features.columns import FactRow
 from scoring.model.artifact import Artifact, load
-from scoring.reasons import CLEAR_DAYS_PENDING, OVERRIDDEN, STANDING
-from scoring.score import explain, score
+from scoring.scores.answer import Explanation
+from scoring.scores.reasons import CLEAR_DAYS_PENDING, OVERRIDDEN, STANDING
+from scoring.scores.score import explain, score
 from scoring.time import DAY
 from service.ledger.store import Ledger
 from tests.bench._real_data import Say

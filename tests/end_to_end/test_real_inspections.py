@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from scoring.policy.reading import parse_policy
-from scoring.score import score
+from scoring.scores.score import score
 from scoring.time import DAY, parse_day
 from sellertrust.client import Client
 from sellertrust.v1.trust_score_service_pb2 import ScoreState

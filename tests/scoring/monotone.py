@@ -7,7 +7,7 @@ from typing import Any
 from scoring.enums import Category, Severity, Status
 from scoring.errors import PolicyRefused
 from scoring.features.columns import FactRow
-from scoring.in_force import InForce, evaluate_measures
+from scoring.measures.in_force import InForce, evaluate_measures
 from scoring.policy.measures import Terms
 from scoring.policy.policy import Policy
 from scoring.policy.reading import parse_policy

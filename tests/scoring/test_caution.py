@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scoring.caution import Caution, find_cautions_of_seller
-from scoring.caution_history import MAX_TRACED
+from scoring.caution.cautions import Caution, find_cautions_of_seller
+from scoring.caution.history import MAX_TRACED
 from scoring.enums import Category, ControlReason, CorrectionKind, Kind, Severity, Source, Status
 from scoring.features.columns import FactRow
-from scoring.in_force import evaluate_measures
+from scoring.measures.in_force import evaluate_measures
 from scoring.policy.caution import CROWD, MAX_DAYS_IN_SPAN, SPAN_DAYS
 from scoring.policy.policy import Policy
 from scoring.policy.reading import parse_policy
-from scoring.score import score
+from scoring.scores.score import score
 from scoring.time import DAY
 from tests.scoring.policy.policies import data
 from tests.scoring.policy.test_rules import shipped

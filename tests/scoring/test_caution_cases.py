@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scoring.caution import Caution, find_cautions_of_seller
-from scoring.caution_history import choose_first_day, name_case
+from scoring.caution.cautions import Caution, find_cautions_of_seller
+from scoring.caution.history import choose_first_day, name_case
 from scoring.entries.field_types import is_id
 from scoring.entries.flow import FlowDay
 from scoring.enums import CaseState, Kind, Source, Status

@@ -21,13 +21,13 @@ from scoring.enums import (
     Tier,
 )
 from scoring.features.columns import FactRow
-from scoring.in_force import LOOK_BACK_DAYS, InForce, evaluate_measures
-from scoring.listed_measure import MeasureInForce
-from scoring.measure_record import MeasureStatement, name_measure
+from scoring.measures.in_force import LOOK_BACK_DAYS, InForce, evaluate_measures
+from scoring.measures.listed import MeasureInForce
+from scoring.measures.record import MeasureStatement, name_measure
 from scoring.policy.measures import Deposit, Suspension
 from scoring.policy.policy import Policy
-from scoring.score import score
-from scoring.settled_value import grows_with_value
+from scoring.scores.score import score
+from scoring.scores.settled_value import grows_with_value
 from scoring.time import DAY
 from tests.scoring.monotone import draw_policies, find_laxer_day
 from tests.scoring.policy.test_rules import CLOSED, policy_of, rule, shipped

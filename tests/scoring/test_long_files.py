@@ -13,7 +13,7 @@ from scoring.features.columns import EntryColumns, FactRow
 from scoring.features.facts import COUNTING_KINDS
 from scoring.features.views import Views
 from scoring.features.violations import Judged
-from scoring.score import explain, score
+from scoring.scores.score import explain, score
 from tests.scoring.worlds import NOW, TODAY, artifact, exposure, identity, numbered, policy, sellers, violation
 
 HISTORY_OF_ORDERS = [identity("i", TODAY - 600), *(exposure(f"x{d}", TODAY - d, 60) for d in range(1, 200))]
@@ -85,7 +85,7 @@ def test_an_explanation_names_the_incidents_that_cost_most_and_counts_the_others
     """Of each reason; the shares in points are those of all incidents."""
     rows = numbered([*HISTORY_OF_ORDERS, *allegations(80, Status.CONFIRMED)])
     whole = explain(rows, "s", NOW, artifact(), policy())
-    monkeypatch.setattr("scoring.reasons.MAX_LISTED", 3)
+    monkeypatch.setattr("scoring.scores.reasons.MAX_LISTED", 3)
     short = explain(rows, "s", NOW, artifact(), policy())
     assert short.score == whole.score
     for reason, all_of_it in zip(short.reasons, whole.reasons, strict=True):

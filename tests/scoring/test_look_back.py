@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scoring import look_back
 from scoring.enums import Category, Kind, Severity, Tier
 from scoring.features.columns import FactRow, columns_of, tabulate
 from scoring.features.facts import apply_changes, resolve
 from scoring.features.table import matrix
-from scoring.look_back import LOOK_BACK_DAYS, NO_TIER, LookBack
 from scoring.policy.policy import Policy
+from scoring.scores import look_back
+from scoring.scores.look_back import LOOK_BACK_DAYS, NO_TIER, LookBack
 from scoring.time import DAY
 from tests.scoring.features.test_views import files
 from tests.scoring.policy.test_rules import shipped

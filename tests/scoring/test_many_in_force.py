@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scoring import in_force
 from scoring.features.columns import FactRow, tabulate
-from scoring.in_force import Beside, evaluate_measures, evaluate_measures_of
+from scoring.measures import in_force
+from scoring.measures.in_force import Beside, evaluate_measures, evaluate_measures_of
 from scoring.policy.policy import Policy
 from tests.scoring.features.test_views import files
 from tests.scoring.policy.test_rules import shipped

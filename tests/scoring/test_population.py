@@ -11,11 +11,11 @@ import pytest
 
 from scoring.enums import Category, Kind, MeasureKind, Severity, Status, Tier
 from scoring.features.columns import FactRow, tabulate
-from scoring.in_force import evaluate_measures
+from scoring.measures.in_force import evaluate_measures
 from scoring.policy.policy import Policy
 from scoring.policy.reading import parse_policy
-from scoring.population import NO_TIER, Placed, Population, add_up_values, known_before, observe, place
-from scoring.score import score
+from scoring.scores.population import NO_TIER, Placed, Population, add_up_values, known_before, observe, place
+from scoring.scores.score import score
 from scoring.time import DAY, format_day
 from tests.scoring.worlds import NOW, TODAY, artifact, exposure, identity, numbered, violation
 

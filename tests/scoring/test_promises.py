@@ -13,7 +13,7 @@ from scoring.features.columns import FactRow, columns_of
 from scoring.features.decay import HALF_LIVES, UNIT, decay_table
 from scoring.features.facts import resolve
 from scoring.features.table import matrix
-from scoring.score import explain, score
+from scoring.scores.score import explain, score
 from scoring.time import DAY
 from tests.scoring.worlds import (
     CONSTANTS,
@@ -227,7 +227,7 @@ def test_a_large_batch_is_answered_in_parts_with_equal_answers(monkeypatch: pyte
     names = [f"s{i}" for i in range(9)]
     whole = score(rows, names, NOW, artifact(), policy())
     explained = explain([r for r in rows if r.seller == "s3"], "s3", NOW, artifact(), policy())
-    monkeypatch.setattr("scoring.score.MAX_CELLS", 40)
+    monkeypatch.setattr("scoring.scores.score.MAX_CELLS", 40)
     monkeypatch.setattr("scoring.features.selections.PART", 1)
     assert score(rows, names, NOW, artifact(), policy()) == whole
     assert explain([r for r in rows if r.seller == "s3"], "s3", NOW, artifact(), policy()) == explained

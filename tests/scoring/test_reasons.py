@@ -13,8 +13,8 @@ from scoring.features.columns import FactRow
 from scoring.features.table import Subject
 from scoring.model.artifact import Artifact
 from scoring.model.page import Page
-from scoring.reasons import LIMIT, REASON_CODES
-from scoring.score import explain, score
+from scoring.scores.reasons import LIMIT, REASON_CODES
+from scoring.scores.score import explain, score
 from tests.helpers.page_by_hand import PageByHand
 from tests.scoring.random_pages import artifact_of, monotone_table, page_artifact
 from tests.scoring.worlds import (

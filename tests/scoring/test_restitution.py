@@ -5,8 +5,8 @@ from scoring.entries.kinds.decisions import MeasureChanged
 from scoring.entries.kinds.settlement import DepositChanged, FlowStated
 from scoring.enums import Attribution, DepositChange, Kind, MeasureKind, MeasureState, Status
 from scoring.features.columns import FactRow
-from scoring.measure_record import MeasureStatement
-from scoring.restitution import RestitutionItem, captured_in, find_times_away, list_items, list_stood_on
+from scoring.measures.record import MeasureStatement
+from scoring.measures.restitution import RestitutionItem, captured_in, find_times_away, list_items, list_stood_on
 from scoring.time import DAY
 from tests.scoring.worlds import status
 

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scoring.answer import TrustScore
 from scoring.enums import (
     Attribution,
     CaseState,
@@ -22,7 +21,8 @@ from scoring.features.columns import FactRow
 from scoring.features.facts import COUNTING_KINDS
 from scoring.model.artifact import Artifact
 from scoring.policy.policy import Policy
-from scoring.score import score
+from scoring.scores.answer import TrustScore
+from scoring.scores.score import score
 from scoring.time import DAY
 from tests.scoring.worlds import NOW, TODAY, artifact, exposure, numbered, policy, sellers, violation
 

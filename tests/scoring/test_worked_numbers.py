@@ -19,7 +19,7 @@ from scoring.features.fold import Folder
 from scoring.features.table import FEATURES
 from scoring.model.scale import Scale
 from scoring.policy.reading import parse_policy
-from scoring.reasons import shapley_shares
+from scoring.scores.reasons import shapley_shares
 from scoring.time import day_of, format_day, format_time, parse_day, parse_time
 from tests.scoring.policy.policies import data
 from tests.scoring.worlds import CONSTANTS, NOW, TODAY, exposure, numbered

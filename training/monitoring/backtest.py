@@ -1,6 +1,6 @@
 """Backtest: what a model would have answered of every seller on past days, and the tier changes it would have made.
 
-`answers_at` gives of many sellers, column by column, what `scoring.score` gives of each: the points of the day's
+`answers_at` gives of many sellers, column by column, what `scoring.scores.score` gives of each: the points of the day's
 beginning and the tier with its look back over day-ends, thin files, overrides. Two states of knowledge:
 
 - THEN: entries that were reported before the day, decisions about others among them. That is the answer of a server that

@@ -12,7 +12,7 @@ from scoring.enums import Kind
 from scoring.features.facts import Facts, resolve
 from scoring.features.fold import Folder
 from scoring.model.page import Page
-from scoring.reasons import group_incidents, rank_other_codes, rank_reason_codes
+from scoring.scores.reasons import group_incidents, rank_other_codes, rank_reason_codes
 from scoring.time import DAY, format_day
 from training.observation.export import LedgerTable, entries_of
 from training.observation.snapshots import Snapshot

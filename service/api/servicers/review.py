@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from scoring.caution import Caution
+from scoring.caution.cautions import Caution
 from scoring.entries.field_types import is_id
 from scoring.enums import CaseState
 from scoring.errors import NotifierNotFound

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple, cast
 
 from sqlalchemy import Connection, bindparam, select, text
 
-from scoring.case_record import CaseStatement
 from scoring.entries.accounts import DepositAccount, add_up_deposit
 from scoring.entries.cases import OnPayouts
 from scoring.entries.entry import entry_from_content
@@ -18,7 +17,8 @@ from scoring.entries.flow import FlowDay, Superseded
 from scoring.entries.kinds.decisions import CaseChanged, MeasureChanged
 from scoring.entries.kinds.settlement import DepositChanged, FlowStated, PayoutsChanged
 from scoring.enums import Kind
-from scoring.measure_record import Lift, MeasureStatement, find_lifts
+from scoring.measures.case_record import CaseStatement
+from scoring.measures.record import Lift, MeasureStatement, find_lifts
 from service.ledger.clock.ledger_clock import LedgerClock
 from service.ledger.database.expressions import Texts, among
 from service.ledger.database.tables import ENTRY, FLOWING, ON_TERMS

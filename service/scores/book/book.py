@@ -11,9 +11,9 @@ from pathlib import Path
 from random import choice
 from typing import NamedTuple
 
-from scoring.answer import MadeBy, Stamp, TrustScore
 from scoring.enums import FreshnessState
 from scoring.errors import LedgerUnavailable, SellerNotFound, SellertrustError, ServerBusy
+from scoring.scores.answer import MadeBy, Stamp, TrustScore
 from scoring.time import DAY
 from service.contract.resource_names import parse_seller, seller_name
 from service.contract.scores import result_message, score_message, stamp_message

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import NamedTuple
 
-from scoring.answer import MadeBy
+from scoring.scores.answer import MadeBy
 from service.ledger.records import Cut
 from service.tally import Tally
 

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from scoring.answer import MadeBy
 from scoring.enums import ScoreState
 from scoring.errors import TooStale
+from scoring.scores.answer import MadeBy
 from scoring.time import DAY, SECOND
 from sellertrust.v1 import trust_score_service_pb2 as pb
 from service.ledger.records import Cut

@@ -1,7 +1,7 @@
 """The serialized stamp and freshness of a remembered answer. Shared parts are serialized once."""
 
-from scoring.answer import MadeBy, Stamp
 from scoring.enums import FreshnessState
+from scoring.scores.answer import MadeBy, Stamp
 from scoring.version import CORE_VERSION
 from service.ledger.records import Cut
 from service.scores.book import wire

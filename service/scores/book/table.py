@@ -10,7 +10,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 
-from scoring.answer import MadeBy
+from scoring.scores.answer import MadeBy
 
 UNKNOWN = 2**63 - 1
 """The floor before the first reading of the ledger: no answer is exact."""

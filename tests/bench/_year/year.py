@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scoring.caution import Caution, find_cautions_of_seller, may_be_set_off
+from scoring.caution.cautions import Caution, find_cautions_of_seller, may_be_set_off
 from scoring.certificate.contradictions import RunCase
 from scoring.entries.flow import FlowDay
 from scoring.entries.kinds.settlement import FlowStated

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from scoring.caution import Caution, find_cautions_of_seller
+from scoring.caution.cautions import Caution, find_cautions_of_seller
 from scoring.certificate.assumptions import Assumptions
 from scoring.certificate.states import count_run_days
 from scoring.entries.flow import FlowDay

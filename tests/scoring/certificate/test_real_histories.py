@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from scoring.certificate.states import build_states
 from scoring.enums import Kind, Status
 from scoring.features.columns import FactRow
-from scoring.in_force import evaluate_measures
+from scoring.measures.in_force import evaluate_measures
 from scoring.policy.policy import Policy
-from scoring.settled_value import add_up_settled
+from scoring.scores.settled_value import add_up_settled
 from scoring.time import DAY
 from service.policy.certificate_file import SHIPPED_ASSUMPTIONS, read_assumptions
 from tests.scoring.certificate.lives import cap_of

@@ -28,7 +28,7 @@ from scoring.features.facts import resolve
 from scoring.features.table import AttributeFeature, matrix
 from scoring.model.artifact import Artifact
 from scoring.model.certificate import certify
-from scoring.score import score
+from scoring.scores.score import score
 from scoring.time import DAY
 from tests.scoring.test_decisions import UNITS, decision, merge, split, with_units
 from tests.scoring.test_promises import COUNTING

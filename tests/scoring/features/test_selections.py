@@ -12,7 +12,7 @@ from scoring.features.columns import FactRow, columns_of
 from scoring.features.facts import Facts, resolve
 from scoring.features.fold import Constants, Folder, Sums
 from scoring.features.selections import fold_each_incident
-from scoring.reasons import group_incidents
+from scoring.scores.reasons import group_incidents
 from tests.scoring.worlds import NOW, TODAY, exposure, numbered, sellers, violation
 
 FOLDER = Folder(Constants(dict(zip(Severity, (1, 9, 40, 63), strict=True))))

@@ -17,7 +17,7 @@ from scoring.features.table import matrix
 from scoring.features.violations import Violations
 from scoring.model.artifact import MANIFEST, load
 from scoring.model.interval import LONGEST, Prior, gamma_interval, with_ends
-from scoring.score import score
+from scoring.scores.score import score
 from tests.scoring.test_promises import COUNTING
 from tests.scoring.worlds import (
     ALL_FEATURES,

@@ -14,8 +14,8 @@ from scoring.features.columns import FactRow, columns_of
 from scoring.features.facts import resolve
 from scoring.policy.history import establish, trace_standing, value_at
 from scoring.policy.reading import parse_policy
-from scoring.reasons import CLEAR_DAYS_PENDING, OVERRIDDEN, STANDING
-from scoring.score import score
+from scoring.scores.reasons import CLEAR_DAYS_PENDING, OVERRIDDEN, STANDING
+from scoring.scores.score import score
 from scoring.time import DAY
 from tests.scoring.policy.policies import POINTS, data, standing, with_standing
 from tests.scoring.worlds import NOW, TODAY, artifact, exposure, identity, numbered, sellers, status, violation

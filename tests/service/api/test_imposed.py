@@ -8,8 +8,8 @@ from scoring.entries.entry import Entry
 from scoring.entries.kinds.decisions import EntryCorrected, MeasureChanged
 from scoring.entries.kinds.settlement import DepositChanged
 from scoring.enums import Action, CorrectionKind, DepositChange, MeasureKind, MeasureState
-from scoring.in_force import InForce
-from scoring.listed_measure import MeasureInForce
+from scoring.measures.in_force import InForce
+from scoring.measures.listed import MeasureInForce
 from scoring.policy.measures import (
     FOR_GOOD,
     Deposit,

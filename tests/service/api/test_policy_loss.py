@@ -13,7 +13,7 @@ from scoring.certificate.exceptions import Granted
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.decisions import MeasureChanged
 from scoring.enums import MeasureState
-from scoring.measure_record import name_measure
+from scoring.measures.record import name_measure
 from scoring.policy.measures import SettlementHold, ValueCap
 from scoring.time import DAY, format_day
 from sellertrust.policies import PolicyClient

@@ -10,7 +10,7 @@ from scoring.certificate.certificate import digest_certificate
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.decisions import EntryCorrected, MeasureChanged, OverrideImposed
 from scoring.enums import CorrectionKind, MeasureState, Tier
-from scoring.measure_record import name_measure
+from scoring.measures.record import name_measure
 from scoring.policy.measures import SettlementHold, ValueCap
 from service.ledger.store import Ledger
 from service.policy.certificate_file import SHIPPED_ASSUMPTIONS

@@ -12,7 +12,7 @@ from scoring.entries.kinds.conduct import ProductListed, ProductViolationReporte
 from scoring.entries.kinds.decisions import ClockMended
 from scoring.enums import Action, Harm, Source
 from scoring.errors import ClockInDoubt, InvalidInput
-from scoring.score import score
+from scoring.scores.score import score
 from scoring.time import DAY, SECOND
 from service.ledger.clock.server_clock import REST, SKEW, TOLERANCE, wall_clock
 from service.ledger.records import Cut

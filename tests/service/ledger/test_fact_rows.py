@@ -27,7 +27,7 @@ from scoring.enums import (
 )
 from scoring.features.columns import FactRow, Omitted
 from scoring.features.facts import COUNTING_KINDS
-from scoring.score import explain, score
+from scoring.scores.score import explain, score
 from scoring.time import DAY
 from service.ledger.queries.entries import EXPORT_COLUMNS
 from service.ledger.store import Ledger

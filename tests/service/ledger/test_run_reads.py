@@ -5,7 +5,7 @@ from scoring.entries.entry import Entry
 from scoring.entries.kinds.decisions import MeasureChanged
 from scoring.entries.kinds.settlement import PayoutsChanged
 from scoring.enums import Action, MeasureKind, MeasureState, PayoutsChange
-from scoring.measure_record import name_measure
+from scoring.measures.record import name_measure
 from scoring.policy.measures import SettlementHold
 from service.ledger.store import Ledger
 from tests.builders import MARKET, TODAY, status

@@ -22,7 +22,7 @@ from scoring.entries.entry import Entry, prepare_batch
 from scoring.errors import SellertrustError
 from scoring.features.columns import columns_of
 from scoring.features.facts import resolve
-from scoring.score import explain, score
+from scoring.scores.score import explain, score
 from scoring.time import DAY
 from service.cli.parity import rows_of
 from service.contract.entries import entry_message

@@ -24,7 +24,7 @@ from scoring.enums import (
     Tier,
 )
 from scoring.errors import InvalidInput
-from scoring.measure_record import name_measure
+from scoring.measures.record import name_measure
 from scoring.policy.measures import Suspension
 from scoring.policy.policy import Policy
 from scoring.time import DAY, SECOND

@@ -163,7 +163,7 @@ def test_a_seller_with_too_many_allegations_is_read_by_itself_and_all_are_counte
 def test_an_explanation_says_how_many_incidents_it_does_not_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scoring.reasons.MAX_LISTED", 2)
+    monkeypatch.setattr("scoring.scores.reasons.MAX_LISTED", 2)
     with filled_server(tmp_path) as (_, client):
         [reason] = [r for r in client.explain_trust_score(MARKET, SELLERS[-1]).reasons if r.incidents]
         assert (len(reason.incidents), reason.incidents_omitted) == (2, len(SELLERS) - 1 - 2)

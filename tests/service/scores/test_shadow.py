@@ -13,7 +13,7 @@ import pytest
 
 from scoring.errors import ArtifactRefused
 from scoring.model.artifact import Artifact
-from scoring.score import score
+from scoring.scores.score import score
 from service.scores import shadow as shadowing
 from service.scores.shadow import ALIAS, Shadow, file_of
 from service.scores.shadow_report import report_of

@@ -16,7 +16,7 @@ from scoring.errors import ArtifactRefused, ConfigurationWrong
 from scoring.features.table import ContextFeature, at_reference
 from scoring.model.artifact import load
 from scoring.policy.reading import parse_policy
-from scoring.score import explain, score
+from scoring.scores.score import explain, score
 from scoring.time import DAY
 from service.ledger.store import Ledger
 from tests.builders import exposure, violation

@@ -7,11 +7,11 @@ from typing import cast
 
 import pytest
 
-from scoring.answer import MadeBy
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.conduct import ProductListed, ProductViolationReported
 from scoring.enums import Harm, Source
 from scoring.errors import LedgerUnavailable
+from scoring.scores.answer import MadeBy
 from service.contract.resource_names import seller_name
 from service.ledger.clock.ledger_clock import LedgerEnd
 from service.ledger.clock.server_clock import steady_clock

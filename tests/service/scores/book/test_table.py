@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scoring.answer import MadeBy
+from scoring.scores.answer import MadeBy
 from service.scores.book.table import Answer, Table
 
 ONE, TWO, THREE = "marketplaces/m/sellers/1", "marketplaces/m/sellers/2", "marketplaces/m/sellers/3"

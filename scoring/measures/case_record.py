@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from scoring.caution import Caution
+from scoring.caution.cautions import Caution
 from scoring.entries.entry import Entry
 from scoring.entries.incidents import derived_id
 from scoring.entries.kinds.decisions import CaseChanged
 from scoring.enums import CaseState
-from scoring.measure_record import MECHANISM
+from scoring.measures.record import MECHANISM
 
 MAX_RESTS_ON = 100
 """Entries that a statement names at most: the latest."""

@@ -7,7 +7,7 @@ from scoring.entries.kinds.decisions import RULE_MEASURE_PREFIX, MeasureChanged
 from scoring.entries.lifecycle import COUNTING_STATUSES, OPEN_STATUSES
 from scoring.enums import Attribution, CorrectionKind, Kind, MeasureKind, MeasureState, Status
 from scoring.features.columns import FactRow
-from scoring.measure_record import MeasureStatement
+from scoring.measures.record import MeasureStatement
 from scoring.policy.measures import (
     FOR_GOOD,
     MAX_HOLD_DAYS,

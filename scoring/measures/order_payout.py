@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from scoring.answer import Stamp
 from scoring.entries.cases import PayoutStop
 from scoring.policy.measures import Terms
 from scoring.policy.payout import Payout
+from scoring.scores.answer import Stamp
 
 
 @dataclass(frozen=True, slots=True)

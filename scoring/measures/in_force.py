@@ -5,15 +5,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from scoring.answer import TrustScore
-from scoring.caution import NO_FLOWS, Caution, Flows
+from scoring.caution.cautions import NO_FLOWS, Caution, Flows
 from scoring.enums import Kind, ScoreState, Tier
 from scoring.features.columns import NOTHING_OMITTED, FactRow, FactTable, Omitted, tabulate
 from scoring.features.facts import apply_changes
-from scoring.imposed import list_imposed
-from scoring.listed_measure import MeasureInForce
-from scoring.look_back import LOOK_BACK_DAYS, LookBack
-from scoring.measure_record import NO_LIFTS, Lift, MeasureStatement, find_lifts, name_measure
+from scoring.measures.imposed import list_imposed
+from scoring.measures.listed import MeasureInForce
+from scoring.measures.record import NO_LIFTS, Lift, MeasureStatement, find_lifts, name_measure
 from scoring.model.artifact import Artifact
 from scoring.policy.history import (
     Established,
@@ -28,9 +26,11 @@ from scoring.policy.history import (
 from scoring.policy.measures import Deposit, Suspension, Terms, combine
 from scoring.policy.policy import Policy
 from scoring.policy.rules import Applied, Rule, RuleBook, Situation
-from scoring.reasons import group_entries_by_violation
-from scoring.score import MAX_CELLS, score_with_facts
-from scoring.settled_value import NO_VALUES, add_up_settled
+from scoring.scores.answer import TrustScore
+from scoring.scores.look_back import LOOK_BACK_DAYS, LookBack
+from scoring.scores.reasons import group_entries_by_violation
+from scoring.scores.score import MAX_CELLS, score_with_facts
+from scoring.scores.settled_value import NO_VALUES, add_up_settled
 from scoring.time import DAY
 
 MAX_LISTED_ENTRIES = 1_000

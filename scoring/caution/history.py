@@ -9,12 +9,12 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from scoring.arrays import NEVER
-from scoring.caution_signs import Fact, Sign
+from scoring.caution.flow_signals import FlowTable, Measured, find_reached, find_relevant_changes
+from scoring.caution.signs import Fact, Sign
 from scoring.entries.cases import name_case
 from scoring.entries.flow import FlowDay, keep_latest_statements, list_flow_as_of
 from scoring.enums import CaseState, Kind, Source
 from scoring.features.columns import FactRow
-from scoring.flow_signals import FlowTable, Measured, find_reached, find_relevant_changes
 from scoring.policy.caution import (
     CROWD,
     MAX_CAUTION_DAYS,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from scoring.arrays import Bools, Floats, Ints, add_up_amounts, first_of_runs
-from scoring.caution import Caution
+from scoring.caution.cautions import Caution
 from scoring.enums import Tier
 from scoring.features.columns import FactTable
 from scoring.features.facts import Facts, apply_changes
@@ -20,7 +20,7 @@ from scoring.policy.measures import Terms, combine
 from scoring.policy.policy import Policy
 from scoring.policy.rules import Counter, Situation
 from scoring.policy.space import build_space
-from scoring.score import fold_views
+from scoring.scores.score import fold_views
 from scoring.time import DAY
 
 NO_TIER = 0
@@ -198,7 +198,7 @@ def count_incidents(counter: Counter, facts: Facts, n: int) -> Ints:
 
 
 def _tiers(policy: Policy, people: Population, standing: Ints) -> Ints:
-    """Return the tier of each seller, as `scoring.score` gives it."""
+    """Return the tier of each seller, as `scoring.scores.score` gives it."""
     facts = people.facts
     if people.points is None:
         return np.zeros(facts.cases, dtype=np.int64)

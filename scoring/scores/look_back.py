@@ -14,7 +14,7 @@ from scoring.features.views import view_often
 from scoring.features.violations import raise_severities, sort_violations
 from scoring.model.artifact import Artifact
 from scoring.policy.policy import Policy
-from scoring.score import MAX_CELLS
+from scoring.scores.score import MAX_CELLS
 from scoring.time import DAY
 
 LOOK_BACK_DAYS = 180

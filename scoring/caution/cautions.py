@@ -14,7 +14,8 @@ from types import MappingProxyType
 import numpy as np
 
 from scoring.arrays import NEVER, Bools
-from scoring.caution_history import (
+from scoring.caution.flow_signals import FlowTable, Measured, list_reached
+from scoring.caution.history import (
     MAX_LATE_DAYS,
     Known,
     choose_first_day,
@@ -24,12 +25,11 @@ from scoring.caution_history import (
     list_set_off_by_flow,
     take_back_ended,
 )
-from scoring.caution_signs import KINDS_OF_SIGNS, list_signs
+from scoring.caution.signs import KINDS_OF_SIGNS, list_signs
 from scoring.entries.cases import name_case
 from scoring.entries.flow import FlowDay
 from scoring.enums import CautionSignal, Kind, Source
 from scoring.features.columns import EntryColumns, FactRow, FactTable
-from scoring.flow_signals import FlowTable, Measured, list_reached
 from scoring.policy.caution import MAX_CAUTION_DAYS, Burst, CautionTable, ControlSign, Jump
 from scoring.policy.history import find_decision_times
 from scoring.policy.measures import Measure

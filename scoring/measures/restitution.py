@@ -12,7 +12,7 @@ from scoring.entries.kinds.settlement import DepositChanged
 from scoring.entries.lifecycle import RETRACTED_STATUSES
 from scoring.enums import Attribution, DepositChange, Kind, MeasureKind, MeasureState, Status
 from scoring.features.columns import FactRow
-from scoring.measure_record import MeasureStatement
+from scoring.measures.record import MeasureStatement
 from scoring.policy.measures import PPM
 from scoring.time import DAY
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from scoring.caution import Caution
+from scoring.caution.cautions import Caution
 from scoring.enums import Category, ScoreState, Severity, Tier
 
 

@@ -6,9 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scoring.answer import Explanation, ThinFile, TrustScore
 from scoring.arrays import Floats, Ints
-from scoring.caution import NO_FLOWS, Flows, find_cautions
+from scoring.caution.cautions import NO_FLOWS, Flows, find_cautions
 from scoring.enums import ScoreState, Tier
 from scoring.features.columns import NOTHING_OMITTED, FactRow, FactTable, Omitted, tabulate
 from scoring.features.facts import Facts, apply_changes
@@ -20,7 +19,8 @@ from scoring.model.artifact import Artifact
 from scoring.model.interval import ENDS, with_ends
 from scoring.model.scale import MAX_POINTS
 from scoring.policy.policy import Policy
-from scoring.reasons import (
+from scoring.scores.answer import Explanation, ThinFile, TrustScore
+from scoring.scores.reasons import (
     CLEAR_DAYS_PENDING,
     LIMIT,
     NO_MODEL,

@@ -20,7 +20,6 @@ from types import MappingProxyType
 
 import numpy as np
 
-from scoring.answer import ExposureDay, IncidentEffect, Reason
 from scoring.arrays import Bools, Floats, Ints
 from scoring.enums import Category, CorrectionKind, Kind, Severity
 from scoring.features.columns import FactRow, list_coded_texts
@@ -33,6 +32,7 @@ from scoring.features.violations import Violations
 from scoring.model.artifact import Artifact
 from scoring.model.page import Page
 from scoring.model.scale import MAX_POINTS
+from scoring.scores.answer import ExposureDay, IncidentEffect, Reason
 
 MAX_LISTED = 1_000
 """Incidents, entries or days that a reason lists; of the others it states the number."""

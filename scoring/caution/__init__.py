@@ -1,0 +1,1 @@
+"""Find the cautions that protect for some days, and judge nobody."""

@@ -1,0 +1,1 @@
+"""Find the measures in force, with what they did to a seller."""

@@ -1,0 +1,1 @@
+"""Score sellers, and explain the scores."""
