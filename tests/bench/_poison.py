@@ -8,11 +8,12 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
+from scoring.in_force import InForce, evaluate_measures
+
 from scoring.entries.flow import FlowDay
 from scoring.entries.kinds.settlement import FlowStated
 from scoring.enums import Severity, Source, Status
 from scoring.features.columns import FactRow
-from scoring.in_force import InForce, evaluate_measures
 from scoring.policy.policy import Policy
 from scoring.time import DAY
 from tests.scoring.worlds import NOW, TODAY, artifact, exposure, identity, numbered, violation
