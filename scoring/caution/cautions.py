@@ -132,7 +132,7 @@ def may_be_set_off(flow: Sequence[FlowDay], observe_time: int, stated: CautionTa
     Only then all of it needs to be read.
     """
     first = choose_first_recent_day(observe_time, stated)
-    table = FlowTable(flow, stated.currency)
+    table = FlowTable(flow, stated.currency, has_earlier=True)
     return any(
         list_reached(table, rule.trigger, first) for rule in stated.rules if isinstance(rule.trigger, Burst | Jump)
     )

@@ -2,6 +2,7 @@
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -40,7 +41,8 @@ class Measured(NamedTuple):
 class FlowTable:
     """The flow of one seller as sums over days, from its first day on; made once for all triggers."""
 
-    def __init__(self, flow: Sequence[FlowDay], currency: str) -> None:
+    def __init__(self, flow: Sequence[FlowDay], currency: str, *, has_earlier: bool = False) -> None:
+        self._has_earlier = has_earlier
         self.flow = flow
         """All that is on record, one statement a day and product category."""
         self.stated = sorted({one.fact.day for one in flow})
@@ -61,9 +63,9 @@ class FlowTable:
         until, start = self._until[number], self._start
         return until[last - start + 1] - until[first - start]
 
-    def find_first_stated(self, first: int) -> int:
-        """Return the first day from one on that is stated."""
-        return self.stated[bisect_left(self.stated, first)]
+    def find_first_known(self, first: int) -> int:
+        """Return the first day from one on that is known: who sold before it, or `has_earlier`, slept since."""
+        return first if self._has_earlier else _find_first_known(self.stated, first)
 
 
 def find_reached(
@@ -98,7 +100,7 @@ def _find_refunded_time(table: FlowTable, trigger: Burst | Jump, day: int) -> in
         for later in table.stated[bisect_right(table.stated, day) :]:
             if later > day + MAX_CAUTION_DAYS:
                 break
-            if _reach(trigger, table.between, table.find_first_stated, day, later) is None:
+            if _reach(trigger, table.between, table.find_first_known, day, later) is None:
                 return 1 + max(one.known_time for one in table.flow if one.fact.day == later)
     return NEVER
 
@@ -106,7 +108,7 @@ def _find_refunded_time(table: FlowTable, trigger: Burst | Jump, day: int) -> in
 def list_reached(table: FlowTable, trigger: Burst | Jump, first_day: int) -> list[tuple[int, Measured]]:
     """Return every day on which a trigger is reached, whatever was reached before, in their order, each with by what."""
     days = table.stated[bisect_left(table.stated, first_day - 1 + trigger.window_days) :]
-    found = ((day, _reach(trigger, table.between, table.find_first_stated, day)) for day in days)
+    found = ((day, _reach(trigger, table.between, table.find_first_known, day)) for day in days)
     return [(day, measured) for day, measured in found if measured is not None]
 
 
@@ -130,13 +132,10 @@ def find_relevant_changes(flow: Sequence[FlowDay], triggers: Sequence[Burst | Ju
     def between(number: int, first: int, last: int) -> int:
         return sum(by_day.get(day, _NOTHING)[number] for day in range(first, last + 1))
 
-    def find_first_stated(first: int) -> int:
-        return stated[bisect_left(stated, first)]
-
     def list_days(trigger: Burst | Jump, day: int) -> list[int]:
         last = bisect_right(stated, day + trigger.window_days - 1)
         later = stated[bisect_left(stated, day) : last]
-        return [one for one in later if _reach(trigger, between, find_first_stated, one) is not None]
+        return [one for one in later if _reach(trigger, between, partial(_find_first_known, stated), one) is not None]
 
     found = set()
     for time, place, number in changes:
@@ -151,6 +150,10 @@ def find_relevant_changes(flow: Sequence[FlowDay], triggers: Sequence[Burst | Ju
             if before != [list_days(trigger, day) for trigger in triggers]:
                 found.add(time)
     return sorted(found)
+
+
+def _find_first_known(stated: Sequence[int], first: int) -> int:
+    return first if stated[0] < first else stated[bisect_left(stated, first)]
 
 
 class Counts(NamedTuple):
@@ -189,20 +192,20 @@ def _add(sums: Counts, more: Counts, less: Counts = _NOTHING) -> Counts:
 def _reach(
     trigger: Burst | Jump,
     between: Callable[[int, int, int], int],
-    find_first_stated: Callable[[int], int],
+    find_first_known: Callable[[int], int],
     day: int,
     refunds_until: int | None = None,
 ) -> Measured | None:
     """Return by what a trigger is reached on a day that is stated; None if it is not.
 
-    `between`: the sum of one of Counts, by its place, from one day to another, both included; `find_first_stated`: the first
-    day from one on that is stated; `refunds_until`: the last day of refunds that count against a jump, by default `day`.
+    `between`: the sum of one of Counts, by its place, from one day to another, both included; `find_first_known`: the first
+    day from one on that is known; `refunds_until`: the last day of refunds that count against a jump, by default `day`.
     """
     begin = day - trigger.window_days + 1
     if isinstance(trigger, Jump):
         first, end = day - trigger.days + 1, day - trigger.days
         value = between(_VALUE, first, day) - between(_REFUNDED, first, refunds_until or day)
-        if value < trigger.value_minor or (known_days := end - find_first_stated(begin) + 1) * 2 < trigger.before_days:
+        if value < trigger.value_minor or (known_days := end - find_first_known(begin) + 1) * 2 < trigger.before_days:
             return None
         before = between(_VALUE, begin, end) * trigger.days
         return (

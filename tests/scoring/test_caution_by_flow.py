@@ -105,6 +105,19 @@ def test_a_jump_of_captured_value_is_against_the_average_before_and_none_of_who_
     assert cautions([*usual(31, 4), *others], table) == ()
 
 
+def test_a_sleeping_account_that_wakes_sets_a_jump_off() -> None:
+    """Who sold before the days that are compared sold nothing in them; who has just begun is another."""
+    table = table_of(jump=JUMP)
+    awake = [flow(TODAY - back, captured_minor=5_000) for back in (3, 2, 1)]
+    assert cautions(awake, table) == ()
+    for last in (32, 40, 100):
+        woken = cautions([flow(TODAY - last, captured_orders=1), *awake], table)
+        assert [one.measured for one in woken] == [(10_000, 0)]
+    assert may_be_set_off(awake, NOW, table)
+    small = [flow(TODAY - back, captured_minor=3_000) for back in (3, 2, 1)]
+    assert cautions([*usual(60, 40), *small], table) == ()
+
+
 def test_value_that_is_refunded_is_no_jump() -> None:
     """On the same day, when the day is stated again, or within the days after: strangers freeze no seller by buying."""
     table = table_of(jump=JUMP)

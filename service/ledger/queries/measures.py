@@ -7,7 +7,7 @@ from itertools import groupby
 from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple, cast
 
-from sqlalchemy import Connection, bindparam, select, text
+from sqlalchemy import Connection, bindparam, func, or_, select, text
 
 from scoring.entries.accounts import DepositAccount, add_up_deposit
 from scoring.entries.cases import OnPayouts
@@ -25,21 +25,31 @@ from service.ledger.database.tables import ENTRY, FLOWING, ON_TERMS
 from service.ledger.records import Cut
 
 _E = ENTRY.c
-_FLOW = (
+_OF_FLOW = (
+    _E.marketplace == bindparam("marketplace"),
+    among(_E.seller, bindparam("sellers", type_=Texts())),
+    text(FLOWING),
+    _E.occur_time < bindparam("observe_time"),
+    _E.report_time < bindparam("observe_time"),
+    _E.sequence <= bindparam("last"),
+)
+_FLOW_BY_DAY = (
     select(
         *(_E.seller, _E.exposure_day, _E.product_category, _E.revision, _E.entry_id, _E.sequence, _E.content),
         _E.report_time,
     )
-    .where(
-        _E.marketplace == bindparam("marketplace"),
-        among(_E.seller, bindparam("sellers", type_=Texts())),
-        text(FLOWING),
-        _E.exposure_day >= bindparam("first_day"),
-        _E.occur_time < bindparam("observe_time"),
-        _E.report_time < bindparam("observe_time"),
-        _E.sequence <= bindparam("last"),
-    )
+    .where(*_OF_FLOW)
     .order_by(_E.seller, _E.exposure_day, _E.product_category, _E.revision)
+)
+_FLOW = _FLOW_BY_DAY.where(_E.exposure_day >= bindparam("first_day"))
+_EARLIER = (
+    select(_E.seller, func.max(_E.exposure_day).label("day"))
+    .where(*_OF_FLOW, _E.exposure_day < bindparam("first_day"))
+    .group_by(_E.seller)
+    .subquery()
+)
+_FLOW_WITH_EARLIER = _FLOW_BY_DAY.outerjoin(_EARLIER, _EARLIER.c.seller == _E.seller).where(
+    or_(_E.exposure_day >= bindparam("first_day"), _E.exposure_day == _EARLIER.c.day)
 )
 _OF_SELLERS = (
     _E.marketplace == bindparam("marketplace"),
@@ -137,8 +147,8 @@ class MeasureQueries:
         """Return the flow of each of some sellers from a UTC day on, as of the cut; sellers without any are left out.
 
         One statement for each day (since 1970-01-01) and product category, in their order: the highest revision that was
-        reported before `cut.observe_time`. `with_before`: also what counted before a day was stated again, which takes
-        longer to read.
+        reported before `cut.observe_time`. `with_before`: also what counted before a day was stated again, and the
+        last day that was stated before `first_day`; this takes longer to read.
         """
         values = {
             "marketplace": marketplace,
@@ -148,7 +158,7 @@ class MeasureQueries:
             "last": cut.sequence,
         }
         with self.clock.as_of(cut.sequence) as connection:
-            rows = connection.execute(_FLOW, values).all()
+            rows = connection.execute(_FLOW_WITH_EARLIER if with_before else _FLOW, values).all()
         found: dict[str, list[FlowDay]] = {}
         for (seller, *_), revisions in groupby(rows, key=itemgetter(0, 1, 2)):
             found.setdefault(seller, []).append(_flow_day_of(list(revisions), with_before))

@@ -65,7 +65,8 @@ def ask_everything(ledger: Ledger) -> None:
     ledger.sellers.list(MARKET, "s1", 3)
     ledger.append(MARKET, [violation(f"w{n}", incident=f"w{n}") for n in range(3, 9)])
     ledger.facts.of_seller(MARKET, "s1", ledger.cut(), 2)
-    ledger.measures.flows(MARKET, ["s1"], ledger.cut(), TODAY - 60)
+    for with_before in (False, True):
+        ledger.measures.flows(MARKET, ["s1"], ledger.cut(), TODAY - 60, with_before=with_before)
     ledger.facts.values(MARKET, "s1", ledger.cut(), "EUR")
     ledger.facts.table(MARKET, ["s1"], ledger.cut(), 99)
     ledger.facts.table(MARKET, ["s1", "s2"], ledger.cut(), 99)

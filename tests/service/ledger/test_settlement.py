@@ -206,6 +206,12 @@ def test_of_a_day_of_flow_the_highest_revision_counts_as_of_any_time(story: Stor
     assert read(TODAY - 2) == [(-2, "", 1, "e2"), (-2, "toys", 5, "e6")]
     assert read(cut=then) == [(-3, "", 7, "e3"), (-2, "", 1, "e2"), (-2, "toys", 3, "e1")]
     assert read(cut=story.ledger.cut(observe_time=NOW + 10)) == read(cut=then)  # what was reported later did not count
+    since = {
+        day: story.ledger.measures.flows(MARKET, [SELLER, "s2"], then, day, with_before=True)
+        for day in (TODAY - 2, TODAY)
+    }
+    assert [one.fact.day - TODAY for one in since[TODAY - 2][SELLER]] == [-3, -2, -2]  # who slept since is seen by it
+    assert [one.fact.day - TODAY for one in since[TODAY][SELLER]] == [-2, -2]
     toys = story.ledger.measures.flows(MARKET, [SELLER], story.ledger.cut(), TODAY - 2, with_before=True)[SELLER][-1]
     assert [(old.fact.captured_orders, old.until_time > then.observe_time) for old in toys.before] == [(3, True)]
     assert [list_flow_as_of([toys], t)[0].fact.captured_orders for t in (0, toys.before[0].until_time)] == [3, 5]
