@@ -148,7 +148,10 @@ def study_of(path: Path) -> "Study":
 
     ConfigurationWrong if it cannot be used.
     """
-    from training.study.loading import load_study
+    try:
+        from training.study.loading import load_study
+    except ImportError as error:
+        raise training_missing(error) from None
 
     shipped = Path(__file__).parents[2] / "training" / "studies" / path.name
     return load_study(path if path.exists() or not shipped.exists() else shipped)
@@ -170,7 +173,8 @@ def table_of(settings: Settings, marketplace: str, export: Path | None, progress
         progress("export", 1, 1)
         if not count:
             raise ConfigurationWrong(
-                f"the ledger holds no entries of marketplace {marketplace!r}; name the one you mean by --marketplace"
+                f"the ledger holds no entries of marketplace {marketplace!r}; import them first: sellertrust ledger import,"
+                " or name the one you mean by --marketplace or in the study"
             )
     progress("read", 0, 1)
     table = read_export(export)

@@ -139,7 +139,7 @@ def _train(settings: Settings) -> None:
     training = Training(settings, STUDIES / "marketplace.toml")
     training.read(None, _silent)
     trained = training.run(_silent)
-    row = training.finish(trained, publish=True, report=None)
+    row = training.finish(trained, publish=True)
     if row["alias"] != "champion":
         failed = ", ".join(row["failed_hard"] + row["failed_advisory"])
         fail(f"the model did not pass its gates ({failed}); with more --sellers there is more evidence")

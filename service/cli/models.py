@@ -42,9 +42,14 @@ Servers = Annotated[
     ),
 ]
 Wait = Annotated[
-    bool, typer.Option("--wait", help="Return once every server (default: SELLERTRUST_TARGET) answers with the model.")
+    float,
+    typer.Option(
+        "--wait",
+        metavar="SECONDS",
+        min=0,
+        help="Return once every server (default: SELLERTRUST_TARGET) answers with the model, after this time at most.",
+    ),
 ]
-Timeout = Annotated[float, typer.Option("--timeout", min=0.1, metavar="SECONDS", help="How long --wait waits.")]
 
 
 @app.command("list")
@@ -155,8 +160,7 @@ def promote(
     ] = "",
     proposes: Propose = False,
     server: Servers = None,
-    wait: Wait = False,
-    timeout: Timeout = 60.0,
+    wait: Wait = 0,
     output: Output = Format.TABLE,
 ) -> None:
     """Make a model champion, or propose it, if its gates allow it.
@@ -175,20 +179,18 @@ def promote(
             propose(models, request, actor=who, reason=reason, output=output)
             return
         done = models.promote_model(model, actor=who, reason=reason, override=override, sign_off=sign_off)
-    _report_champion(done.champion, server, timeout if wait else 0)
+    _report_champion(done.champion, server, wait)
 
 
 @app.command("rollback")
-def rollback(
-    reason: Reason, actor: Operator = "", server: Servers = None, wait: Wait = False, timeout: Timeout = 60.0
-) -> None:
+def rollback(reason: Reason, actor: Operator = "", server: Servers = None, wait: Wait = 0) -> None:
     """Make the model champion again that was champion before.
 
     Running servers follow within a second.
     """
     with _open_models(next(iter(server or []), None)) as models:
         done = models.rollback_model(actor=actor or user(), reason=reason)
-    _report_champion(done.champion, server, timeout if wait else 0)
+    _report_champion(done.champion, server, wait)
 
 
 @app.command("history")

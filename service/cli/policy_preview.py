@@ -23,6 +23,9 @@ app = typer.Typer()
 DEFAULT_DAYS = 90
 """Days of the past span, if none is stated."""
 
+MAX_VIOLATIONS = 1_000
+"""Violations of the span that are looked at, the latest first."""
+
 SHOWN = 15
 """Rows of a table that a person is shown; JSON has them all."""
 
@@ -38,9 +41,6 @@ def preview(
         str | None,
         typer.Option("--since", metavar="DAY", help=f"First day of the past span; default: {DEFAULT_DAYS} days ago."),
     ] = None,
-    violations: Annotated[
-        int, typer.Option("--violations", min=0, help="Violations of the span that are looked at, the latest first.")
-    ] = 1_000,
     marketplace: Annotated[
         str | None, typer.Option("--marketplace", "-m", help="Marketplace; default: all of the ledger.")
     ] = None,
@@ -59,7 +59,7 @@ def preview(
 
     settings, after = load(), read_policy(file)
     with open_ledger(settings) as ledger:
-        asked = _question(settings, ledger, after, against, since, violations)
+        asked = _question(settings, ledger, after, against, since)
         places = [marketplace] if marketplace else ledger.sellers.list_marketplaces()
         with StepProgress() as progress:
             found = look(ledger, places, asked, progress)
@@ -75,7 +75,7 @@ def preview(
 
 
 def _question(
-    settings: Settings, ledger: "Ledger", after: "Policy", against: Path | None, since: str | None, violations: int
+    settings: Settings, ledger: "Ledger", after: "Policy", against: Path | None, since: str | None
 ) -> "Question":
     """Return what is compared: with a file or the served policy, by the champion if there is one."""
     from service.policy.history import PolicyHistory
@@ -98,7 +98,7 @@ def _question(
         raise invalid("--since", str(error)) from None
     if first > today:
         raise invalid("--since", "must not lie in the future")
-    return Question(before, after, None if champion is None else registry.load(champion), cut, first, violations)
+    return Question(before, after, None if champion is None else registry.load(champion), cut, first, MAX_VIOLATIONS)
 
 
 def _print(asked: "Question", found: "Preview") -> None:

@@ -11,10 +11,10 @@ import typer
 
 from scoring.errors import ConfigurationWrong
 from scoring.progress import Progress
-from service.bootstrap import open_ledger, open_registry
-from service.cli.common import ROOT
+from service.bootstrap import open_registry
+from service.cli.backtest import study_of, table_of
 from service.cli.models import compare_fairly, figures_of, format_estimates, now, user
-from service.cli.output import Exit, Format, Output, emit, emit_one, say, training_missing
+from service.cli.output import Exit, Format, Output, emit, emit_one, say
 from service.cli.progress import StepProgress
 from service.policy.policy_file import load_policy
 from service.settings import Settings, load
@@ -22,7 +22,6 @@ from service.settings import Settings, load
 if TYPE_CHECKING:
     from scoring.model.artifact import Artifact
     from training.pipeline.job import Job, Planned, Trained
-    from training.study.definition import Study
 
 app = typer.Typer()
 
@@ -42,10 +41,6 @@ def train(
     recalibrate: Annotated[
         bool, typer.Option("--recalibrate", help="Keep the champion's tables, fit the base alone anew.")
     ] = False,
-    fresh: Annotated[
-        bool, typer.Option("--fresh", help="Begin anew, whatever an interrupted run left behind.")
-    ] = False,
-    report: Annotated[Path | None, typer.Option("--report", help="Write the HTML report to this file too.")] = None,
     rows: Annotated[
         Path | None,
         typer.Option("--rows", metavar="FILE", help="Write the scored test rows to this .csv or .parquet file."),
@@ -61,7 +56,7 @@ def train(
     The table's seconds are those that a step took in all. In JSON, `seconds` are what making the model took of them, and
     `apart` the rest: baselines, resampling, the second training.
     """
-    training = Training(load(), study, recalibrate=recalibrate, verify=verify, fresh=fresh)
+    training = Training(load(), study, recalibrate=recalibrate, verify=verify)
     if rows is not None:
         training.check_rows(rows, dry_run=dry_run)
     with StepProgress() as progress:
@@ -72,7 +67,7 @@ def train(
         trained = training.run(progress)
     if rows is not None:
         training.write_rows(trained, rows)
-    row = training.finish(trained, publish=publish, report=report)
+    row = training.finish(trained, publish=publish)
     _show(trained, row, output, progress.seconds)
     if not trained.passed:
         say(f"error: hard gates are not passed: {', '.join(row['failed_hard'])}; the report says why")
@@ -92,16 +87,9 @@ class Training:
         *,
         recalibrate: bool = False,
         verify: bool = True,
-        fresh: bool = False,
     ) -> None:
-        try:
-            from training.study.loading import load_study
-        except ImportError as error:
-            raise training_missing(error) from None
-        shipped = ROOT / "training" / "studies" / study.name
-        self._settings = settings
-        self.study: Study = load_study(study if study.exists() or not shipped.exists() else shipped)
-        self._recalibrate, self._verify, self._fresh = recalibrate, verify, fresh
+        self._settings, self.study = settings, study_of(study)
+        self._recalibrate, self._verify = recalibrate, verify
         self._registry = open_registry(settings)
         self._job: Job | None = None
         self._kept: Path | None = None
@@ -112,21 +100,8 @@ class Training:
         `export`: its file; None: one is made of the ledger as it is now, in the data folder. ConfigurationWrong if the
         ledger has no entries of the study's marketplace.
         """
-        from training.observation.export import read_export, write_export
-
-        study, settings, given = self.study, self._settings, export is not None
-        if export is None:
-            export = settings.data_dir / "exports" / f"{study.marketplace}.parquet"
-            progress("export", 0, 1)
-            with open_ledger(settings) as ledger:
-                count = write_export(ledger.entries.export(study.marketplace, ledger.cut()), export)
-            progress("export", 1, 1)
-            if not count:
-                raise ConfigurationWrong(
-                    f"the ledger holds no entries of marketplace {study.marketplace!r}, which the study names; import"
-                    " them first: sellertrust ledger import MAPPING"
-                )
-        self._job = self._job_of(read_export(export), export_given=given)
+        table = table_of(self._settings, self.study.marketplace, export, progress)
+        self._job = self._job_of(table, export_given=export is not None)
 
     def _job_of(self, table: Any, *, export_given: bool) -> "Job":
         from training.pipeline.job import Job, Shell
@@ -145,8 +120,6 @@ class Training:
             study = study_of_model(study, artifact)
         key = [study.digest, table.digest, champion if self._recalibrate else "", code_versions()]
         self._kept = self._settings.data_dir / "training" / sha256(json.dumps(key).encode()).hexdigest()[:16]
-        if self._fresh:
-            _clear(self._kept)
         from service.cli.parity import count_differing_rows
 
         policy = load_policy(self._settings)
@@ -204,7 +177,7 @@ class Training:
 
         trained = run(self.job, progress)
         if self.job.kept.used:
-            say(f"taken as an earlier run of the same training left it: {', '.join(self.job.kept.used)}; anew: --fresh")
+            say(f"taken as an earlier run of the same training left it: {', '.join(self.job.kept.used)}")
         return trained
 
     def check_rows(self, file: Path, *, dry_run: bool) -> None:
@@ -224,10 +197,10 @@ class Training:
 
         say(f"{write_rows(self.job.table, trained, file):,} scored test rows written to {file}")
 
-    def finish(self, trained: "Trained", *, publish: bool, report: Path | None) -> dict[str, Any]:
+    def finish(self, trained: "Trained", *, publish: bool) -> dict[str, Any]:
         """Make the model's report, publish the model if `publish`; return a summary as JSON values.
 
-        `report`: a file to write the report to as well. What interrupted runs would need is deleted.
+        What interrupted runs would need is deleted.
         """
         from training.report.page import render
 
@@ -238,8 +211,6 @@ class Training:
         digest = sha256(trained.parts["manifest.json"]).hexdigest()
         stated = {name: json.loads(trained.parts[f"{name}.json"]) for name in _SHOWN}
         page = render(**stated, gates=trained.gates, digest=digest).encode()
-        if report is not None:
-            report.write_bytes(page)
         row["digest"] = digest
         if publish:
             row["alias"] = self._publish(trained, page)

@@ -378,7 +378,6 @@ def test_a_study_is_trained_from_the_command_line_and_its_figures_are_json(bare:
     stdout, stderr = bare("train", tmp_path / "study.toml", "-o", "json", "--rows", rows, code=(0, 4))
     row = json.loads(stdout)
     assert f"{len(rows.read_text().splitlines()) - 1} scored test rows written to {rows}" in stderr
-    assert "--fresh" not in stderr  # a dry run fits nothing that could be taken up
     assert (row["study"], row["auc"].keys()) == ("toronto_a", {"value", "low", "high"})
     for step in ("export", "1/9 snapshot", "4/9 train", "9/9 gates"):
         assert f"{step}: done in" in stderr

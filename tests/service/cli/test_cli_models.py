@@ -139,13 +139,13 @@ def test_promote_waits_until_every_server_answers_with_the_model(shell: Shell) -
     """Asked of a server or of the registry itself; one that cannot follow is 5 and named."""
     address = shell.environment["SELLERTRUST_TARGET"]
     challenger = shell.json("model", "show", "challenger")["digest"]
-    said = ("--reason", "better", "--wait")
-    _, told = shell("model", "promote", "challenger", *said)
+    said = ("--reason", "better")
+    _, told = shell("model", "promote", "challenger", *said, "--wait", 60)
     assert told == f"champion is now {challenger[:12]}\nevery server answers with it\n"
-    _, told = shell("model", "rollback", *said, "--server", address, "--timeout", 5)
+    _, told = shell("model", "rollback", *said, "--server", address, "--wait", 5)
     assert told.endswith("every server answers with it\n")
     late = shell.error(
-        5, "model", "promote", "challenger", *said, "--timeout", 4, "--server", address, "--server", "127.0.0.1:9"
+        5, "model", "promote", "challenger", *said, "--wait", 4, "--server", address, "--server", "127.0.0.1:9"
     )
     assert f"error: after 4 s not answering with {challenger[:12]}: 127.0.0.1:9; their logs say why" in late
     assert json.loads(shell("model", "show", "-o", "json")[0])["digest"] == challenger

@@ -93,7 +93,7 @@ def test_a_failed_hard_gate_says_which_and_who_may_override_it() -> None:
     text = words(render(**sample.parts(("log_loss", "latency"))))
     assert "Not passed: 2 hard gates failed" in text
     assert "may be overridden by a named person" in text
-    assert '--reason "WHY" --override YOUR-NAME --wait' in unescape(text)
+    assert '--reason "WHY" --override YOUR-NAME --wait 60' in unescape(text)
     closed = words(render(**sample.parts(("parity",))))
     assert "Nobody can override parity" in closed
     assert "model promote" not in closed

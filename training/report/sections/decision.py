@@ -83,7 +83,9 @@ def _refused(r: Reading, failed: list[Json], unsigned: list[Json]) -> Verdict:
 
 
 def _promote(r: Reading, more: str = "", text: str = "") -> Command:
-    command = f'sellertrust model promote {shlex.quote(r.digest)} \\\n    --actor YOUR-NAME --reason "WHY"{more} --wait'
+    command = (
+        f'sellertrust model promote {shlex.quote(r.digest)} \\\n    --actor YOUR-NAME --reason "WHY"{more} --wait 60'
+    )
     return Command(text or "To promote it (and wait until every server has it):", command)
 
 
