@@ -1,4 +1,4 @@
-"""Remembered scores, batches, scores that nobody remembers, generations, processes, and peers; on SQLite and PostgreSQL.
+"""Remembered scores, batches, scores that nobody remembers, processes, and peers; on SQLite and PostgreSQL.
 
 Figures of a server and its ledger are SQLite's; PostgreSQL's have `postgres.` before the same names. `./dev bench peers`
 makes those beside echo and FastAPI alone.
@@ -11,7 +11,7 @@ from functools import partial
 from service.ledger.store import Ledger
 from service.policy.policy_file import load_policy
 from service.settings import load
-from tests.bench import _book, _generation, peers
+from tests.bench import _book, peers
 from tests.bench._miss import miss_figures
 from tests.bench._processes import measure_processes
 from tests.bench._real_data import Say
@@ -35,8 +35,6 @@ def run(say: Say) -> dict[str, float]:
         for prefix, at in (("", f"sqlite:///{place}/ledger.db"), ("postgres.", url)):
             add(prefix, partial(_book.measure, place, at))
             with Ledger.open(at) as ledger:
-                if not prefix:
-                    add("", partial(_generation.measure, place, ledger, policy, artifact, MARKETPLACE))
                 add(prefix, partial(miss_figures, ledger, artifact, policy))
         add("", partial(peers.measure, place, url, artifact))
         add("", partial(measure_processes, place, url, MARKETPLACE, SELLERS))

@@ -1,8 +1,7 @@
 """The simulated market: how near the model comes to the attainable AUC, the exact posterior's, at equal volume.
 
 Over all pairs most of the AUC is volume: who sells more is bad more often, and the posterior of a row is over its own
-window's orders. So the gap is over pairs of like window volume, where that cancels; over all pairs it stands beside,
-with each row's own exposure on both sides.
+window's orders. So the gap is over pairs of like window volume, where that cancels.
 """
 
 import tempfile
@@ -72,10 +71,8 @@ def _gaps(study: Study, market: Market, table: LedgerTable, trained: Trained, sa
     window = study.window.days or 0
     say(f"test point {format_day(int(test.day[0]))}: {len(test.bad):,} sellers, {test.bad.mean():.2%} bad")
     index = np.array([int(table.sellers[code].removeprefix("s-")) for code in test.seller])
-    # The posterior is of a row's own window; who is served knows none, so over all pairs it says what volume is worth.
     best = attainable_probability(market, observed, window, study.window.maturity_days)[index]
     served = {"attainable": best, **trained.test_scores}
-    own = {"attainable": best, **trained.test_log_odds}
     figures: dict[str, float] = {"n": len(test.bad), "base_rate": round(float(test.bad.mean()), 4)}
     for name, interval in bootstrap_auc(trained.test_scores, test.bad, test.seller).items():
         figures |= _interval(f"{name}.auc", interval) if name in trained.test_scores else {}
@@ -86,10 +83,6 @@ def _gaps(study: Study, market: Market, table: LedgerTable, trained: Trained, sa
         figures |= _interval(f"equal_volume.{name}.auc", score.interval())
     figures |= _interval("gap", away["attainable-lightgbm"])
     figures |= _interval("logistic_gap", away["attainable-logistic"])
-    over_own = bootstrap_auc(own, test.bad, test.seller)
-    figures |= _interval("own_exposure.attainable.auc", over_own["attainable"])
-    figures |= _interval("own_exposure.lightgbm.auc", over_own["lightgbm"])
-    figures |= _interval("own_exposure.gap", over_own["attainable-lightgbm"])
     figures["volume_alone.auc"] = round(auc(test.window_orders, test.bad), 4)
     for name, value in figures.items():
         say(f"  {name:24} {value}")
