@@ -39,8 +39,8 @@ class Payouts:
             raise invalid("day", "lies before the order's capture")
         cut = self._ledger.cut((day + 1) * DAY, None) if day < today else now
         later, policy, stamp = self._scorer.measures(marketplace, seller, cut)
-        first, capture_stamp = self._at_capture(
-            marketplace, seller, order.capture_day, today, (later.terms_at_capture, stamp)
+        first, currency, capture_stamp = self._at_capture(
+            marketplace, seller, order.capture_day, today, (later.terms_at_capture, policy.rule_book.currency, stamp)
         )
         confirmed_time = None if order.is_disputed else order.confirmed_time
         terms = fix_terms(first, later.find_terms_for_earlier(confirmed_time))
@@ -52,7 +52,7 @@ class Payouts:
             order,
             terms,
             day,
-            policy.rule_book.currency,
+            currency,
             policy.rule_book.hold_limits.get(marketplace, MAX_HOLD_DAYS),
             [Stopped(one.begin // DAY, None if one.end is None else one.end // DAY) for one in stops],
         )
@@ -70,10 +70,10 @@ class Payouts:
         return view.status in COUNTING_STATUSES and view.attribution is not Attribution.ACCEPTED
 
     def _at_capture(
-        self, marketplace: str, seller: str, capture_day: int, today: int, later: tuple[Terms, Stamp]
-    ) -> tuple[Terms, Stamp]:
-        """Return the terms at the end of a day by that day's knowledge, policy and model; `later` if nothing was known
-        then.
+        self, marketplace: str, seller: str, capture_day: int, today: int, later: tuple[Terms, str, Stamp]
+    ) -> tuple[Terms, str, Stamp]:
+        """Return the terms and their currency at the end of a day by that day's knowledge, policy and model; `later` if
+        nothing was known then.
 
         Measures that rested on a violation overturned since are left out: of each aspect the laxer of then, and of then by
         what is known now.
@@ -88,7 +88,8 @@ class Payouts:
             corrected, _, _ = self._scorer.measures(marketplace, seller, self._ledger.cut(end), policy, end - 1)
         except SellerNotFound:
             return later
-        return found.terms_at_capture.laxer_of(corrected.terms_at_capture), stamp
+        terms = found.terms_at_capture.laxer_of(corrected.terms_at_capture)
+        return terms, policy.rule_book.currency, stamp
 
     def restitution(self, marketplace: str, seller: str, violation: str, cut: Cut) -> Restitution:
         """Return the recorded measures that rested on an overturned violation, how long, and what they held.

@@ -48,7 +48,7 @@ class EvaluatePayoutRequest(_message.Message):
     captured_minor: _builtins.int
     """The captured amount, in minor units of `currency` (cents), 0 to 10^15. Required."""
     currency: _builtins.str
-    """ISO 4217 code; the policy's currency if the policy has one. Required."""
+    """ISO 4217 code; the currency of the policy at the capture, if that has one: an order in another is refused. Required."""
     product_category: _builtins.str
     """Product category, an id of the marketplace. Default empty: none."""
     delivered: _builtins.bool
@@ -925,7 +925,7 @@ class Terms(_message.Message):
     """Whether the seller is suspended now."""
     @_builtins.property
     def value_caps(self) -> _containers.RepeatedCompositeFieldContainer[Global___Terms.Cap]:
-        """Limits on the value captured in one UTC day."""
+        """Limits on the value captured in one UTC day. No order in another currency than the response's is within a limit."""
 
     @_builtins.property
     def listing_caps(self) -> _containers.RepeatedCompositeFieldContainer[Global___Terms.Cap]:

@@ -282,6 +282,24 @@ def test_a_policy_that_is_committed_later_does_not_reach_an_order(ledger: Ledger
     assert evaluated(ledger, 3) == (0, 10_000, 60)
 
 
+def test_an_order_is_in_the_currency_of_its_limit(ledger: Ledger, clock: Clock) -> None:
+    """By the policy at its capture: an order in another currency met no limit then, and is refused for good."""
+    clock.now = ago(20)
+    ledger.append(MARKET, [identity("i1")])
+    scorer = build_scorer(ledger, parse_policy_text(POLICY))
+    served = scorer.policy.now
+    clock.now = ago(5)
+    text = POLICY.replace('currency = "EUR"', 'currency = "USD"')
+    scorer.policy.history.commit(text, expected=served.digest, actor="staff", reason="so", served=served)
+    clock.now = NOW
+    asking = payouts(ledger)
+    for days, currency, other in ((10, "EUR", "USD"), (3, "USD", "EUR")):
+        order = replace(order_of(days), currency=currency)
+        assert asking.evaluate(MARKET, SELLER, order, TODAY, "", ledger.cut()).payout.held_minor
+        with pytest.raises(InvalidInput, match=f"currency: is {other}; the terms are in {currency}"):
+            asking.evaluate(MARKET, SELLER, replace(order, currency=other), TODAY, "", ledger.cut())
+
+
 def test_of_a_seller_who_was_not_known_at_the_capture_the_terms_of_now_hold(ledger: Ledger) -> None:
     ledger.append(MARKET, [identity("i1")])
     assert evaluated(ledger, 100) == (10_000, 0, 7)
