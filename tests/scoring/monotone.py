@@ -6,11 +6,12 @@ from typing import Any
 
 from scoring.enums import Category, Severity, Status
 from scoring.errors import PolicyRefused
-from scoring.features.columns import FactRow
-from scoring.measures.in_force import InForce, evaluate_measures
+from scoring.features.columns import FactRow, tabulate
+from scoring.measures.in_force import Beside, InForce, evaluate_measures_of
 from scoring.policy.measures import Terms
 from scoring.policy.policy import Policy
 from scoring.policy.reading import parse_policy
+from scoring.measures.settled_value import add_up_settled
 from scoring.time import DAY
 from tests.scoring.policy.policies import data, standing
 from tests.scoring.worlds import TODAY, artifact, exposure, identity, numbered, status, violation
@@ -30,31 +31,45 @@ def draw_policies(chance: random.Random) -> Iterator[Policy]:
             continue
 
 
-def find_laxer_day(policy: Policy, chance: random.Random) -> str | None:
-    """Compare a random seller with and without one violation, or with a worse one; return the first laxer aspect."""
-    rows, further = _draw_seller(chance), _draw_violation(chance, "further")
-    lesser = [_lessen(row) for row in further] if chance.random() < 0.3 else []
-    confirmed = max(row.report_time for row in further) // DAY
-    sold = [row.entry_id for row in rows if row.settled_orders]
-    values = {name: chance.choice([0, 10, 50, 1_000]) for name in sold}
-    place, placed = chance.choice(MARKETPLACES), chance.choice([0, 0, 100, 300])
-    hour = chance.randrange(DAY)
+def find_laxer_day(policy: Policy, chance: random.Random, pairs: int = 2) -> str | None:
+    """Compare random sellers with and without a violation confirmed TODAY, or with a worse one; the first laxer aspect."""
+    histories, beside = [], {}
+    for number in range(pairs):
+        rows, further = _draw_seller(chance), _draw_violation(chance, "further", 0)
+        lesser = [_lessen(row) for row in further] if chance.random() < 0.3 else []
+        values = {row.entry_id: chance.choice([0, 10, 50, 1_000]) for row in rows if row.settled_orders}
+        placed = chance.choice([0, 0, 100, 300])
+        for name, history in ((f"{number}-without", [*rows, *lesser]), (f"{number}-with", [*rows, *further])):
+            histories += [_give(row, name) for row in history]
+            beside[name] = {_give_id(entry, name): value for entry, value in values.items()}, placed
+    place, hour = chance.choice(MARKETPLACES), chance.randrange(1, DAY)
     for later in (*LATER, chance.randrange(400)):
-        moment = (confirmed + later) * DAY + hour
-        found: list[InForce] = []
-        for history in ([*rows, *lesser], [*rows, *further]):
-            known = [row for row in numbered(history) if row.report_time < moment]
-            one = evaluate_measures(known, "s", moment, artifact(), policy, place, values, deposit_minor=placed)
-            if one is not None:
-                found.append(one)
-        if len(found) < 2:
-            continue
-        for one, other in zip(*map(_list_terms, found), strict=True):
-            less, more = _compared(one), _compared(other)
-            laxer = [aspect for aspect in less if more[aspect] < less[aspect]]
-            if laxer:
-                return f"{laxer[0]}: {more[laxer[0]]} < {less[laxer[0]]}, {later} days later"
+        moment = (TODAY + later) * DAY + hour
+        known = [row for row in numbered(histories) if row.report_time < moment]
+        settled = {
+            name: Beside(add_up_settled([row for row in known if row.seller == name], name, moment, values), (), placed)
+            for name, (values, placed) in beside.items()
+        }
+        found = evaluate_measures_of(tabulate(known, [*beside]), [*beside], moment, artifact(), policy, place, settled)
+        for without, with_it in zip(found[::2], found[1::2], strict=True):
+            if without is None or with_it is None:
+                continue
+            for one, other in zip(_list_terms(without), _list_terms(with_it), strict=True):
+                less, more = _compared(one), _compared(other)
+                laxer = [aspect for aspect in less if more[aspect] < less[aspect]]
+                if laxer:
+                    return f"{laxer[0]}: {more[laxer[0]]} < {less[laxer[0]]}, {later} days later"
     return None
+
+
+def _give_id(name: str, seller: str) -> str:
+    return f"{name}-{seller}"
+
+
+def _give(row: FactRow, seller: str) -> FactRow:
+    """The same entry of a seller by that name."""
+    violation = row.violation and _give_id(row.violation, seller)
+    return row._replace(seller=seller, entry_id=_give_id(row.entry_id, seller), violation=violation)
 
 
 def _list_terms(found: InForce) -> list[Terms]:
@@ -149,14 +164,14 @@ def _draw_seller(chance: random.Random) -> list[FactRow]:
     return rows
 
 
-def _draw_violation(chance: random.Random, name: str) -> list[FactRow]:
-    """A violation that is confirmed on a later day, in an incident of its own or in a shared one."""
-    happened = TODAY - chance.choice([0, 1, 10, 40, 200]) + chance.choice([0, 0, 6, 20])
+def _draw_violation(chance: random.Random, name: str, ago: int | None = None) -> list[FactRow]:
+    """A violation that is confirmed later, or so many days ago, in an incident of its own or in a shared one."""
+    happened = TODAY - chance.choice([0, 1, 10, 40, 200]) + (chance.choice([0, 0, 6, 20, 60]) if ago is None else 0)
     category = chance.choice([Category.COUNTERFEIT, Category.COUNTERFEIT, Category.SERVICE, Category.IP])
     incident = chance.choice([name, name, "shared"])
     alleged = violation(name, happened, int(category), int(chance.choice(list(Severity))), Status.ALLEGED, incident)
-    decided = status(f"c-{name}", name, Status.CONFIRMED, happened + chance.choice([0, 1, 5, 15]))
-    return [alleged, decided]
+    decided = happened + chance.choice([0, 1, 5, 15]) if ago is None else TODAY - ago
+    return [alleged, status(f"c-{name}", name, Status.CONFIRMED, decided)]
 
 
 def _lessen(row: FactRow) -> FactRow:
