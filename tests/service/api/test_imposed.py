@@ -185,7 +185,7 @@ def test_what_a_person_imposes_reaches_an_earlier_order_only_if_it_rests_on_a_vi
 def test_the_service_does_not_record_what_a_person_imposed_as_its_own(known: Ledger) -> None:
     recorder = Recorder(known, build_scorer(known, parse_policy_text(POLICY)))
     known.append(MARKET, [stated("h1", HOLD, days=60)])
-    recorder.record(MARKET, SELLER, known.cut())
+    recorder.record(MARKET, [SELLER], known.cut())
     statements = known.measures.of_seller(MARKET, SELLER, known.cut()).statements
     assert [one.entry_id for one in statements if not one.fact.rule] == ["h1"]
     assert "m-settlement_hold" not in {one.fact.measure for one in statements if one.fact.rule}
