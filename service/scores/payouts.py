@@ -1,5 +1,7 @@
 """Payouts of orders, and restitution after an overturn."""
 
+from functools import reduce
+
 from scoring.entries.cases import trace_stops
 from scoring.entries.lifecycle import COUNTING_STATUSES, OPEN_STATUSES
 from scoring.enums import Attribution
@@ -9,6 +11,7 @@ from scoring.measures.order_payout import OrderPayout
 from scoring.measures.restitution import Restitution, captured_in, find_times_away, list_items, list_stood_on
 from scoring.policy.measures import MAX_HOLD_DAYS, NO_CAP, Terms
 from scoring.policy.payout import Order, Stopped, fix_terms, pay_out
+from scoring.policy.policy import Policy
 from scoring.scores.answer import Stamp
 from scoring.time import DAY
 from service.ledger.records import Cut
@@ -39,8 +42,8 @@ class Payouts:
             raise invalid("day", "lies before the order's capture")
         cut = self._ledger.cut((day + 1) * DAY, None) if day < today else now
         later, policy, stamp = self._scorer.measures(marketplace, seller, cut)
-        first, currency, capture_stamp = self._at_capture(
-            marketplace, seller, order.capture_day, today, (later.terms_at_capture, policy.rule_book.currency, stamp)
+        first, currency, capture_stamp, hold_limit = self._at_capture(
+            marketplace, seller, order.capture_day, now, (later.terms_at_capture, policy.rule_book.currency, stamp)
         )
         confirmed_time = None if order.is_disputed else order.confirmed_time
         terms = fix_terms(first, later.find_terms_for_earlier(confirmed_time))
@@ -53,7 +56,7 @@ class Payouts:
             terms,
             day,
             currency,
-            policy.rule_book.hold_limits.get(marketplace, MAX_HOLD_DAYS),
+            hold_limit,
             [Stopped(one.begin // DAY, None if one.end is None else one.end // DAY) for one in stops],
         )
         last = stops[-1] if stops and stops[-1].stands((day + 1) * DAY - 1) else None
@@ -70,26 +73,38 @@ class Payouts:
         return view.status in COUNTING_STATUSES and view.attribution is not Attribution.ACCEPTED
 
     def _at_capture(
-        self, marketplace: str, seller: str, capture_day: int, today: int, later: tuple[Terms, str, Stamp]
-    ) -> tuple[Terms, str, Stamp]:
-        """Return the terms and their currency at the end of a day by that day's knowledge, policy and model; `later` if
-        nothing was known then.
+        self, marketplace: str, seller: str, capture_day: int, now: Cut, later: tuple[Terms, str, Stamp]
+    ) -> tuple[Terms, str, Stamp, int]:
+        """Return an order's terms at its capture, their currency and stamp, and the most days of a hold in its marketplace.
+
+        These are the terms at the end of its day by the last policy of that day; `later` if nothing was known then. Hold and
+        reserve are the strictest of all policies of that day: a commit eases them for no order that was captured before it.
+        """
+        begin, end, served = capture_day * DAY, (capture_day + 1) * DAY, self._scorer.policy
+        moves = served.move_times(begin - 1, end - 1)
+        digests = dict.fromkeys(served.digest_at(time) for time in (end, *reversed(moves)))
+        policies = [served.find(digest) for digest in digests]
+        limit = max(policy.rule_book.hold_limits.get(marketplace, MAX_HOLD_DAYS) for policy in policies)
+        if end > now.observe_time and not moves:
+            return *later, limit
+        until = min(end, now.observe_time)
+        try:
+            found = [self._find_terms(marketplace, seller, until, policy) for policy in policies]
+        except SellerNotFound:
+            return *later, limit
+        terms = reduce(fix_terms, (terms for terms, _ in found))
+        return terms, policies[0].rule_book.currency, found[0][1], limit
+
+    def _find_terms(self, marketplace: str, seller: str, until: int, policy: Policy) -> tuple[Terms, Stamp]:
+        """Return the terms just before a time by a policy, with the knowledge and model of then.
 
         Measures that rested on a violation overturned since are left out: of each aspect the laxer of then, and of then by
         what is known now.
         """
-        if capture_day >= today:
-            return later
-        end = (capture_day + 1) * DAY
-        served = self._scorer.policy
-        policy = served.find(served.digest_at(end))
-        try:
-            found, _, stamp = self._scorer.measures(marketplace, seller, self._ledger.cut(end, end), policy, end - 1)
-            corrected, _, _ = self._scorer.measures(marketplace, seller, self._ledger.cut(end), policy, end - 1)
-        except SellerNotFound:
-            return later
-        terms = found.terms_at_capture.laxer_of(corrected.terms_at_capture)
-        return terms, policy.rule_book.currency, stamp
+        measures, ledger = self._scorer.measures, self._ledger
+        found, _, stamp = measures(marketplace, seller, ledger.cut(until, until), policy, until - 1)
+        corrected, _, _ = measures(marketplace, seller, ledger.cut(until), policy, until - 1)
+        return found.terms_at_capture.laxer_of(corrected.terms_at_capture), stamp
 
     def restitution(self, marketplace: str, seller: str, violation: str, cut: Cut) -> Restitution:
         """Return the recorded measures that rested on an overturned violation, how long, and what they held.

@@ -41,6 +41,7 @@ from scoring.certificate.sensitivity import find_sensitivity
 from scoring.certificate.states import build_states
 from scoring.errors import PolicyRefused
 from service.policy.certificate_file import SHIPPED_ASSUMPTIONS, read_assumptions
+from tests.scoring.certificate import joined
 from tests.scoring.certificate.attackers import live_at_random
 from tests.scoring.certificate.damage import damage, forge, forge_statement, misspell, provable, to_be_altered
 from tests.scoring.certificate.lives import Life, replay
@@ -55,6 +56,7 @@ ROUNDS, WORLDS, PROGRAMS = 5, 1_000, 200
 GENERATIONS, EACH = 10, 25
 HISTORIES, DAYS = 100, 20
 DAMAGES = 10_000
+SEQUENCES, LIVES = 250, 400
 MONOTONE, SELLERS = 1_000, 2
 
 
@@ -214,6 +216,12 @@ def monotone() -> dict[str, float]:
     for policy in islice(draw_policies(chance), MONOTONE):
         broken += find_laxer_day(policy, chance, SELLERS) is not None
     return {"monotone.policies": MONOTONE, "monotone.broken": broken}
+
+
+def across() -> dict[str, float]:
+    """How many lives across several policies take more than is certified of these."""
+    number, above, near = joined.play(SEQUENCES, LIVES, 25)
+    return {"joined.histories": number, "joined.above_bound": len(above), "joined.near_bound": round(near, 3)}
 
 
 def _worlds(count: int) -> Iterator[World]:

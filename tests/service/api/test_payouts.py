@@ -300,6 +300,27 @@ def test_an_order_is_in_the_currency_of_its_limit(ledger: Ledger, clock: Clock) 
             asking.evaluate(MARKET, SELLER, replace(order, currency=other), TODAY, "", ledger.cut())
 
 
+@pytest.mark.parametrize("days", [0, 5])
+def test_a_commit_eases_no_order_of_its_day_or_before(ledger: Ledger, clock: Clock, days: int) -> None:
+    """Captured today or earlier: the longer hold of the policy that the commit replaced stays, and no hold limit shortens it.
+
+    Else a run across the commit would take more than its certificate states.
+    """
+    clock.now = ago(20)
+    ledger.append(MARKET, [identity("i1")])
+    scorer = build_scorer(ledger, parse_policy_text(POLICY.replace("days = 7 }", "days = 60 }")))
+    history, served = scorer.policy.history, scorer.policy.now
+    clock.now = ago(days)
+    laxer = POLICY.replace("[hold_limits]", f"[hold_limits]\n{MARKET} = 3")
+    history.commit(laxer, expected=served.digest, actor="staff", reason="so", served=served)
+    clock.now = NOW
+    scorer.policy.refresh()
+    late = replace(order_of(days + 1), is_delivered=False)
+    for order, hold in ((order_of(days), 60), (late, 60)):
+        found = Payouts(ledger, scorer).evaluate(MARKET, SELLER, order, TODAY, "", ledger.cut())
+        assert (found.payout.released_minor, found.terms.hold_days) == (0, hold)
+
+
 def test_of_a_seller_who_was_not_known_at_the_capture_the_terms_of_now_hold(ledger: Ledger) -> None:
     ledger.append(MARKET, [identity("i1")])
     assert evaluated(ledger, 100) == (10_000, 0, 7)

@@ -1,0 +1,28 @@
+"""Nothing takes more than is certified of a sequence of policies, whatever is committed in the middle of a run."""
+
+import random
+
+import pytest
+
+from scoring.certificate.certificate import certify
+from tests.scoring.certificate.joined import Served, live, play
+from tests.scoring.certificate.test_certificate import LITTLE, MUCH
+from tests.scoring.certificate.toys import assumed, policy_of, stated
+
+
+def test_lives_across_a_commit_come_up_to_the_bound_and_not_above() -> None:
+    """54,000 of two policies that allow 30,000 each, less the price of a name."""
+    data, chance = (MUCH, LITTLE), random.Random(4)
+    policies = tuple(policy_of(one) for one in data)
+    sequence = Served(data, policies, assumed(), stated(), certify(policies[1], assumed(), older=policies[:1]))
+    lives = [live(sequence, chance) for _ in range(300)]
+    assert max(life.end() for life, _ in lives) == sequence.bound(is_real=True) == 54_000 - 100
+    assert all(life.end() <= sequence.bound(is_real=is_real or bool(life.real)) for life, is_real in lives)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", [1, 2])
+def test_no_life_across_random_policies_takes_more_than_certified(seed: int) -> None:
+    """With hold limits, carriers, notices, seasons at any time, deposits, violations, overturns and tiers that change."""
+    number, above, _ = play(6, 100, seed)
+    assert (number, above) == (600, [])
