@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 
 FINISHED = (
     "scoring/*.py",
-    "scoring/certificate/**/*.py",
+    "scoring/loss_certificate/**/*.py",
     "scoring/entries/**/*.py",
     "scoring/features/*.py",
     "scoring/model/*.py",

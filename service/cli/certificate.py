@@ -12,9 +12,9 @@ from service.cli.progress import StepProgress
 from service.settings import load
 
 if TYPE_CHECKING:
-    from scoring.certificate.assumptions import Assumptions
-    from scoring.certificate.contradictions import Seen
-    from scoring.certificate.exceptions import Granted
+    from scoring.loss_certificate.assumptions import Assumptions
+    from scoring.loss_certificate.contradictions import Seen
+    from scoring.loss_certificate.exceptions import Granted
 
 app = typer.Typer()
 
@@ -64,8 +64,8 @@ def certify(
     Exit code 4 if a verdict does not hold and nobody accepts it by name, if by the ledger an assumption is wrong, or if
     persons granted a seller more than the policy allows anybody and nobody accepts `granted`: it is written all the same.
     """
-    from scoring.certificate import certificate as making
-    from scoring.certificate.sensitivity import find_sensitivity
+    from scoring.loss_certificate import certificate as making
+    from scoring.loss_certificate.sensitivity import find_sensitivity
     from service.policy.certificate_file import read_assumptions, write_certificate
     from service.policy.policy_file import read_policy
 
@@ -102,8 +102,8 @@ def check_certificate(
     Exit code 4 with the first fault: altered, of another policy, currency or other assumptions, a state or an edge missing,
     or a value that is not what its best edge gives.
     """
-    from scoring.certificate.independent import checking
-    from scoring.certificate.independent.world import NotProven
+    from scoring.loss_certificate.independent import checking
+    from scoring.loss_certificate.independent.world import NotProven
     from service.policy.certificate_file import read_certificate
     from service.policy.policy_file import read_toml
 
@@ -138,7 +138,7 @@ def _look_at_ledger() -> tuple["Seen", "Granted"]:
 
 def _is_contradicted(assumptions: "Assumptions", seen: "Seen") -> bool:
     """Show what a ledger has seen of runs; return whether it contradicts an assumption."""
-    from scoring.certificate.contradictions import bound_stop_days, find_contradictions
+    from scoring.loss_certificate.contradictions import bound_stop_days, find_contradictions
 
     bound = bound_stop_days(seen.cases)
     stopped = "that is too few for a bound of 99 %" if bound is None else f"99 % are stopped within {bound:,} days"

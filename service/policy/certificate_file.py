@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from scoring.canonical import canonical_json, parse_json
-from scoring.certificate.assumptions import Assumptions, parse_assumptions
 from scoring.errors import CertificateRefused
+from scoring.loss_certificate.assumptions import Assumptions, parse_assumptions
 from service.policy.policy_file import read_toml
 
 SHIPPED_ASSUMPTIONS = Path(__file__).with_name("assumptions.toml")

@@ -7,7 +7,6 @@ server that makes it as the first policy of the history, so that a rollback lead
 from collections.abc import Sequence
 from functools import partial
 
-from scoring.certificate.exceptions import Granted
 from scoring.errors import (
     FieldViolation,
     InvalidInput,
@@ -17,6 +16,7 @@ from scoring.errors import (
     ProposalClosed,
     invalid,
 )
+from scoring.loss_certificate.exceptions import Granted
 from scoring.policy.policy import Policy
 from scoring.time import day_of
 from service.call_context import Approval

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from scoring.canonical import canonical_json
-from scoring.certificate.assumptions import Assumptions, parse_assumptions
-from scoring.certificate.certificate import accept, certify, list_losses
-from scoring.certificate.exceptions import Granted
-from scoring.certificate.independent.checking import check_certificate
-from scoring.certificate.independent.world import NotProven
-from scoring.certificate.states import build_states
 from scoring.errors import CertificateRefused, FieldViolation, InvalidInput, LossNotAccepted, invalid
+from scoring.loss_certificate.assumptions import Assumptions, parse_assumptions
+from scoring.loss_certificate.certificate import accept, certify, list_losses
+from scoring.loss_certificate.exceptions import Granted
+from scoring.loss_certificate.independent.checking import check_certificate
+from scoring.loss_certificate.independent.world import NotProven
+from scoring.loss_certificate.states import build_states
 from scoring.policy.policy import Policy
 from scoring.policy.reading import MAX_TRADE_DAYS
 from scoring.time import format_day

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from scoring.certificate.assumptions import Assumptions
-from scoring.certificate.sensitivity import find_sensitivity, holds
+from scoring.loss_certificate.assumptions import Assumptions
+from scoring.loss_certificate.sensitivity import find_sensitivity, holds
 from scoring.policy.measures import PPM
 from scoring.policy.policy import Policy
 from service.policy.certificate_file import SHIPPED_ASSUMPTIONS, read_assumptions
-from tests.scoring.certificate.toys import policy_of, shipped_data
+from tests.scoring.loss_certificate.toys import policy_of, shipped_data
 
 PLOT = Path(__file__).parents[2] / "docs" / "images" / "loss-certificate.svg"
 COLOURS = {"general": "#1f5fa8", "ladder": "#b3541e"}

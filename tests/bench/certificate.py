@@ -33,21 +33,21 @@ from itertools import islice
 from time import perf_counter
 from typing import Any
 
-from scoring.certificate.assumptions import parse_assumptions
-from scoring.certificate.certificate import VERDICTS, certify
-from scoring.certificate.independent.checking import check_certificate, digest_of
-from scoring.certificate.independent.world import NotProven
-from scoring.certificate.sensitivity import find_sensitivity
-from scoring.certificate.states import build_states
 from scoring.errors import PolicyRefused
+from scoring.loss_certificate.assumptions import parse_assumptions
+from scoring.loss_certificate.certificate import VERDICTS, certify
+from scoring.loss_certificate.independent.checking import check_certificate, digest_of
+from scoring.loss_certificate.independent.world import NotProven
+from scoring.loss_certificate.sensitivity import find_sensitivity
+from scoring.loss_certificate.states import build_states
 from service.policy.certificate_file import SHIPPED_ASSUMPTIONS, read_assumptions
-from tests.scoring.certificate import joined
-from tests.scoring.certificate.attackers import live_at_random
-from tests.scoring.certificate.damage import damage, forge, forge_statement, misspell, provable, to_be_altered
-from tests.scoring.certificate.lives import Life, replay
-from tests.scoring.certificate.market import let_loose_in_market
-from tests.scoring.certificate.programs import solve_as_linear_program, table_of
-from tests.scoring.certificate.toys import TOY, World, make_world, policy_of, shipped_data, stated
+from tests.scoring.loss_certificate import joined
+from tests.scoring.loss_certificate.attackers import live_at_random
+from tests.scoring.loss_certificate.damage import damage, forge, forge_statement, misspell, provable, to_be_altered
+from tests.scoring.loss_certificate.lives import Life, replay
+from tests.scoring.loss_certificate.market import let_loose_in_market
+from tests.scoring.loss_certificate.programs import solve_as_linear_program, table_of
+from tests.scoring.loss_certificate.toys import TOY, World, make_world, policy_of, shipped_data, stated
 from tests.scoring.monotone import draw_policies, find_laxer_day
 
 Say = Callable[[str], None]

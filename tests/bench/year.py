@@ -15,7 +15,7 @@ import tomllib
 from collections.abc import Callable
 from datetime import date
 
-from scoring.certificate.contradictions import bound_stop_days
+from scoring.loss_certificate.contradictions import bound_stop_days
 from scoring.policy.policy import Policy
 from scoring.policy.reading import parse_policy
 from service.policy.policy_file import SHIPPED_POLICY

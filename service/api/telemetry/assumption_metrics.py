@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from scoring.certificate.assumptions import parse_assumptions
-from scoring.certificate.contradictions import Seen, find_contradictions
 from scoring.errors import SellertrustError
+from scoring.loss_certificate.assumptions import parse_assumptions
+from scoring.loss_certificate.contradictions import Seen, find_contradictions
 
 LOOK_SECONDS = 3_600.0
 """Time between two looks at the ledger, which reads every report of fraud and of orders that were not kept."""

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from sqlalchemy import bindparam, select, text
 
-from scoring.certificate.contradictions import RUN_TYPES, RunCase, Seen
-from scoring.certificate.exceptions import Granted, GrantedSeller, read_lifted
 from scoring.entries.cases import trace_stops
 from scoring.enums import Category, CorrectionKind, Kind, MeasureState, Status, Tier
+from scoring.loss_certificate.contradictions import RUN_TYPES, RunCase, Seen
+from scoring.loss_certificate.exceptions import Granted, GrantedSeller, read_lifted
 from scoring.time import DAY
 from service.ledger.clock.ledger_clock import LedgerClock
 from service.ledger.database.tables import COUNTING, ENTRY, ON_TERMS

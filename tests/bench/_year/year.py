@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from scoring.caution.cautions import Caution, find_cautions_of_seller, may_be_set_off
-from scoring.certificate.contradictions import RunCase
 from scoring.entries.flow import FlowDay
 from scoring.entries.kinds.settlement import FlowStated
 from scoring.features.columns import FactRow
+from scoring.loss_certificate.contradictions import RunCase
 from scoring.policy.caution import CautionTable
 from scoring.policy.measures import FOR_GOOD, PPM, SettlementHold
 from scoring.time import DAY

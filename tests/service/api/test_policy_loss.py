@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from scoring.certificate.certificate import accept, certify, list_losses
-from scoring.certificate.exceptions import Granted
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.decisions import MeasureChanged
 from scoring.enums import MeasureState
+from scoring.loss_certificate.certificate import accept, certify, list_losses
+from scoring.loss_certificate.exceptions import Granted
 from scoring.measures.record import name_measure
 from scoring.policy.measures import SettlementHold, ValueCap
 from scoring.time import DAY, format_day
@@ -20,7 +20,7 @@ from sellertrust.policies import PolicyClient
 from sellertrust.v1.policy_service_pb2 import AcceptedLoss, CommitPolicyRequest, CommitPolicyResponse
 from service.policy import loss_check
 from service.policy.certificate_file import SHIPPED_ASSUMPTIONS, read_assumptions
-from tests.scoring.certificate.toys import policy_of
+from tests.scoring.loss_certificate.toys import policy_of
 from tests.servers import MARKET
 from tests.service.api.four_eyes import ALL, PERSONS, SAID, needs_approval, persons, refused, world
 from tests.service.api.test_policy_service import DEFAULT, EYES, LADDER, Running

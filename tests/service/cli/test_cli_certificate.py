@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from scoring.certificate.certificate import digest_certificate
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.decisions import EntryCorrected, MeasureChanged, OverrideImposed
 from scoring.enums import CorrectionKind, MeasureState, Tier
+from scoring.loss_certificate.certificate import digest_certificate
 from scoring.measures.record import name_measure
 from scoring.policy.measures import SettlementHold, ValueCap
 from service.ledger.store import Ledger

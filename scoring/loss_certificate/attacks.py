@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from scoring.arrays import Ints
-from scoring.certificate.assumptions import Assumptions
-from scoring.certificate.solving import Table, find_run_gain, list_entries, released_by_age
-from scoring.certificate.states import States
+from scoring.loss_certificate.assumptions import Assumptions
+from scoring.loss_certificate.solving import Table, find_run_gain, list_entries, released_by_age
+from scoring.loss_certificate.states import States
 
 
 @dataclass(frozen=True, slots=True)

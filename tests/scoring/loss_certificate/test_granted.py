@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from scoring.certificate.certificate import certify, digest_certificate, list_failed, list_losses
-from scoring.certificate.exceptions import Granted, GrantedSeller
-from scoring.certificate.independent.checking import check_certificate
-from scoring.certificate.independent.world import NotProven
 from scoring.enums import MeasureKind, Tier
 from scoring.errors import CertificateRefused
-from tests.scoring.certificate.test_certificate import FAKED, REAL
-from tests.scoring.certificate.toys import TOY, assumed, cap, policy_of, stated, toy
+from scoring.loss_certificate.certificate import certify, digest_certificate, list_failed, list_losses
+from scoring.loss_certificate.exceptions import Granted, GrantedSeller
+from scoring.loss_certificate.independent.checking import check_certificate
+from scoring.loss_certificate.independent.world import NotProven
+from tests.scoring.loss_certificate.test_certificate import FAKED, REAL
+from tests.scoring.loss_certificate.toys import TOY, assumed, cap, policy_of, stated, toy
 from tests.scoring.policy.test_rules import rule
 
 HOLD, CAP = ("below-100000", MeasureKind.SETTLEMENT_HOLD), ("limit", MeasureKind.VALUE_CAP)

@@ -6,16 +6,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scoring.certificate.states import build_states
 from scoring.enums import Kind, Status
 from scoring.features.columns import FactRow
+from scoring.loss_certificate.states import build_states
 from scoring.measures.in_force import evaluate_measures
 from scoring.policy.policy import Policy
 from scoring.scores.settled_value import add_up_settled
 from scoring.time import DAY
 from service.policy.certificate_file import SHIPPED_ASSUMPTIONS, read_assumptions
-from tests.scoring.certificate.lives import cap_of
-from tests.scoring.certificate.toys import policy_of, shipped_data
+from tests.scoring.loss_certificate.lives import cap_of
+from tests.scoring.loss_certificate.toys import policy_of, shipped_data
 from tests.scoring.worlds import NOW, artifact, numbered, sellers, status
 
 POLICIES = [policy_of(shipped_data(name)) for name in ("general", "ladder")]

@@ -7,19 +7,19 @@ from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Any
 
-from scoring.certificate.assumptions import Assumptions, parse_assumptions
-from scoring.certificate.certificate import certify
-from scoring.certificate.states import count_run_days
 from scoring.enums import Tier
 from scoring.errors import CertificateRefused, PolicyRefused
+from scoring.loss_certificate.assumptions import Assumptions, parse_assumptions
+from scoring.loss_certificate.certificate import certify
+from scoring.loss_certificate.states import count_run_days
 from scoring.policy.measures import MAX_HOLD_DAYS, PPM, Terms
 from scoring.policy.payout import Order, Stopped, fix_terms, pay_out
 from scoring.policy.policy import Policy
 from scoring.policy.sample import Breach
 from scoring.policy.seasons import find_season
-from tests.scoring.certificate.attackers import BREACHES, TIERS
-from tests.scoring.certificate.lives import Life, asked_for, cap_of, terms_of
-from tests.scoring.certificate.toys import make_world, policy_of
+from tests.scoring.loss_certificate.attackers import BREACHES, TIERS
+from tests.scoring.loss_certificate.lives import Life, asked_for, cap_of, terms_of
+from tests.scoring.loss_certificate.toys import make_world, policy_of
 from tests.scoring.policy.test_rules import rule
 
 MARKETS = ("", "acme", "other")

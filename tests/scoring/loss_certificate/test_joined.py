@@ -4,10 +4,10 @@ import random
 
 import pytest
 
-from scoring.certificate.certificate import certify
-from tests.scoring.certificate.joined import Served, live, play
-from tests.scoring.certificate.test_certificate import LITTLE, MUCH
-from tests.scoring.certificate.toys import assumed, policy_of, stated
+from scoring.loss_certificate.certificate import certify
+from tests.scoring.loss_certificate.joined import Served, live, play
+from tests.scoring.loss_certificate.test_certificate import LITTLE, MUCH
+from tests.scoring.loss_certificate.toys import assumed, policy_of, stated
 
 
 def test_lives_across_a_commit_come_up_to_the_bound_and_not_above() -> None:

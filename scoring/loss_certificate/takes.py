@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from scoring.arrays import Ints
-from scoring.certificate.assumptions import Assumptions
-from scoring.certificate.solving import find_run_gain, solve_running
-from scoring.certificate.states import TIERS, States, restrict_to_tier
+from scoring.loss_certificate.assumptions import Assumptions
+from scoring.loss_certificate.solving import find_run_gain, solve_running
+from scoring.loss_certificate.states import TIERS, States, restrict_to_tier
 from scoring.policy.policy import Policy
 
 NO_TIER = "none"

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from scoring.caution.cautions import Caution, find_cautions_of_seller
-from scoring.certificate.assumptions import Assumptions
-from scoring.certificate.states import count_run_days
 from scoring.entries.flow import FlowDay
 from scoring.entries.kinds.settlement import FlowStated
 from scoring.enums import Tier
+from scoring.loss_certificate.assumptions import Assumptions
+from scoring.loss_certificate.states import count_run_days
 from scoring.policy.measures import PPM, Terms, combine
 from scoring.policy.payout import Order, fix_terms, pay_out
 from scoring.policy.policy import Policy
@@ -28,7 +28,7 @@ from scoring.time import DAY
 from tests.bench._year.regimes import draw_points
 from tests.bench._year.trade import DISPUTE_DAYS
 from tests.bench._year.year import DISPUTED_WITHIN, DISPUTES, LOOKED_INTO_DAYS, SEEN_SHARE
-from tests.scoring.certificate.lives import asked_for, cap_of
+from tests.scoring.loss_certificate.lives import asked_for, cap_of
 
 FIRST_DAY = 20_000
 """The date of the first day of every life, in days since 1970-01-01."""

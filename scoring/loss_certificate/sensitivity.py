@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from scoring.certificate.assumptions import MAX_DAYS, MAX_MINOR, Assumptions
-from scoring.certificate.certificate import VERDICTS
-from scoring.certificate.solving import solve
-from scoring.certificate.states import build_states
+from scoring.loss_certificate.assumptions import MAX_DAYS, MAX_MINOR, Assumptions
+from scoring.loss_certificate.certificate import VERDICTS
+from scoring.loss_certificate.solving import solve
+from scoring.loss_certificate.states import build_states
 from scoring.policy.measures import PPM
 from scoring.policy.policy import Policy
 

@@ -6,10 +6,10 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from scoring.certificate.certificate import certify, digest_certificate
-from scoring.certificate.exceptions import Granted, GrantedSeller
 from scoring.enums import MeasureKind, Tier
-from tests.scoring.certificate.toys import TOY, assumed, policy_of
+from scoring.loss_certificate.certificate import certify, digest_certificate
+from scoring.loss_certificate.exceptions import Granted, GrantedSeller
+from tests.scoring.loss_certificate.toys import TOY, assumed, policy_of
 
 
 def to_be_altered() -> dict[str, Any]:

@@ -9,8 +9,14 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from scoring.certificate.independent.takes import check_granted, check_sequence, entry_costs, largest_of, take_of_tier
-from scoring.certificate.independent.world import (
+from scoring.loss_certificate.independent.takes import (
+    check_granted,
+    check_sequence,
+    entry_costs,
+    largest_of,
+    take_of_tier,
+)
+from scoring.loss_certificate.independent.world import (
     ASSUMED,
     TIERS,
     Data,

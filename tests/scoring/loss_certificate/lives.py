@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
 
-from scoring.certificate.assumptions import Assumptions
-from scoring.certificate.states import count_run_days
 from scoring.enums import Tier
+from scoring.loss_certificate.assumptions import Assumptions
+from scoring.loss_certificate.states import count_run_days
 from scoring.policy.measures import PPM, Terms, ValueCap
 from scoring.policy.payout import Order, pay_out
 from scoring.policy.policy import Policy

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from scoring.certificate.assumptions import Assumptions, parse_assumptions
+from scoring.loss_certificate.assumptions import Assumptions, parse_assumptions
 from scoring.policy.policy import Policy
 from scoring.policy.reading import parse_policy
 from tests.scoring.policy.policies import SHIPPED, data, standing

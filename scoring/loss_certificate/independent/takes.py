@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from scoring.certificate.independent.world import (
+from scoring.loss_certificate.independent.world import (
     MILLION,
     TIERS,
     Data,

@@ -1,7 +1,7 @@
 """Assumptions against cases: bounds that assume no distribution, and contradictions that are none by chance."""
 
-from scoring.certificate.contradictions import RunCase, Seen, bound_stop_days, find_contradictions
-from tests.scoring.certificate.toys import assumed
+from scoring.loss_certificate.contradictions import RunCase, Seen, bound_stop_days, find_contradictions
+from tests.scoring.loss_certificate.toys import assumed
 
 
 def cases(*days: int | None) -> tuple[RunCase, ...]:

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from scoring.certificate.assumptions import Assumptions
-from scoring.certificate.states import States
 from scoring.enums import Category, Severity, Tier
+from scoring.loss_certificate.assumptions import Assumptions
+from scoring.loss_certificate.states import States
 from scoring.policy.policy import Policy
 from scoring.policy.sample import Breach
-from tests.scoring.certificate.lives import Life, asked_for, cap_of
+from tests.scoring.loss_certificate.lives import Life, asked_for, cap_of
 
 MAX_DAYS = 6_000
 """Days for which an attacker builds at most."""

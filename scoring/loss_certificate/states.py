@@ -11,9 +11,9 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from scoring.certificate.assumptions import Assumptions
 from scoring.enums import Tier
 from scoring.errors import CertificateRefused
+from scoring.loss_certificate.assumptions import Assumptions
 from scoring.policy.measures import MAX_HOLD_DAYS, SettlementHold, Suspension, Terms, ValueCap
 from scoring.policy.payout import Release, schedule_release
 from scoring.policy.policy import Policy, TradeLimits

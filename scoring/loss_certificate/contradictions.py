@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scoring.certificate.assumptions import Assumptions
+from scoring.loss_certificate.assumptions import Assumptions
 from scoring.policy.measures import PPM
 
 COVERED = 0.99

@@ -6,9 +6,9 @@ import numpy as np
 from scipy.optimize import linprog
 from scipy.sparse import coo_array
 
-from scoring.certificate.assumptions import Assumptions
-from scoring.certificate.solving import list_entries, released_by_age, solve
-from scoring.certificate.states import States
+from scoring.loss_certificate.assumptions import Assumptions
+from scoring.loss_certificate.solving import list_entries, released_by_age, solve
+from scoring.loss_certificate.states import States
 from scoring.policy.measures import PPM
 
 

@@ -7,13 +7,13 @@ from hashlib import sha256
 from typing import Any
 
 from scoring.canonical import canonical_json
-from scoring.certificate.assumptions import Assumptions
-from scoring.certificate.attacks import find_attack
-from scoring.certificate.exceptions import Granted, show_granted
-from scoring.certificate.solving import Table, solve, solve_stages
-from scoring.certificate.states import build_stages, build_states
-from scoring.certificate.takes import Take, find_takes, find_temptation
 from scoring.errors import CertificateRefused
+from scoring.loss_certificate.assumptions import Assumptions
+from scoring.loss_certificate.attacks import find_attack
+from scoring.loss_certificate.exceptions import Granted, show_granted
+from scoring.loss_certificate.solving import Table, solve, solve_stages
+from scoring.loss_certificate.states import build_stages, build_states
+from scoring.loss_certificate.takes import Take, find_takes, find_temptation
 from scoring.policy.policy import Policy
 from scoring.progress import Progress
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from scoring.arrays import Ints
-from scoring.certificate.assumptions import Assumptions
-from scoring.certificate.states import States
+from scoring.loss_certificate.assumptions import Assumptions
+from scoring.loss_certificate.states import States
 from scoring.policy.measures import PPM
 from scoring.progress import Progress
 

@@ -9,18 +9,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scoring.certificate.certificate import certify, digest_certificate, list_failed
-from scoring.certificate.independent import world as independent
-from scoring.certificate.independent.checking import check_certificate, digest_of
-from scoring.certificate.independent.world import NotProven
-from scoring.certificate.solving import released_by_age, solve
-from scoring.certificate.states import States, build_states, count_notice_days
 from scoring.errors import CertificateRefused, PolicyRefused
+from scoring.loss_certificate.certificate import certify, digest_certificate, list_failed
+from scoring.loss_certificate.independent import world as independent
+from scoring.loss_certificate.independent.checking import check_certificate, digest_of
+from scoring.loss_certificate.independent.world import NotProven
+from scoring.loss_certificate.solving import released_by_age, solve
+from scoring.loss_certificate.states import States, build_states, count_notice_days
 from scoring.policy.payout import Order, pay_out
 from scoring.policy.reading import parse_policy
-from tests.scoring.certificate.lives import replay, terms_of
-from tests.scoring.certificate.programs import solve_as_linear_program, table_of
-from tests.scoring.certificate.toys import (
+from tests.scoring.loss_certificate.lives import replay, terms_of
+from tests.scoring.loss_certificate.programs import solve_as_linear_program, table_of
+from tests.scoring.loss_certificate.toys import (
     TOY,
     World,
     assumed,

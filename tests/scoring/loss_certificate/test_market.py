@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from scoring.certificate.certificate import certify
+from scoring.loss_certificate.certificate import certify
 from service.policy.certificate_file import SHIPPED_ASSUMPTIONS, read_assumptions
-from tests.scoring.certificate.market import Plan, let_loose_in_market, play
-from tests.scoring.certificate.test_certificate import FAKED, REAL
-from tests.scoring.certificate.toys import policy_of, shipped_data
+from tests.scoring.loss_certificate.market import Plan, let_loose_in_market, play
+from tests.scoring.loss_certificate.test_certificate import FAKED, REAL
+from tests.scoring.loss_certificate.toys import policy_of, shipped_data
 
 ASSUMED = read_assumptions(SHIPPED_ASSUMPTIONS)
 GENERAL = policy_of(shipped_data("general"))
