@@ -7,7 +7,7 @@ import tempfile
 import hypothesis
 import pytest
 
-from tests import shared
+from tests.helpers import shared
 
 LONG = "takes longer than the rest and repeats in full what a shorter test promises; run by ./dev test --all"
 

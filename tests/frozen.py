@@ -32,8 +32,8 @@ from service.ledger.store import Ledger
 from service.policy.policy_file import load_policy
 from service.settings import load as load_settings
 from tests.bench._real_data import STUDIES
-from tests.builders import MARKET, NOW, Clock, ago, confirmed, exposure, identity, status, violation
-from tests.training.ledgers import restated
+from tests.helpers.builders import MARKET, NOW, Clock, ago, confirmed, exposure, identity, status, violation
+from tests.helpers.training_ledgers import restated
 
 FOLDER = Path(__file__).parent / "frozen"
 SELLERS = ("clean", "guilty", "cleared", "accused", "reduced", "new", "regrouped", "recalled", "moved", "sold")
@@ -100,7 +100,7 @@ def make(version: str) -> None:
 
 def _trained() -> dict[str, bytes]:
     from service.ingest.mapping.rules import mapping_of
-    from tests.training.ledgers import train
+    from tests.helpers.training_ledgers import train
     from training.market.files import write_market
     from training.market.simulate import simulate
     from training.observation.export import read_export, write_export

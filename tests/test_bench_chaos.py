@@ -15,7 +15,7 @@ from tests.bench import (
     _restarts,
     chaos,
 )
-from tests.databases import BACKENDS
+from tests.helpers.databases import BACKENDS
 
 
 def figures_of(run, *arguments: float) -> dict[str, float]:

@@ -20,8 +20,8 @@ from service.cli.demo_story import OUTCOME, Story
 from service.demo_cast import ACCUSED, CAST, GOOD, NEWCOMER, OFFENDER, OTHER
 from service.ledger.clock.demo_clock import MARKER
 from service.ledger.store import Ledger
-from tests.builders import identity
-from tests.service.registry.models import publish
+from tests.helpers.builders import identity
+from tests.helpers.models import publish
 
 ROOT = Path(__file__).parents[1]
 SECONDS = 300

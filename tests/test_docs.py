@@ -18,7 +18,7 @@ from tests import docs_in_step
 from tests import reference_pages as reference
 from tests.bench.__main__ import names as benchmarks
 from tests.docs_in_step import DOCS, stale
-from tests.pages import follow
+from tests.helpers.pages import follow
 from tests.tour import MAX_LINES, count_lines
 
 ROOT = DOCS.parent

@@ -11,7 +11,7 @@ from scoring.entries.kinds.table import KINDS
 from scoring.errors import ConfigurationWrong
 from service.ingest.mapping.rules import mapping_of
 from tests.docs_in_step import DOCS
-from tests.pages import follow
+from tests.helpers.pages import follow
 from training.gates.table import GATES, gates_of
 from training.monitoring.monitor import Thresholds
 from training.study import loading as reading

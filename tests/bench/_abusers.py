@@ -10,8 +10,8 @@ from typing import Any
 
 from sellertrust.client import Client, SellertrustCallError
 from tests.bench._real_data import Say
-from tests.callers import Authority, TokenIssuer, grant, write_grants
-from tests.servers import MARKET, Running, running_server
+from tests.helpers.callers import Authority, TokenIssuer, grant, write_grants
+from tests.helpers.servers import MARKET, Running, running_server
 
 TURNS = 5
 

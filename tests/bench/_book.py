@@ -16,8 +16,8 @@ from service.policy.policy_file import load_policy
 from service.registry.registry import Registry
 from service.scores.book.book import Book
 from tests.bench._trained_market import MARKETPLACE, SELLERS
-from tests.builders import exposure
-from tests.servers import settings_of
+from tests.helpers.builders import exposure
+from tests.helpers.servers import settings_of
 
 ROUNDS, CALLS, APPENDS, BATCH = 5, 3_000, 60, 100
 

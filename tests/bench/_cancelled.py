@@ -13,7 +13,7 @@ from tests.bench._overload import Show, answered_ok
 from tests.bench._processes import metrics_address
 from tests.helpers.filled import SELLERS, prepare
 from tests.helpers.load import SCORE, Found, Plan, loading, requests_of
-from tests.service.shells import serving, shell_of
+from tests.helpers.shells import serving, shell_of
 
 SHARE = 0.05
 CALLS = 2_000_000

@@ -10,7 +10,7 @@ from scoring.time import SECOND
 from service.ledger.clock.server_clock import wall_clock
 from tests.bench._overload import Show
 from tests.bench._races import race
-from tests.databases import BACKENDS
+from tests.helpers.databases import BACKENDS
 
 SECONDS = 40.0
 THREADS = 16

@@ -20,10 +20,10 @@ from service.ledger.store import Ledger
 from service.registry.registry import Registry
 from tests.bench._overload import Show
 from tests.helpers.filled import fill
-from tests.servers import MARKET
-from tests.service.processes import COMMAND
-from tests.service.registry.models import publish
-from tests.service.shells import serving, shell_of
+from tests.helpers.models import publish
+from tests.helpers.processes import COMMAND
+from tests.helpers.servers import MARKET
+from tests.helpers.shells import serving, shell_of
 
 SELLERS, FEW, READERS = 499, 55, 128
 INVENTED_A_SECOND, FLOODERS = 620, 32

@@ -12,11 +12,11 @@ from sellertrust.client import Client
 from sellertrust.errors import SellertrustCallError
 from sellertrust.v1 import trust_score_service_pb2 as score_pb
 from tests.bench._overload import Show, Watching
-from tests.hanging_postgresql import hanging_postgresql
 from tests.helpers.filled import SELLERS, prepare
+from tests.helpers.hanging_postgresql import hanging_postgresql
 from tests.helpers.load import Found, Plan, load, loading
-from tests.servers import MARKET
-from tests.service.shells import serving, shell_of
+from tests.helpers.servers import MARKET
+from tests.helpers.shells import serving, shell_of
 
 SECONDS = 180.0
 """For how long calls are made while the database is frozen, and then stopped, for seven tenths of it."""

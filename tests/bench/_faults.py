@@ -24,8 +24,8 @@ from scoring.entries.kinds.trade import ExposureStated
 from scoring.errors import LedgerUnavailable
 from service.ledger.database.schema import upgrade
 from service.ledger.store import Ledger
-from tests.databases import database, postgresql
-from tests.hanging_postgresql import hanging_postgresql
+from tests.helpers.databases import database, postgresql
+from tests.helpers.hanging_postgresql import hanging_postgresql
 
 BATCH = 50
 MARKETPLACE = "faults"

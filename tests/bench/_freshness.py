@@ -13,11 +13,11 @@ from typing import Any
 from sellertrust.v1 import trust_score_service_pb2 as pb
 from service.ledger.store import Ledger
 from tests.bench._overload import Show
-from tests.builders import confirmed
-from tests.databases import BACKENDS, database
-from tests.servers import MARKET
-from tests.service.api import test_freshness as fresh
-from tests.service.api.test_book import SELLERS, filled_server
+from tests.helpers import wrong_clocks as fresh
+from tests.helpers.builders import confirmed
+from tests.helpers.databases import BACKENDS, database
+from tests.helpers.filled_server import SELLERS, filled_server
+from tests.helpers.servers import MARKET
 
 HELD_SECONDS = 3.0
 """How long each commit takes."""

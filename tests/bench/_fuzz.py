@@ -20,9 +20,9 @@ from google.rpc import code_pb2
 
 from service.ingest.listed_entries import append_messages
 from tests.bench._fuzz_callers import SOUND, grants_text, identities_of, is_shown_rightly, may
-from tests.callers import Authority, TokenIssuer, write_grants
-from tests.servers import MARKET, Running, identity, running_server, violation
-from tests.service.access.matrix import CALLS
+from tests.helpers.callers import Authority, TokenIssuer, write_grants
+from tests.helpers.matrix import CALLS
+from tests.helpers.servers import MARKET, Running, identity, running_server, violation
 
 TEXTS = [
     "",

@@ -8,8 +8,8 @@ from google.protobuf.message import DecodeError, Message
 
 from sellertrust.v1 import entry_pb2 as entry_pb
 from sellertrust.v1 import ledger_service_pb2 as ledger_pb
-from tests.callers import Authority, TokenIssuer, grant
-from tests.servers import MARKET, days_ago, violation
+from tests.helpers.callers import Authority, TokenIssuer, grant
+from tests.helpers.servers import MARKET, days_ago, violation
 
 READS = {"ListEntries", "WatchEntries", "GetViolation", "ListViolations", "GetNotifier", "ListNotifiers"}
 READS |= {"ListReviewQueue"}

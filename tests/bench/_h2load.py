@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.callers import Shown
+from tests.helpers.callers import Shown
 
 PACKAGES = {"h2load": "nghttp2-client", "nghttpx": "nghttp2-proxy"}
 """The Debian package of each program; `./dev bench` installs them."""

@@ -17,8 +17,8 @@ from pathlib import Path
 
 from scoring.entries.kinds.decisions import MeasureChanged
 from service.ledger.store import Ledger
-from tests.builders import Clock
-from tests.service.mechanism.test_recording import Told, facts_of, history, recorded, undisturbed
+from tests.helpers.builders import Clock
+from tests.helpers.recordings import Told, facts_of, history, recorded, undisturbed
 
 KILLS = 100
 SHARED = 10

@@ -29,8 +29,8 @@ from service.settings import load as load_settings
 from tests.bench._overload import Show
 from tests.helpers.filled import fill
 from tests.helpers.load import SCORE, requests_of
-from tests.servers import MARKET
-from tests.service.registry.models import publish
+from tests.helpers.models import publish
+from tests.helpers.servers import MARKET
 
 SECONDS = 60.0
 SELLERS = 2_000

@@ -15,7 +15,7 @@ from service.ledger.clock.server_clock import wall_clock
 from service.ledger.store import Ledger
 from service.policy.policy_file import load_policy
 from service.registry.registry import Registry
-from tests.servers import settings_of
+from tests.helpers.servers import settings_of
 
 COUNTS = ("hit", "miss", "stale", "unknown")
 

@@ -13,8 +13,8 @@ from service.contract.scores import score_message, stamp_message
 from service.ledger.store import Ledger
 from service.scores.scorer import Scorer
 from tests.bench.reads import ordinary, ratings
-from tests.builders import MARKET, TODAY, ago, exposure, status, violation
-from tests.servers import Shelf
+from tests.helpers.builders import MARKET, TODAY, ago, exposure, status, violation
+from tests.helpers.servers import Shelf
 
 PART = 5_000
 ROUNDS, IN_A_ROW = 200, 10

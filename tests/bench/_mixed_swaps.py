@@ -26,9 +26,9 @@ from service.policy.policy_file import SHIPPED_POLICY, read_policy
 from service.registry.registry import Registry
 from tests.bench._overload import Show
 from tests.helpers.filled import fill
-from tests.servers import MARKET
-from tests.service.registry.models import publish
-from tests.service.shells import serving, shell_of
+from tests.helpers.models import publish
+from tests.helpers.servers import MARKET
+from tests.helpers.shells import serving, shell_of
 
 SWAPS, SELLERS, ASKERS, BATCH = 200, 40, 4, 10
 PAUSE_SECONDS = 0.005

@@ -22,8 +22,8 @@ from tests.bench._h2load import h2load_for, write_body
 from tests.bench._processes import cpu_seconds, metrics_address
 from tests.helpers.filled import SELLERS, prepare
 from tests.helpers.load import SCORE, Found, Plan, load, loading, requests_of
-from tests.servers import MARKET
-from tests.service.shells import serving, shell_of
+from tests.helpers.servers import MARKET
+from tests.helpers.shells import serving, shell_of
 
 Show = Callable[[str, float], None]
 

@@ -16,7 +16,7 @@ from scoring.enums import Severity, Source, Status
 from scoring.features.columns import FactRow
 from scoring.policy.policy import Policy
 from scoring.time import DAY
-from tests.scoring.worlds import NOW, TODAY, artifact, exposure, identity, numbered, violation
+from tests.helpers.worlds import NOW, TODAY, artifact, exposure, identity, numbered, violation
 
 SELLERS = 600
 ATTACKS = ("refunded the same day", "refunded later", "crowd")

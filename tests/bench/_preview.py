@@ -15,8 +15,8 @@ from scoring.policy.policy import Policy
 from scoring.time import DAY
 from service.ledger.store import Ledger
 from service.policy.preview import Question, preview
-from tests.builders import MARKET, NOW, TODAY, Clock, confirmed, exposure, identity
-from tests.scoring.worlds import artifact
+from tests.helpers.builders import MARKET, NOW, TODAY, Clock, confirmed, exposure, identity
+from tests.helpers.worlds import artifact
 
 BATCH = 10_000
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from sellertrust.client import Client
 from sellertrust.v1 import trust_score_service_pb2 as pb
 from tests.bench._h2load import h2load, write_body
-from tests.service.shells import serving, shell_of
+from tests.helpers.shells import serving, shell_of
 
 SCORES_A_SECOND = 240_000
 """Of 80,000 orders a second, each of three sellers."""

@@ -30,9 +30,9 @@ from service.policy.policy_file import load_policy
 from service.registry.registry import Registry
 from service.scores.scorer import Scorer
 from tests.bench._overload import Show
-from tests.databases import BACKENDS, database
+from tests.helpers.databases import BACKENDS, database
 from tests.helpers.filled import SELLERS, prepare
-from tests.servers import MARKET, settings_of
+from tests.helpers.servers import MARKET, settings_of
 
 SECONDS = 150.0
 THREADS = 64

@@ -22,9 +22,9 @@ from service.policy.history import PolicyHistory
 from service.policy.policy_file import SHIPPED_POLICY, read_policy
 from service.scores.scorer import Scorer
 from tests.bench._preview import _entries
-from tests.builders import MARKET, Clock, ago, status
-from tests.scoring.worlds import artifact
-from tests.servers import Shelf
+from tests.helpers.builders import MARKET, Clock, ago, status
+from tests.helpers.servers import Shelf
+from tests.helpers.worlds import artifact
 
 COMMITTED, RECALLED, LARGEST = 5_000, 2_000, 10_000
 

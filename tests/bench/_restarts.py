@@ -12,8 +12,8 @@ from pathlib import Path
 from tests.bench._overload import Show
 from tests.helpers.filled import SELLERS, prepare
 from tests.helpers.load import Plan, loading
-from tests.service.processes import COMMAND
-from tests.service.shells import shell_of
+from tests.helpers.processes import COMMAND
+from tests.helpers.shells import shell_of
 
 RESTARTS = 30
 PROCESSES = 2

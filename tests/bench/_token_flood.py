@@ -14,8 +14,8 @@ from sellertrust.client import Client, SellertrustCallError
 from tests.bench._abusers import Place
 from tests.bench._real_data import Say
 from tests.helpers.filled import prepare
-from tests.servers import MARKET
-from tests.service.shells import serving, shell_of
+from tests.helpers.servers import MARKET
+from tests.helpers.shells import serving, shell_of
 
 TURNS, SECONDS = 3, 5.0
 CALLS_A_SECOND = 10

@@ -10,8 +10,8 @@ from sellertrust.client import Client, SellertrustCallError, seller_name
 from sellertrust.v1 import entry_pb2
 from tests.bench._abusers import Place
 from tests.bench._real_data import Say
-from tests.callers import grant, write_grants
-from tests.servers import MARKET, running_server, violation
+from tests.helpers.callers import grant, write_grants
+from tests.helpers.servers import MARKET, running_server, violation
 
 COUNT = 500
 """Sellers who are not the caller's, each with a violation and a measure."""

@@ -15,8 +15,8 @@ from service.ingest.mapping.rules import mapping_of
 from service.ledger.store import Ledger
 from service.registry.registry import Registry
 from tests.bench._real_data import STUDIES, Say
-from tests.service.registry.models import gates_json
-from tests.training.ledgers import train
+from tests.helpers.models import gates_json
+from tests.helpers.training_ledgers import train
 from training.market.files import write_market
 from training.market.simulate import simulate
 from training.observation.export import read_export, write_export

@@ -17,9 +17,9 @@ from tests.bench._fuzz import fuzz
 from tests.bench._real_data import Say
 from tests.bench._token_flood import kept_beside_flood
 from tests.bench._told_apart import told_apart
+from tests.helpers.matrix import cells
 from tests.helpers.owner_edits import edits
-from tests.servers import MARKET, Running, running_server
-from tests.service.access.matrix import cells
+from tests.helpers.servers import MARKET, Running, running_server
 
 TRIES = int(os.environ.get("FUZZ_TRIES", "1000000"))
 SEED = int(os.environ.get("FUZZ_SEED", "17"))

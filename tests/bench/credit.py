@@ -39,8 +39,8 @@ from scoring.scores.score import score
 from scoring.time import DAY
 from tests.bench import _mechanism, _poison, _preview, _record
 from tests.bench.year import credit_figures, policy_named
-from tests.scoring.policy.policies import cell_of, direct, sample
-from tests.scoring.worlds import NOW, TODAY, artifact, exposure, identity, numbered, violation
+from tests.helpers.policies import cell_of, direct, sample
+from tests.helpers.worlds import NOW, TODAY, artifact, exposure, identity, numbered, violation
 
 Say = Callable[[str], None]
 CALLS, RANDOM_SELLERS, ORDERS, PREVIEWED = 400, 10_000, 1_000_000, 100_000

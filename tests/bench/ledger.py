@@ -25,8 +25,8 @@ from service.ledger.seals.restore import restore_backup
 from service.ledger.store import Ledger
 from tests.bench._faults import Unable, disk_full, kill, restart
 from tests.bench._real_data import Say
-from tests.builders import MARKET, ago, status
-from tests.databases import BACKENDS, database
+from tests.helpers.builders import MARKET, ago, status
+from tests.helpers.databases import BACKENDS, database
 from tests.helpers.rows import insert_entries, seal_entries
 
 ENTRIES, SELLERS, LISTINGS, BATCH = 1_000_000, 100_000, 8_000, 10_000

@@ -40,9 +40,9 @@ from service.settings import Settings, load
 from tests.bench._h2load import h2load, h2load_http1, require_programs, showing, write_body
 from tests.bench._real_data import Say
 from tests.bench._trained_market import MARKETPLACE, SELLERS, trained_market
-from tests.callers import Authority, Shown, grant, write_grants
-from tests.servers import settings_of
-from tests.service.shells import ROOT, serving, shell_of
+from tests.helpers.callers import Authority, Shown, grant, write_grants
+from tests.helpers.servers import settings_of
+from tests.helpers.shells import ROOT, serving, shell_of
 from tests.tls_folders import with_folders
 
 WANTED = ("fastapi==0.165.0", "uvicorn==0.54.0", "uvloop==0.23.0", "httptools==0.9.0")

@@ -22,11 +22,11 @@ from service.bootstrap import build_scorer
 from service.ledger.store import Ledger
 from service.scores.scorer import MAX_ALLEGATIONS
 from tests.bench._real_data import Say
-from tests.builders import MARKET, TODAY, ago, exposure, identity, status, violation
-from tests.databases import BACKENDS, database
-from tests.scoring import worlds
-from tests.scoring.policy.test_rules import shipped
-from tests.servers import Shelf
+from tests.helpers import worlds
+from tests.helpers.builders import MARKET, TODAY, ago, exposure, identity, status, violation
+from tests.helpers.databases import BACKENDS, database
+from tests.helpers.policies import shipped
+from tests.helpers.servers import Shelf
 
 PART = 5_000
 RATINGS = ALLEGATIONS = 20_000

@@ -9,7 +9,7 @@ import polars as pl
 from scoring.arrays import Floats
 from scoring.model.artifact import load
 from tests.bench._real_data import STUDIES, Say, chicago, imported, toronto
-from tests.training.ledgers import train
+from tests.helpers.training_ledgers import train
 from training.evaluation.arrays import Interval
 from training.evaluation.equal_volume import at_equal_volume
 from training.evaluation.ranking import auc

@@ -22,7 +22,7 @@ from scoring.time import DAY
 from service.ledger.store import Ledger
 from tests.bench._real_data import Say
 from tests.helpers.page_by_hand import PageByHand
-from tests.training.ledgers import DAYS, POLICY, START, STUDIES, exported, market_ledger, train
+from tests.helpers.training_ledgers import DAYS, POLICY, START, STUDIES, exported, market_ledger, train
 from training.study.loading import load_study
 
 SELLERS, STEPS, STEP_DAYS = 5_000, 24, 15

@@ -14,7 +14,7 @@ from scoring.model.artifact import load
 from scoring.time import format_day
 from tests.bench._attainable import attainable_probability
 from tests.bench._real_data import STUDIES, Say, imported
-from tests.training.ledgers import train
+from tests.helpers.training_ledgers import train
 from training.evaluation.arrays import Interval
 from training.evaluation.equal_volume import at_equal_volume
 from training.evaluation.ranking import auc

@@ -17,9 +17,9 @@ from sellertrust.review import ReviewClient
 from sellertrust.v1 import entry_pb2
 from sellertrust.v1.trust_score_service_pb2 import SCORE_STATE_RATED, TrustScore
 from service.policy.policy_file import SHIPPED_POLICY
-from tests.databases import BACKENDS, database
-from tests.scoring.worlds import artifact
-from tests.servers import MARKET, days_ago, exposure, identity, running_server, violation
+from tests.helpers.databases import BACKENDS, database
+from tests.helpers.servers import MARKET, days_ago, exposure, identity, running_server, violation
+from tests.helpers.worlds import artifact
 
 GENERAL = SHIPPED_POLICY.with_name("general.toml")
 SELLERS = [f"clean-{n}" for n in range(100)]

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.service.shells import ROOT, shell_of
+from tests.helpers.shells import ROOT, shell_of
 
 STUDIES = ROOT / "training" / "studies"
 START = datetime(2020, 1, 1)  # noqa: DTZ001 - the files state no offset

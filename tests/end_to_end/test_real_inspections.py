@@ -19,9 +19,9 @@ from service.ingest.mapping.rules import mapping_of
 from service.ledger.store import Ledger
 from service.registry.registry import Registry
 from tests.bench._real_data import STUDIES, toronto
-from tests.servers import settings_of
-from tests.service.registry.models import gates_json
-from tests.training.ledgers import restated, train
+from tests.helpers.models import gates_json
+from tests.helpers.servers import settings_of
+from tests.helpers.training_ledgers import restated, train
 from training.observation.export import read_export, write_export
 from training.observation.snapshots import snapshot
 from training.study.definition import Study

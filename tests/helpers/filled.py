@@ -11,8 +11,8 @@ from scoring.time import DAY, day_of
 from service.ledger.clock.server_clock import wall_clock
 from service.ledger.store import Ledger
 from service.registry.registry import Registry
-from tests.servers import MARKET
-from tests.service.registry.models import publish
+from tests.helpers.models import publish
+from tests.helpers.servers import MARKET
 
 SELLERS = 200
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from scoring.arrays import Floats
-from tests.training.evaluation.cases import POLICY, points_of
-from tests.training.ledgers import STUDIES, restated
+from tests.helpers.evaluation_cases import POLICY, points_of
+from tests.helpers.training_ledgers import STUDIES, restated
 from training.checks.duplicates import identical_rows
 from training.checks.leakage import single_features
 from training.evaluation.arrays import sigmoid

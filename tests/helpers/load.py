@@ -23,7 +23,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from sellertrust.client import Client
 from sellertrust.v1 import review_service_pb2 as review_pb
 from sellertrust.v1 import trust_score_service_pb2 as score_pb
-from tests.servers import MARKET
+from tests.helpers.servers import MARKET
 
 SCORE = "TrustScoreService/GetTrustScore"
 

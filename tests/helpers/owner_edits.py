@@ -22,8 +22,8 @@ from service.ledger.seals.checkpoints import load_or_make_key, read_checkpoints,
 from service.ledger.seals.restore import rehearse
 from service.ledger.store import Ledger
 from service.registry.registry import Registry
-from tests.builders import MARKET, NOW, confirmed, exposure, identity, status, violation
-from tests.service.registry.models import publish
+from tests.helpers.builders import MARKET, NOW, confirmed, exposure, identity, status, violation
+from tests.helpers.models import publish
 
 
 class Edit(NamedTuple):

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, select, text
 from scoring.entries.entry import prepare
 from service.ledger.database.tables import ENTRY
 from service.ledger.seals.chain import LAST_SEAL, RUN, leaf_of, seal
-from tests.builders import NOW, exposure, violation
+from tests.helpers.builders import NOW, exposure, violation
 
 COLUMNS = (
     "sequence, marketplace, seller, entry_id, kind, occur_time, report_time, record_time, violation, incident, category,"

@@ -33,8 +33,8 @@ from service.api.servicers.model import MODEL_WRITES
 from service.api.servicers.policy import POLICY_WRITES
 from service.api.servicers.proposal import PROPOSAL_WRITES
 from service.api.servicers.review import REVIEW_WRITES
-from tests.scoring.worlds import artifact
-from tests.servers import MARKET, identity, ledger_stub, running_server, violation
+from tests.helpers.servers import MARKET, identity, ledger_stub, running_server, violation
+from tests.helpers.worlds import artifact
 
 NOWHERE = "127.0.0.1:9"  # the discard port: nothing listens there
 UNKNOWN = trust_score_service_pb2.SCORE_STATE_UNKNOWN

@@ -18,9 +18,9 @@ from sellertrust.streams import IN_FLIGHT
 from sellertrust.v1.entry_pb2 import Entry
 from service.api import stream_threads
 from service.ledger.store import Ledger
-from tests.databases import BACKENDS, database
-from tests.proxies import proxy_to
-from tests.servers import MARKET, identity, running_server, violation
+from tests.helpers.databases import BACKENDS, database
+from tests.helpers.proxies import proxy_to
+from tests.helpers.servers import MARKET, identity, running_server, violation
 
 NOWHERE = "127.0.0.1:9"  # the discard port: nothing listens there
 SERVE = """
@@ -29,8 +29,8 @@ from pathlib import Path
 from service.ledger.store import Ledger
 from service.bootstrap import build_server
 from service.api.serving import serve
-from tests.scoring.worlds import policy
-from tests.servers import settings_of
+from tests.helpers.worlds import policy
+from tests.helpers.servers import settings_of
 settings = settings_of(data_dir=Path(sys.argv[1]), address=sys.argv[2])
 ledger = Ledger.open(settings.database_url, create=True)
 sys.exit(serve(build_server(settings, ledger, policy()), ledger, ready=lambda server: print(server.address, flush=True)))

@@ -13,8 +13,8 @@ from scoring.policy.policy import Policy
 from scoring.policy.reading import parse_policy
 from scoring.scores.settled_value import add_up_settled
 from scoring.time import DAY
-from tests.scoring.policy.policies import data, standing
-from tests.scoring.worlds import TODAY, artifact, exposure, identity, numbered, status, violation
+from tests.helpers.policies import data, standing
+from tests.helpers.worlds import TODAY, artifact, exposure, identity, numbered, status, violation
 
 TIERS = ("unrated", "probation", "standard", "trusted", "exemplary")
 MARKETPLACES = ("acme", "other")

@@ -18,9 +18,8 @@ from scoring.policy.policy import Policy
 from scoring.policy.reading import parse_policy
 from scoring.scores.score import score
 from scoring.time import DAY
-from tests.scoring.policy.policies import data
-from tests.scoring.policy.test_rules import shipped
-from tests.scoring.worlds import NOW, TODAY, artifact, exposure, identity, numbered, sellers, status, violation
+from tests.helpers.policies import data, shipped
+from tests.helpers.worlds import NOW, TODAY, artifact, exposure, identity, numbered, sellers, status, violation
 
 FEW = settings(max_examples=60, deadline=None)
 GENERAL = shipped("general")

@@ -18,9 +18,9 @@ from scoring.policy.caution import MAX_DAYS_IN_SPAN, SPAN_DAYS, Burst, CautionTa
 from scoring.policy.reading import parse_policy
 from scoring.scores.score import score
 from scoring.time import DAY
-from tests.scoring.policy.policies import data
+from tests.helpers.policies import data
+from tests.helpers.worlds import NOW, TODAY, artifact, numbered
 from tests.scoring.test_caution import FEW, GENERAL, SOLD, WEIGHTS, caution_rule, report
-from tests.scoring.worlds import NOW, TODAY, artifact, numbered
 
 UNDELIVERED = {"of": "undelivered", "share_ppm": 285_714, "orders": 20, "days": 7, "grace_days": 5}
 DISPUTED = {"of": "disputed", "share_ppm": 150_000, "orders": 20, "days": 7}

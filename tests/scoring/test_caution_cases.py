@@ -14,6 +14,7 @@ from scoring.enums import CaseState, Kind, Source, Status
 from scoring.features.columns import FactRow
 from scoring.policy.caution import CautionTable
 from scoring.time import DAY
+from tests.helpers.worlds import NOW, TODAY, numbered, status
 from tests.scoring.test_caution import (
     BUSY,
     SEEN,
@@ -26,7 +27,6 @@ from tests.scoring.test_caution import (
     visible,
 )
 from tests.scoring.test_caution_by_flow import DISPUTED, flow, table_of
-from tests.scoring.worlds import NOW, TODAY, numbered, status
 
 WEEK = policy_of(caution_rule(days=14), sources={"customs": {"weight": 60, "at_most": 400}})
 

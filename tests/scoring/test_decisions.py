@@ -9,8 +9,8 @@ from scoring.enums import Attribution, CorrectionKind, IncidentChange, Kind, Sev
 from scoring.features.columns import FactRow, columns_of
 from scoring.features.facts import resolve
 from scoring.time import DAY
+from tests.helpers.worlds import NOW, TODAY, days, exposure, numbered, sellers, status, violation
 from tests.scoring.test_promises import COUNTING, answer, points
-from tests.scoring.worlds import NOW, TODAY, days, exposure, numbered, sellers, status, violation
 
 UNITS = st.sampled_from([0, 4, 9, 10, 999, 1000])
 

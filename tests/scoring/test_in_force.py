@@ -29,10 +29,11 @@ from scoring.policy.policy import Policy
 from scoring.scores.score import score
 from scoring.scores.settled_value import grows_with_value
 from scoring.time import DAY
+from tests.helpers.policies import policy_of, rule, shipped
+from tests.helpers.worlds import NOW, TODAY, artifact, exposure, identity, numbered, sellers, status, violation
 from tests.scoring.monotone import draw_policies, find_laxer_day
-from tests.scoring.policy.test_rules import CLOSED, policy_of, rule, shipped
+from tests.scoring.policy.test_rules import CLOSED
 from tests.scoring.test_promises import RETRACTIONS
-from tests.scoring.worlds import NOW, TODAY, artifact, exposure, identity, numbered, sellers, status, violation
 
 FEW = settings(max_examples=40, deadline=None)
 GENERAL = replace(shipped("general"), cut_offs={Tier.STANDARD: 500, Tier.TRUSTED: 600, Tier.EXEMPLARY: 700})

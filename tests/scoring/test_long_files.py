@@ -14,7 +14,7 @@ from scoring.features.facts import COUNTING_KINDS
 from scoring.features.views import Views
 from scoring.features.violations import Judged
 from scoring.scores.score import explain, score
-from tests.scoring.worlds import NOW, TODAY, artifact, exposure, identity, numbered, policy, sellers, violation
+from tests.helpers.worlds import NOW, TODAY, artifact, exposure, identity, numbered, policy, sellers, violation
 
 HISTORY_OF_ORDERS = [identity("i", TODAY - 600), *(exposure(f"x{d}", TODAY - d, 60) for d in range(1, 200))]
 MANY = 3_000

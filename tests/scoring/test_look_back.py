@@ -15,10 +15,10 @@ from scoring.policy.policy import Policy
 from scoring.scores import look_back
 from scoring.scores.look_back import LOOK_BACK_DAYS, NO_TIER, LookBack
 from scoring.time import DAY
+from tests.helpers.policies import shipped
+from tests.helpers.worlds import NOW, TODAY, artifact, exposure, identity, numbered, violation
 from tests.scoring.features.test_views import files
-from tests.scoring.policy.test_rules import shipped
 from tests.scoring.test_validity import TIMES
-from tests.scoring.worlds import NOW, TODAY, artifact, exposure, identity, numbered, violation
 
 GENERAL = shipped("general")
 POLICIES = (

@@ -8,10 +8,10 @@ from scoring.features.columns import FactRow, tabulate
 from scoring.measures import in_force
 from scoring.measures.in_force import Beside, evaluate_measures, evaluate_measures_of
 from scoring.policy.policy import Policy
+from tests.helpers.policies import shipped
+from tests.helpers.worlds import NOW, TODAY, artifact, exposure, identity, numbered, violation
 from tests.scoring.features.test_views import files
-from tests.scoring.policy.test_rules import shipped
 from tests.scoring.test_look_back import OVERRIDES, POLICIES
-from tests.scoring.worlds import NOW, TODAY, artifact, exposure, identity, numbered, violation
 
 
 def of_seller(rows: list[FactRow], seller: str) -> list[FactRow]:

@@ -17,7 +17,7 @@ from scoring.policy.reading import parse_policy
 from scoring.scores.population import NO_TIER, Placed, Population, add_up_values, known_before, observe, place
 from scoring.scores.score import score
 from scoring.time import DAY, format_day
-from tests.scoring.worlds import NOW, TODAY, artifact, exposure, identity, numbered, violation
+from tests.helpers.worlds import NOW, TODAY, artifact, exposure, identity, numbered, violation
 
 POLICIES = Path(__file__).parents[2] / "service" / "policy"
 SELLERS = [f"s{number}" for number in range(150)]

@@ -15,7 +15,7 @@ from scoring.features.facts import resolve
 from scoring.features.table import matrix
 from scoring.scores.score import explain, score
 from scoring.time import DAY
-from tests.scoring.worlds import (
+from tests.helpers.worlds import (
     CONSTANTS,
     NOW,
     TODAY,

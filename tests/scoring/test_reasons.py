@@ -16,8 +16,8 @@ from scoring.model.page import Page
 from scoring.scores.reasons import LIMIT, REASON_CODES
 from scoring.scores.score import explain, score
 from tests.helpers.page_by_hand import PageByHand
-from tests.scoring.random_pages import artifact_of, monotone_table, page_artifact
-from tests.scoring.worlds import (
+from tests.helpers.random_pages import artifact_of, monotone_table, page_artifact
+from tests.helpers.worlds import (
     ALL_FEATURES,
     NOW,
     TODAY,

@@ -8,7 +8,7 @@ from scoring.features.columns import FactRow
 from scoring.measures.record import MeasureStatement
 from scoring.measures.restitution import RestitutionItem, captured_in, find_times_away, list_items, list_stood_on
 from scoring.time import DAY
-from tests.scoring.worlds import status
+from tests.helpers.worlds import status
 
 IMPOSED, UPDATED, LIFTED = MeasureState.IMPOSED, MeasureState.UPDATED, MeasureState.LIFTED
 RESERVE, DEPOSIT = MeasureKind.ROLLING_RESERVE, MeasureKind.DEPOSIT

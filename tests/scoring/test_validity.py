@@ -24,7 +24,7 @@ from scoring.policy.policy import Policy
 from scoring.scores.answer import TrustScore
 from scoring.scores.score import score
 from scoring.time import DAY
-from tests.scoring.worlds import NOW, TODAY, artifact, exposure, numbered, policy, sellers, violation
+from tests.helpers.worlds import NOW, TODAY, artifact, exposure, numbered, policy, sellers, violation
 
 HOUR = DAY // 24
 EVENING = TODAY * DAY + DAY

@@ -21,8 +21,8 @@ from scoring.model.scale import Scale
 from scoring.policy.reading import parse_policy
 from scoring.scores.reasons import shapley_shares
 from scoring.time import day_of, format_day, format_time, parse_day, parse_time
-from tests.scoring.policy.policies import data
-from tests.scoring.worlds import CONSTANTS, NOW, TODAY, exposure, numbered
+from tests.helpers.policies import data
+from tests.helpers.worlds import CONSTANTS, NOW, TODAY, exposure, numbered
 
 
 def test_decay_tables_halve_at_each_half_life_and_end_at_nothing() -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from service.ledger.store import Ledger
-from tests.builders import Clock
-from tests.databases import BACKENDS, database
+from tests.helpers.builders import Clock
+from tests.helpers.databases import BACKENDS, database
 
 
 @pytest.fixture(params=BACKENDS)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.shared import made_once
-from tests.training.ledgers import STUDIES, exported, market_ledger
+from tests.helpers.shared import made_once
+from tests.helpers.training_ledgers import STUDIES, exported, market_ledger
 from training.observation.export import LedgerTable, read_export
 from training.study.definition import Study
 from training.study.loading import load_study

@@ -12,7 +12,7 @@ from scoring.features.table import FEATURES
 from scoring.model.artifact import load
 from scoring.model.interval import default_prior
 from scoring.time import DAY
-from tests.training.ledgers import STUDIES, exported, market_ledger, restated, train
+from tests.helpers.training_ledgers import STUDIES, exported, market_ledger, restated, train
 from training.evaluation.ranking import auc
 from training.fitting.fit import fit_curves
 from training.observation.export import LedgerTable, read_export

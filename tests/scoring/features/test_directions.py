@@ -30,9 +30,7 @@ from scoring.model.artifact import Artifact
 from scoring.model.certificate import certify
 from scoring.scores.score import score
 from scoring.time import DAY
-from tests.scoring.test_decisions import UNITS, decision, merge, split, with_units
-from tests.scoring.test_promises import COUNTING
-from tests.scoring.worlds import (
+from tests.helpers.worlds import (
     ALL_FEATURES,
     CONSTANTS,
     NOW,
@@ -48,6 +46,8 @@ from tests.scoring.worlds import (
     status,
     violation,
 )
+from tests.scoring.test_decisions import UNITS, decision, merge, split, with_units
+from tests.scoring.test_promises import COUNTING
 
 INSPECTOR = AttributeFeature("inspector", equals="harsh")
 AREA = AttributeFeature("area", default=20.0)

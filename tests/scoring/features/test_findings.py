@@ -17,10 +17,10 @@ from scoring.features.columns import FactRow, columns_of
 from scoring.features.facts import resolve
 from scoring.features.fold import Folder
 from scoring.features.table import FEATURES
+from tests.helpers.worlds import CONSTANTS, NOW, TODAY, days, dispute, exposure, inspection, numbered, sellers
 from tests.scoring.features.test_directions import assert_no_better, seen
 from tests.scoring.test_decisions import decision
 from tests.scoring.test_promises import COUNTING
-from tests.scoring.worlds import CONSTANTS, NOW, TODAY, days, dispute, exposure, inspection, numbered, sellers
 
 PASSED, FAILED = InspectionResult.PASSED, InspectionResult.FAILED
 HEARD = st.sampled_from(sorted(INSPECTORS))

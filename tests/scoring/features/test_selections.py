@@ -13,7 +13,7 @@ from scoring.features.facts import Facts, resolve
 from scoring.features.fold import Constants, Folder, Sums
 from scoring.features.selections import fold_each_incident
 from scoring.scores.reasons import group_incidents
-from tests.scoring.worlds import NOW, TODAY, exposure, numbered, sellers, violation
+from tests.helpers.worlds import NOW, TODAY, exposure, numbered, sellers, violation
 
 FOLDER = Folder(Constants(dict(zip(Severity, (1, 9, 40, 63), strict=True))))
 

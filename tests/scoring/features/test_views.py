@@ -13,9 +13,9 @@ from scoring.features.table import matrix
 from scoring.features.validity import hold_until
 from scoring.features.views import view_often
 from scoring.time import DAY
+from tests.helpers.worlds import ALL_FEATURES, CONSTANTS, NOW, TODAY, identity, numbered, sellers, status
 from tests.scoring.test_decisions import UNITS, decision, with_units
 from tests.scoring.test_validity import ESTABLISHED, TIMES, around
-from tests.scoring.worlds import ALL_FEATURES, CONSTANTS, NOW, TODAY, identity, numbered, sellers, status
 
 DECISIONS = st.lists(
     st.tuples(st.integers(0, 11), st.sampled_from([*Status]), st.integers(TODAY - 30, TODAY - 1)), max_size=12

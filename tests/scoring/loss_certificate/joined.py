@@ -17,10 +17,10 @@ from scoring.policy.payout import Order, Stopped, fix_terms, pay_out
 from scoring.policy.policy import Policy
 from scoring.policy.sample import Breach
 from scoring.policy.seasons import find_season
+from tests.helpers.policies import rule
 from tests.scoring.loss_certificate.attackers import BREACHES, TIERS
 from tests.scoring.loss_certificate.lives import Life, asked_for, cap_of, terms_of
 from tests.scoring.loss_certificate.toys import make_world, policy_of
-from tests.scoring.policy.test_rules import rule
 
 MARKETS = ("", "acme", "other")
 

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from scoring.loss_certificate.certificate import certify, digest_certificate
 from scoring.loss_certificate.independent.checking import NotProven, check_certificate, digest_of
 from scoring.loss_certificate.states import build_states
+from tests.helpers.policies import rule
 from tests.scoring.loss_certificate.attackers import let_loose, live_at_random
 from tests.scoring.loss_certificate.damage import damage, forge, forge_statement, misspell, provable, to_be_altered
 from tests.scoring.loss_certificate.lives import Life
 from tests.scoring.loss_certificate.test_certificate import FAKED, REAL, worlds
 from tests.scoring.loss_certificate.toys import TOY, World, assumed, cap, policy_of, stated, toy
-from tests.scoring.policy.test_rules import rule
 
 
 @pytest.mark.long

@@ -18,6 +18,7 @@ from scoring.loss_certificate.solving import released_by_age, solve
 from scoring.loss_certificate.states import States, build_states, count_notice_days
 from scoring.policy.payout import Order, pay_out
 from scoring.policy.reading import parse_policy
+from tests.helpers.policies import rule
 from tests.scoring.loss_certificate.lives import replay, terms_of
 from tests.scoring.loss_certificate.programs import solve_as_linear_program, table_of
 from tests.scoring.loss_certificate.toys import (
@@ -32,7 +33,6 @@ from tests.scoring.loss_certificate.toys import (
     stated,
     toy,
 )
-from tests.scoring.policy.test_rules import rule
 from tests.scoring.test_caution import WEIGHTS, caution_rule
 
 FAKED, REAL = "against_faked_history", "unconditional"

@@ -11,9 +11,9 @@ from scoring.loss_certificate.certificate import certify, digest_certificate, li
 from scoring.loss_certificate.exceptions import Granted, GrantedSeller
 from scoring.loss_certificate.independent.checking import check_certificate
 from scoring.loss_certificate.independent.world import NotProven
+from tests.helpers.policies import rule
 from tests.scoring.loss_certificate.test_certificate import FAKED, REAL
 from tests.scoring.loss_certificate.toys import TOY, assumed, cap, policy_of, stated, toy
-from tests.scoring.policy.test_rules import rule
 
 HOLD, CAP = ("below-100000", MeasureKind.SETTLEMENT_HOLD), ("limit", MeasureKind.VALUE_CAP)
 GONE = ("another-policy", MeasureKind.DEPOSIT)

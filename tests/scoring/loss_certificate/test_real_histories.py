@@ -14,9 +14,9 @@ from scoring.policy.policy import Policy
 from scoring.scores.settled_value import add_up_settled
 from scoring.time import DAY
 from service.policy.certificate_file import SHIPPED_ASSUMPTIONS, read_assumptions
+from tests.helpers.worlds import NOW, artifact, numbered, sellers, status
 from tests.scoring.loss_certificate.lives import cap_of
 from tests.scoring.loss_certificate.toys import policy_of, shipped_data
-from tests.scoring.worlds import NOW, artifact, numbered, sellers, status
 
 POLICIES = [policy_of(shipped_data(name)) for name in ("general", "ladder")]
 STATES = [build_states(policy, read_assumptions(SHIPPED_ASSUMPTIONS)) for policy in POLICIES]

@@ -8,8 +8,7 @@ from typing import Any
 from scoring.loss_certificate.assumptions import Assumptions, parse_assumptions
 from scoring.policy.policy import Policy
 from scoring.policy.reading import parse_policy
-from tests.scoring.policy.policies import SHIPPED, data, standing
-from tests.scoring.policy.test_rules import rule
+from tests.helpers.policies import SHIPPED, data, rule, standing
 
 World = tuple[dict[str, Any], dict[str, Any]]
 """The data of a policy, and of assumptions."""

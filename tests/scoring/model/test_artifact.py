@@ -14,7 +14,7 @@ from scoring.errors import ArtifactRefused
 from scoring.model.artifact import MANIFEST, PARTS, Artifact, load, verify
 from scoring.model.page import Page, Table, page_model_text
 from scoring.model.scale import Scale
-from tests.scoring.worlds import artifact
+from tests.helpers.worlds import artifact
 
 
 def parts() -> dict[str, bytes]:

@@ -6,8 +6,8 @@ import numpy as np
 
 from scoring.model.card import describe_page, write_card
 from scoring.model.page import Page, Table
-from tests.scoring.random_pages import PAGE_FEATURES, page_artifact
-from tests.scoring.worlds import ALL_FEATURES, population
+from tests.helpers.random_pages import PAGE_FEATURES, page_artifact
+from tests.helpers.worlds import ALL_FEATURES, population
 
 
 def by_hand(card: str, values: dict[str, float]) -> int:

@@ -18,8 +18,7 @@ from scoring.features.violations import Violations
 from scoring.model.artifact import MANIFEST, load
 from scoring.model.interval import LONGEST, Prior, gamma_interval, with_ends
 from scoring.scores.score import score
-from tests.scoring.test_promises import COUNTING
-from tests.scoring.worlds import (
+from tests.helpers.worlds import (
     ALL_FEATURES,
     CONSTANTS,
     NOW,
@@ -32,6 +31,7 @@ from tests.scoring.worlds import (
     status,
     violation,
 )
+from tests.scoring.test_promises import COUNTING
 from training.fitting.prior import gamma_of, prior_from
 
 SHAPE, ORDERS = 0.4, 400.0  # hazards: Gamma, mean 1 incident in 1,000 orders, the worst twentieth more than 4

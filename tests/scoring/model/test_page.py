@@ -12,8 +12,8 @@ from scoring.errors import ArtifactRefused
 from scoring.model.certificate import certify
 from scoring.model.page import MAX_TEXT, Page, page_model_text, read_page
 from scoring.model.scale import Scale
-from tests.scoring.random_pages import EDGES, PAGE_FEATURES, page_artifact, pages, random_page
-from tests.scoring.worlds import population
+from tests.helpers.random_pages import EDGES, PAGE_FEATURES, page_artifact, pages, random_page
+from tests.helpers.worlds import population
 
 
 def width(page: Page) -> int:

@@ -13,8 +13,8 @@ from scoring.errors import ArtifactRefused
 from scoring.features.table import FEATURES, AnyFeature
 from scoring.model.artifact import MANIFEST, Artifact, load
 from scoring.model.promises import FREEABLE, PROMISES, broken_promises, free_direction
+from tests.helpers.worlds import ALL_FEATURES, artifact, certified, population
 from tests.scoring.model.test_artifact import with_manifest
-from tests.scoring.worlds import ALL_FEATURES, artifact, certified, population
 
 
 def without(*names: str) -> tuple[AnyFeature, ...]:

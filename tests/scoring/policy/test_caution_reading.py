@@ -8,8 +8,7 @@ from scoring.enums import MeasureKind, Source
 from scoring.errors import PolicyRefused
 from scoring.policy.caution import CROWD
 from scoring.policy.reading import parse_policy
-from tests.scoring.policy.policies import data
-from tests.scoring.policy.test_rules import shipped
+from tests.helpers.policies import data, shipped
 from tests.scoring.test_caution import WEIGHTS, caution_rule, policy_of
 
 BURST = {"of": "disputed", "share_ppm": 1, "orders": 1, "days": 7}

@@ -17,8 +17,18 @@ from scoring.policy.moved import list_part_changes
 from scoring.policy.policy import Policy
 from scoring.policy.reading import parse_policy
 from scoring.policy.sample import Sample
-from tests.scoring.policy.policies import SEVERITIES, SHIPPED, cell_of, data, direct, sample, standing
-from tests.scoring.policy.test_rules import policy_of, rule, shipped
+from tests.helpers.policies import (
+    SEVERITIES,
+    SHIPPED,
+    cell_of,
+    data,
+    direct,
+    policy_of,
+    rule,
+    sample,
+    shipped,
+    standing,
+)
 
 
 @cache

@@ -16,8 +16,8 @@ from scoring.policy.history import (
 )
 from scoring.policy.rules import Counter
 from scoring.time import DAY
-from tests.scoring.policy.policies import POINTS, with_standing
-from tests.scoring.worlds import TODAY, numbered, status, violation
+from tests.helpers.policies import POINTS, with_standing
+from tests.helpers.worlds import TODAY, numbered, status, violation
 
 violations = st.lists(
     st.tuples(

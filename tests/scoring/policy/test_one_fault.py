@@ -8,7 +8,7 @@ import pytest
 from scoring.errors import PolicyRefused
 from scoring.policy.checking import find_oddities
 from scoring.policy.reading import parse_policy
-from tests.scoring.policy.policies import SHIPPED
+from tests.helpers.policies import SHIPPED
 
 GENERAL = Path(SHIPPED).with_name("general.toml").read_text(encoding="utf-8")
 GROUP = """

@@ -12,7 +12,7 @@ from scoring.policy.measures import MAX_HOLD_DAYS, Terms, combine
 from scoring.policy.payout import Order, Payout, Stopped, fix_terms, pay_out
 from scoring.policy.rules import Situation
 from scoring.time import DAY
-from tests.scoring.policy.test_rules import shipped
+from tests.helpers.policies import shipped
 
 TERMS = Terms(hold_days=7, reserve_ppm=100_000, reserve_days=90)
 

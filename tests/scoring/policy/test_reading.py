@@ -6,7 +6,7 @@ import pytest
 
 from scoring.errors import PolicyRefused
 from scoring.policy.reading import parse_policy
-from tests.scoring.policy.policies import data, standing
+from tests.helpers.policies import data, standing
 
 
 def faults(**parts: Any) -> str:

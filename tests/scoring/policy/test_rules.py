@@ -1,7 +1,5 @@
 """Rules: what holds for a seller, what several measures come to, and that who is worse never has better terms."""
 
-import tomllib
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,26 +10,13 @@ from scoring.enums import Category, Severity, Tier
 from scoring.errors import PolicyRefused
 from scoring.policy.checking import find_oddities
 from scoring.policy.measures import CapStep, RollingReserve, SettlementHold, Terms, ValueCap, combine
-from scoring.policy.policy import Policy
 from scoring.policy.reading import parse_policy
 from scoring.policy.rules import Counter, Situation
 from scoring.policy.space import Cell, build_space
-from tests.scoring.policy.policies import SHIPPED, data, standing
+from tests.helpers.policies import data, policy_of, rule, shipped, standing
 
 SUSPENDED = {"kind": "suspension", "days": 7}
 HOLD = {"kind": "settlement_hold", "days": 7}
-
-
-def rule(name: str, *measures: dict[str, Any], **conditions: Any) -> dict[str, Any]:
-    return {"id": name, "reference": "terms 1", "measures": list(measures), **conditions}
-
-
-def policy_of(*rules: dict[str, Any], **parts: Any) -> Policy:
-    return parse_policy(data(standing=standing(), currency="EUR", rules=list(rules), **parts))
-
-
-def shipped(name: str) -> Policy:
-    return parse_policy(tomllib.loads(Path(SHIPPED).with_name(f"{name}.toml").read_text(encoding="utf-8")))
 
 
 def refused(*rules: dict[str, Any], **parts: Any) -> str:

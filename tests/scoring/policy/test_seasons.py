@@ -12,8 +12,7 @@ from scoring.policy.reading import parse_policy
 from scoring.policy.rules import Situation
 from scoring.policy.space import build_space
 from scoring.time import parse_day
-from tests.scoring.policy.policies import data, standing
-from tests.scoring.policy.test_rules import rule
+from tests.helpers.policies import data, rule, standing
 
 GROWING = {"kind": "value_cap", "value_minor": 333, "grows": [{"settled_minor": 1_000, "value_minor": 2_000}]}
 FACTS = rule("facts", {"kind": "value_cap", "value_minor": 300}, standing={"from": 6})

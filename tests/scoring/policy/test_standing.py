@@ -17,8 +17,8 @@ from scoring.policy.reading import parse_policy
 from scoring.scores.reasons import CLEAR_DAYS_PENDING, OVERRIDDEN, STANDING
 from scoring.scores.score import score
 from scoring.time import DAY
-from tests.scoring.policy.policies import POINTS, data, standing, with_standing
-from tests.scoring.worlds import NOW, TODAY, artifact, exposure, identity, numbered, sellers, status, violation
+from tests.helpers.policies import POINTS, data, standing, with_standing
+from tests.helpers.worlds import NOW, TODAY, artifact, exposure, identity, numbered, sellers, status, violation
 
 COUNTING = settings(max_examples=80, deadline=None)
 PLAIN = parse_policy(data())

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from scoring.policy.checking import find_oddities
-from tests.scoring.policy.test_rules import HOLD, policy_of, refused, rule
+from tests.helpers.policies import policy_of, rule
+from tests.scoring.policy.test_rules import HOLD, refused
 
 
 @pytest.mark.parametrize(

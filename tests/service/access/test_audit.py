@@ -19,8 +19,8 @@ from sellertrust.v1.proposal_service_pb2 import GetProposalRequest, ListProposal
 from sellertrust.v1.proposal_service_pb2_grpc import ProposalServiceStub
 from service.access.audit import DAY_SECONDS, AuditFile
 from service.access.audit_reading import verify_audit
-from tests.callers import Authority, grant, write_grants
-from tests.servers import MARKET, running_server, violation
+from tests.helpers.callers import Authority, grant, write_grants
+from tests.helpers.servers import MARKET, running_server, violation
 
 
 def test_lines_are_chained_and_a_change_is_found(tmp_path: Path) -> None:

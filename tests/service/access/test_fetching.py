@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from service.access import key_sets
 from service.access.key_sets import KeySource
-from tests.callers import Authority, public_jwk
+from tests.helpers.callers import Authority, public_jwk
 
 
 class Site:

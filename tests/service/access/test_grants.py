@@ -9,7 +9,7 @@ from scoring.errors import ConfigurationWrong
 from service.access.decision import Asked, GrantList
 from service.access.grants import load_grants
 from service.access.rights import Right
-from tests.callers import TokenIssuer, grant, write_grants
+from tests.helpers.callers import TokenIssuer, grant, write_grants
 
 
 def problems(folder: Path, text: str) -> list[str]:

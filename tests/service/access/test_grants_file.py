@@ -15,8 +15,8 @@ from sellertrust.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from service.access.grants_file import GrantsFile
 from service.access.rights import Right
 from service.ingest.listed_entries import append_messages
-from tests.callers import Authority, TokenIssuer, grant, write_grants
-from tests.servers import MARKET, Running, running_server, violation
+from tests.helpers.callers import Authority, TokenIssuer, grant, write_grants
+from tests.helpers.servers import MARKET, Running, running_server, violation
 
 SECONDS = 60
 HALF = "[[grants]]\nprincipals = ["

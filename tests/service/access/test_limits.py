@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from sellertrust.client import Client, SellertrustCallError
 from service.access.limits import Limit, Limits
 from service.access.principals import Pattern
-from tests.callers import Authority, TokenIssuer, grant, write_grants
-from tests.servers import MARKET, running_server, violation
+from tests.helpers.callers import Authority, TokenIssuer, grant, write_grants
+from tests.helpers.servers import MARKET, running_server, violation
 
 ANYBODY = (Pattern("dns:*.example"),)
 

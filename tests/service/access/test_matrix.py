@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from service.access.rights import METHODS
-from tests.service.access.matrix import CALLS, cells
+from tests.helpers.matrix import CALLS, cells
 
 
 @pytest.mark.long

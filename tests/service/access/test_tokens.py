@@ -16,7 +16,7 @@ from scoring.errors import ConfigurationWrong
 from service.access.grants import load_grants
 from service.access.key_sets import KeySource, read_key_set
 from service.access.tokens import TokenRefused, Tokens
-from tests.callers import TokenIssuer, public_jwk, write_grants
+from tests.helpers.callers import TokenIssuer, public_jwk, write_grants
 
 
 class Clock:

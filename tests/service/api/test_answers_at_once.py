@@ -25,9 +25,9 @@ from service.api.servicers.trust_score import TrustScoreServicer
 from service.api.telemetry.call_records import Method
 from service.api.telemetry.logs import Pseudonyms, make_log
 from service.engine.grpc_call import GrpcCall
-from tests.callers import Authority, grant, write_grants
-from tests.scoring.worlds import artifact
-from tests.servers import MARKET, Running, call_bytes, exposure, identity, running_server
+from tests.helpers.callers import Authority, grant, write_grants
+from tests.helpers.servers import MARKET, Running, call_bytes, exposure, identity, running_server
+from tests.helpers.worlds import artifact
 from tests.service.api.test_overload import GET, REQUEST, ask, blocked, value
 from tests.service.api.test_silent_database import wait_for
 

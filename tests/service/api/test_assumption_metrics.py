@@ -7,9 +7,9 @@ import pytest
 
 from service.policy.certificate_file import SHIPPED_ASSUMPTIONS
 from service.policy.policy_file import SHIPPED_POLICY
-from tests.servers import running_server
+from tests.helpers.runs import run_of
+from tests.helpers.servers import running_server
 from tests.service.api.test_silent_database import wait_for
-from tests.service.runs import run_of
 
 LADDER = SHIPPED_POLICY.with_name("ladder.toml").read_text()
 ALL_LOSSES = [("against_faked_history", 10**12), ("unconditional", 10**12)]

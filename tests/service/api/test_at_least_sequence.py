@@ -17,9 +17,9 @@ from sellertrust.v1 import trust_score_service_pb2 as score_pb
 from service.api.server import STOP_SECONDS
 from service.ledger.clock import tail
 from service.ledger.store import Ledger
-from tests.builders import identity as domain_identity
-from tests.databases import BACKENDS, database
-from tests.servers import MARKET, Running, identity, running_server, score_stub, violation
+from tests.helpers.builders import identity as domain_identity
+from tests.helpers.databases import BACKENDS, database
+from tests.helpers.servers import MARKET, Running, identity, running_server, score_stub, violation
 
 READS: dict[str, Callable[..., Any]] = {
     "GetTrustScore": lambda client, **asked: client.get_trust_score(MARKET, "s", **asked),

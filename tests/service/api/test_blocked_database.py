@@ -12,8 +12,8 @@ import pytest
 from sellertrust.client import Client
 from sellertrust.errors import SellertrustCallError
 from service.ledger.database import database
-from tests.databases import database as new_database
-from tests.servers import MARKET, identity, running_server
+from tests.helpers.databases import database as new_database
+from tests.helpers.servers import MARKET, identity, running_server
 
 CALLS: dict[str, Callable[[Client], object]] = {
     "append": lambda client: client.append_entries(MARKET, [identity("i2", "s1")], deadline_seconds=20),

@@ -1,33 +1,18 @@
 """The score book in a server: what it answers over the wire, while others append, replays to the same bits."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 
-from sellertrust.client import Client, SellertrustCallError
+from sellertrust.client import SellertrustCallError
 from sellertrust.v1.trust_score_service_pb2 import TrustScore
 from service.cli.book import Result, _verdict
-from tests.scoring.worlds import artifact
-from tests.servers import MARKET, Running, exposure, identity, running_server
+from tests.helpers.filled_server import filled_server
+from tests.helpers.servers import MARKET, exposure
+from tests.helpers.shells import shell_of
 from tests.service.api.test_silent_database import wait_for
-from tests.service.shells import shell_of
-
-SELLERS = [f"s{number}" for number in range(8)]
-
-
-@contextmanager
-def filled_server(folder: Path, **settings: str | Path | float) -> Iterator[tuple[Running, Client]]:
-    with (
-        running_server(folder, artifact=artifact(), **settings) as running,
-        running.client(deadline_seconds=30) as client,
-    ):
-        for seller in SELLERS:
-            client.append_entries(MARKET, [identity(f"i-{seller}", seller), exposure(f"x-{seller}", seller, 2_000)])
-        yield running, client
 
 
 def test_a_stated_time_is_never_answered_from_the_book(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from service.api.calls import Calls
 from service.api.server import FILES
 from service.api.telemetry.logs import Pseudonyms, make_log
 from service.contract.statuses import internal_status, status_of
-from tests.servers import MARKET, call_bytes, exposure, identity, running_server, violation
+from tests.helpers.servers import MARKET, call_bytes, exposure, identity, running_server, violation
 
 SERVICES: list[ServiceDescriptor] = [
     service

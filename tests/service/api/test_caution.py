@@ -14,9 +14,9 @@ from sellertrust.v1.trust_score_service_pb2 import CAUTION_SIGNAL_DISPUTED, CAUT
 from service.cli.scores import describe_reason
 from service.contract.scores import caution_messages
 from service.policy.policy_file import SHIPPED_POLICY
-from tests.scoring.worlds import artifact
-from tests.servers import MARKET, Running, days_ago, exposure, identity, running_server, violation
-from tests.service.shells import shell_of
+from tests.helpers.servers import MARKET, Running, days_ago, exposure, identity, running_server, violation
+from tests.helpers.shells import shell_of
+from tests.helpers.worlds import artifact
 
 
 @pytest.fixture

@@ -9,9 +9,8 @@ import pytest
 from sellertrust.v1 import entry_pb2
 from sellertrust.v1.ledger_service_pb2 import AppendEntriesRequest
 from sellertrust.v1.proposal_service_pb2 import ProposalState
-from tests.callers import grant
-from tests.servers import MARKET, identity, violation
-from tests.service.api.four_eyes import (
+from tests.helpers.callers import grant
+from tests.helpers.four_eyes import (
     ALL,
     EVERY,
     FOUR_EYES,
@@ -28,7 +27,8 @@ from tests.service.api.four_eyes import (
     refused,
     world,
 )
-from tests.service.registry.models import evaluated, gate, gates_json, publish
+from tests.helpers.models import evaluated, gate, gates_json, publish
+from tests.helpers.servers import MARKET, identity, violation
 
 PARENT = f"marketplaces/{MARKET}"
 

@@ -14,9 +14,8 @@ from sellertrust.client import SellertrustCallError
 from sellertrust.v1 import entry_pb2
 from sellertrust.v1.ledger_service_pb2 import AppendEntriesRequest
 from service.ledger.queries.seals import SealQueries
-from tests.callers import TokenIssuer, grant
-from tests.servers import MARKET, identity, violation
-from tests.service.api.four_eyes import (
+from tests.helpers.callers import TokenIssuer, grant
+from tests.helpers.four_eyes import (
     ALL,
     EVERY,
     FOUR_EYES,
@@ -34,8 +33,9 @@ from tests.service.api.four_eyes import (
     refused,
     world,
 )
+from tests.helpers.models import evaluated, gate, gates_json, publish
+from tests.helpers.servers import MARKET, identity, violation
 from tests.service.ledger.test_seals import owner
-from tests.service.registry.models import evaluated, gate, gates_json, publish
 
 DENIED = ("PERMISSION_DENIED", "CALLER_NOT_GRANTED")
 

@@ -22,8 +22,8 @@ from service.access.rights import require_rows
 from service.api.servicers.entry_streams import list_sellers
 from service.call_context import Call, begin_answering, end_answering
 from service.contract.resource_names import parse_parent
-from tests.callers import Authority, Shown, TokenIssuer, grant, write_grants
-from tests.servers import MARKET, Running, call_bytes, identity, running_server, violation
+from tests.helpers.callers import Authority, Shown, TokenIssuer, grant, write_grants
+from tests.helpers.servers import MARKET, Running, call_bytes, identity, running_server, violation
 
 CUSTOMS = "spiffe://acme.example/ns/gateways/sa/customs"
 BRAND = "dns:brand.example"

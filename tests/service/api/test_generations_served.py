@@ -10,10 +10,10 @@ import pytest
 from scoring.enums import ScoreState
 from sellertrust.client import Client
 from sellertrust.v1.trust_score_service_pb2 import TrustScore
-from tests.scoring.worlds import artifact
-from tests.servers import MARKET, Running, exposure, identity, running_server
+from tests.helpers.generations import rescored
+from tests.helpers.servers import MARKET, Running, exposure, identity, running_server
+from tests.helpers.worlds import artifact
 from tests.service.api.test_silent_database import wait_for
-from tests.service.scores.book.generations import rescored
 
 SELLERS = [f"s{number}" for number in range(40)]
 

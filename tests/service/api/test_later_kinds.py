@@ -13,8 +13,8 @@ from sellertrust.v1 import entry_pb2
 from service.ledger.database.rows import PLACE
 from service.ledger.seals.chain import leaf_of, seal
 from service.ledger.store import Ledger
-from tests.scoring.worlds import artifact
-from tests.servers import MARKET, exposure, identity, running_server
+from tests.helpers.servers import MARKET, exposure, identity, running_server
+from tests.helpers.worlds import artifact
 
 LATER = max(Kind) + 1
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from service.api.telemetry import metrics
-from tests.servers import MARKET, identity, running_server
+from tests.helpers.servers import MARKET, identity, running_server
 from tests.service.api.test_server import metrics_of
 
 

@@ -16,9 +16,9 @@ from service.api.telemetry.logs import make_log
 from service.bootstrap import build_scorer
 from service.ledger.store import Ledger
 from service.registry.registry import Registry
-from tests.scoring.worlds import artifact, policy
-from tests.servers import running_server, settings_of
-from tests.service.registry.models import evaluated, gate, gates_json, promote, publish
+from tests.helpers.models import evaluated, gate, gates_json, promote, publish
+from tests.helpers.servers import running_server, settings_of
+from tests.helpers.worlds import artifact, policy
 
 
 @contextmanager

@@ -9,8 +9,8 @@ import pytest
 from cryptography.x509 import NameAttribute
 from cryptography.x509.oid import NameOID
 
-from tests.callers import Authority, grant, write_grants
-from tests.servers import running_server
+from tests.helpers.callers import Authority, grant, write_grants
+from tests.helpers.servers import running_server
 
 
 def test_of_what_a_caller_shows_its_name_alone_is_in_logs_statuses_and_metrics(tmp_path: Path) -> None:

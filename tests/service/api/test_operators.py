@@ -15,8 +15,8 @@ from sellertrust.v1 import audit_service_pb2, entry_pb2
 from sellertrust.v1.audit_service_pb2_grpc import AuditServiceStub
 from service.access.audit import GENESIS, AuditFile
 from service.access.audit_reading import MAX_LOOKED_AT, read_page
-from tests.callers import Authority, grant, write_grants
-from tests.servers import MARKET, Running, running_server, violation
+from tests.helpers.callers import Authority, grant, write_grants
+from tests.helpers.servers import MARKET, Running, running_server, violation
 
 EVERY = {name: ["*"] for name in ("entry_ids", "actions", "kinds", "sources", "notifiers")}
 

@@ -20,7 +20,7 @@ from service.engine import pools
 from service.engine.call_pool import CallPool
 from service.engine.pools import Pool
 from service.engine.waiting_line import LineRules
-from tests.servers import MARKET, Running, call_bytes, identity, running_server
+from tests.helpers.servers import MARKET, Running, call_bytes, identity, running_server
 from tests.service.api.test_server import metrics_of
 from tests.service.api.test_streams import eventually
 

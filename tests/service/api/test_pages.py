@@ -26,7 +26,7 @@ from sellertrust.v1 import (
 from service.api.reads import Reads
 from service.api.server import FILES
 from service.ledger.records import Cut
-from tests.servers import MARKET, Running, identity, running_server
+from tests.helpers.servers import MARKET, Running, identity, running_server
 
 PARENT = f"marketplaces/{MARKET}"
 LISTS: dict[str, Message] = {

@@ -32,12 +32,24 @@ from service.ledger.store import Ledger
 from service.policy.policy_file import parse_policy_text
 from service.registry.registry import Registry
 from service.scores.payouts import Payouts
-from tests.builders import MARKET, NOW, SELLER, TODAY, Clock, ago, confirmed, exposure, identity, status, violation
-from tests.scoring.worlds import artifact
-from tests.servers import Running, Shelf, running_server
-from tests.servers import identity as identity_message
-from tests.service.mechanism.test_recording import GENERAL
-from tests.service.registry.models import publish
+from tests.helpers.builders import (
+    MARKET,
+    NOW,
+    SELLER,
+    TODAY,
+    Clock,
+    ago,
+    confirmed,
+    exposure,
+    identity,
+    status,
+    violation,
+)
+from tests.helpers.models import publish
+from tests.helpers.recordings import GENERAL
+from tests.helpers.servers import Running, Shelf, running_server
+from tests.helpers.servers import identity as identity_message
+from tests.helpers.worlds import artifact
 
 ORDERED = """
 

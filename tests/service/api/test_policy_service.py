@@ -21,9 +21,7 @@ from service.ledger.append import policy_moves
 from service.ledger.store import Ledger
 from service.policy.policy_file import SHIPPED_POLICY, parse_policy_text, read_policy
 from service.scores.scorer import Scorer
-from tests.scoring.worlds import artifact
-from tests.servers import MARKET, Shelf, exposure, identity, settings_of, violation
-from tests.service.api.four_eyes import (
+from tests.helpers.four_eyes import (
     ALL,
     PERSONS,
     SAID,
@@ -33,6 +31,8 @@ from tests.service.api.four_eyes import (
     refused,
     world,
 )
+from tests.helpers.servers import MARKET, Shelf, exposure, identity, settings_of, violation
+from tests.helpers.worlds import artifact
 
 DEFAULT, GENERAL, LADDER = (
     read_policy(SHIPPED_POLICY.with_name(f"{n}.toml")) for n in ("default", "general", "ladder")

@@ -27,8 +27,8 @@ from service.engine import call_pool
 from service.engine.pools import POOLS
 from service.ledger.queries.violations import ViolationQueries
 from service.mechanism.recorder import Recorder
-from tests.databases import database as new_database
-from tests.servers import MARKET, identity, running_server, violation
+from tests.helpers.databases import database as new_database
+from tests.helpers.servers import MARKET, identity, running_server, violation
 from tests.service.api.test_silent_database import SERVING, health_of, wait_for
 
 STUCK = """
@@ -38,8 +38,8 @@ from service.ledger.store import Ledger
 from service.bootstrap import build_server
 from service.api import server as servers
 from service.api.serving import serve
-from tests.scoring.worlds import policy
-from tests.servers import settings_of
+from tests.helpers.worlds import policy
+from tests.helpers.servers import settings_of
 servers.STOP_SECONDS = servers.LATE_SECONDS = 0.3
 settings = settings_of(data_dir=Path(sys.argv[1]), drain_seconds=0)
 ledger = Ledger.open(settings.database_url, create=True)

@@ -8,8 +8,8 @@ import pytest
 from scoring.entries.incidents import derived_id
 from sellertrust.client import Client, SellertrustCallError
 from sellertrust.v1 import entry_pb2
-from tests.callers import Authority, Shown, grant, write_grants
-from tests.servers import MARKET, Running, running_server, violation
+from tests.helpers.callers import Authority, Shown, grant, write_grants
+from tests.helpers.servers import MARKET, Running, running_server, violation
 
 Connect = Callable[[str], Client]
 

@@ -7,10 +7,8 @@ import pytest
 
 from sellertrust.errors import SellertrustCallError
 from sellertrust.v1.proposal_service_pb2 import Proposal
-from tests.callers import grant
-from tests.scoring.model.test_promises import giving_up
-from tests.servers import MARKET
-from tests.service.api.four_eyes import (
+from tests.helpers.callers import grant
+from tests.helpers.four_eyes import (
     ALL,
     FOUR_EYES,
     PERSONS,
@@ -23,7 +21,9 @@ from tests.service.api.four_eyes import (
     refused,
     world,
 )
-from tests.service.registry.models import evaluated, publish
+from tests.helpers.models import evaluated, publish
+from tests.helpers.servers import MARKET
+from tests.scoring.model.test_promises import giving_up
 
 RULES = (
     grant("dns:modeller.staff.example", ["models", "read_models", "propose"], marketplaces=["*"]),

@@ -10,8 +10,8 @@ import grpc
 import pytest
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from tests.callers import Authority, TokenIssuer, grant, write_grants
-from tests.servers import MARKET, running_server
+from tests.helpers.callers import Authority, TokenIssuer, grant, write_grants
+from tests.helpers.servers import MARKET, running_server
 from tests.service.api.test_streams import eventually
 
 

@@ -6,8 +6,8 @@ import grpc
 import pytest
 
 from service.api.telemetry.call_records import REFUSAL_LINES_A_SECOND, FewLines
-from tests.callers import TokenIssuer, write_grants
-from tests.servers import running_server
+from tests.helpers.callers import TokenIssuer, write_grants
+from tests.helpers.servers import running_server
 
 
 def test_lines_beyond_those_of_a_second_are_left_out_and_counted() -> None:

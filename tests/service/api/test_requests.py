@@ -10,8 +10,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from sellertrust.client import Client, SellertrustCallError, seller_name
 from sellertrust.v1 import entry_pb2, ledger_service_pb2, trust_score_service_pb2
-from tests.scoring.worlds import artifact
-from tests.servers import MARKET, exposure, identity, ledger_stub, running_server, score_stub, violation
+from tests.helpers.servers import MARKET, exposure, identity, ledger_stub, running_server, score_stub, violation
+from tests.helpers.worlds import artifact
 
 LIST = ledger_service_pb2.ListEntriesRequest
 

@@ -11,7 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from sellertrust.client import SellertrustCallError
 from sellertrust.review import ReviewClient, notifier_name
 from sellertrust.v1 import entry_pb2
-from tests.servers import MARKET, days_ago, running_server, violation
+from tests.helpers.servers import MARKET, days_ago, running_server, violation
 
 DISMISS = entry_pb2.ACTION_DISMISS
 WHY: dict[str, Any] = {"actor": "staff-7", "reason": "made up"}

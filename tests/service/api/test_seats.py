@@ -14,8 +14,8 @@ import pytest
 from sellertrust.client import Client
 from sellertrust.errors import SellertrustCallError
 from sellertrust.v1 import trust_score_service_pb2 as pb
-from tests.scoring.worlds import artifact
-from tests.servers import MARKET, Running, exposure, identity, running_server
+from tests.helpers.servers import MARKET, Running, exposure, identity, running_server
+from tests.helpers.worlds import artifact
 from tests.service.api.test_overload import value
 from tests.service.api.test_streams import eventually
 

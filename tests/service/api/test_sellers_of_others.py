@@ -7,8 +7,8 @@ import pytest
 
 from sellertrust.client import Client, SellertrustCallError, seller_name
 from sellertrust.v1 import entry_pb2
-from tests.callers import Authority, grant, write_grants
-from tests.servers import MARKET, exposure, running_server, violation
+from tests.helpers.callers import Authority, grant, write_grants
+from tests.helpers.servers import MARKET, exposure, running_server, violation
 
 WORDS = {"actor": "staff", "reason": "so"}
 

@@ -24,8 +24,8 @@ from sellertrust.client import Client, SellertrustCallError
 from service.api.server import Server
 from service.api.telemetry.logs import make_log
 from service.bootstrap import build_server
-from tests.callers import grant, write_grants
-from tests.servers import MARKET, identity, running_server, settings_of
+from tests.helpers.callers import grant, write_grants
+from tests.helpers.servers import MARKET, identity, running_server, settings_of
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -35,8 +35,8 @@ from pathlib import Path
 from service.ledger.store import Ledger
 from service.bootstrap import build_server
 from service.api.serving import serve
-from tests.scoring.worlds import policy
-from tests.servers import settings_of
+from tests.helpers.worlds import policy
+from tests.helpers.servers import settings_of
 settings = settings_of(data_dir=Path(sys.argv[1]), drain_seconds=0.2)
 ledger = Ledger.open(settings.database_url, create=True)
 sys.exit(serve(build_server(settings, ledger, policy()), ledger, ready=lambda server: print(server.address, flush=True)))
@@ -321,7 +321,7 @@ def test_a_server_without_a_ledger_that_answers_does_not_start(tmp_path: Path) -
     from scoring.errors import LedgerUnavailable
     from service.api.serving import serve
     from service.ledger.store import Ledger
-    from tests.scoring.worlds import policy
+    from tests.helpers.worlds import policy
 
     settings = settings_of(data_dir=tmp_path)
     ledger = Ledger.open(settings.database_url, create=True)

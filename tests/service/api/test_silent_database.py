@@ -27,13 +27,13 @@ from service.ledger.clock import tail
 from service.ledger.database import database
 from service.ledger.database.schema import upgrade
 from service.ledger.store import Ledger
-from tests.builders import MARKET as MARKET_OF_LEDGERS
-from tests.builders import violation
-from tests.databases import database as new_database
-from tests.hanging_postgresql import KINDS, HangingPostgresql, hanging_postgresql
-from tests.scoring.worlds import artifact
-from tests.servers import MARKET, identity, running_server
-from tests.servers import violation as reported
+from tests.helpers.builders import MARKET as MARKET_OF_LEDGERS
+from tests.helpers.builders import violation
+from tests.helpers.databases import database as new_database
+from tests.helpers.hanging_postgresql import KINDS, HangingPostgresql, hanging_postgresql
+from tests.helpers.servers import MARKET, identity, running_server
+from tests.helpers.servers import violation as reported
+from tests.helpers.worlds import artifact
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -46,8 +46,8 @@ from pathlib import Path
 from service.ledger.store import Ledger
 from service.bootstrap import build_server
 from service.api.serving import serve
-from tests.scoring.worlds import policy
-from tests.servers import settings_of
+from tests.helpers.worlds import policy
+from tests.helpers.servers import settings_of
 settings = settings_of(data_dir=Path(sys.argv[1]), drain_seconds=0, database_url=sys.argv[2])
 ledger = Ledger.open(settings.database_url)
 sys.exit(serve(build_server(settings, ledger, policy()), ledger, ready=lambda server: print(server.address, flush=True)))

@@ -14,11 +14,11 @@ import pytest
 
 from sellertrust.client import SellertrustCallError
 from service.ledger.database.schema import upgrade
-from tests.builders import confirmed as domain_confirmed
-from tests.builders import identity as domain_identity
-from tests.hanging_postgresql import HangingPostgresql, hanging_postgresql
-from tests.scoring.worlds import artifact
-from tests.servers import MARKET, exposure, identity, running_server
+from tests.helpers.builders import confirmed as domain_confirmed
+from tests.helpers.builders import identity as domain_identity
+from tests.helpers.hanging_postgresql import HangingPostgresql, hanging_postgresql
+from tests.helpers.servers import MARKET, exposure, identity, running_server
+from tests.helpers.worlds import artifact
 from tests.service.api.test_silent_database import wait_for
 
 

@@ -21,14 +21,14 @@ from sellertrust.v1 import ledger_service_pb2 as pb
 from sellertrust.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from service.api.servicers import entry_streams
 from service.ledger.clock import tail
-from tests.databases import BACKENDS, database
-from tests.servers import MARKET, Running, exposure, identity, running_server, violation
+from tests.helpers.databases import BACKENDS, database
+from tests.helpers.servers import MARKET, Running, exposure, identity, running_server, violation
 
 PARENT = f"marketplaces/{MARKET}"
 WRITER = """
 import sys
 from service.ledger.store import Ledger
-from tests.builders import identity
+from tests.helpers.builders import identity
 with Ledger.open(sys.argv[1]) as ledger:
     for line in sys.stdin:
         [done] = ledger.append("acme", [identity(line.strip(), "other")])

@@ -14,8 +14,8 @@ from grpc_status import rpc_status
 from sellertrust.v1 import ledger_service_pb2 as pb
 from service.api import stream_threads
 from service.api.server import STOP_SECONDS
-from tests.proxies import proxy_to
-from tests.servers import MARKET, identity
+from tests.helpers.proxies import proxy_to
+from tests.helpers.servers import MARKET, identity
 from tests.service.api.test_streams import PARENT, batch, ended, eventually, server_on, stub_of, watching
 
 

@@ -13,9 +13,9 @@ from service.bootstrap import build_scorer
 from service.contract.fields import timestamp
 from service.ingest.file_import import import_entries
 from service.ledger.store import Ledger
-from tests.builders import MARKET, NOW, Clock
-from tests.scoring.worlds import policy
-from tests.servers import identity, settings_of
+from tests.helpers.builders import MARKET, NOW, Clock
+from tests.helpers.servers import identity, settings_of
+from tests.helpers.worlds import policy
 
 SECOND = 1_000_000
 

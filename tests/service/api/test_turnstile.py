@@ -21,8 +21,8 @@ from service.engine.turnstile import (
     Turnstile,
     digest_of,
 )
-from tests.callers import Authority, TokenIssuer, grant, write_grants
-from tests.servers import MARKET, Running, identity, running_server
+from tests.helpers.callers import Authority, TokenIssuer, grant, write_grants
+from tests.helpers.servers import MARKET, Running, identity, running_server
 from tests.service.api.test_streams import eventually
 
 FEW = 3

@@ -8,8 +8,8 @@ import pytest
 from sellertrust.client import Client, SellertrustCallError, seller_name
 from sellertrust.v1 import entry_pb2
 from sellertrust.v1 import ledger_service_pb2 as ledger_pb
-from tests.callers import Authority, Shown, grant, write_grants
-from tests.servers import MARKET, Running, exposure, ledger_stub, running_server, violation
+from tests.helpers.callers import Authority, Shown, grant, write_grants
+from tests.helpers.servers import MARKET, Running, exposure, ledger_stub, running_server, violation
 
 SELLERS = ("a", "b", "c", "d")
 MINE = ("a", "c")

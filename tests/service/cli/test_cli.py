@@ -20,11 +20,10 @@ import pytest
 from sellertrust.client import Client
 from sellertrust.v1.trust_score_service_pb2 import ScoreState
 from service.registry.registry import Registry
-from tests.scoring.worlds import artifact
-from tests.service.processes import COMMAND
-from tests.service.registry.models import gates_json
-from tests.service.registry.test_registry import another
-from tests.service.shells import MARKET, ROOT, SECONDS, Shell, bare_shell, days_ago, lines_of, serving, shell_of
+from tests.helpers.models import another, gates_json
+from tests.helpers.processes import COMMAND
+from tests.helpers.shells import MARKET, ROOT, SECONDS, Shell, bare_shell, days_ago, lines_of, serving, shell_of
+from tests.helpers.worlds import artifact
 
 
 @pytest.fixture(scope="module")

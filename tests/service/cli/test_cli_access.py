@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from service.api.telemetry.logs import Pseudonyms
-from tests.callers import Authority, TokenIssuer, grant, write_grants
-from tests.service.shells import MARKET, bare_shell, lines_of, serving, shell_of
+from tests.helpers.callers import Authority, TokenIssuer, grant, write_grants
+from tests.helpers.shells import MARKET, bare_shell, lines_of, serving, shell_of
 
 
 @pytest.mark.long

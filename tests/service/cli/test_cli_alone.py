@@ -18,12 +18,12 @@ from service.ledger.clock.server_clock import wall_clock
 from service.ledger.database.schema import upgrade
 from service.ledger.store import Ledger
 from service.registry.registry import Registry
-from tests.builders import identity
-from tests.databases import postgresql
-from tests.servers import running_server
-from tests.service.processes import COMMAND, run_from_nothing
-from tests.service.registry.models import publish
-from tests.service.shells import SECONDS, Shell, bare_shell, shell_of
+from tests.helpers.builders import identity
+from tests.helpers.databases import postgresql
+from tests.helpers.models import publish
+from tests.helpers.processes import COMMAND, run_from_nothing
+from tests.helpers.servers import running_server
+from tests.helpers.shells import SECONDS, Shell, bare_shell, shell_of
 
 
 @pytest.fixture

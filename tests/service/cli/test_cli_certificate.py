@@ -16,9 +16,9 @@ from service.ledger.store import Ledger
 from service.policy.certificate_file import SHIPPED_ASSUMPTIONS
 from service.policy.policy_file import SHIPPED_POLICY
 from service.settings import load
-from tests.builders import MARKET
-from tests.service.runs import run_of
-from tests.service.shells import bare_shell
+from tests.helpers.builders import MARKET
+from tests.helpers.runs import run_of
+from tests.helpers.shells import bare_shell
 
 GENERAL, LADDER = (SHIPPED_POLICY.with_name(f"{name}.toml") for name in ("general", "ladder"))
 ACCEPTED = ("--accept", "unconditional=r.head")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.service.shells import bare_shell, lines_of, serving
+from tests.helpers.shells import bare_shell, lines_of, serving
 
 EVERYBODY = """
 

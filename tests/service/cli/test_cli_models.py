@@ -10,8 +10,8 @@ import pytest
 
 from service.cli.models import compare_fairly, compare_plainly
 from service.registry.registry import Registry
-from tests.service.registry.models import evaluated, gate, gates_json, publish, with_context
-from tests.service.shells import Shell, bare_shell, serving, shell_of
+from tests.helpers.models import evaluated, gate, gates_json, publish, with_context
+from tests.helpers.shells import Shell, bare_shell, serving, shell_of
 
 BESIDE = {
     "gates.json": gates_json(gate("calibration", ok=False), gate("psi", ok=False, kind="advisory")),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.service.shells import MARKET, Shell, serving, shell_of
+from tests.helpers.shells import MARKET, Shell, serving, shell_of
 
 REPORT = {"violation_type": "counterfeit_goods", "harm": "high", "source": "brand"}
 

@@ -9,8 +9,8 @@ from scoring.errors import PolicyRefused
 from service.policy.policy_file import SHIPPED_POLICY, load_policy, read_policy
 from service.registry.registry import Registry
 from service.settings import Settings
-from tests.service.registry.models import evaluated, parts_of, publish, sealed
-from tests.service.shells import bare_shell
+from tests.helpers.models import evaluated, parts_of, publish, sealed
+from tests.helpers.shells import bare_shell
 
 GENERAL, LADDER = (SHIPPED_POLICY.with_name(f"{name}.toml") for name in ("general", "ladder"))
 

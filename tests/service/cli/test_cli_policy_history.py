@@ -8,9 +8,9 @@ import pytest
 
 from service.policy.certificate_file import SHIPPED_ASSUMPTIONS
 from service.policy.policy_file import SHIPPED_POLICY, read_policy
-from tests.callers import Authority, grant, write_grants
-from tests.service.api.four_eyes import EVERY, PERSONS, RIGHTS, persons
-from tests.service.shells import MARKET, Shell, lines_of, serving, shell_of
+from tests.helpers.callers import Authority, grant, write_grants
+from tests.helpers.four_eyes import EVERY, PERSONS, RIGHTS, persons
+from tests.helpers.shells import MARKET, Shell, lines_of, serving, shell_of
 
 GENERAL, LADDER = (SHIPPED_POLICY.with_name(f"{name}.toml") for name in ("general", "ladder"))
 SAID = ("--actor", "a-1", "--reason", "so")

@@ -6,8 +6,8 @@ import pytest
 
 from service.ledger.store import Ledger
 from service.policy.policy_file import SHIPPED_POLICY
-from tests.builders import exposure, identity
-from tests.service.shells import MARKET, bare_shell
+from tests.helpers.builders import exposure, identity
+from tests.helpers.shells import MARKET, bare_shell
 
 GENERAL = SHIPPED_POLICY.with_name("general.toml")
 

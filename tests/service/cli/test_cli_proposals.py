@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from service.registry.registry import Registry
-from tests.callers import Authority, grant, write_grants
-from tests.service.api.four_eyes import EVERY, FOUR_EYES, PERSONS, RIGHTS, persons
-from tests.service.registry.models import evaluated, publish
-from tests.service.shells import MARKET, Shell, lines_of, serving, shell_of
+from tests.helpers.callers import Authority, grant, write_grants
+from tests.helpers.four_eyes import EVERY, FOUR_EYES, PERSONS, RIGHTS, persons
+from tests.helpers.models import evaluated, publish
+from tests.helpers.shells import MARKET, Shell, lines_of, serving, shell_of
 
 Connect = Callable[[str], Shell]
 SAID = ("--actor", "a-1", "--reason", "so")

@@ -14,10 +14,10 @@ from service.ledger.store import Ledger
 from service.policy.policy_file import read_policy
 from service.registry.registry import Registry
 from service.scores.book.generation_file import GenerationFile, GenerationWriter, pack_records
-from tests.builders import exposure, identity
-from tests.service.registry.models import publish
-from tests.service.scores.book.generations import opened_file
-from tests.service.shells import MARKET, ROOT, Shell, bare_shell
+from tests.helpers.builders import exposure, identity
+from tests.helpers.generations import opened_file
+from tests.helpers.models import publish
+from tests.helpers.shells import MARKET, ROOT, Shell, bare_shell
 
 SELLERS = 1_203
 

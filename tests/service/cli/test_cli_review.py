@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.service.shells import Shell, days_ago, lines_of, serving, shell_of
+from tests.helpers.shells import Shell, days_ago, lines_of, serving, shell_of
 
 WHY = ("--actor", "staff-7", "--reason", "one text, thirty times")
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.service.processes import COMMAND
-from tests.service.shells import Shell, lines_of, serving, shell_of
+from tests.helpers.processes import COMMAND
+from tests.helpers.shells import Shell, lines_of, serving, shell_of
 
 
 @pytest.fixture(scope="module")

@@ -12,11 +12,11 @@ from scoring.enums import MeasureKind, MeasureState
 from scoring.errors import InvalidInput
 from scoring.time import DAY, format_day
 from service.cli.amounts import format_amount, parse_amount
-from tests.builders import confirmed
-from tests.scoring.worlds import artifact
-from tests.servers import MARKET, Running, running_server
+from tests.helpers.builders import confirmed
+from tests.helpers.servers import MARKET, Running, running_server
+from tests.helpers.shells import Shell, bare_shell, lines_of
+from tests.helpers.worlds import artifact
 from tests.service.api.test_payouts import POLICY
-from tests.service.shells import Shell, bare_shell, lines_of
 
 SAID = ("--actor", "ops-1", "--reason", "a known maker")
 

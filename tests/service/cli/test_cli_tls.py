@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.service.shells import MARKET, Shell, bare_shell, lines_of, serving, shell_of
+from tests.helpers.shells import MARKET, Shell, bare_shell, lines_of, serving, shell_of
 
 CERTIFICATES = Path(__file__).parents[1] / "certificates"
 CA, SERVER, SERVER_KEY, CLIENT, CLIENT_KEY = (

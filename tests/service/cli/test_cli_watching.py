@@ -8,10 +8,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from scoring.time import parse_day
 from service.registry.registry import Registry
-from tests.scoring.worlds import policy
-from tests.service.registry.models import gates_json
-from tests.service.shells import SECONDS, Shell, serving, shell_of
-from tests.training.ledgers import STUDIES, exported, market_ledger, restated
+from tests.helpers.models import gates_json
+from tests.helpers.shells import SECONDS, Shell, serving, shell_of
+from tests.helpers.training_ledgers import STUDIES, exported, market_ledger, restated
+from tests.helpers.worlds import policy
 from training.pipeline.job import Job
 from training.pipeline.run import run
 from training.study.loading import load_study

@@ -16,8 +16,8 @@ from service.ledger.queries.violations import Selection
 from service.ledger.store import Ledger
 from service.review.bulk_decisions import BulkDecision, dry_run
 from service.review.review_queue import review_queue
-from tests.builders import MARKET, ago, identity, status, violation
-from tests.databases import BACKENDS, database
+from tests.helpers.builders import MARKET, ago, identity, status, violation
+from tests.helpers.databases import BACKENDS, database
 
 CONTROLS = ["\x00", "\x07", "\n", "\t", "\x1f", "\x7f"]
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from service.cli.lazy import COMMANDS, load_command
+from tests.helpers.shells import bare_shell
 from tests.reference_pages import command_tree
-from tests.service.shells import bare_shell
 
 HEAVY = {"alembic", "cryptography", "grpc", "lightgbm", "numpy", "psycopg", "pydantic", "sqlalchemy"}
 CLIENT = {"grpc", "pydantic"}

@@ -11,7 +11,7 @@ from scoring.time import parse_time
 from service.contract.entry_json import entry_of_json, json_of_entry
 from service.contract.fields import timestamp
 from service.ingest.sources.payload import entry_from_json
-from tests.kinds import every_entry, message_of
+from tests.helpers.kinds import every_entry, message_of
 
 SOLD = {"day": "2026-01-01", "settled_orders": 3, "currency": "EUR"}
 

@@ -8,10 +8,10 @@ from scoring.entries.kinds.table import BY_COMMAND, KINDS, Need
 from scoring.enums import Kind
 from sellertrust.client import SellertrustCallError
 from tests import contract
-from tests.builders import MARKET, confirmed
-from tests.databases import BACKENDS, database
-from tests.kinds import OF_SERVICE, ON_RECORD, every_entry, message_of
-from tests.servers import running_server
+from tests.helpers.builders import MARKET, confirmed
+from tests.helpers.databases import BACKENDS, database
+from tests.helpers.kinds import OF_SERVICE, ON_RECORD, every_entry, message_of
+from tests.helpers.servers import running_server
 
 
 def test_every_field_of_every_kind_is_filled_in_some_entry() -> None:

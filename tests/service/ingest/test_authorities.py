@@ -22,8 +22,8 @@ from service.ingest.mapping.rules import ForeignMapping, mapping_of
 from service.ingest.unmatched_queue import import_and_queue, import_matched, read_queue
 from service.ledger.records import ViolationView
 from service.ledger.store import Ledger
-from tests.builders import MARKET, ago, identity
-from tests.service.ingest.customs import HEADER, MATCH, REVOCATION, SEIZURE
+from tests.helpers.builders import MARKET, ago, identity
+from tests.helpers.customs import HEADER, MATCH, REVOCATION, SEIZURE
 
 
 @pytest.fixture

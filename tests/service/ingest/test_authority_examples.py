@@ -14,7 +14,7 @@ from service.ingest.mapping.rules import mapping_of
 from service.ingest.unmatched_queue import import_and_queue
 from service.ledger.records import ViolationView
 from service.ledger.store import Ledger
-from tests.service.shells import bare_shell
+from tests.helpers.shells import bare_shell
 
 EXAMPLES = Path(__file__).parents[3] / "service" / "ingest" / "authorities"
 

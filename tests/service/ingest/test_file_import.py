@@ -15,7 +15,7 @@ from service.ingest.file_import import ImportReport, import_files, write_rejects
 from service.ingest.mapping.rules import ForeignMapping, mapping_of
 from service.ingest.partial_append import accept
 from service.ledger.store import Ledger
-from tests.builders import MARKET, NOW, Clock, ago, violation
+from tests.helpers.builders import MARKET, NOW, Clock, ago, violation
 
 VIOLATIONS = {
     "path": "violations.csv",

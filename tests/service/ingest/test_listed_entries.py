@@ -22,11 +22,11 @@ from service.contract.entry_json import json_of_entry
 from service.ingest.file_import import ImportReport, import_entries
 from service.ingest.listed_entries import append_messages
 from service.ledger.store import Ledger
-from tests.builders import MARKET, NOW, Clock, ago, confirmed, exposure, identity, status, violation
-from tests.databases import database
-from tests.kinds import ON_RECORD, every_entry
-from tests.scoring.worlds import artifact, policy
-from tests.servers import Shelf
+from tests.helpers.builders import MARKET, NOW, Clock, ago, confirmed, exposure, identity, status, violation
+from tests.helpers.databases import database
+from tests.helpers.kinds import ON_RECORD, every_entry
+from tests.helpers.servers import Shelf
+from tests.helpers.worlds import artifact, policy
 
 SELLERS = ["s1", "s2", "s3"]
 RECALL = ProductViolationReported("unsafe_product", Harm.HIGH, Source.RANDOM_AUDIT, "gtin-1")

@@ -31,7 +31,7 @@ from scoring.enums import (
     Tier,
 )
 from scoring.time import DAY
-from tests.builders import Clock
+from tests.helpers.builders import Clock
 from tests.service.ledger.reference import Reference
 from tests.service.ledger.reference_words import LEADS
 

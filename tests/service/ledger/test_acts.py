@@ -10,7 +10,7 @@ from scoring.errors import ClockInDoubt
 from service.ledger.append.policy_moves import NewMove, PolicyAction, PolicyMove
 from service.ledger.append.proposals import Content, Step
 from service.ledger.store import Ledger
-from tests.builders import MARKET, Clock, exposure, identity
+from tests.helpers.builders import MARKET, Clock, exposure, identity
 from tests.service.ledger.test_seals import owner, silent
 
 FIRST, SECOND = "a" * 64, "b" * 64

@@ -7,7 +7,7 @@ from scoring.enums import Action, Harm
 from scoring.errors import EntryContentDiffers, ExposureRevisionTaken, InvalidInput, ViolationNotFound
 from scoring.time import DAY, SECOND
 from service.ledger.store import Ledger
-from tests.builders import MARKET, NOW, TODAY, Clock, ago, exposure, identity, status, violation
+from tests.helpers.builders import MARKET, NOW, TODAY, Clock, ago, exposure, identity, status, violation
 
 
 def ids(ledger: Ledger, marketplace: str = MARKET) -> list[str]:

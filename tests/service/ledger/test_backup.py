@@ -24,8 +24,8 @@ from service.ledger.database.tables import TableBase
 from service.ledger.seals.backup import MANIFEST, Manifest, member_of, write_backup
 from service.ledger.seals.restore import rehearse, restore_backup
 from service.ledger.store import Ledger
-from tests.builders import MARKET, NOW, Clock, confirmed, exposure, identity, status, violation
-from tests.databases import BACKENDS, database, schema_state
+from tests.helpers.builders import MARKET, NOW, Clock, confirmed, exposure, identity, status, violation
+from tests.helpers.databases import BACKENDS, database, schema_state
 from tests.service.ledger.test_seals import owner
 
 STRANGE = "línea \\ 中文 😀 ' \" \u2028 \\N \\x41"

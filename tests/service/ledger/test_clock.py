@@ -17,9 +17,9 @@ from scoring.time import DAY, SECOND
 from service.ledger.clock.server_clock import REST, SKEW, TOLERANCE, wall_clock
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
-from tests.builders import MARKET, NOW, TODAY, Clock, confirmed, exposure, identity, status, violation
-from tests.databases import database
-from tests.scoring.worlds import artifact, policy
+from tests.helpers.builders import MARKET, NOW, TODAY, Clock, confirmed, exposure, identity, status, violation
+from tests.helpers.databases import database
+from tests.helpers.worlds import artifact, policy
 
 TEN_YEARS = 3652 * DAY
 GUILTY = [

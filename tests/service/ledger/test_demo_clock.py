@@ -8,8 +8,8 @@ from scoring.errors import ConfigurationWrong
 from scoring.time import SECOND, parse_time
 from service.bootstrap import open_ledger
 from service.ledger.clock.demo_clock import MARKER, DemoClock
-from tests.builders import identity
-from tests.servers import settings_of
+from tests.helpers.builders import identity
+from tests.helpers.servers import settings_of
 
 NOON = "2026-06-30T12:00:00Z"
 START = parse_time(NOON)

@@ -12,8 +12,8 @@ from scoring.errors import ConfigurationWrong
 from service.ledger.database.database import RELAXED, Database
 from service.ledger.database.schema import upgrade
 from service.ledger.store import Ledger
-from tests.builders import MARKET, violation
-from tests.databases import database, postgresql
+from tests.helpers.builders import MARKET, violation
+from tests.helpers.databases import database, postgresql
 
 
 def with_options(url: str, **options: str) -> str:

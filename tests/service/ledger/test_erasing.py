@@ -8,7 +8,7 @@ import pytest
 from scoring.enums import Action
 from scoring.errors import LedgerUnavailable, SellerNotFound
 from service.ledger.store import Ledger
-from tests.builders import MARKET, confirmed, status
+from tests.helpers.builders import MARKET, confirmed, status
 from tests.service.ledger.test_sealing import bytes_of, key_of
 
 

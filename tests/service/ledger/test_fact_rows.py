@@ -31,9 +31,9 @@ from scoring.scores.score import explain, score
 from scoring.time import DAY
 from service.ledger.queries.entries import EXPORT_COLUMNS
 from service.ledger.store import Ledger
-from tests.builders import MARKET, NOW, TODAY, ago, confirmed, exposure, identity, status, violation
-from tests.kinds import ON_RECORD, every_entry
-from tests.scoring.worlds import artifact, policy
+from tests.helpers.builders import MARKET, NOW, TODAY, ago, confirmed, exposure, identity, status, violation
+from tests.helpers.kinds import ON_RECORD, every_entry
+from tests.helpers.worlds import artifact, policy
 
 
 def test_settled_values_are_those_of_one_seller_in_one_currency_as_of_the_cut(ledger: Ledger) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.bench._faults import Unable, disk_full, kill, restart
 from tests.bench.ledger import million, recall
-from tests.databases import BACKENDS
+from tests.helpers.databases import BACKENDS
 
 FAULTS = {
     "kill": partial(kill, kills=4, entries=2_000),

@@ -16,7 +16,7 @@ from service.ledger.seals import chain as seals
 from service.ledger.seals.backup import write_backup
 from service.ledger.seals.restore import restore_backup
 from service.ledger.store import Ledger, wall_clock
-from tests.builders import MARKET, Clock, ago, status, violation
+from tests.helpers.builders import MARKET, Clock, ago, status, violation
 
 RECALL = Entry("p1", "", ProductViolationReported("unsafe_product", Harm.HIGH, Source.RANDOM_AUDIT, "gtin-1"), ago(20))
 SELLERS = [f"s{number}" for number in range(10)]

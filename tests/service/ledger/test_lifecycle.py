@@ -7,7 +7,7 @@ from scoring.enums import Action, Severity, Status
 from scoring.errors import LifecycleForbids
 from service.ledger.records import ViolationView
 from service.ledger.store import Ledger
-from tests.builders import MARKET, confirmed, status, violation
+from tests.helpers.builders import MARKET, confirmed, status, violation
 
 WAY_TO = {
     Status.ALLEGED: (),

@@ -13,11 +13,11 @@ from service.ledger.database import migrations
 from service.ledger.database.database import Database
 from service.ledger.database.schema import VERSION_TABLE, SchemaState, upgrade
 from service.ledger.store import Ledger
-from tests.builders import MARKET, Clock, exposure, identity, status, violation
-from tests.databases import schema_state
 from tests.frozen import thaw
 from tests.frozen import versions as releases
-from tests.service.shells import shell_of
+from tests.helpers.builders import MARKET, Clock, exposure, identity, status, violation
+from tests.helpers.databases import schema_state
+from tests.helpers.shells import shell_of
 
 
 @pytest.mark.parametrize("release", releases())

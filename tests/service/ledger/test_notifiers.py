@@ -11,7 +11,7 @@ from service.ledger.records import Cut, Record
 from service.ledger.store import Ledger
 from service.review.priority import QueueItem
 from service.review.review_queue import review_queue
-from tests.builders import MARKET, NOW, TODAY, Clock, ago, exposure, status, violation
+from tests.helpers.builders import MARKET, NOW, TODAY, Clock, ago, exposure, status, violation
 
 
 def by(notifier: str, entry_id: str, seller: str = "s1", **fields: Any) -> Entry:

@@ -17,14 +17,14 @@ from service.ledger.database import one_writer
 from service.ledger.database.one_writer import WriterLock
 from service.ledger.database.schema import upgrade
 from service.ledger.store import Ledger
-from tests.builders import MARKET, identity, violation
-from tests.databases import database
+from tests.helpers.builders import MARKET, identity, violation
+from tests.helpers.databases import database
 from tests.service.ledger.test_races import start, writer
 
 ROOT = Path(__file__).parents[3]
 SERVER = "import sys; from service.ledger.store import Ledger; l = Ledger.open(sys.argv[1], serving=True)"
 COMMAND = (
-    "import sys; from service.ledger.store import Ledger; from tests.builders import *; l = Ledger.open(sys.argv[1]);"
+    "import sys; from service.ledger.store import Ledger; from tests.helpers.builders import *; l = Ledger.open(sys.argv[1]);"
     " l.append(MARKET, [identity('theirs')])"
 )
 

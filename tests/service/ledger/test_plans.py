@@ -15,7 +15,7 @@ from service.ledger.append import accounts, appending, following, known
 from service.ledger.database.database import Database
 from service.ledger.queries import entries, facts
 from service.ledger.store import Ledger
-from tests.builders import MARKET, TODAY, exposure, identity, status, violation
+from tests.helpers.builders import MARKET, TODAY, exposure, identity, status, violation
 from tests.helpers.rows import insert_entries
 
 ENTRIES = 50_000

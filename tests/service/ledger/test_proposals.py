@@ -15,7 +15,7 @@ from service.ledger.database.tables import ENTRY
 from service.ledger.seals.backup import write_backup
 from service.ledger.seals.restore import restore_backup
 from service.ledger.store import Ledger
-from tests.builders import MARKET, NOW, Clock, exposure
+from tests.helpers.builders import MARKET, NOW, Clock, exposure
 from tests.service.ledger.test_plans import FAULTS, listening
 from tests.service.ledger.test_schema import writing
 from tests.service.ledger.test_seals import owner

@@ -13,7 +13,7 @@ from scoring.enums import Action, Status
 from scoring.errors import ExposureRevisionTaken, LifecycleForbids
 from service.ledger.records import RecordedEntry
 from service.ledger.store import Ledger
-from tests.builders import MARKET, Clock, exposure, identity, status, violation
+from tests.helpers.builders import MARKET, Clock, exposure, identity, status, violation
 
 ROOT = Path(__file__).parents[3]
 

@@ -19,7 +19,7 @@ from service.ledger.clock.server_clock import SKEW
 from service.ledger.queries.entries import EXPORT_COLUMNS
 from service.ledger.records import Cut, ViolationView
 from service.ledger.store import Ledger
-from tests.builders import MARKET, NOW, TODAY, Clock, ago, confirmed, exposure, identity, status, violation
+from tests.helpers.builders import MARKET, NOW, TODAY, Clock, ago, confirmed, exposure, identity, status, violation
 
 
 def ids(ledger: Ledger, cut: Cut, *sellers: str) -> list[str]:

@@ -5,7 +5,7 @@ from scoring.entries.kinds.conduct import AttributionStated, IncidentChanged
 from scoring.entries.kinds.decisions import EntryCorrected
 from scoring.enums import Attribution, CorrectionKind, IncidentChange
 from service.ledger.store import Ledger
-from tests.builders import MARKET, SELLER, ago, violation
+from tests.helpers.builders import MARKET, SELLER, ago, violation
 
 
 def _merged(entry_id: str, incident: str, into: str) -> Entry:

@@ -17,8 +17,8 @@ from service.ledger.database.schema import SchemaState
 from service.ledger.seals.backup import MANIFEST, member_of
 from service.ledger.seals.restore import rehearse
 from service.ledger.store import Ledger
-from tests.builders import MARKET, Clock, confirmed, exposure, status
-from tests.databases import BACKENDS, database, schema_state
+from tests.helpers.builders import MARKET, Clock, confirmed, exposure, status
+from tests.helpers.databases import BACKENDS, database, schema_state
 from tests.service.ledger.test_backup import back_up, restore, rewritten, silent
 
 Members = dict[str, bytes]

@@ -17,10 +17,10 @@ from service.ledger.database.schema import BOOKKEEPING, upgrade
 from service.ledger.database.tables import TableBase
 from service.ledger.records import Position
 from service.ledger.store import Ledger
-from tests.builders import MARKET, Clock, status, violation
-from tests.databases import database, postgresql
-from tests.servers import MARKET as SERVED
-from tests.servers import exposure, identity, running_server
+from tests.helpers.builders import MARKET, Clock, status, violation
+from tests.helpers.databases import database, postgresql
+from tests.helpers.servers import MARKET as SERVED
+from tests.helpers.servers import exposure, identity, running_server
 
 TABLES = sorted(TableBase.metadata.tables)
 ROLE = 'the-"server"-of-100%'

@@ -8,8 +8,8 @@ from scoring.loss_certificate.contradictions import RunCase
 from scoring.measures.record import name_measure
 from scoring.policy.measures import SettlementHold
 from service.ledger.store import Ledger
-from tests.builders import MARKET, TODAY, status
-from tests.service.runs import run_of
+from tests.helpers.builders import MARKET, TODAY, status
+from tests.helpers.runs import run_of
 
 
 def test_a_run_is_from_the_first_order_that_was_not_kept_until_payouts_were_stopped(ledger: Ledger) -> None:

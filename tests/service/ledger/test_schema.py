@@ -24,8 +24,8 @@ from service.ledger.database.schema import (
 from service.ledger.database.tables import ENTRY, TableBase
 from service.ledger.queries.entries import EXPORT_COLUMNS
 from service.ledger.store import Ledger
-from tests.builders import MARKET, Clock, exposure, identity, status, violation
-from tests.databases import database, schema_state
+from tests.helpers.builders import MARKET, Clock, exposure, identity, status, violation
+from tests.helpers.databases import database, schema_state
 
 CATALOGUE = {
     "sqlite": f"""

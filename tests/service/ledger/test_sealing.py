@@ -10,8 +10,8 @@ from scoring.entries.kinds.table import BY_COMMAND, KINDS
 from scoring.enums import Kind
 from service.ledger.database.tables import SELLER_KEY
 from service.ledger.store import Ledger
-from tests.builders import MARKET, SELLER, exposure, violation
-from tests.kinds import ON_RECORD, every_entry
+from tests.helpers.builders import MARKET, SELLER, exposure, violation
+from tests.helpers.kinds import ON_RECORD, every_entry
 
 CANARY = "Wang Xiaoming, 5 Harbour Street"
 MARK = "some-product"

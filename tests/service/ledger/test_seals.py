@@ -15,7 +15,7 @@ from service.ledger.database.database import Database
 from service.ledger.seals.checkpoints import load_or_make_key, read_checkpoints, write_checkpoint
 from service.ledger.seals.merkle import leaf_hash, merkle_root, node_hash
 from service.ledger.store import Ledger
-from tests.builders import MARKET, confirmed, exposure, violation
+from tests.helpers.builders import MARKET, confirmed, exposure, violation
 from tests.helpers.rows import seal_entries
 
 Owner = Callable[[], Any]

@@ -38,7 +38,7 @@ from scoring.errors import (
 )
 from scoring.time import DAY
 from service.ledger.store import Ledger
-from tests.builders import MARKET, NOW, SELLER, TODAY, Clock, ago, exposure, status, violation
+from tests.helpers.builders import MARKET, NOW, SELLER, TODAY, Clock, ago, exposure, status, violation
 
 
 def deposit(change: DepositChange, amount: int, currency: str = "EUR", claim: str = "") -> DepositChanged:

@@ -32,9 +32,9 @@ from service.ledger.database.database import CONFLICT
 from service.ledger.database.schema import upgrade
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
-from tests.builders import MARKET, Clock
-from tests.databases import BACKENDS, database
-from tests.scoring.worlds import artifact, policy
+from tests.helpers.builders import MARKET, Clock
+from tests.helpers.databases import BACKENDS, database
+from tests.helpers.worlds import artifact, policy
 from tests.service.ledger.plans import PLANS, SELLERS, Plan, ago, flags, many, sellers
 from tests.service.ledger.reference import Reference
 from tests.service.ledger.reference_rows import Answer, Refused

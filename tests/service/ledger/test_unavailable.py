@@ -15,9 +15,9 @@ from service.ledger.database import database
 from service.ledger.database.schema import upgrade
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
-from tests.builders import MARKET, Clock, identity, violation
-from tests.databases import database as new_database
-from tests.databases import postgresql, schema_state
+from tests.helpers.builders import MARKET, Clock, identity, violation
+from tests.helpers.databases import database as new_database
+from tests.helpers.databases import postgresql, schema_state
 
 READS: dict[str, Callable[[Ledger], object]] = {
     "ping": lambda ledger: ledger.database.ping(),

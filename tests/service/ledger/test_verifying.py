@@ -17,8 +17,8 @@ from service.ledger.records import Position
 from service.ledger.seals.chain import leaf_of
 from service.ledger.seals.verifying import is_as_written
 from service.ledger.store import Ledger
-from tests.builders import MARKET, ago, confirmed, exposure, identity, status, violation
-from tests.kinds import ON_RECORD, every_entry
+from tests.helpers.builders import MARKET, ago, confirmed, exposure, identity, status, violation
+from tests.helpers.kinds import ON_RECORD, every_entry
 from tests.service.ledger.test_seals import owner, silent
 
 PRODUCT = ProductViolationReported("counterfeit_goods", Harm.HIGH, Source.CUSTOMS, "g1", notifier="n", final=True)

@@ -35,7 +35,7 @@ from scoring.features.facts import Facts, resolve
 from scoring.time import DAY, parse_time
 from service.ledger.append import batch
 from service.ledger.store import Ledger
-from tests.builders import MARKET, NOW, Clock, ago, confirmed, status, violation
+from tests.helpers.builders import MARKET, NOW, Clock, ago, confirmed, status, violation
 
 PRODUCT_REPORT = Entry(
     "p1", "", ProductViolationReported("unsafe_product", Harm.HIGH, Source.RANDOM_AUDIT, "gtin-1"), ago(20)

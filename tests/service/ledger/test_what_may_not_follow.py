@@ -13,7 +13,7 @@ from scoring.time import parse_time
 from service.ledger.records import Position
 from service.ledger.store import Ledger
 from service.review.review_queue import review_queue
-from tests.builders import MARKET, Clock, ago, confirmed, status, violation
+from tests.helpers.builders import MARKET, Clock, ago, confirmed, status, violation
 from tests.service.ledger.test_what_follows import (
     PRODUCT_REPORT,
     corrected,

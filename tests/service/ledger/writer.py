@@ -8,7 +8,7 @@ import sys
 
 from scoring.errors import LifecycleForbids
 from service.ledger.store import Ledger
-from tests.builders import MARKET, identity, status
+from tests.helpers.builders import MARKET, identity, status
 
 
 def main(url: str, name: str, batches: int) -> None:

@@ -13,8 +13,9 @@ from service.ledger.store import Ledger
 from service.mechanism import recorder, worker
 from service.mechanism.metrics import MechanismMetrics
 from service.mechanism.worker import MechanismWorker
-from tests.builders import MARKET, Clock, ago, exposure, identity, status
-from tests.service.mechanism.test_recording import Killed, Told, killed_after
+from tests.helpers.builders import MARKET, Clock, ago, exposure, identity, status
+from tests.helpers.recordings import Told
+from tests.service.mechanism.test_recording import Killed, killed_after
 
 SELLERS, BATCH = 50, 8
 

@@ -21,11 +21,11 @@ from service.mechanism.metrics import MechanismMetrics
 from service.mechanism.status import read_status
 from service.policy.policy_file import SHIPPED_POLICY, parse_policy_text
 from service.scores.payouts import Payouts
-from tests import servers
-from tests.builders import MARKET, SELLER, TODAY, Clock, exposure, identity, status, violation
-from tests.scoring.worlds import artifact
-from tests.service.mechanism.test_recording import GENERAL, Told
-from tests.service.shells import shell_of
+from tests.helpers import servers
+from tests.helpers.builders import MARKET, SELLER, TODAY, Clock, exposure, identity, status, violation
+from tests.helpers.recordings import GENERAL, Told
+from tests.helpers.shells import shell_of
+from tests.helpers.worlds import artifact
 
 REPORTED = "grave-reports~r1"
 

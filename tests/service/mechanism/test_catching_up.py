@@ -16,8 +16,8 @@ from service.mechanism.refusals import TooManyRefused, read_refused
 from service.mechanism.worker import MechanismWorker
 from service.policy.history import PolicyHistory
 from service.policy.policy_file import parse_policy_text
-from tests.builders import MARKET, SELLER, TODAY, Clock, confirmed, exposure, identity, status
-from tests.service.mechanism.test_recording import RULES, Told, facts_of, history, recorded
+from tests.helpers.builders import MARKET, SELLER, TODAY, Clock, confirmed, exposure, identity, status
+from tests.helpers.recordings import RULES, Told, facts_of, history, recorded
 
 EXPIRING = RULES.replace("expiry_days = 365", "expiry_days = 18")
 

@@ -16,10 +16,9 @@ from service.ledger.store import Ledger
 from service.policy import preview as previewing
 from service.policy.preview import PastViolation, Preview, Question, keep_stopping, preview
 from service.policy.preview_page import render_page
-from tests.builders import MARKET, TODAY, Clock, ago, confirmed, exposure, identity, status, violation
-from tests.scoring.policy.policies import data, standing
-from tests.scoring.policy.test_rules import policy_of, rule
-from tests.scoring.worlds import artifact
+from tests.helpers.builders import MARKET, TODAY, Clock, ago, confirmed, exposure, identity, status, violation
+from tests.helpers.policies import data, policy_of, rule, standing
+from tests.helpers.worlds import artifact
 
 SINCE = TODAY - 30
 OLD, FAR = ago(200), ago(300)

@@ -5,11 +5,8 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from functools import cache
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from scoring.entries.entry import Entry
@@ -17,7 +14,7 @@ from scoring.entries.kinds.account import IdentityVerified
 from scoring.entries.kinds.trade import ExposureStated
 from scoring.enums import IdentityLevel
 from scoring.errors import ArtifactRefused, ConfigurationWrong, ModelNotFound
-from scoring.model.artifact import PARTS, Artifact, ModelParts, load, pack
+from scoring.model.artifact import PARTS, Artifact
 from scoring.time import DAY, day_of
 from service.bootstrap import build_scorer
 from service.ledger.clock.server_clock import wall_clock
@@ -25,29 +22,11 @@ from service.ledger.store import Ledger
 from service.registry.moves import CHALLENGER, CHAMPION
 from service.registry.registry import Registry
 from service.scores.scorer import Scorer
-from tests.scoring.worlds import CONSTANTS, artifact, policy
+from tests.helpers.models import another
+from tests.helpers.worlds import artifact, policy
 
 MARKET = "acme"
 SELLERS = [f"s{n}" for n in range(5)]
-
-
-@cache
-def another(less: int = 36) -> Artifact:
-    """The tables of `artifact()` under another base: a model of its own, with other points."""
-    first = artifact()
-    golden = json.loads(first.parts["golden.json"])
-    parts = ModelParts(
-        study="tests",
-        page=replace(first.page, base=first.page.base - less),
-        features=first.features,
-        constants=CONSTANTS,
-        reference_exposure=1000.0,
-        baseline=first.baseline,
-        golden=np.array(golden["inputs"]),
-        evaluation={},
-        lineage={},
-    )
-    return load(pack(parts))
 
 
 @pytest.fixture
@@ -71,7 +50,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 
 def publish(registry: Registry, model: Artifact, reason: str = "trained") -> str:
-    from tests.service.registry.models import gates_json  # which takes its models from here
+    from tests.helpers.models import gates_json  # which takes its models from here
 
     beside = {"gates.json": gates_json()}
     return registry.publish(model.parts, actor="anna", reason=reason, now=1_000_000, attachments=beside)

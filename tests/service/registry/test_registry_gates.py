@@ -10,7 +10,7 @@ import pytest
 from scoring.errors import ArtifactRefused, GatesFailed, InvalidInput
 from service.registry.moves import CHALLENGER, Figure
 from service.registry.registry import Registry
-from tests.service.registry.models import ADVISORY, FOLDER, HARD, STORE, gate, gates_json, promote, publish
+from tests.helpers.models import ADVISORY, FOLDER, HARD, STORE, gate, gates_json, promote, publish
 
 
 @pytest.fixture(params=[FOLDER, STORE])

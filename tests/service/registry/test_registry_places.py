@@ -17,8 +17,8 @@ from service.cli.models import _move_row
 from service.cli.output import Format
 from service.registry.moves import CHALLENGER, CHAMPION, PREVIOUS, SHADOW, is_move
 from service.registry.registry import Registry
-from tests.scoring.worlds import artifact
-from tests.service.registry.models import FOLDER, HARD, STORE, evaluated, gate, gates_json, parts_of, promote, publish
+from tests.helpers.models import FOLDER, HARD, STORE, evaluated, gate, gates_json, parts_of, promote, publish
+from tests.helpers.worlds import artifact
 
 
 @pytest.fixture(params=[FOLDER, STORE])

@@ -12,7 +12,7 @@ from scoring.errors import ConfigurationWrong
 from scoring.model.artifact import MANIFEST
 from service.registry.moves import CHALLENGER, CHAMPION, PREVIOUS
 from service.registry.registry import Registry
-from tests.service.registry.models import promote, publish
+from tests.helpers.models import promote, publish
 
 
 def test_whoever_is_second_with_a_number_takes_the_next_one_and_looks_again() -> None:

@@ -13,7 +13,7 @@ from service.ledger.queries.violations import Selection
 from service.ledger.store import Ledger
 from service.review import bulk_decisions as deciding
 from service.review.bulk_decisions import BulkDecision, BulkOutcome, dry_run, execute
-from tests.builders import MARKET, ago, status, violation
+from tests.helpers.builders import MARKET, ago, status, violation
 
 DISMISS = BulkDecision("case-9", Action.DISMISS, "staff-7", "made up by a ring", "", Selection(notifier="n"))
 REVIEW = replace(DISMISS, decision_id="case-8", action=Action.REVIEW)

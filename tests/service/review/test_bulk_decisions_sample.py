@@ -12,7 +12,7 @@ from scoring.errors import EntryContentDiffers, SelectionChanged
 from service.ledger.queries.violations import Selection
 from service.ledger.store import Ledger
 from service.review.bulk_decisions import BulkDecision, dry_run, execute
-from tests.builders import MARKET, ago, status, violation
+from tests.helpers.builders import MARKET, ago, status, violation
 
 DISMISS = BulkDecision("case-9", Action.DISMISS, "staff-7", "a ring", "", Selection(notifier="n"), sample_fraction=0.5)
 OTHERWISE: dict[str, dict[str, Any]] = {

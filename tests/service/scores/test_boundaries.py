@@ -10,8 +10,8 @@ from service.policy.policy_file import parse_policy_text
 from service.registry.moves import CHAMPION, Move
 from service.scores.champion import Champion
 from service.scores.payouts import Payouts
-from tests.builders import MARKET, SELLER, TODAY, Clock, exposure, identity
-from tests.service.mechanism.test_recording import RULES
+from tests.helpers.builders import MARKET, SELLER, TODAY, Clock, exposure, identity
+from tests.helpers.recordings import RULES
 
 
 def test_terms_at_capture_are_not_those_of_a_policy_of_the_next_midnight(ledger: Ledger, clock: Clock) -> None:

@@ -17,8 +17,8 @@ from service.call_context import current_call
 from service.ledger.queries.facts import FactQueries
 from service.ledger.records import Cut
 from service.scores import scorer
-from tests.scoring.worlds import artifact
-from tests.servers import MARKET, Running, exposure, identity, running_server, score_stub, violation
+from tests.helpers.servers import MARKET, Running, exposure, identity, running_server, score_stub, violation
+from tests.helpers.worlds import artifact
 
 SELLERS = [f"s{number}" for number in range(6)]
 NAMES = [seller_name(MARKET, seller) for seller in SELLERS]

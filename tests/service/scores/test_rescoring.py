@@ -17,11 +17,11 @@ from service.scores import rescoring
 from service.scores.book.code_digests import contract_digest, core_digest
 from service.scores.rescoring import Opened as Rescoring
 from service.scores.rescoring import rescore
-from tests.builders import MARKET, NOW, Clock, confirmed, exposure, identity, status, violation
-from tests.scoring.worlds import artifact, policy
-from tests.servers import Shelf
-from tests.service.scores.book.books import known, opened
-from tests.service.scores.book.generations import opened_file, rescored
+from tests.helpers.books import known, opened
+from tests.helpers.builders import MARKET, NOW, Clock, confirmed, exposure, identity, status, violation
+from tests.helpers.generations import opened_file, rescored
+from tests.helpers.servers import Shelf
+from tests.helpers.worlds import artifact, policy
 
 
 def fill(ledger: Ledger, sellers: int) -> None:

@@ -18,8 +18,8 @@ from service.scores import shadow as shadowing
 from service.scores.shadow import ALIAS, Shadow, file_of
 from service.scores.shadow_report import report_of
 from tests.frozen import model, versions
-from tests.scoring.worlds import artifact, policy
-from tests.servers import MARKET, Running, exposure, identity, running_server, violation
+from tests.helpers.servers import MARKET, Running, exposure, identity, running_server, violation
+from tests.helpers.worlds import artifact, policy
 
 SELLERS = [f"s{n}" for n in range(8)]
 SECONDS = 30

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.servers import MARKET, PATIENCE_SECONDS
-from tests.service.web.serving import Site, badge_site, filled_server
+from tests.helpers.badge_sites import Site, badge_site, filled_server
+from tests.helpers.servers import MARKET, PATIENCE_SECONDS
 
 
 @pytest.fixture(scope="package")

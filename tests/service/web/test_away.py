@@ -13,9 +13,9 @@ import pytest
 from sellertrust.client import Client
 from service.web import badges
 from service.web.badges import Row
-from tests.proxies import Proxy
-from tests.servers import PATIENCE_SECONDS, running_server
-from tests.service.web.serving import Site, badge_site, filled_server
+from tests.helpers.badge_sites import Site, badge_site, filled_server
+from tests.helpers.proxies import Proxy
+from tests.helpers.servers import PATIENCE_SECONDS, running_server
 
 
 def badge(site: Site, seller: str) -> str | None:

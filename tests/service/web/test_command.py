@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from sellertrust.client import Client
-from tests.callers import Authority, grant, write_grants
-from tests.scoring.worlds import artifact
-from tests.servers import MARKET, running_server
-from tests.service.processes import COMMAND
-from tests.service.shells import SECONDS, Shell, bare_shell, shell_of
-from tests.service.web.serving import fill
+from tests.helpers.badge_sites import fill
+from tests.helpers.callers import Authority, grant, write_grants
+from tests.helpers.processes import COMMAND
+from tests.helpers.servers import MARKET, running_server
+from tests.helpers.shells import SECONDS, Shell, bare_shell, shell_of
+from tests.helpers.worlds import artifact
 
 
 def get(address: str, path: str) -> tuple[int, str]:

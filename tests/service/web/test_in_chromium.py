@@ -26,7 +26,7 @@ from service.web.drawing import SIZES, WIDTHS, Look, draw_badge
 from service.web.pages import STYLESHEET, Award, record_page, shop_page
 from service.web.script import INTEGRITY
 from service.web.words import read_words
-from tests.service.web.serving import Site, badge_site
+from tests.helpers.badge_sites import Site, badge_site
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 RESOURCES = "performance.getEntriesByType('resource').map(r => [r.name, r.responseEnd > 0])"

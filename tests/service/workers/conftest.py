@@ -16,11 +16,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from sellertrust.v1 import trust_score_service_pb2 as score_pb
 from sellertrust.v1.trust_score_service_pb2_grpc import TrustScoreServiceStub
-from tests.databases import database
+from tests.helpers.databases import database
 from tests.helpers.filled import prepare
-from tests.servers import MARKET
-from tests.service.processes import COMMAND
-from tests.service.shells import SECONDS, Shell, shell_of
+from tests.helpers.processes import COMMAND
+from tests.helpers.servers import MARKET
+from tests.helpers.shells import SECONDS, Shell, shell_of
 
 
 @dataclass

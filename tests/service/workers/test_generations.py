@@ -9,8 +9,8 @@ from service.registry.registry import Registry
 from service.scores.book.generation_file import GenerationFile
 from service.scores.book.keeper import DAMAGED
 from tests.helpers.filled import SELLERS
-from tests.service.registry.models import promote, publish
-from tests.service.scores.book.generations import opened_file
+from tests.helpers.generations import opened_file
+from tests.helpers.models import promote, publish
 from tests.service.workers.conftest import Workers, ask, wait_until
 
 OPEN, ADOPTED = "sellertrust_book_generations", "sellertrust_book_adopted_total"

@@ -16,10 +16,10 @@ from sellertrust.v1 import trust_score_service_pb2 as score_pb
 from sellertrust.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from sellertrust.v1.trust_score_service_pb2_grpc import TrustScoreServiceStub
 from service.access.audit_reading import verify_audit
-from tests.databases import database
+from tests.helpers.databases import database
 from tests.helpers.filled import SELLERS
 from tests.helpers.load import Plan, loading
-from tests.servers import MARKET, violation
+from tests.helpers.servers import MARKET, violation
 from tests.service.workers.conftest import Workers, ask, channel_of, serving_workers, wait_until
 
 KILLED_UNDER_LOAD_SECONDS = 6.0

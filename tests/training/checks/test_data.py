@@ -12,8 +12,8 @@ from scoring.entries.entry import Entry
 from scoring.enums import Action, Harm, Kind
 from scoring.features.table import Feature
 from scoring.time import DAY
-from tests.builders import exposure, identity, status, violation
-from tests.training.ledgers import table_of
+from tests.helpers.builders import exposure, identity, status, violation
+from tests.helpers.training_ledgers import table_of
 from tests.training.observation.test_labels import OBSERVE, breach, standing
 from training.checks.check import Check
 from training.checks.data import (

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tests.helpers.training_ledgers import STUDIES, restated
 from tests.training.fitting.test_curves import CHOSEN, rows_of
-from tests.training.ledgers import STUDIES, restated
 from training.checks.volume import check_bad_by_volume
 from training.observation.snapshots import Snapshot
 from training.study.definition import Study

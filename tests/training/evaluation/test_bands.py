@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from scoring.enums import RATED_TIERS, Tier
-from tests.training.evaluation.cases import POLICY, case_of
+from tests.helpers.evaluation_cases import POLICY, case_of
 from training.evaluation.bands import count_strips, propose_cut_offs, read_bands
 from training.evaluation.jeffreys import jeffreys_interval
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from scoring.canonical import canonical_json
-from tests.training.evaluation.cases import case_of, points_of
+from tests.helpers.evaluation_cases import case_of, points_of
 from training.evaluation.arrays import plain, sigmoid
 from training.evaluation.figures import evaluate
 from training.evaluation.probability import losses

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scoring.enums import Tier
-from tests.training.evaluation.cases import POLICY, case_of, points_of
+from tests.helpers.evaluation_cases import POLICY, case_of, points_of
 from training.evaluation.arrays import groups_of, sigmoid
 from training.evaluation.case import Case
 from training.evaluation.curves import ks

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from tests.helpers.training_ledgers import STUDIES, restated
 from tests.training.fitting.test_curves import CHOSEN, rows_of
-from tests.training.ledgers import STUDIES, restated
 from training.fitting.additive import KNOTS, fit_additive
 from training.fitting.fit import fit_curves
 from training.observation.snapshots import Snapshot

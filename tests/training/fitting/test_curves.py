@@ -14,7 +14,7 @@ from scoring.errors import ArtifactRefused
 from scoring.features.table import FEATURES
 from scoring.model.certificate import certify
 from scoring.model.scale import POINTS_PER_LOGIT, Scale
-from tests.training.ledgers import STUDIES, restated
+from tests.helpers.training_ledgers import STUDIES, restated
 from training.fitting.curves import MAX_STEPS, PAIR_STEPS, Curve, Curves, add_up_trees, segments, tabulate
 from training.fitting.fit import fit_curves, fit_full
 from training.observation.snapshots import Snapshot

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tests.helpers.training_ledgers import STUDIES, restated
 from tests.training.fitting.test_curves import CHOSEN, rows_of
-from tests.training.ledgers import STUDIES, restated
 from training.fitting.fit import base_log_odds
 from training.fitting.logistic import Logistic, calibrate
 from training.study.loading import load_study

@@ -5,7 +5,7 @@ import pytest
 
 from scoring.errors import ConfigurationWrong
 from scoring.time import parse_day
-from tests.training.ledgers import STUDIES, restated
+from tests.helpers.training_ledgers import STUDIES, restated
 from training.fitting.folds import folds
 from training.study.loading import load_study
 

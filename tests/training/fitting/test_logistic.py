@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tests.helpers.training_ledgers import STUDIES, restated
 from tests.training.fitting.test_fit import CHOSEN, rows_of
-from tests.training.ledgers import STUDIES, restated
 from training.fitting.additive import log1p
 from training.fitting.logistic import Logistic, fit_logistic
 from training.study.loading import load_study

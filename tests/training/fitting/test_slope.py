@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from scoring.arrays import Floats
+from tests.helpers.training_ledgers import STUDIES, restated
 from tests.training.fitting.test_curves import CHOSEN, rows_of
-from tests.training.ledgers import STUDIES, restated
 from training.fitting import slope as slopes
 from training.fitting.curves import Curves
 from training.fitting.fit import Raw, fit_curves, log_exposure, offset

@@ -4,7 +4,7 @@ from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
-from tests.training.evaluation.cases import case_of, points_of
+from tests.helpers.evaluation_cases import case_of, points_of
 from training.evaluation.case import Case
 from training.evaluation.figures import evaluate as figures_of
 from training.gates.evidence import Measured

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.training.evaluation.cases import case_of
+from tests.helpers.evaluation_cases import case_of
 from tests.training.gates.judging import evaluate, failing, judged, shifted
 from training.gates.calibration import proven_ratio, row_ratio
 from training.gates.table import gates_of

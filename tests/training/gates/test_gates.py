@@ -16,7 +16,7 @@ from scoring.canonical import canonical_json
 from scoring.errors import ConfigurationWrong, GatesFailed
 from service.registry.gates import allow
 from service.registry.gates import gates_of as registered
-from tests.training.evaluation.cases import case_of
+from tests.helpers.evaluation_cases import case_of
 from tests.training.gates.judging import MEASURED, evaluate, failing, judged, shifted
 from training.evaluation.ranking import auc
 from training.gates import findings as figures

@@ -8,7 +8,7 @@ import pytest
 from lightgbm.basic import _ConfigAliases
 
 from scoring.errors import ConfigurationWrong
-from tests.training.ledgers import STUDIES, restated
+from tests.helpers.training_ledgers import STUDIES, restated
 from training.fitting.fit import fit_curves
 from training.observation.snapshots import Snapshot
 from training.study.loading import load_study

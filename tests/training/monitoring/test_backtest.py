@@ -26,10 +26,10 @@ from sellertrust.v1.trust_score_service_pb2 import TrustScore
 from service.ledger.records import RecordedEntry
 from service.ledger.store import Ledger
 from service.policy.policy_file import SHIPPED_POLICY
-from tests.builders import Clock, confirmed, exposure, identity, status
-from tests.scoring.worlds import policy
-from tests.servers import running_server
-from tests.training.ledgers import STUDIES, exported, market_ledger, restated
+from tests.helpers.builders import Clock, confirmed, exposure, identity, status
+from tests.helpers.servers import running_server
+from tests.helpers.training_ledgers import STUDIES, exported, market_ledger, restated
+from tests.helpers.worlds import policy
 from training.evaluation.arrays import sigmoid
 from training.evaluation.ranking import auc
 from training.fitting.fit import offset

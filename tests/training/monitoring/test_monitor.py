@@ -13,8 +13,8 @@ from scoring.enums import Kind, Status
 from scoring.errors import ConfigurationWrong
 from scoring.model.artifact import Artifact, load
 from scoring.time import DAY
-from tests.scoring.worlds import policy
-from tests.training.ledgers import STUDIES, exported, market_ledger, restated
+from tests.helpers.training_ledgers import STUDIES, exported, market_ledger, restated
+from tests.helpers.worlds import policy
 from training.evaluation.arrays import FEW_BAD, Interval, sigmoid, widen_by_poisson
 from training.fitting.fit import offset
 from training.monitoring.monitor import Thresholds, mature_days, monitor, thresholds_of

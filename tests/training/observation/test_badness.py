@@ -14,8 +14,8 @@ from scoring.entries.entry import Entry
 from scoring.enums import Harm, Kind, Severity
 from scoring.errors import ConfigurationWrong
 from scoring.time import DAY
-from tests.builders import exposure
-from tests.training.ledgers import restated, table_of
+from tests.helpers.builders import exposure
+from tests.helpers.training_ledgers import restated, table_of
 from tests.training.observation.test_labels import END, OBSERVE, TRUTH, breach, standing
 from training.observation.badness import market_cut, required_count
 from training.observation.export import LedgerTable

@@ -19,8 +19,8 @@ from scoring.policy.reading import parse_policy
 from scoring.scores.score import explain, score
 from scoring.time import DAY
 from service.ledger.store import Ledger
-from tests.builders import exposure, violation
-from tests.training.ledgers import STUDIES, exported, market_ledger, restated, table_of, train
+from tests.helpers.builders import exposure, violation
+from tests.helpers.training_ledgers import STUDIES, exported, market_ledger, restated, table_of, train
 from tests.training.observation.test_events import inspection
 from tests.training.observation.test_labels import OBSERVE, standing
 from training.observation.export import LedgerTable

@@ -9,8 +9,8 @@ from scoring.arrays import Floats
 from scoring.entries.entry import Entry
 from scoring.enums import Action
 from scoring.time import DAY
-from tests.builders import status, violation
-from tests.training.ledgers import table_of
+from tests.helpers.builders import status, violation
+from tests.helpers.training_ledgers import table_of
 from tests.training.observation.test_labels import OBSERVE, breach
 from training.observation.delay import decision_delay
 from training.observation.survival import kaplan_meier

@@ -14,8 +14,8 @@ from scoring.entries.entry import Entry
 from scoring.entries.kinds.decisions import MeasureChanged
 from scoring.enums import Action, Harm, MeasureKind, MeasureState
 from scoring.time import DAY
-from tests.builders import status, violation
-from tests.training.ledgers import restated, table_of
+from tests.helpers.builders import status, violation
+from tests.helpers.training_ledgers import restated, table_of
 from tests.training.observation.test_labels import OBSERVE, breach
 from training.observation.development import MONTH_DAYS, development, lift
 from training.observation.export import LedgerTable

@@ -12,7 +12,7 @@ from scoring.entries.kinds.trade import InspectionDone
 from scoring.enums import CorrectionKind, InspectionMethod, InspectionResult, Kind, MeasureKind, MeasureState, Source
 from scoring.errors import ConfigurationWrong
 from scoring.time import DAY, format_day, parse_day
-from tests.training.ledgers import STUDIES, exported, market_ledger, restated
+from tests.helpers.training_ledgers import STUDIES, exported, market_ledger, restated
 from training.observation import events
 from training.observation.events import event_cases
 from training.observation.export import LedgerTable

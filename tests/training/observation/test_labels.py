@@ -10,8 +10,8 @@ import pytest
 from scoring.entries.entry import Entry
 from scoring.enums import Action, Category, Harm, Severity, Source
 from scoring.time import DAY, parse_day
-from tests.builders import confirmed, exposure, identity, status, violation
-from tests.training.ledgers import restated, table_of
+from tests.helpers.builders import confirmed, exposure, identity, status, violation
+from tests.helpers.training_ledgers import restated, table_of
 from training.fitting.fit import baseline_seller, golden_rows, offset
 from training.observation.snapshots import Snapshot, snapshot
 from training.study.definition import BadRule, Study

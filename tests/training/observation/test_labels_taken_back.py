@@ -11,7 +11,7 @@ from scoring.entries.kinds.conduct import AttributionStated, IncidentChanged
 from scoring.entries.kinds.decisions import EntryCorrected
 from scoring.enums import Action, Attribution, ControlReason, CorrectionKind, IncidentChange
 from scoring.time import DAY
-from tests.builders import status, violation
+from tests.helpers.builders import status, violation
 from tests.training.observation.test_labels import END, OBSERVE, TRUTH, breach, is_bad, observe
 from training.observation.snapshots import Snapshot
 from training.study.definition import Study

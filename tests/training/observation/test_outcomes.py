@@ -26,8 +26,8 @@ from scoring.enums import (
     Source,
 )
 from scoring.time import DAY
-from tests.builders import exposure, identity, status, violation
-from tests.training.ledgers import restated, table_of
+from tests.helpers.builders import exposure, identity, status, violation
+from tests.helpers.training_ledgers import restated, table_of
 from tests.training.observation.test_labels import END, OBSERVE, TRUTH, breach, standing
 from training.observation.labels import MAX_WEIGHT, Outcome, staying_weights
 from training.observation.snapshots import EligibleRows, Snapshot, snapshot

@@ -7,8 +7,8 @@ import pytest
 
 from scoring.entries.entry import Entry
 from scoring.time import DAY, format_day
-from tests.builders import exposure
-from tests.training.ledgers import restated, table_of
+from tests.helpers.builders import exposure
+from tests.helpers.training_ledgers import restated, table_of
 from tests.training.observation.test_labels import OBSERVE, breach, standing
 from training.observation import points as choosing
 from training.observation.export import LedgerTable

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.training.ledgers import exported, market_ledger, restated
+from tests.helpers.training_ledgers import exported, market_ledger, restated
 from training.observation import snapshots
 from training.observation.chunks import of_sellers, runs
 from training.observation.export import LedgerTable

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.training.ledgers import restated
+from tests.helpers.training_ledgers import restated
 from training.study.definition import Study
 
 

@@ -11,7 +11,7 @@ from scoring.arrays import Floats
 from scoring.features.table import at_reference
 from scoring.model.artifact import Artifact, load
 from scoring.model.scale import POINTS_PER_LOGIT
-from tests.training.ledgers import POLICY, restated, train
+from tests.helpers.training_ledgers import POLICY, restated, train
 from training.monitoring.outcomes import as_the_model_sees, slope_of, study_of_model
 from training.observation.export import LedgerTable
 from training.observation.snapshots import snapshot

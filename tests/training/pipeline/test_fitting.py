@@ -9,7 +9,7 @@ import pytest
 from scoring.errors import ConfigurationWrong
 from scoring.model.artifact import load
 from scoring.model.scale import POINTS_PER_LOGIT
-from tests.training.ledgers import POLICY, STUDIES, exported, market_ledger, restated
+from tests.helpers.training_ledgers import POLICY, STUDIES, exported, market_ledger, restated
 from training.fitting.crossfit import FOLDS
 from training.fitting.fit import fit_curves, offset
 from training.fitting.folds import folds

@@ -13,7 +13,7 @@ import pytest
 from scoring.errors import ConfigurationWrong
 from scoring.model.artifact import Artifact, load
 from scoring.time import format_day
-from tests.training.ledgers import POLICY, restated, train
+from tests.helpers.training_ledgers import POLICY, restated, train
 from tests.training.report import sample
 from training.observation.export import LedgerTable
 from training.observation.snapshots import snapshot

@@ -9,7 +9,7 @@ import pytest
 from scoring.errors import ConfigurationWrong
 from scoring.model.artifact import load
 from scoring.time import format_day
-from tests.training.ledgers import restated, train
+from tests.helpers.training_ledgers import restated, train
 from training.evaluation.ranking import auc
 from training.monitoring.outcomes import lineage_of
 from training.observation.export import LedgerTable

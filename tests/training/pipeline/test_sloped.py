@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from scoring.model.artifact import load
-from tests.training.ledgers import POLICY, restated, train
+from tests.helpers.training_ledgers import POLICY, restated, train
 from training.monitoring.outcomes import slope_of
 from training.observation.export import LedgerTable
 from training.pipeline.job import Job

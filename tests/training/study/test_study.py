@@ -11,7 +11,7 @@ from scoring.enums import Category, Harm, Severity
 from scoring.errors import ConfigurationWrong
 from scoring.features.table import FEATURES, Feature
 from scoring.time import format_day, parse_day
-from tests.training.ledgers import STUDIES, restated
+from tests.helpers.training_ledgers import STUDIES, restated
 from training.study.definition import BadRule, Study
 from training.study.loading import PAGE_FEATURES, load_study
 

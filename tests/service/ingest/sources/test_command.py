@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from service.ledger.store import Ledger
-from tests.service.ingest.sources.brokers import NatsServer, kafka, nats_server, produce
-from tests.service.ingest.sources.payloads import MARKET, bare, exposure
-from tests.service.processes import COMMAND, run_from_nothing
-from tests.service.shells import SECONDS, Shell, bare_shell
+from tests.helpers.brokers import NatsServer, kafka, nats_server, produce
+from tests.helpers.payloads import MARKET, bare, exposure
+from tests.helpers.processes import COMMAND, run_from_nothing
+from tests.helpers.shells import SECONDS, Shell, bare_shell
 
 
 @pytest.fixture

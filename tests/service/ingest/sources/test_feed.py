@@ -17,8 +17,8 @@ from service.ingest.sources.rejects import RejectFile
 from service.ingest.sources.source import Message
 from service.ledger.records import Position
 from service.ledger.store import Ledger
-from tests.builders import MARKET, Clock
-from tests.service.ingest.sources.payloads import bare, decision, exposure, message, violation
+from tests.helpers.builders import MARKET, Clock
+from tests.helpers.payloads import bare, decision, exposure, message, violation
 
 MORE = 25
 

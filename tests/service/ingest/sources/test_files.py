@@ -16,8 +16,8 @@ from service.ingest.file_import import ImportReport, import_entries, import_file
 from service.ingest.mapping.rules import mapping_of
 from service.ingest.sources.tables import csv_rows
 from service.ledger.store import Ledger
-from tests.builders import MARKET
-from tests.service.ingest.sources.payloads import bare, exposure, violation
+from tests.helpers.builders import MARKET
+from tests.helpers.payloads import bare, exposure, violation
 
 RULE = {
     "kind": "violation",

@@ -16,9 +16,9 @@ from service.ingest.sources.kafka import KafkaSource
 from service.ingest.sources.rejects import RejectFile
 from service.ledger.records import Position
 from service.ledger.store import Ledger
-from tests.builders import MARKET
-from tests.service.ingest.sources.brokers import PARTITIONS, kafka, produce
-from tests.service.ingest.sources.payloads import exposure, violation
+from tests.helpers.brokers import PARTITIONS, kafka, produce
+from tests.helpers.builders import MARKET
+from tests.helpers.payloads import exposure, violation
 
 TOPIC = "facts"
 

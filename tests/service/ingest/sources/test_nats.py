@@ -15,9 +15,9 @@ from service.ingest.sources.nats import NatsSource
 from service.ingest.sources.rejects import RejectFile
 from service.ledger.records import Position
 from service.ledger.store import Ledger
-from tests.builders import MARKET
-from tests.service.ingest.sources.brokers import NatsServer, nats_server
-from tests.service.ingest.sources.payloads import exposure, violation
+from tests.helpers.brokers import NatsServer, nats_server
+from tests.helpers.builders import MARKET
+from tests.helpers.payloads import exposure, violation
 
 STREAM = "FACTS"
 

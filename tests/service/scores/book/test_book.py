@@ -20,9 +20,9 @@ from service.ledger.store import Ledger
 from service.policy.policy_file import SHIPPED_POLICY
 from service.scores.book import flights
 from service.scores.book.checking import Remembered
-from tests.builders import MARKET, NOW, Clock, ago, confirmed, exposure, status, violation
-from tests.scoring.worlds import artifact
-from tests.service.scores.book.books import Opened, known, opened
+from tests.helpers.books import Opened, known, opened
+from tests.helpers.builders import MARKET, NOW, Clock, ago, confirmed, exposure, status, violation
+from tests.helpers.worlds import artifact
 
 SELLERS = [f"s{number}" for number in range(6)]
 HOUR = DAY // 24

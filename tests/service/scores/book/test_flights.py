@@ -7,8 +7,8 @@ import pytest
 from service.call_context import Call, begin_answering, end_answering
 from service.ledger.store import Ledger
 from service.scores.book import flights
-from tests.builders import MARKET
-from tests.service.scores.book.books import known, opened
+from tests.helpers.books import known, opened
+from tests.helpers.builders import MARKET
 from tests.service.scores.book.test_book import blocked, in_threads
 
 

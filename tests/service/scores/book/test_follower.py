@@ -20,9 +20,9 @@ from service.ledger.store import Ledger
 from service.scores.book.follower import Beat, Follower
 from service.scores.book.generations import Generations
 from service.scores.book.table import Answer, Table
-from tests.builders import MARKET, Clock, ago, identity
-from tests.databases import database
-from tests.service.scores.book.books import known, opened
+from tests.helpers.books import known, opened
+from tests.helpers.builders import MARKET, Clock, ago, identity
+from tests.helpers.databases import database
 
 LISTED = [Entry(f"l-{seller}", seller, ProductListed("gtin-1"), ago(30)) for seller in ("a", "b", "c")]
 RECALL = Entry("p1", "", ProductViolationReported("unsafe_product", Harm.HIGH, Source.RANDOM_AUDIT, "gtin-1"), ago(20))

@@ -15,7 +15,7 @@ from service.scores.book.generation_file import (
     day_of,
     pack_records,
 )
-from tests.service.scores.book.generations import opened_file
+from tests.helpers.generations import opened_file
 
 HEAD = GenerationHead(20_500, 5, 4, 3, "c0ffee", 2, "m" * 64, "p" * 64, "core", "contract")
 ANSWERS = [(f"marketplaces/acme/sellers/s{n}", 1_000 + n, b"answer %d" % n * (n % 7)) for n in range(3 * BLOCK + 5)]

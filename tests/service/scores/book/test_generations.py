@@ -20,11 +20,11 @@ from sellertrust.v1.trust_score_service_pb2 import (
 from service.ledger.store import Ledger
 from service.scores.book import follower
 from service.scores.book.asked import Asked
-from tests.builders import MARKET, NOW, Clock, confirmed, exposure, violation
-from tests.databases import database
-from tests.scoring.worlds import ALL_FEATURES, artifact, certified, population
-from tests.service.scores.book.books import known, opened
-from tests.service.scores.book.generations import kept, look, rescored
+from tests.helpers.books import known, opened
+from tests.helpers.builders import MARKET, NOW, Clock, confirmed, exposure, violation
+from tests.helpers.databases import database
+from tests.helpers.generations import kept, look, rescored
+from tests.helpers.worlds import ALL_FEATURES, artifact, certified, population
 from tests.service.scores.book.test_book import HOUR, SELLERS, World
 
 MIDNIGHT = NOW // DAY * DAY + DAY

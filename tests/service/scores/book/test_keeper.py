@@ -7,10 +7,10 @@ import pytest
 from service.ledger.store import Ledger
 from service.scores.book import keeper
 from service.scores.book.keeper import DAMAGED
-from tests.builders import MARKET, Clock, confirmed
-from tests.databases import database
-from tests.service.scores.book.books import Opened, known, opened
-from tests.service.scores.book.generations import kept, look, opened_file, rescored
+from tests.helpers.books import Opened, known, opened
+from tests.helpers.builders import MARKET, Clock, confirmed
+from tests.helpers.databases import database
+from tests.helpers.generations import kept, look, opened_file, rescored
 from tests.service.scores.book.test_book import DAY
 
 SELLERS = ["a", "b", "c"]

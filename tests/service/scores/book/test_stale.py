@@ -18,8 +18,8 @@ from service.contract.resource_names import seller_name
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
 from service.scores.book.asked import Asked
-from tests.builders import MARKET, NOW, Clock, confirmed
-from tests.service.scores.book.books import Opened, known, opened
+from tests.helpers.books import Opened, known, opened
+from tests.helpers.builders import MARKET, NOW, Clock, confirmed
 
 HOUR = DAY // 24
 

@@ -24,8 +24,8 @@ from sellertrust.v1 import policy_service_pb2 as policy_pb
 from sellertrust.v1 import proposal_service_pb2 as proposal_pb
 from sellertrust.v1 import review_service_pb2 as review_pb
 from sellertrust.v1 import trust_score_service_pb2 as score_pb
-from tests.callers import Authority, Shown, TokenIssuer, grant, write_grants
-from tests.servers import MARKET, days_ago, identity, running_server, violation
+from tests.helpers.callers import Authority, Shown, TokenIssuer, grant, write_grants
+from tests.helpers.servers import MARKET, days_ago, identity, running_server, violation
 
 PARENT = f"marketplaces/{MARKET}"
 SELLER = f"{PARENT}/sellers/s-1"

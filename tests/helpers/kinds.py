@@ -13,7 +13,7 @@ from scoring.errors import InvalidInput
 from scoring.time import DAY
 from sellertrust.v1 import entry_pb2
 from service.contract.fields import timestamp
-from tests.builders import NOW, SELLER, TODAY, ago, confirmed, identity
+from tests.helpers.builders import NOW, SELLER, TODAY, ago, confirmed, identity
 
 _M0 = MeasureChanged("m0", MeasureKind.DEPOSIT, MeasureState.IMPOSED, "another-actor", "new here")
 ON_RECORD = (

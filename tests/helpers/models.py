@@ -1,16 +1,17 @@
 """Models, gates and places of registries for tests: many models from one set of trees."""
 
 import json
+from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from scoring.canonical import canonical_json
 from scoring.features.table import ContextFeature
-from scoring.model.artifact import MANIFEST
+from scoring.model.artifact import MANIFEST, Artifact, ModelParts, load, pack
 from service.registry.registry import Registry
-from tests.scoring.worlds import artifact, certified, population
-from tests.service.registry.test_registry import another
+from tests.helpers.worlds import CONSTANTS, artifact, certified, population
 
 FOLDER, STORE = "folder", "store"
 """The two kinds of place; a store is fsspec's own in memory."""
@@ -89,3 +90,22 @@ def promote(registry: Registry, name: str, **options: Any) -> str:
 HARD = gate("calibration", ok=False)
 ADVISORY = gate("psi", ok=False, kind="advisory")
 """Gates that failed."""
+
+
+@cache
+def another(less: int = 36) -> Artifact:
+    """The tables of `artifact()` under another base: a model of its own, with other points."""
+    first = artifact()
+    golden = json.loads(first.parts["golden.json"])
+    parts = ModelParts(
+        study="tests",
+        page=replace(first.page, base=first.page.base - less),
+        features=first.features,
+        constants=CONSTANTS,
+        reference_exposure=1000.0,
+        baseline=first.baseline,
+        golden=np.array(golden["inputs"]),
+        evaluation={},
+        lineage={},
+    )
+    return load(pack(parts))

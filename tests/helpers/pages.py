@@ -22,7 +22,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.service.shells import shell_of
+from tests.helpers.shells import shell_of
 
 _BLOCK = re.compile(
     r"(?P<head>(?:<!-- output(?P<filter>[^\n]*?) -->\n|`(?P<file>[\w.]+)`:\n\n)?```(?P<kind>\w+)\n)(?P<text>.*?)```"

@@ -6,7 +6,7 @@ from scoring.entries.kinds.settlement import PayoutsChanged
 from scoring.enums import Action, Harm, PayoutsChange, Source
 from scoring.time import DAY
 from service.ledger.store import Ledger
-from tests.builders import MARKET
+from tests.helpers.builders import MARKET
 
 
 def run_of(

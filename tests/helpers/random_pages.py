@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scoring.features.table import FEATURES, AnyFeature
 from scoring.model.artifact import Artifact, ModelParts, load, pack
 from scoring.model.page import Page, Table
-from tests.scoring.worlds import CONSTANTS, population
+from tests.helpers.worlds import CONSTANTS, population
 from training.study import loading
 
 PAGE_FEATURES = tuple(feature for feature in FEATURES.values() if feature.name in loading.PAGE_FEATURES)

@@ -16,9 +16,9 @@ from service.ledger.store import Ledger
 from service.scores.book.asked import Asked
 from service.scores.book.book import Book
 from service.scores.scorer import Scorer
-from tests.builders import MARKET, exposure, identity
-from tests.scoring.worlds import artifact, policy
-from tests.servers import Shelf
+from tests.helpers.builders import MARKET, exposure, identity
+from tests.helpers.servers import Shelf
+from tests.helpers.worlds import artifact, policy
 
 EVER = 1e9
 """Seconds within which the book's follower looked at the ledger, as far as these tests go."""

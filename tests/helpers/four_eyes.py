@@ -27,10 +27,10 @@ from service.api.telemetry.logs import make_log
 from service.bootstrap import build_scorer
 from service.ledger.store import Ledger
 from service.registry.registry import Registry
-from tests.builders import Clock
-from tests.callers import Authority, Shown, grant, write_grants
-from tests.scoring.worlds import policy
-from tests.servers import MARKET, settings_of
+from tests.helpers.builders import Clock
+from tests.helpers.callers import Authority, Shown, grant, write_grants
+from tests.helpers.servers import MARKET, settings_of
+from tests.helpers.worlds import policy
 
 EVERY = {name: ["*"] for name in ("kinds", "sources", "notifiers", "entry_ids", "actions", "marketplaces")}
 RIGHTS = ["append", "decide", "bulk_decide", "override", "models", "read_models", "read_ledger", "propose", "approve"]

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.service.processes import COMMAND, run_forked
+from tests.helpers.processes import COMMAND, run_forked
 from tests.tls_folders import with_folders
 
 ROOT = Path(__file__).parents[2]

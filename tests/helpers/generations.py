@@ -8,9 +8,9 @@ from service.scores.book.generation_file import GenerationFile
 from service.scores.book.keeper import Keeper
 from service.scores.rescoring import Opened as Rescoring
 from service.scores.rescoring import Rescored, rescore
-from tests.scoring.worlds import artifact, policy
-from tests.servers import Shelf
-from tests.service.scores.book.books import Opened
+from tests.helpers.books import Opened
+from tests.helpers.servers import Shelf
+from tests.helpers.worlds import artifact, policy
 
 
 def rescored(ledger: Ledger, folder: Path, days: int = 0, model: object = None) -> Rescored:

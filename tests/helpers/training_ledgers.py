@@ -12,7 +12,7 @@ from service.ingest.file_import import import_files
 from service.ledger.store import Ledger
 from service.policy.policy_file import load_policy
 from service.settings import load as load_settings
-from tests.builders import MARKET
+from tests.helpers.builders import MARKET
 from training.market.files import write_market
 from training.market.simulate import simulate
 from training.observation.export import LedgerTable, read_export, write_export

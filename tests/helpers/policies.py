@@ -17,7 +17,7 @@ from scoring.policy.reading import parse_policy
 from scoring.policy.sample import Breach, Sample
 from scoring.policy.space import Cell, Space
 
-SHIPPED = Path(__file__).parents[3] / "service" / "policy" / "default.toml"
+SHIPPED = Path(__file__).parents[2] / "service" / "policy" / "default.toml"
 SEVERITIES = ("minor", "moderate", "major", "critical")
 
 POINTS = {
@@ -116,3 +116,15 @@ def breach(chance: random.Random) -> Breach:
 def direct(policy: Policy, seller: Sample) -> Answer:
     situation = seller.situation(policy)
     return Answer(situation.tier, policy.badges[situation.tier], policy.rule_book.terms(situation))
+
+
+def rule(name: str, *measures: dict[str, Any], **conditions: Any) -> dict[str, Any]:
+    return {"id": name, "reference": "terms 1", "measures": list(measures), **conditions}
+
+
+def policy_of(*rules: dict[str, Any], **parts: Any) -> Policy:
+    return parse_policy(data(standing=standing(), currency="EUR", rules=list(rules), **parts))
+
+
+def shipped(name: str) -> Policy:
+    return parse_policy(tomllib.loads(Path(SHIPPED).with_name(f"{name}.toml").read_text(encoding="utf-8")))

@@ -13,8 +13,8 @@ from sellertrust.client import Client, seller_name
 from sellertrust.v1.entry_pb2 import IDENTITY_LEVEL_NONE, TIER_EXEMPLARY, TIER_TRUSTED, Entry
 from service.demo_cast import ACCUSED, GOOD
 from service.web.server import BadgeServer, Options
-from tests.scoring.worlds import artifact
-from tests.servers import MARKET, Running, days_ago, exposure, identity, running_server, violation
+from tests.helpers.servers import MARKET, Running, days_ago, exposure, identity, running_server, violation
+from tests.helpers.worlds import artifact
 
 NO_BADGE = ("low", "new", "stranger")
 """Sellers who show nothing: a violation was confirmed, too little is known, nothing is on record."""

@@ -1,0 +1,134 @@
+"""A worker that records measures, its ledger and clock, and random histories that it follows."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib.resources import files
+from pathlib import Path
+
+from scoring.entries.entry import Entry
+from scoring.entries.kinds.decisions import MeasureChanged, OverrideImposed
+from scoring.entries.kinds.settlement import DepositChanged
+from scoring.enums import (
+    Action,
+    DepositChange,
+    MeasureKind,
+    MeasureState,
+    Tier,
+)
+from scoring.measures.record import name_measure
+from scoring.policy.measures import Suspension
+from scoring.policy.policy import Policy
+from scoring.time import DAY, SECOND
+from service.bootstrap import build_scorer
+from service.ledger.store import Ledger
+from service.mechanism.recorder import Recorder
+from service.mechanism.worker import MechanismWorker
+from service.policy.policy_file import parse_policy_text
+from tests.helpers.builders import MARKET, SELLER, Clock, confirmed, identity, status
+
+GENERAL = (files("service.policy") / "general.toml").read_text()
+RULES = (
+    GENERAL[: GENERAL.index("[[rules]]")]
+    + """
+[[rules]]
+id = "everybody"
+reference = "Terms 1"
+measures = [{ kind = "deposit", amount_minor = 50_000 }]
+
+[[rules]]
+id = "review"
+reference = "Terms 2"
+standing = { from = 12 }
+measures = [{ kind = "manual_review" }]
+
+[[rules]]
+id = "week"
+reference = "Terms 3"
+standing = { from = 24 }
+measures = [{ kind = "suspension", days = 7 }]
+"""
+)
+"""The general policy's head with three rules: for everybody, and by two standings."""
+
+
+class Told:
+    """A ledger, its clock, and a worker on it; the record as it stands."""
+
+    def __init__(self, ledger: Ledger, clock: Clock, by: Policy | None = None) -> None:
+        self.ledger, self.clock = ledger, clock
+        self.policy = by or parse_policy_text(RULES)
+        self.worker = self.another()
+
+    def another(self, ledger: Ledger | None = None) -> MechanismWorker:
+        """One more worker, as after a restart or in another process."""
+        where = ledger or self.ledger
+        return MechanismWorker(where, Recorder(where, build_scorer(where, self.policy)))
+
+    def append(self, *entries: Entry) -> None:
+        """Each in an append of its own, a minute apart."""
+        for entry in entries:
+            self.clock.now += 60 * SECOND
+            self.ledger.append(MARKET, [entry])
+
+    def statements(self, seller: str = SELLER) -> list[MeasureChanged]:
+        """What the service stated of a seller, in order."""
+        found = self.ledger.measures.of_seller(MARKET, seller, self.ledger.cut()).statements
+        return [one.fact for one in found if one.fact.rule]
+
+    def record(self, seller: str = SELLER) -> list[tuple[str, str]]:
+        """The rules and states of what was stated, in order."""
+        return [(fact.rule, fact.state.name.lower()) for fact in self.statements(seller)]
+
+    def in_force(self, seller: str = SELLER) -> dict[str, str]:
+        """What evaluation says now: by rule the entry that lifted it, or none."""
+        found, _, _ = build_scorer(self.ledger, self.policy).measures(MARKET, seller, self.ledger.cut())
+        return {one.rule: one.lifted for one in found.measures}
+
+
+def history(told: Told, number: int, seed: int) -> None:
+    """Random decisions about a few sellers, each an append of its own."""
+    draw = random.Random(seed)
+    reported: dict[str, list[str]] = {f"s{n}": [] for n in range(3)}
+    told.append(*(identity(f"i-{seller}", seller) for seller in reported))
+    for n in range(number):
+        seller = draw.choice([*reported])
+        names = reported[seller]
+        match draw.choice(["report", "report", "overturn", "override", "deposit", "lift"]):
+            case "overturn" if names:
+                told.append(status(names.pop(draw.randrange(len(names))), Action.OVERTURN))
+            case "override":
+                fact = OverrideImposed(draw.choice([*Tier]), told.clock.now + 9 * DAY, "staff", "so")
+                told.append(Entry(f"o{n}", seller, fact))
+            case "deposit":
+                placed = DepositChanged(DepositChange.PLACED, draw.randint(1, 9_000), "EUR", "bank")
+                told.append(Entry(f"d{n}", seller, placed))
+            case "lift":
+                fact = MeasureChanged(
+                    name_measure(seller, "week", Suspension(7)),
+                    *(MeasureKind.SUSPENSION, MeasureState.LIFTED, "staff-9", "a mistake"),
+                )
+                told.append(Entry(f"l{n}", seller, fact))
+            case _:
+                names.append(f"v{n}")
+                told.append(confirmed(f"v{n}", seller))
+
+
+def recorded(told: Told) -> dict[str, list[MeasureChanged]]:
+    return {f"s{n}": told.statements(f"s{n}") for n in range(3)}
+
+
+def undisturbed(folder: Path, seed: int) -> dict[str, Sequence[MeasureChanged]]:
+    """The record of the same history, which one worker followed to the end."""
+    clock = Clock()
+    with Ledger.open(f"sqlite:///{folder}/plain.db", create=True, clock=clock) as ledger:
+        told = Told(ledger, clock)
+        told.worker.look()
+        history(told, 30, seed)
+        told.worker.look()
+        return facts_of(recorded(told))
+
+
+def facts_of(record: dict[str, list[MeasureChanged]]) -> dict[str, Sequence[MeasureChanged]]:
+    """The record without the places in the ledger, which differ where statements stand between other entries."""
+    return {seller: [replace(fact, at_sequence=0) for fact in facts] for seller, facts in record.items()}
