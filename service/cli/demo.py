@@ -88,9 +88,10 @@ def serve(folder: Path | None) -> None:
     place = _place(folder)
     if not (place / PAGE).exists():  # the last file that a demo writes
         run(sellers=SELLERS, folder=folder)
-    settings = settings_of(place, ADDRESS=load().address, LOG_LEVEL="error", MECHANISM="false")
+    settings = settings_of(place, ADDRESS=load().address, LOG_LEVEL="error")
     with ExitStack() as stack:
-        run_server(settings, lambda server: _greet(server.address, stack.enter_context(_badges(server.address))))
+        greet = lambda server: _greet(server.address, stack.enter_context(_badges(server.address)))  # noqa: E731
+        run_server(settings, greet, records=False)
 
 
 def _greet(address: str, badges: str) -> None:
@@ -108,7 +109,8 @@ def _greet(address: str, badges: str) -> None:
     ):
         write(f"  {target}{command} {call} --marketplace {MARKETPLACE}\n")
     write(
-        f"The page from which every score can be added up by hand:\n  {command} model card champion --server {address}\n"
+        "The page from which every score can be added up by hand:\n"
+        f"  {command} model show champion --card --server {address}\n"
     )
     sys.stdout.flush()
 
