@@ -38,18 +38,6 @@ class among(FunctionElement[Any]):  # noqa: N801 (used as a function)
     inherit_cache = True
 
 
-@compiles(among, "sqlite")
-def _among_in_sqlite(element: among, compiler: SQLCompiler, **options: Any) -> str:
-    column, names = (compiler.process(clause, **options) for clause in element.clauses)
-    return f"{column} IN (SELECT value FROM json_each({names}))"  # noqa: S608 (of compiled clauses)
-
-
-@compiles(among, "postgresql")
-def _among_in_postgresql(element: among, compiler: SQLCompiler, **options: Any) -> str:
-    column, names = (compiler.process(clause, **options) for clause in element.clauses)
-    return f"{column} = ANY ({names})"
-
-
 def of_kind(kind: Kind) -> TextClause:
     """Return the SQL condition that an entry is of a kind, such as `kind = 3`.
 
@@ -68,19 +56,6 @@ class member(FunctionElement[str]):  # noqa: N801 (used as a function)
     inherit_cache = True
 
 
-@compiles(member, "sqlite")
-def _member_in_sqlite(element: member, compiler: SQLCompiler, **options: Any) -> str:
-    column, key = (compiler.process(clause, **options) for clause in element.clauses)
-    return f"json_extract({column}, '$.' || {key})"
-
-
-@compiles(member, "postgresql")
-def _member_in_postgresql(element: member, compiler: SQLCompiler, **options: Any) -> str:
-    # A text with U+0000, from before it was refused, would fail the query of all rows; after "\\\\" this is sound, too.
-    column, key = (compiler.process(clause, **options) for clause in element.clauses)
-    return f"(replace({column}, '\\u0000', '\\ufffd')::json ->> {key})"
-
-
 class only(FunctionElement[Any]):  # noqa: N801 (used as a function)
     """`only(column, value)`: whether the column has the value.
 
@@ -93,16 +68,27 @@ class only(FunctionElement[Any]):  # noqa: N801 (used as a function)
     inherit_cache = True
 
 
-@compiles(only, "sqlite")
-def _only_in_sqlite(element: only, compiler: SQLCompiler, **options: Any) -> str:
-    column, value = (compiler.process(clause, **options) for clause in element.clauses)
-    return f"{column} = {value}"
+_FORMS: dict[type[FunctionElement[Any]], dict[str, str]] = {
+    among: {"sqlite": "{} IN (SELECT value FROM json_each({}))", "postgresql": "{} = ANY ({})"},
+    member: {
+        "sqlite": "json_extract({}, '$.' || {})",
+        # A text with U+0000, from before it was refused, would fail the query of all rows; after "\\\\" this is sound, too.
+        "postgresql": "(replace({}, '\\u0000', '\\ufffd')::json ->> {})",
+    },
+    only: {"sqlite": "{} = {}", "postgresql": "{} = ANY (ARRAY[{}])"},
+}
+"""The SQL of each expression by database, around its two clauses."""
 
 
-@compiles(only, "postgresql")
-def _only_in_postgresql(element: only, compiler: SQLCompiler, **options: Any) -> str:
-    column, value = (compiler.process(clause, **options) for clause in element.clauses)
-    return f"{column} = ANY (ARRAY[{value}])"
+def _register(element: type[FunctionElement[Any]], dialect: str, form: str) -> None:
+    @compiles(element, dialect)
+    def write(found: FunctionElement[Any], compiler: SQLCompiler, **options: Any) -> str:
+        return form.format(*(compiler.process(clause, **options) for clause in found.clauses))
+
+
+for _element, _forms in _FORMS.items():
+    for _dialect, _form in _forms.items():
+        _register(_element, _dialect, _form)
 
 
 def of_sellers(seller: ColumnElement[str]) -> ColumnElement[bool]:
