@@ -76,11 +76,11 @@ def load_accounts(
     """Add to `met` the deposits and claims that the entries of a batch change, as they stand."""
     changes = [item.entry for item in fresh if item.kind in {Kind.DEPOSIT, Kind.CLAIM}]
     sellers = {entry.seller for entry in changes if isinstance(entry.fact, DepositChanged)}
-    for row in _rows(connection, _DEPOSITS, marketplace, sellers):
+    for row in read_rows(connection, _DEPOSITS, marketplace, sellers):
         fact = cast(DepositChanged, entry_from_content(row.entry_id, row.content).fact)
         met.deposits[row.seller] = met.deposits.get(row.seller, DepositAccount()).apply(fact)
     claims = {cast(_OfClaim, entry.fact).claim for entry in changes} - {""}
-    for row in _rows(connection, _CLAIMS, marketplace, claims, sellers=[*{entry.seller for entry in changes}]):
+    for row in read_rows(connection, _CLAIMS, marketplace, claims, sellers=[*{entry.seller for entry in changes}]):
         change, key = cast(_OfClaim, entry_from_content(row.entry_id, row.content).fact), (row.seller, row.target)
         met.claims[key] = met.claims.get(key, ClaimBalance()).apply(change)
 
@@ -97,13 +97,13 @@ def load_contests(
     decided = {fact.complaint for fact in facts if isinstance(fact, ComplaintDecided)}
     about = {fact.measure for fact in facts if isinstance(fact, ComplaintFiled)}
     contests = met.contests
-    for row in _rows(connection, _COMPLAINTS, marketplace, decided, sellers=sellers):
+    for row in read_rows(connection, _COMPLAINTS, marketplace, decided, sellers=sellers):
         filed = cast(ComplaintFiled, entry_from_content(row.entry_id, row.content).fact)
         contests.complaints[row.entry_id] = Complaint(row.seller, filed.measure, row.principal or "")
         about.add(filed.measure)
-    for row in _rows(connection, _DECIDED, marketplace, contests.complaints):
+    for row in read_rows(connection, _DECIDED, marketplace, contests.complaints):
         contests.mark_decided(row.target, row.entry_id)
-    for row in _rows(connection, _MEASURES, marketplace, about, sellers=sellers):
+    for row in read_rows(connection, _MEASURES, marketplace, about, sellers=sellers):
         stated = cast(MeasureChanged, entry_from_content(row.entry_id, row.content).fact)
         contests.state(stated, row.seller, row.record_time, row.principal or "")
     rests_on = {violation for measure in contests.measures.values() for violation in measure.violations}
@@ -111,7 +111,7 @@ def load_contests(
         fact = item.entry.fact
         if isinstance(fact, MeasureChanged) and fact.measure in about:
             rests_on.update(fact.violations)
-    for row in _rows(connection, _CONFIRMED, marketplace, rests_on):
+    for row in read_rows(connection, _CONFIRMED, marketplace, rests_on):
         decision = cast(StatusChanged, entry_from_content(row.entry_id, row.content).fact)
         contests.note_decider(row.violation, decision.actor, row.principal or "")
 
@@ -132,12 +132,14 @@ def load_cases(
     after = {name: list_possible_entries(name) for name in names}
     known = {(item.entry.seller, item.entry.entry_id) for item in fresh}
     asked = {entry for possible in after.values() for entry in possible}
-    known |= {(row.seller, row.entry_id) for row in _rows(connection, _SET_OFF, marketplace, asked, sellers=sellers)}
+    known |= {
+        (row.seller, row.entry_id) for row in read_rows(connection, _SET_OFF, marketplace, asked, sellers=sellers)
+    }
     for seller in sellers:
         for name, possible in after.items():
             if any((seller, entry) in known for entry in possible):
                 met.cases.states[seller, name] = CaseState.OPENED
-    for row in _rows(connection, _CASES, marketplace, names, sellers=sellers):
+    for row in read_rows(connection, _CASES, marketplace, names, sellers=sellers):
         stated = cast(CaseChanged, entry_from_content(row.entry_id, row.content).fact)
         met.cases.states[row.seller, stated.case] = stated.state
 
@@ -148,20 +150,21 @@ def _load_stops(
     """Add to `met` the stops of payouts of the sellers in a batch, and the new facts that it names."""
     entries = [item.entry for item in fresh if item.kind in {Kind.PAYOUTS, Kind.CASE}]
     sellers, last = [*{entry.seller for entry in entries}], dict.fromkeys((one.seller for one in entries), 0)
-    for row in _rows(connection, _ON_PAYOUTS, marketplace, sellers):
+    for row in read_rows(connection, _ON_PAYOUTS, marketplace, sellers):
         fact = cast(PayoutsChanged | CaseChanged, entry_from_content(row.entry_id, row.content).fact)
         met.cases.on_payouts.setdefault(row.seller, []).append(OnPayouts(row.entry_id, row.occur_time, fact))
         if row.kind == Kind.PAYOUTS or cast(CaseChanged, fact).state is CaseState.EXTENDED:
             last[row.seller] = row.sequence
     named = {name for one in entries if isinstance(one.fact, CaseChanged) for name in one.fact.rests_on}
-    for row in _rows(connection, _SET_OFF, marketplace, named, sellers=sellers):
+    for row in read_rows(connection, _SET_OFF, marketplace, named, sellers=sellers):
         if row.kind not in _NO_NEW_FACTS and row.sequence > last[row.seller]:
             met.cases.new_facts.add((row.seller, row.entry_id))
     met.cases.new_facts |= {(one.entry.seller, one.entry.entry_id) for one in fresh if one.kind not in _NO_NEW_FACTS}
 
 
-def _rows(
+def read_rows(
     connection: Connection, query: Select[Any], marketplace: str, names: Collection[str], **more: list[str]
 ) -> Iterator[Any]:
+    """Yield the rows of a query about these names; ask nothing if there are none."""
     if names:
         yield from connection.execute(query, {"marketplace": marketplace, "names": list(names), **more})

@@ -1,6 +1,6 @@
 """What the entries of a batch meet on record, read while the ledger is locked: nothing for those that meet nothing."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, cast
 
 from sqlalchemy import Connection, Select, Text, bindparam, select
@@ -20,7 +20,7 @@ from scoring.entries.kinds.conduct import (
 from scoring.entries.kinds.decisions import CaseChanged, EntryCorrected, MeasureChanged
 from scoring.entries.violation_state import RecordedChange, TimedDecision, ViolationState
 from scoring.enums import Kind, Severity, Status
-from service.ledger.append.accounts import load_accounts, load_cases, load_contests
+from service.ledger.append.accounts import load_accounts, load_cases, load_contests, read_rows
 from service.ledger.database.expressions import Texts, among, of_kind, of_sellers, only
 from service.ledger.database.rows import require_known
 from service.ledger.database.tables import ENTRY
@@ -160,7 +160,7 @@ def _load_reports_of_listed(
         (item.entry.seller, item.entry.fact.product) for item in fresh if isinstance(item.entry.fact, ProductListed)
     ]
     products = {product for _, product in listed}
-    for row in _rows(connection, _REPORTS, marketplace, products):
+    for row in read_rows(connection, _REPORTS, marketplace, products):
         fact = cast(ProductViolationReported, entry_from_content(row.entry_id, row.content).fact)
         report = ProductReport(row.entry_id, row.occur_time, row.report_time, fact)
         met.reports.setdefault(row.target, []).append(report)
@@ -177,7 +177,7 @@ def load_reached_sellers(
     They are looked up by the ids that `derived_id` gives them.
     """
     ids = {derived_id(report.entry_id, seller): (report.entry_id, seller) for report, seller in pairs}
-    for row in _rows(connection, _NAMED, marketplace, ids):
+    for row in read_rows(connection, _NAMED, marketplace, ids):
         report, seller = ids[row.entry_id]
         met.derived_violations.setdefault(report, {})[seller] = row.entry_id
 
@@ -231,7 +231,7 @@ def load_states(
     """
     query, more = (_ABOUT, {}) if "" in sellers else (_ABOUT_OF_SELLERS, {"sellers": list(sellers)})
     found: dict[str, ViolationState] = {}
-    for name, entry_id, kind, seller, severity, status, target, occur, report in _rows(
+    for name, entry_id, kind, seller, severity, status, target, occur, report in read_rows(
         connection, query, marketplace, names, **more
     ):
         if kind in VIOLATION_KINDS:
@@ -251,14 +251,14 @@ def load_decisions(
     Violations without a decision are left out.
     """
     found: dict[str, list[TimedDecision]] = {}
-    for name, entry_id, seller, occur, report, content in _rows(connection, query, marketplace, names):
+    for name, entry_id, seller, occur, report, content in read_rows(connection, query, marketplace, names):
         fact = cast(StatusChanged, entry_from_content(entry_id, content).fact)
         found.setdefault(name, []).append(TimedDecision(entry_id, seller, occur, report, fact))
     return found
 
 
 def _load_corrected(connection: Connection, marketplace: str, met: DerivationContext) -> None:
-    for entry_id, kind, seller, report_time, content, sequence in _rows(
+    for entry_id, kind, seller, report_time, content, sequence in read_rows(
         connection, _NAMED, marketplace, met.corrected_ids
     ):
         require_known(kind, sequence)
@@ -271,10 +271,3 @@ def _next_of(
 ) -> Sequence[Any]:
     values = {"marketplace": marketplace, "target": target, "kind": int(kind), "after": after, "limit": limit}
     return connection.execute(_NEXT_OF_TARGET, values).all()
-
-
-def _rows(
-    connection: Connection, query: Select[Any], marketplace: str, names: Collection[str], **more: list[str]
-) -> Iterator[Any]:
-    if names:
-        yield from connection.execute(query, {"marketplace": marketplace, "names": list(names), **more})
