@@ -7,7 +7,7 @@ from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
 from math import inf
 
-from scoring.errors import CallerGone, DeadlinePassed
+from scoring.base.errors import CallerGone, DeadlinePassed
 
 LATE_SECONDS = 0.05  # the deadline passes at the client a moment before it does here
 

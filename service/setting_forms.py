@@ -10,8 +10,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, SecretStr
 
+from scoring.base.errors import ConfigurationWrong
 from scoring.entries.field_types import ID_FORM, is_id
-from scoring.errors import ConfigurationWrong
 
 PREFIX = "SELLERTRUST_"
 MESH = "mesh"

@@ -15,18 +15,18 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from scoring.base.enums import Action, ControlReason, CorrectionKind, Harm, IncidentChange, Severity, Source, Tier
+from scoring.base.time import DAY, parse_time
+from scoring.base.version import CORE_VERSION
 from scoring.entries.entry import Entry
 from scoring.entries.incidents import derived_id
 from scoring.entries.kinds.account import ControlChanged
 from scoring.entries.kinds.conduct import IncidentChanged, ProductListed, ProductViolationReported
 from scoring.entries.kinds.decisions import EntryCorrected, OverrideImposed
 from scoring.entries.kinds.table import Fact
-from scoring.enums import Action, ControlReason, CorrectionKind, Harm, IncidentChange, Severity, Source, Tier
 from scoring.features.columns import tabulate
 from scoring.model.artifact import Artifact, load
 from scoring.scores.score import explain, fold_views
-from scoring.time import DAY, parse_time
-from scoring.version import CORE_VERSION
 from service.ingest.file_import import import_files
 from service.ledger.store import Ledger
 from service.policy.policy_file import load_policy

@@ -10,11 +10,11 @@ from typing import Any
 
 import typer.main
 
+from scoring.base.enums import Action, Category, Harm, Status
 from scoring.entries.field_types import FactField, list_names
 from scoring.entries.kinds.table import BY_COMMAND, KINDS
 from scoring.entries.lifecycle import COUNTING_STATUSES, OPEN_STATUSES, RETRACTED_STATUSES, TRANSITIONS
 from scoring.entries.violation_types import TABLES
-from scoring.enums import Action, Category, Harm, Status
 from scoring.features.table import FEATURES
 from scoring.scores.reasons import REASON_CODES
 from service.access.rights import BOUND, METHODS, RIGHT_OF_KIND, Right

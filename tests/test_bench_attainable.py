@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from scoring.arrays import Floats
+from scoring.base.arrays import Floats
 from tests.bench._attainable import (
     Evidence,
     attainable_probability,

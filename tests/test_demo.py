@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from scoring.errors import ConfigurationWrong
+from scoring.base.errors import ConfigurationWrong
 from service.bootstrap import open_ledger, open_registry
 from service.cli import demo
 from service.cli.demo_market import write_files

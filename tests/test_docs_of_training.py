@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from scoring.base.errors import ConfigurationWrong
 from scoring.entries.kinds.table import KINDS
-from scoring.errors import ConfigurationWrong
 from service.ingest.mapping.rules import mapping_of
 from tests.docs_in_step import DOCS
 from tests.helpers.pages import follow

@@ -17,16 +17,16 @@ import numpy as np
 import polars as pl
 from scipy.stats import gamma
 
+from scoring.base.enums import Action, Harm, Kind, ScoreState, Severity, Source
+from scoring.base.time import DAY, format_day, parse_day
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.conduct import StatusChanged, ViolationReported
-from scoring.enums import Action, Harm, Kind, ScoreState, Severity, Source
 from scoring.features.columns import columns_of
 from scoring.features.facts import resolve
 from scoring.features.table import Feature, matrix
 from scoring.model.artifact import load as load_artifact
 from scoring.model.interval import LONGEST, with_ends
 from scoring.scores.score import explain, score
-from scoring.time import DAY, format_day, parse_day
 from service.cli.common import ROOT
 from service.cli.imports import mapping_of_file
 from service.ingest.file_import import import_files

@@ -13,7 +13,9 @@ from types import MappingProxyType
 
 import numpy as np
 
-from scoring.arrays import NEVER, Bools
+from scoring.base.arrays import NEVER, Bools
+from scoring.base.enums import CautionSignal, Kind, Source
+from scoring.base.time import DAY
 from scoring.caution.flow_signals import FlowTable, Measured, list_reached
 from scoring.caution.history import (
     MAX_LATE_DAYS,
@@ -28,12 +30,10 @@ from scoring.caution.history import (
 from scoring.caution.signs import KINDS_OF_SIGNS, list_signs
 from scoring.entries.cases import name_case
 from scoring.entries.flow import FlowDay
-from scoring.enums import CautionSignal, Kind, Source
 from scoring.features.columns import EntryColumns, FactRow, FactTable
 from scoring.policy.caution import MAX_CAUTION_DAYS, Burst, CautionTable, ControlSign, Jump
 from scoring.policy.history import find_decision_times
 from scoring.policy.measures import Measure
-from scoring.time import DAY
 
 Flows = Mapping[str, Sequence[FlowDay]]
 """By seller its flow, one statement a day and product category; sellers without any are left out."""

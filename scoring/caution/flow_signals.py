@@ -6,10 +6,10 @@ from functools import partial
 from itertools import accumulate
 from typing import NamedTuple
 
-from scoring.arrays import MAX_TOTAL, NEVER
+from scoring.base.arrays import MAX_TOTAL, NEVER
+from scoring.base.enums import CautionSignal
 from scoring.entries.flow import FlowDay
 from scoring.entries.kinds.settlement import FlowStated
-from scoring.enums import CautionSignal
 from scoring.policy.caution import MAX_CAUTION_DAYS, MAX_WINDOW_DAYS, Burst, Jump
 from scoring.policy.measures import PPM
 

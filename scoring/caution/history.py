@@ -8,12 +8,13 @@ from operator import itemgetter
 from types import MappingProxyType
 from typing import NamedTuple
 
-from scoring.arrays import NEVER
+from scoring.base.arrays import NEVER
+from scoring.base.enums import CaseState, Kind, Source
+from scoring.base.time import DAY
 from scoring.caution.flow_signals import FlowTable, Measured, find_reached, find_relevant_changes
 from scoring.caution.signs import Fact, Sign
 from scoring.entries.cases import name_case
 from scoring.entries.flow import FlowDay, keep_latest_statements, list_flow_as_of
-from scoring.enums import CaseState, Kind, Source
 from scoring.features.columns import FactRow
 from scoring.policy.caution import (
     CROWD,
@@ -27,7 +28,6 @@ from scoring.policy.caution import (
     Jump,
     Reports,
 )
-from scoring.time import DAY
 
 MAX_LATE_DAYS = 7
 """Days after a day of flow began within which it must have been stated first, to set anything off."""

@@ -5,14 +5,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scoring.arrays import NEVER
+from scoring.base.arrays import NEVER
+from scoring.base.enums import Attribution, ControlReason, CorrectionKind, Kind, Status
+from scoring.base.time import DAY
 from scoring.entries.lifecycle import RETRACTED_STATUSES
-from scoring.enums import Attribution, ControlReason, CorrectionKind, Kind, Status
 from scoring.features.columns import EntryColumns, FactRow, columns_of
 from scoring.features.facts import apply_changes, kind_mask
 from scoring.features.violations import judge
 from scoring.policy.caution import SPAN_DAYS
-from scoring.time import DAY
 
 _ABOUT_VIOLATIONS = (Kind.VIOLATION, Kind.STATUS, Kind.ATTRIBUTION)
 _IS_ABOUT_VIOLATIONS = kind_mask(*_ABOUT_VIOLATIONS)

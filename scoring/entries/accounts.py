@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from scoring.arrays import MAX_TOTAL
+from scoring.base.arrays import MAX_TOTAL
+from scoring.base.enums import ClaimChange, DepositChange
+from scoring.base.errors import BalanceForbids, FieldPath
 from scoring.entries.kinds.settlement import ClaimChanged, DepositChanged
-from scoring.enums import ClaimChange, DepositChange
-from scoring.errors import BalanceForbids, FieldPath
 
 
 @dataclass(frozen=True, slots=True)

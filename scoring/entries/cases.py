@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import NamedTuple
 
+from scoring.base.enums import CaseState, PayoutsChange
+from scoring.base.errors import CaseNotFound, FieldPath, LifecycleForbids, invalid
+from scoring.base.time import DAY, format_time
 from scoring.entries.contests import require_confirmed
 from scoring.entries.entry import Entry
 from scoring.entries.field_types import is_id
@@ -12,9 +15,6 @@ from scoring.entries.incidents import derived_id
 from scoring.entries.kinds.decisions import CaseChanged
 from scoring.entries.kinds.settlement import PayoutsChanged
 from scoring.entries.violation_state import ViolationState
-from scoring.enums import CaseState, PayoutsChange
-from scoring.errors import CaseNotFound, FieldPath, LifecycleForbids, invalid
-from scoring.time import DAY, format_time
 
 OPEN_STATES = frozenset({CaseState.OPENED, CaseState.EXTENDED})
 """States of a case that a person has not decided."""

@@ -6,6 +6,20 @@ from operator import attrgetter
 from types import MappingProxyType
 from typing import Any
 
+from scoring.base.enums import (
+    AUTHORITIES,
+    Action,
+    CaseState,
+    CorrectionKind,
+    DepositChange,
+    IncidentChange,
+    Kind,
+    MeasureKind,
+    MeasureState,
+    Severity,
+    Status,
+)
+from scoring.base.time import DAY, day_of, format_time
 from scoring.entries.field_types import FactField, list_names
 from scoring.entries.kinds.conduct import IncidentChanged, ProductViolationReported, StatusChanged, ViolationReported
 from scoring.entries.kinds.decisions import (
@@ -19,20 +33,6 @@ from scoring.entries.kinds.settlement import DepositChanged, FlowStated
 from scoring.entries.kinds.table import KINDS
 from scoring.entries.kinds.trade import ExposureStated
 from scoring.entries.violation_types import violation_types
-from scoring.enums import (
-    AUTHORITIES,
-    Action,
-    CaseState,
-    CorrectionKind,
-    DepositChange,
-    IncidentChange,
-    Kind,
-    MeasureKind,
-    MeasureState,
-    Severity,
-    Status,
-)
-from scoring.time import DAY, day_of, format_time
 
 Problems = Iterator[tuple[str, str]]
 """Wrong fields of a fact: (name, what it should be)."""

@@ -3,15 +3,15 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from scoring.base.enums import ComplaintOutcome, MeasureKind, MeasureState
+from scoring.base.errors import ContestForbids, EntryNotFound, FieldPath, LifecycleForbids, MeasureNotFound
+from scoring.base.time import DAY, format_time
 from scoring.entries.entry import Entry
 from scoring.entries.incidents import derived_id
 from scoring.entries.kinds.decisions import MeasureChanged
 from scoring.entries.kinds.settlement import ComplaintDecided, ComplaintFiled
 from scoring.entries.lifecycle import COUNTING_STATUSES
 from scoring.entries.violation_state import ViolationState
-from scoring.enums import ComplaintOutcome, MeasureKind, MeasureState
-from scoring.errors import ContestForbids, EntryNotFound, FieldPath, LifecycleForbids, MeasureNotFound
-from scoring.time import DAY, format_time
 
 COMPLAINT_DAYS = 184
 """Days after the last statement about a measure was recorded within which it can be contested: six months, the longest

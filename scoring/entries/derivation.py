@@ -17,6 +17,9 @@ from functools import partial
 from itertools import groupby
 from typing import NamedTuple
 
+from scoring.base.enums import CorrectionKind, Kind, Severity, Status
+from scoring.base.errors import EntryNotFound, FieldPath, LifecycleForbids, ViolationNotFound, invalid
+from scoring.base.time import format_time
 from scoring.entries.accounts import ClaimBalance, DepositAccount
 from scoring.entries.contests import check_suspension
 from scoring.entries.derivation_context import CorrectionTarget, DerivationContext, Listing, ProductReport
@@ -41,9 +44,6 @@ from scoring.entries.kinds.settlement import (
 )
 from scoring.entries.kinds.table import FIELD_OF, KIND_OF
 from scoring.entries.violation_state import TimedDecision, ViolationState
-from scoring.enums import CorrectionKind, Kind, Severity, Status
-from scoring.errors import EntryNotFound, FieldPath, LifecycleForbids, ViolationNotFound, invalid
-from scoring.time import format_time
 
 FactAboutViolation = StatusChanged | AttributionStated | RemediationDone | IncidentChanged
 """Facts that name the violation they are about."""

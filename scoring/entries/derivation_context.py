@@ -3,13 +3,13 @@
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from scoring.base.enums import Kind
 from scoring.entries.accounts import ClaimBalance, DepositAccount
 from scoring.entries.cases import Cases
 from scoring.entries.contests import Contests
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.conduct import ProductListed, ProductViolationReported
 from scoring.entries.violation_state import TimedDecision, ViolationState
-from scoring.enums import Kind
 
 
 class Listing(NamedTuple):

@@ -12,6 +12,9 @@ from json.encoder import encode_basestring
 from operator import attrgetter
 from typing import Any, NamedTuple
 
+from scoring.base.enums import Kind
+from scoring.base.errors import FieldPath, FieldViolation, InvalidInput, OccurTimeAhead, invalid
+from scoring.base.time import DAY, SECOND, format_time, parse_time
 from scoring.entries.checks import CHECKS, check_fields, initial_status
 from scoring.entries.field_types import ID_FORM, TIME, FactField, fact_fields, is_id
 from scoring.entries.incidents import DERIVED_ID_PREFIX
@@ -21,9 +24,6 @@ from scoring.entries.kinds.settlement import FlowStated
 from scoring.entries.kinds.table import FIELD_OF, KIND_OF, KINDS, Fact, Need
 from scoring.entries.kinds.trade import ExposureStated
 from scoring.entries.violation_types import severity_of, violation_types
-from scoring.enums import Kind
-from scoring.errors import FieldPath, FieldViolation, InvalidInput, OccurTimeAhead, invalid
-from scoring.time import DAY, SECOND, format_time, parse_time
 
 MAX_BATCH = 10_000
 """Entries of one batch."""

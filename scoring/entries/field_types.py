@@ -14,7 +14,7 @@ from json.encoder import encode_basestring
 from string import ascii_letters, digits
 from typing import Any, TypeVar
 
-from scoring.time import MAX_TIME, format_day, format_time, parse_day, parse_time
+from scoring.base.time import MAX_TIME, format_day, format_time, parse_day, parse_time
 
 Word = TypeVar("Word", bound=IntEnum)
 

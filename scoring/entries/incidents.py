@@ -6,8 +6,8 @@ The rule looks at the report alone, so the order of arrival does not matter.
 
 from hashlib import sha256
 
+from scoring.base.time import day_of
 from scoring.entries.kinds.conduct import ViolationReported
-from scoring.time import day_of
 
 DERIVED_ID_PREFIX = "auto~"
 """Prefix of the ids that the ledger makes; a caller's `entry_id` may not begin with it."""

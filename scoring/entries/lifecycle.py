@@ -2,8 +2,8 @@
 
 from types import MappingProxyType
 
-from scoring.enums import Action, Status
-from scoring.errors import LifecycleForbids
+from scoring.base.enums import Action, Status
+from scoring.base.errors import LifecycleForbids
 
 TRANSITIONS: MappingProxyType[tuple[Status, Action], Status] = MappingProxyType(
     {

@@ -12,10 +12,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Generic, NamedTuple, TypeVar
 
+from scoring.base.enums import Action, Attribution, Kind, Severity, Status
+from scoring.base.errors import FieldPath, LifecycleForbids
 from scoring.entries.kinds.conduct import StatusChanged
 from scoring.entries.lifecycle import RETRACTED_STATUSES, allowed_actions, next_status
-from scoring.enums import Action, Attribution, Kind, Severity, Status
-from scoring.errors import FieldPath, LifecycleForbids
 
 
 class TimedDecision(NamedTuple):

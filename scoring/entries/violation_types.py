@@ -7,7 +7,7 @@ Each table is in force from a date on. Severity follows from (violation type, so
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from scoring.enums import AUTHORITIES, Category, Harm, Severity, Source
+from scoring.base.enums import AUTHORITIES, Category, Harm, Severity, Source
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.arrays import NEVER, Bools, Ints
-from scoring.enums import Kind
+from scoring.base.arrays import NEVER, Bools, Ints
+from scoring.base.enums import Kind
 
 
 class FactRow(NamedTuple):

@@ -5,9 +5,9 @@ from typing import TypeVar
 
 import numpy as np
 
-from scoring.arrays import Bools, Ints, last_of_runs
+from scoring.base.arrays import Bools, Ints, last_of_runs
+from scoring.base.enums import CorrectionKind, IncidentChange, Kind
 from scoring.entries.violation_state import IncidentMention, ReportMove, incident_after_moves
-from scoring.enums import CorrectionKind, IncidentChange, Kind
 from scoring.features.columns import EntryColumns
 
 K = TypeVar("K", int, str)

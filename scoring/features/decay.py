@@ -9,7 +9,7 @@ from functools import cache
 
 import numpy as np
 
-from scoring.arrays import Bools, Floats, Ints, first_of_runs
+from scoring.base.arrays import Bools, Floats, Ints, first_of_runs
 
 HALF_LIVES = (7, 30, 90, 365)
 """Half-lives in days."""

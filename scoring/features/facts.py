@@ -17,13 +17,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.arrays import NEVER, Bools, Ints, last_of_runs
-from scoring.enums import Kind
+from scoring.base.arrays import NEVER, Bools, Ints, last_of_runs
+from scoring.base.enums import Kind
+from scoring.base.time import DAY
 from scoring.features.columns import EntryColumns
 from scoring.features.corrections import apply_corrections, apply_moves, apply_regroupings
 from scoring.features.findings import FINDING_KINDS, findings_of
 from scoring.features.violations import Judged, Violations, judge, raise_severities, retracted, sort_violations
-from scoring.time import DAY
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,10 @@ from enum import IntEnum
 
 import numpy as np
 
-from scoring.arrays import Ints
-from scoring.enums import INSPECTORS, DisputeOutcome, InspectionResult, Kind, Source
+from scoring.base.arrays import Ints
+from scoring.base.enums import INSPECTORS, DisputeOutcome, InspectionResult, Kind, Source
+from scoring.base.time import DAY
 from scoring.features.columns import EntryColumns
-from scoring.time import DAY
 
 FINDING_KINDS = frozenset({Kind.INSPECTION, Kind.DISPUTE})
 _IS_HEARD = np.isin(np.arange(max(Source) + 1), sorted(INSPECTORS))

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from scoring.arrays import NEVER, Floats, Ints, first_of_runs
-from scoring.enums import Category, Severity
+from scoring.base.arrays import NEVER, Floats, Ints, first_of_runs
+from scoring.base.enums import Category, Severity
 from scoring.features.decay import EXPOSURE_BITS, HALF_LIVES, UNIT, UNIT_BITS, decay_table, exact_sums, sum_by_case
 from scoring.features.facts import Facts
 from scoring.features.findings import Finding

@@ -13,8 +13,8 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from scoring.arrays import NEVER, Ints, first_of_runs
-from scoring.enums import Category, Severity
+from scoring.base.arrays import NEVER, Ints, first_of_runs
+from scoring.base.enums import Category, Severity
 from scoring.features.decay import HALF_LIVES, UNIT
 from scoring.features.facts import Facts
 from scoring.features.fold import FLOORS, Folder, Sums

@@ -16,8 +16,8 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.arrays import Floats, Ints
-from scoring.enums import Category, Severity
+from scoring.base.arrays import Floats, Ints
+from scoring.base.enums import Category, Severity
 from scoring.features.decay import HALF_LIVES
 from scoring.features.findings import Finding
 from scoring.features.fold import FINDING_HALF_LIVES, Sums

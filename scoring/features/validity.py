@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from scoring.arrays import Ints
-from scoring.enums import Kind
+from scoring.base.arrays import Ints
+from scoring.base.enums import Kind
+from scoring.base.time import DAY
 from scoring.features.columns import EntryColumns
 from scoring.features.facts import Facts, kind_mask
-from scoring.time import DAY
 
 _IS_SEEN_BY_TIME = kind_mask(
     *(Kind.VIOLATION, Kind.IDENTITY, Kind.CONTROL, Kind.OVERRIDE, Kind.INSPECTION, Kind.DISPUTE, Kind.CASE)

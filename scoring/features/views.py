@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from scoring.arrays import NEVER, Bools, Ints
+from scoring.base.arrays import NEVER, Bools, Ints
+from scoring.base.time import DAY
 from scoring.features.columns import EntryColumns
 from scoring.features.facts import Facts, collect_facts, find_visible, first_days
 from scoring.features.findings import Finding, findings_of
 from scoring.features.violations import Violations, raise_severities, sort_violations
-from scoring.time import DAY
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.arrays import Bools, Ints, first_of_runs
+from scoring.base.arrays import Bools, Ints, first_of_runs
+from scoring.base.enums import Attribution, Kind, Severity, Status
+from scoring.base.time import DAY
 from scoring.entries.lifecycle import COUNTING_STATUSES, OPEN_STATUSES, RETRACTED_STATUSES
 from scoring.entries.violation_types import UNIT_STEPS
-from scoring.enums import Attribution, Kind, Severity, Status
 from scoring.features.columns import EntryColumns
-from scoring.time import DAY
 
 _COUNTS = np.array([Status(s) in COUNTING_STATUSES if s else False for s in range(9)])
 _IS_OPEN = np.array([Status(s) in OPEN_STATUSES if s else False for s in range(9)])

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from scoring.errors import CertificateRefused
+from scoring.base.errors import CertificateRefused
 from scoring.policy.measures import PPM
 from scoring.policy.parts import Part
 

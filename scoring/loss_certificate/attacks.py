@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scoring.arrays import Ints
+from scoring.base.arrays import Ints
 from scoring.loss_certificate.assumptions import Assumptions
 from scoring.loss_certificate.solving import Table, find_run_gain, list_entries, released_by_age
 from scoring.loss_certificate.states import States

@@ -6,8 +6,9 @@ from functools import partial
 from hashlib import sha256
 from typing import Any
 
-from scoring.canonical import canonical_json
-from scoring.errors import CertificateRefused
+from scoring.base.canonical import canonical_json
+from scoring.base.errors import CertificateRefused
+from scoring.base.progress import Progress
 from scoring.loss_certificate.assumptions import Assumptions
 from scoring.loss_certificate.attacks import find_attack
 from scoring.loss_certificate.exceptions import Granted, show_granted
@@ -15,7 +16,6 @@ from scoring.loss_certificate.solving import Table, solve, solve_stages
 from scoring.loss_certificate.states import build_stages, build_states
 from scoring.loss_certificate.takes import Take, find_takes, find_temptation
 from scoring.policy.policy import Policy
-from scoring.progress import Progress
 
 FORMAT = "loss-certificate@2"
 VERDICTS = {"against_faked_history": False, "unconditional": True}

@@ -4,14 +4,14 @@ from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from scoring.base.enums import MeasureKind, Tier
+from scoring.base.errors import CertificateRefused
+from scoring.base.time import format_time
 from scoring.entries.kinds.decisions import RULE_MEASURE_PREFIX
-from scoring.enums import MeasureKind, Tier
-from scoring.errors import CertificateRefused
 from scoring.loss_certificate.assumptions import Assumptions
 from scoring.loss_certificate.states import build_states
 from scoring.loss_certificate.takes import Take, find_takes
 from scoring.policy.policy import Policy
-from scoring.time import format_time
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from scoring.arrays import Ints
+from scoring.base.arrays import Ints
+from scoring.base.progress import Progress
 from scoring.loss_certificate.assumptions import Assumptions
 from scoring.loss_certificate.states import States
 from scoring.policy.measures import PPM
-from scoring.progress import Progress
 
 
 @dataclass(frozen=True, slots=True)

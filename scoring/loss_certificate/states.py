@@ -11,8 +11,8 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from scoring.enums import Tier
-from scoring.errors import CertificateRefused
+from scoring.base.enums import Tier
+from scoring.base.errors import CertificateRefused
 from scoring.loss_certificate.assumptions import Assumptions
 from scoring.policy.measures import MAX_HOLD_DAYS, SettlementHold, Suspension, Terms, ValueCap
 from scoring.policy.payout import Release, schedule_release

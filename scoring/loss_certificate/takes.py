@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scoring.arrays import Ints
+from scoring.base.arrays import Ints
 from scoring.loss_certificate.assumptions import Assumptions
 from scoring.loss_certificate.solving import find_run_gain, solve_running
 from scoring.loss_certificate.states import TIERS, States, restrict_to_tier

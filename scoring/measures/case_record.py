@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from scoring.base.enums import CaseState
 from scoring.caution.cautions import Caution
 from scoring.entries.entry import Entry
 from scoring.entries.incidents import derived_id
 from scoring.entries.kinds.decisions import CaseChanged
-from scoring.enums import CaseState
 from scoring.measures.record import MECHANISM
 
 MAX_RESTS_ON = 100

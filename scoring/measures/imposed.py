@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from scoring.base.enums import Attribution, CorrectionKind, Kind, MeasureKind, MeasureState, Status
+from scoring.base.time import DAY
 from scoring.entries.kinds.decisions import RULE_MEASURE_PREFIX, MeasureChanged
 from scoring.entries.lifecycle import COUNTING_STATUSES, OPEN_STATUSES
-from scoring.enums import Attribution, CorrectionKind, Kind, MeasureKind, MeasureState, Status
 from scoring.features.columns import FactRow
 from scoring.measures.record import MeasureStatement
 from scoring.policy.measures import (
@@ -23,7 +24,6 @@ from scoring.policy.measures import (
     ValueCap,
 )
 from scoring.policy.rules import RuleBook
-from scoring.time import DAY
 
 
 @dataclass(frozen=True, slots=True)

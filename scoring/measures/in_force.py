@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from scoring.base.enums import Kind, ScoreState, Tier
+from scoring.base.time import DAY
 from scoring.caution.cautions import NO_FLOWS, Caution, Flows
-from scoring.enums import Kind, ScoreState, Tier
 from scoring.features.columns import NOTHING_OMITTED, FactRow, FactTable, Omitted, tabulate
 from scoring.features.facts import apply_changes
 from scoring.measures.imposed import list_imposed
@@ -31,7 +32,6 @@ from scoring.scores.look_back import LOOK_BACK_DAYS, LookBack
 from scoring.scores.reasons import group_entries_by_violation
 from scoring.scores.score import MAX_CELLS, score_with_facts
 from scoring.scores.settled_value import NO_VALUES, add_up_settled
-from scoring.time import DAY
 
 MAX_LISTED_ENTRIES = 1_000
 """Entries that one measure lists; of the others it states the number."""

@@ -9,11 +9,12 @@ from hashlib import sha256
 from types import MappingProxyType
 from typing import NamedTuple
 
+from scoring.base.enums import MeasureState
+from scoring.base.time import DAY
 from scoring.entries.entry import Entry
 from scoring.entries.field_types import is_id
 from scoring.entries.incidents import derived_id
 from scoring.entries.kinds.decisions import RULE_MEASURE_PREFIX, MeasureChanged
-from scoring.enums import MeasureState
 from scoring.policy.measures import (
     FOR_GOOD,
     Deposit,
@@ -25,7 +26,6 @@ from scoring.policy.measures import (
     Suspension,
     ValueCap,
 )
-from scoring.time import DAY
 
 MECHANISM = "mechanism"
 """The actor of what the service states about measures."""

@@ -5,16 +5,16 @@ from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import NamedTuple
 
-from scoring.arrays import NEVER
+from scoring.base.arrays import NEVER
+from scoring.base.enums import Attribution, DepositChange, Kind, MeasureKind, MeasureState, Status
+from scoring.base.time import DAY
 from scoring.entries.flow import FlowDay
 from scoring.entries.kinds.decisions import MeasureChanged
 from scoring.entries.kinds.settlement import DepositChanged
 from scoring.entries.lifecycle import RETRACTED_STATUSES
-from scoring.enums import Attribution, DepositChange, Kind, MeasureKind, MeasureState, Status
 from scoring.features.columns import FactRow
 from scoring.measures.record import MeasureStatement
 from scoring.policy.measures import PPM
-from scoring.time import DAY
 
 
 class Value(NamedTuple):

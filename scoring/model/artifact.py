@@ -17,10 +17,11 @@ import lightgbm
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.canonical import canonical_json, parse_json
+from scoring.base.canonical import canonical_json, parse_json
+from scoring.base.enums import Severity
+from scoring.base.errors import ArtifactRefused
+from scoring.base.version import CORE_VERSION
 from scoring.entries.field_types import describe_line_error
-from scoring.enums import Severity
-from scoring.errors import ArtifactRefused
 from scoring.features.decay import HALF_LIVES, decay_table
 from scoring.features.fold import Constants, Folder
 from scoring.features.table import FEATURES, AnyFeature, AttributeFeature, ContextFeature, Feature, at_reference
@@ -29,7 +30,6 @@ from scoring.model.interval import Prior, default_prior, prior_of
 from scoring.model.page import Page, page_model_text, read_page
 from scoring.model.promises import FREEABLE, free_direction, is_freed, state_promises
 from scoring.model.scale import Scale
-from scoring.version import CORE_VERSION
 
 FORMAT = 2
 MANIFEST = "manifest.json"

@@ -9,7 +9,7 @@ from hashlib import sha256
 
 import numpy as np
 
-from scoring.errors import ArtifactRefused
+from scoring.base.errors import ArtifactRefused
 from scoring.model.page import Page, page_model_text
 
 ALGORITHM = "tables@1"

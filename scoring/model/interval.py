@@ -40,9 +40,9 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.arrays import Floats
-from scoring.enums import Category, Severity
-from scoring.errors import ArtifactRefused
+from scoring.base.arrays import Floats
+from scoring.base.enums import Category, Severity
+from scoring.base.errors import ArtifactRefused
 from scoring.features.decay import HALF_LIVES
 from scoring.features.facts import Facts
 from scoring.features.fold import Constants, Folder, Sums

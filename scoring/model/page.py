@@ -12,8 +12,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from scoring.arrays import Floats, Ints
-from scoring.errors import ArtifactRefused
+from scoring.base.arrays import Floats, Ints
+from scoring.base.errors import ArtifactRefused
 
 MAX_LOSS = 100_000
 """Points that one row takes, at most."""

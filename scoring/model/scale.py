@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scoring.arrays import Floats, Ints
+from scoring.base.arrays import Floats, Ints
 
 BASE_POINTS = 600.0
 BASE_ODDS = 20.0

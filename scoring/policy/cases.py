@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from scoring.base.enums import Category, Severity, Tier
+from scoring.base.errors import PolicyRefused
 from scoring.entries.violation_types import TYPE_NUMBERS, category_of_type
-from scoring.enums import Category, Severity, Tier
-from scoring.errors import PolicyRefused
 from scoring.model.scale import MAX_POINTS
 from scoring.policy.measures import show_aspect
 from scoring.policy.parts import Part

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from scoring.enums import Category, CautionSignal, Severity, Source
+from scoring.base.enums import Category, CautionSignal, Severity, Source
 from scoring.policy.measures import Measure
 
 MAX_CAUTION_DAYS = 14

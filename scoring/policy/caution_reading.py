@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
-from scoring.enums import CautionSignal, MeasureKind, Source
+from scoring.base.enums import CautionSignal, MeasureKind, Source
 from scoring.policy.caution import (
     CONTROL_SIGNS,
     CROWD,

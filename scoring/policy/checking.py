@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from scoring.enums import RATED_TIERS, MeasureKind, Tier
+from scoring.base.enums import RATED_TIERS, MeasureKind, Tier
 from scoring.policy.measures import (
     MAX_GROUP_DAYS,
     NO_CAP,

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, product
 
+from scoring.base.enums import Category, Severity, Tier
+from scoring.base.errors import PolicyRefused
 from scoring.entries.violation_types import category_of_type
-from scoring.enums import Category, Severity, Tier
-from scoring.errors import PolicyRefused
 from scoring.policy.history import Established, matches
 from scoring.policy.measures import Terms
 from scoring.policy.moved import find_moved

@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
+from scoring.base.enums import Attribution, Kind, Status
+from scoring.base.time import DAY
 from scoring.entries.lifecycle import COUNTING_STATUSES
-from scoring.enums import Attribution, Kind, Status
 from scoring.features.columns import FactRow
 from scoring.features.facts import Facts
 from scoring.policy.rules import Counter
 from scoring.policy.standing import StandingTable
-from scoring.time import DAY
 
 
 class Established(NamedTuple):

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from scoring.enums import MeasureKind
+from scoring.base.enums import MeasureKind
 
 MAX_HOLD_DAYS = 180
 """Days after its capture until which an order's value may be held at most, renewals included."""

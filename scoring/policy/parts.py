@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from scoring.time import parse_day
+from scoring.base.time import parse_day
 
 NOTHING: Mapping[str, Any] = {}
 MAX_TEXT = 500

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from scoring.errors import FieldViolation, InvalidInput
+from scoring.base.errors import FieldViolation, InvalidInput
+from scoring.base.time import DAY, format_day
 from scoring.policy.measures import MAX_HOLD_DAYS, PPM, Terms
-from scoring.time import DAY, format_day
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from scoring.arrays import Ints
-from scoring.enums import RATED_TIERS, Tier
+from scoring.base.arrays import Ints
+from scoring.base.enums import RATED_TIERS, Tier
 from scoring.policy.caution import CautionTable
 from scoring.policy.rules import NO_RULES, RuleBook
 from scoring.policy.standing import StandingTable

@@ -6,10 +6,10 @@ from hashlib import sha256
 from types import MappingProxyType
 from typing import Any
 
-from scoring.canonical import canonical_json
+from scoring.base.canonical import canonical_json
+from scoring.base.enums import RATED_TIERS, Category, Severity, Tier
+from scoring.base.errors import PolicyRefused
 from scoring.entries.violation_types import TYPE_NUMBERS
-from scoring.enums import RATED_TIERS, Category, Severity, Tier
-from scoring.errors import PolicyRefused
 from scoring.model.scale import MAX_POINTS
 from scoring.policy.caution_reading import read_caution
 from scoring.policy.checking import find_contradictions

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
-from scoring.enums import Category, MeasureKind, Severity, Tier
+from scoring.base.enums import Category, MeasureKind, Severity, Tier
 from scoring.policy.measures import (
     FOR_GOOD,
     MAX_GROUP_DAYS,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from scoring.enums import Category, MeasureKind, Severity, Tier
+from scoring.base.enums import Category, MeasureKind, Severity, Tier
 from scoring.policy.measures import Measure, RollingReserve, SettlementHold, Terms, ValueCap, Waiver, combine
 from scoring.policy.seasons import Season, find_season
 

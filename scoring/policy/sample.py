@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from scoring.base.enums import Category, Severity, Tier
+from scoring.base.time import DAY
 from scoring.entries.violation_types import TYPE_NUMBERS
-from scoring.enums import Category, Severity, Tier
 from scoring.policy.history import Established, trace_counter, trace_standing, value_at
 from scoring.policy.policy import Policy
 from scoring.policy.rules import Situation
-from scoring.time import DAY
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from scoring.enums import RATED_TIERS, Tier
+from scoring.base.enums import RATED_TIERS, Tier
+from scoring.base.time import format_day
 from scoring.policy.measures import ValueCap
 from scoring.policy.policy import Policy
 from scoring.policy.rules import Counter, Situation
-from scoring.time import format_day
 
 MAX_CELLS = 200_000
 """Cells that are looked at; policies that tell more apart are refused."""

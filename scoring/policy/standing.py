@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from scoring.arrays import Ints, first_of_runs
+from scoring.base.arrays import Ints, first_of_runs
+from scoring.base.enums import RATED_TIERS, Category, Severity, Tier
 from scoring.entries.violation_types import TYPE_NUMBERS
-from scoring.enums import RATED_TIERS, Category, Severity, Tier
 from scoring.features.facts import Facts
 from scoring.features.violations import Violations
 

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from scoring.base.enums import Category, ScoreState, Severity, Tier
 from scoring.caution.cautions import Caution
-from scoring.enums import Category, ScoreState, Severity, Tier
 
 
 class MadeBy(NamedTuple):

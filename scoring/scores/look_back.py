@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from scoring.arrays import Bools, Ints
-from scoring.enums import RATED_TIERS, Tier
+from scoring.base.arrays import Bools, Ints
+from scoring.base.enums import RATED_TIERS, Tier
+from scoring.base.time import DAY
 from scoring.features.columns import EntryColumns, FactTable
 from scoring.features.facts import Visible, find_visible, first_days
 from scoring.features.table import matrix
@@ -15,7 +16,6 @@ from scoring.features.violations import raise_severities, sort_violations
 from scoring.model.artifact import Artifact
 from scoring.policy.policy import Policy
 from scoring.scores.score import MAX_CELLS
-from scoring.time import DAY
 
 LOOK_BACK_DAYS = 180
 """Day-ends that are looked at for the beginning of a measure by tier."""

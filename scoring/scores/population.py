@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from scoring.arrays import Bools, Floats, Ints, add_up_amounts, first_of_runs
+from scoring.base.arrays import Bools, Floats, Ints, add_up_amounts, first_of_runs
+from scoring.base.enums import Tier
+from scoring.base.time import DAY
 from scoring.caution.cautions import Caution
-from scoring.enums import Tier
 from scoring.features.columns import FactTable
 from scoring.features.facts import Facts, apply_changes
 from scoring.features.views import view_often
@@ -21,7 +22,6 @@ from scoring.policy.policy import Policy
 from scoring.policy.rules import Counter, Situation
 from scoring.policy.space import build_space
 from scoring.scores.score import fold_views
-from scoring.time import DAY
 
 NO_TIER = 0
 """Stands for the tier of a seller while no model is served, as for a seller that does not exist."""

@@ -20,8 +20,8 @@ from types import MappingProxyType
 
 import numpy as np
 
-from scoring.arrays import Bools, Floats, Ints
-from scoring.enums import Category, CorrectionKind, Kind, Severity
+from scoring.base.arrays import Bools, Floats, Ints
+from scoring.base.enums import Category, CorrectionKind, Kind, Severity
 from scoring.features.columns import FactRow, list_coded_texts
 from scoring.features.facts import Facts
 from scoring.features.findings import Finding

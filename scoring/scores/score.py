@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scoring.arrays import Floats, Ints
+from scoring.base.arrays import Floats, Ints
+from scoring.base.enums import ScoreState, Tier
+from scoring.base.time import DAY
 from scoring.caution.cautions import NO_FLOWS, Flows, find_cautions
-from scoring.enums import ScoreState, Tier
 from scoring.features.columns import NOTHING_OMITTED, FactRow, FactTable, Omitted, tabulate
 from scoring.features.facts import Facts, apply_changes
 from scoring.features.fold import Sums
@@ -32,7 +33,6 @@ from scoring.scores.reasons import (
     rank_other_codes,
     rank_reason_codes,
 )
-from scoring.time import DAY
 
 MAX_CELLS = 1_000_000
 """Rows times views that are folded at once: about 300 MB."""

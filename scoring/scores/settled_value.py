@@ -5,8 +5,8 @@ from types import MappingProxyType
 
 import numpy as np
 
-from scoring.arrays import add_up_amounts
-from scoring.enums import Kind
+from scoring.base.arrays import add_up_amounts
+from scoring.base.enums import Kind
 from scoring.features.columns import FactRow, columns_of
 from scoring.features.facts import resolve
 from scoring.policy.measures import ValueCap

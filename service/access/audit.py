@@ -22,9 +22,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from scoring.canonical import parse_json
-from scoring.errors import AuditUnavailable, ConfigurationWrong
-from scoring.time import format_time
+from scoring.base.canonical import parse_json
+from scoring.base.errors import AuditUnavailable, ConfigurationWrong
+from scoring.base.time import format_time
 
 GENESIS = "0" * 64
 DAY_SECONDS = 86_400.0

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from scoring.canonical import parse_json
+from scoring.base.canonical import parse_json
 from service.access.audit import GENESIS, fits, is_cut
 
 MAX_LOOKED_AT = 20_000

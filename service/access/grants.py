@@ -21,10 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from scoring.base.enums import Source
+from scoring.base.errors import ConfigurationWrong
 from scoring.entries.field_types import ID_FORM, is_id
 from scoring.entries.kinds.table import BY_COMMAND, KINDS
-from scoring.enums import Source
-from scoring.errors import ConfigurationWrong
 from service.access.decision import EVERY, Grant, GrantList
 from service.access.four_eyes import DEFAULT_HOURS, MAX_HOURS, PERSONS, Agreement, FourEyes, Person
 from service.access.key_sets import ALGORITHMS

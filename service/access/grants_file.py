@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from scoring.errors import ConfigurationWrong
+from scoring.base.errors import ConfigurationWrong
 from sellertrust.local import file_state
 from service.access.decision import GrantList
 from service.access.four_eyes import Agreement

@@ -10,8 +10,8 @@ from typing import Any
 
 import jwt
 
-from scoring.canonical import parse_json
-from scoring.errors import ConfigurationWrong
+from scoring.base.canonical import parse_json
+from scoring.base.errors import ConfigurationWrong
 from sellertrust.local import file_state
 from service.access.fetching import fetch
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
 
+from scoring.base.enums import Action, Kind
+from scoring.base.errors import PermissionDenied
 from scoring.entries.kinds.table import BY_COMMAND, KINDS
-from scoring.enums import Action, Kind
-from scoring.errors import PermissionDenied
 
 
 class Right(Enum):

@@ -11,9 +11,9 @@ from typing import Any
 
 from google.protobuf.message import Message
 
+from scoring.base.enums import Kind
+from scoring.base.errors import ApprovalRequired, ProposalClosed, ProposalNotFound
 from scoring.entries.kinds.table import KINDS
-from scoring.enums import Kind
-from scoring.errors import ApprovalRequired, ProposalClosed, ProposalNotFound
 from service.access.decision import Asked
 from service.access.four_eyes import PERSONS, Agreement
 from service.access.grants_file import GrantsFile

@@ -28,7 +28,7 @@ from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 from prometheus_client import CollectorRegistry
 
-from scoring.errors import PermissionDenied, TooStale, Unauthenticated, invalid
+from scoring.base.errors import PermissionDenied, TooStale, Unauthenticated, invalid
 from service.access.rights import require_rows
 from service.api.answers_at_once import AnswersAtOnce, AtOnce
 from service.api.approvals import Approvals

@@ -2,7 +2,7 @@
 
 import grpc
 
-from scoring.errors import Unauthenticated
+from scoring.base.errors import Unauthenticated
 
 _ONE_TOKEN = "the authorization header must be one bearer token"  # noqa: S105 (it is no token)
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, cast
 import grpc
 from google.protobuf.message import Message
 
-from scoring.errors import InvalidInput, TooManyCalls, Unauthenticated
+from scoring.base.errors import InvalidInput, TooManyCalls, Unauthenticated
 from service.access.audit import AuditFile
 from service.access.certificates import Certificate, CertificateRefused, Certificates
 from service.access.decision import (

@@ -18,7 +18,7 @@ from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from scoring.errors import LedgerUnavailable
+from scoring.base.errors import LedgerUnavailable
 from service.api.telemetry.logs import Log
 from service.engine.handover import run_in_pool
 from service.ledger.database.database import outage_of

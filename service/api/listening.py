@@ -2,7 +2,7 @@
 
 import socket
 
-from scoring.errors import ConfigurationWrong
+from scoring.base.errors import ConfigurationWrong
 from service.settings import host_and_port
 
 

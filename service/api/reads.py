@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 
-from scoring.errors import FieldViolation, InvalidInput, invalid
+from scoring.base.errors import FieldViolation, InvalidInput, invalid
 from sellertrust.v1 import audit_service_pb2 as audit_pb
 from sellertrust.v1 import ledger_service_pb2 as ledger_pb
 from sellertrust.v1 import measure_service_pb2 as measure_pb

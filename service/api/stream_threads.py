@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
-from scoring.errors import DeadlinePassed, TooManyCalls
+from scoring.base.errors import DeadlinePassed, TooManyCalls
 from service.ledger.clock.tail import server_stopping_error
 
 CHECK_SECONDS = 2.0

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import grpc
 
-from scoring.errors import ConfigurationWrong
+from scoring.base.errors import ConfigurationWrong
 from sellertrust.local import file_state
 from service.api.telemetry.logs import Log
 

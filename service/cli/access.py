@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from scoring.canonical import parse_json
+from scoring.base.canonical import parse_json
+from scoring.base.errors import ConfigurationWrong, invalid
 from scoring.entries.kinds.table import BY_COMMAND, KINDS
-from scoring.errors import ConfigurationWrong, invalid
 from sellertrust.audit import AuditClient
 from service.access.grants import Grants, load_grants
 from service.access.principals import FORMS, is_principal

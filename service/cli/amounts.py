@@ -2,8 +2,8 @@
 
 import re
 
+from scoring.base.errors import invalid
 from scoring.entries.kinds.common import MAX_VALUE_MINOR
-from scoring.errors import invalid
 
 _WITHOUT_DECIMALS = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"
 _WITH_THREE = "BHD IQD JOD KWD LYD OMR TND"

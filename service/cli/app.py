@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scoring.errors import LedgerUnavailable, SellertrustError
+from scoring.base.errors import LedgerUnavailable, SellertrustError
 from sellertrust.version import VERSION
 from service.cli.lazy import LazyGroup
 from service.cli.output import EXIT_CODES, INTERRUPTED, Exit, ResumeHintShown, exit_code, say

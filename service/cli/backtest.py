@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scoring.enums import Tier
-from scoring.errors import ConfigurationWrong, invalid
-from scoring.progress import Progress
-from scoring.time import format_day, parse_day
+from scoring.base.enums import Tier
+from scoring.base.errors import ConfigurationWrong, invalid
+from scoring.base.progress import Progress
+from scoring.base.time import format_day, parse_day
 from service.bootstrap import open_ledger, open_registry
 from service.cli.common import marketplace_of
 from service.cli.options import Marketplace, Model
@@ -21,7 +21,7 @@ from service.settings import Settings, load
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from scoring.arrays import Ints
+    from scoring.base.arrays import Ints
     from scoring.model.artifact import Artifact
     from service.registry.registry import Registry
     from training.monitoring.backtest import Backtest, BacktestDay

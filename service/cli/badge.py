@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scoring.errors import ConfigurationWrong, invalid
+from scoring.base.errors import ConfigurationWrong, invalid
 from service.cli.common import write_address
 from service.cli.connecting import connect
 from service.cli.options import ReadyFile

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from scoring.errors import invalid
+from scoring.base.errors import invalid
 from sellertrust.review import ReviewClient
 from service.cli.common import client, marketplace_of
 from service.cli.options import Actor, EntryId, Ground, Limit, Marketplace, Reason, Seller

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scoring.errors import CertificateRefused
+from scoring.base.errors import CertificateRefused
 from service.cli.output import Exit, Format, Output, emit, emit_one, format_count, say
 from service.cli.progress import StepProgress
 from service.settings import load

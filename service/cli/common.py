@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from scoring.base.errors import invalid
+from scoring.base.time import MAX_TIME, parse_time
 from scoring.entries.field_types import Word, parse_word
-from scoring.errors import invalid
-from scoring.time import MAX_TIME, parse_time
 from sellertrust.client import Client
 from sellertrust.v1.entry_pb2 import Entry
 from service.cli.connecting import connect

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import grpc
 
-from scoring.errors import ConfigurationWrong
+from scoring.base.errors import ConfigurationWrong
 from sellertrust.client import Client
 from sellertrust.errors import SellertrustCallError
 from service.settings import Settings

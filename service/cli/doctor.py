@@ -4,8 +4,8 @@ from typing import Any
 
 import typer
 
-from scoring.errors import LedgerUnavailable, SellertrustError
-from scoring.time import format_time
+from scoring.base.errors import LedgerUnavailable, SellertrustError
+from scoring.base.time import format_time
 from service.bootstrap import open_ledger, open_registry
 from service.cli.connecting import connect, connection_trouble
 from service.cli.output import Exit, Format, Output, emit, format_count

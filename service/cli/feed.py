@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import typer
 
-from scoring.errors import ConfigurationWrong, invalid
+from scoring.base.errors import ConfigurationWrong, invalid
 from service.bootstrap import open_ledger
 from service.cli.common import marketplace_of
 from service.cli.options import Marketplace

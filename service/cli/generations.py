@@ -4,7 +4,7 @@ from typing import Any
 
 import typer
 
-from scoring.errors import ConfigurationWrong, ModelNotFound, PolicyNotFound
+from scoring.base.errors import ConfigurationWrong, ModelNotFound, PolicyNotFound
 from service.bootstrap import open_rescoring
 from service.cli.output import Exit, Format, emit, say
 from service.cli.progress import StepProgress

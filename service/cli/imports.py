@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scoring.errors import ConfigurationWrong, invalid
+from scoring.base.errors import ConfigurationWrong, invalid
 from service.bootstrap import is_absent, open_ledger
 from service.cli.common import marketplace_of
 from service.cli.models import now

@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
+from scoring.base.errors import invalid
 from scoring.entries.field_types import list_names
 from scoring.entries.kinds.table import KINDS
-from scoring.errors import invalid
 from service.cli.output import Format, Output, emit
 
 app = typer.Typer()

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from scoring.errors import invalid
-from scoring.time import format_time
+from scoring.base.errors import invalid
+from scoring.base.time import format_time
 from sellertrust.client import Client
 from sellertrust.errors import SellertrustCallError
 from sellertrust.requests import marketplace_name

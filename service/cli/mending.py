@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from scoring.errors import invalid
-from scoring.time import SECOND, format_time
+from scoring.base.errors import invalid
+from scoring.base.time import SECOND, format_time
 from sellertrust.operations import OperationsClient
 from service.bootstrap import open_ledger
 from service.cli.common import client, marketplace_of

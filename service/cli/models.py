@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from scoring.base.errors import ModelNotFound, invalid
 from scoring.entries.field_types import escape_unprintable
-from scoring.errors import ModelNotFound, invalid
 from sellertrust.client import Client
 from sellertrust.models import Models, model_name
 from sellertrust.v1 import model_service_pb2 as messages

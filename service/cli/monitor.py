@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 
-from scoring.errors import invalid
-from scoring.time import parse_day
+from scoring.base.errors import invalid
+from scoring.base.time import parse_day
 from service.bootstrap import open_registry
 from service.cli.backtest import Export, study_of, table_of
 from service.cli.options import Model

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from scoring.errors import invalid
+from scoring.base.errors import invalid
 from service.bootstrap import prepare_database, run_server
 from service.cli.common import write_address
 from service.cli.options import ReadyFile

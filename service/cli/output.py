@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TextIO, TypeVar
 
 import typer
 
-from scoring.errors import (
+from scoring.base.errors import (
     ArtifactRefused,
     ConfigurationWrong,
     EntryNotFound,

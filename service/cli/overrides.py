@@ -7,8 +7,8 @@ from typing import Annotated
 import grpc
 import typer
 
-from scoring.enums import Tier
-from scoring.errors import invalid
+from scoring.base.enums import Tier
+from scoring.base.errors import invalid
 from sellertrust.client import Client
 from sellertrust.errors import SellertrustCallError
 from sellertrust.requests import marketplace_name, seller_name

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scoring.arrays import Floats
+from scoring.base.arrays import Floats
+from scoring.base.enums import Status
+from scoring.base.time import DAY
 from scoring.entries.entry import prepare_trusted
 from scoring.entries.incidents import assign_incident
 from scoring.entries.kinds.account import IdentityVerified
@@ -20,13 +22,11 @@ from scoring.entries.kinds.table import KIND_OF
 from scoring.entries.kinds.trade import InspectionDone
 from scoring.entries.lifecycle import next_status
 from scoring.entries.violation_types import TYPE_NUMBERS
-from scoring.enums import Status
 from scoring.features.columns import FactRow, columns_of
 from scoring.features.facts import resolve
 from scoring.features.fold import Constants, Folder
 from scoring.features.table import AnyFeature, matrix
 from scoring.policy.policy import Policy
-from scoring.time import DAY
 from sellertrust.client import Client
 from sellertrust.v1 import entry_pb2
 from service.bootstrap import build_server, open_ledger

@@ -5,9 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
-from scoring.canonical import parse_json
-from scoring.enums import RATED_TIERS, Tier
-from scoring.errors import invalid
+from scoring.base.canonical import parse_json
+from scoring.base.enums import RATED_TIERS, Tier
+from scoring.base.errors import invalid
 from service.bootstrap import open_registry
 from service.cli.options import PolicyFile
 from service.cli.output import Format, Output, emit, emit_one, say

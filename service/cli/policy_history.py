@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from scoring.errors import invalid
+from scoring.base.errors import invalid
 from sellertrust.policies import PolicyClient
 from sellertrust.requests import policy_name
 from sellertrust.v1.policy_service_pb2 import AcceptedLoss, CommitPolicyRequest, PolicyMove

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scoring.errors import invalid
-from scoring.time import DAY, format_day, format_time, parse_day
+from scoring.base.errors import invalid
+from scoring.base.time import DAY, format_day, format_time, parse_day
 from service.bootstrap import open_ledger, open_registry
 from service.cli.output import Format, Output, emit, emit_one, format_count, say
 from service.cli.progress import StepProgress

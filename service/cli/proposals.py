@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from scoring.base.errors import invalid
 from scoring.entries.field_types import escape_unprintable
-from scoring.errors import invalid
 from sellertrust.client import Client
 from sellertrust.proposals import Proposable, ProposalClient, proposal_name
 from sellertrust.v1.proposal_service_pb2 import Proposal

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from scoring.errors import invalid
+from scoring.base.errors import invalid
 from service.bootstrap import open_registry, open_rescoring
 from service.cli.output import Format, Output, emit_one
 from service.cli.progress import StepProgress

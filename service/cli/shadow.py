@@ -4,8 +4,8 @@ from typing import Annotated, Any
 
 import typer
 
-from scoring.errors import invalid
-from scoring.time import format_time
+from scoring.base.errors import invalid
+from scoring.base.time import format_time
 from service.bootstrap import open_registry
 from service.cli.models import now, user
 from service.cli.options import Operator

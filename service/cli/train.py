@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scoring.errors import ConfigurationWrong
-from scoring.progress import Progress
+from scoring.base.errors import ConfigurationWrong
+from scoring.base.progress import Progress
 from service.bootstrap import open_registry
 from service.cli.backtest import study_of, table_of
 from service.cli.models import compare_fairly, figures_of, format_estimates, now, user

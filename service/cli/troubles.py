@@ -5,7 +5,7 @@ Callers of the server get no more than that the ledger is unavailable, not which
 
 import re
 
-from scoring.errors import LedgerUnavailable, SellertrustError
+from scoring.base.errors import LedgerUnavailable, SellertrustError
 from service.cli.output import Exit
 from service.settings import load
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from scoring.errors import ConfigurationWrong, invalid
+from scoring.base.errors import ConfigurationWrong, invalid
 from service.bootstrap import open_ledger
 from service.cli.common import client, marketplace_of
 from service.cli.options import LedgerServer, Marketplace

@@ -7,11 +7,11 @@ from typing import Annotated, Any
 import grpc
 import typer
 
+from scoring.base.enums import Harm as HarmWord
+from scoring.base.enums import Severity as SeverityWord
+from scoring.base.enums import Status
+from scoring.base.errors import invalid
 from scoring.entries.violation_types import TABLES
-from scoring.enums import Harm as HarmWord
-from scoring.enums import Severity as SeverityWord
-from scoring.enums import Status
-from scoring.errors import invalid
 from sellertrust.client import Decision
 from sellertrust.errors import SellertrustCallError
 from sellertrust.review import ReviewClient, decide_request

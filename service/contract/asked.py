@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
+from scoring.base.enums import Kind, Source
+from scoring.base.errors import FieldViolation, InvalidInput, invalid
 from scoring.entries.field_types import MAX_ID
 from scoring.entries.kinds.table import FIELD_OF
-from scoring.enums import Kind, Source
-from scoring.errors import FieldViolation, InvalidInput, invalid
 from sellertrust.v1 import entry_pb2
 from service.access.decision import Asked
 from service.access.rights import BOUND, METHODS, RIGHT_OF_KIND, MethodRow, Right, Scope

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from dataclasses import fields as dataclass_fields
 from typing import Any, cast
 
+from scoring.base.enums import Kind
+from scoring.base.errors import FieldPath, FieldViolation, invalid
+from scoring.base.time import format_day, parse_day
 from scoring.entries.entry import MAX_BATCH, Entry, is_by_rule
 from scoring.entries.field_types import FactField
 from scoring.entries.kinds.table import BY_COMMAND, FIELD_OF, KIND_OF, KINDS, Fact, Need
-from scoring.enums import Kind
-from scoring.errors import FieldPath, FieldViolation, invalid
-from scoring.time import format_day, parse_day
 from sellertrust.v1 import entry_pb2, ledger_service_pb2
 from service.contract.fields import FieldErrors, optional_time, timestamp
 from service.contract.resource_names import seller_name, seller_of

@@ -11,10 +11,10 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from scoring.canonical import parse_json
+from scoring.base.canonical import parse_json
+from scoring.base.time import is_date, parse_day
 from scoring.entries.field_types import parse_minor_units
 from scoring.entries.kinds.table import KINDS
-from scoring.time import is_date, parse_day
 from sellertrust.v1.entry_pb2 import Entry
 
 MAX_DEPTH = 8

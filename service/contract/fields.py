@@ -7,8 +7,8 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from scoring.errors import FieldPath, FieldViolation, InvalidInput, invalid
-from scoring.time import MAX_TIME, SECOND
+from scoring.base.errors import FieldPath, FieldViolation, InvalidInput, invalid
+from scoring.base.time import MAX_TIME, SECOND
 
 T = TypeVar("T")
 

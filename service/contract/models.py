@@ -7,13 +7,13 @@ from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from scoring.canonical import parse_json
-from scoring.errors import ArtifactRefused
+from scoring.base.canonical import parse_json
+from scoring.base.errors import ArtifactRefused
+from scoring.base.time import parse_time
 from scoring.model.artifact import MANIFEST, pinned_features
 from scoring.model.card import describe_page, write_card
 from scoring.model.page import read_page
 from scoring.model.promises import broken_promises
-from scoring.time import parse_time
 from sellertrust.v1 import model_service_pb2 as model_pb
 from service.contract.resource_names import model_name
 from service.registry.figures import FigureRow, features_of, flatten, headline_figures

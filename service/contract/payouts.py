@@ -1,12 +1,12 @@
 """Orders, payouts and restitution as messages of the contract."""
 
+from scoring.base.errors import FieldViolation, invalid
+from scoring.base.time import DAY, day_of, format_day, parse_day
 from scoring.entries.field_types import CURRENCY, ID
 from scoring.entries.kinds.common import MAX_VALUE_MINOR
-from scoring.errors import FieldViolation, invalid
 from scoring.measures.order_payout import OrderPayout
 from scoring.measures.restitution import Restitution
 from scoring.policy.payout import Order
-from scoring.time import DAY, day_of, format_day, parse_day
 from sellertrust.v1 import entry_pb2
 from sellertrust.v1 import measure_service_pb2 as measure_pb
 from service.contract.fields import FieldErrors, optional_time, timestamp

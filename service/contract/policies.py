@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 
-from scoring.errors import invalid
+from scoring.base.errors import invalid
+from scoring.base.time import DAY
 from scoring.policy.policy import Policy
-from scoring.time import DAY
 from sellertrust.v1 import policy_service_pb2 as pb
 from service.contract.fields import timestamp
 from service.contract.resource_names import policy_name

@@ -5,10 +5,10 @@ from typing import Any, TypeVar, cast
 
 from google.protobuf.message import Message
 
+from scoring.base.errors import FieldPath, FieldViolation, InvalidInput, invalid
 from scoring.entries.entry import prepare_batch
 from scoring.entries.field_types import ID_FORM, is_id
 from scoring.entries.kinds.common import REASON, REASON_MISSING
-from scoring.errors import FieldPath, FieldViolation, InvalidInput, invalid
 from sellertrust.v1 import (
     ledger_service_pb2,
     model_service_pb2,

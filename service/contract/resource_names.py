@@ -7,8 +7,8 @@
 
 from typing import NamedTuple
 
+from scoring.base.errors import FieldPath, InvalidInput, invalid
 from scoring.entries.field_types import ID_FORM, is_id
-from scoring.errors import FieldPath, InvalidInput, invalid
 from service.registry.moves import is_digest
 
 MARKETPLACE_FORM = "marketplaces/{marketplace}"

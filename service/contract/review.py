@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import cast
 
+from scoring.base.enums import Action, Status
+from scoring.base.errors import FieldViolation
 from scoring.caution.cautions import Caution
-from scoring.enums import Action, Status
-from scoring.errors import FieldViolation
 from sellertrust.v1 import entry_pb2, review_service_pb2
 from service.contract.fields import FieldErrors, optional_time, timestamp
 from service.contract.resource_names import notifier_name, seller_name, seller_of, violation_name

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from google.protobuf.duration_pb2 import Duration
 
+from scoring.base.enums import FreshnessState
+from scoring.base.errors import SellertrustError
+from scoring.base.time import SECOND, format_day
 from scoring.caution.cautions import Caution
-from scoring.enums import FreshnessState
-from scoring.errors import SellertrustError
 from scoring.scores import answer
-from scoring.time import SECOND, format_day
 from sellertrust.v1 import entry_pb2, trust_score_service_pb2
 from service.contract.fields import timestamp
 from service.contract.statuses import item_error

@@ -9,7 +9,7 @@ from google.rpc import code_pb2
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
-from scoring.errors import (
+from scoring.base.errors import (
     ApprovalRequired,
     ArtifactRefused,
     AuditUnavailable,

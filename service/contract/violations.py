@@ -5,8 +5,8 @@ from typing import cast
 
 from google.protobuf.message import Message
 
-from scoring.enums import Severity, Status
-from scoring.errors import FieldViolation, InvalidInput
+from scoring.base.enums import Severity, Status
+from scoring.base.errors import FieldViolation, InvalidInput
 from sellertrust.v1 import entry_pb2, ledger_service_pb2
 from service.contract.fields import timestamp
 from service.contract.resource_names import seller_name, violation_name

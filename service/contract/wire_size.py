@@ -8,8 +8,8 @@ from contextlib import suppress
 
 from google.protobuf.descriptor import Descriptor
 
+from scoring.base.errors import invalid
 from scoring.entries.entry import MAX_BATCH
-from scoring.errors import invalid
 
 MAX_FIELDS = MAX_BATCH + 100
 """Fields that a request may have: those of the largest batch, and what stands beside its entries."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import grpc
 
-from scoring.errors import ConfigurationWrong
+from scoring.base.errors import ConfigurationWrong
 from service.engine.call_pool import CallPool
 
 

@@ -15,9 +15,9 @@ from operator import itemgetter
 from pathlib import Path
 from typing import BinaryIO
 
+from scoring.base.errors import ConfigurationWrong, InvalidInput, OccurTimeAhead, invalid
+from scoring.base.progress import Progress
 from scoring.entries.entry import MAX_BATCH, Entry, prepare
-from scoring.errors import ConfigurationWrong, InvalidInput, OccurTimeAhead, invalid
-from scoring.progress import Progress
 from service.contract.entries import ListedEntry
 from service.ingest.import_summary import Spans
 from service.ingest.mapping.cells import Row, RowRejected

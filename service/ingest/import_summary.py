@@ -3,12 +3,12 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from scoring.base.enums import Kind
+from scoring.base.time import DAY, format_time
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.settlement import FlowStated
 from scoring.entries.kinds.table import KIND_OF, KINDS
 from scoring.entries.kinds.trade import ExposureStated
-from scoring.enums import Kind
-from scoring.time import DAY, format_time
 
 EARLY = 631_152_000_000_000
 """1990-01-01T00:00:00Z: hardly anything was sold online before. Seconds read as milliseconds lie in January 1970."""

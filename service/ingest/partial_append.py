@@ -5,10 +5,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from scoring.entries.entry import Entry
-from scoring.entries.kinds.conduct import ProductViolationReported, ViolationReported
-from scoring.entries.kinds.table import KIND_OF, KINDS
-from scoring.errors import (
+from scoring.base.errors import (
     EntryContentDiffers,
     FieldPath,
     InvalidInput,
@@ -17,6 +14,9 @@ from scoring.errors import (
     field_name,
     split_item,
 )
+from scoring.entries.entry import Entry
+from scoring.entries.kinds.conduct import ProductViolationReported, ViolationReported
+from scoring.entries.kinds.table import KIND_OF, KINDS
 from service.ingest.listed_entries import as_stated
 from service.ledger.records import Appended, Position
 from service.ledger.store import Ledger

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from scoring.canonical import parse_json
+from scoring.base.canonical import parse_json
+from scoring.base.errors import ConfigurationWrong, invalid
+from scoring.base.progress import Progress
 from scoring.entries.field_types import FLAG, ID_FORM, is_id
-from scoring.errors import ConfigurationWrong, invalid
-from scoring.progress import Progress
 from service.ingest.file_import import ImportReport, import_files, import_rows
 from service.ingest.mapping.matching import Match
 from service.ingest.mapping.rules import ForeignMapping

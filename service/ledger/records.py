@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
 
+from scoring.base.enums import Action, Attribution, Category, Harm, IdentityLevel, Severity, Source, Status
 from scoring.entries.entry import Entry
 from scoring.entries.lifecycle import COUNTING_STATUSES, OPEN_STATUSES
-from scoring.enums import Action, Attribution, Category, Harm, IdentityLevel, Severity, Source, Status
 
 
 class Appended(NamedTuple):

@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
+from scoring.base.errors import FieldViolation, InvalidInput
+from scoring.base.time import format_time
 from scoring.entries.entry import Entry, prepare, prepare_batch
 from scoring.entries.kinds.decisions import ClockMended, SellerErased
-from scoring.errors import FieldViolation, InvalidInput
-from scoring.time import format_time
 from service.ledger.append import appending, following
 from service.ledger.append.erasing import erase
 from service.ledger.append.policy_moves import PolicyMoves

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
-from scoring.enums import Kind
-from scoring.time import DAY
+from scoring.base.enums import Kind
+from scoring.base.time import DAY
 
 SOURCE = "mechanism"
 """The source under which the ledger keeps how far the worker has come: partition 0 the next sequence."""

@@ -11,10 +11,10 @@ from contextlib import suppress
 from contextvars import Context
 from typing import NamedTuple, TypedDict
 
+from scoring.base.errors import InvalidInput
 from scoring.caution.cautions import Caution
 from scoring.entries.entry import MAX_BATCH, Entry
 from scoring.entries.kinds.settlement import ComplaintDecided, ComplaintFiled
-from scoring.errors import InvalidInput
 from scoring.measures.case_record import CaseStatement, list_case_changes
 from scoring.measures.record import MeasureRecord, Wanted, list_changes, read_record
 from scoring.policy.measures import Waiver

@@ -12,8 +12,8 @@ from itertools import groupby, islice
 from operator import itemgetter
 from time import monotonic
 
-from scoring.errors import InvalidInput, LedgerUnavailable
-from scoring.time import DAY, SECOND
+from scoring.base.errors import InvalidInput, LedgerUnavailable
+from scoring.base.time import DAY, SECOND
 from service.ledger.queries.changes import Change
 from service.ledger.records import Cut, Position
 from service.ledger.store import Ledger

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from scoring.canonical import canonical_json, parse_json
-from scoring.errors import CertificateRefused
+from scoring.base.canonical import canonical_json, parse_json
+from scoring.base.errors import CertificateRefused
 from scoring.loss_certificate.assumptions import Assumptions, parse_assumptions
 from service.policy.policy_file import read_toml
 

@@ -7,7 +7,7 @@ server that makes it as the first policy of the history, so that a rollback lead
 from collections.abc import Sequence
 from functools import partial
 
-from scoring.errors import (
+from scoring.base.errors import (
     FieldViolation,
     InvalidInput,
     PolicyMoved,
@@ -16,9 +16,9 @@ from scoring.errors import (
     ProposalClosed,
     invalid,
 )
+from scoring.base.time import day_of
 from scoring.loss_certificate.exceptions import Granted
 from scoring.policy.policy import Policy
-from scoring.time import day_of
 from service.call_context import Approval
 from service.ledger.append.policy_moves import NewMove, PolicyAction, PolicyMove
 from service.ledger.store import Ledger

@@ -5,8 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
-from scoring.canonical import canonical_json
-from scoring.errors import CertificateRefused, FieldViolation, InvalidInput, LossNotAccepted, invalid
+from scoring.base.canonical import canonical_json
+from scoring.base.errors import CertificateRefused, FieldViolation, InvalidInput, LossNotAccepted, invalid
+from scoring.base.time import format_day
 from scoring.loss_certificate.assumptions import Assumptions, parse_assumptions
 from scoring.loss_certificate.certificate import accept, certify, list_losses
 from scoring.loss_certificate.exceptions import Granted
@@ -15,7 +16,6 @@ from scoring.loss_certificate.independent.world import NotProven
 from scoring.loss_certificate.states import build_states
 from scoring.policy.policy import Policy
 from scoring.policy.reading import MAX_TRADE_DAYS
-from scoring.time import format_day
 from service.call_context import current_call
 
 MAX_ASSUMPTIONS_BYTES = 20_000

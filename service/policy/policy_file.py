@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from scoring.errors import PolicyRefused
+from scoring.base.errors import PolicyRefused
 from scoring.policy.cases import Case, parse_cases
 from scoring.policy.policy import Policy
 from scoring.policy.reading import parse_policy

@@ -10,16 +10,17 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from scoring.arrays import Ints
+from scoring.base.arrays import Ints
+from scoring.base.enums import Tier
+from scoring.base.progress import Progress
+from scoring.base.time import DAY
 from scoring.caution.cautions import find_cautions
 from scoring.entries.accounts import DepositAccount
-from scoring.enums import Tier
 from scoring.features.columns import FactTable
 from scoring.measures.in_force import evaluate_measures
 from scoring.model.artifact import Artifact
 from scoring.policy.measures import Suspension, Terms, Waiver, combine
 from scoring.policy.policy import Policy
-from scoring.progress import Progress
 from scoring.scores.population import (
     NO_TIER,
     Placed,
@@ -31,7 +32,6 @@ from scoring.scores.population import (
     place,
 )
 from scoring.scores.settled_value import grows_with_value
-from scoring.time import DAY
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
 from service.policy.caution_flows import read_caution_flows

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from scoring.time import format_day
+from scoring.base.time import format_day
 from service.policy.preview import Moved, Preview, Question
 
 _COLOURS = (("stricter", "#b3541e"), ("mixed", "#b9a44c"), ("laxer", "#2f7f79"))

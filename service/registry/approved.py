@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from scoring.errors import ApprovalRequired, ProposalClosed
+from scoring.base.errors import ApprovalRequired, ProposalClosed
 from service.call_context import Approval
 from service.registry.gates import GATES
 from service.registry.moves import CHAMPION, Move, aliases_of, figure_of

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from scoring.canonical import parse_json
+from scoring.base.canonical import parse_json
 from scoring.features.table import AttributeFeature, ContextFeature
 from service.registry.moves import Figure
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from scoring.errors import ConfigurationWrong
+from scoring.base.errors import ConfigurationWrong
 from sellertrust.local import file_state
 from service.registry.moves import Move, is_digest, is_move, line_of, parse_move
 from service.registry.storage import Decide, refuse_size

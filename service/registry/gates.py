@@ -8,8 +8,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from scoring.canonical import parse_json
-from scoring.errors import ArtifactRefused, GatesFailed, invalid
+from scoring.base.canonical import parse_json
+from scoring.base.errors import ArtifactRefused, GatesFailed, invalid
 
 GATES = "gates.json"
 NEVER_OVERRIDDEN = frozenset({"certificate", "parity"})

@@ -1,4 +1,4 @@
-from scoring.errors import PromiseGivenUp
+from scoring.base.errors import PromiseGivenUp
 from scoring.features.table import AnyFeature
 from scoring.model.promises import broken_promises, is_freed
 

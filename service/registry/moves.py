@@ -9,9 +9,9 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 
-from scoring.canonical import parse_json
+from scoring.base.canonical import parse_json
+from scoring.base.errors import FieldViolation, InvalidInput
 from scoring.entries.field_types import describe_line_error
-from scoring.errors import FieldViolation, InvalidInput
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"

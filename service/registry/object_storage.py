@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from scoring.errors import ConfigurationWrong
+from scoring.base.errors import ConfigurationWrong
 from scoring.model.artifact import MANIFEST
 from service.registry.moves import Move, is_digest, line_of, parse_move
 from service.registry.storage import Decide, refuse_size

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 
-from scoring.errors import ArtifactRefused, FieldViolation, GatesFailed, InvalidInput, ModelNotFound
+from scoring.base.errors import ArtifactRefused, FieldViolation, GatesFailed, InvalidInput, ModelNotFound
+from scoring.base.time import format_time
 from scoring.model.artifact import (
     MANIFEST,
     PARTS,
@@ -21,7 +22,6 @@ from scoring.model.artifact import (
     verify_distinct,
 )
 from scoring.model.promises import broken_promises
-from scoring.time import format_time
 from service.call_context import Approval, current_call
 from service.registry.approved import basis_of, is_done_by, refuse_return, require_basis
 from service.registry.figures import headline_figures

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
-from scoring.errors import ArtifactRefused
+from scoring.base.errors import ArtifactRefused
 from service.registry.moves import Move
 
 MAX_PART_BYTES = 256 << 20

@@ -15,14 +15,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 
+from scoring.base.enums import Action, Kind, Status
+from scoring.base.errors import FieldViolation, InvalidInput, SelectionChanged, invalid
+from scoring.base.time import MAX_TIME
 from scoring.entries.entry import Entry, prepare
 from scoring.entries.field_types import ID_FORM, is_id
 from scoring.entries.kinds.conduct import StatusChanged
 from scoring.entries.lifecycle import TRANSITIONS
 from scoring.entries.violation_state import RecordedChange, is_held_back_for_person
-from scoring.enums import Action, Kind, Status
-from scoring.errors import FieldViolation, InvalidInput, SelectionChanged, invalid
-from scoring.time import MAX_TIME
 from service.ledger.append.appending import BULK_ID_PREFIX, decision_id_taken_error
 from service.ledger.queries.violations import SelectedReport, Selection
 from service.ledger.records import AsSeen, Cut

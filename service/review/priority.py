@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from scoring.enums import Category, Severity
+from scoring.base.enums import Category, Severity
 
 HARM_WEIGHTS: Mapping[Severity, int] = MappingProxyType(
     {Severity.MINOR: 1, Severity.MODERATE: 3, Severity.MAJOR: 9, Severity.CRITICAL: 27}

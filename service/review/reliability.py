@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from scipy.special import betaincinv
 
-from scoring.enums import AUTHORITIES, Source
+from scoring.base.enums import AUTHORITIES, Source
 from service.ledger.records import Record, ReportOutcome
 
 

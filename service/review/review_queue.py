@@ -1,5 +1,5 @@
+from scoring.base.enums import Category, Severity, Status
 from scoring.entries.violation_state import is_held_back_for_person
-from scoring.enums import Category, Severity, Status
 from service.ledger.queries.violations import OpenViolation
 from service.ledger.records import Cut
 from service.ledger.store import Ledger

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Self
 
-from scoring.errors import ArtifactRefused
+from scoring.base.errors import ArtifactRefused
+from scoring.base.time import parse_time
 from scoring.model.artifact import Artifact
-from scoring.time import parse_time
 from service.registry.moves import CHAMPION, PREVIOUS, Move, aliases_of
 from service.registry.registry import Registry
 

@@ -2,10 +2,11 @@
 
 from functools import reduce
 
+from scoring.base.enums import Attribution
+from scoring.base.errors import LifecycleForbids, SellerNotFound, ViolationNotFound, invalid
+from scoring.base.time import DAY
 from scoring.entries.cases import trace_stops
 from scoring.entries.lifecycle import COUNTING_STATUSES, OPEN_STATUSES
-from scoring.enums import Attribution
-from scoring.errors import LifecycleForbids, SellerNotFound, ViolationNotFound, invalid
 from scoring.measures.imposed import apply_corrections
 from scoring.measures.order_payout import OrderPayout
 from scoring.measures.restitution import Restitution, captured_in, find_times_away, list_items, list_stood_on
@@ -13,7 +14,6 @@ from scoring.policy.measures import MAX_HOLD_DAYS, NO_CAP, Terms
 from scoring.policy.payout import Order, Stopped, fix_terms, pay_out
 from scoring.policy.policy import Policy
 from scoring.scores.answer import Stamp
-from scoring.time import DAY
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
 from service.scores.scorer import MAX_ALLEGATIONS, Scorer

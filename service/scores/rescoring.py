@@ -9,9 +9,9 @@ from pathlib import Path
 from random import SystemRandom
 from typing import NamedTuple
 
-from scoring.errors import ConfigurationWrong, LedgerUnavailable, SellertrustError
+from scoring.base.errors import ConfigurationWrong, LedgerUnavailable, SellertrustError
+from scoring.base.time import DAY, format_time
 from scoring.scores.answer import TrustScore
-from scoring.time import DAY, format_time
 from service.contract.resource_names import parse_seller, seller_name
 from service.contract.scores import score_message
 from service.ledger.records import Cut

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 
+from scoring.base.errors import EntryKindUnknown, SellertrustError, seller_not_found
+from scoring.base.version import CORE_VERSION
 from scoring.caution.cautions import Caution, Flows, find_cautions
-from scoring.errors import EntryKindUnknown, SellertrustError, seller_not_found
 from scoring.features.columns import FactRow, FactTable, Omitted
 from scoring.measures.in_force import Beside, InForce, evaluate_measures_of
 from scoring.model.artifact import Artifact
@@ -13,7 +14,6 @@ from scoring.scores.answer import Explanation, MadeBy, Stamp, TrustScore
 from scoring.scores.population import add_up_values
 from scoring.scores.score import explain, score
 from scoring.scores.settled_value import grows_with_value
-from scoring.version import CORE_VERSION
 from service.call_context import current_call
 from service.ledger.records import Cut
 from service.ledger.store import Ledger

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 
-from scoring.errors import LedgerUnavailable, PolicyNotFound, PolicyRefused
+from scoring.base.errors import LedgerUnavailable, PolicyNotFound, PolicyRefused
 from scoring.policy.policy import Policy
 from service.policy.history import HEAD, MIN_BEGINNING, PolicyHistory
 from service.registry.moves import is_digest

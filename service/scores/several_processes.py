@@ -18,7 +18,7 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Any, TypeVar
 
-from scoring.errors import ProcessEnded
+from scoring.base.errors import ProcessEnded
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from scoring.canonical import parse_json
+from scoring.base.canonical import parse_json
 from scoring.model.scale import MAX_POINTS
 from service.scores.shadow import file_of
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from scoring.errors import ConfigurationWrong
+from scoring.base.errors import ConfigurationWrong
 
 MAX_CONNECTIONS = 1_000
 """Open connections; a further one closes the oldest."""

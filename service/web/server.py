@@ -13,7 +13,7 @@ from types import FrameType
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from scoring.errors import ConfigurationWrong
+from scoring.base.errors import ConfigurationWrong
 from sellertrust.client import Client
 from sellertrust.errors import SellertrustCallError
 from service.settings import host_and_port

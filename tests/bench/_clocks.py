@@ -6,7 +6,7 @@ SQLite, which knows no other clock, the second server stands for one that was st
 
 from collections.abc import Callable
 
-from scoring.time import SECOND
+from scoring.base.time import SECOND
 from service.ledger.clock.server_clock import wall_clock
 from tests.bench._overload import Show
 from tests.bench._races import race

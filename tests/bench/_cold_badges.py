@@ -11,10 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+from scoring.base.enums import Tier
+from scoring.base.time import DAY
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.decisions import OverrideImposed
-from scoring.enums import Tier
-from scoring.time import DAY
 from service.ledger.clock.server_clock import wall_clock
 from service.ledger.store import Ledger
 from service.registry.registry import Registry

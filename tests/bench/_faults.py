@@ -19,9 +19,9 @@ from pathlib import Path
 import psycopg
 from sqlalchemy import make_url
 
+from scoring.base.errors import LedgerUnavailable
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.trade import ExposureStated
-from scoring.errors import LedgerUnavailable
 from service.ledger.database.schema import upgrade
 from service.ledger.store import Ledger
 from tests.helpers.databases import database, postgresql

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from scoring.time import DAY, SECOND
+from scoring.base.time import DAY, SECOND
 from sellertrust.client import Client
 from service.bootstrap import build_scorer
 from service.ledger.clock.server_clock import wall_clock

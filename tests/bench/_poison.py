@@ -8,13 +8,13 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
+from scoring.base.enums import Severity, Source, Status
+from scoring.base.time import DAY
 from scoring.entries.flow import FlowDay
 from scoring.entries.kinds.settlement import FlowStated
-from scoring.enums import Severity, Source, Status
 from scoring.features.columns import FactRow
 from scoring.measures.in_force import InForce, evaluate_measures
 from scoring.policy.policy import Policy
-from scoring.time import DAY
 from tests.helpers.worlds import NOW, TODAY, artifact, exposure, identity, numbered, violation
 
 SELLERS = 600

@@ -10,9 +10,9 @@ from itertools import islice
 from pathlib import Path
 from time import perf_counter
 
+from scoring.base.time import DAY
 from scoring.entries.entry import Entry
 from scoring.policy.policy import Policy
-from scoring.time import DAY
 from service.ledger.store import Ledger
 from service.policy.preview import Question, preview
 from tests.helpers.builders import MARKET, NOW, TODAY, Clock, confirmed, exposure, identity

@@ -9,11 +9,11 @@ import tempfile
 from pathlib import Path
 from time import perf_counter
 
+from scoring.base.enums import Action, Harm, Source
+from scoring.base.time import SECOND
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.conduct import ProductListed, ProductViolationReported
-from scoring.enums import Action, Harm, Source
 from scoring.policy.policy import Policy
-from scoring.time import SECOND
 from service.bootstrap import MECHANISM_SHARE, build_scorer
 from service.ledger.store import Ledger
 from service.mechanism.recorder import Recorder

@@ -33,7 +33,7 @@ from itertools import islice
 from time import perf_counter
 from typing import Any
 
-from scoring.errors import PolicyRefused
+from scoring.base.errors import PolicyRefused
 from scoring.loss_certificate.assumptions import parse_assumptions
 from scoring.loss_certificate.certificate import VERDICTS, certify
 from scoring.loss_certificate.independent.checking import check_certificate, digest_of

@@ -29,6 +29,7 @@ from dataclasses import replace
 from statistics import quantiles
 from time import perf_counter
 
+from scoring.base.time import DAY
 from scoring.measures.in_force import evaluate_measures
 from scoring.policy.difference import compare, find_changes
 from scoring.policy.measures import Terms
@@ -36,7 +37,6 @@ from scoring.policy.payout import Order, pay_out
 from scoring.policy.sample import Sample
 from scoring.policy.space import Space
 from scoring.scores.score import score
-from scoring.time import DAY
 from tests.bench import _mechanism, _poison, _preview, _record
 from tests.bench.year import credit_figures, policy_named
 from tests.helpers.policies import cell_of, direct, sample

@@ -16,9 +16,9 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from scoring.base.enums import Harm, Source
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.conduct import ProductListed, ProductViolationReported
-from scoring.enums import Harm, Source
 from service.ledger.database.database import Database
 from service.ledger.seals.backup import write_backup
 from service.ledger.seals.restore import restore_backup

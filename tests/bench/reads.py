@@ -10,14 +10,14 @@ from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
+from scoring.base.enums import Action, Harm, IncidentChange, Source
+from scoring.base.time import day_of
 from scoring.entries.derivation import MAX_WAITING
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.conduct import IncidentChanged
 from scoring.entries.kinds.settlement import FlowStated
 from scoring.entries.kinds.trade import RatingGiven
-from scoring.enums import Action, Harm, IncidentChange, Source
 from scoring.scores.score import explain, score
-from scoring.time import day_of
 from service.bootstrap import build_scorer
 from service.ledger.store import Ledger
 from service.scores.scorer import MAX_ALLEGATIONS

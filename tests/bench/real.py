@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from scoring.arrays import Floats
+from scoring.base.arrays import Floats
 from scoring.model.artifact import load
 from tests.bench._real_data import STUDIES, Say, chicago, imported, toronto
 from tests.helpers.training_ledgers import train

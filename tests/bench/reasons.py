@@ -12,13 +12,13 @@ from pathlib import Path
 from statistics import median
 from time import process_time
 
-from scoring.enums import RATED_TIERS, ScoreState, Tier
+from scoring.base.enums import RATED_TIERS, ScoreState, Tier
+from scoring.base.time import DAY
 from scoring.features.columns import FactRow
 from scoring.model.artifact import Artifact, load
 from scoring.scores.answer import Explanation
 from scoring.scores.reasons import CLEAR_DAYS_PENDING, OVERRIDDEN, STANDING
 from scoring.scores.score import explain, score
-from scoring.time import DAY
 from service.ledger.store import Ledger
 from tests.bench._real_data import Say
 from tests.helpers.page_by_hand import PageByHand

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from scoring.base.time import format_day
 from scoring.model.artifact import load
-from scoring.time import format_day
 from tests.bench._attainable import attainable_probability
 from tests.bench._real_data import STUDIES, Say, imported
 from tests.helpers.training_ledgers import train

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from scoring.base.time import DAY, parse_day
 from scoring.policy.reading import parse_policy
 from scoring.scores.score import score
-from scoring.time import DAY, parse_day
 from sellertrust.client import Client
 from sellertrust.v1.trust_score_service_pb2 import ScoreState
 from service.api.server import Server

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from scoring.base.errors import SellertrustError
 from scoring.entries.entry import Entry
-from scoring.errors import SellertrustError
 from scoring.model.artifact import Artifact
 from sellertrust.v1.trust_score_service_pb2 import BatchGetTrustScoresResponse, GetTrustScoreResponse, TrustScore
 from service.bootstrap import build_scorer

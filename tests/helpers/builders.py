@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 
+from scoring.base.enums import Action, Harm, IdentityLevel, Severity, Source
+from scoring.base.time import DAY, day_of, parse_time
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.account import IdentityVerified
 from scoring.entries.kinds.conduct import StatusChanged, ViolationReported
 from scoring.entries.kinds.trade import ExposureStated
-from scoring.enums import Action, Harm, IdentityLevel, Severity, Source
-from scoring.time import DAY, day_of, parse_time
 
 MARKET = "acme"
 SELLER = "s1"

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from scoring.arrays import Floats, Ints
+from scoring.base.arrays import Floats, Ints
 from scoring.model.scale import POINTS_PER_LOGIT, Scale
 from scoring.policy.reading import parse_policy
 from training.evaluation.arrays import sigmoid

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
+from scoring.base.enums import Harm, IdentityLevel, Source
+from scoring.base.time import DAY, day_of
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.account import IdentityVerified
 from scoring.entries.kinds.conduct import ViolationReported
 from scoring.entries.kinds.trade import ExposureStated
-from scoring.enums import Harm, IdentityLevel, Source
-from scoring.time import DAY, day_of
 from service.ledger.clock.server_clock import wall_clock
 from service.ledger.store import Ledger
 from service.registry.registry import Registry

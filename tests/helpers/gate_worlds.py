@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from scoring.arrays import Floats
+from scoring.base.arrays import Floats
 from tests.helpers.evaluation_cases import POLICY, points_of
 from tests.helpers.training_ledgers import STUDIES, restated
 from training.checks.duplicates import identical_rows

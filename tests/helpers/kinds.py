@@ -3,14 +3,14 @@
 from collections.abc import Iterator
 from typing import Any
 
+from scoring.base.enums import CaseState, ClaimChange, ComplaintOutcome, DepositChange, Kind, MeasureKind, MeasureState
+from scoring.base.errors import InvalidInput
+from scoring.base.time import DAY
 from scoring.entries.entry import Entry, prepare
 from scoring.entries.field_types import FactField
 from scoring.entries.kinds.decisions import MeasureChanged
 from scoring.entries.kinds.settlement import ClaimChanged, ComplaintFiled, DepositChanged
 from scoring.entries.kinds.table import KINDS, Need
-from scoring.enums import CaseState, ClaimChange, ComplaintOutcome, DepositChange, Kind, MeasureKind, MeasureState
-from scoring.errors import InvalidInput
-from scoring.time import DAY
 from sellertrust.v1 import entry_pb2
 from service.contract.fields import timestamp
 from tests.helpers.builders import NOW, SELLER, TODAY, ago, confirmed, identity

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from scoring.canonical import canonical_json
+from scoring.base.canonical import canonical_json
 from scoring.features.table import ContextFeature
 from scoring.model.artifact import MANIFEST, Artifact, ModelParts, load, pack
 from service.registry.registry import Registry

@@ -10,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from scoring.errors import SellertrustError
+from scoring.base.errors import SellertrustError
 from service.access.audit import AuditFile
 from service.access.audit_reading import verify_audit
 from service.ledger.append.policy_moves import NewMove, PolicyAction

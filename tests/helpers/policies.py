@@ -9,8 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from scoring.base.enums import Category, Severity, Tier
 from scoring.entries.violation_types import TYPE_NUMBERS, category_of_type
-from scoring.enums import Category, Severity, Tier
 from scoring.policy.difference import Answer
 from scoring.policy.policy import Policy
 from scoring.policy.reading import parse_policy

@@ -6,20 +6,20 @@ from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
-from scoring.entries.entry import Entry
-from scoring.entries.kinds.decisions import MeasureChanged, OverrideImposed
-from scoring.entries.kinds.settlement import DepositChanged
-from scoring.enums import (
+from scoring.base.enums import (
     Action,
     DepositChange,
     MeasureKind,
     MeasureState,
     Tier,
 )
+from scoring.base.time import DAY, SECOND
+from scoring.entries.entry import Entry
+from scoring.entries.kinds.decisions import MeasureChanged, OverrideImposed
+from scoring.entries.kinds.settlement import DepositChanged
 from scoring.measures.record import name_measure
 from scoring.policy.measures import Suspension
 from scoring.policy.policy import Policy
-from scoring.time import DAY, SECOND
 from service.bootstrap import build_scorer
 from service.ledger.store import Ledger
 from service.mechanism.recorder import Recorder

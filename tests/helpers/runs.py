@@ -1,10 +1,10 @@
 """Sellers that ran with the buyers' money, as a ledger has them on record."""
 
+from scoring.base.enums import Action, Harm, PayoutsChange, Source
+from scoring.base.time import DAY
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.conduct import StatusChanged, ViolationReported
 from scoring.entries.kinds.settlement import PayoutsChanged
-from scoring.enums import Action, Harm, PayoutsChange, Source
-from scoring.time import DAY
 from service.ledger.store import Ledger
 from tests.helpers.builders import MARKET
 

@@ -9,7 +9,8 @@ import lightgbm
 import numpy as np
 from hypothesis import strategies as st
 
-from scoring.enums import Category, DisputeOutcome, InspectionResult, Kind, Severity, Source, Status
+from scoring.base.enums import Category, DisputeOutcome, InspectionResult, Kind, Severity, Source, Status
+from scoring.base.time import DAY, parse_day
 from scoring.features.columns import FactRow, columns_of
 from scoring.features.facts import resolve
 from scoring.features.fold import DEFAULT_WEIGHTS, Constants, Folder
@@ -18,7 +19,6 @@ from scoring.model.artifact import Artifact, ModelParts, load, pack
 from scoring.model.page import Page
 from scoring.policy.policy import Policy
 from scoring.policy.reading import parse_policy
-from scoring.time import DAY, parse_day
 from training.fitting.curves import add_up_trees, tabulate
 
 TODAY = parse_day("2026-03-01")

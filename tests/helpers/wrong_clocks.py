@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sqlalchemy import event
 
-from scoring.time import DAY, day_of
+from scoring.base.time import DAY, day_of
 from sellertrust.client import Client
 from sellertrust.v1 import trust_score_service_pb2 as pb
 from service.api.server import Server

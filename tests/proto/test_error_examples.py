@@ -9,8 +9,8 @@ import pytest
 from google.protobuf import json_format
 from google.rpc.error_details_pb2 import ErrorInfo
 
-import scoring.errors
-from scoring.errors import SellertrustError
+import scoring.base.errors
+from scoring.base.errors import SellertrustError
 from sellertrust.v1 import errors_pb2
 from service.contract.statuses import DOMAIN, internal_status
 
@@ -53,7 +53,7 @@ def _sent() -> Iterator[tuple[str, set[str], str]]:
     """Yield (reason, keys of its metadata, place) wherever the code makes an error that has a reason."""
     reasons = {
         name: kind.reason
-        for name, kind in vars(scoring.errors).items()
+        for name, kind in vars(scoring.base.errors).items()
         if isinstance(kind, type) and issubclass(kind, SellertrustError) and kind.reason
     }
     for path in sorted((*ROOT.glob("scoring/**/*.py"), *ROOT.glob("service/**/*.py"))):

@@ -5,8 +5,8 @@ from enum import IntEnum
 import pytest
 from google.protobuf.descriptor import EnumDescriptor
 
-from scoring import enums as words
-from scoring import errors
+from scoring.base import enums as words
+from scoring.base import errors
 from scoring.entries.kinds.table import FIELD_OF
 from sellertrust.v1 import (
     entry_pb2,

@@ -4,15 +4,15 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
-from scoring.enums import Category, Severity, Status
-from scoring.errors import PolicyRefused
+from scoring.base.enums import Category, Severity, Status
+from scoring.base.errors import PolicyRefused
+from scoring.base.time import DAY
 from scoring.features.columns import FactRow, tabulate
 from scoring.measures.in_force import Beside, InForce, evaluate_measures_of
 from scoring.policy.measures import Terms
 from scoring.policy.policy import Policy
 from scoring.policy.reading import parse_policy
 from scoring.scores.settled_value import add_up_settled
-from scoring.time import DAY
 from tests.helpers.policies import data, standing
 from tests.helpers.worlds import TODAY, artifact, exposure, identity, numbered, status, violation
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoring.arrays import MAX_TOTAL, add_up_amounts, first_of_runs, last_of_runs
+from scoring.base.arrays import MAX_TOTAL, add_up_amounts, first_of_runs, last_of_runs
 
 
 def test_the_worked_runs() -> None:

@@ -8,16 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scoring.base.enums import Category, ControlReason, CorrectionKind, Kind, Severity, Source, Status
+from scoring.base.time import DAY
 from scoring.caution.cautions import Caution, find_cautions_of_seller
 from scoring.caution.history import MAX_TRACED
-from scoring.enums import Category, ControlReason, CorrectionKind, Kind, Severity, Source, Status
 from scoring.features.columns import FactRow
 from scoring.measures.in_force import evaluate_measures
 from scoring.policy.caution import CROWD, MAX_DAYS_IN_SPAN, SPAN_DAYS
 from scoring.policy.policy import Policy
 from scoring.policy.reading import parse_policy
 from scoring.scores.score import score
-from scoring.time import DAY
 from tests.helpers.policies import data, shipped
 from tests.helpers.worlds import NOW, TODAY, artifact, exposure, identity, numbered, sellers, status, violation
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scoring.base.time import DAY
 from scoring.caution.cautions import Caution, choose_first_recent_day, find_cautions_of_seller, may_be_set_off
 from scoring.caution.flow_signals import FlowTable, find_relevant_changes, list_reached
 from scoring.caution.history import MAX_RESTATED, MAX_TRACED, choose_first_day
@@ -17,7 +18,6 @@ from scoring.entries.kinds.settlement import FlowStated
 from scoring.policy.caution import MAX_DAYS_IN_SPAN, SPAN_DAYS, Burst, CautionTable, Jump
 from scoring.policy.reading import parse_policy
 from scoring.scores.score import score
-from scoring.time import DAY
 from tests.helpers.policies import data
 from tests.helpers.worlds import NOW, TODAY, artifact, numbered
 from tests.scoring.test_caution import FEW, GENERAL, SOLD, WEIGHTS, caution_rule, report

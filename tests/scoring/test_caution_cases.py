@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scoring.base.enums import CaseState, Kind, Source, Status
+from scoring.base.time import DAY
 from scoring.caution.cautions import Caution, find_cautions_of_seller
 from scoring.caution.history import choose_first_day, name_case
 from scoring.entries.field_types import is_id
 from scoring.entries.flow import FlowDay
-from scoring.enums import CaseState, Kind, Source, Status
 from scoring.features.columns import FactRow
 from scoring.policy.caution import CautionTable
-from scoring.time import DAY
 from tests.helpers.worlds import NOW, TODAY, numbered, status
 from tests.scoring.test_caution import (
     BUSY,

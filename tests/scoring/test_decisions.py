@@ -5,10 +5,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from scoring.enums import Attribution, CorrectionKind, IncidentChange, Kind, Severity, Status, Tier
+from scoring.base.enums import Attribution, CorrectionKind, IncidentChange, Kind, Severity, Status, Tier
+from scoring.base.time import DAY
 from scoring.features.columns import FactRow, columns_of
 from scoring.features.facts import resolve
-from scoring.time import DAY
 from tests.helpers.worlds import NOW, TODAY, days, exposure, numbered, sellers, status, violation
 from tests.scoring.test_promises import COUNTING, answer, points
 

@@ -3,7 +3,15 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoring.errors import FieldPath, FieldViolation, InvalidInput, LifecycleForbids, field_name, invalid, split_item
+from scoring.base.errors import (
+    FieldPath,
+    FieldViolation,
+    InvalidInput,
+    LifecycleForbids,
+    field_name,
+    invalid,
+    split_item,
+)
 
 NAMES = st.text("abcdefghijklmnopqrstuvwxyz_", min_size=1, max_size=12)
 

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scoring.entries.kinds.decisions import MeasureChanged
-from scoring.enums import (
+from scoring.base.enums import (
     Category,
     ControlReason,
     Kind,
@@ -20,6 +19,8 @@ from scoring.enums import (
     Status,
     Tier,
 )
+from scoring.base.time import DAY
+from scoring.entries.kinds.decisions import MeasureChanged
 from scoring.features.columns import FactRow
 from scoring.measures.in_force import LOOK_BACK_DAYS, InForce, evaluate_measures
 from scoring.measures.listed import MeasureInForce
@@ -28,7 +29,6 @@ from scoring.policy.measures import Deposit, Suspension
 from scoring.policy.policy import Policy
 from scoring.scores.score import score
 from scoring.scores.settled_value import grows_with_value
-from scoring.time import DAY
 from tests.helpers.policies import policy_of, rule, shipped
 from tests.helpers.worlds import NOW, TODAY, artifact, exposure, identity, numbered, sellers, status, violation
 from tests.scoring.monotone import draw_policies, find_laxer_day

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from scoring.canonical import parse_json
+from scoring.base.canonical import parse_json
 
 ROOT = Path(__file__).parents[2]
 TRUSTED = {
-    "scoring/canonical.py": "the reader itself",
+    "scoring/base/canonical.py": "the reader itself",
     "scoring/entries/entry.py": "rows of the ledger, as they were sealed",
     "service/ledger/queries/identities.py": "rows of the ledger, as they were sealed",
     "service/ledger/append/policy_moves.py": "rows of the ledger, as they were sealed",

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scoring.enums import Kind, Status
+from scoring.base.enums import Kind, Status
 from scoring.features import facts
 from scoring.features.columns import EntryColumns, FactRow
 from scoring.features.facts import COUNTING_KINDS

@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scoring.enums import Category, Kind, Severity, Tier
+from scoring.base.enums import Category, Kind, Severity, Tier
+from scoring.base.time import DAY
 from scoring.features.columns import FactRow, columns_of, tabulate
 from scoring.features.facts import apply_changes, resolve
 from scoring.features.table import matrix
 from scoring.policy.policy import Policy
 from scoring.scores import look_back
 from scoring.scores.look_back import LOOK_BACK_DAYS, NO_TIER, LookBack
-from scoring.time import DAY
 from tests.helpers.policies import shipped
 from tests.helpers.worlds import NOW, TODAY, artifact, exposure, identity, numbered, violation
 from tests.scoring.features.test_views import files

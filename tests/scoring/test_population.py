@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scoring.enums import Category, Kind, MeasureKind, Severity, Status, Tier
+from scoring.base.enums import Category, Kind, MeasureKind, Severity, Status, Tier
+from scoring.base.time import DAY, format_day
 from scoring.features.columns import FactRow, tabulate
 from scoring.measures.in_force import evaluate_measures
 from scoring.policy.policy import Policy
 from scoring.policy.reading import parse_policy
 from scoring.scores.population import NO_TIER, Placed, Population, add_up_values, known_before, observe, place
 from scoring.scores.score import score
-from scoring.time import DAY, format_day
 from tests.helpers.worlds import NOW, TODAY, artifact, exposure, identity, numbered, violation
 
 POLICIES = Path(__file__).parents[2] / "service" / "policy"

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from scoring.enums import Kind, Severity, Status
+from scoring.base.enums import Kind, Severity, Status
+from scoring.base.time import DAY
 from scoring.features.columns import FactRow, columns_of
 from scoring.features.decay import HALF_LIVES, UNIT, decay_table
 from scoring.features.facts import resolve
 from scoring.features.table import matrix
 from scoring.scores.score import explain, score
-from scoring.time import DAY
 from tests.helpers.worlds import (
     CONSTANTS,
     NOW,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoring.enums import InspectionResult, ScoreState, Status, Tier
+from scoring.base.enums import InspectionResult, ScoreState, Status, Tier
 from scoring.features.columns import FactRow
 from scoring.features.table import Subject
 from scoring.model.artifact import Artifact

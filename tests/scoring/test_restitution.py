@@ -1,13 +1,13 @@
 """What an overturn gives back, by what was on record at each time, in numbers to add up by hand."""
 
+from scoring.base.enums import Attribution, DepositChange, Kind, MeasureKind, MeasureState, Status
+from scoring.base.time import DAY
 from scoring.entries.flow import FlowDay
 from scoring.entries.kinds.decisions import MeasureChanged
 from scoring.entries.kinds.settlement import DepositChanged, FlowStated
-from scoring.enums import Attribution, DepositChange, Kind, MeasureKind, MeasureState, Status
 from scoring.features.columns import FactRow
 from scoring.measures.record import MeasureStatement
 from scoring.measures.restitution import RestitutionItem, captured_in, find_times_away, list_items, list_stood_on
-from scoring.time import DAY
 from tests.helpers.worlds import status
 
 IMPOSED, UPDATED, LIFTED = MeasureState.IMPOSED, MeasureState.UPDATED, MeasureState.LIFTED

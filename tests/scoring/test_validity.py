@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scoring.enums import (
+from scoring.base.enums import (
     Attribution,
     CaseState,
     CorrectionKind,
@@ -17,13 +17,13 @@ from scoring.enums import (
     Source,
     Status,
 )
+from scoring.base.time import DAY
 from scoring.features.columns import FactRow
 from scoring.features.facts import COUNTING_KINDS
 from scoring.model.artifact import Artifact
 from scoring.policy.policy import Policy
 from scoring.scores.answer import TrustScore
 from scoring.scores.score import score
-from scoring.time import DAY
 from tests.helpers.worlds import NOW, TODAY, artifact, exposure, numbered, policy, sellers, violation
 
 HOUR = DAY // 24

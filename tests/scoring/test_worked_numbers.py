@@ -8,10 +8,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from scoring.base.enums import Action, Harm, Severity, Source, Status, Tier
+from scoring.base.errors import LifecycleForbids
+from scoring.base.time import day_of, format_day, format_time, parse_day, parse_time
 from scoring.entries.lifecycle import TRANSITIONS, allowed_actions, next_status
 from scoring.entries.violation_types import severity_of, violation_types
-from scoring.enums import Action, Harm, Severity, Source, Status, Tier
-from scoring.errors import LifecycleForbids
 from scoring.features.columns import columns_of
 from scoring.features.decay import HALF_LIVES, decay_table, exact_sums, sum_by_case
 from scoring.features.facts import resolve
@@ -20,7 +21,6 @@ from scoring.features.table import FEATURES
 from scoring.model.scale import Scale
 from scoring.policy.reading import parse_policy
 from scoring.scores.reasons import shapley_shares
-from scoring.time import day_of, format_day, format_time, parse_day, parse_time
 from tests.helpers.policies import data
 from tests.helpers.worlds import CONSTANTS, NOW, TODAY, exposure, numbered
 
@@ -130,7 +130,7 @@ def test_the_lifecycle_allows_what_its_table_says_and_names_it_otherwise(status:
 
 
 def test_times_come_back_from_text() -> None:
-    """The worked numbers of scoring.time; a time without offset is refused."""
+    """The worked numbers of scoring.base.time; a time without offset is refused."""
     assert parse_time("1970-01-01T00:00:01Z") == 1_000_000
     assert format_time(1_000_000) == "1970-01-01T00:00:01Z"
     assert parse_time("1970-01-02") == 86_400_000_000

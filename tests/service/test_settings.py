@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from scoring.errors import ConfigurationWrong
+from scoring.base.errors import ConfigurationWrong
 from service.settings import VARIABLES, describe, host_and_port, is_loopback, load
 from tests.tls_folders import with_folders
 

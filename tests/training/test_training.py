@@ -6,12 +6,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from scoring.enums import Harm, Kind
-from scoring.errors import ConfigurationWrong
+from scoring.base.enums import Harm, Kind
+from scoring.base.errors import ConfigurationWrong
+from scoring.base.time import DAY
 from scoring.features.table import FEATURES
 from scoring.model.artifact import load
 from scoring.model.interval import default_prior
-from scoring.time import DAY
 from tests.helpers.training_ledgers import STUDIES, exported, market_ledger, restated, train
 from training.evaluation.ranking import auc
 from training.fitting.fit import fit_curves

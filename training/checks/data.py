@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from scoring.arrays import Floats, first_of_runs, last_of_runs
+from scoring.base.arrays import Floats, first_of_runs, last_of_runs
+from scoring.base.enums import Category, Kind
+from scoring.base.time import DAY, format_day
 from scoring.entries.lifecycle import OPEN_STATUSES
-from scoring.enums import Category, Kind
 from scoring.features.facts import Facts
 from scoring.features.table import MAX_DAYS
-from scoring.time import DAY, format_day
 from training.checks.check import Check
 from training.fitting.folds import mix
 from training.observation.export import LedgerTable

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.arrays import Floats, Ints
-from scoring.enums import Kind
-from scoring.time import DAY
+from scoring.base.arrays import Floats, Ints
+from scoring.base.enums import Kind
+from scoring.base.time import DAY
 from training.checks.check import Check
 from training.evaluation.arrays import Interval, sigmoid, widen_by_poisson
 from training.fitting.fit import base_log_odds

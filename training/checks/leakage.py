@@ -10,9 +10,9 @@ from dataclasses import replace
 import lightgbm
 import numpy as np
 
-from scoring.arrays import Floats, Ints
-from scoring.enums import Kind
-from scoring.time import DAY
+from scoring.base.arrays import Floats, Ints
+from scoring.base.enums import Kind
+from scoring.base.time import DAY
 from training.checks.check import Check
 from training.checks.duplicates import duplicated_histories, identical_rows
 from training.evaluation.ranking import auc

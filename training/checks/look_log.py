@@ -8,9 +8,9 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from scoring.canonical import parse_json
-from scoring.errors import ConfigurationWrong
-from scoring.time import format_day, parse_day
+from scoring.base.canonical import parse_json
+from scoring.base.errors import ConfigurationWrong
+from scoring.base.time import format_day, parse_day
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaincinv
 
-from scoring.arrays import Floats, Ints, first_of_runs
+from scoring.base.arrays import Floats, Ints, first_of_runs
 
 Labels = NDArray[Any]
 """Texts by row, of numpy's string or object type."""

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from scoring.arrays import Floats
-from scoring.enums import RATED_TIERS, Tier
+from scoring.base.arrays import Floats
+from scoring.base.enums import RATED_TIERS, Tier
 from scoring.model.scale import MAX_POINTS
 from training.evaluation.arrays import sigmoid
 from training.evaluation.case import CANDIDATE, Case

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from scoring.arrays import Bools, Floats, Ints
+from scoring.base.arrays import Bools, Floats, Ints
 from scoring.policy.policy import Policy
 from training.evaluation.arrays import Labels, sigmoid
 from training.evaluation.ranking import HARM

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from scoring.arrays import Floats
+from scoring.base.arrays import Floats
 from scoring.model.scale import MAX_POINTS
 from training.evaluation.case import CANDIDATE, Case
 from training.evaluation.jeffreys import Rate

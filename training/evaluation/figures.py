@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from scoring.arrays import Floats
+from scoring.base.arrays import Floats
 from training.evaluation import bands, curves, segments, tiers
 from training.evaluation.arrays import Interval, plain
 from training.evaluation.case import CANDIDATE, CHAMPION, TWIN, VOLUMES, Case

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import betainc, betaincinv
 
-from scoring.arrays import Floats, Ints
+from scoring.base.arrays import Floats, Ints
 from training.evaluation.arrays import LEVEL
 
 

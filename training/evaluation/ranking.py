@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scoring.arrays import Floats, Ints
+from scoring.base.arrays import Floats, Ints
 
 HARM = 0.05
 """Share of the good rows that may be rejected when the recall of loss is read."""

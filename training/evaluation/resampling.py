@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from scoring.arrays import Floats, Ints
+from scoring.base.arrays import Floats, Ints
 from training.evaluation.arrays import Interval
 from training.evaluation.ranking import HARM, Ranking
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from scoring.arrays import Floats, Ints
+from scoring.base.arrays import Floats, Ints
 from training.evaluation.arrays import Interval, Labels, groups_of
 from training.evaluation.case import CANDIDATE, CHAMPION, TWIN, Case
 from training.evaluation.jeffreys import Rate

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from scoring.arrays import Bools, Floats, Ints
-from scoring.enums import RATED_TIERS, Tier
+from scoring.base.arrays import Bools, Floats, Ints
+from scoring.base.enums import RATED_TIERS, Tier
 from scoring.model.scale import MAX_POINTS
 from scoring.policy.policy import Policy
 from training.evaluation.case import CANDIDATE, CHAMPION, Case

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits
 
-from scoring.arrays import Floats, Ints
+from scoring.base.arrays import Floats, Ints
 from training.fitting.curves import Curve
 
 KNOTS = 64

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from scoring.arrays import Floats
+from scoring.base.arrays import Floats
 from training.fitting.fit import Raw
 from training.fitting.folds import folds
 from training.observation.snapshots import Snapshot

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from scoring.arrays import Floats, Ints
-from scoring.canonical import parse_json
+from scoring.base.arrays import Floats, Ints
+from scoring.base.canonical import parse_json
 from scoring.model.page import NEARLY_ZERO, Page, Table, find_rows
 from scoring.model.scale import POINTS_PER_LOGIT, Scale
 

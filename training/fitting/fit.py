@@ -9,8 +9,8 @@ from typing import Any
 import lightgbm
 import numpy as np
 
-from scoring.arrays import Floats
-from scoring.errors import ConfigurationWrong
+from scoring.base.arrays import Floats
+from scoring.base.errors import ConfigurationWrong
 from scoring.features import table as features
 from training.fitting.additive import fit_additive
 from training.fitting.curves import Curve, Curves, add_up_trees

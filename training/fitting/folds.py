@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.arrays import Ints
+from scoring.base.arrays import Ints
 
 Words = NDArray[np.uint64]
 

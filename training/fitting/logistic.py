@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from scoring.arrays import Floats
+from scoring.base.arrays import Floats
 from training.fitting.additive import log1p
 from training.fitting.fit import base_log_odds, offset
 from training.observation.snapshots import Snapshot

@@ -8,12 +8,12 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import gammaln
 
-from scoring.arrays import Floats
-from scoring.enums import Category, Severity
+from scoring.base.arrays import Floats
+from scoring.base.enums import Category, Severity
+from scoring.base.time import DAY
 from scoring.features.facts import Facts, resolve
 from scoring.features.fold import Constants, Folder, Sums
 from scoring.model.interval import LONGEST, Prior, default_prior, severity_grain
-from scoring.time import DAY
 from training.observation.export import LedgerTable
 from training.study.definition import Observation, Study
 

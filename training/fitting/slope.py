@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scoring.arrays import Floats
+from scoring.base.arrays import Floats
 from scoring.features.table import at_reference
 from training.evaluation.arrays import ERRORS_95, sigmoid
 from training.fitting.additive import slope_beside

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from scoring.errors import ConfigurationWrong
+from scoring.base.errors import ConfigurationWrong
 from training.gates import calibration
 from training.gates import findings as figures
 from training.gates.evidence import GateEvidence, GateFinding, Measured

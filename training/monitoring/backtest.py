@@ -16,17 +16,17 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.arrays import Floats, Ints
-from scoring.enums import RATED_TIERS, Tier
-from scoring.errors import ConfigurationWrong
+from scoring.base.arrays import Floats, Ints
+from scoring.base.enums import RATED_TIERS, Tier
+from scoring.base.errors import ConfigurationWrong
+from scoring.base.progress import Progress
+from scoring.base.time import DAY
 from scoring.features.columns import EntryColumns
 from scoring.features.facts import Facts, resolve
 from scoring.features.table import matrix
 from scoring.model.artifact import Artifact
 from scoring.model.scale import MAX_POINTS
 from scoring.policy.policy import Policy
-from scoring.progress import Progress
-from scoring.time import DAY
 from training.evaluation.ranking import auc
 from training.monitoring.outcomes import is_mature, last_training_day, outcome, slope_of
 from training.observation.chunks import of_sellers

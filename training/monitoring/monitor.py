@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from scoring.arrays import Bools, Floats
-from scoring.enums import Kind, Tier
-from scoring.errors import ConfigurationWrong
+from scoring.base.arrays import Bools, Floats
+from scoring.base.enums import Kind, Tier
+from scoring.base.errors import ConfigurationWrong
+from scoring.base.time import format_day
 from scoring.features.facts import Facts
 from scoring.model.artifact import Artifact
 from scoring.policy.policy import Policy
-from scoring.time import format_day
 from training.evaluation.arrays import Interval, widen_by_poisson
 from training.evaluation.stability import Samples
 from training.fitting.fit import log_exposure

@@ -4,12 +4,12 @@ import json
 from dataclasses import dataclass, replace
 from typing import Any
 
-from scoring.arrays import Floats, Ints
-from scoring.errors import ConfigurationWrong
+from scoring.base.arrays import Floats, Ints
+from scoring.base.errors import ConfigurationWrong
+from scoring.base.time import DAY, parse_day
 from scoring.features.facts import Facts
 from scoring.model.artifact import Artifact
 from scoring.model.scale import Scale
-from scoring.time import DAY, parse_day
 from training.evaluation.arrays import sigmoid
 from training.fitting.fit import offset
 from training.observation.export import LedgerTable

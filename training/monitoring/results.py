@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from scoring.time import format_day
+from scoring.base.time import format_day
 from training.evaluation.arrays import Interval, plain
 
 CHECKS = ("score_psi", "feature_csi", "calibration_matured", "calibration_estimated")

@@ -12,8 +12,8 @@ from fractions import Fraction
 import numpy as np
 import polars as pl
 
-from scoring.arrays import NEVER, Bools, Ints, first_of_runs
-from scoring.errors import ConfigurationWrong
+from scoring.base.arrays import NEVER, Bools, Ints, first_of_runs
+from scoring.base.errors import ConfigurationWrong
 from scoring.features.facts import Facts
 from scoring.features.violations import Violations
 from training.observation.export import LedgerTable

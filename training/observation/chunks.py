@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from scoring.arrays import Ints
+from scoring.base.arrays import Ints
 from scoring.features.columns import EntryColumns
 
 

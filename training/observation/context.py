@@ -9,13 +9,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from scoring.arrays import Floats, Ints, last_of_runs
+from scoring.base.arrays import Floats, Ints, last_of_runs
+from scoring.base.enums import Kind, MeasureState, Source
+from scoring.base.time import DAY
 from scoring.entries.kinds.decisions import RULE_MEASURE_PREFIX
-from scoring.enums import Kind, MeasureState, Source
 from scoring.features.columns import EntryColumns
 from scoring.features.corrections import apply_corrections
 from scoring.features.facts import resolve
-from scoring.time import DAY
 from training.observation.export import LedgerTable
 from training.study.context import ContextSource
 from training.study.definition import Observation, Study

@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from scoring.arrays import Floats, Ints
-from scoring.enums import Kind, Status
+from scoring.base.arrays import Floats, Ints
+from scoring.base.enums import Kind, Status
+from scoring.base.time import DAY
 from scoring.features.columns import EntryColumns
-from scoring.time import DAY
 from training.observation.export import LedgerTable
 from training.observation.survival import kaplan_meier
 

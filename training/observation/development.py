@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from scoring.arrays import NEVER, Floats, Ints, first_of_runs, last_of_runs
-from scoring.enums import Kind, Status
+from scoring.base.arrays import NEVER, Floats, Ints, first_of_runs, last_of_runs
+from scoring.base.enums import Kind, Status
+from scoring.base.time import DAY
 from scoring.features.facts import Facts
-from scoring.time import DAY
 from training.observation.badness import (
     Counted,
     amounts,

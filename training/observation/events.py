@@ -9,11 +9,11 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from scoring.arrays import Ints
-from scoring.errors import ConfigurationWrong
+from scoring.base.arrays import Ints
+from scoring.base.errors import ConfigurationWrong
+from scoring.base.time import DAY, format_day
 from scoring.features.columns import EntryColumns
 from scoring.features.corrections import apply_corrections
-from scoring.time import DAY, format_day
 from training.observation.chunks import runs
 from training.observation.export import LedgerTable
 from training.study.definition import Observation, Study

@@ -11,12 +11,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from scoring.arrays import Ints
+from scoring.base.arrays import Ints
+from scoring.base.enums import Harm, Kind, Source
+from scoring.base.errors import ConfigurationWrong
+from scoring.base.time import DAY
 from scoring.entries.violation_types import TYPE_NUMBERS
-from scoring.enums import Harm, Kind, Source
-from scoring.errors import ConfigurationWrong
 from scoring.features.columns import EntryColumns
-from scoring.time import DAY
 from training.observation.stated_columns import Stated, read_stated
 
 SCHEMA: Mapping[str, Any] = {

@@ -14,13 +14,13 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.arrays import NEVER, Bools, Floats, Ints
-from scoring.enums import Kind
+from scoring.base.arrays import NEVER, Bools, Floats, Ints
+from scoring.base.enums import Kind
+from scoring.base.time import DAY
 from scoring.features.columns import EntryColumns
 from scoring.features.corrections import apply_corrections
 from scoring.features.facts import Facts, kind_mask, resolve
 from scoring.features.violations import Violations
-from scoring.time import DAY
 from training.observation.badness import (
     Counted,
     amounts,

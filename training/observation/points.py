@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from scoring.base.time import format_day
 from scoring.features.facts import Facts
-from scoring.time import format_day
 from training.observation.export import LedgerTable
 from training.observation.labels import final_facts
 from training.observation.snapshots import count_bad

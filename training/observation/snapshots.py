@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.arrays import Bools, Floats, Ints, first_of_runs
+from scoring.base.arrays import Bools, Floats, Ints, first_of_runs
+from scoring.base.time import DAY
 from scoring.features.facts import Facts, resolve
 from scoring.features.fold import Folder, Sums
 from scoring.features.table import AttributeFeature, matrix
-from scoring.time import DAY
 from training.observation.chunks import of_sellers
 from training.observation.context import fill_context
 from training.observation.events import Moved, moved_cases

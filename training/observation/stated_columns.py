@@ -7,9 +7,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from scoring.arrays import Bools, Ints
+from scoring.base.arrays import Bools, Ints
+from scoring.base.enums import Kind, MeasureKind, MeasureState, Source
 from scoring.entries.kinds.decisions import RULE_MEASURE_PREFIX
-from scoring.enums import Kind, MeasureKind, MeasureState, Source
 
 
 @dataclass(frozen=True, slots=True)

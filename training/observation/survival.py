@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scoring.arrays import Bools, Floats
+from scoring.base.arrays import Bools, Floats
 
 
 @dataclass(frozen=True, slots=True)

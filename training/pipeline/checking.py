@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from scoring.time import format_day, format_time
+from scoring.base.time import format_day, format_time
 from training.checks.check import Check
 from training.checks.data import data_checks
 from training.checks.leakage import leakage_checks

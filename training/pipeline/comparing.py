@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.arrays import Floats, Ints
+from scoring.base.arrays import Floats, Ints
 from scoring.features import table as features
 from scoring.features.table import FEATURES
 from scoring.model.artifact import Artifact

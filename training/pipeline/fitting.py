@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from scoring.arrays import Floats
-from scoring.errors import ConfigurationWrong
+from scoring.base.arrays import Floats
+from scoring.base.errors import ConfigurationWrong
 from scoring.features import table as features
 from scoring.model.artifact import Artifact
 from scoring.model.certificate import certify

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from scoring.arrays import Floats, Ints
+from scoring.base.arrays import Floats, Ints
 from scoring.model.artifact import Artifact
 from scoring.policy.policy import Policy
 from training.fitting.slope import Slope

@@ -10,11 +10,11 @@ from typing import Any
 import lightgbm
 import numpy as np
 
+from scoring.base.time import format_day
 from scoring.features.table import at_reference
 from scoring.model.artifact import ModelParts, load, pack
 from scoring.model.card import describe_page
 from scoring.model.page import page_model_text
-from scoring.time import format_day
 from training.fitting.fit import baseline_seller, golden_rows
 from training.fitting.prior import fit_prior
 from training.gates.evidence import Measured

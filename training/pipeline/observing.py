@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scoring.errors import ConfigurationWrong
+from scoring.base.errors import ConfigurationWrong
+from scoring.base.time import format_day
 from scoring.features.facts import Facts
-from scoring.time import format_day
 from training.observation.labels import final_facts
 from training.observation.points import choose_points
 from training.observation.snapshots import FeatureBuffer, Snapshot, join

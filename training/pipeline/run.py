@@ -2,7 +2,7 @@
 
 import math
 
-from scoring.progress import Progress
+from scoring.base.progress import Progress
 from training.pipeline.checking import check_data, check_leakage, merge_checks
 from training.pipeline.comparing import compare
 from training.pipeline.fitting import calibrate_fit, certify_fit, fit

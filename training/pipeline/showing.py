@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.arrays import Floats, Ints
-from scoring.enums import Kind
+from scoring.base.arrays import Floats, Ints
+from scoring.base.enums import Kind
+from scoring.base.time import DAY, format_day
 from scoring.features.facts import Facts, resolve
 from scoring.features.fold import Folder
 from scoring.model.page import Page
 from scoring.scores.reasons import group_incidents, rank_other_codes, rank_reason_codes
-from scoring.time import DAY, format_day
 from training.observation.export import LedgerTable, entries_of
 from training.observation.snapshots import Snapshot
 from training.study.definition import Study

@@ -9,7 +9,7 @@ from hashlib import file_digest
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
-from scoring.progress import Progress
+from scoring.base.progress import Progress
 
 P = ParamSpec("P")
 

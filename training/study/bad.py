@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from scoring.base.enums import Category, Harm, Severity
 from scoring.entries.violation_types import TABLES
-from scoring.enums import Category, Harm, Severity
 from training.study.definition import COUNTS, WEIGHTS, BadRule, BadTable
 from training.study.reader import Reader, word
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from scoring.enums import Kind, MeasureKind
+from scoring.base.enums import Kind, MeasureKind
+from scoring.base.time import parse_day
 from scoring.features.table import ContextFeature
-from scoring.time import parse_day
 from training.study.reader import Reader
 
 COUNTED = ("detections_per_month", "detections_per_order", "selection_probability", "measures_in_force")

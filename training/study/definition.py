@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
 
-from scoring.enums import Category, Harm, Severity
-from scoring.errors import ConfigurationWrong
+from scoring.base.enums import Category, Harm, Severity
+from scoring.base.errors import ConfigurationWrong
+from scoring.base.time import format_day, parse_day
 from scoring.features.fold import Constants
 from scoring.features.table import AnyFeature
-from scoring.time import format_day, parse_day
 from training.gates.table import Gates
 from training.study.context import ContextSource, EventPoints
 

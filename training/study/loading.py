@@ -8,13 +8,13 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from scoring.canonical import canonical_json
-from scoring.enums import Category, Severity
-from scoring.errors import ConfigurationWrong
+from scoring.base.canonical import canonical_json
+from scoring.base.enums import Category, Severity
+from scoring.base.errors import ConfigurationWrong
+from scoring.base.time import parse_day
 from scoring.features.fold import DEFAULT_WEIGHTS, Constants
 from scoring.features.table import FEATURES, AnyFeature, AttributeFeature, Feature
 from scoring.model.promises import FREEABLE, free_direction
-from scoring.time import parse_day
 from training.gates.table import Gates, gates_of
 from training.study.bad import read_bad
 from training.study.context import EventPoints, read_context, read_events

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from scoring.base.enums import BusinessModel, ControlReason, IdentityLevel, LinkState, Source
 from scoring.entries.field_types import ATTRIBUTES, COUNTRY, FLAG, ID, ID_FORM, IDS, fact_field
 from scoring.entries.kinds.common import ACTOR, ACTOR_MISSING, REASON, REASON_MISSING, REASON_TEXT, word_field
-from scoring.enums import BusinessModel, ControlReason, IdentityLevel, LinkState, Source
 
 
 @dataclass(frozen=True, slots=True)

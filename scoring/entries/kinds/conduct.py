@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from scoring.base.enums import Action, Attribution, Harm, IncidentChange, Severity, Source
 from scoring.entries.field_types import CURRENCY, FLAG, ID, ID_FORM, IDS, SHA256, fact_field, text, word
 from scoring.entries.kinds.common import (
     ACTOR,
@@ -23,7 +24,6 @@ from scoring.entries.kinds.common import (
     VALUE,
     word_field,
 )
-from scoring.enums import Action, Attribution, Harm, IncidentChange, Severity, Source
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from scoring.base.enums import CaseState, CorrectionKind, MeasureKind, MeasureState, Tier
 from scoring.entries.field_types import CURRENCY, ID, ID_FORM, IDS, SHA256, TIME, count, fact_field
 from scoring.entries.kinds.common import (
     ACTOR,
@@ -15,7 +16,6 @@ from scoring.entries.kinds.common import (
     VALUE,
     word_field,
 )
-from scoring.enums import CaseState, CorrectionKind, MeasureKind, MeasureState, Tier
 
 MAX_DAYS = 100_000
 MAX_LISTINGS = 1_000_000_000

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from scoring.base.enums import ClaimChange, ComplaintOutcome, DepositChange, PayoutsChange
 from scoring.entries.field_types import CURRENCY, DAY, ID, ID_FORM, count, fact_field
 from scoring.entries.kinds.common import (
     ACTOR,
@@ -21,7 +22,6 @@ from scoring.entries.kinds.common import (
     VALUE,
     word_field,
 )
-from scoring.enums import ClaimChange, ComplaintOutcome, DepositChange, PayoutsChange
 
 _CURRENCY_MISSING = "must be an ISO 4217 code such as CNY"
 

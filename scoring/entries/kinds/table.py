@@ -2,7 +2,7 @@
 
 Everything about a kind follows from it: validation, canonical content, the ledger's columns, the conversion from and to the
 contract, the import of files, the command line and the documents; the messages of `entry.proto` are generated from it. The
-number of a kind is that of `scoring.enums.Kind`; its field in the contract's `Entry` has that number + 6.
+number of a kind is that of `Kind`; its field in the contract's `Entry` has that number + 6.
 """
 
 from collections.abc import Mapping
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
 
+from scoring.base.enums import Kind
 from scoring.entries.field_types import FactField, fact_fields
 from scoring.entries.kinds.account import ControlChanged, IdentityVerified, LinkChanged, OperatorStated, ProfileStated
 from scoring.entries.kinds.conduct import (
@@ -38,7 +39,6 @@ from scoring.entries.kinds.settlement import (
     PayoutsChanged,
 )
 from scoring.entries.kinds.trade import DisputeResolved, ExposureStated, InspectionDone, RatingGiven
-from scoring.enums import Kind
 
 Fact = (
     ViolationReported

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from scoring.base.enums import DisputeOutcome, InspectionMethod, InspectionResult, Source
 from scoring.entries.field_types import ATTRIBUTES, CURRENCY, DAY, ID, SHA256, count, fact_field
 from scoring.entries.kinds.common import (
     ACTOR,
@@ -20,7 +21,6 @@ from scoring.entries.kinds.common import (
     VALUE,
     word_field,
 )
-from scoring.enums import DisputeOutcome, InspectionMethod, InspectionResult, Source
 
 
 @dataclass(frozen=True, slots=True)

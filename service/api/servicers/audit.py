@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from scoring.errors import AuditUnavailable
+from scoring.base.errors import AuditUnavailable
 from sellertrust.v1 import audit_service_pb2 as pb
 from service.access.audit import AuditFile
 from service.access.audit_reading import is_place, lines_up_to, read_page, verify_lines

@@ -9,8 +9,8 @@ from typing import TypeVar
 from google.protobuf.message import Message
 from google.rpc import code_pb2
 
-from scoring.errors import SellertrustError, SequenceNotReached, invalid
-from scoring.time import MAX_TIME
+from scoring.base.errors import SellertrustError, SequenceNotReached, invalid
+from scoring.base.time import MAX_TIME
 from sellertrust.v1 import entry_pb2 as entry_pb
 from sellertrust.v1 import ledger_service_pb2 as ledger_pb
 from service.api.reads import MAX_PAGE, page_limit

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TypeVar
 
+from scoring.base.enums import Action
+from scoring.base.errors import FieldViolation, InvalidInput, SellertrustError
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.conduct import StatusChanged
-from scoring.enums import Action
-from scoring.errors import FieldViolation, InvalidInput, SellertrustError
 from sellertrust.v1 import ledger_service_pb2 as ledger_pb
 from service.api.reads import Reads, is_number
 from service.api.servicers.entry_streams import EntryStreams, cut_to_message, list_sellers

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from scoring.errors import ArtifactRefused, ModelNotFound
+from scoring.base.errors import ArtifactRefused, ModelNotFound
 from sellertrust.v1 import model_service_pb2 as model_pb
 from service.api.reads import is_number, page_of
 from service.call_context import current_call

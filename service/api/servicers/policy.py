@@ -2,7 +2,7 @@
 
 from contextlib import suppress
 
-from scoring.errors import PolicyRefused
+from scoring.base.errors import PolicyRefused
 from sellertrust.v1 import policy_service_pb2 as pb
 from service.api.reads import is_number, page_of
 from service.call_context import current_call

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from scoring.errors import (
+from scoring.base.errors import (
     ArtifactRefused,
     FieldViolation,
     GatesFailed,

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from scoring.base.enums import CaseState
+from scoring.base.errors import NotifierNotFound
+from scoring.base.time import format_time
 from scoring.caution.cautions import Caution
 from scoring.entries.field_types import is_id
-from scoring.enums import CaseState
-from scoring.errors import NotifierNotFound
-from scoring.time import format_time
 from sellertrust.v1 import review_service_pb2 as review_pb
 from service.api.reads import Reads, is_number
 from service.contract.resource_names import parse_marketplace, parse_notifier

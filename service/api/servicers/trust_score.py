@@ -4,7 +4,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 
-from scoring.errors import FieldViolation, SellerNotFound, SellertrustError, TooStale, invalid
+from scoring.base.errors import FieldViolation, SellerNotFound, SellertrustError, TooStale, invalid
 from sellertrust.v1 import trust_score_service_pb2 as score_pb
 from service.access.rights import Right, not_granted
 from service.api.answers_at_once import FindAtOnce

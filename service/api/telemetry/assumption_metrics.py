@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from scoring.errors import SellertrustError
+from scoring.base.errors import SellertrustError
 from scoring.loss_certificate.assumptions import parse_assumptions
 from scoring.loss_certificate.contradictions import Seen, find_contradictions
 

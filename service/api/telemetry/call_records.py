@@ -17,7 +17,7 @@ from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 from prometheus_client import CollectorRegistry, Gauge
 
-from scoring.errors import (
+from scoring.base.errors import (
     CallerGone,
     DeadlinePassed,
     InvalidInput,

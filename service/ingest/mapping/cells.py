@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 from typing import Any
 
-from scoring.errors import ConfigurationWrong
-from scoring.time import parse_time
+from scoring.base.errors import ConfigurationWrong
+from scoring.base.time import parse_time
 from service.ingest.mapping.dates import PLAIN, Dates, add_days, day_text
 
 Row = Mapping[str, str]

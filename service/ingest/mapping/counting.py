@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from scoring.errors import ConfigurationWrong
+from scoring.base.errors import ConfigurationWrong
 from service.ingest.mapping.cells import Row, Test, cell, number, tests_of, whole
 from service.ingest.mapping.dates import Dates
 

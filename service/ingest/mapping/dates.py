@@ -16,8 +16,8 @@ from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from typing import Any
 
-from scoring.errors import ConfigurationWrong
-from scoring.time import DAY, MAX_TIME, SECOND, format_day, format_time, is_date, parse_day, parse_time
+from scoring.base.errors import ConfigurationWrong
+from scoring.base.time import DAY, MAX_TIME, SECOND, format_day, format_time, is_date, parse_day, parse_time
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCHS = {"epoch_seconds": SECOND, "epoch_milliseconds": 1000}

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from scoring.base.enums import IdentityLevel
 from scoring.entries.field_types import FactField
-from scoring.enums import IdentityLevel
 from service.ingest.mapping.cells import Row, RowRejected, Value
 from service.ingest.mapping.dates import Dates, day_text
 

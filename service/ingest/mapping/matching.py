@@ -20,8 +20,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from scoring.enums import IdentityLevel
-from scoring.errors import ConfigurationWrong
+from scoring.base.enums import IdentityLevel
+from scoring.base.errors import ConfigurationWrong
 from service.ingest.mapping.cells import are_tables, value_of
 from service.ledger.records import Identity
 

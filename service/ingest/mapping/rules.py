@@ -37,12 +37,12 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any, TypeVar, cast
 
+from scoring.base.errors import ConfigurationWrong
+from scoring.base.time import DAY, is_date, parse_day, parse_time
 from scoring.entries.entry import Entry
 from scoring.entries.field_types import ID_FORM, is_id
 from scoring.entries.kinds.conduct import ProductViolationReported, ViolationReported
 from scoring.entries.kinds.table import BY_COMMAND, KINDS, Fact, Need
-from scoring.errors import ConfigurationWrong
-from scoring.time import DAY, is_date, parse_day, parse_time
 from service.ingest.mapping.cells import Row, RowRejected, are_tables, tests_of, value_of
 from service.ingest.mapping.counting import COUNTS, Count, Tally
 from service.ingest.mapping.dates import PLAIN, Dates, parse_dates

@@ -13,8 +13,8 @@ from decimal import Decimal
 from functools import partial
 from typing import Any
 
-from scoring.errors import ConfigurationWrong
-from scoring.time import parse_time
+from scoring.base.errors import ConfigurationWrong
+from scoring.base.time import parse_time
 from service.ingest.mapping.cells import Row, RowRejected, Test, cell, number, tests_of, value_of, whole
 from service.ingest.mapping.dates import PLAIN, Dates
 from service.ingest.mapping.static_checks import refuse_unknown

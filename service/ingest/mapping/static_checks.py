@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from scoring.base.errors import ConfigurationWrong
 from scoring.entries.field_types import FactField, Shape
 from scoring.entries.violation_types import TABLES
-from scoring.errors import ConfigurationWrong
 
 _TYPES = frozenset(key for _, table in TABLES for key in table)
 _NEEDED = frozenset(["id", "text", "word", "time", "ids"])

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, BinaryIO, Self, cast
 
-from scoring.canonical import parse_json
+from scoring.base.canonical import parse_json
 from service.ingest.private_files import owner_only_opener
 from service.ledger.records import Position
 from service.ledger.store import Ledger

@@ -11,8 +11,8 @@ from functools import partial
 from threading import Event
 from typing import TypeVar
 
+from scoring.base.errors import InvalidInput, LedgerUnavailable, SourceUnavailable
 from scoring.entries.entry import Entry
-from scoring.errors import InvalidInput, LedgerUnavailable, SourceUnavailable
 from service.ingest.partial_append import AppendResult, accept
 from service.ingest.sources.payload import entry_from_payload
 from service.ingest.sources.rejects import RejectFile

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
-from scoring.errors import ConfigurationWrong, SourceUnavailable
+from scoring.base.errors import ConfigurationWrong, SourceUnavailable
 from service.ingest.sources.source import Message
 
 ANSWER_SECONDS = 10.0

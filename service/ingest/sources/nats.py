@@ -18,7 +18,7 @@ from nats.aio.client import Client as Connection
 from nats.js import JetStreamContext, api
 from nats.js import errors as jetstream_errors
 
-from scoring.errors import ConfigurationWrong, SourceUnavailable
+from scoring.base.errors import ConfigurationWrong, SourceUnavailable
 from service.ingest.sources.source import Message
 
 T = TypeVar("T")

@@ -2,8 +2,8 @@
 
 from google.protobuf.message import DecodeError
 
+from scoring.base.errors import invalid
 from scoring.entries.entry import Entry
-from scoring.errors import invalid
 from sellertrust.v1 import entry_pb2
 from service.contract.entries import entry_of
 from service.contract.entry_json import entry_of_json

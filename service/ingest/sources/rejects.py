@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from scoring.errors import ConfigurationWrong
+from scoring.base.errors import ConfigurationWrong
 from service.ingest.sources.source import Message
 
 

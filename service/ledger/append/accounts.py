@@ -5,6 +5,7 @@ from typing import Any, cast
 
 from sqlalchemy import Connection, Select, bindparam, or_, select, text
 
+from scoring.base.enums import CaseState, Kind
 from scoring.entries.accounts import ClaimBalance, DepositAccount
 from scoring.entries.cases import OnPayouts, list_possible_entries
 from scoring.entries.contests import Complaint
@@ -19,7 +20,6 @@ from scoring.entries.kinds.settlement import (
     DepositChanged,
     PayoutsChanged,
 )
-from scoring.enums import CaseState, Kind
 from service.ledger.database.expressions import Texts, among, of_sellers
 from service.ledger.database.tables import ENTRY, ON_TERMS
 

@@ -6,13 +6,8 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, bindparam, select
 
-from scoring.entries.entry import Entry, PreparedEntry, prepare
-from scoring.entries.field_types import ID_FORM, is_id
-from scoring.entries.kinds.decisions import CaseChanged, ClockMended, MeasureChanged, SellerErased
-from scoring.entries.kinds.settlement import FlowStated
-from scoring.entries.kinds.trade import ExposureStated
-from scoring.enums import CaseState, Kind
-from scoring.errors import (
+from scoring.base.enums import CaseState, Kind
+from scoring.base.errors import (
     EntryContentDiffers,
     ExposureRevisionTaken,
     FieldViolation,
@@ -20,6 +15,11 @@ from scoring.errors import (
     InvalidInput,
     invalid,
 )
+from scoring.entries.entry import Entry, PreparedEntry, prepare
+from scoring.entries.field_types import ID_FORM, is_id
+from scoring.entries.kinds.decisions import CaseChanged, ClockMended, MeasureChanged, SellerErased
+from scoring.entries.kinds.settlement import FlowStated
+from scoring.entries.kinds.trade import ExposureStated
 from service.ledger.append.batch import Batch
 from service.ledger.append.following import find_unfinished_among, position_after
 from service.ledger.append.own_reports import may_decide_own, refuse_own

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection
 
+from scoring.base.errors import invalid
 from scoring.entries.derivation import Derivation, NewEntry
 from scoring.entries.entry import PreparedEntry
-from scoring.errors import invalid
 from service.call_context import LOCAL_CALLER, current_call
 from service.ledger.append.known import KnownContext, load_known
 from service.ledger.clock.mending import read_mended_times

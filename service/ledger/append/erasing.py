@@ -10,9 +10,9 @@ from contextlib import suppress
 import psycopg
 from sqlalchemy import Connection, delete, exc, select
 
+from scoring.base.errors import ErasureRefused, LedgerUnavailable, seller_not_found
 from scoring.entries.entry import Entry, prepare
 from scoring.entries.kinds.decisions import SellerErased
-from scoring.errors import ErasureRefused, LedgerUnavailable, seller_not_found
 from service.ledger.append import appending
 from service.ledger.clock.server_clock import Present
 from service.ledger.database.database import Database

@@ -8,10 +8,10 @@ from typing import cast
 
 from sqlalchemy import Connection, bindparam, func, select
 
+from scoring.base.enums import Kind
 from scoring.entries.derivation_context import ProductReport
 from scoring.entries.entry import entry_from_content
 from scoring.entries.kinds.conduct import ProductViolationReported, StatusChanged
-from scoring.enums import Kind
 from service.ledger.append.batch import Batch
 from service.ledger.append.known import KnownContext, load_changes, load_listings, load_reached, load_reached_sellers
 from service.ledger.clock.mending import read_mended_times

@@ -5,6 +5,7 @@ from typing import Any, cast
 
 from sqlalchemy import Connection, Select, Text, bindparam, select
 
+from scoring.base.enums import Kind, Severity, Status
 from scoring.entries.derivation import INDEPENDENT_KINDS, VIOLATION_KINDS
 from scoring.entries.derivation_context import CorrectionTarget, DerivationContext, Listing, ProductReport
 from scoring.entries.entry import PreparedEntry, entry_from_content
@@ -19,7 +20,6 @@ from scoring.entries.kinds.conduct import (
 )
 from scoring.entries.kinds.decisions import CaseChanged, EntryCorrected, MeasureChanged
 from scoring.entries.violation_state import RecordedChange, TimedDecision, ViolationState
-from scoring.enums import Kind, Severity, Status
 from service.ledger.append.accounts import load_accounts, load_cases, load_contests, read_rows
 from service.ledger.database.expressions import Texts, among, of_kind, of_sellers, only
 from service.ledger.database.rows import require_known

@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection, bindparam, select
 
+from scoring.base.enums import Action, Attribution, Kind
+from scoring.base.errors import PermissionDenied
 from scoring.entries.entry import PreparedEntry
 from scoring.entries.incidents import DERIVED_ID_PREFIX
 from scoring.entries.kinds.conduct import AttributionStated, IncidentChanged, StatusChanged
 from scoring.entries.kinds.decisions import EntryCorrected
 from scoring.entries.kinds.table import Fact
-from scoring.enums import Action, Attribution, Kind
-from scoring.errors import PermissionDenied
 from service.call_context import LOCAL_CALLER, current_call, is_answering
 from service.ledger.database.expressions import Texts, among
 from service.ledger.database.tables import ENTRY

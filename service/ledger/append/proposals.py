@@ -14,8 +14,8 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, select, text
 
-from scoring.errors import EntryContentDiffers, ProposalNotFound, TooManyCalls
-from scoring.time import SECOND
+from scoring.base.errors import EntryContentDiffers, ProposalNotFound, TooManyCalls
+from scoring.base.time import SECOND
 from service.ledger.append.acts import Act, ActWriter, NewAct, is_act
 from service.ledger.clock.ledger_clock import LedgerClock
 from service.ledger.database.expressions import Texts, among, only

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from scoring.errors import ConfigurationWrong
-from scoring.time import parse_time
+from scoring.base.errors import ConfigurationWrong
+from scoring.base.time import parse_time
 from service.ledger.clock.server_clock import steady_clock
 
 MARKER = ".sellertrust-demo"

@@ -29,11 +29,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.visitors import replacement_traverse
 
+from scoring.base.enums import Kind
+from scoring.base.errors import invalid
+from scoring.base.time import format_time
 from scoring.entries.entry import entry_from_content
 from scoring.entries.kinds.decisions import ClockMended
-from scoring.enums import Kind
-from scoring.errors import invalid
-from scoring.time import format_time
 from service.ledger.database.expressions import of_kind
 from service.ledger.database.tables import ENTRY
 

@@ -15,8 +15,8 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from scoring.errors import ClockInDoubt
-from scoring.time import DAY, SECOND, format_time
+from scoring.base.errors import ClockInDoubt
+from scoring.base.time import DAY, SECOND, format_time
 
 SKEW = SECOND
 """How far a record time that lies ahead of the clock may move the time that answers are for."""

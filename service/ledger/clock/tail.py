@@ -5,7 +5,7 @@ from collections.abc import Callable
 from math import ceil
 from time import monotonic
 
-from scoring.errors import LedgerUnavailable, SequenceNotReached, ServerStopping, TooManyCalls
+from scoring.base.errors import LedgerUnavailable, SequenceNotReached, ServerStopping, TooManyCalls
 from service.call_context import current_call
 
 POLL_SECONDS = 0.2

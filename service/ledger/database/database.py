@@ -17,7 +17,7 @@ from typing import Any
 import psycopg
 from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, make_url
 
-from scoring.errors import ConfigurationWrong, LedgerUnavailable
+from scoring.base.errors import ConfigurationWrong, LedgerUnavailable
 from service.ledger.database.one_writer import WriterLock
 from service.ledger.database.postgresql import CONNECT_SECONDS, Connector
 from service.ledger.database.tables import ENTRY

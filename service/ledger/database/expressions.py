@@ -12,7 +12,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from scoring.enums import Kind
+from scoring.base.enums import Kind
 
 
 class Texts(TypeDecorator[Sequence[str]]):

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from scoring.errors import ConfigurationWrong
+from scoring.base.errors import ConfigurationWrong
 
 try:
     import fcntl

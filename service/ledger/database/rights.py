@@ -10,7 +10,7 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import Connection, text
 
-from scoring.errors import ConfigurationWrong
+from scoring.base.errors import ConfigurationWrong
 from service.ledger.database.database import Database, missing_rights_error
 from service.ledger.database.schema import BOOKKEEPING, require_current, state_of
 from service.ledger.database.tables import TableBase

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from scoring.base.enums import Kind
+from scoring.base.errors import EntryKindUnknown
 from scoring.entries.entry import PreparedEntry
 from scoring.entries.incidents import assign_incident
 from scoring.entries.kinds.conduct import ViolationReported
@@ -10,8 +12,6 @@ from scoring.entries.kinds.decisions import EntryCorrected
 from scoring.entries.kinds.settlement import FlowStated
 from scoring.entries.kinds.table import KINDS
 from scoring.entries.kinds.trade import ExposureStated
-from scoring.enums import Kind
-from scoring.errors import EntryKindUnknown
 from service.ledger.database.tables import ENTRY
 
 PLACE: Mapping[str, int] = {name: place for place, name in enumerate(ENTRY.c.keys())}

@@ -16,7 +16,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
-from scoring.errors import LedgerVersionUnknown
+from scoring.base.errors import LedgerVersionUnknown
 from service.ledger.database.database import Database, lift_limits
 
 VERSION_TABLE = "ledger_version"

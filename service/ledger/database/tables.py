@@ -7,7 +7,7 @@ from sqlalchemy import BigInteger, CheckConstraint, Column, Index, Integer, Larg
 from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
 
-from scoring.enums import Kind, Status
+from scoring.base.enums import Kind, Status
 from scoring.features.facts import COUNTING_KINDS
 from scoring.features.findings import FINDING_KINDS
 

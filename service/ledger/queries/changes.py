@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from sqlalchemy import bindparam, literal_column, select
 
-from scoring.enums import Kind
+from scoring.base.enums import Kind
 from service.ledger.clock.ledger_clock import LedgerClock
 from service.ledger.database.expressions import member
 from service.ledger.database.rows import PLACE

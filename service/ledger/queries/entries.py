@@ -15,8 +15,8 @@ from sqlalchemy import (
     text,
 )
 
+from scoring.base.enums import Kind
 from scoring.entries.entry import entry_from_content
-from scoring.enums import Kind
 from service.ledger.clock.ledger_clock import LedgerClock
 from service.ledger.database.expressions import Texts, among, only
 from service.ledger.database.rows import require_known

@@ -19,9 +19,9 @@ from sqlalchemy import (
     union_all,
 )
 
-from scoring.arrays import NEVER
+from scoring.base.arrays import NEVER
+from scoring.base.enums import INSPECTORS, Kind, Source, Status
 from scoring.entries.violation_types import TYPE_NUMBERS
-from scoring.enums import INSPECTORS, Kind, Source, Status
 from scoring.features.columns import FactRow, FactTable, Omitted, tabulate
 from service.ledger.clock.ledger_clock import LedgerClock
 from service.ledger.database.expressions import Texts, among, member

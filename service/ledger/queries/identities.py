@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, select
 
+from scoring.base.enums import CorrectionKind, IdentityLevel, Kind
 from scoring.entries.kinds.table import KINDS
-from scoring.enums import CorrectionKind, IdentityLevel, Kind
 from service.ledger.clock.ledger_clock import LedgerClock
 from service.ledger.database.expressions import Texts, among
 from service.ledger.database.tables import ENTRY

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, cast
 
 from sqlalchemy import Connection, bindparam, func, or_, select, text
 
+from scoring.base.enums import Kind
 from scoring.entries.accounts import DepositAccount, add_up_deposit
 from scoring.entries.cases import OnPayouts
 from scoring.entries.entry import entry_from_content
@@ -16,7 +17,6 @@ from scoring.entries.field_types import fact_fields
 from scoring.entries.flow import FlowDay, Superseded
 from scoring.entries.kinds.decisions import CaseChanged, MeasureChanged
 from scoring.entries.kinds.settlement import DepositChanged, FlowStated, PayoutsChanged
-from scoring.enums import Kind
 from scoring.measures.case_record import CaseStatement
 from scoring.measures.record import Lift, MeasureStatement, find_lifts
 from service.ledger.clock.ledger_clock import LedgerClock

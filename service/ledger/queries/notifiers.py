@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, func, select, text
 
-from scoring.enums import Attribution, Source, Status
+from scoring.base.enums import Attribution, Source, Status
 from service.ledger.clock.ledger_clock import LedgerClock
 from service.ledger.database.expressions import Texts, among
 from service.ledger.database.tables import ENTRY

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from sqlalchemy import Connection, bindparam, select
 
+from scoring.base.enums import Category, CorrectionKind, IncidentChange, Kind, Severity, Status
 from scoring.entries.entry import entry_from_content
 from scoring.entries.kinds.conduct import ProductViolationReported, ViolationReported
 from scoring.entries.lifecycle import allowed_actions
@@ -19,7 +20,6 @@ from scoring.entries.violation_state import (
     ViolationState,
     incident_after_moves,
 )
-from scoring.enums import Category, CorrectionKind, IncidentChange, Kind, Severity, Status
 from scoring.features.corrections import find_merged_incident
 from service.ledger.database.expressions import Texts, among, of_kind
 from service.ledger.database.tables import ENTRY

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 from sqlalchemy import bindparam, select, text
 
+from scoring.base.enums import Category, CorrectionKind, Kind, MeasureState, Status, Tier
+from scoring.base.time import DAY
 from scoring.entries.cases import trace_stops
-from scoring.enums import Category, CorrectionKind, Kind, MeasureState, Status, Tier
 from scoring.loss_certificate.contradictions import RUN_TYPES, RunCase, Seen
 from scoring.loss_certificate.exceptions import Granted, GrantedSeller, read_lifted
-from scoring.time import DAY
 from service.ledger.clock.ledger_clock import LedgerClock
 from service.ledger.database.tables import COUNTING, ENTRY, ON_TERMS
 from service.ledger.queries.measures import MeasureQueries

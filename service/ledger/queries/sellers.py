@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Text, bindparam, func, select
 
-from scoring.enums import Kind
-from scoring.time import day_of
+from scoring.base.enums import Kind
+from scoring.base.time import day_of
 from service.ledger.clock.ledger_clock import LedgerClock
 from service.ledger.database.expressions import Texts, among, of_kind
 from service.ledger.database.tables import ENTRY

@@ -17,10 +17,10 @@ from sqlalchemy import (
     select,
 )
 
+from scoring.base.enums import Attribution, Category, Kind, Severity, Source, Status
+from scoring.base.errors import ViolationNotFound
+from scoring.base.time import format_time
 from scoring.entries.violation_state import RecordedChange, ViolationState
-from scoring.enums import Attribution, Category, Kind, Severity, Source, Status
-from scoring.errors import ViolationNotFound
-from scoring.time import format_time
 from service.ledger.clock.ledger_clock import LedgerClock
 from service.ledger.database.expressions import Texts, among, member, of_kind, only
 from service.ledger.database.tables import ENTRY

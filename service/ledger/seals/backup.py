@@ -19,9 +19,9 @@ from typing import IO, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Column, Connection, LargeBinary, MetaData, Table, func, inspect, select
 
-from scoring.errors import BackupRefused, LedgerVersionUnknown
-from scoring.progress import Progress
-from scoring.time import format_time
+from scoring.base.errors import BackupRefused, LedgerVersionUnknown
+from scoring.base.progress import Progress
+from scoring.base.time import format_time
 from service.ledger.database.database import Database
 from service.ledger.database.rights import KEYS
 from service.ledger.database.schema import knows_version, newer_schema_error, version_of

@@ -22,8 +22,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from scoring.canonical import parse_json
-from scoring.errors import ConfigurationWrong, invalid
+from scoring.base.canonical import parse_json
+from scoring.base.errors import ConfigurationWrong, invalid
 
 
 def load_or_make_key(path: Path) -> Ed25519PrivateKey:

@@ -21,9 +21,9 @@ from typing import IO, Any
 import psycopg
 from sqlalchemy import Connection, LargeBinary, Table, func, select
 
-from scoring.canonical import parse_json
-from scoring.errors import BackupRefused
-from scoring.progress import Progress
+from scoring.base.canonical import parse_json
+from scoring.base.errors import BackupRefused
+from scoring.base.progress import Progress
 from service.ledger.database.database import CONFLICT, Database, insert_rows, lift_limits
 from service.ledger.database.rights import KEYS
 from service.ledger.database.schema import knows_version, newest_version, upgrade_to, version_of

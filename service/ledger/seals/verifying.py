@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Column, bindparam, func, select
 
-from scoring.enums import Kind
+from scoring.base.enums import Kind
 from service.ledger.database.expressions import Texts, among
 from service.ledger.database.rows import PLACE
 from service.ledger.database.tables import ENTRY, SEAL, SELLER_KEY, SOURCE_POSITION

@@ -11,10 +11,10 @@ from pathlib import Path
 from random import choice
 from typing import NamedTuple
 
-from scoring.enums import FreshnessState
-from scoring.errors import LedgerUnavailable, SellerNotFound, SellertrustError, ServerBusy
+from scoring.base.enums import FreshnessState
+from scoring.base.errors import LedgerUnavailable, SellerNotFound, SellertrustError, ServerBusy
+from scoring.base.time import DAY
 from scoring.scores.answer import MadeBy, Stamp, TrustScore
-from scoring.time import DAY
 from service.contract.resource_names import parse_seller, seller_name
 from service.contract.scores import result_message, score_message, stamp_message
 from service.ledger.clock.server_clock import SKEW, TOLERANCE, time_at_end

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from scoring.errors import ServerBusy
+from scoring.base.errors import ServerBusy
 from service.call_context import current_call
 
 WAIT_SECONDS = 2.0

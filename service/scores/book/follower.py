@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import NamedTuple
 
-from scoring.enums import Kind
-from scoring.errors import LedgerUnavailable
-from scoring.time import SECOND
+from scoring.base.enums import Kind
+from scoring.base.errors import LedgerUnavailable
+from scoring.base.time import SECOND
 from service.contract.resource_names import seller_name
 from service.ledger.clock.ledger_clock import LedgerEnd
 from service.ledger.clock.server_clock import steady_clock

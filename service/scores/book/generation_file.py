@@ -25,7 +25,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from scoring.canonical import canonical_json, parse_json
+from scoring.base.canonical import canonical_json, parse_json
 
 MAGIC = b"sellertrust-generation-1\n"
 SUFFIX = ".generation"

@@ -8,8 +8,8 @@ between its sequence and the watermark at which it joined. Until that is done it
 import threading
 from collections.abc import Iterator, Sequence
 
+from scoring.base.time import DAY
 from scoring.scores.answer import MadeBy
-from scoring.time import DAY
 from service.scores.book.generation_file import Found, GenerationDamaged, GenerationFile
 from service.scores.book.table import UNKNOWN, Answer, Table
 

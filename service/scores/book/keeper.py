@@ -11,7 +11,7 @@ from pathlib import Path
 from time import monotonic
 from typing import NamedTuple
 
-from scoring.time import DAY
+from scoring.base.time import DAY
 from service.scores.book.code_digests import contract_digest, core_digest
 from service.scores.book.generation_file import GenerationDamaged, GenerationFile, day_of
 from service.scores.book.generations import Generation, Generations

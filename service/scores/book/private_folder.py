@@ -4,7 +4,7 @@ import os
 import stat
 from pathlib import Path
 
-from scoring.errors import ConfigurationWrong
+from scoring.base.errors import ConfigurationWrong
 
 
 def make_private(folder: Path) -> None:

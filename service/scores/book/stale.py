@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from scoring.enums import ScoreState
-from scoring.errors import TooStale
+from scoring.base.enums import ScoreState
+from scoring.base.errors import TooStale
+from scoring.base.time import DAY, SECOND
 from scoring.scores.answer import MadeBy
-from scoring.time import DAY, SECOND
 from sellertrust.v1 import trust_score_service_pb2 as pb
 from service.ledger.records import Cut
 from service.scores.book.follower import Beat, Follower, Watermark

@@ -1,8 +1,8 @@
 """The serialized stamp and freshness of a remembered answer. Shared parts are serialized once."""
 
-from scoring.enums import FreshnessState
+from scoring.base.enums import FreshnessState
+from scoring.base.version import CORE_VERSION
 from scoring.scores.answer import MadeBy, Stamp
-from scoring.version import CORE_VERSION
 from service.ledger.records import Cut
 from service.scores.book import wire
 from service.scores.book.follower import Beat

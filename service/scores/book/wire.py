@@ -6,9 +6,9 @@ Fields of a message may come in any order, so the joined bytes are the same mess
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from scoring.enums import FreshnessState
+from scoring.base.enums import FreshnessState
+from scoring.base.time import SECOND
 from scoring.scores.answer import Stamp
-from scoring.time import SECOND
 from sellertrust.v1 import trust_score_service_pb2 as pb
 from service.contract.scores import freshness_message, stamp_message
 

@@ -6,11 +6,11 @@ from collections import defaultdict
 
 import numpy as np
 
+from scoring.base.enums import AUTHORITIES, Harm, Kind, Severity, Source, Status
+from scoring.base.time import DAY, SECOND
 from scoring.entries.violation_types import TYPE_NUMBERS, severity_of, violation_types
-from scoring.enums import AUTHORITIES, Harm, Kind, Severity, Source, Status
 from scoring.features.columns import FactRow
 from scoring.policy.standing import StandingTable
-from scoring.time import DAY, SECOND
 from tests.bench._year.regimes import draw_points
 from tests.bench._year.trade import Trade
 from tests.bench._year.year import Known

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from scoring.enums import Tier
+from scoring.base.enums import Tier
 from scoring.policy.caution import CautionTable
 from scoring.policy.measures import FOR_GOOD, NO_CAP, Terms, ValueCap
 from scoring.policy.policy import Policy

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from scoring.base.time import DAY
 from scoring.caution.cautions import Caution, find_cautions_of_seller, may_be_set_off
 from scoring.entries.flow import FlowDay
 from scoring.entries.kinds.settlement import FlowStated
@@ -15,7 +16,6 @@ from scoring.features.columns import FactRow
 from scoring.loss_certificate.contradictions import RunCase
 from scoring.policy.caution import CautionTable
 from scoring.policy.measures import FOR_GOOD, PPM, SettlementHold
-from scoring.time import DAY
 from tests.bench._year.regimes import Regime, View, cap_of, find_suspended
 from tests.bench._year.trade import DISPUTE_DAYS, FAKED_DAYS, RETURNS_A_DISPUTE, Stated, Trade, state_flow
 from training.market.tables import Flags, Floats, Ints

@@ -6,13 +6,13 @@ from hashlib import sha256
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scoring.base.enums import Action, Harm, IdentityLevel, Severity, Source
+from scoring.base.time import MAX_TIME
 from scoring.entries.entry import Entry, encode_content, entry_from_content
 from scoring.entries.kinds.account import IdentityVerified
 from scoring.entries.kinds.conduct import StatusChanged, ViolationReported
 from scoring.entries.kinds.table import Fact
 from scoring.entries.kinds.trade import ExposureStated
-from scoring.enums import Action, Harm, IdentityLevel, Severity, Source
-from scoring.time import MAX_TIME
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 SAID = TEXTS.filter(bool)

@@ -21,15 +21,15 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from scoring.enums import Attribution, Kind, ScoreState, Status
-from scoring.errors import ArtifactRefused
+from scoring.base.enums import Attribution, Kind, ScoreState, Status
+from scoring.base.errors import ArtifactRefused
+from scoring.base.time import DAY
 from scoring.features.columns import FactRow, columns_of
 from scoring.features.facts import resolve
 from scoring.features.table import AttributeFeature, matrix
 from scoring.model.artifact import Artifact
 from scoring.model.certificate import certify
 from scoring.scores.score import score
-from scoring.time import DAY
 from tests.helpers.worlds import (
     ALL_FEATURES,
     CONSTANTS,

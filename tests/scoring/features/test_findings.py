@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoring.enums import (
+from scoring.base.enums import (
     INSPECTORS,
     CorrectionKind,
     DisputeOutcome,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scoring.enums import Severity
+from scoring.base.enums import Severity
 from scoring.features.columns import FactRow, columns_of
 from scoring.features.facts import Facts, resolve
 from scoring.features.fold import Constants, Folder, Sums

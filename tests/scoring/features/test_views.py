@@ -5,14 +5,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scoring.enums import CorrectionKind, IncidentChange, Kind, Status
+from scoring.base.enums import CorrectionKind, IncidentChange, Kind, Status
+from scoring.base.time import DAY
 from scoring.features.columns import FactRow, FactTable, columns_of, tabulate
 from scoring.features.facts import apply_changes, resolve
 from scoring.features.fold import Folder
 from scoring.features.table import matrix
 from scoring.features.validity import hold_until
 from scoring.features.views import view_often
-from scoring.time import DAY
 from tests.helpers.worlds import ALL_FEATURES, CONSTANTS, NOW, TODAY, identity, numbered, sellers, status
 from tests.scoring.test_decisions import UNITS, decision, with_units
 from tests.scoring.test_validity import ESTABLISHED, TIMES, around

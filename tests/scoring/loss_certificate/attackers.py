@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from scoring.enums import Category, Severity, Tier
+from scoring.base.enums import Category, Severity, Tier
 from scoring.loss_certificate.assumptions import Assumptions
 from scoring.loss_certificate.states import States
 from scoring.policy.policy import Policy

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from scoring.enums import MeasureKind, Tier
+from scoring.base.enums import MeasureKind, Tier
 from scoring.loss_certificate.certificate import certify, digest_certificate
 from scoring.loss_certificate.exceptions import Granted, GrantedSeller
 from tests.scoring.loss_certificate.toys import TOY, assumed, policy_of

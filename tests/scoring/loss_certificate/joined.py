@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Any
 
-from scoring.enums import Tier
-from scoring.errors import CertificateRefused, PolicyRefused
+from scoring.base.enums import Tier
+from scoring.base.errors import CertificateRefused, PolicyRefused
 from scoring.loss_certificate.assumptions import Assumptions, parse_assumptions
 from scoring.loss_certificate.certificate import certify
 from scoring.loss_certificate.states import count_run_days

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
 
-from scoring.enums import Tier
+from scoring.base.enums import Tier
 from scoring.loss_certificate.assumptions import Assumptions
 from scoring.loss_certificate.states import count_run_days
 from scoring.policy.measures import PPM, Terms, ValueCap

@@ -14,17 +14,17 @@ from typing import Any
 
 import numpy as np
 
+from scoring.base.enums import Tier
+from scoring.base.time import DAY
 from scoring.caution.cautions import Caution, find_cautions_of_seller
 from scoring.entries.flow import FlowDay
 from scoring.entries.kinds.settlement import FlowStated
-from scoring.enums import Tier
 from scoring.loss_certificate.assumptions import Assumptions
 from scoring.loss_certificate.states import count_run_days
 from scoring.policy.measures import PPM, Terms, combine
 from scoring.policy.payout import Order, fix_terms, pay_out
 from scoring.policy.policy import Policy
 from scoring.policy.rules import Situation
-from scoring.time import DAY
 from tests.bench._year.regimes import draw_points
 from tests.bench._year.trade import DISPUTE_DAYS
 from tests.bench._year.year import DISPUTED_WITHIN, DISPUTES, LOOKED_INTO_DAYS, SEEN_SHARE

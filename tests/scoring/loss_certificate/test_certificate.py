@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scoring.errors import CertificateRefused, PolicyRefused
+from scoring.base.errors import CertificateRefused, PolicyRefused
 from scoring.loss_certificate.certificate import certify, digest_certificate, list_failed
 from scoring.loss_certificate.independent import world as independent
 from scoring.loss_certificate.independent.checking import check_certificate, digest_of

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from scoring.enums import MeasureKind, Tier
-from scoring.errors import CertificateRefused
+from scoring.base.enums import MeasureKind, Tier
+from scoring.base.errors import CertificateRefused
 from scoring.loss_certificate.certificate import certify, digest_certificate, list_failed, list_losses
 from scoring.loss_certificate.exceptions import Granted, GrantedSeller
 from scoring.loss_certificate.independent.checking import check_certificate

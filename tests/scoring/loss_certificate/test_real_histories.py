@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scoring.enums import Kind, Status
+from scoring.base.enums import Kind, Status
+from scoring.base.time import DAY
 from scoring.features.columns import FactRow
 from scoring.loss_certificate.states import build_states
 from scoring.measures.in_force import evaluate_measures
 from scoring.policy.policy import Policy
 from scoring.scores.settled_value import add_up_settled
-from scoring.time import DAY
 from service.policy.certificate_file import SHIPPED_ASSUMPTIONS, read_assumptions
 from tests.helpers.worlds import NOW, artifact, numbered, sellers, status
 from tests.scoring.loss_certificate.lives import cap_of

@@ -9,8 +9,8 @@ from hashlib import sha256
 import numpy as np
 import pytest
 
-from scoring.canonical import canonical_json
-from scoring.errors import ArtifactRefused
+from scoring.base.canonical import canonical_json
+from scoring.base.errors import ArtifactRefused
 from scoring.model.artifact import MANIFEST, PARTS, Artifact, load, verify
 from scoring.model.page import Page, Table, page_model_text
 from scoring.model.scale import Scale

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import assume, given
 from scipy.special import gammaincinv
 
-from scoring.canonical import canonical_json
-from scoring.enums import Category, ScoreState, Severity, Status
-from scoring.errors import ArtifactRefused
+from scoring.base.canonical import canonical_json
+from scoring.base.enums import Category, ScoreState, Severity, Status
+from scoring.base.errors import ArtifactRefused
 from scoring.features.columns import FactRow, columns_of
 from scoring.features.facts import Facts, resolve
 from scoring.features.fold import Sums

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoring.errors import ArtifactRefused
+from scoring.base.errors import ArtifactRefused
 from scoring.model.certificate import certify
 from scoring.model.page import MAX_TEXT, Page, page_model_text, read_page
 from scoring.model.scale import Scale

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from scoring.canonical import canonical_json
-from scoring.errors import ArtifactRefused
+from scoring.base.canonical import canonical_json
+from scoring.base.errors import ArtifactRefused
 from scoring.features.table import FEATURES, AnyFeature
 from scoring.model.artifact import MANIFEST, Artifact, load
 from scoring.model.promises import FREEABLE, PROMISES, broken_promises, free_direction

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from scoring.enums import MeasureKind, Source
-from scoring.errors import PolicyRefused
+from scoring.base.enums import MeasureKind, Source
+from scoring.base.errors import PolicyRefused
 from scoring.policy.caution import CROWD
 from scoring.policy.reading import parse_policy
 from tests.helpers.policies import data, shipped

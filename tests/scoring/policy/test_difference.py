@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from scoring.enums import Tier
-from scoring.errors import PolicyRefused
+from scoring.base.enums import Tier
+from scoring.base.errors import PolicyRefused
 from scoring.policy.cases import parse_cases, run_cases
 from scoring.policy.difference import answer_in, compare, find_changes
 from scoring.policy.measures import FOR_GOOD, Terms

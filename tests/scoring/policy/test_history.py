@@ -3,7 +3,8 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scoring.enums import Attribution, Category, Kind, Severity, Status
+from scoring.base.enums import Attribution, Category, Kind, Severity, Status
+from scoring.base.time import DAY
 from scoring.features.columns import FactRow
 from scoring.policy.history import (
     Established,
@@ -15,7 +16,6 @@ from scoring.policy.history import (
     value_at,
 )
 from scoring.policy.rules import Counter
-from scoring.time import DAY
 from tests.helpers.policies import POINTS, with_standing
 from tests.helpers.worlds import TODAY, numbered, status, violation
 

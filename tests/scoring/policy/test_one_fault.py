@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from scoring.errors import PolicyRefused
+from scoring.base.errors import PolicyRefused
 from scoring.policy.checking import find_oddities
 from scoring.policy.reading import parse_policy
 from tests.helpers.policies import SHIPPED

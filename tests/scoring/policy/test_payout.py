@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scoring.enums import Tier
-from scoring.errors import InvalidInput
+from scoring.base.enums import Tier
+from scoring.base.errors import InvalidInput
+from scoring.base.time import DAY
 from scoring.policy.measures import MAX_HOLD_DAYS, Terms, combine
 from scoring.policy.payout import Order, Payout, Stopped, fix_terms, pay_out
 from scoring.policy.rules import Situation
-from scoring.time import DAY
 from tests.helpers.policies import shipped
 
 TERMS = Terms(hold_days=7, reserve_ppm=100_000, reserve_days=90)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from scoring.errors import PolicyRefused
+from scoring.base.errors import PolicyRefused
 from scoring.policy.reading import parse_policy
 from tests.helpers.policies import data, standing
 

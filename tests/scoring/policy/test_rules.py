@@ -6,8 +6,8 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from scoring.enums import Category, Severity, Tier
-from scoring.errors import PolicyRefused
+from scoring.base.enums import Category, Severity, Tier
+from scoring.base.errors import PolicyRefused
 from scoring.policy.checking import find_oddities
 from scoring.policy.measures import CapStep, RollingReserve, SettlementHold, Terms, ValueCap, combine
 from scoring.policy.reading import parse_policy

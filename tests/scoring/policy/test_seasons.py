@@ -4,14 +4,14 @@ from typing import Any
 
 import pytest
 
-from scoring.enums import Tier
-from scoring.errors import PolicyRefused
+from scoring.base.enums import Tier
+from scoring.base.errors import PolicyRefused
+from scoring.base.time import parse_day
 from scoring.policy.difference import find_changes
 from scoring.policy.policy import Policy
 from scoring.policy.reading import parse_policy
 from scoring.policy.rules import Situation
 from scoring.policy.space import build_space
-from scoring.time import parse_day
 from tests.helpers.policies import data, rule, standing
 
 GROWING = {"kind": "value_cap", "value_minor": 333, "grows": [{"settled_minor": 1_000, "value_minor": 2_000}]}

@@ -7,16 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scoring.base.enums import RATED_TIERS, Category, CorrectionKind, Kind, Severity, Status, Tier
+from scoring.base.errors import PolicyRefused
+from scoring.base.time import DAY
 from scoring.entries.violation_types import TYPE_NUMBERS
-from scoring.enums import RATED_TIERS, Category, CorrectionKind, Kind, Severity, Status, Tier
-from scoring.errors import PolicyRefused
 from scoring.features.columns import FactRow, columns_of
 from scoring.features.facts import resolve
 from scoring.policy.history import establish, trace_standing, value_at
 from scoring.policy.reading import parse_policy
 from scoring.scores.reasons import CLEAR_DAYS_PENDING, OVERRIDDEN, STANDING
 from scoring.scores.score import score
-from scoring.time import DAY
 from tests.helpers.policies import POINTS, data, standing, with_standing
 from tests.helpers.worlds import NOW, TODAY, artifact, exposure, identity, numbered, sellers, status, violation
 

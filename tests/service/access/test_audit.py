@@ -10,7 +10,7 @@ from time import sleep
 import grpc
 import pytest
 
-from scoring.errors import ConfigurationWrong
+from scoring.base.errors import ConfigurationWrong
 from sellertrust.client import SellertrustCallError
 from sellertrust.review import ReviewClient
 from sellertrust.v1 import entry_pb2, ledger_service_pb2

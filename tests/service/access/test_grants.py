@@ -5,7 +5,7 @@ from textwrap import dedent
 
 import pytest
 
-from scoring.errors import ConfigurationWrong
+from scoring.base.errors import ConfigurationWrong
 from service.access.decision import Asked, GrantList
 from service.access.grants import load_grants
 from service.access.rights import Right

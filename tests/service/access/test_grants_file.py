@@ -8,7 +8,7 @@ from time import monotonic, sleep
 import grpc
 import pytest
 
-from scoring.errors import ConfigurationWrong
+from scoring.base.errors import ConfigurationWrong
 from sellertrust.client import SellertrustCallError
 from sellertrust.v1 import ledger_service_pb2
 from sellertrust.v1.ledger_service_pb2_grpc import LedgerServiceStub

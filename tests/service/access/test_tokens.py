@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from scoring.errors import ConfigurationWrong
+from scoring.base.errors import ConfigurationWrong
 from service.access.grants import load_grants
 from service.access.key_sets import KeySource, read_key_set
 from service.access.tokens import TokenRefused, Tokens

@@ -10,7 +10,7 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from grpc_status import rpc_status
 from prometheus_client import CollectorRegistry
 
-from scoring.errors import FieldViolation, InvalidInput, LedgerUnavailable
+from scoring.base.errors import FieldViolation, InvalidInput, LedgerUnavailable
 from sellertrust.client import SellertrustCallError
 from sellertrust.v1 import ledger_service_pb2, review_service_pb2, trust_score_service_pb2
 from service.api.calls import Calls

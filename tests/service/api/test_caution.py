@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from scoring.base.enums import CautionSignal
 from scoring.caution.cautions import Caution
 from scoring.caution.flow_signals import Measured
-from scoring.enums import CautionSignal
 from sellertrust.client import seller_name
 from sellertrust.review import ReviewClient
 from sellertrust.v1 import entry_pb2

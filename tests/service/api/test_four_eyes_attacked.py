@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from scoring.time import SECOND
+from scoring.base.time import SECOND
 from sellertrust.client import SellertrustCallError
 from sellertrust.v1 import entry_pb2
 from sellertrust.v1.ledger_service_pb2 import AppendEntriesRequest

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from scoring.time import SECOND
+from scoring.base.time import SECOND
 from sellertrust.client import Client, SellertrustCallError
 from sellertrust.v1 import trust_score_service_pb2 as pb
 from service.ledger.store import Ledger

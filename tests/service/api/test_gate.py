@@ -10,10 +10,10 @@ from typing import Any
 import grpc
 import pytest
 
+from scoring.base.enums import Kind
+from scoring.base.errors import ConfigurationWrong, PermissionDenied
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.conduct import ProductListed
-from scoring.enums import Kind
-from scoring.errors import ConfigurationWrong, PermissionDenied
 from sellertrust.client import Client, SellertrustCallError
 from sellertrust.v1 import entry_pb2, ledger_service_pb2
 from sellertrust.v1.ledger_service_pb2_grpc import LedgerServiceStub

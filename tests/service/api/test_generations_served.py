@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scoring.enums import ScoreState
+from scoring.base.enums import ScoreState
 from sellertrust.client import Client
 from sellertrust.v1.trust_score_service_pb2 import TrustScore
 from tests.helpers.generations import rescored

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from scoring.base.enums import Action, CorrectionKind, DepositChange, MeasureKind, MeasureState
+from scoring.base.time import DAY, format_day
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.decisions import EntryCorrected, MeasureChanged
 from scoring.entries.kinds.settlement import DepositChanged
-from scoring.enums import Action, CorrectionKind, DepositChange, MeasureKind, MeasureState
 from scoring.measures.in_force import InForce
 from scoring.measures.listed import MeasureInForce
 from scoring.policy.measures import (
@@ -23,7 +24,6 @@ from scoring.policy.measures import (
     ValueCap,
 )
 from scoring.policy.payout import Order
-from scoring.time import DAY, format_day
 from service.bootstrap import build_scorer
 from service.ledger.store import Ledger
 from service.mechanism.recorder import Recorder

@@ -7,7 +7,7 @@ import grpc
 import pytest
 from sqlalchemy import text
 
-from scoring.enums import Kind
+from scoring.base.enums import Kind
 from sellertrust.client import Client, SellertrustCallError
 from sellertrust.v1 import entry_pb2
 from service.ledger.database.rows import PLACE

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from scoring.time import parse_time
+from scoring.base.time import parse_time
 from sellertrust.client import Client, SellertrustCallError
 from sellertrust.v1 import entry_pb2 as entry_pb
 from sellertrust.v1.measure_service_pb2 import EvaluateMeasuresResponse

@@ -12,7 +12,7 @@ import pytest
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
-from scoring.time import DAY, SECOND
+from scoring.base.time import DAY, SECOND
 from sellertrust.client import Client
 from sellertrust.errors import SellertrustCallError
 from sellertrust.v1 import (

@@ -8,11 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scoring.entries.cases import PayoutStop
-from scoring.entries.entry import Entry
-from scoring.entries.kinds.decisions import CaseChanged, EntryCorrected, MeasureChanged
-from scoring.entries.kinds.settlement import DepositChanged, FlowStated, PayoutsChanged
-from scoring.enums import (
+from scoring.base.enums import (
     Action,
     CaseState,
     CorrectionKind,
@@ -22,10 +18,14 @@ from scoring.enums import (
     PayoutsChange,
     Tier,
 )
-from scoring.errors import InvalidInput, LifecycleForbids
+from scoring.base.errors import InvalidInput, LifecycleForbids
+from scoring.base.time import DAY, SECOND, format_day
+from scoring.entries.cases import PayoutStop
+from scoring.entries.entry import Entry
+from scoring.entries.kinds.decisions import CaseChanged, EntryCorrected, MeasureChanged
+from scoring.entries.kinds.settlement import DepositChanged, FlowStated, PayoutsChanged
 from scoring.policy.measures import Terms
 from scoring.policy.payout import Order
-from scoring.time import DAY, SECOND, format_day
 from sellertrust.client import Client, SellertrustCallError
 from service.bootstrap import build_scorer
 from service.ledger.store import Ledger

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
+from scoring.base.enums import MeasureState
+from scoring.base.time import DAY, format_day
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.decisions import MeasureChanged
-from scoring.enums import MeasureState
 from scoring.loss_certificate.certificate import accept, certify, list_losses
 from scoring.loss_certificate.exceptions import Granted
 from scoring.measures.record import name_measure
 from scoring.policy.measures import SettlementHold, ValueCap
-from scoring.time import DAY, format_day
 from sellertrust.policies import PolicyClient
 from sellertrust.v1.policy_service_pb2 import AcceptedLoss, CommitPolicyRequest, CommitPolicyResponse
 from service.policy import loss_check

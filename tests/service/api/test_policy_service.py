@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from scoring.errors import PolicyRefused
+from scoring.base.errors import PolicyRefused
 from scoring.policy.reading import parse_policy
 from sellertrust.client import Client
 from sellertrust.policies import PolicyClient

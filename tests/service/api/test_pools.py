@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from prometheus_client import CollectorRegistry
 
-from scoring.errors import ConfigurationWrong
+from scoring.base.errors import ConfigurationWrong
 from sellertrust.client import Client
 from sellertrust.review import ReviewClient
 from sellertrust.v1 import entry_pb2, ledger_service_pb2

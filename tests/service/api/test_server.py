@@ -19,7 +19,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from scoring.errors import ConfigurationWrong
+from scoring.base.errors import ConfigurationWrong
 from sellertrust.client import Client, SellertrustCallError
 from service.api.server import Server
 from service.api.telemetry.logs import make_log
@@ -318,7 +318,7 @@ def test_tls_files_that_do_not_fit_together_stop_the_start(tmp_path: Path) -> No
 
 @pytest.mark.long
 def test_a_server_without_a_ledger_that_answers_does_not_start(tmp_path: Path) -> None:
-    from scoring.errors import LedgerUnavailable
+    from scoring.base.errors import LedgerUnavailable
     from service.api.serving import serve
     from service.ledger.store import Ledger
     from tests.helpers.worlds import policy

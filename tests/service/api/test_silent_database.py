@@ -15,7 +15,7 @@ import psycopg
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from scoring.errors import LedgerUnavailable
+from scoring.base.errors import LedgerUnavailable
 from sellertrust.audit import AuditClient
 from sellertrust.client import Client
 from sellertrust.errors import SellertrustCallError

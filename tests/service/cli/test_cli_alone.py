@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
-from scoring.time import SECOND, parse_time
+from scoring.base.time import SECOND, parse_time
 from service.ledger.clock.server_clock import wall_clock
 from service.ledger.database.schema import upgrade
 from service.ledger.store import Ledger

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from scoring.base.enums import CorrectionKind, MeasureState, Tier
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.decisions import EntryCorrected, MeasureChanged, OverrideImposed
-from scoring.enums import CorrectionKind, MeasureState, Tier
 from scoring.loss_certificate.certificate import digest_certificate
 from scoring.measures.record import name_measure
 from scoring.policy.measures import SettlementHold, ValueCap

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from scoring.canonical import canonical_json
-from scoring.errors import PolicyRefused
+from scoring.base.canonical import canonical_json
+from scoring.base.errors import PolicyRefused
 from service.policy.policy_file import SHIPPED_POLICY, load_policy, read_policy
 from service.registry.registry import Registry
 from service.settings import Settings

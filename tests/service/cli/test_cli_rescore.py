@@ -8,8 +8,8 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from scoring.base.time import DAY
 from scoring.entries.entry import Entry
-from scoring.time import DAY
 from service.ledger.store import Ledger
 from service.policy.policy_file import read_policy
 from service.registry.registry import Registry

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from scoring.base.enums import MeasureKind, MeasureState
+from scoring.base.errors import InvalidInput
+from scoring.base.time import DAY, format_day
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.decisions import MeasureChanged
-from scoring.enums import MeasureKind, MeasureState
-from scoring.errors import InvalidInput
-from scoring.time import DAY, format_day
 from service.cli.amounts import format_amount, parse_amount
 from tests.helpers.builders import confirmed
 from tests.helpers.servers import MARKET, Running, running_server

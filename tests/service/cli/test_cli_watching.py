@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from scoring.time import parse_day
+from scoring.base.time import parse_day
 from service.registry.registry import Registry
 from tests.helpers.models import gates_json
 from tests.helpers.shells import SECONDS, Shell, serving, shell_of

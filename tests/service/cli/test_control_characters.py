@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import exc, text
 
+from scoring.base.enums import Action, Harm, Source
+from scoring.base.errors import InvalidInput
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.conduct import ProductViolationReported
-from scoring.enums import Action, Harm, Source
-from scoring.errors import InvalidInput
 from service.ledger.database.database import Database
 from service.ledger.queries.violations import Selection
 from service.ledger.store import Ledger

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from scoring.base.errors import InvalidInput
+from scoring.base.time import parse_time
 from scoring.entries.kinds.table import KINDS
-from scoring.errors import InvalidInput
-from scoring.time import parse_time
 from service.contract.entry_json import entry_of_json, json_of_entry
 from service.contract.fields import timestamp
 from service.ingest.sources.payload import entry_from_json

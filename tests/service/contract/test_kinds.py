@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from scoring.base.enums import Kind
 from scoring.entries.kinds.table import BY_COMMAND, KINDS, Need
-from scoring.enums import Kind
 from sellertrust.client import SellertrustCallError
 from tests import contract
 from tests.helpers.builders import MARKET, confirmed

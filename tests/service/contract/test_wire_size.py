@@ -2,7 +2,7 @@
 
 import pytest
 
-from scoring.errors import InvalidInput
+from scoring.base.errors import InvalidInput
 from sellertrust.v1 import entry_pb2, ledger_service_pb2, proposal_service_pb2
 from service.contract.wire_size import MAX_FIELDS, nested_batch, require_few_fields
 

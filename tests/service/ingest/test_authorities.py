@@ -11,11 +11,11 @@ from typing import Any
 import polars as pl
 import pytest
 
+from scoring.base.enums import CorrectionKind, IdentityLevel, Status
+from scoring.base.errors import ConfigurationWrong, InvalidInput
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.conduct import ViolationReported
 from scoring.entries.kinds.decisions import EntryCorrected
-from scoring.enums import CorrectionKind, IdentityLevel, Status
-from scoring.errors import ConfigurationWrong, InvalidInput
 from service.ingest import file_import as importing
 from service.ingest.file_import import ImportReport
 from service.ingest.mapping.rules import ForeignMapping, mapping_of

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from scoring.base.enums import InspectionResult, Status
 from scoring.entries.kinds.conduct import ViolationReported
 from scoring.entries.kinds.trade import InspectionDone
-from scoring.enums import InspectionResult, Status
 from service.ingest.file_import import ImportReport
 from service.ingest.mapping.rules import mapping_of
 from service.ingest.unmatched_queue import import_and_queue

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from scoring.enums import Status
-from scoring.errors import ConfigurationWrong, InvalidInput
-from scoring.time import DAY
+from scoring.base.enums import Status
+from scoring.base.errors import ConfigurationWrong, InvalidInput
+from scoring.base.time import DAY
 from service.ingest.file_import import ImportReport, import_files, write_rejects
 from service.ingest.mapping.rules import ForeignMapping, mapping_of
 from service.ingest.partial_append import accept

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
+from scoring.base.enums import Action, Harm, Kind, Source
+from scoring.base.errors import EntryContentDiffers, InvalidInput
+from scoring.base.time import DAY
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.conduct import ProductListed, ProductViolationReported
 from scoring.entries.kinds.table import BY_COMMAND
-from scoring.enums import Action, Harm, Kind, Source
-from scoring.errors import EntryContentDiffers, InvalidInput
-from scoring.time import DAY
 from sellertrust.v1 import entry_pb2
 from service.bootstrap import build_scorer
 from service.contract.entries import entry_message

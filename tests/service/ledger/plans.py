@@ -5,6 +5,19 @@ from typing import Protocol
 
 from hypothesis import strategies as st
 
+from scoring.base.enums import (
+    Action,
+    Attribution,
+    ControlReason,
+    CorrectionKind,
+    Harm,
+    IdentityLevel,
+    IncidentChange,
+    Severity,
+    Source,
+    Tier,
+)
+from scoring.base.time import DAY
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.account import ControlChanged, IdentityVerified
 from scoring.entries.kinds.conduct import (
@@ -18,19 +31,6 @@ from scoring.entries.kinds.conduct import (
 )
 from scoring.entries.kinds.decisions import EntryCorrected, OverrideImposed
 from scoring.entries.kinds.trade import ExposureStated, RatingGiven
-from scoring.enums import (
-    Action,
-    Attribution,
-    ControlReason,
-    CorrectionKind,
-    Harm,
-    IdentityLevel,
-    IncidentChange,
-    Severity,
-    Source,
-    Tier,
-)
-from scoring.time import DAY
 from tests.helpers.builders import Clock
 from tests.service.ledger.reference import Reference
 from tests.service.ledger.reference_words import LEADS

@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from scoring.base.enums import Attribution, CorrectionKind, IncidentChange
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.account import ControlChanged, IdentityVerified
 from scoring.entries.kinds.conduct import (
@@ -21,7 +22,6 @@ from scoring.entries.kinds.conduct import (
 )
 from scoring.entries.kinds.decisions import EntryCorrected, OverrideImposed, SellerErased
 from scoring.entries.kinds.trade import ExposureStated
-from scoring.enums import Attribution, CorrectionKind, IncidentChange
 from tests.service.ledger.reference_rows import Answer, Refused, Row, Violation, decided, derived_id, reported
 from tests.service.ledger.reference_words import TYPES
 

@@ -6,7 +6,7 @@ from hashlib import sha256
 import pytest
 from sqlalchemy import text
 
-from scoring.errors import ClockInDoubt
+from scoring.base.errors import ClockInDoubt
 from service.ledger.append.policy_moves import NewMove, PolicyAction, PolicyMove
 from service.ledger.append.proposals import Content, Step
 from service.ledger.store import Ledger

@@ -2,10 +2,10 @@
 
 import pytest
 
+from scoring.base.enums import Action, Harm
+from scoring.base.errors import EntryContentDiffers, ExposureRevisionTaken, InvalidInput, ViolationNotFound
+from scoring.base.time import DAY, SECOND
 from scoring.entries.entry import MAX_AHEAD, MAX_BATCH
-from scoring.enums import Action, Harm
-from scoring.errors import EntryContentDiffers, ExposureRevisionTaken, InvalidInput, ViolationNotFound
-from scoring.time import DAY, SECOND
 from service.ledger.store import Ledger
 from tests.helpers.builders import MARKET, NOW, TODAY, Clock, ago, exposure, identity, status, violation
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from scoring.enums import Action
-from scoring.errors import BackupRefused, LedgerVersionUnknown
+from scoring.base.enums import Action
+from scoring.base.errors import BackupRefused, LedgerVersionUnknown
 from service.ledger.database.database import Database
 from service.ledger.database.rights import KEYS
 from service.ledger.database.schema import (

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from scoring.base.enums import Action, Harm, Source
+from scoring.base.errors import ClockInDoubt, InvalidInput
+from scoring.base.time import DAY, SECOND
 from scoring.entries.entry import Entry
 from scoring.entries.incidents import derived_id
 from scoring.entries.kinds.conduct import ProductListed, ProductViolationReported
 from scoring.entries.kinds.decisions import ClockMended
-from scoring.enums import Action, Harm, Source
-from scoring.errors import ClockInDoubt, InvalidInput
 from scoring.scores.score import score
-from scoring.time import DAY, SECOND
 from service.ledger.clock.server_clock import REST, SKEW, TOLERANCE, wall_clock
 from service.ledger.records import Cut
 from service.ledger.store import Ledger

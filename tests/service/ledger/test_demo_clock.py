@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from scoring.errors import ConfigurationWrong
-from scoring.time import SECOND, parse_time
+from scoring.base.errors import ConfigurationWrong
+from scoring.base.time import SECOND, parse_time
 from service.bootstrap import open_ledger
 from service.ledger.clock.demo_clock import MARKER, DemoClock
 from tests.helpers.builders import identity

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
-from scoring.errors import ConfigurationWrong
+from scoring.base.errors import ConfigurationWrong
 from service.ledger.database.database import RELAXED, Database
 from service.ledger.database.schema import upgrade
 from service.ledger.store import Ledger

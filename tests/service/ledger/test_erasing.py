@@ -5,8 +5,8 @@ from contextlib import closing
 
 import pytest
 
-from scoring.enums import Action
-from scoring.errors import LedgerUnavailable, SellerNotFound
+from scoring.base.enums import Action
+from scoring.base.errors import LedgerUnavailable, SellerNotFound
 from service.ledger.store import Ledger
 from tests.helpers.builders import MARKET, confirmed, status
 from tests.service.ledger.test_sealing import bytes_of, key_of

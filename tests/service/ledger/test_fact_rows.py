@@ -4,14 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from scoring.entries.derivation import UNCORRECTABLE_KINDS
-from scoring.entries.entry import Entry
-from scoring.entries.kinds.conduct import IncidentChanged
-from scoring.entries.kinds.decisions import EntryCorrected
-from scoring.entries.kinds.table import BY_COMMAND
-from scoring.entries.kinds.trade import DisputeResolved, InspectionDone
-from scoring.entries.violation_types import TYPE_NUMBERS
-from scoring.enums import (
+from scoring.base.enums import (
     Action,
     Category,
     CorrectionKind,
@@ -25,10 +18,17 @@ from scoring.enums import (
     Source,
     Status,
 )
+from scoring.base.time import DAY
+from scoring.entries.derivation import UNCORRECTABLE_KINDS
+from scoring.entries.entry import Entry
+from scoring.entries.kinds.conduct import IncidentChanged
+from scoring.entries.kinds.decisions import EntryCorrected
+from scoring.entries.kinds.table import BY_COMMAND
+from scoring.entries.kinds.trade import DisputeResolved, InspectionDone
+from scoring.entries.violation_types import TYPE_NUMBERS
 from scoring.features.columns import FactRow, Omitted
 from scoring.features.facts import COUNTING_KINDS
 from scoring.scores.score import explain, score
-from scoring.time import DAY
 from service.ledger.queries.entries import EXPORT_COLUMNS
 from service.ledger.store import Ledger
 from tests.helpers.builders import MARKET, NOW, TODAY, ago, confirmed, exposure, identity, status, violation

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from scoring.base.enums import Action, Harm, Source, Status
 from scoring.entries.entry import Entry
 from scoring.entries.incidents import derived_id
 from scoring.entries.kinds.conduct import ProductListed, ProductViolationReported
-from scoring.enums import Action, Harm, Source, Status
 from service.ledger.append import known
 from service.ledger.database.database import Database
 from service.ledger.seals import chain as seals

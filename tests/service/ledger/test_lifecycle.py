@@ -2,9 +2,9 @@
 
 import pytest
 
+from scoring.base.enums import Action, Severity, Status
+from scoring.base.errors import LifecycleForbids
 from scoring.entries.entry import Entry
-from scoring.enums import Action, Severity, Status
-from scoring.errors import LifecycleForbids
 from service.ledger.records import ViolationView
 from service.ledger.store import Ledger
 from tests.helpers.builders import MARKET, confirmed, status, violation

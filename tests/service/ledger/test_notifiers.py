@@ -3,10 +3,10 @@
 from dataclasses import replace
 from typing import Any
 
+from scoring.base.enums import Action, Attribution, Harm, Severity, Source
+from scoring.base.time import DAY
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.conduct import AttributionStated, ProductListed, ProductViolationReported
-from scoring.enums import Action, Attribution, Harm, Severity, Source
-from scoring.time import DAY
 from service.ledger.records import Cut, Record
 from service.ledger.store import Ledger
 from service.review.priority import QueueItem

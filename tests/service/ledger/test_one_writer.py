@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from scoring.errors import ConfigurationWrong
+from scoring.base.errors import ConfigurationWrong
 from service.ledger.database import one_writer
 from service.ledger.database.one_writer import WriterLock
 from service.ledger.database.schema import upgrade

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Select, event, text
 
-from scoring.errors import ExposureRevisionTaken
+from scoring.base.errors import ExposureRevisionTaken
 from service.ledger.append import accounts, appending, following, known
 from service.ledger.database.database import Database
 from service.ledger.queries import entries, facts

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from scoring.errors import EntryContentDiffers, ProposalNotFound, TooManyCalls
+from scoring.base.errors import EntryContentDiffers, ProposalNotFound, TooManyCalls
 from service.ledger.append import proposals
 from service.ledger.append.proposals import Content, Proposal, Step
 from service.ledger.database.database import Database

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from scoring.enums import Action, Status
-from scoring.errors import ExposureRevisionTaken, LifecycleForbids
+from scoring.base.enums import Action, Status
+from scoring.base.errors import ExposureRevisionTaken, LifecycleForbids
 from service.ledger.records import RecordedEntry
 from service.ledger.store import Ledger
 from tests.helpers.builders import MARKET, Clock, exposure, identity, status, violation

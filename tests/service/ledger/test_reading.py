@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from scoring.enums import (
+from scoring.base.enums import (
     Action,
     Category,
     Harm,
@@ -12,9 +12,9 @@ from scoring.enums import (
     Source,
     Status,
 )
-from scoring.errors import InvalidInput, ViolationNotFound
+from scoring.base.errors import InvalidInput, ViolationNotFound
+from scoring.base.time import DAY
 from scoring.features.columns import FactRow
-from scoring.time import DAY
 from service.ledger.clock.server_clock import SKEW
 from service.ledger.queries.entries import EXPORT_COLUMNS
 from service.ledger.records import Cut, ViolationView

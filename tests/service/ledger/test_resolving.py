@@ -1,9 +1,9 @@
 """Violations as they are shown: everything that was said of them since is in what is shown, as in the score."""
 
+from scoring.base.enums import Attribution, CorrectionKind, IncidentChange
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.conduct import AttributionStated, IncidentChanged
 from scoring.entries.kinds.decisions import EntryCorrected
-from scoring.enums import Attribution, CorrectionKind, IncidentChange
 from service.ledger.store import Ledger
 from tests.helpers.builders import MARKET, SELLER, ago, violation
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from scoring.enums import Action
-from scoring.errors import BackupRefused
+from scoring.base.enums import Action
+from scoring.base.errors import BackupRefused
 from service.ledger.database.rights import KEYS
 from service.ledger.database.schema import SchemaState
 from service.ledger.seals.backup import MANIFEST, member_of

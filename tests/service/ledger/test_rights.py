@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from sqlalchemy import exc, make_url, text
 
-from scoring.errors import ConfigurationWrong, ErasureRefused
+from scoring.base.errors import ConfigurationWrong, ErasureRefused
 from sellertrust.errors import SellertrustCallError
 from service.ledger.database.database import Database
 from service.ledger.database.rights import KEYS, grant

@@ -1,9 +1,9 @@
 """What the ledger has on record of runs: a case for each seller, from the first order not kept to the stop."""
 
+from scoring.base.enums import Action, MeasureKind, MeasureState, PayoutsChange
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.decisions import MeasureChanged
 from scoring.entries.kinds.settlement import PayoutsChanged
-from scoring.enums import Action, MeasureKind, MeasureState, PayoutsChange
 from scoring.loss_certificate.contradictions import RunCase
 from scoring.measures.record import name_measure
 from scoring.policy.measures import SettlementHold

@@ -11,7 +11,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import CheckConstraint, Connection, exc, insert, inspect, text
 
-from scoring.errors import ConfigurationWrong, LedgerUnavailable, LedgerVersionUnknown
+from scoring.base.errors import ConfigurationWrong, LedgerUnavailable, LedgerVersionUnknown
 from service.ledger.database.database import Database
 from service.ledger.database.schema import (
     BOOKKEEPING,

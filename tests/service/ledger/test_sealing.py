@@ -6,8 +6,8 @@ import psycopg
 import pytest
 from sqlalchemy import make_url, select
 
+from scoring.base.enums import Kind
 from scoring.entries.kinds.table import BY_COMMAND, KINDS
-from scoring.enums import Kind
 from service.ledger.database.tables import SELLER_KEY
 from service.ledger.store import Ledger
 from tests.helpers.builders import MARKET, SELLER, exposure, violation

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, create_engine, text
 
-from scoring.errors import ConfigurationWrong
+from scoring.base.errors import ConfigurationWrong
 from service.ledger.database.database import Database
 from service.ledger.seals.checkpoints import load_or_make_key, read_checkpoints, write_checkpoint
 from service.ledger.seals.merkle import leaf_hash, merkle_root, node_hash

@@ -6,6 +6,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scoring.base.enums import (
+    ClaimChange,
+    ComplaintOutcome,
+    CorrectionKind,
+    DepositChange,
+    MeasureKind,
+    MeasureState,
+    PayoutsChange,
+)
+from scoring.base.errors import (
+    BalanceForbids,
+    ContestForbids,
+    EntryNotFound,
+    FlowRevisionTaken,
+    InvalidInput,
+    MeasureNotFound,
+)
+from scoring.base.time import DAY
 from scoring.entries.accounts import ClaimBalance, DepositAccount
 from scoring.entries.entry import Entry
 from scoring.entries.flow import list_flow_as_of
@@ -19,24 +37,6 @@ from scoring.entries.kinds.settlement import (
     PayoutsChanged,
 )
 from scoring.entries.kinds.table import Fact
-from scoring.enums import (
-    ClaimChange,
-    ComplaintOutcome,
-    CorrectionKind,
-    DepositChange,
-    MeasureKind,
-    MeasureState,
-    PayoutsChange,
-)
-from scoring.errors import (
-    BalanceForbids,
-    ContestForbids,
-    EntryNotFound,
-    FlowRevisionTaken,
-    InvalidInput,
-    MeasureNotFound,
-)
-from scoring.time import DAY
 from service.ledger.store import Ledger
 from tests.helpers.builders import MARKET, NOW, SELLER, TODAY, Clock, ago, exposure, status, violation
 

@@ -18,12 +18,12 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
+from scoring.base.errors import SellertrustError
+from scoring.base.time import DAY
 from scoring.entries.entry import Entry, prepare_batch
-from scoring.errors import SellertrustError
 from scoring.features.columns import columns_of
 from scoring.features.facts import resolve
 from scoring.scores.score import explain, score
-from scoring.time import DAY
 from service.cli.parity import rows_of
 from service.contract.entries import entry_message
 from service.ledger.append.appending import append_batch

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from scoring.errors import LedgerUnavailable
+from scoring.base.errors import LedgerUnavailable
 from service.ledger.clock import tail
 from service.ledger.clock.tail import Tail
 

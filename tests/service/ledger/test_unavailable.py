@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
-from scoring.errors import LedgerUnavailable
+from scoring.base.errors import LedgerUnavailable
 from service.ledger.database import database
 from service.ledger.database.schema import upgrade
 from service.ledger.records import Cut

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, text
 
+from scoring.base.enums import Action, Harm, Source
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.conduct import ProductViolationReported
 from scoring.entries.kinds.table import BY_COMMAND
-from scoring.enums import Action, Harm, Source
 from service.ledger.database.tables import ENTRY
 from service.ledger.records import Position
 from service.ledger.seals.chain import leaf_of

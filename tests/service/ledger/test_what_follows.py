@@ -5,6 +5,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from scoring.base.enums import (
+    Action,
+    Attribution,
+    CorrectionKind,
+    Harm,
+    IncidentChange,
+    MeasureKind,
+    MeasureState,
+    Severity,
+    Source,
+    Status,
+)
+from scoring.base.errors import EntryContentDiffers, InvalidInput, LifecycleForbids, ViolationNotFound
+from scoring.base.time import DAY, parse_time
 from scoring.entries.derivation import MAX_WAITING
 from scoring.entries.entry import Entry
 from scoring.entries.incidents import derived_id
@@ -17,22 +31,8 @@ from scoring.entries.kinds.conduct import (
     ViolationReported,
 )
 from scoring.entries.kinds.decisions import EntryCorrected, MeasureChanged
-from scoring.enums import (
-    Action,
-    Attribution,
-    CorrectionKind,
-    Harm,
-    IncidentChange,
-    MeasureKind,
-    MeasureState,
-    Severity,
-    Source,
-    Status,
-)
-from scoring.errors import EntryContentDiffers, InvalidInput, LifecycleForbids, ViolationNotFound
 from scoring.features.columns import columns_of
 from scoring.features.facts import Facts, resolve
-from scoring.time import DAY, parse_time
 from service.ledger.append import batch
 from service.ledger.store import Ledger
 from tests.helpers.builders import MARKET, NOW, Clock, ago, confirmed, status, violation

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
+from scoring.base.enums import Action, Attribution, IncidentChange, Severity, Status
+from scoring.base.errors import EntryContentDiffers, InvalidInput, LifecycleForbids
+from scoring.base.time import parse_time
 from scoring.entries.entry import Entry
 from scoring.entries.incidents import derived_id
 from scoring.entries.kinds.conduct import AttributionStated, IncidentChanged
-from scoring.enums import Action, Attribution, IncidentChange, Severity, Status
-from scoring.errors import EntryContentDiffers, InvalidInput, LifecycleForbids
-from scoring.time import parse_time
 from service.ledger.records import Position
 from service.ledger.store import Ledger
 from service.review.review_queue import review_queue

@@ -6,7 +6,7 @@ Prints a line for each batch once it is committed: how many confirmations won, s
 
 import sys
 
-from scoring.errors import LifecycleForbids
+from scoring.base.errors import LifecycleForbids
 from service.ledger.store import Ledger
 from tests.helpers.builders import MARKET, identity, status
 

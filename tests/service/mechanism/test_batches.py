@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import pytest
 
+from scoring.base.enums import Action, Harm, Source
+from scoring.base.time import DAY
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.conduct import ProductListed, ProductViolationReported
-from scoring.enums import Action, Harm, Source
-from scoring.time import DAY
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
 from service.mechanism import recorder, worker

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from scoring.base.enums import Action, CaseState, ControlReason, MeasureKind, Source
+from scoring.base.errors import CaseNotFound, InvalidInput, LifecycleForbids
+from scoring.base.time import DAY
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.account import ControlChanged
 from scoring.entries.kinds.decisions import CaseChanged
 from scoring.entries.kinds.settlement import FlowStated
-from scoring.enums import Action, CaseState, ControlReason, MeasureKind, Source
-from scoring.errors import CaseNotFound, InvalidInput, LifecycleForbids
-from scoring.time import DAY
 from sellertrust.errors import SellertrustCallError
 from sellertrust.review import ReviewClient
 from service.bootstrap import build_scorer, build_worker

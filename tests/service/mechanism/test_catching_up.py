@@ -2,11 +2,11 @@
 
 import pytest
 
+from scoring.base.enums import Action
+from scoring.base.errors import InvalidInput, LedgerUnavailable
+from scoring.base.time import DAY
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.decisions import MeasureChanged
-from scoring.enums import Action
-from scoring.errors import InvalidInput, LedgerUnavailable
-from scoring.time import DAY
 from service.bootstrap import build_scorer
 from service.ledger.store import Ledger
 from service.mechanism import places, refusals, worker

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from scoring.base.enums import Action
+from scoring.base.time import DAY
 from scoring.entries.kinds.decisions import MeasureChanged
-from scoring.enums import Action
-from scoring.time import DAY
 from sellertrust.client import Client
 from sellertrust.v1 import entry_pb2
 from service.bootstrap import build_scorer

@@ -7,11 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from scoring.entries.entry import Entry
-from scoring.entries.incidents import DERIVED_ID_PREFIX
-from scoring.entries.kinds.decisions import EntryCorrected, MeasureChanged
-from scoring.entries.kinds.settlement import ComplaintDecided, ComplaintFiled, DepositChanged
-from scoring.enums import (
+from scoring.base.enums import (
     Action,
     ComplaintOutcome,
     CorrectionKind,
@@ -19,10 +15,14 @@ from scoring.enums import (
     MeasureKind,
     MeasureState,
 )
-from scoring.errors import InvalidInput
+from scoring.base.errors import InvalidInput
+from scoring.base.time import DAY
+from scoring.entries.entry import Entry
+from scoring.entries.incidents import DERIVED_ID_PREFIX
+from scoring.entries.kinds.decisions import EntryCorrected, MeasureChanged
+from scoring.entries.kinds.settlement import ComplaintDecided, ComplaintFiled, DepositChanged
 from scoring.measures.record import name_measure
 from scoring.policy.measures import Suspension
-from scoring.time import DAY
 from service.ledger.store import Ledger
 from service.policy.policy_file import parse_policy_text
 from tests.helpers.builders import MARKET, SELLER, TODAY, Clock, confirmed, exposure, identity, status

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
+from scoring.base.enums import Action, DepositChange, Source
+from scoring.base.time import DAY
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.settlement import DepositChanged, FlowStated
-from scoring.enums import Action, DepositChange, Source
 from scoring.policy.policy import Policy
 from scoring.policy.reading import parse_policy
-from scoring.time import DAY
 from service.ledger.store import Ledger
 from service.policy import preview as previewing
 from service.policy.preview import PastViolation, Preview, Question, keep_stopping, preview

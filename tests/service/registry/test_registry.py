@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from scoring.base.enums import IdentityLevel
+from scoring.base.errors import ArtifactRefused, ConfigurationWrong, ModelNotFound
+from scoring.base.time import DAY, day_of
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.account import IdentityVerified
 from scoring.entries.kinds.trade import ExposureStated
-from scoring.enums import IdentityLevel
-from scoring.errors import ArtifactRefused, ConfigurationWrong, ModelNotFound
 from scoring.model.artifact import PARTS, Artifact
-from scoring.time import DAY, day_of
 from service.bootstrap import build_scorer
 from service.ledger.clock.server_clock import wall_clock
 from service.ledger.store import Ledger

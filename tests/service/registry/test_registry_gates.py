@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from scoring.errors import ArtifactRefused, GatesFailed, InvalidInput
+from scoring.base.errors import ArtifactRefused, GatesFailed, InvalidInput
 from service.registry.moves import CHALLENGER, Figure
 from service.registry.registry import Registry
 from tests.helpers.models import ADVISORY, FOLDER, HARD, STORE, gate, gates_json, promote, publish

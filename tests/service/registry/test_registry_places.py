@@ -10,7 +10,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from scoring.errors import ArtifactRefused, InvalidInput, ModelNotFound
+from scoring.base.errors import ArtifactRefused, InvalidInput, ModelNotFound
 from scoring.model.artifact import MANIFEST, PARTS
 from sellertrust.v1.model_service_pb2 import ModelMove
 from service.cli.models import _move_row

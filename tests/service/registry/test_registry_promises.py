@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from scoring.errors import PromiseGivenUp
+from scoring.base.errors import PromiseGivenUp
 from service.registry.figures import FigureRow, compare_models
 from service.registry.moves import CHALLENGER, CHAMPION, SHADOW
 from service.registry.registry import Registry

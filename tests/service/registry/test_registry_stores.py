@@ -8,7 +8,7 @@ import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from scoring.errors import ConfigurationWrong
+from scoring.base.errors import ConfigurationWrong
 from scoring.model.artifact import MANIFEST
 from service.registry.moves import CHALLENGER, CHAMPION, PREVIOUS
 from service.registry.registry import Registry

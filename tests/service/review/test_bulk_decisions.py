@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
+from scoring.base.enums import Action, Attribution, Harm, Severity, Source, Status
+from scoring.base.errors import InvalidInput, SelectionChanged
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.conduct import AttributionStated, ProductListed, ProductViolationReported
-from scoring.enums import Action, Attribution, Harm, Severity, Source, Status
-from scoring.errors import InvalidInput, SelectionChanged
 from service.ledger.queries.violations import Selection
 from service.ledger.store import Ledger
 from service.review import bulk_decisions as deciding

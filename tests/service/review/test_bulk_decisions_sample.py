@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
+from scoring.base.enums import Action, Harm, Source, Status
+from scoring.base.errors import EntryContentDiffers, SelectionChanged
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.conduct import ProductListed, ProductViolationReported
-from scoring.enums import Action, Harm, Source, Status
-from scoring.errors import EntryContentDiffers, SelectionChanged
 from service.ledger.queries.violations import Selection
 from service.ledger.store import Ledger
 from service.review.bulk_decisions import BulkDecision, dry_run, execute

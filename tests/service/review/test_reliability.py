@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoring.enums import AUTHORITIES, Attribution, Category, Severity, Source, Status
+from scoring.base.enums import AUTHORITIES, Attribution, Category, Severity, Source, Status
 from service.ledger.records import Record, ReportOutcome, find_outcome
 from service.review.priority import HARM_WEIGHTS, QueueItem, rank_items
 from service.review.reliability import PRIORS, assess, probability_upheld, reliability_of

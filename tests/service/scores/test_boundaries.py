@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from scoring.base.time import DAY, format_time
 from scoring.policy.payout import Order
-from scoring.time import DAY, format_time
 from service.bootstrap import build_scorer
 from service.ledger.store import Ledger
 from service.policy.policy_file import parse_policy_text

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from scoring.base.enums import Action, Tier
+from scoring.base.errors import ConfigurationWrong, LedgerUnavailable
+from scoring.base.time import DAY, SECOND
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.decisions import OverrideImposed
-from scoring.enums import Action, Tier
-from scoring.errors import ConfigurationWrong, LedgerUnavailable
-from scoring.time import DAY, SECOND
 from service.bootstrap import build_scorer
 from service.ledger.records import Cut
 from service.ledger.store import Ledger

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from scoring.errors import ConfigurationWrong, LedgerUnavailable, ProcessEnded
+from scoring.base.errors import ConfigurationWrong, LedgerUnavailable, ProcessEnded
 from service.scores.several_processes import map_in_processes
 
 ROOT = Path(__file__).parents[3]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from scoring.errors import ArtifactRefused
+from scoring.base.errors import ArtifactRefused
 from scoring.model.artifact import Artifact
 from scoring.scores.score import score
 from service.scores import shadow as shadowing

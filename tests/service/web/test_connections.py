@@ -12,7 +12,7 @@ from starlette.responses import PlainTextResponse
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 import service.web.server
-from scoring.errors import ConfigurationWrong
+from scoring.base.errors import ConfigurationWrong
 from sellertrust.client import Client
 from service.web.connections import bounded_protocol, uvicorn_options
 from service.web.server import BadgeServer, Options

@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from scoring.errors import ConfigurationWrong
+from scoring.base.errors import ConfigurationWrong
 from service.policy.policy_file import SHIPPED_POLICY, read_policy
 from service.web.answers import Age, Pictures
 from service.web.drawing import Look, draw_badge

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from scoring.errors import ConfigurationWrong
+from scoring.base.errors import ConfigurationWrong
 from service.api.telemetry.logs import make_log
 from service.settings import load
 from service.workers import child as childhood

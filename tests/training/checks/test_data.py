@@ -8,10 +8,10 @@ import numpy as np
 import polars as pl
 import pytest
 
+from scoring.base.enums import Action, Harm, Kind
+from scoring.base.time import DAY
 from scoring.entries.entry import Entry
-from scoring.enums import Action, Harm, Kind
 from scoring.features.table import Feature
-from scoring.time import DAY
 from tests.helpers.builders import exposure, identity, status, violation
 from tests.helpers.training_ledgers import table_of
 from tests.training.observation.test_labels import OBSERVE, breach, standing

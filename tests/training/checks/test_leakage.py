@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from scoring.enums import Kind
-from scoring.time import DAY
+from scoring.base.enums import Kind
+from scoring.base.time import DAY
 from training.checks.duplicates import agreement, duplicated_histories, identical_rows
 from training.checks.leakage import adversarial, features_at, leakage_checks, rebuilt, shuffled_labels, single_features
 from training.evaluation.arrays import sigmoid

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from scoring.errors import ConfigurationWrong
-from scoring.time import parse_day
+from scoring.base.errors import ConfigurationWrong
+from scoring.base.time import parse_day
 from training.checks.look_log import Look, earlier_looks, log_look, read_looks
 
 LOOK = Look(

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scoring.enums import RATED_TIERS, Tier
+from scoring.base.enums import RATED_TIERS, Tier
 from tests.helpers.evaluation_cases import POLICY, case_of
 from training.evaluation.bands import count_strips, propose_cut_offs, read_bands
 from training.evaluation.jeffreys import jeffreys_interval

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scoring.canonical import canonical_json
+from scoring.base.canonical import canonical_json
 from tests.helpers.evaluation_cases import case_of, points_of
 from training.evaluation.arrays import plain, sigmoid
 from training.evaluation.figures import evaluate

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoring.enums import Tier
+from scoring.base.enums import Tier
 from tests.helpers.evaluation_cases import POLICY, case_of, points_of
 from training.evaluation.arrays import groups_of, sigmoid
 from training.evaluation.case import Case

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoring.arrays import Floats
-from scoring.errors import ArtifactRefused
+from scoring.base.arrays import Floats
+from scoring.base.errors import ArtifactRefused
 from scoring.features.table import FEATURES
 from scoring.model.certificate import certify
 from scoring.model.scale import POINTS_PER_LOGIT, Scale

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from scoring.errors import ConfigurationWrong
-from scoring.time import parse_day
+from scoring.base.errors import ConfigurationWrong
+from scoring.base.time import parse_day
 from tests.helpers.training_ledgers import STUDIES, restated
 from training.fitting.folds import folds
 from training.study.loading import load_study

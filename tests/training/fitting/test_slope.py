@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from scoring.arrays import Floats
+from scoring.base.arrays import Floats
 from tests.helpers.training_ledgers import STUDIES, restated
 from tests.training.fitting.test_curves import CHOSEN, rows_of
 from training.fitting import slope as slopes

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoring.canonical import canonical_json
-from scoring.errors import ConfigurationWrong, GatesFailed
+from scoring.base.canonical import canonical_json
+from scoring.base.errors import ConfigurationWrong, GatesFailed
 from service.registry.gates import allow
 from service.registry.gates import gates_of as registered
 from tests.helpers.evaluation_cases import case_of

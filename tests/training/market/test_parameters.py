@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from lightgbm.basic import _ConfigAliases
 
-from scoring.errors import ConfigurationWrong
+from scoring.base.errors import ConfigurationWrong
 from tests.helpers.training_ledgers import STUDIES, restated
 from training.fitting.fit import fit_curves
 from training.observation.snapshots import Snapshot

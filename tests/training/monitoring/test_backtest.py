@@ -12,16 +12,16 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
+from scoring.base.enums import Action, ControlReason, CorrectionKind, IncidentChange, Kind, Severity, Tier
+from scoring.base.errors import ConfigurationWrong
+from scoring.base.time import DAY, parse_day
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.account import ControlChanged
 from scoring.entries.kinds.conduct import IncidentChanged
 from scoring.entries.kinds.decisions import EntryCorrected, OverrideImposed
 from scoring.entries.kinds.table import Fact
-from scoring.enums import Action, ControlReason, CorrectionKind, IncidentChange, Kind, Severity, Tier
-from scoring.errors import ConfigurationWrong
 from scoring.model.artifact import Artifact, load
 from scoring.policy.reading import parse_policy
-from scoring.time import DAY, parse_day
 from sellertrust.v1.trust_score_service_pb2 import TrustScore
 from service.ledger.records import RecordedEntry
 from service.ledger.store import Ledger

@@ -9,10 +9,10 @@ import polars as pl
 import pytest
 from scipy.stats import poisson
 
-from scoring.enums import Kind, Status
-from scoring.errors import ConfigurationWrong
+from scoring.base.enums import Kind, Status
+from scoring.base.errors import ConfigurationWrong
+from scoring.base.time import DAY
 from scoring.model.artifact import Artifact, load
-from scoring.time import DAY
 from tests.helpers.training_ledgers import STUDIES, exported, market_ledger, restated
 from tests.helpers.worlds import policy
 from training.evaluation.arrays import FEW_BAD, Interval, sigmoid, widen_by_poisson

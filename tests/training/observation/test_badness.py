@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scoring.base.enums import Harm, Kind, Severity
+from scoring.base.errors import ConfigurationWrong
+from scoring.base.time import DAY
 from scoring.entries.entry import Entry
-from scoring.enums import Harm, Kind, Severity
-from scoring.errors import ConfigurationWrong
-from scoring.time import DAY
 from tests.helpers.builders import exposure
 from tests.helpers.training_ledgers import restated, table_of
 from tests.training.observation.test_labels import END, OBSERVE, TRUTH, breach, standing

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from scoring.base.enums import CorrectionKind, MeasureKind, MeasureState, Source
+from scoring.base.errors import ArtifactRefused, ConfigurationWrong
+from scoring.base.time import DAY
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.decisions import EntryCorrected, MeasureChanged
-from scoring.enums import CorrectionKind, MeasureKind, MeasureState, Source
-from scoring.errors import ArtifactRefused, ConfigurationWrong
 from scoring.features.table import ContextFeature, at_reference
 from scoring.model.artifact import load
 from scoring.policy.reading import parse_policy
 from scoring.scores.score import explain, score
-from scoring.time import DAY
 from service.ledger.store import Ledger
 from tests.helpers.builders import exposure, violation
 from tests.helpers.training_ledgers import STUDIES, exported, market_ledger, restated, table_of, train

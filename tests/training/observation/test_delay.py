@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scoring.arrays import Floats
+from scoring.base.arrays import Floats
+from scoring.base.enums import Action
+from scoring.base.time import DAY
 from scoring.entries.entry import Entry
-from scoring.enums import Action
-from scoring.time import DAY
 from tests.helpers.builders import status, violation
 from tests.helpers.training_ledgers import table_of
 from tests.training.observation.test_labels import OBSERVE, breach

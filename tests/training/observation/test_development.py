@@ -9,11 +9,11 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import binom, nbinom
 
-from scoring.arrays import Floats
+from scoring.base.arrays import Floats
+from scoring.base.enums import Action, Harm, MeasureKind, MeasureState
+from scoring.base.time import DAY
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.decisions import MeasureChanged
-from scoring.enums import Action, Harm, MeasureKind, MeasureState
-from scoring.time import DAY
 from tests.helpers.builders import status, violation
 from tests.helpers.training_ledgers import restated, table_of
 from tests.training.observation.test_labels import OBSERVE, breach

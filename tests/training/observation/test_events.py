@@ -6,12 +6,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from scoring.base.enums import (
+    CorrectionKind,
+    InspectionMethod,
+    InspectionResult,
+    Kind,
+    MeasureKind,
+    MeasureState,
+    Source,
+)
+from scoring.base.errors import ConfigurationWrong
+from scoring.base.time import DAY, format_day, parse_day
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.decisions import EntryCorrected, MeasureChanged
 from scoring.entries.kinds.trade import InspectionDone
-from scoring.enums import CorrectionKind, InspectionMethod, InspectionResult, Kind, MeasureKind, MeasureState, Source
-from scoring.errors import ConfigurationWrong
-from scoring.time import DAY, format_day, parse_day
 from tests.helpers.training_ledgers import STUDIES, exported, market_ledger, restated
 from training.observation import events
 from training.observation.events import event_cases

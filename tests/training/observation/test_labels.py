@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from scoring.base.enums import Action, Category, Harm, Severity, Source
+from scoring.base.time import DAY, parse_day
 from scoring.entries.entry import Entry
-from scoring.enums import Action, Category, Harm, Severity, Source
-from scoring.time import DAY, parse_day
 from tests.helpers.builders import confirmed, exposure, identity, status, violation
 from tests.helpers.training_ledgers import restated, table_of
 from training.fitting.fit import baseline_seller, golden_rows, offset

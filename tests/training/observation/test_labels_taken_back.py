@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from scoring.base.enums import Action, Attribution, ControlReason, CorrectionKind, IncidentChange
+from scoring.base.time import DAY
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.account import ControlChanged
 from scoring.entries.kinds.conduct import AttributionStated, IncidentChanged
 from scoring.entries.kinds.decisions import EntryCorrected
-from scoring.enums import Action, Attribution, ControlReason, CorrectionKind, IncidentChange
-from scoring.time import DAY
 from tests.helpers.builders import status, violation
 from tests.training.observation.test_labels import END, OBSERVE, TRUTH, breach, is_bad, observe
 from training.observation.snapshots import Snapshot

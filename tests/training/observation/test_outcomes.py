@@ -8,11 +8,7 @@ from typing import cast
 import numpy as np
 import pytest
 
-from scoring.entries.entry import Entry
-from scoring.entries.kinds.account import ControlChanged
-from scoring.entries.kinds.decisions import EntryCorrected, MeasureChanged
-from scoring.entries.kinds.trade import InspectionDone
-from scoring.enums import (
+from scoring.base.enums import (
     Action,
     ControlReason,
     CorrectionKind,
@@ -25,7 +21,11 @@ from scoring.enums import (
     Severity,
     Source,
 )
-from scoring.time import DAY
+from scoring.base.time import DAY
+from scoring.entries.entry import Entry
+from scoring.entries.kinds.account import ControlChanged
+from scoring.entries.kinds.decisions import EntryCorrected, MeasureChanged
+from scoring.entries.kinds.trade import InspectionDone
 from tests.helpers.builders import exposure, identity, status, violation
 from tests.helpers.training_ledgers import restated, table_of
 from tests.training.observation.test_labels import END, OBSERVE, TRUTH, breach, standing

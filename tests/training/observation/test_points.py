@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from scoring.base.time import DAY, format_day
 from scoring.entries.entry import Entry
-from scoring.time import DAY, format_day
 from tests.helpers.builders import exposure
 from tests.helpers.training_ledgers import restated, table_of
 from tests.training.observation.test_labels import OBSERVE, breach, standing

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from scoring.arrays import Floats
+from scoring.base.arrays import Floats
 from scoring.features.table import at_reference
 from scoring.model.artifact import Artifact, load
 from scoring.model.scale import POINTS_PER_LOGIT

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from scoring.errors import ConfigurationWrong
+from scoring.base.errors import ConfigurationWrong
 from scoring.model.artifact import load
 from scoring.model.scale import POINTS_PER_LOGIT
 from tests.helpers.training_ledgers import POLICY, STUDIES, exported, market_ledger, restated

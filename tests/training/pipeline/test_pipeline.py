@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scoring.errors import ConfigurationWrong
+from scoring.base.errors import ConfigurationWrong
+from scoring.base.time import format_day
 from scoring.model.artifact import Artifact, load
-from scoring.time import format_day
 from tests.helpers.training_ledgers import POLICY, restated, train
 from tests.training.report import sample
 from training.observation.export import LedgerTable

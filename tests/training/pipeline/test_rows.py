@@ -6,9 +6,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from scoring.errors import ConfigurationWrong
+from scoring.base.errors import ConfigurationWrong
+from scoring.base.time import format_day
 from scoring.model.artifact import load
-from scoring.time import format_day
 from tests.helpers.training_ledgers import restated, train
 from training.evaluation.ranking import auc
 from training.monitoring.outcomes import lineage_of

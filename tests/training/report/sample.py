@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from scoring.base.time import format_day, parse_day
 from scoring.features.table import FEATURES, Feature
 from scoring.model.card import describe_page
 from scoring.model.page import Page, Table
-from scoring.time import format_day, parse_day
 from tests.helpers.evaluation_cases import case_of
 from tests.training.report.beside import certificate, gates, lineage
 from training.evaluation.arrays import sigmoid

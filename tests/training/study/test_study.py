@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoring.enums import Category, Harm, Severity
-from scoring.errors import ConfigurationWrong
+from scoring.base.enums import Category, Harm, Severity
+from scoring.base.errors import ConfigurationWrong
+from scoring.base.time import format_day, parse_day
 from scoring.features.table import FEATURES, Feature
-from scoring.time import format_day, parse_day
 from tests.helpers.training_ledgers import STUDIES, restated
 from training.study.definition import BadRule, Study
 from training.study.loading import PAGE_FEATURES, load_study

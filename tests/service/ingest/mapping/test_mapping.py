@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 
+from scoring.base.enums import Action, Harm, IdentityLevel, Severity, Source
+from scoring.base.errors import ConfigurationWrong
+from scoring.base.time import DAY, parse_day, parse_time
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.account import IdentityVerified
 from scoring.entries.kinds.conduct import StatusChanged, ViolationReported
 from scoring.entries.kinds.trade import ExposureStated
-from scoring.enums import Action, Harm, IdentityLevel, Severity, Source
-from scoring.errors import ConfigurationWrong
-from scoring.time import DAY, parse_day, parse_time
 from service.ingest.mapping.cells import RowRejected
 from service.ingest.mapping.rules import ForeignMapping, mapping_of
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scoring.base.enums import Harm
+from scoring.base.errors import ConfigurationWrong
+from scoring.base.time import DAY, format_time, parse_day, parse_time
 from scoring.entries.entry import Entry
-from scoring.enums import Harm
-from scoring.errors import ConfigurationWrong
-from scoring.time import DAY, format_time, parse_day, parse_time
 from service.ingest.mapping.dates import Dates, add_days
 from service.ingest.mapping.rules import MappedFile, mapping_of
 from tests.service.ingest.mapping.test_mapping import EXPOSURE, IDENTITY, ROW, VIOLATION

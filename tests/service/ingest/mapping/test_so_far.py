@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scoring.base.errors import ConfigurationWrong
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.account import IdentityVerified
-from scoring.errors import ConfigurationWrong
 from service.ingest.file_import import import_files
 from service.ingest.mapping.cells import RowRejected
 from service.ingest.mapping.rules import ForeignMapping, mapping_of

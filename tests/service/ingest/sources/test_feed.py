@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from scoring.enums import Status
-from scoring.errors import ConfigurationWrong, LedgerUnavailable, SourceUnavailable
+from scoring.base.enums import Status
+from scoring.base.errors import ConfigurationWrong, LedgerUnavailable, SourceUnavailable
 from service.ingest.sources.feed import Feed, FeedReport
 from service.ingest.sources.rejects import RejectFile
 from service.ingest.sources.source import Message

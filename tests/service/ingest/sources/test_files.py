@@ -9,8 +9,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from scoring.errors import ConfigurationWrong, InvalidInput
-from scoring.progress import Progress
+from scoring.base.errors import ConfigurationWrong, InvalidInput
+from scoring.base.progress import Progress
 from service.ingest import file_import as importing
 from service.ingest.file_import import ImportReport, import_entries, import_files
 from service.ingest.mapping.rules import mapping_of

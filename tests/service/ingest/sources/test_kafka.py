@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from scoring.errors import ConfigurationWrong, SourceUnavailable
+from scoring.base.errors import ConfigurationWrong, SourceUnavailable
 from service.ingest.sources.feed import Feed, FeedReport
 from service.ingest.sources.kafka import KafkaSource
 from service.ingest.sources.rejects import RejectFile

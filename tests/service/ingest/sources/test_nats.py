@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scoring.errors import ConfigurationWrong, SourceUnavailable
+from scoring.base.errors import ConfigurationWrong, SourceUnavailable
 from service.ingest.sources import nats as module
 from service.ingest.sources.feed import Feed, FeedReport
 from service.ingest.sources.nats import NatsSource

@@ -8,13 +8,13 @@ from copy import copy
 
 import pytest
 
+from scoring.base.enums import Action, CorrectionKind, Harm, Source, Tier
+from scoring.base.errors import SellerNotFound, SellertrustError
+from scoring.base.time import DAY, SECOND
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.conduct import ProductListed, ProductViolationReported
 from scoring.entries.kinds.decisions import EntryCorrected, OverrideImposed
-from scoring.enums import Action, CorrectionKind, Harm, Source, Tier
-from scoring.errors import SellerNotFound, SellertrustError
 from scoring.policy.reading import parse_policy
-from scoring.time import DAY, SECOND
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
 from service.policy.policy_file import SHIPPED_POLICY

@@ -7,7 +7,7 @@ from service.scores.book.code_digests import digest_code
 SOURCE = '''"""A module."""
 
 from scoring.policy.parts import tier_of
-from scoring.time import DAY
+from scoring.base.time import DAY
 
 LIMIT = 3
 """Entries."""
@@ -28,7 +28,7 @@ def days(time: int) -> int:
         ("from scoring.policy.parts import tier_of\n", "from scoring.base.tiers import tier_of\n", True),
         ("time // DAY", "time / DAY", False),
         ("LIMIT = 3", "LIMIT = 4", False),
-        ("from scoring.time import DAY", "from scoring.time import HOUR as DAY", False),
+        ("from scoring.base.time import DAY", "from scoring.base.time import HOUR as DAY", False),
     ],
 )
 def test_a_move_or_a_comment_leaves_the_digest(old: str, new: str, is_same: bool) -> None:

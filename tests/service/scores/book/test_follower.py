@@ -7,10 +7,10 @@ from typing import cast
 
 import pytest
 
+from scoring.base.enums import Harm, Source
+from scoring.base.errors import LedgerUnavailable
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.conduct import ProductListed, ProductViolationReported
-from scoring.enums import Harm, Source
-from scoring.errors import LedgerUnavailable
 from scoring.scores.answer import MadeBy
 from service.contract.resource_names import seller_name
 from service.ledger.clock.ledger_clock import LedgerEnd

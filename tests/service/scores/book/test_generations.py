@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from scoring.base.enums import Tier
+from scoring.base.errors import LedgerUnavailable
+from scoring.base.time import DAY, SECOND
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.decisions import OverrideImposed
-from scoring.enums import Tier
-from scoring.errors import LedgerUnavailable
-from scoring.time import DAY, SECOND
 from sellertrust.v1.trust_score_service_pb2 import (
     FRESHNESS_STATE_FRESH,
     FRESHNESS_STATE_STALE,

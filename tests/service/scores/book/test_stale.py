@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from scoring.base.enums import Tier
+from scoring.base.errors import InvalidInput, LedgerUnavailable, ServerBusy, TooStale
+from scoring.base.time import DAY, SECOND
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.decisions import OverrideImposed
-from scoring.enums import Tier
-from scoring.errors import InvalidInput, LedgerUnavailable, ServerBusy, TooStale
-from scoring.time import DAY, SECOND
 from sellertrust.v1 import trust_score_service_pb2 as pb
 from service.contract.resource_names import seller_name
 from service.ledger.records import Cut

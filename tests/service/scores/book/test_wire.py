@@ -3,8 +3,8 @@
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from scoring.base.time import SECOND
 from scoring.scores.answer import Stamp
-from scoring.time import SECOND
 from sellertrust.v1 import trust_score_service_pb2 as pb
 from service.contract.scores import stamp_message
 from service.scores.book.wire import stamp_field, stamp_rest, varint

@@ -1,0 +1,1 @@
+"""Give every room its errors, enumerations, times and arrays."""
