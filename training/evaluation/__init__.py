@@ -1,4 +1,4 @@
-"""Evaluation: how good a model is out of time, in figures with intervals, as pure functions over arrays.
+"""Measure how good a model is out of time, as pure functions over arrays.
 
-`figures.evaluate(case)` computes all of them. It reads no file and no clock; chance comes from the seed of the case only.
+`figures.evaluate(case)` computes all figures. It reads no file and no clock; all chance comes from the case's seed.
 """

@@ -1,4 +1,4 @@
-"""Arrays by row, and an estimate with its interval: what every figure of an evaluation is made of."""
+"""Arrays by row, and an estimate with its interval."""
 
 import math
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ ERRORS_95 = 1.959964
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """An estimate with its 95 % interval; NaN where there is too little data for a figure."""
+    """An estimate with its 95 % interval; NaN if there is too little data."""
 
     value: float
     low: float
@@ -30,9 +30,9 @@ class Interval:
 
     @staticmethod
     def of(value: float, draws: Floats) -> "Interval":
-        """Return `value` with the percentile interval of a bootstrap's draws.
+        """Return `value` with the percentile interval of bootstrap draws.
 
-        Draws without a figure (NaN or infinite) are left out; both ends are NaN if no draw is left.
+        Draws that are NaN or infinite are left out; both ends are NaN if no draw is left.
         """
         known = draws[np.isfinite(draws)]
         if not len(known):
@@ -42,33 +42,28 @@ class Interval:
 
     @staticmethod
     def within(value: float, error: float) -> "Interval":
-        """Return `value` with its 95 % interval: ERRORS_95 standard errors to each side."""
+        """Return `value` plus and minus ERRORS_95 standard errors."""
         return Interval(value, value - ERRORS_95 * error, value + ERRORS_95 * error)
 
     def cut(self, least: float, most: float) -> "Interval":
-        """Return the interval with its ends limited to `least` and `most`.
-
-        The bounds of what the figure can be. NaN stays NaN, and the value is not changed.
-        """
+        """Limit the ends to `least` and `most`; NaN and the value stay."""
         low, high = np.clip([self.low, self.high], least, most)
         return Interval(self.value, float(low), float(high))
 
     def as_dict(self) -> dict[str, float]:
-        """Return the numbers by name: value, low, high."""
         return {"value": self.value, "low": self.low, "high": self.high}
 
 
 FEW_BAD = 30
-"""Number of bad sellers below which an interval also holds Poisson's: a bootstrap of few draws too narrow an interval."""
+"""Number of bad sellers below which a bootstrap's interval is too narrow, and Poisson's is added."""
 
 
 def widen_by_poisson(ratio: Interval, bad_count: int, increment: float) -> Interval:
-    """Widen the interval of a ratio by the Poisson interval of its count, if few are bad.
+    """Widen a ratio's interval to cover the Poisson interval of its count, if fewer than FEW_BAD are bad.
 
-    `increment`: what one bad seller adds to the ratio. A bootstrap of no bad seller has no width, and one of three bad
-    sellers never reaches the case that none is. So below FEW_BAD the interval returned covers also the exact 95 %
-    interval of a Poisson count (Garwood's); from FEW_BAD on the ratio is returned as it is. Worked: 0 of 0.4 expected is
-    0 (0 to 9.22).
+    `increment`: how much one bad seller adds to the ratio. A bootstrap of no bad seller has no width, and one of three
+    bad sellers never draws zero. The Poisson interval is Garwood's exact 95 % one. Worked: 0 of 0.4 expected is 0 (0 to
+    9.22).
     """
     if bad_count >= FEW_BAD:
         return ratio
@@ -83,7 +78,7 @@ def sigmoid(log_odds: Floats) -> Floats:
 
 
 def groups_of(key: Labels | Ints) -> list[tuple[Any, Ints]]:
-    """Return a list of (key, row indices) for each distinct key, keys and indices ascending.
+    """Return (key, row indices) of each distinct key, keys and indices ascending.
 
     Worked: `[7, 3, 7]` gives `(3, [1])` and `(7, [0, 2])`.
     """
@@ -96,7 +91,8 @@ def groups_of(key: Labels | Ints) -> list[tuple[Any, Ints]]:
 def plain(value: Any) -> Any:
     """Return the value as JSON can hold it.
 
-    Intervals become tables, arrays and tuples lists, keys texts; numbers keep 12 digits, and one that is not finite is null.
+    Intervals become tables, arrays and tuples lists, keys texts. Numbers keep 12 digits; a number that is not finite
+    becomes null.
     """
     if isinstance(value, Interval):
         return plain(value.as_dict())

@@ -1,11 +1,11 @@
-"""Bands of points: the share of sellers in each, and the rate of bad at the reference exposure.
+"""Bands of points: each band's share of sellers, and its bad rate at the reference exposure.
 
-A raw rate says how much a tier sells, too: sellers of more are bad more often. So the rate of a band is
+Sellers with more orders are bad more often, so a raw rate also measures volume. The rate of a band is therefore
 
     rate = observed x (predicted at the reference exposure / predicted at each row's own exposure)
 
-Worked: of 200 sellers 10 were bad, 5 %. For their own exposure 6 % was predicted, for the reference exposure 3 %. The
-band's rate is 5 % x 3 / 6 = 2.5 %, and its interval is scaled alike.
+Worked: 10 of 200 sellers were bad, 5 %. The model predicted 6 % at their own exposure and 3 % at the reference
+exposure. The band's rate is 5 % x 3 / 6 = 2.5 %, and its interval is scaled alike.
 """
 
 import itertools
@@ -22,18 +22,18 @@ from training.evaluation.case import CANDIDATE, Case
 from training.evaluation.jeffreys import jeffreys_interval
 
 STEP = 5
-"""Points from strip to strip: cut-offs are proposed in such steps."""
+"""Width of a strip in points; cut-offs are multiples of it."""
 
 Strips = Mapping[str, Any]
-"""What `count_strips` returns, as read from an evaluation."""
+"""The result of `count_strips`, as read from an evaluation."""
 
 
 def count_strips(case: Case) -> dict[str, Any]:
-    """Count the rated test rows in strips of 5 points, with all that the rates of any bands follow from.
+    """Count the rated test rows in strips of 5 points; the rates of any bands follow from these counts.
 
-    Lists by strip: `points_from`, `rows`, and weighted sums: `weight`, `bad`, `own` and `reference` (what the candidate
-    predicts over each row's own and over the reference exposure). `unrated`: other rows. `independence`: independent
-    sellers for each row, by Kish.
+    Lists by strip: `points_from`, `rows`, and weighted sums: `weight`, `bad`, `own` and `reference` (the candidate's
+    predictions at each row's own and at the reference exposure). `unrated`: number of other rows. `independence`:
+    independent sellers per row, by Kish.
     """
     rated = ~case.unrated
     strip = case.points[rated] // STEP
@@ -60,9 +60,9 @@ def count_strips(case: Case) -> dict[str, Any]:
 def read_bands(strips: Strips, cut_offs: Mapping[Tier, int]) -> list[dict[str, Any]]:
     """Return a table for each rated tier, the lowest first.
 
-    `share` is of all test rows, unrated ones too; `rate`, `low` and `high` are at the reference exposure (95 %), None
-    without rows. `apart`: whether the interval lies above that of the next better tier with rows; None without one. A
-    strip belongs to the tier of its lowest points.
+    `share` is of all test rows, including unrated rows. `rate`, `low` and `high` are at the reference exposure (95 %),
+    None without rows. `apart`: the interval lies above the interval of the next better tier with rows; None if there is
+    no better tier. A strip belongs to the tier of its lowest points.
     """
     edges = [0, *(cut_offs[tier] for tier in RATED_TIERS[1:]), MAX_POINTS + 1]
     code = np.searchsorted(edges, np.array(strips["points_from"]), side="right") - 1
@@ -95,10 +95,11 @@ def _rate(sums: Mapping[str, float], rows: float) -> dict[str, float | None]:
 
 
 def propose_cut_offs(strips: Strips, shares: Sequence[float]) -> dict[Tier, int]:
-    """Return the cut-offs by which each tier holds about the stated share of the rated rows.
+    """Return cut-offs that give each tier about the stated share of the rated rows.
 
-    `shares`: of the rated tiers, the lowest first; only their ratio counts. Worked: of shares 1, 1, 2 and 4 the lowest
-    tier gets an eighth. Each cut-off is where the rows below come nearest to their share, and above the one before.
+    `shares`: of the rated tiers, the lowest first; only their ratio counts. Worked: shares 1, 1, 2 and 4 give the
+    lowest tier an eighth. Each cut-off is above the one before, at the step where the rows below come nearest to their
+    share.
     """
     below: Floats = np.concatenate([[0.0], np.cumsum(np.array(strips["rows"], dtype=np.float64))])
     edges = [*np.array(strips["points_from"]).tolist(), MAX_POINTS]

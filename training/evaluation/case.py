@@ -1,4 +1,4 @@
-"""The input of an evaluation: the test rows as plain arrays, and the training rows that they are compared with."""
+"""The input of an evaluation: test rows as plain arrays, and training rows to compare them with."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,12 +14,12 @@ from training.evaluation.resampling import RESAMPLES
 CANDIDATE, CHAMPION, TWIN = "lightgbm", "champion", "unconstrained"
 WINDOW_VOLUME, PAST_VOLUME = "window_volume", "past_volume"
 VOLUMES = (WINDOW_VOLUME, PAST_VOLUME)
-"""Models that rank by settled orders alone, as if sellers of more were worse: orders in the window, which nobody knows when a
-seller is scored, and orders before it.
+"""Models that rank by settled orders alone, more orders worse: orders in the window (unknown when a seller is scored),
+and orders before it.
 """
 
 MODELS = (CANDIDATE, TWIN, "logistic", "points_rule", "raw_count", *VOLUMES, CHAMPION)
-"""Names of models, in the order of every table; any other model comes after these."""
+"""Names of models, in the order of every table; other models follow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Train:
     bad: Floats
     """Outcomes, 0 or 1, shape (m,)."""
     seller: Ints
-    """Codes of sellers, shape (m,), of the same coding as those of the test rows."""
+    """Codes of sellers, shape (m,), coded as in the test rows."""
     points: Ints
     """The candidate's points, shape (m,)."""
     x: Floats
@@ -38,50 +38,50 @@ class Train:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """n test rows and what is stated about them.
+    """n test rows; arrays have the shape (n,) unless stated otherwise.
 
-    Arrays have the shape (n,) unless stated otherwise. The candidate, `lightgbm`, is in `log_odds`; `champion`, if there is
-    one, is too, together with its points. ValueError names everything that does not fit together.
+    `log_odds` holds the candidate, `lightgbm`, and the `champion` if there is one. ValueError names everything that is
+    inconsistent.
     """
 
     bad: Floats
     """Outcome: 0 or 1."""
     seller: Ints
-    """Code of the seller; equal codes are the same seller."""
+    """Code of the seller."""
     day: Ints
     """Observation day, in days since 1970."""
     weight: Floats
-    """What a row counts, above 0."""
+    """Weight of the row, above 0."""
     loss: Floats
-    """What a bad row costs, at least 0; 0 for good rows."""
+    """Cost of a bad row, at least 0; 0 for good rows."""
     orders: Floats
     """Orders settled before the observation."""
     tenure_days: Floats
     """Days since the seller's first exposure or identity."""
     country: Labels
-    """Country of the seller; an empty label counts as unknown."""
+    """Country of the seller; empty: unknown."""
     product_category: Labels
-    """Main product category of the seller; an empty label counts as unknown."""
+    """Main product category of the seller; empty: unknown."""
     file: Labels
-    """How much history there is: thin, medium or thick."""
+    """Length of history: thin, medium or thick."""
     seen: Bools
-    """Whether the seller is among the training rows."""
+    """The seller is among the training rows."""
     inspected: Bools
-    """Whether the seller was chosen for inspection by chance."""
+    """The seller was chosen for inspection by chance."""
     unrated: Bools
-    """Whether the policy gives no tier, whatever the points."""
+    """The policy gives no tier at any points."""
     x: Floats
     """Inputs of the model, shape (n, features), in the order of `features`."""
     features: tuple[str, ...]
-    """Names of the features."""
     log_odds: Mapping[str, Floats]
     """By model: log-odds of bad over each row's own exposure in the window.
 
-    Only log-loss and calibration read them, since nobody knows that exposure when a seller is scored.
+    Only log-loss and calibration use them, since that exposure is unknown when a seller is scored.
     """
     served: Mapping[str, Floats]
-    """By the same models: log-odds of bad over the reference exposure, by which they rank; the points before they are
-    rounded.
+    """By the same models: log-odds of bad over the reference exposure.
+
+    Models rank by these; points are rounded from them.
     """
     window_orders: Floats
     """Orders settled in the window."""
@@ -90,21 +90,20 @@ class Case:
     policy: Policy
     """The policy that turns points into tiers."""
     train: Train
-    """The training rows."""
     rankings: Mapping[str, Floats] = field(default_factory=dict)
-    """Scores of models that rank and give no probability; higher is worse. No model is here and in `log_odds`."""
+    """By model without probabilities: its scores; higher is worse. No model is also in `log_odds`."""
     champion_points: Ints | None = None
     """The champion's points at the reference exposure; None without a champion."""
     indeterminate: int = 0
-    """Number of sellers that are no rows since their outcome is indeterminate."""
+    """Number of sellers without a row because their outcome is indeterminate."""
     left: int = 0
-    """Number of sellers that are no rows since they left."""
+    """Number of sellers without a row because they left."""
     seed: int = 1
     """Seed of everything that is drawn."""
     resamples: int = RESAMPLES
     """Number of bootstrap draws."""
     harm: float = HARM
-    """Share of the good rows that may be rejected where the recall of loss is read."""
+    """Share of the good rows that may be rejected when the recall of loss is read."""
 
     def __post_init__(self) -> None:
         wrong = [f"{name} has shape {found}, not {expected}" for name, found, expected in self._shapes()]
@@ -128,7 +127,7 @@ class Case:
             raise ValueError("the case of the evaluation does not hold together: " + "; ".join(wrong))
 
     def _against_points(self) -> list[str]:
-        """Return the models whose points rise with the log-odds that they rank by."""
+        """Return the models whose points rise with their served log-odds."""
         given = {CANDIDATE: self.points, CHAMPION: self.champion_points}
         return [
             name
@@ -137,7 +136,7 @@ class Case:
         ]
 
     def _shapes(self) -> list[tuple[str, tuple[int, ...], tuple[int, ...]]]:
-        """Return (name, shape found, shape expected) of every array whose shape does not fit."""
+        """Return (name, shape found, shape expected) of every array with a wrong shape."""
         rows, width = (len(self.bad),), len(self.features)
         names = ("seller", "day", "weight", "loss", "orders", "tenure_days", "country", "product_category", "file")
         more = ("window_orders", "seen", "inspected", "unrated", "points")
@@ -157,18 +156,17 @@ class Case:
         return [row for row in expected if row[1] != row[2]]
 
     def scores(self) -> dict[str, Floats]:
-        """Return the scores by which each model ranks the test rows, by its name; higher is worse.
+        """Return each model's ranking scores of the test rows; higher is worse.
 
-        In the order of MODELS, then by name. For models with probabilities these are the log-odds as served, over the
-        reference exposure and not over what a row will sell; for all others what they rank by.
+        In the order of MODELS, then by name. A model with probabilities ranks by its served log-odds at the reference
+        exposure.
         """
         given = {**self.served, **self.rankings}
         return {name: given[name] for name in (*MODELS, *sorted(set(given) - set(MODELS))) if name in given}
 
     def probabilities(self) -> dict[str, Floats]:
-        """Return each model's probability of bad for every row, shape (n,), by the model's name.
+        """Return each model's probability of bad for every row, shape (n,), over the row's own exposure.
 
-        The sigmoid of `log_odds` as they are, which hold over each row's own exposure in the window. Models without
-        log-odds, which only rank, are left out.
+        Models that only rank are left out.
         """
         return {name: sigmoid(self.log_odds[name]) for name in self.scores() if name in self.log_odds}

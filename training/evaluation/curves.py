@@ -1,4 +1,4 @@
-"""The curves that a report draws: ROC, lift and KS with at most 101 points a line, and the reliability diagram."""
+"""The curves of a report: ROC, lift and KS with at most 101 points a line, and the reliability diagram."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ GRID = np.linspace(0.0, 1.0, 101)
 
 
 def roc(shares: Shares) -> dict[str, Floats]:
-    """Return the ROC curve: `y`, the share of bad rows rejected, at `x`, that of good rows.
+    """Return the ROC curve: `y`, the share of bad rows rejected, at `x`, the share of good rows rejected.
 
     Shares are of the rows' weight. `x` is each hundredth from 0 to 1.
     """
@@ -24,9 +24,9 @@ def roc(shares: Shares) -> dict[str, Floats]:
 
 
 def lift(shares: Shares) -> dict[str, Floats]:
-    """Return the lift curve: `y`, the bad rate among the worst share `x` over that of all rows.
+    """Return the lift curve: `y`, the bad rate among the worst share `x` over the rate of all rows.
 
-    Shares and rates are of the rows' weight. 1 is no better than chance, and where every line ends.
+    Shares and rates are of the rows' weight. 1 equals chance; every line ends at 1.
     """
     x = GRID[1:]
     return {"x": x, "y": _at(shares.all, shares.bad, x) / x}
@@ -35,7 +35,7 @@ def lift(shares: Shares) -> dict[str, Floats]:
 def _at(x: Floats, y: Floats, wanted: Floats) -> Floats:
     """Return y at the wanted places on the line through (x, y); x never falls.
 
-    Where the line rises straight up, its top is returned.
+    At a vertical step, return its top.
     """
     last = np.append(np.flatnonzero(np.diff(x)), len(x) - 1)
     first = np.append(0, last[:-1] + 1)
@@ -51,8 +51,8 @@ def _at(x: Floats, y: Floats, wanted: Floats) -> Floats:
 def ks(case: Case) -> dict[str, Any]:
     """Return the weighted shares of `good` and of `bad` rows with at most `x` points.
 
-    Arrays: `x` from 0 to MAX_POINTS by a hundredth of it, `good` and `bad`, each row counted by `case.weight`. A line
-    without weight is NaN throughout. The statistic itself is not included.
+    `x` goes from 0 to MAX_POINTS in hundredths of it. A line without weight is NaN throughout. The statistic itself is
+    not included.
     """
     x = np.arange(0, MAX_POINTS + 1, MAX_POINTS // 100)
     lines: dict[str, Any] = {"x": x}
@@ -63,9 +63,10 @@ def ks(case: Case) -> dict[str, Any]:
 
 
 def reliability(case: Case) -> list[dict[str, Any]]:
-    """Return a table row for each tenth of the rows by prediction, lowest first.
+    """Return a table for each tenth of the rows by prediction, lowest first.
 
-    With the predicted and the observed rate, weighted by `case.weight`, and Jeffreys' interval of the latter.
+    Each has the predicted and the observed rate, weighted by `case.weight`, and Jeffreys' interval of the observed
+    rate.
     """
     p_bad = case.probabilities()[CANDIDATE]
     parts = equal_bins(p_bad)

@@ -1,8 +1,7 @@
-"""How well a score ranks at equal volume: over pairs of a bad and a good row whose windows settled about as many orders.
+"""Ranking at equal volume: over pairs of a bad and a good row whose windows settled about as many orders.
 
-Sellers of much are bad more often by their volume alone, so an AUC over all pairs rewards a score that knows which sellers
-sell much. Here each bad row is compared only with good rows of like volume: what volume explains cancels, what is left is
-trust.
+Large sellers are bad more often by volume alone, so an AUC over all pairs rewards a score that predicts volume. Here
+each bad row is compared only with good rows of like volume, and the effect of volume cancels.
 """
 
 from collections.abc import Mapping
@@ -14,19 +13,19 @@ from scoring.base.arrays import Floats, Ints
 from training.evaluation.arrays import Interval
 
 MORE, LESS = 6, 5
-"""Of a pair, the larger volume is at most so many times the smaller one: six fifths, a fifth more."""
+"""Largest ratio of the volumes in a pair: 6/5."""
 
 
 @dataclass(frozen=True, slots=True)
 class EqualVolume:
-    """The concordance of one score at equal volume, and what each seller adds to it."""
+    """The concordance of one score at equal volume."""
 
     value: float
     """Chance that a bad row scores above a good row of like volume, ties one half; NaN without a pair."""
     pairs: float
-    """Weight of all such pairs."""
+    """Weight of all these pairs."""
     influence: Floats
-    """How much the value moves with one copy more of each seller, shape (sellers,), in the order of the sellers' codes."""
+    """Change of the value for one more copy of each seller, shape (sellers,), in the order of the sellers' codes."""
 
     def interval(self) -> Interval:
         """Return the AUC with its 95 % interval from the sellers' influence, cut at 0 and 1."""
@@ -34,11 +33,11 @@ class EqualVolume:
 
 
 def between(value: float, influence: Floats) -> Interval:
-    """Return a figure with its 95 % interval, computed from what each seller adds to it.
+    """Return a figure with its 95 % interval, computed from each seller's influence.
 
-    This is the infinitesimal jackknife, with sellers as clusters: to the first order the bootstrap's interval, with the
-    sum of squared influences as variance. Resampling pairs a thousand times would cost minutes. Worked: 0.6 with
-    influences 0.03 and -0.04 is 0.6 (0.502 to 0.698).
+    This is the infinitesimal jackknife with sellers as clusters; its variance is the sum of squared influences. To
+    first order it equals the bootstrap's interval, but a thousand resamplings of pairs would take minutes. Worked: 0.6
+    with influences 0.03 and -0.04 is 0.6 (0.502 to 0.698).
     """
     return Interval.within(value, float(np.sqrt((influence**2).sum())))
 
@@ -46,16 +45,15 @@ def between(value: float, influence: Floats) -> Interval:
 def auc_at_equal_volume(
     score: Floats, bad: Floats, volume: Floats, seller: Ints, weight: Floats | None = None
 ) -> EqualVolume:
-    """Return the AUC over bad-good pairs of like volume, their weight, and sellers' influence.
+    """Return the AUC over bad-good pairs of like volume, the pairs' weight, and the sellers' influence.
 
-    The larger volume of a pair is at most 6/5 of the smaller. `seller`: whose row each is; a seller's influence, in the
-    order of seller codes, is what one copy more of its rows adds to the AUC. Without a pair: NaN, 0 and zeros.
-
-    Ties count one half. All arrays have the shape (n,), and a higher score means worse; a pair counts by the product of
-    its rows' weights, and each row counts 1 without `weight`. O(n log n).
+    The larger volume of a pair is at most 6/5 of the smaller. A higher score is worse; ties count one half. A pair
+    counts by the product of its rows' weights; without `weight` each row counts 1. `seller`: code of each row's seller;
+    influence is in the order of the codes: the change of the AUC for one more copy of the seller's rows. Without a
+    pair: NaN, 0 and zeros. O(n log n).
 
     Worked: volumes 10, 12, 13, 100 and scores 2, 1, 3, 0, the first and the last bad: 10 pairs with 12 (in order), not
-    with 13; 100 pairs with none: 1.0. With 11 instead of 13 the bad one loses its other pair: 0.5.
+    with 13; 100 pairs with none: 1.0. With 11 instead of 13 the bad row loses its other pair: 0.5.
     """
     weight = np.ones(len(bad)) if weight is None else weight
     bads, goods = np.flatnonzero(bad == 1), np.flatnonzero(bad == 0)
@@ -66,7 +64,7 @@ def auc_at_equal_volume(
         return EqualVolume(np.nan, 0.0, np.zeros(len(sellers)))
     value = float(weight[bads] @ below) / pairs
     beside, lower = _Counts(volume[bads], score[bads], weight[bads]).of(volume[goods], score[goods])
-    # One copy more of a row adds its pairs in order, less what as many pairs have on average.
+    # One more copy of a row adds its ordered pairs, less the average of as many pairs.
     moved = np.empty(len(bad))
     moved[bads] = weight[bads] * (below - value * inside)
     moved[goods] = weight[goods] * ((beside - lower) - value * beside)
@@ -76,9 +74,9 @@ def auc_at_equal_volume(
 def at_equal_volume(
     scores: Mapping[str, Floats], bad: Floats, volume: Floats, seller: Ints, weight: Floats, candidate: str
 ) -> tuple[dict[str, EqualVolume], dict[str, Interval]]:
-    """Return each score's AUC at equal volume by name, and the candidate's less each other's.
+    """Return each score's AUC at equal volume by name, and the candidate's differences to the others.
 
-    The differences, by the name `candidate-other`, have paired intervals.
+    Differences are named `candidate-other` and have paired intervals.
     """
     found = {name: auc_at_equal_volume(score, bad, volume, seller, weight) for name, score in scores.items()}
     own = found[candidate]
@@ -91,11 +89,10 @@ def at_equal_volume(
 
 
 class _Counts:
-    """Rows in the order of their volume.
+    """Rows ordered by volume; sums the weights of rows with like volume and lower score.
 
-    They serve to weigh rows of like volume and lower score all at once. A wavelet matrix over the ranks of the scores:
-    at each bit, from the highest, rows are parted by it, zeros first, each part in the order it had. A range of rows
-    stays a range in either part.
+    A wavelet matrix over the ranks of the scores. At each bit, from the highest, it separates rows with 0 from rows
+    with 1, zeros first, each part in its previous order. A range of rows stays a range in either part.
     """
 
     def __init__(self, volume: Floats, score: Floats, weight: Floats) -> None:
@@ -112,11 +109,12 @@ class _Counts:
             rank, weight = rank[parted], weight[parted]
 
     def of(self, volume: Floats, score: Floats) -> tuple[Floats, Floats]:
-        """Return the weights of the rows of like volume and, among them, of those that score lower.
+        """Return the weights of the rows of like volume and, among them, of the rows that score lower.
 
-        Both have the shape (m,), one for each volume and score asked for; rows with an equal score count one half as lower.
+        Both have the shape (m,), one for each volume and score asked for. A row with an equal score counts one half as
+        lower.
         """
-        # 1.2 is no binary fraction, 6 / 5 of a whole number is rounded right: 12 is just as near to 10 as 10 to 12.
+        # 1.2 is no binary fraction; 6 / 5 of a whole number is rounded right. So 12 is as near to 10 as 10 is to 12.
         first = np.searchsorted(self._volume, LESS * volume / MORE, side="left")
         last = np.searchsorted(self._volume, MORE * volume / LESS, side="right")
         lower = self._below(first, last, np.searchsorted(self._scores, score, side="left"))
@@ -124,9 +122,8 @@ class _Counts:
         return self._total[last] - self._total[first], (lower + upto) / 2
 
     def _below(self, first: Ints, last: Ints, rank: Ints) -> Floats:
-        """Return the weight of the rows from `first` up to `last` with a score rank below `rank`.
-
-        Shape (m,); the row at `last` is not among them.
+        """Return the weight of the rows from `first` up to but excluding `last` with a score rank below `rank`: shape
+        (m,).
         """
         found = np.zeros(len(rank))
         for bit, zeros, weights in self._levels:

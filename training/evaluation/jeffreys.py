@@ -1,4 +1,4 @@
-"""Rates with Jeffreys' interval and test, on both sides, and Holm's correction for many tests at once."""
+"""Rates with Jeffreys' interval and two-sided test, and Holm's correction for many tests."""
 
 from dataclasses import dataclass
 
@@ -10,10 +10,10 @@ from training.evaluation.arrays import LEVEL
 
 
 def jeffreys_interval(bad: float, rows: float) -> tuple[float, float]:
-    """Return (low, high), the equal-tailed 95 % interval of a rate by Jeffreys' prior.
+    """Return (low, high), the equal-tailed 95 % interval of a rate under Jeffreys' prior.
 
-    It is that of Beta(bad + 1/2, rows - bad + 1/2), from 0 where nothing was bad and to 1 where all was; 0 to 1 for no
-    rows. Worked: 1 of 10: 0.0110 to 0.3813.
+    It is the interval of Beta(bad + 1/2, rows - bad + 1/2). It begins at 0 if none is bad, ends at 1 if all are, and is
+    0 to 1 for no rows. Worked: 1 of 10: 0.0110 to 0.3813.
     """
     a, b = bad + 0.5, rows - bad + 0.5
     low = 0.0 if bad <= 0 else float(betaincinv(a, b, (1 - LEVEL) / 2))
@@ -21,11 +21,11 @@ def jeffreys_interval(bad: float, rows: float) -> tuple[float, float]:
 
 
 def jeffreys_test(predicted: float, bad: float, rows: float) -> tuple[float, float]:
-    """Return two p-values of a predicted rate: of its being too low, and of its being too high.
+    """Return two p-values of a predicted rate: that it is too low, and that it is too high.
 
-    The first is of the true rate being not above `predicted` (small: too little was predicted), the second of its being
-    not below (small: too much was). Both, since a test of the first alone rewards a model that predicts too much. They
-    add up to 1. `bad` and `rows` are what was observed.
+    The first is the probability that the true rate is not above `predicted`; small means too low a prediction. The
+    second is the probability that the true rate is not below it; small means too high. They add up to 1. A test of the
+    first alone would reward a model that predicts too much. `bad` and `rows` are observed.
 
     Worked: 0.1 predicted, 3 of 10 bad: 0.0314 and 0.9686.
     """
@@ -36,8 +36,8 @@ def jeffreys_test(predicted: float, bad: float, rows: float) -> tuple[float, flo
 def holm(p_values: Floats) -> Floats:
     """Return Holm's adjusted p-values, shape (n,).
 
-    Of n tests at once, the chance of any false alarm stays the level. NaN is no test, and stays NaN. Worked: 0.01, 0.04, 0.03
-    become 0.03, 0.06, 0.06.
+    They keep the chance of any false alarm among n tests at the level. NaN marks no test and stays NaN. Worked: 0.01,
+    0.04, 0.03 become 0.03, 0.06, 0.06.
     """
     adjusted = np.full(len(p_values), np.nan)
     asked = np.flatnonzero(~np.isnan(p_values))
@@ -48,10 +48,9 @@ def holm(p_values: Floats) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """The rates predicted and observed over some rows."""
+    """The predicted and the observed rate over some rows."""
 
     rows: int
-    """Number of rows."""
     bad: int
     """Number of bad rows."""
     predicted: float
@@ -61,17 +60,16 @@ class Rate:
     low: float
     """Lower end of Jeffreys' interval of the observed rate."""
     high: float
-    """Upper end of Jeffreys' interval of the observed rate."""
     effective_rows: float
-    """Number of independent rows that carry as much information: fewer than `rows` where sellers repeat or weights differ."""
+    """Number of independent rows with as much information: fewer than `rows` if sellers repeat or weights differ."""
 
     @staticmethod
     def of(index: Ints, predicted: Floats, bad: Floats, weight: Floats, seller: Ints) -> "Rate":
         """Compute the predicted and the observed rate over the rows at `index`, with an interval.
 
-        At least one of them has a weight above 0. Worked: ten rows of ten sellers, one bad: observed 0.1, interval 0.0110
-        to 0.3813, 10 effective rows; the same rows twice over of the same ten sellers: the same interval, still 10
-        effective rows.
+        At least one row has a weight above 0. Worked: ten rows of ten sellers, one bad: observed 0.1, interval 0.0110
+        to 0.3813, 10 effective rows; each row twice, of the same ten sellers: the same interval, still 10 effective
+        rows.
         """
         w, b = weight[index], bad[index]
         observed = float(w @ b / w.sum())
@@ -80,10 +78,9 @@ class Rate:
         return Rate(len(index), int(b.sum()), float(w @ predicted[index] / w.sum()), observed, low, high, rows)
 
     def test(self, predicted: float | None = None) -> tuple[float, float]:
-        """Test a prediction against the observed rate; return the two p-values of `jeffreys_test`.
+        """Return the two p-values of `jeffreys_test` for a prediction: too low, too high.
 
-        Of its being too low, and of its being too high. `predicted`: of another model; default: the prediction of this
-        rate.
+        `predicted`: another model's prediction; default: the prediction of this rate.
         """
         chance = self.predicted if predicted is None else predicted
         return jeffreys_test(chance, self.observed * self.effective_rows, self.effective_rows)
@@ -96,8 +93,8 @@ class Rate:
 def _effective_rows(weight: Floats, bad: Floats, rate: float, seller: Ints) -> float:
     """Return the rows over the design effect.
 
-    The design effect is the variance of the rate by seller over that of as many independent rows. The result is never
-    more than the rows, nor (where the rate has no variance to read) than Kish's (sum w)^2 / sum w^2 of sellers.
+    The design effect is the variance of the rate by seller over the variance of as many independent rows. The result is
+    at most the number of rows. If the rate has no variance, it is also at most Kish's (sum w)^2 / sum w^2 of sellers.
     """
     _, cluster = np.unique(seller, return_inverse=True)
     by_seller = np.bincount(cluster, weights=weight)

@@ -1,4 +1,4 @@
-"""How good a probability is: log-loss, Brier's score in parts, and the line that would put the log-odds right."""
+"""Quality of a probability: log-loss, Brier's score in parts, and logistic recalibration."""
 
 import math
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ from scoring.base.arrays import Floats, Ints
 from training.evaluation.arrays import Interval, sigmoid
 
 BINS = 10
-"""Number of bins of rows, unless stated."""
+"""Default number of bins of rows."""
 
 
 def losses(log_odds: Floats, bad: Floats) -> Floats:
-    """Return the log-loss of each row, shape (n,).
+    """Return the log-loss of each row, shape (n,): -ln of the predicted probability of its outcome.
 
-    It is -ln of the probability that was given to what came. Worked: log-odds 0: ln 2.
+    Worked: log-odds 0: ln 2.
     """
     return np.asarray(np.logaddexp(0.0, log_odds) - bad * log_odds)
 
@@ -36,16 +36,16 @@ class Brier:
     uncertainty: float
     """rate (1 - rate) of all rows."""
     within: float
-    """What varies inside bins: the variance of the prediction less twice its covariance with the outcome; 0 if all
-    predictions of a bin are equal.
+    """Variance of the prediction inside bins less twice its covariance with the outcome; 0 if all predictions of a bin
+    are equal.
     """
 
 
 def brier(p_bad: Floats, bad: Floats, weight: Floats, bins: int = BINS) -> Brier:
     """Return Brier's score and its parts, over bins of equal numbers of rows by prediction.
 
-    Worked: predictions 0.2, 0.2, 0.6, 0.6 with outcomes 0, 0, 0, 1 in two bins: value 0.15, reliability (0.04 + 0.01) / 2
-    = 0.025, resolution 0.0625, uncertainty 0.1875, within 0.
+    Worked: predictions 0.2, 0.2, 0.6, 0.6 with outcomes 0, 0, 0, 1 in two bins: value 0.15, reliability (0.04 + 0.01) /
+    2 = 0.025, resolution 0.0625, uncertainty 0.1875, within 0.
     """
     weight = weight / weight.sum()
     rate = float(weight @ bad)
@@ -65,20 +65,20 @@ def brier(p_bad: Floats, bad: Floats, weight: Floats, bins: int = BINS) -> Brier
 
 
 def equal_bins(values: Floats, bins: int = BINS) -> list[Ints]:
-    """Split rows by value into up to `bins` parts of equal numbers; return their indices.
+    """Split rows by value into up to `bins` parts of equal numbers; return their indices, smallest values first.
 
-    A list, smallest values first. Equal values may fall into two parts.
+    Equal values may fall into two parts.
     """
     order = np.argsort(values, kind="stable")
     return [part for part in np.array_split(order, bins) if len(part)]
 
 
 def tied_bins(values: Floats, bins: int = BINS) -> list[Ints]:
-    """Split rows by value into up to `bins` parts of nearly equal numbers; return their indices.
+    """Split rows by value into up to `bins` parts of nearly equal numbers; return their indices, smallest values
+    first.
 
-    A list, smallest values first; equal values are in one part. Each cut between parts goes to the nearest place where
-    the value changes, the lower one of two as near; fewer parts are left where many rows are equal. Worked: 1, 1, 1, 2,
-    3, 3 in three bins: 1, 1, 1 and 2 and 3, 3.
+    Equal values are in one part. Each cut goes to the nearest place where the value changes, the lower of two equally
+    near. Many equal rows leave fewer parts. Worked: 1, 1, 1, 2, 3, 3 in three bins: 1, 1, 1 and 2 and 3, 3.
     """
     order = np.argsort(values, kind="stable")
     changes = np.flatnonzero(np.diff(values[order])) + 1
@@ -92,13 +92,11 @@ def tied_bins(values: Floats, bins: int = BINS) -> list[Ints]:
 
 
 class Recalibration:
-    """Logistic recalibration of a model on some rows.
+    """Logistic recalibration: the line that corrects the model's log-odds z on some rows.
 
-    It is the line that would put the model's log-odds z right on these rows.
-
-    `slope`: of logit p = a + slope x z with a free: 1 is right, below 1 the predictions are too far apart.
-    `intercept`: of logit p = intercept + z, the slope held at 1: 0 is right, above 0 the model predicts too little.
-    NaN without both outcomes, or where no line fits best (all z alike, or outcomes that z separates without error).
+    `slope`: of logit p = a + slope x z with a free; 1 is right, below 1 the predictions are too far apart. `intercept`:
+    of logit p = intercept + z, slope 1; 0 is right, above 0 the model predicts too little. NaN without both outcomes,
+    or if no line fits best (all z equal, or z separates the outcomes).
     """
 
     def __init__(self, log_odds: Floats, bad: Floats, weight: Floats) -> None:
@@ -110,7 +108,7 @@ class Recalibration:
     def _fit(self) -> tuple[Floats, Floats]:
         """Return intercept and slope of the fitted line, and the Hessian there.
 
-        All are NaN where no line fits best.
+        All are NaN if no line fits best.
         """
         lost = np.full(2, np.nan), np.full((2, 2), np.nan)
         if not 0 < self._bad.sum() < len(self._bad) or np.ptp(self._z) == 0:
@@ -132,13 +130,13 @@ class Recalibration:
         return sums[:2], np.array([[sums[2], sums[3]], [sums[3], sums[4]]])
 
     def _line_terms(self, line: Floats) -> Floats:
-        """Return what each row adds to gradient and Hessian at a line, shape (n, 5)."""
+        """Return each row's contribution to gradient and Hessian at a line, shape (n, 5)."""
         p = sigmoid(line[0] + line[1] * self._z)
         left, curve = self._weight * (self._bad - p), self._weight * p * (1 - p)
         return np.stack([left, left * self._z, curve, curve * self._z, curve * self._z**2], axis=1)
 
     def _level(self) -> float:
-        """Return the intercept with the slope held at 1; NaN without both outcomes."""
+        """Return the intercept with slope 1; NaN without both outcomes."""
         if not 0 < self._bad.sum() < len(self._bad):
             return math.nan
         level = 0.0
@@ -153,7 +151,7 @@ class Recalibration:
     def terms(self) -> Floats:
         """Return the seven terms by which a bootstrap draw moves slope and intercept, (n, 7).
 
-        These are the derivatives at the fitted line (five) and at the intercept with slope 1 (two).
+        Five are derivatives at the fitted line, two at the intercept with slope 1.
         """
         with np.errstate(invalid="ignore"):  # NaN stays NaN
             p = sigmoid(self.intercept + self._z)
@@ -161,10 +159,10 @@ class Recalibration:
             return np.concatenate([self._line_terms(self._line), level], axis=1)
 
     def intervals(self, sums: Floats) -> tuple[Interval, Interval]:
-        """Return slope and intercept, each with its interval, from the sums of `terms` in each draw.
+        """Return slope and intercept with their intervals, from the sums of `terms` in each draw.
 
-        `sums` has the shape (resamples, 7). Each draw moves the fitted line by one step of Newton's method, which for
-        weights near the rows' own is the refitted line to the second order, and costs no pass over the rows.
+        `sums` has the shape (resamples, 7). Each draw moves the fitted line by one step of Newton's method. For weights
+        near the rows' own this equals a refit to second order, without another pass over the rows.
         """
         left, left_z, curve, curve_z, curve_zz = sums[:, :5].T
         with np.errstate(all="ignore"):

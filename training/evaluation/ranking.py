@@ -1,4 +1,4 @@
-"""How well a score ranks: AUC, KS, Gini, recall of loss. A higher score means a worse seller."""
+"""Quality of a ranking: AUC, KS, Gini, recall of loss. A higher score is worse."""
 
 from dataclasses import dataclass
 
@@ -19,16 +19,13 @@ class Ranking:
     bad: Ints
     """Indices of the bad rows."""
     below: Ints
-    """For each bad row, the number of good rows that score less."""
+    """For each bad row, the number of good rows with a lower score."""
     upto: Ints
-    """For each bad row, the number of good rows that score less or the same."""
+    """For each bad row, the number of good rows with a lower or equal score."""
 
     @staticmethod
     def of(score: Floats, bad: Floats) -> "Ranking":
-        """Sort rows by a score, and note where each bad row stands among the good ones.
-
-        `score`, `bad` (0 or 1): shape (n,); a higher score is worse.
-        """
+        """Sort rows by a score, shape (n,); `bad` is 0 or 1."""
         good = np.flatnonzero(bad == 0)
         good = good[np.argsort(score[good], kind="stable")]
         worse = np.flatnonzero(bad == 1)
@@ -37,13 +34,13 @@ class Ranking:
         return Ranking(good, worse, below, np.searchsorted(ordered, score[worse], side="right"))
 
     def figures(self, weight: Floats, loss: Floats, harm: float = HARM) -> tuple[float, float]:
-        """Return AUC and recall of loss under the weights given; NaN where undefined.
+        """Return AUC and recall of loss under the given weights; NaN if undefined.
 
-        `weight`, shape (n,): copies of each row. AUC: chance that a bad row scores above a good one, ties one half.
-        Recall of loss: rows are rejected worst first until `harm` of the good ones (by weight) are among them; of rows
-        with equal scores the same share is rejected; the figure is the share of all loss that is rejected. Worked: scores
-        1, 2, 2 with bad 0, 0, 1: the bad one beats one good row and ties with one: AUC 0.75. At a harm of one quarter,
-        half a good row may go, so half of the two that tie: recall of loss 0.5.
+        `weight`, shape (n,): copies of each row. AUC: chance that a bad row scores above a good row, ties one half.
+        Recall of loss: reject rows worst first until `harm` of the good rows (by weight) are rejected, and the same
+        share of rows with equal scores; the figure is the share of all loss rejected. Worked: scores 1, 2, 2 with bad
+        0, 0, 1: the bad row beats one good row and ties with one: AUC 0.75. At a harm of one quarter, half a good row
+        may be rejected, so half of the two tied rows: recall of loss 0.5.
         """
         goods = np.empty(len(self.good) + 1)
         goods[0] = 0.0
@@ -55,7 +52,7 @@ class Ranking:
         auc = float(bads @ (below + upto)) / (2 * pairs) if pairs > 0 else np.nan
         if total <= 0 or lost.sum() <= 0:
             return auc, np.nan
-        budget = harm * total - (total - upto)  # what is left when all that scores higher is rejected
+        budget = harm * total - (total - upto)  # what is left when all higher scores are rejected
         tied = upto - below
         share = np.clip(budget / np.where(tied > 0, tied, 1.0), 0.0, 1.0)
         share = np.where(tied > 0, share, budget >= -1e-9 * total)  # a budget spent to the last good row is no less
@@ -63,19 +60,18 @@ class Ranking:
 
 
 def auc(score: Floats, bad: Floats, weight: Floats | None = None) -> float:
-    """Return the chance that a bad row scores above a good one, ties one half.
+    """Return the chance that a bad row scores above a good row, ties one half.
 
-    `weight`: copies of each row, 1 without. NaN without both outcomes. Worked: scores 1, 2, 2 with bad 0, 0, 1: the bad one
-    beats one good row and ties with one: 0.75.
+    `weight`: copies of each row, 1 without. NaN without both outcomes. Worked: scores 1, 2, 2 with bad 0, 0, 1: the bad
+    row beats one good row and ties with one: 0.75.
     """
     return Ranking.of(score, bad).figures(np.ones(len(bad)) if weight is None else weight, bad)[0]
 
 
 def recall_of_loss(score: Floats, bad: Floats, loss: Floats, harm: float = HARM, weight: Floats | None = None) -> float:
-    """Return the share of all loss that is rejected when `harm` of the good rows is.
+    """Return the share of all loss that is rejected with a share `harm` of the good rows, worst score first.
 
-    Rows are rejected worst score first. `weight`: copies of each row, 1 without. NaN without a good row or without loss.
-    Worked: see `Ranking.figures`.
+    `weight`: copies of each row, 1 without. NaN without a good row or without loss. Worked: see `Ranking.figures`.
     """
     return Ranking.of(score, bad).figures(np.ones(len(bad)) if weight is None else weight, loss, harm)[1]
 
@@ -84,16 +80,13 @@ def recall_of_loss(score: Floats, bad: Floats, loss: Floats, harm: float = HARM,
 class Shares:
     """Cumulative shares of the weight of rows rejected, worst score first.
 
-    One step for each distinct score. Each array has the shape (steps + 1,) and goes from 0 to 1; it stays 0 where there
-    are no such rows.
+    One step for each distinct score. Each array has the shape (steps + 1,) and goes from 0 to 1; it stays 0 if it
+    counts no rows.
     """
 
     good: Floats
-    """Of the good rows."""
     bad: Floats
-    """Of the bad rows."""
     all: Floats
-    """Of all rows."""
 
     @staticmethod
     def of(score: Floats, bad: Floats, weight: Floats) -> "Shares":
@@ -112,8 +105,8 @@ class Shares:
 
     @property
     def ks(self) -> float:
-        """Return the Kolmogorov-Smirnov distance: the largest between bad and good rows' shares.
+        """Return the Kolmogorov-Smirnov distance: the largest difference of bad and good rows' shares by weight.
 
-        Shares are of the rows' weight. Worked: in the example of `of`, 1.
+        Worked: 1 in the example of `of`.
         """
         return float(np.abs(self.bad - self.good).max())

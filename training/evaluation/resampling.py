@@ -10,9 +10,9 @@ from training.evaluation.arrays import Interval
 from training.evaluation.ranking import HARM, Ranking
 
 RESAMPLES = 1000
-"""Number of draws, unless stated."""
+"""Default number of draws."""
 CHUNK = 20
-"""Draws summed up at a time: few enough that 100,000 sellers fit into memory, many enough to be quick."""
+"""Draws summed up together: 100,000 sellers fit into memory."""
 
 
 @dataclass(slots=True)
@@ -39,8 +39,8 @@ def draw(
 ) -> Draws:
     """Draw sellers with replacement `resamples` times; return the figures of each draw.
 
-    These are AUC and recall of loss of each ranking, and the sums of each model's `terms`, of shape (n, k), all by name.
-    Rows of one seller are not independent: a formula for independent rows (DeLong's) would be too narrow.
+    The figures are AUC and recall of loss of each ranking, and the sums of each model's `terms`, shape (n, k), by name.
+    Rows of one seller are dependent: a formula for independent rows (DeLong's) would be too narrow.
     """
     rng = np.random.default_rng(seed)
     sellers, cluster = np.unique(seller, return_inverse=True)
@@ -76,9 +76,10 @@ def bootstrap_auc(
     resamples: int = RESAMPLES,
     weight: Floats | None = None,
 ) -> dict[str, Interval]:
-    """Return the AUC of each score, and the difference of each pair as `a-b`, with intervals.
+    """Return the AUC of each score, and each pair's difference as `a-b`, with intervals of a cluster bootstrap by
+    seller.
 
-    The intervals are of a cluster bootstrap by seller; each row counts 1 without `weight`.
+    Each row counts 1 without `weight`.
     """
     rankings = {name: Ranking.of(score, bad) for name, score in scores.items()}
     weights = np.ones(len(bad)) if weight is None else weight
@@ -87,9 +88,9 @@ def bootstrap_auc(
 
 
 def with_pairs(points: Mapping[str, float], draws: Mapping[str, Floats]) -> dict[str, Interval]:
-    """Return each figure by name, and the difference of each pair by `a-b`, with intervals.
+    """Return each figure by name, and each pair's difference as `a-b`, with intervals.
 
-    `points`: the figures; `draws`: the same of each draw, by the same names. Intervals are of the same draws.
+    `points`: the figures; `draws`: the same figures of each draw, by the same names.
     """
     found = {name: Interval.of(point, draws[name]) for name, point in points.items()}
     names = list(points)

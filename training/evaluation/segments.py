@@ -1,4 +1,4 @@
-"""The same figures by segment: volume, tenure, country, product category, file, sellers, inspection and month."""
+"""Figures by segment: volume, tenure, country, product category, file, sellers, inspection and month."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -21,20 +21,20 @@ AT_MOST = 20
 """Countries and product categories shown; smaller ones are pooled into `other`."""
 
 FLOOR_BAD = 10
-"""Bad rows, and good ones, that an AUC needs at least to be shown."""
+"""Least number of bad rows, and of good rows, that an AUC needs."""
 
 RESAMPLES = 200
-"""Draws for the interval of a segment's AUC, at most."""
+"""Most draws for the interval of a segment's AUC."""
 TENURE = (90, 365, 730, 1825)
-"""Days at which a new band of tenure begins."""
+"""First day of each band of tenure."""
 TENURE_NAMES = ("under 90 days", "90 to 364 days", "1 to 2 years", "2 to 5 years", "5 years and more")
 
 Parts = list[tuple[str, Ints]]
-"""Parts of the rows: name, and indices of the rows."""
+"""Name and row indices of each part."""
 
 
 def segments(case: Case) -> dict[str, list[dict[str, Any]]]:
-    """Return the figures of all segments: by kind of segment a list, a table for each segment.
+    """Return the figures of all segments: by kind of segment a list of tables.
 
     The segments of each kind hold all rows together.
     """
@@ -63,7 +63,7 @@ def segments(case: Case) -> dict[str, list[dict[str, Any]]]:
 def split_by_volume(orders: Floats) -> Parts:
     """Split rows into tenths by orders; return a list of (name, row indices), smallest first.
 
-    Named by the number of parts, like "1 of 10: 0 to 5 orders". Equal orders are in one part, so there may be fewer.
+    Names are like "1 of 10: 0 to 5 orders". Equal orders are in one part, so there may be fewer parts.
     """
     parts = tied_bins(orders)
     return [
@@ -73,10 +73,10 @@ def split_by_volume(orders: Floats) -> Parts:
 
 
 def by_label(labels: Labels) -> Parts:
-    """Group rows by label; return a list of (label, row indices), the label of most rows first.
+    """Group rows by label; return (label, row indices), the label of most rows first.
 
-    Empty labels are `unknown`. Labels of fewer than 100 rows or beyond the twenty largest are pooled into `other`, last.
-    Worked: 150 x DE, 100 x FR, 99 x IT give DE, FR and other.
+    Empty labels are `unknown`. Labels of fewer than 100 rows or beyond the twenty largest are pooled into `other`,
+    last. Worked: 150 x DE, 100 x FR, 99 x IT give DE, FR and other.
     """
     texts = np.asarray(labels, dtype=str)
     texts = np.where(texts == "", "unknown", texts)
@@ -88,12 +88,11 @@ def by_label(labels: Labels) -> Parts:
 
 
 def segment(case: Case, predicted: Mapping[str, Floats], name: str, index: Ints, seed: list[int]) -> dict[str, Any]:
-    """Return the figures of one segment by name: AUC, predicted and observed rate, and more.
+    """Return the figures of one segment by name, weighted by `case.weight`.
 
-    AUC and rates are weighted by `case.weight`. AUC is as served, with an interval of 200 draws; None below 10 bad or 10
-    good rows. `predicted` holds over each row's own exposure; `observed` has Jeffreys' interval and test. Beside them
-    stand the figures of the unconstrained twin and of the champion. `auc_difference` is the candidate's less the
-    champion's, from the same draws.
+    AUC is as served, with an interval of 200 draws; None below 10 bad or 10 good rows. `predicted` is over each row's
+    own exposure; `observed` has Jeffreys' interval and test. The unconstrained twin and the champion have the same
+    figures. `auc_difference` is the candidate's AUC less the champion's, from the same draws.
     """
     rates = {
         model: Rate.of(index, p_bad, case.bad, case.weight, case.seller)
@@ -124,10 +123,9 @@ def segment(case: Case, predicted: Mapping[str, Floats], name: str, index: Ints,
 
 
 def by_month(case: Case) -> list[dict[str, Any]]:
-    """Return a table of figures for each month of the observation day, in order.
+    """Return a table of figures for each month of the observation day, in order, weighted by `case.weight`.
 
-    AUC and rates are weighted by `case.weight`. The AUC has a value and an interval from 10 bad and 10 good rows on, else
-    NaN.
+    The AUC has a value and an interval from 10 bad and 10 good rows on, else NaN.
     """
     months = case.day.astype("datetime64[D]").astype("datetime64[M]").astype(str)
     found, predicted = [], case.probabilities()
@@ -142,8 +140,8 @@ def by_month(case: Case) -> list[dict[str, Any]]:
 def calibration_by_volume(case: Case) -> list[dict[str, Any]]:
     """Return a table of calibration and log-loss for each tenth of volume, smallest first.
 
-    Means are weighted by `case.weight`. Equal volumes are together. Beside them stand those of the unconstrained twin:
-    what the constraints cost, and for which sellers (None without a twin).
+    Means are weighted by `case.weight`. Equal volumes are together. The unconstrained twin's figures show the cost of
+    the constraints by volume (None without a twin).
     """
     predicted = case.probabilities()
     table = []

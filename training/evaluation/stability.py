@@ -1,7 +1,7 @@
-"""Whether test rows have the distribution of training rows: PSI and CSI with critical values for these very samples.
+"""Compare the distributions of test and training rows: PSI and CSI with critical values for these samples.
 
-The customary limits of 0.1 and 0.25 ignore the sample size: with 200 rows chance alone passes 0.1, with a million 0.001 is
-a difference.
+The customary limits of 0.1 and 0.25 ignore the sample size: with 200 rows chance alone passes 0.1; with a million rows
+0.001 is a difference.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from scoring.base.arrays import Floats, Ints
 from training.evaluation.arrays import LEVEL
 
 BINS = 10
-"""Bins of a column, unless stated."""
+"""Default number of bins of a column."""
 DRAWS = 2000
 """Draws for a critical value."""
 
@@ -22,16 +22,15 @@ class Shift:
     """A stability index with its critical value."""
 
     value: float
-    """The index."""
     critical: float
     """The value that the index passes by chance in 5 % of samples like these."""
 
 
 def edges_of(reference: Floats, bins: int = BINS) -> Floats:
-    """Return the upper edges (inclusive) of quantile bins, of all but the last one.
+    """Return the upper edges (inclusive) of quantile bins, of all but the last bin.
 
-    They are quantiles of the reference, equal ones once. If many rows share the lowest value, what lies below it has a
-    bin of its own. Worked: 1 to 10 in two bins: [5.5]; 0, 0, 0, 1 in two bins: [just below 0, 0].
+    The edges are distinct quantiles of the reference. If many rows share the lowest value, lower values have a bin of
+    their own. Worked: 1 to 10 in two bins: [5.5]; 0, 0, 0, 1 in two bins: [just below 0, 0].
     """
     edges = np.unique(np.quantile(reference, np.arange(1, bins) / bins))
     lowest = reference.min()
@@ -42,7 +41,7 @@ def psi(reference: Floats, other: Floats) -> float:
     """Return the population stability index of counts (or weights) in the same bins.
 
     It is the sum of (q - p) ln(q / p) over shares p and q. A bin that is empty on one side counts as half a row there;
-    one that is empty on both is left out. Worked: 50 and 50 against 60 and 40: 0.1 ln 1.2 + 0.1 ln 1.25 = 0.0405.
+    a bin that is empty on both is left out. Worked: 50 and 50 against 60 and 40: 0.1 ln 1.2 + 0.1 ln 1.25 = 0.0405.
     """
     known = (reference > 0) | (other > 0)
     p, q = (np.where(counts[known] > 0, counts[known], 0.5) for counts in (reference, other))
@@ -51,10 +50,7 @@ def psi(reference: Floats, other: Floats) -> float:
 
 
 class Samples:
-    """Two samples, the reference and the other, with the sellers of their rows.
-
-    The codes of sellers have the shapes (n,) and (m,).
-    """
+    """Two samples, the reference and the other, as codes of their rows' sellers, shapes (n,) and (m,)."""
 
     def __init__(self, reference_seller: Ints, other_seller: Ints) -> None:
         sellers, cluster = np.unique(np.concatenate([reference_seller, other_seller]), return_inverse=True)
@@ -64,11 +60,10 @@ class Samples:
     def shift(self, reference: Floats, other: Floats, seed: int | list[int]) -> Shift:
         """Return the stability index of one column, over quantile bins of the reference.
 
-        `reference` has the shape (n,), `other` (m,). The critical value is a multiplier bootstrap by seller: each draw
-        gives every seller a normal weight and moves the two samples' shares apart as those weights require, as if both
-        came from one source; the same seller has the same weight in both. The index of a draw is its form of second
-        order, sum of d^2 / share. For independent rows this is chi-square: with 10 bins and 1,000 rows twice, critical =
-        16.9 x (1/1000 + 1/1000) = 0.034.
+        `reference` has the shape (n,), `other` (m,). The critical value is a multiplier bootstrap by seller, as if both
+        samples had one source. Each draw gives every seller a normal weight, the same in both samples, and moves the
+        shares by these weights. The index of a draw is its second-order form, sum of d^2 / share. For independent rows
+        this is chi-square: with 10 bins and 1,000 rows twice, critical = 16.9 x (1/1000 + 1/1000) = 0.034.
         """
         edges = edges_of(reference)
         binned = np.searchsorted(edges, reference), np.searchsorted(edges, other)

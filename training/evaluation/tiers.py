@@ -1,4 +1,4 @@
-"""Tiers under the policy: their calibration, and what changes from the champion to the candidate."""
+"""Tiers under the policy: their calibration, and the changes from the champion to the candidate."""
 
 from typing import Any
 
@@ -14,10 +14,10 @@ from training.evaluation.jeffreys import Rate, holm
 TIERS = (Tier.UNRATED, *RATED_TIERS)
 NAMES = [tier.name.lower() for tier in TIERS]
 REJECTED = 0.05
-"""Share of rows rejected in the swap set when the champion has nobody in the lowest tier."""
+"""Share of rows rejected in the swap set if the champion has no seller in the lowest tier."""
 
 STEP = 20
-"""Points from edge to edge of the score's distribution."""
+"""Width in points of a band of the score's distribution."""
 
 
 def tier_codes(points: Ints, unrated: Bools, policy: Policy) -> Ints:
@@ -32,8 +32,8 @@ def tier_codes(points: Ints, unrated: Bools, policy: Policy) -> Ints:
 def grades(case: Case) -> list[dict[str, Any]]:
     """Return a table for each tier that has rows: points, predicted and observed rate, tests.
 
-    Rates are weighted by `case.weight`. Jeffreys' test is on both sides, with Holm's correction over all tiers and sides.
-    Rows that the policy leaves unrated are a tier of their own, without a range of points.
+    Rates are weighted by `case.weight`. Jeffreys' test is two-sided, with Holm's correction over all tiers and sides.
+    Unrated rows are a tier of their own, without a range of points.
     """
     codes = tier_codes(case.points, case.unrated, case.policy)
     p_bad = case.probabilities()[CANDIDATE]
@@ -56,10 +56,10 @@ def grades(case: Case) -> list[dict[str, Any]]:
 
 
 def migration(case: Case) -> dict[str, Any] | None:
-    """Count rated rows by the champion's tier (down) and the candidate's (across).
+    """Count rated rows by the champion's tier (down) and the candidate's (across); None without a champion.
 
-    Keys: `tiers`, their names; `matrix`, the counts, unweighted; `same` and `within_one`, the shares of rows that keep
-    their tier, or move by at most one (both None if no row is rated). Returns None if there is no champion.
+    Keys: `tiers`, their names; `matrix`, the unweighted counts; `same` and `within_one`, the shares of rows that keep
+    their tier, or move by at most one (both None if no row is rated).
     """
     if case.champion_points is None:
         return None
@@ -78,13 +78,12 @@ def migration(case: Case) -> dict[str, Any] | None:
 
 
 def swap(case: Case) -> dict[str, Any] | None:
-    """Compare the rows that candidate and champion reject at an equal share, in three groups.
+    """Compare the rows that candidate and champion reject at an equal share, in three groups; None without a champion.
 
-    `in`: rejected by the champion, accepted by the candidate; `out`: the other way round; `kept`: accepted by both. Rows
-    are counted without weights, bad rates are weighted by `case.weight`. Only rated rows count; None without a champion.
-    Each model rejects as many of its worst rows as the champion has in the lowest tier (5 % if it has none): lowest
-    points first, of equal points the higher log-odds as served. A better candidate has a higher bad rate in `out` than in
-    `in`.
+    `in`: rejected by the champion, accepted by the candidate; `out`: the reverse; `kept`: accepted by both. Only rated
+    rows count. Row counts are unweighted, bad rates weighted by `case.weight`. Each model rejects as many rows as the
+    champion has in the lowest tier (5 % if it has none): lowest points first, at equal points the higher served
+    log-odds. A better candidate has a higher bad rate in `out` than in `in`.
     """
     if case.champion_points is None:
         return None
@@ -99,10 +98,7 @@ def swap(case: Case) -> dict[str, Any] | None:
     new, old = rejected[CANDIDATE], rejected[CHAMPION]
 
     def part(inside: Bools) -> dict[str, Any]:
-        """Return the number of rows inside, of bad ones, and the weighted bad rate.
-
-        The rate is None without rows.
-        """
+        """Return the numbers of rows and of bad rows, and the weighted bad rate, None without rows."""
         bad, weight = case.bad[rated[inside]], case.weight[rated[inside]]
         rate = float(weight @ bad / weight.sum()) if len(bad) else None
         return {"rows": len(bad), "bad": int(bad.sum()), "bad_rate": rate}
@@ -114,7 +110,7 @@ def swap(case: Case) -> dict[str, Any] | None:
 def score_distribution(points: Ints, bad: Floats) -> dict[str, Any]:
     """Count good and bad rows in bands of 20 points: `edges`, `good`, `bad`.
 
-    Band k holds the points from `edges[k]` up to but without `edges[k + 1]`.
+    Band k holds the points from `edges[k]` up to but excluding `edges[k + 1]`.
     """
     first, last = int(points.min()) // STEP, int(points.max()) // STEP
     band = points // STEP - first
