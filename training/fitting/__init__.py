@@ -1,1 +1,0 @@
-"""Fitting of a model: additive start, LightGBM, seeds, calibration, exposure slope, search for parameters, prior of rates."""

@@ -1,8 +1,8 @@
-"""The additive start of a model: what each feature adds by itself, as a curve, before LightGBM looks for more.
+"""The additive start of a model: each feature's own contribution, as a curve, before LightGBM looks for more.
 
-It is a logistic regression on the logarithm of each column and on its rank, with the signs of its weights bound by the
-features' directions. On little data it ranks better than trees alone, which have to learn a slope step by step; on much data
-the trees that follow correct it. Each column's part is a monotone step function over at most KNOTS values.
+It is a logistic regression on the logarithm of each column and on its rank, with signs bound by the features'
+directions. On little data it ranks better than trees alone; on much data the trees that follow correct it. Each
+column's part is a monotone step function over at most KNOTS values.
 """
 
 from collections.abc import Sequence
@@ -17,25 +17,24 @@ from scoring.base.arrays import Floats, Ints
 from training.fitting.curves import Curve
 
 KNOTS = 64
-"""Values of a column at most at which its part may step."""
+"""Most values of a column at which its part may step."""
 MAX_ROWS = 50_000
-"""Rows at most that the regression is fitted on."""
+"""Most rows that the regression is fitted on."""
 PENALTY = 50.0
 """Factor of the squared weights of standardised columns, against the sum of log-losses."""
 
 MAX_STEPS = 300
-"""Steps of the optimiser at most."""
 DIGITS = 9
-"""Decimals of a step's value: coarser than what two runs of the optimiser could differ by."""
+"""Decimals of a step's value: coarser than the difference of two runs of the optimiser."""
 
 
 def fit_additive(
     x: Floats, bad: Floats, start: Floats, weight: Floats | None, directions: Sequence[int]
 ) -> list[Curve]:
-    """Fit, for each feature, a step function of what it adds to the log-odds of bad.
+    """Fit, for each feature, a step function of its contribution to the log-odds of bad.
 
-    Without a constant; features that add nothing are left out. `start`: log-odds that each row has already. `directions`
-    as of features: +1 never raises the log-odds, -1 never lowers them, 0 is free. Each row counts 1 without `weight`.
+    There is no constant; features that add nothing are left out. `start`: log-odds that each row has already.
+    `directions`: +1 never raises the log-odds, -1 never lowers them, 0 is free. Each row counts 1 without `weight`.
     More than MAX_ROWS rows are thinned evenly.
     """
     some = _thinned(len(x))
@@ -53,14 +52,13 @@ def fit_additive(
 
 
 def slope_beside(x: Floats, bad: Floats, own: Floats, weight: Floats, directions: Sequence[int]) -> float:
-    """Return the slope of the log-odds of bad in one more column, `own`, beside all features.
+    """Return the slope of the log-odds of bad in one more column, `own`, fitted together with all features.
 
-    All are fitted at once; the slope is not penalised and may have any sign. More than MAX_ROWS rows are thinned evenly.
-    `directions` as in `fit_additive`.
+    The slope is not penalised and may have any sign. Otherwise as `fit_additive`.
     """
     some = _thinned(len(x))
     columns = _columns(x[some], directions)
-    # The penalty is on the weights: for a column this large, the penalty on its slope is nothing.
+    # The column is large, so the penalty on its slope is negligible.
     design = np.column_stack([columns.design, own[some] * UNPENALISED])
     start = np.zeros(len(some))
     weights = _fit(design, bad[some], start, weight[some], np.append(columns.signs, 0))
@@ -68,11 +66,10 @@ def slope_beside(x: Floats, bad: Floats, own: Floats, weight: Floats, directions
 
 
 UNPENALISED = 100.0
-"""Factor of a column that makes its weight so small that the penalty on it is nothing."""
+"""Factor of a column that makes the penalty on its weight vanish."""
 
 
 def _thinned(rows: int) -> Ints:
-    """Return at most MAX_ROWS places of rows, evenly spread."""
     return np.unique(np.linspace(0, rows - 1, min(rows, MAX_ROWS)).astype(np.int64))
 
 
@@ -81,11 +78,11 @@ class _Columns:
     """The design of the regression: two columns for each feature used."""
 
     knots: list[Floats]
-    """Of each feature, used or not, the values at which it may step."""
+    """By feature, used or not: the values at which it may step."""
     used: list[int]
     """Features with at least two knots."""
     tables: list[tuple[Floats, NDArray[np.intp]]]
-    """Of each feature used, the two columns by knot, and the knot of each row; see `_table`."""
+    """By feature used: the two columns by knot, and the knot of each row; see `_table`."""
     signs: Ints
     """Sign of each column's weight; 0 is any."""
     design: Floats
@@ -93,7 +90,6 @@ class _Columns:
 
 
 def _columns(x: Floats, directions: Sequence[int]) -> _Columns:
-    """Return the design of the regression for rows of shape (n, features)."""
     knots = [np.unique(np.quantile(column, np.linspace(0, 1, KNOTS), method="inverted_cdf")) for column in x.T]
     used = [place for place, values in enumerate(knots) if len(values) > 1]
     tables = [_table(x[:, place], knots[place]) for place in used]
@@ -116,15 +112,15 @@ def _table(column: Floats, knots: Floats) -> tuple[Floats, NDArray[np.intp]]:
 def log1p(x: Floats) -> Floats:
     """Return ln(1 + x), and for x below 0 its mirror image, -ln(1 - x).
 
-    So order and zero stay. Worked: 0, 9 and -9 give 0, 2.303 and -2.303.
+    Worked: 0, 9 and -9 give 0, 2.303 and -2.303.
     """
     return np.asarray(np.sign(x) * np.log1p(np.abs(x)))
 
 
 def _fit(design: Floats, bad: Floats, start: Floats, weight: Floats, signs: Ints) -> Floats:
-    """Return the weights of the columns that make the penalised log-loss least.
+    """Return the weights of the columns that minimise the penalised log-loss.
 
-    `signs` bind the weights' signs (0: any); a constant is fitted too, free and not returned.
+    `signs` bind the weights' signs (0: any). A free constant is fitted too and not returned.
     """
     bounds = [(None, None), *((0, None) if s > 0 else (None, 0) if s < 0 else (None, None) for s in signs.tolist())]
 
@@ -136,7 +132,7 @@ def _fit(design: Floats, bad: Floats, start: Floats, weight: Floats, signs: Ints
         return value, np.concatenate([[gone.sum()], design.T @ gone + 2 * PENALTY * beta[1:]])
 
     begin = np.zeros(design.shape[1] + 1)
-    # One thread: on a busy machine two that wait for each other took two to five times as long, and none gained by it.
+    # One thread: on a busy machine two threads took two to five times as long, and never gained.
     with threadpool_limits(1, user_api="blas"):
         found = minimize(loss, begin, jac=True, bounds=bounds, method="L-BFGS-B", options={"maxiter": MAX_STEPS})
     return np.asarray(found.x[1:], dtype=np.float64)

@@ -1,7 +1,7 @@
-"""Cross-fitting: scores of sellers by models that were not fitted on them.
+"""Cross-fitting: score sellers by models that were not fitted on them.
 
-Observation points lie closer together than their windows are long, so a seller that was bad at one is bad at the next: a
-point that is held back asks a model for outcomes that it has learnt already. Whole sellers left out are new to it.
+Windows overlap, so a seller that is bad at one observation point is often bad at the next. A held-back point would
+therefore test outcomes that the model has learnt. A seller that is left out is new to the model.
 """
 
 from collections.abc import Callable
@@ -14,11 +14,10 @@ from training.fitting.folds import folds
 from training.observation.snapshots import Snapshot
 
 FOLDS = 3
-"""Folds of sellers, and models."""
 MAX_FITTED = 50_000
-"""Rows at most that the models share: a million rows are fitted once, and not three times more for two numbers."""
+"""Most rows that the models share, so that a million rows are not fitted three more times for two numbers."""
 MIN_BAD = 10
-"""Bad rows that every model must be fitted on at least."""
+"""Least bad rows of every fit."""
 
 
 def cross_fit(
@@ -26,9 +25,9 @@ def cross_fit(
 ) -> Floats | None:
     """Return raw scores of the rows `asked`, each by a model that was not fitted on its seller.
 
-    Sellers are in FOLDS folds; each model is fitted on those of `rows` that are not of its fold. `x`: the inputs of
-    `asked`. `fit` gets the number of the fold, from 0, and the rows without it, and returns what scores inputs. None if a
-    model would have fewer than MIN_BAD bad rows.
+    Sellers are in FOLDS folds; each model is fitted on the `rows` of the other folds. `x`: the inputs of `asked`. `fit`
+    gets the fold, from 0, and the rows without it, and returns a scorer of inputs. None if a model would have fewer
+    than MIN_BAD bad rows.
     """
     own, theirs = folds(rows.seller, FOLDS, seed), folds(asked.seller, FOLDS, seed)
     if min(rows.bad[own != fold].sum() for fold in range(FOLDS)) < MIN_BAD:

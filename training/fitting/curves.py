@@ -1,7 +1,7 @@
-"""Curves: what each feature adds to the log-odds of bad, and how curves become the page's tables of whole points.
+"""Turn a fitted model into curves, and curves into the page's tables of whole points.
 
-A model whose every tree uses one feature, or one pair that the study names, is a sum of step functions. Each is cut to a few
-steps, so that a person can read it, and rounded to whole points after the calibration.
+Every tree uses one feature, or one pair that the study names, so the model is a sum of step functions. Each is cut to a
+few steps for a human reader, and rounded to whole points after the calibration.
 """
 
 import json
@@ -18,13 +18,13 @@ from scoring.model.page import NEARLY_ZERO, Page, Table, find_rows
 from scoring.model.scale import POINTS_PER_LOGIT, Scale
 
 MAX_STEPS = 12
-"""Rows of a table at most; of a pair, PAIR_STEPS of each feature."""
+"""Most rows of a table; of a pair, PAIR_STEPS of each feature."""
 PAIR_STEPS = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Curve:
-    """What one feature, or one pair, adds to the log-odds of bad, as a step function; see `scoring.model.page.Table`."""
+    """The contribution of one feature, or one pair, to the log-odds of bad; see `scoring.model.page.Table`."""
 
     features: tuple[int, ...]
     edges: tuple[Floats, ...]
@@ -37,23 +37,21 @@ class Curve:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Curves:
-    """A fitted model: log-odds of bad over the reference exposure are the constant and one value of each curve."""
+    """A fitted model: log-odds of bad over the reference exposure are the constant plus one value of each curve."""
 
     constant: float
     curves: tuple[Curve, ...]
 
     def raw(self, x: Floats) -> Floats:
-        """Return the log-odds of inputs of shape (n, columns): shape (n,)."""
         return self.constant + sum((curve.raw(x) for curve in self.curves), np.zeros(len(x)))
 
     def to_text(self) -> str:
-        """Return the model as JSON, from which `from_text` makes the same bits."""
+        """Return the model as JSON; `from_text` restores the same bits."""
         rows = [[c.features, [edges.tolist() for edges in c.edges], c.values.tolist()] for c in self.curves]
         return json.dumps([self.constant, rows])
 
     @staticmethod
     def from_text(text: str) -> "Curves":
-        """Return the model of `to_text`."""
         constant, rows = parse_json(text)
         return Curves(constant, tuple(Curve(tuple(f), tuple(map(np.array, e)), np.array(v)) for f, e, v in rows))
 
@@ -80,7 +78,7 @@ def add_up_trees(
                 cuts |= set(step.edges[0].tolist())
             edges.append(np.unique([cut if abs(cut) > NEARLY_ZERO else 0.0 for cut in cuts]))
         grid = _grid(edges)
-        # Trees hold the edge 0 as a number next to it.
+        # Trees store the edge 0 as a number next to it.
         axes = {place: np.where(axis == 0, NEARLY_ZERO, axis) for place, axis in zip(features, grid, strict=True)}
         values = sum((share * _value(tree, axes) for tree in mine), np.zeros([len(own) + 1 for own in edges]))
         if step is not None:
@@ -92,12 +90,11 @@ def add_up_trees(
 
 
 def _grid(edges: Sequence[Floats]) -> list[Floats]:
-    """Return, for each feature, one value in each of its rows, shaped so that they span the table together."""
+    """Return, for each feature, one value in each of its rows, shaped to span the table together."""
     return list(np.ix_(*[np.append(own, np.inf) for own in edges]))
 
 
 def _splits(node: Mapping[str, Any]) -> list[tuple[int, float]]:
-    """Return feature and threshold of every split of a tree."""
     if "leaf_value" in node:
         return []
     own = (int(node["split_feature"]), float(node["threshold"]))
@@ -105,7 +102,7 @@ def _splits(node: Mapping[str, Any]) -> list[tuple[int, float]]:
 
 
 def _value(node: Mapping[str, Any], axes: Mapping[int, Floats]) -> Any:
-    """Return what a tree adds in each row of a table, whose values are the axes."""
+    """Return a tree's contribution in each row of a table with these axes."""
     if "leaf_value" in node:
         return node["leaf_value"]
     left, right = _value(node["left_child"], axes), _value(node["right_child"], axes)
@@ -117,8 +114,8 @@ def tabulate(
 ) -> Page:
     """Return the page of a calibrated model: logit p = intercept + slope x raw, in whole points.
 
-    Curves are cut to MAX_STEPS where they lose least over the rows `x`, each of which counts by its weight. `reference`:
-    by column, the value that a context feature always has when served; its points go into the base.
+    Curves are cut to MAX_STEPS with the least loss over the weighted rows `x`. `reference`: by column, the fixed value
+    of a context feature when served; its points go into the base.
     """
     tables, constant = [], intercept + slope * model.constant
     for curve in model.curves:
@@ -136,7 +133,7 @@ def tabulate(
 
 
 def _cut(curve: Curve, x: Floats, weight: Floats) -> tuple[tuple[Floats, ...], Floats]:
-    """Return edges and values of a curve of few steps: the mean of those that it joins, weighted by the rows there."""
+    """Return edges and values of a curve of few steps: means of the joined steps, weighted by their rows."""
     rows = find_rows(curve.features, curve.edges, x)
     shares = [
         np.bincount(own, weight, len(cuts) + 1) + 1e-9 * weight.sum()
@@ -155,7 +152,7 @@ def _cut(curve: Curve, x: Floats, weight: Floats) -> tuple[tuple[Floats, ...], F
 
 
 def segments(values: Floats, weight: Floats, most: int) -> Ints:
-    """Return where at most so many segments of values begin, of which the weighted squares about their means are least.
+    """Return the beginnings of at most so many segments of values with the least weighted squares about their means.
 
     Worked: 1, 1, 5, 6 in two segments begin at 0 and 2.
     """
@@ -179,7 +176,7 @@ def segments(values: Floats, weight: Floats, most: int) -> Ints:
 
 
 def _shorten(edges: Floats, seen: Floats) -> Floats:
-    """Return edges of as few digits as leave every value that was seen in its row; `seen` rises."""
+    """Return edges of the fewest digits that leave every value seen in its row; `seen` rises."""
     found: list[float] = []
     for edge in edges.tolist():
         place = int(np.searchsorted(seen, edge, side="right"))

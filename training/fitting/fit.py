@@ -1,4 +1,4 @@
-"""Fitting: the monotone LightGBM, the baseline seller, and rows for the golden vectors."""
+"""Fit the monotone LightGBM; choose the baseline seller and rows for the golden vectors."""
 
 import math
 import re
@@ -18,10 +18,10 @@ from training.observation.snapshots import Snapshot
 from training.study.definition import Study
 
 SMALL = 5_000_000
-"""Cells of the input below which a second thread costs more than it brings (by far, on a busy machine)."""
+"""Cells of the input below which a second thread costs more than it saves."""
 
 Raw = Callable[[Floats], Floats]
-"""Gives the raw scores, shape (n,), of inputs of shape (n, features)."""
+"""Returns the raw scores, shape (n,), of inputs of shape (n, features)."""
 
 RoundDone = Callable[[int, int], None]  # (rounds done, rounds in all)
 
@@ -44,15 +44,15 @@ FIXED: dict[str, Any] = {
     "force_row_wise": True,
     "verbosity": -1,
 }
-"""Parameters that no study may change: the directions and equal digests rest on them."""
+"""Parameters that no study may change: directions and equal digests depend on them."""
 
 
 def offset(snapshot: Snapshot, study: Study) -> Floats:
     """Return each row's own exposure as log-odds: slope x ln(window orders / reference orders).
 
-    0 without a reference exposure; the slope is 1 where the study has none. It is added to the raw score in training and
-    evaluation only; serving answers for the reference exposure. Worked: a row that settles 500 orders in its window, with
-    1,000 as reference, has ln 0.5 = -0.693 at slope 1, -0.347 at slope 0.5.
+    0 without a reference exposure; the slope is 1 if the study has none. Only training and evaluation add it to the raw
+    score; serving answers for the reference exposure. Worked: a row that settles 500 orders in its window, with 1,000
+    as reference, has ln 0.5 = -0.693 at slope 1, -0.347 at slope 0.5.
     """
     slope = 1.0 if study.exposure.slope is None else study.exposure.slope
     return slope * log_exposure(snapshot.window_orders, study)
@@ -69,16 +69,16 @@ def log_exposure(window_orders: Floats, study: Study) -> Floats:
 
 
 def at_reference(rows: Snapshot, study: Study) -> Snapshot:
-    """Return the rows with every context feature at its reference, as serving would see them."""
+    """Return the rows with every context feature at its reference, as when served."""
     return replace(rows, x=features.at_reference(rows.x, study.features)) if study.context else rows
 
 
 def fit_curves(rows: Snapshot, study: Study, done: RoundDone | None = None) -> Curves:
     """Fit the monotone model of the page; its raw score is the log-odds of bad over the reference exposure.
 
-    Rows must be in canonical order; a row counts by its `weight`. The model begins with what each feature adds by itself
-    (`training.fitting.additive`), and LightGBM looks for the rest with trees of one feature, or of one pair that the study
-    names. With `study.seeds` above 1 it is the mean of so many models. `done` is called with progress after each round.
+    Rows must be in canonical order; a row counts by its `weight`. The additive start (`training.fitting.additive`)
+    comes first; LightGBM adds trees of one feature, or of one pair that the study names. With `study.seeds` above 1 it
+    is the mean of so many models. `done` is called with progress after each round.
     """
     steps, start = _start(rows, study)
     together = [*([place] for place in range(len(study.features))), *map(list, study.pairs)]
@@ -92,7 +92,7 @@ def fit_curves(rows: Snapshot, study: Study, done: RoundDone | None = None) -> C
 
 
 def fit_full(rows: Snapshot, study: Study) -> Raw:
-    """Fit the twin that is bound to no page: monotone, its trees of any features. Return what gives raw scores."""
+    """Fit the unconstrained twin: monotone, but its trees use any features. Return its raw scorer."""
     steps, start = _start(rows, study)
     booster = _fit_one(rows, study, study.model.seed, start, lambda _: None, None)
     base = base_log_odds(rows.bad, start, rows.weight)
@@ -105,7 +105,7 @@ def fit_full(rows: Snapshot, study: Study) -> Raw:
 
 
 def _start(rows: Snapshot, study: Study) -> tuple[list[Curve], Floats]:
-    """Return the additive start, and the log-odds that each row has by it and by its own exposure."""
+    """Return the additive start, and each row's log-odds by it and by its own exposure."""
     own = offset(rows, study)
     steps = fit_additive(rows.x, rows.bad, own, rows.weight, [feature.direction for feature in study.features])
     return steps, sum((step.raw(rows.x) for step in steps), own)
@@ -124,9 +124,9 @@ def _fit_one(
     done: Callable[[int], None],
     together: list[list[int]] | None,
 ) -> lightgbm.Booster:
-    """Fit one LightGBM model from `start`, the log-odds that each row has already; a constant is left out of its score.
+    """Fit one LightGBM model from `start`, the log-odds that each row has already; its score has no constant.
 
-    `together`: the features that one tree may use; None: any. ConfigurationWrong if LightGBM refuses the study's
+    `together`: the features that one tree may use; None: any. Raises ConfigurationWrong if LightGBM rejects the study's
     parameters.
     """
     parameters = {
@@ -154,7 +154,6 @@ def _plain(error: Exception) -> str:
 
 
 _PLACE = re.compile(r"(,? at)? \S*/\S+\.(cpp|hpp|h|cu)(, line \d+)?")
-"""Place in LightGBM's source, as its messages name it."""
 
 
 def base_log_odds(bad: Floats, start: Floats, weight: Floats | None = None) -> float:
@@ -176,10 +175,10 @@ def base_log_odds(bad: Floats, start: Floats, weight: Floats | None = None) -> f
 
 
 def baseline_seller(rows: Snapshot) -> Floats:
-    """Return the features of the baseline seller: their medians over established clean sellers.
+    """Return the baseline seller: median features of established clean sellers, shape (features,).
 
-    Clean: without a counted incident; if no seller is, all count as clean. Established: at least as many settled orders
-    so far as the median clean seller. Of many, MAX_ESTABLISHED are used, evenly spread. Shape (features,).
+    Clean: without a counted incident; if no seller is clean, all count. Established: at least as many settled orders as
+    the median clean seller. At most MAX_ESTABLISHED sellers are used, evenly spread.
     """
     clean = np.flatnonzero(rows.clean) if rows.clean.any() else np.arange(len(rows.clean))
     orders = rows.orders[clean]
@@ -190,14 +189,13 @@ def baseline_seller(rows: Snapshot) -> Floats:
 
 
 MAX_ESTABLISHED = 100_000
-"""Established sellers at most that the baseline seller is the median of."""
+"""Most sellers in the baseline's median."""
 
 
 def golden_rows(rows: Snapshot, count: int = 64) -> Floats:
-    """Return the features of `count` training rows, taken at even steps of row number.
+    """Return up to `count` training rows at even steps: float64 of shape (count, features).
 
-    Inputs of the golden vectors, by which a loaded model is checked. float64 of shape (count, features); fewer rows if
-    there are not so many.
+    They are the inputs of the golden vectors, which check a loaded model.
     """
     index: Sequence[int] = np.unique(np.linspace(0, len(rows.x) - 1, count).astype(int)).tolist()
     return rows.x[list(index)]

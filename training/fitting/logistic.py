@@ -1,7 +1,7 @@
-"""Logistic regression on the logarithms of the model's own columns: the baseline that a model has to be better than.
+"""Logistic regression on the logarithms of the model's own columns: the baseline that a model must beat.
 
-Counts and masses reach from nothing to thousands, and the tenth incident adds less than the first did: without logarithms a
-regression is led by a few large sellers, with log-odds beyond 1,000.
+Counts and masses range from zero to thousands, and the tenth incident adds less than the first. Without logarithms a
+few large sellers dominate a regression, with log-odds beyond 1,000.
 """
 
 from dataclasses import dataclass
@@ -19,16 +19,14 @@ PENALTY = 5.0
 """Factor of the squared weights of standardised columns, against the sum of log-losses."""
 
 MAX_STEPS = 100
-"""Steps of Newton's method at most."""
 SINGULAR = 1e10
-"""Condition of a Hessian from which on its columns are taken not to determine their weights."""
+"""Condition of a Hessian from which its columns do not determine their weights."""
 
 
 class Logistic:
     """Logistic regression on the logarithm of each column, standardised.
 
-    A row counts by its weight, and has its own exposure as an offset, as in the model: what is fitted holds over the
-    reference exposure.
+    A row counts by its weight, and its own exposure is an offset. The fit holds over the reference exposure.
     """
 
     def __init__(self, rows: Snapshot, study: Study) -> None:
@@ -40,7 +38,7 @@ class Logistic:
         self._beta = fit_logistic(self._design(columns), rows.bad, offset(rows, study), rows.weight).beta
 
     def served(self, rows: Snapshot) -> Floats:
-        """Return the log-odds of bad of rows, shape (n,), over the reference exposure, as if served."""
+        """Return the log-odds of bad of rows, shape (n,), over the reference exposure."""
         return np.asarray(self._design(log1p(rows.x)) @ self._beta, dtype=np.float64)
 
     def log_odds(self, rows: Snapshot) -> Floats:
@@ -48,30 +46,27 @@ class Logistic:
         return self.served(rows) + offset(rows, self._study)
 
     def _design(self, columns: Floats) -> Floats:
-        """Return a constant column and the standardised columns."""
         return np.column_stack([np.ones(len(columns)), (columns - self._middle) / self._spread])
 
 
 @dataclass(frozen=True, slots=True)
 class LogisticFit:
-    """A fitted logistic regression."""
-
     beta: Floats
     """Weight of each column."""
     hessian: Floats
     """Hessian of the penalised log-loss, shape (columns, columns)."""
     ended: bool
-    """Whether the steps came to an end; if not, no weights fit best, and these say nothing."""
+    """The steps converged; otherwise the weights mean nothing."""
 
 
 def fit_logistic(design: Floats, bad: Floats, start: Floats, weight: Floats, penalty: float = PENALTY) -> LogisticFit:
     """Fit a logistic regression with a ridge penalty, by Newton's method.
 
-    The first column is a constant, and free of the penalty. `start`: log-odds that each row has already. Worked: half of
-    the rows bad, no column but the constant, all start at 1: [-1]. On one thread, so that bits do not depend on the
+    The first column is a constant without penalty. `start`: log-odds that each row has already. Worked: half of the
+    rows bad, no column but the constant, all start at 1: [-1]. It runs on one thread, so that bits do not depend on the
     machine.
     """
-    # With a penalty a little of it is on the constant too, so that columns of few values can be solved.
+    # A little penalty on the constant makes columns of few values solvable.
     factors = np.full(design.shape[1], 2 * penalty)
     factors[0] = 0.0
     ridge = np.diag(factors + 1e-9) if penalty else np.zeros((len(factors), len(factors)))
@@ -91,7 +86,7 @@ def fit_logistic(design: Floats, bad: Floats, start: Floats, weight: Floats, pen
                 break
             step = np.linalg.solve(hessian, gradient)
             least = loss(beta)
-            # Where predictions are far too sure, a whole step leads past the least loss.
+            # When predictions are far too sure, a whole step overshoots the least loss.
             while loss(beta - step) > least and np.abs(step).max() > 1e-10:
                 step /= 2
             beta = beta - step
@@ -103,9 +98,8 @@ def fit_logistic(design: Floats, bad: Floats, start: Floats, weight: Floats, pen
 def calibrate(raw: Floats, bad: Floats, start: Floats, weight: Floats | None = None) -> tuple[float, float]:
     """Fit Platt's calibration of raw scores; return (intercept, slope), the slope >= 0.
 
-    logit p = intercept + slope x raw + start, the slope drawn a little towards 1. `start` is each row's own exposure
-    offset; a row counts by its `weight`, 1 without. Where all rows are good or all are bad, the raw score is kept as it
-    is: (0, 1).
+    logit p = intercept + slope x raw + start, the slope shrunk a little towards 1. `start` is each row's own exposure
+    offset; a row counts by its `weight`, 1 without. If all rows are good or all are bad, return (0, 1).
     """
     if not 0 < bad.sum() < len(bad):
         return 0.0, 1.0

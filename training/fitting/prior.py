@@ -1,7 +1,7 @@
-"""The prior of the sellers' own rates, from what was known of all of them at one observation point.
+"""Fit the prior of the sellers' own rates, from all that was known at one observation point.
 
-Each seller's incidents are Poisson with a rate of its own, Gamma distributed over sellers: then counts are negative
-binomial, and the two numbers of the Gamma are those under which the counts at hand are likeliest.
+Each seller's incidents are Poisson with a rate of its own, Gamma distributed over sellers. Counts are then negative
+binomial; the fit maximises their likelihood over the Gamma's two numbers.
 """
 
 import numpy as np
@@ -18,11 +18,11 @@ from training.observation.export import LedgerTable
 from training.study.definition import Observation, Study
 
 MAX_SELLERS = 100_000
-"""Sellers that are read at most: more of them would move the prior by nothing that shows."""
+"""Most sellers read: more would not visibly move the prior."""
 
 
 def fit_prior(table: LedgerTable, study: Study, point: Observation) -> Prior:
-    """Fit the prior of sellers' rates from what was known of a study's sellers at `point`.
+    """Fit the prior of sellers' rates from the study's sellers at `point`.
 
     Of many sellers, one in `sellers // MAX_SELLERS` is read.
     """
@@ -38,8 +38,8 @@ def fit_prior(table: LedgerTable, study: Study, point: Observation) -> Prior:
 def prior_from(facts: Facts, sums: Sums, constants: Constants) -> Prior:
     """Return the likeliest prior of sellers' rates, by their facts and sums.
 
-    Sellers without an order are left out, and many are thinned. What no seller has ever done is filled in from the
-    default prior.
+    Sellers without an order are left out, and many are thinned. Events that no seller has are taken from the default
+    prior.
     """
     default = default_prior(constants)
     sold = np.flatnonzero(sums.orders[LONGEST] > 0)
@@ -64,10 +64,10 @@ def prior_from(facts: Facts, sums: Sums, constants: Constants) -> Prior:
 
 
 def gamma_of(events: Floats, orders: Floats) -> tuple[float, float] | None:
-    """Fit a Gamma distribution of rates to sellers' events and orders; return (shape, orders).
+    """Fit a Gamma distribution of rates to sellers' events and orders by maximum likelihood; return (shape, orders).
 
-    By maximum likelihood. Both arrays have the shape (n,), orders above 0. None without any event. Worked: of 20,000
-    sellers whose rates are Gamma(0.3, 100 orders), in 500 orders each, it is within 5 % of both.
+    Both arrays have the shape (n,), orders above 0. None without any event. Worked: of 20,000 sellers whose rates are
+    Gamma(0.3, 100 orders), in 500 orders each, it is within 5 % of both.
     """
     if not events.sum():
         return None

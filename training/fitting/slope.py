@@ -1,15 +1,14 @@
-"""The slope of exposure: by how much the log-odds of bad rise with the logarithm of a row's own orders.
+"""Estimate the slope of exposure: how much the log-odds of bad rise with the logarithm of a row's own orders.
 
-Were every order as risky as the next, bad as "at least one incident" would rise with slope 1; a label of k incidents rises
-more steeply, one that a person gives per seller hardly at all. A slope of 1 that is assumed and not measured teaches the
-model that large sellers are safe (or dangerous) where they are not. So it is estimated, on training points alone.
+If every order were equally risky, bad as "at least one incident" would rise with slope 1. A label of k incidents rises
+more steeply; a label that a person gives per seller hardly rises. A wrongly assumed slope of 1 teaches the model that
+large sellers are safe or dangerous. So the slope is estimated, on training points alone.
 
-Score and slope make up for each other's faults: fitted with a wrong slope, the score leans on what a seller sold before, and
-beside it alone the wrong slope looks right (in a simulation without any slope, 0.4 was found beside a model that had
-assumed 1; of 0.4 it was 0.7). So it is estimated in two steps: beside what each feature adds, both fitted at once; then
-beside models with that slope which have not seen the seller, and beside what it sold before (of slopes 0, 0.4 and 1 that
-found -0.03, 0.40 and 0.99 in 3,000 rows). What identifies the slope is how much more or less than before a seller came to
-sell.
+Score and slope compensate for each other: a score fitted with a wrong slope leans on earlier sales, and the wrong slope
+then looks right (in a simulation without any slope, 0.4 was found with a model that had assumed 1; of 0.4 it was 0.7).
+So the estimate has two steps. The first fits the slope together with each feature's contribution. The second uses
+models with that slope that have not seen the seller, together with earlier orders (of slopes 0, 0.4 and 1 it found
+-0.03, 0.40 and 0.99 in 3,000 rows). Changes in a seller's volume identify the slope.
 """
 
 from collections.abc import Callable
@@ -28,35 +27,30 @@ from training.observation.snapshots import Snapshot
 from training.study.definition import Study
 
 ESTIMATED, STATED, ASSUMED, CHAMPIONS = "estimated", "stated", "assumed", "of the champion"
-"""How a slope came about: from the training points; from the study; 1 for want of data; kept by a recalibration."""
+"""Origin of a slope: from the training points; from the study; 1 for want of data; kept by a recalibration."""
 
 DIGITS = 4
-"""Decimals that are kept: the last digits of a search differ between machines."""
+"""Decimals kept: the last digits of a search differ between machines."""
 
 MOST = 10.0
-"""Largest slope, either way."""
+"""Largest absolute slope."""
 MATERIAL = 0.1
-"""Distance of the test rows' slope from the slope used that is allowed beyond chance: over ten times the orders, 0.1
-moves odds by a quarter.
+"""Tolerated difference of the test rows' slope beyond chance: over ten times the orders, 0.1 moves odds by a quarter.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Slope:
-    """A slope and how it came about."""
-
     value: float
-    """The slope."""
     how: str
-    """How it came about: ESTIMATED, STATED, ASSUMED or CHAMPIONS."""
+    """ESTIMATED, STATED, ASSUMED or CHAMPIONS."""
     low: float | None = None
-    """Lower end of its 95 % interval, by seller; None where it was not estimated."""
+    """Lower end of its 95 % interval, by seller; None unless estimated."""
     high: float | None = None
-    """Upper end of its 95 % interval, by seller; None where it was not estimated."""
 
     @property
     def text(self) -> str:
-        """Describe the slope, its interval and how it came about, as a part of a sentence."""
+        """Describe the slope, its interval and its origin, as a part of a sentence."""
         span = "" if self.low is None or self.high is None else f" (95 % interval {self.low:.3f} to {self.high:.3f})"
         return f"log-odds rise with {self.value:.3f} x ln(orders){span}, {_HOW[self.how]}"
 
@@ -67,14 +61,13 @@ _HOW = {
     ASSUMED: "assumed, since the training points hold too little to estimate it",
     CHAMPIONS: "as of the champion that is recalibrated",
 }
-"""How a slope came about, in words."""
 
 
 def estimate(rows: Snapshot, study: Study, fit: Callable[[int, Snapshot, Study], Raw]) -> Slope:
     """Estimate the slope of the log-odds of bad in ln(orders), at the training points `rows`.
 
-    `fit` gets the number of a fold, some rows and a study, and returns what scores inputs by a model of these. The slope is
-    1, ASSUMED, where all rows have the same exposure or the rows are too few to estimate it.
+    `fit` gets a fold, some rows and a study, and returns a scorer of inputs by a model of these. The slope is 1,
+    ASSUMED, if all rows have the same exposure or are too few.
     """
     own = log_exposure(rows.window_orders, study)
     if np.ptp(own) == 0:
@@ -97,11 +90,11 @@ def _bounded(value: float) -> float:
 
 
 def slope_beside_score(score: Floats, own: Floats, rows: Snapshot) -> tuple[float, float] | None:
-    """Return (slope, standard error) of `own` in the log-odds of bad, beside a score.
+    """Return (slope, standard error) of `own` in the log-odds of bad, fitted with a score and the log of earlier
+    orders.
 
-    Beside it stand the score, of any slope, and the logarithm of the orders before the observation. The standard error
-    counts rows of one seller as one (Huber's sandwich). None where the rows do not determine the slope, or the steps do
-    not come to an end.
+    The score may have any slope. The standard error counts rows of one seller as one (Huber's sandwich). None if the
+    rows do not determine the slope, or the steps do not converge.
     """
     others = [column for column in (score, np.log1p(rows.orders)) if np.ptp(column) > 0]
     design = np.stack([np.ones(len(own)), *(column - column.mean() for column in (own, *others))], axis=1)
@@ -118,16 +111,14 @@ def slope_beside_score(score: Floats, own: Floats, rows: Snapshot) -> tuple[floa
 
 @dataclass(frozen=True, slots=True)
 class SlopeAtTest:
-    """The slope that the test rows show beside the score."""
+    """The slope of the test rows, fitted with the score."""
 
     value: float
-    """The slope."""
     low: float
     """Lower end of its 95 % interval."""
     high: float
-    """Upper end of its 95 % interval."""
     agrees: bool
-    """Whether it agrees with the slope used."""
+    """It agrees with the slope used."""
     text: str
     """The result as a sentence."""
 
@@ -135,8 +126,8 @@ class SlopeAtTest:
 def compare_with_test(slope: Slope, raw: Floats, test: Snapshot, study: Study) -> SlopeAtTest | None:
     """Compare the slope trained with to the slope of the test rows; None if they determine none.
 
-    `raw`: the model's scores of the test rows. They contradict it where they are farther from it than both intervals
-    together reach, by more than MATERIAL.
+    `raw`: the model's scores of the test rows. They contradict the slope if the distance exceeds both intervals' reach
+    by more than MATERIAL.
     """
     found = slope_beside_score(raw, log_exposure(test.window_orders, study), test)
     if found is None:
