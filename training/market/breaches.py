@@ -11,8 +11,7 @@ from training.market.tables import Calendar, Flags, Floats, Ints, Tables, draw_d
 # Fates of an allegation; the first is a final act that needs no decision.
 ON_ARRIVAL, CONFIRMED, DISMISSED, WITHDRAWN, OVERTURNED = range(5)
 
-# A later act of the same day comes at a later second; each kind of act has a ceiling of its own, so there is
-# room.
+# A later act of the same day comes at a later second; a ceiling for each kind of act leaves room.
 OCCUR_END, REPORT_END, ECHO_END, DECISION_END, DAY_END = 86_000, 86_200, 86_300, 86_380, 86_400
 
 Columns = dict[str, Ints]
@@ -32,8 +31,8 @@ def draw_breaches(
 ) -> tuple[dict[str, Ints | Flags], Columns]:
     """Draw violations and decisions of a block of sellers; return both as tables of columns.
 
-    The columns are as in Market, sellers by their position in the block [n]. `hazard` is per 1,000 settled orders, `size`
-    the seller's standard normal size, `spree` [n, months] the regime.
+    Columns are as in Market, sellers by their position in the block [n]. `hazard`: per 1,000 settled orders; `size`:
+    the seller's standard normal size; `spree` [n, months]: the regime.
     """
     seller, day = exposure["seller"], exposure["day"]
     thousands = exposure["settled_orders"] / 1000.0
@@ -64,16 +63,12 @@ def draw_breaches(
 
 
 def _later(rng: np.random.Generator, day: Ints, before_day: Ints, before_second: Ints, end: int) -> Ints:
-    """Draw a second of `day` below `end`: int64 [n].
-
-    It is after that of the act before if that is of the same day.
-    """
+    """Draw a second of `day` below `end`, after the previous act if that is on the same day: int64 [n]."""
     base = np.where(day == before_day, before_second + 1, 0)
     return np.asarray(base + np.floor(rng.random(len(day)) * (end - base)).astype(np.int64))
 
 
 def _draw_marks(rng: np.random.Generator, tables: Tables, seller_class: Ints, bad_faith: Flags) -> Columns:
-    """Draw violation type, harm and source of each allegation [n]."""
     types = draw_index(rng, np.where(bad_faith[:, None], tables.false_type, tables.type_share[seller_class]))
     harm = draw_index(rng, np.where(bad_faith[:, None], tables.false_harm, tables.harm_share[seller_class, types]))
     source = draw_index(rng, np.where(bad_faith[:, None], tables.false_source[types], tables.source_share[types]))
@@ -81,10 +76,7 @@ def _draw_marks(rng: np.random.Generator, tables: Tables, seller_class: Ints, ba
 
 
 def _draw_reports(rng: np.random.Generator, parameters: MarketParameters, violations: Columns) -> Columns:
-    """Draw when each allegation occurred and was reported [n].
-
-    With them, whether the report is a final act, and whether it names the seller by a verified identifier.
-    """
+    """Draw when each allegation occurred and was reported, and its kind of report [n]."""
     source, occur_day = violations["source"], violations["occur_day"]
     delays = [s.report for s in parameters.sources]
     report_day = occur_day + draw_delays(
@@ -105,7 +97,7 @@ def _draw_reports(rng: np.random.Generator, parameters: MarketParameters, violat
 def _draw_fates(
     rng: np.random.Generator, parameters: MarketParameters, violations: Columns, bad_faith: Flags
 ) -> Columns:
-    """Draw how each allegation ends [n], with the days of its decision and of its overturning.
+    """Draw the end of each allegation [n], with the days of its decision and of its overturning.
 
     The days are meaningless for fates without these acts.
     """
@@ -128,9 +120,8 @@ def _draw_fates(
 
 
 def _draw_echoes(rng: np.random.Generator, tables: Tables, violations: Columns, echo: Echo) -> Columns:
-    """Draw the echoes of one kind.
-
-    They are rows like their primaries, reported no earlier, decided alike on a day fixed by both.
+    """Draw the echoes of one kind: rows like their primaries, reported no earlier, decided alike on a day fixed by
+    both.
     """
     is_primary = (
         (violations["type"] == tables.type_names.index(echo.type))
@@ -155,23 +146,17 @@ def _draw_echoes(rng: np.random.Generator, tables: Tables, violations: Columns, 
 
 
 def _draw_notifiers(rng: np.random.Generator, parameters: MarketParameters, violations: Columns) -> Ints:
-    """Draw the number of the notifier within its source: int64 [n].
-
-    No notifier is sometimes in bad faith.
-    """
+    """Draw the number of the notifier within its source: int64 [n]. A notifier always or never acts in bad faith."""
     crowd = np.array([s.notifiers for s in parameters.sources])[violations["source"]]
     liars = np.ceil(parameters.bad_faith.notifier_share * crowd).astype(np.int64)
     lying = violations["bad_faith"] == 1
     place = np.where(lying, rng.integers(0, liars), rng.integers(np.minimum(liars, crowd - 1), crowd))
-    # Liars must not be the first numbers of every source: a prime step deals them out among the others.
+    # A prime step spreads the liars, so that they are not the first numbers of every source.
     return np.asarray((place * 7_919 + 13) % crowd)
 
 
 def _order(rng: np.random.Generator, violations: Columns) -> tuple[dict[str, Ints | Flags], Columns]:
-    """Return violations by seller and report, and their decisions by violation and time.
-
-    Violations are numbered within the seller.
-    """
+    """Sort violations by seller and report, and decisions by violation and time; number violations within the seller."""
     order = np.lexsort((violations["report_second"], violations["report_day"], violations["seller"]))
     v = {name: column[order] for name, column in violations.items()}
     position = np.empty(len(order), dtype=np.int64)

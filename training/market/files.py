@@ -1,4 +1,4 @@
-"""Write a market as the plain files a stranger would bring, with what was known at its end and no more."""
+"""Write a market as a marketplace's plain files, with the knowledge at its end."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _OFFICES = ("staff", "staff", "staff", "appeals")
 
 
 def write_market(market: Market | Iterable[Market], folder: Path) -> None:
-    """Write a market as CSV files, as a marketplace would have them, and its hidden truth.
+    """Write a market as CSV files, and its hidden truth.
 
     `market` may be consecutive runs of sellers, as from `simulate_blocks`. violations.csv.gz, decisions.csv.gz,
-    exposure.csv.gz and identity.csv.gz hold what was known when the last simulated day ended: later reports and decisions
-    are left out. truth.parquet (seller_id, seller_class, hazard_per_1000, spree by calendar month) is what nobody in the
-    market sees. Times are RFC 3339 in UTC, money in minor units. The same market gives the same bytes. Makes the folder;
-    existing files are replaced; OSError when that fails.
+    exposure.csv.gz and identity.csv.gz hold the knowledge at the end of the last day, without later reports and
+    decisions. truth.parquet (seller_id, seller_class, hazard_per_1000, spree by calendar month) is hidden from the
+    market. Times are RFC 3339 in UTC, money in minor units. The same market gives the same bytes. Makes the folder and
+    replaces files; raises OSError if that fails.
     """
     folder.mkdir(parents=True, exist_ok=True)
     truths = []
@@ -37,7 +37,7 @@ def write_market(market: Market | Iterable[Market], folder: Path) -> None:
             for name, table in _tables(part):
                 fresh = name not in files
                 if fresh:
-                    # No time in the header, or the same market would give other bytes a second later.
+                    # A time in the header would change the bytes every second.
                     files[name] = stack.enter_context(
                         gzip.GzipFile(folder / f"{name}.csv.gz", "wb", compresslevel=GZIP_LEVEL, mtime=0)
                     )
@@ -47,7 +47,6 @@ def write_market(market: Market | Iterable[Market], folder: Path) -> None:
 
 
 def _tables(market: Market) -> Iterator[tuple[str, pl.DataFrame]]:
-    """Yield the four tables with the name of their file."""
     violations = market.violations.with_row_index("row").filter(pl.col("report_day") < market.days)
     yield "violations", _violations(market, violations)
     yield "decisions", _decisions(market, violations)
@@ -78,7 +77,6 @@ def _tables(market: Market) -> Iterator[tuple[str, pl.DataFrame]]:
 
 
 def _violations(market: Market, violations: pl.DataFrame) -> pl.DataFrame:
-    """Return the violations as the file has them."""
     sources = [s.name for s in market.parameters.sources]
     return violations.select(
         _numbered("v", "number").alias("violation_id"),
@@ -97,7 +95,7 @@ def _violations(market: Market, violations: pl.DataFrame) -> pl.DataFrame:
 
 
 def _decisions(market: Market, violations: pl.DataFrame) -> pl.DataFrame:
-    """Return the decisions that were made before the market's end, about violations of the file."""
+    """Return the decisions before the market's end, about violations of the file."""
     known = market.decisions.filter(pl.col("day") < market.days).with_columns(
         step=pl.int_range(pl.len()).over("violation") + 1
     )
@@ -114,7 +112,6 @@ def _decisions(market: Market, violations: pl.DataFrame) -> pl.DataFrame:
 
 
 def _truth(market: Market) -> pl.DataFrame:
-    """Return what nobody in the market sees of its sellers."""
     return market.truth.select(
         _seller(),
         _name("seller_class", [c.name for c in market.parameters.classes]),
@@ -134,24 +131,18 @@ def _seller() -> pl.Expr:
 
 
 def _numbered(letter: str, column: str) -> pl.Expr:
-    """Return ids such as v-000123-0004, unique in the marketplace.
-
-    They are independent of how many sellers there are.
-    """
+    """Return ids such as v-000123-0004, independent of the number of sellers."""
     return pl.concat_str(pl.lit(f"{letter}-"), _digits("seller", 6), pl.lit("-"), _digits(column, 4))
 
 
 def _name(column: str, names: Iterable[str]) -> pl.Expr:
-    """Return the names of a column of indices."""
     return pl.col(column).replace_strict(dict(enumerate(names)), return_dtype=pl.String)
 
 
 def _day(start: date, column: str) -> pl.Expr:
-    """Return the dates of a column of days since the start."""
     return pl.lit(start) + pl.duration(days=pl.col(column))
 
 
 def _time(start: date, day: str, second: str) -> pl.Expr:
-    """Return times in RFC 3339 from columns of days since the start and seconds of the day."""
     moment = pl.lit(start).cast(pl.Datetime("ms")) + pl.duration(days=pl.col(day), seconds=pl.col(second))
     return moment.dt.to_string("%Y-%m-%dT%H:%M:%SZ")

@@ -1,14 +1,11 @@
 """Every parameter of the simulated marketplace, fixed from domain sense before any model was tried.
 
-The market is stylised after the cross-border marketplaces of 2014: counterfeits, patents, customs seizures,
-quality failures found by inspectors, complaints made in bad faith and overturned on appeal, decisions that
-take weeks or months, and a November peak around Singles' Day. The numbers are not fitted to any platform's
-data and are not tuned to any model's results; a change of one makes another market, and every published
-result names its market.
+The market is stylised after the cross-border marketplaces of 2014: counterfeits, patents, customs seizures, quality
+failures, complaints in bad faith, slow decisions, and a November peak. The numbers are fitted to no platform's data and
+tuned to no model's results. A changed parameter makes another market, and every published result names its market.
 
-What a scorer may learn from, by construction: violations (type, harm, source, status, times), exposure,
-service failures, identity level and tenure. What carries nothing, by construction: country, listing, price
-and volume.
+Informative by construction: violations (type, harm, source, status, times), exposure, service failures, identity level
+and tenure. Uninformative by construction: country, listing, price and volume.
 """
 
 from __future__ import annotations
@@ -21,15 +18,13 @@ LEVELS: tuple[str, ...] = ("basic", "business", "enhanced")
 
 @dataclass(frozen=True)
 class DelayDays:
-    """A delay in whole days: the floor of a log-normal number of days.
+    """A delay in whole days: the floor of a log-normal number of days; 0 is the same UTC day.
 
-    So a delay of 0 means the same UTC day. The same-day case is why the floor is taken: an act "known before the day of
-    observation" then depends on whole days alone, and its probability is an exact sum. `sigma` is the standard
-    deviation of the logarithm; 1 and more is a heavy tail (at 1.3 the 95th percentile is 8.5 times the median).
+    Because of the floor, knowledge before the day of observation depends on whole days alone, and its probability is an
+    exact sum. `sigma` of 1 and more is a heavy tail (at 1.3 the 95th percentile is 8.5 times the median).
     """
 
     median_days: float
-    """The median, in days."""
     sigma: float
     """The standard deviation of the logarithm."""
 
@@ -47,18 +42,18 @@ class BetaRate:
 
 @dataclass(frozen=True)
 class ReportSource:
-    """Where reports come from.
+    """A source of reports.
 
-    An act that is final and names the seller by a verified identifier is confirmed on arrival.
+    A final act that names the seller by a verified identifier is confirmed on arrival.
     """
 
     name: str
     report: DelayDays
     """From the breach to the report."""
     decision: DelayDays
-    """From the report to the decision, for what is not confirmed on arrival."""
+    """From the report to the decision, unless confirmed on arrival."""
     notifiers: int
-    """How many separate notifiers report for the source."""
+    """Number of separate notifiers of the source."""
     final_share: float
     """The share of its true reports that are final acts."""
     verified_share: float
@@ -67,8 +62,6 @@ class ReportSource:
 
 @dataclass(frozen=True)
 class MarketViolationType:
-    """One violation type."""
-
     name: str
     harm: tuple[float, float, float, float]
     """The share of each harm, in the order of HARMS, before a class tilts the odds."""
@@ -78,7 +71,7 @@ class MarketViolationType:
 
 @dataclass(frozen=True)
 class SellerClass:
-    """A latent class of sellers; nobody in the market sees it, only its consequences.
+    """A latent class of sellers, hidden from the market.
 
     The hazard is Gamma: true violations per 1,000 settled orders in a calm month of season 1.
     """
@@ -89,17 +82,15 @@ class SellerClass:
     share_newcomer: float
     """The prior among sellers who joined after the start."""
     hazard_shape: float
-    """The shape of the hazard's distribution."""
     hazard_mean: float
-    """The mean of the hazard."""
     spree_start: float
     """The monthly probability that a spree starts."""
     spree_end: float
     """The monthly probability that a spree ends."""
     spree_multiplier: float
-    """What a spree multiplies the hazard by."""
+    """Factor of the hazard in a spree."""
     harm_tilt: float
-    """What multiplies the odds of each step up in harm."""
+    """Factor of the odds of each step up in harm."""
     types: tuple[float, ...]
     """The share of each violation type."""
     levels: tuple[float, float, float]
@@ -112,12 +103,11 @@ class SellerClass:
 
 @dataclass(frozen=True)
 class Echo:
-    """A second report of the same goods.
+    """A second report of the same goods: it shares incident, harm and fate, and is never known earlier.
 
-    It shares the incident, repeats harm and fate, and is never known earlier. Whether it exists is a coin independent
-    of the class, so beside its primary it carries no information: the exact posterior leaves echoes out. Only acts of
-    authorities have echoes; an echo beside a complaint that may be made in bad faith would distinguish the true from
-    the false.
+    A coin independent of the class decides its existence, so it adds no information to its primary: the exact posterior
+    leaves echoes out. Only acts of authorities have echoes; an echo of a private complaint would distinguish the true
+    from the false.
     """
 
     type: str
@@ -134,10 +124,10 @@ class Echo:
 
 @dataclass(frozen=True)
 class BadFaith:
-    """Complaints made to hurt a competitor; their rate does not depend on what the seller does.
+    """Complaints made to hurt a competitor; their rate does not depend on the seller's conduct.
 
-    Per day with exposure a seller draws Poisson(per_thousand_orders x orders / 1000 + per_active_day). They
-    use the delays of their source, so that only notifier and fate distinguish them. Fates add up to 1.
+    Per day with exposure a seller draws Poisson(per_thousand_orders x orders / 1000 + per_active_day). Delays are the
+    source's, so that only notifier and fate distinguish them. Fates add up to 1.
     """
 
     per_thousand_orders: float
@@ -149,9 +139,9 @@ class BadFaith:
     withdrawn_share: float
     confirmed_share: float
     overturned_share: float
-    """The share of the wrongly confirmed that are overturned; the rest never is."""
+    """The share of the wrongly confirmed that are overturned; the rest stay confirmed."""
     appeal: DelayDays
-    """The days of an appeal: the overturning comes so many days, and one more, after the decision."""
+    """The days of an appeal; the overturning comes one day more after the decision."""
     notifier_share: float
     """The share of a source's notifiers that act in bad faith."""
 
@@ -159,14 +149,14 @@ class BadFaith:
 # Tables are read by rows.
 # fmt: off
 _SOURCES: tuple[ReportSource, ...] = (
-    # Authorities learn late (goods cross a border, a lab tests them, a court sits); most of their acts are final.
+    # Authorities learn late (borders, laboratories, courts); most of their acts are final.
     ReportSource("customs", DelayDays(12, 0.7), DelayDays(20, 1.0), 12, 0.9, 0.8),
     ReportSource("patent_office", DelayDays(60, 0.8), DelayDays(45, 1.0), 4, 0.7, 0.9),
     ReportSource("quality_regulator", DelayDays(35, 0.8), DelayDays(25, 1.0), 20, 0.8, 0.8),
     ReportSource("market_regulator", DelayDays(45, 0.9), DelayDays(30, 1.0), 10, 0.6, 0.8),
     ReportSource("police", DelayDays(60, 0.9), DelayDays(40, 1.0), 15, 0.4, 0.7),
     ReportSource("court", DelayDays(90, 0.8), DelayDays(20, 1.0), 25, 1.0, 0.7),
-    # The marketplace's own checks are quick and decided by people at hand.
+    # The marketplace's own checks are quick; its own staff decide.
     ReportSource("test_buy", DelayDays(14, 0.6), DelayDays(6, 1.0), 5, 0.0, 1.0),
     ReportSource("random_audit", DelayDays(10, 0.7), DelayDays(6, 1.0), 3, 0.0, 1.0),
     # Brands find goods late and dispute long: the 95th percentile of the decision is 212 days.
@@ -224,7 +214,7 @@ _CLASSES: tuple[SellerClass, ...] = (
 
 _BAD_FAITH = BadFaith(
     per_thousand_orders=0.2, per_active_day=0.002,
-    # Rights are the cheap weapon: a complaint takes a listing down before anybody decides.
+    # Rights are the cheap weapon: a complaint takes a listing down before any decision.
     types=(("trademark_infringement", 0.30), ("counterfeit_goods", 0.20), ("copyright_infringement", 0.20),
            ("patent_infringement", 0.15), ("not_as_described", 0.15)),
     harm=(0.25, 0.45, 0.27, 0.03),
@@ -239,11 +229,10 @@ _BAD_FAITH = BadFaith(
 
 @dataclass(frozen=True)
 class MarketParameters:
-    """The whole market in one value; the defaults are the market that results are published on.
+    """The whole market; the defaults are the market of published results.
 
-    Units: hazards in true violations per 1,000 settled orders, delays in whole days, money in minor units,
-    months January to December, days of the week Monday to Sunday. Raises ValueError when probabilities do not
-    add up.
+    Units: hazards in true violations per 1,000 settled orders, delays in whole days, money in minor units, months
+    January to December, days of the week Monday to Sunday. Raises ValueError if probabilities do not add up.
     """
 
     classes: tuple[SellerClass, ...] = _CLASSES
@@ -272,11 +261,10 @@ class MarketParameters:
         (12, 12, 1.8),
     )
 
-    # Volume: size ~ N(0, 1). Active days come at rate active_median x exp(active_sigma x size) a day; an
-    # active day has 1 + Poisson(extra) orders, extra = extra_median x exp(extra_sigma x size + extra_spread x
-    # N(0, 1)) times the volume of the day and a Gamma of mean 1 and shape day_shape. The median seller has
-    # some dozen active days in two years, one in a hundred sells on most days, and 1 % of the sellers have
-    # half of the orders.
+    # Volume: size ~ N(0, 1). Active days come at rate active_median x exp(active_sigma x size) a day; an active day has
+    # 1 + Poisson(extra) orders, extra = extra_median x exp(extra_sigma x size + extra_spread x N(0, 1)) times the
+    # volume of the day and a Gamma of mean 1 and shape day_shape. The median seller has some dozen active days in two
+    # years, one in a hundred sells on most days, and 1 % of the sellers have half of the orders.
     active_median: float = 0.03
     active_sigma: float = 1.5
     extra_median: float = 2.5
@@ -290,9 +278,8 @@ class MarketParameters:
     price_day_sigma: float = 0.2
     currency: str = "EUR"
 
-    # Sellers: veterans joined evenly over veteran_days before the start, the others evenly over the simulated
-    # days, up to the last week; lifetimes are exponential and do not depend on the class, so leaving shows
-    # nothing.
+    # Sellers: veterans joined evenly over veteran_days before the start, the others evenly over the simulated days, up
+    # to the last week. Lifetimes are exponential and independent of the class, so leaving shows nothing.
     veteran_share: float = 0.6
     veteran_days: int = 1_500
     lifetime_days: float = 2_000.0
@@ -310,10 +297,7 @@ class MarketParameters:
     )
 
     def __post_init__(self) -> None:
-        """Check that probabilities add up; else ValueError.
-
-        Also that bad faith and echoes have sources that allow them.
-        """
+        """Raise ValueError unless probabilities add up, and bad faith and echoes have sources that allow them."""
         bad = self.bad_faith
         sums: dict[str, float] = {
             "share_veteran": sum(c.share_veteran for c in self.classes),

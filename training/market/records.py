@@ -1,4 +1,4 @@
-"""A simulated market: one value of frames in whole days since the start, truth beside facts."""
+"""A simulated market: frames in whole days since the start, truth and facts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Market:
     parameters: MarketParameters
     start: date
     days: int
-    """How many days are simulated."""
+    """Number of simulated days."""
     first_seller: int
     """The number of the first seller; the others follow."""
     identity: pl.DataFrame
@@ -37,17 +37,17 @@ class Market:
     truth: pl.DataFrame
     """One row a seller: seller, seller_class (index), hazard_per_1000, spree (one 0/1 per calendar month)."""
     exposure: pl.DataFrame
-    """By seller and day, only days that have any: seller, day, settled_orders, units, value_minor, and four failures.
+    """By seller and day, only days with exposure: seller, day, settled_orders, units, value_minor, and four failures.
 
     late, cancelled, not_received and returned: an order counts by its first failure, so the four add up to at most the
     orders.
     """
     violations: pl.DataFrame
-    """By seller and report: seller, number and incident (within the seller), and what is known of each violation.
+    """By seller and report: seller, number and incident (within the seller), and the facts of each violation.
 
     occur_day, occur_second, report_day, report_second, type, harm, source (indices), notifier, final,
-    identifier_verified, listing, and the truth about it: bad_faith, echo. Reports may come after the last day: the
-    future, which `write_market` cuts.
+    identifier_verified, listing, and the truth: bad_faith, echo. Reports may come after the last day; `write_market`
+    cuts them.
     """
     decisions: pl.DataFrame
     """By violation and time: violation (row in `violations`), day, second, action (index into ACTIONS), actor.
@@ -61,10 +61,7 @@ class Market:
         return self.identity.height
 
     def cut(self, first: int, stop: int) -> Market:
-        """Return the market of the sellers at positions `first` to before `stop` alone.
-
-        As if no other seller had been drawn.
-        """
+        """Return the market of the sellers at positions `first` up to but excluding `stop`."""
         low, high = self.first_seller + first, self.first_seller + min(stop, self.sellers)
         from_row, to_row = _rows(self.violations["seller"].to_numpy(), low, high)
         exposure_from, exposure_to = _rows(self.exposure["seller"].to_numpy(), low, high)
@@ -89,7 +86,7 @@ def _rows(ordered: NDArray[np.int64], low: int, high: int) -> tuple[int, int]:
 
 
 def join_markets(parts: Sequence[Market]) -> Market:
-    """Join consecutive runs of sellers into one market. ValueError if there is none."""
+    """Join consecutive runs of sellers into one market. Raise ValueError if there is none."""
     if not parts:
         raise ValueError("no sellers: ask for at least one")
     decisions, rows = [], 0

@@ -1,8 +1,7 @@
 """Simulate a marketplace: sellers, their exposure and service failures, and (in `breaches`) their violations.
 
-Sellers are drawn in blocks of BLOCK_SELLERS, each from a generator seeded by (seed, block number). A market
-of n sellers is therefore the beginning of every larger market with the same seed, days and start, however it
-is cut.
+Sellers are drawn in blocks of BLOCK_SELLERS, each from a generator seeded by (seed, block number). So a market of n
+sellers is the beginning of every larger market with the same seed, days and start.
 """
 
 from __future__ import annotations
@@ -19,8 +18,7 @@ from training.market.parameters import BetaRate, MarketParameters, SellerClass
 from training.market.records import Market, join_markets
 from training.market.tables import Calendar, Flags, Floats, Ints, Tables, build_calendar, build_tables, draw_index
 
-# Part of the market's definition: another size gives other draws. Small enough that a test of few sellers is
-# cheap.
+# Part of the market's definition: another size gives other draws. Small, so that a test of few sellers is cheap.
 BLOCK_SELLERS = 250
 
 
@@ -47,9 +45,9 @@ class Drawn:
 def simulate(sellers: int, days: int, start: date, seed: int, parameters: MarketParameters | None = None) -> Market:
     """Simulate a market of `sellers` sellers over `days` days from `start`.
 
-    `parameters` default to the published ones. The same arguments give the same market; the first n sellers do not depend
-    on how many follow. 5,000 sellers and 730 days give about 200,000 exposure rows. ValueError for less than one seller
-    or day.
+    `parameters` default to the published market's. The same arguments give the same market; the first n sellers do not
+    depend on later ones. 5,000 sellers and 730 days give about 200,000 exposure rows. Raises ValueError for less than
+    one seller or day.
     """
     return join_markets(list(simulate_blocks(sellers, days, start, seed, parameters)))
 
@@ -57,9 +55,9 @@ def simulate(sellers: int, days: int, start: date, seed: int, parameters: Market
 def simulate_blocks(
     sellers: int, days: int, start: date, seed: int, parameters: MarketParameters | None = None
 ) -> Iterator[Market]:
-    """Yield the market of `simulate` in runs of at most BLOCK_SELLERS sellers.
+    """Yield the market of `simulate` in runs of at most BLOCK_SELLERS sellers, to bound memory.
 
-    For markets that do not fit in memory. ValueError for less than one day.
+    Raises ValueError for less than one day.
     """
     parameters = parameters or MarketParameters()
     tables, calendar = build_tables(parameters), build_calendar(start, days, parameters)
@@ -78,7 +76,6 @@ def _simulate_block(
     *,
     parameters: MarketParameters,
 ) -> Market:
-    """Return the market of one block of sellers, numbered from `first_seller` on."""
     drawn = _draw_sellers(rng, parameters, calendar)
     exposure = _draw_exposure(rng, drawn, parameters, calendar)
     violations, decisions = draw_breaches(
@@ -125,7 +122,6 @@ def _simulate_block(
 
 
 def _draw_sellers(rng: np.random.Generator, parameters: MarketParameters, calendar: Calendar) -> Drawn:
-    """Draw the latent sellers of a block."""
     n, days, classes = BLOCK_SELLERS, len(calendar.month), parameters.classes
     veteran = rng.random(n) < parameters.veteran_share
     join_day = np.where(veteran, rng.integers(-parameters.veteran_days, 0, n), rng.integers(0, days, n))
@@ -137,7 +133,7 @@ def _draw_sellers(rng: np.random.Generator, parameters: MarketParameters, calend
     countries = np.array([share for _, share in parameters.countries])
     return Drawn(
         join_day=join_day,
-        # Veterans are those who have not left before the start: their time to leave counts from there.
+        # Veterans have not left before the start: their time to leave counts from there.
         leave_day=np.maximum(join_day, 0) + lifetime,
         seller_class=seller_class,
         hazard=rng.gamma(shape) * mean / shape,
@@ -176,7 +172,7 @@ def _draw_failure_rates(rng: np.random.Generator, classes: tuple[SellerClass, ..
 
 
 def _active(rng: np.random.Generator, drawn: Drawn, parameters: MarketParameters, calendar: Calendar) -> Flags:
-    """Draw which seller sells on which day [n, days]."""
+    """Draw the days on which each seller sells [n, days]."""
     day = np.arange(len(calendar.month))
     rate = parameters.active_median * np.exp(parameters.active_sigma * drawn.size)
     sells = rng.random((len(rate), len(day))) < -np.expm1(-np.outer(rate, calendar.volume))
@@ -188,7 +184,6 @@ def _active(rng: np.random.Generator, drawn: Drawn, parameters: MarketParameters
 def _draw_exposure(
     rng: np.random.Generator, drawn: Drawn, parameters: MarketParameters, calendar: Calendar
 ) -> dict[str, Ints]:
-    """Draw the exposure rows of a block, by seller (position in the block) and day."""
     p = parameters
     seller, day = np.nonzero(_active(rng, drawn, p, calendar))
     own_extra, own_price = rng.standard_normal((2, len(drawn.size)))
@@ -198,8 +193,7 @@ def _draw_exposure(
     orders = 1 + rng.poisson(extra[seller] * calendar.volume[day] * busy)
     units = orders + rng.poisson(p.units_per_order_extra * orders)
     value = units * price[seller] * np.exp(p.price_day_sigma * rng.standard_normal(len(seller)))
-    # An order counts by its first failure: it is cancelled, or it never arrives, or it is late, or it comes
-    # back.
+    # An order counts by its first failure: cancelled, not received, late, returned.
     failed, left = [], orders
     for kind in range(4):
         failed.append(rng.binomial(left, drawn.failure_rates[seller, kind]))

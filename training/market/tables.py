@@ -1,6 +1,6 @@
 """The parameters as arrays, the calendar as indices, delays as probabilities of whole days.
 
-The simulation draws from these tables, and `tests/bench/_attainable.py` integrates over them: both are about one market.
+The simulation draws from these tables, and `tests/bench/_attainable.py` integrates over them, so both use one market.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class Tables:
 def tilted_harm(harm: Iterable[float], tilt: float) -> Floats:
     """Return shares of harm after shifting them towards worse harm by `tilt`: float64 [H].
 
-    share_k is proportional to harm_k x tilt^k. For (0.10, 0.40, 0.42, 0.08) and 1.8 the products are 0.10, 0.72, 1.3608,
-    0.46656; they sum to 2.64736, so the share of `high` is 0.514022.
+    share_k is proportional to harm_k x tilt^k. For (0.10, 0.40, 0.42, 0.08) and 1.8 the products are 0.10, 0.72,
+    1.3608, 0.46656; they sum to 2.64736, so the share of `high` is 0.514022.
     """
     raw = np.array(list(harm), dtype=np.float64)
     raw = raw * tilt ** np.arange(len(raw), dtype=np.float64)
@@ -52,10 +52,7 @@ def tilted_harm(harm: Iterable[float], tilt: float) -> Floats:
 
 
 def build_tables(parameters: MarketParameters) -> Tables:
-    """Turn the market's parameters into arrays of probabilities; see Tables for the shapes.
-
-    KeyError for a source that the parameters do not declare.
-    """
+    """Turn the market's parameters into arrays of probabilities. Raise KeyError for an undeclared source."""
     type_names = tuple(t.name for t in parameters.types)
     source_names = tuple(s.name for s in parameters.sources)
     source_at = {name: i for i, name in enumerate(source_names)}
@@ -85,23 +82,19 @@ class Calendar:
     """The simulated days. Arrays of shape [days]."""
 
     month: Ints
-    """The calendar month, 0 for that of the start."""
+    """The calendar month, 0 for the month of the start."""
     hazard_season: Floats
-    """What the month multiplies the hazard by."""
+    """The month's factor of the hazard."""
     volume: Floats
-    """What the day multiplies the volume by."""
+    """The day's factor of the volume."""
 
     @property
     def months(self) -> int:
-        """Return the number of calendar months that the days touch."""
         return int(self.month[-1]) + 1
 
 
 def build_calendar(start: date, days: int, parameters: MarketParameters) -> Calendar:
-    """Compute month, season and volume factors of `days` days from `start`.
-
-    ValueError if there is no day.
-    """
+    """Compute month, season and volume factors of `days` days from `start`. Raise ValueError if there is no day."""
     if days < 1:
         raise ValueError(f"days is {days}: simulate at least one day")
     dates = [start + timedelta(days=d) for d in range(days)]
@@ -120,10 +113,10 @@ def build_calendar(start: date, days: int, parameters: MarketParameters) -> Cale
 
 
 def delay_probabilities(delay: DelayDays, length: int) -> Floats:
-    """Return the probability of each delay, P(delay = k days) for k in [0, length).
+    """Return P(delay = k days) for k in [0, length): float64, summing to P(delay < length).
 
-    Float64 [length], summing to P(delay < length). P(k) = N((ln(k+1) - ln median) / sigma) - N((ln k - ln median) /
-    sigma), N the normal distribution function. For a median of 9 days and sigma 0.8: P(0) = N(-2.746531) = 0.003012.
+    P(k) = N((ln(k+1) - ln median) / sigma) - N((ln k - ln median) / sigma), N the normal distribution function. For a
+    median of 9 days and sigma 0.8: P(0) = N(-2.746531) = 0.003012.
     """
     edges = [0.0] + [
         0.5 * math.erfc(-(math.log(k / delay.median_days)) / (delay.sigma * math.sqrt(2.0)))
@@ -135,18 +128,15 @@ def delay_probabilities(delay: DelayDays, length: int) -> Floats:
 def draw_delays(rng: np.random.Generator, median_days: Floats, sigma: Floats) -> Ints:
     """Draw one delay in whole days for each element: int64 [n].
 
-    `median_days` and `sigma` [n]; the distribution is that of `delay_probabilities`. Capped at 10,000 days, far beyond
-    any day that is needed, so that every day is a date.
+    `median_days` and `sigma` [n]; the distribution is that in `delay_probabilities`. Capped at 10,000 days, so that
+    every day is a date.
     """
     days = np.floor(median_days * np.exp(sigma * rng.standard_normal(len(median_days))))
     return np.minimum(days, 10_000.0).astype(np.int64)
 
 
 def draw_index(rng: np.random.Generator, shares: Floats) -> Ints:
-    """Draw a column index for each row of `shares`, by the row's probabilities: int64 [n].
-
-    Shape [n, K].
-    """
+    """Draw a column index for each row of `shares` [n, K], by the row's probabilities: int64 [n]."""
     picked = (rng.random((len(shares), 1)) >= np.cumsum(shares, axis=1)).sum(axis=1)
-    # A last cumulative share a rounding below 1 must not yield an index that does not exist.
+    # A last cumulative share slightly below 1 must not yield an index beyond the last.
     return np.asarray(np.minimum(picked, shares.shape[1] - 1), dtype=np.int64)
