@@ -1,4 +1,4 @@
-"""The bad definition of a study: which violations, counted how, over which orders, and what a row weighs."""
+"""The bad definition of a study: which violations count, how, over which orders, and each row's weight."""
 
 from typing import Any
 
@@ -11,9 +11,9 @@ _NUMBER = (int, float)
 
 
 def read_bad(r: Reader, *, has_exposure: bool, at_events: bool) -> BadTable:
-    """Read the table `[bad]` of a study; add what is wrong in it to the reader's problems.
+    """Read the table `[bad]` of a study; add its errors to the reader's problems.
 
-    Raises nothing. `has_exposure`: the study has a reference exposure; `at_events`: it observes sellers at events.
+    `has_exposure`: the study has a reference exposure; `at_events`: it observes sellers at events.
     """
     counted = _one_of(r, "bad.count", COUNTS)
     rules = r.attempt("bad.any must list tables of severity, harm, violation_type and category", lambda: _rules(r))
@@ -55,21 +55,21 @@ def read_bad(r: Reader, *, has_exposure: bool, at_events: bool) -> BadTable:
 
 
 def _one_of(r: Reader, path: str, words: tuple[str, ...]) -> str:
-    """Read one of some words; the first one by default."""
+    """Read one of some words; the first word by default."""
     value: str = r.take(path, str, words[0])
     r.check(value in words, f"{path} must be one of {', '.join(words)}")
     return value
 
 
 def _part(r: Reader, path: str) -> float | None:
-    """Read a share above 0 and at most 1; None if there is none."""
+    """Read a share above 0 and at most 1; None if missing."""
     value = r.take(path, _NUMBER, None)
     r.check(value is None or 0 < value <= 1, f"{path} must be above 0 and at most 1")
     return None if value is None else float(value)
 
 
 def _rules(r: Reader) -> tuple[BadRule, ...]:
-    """Read `bad.any`. ValueError names what is no part of a rule, or no word or violation type."""
+    """Read `bad.any`. Raise ValueError that names an unknown part, word or violation type."""
     rules = []
     for rule in r.take("bad.any", list, []):
         values: dict[str, Any] = dict(rule)

@@ -1,4 +1,4 @@
-"""Context and events of a study: how outcomes are detected, and observation points at events."""
+"""Context and events of a study: circumstances of detection, and observation points at events."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,42 +14,38 @@ COUNTED = ("detections_per_month", "detections_per_order", "selection_probabilit
 """Sources that give a number of their own."""
 
 LOOK_BACK = frozenset(COUNTED) - {"selection_probability"}
-"""Sources of what was known before the observation point; the others are about the window after it."""
+"""Sources about the time before the observation point; the others are about the window after it."""
 
 OF_INSPECTION = ("inspector", "method", "source", "product_category")
-"""Fields of an inspection that a study may take as context, as `inspection.FIELD`; its result is the outcome's own."""
+"""Fields of an inspection that a study may take as context, as `inspection.FIELD`; the result would be the outcome
+itself.
+"""
 
 ATTRIBUTE = "inspection.attributes."
-"""Beginning of a source that is an attribute of an inspection; its name follows."""
+"""Prefix of a source that is an attribute of an inspection."""
 _KEYS = frozenset(["name", "source", "one_of", "reference", "days", "measure_kind"])
 
 
 @dataclass(frozen=True, slots=True)
 class ContextSource:
-    """One `[[context]]` of a study: circumstances of an observation.
-
-    They are fixed to a reference when serving.
-    """
+    """One `[[context]]` of a study: a circumstance of an observation, fixed to a reference when serving."""
 
     name: str
     """The name of the model's input."""
     source: str
-    """Where its value comes from: one of COUNTED, `inspection.FIELD` or `inspection.attributes.NAME`."""
+    """Origin of its value: one of COUNTED, `inspection.FIELD` or `inspection.attributes.NAME`."""
     reference: str | float
-    """The value that serving takes instead."""
+    """The value used when serving."""
     one_of: tuple[str, ...] | None = None
     """The texts that training distinguishes; None: the value is a number."""
     days: int = 365
-    """How many days back detections are counted."""
+    """Number of days before the point in which detections are counted."""
     measure_kind: MeasureKind | None = None
-    """Which measures are counted; None: all."""
+    """The measures counted; None: all."""
 
     @property
     def looks_back(self) -> bool:
-        """Return whether its source is about the time before the observation point.
-
-        Otherwise it is about the window.
-        """
+        """Return whether its source is about the time before the observation point, not about the window."""
         return self.source in LOOK_BACK
 
     @property
@@ -66,24 +62,20 @@ class ContextSource:
 class EventPoints:
     """Observation at events: each entry of `kind` is an observation point.
 
-    Days since 1970-01-01.
+    Days since 1970-01-01, last days included.
     """
 
     kind: Kind
     train_from: int
-    """The first day of the training points."""
     train_to: int
-    """The last day of the training points, included."""
     test_from: int
-    """The first day of the test points."""
     test_to: int
-    """The last day of the test points, included."""
 
 
 def read_context(r: Reader) -> tuple[ContextSource, ...]:
     """Read every `[[context]]` of a study, in order.
 
-    Wrong ones are left out and added to the reader's problems.
+    Invalid ones are left out and added to the reader's problems.
     """
     text = "context must list tables of name, source and reference, and at most one_of, days and measure_kind"
     found = [r.attempt(text, partial(_context, row)) for row in r.take("context", list, [])]
@@ -91,7 +83,7 @@ def read_context(r: Reader) -> tuple[ContextSource, ...]:
 
 
 def _context(row: Mapping[str, Any]) -> ContextSource:
-    """Return the context source that a table states. ValueError names what is wrong with it."""
+    """Return the context source of a table. Raise ValueError that names what is wrong."""
     if unknown := sorted(set(row) - _KEYS):
         raise ValueError(f"{', '.join(unknown)} is no part of it")
     name, source, reference, one_of = row["name"], row["source"], row["reference"], row.get("one_of")
@@ -138,9 +130,9 @@ def _of_inspection(source: str) -> bool:
 
 
 def read_events(r: Reader) -> EventPoints | None:
-    """Read `observation.at` with its four days: observation at events.
+    """Read `observation.at` with its four days.
 
-    None for a study that observes at given days, or if something is wrong, which is added to the reader's problems.
+    None for a study that observes at given days, or after an error, which is added to the reader's problems.
     """
     at = r.take("observation.at", str, None)
     days = {name: r.take(f"observation.{name}", str, None) for name in _DAYS}

@@ -16,29 +16,29 @@ from training.study.context import ContextSource, EventPoints
 
 @dataclass(frozen=True, slots=True)
 class BadRule:
-    """Violations that make a seller bad: all that is stated must hold."""
+    """Violations that make a seller bad: all stated conditions must hold."""
 
     severity: Severity = Severity.MINOR
     """The least severity."""
     harm: Harm = Harm.LOW
     """The least harm."""
     violation_type: str | None = None
-    """The violation type; None: any."""
+    """None: any."""
     category: Category | None = None
-    """The category; None: any."""
+    """None: any."""
 
 
 COUNTS = ("incidents", "service_failures")
-"""What may make a seller bad by its number: incidents that a rule names, or settled orders that failed."""
+"""Counts that may make a seller bad: incidents that a rule names, or settled orders that failed."""
 
 WEIGHTS = ("sellers", "orders")
-"""What rows may weigh by: each seller the same, or each settled order in the window the same."""
+"""Weights of rows: each seller the same, or each settled order in the window the same."""
 
 LEFT = ("keep", "exclude", "weight")
-"""What may become of sellers that leave.
+"""Treatment of sellers that leave.
 
-Either they stay as what was seen of them, or they are left out, or they are left out and those that stayed stand for
-them (inverse probability of staying).
+They are labelled by what was seen, or they are left out, or they are left out and the stayers are reweighted (inverse
+probability of staying).
 """
 
 
@@ -51,7 +51,7 @@ class Observation:
     window_end: int
     """The day after the window; of a span, after the last window."""
     last_day: int | None = None
-    """The last day of a span of points, each event in it one; None: sellers are observed on `day` alone."""
+    """The last day of a span in which each event is a point; None: sellers are observed on `day` alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class ObservationTable:
     test: tuple[str, ...]
     """The stated test points, as dates; empty: the latest point whose window is over."""
     train_points: int
-    """How many training points there are, unless they are stated; at events, how many spans of days."""
+    """Number of training points, unless they are stated; at events, number of spans of days."""
     step_days: int
     """Days from one of these points to the next."""
     embargo_days: int
@@ -74,62 +74,56 @@ class ObservationTable:
 
 @dataclass(frozen=True, slots=True)
 class WindowTable:
-    """The table `[window]` of a study: the performance window.
-
-    Exactly one of `days` and `months` is given.
-    """
+    """The table `[window]` of a study: the performance window, stated by exactly one of `days` and `months`."""
 
     days: int | None
-    """The length of the window in days; None: `months` states it."""
+    """The length of the window in days."""
     months: int | None
-    """The length of the window in months; None: `days` states it."""
+    """The length of the window in months."""
     maturity_days: int
-    """The wait after the window until labels are read."""
+    """Days after the window until labels are read."""
 
 
 @dataclass(frozen=True, slots=True)
 class BadTable:
-    """The table `[bad]` of a study: what makes a seller bad, and what a row weighs.
+    """The table `[bad]` of a study: what makes a seller bad, and the weights of rows.
 
-    A part that is None asks nothing. A seller is bad by its count if all of `at_least`, `share`, `worst` and
+    A part that is None demands nothing. A seller is bad by its count if all of `at_least`, `share`, `worst` and
     `amount_minor` hold.
     """
 
     rules: tuple[BadRule, ...]
-    """The rules that name which violations count, `any` in the file; empty if service failures are counted."""
+    """The rules for counted violations, `any` in the file; empty if service failures are counted."""
     at_least: int
     """A bad seller's count is at least this."""
     suspended: bool
-    """Whether a suspension in the window that rests on a violation that counts makes bad."""
+    """A suspension in the window that rests on a counted violation makes bad."""
     count: str
-    """What is counted, one of COUNTS."""
+    """One of COUNTS."""
     share: float | None
     """A bad seller's count is at least this share of its settled orders in the window."""
     amount_minor: int | None
-    """The amounts of what is counted are at least this, in minor units of `currency`."""
+    """The counted amounts are at least this, in minor units of `currency`."""
     currency: str
     """The currency of that amount; empty without it."""
     worst: float | None
     """A bad seller is among this share of the market, the worst by count over orders."""
     least_orders: int
-    """Settled orders in the window that a row has at least."""
+    """Least settled orders of a row in the window."""
     weigh_by: str
-    """What rows weigh by, one of WEIGHTS."""
+    """One of WEIGHTS."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExposureTable:
-    """The table `[exposure]` of a study.
-
-    How the chance of bad depends on the orders in the window.
-    """
+    """The table `[exposure]` of a study: how the chance of bad depends on the orders in the window."""
 
     reference_orders: float | None
-    """The reference exposure in settled orders; None: bad counts over the window whatever the seller sells."""
+    """The reference exposure in settled orders; None: bad counts over the window at any exposure."""
     slope: float | None
     """How much the log-odds of bad rise with ln(orders in the window).
 
-    None: what the training points yield (`training.fitting.slope`), 1 until it has been estimated.
+    None: estimated from the training points (`training.fitting.slope`), 1 until then.
     """
 
 
@@ -140,11 +134,11 @@ class EligibleTable:
     active_before_months: int | None
     """Only sellers with an exposure or violation in so many months before are observed; None: all sellers are."""
     active_in_window: bool
-    """Whether only sellers that are active in the window are observed."""
+    """Only sellers that are active in the window are observed."""
     left: str
-    """What becomes of sellers that leave before `least_share` of their window is over, one of LEFT."""
+    """Treatment of sellers that leave before `least_share` of their window is over, one of LEFT."""
     least_share: float
-    """The share of the window after which a seller that leaves is as one that stayed."""
+    """The share of the window after which a seller that leaves counts as one that stayed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,11 +146,11 @@ class ModelTable:
     """The table `[model]` of a study: how the model is fitted."""
 
     rounds: int
-    """Trees of each seed, beside those of the additive start."""
+    """Trees of each seed, in addition to the additive start."""
     seed: int
-    """The first seed of all that is drawn by chance."""
+    """The first seed of everything drawn by chance."""
     seeds: int
-    """How many models are averaged as one, each by a seed of its own."""
+    """Number of models averaged as one, each with its own seed."""
     parameters: Mapping[str, Any]
     """LightGBM's parameters, over the defaults."""
 
@@ -168,7 +162,6 @@ class Study:
     name: str
     """The study's name, as models state it."""
     marketplace: str
-    """The marketplace whose sellers it is about."""
     observation: ObservationTable
     window: WindowTable
     bad: BadTable
@@ -179,12 +172,10 @@ class Study:
     features: tuple[AnyFeature, ...]
     """The model's inputs, in order: those of the table, attributes, context."""
     pairs: tuple[tuple[int, int], ...]
-    """Places of the features that one table may hold together, the one that its points belong to first."""
+    """Places of two features that one table may hold together; the points belong to the first."""
     context: tuple[ContextSource, ...]
-    """The sources of the context."""
     model: ModelTable
     gates: Gates
-    """The gates that a model must pass."""
     monitor: Mapping[str, Any]
     """The table `[monitor]`, as stated."""
     digest: str
@@ -203,21 +194,18 @@ class Study:
     def orders_needed(self) -> int:
         """Return the settled orders in the window that a seller needs to be a row; 0: none.
 
-        At least 1 where something is computed over the orders.
+        At least 1 if the study divides by the orders.
         """
         asks = self.exposure.reference_orders is not None or self.is_rate or self.bad.weigh_by == "orders"
         return max(self.bad.least_orders, int(asks))
 
     @property
     def reads_orders(self) -> bool:
-        """Return whether orders in the window decide who is a row, or what makes it bad."""
+        """Return whether orders in the window decide which sellers are rows or bad."""
         return self.orders_needed > 0 or self.bad.count == "service_failures"
 
     def ahead(self) -> "Study":
-        """Return the study for windows that lie ahead: nothing in it asks for orders in the window.
-
-        Nobody has those yet.
-        """
+        """Return the study without demands on orders in the window, for windows that lie ahead."""
         return replace(
             self,
             exposure=replace(self.exposure, reference_orders=None),
@@ -232,7 +220,7 @@ class Study:
         return Observation(day, _add_months(day, self.window.months or 0))
 
     def window_end_of(self, day: int) -> int:
-        """Return the day after the window of what is observed on `day`.
+        """Return the day after the window of an observation on `day`.
 
         At events each case has a window of its own.
         """
@@ -241,14 +229,14 @@ class Study:
     def find_points(self, as_of: int, test_day: int | None = None) -> tuple[list[Observation], list[Observation]]:
         """Return two lists, the training points and the test points, each in order.
 
-        `as_of`: the day up to which the ledger is complete; `test_day`: the test point in place of the latest, where the
-        study states none (`training.observation.points` looks for it).
+        `as_of`: the day up to which the ledger is complete; `test_day`: the test point in place of the latest, if the
+        study states none (`training.observation.points` finds it).
 
-        Stated days are taken as they are. A study at events has spans of days: one to test, and `train_points` equal ones
-        to train, so that the latest can be held out. Without any, the test point is the latest whose window and maturity
-        are over by `as_of`, and the training points go back from it by `step_days`, each over, and the embargo too,
-        before the test point begins. ConfigurationWrong if a training window is not over by the first test point, or a
-        test window not by `as_of`.
+        Stated days are used unchanged. A study at events has spans of days: one to test, and `train_points` equal ones
+        to train, so that the latest can be held out. Otherwise the test point is the latest whose window and maturity
+        are over by `as_of`. Training points go back from it by `step_days`; window, maturity and embargo of each are
+        over before the test point begins. Raises ConfigurationWrong if a training window is not over by the first test
+        point, or a test window not by `as_of`.
         """
         when, maturity_days, embargo_days = self.observation, self.window.maturity_days, self.observation.embargo_days
         if when.events is not None:
@@ -278,14 +266,10 @@ class Study:
         return train, test
 
     def _span(self, first: int, last: int) -> Observation:
-        """Return the span of points from `first` to `last`, included."""
         return Observation(first, self.point_at(last).window_end, last)
 
     def _spans(self, first: int, last: int) -> list[Observation]:
-        """Return `train_points` spans of equal length from `first` to `last`.
-
-        Fewer if there are fewer days.
-        """
+        """Return `train_points` spans of equal length from `first` to `last`; fewer if there are fewer days."""
         count = min(self.observation.train_points, last - first + 1)
         starts = [first + (last - first + 1) * k // count for k in range(count)]
         return [self._span(a, b - 1) for a, b in zip(starts, [*starts[1:], last + 1], strict=True)]
@@ -293,7 +277,7 @@ class Study:
     def _latest_over_by(self, day: int) -> Observation:
         """Return the latest point whose window and maturity are over by `day`.
 
-        It is searched for, since months are uneven.
+        A search, since months differ in length.
         """
         about = 2 * day - self.point_at(day).window_end - self.window.maturity_days
         candidates = map(self.point_at, range(about + 6, about - 7, -1))
@@ -301,10 +285,7 @@ class Study:
 
 
 def _add_months(day: int, months: int) -> int:
-    """Return the same day of the month some months later.
-
-    The last day of that month if it is shorter.
-    """
+    """Return the same day of the month some months later, or the last day of a shorter month."""
     first = date(1970, 1, 1) + timedelta(days=day)
     month = first.month - 1 + months
     year, month = first.year + month // 12, month % 12 + 1

@@ -1,4 +1,4 @@
-"""Loading a study from a TOML file: every part is read by its own function, every problem named."""
+"""Load a study from a TOML file."""
 
 import tomllib
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ from training.study.reader import Reader, word
 def load_study(path: Path) -> Study:
     """Read and check a study's TOML file.
 
-    Raises ConfigurationWrong, which names the file and every wrong part, or why it is missing, unreadable or not TOML.
+    Raises ConfigurationWrong that names the file and every wrong part, or why it is missing, unreadable or not TOML.
     """
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -92,7 +92,6 @@ def _study(r: Reader, digest: str) -> Study | None:
 
 
 def _observation(r: Reader, events: EventPoints | None) -> ObservationTable:
-    """Read the table `[observation]`, beside its events."""
     train, test = r.take("observation.train", list, []), r.take("observation.test", list, [])
     r.check(bool(train) == bool(test), "observation must give both train and test, or neither")
     for day in [*train, *test]:
@@ -110,10 +109,7 @@ def _observation(r: Reader, events: EventPoints | None) -> ObservationTable:
 
 
 def _window(r: Reader, *, at_events: bool) -> WindowTable:
-    """Read the table `[window]`.
-
-    `at_events`: sellers are observed at events, and the window is their day by default.
-    """
+    """Read the table `[window]`; at events the window is the observation's day by default."""
     days, months = r.positive("window.days", None), r.positive("window.months", None)
     if at_events and days is None and months is None:
         days = 1
@@ -124,7 +120,6 @@ def _window(r: Reader, *, at_events: bool) -> WindowTable:
 
 
 def _model(r: Reader) -> ModelTable:
-    """Read the table `[model]`."""
     parameters = r.take("model.parameters", dict, {})
     for wrong in wrong_parameters(parameters or {}):
         r.check(False, wrong)
@@ -140,7 +135,6 @@ def _model(r: Reader) -> ModelTable:
 
 
 def _exposure(r: Reader) -> ExposureTable:
-    """Read the table `[exposure]`."""
     reference = r.take("exposure.reference_orders", _NUMBER, None)
     r.check(reference is None or reference > 0, "exposure.reference_orders must be above 0")
     slope = r.take("exposure.slope", _NUMBER, None)
@@ -154,14 +148,13 @@ def _exposure(r: Reader) -> ExposureTable:
 
 _NUMBER = (int, float)
 MAX_ROUNDS = 20_000
-"""Trees at most that a study may state, of all its seeds together."""
+"""Most trees of a study, of all its seeds together."""
 
 MAX_SLOPE = 10
-"""The largest slope of the log-odds in ln(orders), either way: a count of k incidents rises by at most k."""
+"""The largest absolute slope of the log-odds in ln(orders): a count of k incidents rises by at most k."""
 
 
 def _eligible(r: Reader) -> EligibleTable:
-    """Read the table `[eligible]`."""
     left, least = r.take("eligible.left", str, "keep"), r.take("eligible.least_share", _NUMBER, 0.5)
     r.check(left is None or left in LEFT, f"eligible.left must be one of {', '.join(LEFT)}")
     r.check(least is None or 0 < least <= 1, "eligible.least_share must be above 0 and at most 1")
@@ -203,14 +196,14 @@ def _constants(r: Reader) -> Constants | None:
 
 
 def _weight(value: object) -> int:
-    """Return a severity's weight. ValueError unless it is a whole number from 1 to 63."""
+    """Return a severity's weight. Raise ValueError unless it is a whole number from 1 to 63."""
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 63:
         raise ValueError(f"{value!r} is not a whole number from 1 to 63")
     return value
 
 
 def _built_in(r: Reader) -> list[Feature]:
-    """Read which features of the table the study has, with the directions that it frees."""
+    """Read the study's features of the table, with the directions that it frees."""
     chosen: dict[str, tuple[str, ...]] = {}
     for choice in ("with", "without"):
         chosen[choice] = tuple(map(str, r.take(f"features.{choice}", list, [])))
@@ -231,7 +224,7 @@ PAGE_FEATURES = (
     *("violation_rate_365d", "incident_rate_365d", "incident_rate_ever", "severe_rate_ever"),
     *("service_failure_rate_365d", "failed_inspection_share_365d", "exposure", "tenure_days", "identity_level"),
 )
-"""Features of the table that a study has, unless `[features]` adds others or leaves some out: few enough for a page."""
+"""Default features of a study, unless `[features]` changes them: few enough for a page."""
 
 
 def _pairs(r: Reader, features: tuple[AnyFeature, ...]) -> tuple[tuple[int, int], ...]:
@@ -278,7 +271,7 @@ def _declared(r: Reader) -> list[AttributeFeature]:
 def _attribute(row: Mapping[str, Any]) -> list[AttributeFeature]:
     """Return the features of one declared attribute: one for a number, one for each text.
 
-    ValueError names what is wrong.
+    Raises ValueError that names what is wrong.
     """
     name, one_of = row["name"], row.get("one_of")
     if not isinstance(name, str) or not set(row) <= {"name", "one_of", "default", "direction"}:

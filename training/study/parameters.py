@@ -1,7 +1,7 @@
-"""LightGBM's parameters that a study may set: all but those that training sets itself or that break what it promises.
+"""LightGBM's parameters that a study may set: all except parameters that training sets or that break its promises.
 
-LightGBM knows most parameters under several names, and of two names for one it silently drops one. So a study writes
-the first one, and no other.
+LightGBM has several names for most parameters, and silently drops one of two names for the same. So a study must write
+the first name.
 """
 
 from collections.abc import Mapping
@@ -34,7 +34,9 @@ BREAKING: Mapping[str, str] = {
     "linear_tree": "linear_trees",
     "path_smooth": "",
 }
-"""Parameters that need other rows, read other files, or make trees that cannot be proven monotone; with their other names."""
+"""Parameters that need other rows, read other files, or make trees that cannot be proven monotone; with their other
+names.
+"""
 
 DEFAULTED: Mapping[str, str] = {
     "learning_rate": "shrinkage_rate eta",
@@ -47,13 +49,13 @@ DEFAULTED: Mapping[str, str] = {
     "extra_trees": "extra_tree",
     "boosting": "boosting_type boost",
 }
-"""Parameters that a study may set, over the defaults, with the names under which they would be dropped."""
+"""Parameters that a study may set, over the defaults, with their other names, which would be dropped."""
 
 
 def wrong_parameters(parameters: Mapping[str, Any]) -> list[str]:
-    """Return a list of sentences on what is wrong with a study's `model.parameters`; else empty.
+    """Return a sentence for each error in a study's `model.parameters`.
 
-    Wrong are parameters that training sets itself, that would break the certificate, and unknown ones.
+    Errors are parameters that training sets itself, that would break the certificate, and unknown ones.
     """
     given = set(parameters)
     found: list[str] = []
@@ -84,10 +86,7 @@ def wrong_parameters(parameters: Mapping[str, Any]) -> list[str]:
 
 @cache
 def _known() -> frozenset[str]:
-    """Return every name under which LightGBM knows a parameter.
-
-    LightGBM accepts an unknown one without a message.
-    """
+    """Return every name under which LightGBM knows a parameter; LightGBM silently accepts unknown names."""
     from lightgbm.basic import _ConfigAliases  # the list that LightGBM itself keeps, made by its C library
 
     aliases = _ConfigAliases._get_all_param_aliases()

@@ -1,4 +1,4 @@
-"""Reading a study: values out of nested tables, with all that is wrong reported at once."""
+"""Read values out of a study's nested tables, and report all errors together."""
 
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
@@ -10,20 +10,18 @@ Default = TypeVar("Default", int, None)
 
 
 class Reader:
-    """Takes values out of nested tables, and remembers what is wrong, missing or left over."""
+    """Takes values out of nested tables; records wrong, missing and unread parts."""
 
     def __init__(self, data: Mapping[str, Any]) -> None:
-        """Start on the tables of a study, with nothing wrong and nothing taken."""
         self._data = data
         self._wrong: list[str] = []
         self._taken: set[str] = set()
 
     def take(self, path: str, kind: type | tuple[type, ...], default: Any = ...) -> Any:
-        """Return the value at a path (`table.key`), or the default if there is none.
+        """Return the value at a path (`table.key`), or the default if it is missing.
 
-        `kind`: the types that it may have; true and false are no numbers. A missing value without a default and one of
-        the wrong type are added to the problems; in their place comes the default, None without one. The path counts as
-        known.
+        `kind`: its allowed types; true and false are no numbers. A missing value without a default, or one of the wrong
+        type, is added to the problems and replaced by the default (None without one). The path counts as known.
         """
         self._taken.add(path)
         value: Any = self._data
@@ -40,9 +38,9 @@ class Reader:
         return value
 
     def positive(self, path: str, default: Default) -> int | Default:
-        """Return the whole number above 0 at a path, or the default if there is none.
+        """Return the whole number above 0 at a path, or the default if it is missing.
 
-        A value of another type, or not above 0, is added to the problems.
+        Another value is added to the problems.
         """
         value = self.take(path, int, default)
         self.check(value is None or value > 0, f"{path} must be above 0")
@@ -55,7 +53,7 @@ class Reader:
             self._wrong.append(text)
 
     def attempt(self, text: str, make: Callable[[], Any]) -> Any:
-        """Return what `make` returns; if it raises, None, and add `text` and error to the problems.
+        """Return the result of `make`; on an error, None, and add `text` and the error to the problems.
 
         ValueError, KeyError, TypeError and AttributeError are caught.
         """
@@ -66,10 +64,7 @@ class Reader:
             return None
 
     def problems(self) -> list[str]:
-        """Return a list of all problems so far, and of each table or part that nobody has read.
-
-        Of the latter with the known one that is most like it.
-        """
+        """Return all problems so far, and each unread table or part with the most similar known one."""
         known = {path.split(".")[0] for path in self._taken}
         unknown = [(key, known) for key in self._data if key not in known]
         for key, value in self._data.items():
@@ -80,7 +75,7 @@ class Reader:
 
 
 def _like(key: str, known: Iterable[str]) -> str:
-    """Return a question for the known name that is most like a mistyped one; empty if none is."""
+    """Return a question for the known name most similar to a mistyped one; empty if none is."""
     alike = get_close_matches(key, sorted(known), n=1)
     return f"; did you mean {alike[0]}?" if alike else ""
 
@@ -88,7 +83,7 @@ def _like(key: str, known: Iterable[str]) -> str:
 def word(words: type[Word], text: object) -> Word:
     """Return the member of an enumeration that a text names, in any case.
 
-    ValueError lists the names that there are.
+    Raises ValueError that lists the names.
     """
     try:
         return words[str(text).upper()]

@@ -7,7 +7,7 @@ from training.study.definition import BadRule, Study
 
 
 def definition(study: Study) -> dict[str, Any]:
-    """Return what a study defines, as JSON values: bad, reference exposure, window, eligibility."""
+    """Return the study's definitions as JSON values: bad, reference exposure, window, eligibility."""
     window = f"{study.window.days} days" if study.window.days is not None else f"{study.window.months} months"
     eligible = []
     if study.orders_needed > 1:
@@ -36,10 +36,9 @@ LABEL = ("bad", "bad_at_least", "bad_asks", "bad_suspended", "window", "maturity
 
 
 def other_label(study: Study, theirs: Mapping[str, Any]) -> list[str]:
-    """Return a list, in words, of the parts of the label that `theirs` defines otherwise.
+    """Return, in words, the parts of the label that `theirs` defines otherwise.
 
-    `theirs`: a definition as `definition` returns it; what it does not state, as one of an earlier release, is not
-    compared.
+    `theirs`: a result of `definition`; parts that it does not state (earlier releases) are not compared.
     """
     own = definition(study)
     return [
@@ -50,14 +49,13 @@ def other_label(study: Study, theirs: Mapping[str, Any]) -> list[str]:
 
 
 def _spell(value: Any) -> str:
-    """Return a part of a definition in words."""
     if isinstance(value, list):
         return "; or ".join(map(str, value)) or "nothing"
     return ("no", "yes")[value] if isinstance(value, bool) else str(value)
 
 
 def _asks(study: Study) -> list[str]:
-    """Return what the bad definition demands beside the number of the count, in words."""
+    """Return, in words, the demands of the bad definition other than the count."""
     asks = []
     if study.bad.share is not None:
         asks.append(f"at least {study.bad.share:.6g} of the settled orders in the window")
@@ -69,7 +67,6 @@ def _asks(study: Study) -> list[str]:
 
 
 def _rule(rule: BadRule) -> str:
-    """Return a rule of the bad definition in words."""
     words = [f"{rule.severity.name.lower()} severity or more", f"{rule.harm.name.lower()} harm or more"]
     if rule.category is not None:
         words.insert(0, f"{rule.category.name.lower()} violations")
