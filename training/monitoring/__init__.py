@@ -1,1 +1,0 @@
-"""What became of a model in use: drift, backtest, outcomes."""

@@ -1,12 +1,11 @@
-"""Backtest: what a model would have answered of every seller on past days, and the tier changes it would have made.
+"""Backtest: a model's answers about every seller on past days, and the tier changes that it would have made.
 
-`answers_at` gives of many sellers, column by column, what `scoring.scores.score` gives of each: the points of the day's
-beginning and the tier with its look back over day-ends, thin files, overrides. Two states of knowledge:
+`answers_at` returns, for many sellers in columns, the same as `scoring.scores.score` for each seller: the points at the
+beginning of the day and the tier with look-back, thin files and overrides. Two states of knowledge:
 
-- THEN: entries that were reported before the day, decisions about others among them. That is the answer of a server that
-  gets `observe_time` = `known_time` = the day, if entries were recorded when they were reported.
-- TODAY: as THEN, and every decision that the export holds. That is the answer of a server that gets today `observe_time`
-  alone, also of a ledger whose history was imported.
+- THEN: entries reported before the day, including decisions. It equals a server's answer for `observe_time` =
+`known_time` = the day, if entries were recorded when they were reported. - TODAY: as THEN, and every decision in the
+export. It equals today's answer for `observe_time` alone, also in a ledger with imported history.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,23 +33,20 @@ from training.observation.export import LedgerTable
 from training.study.definition import Study
 
 MAX_ENTRIES = 50_000
-"""Entries that are folded at once: about 50 MB, and what fits the caches is folded faster."""
+"""Entries folded together: about 50 MB; what fits the caches is folded faster."""
 
 ABSENT = 0
-"""The state, beside the tiers, of a seller of whom nothing stood."""
+"""The state of a seller without any entry."""
 
 STATES = (ABSENT, *Tier)
-"""Every state of a seller: ABSENT, then the tiers."""
+"""ABSENT, then the tiers."""
 MONTH_DAYS = 365.25 / 12
 MAX_STEPS = 4000
-"""Days at most of one backtest."""
+"""Most days of one backtest."""
 
 
 class Knowledge(StrEnum):
-    """Whose knowledge answers a past day: that of the day or that of today.
-
-    See the module's docstring.
-    """
+    """Whose knowledge answers a past day; see the module's docstring."""
 
     THEN = "then"
     TODAY = "today"
@@ -58,10 +54,10 @@ class Knowledge(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What was answered of every seller of the table, in its order. Arrays of shape (sellers,)."""
+    """The answers about every seller of the table, in its order. Arrays of shape (sellers,)."""
 
     points: Ints
-    """Points, int64; -1: none, since the seller is absent or unrated."""
+    """Points, int64; -1: the seller is absent or unrated."""
     tier: Ints
     """Tier, int64; ABSENT: none."""
     raw: Floats
@@ -70,25 +66,22 @@ class Answers:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """How good the answers of a day were, for the sellers that the study observed on it.
-
-    By tier: shape (6,).
-    """
+    """Quality of a day's answers, for the sellers that the study observed. By tier: shape (6,)."""
 
     rows: Ints
     """Observed sellers by tier."""
     bad: Ints
-    """Those that turned out bad, by tier."""
+    """Observed sellers that turned out bad, by tier."""
     weight: Floats
-    """What the observed sellers weigh, by tier: as many as they are, unless the study weighs its rows."""
+    """Weight of the observed sellers by tier: their number, unless the study weighs its rows."""
     bad_weight: Floats
-    """What those weigh that turned out bad, by tier."""
+    """Weight of the observed sellers that turned out bad, by tier."""
     expected: Floats
-    """How much of that weight the model expected over each seller's own exposure, by tier."""
+    """Bad weight that the model expected over each seller's own exposure, by tier."""
     auc: float
-    """The AUC of the model as served, each seller by its weight."""
+    """Weighted AUC of the model as served."""
     auc_against: float | None
-    """The AUC of the other model as served; None without another one."""
+    """Weighted AUC of the other model as served; None without another model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +95,13 @@ class BacktestDay:
     moved: Ints | None
     """Sellers by (state at the step before, state now), shape (6, 6); None at the first step."""
     changed: int
-    """Sellers of another tier than at the step before, among those who had one at both."""
+    """Sellers whose tier differs from the step before, among sellers with a tier at both."""
     against: Ints | None
     """Sellers by (state by the other model, state now), shape (6, 6); None without another model."""
     in_sample: bool
-    """Whether the day begins before the last outcome that the model learned from: its figures flatter the model."""
+    """The day begins before the last outcome that the model learned from: its figures flatter the model."""
     figures: Figures | None
-    """How good the answers were; None without a study, or if the window is not mature."""
+    """None without a study, or if the window is not mature."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,11 +115,11 @@ class Backtest:
     affected: int
     """Sellers who changed their tier at least once."""
     months: float
-    """The time that the sellers spent under a tier, all together, in seller months."""
+    """Total time of the sellers under a tier, in seller months."""
 
     @property
     def promotions(self) -> int:
-        """Return the number of changes to a better rated tier from day to day, over all days."""
+        """Count moves from one rated tier to a better one between days, over all days."""
         return int(np.triu(self.moved[_RATED, _RATED], 1).sum())
 
     @property
@@ -150,10 +143,9 @@ _RATED = slice(int(RATED_TIERS[0]), int(RATED_TIERS[-1]) + 1)
 def answers_at(
     table: LedgerTable, artifact: Artifact, policy: Policy, day: int, knowledge: Knowledge = Knowledge.THEN
 ) -> Answers:
-    """Compute what model and policy answer of every seller at the beginning of `day`.
+    """Compute the answer of model and policy about every seller of the table at the beginning of `day`.
 
-    Of the sellers of the table. `day`: days since 1970-01-01; `knowledge`: that of the day, or of today. Computed in
-    parts of MAX_ENTRIES entries: memory is bounded by these and three numbers a seller.
+    `day`: days since 1970-01-01. Parts of MAX_ENTRIES entries bound the memory, with three numbers a seller.
     """
     sellers = table.columns.cases
     answers = Answers(np.full(sellers, -1, dtype=np.int64), np.zeros(sellers, dtype=np.int64), np.full(sellers, np.nan))
@@ -175,14 +167,12 @@ def backtest(
     knowledge: Knowledge = Knowledge.THEN,
     progress: Progress = lambda _step, _done, _total: None,
 ) -> Backtest:
-    """Answer every seller on each of `days`; compare with the day before and another model's.
+    """Answer every seller on each of `days`; compare with the day before and with the model `against`.
 
-    `against`: that other model. `days`: ascending. With a study, days whose window and maturity are over by the table's
-    end have figures. `in_sample` days begin before the last outcome that the model learned from: its figures of them
-    flatter it. `progress`: called with the step, and how many of how many days are done.
+    `days`: ascending. With a study, days whose window and maturity are over by the table's end have figures.
+    `progress`: called with the step, days done, and all days.
 
-    ConfigurationWrong for a study at events: its outcomes are of the sellers with an event, and a backtest answers
-    everybody.
+    Raises ConfigurationWrong for a study at events: its outcomes cover only sellers with an event.
     """
     if study is not None and study.observation.events is not None:
         raise ConfigurationWrong(
@@ -222,9 +212,9 @@ def backtest(
 
 
 def days_between(first: int, last: int, step: int) -> list[int]:
-    """Return every `step`th day from `first` to `last`, both included where they fall.
+    """Return every `step`th day from `first` to `last` inclusive.
 
-    ConfigurationWrong if `last` is earlier than `first`, or if there are more than MAX_STEPS.
+    Raises ConfigurationWrong if `last` is earlier than `first`, or for more than MAX_STEPS days.
     """
     if last < first:
         raise ConfigurationWrong("--to lies before --from; give the earlier day first")
@@ -234,10 +224,7 @@ def days_between(first: int, last: int, step: int) -> list[int]:
 
 
 def migration(before: Ints, now: Ints) -> Ints:
-    """Count sellers by (state before, state now): a matrix of shape (6, 6).
-
-    `before`, `now`: the state of each seller; states are ABSENT, then the tiers.
-    """
+    """Count sellers by (state before, state now): a matrix of shape (6, 6)."""
     return np.bincount(before * len(STATES) + now, minlength=len(STATES) ** 2).reshape(len(STATES), len(STATES))
 
 
@@ -250,10 +237,7 @@ def _figures(
     against: Artifact | None,
     others: Answers | None,
 ) -> Figures | None:
-    """Return how good a day's answers were.
-
-    None without a study, or if the day's window is not mature.
-    """
+    """Return the quality of a day's answers; None without a study, or if the day's window is not mature."""
     if study is None or not is_mature(table, study, day):
         return None
     seen = outcome(table, study.with_exposure_slope(slope_of(artifact)), day)
@@ -284,9 +268,8 @@ def _judged(
     day: int,
     knowledge: Knowledge,
 ) -> Answers:
-    """Return the answers about the cases of `columns`."""
     moment, as_reported = day * DAY, knowledge is Knowledge.THEN
-    # What was reported later is seen by no view; in TODAY decisions are, whenever they were reported.
+    # No view sees entries reported later; TODAY sees all decisions.
     if as_reported:
         columns = columns.take(columns.report_time < moment)
     facts = resolve(columns, np.full(columns.cases, moment), reported_before=moment, as_reported=as_reported)
@@ -298,7 +281,7 @@ def _judged(
     rated = facts.exists & (is_guilty | ~is_thin)
 
     tier = np.where(rated, _tiers(points, policy), int(Tier.UNRATED))
-    # The lowest tier cannot fall: only the others are looked at on the day-ends before.
+    # The lowest tier cannot fall, so only the others need the day-ends before.
     high = np.flatnonzero(rated & (tier > RATED_TIERS[0]))
     if len(high) and policy.clear_days > 1:
         lowest = _lowest_points(columns, high, attributes, artifact, policy, moment, as_reported)
@@ -322,10 +305,9 @@ def _lowest_points(
     moment: int,
     as_reported: bool,
 ) -> Ints:
-    """Return the lowest points of the given cases on the day-ends before `moment`.
+    """Return the lowest points of the given cases on the day-ends before `moment`, shape (cases,).
 
-    With the knowledge of `moment`. `moment` is itself a day-end, in microseconds, and is not among them. Shape
-    (cases,), in their order.
+    Answers use the knowledge of `moment`, a day-end in microseconds, which is excluded.
     """
     place = np.full(columns.cases, -1, dtype=np.int64)
     place[cases] = np.arange(len(cases))
@@ -347,6 +329,5 @@ def _tiers(points: Ints, policy: Policy) -> Ints:
 
 
 def _attributes(facts: Facts, attributes: Mapping[int, Mapping[str, str]]) -> list[Mapping[str, str]]:
-    """Return the identity attributes of each case; empty for a case without."""
     nothing: Mapping[str, str] = {}
     return [attributes.get(row, nothing) for row in facts.identity_row.tolist()]

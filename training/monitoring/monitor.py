@@ -1,12 +1,12 @@
-"""Monitoring a model: drift of its score and features, and calibration, on labels that matured and before they do.
+"""Monitor a model: drift of its score and features, and calibration, on mature and on open windows.
 
-Everything is recomputed from the ledger's export by the knowledge of one day, so an answer can be had of any past day.
+Everything is recomputed from the ledger's export with the knowledge of one day, so any past day can be monitored.
 
-- Drift: sellers of that day against those of the model's own training points, as they were known then. The critical
-  value is the bootstrap's (`training.evaluation.stability`); for features, that of the largest index of all of them.
-- Calibration: observed over expected bad sellers in windows that are over, by the tier that the sellers were given.
-- Estimate: windows still open. Who is known as bad so far, times what past windows came to from the same age on (a chain
-  ladder of one step), over what was expected of the orders so far. It moves months before the labels do.
+- Drift: sellers of that day against sellers of the model's training points, as known then. The critical value is the
+bootstrap's (`training.evaluation.stability`); for features, it is that of the largest index of all. - Calibration:
+observed over expected bad sellers in mature windows, by the tier at their beginning. - Estimate: open windows. Sellers
+known as bad so far are lifted by the development of past windows from the same age (a chain ladder of one step), and
+divided by the expectation for the orders so far. It moves months before the labels do.
 """
 
 from collections.abc import Mapping
@@ -43,11 +43,11 @@ from training.observation.snapshots import Snapshot, join, snapshot
 from training.study.definition import Study
 
 MAX_SELLERS = 20_000
-"""Sellers whose drift is measured, drawn by chance: with more, the index of two equal samples is 0.001 and less."""
+"""Most sellers, drawn by chance, whose drift is measured: the index of two equal samples is then 0.001 and less."""
 
 DRAWS = 500
 MIN_BAD = 10
-"""Bad sellers that an estimate must rest on, in the open window and at the same age in those that are over."""
+"""Least bad sellers of an estimate, in the open window and at the same age in mature windows."""
 
 NOT_AT_EVENTS = (
     "the study observes sellers at events, and nobody knows yet at whom the next ones are: observed and expected are"
@@ -57,9 +57,9 @@ NOT_AT_EVENTS = (
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """When to alert: the table `[monitor]` of a study.
+    """Limits of alerts: the table `[monitor]` of a study.
 
-    Below `psi` or `csi` a drift may be certain and still not matter.
+    A drift below `psi` or `csi` may be certain and still not matter.
     """
 
     psi: float = 0.1
@@ -67,17 +67,17 @@ class Thresholds:
     csi: float = 0.2
     """The same for the index of a feature."""
     calibration: float = 1.25
-    """The factor by which observed over expected may be off 1, either way; the whole 95 % interval must be farther."""
+    """Tolerated factor of observed over expected, either way; the whole 95 % interval must exceed it to alert."""
     points: int = 3
-    """Windows looked at, of those that are over and of those still open."""
+    """Number of mature windows, and of open windows."""
     ignore: tuple[str, ...] = ()
-    """Beginnings of names of features that alert nobody, such as tenure in a growing marketplace."""
+    """Prefixes of features that never alert, such as tenure in a growing marketplace."""
 
 
 def thresholds_of(table: Mapping[str, Any]) -> Thresholds:
-    """Parse the table `[monitor]` of a study into thresholds; what it omits has its default.
+    """Parse the table `[monitor]` of a study into thresholds, over the defaults.
 
-    ConfigurationWrong names every field that is unknown or wrong.
+    Raises ConfigurationWrong that names every field that is unknown or wrong.
     """
     known = {field.name for field in fields(Thresholds)}
     wrong = [f"monitor.{name} is not a part of a study" for name in table if name not in known]
@@ -101,10 +101,10 @@ def _is_number(value: object, least: float) -> bool:
 def monitor(
     table: LedgerTable, study: Study, artifact: Artifact, policy: Policy, as_of: int | None = None
 ) -> MonitorReport:
-    """Measure drift and calibration of a model by the knowledge of day `as_of`; return a report.
+    """Measure drift and calibration of a model with the knowledge of day `as_of`; return a report.
 
-    `as_of`: default the table's last day. ConfigurationWrong if the study is not the model's, the model does not state
-    what it was trained on, or no seller was known.
+    `as_of`: default the table's last day. Raises ConfigurationWrong if the study is not the model's, the model does not
+    state its training points, or no seller was known.
     """
     limits = thresholds_of(study.monitor)
     study = as_the_model_sees(study, artifact)
@@ -134,14 +134,14 @@ def monitor(
 
 
 def population(table: LedgerTable, study: Study, day: int, final: Facts | None = None) -> Snapshot:
-    """Return a snapshot of every seller that the study observes on a day, whatever became of it."""
+    """Return a snapshot of every seller that the study observes on a day, with any outcome."""
     return snapshot(table, study.ahead(), study.point_at(day), final)
 
 
 def _reference(table: LedgerTable, study: Study, artifact: Artifact, final: Facts) -> Snapshot:
     """Return the snapshots of the model's training points.
 
-    ConfigurationWrong if it states none, or nobody was known then.
+    Raises ConfigurationWrong if it states none, or no seller was known then.
     """
     days = [day for day, _ in training_points(artifact)]
     if not days:
@@ -160,8 +160,8 @@ def drift(
 ) -> tuple[Drift, tuple[Drift, ...]]:
     """Return (drift of the score, drifts of the features), the features with the largest first.
 
-    `reference`: rows of training; `today`: rows of now. It alerts above both the critical value and the threshold in
-    `limits`.
+    `reference`: rows of training; `today`: rows of now. A drift alerts above both the critical value and the threshold
+    in `limits`.
     """
     reference, today = _some(reference, seed), _some(today, seed)
     samples = Samples(reference.seller, today.seller)
@@ -188,10 +188,10 @@ def _some(rows: Snapshot, seed: int) -> Snapshot:
 def calibration(
     table: LedgerTable, study: Study, artifact: Artifact, policy: Policy, limits: Thresholds, final: Facts
 ) -> tuple[Calibration, dict[str, Calibration]]:
-    """Compare bad sellers observed with those expected, in the latest windows that are over.
+    """Compare observed with expected bad sellers in the latest mature windows.
 
-    Returns (of all sellers together, by the name of their tier at the beginning of the window). Both are weighted as the
-    study weighs its rows, as the model's own calibration is.
+    Returns (all sellers together, by name of the tier at the beginning of the window). Both are weighted as the study
+    weighs its rows.
     """
     learned = last_training_day(artifact)
     days = [day for n, day in enumerate(mature_days(table, study, limits.points)) if n == 0 or day >= learned]
@@ -213,7 +213,7 @@ def calibration(
         if not expected:
             return Calibration(tuple(days), count, bad, 0.0, None, in_sample=in_sample, why_not=f"no {what}")
         draws = _draws(part, study.model.seed)
-        with np.errstate(invalid="ignore"):  # of few sellers a draw may hold none: it has no ratio
+        with np.errstate(invalid="ignore"):  # with few sellers a draw may be empty: it has no ratio
             drawn = draws[:, 0] / draws[:, 1]
         one_more = (observed / bad if bad else 1.0) / expected
         ratio = widen_by_poisson(Interval.of(observed / expected, drawn), bad, one_more)
@@ -228,10 +228,10 @@ def calibration(
 
 
 def estimate(table: LedgerTable, study: Study, artifact: Artifact, limits: Thresholds, final: Facts) -> Calibration:
-    """Compare bad sellers with those expected in open windows, as far as these have passed.
+    """Compare bad sellers with those expected in open windows, for the part that has passed.
 
-    What is known so far is lifted by past windows: for what is reported and decided late, not for days to come. What was
-    sold in the meantime is known, and a season that sells more expects more.
+    Past windows correct for late reports and decisions, not for days to come. The orders so far are known, so a season
+    that sells more expects more.
     """
     past = mature_days(table, study, limits.points)
     if not past:
@@ -268,17 +268,17 @@ def estimate(table: LedgerTable, study: Study, artifact: Artifact, limits: Thres
 
 
 _BAD_SO_FAR, _EXPECTED, _BAD_THEN, _CAME_TO, _ROWS, _ROWS_BAD, _ROWS_BAD_THEN = range(7)
-"""Columns of an open window: four that are weighted as the study weighs its rows, then three counts."""
+"""Columns of an open window: four weighted as the study weighs its rows, then three counts."""
 
 
 def _open_window(
     table: LedgerTable, study: Study, artifact: Artifact, past: list[int], final: Facts, age: int
 ) -> Floats:
-    """Return seven numbers of each seller about the `age` days before the table's end.
+    """Return seven numbers of each seller about the `age` days before the table's end: shape (sellers, 7).
 
-    Shape (sellers, 7). Whether it is known as bad, the chance that it will be, in how many past windows it was known as
-    bad of their first `age` days when these were over, and in how many it came to be, each by its weight; then as
-    counts whether it is observed, whether it is known as bad, and in how many past windows it was.
+    Weighted: known as bad; the chance that it will be; the number of past windows in which it was known as bad of their
+    first `age` days at their end; the number in which it became known. Counts: observed; known as bad; the number of
+    past windows in which it was known as bad.
     """
     day, whole = table.as_of - age, study.point_at(table.as_of - age)
     end = min(whole.window_end, table.as_of)
@@ -287,7 +287,7 @@ def _open_window(
     observed = np.zeros(table.columns.cases)
     kept = everyone.seller[labels.window_orders[everyone.seller] >= study.orders_needed]
     observed[kept] = 1
-    # As if everybody went on to sell as it has: so much exposure the whole window would have, of which a part has passed.
+    # As if every seller went on to sell at its rate: the exposure of the whole window, of which a part has passed.
     passed = np.full(len(everyone.seller), np.log((end - day) / (whole.window_end - day)))
     if study.is_rate:
         start = np.zeros(len(everyone.seller))  # a share of the orders so far is as high as of all of them
@@ -300,7 +300,7 @@ def _open_window(
     expected = np.zeros(table.columns.cases)
     expected[everyone.seller] = outcome_of_all.expected(artifact, artifact.raw_score(everyone.x))
     then, came_to, rows_then = np.zeros((3, table.columns.cases))
-    # Labels that ask for no orders are the same without what was sold, which is most of a ledger.
+    # Labels without a demand on orders do not need the exposures, which are most of a ledger.
     is_sale = table.columns.kind == Kind.EXPOSURE
     conduct = table if study.reads_orders else replace(table, columns=table.columns.take(~is_sale))
     for first in past:
@@ -319,10 +319,7 @@ def _open_window(
 
 
 def _weights(labels: Labels, study: Study, is_row: Bools) -> Floats:
-    """Return the weights of all cases as the study weighs its rows.
-
-    1 on average over those that are rows.
-    """
+    """Return the weights of all cases as the study weighs its rows: 1 on average over the rows."""
     if study.bad.weigh_by != "orders" or not is_row.any():
         return np.ones(len(is_row))
     return np.asarray(labels.window_orders / labels.window_orders[is_row].mean())
@@ -335,9 +332,9 @@ def _bad_rows(labels: Labels, study: Study) -> Bools:
 
 
 def _labels(table: LedgerTable, study: Study, first: int, end: int, moment: int, final: Facts) -> Labels:
-    """Return the labels of days `first` to before `end`, as known at the beginning of `moment`.
+    """Return the labels of days `first` up to but excluding `end`, as known at the beginning of day `moment`.
 
-    `moment` is a day too; nobody counts as left.
+    No seller counts as left.
     """
     early = replace(
         study,
@@ -349,9 +346,9 @@ def _labels(table: LedgerTable, study: Study, first: int, end: int, moment: int,
 
 
 def mature_days(table: LedgerTable, study: Study, points: int) -> list[int]:
-    """Return the latest days whose window and maturity are over, `step_days` apart.
+    """Return at most `points` days whose window and maturity are over, `step_days` apart, the newest first.
 
-    The newest first. At most `points`; fewer where the ledger begins, none if no window is over.
+    Fewer if the ledger begins later; none if no window is over.
     """
     first = table.first_day
     latest = next((day for day in range(table.as_of, first, -1) if is_mature(table, study, day)), None)
@@ -366,10 +363,7 @@ def _is_off(ratio: Interval, limits: Thresholds) -> bool:
 
 
 def _draws(cells: Floats, seed: int) -> Floats:
-    """Return sums of `cells` in DRAWS bootstrap draws of sellers: shape (DRAWS, k).
-
-    `cells` has shape (sellers, k).
-    """
+    """Return sums of `cells` (sellers, k) in DRAWS bootstrap draws of sellers: shape (DRAWS, k)."""
     kept = cells[(cells != 0).any(axis=1)]  # the others add nothing to any sum
     rng = np.random.default_rng(seed)
     return np.stack([rng.poisson(1.0, len(kept)) @ kept for _ in range(DRAWS)])

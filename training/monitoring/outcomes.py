@@ -1,4 +1,4 @@
-"""What became of the sellers after a day, by a study's definition, beside what a model expected of them."""
+"""Sellers' outcomes after a day, by a study's definition, and a model's expectation of them."""
 
 import json
 from dataclasses import dataclass, replace
@@ -19,33 +19,31 @@ from training.study.definition import Study
 
 @dataclass(frozen=True, slots=True)
 class DayOutcomes:
-    """The sellers that a study observes on a day, and what became of each. Arrays of shape (n,)."""
+    """The sellers that a study observes on a day, with their outcomes. Arrays of shape (n,)."""
 
     day: int
     """The observation day (days since 1970-01-01)."""
     seller: Ints
-    """The place of each in the table's sellers."""
+    """Places in the table's sellers."""
     bad: Floats
     """1 if it turned out bad, else 0."""
     start: Floats
-    """The log-odds that each one's own exposure adds."""
+    """The log-odds that each seller's own exposure adds."""
     weight: Floats
-    """How much each one counts, as the study weighs its rows."""
+    """Weight of each seller, as the study weighs its rows."""
 
     def expected(self, artifact: Artifact, raw: Floats) -> Floats:
         """Return each seller's probability to be known as bad at the study's maturity, shape (n,).
 
-        The sigmoid of the log-odds as served plus `start`, which is the offset of each seller's own exposure. `raw`: the
-        model's raw scores of these sellers, shape (n,).
+        It is the sigmoid of the log-odds as served plus `start`. `raw`: the model's raw scores, shape (n,).
         """
         return sigmoid(served_log_odds(artifact, raw) + self.start)
 
 
 def at_maturity(scale: Scale, lift: float, raw: Floats) -> Floats:
-    """Return the log-odds of being known as bad at the maturity, from raw scores, shape (n,).
+    """Return the log-odds of being known as bad at the maturity over the reference exposure, shape (n,).
 
-    Over the reference exposure. A scale is lifted to what will ever be known; labels are those of the maturity, so here
-    that `lift` is subtracted.
+    A scale may be lifted to all that will ever be known; this subtracts that `lift`.
     """
     return scale.log_odds(raw) - lift
 
@@ -53,8 +51,7 @@ def at_maturity(scale: Scale, lift: float, raw: Floats) -> Floats:
 def served_log_odds(artifact: Artifact, raw: Floats) -> Floats:
     """Return the log-odds of bad that a model serves for raw scores, at reference exposure.
 
-    By the model's own scale and the maturity of its own labels; its lineage records the lift of calibration, 0 if none
-    is.
+    They refer to the maturity of its own labels; its lineage records the lift of calibration, 0 if none.
     """
     return at_maturity(artifact.scale, float(lineage_of(artifact).get("calibration_lift", 0.0)), raw)
 
@@ -67,26 +64,19 @@ def is_mature(table: LedgerTable, study: Study, day: int) -> bool:
 def outcome(table: LedgerTable, study: Study, day: int, final: Facts | None = None) -> DayOutcomes:
     """Return the outcomes, by training's label, of the sellers observed on `day`.
 
-    The window after `day` must be mature. `final`: from `training.observation.labels.final_facts`, if it is known
-    already.
+    The window after `day` must be mature. `final`: from `training.observation.labels.final_facts`, if known already.
     """
     seen = snapshot(table, study, study.point_at(day), final)
     return DayOutcomes(day, seen.seller, seen.bad, offset(seen, study), seen.weight)
 
 
 def reported_before(table: LedgerTable, day: int) -> LedgerTable:
-    """Return the table with only the entries reported before the beginning of `day`.
-
-    The entries keep their row numbers in the export.
-    """
+    """Return the table with only the entries reported before the beginning of `day`, with their row numbers."""
     return replace(table, columns=table.columns.take(table.columns.report_time < day * DAY))
 
 
 def as_the_model_sees(study: Study, artifact: Artifact) -> Study:
-    """Return the study with features, constants and slope replaced by the model's.
-
-    By `study_of_model`. ConfigurationWrong if the reference exposures of the two differ: they mean another bad.
-    """
+    """Return `study_of_model`. Raise ConfigurationWrong if the reference exposures differ: they mean another bad."""
     stated = artifact.manifest["reference_exposure"]
     if stated != study.exposure.reference_orders:
         raise ConfigurationWrong(
@@ -99,11 +89,11 @@ def as_the_model_sees(study: Study, artifact: Artifact) -> Study:
 def study_of_model(study: Study, artifact: Artifact) -> Study:
     """Return the study with features, constants and exposure slope replaced by the model's.
 
-    Of the study's context, only the sources that the model knows stay.
+    Only the context sources that the model knows stay.
     """
     known = frozenset(artifact.features)
     context = tuple(source for source in study.context if known.issuperset(source.features))
-    # A verified artifact's decay tables are the core's own, which is what a study without any means.
+    # A verified artifact's decay tables are the core's own, which a study without tables means.
     constants = replace(artifact.folder.constants, decay=None)
     return replace(
         study,
@@ -116,14 +106,14 @@ def study_of_model(study: Study, artifact: Artifact) -> Study:
 
 
 def slope_of(artifact: Artifact) -> float:
-    """Return by how much the log-odds of bad rise with ln(orders), as the model's lineage states it; 1 without it."""
+    """Return the slope of the log-odds of bad in ln(orders) in the model's lineage; 1 without it."""
     return float(lineage_of(artifact).get("slope") or 1.0)
 
 
 def training_points(artifact: Artifact) -> list[tuple[int, int]]:
-    """Return a list of (observation day, day after its window) of the model's training points.
+    """Return (observation day, day after its window) of the model's training points, in its lineage's order.
 
-    As its lineage states them, in its order; empty if it states none.
+    Empty if it states none.
     """
     points: list[dict[str, Any]] = lineage_of(artifact).get("train", [])
     return [(parse_day(point["observe"]), parse_day(point["window_end"])) for point in points]
@@ -135,6 +125,5 @@ def last_training_day(artifact: Artifact) -> int:
 
 
 def lineage_of(artifact: Artifact) -> dict[str, Any]:
-    """Return the lineage of a model, what it was made from, as JSON values."""
     lineage: dict[str, Any] = json.loads(artifact.parts["lineage.json"])
     return lineage

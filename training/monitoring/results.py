@@ -1,4 +1,4 @@
-"""What monitoring finds of a model: drift of features and points, calibration in windows that are over or open."""
+"""Results of monitoring: drift of features and points, calibration in mature or open windows."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -13,10 +13,7 @@ CHECKS = ("score_psi", "feature_csi", "calibration_matured", "calibration_estima
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """A stability index of the score or of a feature, and whether it alerts.
-
-    With the critical value beyond chance.
-    """
+    """A stability index of the score or of a feature, its critical value, and whether it alerts."""
 
     name: str
     value: float
@@ -26,31 +23,35 @@ class Drift:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Observed over expected bad sellers, in windows that are over or still open."""
+    """Observed over expected bad sellers, in mature or open windows."""
 
     days: tuple[int, ...]
-    """The observation days of the windows: the newest first of those that are over, the oldest first of open ones."""
+    """The observation days: mature windows newest first, open windows oldest first."""
     rows: int
     bad: int
     """Sellers known as bad, in open windows so far."""
     expected: float
-    """How many bad ones the model expected, as the study weighs sellers; in open windows, in the part that has passed."""
+    """Bad sellers that the model expected, weighted as the study weighs sellers; in open windows, for the part that
+    has passed.
+    """
     ratio: Interval | None
-    """Observed over expected, with its interval; None: `why_not` states why. Observed is `bad`, weighted as
-    the study weighs sellers and in open windows lifted."""
+    """Observed over expected, with its interval; None: `why_not` states why.
+
+    Observed is `bad`, weighted, and lifted in open windows.
+    """
     factors: tuple[float, ...] = ()
-    """Of open windows, the factor that lifts the bad ones of each day to those that will be known."""
+    """In open windows, each day's factor from the known bad sellers to those that will be known."""
     in_sample: bool = False
-    """Whether the model learned from one of the windows."""
+    """The model learned from one of the windows."""
     why_not: str = ""
     alert: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class MonitorReport:
-    """What monitoring found of a model on day `as_of`.
+    """The findings about a model on day `as_of`.
 
-    `tiers` are of windows that are over: unrated, then worst to best.
+    `tiers` are of mature windows: unrated, then worst to best.
     """
 
     as_of: int
@@ -70,8 +71,6 @@ class MonitorReport:
         return dict(zip(CHECKS, found, strict=True))
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the report as JSON values: day, model, rows, drift, calibration and alerts."""
-
         def shown(calibration: Calibration) -> dict[str, Any]:
             values = {f.name: getattr(calibration, f.name) for f in fields(calibration)}
             return {**values, "days": [format_day(day) for day in calibration.days]}
