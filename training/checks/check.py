@@ -1,5 +1,3 @@
-"""A check: what the checks of data and of leaks from the future return."""
-
 from dataclasses import dataclass
 
 
@@ -10,13 +8,11 @@ class Check:
     check: str
     """Its name in the evaluation."""
     ok: bool
-    """Whether it holds."""
     number: float
-    """Its figure."""
     text: str
-    """What was found, in a sentence."""
+    """The finding, in a sentence."""
     threshold: float | None = None
-    """What bounds the figure; None: no bound is shown."""
+    """The bound of the number; None: no bound is shown."""
 
     def as_dict(self) -> dict[str, object]:
         """Return the check as JSON values for the evaluation; without `threshold` if there is none."""

@@ -1,4 +1,4 @@
-"""Checks of a ledger's export and of the rows observed in it: what a data scientist would look at first."""
+"""Checks of a ledger's export and of the rows observed in it."""
 
 from collections.abc import Mapping, Sequence
 
@@ -18,22 +18,22 @@ from training.observation.snapshots import Exclusions, Snapshot
 from training.study.definition import Study
 
 MAX_UNSOLD = 0.05
-"""Share of sellers with a violation that counts who may never have settled an order."""
+"""Tolerated share of sellers with a counted violation who never settled an order."""
 MAX_REPEATED = 0.2
-"""Share of incidents that may share seller, time, category and harm with another."""
+"""Tolerated share of incidents that share seller, time, category and harm with another."""
 MAX_UNDECIDED = 0.1
-"""Share of violations older than UNDECIDED_DAYS that may still be open."""
+"""Tolerated share of violations older than UNDECIDED_DAYS that are still open."""
 UNDECIDED_DAYS = 365
 MAX_CONSTANT = 0.5
-"""Share of the used features that may be the same for every row."""
+"""Tolerated share of the used features that are the same for every row."""
 MAX_JUMP = 1.5
-"""Ratio of the shares of bad rows at two points in a row that is allowed."""
+"""Tolerated ratio of the shares of bad rows at two successive points."""
 JUMP_DEVIATIONS = 4.0
 """Standard errors within which a step of the share of bad rows is chance."""
 MAX_EXCLUDED = 0.2
-"""Share of the eligible rows that may have no known outcome."""
+"""Tolerated share of the eligible rows without a known outcome."""
 MAX_UNSEEN = 0.05
-"""Share of the bad sellers that may be left out since they sold nothing in the window."""
+"""Tolerated share of the bad sellers left out since they sold nothing in the window."""
 
 
 def data_checks(
@@ -43,10 +43,10 @@ def data_checks(
     exclusions: Sequence[Exclusions],
     final: Facts | None = None,
 ) -> list[Check]:
-    """Run all checks of a ledger's export and of the rows observed in it; return their results.
+    """Run all checks of a ledger's export and of the rows observed in it, in the order of the report.
 
-    A list, in the order of the report. `observed`: the settled rows of each observation point, in order; `exclusions`: of
-    each, how many rows were left out, by reason; `final`: from `final_facts`, computed from the table if None.
+    `observed`: the settled rows of each observation point, in order; `exclusions`: of each point, the number of rows
+    left out, by reason; `final`: from `final_facts`, computed from the table if None.
     """
     final = final or final_facts(table)
     return [
@@ -87,7 +87,7 @@ def future_dates(table: LedgerTable) -> Check:
 def exposure_gaps(table: LedgerTable) -> Check:
     """Check that every month between the first and the last with exposure has some.
 
-    A gap is as if a file had not come. It fails without any exposure, too.
+    A gap suggests a missing file. The check also fails without any exposure.
     """
     sold = table.columns.take((table.columns.kind == Kind.EXPOSURE) & (table.columns.orders > 0))
     if not len(sold.day):
@@ -102,9 +102,9 @@ def exposure_gaps(table: LedgerTable) -> Check:
 
 
 def violations_without_exposure(final: Facts) -> Check:
-    """Check that at most MAX_UNSOLD of the sellers with counted violations never sold.
+    """Check that at most MAX_UNSOLD of the sellers with counted violations never settled an order.
 
-    Never settled an order. Else it is as if two files named the same sellers differently.
+    Otherwise two files may name the same sellers differently.
     """
     guilty = np.unique(final.violations.case)
     sold = np.unique(final.exposure_case[final.exposure_orders > 0])
@@ -120,7 +120,7 @@ def violations_without_exposure(final: Facts) -> Check:
 def repeated_incidents(table: LedgerTable, final: Facts) -> Check:
     """Check that at most MAX_REPEATED of the incidents look like one event reported twice.
 
-    Alike are seller, time, category and harm. Only incidents with violations that count.
+    Such incidents share seller, time, category and harm. Only incidents with counted violations are compared.
     """
     v = final.violations
     times = np.zeros(len(table.harm), dtype=np.int64)
@@ -141,9 +141,9 @@ def repeated_incidents(table: LedgerTable, final: Facts) -> Check:
 
 
 def never_decided(table: LedgerTable) -> Check:
-    """Check that at most MAX_UNDECIDED of the old violations are still open.
+    """Check that at most MAX_UNDECIDED of the violations reported over UNDECIDED_DAYS ago are still open.
 
-    Old: reported more than UNDECIDED_DAYS ago. Labels would call their sellers good.
+    Labels would call their sellers good.
     """
     columns = table.columns.take(
         np.isin(table.columns.kind, (Kind.VIOLATION, Kind.STATUS)) & (table.columns.status > 0)
@@ -163,8 +163,7 @@ def never_decided(table: LedgerTable) -> Check:
 def constant_features(study: Study, observed: Sequence[Snapshot]) -> Check:
     """Check that at most MAX_CONSTANT of the features have the same value in every row.
 
-    No model can learn from those. Not counted: the masses of categories in which nobody is reported, as they are where
-    few categories are asked for.
+    Masses of categories without any report are not counted.
     """
     low, high = _extremes(study, observed)
     is_unused = np.array([f.key.startswith(_OF_CATEGORY) for f in study.features]) & (high == 0)
@@ -186,7 +185,7 @@ def constant_features(study: Study, observed: Sequence[Snapshot]) -> Check:
 
 
 _OF_CATEGORY = tuple(f"{category.name.lower()}_mass_" for category in Category)
-"""Beginnings of the names of features that are masses of one category."""
+"""Prefixes of features that are masses of one category."""
 
 
 _RANGES: Mapping[str, tuple[float, float]] = {
@@ -195,13 +194,13 @@ _RANGES: Mapping[str, tuple[float, float]] = {
     "severity": (0.0, 4.0),
     "level": (0.0, 4.0),
 }
-"""Least and largest value of a feature by its unit; of another unit 0 and no bound, without a unit no bounds."""
+"""Least and largest value of a feature by its unit; another unit has 0 and no bound, no unit has no bounds."""
 
 
 def _extremes(study: Study, observed: Sequence[Snapshot]) -> tuple[Floats, Floats]:
-    """Return the least and the largest value of each feature over all rows.
+    """Return the least and the largest value of each feature over all rows: shape (features,).
 
-    Shape (features,); NaN where one is. Zeros if there are no rows.
+    NaN if a value is NaN; zeros if there are no rows.
     """
     parts = [part.x for part in observed if len(part.x)] or [np.zeros((1, len(study.features)))]
     low, high = np.min([x.min(axis=0) for x in parts], axis=0), np.max([x.max(axis=0) for x in parts], axis=0)
@@ -211,16 +210,14 @@ def _extremes(study: Study, observed: Sequence[Snapshot]) -> tuple[Floats, Float
 def features_out_of_range(study: Study, observed: Sequence[Snapshot]) -> Check:
     """Check that every value of every feature is finite and in the range of the feature's unit.
 
-    The number is that of wrong values.
+    The number counts wrong values.
     """
     wrong, where = 0, []
     lowest, highest = _extremes(study, observed)
     for place, feature in enumerate(study.features):
         unit = getattr(feature, "unit", None)
         low, high = (-np.inf, np.inf) if unit is None else _RANGES.get(unit, (0.0, np.inf))
-        if (
-            -np.inf < lowest[place] >= low and np.inf > highest[place] <= high
-        ):  # and no NaN, which no comparison holds of
+        if -np.inf < lowest[place] >= low and np.inf > highest[place] <= high:  # every comparison with NaN is false
             continue
         found = sum(
             int((~(np.isfinite(c) & (c >= low) & (c <= high))).sum()) for c in (p.x[:, place] for p in observed)
@@ -234,8 +231,7 @@ def features_out_of_range(study: Study, observed: Sequence[Snapshot]) -> Check:
 def base_rate_jump(observed: Sequence[Snapshot]) -> Check:
     """Check that the share of bad rows moves by at most a factor MAX_JUMP from point to point.
 
-    The number is the largest such factor, of at least 1; a step counts if it is of more than JUMP_DEVIATIONS standard
-    errors.
+    The number is the largest factor, at least 1; only steps of more than JUMP_DEVIATIONS standard errors count.
     """
     bad = np.array([part.bad.sum() for part in observed])
     rows = np.array([max(len(part.bad), 1) for part in observed])
@@ -259,10 +255,9 @@ def base_rate_jump(observed: Sequence[Snapshot]) -> Check:
 
 
 def bad_left_out(observed: Sequence[Snapshot], exclusions: Sequence[Exclusions]) -> Check:
-    """Check that at most MAX_UNSEEN of the bad sellers are left out for lack of orders.
+    """Check that at most MAX_UNSEEN of the bad sellers are left out for lack of settled orders in the window.
 
-    Of orders settled in the window. Nothing is learned of them. Those with fewer orders than the study asks for are
-    counted in the text alone: the study means it.
+    The model learns nothing of them. Sellers with fewer orders than the study demands are only mentioned in the text.
     """
     lost = sum(part.get("bad_without_orders_in_window", 0) for part in exclusions)
     few = sum(part.get("bad_with_too_few_orders", 0) for part in exclusions)
@@ -280,10 +275,9 @@ def bad_left_out(observed: Sequence[Snapshot], exclusions: Sequence[Exclusions])
 
 
 def left_out(observed: Sequence[Snapshot], exclusions: Sequence[Exclusions]) -> Check:
-    """Check that at most MAX_EXCLUDED of the eligible rows have no known outcome.
+    """Check that at most MAX_EXCLUDED of the eligible rows are indeterminate or left.
 
-    They are indeterminate or left; with many, the rest is another population. The text counts all that was left out, by
-    reason.
+    With more, the remaining rows are another population. The text counts all rows left out, by reason.
     """
     total = {
         why: sum(part.get(why, 0) for part in exclusions) for why in sorted({why for p in exclusions for why in p})

@@ -1,4 +1,4 @@
-"""The same seller under two names: histories and rows that are alike beyond chance."""
+"""Find the same seller under two names: histories and rows that are alike beyond chance."""
 
 from dataclasses import dataclass
 
@@ -18,19 +18,18 @@ from training.observation.snapshots import Snapshot
 from training.study.definition import Study
 
 MIN_ENTRIES = 5
-"""Entries that a history needs to be alike by more than chance."""
+"""Least entries of a history that is compared."""
 MIN_INCIDENTS = 3
-"""Incidents that a row needs to be compared with others."""
+"""Least incidents of a row that is compared."""
 MAX_SHARE = 0.01
-"""Share of tested sellers, or of rows, that may be another's twin."""
+"""Tolerated share of tested sellers, or of rows, with a twin."""
 
 
 def duplicated_histories(table: LedgerTable, train: Ints, test: Ints) -> Check:
-    """Check that few tested sellers have the whole history of a training seller with another id.
+    """Check that at most MAX_SHARE of the tested sellers have the history of a training seller with another id.
 
-    `train`, `test`: codes of sellers, in any order and number. A history is of at least MIN_ENTRIES exposures and
-    violations, and of the identity attributes; at most MAX_SHARE of the tested sellers. A seller who is also in training
-    is not its own twin.
+    `train`, `test`: codes of sellers, in any order and number. A history has at least MIN_ENTRIES exposures and
+    violations, and the identity attributes.
     """
     tested, print_of = np.unique(test), fingerprints(table)
     trained = np.unique(train)
@@ -39,7 +38,7 @@ def duplicated_histories(table: LedgerTable, train: Ints, test: Ints) -> Check:
     key, owner = key[order], owner[order]
     wanted = print_of[tested]
     first, end = np.searchsorted(key, wanted, "left"), np.searchsorted(key, wanted, "right")
-    # A seller in training itself is not its own twin.
+    # A seller that is also in training is not its own twin.
     itself = np.isin(tested, trained)
     has_twin = (wanted != 0) & (end - first > itself)
     share = float(has_twin.mean()) if len(tested) else 0.0
@@ -55,10 +54,9 @@ def duplicated_histories(table: LedgerTable, train: Ints, test: Ints) -> Check:
 
 
 def fingerprints(table: LedgerTable) -> NDArray[np.uint64]:
-    """Return a hash of each seller's whole history and identity; 0 for short histories.
+    """Return a hash of each seller's whole history and identity, uint64 of shape (sellers,), in the table's order.
 
-    Uint64 of shape (sellers,), in the table's order; equal where history and identity are. Short: fewer than MIN_ENTRIES
-    exposures and violations.
+    0 for fewer than MIN_ENTRIES exposures and violations.
     """
     columns = table.columns
     entries = columns.take(np.isin(columns.kind, (Kind.EXPOSURE, Kind.VIOLATION)))
@@ -67,7 +65,7 @@ def fingerprints(table: LedgerTable) -> NDArray[np.uint64]:
     for part in (entries.kind, times, entries.category, entries.severity, entries.product, entries.orders):
         code = mix(code ^ part.astype(np.uint64))
     found = np.zeros(columns.cases, dtype=np.uint64)
-    np.add.at(found, entries.case, code)  # in whichever order they were stated
+    np.add.at(found, entries.case, code)  # independent of their order
     number = np.bincount(entries.case, minlength=columns.cases)
     found = mix(mix(found) ^ _identities(table))
     return np.where(number >= MIN_ENTRIES, found, np.uint64(0))
@@ -87,10 +85,10 @@ def _identities(table: LedgerTable) -> NDArray[np.uint64]:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How far outcomes within groups of like rows agree beyond chance."""
+    """Agreement of outcomes within groups of like rows, beyond chance."""
 
     observed: float
-    """The chance that two rows of a group have one outcome, as found."""
+    """The observed chance that two rows of a group have one outcome."""
     expected: float
     """The same chance if the two outcomes were independent."""
     kappa: Interval
@@ -98,14 +96,14 @@ class Agreement:
 
 
 def identical_rows(rows: Snapshot, study: Study) -> Check:
-    """Check that rows with another seller's features of the same day do not share its outcome too.
+    """Check that rows with another seller's features of the same day do not also share its outcome.
 
-    Of the rows with at least MIN_INCIDENTS incidents. Many sellers are alike where features are few, and that alone is no
-    fault; who shares the future as well may be the same seller under two names. If at most MAX_SHARE of the rows are so
-    alike, or too few outcomes differ to judge, the check passes with the number 0. Else the number is their share times the
-    lower bound, at least 0, of the agreement of their outcomes beyond what a logistic model of the study expects
-    (`agreement`), and it passes up to MAX_SHARE. Worked: of 1,000 rows 100 are alike in 50 pairs; a kappa of 0.6 (0.3 to
-    0.8) gives 0.1 x 0.3 = 0.03.
+    Rows have at least MIN_INCIDENTS incidents. With few features many sellers are alike, which is no fault; sellers
+    with the same outcomes too may be one seller under two names. The check passes with the number 0 if at most
+    MAX_SHARE of the rows are alike, or too few outcomes differ to judge. Otherwise the number is the share of alike
+    rows times the lower bound, at least 0, of their agreement beyond the expectation of a logistic model of the study
+    (`agreement`), and the check passes up to MAX_SHARE. Worked: of 1,000 rows 100 are alike in 50 pairs; a kappa of 0.6
+    (0.3 to 0.8) gives 0.1 x 0.3 = 0.03.
     """
     rows = rows.take(rows.raw_count >= MIN_INCIDENTS)
     code = mix(rows.day.astype(np.uint64))
@@ -138,13 +136,13 @@ def identical_rows(rows: Snapshot, study: Study) -> Check:
 def agreement(group: Ints, bad: Floats, p_bad: Floats, seller: Ints) -> Agreement:
     """Return Cohen's kappa, with its interval, of outcomes within groups of like rows.
 
-    Arrays of shape (n,): `group` any codes, each of two rows at least; `bad` 0 or 1; `p_bad` the chance of each row to be
-    bad; `seller`, since rows of one seller are not independent.
+    Arrays of shape (n,): `group`: any codes, each of at least two rows; `bad`: 0 or 1; `p_bad`: each row's chance to be
+    bad; `seller`: rows of one seller are dependent.
 
-    Kappa is 1 - observed / expected disagreement, where chance is not one rate for all but that of each row, since like
-    features foretell like outcomes. A group of m rows counts m times its share of pairs that disagree. Worked: 20 pairs
-    at a chance of 0.5, 2 of which disagree: observed agreement 0.9, expected 0.5, kappa (0.9 - 0.5) / (1 - 0.5) = 0.8.
-    Below thirty that disagree the interval holds Poisson's, too: here 0.8 (0.28 to 1).
+    Kappa is 1 - observed / expected disagreement. Chance is each row's own, since like features predict like outcomes.
+    A group of m rows counts m times its share of pairs that disagree. Worked: 20 pairs at a chance of 0.5, 2 of which
+    disagree: observed agreement 0.9, expected 0.5, kappa (0.9 - 0.5) / (1 - 0.5) = 0.8. Below thirty disagreeing pairs
+    the interval also covers Poisson's: here 0.8 (0.28 to 1).
     """
     _, place, size = np.unique(group, return_inverse=True, return_counts=True)
 
@@ -156,13 +154,13 @@ def agreement(group: Ints, bad: Floats, p_bad: Floats, seller: Ints) -> Agreemen
     expected = 2 * (chance * (size - chance) - by_group(p_bad * (1 - p_bad))) / (size - 1)
     total = max(float(expected.sum()), 1e-12)
     ratio = float(differ.sum()) / total
-    # Two names of one seller are alike on many days: what has its first seller in common is drawn together.
+    # Two names of one seller are alike on many days, so groups with the same first seller are drawn together.
     first = np.full(len(size), np.iinfo(np.int64).max)
     np.minimum.at(first, place, seller)
     _, cluster = np.unique(first, return_inverse=True)
     error = float(np.sqrt((np.bincount(cluster, weights=differ - ratio * expected) ** 2).sum())) / total
     interval = Interval.within(ratio, error).cut(0.0, np.inf)
-    # Each pair that disagrees adds 2 to `differ`, whatever the size of its group at least so much.
+    # Each pair that disagrees adds at least 2 to `differ`, whatever the size of its group.
     interval = widen_by_poisson(interval, int(differ.sum() / 2), 2 / total)
     kappa = Interval(1 - ratio, 1 - interval.high, 1 - interval.low)
     rows = float(size.sum())

@@ -1,7 +1,6 @@
-"""Leaks: whether rows know anything that they should not, each check on at most SAMPLE rows.
+"""Check for leaks into the rows from the future or from the outcome, each on at most SAMPLE rows.
 
-Every check is one function that returns what it found; `leakage_checks` runs them all. `adversarial` is advice: the world
-may move; the others are faults of the data or of the way they were put together.
+`adversarial` is advice, since the world may move; the other checks find faults of the data or of its preparation.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,15 +21,15 @@ from training.observation.snapshots import Snapshot, features_of, join, known_at
 from training.study.definition import Observation, Study
 
 SAMPLE = 20_000
-"""Rows at most that a check looks at."""
+"""Most rows of a check."""
 MAX_DAYS = 100
-"""Observation days at most that are rebuilt."""
+"""Most observation days that are rebuilt."""
 MAX_SINGLE_AUC = 0.9
-"""AUC that one feature alone may have, either way."""
+"""Tolerated AUC of one feature alone, either way."""
 MAX_ADVERSARIAL_AUC = 0.8
-"""AUC with which training and test rows may be distinguished."""
+"""Tolerated AUC of training against test rows."""
 DEVIATIONS = 4.0
-"""Standard errors by which shuffled labels may be off 0.5: one honest training in 16,000 is more."""
+"""Tolerated standard errors of shuffled labels from 0.5: one honest training in 16,000 exceeds them."""
 
 _MODEL = {
     "objective": "binary",
@@ -47,7 +46,7 @@ _ROUNDS = 40
 
 
 def leakage_checks(table: LedgerTable, study: Study, train: Snapshot, test: Snapshot) -> list[Check]:
-    """Run all checks for leaks between training, test and future; return a list of results.
+    """Run all checks for leaks between training, test and future.
 
     `train`, `test`: the rows that a model learns from and is tested on. The same rows give the same figures.
     """
@@ -66,10 +65,7 @@ Build = Callable[[LedgerTable, Study, Observation], Floats]
 
 
 def features_at(table: LedgerTable, study: Study, point: Observation) -> Floats:
-    """Compute the features of every seller at an observation point, shape (cases, features).
-
-    As snapshots have them.
-    """
+    """Compute every seller's features at an observation point as snapshots do, shape (cases, features)."""
     everyone = np.arange(table.columns.cases, dtype=np.int64)
     return features_of(known_at(table, study, point), table, study, point, everyone)
 
@@ -77,8 +73,8 @@ def features_at(table: LedgerTable, study: Study, point: Observation) -> Floats:
 def rebuilt(table: LedgerTable, study: Study, rows: Snapshot, build: Build = features_at) -> Check:
     """Check that sampled rows keep their features, bit by bit, if the future is deleted.
 
-    Everything that happened or was reported from the observation point on is deleted, and `build` makes the features
-    anew. Context of the window is left out: it is how the outcome came to be known. The number is that of rows that
+    Everything that happened or was reported from the observation point on is deleted, and `build` computes the features
+    again. Context of the window is left out: it describes how the outcome became known. The number counts rows that
     differ.
     """
     of_window = {feature for source in study.context if not source.looks_back for feature in source.features}
@@ -104,9 +100,9 @@ def rebuilt(table: LedgerTable, study: Study, rows: Snapshot, build: Build = fea
 
 
 def _before(table: LedgerTable, sellers: Ints, day: int) -> LedgerTable:
-    """Return the table with what happened and was reported of `sellers` before a day alone.
+    """Return the table with only `sellers` and entries that happened and were reported before a day.
 
-    `sellers`: ascending codes; case k of the result is the k-th of them.
+    `sellers`: ascending codes; case k of the result is the k-th.
     """
     columns = table.columns
     place = np.full(columns.cases, -1)
@@ -118,11 +114,10 @@ def _before(table: LedgerTable, sellers: Ints, day: int) -> LedgerTable:
 
 
 def shuffled_labels(rows: Snapshot, fold: Ints, seed: int) -> Check:
-    """Check that a model of randomly reassigned labels does not rank other sellers by theirs.
+    """Check that a model of randomly reassigned labels does not rank other sellers by their labels.
 
-    Labels are dealt out to sellers. `fold`, 0 or 1 by row: the model learns one and ranks the other, and the other way
-    round. It finds more than chance where rows of one seller are in both, or where a feature is one seller's name in
-    other words.
+    `fold`, 0 or 1 by row: the model learns one fold and ranks the other, and the reverse. It finds more than chance if
+    rows of one seller are in both folds, or if a feature identifies a seller.
     """
     rows, fold, dealt = _dealt(rows, fold, seed)
     found, errors = [], []
@@ -150,7 +145,7 @@ def shuffled_labels(rows: Snapshot, fold: Ints, seed: int) -> Check:
 def _dealt(rows: Snapshot, fold: Ints, seed: int) -> tuple[Snapshot, Ints, Floats]:
     """Return rows, their folds, and one shuffled label for all rows of each seller.
 
-    The rows are of as many sellers that were ever bad as of others.
+    As many sellers were ever bad as were not.
     """
     rng = np.random.default_rng(seed)
     sellers, place = np.unique(rows.seller, return_inverse=True)
@@ -168,7 +163,7 @@ def _dealt(rows: Snapshot, fold: Ints, seed: int) -> tuple[Snapshot, Ints, Float
 def single_features(rows: Snapshot, study: Study) -> Check:
     """Check that no feature alone ranks bad from good with an AUC above MAX_SINGLE_AUC.
 
-    It would be the outcome in other words. The number is the best AUC.
+    It would restate the outcome. The number is the best AUC.
     """
     rows = rows.take(_sample(len(rows.bad), SAMPLE, study.model.seed))
     found = [auc(column, rows.bad) for column in rows.x.T]
@@ -183,10 +178,10 @@ def single_features(rows: Snapshot, study: Study) -> Check:
 
 
 def adversarial(train: Snapshot, test: Snapshot, study: Study) -> Check:
-    """Check that a model cannot distinguish test from training rows too well.
+    """Check that a model distinguishes test from training rows with an AUC of at most MAX_ADVERSARIAL_AUC.
 
-    The number is its AUC, at most MAX_ADVERSARIAL_AUC; the text names the features that it uses most. The sellers whose
-    rows it ranks are not among those that it learned from.
+    The number is the AUC; the text names the features that the model uses most. It ranks rows of sellers that it has
+    not learned from.
     """
     parts = [part.take(_sample(len(part.bad), SAMPLE // 2, study.model.seed)) for part in (train, test)]
     rows = join(parts)
@@ -206,14 +201,14 @@ def adversarial(train: Snapshot, test: Snapshot, study: Study) -> Check:
 
 
 def _most(gains: Floats, study: Study) -> str:
-    """Return the three features with the largest gains, with their shares of all gain, in words."""
+    """Return, in words, the three features with the largest gains, with their shares of all gain."""
     shares = gains / max(gains.sum(), 1e-12)
     first: Sequence[int] = np.argsort(-gains, kind="stable")[:3].tolist()
     return ", ".join(f"{study.features[place].key} ({shares[place]:.0%})" for place in first)
 
 
 def _fit(x: Floats, y: Floats, seed: int) -> lightgbm.Booster:
-    """Fit a model that learns by heart what can be learnt by heart."""
+    """Fit a model with enough capacity to memorise the rows."""
     return lightgbm.train({**_MODEL, "seed": seed}, lightgbm.Dataset(x, y), _ROUNDS)
 
 

@@ -1,7 +1,6 @@
-"""Every look at a test window, in a file that is only appended to.
+"""Record every look at a test window in an append-only file.
 
-Who looks often enough finds a model that is good by chance: the more studies were judged on a window before, the less
-its figures prove.
+Frequent looks find a model that is good by chance: every earlier study on a window weakens its figures.
 """
 
 import json
@@ -18,12 +17,12 @@ class Look:
     """One look at the test windows of a study."""
 
     time: str
-    """When it was, as an RFC 3339 text in UTC."""
+    """An RFC 3339 text in UTC."""
     marketplace: str
     study: str
     """The study's name."""
     study_digest: str
-    """The study's digest: another one if its parameters are others."""
+    """The study's digest; it changes with any parameter."""
     ledger_digest: str
     """The digest of the ledger's export."""
     first_day: int
@@ -31,10 +30,9 @@ class Look:
     end_day: int
     """The day after that span."""
     why: str
-    """What the look was for, such as `train`."""
+    """Purpose of the look, such as `train`."""
 
     def as_dict(self) -> dict[str, str]:
-        """Return the look as JSON values for the evaluation."""
         window = f"{format_day(self.first_day)} to {format_day(self.end_day - 1)}"
         return {
             "window": window,
@@ -46,9 +44,9 @@ class Look:
 
 
 def log_look(path: Path, look: Look) -> None:
-    """Append a look to the log file, which is made, with its folder, if missing.
+    """Append a look to the log file; make the file and its folder if missing.
 
-    ConfigurationWrong if it cannot be written.
+    Raises ConfigurationWrong if it cannot be written.
     """
     fields = asdict(look) | {"first_day": format_day(look.first_day), "end_day": format_day(look.end_day)}
     try:
@@ -60,9 +58,9 @@ def log_look(path: Path, look: Look) -> None:
 
 
 def read_looks(path: Path) -> list[Look]:
-    """Return all looks logged in a file, in order; an empty list if there is no file.
+    """Return all looks logged in a file, in order; empty if there is no file.
 
-    ConfigurationWrong if the file cannot be read; it names a line that is no look.
+    Raises ConfigurationWrong if the file cannot be read; it names a line that is no look.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -76,11 +74,10 @@ def read_looks(path: Path) -> list[Look]:
 
 
 def earlier_looks(path: Path, look: Look) -> list[Look]:
-    """Return the looks of other studies at windows that overlap `look`'s, in order.
+    """Return the looks of other studies of the marketplace at windows that overlap `look`'s, in order.
 
-    Of the same marketplace. The same study with other parameters has another digest, and is another study here. Once a
-    study has looked at a window, what came after its first look is left out: the same study finds the same looks again,
-    and its figures are the same too.
+    The same study with other parameters counts as another study. Looks after the study's own first look are left out: a
+    repeated study then finds the same looks, and its figures stay the same.
     """
     before = []
     for past in read_looks(path):
@@ -96,7 +93,6 @@ def earlier_looks(path: Path, look: Look) -> list[Look]:
 
 
 def _look(path: Path, number: int, line: str) -> Look:
-    """Return the look that a line of the file states."""
     try:
         fields = parse_json(line)
         days = {name: parse_day(fields[name]) for name in ("first_day", "end_day")}

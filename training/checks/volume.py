@@ -1,4 +1,4 @@
-"""Whether a label that counts asks for what the fixed direction of exposure forbids: to be bad because one sells more."""
+"""Check that bad does not rise with volume alone, which the fixed direction of exposure forbids."""
 
 from training.checks.check import Check
 from training.evaluation.resampling import bootstrap_auc
@@ -6,18 +6,17 @@ from training.observation.snapshots import Snapshot
 from training.study.definition import Study
 
 MAX_BY_VOLUME = 0.55
-"""AUC of past orders alone, above which bad rises with volume: the whole 95 % interval must lie there."""
+"""Tolerated AUC of past orders alone: the check fails if the whole 95 % interval is above it."""
 
 RESAMPLES = 200
-"""Draws of the bootstrap."""
 
 
 def check_bad_by_volume(study: Study, rows: Snapshot) -> Check:
     """Check that past orders alone do not rank the bad sellers, unless the study allows for it.
 
-    `rows`: of the training points. It holds untested if bad is a rate or over reference orders, or if no feature of
-    exposure has a fixed direction. Otherwise it fails if the 95 % interval of the AUC of past orders lies wholly above
-    MAX_BY_VOLUME.
+    `rows`: of the training points. The check passes untested if bad is a rate or over reference orders, or if no
+    feature of exposure has a fixed direction. Otherwise it fails if the 95 % interval of the AUC of past orders lies
+    wholly above MAX_BY_VOLUME.
     """
     name = "count_label"
     if study.exposure.reference_orders is not None or study.is_rate:
