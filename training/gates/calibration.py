@@ -1,4 +1,4 @@
-"""What the gates of calibration read: how far observed rates lie from predicted ones, over all rows, tiers and segments."""
+"""Findings of the gates of calibration: distance of observed from predicted rates, over all rows, tiers and segments."""
 
 import math
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from training.evaluation.case import CANDIDATE
 from training.gates.evidence import ALPHA, GateEvidence, GateFinding, half_width, interval_text, segments
 
 FACTOR = "A factor of up to {limit:g} passes."
-"""What passes a gate of a ratio."""
+"""Condition for passing a gate of a ratio."""
 NO_INTERVAL: Mapping[str, Any] = {"low": None, "high": None}
 
 
@@ -32,10 +32,7 @@ def calibration_slope(evidence: GateEvidence) -> GateFinding:
 
 
 def _meaning(slope: Mapping[str, Any]) -> str:
-    """Return what a slope means, in words.
-
-    Predictions are called wrong only where the interval excludes 1.
-    """
+    """Return, in words, what a slope means; predictions are wrong only if the interval excludes 1."""
     if slope["low"] is None or slope["high"] is None or slope["low"] <= 1 <= slope["high"]:
         return "1 is right, and this is not proven to be another"
     return f"1 is right, and predictions lie {'too far apart' if slope['value'] < 1 else 'too near to each other'}"
@@ -63,7 +60,7 @@ def calibration_level(evidence: GateEvidence) -> GateFinding:
 
 
 def _share(evidence: GateEvidence, observed: float) -> str:
-    """Return the share of bad rows in words; where rows weigh unequally, also the one by number."""
+    """Return the share of bad rows in words; if rows have unequal weights, also the unweighted share."""
     test = evidence.evaluation["test"]
     by_number = test["bad"] / test["rows"]
     if math.isclose(observed, by_number, rel_tol=1e-6):
@@ -72,10 +69,10 @@ def _share(evidence: GateEvidence, observed: float) -> str:
 
 
 def calibration_grades(evidence: GateEvidence) -> GateFinding:
-    """Find the largest ratio of observed and predicted that is proven of any tier; 1 if none is.
+    """Find the largest proven ratio of observed and predicted of any tier, either way; 1 if none is proven.
 
-    Either way, as a ratio of at least 1. Proven is what the interval of all tiers together (`proven_ratio`) leaves: with
-    many rows a test finds faults that matter to nobody, and with few an estimate finds faults that are not there.
+    The interval of all tiers together (`proven_ratio`) proves it. With many rows a test finds faults that do not
+    matter; with few rows an estimate finds faults that do not exist.
     """
     grades = evidence.evaluation["grades"]
     found = [(proven_ratio(grade, len(grades)), grade) for grade in grades]
@@ -91,10 +88,10 @@ def calibration_grades(evidence: GateEvidence) -> GateFinding:
 
 
 def segments_calibration(evidence: GateEvidence) -> GateFinding:
-    """Find the largest ratio of observed and predicted, either way, proven of a harmed segment.
+    """Find the largest ratio of observed and predicted, either way, proven of a harmed segment; 1 if none is.
 
-    1 if none is. Harmed: enough rows and, with a champion, further out than the champion on the same rows. Proven as for
-    tiers, over all segments with enough rows.
+    Harmed: enough rows and, with a champion, further out than the champion on the same rows. Proven as for tiers, over
+    all segments with enough rows.
     """
     judged = [(kind, row) for kind, row in segments(evidence) if row["rows"] >= evidence.segment_rows]
     harmed = []
@@ -115,11 +112,10 @@ def segments_calibration(evidence: GateEvidence) -> GateFinding:
 
 
 def proven_ratio(row: Mapping[str, Any], questions: int) -> float:
-    """Return the factor by which observed over predicted, or the inverse, is off for certain.
+    """Return the proven factor of observed over predicted, or of the inverse; 1 if none is proven.
 
-    1 if none is proven. By Jeffreys' interval, as wide as `questions` questions on two sides each want it to be
-    (Bonferroni). Worked: 40 of 400 bad where 5 % were predicted, one question: the interval is 0.0733 to 0.1324, the
-    ratio 0.0733 / 0.05 = 1.47.
+    It uses Jeffreys' interval, widened for `questions` two-sided questions (Bonferroni). Worked: 40 of 400 bad where 5
+    % were predicted, one question: the interval is 0.0733 to 0.1324, the ratio 0.0733 / 0.05 = 1.47.
     """
     rows, level = row["effective_rows"], ALPHA / (2 * questions)
     a, b = row["observed"] * rows + 0.5, (1 - row["observed"]) * rows + 0.5
@@ -129,10 +125,7 @@ def proven_ratio(row: Mapping[str, Any], questions: int) -> float:
 
 
 def _off(row: Mapping[str, Any], number: float) -> str:
-    """Return observed and predicted rates of a row in words.
-
-    Beside them the factor by which the prediction is proven to be off.
-    """
+    """Return a row's observed and predicted rates and proven factor, in words."""
     return (
         f"with {row['observed']:.2%} bad where {row['predicted']:.2%} were predicted, off by a factor of"
         f" {number:.2f} at least"
@@ -140,10 +133,10 @@ def _off(row: Mapping[str, Any], number: float) -> str:
 
 
 def row_ratio(row: Mapping[str, Any], predicted: float | None = None) -> float:
-    """Return observed over predicted bad rows, or the inverse, whichever is above 1.
+    """Return observed over predicted bad rows, or the inverse, the one above 1.
 
-    Half a row is added to both; they are counted in independent rows. `predicted` replaces the row's own predicted rate.
-    Worked: 9 bad rows of 100 where 4 were predicted: 9.5 / 4.5 = 2.11.
+    Both are counted in independent rows, plus half a row. `predicted` replaces the row's own predicted rate. Worked: 9
+    bad rows of 100 where 4 were predicted: 9.5 / 4.5 = 2.11.
     """
     rows = row["effective_rows"]
     chance = row["predicted"] if predicted is None else predicted

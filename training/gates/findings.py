@@ -1,4 +1,4 @@
-"""What each gate reads: one number that must not be large, and a sentence about it."""
+"""Findings of the gates: one number that must not be large, and a sentence about it."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -15,7 +15,7 @@ from training.gates.evidence import ALPHA, GateEvidence, GateFinding, half_width
 
 
 def certificate(evidence: GateEvidence) -> GateFinding:
-    """Count the rows that break the certificate; if none does, the promises given up.
+    """Count the rows that break the certificate; if none does, the directions given up.
 
     No number if the model was not certified.
     """
@@ -35,10 +35,7 @@ def certificate(evidence: GateEvidence) -> GateFinding:
 
 
 def parity(evidence: GateEvidence) -> GateFinding:
-    """Count the rows whose features, as served, differ from those trained on.
-
-    No number if it was not measured.
-    """
+    """Count the rows whose features, as served, differ from those trained on; no number if not measured."""
     return _mismatches("features read over gRPC", evidence.measured.parity_rows, evidence.measured.parity_mismatches)
 
 
@@ -55,38 +52,32 @@ def _mismatches(what: str, rows: int, mismatches: int | None) -> GateFinding:
 
 
 def leakage(evidence: GateEvidence) -> GateFinding:
-    """Count the recorded leakage checks that fail; no number if none was made.
-
-    The drift check is left out: that training and test differ is no leak, and has a gate of its own.
-    """
+    """Count the failed leakage checks, without drift, which has a gate of its own; no number if none was recorded."""
     return _checks(evidence, "leakage", lambda name: name != DRIFT)
 
 
 def drift(evidence: GateEvidence) -> GateFinding:
-    """Return the finding of the recorded drift check: 1 if it fails, 0 if it holds.
+    """Return 1 if the recorded drift check fails, 0 if it passes; no number if it was not recorded.
 
-    It fails if training rows are too easily distinguished from test rows; no number if no such check was recorded.
+    It fails if training and test rows are too easy to distinguish.
     """
     return _checks(evidence, "leakage", lambda name: name == DRIFT)
 
 
 def data(evidence: GateEvidence) -> GateFinding:
-    """Count the recorded data checks that fail; the number is None if none was made."""
+    """Count the failed data checks; no number if none was recorded."""
     return _checks(evidence, "data", bool)
 
 
 PSI_EFFECT = 0.1
-"""The least stability index of the points that asks for a signature, as `training.monitoring.monitor.Thresholds.psi`."""
+"""The least stability index of the points that needs a signature, as `training.monitoring.monitor.Thresholds.psi`."""
 
 DRIFT = "adversarial"
-"""The one leakage check that finds drift: the world moved, which is when retraining is needed most."""
+"""The leakage check that finds drift: a moved world, when retraining is needed most."""
 
 
 def _checks(evidence: GateEvidence, kind: str, concerns: Callable[[str], bool]) -> GateFinding:
-    """Return how many checks of a kind fail, of those whose name `concerns`.
-
-    No number if there are none.
-    """
+    """Return the number of failed checks of a kind whose name `concerns`; no number if there are none."""
     rows = [row for row in evidence.evaluation.get("checks", {}).get(kind, []) if concerns(row["check"])]
     if not rows:
         return GateFinding(None, f"No {kind} check was made.")
@@ -101,10 +92,7 @@ def _checks(evidence: GateEvidence, kind: str, concerns: Callable[[str], bool]) 
 
 
 def reproducible(evidence: GateEvidence) -> GateFinding:
-    """Count the digests that repeated trainings gave beyond the first.
-
-    No number if it was trained once.
-    """
+    """Count the digests of repeated trainings beyond the first; no number if trained once."""
     digests = evidence.measured.digests
     if len(digests) < 2:
         return GateFinding(None, "The model was not trained twice, so nobody knows whether it comes out the same.")
@@ -116,8 +104,8 @@ def reproducible(evidence: GateEvidence) -> GateFinding:
 def segments_ranking(evidence: GateEvidence) -> GateFinding:
     """Find the most AUC that any segment is proven to lose against the champion; 0 if none is.
 
-    Without a champion, against chance (0.5). Proven: one-sided by the cluster bootstrap's standard error, after Holm over
-    all segments with enough rows.
+    Without a champion, against chance (0.5). Proven: one-sided by the cluster bootstrap's standard error, after Holm
+    over all segments with enough rows.
     """
     asked = []
     for kind, row in segments(evidence):
@@ -142,10 +130,7 @@ def segments_ranking(evidence: GateEvidence) -> GateFinding:
 
 
 def _p_below(figure: Mapping[str, Any], base: float) -> float:
-    """Return the one-sided p-value of the hypothesis that a figure is not below `base`.
-
-    1 without an interval.
-    """
+    """Return the one-sided p-value of the hypothesis that a figure is not below `base`; 1 without an interval."""
     if figure["low"] is None or figure["high"] is None:
         return 1.0
     error = (figure["high"] - figure["low"]) / (2 * ERRORS_95)
@@ -153,9 +138,9 @@ def _p_below(figure: Mapping[str, Any], base: float) -> float:
 
 
 def ranking(evidence: GateEvidence) -> GateFinding:
-    """Find the AUC that is lost against the champion or, without one, logistic regression.
+    """Find the AUC lost against the champion or, without one, logistic regression.
 
-    No number if the model is not proven to rank better than chance, or there is nothing to compare it with.
+    No number if the model is not proven to rank better than chance, or has no reference.
     """
     own, other = evidence.evaluation["auc"][CANDIDATE], evidence.reference
     if own["value"] is None or own["low"] is None or own["low"] <= 0.5:
@@ -173,9 +158,9 @@ def ranking(evidence: GateEvidence) -> GateFinding:
 
 
 def log_loss(evidence: GateEvidence) -> GateFinding:
-    """Find how much worse the log-loss is than the champion's, as a share of the champion's.
+    """Find the excess log-loss as a share of the champion's or, without one, logistic regression's.
 
-    Without a champion: than logistic regression's. No number if there is nothing to compare it with.
+    No number without either.
     """
     other = evidence.reference
     if other is None:
@@ -196,7 +181,7 @@ def log_loss(evidence: GateEvidence) -> GateFinding:
 def recall_of_loss(evidence: GateEvidence) -> GateFinding:
     """Find the recall of loss lost against the champion or, without one, logistic regression.
 
-    No number if there is nothing to compare it with.
+    No number without either.
     """
     other = evidence.reference
     if other is None:
@@ -228,8 +213,8 @@ def migration(evidence: GateEvidence) -> GateFinding:
 def psi(evidence: GateEvidence) -> GateFinding:
     """Find the PSI of the points from training to test, over the larger of its critical value and PSI_EFFECT.
 
-    Chance exceeds the critical value in 5 % of such samples; with many rows it is far below any effect. No number if all
-    points are alike.
+    Chance exceeds the critical value in 5 % of such samples; with many rows it is far below any effect. No number if
+    all points are equal.
     """
     score, features = evidence.evaluation["psi"]["score"], evidence.evaluation["psi"]["features"]
     if not score["critical"]:
@@ -245,10 +230,10 @@ def psi(evidence: GateEvidence) -> GateFinding:
 
 
 def stability(evidence: GateEvidence) -> GateFinding:
-    """Find the standard deviation of the AUC between months beyond chance.
+    """Find the standard deviation of the AUC between months beyond chance, by DerSimonian and Laird.
 
-    By DerSimonian and Laird. Each month is weighted by the certainty of its AUC. 0 if Cochran's test at 5 % leaves the
-    variation to chance; no number with fewer than two months with enough bad rows.
+    Each month is weighted by the certainty of its AUC. 0 if Cochran's test at 5 % leaves the variation to chance; no
+    number with fewer than two months with enough bad rows.
     """
     overall = evidence.evaluation["auc"][CANDIDATE]["value"]
     known = [row for row in evidence.evaluation["by_month"] if row["auc"]["low"] is not None]
@@ -269,11 +254,10 @@ def stability(evidence: GateEvidence) -> GateFinding:
 
 
 def _auc_error(row: Mapping[str, Any], overall: float) -> float:
-    """Return the standard error of a month's AUC.
+    """Return the standard error of a month's AUC: the larger of the bootstrap's and Hanley and McNeil's.
 
-    The bootstrap's or Hanley and McNeil's, the larger one. Hanley and McNeil's is taken at the overall AUC. The
-    bootstrap's alone is too small in months with few bad rows whose AUC happens to be high: 10 % false alarms instead
-    of 5 %. Worked for the formula: AUC 0.8, 10 bad and 90 good rows: 0.0865.
+    Hanley and McNeil's is at the overall AUC. The bootstrap's alone is too small in months with few bad rows and a high
+    AUC: 10 % false alarms instead of 5 %. Worked for the formula: AUC 0.8, 10 bad and 90 good rows: 0.0865.
     """
     bad, good = row["bad"], row["rows"] - row["bad"]
     two_bad, two_good = overall / (2 - overall), 2 * overall**2 / (1 + overall)
@@ -286,9 +270,6 @@ def _called(model: str) -> str:
 
 
 def _compared(paired: Mapping[str, Any], other: str) -> str:
-    """Return a paired difference in words, with its interval.
-
-    Such as `0.012 below the champion's (95 % interval ...)`.
-    """
+    """Return a paired difference in words, such as `0.012 below the champion's (95 % interval ...)`."""
     side = "below" if paired["value"] < 0 else "above"
     return f"{abs(paired['value']):.3f} {side} {_called(other)}'s{interval_text(paired)}"

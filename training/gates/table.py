@@ -1,8 +1,8 @@
-"""The gates: what a candidate must show before it may become champion, each with its number and its limit.
+"""The gates that a candidate must pass to become champion, each with its number and its limit.
 
-A gate is passed when its number is at most its limit; what was not measured is not passed. Where a number is an estimate
-from too few bad rows, its gate states that there is not enough evidence, how many are needed, and asks for a signature. A
-study may move the limits, within bounds, in its table `[gates]`; it can switch off advisory gates, never hard ones.
+A number of at most its limit passes; an unmeasured number does not. An estimate from too few bad rows states how many
+are needed, and asks for a signature. A study's table `[gates]` may move limits within bounds and switch off advisory
+gates, never hard ones.
 """
 
 import math
@@ -26,17 +26,17 @@ class Gate:
     name: str
     """Its key in `[gates]` of a study and in reports."""
     kind: str
-    """HARD: must hold or be overridden before promotion; ADVISORY: must hold or be signed off by name."""
+    """HARD: must pass or be overridden before promotion; ADVISORY: must pass or be signed off by name."""
     limit: float
-    """The limit by default."""
+    """The default limit."""
     least: float
-    """The lowest limit that a study may set; equal to `most`, it leaves no choice."""
+    """The lowest limit that a study may set; if equal to `most`, the limit is fixed."""
     most: float
     """The highest limit that a study may set."""
     find: Callable[[GateEvidence], GateFinding]
     """Returns the gate's number from the evidence."""
     overridable: bool = True
-    """Whether a person may promote a model against it."""
+    """A person may promote a model against it."""
 
 
 GATES = (
@@ -59,10 +59,10 @@ GATES = (
     Gate("data", ADVISORY, 0, 0, 0, figures.data),
     Gate("stability", ADVISORY, 0.03, 0, 0.5, figures.stability),
 )
-"""Every gate, in the order of the report; the docstrings of `training.gates.findings` state what each number is."""
+"""Every gate, in the order of the report; the docstrings of `training.gates.findings` define the numbers."""
 
 SEGMENT_ROWS = (200, 50, 5000)
-"""Rows from which a segment is judged: default, least and most."""
+"""Least rows of a segment that is judged: default, least and most."""
 HARM_TO_GOOD = (0.05, 0.001, 0.5)
 """Share of good rows rejected when the recall of loss is read: default, least and most."""
 
@@ -71,7 +71,6 @@ _SETTINGS = {"segment_rows": SEGMENT_ROWS, "harm_to_good": HARM_TO_GOOD}
 
 
 def _defaults() -> Mapping[str, float]:
-    """Return the limit of every gate by default."""
     return MappingProxyType({gate.name: gate.limit for gate in GATES})
 
 
@@ -80,19 +79,18 @@ class Gates:
     """The gates of a study."""
 
     limits: Mapping[str, float] = field(default_factory=_defaults)
-    """The limit by gate; those switched off are left out."""
+    """The limit by gate, without gates that are switched off."""
     segment_rows: int = int(SEGMENT_ROWS[0])
-    """Rows from which a segment is judged."""
+    """Least rows of a segment that is judged."""
     harm_to_good: float = HARM_TO_GOOD[0]
     """Share of good rows rejected when the recall of loss is read (`Case.harm`)."""
 
 
 def gates_of(table: Mapping[str, Any]) -> Gates:
-    """Return the gates that the table `[gates]` of a study states, over the defaults.
+    """Return the gates of a study's table `[gates]`, over the defaults.
 
-    The table holds a limit by gate, `false` to switch an advisory one off, `segment_rows` and `harm_to_good`.
-    ConfigurationWrong names every field that is unknown or out of range, and every hard gate switched off, with the
-    remedy.
+    The table holds a limit by gate, `false` to switch an advisory gate off, `segment_rows` and `harm_to_good`. Raises
+    ConfigurationWrong that names every unknown or wrong field, and every hard gate switched off, with the remedy.
     """
     limits, settings, wrong = dict(_defaults()), {name: spans[0] for name, spans in _SETTINGS.items()}, []
     for name, value in table.items():
@@ -128,13 +126,11 @@ def _remedy(gate: Gate) -> str:
 def judge(gates: Gates, evaluation: Mapping[str, Any], measured: Measured) -> dict[str, Any]:
     """Return the verdict of every gate on a model as JSON: `gates`, a list, and `passed`.
 
-    `evaluation`: from `evaluate`; `measured`: what was measured elsewhere. `gates`, in the order of the table, without
-    those switched off: each with `gate`, `kind`, `ok`, `number`, `limit`, `needed`, `text` and `overridable`. `passed`:
-    whether all hard ones are ok.
+    `evaluation`: from `evaluate`. `gates`, in the order of the table, without gates switched off: each with `gate`,
+    `kind`, `ok`, `number`, `limit`, `needed`, `text` and `overridable`. `passed`: all hard gates are ok.
 
-    An advisory gate without a number (no champion, one month only) is ok; a hard one is not. A gate with too few bad rows
-    to decide is not ok and states in `needed` how many would; it is advisory then, so that a person signs or waits for
-    more.
+    Without a number (no champion, one month only) an advisory gate is ok and a hard gate is not. A gate with too few
+    bad rows to decide is not ok and becomes advisory: a person signs, or waits for the number of rows in `needed`.
     """
     evidence = GateEvidence(evaluation, measured, gates.segment_rows)
     bad = int(evaluation["test"]["bad"])
@@ -143,10 +139,7 @@ def judge(gates: Gates, evaluation: Mapping[str, Any], measured: Measured) -> di
 
 
 def _judged(gate: Gate, limit: float, evidence: GateEvidence, bad: int) -> dict[str, Any]:
-    """Return the verdict of one gate as JSON.
-
-    `bad`: bad test rows, of which an undecided gate states how many it needs.
-    """
+    """Return the verdict of one gate as JSON; `bad`: bad test rows."""
     finding = gate.find(evidence)
     number = finding.number if finding.number is not None and math.isfinite(finding.number) else None
     verdict = finding.verdict(limit, bad)
