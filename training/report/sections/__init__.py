@@ -1,4 +1,4 @@
-"""The sections of the report in their order, each with the parts it is built from."""
+"""The sections of the report in their order, each with its parts."""
 
 import warnings
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ Build = Callable[[Reading], list[Block]]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A section to be built: anchor, title, what it is for, and its parts by name."""
+    """A section to be built: anchor, title, purpose, and its parts by name."""
 
     key: str
     title: str
@@ -136,8 +136,8 @@ PLANS = (
 def build(reading: Reading) -> list[Section]:
     """Build every section of the report, in order.
 
-    A part whose figures are not there is replaced by a sentence that states so. One that an error of this program keeps
-    out is listed apart from those, with a warning: tests take warnings for errors.
+    A sentence replaces a part without figures. A part that a program error keeps out is listed separately, with a
+    warning: tests treat warnings as errors.
     """
     sections = [Section(p.key, p.title, p.lead, _side_by_side(_blocks(p, reading))) for p in PLANS]
     left_out = sum(len(block.parts) for section in sections for block in section.blocks if isinstance(block, Missing))
@@ -151,7 +151,7 @@ def build(reading: Reading) -> list[Section]:
 
 
 class ReportFault(RuntimeWarning):
-    """A part of a report could not be drawn by an error of this program."""
+    """A program error prevented a part of a report."""
 
 
 def _blocks(plan: Plan, reading: Reading) -> list[Block]:
@@ -164,7 +164,7 @@ def _blocks(plan: Plan, reading: Reading) -> list[Block]:
         except Absent as absent:
             missing.append((name, str(absent)))
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-            # A report without this part is better than none, but nobody shall take its absence for the model's.
+            # A report without this part is better than none, but the program is at fault and not the model.
             kind = type(error).__name__
             faults.append((name, kind))
             warnings.warn(f"the report lacks its part {name!r} by an error of this program ({kind}: {error})",
@@ -173,7 +173,7 @@ def _blocks(plan: Plan, reading: Reading) -> list[Block]:
 
 
 def _side_by_side(blocks: list[Block]) -> list[Block]:
-    """Put neighbouring figures into one row where there is room."""
+    """Put neighbouring figures into one row if they fit."""
     found: list[Block] = []
     for block in blocks:
         last = found[-1] if found else None

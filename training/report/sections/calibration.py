@@ -1,4 +1,7 @@
-"""Whether the probabilities are true: reliability, grades, and what the monotone constraints cost."""
+"""Section on calibration: reliability, grades, and the cost of the monotone constraints.
+
+Parts raise Absent without their figures.
+"""
 
 import itertools
 from dataclasses import replace
@@ -15,10 +18,7 @@ PARTS_OF_BRIER = ("reliability", "resolution")
 
 
 def reliability(r: Reading) -> list[Block]:
-    """Draw the observed rate against the predicted one, in ten groups of equal size.
-
-    With intervals. Raises Absent, which leaves the part out, if the evaluation lacks the figures.
-    """
+    """Draw the observed rate against the predicted one, in ten groups of equal size, with intervals."""
     rows = r.found("reliability")
     values = [row[key] for row in rows for key in ("predicted", "observed", "low", "high")]
     y = axis(values, "observed", short_percent, zero=True)
@@ -41,10 +41,9 @@ def reliability(r: Reading) -> list[Block]:
 
 
 def calibration_table(r: Reading) -> list[Block]:
-    """Tabulate slope, intercept, predicted and observed rate and Brier score of each model.
+    """Tabulate slope, intercept, predicted and observed rate and Brier score of each model with probabilities.
 
-    Of the models with probabilities; raises Absent, which leaves the part out, if no model has any. The title states
-    whether the 95 % interval of lightgbm's slope holds 1.
+    The title states whether the 95 % interval of lightgbm's slope contains 1.
     """
     models = {n: m for n, m in r.found("models").items() if m.get("calibration") or m.get("brier")}
     if not models:
@@ -82,10 +81,7 @@ def calibration_table(r: Reading) -> list[Block]:
 
 
 def grades(r: Reading) -> list[Block]:
-    """Tabulate the sellers of each tier, and whether predicted and observed rate agree.
-
-    Raises Absent, which leaves the part out, if the evaluation lacks the figures.
-    """
+    """Tabulate the sellers of each tier, and whether predicted and observed rate agree."""
     rows = r.found("grades")
     cells: list[list[Cell]] = []
     off = []
@@ -124,7 +120,7 @@ def grades(r: Reading) -> list[Block]:
 def bands(r: Reading) -> list[Block]:
     """Tabulate each tier's share of sellers and its rate of bad at the reference exposure.
 
-    The title names neighbours whose intervals overlap. Raises Absent, which leaves the part out, without the figures.
+    The title names neighbours whose intervals overlap.
     """
     rows = r.found("bands")
     known = [row for row in rows if row["rate"] is not None]
@@ -153,11 +149,7 @@ def bands(r: Reading) -> list[Block]:
 
 
 def price(r: Reading) -> list[Block]:
-    """Show what the page costs: AUC against a model of every feature, whose trees use any of them.
-
-    Over all sellers, and by volume. Raises Absent, which leaves the part out, if the evaluation lacks the figures by
-    volume.
-    """
+    """Show the cost of the page, over all sellers and by volume: AUC against a model whose trees use any features."""
     found: list[Block] = []
     auc = r.evaluation.get("auc") or {}
     rows = r.found("calibration_by_volume")
@@ -192,7 +184,7 @@ def spoken_difference(price: Json) -> str:
 
 
 def _auc_by_volume(rows: list[Json]) -> Plot:
-    # Names such as "3 of 10: 2 to 14 orders" do not fit under an axis; pointed at, each part says its own.
+    # Names such as "3 of 10: 2 to 14 orders" do not fit under an axis, so each point shows its own in a tooltip.
     x = names([str(k + 1) for k in range(len(rows))], "parts by volume, few orders to many", len(rows))
     known = [row for row in rows if row["auc"]]
     y = axis([v for row in known for v in (*row["auc"].values(), row["auc_unconstrained"])], "AUC")

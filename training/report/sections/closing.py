@@ -1,4 +1,4 @@
-"""Limits and intended use, how to make the same model again, and the words."""
+"""Section on limits and intended use, reproduction, and the glossary."""
 
 import shlex
 from typing import Any
@@ -13,7 +13,7 @@ Json = Any
 
 
 def limits(r: Reading) -> list[Block]:
-    """List what the model is for, what it is not for, and what its own figures warn of."""
+    """List the model's purposes, its limits, and the warnings of its own figures."""
     intended = [
         "To give each seller of one marketplace points, a tier, a badge and measures that can be taken back, beside reasons"
         " that name ledger entries.",
@@ -101,7 +101,6 @@ def reproduce(r: Reading) -> list[Block]:
 
 
 def glossary(_: Reading) -> list[Block]:
-    """List the terms of the report, each explained in two lines."""
     return [Facts(GLOSSARY)]
 
 

@@ -1,4 +1,7 @@
-"""Where the data comes from, what was defined, when it was observed, and what was checked."""
+"""Section on the data: its origin, definitions, observation points and checks.
+
+Parts raise Absent without their figures.
+"""
 
 from datetime import date, timedelta
 from typing import Any
@@ -28,10 +31,7 @@ MAX_POINTS = 48
 
 
 def lineage(r: Reading) -> list[Block]:
-    """List study, ledger, seed, calibration and core version that the model was made from.
-
-    Raises Absent, which leaves the part out, if none of it is stated.
-    """
+    """List study, ledger, seed, calibration and core version that the model was made from."""
     names = (
         ("study", "study"),
         ("study digest", "study_digest"),
@@ -55,10 +55,7 @@ def lineage(r: Reading) -> list[Block]:
 
 
 def versions(r: Reading) -> list[Block]:
-    """List the libraries that trained the model, with their versions.
-
-    Raises Absent, which leaves the part out, if not recorded.
-    """
+    """List the libraries that trained the model, with their versions."""
     libraries = ", ".join(f"{name} {version}" for name, version in r.traced("versions").items())
     return [Facts([("libraries", libraries)], code=True)]
 
@@ -68,10 +65,7 @@ def _shown(value: Json) -> str:
 
 
 def definitions(r: Reading) -> list[Block]:
-    """List what the study defines: bad, reference exposure, window, and who is eligible.
-
-    Raises Absent, which leaves the part out, if the lineage states none of it.
-    """
+    """List the study's definitions: bad, reference exposure, window, and eligibility."""
     d = r.traced("definition")
     rows: list[tuple[str, str]] = []
     if bad := d.get("bad"):
@@ -106,10 +100,7 @@ def definitions(r: Reading) -> list[Block]:
 
 
 def windows(r: Reading) -> list[Block]:
-    """Draw the observation points with their windows, maturity and embargo, over time.
-
-    The latest MAX_POINTS of them. Raises Absent, which leaves the part out, if the lineage states no points.
-    """
+    """Draw the latest MAX_POINTS observation points with their windows, maturity and embargo, over time."""
     points = [(p, "w-train") for p in r.traced("train")] + [(p, "w-test") for p in r.traced("test")]
     left_out = max(len(points) - MAX_POINTS, 0)
     points = points[left_out:]
@@ -183,10 +174,7 @@ def _calendar(first: date, last: date) -> Axis:
 
 
 def exclusions(r: Reading) -> list[Block]:
-    """Tabulate how many rows were left out, by reason.
-
-    Raises Absent, which leaves the part out, if not recorded.
-    """
+    """Tabulate how many rows were left out, by reason."""
     rows = r.traced("exclusions")
     total = sum(row["rows"] for row in rows)
     table = Table(
@@ -199,10 +187,7 @@ def exclusions(r: Reading) -> list[Block]:
 
 
 def indeterminates(r: Reading) -> list[Block]:
-    """State in a sentence how many test rows have no outcome, and how many sellers left.
-
-    Raises Absent, which leaves the part out, if the evaluation does not count them.
-    """
+    """State in a sentence how many test rows have no outcome, and how many sellers left."""
     test = r.found("test")
     if "indeterminate" not in test:
         raise Absent("evaluation.json of this model does not hold test.indeterminate")
@@ -219,20 +204,14 @@ def indeterminates(r: Reading) -> list[Block]:
 
 
 def data_checks(r: Reading) -> list[Block]:
-    """Tabulate the recorded checks of the data: result, number, threshold and text.
-
-    Raises Absent, which leaves the part out, if the evaluation has none.
-    """
+    """Tabulate the recorded checks of the data: result, number, threshold and text."""
     return [
         _checks(r.found("checks.data"), "data check", "Look for anything not passed, and at the numbers next to it.")
     ]
 
 
 def leakage_checks(r: Reading) -> list[Block]:
-    """Tabulate the recorded checks for leaks of the future into the features.
-
-    Raises Absent, which leaves the part out, if the evaluation has none.
-    """
+    """Tabulate the recorded checks for leaks of the future into the features."""
     caption = (
         "Each check breaks a leak on purpose and looks whether the figures notice; the number must stay on the right side of"
         " its threshold."
@@ -255,10 +234,7 @@ def _checks(rows: list[Json], what: str, caption: str) -> Table:
 
 
 def labels(r: Reading) -> list[Block]:
-    """List how late decisions come, how many are open, and how labels make up for that.
-
-    Raises Absent, which leaves the part out, if the evaluation lacks the figures.
-    """
+    """List the delay of decisions, the number still open, and the correction of labels for them."""
     found = r.found("labels")
     delay = found["decision_delay"]
     days = [(key, name) for key, name in (
@@ -296,10 +272,9 @@ def _triangle(development: Json) -> list[Block]:
 
 
 def looks(r: Reading) -> list[Block]:
-    """Tabulate every earlier look at the test window.
+    """Tabulate every earlier look at the test window, or state in a sentence that there was none.
 
-    Each one spends a little of its independence. A sentence if there was none; raises Absent, which leaves the section
-    out, if looks are not recorded.
+    Each look weakens its independence. Raises Absent if looks are not recorded.
     """
     rows = r.evaluation.get("looks")
     if rows is None:

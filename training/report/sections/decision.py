@@ -1,4 +1,7 @@
-"""The decision on top: gates, and what to do next; then the headline figures beside every baseline."""
+"""First section: gates and the next step, then the headline figures with every baseline.
+
+Parts raise Absent without their figures.
+"""
 
 import shlex
 from collections.abc import Mapping
@@ -26,9 +29,9 @@ Json = Any
 
 
 def verdict(r: Reading) -> list[Block]:
-    """Return the block that states what the gates decide, and the command to run next.
+    """Return the block that states the decision of the gates, and the command to run next.
 
-    One of: no decision, since no gates were recorded; refused; passed with advisory gates to sign off; passed.
+    One of: no decision, since no gates were recorded; rejected; passed with advisory gates to sign off; passed.
     """
     if not r.gates or not r.gates.get("gates"):
         text = (
@@ -94,14 +97,11 @@ def _show(r: Reading) -> Command:
 
 
 TRAIN = "sellertrust train STUDY.toml"
-"""How to train; a model knows the name of its study and not that of the file."""
+"""The command for training; a model knows the name of its study, not of the file."""
 
 
 def gates(r: Reading) -> list[Block]:
-    """Tabulate each gate with result, number, limit and sentence: hard ones first.
-
-    Raises Absent, which leaves the part out, if no gates are recorded.
-    """
+    """Tabulate each gate with result, number, limit and sentence: hard ones first."""
     if not r.gates or not r.gates.get("gates"):
         raise Absent("no gates were recorded beside this model")
     found: list[Block] = []
@@ -125,7 +125,7 @@ def _gate(gate: Json) -> list[Cell]:
 
 
 def headline(r: Reading) -> list[Block]:
-    """Show the figures by which the model is judged first, as tiles, each with what it means.
+    """Show the main figures as tiles with their meanings.
 
     AUC, AUC above logistic regression, AUC at equal volume, and predicted against observed.
     """
@@ -175,10 +175,7 @@ def _better(interval: Json, whom: str) -> str:
 
 
 def misses(predicted: float, observed: float) -> str:
-    """Return in words how far the predicted rate is off: "predicts 3 % too high overall".
-
-    By the ratio of `predicted` to `observed`.
-    """
+    """Return the ratio of `predicted` to `observed` in words: "predicts 3 % too high overall"."""
     if not observed:
         return "nobody turned out bad"
     off = predicted / observed - 1
@@ -188,10 +185,7 @@ def misses(predicted: float, observed: float) -> str:
 
 
 def baselines(r: Reading) -> list[Block]:
-    """Tabulate AUC and further figures of every model on the same test rows.
-
-    Raises Absent, which leaves the part out, if the evaluation has no AUC.
-    """
+    """Tabulate AUC and further figures of every model on the same test rows."""
     auc = r.found("auc")
     models: Mapping[str, Json] = r.evaluation.get("models") or {}
     order = [name for name in MODELS if name in auc]
@@ -228,10 +222,7 @@ def baselines(r: Reading) -> list[Block]:
 
 
 def differences(r: Reading) -> list[Block]:
-    """Tabulate the candidate's figures less each baseline's, paired, with intervals.
-
-    Raises Absent, which leaves the part out, if the evaluation lacks the figures.
-    """
+    """Tabulate the candidate's figures less each baseline's, paired, with intervals."""
     pairs = {name: d for name, d in r.found("difference").items() if name.startswith("lightgbm-")}
     paired = r.evaluation.get("paired") or {}
     scale = Scaled((d[key] for d in pairs.values() for key in ("low", "high")), rule=0.0)
@@ -268,11 +259,7 @@ def sizes(r: Reading) -> list[Block]:
 
 
 def equal_volume(r: Reading) -> list[Block]:
-    """Tabulate the AUC of every model over pairs of like window volume, and the differences.
-
-    The candidate against each, paired. Raises Absent, which leaves the part out, if there are no such pairs, or no
-    figures.
-    """
+    """Tabulate the AUC of every model over pairs of like window volume, and the candidate's paired differences."""
     auc, pairs = r.found("equal_volume.auc"), r.found("equal_volume.difference")
     order = [name for name in dict.fromkeys([*MODELS, *auc]) if name in auc]
     if auc["lightgbm"]["value"] is None:

@@ -1,4 +1,7 @@
-"""Whether the world moved (PSI, CSI), the page by which points come about, and which reasons are given."""
+"""Section on features: drift (PSI, CSI), the page that makes the points, and reasons given.
+
+Parts raise Absent without their figures.
+"""
 
 from itertools import pairwise
 from typing import Any
@@ -14,10 +17,7 @@ ARROWS = {1: "↑ more is better", -1: "↓ more is worse", 0: "↔ free"}
 
 
 def psi(r: Reading) -> list[Block]:
-    """Tabulate the drift of score and features from training to test, largest first.
-
-    Raises Absent, which leaves the part out, if the evaluation lacks the figures.
-    """
+    """Tabulate the drift of score and features from training to test, largest first."""
     found = r.found("psi")
     score, features = found["score"], found["features"]
     moved = [row for row in features if _over(row)]
@@ -50,10 +50,7 @@ def _over(row: Json) -> bool:
 
 
 def certificate(r: Reading) -> list[Block]:
-    """Show what is proven: how many tables, in which features the score moves one way only.
-
-    Raises Absent, which leaves the part out, if the certificate states no directions.
-    """
+    """Show the proof: the number of tables, and the features in which the score is monotone."""
     c = r.certificate
     directions = c.get("directions")
     if not directions:
@@ -89,10 +86,7 @@ def _directions(directions: dict[str, int]) -> Table:
 
 
 def page(r: Reading) -> list[Block]:
-    """Draw the page: base points, a picture and the rows of each table, the table that takes most first.
-
-    Raises Absent, which leaves the part out, if the evaluation lacks the page.
-    """
+    """Draw the page: base points, a picture and the rows of each table, the most costly table first."""
     found = r.found("page")
     tables = sorted(found["tables"], key=lambda table: min(table["points"]))
     y = axis([0, *(points for table in tables for points in table["points"])], "", about=3)
@@ -106,7 +100,7 @@ def page(r: Reading) -> list[Block]:
 
 
 def listed_losses(tables: list[Json]) -> str:
-    """Return how much the three tables that take most take at most, in words."""
+    """Return, in words, the most points that the three most costly tables take."""
     return listed([f"{-min(table['points'])} ({table['features'][0]})" for table in tables[:3]])
 
 
@@ -139,10 +133,7 @@ def _curve(table: Json, y: Axis) -> Plot:
 
 
 def reasons(r: Reading) -> list[Block]:
-    """Tabulate how many sellers of the test get each reason code, the most frequent first.
-
-    Raises Absent, which leaves the part out, if the evaluation lacks the figures.
-    """
+    """Tabulate how many sellers of the test get each reason code, the most frequent first."""
     rows = sorted(r.found("reasons"), key=lambda row: -row["rows"])
     most = max(row["share"] for row in rows)
     first = rows[0]

@@ -1,4 +1,7 @@
-"""How the model treats different sellers, what changes for them against the champion, and where it was wrong."""
+"""Section on sellers: segments, changes against the champion, and the worst misses.
+
+Parts raise Absent without their figures.
+"""
 
 from collections import Counter
 from typing import Any
@@ -23,10 +26,9 @@ MAX_AFTER = 3
 
 
 def segments(r: Reading) -> list[Block]:
-    """Tabulate AUC and rates by segment, a table for each way to divide the sellers.
+    """Tabulate AUC and rates by segment, a table for each kind of segment.
 
-    A sentence for a way with fewer than two segments. Raises Absent, which leaves the part out, if the evaluation
-    lacks the figures.
+    A sentence replaces a kind with fewer than two segments.
     """
     found = r.found("segments")
     order = [kind for kind in KINDS if kind in found] + [kind for kind in found if kind not in KINDS]
@@ -85,10 +87,7 @@ def _champion(r: Reading, key: str) -> Json:
 
 
 def migration(r: Reading) -> list[Block]:
-    """Tabulate how many sellers move from which tier of the champion to which of the candidate.
-
-    Absent without a champion.
-    """
+    """Tabulate how many sellers move between the champion's and the candidate's tiers."""
     found = _champion(r, "migration")
     tiers, matrix = [str(t) for t in found["tiers"]], found["matrix"]
     rows: list[list[Cell]] = []
@@ -108,10 +107,9 @@ def migration(r: Reading) -> list[Block]:
 
 
 def swap(r: Reading) -> list[Block]:
-    """Tabulate whom the candidate would accept and reject in place of the champion.
+    """Tabulate the sellers that candidate and champion judge differently at an equal share rejected.
 
-    At the same share rejected: numbers and bad rates of both groups, and of those judged alike. Absent without a
-    champion.
+    With numbers and bad rates of each group, and of the sellers judged alike.
     """
     found = _champion(r, "swap")
     groups = (
@@ -140,10 +138,7 @@ def swap(r: Reading) -> list[Block]:
 
 
 def paired(r: Reading) -> list[Block]:
-    """Tabulate the candidate's figures less the champion's: AUC, log-loss, recall of loss.
-
-    With paired intervals; Absent without a champion.
-    """
+    """Tabulate the candidate's figures less the champion's, with paired intervals: AUC, log-loss, recall of loss."""
     if not r.has_champion:
         raise Absent("there was no champion to compare with when this model was trained")
     rows: list[list[Cell]] = []
@@ -181,14 +176,11 @@ def _compared(interval: Json, sense: int) -> Chip:
 
 
 def worst(r: Reading) -> list[Block]:
-    """Show a card for each of the worst misses, with what was known and what came after.
-
-    Raises Absent, which leaves the part out, if the evaluation has none.
-    """
+    """Show a card for each of the worst misses, with the knowledge then and the events after."""
     rows = r.found("misses")
     cards = []
     for row in rows:
-        # Models of earlier releases hold no list of what was known, and mix it with what came after.
+        # Models of earlier releases mix prior knowledge with later events.
         known = [entry for entry in row["entries"] if entry["day"] < row["observe"]]
         after = row.get("after", [])
         shown = [(str(e["entry_id"]), f"{e['kind']}, {e['day']}: {e['what']}") for e in known[:MAX_ENTRIES]]
@@ -212,10 +204,7 @@ def worst(r: Reading) -> list[Block]:
 
 
 def _tiers(rows: list[Json], *, bad: bool) -> str:
-    """Return how many of these rows each tier has, most first: " (9 standard, 5 trusted)".
-
-    Empty if no tier is known.
-    """
+    """Return the number of these rows in each tier, most first: " (9 standard, 5 trusted)"; empty if no tier is known."""
     tiers = Counter(str(row["tier"]) for row in rows if bool(row["bad"]) == bad and "tier" in row)
     ordered = sorted(tiers.items(), key=lambda item: (-item[1], item[0]))
     return f" ({', '.join(f'{number} {tier}' for tier, number in ordered)})" if tiers else ""

@@ -1,4 +1,4 @@
-"""How well the model ranks: ROC, KS, lift, and how it held from month to month."""
+"""Section on ranking: ROC, KS, lift, and figures by month. Parts raise Absent without their figures."""
 
 from itertools import pairwise
 from typing import Any
@@ -14,7 +14,7 @@ DRAWN = ("raw_count", "points_rule", "logistic", "unconstrained", "champion", "l
 
 
 def style(name: str) -> str:
-    """Return the name of the style in which a model's curve is drawn; each has its own dash."""
+    """Return the name of the style of a model's curve; each has its own dash."""
     return f"m-{name}" if name in DRAWN else "m-other"
 
 
@@ -26,10 +26,7 @@ def _curves(found: Json, x: Any, y: Any) -> tuple[list[Mark], list[Key]]:
 
 
 def roc(r: Reading) -> list[Block]:
-    """Draw the ROC curves of all models.
-
-    Raises Absent, which leaves the part out, if the evaluation has none.
-    """
+    """Draw the ROC curves of all models."""
     found, auc = r.found("curves.roc"), r.found("auc")
     x, y = shares("good sellers flagged"), shares("bad sellers found")
     marks, keys = _curves(found, x, y)
@@ -45,11 +42,7 @@ def roc(r: Reading) -> list[Block]:
 
 
 def ks(r: Reading) -> list[Block]:
-    """Draw the shares of good and bad sellers at or below each number of points.
-
-    With the place where they are farthest apart. Raises Absent, which leaves the part out, if the evaluation lacks the
-    figures.
-    """
+    """Draw the shares of good and bad sellers at or below each number of points, and their largest distance."""
     found = r.found("curves.ks")
     x, y = axis(found["x"], "points"), shares("share at or below")
     gaps = [bad - good for good, bad in zip(found["good"], found["bad"], strict=True)]
@@ -73,7 +66,7 @@ def _good_bad(shape: str) -> list[Key]:
 def lift(r: Reading) -> list[Block]:
     """Draw the lift of each model by the share of sellers, worst first.
 
-    Models of earlier releases have the share of bad found in its place. Absent without the figures.
+    Models of earlier releases have the share of bad found in its place.
     """
     found = r.found("curves.lift")
     own = found["lightgbm"]
@@ -106,10 +99,7 @@ def _at(c: Json, where: float) -> float:
 
 
 def distribution(r: Reading) -> list[Block]:
-    """Draw histograms of the points of good and of bad sellers.
-
-    Raises Absent, which leaves the part out, if the evaluation lacks the figures.
-    """
+    """Draw histograms of the points of good and of bad sellers."""
     found = r.found("score_distribution")
     edges, parts = found["edges"], {name: _share(found[name]) for name in ("good", "bad")}
     x = axis(edges, "points")
@@ -157,11 +147,7 @@ def wilson(bad: float, rows: float) -> tuple[float, float]:
 
 
 def months(r: Reading) -> list[Block]:
-    """Draw AUC, and predicted and observed rate, by month, with intervals.
-
-    A sentence if there is one month only; raises Absent, which leaves the part out, if the evaluation lacks the
-    figures.
-    """
+    """Draw AUC, and predicted and observed rate, by month, with intervals; a sentence if there is one month only."""
     rows = r.found("by_month")
     if len(rows) == 1:
         month = rows[0]["month"]
