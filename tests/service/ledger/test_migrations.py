@@ -1,7 +1,6 @@
-"""The frozen ledgers, the next migration, and processes that upgrade at once."""
+"""The next migration, and processes that upgrade at once."""
 
 import shutil
-import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -13,24 +12,9 @@ from service.ledger.database import migrations
 from service.ledger.database.database import Database
 from service.ledger.database.schema import VERSION_TABLE, SchemaState, upgrade
 from service.ledger.store import Ledger
-from tests.frozen import thaw
-from tests.frozen import versions as releases
 from tests.helpers.builders import MARKET, Clock, exposure, identity, status, violation
 from tests.helpers.databases import schema_state
 from tests.helpers.shells import shell_of
-
-
-@pytest.mark.parametrize("release", releases())
-def test_the_ledger_of_every_release_is_upgraded_and_verifies(tmp_path: Path, release: str) -> None:
-    """As that release left it; nothing is lost on the way."""
-    url = thaw(release, tmp_path / "ledger.db")
-    with closing(sqlite3.connect(tmp_path / "ledger.db")) as frozen:
-        (entries,) = frozen.execute("SELECT count(*) FROM entry").fetchone()
-    upgrade(url)
-    with Ledger.open(url) as ledger:
-        found = ledger.seals.verify([ledger.seals.last()], lambda done, total: None)
-    assert (found.entries, found.mismatch) == (entries, None)
-
 
 NEXT = """
 from alembic import op

@@ -17,7 +17,7 @@ from scoring.scores.score import score
 from service.scores import shadow as shadowing
 from service.scores.shadow import ALIAS, Shadow, file_of
 from service.scores.shadow_report import report_of
-from tests.frozen import model, versions
+from tests.helpers.models import another
 from tests.helpers.servers import MARKET, Running, exposure, identity, running_server, violation
 from tests.helpers.worlds import artifact, policy
 
@@ -53,11 +53,6 @@ class Raising(Artifact):
 
     def __getattr__(self, name: str) -> Any:
         raise RuntimeError("no score today")
-
-
-def other() -> Artifact:
-    """A sound model that is not the champion: the oldest release's."""
-    return model(versions()[0])
 
 
 def wait_until(holds: Any) -> None:
@@ -99,7 +94,7 @@ def asked(running: Running, times: int = 1) -> list[bytes]:
 
 def test_each_answer_is_compared_with_the_shadows_and_written_down(tmp_path: Path) -> None:
     """Both points and tiers as the two models give them; no name, no reason, nothing but ids and numbers."""
-    champion, challenger = artifact(), other()
+    champion, challenger = artifact(), another()
     with shadowed(tmp_path, challenger) as (running, shadow, problems):
         wait_until(lambda: shadow._artifact is not None)
         asked(running)
@@ -137,11 +132,11 @@ def test_answers_are_the_same_to_the_bit_whatever_the_shadow_does(
     with shadowed(tmp_path, None) as (running, _, _):
         without = asked(running)
         found = {
-            "sound": other(),
-            "raising": Raising(other()),
+            "sound": another(),
+            "raising": Raising(another()),
             "refused": ArtifactRefused("the model is damaged"),
             "none": None,
-            "disk": other(),
+            "disk": another(),
         }[kind]
         if kind == "disk":
             (tmp_path / "full").symlink_to("/dev/full")
@@ -175,7 +170,7 @@ def test_what_comes_while_too_much_waits_is_dropped_and_counted(
 ) -> None:
     """A full queue holds nobody up; the report says how many requests it cost, after the server has ended."""
     monkeypatch.setattr(shadowing, "MAX_ROWS", 0)
-    challenger = other()
+    challenger = another()
     with shadowed(tmp_path, challenger) as (running, shadow, _):
         wait_until(lambda: shadow._artifact is not None)
         without = asked(running, 5)
@@ -190,7 +185,7 @@ def test_a_file_that_is_large_enough_is_put_aside_and_read_with_the_next(
 ) -> None:
     """Two files at most; half a line, of a server that was killed, is counted and passed by."""
     monkeypatch.setattr(shadowing, "MAX_BYTES", 3000)
-    challenger = other()
+    challenger = another()
     with shadowed(tmp_path, challenger) as (running, shadow, _):
         wait_until(lambda: shadow._artifact is not None)
         for _ in range(6):

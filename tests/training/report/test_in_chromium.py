@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, Route, sync_playwright
 
-from tests.frozen import versions
 from tests.training.report import sample
-from tests.training.report.test_report import frozen, poisoned
+from tests.training.report.test_report import poisoned
 from training.report.page import render
 from training.report.sections import PLANS
 
@@ -33,11 +32,11 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A report of everything, of hostile input with a long word in it, and of a model of an earlier release."""
+    """A report of everything, and of hostile input with a long word in it."""
     hostile = poisoned(sample.parts(("log_loss", "psi")))
     hostile["evaluation"]["misses"][0]["seller"] = "s" * 128
     hostile["evaluation"]["segments"]["country"][0]["name"] = "n" * 128
-    pages = {"whole": sample.parts(), "hostile": hostile, "old": frozen(versions()[0])}
+    pages = {"whole": sample.parts(), "hostile": hostile}
     folder = tmp_path_factory.mktemp("reports")
     for name, parts in pages.items():
         (folder / f"{name}.html").write_text(render(**parts))
@@ -71,7 +70,7 @@ def opened(chromium: Browser, file: Path, width: int = 1280, scheme: Any = "ligh
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", ["whole", "hostile", "old"])
+@pytest.mark.parametrize("name", ["whole", "hostile"])
 @pytest.mark.parametrize("width", WIDTHS)
 def test_nothing_is_loaded_nothing_runs_and_nothing_overflows(
     chromium: Browser, files: dict[str, Path], name: str, width: int

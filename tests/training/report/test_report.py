@@ -1,7 +1,6 @@
 """What the report promises whoever reads its HTML without a browser."""
 
 import copy
-import json
 import os
 import re
 import subprocess
@@ -12,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from tests.frozen import FOLDER, versions
 from tests.training.report import beside, sample
 from training.report import sections
 from training.report.numbers import count, listed, number, percent, plural, spoken
@@ -41,13 +39,6 @@ def words(html: str) -> str:
     """The text of a page without its marks and styles."""
     bare = re.sub(r"<style>.*?</style>|<[^>]+>", " ", html, flags=re.DOTALL)
     return re.sub(r"\s+", " ", bare)
-
-
-def frozen(version: str) -> dict[str, Json]:
-    """All that `render` takes, of a release's model."""
-    names = ("manifest", "evaluation", "lineage", "certificate")
-    model = FOLDER / version / "model"
-    return {n: json.loads((model / f"{n}.json").read_text()) for n in names} | {"gates": None, "digest": "f" * 64}
 
 
 def test_a_whole_evaluation_leaves_nothing_out_and_every_section_comes_in_its_order() -> None:
@@ -164,18 +155,6 @@ def test_windows_are_drawn_to_scale() -> None:
     assert len(bars) == 12
     assert widths["train"] == widths["test"]
     assert max(widths["train"]) == pytest.approx(4 * max(widths["mature"]), abs=0.3)  # 180 days to 45
-
-
-@pytest.mark.parametrize("version", versions())
-def test_models_of_earlier_releases_give_a_report_that_says_what_they_do_not_hold(version: str) -> None:
-    parts = frozen(version)
-    html = render(**parts)
-    text = words(html)
-    assert number(parts["evaluation"]["auc"]["lightgbm"]["value"]) in text
-    assert "No decision: the gates are not there" in text
-    holds_curves = "roc" in parts["evaluation"].get("curves", {})
-    assert ("evaluation.json of this model does not hold curves.roc" in text) != holds_curves
-    assert re.findall(r'<h2 id="[a-z]+-title">(.*?)</h2>', html) == [plan.title for plan in PLANS]
 
 
 @pytest.mark.long
