@@ -78,7 +78,6 @@ WHERE = {
         *(
             "access",
             "violation types",
-            "ledger kinds",
             "ledger examples",
             "ledger unmatched",
             "model",
@@ -365,7 +364,7 @@ def _kinds() -> Iterator[str]:
     yield "# Kinds of entries"
     yield ""
     yield "An entry has one kind. A later entry corrects an earlier one, and no entry is changed or deleted."
-    yield "`entry.proto` has the full text of every field; `sellertrust ledger kinds` prints them."
+    yield "`entry.proto` has the full text of every field."
     yield ""
     yield "As JSON, for `sellertrust ledger append`. Amounts are whole minor units (cents):"
     yield ""

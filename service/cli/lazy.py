@@ -60,7 +60,7 @@ COMMANDS = {
     "case": Row("List the cases that cautions opened, and decide them.", ("cases",)),
     "ledger": Row(
         "Read and write the ledger of what each seller did.",
-        ("ledger", "imports", "kinds", "feed", "backups", "erasing", "mending", "operate:ledger"),
+        ("ledger", "imports", "feed", "backups", "erasing", "mending", "operate:ledger"),
     ),
     "override": Row("Set the tier of a seller for a time.", ("overrides",)),
     "policy": Row(

@@ -1,4 +1,4 @@
-"""`sellertrust model backtest | monitor | shadow | shadow-report`, as a person and a scheduler use them."""
+"""`sellertrust model backtest | monitor | shadow`, as a person and a scheduler use them."""
 
 import time
 from pathlib import Path
