@@ -1,1 +1,1 @@
-"""The ledger store: one append-only table of entries, on SQLite or PostgreSQL, and the only place that knows SQL."""
+"""The ledger: one append-only table of entries, on SQLite or PostgreSQL. Only this package contains SQL."""

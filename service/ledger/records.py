@@ -1,5 +1,3 @@
-"""What the ledger gives back."""
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
@@ -11,39 +9,29 @@ from scoring.entries.lifecycle import COUNTING_STATUSES, OPEN_STATUSES
 
 
 class Appended(NamedTuple):
-    """What became of one entry of a batch."""
-
     entry_id: str
-    """Its id."""
     sequence: int
-    """Where it stands."""
     record_time: int
-    """When it was recorded, in microseconds."""
     already_present: bool
-    """Whether it was there before."""
     pending: bool = False
     """Whether it is a status change that waits for its violation."""
     erased: bool = False
-    """Whether it was there, and what it held was erased since."""
+    """Whether its texts were erased since its first append."""
 
 
 class Position(NamedTuple):
     """How far a partition of a source is read once a batch is appended."""
 
     source: str
-    """The source."""
     partition: int
-    """Its partition."""
     next_position: int
-    """Where reading goes on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """One set of entries, for ever.
+    """A fixed set of entries: those up to `sequence`, recorded before `known_time`.
 
-    Those up to `sequence`, which are those recorded before `known_time`. Of these an answer uses what occurred and was
-    reported before `observe_time`. Times in microseconds.
+    An answer uses the ones that occurred and were reported before `observe_time`.
     """
 
     observe_time: int
@@ -53,96 +41,68 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class RecordedEntry:
-    """An entry as it was stated, and beside it what the ledger made of its defaults.
-
-    Times in microseconds.
-    """
+    """An entry as it was stated, and the values of its defaults."""
 
     sequence: int
-    """Its position."""
     record_time: int
-    """When this ledger learned of it."""
     seller: str
-    """Whose it is; empty for a fact about a product."""
+    """Empty for a fact about a product."""
     occur_time: int
-    """When it happened."""
     report_time: int
-    """When its source learned of it."""
     entry: Entry
-    """What was stated."""
     pending: bool = False
     """Whether it is a status change that waits for its violation."""
     erased: bool = False
-    """Whether its texts were erased."""
     principal: str = ""
-    """Who called, authenticated; empty for what came by no server's call."""
+    """The authenticated caller; empty without a call."""
 
 
 @dataclass(frozen=True, slots=True)
 class ViolationView:
-    """A violation, resolved from its entries.
-
-    Times, in microseconds, are those of its report, corrected.
-    """
+    """A violation, resolved from its entries. Times are its report's, corrected."""
 
     violation: str
-    """Its id."""
     seller: str
-    """Whose it is; empty if it is of a product."""
+    """Empty if the violation is of a product."""
     incident: str
-    """Its incident, after moves, merges and splits."""
+    """After moves, merges and splits."""
     violation_type: str
-    """Its key in the table of violation types."""
     category: Category
-    """Its category."""
     severity: Severity
-    """The one after all changes."""
+    """After all changes."""
     harm: Harm
     """As reported."""
     source: Source
-    """Who reported it, by kind."""
+    """The kind of reporter."""
     notifier: str
-    """Who reported it; empty if nobody is named."""
+    """Empty if the report names none."""
     status: Status
-    """Its present status."""
     attribution: Attribution | None
-    """None unless it was contested whose goods they were."""
+    """None unless the goods' owner was contested."""
     occur_time: int
-    """When it happened."""
     report_time: int
-    """When its source learned of it."""
     record_time: int
-    """When this ledger learned of it."""
     entries: tuple[str, ...]
-    """The ids of its entries by sequence, the report first."""
+    """By sequence, the report first."""
     allowed_actions: tuple[Action, ...]
-    """What may be done to it."""
     sequence: int
-    """That of its report."""
+    """Its report's."""
 
 
 @dataclass(frozen=True, slots=True)
 class AsSeen:
-    """What must still hold when a bulk decision's entries are appended.
-
-    It is asked while the ledger is locked.
-    """
+    """The state that must still be true, under the lock, when a bulk decision is appended."""
 
     decision_id: str
-    """The id of the bulk decision."""
     prefix: str
-    """How the ids of all entries of the decision begin."""
+    """The prefix of the decision's entry ids."""
     own: str
-    """How those with its present parameters do; with others the append is refused."""
+    """The prefix with its parameters; the append is rejected if other parameters are recorded."""
     decisions: Mapping[str, tuple[str, int]]
-    """By entry id its violation and how many decisions about it were seen: an entry whose violation got another one
-    since is left out.
-    """
+    """Per entry id, its violation and the number of decisions seen; a newer decision leaves the entry out."""
 
 
 class ReportOutcome(IntEnum):
-    """What became of a report."""
-
     UPHELD = 1
     OVERTURNED = 2
     DISMISSED = 3
@@ -152,7 +112,7 @@ class ReportOutcome(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What became of a notifier's reports, as numbers of reports."""
+    """A notifier's reports, counted by outcome."""
 
     upheld: int = 0
     overturned: int = 0
@@ -162,15 +122,14 @@ class Record:
 
     @property
     def reports(self) -> int:
-        """Return the number of all reports of the notifier: the sum of the five outcomes."""
         return self.upheld + self.overturned + self.dismissed + self.withdrawn + self.open
 
 
 def find_outcome(status: Status, attribution: Attribution | None = None) -> ReportOutcome:
-    """Return what became of a report, by its violation's status and attribution.
+    """Return a report's outcome, by its violation's status and attribution.
 
-    Confirmed, appealed and reduced are upheld; alleged and under review are open; the others are as their status states.
-    If the goods were another seller's, it is overturned.
+    Confirmed, appealed and reduced are upheld; alleged and under review are open; the other outcomes are named as their
+    status. If the goods were another seller's, it is overturned.
     """
     if attribution is Attribution.ACCEPTED:
         return ReportOutcome.OVERTURNED
@@ -183,8 +142,5 @@ class Identity(NamedTuple):
     """The identity of a seller that is in force."""
 
     seller: str
-    """Whose it is."""
     level: IdentityLevel
-    """How far it is verified."""
     attributes: Mapping[str, str]
-    """What was verified, by key."""

@@ -1,4 +1,4 @@
-"""The ledger: appends entries, and reads them as of any time. The only code that holds a connection to it."""
+"""The ledger: appends entries, and reads them as of any time."""
 
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -34,7 +34,7 @@ from service.ledger.records import Appended, AsSeen, Cut, Position
 
 
 class Ledger:
-    """The ledger in one database. Any number of threads may use one, and any number of processes one database.
+    """The ledger in one database. Thread-safe; any number of processes may share a database.
 
     Every method may raise LedgerUnavailable, after which the call may be repeated.
     """
@@ -69,12 +69,12 @@ class Ledger:
     ) -> Self:
         """Open the ledger at `sqlite:///path` or `postgresql://user@host/database`.
 
-        `create` makes the schema if the database has none; an older one is only ever upgraded by `schema.upgrade`.
-        `serving` makes this the only writer of a SQLite file until it is closed, and does what an interrupted append left.
-        ConfigurationWrong if the URL cannot be used, the role lacks rights (to append too, if `serving`), or another server
-        has the file; LedgerVersionUnknown, with what to do, unless this release can write the schema. `clock` is this
-        server's. `is_witnessed`: whether it is held against PostgreSQL's clock, or stands for that too (False); None: whether
-        it is the machine's (`service.ledger.clock.server_clock`).
+        `create` makes an absent schema; only `schema.upgrade` upgrades an older one. `serving` makes this the only
+        writer of a SQLite file, and finishes interrupted appends. `is_witnessed`: whether `clock` is compared with
+        PostgreSQL's (False: it replaces that one too); None: only if it is the machine's.
+
+        Raises ConfigurationWrong if the URL cannot be used, the role lacks rights (to append too, if `serving`), or
+        another server has the file; LedgerVersionUnknown unless this release can write the schema.
         """
         database = Database(url)
         try:
@@ -96,7 +96,6 @@ class Ledger:
         return opened
 
     def close(self) -> None:
-        """Close every connection to the database; calls after it raise LedgerUnavailable."""
         self.database.close()
 
     def __enter__(self) -> Self:
@@ -108,19 +107,12 @@ class Ledger:
         self.close()
 
     def cautions(self) -> list[str]:
-        """Return a list of sentences about risks that the operator should know of; empty if none.
-
-        Risks of the database, and a last record time ahead of the clock.
-        """
         end = self.clock.end()
         ahead = end.record_time - self.clock.server.now(end.clock)
         return [*self.database.cautions(), *([clock_ahead_caution(ahead)] if ahead > SKEW else [])]
 
     def last(self) -> tuple[int, int]:
-        """Return (sequence, record_time) of the ledger's last entry; (0, 0) if there is none.
-
-        In microseconds. The clock of the ledger is held against this end from then on.
-        """
+        """Return (sequence, record_time in microseconds) of the last entry; (0, 0) if there is none."""
         end = self.clock.end()
         return end.sequence, end.record_time
 
@@ -134,23 +126,23 @@ class Ledger:
         as_seen: AsSeen | None = None,
         as_recorded: AsRecorded | None = None,
     ) -> list[Appended]:
-        """Append 1 to 10,000 entries, all or none, in order; return what became of each.
+        """Append 1 to 10,000 entries, all or none, in order; return one result per entry.
 
-        An entry that is on record already is answered as the first time. `position`, how far a source is read with these
-        entries, is recorded with them, never back. `as_seen`: entries of which that does not hold any more are left out.
-        `as_recorded`: the service itself states measures that rules ask for, none if the record says something else by then.
-        What follows from an entry for very many sellers follows in appends of its own, before this returns.
+        An entry that is already recorded gets its first answer. `position` is recorded with the entries and never moves
+        back. Entries for which `as_seen` is no longer true are left out. `as_recorded`: the service itself states
+        measures that rules ask for; none is appended if the record differs by then. Consequences for very many sellers
+        are appended separately before this returns.
 
-        InvalidInput names every wrong field of the batch, `report_time` among them unless the batch is `imported`,
-        EntryContentDiffers all whose ids are on record; ExposureRevisionTaken, ViolationNotFound, EntryNotFound and
-        LifecycleForbids name the first such entry; raises PermissionDenied for decisions about the caller's own reports;
-        ClockInDoubt.
+        Raises InvalidInput for every wrong field of the batch, `report_time` included unless the batch is `imported`;
+        EntryContentDiffers for all entries whose id has other content; ExposureRevisionTaken, ViolationNotFound,
+        EntryNotFound and LifecycleForbids for the first such entry; PermissionDenied for decisions about the caller's
+        own reports; ClockInDoubt.
         """
         appending.check_marketplace(marketplace)
         appending.refuse_output_only(entries, imported, by_rule=as_recorded is not None, in_bulk=as_seen is not None)
         end = self.clock.end()
         present = self.clock.present(end)
-        # Not the clock alone: an entry that was accepted must be valid still when the clock has been put back.
+        # Not the clock alone: a valid entry stays valid after the clock was put back.
         batch = prepare_batch(entries, max(present.clock, end.record_time))
         appending.refuse_own_early(self.database, marketplace, batch)
         try:
@@ -173,17 +165,14 @@ class Ledger:
         return results
 
     def finish(self) -> None:
-        """Append the entries that an interrupted append left undone; nothing if there are none.
-
-        Those that follow from the report of a product, or from a decision about it.
-        """
+        """Append what an interrupted append left undone."""
         with self.database.read() as connection:
             left = following.find_unfinished(connection)
         for marketplace, entry_id, _ in left:
             self._follow_on(marketplace, entry_id)
 
     def _follow_on(self, marketplace: str, entry_id: str) -> None:
-        """Derive the rest of what follows from an entry, in appends of their own between which others come in."""
+        """Append an entry's remaining consequences in batches; other appends may come between."""
         while True:
             before = self.clock.present(self.clock.end())
             with self.clock.locked(before) as (connection, present):
@@ -200,9 +189,9 @@ class Ledger:
     def erase(self, marketplace: str, seller: str, *, actor: str, ground: str = "", entry_id: str) -> Appended:
         """Erase the sealed texts of a seller's entries: delete its key, and append an entry.
 
-        Nothing that counts changes; returns what was appended. Needs a role that may delete from `seller_key`.
-        InvalidInput names every wrong field; raises SellerNotFound if nothing is on record of the seller;
-        LedgerUnavailable if SQLite's journal still holds the key, after which a retry finishes.
+        The role needs the right to delete from `seller_key`. Raises InvalidInput for every wrong field; SellerNotFound
+        if the seller has no entry; LedgerUnavailable if SQLite's journal still holds the key, after which a retry
+        finishes.
         """
         appending.check_marketplace(marketplace)
         entry = Entry(entry_id, seller, SellerErased(actor, ground))
@@ -211,12 +200,11 @@ class Ledger:
     def mend_clock(
         self, marketplace: str, *, actor: str, reason: str, first_sequence: int = 0, ahead: int = 0, entry_id: str
     ) -> Appended:
-        """Append an entry that corrects record times, from `first_sequence` on, by `ahead`.
+        """Append an entry that corrects record times, from `first_sequence` on, by `ahead` microseconds.
 
-        In microseconds, for the entries of all marketplaces; the entry itself is of `marketplace`. With 0 and 0 it
-        corrects nothing, and vouches for the clock after a long time without appends. Reads up to an earlier sequence
-        answer as before. Raises InvalidInput if the entries did not run ahead so far, were mended before or would lose
-        their order; ClockInDoubt if the clock itself is in doubt.
+        It corrects all marketplaces; the entry itself is of `marketplace`. With 0 and 0 it only vouches for the clock
+        after a long rest. Reads up to an earlier sequence stay as before. Raises InvalidInput if the entries did not
+        run ahead so far, were mended before or would lose their order; ClockInDoubt.
         """
         appending.check_marketplace(marketplace)
         stated = ClockMended(actor, reason, first_sequence, ahead)
@@ -227,7 +215,7 @@ class Ledger:
             if (first_sequence or ahead) and not appending.is_known(connection, marketplace, entry_id):
                 last = last_entry(connection)[0]
                 mending.require_sound(connection, mending.load(connection), stated, last, present.clock)
-                # Its own record time is none of those that it puts right, or a stamp would name two cuts.
+                # It does not correct its own record time, or a stamp would name two cuts.
                 span = mending.span(connection, first_sequence, last)
                 present = present._replace(ahead=ahead, taken=(*present.taken, span) if ahead else present.taken)
             [appended] = appending.append_batch(self.database, connection, marketplace, [item], present).results
@@ -236,18 +224,17 @@ class Ledger:
     def cut(self, observe_time: int | None = None, known_time: int | None = None) -> Cut:
         """Return the cut, a fixed set of entries, for an answer as of `observe_time`.
 
-        Of all that is known now, or was before `known_time`; times in microseconds. `observe_time` defaults to just after
-        the later of the clock and the last `record_time`, which counts for at most SKEW more than the clock: a clock that
-        lags a little hides nothing, and a record time that ran ahead moves no answer. It is the last `record_time` if that is
-        longer ago than REST, since such a clock is in doubt. The cut's `known_time` is just after the last `record_time` in
-        it: whatever is appended later is recorded later, so the same two times give the same cut for ever.
-        Raises InvalidInput if one lies in the future.
+        It holds what is known now, or was known before `known_time`; times in microseconds. `observe_time` defaults to
+        just after the later of the clock and the last `record_time`, which counts for at most SKEW more than the clock.
+        If the last `record_time` is longer ago than REST, it is the default. The cut's `known_time` is just after its
+        last `record_time`, so the same two times always give the same cut. Raises InvalidInput if a time lies in the
+        future.
         """
         end = self.clock.end()
         sequence, record_time = end.sequence, end.record_time
         clock = self.clock.server.now(end.clock)
         mendings = self.clock.mendings
-        # What was answered as of a record time that ran ahead is answered again.
+        # An answer as of a record time that ran ahead is given again.
         latest = max(clock, record_time, *(mended.taken[1] for mended in mendings.all)) + 1
         times = {"observe_time": observe_time, "known_time": known_time}
         wrong = [

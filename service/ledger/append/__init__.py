@@ -1,1 +1,1 @@
-"""Append entries while the lock of the ledger is held."""
+"""Append entries under the ledger's lock."""

@@ -1,4 +1,4 @@
-"""What is on record of the deposits, claims, complaints and cases that a batch changes, read while the ledger is locked."""
+"""Reads the deposits, claims, complaints and cases that a batch changes, under the ledger's lock."""
 
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, cast
@@ -45,8 +45,7 @@ _DEPOSITS = _STATED.where(_HERE, among(_E.seller, _NAMES), text(ON_TERMS), _E.ki
 )
 # `is_not(None)` is stated so that the partial index serves.
 _OF_TARGET = _STATED.where(_HERE, _E.target.is_not(None), among(_E.target, _NAMES)).order_by(_E.target, _E.sequence)
-# Of the sellers whom the batch names alone: a claim, a complaint or a measure of another takes no longer than one that is not
-# on record.
+# Only the batch's sellers: another seller's claim takes no longer than an unknown one.
 _IS_OF_SELLERS = of_sellers(_E.seller)
 _CLAIMS = _OF_TARGET.where(or_(_E.kind == int(Kind.DEPOSIT), _E.kind == int(Kind.CLAIM)), _IS_OF_SELLERS)
 _COMPLAINTS = _STATED.where(_HERE, among(_E.entry_id, _NAMES), _E.kind == int(Kind.COMPLAINT), _IS_OF_SELLERS)
@@ -59,7 +58,7 @@ _NO_NEW_FACTS = (
     *(Kind.MEASURE, Kind.OVERRIDE, Kind.CASE, Kind.PAYOUTS, Kind.COMPLAINT_DECISION, Kind.CORRECTION, Kind.ERASURE),
     Kind.CLOCK,
 )
-"""Kinds of what was decided about a seller: no new fact about it."""
+"""Kinds of decisions about a seller."""
 _CASES = _OF_TARGET.where(_E.kind == int(Kind.CASE), _IS_OF_SELLERS)
 _SET_OFF = _STATED.where(_HERE, among(_E.entry_id, _NAMES), _IS_OF_SELLERS)
 _CONFIRMED = _STATED.where(
@@ -73,7 +72,7 @@ _OfClaim = DepositChanged | ClaimChanged
 def load_accounts(
     connection: Connection, marketplace: str, met: DerivationContext, fresh: Sequence[PreparedEntry]
 ) -> None:
-    """Add to `met` the deposits and claims that the entries of a batch change, as they stand."""
+    """Add to `met` the deposits and claims that a batch changes."""
     changes = [item.entry for item in fresh if item.kind in {Kind.DEPOSIT, Kind.CLAIM}]
     sellers = {entry.seller for entry in changes if isinstance(entry.fact, DepositChanged)}
     for row in read_rows(connection, _DEPOSITS, marketplace, sellers):
@@ -88,9 +87,9 @@ def load_accounts(
 def load_contests(
     connection: Connection, marketplace: str, met: DerivationContext, fresh: Sequence[PreparedEntry]
 ) -> None:
-    """Add to `met` the complaints that the entries of a batch decide, and the measures that its complaints are about.
+    """Add to `met` the complaints that a batch decides, and the measures that its complaints contest.
 
-    With who stated each measure, and who decided about the violations that it rests on.
+    Each measure has its author, and the deciders of its violations.
     """
     entries = [item.entry for item in fresh if item.kind in {Kind.COMPLAINT, Kind.COMPLAINT_DECISION}]
     facts, sellers = [entry.fact for entry in entries], [*{entry.seller for entry in entries}]
@@ -119,10 +118,10 @@ def load_contests(
 def load_cases(
     connection: Connection, marketplace: str, met: DerivationContext, fresh: Sequence[PreparedEntry]
 ) -> None:
-    """Add to `met` what was stated last about the cases that the entries of a batch decide.
+    """Add to `met` the last statement about each case that a batch decides.
 
-    One that no server has recorded, since none did then or since it came from another ledger, is open if the entry that it
-    is named after is on record, or in the batch, of the same seller.
+    An unrecorded case, for example of another ledger, is open if its namesake entry is in the record or batch of the
+    same seller.
     """
     _load_stops(connection, marketplace, met, fresh)
     entries = [item.entry for item in fresh if item.kind is Kind.CASE]
@@ -147,7 +146,6 @@ def load_cases(
 def _load_stops(
     connection: Connection, marketplace: str, met: DerivationContext, fresh: Sequence[PreparedEntry]
 ) -> None:
-    """Add to `met` the stops of payouts of the sellers in a batch, and the new facts that it names."""
     entries = [item.entry for item in fresh if item.kind in {Kind.PAYOUTS, Kind.CASE}]
     sellers, last = [*{entry.seller for entry in entries}], dict.fromkeys((one.seller for one in entries), 0)
     for row in read_rows(connection, _ON_PAYOUTS, marketplace, sellers):

@@ -1,8 +1,7 @@
-"""Acts: entries that state how the service is governed, beside the facts: which policy is served, and what needs two persons.
+"""Acts: entries about the service's governance: the policy served, and what needs two persons.
 
-They stand in the table of entries under the same sequences, seals and keys, so that backups hold them and verification names
-each that was changed or left out. The methods about policies and proposals alone append them, and list them. They are of the
-marketplace "" if they concern all marketplaces. Their ids have a `/`, which no id of a caller has.
+Acts share the sequences, seals and keys of entries. Acts about all marketplaces have the marketplace "". Their ids have
+a `/`, which no caller's id has.
 """
 
 import json
@@ -24,37 +23,34 @@ from service.ledger.seals.sealed_texts import seal_texts
 
 
 class Act(IntEnum):
-    """The kind of an act. Kinds of facts are below 1,000."""
+    """Kinds of facts are below 1,000."""
 
     POLICY = 1001
-    """A policy is served from then on."""
+    """The service serves a policy from then on."""
     POLICY_TEXT = 1002
-    """The text of a policy, or of what its loss certificate assumes."""
+    """The text of a policy, or of the assumptions of its loss certificate."""
     PROPOSAL = 1003
     """A step of a proposal."""
 
 
 class NewAct(NamedTuple):
-    """An act that is to be appended."""
-
     act: Act
     content: Mapping[str, Any]
     entry_id: str = ""
-    """Default: of its kind and sequence."""
+    """Default: made from its kind and sequence."""
     target: str | None = None
-    """What it is about, as it is looked up."""
+    """The look-up key."""
     status: int | None = None
-    """What is done, as a number of the act's own."""
     until_time: int | None = None
-    """When it ends by itself, in microseconds."""
+    """In microseconds."""
     sealed: Mapping[str, Any] | None = None
-    """What may name a person."""
+    """Texts with personal data."""
     digest: bytes = b""
-    """A SHA-256 by which it is found again; default: of its content. With sealed texts the seller's key is put over it."""
+    """A SHA-256 for look-ups; default: of its content. With sealed texts it is keyed."""
 
 
 def is_act(act: Act) -> TextClause:
-    """Return the SQL condition that an entry is an act of this kind, as the index of acts serves it."""
+    """Return the SQL condition that an entry is an act of this kind, in the form of the index of acts."""
     return text(f"{ACTING} AND kind = {int(act)}")
 
 
@@ -71,16 +67,16 @@ class ActWriter:
     @classmethod
     @contextmanager
     def open(cls, clock: LedgerClock) -> Iterator[Self]:
-        """Open a transaction that has the ledger's lock and appends acts. ClockInDoubt."""
+        """Open a transaction that has the ledger's lock. Raises ClockInDoubt."""
         with clock.locked(clock.present(clock.end())) as (connection, present):
             yield cls(clock.database, connection, present)
 
     def append(
         self, marketplace: str, acts: Sequence[NewAct], *, principal: str, seller: str = "", not_before: int = 0
     ) -> int:
-        """Append acts under one seal; return their time in microseconds, which is not before `not_before`.
+        """Append acts under one seal; return their time in microseconds, not before `not_before`.
 
-        `principal`: who called, authenticated; `seller`: whom alone they concern, under whose key texts are sealed.
+        `principal`: the authenticated caller; `seller`: the only seller concerned, whose key seals the texts.
         """
         sequence, last_time = last_entry(self.connection)
         record_time = self._present.record_time(last_time)

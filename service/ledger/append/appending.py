@@ -1,4 +1,4 @@
-"""Appending a valid batch while the lock is held: what is known already, what is allowed, what follows, what is written."""
+"""Appends a valid batch under the lock."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -48,39 +48,33 @@ _STATED_BY = {
 }
 
 BULK_ID_PREFIX = "bulk~"
-"""How the ids of entries begin by which bulk decisions change violations. No caller may choose one."""
+"""The prefix of bulk decisions' entry ids, closed to callers."""
 
 _BY_RULE = "must be empty: the service alone states what a policy's rules ask for"
 _FOLLOWED = (Kind.STATUS, Kind.PRODUCT_VIOLATION)
-_ALL = 2**63 - 1  # of the ledger's sequences
+_ALL = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
 class _Stored:
-    """An entry that is on record."""
-
     appended: Appended
-    """What is answered."""
     digest: bytes
     """Its idempotency digest."""
 
 
 class AppendedBatch(NamedTuple):
-    """What became of a batch."""
-
     results: list[Appended]
-    """What became of each entry, in order."""
+    """One per entry, in order."""
     unfinished: list[str]
-    """Ids of the entries from which more follows than one append derives."""
+    """Ids of entries with more consequences than one append derives."""
 
 
 def is_known(connection: Connection, marketplace: str, entry_id: str) -> bool:
-    """Return whether an entry of this id is on record in the marketplace."""
     return connection.execute(_KNOWN, {"marketplace": marketplace, "ids": [entry_id]}).first() is not None
 
 
 def check_marketplace(marketplace: str) -> None:
-    """Raise InvalidInput unless the name of a marketplace is in the form of an id."""
+    """Raise InvalidInput unless the name of a marketplace has the form of an id."""
     if not is_id(marketplace):
         raise invalid("marketplace", f"must be {ID_FORM}")
 
@@ -88,10 +82,10 @@ def check_marketplace(marketplace: str) -> None:
 def refuse_output_only(
     entries: Sequence[Entry], imported: bool, *, by_rule: bool = False, in_bulk: bool = False
 ) -> None:
-    """Refuse entries that state what only the service may: origins, measures of rules, erasures and mended clocks.
+    """Raise InvalidInput, with each field, for entries that only the service may state.
 
-    Report times, too, unless `imported`; measures of rules not if the service itself states them, `by_rule`; ids of bulk
-    decisions, too, unless `imported` or `in_bulk`. InvalidInput names each.
+    These are origins, measures of rules (unless `by_rule`), erasures and mended clocks; also report times, unless
+    `imported`, and ids of bulk decisions, unless `imported` or `in_bulk`.
     """
     wrong = []
     for index, entry in enumerate(entries):
@@ -118,7 +112,6 @@ def refuse_output_only(
 
 
 def _list_own(fact: CaseChanged) -> Iterator[tuple[str, str]]:
-    """Yield the fields of a case that only the service states, with what is wrong."""
     of_extension = () if fact.state is CaseState.EXTENDED else ("decide_by", "rests_on")
     names = ("rule", "caution_end", "policy", "at_sequence", *of_extension)
     yield from ((name, _BY_RULE) for name in names if getattr(fact, name))
@@ -134,13 +127,12 @@ def append_batch(
     present: Present,
     position: Position | None = None,
 ) -> "AppendedBatch":
-    """Append the entries that are not on record yet, in order, and those derived from them.
+    """Append the entries that are not recorded yet, in order, and those derived from them.
 
-    The caller holds the lock, and commits. `present`: the time by a clock that nothing contradicts; `position`: how far
-    the source of the batch is read with it, recorded with the entries.
+    The caller holds the lock, and commits. `position`: how far the batch's source is read with it.
 
-    EntryContentDiffers, ViolationNotFound, EntryNotFound, LifecycleForbids, PermissionDenied for the caller's own
-    reports; each names the entry by its index. One of `database.CONFLICT` if a revision of exposure or flow is taken.
+    Raises EntryContentDiffers, ViolationNotFound, EntryNotFound, LifecycleForbids, or PermissionDenied for the caller's
+    own reports, with the entry's index; an error of `database.CONFLICT` if a revision of exposure or flow is taken.
     """
     sequence, last_time = last_entry(connection)
     known = _known(connection, marketplace, batch)
@@ -149,7 +141,7 @@ def append_batch(
     if known:
         _refuse_differing(batch, known, alike)
     fresh = [item for item in batch if item.entry.entry_id not in known]
-    if last_time > present.at_end(last_time):  # what the clock of then took for the past may be refused now
+    if last_time > present.at_end(last_time):
         _refuse_future(batch, known, present.at_end(last_time))
     refuse_own(connection, marketplace, fresh)
     rows, met = Batch.load_known(connection, marketplace, fresh, sequence + 1, last_time, present)
@@ -163,7 +155,7 @@ def append_batch(
                 known[entry_id] = _Stored(appended._replace(already_present=True), item.digest)
             results.append(appended)
             continue
-        if has_twins and found.digest != item.digest and index not in alike:  # of an entry earlier in the batch
+        if has_twins and found.digest != item.digest and index not in alike:
             raise _content_differs_error(batch, {index: found})
         results.append(found.appended._replace(erased=alike.get(index, False)))
     sequence += rows.insert(database, connection)
@@ -180,9 +172,9 @@ def append_batch(
 
 
 def refuse_own_early(database: Database, marketplace: str, batch: Sequence[PreparedEntry]) -> None:
-    """Refuse a batch with decisions about the caller's own reports without the lock, as far as they are on record.
+    """Raise PermissionDenied for decisions about the caller's own recorded reports, before the lock.
 
-    So whoever goes on deciding them holds nobody up. What comes in between is refused under the lock.
+    So repeated tries hold up no one; `append_batch` checks again.
     """
     if may_decide_own(batch):
         with database.read() as connection:
@@ -193,7 +185,7 @@ def refuse_own_early(database: Database, marketplace: str, batch: Sequence[Prepa
 def find_overtaken(connection: Connection, marketplace: str, seen: AsSeen) -> set[str]:
     """Return the ids of a bulk decision's entries whose violations got another decision.
 
-    They are to be left out. Raises EntryContentDiffers if the decision's id stands for another bulk decision by now.
+    Raises EntryContentDiffers if the decision's id is taken by another bulk decision.
     """
     for name in find_first_and_last_id(
         connection, marketplace, seen.prefix, seen.prefix + "g"
@@ -209,10 +201,7 @@ def find_overtaken(connection: Connection, marketplace: str, seen: AsSeen) -> se
 
 
 def decision_id_taken_error(decision_id: str, entry_id: str) -> EntryContentDiffers:
-    """Return the error for a bulk decision whose id stands for another one already.
-
-    `entry_id`: an entry of that other one, as evidence.
-    """
+    """Build the error; `entry_id` is an entry of the other decision with this id, as evidence."""
     return EntryContentDiffers(
         f"{decision_id!r} stands for another action, sample or selection; give a new decision a new id",
         {"entry_id": entry_id},
@@ -221,10 +210,6 @@ def decision_id_taken_error(decision_id: str, entry_id: str) -> EntryContentDiff
 
 
 def _refuse_differing(batch: Sequence[PreparedEntry], known: Mapping[str, _Stored], alike: Mapping[int, bool]) -> None:
-    """Refuse a batch with entries whose ids stand for other content on record.
-
-    EntryContentDiffers names all of them.
-    """
     differing = {
         index: found
         for index, item in enumerate(batch)
@@ -235,10 +220,6 @@ def _refuse_differing(batch: Sequence[PreparedEntry], known: Mapping[str, _Store
 
 
 def _content_differs_error(batch: Sequence[PreparedEntry], stored: Mapping[int, _Stored]) -> EntryContentDiffers:
-    """Return the error for entries whose ids stand for other content.
-
-    By their index, what is stored under the id.
-    """
     texts = {
         index: f"{batch[index].entry.entry_id!r} stands for other content (sequence {found.appended.sequence}); give a new"
         " fact a new entry_id"
@@ -250,10 +231,7 @@ def _content_differs_error(batch: Sequence[PreparedEntry], stored: Mapping[int, 
 
 
 def _refuse_future(batch: Sequence[PreparedEntry], known: dict[str, _Stored], now: int) -> None:
-    """Raise InvalidInput if an entry that is not there yet is of the future.
-
-    What is there was accepted by the clock of then.
-    """
+    """Check new entries only: a recorded entry was checked against the clock of its append."""
     for index, item in enumerate(batch):
         if item.entry.entry_id not in known:
             prepare(item.entry, now, ("entries", index))
@@ -262,9 +240,9 @@ def _refuse_future(batch: Sequence[PreparedEntry], known: dict[str, _Stored], no
 def taken_revision(
     connection: Connection, marketplace: str, batch: Sequence[PreparedEntry]
 ) -> ExposureRevisionTaken | None:
-    """Return the error that names the first exposure or flow of a batch whose revision is taken.
+    """Return the error for the first exposure or flow whose revision is taken; None if none is.
 
-    By another entry, on record or in the batch, of the same seller, day, product category and revision; None if none is.
+    Another entry, recorded or in the batch, has the same seller, day, product category and revision.
     """
     stated: dict[tuple[object, ...], str] = {}
     for index, item in enumerate(batch):
@@ -292,7 +270,6 @@ def taken_revision(
 
 
 def _known(connection: Connection, marketplace: str, batch: Sequence[PreparedEntry]) -> dict[str, _Stored]:
-    """Return those of the batch's entries that are on record, by entry id."""
     ids = [item.entry.entry_id for item in batch]
     rows = connection.execute(_KNOWN, {"marketplace": marketplace, "ids": ids}).all()
     return {
@@ -304,9 +281,9 @@ def _known(connection: Connection, marketplace: str, batch: Sequence[PreparedEnt
 def _alike(
     connection: Connection, marketplace: str, batch: Sequence[PreparedEntry], known: dict[str, _Stored]
 ) -> dict[int, bool]:
-    """Return the places of known entries whose text is sealed and that state the same.
+    """Return the indexes of known entries with an equal sealed text, and whether it was erased.
 
-    Each with whether it was erased. Of an erased text nobody can say any more what it was; the rest is the same.
+    An erased text cannot be compared.
     """
     doubtful = [
         (index, item)

@@ -1,4 +1,4 @@
-"""The rows of a batch: its entries and what follows from them, as the core derives it."""
+"""The rows of a batch: its entries and their consequences."""
 
 from collections.abc import Sequence
 
@@ -18,15 +18,15 @@ from service.ledger.seals.chain import collect_leaves, seal
 from service.ledger.seals.sealed_texts import seal_texts
 
 MAX_ROWS = 50_000
-"""Entries that one append may insert, with those that follow, under the lock. A single entry is always taken."""
+"""The most entries that one append inserts under the lock, consequences included, unless one entry has more."""
 
 
 class Batch:
-    """The entries of a batch that are not on record: added one by one, then inserted together.
+    """The entries of a batch that are not recorded: added one by one, then inserted together.
 
-    `first` is the sequence of the first row. Their record time is the present, but later than `last_time`, the ledger's
-    last one (microseconds). Where that ran ahead, times that are not stated are the present all the same: else nobody
-    would see what is recorded before the clock has come there.
+    `first` is the sequence of the first row. Record times are the present, but later than `last_time`, the ledger's
+    last one (microseconds). If that ran ahead, times that are not stated are still the present, so that reads see the
+    entries.
     """
 
     def __init__(self, marketplace: str, known: KnownContext, first: int, last_time: int, present: Present) -> None:
@@ -50,19 +50,15 @@ class Batch:
         last_time: int,
         present: Present,
     ) -> tuple["Batch", KnownContext]:
-        """Return an empty batch, ready for the entries `fresh`, and what is on record about them.
-
-        Loads whatever the entries refer to. `first`: the next sequence; `last_time`: the last record time (microseconds).
-        """
+        """Return an empty batch for the entries `fresh`, with the recorded entries they refer to."""
         with read_mended_times(connection, present.mendings):
             met = load_known(connection, marketplace, fresh)
         return cls(marketplace, met, first, last_time, present), met
 
     def add(self, item: PreparedEntry, index: int) -> Appended:
-        """Add one entry and those derived from it; return the sequence it will have, and its state.
+        """Add one entry and those derived from it; return its future sequence and its state.
 
-        Nothing is inserted yet. ViolationNotFound, EntryNotFound, LifecycleForbids or InvalidInput as
-        `Derivation.process`; they name the entry by `index`.
+        Raises the errors of `Derivation.process` with the entry's `index`.
         """
         sequence = self._first + len(self.derivation.new_entries)
         new = self.derivation.process(item, ("entries", index))
@@ -72,7 +68,7 @@ class Batch:
         return Appended(item.entry.entry_id, sequence, self._record_time, False, new.is_pending)
 
     def insert(self, database: Database, connection: Connection) -> int:
-        """Insert all added entries, their texts sealed and the seals over them; return their number."""
+        """Insert all added entries, sealed; return their number."""
         rows, sealed = [], {}
         for number, new in enumerate(self.derivation.new_entries):
             rows.append(self._row(new, self._first + number))

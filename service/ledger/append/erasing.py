@@ -1,7 +1,6 @@
-"""Erasure: a seller's sealed texts go, the facts that count stay, and the chain still verifies.
+"""Erasure: it removes a seller's sealed texts; the facts that count stay, and the chain still verifies.
 
-The key is deleted in the transaction that appends the erasure; afterwards its bytes are driven out of what the database
-keeps of deleted rows. Backups and PostgreSQL's archived journal keep the key for as long as they are kept.
+Backups and PostgreSQL's archived journal keep the key for as long as they are kept.
 """
 
 import time
@@ -20,16 +19,16 @@ from service.ledger.database.tables import ENTRY, SELLER_KEY
 from service.ledger.records import Appended
 
 PATIENCE = 5
-"""Seconds for which an erasure waits for those who still read SQLite's journal."""
+"""Seconds of waiting for readers of SQLite's journal."""
 
 
 def erase(database: Database, marketplace: str, entry: Entry, present: Present) -> Appended:
     """Append an erasure and delete the seller's key, in one transaction; return the appended.
 
-    InvalidInput names every wrong field; raises SellerNotFound if nothing is on record of the seller; ErasureRefused if the
-    database role may not delete keys; LedgerUnavailable,
-    with how to finish, if all of that is done but SQLite's journal still holds the key, since somebody reads it. A retry
-    by the same entry id finishes, and deletes no key made since. TypeError if the entry states another fact.
+    A retry by the same entry id finishes, and deletes no key made since. Raises InvalidInput for every wrong field;
+    SellerNotFound if the seller has no entry; ErasureRefused if the database role may not delete keys;
+    LedgerUnavailable, with how to finish, if a reader of SQLite's journal keeps the key there; TypeError if the entry
+    states another fact.
     """
     if not isinstance(entry.fact, SellerErased):
         raise TypeError("an erasure states SellerErased")
@@ -39,14 +38,13 @@ def erase(database: Database, marketplace: str, entry: Entry, present: Present) 
         if connection.execute(of_seller.limit(1)).first() is None:
             raise seller_not_found(marketplace, entry.seller)
         [appended] = appending.append_batch(database, connection, marketplace, [item], present).results
-        if not appended.already_present:  # a retry leaves alone what was stated since
+        if not appended.already_present:
             _delete_key(connection, marketplace, entry.seller)
     _drive_out(database, entry.entry_id)
     return appended
 
 
 def _delete_key(connection: Connection, marketplace: str, seller: str) -> None:
-    """Delete a seller's key. ErasureRefused if the role may not."""
     try:
         connection.execute(
             delete(SELLER_KEY).where(SELLER_KEY.c.marketplace == marketplace, SELLER_KEY.c.seller == seller)
@@ -61,10 +59,7 @@ def _delete_key(connection: Connection, marketplace: str, seller: str) -> None:
 
 
 def _drive_out(database: Database, entry_id: str) -> None:
-    """Remove deleted bytes from the disk.
-
-    SQLite overwrites them (`secure_delete`) and empties its journal; PostgreSQL writes the table anew.
-    """
+    """Remove deleted bytes from the disk: empty SQLite's journal, rewrite PostgreSQL's table."""
     if database.is_sqlite:
         deadline = time.monotonic() + PATIENCE
         while any(busy for busy, _, _ in database.maintain("PRAGMA wal_checkpoint(TRUNCATE)")):
@@ -76,5 +71,5 @@ def _drive_out(database: Database, entry_id: str) -> None:
                 )
             time.sleep(0.1)
         return
-    with suppress(exc.ProgrammingError):  # only who may maintain the table can; autovacuum comes to it in time
+    with suppress(exc.ProgrammingError):  # without the right to maintain the table, autovacuum does it later
         database.maintain("VACUUM (FULL) seller_key")

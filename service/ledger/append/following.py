@@ -1,7 +1,7 @@
-"""What follows from one entry in several appends: a recall that concerns very many sellers, or a decision about one.
+"""Consequences of one entry in several appends: a recall for very many sellers, or a decision about one.
 
-Each append derives up to `known.CHUNK` entries and commits how far it came with them, in `source_position`. After a crash the
-same call again, or the next server that starts, goes on from there.
+Each append derives up to `known.CHUNK` entries and commits its progress in `source_position`, where a later call
+resumes.
 """
 
 from typing import cast
@@ -22,7 +22,7 @@ from service.ledger.database.tables import ENTRY, SOURCE_POSITION
 from service.ledger.records import Position
 
 PREFIX = "follow:"
-"""How the sources are called whose positions these are: `follow:{marketplace}/{entry}`."""
+"""As in `follow:{marketplace}/{entry}`."""
 
 DONE = 2**63 - 1
 _E, _P = ENTRY.c, SOURCE_POSITION.c
@@ -38,32 +38,23 @@ _OPEN = (
 
 
 def source_of(marketplace: str, entry_id: str) -> str:
-    """Return the source name under which the progress of deriving from an entry is recorded."""
+    """Return the source name under which an entry's progress is recorded."""
     return f"{PREFIX}{marketplace}/{entry_id}"
 
 
 def position_after(marketplace: str, entry_id: str, sequence: int) -> Position:
-    """Return the position to record once derivation from an entry has come to a sequence.
-
-    `sequence`: of the last listing or violation that was dealt with; 0: all are, and nothing is left.
-    """
+    """Return the position to record once derivation has reached the listing or violation `sequence`; 0: the end."""
     return Position(source_of(marketplace, entry_id), 0, sequence or DONE)
 
 
 def find_unfinished(connection: Connection) -> list[tuple[str, str, int]]:
-    """Return (marketplace, entry id, sequence) of each entry whose derivation is not finished.
-
-    `sequence`: how far it has come.
-    """
+    """Return (marketplace, entry id, sequence reached) of each entry whose derivation is not finished."""
     found = connection.execute(_OPEN).all()
     return [(*source.removeprefix(PREFIX).split("/", 1), after) for source, after in found]
 
 
 def find_unfinished_among(connection: Connection, marketplace: str, entry_ids: list[str]) -> list[tuple[str, str, int]]:
-    """Return (marketplace, entry id, sequence) of those of these entries not derived to the end.
-
-    `sequence`: how far the derivation has come.
-    """
+    """Return (marketplace, entry id, sequence reached) of the given entries that are not finished."""
     names = [source_of(marketplace, entry_id) for entry_id in entry_ids]
     query = _OPEN.where(among(_P.source, bindparam("names", type_=Texts())))
     found = connection.execute(query, {"names": names}).all() if names else ()
@@ -79,9 +70,9 @@ def follow_on(
     last: tuple[int, int],
     present: Present,
 ) -> tuple[int, int]:
-    """Append the next part of what is derived from an entry; return where it has come to.
+    """Append the next part of what is derived from an entry; return the sequence reached.
 
-    Returns (the last sequence of the ledger, the sequence of the last listing or violation dealt with, or 0 at the end).
+    Returns (the ledger's last sequence, the sequence of the last finished listing or violation, or 0 at the end).
     `after`: that sequence of the part before; `last`: the ledger's (sequence, record_time). The caller holds the lock,
     records the position, and calls again until 0.
     """
@@ -108,7 +99,6 @@ def _recall(
     report_time: int,
     content: str,
 ) -> int:
-    """Reach the sellers who listed the product next."""
     fact = cast(ProductViolationReported, entry_from_content(entry_id, content).fact)
     report = ProductReport(entry_id, occur_time, report_time, fact)
     listings, more = load_listings(connection, marketplace, fact.product, after)
@@ -131,7 +121,6 @@ def _decision(
     _report_time: int,
     content: str,
 ) -> int:
-    """Decide the next of the violations that were derived from the product's."""
     report = cast(StatusChanged, entry_from_content("", content).fact).violation
     met.product_decisions = load_changes(connection, marketplace, [report])
     more = load_reached(connection, marketplace, met, report, after)

@@ -1,4 +1,4 @@
-"""What the entries of a batch meet on record, read while the ledger is locked: nothing for those that meet nothing."""
+"""The recorded entries that a batch refers to, read under the ledger's lock."""
 
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, cast
@@ -26,8 +26,8 @@ from service.ledger.database.rows import require_known
 from service.ledger.database.tables import ENTRY
 
 CHUNK = 5_000
-"""Sellers that one append reaches by a violation of a product, or a decision about it, at most; others follow in appends of
-their own, so that nobody waits for the lock longer than for a large batch.
+"""The most sellers that one append reaches by a product's violation, or by a decision about it, so that the lock is
+short.
 """
 
 _E = ENTRY.c
@@ -87,9 +87,9 @@ _NAMED = select(_E.entry_id, _E.kind, _E.seller, _E.report_time, _E.content, _E.
 
 
 class KnownContext(DerivationContext):
-    """What a batch meets, and of what follows from it that which is too much for one append.
+    """The recorded state that a batch refers to.
 
-    `unfinished`: by the id of a violation of a product, or of a decision about one, the sequence of the last listing or
+    `unfinished`: by the id of a product's violation, or of a decision about one, the sequence of the last listing or
     violation that was loaded.
     """
 
@@ -99,10 +99,9 @@ class KnownContext(DerivationContext):
 
 
 def load_known(connection: Connection, marketplace: str, fresh: Sequence[PreparedEntry]) -> KnownContext:
-    """Load what is on record about the entries of a batch: violations, decisions, listings.
+    """Load all records that deriving from a batch needs, and at most CHUNK consequences of an entry.
 
-    All that deriving from them needs; of what follows from one violation of a product, or one decision about it, at most
-    CHUNK others, with the rest noted as `unfinished`.
+    The rest is noted as `unfinished`.
     """
     met = KnownContext()
     entries = [item.entry for item in fresh if item.kind not in INDEPENDENT_KINDS and item.kind is not Kind.VIOLATION]
@@ -113,7 +112,7 @@ def load_known(connection: Connection, marketplace: str, fresh: Sequence[Prepare
     met.corrected_ids = {f.entry for f in facts if isinstance(f, EntryCorrected)}
     decided = {f.violation for f in facts if isinstance(f, StatusChanged)}
     met.waiting_decisions = load_decisions(connection, _WAITING, marketplace, decided | reports)
-    # A decision waits for a violation that is not on record, and so asks about those of every seller.
+    # A decision about an unrecorded violation waits for it, for any seller.
     sellers = {"" if isinstance(entry.fact, StatusChanged) else entry.seller for entry in entries}
     met.states = load_states(connection, marketplace, about, sellers)
     met.awaited_ids = {*about, *met.waiting_decisions}
@@ -152,10 +151,7 @@ def _is_of_product(met: DerivationContext, violation: str) -> bool:
 def _load_reports_of_listed(
     connection: Connection, marketplace: str, met: KnownContext, fresh: Sequence[PreparedEntry]
 ) -> None:
-    """Load what is reported of the products that the batch lists.
-
-    Beside it which of that reached these sellers before.
-    """
+    """Load the reports about the products that the batch lists, and which reached these sellers."""
     listed = [
         (item.entry.seller, item.entry.fact.product) for item in fresh if isinstance(item.entry.fact, ProductListed)
     ]
@@ -172,10 +168,7 @@ def _load_reports_of_listed(
 def load_reached_sellers(
     connection: Connection, marketplace: str, met: DerivationContext, pairs: Iterable[tuple[ProductReport, str]]
 ) -> None:
-    """Add to `met` the violations that these (report, seller) pairs led to already.
-
-    They are looked up by the ids that `derived_id` gives them.
-    """
+    """Add to `met` the violations that these (report, seller) pairs led to, by `derived_id`."""
     ids = {derived_id(report.entry_id, seller): (report.entry_id, seller) for report, seller in pairs}
     for row in read_rows(connection, _NAMED, marketplace, ids):
         report, seller = ids[row.entry_id]
@@ -185,10 +178,7 @@ def load_reached_sellers(
 def load_listings(
     connection: Connection, marketplace: str, product: str, after: int = 0, limit: int = CHUNK
 ) -> tuple[list[Listing], int]:
-    """Return the next listings of a product after a sequence, and where to go on.
-
-    At most `limit`. The second value is the sequence of the last of them if there are more, else 0.
-    """
+    """Return the next `limit` listings of a product after a sequence, and the last sequence (0 at the end)."""
     rows = _next_of(connection, marketplace, product, Kind.PRODUCT, after, limit + 1)
     found = [
         Listing(
@@ -203,9 +193,9 @@ def load_listings(
 def load_reached(
     connection: Connection, marketplace: str, met: DerivationContext, report: str, after: int = 0, limit: int = CHUNK
 ) -> int:
-    """Add to `met` the next violations derived from a product's report, and their states.
+    """Add to `met` the next `limit` violations derived from a product's report.
 
-    At most `limit` after sequence `after`. Returns the sequence of the last of them if there are more, else 0.
+    Returns the sequence of the last one (0 at the end).
     """
     rows = _next_of(connection, marketplace, report, Kind.VIOLATION, after, limit + 1)
     derived_violations = {row.seller: row.entry_id for row in rows[:limit]}
@@ -215,20 +205,14 @@ def load_reached(
 
 
 def load_changes(connection: Connection, marketplace: str, names: Collection[str]) -> dict[str, list[TimedDecision]]:
-    """Return the decisions about these violations: a list for each violation id, in their order.
-
-    Violations without a decision are left out.
-    """
+    """Return the decisions about these violations by violation id, in their order."""
     return load_decisions(connection, _CHANGES, marketplace, names)
 
 
 def load_states(
     connection: Connection, marketplace: str, names: Collection[str], sellers: Collection[str] = ("",)
 ) -> dict[str, ViolationState]:
-    """Return the present state of each of these violations, by id; of these sellers alone, or of all if one is empty.
-
-    Those that are not on record are left out. One of another seller takes no longer than these.
-    """
+    """Return the state of recorded violations by id; of these sellers alone, or of all if empty."""
     query, more = (_ABOUT, {}) if "" in sellers else (_ABOUT_OF_SELLERS, {"sellers": list(sellers)})
     found: dict[str, ViolationState] = {}
     for name, entry_id, kind, seller, severity, status, target, occur, report in read_rows(
@@ -246,10 +230,6 @@ def load_states(
 def load_decisions(
     connection: Connection, query: Select[Any], marketplace: str, names: Collection[str]
 ) -> dict[str, list[TimedDecision]]:
-    """Run a query for decisions; return a list for each violation id, in the query's order.
-
-    Violations without a decision are left out.
-    """
     found: dict[str, list[TimedDecision]] = {}
     for name, entry_id, seller, occur, report, content in read_rows(connection, query, marketplace, names):
         fact = cast(StatusChanged, entry_from_content(entry_id, content).fact)

@@ -1,4 +1,4 @@
-"""Nobody decides its own report: whom a batch's decisions and reports would let judge what the same caller stated."""
+"""No caller decides its own report."""
 
 from collections.abc import Mapping, Sequence
 
@@ -17,11 +17,10 @@ from service.ledger.database.tables import ENTRY
 
 _E = ENTRY.c
 _OTHERS_DECIDE = frozenset({Action.CONFIRM, Action.DISMISS, Action.REDUCE, Action.OVERTURN, Action.REINSTATE})
-"""Actions that are somebody else's; a notifier may withdraw, and anybody may ask for a review or an appeal."""
+"""Actions left to others; a notifier may withdraw, and anyone may ask for a review or an appeal."""
 _REPORTS = frozenset({Kind.VIOLATION, Kind.PRODUCT_VIOLATION})
 _DECIDING = frozenset({Kind.STATUS, Kind.ATTRIBUTION, Kind.INCIDENT, Kind.CORRECTION})
 _DERIVED_FROM = frozenset({Kind.PRODUCT_VIOLATION, Kind.PRODUCT})
-"""Kinds of entries that violations follow from within a batch."""
 
 _STATED = select(_E.entry_id, _E.principal, _E.target).where(
     _E.marketplace == bindparam("marketplace"),
@@ -37,18 +36,17 @@ _WAITING = select(_E.violation, _E.principal).where(
 
 
 def may_decide_own(batch: Sequence[PreparedEntry]) -> bool:
-    """Return whether an authenticated caller decides anything in a batch, which may be about its own report."""
+    """Return whether an authenticated caller's batch contains decisions."""
     return current_call().caller not in {"", LOCAL_CALLER} and any(item.kind in _DECIDING for item in batch)
 
 
 def refuse_own(connection: Connection, marketplace: str, batch: Sequence[PreparedEntry]) -> None:
-    """Refuse a batch in which the caller decides on its own report, or reports what it decided.
+    """Raise PermissionDenied if the caller decides its own report, or reports what it decided.
 
-    By PermissionDenied. One person is one caller, by whichever of its names. A violation that was derived from a report of a
-    product belongs to who made that report. One that only this batch derives cannot be decided in it: its reporter is not
-    on record yet, and its id can be computed. To accept or reject that the goods were somebody else's is a decision, too;
-    so is to correct the report, or to split it off its incident: it then weighs otherwise than what was decided. The caller
-    `local`, and use without a server, are exempt; a call to the server without a known caller is refused.
+    One person is one caller, under each of its names. A violation derived from a product's report belongs to that
+    report's author; before it is recorded, no one may decide it. Decisions include accepting or rejecting that the
+    goods were another seller's, correcting the report, and splitting it off its incident. The caller `local`, and use
+    without a server, are exempt; a call to the server without a known caller is rejected.
     """
     caller, own_names = current_call().caller, current_call().own_names
     if caller == LOCAL_CALLER or not (caller or is_answering()):
@@ -73,10 +71,7 @@ def refuse_own(connection: Connection, marketplace: str, batch: Sequence[Prepare
 
 
 def _decided_by(fact: Fact) -> str:
-    """Return the id of the report about which a fact decides what its reporter may not.
-
-    "" for other facts.
-    """
+    """Return the id of the report that a fact decides and its reporter may not; "" for other facts."""
     match fact:
         case StatusChanged() if fact.action in _OTHERS_DECIDE:
             return fact.violation
@@ -92,9 +87,9 @@ def _decided_by(fact: Fact) -> str:
 def _own_reports(
     connection: Connection, marketplace: str, names: Sequence[str], own_names: frozenset[str]
 ) -> tuple[set[str], set[str]]:
-    """Return those of the named violations that the caller reported; and those on record.
+    """Return the named violations that the caller reported, and the ones that are recorded.
 
-    One that follows from a violation of a product counts as reported by whoever reported that.
+    A violation derived from a product's has the reporter of the product's.
     """
     rows = connection.execute(_STATED, {"marketplace": marketplace, "names": names}).all()
     origins: Mapping[str, str] = {name: target for name, _, target in rows if target is not None}
@@ -107,5 +102,4 @@ def _own_reports(
 
 
 def _is_same(own_names: frozenset[str], principal: str | None) -> bool:
-    """Return whether the principals on record are among a caller's own names."""
     return principal is not None and not own_names.isdisjoint(principal.split())

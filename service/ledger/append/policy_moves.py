@@ -1,7 +1,7 @@
-"""Moves of the policy: which one is served since when, by whom and why, as acts of the ledger.
+"""Moves of the policy, as acts of the ledger.
 
-The text of a policy is an act of its own, appended with the first move that brings it. `service.policy.history` decides
-what a move must satisfy.
+The first move to a policy appends the policy's text as a separate act. `service.policy.history` decides what a move
+must satisfy.
 """
 
 import json
@@ -35,10 +35,8 @@ _POLICY, _ASSUMPTIONS = "policy", "assumptions"
 
 
 class PolicyAction(IntEnum):
-    """What brought a policy."""
-
     CONFIGURED = 1
-    """It was the server's file, which it served until the first commit."""
+    """From the server's file, served until the first commit."""
     COMMITTED = 2
     ROLLED_BACK = 3
 
@@ -48,63 +46,57 @@ class PolicyMove:
     """One move: from then on this policy is served."""
 
     number: int
-    """Its place among all moves, from 1."""
+    """From 1."""
     action: PolicyAction
     digest: str
-    """The policy's digest, 64 hexadecimal digits."""
+    """64 hexadecimal digits."""
     move_time: int
-    """When, in microseconds, by the ledger's clock."""
+    """In microseconds."""
     principal: str
-    """Who called, authenticated; empty where nobody did."""
+    """The authenticated caller; empty without a call."""
     actor: str
-    """Who, as was stated."""
     reason: str
-    """Why."""
     proposal: str
-    """The name of the proposal by which it was approved; empty without one."""
+    """The approved one; empty without one."""
     certificate: str = ""
-    """The digest of the loss certificate that it rests on; empty without one."""
+    """The loss certificate's digest; empty without one."""
     assumptions: str = ""
-    """The digest of the assumptions of that certificate."""
+    """The digest of the certificate's assumptions."""
     accepted: tuple[tuple[str, int], ...] = ()
-    """(verdict that does not hold, the sum in minor units), as the actor accepts it."""
+    """(failed verdict, the loss in minor units) that the actor accepts."""
     sequence: tuple[tuple[str, int], ...] = ()
-    """(verdict, the most in minor units that one name gets in a run that also goes on under policies before)."""
+    """(verdict, the most in minor units that one name gets in a run that began under earlier policies)."""
     owed_until: int = 0
-    """The UTC day from which on no such run goes on, in days since 1970-01-01; 0 if none does."""
+    """The UTC day, in days since 1970-01-01, on which the last such run has ended; 0 without such a run."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewMove:
-    """A move that is to be made."""
-
     action: PolicyAction
     digest: str
     actor: str
     reason: str
     proposal: str = ""
     content: str | None = None
-    """The policy's text, if no move before has it."""
+    """None if recorded."""
     certificate: str = ""
     assumptions: str = ""
     accepted: tuple[tuple[str, int], ...] = ()
     sequence: tuple[tuple[str, int], ...] = ()
     owed_until: int = 0
     assumptions_content: str | None = None
-    """The text of the assumptions, if no move before has it."""
+    """None if recorded."""
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyMoves:
-    """The moves on record."""
-
     clock: LedgerClock
 
     def move(self, principal: str, decide: Callable[[Sequence[PolicyMove]], Sequence[NewMove]]) -> PolicyMove:
-        """Record moves; return the last one that is on record then.
+        """Record moves; return the last recorded one.
 
-        `decide` gets all moves so far, oldest first, while the ledger is locked; it returns those to be recorded, in their
-        order, none if there is nothing to be done (but then there must be one already), or raises what forbids it.
+        `decide` gets all moves, oldest first, under the lock; it returns the moves to record, or raises what forbids
+        them. It may return none only if a move is recorded already.
         """
         with ActWriter.open(self.clock) as acting:
             moves = _read_moves(acting.connection)
@@ -115,7 +107,7 @@ class PolicyMoves:
         return moves[-1]
 
     def last(self) -> PolicyMove | None:
-        """Return the move that brought the policy which is served now; None if there was none."""
+        """Return the move to the policy that is served now; None without a move."""
         with self.clock.database.read() as connection:
             row = connection.execute(_LAST).first()
             return None if row is None else _move(row, connection.execute(_COUNT).scalar_one())
@@ -126,17 +118,17 @@ class PolicyMoves:
             return _read_moves(connection, after, count)
 
     def text(self, digest: str) -> str | None:
-        """Return the text of a policy that was served, by its whole digest; None if none of this digest was."""
+        """Return a served policy's text, by its whole digest; None if unknown."""
         with self.clock.database.read() as connection:
             return _read_text(connection, _POLICY, digest)
 
     def assumptions(self, digest: str) -> str | None:
-        """Return the text of assumptions that a commit rested on, by their whole digest; None if none did."""
+        """Return a commit's assumptions, by their whole digest; None if unknown."""
         with self.clock.database.read() as connection:
             return _read_text(connection, _ASSUMPTIONS, digest)
 
     def digests(self, beginning: str) -> Sequence[str]:
-        """Return the digests that begin so, of policies that were served, in their order."""
+        """Return the digests of served policies with this prefix, in order."""
         first = f"{_POLICY}/{beginning}"
         with self.clock.database.read() as connection:  # up to a letter after all hexadecimal digits
             names = connection.execute(_NAMES, {"first": first, "end": f"{first}g"}).scalars()
@@ -150,7 +142,6 @@ def _act_of(new: NewMove) -> NewAct:
 
 
 def _list_new_texts(connection: Connection, new: NewMove) -> Iterator[NewAct]:
-    """Yield the acts of those texts of a move that the ledger lacks."""
     stated = ((_POLICY, new.digest, new.content), (_ASSUMPTIONS, new.assumptions, new.assumptions_content))
     for kind, digest, content in stated:
         if digest and content is not None and _read_text(connection, kind, digest) is None:

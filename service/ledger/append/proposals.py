@@ -1,7 +1,6 @@
-"""Proposals: what needs two persons, and each step that was taken with it, appended under the ledger's lock.
+"""Proposals for acts that need two persons, and their steps, appended under the ledger's lock.
 
-So whoever approves, withdraws and uses a proposal at once does so one after the other, and each sees what came before. Texts
-and the request are sealed under the key of the seller whom they are about, and gone with it; the digest is keyed likewise.
+The seller's key seals the texts and the request, and keys the digest; an erasure removes them.
 """
 
 import base64
@@ -47,9 +46,8 @@ _NAMES = (
     .limit(bindparam("count"))
 )
 MAX_OPEN = 1_000
-"""Open proposals of all callers: each is looked at by a person."""
+"""Of all callers."""
 MAX_OPEN_OF_CALLER = 100
-"""Open proposals of one caller."""
 
 _CLOSING = ENTRY.alias()
 _OPEN = (
@@ -70,8 +68,6 @@ _OPEN = (
 
 
 class Step(IntEnum):
-    """What is done to a proposal."""
-
     PROPOSED = 1
     APPROVED = 2
     USED = 3
@@ -80,60 +76,49 @@ class Step(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """One step that was taken."""
-
     step: Step
-    """What was done."""
     principal: str
-    """Who called, authenticated."""
     step_time: int
-    """When, in microseconds."""
+    """In microseconds."""
     actor: str = ""
-    """Who, as was stated; empty if the texts were erased."""
+    """Empty if erased."""
     reason: str = ""
-    """Why, as was stated."""
+    """Empty if erased."""
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What is proposed, and by what words."""
-
     method: str
-    """`Service/Method` of the request."""
+    """`Service/Method`."""
     request: bytes
-    """The request, serialized."""
+    """Serialized."""
     actor: str
-    """Who proposes it, as stated."""
     reason: str
-    """Why."""
     basis: Mapping[str, str]
-    """What must be as it was when it is carried out."""
+    """The state that must be unchanged when it is carried out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A proposal as it stands."""
-
     number: int
     """The sequence of its first step."""
     marketplace: str
-    """The marketplace's id; empty for what concerns all of them."""
+    """Empty if it concerns all marketplaces."""
     proposal: str
-    """Its id in the marketplace."""
     seller: str
-    """The id of the seller whom alone it is about; "" without one."""
+    """The only seller concerned; "" without one."""
     content: Content | None
-    """What is proposed; None if the seller whom it was about was erased."""
+    """None if erased."""
     expire_time: int
-    """When it expires, in microseconds."""
+    """In microseconds."""
     steps: tuple[Taken, ...]
-    """What was done to it, the proposal itself first."""
+    """The proposal itself first."""
     seen_time: int
-    """When it stood so, in microseconds, by the ledger's clock."""
+    """In microseconds, by the ledger's clock."""
 
     @property
     def digest(self) -> str:
-        """Return the SHA-256 of the proposed request, in hexadecimal; "" if it was erased."""
+        """Return the SHA-256 of the request, in hexadecimal; "" if it was erased."""
         return "" if self.content is None else sha256(self.content.request).hexdigest()
 
     @property
@@ -142,24 +127,21 @@ class Proposal:
         return self.seen_time >= self.expire_time
 
     def has(self, step: Step) -> bool:
-        """Return whether a step of this sort is on record for the proposal."""
         return any(taken.step is step for taken in self.steps)
 
 
 @dataclass(frozen=True, slots=True)
 class Proposals:
-    """The proposals on record."""
-
     clock: LedgerClock
 
     def propose(
         self, marketplace: str, proposal: str, content: Content, *, principal: str, seller: str, hours: float
     ) -> Proposal:
-        """Record a proposal; return it as it stands. The same one may be proposed again.
+        """Record a proposal; return its present state. The same proposal may be repeated.
 
-        A request of which a proposal is open is answered by that one, whichever its id. EntryContentDiffers if the id stands
-        for another proposal; TooManyCalls if the caller has too many open, or all callers together. `seller` is the id of
-        the seller whom alone it is about; "" without one; `hours`: after how many it expires.
+        An open proposal of the same request is returned, whatever its id. Raises EntryContentDiffers if the id is taken
+        by another proposal; TooManyCalls if the caller has too many open, or all callers together. `seller`: the only
+        seller concerned; `hours`: when it expires.
         """
         with ActWriter.open(self.clock) as acting:
             connection, now = acting.connection, acting.now
@@ -204,11 +186,10 @@ class Proposals:
         actor: str = "",
         reason: str = "",
     ) -> Proposal:
-        """Record a step of a proposal, such as an approval; return the proposal as it stands then.
+        """Record a step of a proposal, such as an approval; return the proposal's new state.
 
-        `check` gets the proposal as it stands while the ledger is locked, raises what forbids the step, and returns
-        whether it is to be recorded: what was done already changes nothing. Raises ProposalNotFound if there is none of
-        this id.
+        `check` gets the present state under the lock. It raises the error that forbids the step, and returns whether to
+        record it. Raises ProposalNotFound.
         """
         with ActWriter.open(self.clock) as acting:
             connection, now = acting.connection, acting.now
@@ -226,18 +207,15 @@ class Proposals:
         return found
 
     def find(self, marketplace: str, proposal: str) -> Proposal:
-        """Return one proposal as it stands now.
-
-        Raises ProposalNotFound if there is none of this id.
-        """
+        """Return one proposal's present state. Raises ProposalNotFound."""
         now = self._read_now()
         with self.clock.database.read() as connection:
             return _load_one(connection, marketplace, proposal, now)
 
     def list(self, marketplace: str, before: int, count: int) -> Sequence[Proposal]:
-        """Return the `count` latest proposals of a marketplace with a number below `before`.
+        """Return the `count` latest proposals with a number below `before`, newest first.
 
-        The latest first. "" has those that concern all marketplaces.
+        "" has those that concern all marketplaces.
         """
         now = self._read_now()
         values = {"marketplace": marketplace, "before": before, "count": count}
@@ -251,20 +229,16 @@ class Proposals:
 
 
 def _target(proposal: str) -> str:
-    """Return how acts name a proposal: no id of an entry has a `/`."""
     return f"proposal/{proposal}"
 
 
 def _stated(content: Content) -> tuple[object, ...]:
-    """Return what makes two proposals the same.
-
-    All but what they rest upon, which may have changed in between.
-    """
+    """Return the parts that make two proposals equal: all but their basis."""
     return content.method, content.request, content.actor, content.reason
 
 
 def _open_of(connection: Connection, marketplace: str, seller: str, digest: bytes, principal: str, now: int) -> str:
-    """Return the id of the open proposal of a request, by its digest; "" if there is none and there may be one more."""
+    """Return the id of the open proposal with a digest; "" if none and one more is allowed."""
     rows = connection.execute(_OPEN, {"now": now}).all()
     keyed = keyed_digest(keys_made(connection, marketplace, [seller])[seller][1], digest)
     for row in rows:
@@ -279,13 +253,12 @@ def _open_of(connection: Connection, marketplace: str, seller: str, digest: byte
 
 
 def proposal_not_found(proposal: str) -> ProposalNotFound:
-    """Return the error about a proposal that there is not, or that the caller may not look at, by its id."""
+    """Return the error for a proposal that does not exist, or that the caller may not read."""
     text = "there is no proposal of this name; see: sellertrust proposal list"
     return ProposalNotFound(text, {"proposal": proposal})
 
 
 def _load_one(connection: Connection, marketplace: str, proposal: str, now: int) -> Proposal:
-    """Return a proposal. ProposalNotFound, by its id."""
     found = _load(connection, marketplace, [proposal], now)
     if not found:
         raise proposal_not_found(proposal)
@@ -293,7 +266,6 @@ def _load_one(connection: Connection, marketplace: str, proposal: str, now: int)
 
 
 def _load(connection: Connection, marketplace: str, names: Sequence[str], now: int) -> list[Proposal]:
-    """Return those of the named proposals that are on record."""
     targets = [_target(name) for name in names]
     rows = connection.execute(_STEPS, {"marketplace": marketplace, "names": targets}).all() if names else []
     held = keys(connection, marketplace, {row.seller for row in rows})
@@ -304,7 +276,6 @@ def _load(connection: Connection, marketplace: str, names: Sequence[str], now: i
 
 
 def _proposal(rows: Sequence[Any], key: Key | None, now: int) -> Proposal:
-    """Return a proposal by the rows of its steps; without the key as erased."""
     first, texts = rows[0], [json.loads(unseal(row.entry_id, row.content, key)[0] or "{}") for row in rows]
     content = None
     if (stated := texts[0]) and first.status == Step.PROPOSED:

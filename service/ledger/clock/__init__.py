@@ -1,1 +1,1 @@
-"""Tell the present of the ledger: its clock, its corrected record times and its last entry."""
+"""The ledger's present: its clock, its corrected record times and its last entry."""

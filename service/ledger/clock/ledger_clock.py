@@ -1,4 +1,4 @@
-"""The present of one open ledger: where it ends, what time it is there, and which record times are put right."""
+"""The present of one open ledger: its end, time and corrected record times."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,62 +27,50 @@ _ENDS = {
 
 
 class LedgerEnd(NamedTuple):
-    """The end of the ledger at some moment: always the end of an append."""
-
     sequence: int
-    """The last sequence; 0 if there is none."""
+    """0 if there is no entry."""
     record_time: int
-    """Its record time, in microseconds; 0 if there is none."""
+    """The last one, in microseconds; 0 if there is none."""
     mended: int
-    """The sequence of the last entry that puts record times right; 0 if there is none."""
+    """The sequence of the last entry that corrects record times; 0 if there is none."""
     clock: int | None
-    """The database's clock, in microseconds; None if it was not asked."""
+    """The database's, in microseconds; None if it was not asked."""
 
 
 class LedgerClock:
-    """The clock of one open ledger. Any number of threads may use it."""
+    """The clock of one open ledger. Thread-safe."""
 
     def __init__(self, database: Database, server: ServerClock) -> None:
         self.database = database
         self.server = server
-        self._known = (0, mending.Mendings())  # up to which sequence it is known what was mended, and that
+        self._known = (0, mending.Mendings())
         self._end_seen: tuple[int | None, int, int] = (None, 0, 0)
-        """The database's clock as it was last read, if it has one; when, by the steady clock; the last record time then."""
+        """The last reading of the database's clock; its time by the steady clock; the last record time then."""
 
     @property
     def seen_sequence(self) -> int:
-        """Return the last sequence that was read: up to it, `mendings` are known."""
+        """Return the last sequence that was read: `mendings` are known up to it."""
         return self._known[0]
 
     @property
     def mendings(self) -> mending.Mendings:
-        """Return the corrections of record times that are known."""
         return self._known[1]
 
     def now(self) -> int:
-        """Return the present in microseconds, without a query to the database.
-
-        By the database's clock as it was last read, if it has one.
-        """
+        """Return the present in microseconds, without a query."""
         return self.server.now(self._extrapolate())
 
     def doubt(self) -> int:
-        """Return how old an answer may be because the clock is in doubt, in microseconds; 0 if nothing contradicts it.
-
-        Held against the end of the ledger as it was last read.
-        """
+        """Return how old an answer may be because of a doubtful clock, in microseconds; 0 without doubt."""
         return self.server.doubt(self._extrapolate(), self._end_seen[2])
 
     def settled(self) -> int | None:
-        """Return a time before which all that was recorded is seen by later reads; None while a write is under way.
-
-        In microseconds.
-        """
+        """Return a time, in microseconds, before which later reads see all records; None during a write."""
         follows_database = self.server.is_witnessed and not self.database.is_sqlite
         return self.database.read_settled_clock(None if follows_database else partial(self.server.now, None))
 
     def end(self) -> LedgerEnd:
-        """Read where the ledger ends, the database's clock if it counts, and what is new of record times put right."""
+        """Read the ledger's end, the database's clock if it counts, and new corrections of record times."""
         with self.database.read() as connection:
             is_asked = self.server.is_witnessed and not self.database.is_sqlite
             sequence, record_time, mended, clock = connection.execute(_ENDS[is_asked]).one()
@@ -95,7 +83,7 @@ class LedgerClock:
 
     @contextmanager
     def as_of(self, sequence: int) -> Iterator[Connection]:
-        """Open a connection that reads the times of entries as what is known up to the sequence puts them right."""
+        """Open a connection that reads entries' times with the corrections known up to the sequence."""
         if sequence > self.seen_sequence:
             self.end()
         known = self.mendings.as_of(sequence)
@@ -103,7 +91,7 @@ class LedgerClock:
             yield connection
 
     def present(self, end: LedgerEnd) -> Present:
-        """Return the present for an append, by a clock that nothing contradicts. ClockInDoubt."""
+        """Return the present for an append. Raises ClockInDoubt if evidence contradicts the clock."""
         present = self.server.present(end.clock)
         require_no_gap(present, end.record_time)
         return self._present_by(present.clock)
@@ -112,7 +100,7 @@ class LedgerClock:
     def locked(self, before: Present) -> Iterator[tuple[Connection, Present]]:
         """Open a transaction that has the ledger's lock; yield its connection and the present.
 
-        The present is not before the one that the entries were checked against, `before`. ClockInDoubt.
+        The present is not before `before`, against which the entries were checked. Raises ClockInDoubt.
         """
         with self.database.write() as connection:
             present = self.server.present(lock_time(connection) if self.server.is_witnessed else None)
@@ -123,15 +111,11 @@ class LedgerClock:
         return Present(clock, tuple(mended.taken for mended in known), mendings=known)
 
     def _extrapolate(self) -> int | None:
-        """Return the database's clock of now, from when it was last read; None if it has none."""
         clock, seen, _ = self._end_seen
         return None if clock is None else clock + steady_clock() - seen
 
 
 def last_entry(connection: Connection) -> tuple[int, int]:
-    """Return (sequence, record_time) of the ledger's last entry; (0, 0) if there is none.
-
-    In microseconds.
-    """
+    """Return (sequence, record_time in microseconds) of the last entry; (0, 0) if there is none."""
     row = connection.execute(_LAST).first()
     return (0, 0) if row is None else (row[0], row[1])

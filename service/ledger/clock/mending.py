@@ -1,12 +1,11 @@
-"""Record times that ran ahead, put right by an entry that says so: from which sequence on, and by how much.
+"""Corrections of record times that ran ahead: entries of the kind `clock`.
 
-Such an entry, of the kind `clock`, is about the entries from `first_sequence` up to itself, which all lie ahead, since
-record times never go back. It is recorded by the clock again. No row changes: who reads with a cut that knows the entry
-reads the times of the rows before it put right, and an earlier cut reads what it read. Of two such entries the later
-never reaches behind the earlier.
+Such an entry covers the entries from `first_sequence` up to itself, which all lie ahead, since record times never go
+back. No row changes: a cut that knows the entry reads the corrected times, and an earlier cut reads what it read
+before. A later such entry never reaches behind an earlier one.
 
-What was recorded at 2036-03-01T00:00:05 by a clock ten years ahead was recorded at 2026-03-01T00:00:05; a time that was
-not stated is that one too, and so is a stated one that lies later than the entry that mends, which nobody can have known.
+Example: a clock ten years ahead recorded 2036-03-01T00:00:05; the corrected time is 2026-03-01T00:00:05. It replaces an
+occur or report time that was not stated, or that lies after the correction.
 """
 
 from collections.abc import Iterator, Sequence
@@ -39,7 +38,7 @@ from service.ledger.database.tables import ENTRY
 
 _E = ENTRY.c
 LATEST = select(func.max(_E.sequence)).where(of_kind(Kind.CLOCK))
-"""The sequence of the last entry of the kind `clock`; no parameter, so that the partial index serves."""
+"""The sequence of the last `clock` entry."""
 
 _MENDINGS = select(_E.sequence, _E.record_time, _E.content).where(of_kind(Kind.CLOCK)).order_by(_E.sequence)
 _RECORDED = select(_E.record_time).where(_E.sequence == bindparam("sequence"))
@@ -54,38 +53,28 @@ _END = 2**62
 
 
 class Mending(NamedTuple):
-    """A run of entries that were recorded too late, and by how much. Times in microseconds."""
+    """A sequence of entries that were recorded too late, and by how much. Times in microseconds."""
 
     first: int
-    """The sequence of the first."""
     last: int
-    """The sequence of the last."""
     ahead: int
-    """By how much they were recorded too late."""
+    """How far the record times ran ahead."""
     stated_time: int
-    """When that was stated."""
     taken: tuple[int, int]
-    """The record times of the first and the last of them, as they stand."""
+    """The first and last uncorrected record times."""
 
 
 class Mendings(NamedTuple):
-    """All corrections of record times that are on record."""
-
     through: int = 0
     """The last entry of the kind `clock`; 0 if there is none."""
     all: tuple[Mending, ...] = ()
-    """In the order of their sequences."""
 
     def as_of(self, sequence: int) -> tuple[Mending, ...]:
-        """Return the mendings whose last mended entry has a sequence below `sequence`.
-
-        They are what a reader of the ledger up to `sequence` knows.
-        """
+        """Return the mendings that a reader of the ledger up to `sequence` knows."""
         return tuple(mending for mending in self.all if mending.last < sequence)
 
 
 def load(connection: Connection) -> Mendings:
-    """Read all mendings on record, in the order of their sequences."""
     found, through = [], 0
     for sequence, stated_time, content in connection.execute(_MENDINGS).all():
         fact, through = entry_from_content("", content).fact, sequence
@@ -96,10 +85,10 @@ def load(connection: Connection) -> Mendings:
 
 
 def require_sound(connection: Connection, mendings: Mendings, stated: ClockMended, last: int, now: int) -> None:
-    """Refuse a mending, by InvalidInput, unless its entries ran ahead and keep their order.
+    """Raise InvalidInput unless the mending's entries ran ahead and keep their order.
 
-    `stated.first_sequence` must come after all mended before and not after `last`; put right by `ahead_micros`, its
-    record time must stay after that of the entry before it, and not after `now` (microseconds).
+    `stated.first_sequence` must be after all mended entries and not after `last`. Its corrected record time must stay
+    after the entry's before it, and not after `now` (microseconds).
     """
     first, ahead = stated.first_sequence, stated.ahead_micros
     if not mendings.through < first <= last:
@@ -117,10 +106,9 @@ def require_sound(connection: Connection, mendings: Mendings, stated: ClockMende
 
 
 def sequence_before(connection: Connection, mendings: Mendings, known_time: int) -> tuple[int, int]:
-    """Return (sequence, record time) of the last entry recorded before `known_time`.
+    """Return (sequence, record time) of the last entry recorded before `known_time`; (0, 0) without one.
 
-    In microseconds; (0, 0) without one. By the times as they are put right; but what was answered by one that had run
-    ahead is answered by it for ever.
+    It uses corrected times, but a `known_time` from a clock that ran ahead keeps its answer.
     """
     for mending in mendings.all:
         if mending.taken[0] < known_time <= mending.taken[1] + 1:
@@ -138,9 +126,8 @@ def sequence_before(connection: Connection, mendings: Mendings, known_time: int)
 def mend_statement(statement: Any, mendings: Sequence[Mending]) -> Any:
     """Return a query that reads the corrected times of entries instead of the recorded ones.
 
-    Each column of `entry` is replaced by that of a subquery; other tables stay. Record times between a mending's `first`
-    and `last` go back by its `ahead`. Occur and report times of those entries become the corrected record time where they
-    equal the recorded one or lie after `stated_time`.
+    Record times between a mending's `first` and `last` go back by its `ahead`. Occur and report times of those entries
+    become the corrected record time if they equal the recorded one or lie after `stated_time`.
     """
     columns: dict[str, ColumnElement[Any]] = {column.name: column for column in _E}
     for mending in mendings:
@@ -161,10 +148,7 @@ def mend_statement(statement: Any, mendings: Sequence[Mending]) -> Any:
 
 @contextmanager
 def read_mended_times(connection: Connection, mendings: Sequence[Mending]) -> Iterator[None]:
-    """Make a connection read entries' times as mendings put them right, within the `with` block.
-
-    Every statement is rewritten before it runs; without mendings nothing happens.
-    """
+    """Make a connection read entries' corrected times within the `with` block."""
     if not mendings:
         yield
         return
@@ -180,10 +164,7 @@ def read_mended_times(connection: Connection, mendings: Sequence[Mending]) -> It
 
 
 def _stretches(mendings: Sequence[Mending]) -> Iterator[tuple[int, int, int]]:
-    """Yield all entries in stretches, the last one first.
-
-    First sequence, last, and by how much they lie ahead.
-    """
+    """Yield (first sequence, last sequence, how far ahead) for all entries, the last stretch first."""
     end = _END
     for mending in reversed(mendings):
         yield mending.last + 1, end, 0

@@ -1,14 +1,12 @@
-"""The clock that record times follow, and what is held against it.
+"""The clock of record times, and the evidence that may contradict it.
 
-Record times never go back, so one append by a clock that is years ahead would put everything that comes later years
-ahead too. An append is refused where other evidence contradicts its clock:
+Record times never go back, so one append by a clock that is years ahead would move all later ones. An append is
+rejected if evidence contradicts its clock.
 
-- on PostgreSQL the record time is the database's own clock, read under the lock, and the server's must agree with it;
-- on SQLite, whose clock is the server's, it must not have run ahead of the time that has passed (the monotonic clock)
-  since it was last seen to be sound;
-- on both, after a rest longer than REST, somebody must vouch for it (`sellertrust ledger mend-clock --rested`).
-
-What no evidence contradicts, such as the first append ever, may be mended later (`service.ledger.clock.mending`).
+On PostgreSQL the record time is the database's own clock; the server's must agree with it. On SQLite the server's clock
+must not have run ahead of the monotonic clock since it was last sound. On both, after a rest longer than REST, an
+operator must vouch for the clock (`sellertrust ledger mend-clock --rested`). `service.ledger.clock.mending` corrects
+what no evidence caught.
 """
 
 import time
@@ -19,37 +17,36 @@ from scoring.base.errors import ClockInDoubt
 from scoring.base.time import DAY, SECOND, format_time
 
 SKEW = SECOND
-"""How far a record time that lies ahead of the clock may move the time that answers are for."""
+"""The most by which a record time ahead of the clock moves the time of answers."""
 
 TOLERANCE = 60 * SECOND
-"""How far two clocks may disagree before an append is refused: servers without good NTP differ by seconds."""
+"""The most by which two clocks may disagree at an append: servers without good NTP differ by seconds."""
 
 REST = 366 * DAY
-"""How far a record time may lie after the last one unless somebody vouches for the clock."""
+"""The longest rest after which no operator needs to vouch for the clock."""
 
 
 def time_at_end(clock: int, last_record_time: int) -> int:
-    """Return the ledger's present by a clock, as `Present.at_end`. Times in microseconds."""
+    """Return the ledger's present, as `Present.at_end`."""
     return max(clock, min(last_record_time, clock + SKEW))
 
 
 class Present(NamedTuple):
-    """The time of an append, and which times it may not have. Times in microseconds."""
+    """The time of an append, and the times that it may not have. In microseconds."""
 
     clock: int
-    """The clock."""
     taken: tuple[tuple[int, int], ...] = ()
-    """Spans of record times that were given before and put right since."""
+    """Spans of record times that were given before and corrected since."""
     ahead: int = 0
-    """By how much the last record time lies ahead, as this very append says."""
+    """The correction of the last record time that this append states."""
     mendings: tuple[Any, ...] = ()
-    """`mending.Mending`: what is known of record times that were put right, for what the append reads."""
+    """The known `mending.Mending`s, for the append's reads."""
 
     def record_time(self, last_record_time: int) -> int:
-        """Return the record time of the next append: the clock's, or the first one free after it.
+        """Return the record time of the next append: the clock's, or the first free one after it.
 
-        Later than `last_record_time` less `ahead`, by which the last times are put right, and outside the `taken` spans,
-        whose times were given once already. So "known before t" is one set for ever.
+        It is later than `last_record_time` less `ahead`, and outside the `taken` spans. So "known before t" is always
+        one set.
         """
         record_time = max(self.clock, last_record_time - self.ahead + 1)
         for first, last in self.taken:
@@ -60,40 +57,32 @@ class Present(NamedTuple):
     def at_end(self, last_record_time: int) -> int:
         """Return the ledger's present, in microseconds, given the record time of its last entry.
 
-        That time if the clock lags it by the skew at most; else the clock, plus the skew if the record time runs further
-        ahead. `Present(5 * SECOND).at_end(5_400_000) == 5_400_000`, and after a jump, of `9 * SECOND`: `6 * SECOND`.
+        That time if the clock lags it by the skew at most; otherwise the clock, plus the skew if the record time runs
+        further ahead. `Present(5 * SECOND).at_end(5_400_000) == 5_400_000`; `at_end(9 * SECOND) == 6 * SECOND`.
         """
         return time_at_end(self.clock, last_record_time)
 
     def dates(self, record_time: int) -> int:
-        """Return the time by which an entry's missing times are filled in.
-
-        The record time, or the clock if that lags the record time by more than the skew.
+        """Return the time for an entry's missing times: the record time, or the clock if it lags by more than the
+        skew.
         """
         return record_time if record_time <= self.clock + SKEW else self.clock
 
 
 def wall_clock() -> int:
-    """Return the machine's time, in microseconds since 1970."""
     return time.time_ns() // 1_000
 
 
 def steady_clock() -> int:
-    """Return microseconds since some moment, by a clock that nobody can set.
-
-    Time in which the machine slept counts where the system knows it.
-    """
+    """Return microseconds by a clock that no one can set. Time asleep counts if the system knows it."""
     boot = getattr(time, "CLOCK_BOOTTIME", None)
     return (time.monotonic_ns() if boot is None else time.clock_gettime_ns(boot)) // 1_000
 
 
 class ServerClock:
-    """The clock of one server, and what is known of it.
+    """The clock of one server, with the evidence about it. Thread-safe.
 
-    Shared by threads.
-
-    `wall` is the server's clock. `is_witnessed`: whether other clocks are held against it; a clock that stands in for
-    all of them, as in a test, is not.
+    `is_witnessed`: whether it is compared with other clocks; False for a clock that replaces all, as in a test.
     """
 
     def __init__(self, wall: Callable[[], int], *, is_witnessed: bool) -> None:
@@ -102,9 +91,9 @@ class ServerClock:
         self._sound = (steady_clock(), wall())
 
     def now(self, database: int | None) -> int:
-        """Return the present for reads, in microseconds; never refuses.
+        """Return the present for reads, in microseconds; raises nothing.
 
-        `database`: its clock, which counts if there is one; else the server's, or the time expected if that has jumped.
+        It is the `database`'s clock, if any; otherwise the server's, or the expected time after a jump.
         """
         if database is not None:
             return database
@@ -112,10 +101,10 @@ class ServerClock:
         return wall - jump
 
     def doubt(self, database: int | None, last_record_time: int) -> int:
-        """Return how old an answer may be because the clock is in doubt, in microseconds; 0 if nothing contradicts it.
+        """Return how old an answer may be because of a doubtful clock, in microseconds; 0 without doubt.
 
-        `database`: its clock; None if it has none. After a jump it is the time since the clock was last right. Else it is
-        the difference to the database's clock, to a last record that lies ahead, or to one longer ago than REST.
+        After a jump, it is the time since the clock was last right. Otherwise it is the difference to the `database`'s
+        clock, if any, to a last record that lies ahead, or to one longer ago than REST.
         """
         if not self.is_witnessed:
             return 0
@@ -128,10 +117,9 @@ class ServerClock:
         return max(apart if apart > TOLERANCE else 0, rest if rest > REST else 0)
 
     def present(self, database: int | None) -> Present:
-        """Return the present for an append, by the database's clock, or the server's if it has none.
+        """Return the present for an append: the `database`'s clock (microseconds), or the server's if None.
 
-        `database`: its clock, in microseconds; None if it has none. Raises ClockInDoubt if the two differ by more than
-        TOLERANCE, or if the server's own has jumped ahead.
+        Raises ClockInDoubt if the two differ by more than TOLERANCE, or the server's own has jumped ahead.
         """
         wall, jump = self._read()
         if database is not None and abs(wall - database) > TOLERANCE:
@@ -148,25 +136,21 @@ class ServerClock:
         return Present(wall if database is None else database)
 
     def _read(self) -> tuple[int, int]:
-        """Return the clock, and by how much it has jumped since it was last sound: ahead, back if negative, or 0."""
-        # A process that is paused between two of these sees no jump.
+        """Return the clock, and its jump since it was last sound: ahead, back if negative, or 0."""
         before, wall, after = steady_clock(), self._wall(), steady_clock()
         if not self.is_witnessed:
             return wall, 0
         steady, sound = self._sound
         drift = wall - sound
         jump = max(drift - (after - steady), 0) or min(drift - (before - steady), 0)
-        if abs(jump) <= TOLERANCE:  # steps that are small, and add up, are no jump
+        if abs(jump) <= TOLERANCE:
             self._sound = (before, wall)
             return wall, 0
         return wall, jump
 
 
 def require_no_gap(present: Present, last_record_time: int) -> None:
-    """Refuse an append, by ClockInDoubt, if the last record lies longer back than REST.
-
-    Either the ledger rested, or the clock is wrong. An empty ledger has no gap.
-    """
+    """Raise ClockInDoubt if the last record is longer ago than REST. An empty ledger has no gap."""
     if last_record_time and present.clock - last_record_time > REST:
         raise _in_doubt(
             f"the clock says {format_time(present.clock)}, and the last entry was recorded"
@@ -183,10 +167,6 @@ def _in_doubt(seen: str, remedy: str) -> ClockInDoubt:
 
 
 def clock_ahead_caution(ahead: int) -> str:
-    """Return the caution for operators that the last record time lies `ahead` of the clock.
-
-    `ahead`: microseconds.
-    """
     return (
         f"the last record time lies {ahead / SECOND:,.0f} s ahead of the clock: a server appended by a clock that was"
         " ahead, and what it dated by that clock is not seen until then; say so by: sellertrust ledger mend-clock"

@@ -1,4 +1,4 @@
-"""The end of the ledger, as it moves: one thread looks for all that wait for it."""
+"""The moving end of the ledger: one thread polls it for all readers that wait."""
 
 import threading
 from collections.abc import Callable
@@ -9,41 +9,40 @@ from scoring.base.errors import LedgerUnavailable, SequenceNotReached, ServerSto
 from service.call_context import current_call
 
 POLL_SECONDS = 0.2
-"""How late an append of another process is seen; those of this process are seen at once."""
+"""The delay until another process's append is seen."""
 
 WAIT_SECONDS = 10.0
-"""How long a read waits for a sequence if its call has no deadline."""
+"""A read's wait for a sequence if its call has no deadline."""
 
 MARGIN_SECONDS = 0.05
-"""What a read that waits leaves of its deadline, so that the refusal still arrives."""
+"""The part of a deadline that a waiting read leaves for its error."""
 
 TICK_SECONDS = 0.01
-"""How often a read that waits for the database looks whether that still answers."""
+"""The interval at which a waiting read checks that the database answers."""
 
 SILENT_TICKS = 6
-"""So many looks without an answer mean that the database is away. Not seconds, which pass for a busy process, too."""
+"""So many checks without an answer mean an outage. Ticks, since seconds pass for a busy process, too."""
 
 WRITE_TICKS = 50
-"""The same of an append, which may wait for longer, and is worth more."""
+"""As SILENT_TICKS, for an append, which may wait longer."""
 
 FAR_AHEAD = 100_000
-"""Entries beyond the end of the ledger for which no read waits: no append has given such a sequence."""
+"""Entries beyond the ledger's end for which no read waits."""
 
 USUAL_TIMES = 3.0
-"""How many times longer than it usually takes an answer must take for that; a database may be far away."""
+"""An outage also takes this many times the usual answer time: a database may be far away."""
 
 SMOOTHING = 0.2
-"""The weight of the latest answer in the average of how long one takes."""
+"""The weight of the latest answer in the average answer time."""
 
 ANSWERED_SECONDS = 0.05
-"""For how long after its last answer the database is believed to be there."""
+"""The time after an answer for which the database is taken to be up."""
 
 
 class Tail:
-    """The last sequence of the ledger.
+    """The last sequence of the ledger, read by `ask` while a caller waits.
 
-    `ask` reads it; at most `readers` reads wait for a sequence at a time. The database is asked only while somebody
-    waits. Appends of this process are noted by `note`.
+    At most `readers` reads wait at a time. `note` records appends of this process.
     """
 
     def __init__(self, ask: Callable[[], int], readers: int) -> None:
@@ -57,21 +56,18 @@ class Tail:
         self._thread: threading.Thread | None = None
         self._last = 0
         self.losses = 0
-        """How often the ledger turned out to have lost entries, as after the promotion of a standby that lagged."""
+        """The number of times the ledger lost entries, as after the promotion of a standby that lagged."""
         self._waiting = 0
-        self._urgent = False  # somebody cannot wait for the next turn
+        self._urgent = False
         self._failures = 0
         self._problem: Exception | None = None
-        self._asks = 0  # how many have begun
+        self._asks = 0
         self._is_asking = False
         self._usual_seconds = 0.0
         self._answered = float("-inf")
 
     def note(self, sequence: int) -> None:
-        """Record that the ledger has come to `sequence`, and wake all that wait for it.
-
-        Nothing happens if a higher one is known.
-        """
+        """Record that the ledger has reached `sequence`, and wake all that wait for it."""
         with self._lock:
             self._answered = monotonic()
             if sequence > self._last:
@@ -79,17 +75,16 @@ class Tail:
                 self._moved.notify_all()
 
     def restart(self, sequence: int) -> None:
-        """Begin anew at the end of a ledger that lost entries which were seen; waits for them end."""
+        """Start again at the end of a ledger that lost entries; waits end."""
         with self._lock:
             self._last = sequence
             self.losses += 1
             self._moved.notify_all()
 
     def wait(self, sequence: int, seconds: float) -> int:
-        """Wait until the ledger has come to `sequence`, at most `seconds`; return its last sequence.
+        """Wait until the ledger reaches `sequence`, at most `seconds`; return its last sequence.
 
-        Ends, too, when the caller is gone. Raises ServerStopping once the server is about to stop; LedgerUnavailable if
-        the database stops answering meanwhile.
+        It ends, too, when the caller is gone. Raises ServerStopping or LedgerUnavailable.
         """
         call = current_call()
         call.on_end(self._wake)
@@ -117,11 +112,10 @@ class Tail:
             return self._last
 
     def reach(self, sequence: int) -> None:
-        """Wait, within the call's time, until the ledger holds `sequence`; at once for 0.
+        """Wait, within the call's time, until the ledger holds `sequence`; return at once for 0.
 
-        Raises SequenceNotReached if it does not by then, and at once for one over FAR_AHEAD ahead; TooManyCalls if
-        `readers` reads wait already; ServerStopping once the server is about to stop; LedgerUnavailable if the database does
-        not answer, a tenth of a second after it fell silent at the latest.
+        Raises SequenceNotReached at the deadline, and at once for a sequence over FAR_AHEAD ahead; TooManyCalls if
+        `readers` reads wait already; ServerStopping; LedgerUnavailable within a tenth of a second of silence.
         """
         if sequence <= 0 or (sequence <= self._last and monotonic() - self._answered < ANSWERED_SECONDS):
             return
@@ -134,20 +128,18 @@ class Tail:
             raise sequence_not_reached_error("at_least_sequence", sequence, self._last)
 
     def require_answering(self) -> None:
-        """Wait until the database has answered, before an append that would wait for it for seconds.
+        """Wait for an answer of the database, unless one is recent.
 
-        At once if it answered just now. Raises LedgerUnavailable within half a second or so if it does not.
+        Raises LedgerUnavailable within about half a second.
         """
         if monotonic() - self._answered >= ANSWERED_SECONDS:
             self._require_answer(monotonic() + min(WAIT_SECONDS, current_call().seconds_left()), WRITE_TICKS)
 
     def _require_answer(self, until: float, ticks: int) -> None:
-        """Wait for an answer of the database that comes after this was asked; as `_wait_answered`."""
         asked = monotonic()
         self._wait_answered(lambda: self._answered > asked, until, ticks)
 
     def _wait_in_turn(self, sequence: int, until: float) -> None:
-        """Wait until the ledger has come to a sequence, as one of `readers`."""
         if not self._reading.acquire(blocking=False):
             raise TooManyCalls(
                 f"{self._readers} reads wait for a sequence already, and more would hold up all others; ask again when"
@@ -160,10 +152,7 @@ class Tail:
             self._reading.release()
 
     def _wait_answered(self, is_done: Callable[[], bool], until: float, ticks: int) -> None:
-        """Have the database asked at once, and wait until something holds, or until a time of the monotonic clock.
-
-        LedgerUnavailable if the question hangs for more than so many ticks.
-        """
+        """Ask the database at once; wait until a condition is true or a monotonic time is reached."""
         call = current_call()
         call.on_end(self._wake)
         silent_ticks = asks = 0
@@ -189,9 +178,9 @@ class Tail:
                 raise _silent_error() from self._problem
 
     def close(self, seconds: float | None = None) -> None:
-        """End the waits of all callers, now and later, with ServerStopping.
+        """End all waits, now and later, with ServerStopping.
 
-        Waits itself at most `seconds` for a query that is under way.
+        It waits at most `seconds` for a running query.
         """
         with self._lock:
             self._stop.set()
@@ -201,7 +190,6 @@ class Tail:
 
     @property
     def is_closed(self) -> bool:
-        """Return whether `close` was called: the server is about to stop."""
         return self._stop.is_set()
 
     def _wake(self) -> None:
@@ -213,7 +201,6 @@ class Tail:
         self._wanted.notify_all()
 
     def _look(self) -> None:
-        """Have the one thread look, which sleeps while nobody waits. Called with the lock."""
         if self._thread is None and not self._stop.is_set():
             self._thread = threading.Thread(target=self._poll, name="tail", daemon=True)
             self._thread.start()
@@ -246,15 +233,10 @@ def _silent_error() -> LedgerUnavailable:
 
 
 def server_stopping_error() -> ServerStopping:
-    """Return the error for calls that wait while the server stops."""
     return ServerStopping("the server is about to stop; call again, and resume a stream where it was")
 
 
 def sequence_not_reached_error(field: str, sequence: int, last: int) -> SequenceNotReached:
-    """Return the error for a sequence beyond the ledger's end, `last`.
-
-    `field`: the request field that asks for it.
-    """
     return SequenceNotReached(
         f"the ledger ends at {last} and does not hold {sequence} yet; ask again, or check that the sequence is"
         " one of this ledger",

@@ -1,8 +1,4 @@
-"""The ledger's connections: many that read, one that writes, on SQLite and on PostgreSQL.
-
-What differs between the two is here (how a connection is set up, what a write begins with, how rows are inserted), in
-`expressions` (what a statement writes differently) and in the migrations, and nowhere else.
-"""
+"""The ledger's connections on SQLite and PostgreSQL: many that read, one that writes."""
 
 import os
 import sqlite3
@@ -22,27 +18,27 @@ from service.ledger.database.one_writer import WriterLock
 from service.ledger.database.postgresql import CONNECT_SECONDS, Connector
 from service.ledger.database.tables import ENTRY
 
-READERS = 16  # connections that read at the same time; a server with more threads lets them wait
-WAIT_SECONDS = 10  # for a connection of the pool, for a lock, for PostgreSQL's network
-STATEMENT_SECONDS = 30  # on PostgreSQL
-ANSWER_SECONDS = 5  # that PostgreSQL's answer may take beyond that, before the client gives it up
+READERS = 16  # connections that read at the same time; further threads wait
+WAIT_SECONDS = 10
+STATEMENT_SECONDS = 30
+ANSWER_SECONDS = 5  # the client waits this much longer for PostgreSQL's answer
 IDLE_SECONDS = 30
-"""How long a transaction that writes may say nothing: a process that was stopped in one would hold the lock for ever."""
+"""The longest pause inside a write transaction."""
 
 CLOCK = "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)"
-"""PostgreSQL's clock in microseconds: of this moment, not of the beginning of the transaction."""
+"""PostgreSQL's clock in microseconds, at this moment rather than at the transaction's beginning."""
 
 RELAXED = "sellertrust.durability"
-"""A setting of PostgreSQL by which a database for tests says that it may lose what is committed: `relaxed`."""
+"""The PostgreSQL setting that allows a test database to lose commits: `relaxed`."""
 
-_LOCK = 7_310_012_417  # of PostgreSQL's advisory locks, in this database: the one that orders all writes
+_LOCK = 7_310_012_417  # the PostgreSQL advisory lock of this database that orders all writes
 _DURABILITY = (
     "current_setting('synchronous_commit') AS synchronous_commit, current_setting('fsync') AS fsync,"
     f" coalesce(current_setting('{RELAXED}', true), '') AS durability"
 )
 _BEGIN = {
     "sqlite": "BEGIN IMMEDIATE",
-    # A step of its own, so that the clock is read once the lock is held.
+    # A separate step, so that the clock is read once the lock is held.
     "postgresql": f"WITH locked AS MATERIALIZED (SELECT pg_advisory_xact_lock({_LOCK}))"  # noqa: S608 (constants)
     f" SELECT {CLOCK} AS clock, {_DURABILITY} FROM locked",
 }
@@ -52,32 +48,28 @@ _SERVER = f"SELECT current_setting('server_version') AS version, {_DURABILITY}"
 _WAL_RESET_MENDED = (3, 51, 3)
 _PRAGMAS = ("synchronous=FULL", "foreign_keys=ON", "recursive_triggers=ON")  # the last guards against OR REPLACE
 _READER_PRAGMAS = ("query_only=ON",)
-# A batch touches pages all over the indexes: 64 MiB of them stay in memory, and the WAL may grow to 40 MB, so that a
-# page which many batches touch is folded back once (7 % of a bulk import).
+# 64 MiB of pages stay in memory, and the WAL may grow to 40 MB, so that a page of many batches is folded back once (7 %
+# of a bulk import).
 _WRITER_PRAGMAS = ("journal_mode=WAL", "secure_delete=ON", "cache_size=-65536", "wal_autocheckpoint=10000")
 _ENTRY_COLUMNS = tuple(ENTRY.c.keys())
 
 CONFLICT = (exc.IntegrityError, psycopg.IntegrityError, sqlite3.IntegrityError)
-"""What `Database.insert` raises when a unique key is taken or a CHECK fails."""
+"""The errors of `Database.insert` for a taken unique key or a failed CHECK."""
 
 
 class Database:
-    """A ledger's database, by its URL. Connections are made when they are first needed.
-
-    ConfigurationWrong if the URL cannot be used.
-    """
+    """A ledger's database, by its URL. It connects on first use. Raises ConfigurationWrong for an unusable URL."""
 
     def __init__(self, url: str) -> None:
         self.url = _usable(url)
         self.listeners: list[Callable[[Sequence[Sequence[Any]]], None]] = []
-        """Get the entries of each write of this object once it is committed, rows as `insert` takes them."""
-        self._inserted: list[Sequence[Any]] = []  # by the write that is under way
+        """Get the committed entries of each write of this object, as rows that `insert` takes."""
+        self._inserted: list[Sequence[Any]] = []
         self._closed = False
         self._connector = Connector()
         self._lock = WriterLock(Path(self.url.database or "")) if self.is_sqlite else None
-        self._readers = self._engine(READERS, "", isolation_level="AUTOCOMMIT")  # one statement, one round trip
-        # One connection writes: it is the lock between threads, and on SQLite the only one that checkpoints, which
-        # keeps clear of the corruption by two that SQLite before 3.51.3 can suffer.
+        self._readers = self._engine(READERS, "", isolation_level="AUTOCOMMIT")
+        # One connection writes, and alone checkpoints: two that checkpoint can corrupt a file before SQLite 3.51.3.
         self._writer = self._engine(1, _writer_options())
         event.listen(self._writer, "begin", _begin)
         if self.is_sqlite:
@@ -86,7 +78,6 @@ class Database:
 
     @property
     def is_sqlite(self) -> bool:
-        """Return whether the database is SQLite; else it is PostgreSQL."""
         return self.url.get_backend_name() == "sqlite"
 
     @property
@@ -96,21 +87,21 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """Open a connection for reading, each of whose statements sees what is committed by then."""
+        """Open a connection for reading. Each statement sees what is committed when it begins."""
         with self._translate_errors(), self._readers.connect() as connection:
             try:
                 yield connection
             finally:
-                if self._closed:  # meanwhile: no pool keeps it, so nobody else would close it
+                if self._closed:  # meanwhile: no pool keeps it
                     connection.invalidate()
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """Open a transaction that has the ledger's one lock, over all processes, until it ends.
+        """Open a transaction that holds the ledger's lock, across all processes, until it ends.
 
-        Commits at the end; an error rolls it back. Makes a SQLite file that is missing. Raises LedgerUnavailable, after
+        It commits at the end; an error rolls it back. It makes a missing SQLite file. Raises LedgerUnavailable, after
         which a commit may or may not have happened; ConfigurationWrong if another process writes to the SQLite file, or
-        PostgreSQL might lose what it has committed.
+        PostgreSQL might lose commits.
         """
         with self._translate_errors():
             if self._lock:
@@ -121,15 +112,15 @@ class Database:
                 inserted = self._inserted = []
                 yield connection
             for listener in tuple(self.listeners) if inserted else ():
-                with suppress(Exception):  # what is committed is done, whatever becomes of the news of it
+                with suppress(Exception):
                     listener(inserted)
 
     def read_settled_clock(self, clock: Callable[[], int] | None) -> int | None:
-        """Return a time before which every record time is committed, in microseconds; None while a write is under way.
+        """Return a time before which every record time is committed, in microseconds; None during a write.
 
-        A read that begins later sees all these entries. `clock`: what record times follow; None: PostgreSQL's own.
+        `clock` is the source of record times; None: PostgreSQL's own.
         """
-        # The clock first, then the lock: whoever takes the lock later reads the clock later.
+        # The clock first, then the lock: a later holder of the lock reads a later clock.
         with self.read() as connection:
             time = clock() if clock else 0
             if not self.is_sqlite:
@@ -150,13 +141,10 @@ class Database:
 
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
-        """Open a connection for reading, all of whose statements see the database at one moment.
-
-        However long they take; writers go on meanwhile. Raises LedgerUnavailable if the database does not answer.
-        """
+        """Open a connection for reading whose statements all see one moment, while writers go on."""
         with self._translate_errors(), self._readers.connect() as connection:
             if self.is_sqlite:
-                connection.exec_driver_sql("BEGIN")  # the driver begins nothing by itself
+                connection.exec_driver_sql("BEGIN")  # the driver begins no transaction by itself
                 try:
                     yield connection
                 finally:
@@ -167,18 +155,14 @@ class Database:
             yield connection
 
     def ping(self) -> None:
-        """Ask the database for an answer, and discard it.
-
-        Raises LedgerUnavailable if there is none.
-        """
+        """Raise LedgerUnavailable if the database does not answer."""
         with self.read() as connection:
             connection.exec_driver_sql("SELECT 1")
 
     def claim(self) -> None:
-        """Make this process the only writer of a SQLite file until `close`.
+        """Make this process the only writer of a SQLite file until `close`; on PostgreSQL check durability.
 
-        PostgreSQL has many writers, and orders them; there only its durability is checked. ConfigurationWrong if another
-        process writes to the file, or PostgreSQL might lose what it has committed.
+        Raises ConfigurationWrong if another process writes to the file, or PostgreSQL might lose commits.
         """
         if self._lock:
             self._lock.claim()
@@ -187,10 +171,7 @@ class Database:
             _require_durable(connection.exec_driver_sql(_SERVER).one()._mapping)
 
     def about(self) -> dict[str, str]:
-        """Return the database's facts by key: `database`, `version`, and how safe a commit is.
-
-        For the log and for `doctor`.
-        """
+        """Return facts for the log and `doctor`: `database`, `version`, and how safe a commit is."""
         if self.is_sqlite:
             return {"database": "sqlite", "version": sqlite3.sqlite_version, "synchronous": "full"}
         with self.read() as connection:
@@ -198,7 +179,6 @@ class Database:
         return {"database": "postgresql"} | {str(name): str(value) for name, value in row.items() if value}
 
     def cautions(self) -> list[str]:
-        """Return a list of sentences about risks that the operator should know of; empty if none."""
         if self._lock is None:
             return [_RELAXED_CAUTION] if self.about().get("durability") == "relaxed" else []
         found = []
@@ -212,7 +192,7 @@ class Database:
         return found
 
     def insert(self, connection: Connection, rows: Iterable[Sequence[Any]]) -> None:
-        """Insert rows, with all columns, into the table of entries; one of CONFLICT if refused."""
+        """Insert complete rows into the table of entries. Raises an error of CONFLICT."""
         insert_rows(connection, ENTRY.name, _ENTRY_COLUMNS, self._kept(rows) if self.listeners else rows)
 
     def _kept(self, rows: Iterable[Sequence[Any]]) -> Iterator[Sequence[Any]]:
@@ -221,7 +201,7 @@ class Database:
             yield row
 
     def maintain(self, statement: str) -> list[Any]:
-        """Run a maintenance statement, outside of any transaction; return SQLite's rows, else []."""
+        """Run a statement outside any transaction; return SQLite's rows, [] on PostgreSQL."""
         with self._translate_errors(), self._writer.connect() as connection:
             if self._lock:
                 self._lock.share()
@@ -236,7 +216,7 @@ class Database:
             return []
 
     def close(self) -> None:
-        """Close all connections, release a SQLite file's lock; the last one folds the WAL back."""
+        """Close all connections and release a SQLite file's lock; the last connection folds the WAL back."""
         self._closed = True
         self._readers.dispose()
         self._writer.dispose()
@@ -244,21 +224,20 @@ class Database:
             self._lock.release()
 
     def _make_private(self) -> None:
-        """Make the SQLite file for its owner alone; what SQLite writes beside it has the same rights."""
-        with suppress(OSError):  # SQLite reports a folder that cannot be written
+        """Restrict the SQLite file to its owner; its side files inherit the rights."""
+        with suppress(OSError):  # SQLite reports it
             os.close(os.open(str(self.url.database), os.O_RDWR | os.O_CREAT, 0o600))
 
     def _engine(self, connections: int, settings: str, **options: Any) -> Engine:
-        """Return a pool of connections; `settings` are PostgreSQL's for a session, as its command line takes them."""
         if self.is_sqlite:
             given = set(self.url.query)
             arguments: dict[str, Any] = {"timeout": WAIT_SECONDS, "isolation_level": None, "check_same_thread": False}
         else:
             arguments = {
                 "connect_timeout": CONNECT_SECONDS,
-                "tcp_user_timeout": WAIT_SECONDS * 1000,  # else a network that swallows packets holds a call for hours
-                # Every statement is a walk along one index, whatever its parameters: planning each call anew (which
-                # PostgreSQL prefers to do for a list) made reading a seller 45 us slower.
+                "tcp_user_timeout": WAIT_SECONDS * 1000,  # a network that drops packets would hold a call for hours
+                # Every statement walks one index. A plan per call, PostgreSQL's choice for a
+                # list, made reading a seller 45 us slower.
                 "options": f"-c statement_timeout={STATEMENT_SECONDS * 1000} -c plan_cache_mode=force_generic_plan"
                 f" {settings} {self.url.query.get('options', '')}",
             }
@@ -304,10 +283,7 @@ class Database:
 
 
 def lift_limits(connection: Connection) -> None:
-    """Remove PostgreSQL's time limits on this transaction's statements and the pauses between.
-
-    For what reads or makes whole tables. A server that falls silent is given up all the same.
-    """
+    """Remove PostgreSQL's time limits, for statements over whole tables. A silent server is still given up."""
     connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
     connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
     raw: Any = connection.connection.driver_connection
@@ -315,10 +291,7 @@ def lift_limits(connection: Connection) -> None:
 
 
 def insert_rows(connection: Connection, table: str, columns: tuple[str, ...], rows: Iterable[Sequence[Any]]) -> None:
-    """Insert rows into some columns of a table; one of CONFLICT if the database refuses one.
-
-    PostgreSQL takes 12 us a row by COPY where executemany takes 85.
-    """
+    """Insert rows into some columns. COPY takes PostgreSQL 12 us a row, executemany 85. Raises an error of CONFLICT."""
     is_sqlite = connection.dialect.name == "sqlite"
     statement = _insertion(table, columns, is_sqlite)
     raw: Any = connection.connection
@@ -331,13 +304,11 @@ def insert_rows(connection: Connection, table: str, columns: tuple[str, ...], ro
 
 
 def _writer_options() -> str:
-    """Return PostgreSQL's settings for a writer: how long it waits for the lock, and holds it without a word."""
     return f"-c lock_timeout={WAIT_SECONDS * 1000} -c idle_in_transaction_session_timeout={IDLE_SECONDS * 1000}"
 
 
 @cache
 def _insertion(table: str, columns: tuple[str, ...], is_sqlite: bool) -> str:
-    """Return the INSERT statement of a table. Names of columns are quoted, since some are words of SQL."""
     names = ", ".join(f'"{name}"' for name in columns)
     marks = ", ".join("?" * len(columns))
     return f"INSERT INTO {table} ({names}) VALUES ({marks})" if is_sqlite else f"COPY {table} ({names}) FROM STDIN"  # noqa: S608
@@ -360,7 +331,6 @@ _FORMS = "write sqlite:///ledger.db or postgresql://user@host/database"
 
 
 def missing_rights_error() -> ConfigurationWrong:
-    """Return the error for a PostgreSQL role that lacks rights a server needs, with the remedy."""
     return ConfigurationWrong(
         "the database's role lacks rights on the ledger; the owner of its tables upgrades it, and gives servers' roles what"
         " they need by: sellertrust ledger upgrade --role ROLE (and --eraser ROLE, to erase)"
@@ -371,7 +341,7 @@ _RELAXED_CAUTION = f"what is committed can be lost in a crash, as {RELAXED} = re
 
 
 def _begin(connection: Connection) -> None:
-    """Take the lock that orders all writes, and sees in the same round trip that a commit will be safe."""
+    """Take the lock that orders all writes, and check durability in the same round trip."""
     found = connection.exec_driver_sql(_BEGIN[connection.dialect.name])
     if connection.dialect.name == "postgresql":
         row = found.one()._mapping
@@ -380,13 +350,12 @@ def _begin(connection: Connection) -> None:
 
 
 def lock_time(connection: Connection) -> int | None:
-    """Return when `Database.write` got the lock (microseconds, PostgreSQL's clock); else None."""
+    """Return when `Database.write` got the lock (microseconds, PostgreSQL's clock); None on SQLite."""
     found: int | None = connection.info.get(_LOCKED_AT)
     return found
 
 
 def _require_durable(settings: Mapping[Any, Any]) -> None:
-    """Raise ConfigurationWrong if PostgreSQL acknowledges a commit that a crash can undo, unless that is meant."""
     off = [name for name in ("synchronous_commit", "fsync") if settings[name] == "off"]
     if off and settings["durability"] != "relaxed":
         raise ConfigurationWrong(
@@ -398,7 +367,7 @@ def _require_durable(settings: Mapping[Any, Any]) -> None:
 def _set(connection: Any, pragmas: Sequence[str]) -> None:
     end = time.monotonic() + WAIT_SECONDS
     for pragma in pragmas:
-        # Connections that switch a new file to WAL together collide at once: SQLite waits for nobody there.
+        # Connections that switch a new file to WAL together collide: SQLite does not wait there.
         while True:
             try:
                 connection.execute(f"PRAGMA {pragma}")
@@ -410,7 +379,7 @@ def _set(connection: Any, pragmas: Sequence[str]) -> None:
 
 
 def _is_silence(error: Exception) -> bool:
-    """Return whether the database did not answer, as opposed to having refused what it was asked."""
+    """Return whether the database did not answer; False if it answered with an error."""
     cause = _cause(error)
     refusals = ("IntegrityError", "ProgrammingError", "DataError", "NotSupportedError")
     answered = any(isinstance(cause, getattr(driver, name)) for driver in (sqlite3, psycopg) for name in refusals)
@@ -418,19 +387,18 @@ def _is_silence(error: Exception) -> bool:
 
 
 def _cause(error: Exception) -> BaseException | None:
-    """Return the driver's own error."""
     return error.orig if isinstance(error, exc.DBAPIError) else error
 
 
 def _forget_rows(error: Exception) -> None:
-    """Leave of PostgreSQL's error its class and code, and of a constraint its name: all else quotes rows."""
+    """Keep a PostgreSQL error's class, code and constraint: the rest quotes rows."""
     if isinstance(cause := _cause(error), psycopg.Error) and cause.sqlstate:
         problem = cause.diag.message_primary if cause.sqlstate.startswith("23") else type(cause).__name__
         cause.args = error.args = (f"PostgreSQL refused it: {problem} ({cause.sqlstate})",)
 
 
 def outage_of(error: Exception) -> str:
-    """Return why a database was not there for a LedgerUnavailable, in a few words for the log."""
+    """Return why a database was unavailable, in a few words for LedgerUnavailable."""
     while isinstance(error, LedgerUnavailable) and isinstance(error.__cause__, Exception):
         error = error.__cause__
     cause, text = _cause(error), str(_cause(error))
@@ -448,6 +416,5 @@ def outage_of(error: Exception) -> str:
 
 
 def _is_full(error: Exception) -> bool:
-    """Return whether the database had no room to write. Reads go on meanwhile."""
     cause = _cause(error)
     return isinstance(cause, psycopg.errors.DiskFull) or getattr(cause, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL

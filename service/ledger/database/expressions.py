@@ -1,4 +1,4 @@
-"""Expressions that SQLite and PostgreSQL write differently: lists as one parameter, members of JSON, pages by an index."""
+"""Expressions that SQLite and PostgreSQL write differently: lists as one parameter, JSON members, pages by an index."""
 
 import json
 from collections.abc import Sequence
@@ -31,38 +31,30 @@ class Texts(TypeDecorator[Sequence[str]]):
 class among(FunctionElement[Any]):  # noqa: N801 (used as a function)
     """`among(column, bindparam("names", type_=Texts()))`: the column is one of the names.
 
-    One statement whatever their number: SQLAlchemy's IN of 1,000 parameters took PostgreSQL 15 times as long.
+    SQLAlchemy's IN of 1,000 parameters took PostgreSQL 15 times as long.
     """
 
-    # No Boolean type: on SQLite SQLAlchemy would write "... = 1" behind it, which no index can serve.
+    # A Boolean type would append "... = 1" on SQLite, and no index serves that.
     inherit_cache = True
 
 
 def of_kind(kind: Kind) -> TextClause:
-    """Return the SQL condition that an entry is of a kind, such as `kind = 3`.
-
-    The number stands in the text, without a parameter, so that a partial index of the kind serves.
-    """
+    """Return the condition `kind = 3`, without a parameter, so that a partial index serves."""
     return text(f"kind = {int(kind)}")
 
 
 class member(FunctionElement[str]):  # noqa: N801 (used as a function)
-    """`member(column, literal_column("'source'"))`: the text under a key of canonical JSON.
-
-    NULL if it is not stated.
-    """
+    """`member(column, literal_column("'source'"))`: the text under a key of canonical JSON, or NULL."""
 
     type = Text()
     inherit_cache = True
 
 
 class only(FunctionElement[Any]):  # noqa: N801 (used as a function)
-    """`only(column, value)`: whether the column has the value.
+    """`only(column, value)`: the column has the value; for a query ordered by the column and then another one.
 
-    For a query ordered by the column and then another. By `marketplace = m`, PostgreSQL knows that the order by
-    (marketplace, sequence) is the one by sequence, and would rather walk the primary key, past the entries of all other
-    marketplaces: a page of a marketplace with nine among 300,000 took 37 ms. By a list of one, it walks the index that
-    begins with the marketplace: 0.3 ms.
+    With `marketplace = m` PostgreSQL walks the primary key: a page of nine entries among 300,000 took 37 ms. With a
+    list of one, it walks the marketplace's index: 0.3 ms.
     """
 
     inherit_cache = True
@@ -72,7 +64,7 @@ _FORMS: dict[type[FunctionElement[Any]], dict[str, str]] = {
     among: {"sqlite": "{} IN (SELECT value FROM json_each({}))", "postgresql": "{} = ANY ({})"},
     member: {
         "sqlite": "json_extract({}, '$.' || {})",
-        # A text with U+0000, from before it was refused, would fail the query of all rows; after "\\\\" this is sound, too.
+        # An old text with U+0000 would fail the query of all rows; after "\\\\" this is sound, too.
         "postgresql": "(replace({}, '\\u0000', '\\ufffd')::json ->> {})",
     },
     only: {"sqlite": "{} = {}", "postgresql": "{} = ANY (ARRAY[{}])"},
@@ -92,8 +84,5 @@ for _element, _forms in _FORMS.items():
 
 
 def of_sellers(seller: ColumnElement[str]) -> ColumnElement[bool]:
-    """Return whether a column's seller is one of the parameter `sellers`.
-
-    No index serves it, so that rows found by what names them are not looked for among all of a long-standing seller's.
-    """
+    """Return whether a column's seller is in the parameter `sellers`, without use of the seller's index."""
     return among(seller.concat(""), bindparam("sellers", type_=Texts()))

@@ -1,9 +1,8 @@
-"""Who may write to a SQLite ledger: one process alone, a server or a local command.
+"""One process alone may write to a SQLite ledger: a server or a local command.
 
-A file beside the ledger carries the kernel's lock (`flock`): a server holds it for as long as it runs, a local command
-from its first write until it closes the ledger. What one process opens several times for local commands shares its lock.
-The kernel lets go of it when a process dies, however it dies, so that a crash leaves nothing to clear away. Who only reads
-needs no lock. The file says which of the two holds it, for whoever is refused.
+A file beside the ledger carries the kernel's lock (`flock`), which ends with its process. A server holds it while it
+runs, a local command from its first write until it closes the ledger. Local commands of one process share it. Readers
+need no lock.
 """
 
 import errno
@@ -23,17 +22,17 @@ except ImportError:  # not a Unix
     fcntl = None  # type: ignore[assignment]
 
 PATIENCE_SECONDS = 1.0
-"""How long a lock that is taken is tried again: one that is just let go is held for a moment."""
+"""The time that a server retries a taken lock."""
 
 COMMAND_PATIENCE_SECONDS = 5.0
-"""How long a local command waits for another, which may end soon; a server does not."""
+"""The time that a local command waits for another one."""
 
 _SERVER, _COMMAND = b"s", b"c"
 _UNSUPPORTED = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
 
 
 class WriterLock:
-    """The lock of one open ledger. Any number of threads may use it."""
+    """The lock of one open ledger. Thread-safe."""
 
     def __init__(self, ledger: Path) -> None:
         self._ledger = ledger.resolve()  # the same file by another path has the same lock
@@ -42,13 +41,13 @@ class WriterLock:
         self._is_shared = False
         self._guard = threading.Lock()
         self.is_enforced = fcntl is not None
-        """Whether this system and the ledger's folder know such locks; else nobody is refused."""
+        """Whether the system and folder support locks; if False, no process is rejected."""
 
     def share(self) -> None:
         """Take the lock for the local commands of this process, or join their hold on it.
 
-        All ledgers that one process has open on one file share one hold. Nothing happens if this ledger has the lock
-        already, or if locks are not enforced here. ConfigurationWrong while another process has it.
+        It does nothing if this ledger has the lock, or locks are not enforced. Raises ConfigurationWrong while another
+        process has it.
         """
         with self._guard, _OF_COMMANDS:
             if self._descriptor is not None or not self.is_enforced:
@@ -65,18 +64,15 @@ class WriterLock:
     def claim(self) -> None:
         """Take the lock for a server, until `release`.
 
-        ConfigurationWrong if anybody has it, this process's commands included. Nothing happens if it has it already, or
-        if locks are not enforced here.
+        It does nothing if this ledger has the lock, or locks are not enforced. Raises ConfigurationWrong if another
+        process, or a command of this one, has it.
         """
         with self._guard:
             if self._descriptor is None and self.is_enforced:
                 self._descriptor = self._take(_SERVER)
 
     def release(self) -> None:
-        """Give the lock back; the last holder removes the lock file.
-
-        A ledger at rest is one file. Nothing happens without the lock.
-        """
+        """Release the lock, if held; its last holder removes the lock file."""
         with self._guard, _OF_COMMANDS:
             if self._descriptor is None:
                 return
@@ -88,16 +84,13 @@ class WriterLock:
                 if held.holders:
                     return
                 del _COMMANDS[self._file]
-            with suppress(OSError):  # the folder may be gone
+            with suppress(OSError):
                 if self._is_in_place(descriptor):
                     self._file.unlink()
             os.close(descriptor)
 
     def _take(self, role: bytes) -> int | None:
-        """Return the file's descriptor once the lock is held in this role.
-
-        None where there are no locks.
-        """
+        """Return the locked file's descriptor; None if there are no locks."""
         begun = time.monotonic()
         while True:
             descriptor = self._open_file()
@@ -126,13 +119,9 @@ class WriterLock:
             os.close(descriptor)
 
     def _open_file(self) -> int | None:
-        """Return the file, opened, with the ledger's own permissions.
-
-        None without a folder, which SQLite will report.
-        """
         try:
             descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            with suppress(OSError):  # who did not make it may not change it
+            with suppress(OSError):
                 os.fchmod(descriptor, self._ledger.stat().st_mode & 0o666)
         except (FileNotFoundError, NotADirectoryError):
             return None
@@ -144,17 +133,13 @@ class WriterLock:
         return descriptor
 
     def _is_in_place(self, descriptor: int) -> bool:
-        """Return whether the file is the one that others will find.
-
-        Its last holder may have removed it, and another be in its place.
-        """
+        """Return whether the path still names this file: its last holder may have removed it."""
         try:
             return os.path.samestat(os.fstat(descriptor), self._file.stat())
         except FileNotFoundError:
             return False
 
     def _refuse(self, role: bytes, holder: bytes) -> NoReturn:
-        """Say who holds it, and what whoever wanted it can do."""
         if holder == _COMMAND:
             then = "start the server" if role == _SERVER else "run this command"
             raise ConfigurationWrong(
@@ -174,12 +159,8 @@ class WriterLock:
 
 @dataclass(slots=True)
 class _Held:
-    """The lock that the local commands of this process share."""
-
     descriptor: int
-    """The descriptor of its file."""
     holders: int = 0
-    """How many hold it."""
 
 
 _COMMANDS: dict[Path, _Held] = {}

@@ -1,7 +1,6 @@
-"""Connections to PostgreSQL that do not wait for ever: a server that has fallen silent is given up.
+"""Connections to PostgreSQL that give up a silent server.
 
-PostgreSQL's own limits (`statement_timeout`, `lock_timeout`) end what a server that runs takes too long for. A server
-that was stopped, or a machine that hangs, keeps none of them, and its sockets stay open: so the client has its own.
+PostgreSQL's own limits (`statement_timeout`, `lock_timeout`) fail if its server stops or its machine hangs.
 """
 
 import threading
@@ -14,29 +13,25 @@ import psycopg
 from sqlalchemy import Engine, event
 
 CONNECT_SECONDS = 3
-"""How long PostgreSQL may take for a connection: the libpq's least is 2."""
+"""PostgreSQL's time for a connection; libpq's least is 2."""
 
 PING_SECONDS = 2.0
-"""How long it may take to answer that a connection from the pool is alive, which costs it nothing."""
+"""PostgreSQL's time to confirm that a pooled connection is alive."""
 
 QUIET_SECONDS = 3.0
-"""After how long without an answer to a statement a new connection is tried; then after twice as long, and so on."""
+"""The wait for an answer before a new connection is tried; it doubles with each try."""
 
 T = TypeVar("T")
 
 
 class StillSilent(psycopg.OperationalError):
-    """PostgreSQL let a connection time out, and another caller tries again.
-
-    All others are refused at once.
-    """
+    """PostgreSQL let a connection time out, and another thread tries again."""
 
 
 class Connector:
-    """Makes connections to one PostgreSQL, and knows whether it has fallen silent.
+    """Makes connections to one PostgreSQL, and knows whether it is silent.
 
-    While it is silent one thread at a time tries again, for `CONNECT_SECONDS`; the others are refused at once, so that
-    calls are answered in time and their threads stay free.
+    While it is silent, one thread at a time tries again, for `CONNECT_SECONDS`; the others fail at once.
     """
 
     def __init__(self) -> None:
@@ -44,10 +39,7 @@ class Connector:
         self._trying = threading.Lock()
 
     def serve(self, engine: Engine, limit_seconds: float) -> None:
-        """Make an engine open its connections here, with time limits on their answers.
-
-        An answer may take `limit_seconds` while in use, and PING_SECONDS in the pool.
-        """
+        """Make an engine connect here. An answer may take `limit_seconds`, and PING_SECONDS in the pool."""
 
         def connect(_dialect: Any, _record: Any, arguments: Any, parameters: Any) -> "PatientConnection":
             connection = self.connect(*arguments, **parameters)
@@ -62,11 +54,7 @@ class Connector:
         event.listen(engine, "checkout", limit(limit_seconds))
 
     def connect(self, *arguments: Any, **parameters: Any) -> "PatientConnection":
-        """Open a new connection, with psycopg's arguments.
-
-        StillSilent at once, if PostgreSQL did not answer before and another thread tries already; else what psycopg
-        raises.
-        """
+        """Open a connection, with psycopg's arguments. Raises StillSilent or psycopg's error."""
         alone = self._is_silent
         if alone and not self._trying.acquire(blocking=False):
             raise StillSilent("PostgreSQL does not answer")
@@ -84,7 +72,6 @@ class Connector:
         return connection
 
     def _is_answering(self, *arguments: Any, **parameters: Any) -> bool:
-        """Return whether PostgreSQL lets somebody in, or at least says why not."""
         try:
             self.connect(*arguments, **parameters).close()
         except (StillSilent, psycopg.errors.ConnectionTimeout):
@@ -95,23 +82,19 @@ class Connector:
 
 
 class PatientConnection(psycopg.Connection[Any]):
-    """A connection that closes itself when a server that fell silent owes it an answer.
+    """A connection that closes itself when the server falls silent.
 
-    Silent is a server that sends nothing for QUIET_SECONDS and lets no new connection in either, or sends nothing for
-    `limit_seconds`.
+    Silent: it sends nothing for QUIET_SECONDS and accepts no connection, or sends nothing for `limit_seconds`.
     """
 
     limit_seconds: float = inf
-    """How long an answer may take although the server lets others in: one of its processes may hang alone."""
+    """The longest answer time while the server accepts connections."""
 
     is_answering: Callable[[], bool]
-    """Whether the server lets anybody in: set by the `Connector`."""
+    """The `Connector`'s check that the server accepts connections."""
 
     def wait(self, gen: Generator[Any, Any, T], *arguments: Any, **named: Any) -> T:
-        """Run one exchange with the server, as psycopg does, but end it if the server falls silent.
-
-        Raises OperationalError then, and the connection is closed.
-        """
+        """Run one exchange, as psycopg does; if the server falls silent, close and raise OperationalError."""
         return super().wait(self._watch(gen), *arguments, **named)
 
     def _watch(self, exchange: Generator[Any, Any, T]) -> Generator[Any, Any, T]:

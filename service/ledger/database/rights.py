@@ -1,8 +1,4 @@
-"""The rights of PostgreSQL's roles on the ledger: the owner of the tables makes and upgrades them, others append.
-
-A server needs no more than to read and to append; with nothing else its role cannot change or delete what is recorded,
-not even by dropping a trigger. SQLite has no roles.
-"""
+"""PostgreSQL roles: the owner makes and upgrades the tables; a server's role only reads and appends."""
 
 from collections.abc import Iterator
 
@@ -16,10 +12,10 @@ from service.ledger.database.schema import BOOKKEEPING, require_current, state_o
 from service.ledger.database.tables import TableBase
 
 KEYS = "seller_key"
-"""The table of the keys that seal personal data, where the schema has it: the one from which rows are erased."""
+"""The table of sealing keys, if the schema has it: the only one with deletions."""
 
 _MAINTAIN = (17,)
-"""The first version of PostgreSQL that has this right apart from ownership."""
+"""The first version of PostgreSQL with a MAINTAIN right."""
 
 _HIDDEN = text(
     "SELECT 1 FROM pg_class JOIN pg_namespace AS n ON n.oid = relnamespace WHERE relname = :version"
@@ -36,10 +32,7 @@ _ROLE = text(
 
 
 def require_rights(database: Database, *, writing: bool) -> None:
-    """Refuse a database role that may not read the ledger or, if `writing`, append to it.
-
-    By ConfigurationWrong, with the remedy. SQLite has no roles, and passes.
-    """
+    """Raise ConfigurationWrong, with the remedy, if the role may not read or, if `writing`, append."""
     if database.is_sqlite:
         return
     with database.read() as connection:
@@ -52,10 +45,10 @@ def require_rights(database: Database, *, writing: bool) -> None:
 
 
 def grant(url: str, role: str, eraser: str | None = None) -> None:
-    """Grant `role` what a server needs, and `eraser` the same and to delete sellers' keys.
+    """Grant `role` the rights of a server, and `eraser` the right to delete sellers' keys as well.
 
-    Run by the owner of the tables. ConfigurationWrong if the database is SQLite, a role is missing or has every right
-    anyway, or the caller is not the owner; raises LedgerVersionUnknown if the schema is not the one of this release.
+    Raises ConfigurationWrong if the database is SQLite, a role is missing or has every right anyway, or the caller does
+    not own the tables; LedgerVersionUnknown if the schema is not this release's.
     """
     database = Database(url)
     try:
@@ -72,10 +65,6 @@ def grant(url: str, role: str, eraser: str | None = None) -> None:
 
 
 def _statements(connection: Connection, role: str, *, erases: bool) -> Iterator[str]:
-    """Return the statements that give the role its rights.
-
-    After whatever it had on the ledger's tables was taken.
-    """
     place, schema = connection.execute(text("SELECT current_database(), current_schema()")).one()
     tables = [name for name in TableBase.metadata.tables if connection.dialect.has_table(connection, name)]
     known = [name for name in BOOKKEEPING if connection.dialect.has_table(connection, name)]
@@ -88,12 +77,11 @@ def _statements(connection: Connection, role: str, *, erases: bool) -> Iterator[
     )
     if erases and KEYS in tables:
         yield _quoted("GRANT DELETE ON {} TO {}", connection, [KEYS], role)
-        if (connection.dialect.server_version_info or (0,)) >= _MAINTAIN:  # to write the table anew after an erasure
+        if (connection.dialect.server_version_info or (0,)) >= _MAINTAIN:
             yield _quoted("GRANT MAINTAIN ON {} TO {}", connection, [KEYS], role)
 
 
 def _quoted(statement: str, connection: Connection, things: list[str], role: str) -> str:
-    """Return a statement with its names quoted, whatever characters they hold."""
     names = sql.SQL(", ").join(sql.Identifier(name) for name in things)
     raw = connection.connection.driver_connection
     assert isinstance(raw, psycopg.Connection)  # noqa: S101 (narrows the type)

@@ -1,4 +1,4 @@
-"""From a prepared entry to the row that is inserted: which field of a fact goes to which column, by the table of kinds."""
+"""Turns a prepared entry into its row, by the table of kinds."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,7 +15,6 @@ from scoring.entries.kinds.trade import ExposureStated
 from service.ledger.database.tables import ENTRY
 
 PLACE: Mapping[str, int] = {name: place for place, name in enumerate(ENTRY.c.keys())}
-"""The place of each column in a row."""
 
 Row = list[Any]
 _EMPTY: Row = [None] * len(PLACE)
@@ -28,10 +27,9 @@ _FIELDS = {
 def row_of(
     item: PreparedEntry, sequence: int, marketplace: str, seller: str, record_time: int, date: int | None = None
 ) -> Row:
-    """Return the table row of one entry, with all columns in the table's order.
+    """Return the table row of one entry, with its status on arrival.
 
-    Its status is the one on arrival. `date` (microseconds) stands for times that are not stated; default: the record
-    time.
+    `date` (microseconds) replaces times that are not stated; default: the record time.
     """
     date = record_time if date is None else date
     entry, fact, kind = item.entry, item.entry.fact, item.kind
@@ -47,7 +45,7 @@ def row_of(
             row[place] = getattr(fact, name)
         row[PLACE["service_failures"]] = fact.service_failures
         return row
-    if isinstance(fact, FlowStated):  # a default is a value too, so that no day is stated twice
+    if isinstance(fact, FlowStated):
         for place, name, _ in _FIELDS[kind]:
             row[place] = getattr(fact, name)
         return row
@@ -65,7 +63,7 @@ def row_of(
 
 
 def require_known(kind: int, sequence: int) -> None:
-    """Raise EntryKindUnknown for a kind of entry that this release does not know."""
+    """Raise EntryKindUnknown for a kind that this release does not know."""
     if kind > max(Kind):
         text = f"entry {sequence} is of a kind ({kind}) that this release does not know; install the release that appended it"
         raise EntryKindUnknown(text, {"sequence": str(sequence)})

@@ -1,9 +1,8 @@
-"""The schema of the ledger's database: which version it has, and the way to the present one.
+"""The schema of the ledger's database: its version, and the upgrade to the present one.
 
-Releases overlap while servers are replaced, so a newer schema may state the oldest one whose release may go on writing:
-its migration says `writable_by = "0100"`. That is for migrations that only add: tables, indexes, and columns that may be
-NULL. What a release writes, and what it reads, it names column by column. Verification is for the newest release, which
-alone knows every column. A migration that says nothing can be written by its own release only.
+A migration that only adds tables, indexes or nullable columns may state the oldest schema whose release may still
+write: `writable_by = "0100"`. Otherwise only its own release writes. Only the newest release, which knows every column,
+verifies.
 """
 
 from enum import Enum
@@ -22,7 +21,7 @@ from service.ledger.database.database import Database, lift_limits
 VERSION_TABLE = "ledger_version"
 COMPATIBILITY_TABLE = "ledger_compatibility"
 BOOKKEEPING = (VERSION_TABLE, COMPATIBILITY_TABLE)
-"""Tables about the schema, beside the ledger's own: only an upgrade writes to them."""
+"""Tables about the schema: only an upgrade writes to them."""
 
 _COMPATIBILITY = (
     f"CREATE TABLE IF NOT EXISTS {COMPATIBILITY_TABLE} (version TEXT PRIMARY KEY, writable_by TEXT NOT NULL)"
@@ -41,16 +40,13 @@ _GUARDS = {
     ],
 }
 _STATED = text(f"SELECT writable_by FROM {COMPATIBILITY_TABLE} WHERE version = :version")  # noqa: S608 (a constant)
-_STATE = text(  # what is stated stands
+_STATE = text(
     f"INSERT INTO {COMPATIBILITY_TABLE} (version, writable_by) VALUES (:version, :writable_by) ON CONFLICT DO NOTHING"  # noqa: S608
 )
 
 
 class SchemaState(Enum):
-    """How a database's schema compares with the one this release writes.
-
-    A newer one that it may write is CURRENT.
-    """
+    """A database's schema compared with this release's. A newer one that it may write is CURRENT."""
 
     ABSENT = "absent"
     CURRENT = "current"
@@ -59,11 +55,7 @@ class SchemaState(Enum):
 
 
 def upgrade(url: str) -> None:
-    """Bring the database at `url` to the present schema; make a SQLite file that is not there.
-
-    All of it happens in one transaction under the ledger's lock: of processes that start together one upgrades, the
-    others find it done, and a failure changes nothing. Raises LedgerVersionUnknown if the database is of a newer release.
-    """
+    """Upgrade the database at `url` as `upgrade_open` does."""
     database = Database(url)
     try:
         upgrade_open(database)
@@ -72,10 +64,7 @@ def upgrade(url: str) -> None:
 
 
 def state_of(database: Database) -> SchemaState:
-    """Return the state of the schema in an open database: absent, behind, current or unknown.
-
-    A SQLite file that is missing is ABSENT and is not made.
-    """
+    """Return the schema's state. A missing SQLite file is ABSENT and is not made."""
     if database.is_missing:
         return SchemaState.ABSENT
     with database.read() as connection:
@@ -83,9 +72,9 @@ def state_of(database: Database) -> SchemaState:
 
 
 def upgrade_open(database: Database) -> None:
-    """Bring an open database to the present schema, in one transaction under the ledger's lock.
+    """Upgrade to the present schema, in one transaction under the ledger's lock.
 
-    Makes a SQLite file that is not there. Raises LedgerVersionUnknown if the database is of a newer release.
+    It makes a missing SQLite file. Raises LedgerVersionUnknown if the database is of a newer release.
     """
     with database.write() as connection:
         upgrade_to(connection, "head")
@@ -94,8 +83,8 @@ def upgrade_open(database: Database) -> None:
 def upgrade_to(connection: Connection, version: str) -> None:
     """Upgrade the schema to a version that this release knows, in the caller's transaction.
 
-    Also records which releases may write, and installs the triggers that forbid changes of those records. A database of a
-    newer release is left as it is if this release may write it; else LedgerVersionUnknown is raised.
+    It also records which releases may write, and protects these records. It keeps a newer schema that this release may
+    write; otherwise it raises LedgerVersionUnknown.
     """
     if _state(connection) is SchemaState.UNKNOWN:
         raise newer_schema_error()
@@ -104,7 +93,7 @@ def upgrade_to(connection: Connection, version: str) -> None:
     if found is not None and found not in _known(scripts):
         return
     if connection.dialect.name == "postgresql":
-        lift_limits(connection)  # an index over a large table takes its time
+        lift_limits(connection)
     config = _config()
     config.attributes["connection"] = connection
     command.upgrade(config, version)
@@ -122,12 +111,11 @@ def version_of(connection: Connection) -> str | None:
 
 
 def knows_version(version: str) -> bool:
-    """Return whether this release knows a version of the schema, its own or an earlier one."""
     return version in _known(ScriptDirectory.from_config(_config()))
 
 
 def require_current(state: SchemaState) -> None:
-    """Refuse, by LedgerVersionUnknown with the remedy, a schema that is not CURRENT."""
+    """Raise LedgerVersionUnknown, with the remedy, if the schema is not CURRENT."""
     if state is SchemaState.UNKNOWN:
         raise newer_schema_error()
     if state is SchemaState.BEHIND:
@@ -139,7 +127,6 @@ def require_current(state: SchemaState) -> None:
 
 
 def newer_schema_error() -> LedgerVersionUnknown:
-    """Return the error for a database that a newer release has upgraded, with the remedy."""
     return LedgerVersionUnknown(
         f"the ledger's schema is newer than this release, which knows it up to {newest_version()}; install the release that"
         " upgraded it, or name another database"
@@ -147,7 +134,6 @@ def newer_schema_error() -> LedgerVersionUnknown:
 
 
 def newest_version() -> str:
-    """Return the version of the schema that this release writes."""
     return str(ScriptDirectory.from_config(_config()).get_current_head())
 
 
@@ -167,7 +153,7 @@ def _known(scripts: ScriptDirectory) -> set[str]:
 
 
 def _writable_by(connection: Connection, version: str) -> str | None:
-    """Return the oldest schema whose release may write a newer one, as the newer one states."""
+    """Return the oldest schema whose release may write a newer one."""
     if not connection.dialect.has_table(connection, COMPATIBILITY_TABLE):
         return None
     return connection.execute(_STATED, {"version": version}).scalar()

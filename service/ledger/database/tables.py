@@ -1,7 +1,4 @@
-"""The tables of the ledger: entries, seals over them, keys of sealed texts, positions of sources.
-
-Alembic's migrations make them; `tests/service/ledger/test_schema.py` keeps the two equal.
-"""
+"""The tables of the ledger, which Alembic's migrations make; `tests/service/ledger/test_schema.py` compares the two."""
 
 from sqlalchemy import BigInteger, CheckConstraint, Column, Index, Integer, LargeBinary, SmallInteger, Table, Text, text
 from sqlalchemy.orm import registry
@@ -16,7 +13,7 @@ class TableBase(SQLModel, registry=registry()):
     """Base of the ledger's tables: a registry, hence metadata, of their own."""
 
 
-# Bytes decide, as on SQLite and in Python: the same order everywhere, and no index that a system's locale can break.
+# Ordered by bytes, as in Python: no locale can break an index.
 _TEXT = Text().with_variant(Text(collation="C"), "postgresql")
 
 
@@ -37,26 +34,24 @@ CASES = f"kind = {int(Kind.CASE)}"
 ON_TERMS = f"kind IN ({', '.join(str(int(kind)) for kind in _TERMS)})"
 FACTS, ACTING = "kind < 1000", "kind > 1000"
 LATER = f"kind > {int(max(Kind))} AND {FACTS}"
-"""The conditions of the indexes `entry_counting`, `entry_found`, `entry_exposure_once`, `entry_alleged`, `entry_flow_once`,
-`entry_cases`, `entry_on_terms`, `entry_acts` and `entry_later`, as a query has to spell them: without parameters.
+"""The conditions of the partial indexes `entry_counting`, `entry_found`, `entry_exposure_once`, `entry_alleged`,
+`entry_flow_once`, `entry_cases`, `entry_on_terms`, `entry_acts` and `entry_later`.
 
-The first four hold what a score may read; allegations apart, since anybody can make them, so that they can be passed over;
-exposure apart, since its index is there in any case, and most entries are exposure.
+A query repeats them without parameters.
 """
 
 
 class EntryRow(TableBase, table=True):
     """One entry: typed columns for what is folded or looked up, canonical JSON for the whole.
 
-    Never updated. Times are microseconds since 1970, `exposure_day` days, of exposure and flow. What a kind lacks is
-    NULL; the CHECKs say which kind has what. `violation` is the violation's id: of a report its own `entry_id`. Every
-    key but `sequence` begins with the marketplace, so that the table can be partitioned by it; pages go by `sequence`.
+    Times are microseconds since 1970; `exposure_day`, of exposure and flow, is in days. A column is NULL if the kind
+    lacks it. `violation`: for a report, its own `entry_id`. Every key but `sequence` begins with the marketplace, so
+    that the table can be partitioned.
 
-    `status` is the status that an entry leads to (NULL: a change that is still pending), or the word of outcome of other
-    kinds; `target` what else an entry is about (another entry, incident, seller, product, operator or measure), or the
-    entry it was derived from; `units` distinct units; `until_time` when it ends by itself; `principal` who called,
-    authenticated, whatever the content says of actors (NULL: it came by no call). `content` holds what may name
-    a person under the seller's key alone.
+    `status` is the status that an entry leads to (NULL: a change that is still pending), or the outcome of other kinds.
+    `target` is the other entry, incident, seller, product, operator or measure that an entry is about, or the entry it
+    was derived from. `units`: distinct units. `until_time`: when it ends by itself. `principal`: the authenticated
+    caller (NULL: no call). `content` holds personal data only under the seller's key.
     """
 
     __tablename__ = "entry"
@@ -94,7 +89,7 @@ class EntryRow(TableBase, table=True):
         _index("entry_id_once", "marketplace", "entry_id", unique=True),
         _index("entry_of_marketplace", "marketplace", "sequence"),
         _index("entry_of_seller", "marketplace", "seller", "sequence"),
-        # The columns behind the key are there so that SQLite counts by the index alone.
+        # The columns behind the key let SQLite count by the index alone.
         _index("entry_counting", "marketplace", "seller", "sequence", "kind", "status", where=COUNTING),
         _index(
             "entry_alleged",
@@ -160,10 +155,10 @@ class EntryRow(TableBase, table=True):
 
 
 class SealRow(TableBase, table=True):
-    """The seal of one appended batch (`service.ledger.seals.chain`). Never updated.
+    """The seal of one appended batch (`service.ledger.seals.chain`).
 
-    `root`: Merkle root of the entries' leaves; `chain`: SHA-256 over the chain before, the root and the range; `leaves`:
-    the first 8 bytes of each leaf, in order.
+    `root`: Merkle root of the entries' leaves; `chain`: SHA-256 over the chain before, the root and the range;
+    `leaves`: the first 8 bytes of each leaf, in order.
     """
 
     __tablename__ = "seal"
@@ -183,10 +178,7 @@ class SealRow(TableBase, table=True):
 
 
 class SellerKeyRow(TableBase, table=True):
-    """The key under which what may name a person is sealed in a seller's entries.
-
-    Erasing the seller deletes it. `seller` is empty for facts about a product. The one table that is not append-only.
-    """
+    """The key that seals a seller's personal data; an erasure deletes it. `seller` is empty for products' facts."""
 
     __tablename__ = "seller_key"
     __table_args__ = (
@@ -201,10 +193,9 @@ class SellerKeyRow(TableBase, table=True):
 
 
 class SourcePositionRow(TableBase, table=True):
-    """How far a partition of a source was read, committed with the entries that were read.
+    """A partition's position once its entries were committed; the highest one counts.
 
-    The highest one counts. `next_position` is where reading goes on; `sequence` the last of the ledger at that time.
-    Never updated.
+    Reading goes on at `next_position`; `sequence` is the ledger's last at that time.
     """
 
     __tablename__ = "source_position"

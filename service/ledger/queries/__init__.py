@@ -1,1 +1,0 @@
-"""Read what is on record, as of a cut."""

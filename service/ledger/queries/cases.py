@@ -45,41 +45,33 @@ _COUNTS_HERE = _COUNTS.where(_E.marketplace == bindparam("marketplace"))
 
 @dataclass(frozen=True, slots=True)
 class OpenCase:
-    """A case of a caution, or of a stop of payouts, that nobody has decided."""
-
     seller: str
     case: str
-    """Its name."""
     rule: str
     """The rule of caution, or PAYOUTS_RULE."""
     opened_time: int
     """When the caution was found, in microseconds."""
     decide_by: int
-    """By when a person is to decide, in microseconds."""
+    """In microseconds."""
     caution_end: int
     """When the caution or the stop ends by itself, in microseconds."""
     rests_on: Sequence[str]
-    """Ids of the entries that it rests on, of very many the latest."""
+    """Ids of entries; the latest ones, if there are very many."""
 
 
 @dataclass(frozen=True, slots=True)
 class CaseQueries:
-    """The cases that wait for a person."""
-
     clock: LedgerClock
 
     def list_open(self, marketplace: str, cut: Cut, limit: int) -> list[OpenCase]:
-        """Return the first `limit` cases of a marketplace that nobody has decided, as of the cut, by their deadline."""
+        """Return the first `limit` open cases of a marketplace, as of the cut, by their deadline."""
         values = {"marketplace": marketplace, "last": cut.sequence, "observe_time": cut.observe_time, "limit": limit}
         with self.clock.as_of(cut.sequence) as connection:
             rows = connection.execute(_OPEN, values).all()
         return [_case_of(*row) for row in rows]
 
     def count_open(self, cut: Cut, now: int, marketplace: str | None = None) -> tuple[int, int]:
-        """Return (open cases, those of them that are overdue at `now`, in microseconds), as of the cut.
-
-        Of all marketplaces together, or of one.
-        """
+        """Return (open cases, those overdue at `now`, in microseconds), as of the cut."""
         values = {"last": cut.sequence, "observe_time": cut.observe_time, "now": now}
         with self.clock.as_of(cut.sequence) as connection:
             if marketplace is None:

@@ -1,5 +1,3 @@
-"""Whom the entries after a sequence concern: what a follower of the ledger reads."""
-
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,7 +12,7 @@ from service.ledger.database.rows import PLACE
 from service.ledger.database.tables import ENTRY
 
 _E = ENTRY.c
-_ALL = 2**62  # of the ledger's entries
+_ALL = 2**62
 _AFTER = (
     select(_E.sequence, _E.marketplace, _E.seller, _E.kind, _E.record_time)
     .where(_E.sequence > bindparam("after"), _E.sequence <= bindparam("last"))
@@ -30,45 +28,38 @@ _BY_RULE = select(_E.sequence).where(
 
 
 class Change(NamedTuple):
-    """Whom an entry concerns."""
-
     sequence: int
     marketplace: str
     seller: str
     """Empty for an entry of no seller."""
     kind: int
     record_time: int = 0
-    """When it was recorded, in microseconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChangeQueries:
-    """The changes of all marketplaces."""
-
     clock: LedgerClock
 
     def list(self, after: int, last: int, limit: int) -> Sequence[Change]:
-        """Return the seller and kind of the next `limit` entries after a sequence, up to `last`, in their order."""
+        """Return the changes of the next `limit` entries after a sequence, up to `last`."""
         with self.clock.database.read() as connection:
             found = connection.execute(_AFTER, {"after": after, "last": last, "limit": limit})
             return [Change(*row) for row in found]
 
     def find_by_rule(self, first: int, last: int) -> frozenset[int]:
-        """Return the sequences, from one to another, at which the service itself stated a measure or a case."""
+        """Return the sequences in a range at which the service itself stated a measure or a case."""
         with self.clock.database.read() as connection:
             return frozenset(connection.execute(_BY_RULE, {"first": first, "last": last}).scalars())
 
     def of_seller(self, marketplace: str, seller: str, after: int, last: int) -> Sequence[Change]:
-        """Return a change for each entry of a seller after a sequence, up to `last`, in their order."""
         values = {"marketplace": marketplace, "seller": seller, "after": after, "last": last, "limit": _ALL}
         with self.clock.database.read() as connection:
             return [Change(*row) for row in connection.execute(_OF_SELLER, values)]
 
     def listen(self, listener: Callable[[Sequence[Change]], None]) -> Callable[[], None]:
-        """Register a listener for the changes of this object's own appends; return how to remove it.
+        """Call a listener with each append's changes after the commit; return a function that removes it.
 
-        It is called with those of each append once that is committed. What other processes append, and what was committed
-        although the database did not answer, is not among it.
+        It misses other processes' appends, and commits without an answer of the database.
         """
 
         def hear(rows: Sequence[Sequence[object]]) -> None:
@@ -76,7 +67,7 @@ class ChangeQueries:
             listener([Change(*(row[place] for place in places)) for row in rows])  # type: ignore[arg-type]
 
         def end() -> None:
-            with suppress(ValueError):  # it was ended before
+            with suppress(ValueError):
                 self.clock.database.listeners.remove(hear)
 
         self.clock.database.listeners.append(hear)

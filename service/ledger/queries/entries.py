@@ -1,5 +1,3 @@
-"""Entries as they were stated, page by page."""
-
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,9 +26,7 @@ _E = ENTRY.c
 EXPORT_COLUMNS: tuple[str, ...] = tuple(
     c.name for c in _E if c.name not in {"marketplace", "digest", "notifier", "principal"}
 )
-"""Names of the columns that `EntryQueries.export` yields: all but what the caller knows, what `content` implies, and who
-reported or called, which never enters a model.
-"""
+"""The columns that `EntryQueries.export` yields, without reporters and callers, who never enter a model."""
 _ENTRIES = select(
     *(_E.sequence, _E.record_time, _E.seller, _E.occur_time, _E.report_time, _E.entry_id, _E.kind, _E.content),
     (_E.kind == int(Kind.STATUS)) & _E.status.is_(None),
@@ -59,8 +55,6 @@ _KINDS = select(ENTRY.c.entry_id, ENTRY.c.kind).where(
 
 @dataclass(frozen=True, slots=True)
 class EntryQueries:
-    """The entries of a marketplace."""
-
     clock: LedgerClock
 
     def list(
@@ -72,10 +66,10 @@ class EntryQueries:
         after_sequence: int = 0,
         limit: int = 100,
     ) -> Sequence[RecordedEntry]:
-        """Return a page of entries as of the cut, in the order of their sequence.
+        """Return a page of entries as of the cut, by sequence, with sealed texts opened.
 
-        Of the cut's set what its `observe_time` lets through; `sellers`: only their entries. The next page is the one after
-        the last entry's sequence, with the same cut. Sealed texts are opened with the seller's key, if it has one.
+        It holds the cut's entries that its `observe_time` admits; `sellers`: only theirs. The next page begins after
+        the last entry's sequence.
         """
         with self.clock.as_of(cut.sequence) as connection:
             query = select_page(_ENTRIES, marketplace, cut, sellers, after_sequence, limit)
@@ -87,10 +81,9 @@ class EntryQueries:
     def export(
         self, marketplace: str, cut: Cut, chunk: int = 50_000, *, bounded: bool = False
     ) -> Iterator[Sequence[tuple[Any, ...]]]:
-        """Yield lists of at most `chunk` rows, all entries of the cut's set, by sequence.
+        """Yield lists of at most `chunk` rows of EXPORT_COLUMNS, all entries of the cut's set, by sequence.
 
-        With the columns `EXPORT_COLUMNS`. The whole set, whatever the cut's `observe_time`: training looks at it from
-        many times. If `bounded`, only what occurred and was reported before that.
+        If `bounded`, only entries that occurred and were reported before the cut's `observe_time`.
         """
         query = _EXPORT.where(*seen_by(cut)) if bounded else _EXPORT
         after = 0
@@ -105,13 +98,13 @@ class EntryQueries:
             after = rows[-1][0]
 
     def kinds(self, marketplace: str, ids: Sequence[str]) -> dict[str, int]:
-        """Return the kind of each of these entries, by entry id; those not on record are left out."""
+        """Return the kind of each recorded entry, by entry id."""
         with self.clock.database.read() as connection:
             rows = connection.execute(_KINDS, {"marketplace": marketplace, "ids": [*ids]})
             return {row.entry_id: row.kind for row in rows}
 
     def first_and_last_id(self, marketplace: str, first: str, end: str) -> Sequence[str]:
-        """Return [first id, last id] of the marketplace's entries with `first` <= id < `end`; empty if there is none."""
+        """Return [first id, last id] of the marketplace's entries with `first` <= id < `end`; empty if none."""
         with self.clock.database.read() as connection:
             return find_first_and_last_id(connection, marketplace, first, end)
 
@@ -127,10 +120,7 @@ def _recorded_entry(row: Any, key: Key | None) -> RecordedEntry:
 
 
 def find_first_and_last_id(connection: Connection, marketplace: str, first: str, end: str) -> list[str]:
-    """Return [first id, last id] of the marketplace's entries with `first` <= id < `end`.
-
-    Empty if there is none; the two are equal if there is one.
-    """
+    """Return [first id, last id] of the marketplace's entries with `first` <= id < `end`; empty if none."""
     values = {"marketplace": marketplace, "first": first, "end": end}
     orders = (_E.entry_id, _E.entry_id.desc())
     found = [connection.execute(_IDS.order_by(order).limit(1), values).scalar() for order in orders]
@@ -140,10 +130,10 @@ def find_first_and_last_id(connection: Connection, marketplace: str, first: str,
 def select_page(
     query: Select[Any], marketplace: str, cut: Cut, sellers: Collection[str] | None, after_sequence: int, limit: int
 ) -> Select[Any]:
-    """Return the query's first `limit` entries after `after_sequence` and up to the cut, in order; of these sellers alone."""
+    """Return a query's first `limit` entries after `after_sequence` and up to the cut, by sequence."""
     bounds: tuple[Any, ...] = (text(FACTS), _E.sequence > after_sequence, _E.sequence <= cut.sequence, *seen_by(cut))
     if sellers is not None and len(sellers) != 1:
-        # The sums keep a database from walking all entries in their order, past those of other sellers.
+        # The sums keep a database from walking all entries in order, past other sellers' ones.
         within: tuple[Any, ...] = (
             text(FACTS),
             _E.sequence > after_sequence,

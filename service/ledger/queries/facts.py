@@ -1,4 +1,4 @@
-"""What scores, measures and payouts are computed from: the facts of sellers, as of a cut."""
+"""The facts of sellers that scores, measures and payouts read, as of a cut."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -43,7 +43,7 @@ _FACT_COLUMNS = (
     case((or_(_E.kind == int(Kind.IDENTITY), _E.kind > int(max(Kind))), _E.content)),
     case((_E.kind == int(Kind.VIOLATION), member(_E.content, literal_column("'listing'")))),
 )
-# The plus keeps SQLite from walking another index for the sake of the bound, which nearly all entries are within.
+# The plus keeps SQLite off another index for the bound, which nearly all entries are within.
 _HERE = (_E.marketplace == bindparam("marketplace"), text("+sequence <= :last"))
 _OF_SELLERS = (*_HERE, among(_E.seller, bindparam("sellers", type_=Texts())))
 _OF_SELLER = (*_HERE, _E.seller == bindparam("seller"))
@@ -92,7 +92,7 @@ _GRAVEST_BY_SOURCE = [
     .limit(bindparam("limit"))
     for sources in (INSPECTORS, {Source.PLATFORM_DETECTION})
 ]
-"""Those that are read first, whatever crowds allege: else very many grave complaints hide one report of an authority."""
+"""Read first: otherwise very many grave complaints could hide an authority's report."""
 _NAMED = select(*_FACT_COLUMNS).where(
     *_HERE, among(_E.entry_id, bindparam("names", type_=Texts())), _E.kind == int(Kind.VIOLATION)
 )
@@ -104,14 +104,12 @@ _ALLEGATIONS_SEEN = select(
 
 @dataclass(frozen=True, slots=True)
 class FactQueries:
-    """The facts of sellers."""
-
     clock: LedgerClock
 
     def count(self, marketplace: str, sellers: Sequence[str]) -> dict[str, tuple[int, int]]:
-        """Return (rows, rows that allege a violation) that `fact_rows` would give, by seller.
+        """Return (rows, rows that allege a violation) of `fact_rows`, by seller with rows.
 
-        Sellers without rows are left out. For sizes: no sequence bounds it, so that indexes alone are read.
+        No sequence bounds it, so that it reads indexes alone.
         """
         with self.clock.database.read() as connection:
             found: dict[str, tuple[int, int]] = {}
@@ -123,10 +121,7 @@ class FactQueries:
             return found
 
     def rows(self, marketplace: str, sellers: Sequence[str], sequence: int) -> list[FactRow]:
-        """Return the sellers' entries up to `sequence` of the kinds that scores depend on.
-
-        Sorted by (seller, sequence).
-        """
+        """Return the sellers' entries up to `sequence` that scores depend on, by (seller, sequence)."""
         with self.clock.as_of(sequence) as connection:
             values = {"marketplace": marketplace, "sellers": sellers, "last": sequence}
             return sorted(_fact_rows(connection.execute(_FACTS, values)), key=lambda row: (row.seller, row.sequence))
@@ -134,8 +129,9 @@ class FactQueries:
     def of_seller(self, marketplace: str, seller: str, cut: Cut, limit: int) -> tuple[list[FactRow], Omitted]:
         """Return the rows of one seller that a score depends on, with at most `limit` allegations.
 
-        Those by inspectors stay, then those that the platform detected, of each the gravest; the second value counts those
-        left out, all of which are open as of the cut: whatever a decision, a correction or a split names is among the rows.
+        Inspectors' allegations come first, then the platform's, then others, the gravest first in each group. The
+        second value counts the ones left out. A violation named by a decision, a correction or a split is always among
+        the rows.
         """
         with self.clock.as_of(cut.sequence) as connection:
             here = {"marketplace": marketplace, "last": cut.sequence}
@@ -158,10 +154,9 @@ class FactQueries:
     def table(
         self, marketplace: str, sellers: Sequence[str], cut: Cut, limit: int
     ) -> tuple[FactTable, dict[str, Omitted]]:
-        """Return (entries of sellers as a score reads them, what is left out by seller).
+        """Return (entries of sellers as a score reads them, number left out by seller), up to the cut.
 
-        Up to the cut. Of one seller only the `limit` gravest allegations are read, as by `of_seller`; of several all
-        are. Exposure is read apart, since no correction concerns it: it is stated again.
+        For one seller it reads only the `limit` gravest allegations, as `of_seller` does; for several, all.
         """
         values: dict[str, Any] = {"marketplace": marketplace, "last": cut.sequence}
         if len(sellers) == 1:
@@ -178,19 +173,13 @@ class FactQueries:
             return tabulate(rows, sellers, _sale_rows(connection, _SALES, values)), {}
 
     def values(self, marketplace: str, seller: str, cut: Cut, currency: str) -> dict[str, int]:
-        """Return the value of each exposure entry of a seller in a currency, by entry id, in minor units.
-
-        Entries that state none in this currency are left out. Which of them count follows from the facts.
-        """
+        """Return the values of a seller's exposure in a currency, by entry id, in minor units."""
         with self.clock.as_of(cut.sequence) as connection:
             found = connection.execute(_VALUES, {"marketplace": marketplace, "seller": seller, "last": cut.sequence})
             return {entry_id: int(value or 0) for entry_id, stated, value in found if stated == currency}
 
     def valued_sales(self, marketplace: str, sellers: Sequence[str], cut: Cut, currency: str) -> list[tuple[Any, ...]]:
-        """Return the exposure of sellers, with values in a currency in place of orders, for `FactTable.with_sales`.
-
-        What states none in this currency has the value 0.
-        """
+        """Return the exposure of sellers for `FactTable.with_sales`: values in a currency, or 0, in place of orders."""
         with self.clock.as_of(cut.sequence) as connection:
             values = {"marketplace": marketplace, "sellers": [*sellers], "last": cut.sequence}
             return [
@@ -200,7 +189,6 @@ class FactQueries:
 
 
 def _read_gravest(connection: Connection, of_seller: Mapping[str, Any], limit: int) -> list[FactRow]:
-    """Return the `limit` open allegations that are read: the gravest by inspectors, by the platform, then by anybody."""
     found: dict[str, FactRow] = {}
     for query in (*_GRAVEST_BY_SOURCE, _GRAVEST):
         if len(found) < limit:
@@ -209,7 +197,7 @@ def _read_gravest(connection: Connection, of_seller: Mapping[str, Any], limit: i
 
 
 def _sale_rows(connection: Connection, query: Select[Any], values: dict[str, Any]) -> Sequence[Any]:
-    """Return the rows as the driver gives them: to make an object of each would take longer than to read them."""
+    """Return the driver's own rows: objects would take longer than reading."""
     result = connection.execute(query, values)
     if result.cursor is None:
         raise RuntimeError("a query of exposure gave no rows to read")

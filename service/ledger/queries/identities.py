@@ -1,5 +1,3 @@
-"""Whom the marketplace knows by which attributes, and whose earlier entries are: what an import of foreign rows asks."""
-
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +13,7 @@ from service.ledger.database.tables import ENTRY
 from service.ledger.records import Cut, Identity
 
 STEP = 200_000
-"""Entries that one statement walks over: what lies between identities is passed by, and no statement lasts."""
+"""Entries that one statement walks over."""
 
 _E = ENTRY.c
 _IDENTITIES = (
@@ -40,18 +38,13 @@ _HAS_VERIFIED = frozenset(
 
 
 class StatedMatch(NamedTuple):
-    """The match with a seller that an entry on record states."""
-
     seller: str
-    """Whose it is."""
     verified: bool | None
-    """Whether by a verified identifier; None if its kind does not say."""
+    """None if its kind does not state it."""
 
 
 @dataclass(frozen=True, slots=True)
 class IdentityQueries:
-    """The identities of sellers."""
-
     clock: LedgerClock
 
     def in_force(self, marketplace: str, cut: Cut) -> Iterator[Identity]:
@@ -61,7 +54,7 @@ class IdentityQueries:
     def stated_by(self, marketplace: str, ids: Sequence[str]) -> dict[str, StatedMatch]:
         """Return, by entry id, the seller of each entry and whether its identifier was verified.
 
-        Entries that are not on record, or of no seller, are left out; verified is None for kinds that do not state it.
+        Entries without a record or a seller are left out.
         """
         with self.clock.database.read() as connection:
             rows = connection.execute(_STATED, {"marketplace": marketplace, "ids": ids})
@@ -75,7 +68,6 @@ class IdentityQueries:
             }
 
     def _rows(self, marketplace: str, cut: Cut) -> Iterator[Any]:
-        """Yield the identities and corrections of a marketplace, by sequence."""
         for after in range(0, cut.sequence, STEP):
             bounds = {"marketplace": marketplace, "after": after, "through": min(after + STEP, cut.sequence)}
             with self.clock.as_of(cut.sequence) as connection:
@@ -84,11 +76,7 @@ class IdentityQueries:
 
 
 def _find_in_force(rows: Iterator[Any], cut: Cut) -> Iterator[Identity]:
-    """Yield the identity of each seller that is in force as of the cut.
-
-    `rows`: identities and corrections. Of a seller's identities, after corrections, the latest by
-    occur time is in force, of equals the latest by sequence.
-    """
+    """Yield each seller's latest identity by occur time, after corrections; of equal times, the latest by sequence."""
     corrections: dict[str, Any] = {}
     stated: list[Any] = []
     for row in rows:

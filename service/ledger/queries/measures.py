@@ -1,4 +1,4 @@
-"""What measures, caution and payouts rest on beside what scores read: flow by day, deposits, statements of measures."""
+"""Facts of measures, caution and payouts that scores do not read."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -82,18 +82,17 @@ _IN_CONTENT = [field.name for field in fact_fields(FlowStated) if not field.colu
 
 
 class StatedTerms(NamedTuple):
-    """What is on record of a seller's measures, deposit and payouts."""
+    """The records of a seller's measures, deposit and payouts, by sequence."""
 
     statements: list[MeasureStatement]
-    """About measures, in the order of their sequence."""
+    """About measures."""
     deposit: DepositAccount
-    """What of its deposit is there."""
     on_payouts: Sequence[OnPayouts] = ()
-    """About payouts and cases, in the order of their sequence."""
+    """About payouts and cases."""
     cases: Sequence[CaseStatement] = ()
-    """About the cases of cautions, in the order of their sequence."""
+    """About the cases of cautions."""
     deposit_changes: Sequence[tuple[int, DepositChanged]] = ()
-    """Each change of its deposit with when it happened, in microseconds, in the order of their sequence."""
+    """Each with its occur time, in microseconds."""
 
     @property
     def lifts(self) -> Mapping[str, Lift]:
@@ -102,35 +101,31 @@ class StatedTerms(NamedTuple):
 
 
 class AsRecorded(NamedTuple):
-    """What must hold when the service states how the measures and cases of sellers change."""
+    """The condition under which the service states changes of measures and cases."""
 
     sellers: Sequence[str]
     until: int
-    """The sequence up to which their record was read."""
+    """The last sequence read."""
 
     def holds(self, connection: Connection, marketplace: str) -> bool:
-        """Return whether nothing was stated of their measures and cases since, asked while the ledger is locked."""
+        """Return whether no statement about them was recorded since. Asked under the lock."""
         values = {"marketplace": marketplace, "sellers": list(self.sellers), "until": self.until}
         return connection.execute(_STATED_SINCE, values).first() is None
 
 
 @dataclass(frozen=True, slots=True)
 class MeasureQueries:
-    """What measures, cautions and payouts rest on."""
-
     clock: LedgerClock
 
     def of_seller(self, marketplace: str, seller: str, cut: Cut) -> StatedTerms:
-        """Return what is on record of a seller's measures, deposit and payouts, as of the cut."""
         return self.of_sellers(marketplace, [seller], cut)[seller]
 
     def of_sellers(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> dict[str, StatedTerms]:
-        """Return the same of each of some sellers."""
         with self.clock.as_of(cut.sequence) as connection:
             return read_terms(connection, marketplace, sellers, cut)
 
     def deposits(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> dict[str, DepositAccount]:
-        """Return the deposit of each of some sellers, as of the cut; sellers who never placed one are left out."""
+        """Return the deposits as of the cut, of sellers who placed one."""
         values = {"marketplace": marketplace, "sellers": list(sellers), "last": cut.sequence}
         changes: dict[str, list[DepositChanged]] = {}
         with self.clock.as_of(cut.sequence) as connection:
@@ -144,11 +139,11 @@ class MeasureQueries:
     def flows(
         self, marketplace: str, sellers: Sequence[str], cut: Cut, first_day: int, *, with_before: bool = False
     ) -> dict[str, list[FlowDay]]:
-        """Return the flow of each of some sellers from a UTC day on, as of the cut; sellers without any are left out.
+        """Return the flow of these sellers from a UTC day on, as of the cut; sellers without flow are left out.
 
-        One statement for each day (since 1970-01-01) and product category, in their order: the highest revision that was
-        reported before `cut.observe_time`. `with_before`: also what counted before a day was stated again, and the
-        last day that was stated before `first_day`; this takes longer to read.
+        One statement for each day (since 1970-01-01) and product category, in order: the highest revision that was
+        reported before `cut.observe_time`. `with_before`, which is slower, adds the revisions that counted before, and
+        the last day stated before `first_day`.
         """
         values = {
             "marketplace": marketplace,
@@ -166,7 +161,7 @@ class MeasureQueries:
 
 
 def read_terms(connection: Connection, marketplace: str, sellers: Sequence[str], cut: Cut) -> dict[str, StatedTerms]:
-    """Return what is on record of each seller's terms, as of the cut: what happened before its `observe_time`."""
+    """Return the records of each seller's terms that happened before the cut's `observe_time`."""
     values = {"marketplace": marketplace, "sellers": list(sellers), "last": cut.sequence}
     rows = connection.execute(_ON_TERMS, values).all()
     found = dict.fromkeys(sellers, _terms_of((), cut))
@@ -174,7 +169,6 @@ def read_terms(connection: Connection, marketplace: str, sellers: Sequence[str],
 
 
 def _terms_of(rows: Sequence[Any], cut: Cut) -> StatedTerms:
-    """Return what rows of one seller state, which are in the order of their sequence."""
     statements: list[MeasureStatement] = []
     deposits: list[tuple[int, DepositChanged]] = []
     cases: list[CaseStatement] = []
@@ -196,7 +190,6 @@ def _terms_of(rows: Sequence[Any], cut: Cut) -> StatedTerms:
 
 
 def _flow_day_of(revisions: Sequence[Any], with_before: bool) -> FlowDay:
-    """Return the statement that counts of those of one day and product category, which rise by revision."""
     *_, entry_id, sequence, _, _ = revisions[-1]
     first = min(revisions, key=attrgetter("report_time"))
     before: list[Superseded] = []
@@ -210,7 +203,7 @@ def _flow_day_of(revisions: Sequence[Any], with_before: bool) -> FlowDay:
 
 
 def _read_flow(row: Any) -> FlowStated:
-    """Return what a row states; its numbers are read without the readers of all fields, which take three times as long."""
+    """Read a row's numbers directly: the readers of all fields take three times as long."""
     stated: dict[str, Any] = json.loads(row.content)
     counts = {name: stated[name] for name in _IN_CONTENT if name in stated}
     return FlowStated(row.exposure_day, row.product_category, row.revision, **counts)

@@ -1,5 +1,3 @@
-"""Who reports violations, and what became of those reports."""
-
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +23,7 @@ _REPORTS = (
     .subquery()
 )
 _COUNTS = select(*_REPORTS.c, func.count()).group_by(*_REPORTS.c)
-# From one notifier to the next by one look into the index, however many reports lie between them.
+# One index look-up per notifier.
 _NOTIFIERS = text("""
     WITH RECURSIVE following(notifier) AS (
         SELECT min(notifier) FROM entry
@@ -42,15 +40,10 @@ _NOTIFIERS = text("""
 
 @dataclass(frozen=True, slots=True)
 class NotifierQueries:
-    """The notifiers of a marketplace."""
-
     clock: LedgerClock
 
     def records(self, marketplace: str, cut: Cut, names: Collection[str]) -> dict[str, dict[Source, Record]]:
-        """Return how many reports of each notifier came to which outcome: by notifier, then source.
-
-        As of the cut; notifiers without a report by then are left out.
-        """
+        """Return the number of reports per outcome, by notifier with reports, then source, as of the cut."""
         with self.clock.as_of(cut.sequence) as connection:
             found: dict[str, dict[Source, dict[str, int]]] = {}
             values = bounds_of(marketplace, cut) | {"names": list(names)}
@@ -65,10 +58,7 @@ class NotifierQueries:
             }
 
     def list(self, marketplace: str, after: str, count: int) -> Sequence[str]:
-        """Return the ids of up to `count` notifiers of a marketplace that come after `after`.
-
-        In ascending order. A notifier is one who reports violations; "" comes before all ids.
-        """
+        """Return up to `count` notifiers' ids after the id `after`, ascending. "" comes before all ids."""
         with self.clock.database.read() as connection:
             values = {"marketplace": marketplace, "after": after, "count": count}
             return list(connection.execute(_NOTIFIERS, values).scalars())

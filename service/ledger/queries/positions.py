@@ -1,5 +1,3 @@
-"""How far sources are read."""
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -26,38 +24,30 @@ _BY_SOURCE = (
 
 @dataclass(frozen=True, slots=True)
 class Positions:
-    """How far each partition of each source is read."""
-
     clock: LedgerClock
 
     def find(self, source: str, partition: int) -> int | None:
-        """Return the position from which a partition of a source is to be read on; None if nothing of it was read yet."""
+        """Return the position from which to read a partition on; None at its beginning."""
         with self.clock.database.read() as connection:
             return _read_position(connection, source, partition)
 
     def list(self, prefix: str) -> Mapping[str, int]:
-        """Return the position of each source whose name begins with an ASCII prefix, by the rest of its name.
-
-        That of partition 0.
-        """
+        """Return the position of partition 0 of each source with an ASCII prefix, by the rest of its name."""
         end = prefix[:-1] + chr(ord(prefix[-1]) + 1)
         with self.clock.database.read() as connection:
             found = connection.execute(_BY_SOURCE, {"first": prefix, "end": end})
             return {source.removeprefix(prefix): int(number) for source, number in found}
 
     def advance(self, position: Position) -> None:
-        """Record how far a source is read where none of it is appended; never moves back.
-
-        In a transaction of its own.
-        """
+        """Record how far a source is read without an append, in its own transaction; it never moves back."""
         with self.clock.database.write() as connection:
             record_position(connection, position, last_entry(connection)[0])
 
 
 def record_position(connection: Connection, position: Position, sequence: int) -> None:
-    """Insert how far a source is read, unless the ledger has it read as far or further.
+    """Insert how far a source is read, unless the ledger has it as far or further.
 
-    `sequence`: the ledger's last one at this position. In the transaction of the caller, who has the lock and commits.
+    The caller has the lock and commits.
     """
     known = _read_position(connection, position.source, position.partition)
     if known is None or known < position.next_position:

@@ -1,6 +1,6 @@
-"""Violations as reads show them: decisions, attributions, corrections of time, merged and split incidents resolved.
+"""Violations as reads show them: with decisions, attributions, corrections of time, merges and splits.
 
-By knowledge alone, as in the score: a decision of today corrects what holds of an earlier time.
+As in the score, present knowledge counts: today's decision corrects an earlier time.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -53,27 +53,18 @@ _REGROUPINGS = (
 
 @dataclass(slots=True)
 class _History:
-    """What is on record about one report."""
-
     state: ViolationState
-    """Where it stands."""
     changes: list[Any] = field(default_factory=list)
-    """Changes of where it stands."""
     splits: list[Any] = field(default_factory=list)
-    """Splits in force."""
+    """In force."""
     corrections: list[Any] = field(default_factory=list)
-    """Corrections of its time."""
 
     def entries(self, report: Any) -> list[Any]:
-        """Return the report and all that is about it, by sequence."""
         return [report, *sorted([*self.changes, *self.splits, *self.corrections], key=lambda row: row.sequence)]
 
 
 def resolve(connection: Connection, marketplace: str, cut: Cut, reports: Sequence[Any]) -> list[ViolationView]:
-    """Resolve reports (rows of REPORT) into violations as of the cut, one for each, in order.
-
-    With their decisions, attributions, corrections, merges and splits.
-    """
+    """Resolve reports (rows of REPORT) into violations as of the cut, one for each, in order."""
     if not reports:
         return []
     ask = _Asking(connection, marketplace, cut)
@@ -108,21 +99,18 @@ def resolve(connection: Connection, marketplace: str, cut: Cut, reports: Sequenc
 
 
 def change_of(row: Any) -> RecordedChange:
-    """Return the change of a violation's state that a row about it states."""
     return RecordedChange(
         Kind(row.kind), row.entry_id, row.status, row.severity, row.target, row.occur_time, row.report_time
     )
 
 
 class _Asking:
-    """Queries about names, up to the end of a cut."""
-
     def __init__(self, connection: Connection, marketplace: str, cut: Cut) -> None:
         self._connection = connection
         self._values = {"marketplace": marketplace, "last": cut.sequence}
 
     def rows(self, query: Any, names: Collection[str]) -> Iterator[Any]:
-        """Yield the rows of a query about these names; none about none."""
+        """Yield the rows of a query by names; run none without names."""
         values = {**self._values, "names": list(dict.fromkeys(names))}
         yield from self._connection.execute(query, values) if names else ()
 
@@ -133,10 +121,7 @@ def _state_on_arrival(report: Any) -> ViolationState:
 
 
 def _namings(ask: _Asking, regroupings: Sequence[Any]) -> dict[str, list[IncidentMention[str]]]:
-    """Return which incidents merges and splits named, by seller.
-
-    A split whose violation is retracted named none.
-    """
+    """Return the incidents that merges and splits named, by seller; a retracted violation's split names none."""
     splits = {row.violation for row in regroupings if row.status == IncidentChange.SPLIT}
     states: dict[str, ViolationState] = {}
     for row in ask.rows(_ABOUT, splits):
@@ -152,7 +137,6 @@ def _namings(ask: _Asking, regroupings: Sequence[Any]) -> dict[str, list[Inciden
 
 
 def _void_entries(corrections: Iterator[Any]) -> set[str]:
-    """Return the entries whose last correction makes them void."""
     last = {row.target: row.status for row in corrections}
     return {name for name, status in last.items() if status == CorrectionKind.VOID}
 

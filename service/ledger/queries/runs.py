@@ -1,4 +1,4 @@
-"""What is on record of sellers that ran with the buyers' money."""
+"""Records of sellers that ran with the buyers' money, for a loss certificate's assumptions."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,6 @@ from service.ledger.queries.violations import ViolationQueries
 from service.ledger.records import Cut, ViolationView
 
 MAX_NAMES = 5_000
-"""Violations whose state is looked up at a time."""
 
 _E = ENTRY.c
 _REPORTS = select(_E.entry_id).where(
@@ -61,15 +60,13 @@ _STANDS = (Status.CONFIRMED, Status.APPEALED, Status.REDUCED)
 
 @dataclass(frozen=True, slots=True)
 class RunQueries:
-    """What the assumptions of a loss certificate are held against."""
-
     clock: LedgerClock
     sellers: SellerQueries
     violations: ViolationQueries
     measures: MeasureQueries
 
     def seen(self, cut: Cut) -> Seen:
-        """Return what is on record of runs in all marketplaces, as of the cut: a case for each seller, and the counts."""
+        """Return the recorded runs in all marketplaces, as of the cut: a case for each seller, and the counts."""
         cases: list[RunCase] = []
         confirmed = overturned = 0
         for marketplace in self.sellers.list_marketplaces():
@@ -81,10 +78,7 @@ class RunQueries:
         return Seen(tuple(cases), confirmed, overturned, cut.observe_time // DAY)
 
     def granted(self, cut: Cut) -> Granted:
-        """Return what persons granted sellers of all marketplaces and what stands of it, as of the cut.
-
-        Tiers that they set, and measures of rules that they lifted; by marketplace and seller.
-        """
+        """Return the tiers that persons set, and the measures of rules that they lifted, in force as of the cut."""
         found: list[GrantedSeller] = []
         for marketplace in self.sellers.list_marketplaces():
             bounds = {"marketplace": marketplace, "last": cut.sequence}
@@ -101,7 +95,6 @@ class RunQueries:
         return Granted(cut.sequence, tuple(found))
 
     def _list_violations(self, marketplace: str, cut: Cut) -> list[ViolationView]:
-        """Return the violations of a marketplace that are cases of a run, as they stand."""
         with self.clock.as_of(cut.sequence) as connection:
             names = connection.execute(_REPORTS, {"marketplace": marketplace, "last": cut.sequence}).scalars().all()
         found: list[ViolationView] = []
@@ -111,7 +104,6 @@ class RunQueries:
         return found
 
     def _list_cases(self, marketplace: str, cut: Cut, standing: list[ViolationView]) -> list[RunCase]:
-        """Return a case for each seller of these violations."""
         starts: dict[str, int] = {}
         for view in standing:
             day = view.occur_time // DAY

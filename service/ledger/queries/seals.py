@@ -1,5 +1,3 @@
-"""The seals over the entries: whether the ledger is as it was, and where its chain stands."""
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,8 +19,6 @@ _SEAL_AT = (
 
 @dataclass(frozen=True, slots=True)
 class SealQueries:
-    """The seals of the ledger."""
-
     clock: LedgerClock
 
     def verify(
@@ -33,8 +29,8 @@ class SealQueries:
     ) -> Verified:
         """Check every entry, or those from `first` on, against the seals, and the seals against exported checkpoints.
 
-        `first` begins a seal. `checkpoints`: (sequence, chain). `progress` gets how many entries of how many are done.
-        Raises nothing for what does not match: the result names it.
+        `first` begins a seal. `checkpoints`: (sequence, chain). `progress` gets (done, total). The result names a
+        mismatch; none is raised.
         """
 
         def read(query: Any) -> Sequence[Sequence[Any]]:
@@ -49,10 +45,7 @@ class SealQueries:
         return found
 
     def last(self) -> tuple[int, bytes]:
-        """Return (sequence, chain) of the last seal; (0, GENESIS) if there is none.
-
-        To be exported to where the owner of the database cannot write.
-        """
+        """Return (sequence, chain) of the last seal; (0, GENESIS) if there is none."""
         with self.clock.database.read() as connection:
             row = connection.execute(LAST_SEAL).first()
         return (0, GENESIS) if row is None else (int(row[0]), bytes(row[1]))

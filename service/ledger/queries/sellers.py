@@ -1,6 +1,6 @@
-"""Which marketplaces and sellers are on record, a page at a time. Each is looked for behind the one before it.
+"""The recorded marketplaces and sellers.
 
-An index of all entries would be walked whole by DISTINCT: 700 entries a seller where one look-up does.
+DISTINCT would walk a whole index of entries: 700 entries a seller instead of one look-up.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,7 +16,7 @@ from service.ledger.database.tables import ENTRY
 from service.ledger.records import Cut
 
 ORDER_DAYS = 30
-"""Days of settled orders that stand for the orders still shipping."""
+"""Days of settled orders that represent the orders still shipping."""
 
 _E = ENTRY.c
 _NEXT_MARKETPLACE = select(func.min(_E.marketplace)).where(_E.marketplace > bindparam("after"))
@@ -53,8 +53,6 @@ _ORDERS = select(_DAYS.c.seller, func.sum(_DAYS.c.settled_orders)).where(_DAYS.c
 
 @dataclass(frozen=True, slots=True)
 class SellerQueries:
-    """The sellers of all marketplaces."""
-
     clock: LedgerClock
 
     def list_marketplaces(self) -> Sequence[str]:
@@ -68,19 +66,16 @@ class SellerQueries:
             return found
 
     def list(self, marketplace: str, after: str, limit: int) -> Sequence[str]:
-        """Return the ids of the next `limit` sellers of a marketplace with entries, sorted by their bytes.
+        """Return the next `limit` sellers' ids after the id `after`, sorted by their bytes.
 
-        Those after the id `after`; all have an entry, which no score may read.
+        Each has an entry, but perhaps none that a score may read.
         """
         with self.clock.database.read() as connection:
             values = {"marketplace": marketplace, "after": after, "limit": limit}
             return [seller for (seller,) in connection.execute(_SELLERS, values)]
 
     def recent_orders(self, marketplace: str, cut: Cut, sellers: Iterable[str]) -> dict[str, int]:
-        """Return the orders settled in the 30 days before the cut's day, by seller, as of the cut.
-
-        Sellers without any are left out.
-        """
+        """Return the orders settled in the 30 days before the cut's day, by seller with orders."""
         with self.clock.as_of(cut.sequence) as connection:
             day = day_of(cut.observe_time)
             values = {

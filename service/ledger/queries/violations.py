@@ -1,5 +1,3 @@
-"""Violations as their entries make them, and those that wait for a decision, as of a cut."""
-
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -40,10 +38,6 @@ VISIBLE = (
 
 
 def _latest(kind: Kind) -> Any:
-    """Return the last word of a kind about the report in hand.
-
-    As in the score, by knowledge alone: what is decided today corrects what holds of an earlier time.
-    """
     return (
         select(_C.status)
         .where(
@@ -101,78 +95,58 @@ _IS_REPORT = _E.kind.in_([int(Kind.VIOLATION), int(Kind.PRODUCT_VIOLATION)])
 
 
 class OpenViolation(NamedTuple):
-    """A violation that waits for a decision, as of a cut."""
-
     violation: str
-    """Its id."""
     sequence: int
-    """The sequence of its report."""
     seller: str
-    """Whose it is."""
     category: int
-    """The number of its category."""
     severity: int
-    """The number of its present severity."""
+    """The present one."""
     notifier: str | None
-    """Who reported it; None if nobody is named."""
+    """None if the report names none."""
     source: Source
-    """The source of its report."""
     status: Status
     """ALLEGED or UNDER_REVIEW."""
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which reports a bulk decision is about: those that all conditions agree on.
+    """The reports of a bulk decision: those that meet all conditions.
 
-    Times in microseconds.
+    Times in microseconds. None and empty conditions admit every report.
     """
 
     violation_types: tuple[str, ...] = ()
-    """Any of these; empty: all."""
     notifier: str = ""
-    """Reported by this notifier."""
     seller: str = ""
-    """Of this seller."""
     reported_from: int | None = None
-    """Learned of by the source at this time or later; None: whenever."""
     reported_before: int | None = None
-    """Learned of by the source before this time; None: whenever."""
+    """Exclusive."""
     listing: str = ""
-    """About this listing."""
     right: str = ""
-    """About this right."""
 
 
 class SelectedReport(NamedTuple):
-    """A report that a selection names."""
-
     sequence: int
-    """Its sequence."""
     violation: str
-    """The id of the violation."""
     record_time: int
-    """When it was recorded, in microseconds."""
     state: ViolationState
-    """Where it stood on arrival."""
+    """On arrival."""
 
 
 @dataclass(frozen=True, slots=True)
 class ViolationQueries:
-    """The violations of a marketplace."""
-
     clock: LedgerClock
 
     def find(self, marketplace: str, violation_id: str, cut: Cut, seller: str = "") -> ViolationView:
-        """Return one violation as of the cut, by its id; with `seller` only if it is of that one.
+        """Return one violation as of the cut, by its id.
 
-        Raises ViolationNotFound if it was not reported, or had not happened, by then, or is another seller's.
+        Raises ViolationNotFound if it was not reported, or had not happened, by then, or is not of the given `seller`.
         """
         query = REPORT.where(
             *(_E.marketplace == marketplace, _E.entry_id == violation_id, _IS_REPORT),
             *(_E.sequence <= cut.sequence, *seen_by(cut)),
         )
-        if seller:  # asked here, so that another seller's takes no longer than one that is not on record
+        if seller:  # checked here, so that another seller's takes no longer than an unknown one
             query = query.where(_E.seller == seller)
         with self.clock.as_of(cut.sequence) as connection:
             found = resolve(connection, marketplace, cut, connection.execute(query).all())
@@ -196,9 +170,8 @@ class ViolationQueries:
     ) -> tuple[Sequence[ViolationView], int | None]:
         """Return a page of violations as of the cut, and the `after_sequence` of the next page, None at the end.
 
-        By the sequence of their reports. A page looks at `limit` violations and, if `statuses` are given, returns those
-        that have one of them. No correction moves one into the cut or out of it: what is reported by then happened by
-        then.
+        By the sequence of their reports. A page looks at `limit` violations and returns those that have one of the
+        `statuses`, if given. No correction moves a violation into the cut or out of it.
         """
         query = select_page(_REPORTS, marketplace, cut, sellers, after_sequence, limit + 1)
         with self.clock.as_of(cut.sequence) as connection:
@@ -208,7 +181,7 @@ class ViolationQueries:
         return [view for view in views if not statuses or view.status in statuses], after
 
     def named(self, marketplace: str, names: Collection[str], cut: Cut) -> dict[str, ViolationView]:
-        """Return those of the named violations that were reported as of the cut, by their id."""
+        """Return the named violations that were reported as of the cut, by their id."""
         with self.clock.as_of(cut.sequence) as connection:
             query = REPORT.where(
                 *(_E.marketplace == marketplace, among(_E.entry_id, bindparam("names", type_=Texts())), _IS_REPORT),
@@ -218,9 +191,9 @@ class ViolationQueries:
             return {view.violation: view for view in resolve(connection, marketplace, cut, reports)}
 
     def list_open(self, marketplace: str, cut: Cut, count: int, *, is_safety: bool) -> Sequence[OpenViolation]:
-        """Return the `count` newest violations that are alleged or under review, newest first.
+        """Return the `count` newest violations that are alleged or under review, newest first, as of the cut.
 
-        As of the cut: those of the category safety if `is_safety`, else all others.
+        If `is_safety`, those of the category safety; otherwise all others.
         """
         with self.clock.as_of(cut.sequence) as connection:
             values = bounds_of(marketplace, cut) | {"count": count, "is_safety": is_safety}
@@ -235,17 +208,15 @@ class ViolationQueries:
     def decisions(
         self, marketplace: str, sequence: int, names: Collection[str]
     ) -> Mapping[str, Sequence[RecordedChange]]:
-        """Return the decisions about each of these violations, as `read_decisions` does."""
         with self.clock.database.read() as connection:
             return read_decisions(connection, marketplace, sequence, names)
 
     def select(
         self, marketplace: str, cut: Cut, selection: Selection, after: int, count: int
     ) -> Sequence[SelectedReport]:
-        """Return the first `count` reports after a sequence that meet all conditions of a selection.
+        """Return the first `count` reports after a sequence that meet all conditions, by sequence.
 
-        Reports of products and of sellers, without the violations that the ledger derived from a product's. If the selection
-        names a seller, all violations of that seller. As the ledger was at the cut, by sequence.
+        They exclude the violations derived from a product's report, unless the selection names a seller.
         """
         with self.clock.as_of(cut.sequence) as connection:
             columns = (
@@ -290,10 +261,7 @@ class ViolationQueries:
             ]
 
     def derived(self, marketplace: str, sequence: int, names: Collection[str]) -> Mapping[str, Sequence[str]]:
-        """Return the ids of sellers' violations derived from each of these products' violations.
-
-        By the id of the latter, up to a sequence; those without any are left out.
-        """
+        """Return the ids of sellers' violations by the product's violation that they derive from."""
         with self.clock.database.read() as connection:
             found: dict[str, list[str]] = {}
             values = {"marketplace": marketplace, "last": sequence, "names": list(names)}
@@ -305,20 +273,16 @@ class ViolationQueries:
 def read_decisions(
     connection: Connection, marketplace: str, sequence: int, names: Collection[str]
 ) -> dict[str, list[RecordedChange]]:
-    """Return the decisions about each of these violations, by the violation's id.
-
-    Up to a sequence, in their order; violations without a decision are left out.
-    """
+    """Return the decisions up to a sequence about each violation, by the violation's id, in order."""
     found: dict[str, list[RecordedChange]] = {}
     values = {"marketplace": marketplace, "last": sequence, "names": list(names)}
     rows: Iterable[Any] = connection.execute(_HISTORY, values) if names else ()
     for violation, kind, entry_id, status, severity, origin, occur, report, flag in rows:
-        held_back = str(flag).lower() in ("1", "true")  # of JSON a flag is text on PostgreSQL, and a number on SQLite
+        held_back = str(flag).lower() in ("1", "true")  # JSON flags are text on PostgreSQL, and numbers on SQLite
         change = RecordedChange(Kind(kind), entry_id, status, severity, origin, occur, report, held_back)
         found.setdefault(violation, []).append(change)
     return found
 
 
 def bounds_of(marketplace: str, cut: Cut) -> dict[str, Any]:
-    """Return the parameters of VISIBLE."""
     return {"marketplace": marketplace, "last": cut.sequence, "observe_time": cut.observe_time}

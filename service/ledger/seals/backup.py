@@ -1,9 +1,8 @@
 """Backups: the whole ledger of one moment in one file, the same from SQLite and from PostgreSQL.
 
-The file is a zip of one member a table, JSON lines of rows in the order of their key, and a manifest: the schema's
-version, columns, counts and SHA-256 of each table, and the checkpoint (last sequence, chain) that the restored ledger
-must arrive at. The manifest is written last, so a file that was cut short has none. All tables are read in one snapshot,
-in constant memory, while servers go on appending.
+The file is a zip with one member per table, JSON lines of rows in key order, and a manifest. The manifest holds the
+schema's version, each table's columns, count and SHA-256, and the checkpoint (last sequence, chain). It is written
+last, so a truncated file has none. All tables are read in one snapshot, in constant memory.
 """
 
 import base64
@@ -29,52 +28,42 @@ from service.ledger.database.tables import SEAL, TableBase
 from service.ledger.seals.chain import GENESIS, LAST_SEAL
 
 MANIFEST = "manifest.json"
-ROWS = 2_000  # held in memory at once
-_LEVEL = 4  # of compression: a tenth larger than the default, in half the time
+ROWS = 2_000
+_LEVEL = 4  # a tenth larger than the default, in half the time
 
 
 class BackupTable(BaseModel):
-    """One table of a backup."""
-
     model_config = ConfigDict(extra="forbid")
     rows: int = Field(ge=0)
-    """How many rows it has."""
+    """The number of rows."""
     columns: list[str]
-    """Its columns, in order."""
     bytes_columns: list[str]
-    """Those of them that are bytes, as base64."""
+    """The columns in base64."""
     sha256: str
-    """The digest of its rows."""
 
 
 class Manifest(BaseModel):
-    """What a backup holds, and what the ledger restored from it must arrive at."""
-
     model_config = ConfigDict(extra="forbid")
     format: Literal["sellertrust-backup-1"] = "sellertrust-backup-1"
     made: str
-    """When it was made, in RFC 3339."""
+    """In RFC 3339."""
     schema_version: str
-    """The version of the schema that it was made of."""
     sequence: int = Field(ge=0)
     """The last sequence."""
     chain: str = Field(pattern="[0-9a-f]{64}")
-    """The chain value of the last seal, in hexadecimal."""
+    """The last seal's, in hexadecimal."""
     left_out: list[str]
-    """The tables that are left out."""
     tables: dict[str, BackupTable]
-    """The tables that it holds, by name."""
 
 
 def write_backup(
     database: Database, file: Path, progress: Progress, *, now: int, without_keys: bool = False
 ) -> Manifest:
-    """Write the whole ledger to a new file that this user alone can read; return its manifest.
+    """Write the whole ledger to a new file that only this user can read; return its manifest.
 
-    `now`: in microseconds. `without_keys`: leave the keys of sealed texts out. BackupRefused if the file exists, or
-    another backup has become it meanwhile; LedgerVersionUnknown without a ledger, or for a schema newer than this
-    release, which knows not all of its tables. It is written beside FILE under a name of its own (FILE.RANDOM.partial),
-    which no other file and no link can have, and which a process that is killed leaves behind.
+    `now`: in microseconds. `without_keys`: leave out the keys of sealed texts. A killed process leaves
+    FILE.RANDOM.partial. Raises BackupRefused if the file exists; LedgerVersionUnknown without a ledger, or for a schema
+    newer than this release.
     """
     if file.exists() or file.is_symlink():
         raise _exists(file)
@@ -95,10 +84,7 @@ def write_backup(
 
 
 def _claim(file: Path) -> None:
-    """Create the file, empty, for this backup alone.
-
-    Of several at once, one gets it; BackupRefused for the others.
-    """
+    """Create the file. Raises BackupRefused for all but one of several concurrent backups."""
     try:
         os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
     except FileExistsError:
@@ -106,10 +92,7 @@ def _claim(file: Path) -> None:
 
 
 def ledger_tables(connection: Connection) -> dict[str, Table]:
-    """Return the ledger's tables by name, with the columns that the database has.
-
-    Whatever its version; in the order of their references, a table after those it refers to.
-    """
+    """Return the tables by name, for any version. A table comes after those it refers to."""
     inspector = inspect(connection)
     found = {}
     for name in (table.name for table in TableBase.metadata.sorted_tables):
@@ -121,12 +104,11 @@ def ledger_tables(connection: Connection) -> dict[str, Table]:
 
 
 def member_of(table: str) -> str:
-    """Return the name of the file, within a backup, that holds a table's rows: `TABLE.jsonl`."""
+    """Return the backup's member with a table's rows: `TABLE.jsonl`."""
     return f"{table}.jsonl"
 
 
 def _manifest(connection: Connection, now: int, *, without_keys: bool) -> Manifest:
-    """Return the manifest of a backup, without the digests."""
     version = version_of(connection)
     if version is None:
         raise _no_ledger()
@@ -155,10 +137,6 @@ def _manifest(connection: Connection, now: int, *, without_keys: bool) -> Manife
 
 
 def _write(connection: Connection, manifest: Manifest, staging: Path, progress: Progress) -> None:
-    """Write the file, and the tables' digests into the manifest.
-
-    The file is new and this user's alone.
-    """
     descriptor = os.open(staging, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "wb") as raw:
         with zipfile.ZipFile(raw, "w", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL) as archive:
@@ -171,7 +149,6 @@ def _write(connection: Connection, manifest: Manifest, staging: Path, progress: 
 
 
 def _write_rows(connection: Connection, name: str, about: BackupTable, member: IO[bytes], progress: Progress) -> str:
-    """Write a table's rows; their digest."""
     digest, done = sha256(), 0
     progress(f"back up {name}", 0, about.rows)
     for text in _lines(connection, ledger_tables(connection)[name], about):
@@ -197,13 +174,12 @@ def _lines(connection: Connection, table: Table, about: BackupTable) -> Iterator
 
 
 def _info(name: str) -> zipfile.ZipInfo:
-    info = zipfile.ZipInfo(name)  # of 1980: when it was made is in the manifest
+    info = zipfile.ZipInfo(name)  # the manifest holds the real time
     info.compress_type = zipfile.ZIP_DEFLATED
     return info
 
 
 def _keep_name(folder: Path) -> None:
-    """See that the file's new name outlives a crash too."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

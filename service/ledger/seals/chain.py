@@ -1,12 +1,11 @@
-"""Seals: what makes the ledger tamper-evident.
+"""Seals make the ledger tamper-evident.
 
 Each append writes, in its own transaction, one seal over its entries: the Merkle root of their leaves, and
 
     chain = SHA-256(chain before || root || first sequence || last sequence)
 
-so the last chain value stands for every entry there ever was. Who exported it (`checkpoint`) to where the owner of the
-database cannot write can later prove any edit, deletion or swap. The first bytes of each leaf are kept beside the root:
-they name the entry that was changed.
+A copy of the last chain value (`checkpoint`), out of the database owner's reach, proves any later edit, deletion or
+swap. The first bytes of each leaf name the changed entry.
 """
 
 import struct
@@ -22,7 +21,7 @@ from service.ledger.seals.merkle import leaf_hash, merkle_root
 GENESIS = bytes(32)
 MARK_BYTES = 8
 RUN = 10_000
-"""Entries under one seal at most."""
+"""The most entries under one seal."""
 _RANGE = struct.Struct(">qq")
 _FIRST = ENTRY.c.keys().index("digest")
 _LATER = ENTRY.c.keys()[_FIRST + 1 :]
@@ -32,9 +31,9 @@ LAST_SEAL = select(SEAL.c.last_sequence, SEAL.c.chain).order_by(SEAL.c.first_seq
 def leaf_of(row: Sequence[Any]) -> bytes:
     """Return the Merkle leaf of one entry: a hash over all its columns in the table's order.
 
-    The columns of the first schema stand at their places; a later one is there, by name, where it is not NULL, so that a
-    new column leaves the leaves of old entries as they are. It stands for one row alone among those of the shape that the
-    ledger writes (`verifying.is_as_written`): there ids hold no control characters, and JSON escapes them.
+    A column later than the first schema is included, by name, if it is not NULL: old leaves stay. No two rows of the
+    ledger's shape (`verifying.is_as_written`) share a leaf, since their ids hold no control characters, and JSON
+    escapes them.
     """
     text = "\x1f".join(["" if value is None else str(value) for value in row[:_FIRST]])
     later = [f"\x1f{name}={value}" for name, value in zip(_LATER, row[_FIRST + 1 :], strict=True) if value is not None]
@@ -42,21 +41,16 @@ def leaf_of(row: Sequence[Any]) -> bytes:
 
 
 def collect_leaves(rows: Iterable[Sequence[Any]], leaves: list[bytes]) -> Iterator[Sequence[Any]]:
-    """Yield the rows as they are, and append the leaf of each to `leaves` on the way.
-
-    So leaves are computed while rows are inserted, when a server's process has work too.
-    """
+    """Yield the rows, and append each one's leaf to `leaves`, while the database inserts."""
     for row in rows:
         leaves.append(leaf_of(row))
         yield row
 
 
 def seal(connection: Connection, first: int, leaves: Sequence[bytes]) -> None:
-    """Insert the seals of entries just appended, by the hashes of the entries.
+    """Insert the seals of entries just appended; the caller holds the append lock.
 
-    `leaves`: one hash for each entry, from sequence `first` on. One seal for each RUN entries, and a shorter last one;
-    each is chained to the one before it. Runs begin anew with each call; nothing is left unsealed. The caller holds the
-    append lock.
+    `leaves`: one hash per entry, from sequence `first` on. Each RUN entries get one seal; the last one may be shorter.
     """
     found = connection.execute(LAST_SEAL).first()
     chain = bytes(found.chain) if found else GENESIS
@@ -79,8 +73,5 @@ def _seal_of(first: int, leaves: Sequence[bytes], before: bytes) -> dict[str, An
 
 
 def chain_of(before: bytes, root: bytes, first: int, last: int) -> bytes:
-    """Return the chain's value after a seal: SHA-256 of the value before, root and range.
-
-    `first`, `last`: the sequences of the seal's entries.
-    """
+    """Return the chain's value after a seal over the sequences `first` to `last`."""
     return sha256(before + root + _RANGE.pack(first, last)).digest()

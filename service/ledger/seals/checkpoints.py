@@ -1,10 +1,8 @@
-r"""Signed checkpoints: the ledger's last chain value, exported to where the owner of its database cannot write.
+r"""Signed checkpoints: the ledger's last chain value, exported out of the database owner's reach.
 
 A checkpoint file holds one JSON object a line: sequence, chain, time, public key, and an Ed25519 signature over
 
     "sellertrust checkpoint 1\n{sequence}\n{chain in hex}\n{time}\n"
-
-Whoever keeps the file and knows the public key can prove any later change of what it covers.
 """
 
 import json
@@ -27,9 +25,9 @@ from scoring.base.errors import ConfigurationWrong, invalid
 
 
 def load_or_make_key(path: Path) -> Ed25519PrivateKey:
-    """Return the Ed25519 signing key in a PEM file; make file and key if it is absent.
+    """Return the Ed25519 signing key in a PEM file; make the private file if absent.
 
-    A new file can be read by its owner alone. ConfigurationWrong if the file cannot be read or holds another kind of key.
+    Raises ConfigurationWrong if the file cannot be read or holds another kind of key.
     """
     if not path.exists():
         key = Ed25519PrivateKey.generate()
@@ -50,7 +48,7 @@ def load_or_make_key(path: Path) -> Ed25519PrivateKey:
 def write_checkpoint(path: Path, key: Ed25519PrivateKey, sequence: int, chain: bytes, time: str) -> dict[str, Any]:
     """Append a signed checkpoint to a file, as a line of JSON, and sync it; return it.
 
-    `chain`: of the seal up to `sequence`; `time` is RFC 3339. The file's folder is made if missing.
+    `chain`: of the seal up to `sequence`; `time` is RFC 3339.
     """
     checkpoint = {
         "sequence": sequence,
@@ -70,8 +68,7 @@ def write_checkpoint(path: Path, key: Ed25519PrivateKey, sequence: int, chain: b
 def read_checkpoints(path: Path, public_key: str) -> list[tuple[int, bytes]]:
     """Read a file's checkpoints and verify their signatures; return a list of (sequence, chain).
 
-    ConfigurationWrong if `public_key` is not 64 hexadecimal digits; it names the line that is damaged, or that this key
-    did not sign.
+    Raises ConfigurationWrong if `public_key` is not 64 hexadecimal digits, or a line is damaged or not signed by it.
     """
     try:
         key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(public_key))

@@ -1,26 +1,23 @@
-"""Merkle hashing of RFC 6962: leaves and nodes are hashed apart, so neither can stand for the other."""
+"""Merkle hashing of RFC 6962: leaves and nodes have different prefixes."""
 
 from collections.abc import Sequence
 from hashlib import sha256
 
 
 def leaf_hash(data: bytes) -> bytes:
-    """Return the hash of a Merkle tree's leaf: SHA-256(0x00 || data).
-
-    Of the empty leaf: 6e340b9c..., the test vector of RFC 6962 implementations.
-    """
+    """Return SHA-256(0x00 || data). The empty leaf gives 6e340b9c..., RFC 6962's test vector."""
     return sha256(b"\x00" + data).digest()
 
 
 def node_hash(left: bytes, right: bytes) -> bytes:
-    """Return the hash of a Merkle tree's inner node: SHA-256(0x01 || left || right)."""
+    """Return SHA-256(0x01 || left || right)."""
     return sha256(b"\x01" + left + right).digest()
 
 
 def merkle_root(leaves: Sequence[bytes]) -> bytes:
-    """Return the root of RFC 6962's Merkle tree over leaf hashes, in order.
+    """Return the root of RFC 6962's tree over leaf hashes, in order.
 
-    An unpaired last node moves up as it is. Of no leaves: SHA-256 of nothing. Of one: itself.
+    An unpaired last node moves up as it is. For no leaves: SHA-256 of nothing.
     """
     if not leaves:
         return sha256(b"").digest()

@@ -1,8 +1,7 @@
-"""Restoring a backup: into a database without a ledger or with an empty one, whole or not at all.
+"""Restoring a backup into a database without a ledger or with an empty one, whole or not at all.
 
-Everything happens in one transaction: tables of the backup's schema, its rows, the upgrade to the present schema, and the
-verification of every entry against its seal and of the last seal against the backup's checkpoint. So a restore that is
-interrupted, or finds a fault at its very end, leaves the database as it was.
+One transaction makes the backup's schema, inserts its rows, upgrades the schema, and verifies every entry and the
+backup's checkpoint.
 """
 
 import sqlite3
@@ -33,7 +32,7 @@ from service.ledger.seals.verifying import verify
 _CHUNK = 1 << 20
 _MANIFEST_BYTES = 1 << 20
 _LINE_BYTES = 16 << 20
-"""At most this much of a backup is held in memory: of what was made by hand, a few bytes may unpack to any number."""
+"""The memory for one line: a few bytes of a forged backup may unpack to any size."""
 _MIN_BIGINT, _MAX_BIGINT = -(2**63), 2**63 - 1
 _DAMAGE = (
     *(zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError, NotImplementedError, RuntimeError),
@@ -43,15 +42,14 @@ _NO_ROW = (
     *(*CONFLICT, ValueError, TypeError, OverflowError, RecursionError, psycopg.DataError, psycopg.ProgrammingError),
     *(sqlite3.DataError, sqlite3.InterfaceError, sqlite3.ProgrammingError),
 )
-"""What the database, its driver or JSON say of a line that is no row of its table."""
+"""The errors for a line that is no row of its table."""
 
 
 def restore_backup(database: Database, file: Path, progress: Progress) -> Manifest:
     """Restore a backup into an empty ledger, in one transaction; return its manifest.
 
-    Upgrades the schema if the backup is of an earlier release, and verifies what it restored. BackupRefused, which names
-    what is wrong, if the file is damaged, is of a newer release, or does not verify, or if the ledger holds something
-    already.
+    It upgrades an earlier release's schema. Raises BackupRefused, which names the fault, if the file is damaged, is of
+    a newer release, or does not verify, or if the ledger is not empty.
     """
     with _open_archive(file) as archive:
         manifest = _check_members(archive, file, progress)
@@ -68,9 +66,9 @@ def restore_backup(database: Database, file: Path, progress: Progress) -> Manife
 
 
 def rehearse(file: Path, progress: Progress) -> Manifest:
-    """Restore a backup into a SQLite ledger that is then thrown away; return its manifest.
+    """Restore a backup into a temporary SQLite ledger; return its manifest.
 
-    The proof that it can be restored. BackupRefused if the file is damaged, of a newer release, or does not verify.
+    Raises BackupRefused if the file is damaged, of a newer release, or does not verify.
     """
     with tempfile.TemporaryDirectory(prefix="sellertrust-restore-") as folder:
         database = Database(f"sqlite:///{Path(folder) / 'ledger.db'}")
@@ -91,7 +89,6 @@ def _open_archive(file: Path) -> Iterator[zipfile.ZipFile]:
 
 
 def _check_members(archive: zipfile.ZipFile, file: Path, progress: Progress) -> Manifest:
-    """Return the manifest, once every member has the digest that it states."""
     try:
         with _member(archive, MANIFEST) as member:
             text = member.read(_MANIFEST_BYTES + 1)
@@ -125,7 +122,6 @@ def _check_members(archive: zipfile.ZipFile, file: Path, progress: Progress) -> 
 
 
 def _prepare(connection: Connection, manifest: Manifest) -> None:
-    """See that there is a ledger of the backup's schema with nothing in it."""
     version = version_of(connection)
     if version is None:
         upgrade_to(connection, manifest.schema_version)
@@ -141,14 +137,11 @@ def _prepare(connection: Connection, manifest: Manifest) -> None:
             " a ledger by SELLERTRUST_DATABASE_URL: there the backup is restored and upgraded"
         )
     if connection.dialect.name == "postgresql":
-        lift_limits(connection)  # a COPY of all entries is one statement
+        lift_limits(connection)
 
 
 def _require_tables(manifest: Manifest, tables: Mapping[str, Table]) -> None:
-    """Refuse a backup that lacks a table of its schema, or a column, but those left out.
-
-    Less would restore as a whole.
-    """
+    """Reject an incomplete backup, which would restore without an error."""
     if not set(manifest.left_out) <= {KEYS}:
         raise _by_hand("the backup leaves out more than the keys")
     expected, held = set(tables) - set(manifest.left_out), set(manifest.tables)
@@ -164,7 +157,6 @@ def _require_tables(manifest: Manifest, tables: Mapping[str, Table]) -> None:
 
 
 def _load(connection: Connection, name: str, about: BackupTable, archive: zipfile.ZipFile, progress: Progress) -> None:
-    """Insert the rows of one table."""
     done = 0
     progress(f"restore {name}", 0, about.rows)
     with _member(archive, member_of(name)) as packed, BufferedReader(packed, _CHUNK) as member:  # type: ignore[type-var]
@@ -182,7 +174,7 @@ def _load(connection: Connection, name: str, about: BackupTable, archive: zipfil
 
 
 def _lines(member: IO[bytes], name: str) -> list[bytes]:
-    """Return the next lines, at most ROWS, and no more of them than one of the longest may hold."""
+    """Return up to ROWS next lines, within the memory of one longest line."""
     lines: list[bytes] = []
     size = 0
     while len(lines) < ROWS and size < _LINE_BYTES and (line := member.readline(_LINE_BYTES + 1)):
@@ -194,10 +186,6 @@ def _lines(member: IO[bytes], name: str) -> list[bytes]:
 
 
 def _rows(lines: list[bytes], about: BackupTable) -> list[tuple[Any, ...]]:
-    """Return the rows of the database from lines of the file.
-
-    ValueError or TypeError if one is none.
-    """
     binary = [index for index, name in enumerate(about.columns) if name in about.bytes_columns]
     rows = []
     for line in lines:
@@ -217,7 +205,6 @@ def _is_whole(value: Any) -> bool:
 
 
 def _verify(connection: Connection, manifest: Manifest, file: Path, progress: Progress) -> None:
-    """Verify every entry against its seal, and the last seal against the manifest's checkpoint."""
     checkpoint = [(manifest.sequence, bytes.fromhex(manifest.chain))] if manifest.sequence else []
     found = verify(
         lambda query: connection.execute(query).all(), checkpoint, lambda done, total: progress("verify", done, total)
@@ -227,7 +214,7 @@ def _verify(connection: Connection, manifest: Manifest, file: Path, progress: Pr
             f"{file} is whole, and the ledger in it is not what was sealed: from entry {found.mismatch.sequence} on,"
             f" {found.mismatch.problem}; restore an earlier backup"
         )
-    # Keys may be gone: a ledger that was restored without any is backed up like another.
+    # Keys may be absent after a restore without keys.
     if fault := found.key_wrong or found.position_ahead:
         raise BackupRefused(
             f"{file} is whole, and the ledger in it is not as it was written: entry {fault.sequence}: {fault.problem};"
@@ -236,7 +223,7 @@ def _verify(connection: Connection, manifest: Manifest, file: Path, progress: Pr
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
-    """Return a member to read from. KeyError, or ValueError if it is packed as no backup is."""
+    """Open a member. Raises KeyError, or ValueError if its packing is not a backup's."""
     about = archive.getinfo(name)
     if about.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise ValueError("it is compressed by another method")

@@ -1,7 +1,7 @@
-"""Sealing: what may name a person is stored under a key of its seller, so that erasing the key erases the text.
+"""Sealing: a key of the seller encrypts personal data (AES-256-GCM); erasing the key erases the texts.
 
-AES-256-GCM from `cryptography`; the entry's id is bound to the text. The idempotency digest of such an entry is keyed
-too, else whoever guesses the text could prove it from the digest after the erasure.
+The entry's id is bound to the text. The idempotency digest is keyed too: otherwise it would confirm a guessed text
+after the erasure.
 """
 
 import base64
@@ -30,7 +30,7 @@ _KEYS = select(SELLER_KEY.c.seller, SELLER_KEY.c.key_id, SELLER_KEY.c.key).where
 
 
 def keys(connection: Connection, marketplace: str, sellers: Collection[str]) -> dict[str, Key]:
-    """Return (key id, key) by seller, for those of the sellers that have a key."""
+    """Return (key id, key) by seller, for sellers that have a key."""
     if not sellers:
         return {}
     rows = connection.execute(_KEYS, {"marketplace": marketplace, "sellers": list(sellers)})
@@ -38,10 +38,9 @@ def keys(connection: Connection, marketplace: str, sellers: Collection[str]) -> 
 
 
 def seal_texts(connection: Connection, marketplace: str, rows: Sequence[Row], sealed: Mapping[int, str]) -> None:
-    """Encrypt texts that may name a person, and put them into the content of their rows.
+    """Encrypt texts in the content of their rows, which change in place; insert missing keys.
 
-    `sealed`: canonical JSON by the index of its row. Makes and inserts the keys of sellers that have none; the rows
-    change in place.
+    `sealed`: canonical JSON by the index of its row.
     """
     if not sealed:
         return
@@ -57,10 +56,7 @@ def seal_texts(connection: Connection, marketplace: str, rows: Sequence[Row], se
 
 
 def keys_made(connection: Connection, marketplace: str, sellers: Collection[str]) -> dict[str, Key]:
-    """Return (key id, key) of each of the sellers, by seller; make and insert missing keys.
-
-    The caller holds the lock.
-    """
+    """Return (key id, key) by seller; insert missing keys. The caller holds the lock."""
     known = keys(connection, marketplace, sellers)
     fresh = {seller: (secrets.token_hex(8), os.urandom(KEY_BYTES)) for seller in sorted({*sellers} - set(known))}
     if fresh:
@@ -73,29 +69,24 @@ def keys_made(connection: Connection, marketplace: str, sellers: Collection[str]
 
 
 def keyed_digest(key: bytes, digest: bytes) -> bytes:
-    """Return the digest of an entry with a sealed text, keyed (HMAC-SHA256) by the seller's key.
-
-    By it a retry is recognised; without the key nobody can guess the text from it.
-    """
+    """Return an entry's digest, keyed (HMAC-SHA256) by the seller's key."""
     return hmac.digest(key, digest, "sha256")
 
 
 def key_id_of(content: str) -> str:
-    """Return the id of the key under which the content's text is sealed; "" if none is."""
+    """Return the id of the key that seals the content's text; "" if none does."""
     found = _SEALED.search(content)
     return found[1] if found else ""
 
 
 def plain_of(content: str) -> str:
-    """Return an entry's content (JSON) without its sealed text."""
     return _SEALED.sub("}", content)
 
 
 def unseal(entry_id: str, content: str, key: Key | None) -> tuple[str, bool]:
     """Return (the sealed text as canonical JSON, whether it was erased).
 
-    ("", False) if nothing was sealed, ("", True) if `key`, the seller's present one, does not open it: so that one bad
-    key stops no page of entries; verification names it.
+    ("", False) if nothing was sealed; ("", True) if `key` does not open it: one bad key stops no page of entries.
     """
     found = _SEALED.search(content)
     if found is None:

@@ -1,9 +1,8 @@
-"""Verification: the whole ledger against its seals, exported checkpoints, and the keys of what is sealed in it.
+"""Verification: the whole ledger against its seals, exported checkpoints, and the keys of its sealed texts.
 
-A leaf stands for one row alone only while the row has the shape that the ledger writes: NULL and an empty text are the
-same in it, and so are a separator and a control character. So the shape of each row is checked beside its leaf. Keys
-and positions of sources are under no seal: of keys the ledger must hold each under which something is sealed, or the
-erasure that took it, and each must open what it seals.
+A leaf does not distinguish NULL from an empty text, or a separator from a control character. So each row's shape is
+checked with its leaf. No seal covers keys and positions of sources. For each sealed text the ledger must hold a key
+that opens it, or the erasure of that key.
 """
 
 import re
@@ -25,7 +24,7 @@ from service.ledger.seals.sealed_texts import key_id_of, unseal
 PAGE = 2_000
 Read = Callable[[Any], Sequence[Sequence[Any]]]
 
-_SEALED_AT_ONCE = 2_000  # keys that are looked up together
+_SEALED_AT_ONCE = 2_000
 _DIGEST_BYTES = 32
 _ENDS = select(
     select(func.max(ENTRY.c.sequence)).scalar_subquery(),
@@ -40,47 +39,40 @@ _NEVER_EMPTY = itemgetter(
     *(PLACE[n] for n in ("entry_id", "violation", "incident", "content", "notifier", "target", "principal"))
 )
 _OF_A_DAY = frozenset({Kind.EXPOSURE, Kind.FLOW})
-"""Kinds that state a day of a product category."""
 _KIND, _PRODUCT_CATEGORY, _CONTENT, _DIGEST = (PLACE[n] for n in ("kind", "product_category", "content", "digest"))
 _SELLER, _ENTRY_ID, _MARKETPLACE = (PLACE[n] for n in ("seller", "entry_id", "marketplace"))
 _IDS = itemgetter(*(PLACE[c.name] for c in ENTRY.c if c.type.python_type is str and c.name != "content"))
 _MISSING = "the entry is missing"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_BELOW_BLANK = re.compile(r"[\x00-\x1f]")  # DEL stands in JSON as it is
+_BELOW_BLANK = re.compile(r"[\x00-\x1f]")  # JSON does not escape DEL
 
 
 @dataclass(frozen=True, slots=True)
 class Mismatch:
-    """The first thing that does not match."""
+    """The first mismatch."""
 
     sequence: int
-    """From which entry on."""
+    """Its first entry."""
     problem: str
-    """What is wrong, in words."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What a verification found."""
-
     entries: int
-    """How many entries were looked at."""
+    """The number of entries checked."""
     sequence: int
-    """The last sequence."""
     chain: bytes
-    """The chain value of the last seal."""
     mismatch: Mismatch | None = None
     """None if every entry is as it was sealed."""
     key_lost: Mismatch | None = None
-    """The first entry whose key is gone without an erasure, as after a restore without keys; no seal covers that."""
+    """The first entry whose key is gone without an erasure, as after a restore without keys."""
     key_wrong: Mismatch | None = None
-    """The first entry that its key does not open; no seal covers that."""
+    """The first entry that its key does not open."""
     position_ahead: Mismatch | None = None
-    """A position of a source beyond the ledger's end; no seal covers that."""
+    """A source's position beyond the ledger's end."""
 
     @property
     def faults(self) -> tuple[Mismatch, ...]:
-        """Return all faults that the verification found, as a tuple; empty for an intact ledger."""
         found = (self.mismatch, self.key_lost, self.key_wrong, self.position_ahead)
         return tuple(fault for fault in found if fault is not None)
 
@@ -88,11 +80,10 @@ class Verified:
 def verify(
     read: Read, checkpoints: Sequence[tuple[int, bytes]], progress: Callable[[int, int], None], first: int = 1
 ) -> Verified:
-    """Check the whole ledger once, or from the seal that begins at `first`, in constant memory.
+    """Check the ledger up to its present end, or from the seal that begins at `first`, in constant memory.
 
-    Returns the first mismatch of each sort. Checked are sequences, leaves, roots, chain, exported checkpoints, keys and
-    source positions. `read` runs a query and returns its rows; `checkpoints` are (sequence, chain);
-    `progress` gets (done, in all). What is appended meanwhile is left for the next time.
+    Returns the first mismatch of each sort. `read` runs a query and returns its rows; `checkpoints` are (sequence,
+    chain); `progress` gets (done, total).
     """
     ((last_entry, last_sealed, last_position),) = read(_ENDS)
     end = max(last_entry or 0, last_sealed or 0)
@@ -113,9 +104,9 @@ def verify(
 
 
 def is_as_written(row: Sequence[Any]) -> bool:
-    """Return whether a row of the table of entries has the shape that the ledger writes.
+    """Return whether a row, with all columns, has the shape that the ledger writes.
 
-    All columns in the table's order. Of rows of that shape no two have the same leaf.
+    No two rows of that shape have the same leaf.
     """
     types = tuple(map(type, row))
     if types not in _sound_types:
@@ -133,7 +124,7 @@ def is_as_written(row: Sequence[Any]) -> bool:
 
 
 class _Walk:
-    """Where a verification is: the next sequence it expects, and the chain up to there."""
+    """The position of a verification."""
 
     def __init__(self, read: Read, checkpoints: Sequence[tuple[int, bytes]], first: int, end: int) -> None:
         before = read(_CHAIN.where(SEAL.c.first_sequence < first)) if first > 1 else ()
@@ -143,7 +134,6 @@ class _Walk:
         self._entries = _pages(read, ENTRY.c.sequence, first, end)
 
     def verify_seal(self, stated: Sequence[Any], keys: "_Keys") -> Mismatch | None:
-        """Verify the entries of the next seal, and return what does not match."""
         first, last, root, stated_chain, marks = stated
         if tuple(map(type, stated)) != _SEAL_TYPES or first != self.expected or last < first:
             return Mismatch(self.expected, "its seal is missing or was changed")
@@ -172,7 +162,6 @@ class _Walk:
         return None
 
     def leftover(self) -> Mismatch | None:
-        """Return what remains once all seals were taken."""
         if (row := next(self._entries, None)) is not None:
             return Mismatch(row[0], "the entry has no seal")
         if self._awaited:
@@ -181,10 +170,7 @@ class _Walk:
 
 
 def _problem(row: Sequence[Any], sequence: int, leaf: bytes, mark: bytes) -> str:
-    """Return what is wrong with the entry that should be the one of this sequence.
-
-    Empty if nothing is. Without a leaf only its shape is looked at.
-    """
+    """Return the problem of the entry at this sequence; empty if none. Without a leaf only its shape counts."""
     if row[0] != sequence:
         return _MISSING if row[0] > sequence else "the entry stands beside those that are sealed"
     if not leaf:
@@ -194,26 +180,18 @@ def _problem(row: Sequence[Any], sequence: int, leaf: bytes, mark: bytes) -> str
 
 @dataclass(slots=True)
 class _Sealed:
-    """What is sealed under one key."""
+    """The entries sealed under one key."""
 
     first: int
-    """The sequence of the first entry under it."""
     last: int
-    """The sequence of the last."""
     entry_id: str
-    """The id of the first."""
+    """The first entry's."""
     content: str
-    """The content of the first."""
+    """The first entry's."""
     entries: int = 1
-    """How many there are."""
 
 
 class _Keys:
-    """Looks for the key of each sealed text.
-
-    `lost` and `wrong` name the first entry that has none, or another.
-    """
-
     def __init__(self, read: Read) -> None:
         self._lost_first = self._lost_entries = 0
         self.wrong: Mismatch | None = None
@@ -221,7 +199,6 @@ class _Keys:
         self._sealed: dict[tuple[str, str, str], _Sealed] = {}
 
     def note_row(self, row: Sequence[Any]) -> None:
-        """Note an entry, which may hold something sealed."""
         content = row[_CONTENT]
         if '"sealed":' not in content or not (key_id := key_id_of(content)):
             return
@@ -235,10 +212,7 @@ class _Keys:
             self.settle()
 
     def settle(self) -> None:
-        """Look up the keys of what was taken.
-
-        Keys first: who erases commits the erasure with the key's deletion.
-        """
+        """Look up the keys of the noted entries, before the erasures, which are committed with the deletion."""
         names = bindparam("ids", [key_id for _, _, key_id in self._sealed], type_=Texts())
         rows = self._read(SELLER_KEY.select().where(among(SELLER_KEY.c.key_id, names))) if self._sealed else []
         held = {(marketplace, seller, key_id): bytes(key) for key_id, marketplace, seller, key in rows}
@@ -255,10 +229,7 @@ class _Keys:
 
     @property
     def lost(self) -> Mismatch | None:
-        """Return the first entry whose key is gone, and how many they are; None if no key is.
-
-        They stop no verification.
-        """
+        """Return (first entry, number) of those whose key is gone; None if no key is."""
         if not self._lost_entries:
             return None
         of = "1 entry is" if self._lost_entries == 1 else f"{self._lost_entries:,} entries are"
@@ -269,7 +240,6 @@ class _Keys:
         )
 
     def _count_lost(self, marketplace: str, gone: list[tuple[str, _Sealed]]) -> None:
-        """Count those of them after which no erasure of their seller is on record."""
         sellers = bindparam("sellers", sorted({seller for seller, _ in gone}), type_=Texts())
         query = (
             select(ENTRY.c.seller, func.max(ENTRY.c.sequence))
@@ -286,10 +256,10 @@ class _Keys:
 
 
 def _pages(read: Read, key: Column[Any], first: int, end: int) -> Iterator[Sequence[Any]]:
-    """Yield all rows of the key's table from `first` up to `end`, page by page in its order.
+    """Yield all rows of the key's table from `first` up to `end`, page by page in key order.
 
-    The key is the first column. `first` is 1 for the least, whatever it is. Each page begins with the last row of the one
-    before, which is left out, so that a second row of the same key, in a table that lost its own, is not passed by.
+    The key is the first column. Each page begins with the last row of the page before, and skips it, so that no second
+    row of one key is missed.
     """
     query = select(key.table).where(key <= end).order_by(key).limit(PAGE)
     rows = read(query if first == 1 else query.where(key >= first))

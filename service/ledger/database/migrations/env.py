@@ -1,4 +1,4 @@
-"""Runs migrations on the connection, and in the transaction, that `service.ledger.database.schema.upgrade` hands over."""
+"""Runs migrations on the connection, and in the transaction, of `service.ledger.database.schema.upgrade`."""
 
 from alembic import context
 

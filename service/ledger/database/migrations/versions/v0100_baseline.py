@@ -1,7 +1,4 @@
-"""The baseline: every table, index and trigger of the ledger's first schema.
-
-It is SQL text, so that no later change of `tables` changes it. Two words differ between the databases.
-"""
+"""The ledger's first schema, as SQL text: no later change of `tables` changes it."""
 
 from alembic import op
 
@@ -10,11 +7,11 @@ down_revision = None
 
 _TYPES = {
     "sqlite": {"{ID}": "TEXT", "{KEY}": "INTEGER", "{BYTES}": "BLOB"},
-    # Bytes decide the order of ids, as on SQLite and in Python; no locale can break an index.
+    # Ordered by bytes, as in SQLite and Python; no locale can break an index.
     "postgresql": {"{ID}": 'TEXT COLLATE "C"', "{KEY}": "BIGINT", "{BYTES}": "BYTEA"},
 }
 
-# Of two indexes that serve equally well, SQLite without statistics takes the one that was made later.
+# Of two equal indexes, SQLite without statistics takes the later one.
 _SCHEMA = """
 CREATE TABLE entry (
     sequence {KEY} NOT NULL,
@@ -120,7 +117,7 @@ CREATE TABLE source_position (
 """
 
 _APPEND_ONLY = ("entry", "seal", "source_position")
-"""All tables but the one of keys, from which an erasure deletes."""
+"""All tables but the one of keys: an erasure deletes keys."""
 
 _REFUSAL = "the ledger is append-only: a correction is another entry"
 _TRIGGERS = {
@@ -140,7 +137,6 @@ _FUNCTION = (
 
 
 def upgrade() -> None:
-    """Upgrade from nothing."""
     backend = op.get_bind().dialect.name
     schema = _SCHEMA
     for name, stands_for in _TYPES[backend].items():
