@@ -1,5 +1,3 @@
-"""What tests of training share: the shipped study of a marketplace, and a simulated one of a thousand sellers."""
-
 from pathlib import Path
 
 import pytest
@@ -13,13 +11,13 @@ from training.study.loading import load_study
 
 @pytest.fixture(scope="session")
 def study() -> Study:
-    """The shipped study of a marketplace: harm high, a window of 180 days, 45 days of maturity."""
+    """Return the shipped study of a marketplace: harm high, a window of 180 days, 45 days of maturity."""
     return load_study(STUDIES / "marketplace.toml")
 
 
 @pytest.fixture(scope="session")
 def market_export() -> Path:
-    """The export of two years of a thousand simulated sellers, through files and ledger. Not to be written to."""
+    """Return the read-only export of two years of a thousand simulated sellers, through files and ledger."""
 
     def make(folder: Path) -> None:
         with market_ledger(folder, 1000) as ledger:
@@ -30,5 +28,4 @@ def market_export() -> Path:
 
 @pytest.fixture(scope="session")
 def table(market_export: Path) -> LedgerTable:
-    """The same, as training sees it."""
     return read_export(market_export)

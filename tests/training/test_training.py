@@ -1,4 +1,4 @@
-"""From a ledger's export to a certified model: the same from the same, nothing of the future in it, and no surprises."""
+"""From a ledger's export to a certified model: reproducible, and without knowledge of the future."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from training.study.loading import load_study
 
 @pytest.fixture(scope="module")
 def study() -> Study:
-    """The shipped study of a marketplace, with fewer rounds."""
+    """Return the shipped study of a marketplace, with fewer rounds."""
     return restated(load_study(STUDIES / "marketplace.toml"), model={"rounds": 40})
 
 
@@ -35,7 +35,6 @@ def trained(table: LedgerTable, study: Study) -> Trained:
 
 @pytest.mark.long
 def test_the_same_study_and_data_give_the_same_model(table: LedgerTable, study: Study, trained: Trained) -> None:
-    """Every part to the byte, hence the digest; another seed, another model."""
     again = train(table, study)
     assert again.parts == trained.parts
     assert load(again.parts).digest == load(trained.parts).digest
@@ -46,7 +45,6 @@ def test_the_same_study_and_data_give_the_same_model(table: LedgerTable, study: 
 def test_training_gives_a_certified_model_with_its_evaluation_and_lineage(
     table: LedgerTable, study: Study, trained: Trained
 ) -> None:
-    """What `load` verifies, and what a reader wants to know of where it comes from."""
     artifact = load(trained.parts)
     assert artifact.features == study.features
     evaluation = trained.evaluation
@@ -68,7 +66,7 @@ def test_training_gives_a_certified_model_with_its_evaluation_and_lineage(
 def test_shuffled_futures_are_ranked_no_better_than_by_a_coin(
     table: LedgerTable, market_export: Path, study: Study, tmp_path: Path
 ) -> None:
-    """Each seller's past with another's future: if a feature knew anything of the window, it would show here."""
+    """Each seller's past with another's future reveals features that know the window."""
     train_points, (test_point,) = study.find_points(table.as_of)
     curves = fit_curves(join([snapshot(table, study, point) for point in train_points]), study)
 
@@ -84,7 +82,7 @@ def test_shuffled_futures_are_ranked_no_better_than_by_a_coin(
 
 
 def _with_other_futures(export: Path, folder: Path, day: int, seed: int) -> Path:
-    """An export in which whatever came to be known from `day` on is dealt out to the sellers at random."""
+    """Return an export whose knowledge from `day` on is dealt out to the sellers at random."""
     rows = pl.read_parquet(export)
     sellers = rows["seller"].unique().sort()
     other = dict(zip(sellers, sellers.sample(fraction=1, shuffle=True, seed=seed), strict=True))
@@ -99,14 +97,13 @@ def _with_other_futures(export: Path, folder: Path, day: int, seed: int) -> Path
 
 @pytest.mark.long
 def test_a_model_that_tells_nobody_from_anybody_is_said_with_what_would_help(table: LedgerTable, study: Study) -> None:
-    """By what is nothing but noise; and where all features but one have one value for everybody."""
+    """With noise alone; and with all features but one constant."""
     known, never = (FEATURES[f"{name}@1"] for name in ("exposure", "lost_dispute_rate_90d"))
     with pytest.raises(ConfigurationWrong, match="fewer than two features of the study have more than one value"):
         train(table, restated(study, features=(known, never)))
 
 
 def test_too_little_to_learn_from_is_said_with_what_would_help(table: LedgerTable, study: Study) -> None:
-    """No bad seller at all, then no seller at all."""
     never = restated(study, bad={"rules": (BadRule(violation_type="missing_trader_information", harm=Harm.EXTREME),)})
     with pytest.raises(
         ConfigurationWrong, match=r"the training points hold [\d,]+ rows .*, 0 of them bad; at least 10"
@@ -118,13 +115,11 @@ def test_too_little_to_learn_from_is_said_with_what_would_help(table: LedgerTabl
 
 @pytest.mark.long
 def test_parameters_that_lightgbm_refuses_are_a_wrong_study(table: LedgerTable, study: Study) -> None:
-    """Not a stack trace of its own."""
     with pytest.raises(ConfigurationWrong, match=r"model\.parameters of the study cannot be used: .*num_leaves"):
         train(table, restated(study, model={"parameters": {"num_leaves": 1}}))
 
 
 def test_a_file_that_is_no_export_is_refused(tmp_path: Path) -> None:
-    """No Parquet, other columns, other types; an empty export is one."""
     path = tmp_path / "x.parquet"
     path.write_bytes(b"PAR1")
     with pytest.raises(ConfigurationWrong, match="is not an export of a ledger"):
@@ -137,7 +132,6 @@ def test_a_file_that_is_no_export_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_empty_export_is_too_little_to_learn_from(tmp_path: Path, study: Study) -> None:
-    """And nothing worse."""
     (tmp_path / "empty").mkdir()
     with market_ledger(tmp_path, 1, days=2) as ledger:
         empty = exported(ledger, "elsewhere", tmp_path / "empty")

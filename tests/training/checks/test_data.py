@@ -1,4 +1,4 @@
-"""Each data check holds for a sound ledger, and fails for one that is wrong in just that."""
+"""Each data check passes a sound ledger, and fails a ledger with its one fault."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -39,7 +39,9 @@ SELLERS = 40
 
 
 def sound() -> list[Entry]:
-    """Forty sellers that sell every month for three years, a breach of one in four, and a decided allegation each."""
+    """Return a ledger of forty sellers that sell monthly for three years; each has a decided allegation, one in four a
+    breach.
+    """
     entries = []
     for number in range(SELLERS):
         seller, joined = f"s{number}", (OBSERVE - 400) * DAY
@@ -80,7 +82,7 @@ def rows(points: Sequence[EligibleRows]) -> list[Snapshot]:
 
 
 def changed(folder: Path, to: Path, *columns: pl.Expr) -> LedgerTable:
-    """The sound ledger's export with other columns, as no ledger would write it."""
+    """Return the sound ledger's export with replaced columns, which no ledger would write."""
     pl.read_parquet(folder / "export.parquet").with_columns(*columns).write_parquet(to / "changed.parquet")
     return read_export(to / "changed.parquet")
 
@@ -88,7 +90,6 @@ def changed(folder: Path, to: Path, *columns: pl.Expr) -> LedgerTable:
 def test_a_sound_ledger_passes_every_check(
     table: LedgerTable, study: Study, points: Sequence[EligibleRows], rows: Sequence[Snapshot]
 ) -> None:
-    """But for the features that nothing here moves; in the form the evaluation shows."""
     few = replace(study, features=tuple(f for f in study.features if f.key in ("exposure@1", "incidents@1")))
     kept = [index for index, feature in enumerate(study.features) if feature in few.features]
     narrow = [replace(part, x=part.x[:, kept]) for part in rows]
@@ -102,7 +103,6 @@ def test_a_sound_ledger_passes_every_check(
 def test_what_was_reported_before_it_happened_is_counted(
     folder: Path, table: LedgerTable, tmp_path: Path, kind: Kind
 ) -> None:
-    """Of violations and of exposure days."""
     assert report_before_occur(table).ok
     early = pl.when(pl.col("kind") == kind).then(pl.col("report_time") - 2 * DAY).otherwise("report_time")
     found = report_before_occur(changed(folder, tmp_path, early.alias("report_time")))
@@ -111,7 +111,6 @@ def test_what_was_reported_before_it_happened_is_counted(
 
 
 def test_what_happens_after_the_last_report_is_counted(folder: Path, table: LedgerTable, tmp_path: Path) -> None:
-    """One exposure day in a thousand years: a slip of the pen."""
     assert future_dates(table).ok
     is_last = pl.col("sequence") == pl.col("sequence").filter(pl.col("kind") == Kind.EXPOSURE).max()
     day = pl.when(is_last).then(pl.col("exposure_day") + 365_000).otherwise("exposure_day").alias("exposure_day")
@@ -119,7 +118,6 @@ def test_what_happens_after_the_last_report_is_counted(folder: Path, table: Ledg
 
 
 def test_months_without_exposure_are_named(folder: Path, table: LedgerTable, tmp_path: Path) -> None:
-    """A quarter that was not delivered; and no exposure at all."""
     assert exposure_gaps(table).ok
     held = pl.read_parquet(folder / "export.parquet")
     quarter = pl.col("exposure_day").is_between(OBSERVE, OBSERVE + 89).fill_null(value=False)
@@ -132,7 +130,6 @@ def test_months_without_exposure_are_named(folder: Path, table: LedgerTable, tmp
 
 
 def test_sellers_with_violations_and_no_exposure_are_told(table: LedgerTable, tmp_path: Path) -> None:
-    """Two of twelve: as if the violations' file named sellers otherwise."""
     assert violations_without_exposure(final_facts(table)).number == 0
     strangers = [replace(breach(f"x{n}", (OBSERVE - 5) * DAY), seller=f"stranger{n}") for n in range(2)]
     found = violations_without_exposure(final_facts(table_of(tmp_path, [*sound(), *strangers])))
@@ -140,7 +137,7 @@ def test_sellers_with_violations_and_no_exposure_are_told(table: LedgerTable, tm
 
 
 def test_incidents_that_were_told_twice_are_told(table: LedgerTable, tmp_path: Path) -> None:
-    """Each violation under a second name: all are repeated. Under one incident they are not."""
+    """Each violation under a second name is repeated; two under one incident are not."""
     assert repeated_incidents(table, final_facts(table)).number == 0
     for name, incident, expected in (("apart", "", 1.0), ("together", "one", 0.0)):
         (tmp_path / name).mkdir()
@@ -151,7 +148,6 @@ def test_incidents_that_were_told_twice_are_told(table: LedgerTable, tmp_path: P
 
 
 def test_old_allegations_that_nobody_decided_are_told(table: LedgerTable, tmp_path: Path) -> None:
-    """Labels would call them good. Young ones may wait."""
     assert never_decided(table).number == 0
     end = table.as_of
     old, young = (
@@ -167,7 +163,6 @@ def test_old_allegations_that_nobody_decided_are_told(table: LedgerTable, tmp_pa
 
 
 def test_features_that_never_change_are_counted(study: Study, rows: Sequence[Snapshot]) -> None:
-    """More than half of them is said to be wrong."""
     x = np.random.default_rng(1).random((len(rows[0].bad), len(study.features)))
     varied = replace(rows[0], x=x)
     assert constant_features(study, [varied]).number == 0
@@ -183,7 +178,7 @@ def test_features_that_never_change_are_counted(study: Study, rows: Sequence[Sna
 def test_categories_in_which_nobody_is_reported_do_not_count_as_features_that_never_change(
     study: Study, rows: Sequence[Snapshot]
 ) -> None:
-    """A marketplace may ask for one category alone; the same value for all, but not 0, still counts."""
+    """A value that is the same for all but not 0 still counts."""
     x = np.random.default_rng(1).random((len(rows[0].bad), len(study.features)))
     of_category = [f.name.split("_")[0] in ("ip", "service") and "_mass_" in f.name for f in study.features]
     x[:, of_category] = 0.0
@@ -207,7 +202,6 @@ def test_categories_in_which_nobody_is_reported_do_not_count_as_features_that_ne
     ],
 )
 def test_values_that_a_unit_forbids_are_counted(study: Study, rows: Sequence[Snapshot], key: str, value: float) -> None:
-    """Shares up to 1, days up to ten years, nothing below 0, nothing infinite."""
     assert features_out_of_range(study, rows).ok
     x = rows[0].x.copy()
     x[:2, [f.key for f in study.features].index(key)] = value
@@ -218,13 +212,12 @@ def test_values_that_a_unit_forbids_are_counted(study: Study, rows: Sequence[Sna
 
 
 def with_rate(rows: Snapshot, n: int, rate: float) -> Snapshot:
-    """So many rows of which a share is bad."""
     many = rows.take(np.zeros(n, dtype=np.int64))
     return replace(many, bad=(np.arange(n) < rate * n).astype(np.float64))
 
 
 def test_a_base_rate_that_jumps_is_named_with_its_day(rows: Sequence[Snapshot]) -> None:
-    """From 5 % to 10 %, by more than chance; not from 5 % to 6 %, nor in forty rows."""
+    """From 5 % to 10 %; a step to 6 %, or in forty rows, passes."""
 
     def found(n: int, *rates: float) -> Check:
         return base_rate_jump([with_rate(part, n, rate) for part, rate in zip([*rows, rows[0]], rates, strict=False)])
@@ -242,7 +235,6 @@ def test_a_base_rate_that_jumps_is_named_with_its_day(rows: Sequence[Snapshot]) 
 
 @pytest.mark.parametrize(("left", "ok"), [(2, True), (30, False)])
 def test_what_was_left_out_is_on_record(rows: Sequence[Snapshot], left: int, ok: bool) -> None:
-    """By why; and too many of unknown outcome are said to be wrong."""
     found = left_out(rows, [{"left": left, "not_active_before": 5}, {"indeterminate": 1, "not_active_before": 7}])
     assert found.ok is ok
     assert found.number == pytest.approx((left + 1) / (2 * SELLERS + left + 1))
@@ -254,7 +246,6 @@ def test_what_was_left_out_is_on_record(rows: Sequence[Snapshot], left: int, ok:
 def test_bad_sellers_that_are_left_out_for_want_of_orders_are_not_dropped_in_silence(
     rows: Sequence[Snapshot], lost: int, ok: bool
 ) -> None:
-    """Of all that are bad, so many; too many are said to be wrong, with what to do."""
     bad = [replace(part, bad=np.ones(len(part.bad))) for part in rows]
     found = bad_left_out(bad, [{"bad_without_orders_in_window": lost}, {"no_orders_in_window": 70}])
     kept = sum(len(part.bad) for part in bad)
@@ -267,7 +258,6 @@ def test_bad_sellers_that_are_left_out_for_want_of_orders_are_not_dropped_in_sil
 
 
 def test_an_empty_ledger_is_checked_too(study: Study, table: LedgerTable, rows: Sequence[Snapshot]) -> None:
-    """Nothing is wrong but that there is nothing."""
     nothing = replace(table, columns=table.columns.take(np.zeros(0, dtype=np.int64)))
     empty = [part.take(np.zeros(0, dtype=np.int64)) for part in rows]
     checks = data_checks(nothing, study, empty, [])

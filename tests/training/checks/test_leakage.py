@@ -1,4 +1,4 @@
-"""Each leakage check holds for an honest training, and fails for one that breaks just that."""
+"""Each leakage check passes an honest training, and fails a training with its one fault."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -46,7 +46,6 @@ def test_rows(table: LedgerTable, study: Study, points: tuple[list[Observation],
 def test_an_honest_training_passes_every_check_and_always_with_the_same_figures(
     table: LedgerTable, study: Study, train: Snapshot, test_rows: Snapshot
 ) -> None:
-    """In the form the evaluation shows."""
     found = leakage_checks(table, study, train, test_rows)
     assert [check.check for check in found if not check.ok] == []
     assert [set(check.as_dict()) for check in found] == [{"check", "ok", "number", "threshold", "text"}] * 6
@@ -56,7 +55,6 @@ def test_an_honest_training_passes_every_check_and_always_with_the_same_figures(
 def test_a_feature_that_looks_ahead_does_not_survive_that_the_future_is_deleted(
     table: LedgerTable, study: Study, train: Snapshot, points: tuple[list[Observation], list[Observation]]
 ) -> None:
-    """One feature out of a day later is enough, and is named; so is a single bit."""
     assert rebuilt(table, study, train).ok
     column = [feature.key for feature in study.features].index("exposure@1")
     ahead = []
@@ -80,7 +78,7 @@ def test_a_feature_that_looks_ahead_does_not_survive_that_the_future_is_deleted(
 def test_a_feature_that_is_built_of_the_future_changes_when_that_is_deleted(
     table: LedgerTable, study: Study, train: Snapshot, points: tuple[list[Observation], list[Observation]], time: str
 ) -> None:
-    """The number of violations of a seller that happened, or were reported, up to ten days after the point."""
+    """It counts violations that happened, or were reported, up to ten days after the point."""
 
     def build(table: LedgerTable, study: Study, point: Observation) -> NDArray[np.float64]:
         columns = table.columns.take(table.columns.kind == Kind.VIOLATION)
@@ -106,7 +104,7 @@ def test_a_ledger_that_lost_its_report_times_is_not_noticed_by_the_rows_but_by_w
     points: tuple[list[Observation], list[Observation]],
     tmp_path: Path,
 ) -> None:
-    """Rows built as if everything had been known at once differ from what was known then."""
+    """Rows built as if all was known at once differ from rows of the knowledge then."""
     at_once = pl.read_parquet(market_export).with_columns(
         report_time=pl.when(pl.col("kind") == Kind.VIOLATION)
         .then(pl.col("occur_time"))
@@ -120,7 +118,7 @@ def test_a_ledger_that_lost_its_report_times_is_not_noticed_by_the_rows_but_by_w
 
 
 def test_shuffled_labels_tell_of_rows_of_one_seller_on_both_sides(study: Study, train: Snapshot) -> None:
-    """Folds by row, and not by seller: what is learnt of a seller by heart is asked again."""
+    """Folds by row let a model recognise a memorised seller."""
     honest = shuffled_labels(train, folds(train.seller, 2, 1), 1)
     assert honest.ok
     assert honest.threshold is not None
@@ -139,14 +137,13 @@ def test_shuffled_labels_are_right_about_honest_folds_nearly_always(train: Snaps
 
 
 def test_too_few_bad_sellers_are_not_shuffled(train: Snapshot) -> None:
-    """And are no fault."""
     good = train.take(train.bad == 0)
     assert shuffled_labels(good, folds(good.seller, 2, 1), 1).ok
 
 
 @pytest.mark.parametrize("sign", [1.0, -1.0])
 def test_a_feature_that_is_the_outcome_in_other_words_is_named(study: Study, train: Snapshot, sign: float) -> None:
-    """In either direction: here bad itself, wrong in one row of fifty."""
+    """In either direction: bad itself, wrong in one row of fifty."""
     assert single_features(train, study).ok
     x = train.x.copy()
     wrong = np.random.default_rng(2).random(len(x)) < 0.02
@@ -158,7 +155,6 @@ def test_a_feature_that_is_the_outcome_in_other_words_is_named(study: Study, tra
 
 
 def test_what_tells_training_from_test_is_named(study: Study, train: Snapshot, test_rows: Snapshot) -> None:
-    """A feature that was filled in another unit since."""
     assert adversarial(train, test_rows, study).ok
     column = [feature.key for feature in study.features].index("tenure_days@1")
     x = test_rows.x.copy()
@@ -170,14 +166,13 @@ def test_what_tells_training_from_test_is_named(study: Study, train: Snapshot, t
 
 
 def test_rows_that_are_alike_cannot_be_told_apart(study: Study, train: Snapshot) -> None:
-    """Sellers dealt to training and test by a coin: AUC about 0.5."""
     side = folds(train.seller, 2, 9)
     found = adversarial(train.take(side == 0), train.take(side == 1), study)
     assert 0.4 < found.number < 0.6
 
 
 def with_copies(market_export: Path, folder: Path, sellers: Sequence[str], **changed: pl.Expr) -> LedgerTable:
-    """The ledger with a copy of each of the sellers under another id."""
+    """Return the ledger with a copy of each of the sellers under another id."""
     rows = pl.read_parquet(market_export)
     copies = rows.filter(pl.col("seller").is_in(list(sellers))).with_columns(
         *[("copy-" + pl.col(name)).alias(name) for name in ("seller", "entry_id", "violation", "incident")], **changed
@@ -194,7 +189,6 @@ def test_a_seller_under_two_ids_in_training_and_test_is_found(
     points: tuple[list[Observation], list[Observation]],
     tmp_path: Path,
 ) -> None:
-    """Every tenth one, copied under another id; not if it is of another country."""
     sold = np.bincount(table.columns.case[table.columns.kind == Kind.EXPOSURE], minlength=len(table.sellers))
     chosen = [table.sellers[code] for code in np.flatnonzero(sold >= 5)[::10]]
     copied = with_copies(market_export, tmp_path, chosen)
@@ -224,7 +218,6 @@ def test_a_short_history_is_nobodys_copy(
     points: tuple[list[Observation], list[Observation]],
     tmp_path: Path,
 ) -> None:
-    """Four exposures may be alike by chance."""
     sold = np.bincount(table.columns.case[table.columns.kind == Kind.EXPOSURE], minlength=len(table.sellers))
     guilty = np.bincount(table.columns.case[table.columns.kind == Kind.VIOLATION], minlength=len(table.sellers))
     short = [table.sellers[code] for code in np.flatnonzero(sold + guilty < 5)]
@@ -237,7 +230,7 @@ def test_a_short_history_is_nobodys_copy(
 def test_rows_of_two_sellers_with_the_very_same_features_are_found_by_what_became_of_them(
     train: Snapshot, study: Study
 ) -> None:
-    """One row in two, given to another seller; of another day, or with a future of their own, they are no copies."""
+    """Every second row belongs to another seller; rows of another day, or with their own future, are no copies."""
     assert identical_rows(train, study).ok
     rich = train.take(train.raw_count >= 3)
     some = rich.take(np.arange(0, len(rich.bad), 2))
@@ -268,7 +261,7 @@ def test_agreement_beyond_chance_is_worked() -> None:
 
 @pytest.mark.parametrize("size", [2, 5])
 def test_independent_outcomes_agree_by_chance_however_their_chances_differ(size: int) -> None:
-    """Kappa 0 is below its interval in few worlds; one rate for all as chance would find agreement in most."""
+    """Few intervals exclude kappa 0; one common rate as chance would find agreement in most worlds."""
     rng, missed, taken = np.random.default_rng(4), 0, 0
     for _ in range(100):
         p_bad = np.repeat(rng.beta(0.5, 2, 300), size)
@@ -282,7 +275,7 @@ def test_independent_outcomes_agree_by_chance_however_their_chances_differ(size:
 
 @given(st.integers(2, 60), st.integers(0, 5), st.floats(0.05, 0.95))
 def test_names_of_one_seller_agree_wholly(pairs: int, seed: int, chance: float) -> None:
-    """No pair disagrees: kappa 1, and as sure as the pairs that could have disagreed."""
+    """No pair disagrees: kappa 1, as certain as the number of possible disagreements."""
     bad = np.repeat((np.random.default_rng(seed).random(pairs) < chance).astype(float), 2)
     found = agreement(np.arange(2 * pairs) // 2, bad, np.full(2 * pairs, chance), np.arange(2 * pairs)).kappa
     assert found.value == found.high == 1
@@ -292,7 +285,7 @@ def test_names_of_one_seller_agree_wholly(pairs: int, seed: int, chance: float) 
 def test_context_of_the_window_is_no_leak_and_that_of_before_is_one_if_it_knows_what_came_later(
     table: LedgerTable, study: Study, train: Snapshot
 ) -> None:
-    """How the outcome came to be known is known afterwards, and fixed when serving; what was in force was known then."""
+    """Context of the window is fixed when serving; measures in force were known at the point."""
     window, before = (
         ContextSource("inspector", "inspection.attributes.inspector", 0.0),
         ContextSource("watched", "detections_per_month", 0.0),
@@ -306,7 +299,6 @@ def test_context_of_the_window_is_no_leak_and_that_of_before_is_one_if_it_knows_
 def test_honest_context_of_before_is_the_same_when_the_future_is_deleted(
     table: LedgerTable, study: Study, points: tuple[list[Observation], list[Observation]]
 ) -> None:
-    """Bit by bit, as features are."""
     sources = [ContextSource(f"c{n}", name, 0.5) for n, name in enumerate(sorted(LOOK_BACK))]
     features = (*study.features, *(feature for source in sources for feature in source.features))
     with_context = replace(study, context=tuple(sources), features=features)

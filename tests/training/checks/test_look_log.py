@@ -1,4 +1,4 @@
-"""Every look at a test window is on record, and who looks again is told who looked before."""
+"""Every look at a test window is recorded, and a later look lists the earlier ones."""
 
 import json
 from dataclasses import replace
@@ -24,7 +24,6 @@ OTHER = replace(LOOK, study="b", study_digest="3" * 64)
 
 
 def test_looks_are_appended_and_come_back_as_they_were(tmp_path: Path) -> None:
-    """One line of JSON each, in a folder that need not be there; what was written stays to the byte."""
     path = tmp_path / "deep" / "looks.jsonl"
     assert read_looks(path) == []
     log_look(path, LOOK)
@@ -50,14 +49,13 @@ def test_looks_are_appended_and_come_back_as_they_were(tmp_path: Path) -> None:
     ],
 )
 def test_looks_of_others_at_an_overlapping_window_count(tmp_path: Path, past: Look, counts: bool) -> None:
-    """Of other studies or parameters of the same marketplace, however the ledger has grown since."""
     path = tmp_path / "looks.jsonl"
     log_look(path, past)
     assert earlier_looks(path, LOOK) == ([past] if counts else [])
 
 
 def test_the_same_study_finds_the_same_looks_again(tmp_path: Path) -> None:
-    """What others looked at after its own first look at the window is not before it, so its figures stay the same."""
+    """Looks of others after its own first look are left out, so its figures stay the same."""
     path = tmp_path / "looks.jsonl"
     third = replace(OTHER, study_digest="4" * 64)
     elsewhere = replace(LOOK, first_day=LOOK.first_day - 30)
@@ -69,7 +67,6 @@ def test_the_same_study_finds_the_same_looks_again(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("line", ["{", "7", "{}", json.dumps({"first_day": "2025-01-01", "end_day": "soon"})])
 def test_a_damaged_record_is_refused_and_not_passed_over(tmp_path: Path, line: str) -> None:
-    """By its line."""
     path = tmp_path / "looks.jsonl"
     log_look(path, LOOK)
     with path.open("a") as file:
@@ -79,7 +76,6 @@ def test_a_damaged_record_is_refused_and_not_passed_over(tmp_path: Path, line: s
 
 
 def test_a_look_that_cannot_be_logged_is_refused(tmp_path: Path) -> None:
-    """A folder stands where the file should."""
     with pytest.raises(ConfigurationWrong, match="cannot be logged"):
         log_look(tmp_path, LOOK)
     with pytest.raises(ConfigurationWrong, match="cannot be read"):

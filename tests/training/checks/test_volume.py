@@ -1,4 +1,4 @@
-"""A label that counts is told apart from one over orders before anything is trained."""
+"""A label that counts violations is distinguished from a label over orders before training."""
 
 from dataclasses import replace
 
@@ -15,12 +15,11 @@ from training.study.loading import load_study
 
 @pytest.fixture
 def study() -> Study:
-    """A study that counts, with a direction of exposure."""
     return restated(load_study(STUDIES / "marketplace.toml"), exposure={"reference_orders": None}, features=CHOSEN)
 
 
 def rows(slope: float) -> Snapshot:
-    """Sellers of whom those with more orders are bad more often, or not."""
+    """Return sellers; on request those with more orders are bad more often."""
     rng = np.random.default_rng(2)
     orders = np.round(np.exp(rng.normal(4, 1, 1500)))
     bad = (rng.random(1500) < 1 / (1 + np.exp(2 - slope * (np.log(orders) - 4)))).astype(float)
@@ -28,7 +27,6 @@ def rows(slope: float) -> Snapshot:
 
 
 def test_a_count_that_rises_with_volume_is_a_finding_with_both_remedies(study: Study) -> None:
-    """What it says is what to write into the study."""
     check = check_bad_by_volume(study, rows(1.0))
     assert not check.ok
     assert check.number > 0.65
@@ -38,7 +36,7 @@ def test_a_count_that_rises_with_volume_is_a_finding_with_both_remedies(study: S
 
 
 def test_where_nothing_is_forbidden_or_nothing_rises_there_is_no_finding(study: Study) -> None:
-    """With a reference exposure, a freed direction, without the feature, and where volume says nothing."""
+    """With a reference exposure, a freed direction, without the feature, or if volume predicts nothing."""
     assert check_bad_by_volume(restated(study, exposure={"reference_orders": 100.0}), rows(1.0)).ok
     assert check_bad_by_volume(restated(study, bad={"share": 0.2}), rows(1.0)).ok
     free = tuple(replace(f, direction=0) if f.key == "exposure@1" else f for f in CHOSEN)

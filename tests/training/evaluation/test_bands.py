@@ -1,5 +1,3 @@
-"""Bands of points: shares, rates at the reference exposure, and cut-offs for stated shares."""
-
 import numpy as np
 import pytest
 
@@ -12,7 +10,7 @@ CUT_OFFS = {Tier.STANDARD: 400, Tier.TRUSTED: 500, Tier.EXEMPLARY: 600}
 
 
 def test_the_worked_rate_at_the_reference_exposure() -> None:
-    """5 % observed, 6 % predicted for their own exposure and 3 % for the reference one make 2.5 %."""
+    """5 % observed, 6 % predicted at their own exposure and 3 % at the reference exposure give 2.5 %."""
     strips = {
         "points_from": [450],
         "rows": [200],
@@ -30,7 +28,7 @@ def test_the_worked_rate_at_the_reference_exposure() -> None:
 
 
 def test_bands_know_the_true_rate_whatever_a_seller_sells() -> None:
-    """The best sell ten times as much as the reference, so they are bad as often as the next; at the reference less."""
+    """The best tier sells ten times the reference, and is as bad as the next; at the reference it is better."""
     case = case_of(rows=40_000, champion=False)
     z = case.served["lightgbm"]
     own = z + np.where(case.points >= 600, np.log(10.0), 0.0)
@@ -61,7 +59,6 @@ def test_few_rows_do_not_tell_neighbours_apart() -> None:
 
 
 def test_cut_offs_are_proposed_for_stated_shares() -> None:
-    """Of 10 % in the lowest tier and half in the best; shares may be any numbers of this ratio."""
     strips = count_strips(case_of(rows=20_000))
     found = propose_cut_offs(strips, [1, 1.5, 2.5, 5])
     rows = np.array([row["rows"] for row in read_bands(strips, found)])

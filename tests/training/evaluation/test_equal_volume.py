@@ -1,5 +1,3 @@
-"""The concordance at equal volume: worked numbers, every pair counted, and an interval that holds the truth."""
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -34,7 +32,7 @@ def test_an_interval_adds_up_what_each_seller_moves() -> None:
 
 @given(rows)
 def test_it_is_the_share_of_such_pairs_in_order(drawn: Drawn) -> None:
-    """By counting every pair, ties one half, weights multiplied; a volume that differs by just a fifth is like."""
+    """By counting every pair, ties one half, weights multiplied; a volume that differs by exactly a fifth is like."""
     score, bad, volume, weight = (np.array(column, dtype=float) for column in list(zip(*drawn, strict=True))[:4])
     seller = np.array([r[4] for r in drawn])
     pairs = [
@@ -54,7 +52,6 @@ def test_it_is_the_share_of_such_pairs_in_order(drawn: Drawn) -> None:
 
 @given(rows)
 def test_of_one_volume_it_is_the_auc(drawn: Drawn) -> None:
-    """And no increasing transform of the score moves it."""
     score, bad, _, weight = (np.array(column, dtype=float) for column in list(zip(*drawn, strict=True))[:4])
     seller = np.arange(len(bad))
     found = auc_at_equal_volume(score, bad, np.ones(len(bad)), seller, weight).value
@@ -66,7 +63,7 @@ def test_of_one_volume_it_is_the_auc(drawn: Drawn) -> None:
 
 @pytest.mark.long
 def test_the_interval_is_that_of_a_bootstrap_by_seller() -> None:
-    """Each draw's pairs counted anew, over 300 draws of whole sellers: the same width, for a score and for a difference."""
+    """The same width over 300 draws of whole sellers, for a score and for a difference."""
     rng = np.random.default_rng(4)
     n = 1500
     seller = np.arange(n) // 3
@@ -91,7 +88,7 @@ def test_the_interval_is_that_of_a_bootstrap_by_seller() -> None:
 
 
 def test_an_interval_does_not_leave_what_an_auc_can_be() -> None:
-    """A few rows in nearly perfect order: the interval would reach beyond 1. The difference of two is not cut."""
+    """A few rows in nearly perfect order; the interval of a difference is not cut."""
     score, bad = np.array([4.0, 3.0, 2.5, 1.0, 2.0, 3.5]), np.array([1, 1, 1, 0, 0, 0])
     found = auc_at_equal_volume(score, bad, np.full(6, 100.0), np.arange(6))
     free = between(found.value, found.influence)

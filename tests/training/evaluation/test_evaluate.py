@@ -1,4 +1,4 @@
-"""The whole evaluation: plain JSON, the same twice, and right about a case of which the truth is known."""
+"""The whole evaluation: plain JSON, reproducible, and right about a case with known truth."""
 
 import json
 from typing import Any
@@ -21,7 +21,6 @@ def found() -> dict[str, Any]:
 
 @pytest.mark.long
 def test_an_evaluation_is_json_and_the_same_twice(found: dict[str, Any]) -> None:
-    """No NaN, no array; equal bytes for an equal case, and others for another seed of the bootstrap."""
     assert canonical_json(found) == canonical_json(evaluate(case_of()))
     assert json.loads(canonical_json(found)) == found
     other = evaluate(case_of())
@@ -34,7 +33,6 @@ def test_an_evaluation_is_json_and_the_same_twice(found: dict[str, Any]) -> None
 
 
 def test_every_table_of_the_report_is_there(found: dict[str, Any]) -> None:
-    """The keys that a report reads, and of each model those it can have."""
     models = ["lightgbm", "unconstrained", "logistic", "points_rule", "raw_count", "champion"]
     assert list(found["curves"]["roc"]) == list(found["curves"]["lift"]) == models
     models[5:5] = ["window_volume", "past_volume"]
@@ -55,7 +53,7 @@ def test_every_table_of_the_report_is_there(found: dict[str, Any]) -> None:
 
 
 def test_the_figures_are_those_of_the_truth(found: dict[str, Any]) -> None:
-    """The candidate knows the truth: slope 1 and intercept 0 lie in their intervals, and it beats what is blurred."""
+    """The candidate's intervals contain slope 1 and intercept 0, and it beats blurred models."""
     calibration = found["models"]["lightgbm"]["calibration"]
     for name, truth in (("slope", 1.0), ("intercept", 0.0)):
         assert calibration[name]["low"] < truth < calibration[name]["high"]
@@ -67,7 +65,6 @@ def test_the_figures_are_those_of_the_truth(found: dict[str, Any]) -> None:
 
 
 def test_paired_figures_are_differences_of_the_models(found: dict[str, Any]) -> None:
-    """Point estimates recomputed from the case: log-loss and recall of loss of both, and their difference."""
     case, models, pair = case_of(), found["models"], found["paired"]["lightgbm-champion"]
     for name in ("lightgbm", "champion"):
         z = case.log_odds[name]
@@ -82,7 +79,7 @@ def test_paired_figures_are_differences_of_the_models(found: dict[str, Any]) -> 
 
 
 def test_what_a_row_will_sell_moves_no_ranking_figure(found: dict[str, Any]) -> None:
-    """Own exposure in the log-odds reaches log-loss and calibration; who ranks above whom is as served, everywhere."""
+    """Own exposure in the log-odds affects log-loss and calibration alone."""
     case = case_of()
     own = np.random.default_rng(5).normal(0, 1, len(case.bad))
     moved = evaluate(case_of(log_odds={name: z + own for name, z in case.served.items()}, served=case.served))
@@ -101,7 +98,7 @@ def test_what_a_row_will_sell_moves_no_ranking_figure(found: dict[str, Any]) -> 
 
 
 def test_who_sells_more_and_is_no_better_gains_nothing_at_equal_volume() -> None:
-    """Bad follows from volume and from trust: volume alone ranks well among all rows, and next to chance among its like."""
+    """Volume alone ranks well among all rows, and near chance at equal volume."""
     rng = np.random.default_rng(8)
     orders = np.floor(rng.lognormal(4, 1.5, 6000))
     trust = rng.normal(-2.5, 0.8, 6000)
@@ -125,7 +122,7 @@ def test_who_sells_more_and_is_no_better_gains_nothing_at_equal_volume() -> None
 
 
 def test_weights_reach_every_rate() -> None:
-    """Bad rows of weight 3 raise the base rate, as three rows each would."""
+    """Bad rows of weight 3 raise the base rate as three rows each would."""
     bad = case_of().bad
     found = evaluate(case_of(weight=1 + 2 * bad))
     assert found["base_rate"] == pytest.approx(3 * bad.sum() / (3 * bad.sum() + (1 - bad).sum()))
@@ -135,7 +132,6 @@ def test_weights_reach_every_rate() -> None:
 
 
 def test_a_case_too_small_for_figures_has_nulls() -> None:
-    """Without a bad row there is no AUC, no slope and no recall; and still an evaluation."""
     rows = 30
     found = evaluate(case_of(rows=rows, bad=np.zeros(rows), loss=np.zeros(rows)))
     assert found["auc"]["lightgbm"] == {"value": None, "low": None, "high": None}
@@ -160,6 +156,5 @@ def test_a_case_too_small_for_figures_has_nulls() -> None:
     ],
 )
 def test_a_case_that_does_not_hold_together_says_why(changed: dict[str, Any], text: str) -> None:
-    """The field is named."""
     with pytest.raises(ValueError, match=text):
         case_of(**changed)

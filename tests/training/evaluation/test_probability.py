@@ -1,4 +1,4 @@
-"""Log-loss, Brier's parts, recalibration, Jeffreys and Holm: worked numbers, others' code, and known truth."""
+"""Log-loss, Brier's parts, recalibration, Jeffreys and Holm: worked numbers, other libraries, and known truth."""
 
 from itertools import pairwise
 
@@ -19,7 +19,6 @@ p_values = st.lists(st.floats(0, 1), min_size=1, max_size=12)
 
 
 def drawn(rows: int, seed: int, intercept: float = 0.0, slope: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
-    """Log-odds, and outcomes of which `intercept + slope x log-odds` is the truth."""
     rng = np.random.default_rng(seed)
     z = rng.normal(-1, 1.5, rows)
     return z, (rng.random(rows) < sigmoid(intercept + slope * z)).astype(float)
@@ -41,7 +40,6 @@ def test_log_loss_and_brier_are_what_others_compute() -> None:
 
 @given(st.integers(1, 60), st.integers(0, 10_000), st.integers(1, 12))
 def test_the_parts_of_brier_add_up(rows: int, seed: int, bins: int) -> None:
-    """Value = reliability - resolution + uncertainty + within, whatever the rows, weights and bins."""
     rng = np.random.default_rng(seed)
     p, bad, weight = rng.random(rows), (rng.random(rows) < 0.3).astype(float), rng.uniform(0.5, 2, rows)
     found = brier(p, bad, weight, bins)
@@ -50,7 +48,7 @@ def test_the_parts_of_brier_add_up(rows: int, seed: int, bins: int) -> None:
 
 
 def test_parts_that_keep_ties_together_are_worked() -> None:
-    """Worked: 1, 1, 1, 2, 3, 3 in three parts; of all alike one part is left, of none none."""
+    """Worked: 1, 1, 1, 2, 3, 3 in three parts; equal rows leave one part, no rows none."""
     values = np.array([3.0, 1.0, 2.0, 1.0, 3.0, 1.0])
     assert [values[part].tolist() for part in tied_bins(values, 3)] == [[1, 1, 1], [2], [3, 3]]
     assert [len(part) for part in tied_bins(np.ones(7))] == [7]
@@ -69,7 +67,7 @@ def test_parts_hold_every_row_once_and_no_value_twice(numbers: list[int], bins: 
 
 
 def test_recalibration_finds_the_line_that_made_the_outcomes() -> None:
-    """The truth within its error, and to many digits what scikit-learn fits; the intercept holds the slope at 1."""
+    """The truth within its error, and scikit-learn's fit to many digits; the intercept holds the slope at 1."""
     z, bad = drawn(20_000, 11, 0.4, 0.7)
     weight = 1.0 + (np.arange(20_000) % 3)
     line = Recalibration(z, bad, weight)
@@ -83,7 +81,7 @@ def test_recalibration_finds_the_line_that_made_the_outcomes() -> None:
 
 
 def test_recalibration_has_no_line_where_none_fits_best() -> None:
-    """Without both outcomes, with equal log-odds, or with outcomes told apart without error: NaN, not a number."""
+    """Without both outcomes, with equal log-odds, or with separated outcomes: NaN."""
     z = np.array([-2.0, -1.0, 1.0, 2.0])
     for score, bad in ((z, np.zeros(4)), (np.ones(4), np.array([0.0, 1, 0, 1])), (z, (z > 0).astype(float))):
         assert np.isnan(Recalibration(score, bad, np.ones(4)).slope)
@@ -92,7 +90,7 @@ def test_recalibration_has_no_line_where_none_fits_best() -> None:
 
 
 def test_a_step_of_newton_stands_for_refitting_each_draw() -> None:
-    """The intervals of slope and intercept are those of a refit on every draw's rows, to a twentieth of their width."""
+    """Intervals equal those of refits to a twentieth of their width."""
     z, bad = drawn(1500, 3, 0.3, 0.8)
     seller, line = np.arange(1500) // 2, Recalibration(z, bad, np.ones(1500))
     draws = draw({}, {"m": line.terms()}, seller, np.ones(1500), bad, 9, 200)
@@ -119,14 +117,14 @@ def test_jeffreys_is_the_beta_distribution() -> None:
 
 
 def test_jeffreys_rejects_a_right_prediction_as_rarely_as_it_says() -> None:
-    """On 4,000 samples of the predicted rate each side is below 5 % about 5 % of the time."""
+    """In 4,000 samples of the predicted rate each side is below 5 % about 5 % of the time."""
     counts = np.random.default_rng(6).binomial(400, 0.08, 4000)
     found = np.array([jeffreys_test(0.08, int(bad), 400) for bad in counts])
     assert (found < 0.05).mean(axis=0) == pytest.approx([0.05, 0.05], abs=0.015)
 
 
 def test_holm_is_worked_and_keeps_its_promises() -> None:
-    """Worked: 0.01, 0.04, 0.03 become 0.03, 0.06, 0.06. What is no question stays none."""
+    """Worked: 0.01, 0.04, 0.03 become 0.03, 0.06, 0.06."""
     assert holm(np.array([0.01, 0.04, 0.03])) == pytest.approx([0.03, 0.06, 0.06])
     assert holm(np.array([0.01, np.nan, 0.04])) == pytest.approx([0.02, np.nan, 0.04], nan_ok=True)
     assert holm(np.array([])).tolist() == []
@@ -134,7 +132,7 @@ def test_holm_is_worked_and_keeps_its_promises() -> None:
 
 @given(p_values, st.floats(0.001, 0.5))
 def test_holm_rejects_what_going_down_the_list_rejects(values: list[float], level: float) -> None:
-    """By Holm's own steps; never below the raw value, never above Bonferroni's, and in the same order."""
+    """Never below the raw value, never above Bonferroni's, and in the same order."""
     raw = np.array(values)
     adjusted = holm(raw)
     assert (adjusted >= raw).all()
@@ -154,7 +152,7 @@ def rate_of(bad: np.ndarray, seller: np.ndarray, weight: np.ndarray | None = Non
 
 
 def test_a_rate_counts_sellers_rather_than_their_rows() -> None:
-    """Worked: ten rows of ten sellers, one bad: 0.0110 to 0.3813; twice over of the same sellers: the same."""
+    """Worked: ten rows of ten sellers, one bad: 0.0110 to 0.3813; each row twice: the same."""
     bad = np.arange(10) == 3.0
     once = rate_of(bad.astype(float), np.arange(10))
     assert (once.low, once.high, once.effective_rows) == pytest.approx((0.0110, 0.3813, 10), abs=1e-4)
@@ -168,7 +166,6 @@ def test_a_rate_counts_sellers_rather_than_their_rows() -> None:
 
 @given(st.integers(1, 50), st.integers(0, 1000), st.integers(1, 5))
 def test_a_rate_lies_in_its_interval(rows: int, seed: int, each: int) -> None:
-    """And never rests on more rows than there are."""
     rng = np.random.default_rng(seed)
     found = rate_of((rng.random(rows) < 0.3).astype(float), np.arange(rows) // each, rng.uniform(0.2, 3, rows))
     assert 0 <= found.low <= found.observed + 1e-12

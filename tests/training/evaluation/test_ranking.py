@@ -1,4 +1,4 @@
-"""AUC, KS and recall of loss: worked numbers, brute force, other people's code, and what definitions promise."""
+"""AUC, KS and recall of loss: worked numbers, brute force, other libraries, and properties."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def arrays_of(drawn: Drawn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def test_auc_counts_ties_as_one_half() -> None:
-    """Worked: scores 1, 2, 2 with bad 0, 0, 1: the bad one beats one good row and ties with one, 0.75."""
+    """Worked: scores 1, 2, 2 with bad 0, 0, 1: the bad row beats one good row and ties with one, 0.75."""
     assert auc(np.array([1.0, 2.0, 2.0]), np.array([0.0, 0.0, 1.0])) == 0.75
     assert auc(np.zeros(6), np.array([0.0, 1.0] * 3)) == 0.5
     assert auc(np.array([3.0, 1.0, 2.0]), np.array([1.0, 0.0, 0.0])) == 1.0
@@ -43,7 +43,7 @@ def test_auc_is_the_share_of_pairs_in_order(drawn: Drawn) -> None:
 
 @given(rows, st.floats(0.01, 0.99))
 def test_only_the_order_of_scores_counts(drawn: Drawn, harm: float) -> None:
-    """No increasing transform moves a figure; turning the order around turns the AUC around."""
+    """No increasing transform moves a figure; the reversed order reverses the AUC."""
     score, bad, loss = arrays_of(drawn)
     first, other = Ranking.of(score, bad), Ranking.of(np.exp(score / 3) + score**3, bad)
     weight = np.ones(len(bad))
@@ -54,7 +54,6 @@ def test_only_the_order_of_scores_counts(drawn: Drawn, harm: float) -> None:
 
 
 def test_weights_are_copies_of_rows() -> None:
-    """A row of weight 2 counts as if it stood there twice, one of weight 0 not at all; in every figure."""
     score, bad = np.array([1.0, 2.0, 3.0, 1.5, 0.5]), np.array([0.0, 1.0, 0.0, 1.0, 0.0])
     loss, copies = bad * [0, 5, 0, 3, 0], np.array([2, 1, 1, 3, 4])
     repeated = [np.repeat(part, copies) for part in (score, bad, loss)]
@@ -67,7 +66,9 @@ def test_weights_are_copies_of_rows() -> None:
 
 
 def test_recall_of_loss_rejects_the_worst_until_the_harm_is_done() -> None:
-    """Worked: with 20 good rows a harm of 5 % is one good row; what scores above the second-worst good row is lost."""
+    """Worked: with 20 good rows a harm of 5 % is one good row; losses that score above the second-worst good row are
+    rejected.
+    """
     score = np.arange(23.0)
     bad = np.isin(score, [22, 20, 3]).astype(float)
     loss = np.where(score == 22, 6.0, np.where(score == 20, 3.0, 1.0)) * bad
@@ -80,7 +81,7 @@ def test_recall_of_loss_rejects_the_worst_until_the_harm_is_done() -> None:
 
 @given(rows, st.sampled_from([0.05, 0.1, 0.25, 0.5, 1.0]))
 def test_recall_of_loss_is_what_walking_down_the_scores_finds(drawn: Drawn, harm: float) -> None:
-    """By brute force, score by score; a share from 0 to 1 that a larger harm never lowers."""
+    """By brute force; a share from 0 to 1 that a larger harm never lowers."""
     score, bad, loss = arrays_of(drawn)
     if not loss.sum() or bad.all():
         assert np.isnan(recall_of_loss(score, bad, loss, harm))
@@ -101,7 +102,6 @@ def test_recall_of_loss_is_what_walking_down_the_scores_finds(drawn: Drawn, harm
 
 @given(rows)
 def test_ks_is_the_distance_of_two_distributions(drawn: Drawn) -> None:
-    """The largest difference of the shares at or below any score, by counting."""
     score, bad, _ = arrays_of(drawn)
     if 0 < bad.sum() < len(bad):
         apart = [abs((score[bad == 1] <= at).mean() - (score[bad == 0] <= at).mean()) for at in score]
@@ -109,7 +109,6 @@ def test_ks_is_the_distance_of_two_distributions(drawn: Drawn) -> None:
 
 
 def test_ks_is_scipys() -> None:
-    """On 300 rows of noise and signal."""
     rng = np.random.default_rng(3)
     bad = (rng.random(300) < 0.3).astype(float)
     score = np.rint(2 * rng.normal(bad, 1))
@@ -120,7 +119,7 @@ def test_ks_is_scipys() -> None:
 @pytest.mark.long
 @given(rows)
 def test_the_drawn_roc_lies_on_the_whole_one(drawn: Drawn) -> None:
-    """At hundredths of the good rows, as scikit-learn's curve; the lift ends at 1 and starts at the top's bad rate."""
+    """At hundredths of the good rows, as scikit-learn's curve; the lift ends at 1."""
     score, bad, _ = arrays_of(drawn)
     if not 0 < bad.sum() < len(bad):
         return

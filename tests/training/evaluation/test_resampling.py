@@ -1,5 +1,3 @@
-"""The cluster bootstrap: paired, by seller, and as wide as it should be."""
-
 import numpy as np
 import pytest
 from scipy.stats import norm
@@ -9,7 +7,7 @@ from training.evaluation.resampling import bootstrap_auc, draw
 
 
 def test_differences_are_paired_and_sellers_are_drawn_whole() -> None:
-    """Equal scores differ by 0 in every draw; a seller's rows twice over tell no more than once."""
+    """Equal scores differ by 0 in every draw; a seller's rows twice give the same interval."""
     rng = np.random.default_rng(3)
     bad = (rng.random(300) < 0.2).astype(float)
     good, seller = bad + rng.normal(0, 1, 300), np.arange(300)
@@ -25,7 +23,6 @@ def test_differences_are_paired_and_sellers_are_drawn_whole() -> None:
 
 
 def test_a_draw_is_the_figure_of_the_rows_drawn() -> None:
-    """Each draw's AUC and sums are those of the rows written out, sellers repeated whole."""
     rng = np.random.default_rng(4)
     seller, bad = rng.integers(10, 30, 80), (rng.random(80) < 0.4).astype(float)
     score, terms = np.rint(3 * rng.normal(bad, 1)), rng.normal(size=(80, 2))
@@ -41,7 +38,7 @@ def test_a_draw_is_the_figure_of_the_rows_drawn() -> None:
 
 @pytest.mark.long
 def test_intervals_hold_the_true_auc_as_often_as_they_say() -> None:
-    """Two normal scores of known AUC, rows in sellers of two that are alike: 95 of 100, by sellers; fewer by rows."""
+    """Two normal scores of known AUC, two like rows a seller: 95 of 100 by sellers; fewer by rows."""
     rng, sets, sellers = np.random.default_rng(5), 150, 120
     truth, held, naive = norm.cdf(1 / np.sqrt(2)), 0, 0
     for _ in range(sets):

@@ -1,4 +1,4 @@
-"""Segments, months and tiers: every row in one part, and worked tables of what a new model changes."""
+"""Segments, months and tiers: every row in one part, and worked tables of a new model's changes."""
 
 from dataclasses import replace
 
@@ -20,7 +20,7 @@ from training.evaluation.tiers import TIERS, grades, migration, score_distributi
 
 @given(st.lists(st.integers(-3, 3), max_size=30))
 def test_rows_are_grouped_by_key(keys: list[int]) -> None:
-    """Worked: 7, 3, 7 gives 3 with row 1 and 7 with rows 0 and 2; keys and rows ascend."""
+    """Worked: 7, 3, 7 gives 3 with row 1 and 7 with rows 0 and 2."""
     found = [(int(key), rows.tolist()) for key, rows in groups_of(np.array(keys, dtype=np.int64))]
     assert found == [(key, [k for k, other in enumerate(keys) if other == key]) for key in sorted(set(keys))]
     assert [(int(key), rows.tolist()) for key, rows in groups_of(np.array([7, 3, 7]))] == [(3, [1]), (7, [0, 2])]
@@ -38,7 +38,6 @@ def test_small_labels_are_pooled() -> None:
 
 @pytest.mark.long
 def test_every_kind_of_segment_holds_every_row_once() -> None:
-    """Counts add up to the case's, names are distinct, and observed lies in its interval."""
     case = case_of()
     for kind, parts in segments(case).items():
         assert sum(part["rows"] for part in parts) == len(case.bad), kind
@@ -54,7 +53,6 @@ def test_every_kind_of_segment_holds_every_row_once() -> None:
 
 
 def test_a_segment_tells_of_its_own_rows_and_of_the_other_models() -> None:
-    """AUC, means and the paired difference to the champion are those of the segment's rows alone."""
     case = case_of()
     unseen, inside = segments(case)["sellers"][1], ~case.seen
     z, bad = {name: score[inside] for name, score in case.log_odds.items()}, case.bad[inside]
@@ -68,7 +66,6 @@ def test_a_segment_tells_of_its_own_rows_and_of_the_other_models() -> None:
 
 
 def test_a_segment_with_few_bad_rows_has_no_auc() -> None:
-    """Below ten bad rows, or ten good ones, there is none to tell; the rate is told all the same."""
     case = case_of(rows=400)
     seen = np.ones(400, dtype=bool)
     seen[np.flatnonzero(case.bad == 1)[:9]] = False
@@ -80,7 +77,7 @@ def test_a_segment_with_few_bad_rows_has_no_auc() -> None:
 
 
 def test_months_are_those_of_the_observation_day() -> None:
-    """Days 15,000 to 15,099 are late January to May 2011: each month once, in order, all rows in them."""
+    """Days 15,000 to 15,099 are late January to May 2011."""
     case = case_of()
     found = by_month(case)
     assert [row["month"] for row in found] == ["2011-01", "2011-02", "2011-03", "2011-04", "2011-05"]
@@ -91,7 +88,7 @@ def test_months_are_those_of_the_observation_day() -> None:
 
 
 def test_calibration_by_volume_shows_the_price_of_the_constraints() -> None:
-    """Worked: twenty rows of 1 to 20 orders in tenths of two; predictions and log-loss beside the twin's."""
+    """Worked: twenty rows of 1 to 20 orders in tenths of two."""
     orders = np.random.default_rng(1).permutation(np.arange(1.0, 21))
     assert [sorted(orders[rows].tolist()) for _, rows in split_by_volume(orders)][9] == [19.0, 20.0]
     case = case_of(rows=20, orders=orders)
@@ -108,7 +105,6 @@ def test_calibration_by_volume_shows_the_price_of_the_constraints() -> None:
 
 
 def two_models(points: list[int], champion: list[int], bad: list[int], unrated: list[int]) -> Case:
-    """A case of given points; log-odds follow the points."""
     rows = len(points)
     mine, theirs = np.array(points), np.array(champion)
     z = {"lightgbm": -mine / 72.0, "champion": -theirs / 72.0}
@@ -118,7 +114,6 @@ def two_models(points: list[int], champion: list[int], bad: list[int], unrated: 
 
 
 def test_tiers_are_the_policys() -> None:
-    """As the policy's own `tier` for every number of points; an unrated row is UNRATED."""
     points = np.arange(0, 1001)
     codes = tier_codes(points, np.zeros(1001, dtype=bool), POLICY)
     assert [TIERS[code] for code in codes] == [POLICY.tier(p) for p in points.tolist()]
@@ -126,7 +121,7 @@ def test_tiers_are_the_policys() -> None:
 
 
 def test_migration_and_swap_are_worked() -> None:
-    """Six rated rows, two of which either model rejects: 0 by both, 1 by the champion alone, 2 by the candidate alone."""
+    """Six rated rows, each model rejects two: 0 by both, 1 by the champion alone, 2 by the candidate alone."""
     case = two_models(
         points=[400, 650, 450, 550, 650, 750, 100],
         champion=[300, 450, 720, 550, 650, 750, 900],
@@ -147,7 +142,7 @@ def test_migration_and_swap_are_worked() -> None:
 
 
 def test_of_equal_points_the_higher_log_odds_are_rejected() -> None:
-    """Worked: the champion rejects rows 0 and 1; the candidate, all of whose points are equal, 3 and 2."""
+    """Worked: the champion rejects rows 0 and 1; the candidate, with equal points for all rows, 3 and 2."""
     case = two_models(points=[450] * 4, champion=[400, 400, 650, 650], bad=[0, 0, 1, 1], unrated=[])
     served = {**case.served, "lightgbm": np.array([0.0, 1.0, 2.0, 3.0])}
     found = swap(replace(case, served=served))
@@ -161,7 +156,6 @@ def test_without_a_champion_nothing_migrates() -> None:
 
 
 def test_models_that_reject_as_many_swap_as_many() -> None:
-    """In and out have the same number of rows; a model swapped for itself swaps nothing."""
     found = swap(case_of())
     assert found is not None
     assert found["in"]["rows"] == found["out"]["rows"] > 0
@@ -192,7 +186,6 @@ def test_grades_are_tested_on_both_sides_with_holm_over_all() -> None:
 
 
 def test_what_is_drawn_counts_every_row() -> None:
-    """The score's distribution has every row in its band; the KS lines are the shares at or below so many points."""
     case = case_of()
     found = score_distribution(case.points, case.bad)
     assert sum(found["good"]) + sum(found["bad"]) == 3000

@@ -1,5 +1,3 @@
-"""The additive start: what each feature adds by itself, one way or none."""
-
 import numpy as np
 import pytest
 
@@ -21,7 +19,7 @@ def rows() -> Snapshot:
 
 @pytest.fixture(scope="module")
 def study() -> Study:
-    """A study of three features, of which LightGBM may add nothing."""
+    """Return a study of three features, without LightGBM's trees."""
     stated = load_study(STUDIES / "marketplace.toml")
     bare = {"min_data_in_leaf": 10_000}
     return restated(
@@ -30,7 +28,7 @@ def study() -> Study:
 
 
 def test_every_step_goes_the_way_of_its_feature_or_not_at_all(rows: Snapshot) -> None:
-    """More incidents are worse; a middling tenure is worst, which a direction leaves flat or falling."""
+    """More incidents are worse; a medium tenure is worst, and its direction leaves the curve flat or falling."""
     steps = fit_additive(rows.x, rows.bad, np.zeros(len(rows.bad)), None, DIRECTIONS)
     assert 0 in [step.features[0] for step in steps]
     for step in steps:
@@ -43,7 +41,6 @@ def test_every_step_goes_the_way_of_its_feature_or_not_at_all(rows: Snapshot) ->
 
 
 def test_the_model_is_the_sum_of_the_steps(rows: Snapshot, study: Study) -> None:
-    """Where LightGBM may add nothing; with a constant that gives the base rate."""
     steps = fit_additive(rows.x, rows.bad, np.zeros(len(rows.bad)), None, DIRECTIONS)
     total = np.sum([step.raw(rows.x) for step in steps], axis=0)
     scores = fit_curves(rows, study).raw(rows.x)
@@ -54,7 +51,7 @@ def test_the_model_is_the_sum_of_the_steps(rows: Snapshot, study: Study) -> None
 
 
 def test_what_a_row_has_already_is_not_learned_again(rows: Snapshot) -> None:
-    """A start that holds the truth leaves next to nothing; weights of 0 leave rows out."""
+    """A start that holds the truth leaves almost nothing; weights of 0 leave rows out."""
     truth = rows.x[:, 0] - 2.5 + 3.0 * (np.abs(rows.x[:, 1] - 500) < 200)
     again = fit_additive(rows.x, rows.bad, truth, None, [0, 0, 0])
     first = fit_additive(rows.x, rows.bad, np.zeros(len(rows.bad)), None, [0, 0, 0])
@@ -65,7 +62,6 @@ def test_what_a_row_has_already_is_not_learned_again(rows: Snapshot) -> None:
 
 
 def test_columns_that_say_nothing_add_nothing(rows: Snapshot) -> None:
-    """One value for all; no rows' worth of a constant."""
     x = np.hstack([np.full((len(rows.x), 1), 7.0), rows.x[:, :1]])
     assert [step.features[0] for step in fit_additive(x, rows.bad, np.zeros(len(x)), None, [0, -1])] == [1]
     assert fit_additive(x[:, :1], rows.bad, np.zeros(len(x)), None, [0]) == []

@@ -1,4 +1,4 @@
-"""Curves are LightGBM's trees of one feature each, added up; tables are the curves in few steps and whole points."""
+"""Curves are the sum of LightGBM's trees of one feature each; tables are the curves in few steps and whole points."""
 
 from dataclasses import dataclass, fields, replace
 from itertools import combinations
@@ -26,13 +26,11 @@ CHOSEN = tuple(FEATURES[key] for key in ("incidents@1", "tenure_days@1", "exposu
 
 @dataclass(frozen=True, slots=True)
 class Weighted(Snapshot):
-    """Rows that count by a weight."""
-
     weight: Floats
 
 
 def rows_of(n: int = 1500) -> Snapshot:
-    """Made rows: more incidents are worse, and so is a middling tenure, which no constraint allows."""
+    """Return made rows: more incidents are worse, and a medium tenure is worst, which no constraint allows."""
     rng = np.random.default_rng(5)
     x = np.stack([rng.poisson(1.0, n), rng.uniform(0, 1000, n), rng.uniform(0, 1, n)], axis=1).astype(float)
     logit = x[:, 0] - 2.5 + 3.0 * (np.abs(x[:, 1] - 500) < 200)
@@ -49,7 +47,6 @@ def rows() -> Snapshot:
 
 @pytest.fixture(scope="module")
 def study() -> Study:
-    """A study of three features, with few rounds."""
     stated = load_study(STUDIES / "marketplace.toml")
     own = {"num_leaves": 15, "learning_rate": 0.1, "extra_trees": False}
     return restated(
@@ -66,7 +63,7 @@ SETTINGS = {"objective": "binary", "verbosity": -1, "num_threads": 1, "extra_tre
 
 @pytest.mark.parametrize("pair", [[], [[0, 1]]], ids=["alone", "a pair"])
 def test_curves_are_the_trees_added_up(rows: Snapshot, pair: list[list[int]]) -> None:
-    """On edges and between them, as LightGBM scores; a pair's curve holds the trees that use both of its features."""
+    """On edges and between them; a pair's curve holds the trees that use both of its features."""
     x = rows.x.round(1)
     together = {**SETTINGS, "interaction_constraints": [[0], [1], [2], *pair]}
     booster = lightgbm.train(together, lightgbm.Dataset(x, rows.bad), 30)
@@ -81,7 +78,6 @@ def test_curves_are_the_trees_added_up(rows: Snapshot, pair: list[list[int]]) ->
 
 
 def test_several_seeds_are_one_model_of_their_mean(rows: Snapshot, study: Study) -> None:
-    """To the rounding of a sum; the seeds do differ; the same again from the same."""
     members = [fit_curves(rows, restated(study, model={"seed": study.model.seed + k})).raw(rows.x) for k in range(5)]
     together = fit_curves(rows, restated(study, model={"seeds": 5}))
     assert np.abs(together.raw(rows.x) - np.mean(members, axis=0)).max() < 1e-12
@@ -90,12 +86,12 @@ def test_several_seeds_are_one_model_of_their_mean(rows: Snapshot, study: Study)
 
 
 def tabled(curves: Curves, x: Floats, reference: dict[int, float] | None = None):
-    """The page of curves that are log-odds already."""
+    """Return the page of curves that are already log-odds."""
     return tabulate(curves, 0.0, 1.0, x, np.ones(len(x)), reference or {})
 
 
 def test_a_page_is_the_curves_in_whole_points(rows: Snapshot, study: Study) -> None:
-    """Monotone, at most 12 rows a table, near the log-odds that it was made of; the best row has 0 points."""
+    """Monotone, at most 12 rows a table; the best row has 0 points."""
     curves = fit_curves(rows, study)
     page = tabled(curves, rows.x)
     assert certify(page, DIRECTIONS)["trees"] == len(page.tables) == 3
@@ -108,7 +104,6 @@ def test_a_page_is_the_curves_in_whole_points(rows: Snapshot, study: Study) -> N
 
 
 def test_a_pair_has_few_steps_of_each_feature(rows: Snapshot, study: Study) -> None:
-    """Its points fall with incidents and rise with tenure, at once; where one of both adds nothing it keeps one edge."""
     paired = restated(study, pairs=((0, 1),), model={"parameters": {"num_leaves": 8, "extra_trees": False}})
     page = tabled(fit_curves(rows, paired), rows.x)
     (pair,) = (table for table in page.tables if len(table.features) == 2)
@@ -120,7 +115,7 @@ def test_a_pair_has_few_steps_of_each_feature(rows: Snapshot, study: Study) -> N
 
 
 def test_context_is_at_its_reference_in_the_base(rows: Snapshot) -> None:
-    """A feature of context has no table: its points are those of the value that is always served."""
+    """A context feature has no table."""
     curve = Curve((1,), (np.array([500.0]),), np.array([0.0, 1.0]))
     low, high = (tabled(Curves(0.0, (curve,)), rows.x, {1: value}) for value in (100.0, 900.0))
     assert low.tables == high.tables == ()
@@ -128,7 +123,7 @@ def test_context_is_at_its_reference_in_the_base(rows: Snapshot) -> None:
 
 
 def test_edges_have_few_digits_and_move_nobody(rows: Snapshot) -> None:
-    """Every training value stays in the row of the curve that it was in."""
+    """Every training value stays in its row."""
     cuts = np.array([0.123456789, 0.1239, 0.6543210987])
     curves = Curves(0.0, (Curve((2,), (cuts,), np.array([3.0, 2.0, 1.0, 0.0])),))
     page = tabled(curves, rows.x)
@@ -139,7 +134,7 @@ def test_edges_have_few_digits_and_move_nobody(rows: Snapshot) -> None:
 
 @given(st.lists(st.integers(0, 20), min_size=1, max_size=9), st.integers(1, 5), st.randoms(use_true_random=False))
 def test_segments_lose_least(values: list[int], most: int, chance) -> None:
-    """No other cut into as many parts has less squares about the means. Worked: 1, 1, 5, 6 in two begin at 0 and 2."""
+    """Against every other cut. Worked: 1, 1, 5, 6 in two begin at 0 and 2."""
     assert segments(np.array([1.0, 1, 5, 6]), np.ones(4), 2).tolist() == [0, 2]
     own, weight = np.array(values, dtype=float), np.array([chance.randint(1, 9) for _ in values], dtype=float)
 
@@ -154,7 +149,7 @@ def test_segments_lose_least(values: list[int], most: int, chance) -> None:
 
 
 def test_what_directions_forbid_is_not_learned_and_not_certified(rows: Snapshot, study: Study) -> None:
-    """A middling tenure is the worst: without directions a curve says so, and its page is refused for them."""
+    """A medium tenure is worst: a curve without directions learns it, and its page is rejected."""
     free = restated(study, features=tuple(replace(feature, direction=0) for feature in CHOSEN))
     with pytest.raises(ArtifactRefused, match="the table of tenure_days@1 moves"):
         certify(tabled(fit_curves(rows, free), rows.x), DIRECTIONS)
@@ -164,7 +159,6 @@ def test_what_directions_forbid_is_not_learned_and_not_certified(rows: Snapshot,
 
 
 def test_a_row_counts_by_its_weight(rows: Snapshot, study: Study) -> None:
-    """Equal weights change nothing; heavier bad rows raise the mean by as much as they weigh."""
     stated = {f.name: getattr(rows, f.name) for f in fields(Snapshot) if f.name != "weight"}
     plain, equal = fit_curves(rows, study), fit_curves(Weighted(**stated, weight=np.ones(len(rows.bad))), study)
     heavy = fit_curves(Weighted(**stated, weight=np.where(rows.bad > 0, 3.0, 1.0)), study)
@@ -177,7 +171,6 @@ def test_a_row_counts_by_its_weight(rows: Snapshot, study: Study) -> None:
 
 
 def test_progress_counts_the_rounds_of_all_seeds(rows: Snapshot, study: Study) -> None:
-    """One bar, from the first round to the last."""
     told: list[tuple[int, int]] = []
     fit_curves(rows, restated(study, model={"seeds": 3}), lambda done, total: told.append((done, total)))
     assert told == [(done, 36) for done in range(1, 37)]

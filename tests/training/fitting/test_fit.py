@@ -1,5 +1,3 @@
-"""Fitting: the calibration's line."""
-
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +11,6 @@ from training.study.loading import load_study
 
 
 def test_calibration_finds_the_line_that_made_the_outcomes() -> None:
-    """Intercept and slope come back from 20,000 draws; each row's own exposure is taken into account."""
     rng = np.random.default_rng(11)
     raw, start = rng.normal(-1, 1.5, 20_000), np.log(rng.uniform(0.1, 3, 20_000))
     bad = (rng.random(20_000) < 1 / (1 + np.exp(-(0.4 + 0.7 * raw + start)))).astype(float)
@@ -26,7 +23,7 @@ def test_calibration_finds_the_line_that_made_the_outcomes() -> None:
 
 
 def test_a_score_that_is_far_too_sure_of_nothing_has_slope_0() -> None:
-    """Raw scores of -40 to 40 that tell nothing: the search for the line does not go past it and back for ever."""
+    """Raw scores of -40 to 40 without information; the search must not oscillate."""
     rng = np.random.default_rng(13)
     raw = rng.normal(0, 12, 3_000)
     bad = (rng.random(3_000) < 0.25).astype(float)
@@ -36,7 +33,6 @@ def test_a_score_that_is_far_too_sure_of_nothing_has_slope_0() -> None:
 
 
 def test_a_row_counts_in_the_calibration_by_its_weight() -> None:
-    """A row of weight 3 is as three rows: the same line, and predicted as observed, both weighted."""
     rng = np.random.default_rng(12)
     raw = rng.normal(-1, 1.5, 2_000)
     bad = (rng.random(2_000) < 1 / (1 + np.exp(-raw))).astype(float)
@@ -51,7 +47,6 @@ def test_a_row_counts_in_the_calibration_by_its_weight() -> None:
 
 
 def test_a_row_counts_in_the_logistic_regression_by_its_weight() -> None:
-    """The baseline is fitted to the same rows as the model: predicted as observed, both weighted."""
     rows = rows_of()
     rows = replace(rows, weight=np.where(rows.bad > 0, 3.0, 1.0))
     study = restated(load_study(STUDIES / "marketplace.toml"), exposure={"reference_orders": None}, features=CHOSEN)

@@ -1,4 +1,4 @@
-"""Whole sellers in folds, and days between what a model learns and what it is tested on."""
+"""Whole sellers in folds, and an embargo between training and test."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,6 @@ MARKETPLACE = load_study(STUDIES / "marketplace.toml")
 
 
 def test_all_rows_of_a_seller_are_in_one_fold_and_the_folds_are_alike_in_size() -> None:
-    """Whatever other rows there are, and always the same; another seed, other folds."""
     seller = np.repeat(np.arange(20_000), 3)
     found = folds(seller, 5, 7)
     assert (found.reshape(-1, 3) == found[::3, None]).all()
@@ -25,7 +24,6 @@ def test_all_rows_of_a_seller_are_in_one_fold_and_the_folds_are_alike_in_size() 
 
 
 def test_an_embargo_puts_days_between_training_and_test() -> None:
-    """Derived points move back by it; without one, maturity may end when the test begins."""
     as_of = parse_day("2026-01-01")
     plain, (test,) = MARKETPLACE.find_points(as_of)
     assert plain[-1].window_end + 45 == test.day
@@ -37,7 +35,6 @@ def test_an_embargo_puts_days_between_training_and_test() -> None:
 
 
 def test_a_stated_training_point_inside_the_embargo_is_refused() -> None:
-    """By a day, with the embargo named."""
     stated = restated(MARKETPLACE, observation={"train": ("2024-01-01",), "test": ("2024-08-23",), "embargo_days": 10})
     assert parse_day("2024-08-23") - parse_day("2024-01-01") == 180 + 45 + 10
     stated.find_points(parse_day("2026-01-01"))

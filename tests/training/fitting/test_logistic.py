@@ -1,5 +1,3 @@
-"""The baseline: logistic regression on logarithms, with each row's own exposure beside it and not in it."""
-
 from dataclasses import replace
 
 import numpy as np
@@ -15,14 +13,13 @@ STUDY = replace(load_study(STUDIES / "marketplace.toml"), features=CHOSEN)
 
 
 def test_the_worked_numbers() -> None:
-    """Half of the rows bad, all start at 1: [-1]. And logarithms keep order and zero."""
+    """Half of the rows bad, all start at 1: [-1]. Logarithms keep order and zero."""
     bad, ones = np.array([0.0, 1.0]), np.ones(2)
     assert fit_logistic(np.ones((2, 1)), bad, ones, ones).beta == pytest.approx([-1.0], abs=1e-9)
     assert log1p(np.array([0.0, 9.0, -9.0])) == pytest.approx([0.0, 2.302585, -2.302585])
 
 
 def test_the_weights_are_where_the_penalised_loss_is_least() -> None:
-    """Moved either way, each of them makes it more; a column that says nothing stays near 0."""
     rng = np.random.default_rng(3)
     design = np.column_stack([np.ones(2000), rng.normal(0, 1, (2000, 2))])
     start, weight = rng.normal(0, 0.5, 2000), rng.integers(1, 4, 2000).astype(float)
@@ -40,7 +37,7 @@ def test_the_weights_are_where_the_penalised_loss_is_least() -> None:
 
 
 def test_own_exposure_is_beside_what_is_fitted() -> None:
-    """Rows that differ in nothing but what they will sell have the same score; their outcomes fit with the offset."""
+    """Rows that differ in future sales alone have the same score; their outcomes fit with the offset."""
     rows = rows_of()
     rng = np.random.default_rng(9)
     sold = np.exp(rng.normal(4, 1.5, len(rows.bad)))
@@ -57,7 +54,7 @@ def test_own_exposure_is_beside_what_is_fitted() -> None:
 
 
 def test_a_seller_far_out_does_not_lead_it() -> None:
-    """A count of a million adds its logarithm: log-odds stay within reason."""
+    """A count of a million adds only its logarithm."""
     rows = rows_of()
     x = rows.x.copy()
     x[0] = 1e6

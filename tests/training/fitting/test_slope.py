@@ -1,4 +1,4 @@
-"""The slope of exposure: found inside training points whatever was assumed before, and held against the test."""
+"""The slope of exposure is found inside training points, and compared with the test."""
 
 from dataclasses import replace
 
@@ -21,13 +21,13 @@ REFERENCE = 1000.0
 
 @pytest.fixture(scope="module")
 def study() -> Study:
-    """A study of three features per 1,000 orders."""
+    """Return a study of three features per 1,000 orders."""
     return restated(load_study(STUDIES / "marketplace.toml"), model={"rounds": 20}, features=CHOSEN)
 
 
 def sold(slope: float, n: int = 3000, *, seed: int = 10) -> Snapshot:
-    """Sellers whose log-odds rise with their incidents and with `slope` x ln(orders): who sold much sells much, and its
-    exposure feature says so.
+    """Return sellers whose log-odds rise with incidents and with `slope` x ln(orders); large sellers stay large, as
+    the exposure feature shows.
     """
     rng = np.random.default_rng(seed)
     size = rng.normal(0.0, 1.2, n)
@@ -50,7 +50,7 @@ def raw(curves: Curves, rows: Snapshot) -> Floats:
 
 @pytest.mark.parametrize("true", [0.0, 0.4, 1.0])
 def test_the_slope_that_made_the_outcomes_is_found_and_the_test_agrees(study: Study, true: float) -> None:
-    """Also where 1 would be wrong; what is trained with 1 there is contradicted by the test."""
+    """The test contradicts a model trained with a wrong slope of 1."""
     rows, test = sold(true), sold(true, seed=11)
     found = estimate(rows, study, fit)
     assert found.how == ESTIMATED
@@ -75,7 +75,7 @@ def test_the_slope_that_made_the_outcomes_is_found_and_the_test_agrees(study: St
 
 
 def test_where_nothing_can_be_asked_1_is_assumed_and_said(study: Study) -> None:
-    """All sell alike, or there are too few bad rows to leave a third of the sellers out."""
+    """All sell alike, or too few bad rows remain without a third of the sellers."""
     rows = sold(0.4, 600)
     for silent in (replace(rows, window_orders=np.full(600, 5.0)), replace(rows, bad=(np.arange(600) < 12) * 1.0)):
         found = estimate(silent, study, fit)
@@ -84,7 +84,7 @@ def test_where_nothing_can_be_asked_1_is_assumed_and_said(study: Study) -> None:
 
 
 def test_rows_of_one_seller_are_taken_as_one(study: Study) -> None:
-    """Every row twice: under one seller nothing is learnt, under two the error shrinks by the root of two."""
+    """Every row twice: under one seller the error stays, under two it shrinks by the root of two."""
     rows = sold(0.4)
     twice = rows.take(np.repeat(np.arange(len(rows.bad)), 2))
     apart = replace(twice, seller=np.arange(len(twice.bad)))
@@ -101,7 +101,6 @@ def test_rows_of_one_seller_are_taken_as_one(study: Study) -> None:
 
 
 def test_a_small_difference_is_no_finding_however_sure(study: Study) -> None:
-    """Only what is farther away than MATERIAL beyond chance contradicts."""
     rows = sold(0.4)
     score = 0.6 * rows.x[:, 0]
     found = slope_beside_score(score, log_exposure(rows.window_orders, study), rows)
@@ -114,7 +113,7 @@ def test_a_small_difference_is_no_finding_however_sure(study: Study) -> None:
 
 
 def test_the_offset_of_a_row_is_its_exposure_times_the_slope(study: Study) -> None:
-    """Worked: 500 orders with 1,000 as reference: -0.693 at slope 1 and where none is known yet, -0.347 at slope 0.5."""
+    """Worked: 500 orders with 1,000 as reference: -0.693 at slope 1 and without a known slope, -0.347 at slope 0.5."""
     rows = replace(rows_of(1), window_orders=np.array([500.0]))
     assert offset(rows, restated(study, exposure={"slope": None})) == pytest.approx([-0.693147], abs=1e-6)
     assert offset(rows, restated(study, exposure={"slope": 1.0})) == pytest.approx([-0.693147], abs=1e-6)

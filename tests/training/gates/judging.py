@@ -1,4 +1,4 @@
-"""Evaluations of made cases, good and spoiled, and what the gates say of them."""
+"""Evaluations of made cases, good and spoiled, and the gates' verdicts."""
 
 from copy import deepcopy
 from dataclasses import replace
@@ -30,12 +30,11 @@ CHECKS = {
 
 
 def evaluate(case: Case) -> dict[str, Any]:
-    """An evaluation with checks that hold."""
+    """Return an evaluation with passing checks."""
     return figures_of(case) | {"checks": deepcopy(CHECKS)}
 
 
 def judged(evaluation: dict[str, Any], measured: Measured = MEASURED, gates: Gates | None = None) -> dict[str, Any]:
-    """Each gate's row by its name."""
     found = judge(gates or Gates(), evaluation, measured)
     return {row["gate"]: row for row in found["gates"]} | {"passed": found["passed"]}
 
@@ -45,9 +44,7 @@ def failing(evaluation: dict[str, Any], measured: Measured = MEASURED, gates: Ga
 
 
 def shifted(**log_odds_by: Any) -> dict[str, Any]:
-    """The evaluation of a case in which the candidate's log-odds, and so what it serves, are changed by a function of
-    (log-odds, case).
-    """
+    """Return the evaluation of a case whose candidate's log-odds are changed by a function of (log-odds, case)."""
     case = case_of()
     changed = {name: change(case.log_odds[name], case) for name, change in log_odds_by.items()}
     log_odds = {**case.log_odds, **changed}

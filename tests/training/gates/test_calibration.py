@@ -15,7 +15,7 @@ from training.gates.table import gates_of
 
 @pytest.mark.long
 def test_a_model_that_predicts_at_the_wrong_level_is_stopped() -> None:
-    """Half of the odds predicted: level, tiers and segments say so, the slope does not."""
+    """Half of the odds predicted: level, tiers and segments fail, the slope passes."""
     found = failing(shifted(lightgbm=lambda z, _: z - 0.7))
     assert {"calibration_level", "calibration_grades", "segments_calibration"} <= set(found)
     assert "calibration_slope" not in found
@@ -26,7 +26,7 @@ def test_a_model_that_predicts_at_the_wrong_level_is_stopped() -> None:
 
 @pytest.mark.long
 def test_a_sentence_has_its_interval_and_says_what_passes() -> None:
-    """A tier that is off beyond chance by less than the limit passes, and the sentence does not read as if it failed."""
+    """A tier that is off beyond chance by less than the limit passes."""
     found = judged(shifted(lightgbm=lambda z, _: z - 0.4))
     level, grades = found["calibration_level"], found["calibration_grades"]
     assert re.search(
@@ -40,7 +40,7 @@ def test_a_sentence_has_its_interval_and_says_what_passes() -> None:
 
 @pytest.mark.long
 def test_a_share_by_weight_is_not_taken_for_one_by_number() -> None:
-    """Bad rows weigh three times as much as good ones: both shares stand in the sentence."""
+    """Bad rows weigh three times as much as good rows."""
     case = case_of()
     weighed = evaluate(replace(case, weight=np.where(case.bad == 1, 3.0, 1.0)))
     weight, number = weighed["models"]["lightgbm"]["calibration"]["observed"], case.bad.mean()
@@ -53,7 +53,7 @@ def test_a_share_by_weight_is_not_taken_for_one_by_number() -> None:
 
 @pytest.mark.long
 def test_a_model_that_exaggerates_is_stopped_by_the_slope() -> None:
-    """Log-odds twice as far apart, the level kept: slope 0.5, number 2."""
+    """Log-odds twice as far apart at the same level: slope 0.5, number 2."""
     found = judged(shifted(lightgbm=lambda z, _: 2 * z + 1.75))
     assert found["calibration_slope"]["number"] == pytest.approx(2, rel=0.15)
     assert not found["calibration_slope"]["ok"]
@@ -64,7 +64,7 @@ def test_a_model_that_exaggerates_is_stopped_by_the_slope() -> None:
 
 
 def test_what_is_proven_of_a_tier_is_worked() -> None:
-    """Worked: 40 of 400 bad where 5 % were predicted: 0.0733 / 0.05 = 1.47; of ten questions less, of what fits nothing."""
+    """Worked: 40 of 400 bad where 5 % were predicted: 0.0733 / 0.05 = 1.47; less with ten questions."""
     row = {"effective_rows": 400, "observed": 0.1, "predicted": 0.05}
     assert proven_ratio(row, 1) == pytest.approx(1.47, abs=0.001)
     assert 1 < proven_ratio(row, 10) < 1.47
@@ -75,7 +75,7 @@ def test_what_is_proven_of_a_tier_is_worked() -> None:
 
 @pytest.mark.long
 def test_harm_to_one_segment_is_seen_where_the_whole_looks_well() -> None:
-    """Thin files alone predicted at a third of their odds: the segments' gate names them."""
+    """Thin files alone are predicted at a third of their odds."""
     harmed = shifted(lightgbm=lambda z, case: np.where(case.file == "thin", z - 1.1, z))
     found = judged(harmed)["segments_calibration"]
     assert not found["ok"]
@@ -89,8 +89,6 @@ def test_harm_to_one_segment_is_seen_where_the_whole_looks_well() -> None:
 
 @pytest.mark.long
 def test_a_fault_that_the_champion_has_too_is_no_harm_by_the_candidate() -> None:
-    """What both predict wrong in a segment alike does not stop the candidate; a little worse than the champion does."""
-
     def thin(by: float) -> Any:
         return lambda z, case: np.where(case.file == "thin", z - by, z)
 
@@ -99,7 +97,6 @@ def test_a_fault_that_the_champion_has_too_is_no_harm_by_the_candidate() -> None
 
 
 def test_small_segments_are_not_judged() -> None:
-    """Below the rows that the study states nothing is proven: with more asked for than there are, nothing is judged."""
     harmed = shifted(lightgbm=lambda z, case: np.where(case.file == "thin", z - 1.1, z))
     assert judged(harmed, gates=gates_of({"segment_rows": 5000}))["segments_calibration"]["ok"]
 

@@ -1,4 +1,4 @@
-"""Gates: what a good candidate passes, what stops each bad one, and what a study may not change."""
+"""Gates: a good candidate passes, each bad one is stopped, and a study cannot remove a hard gate."""
 
 import json
 import math
@@ -38,7 +38,6 @@ def good() -> dict[str, Any]:
 def test_a_leak_stops_a_model_and_a_world_that_moved_is_to_be_signed_off(
     good: dict[str, Any], check: str, gate: str, passes: bool
 ) -> None:
-    """What the future told is no skill; that the test period looks otherwise is why somebody retrains."""
     evaluation = deepcopy(good)
     for row in (*evaluation["checks"]["data"], *evaluation["checks"]["leakage"]):
         row["ok"] = row["check"] != check
@@ -48,7 +47,6 @@ def test_a_leak_stops_a_model_and_a_world_that_moved_is_to_be_signed_off(
 
 
 def test_a_model_that_knows_the_truth_passes_every_gate(good: dict[str, Any]) -> None:
-    """Each with a number, a limit and a sentence, as plain JSON; against a champion and without one."""
     found = judge(Gates(), good, MEASURED)
     assert [row["gate"] for row in found["gates"]] == [gate.name for gate in GATES]
     assert failing(good) == []
@@ -67,7 +65,6 @@ def test_a_model_that_knows_the_truth_passes_every_gate(good: dict[str, Any]) ->
 
 
 def test_only_certificate_and_parity_cannot_be_overridden() -> None:
-    """And the advisory gates are five."""
     assert [gate.name for gate in GATES if not gate.overridable] == ["certificate", "parity"]
     assert [gate.name for gate in GATES if gate.kind == ADVISORY] == ["migration", "psi", "drift", "data", "stability"]
 
@@ -88,7 +85,6 @@ def test_only_certificate_and_parity_cannot_be_overridden() -> None:
 def test_what_is_measured_badly_or_not_at_all_stops_the_model(
     good: dict[str, Any], changed: dict[str, Any], gate: str, text: str
 ) -> None:
-    """That gate alone fails, says why, and the model does not pass."""
     found = judged(good, replace(MEASURED, **changed))
     assert [name for name, row in found.items() if name != "passed" and not row["ok"]] == [gate]
     assert text in found[gate]["text"]
@@ -96,7 +92,6 @@ def test_what_is_measured_badly_or_not_at_all_stops_the_model(
 
 
 def test_a_model_worse_than_the_champion_is_stopped() -> None:
-    """More blurred than the champion: log-loss and recall of loss; without a champion it is held against logistic."""
     noise = np.random.default_rng(8).normal(0, 2, 3000)
     worse = shifted(lightgbm=lambda z, _: -2.5 + (z + noise + 2.5) * 0.2)
     assert {"ranking", "log_loss", "segments_ranking"} <= set(failing(worse))
@@ -105,7 +100,7 @@ def test_a_model_worse_than_the_champion_is_stopped() -> None:
 
 @pytest.mark.long
 def test_no_gate_goes_by_a_champion_of_another_label(good: dict[str, Any]) -> None:
-    """However bad its figures are by a label that it never learned: the candidate is held against logistic regression."""
+    """The candidate is compared with logistic regression."""
     other = deepcopy(good) | {"champion": {"digest": "ab", "other_label": ["window: 60 days, here 90 days"]}}
     found = judged(other)
     for gate in ("ranking", "log_loss", "recall_of_loss"):
@@ -121,7 +116,6 @@ def test_no_gate_goes_by_a_champion_of_another_label(good: dict[str, Any]) -> No
 
 
 def test_what_a_model_loses_is_the_estimate_of_the_same_rows(good: dict[str, Any]) -> None:
-    """Of the log-loss as a share of the champion's; of AUC and recall of loss as they are."""
     found, paired = judged(good), good["paired"]["lightgbm-champion"]
     base = good["models"]["champion"]["log_loss"]["value"]
     assert found["log_loss"]["number"] == pytest.approx(paired["log_loss"]["value"] / base)
@@ -130,7 +124,7 @@ def test_what_a_model_loses_is_the_estimate_of_the_same_rows(good: dict[str, Any
 
 
 def test_few_bad_rows_ask_for_more_of_them_and_for_a_signature() -> None:
-    """Thirty bad rows: nothing is proven either way, no gate stops the model, each that cannot tell says how many would."""
+    """Thirty bad rows: no gate stops the model, and each undecided gate states the rows that it needs."""
     few = evaluate(case_of(rows=280, seed=6))
     assert few["test"]["bad"] < 40
     found = judge(Gates(), few, MEASURED)
@@ -155,7 +149,7 @@ def test_few_bad_rows_ask_for_more_of_them_and_for_a_signature() -> None:
         (0.01, 0.06, 0.03, None, 200),  # open: 50 x (0.06 / 0.03)^2
         (0.1, 0.06, 0.03, False, None),  # proven to be beyond the limit
         (0.08, 0.06, 0.03, None, 200),  # a fault, and may be within the limit
-        (-0.05, 0.06, 0.03, True, None),  # better by so much that no limit is near
+        (-0.05, 0.06, 0.03, True, None),  # so much better that no limit is near
         (0.02, 0.02, 0.03, True, None),
         (0.04, 0.02, 0.03, False, None),
         (0.04, None, 0.03, False, None),  # no estimate
@@ -178,7 +172,6 @@ def test_a_verdict_is_worked(
 def test_more_bad_rows_of_the_same_kind_settle_what_few_leave_open(
     number: float, spread: float, limit: float, bad: int
 ) -> None:
-    """With as many as are needed the spread is as much narrower, and the number decides."""
     found = GateFinding(number, "", spread).verdict(limit, bad)
     if found.needed is None:
         assert found.ok is not None
@@ -189,7 +182,6 @@ def test_more_bad_rows_of_the_same_kind_settle_what_few_leave_open(
 
 
 def test_one_group_alone_is_no_segment(good: dict[str, Any]) -> None:
-    """It is the whole, which other gates judge: however wrong it is predicted, no segment is."""
     wrong = deepcopy(good)
     wrong["segments"] = {"country": [{**good["segments"]["country"][0], "predicted": 0.9}]}
     assert judged(wrong)["segments_calibration"]["ok"]
@@ -198,7 +190,6 @@ def test_one_group_alone_is_no_segment(good: dict[str, Any]) -> None:
 
 
 def test_a_model_that_ranks_by_chance_is_stopped_whatever_it_is_compared_with(good: dict[str, Any]) -> None:
-    """Its AUC's interval holds 0.5; the reference may be as bad."""
     chance = good | {"auc": good["auc"] | {"lightgbm": {"value": 0.53, "low": 0.49, "high": 0.57}}}
     found = judged(chance)["ranking"]
     assert not found["ok"]
@@ -207,7 +198,6 @@ def test_a_model_that_ranks_by_chance_is_stopped_whatever_it_is_compared_with(go
 
 
 def test_advisory_gates_never_stop_a_model(good: dict[str, Any]) -> None:
-    """Migration, PSI and an unstable AUC are said, and the model passes."""
     worse = deepcopy(good)
     worse["migration"]["within_one"] = 0.5
     worse["psi"]["score"] = {"value": 1.0, "critical": 0.1}
@@ -225,7 +215,7 @@ def test_advisory_gates_never_stop_a_model(good: dict[str, Any]) -> None:
 def test_psi_needs_significance_and_an_effect(
     good: dict[str, Any], value: float, critical: float, number: float
 ) -> None:
-    """A shift that is proven and small passes, as one that is large and not proven does."""
+    """A proven small shift passes, and so does an unproven large shift."""
     found = judged(good | {"psi": good["psi"] | {"score": {"value": value, "critical": critical}}})["psi"]
     assert found["number"] == pytest.approx(number)
     assert found["ok"] is (number <= 1)
@@ -254,7 +244,7 @@ def test_stability_is_what_chance_does_not_explain() -> None:
 
 
 def test_the_formula_for_a_months_error_is_worked() -> None:
-    """Worked: AUC 0.8, 10 bad and 90 good rows: 0.0865; and near the spread of AUCs that are drawn."""
+    """Worked: AUC 0.8, 10 bad and 90 good rows: 0.0865."""
     month = {"rows": 100, "bad": 10, "auc": {"value": 0.8, "low": 0.8, "high": 0.8}}
     assert figures._auc_error(month, 0.8) == pytest.approx(0.0865, abs=1e-4)
     rng, bad = np.random.default_rng(1), np.arange(100) < 10
@@ -264,7 +254,6 @@ def test_the_formula_for_a_months_error_is_worked() -> None:
 
 
 def test_a_study_moves_limits_and_switches_advisory_gates_off(good: dict[str, Any]) -> None:
-    """Stated in TOML, the rest at its default; a limit that is tighter than the number stops the model."""
     table = tomllib.loads("log_loss = 0.005\nmigration = 0.01\npsi = false\nsegment_rows = 300\nharm_to_good = 0.1")
     gates = gates_of(table)
     assert (gates.limits["log_loss"], gates.segment_rows, gates.harm_to_good) == (0.005, 300, 0.1)
@@ -293,7 +282,6 @@ def test_a_study_moves_limits_and_switches_advisory_gates_off(good: dict[str, An
     ],
 )
 def test_a_wrong_table_names_the_field_and_the_remedy(table: dict[str, Any], text: str) -> None:
-    """Every wrong field, in one message."""
     with pytest.raises(ConfigurationWrong, match=text):
         gates_of(table)
 
@@ -305,7 +293,6 @@ values = st.one_of(
 
 @given(st.dictionaries(st.sampled_from([gate.name for gate in GATES]), values))
 def test_no_table_takes_a_hard_gate_away(table: dict[str, Any]) -> None:
-    """Whatever it says: it is refused, or every hard gate stands with a limit in its bounds."""
     try:
         gates = gates_of(table)
     except ConfigurationWrong:
@@ -317,7 +304,6 @@ def test_no_table_takes_a_hard_gate_away(table: dict[str, Any]) -> None:
 
 @given(st.integers(0, 3), st.one_of(st.none(), st.integers(0, 3)))
 def test_hard_gates_alone_decide(parity: int, golden: int | None) -> None:
-    """`passed` is true exactly if every hard gate is ok, and ok exactly if its number is within its limit."""
     measured = replace(MEASURED, parity_mismatches=parity, golden_mismatches=golden)
     found = judge(Gates(), EVALUATED, measured)
     assert found["passed"] == all(row["ok"] for row in found["gates"] if row["kind"] == HARD)

@@ -1,4 +1,4 @@
-"""The simulation by which the limits of gates are set: one of each model it is made of."""
+"""The simulation that sets the limits of gates: one of each kind of its models."""
 
 import pytest
 

@@ -1,5 +1,3 @@
-"""The simulated marketplace keeps its promises, seed by seed and file by file."""
-
 from __future__ import annotations
 
 import ast
@@ -214,7 +212,7 @@ def test_a_market_without_sellers_or_with_shares_that_do_not_add_up_is_refused()
 
 
 def test_the_market_shares_no_code_with_the_score() -> None:
-    """A feature table that came from the simulation's own code would prove nothing."""
+    """Features from the simulation's own code would prove nothing."""
     allowed = {
         "__future__",
         "collections",

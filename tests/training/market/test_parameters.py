@@ -1,4 +1,4 @@
-"""A study sets what it may of LightGBM, under the name that LightGBM heeds, and is refused in words else."""
+"""A study sets LightGBM's parameters under their first names alone, and is otherwise rejected."""
 
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ STUDY = 'name = "s"\nmarketplace = "m"\n[window]\ndays = 90\n[bad]\nany = [{ har
 
 
 def test_every_name_of_what_training_sets_is_known() -> None:
-    """As LightGBM itself resolves names: one that is forgotten would replace what the certificate rests on."""
+    """A forgotten name would override a parameter that the certificate depends on."""
     for name, others in {**OURS, **BREAKING, **DEFAULTED}.items():
         assert {name, *others.split()} == _ConfigAliases.get(name)
 
@@ -43,7 +43,6 @@ def test_every_name_of_what_training_sets_is_known() -> None:
     ],
 )
 def test_a_study_that_sets_what_it_may_not_is_refused(tmp_path: Path, model: str, message: str) -> None:
-    """Before anything is read, with what to write instead."""
     file = tmp_path / "study.toml"
     file.write_text(STUDY + model)
     with pytest.raises(ConfigurationWrong, match=message):
@@ -54,7 +53,6 @@ def test_a_study_that_sets_what_it_may_not_is_refused(tmp_path: Path, model: str
 
 @pytest.mark.parametrize("parameters", [{"num_leaves": 1}, {"boosting": "rf", "bagging_freq": 0}])
 def test_what_lightgbm_refuses_is_told_in_one_line_without_its_source(parameters: dict[str, Any]) -> None:
-    """Where it was compiled is nobody's concern."""
     assert wrong_parameters({"num_leaves": 1}) == []
     study = restated(load_study(STUDIES / "marketplace.toml"), model={"parameters": parameters})
     rng = np.random.default_rng(1)

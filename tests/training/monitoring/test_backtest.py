@@ -1,4 +1,4 @@
-"""Backtests answer as a server does: every seller, to the point, with the knowledge of then and with that of today."""
+"""Backtests answer every seller as a server does, to the point, with the knowledge of then and of today."""
 
 import json
 import tomllib
@@ -49,14 +49,16 @@ DAYS = [parse_day(day) for day in ("2024-02-01", "2024-09-15", "2025-03-31", "20
 
 
 class Market(NamedTuple):
-    """Two ledgers of one simulated marketplace: filled today from files, and as it happened; the export of each."""
+    """Two ledgers of one simulated marketplace, one filled today from files, the other as events were reported; and
+    their exports.
+    """
 
     folder: Path
     imported: LedgerTable
     lived: LedgerTable
 
 
-pytestmark = pytest.mark.timeout(800)  # thousands of appends, each of which waits for a disk that others may keep busy
+pytestmark = pytest.mark.timeout(800)  # thousands of appends, each waiting for a busy disk
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +79,7 @@ def market(tmp_path_factory: pytest.TempPathFactory) -> Market:
 
 
 def decided_by_people() -> list[Entry]:
-    """Sellers of which later entries change earlier ones, in ways that a simulation has not."""
+    """Return sellers whose later entries change earlier ones in ways that the simulation lacks."""
     begin = parse_day("2024-03-01")
     sellers = ("sold", "merged", "misdated", "held", "lifted", "reduced")
 
@@ -109,7 +111,7 @@ def decided_by_people() -> list[Entry]:
 
 
 def live_through(imported: Ledger, folder: Path) -> None:
-    """A ledger in which each entry of the other one is appended when that one says that it was reported."""
+    """Return a ledger in which each entry of the other is appended at its report time."""
     recorded: list[RecordedEntry] = []
     while page := imported.entries.list(
         DEMO, imported.cut(), after_sequence=recorded[-1].sequence if recorded else 0, limit=5000
@@ -139,7 +141,7 @@ def model(trained: Trained) -> Artifact:
 
 
 def served(folder: Path, artifact: Artifact, sellers: list[str], day: int, *, known: bool, **settings: Path) -> Answers:
-    """What a real server over the ledger in `folder` answers over gRPC of every seller at the beginning of a day."""
+    """Return a real server's gRPC answers about every seller at the beginning of a day."""
     moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=day)
     points, tier = [], []
     with (
@@ -161,7 +163,7 @@ def served(folder: Path, artifact: Artifact, sellers: list[str], day: int, *, kn
 def test_with_todays_knowledge_a_backtest_answers_as_a_server_asked_with_the_observe_time_alone(
     market: Market, model: Artifact, day: int
 ) -> None:
-    """Over a ledger that was imported today, with the report times of its files: points and tier of every seller."""
+    """Over a ledger imported today, with the report times of its files."""
     asked = served(market.folder, model, market.imported.sellers, day, known=False)
     given = answers_at(market.imported, model, policy(), day, Knowledge.TODAY)
     np.testing.assert_array_equal(given.points, asked.points)
@@ -173,7 +175,7 @@ def test_with_todays_knowledge_a_backtest_answers_as_a_server_asked_with_the_obs
 def test_with_the_knowledge_of_then_a_backtest_answers_as_the_server_did_on_that_day(
     market: Market, model: Artifact, day: int
 ) -> None:
-    """Over a ledger that was appended to as things were reported; and the imported one backtests the same."""
+    """Over a ledger appended to as entries were reported; the imported ledger backtests the same."""
     asked = served(market.folder / "lived", model, market.lived.sellers, day, known=True)
     for table in (market.lived, market.imported):
         given = answers_at(table, model, policy(), day)
@@ -188,7 +190,6 @@ def test_with_the_knowledge_of_then_a_backtest_answers_as_the_server_did_on_that
 def test_a_policy_with_standing_bounds_the_tiers_of_a_backtest_as_it_bounds_the_servers(
     market: Market, model: Artifact, types: str, tmp_path: Path
 ) -> None:
-    """The shipped general policy, and with points by type; many sellers have another tier than by points alone."""
     path, day = tmp_path / "general.toml", DAYS[1]
     text = SHIPPED_POLICY.with_name("general.toml").read_text(encoding="utf-8")
     path.write_text(text.replace("[standing.at_most]", types + "[standing.at_most]"))
@@ -203,7 +204,9 @@ def test_a_policy_with_standing_bounds_the_tiers_of_a_backtest_as_it_bounds_the_
 def test_the_comparison_with_the_server_meets_every_state_and_what_people_decided(
     market: Market, model: Artifact
 ) -> None:
-    """Else its agreement would say little: all tiers but the best, the absent, and knowledge that makes a difference."""
+    """All tiers but the best, the absent, and knowledge that makes a difference; otherwise agreement would prove
+    little.
+    """
     seen = [answers_at(market.lived, model, policy(), day) for day in DAYS]
     today = [answers_at(market.lived, model, policy(), day, Knowledge.TODAY) for day in DAYS]
     assert set(np.concatenate([a.tier for a in seen]).tolist()) >= set(STATES) - {Tier.EXEMPLARY}
@@ -217,7 +220,6 @@ def test_the_comparison_with_the_server_meets_every_state_and_what_people_decide
 def test_parts_of_any_size_give_the_same_answers(
     market: Market, model: Artifact, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A seller at a time, or a few: only memory and time differ."""
     some = market.lived if most > 1 else first_sellers(market.lived, 30)
     whole = answers_at(some, model, policy(), DAYS[2])
     monkeypatch.setattr(backtesting, "MAX_ENTRIES", most)
@@ -233,7 +235,6 @@ def first_sellers(table: LedgerTable, count: int) -> LedgerTable:
 
 @pytest.mark.long
 def test_each_step_counts_who_moved_from_where_to_where(market: Market, model: Artifact) -> None:
-    """Counted again here, seller by seller; and what the whole span adds up to."""
     days = [DAYS[1] + 14 * k for k in range(6)]
     found = backtest(market.lived, model, policy(), days)
     answered = [answers_at(market.lived, model, policy(), day).tier.tolist() for day in days]
@@ -261,7 +262,7 @@ def test_each_step_counts_who_moved_from_where_to_where(market: Market, model: A
 def test_on_the_test_point_of_the_training_a_backtest_has_the_auc_of_the_training(
     market: Market, model: Artifact, trained: Trained, study: Study
 ) -> None:
-    """To the last bit: what was known of each seller, what became of it, and the exposure in between are the same."""
+    """To the last bit."""
     _, (test,) = study.find_points(market.imported.as_of)
     (step,) = backtest(market.imported, model, policy(), [test.day], study=study, against=model).steps
     assert step.figures is not None
@@ -277,11 +278,11 @@ def test_on_the_test_point_of_the_training_a_backtest_has_the_auc_of_the_trainin
     logit = scale.log_odds(model.raw_score(trained.test.x)) - lift + own
     assert step.figures.expected.sum() == pytest.approx(sigmoid(logit).sum())
     assert step.against is not None
-    assert np.array_equal(step.against, np.diag(step.sellers))  # against itself nobody moves
+    assert np.array_equal(step.against, np.diag(step.sellers))  # compared with itself, no seller moves
 
 
 def test_a_backtest_weighs_as_the_study_does(market: Market, model: Artifact, study: Study) -> None:
-    """By orders a few large sellers decide AUC, shares and expectation; sellers are counted all the same."""
+    """By orders a few large sellers decide AUC, shares and expectation; counts stay counts."""
     weighing = restated(study, bad={"weigh_by": "orders"})
     _, (test,) = study.find_points(market.imported.as_of)
     (step,) = backtest(market.imported, model, policy(), [test.day], study=weighing, against=model).steps
@@ -304,7 +305,6 @@ def test_a_backtest_weighs_as_the_study_does(market: Market, model: Artifact, st
 def test_days_whose_outcome_is_not_out_yet_have_no_figures_and_days_of_the_training_are_marked(
     market: Market, model: Artifact, study: Study
 ) -> None:
-    """Figures of days from which the model learned flatter it, and it is said which these are."""
     _, (test,) = study.find_points(market.imported.as_of)
     learned = last_training_day(model)
     assert 0 < learned <= test.day
@@ -315,7 +315,6 @@ def test_days_whose_outcome_is_not_out_yet_have_no_figures_and_days_of_the_train
 
 
 def test_days_go_from_the_first_to_the_last_by_steps() -> None:
-    """The last day is in it if a step falls on it; a span that is none is refused."""
     assert days_between(10, 20, 5) == [10, 15, 20]
     assert days_between(10, 19, 5) == [10, 15]
     with pytest.raises(ConfigurationWrong, match="give the earlier day first"):
@@ -327,7 +326,6 @@ def test_days_go_from_the_first_to_the_last_by_steps() -> None:
 def test_a_study_at_inspections_has_no_figures_of_a_day_and_says_where_they_are(
     market: Market, study: Study, trained: Trained
 ) -> None:
-    """Its sellers are those inspected, and a look answers everybody."""
     inspected = restated(study, observation={"events": EventPoints(Kind.INSPECTION, 0, 1, 2, 3)})
     with pytest.raises(ConfigurationWrong, match="leave out --study"):
         backtest(market.imported, load(trained.parts), policy(), DAYS[:1], study=inspected)

@@ -1,4 +1,4 @@
-"""Monitoring: quiet while nothing has moved, loud when it has, by nothing that was not known on the day."""
+"""Monitoring alerts only on change, and uses only the knowledge of its day."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +30,7 @@ from training.study.loading import load_study
 
 
 class World(NamedTuple):
-    """A marketplace of two years and its export, and a model that was trained on what was known after 500 days."""
+    """A marketplace of two years and its export, and a model trained with the knowledge after 500 days."""
 
     export: Path
     table: LedgerTable
@@ -55,7 +55,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, study: Study) -> World:
 
 
 def cut(export: Path, folder: Path, day: int) -> LedgerTable:
-    """The export as it would have been made on a day, had everything been recorded when it was reported."""
+    """Return the export as of a day, if every entry had been recorded when it was reported."""
     path = folder / f"until-{day}.parquet"
     pl.read_parquet(export).filter(pl.col("report_time") < day * DAY).write_parquet(path)
     return read_export(path)
@@ -67,7 +67,7 @@ def look(world: World, study: Study, as_of: int | None = None) -> MonitorReport:
 
 @pytest.mark.long
 def test_a_look_at_a_past_day_uses_nothing_that_was_reported_later(world: World, study: Study, tmp_path: Path) -> None:
-    """It is the look that an export of that day gives, though everything confirmed before is overturned after it."""
+    """All earlier confirmations are overturned after that day."""
     day = world.trained_on + 60
     rows = pl.read_parquet(world.export)
     confirmed = rows.filter(pl.col("kind") == Kind.STATUS, pl.col("status") == Status.CONFIRMED)
@@ -86,7 +86,7 @@ def test_a_look_at_a_past_day_uses_nothing_that_was_reported_later(world: World,
 
 @pytest.mark.long
 def test_matured_calibration_is_observed_over_expected_of_the_windows_that_are_over(world: World, study: Study) -> None:
-    """Added up by hand from snapshots; the expectation is that of the maturity, without the lift to later truth."""
+    """The expectation is at the maturity, without the lift to later truth."""
     found = look(world, study).matured
     days = mature_days(world.table, study, 2)
     assert found.days == tuple(days)
@@ -109,7 +109,6 @@ def test_matured_calibration_is_observed_over_expected_of_the_windows_that_are_o
 
 @pytest.mark.long
 def test_observed_and_expected_are_weighted_as_the_study_weighs_its_rows(world: World, study: Study) -> None:
-    """By orders a few large sellers decide both; sellers and bad ones are counted all the same."""
     weighing = restated(study, bad={"weigh_by": "orders"})
     found, plain = look(world, weighing), look(world, study)
     rows = [snapshot(world.table, weighing, weighing.point_at(day)) for day in found.matured.days]
@@ -132,7 +131,7 @@ def test_observed_and_expected_are_weighted_as_the_study_weighs_its_rows(world: 
 
 @pytest.mark.long
 def test_the_estimate_tells_before_what_the_matured_labels_tell_later(world: World, study: Study) -> None:
-    """The windows that were open on a day, by the knowledge of that day, and once they are over."""
+    """Windows that were open on a day, with its knowledge, and after they are over."""
     estimated = look(world, study, world.trained_on + 90).estimated
     assert estimated.ratio is not None
     assert all(factor >= 1 for factor in estimated.factors)
@@ -145,7 +144,7 @@ def test_the_estimate_tells_before_what_the_matured_labels_tell_later(world: Wor
 def test_who_sold_nothing_in_a_window_says_nothing_of_how_bad_ones_become_known(
     world: World, study: Study, tmp_path: Path
 ) -> None:
-    """Half of the sellers sold nothing, so they are no rows: the estimate is the same without their violations."""
+    """Half of the sellers sold nothing: without their violations the estimate stays the same."""
     rows = pl.read_parquet(world.export)
     idle = pl.col("seller").is_in(rows["seller"].unique().sort()[::2].implode())
     silent = rows.filter(~(idle & (pl.col("kind") == Kind.EXPOSURE)))
@@ -166,7 +165,6 @@ def test_who_sold_nothing_in_a_window_says_nothing_of_how_bad_ones_become_known(
 def test_when_breaches_become_rarer_the_estimate_alerts_months_before_the_labels(
     world: World, study: Study, tmp_path: Path
 ) -> None:
-    """Hardly a violation happens after a day any more; the windows that are over by then hardly notice."""
     changed = world.table.as_of - 75
     rows = pl.read_parquet(world.export)
     new = rows.filter(pl.col("kind") == Kind.VIOLATION, pl.col("occur_time") >= changed * DAY)["entry_id"]
@@ -185,7 +183,6 @@ def test_when_breaches_become_rarer_the_estimate_alerts_months_before_the_labels
 def test_what_everybody_does_otherwise_than_in_the_training_is_named(
     world: World, study: Study, tmp_path: Path
 ) -> None:
-    """Everybody sells fifty times as much since: exposure drifts and alerts, and the largest drift comes first."""
     rows = pl.read_parquet(world.export)
     more = pl.when(pl.col("exposure_day") >= world.trained_on).then(50).otherwise(1) * pl.col("settled_orders")
     rows.with_columns(settled_orders=more).write_parquet(tmp_path / "more.parquet")
@@ -201,7 +198,6 @@ def test_what_everybody_does_otherwise_than_in_the_training_is_named(
 
 @pytest.mark.long
 def test_features_that_a_study_ignores_alert_nobody_and_are_shown_all_the_same(world: World, study: Study) -> None:
-    """As tenure is, in a marketplace that grows older."""
     strict = look(world, replace(study, monitor={"csi": 0}))
     alerting = {f.name for f in strict.features if f.alert}
     assert "tenure_days@1" in alerting
@@ -213,7 +209,7 @@ def test_features_that_a_study_ignores_alert_nobody_and_are_shown_all_the_same(w
 
 @pytest.mark.parametrize("expected", [0.1, 0.4, 2.0, 10.0])
 def test_an_interval_of_few_bad_sellers_holds_the_truth_as_often_as_it_says(expected: float) -> None:
-    """Counts of chance alone: at most one in twenty intervals leaves out what is true, and none is a point."""
+    """At most one in twenty intervals misses the truth, and none is a point."""
     for bad in range(40):
         point = Interval(bad / expected, bad / expected, bad / expected)
         held = widen_by_poisson(point, min(bad, FEW_BAD - 1), 1 / expected)
@@ -231,7 +227,6 @@ def test_an_interval_of_few_bad_sellers_holds_the_truth_as_often_as_it_says(expe
 
 
 def test_nobody_bad_where_less_than_one_was_expected_alerts_nobody(world: World, study: Study, tmp_path: Path) -> None:
-    """All violations of forty sellers are gone: there is nothing to learn from none of so few."""
     rows = pl.read_parquet(world.export)
     names = rows["entry_id"].filter(rows["kind"] == Kind.VIOLATION)
     none = rows.filter(
@@ -249,7 +244,7 @@ def test_nobody_bad_where_less_than_one_was_expected_alerts_nobody(world: World,
 
 @pytest.mark.long
 def test_a_study_at_inspections_tells_drift_alone_and_why(world: World, study: Study) -> None:
-    """It expects something of those inspected, and a look is at everybody: no ratio, and no alert of one."""
+    """It expects outcomes of inspected sellers, and a look covers all."""
     inspected = restated(study, observation={"events": EventPoints(Kind.INSPECTION, 0, 1, 2, 3)})
     found = look(world, inspected)
     for calibration in (found.matured, found.estimated):
@@ -261,7 +256,6 @@ def test_a_study_at_inspections_tells_drift_alone_and_why(world: World, study: S
 
 @pytest.mark.long
 def test_a_look_at_a_day_before_anything_is_over_says_so(world: World, study: Study) -> None:
-    """No number is invented: neither calibration has a ratio, and each says why."""
     young = restated(study, window={"days": 20_000})
     found = look(world, young)
     assert found.matured.ratio is None
@@ -273,13 +267,11 @@ def test_a_look_at_a_day_before_anything_is_over_says_so(world: World, study: St
 
 
 def test_the_study_must_be_the_models(world: World, study: Study) -> None:
-    """Its exposure, at least: else expected and observed would speak of different things."""
     with pytest.raises(ConfigurationWrong, match="give the study that the model was trained by"):
         look(world, restated(study, exposure={"reference_orders": 10.0}))
 
 
 def test_thresholds_have_defaults_and_every_wrong_one_is_named() -> None:
-    """A table [monitor] of a study."""
     assert thresholds_of({}) == Thresholds()
     assert thresholds_of({"psi": 1, "ignore": ["a"]}) == Thresholds(psi=1, ignore=("a",))
     wrong = {"psi": -1, "csi": True, "calibration": 0.5, "points": 0, "ignore": "tenure", "mood": 1}

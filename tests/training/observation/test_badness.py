@@ -1,4 +1,6 @@
-"""Bad as people state it: a share of the orders, a least number of orders, amounts, the worst of the market, weights."""
+"""Bad as a study states it: a share of the orders, a least number of orders, amounts, the worst of the market,
+weights.
+"""
 
 from collections import defaultdict
 from dataclasses import replace
@@ -28,12 +30,11 @@ MINOR = (BadRule(),)
 
 @pytest.fixture(scope="module")
 def asked(study: Study) -> Study:
-    """Any violation that counts, no exposure, and nobody bad by a suspension."""
+    """Return the study: any counted violation, no exposure, no suspensions."""
     return restated(study, exposure={"reference_orders": None}, bad={"rules": MINOR, "suspended": False})
 
 
 def seen(folder: Path, study: Study, *entries: Entry) -> EligibleRows:
-    """What is observed of the sellers of these entries."""
     folder.mkdir(exist_ok=True)
     return observe(table_of(folder, entries), study, study.point_at(OBSERVE))
 
@@ -43,7 +44,7 @@ def sold(seller: str, orders: int, day: int = END - 5, **counts: int) -> Entry:
 
 
 def incidents(number: int, **fields: object) -> list[Entry]:
-    """So many incidents of seller `s`, one a day from the tenth of the window on."""
+    """Return so many incidents of seller `s`, one a day from the tenth of the window on."""
     return [breach(f"v{n}", (OBSERVE + 10 + n) * DAY, incident=f"i{n}", **fields) for n in range(number)]
 
 
@@ -59,7 +60,7 @@ def test_a_share_of_the_orders_makes_bad(tmp_path: Path, asked: Study, orders: i
 
 @pytest.mark.long
 def test_a_seller_is_bad_from_the_day_on_which_it_had_enough(tmp_path: Path, asked: Study) -> None:
-    """Who sold until then has not left: the third incident of a share of a fifth of fifteen orders came in time."""
+    """The third incident of fifteen orders comes before the seller leaves."""
     how = restated(asked, bad={"share": 0.2}, eligible={"left": "exclude", "least_share": 0.9})
     early = sold("s", 15, OBSERVE + 1)
     assert seen(tmp_path / "a", how, early, *standing("s", orders=0)[:1], *incidents(3)).rows.bad.tolist() == [1.0]
@@ -73,7 +74,7 @@ def test_a_seller_is_bad_from_the_day_on_which_it_had_enough(tmp_path: Path, ask
 def test_service_failures_make_bad_as_they_were_known_at_the_maturity_and_stand_today(
     tmp_path: Path, asked: Study, failed: int, later: int | None, bad: bool
 ) -> None:
-    """A revision after the maturity takes failures back, and adds none."""
+    """A later revision removes failures, and adds none."""
     how = restated(asked, bad={"rules": (), "count": "service_failures", "share": 0.2})
     entries = [standing("s")[0], sold("s", 15, late=failed)]
     if later is not None:
@@ -88,7 +89,6 @@ def test_service_failures_make_bad_as_they_were_known_at_the_maturity_and_stand_
 def test_who_sold_too_little_is_no_row_and_is_counted_and_so_are_the_bad_ones_among_them(
     tmp_path: Path, asked: Study
 ) -> None:
-    """Of each by why; with no order no share can be told."""
     others = [entry for n, orders in enumerate((0, 1, 4, 5, 9)) for entry in standing(f"o{n}", orders=orders)]
     entries = [*others, *standing("s", orders=4), *incidents(2)]
     found = seen(tmp_path / "a", restated(asked, bad={"least_orders": 5}), *entries)
@@ -111,7 +111,7 @@ def test_who_sold_too_little_is_no_row_and_is_counted_and_so_are_the_bad_ones_am
     ("stated", "bad"), [((4000, 6000), True), ((4000, 5999), False), ((9999, 0), False), ((10_000,), True)]
 )
 def test_amounts_are_added_over_incidents(tmp_path: Path, asked: Study, stated: tuple[int, ...], bad: bool) -> None:
-    """In minor units of the study's currency; of several reports of one incident the largest counts."""
+    """In minor units; of several reports of one incident the largest counts."""
     how = restated(asked, bad={"amount_minor": 10_000, "currency": "EUR"})
     entries = [
         priced(breach(f"v{n}-{twin}", (OBSERVE + 9 + n) * DAY, incident=f"i{n}"), amount, "EUR")
@@ -122,7 +122,7 @@ def test_amounts_are_added_over_incidents(tmp_path: Path, asked: Study, stated: 
 
 
 def test_an_amount_in_another_currency_is_refused_where_it_would_count(tmp_path: Path, asked: Study) -> None:
-    """Nothing says what it is worth; one that does not match is nobody's concern."""
+    """An amount of an unmatched violation is ignored."""
     how = restated(asked, bad={"amount_minor": 1, "currency": "EUR"})
     stranger = priced(breach("v", (OBSERVE + 9) * DAY), 5, "USD")
     with pytest.raises(ConfigurationWrong, match="is in EUR, and 1 violations that match state an amount in another"):
@@ -156,7 +156,7 @@ VARIANTS = {
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_labels_agree_with_an_independent_count_row_by_row(table: LedgerTable, asked: Study, name: str) -> None:
-    """Over a whole market, from the final facts one by one in plain Python; the market's maturity is long over."""
+    """Over a whole market, from the final facts in plain Python; its maturity is long over."""
     how = restated(asked, window={"maturity_days": 200}, bad=VARIANTS[name])
     point = how.point_at(table.as_of - 400)
     found = observe(table, how, point).rows
@@ -181,7 +181,7 @@ def test_labels_agree_with_an_independent_count_row_by_row(table: LedgerTable, a
 
 
 def _plainly_counted(table: LedgerTable, study: Study, start: int, end: int) -> tuple[dict[int, int], dict[int, int]]:
-    """What counts and the settled orders in a window, by seller."""
+    """Return the count and the settled orders in a window, by seller."""
     final = final_facts(table)
     counted: dict[int, int] = defaultdict(int)
     orders: dict[int, int] = defaultdict(int)
@@ -209,7 +209,7 @@ def _plainly_counted(table: LedgerTable, study: Study, start: int, end: int) -> 
 def test_the_needed_count_is_the_least_whose_share_is_enough(
     asked: Study, share: float, orders: int, at_least: int
 ) -> None:
-    """Exactly, whatever floats make of it: 0.07 of 100 is 7."""
+    """In exact arithmetic: 0.07 of 100 is 7."""
     how = restated(asked, bad={"share": share, "at_least": at_least})
     (found,) = required_count(how, np.array([orders]), np.inf).tolist()
     wanted = Fraction(str(share)) * orders
@@ -223,7 +223,7 @@ def test_the_needed_count_is_the_least_whose_share_is_enough(
 def test_the_worst_of_a_market_are_never_more_than_the_share_and_as_many_as_ties_allow(
     asked: Study, counts: list[tuple[int, int]], worst: float
 ) -> None:
-    """Who counts enough is bad exactly where so few are as bad, and nobody without anything that counts."""
+    """Sellers without anything that counts are never bad."""
     how = restated(asked, bad={"worst": worst})
     count, orders = np.array(counts, dtype=np.int64).T
     enough = required_count(how, orders, market_cut(how, count, orders))

@@ -1,4 +1,4 @@
-"""Context: training sees how outcomes were detected; serving never does, so nobody is judged by who looked."""
+"""Context: training sees how outcomes were detected; serving never does."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -41,13 +41,13 @@ POLICY = {
 
 
 def sources(*context: ContextSource, study: Study | None = None) -> Study:
-    """The shipped study of a marketplace with context."""
+    """Return the shipped study of a marketplace with context."""
     stated = study or load_study(STUDIES / "marketplace.toml")
     return replace(stated, context=context, features=(*stated.features, *(f for c in context for f in c.features)))
 
 
 def seen(folder: Path, context: ContextSource, *entries: Entry) -> list[list[float]]:
-    """What training sees of the context for the seller `clean` and for `s`, of whom the entries tell."""
+    """Return the context that training sees for the seller `clean` and for `s`, who has the entries."""
     study = sources(context)
     table = table_of(folder, [*standing("clean"), *standing("s"), *entries])
     rows = snapshot(table, study, study.point_at(OBSERVE))
@@ -59,7 +59,7 @@ def look(day: int, entry_id: str = "", **stated: object) -> Entry:
 
 
 def test_detections_are_the_inspections_and_what_the_platform_found_before_the_point(tmp_path: Path) -> None:
-    """Of the days asked for, known by then; neither what buyers report nor what comes later, nor what is void."""
+    """Not buyers' reports, later ones, or void ones."""
     found = [
         look(-10),
         look(-100),
@@ -89,7 +89,7 @@ def test_detections_are_the_inspections_and_what_the_platform_found_before_the_p
 
 
 def test_what_is_taken_back_after_the_point_was_in_force_at_it(tmp_path: Path) -> None:
-    """A correction counts from its own report on: before it, the entry stood."""
+    """A correction counts from its own report on."""
     on, hold = MeasureState.IMPOSED, MeasureKind.SETTLEMENT_HOLD
 
     def void(entry_id: str, day: int) -> Entry:
@@ -113,7 +113,7 @@ def test_what_is_taken_back_after_the_point_was_in_force_at_it(tmp_path: Path) -
 
 
 def test_detections_over_orders_are_unknown_without_an_order(tmp_path: Path) -> None:
-    """And unknown means the reference; a day stated twice counts once."""
+    """Unknown means the reference; a day stated twice counts once."""
     day = OBSERVE - 8
     sold = [
         exposure(day, "s", settled_orders=n, revision=r, report_time=(day + 2) * DAY) for n, r in ((50, 0), (40, 1))
@@ -123,7 +123,6 @@ def test_detections_over_orders_are_unknown_without_an_order(tmp_path: Path) -> 
 
 
 def test_the_selection_probability_is_that_of_the_windows_inspections(tmp_path: Path) -> None:
-    """Those that state none, and those outside the window, say nothing."""
     chance = ContextSource("drawn", "selection_probability", 0.25)
     drawn = [
         look(day, selection_probability_ppm=ppm) for day, ppm in ((5, 100_000), (6, 300_000), (7, 0), (-5, 900_000))
@@ -143,7 +142,6 @@ def measure(
 
 @pytest.mark.long
 def test_measures_in_force_are_those_imposed_and_neither_lifted_nor_over(tmp_path: Path) -> None:
-    """At the beginning of the observation day, of one kind or of all."""
     hold, cap = MeasureKind.SETTLEMENT_HOLD, MeasureKind.LISTING_CAP
     on, off = MeasureState.IMPOSED, MeasureState.LIFTED
     stated = [
@@ -153,7 +151,7 @@ def test_measures_in_force_are_those_imposed_and_neither_lifted_nor_over(tmp_pat
         measure("over", -20, on, hold, "m4", until=-1),
         measure("not-over", -20, on, cap, "m5", until=1),
         measure("later", 1, on, hold, "m6"),
-        measure("rule~of-a-policy", -20, on, hold, "m7"),  # what a rule asked for is no circumstance
+        measure("rule~of-a-policy", -20, on, hold, "m7"),  # a suspension by a rule is no circumstance
     ]
     (tmp_path / "all").mkdir()
     assert seen(tmp_path / "all", ContextSource("measures", "measures_in_force", 0.0), *stated) == [[0.0], [2.0]]
@@ -162,7 +160,7 @@ def test_measures_in_force_are_those_imposed_and_neither_lifted_nor_over(tmp_pat
 
 
 def test_the_first_inspection_of_the_window_says_who_looked(tmp_path: Path) -> None:
-    """One input for each text; without an inspection the reference; a text that is not listed is none of them."""
+    """One input for each text; without an inspection the reference; an unlisted text sets no input."""
     who = ContextSource("inspector", "inspection.inspector", "green", one_of=("blue", "green"))
     visits = [look(-3, inspector="green"), look(4, inspector="blue"), look(9, inspector="green")]
     assert seen(tmp_path, who, *visits) == [[0.0, 1.0], [1.0, 0.0]]
@@ -180,7 +178,9 @@ STRICT, MILD = "strict", "mild"
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator["World"]:
-    """A market where the strict inspector finds, and the mild one does not: its ledger, table, study and model."""
+    """Return a market whose strict inspector finds violations and whose mild one does not: ledger, table, study and
+    model.
+    """
     folder = tmp_path_factory.mktemp("world")
     who = ContextSource("inspector", "inspection.inspector", MILD, one_of=(STRICT, MILD))
     looks = ContextSource("looks", "detections_per_month", 0.0)
@@ -209,13 +209,13 @@ World = tuple[Ledger, LedgerTable, Study, Trained]
 
 
 def test_training_sees_context_and_serving_never_does(world: World) -> None:
-    """The model leans on who looked; the answer, and every reason, is the same whoever looked and however often."""
+    """The model uses the inspector; answers and reasons are the same for all inspectors."""
     ledger, table, _, trained = world
     artifact, policy = load(trained.parts), parse_policy(POLICY)
     auc = trained.evaluation["auc"]
     assert auc["with_context"]["value"] > auc["lightgbm"]["value"] + 0.1
-    # Calibrated as it is served: what is predicted at the mild inspector is what strict and mild ones find together. The
-    # world is small: without its reference the ratio would be far off, and by chance it is off by a third.
+    # Calibrated as served: the prediction at the mild inspector equals the findings of both inspectors together. The
+    # world is small: without its reference the ratio would be far off, and chance alone moves it by a third.
     assert 0.7 < trained.evaluation["predicted"] / trained.evaluation["base_rate"] < 1.4
     seller = table.sellers[0]
     now = (table.as_of + 1) * DAY
@@ -234,7 +234,7 @@ def test_training_sees_context_and_serving_never_does(world: World) -> None:
 
 
 def test_no_column_of_context_differs_between_sellers_when_serving(world: World) -> None:
-    """Whatever the facts, the model's input holds the references that the artifact pins; the baseline seller too."""
+    """The artifact pins the references, also for the baseline seller."""
     _, table, study, trained = world
     artifact = load(trained.parts)
     context = [i for i, f in enumerate(artifact.features) if isinstance(f, ContextFeature)]
@@ -251,11 +251,11 @@ def test_no_column_of_context_differs_between_sellers_when_serving(world: World)
     assert len(np.unique(seen[:, context], axis=0)) > 1
     others = [i for i in range(len(artifact.features)) if i not in context]
     assert np.array_equal(served[:, others], seen[:, others])
-    assert (trained.test.x[:, context] == [0.0, 1.0, 0.0]).all()  # what is judged is what is served
+    assert (trained.test.x[:, context] == [0.0, 1.0, 0.0]).all()  # the evaluation judges what is served
 
 
 def test_an_artifact_whose_baseline_is_not_at_the_reference_is_refused(world: World) -> None:
-    """Or whose reference is no number: the gap to the baseline would then speak of who looked."""
+    """The gap to the baseline would depend on the inspector."""
     parts = world[3].parts
 
     def changed(change: Callable[[Any], None]) -> dict[str, bytes]:
@@ -314,7 +314,7 @@ reference = 0
     ],
 )
 def test_wrong_context_is_refused_by_name(tmp_path: Path, old: str, new: str, wrong: str) -> None:
-    """What an inspection found is the outcome, and never context."""
+    """The result of an inspection is the outcome, and never context."""
     path = tmp_path / "context.toml"
     path.write_text(CONTEXT)
     assert [c.name for c in load_study(path).context] == ["inspector", "holds"]

@@ -1,4 +1,4 @@
-"""How long the truth takes, where closed cases alone are wrong."""
+"""Delays of decisions, for which closed cases alone are misleading."""
 
 from pathlib import Path
 
@@ -16,13 +16,13 @@ from training.observation.delay import decision_delay
 from training.observation.survival import kaplan_meier
 
 FIRST, LAST = OBSERVE - 720, OBSERVE
-"""Days of the simulated ledgers, of which nothing after the last is known."""
+"""Days of the simulated ledgers; later events are unknown."""
 
 
 def cases(
     reported: Floats, delays: Floats, action: Action = Action.CONFIRM, name: str = "v", **fields: object
 ) -> list[Entry]:
-    """Violations by the day they were reported, decided so many days after it, if by the last day."""
+    """Return violations by the day of their report, decided so many days later, if by the last day."""
     entries = []
     for number, (day, delay) in enumerate(zip(reported, delays, strict=True)):
         known, decided = round(day * DAY), round((day + delay) * DAY)
@@ -33,7 +33,6 @@ def cases(
 
 
 def test_kaplan_and_meiers_estimate_by_hand() -> None:
-    """The worked numbers of the function, and what is left before and after; all censored: nothing is over."""
     curve = kaplan_meier(np.array([1.0, 2, 2, 3]), np.array([True, True, False, True]))
     np.testing.assert_allclose(curve.share, [0.75, 0.5, 0.0])
     np.testing.assert_allclose(curve.before(np.array([0.5, 1, 1.5, 2, 9])), [1, 1, 0.75, 0.75, 0])
@@ -44,8 +43,9 @@ def test_kaplan_and_meiers_estimate_by_hand() -> None:
 
 @pytest.mark.long
 def test_open_cases_are_counted_where_closed_ones_alone_flatter(tmp_path: Path) -> None:
-    """Exponential delays of 90 days on average: half are over after 62.4 days and 95 % after 269.6. Of a ledger that goes
-    on for 300 days closed cases say much less; with the open ones both are right within a tenth.
+    """Exponential delays of 90 days on average: half are over after 62.4 days and 95 % after 269.6.
+
+    In a ledger of 300 days closed cases give much less; with open cases both are right within a tenth.
     """
     rng = np.random.default_rng(3)
     reported = rng.uniform(LAST - 300, LAST, 1500)
@@ -60,7 +60,7 @@ def test_open_cases_are_counted_where_closed_ones_alone_flatter(tmp_path: Path) 
 
 
 def test_what_is_too_often_open_is_not_guessed(tmp_path: Path) -> None:
-    """Three of five open after ten days: neither the median nor the 95 % point is known. The closed ones say one day."""
+    """Three of five open after ten days: neither the median nor the 95 % point is known; closed cases give one day."""
     days, delays = np.full(5, LAST - 10.0), np.array([1.0, 1, 99, 99, 99])
     found = decision_delay(table_of(tmp_path, cases(days, delays)), LAST)
     assert (found.median_days, found.p95_days) == (None, None)
@@ -68,8 +68,9 @@ def test_what_is_too_often_open_is_not_guessed(tmp_path: Path) -> None:
 
 
 def test_only_what_needed_a_decision_has_a_delay(tmp_path: Path) -> None:
-    """Not what was confirmed on arrival; what was withdrawn was never decided; a dismissal is a decision; the first one
-    counts; what came after the as-of is not known yet.
+    """Confirmed on arrival or withdrawn: no delay.
+
+    A dismissal is a decision, and the first decision counts. Decisions after the as-of are unknown.
     """
     day = LAST - 100.0
     entries = [

@@ -1,4 +1,4 @@
-"""What of the labels is known at a study's maturity: sellers that are bad by the rule, not incidents."""
+"""The share of labels known at a study's maturity, by sellers that are bad by the rule and not by incidents."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,25 +23,25 @@ from training.observation.labels import Outcome, Windows, final_facts, label
 from training.study.definition import Study
 
 FIRST, LAST = OBSERVE - 720, OBSERVE
-"""Days of the made ledgers, of which nothing after the last is known."""
+"""Days of the made ledgers; later events are unknown."""
 RARE = 1e-4
-"""A share of bad rows at which odds grow as the number of bad ones does."""
+"""A share of bad rows so small that odds grow as their number does."""
 
 
 @pytest.fixture
 def study(study: Study) -> Study:
-    """The study without a reference exposure: the sellers of these ledgers have violations alone, and sold nothing."""
+    """Return the study without a reference exposure: the sellers of these ledgers sold nothing."""
     return restated(study, exposure={"reference_orders": None})
 
 
 @pytest.fixture
 def daily(study: Study) -> Study:
-    """The study with windows of a day, each of which holds every incident once."""
+    """Return the study with windows of a day, each with every incident once."""
     return restated(study, window={"days": 1})
 
 
 def cases(days: Floats, delays: Floats, name: str = "v", **fields: object) -> list[Entry]:
-    """Violations of a seller each, by the day they were reported, confirmed so many days after it, if by the last day."""
+    """Return one violation a seller, by the day of its report, confirmed so many days later, if by the last day."""
     entries = []
     for number, (day, delay) in enumerate(zip(days, delays, strict=True)):
         known, decided = round(day * DAY), round((day + delay) * DAY)
@@ -53,20 +53,22 @@ def cases(days: Floats, delays: Floats, name: str = "v", **fields: object) -> li
 
 
 def simulated(folder: Path, delays: Floats, **fields: object) -> LedgerTable:
-    """A ledger of as many incidents as delays, evenly over its days, with those confirmed by its end."""
+    """Return a ledger of as many incidents as delays, evenly over its days, with confirmations by its end."""
     days = np.linspace(FIRST, LAST - 0.5, len(delays))
     return table_of(folder, [*cases(days, delays, **fields), *end()])
 
 
 def end() -> Sequence[Entry]:
-    """A last entry, so that the ledger is known to go on until then."""
+    """Return a last entry that sets the end of the ledger."""
     return [breach("last", LAST * DAY - DAY, harm=Harm.LOW)]
 
 
 @pytest.mark.long
 def test_the_triangle_finds_the_ultimate_number_and_the_share_known(tmp_path: Path, study: Study) -> None:
-    """3,000 bad sellers over two years, exponential delays of 120 days on average, windows of 180: so many months after a
-    window the share known is the mean of 1 - exp(-(age + u) / 120) over its days, and in each window are 750 in the end.
+    """3,000 bad sellers over two years, exponential delays of 120 days on average, windows of 180.
+
+    At an age in months the share known is the mean of 1 - exp(-(age + u) / 120) over the window's days; each window
+    ends with 750.
     """
     rng = np.random.default_rng(4)
     found = development(simulated(tmp_path, rng.exponential(120, 3000)), study)
@@ -85,8 +87,8 @@ def test_the_triangle_finds_the_ultimate_number_and_the_share_known(tmp_path: Pa
 
 @pytest.mark.long
 def test_what_is_known_within_days_is_not_lifted_as_if_it_took_a_month(tmp_path: Path, daily: Study) -> None:
-    """Exponential delays of 3 days on average: after half a month all but 1 % is known, and a line from the first day to the
-    end of the month would say 60 %.
+    """Exponential delays of 3 days on average: after half a month all but 1 % is known; a line from the first day to
+    the end of the month would give 60 %.
     """
     rng = np.random.default_rng(8)
     found = development(simulated(tmp_path, rng.exponential(3, 2000)), daily)
@@ -98,8 +100,10 @@ def test_what_is_known_within_days_is_not_lifted_as_if_it_took_a_month(tmp_path:
 
 @pytest.mark.long
 def test_the_factor_lifts_what_is_known_at_the_maturity_to_what_will_be(tmp_path: Path, study: Study) -> None:
-    """Exponential delays of 120 days: of a window of 180 days and 45 days of maturity the share known is the mean of
-    1 - exp(-(45 + u) / 120) over u from 0 to 180: 0.644, factor 1.55. At once known: factor 1.
+    """Exponential delays of 120 days: of a window of 180 days and 45 days of maturity the share known is the mean of 1
+    - exp(-(45 + u) / 120) over u from 0 to 180: 0.644, factor 1.55.
+
+    Without delays: factor 1.
     """
     rng = np.random.default_rng(6)
     (tmp_path / "slow").mkdir()
@@ -120,8 +124,10 @@ def test_the_factor_lifts_what_is_known_at_the_maturity_to_what_will_be(tmp_path
 def test_the_factor_is_of_sellers_that_are_bad_by_the_rule_and_not_of_incidents(
     tmp_path: Path, study: Study, at_least: int, factor: float
 ) -> None:
-    """Incidents a seller by a negative binomial of mean 0.475 and size 0.805, 70 % of them known at the maturity: of those
-    who need two fewer are known, of those who need one more. By incidents each would be lifted by 1 / 0.7 = 1.43.
+    """Incidents a seller by a negative binomial of mean 0.475 and size 0.805, 70 % of them known at the maturity:
+    fewer sellers that need two are known, more that need one.
+
+    By incidents each would be lifted by 1 / 0.7 = 1.43.
     """
     sellers, size, mean = 10_000, 0.805, 0.475
     count, late = np.meshgrid(np.arange(1, 9), np.arange(9), indexing="ij")
@@ -161,10 +167,7 @@ def test_the_factor_is_of_sellers_that_are_bad_by_the_rule_and_not_of_incidents(
 def test_a_seller_is_known_in_the_triangle_when_its_label_is_bad(
     table: LedgerTable, study: Study, asks: dict[str, Any]
 ) -> None:
-    """On a whole market, by the labels themselves: of who is bad by today's knowledge, so many are so at each maturity.
-
-    Who sold too little to be a row is not among them.
-    """
+    """On a whole market, by the labels themselves; sellers that sold too little to be a row are excluded."""
     asked = restated(restated(study, bad={"suspended": True}, eligible={"left": "keep"}), **asks)
     found, final = development(table, asked), final_facts(table)
 
@@ -183,7 +186,7 @@ def test_a_seller_is_known_in_the_triangle_when_its_label_is_bad(
 
 
 def test_a_seller_that_was_suspended_is_known_as_bad_with_the_suspension(tmp_path: Path, daily: Study) -> None:
-    """Thirty sellers of a violation that does not match, suspended a month later, which is known after 100 days."""
+    """Thirty sellers of an unmatched violation, suspended a month later, which is known after 100 days."""
     days, entries = np.linspace(FIRST, LAST - 400, 30), list(end())
     for number, day in enumerate(days):
         moment, seller = round(day) * DAY, f"s{number}"
@@ -203,7 +206,6 @@ def test_a_seller_that_was_suspended_is_known_as_bad_with_the_suspension(tmp_pat
 
 
 def test_what_was_overturned_or_does_not_match_is_in_no_triangle(tmp_path: Path, daily: Study) -> None:
-    """Thirty of each: high harm counts, low harm does not, and what was overturned is as if never reported."""
     days = np.linspace(FIRST, LAST - 100, 30)
     none = np.zeros(30)
     away = [
@@ -237,8 +239,10 @@ def test_an_incident_is_known_with_its_first_violation(tmp_path: Path, daily: St
 
 @pytest.mark.long
 def test_what_few_old_cases_did_late_is_taken_for_chance(tmp_path: Path, daily: Study) -> None:
-    """Nineteen of the first month, of which nine were known late, and forty later ones at once: nothing is taken to grow
-    at ages that only the nineteen have reached. With twenty it is.
+    """Nineteen of the first month, nine of them known late, and forty later ones known at once: no growth at ages that
+    only the nineteen have reached.
+
+    With twenty there is growth.
     """
     for old, grows in ((19, False), (20, True)):
         (tmp_path / str(old)).mkdir()
@@ -253,7 +257,7 @@ def test_what_few_old_cases_did_late_is_taken_for_chance(tmp_path: Path, daily: 
 
 
 def test_windows_that_overlap_do_not_make_many_of_few(tmp_path: Path, study: Study) -> None:
-    """Ten sellers, of whom half are known late, are in six windows of 180 days: ten are too few all the same."""
+    """Ten sellers, half of them known late, in six windows of 180 days: ten are too few."""
     late = np.where(np.arange(10) < 5, 400.0, 0.0)
     begin = cases(np.array([FIRST]), np.zeros(1), name="first", harm=Harm.LOW)
     table = table_of(tmp_path, [*begin, *cases(np.full(10, FIRST + 170.0), late), *end()])
@@ -263,7 +267,6 @@ def test_windows_that_overlap_do_not_make_many_of_few(tmp_path: Path, study: Stu
 
 
 def test_too_few_bad_sellers_tell_nothing(tmp_path: Path, study: Study) -> None:
-    """Three: factor 1, and why; none at all: the same."""
     few = development(table_of(tmp_path, cases(np.linspace(FIRST, LAST - 300, 3), np.full(3, 60.0))), study)
     assert lift(few, study, RARE).factor == 1.0
     assert "too few" in lift(few, study, RARE).text
@@ -274,7 +277,7 @@ def test_too_few_bad_sellers_tell_nothing(tmp_path: Path, study: Study) -> None:
 
 
 def test_the_factor_of_the_worked_numbers(tmp_path: Path, daily: Study) -> None:
-    """3 % known of 60 %: 1.70. Where nearly all are bad as it is, at most half of the good ones turn."""
+    """3 % known of 60 %: 1.70. If nearly all are bad, at most half of the good rows turn."""
     delays = np.where(np.arange(1000) % 5 < 3, 0.0, 200.0)
     table = table_of(tmp_path, [*cases(np.linspace(FIRST, LAST - 300, 1000), delays), *end()])
     found = development(table, daily)

@@ -1,4 +1,4 @@
-"""A study at inspections: each inspection is a point, seen as any observation point of that day would be seen."""
+"""A study at inspections: each inspection is an observation point of its day."""
 
 from dataclasses import fields
 from pathlib import Path
@@ -34,7 +34,6 @@ FIRST, LAST = parse_day("2025-01-01"), parse_day("2025-03-31")
 
 
 def inspection(entry_id: str, seller: str, day: int, **stated: object) -> Entry:
-    """A visit at noon, reported then."""
     noon = day * DAY + DAY // 2
     fact = InspectionDone(
         InspectionResult.PASSED,
@@ -47,7 +46,7 @@ def inspection(entry_id: str, seller: str, day: int, **stated: object) -> Entry:
 
 @pytest.fixture(scope="module")
 def study() -> Study:
-    """The shipped study of a marketplace, at inspections of the first and the second quarter."""
+    """Return the shipped study of a marketplace, at inspections of the first and the second quarter."""
     stated = load_study(STUDIES / "marketplace.toml")
     points = EventPoints(Kind.INSPECTION, FIRST, LAST, parse_day("2025-10-01"), parse_day("2025-10-31"))
     held = ContextSource("held", "measures_in_force", 0.0)
@@ -64,7 +63,7 @@ def study() -> Study:
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory: pytest.TempPathFactory) -> LedgerTable:
-    """Two years of 60 simulated sellers, of whom two in three are inspected: some twice a day, one by mistake."""
+    """Return two years of 60 simulated sellers, two in three inspected: some twice a day, one by mistake."""
     folder = tmp_path_factory.mktemp("inspected")
     rng = np.random.default_rng(3)
     with market_ledger(folder, 60) as ledger:
@@ -94,7 +93,7 @@ def span(study: Study) -> Observation:
 def test_each_inspection_is_seen_as_a_point_of_its_day_is_seen(
     table: LedgerTable, study: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Features, outcome and everything else, to the bit; whether all are observed at once or a few at a time."""
+    """To the bit, whether observed together or a few at a time."""
     seen = snapshot(table, study, span(study))
     assert len(seen.bad) > 60
     assert 0 < seen.bad.sum() < len(seen.bad)
@@ -112,7 +111,6 @@ def test_each_inspection_is_seen_as_a_point_of_its_day_is_seen(
 
 
 def test_a_miss_at_an_inspection_is_shown_with_the_window_of_its_own_day(table: LedgerTable, study: Study) -> None:
-    """Of every case, also where no observation point begins on its day; nothing of another window comes after it."""
     seen = snapshot(table, study, span(study))
     nobody = np.zeros(len(seen.bad)), np.zeros(len(seen.bad), dtype=np.int64), np.full(len(seen.bad), "standard")
     found = worst_misses(table, seen, *nobody, study.window_end_of)
@@ -123,7 +121,6 @@ def test_a_miss_at_an_inspection_is_shown_with_the_window_of_its_own_day(table: 
 
 
 def test_two_inspections_of_a_day_are_one_point_and_one_that_is_void_is_none(table: LedgerTable, study: Study) -> None:
-    """In the order of day and seller, within the span, its last day included."""
     seller, day = event_cases(table, study, span(study))
     cases = list(zip(day.tolist(), seller.tolist(), strict=True))
     assert cases == sorted(set(cases))
@@ -136,7 +133,6 @@ def test_two_inspections_of_a_day_are_one_point_and_one_that_is_void_is_none(tab
 
 
 def test_a_span_without_an_inspection_is_refused_with_what_would_help(table: LedgerTable, study: Study) -> None:
-    """Not an empty model."""
     empty = Observation(FIRST - 400, FIRST - 300, FIRST - 301)
     wanted = f"the ledger has no inspection from {format_day(FIRST - 400)} to {format_day(FIRST - 301)}: import"
     with pytest.raises(ConfigurationWrong, match=wanted):
@@ -144,7 +140,6 @@ def test_a_span_without_an_inspection_is_refused_with_what_would_help(table: Led
 
 
 def test_the_training_days_are_cut_into_spans_that_end_before_the_test(study: Study) -> None:
-    """One after the other, none missing, so that the latest can calibrate; a late window or truth is refused."""
     short = restated(study, window={"days": 1, "maturity_days": 0})
     train, (test,) = short.find_points(parse_day("2026-01-01"))
     assert [p.day for p in train] == [FIRST, *(p.last_day + 1 for p in train[:-1] if p.last_day is not None)]
@@ -171,7 +166,6 @@ any = [{ harm = "high" }]
 
 
 def test_a_study_at_inspections_looks_at_the_day_unless_it_says_otherwise(tmp_path: Path) -> None:
-    """And says what is wrong with its days."""
     path = tmp_path / "at.toml"
     path.write_text(AT)
     stated = load_study(path)

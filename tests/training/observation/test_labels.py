@@ -1,4 +1,4 @@
-"""Who is observed, what was known of them then, and what counts as bad afterwards: case by case, by hand."""
+"""Observed sellers, their features and their labels: case by case, by hand."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -23,7 +23,7 @@ TRUTH = END + MATURITY
 
 
 def standing(seller: str, *, orders: int = 1000) -> list[Entry]:
-    """A seller that is known before the observation and sells in the second half of the window."""
+    """Return a seller that is known before the observation and sells in the second half of the window."""
     joined, sold = (OBSERVE - 100) * DAY, END - 5
     return [
         identity(f"i-{seller}", seller, occur_time=joined, report_time=joined),
@@ -32,19 +32,18 @@ def standing(seller: str, *, orders: int = 1000) -> list[Entry]:
 
 
 def breach(entry_id: str, moment: int, *, reported: int | None = None, **fields: object) -> Entry:
-    """A violation of seller `s`, confirmed on arrival, at a moment and known since then."""
+    """Return a violation of seller `s`, confirmed on arrival, at a moment and known since then."""
     given = {"source": Source.CUSTOMS, "final": True, "identifier_verified": True} | fields
     return violation(entry_id, "s", occur_time=moment, report_time=moment if reported is None else reported, **given)  # type: ignore[arg-type]
 
 
 def observe(folder: Path, study: Study, *entries: Entry) -> Snapshot:
-    """What training sees of seller `s`, of whom the entries tell, and of a clean one."""
+    """Return what training sees of seller `s`, who has the entries, and of a clean seller."""
     everything = [*standing("clean"), *standing("s"), *entries]
     return snapshot(table_of(folder, everything), study, study.point_at(OBSERVE))
 
 
 def is_bad(folder: Path, study: Study, *entries: Entry) -> bool:
-    """Whether seller `s` is bad; the clean one never is."""
     seen = observe(folder, study, *entries)
     assert seen.bad[0] == 0
     return bool(seen.bad[1])
@@ -62,7 +61,6 @@ def is_bad(folder: Path, study: Study, *entries: Entry) -> bool:
 def test_the_window_holds_its_first_microsecond_and_not_the_one_after_its_last(
     tmp_path: Path, study: Study, moment: int, bad: bool
 ) -> None:
-    """From the beginning of the observation day to the end of the window's last day."""
     assert is_bad(tmp_path, study, breach("v", moment)) is bad
 
 
@@ -70,7 +68,6 @@ def test_the_window_holds_its_first_microsecond_and_not_the_one_after_its_last(
 def test_what_is_confirmed_after_the_maturity_does_not_count(
     tmp_path: Path, study: Study, decided: int, bad: bool
 ) -> None:
-    """One fixed wait after the window for every seller alike."""
     moment = (OBSERVE + 10) * DAY
     allegation = violation("v", "s", occur_time=moment, report_time=moment)
     decision = status("v", Action.CONFIRM, occur_time=decided, report_time=decided)
@@ -81,18 +78,15 @@ def test_what_is_confirmed_after_the_maturity_does_not_count(
 def test_what_is_reported_after_the_maturity_does_not_count(
     tmp_path: Path, study: Study, reported: int, bad: bool
 ) -> None:
-    """The report counts as of when its source knew, whatever it says of when it happened."""
     assert is_bad(tmp_path, study, breach("v", (OBSERVE + 10) * DAY, reported=reported)) is bad
 
 
 def test_an_allegation_makes_nobody_bad(tmp_path: Path, study: Study) -> None:
-    """Alleged is not confirmed."""
     moment = (OBSERVE + 10) * DAY
     assert not is_bad(tmp_path, study, violation("v", "s", occur_time=moment, report_time=moment))
 
 
 def test_what_was_overturned_since_counts_for_no_label(tmp_path: Path, study: Study) -> None:
-    """However long after the maturity the decision came."""
     years_later = (TRUTH + 400) * DAY
     overturned = status("v", Action.OVERTURN, occur_time=years_later, report_time=years_later)
     assert is_bad(tmp_path, study, breach("v", (OBSERVE + 10) * DAY))
@@ -101,7 +95,6 @@ def test_what_was_overturned_since_counts_for_no_label(tmp_path: Path, study: St
 
 
 def test_what_occurred_before_and_was_reported_after_is_neither_label_nor_feature(tmp_path: Path, study: Study) -> None:
-    """Nobody could know it then, and it did not happen in the window."""
     late = observe(tmp_path, study, breach("v", (OBSERVE - 10) * DAY, reported=(OBSERVE + 10) * DAY))
     assert late.bad[1] == 0
     assert late.clean[1]
@@ -114,7 +107,6 @@ def test_what_occurred_before_and_was_reported_after_is_neither_label_nor_featur
 
 
 def test_one_incident_counts_once_towards_the_number_that_makes_a_seller_bad(tmp_path: Path, study: Study) -> None:
-    """Two reports of one event are not two events."""
     twice = restated(study, bad={"at_least": 2})
     first = breach("v1", (OBSERVE + 10) * DAY, incident="fair")
     same = breach("v2", (OBSERVE + 11) * DAY, incident="fair")
@@ -144,12 +136,11 @@ def test_one_incident_counts_once_towards_the_number_that_makes_a_seller_bad(tmp
 def test_bad_is_what_one_of_the_rules_says_in_all_its_parts(
     tmp_path: Path, study: Study, rules: Sequence[BadRule], bad: bool
 ) -> None:
-    """A counterfeit violation of high harm, hence of major severity, before each rule."""
+    """A counterfeit violation of high harm, hence of major severity, against each rule."""
     assert is_bad(tmp_path, restated(study, bad={"rules": tuple(rules)}), breach("v", (OBSERVE + 10) * DAY)) is bad
 
 
 def test_severity_is_the_one_that_was_left_at_the_maturity(tmp_path: Path, study: Study) -> None:
-    """A reduction in time takes a violation out of the bad definition."""
     moment = (OBSERVE + 10) * DAY
     reduced = status("v", Action.REDUCE, severity=Severity.MINOR, occur_time=moment + DAY, report_time=moment + DAY)
     major = restated(study, bad={"rules": (BadRule(severity=Severity.MAJOR),)})
@@ -157,7 +148,7 @@ def test_severity_is_the_one_that_was_left_at_the_maturity(tmp_path: Path, study
 
 
 def test_only_sellers_that_are_known_and_sell_in_the_window_are_observed(tmp_path: Path, study: Study) -> None:
-    """With a reference exposure; without one, whoever is known."""
+    """With a reference exposure; without one, all known sellers."""
     later, joined = (OBSERVE + 20) * DAY, (OBSERVE - 20) * DAY
     entries = [
         *standing("a"),
@@ -215,7 +206,7 @@ def test_the_points_rule_adds_the_gravest_of_each_incident_for_half_a_year(tmp_p
 
 
 def test_the_baseline_is_the_median_established_seller_without_an_incident(tmp_path: Path, study: Study) -> None:
-    """Of four sellers: a guilty one, and three clean ones with 0, 300 and 500 orders, of which the latter two count."""
+    """Four sellers: a guilty one, and three clean ones with 0, 300 and 500 orders; the latter two count."""
     entries = [*standing("guilty"), breach("v", (OBSERVE - 10) * DAY)]
     entries[-1] = replace(entries[-1], seller="guilty")
     for seller, orders in (("a", 0), ("b", 300), ("c", 500)):
@@ -230,5 +221,4 @@ def test_the_baseline_is_the_median_established_seller_without_an_incident(tmp_p
 
 
 def test_a_violation_confirmed_on_arrival_is_what_the_builder_says() -> None:
-    """The two ways of building one here agree."""
     assert breach("v", 0, reported=0).fact == confirmed("v", "s", occur_time=0).fact

@@ -1,4 +1,4 @@
-"""What later entries take back is gone from features and labels of training too."""
+"""Entries that are taken back later leave features and labels of training too."""
 
 from pathlib import Path
 
@@ -36,7 +36,6 @@ def same(one: Snapshot, other: Snapshot) -> bool:
 
 
 def test_goods_that_were_somebody_elses_make_nobody_bad(tmp_path: Path, study: Study) -> None:
-    """However late that was accepted."""
     accepted = AttributionStated("v", Attribution.ACCEPTED, "staff", "another shop's parcel")
     said = Entry("a", "", accepted, LATER, LATER)
     assert is_bad(folder(tmp_path, "held"), study, breach("v", INSIDE))
@@ -48,7 +47,6 @@ def test_goods_that_were_somebody_elses_make_nobody_bad(tmp_path: Path, study: S
 def test_a_violation_that_is_moved_out_of_the_window_makes_nobody_bad(
     tmp_path: Path, study: Study, moved_to: int
 ) -> None:
-    """As if it had been stated so from the beginning."""
     moved = correction("v", moved_to, (TRUTH - 1) * DAY)
     known = max(INSIDE, moved_to)
     assert not is_bad(folder(tmp_path, "moved"), study, breach("v", INSIDE, reported=known), moved)
@@ -62,7 +60,7 @@ def test_a_violation_that_is_moved_out_of_the_window_makes_nobody_bad(
 
 @pytest.mark.long
 def test_what_was_void_before_the_observation_leaves_no_trace(tmp_path: Path, study: Study) -> None:
-    """A change of control and a merge, with all that training sees of the seller."""
+    """A change of control and a merge."""
     facts = [breach("v", BEFORE), breach("w", BEFORE - DAY)]
     control = Entry("k", "s", ControlChanged(ControlReason.SOLD, "staff", "register"), BEFORE, BEFORE)
     merge = Entry("g", "s", IncidentChanged(IncidentChange.MERGED, "w", "staff", "one", "v"), BEFORE, BEFORE)
@@ -75,7 +73,6 @@ def test_what_was_void_before_the_observation_leaves_no_trace(tmp_path: Path, st
 
 @pytest.mark.long
 def test_the_order_of_a_report_and_its_decision_in_a_file_changes_nothing(tmp_path: Path, study: Study) -> None:
-    """Neither of features nor of labels."""
     for name, moment in (("before", BEFORE), ("inside", INSIDE)):
         report = violation("v", "s", occur_time=moment, report_time=moment)
         decision = status("v", Action.CONFIRM, seller="s", occur_time=moment + DAY, report_time=moment + DAY)

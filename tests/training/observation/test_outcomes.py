@@ -1,4 +1,4 @@
-"""What became of a seller beside good and bad: suspended, closed with open claims, left; and what else a row says."""
+"""Outcomes other than good and bad: suspended, closed with open claims, left; and the other fields of a row."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -39,7 +39,6 @@ BEFORE, INSIDE = (OBSERVE - 10) * DAY, (OBSERVE + 10) * DAY
 
 
 def sales(seller: str, *days: int, orders: int = 100, product_category: str = "") -> list[Entry]:
-    """A day's orders on each of the days, known at once."""
     return [
         exposure(day, seller, settled_orders=orders, product_category=product_category, report_time=(day + 1) * DAY - 1)
         for day in days
@@ -64,14 +63,13 @@ def observed(folder: Path, study: Study, entries: Sequence[Entry]) -> EligibleRo
 
 
 def outcome(folder: Path, study: Study, *entries: Entry) -> Outcome:
-    """What became of seller `s`, the only one."""
     (code,) = observed(folder, study, entries).rows.outcome.tolist()
     return Outcome(code)
 
 
 @pytest.mark.long
 def test_suspended_in_the_window_on_a_violation_that_counts_is_bad(tmp_path: Path, study: Study) -> None:
-    """Whenever that happened; not on one that was overturned since, and not if the study says otherwise."""
+    """Not on an overturned violation, and not if the study excludes suspensions."""
     facts = [*standing("s"), breach("v", BEFORE), suspension(INSIDE, "v")]
     assert outcome(tmp_path / "bad", study, *facts) is Outcome.BAD
     assert outcome(tmp_path / "none", study, *facts[:-1]) is Outcome.GOOD
@@ -85,7 +83,6 @@ def test_suspended_in_the_window_on_a_violation_that_counts_is_bad(tmp_path: Pat
     ("moment", "bad"), [(OBSERVE * DAY - 1, False), (OBSERVE * DAY, True), (END * DAY - 1, True), (END * DAY, False)]
 )
 def test_a_suspension_counts_in_the_window_alone(tmp_path: Path, study: Study, moment: int, bad: bool) -> None:
-    """As violations do."""
     facts = [*standing("s"), breach("v", BEFORE), suspension(moment, "v")]
     assert (outcome(tmp_path, study, *facts) is Outcome.BAD) is bad
 
@@ -94,13 +91,12 @@ def test_a_suspension_counts_in_the_window_alone(tmp_path: Path, study: Study, m
 def test_a_suspension_that_is_known_after_the_maturity_does_not_count(
     tmp_path: Path, study: Study, reported: int, bad: bool
 ) -> None:
-    """As what is reported then does not."""
     facts = [*standing("s"), breach("v", BEFORE), suspension(INSIDE, "v", reported=reported)]
     assert (outcome(tmp_path, study, *facts) is Outcome.BAD) is bad
 
 
 def test_a_suspension_counts_for_every_point_in_whose_window_it_is(tmp_path: Path, study: Study) -> None:
-    """Where each inspection is a point: two before the suspension, one after it, one too early."""
+    """Each inspection is a point: two before the suspension, one after it, one too early."""
     days = (OBSERVE - 300, OBSERVE - 50, OBSERVE - 20, OBSERVE + 50)
     looked = InspectionDone(InspectionResult.PASSED, InspectionMethod.TEST_BUY, Source.TEST_BUY)
     inspections = [Entry(f"n{day}", "s", looked, day * DAY, day * DAY) for day in days]
@@ -123,7 +119,6 @@ def test_a_suspension_counts_for_every_point_in_whose_window_it_is(tmp_path: Pat
 
 @pytest.mark.long
 def test_other_measures_and_void_suspensions_make_nobody_bad(tmp_path: Path, study: Study) -> None:
-    """A deposit is no suspension, and what was entered by mistake is none."""
     facts = [*standing("s"), breach("v", BEFORE)]
     deposit = suspension(INSIDE, "v", kind=MeasureKind.DEPOSIT)
     assert outcome(tmp_path / "deposit", study, *facts, deposit) is Outcome.GOOD
@@ -133,7 +128,7 @@ def test_other_measures_and_void_suspensions_make_nobody_bad(tmp_path: Path, stu
 
 @pytest.mark.long
 def test_a_suspension_that_a_policys_rule_asked_for_makes_nobody_bad(tmp_path: Path, study: Study) -> None:
-    """Else a model would learn what the policy made of the model before; only what a person imposed counts."""
+    """Otherwise a model would learn the previous model's consequences."""
     facts = [*standing("s"), breach("v", BEFORE)]
     imposed = suspension(INSIDE, "v")
     fact = replace(cast(MeasureChanged, imposed.fact), measure="rule~week~suspension~0123456789abcdef")
@@ -142,7 +137,7 @@ def test_a_suspension_that_a_policys_rule_asked_for_makes_nobody_bad(tmp_path: P
 
 
 def test_a_suspension_costs_at_least_the_gravest_violation_it_rests_on(tmp_path: Path, study: Study) -> None:
-    """Worked: a major violation weighs 9; beside a critical one in the window, which weighs 27, it adds nothing."""
+    """Worked: a major violation weighs 9; with a critical one in the window, which weighs 27, it adds nothing."""
     facts = [*standing("s"), breach("v", BEFORE), suspension(INSIDE, "v")]
     assert observed(tmp_path / "one", study, facts).rows.loss.tolist() == [9.0]
     worse = breach("w", INSIDE, harm=Harm.EXTREME)
@@ -150,7 +145,7 @@ def test_a_suspension_costs_at_least_the_gravest_violation_it_rests_on(tmp_path:
 
 
 def test_what_a_bad_one_costs_is_the_gravest_of_each_incident_that_matches(tmp_path: Path, study: Study) -> None:
-    """Worked: two reports of one incident (9 and 27), one of another (9): 36; what does not match costs nothing."""
+    """Worked: two reports of one incident (9 and 27), one of another (9): 36; unmatched ones cost nothing."""
     entries = [
         *standing("clean"),
         *standing("s"),
@@ -180,7 +175,7 @@ def test_what_a_bad_one_costs_is_the_gravest_of_each_incident_that_matches(tmp_p
 def test_closed_with_open_claims_is_indeterminate(
     tmp_path: Path, study: Study, last: int, decided: Action | None, moment: int, expected: Outcome
 ) -> None:
-    """Who left, and would be bad if what was open at the maturity were upheld: neither good nor bad, and counted."""
+    """The seller would be bad if the claims open at the maturity were upheld."""
     claim = violation("v", "s", occur_time=moment, report_time=moment)
     later = (TRUTH + 10) * DAY
     decision = [status("v", decided, occur_time=later, report_time=later)] if decided else []
@@ -192,7 +187,7 @@ def test_closed_with_open_claims_is_indeterminate(
 
 @pytest.mark.long
 def test_an_open_claim_that_would_make_nobody_bad_leaves_the_outcome(tmp_path: Path, study: Study) -> None:
-    """One of low harm, where high harm is asked for; and one of two that are asked for."""
+    """One of low harm under a rule for high harm; and one under a rule for two."""
     facts = [known(), *sales("s", OBSERVE + 20)]
     small = violation("v", "s", harm=Harm.LOW, occur_time=INSIDE, report_time=INSIDE)
     assert outcome(tmp_path / "low", study, *facts, small) is Outcome.GOOD
@@ -207,7 +202,7 @@ def test_an_open_claim_that_would_make_nobody_bad_leaves_the_outcome(tmp_path: P
 def test_who_leaves_before_half_of_the_window_is_kept_or_left_out_as_the_study_says(
     tmp_path: Path, study: Study, last: int, has_left: bool
 ) -> None:
-    """Half of 180 days: 89 were seen, or 90. Left out it is counted."""
+    """Half of 180 days: 89 were seen, or 90."""
     entries = [known(), *sales("s", OBSERVE + 2, last), *sales("s", OBSERVE + 150, orders=0)]
     kept = observed(tmp_path / "kept", study, entries)
     assert (kept.rows.outcome.tolist(), kept.exclusions["left"]) == ([Outcome.GOOD], 0)
@@ -220,13 +215,11 @@ def test_who_leaves_before_half_of_the_window_is_kept_or_left_out_as_the_study_s
 
 
 def test_who_was_bad_before_it_left_is_bad(tmp_path: Path, study: Study) -> None:
-    """Its outcome is known."""
     entries = [known(), *sales("s", OBSERVE + 20), breach("v", INSIDE)]
     assert outcome(tmp_path, restated(study, eligible={"left": "exclude"}), *entries) is Outcome.BAD
 
 
 def test_what_was_sold_before_an_account_changed_hands_was_sold_in_its_window(tmp_path: Path, study: Study) -> None:
-    """A sale of the account after the window takes no row out of the training."""
     sold = (TRUTH + 100) * DAY
     control = Entry("k", "s", ControlChanged(ControlReason.SOLD, "staff", "register"), sold, sold)
     found = observed(tmp_path, restated(study, eligible={"left": "exclude"}), [*standing("s"), control])
@@ -234,7 +227,7 @@ def test_what_was_sold_before_an_account_changed_hands_was_sold_in_its_window(tm
 
 
 def test_those_that_stayed_stand_for_those_like_them_that_left(tmp_path: Path, study: Study) -> None:
-    """Of four sellers of a volume one left: each that stayed weighs 4/3; elsewhere nobody left: 1."""
+    """One of four sellers of a volume left: each that stayed weighs 4/3; elsewhere 1."""
     entries: list[Entry] = []
     for group in range(5):
         for number in range(4):
@@ -250,8 +243,9 @@ def test_those_that_stayed_stand_for_those_like_them_that_left(tmp_path: Path, s
 
 
 def test_weighting_finds_the_share_of_bad_ones_that_leaving_hides() -> None:
-    """100,000 simulated rows: the small ones leave early and are seldom bad. Kept as they are seen, or left out, they
-    say too little or too much; weighting is right to within 0.01.
+    """100,000 simulated rows: small sellers leave early and are seldom bad.
+
+    Keeping or excluding them is biased; weighting is right to within 0.01.
     """
     rng = np.random.default_rng(5)
     n = 100_000
@@ -273,7 +267,6 @@ def test_weighting_finds_the_share_of_bad_ones_that_leaving_hides() -> None:
 
 
 def test_what_is_left_out_is_counted_by_the_first_reason_that_applies(tmp_path: Path, study: Study) -> None:
-    """Nobody is counted who was not known at the observation."""
     later, old = (OBSERVE + 20) * DAY, OBSERVE - 400
     entries = [
         *sales("active", OBSERVE - 3, END - 3),
@@ -297,7 +290,7 @@ def test_what_is_left_out_is_counted_by_the_first_reason_that_applies(tmp_path: 
 
 
 def test_a_row_says_of_whom_it_is(tmp_path: Path, study: Study) -> None:
-    """Tenure, country of the identity in force, product category with the most orders so far; '' where unknown."""
+    """Tenure, country of the identity in force, product category with the most orders so far; '' if unknown."""
     moved = identity("i2", "s", country="DE", occur_time=BEFORE, report_time=BEFORE)
     later = identity("i3", "s", country="FR", occur_time=INSIDE, report_time=INSIDE)
     entries = [
@@ -319,7 +312,7 @@ def test_a_row_says_of_whom_it_is(tmp_path: Path, study: Study) -> None:
 
 
 def test_the_raw_count_is_of_incidents_of_two_years(tmp_path: Path, study: Study) -> None:
-    """One incident counts once; what happened 730 days ago no longer does."""
+    """An event 730 days ago no longer counts."""
     entries = [
         *standing("s"),
         breach("v1", (OBSERVE - 729) * DAY),
@@ -343,14 +336,13 @@ def test_the_raw_count_is_of_incidents_of_two_years(tmp_path: Path, study: Study
 def test_inspected_is_who_was_drawn_at_random_in_the_window(
     tmp_path: Path, study: Study, ppm: int, source: Source, moment: int, expected: bool
 ) -> None:
-    """With a probability that is known, or in a random audit; not upon a complaint, before or afterwards."""
+    """With a known probability, or in a random audit; not upon a complaint, nor before or after the window."""
     fact = InspectionDone(InspectionResult.PASSED, InspectionMethod.TEST_BUY, source, ppm)
     rows = observed(tmp_path, study, [*standing("s"), Entry("n", "s", fact, moment, moment)]).rows
     assert rows.inspected.tolist() == [expected]
 
 
 def test_a_snapshot_holds_the_rows_whose_outcome_is_known(tmp_path: Path, study: Study) -> None:
-    """Good and bad ones, every array cut alike."""
     how = restated(study, eligible={"left": "exclude"})
     entries = [*standing("a"), *standing("s"), breach("v", INSIDE), *sales("b", OBSERVE - 5, OBSERVE + 5)]
     table = table_of(tmp_path, entries)

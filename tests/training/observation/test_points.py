@@ -1,4 +1,4 @@
-"""The test point that a study does not state: the latest with enough bad rows, and why it is that one."""
+"""The test point of a study that states none: the latest with enough bad rows, and the stated reason."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +20,7 @@ from training.study.definition import BadRule, Study
 
 @pytest.fixture(scope="module")
 def short(study: Study) -> Study:
-    """Windows of ten days, a week apart, no maturity: any violation counts."""
+    """Return a study of windows of ten days, a week apart, without maturity: any violation counts."""
     return restated(
         study,
         window={"days": 10, "maturity_days": 0},
@@ -31,13 +31,13 @@ def short(study: Study) -> Study:
 
 
 def fading(folder: Path, *bad: int) -> LedgerTable:
-    """Sellers that sell since long ago; in the last week `bad[0]` are bad, in the week before `bad[1]`, and so on."""
+    """Return old sellers; in the last week `bad[0]` are bad, in the week before `bad[1]`, and so on."""
     end = OBSERVE + 400
     return weekly(folder, end, exposure(OBSERVE - 90, "s0", report_time=(OBSERVE - 89) * DAY - 1), *bad)
 
 
 def weekly(folder: Path, end: int, begin: Entry, *bad: int) -> LedgerTable:
-    """The sellers' identities of long ago, `begin`, and so many bad in each week back from `end`."""
+    """Return old sellers' identities, `begin`, and so many bad in each week back from `end`."""
     entries = [entry for n in range(max(bad)) for entry in standing(f"s{n}")[:1]]
     for week, number in enumerate(bad):
         moment = (end - 2 - 7 * week) * DAY
@@ -47,13 +47,13 @@ def weekly(folder: Path, end: int, begin: Entry, *bad: int) -> LedgerTable:
 
 @pytest.fixture
 def enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Five bad rows are enough, so that ledgers can be small."""
+    """Set five bad rows as enough, so that ledgers can be small."""
     monkeypatch.setattr(choosing, "ENOUGH_BAD", 5)
 
 
 @pytest.mark.usefixtures("enough")
 def test_the_test_point_is_the_latest_with_enough_bad_rows(tmp_path: Path, short: Study) -> None:
-    """The last window, of ten days, holds two bad ones, the one before it two and six."""
+    """The last window, of ten days, holds two bad sellers, the window before it two and six."""
     table = fading(tmp_path, 2, 0, 6)
     found = choose_points(table, short)
     latest = short.find_points(table.as_of)[1][0].day
@@ -67,7 +67,6 @@ def test_the_test_point_is_the_latest_with_enough_bad_rows(tmp_path: Path, short
 @pytest.mark.long
 @pytest.mark.usefixtures("enough")
 def test_the_latest_point_is_taken_where_it_has_enough_and_where_none_has(tmp_path: Path, short: Study) -> None:
-    """And it says which of the two."""
     (tmp_path / "a").mkdir()
     table = fading(tmp_path / "a", 7, 3)
     found, latest = choose_points(table, short), short.find_points(table.as_of)
@@ -83,7 +82,7 @@ def test_the_latest_point_is_taken_where_it_has_enough_and_where_none_has(tmp_pa
 
 @pytest.mark.usefixtures("enough")
 def test_it_does_not_go_back_for_a_few_bad_rows_more(tmp_path: Path, short: Study) -> None:
-    """Five in the window before are not half as many again as the four in the last one: that one it is, and says why."""
+    """Five in the window before are less than half as many again as four in the last window."""
     table = fading(tmp_path, 4, 1, 5)
     found, latest = choose_points(table, short), short.find_points(table.as_of)
     assert (found.train, found.test) == latest
@@ -95,7 +94,6 @@ def test_it_does_not_go_back_for_a_few_bad_rows_more(tmp_path: Path, short: Stud
 
 @pytest.mark.usefixtures("enough")
 def test_who_sellers_are_since_years_does_not_make_a_ledger_older(tmp_path: Path, short: Study) -> None:
-    """Nothing was sold before a month ago, and no point is looked for where nobody could have been observed."""
     end = OBSERVE + 400
     table = weekly(tmp_path, end, exposure(end - 45, "s0", report_time=(end - 44) * DAY - 1), 1, 0, 0, 0, 6)
     assert table.first_day == end - 45
@@ -105,7 +103,6 @@ def test_who_sellers_are_since_years_does_not_make_a_ledger_older(tmp_path: Path
 
 
 def test_points_that_are_stated_are_taken_as_they_are(table: LedgerTable, study: Study) -> None:
-    """However few are bad there."""
     stated = restated(study, observation={"train": ("2024-05-01",), "test": ("2025-02-01",)}, bad={"at_least": 1000})
     found = choose_points(table, stated)
     assert ((found.train, found.test), found.why) == (stated.find_points(table.as_of), "")
@@ -122,7 +119,6 @@ def test_points_that_are_stated_are_taken_as_they_are(table: LedgerTable, study:
 def test_bad_rows_are_counted_as_the_snapshot_holds_them(
     table: LedgerTable, study: Study, asks: dict[str, object]
 ) -> None:
-    """Without making features."""
     how = restated(study, **asks)
     point = how.point_at(table.as_of - 300)
     assert count_bad(table, how, point, final_facts(table)) == snapshot(table, how, point).bad.sum() > 3

@@ -1,4 +1,4 @@
-"""A snapshot is of each seller by itself: in which parts sellers are observed, and where their rows lie, changes nothing."""
+"""A snapshot is independent of the parts in which sellers are observed, and of the places of their rows."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -34,7 +34,7 @@ def assert_same(found: Snapshot, wanted: Snapshot) -> None:
 def test_sellers_observed_in_parts_of_any_size_give_the_same_rows(
     table: LedgerTable, study: Study, monkeypatch: pytest.MonkeyPatch, most: int, left: str
 ) -> None:
-    """To the last bit, the weights of those that stayed among them, which rest on all sellers together."""
+    """To the last bit, including weights of stayers, which depend on all sellers."""
     study = restated(study, eligible={"left": left})
     point = study.find_points(table.as_of)[0][0]
     whole = observe(table, study, point)
@@ -46,7 +46,6 @@ def test_sellers_observed_in_parts_of_any_size_give_the_same_rows(
 
 
 def test_rows_that_lie_one_after_the_other_are_joined_without_a_copy(table: LedgerTable, study: Study) -> None:
-    """And only those: what is out of order, or elsewhere, is copied."""
     points = study.find_points(table.as_of)[0][:3]
     final = final_facts(table)
     room = FeatureBuffer(3 * table.columns.cases, len(study.features))
@@ -76,13 +75,11 @@ def copied(part: Snapshot) -> Snapshot:
     ],
 )
 def test_runs_hold_no_more_than_they_may(sizes: Sequence[int], most: int, wanted: list[tuple[int, int]]) -> None:
-    """But for an item that alone is more."""
     found = runs(np.array(sizes, dtype=np.int64), most)
     assert [(run.start, run.stop) for run in found] == wanted
 
 
 def test_parts_of_a_ledger_are_whole_sellers(table: LedgerTable, tmp_path: Path) -> None:
-    """Every entry is in one part, under its seller."""
     columns, rows, sellers = table.columns, [], []
     for cases, part in of_sellers(columns, 1_000):
         assert part.cases == cases.stop - cases.start

@@ -1,1 +1,0 @@
-"""The pipeline: nine steps, what is kept between them, and what they come to."""

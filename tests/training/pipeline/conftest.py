@@ -1,5 +1,3 @@
-"""What tests of the pipeline share."""
-
 import pytest
 
 from tests.helpers.training_ledgers import restated
@@ -8,5 +6,5 @@ from training.study.definition import Study
 
 @pytest.fixture(scope="session")
 def study(study: Study) -> Study:
-    """The shipped study with few rounds."""
+    """Return the shipped study with few rounds."""
     return restated(study, model={"rounds": 30})

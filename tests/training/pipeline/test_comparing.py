@@ -1,4 +1,4 @@
-"""The champion is judged as it is served: by its own features, its own context and its own reference exposure."""
+"""The champion is judged as served: by its own features, context and reference exposure."""
 
 import json
 import math
@@ -31,17 +31,17 @@ HELD = ContextSource("held", "measures_in_force", 0.0)
 
 @pytest.fixture(scope="module")
 def plain(table: LedgerTable, study: Study) -> Artifact:
-    """A champion that knows no context."""
+    """Return a champion without context."""
     return load(train(table, study).parts)
 
 
 def knowing(study: Study, *context: ContextSource) -> Study:
-    """The study with context."""
+    """Return the study with context."""
     return replace(study, context=context, features=(*study.features, *(f for c in context for f in c.features)))
 
 
 def own_log_odds(trained: Trained, champion: Artifact, table: LedgerTable, study: Study) -> Floats:
-    """The champion's log-odds of the test rows by hand, each over its own exposure: `study` is the champion's own."""
+    """Return the champion's log-odds of the test rows, each over its own exposure; `study` is the champion's own."""
     (point,) = study.find_points(table.as_of)[1]
     rows = snapshot(table, study, point)
     assert rows.seller.tolist() == trained.test.seller.tolist()
@@ -56,7 +56,6 @@ def own_log_odds(trained: Trained, champion: Artifact, table: LedgerTable, study
 def test_context_can_be_introduced_where_the_champion_knows_none(
     table: LedgerTable, study: Study, plain: Artifact
 ) -> None:
-    """It is compared by what it reads; its level alone can be fitted anew, too."""
     more = knowing(study, WATCHED)
     trained = train(table, more, champion=plain)
     assert trained.test_log_odds["champion"] == pytest.approx(own_log_odds(trained, plain, table, study))
@@ -66,7 +65,6 @@ def test_context_can_be_introduced_where_the_champion_knows_none(
 
 @pytest.mark.long
 def test_a_champion_that_knows_context_is_judged_at_its_reference(table: LedgerTable, study: Study) -> None:
-    """Also beside a candidate with other features: nobody is judged by who looked."""
     theirs = knowing(study, WATCHED)
     champion = load(train(table, theirs).parts)
     both = knowing(replace(study, features=study.features[10:]), WATCHED, HELD)
@@ -79,7 +77,7 @@ def test_a_champion_that_knows_context_is_judged_at_its_reference(table: LedgerT
 def test_a_champion_of_another_reference_exposure_is_judged_by_its_own(
     table: LedgerTable, study: Study, plain: Artifact
 ) -> None:
-    """Else its log-loss would be worse by nothing but the other unit, and the gate would pass whatever comes."""
+    """Otherwise the other unit alone would worsen its log-loss, and the gate would always pass."""
     trained = train(table, restated(study, exposure={"reference_orders": 20.0}), champion=plain)
     assert study.exposure.reference_orders != 20.0
     assert trained.test_log_odds["champion"] == pytest.approx(own_log_odds(trained, plain, table, study))
@@ -91,7 +89,6 @@ def test_a_champion_of_another_reference_exposure_is_judged_by_its_own(
 def test_a_model_is_judged_at_the_level_of_the_labels_and_served_at_the_ultimate_one(
     table: LedgerTable, study: Study, plain: Artifact
 ) -> None:
-    """However much is still to come after the maturity, what is predicted is held against what is known at it."""
     more = restated(study, window={"maturity_days": 0})
     job = Job(table, more, POLICY, champion=plain)
     observed = observe(Step("1", show_nothing), job)
@@ -110,7 +107,6 @@ def test_a_model_is_judged_at_the_level_of_the_labels_and_served_at_the_ultimate
 def test_a_model_without_context_is_watched_by_a_study_that_has_some(
     table: LedgerTable, study: Study, plain: Artifact
 ) -> None:
-    """As monitor and backtest observe it: by what the model reads."""
     seen = as_the_model_sees(knowing(study, WATCHED), plain)
     (point,) = seen.find_points(table.as_of)[1]
     assert snapshot(table, seen, point).x.shape[1] == len(plain.features)
@@ -120,7 +116,6 @@ def test_a_model_without_context_is_watched_by_a_study_that_has_some(
 def test_a_champion_of_another_label_is_shown_and_judges_nothing(
     table: LedgerTable, study: Study, plain: Artifact
 ) -> None:
-    """What differs is named in the line of the step; gates go by logistic regression."""
     other = restated(study, bad={"at_least": 2}, window={"days": 90})
     trained = train(table, other, champion=plain)
     parts = ["bad at least: 1, here 2", "window: 180 days, here 90 days"]
@@ -137,7 +132,7 @@ def test_a_champion_of_another_label_is_shown_and_judges_nothing(
 
 
 def test_a_definition_of_an_earlier_release_is_compared_by_what_it_states(study: Study) -> None:
-    """It did not say whether suspensions make bad."""
+    """It did not state whether suspensions make bad."""
     stated = definition(study)
     old = {part: value for part, value in stated.items() if part != "bad_suspended"}
     assert other_label(restated(study, bad={"suspended": not study.bad.suspended}), old) == []

@@ -1,4 +1,4 @@
-"""The scale: found on sellers that are new to the model, by rows that count by their weight; and what helps nobody."""
+"""The scale: fitted on sellers that are new to the model, with weighted rows."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -24,14 +24,14 @@ from training.study.loading import load_study
 
 
 def turned(observed: Observed) -> Observed:
-    """With outcomes that are turned for the sellers of one fold: what holds for the others is wrong for them."""
+    """Return rows with outcomes reversed for the sellers of one fold."""
     seed = load_study(STUDIES / "marketplace.toml").model.seed
     return changed(observed, bad=lambda part: np.abs(part.bad - (folds(part.seller, FOLDS, seed) == 0)))
 
 
 @pytest.fixture(scope="module")
 def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
-    """A market of five hundred sellers, observed at four points that are 30 days apart, with windows of 180."""
+    """Return a market of five hundred sellers, observed at four points that are 30 days apart, with windows of 180."""
     study = restated(load_study(STUDIES / "marketplace.toml"), model={"rounds": 10})
     folder = tmp_path_factory.mktemp("market")
     with market_ledger(folder, 500) as ledger:
@@ -48,7 +48,7 @@ def calibrated(job: Job, observed: Observed) -> Calibrated:
 
 
 def changed(observed: Observed, **columns: Callable[[Snapshot], np.ndarray]) -> Observed:
-    """With other columns at every training point."""
+    """Return the job with replaced columns at every training point."""
     parts = [replace(part, **{name: made(part) for name, made in columns.items()}) for part in observed.parts]
     return replace(observed, parts=parts, rows=join(parts))
 
@@ -57,8 +57,9 @@ def changed(observed: Observed, **columns: Callable[[Snapshot], np.ndarray]) -> 
 def test_what_a_model_has_learnt_of_its_own_sellers_is_not_held_to_be_true_of_others(
     job: Job, observed: Observed
 ) -> None:
-    """Features and outcomes drawn by lot, the same at all points, as with windows that overlap. Of its own sellers a model
-    can learn them by heart, and be right at the next point; of others, and of what comes later, it knows nothing: slope 0.
+    """Random features and outcomes, the same at all points.
+
+    A model can memorise its own sellers and be right at the next point; of other sellers it knows nothing: slope 0.
     """
     learns = {"num_leaves": 31, "min_data_in_leaf": 2, "learning_rate": 0.2, "lambda_l2": 0.0, "extra_trees": False}
     by_heart = replace(
@@ -80,7 +81,7 @@ def test_what_a_model_has_learnt_of_its_own_sellers_is_not_held_to_be_true_of_ot
 
 @pytest.mark.long
 def test_weighted_rows_are_predicted_as_often_bad_as_they_are(job: Job, observed: Observed) -> None:
-    """Bad rows of weight 3, beside good ones of weight 1: observed over predicted is 1 within noise, both weighted."""
+    """Bad rows of weight 3, good rows of weight 1: weighted observed over predicted is 1 within noise."""
     weighted = changed(observed, weight=lambda part: np.where(part.bad > 0, 3.0, 1.0))
     latest, found = weighted.parts[-1], calibrated(job, weighted)
     p = 1 / (1 + np.exp(-(found.scale.log_odds(found.page.raw_score(latest.x)) + offset(latest, job.study))))
@@ -89,7 +90,6 @@ def test_weighted_rows_are_predicted_as_often_bad_as_they_are(job: Job, observed
 
 @pytest.mark.long
 def test_a_level_that_is_fitted_anew_counts_rows_by_their_weight(job: Job, observed: Observed) -> None:
-    """Of a recalibration; here to half a point, since nothing but the base is fitted."""
     champion = load(run(job).parts)
     weighted = changed(observed, weight=lambda part: np.where(part.bad > 0, 3.0, 1.0))
     latest, again = weighted.parts[-1], replace(job, champion=champion, recalibrate=True)
@@ -100,7 +100,6 @@ def test_a_level_that_is_fitted_anew_counts_rows_by_their_weight(job: Job, obser
 
 @pytest.mark.long
 def test_a_calibration_that_makes_all_alike_is_said_with_what_would_help(job: Job, observed: Observed) -> None:
-    """Slope 0: in the calibrate step, and not by the artifact that would come of it two steps later."""
     fitted = fit(Step("4", show_nothing), job, observed)
     assert calibrate_fit(Step("6", show_nothing), job, observed, fitted, 0.0).page.rows > 10
     with pytest.raises(ConfigurationWrong, match=r"every seller has the same points .*; widen the bad definition"):

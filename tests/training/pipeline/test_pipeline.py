@@ -1,4 +1,4 @@
-"""Nine steps in order, the same from the same, and nothing lost when one is interrupted."""
+"""Nine steps in order, reproducible, and resumable after an interruption."""
 
 import json
 import re
@@ -39,7 +39,6 @@ def champion(trained: Trained) -> Artifact:
 
 @pytest.mark.long
 def test_a_training_takes_nine_steps_and_ends_each_once(table: LedgerTable, study: Study) -> None:
-    """Each begins, may tell how far it is, and is over once; what it came to is said in a line."""
     told: list[tuple[str, int, int]] = []
     trained = run(Job(table, study, POLICY, verify=False), lambda *step: told.append(step))
     ended = [step for step, done, total in told if done == total]
@@ -54,7 +53,6 @@ def test_a_training_takes_nine_steps_and_ends_each_once(table: LedgerTable, stud
 def test_a_dry_run_says_what_would_be_trained_and_fits_nothing(
     table: LedgerTable, study: Study, tmp_path: Path
 ) -> None:
-    """Snapshot and checks alone: no model is kept."""
     planned = plan(Job(table, study, POLICY, kept=Kept(tmp_path)))
     assert list(planned.lines) == list(NAMES[:3])
     assert planned.train_rows > planned.test_rows > 100
@@ -65,7 +63,7 @@ def test_a_dry_run_says_what_would_be_trained_and_fits_nothing(
 def test_an_interrupted_training_goes_on_and_ends_as_if_it_never_was(
     table: LedgerTable, study: Study, trained: Trained, tmp_path: Path
 ) -> None:
-    """Stopped while the scale is fitted: the model is taken as it lies there, and every byte of the artifact is the same."""
+    """Stopped during the fit of the scale: the kept model is used, and the artifact is equal to the byte."""
     with pytest.raises(KeyboardInterrupt):
         run(Job(table, study, POLICY, verify=False, kept=Kept(tmp_path)), interrupted_at("calibrate"))
     kept = Kept(tmp_path)
@@ -76,7 +74,6 @@ def test_an_interrupted_training_goes_on_and_ends_as_if_it_never_was(
 
 @pytest.mark.long
 def test_half_of_a_kept_file_is_made_anew(table: LedgerTable, study: Study, trained: Trained, tmp_path: Path) -> None:
-    """A machine that stopped while it wrote leaves no trap for the next run."""
     with pytest.raises(KeyboardInterrupt):
         run(Job(table, study, POLICY, verify=False, kept=Kept(tmp_path)), interrupted_at("compare"))
     halved = list(tmp_path.glob("*.txt"))
@@ -87,7 +84,7 @@ def test_half_of_a_kept_file_is_made_anew(table: LedgerTable, study: Study, trai
 
 
 def interrupted_at(step: str) -> Callable[[str, int, int], None]:
-    """Progress that ends the run as soon as a step begins."""
+    """Return progress that ends the run as soon as a step begins."""
 
     def stop(name: str, done: int, total: int) -> None:
         if name.endswith(step):
@@ -100,7 +97,7 @@ def interrupted_at(step: str) -> Callable[[str, int, int], None]:
 def test_figures_of_a_sample_say_what_it_was_drawn_from(
     table: LedgerTable, study: Study, trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A million rows are judged by 100,000; what was trained on is counted whole."""
+    """100,000 of a million rows are judged; training rows are counted whole."""
     whole = trained.evaluation
     assert whole["test"]["drawn_from"] == whole["test"]["rows"]
     monkeypatch.setattr(comparing, "MAX_ROWS", 500)
@@ -111,7 +108,6 @@ def test_figures_of_a_sample_say_what_it_was_drawn_from(
 
 @pytest.mark.long
 def test_a_training_that_is_verified_trains_twice_and_finds_the_same(table: LedgerTable, study: Study) -> None:
-    """Without it the gate is not passed, since nobody has looked."""
     gates = {row["gate"]: row for row in train(table, study, verify=True).gates["gates"]}
     assert gates["reproducible"]["ok"]
     assert not {row["gate"]: row for row in train(table, study).gates["gates"]}["reproducible"]["ok"]
@@ -121,8 +117,6 @@ def test_a_training_that_is_verified_trains_twice_and_finds_the_same(table: Ledg
 def test_sellers_that_are_observed_otherwise_the_second_time_are_found_out(
     table: LedgerTable, study: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Training twice begins with the export: what a snapshot makes of chance or of order is seen, too."""
-
     def otherwise(step: Step, job: Job) -> Observed:
         found = observing.observe(step, job)
         x = found.rows.x.copy()
@@ -138,7 +132,6 @@ def test_sellers_that_are_observed_otherwise_the_second_time_are_found_out(
 def test_a_recalibration_keeps_every_tree_and_moves_all_points_alike(
     table: LedgerTable, study: Study, trained: Trained, champion: Artifact
 ) -> None:
-    """The level alone is new: the order of any two sellers is what it was."""
     old = Artifact(champion.manifest | {"base": champion.page.base - 72}, champion.parts, champion.digest)
     again = train(table, study, champion=old, recalibrate=True)
     assert again.parts["model.txt"] == champion.parts["model.txt"]
@@ -152,12 +145,11 @@ def test_a_recalibration_keeps_every_tree_and_moves_all_points_alike(
 
 @pytest.fixture(scope="module")
 def challenger(table: LedgerTable, study: Study, champion: Artifact) -> Trained:
-    """Trained beside the champion, on fewer features than it knows."""
+    """Train with the champion, on fewer features."""
     return train(table, replace(study, features=study.features[10:]), champion=champion)
 
 
 def test_a_champion_with_other_features_is_compared_by_its_own(challenger: Trained) -> None:
-    """It is scored from what it was trained on, beside the candidate, on the same rows."""
     evaluation = challenger.evaluation
     assert {"lightgbm", "champion"} <= set(evaluation["auc"])
     assert 0 < sum(map(sum, evaluation["migration"]["matrix"])) <= evaluation["test"]["rows"]
@@ -166,7 +158,6 @@ def test_a_champion_with_other_features_is_compared_by_its_own(challenger: Train
 def test_the_report_of_a_training_leaves_nothing_out_but_what_needs_a_champion(
     trained: Trained, challenger: Trained
 ) -> None:
-    """Of figures as training makes them: sellers without a score, parts that tie, months that are missing."""
     alone, beside = report_of(trained), report_of(challenger)
     left_out = re.findall(r"<strong>([^<]+)</strong>: left out|<li><strong>([^<]+)</strong>, since", alone)
     named = {one or other for one, other in left_out}
@@ -178,27 +169,26 @@ def test_the_report_of_a_training_leaves_nothing_out_but_what_needs_a_champion(
 
 
 def report_of(trained: Trained) -> str:
-    """The report as `train` writes it."""
+    """Return the report as `train` writes it."""
     stated = {n: json.loads(trained.parts[f"{n}.json"]) for n in ("manifest", "evaluation", "lineage", "certificate")}
     return render(**stated, gates=trained.gates, digest="f" * 64)
 
 
 def test_the_sample_that_reports_are_tried_on_holds_no_figure_that_training_does_not_make(challenger: Trained) -> None:
-    """Or a report that reads it would be tried on what nobody is ever given."""
+    """Otherwise report tests would use impossible figures."""
     made = paths(json.loads(challenger.parts["evaluation.json"]))
     unmade = paths(sample.evaluation()) - made
-    assert {path for path in unmade if not path.startswith(".looks[]")} == set()  # nobody looked before
+    assert {path for path in unmade if not path.startswith(".looks[]")} == set()  # no earlier look
 
 
 def paths(value: Any, at: str = "") -> set[str]:
-    """The keys of JSON tables by their path; in lists, those of any row."""
+    """Return the keys of JSON tables by their path; in lists, the keys of any row."""
     if isinstance(value, dict):
         return {f"{at}.{key}" for key in value}.union(*(paths(part, f"{at}.{key}") for key, part in value.items()))
     return set().union(*(paths(part, f"{at}[]") for part in value)) if isinstance(value, list) else set()
 
 
 def test_the_worst_misses_know_what_was_known_and_what_came_in_the_window(table: LedgerTable, study: Study) -> None:
-    """Nothing of the window or later among what was known at the observation; nothing but the window after it."""
     _, (point,) = study.find_points(table.as_of)
     test = snapshot(table, study, point)
     everybody = np.zeros(len(test.bad)), np.zeros(len(test.bad), dtype=np.int64), np.full(len(test.bad), "standard")
@@ -216,7 +206,6 @@ def test_the_worst_misses_know_what_was_known_and_what_came_in_the_window(table:
 def test_every_look_at_a_test_window_is_logged_and_those_of_others_are_shown(
     table: LedgerTable, study: Study, tmp_path: Path
 ) -> None:
-    """Another study that looks at the same window is told so; the same study again gives the same evaluation."""
     shell = Shell(looks=tmp_path / "looks.jsonl", now=1_764_000_000_000_000)
     plan(Job(table, study, POLICY, shell=shell))
     assert not (tmp_path / "looks.jsonl").exists(), "a dry run judges nothing, and is no look"
@@ -229,7 +218,6 @@ def test_every_look_at_a_test_window_is_logged_and_those_of_others_are_shown(
 
 
 def test_a_window_that_is_longer_than_the_ledger_is_told_with_what_would_help(table: LedgerTable, study: Study) -> None:
-    """How far the ledger goes back, and where the points lie: a wider window would be the wrong advice."""
     with pytest.raises(ConfigurationWrong, match="training points hold 0 rows") as refused:
         plan(Job(table, restated(study, window={"days": 700}), POLICY))
     said = refused.value.message

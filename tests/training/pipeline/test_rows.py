@@ -1,4 +1,4 @@
-"""The scored test rows as a file: what the evaluation was made of, so that anybody can compare on the same rows."""
+"""The scored test rows as a file, for comparisons on the same rows."""
 
 from pathlib import Path
 
@@ -27,7 +27,6 @@ def trained(table: LedgerTable, study: Study) -> Trained:
 def test_a_row_says_whose_it_is_what_became_of_it_and_what_every_model_says(
     table: LedgerTable, trained: Trained, tmp_path: Path, ending: str, read: object
 ) -> None:
-    """Points as the packed model gives them, and every model's ranking as the evaluation has it."""
     file = tmp_path / f"rows.{ending}"
     assert write_rows(table, trained, file) == len(trained.test.bad)
     rows: pl.DataFrame = read(file)  # type: ignore[operator]
@@ -50,7 +49,6 @@ def test_a_row_says_whose_it_is_what_became_of_it_and_what_every_model_says(
 
 
 def test_a_file_that_rows_cannot_be_written_to_is_named(table: LedgerTable, trained: Trained, tmp_path: Path) -> None:
-    """By its ending, its folder, or because it is a folder itself."""
     with pytest.raises(ConfigurationWrong, match=r"rows.txt must end in .csv or .parquet"):
         write_rows(table, trained, tmp_path / "rows.txt")
     with pytest.raises(ConfigurationWrong, match=r"there is no folder .*none"):

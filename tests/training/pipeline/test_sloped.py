@@ -1,5 +1,3 @@
-"""The slope of exposure in a training: asked of the training points, stated wherever somebody may look for it."""
-
 import json
 from dataclasses import replace
 
@@ -19,7 +17,7 @@ from training.study.definition import Study
 
 @pytest.mark.long
 def test_the_slope_of_exposure_is_of_the_training_points_alone_and_is_shown(table: LedgerTable, study: Study) -> None:
-    """Other outcomes at test change nothing of it; manifest, lineage, evaluation and checks of the data state it."""
+    """In manifest, lineage, evaluation and data checks; other test outcomes do not change it."""
     job, trained = Job(table, study, POLICY), train(table, study)
     observed = observe(Step("1", show_nothing), job)
     turned = replace(observed, test=replace(observed.test, bad=1 - observed.test.bad))
@@ -41,7 +39,6 @@ def test_the_slope_of_exposure_is_of_the_training_points_alone_and_is_shown(tabl
 def test_a_slope_that_a_study_states_is_taken_and_without_exposure_there_is_none(
     table: LedgerTable, study: Study
 ) -> None:
-    """Fixed at 1, as models of earlier releases have it without saying so."""
     job = Job(table, restated(study, exposure={"slope": 1.0}), POLICY)
     observed = observe(Step("1", show_nothing), job)
     slope = find_slope(Step("slope", show_nothing), job, observed).job.slope

@@ -1,4 +1,4 @@
-"""What is kept for a rerun is used as it was written, or not at all."""
+"""A rerun uses kept files exactly as written, or not at all."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from training.pipeline.steps import Kept
 
 @pytest.mark.parametrize("harm", ["cut off", "altered", "without its digest"])
 def test_what_is_not_as_it_was_written_is_made_anew(tmp_path: Path, harm: str) -> None:
-    """A cut-off model would end the process in LightGBM, on every rerun."""
+    """A truncated model would crash the process in LightGBM on every rerun."""
     Kept(tmp_path).text("model", lambda: "tree\nend of trees\n")
     file = tmp_path / "model.txt"
     data = file.read_bytes()
@@ -28,7 +28,6 @@ def test_what_is_not_as_it_was_written_is_made_anew(tmp_path: Path, harm: str) -
 
 
 def test_other_code_makes_another_training(tmp_path: Path) -> None:
-    """What an earlier version kept is not taken for what this one would make."""
     (tmp_path / "deep").mkdir()
     file = tmp_path / "deep" / "fit.py"
     file.write_text("ROUNDS = 1\n")
@@ -42,7 +41,6 @@ def test_other_code_makes_another_training(tmp_path: Path) -> None:
 
 
 def test_the_line_of_the_gates_parts_what_failed_from_what_a_person_signs() -> None:
-    """A model that passes is not listed as failed for a gate that asks for a signature."""
     ok, failed = {"gate": "parity", "kind": HARD, "ok": True}, {"gate": "ranking", "kind": HARD, "ok": False}
     unsigned = {"gate": "psi", "kind": ADVISORY, "ok": False}
     assert spell_verdict([ok]) == "all 1 passed"

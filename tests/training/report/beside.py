@@ -1,4 +1,4 @@
-"""What stands beside the evaluation of the sample: lineage, certificate and gates."""
+"""Lineage, certificate and gates for the sample evaluation."""
 
 from datetime import date, timedelta
 from typing import Any
@@ -9,7 +9,6 @@ Json = Any
 
 
 def lineage() -> dict[str, Json]:
-    """The lineage of the sample."""
     first, test = date(2024, 6, 19), date(2025, 5, 20)
 
     def spell(days: list[date]) -> Json:
@@ -42,7 +41,6 @@ def lineage() -> dict[str, Json]:
 
 
 def certificate() -> dict[str, Json]:
-    """A certificate over every feature."""
     directions = {key: feature.direction for key, feature in FEATURES.items()}
     return {"algorithm": "tables@1", "directions": directions, "model_sha256": "46f0" * 16, "trees": 17}
 
@@ -65,7 +63,7 @@ GATES = (
 
 
 def gates(failing: tuple[str, ...] = ()) -> dict[str, Json]:
-    """The gates, of which those named fail."""
+    """Return the gates; those named fail."""
     keys = ("gate", "kind", "number", "limit", "text", "overridable")
     rows = [dict(zip(keys, gate, strict=True)) | {"ok": gate[0] not in failing} for gate in GATES]
     return {"gates": rows, "passed": all(row["ok"] for row in rows if row["kind"] == "hard")}

@@ -1,4 +1,4 @@
-"""A full evaluation: that of a simulated case, with what training puts beside it. No model is trained."""
+"""A full evaluation of a simulated case, without training a model."""
 
 import copy
 from collections.abc import Sequence
@@ -27,12 +27,12 @@ DIGEST = "5f0c" + "9d" * 30
 
 @cache
 def _case() -> Case:
-    """A year of rows, a champion among the models."""
+    """Return a case of a year of rows, with a champion among the models."""
     return case_of(ROWS, 7, day=FIRST_DAY + np.arange(ROWS) * 365 // ROWS, indeterminate=61, left=118)
 
 
 def page(features: Sequence[Feature]) -> Json:
-    """A page of a table for each feature: a few steps for most, one for every seventh."""
+    """Return a page of a table for each feature: a few steps for most, one for every seventh."""
     tables = []
     for k, feature in enumerate(features):
         edges = np.linspace(0, 30 if k % 2 else 0.2, 2 if k % 7 == 3 else 9)[:-1]
@@ -42,7 +42,7 @@ def page(features: Sequence[Feature]) -> Json:
 
 
 def _misses(case: Case) -> Json:
-    """The rows that were trusted and turned out bad, and those that were not and turned out good."""
+    """Return bad rows that were trusted, and good rows that were not."""
     log_odds, found = case.log_odds["lightgbm"], []
     trusted = np.argsort(np.where(case.bad == 1, log_odds, np.inf))[:14]
     distrusted = np.argsort(np.where(case.bad == 0, -log_odds, np.inf))[:6]
@@ -114,12 +114,10 @@ def _evaluation() -> dict[str, Json]:
 
 
 def evaluation() -> dict[str, Json]:
-    """All that training writes about a candidate with a champion, as plain JSON."""
     return copy.deepcopy(_evaluation())
 
 
 def parts(failing: tuple[str, ...] = ()) -> dict[str, Json]:
-    """All that `render` takes."""
     return {
         "manifest": {"study": "marketplace", "core_version": "0.3.0"},
         "evaluation": evaluation(),

@@ -1,4 +1,4 @@
-"""The report in a real Chromium: what it loads, whether it fits, can be read and can be heard."""
+"""The report in a real Chromium: it loads alone, fits, and is readable and accessible."""
 
 import copy
 import shutil
@@ -32,7 +32,7 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A report of everything, and of hostile input with a long word in it."""
+    """Return a full report, one of hostile input with a long word, and one of an earlier release's model."""
     hostile = poisoned(sample.parts(("log_loss", "psi")))
     hostile["evaluation"]["misses"][0]["seller"] = "s" * 128
     hostile["evaluation"]["segments"]["country"][0]["name"] = "n" * 128
@@ -45,7 +45,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @contextmanager
 def opened(chromium: Browser, file: Path, width: int = 1280, scheme: Any = "light") -> Iterator[Page]:
-    """The page in a browser without a network; fails on any request but the file, any message and any error."""
+    """Open the page in a browser without a network; fail on any other request, message or error."""
     found: list[str] = []
     context = chromium.new_context(offline=True, viewport={"width": width, "height": 900}, color_scheme=scheme)
     try:
@@ -130,7 +130,7 @@ def test_figures_have_names_and_tables_have_heads(chromium: Browser, files: dict
         figures = page.get_by_role("img").all()
         assert len(figures) > 70
         assert all(len(figure.get_attribute("aria-label") or "") > 10 for figure in figures)
-        # What is not a figure with a name is hidden from those who listen.
+        # Figures without a name are hidden from screen readers.
         unnamed = "svg:not([role=img], [aria-hidden=true], [aria-hidden=true] *)"
         assert page.locator(unnamed).count() == 0
         bare = "table:not(:has(caption)), table:not(:has(th[scope=col])), table:not(:has(th[scope=row]))"

@@ -1,4 +1,4 @@
-"""What the report promises whoever reads its HTML without a browser."""
+"""The report's HTML without a browser."""
 
 import copy
 import os
@@ -25,7 +25,7 @@ LEFT_OUT = 'class="missing"'
 
 
 def changed(path: str, value: Json) -> dict[str, Json]:
-    """The sample with one value changed, by its path."""
+    """Return the sample with one value changed, by its path."""
     parts = copy.deepcopy(sample.parts())
     *steps, last = path.split(".")
     part = parts
@@ -36,7 +36,7 @@ def changed(path: str, value: Json) -> dict[str, Json]:
 
 
 def words(html: str) -> str:
-    """The text of a page without its marks and styles."""
+    """Return the text of a page without its marks and styles."""
     bare = re.sub(r"<style>.*?</style>|<[^>]+>", " ", html, flags=re.DOTALL)
     return re.sub(r"\s+", " ", bare)
 
@@ -69,7 +69,7 @@ def test_two_hundred_tables_stay_below_two_megabytes() -> None:
 @pytest.mark.long
 def test_the_same_input_gives_the_same_bytes_whatever_the_hash_seed() -> None:
     code = "from tests.training.report.sample import parts; from training.report.page import render; print(render(**parts()))"
-    other = {**os.environ, "PYTHONHASHSEED": "1"}  # this process has one of its own
+    other = {**os.environ, "PYTHONHASHSEED": "1"}  # this process has its own
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, env=other)
     assert done.stdout.decode().strip() == render(**sample.parts()).strip()
 
@@ -173,8 +173,6 @@ def test_whatever_is_missing_or_odd_never_breaks_the_report(key: str) -> None:
 def test_an_error_of_ours_is_never_taken_for_what_a_model_does_not_hold(
     monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    """It is warned of, which fails every test that draws a report, and said on the page."""
-
     def faulty(_: Reading) -> list[Block]:
         raise error
 
@@ -252,7 +250,7 @@ HOSTILE = "<script>document.title='x'</script>\"'><img src=x onerror=alert(1)>{{
 
 
 def poisoned(value: Json) -> Json:
-    """The same data with every text made hostile, but for dates, models and what code looks up."""
+    """Return the data with every text made hostile, except dates, models and keys that code looks up."""
     if isinstance(value, dict):
         return {key: poisoned(part) for key, part in value.items()}
     if isinstance(value, list):

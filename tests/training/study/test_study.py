@@ -1,4 +1,4 @@
-"""A study is checked whole before anything runs, and never lets the model see what the test asks."""
+"""A study is checked whole before anything runs, and separates training from test."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -46,7 +46,6 @@ def minimal(tmp_path_factory: pytest.TempPathFactory) -> Study:
     "path", sorted(p for p in STUDIES.glob("*.toml") if ".mapping" not in p.name), ids=lambda p: p.stem
 )
 def test_every_study_that_is_shipped_can_be_used(path: Path) -> None:
-    """And is named like its file."""
     assert load_study(path).name == path.stem
 
 
@@ -86,7 +85,7 @@ def test_what_a_study_leaves_out_has_a_default(minimal: Study) -> None:
 
 
 def test_what_a_study_states_arrives_as_it_is(tmp_path: Path) -> None:
-    """Also a date without the quotes, which TOML reads as a date."""
+    """TOML reads a date without quotes as a date."""
     stated = study(
         tmp_path,
         """
@@ -142,7 +141,6 @@ parameters = { num_leaves = 4 }
 
 
 def test_bad_as_it_is_stated_arrives_as_it_is(tmp_path: Path) -> None:
-    """Rules may be left out where orders that failed are counted, and only then."""
     table = '[bad]\ncount = "service_failures"\nshare = 0.2\nleast_orders = 30\nworst = 0.1\nweigh_by = "orders"\n'
     stated = study(tmp_path, MINIMAL[: MINIMAL.index("[bad]")] + table)
     assert (stated.bad.rules, stated.bad.count, stated.bad.share, stated.bad.worst) == (
@@ -170,7 +168,7 @@ def test_bad_as_it_is_stated_arrives_as_it_is(tmp_path: Path) -> None:
 
 
 def test_a_study_frees_the_direction_of_exposure_and_tenure_and_of_nothing_else(tmp_path: Path) -> None:
-    """All others are those of the table; what is said to be fixed is as if nothing was said."""
+    """A direction stated as fixed changes nothing."""
     stated = study(tmp_path, MINIMAL + '\n[directions]\nexposure = "free"\ntenure = "free"\n')
     changed = {f.key for f in stated.features if isinstance(f, Feature) and f.direction != FEATURES[f.key].direction}
     assert changed == {"exposure@1", "tenure_days@1"}
@@ -181,7 +179,6 @@ def test_a_study_frees_the_direction_of_exposure_and_tenure_and_of_nothing_else(
 
 
 def test_every_wrong_part_is_named_at_once(tmp_path: Path) -> None:
-    """Missing, of the wrong type, out of range, contradictory and unknown, in one message."""
     said = refusal(
         tmp_path,
         """
@@ -302,13 +299,11 @@ speed = 3
     ],
 )
 def test_a_wrong_part_is_named(tmp_path: Path, old: str, new: str, message: str) -> None:
-    """One at a time: nothing that would only fail, or silently do nothing, once training runs."""
     assert MINIMAL.count(old) == 1
     assert message in refusal(tmp_path, MINIMAL.replace(old, new))
 
 
 def test_a_mistyped_name_is_told_once_with_the_one_that_is_most_like_it(tmp_path: Path) -> None:
-    """A table without what is in it, and a part of a table."""
     said = refusal(tmp_path, MINIMAL.replace("[window]", "[windw]").replace("[bad]", "[bad]\nat_lest = 2"))
     assert "windw is not a part of a study; did you mean window?" in said
     assert "windw.days" not in said
@@ -317,7 +312,6 @@ def test_a_mistyped_name_is_told_once_with_the_one_that_is_most_like_it(tmp_path
 
 
 def test_a_file_that_is_no_study_is_named(tmp_path: Path) -> None:
-    """Absent, no TOML, no text, a folder."""
     with pytest.raises(ConfigurationWrong, match="there is no study"):
         load_study(tmp_path / "absent.toml")
     with pytest.raises(ConfigurationWrong, match="is not TOML"):
@@ -330,7 +324,6 @@ def test_a_file_that_is_no_study_is_named(tmp_path: Path) -> None:
 
 
 def test_the_digest_is_of_what_is_stated_not_of_how(tmp_path: Path, minimal: Study) -> None:
-    """Comments, order and quotes around a date make no difference; any value does."""
     tables = MINIMAL.index("[window]"), MINIMAL.index("[bad]")
     turned = f"# a comment\n{MINIMAL[: tables[0]]}{MINIMAL[tables[1] :]}{MINIMAL[tables[0] : tables[1]]}"
     assert study(tmp_path, turned) == minimal
@@ -341,7 +334,7 @@ def test_the_digest_is_of_what_is_stated_not_of_how(tmp_path: Path, minimal: Stu
 
 
 def test_a_training_window_that_reaches_the_test_point_is_refused(minimal: Study) -> None:
-    """With its maturity: the model would learn what the test asks."""
+    """With its maturity."""
     as_of = parse_day("2026-01-01")
     stated = restated(
         minimal, observation={"train": ("2023-01-01",), "test": ("2023-07-10",)}, window={"maturity_days": 10}
@@ -359,7 +352,6 @@ def test_a_training_window_that_reaches_the_test_point_is_refused(minimal: Study
 
 
 def test_a_test_window_that_the_ledger_does_not_cover_is_refused(minimal: Study) -> None:
-    """Its outcomes are not known yet, and would pass for good ones."""
     stated = restated(
         minimal, observation={"train": ("2022-01-01",), "test": ("2023-01-01",)}, window={"maturity_days": 10}
     )
@@ -381,7 +373,6 @@ def test_a_test_window_that_the_ledger_does_not_cover_is_refused(minimal: Study)
 def test_points_that_a_study_does_not_state_are_the_latest_that_overlap_with_nothing(
     minimal: Study, as_of: int, window: tuple[int | None, int | None], maturity: int, points: int, step: int
 ) -> None:
-    """Days or months, whatever the end of the ledger: the test is over by then, each training window by the test."""
     stated = restated(
         minimal,
         window={"days": window[0], "months": window[1], "maturity_days": maturity},
@@ -406,6 +397,5 @@ def test_points_that_a_study_does_not_state_are_the_latest_that_overlap_with_not
 def test_a_window_of_months_ends_on_the_same_day_of_the_month_or_on_its_last(
     minimal: Study, day: str, months: int, end: str
 ) -> None:
-    """The day after the window, as worked by hand."""
     stated = restated(minimal, window={"days": None, "months": months})
     assert format_day(stated.point_at(parse_day(day)).window_end) == end
