@@ -11,13 +11,11 @@ import tests.bench
 
 
 def names() -> list[str]:
-    """Every benchmark, by its module's name with dashes."""
     found = [module.name for module in pkgutil.iter_modules(tests.bench.__path__)]
     return sorted(name.replace("_", "-") for name in found if not name.startswith("_"))
 
 
 def main() -> int:
-    """Runs what the command line asks; prints each figure as it is known, the flat JSON into the file."""
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
     parser.add_argument("name", nargs="?", choices=names())
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as one flat JSON object")

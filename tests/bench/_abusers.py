@@ -1,4 +1,4 @@
-"""What a victim keeps of its calls beside abusers of each sort, and the place at which they all call."""
+"""Measure a victim's calls while abusers of each kind load the same server."""
 
 import statistics
 import subprocess
@@ -17,7 +17,7 @@ TURNS = 5
 
 
 class Place:
-    """A server that asks for certificates and knows tokens, and a client of a caller who shows either or both."""
+    """A server that requires certificates and knows tokens, and a client with either or both."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.authority, self.issuer = folder, Authority(folder), TokenIssuer(folder)
@@ -51,14 +51,14 @@ def work():
 for _ in range(8):
     threading.Thread(target=work).start()
 """
-"""A process that calls as fast as it can, and takes no refusal for an answer; with tokens that prove nobody if it is to."""
+"""A process that calls without pause and ignores refusals; on request with invalid tokens."""
 
 ABUSERS = {"beside_over_alone": "abuser", "bad_tokens": "abuser", "no_grant": "stranger"}
-"""The first label of the abuser's certificate, by the figure: it is limited, it shows bad tokens, it is granted nothing."""
+"""By figure, the first label of the abuser's certificate: limited, with bad tokens, without grants."""
 
 
 def abused(folder: Path, say: Say) -> dict[str, float]:
-    """Return calls a second of a victim beside each abuser over those alone; this machine does the work of both."""
+    """Return a victim's calls a second with each abuser over those alone; this machine runs both."""
     place = Place(folder)
     limits = '[[limits]]\nprincipals = ["dns:abuser.example"]\ncalls_per_second = 20\n'
     place.write("dns:a.example", "dns:abuser.example", limits=limits)

@@ -1,13 +1,13 @@
-"""The best that any scorer can do in the simulated market: the exact posterior of a bad performance window.
+"""The best possible scorer of the simulated market: the exact posterior of a bad performance window.
 
-The latent state of a seller is (class, hazard, regime of each month). Given class and hazard, the regimes are
-a two-state Markov chain, and violations are Poisson: those reported by the observation form a thinned Poisson
-process (Poisson thinning), so a forward pass over the months gives the likelihood exactly, and its
-continuation through the window gives the probability of no bad violation. The hazard is integrated
-numerically over its logarithm, on a grid that closes in on each seller's posterior; class is summed. Forward
-algorithm: Rabiner 1989, Proceedings of the IEEE 77(2); thinning: Kingman 1993, Poisson Processes, section 5.1.
+The latent state of a seller is (class, hazard, regime of each month). Given class and hazard, the regimes are a
+two-state Markov chain and violations are Poisson. Violations reported by the observation form a thinned Poisson
+process, so a forward pass over the months gives the exact likelihood. Its continuation through the window gives the
+probability of no bad violation. The hazard is integrated numerically over its logarithm, on a grid that narrows to each
+seller's posterior; class is summed. Forward algorithm: Rabiner 1989, Proceedings of the IEEE 77(2); thinning: Kingman
+1993, Poisson Processes, section 5.1.
 
-Only recorded facts enter: entries whose day lies before the observation, and the seller's own exposure in the window.
+Only recorded facts enter: entries dated before the observation, and the seller's own exposure in the window.
 """
 
 import math
@@ -30,13 +30,13 @@ from training.market.tables import (
 )
 
 COARSE_POINTS, FINE_POINTS, CLOSING_IN = 48, 64, 2
-"""Grid points of the hazard in each closing-in.
+"""Grid points of the hazard in each narrowing.
 
-The trapezoid rule on a smooth peak errs below 1e-6 with steps of one standard deviation, which 64 points over the last
-interval keep up to some thousand violations of one seller.
+The trapezoid rule on a smooth peak errs below 1e-6 with steps of one standard deviation; 64 points over the last
+interval suffice up to some thousand violations of one seller.
 """
 NEGLIGIBLE_LOG = 25.0
-"""Grid points whose log weight lies this far below the best carry less than 1e-10 of the posterior."""
+"""Log weight below the best at which grid points carry less than 1e-10 of the posterior."""
 SELLERS_AT_ONCE = 250
 """The working arrays of [sellers, classes, points] then fit into a processor's cache."""
 SERIOUS = slice(HARMS.index("high"), None)
@@ -62,9 +62,9 @@ class Evidence:
     false_mass: Floats
     """Expected complaints in bad faith that the label takes for bad: [n]."""
     observe_month: int
-    """The month that the observation falls in; the days before and after the observation share its state."""
+    """The month of the observation; all its days share its state."""
     month: Ints
-    """The month in which each allegation occurred, 0 for that of the start: [k]. They are sorted by month and seller."""
+    """The month in which each allegation occurred, 0 for the month of the start: [k]. Sorted by month and seller."""
     seller: Ints
     """The position of its seller: [k]."""
     true_weight: Floats
@@ -76,12 +76,12 @@ class Evidence:
 def attainable_probability(market: Market, observe_day: int, window_days: int, maturity_days: int) -> Floats:
     """Return P(bad by the record in the window | the record at observation): float64 [sellers].
 
-    Day `observe_day` is the first not yet known; the window is [observe_day, observe_day + window_days). The event: a
+    Day `observe_day` is the first unknown day; the window is [observe_day, observe_day + window_days). The event: a
     violation of high or extreme harm occurred in the window, was confirmed less than `maturity_days` after it, and was
     not overturned by then. The seller's exposure in the window is given.
 
-    Worked number: one class with shape 1 and mean 2 (rate 0.5), no sprees, no bad faith, 3 violations on a reported mass
-    of 1 and a window mass of 0.5 give 1 - ((0.5 + 1) / (0.5 + 1 + 0.5))^(1 + 3) = 0.683594.
+    Worked number: one class with shape 1 and mean 2 (rate 0.5), no sprees, no bad faith, 3 violations on a reported
+    mass of 1 and a window mass of 0.5 give 1 - ((0.5 + 1) / (0.5 + 1 + 0.5))^(1 + 3) = 0.683594.
     """
     parts = [
         posterior_probability(
@@ -97,19 +97,18 @@ def status_at(market: Market, day: int) -> Ints:
     """Return the last action on each violation decided before `day`, or -1.
 
     Shape [k], indices into ACTIONS. A final violation with a verified identifier is CONFIRM without a decision. Reports
-    are not looked at: a violation that is reported only after `day` has a status, too, and may be CONFIRM.
+    are ignored: a violation reported after `day` also has a status.
     """
     violations = market.violations
     arrived = violations["final"].to_numpy() & violations["identifier_verified"].to_numpy()
     status = np.where(arrived, CONFIRM, -1).astype(np.int64)
     known = market.decisions.filter(pl.col("day") < day)
-    # Decisions are in time order, and of a repeated index the last assignment stays.
+    # Decisions are in time order; the last assignment of a repeated index stays.
     status[known["violation"].to_numpy()] = known["action"].to_numpy()
     return status
 
 
 def gather(market: Market, observe_day: int, window_days: int, maturity_days: int) -> Evidence:
-    """Collect for each seller what the exact posterior needs."""
     tables = build_tables(market.parameters)
     calendar = build_calendar(market.start, market.days, market.parameters)
     length = window_days + maturity_days
@@ -145,7 +144,7 @@ def _reported_share(parameters: MarketParameters, tables: Tables, length: int) -
 def _bad_shares(parameters: MarketParameters, tables: Tables, length: int) -> tuple[Floats, Floats]:
     """Return P(a violation is bad and confirmed within `age` days), if true by class and if made in bad faith.
 
-    Two of shapes [length, C] and [length].
+    Shapes [length, C] and [length].
     """
     faith = parameters.bad_faith
     overturned = np.cumsum(np.concatenate([[0.0], delay_probabilities(faith.appeal, length)]))[:length]
@@ -163,7 +162,7 @@ def _bad_shares(parameters: MarketParameters, tables: Tables, length: int) -> tu
 
 
 def _log_prior(market: Market, past_seller: Ints, past: Flags, observe_day: int) -> Floats:
-    """Return the log of the prior of each class, given what is not dated: float64 [n, C].
+    """Return the log of the prior of each class, given the undated facts: float64 [n, C].
 
     Cohort prior x P(identity level | class) x P(service failures | class).
     """
@@ -171,7 +170,7 @@ def _log_prior(market: Market, past_seller: Ints, past: Flags, observe_day: int)
     joined = market.identity["join_day"].to_numpy()
     prior = np.log([[c.share_newcomer for c in classes], [c.share_veteran for c in classes]])
     levels = np.log([c.levels for c in classes]).T
-    # Before a seller has joined nothing is known of it but that it will be a newcomer.
+    # Before a seller joins, only its newcomer cohort is known.
     level = np.where((joined < observe_day)[:, None], levels[market.identity["level"].to_numpy()], 0.0)
     total = prior[(joined < 0).astype(np.int64)] + level
 
@@ -208,15 +207,15 @@ def beta_binomial_log(failed: Ints, orders: Ints, mean: float, concentration: fl
 def _allegations(
     market: Market, tables: Tables, calendar: Calendar, observe_day: int
 ) -> tuple[Ints, Ints, Floats, Floats]:
-    """Return month, seller and both weights of the allegations that tell something: no echo, possibly true.
+    """Return month, seller and both weights of the informative allegations: no echo, possibly true.
 
-    Left out are factors that neither class, hazard nor regime changes: the densities of the delays, which are the same for
-    complaints made in bad faith, and the tables of final acts, which are never made in bad faith.
+    Factors that neither class, hazard nor regime changes are left out: delay densities, equal for complaints in bad
+    faith, and the tables of final acts, which are never in bad faith.
     """
     v, p = market.violations, market.parameters
     status = status_at(market, observe_day)
     keep = (v["report_day"].to_numpy() < observe_day) & ~v["echo"].to_numpy()
-    # Only complaints made in bad faith are withdrawn or overturned: those say nothing about the seller.
+    # Only complaints in bad faith are withdrawn or overturned; these carry no information about the seller.
     keep &= (status != WITHDRAW) & (status != OVERTURN)
     seller, day, types, harm, source = (
         v[name].to_numpy()[keep] for name in ("seller", "occur_day", "type", "harm", "source")
@@ -247,7 +246,7 @@ def _standing_in_bad_faith(market: Market, observe_day: int, keep: Flags) -> Flo
     first[decided["violation"].to_numpy()] = decided["day"].to_numpy()
     # An appeal is decided a day after the decision at the earliest.
     overturned = np.cumsum(np.concatenate([[0.0], delay_probabilities(bad.appeal, observe_day)]))
-    # The decision lies before the observation in the confirmed cases; others read an entry that is not used.
+    # In the confirmed cases the decision precedes the observation; others read an unused entry.
     age = np.maximum(observe_day - 1 - first[keep], 0)
     return np.asarray(bad.confirmed_share * (1.0 - bad.overturned_share * overturned[age]))
 
@@ -261,7 +260,7 @@ def posterior_probability(evidence: Evidence, parameters: MarketParameters) -> F
         low, high = _close_in(log_hazard, likelihood + _log_hazard_density(log_hazard, parameters))
     log_hazard = _grid(low, high, FINE_POINTS)
     likelihood, spree = _forward(log_hazard, evidence, parameters)
-    # The trapezoid rule but for the ends, where the integrand is negligible: each class has its own step.
+    # The trapezoid rule without the ends, where the integrand is negligible: each class has its own step.
     step = (log_hazard[..., 1] - log_hazard[..., 0])[..., None]
     log_weight = likelihood + _log_hazard_density(log_hazard, parameters) + np.log(step) + evidence.log_prior[..., None]
     weight = np.exp(log_weight - log_weight.max(axis=(1, 2), keepdims=True))
@@ -276,13 +275,13 @@ def _grid(low: Floats, high: Floats, points: int) -> Floats:
 
 
 def _gamma(parameters: MarketParameters) -> tuple[Floats, Floats]:
-    """Return shape and rate of the hazard by class: two of shape [C]."""
+    """Return shape and rate of the hazard by class, each [C]."""
     shape = np.array([c.hazard_shape for c in parameters.classes])
     return shape, shape / np.array([c.hazard_mean for c in parameters.classes])
 
 
 def _hazard_range(evidence: Evidence, parameters: MarketParameters) -> tuple[Floats, Floats]:
-    """Return the logarithms of the hazards between which the whole posterior lies: two of shape [n, C]."""
+    """Return the log hazards that bound the whole posterior, each [n, C]."""
     shape, rate = _gamma(parameters)
     spree = np.array([max(c.spree_multiplier, 1.0) for c in parameters.classes])
     mass = evidence.reported_mass.sum(axis=1)
@@ -294,7 +293,7 @@ def _hazard_range(evidence: Evidence, parameters: MarketParameters) -> tuple[Flo
 def _close_in(log_hazard: Floats, log_weight: Floats) -> tuple[Floats, Floats]:
     """Return the interval of the points that matter, one point wider at either side: two of shape [n, C].
 
-    One point wider, because a peak narrower than the step lies between the best point and a neighbour.
+    A peak narrower than the step may lie between the best point and a neighbour.
     """
     last = log_hazard.shape[2] - 1
     matters = log_weight > log_weight.max(axis=2, keepdims=True) - NEGLIGIBLE_LOG
@@ -321,10 +320,7 @@ def _chain(parameters: MarketParameters) -> tuple[Floats, Floats, Floats]:
 
 
 def _forward(log_hazard: Floats, evidence: Evidence, parameters: MarketParameters) -> tuple[Floats, Floats]:
-    """Return the log likelihood of the record and P(spree in the observation month | record).
-
-    Both [n, C, points].
-    """
+    """Return the log likelihood of the record and P(spree in the observation month | record), each [n, C, points]."""
     starts, ends, multiplier = _chain(parameters)
     hazard = np.exp(log_hazard)
     spree = np.broadcast_to(starts / (starts + ends), hazard.shape)
@@ -342,7 +338,7 @@ def _forward(log_hazard: Floats, evidence: Evidence, parameters: MarketParameter
             begins = np.nonzero(np.concatenate([[True], seller[1:] != seller[:-1]]))[0]
             calm_log[seller[begins]] += np.add.reduceat(np.log(true_rate + false_rate), begins, axis=0)
             spree_log[seller[begins]] += np.add.reduceat(np.log(true_rate * multiplier + false_rate), begins, axis=0)
-        # Of the two likelihoods the larger is taken out, so that neither sum nor posterior can vanish.
+        # The larger likelihood is factored out, so that neither sum nor posterior underflows.
         best = np.maximum(calm_log, spree_log)
         in_spree = spree * np.exp(spree_log - best)
         either = in_spree + (1.0 - spree) * np.exp(calm_log - best)

@@ -1,4 +1,4 @@
-"""What the score book gives: a hit, batches over single calls, and how soon an append is seen by another server."""
+"""Measure the score book: a hit, batches over single calls, and the delay of an append by another server."""
 
 import statistics
 import time
@@ -23,7 +23,7 @@ ROUNDS, CALLS, APPENDS, BATCH = 5, 3_000, 60, 100
 
 
 def measure(place: Path, url: str) -> dict[str, float]:
-    """Figures of a server over a ledger with scored sellers; every success is logged to a file."""
+    """Return figures of a server over a ledger with scored sellers, which logs every success to a file."""
     settings = settings_of(data_dir=place, database_url=url)
     with ExitStack() as stack:
         ledger, other = (stack.enter_context(Ledger.open(url)) for _ in range(2))
@@ -41,7 +41,7 @@ def measure(place: Path, url: str) -> dict[str, float]:
 
 
 def _visible(book: Book, other: Ledger) -> dict[str, float]:
-    """Milliseconds from the end of an append by another process's ledger until this server's book reflects it."""
+    """Return milliseconds from the end of another process's append until this server's book reflects it."""
     waits = []
     for number in range(APPENDS):
         entry = exposure(day=19_000 + number, seller="bench-visible", entry_id=f"bench-visible-{time.time_ns()}")
@@ -56,7 +56,7 @@ def _visible(book: Book, other: Ledger) -> dict[str, float]:
 
 
 def _batches(client: Client) -> dict[str, float]:
-    """What a batch of remembered scores takes over one of them, in medians, and how many scores more it gives a second."""
+    """Return the median time of a batch of remembered scores over a single score's, and the gain in scores a second."""
     single: list[float] = []
     batch: list[float] = []
     for _ in range(ROUNDS * 20):
@@ -72,7 +72,7 @@ def _batches(client: Client) -> dict[str, float]:
 
 
 def _microseconds(work: Callable[[], object]) -> float:
-    """The least mean of some rounds."""
+    """Return the least mean of some rounds."""
     times = []
     for _ in range(ROUNDS):
         began = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Cancelled calls: whether a server's memory grows with the number of calls, a part of which their callers give up."""
+"""Cancelled calls: whether a server's memory grows with the number of calls, some of them cancelled by their callers."""
 
 import shutil
 import tempfile
@@ -19,17 +19,17 @@ SHARE = 0.05
 CALLS = 2_000_000
 ROUND_SECONDS = 30.0
 WARM_ROUNDS = 2
-"""Memory is first looked at after so many rounds."""
+"""Rounds before memory is first measured."""
 
 MAX_ROUNDS = 60
 FIRST_RATE = 250.0
 
 
 def run(show: Show, calls: int = CALLS, seconds: float = ROUND_SECONDS) -> None:
-    """Memory after all calls less that after the first rounds, in MB, and how many calls there were.
+    """Return the growth of memory after the first rounds, in MB, and the number of calls.
 
-    Rounds of so many seconds until `calls` were made: most by h2load, and those that are cancelled by callers of gRPC's own;
-    without h2load they make all.
+    Rounds of fixed length run until `calls` were made. h2load makes most, and gRPC clients make the cancelled calls;
+    without h2load gRPC clients make all.
     """
     has_h2load = shutil.which("h2load") is not None
     with tempfile.TemporaryDirectory() as name:
@@ -63,7 +63,7 @@ def run(show: Show, calls: int = CALLS, seconds: float = ROUND_SECONDS) -> None:
 
 
 def _round(address: str, body: Path, seconds: float, rate: float) -> list[Found]:
-    """Make calls for so many seconds, of which `rate` a second are cancelled beside h2load; 0: without it."""
+    """Make calls for so many seconds and cancel `rate` a second beside h2load; 0: without h2load."""
     if not rate:
         plan = Plan(address, seconds, at_a_time=8, deadline_seconds=10, cancelled_share=SHARE, sellers=SELLERS)
         with loading([plan] * 4) as found:

@@ -1,4 +1,4 @@
-"""The plot of where the verdicts turn, for the docs: `python -m tests.bench._certificate_plot` draws it anew."""
+"""Draw the plot of the verdicts' thresholds for the docs: `python -m tests.bench._certificate_plot`."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,7 +20,7 @@ Points = list[tuple[float, float]]
 
 
 def name_by_wash(policy: Policy, assumptions: Assumptions) -> Points:
-    """(cost of a fake in %, the lowest price of a name, in thousands, at which `against_faked_history` holds)."""
+    """Return (cost of a fake in %, least price of a name, in thousands, that makes `against_faked_history` hold)."""
     found = []
     for ppm in WASH_PPM:
         priced = replace(assumptions, wash_ppm=ppm, aged_account_ppm=ppm)
@@ -30,7 +30,7 @@ def name_by_wash(policy: Policy, assumptions: Assumptions) -> Points:
 
 
 def wash_by_stop(policy: Policy, assumptions: Assumptions) -> Points:
-    """(days of the stop, the lowest cost of a fake in %, at which `against_faked_history` holds); none beyond 100 %."""
+    """Return (days of the stop, least cost of a fake in % that makes `against_faked_history` hold); none above 100 %."""
     found = []
     for days in STOP_DAYS:
         low, high = 0, PPM + 1
@@ -43,7 +43,7 @@ def wash_by_stop(policy: Policy, assumptions: Assumptions) -> Points:
 
 
 def name_by_stop(policy: Policy, assumptions: Assumptions) -> Points:
-    """(days of the stop, the lowest price of a name, in thousands of the currency, at which `unconditional` holds)."""
+    """Return (days of the stop, least price of a name, in thousands of the currency, that makes `unconditional` hold)."""
     found = []
     for days in STOP_DAYS:
         slower = replace(assumptions, stop_days=days)
@@ -53,7 +53,7 @@ def name_by_stop(policy: Policy, assumptions: Assumptions) -> Points:
 
 
 def draw() -> str:
-    """The plot as SVG; each point's value is its title."""
+    """Return the plot as SVG; each point's title is its value."""
     assumptions = read_assumptions(SHIPPED_ASSUMPTIONS)
     policies = {name: policy_of(shipped_data(name)) for name in COLOURS}
     panels = (

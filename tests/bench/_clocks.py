@@ -1,7 +1,7 @@
-"""Two servers of one ledger whose clocks disagree, by seconds and by hours: each answer against its own recomputation.
+"""Two servers of one ledger with clocks that differ by seconds and by hours: each answer against a recomputation.
 
-On PostgreSQL the database's clock counts, and a server whose own is off by more than a minute is refused its appends. On
-SQLite, which knows no other clock, the second server stands for one that was started after the clock was set.
+On PostgreSQL the database's clock counts, and a server whose own is off by more than a minute cannot append. SQLite has
+no other clock; there the second server represents a server started after the clock was set.
 """
 
 from collections.abc import Callable
@@ -15,11 +15,11 @@ from tests.helpers.databases import BACKENDS
 SECONDS = 40.0
 THREADS = 16
 AHEAD_SECONDS = {"seconds": 2.5, "hours": 5 * 3_600.0}
-"""How far the second server's clock runs ahead of the first one's, which runs behind by as much."""
+"""Lead of the second server's clock, and lag of the first one's."""
 
 
 def run(show: Show, seconds: float = SECONDS, threads: int = THREADS) -> None:
-    """All figures, by database and by how far the clocks disagree."""
+    """Return all figures, by database and by the clocks' difference."""
     for backend in BACKENDS:
         for name, ahead in AHEAD_SECONDS.items():
             clocks = (_shifted(-ahead), _shifted(ahead))
@@ -27,5 +27,4 @@ def run(show: Show, seconds: float = SECONDS, threads: int = THREADS) -> None:
 
 
 def _shifted(seconds: float) -> Callable[[], int]:
-    """A clock that is off by so many seconds."""
     return lambda: wall_clock() + round(seconds * SECOND)

@@ -1,4 +1,4 @@
-"""Badges of good sellers that stay blank on the first pass after a restart, alone and beside a flood of invented ids."""
+"""Badges of good sellers that stay blank on the first pass after a restart, alone and during a flood of invented ids."""
 
 import http.client
 import signal
@@ -30,7 +30,7 @@ INVENTED_A_SECOND, FLOODERS = 620, 32
 
 
 def run(show: Show, sellers: int = SELLERS) -> None:
-    """Blank ones of all sellers, and of FEW beside the flood; each pass after a start of both servers."""
+    """Count blank badges of all sellers, and of FEW during the flood; each pass follows a start of both servers."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         publish(Registry(folder / "registry"))
@@ -45,7 +45,7 @@ def run(show: Show, sellers: int = SELLERS) -> None:
 
 
 def _blank(data: Path, place: Path, sellers: int, invented_a_second: int) -> int:
-    """How many sellers show nothing when each is asked about once, READERS at a time."""
+    """Count blank badges when each seller is asked about once by READERS parallel readers."""
     place.mkdir()
     paths = [f"/badge/{MARKET}/s{number}.svg" for number in range(sellers)]
     is_over = threading.Event()
@@ -66,7 +66,7 @@ def _blank(data: Path, place: Path, sellers: int, invented_a_second: int) -> int
 
 @contextmanager
 def badge_server(folder: Path, target: str) -> Iterator[str]:
-    """A badge server in a process of its own, over the server at `target`; its address."""
+    """Run a badge server in its own process, over the server at `target`; return its address."""
     ready = folder / "badges"
     command = [*COMMAND, "badge", "serve", "--address", "127.0.0.1:0", "--ready-file", str(ready)]
     with subprocess.Popen(command, env=shell_of(folder / "data", target=target).environment) as process:
@@ -90,7 +90,7 @@ def _bodies(address: str, paths: Sequence[str]) -> list[bytes]:
 
 
 def _flood(address: str, flooder: int, a_second: float, is_over: threading.Event) -> None:
-    """Asks about ids that are no sellers until it is over."""
+    """Ask about invented ids until told to stop."""
     number = 0
     while a_second and not is_over.wait(1 / a_second):
         number += 1

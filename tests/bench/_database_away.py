@@ -1,4 +1,4 @@
-"""A database that is frozen, then stopped, while known sellers are asked for: whether each of them is answered."""
+"""A database that is frozen, then stopped: whether known sellers still get answers."""
 
 import tempfile
 import time
@@ -19,7 +19,7 @@ from tests.helpers.servers import MARKET
 from tests.helpers.shells import serving, shell_of
 
 SECONDS = 180.0
-"""For how long calls are made while the database is frozen, and then stopped, for seven tenths of it."""
+"""Seconds of calls with a frozen database; seven tenths of it with a stopped one."""
 
 PROCESSES = 2
 BEYOND = 10**9
@@ -29,7 +29,7 @@ CATCH_UP_SECONDS = 120.0
 
 
 def run(show: Show, seconds: float = SECONDS) -> None:
-    """Calls for known sellers that got no score, by how the database was away, and seconds until answers were fresh again."""
+    """Count calls for known sellers without a score, by outage, and measure seconds until answers were fresh again."""
     with tempfile.TemporaryDirectory() as name, hanging_postgresql() as postgresql:
         folder, url = Path(name), postgresql.urls["tcp"]
         prepare(folder, url)
@@ -43,7 +43,9 @@ def run(show: Show, seconds: float = SECONDS) -> None:
 
 
 def _hang(show: Show, away: AbstractContextManager[None], plan: Plan, address: str) -> None:
-    """Checkouts with a deadline of a second that fail beside 16 readers of violations who wait for a database that hangs."""
+    """Count failed checkouts with a deadline of a second, beside 16 readers of violations that wait for a hanging
+    database.
+    """
 
     def read() -> None:
         with suppress(SellertrustCallError):
@@ -75,7 +77,7 @@ def _be_away(show: Show, kind: str, away: AbstractContextManager[None], plan: Pl
 
 
 def _asking_beyond(client: Client) -> Watching:
-    """Asks five times a second for a score as of a sequence that nobody has seen, which is to be refused within 100 ms."""
+    """Ask five times a second for a score as of an unknown sequence, which must be rejected within 100 ms."""
     return Watching(lambda: client.get_trust_score(MARKET, "s0", at_least_sequence=BEYOND, deadline_seconds=1), 0.2)
 
 

@@ -1,7 +1,8 @@
-"""What a team would build instead, for an environment of its own: `python -m tests.bench._fastapi_app FOLDER KIND PORT`.
+"""The alternative that a team would build, in its own environment: `python -m tests.bench._fastapi_app FOLDER KIND
+PORT`.
 
-`predict`: each request is one `Booster.predict` of the seller's inputs, which lie in memory. `table`: each request reads one
-row of a table that a nightly job filled.
+`predict`: each request is one `Booster.predict` of the seller's inputs in memory. `table`: each request reads one row
+of a table that a nightly job filled.
 """
 
 import json
@@ -16,7 +17,6 @@ from fastapi import FastAPI, HTTPException
 
 
 def predicting(folder: Path, peer: dict[str, str]) -> FastAPI:
-    """Scores by the model and the sellers of a folder."""
     app = FastAPI()
     booster = lightgbm.Booster(model_file=str(folder / "model.txt"), params={"num_threads": 1})
     stated = np.load(folder / "rows.npz")
@@ -35,7 +35,6 @@ def predicting(folder: Path, peer: dict[str, str]) -> FastAPI:
 
 
 def reading(folder: Path, peer: dict[str, str]) -> FastAPI:
-    """Scores from the table, by one connection."""
     app = FastAPI()
     connection = psycopg.connect(peer["url"], autocommit=True)
 

@@ -1,4 +1,4 @@
-"""Faults of a ledger's database: kill -9, restarts of PostgreSQL, and full disks, while batches are appended.
+"""Faults of a ledger's database while batches are appended: kill -9, restarts of PostgreSQL, and full disks.
 
 `python -m tests.bench._faults URL FIRST LAST` appends numbered batches and prints the number of each acknowledged one.
 """
@@ -30,24 +30,24 @@ from tests.helpers.hanging_postgresql import hanging_postgresql
 BATCH = 50
 MARKETPLACE = "faults"
 AN_APPEND_SECONDS = 0.02
-"""About how long one append takes: a kill comes at any point within."""
+"""Approximate time of one append: a kill comes at any point within."""
 WRITERS, PER_WRITER = 6, 100_000
-"""Writers, and numbers of batches that each has to itself; a revision is at most 1,000,000."""
+"""Writers, and batch numbers of each; a revision is at most 1,000,000."""
 MEBIBYTES, MORE_MEBIBYTES = {"sqlite": 4, "postgresql": 16}, 2
 MAX_BATCHES = 20_000
 
 
 class Unable(Exception):
-    """Says why this machine cannot bring the fault about."""
+    """Raised if the machine cannot cause the fault."""
 
 
 def batch(number: int) -> list[Entry]:
-    """The entries of one batch: always the same for the same number."""
+    """Return the entries of one batch: always the same for the same number."""
     return [Entry(f"f-{number}-{i}", f"s-{i}", ExposureStated(10_000, 1 + i, revision=number)) for i in range(BATCH)]
 
 
 def breaches(ledger: Ledger, acknowledged: set[int]) -> dict[str, int]:
-    """What must not be, given the numbers of the batches that were acknowledged."""
+    """Return violated guarantees, given the numbers of the acknowledged batches."""
     exported = (row for rows in ledger.entries.export(MARKETPLACE, ledger.cut()) for row in rows)
     counts = Counter(int(row[2].split("-")[1]) for row in exported)
     return {
@@ -59,7 +59,7 @@ def breaches(ledger: Ledger, acknowledged: set[int]) -> dict[str, int]:
 
 
 def kill(backend: str, folder: Path, kills: int = 200, entries: int = 100_000) -> dict[str, int]:
-    """A writer killed at random points, spread over all of its entries, and started again from what it had acknowledged."""
+    """Kill a writer at random points, spread over all of its entries, and restart it from its acknowledged ones."""
     last = entries // BATCH
     acknowledged = killed = 0
     with database(backend, folder) as url:
@@ -71,7 +71,7 @@ def kill(backend: str, folder: Path, kills: int = 200, entries: int = 100_000) -
 
 
 def _write(url: str, acknowledged: int, last: int, point: int | None) -> tuple[int, bool]:
-    """Runs a writer on from what is acknowledged; kills it after batch `point`. (acknowledged, whether killed)."""
+    """Run a writer from the acknowledged batch on; kill it after batch `point`. Return (acknowledged, killed)."""
     command = [sys.executable, "-m", "tests.bench._faults", url, str(acknowledged + 1), str(last)]
     is_killed = False
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as writer:
@@ -88,7 +88,9 @@ def _write(url: str, acknowledged: int, last: int, point: int | None) -> tuple[i
 
 
 def restart(backend: str, folder: Path, restarts: int = 50) -> dict[str, int]:
-    """Writers repeat what was not acknowledged, while PostgreSQL crashes and comes back; `untyped` fail in another way."""
+    """Let writers repeat unacknowledged batches while PostgreSQL crashes and restarts; `untyped` counts other
+    failures.
+    """
     if backend == "sqlite":
         raise Unable("SQLite has no server to restart; kill covers it")
     acknowledged, failed, is_over = set[int](), Counter[str](), threading.Event()
@@ -135,7 +137,7 @@ def restart(backend: str, folder: Path, restarts: int = 50) -> dict[str, int]:
 
 
 class SmallDisk:
-    """A tmpfs that can be enlarged. Unable without the right to mount."""
+    """A tmpfs that can be enlarged. Raises Unable without the right to mount."""
 
     def __init__(self, folder: Path, mebibytes: int) -> None:
         self.folder = folder
@@ -165,11 +167,11 @@ def small_disk(folder: Path, mebibytes: int) -> Iterator[SmallDisk]:
 
 
 def disk_full(backend: str, folder: Path, rounds: int = 10) -> dict[str, int]:
-    """Appends until the disk is full, again and again after it was enlarged.
+    """Append until the disk is full, repeatedly, after each enlargement.
 
-    `untyped`: refusals that are not LEDGER_UNAVAILABLE naming the disk. `unreadable`: reads that were wrong meanwhile, or
-    refused by SQLite. PostgreSQL may refuse them as LEDGER_UNAVAILABLE until it has room (`refused_reads`): pages that it
-    has not written yet go first.
+    `untyped`: errors other than LEDGER_UNAVAILABLE that names the disk. `unreadable`: reads that were wrong, or
+    rejected by SQLite. PostgreSQL may answer LEDGER_UNAVAILABLE until it has room (`refused_reads`), because it first
+    writes its unwritten pages.
     """
     acknowledged, untyped, unreadable, refused_reads, number = set[int](), 0, 0, 0, 1
     with (
@@ -189,7 +191,7 @@ def disk_full(backend: str, folder: Path, rounds: int = 10) -> dict[str, int]:
             disk.enlarge(MORE_MEBIBYTES)
             number, is_typed = _fill(ledger, acknowledged, number, most=random.randint(1, 5))
             untyped += not is_typed
-        # To read everything PostgreSQL first writes whatever pages it holds back, at any place of the tables.
+        # To read everything PostgreSQL first writes its unwritten pages, anywhere in the tables.
         disk.enlarge(MEBIBYTES[backend])
         found = breaches(ledger, acknowledged)
     counts = {"tries": rounds, "acknowledged": len(acknowledged) * BATCH, "refused_reads": refused_reads}
@@ -197,7 +199,7 @@ def disk_full(backend: str, folder: Path, rounds: int = 10) -> dict[str, int]:
 
 
 def _fill(ledger: Ledger, acknowledged: set[int], number: int, most: int = MAX_BATCHES) -> tuple[int, bool]:
-    """Appends until refused, at most so many batches; (next number, whether it ended as it should)."""
+    """Append at most so many batches until an error; return (next number, whether it ended as it should)."""
     for _ in range(most):
         try:
             ledger.append(MARKETPLACE, batch(number))
@@ -212,7 +214,7 @@ def _fill(ledger: Ledger, acknowledged: set[int], number: int, most: int = MAX_B
 
 @contextmanager
 def _ledger_on(backend: str, folder: Path) -> Iterator[str]:
-    """URL of a new ledger whose data lie in `folder`. PostgreSQL's journal lies elsewhere."""
+    """Return the URL of a new ledger whose data are in `folder`; PostgreSQL's journal is elsewhere."""
     if backend == "sqlite":
         url = f"sqlite:///{folder / 'ledger.db'}"
         upgrade(url)
@@ -221,11 +223,11 @@ def _ledger_on(backend: str, folder: Path) -> Iterator[str]:
     place = folder / "tablespace"
     place.mkdir()
     if os.geteuid() == 0:
-        owner = pwd.getpwnam("pgserver")  # as whom the package runs PostgreSQL for root
+        owner = pwd.getpwnam("pgserver")  # the package runs PostgreSQL as this user for root
         for path in (folder, place):
             os.chown(path, owner.pw_uid, owner.pw_gid)
         for parent in (folder, *folder.parents[:2]):
-            if not parent.stat().st_mode & 0o001:  # a folder of ours, which only its owner may pass through
+            if not parent.stat().st_mode & 0o001:  # only its owner may enter our folder
                 parent.chmod(parent.stat().st_mode | 0o011)
     with psycopg.connect(postgresql(), autocommit=True) as server:
         server.execute(f"CREATE TABLESPACE small LOCATION '{place}'".encode())

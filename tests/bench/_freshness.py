@@ -1,7 +1,7 @@
-"""Fresh answers that claim too much: beside commits that are held back, and by clocks that are wrong.
+"""Count fresh answers that claim too much: with delayed commits, and with wrong clocks.
 
-`fresh_overstated` counts answers that lack an entry recorded before their `as_of_time`. `clock_fresh_wrong` counts fresh
-answers by a wrong clock whose points are others than by the right one.
+`fresh_overstated` counts answers that lack an entry recorded before their `as_of_time`. `clock_fresh_wrong` counts
+fresh answers by a wrong clock whose points differ from those by the right clock.
 """
 
 import tempfile
@@ -20,13 +20,13 @@ from tests.helpers.filled_server import SELLERS, filled_server
 from tests.helpers.servers import MARKET
 
 HELD_SECONDS = 3.0
-"""How long each commit takes."""
+"""Duration of each commit."""
 ASKED_SECONDS = 3.0
-"""How long a server with a wrong clock is asked."""
+"""Duration of asking a server with a wrong clock."""
 
 
 def run(show: Show) -> None:
-    """Both figures, over both databases, with the answers that were compared."""
+    """Return both figures, over both databases, with the number of answers."""
     overstated = lacking = wrong = asked = 0
     for backend in BACKENDS:
         for is_own in (True, False):
@@ -44,7 +44,7 @@ def run(show: Show) -> None:
 
 
 def _count_overstated(folder: Path, url: str, is_own: bool) -> tuple[int, int]:
-    """Return (answers that claim an entry they lack, answers that lack it), while its commit is held back."""
+    """Return (answers that claim an entry they lack, answers that lack it), while its commit is delayed."""
     with filled_server(folder, database_url=url) as (running, client), Ledger.open(url) as other:
         writer = running.ledger if is_own else other
         fresh.hold_commits(writer, HELD_SECONDS)
@@ -65,7 +65,9 @@ def _count_overstated(folder: Path, url: str, is_own: bool) -> tuple[int, int]:
 
 
 def _count_wrong(folder: Path, url: str, shift: int) -> tuple[int, int]:
-    """Return (fresh answers with other points, answers) by a clock that jumps, and by one that was wrong from the start."""
+    """Return (fresh answers with wrong points, answers) by a clock that jumps, and by one that was wrong from the
+    start.
+    """
     fresh.record_guilty(url)
     clock = fresh.Shifted()
     right: list[tuple[int, int, int]] = []
@@ -82,7 +84,7 @@ def _count_wrong(folder: Path, url: str, shift: int) -> tuple[int, int]:
 def _ask_on(client: Any, found: list[tuple[int, int, int]]) -> None:
     until = time.monotonic() + ASKED_SECONDS
     while time.monotonic() < until:
-        # Whom nobody knows by that clock is unknown; NOT_FOUND would end this.
+        # Sellers that this clock does not know are UNKNOWN; NOT_FOUND would end this.
         scores = [client.get_trust_score(MARKET, seller).message for seller in (*SELLERS[:3], "new")]
         scores += fresh.ask_batch(client, SELLERS[:3])
         found += [(score.freshness.state, score.points, score.tier) for score in scores]

@@ -1,7 +1,7 @@
-"""Fuzzed requests: sound ones with fields changed by their types, others cut and garbled, by several identities.
+"""Fuzzed requests: valid ones with changed fields, others truncated and garbled, by several identities.
 
-They go through the handlers that gRPC calls, those of streams included, on a real server over a real ledger, without sockets:
-a thousand or more a second. What each identity may ever do is said by hand (`_fuzz_callers`), and looked up in the request.
+They go to gRPC's handlers, streams included, on a real server over a real ledger, without sockets: a thousand or more a
+second. `_fuzz_callers` states each identity's rights independently, by request.
 """
 
 import random
@@ -53,11 +53,11 @@ TEXTS += [
 ]
 NUMBERS = [0, 1, 2, 3, 9, -1, 2**31 - 1, -(2**31)]
 MAX_MESSAGES = 3
-"""Messages of a stream of requests."""
+"""Most messages of a stream of requests."""
 
 
 class _Aborted(Exception):
-    """How the context of a call ends it."""
+    """The end of a call by its context."""
 
 
 class _Context:
@@ -95,7 +95,7 @@ class _Context:
 
 
 def fuzz(folder: Path, tries: int, say: Callable[[str], object], seed: int = 17) -> dict[str, float]:
-    """Send so many requests; how many there were, and what of them must never be."""
+    """Send so many requests; return their number and the violated guarantees."""
     chance = random.Random(seed)
     authority, issuer = Authority(folder), TokenIssuer(folder)
     path = folder / "grants.toml"
@@ -144,7 +144,7 @@ def fuzz(folder: Path, tries: int, say: Callable[[str], object], seed: int = 17)
 
 
 def _note_passed(running: Running) -> list[Message]:
-    """Have a server's gate note each request that it lets in, in the list that is returned, whatever comes of its work."""
+    """Return a list to which a server's gate appends each request that it admits."""
     gate, passed = running.gate, list[Message]()
     require = gate.require
 
@@ -158,7 +158,7 @@ def _note_passed(running: Running) -> list[Message]:
 
 
 def _call(running: Running, method: str, messages: list[bytes], context: _Context, identity_: str) -> bool:
-    """Make a call by the server's own handler; return whether its caller is shown nothing but what it may see."""
+    """Make a call by the server's own handler; return whether the response shows its caller only permitted data."""
     handler = cast(Any, running.server.handlers[method])
     kind = _response_type(method)
     responses: Iterator[bytes]
@@ -180,7 +180,7 @@ def _response_type(method: str) -> type[Message]:
 
 
 def _parent_of(kind: type[Message], data: bytes) -> str:
-    """Return the parent that the first message of a stream states; "" if it is none."""
+    """Return the parent in the first message of a stream; "" if absent."""
     try:
         found: Any = kind.FromString(data)
     except DecodeError:
@@ -189,7 +189,7 @@ def _parent_of(kind: type[Message], data: bytes) -> str:
 
 
 def _mutated(request: Message, chance: random.Random) -> bytes:
-    """A request with some fields changed by their types; one in four garbled besides."""
+    """Return a request with some fields changed within their types; one in four is also garbled."""
     copy = type(request)()
     copy.CopyFrom(request)
     for _ in range(chance.choice((0, 1, 1, 2, 4))):
@@ -215,7 +215,7 @@ def _mutated(request: Message, chance: random.Random) -> bytes:
 
 
 def _change(message: Message, chance: random.Random) -> None:
-    """Change one field of a message, or of one within it; nothing of a message without fields."""
+    """Change one field of a message, or of one within it; do nothing without fields."""
     if not message.DESCRIPTOR.fields:
         return None
     field = chance.choice(message.DESCRIPTOR.fields)

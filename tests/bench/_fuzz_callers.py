@@ -1,4 +1,4 @@
-"""Who calls in the fuzzing, what the grants file gives each, and a reading of its own of what each may ever do."""
+"""Callers of the fuzzing, their grants file, and an independent statement of their rights."""
 
 import re
 from collections.abc import Callable
@@ -19,7 +19,7 @@ PARENT = f"marketplaces/{MARKET}"
 SELLERS = {name: f"{PARENT}/sellers/{name}" for name in ("s-1", "s-2")}
 
 Identity = tuple[bytes | None, str | None]
-"""What a caller shows: a certificate in PEM, and a token."""
+"""A caller's certificate in PEM, and token."""
 
 _FOUR_EYES = """
 [[persons]]
@@ -35,7 +35,7 @@ marketplaces = ["*"]
 
 
 def grants_text(issuer: TokenIssuer) -> str:
-    """Return the grants file: who may what, narrow enough that most requests are refused."""
+    """Return a grants file so narrow that most requests are rejected."""
     brand = {"kinds": ["violation"], "sources": ["brand"], "notifiers": ["brand-1"], "entry_ids": ["m-"]}
     return "".join(
         (
@@ -66,7 +66,7 @@ def grants_text(issuer: TokenIssuer) -> str:
 
 
 def identities_of(authority: Authority, issuer: TokenIssuer) -> dict[str, Identity]:
-    """Return what each caller shows, by its name; all but the last three show a certificate of that name."""
+    """Return each caller's credentials, by its name; all but the last three have a certificate of that name."""
     names = {
         name: authority.certificate(dns=[f"{name}.example"]).certificate.read_bytes() for name in (*_MAY, "stranger")
     }
@@ -79,9 +79,9 @@ def identities_of(authority: Authority, issuer: TokenIssuer) -> dict[str, Identi
 
 
 def may(identity: str, method: str, kind: type[Message], data: bytes, parent: str = "") -> bool:
-    """Return whether an identity may ever get past the gate with a request.
+    """Return whether an identity may ever pass the gate with a request.
 
-    `parent`: that of the stream, which its later messages may leave out.
+    `parent`: the stream's, which later messages may omit.
     """
     try:
         request: Any = kind.FromString(data)
@@ -96,7 +96,7 @@ def may(identity: str, method: str, kind: type[Message], data: bytes, parent: st
 
 
 def is_shown_rightly(identity: str, response: Message) -> bool:
-    """Return whether a response holds nothing that its caller may not see."""
+    """Return whether a response holds only data that its caller may see."""
     if identity == "auditor":
         return all(record.parent == PARENT for record in getattr(response, "records", ()))
     if identity == "checkout":
@@ -119,7 +119,7 @@ def _keeps(name: str, request: Any) -> bool:
 
 def _checks_out(name: str, request: Any) -> bool:
     if name == "BatchGetTrustScores":
-        return bool(request.parent == PARENT)  # each other seller is refused by itself: `is_shown_rightly`
+        return bool(request.parent == PARENT)  # each other seller is rejected by itself: `is_shown_rightly`
     return bool(name == "GetTrustScore" and request.seller == SELLERS["s-1"])
 
 
@@ -129,7 +129,7 @@ def _measures(name: str, request: Any) -> bool:
 
 
 def _appends(is_own: Callable[[Any], bool], least: int = 1) -> Callable[[str, Any], bool]:
-    """Return a reading of who may append entries of which this holds, each by itself; at least so many."""
+    """Return a predicate: the caller may append at least so many entries, each of them permitted."""
     return lambda name, request: (
         name in APPENDS
         and request.parent == PARENT
@@ -183,7 +183,7 @@ def _approves(name: str, request: Any) -> bool:
 
 
 def _sound() -> list[tuple[str, Message]]:
-    """Return requests that append, one after the other and as a stream, and that nothing is wrong with."""
+    """Return valid requests that append, one after the other and as a stream."""
     said: dict[str, Any] = {"actor": "a", "reason": "so"}
     facts: dict[str, Any] = {
         "measure": entry_pb.MeasureChanged(
@@ -210,7 +210,7 @@ def _sound() -> list[tuple[str, Message]]:
 
 
 SOUND = _sound()
-"""Requests with nothing wrong, by their method, beside those of the matrix."""
+"""Valid requests by method, in addition to the matrix."""
 
 
 def _erases(name: str, request: Any) -> bool:
@@ -222,7 +222,7 @@ _MAY: dict[str, Callable[[str, Any], bool]] = {
     "reader": _reads,
     "keeper": _keeps,
     "checkout": _checks_out,
-    "brand": _appends(_is_brands, least=0),  # who may append is told that there is nothing
+    "brand": _appends(_is_brands, least=0),  # callers that may append are told that there is nothing
     "measurer": _measures,
     "officer": _appends(_is_officers),
     "decider": _decides,
@@ -233,4 +233,4 @@ _MAY: dict[str, Callable[[str, Any], bool]] = {
     "privacy": _erases,
     "operator": lambda name, _: name == "MendClock",
 }
-"""What each caller who is granted anything may ever ask for, by the method's name and the request; others nothing."""
+"""By method and request, the rights of each caller with grants; all others have none."""

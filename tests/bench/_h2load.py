@@ -1,4 +1,6 @@
-"""Load by h2load, which costs a tenth of a client in Python, and by a proxy that shows a certificate, which it cannot."""
+"""Load by h2load, which needs a tenth of a Python client's processor time, and a proxy that shows a certificate for
+it.
+"""
 
 import re
 import shutil
@@ -18,7 +20,7 @@ START_SECONDS = 10.0
 
 
 def require_programs() -> None:
-    """FileNotFoundError, with the remedy, if a program is missing."""
+    """Raise FileNotFoundError, with the remedy, if a program is missing."""
     for program, package in PACKAGES.items():
         if shutil.which(program) is None:
             raise FileNotFoundError(f"{program} is missing: apt-get install {package}")
@@ -31,9 +33,10 @@ def write_body(path: Path, message: bytes) -> Path:
 
 
 def h2load(address: str, method: str, body: Path, *, count: int, at_a_time: int, connections: int = 1) -> float:
-    """Calls a second of `Service/Method`, so many in flight on each connection, all of which must end with the status 200.
+    """Return calls a second of `Service/Method`, so many in flight on each connection; raise unless all have the HTTP
+    status 200.
 
-    Which is the transport's: what gRPC calls a status must be looked at besides.
+    The status of gRPC must be checked separately.
     """
     headers = ("-H", "content-type: application/grpc", "-H", "te: trailers")
     load = ("-c", str(connections), "-m", str(at_a_time), "-d", str(body))
@@ -41,12 +44,12 @@ def h2load(address: str, method: str, body: Path, *, count: int, at_a_time: int,
 
 
 def h2load_http1(address: str, *, count: int, connections: int) -> float:
-    """Requests a second of HTTP/1.1, one at a time on each connection, all of which must end with the status 200."""
+    """Return requests a second of HTTP/1.1, one in flight on each connection; raise unless all have the status 200."""
     return _run(count, "--h1", "-c", str(connections), f"http://{address}")
 
 
 def h2load_for(seconds: float, address: str, method: str, body: Path, *arguments: str) -> None:
-    """Load a server by further arguments of h2load for so many seconds, whatever becomes of the calls."""
+    """Load a server with further arguments of h2load for so many seconds, with any outcome of the calls."""
     headers = ("-H", "content-type: application/grpc", "-H", "te: trailers")
     command = ["h2load", "-D", f"{seconds:g}", *arguments, *headers, "-d", str(body), f"http://{address}/{method}"]
     subprocess.run(command, capture_output=True, check=True)
@@ -65,9 +68,9 @@ def _run(count: int, *arguments: str) -> float:
 
 @contextmanager
 def showing(target: str, shown: Shown, folder: Path) -> Iterator[str]:
-    """The address of a proxy in plain text that shows a certificate to a server, since h2load can show none.
+    """Yield the address of a plain-text proxy that shows a certificate to a server, since h2load cannot.
 
-    One connection before it is one connection behind it.
+    Each connection to the proxy has one connection to the server.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

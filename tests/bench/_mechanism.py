@@ -1,8 +1,8 @@
 """The record of measures under kills: workers that end by SIGKILL between two appends, and two workers at once.
 
-Random histories of a few sellers are followed by workers in processes of their own, each killed after one to three appends,
-until one comes to the end; others by two workers at once, on two connections. The record is then held against that of a
-worker that nobody disturbed: `worker.tries` kills, and the statements that are `lost`, `duplicated` or `out_of_order`.
+Worker processes follow random histories of a few sellers; each is killed after one to three appends, until one
+finishes. Other histories have two workers at once, on two connections. The record is compared with an undisturbed
+worker's: `worker.tries` kills, and the statements that are `lost`, `duplicated` or `out_of_order`.
 """
 
 import os
@@ -29,7 +29,7 @@ Record = dict[str, Sequence[MeasureChanged]]
 
 
 def measure() -> dict[str, float]:
-    """Return the number of kills, and what the record lacks, has twice or has out of order."""
+    """Return the number of kills, and the lost, duplicated and misplaced statements."""
     found: Counter[str] = Counter()
     seed = 0
     while found["tries"] < KILLS:
@@ -59,11 +59,11 @@ def _killed(folder: Path, seed: int) -> dict[str, int]:
 
 
 def _work_in_a_process(url: str, now: int, appends: int) -> bool:
-    """Have a worker look once in a process that is killed before it would append once more; return whether it was."""
+    """Run a worker's pass in a process that is killed before one append too many; return whether it was killed."""
     child = os.fork()
     if child == 0:
         with ExitStack() as stack:
-            stack.callback(os._exit, 1)  # an error ends the process as one, and never returns
+            stack.callback(os._exit, 1)  # an error ends the process, and never returns
             clock = Clock(now)
             ledger = stack.enter_context(Ledger.open(url, clock=clock))
             append, left = ledger.append, [appends]
@@ -103,7 +103,7 @@ def _shared(folder: Path, seed: int) -> dict[str, int]:
 
 
 def _compare(found: Record, wanted: Record) -> dict[str, int]:
-    """Return how many statements there are, are missing, are there twice, and stand elsewhere than they should."""
+    """Count all, lost, duplicated and misplaced statements."""
     figures: Counter[str] = Counter()
     for seller, facts in wanted.items():
         have, want = Counter(map(repr, found[seller])), Counter(map(repr, facts))

@@ -1,7 +1,7 @@
-"""A change of the day under load, with and without a generation of the next day: the minute after over the minute before.
+"""A change of the day under load, with and without the next day's generation: the minute after over the minute before.
 
-The server runs by a clock that is at noon until all is ready, then set to shortly before midnight (`python -m
-tests.bench._midnight_server`); the load is a process of its own, open, so many calls a second whatever becomes of them.
+The server's clock is at noon until all is ready, then set to shortly before midnight (`python -m
+tests.bench._midnight_server`). The load is an open process of its own: so many calls a second with any outcome.
 """
 
 import json
@@ -39,7 +39,7 @@ DEADLINE_SECONDS = 2.0
 
 
 class Asked(NamedTuple):
-    """What became of one call."""
+    """The outcome of one call."""
 
     began: float
     """Seconds after midnight, by the server's clock."""
@@ -48,7 +48,7 @@ class Asked(NamedTuple):
 
 
 def run(show: Show, seconds: float = SECONDS, sellers: int = SELLERS) -> None:
-    """Calls that failed, and the 99th percentile of the time `seconds` after midnight over that before."""
+    """Return failed calls, and the 99th percentile of the time `seconds` after midnight over that before."""
     for kind in ("without_generation", "with_generation"):
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
@@ -56,7 +56,7 @@ def run(show: Show, seconds: float = SECONDS, sellers: int = SELLERS) -> None:
             with Ledger.open(f"sqlite:///{folder}/ledger.db", create=True) as ledger:
                 fill(ledger, sellers)
             now = wall_clock()
-            midnight = (now // DAY + 2) * DAY  # so that noon is after what is recorded, at whatever time of day
+            midnight = (now // DAY + 2) * DAY  # so that noon is after all recorded entries, at any time of day
             noon = midnight - DAY // 2 - now
             with _serving(folder, noon) as server:
                 if kind == "with_generation":
@@ -66,7 +66,7 @@ def run(show: Show, seconds: float = SECONDS, sellers: int = SELLERS) -> None:
 
 
 def _pass_midnight(server: "Server", midnight: int, seconds: float, sellers: int) -> tuple[list[Asked], dict[str, int]]:
-    """Ask for all sellers, and then around midnight; what came of it."""
+    """Ask for all sellers, and then around midnight."""
     with Client(server.address, deadline_seconds=60) as client:
         names = [f"s{number}" for number in range(sellers)]
         for first in range(0, sellers, 500):
@@ -112,14 +112,16 @@ def _show(show: Show, name: str, found: list[Asked], counts: dict[str, int]) -> 
 
 
 class Server:
-    """The server's process, and its counts when it is asked for them."""
+    """The server's process, with its counts."""
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self._process = process
         self.address = self._read()["address"]
 
     def counts(self, shift: int | None = None) -> dict[str, int]:
-        """Return how many scores were answered how since the start; set its clock off by `shift` microseconds first."""
+        """Return the number of scores by kind of answer since the start; first set its clock off by `shift`
+        microseconds.
+        """
         assert self._process.stdin is not None
         self._process.stdin.write("\n" if shift is None else f"{shift}\n")
         self._process.stdin.flush()
@@ -143,7 +145,7 @@ def _serving(folder: Path, shift: int) -> Iterator[Server]:
 
 
 def _ask(address: str, seconds: float, sellers: int) -> list[tuple[float, float, str]]:
-    """Begin RATE calls a second for random sellers; return (when it began, seconds, code) of each."""
+    """Begin RATE calls a second for random sellers; return (begin, seconds, code) of each."""
     found: list[tuple[float, float, str]] = []
     requests, chance = requests_of(SCORE, sellers), random.Random(17)
     with Client(address, service_config={}) as client:

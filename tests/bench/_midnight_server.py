@@ -1,7 +1,7 @@
-"""A server whose clock can be set: `python -m tests.bench._midnight_server FOLDER MICROSECONDS` serves what is in FOLDER.
+"""A server with an adjustable clock: `python -m tests.bench._midnight_server FOLDER MICROSECONDS` serves FOLDER.
 
-Its clock is off by so much, or by the number in the last line of stdin that was not empty. It prints its address, then for
-every line how many scores it has answered how, each as a JSON object.
+Its clock is off by MICROSECONDS, or by the number in the last non-empty line of stdin. It prints its address, then for
+every line a JSON object of the number of scores by kind of answer.
 """
 
 import json
@@ -21,7 +21,7 @@ COUNTS = ("hit", "miss", "stale", "unknown")
 
 
 def main() -> None:
-    """Ends with its stdin."""
+    """Serve until stdin ends."""
     folder, shift = Path(sys.argv[1]), [int(sys.argv[2])]
     settings = settings_of(data_dir=folder)
     with Ledger.open(settings.database_url, clock=lambda: wall_clock() + shift[0]) as ledger:

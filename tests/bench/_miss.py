@@ -1,4 +1,4 @@
-"""A score that nobody remembers, in process: cut, rows, fold, model, answer and message, by the length of the file."""
+"""A score that is not remembered, in process: cut, rows, fold, model, answer and message, by the length of the file."""
 
 import statistics
 import time
@@ -22,7 +22,7 @@ RATINGS = 20_000
 
 
 def miss_figures(ledger: Ledger, artifact: Artifact, policy: Policy) -> dict[str, float]:
-    """Return `miss_ms.*`, medians of milliseconds, the sellers asked in turn."""
+    """Return `miss_ms.*`, medians of milliseconds, for sellers in turn."""
     files = {
         "50": file_of("m-50", 50),
         "2000": file_of("m-2000", 2_000),
@@ -38,7 +38,9 @@ def miss_figures(ledger: Ledger, artifact: Artifact, policy: Policy) -> dict[str
 
 
 def file_of(seller: str, entries: int) -> list[Entry]:
-    """A file of exactly so many entries: an identity, orders day by day, a tenth about violations, half of it decisions."""
+    """Return a file of exactly so many entries: an identity, orders day by day, a tenth about violations, half of it
+    decisions.
+    """
     about = entries // 10
     found: list[Entry] = ordinary(seller, entries - about - 4)
     for k in range(about // 2):
@@ -56,7 +58,7 @@ def _answer(scorer: Scorer, ledger: Ledger, seller: str) -> bytes:
 
 
 def _in_turn(calls: Mapping[str, Callable[[], object]]) -> dict[str, list[float]]:
-    """Seconds of each call, ROUNDS times in all: one seller some times in a row, then the next."""
+    """Return seconds of each call in ROUNDS rounds: one seller some times in a row, then the next."""
     found: dict[str, list[float]] = {key: [] for key in calls}
     for number in range(ROUNDS // IN_A_ROW + 1):
         for key, call in calls.items():

@@ -1,7 +1,7 @@
-"""Swaps of models and of policies in turn, under load: whether an answer, or a batch, is ever of two of them, or fails.
+"""Alternating swaps of models and policies under load: whether an answer or a batch ever mixes two of them, or fails.
 
-Two models and two policies, so that a swap is what a server does with what it has read: promotions and rollbacks in the
-registry, commits and rollbacks over gRPC. An answer must be, to the bit, that of the model and policy which its stamp names.
+There are two models and two policies, so each swap is a server's own: promotions and rollbacks in the registry, commits
+and rollbacks over gRPC. An answer must equal, to the bit, the answer of the model and policy in its stamp.
 """
 
 import random
@@ -40,14 +40,12 @@ Bodies = dict[tuple[MadeBy, str], bytes]
 
 @dataclass
 class Seen:
-    """What the askers saw."""
-
     expected: Bodies
     """The answers by model, policy and seller, without stamp and freshness."""
     calls: int = 0
     failures: list[str] = field(default_factory=list)
     mixed: int = 0
-    """Answers that are not those of their stamp, and batches with several stamps."""
+    """Answers that differ from their stamp's, and batches with several stamps."""
     made_by: set[MadeBy] = field(default_factory=set)
 
     def ask(self, address: str, stop: threading.Event, seed: int) -> None:
@@ -77,7 +75,7 @@ class Seen:
 
 
 def run(show: Show, count: int = SWAPS) -> None:
-    """Make `count` swaps, half of models and half of policies; show what became of the calls meanwhile."""
+    """Make `count` swaps, half of models and half of policies; return the outcome of the calls."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         registry = Registry(folder / "registry")
@@ -111,7 +109,7 @@ def run(show: Show, count: int = SWAPS) -> None:
 
 
 def _swaps(client: Client, registry: Registry, models: list[str], number: int) -> list[Callable[[], object]]:
-    """Return four swaps, each of which waits until the server answers by it, and after which all is as before."""
+    """Return four swaps that restore the state; each waits until the server answers by it."""
     first, second = models
     policies = PolicyClient(client)
     shipped = read_policy(SHIPPED_POLICY).digest
@@ -139,7 +137,7 @@ def _require(is_done: bool) -> None:
 
 
 def _expected(ledger: Ledger, registry: Registry, models: list[str]) -> Bodies:
-    """The answers of every seller by every model and policy, from the core itself."""
+    """Return the core's answers for every seller by every model and policy."""
     cut = ledger.cut()
     rows = ledger.facts.rows(MARKET, NAMES, cut.sequence)
     found: Bodies = {}

@@ -1,4 +1,4 @@
-"""Overload: five times what a server can do, and slow reads beside checkouts. What is refused, lost, and still answered."""
+"""Overload: five times a server's capacity, and slow reads beside checkouts; refused, lost and answered calls."""
 
 import re
 import shutil
@@ -31,10 +31,10 @@ TIMES = 5
 PROCESSES = 4
 DEADLINE_SECONDS = 0.2
 AT_A_TIME = (2, 4, 8)
-"""Calls at a time of each process, of which the best gives the peak."""
+"""Parallel calls of each process; the best gives the peak."""
 H2LOAD_CONNECTIONS = 8
 STREAMS = 64
-"""The most calls at a time of each of these connections."""
+"""Most parallel calls of each of these connections."""
 SLOW_CALLERS = 4
 SLOW_CALLS = 50
 SLOW = [
@@ -46,7 +46,7 @@ SLOW = [
 
 @contextmanager
 def server() -> Iterator[tuple[str, str]]:
-    """A server in a process of its own, over a filled ledger and a model; its address, and that of its metrics."""
+    """Run a server in its own process, over a filled ledger and a model; yield its address, and its metrics' address."""
     with tempfile.TemporaryDirectory() as name:
         prepare(Path(name))
         with serving(shell_of(Path(name), metrics_address="127.0.0.1:0"), Path(name)) as address:
@@ -54,7 +54,7 @@ def server() -> Iterator[tuple[str, str]]:
 
 
 class Watching:
-    """Asks for one thing again and again beside a body, and counts what failed, by code."""
+    """Repeats one request while a body runs, and counts failures by code."""
 
     def __init__(self, ask: Callable[[], object], pause_seconds: float) -> None:
         self._ask = ask
@@ -66,7 +66,6 @@ class Watching:
         self.slowest_seconds = 0.0
 
     def reset(self) -> None:
-        """Forget what was counted until now."""
         self.tries, self.failed, self.slowest_seconds = 0, Counter(), 0.0
 
     def __enter__(self) -> "Watching":
@@ -91,7 +90,7 @@ class Watching:
 
 @contextmanager
 def health_checks(address: str) -> Iterator[Watching]:
-    """Health is asked for ten times a second, each time by a connection of its own, as balancers do."""
+    """Ask for health ten times a second, each time by a new connection, as balancers do."""
 
     def ask() -> None:
         with grpc.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1)]) as channel:
@@ -102,7 +101,7 @@ def health_checks(address: str) -> Iterator[Watching]:
 
 
 def run(show: Show, seconds: float = 100.0, processes: int = PROCESSES) -> None:
-    """All figures; `seconds` of overload of each kind."""
+    """Return all figures; `seconds` of overload of each kind."""
     with server() as (address, metrics):
         with health_checks(address) as health:
             _by_h2load(show, address, metrics, seconds)
@@ -114,11 +113,10 @@ def run(show: Show, seconds: float = 100.0, processes: int = PROCESSES) -> None:
 
 
 def _by_h2load(show: Show, address: str, metrics: str, seconds: float) -> None:
-    """Goodput over the peak by callers who take a tenth of the processor of one in Python, where they are installed.
+    """Return goodput over the peak with h2load as callers, if it is installed.
 
-    Of what checkouts ask for, scores that are remembered, and of scores of which each is computed (`.computed`). They show
-    the deadline, and know no status of gRPC: what is answered with OK the server's metrics count; how long it took, and
-    what came of it, a client of gRPC's own says that asks beside them.
+    For remembered scores (checkouts) and for computed scores (`.computed`). h2load sends the deadline but knows no gRPC
+    status: the server's metrics count OK answers, and a gRPC client measures times and outcomes.
     """
     if shutil.which("h2load") is None:
         return
@@ -142,7 +140,7 @@ def _by_h2load(show: Show, address: str, metrics: str, seconds: float) -> None:
 
 @contextmanager
 def asking(address: str, request: bytes) -> Iterator["Watching"]:
-    """Twenty times a second one call with the deadline, by a client of gRPC's own."""
+    """Make one call with the deadline twenty times a second, by a gRPC client."""
     with grpc.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1)]) as channel:
         method = channel.unary_unary(f"/sellertrust.v1.{SCORE}")
         with Watching(lambda: method(request, timeout=DEADLINE_SECONDS), 0.05) as watching:
@@ -150,7 +148,7 @@ def asking(address: str, request: bytes) -> Iterator["Watching"]:
 
 
 def _by_python(show: Show, address: str, seconds: float, processes: int) -> None:
-    """The same of computed scores by callers in Python, who take a good part of both cores for themselves."""
+    """Return the same for computed scores with Python callers, which use much of both cores."""
     plan = Plan(address, max(3.0, seconds / 10), deadline_seconds=5, sellers=SELLERS, is_past=True)
     load([replace(plan, at_a_time=2)])  # warm
     peak = _peak(plan, processes)
@@ -159,7 +157,7 @@ def _by_python(show: Show, address: str, seconds: float, processes: int) -> None
 
 
 def _peak(plan: Plan, processes: int) -> float:
-    """The most calls a second that closed load gets, by how many are at a time."""
+    """Return the most calls a second of closed load, over the numbers of parallel calls."""
     best = 0.0
     for count in AT_A_TIME:
         found = load([replace(plan, at_a_time=count)] * processes)
@@ -181,11 +179,11 @@ def _show_overload(show: Show, found: list[Found], peak: float) -> None:
 
 
 class Answered(NamedTuple):
-    """What the server answered with OK beside a load by h2load."""
+    """The server's OK answers under h2load."""
 
     a_second: float
     a_core_second: float
-    """For each second that the server's process had of a core, of which others on the machine take their part."""
+    """For each core second of the server's process, since others share the machine."""
 
 
 def _answered(address: str, metrics: str, body: Path, seconds: float, *arguments: str) -> Answered:
@@ -196,7 +194,7 @@ def _answered(address: str, metrics: str, body: Path, seconds: float, *arguments
 
 
 def answered_ok(metrics: str) -> float:
-    """The scores that the server has answered with OK, by its metrics."""
+    """Return the number of scores answered with OK, by the server's metrics."""
     with urllib.request.urlopen(f"http://{metrics}/metrics", timeout=10) as answer:
         text = answer.read().decode()
     found = re.search(r'sellertrust_requests_total\{code="OK",method="TrustScoreService/GetTrustScore"\} (\S+)', text)
@@ -204,7 +202,7 @@ def answered_ok(metrics: str) -> float:
 
 
 def _slow_reads(show: Show, address: str, seconds: float) -> None:
-    """Checkouts, by the published client, beside 200 slow reads at a time."""
+    """Measure checkouts, by the published client, beside 200 parallel slow reads."""
     plan = Plan(address, seconds / 2, at_a_time=SLOW_CALLS, deadline_seconds=10, methods=SLOW, sellers=100)
     number = iter(range(1_000_000))
     with (

@@ -1,7 +1,7 @@
-"""Small sellers whom strangers try to freeze free of charge: purchases that are refunded, and reports of crowds.
+"""Small sellers that strangers try to freeze free of charge: refunded purchases, and reports by crowds.
 
-A seller is frozen if an order of its is held longer, or more is asked of it, than without the attack. Orders that
-were confirmed before are looked at at any time, all others once the strangers have their money back.
+A seller is frozen if one of its orders is held longer, or it must provide more, than without the attack. Earlier
+confirmed orders are checked at any time, all others after the strangers' refunds.
 """
 
 import random
@@ -22,14 +22,14 @@ ATTACKS = ("refunded the same day", "refunded later", "crowd")
 
 
 def measure(policy: Policy) -> dict[str, float]:
-    """Return how many small sellers were attacked, and how many of them were frozen."""
+    """Return the numbers of attacked and of frozen small sellers."""
     chance = random.Random(25)
     frozen = sum(_is_frozen(chance, policy, ATTACKS[number % len(ATTACKS)]) for number in range(SELLERS))
     return {"poison.small_sellers": SELLERS, "poison.frozen_free": frozen}
 
 
 def _is_frozen(chance: random.Random, policy: Policy, attack: str) -> bool:
-    """Return whether one random small seller is frozen by an attack that began yesterday, or a week ago."""
+    """Return whether an attack that began yesterday, or a week ago, freezes one random small seller."""
     first = TODAY - chance.choice([2, 7])
     usual = {day: _sold(chance.randint(1, 4), chance.randint(1_000, 6_000)) for day in range(TODAY - 60, TODAY)}
     rows = [identity("i", TODAY - 600), *(exposure(f"x{ago}", TODAY - ago, 40) for ago in (20, 50, 90))]

@@ -1,6 +1,7 @@
 """The preview of a policy over a ledger of many sellers, on SQLite: read, placed by both policies, and compared.
 
-Each seller has an identity and two days of orders with a value; one in twenty has a confirmed violation of the past span.
+Each seller has an identity and two days of orders with a value; one in twenty has a confirmed violation of the past
+span.
 """
 
 import random
@@ -22,7 +23,7 @@ BATCH = 10_000
 
 
 def measure(sellers: int, before: Policy, after: Policy, progress: Callable[[str, int, int], None]) -> dict[str, float]:
-    """Return how long a preview takes, how many sellers it found, and how many of them move."""
+    """Return the time of a preview, and the numbers of sellers found and moved."""
     with (
         tempfile.TemporaryDirectory() as folder,
         Ledger.open(f"sqlite:///{Path(folder) / 'ledger.db'}", create=True, clock=Clock()) as ledger,

@@ -1,4 +1,4 @@
-"""Scores a second and a core by one process and by two, and how many processes 240,000 scores a second would take."""
+"""Scores a second and a core by one process and by two, and the processes needed for 240,000 scores a second."""
 
 import json
 import math
@@ -20,16 +20,16 @@ SCORES_A_SECOND = 240_000
 SELLERS_AN_ORDER = 3
 PROCESSES = (1, 2)
 LOG_SECONDS = 10.0
-"""How long it takes at most until a line of the log is written."""
+"""Most seconds until a line of the log is written."""
 
 ROUNDS, CALLS, CONNECTIONS, AT_A_TIME = 5, 6_000, 16, 4
 
 
 def measure_processes(folder: Path, url: str, marketplace: str, sellers: Sequence[str]) -> dict[str, float]:
-    """Scores a second, and for each second of a core, of calls for one seller and for three, by the number of processes.
+    """Return scores a second and a core second, of calls for one seller and for three, by the number of processes.
 
-    `url`: of PostgreSQL. Load takes its share of the same cores, so it is the scores for each second of a core that say
-    how many processes are needed, each of which has a core: `processes_for_240000`, of calls for the sellers of an order.
+    `url`: of PostgreSQL. The load shares the cores, so the scores of a core second determine the processes, one a core:
+    `processes_for_240000`, of calls for the sellers of an order.
     """
     parent = f"marketplaces/{marketplace}"
     names = [f"{parent}/sellers/{seller}" for seller in sellers[:SELLERS_AN_ORDER]]
@@ -64,7 +64,7 @@ def measure_processes(folder: Path, url: str, marketplace: str, sellers: Sequenc
 
 
 def metrics_address(log: Path) -> str:
-    """Where the metrics of a server are, by its log; of several processes where those of all are."""
+    """Return the address of a server's metrics, by its log; of several processes the address of their sum."""
     until = time.monotonic() + LOG_SECONDS
     while time.monotonic() < until:
         for line in map(json.loads, [text for text in log.read_text().splitlines() if text.startswith("{")]):
@@ -75,7 +75,7 @@ def metrics_address(log: Path) -> str:
 
 
 def cpu_seconds(metrics: str) -> float:
-    """The time of processors that all processes of a server have used."""
+    """Return the processor time of all processes of a server."""
     with urllib.request.urlopen(f"http://{metrics}/metrics", timeout=10) as answer:
         text = answer.read().decode()
     return sum(map(float, re.findall(r"(?m)^process_cpu_seconds_total(?:\{[^}]*\})? (\S+)$", text)))

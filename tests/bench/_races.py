@@ -1,7 +1,8 @@
-"""Threads that write whatever can be written and read each other's writes, on two servers of one ledger, on both databases.
+"""Threads that write everything writable and read each other's writes, on two servers of one ledger, on both
+databases.
 
-Each answer is held against a recomputation at its own stamp, by a scorer and a ledger that no server has, and a sample of
-them once more when all is over. An answer to `at_least_sequence` must reflect that sequence.
+A separate scorer and ledger recompute each answer at its own stamp, and a sample again at the end. An answer to
+`at_least_sequence` must reflect that sequence.
 """
 
 import random
@@ -37,18 +38,18 @@ from tests.helpers.servers import MARKET, settings_of
 SECONDS = 150.0
 THREADS = 64
 KEPT = 2_000
-"""Answers that are recomputed once more at the end."""
+"""Answers that are recomputed at the end."""
 DEADLINE_SECONDS = 60.0
 
 ILLEGAL = {"LIFECYCLE_FORBIDS", "VIOLATION_NOT_FOUND", "EXPOSURE_REVISION_TAKEN", "OCCUR_TIME_AHEAD"}
-"""Reasons for which writes by chance are refused, as they must be."""
+"""Expected reasons for rejecting random writes."""
 
 IN_DOUBT = "the time of this append is in doubt"
-"""What a server refuses appends with whose clock disagrees."""
+"""The reason for rejecting appends when a server's clock disagrees."""
 
 
 class Racers:
-    """Threads of calls by chance, on servers of one ledger, until `end`; what came of them is in `counts`."""
+    """Threads of random calls, on servers of one ledger, until `end`."""
 
     def __init__(self, addresses: Sequence[str], ledger: Ledger, scorer: Scorer, threads: int, seed: int) -> None:
         self._clients = [Client(address, deadline_seconds=DEADLINE_SECONDS) for address in addresses]
@@ -59,21 +60,20 @@ class Racers:
         self._open: list[str] = [f"v{number}-{index}" for number in range(SELLERS) for index in range(3)]
         self._kept: list[score_pb.TrustScore] = []
         self.counts: Counter[str] = Counter()
-        """How many answers there were (`tries`), how many `differ` or are `behind`, what `failed`, what was `refused`."""
+        """Number of answers (`tries`), those that `differ` or are `behind`, that `failed`, and that were `refused`."""
         self.problems: list[str] = []
-        """What went wrong, the first of it."""
+        """The first errors."""
         self._threads = [
             threading.Thread(target=self._run, args=(random.Random(f"{seed}-{number}"), number))
             for number in range(threads)
         ]
 
     def start(self) -> None:
-        """Begin all threads."""
         for thread in self._threads:
             thread.start()
 
     def end(self) -> None:
-        """End all threads, and recompute a sample of their answers as things stand then."""
+        """End all threads, and recompute a sample of their answers from the final ledger."""
         self._is_over.set()
         for thread in self._threads:
             thread.join()
@@ -109,17 +109,17 @@ class Racers:
             self._note("refused")
         elif error.reason == "SERVER_BUSY":  # which says so, and is asked again
             self._note("busy")
-        elif error.reason == "SELLER_NOT_FOUND":  # a clock that runs behind sees nothing of what was recorded since
+        elif error.reason == "SELLER_NOT_FOUND":  # a clock that runs behind does not see later entries
             self._note("not_found")
         elif error.reason in ILLEGAL or error.code.name in {"INVALID_ARGUMENT", "RESOURCE_EXHAUSTED"}:
             self._note(error.code.name.lower())
         else:
             self._note("failed", f"{error.code.name} {error.reason}: {error}")
 
-    # --- what is written ---------------------------------------------------------------------------------------------
+    # --- writes ------------------------------------------------------------------------------------------------------
 
     def _append(self, client: Client, other: Client, rng: random.Random, name: str) -> None:
-        """A violation, an exposure, an override, or a batch of several sellers' violations."""
+        """Append a violation, an exposure, an override, or a batch of several sellers' violations."""
         kind = rng.choice(("violation", "violation", "exposure", "override", "batch"))
         sellers = [f"s{rng.randrange(SELLERS)}" for _ in range(5 if kind == "batch" else 1)]
         entries = [self._entry(kind, seller, rng, f"{kind}-{name}-{index}") for index, seller in enumerate(sellers)]
@@ -151,7 +151,7 @@ class Racers:
         return entry
 
     def _decide(self, client: Client, other: Client, rng: random.Random, name: str) -> None:
-        """A decision by chance about a violation by chance, which may not be allowed."""
+        """Append a random decision about a random violation, which may be illegal."""
         with self._lock:
             violation = rng.choice(self._open)
         decide = rng.choice((client.confirm_violation, client.overturn_violation, client.dismiss_violation))
@@ -159,7 +159,7 @@ class Racers:
         self._check(other, found.violation.seller.rpartition("/")[2], found.sequence, rng)
 
     def _correct(self, client: Client, other: Client, rng: random.Random, name: str) -> None:
-        """An identity or a violation moved in time."""
+        """Move an identity or a violation in time."""
         number = rng.randrange(SELLERS)
         entry = entry_pb2.Entry(entry_id=f"c-{name}", seller=seller_name(MARKET, f"s{number}"))
         entry.correction.entry = rng.choice((f"i{number}", f"v{number}-{rng.randrange(3)}"))
@@ -170,15 +170,15 @@ class Racers:
         self._check(other, f"s{number}", result.sequence, rng)
 
     def _erase(self, client: Client, other: Client, rng: random.Random, name: str) -> None:
-        """The texts of a seller, by a ledger of its own, as the command does."""
+        """Erase the texts of a seller, by a ledger of its own, as the command does."""
         seller = f"s{rng.randrange(SELLERS)}"
         done = self._ledger.erase(MARKET, seller, actor="privacy", entry_id=f"e-{name}")
         self._check(other, seller, done.sequence, rng)
 
-    # --- what is read ------------------------------------------------------------------------------------------------
+    # --- reads -------------------------------------------------------------------------------------------------------
 
     def _read(self, client: Client, other: Client, rng: random.Random, name: str) -> None:
-        """A score, or a batch of them, of now, or of the newest sequence that anybody has written."""
+        """Read a score, or a batch, of now, or of the newest written sequence."""
         if rng.random() < 0.1:
             sellers = rng.sample(range(SELLERS), 10)
             found = client.batch_get_trust_scores(MARKET, [f"s{number}" for number in sellers])
@@ -195,7 +195,7 @@ class Racers:
         self._check(client, f"s{rng.randrange(SELLERS)}", newest if rng.random() < 0.3 else 0, rng)
 
     def _check(self, client: Client, seller: str, sequence: int, rng: random.Random) -> None:
-        """Ask for a score that reflects a sequence, and have it recomputed."""
+        """Ask for a score that reflects a sequence, and recompute it."""
         score = client.get_trust_score(MARKET, seller, at_least_sequence=sequence)
         if score.freshness.state == score_pb.FRESHNESS_STATE_UNKNOWN:  # a clock in doubt does not say NOT_FOUND
             self._note("not_found")
@@ -213,7 +213,7 @@ class Racers:
                 self._kept[rng.randrange(KEPT)] = score
 
     def _compare(self, score: score_pb.TrustScore) -> None:
-        """Compute an answer anew at its stamp, and note whether it is the same."""
+        """Recompute an answer at its stamp, and record a difference."""
         stamp, seller = score.stamp, score.seller.rpartition("/")[2]
         cut = Cut(_microseconds(stamp.observe_time), _microseconds(stamp.known_time), stamp.ledger_sequence)
         [outcome], made_by = self._scorer.scores(MARKET, [seller], cut)
@@ -236,7 +236,7 @@ def _microseconds(time: Timestamp) -> int:
 def two_servers(
     folder: Path, url: str, clocks: Sequence[Callable[[], int]] = (wall_clock, wall_clock)
 ) -> Iterator[tuple[list[str], Ledger, Scorer]]:
-    """The addresses of two servers of one ledger with clocks of their own, and a ledger and a scorer beside them."""
+    """Yield the addresses of two servers of one ledger with their own clocks, and a separate ledger and scorer."""
     settings = settings_of(data_dir=folder, database_url=url, log_level="error")
     with ExitStack() as stack:
         made = []
@@ -256,7 +256,7 @@ def race(
     threads: int,
     clocks: Sequence[Callable[[], int]] = (wall_clock, wall_clock),
 ) -> None:
-    """The figures of one race, by `name`."""
+    """Return the figures of one race, by `name`."""
     with tempfile.TemporaryDirectory() as folder, database(backend, Path(folder)) as url:
         prepare(Path(folder), url)
         with two_servers(Path(folder), url, clocks) as (addresses, ledger, scorer):
@@ -273,6 +273,5 @@ def race(
 
 
 def run(show: Show, seconds: float = SECONDS, threads: int = THREADS) -> None:
-    """All figures, on SQLite and on PostgreSQL."""
     for backend in BACKENDS:
         race(show, f"races.{backend}", backend, seconds, threads)

@@ -1,4 +1,4 @@
-"""Where the real ledgers lie, and a real ledger's way through import and export."""
+"""Folders of the real ledgers, and a real ledger's path through import and export."""
 
 import tempfile
 import tomllib
@@ -18,20 +18,20 @@ Say = Callable[[str], None]
 
 
 def toronto() -> Path | None:
-    """The folder of the Toronto inspections; None where it is absent."""
+    """Return the folder of the Toronto inspections; None if absent."""
     folder = SHARED / "toronto_dinesafe"
     return folder if folder.is_dir() else None
 
 
 def chicago() -> Path | None:
-    """The folder of the Chicago inspections; None where it is absent."""
+    """Return the folder of the Chicago inspections; None if absent."""
     folder = SHARED / "chicago_food"
     return folder if folder.is_dir() else None
 
 
 @contextmanager
 def imported(mapping_file: Path, data: Path, say: Say) -> Iterator[tuple[Ledger, LedgerTable]]:
-    """A fresh SQLite ledger with the mapped files imported, and its export read back."""
+    """Return a fresh SQLite ledger with the mapped files imported, and its export read back."""
     mapping = mapping_of(tomllib.loads(mapping_file.read_text()))
     with tempfile.TemporaryDirectory() as folder, Ledger.open(f"sqlite:///{folder}/ledger.db", create=True) as ledger:
         report = import_files(ledger, mapping, data, lambda step, done, total: None)

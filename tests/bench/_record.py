@@ -1,8 +1,8 @@
-"""How soon the record of measures is whole: after a commit, by the share of a server, and after a recall, by a whole core.
+"""Delay of the complete record of measures: after a commit, by a server's share, and after a recall, by a whole core.
 
-`record_s`: seconds from a commit until the record of 5,000 sellers is whole. `mechanism.sellers_per_s`: sellers a
+`record_s`: seconds from a commit until the record of 5,000 sellers is complete. `mechanism.sellers_per_s`: sellers a
 second whose record is made after the recall of a product that 2,000 sell, and its confirmation.
-`mechanism.over_rescoring`: how many times as long that takes as to score the same sellers twice.
+`mechanism.over_rescoring`: its time over the time of scoring the same sellers twice.
 """
 
 import tempfile
@@ -30,7 +30,7 @@ COMMITTED, RECALLED, LARGEST = 5_000, 2_000, 10_000
 
 
 def measure() -> dict[str, float]:
-    """All figures; the ladder is committed after the general policy."""
+    """Return all figures; the ladder is committed after the general policy."""
     before, after = (read_policy(SHIPPED_POLICY.with_name(f"{name}.toml")) for name in ("general", "ladder"))
     return _commit(before, after) | _recall(before)
 

@@ -1,4 +1,4 @@
-"""Rolling restarts of two servers under load, by the published configuration of the client: no call may fail."""
+"""Rolling restarts of two servers under load, with the client's published configuration: no call may fail."""
 
 import shutil
 import signal
@@ -21,7 +21,7 @@ AT_A_TIME = 4
 DEADLINE_SECONDS = 5.0
 START_SECONDS = 60.0
 PAUSE_SECONDS = 3.0
-"""Between two restarts: the client looks for a server that was away every 2.4 s at the latest."""
+"""Between two restarts: the client looks for a missing server every 2.4 s at the latest."""
 
 
 class Restarted:
@@ -58,14 +58,13 @@ class Restarted:
         return self._process.wait(timeout=START_SECONDS)
 
     def kill(self) -> None:
-        """End it at once, if it runs."""
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
             self._process.wait()
 
 
 def run(show: Show, count: int = RESTARTS) -> None:
-    """So many restarts, one server after the other, each with a ledger of the same entries."""
+    """Make so many restarts, one server after the other, each with a ledger of the same entries."""
     with tempfile.TemporaryDirectory() as name:
         first, second = Path(name) / "first", Path(name) / "second"
         first.mkdir()

@@ -1,4 +1,4 @@
-"""What a checkout that has a token keeps of its calls beside a flood of calls whose tokens prove nobody, over TLS alone."""
+"""A checkout's calls with a token during a flood of calls with invalid tokens, over TLS alone."""
 
 import os
 import subprocess
@@ -42,11 +42,11 @@ def work():
 for _ in range(40):
     threading.Thread(target=work).start()
 """
-"""A process of 40 connections that calls as fast as a quarter of a core lets it, sixty calls of each at a time."""
+"""A process of 40 connections, sixty parallel calls each, limited to a quarter of a core."""
 
 
 def kept_beside_flood(folder: Path, say: Say) -> dict[str, float]:
-    """Return the share of calls that are answered within 200 ms beside the flood, over that without it."""
+    """Return the share of calls answered within 200 ms during the flood, over that without it."""
     prepare(folder)
     place = Place(folder)
     tls = {name: path for name, path in place.authority.server_settings().items() if name != "tls_client_ca"}
@@ -65,7 +65,7 @@ def kept_beside_flood(folder: Path, say: Say) -> dict[str, float]:
 
 
 def _hold_to_one_core() -> None:
-    """Have every thread of the server, which is the youngest child of this process, run on one core."""
+    """Run every thread of the server, the youngest child of this process, on one core."""
     server = max(psutil.Process().children(recursive=True), key=lambda process: process.create_time())
     core = min(os.sched_getaffinity(0))
     for thread in Path(f"/proc/{server.pid}/task").iterdir():
@@ -84,7 +84,7 @@ def _flood(address: str, ca: Path) -> Iterator[None]:
 
 
 def _share_soon(client: Client) -> float:
-    """Return the share of calls, made so many a second, that are answered within 200 ms."""
+    """Return the share of calls, at a fixed rate, that are answered within 200 ms."""
     soon = tries = 0
     began = time.monotonic()
     while time.monotonic() - began < SECONDS:

@@ -1,4 +1,4 @@
-"""How well the time of a refusal tells what exists from what does not, to a caller who may see some sellers alone."""
+"""Whether the time of a refusal reveals what exists, to a caller that may see only some sellers."""
 
 import random
 import time
@@ -14,15 +14,15 @@ from tests.helpers.callers import grant, write_grants
 from tests.helpers.servers import MARKET, running_server, violation
 
 COUNT = 500
-"""Sellers who are not the caller's, each with a violation and a measure."""
+"""Sellers of others, each with a violation and a measure."""
 TRIES = 4_000
-"""Of what exists, and of what does not, of each question."""
+"""Tries of existing and of missing things, for each question."""
 WARM = 200
 LIMITS = {name: ["*"] for name in ("kinds", "sources", "notifiers", "entry_ids", "actions")}
 RIGHTS = ["append", "read_scores", "explain", "read_measures", "read_ledger", "decide"]
 
 Question = Callable[[Client, int, bool, int], object]
-"""Asks about the thing of a number that exists, or about one that does not; the last number is new with each try."""
+"""Asks about the thing of a number, existing or missing; the last number is new with each try."""
 
 
 def _complaint(client: Client, number: int, exists: bool, turn: int) -> object:
@@ -56,13 +56,16 @@ QUESTIONS: dict[str, Question] = {
     "claim": _recovery,
     "decision": _decision,
 }
-"""Scores, measures, violations and decisions are refused by the gate; the others name a seller of the caller's, and in it a
-thing of another's.
+"""The gate rejects scores, measures, violations and decisions; the others name a seller of the caller's with another's
+thing.
 """
 
 
 def told_apart(folder: Path, say: Say) -> dict[str, float]:
-    """Return a classifier's AUC for the question whose times tell most; 0.5 is not at all. Each question's is said."""
+    """Return a classifier's AUC for the question whose times reveal most; 0.5 reveals nothing.
+
+    Each question's is printed.
+    """
     place = Place(folder)
     write_grants(
         place.grants,
@@ -86,7 +89,7 @@ def told_apart(folder: Path, say: Say) -> dict[str, float]:
 
 
 def _asked(client: Client, name: str, ask: Question) -> float:
-    """Return the AUC of one question; both sorts in an order of chance, and each refused."""
+    """Return the AUC of one question; both kinds in random order, all rejected."""
     chance = random.Random(name)
     seconds: dict[bool, list[float]] = {True: [], False: []}
     told: set[object] = set()
@@ -145,7 +148,7 @@ def _measure(number: int) -> entry_pb2.Entry:
 
 
 def _auc(first: list[float], second: list[float]) -> float:
-    """The chance that a value of the first is larger than one of the second; ties count half."""
+    """Return the chance that a value of the first is larger than one of the second; ties count half."""
     ranked = sorted([(value, True) for value in first] + [(value, False) for value in second])
     total = sum(place for place, (_, is_first) in enumerate(ranked, 1) if is_first)
     return (total - len(first) * (len(first) + 1) / 2) / (len(first) * len(second))

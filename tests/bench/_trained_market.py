@@ -1,4 +1,4 @@
-"""A simulated market in PostgreSQL and in SQLite, and a model of it that is champion: what serving is measured with."""
+"""A simulated market in PostgreSQL and in SQLite with its champion model, for benchmarks of serving."""
 
 import tempfile
 import tomllib
@@ -29,7 +29,9 @@ SELLERS = [f"s-{number:06d}" for number in range(300)]
 
 @contextmanager
 def trained_market(say: Say) -> Iterator[tuple[Path, str, Artifact]]:
-    """A folder with a registry and `ledger.db`, the URL of a PostgreSQL ledger of the same entries, and the model."""
+    """Return a folder with a registry and `ledger.db`, the URL of a PostgreSQL ledger of the same entries, and the
+    model.
+    """
     mapping = mapping_of(tomllib.loads((STUDIES / "marketplace.mapping.toml").read_text()))
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)

@@ -1,4 +1,4 @@
-"""Only the right caller: the whole matrix, fuzzed requests, timing, rotation under load, and what the gate costs a call."""
+"""Only the right caller: the whole matrix, fuzzed requests, timing, rotation under load, the gate's cost of a call."""
 
 import os
 import statistics
@@ -27,7 +27,9 @@ ROTATIONS = 5
 
 
 def run(say: Say, only: str = "") -> dict[str, float]:
-    """All figures, or those of one part; `FUZZ_TRIES` in the environment makes the fuzzing shorter, `FUZZ_SEED` another."""
+    """Return all figures, or those of one part; `FUZZ_TRIES` in the environment shortens the fuzzing, `FUZZ_SEED`
+    reseeds it.
+    """
     figures: dict[str, float] = {}
     for part, measure in PARTS.items():
         if only not in {"", part}:
@@ -49,7 +51,9 @@ def _table(folder: Path, say: Say) -> dict[str, float]:
 
 
 def _edited(folder: Path, say: Say) -> dict[str, float]:
-    """Edits of tables and files by their owner; `verify.unfound` counts what docs/how-to/access.md names with why."""
+    """Edit tables and files as their owner; `verify.unfound` counts edits that docs/how-to/access.md lists with the
+    reason.
+    """
     found = list(edits(folder))
     unfound = sorted({edit.of for edit in found if not edit.is_found})
     say(f"not named: {', '.join(unfound)}")
@@ -66,7 +70,7 @@ def _fuzzed(folder: Path, say: Say) -> dict[str, float]:
 
 
 def _costs(folder: Path, say: Say) -> dict[str, float]:
-    """Microseconds that the gate takes of a call (p50): by a certificate alone, by one and a token, by a token alone."""
+    """Return the gate's microseconds of a call (p50): by a certificate alone, by one and a token, by a token alone."""
     place = Place(folder)
     asking, token = place.authority.server_settings(), place.issuer.token_file()
     silent = {name: path for name, path in asking.items() if name != "tls_client_ca"}  # asks for no certificate
@@ -91,7 +95,7 @@ def _costs(folder: Path, say: Say) -> dict[str, float]:
 
 
 def _timed(running: Running) -> list[float]:
-    """Have a server's gate note the seconds that it takes of each call, in the list that is returned."""
+    """Return a list to which a server's gate appends the seconds that it takes of each call."""
     gate = running.gate
     times: list[float] = []
     identify, require = gate.identify, gate.require
@@ -113,7 +117,7 @@ def _timed(running: Running) -> list[float]:
 
 
 def _rotation(folder: Path, say: Say) -> dict[str, float]:
-    """Calls, and those that failed, while keys, tokens, certificates and grants are renewed."""
+    """Count calls, and failed ones, while keys, tokens, certificates and grants are renewed."""
     place = Place(folder)
     token = place.issuer.token_file()
     shown = place.authority.certificate(dns=["a.example"])
@@ -144,7 +148,7 @@ def _rotation(folder: Path, say: Say) -> dict[str, float]:
 
 
 def _rotate(place: Place, number: int, token: Path, shown: Any) -> None:
-    """A new key is published, then used, the one before withdrawn; a new certificate and other grants meanwhile."""
+    """Publish a new key, use it, withdraw the old one; change certificate and grants meanwhile."""
     place.issuer.keys[f"k{number}"] = ec.generate_private_key(ec.SECP256R1())
     place.issuer.publish()
     place.write("dns:a.example", "jwt:https://login.example#*", *(f"dns:x{n}.example" for n in range(number)))
@@ -173,4 +177,4 @@ PARTS = {
     "fuzz": _fuzzed,
     "edits": _edited,
 }
-"""What is measured, by the name that `--only` takes."""
+"""Parts by the name that `--only` takes."""

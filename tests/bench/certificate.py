@@ -1,27 +1,28 @@
-"""The loss certificate: how long it takes, what it states of the shipped policies, and whether anybody gets past it.
+"""The loss certificate: its time, its statements about the shipped policies, and attempts to exceed its bounds.
 
-Of each shipped policy, NAME being `general` or `ladder`, under the shipped assumptions: `NAME.certify_s`, `NAME.check_s`:
-seconds to make the certificate, and to prove it by the other code; `NAME.states`, `NAME.edges`: how many it has;
-`NAME.against_faked_history`, `NAME.unconditional`: 1 if the verdict holds, else 0, with `.most_minor` beside it, the most
-that one name gets; `NAME.take.TIER.gross_minor`, `.after_refunds_minor`: the largest take by tier;
-`NAME.VERDICT.largest_stop_days`, `.smallest_wash_ppm`, `.smallest_identity_minor`: where the verdict turns, -1 for nowhere.
+Of each shipped policy, NAME being `general` or `ladder`, under the shipped assumptions: `NAME.certify_s`,
+`NAME.check_s`: seconds to make the certificate, and to prove it by the other code; `NAME.states`, `NAME.edges`: their
+numbers; `NAME.against_faked_history`, `NAME.unconditional`: 1 if the verdict holds, else 0, with `.most_minor`, the
+most that one name gets; `NAME.take.TIER.gross_minor`, `.after_refunds_minor`: the largest take by tier;
+`NAME.VERDICT.largest_stop_days`, `.smallest_wash_ppm`, `.smallest_identity_minor`: where the verdict turns, -1 for
+nowhere.
 
-`attacks.replayed`: printed attacks, of the shipped policies and 1,000 random ones, that are played by the real terms and
-payouts; `attacks.differ`: those that come to another sum (beyond the minor unit that the price of a history is rounded by).
-`attackers.tried`: adaptive attackers let loose in the simulated market, with its delays, disputes and cautions;
-`attackers.above_bound`: those that got more than is stated; `attackers.best_over_bound`: what the best got of what is stated,
-of the verdicts that do not hold where that is least. `refinement.histories`: random real histories by random policies, some
-with violations, overturns, pauses and refunds; `refinement.laxer_than_abstract`: those with a day of laxer terms, or of more
-growth in a run, than the abstract state has. `altered.tried`, `altered.accepted`: certificates damaged in one place, or
-forged as a whole (buckets, days and deposits left out, states permuted, verdicts swapped, tables lowered, laxer assumptions,
-another currency), with their digest made anew, and those that are proven all the same. `forged.tried`, `forged.accepted`:
-certificates and policies with assumptions without sources, with sections that are none, or with statements that nobody can
-prove, and those that are neither refused nor listed as not proven. `lp.states`, `lp.differ`: states, of
-the shipped policies and 200 random ones, and those whose value HiGHS finds to be another.
+`attacks.replayed`: printed attacks, of the shipped policies and 1,000 random ones, played by the real terms and
+payouts; `attacks.differ`: attacks with another sum (beyond the minor unit that the price of a history is rounded by).
+`attackers.tried`: adaptive attackers in the simulated market, with its delays, disputes and cautions;
+`attackers.above_bound`: attackers that got more than the bound; `attackers.best_over_bound`: the best take over the
+smallest bound of the failed verdicts. `refinement.histories`: random real histories by random policies, some with
+violations, overturns, pauses and refunds; `refinement.laxer_than_abstract`: histories with a day of laxer terms, or of
+more growth in a run, than the abstract state has. `altered.tried`: certificates damaged in one place, or forged as a
+whole (buckets, days and deposits left out, states permuted, verdicts swapped, tables lowered, laxer assumptions,
+another currency), with a new digest; `altered.accepted`: those still proven. `forged.tried`: certificates and policies
+with assumptions without sources, invalid sections, or unprovable statements; `forged.accepted`: those neither rejected
+nor listed as not proven. `lp.states`: states of the shipped policies and 200 random ones; `lp.differ`: states with
+another value by HiGHS.
 
-`monotone.policies`: random policies that are accepted, with notices, counts, waivers, deposits and UNRATED;
-`monotone.broken`: those by which one of two random sellers has a laxer term on one of 23 later days, with one more or one
-worse violation.
+`monotone.policies`: random accepted policies, with notices, counts, waivers, deposits and UNRATED; `monotone.broken`:
+policies by which one of two random sellers has a laxer term on one of 23 later days, with one more or one worse
+violation.
 
 A quarter of an hour on an idle core.
 """
@@ -61,7 +62,6 @@ MONOTONE, SELLERS = 1_000, 2
 
 
 def run(say: Say) -> dict[str, float]:
-    """All figures."""
     figures: dict[str, float] = {}
     for part in (shipped, attacks, attackers, refinement, altered, forged, programs, monotone):
         began = perf_counter()
@@ -72,7 +72,7 @@ def run(say: Say) -> dict[str, float]:
 
 
 def shipped() -> dict[str, float]:
-    """What the certificates of the shipped policies state, and how long they take: the median of a few."""
+    """Measure the certificates of the shipped policies; times are medians of a few."""
     figures: dict[str, float] = {}
     assumptions = read_assumptions(SHIPPED_ASSUMPTIONS)
     for name in POLICIES:
@@ -103,7 +103,7 @@ def shipped() -> dict[str, float]:
 
 
 def attacks() -> dict[str, float]:
-    """How many printed attacks come to another sum when they are played."""
+    """Count printed attacks with another result when they are played."""
     stated_of_shipped = read_assumptions(SHIPPED_ASSUMPTIONS).data
     replayed = differ = 0
     for data, parts in [*((shipped_data(name), stated_of_shipped) for name in POLICIES), *_worlds(WORLDS)]:
@@ -121,7 +121,7 @@ def attacks() -> dict[str, float]:
 
 
 def attackers() -> dict[str, float]:
-    """How near adaptive attackers come to what is stated, and how many get more."""
+    """Measure how near adaptive attackers come to the bound, and how many exceed it."""
     assumptions = read_assumptions(SHIPPED_ASSUMPTIONS)
     tried = above = 0
     ratios = []
@@ -146,7 +146,7 @@ def attackers() -> dict[str, float]:
 
 
 def refinement() -> dict[str, float]:
-    """How many random real histories had a day that the abstract states do not allow."""
+    """Count random real histories with a day that the abstract states do not allow."""
     laxer, chance = 0, random.Random(1717)
     for data, parts in _worlds(WORLDS):
         policy, assumptions = policy_of(data), parse_assumptions(parts)
@@ -158,7 +158,7 @@ def refinement() -> dict[str, float]:
 
 
 def altered() -> dict[str, float]:
-    """How many damaged certificates are proven all the same."""
+    """Count damaged certificates that are still proven."""
     certificate = to_be_altered()
     where, chance = provable(certificate), random.Random(99)
     tried = accepted = 0
@@ -176,7 +176,7 @@ def altered() -> dict[str, float]:
 
 
 def forged() -> dict[str, float]:
-    """How many forged statements are neither refused nor listed as not proven."""
+    """Count forged statements that are neither rejected nor listed as not proven."""
     certificate, chance = to_be_altered(), random.Random(25)
     accepted = 0
     for number in range(DAMAGES):
@@ -195,7 +195,7 @@ def forged() -> dict[str, float]:
 
 
 def programs() -> dict[str, float]:
-    """How many states have another value by a linear program."""
+    """Count states with another value by a linear program."""
     stated_of_shipped = read_assumptions(SHIPPED_ASSUMPTIONS).data
     states = differ = 0
     for data, parts in [*((shipped_data(name), stated_of_shipped) for name in POLICIES), *_worlds(PROGRAMS)]:
@@ -210,7 +210,7 @@ def programs() -> dict[str, float]:
 
 
 def monotone() -> dict[str, float]:
-    """By how many random accepted policies a violation eases a term on some later day, by the real evaluation."""
+    """Count random accepted policies by which a violation eases a term on some later day, by the real evaluation."""
     chance = random.Random(2525)
     broken = 0
     for policy in islice(draw_policies(chance), MONOTONE):
@@ -219,13 +219,13 @@ def monotone() -> dict[str, float]:
 
 
 def across() -> dict[str, float]:
-    """How many lives across several policies take more than is certified of these."""
+    """Count lives across several policies that take more than is certified of these policies."""
     number, above, near = joined.play(SEQUENCES, LIVES, 25)
     return {"joined.histories": number, "joined.above_bound": len(above), "joined.near_bound": round(near, 3)}
 
 
 def _worlds(count: int) -> Iterator[World]:
-    """Random policies that hold together, with assumptions."""
+    """Yield random valid policies, with assumptions."""
     chance = random.Random(2026)
     while count:
         data, parts = make_world(chance.randint)
@@ -238,7 +238,7 @@ def _worlds(count: int) -> Iterator[World]:
 
 
 def _is_exact(data: dict[str, Any]) -> bool:
-    """Whether a day's orders leave no room to split them: no reserve, or no small orders."""
+    """Return whether a day's orders cannot be split: no reserve, or no small orders."""
     has_reserve = any(
         m["kind"] == "rolling_reserve" for rule in data["rules"] for m in rule["measures"] if not rule.get("tiers")
     )

@@ -35,7 +35,7 @@ PARTS = {
 
 
 def run(say: Say, only: str = "") -> dict[str, float]:
-    """All figures, or those of one fault. The seed (`CHAOS_SEED`) is printed, and is the same again if it is given."""
+    """Return all figures, or those of one fault. `CHAOS_SEED` repeats a printed seed."""
     seed = int(os.environ.get("CHAOS_SEED", random.SystemRandom().randrange(2**32)))
     random.seed(seed)
     say(f"CHAOS_SEED={seed}")

@@ -1,24 +1,24 @@
-"""The credit mechanism: what is in force for a seller, and the exact difference of two policies.
+"""The credit mechanism: measures in force for a seller, and the exact difference of two policies.
 
-`measures_us.p50`, `measures_us.p99`: microseconds in which the core answers what is in force for one seller of 50
-entries, nine of them confirmed violations, by the general policy, with the day-ends that its tier is looked back on;
-`score_us.p50` beside it: the same seller's trust score. `diff.cells`: situations in which the ladder answers otherwise
-than the general policy, and in which a seller was found; `diff.s`: seconds to find them. `diff.wrong`: sellers, of
-10,000 at random and of one example at each end of the points and settled values of each changed cell, about whom the
-difference is wrong; `diff.checked`: how many were asked about. `payout.unbalanced`: of 1,000,000 random orders, on
-random days and by random terms, those of which released, drawn and held do not add up to what was captured less what
-was refunded; `payout.us`: microseconds an order. `preview_s`: seconds in which the ladder is previewed against the
-general policy for 100,000 sellers of a ledger on SQLite, 300,000 entries, with the 1,000 latest violations of 90 days
-looked back on; `preview.sellers` of whom `preview.moved` get other terms. `caution.false_hold_days`: mean days of a
-year that a clean seller of the simulated market was under caution, by the general policy; `caution.false_value_share`:
-the share of clean sellers' value whose payout a caution delayed; `caution.days_until_stopped`: mean days from the first
-day of a runner's run until it is stopped; `year.*`: the simulated year by all terms, as `./dev bench year` has it.
-`worker.tries`: kills of workers that record measures, between two appends; of `worker.statements` those `worker.lost`,
-`worker.duplicated` and `worker.out_of_order`, there and where two workers record at once.
+`measures_us.p50`, `measures_us.p99`: microseconds of the core for the measures in force of one seller of 50 entries,
+nine of them confirmed violations, by the general policy, with the day-ends of the tier's look-back; `score_us.p50`: the
+same seller's trust score. `diff.cells`: situations in which the ladder and the general policy differ, and in which a
+seller was found; `diff.s`: seconds to find them. `diff.checked`: sellers checked: 10,000 at random and one example at
+each end of the points and settled values of each changed cell; `diff.wrong`: sellers about whom the difference is
+wrong. `payout.unbalanced`: of 1,000,000 random orders, on random days and by random terms, those whose released, drawn
+and held amounts do not add up to captured less refunded; `payout.us`: microseconds an order. `preview_s`: seconds of a
+preview of the ladder against the general policy for 100,000 sellers of a ledger on SQLite, 300,000 entries, with a
+look-back on the 1,000 latest violations of 90 days; `preview.sellers`, and `preview.moved` with other terms.
+`caution.false_hold_days`: mean days of a year that a clean seller of the simulated market was under caution, by the
+general policy; `caution.false_value_share`: the share of clean sellers' value whose payout a caution delayed;
+`caution.days_until_stopped`: mean days from the first day of a runner's run until it is stopped; `year.*`: the
+simulated year by all terms, as in `./dev bench year`. `worker.tries`: kills, between two appends, of workers that
+record measures; `worker.statements`, and the `worker.lost`, `worker.duplicated` and `worker.out_of_order` statements,
+there and with two parallel workers.
 
-`poison.small_sellers`: small sellers whom strangers try to freeze free of charge, of whom `poison.frozen_free` are
-(`tests/bench/_poison.py`); `record_s`, `mechanism.sellers_per_s`, `mechanism.over_rescoring`: how soon the record is
-whole (`tests/bench/_record.py`).
+`poison.small_sellers`: small sellers that strangers try to freeze free of charge, `poison.frozen_free`: those frozen
+(`tests/bench/_poison.py`); `record_s`, `mechanism.sellers_per_s`, `mechanism.over_rescoring`: delay of the record
+(`tests/bench/_record.py`).
 
 Eight minutes on an idle core, each part shown as it ends.
 """
@@ -47,7 +47,6 @@ CALLS, RANDOM_SELLERS, ORDERS, PREVIEWED = 400, 10_000, 1_000_000, 100_000
 
 
 def run(say: Say) -> dict[str, float]:
-    """All figures."""
     figures = measures()
     say(f"what is in force: {figures['measures_us.p50']:,.0f} us (p99 {figures['measures_us.p99']:,.0f})")
     figures |= difference()
@@ -76,7 +75,7 @@ def run(say: Say) -> dict[str, float]:
 
 
 def _by_tenths(say: Say) -> Callable[[str, int, int], None]:
-    """Return what says each tenth of a step."""
+    """Return a printer of each tenth of a step."""
     said: dict[str, int] = {}
 
     def progress(step: str, done: int, total: int) -> None:
@@ -89,7 +88,7 @@ def _by_tenths(say: Say) -> Callable[[str, int, int], None]:
 
 
 def measures() -> dict[str, float]:
-    """How long it takes to say what is in force."""
+    """Measure the time to compute a seller's measures in force."""
     general = policy_named("general")
     rows = [identity("i", TODAY - 600), *(exposure(f"x{n}", TODAY - 1 - 9 * n, 50, 1) for n in range(40))]
     rows += [violation(f"v{n}", TODAY - 20 * n - 1, 1 + n % 8, 1 + n % 4) for n in range(9)]
@@ -111,7 +110,7 @@ def measures() -> dict[str, float]:
 
 
 def difference() -> dict[str, float]:
-    """How many cells differ, and whether that is so, seller by seller."""
+    """Count the changed cells, and check them seller by seller."""
     before, after = policy_named("general"), policy_named("ladder")
     begin = perf_counter()
     changes = [one for one in find_changes(before, after) if one.example is not None]
@@ -127,7 +126,7 @@ def difference() -> dict[str, float]:
 
 
 def payouts() -> dict[str, float]:
-    """How many random orders do not add up, and how long one takes."""
+    """Count random orders that do not balance, and time one."""
     chance = random.Random(7)
     unbalanced, took = 0, 0.0
     for _ in range(ORDERS):
@@ -152,7 +151,7 @@ def payouts() -> dict[str, float]:
 
 
 def _edges(space: Space, example: Sample) -> Iterator[Sample]:
-    """The example, which lies at the low ends of its cell, and sellers at the high ends of points and settled values."""
+    """Return the example, at the low ends of its cell, and sellers at the high ends of points and settled values."""
     yield example
     if example.points is not None and example.tier is None:
         edges = [points for points in space.points if points is not None and points > example.points]

@@ -1,14 +1,15 @@
-"""Gates: how many good models they refuse and how many broken ones they pass, by the number of bad test rows.
+"""Gates: the shares of good models rejected and of broken models passed, by the number of bad test rows.
 
-For N in 50, 100, 200 and 400 bad test rows (tests/helpers/gate_worlds.py says what is simulated, and what broken means):
+For N in 50, 100, 200 and 400 bad test rows (tests/helpers/gate_worlds.py defines the simulation and the faults):
 
-`gates.good_refused.N`: share of good models of which a hard gate says no. `gates.good_passed.N`: share that passes all hard
-gates without a signature; the rest, `gates.good_signed.N`, is left open by a gate for too few bad rows, and takes a person's.
-`gates.broken_passed.N`: share of broken models that passes all hard gates without a signature, all kinds together, as many
-of each; `gates.KIND_passed.N` of one: leaked (a feature knows the outcome, or one seller in ten has a second name), shuffled
-(fitted to outcomes dealt out at random), turned (good and bad exchanged), shifted (twice or half the odds), miscalibrated
-(log-odds twice or half as far apart). `gates.broken_signed.N`: share that a person could sign, since no gate says no.
-`gates.refused_by.GATE.N`: share of good models that this gate refuses. `gates.good` and `gates.broken`: models simulated.
+`gates.good_refused.N`: share of good models rejected by a hard gate. `gates.good_passed.N`: share that passes all hard
+gates without a signature; `gates.good_signed.N`: the rest, left open by a gate for too few bad rows, which needs a
+signature. `gates.broken_passed.N`: share of broken models that passes all hard gates without a signature, equal numbers
+of all kinds; `gates.KIND_passed.N` of one: leaked (a feature knows the outcome, or one seller in ten has a second
+name), shuffled (fitted to random outcomes), turned (good and bad exchanged), shifted (twice or half the odds),
+miscalibrated (log-odds twice or half as far apart). `gates.broken_signed.N`: share that a person could sign, since no
+gate rejects it. `gates.refused_by.GATE.N`: share of good models that this gate rejects. `gates.good` and
+`gates.broken`: models simulated.
 
 Two minutes on two idle cores.
 """
@@ -28,7 +29,7 @@ GOOD, EACH_BROKEN = 100, 20
 
 
 def run(say: Say) -> dict[str, float]:
-    """Figures by number of bad rows."""
+    """Return figures by number of bad rows."""
     figures: dict[str, float] = {"gates.good": GOOD, "gates.broken": len(BROKEN) * EACH_BROKEN}
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
         for bad_rows in BAD_ROWS:
@@ -50,7 +51,7 @@ def run(say: Say) -> dict[str, float]:
 
 
 def verdict(found: dict[str, Any]) -> tuple[str, list[str]]:
-    """`refused`, with the gates that say no, `signed` if a person's signature is needed, or `passed`."""
+    """Return `refused`, with the gates that say no, `signed` if a person's signature is needed, or `passed`."""
     refusing = [row["gate"] for row in found["gates"] if row["kind"] == "hard" and not row["ok"]]
     is_open = any(row["needed"] is not None for row in found["gates"])
     return ("refused" if refusing else "signed" if is_open else "passed"), refusing

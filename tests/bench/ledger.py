@@ -1,10 +1,9 @@
 """The ledger under kill -9, crashes of PostgreSQL and full disks; a million entries verified and restored; a recall.
 
-Of each fault, by database: `tries`, `acknowledged` entries, and what must be 0: `lost`, `duplicated`, `partial`,
-`undetected`, `untyped`, `unreadable`. `million`: seconds to verify, back up and restore a million entries. `recall`:
-milliseconds of a listing (median of 20) of a product that 8,000 sellers list, seconds of a recall at 100,000 sellers and of
-its confirmation.
-`--only NAME`: one part. `BENCH_SEED` repeats a run.
+Of each fault, by database: `tries`, `acknowledged` entries, and figures that must be 0: `lost`, `duplicated`,
+`partial`, `undetected`, `untyped`, `unreadable`. `million`: seconds to verify, back up and restore a million entries.
+`recall`: milliseconds of a listing (median of 20) of a product that 8,000 sellers list, seconds of a recall at 100,000
+sellers and of its confirmation. `--only NAME`: one part. `BENCH_SEED` repeats a run.
 """
 
 import os
@@ -33,7 +32,7 @@ ENTRIES, SELLERS, LISTINGS, BATCH = 1_000_000, 100_000, 8_000, 10_000
 
 
 def run(say: Say, only: str = "") -> dict[str, float]:
-    """Figures by part and database, such as `kill.sqlite.lost`."""
+    """Return figures by part and database, such as `kill.sqlite.lost`."""
     seed = int(os.environ.get("BENCH_SEED", random.SystemRandom().randrange(1 << 31)))
     random.seed(seed)
     figures: dict[str, float] = {"seed": seed}
@@ -51,7 +50,7 @@ def run(say: Say, only: str = "") -> dict[str, float]:
 
 
 def million(backend: str, folder: Path, entries: int = ENTRIES) -> dict[str, float]:
-    """Seconds by step; `verified` and `restored` count entries."""
+    """Return seconds by step; `verified` and `restored` count entries."""
     figures: dict[str, float] = {}
     file = folder / "ledger.backup"
     with database(backend, folder) as url, database(backend, folder, empty=True) as target:
@@ -72,7 +71,7 @@ def million(backend: str, folder: Path, entries: int = ENTRIES) -> dict[str, flo
 
 
 def recall(backend: str, folder: Path, sellers: int = SELLERS, listings: int = LISTINGS) -> dict[str, float]:
-    """A listing of a product with two violations, a recall, and its confirmation."""
+    """Measure a listing of a product with two violations, a recall, and its confirmation."""
     figures: dict[str, float] = {}
     with database(backend, folder) as url, Ledger.open(url) as ledger:
         _list(ledger, "popular", listings)
@@ -117,4 +116,4 @@ PARTS: dict[str, Callable[[str, Path], dict[str, float]]] = {
     "million": million,
     "recall": recall,
 }
-"""What is measured, by the name that `--only` takes."""
+"""Parts by the name that `--only` takes."""

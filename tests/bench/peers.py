@@ -1,8 +1,8 @@
-"""Remembered scores beside what a team would build instead, each a process of its own, over the same model and sellers.
+"""Remembered scores against a team's own alternatives, each in its own process, over the same model and sellers.
 
-`get_over_echo.c1`, `.c32`, `get_over_echo_mtls.*`: calls a second over those of gRPC's own echo of the same bytes, which
-answers by a thread of a pool, with 1 and 32 calls in flight. `over_fastapi`: over FastAPI that calls `Booster.predict` on
-inputs in memory; `over_nightly_table`: over FastAPI that reads scores which a nightly job left in a table of PostgreSQL.
+`get_over_echo.c1`, `.c32`, `get_over_echo_mtls.*`: calls a second over those of gRPC's own echo of the same bytes,
+answered by a thread pool, with 1 and 32 calls in flight. `over_fastapi`: over FastAPI that calls `Booster.predict` on
+inputs in memory. `over_nightly_table`: over FastAPI that reads scores of a nightly job from a table of PostgreSQL.
 Medians of interleaved rounds, by h2load. This server logs each call, peers log nothing. Three minutes on an idle core.
 """
 
@@ -46,7 +46,7 @@ from tests.helpers.shells import ROOT, serving, shell_of
 from tests.tls_folders import with_folders
 
 WANTED = ("fastapi==0.165.0", "uvicorn==0.54.0", "uvloop==0.23.0", "httptools==0.9.0")
-"""Beside what serves in this project: uvicorn's quick loop and parser."""
+"""In addition to this project's packages: uvicorn's quick loop and parser."""
 ROUNDS, CALLS, AT_A_TIME = 7, 6_000, 32
 START_SECONDS = 60.0
 SERVICE = "sellertrust.v1.TrustScoreService"
@@ -54,7 +54,6 @@ METHOD = f"{SERVICE}/GetTrustScore"
 
 
 def run(say: Say) -> dict[str, float]:
-    """All figures."""
     with trained_market(say) as (place, url, artifact):
         figures = measure(place, url, artifact)
     for name, value in figures.items():
@@ -63,7 +62,7 @@ def run(say: Say) -> dict[str, float]:
 
 
 def measure(place: Path, url: str, artifact: Artifact) -> dict[str, float]:
-    """Figures of a seller that is rated. `url`: of PostgreSQL; the artifact is champion of the registry in `place`."""
+    """Return figures of a rated seller. `url`: of PostgreSQL; the artifact is champion of the registry in `place`."""
     require_programs()
     shell = shell_of(place, database_url=url)
     with serving(shell, place) as address, Client(address) as client:
@@ -101,7 +100,7 @@ def _beside_fastapi(
 
 
 def environment_of_rivals() -> Path:
-    """The Python of an environment of this benchmark's own, beside that of the tests; made once."""
+    """Return the Python of this benchmark's own environment, made once."""
     folder = Path(sys.prefix).with_name(".venv-rivals")
     python, stamp = folder / "bin" / "python", folder / "stamp"
     lock = ROOT / "requirements" / "runtime.lock"
@@ -116,7 +115,7 @@ def environment_of_rivals() -> Path:
 
 
 def _write_inputs(place: Path, url: str, artifact: Artifact) -> None:
-    """Write the model, the inputs of the sellers as of now, and a table of their points, as a team would have them."""
+    """Write the model, the current inputs of the sellers, and a table of their points, as a team would have them."""
     (place / "model.txt").write_bytes(artifact.parts["model.txt"])
     policy = load_policy(load({}))
     with Ledger.open(url) as ledger:
@@ -138,7 +137,7 @@ def _write_inputs(place: Path, url: str, artifact: Artifact) -> None:
 
 @contextmanager
 def _rival(python: Path, folder: Path, kind: str, seller: str) -> Iterator[str]:
-    """The address of a rival that answers."""
+    """Yield the address of a rival that answers."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
@@ -165,14 +164,14 @@ def _rival(python: Path, folder: Path, kind: str, seller: str) -> Iterator[str]:
 
 @dataclass
 class Target:
-    """A server that is loaded, and what counts the calls that it answered with OK."""
+    """A loaded server, and the count of its OK answers."""
 
     address: str
     answered: Callable[[], float]
 
 
 def _beside_echo(place: Path, url: str, seller: str, body: Path) -> dict[str, float]:
-    """Over the echo in plain text, and with mutual TLS and grants; this process serves both."""
+    """Compare with echo in plain text, and with mutual TLS and grants; this process serves both."""
     settings = settings_of(data_dir=place, database_url=url)
     figures = _over_echo(settings, seller, body, "get_over_echo", None)
     authority = Authority(place)
@@ -196,7 +195,7 @@ def _over_echo(settings: Settings, seller: str, body: Path, name: str, shown: Sh
             request = pb.GetTrustScoreRequest(seller=seller).SerializeToString()
             for _ in range(3):  # it is remembered then
                 answer: bytes = stub(request, timeout=30)
-        count = server._registry.get_sample_value  # what the server itself says that it answered
+        count = server._registry.get_sample_value  # the server's own count of answers
         ours = Target(server.address, lambda: count("sellertrust_requests_total", labels) or 0.0)
         echo = stack.enter_context(
             _echo(
@@ -220,7 +219,7 @@ def _over_echo(settings: Settings, seller: str, body: Path, name: str, shown: Sh
 
 
 def _load(target: Target, at_a_time: int, body: Path) -> float:
-    """Calls a second, each of which must have ended with OK."""
+    """Return calls a second; raise unless each ended with OK."""
     before = target.answered()
     rate = h2load(target.address, METHOD, body, count=CALLS, at_a_time=at_a_time)
     if target.answered() - before != CALLS:
@@ -230,7 +229,7 @@ def _load(target: Target, at_a_time: int, body: Path) -> float:
 
 @contextmanager
 def _echo(settings: Settings, answer: bytes, files: TlsFiles | None) -> Iterator[Target]:
-    """A handler that returns the same bytes, with nothing around it."""
+    """Return a handler that returns the same bytes."""
     count = [0]
 
     def behave(data: bytes, context: grpc.ServicerContext) -> bytes:

@@ -38,7 +38,7 @@ WAITING, RESTATED, LIMITED = 4_000, 2_000, 300
 
 
 def run(say: Say) -> dict[str, float]:
-    """Milliseconds of a score with its read, medians; seconds of an explanation and of a batch, once, and their memory."""
+    """Return median milliseconds of a score with its read; seconds of one explanation and one batch, and their memory."""
     figures: dict[str, float] = {}
     for backend in BACKENDS:
         name = "postgres" if backend == "postgresql" else backend
@@ -85,7 +85,8 @@ def _of_ledger(ledger: Ledger) -> Iterator[tuple[str, float]]:
 
 
 def _controlled(ledger: Ledger) -> Iterator[tuple[str, float]]:
-    """What a caller can make long: decisions that wait, days that are stated again, lists for one who may see some sellers.
+    """Measure lists that a caller can make long: waiting decisions, restated days, lists for a caller that sees some
+    sellers.
 
     Of 4,000 decisions a hundred wait for each of 40 violations, which are reported at once.
     """
@@ -117,7 +118,7 @@ def _controlled(ledger: Ledger) -> Iterator[tuple[str, float]]:
 
 
 def ordinary(seller: str, days: int = 60) -> list[Entry]:
-    """An identity, so many days of orders, three incidents."""
+    """Return an identity, so many days of orders, three incidents."""
     return [
         identity(f"i-{seller}", seller),
         *(exposure(TODAY - 1 - d, seller) for d in range(days)),
@@ -130,7 +131,7 @@ def ratings(seller: str, count: int) -> list[Entry]:
 
 
 def allegations(seller: str, count: int) -> list[Entry]:
-    """Each an incident of its own."""
+    """Return allegations, each an incident of its own."""
     return [
         violation(f"a-{seller}-{k}", seller, harm=Harm(1 + k % 4), incident=f"a-{k}", occur_time=ago(1 + k % 300))
         for k in range(count)
@@ -142,7 +143,7 @@ def incidents(seller: str, count: int) -> list[Entry]:
 
 
 def merges(seller: str, count: int) -> list[Entry]:
-    """Each incident is merged into the next: a chain."""
+    """Return incidents, each merged into the next: a chain."""
     reports = [_confirmed(f"m-{seller}-{k}", seller, ago(1 + k % 300)) for k in range(count + 1)]
     names = [report.entry_id for report in reports]
     changes = [
@@ -158,7 +159,7 @@ def _flow(seller: str, day: int, revision: int = 0, disputed: int = 0) -> Entry:
 
 
 def _confirmed(entry_id: str, seller: str, occur_time: int) -> Entry:
-    """Confirmed on arrival, an incident of its own."""
+    """Return a violation confirmed on arrival, an incident of its own."""
     return violation(
         *(entry_id, seller), incident=entry_id, occur_time=occur_time,
         source=Source.CUSTOMS, final=True, identifier_verified=True,
@@ -171,7 +172,7 @@ def _append(ledger: Ledger, entries: Sequence[Entry]) -> None:
 
 
 def _score(ledger: Ledger, seller: str) -> None:
-    """As a server does it, without the call around it."""
+    """Score as a server does, without the call."""
     cut = ledger.cut()
     rows, omitted = ledger.facts.of_seller(MARKET, seller, cut, MAX_ALLEGATIONS)
     score(rows, [seller], cut.observe_time, worlds.artifact(), worlds.policy(), omitted={seller: omitted})
@@ -194,5 +195,5 @@ def _timed() -> Iterator[Callable[[], float]]:
 
 
 def _peak_mb() -> float:
-    """The most memory that this process has had so far."""
+    """Return the most memory that this process has had so far."""
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1_024, 0)

@@ -36,7 +36,7 @@ PAIRS = {
 
 
 def run(say: Say) -> dict[str, float]:
-    """Figures by task; without those of a city, with the reason, where its data is absent."""
+    """Return figures by task; for a city without data, the reason."""
     figures: dict[str, float] = {}
     scores: dict[str, Floats] = {}
     for city, tasks in TASKS.items():
@@ -60,9 +60,9 @@ def run(say: Say) -> dict[str, float]:
 
 
 def _scores(trained: Trained, study: Study, rows: Snapshot, test: Snapshot) -> dict[str, Floats]:
-    """Return what ranks each test row without its own exposure: the model, and every baseline.
+    """Return the ranking scores of each test row without its own exposure: the model, and every baseline.
 
-    With a context `lightgbm` is the model's curves with the context as it was, and `served` the page, which asks for none.
+    With a context `lightgbm` is the model's curves with the real context, and `served` the page, which needs none.
     """
     model = load(trained.parts)
     found = {
@@ -79,9 +79,9 @@ def _scores(trained: Trained, study: Study, rows: Snapshot, test: Snapshot) -> d
 
 
 def _city(data: Path, table: LedgerTable, test: Snapshot, figures: dict[str, float]) -> Floats:
-    """The City's own score of each test row; of two inspections of a place and day the higher one.
+    """Return the City's own score of each test row; of two inspections of a place and day the higher one.
 
-    The AUC over its inspections is recomputed, and must be the published one: a check on how the file is read.
+    The recomputed AUC over its inspections must be the published one, which checks the reading of the file.
     """
     published = pl.read_csv(data / "published_benchmark.csv.gz", try_parse_dates=True).filter(pl.col("is_test") == 1)
     recomputed = auc(published["city_score"].to_numpy(), published["critical_found"].to_numpy().astype(np.float64))
@@ -97,7 +97,7 @@ def _city(data: Path, table: LedgerTable, test: Snapshot, figures: dict[str, flo
 
 
 def _at_equal_volume(task: str, test: Snapshot, scores: Mapping[str, Floats]) -> dict[str, float]:
-    """Concordance over pairs of like window volume, and the model's less the baseline's."""
+    """Return the concordance over pairs of like window volume, and the model's less the baseline's."""
     found, differences = at_equal_volume(
         scores, test.bad, test.window_orders, test.seller, np.ones(len(test.bad)), "lightgbm"
     )

@@ -1,7 +1,7 @@
-"""Reasons: every point of some 100,000 explanations has a name; 1,000 sums are repeated by a script of its own.
+"""Reasons: every point of some 100,000 explanations has a name; 1,000 sums are repeated by a separate script.
 
-A simulated market as large as the demo's, trained and scored by the shipped study and policy, seen on many days of its last
-year by the knowledge of its end.
+A simulated market as large as the demo's, trained and scored by the shipped study and policy, on many days of its last
+year with the knowledge of its end.
 """
 
 import gc
@@ -33,7 +33,7 @@ END = ((START - date(1970, 1, 1)).days + DAYS) * DAY
 
 
 def run(say: Say, sellers: int = SELLERS) -> dict[str, float]:
-    """Explanations without a name for a point, sums that differ, and the shares of tiers."""
+    """Return explanations with an unnamed point, sums that differ, and the shares of tiers."""
     with tempfile.TemporaryDirectory() as name, market_ledger(Path(name), sellers) as ledger:
         trained = train(exported(ledger, MARKET, Path(name)), load_study(STUDIES / "marketplace.toml"))
         artifact = load(trained.parts)
@@ -85,7 +85,7 @@ def _explain_all(ledger: Ledger, artifact: Artifact, sellers: int, say: Say) -> 
 
 
 def _check(explained: Explanation, found: Counter[str]) -> None:
-    """Count what an explanation lacks: a reason below the base, a point in the sum, a fact behind PROBATION."""
+    """Count an explanation's gaps: a reason below the base, a point in the sum, a fact behind PROBATION."""
     answer, base = explained.score, explained.baseline_points
     if answer.points is None or base is None:
         return
@@ -114,7 +114,7 @@ def _count_tiers(explained: Explanation, rows: list[FactRow], now: int, tiers: C
 
 
 def _explain_over_score(rows: list[FactRow], seller: str, artifact: Artifact) -> float:
-    """Return the time of an explanation over that of a score, each the shortest of five, garbage collection apart."""
+    """Return the time of an explanation over that of a score, each the shortest of five, without garbage collection."""
     best = {}
     gc.disable()
     for name, ask in (("score", lambda: score(rows, [seller], END, artifact, POLICY)),

@@ -1,7 +1,7 @@
-"""Remembered scores, batches, scores that nobody remembers, processes, and peers; on SQLite and PostgreSQL.
+"""Remembered scores, batches, computed scores, processes, and peers; on SQLite and PostgreSQL.
 
-Figures of a server and its ledger are SQLite's; PostgreSQL's have `postgres.` before the same names. `./dev bench peers`
-makes those beside echo and FastAPI alone.
+Figures of a server and its ledger are SQLite's; PostgreSQL's have the prefix `postgres.`. `./dev bench peers` measures
+only echo and FastAPI.
 """
 
 import time
@@ -19,7 +19,7 @@ from tests.bench._trained_market import MARKETPLACE, SELLERS, trained_market
 
 
 def run(say: Say) -> dict[str, float]:
-    """All figures; each part says its own as it ends."""
+    """Return all figures; each part prints its own as it ends."""
     figures: dict[str, float] = {}
 
     def add(prefix: str, measure: Callable[[], Mapping[str, float]]) -> None:

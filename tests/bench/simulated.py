@@ -1,7 +1,7 @@
-"""The simulated market: how near the model comes to the attainable AUC, the exact posterior's, at equal volume.
+"""The simulated market: the model's distance from the attainable AUC, the exact posterior's, at equal volume.
 
-Over all pairs most of the AUC is volume: who sells more is bad more often, and the posterior of a row is over its own
-window's orders. So the gap is over pairs of like window volume, where that cancels.
+Over all pairs most of the AUC is volume: larger sellers are bad more often, and the posterior of a row knows its own
+window's orders. So the gap is over pairs of like window volume.
 """
 
 import tempfile
@@ -29,13 +29,14 @@ from training.study.loading import load_study
 
 SELLERS, DAYS, START, SEED = 20_000, 730, date(2024, 1, 1), 20_141_111
 MARKETS = 3
-"""Markets of other seeds that show what a model that adds up costs: 150 bad rows cannot show 0.003."""
+"""Markets of other seeds that show the cost of an additive model: 150 bad rows cannot show 0.003."""
 
 
 def run(say: Say) -> dict[str, float]:
-    """Gap to the attainable AUC at equal volume, and over all pairs, on the same sellers and the same label.
+    """Return the gap to the attainable AUC at equal volume, and over all pairs, on the same sellers and the same
+    label.
 
-    `additive.difference`: the page less the model of all features whose trees use any of them, in the mean of MARKETS.
+    `additive.difference`: the page less the model whose trees use any features, in the mean of MARKETS.
     """
     study = load_study(STUDIES / "marketplace.toml")
     found = [_trained(study, SEED + number, say) for number in range(MARKETS)]
@@ -51,7 +52,7 @@ def _trained(study: Study, seed: int, say: Say) -> tuple[Market, LedgerTable, Tr
 
 
 def _prices(trained: list[Trained], say: Say) -> dict[str, float]:
-    """As served and at equal volume: the mean over the markets, whose sellers are independent."""
+    """Return the differences as served and at equal volume: means over the markets, whose sellers are independent."""
     figures: dict[str, float] = {"page_rows": float(np.mean([load(each.parts).page.rows for each in trained]))}
     for name, place in (("additive.served", None), ("additive", "equal_volume")):
         each = [

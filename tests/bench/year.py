@@ -1,12 +1,12 @@
-"""The simulated year: buyers' loss, sellers measured wrongly, days until a cheat is stopped, and newcomers, by five terms.
+"""The simulated year by five terms: buyers' loss, wrongly treated sellers, days until a cheat is stopped, newcomers.
 
-By regime (`general`, `general_without_caution`, `ladder`, `fixed_reserve`, `none`): `.buyers_loss_share`, what runners took
-and their deposits do not give back, of what buyers paid in their runs; `.taken_share`, the same before deposits;
-`.stopped_days`, from the first day of a run; `.wrongly`, the share of clean sellers that were suspended, under caution or
-among the worse; `.payout_days` of their value; `.refused`, the share of a seller's value that limits refused, and
+By regime (`general`, `general_without_caution`, `ladder`, `fixed_reserve`, `none`): `.buyers_loss_share`, runners' take
+less their deposits, over buyers' payments in their runs; `.taken_share`, the same before deposits; `.stopped_days`,
+from the first day of a run; `.wrongly`, the share of clean sellers that were suspended, under caution or among the
+worse; `.payout_days` of their value; `.refused`, the share of a seller's value that limits refused, and
 `.refused_value` of all value; `.newcomers_month`, the share of its first month's orders that a clean newcomer may sell;
-`.caution_days` and `.caution_value_share` of clean sellers. Clean are the honest ones that truly broke no rule.
-By `general` and `general_without_caution`: `.stopped_days_99`, the days within which 99 % of 473 runners are stopped.
+`.caution_days` and `.caution_value_share` of clean sellers. Clean sellers are honest and truly broke no rule. By
+`general` and `general_without_caution`: `.stopped_days_99`, the days within which 99 % of 473 runners are stopped.
 
 A minute on an idle core. The table of docs/benchmarks.md is shown.
 """
@@ -28,18 +28,17 @@ from training.market.simulate import simulate
 Say = Callable[[str], None]
 SELLERS, DAYS, START, SEED = 2_000, 730, date(2024, 1, 1), 20_141_111
 RUNNERS = 473
-"""Of so many the second slowest is the tolerance bound, on which the example of a certificate's assumptions rests."""
+"""The second slowest is the tolerance bound, which the example of a certificate's assumptions uses."""
 
 
 def run(say: Say) -> dict[str, float]:
-    """Figures of every regime; the table is shown."""
+    """Return figures of every regime, and print the table."""
     results = simulated_year(say)
     say("\n".join(table_of(results)))
     return flat(results) | bound_stops(say)
 
 
 def flat(results: dict[str, YearResult]) -> dict[str, float]:
-    """All figures as one flat object."""
     return {
         f"{name.replace(' ', '_')}.{key}": value
         for name, found in results.items()
@@ -48,7 +47,6 @@ def flat(results: dict[str, YearResult]) -> dict[str, float]:
 
 
 def simulated_year(say: Say = lambda _: None, sellers: int = SELLERS) -> dict[str, YearResult]:
-    """What came of the same year under each regime, by its name."""
     market = simulate(sellers, DAYS, START, SEED)
     trade = build_trade(market, SEED)
     general, ladder = policy_named("general"), policy_named("ladder")
@@ -67,7 +65,9 @@ def simulated_year(say: Say = lambda _: None, sellers: int = SELLERS) -> dict[st
 
 
 def bound_stops(say: Say = lambda _: None) -> dict[str, float]:
-    """Days within which 99 % of RUNNERS runners are stopped, from their first order on, with and without caution."""
+    """Return days within which 99 % of RUNNERS runners are stopped, from their first order on, with and without
+    caution.
+    """
     market, general = simulate(300, DAYS, START, SEED), policy_named("general")
     trade = build_trade(market, SEED, RunnerPlan(runners=RUNNERS))
     known, found = build_known(market, trade, general.standing), {}
@@ -79,7 +79,6 @@ def bound_stops(say: Say = lambda _: None) -> dict[str, float]:
 
 
 def figures_of(found: YearResult) -> dict[str, float]:
-    """The figures of one regime, rounded."""
     return {
         "buyers_loss_share": round(found.buyers_loss_minor / max(found.run_minor, 1), 4),
         "taken_share": round(found.taken_minor / max(found.run_minor, 1), 4),
@@ -96,7 +95,7 @@ def figures_of(found: YearResult) -> dict[str, float]:
 
 
 def table_of(results: dict[str, YearResult]) -> list[str]:
-    """The table of the page, a line a regime."""
+    """Return the table of the page, a line a regime."""
     lines = [
         "| terms | buyers lose | of what runners sold | days until stopped | clean sellers hit | payout after | refused"
         " (of all value) | newcomers' first month |",
@@ -113,12 +112,13 @@ def table_of(results: dict[str, YearResult]) -> list[str]:
 
 
 def policy_named(name: str) -> Policy:
-    """A shipped policy."""
     return parse_policy(tomllib.loads(SHIPPED_POLICY.with_name(f"{name}.toml").read_text(encoding="utf-8")))
 
 
 def credit_figures(say: Say) -> dict[str, float]:
-    """What `./dev bench credit` reports of the year: caution by the general policy, and each regime under `year.`."""
+    """Return the year's figures for `./dev bench credit`: caution by the general policy, and each regime under
+    `year.`.
+    """
     results = simulated_year(say)
     found = results["general"]
     return {

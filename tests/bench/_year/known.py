@@ -1,4 +1,4 @@
-"""What is known of the market's sellers by day: reports, decisions, standing, and points by a stand-in for a model."""
+"""Knowledge about the market's sellers by day: reports, decisions, standing, and points by a stand-in for a model."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _STATUSES = (Status.CONFIRMED, Status.DISMISSED, Status.WITHDRAWN, Status.OVERTU
 
 
 def build_known(market: Market, trade: Trade, table: StandingTable | None) -> Known:
-    """Return what is known of a market's sellers, and of the runners behind them, of whom nothing is reported.
+    """Return the knowledge about a market's sellers, and about the runners behind them, who have no reports.
 
     `table`: of standing, each violation by itself and at most `incident_cap`; None: it stays 0.
     """
@@ -60,7 +60,7 @@ def build_known(market: Market, trade: Trade, table: StandingTable | None) -> Kn
 
 
 def _add(row: Ints | Floats, begin: int, end: int, value: float) -> None:
-    """Add a value from one day to before another; in differences from day to day, which are summed up later."""
+    """Add a value from one day up to but excluding another, as differences from day to day that are summed later."""
     last = len(row) - 1
     if value and begin < min(end, last):
         row[max(begin, 0)] += value
@@ -68,7 +68,7 @@ def _add(row: Ints | Floats, begin: int, end: int, value: float) -> None:
 
 
 def _find_counted(report: FactRow, decided: list[FactRow], first_day: int) -> tuple[int, int]:
-    """Return from which day on a violation counts, and until when; never where both are the same."""
+    """Return the first day on which a violation counts, and the day after the last; it never counts if they are equal."""
     begin = report.report_time // DAY - first_day if report.status == Status.CONFIRMED else 10**9
     end = 10**9
     for row in decided:

@@ -1,4 +1,4 @@
-"""Terms that a marketplace may trade on, for the simulated year: a policy, a fixed reserve, and none at all."""
+"""Terms of trade for the simulated year: a policy, a fixed reserve, and none."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from training.market.tables import Floats, Ints
 
 @dataclass(frozen=True)
 class View:
-    """What a regime looks at of one seller on one day."""
+    """A regime's view of one seller on one day."""
 
     day: int
     """In days since 1970-01-01."""
@@ -37,15 +37,15 @@ class View:
 
 
 class Regime(Protocol):
-    """How terms follow from what is seen of a seller."""
+    """Derives terms from a view of a seller."""
 
     name: str
     waits_for_delivery: bool
-    """Whether nothing is paid out before an order is stated as delivered."""
+    """Nothing is paid out before an order is stated as delivered."""
     caution: CautionTable | None
 
     def terms(self, seller: View) -> tuple[Terms, bool]:
-        """Return (the terms of an order that is captured now, whether the seller is treated as one of the worse)."""
+        """Return (the terms of an order captured now, whether the seller is treated as one of the worse)."""
         ...
 
 
@@ -67,7 +67,7 @@ class ByPolicy:
         self._known: dict[tuple[Tier, int, int, int, Season | None, bool], Terms] = {}
 
     def terms(self, seller: View) -> tuple[Terms, bool]:
-        """Return the terms of the rules that hold, and whether a rule on confirmed facts is among them."""
+        """Return the terms of the applicable rules, and whether a rule on confirmed facts is among them."""
         policy = self.policy
         is_thin = policy.is_thin(seller.orders, seller.tenure_days)
         tier = policy.tier_with_standing(seller.points, seller.standing)
@@ -91,7 +91,7 @@ class ByPolicy:
 
 
 class FixedReserve:
-    """As a large marketplace does it: payouts wait some days for all whose metric is bad, or who are new; else few."""
+    """As a large marketplace: payouts wait some days for sellers with a bad metric and new sellers; less for others."""
 
     name = "fixed reserve"
     waits_for_delivery = False
@@ -102,28 +102,29 @@ class FixedReserve:
         self._held, self._usual = Terms(hold_days=days), Terms(hold_days=usual_days)
 
     def terms(self, seller: View) -> tuple[Terms, bool]:
-        """Return the longer hold for who is new or disputed in more than the share allowed, else the usual one."""
+        """Return the longer hold for new sellers and for those above the allowed share of disputes, else the usual
+        hold.
+        """
         is_bad = seller.defects > self._defects
         return (self._held if is_bad or seller.tenure_days < self._new_days else self._usual), is_bad
 
 
 class NoTerms:
-    """Everybody is paid on the next day."""
+    """Every order is paid on the next day."""
 
     name = "none"
     waits_for_delivery = False
     caution = None
 
     def terms(self, seller: View) -> tuple[Terms, bool]:
-        """Return a hold of one day."""
         return Terms(hold_days=1), False
 
 
 def draw_points(incidents: Floats, orders: Floats) -> Ints:
     """Return points by incidents and orders of a year: 600 at odds 20 to 1, 50 double the odds; int64 of their shape.
 
-    A stand-in for a model: a Gamma posterior with a mean of 0.02 incidents in 1,000 orders before anything is known, worth
-    1,000 orders. Worked: none in 10,000 orders is a chance of 0.0018, odds of 549 to 1, 839 points.
+    A stand-in for a model: a Gamma prior with a mean of 0.02 incidents in 1,000 orders, worth 1,000 orders. Worked:
+    none in 10,000 orders is a chance of 0.0018, odds of 549 to 1, 839 points.
     """
     rate = (0.02 + incidents) / (1.0 + orders / 1_000.0)
     odds = np.exp(-rate) / -np.expm1(-rate)
@@ -136,7 +137,7 @@ def cap_of(terms: Terms) -> int:
 
 
 def find_suspended(days: Sequence[int]) -> list[bool]:
-    """Return on which days a seller is suspended, by the length that its terms ask for on each.
+    """Return the days on which a seller is suspended, by the length in its terms on each day.
 
     A suspension begins when its length rises, and is served once: 7, 7, ... for ten days suspend on the first seven.
     """

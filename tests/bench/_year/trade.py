@@ -1,7 +1,7 @@
-"""The market's orders on their way: what is captured, what arrives and what is disputed, with runners among the sellers.
+"""The market's orders: captures, arrivals and disputes, with runners among the sellers.
 
-A runner builds trust by small honest trade, then sells many times as much for some days, ships nothing and takes what is paid
-out. Orders of all others are those of the simulated market, captured on the days of its exposure.
+A runner builds trust by small honest trade, then sells many times as much for some days, ships nothing and takes the
+payouts. All other orders are the simulated market's, captured on the days of its exposure.
 """
 
 from __future__ import annotations
@@ -25,13 +25,11 @@ DISPUTE_DAYS = 10
 
 
 RETURNS_A_DISPUTE = 10
-"""Returned orders of which one ends in a dispute."""
+"""Returned orders for each dispute."""
 
 
 @dataclass(frozen=True)
 class RunnerPlan:
-    """How runners go about it."""
-
     runners: int = 60
     build_days: tuple[int, int] = (60, 180)
     """The fewest and the most days of honest trade."""
@@ -40,7 +38,7 @@ class RunnerPlan:
     """Mean orders a day while trust is built."""
     price_minor: int = 3_000
     times: int = 15
-    """How many times as much is ordered each day of the run: goods are cheap that nobody ships."""
+    """Factor of the orders on each day of the run: unshipped goods can be cheap."""
     faking_share: float = 0.5
     """The share of runners that fake tracking, so that their orders are stated as delivered."""
 
@@ -52,24 +50,23 @@ class Trade:
     first_day: int
     """The first day, in days since 1970-01-01."""
     join_day: Ints
-    """Counted from the first day; negative for those who were there before."""
+    """Counted from the first day; negative for earlier sellers."""
     orders: Ints
     """Orders that buyers place."""
     value_minor: Ints
     lost: Ints
-    """Of these, how many never arrive."""
+    """The part of `orders` that never arrives."""
     returned: Ints
-    """Of these, how many come back for a defect."""
+    """The part of `orders` that comes back for a defect."""
     run_day: Ints
     """The first day of a runner's run; -1 for all others."""
     is_faking: Flags
-    """Which runners fake tracking."""
+    """Runners that fake tracking."""
     is_clean: Flags
-    """Who is no runner, of the honest class, and truly broke no rule."""
+    """Sellers that are no runners, of the honest class, and truly broke no rule."""
 
     @property
     def days(self) -> int:
-        """Return the number of days."""
         return int(self.orders.shape[1])
 
 
@@ -124,7 +121,7 @@ def _draw_runner(
 
 @dataclass(frozen=True)
 class Stated:
-    """What is stated of the orders that were captured, by the day on which it happened; int64 arrays of shape [n, d]."""
+    """The statements about captured orders, by their day; int64 arrays of shape [n, d]."""
 
     captured: Ints
     captured_minor: Ints
@@ -158,7 +155,7 @@ def state_flow(trade: Trade, allowed: Floats) -> Stated:
 
 
 def _later(counts: Ints, days: int) -> Ints:
-    """Return counts moved to so many days later; what lies behind the last day is left out."""
+    """Return counts moved to so many days later; counts after the last day are left out."""
     moved = np.zeros_like(counts)
     moved[:, days:] = counts[:, : counts.shape[1] - days]
     return moved

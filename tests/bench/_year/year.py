@@ -1,4 +1,4 @@
-"""A year of trade under some terms: what buyers lose, whom it hits wrongly, when cheats are stopped, what newcomers sell."""
+"""A year of trade under some terms: buyers' loss, wrongly treated sellers, time to stop cheats, newcomers' sales."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from tests.bench._year.trade import DISPUTE_DAYS, FAKED_DAYS, RETURNS_A_DISPUTE,
 from training.market.tables import Flags, Floats, Ints
 
 METRIC_ORDERS = 30
-"""Orders of 60 days below which nobody's share of disputes is looked at."""
+"""Least orders of 60 days for the share of disputes."""
 
 SETTLED_DAYS = 30
 """Days after its capture on which an order is settled."""
 
 DISPUTES, DISPUTED_WITHIN, LOOKED_INTO_DAYS = 20, 7, 5
-"""A marketplace that is not cautious looks into a seller with so many disputes within so many days, for so many days."""
+"""Without caution, a marketplace investigates a seller with so many disputes within so many days, for so many days."""
 
 SEEN_SHARE = 0.9
-"""The share of cases of cautions in which a person sees what a runner does."""
+"""The share of cases of cautions in which a person recognises a runner."""
 
 MONTH = 30
 CURRENCY = "EUR"
@@ -38,7 +38,7 @@ CURRENCY = "EUR"
 
 @dataclass(frozen=True)
 class Known:
-    """What is known of the sellers beside their trade."""
+    """Knowledge about the sellers other than their trade."""
 
     standing: Ints
     """Standing by day: int64 of shape [n, d]."""
@@ -50,14 +50,14 @@ class Known:
 
 @dataclass(frozen=True)
 class YearResult:
-    """What came of a year. Money in minor units, shares from 0 to 1."""
+    """The results of a year. Money in minor units, shares from 0 to 1."""
 
     taken_minor: int
-    """What runners were paid for orders that they never shipped."""
+    """Payments to runners for orders that they never shipped."""
     buyers_loss_minor: int
-    """The same less what their deposits gave back."""
+    """The same less the amounts from their deposits."""
     run_minor: int
-    """What buyers paid for these orders."""
+    """Buyers' payments for these orders."""
     days_until_stopped: float
     """Mean of days from the first day of a run until the seller is stopped, or the run is over."""
     wrongly: float
@@ -71,14 +71,14 @@ class YearResult:
     refused: float
     """The share of a clean seller's value that limits refused, mean of the sellers."""
     refused_value: float
-    """The share of all clean sellers' value that limits refused: what the few largest would have sold, above all."""
+    """The share of all clean sellers' value that limits refused, mostly of the few largest."""
     newcomers_month: float
-    """The share that a clean newcomer may sell of what buyers order in its first 30 days, mean of the newcomers."""
+    """The share that a clean newcomer may sell of buyers' orders in its first 30 days, mean of the newcomers."""
 
 
 @dataclass
 class _Ledger:
-    """What happened under the terms, by seller and day of capture: arrays of shape [n, d]."""
+    """Events under the terms, by seller and day of capture: arrays of shape [n, d]."""
 
     allowed: Floats
     hold: Ints
@@ -90,9 +90,9 @@ class _Ledger:
 
 
 def run_year(trade: Trade, known: Known, regime: Regime, chance: int = 7) -> YearResult:
-    """Return what comes of the second half of a trade under a regime. The same arguments give the same result.
+    """Return the results of the second half of a trade under a regime. The same arguments give the same result.
 
-    `chance`: seed of which cases of cautions a person sees through (SEEN_SHARE).
+    `chance`: seed of the cases of cautions that a person recognises (SEEN_SHARE).
     """
     book = _trade_on(trade, known, regime)
     flow = state_flow(trade, book.allowed)
@@ -102,7 +102,7 @@ def run_year(trade: Trade, known: Known, regime: Regime, chance: int = 7) -> Yea
 
 
 def find_run_cases(trade: Trade, known: Known, regime: Regime, chance: int = 7) -> tuple[RunCase, ...]:
-    """Return a case for each runner of a trade under a regime: when it began and was stopped, as a ledger would have it."""
+    """Return a case for each runner of a trade under a regime, with its begin and stop, as a ledger would have it."""
     flow = state_flow(trade, _trade_on(trade, known, regime).allowed)
     cautions = _find_cautions(trade, known, flow, regime.caution)
     stops = _find_stops(trade, flow, cautions, regime.caution, np.random.default_rng(chance))
@@ -112,7 +112,7 @@ def find_run_cases(trade: Trade, known: Known, regime: Regime, chance: int = 7) 
 
 
 def _trade_on(trade: Trade, known: Known, regime: Regime) -> _Ledger:
-    """Let buyers order day by day, as far as the terms of each seller allow."""
+    """Let buyers order day by day, within the terms of each seller."""
     shape = n, days = trade.orders.shape
     hold, reserve_days, reserve_ppm, deposit = np.zeros((4, *shape), dtype=np.int64)
     is_worse, suspended = np.zeros((2, *shape), dtype=np.bool_)
@@ -148,13 +148,12 @@ def _trade_on(trade: Trade, known: Known, regime: Regime) -> _Ledger:
 
 
 def _settled_before(trade: Trade, seller: int) -> int:
-    """Return what a seller settled before the first day: as much a day as in the first half of the days."""
+    """Return a seller's settled value before the first day: as much a day as in the first half of the days."""
     half = trade.days // 2
     return int(trade.value_minor[seller, :half].sum()) * max(-int(trade.join_day[seller]), 0) // half
 
 
 def _suspend(book: _Ledger, seller: int, lengths: Ints, active: Ints) -> None:
-    """Refuse all orders of the days on which a seller is suspended."""
     stated = lengths[
         np.maximum.accumulate(np.where(np.isin(np.arange(len(lengths)), active), np.arange(len(lengths)), 0))
     ]
@@ -163,7 +162,7 @@ def _suspend(book: _Ledger, seller: int, lengths: Ints, active: Ints) -> None:
 
 
 def list_flow(trade: Trade, flow: Stated, seller: int) -> list[FlowDay]:
-    """Return the flow of one seller as it is on record: a statement a day, in the first hour of the next."""
+    """Return the recorded flow of one seller: a statement a day, in the first hour of the next."""
     found = []
     columns = (flow.captured, flow.captured_minor, flow.delivered, flow.disputed, flow.refunded)
     rows = [column[seller] for column in columns]
@@ -214,7 +213,7 @@ def _find_stops(
     stated: CautionTable | None,
     rng: np.random.Generator,
 ) -> dict[int, int]:
-    """Return the day on which each runner is stopped: when its disputes, or the case of a caution, were looked into."""
+    """Return the day on which each runner is stopped: when its disputes, or the case of a caution, were investigated."""
     stops = {}
     for seller in np.flatnonzero(trade.run_day >= 0).tolist():
         run = int(trade.run_day[seller])
@@ -241,7 +240,7 @@ def _sum_up(
     stops: Mapping[int, int],
     regime: Regime,
 ) -> YearResult:
-    """Add up what buyers lose and what clean sellers bear, in the second half of the days."""
+    """Add up buyers' losses and clean sellers' burdens, in the second half of the days."""
     half = trade.days // 2
     taken = loss = ran = 0
     for seller, stop in stops.items():
@@ -284,7 +283,7 @@ def _sum_up(
 
 
 def _sell_first_month(trade: Trade, flow: Stated, traded: Flags) -> float:
-    """Return the share that clean newcomers may sell of what buyers order in their first month, mean of those asked."""
+    """Return the share that clean newcomers may sell of buyers' orders in their first month, mean of the newcomers."""
     shares = []
     for seller in np.flatnonzero(traded & (trade.join_day >= trade.days // 2)).tolist():
         month = slice(int(trade.join_day[seller]), int(trade.join_day[seller]) + MONTH)
@@ -302,7 +301,7 @@ def _paid_before(
     value: int,
     stop: int,
 ) -> int:
-    """Return what a runner is paid of one day's value before it is stopped; nothing that is not shipped arrives."""
+    """Return a runner's payments for one day's value before it is stopped; unshipped orders never arrive."""
     seller, day = where
     if regime.waits_for_delivery and not trade.is_faking[seller]:
         return 0
@@ -315,7 +314,7 @@ def _paid_before(
 
 
 def _release_day(book: _Ledger, cautions: Mapping[int, tuple[Caution, ...]], seller: int, day: int) -> int:
-    """Return the first day on which an order is past its hold, and past what the cautions of that day ask for."""
+    """Return the first day on which an order is past its hold, and past the holds of that day's cautions."""
     at = day + int(book.hold[seller, day])
     while at in cautions and at - day < _held_by(cautions[at]):
         at += 1
@@ -323,5 +322,5 @@ def _release_day(book: _Ledger, cautions: Mapping[int, tuple[Caution, ...]], sel
 
 
 def _held_by(cautions: Sequence[Caution]) -> int:
-    """Return the longest hold that cautions ask for, in days after capture."""
+    """Return the longest hold of cautions, in days after capture."""
     return max((m.days for one in cautions for m in one.measures if isinstance(m, SettlementHold)), default=0)
