@@ -1,1 +1,1 @@
-"""The record of measures: the worker that states what a policy's rules ask for."""
+"""The worker that records the measures that a policy's rules ask for."""

@@ -1,4 +1,4 @@
-"""The metrics of the record of measures: plain counters of the worker, read when somebody scrapes them."""
+"""The metrics of the worker: plain counters, read at each scrape."""
 
 from collections.abc import Iterator
 
@@ -9,13 +9,12 @@ from service.mechanism.worker import MechanismWorker
 
 
 class MechanismMetrics(Collector):
-    """The metrics of a worker, by `sellertrust_mechanism_`."""
+    """The metrics of a worker, with the prefix `sellertrust_mechanism_`."""
 
     def __init__(self, worker: MechanismWorker) -> None:
         self._worker = worker
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the metrics as they stand."""
         worker, prefix = self._worker, "sellertrust_mechanism_"
         text = "Changes of measures that this server recorded."
         yield CounterMetricFamily(f"{prefix}recorded", text, value=worker.appended)

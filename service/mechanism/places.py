@@ -1,4 +1,4 @@
-"""The places in time and in the ledger as of which sellers are evaluated, and how far the record has come."""
+"""The times and sequences as of which sellers are evaluated, and the record's progress."""
 
 from collections.abc import Callable, Sequence
 
@@ -6,13 +6,13 @@ from scoring.base.enums import Kind
 from scoring.base.time import DAY
 
 SOURCE = "mechanism"
-"""The source under which the ledger keeps how far the worker has come: partition 0 the next sequence."""
+"""The source of the worker's progress in the ledger: partition 0 holds the next sequence."""
 
 TIME_SOURCE = "mechanism:time"
-"""The source under which the ledger keeps up to when every seller was evaluated: partition 0, in microseconds."""
+"""The source of the time up to which every seller was evaluated: partition 0, in microseconds."""
 
 MAX_DAYS_LATE = 31
-"""Days that are recorded afterwards when no worker ran; what lies before is recorded as of the first of them."""
+"""Days that are recorded afterwards if no worker ran; earlier days count as the first of them."""
 
 DECIDING = frozenset(
     {
@@ -20,14 +20,14 @@ DECIDING = frozenset(
         *(Kind.INSPECTION, Kind.DISPUTE, Kind.OVERRIDE, Kind.MEASURE, Kind.DEPOSIT, Kind.CASE),
     }
 )
-"""Kinds that are evaluated at the append that brings them."""
+"""Kinds that are evaluated at their own append."""
 
 LATELY = frozenset({Kind.EXPOSURE, Kind.FLOW})
-"""Kinds that are evaluated at the last of a look: one statement more or less of a day decides nothing by itself."""
+"""Kinds that are evaluated at the end of a look: a single statement of a day decides nothing."""
 
 
 def list_times(since: int, now: int, find_moves: Callable[[int, int], Sequence[int]]) -> list[int]:
-    """Return the midnights and moves of the policy after a time, of the last MAX_DAYS_LATE days, in order.
+    """Return the midnights and policy moves after a time, of the last MAX_DAYS_LATE days, in order.
 
     `find_moves`: the moves after a time, up to another; all times in microseconds.
     """

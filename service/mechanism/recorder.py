@@ -1,8 +1,8 @@
-"""The recorder: brings the record of one seller's measures to what the policy's rules ask for, as of a place in the ledger.
+"""The recorder: states the measures that the policy's rules ask for, as of a place in the ledger.
 
-It keeps nothing. Whoever evaluates the same place comes to the same entries under the same ids; under the ledger's lock it is
-looked once more whether the record is as it was read, so that two recorders at once, or one that was killed and began anew,
-state each change once, and none that is older than what is stated already.
+It keeps no state. Every evaluation of one place yields the same entries with the same ids. Under the ledger's lock it
+checks that the record is unchanged since the read. So concurrent or restarted recorders state each change once, and
+never an outdated one.
 """
 
 from collections import Counter
@@ -31,71 +31,67 @@ _MAX_TRIES = 20
 
 
 class Recorded(NamedTuple):
-    """What became of the record of one seller."""
+    """The result for one seller."""
 
     appended: int
-    """Entries that were appended."""
+    """The number of entries."""
     next_end: int | None
-    """When the first of its measures ends by itself, in microseconds; None if none is to."""
+    """When its first measure ends by itself, in microseconds; None if none ends."""
 
 
 class _Stamp(TypedDict):
-    """What each statement says of the evaluation that it follows from."""
-
     time: int
     at_sequence: int
     policy: str
 
 
 class _Known(NamedTuple):
-    """What the service has stated of a seller."""
-
     record: MeasureRecord
     cases: Sequence[CaseStatement]
 
     @property
     def place(self) -> tuple[int, int]:
-        """Return (sequence, time) that the last statement follows from; (0, 0) if there is none."""
+        """Return (sequence, time) of the last evaluation stated; (0, 0) if there is none."""
         places = [(one.fact.at_sequence, one.occur_time) for one in self.cases if one.fact.rule]
         return max([(self.record.at_sequence, self.record.time), *places])
 
     def list_ends(self) -> Iterator[int]:
-        """Yield when the measures that stand on record end by themselves, in microseconds."""
+        """Yield when the recorded measures end by themselves, in microseconds."""
         yield from (fact.until for fact in self.record.active.values() if fact.until is not None)
 
 
 class _Read(NamedTuple):
-    """What the service has stated of some sellers, and up to which sequence that was read."""
+    """The service's statements about some sellers, and the sequence up to which they were read."""
 
     of: Mapping[str, _Known]
     until: int
 
 
 class Recorder:
-    """States changes of measures and cases in a ledger, by the model and the policy that are served. Shared by threads."""
+    """States changes of measures and cases by the served model and policy. Thread-safe."""
 
     def __init__(self, ledger: Ledger, scorer: Scorer) -> None:
         self._ledger = ledger
         self._scorer = scorer
 
     def policy_moves(self, since: int, until: int) -> list[int]:
-        """Return when policies were committed or rolled back after a time, up to another, in microseconds."""
+        """Return the times of commits and rollbacks after a time, up to another, in microseconds."""
         return self._scorer.policy.move_times(since, until)
 
     def follows_from_at(self, time: int) -> str:
-        """Return what measures as of a time (microseconds) follow from, as `follows_from` does."""
+        """Return `follows_from` as of a time (microseconds)."""
         return f"{self._scorer.made_by.model[:16]}:{self._scorer.policy.at(time).digest[:16]}"
 
     @property
     def follows_from(self) -> str:
-        """Return what measures follow from beside entries and the day: the digests of model and policy."""
+        """Return the digests of model and policy: the base of measures, beside entries and the day."""
         made_by = self._scorer.made_by
         return f"{made_by.model[:16]}:{made_by.policy[:16]}"
 
     def record(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> dict[str, Recorded]:
-        """State how the measures and cases of sellers change as of a cut, and before that as of each end of one on record.
+        """State sellers' changes of measures and cases as of a cut, and before that as of each end of a measure.
 
-        Nothing of a seller if the record states it already, or something that follows from later entries, or of a later time.
+        It skips a seller if the record states the change already, or follows from later entries or a later time.
         """
         known, appended = self._read(marketplace, sellers), dict.fromkeys(sellers, 0)
         for seller in sellers:
@@ -115,27 +111,25 @@ class Recorder:
         return found
 
     def record_pending(self, marketplace: str, seller: str) -> None:
-        """State every change of a seller's measures up to now that the worker has still to state, in the same order.
+        """State all changes of a seller's measures up to now that the worker has not stated yet, in the same order.
 
-        So a measure on show can be contested, and restitution finds it, however far the worker is behind. The worker states
-        none of these again. A seller whose statements are refused is left to the worker.
+        So a measure on show can be contested, and restitution finds it, however late the worker is. The worker does not
+        repeat them. If a seller's statements are rejected, the worker handles that seller.
         """
         if (self._ledger.positions.find(name_refused((marketplace, seller)), 0) or 0) % 2:
             return
         with suppress(InvalidInput):  # the worker reports it, and tries again
             for cut in self._list_pending(marketplace, seller):
-                Context().run(
-                    self.record, marketplace, [seller], cut
-                )  # outside of the call: it is no act of the caller
+                Context().run(self.record, marketplace, [seller], cut)  # outside the call: it is no act of the caller
 
     def record_contested(self, marketplace: str, entries: Iterable[Entry]) -> None:
-        """State the pending changes of each seller whose measures are contested by some entries, or judged."""
+        """State the pending changes of sellers whose measures some entries contest or judge."""
         contested = {one.seller: None for one in entries if isinstance(one.fact, ComplaintFiled | ComplaintDecided)}
         for seller in contested:
             self.record_pending(marketplace, seller)
 
     def _list_pending(self, marketplace: str, seller: str) -> Iterator[Cut]:
-        """Yield the cuts as of which a seller is still to be evaluated, in their order; the last one is now."""
+        """Yield the cuts as of which a seller is still to be evaluated, in order; the last one is now."""
         now = self._ledger.cut()
         followed, evaluated = self._ledger.positions.find(SOURCE, 0), self._ledger.positions.find(TIME_SOURCE, 0)
         times: set[int] = set()
@@ -148,15 +142,14 @@ class Recorder:
         yield now
 
     def _read(self, marketplace: str, sellers: Sequence[str]) -> _Read:
-        """Return what the service has stated of sellers' measures and cases, up to the end of the ledger."""
         until = self._ledger.clock.end().sequence
         found = self._ledger.measures.of_sellers(marketplace, sellers, Cut(_EVER, _EVER, until))
         return _Read({seller: _Known(read_record(one.statements), one.cases) for seller, one in found.items()}, until)
 
     def _state(self, marketplace: str, sellers: Sequence[str], cut: Cut, known: _Read) -> tuple[_Read, Counter[str]]:
-        """State how the measures and cases of sellers change as of one cut, in one append.
+        """State sellers' changes of measures and cases as of one cut, in one append.
 
-        `known`: as it was read last. Return it as it is now, and the number of entries appended by seller.
+        `known`: the last read. Return the new state, and the number of entries appended by seller.
         """
         for _ in range(_MAX_TRIES):
             entries = self._list_entries(marketplace, sellers, cut, known)
@@ -175,7 +168,6 @@ class Recorder:
         raise RuntimeError(f"the record of sellers' measures changed {_MAX_TRIES} times while one change was stated")
 
     def _list_entries(self, marketplace: str, sellers: Sequence[str], cut: Cut, known: _Read) -> list[Entry]:
-        """Return the entries by which the record comes to state what is in force as of a cut."""
         due = [seller for seller in sellers if (cut.sequence, cut.observe_time) >= known.of[seller].place]
         policy = self._scorer.policy.at(cut.observe_time)
         stamp: _Stamp = {"time": cut.observe_time - 1, "at_sequence": cut.sequence, "policy": policy.digest}
@@ -189,10 +181,7 @@ class Recorder:
     def _evaluate(
         self, marketplace: str, sellers: Sequence[str], cut: Cut, policy: Policy
     ) -> Iterator[tuple[str, tuple[list[Wanted], Sequence[Caution]]]]:
-        """Yield each seller with the measures that should stand in the record, and the cautions in force.
-
-        The measures are those that have an effect, now or after their notice.
-        """
+        """Yield each seller with its measures that have an effect, now or after their notice, and its cautions."""
         if not policy.rule_book.rules and policy.caution is None:
             yield from ((seller, ([], ())) for seller in sellers)
             return
@@ -200,8 +189,6 @@ class Recorder:
             wanted = [
                 Wanted(one.measure, one.rule, one.reference, one.current, one.start, one.end, one.violations)
                 for one in (() if found is None else found.measures)
-                if one.rule
-                and one.has_effect
-                and not isinstance(one.current, Waiver)  # what persons impose is on record
+                if one.rule and one.has_effect and not isinstance(one.current, Waiver)  # persons' measures are recorded
             ]
             yield seller, (wanted, () if found is None else found.score.cautions)

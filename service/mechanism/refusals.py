@@ -1,7 +1,7 @@
-"""Sellers whose measures could not be recorded: each is left alone and tried again, while the record of all others goes on.
+"""Sellers whose measures could not be recorded: the worker retries each later, and goes on with all others.
 
-What was to be evaluated of such a seller is kept and made up for in order. That a seller is refused is kept beside the
-entries, so that a restart tries it again and `sellertrust doctor` shows it.
+It keeps a rejected seller's missed evaluations, and makes up for them in order. The ledger keeps the rejection, so that
+a restart retries the seller and `sellertrust doctor` shows it.
 """
 
 from collections import deque
@@ -13,24 +13,24 @@ from service.ledger.records import Cut, Position
 from service.ledger.store import Ledger
 
 PREFIX = "mechanism:refused:"
-"""Prefix of the source under which the ledger keeps a refused seller: its position is odd while the seller is refused."""
+"""Prefix of a rejected seller's source in the ledger: its position is odd while the seller is rejected."""
 
 FIRST_RETRY_SECONDS = 10.0
 LAST_RETRY_SECONDS = 3_600.0
-"""Time until the first try after a refusal; it doubles from try to try, up to the last."""
+"""The longest time between two tries: it doubles from try to try."""
 
 MAX_REFUSED = 1_000
-"""Sellers that may be refused at once: more are no trouble of single sellers, and nothing goes on."""
+"""The most sellers rejected at once: more mean a general fault, and the worker stops."""
 
 MAX_MISSED = 1_000
-"""Evaluations of a refused seller that are made up for; of more the latest."""
+"""The most missed evaluations that are made up for, the latest ones."""
 
 Seller = tuple[str, str]
 """Marketplace and seller."""
 
 
 class TooManyRefused(RuntimeError):
-    """More sellers are refused than can be left alone: something is wrong with all of them."""
+    """More than MAX_REFUSED sellers are rejected: the fault concerns all."""
 
 
 @dataclass(slots=True)
@@ -38,35 +38,32 @@ class Refused:
     """One seller whose measures are not recorded at present."""
 
     due: float
-    """When it is tried again, by the steady clock, in seconds."""
+    """The time of the next try, by the steady clock, in seconds."""
     tries: int = 0
     missed: deque[Cut] = field(default_factory=lambda: deque(maxlen=MAX_MISSED))
-    """The places in the ledger as of which it is still to be evaluated, in their order; none: as of the present."""
+    """The places as of which it is still to be evaluated, in order; empty: the present."""
 
 
 class Refusals:
-    """The sellers that one worker leaves alone for a while."""
-
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._held: dict[Seller, Refused] | None = None
         self.count = 0
-        """Refusals so far, tries again included."""
+        """The number of rejections so far, retries included."""
 
     def __len__(self) -> int:
         return len(self._held or ())
 
     def load(self) -> None:
-        """Read which sellers the worker before left refused, once: they are due at once."""
+        """Read the sellers that an earlier worker left rejected, once: they are due at once."""
         if self._held is None:
             self._held = {seller: Refused(0.0) for seller in read_refused(self._ledger)}
 
     def find(self, seller: Seller) -> Refused | None:
-        """Return what is kept of a seller that is refused; None if it is not."""
         return None if self._held is None else self._held.get(seller)
 
     def add(self, seller: Seller, missed: Cut) -> Refused:
-        """Note that a seller was refused as of a cut; TooManyRefused."""
+        """Note that a seller was rejected as of a cut. Raises TooManyRefused."""
         self.load()
         held = self._held or {}
         if seller not in held and len(held) >= MAX_REFUSED:
@@ -82,12 +79,10 @@ class Refusals:
         return found
 
     def list_due(self) -> list[tuple[Seller, Refused]]:
-        """Return the sellers that are to be tried again now."""
         now = monotonic()
         return [(seller, found) for seller, found in (self._held or {}).items() if found.due <= now]
 
     def remove(self, seller: Seller) -> None:
-        """Note that a seller is refused no more."""
         if self._held is not None and self._held.pop(seller, None) is not None:
             self._mark(seller, is_refused=False)
 
@@ -99,12 +94,12 @@ class Refusals:
 
 
 def name_refused(seller: Seller) -> str:
-    """Return the source under which the ledger keeps whether a seller is refused."""
+    """Return the name of a rejected seller's source in the ledger."""
     return PREFIX + "/".join(seller)
 
 
 def read_refused(ledger: Ledger) -> list[Seller]:
-    """Return the sellers that stand refused, by marketplace and id."""
+    """Return the rejected sellers by marketplace and id."""
     found: Mapping[str, int] = ledger.positions.list(PREFIX)
     named = (name.partition("/") for name, number in found.items() if number % 2)
     return [(marketplace, seller) for marketplace, _, seller in named]

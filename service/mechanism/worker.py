@@ -1,9 +1,9 @@
 """The worker: follows the ledger, the day, the model and the policy, and has the recorder state how measures change.
 
-What decides (a confirmation, an overturn, an override, a lift) is evaluated at the append that brought it, in the order of
-the ledger, so that the record is the same whenever the worker ran. Settled orders are evaluated at the last of a look. Every
-seller is evaluated at each midnight and at each move of the policy, in order, also those that passed while no worker ran; and
-once by another model. A seller that is refused waits, and holds up no other.
+Decisions (a confirmation, an overturn, an override, a lift) are evaluated at their own append, in the ledger's order.
+The record is therefore the same whenever the worker ran. Settled orders are evaluated at the end of a look. Every
+seller is evaluated at each midnight and policy move, in order, even if no worker ran then; and once after a change of
+the model. A rejected seller waits, and delays no other.
 """
 
 import threading
@@ -22,28 +22,29 @@ from service.mechanism.recorder import Recorder
 from service.mechanism.refusals import Refusals, Seller
 
 COUNT_SECONDS = 15.0
-"""Time between two counts of the open cases."""
+"""The time between two counts of the open cases."""
 
 LOOK_SECONDS = 1.0
 PAGE = 20_000
-"""Entries that are read at a time: more than one append holds, with what follows from it."""
+"""Entries read at a time: more than one append holds, consequences included."""
 
 BATCH = 100
-"""Sellers that are evaluated at once: their entries are read, scored and stated together."""
+"""Sellers that are read, scored and stated together."""
 
 KEPT_AFTER = 1_000
-"""Entries after which it is kept how far the worker has come: a restart evaluates those since again, and adds nothing."""
+"""Entries between two records of progress: a restart evaluates them again, and adds nothing."""
 
 
 class MechanismWorker:
-    """One worker. Any number may run on one ledger: what one has stated the others find."""
+    """One worker. Any number may run on one ledger."""
 
     def __init__(
         self, ledger: Ledger, recorder: Recorder, *, share: float = 1.0, check: Callable[[], None] = lambda: None
     ) -> None:
-        """Make a worker that has not begun.
+        """Create the worker; `run` or `look` begins its work.
 
-        `share`: of one core that evaluations may take, 0 to 1; `check` is called before each seller, and may raise to end.
+        `share`: the share of one core for evaluations, 0 to 1; `check` is called before each seller, and may raise to
+        end.
         """
         self._ledger = ledger
         self._recorder = recorder
@@ -55,28 +56,28 @@ class MechanismWorker:
         self._follows_from = ""
         self._ends: dict[Seller, int] = {}
         self.report: Callable[[str], None] = lambda _: None
-        """Gets a sentence about each seller that is refused, without its name; `run` sets it."""
+        """Gets a sentence about each rejected seller, without its name; `run` sets it."""
         self.refusals = Refusals(ledger)
-        """The sellers that are left alone for a while, since the ledger, or an evaluation, refused them."""
+        """The sellers that wait for a retry."""
         self.appended = 0
-        """Entries that this worker has appended."""
+        """The number of entries that this worker has appended."""
         self.behind = 0
-        """Entries that it has not followed."""
+        """The number of entries not followed yet."""
         self.open_cases = 0
-        """Cases of cautions that waited for a person when they were last counted."""
+        """Open cases of cautions at the last count."""
         self.overdue_cases = 0
-        """Those of them whose deadline had passed."""
+        """Overdue cases at the last count."""
         self._count_due = 0.0
         self._behind_since = 0
 
     def stop(self) -> None:
-        """Have `run` end after the seller that is being evaluated."""
+        """End `run` after the current seller."""
         self._stop.set()
 
     def run(self, report: Callable[[str], None], seconds: float = LOOK_SECONDS) -> None:
-        """Look again and again until `stop` is called; blocks this thread.
+        """Look repeatedly until `stop` is called; blocks this thread.
 
-        A problem is reported once; while the ledger's database is away nothing is.
+        It reports a problem once, and none during an outage of the database.
         """
         self.report = report
         reported = ""
@@ -93,11 +94,11 @@ class MechanismWorker:
             self._stop.wait(seconds)
 
     def look(self) -> int:
-        """Bring the record up to date once; return the number of entries that were appended.
+        """Bring the record up to date once; return the number of entries appended.
 
-        Midnight by midnight, and policy by policy, since the last look: first the entries until then, then every seller as
-        of then. At last the entries since, every seller if the model is another one, those whose measures ended meanwhile,
-        and those that were refused.
+        For each midnight and policy move since the last look: first the entries until then, then every seller as of
+        then. Then the newer entries, every seller if the model changed, sellers whose measures ended, and rejected
+        ones.
         """
         before = self.appended
         self.refusals.load()
@@ -114,10 +115,7 @@ class MechanismWorker:
         return self.appended - before
 
     def _catch_up(self, now: Cut) -> bool:
-        """Evaluate every seller at each time since the last look at which something changes by itself, in order.
-
-        Return whether that is done.
-        """
+        """Evaluate every seller at each midnight and policy move since the last look; return whether it is done."""
         since = self._ledger.positions.find(TIME_SOURCE, 0)
         for time in () if since is None else list_times(since, now.observe_time - 1, self._recorder.policy_moves):
             then = self._ledger.cut(time + 1, time + 1)
@@ -128,7 +126,7 @@ class MechanismWorker:
         return True
 
     def _renew(self, now: Cut) -> bool:
-        """Evaluate every seller by another model, or when none was evaluated today; return whether that is done."""
+        """Evaluate every seller if the model changed, or none was evaluated today; return whether it is done."""
         follows_from = self._recorder.follows_from
         if follows_from == self._follows_from:
             return True
@@ -141,18 +139,17 @@ class MechanismWorker:
         return True
 
     def _mark(self, now: Cut, follows_from: str) -> None:
-        """Keep that every seller was evaluated today by a model and a policy, and how far the worker has come."""
         self._follows_from = follows_from
         self._ledger.positions.advance(Position(_name_marker(now, follows_from), 0, 1))
         self._keep(self._done)
 
     def _follow(self, last: int) -> bool:
-        """Evaluate what the entries since the last look decide, up to a sequence; return whether that is done."""
+        """Evaluate the decisions since the last look, up to a sequence; return whether it is done."""
         begin = self._ledger.positions.find(SOURCE, 0)
-        if begin is None:  # what came before is evaluated with every seller
+        if begin is None:  # earlier entries are evaluated with every seller
             self._keep(last)
             return True
-        # Another ledger may stand there by now, as after the promotion of a standby that lagged.
+        # The ledger may be another one, as after the promotion of a standby that lagged.
         is_kept = self._ledger.seals.chain_at(self._done) == self._chain
         done = self._done = max(begin - 1, self._done) if is_kept else begin - 1
         while done < last:
@@ -176,10 +173,9 @@ class MechanismWorker:
         self._done = done
 
     def _record_every(self, cut: Cut, name: str = "") -> bool:
-        """Evaluate every seller as of a cut; return whether that is done.
+        """Evaluate every seller as of a cut; return whether it is done.
 
-        `name`: the source under which the ledger keeps of how many it is, so that a restart goes on behind these; none is
-        kept without one.
+        `name`: the source of the number of sellers done, so that a restart resumes behind them; empty: none is kept.
         """
         done, count = (self._ledger.positions.find(name, 0) or 0) if name else 0, 0
         for marketplace, sellers in self._every_seller():
@@ -193,7 +189,7 @@ class MechanismWorker:
         return True
 
     def _record(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> None:
-        """State how sellers' measures change as of a cut; one that is refused waits, and holds up no other."""
+        """State sellers' changes as of a cut; a rejected seller waits."""
         self._check()
         self._behind_since = cut.observe_time
         ready = []
@@ -208,7 +204,7 @@ class MechanismWorker:
                 self._try(marketplace, [seller], cut)
 
     def _retry(self, now: Cut) -> None:
-        """Try the sellers again that are due: as of all they have missed, in order, until one is refused again."""
+        """Retry the sellers that are due, with all missed evaluations in order, until one is rejected again."""
         for (marketplace, seller), refused in self.refusals.list_due():
             self._check()
             for cut in [*refused.missed] or [now]:
@@ -220,7 +216,7 @@ class MechanismWorker:
                 self.refusals.remove((marketplace, seller))
 
     def _try(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> bool:
-        """State how sellers' measures change as of a cut; return whether that was done. If not, a single one is refused."""
+        """Return whether sellers' changes were stated as of a cut; if not, reject a single seller."""
         began = monotonic()
         try:
             recorded = self._recorder.record(marketplace, sellers, cut)
@@ -241,14 +237,13 @@ class MechanismWorker:
         return True
 
     def _refuse(self, seller: Seller, cut: Cut, error: Exception) -> None:
-        """Note that a seller's measures could not be stated as of a cut, and report the first such time."""
         is_new = self.refusals.find(seller) is None
         self.refusals.add(seller, cut)
         if is_new:
             self.report(f"of one seller, by {describe_fault(error)}; the others go on, it is tried again")
 
     def _every_seller(self) -> Iterator[tuple[str, Sequence[str]]]:
-        """Yield every seller that has an entry, BATCH at a time, with their marketplace; the empty id is among them."""
+        """Yield every seller with an entry, BATCH at a time, with their marketplace; the empty id is among them."""
         for marketplace in self._ledger.sellers.list_marketplaces():
             after = ""
             while page := self._ledger.sellers.list(marketplace, after, BATCH):
@@ -257,33 +252,32 @@ class MechanismWorker:
 
     @property
     def behind_seconds(self) -> float:
-        """Return how old the time is as of which sellers are evaluated at present; 0 if all are as of now."""
+        """Return the age of the time as of which sellers are evaluated; 0 if all are as of now."""
         return max(self._ledger.clock.now() - self._behind_since, 0) / SECOND if self._behind_since else 0.0
 
 
 def describe_fault(error: Exception) -> str:
-    """Return the class of an error and the fields it names, without its text, which may name a seller."""
+    """Return an error's class and fields, without its text, which may name a seller."""
     fields = [one.field for one in error.violations] if isinstance(error, InvalidInput) else []
     return type(error).__name__ + (f" ({', '.join(fields[:5])})" if fields else "")
 
 
 def _name_marker(now: Cut, follows_from: str) -> str:
-    """Return the source under which the ledger keeps that every seller was evaluated on a day."""
     return f"{SOURCE}:{now.observe_time // DAY}:{follows_from}"
 
 
 def _whole_appends(page: Sequence[Change], last: int) -> Sequence[Change]:
-    """Return a page without the entries of an append that goes on behind it. Each append has a record time of its own."""
+    """Return a page without an append that continues behind it. Each append has its own record time."""
     if page[-1].sequence == last or page[0].record_time == page[-1].record_time:
         return page
     return [change for change in page if change.record_time < page[-1].record_time]
 
 
 def _list_evaluated(page: Sequence[Change], own: Collection[int]) -> Iterator[tuple[str, Sequence[str], Cut, int]]:
-    """Yield (marketplace, sellers, cut, sequence) for the evaluations that a page of whole appends asks for, in their order.
+    """Yield (marketplace, sellers, cut, sequence) for the evaluations that a page of whole appends asks for, in order.
 
-    Nothing follows from what the service stated itself, at the sequences in `own`. At most BATCH sellers each. If an append
-    concerns more, `sequence` is that of the first entry that is still to be followed after these; else it is 0.
+    The service's own statements, at the sequences in `own`, ask for none. At most BATCH sellers each. If an append
+    concerns more, `sequence` is that of the first entry still to be followed; otherwise 0.
     """
     lately: dict[Seller, int] = {}
     cut = Cut(0, 0, 0)
@@ -294,7 +288,7 @@ def _list_evaluated(page: Sequence[Change], own: Collection[int]) -> Iterator[tu
         for one in (change for change in changes if change.seller and change.sequence not in own):
             of = decided if one.kind in DECIDING else lately if one.kind in LATELY else {}
             of.setdefault((one.marketplace, one.seller), one.sequence)
-        if len(decided) > BATCH:  # what came before must not wait where a restart goes on behind it
+        if len(decided) > BATCH:  # earlier entries must not wait behind a restart's place
             yield from ((*batch, cut, 0) for batch, _ in _list_batches(lately))
             lately = {}
         yield from ((*batch, cut, following) for batch, following in _list_batches(decided))
@@ -302,7 +296,7 @@ def _list_evaluated(page: Sequence[Change], own: Collection[int]) -> Iterator[tu
 
 
 def _list_batches(sellers: Mapping[Seller, int]) -> Iterator[tuple[tuple[str, Sequence[str]], int]]:
-    """Yield ((marketplace, sellers), the number of the seller behind these, or 0), at most BATCH at once."""
+    """Yield ((marketplace, sellers), the number of the seller behind them, or 0), at most BATCH at once."""
     for begin in range(0, len(sellers), BATCH):
         chunk = [*islice(sellers.items(), begin, begin + BATCH + 1)]
         following = chunk[BATCH][1] if len(chunk) > BATCH else 0
