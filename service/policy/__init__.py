@@ -1,1 +1,1 @@
-"""The policy files: the shipped one, and how a configured one is read."""
+"""Policy files: the shipped one, and configured ones."""

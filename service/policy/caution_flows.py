@@ -1,4 +1,4 @@
-"""The flow that the cautions of some sellers rest on, read of the ledger: half a year of few, some weeks of all."""
+"""Reads the flow for cautions: half a year of a few sellers, some weeks of all."""
 
 from collections.abc import Sequence
 
@@ -18,10 +18,9 @@ def read_caution_flows(
     policy: Policy,
     facts: FactTable | Sequence[FactRow],
 ) -> Flows:
-    """Return the flow of those sellers who may be under caution at a cut, if the policy looks at flow at all.
+    """Return the flow of sellers who may be under caution at a cut, if the policy looks at flow at all.
 
-    By some weeks of flow, or by `facts`, their other entries: what flow used up of their days counts for both. Half a
-    year is read of these few alone.
+    Some weeks of flow, or `facts`, their other entries, select them; used-up flow counts for both.
     """
     stated, time = policy.caution, cut.observe_time
     if stated is None or not stated.flow_days:

@@ -1,4 +1,4 @@
-"""Files of loss certificates, and of the assumptions that they rest on."""
+"""Files of loss certificates and their assumptions."""
 
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,13 @@ SHIPPED_ASSUMPTIONS = Path(__file__).with_name("assumptions.toml")
 """An example, to be copied."""
 
 MAX_BYTES = 500_000_000
-"""The largest file of a certificate that is read."""
+"""The largest certificate file that is read."""
 
 
 def read_assumptions(path: Path) -> Assumptions:
     """Read and check a file of assumptions.
 
-    PolicyRefused if it is no TOML, CertificateRefused with every fault if it is invalid; both name the file.
+    Raises PolicyRefused if it is no TOML, CertificateRefused with every fault if it is invalid; both name the file.
     """
     data = read_toml(path)
     try:
@@ -28,16 +28,13 @@ def read_assumptions(path: Path) -> Assumptions:
 
 
 def read_assumptions_text(path: Path) -> str:
-    """Read and check a file of assumptions; return its text. Errors as of `read_assumptions`."""
+    """Return the text of a valid file of assumptions. Raises as `read_assumptions`."""
     read_assumptions(path)
     return path.read_text(encoding="utf-8")
 
 
 def read_certificate(path: Path) -> dict[str, Any]:
-    """Read the data of a certificate, unchecked but for its form.
-
-    CertificateRefused if the file holds no JSON object of that form.
-    """
+    """Read a certificate and check only its form. Raises CertificateRefused."""
     if path.stat().st_size > MAX_BYTES:
         raise CertificateRefused(f"{path} has more than {MAX_BYTES:,} bytes: it is no certificate")
     try:

@@ -1,7 +1,7 @@
-"""The policies that were committed: which one is served since when, and what a commit and a rollback must satisfy.
+"""The committed policies: the one served since when, and the conditions of a commit and a rollback.
 
-Every server that has the ledger follows. Until the first commit each serves its own file; that commit keeps the file of the
-server that makes it as the first policy of the history, so that a rollback leads back to it.
+Every server of the ledger follows. Until the first commit each serves its own file. That commit keeps its server's file
+as the first policy of the history, so that a rollback leads back to it.
 """
 
 from collections.abc import Sequence
@@ -30,20 +30,20 @@ HEAD = "head"
 """The name of the policy that is served now."""
 
 MAX_TEXT_BYTES = 200_000
-"""Bytes of a policy that is committed: a proposal of it has room in 256 KB."""
+"""The largest committed policy: a proposal has 256 KB."""
 
 MIN_BEGINNING = 6
-"""Digits of a digest that name a policy."""
+"""The fewest digits of a digest that name a policy."""
 
 
 class PolicyHistory:
-    """The policies of one ledger. Shared by threads; it keeps nothing."""
+    """The policies of one ledger. Thread-safe; it keeps no state."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
 
     def last(self) -> PolicyMove | None:
-        """Return the last move; None if no policy was ever committed."""
+        """Return the last move; None if no policy was committed."""
         return self._ledger.policies.last()
 
     def moves(self, after: int, count: int) -> Sequence[PolicyMove]:
@@ -51,10 +51,10 @@ class PolicyHistory:
         return self._ledger.policies.list(after, count)
 
     def load(self, digest: str) -> Policy:
-        """Return a policy of the history by its whole digest. It was checked when it was committed.
+        """Return a policy of the history by its whole digest.
 
-        PolicyNotFound if none of this digest was served; PolicyRefused if its text is not what was committed, or this
-        release cannot read it.
+        Raises PolicyNotFound if the digest was never served; PolicyRefused if its text was changed, or this release
+        cannot read it.
         """
         text = self._ledger.policies.text(digest)
         if text is None:
@@ -65,7 +65,7 @@ class PolicyHistory:
         return policy
 
     def resolve(self, name: str) -> str:
-        """Return the whole digest for a beginning of one, of at least MIN_BEGINNING digits. PolicyNotFound."""
+        """Return the whole digest for a prefix of at least MIN_BEGINNING digits. Raises PolicyNotFound."""
         found = self._ledger.policies.digests(name) if len(name) >= MIN_BEGINNING and name.isalnum() else []
         if len(found) != 1:
             problem = "names several policies" if found else "names no policy"
@@ -85,13 +85,13 @@ class PolicyHistory:
         assumptions: str = "",
         accepted_losses: Sequence[tuple[str, int]] = (),
     ) -> PolicyMove:
-        """Have a policy served by every server from now on; return its move. A call again changes nothing.
+        """Have every server serve a policy from now on; return its move. A repeated call changes nothing.
 
-        `text`: its TOML; `expected`: the whole digest of the policy that it replaces; `served`: the one that this server has
-        from its file, which counts as the first of the history; `assumptions` and `accepted_losses` as for `certify`.
-        InvalidInput names each wrong field, `text` if the policy does not hold together or is served already; PolicyMoved if
-        another policy than the expected one is served; ProposalClosed if the policy was moved since it was proposed;
-        LossNotAccepted as by `certify`.
+        `text`: its TOML; `expected`: the whole digest of the policy that it replaces; `served`: this server's file
+        policy, the first of the history; `assumptions` and `accepted_losses` as for `certify`. Raises InvalidInput for
+        each wrong field, `text` if the policy is invalid or is served already; PolicyMoved if another policy than the
+        expected one is served; ProposalClosed if the policy was moved since it was proposed; LossNotAccepted as by
+        `certify`.
         """
         check_actor_and_reason(actor=actor, reason=reason)
         policy = check_text(text)
@@ -139,18 +139,18 @@ class PolicyHistory:
     def certify(
         self, text: str, assumptions: str, accepted_losses: Sequence[tuple[str, int]], actor: str, served: Policy
     ) -> None:
-        """Check that a commit of a policy would be accepted as far as its loss certificate goes.
+        """Check that a commit of a policy would be accepted by its loss certificate.
 
-        `assumptions`: their TOML text, by default the last ones that were committed; without any nothing is asked for.
-        `accepted_losses`: (verdict that does not hold, the sum in minor units) that the actor accepts; `served`: as for
-        `commit`. LossNotAccepted names each other verdict that does not hold; InvalidInput each field that cannot be.
+        `assumptions`: their TOML text, by default the last committed ones; without any it checks nothing.
+        `accepted_losses`: (failed verdict, the sum in minor units) that the actor accepts; `served`: as for `commit`.
+        Raises LossNotAccepted for each other failed verdict; InvalidInput for each impossible field.
         """
         stated = assumptions or self.assumptions()
         list_served = partial(self._list_served, self.moves(0, 2**31), served)
         check_loss(check_text(text), stated, accepted_losses, actor, self._look_at_granted, list_served)
 
     def _list_served(self, moves: Sequence[PolicyMove], served: Policy, days: int) -> list[tuple[Policy, int]]:
-        """Return (policy, last UTC day) of those that these moves had served in the last days, the oldest first."""
+        """Return (policy, last UTC day) of those served in the last days, the oldest first."""
         today = day_of(self._ledger.cut().observe_time)
         ends = [*(day_of(move.move_time) for move in moves[1:]), today]
         if not moves:
@@ -158,25 +158,24 @@ class PolicyHistory:
         return [(self.load(move.digest), end) for move, end in zip(moves, ends, strict=True) if end + days > today]
 
     def _look_at_granted(self) -> Granted:
-        """Return what persons granted single sellers by now."""
         return self._ledger.runs.granted(self._ledger.cut())
 
     def assumptions(self) -> str:
-        """Return the text of the assumptions that were committed last, by which commits are certified; empty for none."""
+        """Return the text of the last committed assumptions, which certify commits; empty if none."""
         digest = _last_assumptions(self.moves(0, 2**31))
         return (self._ledger.policies.assumptions(digest) or "") if digest else ""
 
     def committed(self, digest: str) -> PolicyMove | None:
-        """Return the last move that was no rollback and brought a policy, by its whole digest; None if there is none."""
+        """Return the last commit of a policy, by its whole digest, without rollbacks; None if there is none."""
         found = [m for m in self.moves(0, 2**31) if m.digest == digest and m.action is not PolicyAction.ROLLED_BACK]
         return found[-1] if found else None
 
     def rollback(self, *, actor: str, reason: str, policy: str = "", principal: str = "") -> PolicyMove:
-        """Have the policy served again that the present one had replaced; return its move.
+        """Serve again the policy that the present one had replaced; return the move.
 
-        Another rollback goes further back, and never to what one took back. With `policy`, the whole digest of the one to be
-        taken back, a call again changes nothing. PolicyNotFound if the present one replaced none; PolicyMoved if another than
-        `policy` is served.
+        Another rollback goes further back, and never to a policy that was taken back. With `policy`, the whole digest
+        of the one to be taken back, a repeated call changes nothing. Raises PolicyNotFound if the present one replaced
+        none; PolicyMoved if another than `policy` is served.
         """
         check_actor_and_reason(actor=actor, reason=reason)
 
@@ -196,22 +195,22 @@ class PolicyHistory:
         return self._ledger.policies.move(principal, decide)
 
     def basis(self, served: Policy) -> dict[str, str]:
-        """Return what a commit is decided upon: `policy`, the digest of the present one, and how often it was moved."""
+        """Return the basis of a commit: `policy`, the present digest, and the number of its moves."""
         return basis_of(self.moves(0, 2**31), served)
 
 
 def basis_of(moves: Sequence[PolicyMove], served: Policy) -> dict[str, str]:
-    """Return the digest of the policy that is served after these moves, and their number; `served` without moves."""
+    """Return the digest served after these moves, and their number; `served` without moves."""
     return {"policy": moves[-1].digest if moves else served.digest, "policy_moves": str(len(moves))}
 
 
 def _last_assumptions(moves: Sequence[PolicyMove]) -> str:
-    """Return the digest of the assumptions that the last certified commit rested on; empty if there was none."""
+    """Return the digest of the last certified commit's assumptions; empty if there was none."""
     return next((move.assumptions for move in reversed(moves) if move.assumptions), "")
 
 
 def list_replaced(moves: Sequence[PolicyMove]) -> list[str]:
-    """Return the digests of the policies that the present one replaced, each by the next: what rollbacks lead back to.
+    """Return the digests to which rollbacks lead, each replaced by the next one.
 
     After A was served, B and C were committed and C was rolled back: A.
     """
@@ -224,15 +223,12 @@ def list_replaced(moves: Sequence[PolicyMove]) -> list[str]:
 
 
 def _is_taken_back(moves: Sequence[PolicyMove], digest: str) -> bool:
-    """Return whether the last move is the rollback of a policy, which was answered and is made once more."""
+    """Return whether the last move is this rollback, repeated."""
     return len(moves) > 1 and moves[-1].action is PolicyAction.ROLLED_BACK and moves[-2].digest == digest
 
 
 def check_text(text: str) -> Policy:
-    """Parse the text of a policy that is to be committed.
-
-    InvalidInput names `text` if it is too long or is no policy that holds together.
-    """
+    """Parse a policy to be committed. Raises InvalidInput with `text` if it is too long or invalid."""
     if len(text.encode()) > MAX_TEXT_BYTES:
         raise invalid("text", f"must have at most {MAX_TEXT_BYTES:,} bytes")
     try:
@@ -244,10 +240,10 @@ def check_text(text: str) -> Policy:
 def _find_replaced(
     moves: Sequence[PolicyMove], policy: Policy, expected: str, served: Policy, approval: Approval | None
 ) -> str:
-    """Return the whole digest of the policy that a commit replaces, which is served now.
+    """Return the whole digest of the served policy that a commit replaces.
 
-    InvalidInput if it is the same policy; PolicyMoved if it is not the expected one; ProposalClosed if it was moved since the
-    commit was proposed.
+    Raises InvalidInput if it is the same policy; PolicyMoved if it is not the expected one; ProposalClosed if it was
+    moved since the proposal.
     """
     head = moves[-1].digest if moves else served.digest
     if policy.digest == head:
@@ -262,7 +258,7 @@ def _find_replaced(
 
 
 def _is_repeated(moves: Sequence[PolicyMove], digest: str, expected: str) -> bool:
-    """Return whether the last move is this commit, which was answered and is made once more."""
+    """Return whether the last move is this commit, repeated."""
     if not moves or moves[-1].action is not PolicyAction.COMMITTED or moves[-1].digest != digest:
         return False
     return len(moves) == 1 or moves[-2].digest == expected

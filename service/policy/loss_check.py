@@ -1,4 +1,6 @@
-"""The loss certificate that a commit needs: by the committed assumptions, and held, or accepted by name with the sum."""
+"""The loss certificate of a commit, by the committed assumptions: it is valid, or failed verdicts are accepted with
+the sum.
+"""
 
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -19,23 +21,23 @@ from scoring.policy.reading import MAX_TRADE_DAYS
 from service.call_context import current_call
 
 MAX_ASSUMPTIONS_BYTES = 20_000
-"""Bytes of assumptions that are committed: beside a policy they have room in a proposal."""
+"""The largest committed assumptions: they share a proposal with a policy."""
 
 
 @dataclass(frozen=True, slots=True)
 class LossCheck:
-    """The certificate that a commit rests on."""
+    """The certificate of a commit."""
 
     certificate: str = ""
     """Its digest; empty for a commit without assumptions."""
     assumptions: str = ""
-    """The digest of the assumptions that it rests on."""
+    """The digest of its assumptions."""
     accepted: tuple[tuple[str, int], ...] = ()
-    """(verdict that does not hold, the most that one name can get in minor units), as the actor of the commit accepts it."""
+    """(failed verdict, the most that one name can get in minor units) that the commit's actor accepts."""
     sequence: tuple[tuple[str, int], ...] = ()
-    """(verdict, the most that one name can get in a run that also goes on under policies before); empty if none counts."""
+    """(verdict, the most that one name gets in a run that began under earlier policies); empty if none counts."""
     owed_until: int = 0
-    """The UTC day from which on no such run goes on, in days since 1970-01-01; 0 if none does."""
+    """The UTC day, in days since 1970-01-01, on which the last such run has ended; 0 without such a run."""
 
 
 NO_CHECK = LossCheck()
@@ -49,13 +51,13 @@ def check_loss(
     look_at_granted: Callable[[], Granted],
     list_served: Callable[[int], Sequence[tuple[Policy, int]]],
 ) -> LossCheck:
-    """Certify a policy that is to be committed; return what the commit rests on, NO_CHECK without assumptions.
+    """Certify a policy to be committed; return the commit's certificate, NO_CHECK without assumptions.
 
-    `assumptions`: the TOML text; `accepted`: (verdict, sum in minor units) that `actor` accepts; `look_at_granted`: reads
-    what persons granted single sellers; `list_served`: returns (policy, last day) of those that were served in a number of
-    days, the oldest first, the present one included. LossNotAccepted names each verdict that does not hold with the sum,
-    unless that sum or more is accepted. InvalidInput names `assumptions` that do not hold together, `text` if there is no
-    proven certificate of the policy, and `accepted_losses` of nothing to be accepted.
+    `assumptions`: the TOML text; `accepted`: (verdict, sum in minor units) that `actor` accepts; `look_at_granted`:
+    reads what persons granted single sellers; `list_served`: returns (policy, last day) of those served in a number of
+    days, the oldest first, the present one included. Raises LossNotAccepted with the sum of each failed verdict, unless
+    that sum or more is accepted; InvalidInput for invalid `assumptions`, for `text` without a proven certificate, and
+    for `accepted_losses` without a failed verdict.
     """
     sums = dict(accepted)
     if not assumptions:
@@ -96,9 +98,9 @@ def check_loss(
 
 
 def _list_owing(served: Sequence[tuple[Policy, int]], assumed: Assumptions) -> tuple[list[Policy], int]:
-    """Return the policies under which a run may have begun that still goes on, and the UTC day by which all have ended.
+    """Return the policies under which a present run may have begun, and the UTC day by which all have ended.
 
-    A policy that nothing bounds, or that is in another currency, adds to no sum. `served`: as of `list_served`.
+    A policy without a bound, or in another currency, adds to no sum. `served`: as of `list_served`.
     """
     owing: list[Policy] = []
     until, [*_, (_, today)] = 0, served
@@ -124,7 +126,7 @@ def _describe_sum(most_minor: int | None, currency: str) -> str:
 
 
 def check_assumptions(text: str) -> Assumptions:
-    """Parse the TOML text of assumptions. InvalidInput names `assumptions` and what is wrong in it."""
+    """Parse the TOML text of assumptions. Raises InvalidInput, with the fault, for `assumptions`."""
     if len(text.encode()) > MAX_ASSUMPTIONS_BYTES:
         raise invalid("assumptions", f"must have at most {MAX_ASSUMPTIONS_BYTES:,} bytes")
     try:
@@ -136,5 +138,5 @@ def check_assumptions(text: str) -> Assumptions:
 
 
 def digest_assumptions(data: Mapping[str, object]) -> str:
-    """Return the SHA-256 of the canonical JSON of assumptions, in hex."""
+    """Return the SHA-256 of the assumptions' canonical JSON, in hex."""
     return sha256(canonical_json(data)).hexdigest()

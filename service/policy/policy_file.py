@@ -15,18 +15,12 @@ SHIPPED_POLICY = Path(__file__).with_name("default.toml")
 
 
 def load_policy(settings: Settings) -> Policy:
-    """Read the configured policy, or the shipped one if none is configured.
-
-    PolicyRefused names the fault if it cannot be read or is invalid.
-    """
+    """Read the configured policy, or the shipped one if none is configured. Raises PolicyRefused."""
     return read_policy(settings.policy or SHIPPED_POLICY)
 
 
 def read_policy(path: Path) -> Policy:
-    """Read and check a policy file.
-
-    PolicyRefused names the file and the fault if it cannot be read or is invalid.
-    """
+    """Read a policy file. Raises PolicyRefused, which names the file and the fault."""
     text = _read_text(path)
     try:
         return parse_policy_text(text)
@@ -35,9 +29,9 @@ def read_policy(path: Path) -> Policy:
 
 
 def parse_policy_text(text: str, *, was_committed: bool = False) -> Policy:
-    """Parse and check the TOML text of a policy; it stands in the policy's `text`.
+    """Parse the TOML text of a policy, which its `text` keeps.
 
-    PolicyRefused names every fault. `was_committed`: as for `parse_policy`.
+    Raises PolicyRefused with every fault. `was_committed`: as for `parse_policy`.
     """
     try:
         return replace(parse_policy(tomllib.loads(text), was_committed=was_committed), text=text)
@@ -46,10 +40,7 @@ def parse_policy_text(text: str, *, was_committed: bool = False) -> Policy:
 
 
 def read_cases(path: Path) -> tuple[Case, ...]:
-    """Read and check a file of cases.
-
-    PolicyRefused names the file and the fault if it cannot be read or is invalid.
-    """
+    """Read a file of cases. Raises PolicyRefused, which names the file and the fault."""
     data = read_toml(path)
     try:
         return parse_cases(data)
@@ -58,10 +49,7 @@ def read_cases(path: Path) -> tuple[Case, ...]:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Read the TOML data of a policy file, or of its cases, unchecked.
-
-    PolicyRefused if it cannot be read.
-    """
+    """Read the unchecked TOML data of a policy file, or of its cases. Raises PolicyRefused."""
     try:
         return tomllib.loads(_read_text(path))
     except tomllib.TOMLDecodeError as error:
@@ -69,7 +57,6 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def _read_text(path: Path) -> str:
-    """Return the text of a file. PolicyRefused if it cannot be read."""
     try:
         return path.read_text(encoding="utf-8")
     except OSError as error:

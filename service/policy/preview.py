@@ -1,7 +1,7 @@
-"""What a policy would change for the sellers of a ledger: who moves, by segment, and what a past span says of it.
+"""The changes that a policy brings for the sellers of a ledger, by segment, now and in a past span.
 
-Sellers are read and placed a part at a time, so that memory is bounded. Of the past: which violations
-the new policy would have stopped beforehand, and which good sellers it would have asked more of, with the knowledge of then.
+Sellers are read in parts, in bounded memory. For the past span, with the knowledge of then, it counts the violations
+that the new policy would have stopped, and the good sellers that it would have burdened.
 """
 
 from collections import Counter
@@ -37,10 +37,10 @@ from service.ledger.store import Ledger
 from service.policy.caution_flows import read_caution_flows
 
 MAX_ROWS = 20_000
-"""Entries that are read and placed at once."""
+"""Entries per part."""
 
 MAX_SELLERS = 2_000
-"""Sellers that are placed at once, however few entries they have."""
+"""Sellers per part, however few entries they have."""
 
 MAX_ALLEGATIONS = 2_000
 MAX_EXAMPLES = 20
@@ -50,80 +50,78 @@ SIZES = ((10_000, "10,000 or more"), (1_000, "1,000 to 9,999"), (100, "100 to 99
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """One seller who has another tier, or other terms, by the new policy."""
+    """One seller with another tier, or other terms, by the new policy."""
 
     marketplace: str
     seller: str
     tiers: tuple[str, str]
     """Before and after; `none` without a model."""
     aspects: tuple[str, ...]
-    """What changes of the terms, such as `hold_days 7 -> 14`."""
+    """Changes of the terms, such as `hold_days 7 -> 14`."""
 
 
 @dataclass(frozen=True, slots=True)
 class PastViolation:
-    """One confirmed violation of the past span, and what either policy had in force for its seller when it happened."""
+    """One confirmed violation of the past span, with each policy's terms for its seller when it happened."""
 
     marketplace: str
     seller: str
     violation: str
     time: int
-    """When it happened, in microseconds."""
+    """In microseconds."""
     stopped_before: bool
-    """Whether the old policy let the seller sell nothing, or list nothing new."""
+    """Whether the old policy barred the seller from selling, or from listing new goods."""
     stopped_after: bool
-    """Whether the new one would have."""
+    """As `stopped_before`, for the new policy."""
 
 
 @dataclass(slots=True)
 class Preview:
-    """What changes for the sellers of a ledger."""
-
     sellers: int = 0
     segments: dict[tuple[str, str], Counter[str]] = field(default_factory=dict)
-    """By (`all`, `marketplace`, `settled_orders`, `product_category` or `tier`, its name): counts of `sellers`, `tier_up`,
-    `tier_down`, `stricter`, `laxer` and `mixed` terms.
+    """By (`all`, `marketplace`, `settled_orders`, `product_category` or `tier`, its name): counts of `sellers`,
+    `tier_up`, `tier_down`, `stricter`, `laxer` and `mixed` terms.
     """
     tiers: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Sellers by (tier before, tier after)."""
     aspects: Counter[str] = field(default_factory=Counter)
-    """Sellers by what changes of their terms."""
+    """Sellers by the change of their terms."""
     rules: Counter[str] = field(default_factory=Counter)
-    """Sellers by the rule of the new policy that holds for them, of caution as `caution~ID`; of a rule for a group, those who
-    sell its category.
+    """Sellers by the new policy's rule that is true for them, of caution as `caution~ID`; for a group's rule, sellers
+    in its category.
     """
     examples: list[Moved] = field(default_factory=list)
     """At most MAX_EXAMPLES for each change of tier, or of terms alone."""
     violations: list[PastViolation] = field(default_factory=list)
     violations_omitted: int = 0
-    """Further violations of the span, which were not looked at."""
+    """Violations of the span that were not examined."""
     good: int = 0
-    """Sellers on record at the beginning of the span without a violation that counts since."""
+    """Sellers recorded at the span's beginning without a violation that counts since."""
     hurt: int = 0
-    """Those of them whose terms would have been stricter then."""
+    """Good sellers whose terms would have been stricter then."""
     hurt_examples: list[Moved] = field(default_factory=list)
 
     def segment_rows(self) -> list[tuple[str, str, Counter[str]]]:
-        """Return (what the segment is by, its name, its counts), by kind, the largest segment first."""
+        """Return (kind of segment, name, counts), by kind, the largest segment first."""
         order = list(dict.fromkeys(kind for kind, _ in self.segments))
         rows = [(kind, name, counts) for (kind, name), counts in self.segments.items()]
         return sorted(rows, key=lambda row: (order.index(row[0]), -row[2]["sellers"], row[1]))
 
     def rule_rows(self) -> list[tuple[str, int, str]]:
-        """Return (rule, sellers, what is odd about it: it holds for nobody or for everybody), in the policy's order."""
+        """Return (rule, sellers, a warning if it is true for no seller or for every one), in the policy's order."""
         return [(rule, count, self._note(count)) for rule, count in self.rules.items()]
 
     def _note(self, count: int) -> str:
         return "nobody" if count == 0 else "everybody" if count == self.sellers else ""
 
     def stopped_by(self, *, new: bool) -> list[PastViolation]:
-        """Return the violations that one policy alone would have stopped beforehand: the new one, or the old one."""
+        """Return the violations that one policy alone would have stopped: the new one, or the old one."""
         return [v for v in self.violations if v.stopped_after != v.stopped_before and v.stopped_after == new]
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is compared, over what."""
+    """The policies and sellers to compare."""
 
     before: Policy
     after: Policy
@@ -132,7 +130,7 @@ class Question:
     since_day: int
     """The first day of the past span, in days since 1970-01-01."""
     max_violations: int
-    """Violations of the span that are looked at, the latest first."""
+    """The most violations of the span to examine, the latest first."""
 
     def policies(self) -> tuple[Policy, Policy]:
         """Return both policies, the old one first."""
@@ -140,7 +138,7 @@ class Question:
 
 
 def preview(ledger: Ledger, marketplaces: Sequence[str], asked: Question, progress: Progress) -> Preview:
-    """Return what a policy would change for every seller of some marketplaces."""
+    """Return the changes that a policy brings for every seller of some marketplaces."""
     found = Preview(rules=Counter(dict.fromkeys((rule.id for rule in asked.after.rule_book.rules), 0)))
     happened: list[tuple[int, str, str, str]] = []
     sellers = {name: [*_sellers(ledger, name)] for name in marketplaces}
@@ -166,7 +164,6 @@ def _sellers(ledger: Ledger, marketplace: str) -> Iterator[str]:
 
 
 def _parts(ledger: Ledger, marketplace: str, sellers: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Yield the sellers in parts of at most MAX_SELLERS and about MAX_ROWS entries."""
     for first in range(0, len(sellers), MAX_SELLERS):
         page = sellers[first : first + MAX_SELLERS]
         numbers = ledger.facts.count(marketplace, page)
@@ -191,7 +188,7 @@ def _place_part(
     found: Preview,
     happened: list[tuple[int, str, str, str]],
 ) -> None:
-    """Count what changes for some sellers, now and at the beginning of the span; collect their violations since."""
+    """Count sellers' changes, now and at the span's beginning; collect their violations since."""
     cut = asked.cut
     table, _ = ledger.facts.table(marketplace, sellers, cut, MAX_ALLEGATIONS)
     valued = {
@@ -260,15 +257,13 @@ def _place_both(
 
 
 class _Changes:
-    """How the tier and terms of each seller change."""
-
     def __init__(self, before: Placed, after: Placed) -> None:
         self.before, self.after = before, after
         self.pair = before.terms_of * len(after.terms) + after.terms_of
         shown = np.unique(self.pair).tolist()
         both = {pair: (before.terms[pair // len(after.terms)], after.terms[pair % len(after.terms)]) for pair in shown}
         self.aspects = {pair: tuple(old.list_changes(new)) for pair, (old, new) in both.items()}
-        """By pair of terms what changes."""
+        """The changes by pair of terms."""
         strictness = {pair: _compare(*terms) for pair, terms in both.items()}
         self.stricter = np.isin(self.pair, [pair for pair, (more, _) in strictness.items() if more])
         self.laxer = np.isin(self.pair, [pair for pair, (_, less) in strictness.items() if less])
@@ -286,7 +281,6 @@ _CAPS = ("value_caps", "listing_caps", "intake_caps")
 
 
 def _count(found: Preview, people: Population, changes: _Changes) -> None:
-    """Count the changes of some sellers by segment, by tier and by aspect."""
     there = people.exists
     tiers = changes.before.tier, changes.after.tier
     counted = {
@@ -325,7 +319,6 @@ def _pairs(old: Ints, new: Ints) -> Iterator[tuple[tuple[int, int], int]]:
 def _collect_examples(
     examples: list[Moved], marketplace: str, sellers: Sequence[str], changes: _Changes, which: np.ndarray
 ) -> None:
-    """Add sellers as examples, at most MAX_EXAMPLES of each change of tier, or of terms alone."""
     known = Counter(one.tiers for one in examples)
     for case in np.flatnonzero(which).tolist():
         tiers = _tier(int(changes.before.tier[case])), _tier(int(changes.after.tier[case]))
@@ -341,7 +334,7 @@ def _tier(number: int) -> str:
 def _look_back(
     ledger: Ledger, asked: Question, time: int, marketplace: str, seller: str, violation: str
 ) -> PastViolation:
-    """Return whether either policy would have stopped a seller when it broke a rule, as far as was known then."""
+    """Return whether each policy would have stopped a seller when it broke a rule, as far as was known then."""
     rows, _ = ledger.facts.of_seller(marketplace, seller, asked.cut, MAX_ALLEGATIONS)
     known = [row for row in rows if row.report_time < time]
     cut = replace(asked.cut, observe_time=time)
@@ -361,9 +354,9 @@ def _look_back(
 
 
 def keep_stopping(policy: Policy) -> Policy:
-    """Return a policy with those rules alone that can let a seller sell nothing, or list nothing new, or waive that.
+    """Return a policy with only the rules that can bar a seller from selling or listing, or waive that.
 
-    Whether a seller is stopped is the same by it; and where it asks for no tier, no model is needed.
+    It stops the same sellers; if it asks for no tier, no model is needed.
     """
     rules = [
         rule
@@ -374,5 +367,4 @@ def keep_stopping(policy: Policy) -> Policy:
 
 
 def _stops(terms: Terms) -> bool:
-    """Return whether terms let a seller sell nothing, or list nothing new."""
     return terms.suspension_days > 0 or dict(terms.intake_caps).get("") == 0 or dict(terms.value_caps).get("") == 0

@@ -1,4 +1,4 @@
-"""The page of a preview: its tables, and a plot of how the terms of each segment change. One file that needs nothing else."""
+"""A preview as one self-contained HTML page: tables, and a plot of the segments' changes."""
 
 from collections.abc import Iterable, Sequence
 from html import escape
@@ -16,7 +16,6 @@ _BAR, _LEFT, _WIDTH = 22, 220, 420
 
 
 def render_page(asked: Question, found: Preview) -> str:
-    """Return a preview as an HTML page."""
     before, after = (f"{policy.name} version {policy.version}, {policy.digest[:12]}" for policy in asked.policies())
     rows = found.segment_rows()
     columns = ("sellers", "tier_up", "tier_down", "stricter", "laxer", "mixed")
@@ -56,7 +55,6 @@ def _examples(examples: Sequence[Moved]) -> str:
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Return a table; numbers are right-aligned, and everything is escaped."""
     found = ["".join(f"<td class=n>{v:,}" if type(v) is int else f"<td>{escape(str(v))}" for v in row) for row in rows]
     if not found:
         return "<p>None.</p>"
@@ -66,7 +64,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def _plot(found: Preview) -> str:
-    """Return a bar of each segment: the share of its sellers whose terms become stricter, mixed, or laxer."""
+    """Return a bar per segment: the shares of its sellers with stricter, mixed or laxer terms."""
     rows = [(f"{kind}: {name}", counts) for kind, name, counts in found.segment_rows() if counts["sellers"]]
     height = _BAR * len(rows) + 30
     parts = [
