@@ -1,4 +1,4 @@
-"""A worker process as the one that started it knows it: started anew, not forked, and ended with all that it started."""
+"""A worker process from its supervisor's view: started as a new program, and ended with its own children."""
 
 import os
 import signal
@@ -12,11 +12,11 @@ from time import monotonic
 from service.workers.link import DRAIN, METRICS, Line
 
 COMMAND = (sys.executable, "-P", "-c", "from service.cli import main; main()", "serve", "--worker")
-"""What starts a worker, given its number and the descriptor of its socket. gRPC, and threads, do not survive a fork."""
+"""The command of a worker, given its number and its socket's descriptor. gRPC and threads do not survive a fork."""
 
 
 class Child:
-    """One worker, from its start to its end. Not for several threads at once, but for `ask_for_metrics`."""
+    """One worker, from its start to its end. Only `ask_for_metrics` is thread-safe."""
 
     def __init__(self, number: int, environment: Mapping[str, str], command: Sequence[str] = COMMAND) -> None:
         ours, theirs = socket.socketpair()
@@ -25,28 +25,25 @@ class Child:
                 [*command, str(number), str(theirs.fileno())],
                 env=environment,
                 pass_fds=[theirs.fileno()],
-                start_new_session=True,  # Ctrl-C is for the process that started it, which then ends it once
+                start_new_session=True,  # Ctrl-C is for the supervisor, which ends the worker once
             )
         self.line = Line(ours)
-        """What it says."""
+        """Its messages."""
         self.number = number
-        """Its number, from 1 on, which the worker that replaces it has again."""
+        """From 1 on; the worker that replaces it has the same number."""
         self.started = self.heard = monotonic()
-        """When it was started, and last heard, in seconds of the monotonic clock."""
+        """The times of its start and last message, in seconds of the monotonic clock."""
         self.was_heard = False
-        """Whether it was ever heard."""
         self.address = ""
-        """Where it answers calls; empty until it does."""
+        """Its address; empty until it answers calls."""
         self.is_draining = False
-        """Whether it was asked to end."""
 
     @property
     def pid(self) -> int:
-        """Return the id of its process."""
         return self._process.pid
 
     def read(self) -> str | None:
-        """Take in what it has said; return its metrics if they are among it, "" if nothing is, None if it has ended."""
+        """Read its messages; return its metrics if they are among them, otherwise "", None if it has ended."""
         messages, is_there = self.line.read()
         metrics = ""
         for message in messages:
@@ -56,7 +53,7 @@ class Child:
         return metrics if is_there else None
 
     def ask_for_metrics(self) -> None:
-        """Ask it for its metrics, which `read` returns once they have come."""
+        """Ask for metrics; a later `read` returns them."""
         self.line.ask(METRICS)
 
     def drain(self) -> None:
@@ -65,10 +62,10 @@ class Child:
         self.line.ask(DRAIN)
 
     def end(self, seconds: float = 0.0) -> int:
-        """Wait at most `seconds` for its end, kill it and whatever it started then, and return its exit code."""
+        """Wait at most `seconds`, then kill it and its children; return its exit code."""
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(seconds)
-        with suppress(ProcessLookupError):  # also what it left behind: a process in which it tried a model
+        with suppress(ProcessLookupError):  # also its remains: a process in which it tried a model
             os.killpg(self.pid, signal.SIGKILL)
         self.line.close()
         return self._process.wait()

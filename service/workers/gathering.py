@@ -1,4 +1,4 @@
-"""The metrics of all worker processes as one: each sample of a worker with the label `process`, its number."""
+"""The metrics of all workers as one: each sample gets the label `process`, the worker's number."""
 
 import threading
 from collections import Counter
@@ -11,13 +11,14 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 GATHER_SECONDS = 2.0
-"""How long a scrape waits for the workers; who has not answered by then is down, and left out."""
+"""A scrape's wait for workers; later ones are down, and left out."""
 
 
 class GatheredMetrics(Collector):
-    """Asks all workers at each scrape. `ask` asks those that serve, and returns their numbers; `take` gets what they say.
+    """Asks all workers at each scrape. `ask` asks those that serve, and returns their numbers; `take` gets the
+    answers.
 
-    `numbers`: of all workers that there are to be.
+    `numbers`: of all planned workers.
     """
 
     def __init__(self, numbers: Iterable[int], ask: Callable[[], Iterable[int]]) -> None:
@@ -27,20 +28,20 @@ class GatheredMetrics(Collector):
         self._found: dict[int, str] = {}
         self._scraping = threading.Lock()
         self.restarts: Counter[tuple[int, str]] = Counter()
-        """How often a worker was started anew, by its number and by what had become of it: `ended` or `silent`."""
+        """Restarts, by a worker's number and cause: `ended` or `silent`."""
 
     def describe(self) -> Iterable[Any]:
-        """Return nothing, so that no worker is asked before the first scrape."""
+        """Return no metric, so that no worker is asked before the first scrape."""
         return ()
 
     def take(self, number: int, text: str) -> None:
-        """Take the metrics of a worker, in the text format, from any thread."""
+        """Take a worker's metrics in text format. Thread-safe."""
         with self._changed:
             self._found[number] = text
             self._changed.notify_all()
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the metrics of the workers that answer in time, and which of all those are."""
+        """Yield the metrics of the workers that answer in time, and which workers are up."""
         with self._scraping:
             with self._changed:
                 self._found = {}
@@ -62,7 +63,7 @@ class GatheredMetrics(Collector):
 
 
 def merge_metrics(texts: Mapping[int, str]) -> dict[str, Metric]:
-    """Return the metrics of texts, by process, as families by name, each sample with the label `process`."""
+    """Return the metrics of texts, by process, as families by name, with the label `process`."""
     families: dict[str, Metric] = {}
     for number, text in sorted(texts.items()):
         for family in text_string_to_metric_families(text):

@@ -1,8 +1,8 @@
-"""The line between a worker process and the one that started it: JSON objects, a line each, over a socket pair.
+"""The line between a worker and its supervisor: JSON objects, a line each, over a socket pair.
 
-The worker says that it lives (`{}`), that it answers calls (`{"address": ...}`) and, asked for them, its metrics
-(`{"metrics": ...}`). It is asked for these by `metrics`, and to end by `drain`. The end of the line means that the other is
-gone: a worker then drains, since nobody would ever end it.
+The worker sends that it lives (`{}`), that it answers calls (`{"address": ...}`) and its metrics (`{"metrics": ...}`).
+The supervisor asks for metrics with `metrics`, and for the end with `drain`. If the line ends, the other side is gone;
+a worker then drains.
 """
 
 import json
@@ -14,14 +14,14 @@ from contextlib import suppress
 from typing import Any
 
 BEAT_SECONDS = 0.5
-"""How often a worker says that it lives."""
+"""The time between two signs of life."""
 
 METRICS = b"metrics\n"
 DRAIN = b"drain\n"
 
 
 class WorkerLink:
-    """The worker's end, with a thread of its own from `__init__` on. `end` is called once if the worker is to end."""
+    """The worker's end, with its own thread. It calls `end` once if the worker is to end."""
 
     def __init__(self, channel: socket.socket, end: Callable[[], None]) -> None:
         self._channel = channel
@@ -31,18 +31,18 @@ class WorkerLink:
         threading.Thread(target=self._run, name="worker-link", daemon=True).start()
 
     def tell_ready(self, address: str, metrics: Callable[[], bytes]) -> None:
-        """Say that calls are answered at an address, and by what the metrics are made from now on."""
+        """Send the address for calls, and take the source of metrics."""
         self._metrics = metrics
-        with suppress(OSError):  # which the thread finds out, too
+        with suppress(OSError):  # the thread also detects it
             self._send({"address": address})
 
     def _run(self) -> None:
-        with self._channel, suppress(OSError):  # whoever started this process is gone
+        with self._channel, suppress(OSError):  # the supervisor is gone
             self._follow()
         self._end()
 
     def _follow(self) -> None:
-        """Say that the process lives, and do what is asked for, until the end of the line or `drain`."""
+        """Send signs of life and do what is asked for, until the line ends or `drain` arrives."""
         waiting = b""
         while True:
             self._send({})
@@ -59,7 +59,7 @@ class WorkerLink:
                     self._end()
 
     def _made_metrics(self) -> str:
-        """Return the metrics; "" if they cannot be made, by which a process that serves is not to end."""
+        """Return the metrics; "" if that fails, so that the process goes on serving."""
         try:
             return self._metrics().decode()
         except Exception:  # noqa: BLE001 (whatever a collector raises)
@@ -71,7 +71,7 @@ class WorkerLink:
 
 
 class Line:
-    """The other end: what a worker says. `read` never blocks."""
+    """The supervisor's end. `read` never blocks."""
 
     def __init__(self, channel: socket.socket) -> None:
         channel.setblocking(False)
@@ -79,11 +79,11 @@ class Line:
         self._waiting = bytearray()
 
     def fileno(self) -> int:
-        """Return the descriptor that is readable once there is a message, or the worker is gone."""
+        """Return the descriptor that is readable after a message or the worker's end."""
         return self._channel.fileno()
 
     def read(self) -> tuple[list[dict[str, Any]], bool]:
-        """Return the messages that have arrived, and whether the worker is still there."""
+        """Return the messages that have arrived, and whether the worker still lives."""
         is_there = True
         with suppress(BlockingIOError):
             while is_there:
@@ -98,10 +98,10 @@ class Line:
         return [json.loads(line) for line in lines], is_there
 
     def ask(self, request: bytes) -> None:
-        """Send `METRICS` or `DRAIN`; nothing happens if the worker is gone, or so far behind that nothing fits."""
+        """Send `METRICS` or `DRAIN`; do nothing if the worker is gone or its buffer is full."""
         with suppress(OSError):
             self._channel.send(request)
 
     def close(self) -> None:
-        """Close this end; a worker that is still there drains."""
+        """Close this end; a living worker drains."""
         self._channel.close()

@@ -1,4 +1,4 @@
-"""The port that the worker processes share: held by the process that starts them, so that nobody else can have it."""
+"""The port that the workers share, held by their supervisor against other processes."""
 
 import socket
 from collections.abc import Iterator
@@ -13,9 +13,8 @@ from service.settings import host_and_port
 def holding_port(address: str) -> Iterator[str]:
     """Hold the port of an address, HOST:PORT, for the workers; yield the address with the real port if it was 0.
 
-    Taken as by a single server: ConfigurationWrong if anybody has it, also somebody who would share. Only then is it
-    opened to sockets that share it (SO_REUSEPORT), which the kernel allows this user alone. The one that holds it does not
-    listen, so no connection comes to it.
+    Raises ConfigurationWrong if any process has the port, even one that would share it. Only then may sockets of this
+    user share it (SO_REUSEPORT). The supervisor does not listen, so it gets no connection.
     """
     if not hasattr(socket, "SO_REUSEPORT"):
         raise ConfigurationWrong("this system cannot share a port among processes: set SELLERTRUST_PROCESSES to 1")

@@ -1,8 +1,8 @@
-"""The process that starts the workers of one server, replaces those that end or fall silent, and ends them all.
+"""The supervisor starts the workers of one server, replaces those that end or fall silent, and ends them all.
 
-It answers no call itself. What must be one for all workers is its own: the port, the port of metrics, the key of
-pseudonyms. A worker is heard twice a second; one that is not for SILENT_SECONDS (stopped, or stuck) still takes connections
-from the kernel and answers none, so it is killed and replaced.
+It answers no call. It owns what all workers share: the port, the port of metrics, the key of pseudonyms. A worker sends
+a sign of life twice a second. After SILENT_SECONDS without one, it may still take connections and answers none, so it
+is killed and replaced.
 """
 
 import os
@@ -27,40 +27,38 @@ from service.workers.gathering import GatheredMetrics
 from service.workers.port import holding_port
 
 SILENT_SECONDS = 5.0
-"""How long nothing may be heard of a worker."""
+"""The longest silence of a worker."""
 
 START_SECONDS = 60.0
-"""The same of a worker that was never heard: it imports what it needs."""
+"""The longest silence of a starting worker, which imports its modules."""
 
 TURN_SECONDS = 0.25
-"""How often it is looked whether a worker is silent or due."""
+"""The time between two checks for silent or due workers."""
 
 LATE_SECONDS = 1.0
-"""A turn that takes longer means that this process was held up itself, so no worker is judged by that time."""
+"""After a longer turn no worker is judged: this process itself was held up."""
 
 LASTING_SECONDS = 60.0
-"""A worker that lived for so long is replaced at once, however often others ended before."""
+"""A worker that lived so long is replaced at once, however often others ended before."""
 
 MAX_DELAY_SECONDS = 30.0
 
 END_SECONDS = 25.0
-"""How long, beside `drain_seconds`, a worker may take to end: `Server.stop` takes 20."""
+"""A worker's time to end, beside `drain_seconds`: `Server.stop` takes 20."""
 
 
 @dataclass
 class _Place:
-    """The place of a worker, whoever fills it."""
-
     child: Child | None = None
-    """Who fills it; None until the next one is due."""
+    """None until the next worker is due."""
     failures: int = 0
-    """How many in a row did not last."""
+    """Consecutive workers that ended before LASTING_SECONDS."""
     due: float = 0.0
-    """When the next one is started, in seconds of the monotonic clock."""
+    """The start of the next worker, in seconds of the monotonic clock."""
 
 
 class Supervisor:
-    """Runs the workers of the settings. `command` starts one of them, given its number and the descriptor of its line."""
+    """Runs the workers of the settings. `command` starts one, given its number and its line's descriptor."""
 
     def __init__(self, settings: Settings, log: Log | None = None, command: Sequence[str] = COMMAND) -> None:
         self._settings = settings
@@ -76,8 +74,8 @@ class Supervisor:
     def run(self, ready: Callable[[str], None]) -> int:
         """Serve until SIGTERM or SIGINT, then drain all workers; return the exit code, 0 if all ended well.
 
-        `ready` gets the address once all workers answer calls. A worker that ends before that ends all, with its exit
-        code. For the main thread. ConfigurationWrong if an address cannot be had.
+        It needs the main thread. `ready` gets the address once all workers answer calls. A worker that ends before that
+        ends all, with its exit code. Raises ConfigurationWrong if an address is taken.
         """
         with ExitStack() as stack:
             requests = stack.enter_context(EndRequests())
@@ -94,9 +92,9 @@ class Supervisor:
             return self._end() or code or 0
 
     def _begin(self, requests: EndRequests) -> int | None:
-        """Start all workers; return None once all answer calls, else the exit code that is to be this process's.
+        """Start all workers; return None once all answer calls, otherwise the exit code.
 
-        The first one alone, since it makes the tables of the ledger, or says once why it cannot start.
+        The first one starts alone: it makes the ledger's tables, or reports once why it cannot start.
         """
         for numbers in ([1], [*self._places][1:]):
             for number in numbers:
@@ -126,7 +124,7 @@ class Supervisor:
                 self._start(number)
 
     def _turn(self, requests: EndRequests) -> bool:
-        """Take in what workers say, and replace those that ended or are silent; return whether all are to end."""
+        """Read messages, and replace ended or silent workers; return whether all are to end."""
         by_line = {child.line.fileno(): child for child in self._children()}
         readable = select.select([requests.fileno(), *by_line], [], [], TURN_SECONDS)[0]
         now, before = monotonic(), self._turned
@@ -145,7 +143,7 @@ class Supervisor:
         return requests.fileno() in readable and requests.take()
 
     def _replace(self, child: Child, cause: str) -> None:
-        """Note the end of a worker, which is killed if it is silent, and when the next one is due."""
+        """Note the end of a worker, kill it if silent, and schedule the next one."""
         place, now = self._places[child.number], monotonic()
         code = child.end(0.0 if cause == "silent" else SILENT_SECONDS)
         self._exit_code = code
@@ -170,7 +168,7 @@ class Supervisor:
     # --- what is one for all -----------------------------------------------------------------------------------------
 
     def _environment(self, number: int) -> Mapping[str, str]:
-        """Return the environment of a worker: this process's, with what all workers share.
+        """Return this process's environment with what all workers share.
 
         A Unix socket cannot be shared: the first worker has it.
         """
@@ -181,7 +179,7 @@ class Supervisor:
         return {name: value for name, value in os.environ.items() if name.upper() not in changed} | changed
 
     def _offer_metrics(self, stack: ExitStack) -> str:
-        """Serve the metrics of all workers, and return where; "" if that is turned off."""
+        """Serve the metrics of all workers; return the address; "" if turned off."""
         address = self._settings.metrics_address
         if not address:
             return ""
@@ -195,7 +193,7 @@ class Supervisor:
         return f"{address.rpartition(':')[0]}:{port.port}"
 
     def _ask_for_metrics(self) -> list[int]:
-        """Ask the workers that answer calls for their metrics; return their numbers. Called by the thread of metrics."""
+        """Return the numbers of the workers asked. The thread of metrics calls it."""
         children = [child for child in self._children() if child.address]
         for child in children:
             child.ask_for_metrics()
@@ -203,9 +201,9 @@ class Supervisor:
 
 
 def delay_seconds(failures: int) -> float:
-    """Return how long after its end a worker is replaced: at once, then 1, 2, 4 s and so on up to MAX_DELAY_SECONDS.
+    """Return the wait before a worker is replaced: 0, then 1, 2, 4 s up to MAX_DELAY_SECONDS.
 
-    `failures`: how many in a row did not last.
+    `failures`: consecutive workers that ended before LASTING_SECONDS.
     """
     return 0.0 if failures <= 1 else min(MAX_DELAY_SECONDS, 2.0 ** (failures - 2))
 

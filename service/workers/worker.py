@@ -1,4 +1,4 @@
-"""One worker process: a server like any other, that shares its port and lets the process that started it know how it is."""
+"""One worker process: a server that shares its port and reports to its supervisor."""
 
 import socket
 
@@ -13,8 +13,8 @@ from service.workers.link import WorkerLink
 def work(settings: Settings, number: int, descriptor: int) -> int:
     """Serve as the worker of a number until asked to end; return the exit code.
 
-    `descriptor`: of the socket to the process that started this one, whose end is a request to end. For the main thread.
-    Raises what `run_server` raises.
+    `descriptor`: of the socket to the supervisor; its end is a request to end. It needs the main thread. Raises what
+    `run_server` raises.
     """
     requests = EndRequests()
     link = WorkerLink(socket.socket(fileno=descriptor), requests.ask)
