@@ -1,0 +1,35 @@
+"""Certificate, payouts, measures, record and overturns agree in histories through the real ledger."""
+
+import random
+
+import pytest
+
+from scoring.certificate.certificate import certify
+from tests.scoring.certificate.joined import Served
+from tests.scoring.certificate.test_certificate import LITTLE
+from tests.scoring.certificate.toys import assumed, cap, policy_of, stated, toy
+from tests.scoring.policy.test_rules import rule
+from tests.service import joined
+
+FACTS = rule(
+    "facts", {"kind": "settlement_hold", "days": 30}, {"kind": "deposit", "amount_minor": 40}, standing={"from": 1}
+)
+HELD = toy(cap(30_000), rule("hold", {"kind": "settlement_hold", "days": 4}), FACTS)
+
+
+def test_parts_that_meet_agree_in_a_short_history(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two runners, two that are overturned in all with their twins, nine days, one commit, one promotion."""
+    for name, value in {"RUNNERS": 2, "TWINS": 2, "DAYS": 9}.items():
+        monkeypatch.setattr(joined, name, value)
+    data = (HELD, LITTLE | {"rules": [*LITTLE["rules"], FACTS]})
+    policies = tuple(policy_of(one) for one in data)
+    found = certify(policies[1], assumed(), older=policies[:1])
+    counts, faults = joined.live(Served(data, policies, assumed(), stated(), found), 3)
+    assert faults == []
+    assert (counts["histories"], counts["contested"]) == (4, 9)
+
+
+@pytest.mark.long
+def test_parts_that_meet_agree_for_random_policies() -> None:
+    counts, faults = joined.play(1, random.Random(5).randrange(99))
+    assert (counts["histories"], faults) == (20, [])
