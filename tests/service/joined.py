@@ -13,17 +13,17 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from scoring.certificate.states import count_run_days
+from scoring.base.enums import Action, ComplaintOutcome, DepositChange, MeasureState, PayoutsChange, Tier
+from scoring.base.errors import LossNotAccepted, MeasureNotFound
+from scoring.base.time import DAY, SECOND, format_time
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.decisions import MeasureChanged, OverrideImposed
 from scoring.entries.kinds.settlement import ComplaintDecided, ComplaintFiled, DepositChanged, PayoutsChanged
-from scoring.enums import Action, ComplaintOutcome, DepositChange, MeasureState, PayoutsChange, Tier
-from scoring.errors import LossNotAccepted, MeasureNotFound
+from scoring.loss_certificate.states import count_run_days
 from scoring.measures.in_force import InForce
 from scoring.model.artifact import Artifact
 from scoring.policy.measures import PPM, Waiver
 from scoring.policy.payout import Order
-from scoring.time import DAY, SECOND, format_time
 from service.bootstrap import build_scorer
 from service.ledger.store import Ledger
 from service.mechanism.recorder import Recorder
@@ -31,11 +31,11 @@ from service.mechanism.worker import MechanismWorker
 from service.policy.policy_file import parse_policy_text
 from service.registry.moves import Move
 from service.scores.payouts import Payouts
-from tests.builders import NOW, Clock, confirmed, exposure, identity, status, violation
-from tests.scoring.certificate.joined import Served, draw_sequences
-from tests.scoring.certificate.lives import asked_for, cap_of
-from tests.scoring.worlds import artifact
-from tests.servers import Shelf
+from tests.helpers.builders import NOW, Clock, confirmed, exposure, identity, status, violation
+from tests.helpers.servers import Shelf
+from tests.helpers.worlds import artifact
+from tests.scoring.loss_certificate.joined import Served, draw_sequences
+from tests.scoring.loss_certificate.lives import asked_for, cap_of
 
 MARKET = "acme"
 DAYS = 14

@@ -4,10 +4,10 @@ import random
 
 import pytest
 
-from scoring.certificate.certificate import certify
-from tests.scoring.certificate.joined import Served
-from tests.scoring.certificate.test_certificate import LITTLE
-from tests.scoring.certificate.toys import assumed, cap, policy_of, stated, toy
+from scoring.loss_certificate.certificate import certify
+from tests.scoring.loss_certificate.joined import Served
+from tests.scoring.loss_certificate.test_certificate import LITTLE
+from tests.scoring.loss_certificate.toys import assumed, cap, policy_of, stated, toy
 from tests.scoring.policy.test_rules import rule
 from tests.service import joined
 

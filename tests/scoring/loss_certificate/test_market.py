@@ -28,10 +28,10 @@ def test_caution_stops_a_jump_unless_its_days_were_used_up_or_nobody_sees_what_i
     assert days_of_run(jumps=5) == {15}
 
 
-def test_few_large_orders_of_who_rested_are_stopped_by_neither_disputes_nor_caution_and_only_by_the_assumed_stop() -> (
-    None
-):
-    assert days_of_run(run_order_minor=10**9, waits=40) == {16}
+def test_few_large_orders_go_on_until_the_assumed_stop() -> None:
+    """No buyer disputes early. After a rest they are a jump, which a person may miss, or whose days of caution are used up."""
+    assert days_of_run(run_order_minor=10**9, waits=40) == {5, 16}
+    assert days_of_run(run_order_minor=10**9, jumps=5) == {16}
 
 
 @pytest.mark.long
