@@ -29,7 +29,7 @@ def test_caution_stops_a_jump_unless_its_days_were_used_up_or_nobody_sees_what_i
 
 
 def test_few_large_orders_go_on_until_the_assumed_stop() -> None:
-    """No buyer disputes early. After a rest they are a jump, which a person may miss, or whose days of caution are used up."""
+    """No buyer disputes early. After a rest they are a jump, which a person may miss; its days of caution can be used up."""
     assert days_of_run(run_order_minor=10**9, waits=40) == {5, 16}
     assert days_of_run(run_order_minor=10**9, jumps=5) == {16}
 
