@@ -1,4 +1,4 @@
-"""The metrics of the worker: plain counters, read at each scrape."""
+"""The worker's metrics: plain counters, read at each scrape."""
 
 from collections.abc import Iterator
 
@@ -9,8 +9,6 @@ from service.mechanism.worker import MechanismWorker
 
 
 class MechanismMetrics(Collector):
-    """The metrics of a worker, with the prefix `sellertrust_mechanism_`."""
-
     def __init__(self, worker: MechanismWorker) -> None:
         self._worker = worker
 

@@ -1,4 +1,4 @@
-"""The times and sequences as of which sellers are evaluated, and the record's progress."""
+"""The places of evaluations, and the record's progress."""
 
 from collections.abc import Callable, Sequence
 
@@ -6,13 +6,13 @@ from scoring.base.enums import Kind
 from scoring.base.time import DAY
 
 SOURCE = "mechanism"
-"""The source of the worker's progress in the ledger: partition 0 holds the next sequence."""
+"""The source of the worker's progress: partition 0 holds the next sequence."""
 
 TIME_SOURCE = "mechanism:time"
-"""The source of the time up to which every seller was evaluated: partition 0, in microseconds."""
+"""The source of the time up to which every seller was evaluated, in microseconds."""
 
 MAX_DAYS_LATE = 31
-"""Days that are recorded afterwards if no worker ran; earlier days count as the first of them."""
+"""Days that are recorded afterwards if no worker ran."""
 
 DECIDING = frozenset(
     {
@@ -23,7 +23,7 @@ DECIDING = frozenset(
 """Kinds that are evaluated at their own append."""
 
 LATELY = frozenset({Kind.EXPOSURE, Kind.FLOW})
-"""Kinds that are evaluated at the end of a look: a single statement of a day decides nothing."""
+"""Kinds that are evaluated at the end of a look."""
 
 
 def list_times(since: int, now: int, find_moves: Callable[[int, int], Sequence[int]]) -> list[int]:

@@ -1,8 +1,7 @@
 """The recorder: states the measures that the policy's rules ask for, as of a place in the ledger.
 
-It keeps no state. Every evaluation of one place yields the same entries with the same ids. Under the ledger's lock it
-checks that the record is unchanged since the read. So concurrent or restarted recorders state each change once, and
-never an outdated one.
+It keeps no state. Every evaluation of one place yields the same entries and ids. The ledger's lock makes sure that the
+record is unchanged since the read, so that no recorder repeats a change or states an outdated one.
 """
 
 from collections import Counter
@@ -31,12 +30,9 @@ _MAX_TRIES = 20
 
 
 class Recorded(NamedTuple):
-    """The result for one seller."""
-
     appended: int
-    """The number of entries."""
     next_end: int | None
-    """When its first measure ends by itself, in microseconds; None if none ends."""
+    """When its first measure ends by itself, in microseconds; None if no measure ends."""
 
 
 class _Stamp(TypedDict):
@@ -51,45 +47,41 @@ class _Known(NamedTuple):
 
     @property
     def place(self) -> tuple[int, int]:
-        """Return (sequence, time) of the last evaluation stated; (0, 0) if there is none."""
+        """Return (sequence, time) of the last evaluation; (0, 0) if there is none."""
         places = [(one.fact.at_sequence, one.occur_time) for one in self.cases if one.fact.rule]
         return max([(self.record.at_sequence, self.record.time), *places])
 
     def list_ends(self) -> Iterator[int]:
-        """Yield when the recorded measures end by themselves, in microseconds."""
         yield from (fact.until for fact in self.record.active.values() if fact.until is not None)
 
 
 class _Read(NamedTuple):
-    """The service's statements about some sellers, and the sequence up to which they were read."""
-
     of: Mapping[str, _Known]
     until: int
 
 
 class Recorder:
-    """States changes of measures and cases by the served model and policy. Thread-safe."""
+    """States changes of measures and cases. Thread-safe."""
 
     def __init__(self, ledger: Ledger, scorer: Scorer) -> None:
         self._ledger = ledger
         self._scorer = scorer
 
     def policy_moves(self, since: int, until: int) -> list[int]:
-        """Return the times of commits and rollbacks after a time, up to another, in microseconds."""
+        """Return the times of policy moves after a time, up to another, in microseconds."""
         return self._scorer.policy.move_times(since, until)
 
     def follows_from_at(self, time: int) -> str:
-        """Return `follows_from` as of a time (microseconds)."""
         return f"{self._scorer.made_by.model[:16]}:{self._scorer.policy.at(time).digest[:16]}"
 
     @property
     def follows_from(self) -> str:
-        """Return the digests of model and policy: the base of measures, beside entries and the day."""
+        """Return the digests of model and policy."""
         made_by = self._scorer.made_by
         return f"{made_by.model[:16]}:{made_by.policy[:16]}"
 
     def record(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> dict[str, Recorded]:
-        """State sellers' changes of measures and cases as of a cut, and before that as of each end of a measure.
+        """State sellers' changes of measures and cases as of a cut, and before that as of each measure's end.
 
         It skips a seller if the record states the change already, or follows from later entries or a later time.
         """
@@ -113,8 +105,8 @@ class Recorder:
     def record_pending(self, marketplace: str, seller: str) -> None:
         """State all changes of a seller's measures up to now that the worker has not stated yet, in the same order.
 
-        So a measure on show can be contested, and restitution finds it, however late the worker is. The worker does not
-        repeat them. If a seller's statements are rejected, the worker handles that seller.
+        So a measure on show can be contested, and restitution finds it. If the ledger rejects a statement, the worker
+        handles that seller.
         """
         if (self._ledger.positions.find(name_refused((marketplace, seller)), 0) or 0) % 2:
             return
@@ -123,13 +115,13 @@ class Recorder:
                 Context().run(self.record, marketplace, [seller], cut)  # outside the call: it is no act of the caller
 
     def record_contested(self, marketplace: str, entries: Iterable[Entry]) -> None:
-        """State the pending changes of sellers whose measures some entries contest or judge."""
+        """State the pending changes of sellers whose measures these entries contest or judge."""
         contested = {one.seller: None for one in entries if isinstance(one.fact, ComplaintFiled | ComplaintDecided)}
         for seller in contested:
             self.record_pending(marketplace, seller)
 
     def _list_pending(self, marketplace: str, seller: str) -> Iterator[Cut]:
-        """Yield the cuts as of which a seller is still to be evaluated, in order; the last one is now."""
+        """Yield the cuts at which a seller is still to be evaluated, in order; the last one is now."""
         now = self._ledger.cut()
         followed, evaluated = self._ledger.positions.find(SOURCE, 0), self._ledger.positions.find(TIME_SOURCE, 0)
         times: set[int] = set()
@@ -147,10 +139,7 @@ class Recorder:
         return _Read({seller: _Known(read_record(one.statements), one.cases) for seller, one in found.items()}, until)
 
     def _state(self, marketplace: str, sellers: Sequence[str], cut: Cut, known: _Read) -> tuple[_Read, Counter[str]]:
-        """State sellers' changes of measures and cases as of one cut, in one append.
-
-        `known`: the last read. Return the new state, and the number of entries appended by seller.
-        """
+        """State sellers' changes as of one cut, in one append; return the new state, and the appends by seller."""
         for _ in range(_MAX_TRIES):
             entries = self._list_entries(marketplace, sellers, cut, known)
             if not entries:
@@ -181,7 +170,7 @@ class Recorder:
     def _evaluate(
         self, marketplace: str, sellers: Sequence[str], cut: Cut, policy: Policy
     ) -> Iterator[tuple[str, tuple[list[Wanted], Sequence[Caution]]]]:
-        """Yield each seller with its measures that have an effect, now or after their notice, and its cautions."""
+        """Yield each seller with its measures in effect, now or after their notice, and its cautions."""
         if not policy.rule_book.rules and policy.caution is None:
             yield from ((seller, ([], ())) for seller in sellers)
             return

@@ -1,7 +1,6 @@
 """Sellers whose measures could not be recorded: the worker retries each later, and goes on with all others.
 
-It keeps a rejected seller's missed evaluations, and makes up for them in order. The ledger keeps the rejection, so that
-a restart retries the seller and `sellertrust doctor` shows it.
+The ledger keeps the rejection, so that a restart retries the seller and `sellertrust doctor` shows it.
 """
 
 from collections import deque
@@ -13,17 +12,17 @@ from service.ledger.records import Cut, Position
 from service.ledger.store import Ledger
 
 PREFIX = "mechanism:refused:"
-"""Prefix of a rejected seller's source in the ledger: its position is odd while the seller is rejected."""
+"""Prefix of a rejected seller's source in the ledger; an odd position means rejected."""
 
 FIRST_RETRY_SECONDS = 10.0
 LAST_RETRY_SECONDS = 3_600.0
-"""The longest time between two tries: it doubles from try to try."""
+"""The longest time between two tries, which doubles."""
 
 MAX_REFUSED = 1_000
-"""The most sellers rejected at once: more mean a general fault, and the worker stops."""
+"""More mean a general fault."""
 
 MAX_MISSED = 1_000
-"""The most missed evaluations that are made up for, the latest ones."""
+"""The latest missed evaluations, made up for in order."""
 
 Seller = tuple[str, str]
 """Marketplace and seller."""
@@ -35,13 +34,11 @@ class TooManyRefused(RuntimeError):
 
 @dataclass(slots=True)
 class Refused:
-    """One seller whose measures are not recorded at present."""
-
     due: float
-    """The time of the next try, by the steady clock, in seconds."""
+    """By the steady clock, in seconds."""
     tries: int = 0
     missed: deque[Cut] = field(default_factory=lambda: deque(maxlen=MAX_MISSED))
-    """The places as of which it is still to be evaluated, in order; empty: the present."""
+    """The places still to be evaluated, in order; empty: the present."""
 
 
 class Refusals:
@@ -63,7 +60,7 @@ class Refusals:
         return None if self._held is None else self._held.get(seller)
 
     def add(self, seller: Seller, missed: Cut) -> Refused:
-        """Note that a seller was rejected as of a cut. Raises TooManyRefused."""
+        """Note a rejected seller. Raises TooManyRefused."""
         self.load()
         held = self._held or {}
         if seller not in held and len(held) >= MAX_REFUSED:
@@ -94,12 +91,10 @@ class Refusals:
 
 
 def name_refused(seller: Seller) -> str:
-    """Return the name of a rejected seller's source in the ledger."""
     return PREFIX + "/".join(seller)
 
 
 def read_refused(ledger: Ledger) -> list[Seller]:
-    """Return the rejected sellers by marketplace and id."""
     found: Mapping[str, int] = ledger.positions.list(PREFIX)
     named = (name.partition("/") for name, number in found.items() if number % 2)
     return [(marketplace, seller) for marketplace, _, seller in named]

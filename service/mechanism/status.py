@@ -1,4 +1,4 @@
-"""The progress of the record of measures, read from the ledger, whichever process records."""
+"""The progress of the record of measures, read from the ledger."""
 
 from dataclasses import dataclass
 
@@ -10,19 +10,14 @@ from service.mechanism.refusals import Seller, read_refused
 @dataclass(frozen=True, slots=True)
 class MechanismStatus:
     sequence: int
-    """The ledger's sequence up to which it is certainly followed; a running worker is some entries further."""
+    """The sequence up to which the ledger is certainly followed."""
     ledger_sequence: int
-    """The ledger's last sequence."""
     time: int | None
-    """The last midnight, policy move or beginning as of which every seller was evaluated, in microseconds; None before
-    the first.
-    """
+    """The last time at which every seller was evaluated, in microseconds; None before the first."""
     refused: tuple[Seller, ...]
-    """Sellers whose measures are not recorded at present, by marketplace and id."""
+    """By marketplace and id."""
     open_cases: int
-    """Cases of cautions that wait for a person."""
     overdue_cases: int
-    """Open cases after their deadline."""
 
 
 def read_status(ledger: Ledger) -> MechanismStatus:

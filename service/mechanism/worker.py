@@ -1,9 +1,8 @@
 """The worker: follows the ledger, the day, the model and the policy, and has the recorder state how measures change.
 
-Decisions (a confirmation, an overturn, an override, a lift) are evaluated at their own append, in the ledger's order.
-The record is therefore the same whenever the worker ran. Settled orders are evaluated at the end of a look. Every
-seller is evaluated at each midnight and policy move, in order, even if no worker ran then; and once after a change of
-the model. A rejected seller waits, and delays no other.
+Decisions (a confirmation, an overturn, an override, a lift) are evaluated at their own append, in the ledger's order,
+so the record is the same whenever the worker ran. Settled orders are evaluated at the end of a look. Every seller is
+evaluated at each midnight and policy move, and once after a change of the model. A rejected seller delays no other.
 """
 
 import threading
@@ -22,17 +21,16 @@ from service.mechanism.recorder import Recorder
 from service.mechanism.refusals import Refusals, Seller
 
 COUNT_SECONDS = 15.0
-"""The time between two counts of the open cases."""
 
 LOOK_SECONDS = 1.0
 PAGE = 20_000
-"""Entries read at a time: more than one append holds, consequences included."""
+"""Entries read at once: more than one append holds."""
 
 BATCH = 100
 """Sellers that are read, scored and stated together."""
 
 KEPT_AFTER = 1_000
-"""Entries between two records of progress: a restart evaluates them again, and adds nothing."""
+"""Entries between two records of progress, which a restart evaluates again."""
 
 
 class MechanismWorker:
@@ -43,8 +41,7 @@ class MechanismWorker:
     ) -> None:
         """Create the worker; `run` or `look` begins its work.
 
-        `share`: the share of one core for evaluations, 0 to 1; `check` is called before each seller, and may raise to
-        end.
+        `share`: of one core, 0 to 1; `check` is called before each seller, and may raise to end.
         """
         self._ledger = ledger
         self._recorder = recorder
@@ -60,7 +57,6 @@ class MechanismWorker:
         self.refusals = Refusals(ledger)
         """The sellers that wait for a retry."""
         self.appended = 0
-        """The number of entries that this worker has appended."""
         self.behind = 0
         """The number of entries not followed yet."""
         self.open_cases = 0
@@ -71,13 +67,12 @@ class MechanismWorker:
         self._behind_since = 0
 
     def stop(self) -> None:
-        """End `run` after the current seller."""
         self._stop.set()
 
     def run(self, report: Callable[[str], None], seconds: float = LOOK_SECONDS) -> None:
         """Look repeatedly until `stop` is called; blocks this thread.
 
-        It reports a problem once, and none during an outage of the database.
+        It reports a problem once, and no outage of the database.
         """
         self.report = report
         reported = ""
@@ -96,9 +91,8 @@ class MechanismWorker:
     def look(self) -> int:
         """Bring the record up to date once; return the number of entries appended.
 
-        For each midnight and policy move since the last look: first the entries until then, then every seller as of
-        then. Then the newer entries, every seller if the model changed, sellers whose measures ended, and rejected
-        ones.
+        For each midnight and policy move since the last look: the entries until then, then every seller. Then the newer
+        entries, every seller if the model changed, sellers whose measures ended, and rejected ones.
         """
         before = self.appended
         self.refusals.load()
@@ -115,7 +109,7 @@ class MechanismWorker:
         return self.appended - before
 
     def _catch_up(self, now: Cut) -> bool:
-        """Evaluate every seller at each midnight and policy move since the last look; return whether it is done."""
+        """Evaluate every seller at each midnight and policy move; return whether it is done."""
         since = self._ledger.positions.find(TIME_SOURCE, 0)
         for time in () if since is None else list_times(since, now.observe_time - 1, self._recorder.policy_moves):
             then = self._ledger.cut(time + 1, time + 1)
@@ -126,7 +120,7 @@ class MechanismWorker:
         return True
 
     def _renew(self, now: Cut) -> bool:
-        """Evaluate every seller if the model changed, or none was evaluated today; return whether it is done."""
+        """Evaluate every seller if the model or day is new; return whether it is done."""
         follows_from = self._recorder.follows_from
         if follows_from == self._follows_from:
             return True
@@ -144,9 +138,9 @@ class MechanismWorker:
         self._keep(self._done)
 
     def _follow(self, last: int) -> bool:
-        """Evaluate the decisions since the last look, up to a sequence; return whether it is done."""
+        """Evaluate the decisions since the last look; return whether it is done."""
         begin = self._ledger.positions.find(SOURCE, 0)
-        if begin is None:  # earlier entries are evaluated with every seller
+        if begin is None:
             self._keep(last)
             return True
         # The ledger may be another one, as after the promotion of a standby that lagged.
@@ -175,7 +169,7 @@ class MechanismWorker:
     def _record_every(self, cut: Cut, name: str = "") -> bool:
         """Evaluate every seller as of a cut; return whether it is done.
 
-        `name`: the source of the number of sellers done, so that a restart resumes behind them; empty: none is kept.
+        `name`: the source of the number done, behind which a restart resumes; empty: none is kept.
         """
         done, count = (self._ledger.positions.find(name, 0) or 0) if name else 0, 0
         for marketplace, sellers in self._every_seller():
@@ -189,7 +183,6 @@ class MechanismWorker:
         return True
 
     def _record(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> None:
-        """State sellers' changes as of a cut; a rejected seller waits."""
         self._check()
         self._behind_since = cut.observe_time
         ready = []
@@ -204,7 +197,7 @@ class MechanismWorker:
                 self._try(marketplace, [seller], cut)
 
     def _retry(self, now: Cut) -> None:
-        """Retry the sellers that are due, with all missed evaluations in order, until one is rejected again."""
+        """Retry the due sellers, with all missed evaluations in order, until one is rejected again."""
         for (marketplace, seller), refused in self.refusals.list_due():
             self._check()
             for cut in [*refused.missed] or [now]:
@@ -216,7 +209,7 @@ class MechanismWorker:
                 self.refusals.remove((marketplace, seller))
 
     def _try(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> bool:
-        """Return whether sellers' changes were stated as of a cut; if not, reject a single seller."""
+        """Return whether the changes were stated; if not, reject a single seller."""
         began = monotonic()
         try:
             recorded = self._recorder.record(marketplace, sellers, cut)
@@ -243,7 +236,7 @@ class MechanismWorker:
             self.report(f"of one seller, by {describe_fault(error)}; the others go on, it is tried again")
 
     def _every_seller(self) -> Iterator[tuple[str, Sequence[str]]]:
-        """Yield every seller with an entry, BATCH at a time, with their marketplace; the empty id is among them."""
+        """Yield every seller with an entry, BATCH at a time, with their marketplace."""
         for marketplace in self._ledger.sellers.list_marketplaces():
             after = ""
             while page := self._ledger.sellers.list(marketplace, after, BATCH):
@@ -252,7 +245,7 @@ class MechanismWorker:
 
     @property
     def behind_seconds(self) -> float:
-        """Return the age of the time as of which sellers are evaluated; 0 if all are as of now."""
+        """Return the age of the present evaluations; 0 if all are of now."""
         return max(self._ledger.clock.now() - self._behind_since, 0) / SECOND if self._behind_since else 0.0
 
 
@@ -267,7 +260,7 @@ def _name_marker(now: Cut, follows_from: str) -> str:
 
 
 def _whole_appends(page: Sequence[Change], last: int) -> Sequence[Change]:
-    """Return a page without an append that continues behind it. Each append has its own record time."""
+    """Return a page without an append that continues behind it."""
     if page[-1].sequence == last or page[0].record_time == page[-1].record_time:
         return page
     return [change for change in page if change.record_time < page[-1].record_time]
@@ -276,8 +269,8 @@ def _whole_appends(page: Sequence[Change], last: int) -> Sequence[Change]:
 def _list_evaluated(page: Sequence[Change], own: Collection[int]) -> Iterator[tuple[str, Sequence[str], Cut, int]]:
     """Yield (marketplace, sellers, cut, sequence) for the evaluations that a page of whole appends asks for, in order.
 
-    The service's own statements, at the sequences in `own`, ask for none. At most BATCH sellers each. If an append
-    concerns more, `sequence` is that of the first entry still to be followed; otherwise 0.
+    The service's own statements, in `own`, ask for none. At most BATCH sellers each. If an append concerns more,
+    `sequence` is its first entry still to be followed; otherwise 0.
     """
     lately: dict[Seller, int] = {}
     cut = Cut(0, 0, 0)
@@ -288,7 +281,7 @@ def _list_evaluated(page: Sequence[Change], own: Collection[int]) -> Iterator[tu
         for one in (change for change in changes if change.seller and change.sequence not in own):
             of = decided if one.kind in DECIDING else lately if one.kind in LATELY else {}
             of.setdefault((one.marketplace, one.seller), one.sequence)
-        if len(decided) > BATCH:  # earlier entries must not wait behind a restart's place
+        if len(decided) > BATCH:
             yield from ((*batch, cut, 0) for batch, _ in _list_batches(lately))
             lately = {}
         yield from ((*batch, cut, following) for batch, following in _list_batches(decided))
@@ -296,7 +289,7 @@ def _list_evaluated(page: Sequence[Change], own: Collection[int]) -> Iterator[tu
 
 
 def _list_batches(sellers: Mapping[Seller, int]) -> Iterator[tuple[tuple[str, Sequence[str]], int]]:
-    """Yield ((marketplace, sellers), the number of the seller behind them, or 0), at most BATCH at once."""
+    """Yield ((marketplace, sellers), the number of the next seller, or 0), at most BATCH at once."""
     for begin in range(0, len(sellers), BATCH):
         chunk = [*islice(sellers.items(), begin, begin + BATCH + 1)]
         following = chunk[BATCH][1] if len(chunk) > BATCH else 0

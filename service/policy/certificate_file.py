@@ -12,13 +12,12 @@ SHIPPED_ASSUMPTIONS = Path(__file__).with_name("assumptions.toml")
 """An example, to be copied."""
 
 MAX_BYTES = 500_000_000
-"""The largest certificate file that is read."""
 
 
 def read_assumptions(path: Path) -> Assumptions:
     """Read and check a file of assumptions.
 
-    Raises PolicyRefused if it is no TOML, CertificateRefused with every fault if it is invalid; both name the file.
+    Raises PolicyRefused if it is no TOML, CertificateRefused with every fault if it is invalid.
     """
     data = read_toml(path)
     try:

@@ -1,7 +1,7 @@
-"""The committed policies: the one served since when, and the conditions of a commit and a rollback.
+"""The committed policies, and the conditions of a commit and a rollback.
 
-Every server of the ledger follows. Until the first commit each serves its own file. That commit keeps its server's file
-as the first policy of the history, so that a rollback leads back to it.
+Until the first commit each server serves its own file. That commit keeps its server's file as the first policy of the
+history, so that a rollback leads back to it.
 """
 
 from collections.abc import Sequence
@@ -30,20 +30,20 @@ HEAD = "head"
 """The name of the policy that is served now."""
 
 MAX_TEXT_BYTES = 200_000
-"""The largest committed policy: a proposal has 256 KB."""
+"""A proposal has 256 KB."""
 
 MIN_BEGINNING = 6
-"""The fewest digits of a digest that name a policy."""
+"""The shortest prefix that names a digest."""
 
 
 class PolicyHistory:
-    """The policies of one ledger. Thread-safe; it keeps no state."""
+    """The policies of one ledger. Thread-safe."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
 
     def last(self) -> PolicyMove | None:
-        """Return the last move; None if no policy was committed."""
+        """Return the last move; None before the first commit."""
         return self._ledger.policies.last()
 
     def moves(self, after: int, count: int) -> Sequence[PolicyMove]:
@@ -88,10 +88,9 @@ class PolicyHistory:
         """Have every server serve a policy from now on; return its move. A repeated call changes nothing.
 
         `text`: its TOML; `expected`: the whole digest of the policy that it replaces; `served`: this server's file
-        policy, the first of the history; `assumptions` and `accepted_losses` as for `certify`. Raises InvalidInput for
-        each wrong field, `text` if the policy is invalid or is served already; PolicyMoved if another policy than the
-        expected one is served; ProposalClosed if the policy was moved since it was proposed; LossNotAccepted as by
-        `certify`.
+        policy; `assumptions` and `accepted_losses` as for `certify`. Raises InvalidInput for each wrong field, `text`
+        if the policy is invalid or is served already; PolicyMoved if another policy than the expected one is served;
+        ProposalClosed if the policy was moved since it was proposed; LossNotAccepted as by `certify`.
         """
         check_actor_and_reason(actor=actor, reason=reason)
         policy = check_text(text)
@@ -101,7 +100,7 @@ class PolicyHistory:
             return is_by_proposal or _is_repeated(moves, policy.digest, expected)
 
         stated, loss = assumptions or self.assumptions(), NO_CHECK
-        if not is_done(known := self.moves(0, 2**31)):  # without the ledger's lock, since a proof may take long
+        if not is_done(known := self.moves(0, 2**31)):  # a proof may take long
             list_served = partial(self._list_served, known, served)
             loss = check_loss(policy, stated, accepted_losses, actor, self._look_at_granted, list_served)
 
@@ -150,7 +149,6 @@ class PolicyHistory:
         check_loss(check_text(text), stated, accepted_losses, actor, self._look_at_granted, list_served)
 
     def _list_served(self, moves: Sequence[PolicyMove], served: Policy, days: int) -> list[tuple[Policy, int]]:
-        """Return (policy, last UTC day) of those served in the last days, the oldest first."""
         today = day_of(self._ledger.cut().observe_time)
         ends = [*(day_of(move.move_time) for move in moves[1:]), today]
         if not moves:
@@ -161,12 +159,12 @@ class PolicyHistory:
         return self._ledger.runs.granted(self._ledger.cut())
 
     def assumptions(self) -> str:
-        """Return the text of the last committed assumptions, which certify commits; empty if none."""
+        """Return the last committed assumptions' text; empty if none."""
         digest = _last_assumptions(self.moves(0, 2**31))
         return (self._ledger.policies.assumptions(digest) or "") if digest else ""
 
     def committed(self, digest: str) -> PolicyMove | None:
-        """Return the last commit of a policy, by its whole digest, without rollbacks; None if there is none."""
+        """Return the last commit of a policy, by its whole digest; None if there is none."""
         found = [m for m in self.moves(0, 2**31) if m.digest == digest and m.action is not PolicyAction.ROLLED_BACK]
         return found[-1] if found else None
 
@@ -174,8 +172,8 @@ class PolicyHistory:
         """Serve again the policy that the present one had replaced; return the move.
 
         Another rollback goes further back, and never to a policy that was taken back. With `policy`, the whole digest
-        of the one to be taken back, a repeated call changes nothing. Raises PolicyNotFound if the present one replaced
-        none; PolicyMoved if another than `policy` is served.
+        to take back, a repeated call changes nothing. Raises PolicyNotFound if the present one replaced none;
+        PolicyMoved if another than `policy` is served.
         """
         check_actor_and_reason(actor=actor, reason=reason)
 
@@ -195,7 +193,7 @@ class PolicyHistory:
         return self._ledger.policies.move(principal, decide)
 
     def basis(self, served: Policy) -> dict[str, str]:
-        """Return the basis of a commit: `policy`, the present digest, and the number of its moves."""
+        """Return `policy`, the present digest, and the number of its moves, for a proposal."""
         return basis_of(self.moves(0, 2**31), served)
 
 
@@ -205,7 +203,6 @@ def basis_of(moves: Sequence[PolicyMove], served: Policy) -> dict[str, str]:
 
 
 def _last_assumptions(moves: Sequence[PolicyMove]) -> str:
-    """Return the digest of the last certified commit's assumptions; empty if there was none."""
     return next((move.assumptions for move in reversed(moves) if move.assumptions), "")
 
 
@@ -240,11 +237,7 @@ def check_text(text: str) -> Policy:
 def _find_replaced(
     moves: Sequence[PolicyMove], policy: Policy, expected: str, served: Policy, approval: Approval | None
 ) -> str:
-    """Return the whole digest of the served policy that a commit replaces.
-
-    Raises InvalidInput if it is the same policy; PolicyMoved if it is not the expected one; ProposalClosed if it was
-    moved since the proposal.
-    """
+    """Raises PolicyMoved or ProposalClosed; InvalidInput if the policy is served already."""
     head = moves[-1].digest if moves else served.digest
     if policy.digest == head:
         raise invalid("text", "is the policy that is served already")

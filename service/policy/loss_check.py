@@ -1,6 +1,4 @@
-"""The loss certificate of a commit, by the committed assumptions: it is valid, or failed verdicts are accepted with
-the sum.
-"""
+"""The loss certificate of a commit: it is valid, or its failed verdicts are accepted with the sum."""
 
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -21,19 +19,16 @@ from scoring.policy.reading import MAX_TRADE_DAYS
 from service.call_context import current_call
 
 MAX_ASSUMPTIONS_BYTES = 20_000
-"""The largest committed assumptions: they share a proposal with a policy."""
 
 
 @dataclass(frozen=True, slots=True)
 class LossCheck:
-    """The certificate of a commit."""
-
     certificate: str = ""
-    """Its digest; empty for a commit without assumptions."""
+    """Its digest; empty without assumptions."""
     assumptions: str = ""
-    """The digest of its assumptions."""
+    """Their digest."""
     accepted: tuple[tuple[str, int], ...] = ()
-    """(failed verdict, the most that one name can get in minor units) that the commit's actor accepts."""
+    """(failed verdict, the most that one name can get in minor units)."""
     sequence: tuple[tuple[str, int], ...] = ()
     """(verdict, the most that one name gets in a run that began under earlier policies); empty if none counts."""
     owed_until: int = 0
@@ -54,10 +49,10 @@ def check_loss(
     """Certify a policy to be committed; return the commit's certificate, NO_CHECK without assumptions.
 
     `assumptions`: the TOML text; `accepted`: (verdict, sum in minor units) that `actor` accepts; `look_at_granted`:
-    reads what persons granted single sellers; `list_served`: returns (policy, last day) of those served in a number of
-    days, the oldest first, the present one included. Raises LossNotAccepted with the sum of each failed verdict, unless
-    that sum or more is accepted; InvalidInput for invalid `assumptions`, for `text` without a proven certificate, and
-    for `accepted_losses` without a failed verdict.
+    reads what persons granted; `list_served`: returns (policy, last day) of a number of days, the oldest first, the
+    present one included. Raises LossNotAccepted with the sum of each failed verdict, unless that sum or more is
+    accepted; InvalidInput for invalid `assumptions`, for `text` without a proven certificate, and for `accepted_losses`
+    without a failed verdict.
     """
     sums = dict(accepted)
     if not assumptions:
@@ -98,10 +93,7 @@ def check_loss(
 
 
 def _list_owing(served: Sequence[tuple[Policy, int]], assumed: Assumptions) -> tuple[list[Policy], int]:
-    """Return the policies under which a present run may have begun, and the UTC day by which all have ended.
-
-    A policy without a bound, or in another currency, adds to no sum. `served`: as of `list_served`.
-    """
+    """Return the policies under which a present run may have begun, and the UTC day by which all have ended."""
     owing: list[Policy] = []
     until, [*_, (_, today)] = 0, served
     for policy, last_day in served:
@@ -138,5 +130,4 @@ def check_assumptions(text: str) -> Assumptions:
 
 
 def digest_assumptions(data: Mapping[str, object]) -> str:
-    """Return the SHA-256 of the assumptions' canonical JSON, in hex."""
     return sha256(canonical_json(data)).hexdigest()

@@ -1,5 +1,3 @@
-"""The policy file: the shipped one, or the one that the settings name."""
-
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +18,7 @@ def load_policy(settings: Settings) -> Policy:
 
 
 def read_policy(path: Path) -> Policy:
-    """Read a policy file. Raises PolicyRefused, which names the file and the fault."""
+    """Read a policy file. Raises PolicyRefused with the file and the fault."""
     text = _read_text(path)
     try:
         return parse_policy_text(text)
@@ -40,7 +38,7 @@ def parse_policy_text(text: str, *, was_committed: bool = False) -> Policy:
 
 
 def read_cases(path: Path) -> tuple[Case, ...]:
-    """Read a file of cases. Raises PolicyRefused, which names the file and the fault."""
+    """Read a file of cases. Raises PolicyRefused with the file and the fault."""
     data = read_toml(path)
     try:
         return parse_cases(data)
@@ -49,7 +47,7 @@ def read_cases(path: Path) -> tuple[Case, ...]:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Read the unchecked TOML data of a policy file, or of its cases. Raises PolicyRefused."""
+    """Read unchecked TOML data. Raises PolicyRefused."""
     try:
         return tomllib.loads(_read_text(path))
     except tomllib.TOMLDecodeError as error:

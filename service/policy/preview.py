@@ -1,7 +1,7 @@
 """The changes that a policy brings for the sellers of a ledger, by segment, now and in a past span.
 
-Sellers are read in parts, in bounded memory. For the past span, with the knowledge of then, it counts the violations
-that the new policy would have stopped, and the good sellers that it would have burdened.
+Sellers are read in parts, in bounded memory. The past span shows, by the knowledge of then, violations that the new
+policy would have stopped, and good sellers that it would have burdened.
 """
 
 from collections import Counter
@@ -40,7 +40,7 @@ MAX_ROWS = 20_000
 """Entries per part."""
 
 MAX_SELLERS = 2_000
-"""Sellers per part, however few entries they have."""
+"""Sellers per part."""
 
 MAX_ALLEGATIONS = 2_000
 MAX_EXAMPLES = 20
@@ -50,8 +50,6 @@ SIZES = ((10_000, "10,000 or more"), (1_000, "1,000 to 9,999"), (100, "100 to 99
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """One seller with another tier, or other terms, by the new policy."""
-
     marketplace: str
     seller: str
     tiers: tuple[str, str]
@@ -62,7 +60,7 @@ class Moved:
 
 @dataclass(frozen=True, slots=True)
 class PastViolation:
-    """One confirmed violation of the past span, with each policy's terms for its seller when it happened."""
+    """One confirmed violation of the past span, with each policy's terms for its seller then."""
 
     marketplace: str
     seller: str
@@ -72,7 +70,6 @@ class PastViolation:
     stopped_before: bool
     """Whether the old policy barred the seller from selling, or from listing new goods."""
     stopped_after: bool
-    """As `stopped_before`, for the new policy."""
 
 
 @dataclass(slots=True)
@@ -83,26 +80,24 @@ class Preview:
     `tier_up`, `tier_down`, `stricter`, `laxer` and `mixed` terms.
     """
     tiers: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """Sellers by (tier before, tier after)."""
+    """By (before, after)."""
     aspects: Counter[str] = field(default_factory=Counter)
-    """Sellers by the change of their terms."""
     rules: Counter[str] = field(default_factory=Counter)
-    """Sellers by the new policy's rule that is true for them, of caution as `caution~ID`; for a group's rule, sellers
-    in its category.
+    """Sellers by the new policy's rule that applies, of caution as `caution~ID`; for a group's rule, sellers in its
+    category.
     """
     examples: list[Moved] = field(default_factory=list)
     """At most MAX_EXAMPLES for each change of tier, or of terms alone."""
     violations: list[PastViolation] = field(default_factory=list)
     violations_omitted: int = 0
-    """Violations of the span that were not examined."""
     good: int = 0
-    """Sellers recorded at the span's beginning without a violation that counts since."""
+    """Sellers recorded at the span's beginning without a violation since."""
     hurt: int = 0
     """Good sellers whose terms would have been stricter then."""
     hurt_examples: list[Moved] = field(default_factory=list)
 
     def segment_rows(self) -> list[tuple[str, str, Counter[str]]]:
-        """Return (kind of segment, name, counts), by kind, the largest segment first."""
+        """Return (kind of segment, name, counts), by kind, the largest first."""
         order = list(dict.fromkeys(kind for kind, _ in self.segments))
         rows = [(kind, name, counts) for (kind, name), counts in self.segments.items()]
         return sorted(rows, key=lambda row: (order.index(row[0]), -row[2]["sellers"], row[1]))
@@ -115,22 +110,20 @@ class Preview:
         return "nobody" if count == 0 else "everybody" if count == self.sellers else ""
 
     def stopped_by(self, *, new: bool) -> list[PastViolation]:
-        """Return the violations that one policy alone would have stopped: the new one, or the old one."""
+        """Return the violations that one policy alone would have stopped."""
         return [v for v in self.violations if v.stopped_after != v.stopped_before and v.stopped_after == new]
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """The policies and sellers to compare."""
-
     before: Policy
     after: Policy
     artifact: Artifact | None
     cut: Cut
     since_day: int
-    """The first day of the past span, in days since 1970-01-01."""
+    """In days since 1970-01-01."""
     max_violations: int
-    """The most violations of the span to examine, the latest first."""
+    """The latest first."""
 
     def policies(self) -> tuple[Policy, Policy]:
         """Return both policies, the old one first."""
@@ -138,7 +131,6 @@ class Question:
 
 
 def preview(ledger: Ledger, marketplaces: Sequence[str], asked: Question, progress: Progress) -> Preview:
-    """Return the changes that a policy brings for every seller of some marketplaces."""
     found = Preview(rules=Counter(dict.fromkeys((rule.id for rule in asked.after.rule_book.rules), 0)))
     happened: list[tuple[int, str, str, str]] = []
     sellers = {name: [*_sellers(ledger, name)] for name in marketplaces}
@@ -188,7 +180,7 @@ def _place_part(
     found: Preview,
     happened: list[tuple[int, str, str, str]],
 ) -> None:
-    """Count sellers' changes, now and at the span's beginning; collect their violations since."""
+    """Count sellers' changes, now and at the span's beginning; collect their violations."""
     cut = asked.cut
     table, _ = ledger.facts.table(marketplace, sellers, cut, MAX_ALLEGATIONS)
     valued = {
@@ -271,7 +263,7 @@ class _Changes:
 
 
 def _compare(before: Terms, after: Terms) -> tuple[bool, bool]:
-    """Return whether the later terms are stricter in any aspect, and whether they are laxer in any."""
+    """Return whether the later terms are stricter in any aspect, and laxer in any."""
     caps = [name for terms in (before, after) for kind in _CAPS for name, _ in getattr(terms, kind)]
     old, new = before.strictness(caps), after.strictness(caps)
     return any(new[name] > value for name, value in old.items()), any(new[name] < value for name, value in old.items())
@@ -334,7 +326,7 @@ def _tier(number: int) -> str:
 def _look_back(
     ledger: Ledger, asked: Question, time: int, marketplace: str, seller: str, violation: str
 ) -> PastViolation:
-    """Return whether each policy would have stopped a seller when it broke a rule, as far as was known then."""
+    """Return whether each policy would have stopped a violation's seller, as far as was known then."""
     rows, _ = ledger.facts.of_seller(marketplace, seller, asked.cut, MAX_ALLEGATIONS)
     known = [row for row in rows if row.report_time < time]
     cut = replace(asked.cut, observe_time=time)
@@ -354,10 +346,7 @@ def _look_back(
 
 
 def keep_stopping(policy: Policy) -> Policy:
-    """Return a policy with only the rules that can bar a seller from selling or listing, or waive that.
-
-    It stops the same sellers; if it asks for no tier, no model is needed.
-    """
+    """Return a policy with only the rules that can stop a seller, or waive that. Without tiers it needs no model."""
     rules = [
         rule
         for rule in policy.rule_book.rules

@@ -1,4 +1,4 @@
-"""A preview as one self-contained HTML page: tables, and a plot of the segments' changes."""
+"""A preview as one self-contained HTML page."""
 
 from collections.abc import Iterable, Sequence
 from html import escape
@@ -64,7 +64,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def _plot(found: Preview) -> str:
-    """Return a bar per segment: the shares of its sellers with stricter, mixed or laxer terms."""
+    """Return a bar per segment: the shares of stricter, mixed and laxer terms."""
     rows = [(f"{kind}: {name}", counts) for kind, name, counts in found.segment_rows() if counts["sellers"]]
     height = _BAR * len(rows) + 30
     parts = [

@@ -1,1 +1,1 @@
-"""Several processes that serve on one port, and their supervisor. Not part of the contract."""
+"""Several processes that serve on one port, and their supervisor."""

@@ -1,4 +1,4 @@
-"""A worker process from its supervisor's view: started as a new program, and ended with its own children."""
+"""A worker process from its supervisor's view."""
 
 import os
 import signal
@@ -12,11 +12,11 @@ from time import monotonic
 from service.workers.link import DRAIN, METRICS, Line
 
 COMMAND = (sys.executable, "-P", "-c", "from service.cli import main; main()", "serve", "--worker")
-"""The command of a worker, given its number and its socket's descriptor. gRPC and threads do not survive a fork."""
+"""A worker's command, given its number and its socket's descriptor. gRPC and threads do not survive a fork."""
 
 
 class Child:
-    """One worker, from its start to its end. Only `ask_for_metrics` is thread-safe."""
+    """One worker. Only `ask_for_metrics` is thread-safe."""
 
     def __init__(self, number: int, environment: Mapping[str, str], command: Sequence[str] = COMMAND) -> None:
         ours, theirs = socket.socketpair()
@@ -28,14 +28,13 @@ class Child:
                 start_new_session=True,  # Ctrl-C is for the supervisor, which ends the worker once
             )
         self.line = Line(ours)
-        """Its messages."""
         self.number = number
-        """From 1 on; the worker that replaces it has the same number."""
+        """From 1 on; the worker's replacement gets the same number."""
         self.started = self.heard = monotonic()
-        """The times of its start and last message, in seconds of the monotonic clock."""
+        """Its start and last message, in seconds of the monotonic clock."""
         self.was_heard = False
         self.address = ""
-        """Its address; empty until it answers calls."""
+        """Empty until it answers calls."""
         self.is_draining = False
 
     @property
@@ -43,7 +42,7 @@ class Child:
         return self._process.pid
 
     def read(self) -> str | None:
-        """Read its messages; return its metrics if they are among them, otherwise "", None if it has ended."""
+        """Return its new metrics, "" without any, None if it has ended."""
         messages, is_there = self.line.read()
         metrics = ""
         for message in messages:
@@ -53,11 +52,9 @@ class Child:
         return metrics if is_there else None
 
     def ask_for_metrics(self) -> None:
-        """Ask for metrics; a later `read` returns them."""
         self.line.ask(METRICS)
 
     def drain(self) -> None:
-        """Ask it to end without losing a call."""
         self.is_draining = True
         self.line.ask(DRAIN)
 
@@ -65,7 +62,7 @@ class Child:
         """Wait at most `seconds`, then kill it and its children; return its exit code."""
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(seconds)
-        with suppress(ProcessLookupError):  # also its remains: a process in which it tried a model
+        with suppress(ProcessLookupError):  # also a process in which it tried a model
             os.killpg(self.pid, signal.SIGKILL)
         self.line.close()
         return self._process.wait()

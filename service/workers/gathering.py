@@ -1,4 +1,4 @@
-"""The metrics of all workers as one: each sample gets the label `process`, the worker's number."""
+"""The metrics of all workers as one, with the label `process`, the worker's number."""
 
 import threading
 from collections import Counter
@@ -11,12 +11,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 GATHER_SECONDS = 2.0
-"""A scrape's wait for workers; later ones are down, and left out."""
+"""A scrape's wait; later workers are down, and left out."""
 
 
 class GatheredMetrics(Collector):
-    """Asks all workers at each scrape. `ask` asks those that serve, and returns their numbers; `take` gets the
-    answers.
+    """Asks all workers at each scrape. `ask` returns the numbers of those that serve; `take` gets the answers.
 
     `numbers`: of all planned workers.
     """
@@ -41,7 +40,6 @@ class GatheredMetrics(Collector):
             self._changed.notify_all()
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the metrics of the workers that answer in time, and which workers are up."""
         with self._scraping:
             with self._changed:
                 self._found = {}
@@ -63,7 +61,7 @@ class GatheredMetrics(Collector):
 
 
 def merge_metrics(texts: Mapping[int, str]) -> dict[str, Metric]:
-    """Return the metrics of texts, by process, as families by name, with the label `process`."""
+    """Return metrics in text format, by process, as families by name."""
     families: dict[str, Metric] = {}
     for number, text in sorted(texts.items()):
         for family in text_string_to_metric_families(text):

@@ -1,8 +1,7 @@
 """The line between a worker and its supervisor: JSON objects, a line each, over a socket pair.
 
-The worker sends that it lives (`{}`), that it answers calls (`{"address": ...}`) and its metrics (`{"metrics": ...}`).
-The supervisor asks for metrics with `metrics`, and for the end with `drain`. If the line ends, the other side is gone;
-a worker then drains.
+The worker sends signs of life (`{}`), its address (`{"address": ...}`) and its metrics (`{"metrics": ...}`). The
+supervisor sends `metrics` and `drain`. If the line ends, the worker drains.
 """
 
 import json
@@ -14,7 +13,6 @@ from contextlib import suppress
 from typing import Any
 
 BEAT_SECONDS = 0.5
-"""The time between two signs of life."""
 
 METRICS = b"metrics\n"
 DRAIN = b"drain\n"
@@ -31,18 +29,16 @@ class WorkerLink:
         threading.Thread(target=self._run, name="worker-link", daemon=True).start()
 
     def tell_ready(self, address: str, metrics: Callable[[], bytes]) -> None:
-        """Send the address for calls, and take the source of metrics."""
         self._metrics = metrics
-        with suppress(OSError):  # the thread also detects it
+        with suppress(OSError):
             self._send({"address": address})
 
     def _run(self) -> None:
-        with self._channel, suppress(OSError):  # the supervisor is gone
+        with self._channel, suppress(OSError):
             self._follow()
         self._end()
 
     def _follow(self) -> None:
-        """Send signs of life and do what is asked for, until the line ends or `drain` arrives."""
         waiting = b""
         while True:
             self._send({})
@@ -59,7 +55,7 @@ class WorkerLink:
                     self._end()
 
     def _made_metrics(self) -> str:
-        """Return the metrics; "" if that fails, so that the process goes on serving."""
+        """Return the metrics; "" if that fails."""
         try:
             return self._metrics().decode()
         except Exception:  # noqa: BLE001 (whatever a collector raises)
@@ -83,7 +79,7 @@ class Line:
         return self._channel.fileno()
 
     def read(self) -> tuple[list[dict[str, Any]], bool]:
-        """Return the messages that have arrived, and whether the worker still lives."""
+        """Return the new messages, and whether the worker still lives."""
         is_there = True
         with suppress(BlockingIOError):
             while is_there:
@@ -103,5 +99,4 @@ class Line:
             self._channel.send(request)
 
     def close(self) -> None:
-        """Close this end; a living worker drains."""
         self._channel.close()

@@ -1,5 +1,3 @@
-"""The port that the workers share, held by their supervisor against other processes."""
-
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,10 +9,10 @@ from service.settings import host_and_port
 
 @contextmanager
 def holding_port(address: str) -> Iterator[str]:
-    """Hold the port of an address, HOST:PORT, for the workers; yield the address with the real port if it was 0.
+    """Hold the port of HOST:PORT for the workers; yield the address with the real port if it was 0.
 
-    Raises ConfigurationWrong if any process has the port, even one that would share it. Only then may sockets of this
-    user share it (SO_REUSEPORT). The supervisor does not listen, so it gets no connection.
+    Raises ConfigurationWrong if any process has the port. Only afterwards may sockets of this user share it
+    (SO_REUSEPORT). The supervisor itself does not listen.
     """
     if not hasattr(socket, "SO_REUSEPORT"):
         raise ConfigurationWrong("this system cannot share a port among processes: set SELLERTRUST_PROCESSES to 1")

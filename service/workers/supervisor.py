@@ -1,8 +1,7 @@
 """The supervisor starts the workers of one server, replaces those that end or fall silent, and ends them all.
 
-It answers no call. It owns what all workers share: the port, the port of metrics, the key of pseudonyms. A worker sends
-a sign of life twice a second. After SILENT_SECONDS without one, it may still take connections and answers none, so it
-is killed and replaced.
+It owns what all workers share: the port, the port of metrics, the key of pseudonyms. A worker that is silent for
+SILENT_SECONDS is killed: it may still take connections and answer none.
 """
 
 import os
@@ -27,19 +26,17 @@ from service.workers.gathering import GatheredMetrics
 from service.workers.port import holding_port
 
 SILENT_SECONDS = 5.0
-"""The longest silence of a worker."""
 
 START_SECONDS = 60.0
-"""The longest silence of a starting worker, which imports its modules."""
+"""A starting worker's longest silence."""
 
 TURN_SECONDS = 0.25
-"""The time between two checks for silent or due workers."""
 
 LATE_SECONDS = 1.0
-"""After a longer turn no worker is judged: this process itself was held up."""
+"""After a longer turn no worker is judged: this process was held up."""
 
 LASTING_SECONDS = 60.0
-"""A worker that lived so long is replaced at once, however often others ended before."""
+"""A worker that lived so long is replaced at once."""
 
 MAX_DELAY_SECONDS = 30.0
 
@@ -50,15 +47,15 @@ END_SECONDS = 25.0
 @dataclass
 class _Place:
     child: Child | None = None
-    """None until the next worker is due."""
+    """None until the next one is due."""
     failures: int = 0
     """Consecutive workers that ended before LASTING_SECONDS."""
     due: float = 0.0
-    """The start of the next worker, in seconds of the monotonic clock."""
+    """In seconds of the monotonic clock."""
 
 
 class Supervisor:
-    """Runs the workers of the settings. `command` starts one, given its number and its line's descriptor."""
+    """`command` starts a worker, given its number and its line's descriptor."""
 
     def __init__(self, settings: Settings, log: Log | None = None, command: Sequence[str] = COMMAND) -> None:
         self._settings = settings
@@ -94,7 +91,7 @@ class Supervisor:
     def _begin(self, requests: EndRequests) -> int | None:
         """Start all workers; return None once all answer calls, otherwise the exit code.
 
-        The first one starts alone: it makes the ledger's tables, or reports once why it cannot start.
+        The first one starts alone: it makes the ledger's tables.
         """
         for numbers in ([1], [*self._places][1:]):
             for number in numbers:
@@ -124,7 +121,7 @@ class Supervisor:
                 self._start(number)
 
     def _turn(self, requests: EndRequests) -> bool:
-        """Read messages, and replace ended or silent workers; return whether all are to end."""
+        """Replace ended or silent workers; return whether all are to end."""
         by_line = {child.line.fileno(): child for child in self._children()}
         readable = select.select([requests.fileno(), *by_line], [], [], TURN_SECONDS)[0]
         now, before = monotonic(), self._turned
@@ -143,7 +140,6 @@ class Supervisor:
         return requests.fileno() in readable and requests.take()
 
     def _replace(self, child: Child, cause: str) -> None:
-        """Note the end of a worker, kill it if silent, and schedule the next one."""
         place, now = self._places[child.number], monotonic()
         code = child.end(0.0 if cause == "silent" else SILENT_SECONDS)
         self._exit_code = code
@@ -157,7 +153,7 @@ class Supervisor:
         )
 
     def _end(self) -> int:
-        """Drain all workers, kill those that do not end, and return 1 if any did not end well."""
+        """Drain all workers, kill the late ones; return 1 if any ended badly."""
         children = self._children()
         for child in children:
             child.drain()
@@ -168,10 +164,7 @@ class Supervisor:
     # --- what is one for all -----------------------------------------------------------------------------------------
 
     def _environment(self, number: int) -> Mapping[str, str]:
-        """Return this process's environment with what all workers share.
-
-        A Unix socket cannot be shared: the first worker has it.
-        """
+        """Return the environment that all workers share. A Unix socket is for the first worker alone."""
         shared = {"ADDRESS": self._address, "METRICS_ADDRESS": "", "PSEUDONYM_KEY": self._key}
         if number > 1:
             shared["SOCKET"] = ""
@@ -193,7 +186,6 @@ class Supervisor:
         return f"{address.rpartition(':')[0]}:{port.port}"
 
     def _ask_for_metrics(self) -> list[int]:
-        """Return the numbers of the workers asked. The thread of metrics calls it."""
         children = [child for child in self._children() if child.address]
         for child in children:
             child.ask_for_metrics()
@@ -201,13 +193,9 @@ class Supervisor:
 
 
 def delay_seconds(failures: int) -> float:
-    """Return the wait before a worker is replaced: 0, then 1, 2, 4 s up to MAX_DELAY_SECONDS.
-
-    `failures`: consecutive workers that ended before LASTING_SECONDS.
-    """
+    """Return the wait before a worker is replaced: 0, then 1, 2, 4 s up to MAX_DELAY_SECONDS."""
     return 0.0 if failures <= 1 else min(MAX_DELAY_SECONDS, 2.0 ** (failures - 2))
 
 
 def supervise(settings: Settings, ready: Callable[[str], None]) -> int:
-    """Run the workers of the settings until SIGTERM or SIGINT; as `Supervisor.run`."""
     return Supervisor(settings).run(ready)

@@ -1,5 +1,3 @@
-"""One worker process: a server that shares its port and reports to its supervisor."""
-
 import socket
 
 from service.api.server import Server
@@ -11,10 +9,9 @@ from service.workers.link import WorkerLink
 
 
 def work(settings: Settings, number: int, descriptor: int) -> int:
-    """Serve as the worker of a number until asked to end; return the exit code.
+    """Serve as the worker of a number until asked to end; return the exit code. It needs the main thread.
 
-    `descriptor`: of the socket to the supervisor; its end is a request to end. It needs the main thread. Raises what
-    `run_server` raises.
+    `descriptor`: of the socket to the supervisor; its end is a request to end.
     """
     requests = EndRequests()
     link = WorkerLink(socket.socket(fileno=descriptor), requests.ask)
