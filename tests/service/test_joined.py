@@ -5,10 +5,10 @@ import random
 import pytest
 
 from scoring.loss_certificate.certificate import certify
+from tests.helpers.policies import rule
 from tests.scoring.loss_certificate.joined import Served
 from tests.scoring.loss_certificate.test_certificate import LITTLE
 from tests.scoring.loss_certificate.toys import assumed, cap, policy_of, stated, toy
-from tests.scoring.policy.test_rules import rule
 from tests.service import joined
 
 FACTS = rule(
