@@ -51,7 +51,6 @@ class RecordedEntry:
     report_time: int
     entry: Entry
     pending: bool = False
-    """Whether it is a status change that waits for its violation."""
     erased: bool = False
     principal: str = ""
     """The authenticated caller; empty without a call."""
@@ -97,9 +96,9 @@ class AsSeen:
     prefix: str
     """The prefix of the decision's entry ids."""
     own: str
-    """The prefix with its parameters; the append is rejected if other parameters are recorded."""
+    """The prefix with its parameters; other recorded parameters are rejected."""
     decisions: Mapping[str, tuple[str, int]]
-    """Per entry id, its violation and the number of decisions seen; a newer decision leaves the entry out."""
+    """Per entry id, its violation and the number of decisions seen; after a newer decision the entry is left out."""
 
 
 class ReportOutcome(IntEnum):
@@ -139,8 +138,6 @@ def find_outcome(status: Status, attribution: Attribution | None = None) -> Repo
 
 
 class Identity(NamedTuple):
-    """The identity of a seller that is in force."""
-
     seller: str
     level: IdentityLevel
     attributes: Mapping[str, str]

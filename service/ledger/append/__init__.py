@@ -1,1 +1,0 @@
-"""Append entries under the ledger's lock."""

@@ -72,7 +72,6 @@ _OfClaim = DepositChanged | ClaimChanged
 def load_accounts(
     connection: Connection, marketplace: str, met: DerivationContext, fresh: Sequence[PreparedEntry]
 ) -> None:
-    """Add to `met` the deposits and claims that a batch changes."""
     changes = [item.entry for item in fresh if item.kind in {Kind.DEPOSIT, Kind.CLAIM}]
     sellers = {entry.seller for entry in changes if isinstance(entry.fact, DepositChanged)}
     for row in read_rows(connection, _DEPOSITS, marketplace, sellers):
@@ -87,7 +86,7 @@ def load_accounts(
 def load_contests(
     connection: Connection, marketplace: str, met: DerivationContext, fresh: Sequence[PreparedEntry]
 ) -> None:
-    """Add to `met` the complaints that a batch decides, and the measures that its complaints contest.
+    """Add to `met` the complaints that a batch decides, and the contested measures.
 
     Each measure has its author, and the deciders of its violations.
     """

@@ -1,7 +1,6 @@
-"""Acts: entries about the service's governance: the policy served, and what needs two persons.
+"""Acts: entries about the policy served, and about proposals.
 
-Acts share the sequences, seals and keys of entries. Acts about all marketplaces have the marketplace "". Their ids have
-a `/`, which no caller's id has.
+An act about all marketplaces has the marketplace "". An act's id has a `/`, which no caller's id has.
 """
 
 import json
@@ -26,9 +25,8 @@ class Act(IntEnum):
     """Kinds of facts are below 1,000."""
 
     POLICY = 1001
-    """The service serves a policy from then on."""
     POLICY_TEXT = 1002
-    """The text of a policy, or of the assumptions of its loss certificate."""
+    """A policy, or the assumptions of its loss certificate."""
     PROPOSAL = 1003
     """A step of a proposal."""
 
@@ -50,7 +48,6 @@ class NewAct(NamedTuple):
 
 
 def is_act(act: Act) -> TextClause:
-    """Return the SQL condition that an entry is an act of this kind, in the form of the index of acts."""
     return text(f"{ACTING} AND kind = {int(act)}")
 
 

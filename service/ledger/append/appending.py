@@ -1,5 +1,3 @@
-"""Appends a valid batch under the lock."""
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -59,7 +57,6 @@ _ALL = 2**63 - 1
 class _Stored:
     appended: Appended
     digest: bytes
-    """Its idempotency digest."""
 
 
 class AppendedBatch(NamedTuple):
@@ -201,7 +198,7 @@ def find_overtaken(connection: Connection, marketplace: str, seen: AsSeen) -> se
 
 
 def decision_id_taken_error(decision_id: str, entry_id: str) -> EntryContentDiffers:
-    """Build the error; `entry_id` is an entry of the other decision with this id, as evidence."""
+    """Build the error; `entry_id` is an entry of the other decision."""
     return EntryContentDiffers(
         f"{decision_id!r} stands for another action, sample or selection; give a new decision a new id",
         {"entry_id": entry_id},

@@ -1,5 +1,3 @@
-"""The rows of a batch: its entries and their consequences."""
-
 from collections.abc import Sequence
 
 from sqlalchemy import Connection
@@ -22,7 +20,7 @@ MAX_ROWS = 50_000
 
 
 class Batch:
-    """The entries of a batch that are not recorded: added one by one, then inserted together.
+    """The unrecorded entries of a batch: added one by one, then inserted together.
 
     `first` is the sequence of the first row. Record times are the present, but later than `last_time`, the ledger's
     last one (microseconds). If that ran ahead, times that are not stated are still the present, so that reads see the

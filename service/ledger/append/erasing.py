@@ -19,7 +19,7 @@ from service.ledger.database.tables import ENTRY, SELLER_KEY
 from service.ledger.records import Appended
 
 PATIENCE = 5
-"""Seconds of waiting for readers of SQLite's journal."""
+"""In seconds, for readers of SQLite's journal."""
 
 
 def erase(database: Database, marketplace: str, entry: Entry, present: Present) -> Appended:

@@ -38,7 +38,6 @@ _OPEN = (
 
 
 def source_of(marketplace: str, entry_id: str) -> str:
-    """Return the source name under which an entry's progress is recorded."""
     return f"{PREFIX}{marketplace}/{entry_id}"
 
 
@@ -48,13 +47,13 @@ def position_after(marketplace: str, entry_id: str, sequence: int) -> Position:
 
 
 def find_unfinished(connection: Connection) -> list[tuple[str, str, int]]:
-    """Return (marketplace, entry id, sequence reached) of each entry whose derivation is not finished."""
+    """Return (marketplace, entry id, sequence reached) of each unfinished entry."""
     found = connection.execute(_OPEN).all()
     return [(*source.removeprefix(PREFIX).split("/", 1), after) for source, after in found]
 
 
 def find_unfinished_among(connection: Connection, marketplace: str, entry_ids: list[str]) -> list[tuple[str, str, int]]:
-    """Return (marketplace, entry id, sequence reached) of the given entries that are not finished."""
+    """Return (marketplace, entry id, sequence reached) of each unfinished given entry."""
     names = [source_of(marketplace, entry_id) for entry_id in entry_ids]
     query = _OPEN.where(among(_P.source, bindparam("names", type_=Texts())))
     found = connection.execute(query, {"names": names}).all() if names else ()

@@ -26,9 +26,7 @@ from service.ledger.database.rows import require_known
 from service.ledger.database.tables import ENTRY
 
 CHUNK = 5_000
-"""The most sellers that one append reaches by a product's violation, or by a decision about it, so that the lock is
-short.
-"""
+"""The most sellers that one append reaches by an entry, so that the lock is short."""
 
 _E = ENTRY.c
 _HERE = _E.marketplace == bindparam("marketplace")
@@ -89,8 +87,8 @@ _NAMED = select(_E.entry_id, _E.kind, _E.seller, _E.report_time, _E.content, _E.
 class KnownContext(DerivationContext):
     """The recorded state that a batch refers to.
 
-    `unfinished`: by the id of a product's violation, or of a decision about one, the sequence of the last listing or
-    violation that was loaded.
+    `unfinished`: by the id of a product's violation, or of a decision about one, the last listing's or violation's
+    sequence loaded.
     """
 
     def __init__(self) -> None:
@@ -151,7 +149,6 @@ def _is_of_product(met: DerivationContext, violation: str) -> bool:
 def _load_reports_of_listed(
     connection: Connection, marketplace: str, met: KnownContext, fresh: Sequence[PreparedEntry]
 ) -> None:
-    """Load the reports about the products that the batch lists, and which reached these sellers."""
     listed = [
         (item.entry.seller, item.entry.fact.product) for item in fresh if isinstance(item.entry.fact, ProductListed)
     ]
@@ -205,7 +202,6 @@ def load_reached(
 
 
 def load_changes(connection: Connection, marketplace: str, names: Collection[str]) -> dict[str, list[TimedDecision]]:
-    """Return the decisions about these violations by violation id, in their order."""
     return load_decisions(connection, _CHANGES, marketplace, names)
 
 

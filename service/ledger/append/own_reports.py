@@ -36,7 +36,6 @@ _WAITING = select(_E.violation, _E.principal).where(
 
 
 def may_decide_own(batch: Sequence[PreparedEntry]) -> bool:
-    """Return whether an authenticated caller's batch contains decisions."""
     return current_call().caller not in {"", LOCAL_CALLER} and any(item.kind in _DECIDING for item in batch)
 
 

@@ -1,8 +1,4 @@
-"""Moves of the policy, as acts of the ledger.
-
-The first move to a policy appends the policy's text as a separate act. `service.policy.history` decides what a move
-must satisfy.
-"""
+"""Moves of the policy, as acts of the ledger. The first move to a policy appends its text as a separate act."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -107,13 +103,12 @@ class PolicyMoves:
         return moves[-1]
 
     def last(self) -> PolicyMove | None:
-        """Return the move to the policy that is served now; None without a move."""
+        """Return the move to the served policy; None without a move."""
         with self.clock.database.read() as connection:
             row = connection.execute(_LAST).first()
             return None if row is None else _move(row, connection.execute(_COUNT).scalar_one())
 
     def list(self, after: int = 0, count: int = 2**31) -> Sequence[PolicyMove]:
-        """Return the next `count` moves after a number, oldest first."""
         with self.clock.database.read() as connection:
             return _read_moves(connection, after, count)
 

@@ -46,7 +46,6 @@ _NAMES = (
     .limit(bindparam("count"))
 )
 MAX_OPEN = 1_000
-"""Of all callers."""
 MAX_OPEN_OF_CALLER = 100
 
 _CLOSING = ENTRY.alias()
@@ -101,7 +100,7 @@ class Content:
 @dataclass(frozen=True, slots=True)
 class Proposal:
     number: int
-    """The sequence of its first step."""
+    """Its first step's sequence."""
     marketplace: str
     """Empty if it concerns all marketplaces."""
     proposal: str
@@ -123,7 +122,7 @@ class Proposal:
 
     @property
     def is_expired(self) -> bool:
-        """Return whether the proposal had expired when it was read."""
+        """Return whether it had expired at `seen_time`."""
         return self.seen_time >= self.expire_time
 
     def has(self, step: Step) -> bool:

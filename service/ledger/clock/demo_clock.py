@@ -25,10 +25,7 @@ class DemoClock:
 
 
 def find_demo_clock(data_dir: Path) -> DemoClock | None:
-    """Return a demo folder's clock at its start; None for other folders.
-
-    Raises ConfigurationWrong if its marker holds no time.
-    """
+    """Return a demo folder's clock; None for other folders. Raises ConfigurationWrong if its marker holds no time."""
     marker = data_dir / MARKER
     if not marker.exists():
         return None

@@ -32,13 +32,13 @@ class LedgerEnd(NamedTuple):
     record_time: int
     """The last one, in microseconds; 0 if there is none."""
     mended: int
-    """The sequence of the last entry that corrects record times; 0 if there is none."""
+    """As `Mendings.through`."""
     clock: int | None
     """The database's, in microseconds; None if it was not asked."""
 
 
 class LedgerClock:
-    """The clock of one open ledger. Thread-safe."""
+    """Thread-safe."""
 
     def __init__(self, database: Database, server: ServerClock) -> None:
         self.database = database
@@ -61,7 +61,7 @@ class LedgerClock:
         return self.server.now(self._extrapolate())
 
     def doubt(self) -> int:
-        """Return how old an answer may be because of a doubtful clock, in microseconds; 0 without doubt."""
+        """Return `ServerClock.doubt`, by the last reading."""
         return self.server.doubt(self._extrapolate(), self._end_seen[2])
 
     def settled(self) -> int | None:
@@ -70,7 +70,7 @@ class LedgerClock:
         return self.database.read_settled_clock(None if follows_database else partial(self.server.now, None))
 
     def end(self) -> LedgerEnd:
-        """Read the ledger's end, the database's clock if it counts, and new corrections of record times."""
+        """Read the ledger's end and new corrections of record times."""
         with self.database.read() as connection:
             is_asked = self.server.is_witnessed and not self.database.is_sqlite
             sequence, record_time, mended, clock = connection.execute(_ENDS[is_asked]).one()

@@ -1,8 +1,8 @@
 """Corrections of record times that ran ahead: entries of the kind `clock`.
 
-Such an entry covers the entries from `first_sequence` up to itself, which all lie ahead, since record times never go
-back. No row changes: a cut that knows the entry reads the corrected times, and an earlier cut reads what it read
-before. A later such entry never reaches behind an earlier one.
+Such an entry covers the entries from `first_sequence` up to itself, which all lie ahead. No row changes: a cut that
+knows the entry reads the corrected times, and an earlier cut reads what it read before. A later such entry never
+reaches behind an earlier one.
 
 Example: a clock ten years ahead recorded 2036-03-01T00:00:05; the corrected time is 2026-03-01T00:00:05. It replaces an
 occur or report time that was not stated, or that lies after the correction.
@@ -53,12 +53,11 @@ _END = 2**62
 
 
 class Mending(NamedTuple):
-    """A sequence of entries that were recorded too late, and by how much. Times in microseconds."""
+    """Times in microseconds."""
 
     first: int
     last: int
     ahead: int
-    """How far the record times ran ahead."""
     stated_time: int
     taken: tuple[int, int]
     """The first and last uncorrected record times."""

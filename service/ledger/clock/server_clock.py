@@ -38,9 +38,9 @@ class Present(NamedTuple):
     taken: tuple[tuple[int, int], ...] = ()
     """Spans of record times that were given before and corrected since."""
     ahead: int = 0
-    """The correction of the last record time that this append states."""
+    """The correction that this append states."""
     mendings: tuple[Any, ...] = ()
-    """The known `mending.Mending`s, for the append's reads."""
+    """The known ones, for the append's reads."""
 
     def record_time(self, last_record_time: int) -> int:
         """Return the record time of the next append: the clock's, or the first free one after it.
@@ -136,7 +136,7 @@ class ServerClock:
         return Present(wall if database is None else database)
 
     def _read(self) -> tuple[int, int]:
-        """Return the clock, and its jump since it was last sound: ahead, back if negative, or 0."""
+        """Return the clock, and its jump since it was last sound; negative means back."""
         before, wall, after = steady_clock(), self._wall(), steady_clock()
         if not self.is_witnessed:
             return wall, 0

@@ -18,7 +18,7 @@ MARGIN_SECONDS = 0.05
 """The part of a deadline that a waiting read leaves for its error."""
 
 TICK_SECONDS = 0.01
-"""The interval at which a waiting read checks that the database answers."""
+"""The interval of a waiting read's checks that the database answers."""
 
 SILENT_TICKS = 6
 """So many checks without an answer mean an outage. Ticks, since seconds pass for a busy process, too."""
@@ -33,16 +33,16 @@ USUAL_TIMES = 3.0
 """An outage also takes this many times the usual answer time: a database may be far away."""
 
 SMOOTHING = 0.2
-"""The weight of the latest answer in the average answer time."""
+"""The latest answer's weight in the average answer time."""
 
 ANSWERED_SECONDS = 0.05
-"""The time after an answer for which the database is taken to be up."""
+"""The time for which an answer counts as recent."""
 
 
 class Tail:
     """The last sequence of the ledger, read by `ask` while a caller waits.
 
-    At most `readers` reads wait at a time. `note` records appends of this process.
+    At most `readers` reads wait at a time.
     """
 
     def __init__(self, ask: Callable[[], int], readers: int) -> None:
@@ -56,7 +56,7 @@ class Tail:
         self._thread: threading.Thread | None = None
         self._last = 0
         self.losses = 0
-        """The number of times the ledger lost entries, as after the promotion of a standby that lagged."""
+        """How often the ledger lost entries, as after the promotion of a standby that lagged."""
         self._waiting = 0
         self._urgent = False
         self._failures = 0
@@ -178,10 +178,7 @@ class Tail:
                 raise _silent_error() from self._problem
 
     def close(self, seconds: float | None = None) -> None:
-        """End all waits, now and later, with ServerStopping.
-
-        It waits at most `seconds` for a running query.
-        """
+        """End all waits, now and later, with ServerStopping. It waits at most `seconds` for a running query."""
         with self._lock:
             self._stop.set()
             self._wake_all()

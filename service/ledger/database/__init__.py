@@ -1,1 +1,0 @@
-"""Connect to the SQLite or PostgreSQL database, and define its tables."""

@@ -22,17 +22,15 @@ except ImportError:  # not a Unix
     fcntl = None  # type: ignore[assignment]
 
 PATIENCE_SECONDS = 1.0
-"""The time that a server retries a taken lock."""
 
 COMMAND_PATIENCE_SECONDS = 5.0
-"""The time that a local command waits for another one."""
 
 _SERVER, _COMMAND = b"s", b"c"
 _UNSUPPORTED = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
 
 
 class WriterLock:
-    """The lock of one open ledger. Thread-safe."""
+    """The lock of one open ledger. Thread-safe. If it is held, or not enforced, taking it does nothing."""
 
     def __init__(self, ledger: Path) -> None:
         self._ledger = ledger.resolve()  # the same file by another path has the same lock
@@ -44,11 +42,7 @@ class WriterLock:
         """Whether the system and folder support locks; if False, no process is rejected."""
 
     def share(self) -> None:
-        """Take the lock for the local commands of this process, or join their hold on it.
-
-        It does nothing if this ledger has the lock, or locks are not enforced. Raises ConfigurationWrong while another
-        process has it.
-        """
+        """Take the lock for this process's local commands. Raises ConfigurationWrong while another process has it."""
         with self._guard, _OF_COMMANDS:
             if self._descriptor is not None or not self.is_enforced:
                 return
@@ -62,10 +56,9 @@ class WriterLock:
             self._descriptor, self._is_shared = held.descriptor, True
 
     def claim(self) -> None:
-        """Take the lock for a server, until `release`.
+        """Take the lock for a server.
 
-        It does nothing if this ledger has the lock, or locks are not enforced. Raises ConfigurationWrong if another
-        process, or a command of this one, has it.
+        Raises ConfigurationWrong if another process, or a command of this one, has it.
         """
         with self._guard:
             if self._descriptor is None and self.is_enforced:

@@ -16,7 +16,7 @@ CONNECT_SECONDS = 3
 """PostgreSQL's time for a connection; libpq's least is 2."""
 
 PING_SECONDS = 2.0
-"""PostgreSQL's time to confirm that a pooled connection is alive."""
+"""The wait for a pooled connection's sign of life."""
 
 QUIET_SECONDS = 3.0
 """The wait for an answer before a new connection is tried; it doubles with each try."""
@@ -91,7 +91,6 @@ class PatientConnection(psycopg.Connection[Any]):
     """The longest answer time while the server accepts connections."""
 
     is_answering: Callable[[], bool]
-    """The `Connector`'s check that the server accepts connections."""
 
     def wait(self, gen: Generator[Any, Any, T], *arguments: Any, **named: Any) -> T:
         """Run one exchange, as psycopg does; if the server falls silent, close and raise OperationalError."""

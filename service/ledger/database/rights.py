@@ -12,10 +12,9 @@ from service.ledger.database.schema import BOOKKEEPING, require_current, state_o
 from service.ledger.database.tables import TableBase
 
 KEYS = "seller_key"
-"""The table of sealing keys, if the schema has it: the only one with deletions."""
+"""The table of sealing keys, if the schema has it."""
 
 _MAINTAIN = (17,)
-"""The first version of PostgreSQL with a MAINTAIN right."""
 
 _HIDDEN = text(
     "SELECT 1 FROM pg_class JOIN pg_namespace AS n ON n.oid = relnamespace WHERE relname = :version"

@@ -10,7 +10,7 @@ from scoring.features.findings import FINDING_KINDS
 
 
 class TableBase(SQLModel, registry=registry()):
-    """Base of the ledger's tables: a registry, hence metadata, of their own."""
+    """A separate registry, hence separate metadata."""
 
 
 # Ordered by bytes, as in Python: no locale can break an index.
@@ -34,11 +34,7 @@ CASES = f"kind = {int(Kind.CASE)}"
 ON_TERMS = f"kind IN ({', '.join(str(int(kind)) for kind in _TERMS)})"
 FACTS, ACTING = "kind < 1000", "kind > 1000"
 LATER = f"kind > {int(max(Kind))} AND {FACTS}"
-"""The conditions of the partial indexes `entry_counting`, `entry_found`, `entry_exposure_once`, `entry_alleged`,
-`entry_flow_once`, `entry_cases`, `entry_on_terms`, `entry_acts` and `entry_later`.
-
-A query repeats them without parameters.
-"""
+"""The partial indexes' conditions, which a query repeats without parameters."""
 
 
 class EntryRow(TableBase, table=True):

@@ -1,5 +1,3 @@
-"""The facts of sellers that scores, measures and payouts read, as of a cut."""
-
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,5 +1,3 @@
-"""Facts of measures, caution and payouts that scores do not read."""
-
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -82,7 +80,7 @@ _IN_CONTENT = [field.name for field in fact_fields(FlowStated) if not field.colu
 
 
 class StatedTerms(NamedTuple):
-    """The records of a seller's measures, deposit and payouts, by sequence."""
+    """A seller's records by sequence."""
 
     statements: list[MeasureStatement]
     """About measures."""

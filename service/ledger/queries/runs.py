@@ -1,4 +1,4 @@
-"""Records of sellers that ran with the buyers' money, for a loss certificate's assumptions."""
+"""Records of sellers that ran with the buyers' money."""
 
 from dataclasses import dataclass
 

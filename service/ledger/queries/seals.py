@@ -27,10 +27,9 @@ class SealQueries:
         progress: Callable[[int, int], None],
         first: int = 1,
     ) -> Verified:
-        """Check every entry, or those from `first` on, against the seals, and the seals against exported checkpoints.
+        """Check every entry, or those from `first`, which begins a seal, against seals and exported checkpoints.
 
-        `first` begins a seal. `checkpoints`: (sequence, chain). `progress` gets (done, total). The result names a
-        mismatch; none is raised.
+        `checkpoints`: (sequence, chain). `progress` gets (done, total). The result names a mismatch; none is raised.
         """
 
         def read(query: Any) -> Sequence[Sequence[Any]]:

@@ -1,7 +1,4 @@
-"""The recorded marketplaces and sellers.
-
-DISTINCT would walk a whole index of entries: 700 entries a seller instead of one look-up.
-"""
+"""Sellers' look-ups: DISTINCT would walk an index of 700 entries a seller."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

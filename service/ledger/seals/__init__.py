@@ -1,1 +1,0 @@
-"""Prove that no recorded entry was changed, lost or disclosed."""

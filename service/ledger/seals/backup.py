@@ -35,7 +35,6 @@ _LEVEL = 4  # a tenth larger than the default, in half the time
 class BackupTable(BaseModel):
     model_config = ConfigDict(extra="forbid")
     rows: int = Field(ge=0)
-    """The number of rows."""
     columns: list[str]
     bytes_columns: list[str]
     """The columns in base64."""
@@ -49,7 +48,6 @@ class Manifest(BaseModel):
     """In RFC 3339."""
     schema_version: str
     sequence: int = Field(ge=0)
-    """The last sequence."""
     chain: str = Field(pattern="[0-9a-f]{64}")
     """The last seal's, in hexadecimal."""
     left_out: list[str]

@@ -48,8 +48,8 @@ _NO_ROW = (
 def restore_backup(database: Database, file: Path, progress: Progress) -> Manifest:
     """Restore a backup into an empty ledger, in one transaction; return its manifest.
 
-    It upgrades an earlier release's schema. Raises BackupRefused, which names the fault, if the file is damaged, is of
-    a newer release, or does not verify, or if the ledger is not empty.
+    Raises BackupRefused, which names the fault, if the file is damaged, is of a newer release, or does not verify, or
+    if the ledger is not empty.
     """
     with _open_archive(file) as archive:
         manifest = _check_members(archive, file, progress)
@@ -66,10 +66,7 @@ def restore_backup(database: Database, file: Path, progress: Progress) -> Manife
 
 
 def rehearse(file: Path, progress: Progress) -> Manifest:
-    """Restore a backup into a temporary SQLite ledger; return its manifest.
-
-    Raises BackupRefused if the file is damaged, of a newer release, or does not verify.
-    """
+    """Restore a backup into a temporary SQLite ledger; return its manifest. Raises BackupRefused."""
     with tempfile.TemporaryDirectory(prefix="sellertrust-restore-") as folder:
         database = Database(f"sqlite:///{Path(folder) / 'ledger.db'}")
         try:
@@ -141,7 +138,6 @@ def _prepare(connection: Connection, manifest: Manifest) -> None:
 
 
 def _require_tables(manifest: Manifest, tables: Mapping[str, Table]) -> None:
-    """Reject an incomplete backup, which would restore without an error."""
     if not set(manifest.left_out) <= {KEYS}:
         raise _by_hand("the backup leaves out more than the keys")
     expected, held = set(tables) - set(manifest.left_out), set(manifest.tables)

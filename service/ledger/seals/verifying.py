@@ -52,7 +52,6 @@ class Mismatch:
     """The first mismatch."""
 
     sequence: int
-    """Its first entry."""
     problem: str
 
 
@@ -124,8 +123,6 @@ def is_as_written(row: Sequence[Any]) -> bool:
 
 
 class _Walk:
-    """The position of a verification."""
-
     def __init__(self, read: Read, checkpoints: Sequence[tuple[int, bytes]], first: int, end: int) -> None:
         before = read(_CHAIN.where(SEAL.c.first_sequence < first)) if first > 1 else ()
         self.chain = bytes(before[0][0]) if before else GENESIS
@@ -180,8 +177,6 @@ def _problem(row: Sequence[Any], sequence: int, leaf: bytes, mark: bytes) -> str
 
 @dataclass(slots=True)
 class _Sealed:
-    """The entries sealed under one key."""
-
     first: int
     last: int
     entry_id: str

@@ -1,4 +1,4 @@
-"""Runs migrations on the connection, and in the transaction, of `service.ledger.database.schema.upgrade`."""
+"""Runs in the transaction of `service.ledger.database.schema.upgrade`."""
 
 from alembic import context
 
