@@ -17,8 +17,6 @@ TURNS = 5
 
 
 class Place:
-    """A server that requires certificates and knows tokens, and a client with either or both."""
-
     def __init__(self, folder: Path) -> None:
         self.folder, self.authority, self.issuer = folder, Authority(folder), TokenIssuer(folder)
         self.grants = folder / "grants.toml"

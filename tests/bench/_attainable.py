@@ -40,7 +40,6 @@ NEGLIGIBLE_LOG = 25.0
 SELLERS_AT_ONCE = 250
 """The working arrays of [sellers, classes, points] then fit into a processor's cache."""
 SERIOUS = slice(HARMS.index("high"), None)
-"""Harms that are bad, of every violation type."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +102,6 @@ def status_at(market: Market, day: int) -> Ints:
     arrived = violations["final"].to_numpy() & violations["identifier_verified"].to_numpy()
     status = np.where(arrived, CONFIRM, -1).astype(np.int64)
     known = market.decisions.filter(pl.col("day") < day)
-    # Decisions are in time order; the last assignment of a repeated index stays.
     status[known["violation"].to_numpy()] = known["action"].to_numpy()
     return status
 
@@ -244,7 +242,6 @@ def _standing_in_bad_faith(market: Market, observe_day: int, keep: Flags) -> Flo
     first = np.full(market.violations.height, observe_day, dtype=np.int64)
     decided = market.decisions.filter((pl.col("action") == CONFIRM) & (pl.col("day") < observe_day))
     first[decided["violation"].to_numpy()] = decided["day"].to_numpy()
-    # An appeal is decided a day after the decision at the earliest.
     overturned = np.cumsum(np.concatenate([[0.0], delay_probabilities(bad.appeal, observe_day)]))
     # In the confirmed cases the decision precedes the observation; others read an unused entry.
     age = np.maximum(observe_day - 1 - first[keep], 0)
@@ -270,12 +267,10 @@ def posterior_probability(evidence: Evidence, parameters: MarketParameters) -> F
 
 
 def _grid(low: Floats, high: Floats, points: int) -> Floats:
-    """Return `points` evenly spaced values from `low` to `high` [n, C]: float64 [n, C, points]."""
     return np.asarray(low[..., None] + (high - low)[..., None] * (np.arange(points) / (points - 1)))
 
 
 def _gamma(parameters: MarketParameters) -> tuple[Floats, Floats]:
-    """Return shape and rate of the hazard by class, each [C]."""
     shape = np.array([c.hazard_shape for c in parameters.classes])
     return shape, shape / np.array([c.hazard_mean for c in parameters.classes])
 
@@ -313,7 +308,6 @@ def _log_hazard_density(log_hazard: Floats, parameters: MarketParameters) -> Flo
 
 
 def _chain(parameters: MarketParameters) -> tuple[Floats, Floats, Floats]:
-    """Return P(a spree starts), P(it ends) and its multiplier by class, each [C, 1]."""
     names = ("spree_start", "spree_end", "spree_multiplier")
     starts, ends, multiplier = (np.array([[getattr(c, name)] for c in parameters.classes]) for name in names)
     return starts, ends, multiplier

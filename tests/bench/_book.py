@@ -23,7 +23,6 @@ ROUNDS, CALLS, APPENDS, BATCH = 5, 3_000, 60, 100
 
 
 def measure(place: Path, url: str) -> dict[str, float]:
-    """Return figures of a server over a ledger with scored sellers, which logs every success to a file."""
     settings = settings_of(data_dir=place, database_url=url)
     with ExitStack() as stack:
         ledger, other = (stack.enter_context(Ledger.open(url)) for _ in range(2))
@@ -72,7 +71,6 @@ def _batches(client: Client) -> dict[str, float]:
 
 
 def _microseconds(work: Callable[[], object]) -> float:
-    """Return the least mean of some rounds."""
     times = []
     for _ in range(ROUNDS):
         began = time.perf_counter()

@@ -19,7 +19,6 @@ SHARE = 0.05
 CALLS = 2_000_000
 ROUND_SECONDS = 30.0
 WARM_ROUNDS = 2
-"""Rounds before memory is first measured."""
 
 MAX_ROUNDS = 60
 FIRST_RATE = 250.0
@@ -63,7 +62,7 @@ def run(show: Show, calls: int = CALLS, seconds: float = ROUND_SECONDS) -> None:
 
 
 def _round(address: str, body: Path, seconds: float, rate: float) -> list[Found]:
-    """Make calls for so many seconds and cancel `rate` a second beside h2load; 0: without h2load."""
+    """Make calls and cancel `rate` a second beside h2load; 0: without h2load."""
     if not rate:
         plan = Plan(address, seconds, at_a_time=8, deadline_seconds=10, cancelled_share=SHARE, sellers=SELLERS)
         with loading([plan] * 4) as found:

@@ -53,7 +53,6 @@ def name_by_stop(policy: Policy, assumptions: Assumptions) -> Points:
 
 
 def draw() -> str:
-    """Return the plot as SVG; each point's title is its value."""
     assumptions = read_assumptions(SHIPPED_ASSUMPTIONS)
     policies = {name: policy_of(shipped_data(name)) for name in COLOURS}
     panels = (

@@ -19,7 +19,6 @@ AHEAD_SECONDS = {"seconds": 2.5, "hours": 5 * 3_600.0}
 
 
 def run(show: Show, seconds: float = SECONDS, threads: int = THREADS) -> None:
-    """Return all figures, by database and by the clocks' difference."""
     for backend in BACKENDS:
         for name, ahead in AHEAD_SECONDS.items():
             clocks = (_shifted(-ahead), _shifted(ahead))

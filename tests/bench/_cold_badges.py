@@ -45,7 +45,6 @@ def run(show: Show, sellers: int = SELLERS) -> None:
 
 
 def _blank(data: Path, place: Path, sellers: int, invented_a_second: int) -> int:
-    """Count blank badges when each seller is asked about once by READERS parallel readers."""
     place.mkdir()
     paths = [f"/badge/{MARKET}/s{number}.svg" for number in range(sellers)]
     is_over = threading.Event()
@@ -66,7 +65,6 @@ def _blank(data: Path, place: Path, sellers: int, invented_a_second: int) -> int
 
 @contextmanager
 def badge_server(folder: Path, target: str) -> Iterator[str]:
-    """Run a badge server in its own process, over the server at `target`; return its address."""
     ready = folder / "badges"
     command = [*COMMAND, "badge", "serve", "--address", "127.0.0.1:0", "--ready-file", str(ready)]
     with subprocess.Popen(command, env=shell_of(folder / "data", target=target).environment) as process:
@@ -90,7 +88,6 @@ def _bodies(address: str, paths: Sequence[str]) -> list[bytes]:
 
 
 def _flood(address: str, flooder: int, a_second: float, is_over: threading.Event) -> None:
-    """Ask about invented ids until told to stop."""
     number = 0
     while a_second and not is_over.wait(1 / a_second):
         number += 1

@@ -30,7 +30,7 @@ from tests.helpers.hanging_postgresql import hanging_postgresql
 BATCH = 50
 MARKETPLACE = "faults"
 AN_APPEND_SECONDS = 0.02
-"""Approximate time of one append: a kill comes at any point within."""
+"""A kill comes at any point within."""
 WRITERS, PER_WRITER = 6, 100_000
 """Writers, and batch numbers of each; a revision is at most 1,000,000."""
 MEBIBYTES, MORE_MEBIBYTES = {"sqlite": 4, "postgresql": 16}, 2
@@ -42,7 +42,7 @@ class Unable(Exception):
 
 
 def batch(number: int) -> list[Entry]:
-    """Return the entries of one batch: always the same for the same number."""
+    """Return the entries of one batch: the same for the same number."""
     return [Entry(f"f-{number}-{i}", f"s-{i}", ExposureStated(10_000, 1 + i, revision=number)) for i in range(BATCH)]
 
 
@@ -223,11 +223,11 @@ def _ledger_on(backend: str, folder: Path) -> Iterator[str]:
     place = folder / "tablespace"
     place.mkdir()
     if os.geteuid() == 0:
-        owner = pwd.getpwnam("pgserver")  # the package runs PostgreSQL as this user for root
+        owner = pwd.getpwnam("pgserver")
         for path in (folder, place):
             os.chown(path, owner.pw_uid, owner.pw_gid)
         for parent in (folder, *folder.parents[:2]):
-            if not parent.stat().st_mode & 0o001:  # only its owner may enter our folder
+            if not parent.stat().st_mode & 0o001:
                 parent.chmod(parent.stat().st_mode | 0o011)
     with psycopg.connect(postgresql(), autocommit=True) as server:
         server.execute(f"CREATE TABLESPACE small LOCATION '{place}'".encode())

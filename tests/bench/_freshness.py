@@ -20,13 +20,10 @@ from tests.helpers.filled_server import SELLERS, filled_server
 from tests.helpers.servers import MARKET
 
 HELD_SECONDS = 3.0
-"""Duration of each commit."""
 ASKED_SECONDS = 3.0
-"""Duration of asking a server with a wrong clock."""
 
 
 def run(show: Show) -> None:
-    """Return both figures, over both databases, with the number of answers."""
     overstated = lacking = wrong = asked = 0
     for backend in BACKENDS:
         for is_own in (True, False):

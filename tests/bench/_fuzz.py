@@ -53,7 +53,6 @@ TEXTS += [
 ]
 NUMBERS = [0, 1, 2, 3, 9, -1, 2**31 - 1, -(2**31)]
 MAX_MESSAGES = 3
-"""Most messages of a stream of requests."""
 
 
 class _Aborted(Exception):
@@ -61,8 +60,6 @@ class _Aborted(Exception):
 
 
 class _Context:
-    """A call of one identity, as gRPC shows it to a handler."""
-
     def __init__(self, pem: bytes | None, token: str | None) -> None:
         self._properties = {"transport_security_type": [b"ssl"]} | ({} if pem is None else {"x509_pem_cert": [pem]})
         self._metadata = () if token is None else (("authorization", f"Bearer {token}"),)
@@ -180,7 +177,6 @@ def _response_type(method: str) -> type[Message]:
 
 
 def _parent_of(kind: type[Message], data: bytes) -> str:
-    """Return the parent in the first message of a stream; "" if absent."""
     try:
         found: Any = kind.FromString(data)
     except DecodeError:

@@ -19,7 +19,6 @@ PARENT = f"marketplaces/{MARKET}"
 SELLERS = {name: f"{PARENT}/sellers/{name}" for name in ("s-1", "s-2")}
 
 Identity = tuple[bytes | None, str | None]
-"""A caller's certificate in PEM, and token."""
 
 _FOUR_EYES = """
 [[persons]]
@@ -210,7 +209,6 @@ def _sound() -> list[tuple[str, Message]]:
 
 
 SOUND = _sound()
-"""Valid requests by method, in addition to the matrix."""
 
 
 def _erases(name: str, request: Any) -> bool:

@@ -14,20 +14,17 @@ from pathlib import Path
 from tests.helpers.callers import Shown
 
 PACKAGES = {"h2load": "nghttp2-client", "nghttpx": "nghttp2-proxy"}
-"""The Debian package of each program; `./dev bench` installs them."""
 
 START_SECONDS = 10.0
 
 
 def require_programs() -> None:
-    """Raise FileNotFoundError, with the remedy, if a program is missing."""
     for program, package in PACKAGES.items():
         if shutil.which(program) is None:
             raise FileNotFoundError(f"{program} is missing: apt-get install {package}")
 
 
 def write_body(path: Path, message: bytes) -> Path:
-    """Write a message as gRPC sends it, and return the path."""
     path.write_bytes(b"\0" + len(message).to_bytes(4, "big") + message)
     return path
 
@@ -49,7 +46,6 @@ def h2load_http1(address: str, *, count: int, connections: int) -> float:
 
 
 def h2load_for(seconds: float, address: str, method: str, body: Path, *arguments: str) -> None:
-    """Load a server with further arguments of h2load for so many seconds, with any outcome of the calls."""
     headers = ("-H", "content-type: application/grpc", "-H", "te: trailers")
     command = ["h2load", "-D", f"{seconds:g}", *arguments, *headers, "-d", str(body), f"http://{address}/{method}"]
     subprocess.run(command, capture_output=True, check=True)

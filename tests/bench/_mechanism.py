@@ -22,14 +22,12 @@ from tests.helpers.recordings import Told, facts_of, history, recorded, undistur
 
 KILLS = 100
 SHARED = 10
-"""Histories that two workers follow at once."""
 DECISIONS = 30
 
 Record = dict[str, Sequence[MeasureChanged]]
 
 
 def measure() -> dict[str, float]:
-    """Return the number of kills, and the lost, duplicated and misplaced statements."""
     found: Counter[str] = Counter()
     seed = 0
     while found["tries"] < KILLS:
@@ -44,7 +42,6 @@ def measure() -> dict[str, float]:
 
 
 def _killed(folder: Path, seed: int) -> dict[str, int]:
-    """Follow one history by workers that are killed until one is not; return the figures."""
     url, clock = f"sqlite:///{folder}/ledger.db", Clock()
     with Ledger.open(url, create=True, clock=clock) as ledger:
         told = Told(ledger, clock)
@@ -87,7 +84,6 @@ def _work_in_a_process(url: str, now: int, appends: int) -> bool:
 
 
 def _shared(folder: Path, seed: int) -> dict[str, int]:
-    """Follow one history by two workers at once; return the figures."""
     url, clock = f"sqlite:///{folder}/ledger.db", Clock()
     with Ledger.open(url, create=True, clock=clock) as one, Ledger.open(url, clock=clock) as other:
         told = Told(one, clock)
@@ -103,7 +99,6 @@ def _shared(folder: Path, seed: int) -> dict[str, int]:
 
 
 def _compare(found: Record, wanted: Record) -> dict[str, int]:
-    """Count all, lost, duplicated and misplaced statements."""
     figures: Counter[str] = Counter()
     for seller, facts in wanted.items():
         have, want = Counter(map(repr, found[seller])), Counter(map(repr, facts))

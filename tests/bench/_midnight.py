@@ -39,8 +39,6 @@ DEADLINE_SECONDS = 2.0
 
 
 class Asked(NamedTuple):
-    """The outcome of one call."""
-
     began: float
     """Seconds after midnight, by the server's clock."""
     seconds: float
@@ -66,7 +64,6 @@ def run(show: Show, seconds: float = SECONDS, sellers: int = SELLERS) -> None:
 
 
 def _pass_midnight(server: "Server", midnight: int, seconds: float, sellers: int) -> tuple[list[Asked], dict[str, int]]:
-    """Ask for all sellers, and then around midnight."""
     with Client(server.address, deadline_seconds=60) as client:
         names = [f"s{number}" for number in range(sellers)]
         for first in range(0, sellers, 500):
@@ -112,8 +109,6 @@ def _show(show: Show, name: str, found: list[Asked], counts: dict[str, int]) -> 
 
 
 class Server:
-    """The server's process, with its counts."""
-
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self._process = process
         self.address = self._read()["address"]
@@ -135,7 +130,6 @@ class Server:
 
 @contextmanager
 def _serving(folder: Path, shift: int) -> Iterator[Server]:
-    """Run a server of the folder whose clock is off by `shift` microseconds."""
     command = [sys.executable, "-m", "tests.bench._midnight_server", str(folder), str(shift)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:

@@ -21,7 +21,6 @@ COUNTS = ("hit", "miss", "stale", "unknown")
 
 
 def main() -> None:
-    """Serve until stdin ends."""
     folder, shift = Path(sys.argv[1]), [int(sys.argv[2])]
     settings = settings_of(data_dir=folder)
     with Ledger.open(settings.database_url, clock=lambda: wall_clock() + shift[0]) as ledger:

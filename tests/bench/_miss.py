@@ -22,7 +22,7 @@ RATINGS = 20_000
 
 
 def miss_figures(ledger: Ledger, artifact: Artifact, policy: Policy) -> dict[str, float]:
-    """Return `miss_ms.*`, medians of milliseconds, for sellers in turn."""
+    """Return `miss_ms.*`, medians of milliseconds."""
     files = {
         "50": file_of("m-50", 50),
         "2000": file_of("m-2000", 2_000),

@@ -49,7 +49,6 @@ class Seen:
     made_by: set[MadeBy] = field(default_factory=set)
 
     def ask(self, address: str, stop: threading.Event, seed: int) -> None:
-        """Ask for a seller, or a batch, one call after the other until told to stop."""
         chance = random.Random(seed)
         with Client(address, deadline_seconds=5) as client:
             while not stop.wait(PAUSE_SECONDS):
@@ -75,7 +74,6 @@ class Seen:
 
 
 def run(show: Show, count: int = SWAPS) -> None:
-    """Make `count` swaps, half of models and half of policies; return the outcome of the calls."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         registry = Registry(folder / "registry")
@@ -137,7 +135,6 @@ def _require(is_done: bool) -> None:
 
 
 def _expected(ledger: Ledger, registry: Registry, models: list[str]) -> Bodies:
-    """Return the core's answers for every seller by every model and policy."""
     cut = ledger.cut()
     rows = ledger.facts.rows(MARKET, NAMES, cut.sequence)
     found: Bodies = {}

@@ -90,7 +90,7 @@ class Watching:
 
 @contextmanager
 def health_checks(address: str) -> Iterator[Watching]:
-    """Ask for health ten times a second, each time by a new connection, as balancers do."""
+    """Ask ten times a second, each time by a new connection, as balancers do."""
 
     def ask() -> None:
         with grpc.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1)]) as channel:
@@ -140,7 +140,6 @@ def _by_h2load(show: Show, address: str, metrics: str, seconds: float) -> None:
 
 @contextmanager
 def asking(address: str, request: bytes) -> Iterator["Watching"]:
-    """Make one call with the deadline twenty times a second, by a gRPC client."""
     with grpc.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1)]) as channel:
         method = channel.unary_unary(f"/sellertrust.v1.{SCORE}")
         with Watching(lambda: method(request, timeout=DEADLINE_SECONDS), 0.05) as watching:
@@ -157,7 +156,6 @@ def _by_python(show: Show, address: str, seconds: float, processes: int) -> None
 
 
 def _peak(plan: Plan, processes: int) -> float:
-    """Return the most calls a second of closed load, over the numbers of parallel calls."""
     best = 0.0
     for count in AT_A_TIME:
         found = load([replace(plan, at_a_time=count)] * processes)
@@ -179,8 +177,6 @@ def _show_overload(show: Show, found: list[Found], peak: float) -> None:
 
 
 class Answered(NamedTuple):
-    """The server's OK answers under h2load."""
-
     a_second: float
     a_core_second: float
     """For each core second of the server's process, since others share the machine."""
@@ -194,7 +190,6 @@ def _answered(address: str, metrics: str, body: Path, seconds: float, *arguments
 
 
 def answered_ok(metrics: str) -> float:
-    """Return the number of scores answered with OK, by the server's metrics."""
     with urllib.request.urlopen(f"http://{metrics}/metrics", timeout=10) as answer:
         text = answer.read().decode()
     found = re.search(r'sellertrust_requests_total\{code="OK",method="TrustScoreService/GetTrustScore"\} (\S+)', text)

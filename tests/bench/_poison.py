@@ -22,14 +22,12 @@ ATTACKS = ("refunded the same day", "refunded later", "crowd")
 
 
 def measure(policy: Policy) -> dict[str, float]:
-    """Return the numbers of attacked and of frozen small sellers."""
     chance = random.Random(25)
     frozen = sum(_is_frozen(chance, policy, ATTACKS[number % len(ATTACKS)]) for number in range(SELLERS))
     return {"poison.small_sellers": SELLERS, "poison.frozen_free": frozen}
 
 
 def _is_frozen(chance: random.Random, policy: Policy, attack: str) -> bool:
-    """Return whether an attack that began yesterday, or a week ago, freezes one random small seller."""
     first = TODAY - chance.choice([2, 7])
     usual = {day: _sold(chance.randint(1, 4), chance.randint(1_000, 6_000)) for day in range(TODAY - 60, TODAY)}
     rows = [identity("i", TODAY - 600), *(exposure(f"x{ago}", TODAY - ago, 40) for ago in (20, 50, 90))]

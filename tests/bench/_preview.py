@@ -23,7 +23,6 @@ BATCH = 10_000
 
 
 def measure(sellers: int, before: Policy, after: Policy, progress: Callable[[str, int, int], None]) -> dict[str, float]:
-    """Return the time of a preview, and the numbers of sellers found and moved."""
     with (
         tempfile.TemporaryDirectory() as folder,
         Ledger.open(f"sqlite:///{Path(folder) / 'ledger.db'}", create=True, clock=Clock()) as ledger,

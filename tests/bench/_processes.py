@@ -20,7 +20,6 @@ SCORES_A_SECOND = 240_000
 SELLERS_AN_ORDER = 3
 PROCESSES = (1, 2)
 LOG_SECONDS = 10.0
-"""Most seconds until a line of the log is written."""
 
 ROUNDS, CALLS, CONNECTIONS, AT_A_TIME = 5, 6_000, 16, 4
 
@@ -44,7 +43,7 @@ def measure_processes(folder: Path, url: str, marketplace: str, sellers: Sequenc
         settings = {"database_url": url, "registry": folder / "registry", "processes": processes}
         with serving(shell_of(place, **settings, metrics_address="127.0.0.1:0"), place) as address:
             metrics = metrics_address(place / "server.log")
-            for _ in range(8 * processes):  # so that each process knows them
+            for _ in range(8 * processes):
                 with Client(address) as client:
                     client.batch_get_trust_scores(marketplace, list(sellers[:SELLERS_AN_ORDER]))
             for kind, (method, request, scores) in requests.items():
@@ -75,7 +74,6 @@ def metrics_address(log: Path) -> str:
 
 
 def cpu_seconds(metrics: str) -> float:
-    """Return the processor time of all processes of a server."""
     with urllib.request.urlopen(f"http://{metrics}/metrics", timeout=10) as answer:
         text = answer.read().decode()
     return sum(map(float, re.findall(r"(?m)^process_cpu_seconds_total(?:\{[^}]*\})? (\S+)$", text)))

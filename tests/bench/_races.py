@@ -38,7 +38,6 @@ from tests.helpers.servers import MARKET, settings_of
 SECONDS = 150.0
 THREADS = 64
 KEPT = 2_000
-"""Answers that are recomputed at the end."""
 DEADLINE_SECONDS = 60.0
 
 ILLEGAL = {"LIFECYCLE_FORBIDS", "VIOLATION_NOT_FOUND", "EXPOSURE_REVISION_TAKEN", "OCCUR_TIME_AHEAD"}
@@ -119,7 +118,6 @@ class Racers:
     # --- writes ------------------------------------------------------------------------------------------------------
 
     def _append(self, client: Client, other: Client, rng: random.Random, name: str) -> None:
-        """Append a violation, an exposure, an override, or a batch of several sellers' violations."""
         kind = rng.choice(("violation", "violation", "exposure", "override", "batch"))
         sellers = [f"s{rng.randrange(SELLERS)}" for _ in range(5 if kind == "batch" else 1)]
         entries = [self._entry(kind, seller, rng, f"{kind}-{name}-{index}") for index, seller in enumerate(sellers)]
@@ -151,7 +149,6 @@ class Racers:
         return entry
 
     def _decide(self, client: Client, other: Client, rng: random.Random, name: str) -> None:
-        """Append a random decision about a random violation, which may be illegal."""
         with self._lock:
             violation = rng.choice(self._open)
         decide = rng.choice((client.confirm_violation, client.overturn_violation, client.dismiss_violation))
@@ -159,7 +156,6 @@ class Racers:
         self._check(other, found.violation.seller.rpartition("/")[2], found.sequence, rng)
 
     def _correct(self, client: Client, other: Client, rng: random.Random, name: str) -> None:
-        """Move an identity or a violation in time."""
         number = rng.randrange(SELLERS)
         entry = entry_pb2.Entry(entry_id=f"c-{name}", seller=seller_name(MARKET, f"s{number}"))
         entry.correction.entry = rng.choice((f"i{number}", f"v{number}-{rng.randrange(3)}"))
@@ -178,7 +174,6 @@ class Racers:
     # --- reads -------------------------------------------------------------------------------------------------------
 
     def _read(self, client: Client, other: Client, rng: random.Random, name: str) -> None:
-        """Read a score, or a batch, of now, or of the newest written sequence."""
         if rng.random() < 0.1:
             sellers = rng.sample(range(SELLERS), 10)
             found = client.batch_get_trust_scores(MARKET, [f"s{number}" for number in sellers])
@@ -256,7 +251,6 @@ def race(
     threads: int,
     clocks: Sequence[Callable[[], int]] = (wall_clock, wall_clock),
 ) -> None:
-    """Return the figures of one race, by `name`."""
     with tempfile.TemporaryDirectory() as folder, database(backend, Path(folder)) as url:
         prepare(Path(folder), url)
         with two_servers(Path(folder), url, clocks) as (addresses, ledger, scorer):

@@ -18,13 +18,12 @@ Say = Callable[[str], None]
 
 
 def toronto() -> Path | None:
-    """Return the folder of the Toronto inspections; None if absent."""
+    """Return the folder; None if absent."""
     folder = SHARED / "toronto_dinesafe"
     return folder if folder.is_dir() else None
 
 
 def chicago() -> Path | None:
-    """Return the folder of the Chicago inspections; None if absent."""
     folder = SHARED / "chicago_food"
     return folder if folder.is_dir() else None
 

@@ -38,7 +38,6 @@ class Restarted:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it and wait until it answers."""
         self._ready.unlink(missing_ok=True)
         with self._log.open("ab") as output:
             self._process = subprocess.Popen(
@@ -64,7 +63,6 @@ class Restarted:
 
 
 def run(show: Show, count: int = RESTARTS) -> None:
-    """Make so many restarts, one server after the other, each with a ledger of the same entries."""
     with tempfile.TemporaryDirectory() as name:
         first, second = Path(name) / "first", Path(name) / "second"
         first.mkdir()

@@ -84,7 +84,6 @@ def _flood(address: str, ca: Path) -> Iterator[None]:
 
 
 def _share_soon(client: Client) -> float:
-    """Return the share of calls, at a fixed rate, that are answered within 200 ms."""
     soon = tries = 0
     began = time.monotonic()
     while time.monotonic() - began < SECONDS:

@@ -16,7 +16,6 @@ from tests.helpers.servers import MARKET, running_server, violation
 COUNT = 500
 """Sellers of others, each with a violation and a measure."""
 TRIES = 4_000
-"""Tries of existing and of missing things, for each question."""
 WARM = 200
 LIMITS = {name: ["*"] for name in ("kinds", "sources", "notifiers", "entry_ids", "actions")}
 RIGHTS = ["append", "read_scores", "explain", "read_measures", "read_ledger", "decide"]
@@ -89,7 +88,6 @@ def told_apart(folder: Path, say: Say) -> dict[str, float]:
 
 
 def _asked(client: Client, name: str, ask: Question) -> float:
-    """Return the AUC of one question; both kinds in random order, all rejected."""
     chance = random.Random(name)
     seconds: dict[bool, list[float]] = {True: [], False: []}
     told: set[object] = set()
@@ -148,7 +146,6 @@ def _measure(number: int) -> entry_pb2.Entry:
 
 
 def _auc(first: list[float], second: list[float]) -> float:
-    """Return the chance that a value of the first is larger than one of the second; ties count half."""
     ranked = sorted([(value, True) for value in first] + [(value, False) for value in second])
     total = sum(place for place, (_, is_first) in enumerate(ranked, 1) if is_first)
     return (total - len(first) * (len(first) + 1) / 2) / (len(first) * len(second))

@@ -24,7 +24,6 @@ from training.study.loading import load_study
 
 MARKETPLACE, DAYS, START = "demo", 730, date(2024, 1, 1)
 SELLERS = [f"s-{number:06d}" for number in range(300)]
-"""Those that are asked for, of 1,000."""
 
 
 @contextmanager

@@ -73,7 +73,7 @@ def _costs(folder: Path, say: Say) -> dict[str, float]:
     """Return the gate's microseconds of a call (p50): by a certificate alone, by one and a token, by a token alone."""
     place = Place(folder)
     asking, token = place.authority.server_settings(), place.issuer.token_file()
-    silent = {name: path for name, path in asking.items() if name != "tls_client_ca"}  # asks for no certificate
+    silent = {name: path for name, path in asking.items() if name != "tls_client_ca"}
     shown = place.authority.certificate(dns=["a.example"]).options()
     ways: dict[str, tuple[dict[str, Path], dict[str, Any]]] = {
         "mtls": (asking, shown),
@@ -177,4 +177,3 @@ PARTS = {
     "fuzz": _fuzzed,
     "edits": _edited,
 }
-"""Parts by the name that `--only` takes."""

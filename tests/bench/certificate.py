@@ -114,7 +114,6 @@ def shipped() -> dict[str, float]:
 
 
 def attacks() -> dict[str, float]:
-    """Count printed attacks with another result when they are played."""
     stated_of_shipped = read_assumptions(SHIPPED_ASSUMPTIONS).data
     replayed = differ = 0
     for data, parts in [*((shipped_data(name), stated_of_shipped) for name in POLICIES), *_worlds(WORLDS)]:
@@ -132,7 +131,6 @@ def attacks() -> dict[str, float]:
 
 
 def attackers() -> dict[str, float]:
-    """Measure how near adaptive attackers come to the bound, and how many exceed it."""
     assumptions = read_assumptions(SHIPPED_ASSUMPTIONS)
     tried = above = 0
     ratios = []
@@ -157,7 +155,6 @@ def attackers() -> dict[str, float]:
 
 
 def refinement() -> dict[str, float]:
-    """Count random real histories with a day that the abstract states do not allow."""
     laxer, chance = 0, random.Random(1717)
     for data, parts in _worlds(WORLDS):
         policy, assumptions = policy_of(data), parse_assumptions(parts)
@@ -169,7 +166,6 @@ def refinement() -> dict[str, float]:
 
 
 def altered() -> dict[str, float]:
-    """Count damaged certificates that are still proven."""
     certificate = to_be_altered()
     where, chance = provable(certificate), random.Random(99)
     tried = accepted = 0
@@ -187,7 +183,6 @@ def altered() -> dict[str, float]:
 
 
 def forged() -> dict[str, float]:
-    """Count forged statements that are neither rejected nor listed as not proven."""
     certificate, chance = to_be_altered(), random.Random(25)
     accepted = 0
     for number in range(DAMAGES):
@@ -206,7 +201,6 @@ def forged() -> dict[str, float]:
 
 
 def programs() -> dict[str, float]:
-    """Count states with another value by a linear program."""
     stated_of_shipped = read_assumptions(SHIPPED_ASSUMPTIONS).data
     states = differ = 0
     for data, parts in [*((shipped_data(name), stated_of_shipped) for name in POLICIES), *_worlds(PROGRAMS)]:
@@ -221,7 +215,6 @@ def programs() -> dict[str, float]:
 
 
 def monotone() -> dict[str, float]:
-    """Count random accepted policies by which a violation eases a term on some later day, by the real evaluation."""
     chance = random.Random(2525)
     broken = 0
     for policy in islice(draw_policies(chance), MONOTONE):
@@ -230,7 +223,6 @@ def monotone() -> dict[str, float]:
 
 
 def across() -> dict[str, float]:
-    """Count lives across several policies that take more than is certified of these policies."""
     number, above, near = joined.play(SEQUENCES, LIVES, 25)
     found, faults = ledgers.play(LEDGERS, 25)
     names = ("histories", "above_bound", "traces", "contested", "not_contestable", "unrecorded")

@@ -75,7 +75,6 @@ def run(say: Say) -> dict[str, float]:
 
 
 def _by_tenths(say: Say) -> Callable[[str, int, int], None]:
-    """Return a printer of each tenth of a step."""
     said: dict[str, int] = {}
 
     def progress(step: str, done: int, total: int) -> None:
@@ -88,7 +87,6 @@ def _by_tenths(say: Say) -> Callable[[str, int, int], None]:
 
 
 def measures() -> dict[str, float]:
-    """Measure the time to compute a seller's measures in force."""
     general = policy_named("general")
     rows = [identity("i", TODAY - 600), *(exposure(f"x{n}", TODAY - 1 - 9 * n, 50, 1) for n in range(40))]
     rows += [violation(f"v{n}", TODAY - 20 * n - 1, 1 + n % 8, 1 + n % 4) for n in range(9)]
@@ -110,7 +108,6 @@ def measures() -> dict[str, float]:
 
 
 def difference() -> dict[str, float]:
-    """Count the changed cells, and check them seller by seller."""
     before, after = policy_named("general"), policy_named("ladder")
     begin = perf_counter()
     changes = [one for one in find_changes(before, after) if one.example is not None]
@@ -126,7 +123,6 @@ def difference() -> dict[str, float]:
 
 
 def payouts() -> dict[str, float]:
-    """Count random orders that do not balance, and time one."""
     chance = random.Random(7)
     unbalanced, took = 0, 0.0
     for _ in range(ORDERS):

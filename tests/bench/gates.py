@@ -29,7 +29,6 @@ GOOD, EACH_BROKEN = 100, 20
 
 
 def run(say: Say) -> dict[str, float]:
-    """Return figures by number of bad rows."""
     figures: dict[str, float] = {"gates.good": GOOD, "gates.broken": len(BROKEN) * EACH_BROKEN}
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
         for bad_rows in BAD_ROWS:

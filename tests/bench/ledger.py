@@ -32,7 +32,6 @@ ENTRIES, SELLERS, LISTINGS, BATCH = 1_000_000, 100_000, 8_000, 10_000
 
 
 def run(say: Say, only: str = "") -> dict[str, float]:
-    """Return figures by part and database, such as `kill.sqlite.lost`."""
     seed = int(os.environ.get("BENCH_SEED", random.SystemRandom().randrange(1 << 31)))
     random.seed(seed)
     figures: dict[str, float] = {"seed": seed}
@@ -71,7 +70,6 @@ def million(backend: str, folder: Path, entries: int = ENTRIES) -> dict[str, flo
 
 
 def recall(backend: str, folder: Path, sellers: int = SELLERS, listings: int = LISTINGS) -> dict[str, float]:
-    """Measure a listing of a product with two violations, a recall, and its confirmation."""
     figures: dict[str, float] = {}
     with database(backend, folder) as url, Ledger.open(url) as ledger:
         _list(ledger, "popular", listings)
@@ -116,4 +114,3 @@ PARTS: dict[str, Callable[[str, Path], dict[str, float]]] = {
     "million": million,
     "recall": recall,
 }
-"""Parts by the name that `--only` takes."""

@@ -137,7 +137,6 @@ def _write_inputs(place: Path, url: str, artifact: Artifact) -> None:
 
 @contextmanager
 def _rival(python: Path, folder: Path, kind: str, seller: str) -> Iterator[str]:
-    """Yield the address of a rival that answers."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
@@ -164,14 +163,11 @@ def _rival(python: Path, folder: Path, kind: str, seller: str) -> Iterator[str]:
 
 @dataclass
 class Target:
-    """A loaded server, and the count of its OK answers."""
-
     address: str
     answered: Callable[[], float]
 
 
 def _beside_echo(place: Path, url: str, seller: str, body: Path) -> dict[str, float]:
-    """Compare with echo in plain text, and with mutual TLS and grants; this process serves both."""
     settings = settings_of(data_dir=place, database_url=url)
     figures = _over_echo(settings, seller, body, "get_over_echo", None)
     authority = Authority(place)
@@ -229,7 +225,6 @@ def _load(target: Target, at_a_time: int, body: Path) -> float:
 
 @contextmanager
 def _echo(settings: Settings, answer: bytes, files: TlsFiles | None) -> Iterator[Target]:
-    """Return a handler that returns the same bytes."""
     count = [0]
 
     def behave(data: bytes, context: grpc.ServicerContext) -> bytes:

@@ -118,7 +118,6 @@ def _controlled(ledger: Ledger) -> Iterator[tuple[str, float]]:
 
 
 def ordinary(seller: str, days: int = 60) -> list[Entry]:
-    """Return an identity, so many days of orders, three incidents."""
     return [
         identity(f"i-{seller}", seller),
         *(exposure(TODAY - 1 - d, seller) for d in range(days)),
@@ -131,7 +130,6 @@ def ratings(seller: str, count: int) -> list[Entry]:
 
 
 def allegations(seller: str, count: int) -> list[Entry]:
-    """Return allegations, each an incident of its own."""
     return [
         violation(f"a-{seller}-{k}", seller, harm=Harm(1 + k % 4), incident=f"a-{k}", occur_time=ago(1 + k % 300))
         for k in range(count)
@@ -159,7 +157,6 @@ def _flow(seller: str, day: int, revision: int = 0, disputed: int = 0) -> Entry:
 
 
 def _confirmed(entry_id: str, seller: str, occur_time: int) -> Entry:
-    """Return a violation confirmed on arrival, an incident of its own."""
     return violation(
         *(entry_id, seller), incident=entry_id, occur_time=occur_time,
         source=Source.CUSTOMS, final=True, identifier_verified=True,
@@ -172,7 +169,6 @@ def _append(ledger: Ledger, entries: Sequence[Entry]) -> None:
 
 
 def _score(ledger: Ledger, seller: str) -> None:
-    """Score as a server does, without the call."""
     cut = ledger.cut()
     rows, omitted = ledger.facts.of_seller(MARKET, seller, cut, MAX_ALLEGATIONS)
     score(rows, [seller], cut.observe_time, worlds.artifact(), worlds.policy(), omitted={seller: omitted})
@@ -195,5 +191,4 @@ def _timed() -> Iterator[Callable[[], float]]:
 
 
 def _peak_mb() -> float:
-    """Return the most memory that this process has had so far."""
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1_024, 0)

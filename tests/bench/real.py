@@ -32,11 +32,9 @@ PAIRS = {
     "difference_raw_count": "raw_count",
     "difference_city": "city",
 }
-"""Each paired difference: LightGBM less the model named."""
 
 
 def run(say: Say) -> dict[str, float]:
-    """Return figures by task; for a city without data, the reason."""
     figures: dict[str, float] = {}
     scores: dict[str, Floats] = {}
     for city, tasks in TASKS.items():
@@ -97,7 +95,6 @@ def _city(data: Path, table: LedgerTable, test: Snapshot, figures: dict[str, flo
 
 
 def _at_equal_volume(task: str, test: Snapshot, scores: Mapping[str, Floats]) -> dict[str, float]:
-    """Return the concordance over pairs of like window volume, and the model's less the baseline's."""
     found, differences = at_equal_volume(
         scores, test.bad, test.window_orders, test.seller, np.ones(len(test.bad)), "lightgbm"
     )

@@ -29,11 +29,10 @@ SELLERS, STEPS, STEP_DAYS = 5_000, 24, 15
 BY_HAND, TIMED = 1_000, 200
 MARKET = "demo"
 END = ((START - date(1970, 1, 1)).days + DAYS) * DAY
-"""The end of the market's last day, in microseconds."""
+"""In microseconds."""
 
 
 def run(say: Say, sellers: int = SELLERS) -> dict[str, float]:
-    """Return explanations with an unnamed point, sums that differ, and the shares of tiers."""
     with tempfile.TemporaryDirectory() as name, market_ledger(Path(name), sellers) as ledger:
         trained = train(exported(ledger, MARKET, Path(name)), load_study(STUDIES / "marketplace.toml"))
         artifact = load(trained.parts)

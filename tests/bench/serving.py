@@ -19,7 +19,6 @@ from tests.bench._trained_market import MARKETPLACE, SELLERS, trained_market
 
 
 def run(say: Say) -> dict[str, float]:
-    """Return all figures; each part prints its own as it ends."""
     figures: dict[str, float] = {}
 
     def add(prefix: str, measure: Callable[[], Mapping[str, float]]) -> None:

@@ -32,7 +32,6 @@ RUNNERS = 473
 
 
 def run(say: Say) -> dict[str, float]:
-    """Return figures of every regime, and print the table."""
     results = simulated_year(say)
     say("\n".join(table_of(results)))
     return flat(results) | bound_stops(say)
@@ -95,7 +94,6 @@ def figures_of(found: YearResult) -> dict[str, float]:
 
 
 def table_of(results: dict[str, YearResult]) -> list[str]:
-    """Return the table of the page, a line a regime."""
     lines = [
         "| terms | buyers lose | of what runners sold | days until stopped | clean sellers hit | payout after | refused"
         " (of all value) | newcomers' first month |",

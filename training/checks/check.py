@@ -6,11 +6,9 @@ class Check:
     """One check of the data or of the rows."""
 
     check: str
-    """Its name in the evaluation."""
     ok: bool
     number: float
     text: str
-    """The finding, in a sentence."""
     threshold: float | None = None
     """The bound of the number; None: no bound is shown."""
 

@@ -76,7 +76,7 @@ def report_before_occur(table: LedgerTable) -> Check:
 
 
 def future_dates(table: LedgerTable) -> Check:
-    """Check that no entry happened after the last report of the ledger."""
+    """Check that no entry happened after the last report."""
     columns = table.columns
     last = int(columns.report_time.max()) if len(columns.case) else 0
     happened = np.where(columns.kind == Kind.EXPOSURE, columns.day * DAY, columns.occur_time)
@@ -185,7 +185,6 @@ def constant_features(study: Study, observed: Sequence[Snapshot]) -> Check:
 
 
 _OF_CATEGORY = tuple(f"{category.name.lower()}_mass_" for category in Category)
-"""Prefixes of features that are masses of one category."""
 
 
 _RANGES: Mapping[str, tuple[float, float]] = {

@@ -72,7 +72,6 @@ def fingerprints(table: LedgerTable) -> NDArray[np.uint64]:
 
 
 def _identities(table: LedgerTable) -> NDArray[np.uint64]:
-    """Return a number for each seller's country and attributes, of shape (sellers,)."""
     columns = table.columns
     rows = columns.take(columns.kind == Kind.IDENTITY)
     texts: dict[tuple[object, ...], int] = {}

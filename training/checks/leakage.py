@@ -21,9 +21,8 @@ from training.observation.snapshots import Snapshot, features_of, join, known_at
 from training.study.definition import Observation, Study
 
 SAMPLE = 20_000
-"""Most rows of a check."""
 MAX_DAYS = 100
-"""Most observation days that are rebuilt."""
+"""Observation days that are rebuilt."""
 MAX_SINGLE_AUC = 0.9
 """Tolerated AUC of one feature alone, either way."""
 MAX_ADVERSARIAL_AUC = 0.8
@@ -46,10 +45,6 @@ _ROUNDS = 40
 
 
 def leakage_checks(table: LedgerTable, study: Study, train: Snapshot, test: Snapshot) -> list[Check]:
-    """Run all checks for leaks between training, test and future.
-
-    `train`, `test`: the rows that a model learns from and is tested on. The same rows give the same figures.
-    """
     return [
         rebuilt(table, study, join([train, test])),
         shuffled_labels(train, folds(train.seller, 2, study.model.seed), study.model.seed),
@@ -61,11 +56,9 @@ def leakage_checks(table: LedgerTable, study: Study, train: Snapshot, test: Snap
 
 
 Build = Callable[[LedgerTable, Study, Observation], Floats]
-"""Returns the features of every seller of a table at an observation point, of shape (cases, features)."""
 
 
 def features_at(table: LedgerTable, study: Study, point: Observation) -> Floats:
-    """Compute every seller's features at an observation point as snapshots do, shape (cases, features)."""
     everyone = np.arange(table.columns.cases, dtype=np.int64)
     return features_of(known_at(table, study, point), table, study, point, everyone)
 
@@ -213,7 +206,6 @@ def _fit(x: Floats, y: Floats, seed: int) -> lightgbm.Booster:
 
 
 def _sample(n: int, most: int, seed: int) -> Ints:
-    """Return the places of at most `most` of n rows, drawn by chance, ascending."""
     if n <= most:
         return np.arange(n)
     return np.sort(np.random.default_rng(seed).choice(n, most, replace=False))

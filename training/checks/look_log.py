@@ -20,11 +20,10 @@ class Look:
     """An RFC 3339 text in UTC."""
     marketplace: str
     study: str
-    """The study's name."""
     study_digest: str
     """The study's digest; it changes with any parameter."""
     ledger_digest: str
-    """The digest of the ledger's export."""
+    """Of the ledger's export."""
     first_day: int
     """First day of the span of the test windows (days since 1970-01-01)."""
     end_day: int

@@ -15,7 +15,6 @@ Labels = NDArray[Any]
 """Texts by row, of numpy's string or object type."""
 
 LEVEL = 0.95
-"""Coverage of every interval."""
 ERRORS_95 = 1.959964
 """Standard errors from the middle of a 95 % interval to its ends."""
 
@@ -42,7 +41,6 @@ class Interval:
 
     @staticmethod
     def within(value: float, error: float) -> "Interval":
-        """Return `value` plus and minus ERRORS_95 standard errors."""
         return Interval(value, value - ERRORS_95 * error, value + ERRORS_95 * error)
 
     def cut(self, least: float, most: float) -> "Interval":
@@ -89,11 +87,7 @@ def groups_of(key: Labels | Ints) -> list[tuple[Any, Ints]]:
 
 
 def plain(value: Any) -> Any:
-    """Return the value as JSON can hold it.
-
-    Intervals become tables, arrays and tuples lists, keys texts. Numbers keep 12 digits; a number that is not finite
-    becomes null.
-    """
+    """Return the value as JSON can hold it: numbers keep 12 digits, null if not finite."""
     if isinstance(value, Interval):
         return plain(value.as_dict())
     if isinstance(value, Mapping):

@@ -25,7 +25,6 @@ STEP = 5
 """Width of a strip in points; cut-offs are multiples of it."""
 
 Strips = Mapping[str, Any]
-"""The result of `count_strips`, as read from an evaluation."""
 
 
 def count_strips(case: Case) -> dict[str, Any]:
@@ -86,7 +85,6 @@ def read_bands(strips: Strips, cut_offs: Mapping[Tier, int]) -> list[dict[str, A
 
 
 def _rate(sums: Mapping[str, float], rows: float) -> dict[str, float | None]:
-    """Return the rate at the reference exposure and its interval, each at most 1; None without rows."""
     if not sums["weight"] or not sums["own"]:
         return {"rate": None, "low": None, "high": None}
     observed, scale = sums["bad"] / sums["weight"], sums["reference"] / sums["own"]

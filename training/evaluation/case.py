@@ -19,21 +19,19 @@ and orders before it.
 """
 
 MODELS = (CANDIDATE, TWIN, "logistic", "points_rule", "raw_count", *VOLUMES, CHAMPION)
-"""Names of models, in the order of every table; other models follow."""
+"""Names of models in the order of every table."""
 
 
 @dataclass(frozen=True, slots=True)
 class Train:
-    """The m training rows that the test rows are compared with."""
+    """The m training rows that the test rows are compared with: shape (m,), `x` (m, features)."""
 
     bad: Floats
-    """Outcomes, 0 or 1, shape (m,)."""
+    """0 or 1."""
     seller: Ints
-    """Codes of sellers, shape (m,), coded as in the test rows."""
+    """Codes as in the test rows."""
     points: Ints
-    """The candidate's points, shape (m,)."""
     x: Floats
-    """Inputs of the model, shape (m, features)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +43,8 @@ class Case:
     """
 
     bad: Floats
-    """Outcome: 0 or 1."""
+    """0 or 1."""
     seller: Ints
-    """Code of the seller."""
     day: Ints
     """Observation day, in days since 1970."""
     weight: Floats
@@ -59,11 +56,11 @@ class Case:
     tenure_days: Floats
     """Days since the seller's first exposure or identity."""
     country: Labels
-    """Country of the seller; empty: unknown."""
+    """Empty: unknown."""
     product_category: Labels
-    """Main product category of the seller; empty: unknown."""
+    """Empty: unknown."""
     file: Labels
-    """Length of history: thin, medium or thick."""
+    """Thin, medium or thick."""
     seen: Bools
     """The seller is among the training rows."""
     inspected: Bools
@@ -84,22 +81,19 @@ class Case:
     Models rank by these; points are rounded from them.
     """
     window_orders: Floats
-    """Orders settled in the window."""
     points: Ints
     """The candidate's points at the reference exposure, 0 to 1000; they never rise with `served`."""
     policy: Policy
-    """The policy that turns points into tiers."""
     train: Train
     rankings: Mapping[str, Floats] = field(default_factory=dict)
     """By model without probabilities: its scores; higher is worse. No model is also in `log_odds`."""
     champion_points: Ints | None = None
     """The champion's points at the reference exposure; None without a champion."""
     indeterminate: int = 0
-    """Number of sellers without a row because their outcome is indeterminate."""
+    """Sellers without a row because their outcome is indeterminate."""
     left: int = 0
-    """Number of sellers without a row because they left."""
+    """Sellers without a row because they left."""
     seed: int = 1
-    """Seed of everything that is drawn."""
     resamples: int = RESAMPLES
     """Number of bootstrap draws."""
     harm: float = HARM
@@ -136,7 +130,6 @@ class Case:
         ]
 
     def _shapes(self) -> list[tuple[str, tuple[int, ...], tuple[int, ...]]]:
-        """Return (name, shape found, shape expected) of every array with a wrong shape."""
         rows, width = (len(self.bad),), len(self.features)
         names = ("seller", "day", "weight", "loss", "orders", "tenure_days", "country", "product_category", "file")
         more = ("window_orders", "seen", "inspected", "unrated", "points")

@@ -12,22 +12,15 @@ from training.evaluation.probability import equal_bins
 from training.evaluation.ranking import Shares
 
 GRID = np.linspace(0.0, 1.0, 101)
-"""The shares 0, 0.01, ..., 1."""
 
 
 def roc(shares: Shares) -> dict[str, Floats]:
-    """Return the ROC curve: `y`, the share of bad rows rejected, at `x`, the share of good rows rejected.
-
-    Shares are of the rows' weight. `x` is each hundredth from 0 to 1.
-    """
+    """Return the ROC curve by weight: `y`, the share of bad rows rejected, at hundredths `x` of good rows rejected."""
     return {"x": GRID, "y": _at(shares.good, shares.bad, GRID)}
 
 
 def lift(shares: Shares) -> dict[str, Floats]:
-    """Return the lift curve: `y`, the bad rate among the worst share `x` over the rate of all rows.
-
-    Shares and rates are of the rows' weight. 1 equals chance; every line ends at 1.
-    """
+    """Return the lift curve by weight: `y`, the bad rate among the worst share `x` over that of all rows."""
     x = GRID[1:]
     return {"x": x, "y": _at(shares.all, shares.bad, x) / x}
 

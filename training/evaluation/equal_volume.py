@@ -18,8 +18,6 @@ MORE, LESS = 6, 5
 
 @dataclass(frozen=True, slots=True)
 class EqualVolume:
-    """The concordance of one score at equal volume."""
-
     value: float
     """Chance that a bad row scores above a good row of like volume, ties one half; NaN without a pair."""
     pairs: float
@@ -28,7 +26,6 @@ class EqualVolume:
     """Change of the value for one more copy of each seller, shape (sellers,), in the order of the sellers' codes."""
 
     def interval(self) -> Interval:
-        """Return the AUC with its 95 % interval from the sellers' influence, cut at 0 and 1."""
         return between(self.value, self.influence).cut(0.0, 1.0)
 
 
@@ -89,10 +86,10 @@ def at_equal_volume(
 
 
 class _Counts:
-    """Rows ordered by volume; sums the weights of rows with like volume and lower score.
+    """Sums weights of rows with like volume and lower score: a wavelet matrix over the ranks of the scores.
 
-    A wavelet matrix over the ranks of the scores. At each bit, from the highest, it separates rows with 0 from rows
-    with 1, zeros first, each part in its previous order. A range of rows stays a range in either part.
+    Rows are in the order of volume. Each bit, from the highest, splits them stably into zeros and ones, so a range of
+    rows stays a range in either part.
     """
 
     def __init__(self, volume: Floats, score: Floats, weight: Floats) -> None:
@@ -122,9 +119,7 @@ class _Counts:
         return self._total[last] - self._total[first], (lower + upto) / 2
 
     def _below(self, first: Ints, last: Ints, rank: Ints) -> Floats:
-        """Return the weight of the rows from `first` up to but excluding `last` with a score rank below `rank`: shape
-        (m,).
-        """
+        """Return the weight of the rows in [first, last) with a score rank below `rank`: shape (m,)."""
         found = np.zeros(len(rank))
         for bit, zeros, weights in self._levels:
             one = (rank >> bit) & 1 == 1
@@ -136,5 +131,4 @@ class _Counts:
 
 
 def _sums(values: Floats) -> Floats:
-    """Return the running sums, beginning with 0."""
     return np.append(0.0, np.cumsum(values))

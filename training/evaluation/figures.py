@@ -1,5 +1,3 @@
-"""All figures of one evaluation."""
-
 from dataclasses import asdict
 from typing import Any
 
@@ -67,9 +65,9 @@ def evaluate(case: Case) -> dict[str, Any]:
 
 
 def equal_volume(case: Case) -> dict[str, Any]:
-    """Return `pairs`, `auc` and `difference` over pairs of rows of like window volume, weighted by `case.weight`.
+    """Return AUCs over pairs of rows of like window volume, weighted by `case.weight`.
 
-    `auc`: of each model; `pairs`: their weight; `difference`: the candidate's AUC less each other model's.
+    `pairs`: their weight; `difference`: the candidate's AUC less each other model's.
     """
     found, differences = at_equal_volume(
         case.scores(), case.bad, case.window_orders, case.seller, case.weight, CANDIDATE
@@ -97,7 +95,6 @@ def stability(case: Case) -> dict[str, Any]:
 
 
 def counted(bad: Floats, seller: Any) -> dict[str, int]:
-    """Return the numbers of rows, of bad rows and of distinct sellers, by name."""
     return {"rows": len(bad), "bad": int(bad.sum()), "sellers": len(np.unique(seller))}
 
 
@@ -118,7 +115,6 @@ class _Figures:
         self.draws, self._drawn_losses = self._draw(rankings)
 
     def _draw(self, rankings: dict[str, Ranking]) -> tuple[Draws, dict[str, Floats]]:
-        """Return the bootstrap's draws, and the log-loss of each model in each draw."""
         case = self.case
         terms = {
             name: np.column_stack([line.terms(), case.weight * self.losses[name], case.weight])
@@ -128,11 +124,9 @@ class _Figures:
         return draws, {name: sums[:, -2] / sums[:, -1] for name, sums in draws.sums.items()}
 
     def mean(self, values: Floats) -> float:
-        """Return the weighted mean over the rows."""
         return float(self.case.weight @ values / self.case.weight.sum())
 
     def comparisons(self) -> dict[str, Any]:
-        """Return the AUC of each model, the difference of each pair, and the paired figures of the models in PAIRED."""
         found = with_pairs(self.auc, self.draws.auc)
         return {
             "auc": {name: interval for name, interval in found.items() if name in self.scores},
@@ -141,7 +135,6 @@ class _Figures:
         }
 
     def _paired(self, other: str) -> dict[str, Interval]:
-        """Return the candidate's log-loss and recall of loss less another model's."""
         drawn, lost = self.draws.recall, self._drawn_losses
         return {
             "log_loss": Interval.of(
@@ -151,10 +144,6 @@ class _Figures:
         }
 
     def models(self) -> dict[str, dict[str, Any]]:
-        """Return the figures of each model.
-
-        Log-loss, Brier's score and calibration are null for a model that only ranks.
-        """
         return {name: self._model(name) for name in self.scores}
 
     def _model(self, name: str) -> dict[str, Any]:

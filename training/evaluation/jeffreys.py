@@ -48,17 +48,14 @@ def holm(p_values: Floats) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """The predicted and the observed rate over some rows."""
-
     rows: int
     bad: int
-    """Number of bad rows."""
     predicted: float
     """Weighted mean of the predictions."""
     observed: float
     """Weighted share of bad rows."""
     low: float
-    """Lower end of Jeffreys' interval of the observed rate."""
+    """Jeffreys' 95 % interval of `observed`, to `high`."""
     high: float
     effective_rows: float
     """Number of independent rows with as much information: fewer than `rows` if sellers repeat or weights differ."""
@@ -86,7 +83,7 @@ class Rate:
         return jeffreys_test(chance, self.observed * self.effective_rows, self.effective_rows)
 
     def shown(self) -> dict[str, float]:
-        """Return the fields that a report table shows, by name: all but `effective_rows`."""
+        """Return the fields of a report table."""
         return {name: getattr(self, name) for name in ("rows", "bad", "predicted", "observed", "low", "high")}
 
 

@@ -9,7 +9,6 @@ from scoring.base.arrays import Floats, Ints
 from training.evaluation.arrays import Interval, sigmoid
 
 BINS = 10
-"""Default number of bins of rows."""
 
 
 def losses(log_odds: Floats, bad: Floats) -> Floats:
@@ -28,7 +27,7 @@ class Brier:
     """
 
     value: float
-    """The score: weighted mean of the squared difference of prediction and outcome."""
+    """Weighted mean of the squared difference of prediction and outcome."""
     reliability: float
     """Weighted mean over bins of (predicted - observed)^2."""
     resolution: float
@@ -106,10 +105,7 @@ class Recalibration:
         self.intercept = self._level()
 
     def _fit(self) -> tuple[Floats, Floats]:
-        """Return intercept and slope of the fitted line, and the Hessian there.
-
-        All are NaN if no line fits best.
-        """
+        """Return intercept and slope of the fitted line, and the Hessian there; NaN if no line fits best."""
         lost = np.full(2, np.nan), np.full((2, 2), np.nan)
         if not 0 < self._bad.sum() < len(self._bad) or np.ptp(self._z) == 0:
             return lost
@@ -125,18 +121,15 @@ class Recalibration:
         return lost
 
     def _slopes(self, line: Floats) -> tuple[Floats, Floats]:
-        """Return gradient and Hessian of the log-likelihood at a line."""
         sums = self._line_terms(line).sum(axis=0)
         return sums[:2], np.array([[sums[2], sums[3]], [sums[3], sums[4]]])
 
     def _line_terms(self, line: Floats) -> Floats:
-        """Return each row's contribution to gradient and Hessian at a line, shape (n, 5)."""
         p = sigmoid(line[0] + line[1] * self._z)
         left, curve = self._weight * (self._bad - p), self._weight * p * (1 - p)
         return np.stack([left, left * self._z, curve, curve * self._z, curve * self._z**2], axis=1)
 
     def _level(self) -> float:
-        """Return the intercept with slope 1; NaN without both outcomes."""
         if not 0 < self._bad.sum() < len(self._bad):
             return math.nan
         level = 0.0

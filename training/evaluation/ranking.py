@@ -7,7 +7,7 @@ import numpy as np
 from scoring.base.arrays import Floats, Ints
 
 HARM = 0.05
-"""Share of the good rows that may be rejected when the recall of loss is read."""
+"""Default share of the good rows that may be rejected when the recall of loss is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,9 +15,8 @@ class Ranking:
     """Rows in the order of one score, so that each further weighting costs one pass."""
 
     good: Ints
-    """Indices of the good rows, lowest score first."""
+    """Indices of rows, lowest score first, like `bad`."""
     bad: Ints
-    """Indices of the bad rows."""
     below: Ints
     """For each bad row, the number of good rows with a lower score."""
     upto: Ints
@@ -60,18 +59,17 @@ class Ranking:
 
 
 def auc(score: Floats, bad: Floats, weight: Floats | None = None) -> float:
-    """Return the chance that a bad row scores above a good row, ties one half.
+    """Return the AUC alone, as in `Ranking.figures`.
 
-    `weight`: copies of each row, 1 without. NaN without both outcomes. Worked: scores 1, 2, 2 with bad 0, 0, 1: the bad
-    row beats one good row and ties with one: 0.75.
+    `weight`: copies of each row, 1 without. NaN without both outcomes.
     """
     return Ranking.of(score, bad).figures(np.ones(len(bad)) if weight is None else weight, bad)[0]
 
 
 def recall_of_loss(score: Floats, bad: Floats, loss: Floats, harm: float = HARM, weight: Floats | None = None) -> float:
-    """Return the share of all loss that is rejected with a share `harm` of the good rows, worst score first.
+    """Return the recall of loss alone, as in `Ranking.figures`.
 
-    `weight`: copies of each row, 1 without. NaN without a good row or without loss. Worked: see `Ranking.figures`.
+    `weight`: copies of each row, 1 without. NaN without a good row or without loss.
     """
     return Ranking.of(score, bad).figures(np.ones(len(bad)) if weight is None else weight, loss, harm)[1]
 

@@ -10,7 +10,6 @@ from training.evaluation.arrays import Interval
 from training.evaluation.ranking import HARM, Ranking
 
 RESAMPLES = 1000
-"""Default number of draws."""
 CHUNK = 20
 """Draws summed up together: 100,000 sellers fit into memory."""
 
@@ -20,9 +19,9 @@ class Draws:
     """The figures of each draw, by model."""
 
     auc: dict[str, Floats] = field(default_factory=dict)
-    """AUC, shape (resamples,)."""
+    """Shape (resamples,)."""
     recall: dict[str, Floats] = field(default_factory=dict)
-    """Recall of loss, shape (resamples,)."""
+    """Shape (resamples,)."""
     sums: dict[str, Floats] = field(default_factory=dict)
     """Weighted sums of the model's terms, shape (resamples, k)."""
 
@@ -63,7 +62,6 @@ def draw(
 
 
 def _by_cluster(cluster: Ints, count: int, rows: Floats) -> Floats:
-    """Return the sums of rows by cluster, shape (count, k)."""
     columns = [np.bincount(cluster, weights=rows[:, k], minlength=count) for k in range(rows.shape[1])]
     return np.stack(columns, axis=1)
 
@@ -76,11 +74,7 @@ def bootstrap_auc(
     resamples: int = RESAMPLES,
     weight: Floats | None = None,
 ) -> dict[str, Interval]:
-    """Return the AUC of each score, and each pair's difference as `a-b`, with intervals of a cluster bootstrap by
-    seller.
-
-    Each row counts 1 without `weight`.
-    """
+    """Return each AUC, and each pair's difference as `a-b`, with intervals of a cluster bootstrap by seller."""
     rankings = {name: Ranking.of(score, bad) for name, score in scores.items()}
     weights = np.ones(len(bad)) if weight is None else weight
     draws = draw(rankings, {}, seller, weights, bad, seed, resamples)

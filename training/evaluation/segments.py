@@ -24,20 +24,14 @@ FLOOR_BAD = 10
 """Least number of bad rows, and of good rows, that an AUC needs."""
 
 RESAMPLES = 200
-"""Most draws for the interval of a segment's AUC."""
 TENURE = (90, 365, 730, 1825)
-"""First day of each band of tenure."""
 TENURE_NAMES = ("under 90 days", "90 to 364 days", "1 to 2 years", "2 to 5 years", "5 years and more")
 
 Parts = list[tuple[str, Ints]]
-"""Name and row indices of each part."""
 
 
 def segments(case: Case) -> dict[str, list[dict[str, Any]]]:
-    """Return the figures of all segments: by kind of segment a list of tables.
-
-    The segments of each kind hold all rows together.
-    """
+    """Return a list of tables for each kind of segment; each kind covers all rows."""
     tenure = np.searchsorted(TENURE, case.tenure_days, side="right")
     order = {"thin": 0, "medium": 1, "thick": 2}
     file = sorted(groups_of(np.asarray(case.file, dtype=str)), key=lambda part: (order.get(part[0], 3), part[0]))

@@ -12,15 +12,11 @@ from scoring.base.arrays import Floats, Ints
 from training.evaluation.arrays import LEVEL
 
 BINS = 10
-"""Default number of bins of a column."""
 DRAWS = 2000
-"""Draws for a critical value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shift:
-    """A stability index with its critical value."""
-
     value: float
     critical: float
     """The value that the index passes by chance in 5 % of samples like these."""
@@ -79,7 +75,6 @@ class Samples:
         return Shift(psi(*counts), float(np.quantile((apart**2 / pooled).sum(axis=1), LEVEL)))
 
     def _moves(self, cluster: Ints, binned: Ints, counts: Floats) -> Floats:
-        """Return how far each seller's rows move the shares of one sample, shape (sellers, bins)."""
         cells = np.bincount(cluster * len(counts) + binned, minlength=self._sellers * len(counts))
         table = cells.reshape(self._sellers, len(counts)).astype(np.float64)
         rows = len(binned)

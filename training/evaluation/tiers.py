@@ -17,7 +17,6 @@ REJECTED = 0.05
 """Share of rows rejected in the swap set if the champion has no seller in the lowest tier."""
 
 STEP = 20
-"""Width in points of a band of the score's distribution."""
 
 
 def tier_codes(points: Ints, unrated: Bools, policy: Policy) -> Ints:
@@ -98,7 +97,6 @@ def swap(case: Case) -> dict[str, Any] | None:
     new, old = rejected[CANDIDATE], rejected[CHAMPION]
 
     def part(inside: Bools) -> dict[str, Any]:
-        """Return the numbers of rows and of bad rows, and the weighted bad rate, None without rows."""
         bad, weight = case.bad[rated[inside]], case.weight[rated[inside]]
         rate = float(weight @ bad / weight.sum()) if len(bad) else None
         return {"rows": len(bad), "bad": int(bad.sum()), "bad_rate": rate}

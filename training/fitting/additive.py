@@ -19,9 +19,8 @@ from training.fitting.curves import Curve
 KNOTS = 64
 """Most values of a column at which its part may step."""
 MAX_ROWS = 50_000
-"""Most rows that the regression is fitted on."""
 PENALTY = 50.0
-"""Factor of the squared weights of standardised columns, against the sum of log-losses."""
+"""Against the sum of log-losses, of squared weights of standardised columns."""
 
 MAX_STEPS = 300
 DIGITS = 9
@@ -84,9 +83,8 @@ class _Columns:
     tables: list[tuple[Floats, NDArray[np.intp]]]
     """By feature used: the two columns by knot, and the knot of each row; see `_table`."""
     signs: Ints
-    """Sign of each column's weight; 0 is any."""
+    """0: any sign."""
     design: Floats
-    """Shape (rows, columns)."""
 
 
 def _columns(x: Floats, directions: Sequence[int]) -> _Columns:

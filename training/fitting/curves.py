@@ -24,14 +24,11 @@ PAIR_STEPS = 4
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Curve:
-    """The contribution of one feature, or one pair, to the log-odds of bad; see `scoring.model.page.Table`."""
-
     features: tuple[int, ...]
     edges: tuple[Floats, ...]
     values: Floats
 
     def raw(self, x: Floats) -> Floats:
-        """Return the log-odds that the curve adds to inputs of shape (n, columns): shape (n,)."""
         return np.asarray(self.values[find_rows(self.features, self.edges, x)], dtype=np.float64)
 
 
@@ -46,7 +43,6 @@ class Curves:
         return self.constant + sum((curve.raw(x) for curve in self.curves), np.zeros(len(x)))
 
     def to_text(self) -> str:
-        """Return the model as JSON; `from_text` restores the same bits."""
         rows = [[c.features, [edges.tolist() for edges in c.edges], c.values.tolist()] for c in self.curves]
         return json.dumps([self.constant, rows])
 
@@ -90,7 +86,6 @@ def add_up_trees(
 
 
 def _grid(edges: Sequence[Floats]) -> list[Floats]:
-    """Return, for each feature, one value in each of its rows, shaped to span the table together."""
     return list(np.ix_(*[np.append(own, np.inf) for own in edges]))
 
 
@@ -102,7 +97,6 @@ def _splits(node: Mapping[str, Any]) -> list[tuple[int, float]]:
 
 
 def _value(node: Mapping[str, Any], axes: Mapping[int, Floats]) -> Any:
-    """Return a tree's contribution in each row of a table with these axes."""
     if "leaf_value" in node:
         return node["leaf_value"]
     left, right = _value(node["left_child"], axes), _value(node["right_child"], axes)

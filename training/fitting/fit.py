@@ -21,7 +21,6 @@ SMALL = 5_000_000
 """Cells of the input below which a second thread costs more than it saves."""
 
 Raw = Callable[[Floats], Floats]
-"""Returns the raw scores, shape (n,), of inputs of shape (n, features)."""
 
 RoundDone = Callable[[int, int], None]  # (rounds done, rounds in all)
 
@@ -59,17 +58,13 @@ def offset(snapshot: Snapshot, study: Study) -> Floats:
 
 
 def log_exposure(window_orders: Floats, study: Study) -> Floats:
-    """Return ln(window orders / reference orders) of each row.
-
-    0 without a reference exposure; fewer orders than 1 count as 1.
-    """
+    """Return ln(window orders / reference orders): 0 without a reference exposure; under 1 order counts as 1."""
     if study.exposure.reference_orders is None:
         return np.zeros(len(window_orders))
     return np.asarray(np.log(np.maximum(window_orders, 1.0) / study.exposure.reference_orders))
 
 
 def at_reference(rows: Snapshot, study: Study) -> Snapshot:
-    """Return the rows with every context feature at its reference, as when served."""
     return replace(rows, x=features.at_reference(rows.x, study.features)) if study.context else rows
 
 
@@ -112,7 +107,6 @@ def _start(rows: Snapshot, study: Study) -> tuple[list[Curve], Floats]:
 
 
 def _counting(done: RoundDone | None, before: int, rounds: int) -> Callable[[int], None]:
-    """Return a callback that reports each round of one of several fits."""
     return lambda round_: done(before + round_, rounds) if done else None
 
 
@@ -149,7 +143,6 @@ def _fit_one(
 
 
 def _plain(error: Exception) -> str:
-    """Return LightGBM's message in one line, without the place in its source."""
     return _PLACE.sub("", " ".join(str(error).split())).strip(" .")
 
 
@@ -189,7 +182,6 @@ def baseline_seller(rows: Snapshot) -> Floats:
 
 
 MAX_ESTABLISHED = 100_000
-"""Most sellers in the baseline's median."""
 
 
 def golden_rows(rows: Snapshot, count: int = 64) -> Floats:

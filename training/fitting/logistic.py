@@ -16,7 +16,7 @@ from training.observation.snapshots import Snapshot
 from training.study.definition import Study
 
 PENALTY = 5.0
-"""Factor of the squared weights of standardised columns, against the sum of log-losses."""
+"""Against the sum of log-losses, of squared weights of standardised columns."""
 
 MAX_STEPS = 100
 SINGULAR = 1e10
@@ -38,11 +38,11 @@ class Logistic:
         self._beta = fit_logistic(self._design(columns), rows.bad, offset(rows, study), rows.weight).beta
 
     def served(self, rows: Snapshot) -> Floats:
-        """Return the log-odds of bad of rows, shape (n,), over the reference exposure."""
+        """Return the log-odds of bad over the reference exposure."""
         return np.asarray(self._design(log1p(rows.x)) @ self._beta, dtype=np.float64)
 
     def log_odds(self, rows: Snapshot) -> Floats:
-        """Return the log-odds of bad over each row's own exposure, shape (n,)."""
+        """Return the log-odds of bad over each row's own exposure."""
         return self.served(rows) + offset(rows, self._study)
 
     def _design(self, columns: Floats) -> Floats:
@@ -52,9 +52,8 @@ class Logistic:
 @dataclass(frozen=True, slots=True)
 class LogisticFit:
     beta: Floats
-    """Weight of each column."""
     hessian: Floats
-    """Hessian of the penalised log-loss, shape (columns, columns)."""
+    """Of the penalised log-loss."""
     ended: bool
     """The steps converged; otherwise the weights mean nothing."""
 

@@ -74,7 +74,6 @@ def gamma_of(events: Floats, orders: Floats) -> tuple[float, float] | None:
     mean = float(events.sum() / orders.sum())
 
     def unlikely(logs: Floats) -> float:
-        """Return the mean negative log-likelihood of the logarithms of shape and orders."""
         shape, rate = np.exp(logs)
         terms = gammaln(shape + events) - gammaln(shape) - events * np.log(rate + orders)
         return -float(np.mean(terms - shape * np.log1p(orders / rate)))

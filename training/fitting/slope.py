@@ -50,7 +50,6 @@ class Slope:
 
     @property
     def text(self) -> str:
-        """Describe the slope, its interval and its origin, as a part of a sentence."""
         span = "" if self.low is None or self.high is None else f" (95 % interval {self.low:.3f} to {self.high:.3f})"
         return f"log-odds rise with {self.value:.3f} x ln(orders){span}, {_HOW[self.how]}"
 
@@ -85,7 +84,6 @@ def estimate(rows: Snapshot, study: Study, fit: Callable[[int, Snapshot, Study],
 
 
 def _bounded(value: float) -> float:
-    """Return the value within -MOST to MOST, rounded to DIGITS decimals."""
     return round(min(max(value, -MOST), MOST), DIGITS)
 
 
@@ -115,7 +113,6 @@ class SlopeAtTest:
 
     value: float
     low: float
-    """Lower end of its 95 % interval."""
     high: float
     agrees: bool
     """It agrees with the slope used."""

@@ -32,7 +32,7 @@ class Measured:
 @dataclass(frozen=True, slots=True)
 class GateEvidence:
     evaluation: Mapping[str, Any]
-    """The evaluation of the model, as JSON values."""
+    """The evaluation as JSON values."""
     measured: Measured
     segment_rows: int
     """Least rows of a segment that is judged."""
@@ -61,11 +61,10 @@ class GateFinding:
     number: float | None
     """A larger number is worse; None if there is none."""
     text: str
-    """The finding, in a sentence."""
     spread: float | None = None
-    """Half the width of the number's 95 % interval, of its logarithm if it `is_ratio`.
+    """Half the width of the 95 % interval of the number, or of its logarithm if it `is_ratio`.
 
-    None if the number is no estimate, or only proven numbers differ from the neutral one.
+    None if the number is no estimate, or only a test can prove it.
     """
     is_ratio: bool = False
     """The number is a ratio, compared by its logarithm."""
@@ -107,14 +106,12 @@ def segments(evidence: GateEvidence) -> list[tuple[str, Mapping[str, Any]]]:
 
 
 def half_width(interval: Mapping[str, Any]) -> float:
-    """Return half the width of an interval; infinity without one."""
     if interval["low"] is None or interval["high"] is None:
         return math.inf
     return float(interval["high"] - interval["low"]) / 2
 
 
 def interval_text(interval: Mapping[str, Any], digits: int = 3) -> str:
-    """Return a 95 % interval as text in brackets; empty without one."""
     if interval["low"] is None or interval["high"] is None:
         return ""
     return f" (95 % interval {interval['low']:.{digits}f} to {interval['high']:.{digits}f})"

@@ -45,7 +45,6 @@ def golden(evidence: GateEvidence) -> GateFinding:
 
 
 def _mismatches(what: str, rows: int, mismatches: int | None) -> GateFinding:
-    """Return how many rows differ; no number if none was compared."""
     if mismatches is None or rows <= 0:
         return GateFinding(None, f"No row was compared: {what}.")
     return GateFinding(mismatches, f"{mismatches:,} of {rows:,} rows differ in a bit: {what}.")
@@ -270,6 +269,5 @@ def _called(model: str) -> str:
 
 
 def _compared(paired: Mapping[str, Any], other: str) -> str:
-    """Return a paired difference in words, such as `0.012 below the champion's (95 % interval ...)`."""
     side = "below" if paired["value"] < 0 else "above"
     return f"{abs(paired['value']):.3f} {side} {_called(other)}'s{interval_text(paired)}"

@@ -28,13 +28,10 @@ class Gate:
     kind: str
     """HARD: must pass or be overridden before promotion; ADVISORY: must pass or be signed off by name."""
     limit: float
-    """The default limit."""
     least: float
-    """The lowest limit that a study may set; if equal to `most`, the limit is fixed."""
+    """Lowest limit of a study; equal to `most`: fixed."""
     most: float
-    """The highest limit that a study may set."""
     find: Callable[[GateEvidence], GateFinding]
-    """Returns the gate's number from the evidence."""
     overridable: bool = True
     """A person may promote a model against it."""
 
@@ -76,8 +73,6 @@ def _defaults() -> Mapping[str, float]:
 
 @dataclass(frozen=True, slots=True)
 class Gates:
-    """The gates of a study."""
-
     limits: Mapping[str, float] = field(default_factory=_defaults)
     """The limit by gate, without gates that are switched off."""
     segment_rows: int = int(SEGMENT_ROWS[0])

@@ -76,7 +76,6 @@ def _draw_marks(rng: np.random.Generator, tables: Tables, seller_class: Ints, ba
 
 
 def _draw_reports(rng: np.random.Generator, parameters: MarketParameters, violations: Columns) -> Columns:
-    """Draw when each allegation occurred and was reported, and its kind of report [n]."""
     source, occur_day = violations["source"], violations["occur_day"]
     delays = [s.report for s in parameters.sources]
     report_day = occur_day + draw_delays(

@@ -121,7 +121,6 @@ def _truth(market: Market) -> pl.DataFrame:
 
 
 def _digits(column: str, width: int) -> pl.Expr:
-    """Return a column as text with leading zeros."""
     return pl.col(column).cast(pl.String).str.zfill(width)
 
 

@@ -51,13 +51,11 @@ class ReportSource:
     report: DelayDays
     """From the breach to the report."""
     decision: DelayDays
-    """From the report to the decision, unless confirmed on arrival."""
+    """From the report to the decision."""
     notifiers: int
-    """Number of separate notifiers of the source."""
     final_share: float
     """The share of its true reports that are final acts."""
     verified_share: float
-    """The share of its reports that name the seller by a verified identifier."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +64,7 @@ class MarketViolationType:
     harm: tuple[float, float, float, float]
     """The share of each harm, in the order of HARMS, before a class tilts the odds."""
     sources: tuple[tuple[str, float], ...]
-    """(source, share) of the sources that report it."""
+    """(source, share)."""
 
 
 @dataclass(frozen=True)
@@ -78,23 +76,22 @@ class SellerClass:
 
     name: str
     share_veteran: float
-    """The prior among sellers who joined before the start."""
+    """Prior among sellers who joined before the start."""
     share_newcomer: float
-    """The prior among sellers who joined after the start."""
+    """Prior among sellers who joined after the start."""
     hazard_shape: float
     hazard_mean: float
     spree_start: float
-    """The monthly probability that a spree starts."""
+    """Per month."""
     spree_end: float
-    """The monthly probability that a spree ends."""
+    """Per month."""
     spree_multiplier: float
     """Factor of the hazard in a spree."""
     harm_tilt: float
     """Factor of the odds of each step up in harm."""
     types: tuple[float, ...]
-    """The share of each violation type."""
     levels: tuple[float, float, float]
-    """The share of each identity level, in the order of LEVELS."""
+    """In the order of LEVELS."""
     cancelled: BetaRate
     not_received: BetaRate
     late: BetaRate
@@ -111,11 +108,8 @@ class Echo:
     """
 
     type: str
-    """The violation type of the primary."""
     source: str
-    """The source of the primary."""
     share: float
-    """The share of primaries that have an echo."""
     echo_type: str
     echo_source: str
     latest_days: int
@@ -149,14 +143,12 @@ class BadFaith:
 # Tables are read by rows.
 # fmt: off
 _SOURCES: tuple[ReportSource, ...] = (
-    # Authorities learn late (borders, laboratories, courts); most of their acts are final.
     ReportSource("customs", DelayDays(12, 0.7), DelayDays(20, 1.0), 12, 0.9, 0.8),
     ReportSource("patent_office", DelayDays(60, 0.8), DelayDays(45, 1.0), 4, 0.7, 0.9),
     ReportSource("quality_regulator", DelayDays(35, 0.8), DelayDays(25, 1.0), 20, 0.8, 0.8),
     ReportSource("market_regulator", DelayDays(45, 0.9), DelayDays(30, 1.0), 10, 0.6, 0.8),
     ReportSource("police", DelayDays(60, 0.9), DelayDays(40, 1.0), 15, 0.4, 0.7),
     ReportSource("court", DelayDays(90, 0.8), DelayDays(20, 1.0), 25, 1.0, 0.7),
-    # The marketplace's own checks are quick; its own staff decide.
     ReportSource("test_buy", DelayDays(14, 0.6), DelayDays(6, 1.0), 5, 0.0, 1.0),
     ReportSource("random_audit", DelayDays(10, 0.7), DelayDays(6, 1.0), 3, 0.0, 1.0),
     # Brands find goods late and dispute long: the 95th percentile of the decision is 212 days.
@@ -198,11 +190,9 @@ _TYPES: tuple[MarketViolationType, ...] = (
 
 # Shares, hazard, sprees and tilt in the order of SellerClass; type shares in the order of _TYPES.
 _CLASSES: tuple[SellerClass, ...] = (
-    # Slips: goods not as described, a missing imprint; nearly never a seizure.
     SellerClass("honest", 0.82, 0.74, 0.8, 0.6, 0.02, 0.70, 3.0, 0.6,
                 (0.02, 0.07, 0.04, 0.07, 0.01, 0.05, 0.08, 0.34, 0.03, 0.02, 0.01, 0.14, 0.12),
                 (0.45, 0.40, 0.15), BetaRate(0.015, 60), BetaRate(0.004, 150), BetaRate(0.03, 40), BetaRate(0.03, 40)),
-    # No quality control and no rights clearance: failed inspections, unsafe goods, late parcels.
     SellerClass("careless", 0.15, 0.18, 1.0, 8.0, 0.05, 0.50, 4.0, 1.0,
                 (0.04, 0.08, 0.06, 0.06, 0.02, 0.12, 0.15, 0.24, 0.04, 0.01, 0.01, 0.11, 0.06),
                 (0.55, 0.37, 0.08), BetaRate(0.03, 40), BetaRate(0.008, 100), BetaRate(0.07, 30), BetaRate(0.05, 40)),
@@ -214,7 +204,6 @@ _CLASSES: tuple[SellerClass, ...] = (
 
 _BAD_FAITH = BadFaith(
     per_thousand_orders=0.2, per_active_day=0.002,
-    # Rights are the cheap weapon: a complaint takes a listing down before any decision.
     types=(("trademark_infringement", 0.30), ("counterfeit_goods", 0.20), ("copyright_infringement", 0.20),
            ("patent_infringement", 0.15), ("not_as_described", 0.15)),
     harm=(0.25, 0.45, 0.27, 0.03),

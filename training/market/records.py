@@ -26,7 +26,6 @@ class Market:
     parameters: MarketParameters
     start: date
     days: int
-    """Number of simulated days."""
     first_seller: int
     """The number of the first seller; the others follow."""
     identity: pl.DataFrame
@@ -57,7 +56,6 @@ class Market:
 
     @property
     def sellers(self) -> int:
-        """Return the number of sellers; they are numbered from `first_seller` on."""
         return self.identity.height
 
     def cut(self, first: int, stop: int) -> Market:
@@ -81,7 +79,6 @@ class Market:
 
 
 def _rows(ordered: NDArray[np.int64], low: int, high: int) -> tuple[int, int]:
-    """Return the run of rows of an ascending column whose values lie in [low, high)."""
     return int(np.searchsorted(ordered, low)), int(np.searchsorted(ordered, high))
 
 

@@ -28,7 +28,7 @@ class Drawn:
 
     join_day: Ints
     leave_day: Ints
-    """The first day on which the seller no longer sells."""
+    """The first day without sales."""
     seller_class: Ints
     hazard: Floats
     """True violations per 1,000 settled orders."""
@@ -146,10 +146,7 @@ def _draw_sellers(rng: np.random.Generator, parameters: MarketParameters, calend
 
 
 def _draw_sprees(rng: np.random.Generator, classes: tuple[SellerClass, ...], seller_class: Ints, months: int) -> Ints:
-    """Draw the regime of every month [n, months].
-
-    The first is drawn from the chain's stationary distribution.
-    """
+    """Draw the regime of every month [n, months], the first from the chain's stationary distribution."""
     begins = np.array([c.spree_start for c in classes])[seller_class]
     ends = np.array([c.spree_end for c in classes])[seller_class]
     chance = rng.random((len(seller_class), months))
@@ -161,7 +158,6 @@ def _draw_sprees(rng: np.random.Generator, classes: tuple[SellerClass, ...], sel
 
 
 def _draw_failure_rates(rng: np.random.Generator, classes: tuple[SellerClass, ...], seller_class: Ints) -> Floats:
-    """Draw each seller's own rate of cancelled, not received, late and returned orders [n, 4]."""
     rates = np.empty((len(seller_class), 4))
     for kind in range(4):
         kinds: list[BetaRate] = [(c.cancelled, c.not_received, c.late, c.returned)[kind] for c in classes]
@@ -172,7 +168,6 @@ def _draw_failure_rates(rng: np.random.Generator, classes: tuple[SellerClass, ..
 
 
 def _active(rng: np.random.Generator, drawn: Drawn, parameters: MarketParameters, calendar: Calendar) -> Flags:
-    """Draw the days on which each seller sells [n, days]."""
     day = np.arange(len(calendar.month))
     rate = parameters.active_median * np.exp(parameters.active_sigma * drawn.size)
     sells = rng.random((len(rate), len(day))) < -np.expm1(-np.outer(rate, calendar.volume))

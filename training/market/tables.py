@@ -84,9 +84,7 @@ class Calendar:
     month: Ints
     """The calendar month, 0 for the month of the start."""
     hazard_season: Floats
-    """The month's factor of the hazard."""
     volume: Floats
-    """The day's factor of the volume."""
 
     @property
     def months(self) -> int:
@@ -94,7 +92,6 @@ class Calendar:
 
 
 def build_calendar(start: date, days: int, parameters: MarketParameters) -> Calendar:
-    """Compute month, season and volume factors of `days` days from `start`. Raise ValueError if there is no day."""
     if days < 1:
         raise ValueError(f"days is {days}: simulate at least one day")
     dates = [start + timedelta(days=d) for d in range(days)]

@@ -39,15 +39,11 @@ ABSENT = 0
 """The state of a seller without any entry."""
 
 STATES = (ABSENT, *Tier)
-"""ABSENT, then the tiers."""
 MONTH_DAYS = 365.25 / 12
 MAX_STEPS = 4000
-"""Most days of one backtest."""
 
 
 class Knowledge(StrEnum):
-    """Whose knowledge answers a past day; see the module's docstring."""
-
     THEN = "then"
     TODAY = "today"
 
@@ -69,19 +65,15 @@ class Figures:
     """Quality of a day's answers, for the sellers that the study observed. By tier: shape (6,)."""
 
     rows: Ints
-    """Observed sellers by tier."""
     bad: Ints
-    """Observed sellers that turned out bad, by tier."""
     weight: Floats
     """Weight of the observed sellers by tier: their number, unless the study weighs its rows."""
     bad_weight: Floats
-    """Weight of the observed sellers that turned out bad, by tier."""
     expected: Floats
     """Bad weight that the model expected over each seller's own exposure, by tier."""
     auc: float
-    """Weighted AUC of the model as served."""
     auc_against: float | None
-    """Weighted AUC of the other model as served; None without another model."""
+    """None without another model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +98,7 @@ class BacktestDay:
 
 @dataclass(frozen=True, slots=True)
 class Backtest:
-    """Every step of a backtest, and their sums."""
-
     steps: tuple[BacktestDay, ...]
-    """The days, ascending."""
     moved: Ints
     """The sum of the steps' `moved`, shape (6, 6)."""
     affected: int
@@ -119,7 +108,6 @@ class Backtest:
 
     @property
     def promotions(self) -> int:
-        """Count moves from one rated tier to a better one between days, over all days."""
         return int(np.triu(self.moved[_RATED, _RATED], 1).sum())
 
     @property
@@ -323,7 +311,6 @@ def _lowest_points(
 
 
 def _tiers(points: Ints, policy: Policy) -> Ints:
-    """Return the tier of each number of points, as `Policy.tier` does."""
     edges = [policy.cut_offs[tier] for tier in RATED_TIERS[1:]]
     return np.searchsorted(edges, points, side="right").astype(np.int64) + int(RATED_TIERS[0])
 

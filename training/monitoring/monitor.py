@@ -177,7 +177,6 @@ def drift(
 
 
 def _some(rows: Snapshot, seed: int) -> Snapshot:
-    """Return the rows of at most MAX_SELLERS sellers."""
     sellers = np.unique(rows.seller)
     if len(sellers) <= MAX_SELLERS:
         return rows
@@ -358,7 +357,6 @@ def mature_days(table: LedgerTable, study: Study, points: int) -> list[int]:
 
 
 def _is_off(ratio: Interval, limits: Thresholds) -> bool:
-    """Return whether the whole interval is farther from 1 than allowed."""
     return ratio.low > limits.calibration or ratio.high < 1 / limits.calibration
 
 

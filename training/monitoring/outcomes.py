@@ -22,15 +22,14 @@ class DayOutcomes:
     """The sellers that a study observes on a day, with their outcomes. Arrays of shape (n,)."""
 
     day: int
-    """The observation day (days since 1970-01-01)."""
+    """Days since 1970-01-01."""
     seller: Ints
     """Places in the table's sellers."""
     bad: Floats
-    """1 if it turned out bad, else 0."""
+    """0 or 1."""
     start: Floats
     """The log-odds that each seller's own exposure adds."""
     weight: Floats
-    """Weight of each seller, as the study weighs its rows."""
 
     def expected(self, artifact: Artifact, raw: Floats) -> Floats:
         """Return each seller's probability to be known as bad at the study's maturity, shape (n,).

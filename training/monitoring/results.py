@@ -1,5 +1,3 @@
-"""Results of monitoring: drift of features and points, calibration in mature or open windows."""
-
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -8,13 +6,10 @@ from scoring.base.time import format_day
 from training.evaluation.arrays import Interval, plain
 
 CHECKS = ("score_psi", "feature_csi", "calibration_matured", "calibration_estimated")
-"""The checks of a look, in the order of `MonitorReport.alerts`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """A stability index of the score or of a feature, its critical value, and whether it alerts."""
-
     name: str
     value: float
     critical: float

@@ -55,7 +55,6 @@ def read_bad(r: Reader, *, has_exposure: bool, at_events: bool) -> BadTable:
 
 
 def _one_of(r: Reader, path: str, words: tuple[str, ...]) -> str:
-    """Read one of some words; the first word by default."""
     value: str = r.take(path, str, words[0])
     r.check(value in words, f"{path} must be one of {', '.join(words)}")
     return value
@@ -85,4 +84,3 @@ def _rules(r: Reader) -> tuple[BadRule, ...]:
 
 
 _KNOWN_TYPES = frozenset(key for _, table in TABLES for key in table)
-"""Keys of violation types, of every version of their table."""

@@ -11,7 +11,6 @@ from scoring.features.table import ContextFeature
 from training.study.reader import Reader
 
 COUNTED = ("detections_per_month", "detections_per_order", "selection_probability", "measures_in_force")
-"""Sources that give a number of their own."""
 
 LOOK_BACK = frozenset(COUNTED) - {"selection_probability"}
 """Sources about the time before the observation point; the others are about the window after it."""
@@ -22,7 +21,6 @@ itself.
 """
 
 ATTRIBUTE = "inspection.attributes."
-"""Prefix of a source that is an attribute of an inspection."""
 _KEYS = frozenset(["name", "source", "one_of", "reference", "days", "measure_kind"])
 
 
@@ -31,11 +29,9 @@ class ContextSource:
     """One `[[context]]` of a study: a circumstance of an observation, fixed to a reference when serving."""
 
     name: str
-    """The name of the model's input."""
     source: str
     """Origin of its value: one of COUNTED, `inspection.FIELD` or `inspection.attributes.NAME`."""
     reference: str | float
-    """The value used when serving."""
     one_of: tuple[str, ...] | None = None
     """The texts that training distinguishes; None: the value is a number."""
     days: int = 365
@@ -45,12 +41,11 @@ class ContextSource:
 
     @property
     def looks_back(self) -> bool:
-        """Return whether its source is about the time before the observation point, not about the window."""
         return self.source in LOOK_BACK
 
     @property
     def features(self) -> tuple[ContextFeature, ...]:
-        """Return the model's inputs for this context: one for a number, one for each text."""
+        """Return one feature for a number, one for each text."""
         if self.one_of is None:
             return (ContextFeature(self.name, reference=float(self.reference)),)
         return tuple(
@@ -123,7 +118,6 @@ def _context(row: Mapping[str, Any]) -> ContextSource:
 
 
 def _of_inspection(source: str) -> bool:
-    """Return whether a source is a field or an attribute of an inspection."""
     if source.startswith(ATTRIBUTE):
         return source != ATTRIBUTE
     return source.startswith("inspection.") and source.removeprefix("inspection.") in OF_INSPECTION

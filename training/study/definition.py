@@ -16,12 +16,10 @@ from training.study.context import ContextSource, EventPoints
 
 @dataclass(frozen=True, slots=True)
 class BadRule:
-    """Violations that make a seller bad: all stated conditions must hold."""
+    """Violations that make a seller bad: all stated conditions must hold. `severity` and `harm` are least values."""
 
     severity: Severity = Severity.MINOR
-    """The least severity."""
     harm: Harm = Harm.LOW
-    """The least harm."""
     violation_type: str | None = None
     """None: any."""
     category: Category | None = None
@@ -51,7 +49,7 @@ class Observation:
     window_end: int
     """The day after the window; of a span, after the last window."""
     last_day: int | None = None
-    """The last day of a span in which each event is a point; None: sellers are observed on `day` alone."""
+    """The last day of a span in which each event is a point; None: one day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,17 +57,17 @@ class ObservationTable:
     """The table `[observation]` of a study: when sellers are observed."""
 
     train: tuple[str, ...]
-    """The stated training points, as dates; empty: found by `Study.find_points`."""
+    """Dates; empty: found by `Study.find_points`."""
     test: tuple[str, ...]
-    """The stated test points, as dates; empty: the latest point whose window is over."""
+    """Dates; empty: the latest point whose window is over."""
     train_points: int
-    """Number of training points, unless they are stated; at events, number of spans of days."""
+    """At events, number of spans of days."""
     step_days: int
-    """Days from one of these points to the next."""
+    """Days between training points."""
     embargo_days: int
     """Days between the end of a training window's maturity and the first test point."""
     events: EventPoints | None
-    """The observation at events; None: at given days."""
+    """None: at given days."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +75,7 @@ class WindowTable:
     """The table `[window]` of a study: the performance window, stated by exactly one of `days` and `months`."""
 
     days: int | None
-    """The length of the window in days."""
     months: int | None
-    """The length of the window in months."""
     maturity_days: int
     """Days after the window until labels are read."""
 
@@ -95,23 +91,20 @@ class BadTable:
     rules: tuple[BadRule, ...]
     """The rules for counted violations, `any` in the file; empty if service failures are counted."""
     at_least: int
-    """A bad seller's count is at least this."""
     suspended: bool
     """A suspension in the window that rests on a counted violation makes bad."""
     count: str
-    """One of COUNTS."""
     share: float | None
-    """A bad seller's count is at least this share of its settled orders in the window."""
+    """Least share of the count in the settled orders of the window."""
     amount_minor: int | None
-    """The counted amounts are at least this, in minor units of `currency`."""
+    """Least sum of the counted amounts, in minor units of `currency`."""
     currency: str
-    """The currency of that amount; empty without it."""
+    """Empty without an amount."""
     worst: float | None
-    """A bad seller is among this share of the market, the worst by count over orders."""
+    """Share of the market, the worst by count over orders."""
     least_orders: int
     """Least settled orders of a row in the window."""
     weigh_by: str
-    """One of WEIGHTS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,25 +127,20 @@ class EligibleTable:
     active_before_months: int | None
     """Only sellers with an exposure or violation in so many months before are observed; None: all sellers are."""
     active_in_window: bool
-    """Only sellers that are active in the window are observed."""
     left: str
-    """Treatment of sellers that leave before `least_share` of their window is over, one of LEFT."""
+    """One of LEFT."""
     least_share: float
     """The share of the window after which a seller that leaves counts as one that stayed."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelTable:
-    """The table `[model]` of a study: how the model is fitted."""
-
     rounds: int
     """Trees of each seed, in addition to the additive start."""
     seed: int
-    """The first seed of everything drawn by chance."""
     seeds: int
     """Number of models averaged as one, each with its own seed."""
     parameters: Mapping[str, Any]
-    """LightGBM's parameters, over the defaults."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +148,6 @@ class Study:
     """A checked study, in the tables of its file. Days since 1970-01-01."""
 
     name: str
-    """The study's name, as models state it."""
     marketplace: str
     observation: ObservationTable
     window: WindowTable
@@ -168,7 +155,6 @@ class Study:
     exposure: ExposureTable
     eligible: EligibleTable
     constants: Constants
-    """Constants of the fold."""
     features: tuple[AnyFeature, ...]
     """The model's inputs, in order: those of the table, attributes, context."""
     pairs: tuple[tuple[int, int], ...]
@@ -177,7 +163,6 @@ class Study:
     model: ModelTable
     gates: Gates
     monitor: Mapping[str, Any]
-    """The table `[monitor]`, as stated."""
     digest: str
     """SHA-256 of the study's canonical JSON."""
 
@@ -214,7 +199,6 @@ class Study:
         )
 
     def point_at(self, day: int) -> Observation:
-        """Return the observation point of a day, with the end of its window."""
         if self.window.days is not None:
             return Observation(day, day + self.window.days)
         return Observation(day, _add_months(day, self.window.months or 0))

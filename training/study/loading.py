@@ -203,7 +203,6 @@ def _weight(value: object) -> int:
 
 
 def _built_in(r: Reader) -> list[Feature]:
-    """Read the study's features of the table, with the directions that it frees."""
     chosen: dict[str, tuple[str, ...]] = {}
     for choice in ("with", "without"):
         chosen[choice] = tuple(map(str, r.take(f"features.{choice}", list, [])))
@@ -248,7 +247,6 @@ def _pairs(r: Reader, features: tuple[AnyFeature, ...]) -> tuple[tuple[int, int]
 
 
 def _free(r: Reader) -> frozenset[str]:
-    """Read the names of the features whose direction the study frees."""
     free = set()
     for name, part in FREEABLE.items():
         word = r.take(f"directions.{part}", str, "fixed")
@@ -258,7 +256,6 @@ def _free(r: Reader) -> frozenset[str]:
 
 
 def _declared(r: Reader) -> list[AttributeFeature]:
-    """Read the features that `[[attributes]]` declares."""
     features: list[AttributeFeature] = []
     for row in r.take("attributes", list, []):
         made = r.attempt(

@@ -96,5 +96,4 @@ def _known() -> frozenset[str]:
 
 
 def _names(table: Mapping[str, str]) -> set[str]:
-    """Return the first and the other names of all parameters of a table."""
     return {name for first, others in table.items() for name in (first, *others.split())}

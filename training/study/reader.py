@@ -10,8 +10,6 @@ Default = TypeVar("Default", int, None)
 
 
 class Reader:
-    """Takes values out of nested tables; records wrong, missing and unread parts."""
-
     def __init__(self, data: Mapping[str, Any]) -> None:
         self._data = data
         self._wrong: list[str] = []
@@ -48,7 +46,6 @@ class Reader:
         return number
 
     def check(self, holds: bool, text: str) -> None:
-        """Add `text` to the problems unless the condition holds."""
         if not holds:
             self._wrong.append(text)
 

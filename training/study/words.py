@@ -7,7 +7,6 @@ from training.study.definition import BadRule, Study
 
 
 def definition(study: Study) -> dict[str, Any]:
-    """Return the study's definitions as JSON values: bad, reference exposure, window, eligibility."""
     window = f"{study.window.days} days" if study.window.days is not None else f"{study.window.months} months"
     eligible = []
     if study.orders_needed > 1:

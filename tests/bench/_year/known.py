@@ -20,7 +20,6 @@ from training.market.tables import Floats, Ints
 CLEAR_DAYS = 14
 YEAR = 365
 _STATUSES = (Status.CONFIRMED, Status.DISMISSED, Status.WITHDRAWN, Status.OVERTURNED)
-"""The status after each of `training.market.records.ACTIONS`."""
 
 
 def build_known(market: Market, trade: Trade, table: StandingTable | None) -> Known:

@@ -20,14 +20,10 @@ from training.market.tables import Floats, Ints
 
 @dataclass(frozen=True)
 class View:
-    """A regime's view of one seller on one day."""
-
     day: int
     """In days since 1970-01-01."""
     orders: int
-    """Orders settled so far."""
     settled_minor: int
-    """Value settled so far."""
     tenure_days: int
     standing: int
     points: int
@@ -37,8 +33,6 @@ class View:
 
 
 class Regime(Protocol):
-    """Derives terms from a view of a seller."""
-
     name: str
     waits_for_delivery: bool
     """Nothing is paid out before an order is stated as delivered."""
@@ -50,8 +44,6 @@ class Regime(Protocol):
 
 
 class ByPolicy:
-    """A policy, with or without its caution."""
-
     waits_for_delivery = True
 
     def __init__(self, policy: Policy, *, with_caution: bool = True) -> None:
@@ -110,8 +102,6 @@ class FixedReserve:
 
 
 class NoTerms:
-    """Every order is paid on the next day."""
-
     name = "none"
     waits_for_delivery = False
     caution = None
@@ -132,7 +122,7 @@ def draw_points(incidents: Floats, orders: Floats) -> Ints:
 
 
 def cap_of(terms: Terms) -> int:
-    """Return the most value that may be captured in a day, in minor units."""
+    """Return the most value captured in a day, in minor units."""
     return min((cap for category, cap in terms.value_caps if not category), default=NO_CAP)
 
 

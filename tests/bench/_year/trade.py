@@ -52,7 +52,6 @@ class Trade:
     join_day: Ints
     """Counted from the first day; negative for earlier sellers."""
     orders: Ints
-    """Orders that buyers place."""
     value_minor: Ints
     lost: Ints
     """The part of `orders` that never arrives."""
@@ -61,7 +60,6 @@ class Trade:
     run_day: Ints
     """The first day of a runner's run; -1 for all others."""
     is_faking: Flags
-    """Runners that fake tracking."""
     is_clean: Flags
     """Sellers that are no runners, of the honest class, and truly broke no rule."""
 
@@ -110,7 +108,6 @@ def build_trade(market: Market, seed: int, plan: RunnerPlan | None = None) -> Tr
 def _draw_runner(
     rng: np.random.Generator, plan: RunnerPlan, into: tuple[Ints, Ints, Ints], join: int, run: int
 ) -> None:
-    """Draw the orders of one runner into its rows of orders, values and orders that never arrive."""
     orders, value, lost = into
     end = run + plan.run_days
     orders[join + 1 : run] = rng.poisson(plan.orders, run - join - 1)
@@ -126,7 +123,7 @@ class Stated:
     captured: Ints
     captured_minor: Ints
     delivered: Ints
-    """Stated as delivered, truly or not."""
+    """Truly or not."""
     disputed: Ints
     refunded: Ints
     """Orders that did not arrive and were refunded; none of a runner."""

@@ -38,10 +38,8 @@ CURRENCY = "EUR"
 
 @dataclass(frozen=True)
 class Known:
-    """Knowledge about the sellers other than their trade."""
-
     standing: Ints
-    """Standing by day: int64 of shape [n, d]."""
+    """By day: int64 of shape [n, d]."""
     points: Ints
     """The lowest points of the clear days: int64 of shape [n, d]."""
     reports: Mapping[int, Sequence[FactRow]]
@@ -112,7 +110,6 @@ def find_run_cases(trade: Trade, known: Known, regime: Regime, chance: int = 7) 
 
 
 def _trade_on(trade: Trade, known: Known, regime: Regime) -> _Ledger:
-    """Let buyers order day by day, within the terms of each seller."""
     shape = n, days = trade.orders.shape
     hold, reserve_days, reserve_ppm, deposit = np.zeros((4, *shape), dtype=np.int64)
     is_worse, suspended = np.zeros((2, *shape), dtype=np.bool_)
@@ -240,7 +237,6 @@ def _sum_up(
     stops: Mapping[int, int],
     regime: Regime,
 ) -> YearResult:
-    """Add up buyers' losses and clean sellers' burdens, in the second half of the days."""
     half = trade.days // 2
     taken = loss = ran = 0
     for seller, stop in stops.items():

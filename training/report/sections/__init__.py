@@ -173,7 +173,6 @@ def _blocks(plan: Plan, reading: Reading) -> list[Block]:
 
 
 def _side_by_side(blocks: list[Block]) -> list[Block]:
-    """Put neighbouring figures into one row if they fit."""
     found: list[Block] = []
     for block in blocks:
         last = found[-1] if found else None

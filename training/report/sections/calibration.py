@@ -177,7 +177,6 @@ def price(r: Reading) -> list[Block]:
 
 
 def spoken_difference(price: Json) -> str:
-    """Return a difference of AUC with its interval, in words."""
     if not price or price["low"] is None:
         return "not known to differ"
     return f"{signed(price['value'], 4)} ({signed(price['low'], 4)} to {signed(price['high'], 4)})"

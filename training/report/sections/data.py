@@ -55,7 +55,6 @@ def lineage(r: Reading) -> list[Block]:
 
 
 def versions(r: Reading) -> list[Block]:
-    """List the libraries that trained the model, with their versions."""
     libraries = ", ".join(f"{name} {version}" for name, version in r.traced("versions").items())
     return [Facts([("libraries", libraries)], code=True)]
 
@@ -65,7 +64,6 @@ def _shown(value: Json) -> str:
 
 
 def definitions(r: Reading) -> list[Block]:
-    """List the study's definitions: bad, reference exposure, window, and eligibility."""
     d = r.traced("definition")
     rows: list[tuple[str, str]] = []
     if bad := d.get("bad"):
@@ -174,7 +172,6 @@ def _calendar(first: date, last: date) -> Axis:
 
 
 def exclusions(r: Reading) -> list[Block]:
-    """Tabulate how many rows were left out, by reason."""
     rows = r.traced("exclusions")
     total = sum(row["rows"] for row in rows)
     table = Table(
@@ -187,7 +184,6 @@ def exclusions(r: Reading) -> list[Block]:
 
 
 def indeterminates(r: Reading) -> list[Block]:
-    """State in a sentence how many test rows have no outcome, and how many sellers left."""
     test = r.found("test")
     if "indeterminate" not in test:
         raise Absent("evaluation.json of this model does not hold test.indeterminate")
@@ -211,7 +207,6 @@ def data_checks(r: Reading) -> list[Block]:
 
 
 def leakage_checks(r: Reading) -> list[Block]:
-    """Tabulate the recorded checks for leaks of the future into the features."""
     caption = (
         "Each check breaks a leak on purpose and looks whether the figures notice; the number must stay on the right side of"
         " its threshold."

@@ -222,7 +222,6 @@ def baselines(r: Reading) -> list[Block]:
 
 
 def differences(r: Reading) -> list[Block]:
-    """Tabulate the candidate's figures less each baseline's, paired, with intervals."""
     pairs = {name: d for name, d in r.found("difference").items() if name.startswith("lightgbm-")}
     paired = r.evaluation.get("paired") or {}
     scale = Scaled((d[key] for d in pairs.values() for key in ("low", "high")), rule=0.0)

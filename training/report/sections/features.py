@@ -17,7 +17,7 @@ ARROWS = {1: "↑ more is better", -1: "↓ more is worse", 0: "↔ free"}
 
 
 def psi(r: Reading) -> list[Block]:
-    """Tabulate the drift of score and features from training to test, largest first."""
+    """Tabulate the drift of score and features, largest first."""
     found = r.found("psi")
     score, features = found["score"], found["features"]
     moved = [row for row in features if _over(row)]

@@ -26,7 +26,6 @@ def _curves(found: Json, x: Any, y: Any) -> tuple[list[Mark], list[Key]]:
 
 
 def roc(r: Reading) -> list[Block]:
-    """Draw the ROC curves of all models."""
     found, auc = r.found("curves.roc"), r.found("auc")
     x, y = shares("good sellers flagged"), shares("bad sellers found")
     marks, keys = _curves(found, x, y)
@@ -99,7 +98,6 @@ def _at(c: Json, where: float) -> float:
 
 
 def distribution(r: Reading) -> list[Block]:
-    """Draw histograms of the points of good and of bad sellers."""
     found = r.found("score_distribution")
     edges, parts = found["edges"], {name: _share(found[name]) for name in ("good", "bad")}
     x = axis(edges, "points")
