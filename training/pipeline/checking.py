@@ -136,7 +136,7 @@ def _spell(checks: Sequence[Check]) -> str:
 
 
 def _spell_leakage(checks: Sequence[Check]) -> str:
-    """As `_spell`, with drift separate: it is no leak, and has its own gate."""
+    """Spell the checks as `_spell`, with drift separate: it is no leak, and has its own gate."""
     drift = [check for check in checks if check.check == DRIFT]
     sentence = _spell([check for check in checks if check.check != DRIFT])
     return "; ".join([sentence, *("no drift" if check.ok else f"drift: {check.text}" for check in drift)])

@@ -35,7 +35,7 @@ def find_slope(step: Step, job: Job, observed: Observed) -> SlopeResult:
 
 
 def _slope(step: Step, job: Job, observed: Observed) -> Slope:
-    """As `find_slope`; an estimate is kept for a repeated run."""
+    """Return the slope of `find_slope`; keep an estimate for a repeated run."""
     study = job.study
     if job.recalibrate and job.champion is not None:
         return Slope(slope_of(job.champion), CHAMPIONS)

@@ -62,7 +62,7 @@ def stacked(interval: Json, digits: int = 3, sign: bool = False) -> Pair | Num:
 
 
 def plural(amount: float, one: str, many: str | None = None) -> str:
-    """`plural(1, "row")` is "1 row", `plural(2, "row")` "2 rows"; `many` is an irregular plural."""
+    """Join number and noun: `plural(1, "row")` is "1 row", `plural(2, "row")` "2 rows"; `many` is an irregular plural."""
     return f"{count(amount)} {one if amount == 1 else many or one + 's'}"
 
 
