@@ -23,7 +23,7 @@ class Look:
     study_digest: str
     """The study's digest; it changes with any parameter."""
     ledger_digest: str
-    """Of the ledger's export."""
+    """Digest of the ledger's export."""
     first_day: int
     """First day of the span of the test windows (days since 1970-01-01)."""
     end_day: int

@@ -53,7 +53,7 @@ class Logistic:
 class LogisticFit:
     beta: Floats
     hessian: Floats
-    """Of the penalised log-loss."""
+    """Hessian of the penalised log-loss."""
     ended: bool
     """The steps converged; otherwise the weights mean nothing."""
 

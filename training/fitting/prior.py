@@ -22,10 +22,7 @@ MAX_SELLERS = 100_000
 
 
 def fit_prior(table: LedgerTable, study: Study, point: Observation) -> Prior:
-    """Fit the prior of sellers' rates from the study's sellers at `point`.
-
-    Of many sellers, one in `sellers // MAX_SELLERS` is read.
-    """
+    """Fit the prior of sellers' rates from the study's sellers at `point`, or from one in `sellers // MAX_SELLERS`."""
     columns = table.columns
     step = max(columns.cases // MAX_SELLERS, 1)
     if step > 1:

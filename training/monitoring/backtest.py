@@ -1,11 +1,13 @@
 """Backtest: a model's answers about every seller on past days, and the tier changes that it would have made.
 
-`answers_at` returns, for many sellers in columns, the same as `scoring.scores.score` for each seller: the points at the
-beginning of the day and the tier with look-back, thin files and overrides. Two states of knowledge:
+`answers_at` computes many sellers in columns, and gives each the answer of `scoring.scores.score`: the points at the
+beginning of the day and the tier with look-back, thin files and overrides.
 
-- THEN: entries reported before the day, including decisions. It equals a server's answer for `observe_time` =
-`known_time` = the day, if entries were recorded when they were reported. - TODAY: as THEN, and every decision in the
-export. It equals today's answer for `observe_time` alone, also in a ledger with imported history.
+THEN is the knowledge of the day: entries reported before it, including decisions. It equals a server's answer for
+`observe_time` = `known_time` = the day, if entries were recorded when they were reported.
+
+TODAY adds every decision in the export. It equals today's answer for `observe_time` alone, also in a ledger with
+imported history.
 """
 
 from collections.abc import Mapping, Sequence

@@ -2,11 +2,14 @@
 
 Everything is recomputed from the ledger's export with the knowledge of one day, so any past day can be monitored.
 
-- Drift: sellers of that day against sellers of the model's training points, as known then. The critical value is the
-bootstrap's (`training.evaluation.stability`); for features, it is that of the largest index of all. - Calibration:
-observed over expected bad sellers in mature windows, by the tier at their beginning. - Estimate: open windows. Sellers
-known as bad so far are lifted by the development of past windows from the same age (a chain ladder of one step), and
-divided by the expectation for the orders so far. It moves months before the labels do.
+Drift compares sellers of that day with sellers of the model's training points, as known then. The critical value is the
+bootstrap's (`training.evaluation.stability`); for features, the critical value of the largest index of all.
+
+Calibration is observed over expected bad sellers in mature windows, by the tier at their beginning.
+
+The estimate covers open windows. The development of past windows from the same age lifts the sellers known as bad so
+far (a chain ladder of one step); the expectation for the orders so far divides them. It moves months before the labels
+do.
 """
 
 from collections.abc import Mapping
@@ -286,7 +289,7 @@ def _open_window(
     observed = np.zeros(table.columns.cases)
     kept = everyone.seller[labels.window_orders[everyone.seller] >= study.orders_needed]
     observed[kept] = 1
-    # As if every seller went on to sell at its rate: the exposure of the whole window, of which a part has passed.
+    # As if every seller went on to sell at its rate: a part of this exposure of the whole window has passed.
     passed = np.full(len(everyone.seller), np.log((end - day) / (whole.window_end - day)))
     if study.is_rate:
         start = np.zeros(len(everyone.seller))  # a share of the orders so far is as high as of all of them

@@ -114,7 +114,7 @@ class ExposureTable:
     reference_orders: float | None
     """The reference exposure in settled orders; None: bad counts over the window at any exposure."""
     slope: float | None
-    """How much the log-odds of bad rise with ln(orders in the window).
+    """Slope of the log-odds of bad in ln(orders in the window).
 
     None: estimated from the training points (`training.fitting.slope`), 1 until then.
     """
