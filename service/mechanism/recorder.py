@@ -18,8 +18,8 @@ from scoring.measures.case_record import CaseStatement, list_case_changes
 from scoring.measures.record import MeasureRecord, Wanted, list_changes, read_record
 from scoring.policy.measures import Waiver
 from scoring.policy.policy import Policy
-from service.ledger.queries.measures import AsRecorded
-from service.ledger.records import Cut
+from service.ledger.queries.measures import AsRecorded, Stated, StatedTerms, select_terms
+from service.ledger.records import Appended, Cut
 from service.ledger.store import Ledger
 from service.mechanism.places import DECIDING, SOURCE, TIME_SOURCE, list_times
 from service.mechanism.refusals import name_refused
@@ -42,8 +42,14 @@ class _Stamp(TypedDict):
 
 
 class _Known(NamedTuple):
+    stated: Sequence[Stated]
     record: MeasureRecord
     cases: Sequence[CaseStatement]
+
+    @classmethod
+    def of(cls, stated: Sequence[Stated]) -> "_Known":
+        terms = select_terms(stated, Cut(_EVER, _EVER, _EVER))
+        return cls(stated, read_record(terms.statements), terms.cases)
 
     @property
     def place(self) -> tuple[int, int]:
@@ -59,6 +65,15 @@ class _Read(NamedTuple):
     of: Mapping[str, _Known]
     until: int
 
+    def add(self, entries: Iterable[Entry], appended: Sequence[Appended]) -> "_Read":
+        """Return this with entries that the service has appended since the read."""
+        of: dict[str, list[Stated]] = {}
+        for entry, at in zip(entries, appended, strict=True):
+            new = Stated(entry.entry_id, at.sequence, entry.occur_time or 0, entry.fact)
+            of.setdefault(entry.seller, []).append(new)
+        found = {seller: _Known.of([*self.of[seller].stated, *new]) for seller, new in of.items()}
+        return _Read({**self.of, **found}, appended[-1].sequence)
+
 
 class Recorder:
     """States changes of measures and cases. Thread-safe."""
@@ -68,8 +83,10 @@ class Recorder:
         self._scorer = scorer
 
     def policy_moves(self, since: int, until: int) -> list[int]:
-        """Return the times of policy moves after a time, up to another, in microseconds."""
-        return self._scorer.policy.move_times(since, until)
+        """Return the times of moves to another policy after a time, up to another, in microseconds."""
+        policy = self._scorer.policy
+        moves = policy.move_times(since, until)  # the first one records the policy that was served already
+        return [time for time in moves if policy.digest_at(time) != policy.digest_at(time + 1)]
 
     def follows_from_at(self, time: int) -> str:
         return f"{self._scorer.made_by.model[:16]}:{self._scorer.policy.at(time).digest[:16]}"
@@ -135,8 +152,8 @@ class Recorder:
 
     def _read(self, marketplace: str, sellers: Sequence[str]) -> _Read:
         until = self._ledger.clock.end().sequence
-        found = self._ledger.measures.of_sellers(marketplace, sellers, Cut(_EVER, _EVER, until))
-        return _Read({seller: _Known(read_record(one.statements), one.cases) for seller, one in found.items()}, until)
+        found = self._ledger.measures.list_stated(marketplace, sellers, until)
+        return _Read({seller: _Known.of(stated) for seller, stated in found.items()}, until)
 
     def _state(self, marketplace: str, sellers: Sequence[str], cut: Cut, known: _Read) -> tuple[_Read, Counter[str]]:
         """State sellers' changes as of one cut, in one append; return the new state, and the appends by seller."""
@@ -150,10 +167,10 @@ class Recorder:
                 other, second = self._state(marketplace, sellers[middle:], cut, known)
                 return _Read({**one.of, **other.of}, known.until), first + second
             stated = Counter(entry.seller for entry in entries)
-            is_stated = self._ledger.append(marketplace, entries, as_recorded=AsRecorded([*stated], known.until))
+            appended = self._ledger.append(marketplace, entries, as_recorded=AsRecorded([*stated], known.until))
+            if appended:
+                return known.add(entries, appended), stated
             known = self._read(marketplace, sellers)
-            if is_stated:
-                return known, stated
         raise RuntimeError(f"the record of sellers' measures changed {_MAX_TRIES} times while one change was stated")
 
     def _list_entries(self, marketplace: str, sellers: Sequence[str], cut: Cut, known: _Read) -> list[Entry]:
@@ -161,20 +178,21 @@ class Recorder:
         policy = self._scorer.policy.at(cut.observe_time)
         stamp: _Stamp = {"time": cut.observe_time - 1, "at_sequence": cut.sequence, "policy": policy.digest}
         entries: list[Entry] = []
-        for seller, (wanted, cautions) in self._evaluate(marketplace, due, cut, policy):
+        terms = {seller: select_terms(known.of[seller].stated, cut) for seller in due}
+        for seller, (wanted, cautions) in self._evaluate(marketplace, due, cut, policy, terms):
             of = known.of[seller]
             entries += list_changes(seller, wanted, of.record, currency=policy.rule_book.currency, **stamp)
             entries += list_case_changes(seller, cautions, of.cases, **stamp)
         return entries
 
     def _evaluate(
-        self, marketplace: str, sellers: Sequence[str], cut: Cut, policy: Policy
+        self, marketplace: str, sellers: Sequence[str], cut: Cut, policy: Policy, terms: Mapping[str, StatedTerms]
     ) -> Iterator[tuple[str, tuple[list[Wanted], Sequence[Caution]]]]:
         """Yield each seller with its measures in effect, now or after their notice, and its cautions."""
         if not policy.rule_book.rules and policy.caution is None:
             yield from ((seller, ([], ())) for seller in sellers)
             return
-        for seller, found in self._scorer.measures_of(marketplace, sellers, cut, policy):
+        for seller, found in self._scorer.measures_of(marketplace, sellers, cut, policy, terms):
             wanted = [
                 Wanted(one.measure, one.rule, one.reference, one.current, one.start, one.end, one.violations)
                 for one in (() if found is None else found.measures)

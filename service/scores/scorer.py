@@ -1,6 +1,6 @@
 """Scores from the ledger: reads a cut, gives the rows to the pure core, and stamps the answer."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 
 from scoring.base.errors import EntryKindUnknown, SellertrustError, seller_not_found
@@ -15,6 +15,7 @@ from scoring.scores.population import add_up_values
 from scoring.scores.score import explain, score
 from scoring.scores.settled_value import grows_with_value
 from service.call_context import current_call
+from service.ledger.queries.measures import StatedTerms
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
 from service.policy.caution_flows import read_caution_flows
@@ -133,20 +134,36 @@ class Scorer:
         """
         artifact = self.champion.artifact if served_at is None else self.champion.at(served_at)
         policy = policy or self.policy.now
-        [found] = self._measures_of(marketplace, [seller], cut, policy, artifact)
+        terms = self._ledger.measures.of_sellers(marketplace, [seller], cut)
+        [found] = self._measures_of(marketplace, [seller], cut, policy, artifact, terms)
         if found is None:
             raise seller_not_found(marketplace, seller)
         return found, policy, _stamp(cut, artifact, policy)
 
     def measures_of(
-        self, marketplace: str, sellers: Sequence[str], cut: Cut, policy: Policy
+        self,
+        marketplace: str,
+        sellers: Sequence[str],
+        cut: Cut,
+        policy: Policy,
+        terms: Mapping[str, StatedTerms],
     ) -> Iterator[tuple[str, InForce | None]]:
-        """Yield each of some sellers with its measures in force by a policy; None if it has no valid entries."""
+        """Yield each of some sellers with its measures in force by a policy; None if it has no valid entries.
+
+        `terms`: by seller, as of the cut.
+        """
+        artifact = self.champion.artifact
         for part in self._parts(marketplace, sellers):
-            yield from zip(part, self._measures_of(marketplace, part, cut, policy, self.champion.artifact), strict=True)
+            yield from zip(part, self._measures_of(marketplace, part, cut, policy, artifact, terms), strict=True)
 
     def _measures_of(
-        self, marketplace: str, part: Sequence[str], cut: Cut, policy: Policy, artifact: Artifact | None
+        self,
+        marketplace: str,
+        part: Sequence[str],
+        cut: Cut,
+        policy: Policy,
+        artifact: Artifact | None,
+        terms: Mapping[str, StatedTerms],
     ) -> list[InForce | None]:
         """Return the measures in force for sellers that are read at once."""
         check, time, currency = current_call().require_caller, cut.observe_time, policy.rule_book.currency
@@ -156,7 +173,6 @@ class Scorer:
         if grows_with_value(policy):
             valued = table.with_sales(self._ledger.facts.valued_sales(marketplace, part, cut, currency), part)
             settled = {name: values.tolist() for name, values in add_up_values(valued, time).items()}
-        terms = self._ledger.measures.of_sellers(marketplace, part, cut)
         beside = {
             seller: Beside(
                 {name: values[case] for name, values in settled.items()},

@@ -21,6 +21,7 @@ from scoring.measures.record import name_measure
 from scoring.policy.measures import Suspension
 from scoring.policy.policy import Policy
 from service.bootstrap import build_scorer
+from service.ledger.records import Cut
 from service.ledger.store import Ledger
 from service.mechanism.recorder import Recorder
 from service.mechanism.worker import MechanismWorker
@@ -132,3 +133,16 @@ def undisturbed(folder: Path, seed: int) -> dict[str, Sequence[MeasureChanged]]:
 def facts_of(record: dict[str, list[MeasureChanged]]) -> dict[str, Sequence[MeasureChanged]]:
     """The record without the places in the ledger, which differ where statements stand between other entries."""
     return {seller: [replace(fact, at_sequence=0) for fact in facts] for seller, facts in record.items()}
+
+
+def watched(told: Told) -> tuple[MechanismWorker, list[tuple[int, int]]]:
+    """Another worker, and how many sellers it evaluates as of which sequence."""
+    made, seen = told.another(), list[tuple[int, int]]()
+    record = made._recorder.record
+
+    def noting(marketplace: str, sellers: Sequence[str], cut: Cut) -> object:
+        seen.append((len(sellers), cut.sequence))
+        return record(marketplace, sellers, cut)
+
+    made._recorder.record = noting  # type: ignore[assignment, method-assign]
+    return made, seen

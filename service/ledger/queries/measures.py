@@ -1,5 +1,5 @@
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter, itemgetter
@@ -15,6 +15,7 @@ from scoring.entries.field_types import fact_fields
 from scoring.entries.flow import FlowDay, Superseded
 from scoring.entries.kinds.decisions import CaseChanged, MeasureChanged
 from scoring.entries.kinds.settlement import DepositChanged, FlowStated, PayoutsChanged
+from scoring.entries.kinds.table import Fact
 from scoring.measures.case_record import CaseStatement
 from scoring.measures.record import Lift, MeasureStatement, find_lifts
 from service.ledger.clock.ledger_clock import LedgerClock
@@ -79,17 +80,28 @@ _TERMS = frozenset({Kind.MEASURE, Kind.DEPOSIT, Kind.PAYOUTS, Kind.CASE})
 _IN_CONTENT = [field.name for field in fact_fields(FlowStated) if not field.column]
 
 
+class Stated(NamedTuple):
+    """One entry about the measures, the deposit, the payouts or the cases of a seller."""
+
+    entry_id: str
+    sequence: int
+    """Where it stands."""
+    occur_time: int
+    """When it happened, in microseconds."""
+    fact: Fact
+
+
 class StatedTerms(NamedTuple):
     """A seller's records by sequence."""
 
     statements: list[MeasureStatement]
     """About measures."""
     deposit: DepositAccount
-    on_payouts: Sequence[OnPayouts] = ()
+    on_payouts: list[OnPayouts]
     """About payouts and cases."""
-    cases: Sequence[CaseStatement] = ()
+    cases: list[CaseStatement]
     """About the cases of cautions."""
-    deposit_changes: Sequence[tuple[int, DepositChanged]] = ()
+    deposit_changes: list[tuple[int, DepositChanged]]
     """Each with its occur time, in microseconds."""
 
     @property
@@ -119,8 +131,19 @@ class MeasureQueries:
         return self.of_sellers(marketplace, [seller], cut)[seller]
 
     def of_sellers(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> dict[str, StatedTerms]:
-        with self.clock.as_of(cut.sequence) as connection:
-            return read_terms(connection, marketplace, sellers, cut)
+        stated = self.list_stated(marketplace, sellers, cut.sequence)
+        return {seller: select_terms(of, cut) for seller, of in stated.items()}
+
+    def list_stated(self, marketplace: str, sellers: Sequence[str], until: int) -> dict[str, list[Stated]]:
+        """Return by seller the entries about measures, deposits, payouts and cases, up to a sequence, in their order."""
+        found: dict[str, list[Stated]] = {seller: [] for seller in sellers}
+        values = {"marketplace": marketplace, "sellers": list(sellers), "last": until}
+        with self.clock.as_of(until) as connection:
+            for seller, kind, entry_id, sequence, occur_time, content in connection.execute(_ON_TERMS, values):
+                if kind in _TERMS:
+                    fact = entry_from_content(entry_id, content).fact
+                    found[seller].append(Stated(entry_id, sequence, occur_time, fact))
+        return found
 
     def deposits(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> dict[str, DepositAccount]:
         """Return the deposits as of the cut, of sellers who placed one."""
@@ -158,33 +181,21 @@ class MeasureQueries:
         return found
 
 
-def read_terms(connection: Connection, marketplace: str, sellers: Sequence[str], cut: Cut) -> dict[str, StatedTerms]:
-    """Return the records of each seller's terms that happened before the cut's `observe_time`."""
-    values = {"marketplace": marketplace, "sellers": list(sellers), "last": cut.sequence}
-    rows = connection.execute(_ON_TERMS, values).all()
-    found = dict.fromkeys(sellers, _terms_of((), cut))
-    return found | {seller: _terms_of([*mine], cut) for seller, mine in groupby(rows, key=itemgetter(0))}
-
-
-def _terms_of(rows: Sequence[Any], cut: Cut) -> StatedTerms:
-    statements: list[MeasureStatement] = []
-    deposits: list[tuple[int, DepositChanged]] = []
-    cases: list[CaseStatement] = []
-    on_payouts: list[OnPayouts] = []
-    for _, kind, entry_id, sequence, occur_time, content in rows:
-        if occur_time >= cut.observe_time or kind not in _TERMS:
+def select_terms(stated: Iterable[Stated], cut: Cut) -> StatedTerms:
+    """Return the records of a seller's terms that happened before the cut's `observe_time`, and were recorded by then."""
+    terms = StatedTerms([], DepositAccount(), [], [], [])
+    for entry_id, sequence, occur_time, fact in stated:
+        if sequence > cut.sequence or occur_time >= cut.observe_time:
             continue
-        fact = entry_from_content(entry_id, content).fact
-        if kind == Kind.MEASURE:
-            statements.append(MeasureStatement(entry_id, sequence, occur_time, cast(MeasureChanged, fact)))
-        elif kind == Kind.DEPOSIT:
-            deposits.append((occur_time, cast(DepositChanged, fact)))
-        elif kind == Kind.CASE:
-            cases.append(CaseStatement(entry_id, occur_time, cast(CaseChanged, fact)))
-        if kind in (Kind.CASE, Kind.PAYOUTS):
-            on_payouts.append(OnPayouts(entry_id, occur_time, cast(PayoutsChanged | CaseChanged, fact)))
-    account = add_up_deposit(fact for _, fact in deposits)
-    return StatedTerms(statements, account, on_payouts, cases, deposits)
+        if isinstance(fact, MeasureChanged):
+            terms.statements.append(MeasureStatement(entry_id, sequence, occur_time, fact))
+        elif isinstance(fact, DepositChanged):
+            terms.deposit_changes.append((occur_time, fact))
+        elif isinstance(fact, PayoutsChanged | CaseChanged):
+            terms.on_payouts.append(OnPayouts(entry_id, occur_time, fact))
+            if isinstance(fact, CaseChanged):
+                terms.cases.append(CaseStatement(entry_id, occur_time, fact))
+    return terms._replace(deposit=add_up_deposit(fact for _, fact in terms.deposit_changes))
 
 
 def _flow_day_of(revisions: Sequence[Any], with_before: bool) -> FlowDay:

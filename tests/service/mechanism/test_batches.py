@@ -1,20 +1,16 @@
 """Very many sellers at once: evaluated and stated in batches, and a restart goes on inside one append and one midnight."""
 
-from collections.abc import Sequence
-
 import pytest
 
 from scoring.base.enums import Action, Harm, Source
 from scoring.base.time import DAY
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.conduct import ProductListed, ProductViolationReported
-from service.ledger.records import Cut
 from service.ledger.store import Ledger
 from service.mechanism import recorder, worker
 from service.mechanism.metrics import MechanismMetrics
-from service.mechanism.worker import MechanismWorker
 from tests.helpers.builders import MARKET, Clock, ago, exposure, identity, status
-from tests.helpers.recordings import Told
+from tests.helpers.recordings import Told, watched
 from tests.service.mechanism.test_recording import Killed, killed_after
 
 SELLERS, BATCH = 50, 8
@@ -35,19 +31,6 @@ def recall(told: Told) -> None:
     """One report of the product, and one decision, each of which reaches every seller in one append."""
     fact = ProductViolationReported("unsafe_product", Harm.HIGH, Source.RANDOM_AUDIT, "lamp")
     told.append(Entry("recall", "", fact, ago(20)), status("recall", Action.CONFIRM))
-
-
-def watched(told: Told) -> tuple[MechanismWorker, list[tuple[int, int]]]:
-    """Another worker, and how many sellers it evaluates as of which sequence."""
-    made, seen = told.another(), list[tuple[int, int]]()
-    record = made._recorder.record
-
-    def noting(marketplace: str, sellers: Sequence[str], cut: Cut) -> object:
-        seen.append((len(sellers), cut.sequence))
-        return record(marketplace, sellers, cut)
-
-    made._recorder.record = noting  # type: ignore[assignment, method-assign]
-    return made, seen
 
 
 def recorded(told: Told) -> list[list[tuple[str, str]]]:

@@ -17,7 +17,7 @@ from service.mechanism.worker import MechanismWorker
 from service.policy.history import PolicyHistory
 from service.policy.policy_file import parse_policy_text
 from tests.helpers.builders import MARKET, SELLER, TODAY, Clock, confirmed, exposure, identity, status
-from tests.helpers.recordings import RULES, Told, facts_of, history, recorded
+from tests.helpers.recordings import RULES, Told, facts_of, history, recorded, watched
 
 EXPIRING = RULES.replace("expiry_days = 365", "expiry_days = 18")
 
@@ -101,6 +101,18 @@ def test_policies_that_came_and_went_meanwhile_are_recorded_when_they_did(told: 
     deposits = [(fact.amount_minor, fact.policy) for fact in told.statements() if fact.rule == "everybody"]
     assert deposits == [(50_000, first.digest), (70_000, other.digest), (50_000, first.digest)]
     assert [time for rule, _, time in dated(told) if rule == "everybody"][1:] == moved
+
+
+def test_a_first_commit_evaluates_each_seller_once(told: Told) -> None:
+    """It records two moves, of which the first one is to the policy that was served already."""
+    other = parse_policy_text(EXPIRING.replace("50_000", "70_000"))
+    PolicyHistory(told.ledger).commit(
+        other.text, expected=told.policy.digest, actor="staff", reason="a trial", served=told.policy
+    )
+    one, seen = watched(told)
+    one.look()
+    assert [number for number, _ in seen] == [1]
+    assert [fact.policy for fact in told.statements() if fact.rule == "everybody"][1:] == [other.digest]
 
 
 def test_a_model_or_file_that_comes_back_on_the_same_day_is_recorded_again(told: Told) -> None:
