@@ -121,7 +121,7 @@ def _split(order: Order, terms: Terms, day: int, hold_limit_days: int, stops: Se
     if stopped is not None:
         released = 0
         if stopped.first_day > order.capture_day:
-            # What is called delivered since then was not delivered before, unless carrier or buyer said so.
+            # What is called delivered since then was not delivered before, unless carrier or buyer confirmed it.
             before = order if order.confirmed_time is not None else replace(order, is_delivered=False)
             released = _split(before, terms, stopped.first_day - 1, hold_limit_days, stops).released_minor
         return Payout(released, order.drawn_minor, available - released, None)

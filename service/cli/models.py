@@ -288,8 +288,8 @@ MOVE = "number time=move_time alias digest=model actor reason figures"
 def _move_row(move: messages.ModelMove, output: Format) -> dict[str, Any]:
     row = move_row(move, MOVE, output)
     figures = dict(sorted(move.figures.items()))
-    spelled = " ".join(escape_unprintable(f"{name}={_short(value)}") for name, value in figures.items())
-    return row | {"figures": spelled if output is Format.TABLE else figures}
+    written = " ".join(escape_unprintable(f"{name}={_short(value)}") for name, value in figures.items())
+    return row | {"figures": written if output is Format.TABLE else figures}
 
 
 def _short(value: str) -> str:

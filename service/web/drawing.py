@@ -12,7 +12,7 @@ COLOURS = {"light": {"tick": "#0b6b4a", "star": "#8a5200"}, "dark": {"tick": "#5
 """Contrast at least 4.5 to 1 on white, and on #24282d and darker."""
 FORMS = ("label", "mark")
 
-# An open ring and a filled seal with a hole: neither colour nor word alone tells badges apart.
+# An open ring and a filled seal with a hole: neither colour nor word alone distinguishes badges.
 MARKS = {
     "tick": '<circle cx="10" cy="10" r="8" fill="none" stroke="{0}" stroke-width="1.8"/>'
     '<path d="M6.2 10.3l2.7 2.7 5-5.6" fill="none" stroke="{0}" stroke-width="2.1" stroke-linecap="round"'
