@@ -64,7 +64,7 @@ class PayoutStop(NamedTuple):
 def trace_stops(stated: Iterable[OnPayouts], stands: Callable[[str], bool] = lambda _: True) -> list[PayoutStop]:
     """Return the stops of payouts to one seller, the earliest first.
 
-    `stated`: about its payouts and cases, by sequence; `stands`: returns whether a violation that confirmed a stop still does.
+    `stated`: about its payouts and cases, by sequence; `stands`: returns whether a violation behind a stop is valid.
     A stop lasts DECISION_DAYS. Confirmed by violations of which one stands it lasts until payouts are resumed.
     """
     found: list[PayoutStop] = []
