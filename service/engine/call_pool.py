@@ -1,10 +1,9 @@
-"""The threads of one class of calls, which gRPC hands its calls to: what waits is bounded, and nothing is begun in vain.
+"""Bounded pools of threads for gRPC's calls.
 
-gRPC's server takes any executor of threads for a method, and would let calls without number wait in its queue, each of
-which it begins though nobody awaits the answer, and for whose request a thread waits without a limit. `CallPool` stands
-in that place. A call gets a thread only once its request has arrived, and only if its method has no answer to it at once;
-which one is next, and which ones are turned away, is `WaitingLine`'s to say. Whoever is turned away is answered without a
-thread. `submit` never raises, which would end the one thread by which gRPC serves.
+By default gRPC queues calls without a limit, and begins calls that no one awaits. A `CallPool` gives a call a thread
+only once its request has arrived, and only if the method has no immediate answer. `WaitingLine` chooses the next call
+and the calls to turn away; these are answered without a thread. `submit` never raises: an exception would end gRPC's
+one serving thread.
 """
 
 import threading
@@ -22,30 +21,27 @@ from service.engine.turnstile import Turnstile
 from service.engine.waiting_line import Cause, LineRules, TurnedAway, WaitingLine
 
 LOOK_SECONDS = 0.2
-"""How often it is looked for requests that have not arrived in time, and for calls that have been held for long enough."""
+"""The interval between checks for late requests and for held calls that are due."""
 
 
 class Observer(Protocol):
-    """What a pool reports its calls to, and asks how to refuse one."""
+    """Receives the events of a pool, and maps causes of refusal to statuses."""
 
     def waited(self, pool: str, seconds: float) -> None:
-        """Record how long a call of a pool waited for a thread."""
+        """Record how long a call waited for a thread."""
 
     def turned_away(self, pool: str, call: GrpcCall, cause: Cause) -> None:
-        """Record a call of a pool that is refused before its work begins."""
+        """Record a call that was refused before its work began."""
 
     def status(self, pool: str, cause: Cause) -> grpc.Status:
-        """Return the gRPC status of a call that a pool refuses for this cause."""
+        """Return the gRPC status for a cause of refusal."""
 
 
 _TAKEN = threading.local()
 
 
 def taken_call() -> GrpcCall | None:
-    """Return the call that this thread of a `CallPool` works for; its work counts as begun.
-
-    None in any other thread.
-    """
+    """Return the call that this thread of a `CallPool` works for, and mark its work as begun; None in other threads."""
     call: GrpcCall | None = getattr(_TAKEN, "call", None)
     if call is not None:
         call.is_begun = True
@@ -53,23 +49,22 @@ def taken_call() -> GrpcCall | None:
 
 
 class CallPool(ThreadPoolExecutor):
-    """Threads for the calls of one class, as gRPC takes them (`experimental_thread_pool`)."""
+    """Threads for one class of calls, as gRPC takes them (`experimental_thread_pool`)."""
 
     def __init__(
         self, name: str, threads: int, rules: LineRules, observer: Observer, turnstile: Turnstile | None = None
     ) -> None:
         super().__init__(threads, thread_name_prefix=name)
         self.name = name
-        """The name of the class."""
         self.taken_over = 0
-        """How many calls gRPC has handed over so far."""
+        """The number of calls that gRPC has handed over so far."""
         self._rules = rules
         self._observer = observer
         self._turnstile = turnstile or Turnstile()
-        self._held: deque[tuple[float, GrpcCall]] = deque()  # with the time of their refusals
+        self._held: deque[tuple[float, GrpcCall]] = deque()  # with the times of their refusals
         self._lock = threading.Lock()
         self._line = WaitingLine(rules, threads)
-        # One operation of a dict is whole by itself, so that a call which is answered at once takes no lock.
+        # One operation of a dict is atomic, so a call that is answered at once takes no lock.
         self._here: dict[int, GrpcCall] = {}
         self._receiving: dict[int, GrpcCall] = {}  # oldest first
         self._running = 0
@@ -78,15 +73,15 @@ class CallPool(ThreadPoolExecutor):
         self._watch.start()
 
     def counts(self) -> tuple[int, int, dict[str, int]]:
-        """Return (calls that wait, calls that run, calls of each connection by its name)."""
+        """Return (waiting calls, running calls, calls by connection)."""
         of_connection = Counter(call.connection for call in list(self._here.values()))
         with self._lock:
             return len(self._line) + len(self._receiving), self._running, dict(of_connection)
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
-        """Queue a call of gRPC's, or run any other function in a thread; return its future.
+        """Queue a call of gRPC, or run any other function in a thread; return its future.
 
-        Never raises for a call: one that cannot be queued is cancelled.
+        Never raises for a call: a call that cannot be queued is cancelled.
         """
         if not is_handed_over(args):
             return super().submit(fn, *args, **kwargs)
@@ -111,7 +106,7 @@ class CallPool(ThreadPoolExecutor):
         super().shutdown(wait=wait, cancel_futures=cancel_futures)
 
     def _take_over(self, call: GrpcCall) -> None:
-        """Receive a call's request, and have the call wait for a thread then. Called with the condition of its state."""
+        """Receive a call's request, then queue the call. The caller holds the condition of the call's state."""
         self._here[id(call)] = call
         call.caller = self._turnstile.holds(call.method, call.connection, call.metadata)
         if call.caller:
@@ -126,7 +121,7 @@ class CallPool(ThreadPoolExecutor):
             self._receive(call)
 
     def _hold(self, call: GrpcCall) -> None:
-        """Refuse a call later, or so long before its deadline that the refusal arrives."""
+        """Refuse a call later, but early enough that the refusal arrives before its deadline."""
         seconds = self._turnstile.hold()
         if not seconds:
             self._turn_away([(call, Cause.LIMIT)])
@@ -136,14 +131,14 @@ class CallPool(ThreadPoolExecutor):
 
     def _receive(self, call: GrpcCall) -> None:
         self._receiving[id(call)] = call
-        if len(self._receiving) > self._rules.limit:  # a request that is on its way is there sooner
+        if len(self._receiving) > self._rules.limit:  # a request in transit arrives sooner
             oldest = self._receiving.pop(next(iter(self._receiving)), None)
             if oldest is not None:
                 self._turn_away([(oldest, Cause.FULL)])
         call.receive(self)
 
     def answer_at_once(self, call: GrpcCall, data: bytes | None) -> bytes | None:
-        """Return the response to a request that needs no thread; None to any other."""
+        """Return the response to a request that needs no thread, else None."""
         call.has_arrived = self._receiving.pop(id(call), None) is not None
         if not call.has_arrived or data is None or call.at_once is None:
             return None
@@ -157,7 +152,7 @@ class CallPool(ThreadPoolExecutor):
         return response
 
     def take_request(self, call: GrpcCall, data: bytes | None) -> None:
-        """Have a call wait for a thread whose request has arrived."""
+        """Queue a call whose request has arrived."""
         if not call.has_arrived:
             return
         if data is None:
@@ -181,7 +176,7 @@ class CallPool(ThreadPoolExecutor):
             self._turn_away(turned_away)
 
     def _work(self) -> None:
-        """Do the work of the call that is next. As often as this is asked for, so many calls have waited."""
+        """Do the work of the next call. It is submitted once for each call that has waited."""
         with self._lock:
             found, turned_away = self._line.take()
             self._running += found is not None
@@ -200,7 +195,7 @@ class CallPool(ThreadPoolExecutor):
                 self._running -= 1
                 if found.is_begun:
                     self._line.note_work(found.method, monotonic() - began)
-            if not found.is_begun:  # its caller went away at this moment
+            if not found.is_begun:  # its caller has just gone
                 self._observer.turned_away(self.name, found, Cause.GONE)
             self.finish(found)
 
@@ -211,18 +206,17 @@ class CallPool(ThreadPoolExecutor):
             call.waited_seconds = monotonic() - call.arrived
             with suppress(Exception):  # no call may keep the next from its answer
                 call.end(self._observer.status(self.name, cause))
-                if cause is not Cause.LIMIT:  # which was held on purpose
+                if cause is not Cause.LIMIT:  # it was held on purpose
                     self._observer.waited(self.name, call.waited_seconds)
                 self._observer.turned_away(self.name, call, cause)
             self.finish(call)
 
     def finish(self, call: GrpcCall) -> None:
-        """Let go of a call that has ended."""
         self._here.pop(id(call), None)
         call.set_ended()
 
     def _look(self) -> None:
-        """End the calls whose requests do not arrive."""
+        """End calls whose requests do not arrive, and refuse held calls that are due."""
         while not self._is_ending.wait(LOOK_SECONDS):
             late = monotonic() - self._rules.message_seconds
             now = monotonic()

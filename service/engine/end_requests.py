@@ -1,7 +1,7 @@
-"""Requests that a server end: SIGTERM, SIGINT, and whoever asks within the process, as bytes that a thread can wait for.
+"""Requests to end a server (SIGTERM, SIGINT, `ask`), as bytes that a thread can wait for.
 
-The kernel gives a signal to any thread, also to one of gRPC's; a main thread that waits for a lock or an event then
-sleeps on (1 in 20 signals went unheard). A byte that Python's handler writes wakes it whoever got the signal.
+The kernel delivers a signal to any thread, including gRPC's. A main thread that waits for a lock then sleeps on: 1 in
+20 signals went unheard. The byte that Python's handler writes wakes the main thread whichever thread got the signal.
 """
 
 import signal
@@ -13,14 +13,14 @@ from typing import Any, Self
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 _ASKED = 0
-"""The byte of a request that is no signal."""
+"""The byte of a request by `ask`."""
 
 
 class EndRequests:
-    """Takes requests from `__enter__` on, in the main thread, until `__exit__`.
+    """Takes requests in the main thread between `__enter__` and `__exit__`.
 
-    The first signal gives both signals back their earlier meaning, so that a second one ends a process that does not
-    drain. A request by `ask` does not count as one.
+    The first signal restores the earlier handlers, so a second signal ends a process that does not drain. A request by
+    `ask` does not restore them.
     """
 
     def __init__(self) -> None:
@@ -43,11 +43,11 @@ class EndRequests:
         self._writer.close()
 
     def fileno(self) -> int:
-        """Return the descriptor that is readable once there is a request, or another signal."""
+        """Return the descriptor that becomes readable on a request or another signal."""
         return self._reader.fileno()
 
     def ask(self) -> None:
-        """Ask for the end, from any thread, before or after `__enter__`. Nothing happens after `__exit__`."""
+        """Request the end, from any thread, also before `__enter__`. Does nothing after `__exit__`."""
         with suppress(OSError):
             self._writer.send(bytes([_ASKED]))
 
@@ -57,7 +57,7 @@ class EndRequests:
             pass
 
     def take(self) -> bool:
-        """Return whether the next byte is a request; blocks until there is a byte."""
+        """Return whether the next byte is a request; block until a byte arrives."""
         return self._reader.recv(1)[0] in {_ASKED, *SIGNALS}
 
     def _give_back(self, *_: object) -> None:

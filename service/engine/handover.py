@@ -1,4 +1,4 @@
-"""What the server asks of grpcio beyond its documented interface."""
+"""Undocumented interfaces of grpcio that the server uses."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -10,16 +10,16 @@ from service.engine.call_pool import CallPool
 
 
 def run_in_pool(behave: Any, pool: ThreadPoolExecutor, method: object = None, at_once: object = None) -> None:
-    """Have gRPC hand the calls of a behaviour to a pool.
+    """Make gRPC hand the calls of a behaviour to a pool.
 
-    The pool asks `method` for its name and whether it takes a stream, and calls `at_once` before a call gets a thread.
+    The pool reads the name of `method` and whether it streams, and calls `at_once` before a call gets a thread.
     """
     behave.experimental_thread_pool = pool
     behave.method, behave.at_once = method, at_once
 
 
 def require_handover(pool: CallPool) -> None:
-    """Raise ConfigurationWrong if gRPC has handed no call to a pool that it was to run one in."""
+    """Raise ConfigurationWrong if gRPC has not handed a call to its pool."""
     if not pool.taken_over:
         raise ConfigurationWrong(
             f"grpcio {grpc.__version__} does not hand calls over as this server expects, so nothing would bound them;"

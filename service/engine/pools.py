@@ -1,4 +1,4 @@
-"""Which threads answer which method: a table, so that what is slow holds up nothing that is quick."""
+"""The pool of threads of each method, so that slow methods do not hold up quick ones."""
 
 from collections.abc import Mapping
 from enum import Enum
@@ -10,51 +10,53 @@ from service.limits import Limits
 
 
 class Pool(Enum):
-    """A pool of threads. Calls wait for a thread of their own pool alone."""
+    """A pool of threads. Calls wait only for threads of their own pool."""
 
     READ = "read"
-    """Scores of one seller, for which checkouts wait. Half of the threads are left to what needs no database."""
+    """Scores of one seller, which checkouts wait for.
+
+    Half of the threads are reserved for calls without the database.
+    """
     BATCH = "batch"
-    """Scores of many sellers. Half of the threads are left to what needs no database."""
+    """Scores of many sellers. Half of the threads are reserved for calls without the database."""
     SLOW = "slow"
-    """Reads of the database: up to seconds each."""
+    """Reads of the database, up to seconds each."""
     WRITE = "write"
     """Appends."""
     REVIEW = "review"
-    """Reads of a whole marketplace, bulk decisions and policies: each takes seconds of the database."""
+    """Reads of a whole marketplace, bulk decisions and policies, seconds of the database each."""
     MODEL = "model"
-    """Models and the audit file: megabytes of files, processes and checks, and no database."""
+    """Models and the audit file: large files, processes and checks, without the database."""
     STREAM = "stream"
-    """Streams, each of which has a thread for as long as it is open."""
+    """Streams. Each holds a thread while it is open."""
     HEALTH = "health"
-    """Health, which takes microseconds, and for which no other class is waited for."""
+    """Health, which takes microseconds and waits for no other class."""
     REFLECTION = "reflection"
-    """Reflection, each stream of which has a thread for as long as it is open."""
+    """Reflection. Each stream holds a thread while it is open."""
 
 
 WRITE_THREADS = 2
-"""Appends queue for the ledger's one lock anyway; with threads of their own they cannot hold up the reads."""
+"""Appends queue for the ledger's one lock. With their own threads they do not hold up reads."""
 
 HEALTH_THREADS = 2
-"""Each health call takes microseconds, and no call of another class is in its way."""
 
 REFLECTION_THREADS = 2
-"""Tools of people ask what the contract holds, and nothing else waits for them."""
+"""Tools for people read the contract here; nothing else waits for them."""
 
 MODEL_THREADS = 2
-"""People who look at models wait for each other, and hold up nobody else."""
+"""Readers of models wait for each other and hold up no one else."""
 
 REVIEW_THREADS = 2
 """The queue and the notifiers of a marketplace take seconds of this process's one core."""
 
 TARGET_SECONDS = 0.005
-"""How long dear reads may wait for longer than an interval, unless their work takes longer."""
+"""How long expensive reads may wait for longer than an interval, unless their work takes longer."""
 
 WRITE_TARGET_SECONDS = 0.5
-"""The same of appends, which wait for one lock, are made again if refused, and have deadlines of seconds."""
+"""The same for appends. They wait for one lock, are retried if refused, and have deadlines of seconds."""
 
 MAX_MESSAGE_BYTES = 16 << 20
-"""A batch of 10,000 entries; gRPC's default of 4 MB is less."""
+"""Room for a batch of 10,000 entries; gRPC's default is 4 MB."""
 
 RULES: Mapping[Pool, LineRules] = {
     Pool.READ: LineRules(256, inf),
@@ -67,11 +69,10 @@ RULES: Mapping[Pool, LineRules] = {
     Pool.HEALTH: LineRules(256, inf),
     Pool.REFLECTION: LineRules(8, inf),
 }
-"""How calls of each class wait. An append of 16 MB may be on its way for as long as the client waits for it."""
+"""How calls of each class wait. An append of 16 MB may take as long to arrive as the client waits."""
 
 
 def threads_of(limits: Limits) -> dict[Pool, int]:
-    """Return the number of threads of each pool by pool."""
     return {
         Pool.READ: limits.worker_threads,
         Pool.BATCH: 2 * limits.slow_threads,
@@ -79,17 +80,14 @@ def threads_of(limits: Limits) -> dict[Pool, int]:
         Pool.REVIEW: REVIEW_THREADS,
         Pool.WRITE: WRITE_THREADS,
         Pool.MODEL: MODEL_THREADS,
-        Pool.STREAM: limits.stream_threads + 1,  # one turns away what is too much
+        Pool.STREAM: limits.stream_threads + 1,  # one pool turns away the excess
         Pool.HEALTH: HEALTH_THREADS,
         Pool.REFLECTION: REFLECTION_THREADS,
     }
 
 
 def max_calls(limits: Limits) -> int:
-    """Return the most calls that the server may hold at once.
-
-    Running, waiting, held, or on their way.
-    """
+    """Return the most calls that the server may hold at once: running, waiting, held or arriving."""
     return sum(threads_of(limits).values()) + sum(2 * rules.limit for rules in RULES.values()) + MAX_HELD
 
 
@@ -137,6 +135,8 @@ POOLS: Mapping[str, Pool] = {
     "AuditService/ListAuditRecords": Pool.MODEL,
     "AuditService/VerifyAudit": Pool.MODEL,
 }
-"""The pool of each method but streams, which have threads of their own (`stream_threads`). A server whose contract has
-a method that is missing here does not start. Methods that can answer without the database share no pool with others: a
-database that hangs holds the threads of its own callers alone."""
+"""The pool of each method except streams, which have their own threads (`stream_threads`).
+
+A server whose contract has a method without a pool does not start. Methods that can answer without the database share
+no pool with others, so a database that hangs holds only the threads of its own callers.
+"""

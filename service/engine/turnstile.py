@@ -1,12 +1,12 @@
-"""Callers who take no refusal for an answer: their next calls are held for a while, and cost next to nothing.
+"""Callers who ignore refusals: their next calls are held for a while, at little cost.
 
-A refusal for excess says when the next call fits. Whoever asks on before that is refused at once some times a second; what
-comes then, by the same method, is held without a thread and without its request being read, and refused after a second.
-So a caller makes no more calls a second than it has waiting ones, however fast it would go on.
+A refusal for excess states when the next call fits. A caller who asks earlier is refused at once a few times a second.
+Further calls of the same method are held without a thread, their requests unread, and refused after a second. So a
+caller makes no more calls a second than it has waiting.
 
-Callers who could be let in by nothing that they ask for are held alike: those without a grant, and those who show nothing, or
-tokens, that prove nobody. The calls of the latter count together by host, since each may show another token by another
-connection. Calls by tokens that are known go on, and so does the first call of a connection.
+Callers whom no request could let in are held alike: callers without a grant, and callers whose credentials prove no
+one. Calls of the latter count together by host, since each may show another token on another connection. Calls with
+known tokens go on, and so does the first call of a connection.
 """
 
 import threading
@@ -20,23 +20,23 @@ PROMPT_REFUSALS = 20
 """Refusals a second that a caller of a method gets at once."""
 
 HOLD_SECONDS = 1.0
-"""For how long a further call is held, and at most until when what was noted counts."""
+"""How long a further call is held, and how long a noted refusal counts at most."""
 
 HELD_REFUSALS = 500
-"""Held calls that are refused a second: if more are held, each is held for longer."""
+"""Held calls refused a second: if more are held, each is held longer."""
 
 MAX_HELD = 4_096
 """Calls that may be held; each takes some 35 KB."""
 
 MAX_CALLERS = 10_000
 MAX_TOKENS = 256
-"""Tokens of one connection whose callers are known; with one more all of them are forgotten."""
+"""Tokens of one connection whose callers are known; one more makes it forget all."""
 
 NOBODY = "nobody"
-"""The name under which the log shows callers who prove nobody, and show no certificate that names one."""
+"""The name in the log of callers who prove no one and show no certificate with a name."""
 
 EVERY_METHOD = "*"
-"""Stands for all methods together, in place of the name of one."""
+"""Used in place of a method's name for all methods together."""
 
 
 @dataclass(slots=True)
@@ -44,32 +44,31 @@ class _Refusals:
     """Refusals of one caller by one method."""
 
     since: float
-    """When the second began in which they are counted."""
+    """The start of the second in which they are counted."""
     count: float
     until: float = 0.0
-    """Until when nothing of it fits, since there were too many."""
+    """When calls fit again, after too many."""
 
 
 @dataclass(slots=True)
 class _Connection:
-    """What is known of a connection by which callers were refused."""
+    """What is known of a connection whose callers were refused."""
 
     callers: dict[bytes, str] = field(default_factory=dict)
-    """The caller's name by what `digest_of` gives of the token that it shows."""
+    """The caller's name by `digest_of` its token."""
     certificate: bytes = b""
-    """The client certificate in PEM by which strangers came; empty without one."""
+    """The client certificate in PEM of unproven callers; empty without one."""
     strangers: str = ""
-    """The account of those who proved nobody; empty: there were none."""
+    """The account of callers who proved no one; empty if there were none."""
     shown: str = ""
-    """The name under which the log shows those."""
+    """The name of these callers in the log."""
 
 
 class Turnstile:
-    """Knows whose calls are to be held. For any number of threads; the least recently refused of very many are forgotten.
+    """Knows whose calls are to be held. Thread-safe; at very many connections it forgets the least recently refused.
 
-    A caller is known by its connection and the token that it shows, before anybody looks at either. `is_known` gets a
-    certificate in PEM and the header `authorization`, and returns whether they proved somebody when last shown; by default
-    nothing does.
+    A caller is known by its connection and its token, before either is verified. `is_known` gets a certificate in PEM
+    and the header `authorization`, and returns whether they proved someone when last shown; by default always False.
     """
 
     def __init__(
@@ -87,10 +86,10 @@ class Turnstile:
     def note(
         self, method: str, caller: str, connection: str, token: bytes, seconds: float, weight: float = 1.0
     ) -> None:
-        """Record that a caller was refused a call of a method, and until when the next one fits.
+        """Record that a caller was refused a call of a method, and when the next one fits.
 
-        `token`: what `digest_of` gives; `seconds`: from now; `weight`: as how many refusals this one counts, for what it
-        cost. EVERY_METHOD as the method has the caller's calls of any method count together, and be held.
+        `token`: from `digest_of`; `seconds`: from now; `weight`: the number of refusals that this one counts as, by its
+        cost. With EVERY_METHOD the caller's calls of all methods count together and are held.
         """
         with self._lock:
             callers = self._connection(connection).callers
@@ -100,24 +99,21 @@ class Turnstile:
             self._count(method, caller, seconds, weight)
 
     def note_stranger(self, connection: str, token: bytes, certificate: bytes, name: str) -> None:
-        """Record that a call was refused since what it shows proves nobody.
+        """Record that a call was refused because its credentials prove no one.
 
-        `token`: what `digest_of` gives; `certificate`: the client certificate of the connection in PEM; empty without one;
-        `name`: of its principal, whose strangers count together whichever connection brings them; empty if it names none,
-        and the strangers of the connection's host count together.
+        `token`: from `digest_of`; `certificate`: the connection's client certificate in PEM, or empty; `name`: of its
+        principal. Unproven callers of one principal count together on all connections; if `name` is empty, those of the
+        connection's host do.
         """
         with self._lock:
             found = self._connection(connection)
-            found.callers.pop(token, None)  # it has expired, say
+            found.callers.pop(token, None)  # for example, it has expired
             found.certificate, found.shown = certificate, name or NOBODY
-            found.strangers = f"strangers {name or host_of(connection)}"  # no name of a principal has a blank
+            found.strangers = f"strangers {name or host_of(connection)}"  # no principal's name has a blank
             self._count(EVERY_METHOD, found.strangers, HOLD_SECONDS, 1.0)
 
     def holds(self, method: str, connection: str, metadata: Iterable[tuple[str, object]]) -> str:
-        """Return the name of the caller if its call is to be held; "" if it may go on.
-
-        By the refusals noted of its connection and token.
-        """
+        """Return the caller's name if its call is to be held, else ""."""
         found = self._connections.get(connection)
         if found is None or not method:
             return ""
@@ -132,7 +128,7 @@ class Turnstile:
         return "" if is_certificate_alone or is_known else found.shown
 
     def hold(self) -> float:
-        """Count a call that is held from now on, and return for how many seconds; 0 if no further one may be."""
+        """Count a call as held and return for how many seconds; 0 if no more may be held."""
         with self._lock:
             if self._held >= MAX_HELD:
                 return 0.0
@@ -140,12 +136,12 @@ class Turnstile:
             return max(HOLD_SECONDS, self._held / HELD_REFUSALS)
 
     def let_go(self, number: int) -> None:
-        """Count so many calls as held no longer."""
+        """Subtract `count` from the held calls."""
         with self._lock:
             self._held -= number
 
     def _connection(self, connection: str) -> _Connection:
-        """Return what is known of a connection, as the latest of whom anything was noted."""
+        """Return the record of a connection, and mark it as the most recently used."""
         found = self._connections.setdefault(connection, _Connection())
         self._connections.move_to_end(connection)
         if len(self._connections) > MAX_CALLERS:
@@ -167,18 +163,18 @@ class Turnstile:
             self._refusals.popitem(last=False)
 
     def _is_over(self, method: str, caller: str) -> bool:
-        """Return whether nothing of a caller's account fits now."""
+        """Return whether a caller's account allows no call now."""
         found = self._refusals.get((method, caller))
         return found is not None and self._clock() < found.until
 
 
 def host_of(connection: str) -> str:
-    """Return the host of a connection as gRPC names it: `ipv4:10.0.0.7:51234` is of `ipv4:10.0.0.7`."""
+    """Return the host of a connection: `ipv4:10.0.0.7` for `ipv4:10.0.0.7:51234`."""
     return connection.rpartition(":")[0] or connection
 
 
 def digest_of(metadata: Iterable[tuple[str, object]]) -> bytes:
-    """Return a digest of what a call shows in the header `authorization`; "" for nothing."""
+    """Return a digest of the header `authorization`; "" for none."""
     return _digest(_shown(metadata))
 
 
