@@ -1,6 +1,6 @@
-"""The messages of facts in `entry.proto`, generated from the table of kinds. `--write` makes them anew.
+"""The messages of facts in `entry.proto`, generated from the table of kinds. `--write` renews them.
 
-`./dev check` and a test hold the contract in step with the table.
+`./dev check` and a test compare the contract with the table.
 """
 
 import re
@@ -42,7 +42,7 @@ def _message(row: KindRow) -> str:
 
 
 def _sentence(row: KindRow) -> str:
-    return (row.fact.__doc__ or "").split(". ")[0].split(".\n")[0].strip().rstrip(".") + "."
+    return " ".join((row.fact.__doc__ or "").split()).split(". ")[0].rstrip(".") + "."
 
 
 def _type(field: FactField) -> str:

@@ -1,1 +1,1 @@
-"""Entries: the table of kinds, the checks of their fields, violation types, lifecycle, incidents and derivation."""
+"""Entries: kinds, field checks, violation types, lifecycle, incidents and derivation."""

@@ -1,7 +1,7 @@
-"""Accounts: what is there of a seller's deposit, and what of a claim is not recovered yet. Pure.
+"""Accounts: the balances of sellers' deposits and of adjudicated claims. Pure.
 
-What is drawn from deposits for a claim, and recovered otherwise, together never exceeds what was paid for it; so what sellers
-forfeit never exceeds adjudicated claims.
+The amounts drawn from deposits for a claim and recovered otherwise never exceed together the amount paid. So sellers
+never forfeit more than their adjudicated claims.
 """
 
 from collections.abc import Iterable
@@ -16,26 +16,26 @@ from scoring.entries.kinds.settlement import ClaimChanged, DepositChanged
 
 @dataclass(frozen=True, slots=True)
 class DepositAccount:
-    """The deposit of one seller."""
+    """One seller's deposit; amounts in minor units of `currency`."""
 
     held_minor: int = 0
-    """What is there, in minor units of `currency`."""
+    """The balance."""
     currency: str = ""
-    """The one currency of the deposit; empty while there never was any, or all of it is gone."""
+    """The deposit's one currency; empty if the balance is 0."""
     placed_minor: int = 0
-    """All that was ever placed."""
+    """The total ever placed."""
     drawn_minor: int = 0
-    """All that was ever drawn for claims."""
+    """The total ever drawn for claims."""
 
     def held_in(self, currency: str) -> int:
-        """Return what is there in a currency, in minor units; 0 if the deposit is in another one."""
+        """Return the balance in a currency, in minor units; 0 if the deposit has another currency."""
         return self.held_minor if self.currency == currency else 0
 
     def apply(self, fact: DepositChanged, path: FieldPath = ("deposit",)) -> "DepositAccount":
         """Return the account after a change.
 
-        BalanceForbids for another currency than that of what is there, and for more than is there. Worked: 50,000 placed and
-        20,000 drawn leave 30,000; to return 30,001 is refused, naming 30,000 as available.
+        Raise BalanceForbids for a second currency or for more than the balance. Worked: 50,000 placed and 20,000 drawn
+        leave 30,000; returning 30,001 fails and names 30,000 as available.
         """
         if self.held_minor and fact.currency != self.currency:
             raise _other_currency_error(fact.currency, self.currency, self.held_minor, path)
@@ -56,9 +56,9 @@ class DepositAccount:
 
 
 def add_up_deposit(changes: Iterable[DepositChanged]) -> DepositAccount:
-    """Return the account after changes that were accepted, some of which may be left out since they happened later.
+    """Return the account after accepted changes; some may be left out because they happened later.
 
-    What is there is never negative: a return that is dated before its placing leaves nothing.
+    The balance is never negative: a return dated before its placing leaves 0.
     """
     account = DepositAccount()
     for fact in changes:
@@ -69,24 +69,24 @@ def add_up_deposit(changes: Iterable[DepositChanged]) -> DepositAccount:
 
 @dataclass(frozen=True, slots=True)
 class ClaimBalance:
-    """One adjudicated claim against one seller. Another seller's claim of the same id is another claim."""
+    """One adjudicated claim against one seller. Another seller may have another claim of the same id."""
 
     currency: str = ""
-    """The one currency of the claim; empty if it is not on record."""
+    """The claim's one currency; empty if the claim is not recorded."""
     paid_minor: int = 0
-    """What the marketplace paid the buyer."""
+    """The amount that the marketplace paid the buyer."""
     recovered_minor: int = 0
-    """What the seller gave back, what was drawn from its deposit included."""
+    """The amount recovered from the seller, including draws from its deposit."""
 
     @property
     def open_minor(self) -> int:
-        """Return what was paid and is not recovered, in minor units."""
+        """Return the paid amount not yet recovered, in minor units."""
         return self.paid_minor - self.recovered_minor
 
     def apply(self, fact: ClaimChanged | DepositChanged, path: FieldPath = ("claim",)) -> "ClaimBalance":
-        """Return the claim after it was paid or recovered, or after the seller's deposit was drawn for it.
+        """Return the claim after a payment, a recovery, or a draw from the seller's deposit.
 
-        BalanceForbids for another currency, and for more than is not recovered yet.
+        Raise BalanceForbids for a second currency, or for more than is still unrecovered.
         """
         if self.currency and fact.currency != self.currency:
             raise _other_currency_error(fact.currency, self.currency, self.open_minor, path)
@@ -105,7 +105,7 @@ class ClaimBalance:
 
 
 def _require_bounded(total: int, currency: str, path: FieldPath) -> None:
-    """Refuse, by BalanceForbids, an amount by which more than MAX_TOTAL would be on record."""
+    """Raise BalanceForbids if the recorded total would exceed MAX_TOTAL."""
     if total > MAX_TOTAL:
         text = f"brings what is on record to {total}, and the most is {MAX_TOTAL}; check the amount and its unit"
         raise BalanceForbids(text, {"available_minor": "0", "currency": currency}, (*path, "amount_minor"))

@@ -1,4 +1,4 @@
-"""Cases: what may be stated about the case that a caution, or a stop of payouts, opens. Pure."""
+"""Cases: the allowed statements about the case of a caution or of a stop of payouts. Pure."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -17,55 +17,58 @@ from scoring.entries.kinds.settlement import PayoutsChanged
 from scoring.entries.violation_state import ViolationState
 
 OPEN_STATES = frozenset({CaseState.OPENED, CaseState.EXTENDED})
-"""States of a case that a person has not decided."""
+"""States without a person's decision."""
 
 DECISION_DAYS = 30
 """Days after which a stop of payouts ends by itself, unless a person decides its case or extends it."""
 
 MAX_STOP_DAYS = 180
-"""Days for which a person may extend an undecided stop at most, counted from its begin, without an authority's order."""
+"""The longest undecided stop, in days from its begin, that a person may reach by extending it without an authority's
+order.
+"""
 
 PAYOUTS_RULE = "payouts"
-"""Stands in the name of a case for the rule, if a person stopped payouts."""
+"""Replaces the rule in the name of a case if a person stopped payouts."""
 
 
 def name_case(rule: str, entry: str) -> str:
-    """Return the name of the case of a caution by a rule and the entry that set it off, always an id.
+    """Return the case id of a caution, from its rule and the entry that triggered it.
 
-    `RULE~ENTRY`; where that is too long, a digest of it stands for the entry.
+    The id is `RULE~ENTRY`; if that is too long, a digest replaces the entry.
     """
     name = f"{rule}~{entry}"
     return name if is_id(name) else f"{rule[:64]}~{sha256(name.encode()).hexdigest()[:32]}"
 
 
 class OnPayouts(NamedTuple):
-    """One entry about payouts to a seller or about a case, as it is on record."""
+    """One recorded entry about payouts to a seller or about a case."""
 
     entry_id: str
     occur_time: int
-    """When it happened, in microseconds."""
+    """In microseconds."""
     fact: PayoutsChanged | CaseChanged
 
 
 class PayoutStop(NamedTuple):
-    """A span of time in which payouts to a seller stand stopped, in microseconds."""
+    """A span of time in which payouts to a seller are stopped, in microseconds."""
 
     case: str
     begin: int
     end: int | None
-    """When it ended, or ends by itself if nobody decides; None once it is confirmed."""
+    """The end; without a decision, when the stop ends by itself; None once the stop is confirmed."""
     is_decided: bool = False
 
     def stands(self, time: int) -> bool:
-        """Return whether the stop, which began before, still stands at a time."""
+        """Return whether the stop, which began before, is still in force at a time."""
         return self.end is None or time < self.end
 
 
 def trace_stops(stated: Iterable[OnPayouts], stands: Callable[[str], bool] = lambda _: True) -> list[PayoutStop]:
     """Return the stops of payouts to one seller, the earliest first.
 
-    `stated`: about its payouts and cases, by sequence; `stands`: returns whether a violation behind a stop is valid.
-    A stop lasts DECISION_DAYS. Confirmed by violations of which one stands it lasts until payouts are resumed.
+    `stated`: entries about its payouts and cases, by sequence. `stands`: tells whether a violation that confirmed a
+    stop is still valid. A stop lasts DECISION_DAYS. A stop confirmed by violations lasts until payouts are resumed,
+    while at least one of the violations is valid.
     """
     found: list[PayoutStop] = []
     for entry_id, time, fact in stated:
@@ -81,7 +84,7 @@ def trace_stops(stated: Iterable[OnPayouts], stands: Callable[[str], bool] = lam
 
 
 def _decide(stop: PayoutStop, time: int, fact: CaseChanged, stands: Callable[[str], bool]) -> list[PayoutStop]:
-    """Return a stop after a statement about its case; one that is confirmed when it is over begins again."""
+    """Return a stop after a statement about its case. A stop that is confirmed after its end begins again."""
     if fact.state is CaseState.CONFIRMED and any(map(stands, fact.violations)):
         confirmed = stop._replace(end=None, is_decided=True)
         return [confirmed] if stop.stands(time) else [stop, confirmed._replace(begin=time)]
@@ -92,23 +95,21 @@ def _decide(stop: PayoutStop, time: int, fact: CaseChanged, stands: Callable[[st
 
 @dataclass(slots=True)
 class Cases:
-    """The cases that a batch opens or decides."""
-
     states: dict[tuple[str, str], CaseState] = field(default_factory=dict)
-    """By seller and case, what was stated last; OPENED also for one that is not recorded, of an entry that is."""
+    """The last recorded state by seller and case. OPENED also for an unrecorded case of a recorded entry."""
     on_payouts: dict[str, list[OnPayouts]] = field(default_factory=dict)
-    """By seller, what is on record of its payouts and cases, by sequence."""
+    """By seller, the recorded entries about its payouts and cases, by sequence."""
     new_facts: set[tuple[str, str]] = field(default_factory=set)
-    """(seller, entry) of entries that the batch names as new facts, if they were recorded after the last such statement."""
+    """(seller, entry) of each entry named as a new fact and recorded after the last statement about the stop."""
 
     def change(
         self, entry: Entry, fact: CaseChanged, time: int, violations: Mapping[str, ViolationState], path: FieldPath
     ) -> None:
-        """Note what became of a case, at a time in microseconds.
+        """Record a statement about a case, at a time in microseconds.
 
-        CaseNotFound if this seller has no such case; LifecycleForbids if it is not open, or if a violation by which a
-        person confirms it is not confirmed or not the seller's, or if it cannot be extended; InvalidInput names what an
-        extension lacks.
+        Raise CaseNotFound if this seller has no such case. Raise LifecycleForbids if the case is not open or cannot be
+        extended, or if a confirming violation is not confirmed or not the seller's. Raise InvalidInput naming the
+        missing fields of an extension.
         """
         path, key = (*path, "case"), (entry.seller, fact.case)
         if not fact.rule:
@@ -154,9 +155,9 @@ class Cases:
             raise invalid((*path, "rests_on"), text)
 
     def follow_payouts(self, entry: Entry, fact: PayoutsChanged, time: int, path: FieldPath) -> Entry | None:
-        """Note that payouts were stopped or go on; return the entry that opens the case of a stop, or ends it, if any.
+        """Record that payouts stop or resume; return the entry that opens or ends the case of the stop, if any.
 
-        LifecycleForbids for a new stop while the case of a stop that ended by itself is not decided.
+        Raise LifecycleForbids for a new stop while the case of a stop that ended by itself is undecided.
         """
         known = self.on_payouts.setdefault(entry.seller, [])
         last = next(reversed(trace_stops(known)), None)
@@ -189,9 +190,9 @@ class Cases:
 
 
 def list_possible_entries(case: str) -> list[str]:
-    """Return the ids of entries that may have set off the caution of a case, which is named `RULE~ENTRY`.
+    """Return the ids of entries that may have triggered the caution of a case, which is named `RULE~ENTRY`.
 
-    Both may hold the mark: `a~b~c` is of the entry `b~c` or of `c`.
+    Both parts may hold the mark: `a~b~c` may name the entry `b~c` or `c`.
     """
     parts = case.split("~")
     return ["~".join(parts[place:]) for place in range(1, len(parts))]

@@ -39,19 +39,19 @@ Problems = Iterator[tuple[str, str]]
 
 MAX_OVERRIDE_DAYS = 366
 FLOW_VALUES = ("captured", "shipped", "delivered", "disputed", "refunded", "charged_back", "paid_out")
-"""What flow states orders and value of, by the name before `_orders` and `_minor`."""
+"""Flow states with both orders and value: the field names without `_orders` and `_minor`."""
 _ACTIONS_WITH_UNITS = frozenset({Action.CONFIRM, Action.REINSTATE})
 
 
 def check_fields(fact: Any) -> Problems:
-    """Yield (field name, what is wrong) for every field of a fact that is wrong by itself."""
+    """Yield (field name, problem) for every field that is wrong by itself."""
     values_of, rules = _RULES[type(fact)]
     for (name, required, describe_error, missing_text), value in zip(rules, values_of(fact), strict=True):
         if not value and not required:
             continue
         try:
             error = describe_error(value)
-        except (AttributeError, TypeError, ValueError):  # a value of another type, from a caller in Python
+        except (AttributeError, TypeError, ValueError):  # wrong type, from a Python caller
             error = "is of another type than the fact's"
         if error is not None:
             yield name, (missing_text or error) if not value else error
@@ -60,7 +60,7 @@ def check_fields(fact: Any) -> Problems:
 def initial_status(fact: ViolationReported | ProductViolationReported) -> Status:
     """Return the status of a new report: CONFIRMED or ALLEGED.
 
-    A final act of an authority that was matched by a verified identifier is confirmed; all else is alleged.
+    A final act of an authority, matched by a verified identifier, is CONFIRMED. Every other report is ALLEGED.
     """
     final_act = fact.final and fact.identifier_verified and fact.source in AUTHORITIES
     return Status.CONFIRMED if final_act else Status.ALLEGED
@@ -84,7 +84,6 @@ _RULES = {
 
 
 def _check_violation(fact: ViolationReported | ProductViolationReported, occur_time: int | None, _: int) -> Problems:
-    """Yield an unknown violation type, and an amount without its currency."""
     known = violation_types(occur_time or 0)
     if fact.violation_type not in known:
         near = get_close_matches(fact.violation_type, known, 2)
@@ -98,7 +97,6 @@ def _check_violation(fact: ViolationReported | ProductViolationReported, occur_t
 
 
 def _check_status(fact: StatusChanged, *_: object) -> Problems:
-    """Yield fields that the action of a status change requires or refuses."""
     if fact.action is Action.REDUCE:
         if fact.severity is None:
             yield "severity", f"is required to reduce: one of {list_names(Severity)}"
@@ -113,7 +111,6 @@ def _check_status(fact: StatusChanged, *_: object) -> Problems:
 
 
 def _check_exposure(fact: ExposureStated, _: int | None, now: int) -> Problems:
-    """Yield a day in the future, a value without its currency, and failures that exceed the orders."""
     if not 0 <= fact.day <= day_of(now):
         yield "day", "must lie between 1970-01-01 and today"
     values = fact.value_minor or fact.value_in_claim_window_minor or fact.value_held_minor
@@ -125,7 +122,6 @@ def _check_exposure(fact: ExposureStated, _: int | None, now: int) -> Problems:
 
 
 def _check_flow(fact: FlowStated, _: int | None, now: int) -> Problems:
-    """Yield a day in the future, a value without its currency, and values without orders."""
     if not 0 <= fact.day <= day_of(now):
         yield "day", "must lie between 1970-01-01 and today"
     values = [name for name in FLOW_VALUES if getattr(fact, f"{name}_minor")]
@@ -137,7 +133,6 @@ def _check_flow(fact: FlowStated, _: int | None, now: int) -> Problems:
 
 
 def _check_deposit(fact: DepositChanged, *_: object) -> Problems:
-    """Yield a claim that is missing, or that the change refuses."""
     if fact.change is DepositChange.DRAWN and not fact.claim:
         yield "claim", "is required to draw: the adjudicated claim that it is drawn for"
     if fact.change is not DepositChange.DRAWN and fact.claim:
@@ -145,13 +140,11 @@ def _check_deposit(fact: DepositChanged, *_: object) -> Problems:
 
 
 def _check_amount(fact: Any, *_: object) -> Problems:
-    """Yield an amount without its currency."""
     if fact.amount_minor and not fact.currency:
         yield "currency", "is required with an amount, such as CNY"
 
 
 def _check_measure_fields(fact: MeasureChanged, *_: object) -> Problems:
-    """Yield an amount without its currency, a suspension without violations, and a rule's measure updated by a person."""
     yield from _check_amount(fact)
     if fact.state is MeasureState.UPDATED and fact.measure.startswith(RULE_MEASURE_PREFIX) and not fact.rule:
         yield "state", "must be imposed or lifted: what a rule asks for is updated by the service alone"
@@ -161,7 +154,6 @@ def _check_measure_fields(fact: MeasureChanged, *_: object) -> Problems:
 
 
 def _check_case(fact: CaseChanged, *_: object) -> Problems:
-    """Yield violations that are missing to confirm what was suspected, or out of place."""
     if fact.state is CaseState.CONFIRMED and not fact.violations:
         yield "violations", "must name the confirmed violations that it came to; to say that it is not so, end the case"
     if fact.state is not CaseState.CONFIRMED and fact.violations:
@@ -176,16 +168,14 @@ def _check_case(fact: CaseChanged, *_: object) -> Problems:
 
 
 def _check_override(fact: OverrideImposed, occur_time: int | None, now: int) -> Problems:
-    """Yield an end that is not after the begin or too far ahead."""
     if not fact.until:
-        return  # check_fields yields that it is required
+        return  # check_fields yields that the value is required
     begin = now if occur_time is None else occur_time
     if not begin < fact.until <= now + MAX_OVERRIDE_DAYS * DAY:
         yield "until", f"must lie after its begin and at most {MAX_OVERRIDE_DAYS} days after {format_time(now)}"
 
 
 def _check_incident(fact: IncidentChanged, *_: object) -> Problems:
-    """Yield fields that a merge or a split requires or refuses."""
     merge = fact.change is IncidentChange.MERGED
     required, refused = ("incident", "violation") if merge else ("violation", "incident")
     if not getattr(fact, required):
@@ -197,7 +187,6 @@ def _check_incident(fact: IncidentChanged, *_: object) -> Problems:
 
 
 def _check_correction(fact: EntryCorrected, _: int | None, now: int) -> Problems:
-    """Yield a new time that is missing, in the future or not allowed."""
     if fact.correction is CorrectionKind.MOVED:
         if fact.moved_to is None:
             yield "moved_to", "is required: when it happened"

@@ -1,4 +1,4 @@
-"""Contests: what may be stated about a measure, complained of it, and decided about a complaint. Pure."""
+"""Contests: the allowed statements about a measure, its complaints, and their decisions. Pure."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -14,60 +14,57 @@ from scoring.entries.lifecycle import COUNTING_STATUSES
 from scoring.entries.violation_state import ViolationState
 
 COMPLAINT_DAYS = 184
-"""Days after the last statement about a measure was recorded within which it can be contested: six months, the longest
-there are."""
+"""Days to contest a measure after its last statement was recorded: the longest six months."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedMeasure:
-    """One measure, as the entries about it state it."""
+    """One measure, from the entries about it."""
 
     seller: str
     kind: MeasureKind
     state: MeasureState
-    """The last that was stated."""
+    """The last recorded state."""
     contestable_from: int
-    """When that was recorded, or when the measure begins if that is later, in microseconds."""
+    """When the last statement was recorded, or the measure's begin if that is later, in microseconds."""
     actors: frozenset[str]
-    """Who stated something about it."""
+    """The actors of the entries."""
     callers: frozenset[str] = frozenset()
-    """The authenticated callers of the same entries; none for what came by no server's call."""
+    """The authenticated callers of the entries; none for an entry from no server's call."""
     violations: frozenset[str] = frozenset()
-    """The violations that it rests on, by any of these entries."""
+    """All violations that any of the entries names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Complaint:
-    """One complaint about a measure."""
-
     seller: str
     measure: str
     caller: str = ""
-    """Who filed it, authenticated; empty for what came by no server's call."""
+    """The authenticated caller who filed it; empty for an entry from no server's call."""
     decided_by: str = ""
-    """Id of the entry that decided it; empty while it is open."""
+    """Id of the deciding entry; empty while the complaint is open."""
 
 
 def check_suspension(fact: MeasureChanged, seller: str, states: Mapping[str, ViolationState], path: FieldPath) -> None:
-    """Refuse a suspension that does not rest on confirmed violations of its seller: the model never punishes alone.
+    """Raise LifecycleForbids for a suspension unless it rests on confirmed violations of its seller.
 
-    LifecycleForbids names the first violation that is not.
+    The error names the first violation that is not confirmed. The model never punishes alone.
     """
     if fact.measure_kind is not MeasureKind.SUSPENSION or fact.state is MeasureState.LIFTED or fact.rule:
-        return  # what a rule asked for rested on what was confirmed then, whatever became of it since
+        return  # a rule's measure rested on violations confirmed at that time, whatever happened since
     require_confirmed(fact.violations, seller, states, "a suspension rests on", (*path, "measure", "violations"))
 
 
 def require_confirmed(
     violations: Iterable[str], seller: str, states: Mapping[str, ViolationState], what: str, path: FieldPath
 ) -> None:
-    """Refuse violations that are not confirmed, or not of a seller, by LifecycleForbids, which names the first one.
+    """Raise LifecycleForbids naming the first violation that is not confirmed or not of the seller.
 
-    `what` rests on them, as a beginning of a sentence.
+    `what` begins the error's sentence and names what rests on the violations.
     """
     for name in violations:
         state = states.get(name)
-        if state is None or state.seller != seller:  # the same: the caller may be granted this seller alone
+        if state is None or state.seller != seller:  # same error: the caller may have a grant for this seller alone
             stands = "not on record for this seller"
         elif state.is_of_another_seller:
             stands = "of another seller"
@@ -84,18 +81,19 @@ def require_confirmed(
 
 @dataclass(slots=True)
 class Contests:
-    """The complaints that a batch files or decides, and the measures that they are about."""
+    """The complaints that a batch files or decides, and their measures."""
 
     measures: dict[str, RecordedMeasure] = field(default_factory=dict)
-    """Measures by id: those that complaints of the batch are about, and those that the batch states."""
+    """By id, the measures that the batch states or that its complaints contest."""
     complaints: dict[str, Complaint] = field(default_factory=dict)
-    """Complaints by id: those that the batch decides, and those that it files."""
+    """By id, the complaints that the batch decides or files."""
     deciders: dict[str, set[tuple[str, str]]] = field(default_factory=dict)
-    """By violation the (actor, authenticated caller) of each decision about it: on record of those that measures rest on,
-    and in the batch of all."""
+    """By violation, the (actor, authenticated caller) of each decision: recorded ones for the measures' violations,
+    and all of the batch.
+    """
 
     def state(self, fact: MeasureChanged, seller: str, record_time: int, caller: str) -> None:
-        """Note a statement about a measure; the time in microseconds."""
+        """Record a statement about a measure; the time is in microseconds."""
         before = self.measures.get(fact.measure)
         actors, callers, violations = {fact.actor}, {caller} - {""}, {*fact.violations}
         if before is not None:
@@ -106,20 +104,22 @@ class Contests:
         self.measures[fact.measure] = RecordedMeasure(seller, fact.measure_kind, fact.state, since, *found)
 
     def mark_decided(self, complaint: str, entry_id: str) -> None:
-        """Note that a complaint was decided, by the id of the entry that did it."""
+        """Record the id of the entry that decided a complaint."""
         self.complaints[complaint] = replace(self.complaints[complaint], decided_by=entry_id)
 
     def note_decider(self, violation: str, actor: str, caller: str) -> None:
-        """Note who decided about a violation; such a person does not decide about measures that rest on it."""
+        """Record a decider of a violation, who must not decide about measures that rest on it."""
         self.deciders.setdefault(violation, set()).add((actor, caller))
 
     def file(self, entry: Entry, fact: ComplaintFiled, filed_time: int, caller: str, path: FieldPath) -> None:
-        """Note a complaint, filed at `filed_time` (microseconds).
+        """Record a complaint, filed at `filed_time` (microseconds).
 
-        MeasureNotFound about a measure that never was, or not against this seller; ContestForbids if it is too late.
+        Raise MeasureNotFound if no such measure exists against this seller; ContestForbids if it is too late.
         """
         field, measure = (*path, "complaint", "measure"), self.measures.get(fact.measure)
-        if measure is None or measure.seller != entry.seller:  # the same: the caller may be granted this seller alone
+        if (
+            measure is None or measure.seller != entry.seller
+        ):  # same error: the caller may have a grant for this seller alone
             raise MeasureNotFound(
                 f"no measure {fact.measure!r} is recorded against this seller; give the id that its entry states as"
                 " `measure`",
@@ -137,10 +137,10 @@ class Contests:
         self.complaints[entry.entry_id] = Complaint(entry.seller, fact.measure, caller)
 
     def decide(self, entry: Entry, fact: ComplaintDecided, own_names: frozenset[str], path: FieldPath) -> None:
-        """Note the decision about a complaint, by a caller with these names; empty without a server.
+        """Record a decision about a complaint. `own_names`: every name of the caller; empty without a server.
 
-        EntryNotFound if no such complaint of this seller is recorded; ContestForbids if it is decided already, or if its
-        actor or caller decided about the measure before.
+        Raise EntryNotFound if this seller has no such complaint. Raise ContestForbids if it is decided already, or if
+        the actor or caller decided about the measure before.
         """
         path = (*path, "complaint_decision")
         complaint = self.complaints.get(fact.complaint)
@@ -175,7 +175,7 @@ class Contests:
         self.mark_decided(fact.complaint, entry.entry_id)
 
     def lift(self, entry: Entry, fact: ComplaintDecided) -> Entry | None:
-        """Return the entry that lifts the measure of a complaint that was upheld; None if nothing is to be lifted."""
+        """Return the entry that lifts the measure of an upheld complaint; None if no measure is to be lifted."""
         name = self.complaints[fact.complaint].measure
         measure = self.measures[name]
         if fact.outcome is not ComplaintOutcome.UPHELD or measure.state is MeasureState.LIFTED:

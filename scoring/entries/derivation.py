@@ -1,15 +1,15 @@
-"""Derivation: the entries that follow from the entries of a batch, and the status and seller of each. Pure.
+"""Derivation: the entries that follow from a batch's entries, and the status and seller of each. Pure.
 
 Four things follow from an entry:
 
-- A decision that waits is applied when its violation, or the decision it waited for, is appended.
+- A pending decision is applied when its violation, or the decision it waited for, is appended.
 - A stop of payouts opens a case, and a resumption ends it.
 - A violation of a product reaches every seller who listed the product, before or after.
-- A decision about a violation of a product is repeated for each violation derived from it, until somebody decides about
-  that one by itself.
+- A decision about a violation of a product is repeated for each derived violation, until a person decides
+  about the derived violation itself.
 
-What follows is an entry of its own, with `origin`, of the seller it is about, so that a score rests on the entries of its
-seller alone. The ledger loads what is on record (`DerivationContext`), runs `Derivation` once, and inserts its `new_entries`.
+A derived entry has an `origin` and its own seller, so a score rests on its seller's entries alone. The ledger loads the
+record (`DerivationContext`), runs `Derivation` once, and inserts its `new_entries`.
 """
 
 from dataclasses import replace
@@ -46,10 +46,9 @@ from scoring.entries.kinds.table import FIELD_OF, KIND_OF
 from scoring.entries.violation_state import TimedDecision, ViolationState
 
 FactAboutViolation = StatusChanged | AttributionStated | RemediationDone | IncidentChanged
-"""Facts that name the violation they are about."""
+"""Facts that name their violation."""
 
 VIOLATION_KINDS = frozenset({Kind.VIOLATION, Kind.PRODUCT_VIOLATION})
-"""Kinds that report a violation."""
 
 INDEPENDENT_KINDS = (
     frozenset(Kind)
@@ -57,7 +56,7 @@ INDEPENDENT_KINDS = (
     - {*(Kind.STATUS, Kind.ATTRIBUTION, Kind.PRODUCT, Kind.REMEDIATION, Kind.MEASURE, Kind.INCIDENT, Kind.CORRECTION)}
     - {*(Kind.DEPOSIT, Kind.CLAIM, Kind.COMPLAINT, Kind.COMPLAINT_DECISION, Kind.CASE, Kind.PAYOUTS)}
 )
-"""Kinds that depend on no recorded entry, and from which nothing follows."""
+"""Kinds that depend on no recorded entry and derive none."""
 
 UNCORRECTABLE_KINDS = frozenset(
     {
@@ -66,34 +65,33 @@ UNCORRECTABLE_KINDS = frozenset(
         *(Kind.COMPLAINT, Kind.COMPLAINT_DECISION, Kind.CASE),
     }
 )
-"""Kinds that are stated anew instead, or whose derived entries would have to be derived again."""
+"""Kinds that are stated again instead, or whose derived entries would have to be derived again."""
 
 MAX_WAITING = 100
-"""Decisions of one seller that may wait for one violation: each may be applied, under the lock, when that is reported."""
+"""Pending decisions of one seller per violation. All may be applied at once, under the lock."""
 
 REASON_WAITED = "stated before the violation was on record"
-"""Reason on record of a decision that waited."""
+"""Recorded reason of a decision that was pending."""
 
 REASON_PRODUCT_DECIDED = "decided about the product, for all who listed it"
-"""Reason on record of a decision that follows one about the product."""
+"""Recorded reason of a decision derived from one about the product."""
 
 
 class NewEntry(NamedTuple):
-    """An entry to be inserted, stated by a caller or derived."""
+    """An entry to insert, stated by a caller or derived."""
 
     item: PreparedEntry
     seller: str
-    """The seller that the entry concerns."""
     status: Status | None = None
-    """Status to which a decision leads; None: that of the entry on arrival."""
+    """The status after a decision; None: the entry's status on arrival."""
     is_pending: bool = False
-    """Whether it is a decision that waits for its violation."""
+    """Whether the decision waits for its violation."""
     incident: str | None = None
-    """Of a correction that moves a report, the incident of the week to which it moves."""
+    """For a correction that moves a report: the incident of the new week."""
 
 
 class Derivation:
-    """The derivation of one batch: processes its entries in their order and collects all that is to be inserted."""
+    """The derivation of one batch: processes its entries in order and collects the entries to insert."""
 
     def __init__(
         self,
@@ -103,13 +101,13 @@ class Derivation:
         caller: str = "",
         own_names: frozenset[str] = frozenset(),
     ) -> None:
-        """Start a batch on what is on record; times in microseconds.
+        """Start a batch on the record; times in microseconds.
 
-        `date` stands for the times that entries leave empty; no derived entry is dated later than `record_time`. `caller`:
-        who calls, authenticated; empty without a server. `own_names`: every name by which the same caller is known.
+        `date` replaces times that entries leave empty; no derived entry is dated later than `record_time`. `caller`:
+        the authenticated caller; empty without a server. `own_names`: every name of the same caller.
         """
         self.new_entries: list[NewEntry] = []
-        """All entries to be inserted, in their order: each stated entry, then those that follow from it."""
+        """All entries to insert, in order: each stated entry, then its derived entries."""
         self._context = context
         self._date = date
         self._latest = record_time
@@ -117,17 +115,17 @@ class Derivation:
         self._own_names = own_names
 
     def process(self, item: PreparedEntry, path: FieldPath) -> NewEntry:
-        """Add an entry, and those derived from it, to `new_entries`; return the entry itself.
+        """Add an entry and its derived entries to `new_entries`; return the entry as it will be inserted.
 
-        As it is to be inserted. ViolationNotFound, EntryNotFound or LifecycleForbids if what it names is not there or
-        does not allow it; of another seller than the entry names it is not there. Messages name the entry by `path`.
+        Raise ViolationNotFound, EntryNotFound or LifecycleForbids if a named thing is missing or does not allow the
+        entry. Things of another seller count as missing. Messages name the entry by `path`.
         """
         entry, fact = item.entry, item.entry.fact
         if item.kind in INDEPENDENT_KINDS or (
             item.kind is Kind.VIOLATION and entry.entry_id not in self._context.awaited_ids
         ):
             plain = NewEntry(item, entry.seller)
-            if not self._context.corrected_ids:  # no correction refers to it: most entries end here
+            if not self._context.corrected_ids:  # no correction refers to it: the usual case
                 self.new_entries.append(plain)
                 return plain
             return self._append(plain)
@@ -156,9 +154,9 @@ class Derivation:
         return added
 
     def derive_violation(self, report: ProductReport, listing: Listing) -> None:
-        """Add a seller's violation, derived from a product's, and the decisions about the latter.
+        """Add a seller's violation derived from a product's, and the decisions about the product's violation.
 
-        Nothing happens if the seller has one from this report already, or if the report does not concern the listing.
+        Do nothing if the seller has a violation from this report, or if the report does not concern the listing.
         """
         by_seller = self._context.derived_violations.setdefault(report.entry_id, {})
         if listing.seller in by_seller or not report.concerns(listing):
@@ -178,7 +176,7 @@ class Derivation:
             batch=about.batch or listing.fact.batch,
         )
         violation = derived_id(report.entry_id, listing.seller)
-        # A product known to be unsafe is breached when it is listed; times that a fast clock gave are bounded by now.
+        # An unsafe product is a breach from its listing on; now bounds the times of a fast clock.
         occur, known = max(report.occur_time, listing.occur_time), max(report.report_time, listing.report_time)
         occur, known = min(occur, self._latest), min(known, self._latest)
         entry = Entry(violation, listing.seller, fact, occur, max(known, occur), origin=report.entry_id)
@@ -187,10 +185,10 @@ class Derivation:
         self.repeat_decisions(report.entry_id, violation)
 
     def repeat_decisions(self, report: str, violation: str) -> None:
-        """Add, for a derived violation, the decisions made about the product's violation.
+        """Add, for a derived violation, the missing decisions about the product's violation.
 
-        Those it does not have yet, in their order, also after an interrupted append, so that none overtakes an earlier
-        one; until somebody decided about the derived one by itself.
+        They are added in order, so no decision overtakes an earlier one, even after an interrupted append. They stop
+        once a person decided about the derived violation itself.
         """
         for decision in self._context.product_decisions.get(report, ()):
             state = self._context.states[violation]
@@ -200,7 +198,7 @@ class Derivation:
                 )
 
     def _with_seller(self, item: PreparedEntry, path: FieldPath) -> NewEntry:
-        """Return the entry under the seller that it concerns, after checking what it refers to."""
+        """Check an entry's references; return the entry with its seller."""
         entry, fact, seller = item.entry, item.entry.fact, item.entry.seller
         if isinstance(fact, EntryCorrected):
             owner = self._find_corrected_seller(fact, seller, path)
@@ -224,7 +222,7 @@ class Derivation:
         return NewEntry(item, seller or entry.seller)
 
     def _append(self, new: NewEntry) -> NewEntry:
-        """Add an entry to `new_entries`, and remember what later entries of the batch need of it."""
+        """Add an entry to `new_entries`, and remember its effect for later entries of the batch."""
         self.new_entries.append(new)
         item, entry = new.item, new.item.entry
         if item.kind in VIOLATION_KINDS and (entry.origin or entry.entry_id in self._context.awaited_ids):
@@ -241,10 +239,13 @@ class Derivation:
         return new
 
     def _process_decision(self, item: PreparedEntry, fact: StatusChanged, path: FieldPath) -> NewEntry:
-        """Add a decision about a violation; it waits if the violation is not on record and the entry names a seller."""
+        """Add a decision about a violation.
+
+        It is pending if the violation is not recorded and the entry names a seller.
+        """
         entry, known = item.entry, self._context
         decision = TimedDecision(entry.entry_id, entry.seller, self._time_of(entry), self._report_time_of(entry), fact)
-        # The ledger's own ids are either on record or mistaken: nobody can know one before.
+        # The ledger's own ids are either recorded or mistaken: no caller can know one before.
         if fact.violation not in known.states and entry.seller and not fact.violation.startswith(DERIVED_ID_PREFIX):
             waiting = known.waiting_decisions.setdefault(fact.violation, [])
             if sum(one.seller == entry.seller for one in waiting) >= MAX_WAITING:
@@ -273,9 +274,10 @@ class Derivation:
         return added
 
     def _find_state(self, fact: FactAboutViolation, seller: str, path: FieldPath) -> ViolationState:
-        """Return the state of the violation that an entry is about; it must be of the seller that the entry names, if any.
+        """Return the state of the entry's violation. If the entry names a seller, the violation must be of that
+        seller.
 
-        One of another seller is as one that is not on record: the caller may be granted this seller alone.
+        Another seller's violation counts as missing: the caller may have a grant for this seller alone.
         """
         state = self._context.states.get(fact.violation)
         field_path = (*path, FIELD_OF[KIND_OF[type(fact)]], "violation")
@@ -296,7 +298,7 @@ class Derivation:
         return state
 
     def _change_balance(self, fact: DepositChanged | ClaimChanged, seller: str, path: FieldPath) -> None:
-        """Change the balances of the seller's deposit and of the claim, which refuse what they do not allow."""
+        """Change the seller's deposit and the claim. Raise BalanceForbids if a balance does not allow it."""
         balances, path = self._context, (*path, FIELD_OF[KIND_OF[type(fact)]])
         if isinstance(fact, DepositChanged):
             deposit = balances.deposits.get(seller, DepositAccount())
@@ -306,7 +308,7 @@ class Derivation:
             balances.claims[seller, fact.claim] = claim.apply(fact, path)
 
     def _find_corrected_seller(self, fact: EntryCorrected, seller: str, path: FieldPath) -> str:
-        """Return the seller of the corrected entry, after checking that it may be corrected like this."""
+        """Check that an entry may be corrected this way; return its seller."""
         if fact.entry not in self._context.correction_targets:
             raise EntryNotFound(
                 f"no entry {fact.entry!r} is recorded; append it first",
@@ -334,7 +336,7 @@ class Derivation:
         return owner
 
     def _find_week_incident(self, fact: EntryCorrected) -> str | None:
-        """Return the incident of the week to which a report is moved, or None for other corrections.
+        """Return the incident of the new week of a moved report; None for other corrections.
 
         Readers decide whether the report belongs to it: `violation_state.incident_after_moves`.
         """
@@ -344,21 +346,21 @@ class Derivation:
         return assign_incident(fact.entry, about, fact.moved_to)
 
     def _apply_waiting_decisions(self, violation: str) -> None:
-        """Apply the waiting decisions that the violation now allows, in the order in which they happened."""
+        """Apply the pending decisions that the violation now allows, in order of occurrence."""
         waiting_decisions = self._context.waiting_decisions.get(violation)
         if not waiting_decisions:
             return
         derive = partial(self._derive_decision, violation=violation, reason=REASON_WAITED)
         applicable = self._context.states[violation].select_applicable(waiting_decisions)
         for _, of_one_time in groupby(applicable, lambda decision: decision.occur_time):
-            left = [*of_one_time]  # one of them may allow another of the same time
+            left = [*of_one_time]  # one may allow another of the same time
             while (one := next(filter(derive, left), None)) is not None:
                 left.remove(one)
 
     def _derive_decision(self, decision: TimedDecision, violation: str, reason: str) -> bool:
-        """Derive a decision about a violation, and return whether the violation allows it.
+        """Derive a decision about a violation; return whether the violation allows it.
 
-        It is dated by when the sources of it and of all before it learned of them.
+        It is dated by the latest report time of it and of all entries before it.
         """
         state, fact = self._context.states[violation], decision.fact
         try:

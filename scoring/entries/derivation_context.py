@@ -1,4 +1,4 @@
-"""What is on record and concerns the entries of a batch: what the ledger loads, and derivation asks."""
+"""The recorded data that concerns a batch: the ledger loads it, derivation reads it."""
 
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -30,7 +30,7 @@ class ProductReport(NamedTuple):
     fact: ProductViolationReported
 
     def concerns(self, listing: Listing) -> bool:
-        """Return whether a listing's goods are those of the report, by batch and supplier.
+        """Return whether the batch and supplier of a listing match the report.
 
         A batch or supplier that one side leaves empty matches any.
         """
@@ -44,37 +44,35 @@ class CorrectionTarget(NamedTuple):
     kind: Kind
     seller: str
     report_time: int
-    """When its source learned of the fact, in microseconds."""
+    """In microseconds."""
     entry: Entry
 
 
 @dataclass(slots=True)
 class DerivationContext:
-    """What is on record and concerns the entries of a batch, by id."""
+    """The recorded data that concerns a batch, by id."""
 
     states: dict[str, ViolationState] = field(default_factory=dict)
-    """The violations that the batch is about, and those derived from them."""
+    """The batch's violations, and the violations derived from them."""
     waiting_decisions: dict[str, list[TimedDecision]] = field(default_factory=dict)
-    """By violation, the decisions that were appended before it was on record, applied since or not."""
+    """By violation, the decisions appended before the violation was recorded, applied since or not."""
     listings: dict[str, list[Listing]] = field(default_factory=dict)
-    """By product, its listings, for the violations of products in the batch."""
+    """By product, its listings, for the product violations in the batch."""
     reports: dict[str, list[ProductReport]] = field(default_factory=dict)
-    """By product, the violations reported of it, for the listings in the batch."""
+    """By product, its reported violations, for the listings in the batch."""
     product_decisions: dict[str, list[TimedDecision]] = field(default_factory=dict)
-    """By violation of a product, the decisions about it, in the order of their sequence."""
+    """By violation of a product, the decisions about it, by sequence."""
     derived_violations: dict[str, dict[str, str]] = field(default_factory=dict)
-    """By violation of a product and by seller, the id of the violation derived from it."""
+    """By violation of a product and by seller, the id of the derived violation."""
     correction_targets: dict[str, CorrectionTarget] = field(default_factory=dict)
     """The recorded entries that the batch corrects."""
     awaited_ids: set[str] = field(default_factory=set)
-    """Ids of violations for which a decision waits, or which an entry of the batch is about."""
+    """Ids of violations with a pending decision, or with an entry in the batch."""
     corrected_ids: set[str] = field(default_factory=set)
-    """Ids of all entries that the batch corrects, those within the batch included."""
+    """Ids of all corrected entries, including entries of the batch."""
     deposits: dict[str, DepositAccount] = field(default_factory=dict)
     """The deposits that the batch changes, by seller."""
     claims: dict[tuple[str, str], ClaimBalance] = field(default_factory=dict)
     """The claims that the batch changes, by seller and id."""
     contests: Contests = field(default_factory=Contests)
-    """The complaints, and the measures that they are about."""
     cases: Cases = field(default_factory=Cases)
-    """The cases of cautions that the batch decides."""

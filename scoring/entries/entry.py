@@ -1,7 +1,7 @@
 """Entries as callers state them, and as the ledger stores them.
 
-`prepare` is the one gate. It validates an `Entry` by the table of kinds, adds its severity and its canonical content, and
-returns the `PreparedEntry` that the ledger stores: typed values for whatever is folded, canonical JSON for the whole.
+Only `prepare` validates: it checks an `Entry` by the table of kinds, adds severity and canonical content, and returns a
+`PreparedEntry`. The ledger stores folded fields as typed values and the whole as canonical JSON.
 """
 
 import json
@@ -26,43 +26,42 @@ from scoring.entries.kinds.trade import ExposureStated
 from scoring.entries.violation_types import severity_of, violation_types
 
 MAX_BATCH = 10_000
-"""Entries of one batch."""
+"""Entries in one batch."""
 
 MAX_AHEAD = 5 * SECOND
-"""Microseconds that an entry may lie ahead of the ledger's clock and be worth a retry, since clocks differ."""
+"""Microseconds by which an entry may be ahead of the ledger's clock and still be worth a retry: clocks differ."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One fact about one seller as a caller states it."""
+    """One fact about one seller, as a caller states it."""
 
     entry_id: str
-    """Id of the entry, unique in the marketplace; the caller's own."""
+    """The caller's own id, unique in the marketplace."""
     seller: str
-    """Id of the seller within the marketplace; may or must be empty where the table of kinds says so."""
+    """Id of the seller within the marketplace; the table of kinds says when it may or must be empty."""
     fact: Fact
-    """What the entry states."""
     occur_time: int | None = None
-    """When it happened, in microseconds; None: the contract's default."""
+    """When the fact happened, in microseconds; None: the contract's default."""
     report_time: int | None = None
-    """When its source learned of it, in microseconds; None: the contract's default."""
+    """When the source learned of the fact, in microseconds; None: the contract's default."""
     origin: str = ""
     """Id of the entry from which the ledger derived this one; callers leave it empty."""
 
 
 class PreparedEntry(NamedTuple):
-    """A validated entry with the values that the ledger stores."""
+    """A validated entry with its stored values."""
 
     entry: Entry
     kind: Kind
     content: str
-    """The entry as canonical JSON, without the fields that must be sealed."""
+    """The entry as canonical JSON, without its sealed fields."""
     sealed: str
-    """The fields that must be sealed, as canonical JSON; empty if there are none."""
+    """The sealed fields, as canonical JSON; empty if there are none."""
     digest: bytes
     """SHA-256 of the canonical JSON of all fields."""
     occur_time: int | None
-    """When it happened, in microseconds; of exposure and flow the start of its day."""
+    """In microseconds; for exposure and flow the start of the day."""
     category: int | None = None
     """Category of a violation."""
     severity: int | None = None
@@ -74,8 +73,8 @@ class PreparedEntry(NamedTuple):
 def prepare(entry: Entry, now: int, path: FieldPath = ("entry",)) -> PreparedEntry:
     """Validate one entry; return it with all values that the ledger stores.
 
-    `now` is the ledger's clock (microseconds). InvalidInput names every wrong field below `path`. Raises OccurTimeAhead
-    if nothing else is wrong than that the entry lies at most MAX_AHEAD ahead of the clock.
+    `now`: the ledger's clock, in microseconds. Raise InvalidInput naming every wrong field below `path`. Raise
+    OccurTimeAhead if the only problem is that the entry is at most MAX_AHEAD ahead of the clock.
     """
     kind = KIND_OF[type(entry.fact)]
     problems = [FieldViolation((*path, *below), text) for below, text in _check(entry, kind, now)]
@@ -86,7 +85,7 @@ def prepare(entry: Entry, now: int, path: FieldPath = ("entry",)) -> PreparedEnt
 
 
 def prepare_trusted(entry: Entry, kind: Kind) -> PreparedEntry:
-    """Return a valid entry as the ledger stores it, without checking it."""
+    """Return a valid entry as the ledger stores it, unchecked."""
     content, sealed, digest = encode_content(entry)
     fact = entry.fact
     if isinstance(fact, ViolationReported | ProductViolationReported):
@@ -101,10 +100,10 @@ def prepare_trusted(entry: Entry, kind: Kind) -> PreparedEntry:
 
 
 def prepare_batch(entries: Sequence[Entry], now: int) -> list[PreparedEntry]:
-    """Validate a batch; return a list of its entries with all values that the ledger stores.
+    """Validate a batch; return its entries with all values that the ledger stores.
 
-    InvalidInput names the wrong fields of all entries, as in `entries[17].violation.harm`, or the wrong size of the
-    batch. OccurTimeAhead names the first entry that lies ahead of the clock, if nothing else is wrong.
+    Raise InvalidInput naming the wrong fields of all entries, as in `entries[17].violation.harm`, or the wrong size of
+    the batch. Raise OccurTimeAhead naming the first entry ahead of the clock, if nothing else is wrong.
     """
     if not 1 <= len(entries) <= MAX_BATCH:
         raise invalid("entries", f"has {len(entries):,} entries; a batch holds 1 to {MAX_BATCH:,}, so split it")
@@ -125,7 +124,7 @@ def prepare_batch(entries: Sequence[Entry], now: int) -> list[PreparedEntry]:
 
 
 def _refuse_ahead(entry: Entry, now: int, path: FieldPath) -> None:
-    """Raise OccurTimeAhead for an entry that happened or was reported after `now`; a report dated today was not."""
+    """Raise OccurTimeAhead if an entry happened or was reported after `now`; a report dated today is not ahead."""
     occur, report = entry.occur_time or 0, entry.report_time or 0
     ahead = max(occur, 0 if report == _end_of_day(now) else report) - now
     if ahead > 0:
@@ -145,9 +144,9 @@ def _end_of_day(now: int) -> int:
 
 
 def _drop_report_time_of_today(now: int, item: PreparedEntry) -> PreparedEntry:
-    """Return the entry without the report time of a day that has not ended: its report is known from `now` on.
+    """Return the entry without a report time of today's unfinished day: its report is known from `now` on.
 
-    Content and digest keep the end of the day, so that the same row is the same entry tomorrow.
+    Content and digest keep the end of the day, so the same row is the same entry tomorrow.
     """
     report = item.entry.report_time
     if report is None or report <= now:
@@ -158,8 +157,8 @@ def _drop_report_time_of_today(now: int, item: PreparedEntry) -> PreparedEntry:
 def encode_content(entry: Entry) -> tuple[str, str, bytes]:
     """Return (open fields, sealed fields, digest): two texts of canonical JSON, and a SHA-256.
 
-    Keys are sorted, without blanks, and defaults are left out, so equal facts have equal content. The second text is empty
-    if no field is sealed; the digest is of all fields together.
+    Keys are sorted, without blanks and without defaults, so equal facts have equal content. The second text is empty if
+    no field is sealed. The digest covers all fields.
     """
     members = _encode_members(entry)
     sealed_keys = _SEALED[type(entry.fact)]
@@ -175,7 +174,7 @@ def entry_from_content(entry_id: str, content: str, sealed: str = "") -> Entry:
     """Rebuild an entry from the content that `encode_content` made of it.
 
     `entry_from_content(e.entry_id, *encode_content(e)[:2]) == e`. Both texts come from the ledger and are trusted:
-    anything else ends in a KeyError, TypeError or ValueError.
+    other texts raise a KeyError, TypeError or ValueError.
     """
     values: dict[str, Any] = json.loads(content)
     values.pop("sealed", None)
@@ -196,12 +195,11 @@ Member = tuple[str, str]
 
 
 def _json(members: Sequence[Member]) -> str:
-    """Return the JSON object that has these members."""
     return "{" + ",".join([key + text for key, text in members]) + "}"
 
 
 def _encode_members(entry: Entry) -> list[Member]:
-    """Return every field of an entry that is not a default as a JSON member, in the order of the keys."""
+    """Return every non-default field of an entry as a JSON member, in the order of the keys."""
     values_of, layout = _LAYOUTS[type(entry.fact)]
     return [
         (key, write(value))
@@ -214,9 +212,10 @@ Write = Callable[[Any], str]
 
 
 def _build_layout(fact_type: type) -> tuple[Callable[[Entry], tuple[Any, ...]], list[tuple[str, Write, bool]]]:
-    """Return how to write entries of one kind: a getter of their values, and ('"key":', writer, whether 0 counts) of each.
+    """Return how to write entries of one kind: a getter of their values, and ('"key":', writer, whether 0 counts) of
+    each.
 
-    The keys are in their order. An entry is written in 2 us, where `json.dumps` takes 8.
+    Keys are sorted. An entry takes 2 us to write; `json.dumps` takes 8.
     """
     kind = f'"{FIELD_OF[KIND_OF[fact_type]]}"'
     members: dict[str, tuple[str, Write, bool]] = {
@@ -236,11 +235,11 @@ _LAYOUTS = {row.fact: _build_layout(row.fact) for row in KINDS.values()}
 _SEALED = {row.fact: frozenset(f'"{f.name}":' for f in row.fields if f.shape.sealed) for row in KINDS.values()}
 _KIND_BY_KEY = {row.key: kind for kind, row in KINDS.items()}
 ERASED_TEXT = "[erased]"
-"""Stands in place of a required text whose key is gone."""
+"""Replaces a required text whose key was erased."""
 
 
 def _build_reader(kind: Kind) -> tuple[dict[str, Callable[[Any], object]], dict[str, object]]:
-    """Return the readers of a kind's values by key, and the values of required fields that were left out: 0 or erased."""
+    """Return the readers of a kind's values by key, and the values of absent required fields: 0 or erased."""
     fields = KINDS[kind].fields
     omissible = [f for f in fields if f.required and _may_be_absent(f)]
     defaults: dict[str, object] = {f.name: ERASED_TEXT if f.shape.sealed else 0 for f in omissible}
@@ -256,7 +255,7 @@ _READERS = {kind: _build_reader(kind) for kind in KINDS}
 
 
 def is_by_rule(fact: Fact) -> bool:
-    """Return whether a fact states a measure or a case that a policy's rule asks for, which the service alone does."""
+    """Return whether a fact states a measure or case of a policy's rule, which only the service states."""
     return isinstance(fact, MeasureChanged | CaseChanged) and bool(fact.rule)
 
 
@@ -294,7 +293,7 @@ def _check_times(entry: Entry, need: Need, now: int) -> Iterator[tuple[FieldPath
     elif occur > now + MAX_AHEAD:
         yield ("occur_time",), f"lies in the future: the ledger's clock says {format_time(now)}"
     if report is not None:
-        # A date without an hour is known at the end of its day, and today's is stated before that.
+        # A date without an hour means the end of its day; today's date is stated before that.
         if report < 0 or (report > now + MAX_AHEAD and report != _end_of_day(now)):
             yield ("report_time",), f"must not lie in the future: the ledger's clock says {format_time(now)}"
         elif occur is not None and report < occur:

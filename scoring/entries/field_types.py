@@ -1,7 +1,7 @@
 """Shapes of field values: how a value is checked, written as canonical JSON, read back and parsed from text.
 
-A fact is a dataclass whose fields are made by `fact_field`; the table of kinds (`kinds/table.py`) is made of such facts, and
-code, contract, command line, import and documents follow it.
+A fact is a dataclass whose fields `fact_field` makes. The table of kinds (`kinds/table.py`) lists the facts; code,
+contract, command line, import and documents follow it.
 """
 
 import json
@@ -25,7 +25,7 @@ MAX_ATTRIBUTES = 64
 MAX_ATTRIBUTE_LENGTH = 128
 
 MAX_ID = 128
-"""Characters of an id."""
+"""Characters in an id."""
 _ID = re.compile(r"[A-Za-z0-9._~:-]{1,128}")
 _ID_CHARACTERS = f"{ascii_letters}{digits}._~:-"
 _ATTRIBUTE_KEY = re.compile(r"[a-z][a-z0-9_]{0,62}")
@@ -38,22 +38,20 @@ _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=F
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """The shape of a field's values: how they are checked, written and read."""
-
     kind: str
     """Name of the shape for service and documents, such as `count` or `time`."""
     proto: str
-    """Type of the field in the contract."""
+    """Type in the contract."""
     describe_error: Callable[[Any], str | None]
-    """Returns what a wrong value should be, or None for a valid one."""
+    """Returns what a wrong value should be; None for a valid value."""
     write: Callable[[Any], str] = encode_basestring
     """Returns a value as canonical JSON."""
     read: Callable[[Any], Any] = lambda value: value
-    """Returns the value from what `json.loads` made of its canonical JSON."""
+    """Returns a value from its parsed canonical JSON."""
     parse: Callable[[str], Any] = lambda text: text
-    """Returns the value from a text of an imported file. ValueError."""
+    """Returns a value from the text of an imported file; raises ValueError."""
     words: type[IntEnum] | None = None
-    """The enumeration whose members are the values; None for other shapes."""
+    """The enumeration of the values; None for other shapes."""
     sealed: bool = False
     """Whether a value may name a person, so that it is stored under the seller's key."""
     zero: bool = False
@@ -62,7 +60,7 @@ class Shape:
 
 def is_id(text: str) -> bool:
     """Return whether `text` is an identifier: 1 to 128 characters of `[A-Za-z0-9._~:-]`."""
-    # As `_ID`, at a fifth of the cost once a call: a regular expression runs cold there.
+    # Same as `_ID`, at a fifth of the cost for one call per request: a regular expression runs cold there.
     return 0 < len(text) <= MAX_ID and not text.strip(_ID_CHARACTERS)
 
 
@@ -72,7 +70,10 @@ def list_names(words: type[IntEnum]) -> str:
 
 
 def parse_word(words: type[Word], text: str) -> Word:
-    """Return the member of an enumeration by its name, in any case, with - or _. ValueError names the known ones."""
+    """Return the member of an enumeration by its name, in any case, with - or _.
+
+    Raise ValueError listing the known names.
+    """
     try:
         return words[text.upper().replace("-", "_")]
     except KeyError:
@@ -81,7 +82,7 @@ def parse_word(words: type[Word], text: str) -> Word:
 
 
 def word(words: type[IntEnum], proto: str = "") -> Shape:
-    """Return the shape of a field whose value is a member of the enumeration `words`.
+    """Return the shape for members of the enumeration `words`.
 
     `proto`: its name in the contract (default: as in Python). Files state a member by its name, in any case.
     """
@@ -101,7 +102,7 @@ def word(words: type[IntEnum], proto: str = "") -> Shape:
 
 
 def count(maximum: int, minimum: int = 0, proto: str = "int64") -> Shape:
-    """Return the shape of a field whose value is a whole number from `minimum` to `maximum`.
+    """Return the shape for whole numbers from `minimum` to `maximum`.
 
     `proto`: its type in the contract.
     """
@@ -112,48 +113,48 @@ def count(maximum: int, minimum: int = 0, proto: str = "int64") -> Shape:
 
 
 def amount(maximum: int, minimum: int = 0) -> Shape:
-    """Return the shape of a field for money in minor units (cents), `minimum` to `maximum`.
+    """Return the shape for money in minor units (cents), `minimum` to `maximum`.
 
-    Files must state it in digits alone.
+    Files must state it in digits only.
     """
     return replace(count(maximum, minimum), parse=parse_minor_units)
 
 
 def text(max_length: int, *, sealed: bool = False) -> Shape:
-    """Return the shape of a field for free text of at most `max_length` characters.
+    """Return the shape for free text of at most `max_length` characters, without control characters.
 
-    Control characters are refused. `sealed`: it may name a person, and is encrypted.
+    `sealed`: it may name a person, and is encrypted.
     """
     return Shape("text", "string", lambda value: _describe_text_error(value, max_length), sealed=sealed)
 
 
 def pattern(regex: str, error: str) -> Shape:
-    """Return the shape of a field whose text matches a regular expression as a whole.
+    """Return the shape for text that fully matches a regular expression.
 
-    `error`: the message for other text, which states what it should be.
+    `error`: what a wrong text should be.
     """
     compiled = re.compile(regex)
     return Shape("text", "string", lambda value: None if compiled.fullmatch(value) else error)
 
 
 def parse_whole_number(text: str) -> int:
-    """Parse a whole number from text that Python reads as one: `12`, `-3`, `12.0`, `1e3`.
+    """Parse a whole number as Python reads it: `12`, `-3`, `12.0`, `1e3`.
 
-    ValueError for any other text, such as `12.5`, `nan` or none.
+    Raise ValueError for any other text, such as `12.5`, `nan` or none.
     """
     try:
         number = float(text) if not text.lstrip("-").isdigit() else int(text)
     except ValueError:
         raise ValueError(f"{text!r} is not a whole number") from None
-    if isinstance(number, float) and not number.is_integer():  # nor is NaN, nor an infinity
+    if isinstance(number, float) and not number.is_integer():  # NaN and infinities fail too
         raise ValueError(f"{text!r} is not a whole number")
     return int(number)
 
 
 def parse_minor_units(text: str) -> int:
-    """Parse an amount in minor units from text of digits alone. ValueError for any other text.
+    """Parse an amount in minor units from digits only. Raise ValueError for any other text.
 
-    `1999.00` may be 1999 cents or 1999 euros, and nobody can tell: a wrong guess is wrong a hundredfold.
+    `1999.00` may be 1999 cents or 1999 euros: a wrong guess is wrong a hundredfold.
     """
     if not _DIGITS.fullmatch(text):
         raise ValueError(f"{text!r} is not {MINOR_UNITS}")
@@ -161,10 +162,7 @@ def parse_minor_units(text: str) -> int:
 
 
 def is_encodable(text: str) -> bool:
-    """Return whether `text` can be encoded as UTF-8: it has no half of a surrogate pair.
-
-    JSON can smuggle one in.
-    """
+    """Return whether `text` can be encoded as UTF-8: it has no half of a surrogate pair, which JSON may contain."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -173,10 +171,10 @@ def is_encodable(text: str) -> bool:
 
 
 def describe_line_error(value: str, max_length: int) -> str | None:
-    """Return what is wrong with a text to be printed as one line, or None if nothing is.
+    """Return what is wrong with a text as one line; None if it is valid.
 
-    Wrong are more than `max_length` characters, and any that moves the cursor, breaks the line or turns the direction of
-    writing.
+    Wrong are more than `max_length` characters, and characters that move the cursor, break the line or turn the
+    direction of writing.
     """
     if error := _describe_text_error(value, max_length):
         return error
@@ -188,15 +186,15 @@ def describe_line_error(value: str, max_length: int) -> str | None:
 
 
 def escape_unprintable(text: str) -> str:
-    r"""Return text with its unprintable characters replaced by code points, as in `\u202e`.
+    r"""Return text with its unprintable characters as code points, such as `\u202e`.
 
-    Those that move a terminal's cursor, break the line or turn the direction of writing.
+    Unprintable characters move a terminal's cursor, break the line or turn the direction of writing.
     """
     return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def _parse_flag(text: str) -> bool:
-    """Parse true or false from text such as `yes`, `0` or nothing. ValueError."""
+    """Parse true or false from text such as `yes`, `0` or nothing. Raise ValueError for other text."""
     if text.lower() in ("1", "true", "yes"):
         return True
     if text.lower() in ("", "0", "false", "no"):
@@ -205,14 +203,12 @@ def _parse_flag(text: str) -> bool:
 
 
 def _describe_ids_error(values: tuple[str, ...]) -> str | None:
-    """Return what a list of ids should be, or None for a valid one."""
     if len(values) > MAX_IDS:
         return f"has {len(values)} ids; at most {MAX_IDS}"
     return None if all(map(is_id, values)) else f"must hold ids of {ID_FORM}"
 
 
 def _describe_attributes_error(attributes: Mapping[str, str]) -> str | None:
-    """Return what attributes should be, or None for valid ones."""
     if len(attributes) > MAX_ATTRIBUTES:
         return f"has {len(attributes)} keys; at most {MAX_ATTRIBUTES}"
     for key, value in attributes.items():
@@ -224,10 +220,9 @@ def _describe_attributes_error(attributes: Mapping[str, str]) -> str | None:
 
 
 def _describe_text_error(value: str, max_length: int) -> str | None:
-    """Return what a text should be, or None for a valid one."""
     if len(value) > max_length or not is_encodable(value):
         return f"must have at most {max_length} characters"
-    # PostgreSQL reads no JSON that holds U+0000, and the others forge lines in logs and files.
+    # PostgreSQL rejects JSON with U+0000; the other characters forge lines in logs and files.
     return _NO_CONTROL if _CONTROL.search(value) else None
 
 
@@ -274,28 +269,26 @@ class FactField:
     """The definition of one field of a fact."""
 
     name: str
-    """Name of the field in Python, in the contract and in files."""
+    """The same in Python, in the contract and in files."""
     number: int
     """Number of the field in the contract."""
     shape: Shape
-    """How its values are checked, written and read."""
     text: str
-    """Its documentation in full sentences, for the contract and the documents."""
+    """Documentation in full sentences, for the contract and the documents."""
     column: str
-    """Column of the ledger that holds it, if it is folded or looked up; else empty."""
+    """The ledger's column, if the field is folded or looked up; else empty."""
     required: bool
-    """Whether a value must be given."""
     missing_text: str
-    """The error where the value is missing; empty: the error of a wrong value."""
+    """The error for a missing value; empty: the error of a wrong value."""
 
 
 def fact_field(
     number: int, shape: Shape, text: str, *, default: Any = MISSING, column: str = "", missing_text: str = ""
 ) -> Any:
-    """Return a dataclass field that holds the definition of a fact's field as its metadata.
+    """Return a dataclass field with a fact field's definition as metadata.
 
-    `number`: in the contract; `text`: its documentation; `default` makes it optional (dict: an empty one each); `column`:
-    its column in the ledger; `missing_text`: the message if it is empty.
+    `number`: in the contract; `text`: its documentation; `default` makes it optional (dict: a new empty one each);
+    `column`: its column in the ledger; `missing_text`: the error for an empty value.
     """
     metadata = {"number": number, "shape": shape, "text": text, "column": column, "missing_text": missing_text}
     if default is dict:
@@ -309,7 +302,6 @@ def fact_fields(fact: type) -> tuple[FactField, ...]:
 
 
 def _fact_field_of(field: "Field[Any]") -> FactField:
-    """Return the definition that a dataclass field carries."""
     data = field.metadata
     required = field.default is MISSING and field.default_factory is MISSING
     return FactField(

@@ -1,4 +1,4 @@
-"""Flow by day, as it is on record: what caution and the terms of trade rest on. Pure."""
+"""Recorded flow by day, for caution and the terms of trade. Pure."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,32 +7,32 @@ from scoring.entries.kinds.settlement import FlowStated
 
 
 class FlowDay(NamedTuple):
-    """The statement that counts of one day and product category: that with the highest revision."""
+    """The statement that counts for one day and product category: that with the highest revision."""
 
     entry_id: str
-    """Id of the entry that states it."""
+    """Id of the stating entry."""
     sequence: int
-    """Where it stands."""
+    """Sequence of the stating entry."""
     fact: FlowStated
-    """What it states; its `day` in days since 1970-01-01."""
+    """The statement; its `day` is in days since 1970-01-01."""
     known_time: int
-    """When the day and product category was first stated, with whatever revision, in microseconds."""
+    """When the day and product category was first stated, with any revision, in microseconds."""
     first_entry_id: str
-    """Id of the entry that stated it first, which stays the same however often it is stated again."""
+    """Id of the entry that stated the day first; later statements do not change it."""
     before: tuple["Superseded", ...] = ()
-    """The statements that counted before it, in their order; empty if it was stated once."""
+    """The statements that counted earlier, in order; empty if the day was stated once."""
 
 
 class Superseded(NamedTuple):
-    """A statement of flow that counted until another one of the same day and product category did."""
+    """A statement of flow that a later statement of the same day and product category replaced."""
 
     until_time: int
-    """The first time, in microseconds, at which the next one counted in its place."""
+    """The first time, in microseconds, at which the next statement counted."""
     fact: FlowStated
 
 
 def keep_latest_statements(flow: Sequence[FlowDay], limit: int) -> Sequence[FlowDay]:
-    """Return the flow without its oldest superseded statements, of which at most `limit` stay."""
+    """Return the flow with at most its `limit` newest superseded statements."""
     times = sorted(old.until_time for one in flow for old in one.before)
     if len(times) <= limit:
         return flow
@@ -44,7 +44,7 @@ def keep_latest_statements(flow: Sequence[FlowDay], limit: int) -> Sequence[Flow
 
 
 def list_flow_as_of(flow: Sequence[FlowDay], time: int) -> list[FlowDay]:
-    """Return the flow with the statements that counted at a time; of days first stated later, the first statement."""
+    """Return the flow with the statements that counted at a time; for days first stated later, the first statement."""
     return [
         one._replace(fact=next((old.fact for old in one.before if time < old.until_time), one.fact))
         if one.before

@@ -1,7 +1,7 @@
-"""The rule that groups reports into incidents, so that a count of complaints never multiplies.
+"""Groups reports into incidents, so that a count of complaints never multiplies.
 
-Reports that leave `incident` empty are one incident if one notifier made them about the same right and listing in one week.
-The rule looks at the report alone, so the order of arrival does not matter.
+Reports that leave `incident` empty are one incident if one notifier made them about the same right and listing in one
+week. The rule reads the report alone, so the order of arrival does not matter.
 """
 
 from hashlib import sha256
@@ -10,17 +10,17 @@ from scoring.base.time import day_of
 from scoring.entries.kinds.conduct import ViolationReported
 
 DERIVED_ID_PREFIX = "auto~"
-"""Prefix of the ids that the ledger makes; a caller's `entry_id` may not begin with it."""
+"""Prefix of the ledger's own ids; a caller's `entry_id` may not begin with it."""
 
 _MONDAY = 4  # 1970-01-05, in days
 
 
 def assign_incident(entry_id: str, fact: ViolationReported, occur_time: int) -> str:
-    """Return the id of the incident that a report belongs to.
+    """Return the id of the incident of a report.
 
-    The stated one; else one for each notifier, right, listing and week; else, if the report names no notifier, or neither
-    a right nor a listing, one of its own, named by its `entry_id`. Two reports of `n` about listing `l` on Monday
-    1970-01-05 and on Sunday 1970-01-11 share an incident; on the Monday after, another begins.
+    A stated incident is kept. Without a notifier, or with neither a right nor a listing, the report's `entry_id` is its
+    incident. Otherwise each notifier, right, listing and week has one incident. Two reports of `n` about listing `l` on
+    Monday 1970-01-05 and on Sunday 1970-01-11 share an incident; on the Monday after, another begins.
     """
     if fact.incident:
         return fact.incident
@@ -32,8 +32,8 @@ def assign_incident(entry_id: str, fact: ViolationReported, occur_time: int) -> 
 
 
 def derived_id(origin: str, about: str) -> str:
-    """Return the id of the entry that the ledger derives from another, always the same.
+    """Return the id of a derived entry, always the same for the same arguments.
 
-    `origin`: the id of that other entry; `about`: the seller or violation that the derived entry is about.
+    `origin`: the id of the entry from which it derives; `about`: the seller or violation that it concerns.
     """
     return DERIVED_ID_PREFIX + sha256(f"{origin}\x1f{about}".encode()).hexdigest()[:32]

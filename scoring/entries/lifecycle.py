@@ -1,4 +1,4 @@
-"""The lifecycle of a violation as one table, which code, contract comments, CLI and docs follow."""
+"""The lifecycle of a violation as one table, for code, contract comments, CLI and docs."""
 
 from types import MappingProxyType
 
@@ -31,13 +31,13 @@ TRANSITIONS: MappingProxyType[tuple[Status, Action], Status] = MappingProxyType(
 """The status after each allowed action, by (status, action)."""
 
 COUNTING_STATUSES = frozenset({Status.CONFIRMED, Status.APPEALED, Status.REDUCED})
-"""Statuses of violations that count in the score; an appealed one counts until it is overturned."""
+"""Statuses of violations that count in the score; an appealed violation counts until it is overturned."""
 
 OPEN_STATUSES = frozenset({Status.ALLEGED, Status.UNDER_REVIEW})
 """Statuses of open allegations."""
 
 RETRACTED_STATUSES = frozenset({Status.DISMISSED, Status.WITHDRAWN, Status.OVERTURNED})
-"""Statuses of violations that are as if they had never been reported."""
+"""Statuses of violations that count as if never reported."""
 
 
 def allowed_actions(status: Status) -> tuple[Action, ...]:
@@ -48,7 +48,7 @@ def allowed_actions(status: Status) -> tuple[Action, ...]:
 def next_status(status: Status, action: Action) -> Status:
     """Return the status of a violation after `action`.
 
-    LifecycleForbids, naming the actions that are allowed, if this one is not. `next_status(Status.ALLEGED,
+    Raise LifecycleForbids naming the allowed actions if this action is not allowed. `next_status(Status.ALLEGED,
     Action.CONFIRM) is Status.CONFIRMED`.
     """
     following = TRANSITIONS.get((status, action))

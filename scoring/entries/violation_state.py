@@ -1,11 +1,12 @@
-"""The state of one violation after the entries about it so far: the one state machine of a violation.
+"""The state of one violation: its one state machine.
 
     state = ViolationState(...)                 as reported
     state = state.decide(decision)              after a new decision, or LifecycleForbids
-    state = state.apply(change)                 after an entry that is on record already
+    state = state.apply(change)                 after a recorded entry
 
-The ledger decides by it while it appends; reads, bulk decisions and the queue show it. The fold computes the same over
-columns, for speed, and the parity gate computes it independently, on purpose; property tests hold the three equal.
+The ledger uses it to append; reads, bulk decisions and the queue show its state. The fold computes the same over
+columns, for speed, and the parity gate computes it independently, on purpose. Property tests check that all three are
+equal.
 """
 
 from collections.abc import Iterable
@@ -19,7 +20,7 @@ from scoring.entries.lifecycle import RETRACTED_STATUSES, allowed_actions, next_
 
 
 class TimedDecision(NamedTuple):
-    """A status change with its times, which are always set; in microseconds."""
+    """A status change with both times set, in microseconds."""
 
     entry_id: str
     seller: str
@@ -30,22 +31,22 @@ class TimedDecision(NamedTuple):
 
 
 class RecordedChange(NamedTuple):
-    """The values of a recorded entry about a violation that can change the violation's state."""
+    """The fields of a recorded entry that can change a violation's state."""
 
     kind: Kind
     entry_id: str
     status: int
-    """The status to which a decision led, or the outcome of an attribution."""
+    """The status after a decision, or the outcome of an attribution."""
     severity: int | None
-    """The severity that a reduction left; None: as before."""
+    """The severity after a reduction; None: unchanged."""
     origin: str | None
-    """The entry from which a derived one follows; None for stated ones."""
+    """The entry from which this entry is derived; None for stated entries."""
     occur_time: int
-    """When it happened, in microseconds."""
+    """In microseconds."""
     report_time: int
-    """When its source learned of it, in microseconds."""
+    """In microseconds."""
     held_back: bool = False
-    """Whether it is a bulk decision that leaves the violation to a person."""
+    """Whether a bulk decision left the violation to a person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,34 +61,34 @@ class ViolationState:
     known_time: int
     """The latest report time of the entries so far, in microseconds."""
     attribution: Attribution | None = None
-    """Outcome of the last statement on whose the goods were; None if there was none."""
+    """Outcome of the last statement about whose goods they were; None without a statement."""
     own_decision_time: int | None = None
-    """When the last decision about this violation by itself happened, in microseconds; None if there was none."""
+    """When the last decision about this violation by itself happened, in microseconds; None without one."""
     derived_decisions: frozenset[str] = frozenset()
-    """Origins of its derived decisions: ids of decisions that waited, or that were about its product."""
+    """Origins of its derived decisions: ids of pending decisions, or of decisions about its product."""
     decision_count: int = 0
-    """Number of decisions and attributions so far."""
+    """Decisions and attributions so far."""
     is_held_back: bool = False
-    """Whether its last decision was a bulk decision that left it to a person."""
+    """Whether the last decision was a bulk decision that left the violation to a person."""
 
     @property
     def is_of_another_seller(self) -> bool:
-        """Return whether it is accepted that the goods were another seller's."""
+        """Return whether an accepted attribution says that the goods were another seller's."""
         return self.attribution is Attribution.ACCEPTED
 
     @property
     def is_retracted(self) -> bool:
-        """Return whether the violation is to be treated as if never reported.
+        """Return whether the violation counts as if never reported.
 
         It was dismissed, withdrawn or overturned, or its goods were another seller's.
         """
         return self.is_of_another_seller or self.status in RETRACTED_STATUSES
 
     def check_decision(self, fact: StatusChanged, path: FieldPath = ()) -> Status:
-        """Return the status to which a decision would lead; the state does not change.
+        """Return the status after a decision, without changing the state.
 
-        LifecycleForbids, naming `path`, if the status does not allow the action, or if a reduction does not lower the
-        severity.
+        Raise LifecycleForbids naming `path` if the status does not allow the action, or if a reduction does not lower
+        the severity.
         """
         try:
             following = next_status(self.status, Action(fact.action))
@@ -105,8 +106,8 @@ class ViolationState:
     def decide(self, decision: TimedDecision, path: FieldPath = (), origin: str | None = None) -> "ViolationState":
         """Return the state after a new decision.
 
-        LifecycleForbids, naming `path`, if the status does not allow the action, or if a reduction does not lower the
-        severity. `origin`: the id of the decision from which the ledger derives this one; None for a caller's own.
+        Raise LifecycleForbids naming `path` if the status does not allow the action, or if a reduction does not lower
+        the severity. `origin`: the id of the decision from which the ledger derives this one; None for a caller's own.
         """
         following = self.check_decision(decision.fact, path)
         fact = decision.fact
@@ -119,9 +120,9 @@ class ViolationState:
         )
 
     def set_attribution(self, outcome: Attribution, path: FieldPath = ()) -> "ViolationState":
-        """Return the state after a statement on whose the goods were.
+        """Return the state after an attribution.
 
-        LifecycleForbids, naming `path`, if an accepted attribution is contested again.
+        Raise LifecycleForbids naming `path` if an accepted attribution is contested again.
         """
         if self.is_of_another_seller and outcome is Attribution.CONTESTED:
             raise LifecycleForbids(
@@ -132,10 +133,7 @@ class ViolationState:
         return replace(self, attribution=outcome, decision_count=self.decision_count + 1)
 
     def apply(self, change: RecordedChange) -> "ViolationState":
-        """Return the state after a recorded entry, unchecked: a decision or an attribution.
-
-        Entries of other kinds change nothing.
-        """
+        """Return the state after a recorded decision or attribution, unchecked. Other kinds change nothing."""
         if change.kind is Kind.ATTRIBUTION:
             return replace(self, attribution=Attribution(change.status), decision_count=self.decision_count + 1)
         if change.kind is not Kind.STATUS:
@@ -157,10 +155,10 @@ class ViolationState:
         )
 
     def select_applicable(self, waiting: Iterable[TimedDecision]) -> list[TimedDecision]:
-        """Return the pending decisions that may still be applied, in the order they happened.
+        """Return the pending decisions that may still be applied, in order of occurrence.
 
-        Of this seller, not applied yet, and no earlier than the last decision that stands: an earlier one would undo it,
-        and is retired for ever.
+        They are of this seller, not applied yet, and no earlier than the last valid decision. An earlier decision would
+        undo it, so it is never applied.
         """
         mine = [decision for decision in waiting if decision.seller == self.seller]
         last = max((decision.occur_time for decision in mine if decision.entry_id in self.derived_decisions), default=0)
@@ -170,16 +168,16 @@ class ViolationState:
 
 
 def is_held_back_for_person(changes: Iterable[RecordedChange]) -> bool:
-    """Return whether the last decision left the violation to a person: a bulk decision's sample.
+    """Return whether the last decision is a bulk decision that left the violation to a person, as part of its sample.
 
-    `changes`: in order; entries that are no decisions are passed over.
+    `changes`: in order; entries other than decisions are skipped.
     """
     decisions = [change for change in changes if change.kind is Kind.STATUS]
     return bool(decisions) and decisions[-1].held_back
 
 
 Incident = TypeVar("Incident", str, int)
-"""An incident: its id, or its code in columns."""
+"""An incident's id, or its code in columns."""
 
 
 class ReportMove(NamedTuple, Generic[Incident]):
@@ -187,15 +185,15 @@ class ReportMove(NamedTuple, Generic[Incident]):
 
     sequence: int
     incident: Incident
-    """The incident of the week to which it moved the report."""
+    """The incident of the new week."""
 
 
 class IncidentMention(NamedTuple, Generic[Incident]):
-    """A merge or a split, with the incidents that it names."""
+    """A merge or a split."""
 
     sequence: int
     incidents: tuple[Incident, ...]
-    """The incidents named; none if it is a split whose violation is retracted."""
+    """The incidents named; none for a split whose violation is retracted."""
 
 
 def incident_after_moves(
@@ -203,9 +201,10 @@ def incident_after_moves(
 ) -> Incident:
     """Return the incident of a report after corrections of its time.
 
-    A move puts it into the incident of the new week, unless a merge or split named its present incident before: a date does
-    not undo what somebody decided. Worked: reported in w1 and moved to w2 it belongs to w2; moved on to w3 after a merge that
-    named w2 it stays in w2; when only a split named w2 whose violation was overturned since, it belongs to w3.
+    A move puts the report into the incident of the new week, unless a merge or split named its present incident before:
+    a date does not undo a person's decision. Worked: a report of w1 moved to w2 belongs to w2. Moved on to w3 after a
+    merge that named w2, it stays in w2. If only a split named w2, and its violation was overturned since, it belongs to
+    w3.
     """
     incident = reported
     named = sorted(namings)

@@ -1,7 +1,7 @@
 """The tables of violation types: key, category, and severity by harm and source.
 
 Each table is in force from a date on. Severity follows from (violation type, source, harm) by the table in force at
-`occur_time`; a later table never changes what was recorded under an earlier one.
+`occur_time`. A later table never changes violations of an earlier one.
 """
 
 from dataclasses import dataclass
@@ -12,18 +12,14 @@ from scoring.base.enums import AUTHORITIES, Category, Harm, Severity, Source
 
 @dataclass(frozen=True, slots=True)
 class ViolationType:
-    """One type of violation."""
-
     key: str
-    """Its name in entries and files, such as `counterfeit_goods`."""
+    """Name in entries and files, such as `counterfeit_goods`."""
     category: Category
-    """The family that it belongs to."""
     severities: tuple[Severity, Severity, Severity, Severity]
     """Severity for low, medium, high and extreme harm."""
     floor: Severity
-    """Lowest severity if an authority stands behind the report."""
+    """Lowest severity of an authority's report."""
     description: str
-    """What it is, in a few words."""
 
 
 _PLAIN = (Severity.MINOR, Severity.MODERATE, Severity.MAJOR, Severity.CRITICAL)
@@ -90,13 +86,13 @@ _ROWS = (
 TABLES: tuple[tuple[int, MappingProxyType[str, ViolationType]], ...] = (
     (0, MappingProxyType({row.key: row for row in _ROWS})),
 )
-"""(first microsecond in force, table by key), in the order of time. A new table is added, none is changed."""
+"""(first microsecond in force, table by key), in order of time. Add a new table; never change one."""
 
 
 TYPE_NUMBERS = MappingProxyType(
     {key: number for number, key in enumerate(dict.fromkeys(key for _, table in TABLES for key in table), 1)}
 )
-"""The number of each violation type of any table, from 1, by its key: how facts have it. 0 stands for none."""
+"""The number of each violation type of any table, from 1, by its key, as facts hold it. 0: none."""
 
 
 def category_of_type(number: int) -> Category:
@@ -116,8 +112,8 @@ def violation_types(occur_time: int) -> MappingProxyType[str, ViolationType]:
 def severity_of(kind: ViolationType, source: Source, harm: Harm) -> Severity:
     """Return the severity of a violation by its type, source and harm.
 
-    That of type and harm; from an authority at least the type's floor. Counterfeit goods of medium harm are major; a
-    misleading listing of low harm is minor from a buyer and moderate from a market regulator.
+    The type's severity for the harm; for an authority at least the type's floor. Counterfeit goods of medium harm are
+    major; a misleading listing of low harm is minor from a buyer and moderate from a market regulator.
     """
     severity = kind.severities[harm - 1]
     return max(severity, kind.floor) if source in AUTHORITIES else severity

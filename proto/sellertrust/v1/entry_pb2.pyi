@@ -27,7 +27,7 @@ class _Harm:
 class _HarmEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Harm.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     HARM_UNSPECIFIED: _Harm.ValueType  # 0
-    """Not stated. Refused on append."""
+    """Not stated. Rejected on append."""
     HARM_LOW: _Harm.ValueType  # 1
     """A nuisance."""
     HARM_MEDIUM: _Harm.ValueType  # 2
@@ -40,11 +40,11 @@ class _HarmEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Harm.ValueType],
 class Harm(_Harm, metaclass=_HarmEnumTypeWrapper):
     """--- words
 
-    How bad the outcome was or could have been.
+    The actual or possible harm of a violation.
     """
 
 HARM_UNSPECIFIED: Harm.ValueType  # 0
-"""Not stated. Refused on append."""
+"""Not stated. Rejected on append."""
 HARM_LOW: Harm.ValueType  # 1
 """A nuisance."""
 HARM_MEDIUM: Harm.ValueType  # 2
@@ -64,7 +64,7 @@ class _SeverityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Severity.Val
     SEVERITY_UNSPECIFIED: _Severity.ValueType  # 0
     """Not stated."""
     SEVERITY_MINOR: _Severity.ValueType  # 1
-    """To be put right."""
+    """To be remedied."""
     SEVERITY_MODERATE: _Severity.ValueType  # 2
     """Counts for weeks."""
     SEVERITY_MAJOR: _Severity.ValueType  # 3
@@ -73,14 +73,14 @@ class _SeverityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Severity.Val
     """Counts for years."""
 
 class Severity(_Severity, metaclass=_SeverityEnumTypeWrapper):
-    """How grave a violation is. It follows from the violation type, the source and the harm by the table in force at
-    `occur_time`, and is changed only by adjudication.
+    """The severity of a violation. It follows from the violation type, the source and the harm by the table in force at
+    `occur_time`. Only adjudication changes it.
     """
 
 SEVERITY_UNSPECIFIED: Severity.ValueType  # 0
 """Not stated."""
 SEVERITY_MINOR: Severity.ValueType  # 1
-"""To be put right."""
+"""To be remedied."""
 SEVERITY_MODERATE: Severity.ValueType  # 2
 """Counts for weeks."""
 SEVERITY_MAJOR: Severity.ValueType  # 3
@@ -110,7 +110,7 @@ class _CategoryEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Category.Val
     CATEGORY_INTEGRITY: _Category.ValueType  # 6
     """Deceit of buyers or of the marketplace itself."""
     CATEGORY_SERVICE: _Category.ValueType  # 7
-    """Orders not kept."""
+    """Orders not fulfilled as promised."""
     CATEGORY_DISCLOSURE: _Category.ValueType  # 8
     """Information withheld or wrong."""
 
@@ -132,7 +132,7 @@ CATEGORY_RESTRICTED: Category.ValueType  # 5
 CATEGORY_INTEGRITY: Category.ValueType  # 6
 """Deceit of buyers or of the marketplace itself."""
 CATEGORY_SERVICE: Category.ValueType  # 7
-"""Orders not kept."""
+"""Orders not fulfilled as promised."""
 CATEGORY_DISCLOSURE: Category.ValueType  # 8
 """Information withheld or wrong."""
 Global___Category: _TypeAlias = Category  # noqa: Y015
@@ -144,7 +144,7 @@ class _Source:
 class _SourceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Source.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     SOURCE_UNSPECIFIED: _Source.ValueType  # 0
-    """Not stated. Refused on append."""
+    """Not stated. Rejected on append."""
     SOURCE_COURT: _Source.ValueType  # 1
     """A court. An authority."""
     SOURCE_POLICE: _Source.ValueType  # 2
@@ -171,10 +171,10 @@ class _SourceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Source.ValueTy
     """A partner, such as a logistics provider."""
 
 class Source(_Source, metaclass=_SourceEnumTypeWrapper):
-    """Who made or established a report."""
+    """The party that made or established a report."""
 
 SOURCE_UNSPECIFIED: Source.ValueType  # 0
-"""Not stated. Refused on append."""
+"""Not stated. Rejected on append."""
 SOURCE_COURT: Source.ValueType  # 1
 """A court. An authority."""
 SOURCE_POLICE: Source.ValueType  # 2
@@ -208,7 +208,7 @@ class _Action:
 class _ActionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Action.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     ACTION_UNSPECIFIED: _Action.ValueType  # 0
-    """Not stated. Refused on append."""
+    """Not stated. Rejected on append."""
     ACTION_REVIEW: _Action.ValueType  # 1
     """Taken up for review."""
     ACTION_CONFIRM: _Action.ValueType  # 2
@@ -218,19 +218,19 @@ class _ActionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Action.ValueTy
     ACTION_WITHDRAW: _Action.ValueType  # 4
     """Taken back by its notifier before any confirmation."""
     ACTION_APPEAL: _Action.ValueType  # 5
-    """Appealed by the seller; it counts until it is overturned."""
+    """Appealed by the seller; the violation counts until it is overturned."""
     ACTION_REDUCE: _Action.ValueType  # 6
     """Confirmed with a lower severity."""
     ACTION_OVERTURN: _Action.ValueType  # 7
-    """Found wrong after a confirmation; it leaves no trace in any score."""
+    """Found wrong after a confirmation; the violation leaves no trace in any score."""
     ACTION_REINSTATE: _Action.ValueType  # 8
     """Confirmed again by a legal order, after it was dismissed or overturned."""
 
 class Action(_Action, metaclass=_ActionEnumTypeWrapper):
-    """A decision that can be made about a violation."""
+    """A decision about a violation."""
 
 ACTION_UNSPECIFIED: Action.ValueType  # 0
-"""Not stated. Refused on append."""
+"""Not stated. Rejected on append."""
 ACTION_REVIEW: Action.ValueType  # 1
 """Taken up for review."""
 ACTION_CONFIRM: Action.ValueType  # 2
@@ -240,11 +240,11 @@ ACTION_DISMISS: Action.ValueType  # 3
 ACTION_WITHDRAW: Action.ValueType  # 4
 """Taken back by its notifier before any confirmation."""
 ACTION_APPEAL: Action.ValueType  # 5
-"""Appealed by the seller; it counts until it is overturned."""
+"""Appealed by the seller; the violation counts until it is overturned."""
 ACTION_REDUCE: Action.ValueType  # 6
 """Confirmed with a lower severity."""
 ACTION_OVERTURN: Action.ValueType  # 7
-"""Found wrong after a confirmation; it leaves no trace in any score."""
+"""Found wrong after a confirmation; the violation leaves no trace in any score."""
 ACTION_REINSTATE: Action.ValueType  # 8
 """Confirmed again by a legal order, after it was dismissed or overturned."""
 Global___Action: _TypeAlias = Action  # noqa: Y015
@@ -258,21 +258,21 @@ class _ViolationStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Viola
     VIOLATION_STATUS_UNSPECIFIED: _ViolationStatus.ValueType  # 0
     """Not stated."""
     VIOLATION_STATUS_ALLEGED: _ViolationStatus.ValueType  # 1
-    """Reported, nothing decided. Does not count."""
+    """Reported, not yet decided. Does not count."""
     VIOLATION_STATUS_UNDER_REVIEW: _ViolationStatus.ValueType  # 2
     """Being reviewed. Does not count."""
     VIOLATION_STATUS_CONFIRMED: _ViolationStatus.ValueType  # 3
     """Found true. Counts."""
     VIOLATION_STATUS_DISMISSED: _ViolationStatus.ValueType  # 4
-    """Found untrue or unproven. As if never reported."""
+    """Found untrue or unproven. Counts as if never reported."""
     VIOLATION_STATUS_WITHDRAWN: _ViolationStatus.ValueType  # 5
-    """Taken back by its notifier. As if never reported."""
+    """Taken back by its notifier. Counts as if never reported."""
     VIOLATION_STATUS_APPEALED: _ViolationStatus.ValueType  # 6
     """Confirmed, and the seller appealed. Counts."""
     VIOLATION_STATUS_REDUCED: _ViolationStatus.ValueType  # 7
     """Confirmed with a lower severity. Counts."""
     VIOLATION_STATUS_OVERTURNED: _ViolationStatus.ValueType  # 8
-    """Confirmed once, found wrong since. As if never reported."""
+    """Confirmed once, later found wrong. Counts as if never reported."""
 
 class ViolationStatus(_ViolationStatus, metaclass=_ViolationStatusEnumTypeWrapper):
     """The status of a violation."""
@@ -280,21 +280,21 @@ class ViolationStatus(_ViolationStatus, metaclass=_ViolationStatusEnumTypeWrappe
 VIOLATION_STATUS_UNSPECIFIED: ViolationStatus.ValueType  # 0
 """Not stated."""
 VIOLATION_STATUS_ALLEGED: ViolationStatus.ValueType  # 1
-"""Reported, nothing decided. Does not count."""
+"""Reported, not yet decided. Does not count."""
 VIOLATION_STATUS_UNDER_REVIEW: ViolationStatus.ValueType  # 2
 """Being reviewed. Does not count."""
 VIOLATION_STATUS_CONFIRMED: ViolationStatus.ValueType  # 3
 """Found true. Counts."""
 VIOLATION_STATUS_DISMISSED: ViolationStatus.ValueType  # 4
-"""Found untrue or unproven. As if never reported."""
+"""Found untrue or unproven. Counts as if never reported."""
 VIOLATION_STATUS_WITHDRAWN: ViolationStatus.ValueType  # 5
-"""Taken back by its notifier. As if never reported."""
+"""Taken back by its notifier. Counts as if never reported."""
 VIOLATION_STATUS_APPEALED: ViolationStatus.ValueType  # 6
 """Confirmed, and the seller appealed. Counts."""
 VIOLATION_STATUS_REDUCED: ViolationStatus.ValueType  # 7
 """Confirmed with a lower severity. Counts."""
 VIOLATION_STATUS_OVERTURNED: ViolationStatus.ValueType  # 8
-"""Confirmed once, found wrong since. As if never reported."""
+"""Confirmed once, later found wrong. Counts as if never reported."""
 Global___ViolationStatus: _TypeAlias = ViolationStatus  # noqa: Y015
 
 class _IdentityLevel:
@@ -304,9 +304,9 @@ class _IdentityLevel:
 class _IdentityLevelEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_IdentityLevel.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     IDENTITY_LEVEL_UNSPECIFIED: _IdentityLevel.ValueType  # 0
-    """Not stated. Refused on append."""
+    """Not stated. Rejected on append."""
     IDENTITY_LEVEL_NONE: _IdentityLevel.ValueType  # 1
-    """Nothing was verified; the entry states attributes only."""
+    """Not verified; the entry states attributes only."""
     IDENTITY_LEVEL_BASIC: _IdentityLevel.ValueType  # 2
     """A reachable person."""
     IDENTITY_LEVEL_BUSINESS: _IdentityLevel.ValueType  # 3
@@ -315,12 +315,12 @@ class _IdentityLevelEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Identit
     """A registered business, on site or by an authority's register."""
 
 class IdentityLevel(_IdentityLevel, metaclass=_IdentityLevelEnumTypeWrapper):
-    """How far identity was verified."""
+    """The verified level of a seller's identity."""
 
 IDENTITY_LEVEL_UNSPECIFIED: IdentityLevel.ValueType  # 0
-"""Not stated. Refused on append."""
+"""Not stated. Rejected on append."""
 IDENTITY_LEVEL_NONE: IdentityLevel.ValueType  # 1
-"""Nothing was verified; the entry states attributes only."""
+"""Not verified; the entry states attributes only."""
 IDENTITY_LEVEL_BASIC: IdentityLevel.ValueType  # 2
 """A reachable person."""
 IDENTITY_LEVEL_BUSINESS: IdentityLevel.ValueType  # 3
@@ -336,25 +336,25 @@ class _Attribution:
 class _AttributionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Attribution.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     ATTRIBUTION_UNSPECIFIED: _Attribution.ValueType  # 0
-    """Not stated. Refused on append."""
+    """Not stated. Rejected on append."""
     ATTRIBUTION_CONTESTED: _Attribution.ValueType  # 1
-    """The seller says that they were not; the violation counts until that is accepted."""
+    """The seller denies it; the violation counts until the denial is accepted."""
     ATTRIBUTION_ACCEPTED: _Attribution.ValueType  # 2
-    """They were not. As if never reported."""
+    """The goods were another seller's. Counts as if never reported."""
     ATTRIBUTION_REJECTED: _Attribution.ValueType  # 3
-    """They were."""
+    """The goods were the seller's."""
 
 class Attribution(_Attribution, metaclass=_AttributionEnumTypeWrapper):
-    """Whether a violation's goods were the seller's."""
+    """An answer to: were a violation's goods the seller's?"""
 
 ATTRIBUTION_UNSPECIFIED: Attribution.ValueType  # 0
-"""Not stated. Refused on append."""
+"""Not stated. Rejected on append."""
 ATTRIBUTION_CONTESTED: Attribution.ValueType  # 1
-"""The seller says that they were not; the violation counts until that is accepted."""
+"""The seller denies it; the violation counts until the denial is accepted."""
 ATTRIBUTION_ACCEPTED: Attribution.ValueType  # 2
-"""They were not. As if never reported."""
+"""The goods were another seller's. Counts as if never reported."""
 ATTRIBUTION_REJECTED: Attribution.ValueType  # 3
-"""They were."""
+"""The goods were the seller's."""
 Global___Attribution: _TypeAlias = Attribution  # noqa: Y015
 
 class _DisputeOutcome:
@@ -364,23 +364,23 @@ class _DisputeOutcome:
 class _DisputeOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DisputeOutcome.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     DISPUTE_OUTCOME_UNSPECIFIED: _DisputeOutcome.ValueType  # 0
-    """Not stated. Refused on append."""
+    """Not stated. Rejected on append."""
     DISPUTE_OUTCOME_BUYER: _DisputeOutcome.ValueType  # 1
-    """For the buyer."""
+    """The buyer."""
     DISPUTE_OUTCOME_SELLER: _DisputeOutcome.ValueType  # 2
-    """For the seller."""
+    """The seller."""
     DISPUTE_OUTCOME_SHARED: _DisputeOutcome.ValueType  # 3
     """Each bears a part."""
 
 class DisputeOutcome(_DisputeOutcome, metaclass=_DisputeOutcomeEnumTypeWrapper):
-    """For whom a dispute was decided."""
+    """The party that won a dispute."""
 
 DISPUTE_OUTCOME_UNSPECIFIED: DisputeOutcome.ValueType  # 0
-"""Not stated. Refused on append."""
+"""Not stated. Rejected on append."""
 DISPUTE_OUTCOME_BUYER: DisputeOutcome.ValueType  # 1
-"""For the buyer."""
+"""The buyer."""
 DISPUTE_OUTCOME_SELLER: DisputeOutcome.ValueType  # 2
-"""For the seller."""
+"""The seller."""
 DISPUTE_OUTCOME_SHARED: DisputeOutcome.ValueType  # 3
 """Each bears a part."""
 Global___DisputeOutcome: _TypeAlias = DisputeOutcome  # noqa: Y015
@@ -392,7 +392,7 @@ class _InspectionMethod:
 class _InspectionMethodEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_InspectionMethod.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     INSPECTION_METHOD_UNSPECIFIED: _InspectionMethod.ValueType  # 0
-    """Not stated. Refused on append."""
+    """Not stated. Rejected on append."""
     INSPECTION_METHOD_TEST_BUY: _InspectionMethod.ValueType  # 1
     """Goods bought as any buyer would, unknown to the seller."""
     INSPECTION_METHOD_SITE_VISIT: _InspectionMethod.ValueType  # 2
@@ -400,13 +400,13 @@ class _InspectionMethodEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Insp
     INSPECTION_METHOD_LABORATORY: _InspectionMethod.ValueType  # 3
     """A laboratory's test of goods."""
     INSPECTION_METHOD_DOCUMENTS: _InspectionMethod.ValueType  # 4
-    """Papers alone."""
+    """Documents only."""
 
 class InspectionMethod(_InspectionMethod, metaclass=_InspectionMethodEnumTypeWrapper):
-    """How goods or premises were inspected."""
+    """The method of an inspection of goods or premises."""
 
 INSPECTION_METHOD_UNSPECIFIED: InspectionMethod.ValueType  # 0
-"""Not stated. Refused on append."""
+"""Not stated. Rejected on append."""
 INSPECTION_METHOD_TEST_BUY: InspectionMethod.ValueType  # 1
 """Goods bought as any buyer would, unknown to the seller."""
 INSPECTION_METHOD_SITE_VISIT: InspectionMethod.ValueType  # 2
@@ -414,7 +414,7 @@ INSPECTION_METHOD_SITE_VISIT: InspectionMethod.ValueType  # 2
 INSPECTION_METHOD_LABORATORY: InspectionMethod.ValueType  # 3
 """A laboratory's test of goods."""
 INSPECTION_METHOD_DOCUMENTS: InspectionMethod.ValueType  # 4
-"""Papers alone."""
+"""Documents only."""
 Global___InspectionMethod: _TypeAlias = InspectionMethod  # noqa: Y015
 
 class _InspectionResult:
@@ -424,21 +424,21 @@ class _InspectionResult:
 class _InspectionResultEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_InspectionResult.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     INSPECTION_RESULT_UNSPECIFIED: _InspectionResult.ValueType  # 0
-    """Not stated. Refused on append."""
+    """Not stated. Rejected on append."""
     INSPECTION_RESULT_PASSED: _InspectionResult.ValueType  # 1
-    """Nothing wrong."""
+    """No breach found."""
     INSPECTION_RESULT_FAILED: _InspectionResult.ValueType  # 2
-    """Something wrong, which is reported as a violation of its own."""
+    """A breach found, which is reported as a separate violation."""
 
 class InspectionResult(_InspectionResult, metaclass=_InspectionResultEnumTypeWrapper):
-    """What an inspection found."""
+    """The result of an inspection."""
 
 INSPECTION_RESULT_UNSPECIFIED: InspectionResult.ValueType  # 0
-"""Not stated. Refused on append."""
+"""Not stated. Rejected on append."""
 INSPECTION_RESULT_PASSED: InspectionResult.ValueType  # 1
-"""Nothing wrong."""
+"""No breach found."""
 INSPECTION_RESULT_FAILED: InspectionResult.ValueType  # 2
-"""Something wrong, which is reported as a violation of its own."""
+"""A breach found, which is reported as a separate violation."""
 Global___InspectionResult: _TypeAlias = InspectionResult  # noqa: Y015
 
 class _BusinessModel:
@@ -448,11 +448,11 @@ class _BusinessModel:
 class _BusinessModelEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BusinessModel.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     BUSINESS_MODEL_UNSPECIFIED: _BusinessModel.ValueType  # 0
-    """Not stated. Refused on append."""
+    """Not stated. Rejected on append."""
     BUSINESS_MODEL_OWN_BRAND: _BusinessModel.ValueType  # 1
     """Its own brand."""
     BUSINESS_MODEL_RESELLER: _BusinessModel.ValueType  # 2
-    """Goods of others that it bought."""
+    """Goods of others, bought by the seller."""
     BUSINESS_MODEL_THIRD_PARTY_SUPPLIER: _BusinessModel.ValueType  # 3
     """Goods that a third party supplies and ships."""
     BUSINESS_MODEL_PRIVATE_SELLER: _BusinessModel.ValueType  # 4
@@ -462,11 +462,11 @@ class BusinessModel(_BusinessModel, metaclass=_BusinessModelEnumTypeWrapper):
     """The role in which a seller sells."""
 
 BUSINESS_MODEL_UNSPECIFIED: BusinessModel.ValueType  # 0
-"""Not stated. Refused on append."""
+"""Not stated. Rejected on append."""
 BUSINESS_MODEL_OWN_BRAND: BusinessModel.ValueType  # 1
 """Its own brand."""
 BUSINESS_MODEL_RESELLER: BusinessModel.ValueType  # 2
-"""Goods of others that it bought."""
+"""Goods of others, bought by the seller."""
 BUSINESS_MODEL_THIRD_PARTY_SUPPLIER: BusinessModel.ValueType  # 3
 """Goods that a third party supplies and ships."""
 BUSINESS_MODEL_PRIVATE_SELLER: BusinessModel.ValueType  # 4
@@ -480,17 +480,17 @@ class _ControlReason:
 class _ControlReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ControlReason.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     CONTROL_REASON_UNSPECIFIED: _ControlReason.ValueType  # 0
-    """Not stated. Refused on append."""
+    """Not stated. Rejected on append."""
     CONTROL_REASON_SOLD: _ControlReason.ValueType  # 1
     """It was sold."""
     CONTROL_REASON_TAKEN_OVER: _ControlReason.ValueType  # 2
     """It was taken over against its owner's will."""
 
 class ControlReason(_ControlReason, metaclass=_ControlReasonEnumTypeWrapper):
-    """Why an account came into other hands."""
+    """The cause of an account's transfer to another party."""
 
 CONTROL_REASON_UNSPECIFIED: ControlReason.ValueType  # 0
-"""Not stated. Refused on append."""
+"""Not stated. Rejected on append."""
 CONTROL_REASON_SOLD: ControlReason.ValueType  # 1
 """It was sold."""
 CONTROL_REASON_TAKEN_OVER: ControlReason.ValueType  # 2
@@ -504,25 +504,25 @@ class _LinkState:
 class _LinkStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LinkState.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     LINK_STATE_UNSPECIFIED: _LinkState.ValueType  # 0
-    """Not stated. Refused on append."""
+    """Not stated. Rejected on append."""
     LINK_STATE_OBSERVED: _LinkState.ValueType  # 1
-    """Somebody sees it."""
+    """A source observed it."""
     LINK_STATE_CONTESTED: _LinkState.ValueType  # 2
     """A seller denies it."""
     LINK_STATE_SEVERED: _LinkState.ValueType  # 3
-    """There is none, or no longer."""
+    """The link does not exist, or no longer."""
 
 class LinkState(_LinkState, metaclass=_LinkStateEnumTypeWrapper):
     """The status of a link between two sellers."""
 
 LINK_STATE_UNSPECIFIED: LinkState.ValueType  # 0
-"""Not stated. Refused on append."""
+"""Not stated. Rejected on append."""
 LINK_STATE_OBSERVED: LinkState.ValueType  # 1
-"""Somebody sees it."""
+"""A source observed it."""
 LINK_STATE_CONTESTED: LinkState.ValueType  # 2
 """A seller denies it."""
 LINK_STATE_SEVERED: LinkState.ValueType  # 3
-"""There is none, or no longer."""
+"""The link does not exist, or no longer."""
 Global___LinkState: _TypeAlias = LinkState  # noqa: Y015
 
 class _MeasureKind:
@@ -532,49 +532,49 @@ class _MeasureKind:
 class _MeasureKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MeasureKind.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     MEASURE_KIND_UNSPECIFIED: _MeasureKind.ValueType  # 0
-    """Not stated. Refused on append."""
+    """Not stated. Rejected on append."""
     MEASURE_KIND_DEPOSIT: _MeasureKind.ValueType  # 1
-    """A deposit to be paid."""
+    """The seller must pay a deposit."""
     MEASURE_KIND_SETTLEMENT_HOLD: _MeasureKind.ValueType  # 2
     """Payments held back."""
     MEASURE_KIND_LISTING_CAP: _MeasureKind.ValueType  # 3
     """A limit on listings."""
     MEASURE_KIND_SUSPENSION: _MeasureKind.ValueType  # 4
-    """No trade at all; it rests on confirmed violations."""
+    """The seller may not trade. It rests on confirmed violations."""
     MEASURE_KIND_ROLLING_RESERVE: _MeasureKind.ValueType  # 5
     """A share of each payment held back for some days."""
     MEASURE_KIND_VALUE_CAP: _MeasureKind.ValueType  # 6
-    """A limit on the value that is captured in a day."""
+    """A limit on the value captured in a day."""
     MEASURE_KIND_INTAKE_CAP: _MeasureKind.ValueType  # 7
     """A limit on new listings in a day."""
     MEASURE_KIND_MANUAL_REVIEW: _MeasureKind.ValueType  # 8
-    """A person looks first."""
+    """A person must check first."""
     MEASURE_KIND_WAIVER: _MeasureKind.ValueType  # 9
-    """Another kind of measure does not apply."""
+    """It exempts the seller from another kind of measure."""
 
 class MeasureKind(_MeasureKind, metaclass=_MeasureKindEnumTypeWrapper):
     """The kind of a measure that the marketplace takes against a seller."""
 
 MEASURE_KIND_UNSPECIFIED: MeasureKind.ValueType  # 0
-"""Not stated. Refused on append."""
+"""Not stated. Rejected on append."""
 MEASURE_KIND_DEPOSIT: MeasureKind.ValueType  # 1
-"""A deposit to be paid."""
+"""The seller must pay a deposit."""
 MEASURE_KIND_SETTLEMENT_HOLD: MeasureKind.ValueType  # 2
 """Payments held back."""
 MEASURE_KIND_LISTING_CAP: MeasureKind.ValueType  # 3
 """A limit on listings."""
 MEASURE_KIND_SUSPENSION: MeasureKind.ValueType  # 4
-"""No trade at all; it rests on confirmed violations."""
+"""The seller may not trade. It rests on confirmed violations."""
 MEASURE_KIND_ROLLING_RESERVE: MeasureKind.ValueType  # 5
 """A share of each payment held back for some days."""
 MEASURE_KIND_VALUE_CAP: MeasureKind.ValueType  # 6
-"""A limit on the value that is captured in a day."""
+"""A limit on the value captured in a day."""
 MEASURE_KIND_INTAKE_CAP: MeasureKind.ValueType  # 7
 """A limit on new listings in a day."""
 MEASURE_KIND_MANUAL_REVIEW: MeasureKind.ValueType  # 8
-"""A person looks first."""
+"""A person must check first."""
 MEASURE_KIND_WAIVER: MeasureKind.ValueType  # 9
-"""Another kind of measure does not apply."""
+"""It exempts the seller from another kind of measure."""
 Global___MeasureKind: _TypeAlias = MeasureKind  # noqa: Y015
 
 class _MeasureState:
@@ -584,25 +584,25 @@ class _MeasureState:
 class _MeasureStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MeasureState.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     MEASURE_STATE_UNSPECIFIED: _MeasureState.ValueType  # 0
-    """Not stated. Refused on append."""
+    """Not stated. Rejected on append."""
     MEASURE_STATE_IMPOSED: _MeasureState.ValueType  # 1
     """It begins."""
     MEASURE_STATE_LIFTED: _MeasureState.ValueType  # 2
     """It ends before its time."""
     MEASURE_STATE_UPDATED: _MeasureState.ValueType  # 3
-    """It goes on with another value, another end or on other violations."""
+    """It continues with another value, another end or other violations."""
 
 class MeasureState(_MeasureState, metaclass=_MeasureStateEnumTypeWrapper):
-    """Whether a measure was imposed, updated or lifted."""
+    """The change of a measure: imposed, updated or lifted."""
 
 MEASURE_STATE_UNSPECIFIED: MeasureState.ValueType  # 0
-"""Not stated. Refused on append."""
+"""Not stated. Rejected on append."""
 MEASURE_STATE_IMPOSED: MeasureState.ValueType  # 1
 """It begins."""
 MEASURE_STATE_LIFTED: MeasureState.ValueType  # 2
 """It ends before its time."""
 MEASURE_STATE_UPDATED: MeasureState.ValueType  # 3
-"""It goes on with another value, another end or on other violations."""
+"""It continues with another value, another end or other violations."""
 Global___MeasureState: _TypeAlias = MeasureState  # noqa: Y015
 
 class _CaseState:
@@ -612,33 +612,33 @@ class _CaseState:
 class _CaseStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CaseState.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     CASE_STATE_UNSPECIFIED: _CaseState.ValueType  # 0
-    """Not stated. Refused on append."""
+    """Not stated. Rejected on append."""
     CASE_STATE_OPENED: _CaseState.ValueType  # 1
-    """The caution began; a person is to decide. The service states it."""
+    """The caution or stop began; a person is to decide. The service states it."""
     CASE_STATE_CONFIRMED: _CaseState.ValueType  # 2
-    """What was suspected is so: the violations are confirmed. The caution goes on until it ends by itself."""
+    """The suspicion is right: the violations are confirmed. The caution continues until it ends by itself."""
     CASE_STATE_ENDED: _CaseState.ValueType  # 3
-    """It is not so: the caution ends, and never begins again on the same facts."""
+    """The suspicion is wrong: the caution ends, and never begins again on the same facts."""
     CASE_STATE_WITHDRAWN: _CaseState.ValueType  # 4
-    """The caution was over before its time: what it rested on was taken back, or another policy is served. The service states it."""
+    """The caution ended early: its facts were taken back, or another policy is served. The service states it."""
     CASE_STATE_EXTENDED: _CaseState.ValueType  # 5
-    """A stop of payouts goes on until a later day, on new facts. A person states it."""
+    """A stop of payouts continues until a later day, on new facts. A person states it."""
 
 class CaseState(_CaseState, metaclass=_CaseStateEnumTypeWrapper):
-    """What became of the case that a caution opens."""
+    """The state of the case of a caution or of a stop of payouts."""
 
 CASE_STATE_UNSPECIFIED: CaseState.ValueType  # 0
-"""Not stated. Refused on append."""
+"""Not stated. Rejected on append."""
 CASE_STATE_OPENED: CaseState.ValueType  # 1
-"""The caution began; a person is to decide. The service states it."""
+"""The caution or stop began; a person is to decide. The service states it."""
 CASE_STATE_CONFIRMED: CaseState.ValueType  # 2
-"""What was suspected is so: the violations are confirmed. The caution goes on until it ends by itself."""
+"""The suspicion is right: the violations are confirmed. The caution continues until it ends by itself."""
 CASE_STATE_ENDED: CaseState.ValueType  # 3
-"""It is not so: the caution ends, and never begins again on the same facts."""
+"""The suspicion is wrong: the caution ends, and never begins again on the same facts."""
 CASE_STATE_WITHDRAWN: CaseState.ValueType  # 4
-"""The caution was over before its time: what it rested on was taken back, or another policy is served. The service states it."""
+"""The caution ended early: its facts were taken back, or another policy is served. The service states it."""
 CASE_STATE_EXTENDED: CaseState.ValueType  # 5
-"""A stop of payouts goes on until a later day, on new facts. A person states it."""
+"""A stop of payouts continues until a later day, on new facts. A person states it."""
 Global___CaseState: _TypeAlias = CaseState  # noqa: Y015
 
 class _DepositChange:
@@ -648,23 +648,23 @@ class _DepositChange:
 class _DepositChangeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DepositChange.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     DEPOSIT_CHANGE_UNSPECIFIED: _DepositChange.ValueType  # 0
-    """Not stated. Refused on append."""
+    """Not stated. Rejected on append."""
     DEPOSIT_CHANGE_PLACED: _DepositChange.ValueType  # 1
-    """The seller placed money, or more of it."""
+    """The seller placed money."""
     DEPOSIT_CHANGE_DRAWN: _DepositChange.ValueType  # 2
-    """Money was taken from it for an adjudicated claim."""
+    """Money was taken for an adjudicated claim."""
     DEPOSIT_CHANGE_RETURNED: _DepositChange.ValueType  # 3
     """Money went back to the seller."""
 
 class DepositChange(_DepositChange, metaclass=_DepositChangeEnumTypeWrapper):
-    """What becomes of the money that a seller places as a deposit."""
+    """The change of a seller's deposit."""
 
 DEPOSIT_CHANGE_UNSPECIFIED: DepositChange.ValueType  # 0
-"""Not stated. Refused on append."""
+"""Not stated. Rejected on append."""
 DEPOSIT_CHANGE_PLACED: DepositChange.ValueType  # 1
-"""The seller placed money, or more of it."""
+"""The seller placed money."""
 DEPOSIT_CHANGE_DRAWN: DepositChange.ValueType  # 2
-"""Money was taken from it for an adjudicated claim."""
+"""Money was taken for an adjudicated claim."""
 DEPOSIT_CHANGE_RETURNED: DepositChange.ValueType  # 3
 """Money went back to the seller."""
 Global___DepositChange: _TypeAlias = DepositChange  # noqa: Y015
@@ -676,21 +676,21 @@ class _PayoutsChange:
 class _PayoutsChangeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PayoutsChange.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     PAYOUTS_CHANGE_UNSPECIFIED: _PayoutsChange.ValueType  # 0
-    """Not stated. Refused on append."""
+    """Not stated. Rejected on append."""
     PAYOUTS_CHANGE_STOPPED: _PayoutsChange.ValueType  # 1
-    """Nothing more is paid out."""
+    """Payouts stop."""
     PAYOUTS_CHANGE_RESUMED: _PayoutsChange.ValueType  # 2
-    """Payouts go on."""
+    """Payouts continue."""
 
 class PayoutsChange(_PayoutsChange, metaclass=_PayoutsChangeEnumTypeWrapper):
-    """Whether payouts to a seller stop or go on."""
+    """The change of payouts to a seller."""
 
 PAYOUTS_CHANGE_UNSPECIFIED: PayoutsChange.ValueType  # 0
-"""Not stated. Refused on append."""
+"""Not stated. Rejected on append."""
 PAYOUTS_CHANGE_STOPPED: PayoutsChange.ValueType  # 1
-"""Nothing more is paid out."""
+"""Payouts stop."""
 PAYOUTS_CHANGE_RESUMED: PayoutsChange.ValueType  # 2
-"""Payouts go on."""
+"""Payouts continue."""
 Global___PayoutsChange: _TypeAlias = PayoutsChange  # noqa: Y015
 
 class _ClaimChange:
@@ -700,21 +700,21 @@ class _ClaimChange:
 class _ClaimChangeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ClaimChange.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     CLAIM_CHANGE_UNSPECIFIED: _ClaimChange.ValueType  # 0
-    """Not stated. Refused on append."""
+    """Not stated. Rejected on append."""
     CLAIM_CHANGE_PAID: _ClaimChange.ValueType  # 1
     """The marketplace paid the buyer."""
     CLAIM_CHANGE_RECOVERED: _ClaimChange.ValueType  # 2
-    """The seller gave back what was paid, other than by its deposit."""
+    """The seller gave the money back, other than by its deposit."""
 
 class ClaimChange(_ClaimChange, metaclass=_ClaimChangeEnumTypeWrapper):
-    """What becomes of a buyer's adjudicated claim."""
+    """The change of a buyer's adjudicated claim."""
 
 CLAIM_CHANGE_UNSPECIFIED: ClaimChange.ValueType  # 0
-"""Not stated. Refused on append."""
+"""Not stated. Rejected on append."""
 CLAIM_CHANGE_PAID: ClaimChange.ValueType  # 1
 """The marketplace paid the buyer."""
 CLAIM_CHANGE_RECOVERED: ClaimChange.ValueType  # 2
-"""The seller gave back what was paid, other than by its deposit."""
+"""The seller gave the money back, other than by its deposit."""
 Global___ClaimChange: _TypeAlias = ClaimChange  # noqa: Y015
 
 class _ComplaintOutcome:
@@ -724,17 +724,17 @@ class _ComplaintOutcome:
 class _ComplaintOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ComplaintOutcome.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     COMPLAINT_OUTCOME_UNSPECIFIED: _ComplaintOutcome.ValueType  # 0
-    """Not stated. Refused on append."""
+    """Not stated. Rejected on append."""
     COMPLAINT_OUTCOME_UPHELD: _ComplaintOutcome.ValueType  # 1
     """The measure is lifted."""
     COMPLAINT_OUTCOME_REJECTED: _ComplaintOutcome.ValueType  # 2
     """The measure stays."""
 
 class ComplaintOutcome(_ComplaintOutcome, metaclass=_ComplaintOutcomeEnumTypeWrapper):
-    """What a complaint about a measure came to."""
+    """The outcome of a complaint about a measure."""
 
 COMPLAINT_OUTCOME_UNSPECIFIED: ComplaintOutcome.ValueType  # 0
-"""Not stated. Refused on append."""
+"""Not stated. Rejected on append."""
 COMPLAINT_OUTCOME_UPHELD: ComplaintOutcome.ValueType  # 1
 """The measure is lifted."""
 COMPLAINT_OUTCOME_REJECTED: ComplaintOutcome.ValueType  # 2
@@ -748,17 +748,17 @@ class _IncidentChange:
 class _IncidentChangeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_IncidentChange.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     INCIDENT_CHANGE_UNSPECIFIED: _IncidentChange.ValueType  # 0
-    """Not stated. Refused on append."""
+    """Not stated. Rejected on append."""
     INCIDENT_CHANGE_MERGED: _IncidentChange.ValueType  # 1
     """One incident becomes part of another."""
     INCIDENT_CHANGE_SPLIT: _IncidentChange.ValueType  # 2
     """One violation goes to another incident."""
 
 class IncidentChange(_IncidentChange, metaclass=_IncidentChangeEnumTypeWrapper):
-    """How a violation or an incident is put into another incident."""
+    """The way in which a violation or an incident joins another incident."""
 
 INCIDENT_CHANGE_UNSPECIFIED: IncidentChange.ValueType  # 0
-"""Not stated. Refused on append."""
+"""Not stated. Rejected on append."""
 INCIDENT_CHANGE_MERGED: IncidentChange.ValueType  # 1
 """One incident becomes part of another."""
 INCIDENT_CHANGE_SPLIT: IncidentChange.ValueType  # 2
@@ -772,21 +772,21 @@ class _CorrectionKind:
 class _CorrectionKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CorrectionKind.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     CORRECTION_KIND_UNSPECIFIED: _CorrectionKind.ValueType  # 0
-    """Not stated. Refused on append."""
+    """Not stated. Rejected on append."""
     CORRECTION_KIND_MOVED: _CorrectionKind.ValueType  # 1
-    """It happened at another time."""
+    """The entry happened at another time."""
     CORRECTION_KIND_VOID: _CorrectionKind.ValueType  # 2
-    """It should not have been stated: as if it never was."""
+    """The entry should not have been stated. It counts as if never stated."""
 
 class CorrectionKind(_CorrectionKind, metaclass=_CorrectionKindEnumTypeWrapper):
-    """What a correction does to the entry that it names."""
+    """The effect of a correction on its entry."""
 
 CORRECTION_KIND_UNSPECIFIED: CorrectionKind.ValueType  # 0
-"""Not stated. Refused on append."""
+"""Not stated. Rejected on append."""
 CORRECTION_KIND_MOVED: CorrectionKind.ValueType  # 1
-"""It happened at another time."""
+"""The entry happened at another time."""
 CORRECTION_KIND_VOID: CorrectionKind.ValueType  # 2
-"""It should not have been stated: as if it never was."""
+"""The entry should not have been stated. It counts as if never stated."""
 Global___CorrectionKind: _TypeAlias = CorrectionKind  # noqa: Y015
 
 class _Tier:
@@ -827,12 +827,12 @@ Global___Tier: _TypeAlias = Tier  # noqa: Y015
 
 @_typing.final
 class Entry(_message.Message):
-    """One appended fact about one seller (or, for a violation of a product, about all who listed it). Entries are never changed
+    """One appended fact about one seller; a violation of a product is about all sellers who listed it. Entries are never changed
     or deleted; a correction is another entry.
 
     Identifiers (marketplace, seller, entry, incident, violation, notifier, listing) are the caller's own: 1 to 128
-    characters of `[A-Za-z0-9._~:-]`. They must not carry personal data; use pseudonyms. Texts and values of attributes are
-    one line: control characters (U+0000 to U+001F, U+007F) are refused.
+    characters of `[A-Za-z0-9._~:-]`. They must not contain personal data; use pseudonyms. Texts and values of attributes are
+    one line: control characters (U+0000 to U+001F, U+007F) are rejected.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -876,57 +876,58 @@ class Entry(_message.Message):
     COMPLAINT_DECISION_FIELD_NUMBER: _builtins.int
     CASE_FIELD_NUMBER: _builtins.int
     entry_id: _builtins.str
-    """The caller's identifier of this entry, unique in the marketplace. It makes a retry safe: the same content under the
-    same `entry_id` is answered with the sequence of the first append, other content is refused with ALREADY_EXISTS and
-    the reason `ENTRY_CONTENT_DIFFERS`. Required. For a violation it is also the violation's id.
+    """The caller's identifier of this entry, unique in the marketplace. It makes a retry safe: for the same content under
+    the same `entry_id` the server returns the sequence of the first append. It rejects other content with ALREADY_EXISTS
+    and the reason `ENTRY_CONTENT_DIFFERS`. Required. For a violation it is also the violation's id.
     """
     seller: _builtins.str
-    """The seller whom the fact is about, as `marketplaces/{marketplace}/sellers/{seller}`. Required. For a status change,
-    an attribution and a correction it may be left empty: the violation or entry knows its seller; if given, it must be
-    that seller. Empty for a violation of a product.
+    """The seller of the fact, as `marketplaces/{marketplace}/sellers/{seller}`. Required. For a status change, an
+    attribution and a correction it is optional: the violation or entry has its seller, and a given seller must be the
+    same. Empty for a violation of a product.
     """
     sequence: _builtins.int
     """Position in the ledger, from 1, without gaps. Output only."""
     pending: _builtins.bool
-    """Whether it is a status change whose violation was not on record when it was appended. It is applied by an entry of its
-    own, derived from it: when the report arrives, or after a decision that happened no later than it; never once a
-    decision that happened later stands. Output only.
+    """True for a status change that was appended before its violation was recorded. A derived entry applies it when the
+    report arrives, or after a decision that happened no later than the change. It is never applied after a valid decision
+    that happened later. Output only.
     """
     origin: _builtins.str
-    """The `entry_id` from which the ledger derived this entry: a pending status change, or a fact about a product that the
-    seller listed. Empty if a caller stated it. Output only.
+    """The `entry_id` of the entry from which the ledger derived this one: a pending status change, or a fact about a product
+    that the seller listed. Empty if a caller stated the entry. Output only.
     """
     erased: _builtins.bool
-    """Whether the sealed texts of this entry were erased; where one was required, it reads `[erased]`. Output only."""
+    """True if the sealed texts of this entry were erased. A required text then reads `[erased]`. Output only."""
     principal: _builtins.str
-    """Who called when it was recorded, authenticated by the server: the principals of a client certificate and of a bearer token
-    with a blank between them, or `local`. Whatever the fact says of its actor. Empty for what came by no call (an import) and
-    for entries of releases before 0.3. Output only.
+    """The caller that recorded the entry, authenticated by the server: the principals of a client certificate and of a bearer
+    token with a blank between them, or `local`. The fact's actor does not affect it. Empty for an import, and for entries
+    of releases before 0.3. Output only.
     """
     @_builtins.property
     def occur_time(self) -> _timestamp_pb2.Timestamp:
-        """When it happened (UTC, microseconds). Not later than the ledger's clock (at most 5 s ahead of it: UNAVAILABLE with
-        `OCCUR_TIME_AHEAD` and a RetryInfo; more: INVALID_ARGUMENT), not before 1970. Required for violations
-        and identities; refused for exposure, which has a `day`; for a status change the default is `record_time`.
+        """The time at which the fact happened (UTC, microseconds). Not before 1970, and not later than the ledger's clock. A
+        time at most 5 s ahead is rejected with UNAVAILABLE, `OCCUR_TIME_AHEAD` and a RetryInfo; a later time with
+        INVALID_ARGUMENT. Required for violations and identities. Rejected for exposure, which has a `day`. For a status change
+        the default is `record_time`.
         """
 
     @_builtins.property
     def report_time(self) -> _timestamp_pb2.Timestamp:
-        """When the source learned of it. Only imports may set it: AppendEntries refuses it, except that of an entry which a ledger
-        has listed (it has a `record_time` or `sequence`) it is ignored. Default and maximum: `record_time`.
+        """The time at which the source learned of the fact. Only imports may set it: AppendEntries rejects it. AppendEntries
+        ignores it in an entry that a ledger listed (with a `record_time` or `sequence`). Default and maximum: `record_time`.
         """
 
     @_builtins.property
     def record_time(self) -> _timestamp_pb2.Timestamp:
-        """When this ledger learned of it. Output only; never decreases with `sequence`."""
+        """The time at which this ledger recorded the entry. Output only; never decreases with `sequence`."""
 
     @_builtins.property
     def violation(self) -> Global___ViolationReported:
-        """A breach that somebody reported."""
+        """A report of a breach."""
 
     @_builtins.property
     def status(self) -> Global___StatusChanged:
-        """A change of a violation's status, by somebody, for a reason."""
+        """A change of a violation's status, with its actor and reason."""
 
     @_builtins.property
     def exposure(self) -> Global___ExposureStated:
@@ -934,11 +935,11 @@ class Entry(_message.Message):
 
     @_builtins.property
     def identity(self) -> Global___IdentityVerified:
-        """How far a seller's identity was verified, and attributes that a study may declare as features."""
+        """The verified level of a seller's identity, and attributes that a study may declare as features."""
 
     @_builtins.property
     def attribution(self) -> Global___AttributionStated:
-        """Whether the goods of a violation were this seller's."""
+        """A statement about whether the goods of a violation were this seller's."""
 
     @_builtins.property
     def rating(self) -> Global___RatingGiven:
@@ -954,7 +955,7 @@ class Entry(_message.Message):
 
     @_builtins.property
     def profile(self) -> Global___ProfileStated:
-        """How and where a seller sells."""
+        """The seller's business model, product categories and country."""
 
     @_builtins.property
     def operator(self) -> Global___OperatorStated:
@@ -962,15 +963,15 @@ class Entry(_message.Message):
 
     @_builtins.property
     def control(self) -> Global___ControlChanged:
-        """The account came into other hands: what was sold before no longer counts, violations stay."""
+        """Another party took over the account."""
 
     @_builtins.property
     def product(self) -> Global___ProductListed:
-        """A seller offered a product; safety facts about the product and batch reach it."""
+        """A seller offered a product."""
 
     @_builtins.property
     def product_violation(self) -> Global___ProductViolationReported:
-        """A breach of a product or batch, whoever sells it: each seller who listed it gets a violation derived from it."""
+        """A breach of a product or batch, for all its sellers."""
 
     @_builtins.property
     def link(self) -> Global___LinkChanged:
@@ -978,7 +979,7 @@ class Entry(_message.Message):
 
     @_builtins.property
     def remediation(self) -> Global___RemediationDone:
-        """What a seller did to put a violation right."""
+        """The seller's remedy of a violation."""
 
     @_builtins.property
     def measure(self) -> Global___MeasureChanged:
@@ -1002,13 +1003,11 @@ class Entry(_message.Message):
 
     @_builtins.property
     def clock(self) -> Global___ClockMended:
-        """Record times ran ahead, from which entry on and by how much; or a clock that rested long is confirmed."""
+        """Record times ran ahead: from which entry on, and by how much."""
 
     @_builtins.property
     def flow(self) -> Global___FlowStated:
-        """What happened to the orders of one seller on one UTC day in one product category, as soon as it happened: each
-        count     is of what happened on that day, to orders of whichever day.
-        """
+        """The events of one UTC day in one seller's orders of one product category, stated without delay."""
 
     @_builtins.property
     def deposit(self) -> Global___DepositChanged:
@@ -1016,13 +1015,11 @@ class Entry(_message.Message):
 
     @_builtins.property
     def payouts(self) -> Global___PayoutsChanged:
-        """Payouts to a seller were stopped, or go on."""
+        """Payouts to a seller were stopped or resumed."""
 
     @_builtins.property
     def claim(self) -> Global___ClaimChanged:
-        """A buyer's adjudicated claim was paid by the marketplace, or recovered from the seller otherwise than by its
-        deposit.
-        """
+        """The marketplace paid a buyer's adjudicated claim, or recovered it from the seller outside the deposit."""
 
     @_builtins.property
     def complaint(self) -> Global___ComplaintFiled:
@@ -1030,17 +1027,11 @@ class Entry(_message.Message):
 
     @_builtins.property
     def complaint_decision(self) -> Global___ComplaintDecided:
-        """A complaint about a measure was decided, once, by a person who neither imposed nor changed the measure nor
-        confirmed a     violation that it rests on: otherwise it is refused with FAILED_PRECONDITION and the reason
-        `CONTEST_FORBIDS`.
-        """
+        """A person decided a complaint about a measure."""
 
     @_builtins.property
     def case(self) -> Global___CaseChanged:
-        """A caution, or a stop of payouts, opened a case, or a person decided it, once: what was suspected is confirmed, by
-        the     usual entries about the violations that it names, or the caution or stop ends, a caution never to begin
-        again on the same     facts.
-        """
+        """A caution or a stop of payouts opened a case, or a person decided the case."""
 
     def __init__(
         self,
@@ -1098,9 +1089,9 @@ Global___Entry: _TypeAlias = Entry  # noqa: Y015
 class ViolationReported(_message.Message):
     """--- facts: generated from scoring/entries/kinds; change them there, then run: python -m tests.contract --write
 
-    A breach that somebody reported. It is alleged until it is confirmed, except that a final act of an authority (court,
-    police, customs, patent office, market or quality regulator) that was matched to the seller by a verified identifier
-    is confirmed on arrival. Effect on the score: counts once it is confirmed.
+    A report of a breach. It is alleged until it is confirmed. One exception is confirmed on arrival: the final act of an
+    authority (court, police, customs, patent office, market or quality regulator) that was matched to the seller by a
+    verified identifier. Effect on the score: counts once it is confirmed.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -1132,29 +1123,30 @@ class ViolationReported(_message.Message):
     Required.
     """
     harm: Global___Harm.ValueType
-    """How bad the outcome was or could have been. With the type and the source it decides the severity. Required."""
+    """The actual or possible harm. With the type and the source it decides the severity. Required."""
     source: Global___Source.ValueType
-    """Who stands behind the report. Required."""
+    """The source of the report. Required."""
     incident: _builtins.str
-    """The event it belongs to: violations of one incident have one effect. Default: reports of one notifier about the
-    same right and listing in one week (Monday to Sunday, UTC) are one incident; else the violation's own `entry_id`.
+    """The incident of the violation: all violations of one incident have one effect. Default: reports of one notifier
+    about the same right and listing in one week (Monday to Sunday, UTC) are one incident; else the violation's own
+    `entry_id`.
     """
     notifier: _builtins.str
-    """Who reported it (a pseudonym). Optional."""
+    """The notifier (a pseudonym). Optional."""
     final: _builtins.bool
-    """Whether the source's act is final, with no ordinary remedy left. Default false."""
+    """True if the source's act is final, with no ordinary remedy left. Default false."""
     identifier_verified: _builtins.bool
-    """Whether the source matched the seller by a verified identifier (licence, tax number), not by a name. Default false."""
+    """True if the source matched the seller by a verified identifier (licence, tax number), not by a name. Default false."""
     listing: _builtins.str
     """The listing concerned. Optional."""
     product_category: _builtins.str
-    """What was sold, in the marketplace's own words (an id). Optional."""
+    """The product category, in the marketplace's own words (an id). Optional."""
     orders: _builtins.int
     """Orders concerned, 0 to 100,000,000. Default 0: not stated."""
     units: _builtins.int
-    """Distinct units concerned, 0 to 10,000,000,000. Default 0: not stated. Those of a report that is confirmed on
-    arrival are adjudicated: together with those of its incident they raise the incident's severity (10 units by one
-    step, 1,000 by two, never beyond critical).
+    """Distinct units concerned, 0 to 10,000,000,000. Default 0: not stated. Units of a report that is confirmed on
+    arrival are adjudicated. The adjudicated units of an incident together raise its severity (10 units by one step,
+    1,000 by two, never beyond critical).
     """
     amount_minor: _builtins.int
     """Value concerned in minor units of `currency` (cents), 0 to 10^15. Default 0."""
@@ -1167,13 +1159,13 @@ class ViolationReported(_message.Message):
     ground: _builtins.str
     """The legal or policy ground, such as an article, in at most 200 characters. Optional."""
     automated: _builtins.bool
-    """Whether it was detected by automated means. Default false."""
+    """True if it was detected by automated means. Default false."""
     product: _builtins.str
     """The product concerned (an id). Optional."""
     batch: _builtins.str
     """The batch of the product (an id). Optional."""
     evidence_uri: _builtins.str
-    """Where the evidence is kept, at most 500 characters. Optional. Sealed."""
+    """The place of the evidence, in at most 500 characters. Optional. Sealed."""
     evidence_sha256: _builtins.str
     """SHA-256 of the evidence, in 64 lower-case hexadecimal digits. Optional."""
     @_builtins.property
@@ -1216,14 +1208,14 @@ Global___ViolationReported: _TypeAlias = ViolationReported  # noqa: Y015
 
 @_typing.final
 class StatusChanged(_message.Message):
-    """A change of a violation's status, by somebody, for a reason. What may follow what is the lifecycle: alleged -> under
-    review -> confirmed or dismissed; alleged or under review -> withdrawn; dismissed -> under review again; confirmed or
-    reduced -> appealed -> confirmed, reduced or overturned; confirmed or reduced -> overturned; dismissed or overturned
-    -> reinstated by a legal order. A change that the lifecycle forbids is refused with FAILED_PRECONDITION and the
-    reason `LIFECYCLE_FORBIDS`, naming the actions that are allowed. About a violation that is not on record it is kept
-    as pending if it names the seller: it resolves when the report arrives, or after a decision that happened no later
-    than it, and never once a decision that happened later stands. Effect on the score: decides whether a violation
-    counts, and how much.
+    """A change of a violation's status, with its actor and reason. The lifecycle allows: alleged -> under review ->
+    confirmed or dismissed; alleged or under review -> withdrawn; dismissed -> under review again; confirmed or reduced
+    -> appealed -> confirmed, reduced or overturned; confirmed or reduced -> overturned; dismissed or overturned ->
+    reinstated by a legal order. Any other change is rejected with FAILED_PRECONDITION and the reason
+    `LIFECYCLE_FORBIDS`, which names the allowed actions. A change of an unrecorded violation stays pending if it names
+    the seller. The ledger applies a pending change when the report arrives, or after a decision that happened no later
+    than the change. It never applies one after a valid decision that happened later. Effect on the score: decides
+    whether a violation counts, and how much.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -1239,26 +1231,26 @@ class StatusChanged(_message.Message):
     violation: _builtins.str
     """The violation's id: the `entry_id` under which it was reported. Required."""
     action: Global___Action.ValueType
-    """What was done. Required."""
+    """The action taken. Required."""
     actor: _builtins.str
-    """Who decided (a pseudonym or a role, an id). Required."""
+    """The decider (a pseudonym or a role, an id). Required."""
     reason: _builtins.str
-    """Why, in 1 to 500 characters. Required. Shown to the seller; must not name persons. Sealed."""
+    """The reason, in 1 to 500 characters. Required. The seller reads it; it must not name persons. Sealed."""
     severity: Global___Severity.ValueType
-    """The severity that remains, lower than the present one. Required for ACTION_REDUCE, refused otherwise."""
+    """The new severity, lower than the present one. Required for ACTION_REDUCE, rejected otherwise."""
     ground: _builtins.str
     """The legal or policy ground, such as an article, in at most 200 characters. Required for ACTION_REINSTATE: the legal
     order.
     """
     units: _builtins.int
-    """Distinct units adjudicated by this decision, 0 to 10,000,000,000; only to confirm or reinstate. The last number
-    stated counts, so that a mistaken one is taken back by stating the right one: to confirm an appealed violation with
-    fewer units is then a reduction, and may raise points. What an appeal or an overturn follows stays stated:
-    reinstated without units it has those of before. Refused for a violation of a product. Default 0: as before. See
+    """Distinct units adjudicated by this decision, 0 to 10,000,000,000; only to confirm or reinstate. The last stated
+    number counts, so the right number corrects a mistaken one. To confirm an appealed violation with fewer units is
+    therefore a reduction, and may raise points. An appeal or an overturn keeps the number: a violation reinstated
+    without units has its earlier units. Rejected for a violation of a product. Default 0: as before. See
     `ViolationReported.units`.
     """
     held_back: _builtins.bool
-    """Whether a bulk decision left this violation to a person, as part of its random sample. Only for ACTION_REVIEW.
+    """True if a bulk decision left this violation to a person, as part of its random sample. Only for ACTION_REVIEW.
     Default false.
     """
     def __init__(
@@ -1283,9 +1275,9 @@ Global___StatusChanged: _TypeAlias = StatusChanged  # noqa: Y015
 
 @_typing.final
 class ExposureStated(_message.Message):
-    """The settled orders of one seller on one UTC day in one product category. Settled means delivered and past the claim
-    window, whether a breach was found or not. A day stated twice counts by its highest `revision`. It counts from the
-    next day on. Effect on the score: what violations are measured against.
+    """The settled orders of one seller on one UTC day in one product category. A settled order is delivered and past the
+    claim window, with or without a breach. If a day is stated several times, the highest `revision` counts. Exposure
+    counts from the next day on. Effect on the score: the base for the rate of violations.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -1306,13 +1298,13 @@ class ExposureStated(_message.Message):
     day: _builtins.str
     """The UTC day as `YYYY-MM-DD`, not in the future. Required."""
     product_category: _builtins.str
-    """What was sold, in the marketplace's own words (an id). Default empty: everything."""
+    """The product category, in the marketplace's own words (an id). Default empty: everything."""
     revision: _builtins.int
-    """Number of this statement of the day, 0 to 1,000,000; the highest one counts. The same day, product category and
-    revision cannot be stated by two entries. Default 0.
+    """Number of this statement of the day, 0 to 1,000,000; the highest counts. Two entries cannot state the same day,
+    product category and revision. Default 0.
     """
     settled_orders: _builtins.int
-    """Settled orders, 0 to 100,000,000. Required to be at least each of the counts of failures below."""
+    """Settled orders, 0 to 100,000,000. Required to be at least each of the failure counts below."""
     units: _builtins.int
     """Units in these orders, 0 to 10,000,000,000."""
     value_minor: _builtins.int
@@ -1320,7 +1312,7 @@ class ExposureStated(_message.Message):
     currency: _builtins.str
     """ISO 4217 code, such as `CNY`. Required if there is a value."""
     cancelled: _builtins.int
-    """Orders the seller cancelled. Like the three below, a service failure: 0 to `settled_orders`."""
+    """Orders cancelled by the seller. A service failure, like the next three counts: 0 to `settled_orders`."""
     late: _builtins.int
     """Orders handed over late."""
     returned: _builtins.int
@@ -1358,7 +1350,7 @@ Global___ExposureStated: _TypeAlias = ExposureStated  # noqa: Y015
 
 @_typing.final
 class IdentityVerified(_message.Message):
-    """How far a seller's identity was verified, and attributes that a study may declare as features. Effect on the score:
+    """The verified level of a seller's identity, and attributes that a study may declare as features. Effect on the score:
     level, tenure and attributes.
     """
 
@@ -1388,15 +1380,15 @@ class IdentityVerified(_message.Message):
     COUNTRY_FIELD_NUMBER: _builtins.int
     ATTRIBUTES_FIELD_NUMBER: _builtins.int
     level: Global___IdentityLevel.ValueType
-    """How far identity was verified. Required."""
+    """The verified level of identity. Required."""
     country: _builtins.str
     """ISO 3166-1 alpha-2 country of establishment, such as `CN`. Optional."""
     @_builtins.property
     def attributes(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Further attributes that a study may declare as features, or by which files of authorities find their seller: at
-        most 64, keys `[a-z][a-z0-9_]{0,62}`, values of at most 128 characters. They may hold identifiers of a business,
-        such as a licence number or a shop name, and are not sealed: an erasure leaves them. State none that names a
-        person; those of a sole trader may be personal data.
+        """Further attributes that a study may declare as features. Imports of authorities' files match sellers by them, too.
+        At most 64, keys `[a-z][a-z0-9_]{0,62}`, values of at most 128 characters. They may hold identifiers of a business,
+        such as a licence number or a shop name. They are not sealed: an erasure leaves them. They must not name a person;
+        attributes of a sole trader may be personal data.
         """
 
     def __init__(
@@ -1416,9 +1408,9 @@ Global___IdentityVerified: _TypeAlias = IdentityVerified  # noqa: Y015
 
 @_typing.final
 class AttributionStated(_message.Message):
-    """Whether the goods of a violation were this seller's. The last statement counts; what is accepted may be rejected
-    after all, but contesting it again is refused with FAILED_PRECONDITION and the reason `LIFECYCLE_FORBIDS`. Effect on
-    the score: accepted: the violation is as if never reported.
+    """A statement about whether the goods of a violation were this seller's. The last statement counts. An accepted
+    attribution may be rejected later; contesting it again is rejected with FAILED_PRECONDITION and the reason
+    `LIFECYCLE_FORBIDS`. Effect on the score: accepted: the violation counts as if never reported.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -1431,11 +1423,11 @@ class AttributionStated(_message.Message):
     violation: _builtins.str
     """The violation's id. Required."""
     outcome: Global___Attribution.ValueType
-    """Contested, and then accepted (they were not) or rejected (they were). Required."""
+    """Contested, then accepted (not the seller's goods) or rejected (the seller's goods). Required."""
     actor: _builtins.str
-    """Who decided (a pseudonym or a role, an id). Required."""
+    """The decider (a pseudonym or a role, an id). Required."""
     reason: _builtins.str
-    """Why, in 1 to 500 characters. Required. Shown to the seller; must not name persons. Sealed."""
+    """The reason, in 1 to 500 characters. Required. The seller reads it; it must not name persons. Sealed."""
     ground: _builtins.str
     """The legal or policy ground, such as an article, in at most 200 characters. Optional."""
     def __init__(
@@ -1457,7 +1449,7 @@ Global___AttributionStated: _TypeAlias = AttributionStated  # noqa: Y015
 
 @_typing.final
 class RatingGiven(_message.Message):
-    """A buyer's rating of an order. Effect on the score: on record only: ratings can be bought."""
+    """A buyer's rating of an order. Effect on the score: recorded only: ratings can be bought."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1472,7 +1464,7 @@ class RatingGiven(_message.Message):
     listing: _builtins.str
     """The listing rated. Optional."""
     product_category: _builtins.str
-    """What was sold, in the marketplace's own words (an id). Optional."""
+    """The product category, in the marketplace's own words (an id). Optional."""
     def __init__(
         self,
         *,
@@ -1491,8 +1483,8 @@ Global___RatingGiven: _TypeAlias = RatingGiven  # noqa: Y015
 
 @_typing.final
 class DisputeResolved(_message.Message):
-    """A dispute between a buyer and the seller was resolved. Effect on the score: decided for the buyer it counts, where a
-    study asks for it.
+    """A dispute between a buyer and the seller was resolved. Effect on the score: decided for the buyer: counts if a study
+    asks for it.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -1505,17 +1497,17 @@ class DisputeResolved(_message.Message):
     PRODUCT_CATEGORY_FIELD_NUMBER: _builtins.int
     GROUND_FIELD_NUMBER: _builtins.int
     outcome: Global___DisputeOutcome.ValueType
-    """For whom it was decided. Required."""
+    """The party that won. Required."""
     actor: _builtins.str
-    """Who decided (a pseudonym or a role, an id). Required."""
+    """The decider (a pseudonym or a role, an id). Required."""
     order: _builtins.str
     """The order disputed (a pseudonym). Optional."""
     amount_minor: _builtins.int
-    """What the buyer got back, in minor units of `currency`, 0 to 10^15. Default 0."""
+    """The amount returned to the buyer, in minor units of `currency`, 0 to 10^15. Default 0."""
     currency: _builtins.str
     """ISO 4217 code, such as `CNY`. Required if there is an amount."""
     product_category: _builtins.str
-    """What was sold, in the marketplace's own words (an id). Optional."""
+    """The product category, in the marketplace's own words (an id). Optional."""
     ground: _builtins.str
     """The legal or policy ground, such as an article, in at most 200 characters. Optional."""
     def __init__(
@@ -1539,8 +1531,8 @@ Global___DisputeResolved: _TypeAlias = DisputeResolved  # noqa: Y015
 
 @_typing.final
 class InspectionDone(_message.Message):
-    """An inspection or a test buy, passed or failed. A breach that it found is reported as a violation of its own. Effect
-    on the score: of an authority, a test buy or a random audit: failed it counts, passed it makes up for failed ones.
+    """An inspection or a test buy, passed or failed. A breach that it found is reported as a separate violation. Effect on
+    the score: of an authority, a test buy or a random audit: a failed one counts, a passed one makes up for failed ones.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -1579,14 +1571,14 @@ class InspectionDone(_message.Message):
     INSPECTOR_FIELD_NUMBER: _builtins.int
     ATTRIBUTES_FIELD_NUMBER: _builtins.int
     result: Global___InspectionResult.ValueType
-    """What it found. Required."""
+    """The result. Required."""
     method: Global___InspectionMethod.ValueType
-    """How it was done. Required."""
+    """The method. Required."""
     source: Global___Source.ValueType
-    """Who did it. Required."""
+    """The inspecting source. Required."""
     selection_probability_ppm: _builtins.int
-    """Probability, in parts per million, that this seller was selected when it was, by a random draw. Default 0: it was
-    not drawn at random, or nobody knows.
+    """Probability, in parts per million, with which a random draw selected this seller at that time. Default 0: not drawn
+    at random, or unknown.
     """
     product: _builtins.str
     """The product inspected (an id). Optional."""
@@ -1595,15 +1587,15 @@ class InspectionDone(_message.Message):
     listing: _builtins.str
     """The listing inspected. Optional."""
     product_category: _builtins.str
-    """What was sold, in the marketplace's own words (an id). Optional."""
+    """The product category, in the marketplace's own words (an id). Optional."""
     incident: _builtins.str
     """The incident under which its violations are reported. Optional."""
     evidence_uri: _builtins.str
-    """Where the evidence is kept, at most 500 characters. Optional. Sealed."""
+    """The place of the evidence, in at most 500 characters. Optional. Sealed."""
     evidence_sha256: _builtins.str
     """SHA-256 of the evidence, in 64 lower-case hexadecimal digits. Optional."""
     inspector: _builtins.str
-    """Who inspected (a pseudonym, an id). Optional. Training may take it as context; no answer rests on it."""
+    """The inspector (a pseudonym, an id). Optional. Training may use it as context; no answer depends on it."""
     @_builtins.property
     def attributes(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Circumstances of the inspection, such as the season, that a study may declare as context: at most 64, keys
@@ -1637,7 +1629,7 @@ Global___InspectionDone: _TypeAlias = InspectionDone  # noqa: Y015
 
 @_typing.final
 class ProfileStated(_message.Message):
-    """How and where a seller sells. Effect on the score: on record only."""
+    """The seller's business model, product categories and country. Effect on the score: recorded only."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1645,12 +1637,12 @@ class ProfileStated(_message.Message):
     PRODUCT_CATEGORIES_FIELD_NUMBER: _builtins.int
     COUNTRY_FIELD_NUMBER: _builtins.int
     business_model: Global___BusinessModel.ValueType
-    """In what role the seller sells. Required."""
+    """The role in which the seller sells. Required."""
     country: _builtins.str
-    """ISO 3166-1 alpha-2 country it ships from. Optional."""
+    """ISO 3166-1 alpha-2 country from which it ships. Optional."""
     @_builtins.property
     def product_categories(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What it sells, at most 100 ids. Optional."""
+        """The product categories sold, at most 100 ids. Optional."""
 
     def __init__(
         self,
@@ -1669,7 +1661,7 @@ Global___ProfileStated: _TypeAlias = ProfileStated  # noqa: Y015
 
 @_typing.final
 class OperatorStated(_message.Message):
-    """The legal entity behind the account, the same on every marketplace. Effect on the score: on record only."""
+    """The legal entity behind the account, the same on every marketplace. Effect on the score: recorded only."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1679,9 +1671,9 @@ class OperatorStated(_message.Message):
     operator: _builtins.str
     """The entity (a pseudonym of its registration). Required."""
     source: Global___Source.ValueType
-    """Who established it. Required."""
+    """The source that established it. Required."""
     identifier_verified: _builtins.bool
-    """Whether by a verified identifier, not by a name. Default false."""
+    """True if established by a verified identifier, not by a name. Default false."""
     def __init__(
         self,
         *,
@@ -1699,8 +1691,8 @@ Global___OperatorStated: _TypeAlias = OperatorStated  # noqa: Y015
 
 @_typing.final
 class ControlChanged(_message.Message):
-    """The account came into other hands: what was sold before no longer counts, violations stay. Effect on the score:
-    earlier exposure and tenure stop counting, violations stay.
+    """Another party took over the account. Earlier sales no longer count; violations stay. Effect on the score: earlier
+    exposure and tenure stop counting, violations stay.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -1709,11 +1701,11 @@ class ControlChanged(_message.Message):
     ACTOR_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     cause: Global___ControlReason.ValueType
-    """Whether it was sold or taken over. Required."""
+    """The cause: sold or taken over. Required."""
     actor: _builtins.str
-    """Who decided (a pseudonym or a role, an id). Required."""
+    """The decider (a pseudonym or a role, an id). Required."""
     reason: _builtins.str
-    """Why, in 1 to 500 characters. Required. Shown to the seller; must not name persons. Sealed."""
+    """The reason, in 1 to 500 characters. Required. The seller reads it; it must not name persons. Sealed."""
     def __init__(
         self,
         *,
@@ -1731,8 +1723,8 @@ Global___ControlChanged: _TypeAlias = ControlChanged  # noqa: Y015
 
 @_typing.final
 class ProductListed(_message.Message):
-    """A seller offered a product; safety facts about the product and batch reach it. Effect on the score: violations of the
-    product reach the seller.
+    """A seller offered a product. Safety facts about the product and batch reach the seller. Effect on the score:
+    violations of the product reach the seller.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -1747,11 +1739,11 @@ class ProductListed(_message.Message):
     batch: _builtins.str
     """The batch. Default empty: any."""
     supplier: _builtins.str
-    """Who supplied it (a pseudonym). Optional."""
+    """The supplier (a pseudonym). Optional."""
     listing: _builtins.str
     """The listing. Optional."""
     product_category: _builtins.str
-    """What was sold, in the marketplace's own words (an id). Optional."""
+    """The product category, in the marketplace's own words (an id). Optional."""
     def __init__(
         self,
         *,
@@ -1771,9 +1763,9 @@ Global___ProductListed: _TypeAlias = ProductListed  # noqa: Y015
 
 @_typing.final
 class ProductViolationReported(_message.Message):
-    """A breach of a product or batch, whoever sells it: each seller who listed it gets a violation derived from it. What is
-    decided about it is decided about each of these, until somebody decides about one of them by itself. Effect on the
-    score: a violation for each seller who listed it.
+    """A breach of a product or batch, for all its sellers. The ledger derives a violation for each seller who listed it. A
+    decision about it also applies to each derived violation, until a person decides about the derived violation itself.
+    Effect on the score: a violation for each seller who listed it.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -1794,28 +1786,28 @@ class ProductViolationReported(_message.Message):
     violation_type: _builtins.str
     """Key of the table of violation types. Required."""
     harm: Global___Harm.ValueType
-    """How bad the outcome was or could have been. Required."""
+    """The actual or possible harm. Required."""
     source: Global___Source.ValueType
-    """Who stands behind the report. Required."""
+    """The source of the report. Required."""
     product: _builtins.str
     """The product (an id). Required."""
     batch: _builtins.str
     """The batch. Default empty: every batch."""
     supplier: _builtins.str
-    """Only goods of this supplier. Default empty: of every one."""
+    """Only goods of this supplier. Default empty: of every supplier."""
     notifier: _builtins.str
-    """Who reported it (a pseudonym). Optional."""
+    """The notifier (a pseudonym). Optional."""
     final: _builtins.bool
-    """Whether the source's act is final, with no ordinary remedy left. Default false."""
+    """True if the source's act is final, with no ordinary remedy left. Default false."""
     identifier_verified: _builtins.bool
-    """Whether the product was matched by a verified identifier. Default false."""
+    """True if the product was matched by a verified identifier. Default false."""
     product_category: _builtins.str
-    """What was sold, in the marketplace's own words (an id). Optional."""
+    """The product category, in the marketplace's own words (an id). Optional."""
     ground: _builtins.str
     """The legal or policy ground, such as an article, in at most 200 characters. Optional."""
     evidence_uri: _builtins.str
-    """Where the evidence is kept, at most 500 characters. Optional. Sealed. Must not name a seller or a person: erasing a
-    seller leaves it.
+    """The place of the evidence, in at most 500 characters. Optional. Sealed. Must not name a seller or a person: the
+    erasure of a seller leaves it.
     """
     evidence_sha256: _builtins.str
     """SHA-256 of the evidence, in 64 lower-case hexadecimal digits. Optional."""
@@ -1846,8 +1838,8 @@ Global___ProductViolationReported: _TypeAlias = ProductViolationReported  # noqa
 
 @_typing.final
 class LinkChanged(_message.Message):
-    """A link between two sellers was observed, contested or severed. The last statement about the two counts. Effect on the
-    score: on record only.
+    """A link between two sellers was observed, contested or severed. The last statement about the two sellers counts.
+    Effect on the score: recorded only.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -1860,13 +1852,13 @@ class LinkChanged(_message.Message):
     other: _builtins.str
     """The other seller's id in the same marketplace. Required."""
     state: Global___LinkState.ValueType
-    """Where the link stands. Required."""
+    """The state of the link. Required."""
     basis: _builtins.str
-    """What it rests on, such as `shared_payout_account`. Required."""
+    """The basis of the link, such as `shared_payout_account`. Required."""
     actor: _builtins.str
-    """Who decided (a pseudonym or a role, an id). Required."""
+    """The decider (a pseudonym or a role, an id). Required."""
     reason: _builtins.str
-    """Why, in 1 to 500 characters. Required. Shown to the seller; must not name persons. Sealed."""
+    """The reason, in 1 to 500 characters. Required. The seller reads it; it must not name persons. Sealed."""
     def __init__(
         self,
         *,
@@ -1886,7 +1878,7 @@ Global___LinkChanged: _TypeAlias = LinkChanged  # noqa: Y015
 
 @_typing.final
 class RemediationDone(_message.Message):
-    """What a seller did to put a violation right. Effect on the score: on record only."""
+    """The seller's remedy of a violation. Effect on the score: recorded only."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1900,15 +1892,15 @@ class RemediationDone(_message.Message):
     violation: _builtins.str
     """The violation's id. Required."""
     remedy: _builtins.str
-    """What was done, such as `refund` or `recall`. Required."""
+    """The remedy, such as `refund` or `recall`. Required."""
     units: _builtins.int
-    """Units put right, 0 to 10,000,000,000. Default 0."""
+    """Units remedied, 0 to 10,000,000,000. Default 0."""
     amount_minor: _builtins.int
-    """What it cost, in minor units of `currency`, 0 to 10^15. Default 0."""
+    """The cost, in minor units of `currency`, 0 to 10^15. Default 0."""
     currency: _builtins.str
     """ISO 4217 code, such as `CNY`. Required if there is an amount."""
     evidence_uri: _builtins.str
-    """Where the evidence is kept, at most 500 characters. Optional. Sealed."""
+    """The place of the evidence, in at most 500 characters. Optional. Sealed."""
     evidence_sha256: _builtins.str
     """SHA-256 of the evidence, in 64 lower-case hexadecimal digits. Optional."""
     def __init__(
@@ -1932,10 +1924,10 @@ Global___RemediationDone: _TypeAlias = RemediationDone  # noqa: Y015
 
 @_typing.final
 class MeasureChanged(_message.Message):
-    """A measure against a seller was imposed, updated or lifted. Its expiry is derived from `until`, never stored. What a
-    policy's rules ask for, the service records itself (`rule` is set), under ids that begin with `rule~`: a person can
-    lift such a measure, and it stays lifted until a violation that it rests on is confirmed later or it begins anew; or
-    take that back by MEASURE_STATE_IMPOSED. Effect on the score: on record only.
+    """A measure against a seller was imposed, updated or lifted. Its expiry follows from `until` and is never stored. The
+    service records the measures of a policy's rules itself (`rule` is set), under ids that begin with `rule~`. A person
+    can lift one of these. It stays lifted until one of its violations is confirmed later or the measure begins again. A
+    person can take the lifting back by MEASURE_STATE_IMPOSED. Effect on the score: recorded only.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -1961,7 +1953,7 @@ class MeasureChanged(_message.Message):
     measure: _builtins.str
     """The measure's id, the caller's own. Required."""
     measure_kind: Global___MeasureKind.ValueType
-    """What it is. Required."""
+    """The kind of measure. Required."""
     state: Global___MeasureState.ValueType
     """Imposed, updated or lifted. Required."""
     amount_minor: _builtins.int
@@ -1969,17 +1961,17 @@ class MeasureChanged(_message.Message):
     currency: _builtins.str
     """ISO 4217 code, such as `CNY`. Required if there is an amount."""
     actor: _builtins.str
-    """Who decided (a pseudonym or a role, an id). Required."""
+    """The decider (a pseudonym or a role, an id). Required."""
     reason: _builtins.str
-    """Why, in 1 to 500 characters. Required. Shown to the seller; must not name persons. Sealed."""
+    """The reason, in 1 to 500 characters. Required. The seller reads it; it must not name persons. Sealed."""
     ground: _builtins.str
     """The legal or policy ground, such as an article, in at most 200 characters. Optional."""
     rule: _builtins.str
-    """The rule of the policy that asks for it. The service states it; empty for what a person states."""
+    """The rule of the policy that asks for it. Only the service states it; empty in a person's statement."""
     policy: _builtins.str
-    """The digest of the policy. The service states it; empty for what a person states."""
+    """The digest of the policy. Only the service states it; empty in a person's statement."""
     at_sequence: _builtins.int
-    """The ledger's sequence that it follows from. The service states it; empty for what a person states."""
+    """The ledger's sequence that it follows from. Only the service states it; empty in a person's statement."""
     days: _builtins.int
     """Days of a hold, a reserve or a suspension; 0 for one without an end."""
     ppm: _builtins.int
@@ -1987,18 +1979,18 @@ class MeasureChanged(_message.Message):
     listings: _builtins.int
     """Listings of a listing cap or an intake cap."""
     product_category: _builtins.str
-    """What a cap is of; empty for all of it together."""
+    """The product category of a cap; empty for all categories together."""
     @_builtins.property
     def until(self) -> _timestamp_pb2.Timestamp:
-        """When it ends by itself. Default: when it is lifted."""
+        """The time at which it ends by itself. Default: it ends when it is lifted."""
 
     @_builtins.property
     def violations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The violations it rests on, at most 100 ids. Required for a suspension: confirmed ones."""
+        """The violations it rests on, at most 100 ids. Required for a suspension, and then confirmed."""
 
     @_builtins.property
     def since(self) -> _timestamp_pb2.Timestamp:
-        """When it begins. Default: with the statement, or more than 180 days before it."""
+        """The begin. Default: at the statement, or more than 180 days before it."""
 
     def __init__(
         self,
@@ -2044,16 +2036,16 @@ class OverrideImposed(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     GROUND_FIELD_NUMBER: _builtins.int
     tier: Global___Tier.ValueType
-    """The tier in the meantime. Required."""
+    """The tier until then. Required."""
     actor: _builtins.str
-    """Who decided (a pseudonym or a role, an id). Required."""
+    """The decider (a pseudonym or a role, an id). Required."""
     reason: _builtins.str
-    """Why, in 1 to 500 characters. Required. Shown to the seller; must not name persons. Sealed."""
+    """The reason, in 1 to 500 characters. Required. The seller reads it; it must not name persons. Sealed."""
     ground: _builtins.str
     """The legal or policy ground, such as an article, in at most 200 characters. Optional."""
     @_builtins.property
     def until(self) -> _timestamp_pb2.Timestamp:
-        """When it ends; at most 366 days after now. Required."""
+        """The end; at most 366 days after now. Required."""
 
     def __init__(
         self,
@@ -2074,8 +2066,8 @@ Global___OverrideImposed: _TypeAlias = OverrideImposed  # noqa: Y015
 
 @_typing.final
 class IncidentChanged(_message.Message):
-    """Incidents of one seller were merged, or a violation was split off into another incident. Effect on the score: which
-    violations have one effect together.
+    """Incidents of one seller were merged, or a violation was split off into another incident. Effect on the score: decides
+    which violations have one effect together.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -2089,15 +2081,15 @@ class IncidentChanged(_message.Message):
     change: Global___IncidentChange.ValueType
     """Merged or split. Required."""
     into: _builtins.str
-    """The incident that remains, or that the violation goes to. Required."""
+    """The incident that remains, or the new incident of the violation. Required."""
     actor: _builtins.str
-    """Who decided (a pseudonym or a role, an id). Required."""
+    """The decider (a pseudonym or a role, an id). Required."""
     reason: _builtins.str
-    """Why, in 1 to 500 characters. Required. Shown to the seller; must not name persons. Sealed."""
+    """The reason, in 1 to 500 characters. Required. The seller reads it; it must not name persons. Sealed."""
     incident: _builtins.str
-    """The incident that is merged into the other. Required to merge, refused to split."""
+    """The incident that is merged into the other. Required to merge, rejected to split."""
     violation: _builtins.str
-    """The violation that is split off. Required to split, refused to merge."""
+    """The violation that is split off. Required to split, rejected to merge."""
     def __init__(
         self,
         *,
@@ -2118,8 +2110,8 @@ Global___IncidentChanged: _TypeAlias = IncidentChanged  # noqa: Y015
 
 @_typing.final
 class EntryCorrected(_message.Message):
-    """An earlier entry happened at another time, or should not have been stated. The last correction of it counts. Effect
-    on the score: moves an entry in time, or voids it.
+    """An earlier entry happened at another time, or should not have been stated. The last correction of an entry counts.
+    Effect on the score: moves an entry in time, or voids it.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -2132,19 +2124,20 @@ class EntryCorrected(_message.Message):
     entry: _builtins.str
     """The `entry_id` corrected. Required."""
     correction: Global___CorrectionKind.ValueType
-    """Moved to another time, or void. Violations are never void but overturned; exposure is stated again with a higher
-    revision; status changes, attributions, corrections, erasures, listings and violations of products stand, but the
-    violations derived of these may be moved, and an attribution may be rejected. Required.
+    """Moved to another time, or void. A violation cannot be void: overturn it. Exposure cannot be corrected: state it
+    again with a higher revision. Status changes, attributions, corrections, erasures, listings and violations of
+    products cannot be corrected. But the derived violations of products may be moved, and an attribution may be
+    rejected. Required.
     """
     actor: _builtins.str
-    """Who decided (a pseudonym or a role, an id). Required."""
+    """The decider (a pseudonym or a role, an id). Required."""
     reason: _builtins.str
-    """Why, in 1 to 500 characters. Required. Shown to the seller; must not name persons. Sealed."""
+    """The reason, in 1 to 500 characters. Required. The seller reads it; it must not name persons. Sealed."""
     @_builtins.property
     def moved_to(self) -> _timestamp_pb2.Timestamp:
-        """When it happened, not in the future; of a violation not later than its `report_time`. Moved into another week it
-        goes to that week's incident, unless its present one was named in a merge or a split. Required to move, refused to
-        void.
+        """The right time, not in the future; for a violation not later than its `report_time`. A violation moved into another
+        week goes to that week's incident, unless a merge or a split named its present incident. Required to move, rejected
+        to void.
         """
 
     def __init__(
@@ -2166,8 +2159,8 @@ Global___EntryCorrected: _TypeAlias = EntryCorrected  # noqa: Y015
 
 @_typing.final
 class SellerErased(_message.Message):
-    """The seller's sealed texts were erased. Appended by `sellertrust ledger erase` alone. Effect on the score: sealed
-    texts are gone; what counts stays.
+    """The seller's sealed texts were erased. Only `sellertrust ledger erase` appends it. Effect on the score: sealed texts
+    are gone; counting facts stay.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -2175,7 +2168,7 @@ class SellerErased(_message.Message):
     ACTOR_FIELD_NUMBER: _builtins.int
     GROUND_FIELD_NUMBER: _builtins.int
     actor: _builtins.str
-    """Who decided (a pseudonym or a role, an id). Required."""
+    """The decider (a pseudonym or a role, an id). Required."""
     ground: _builtins.str
     """The legal or policy ground, such as an article, in at most 200 characters. Optional."""
     def __init__(
@@ -2194,9 +2187,9 @@ Global___SellerErased: _TypeAlias = SellerErased  # noqa: Y015
 
 @_typing.final
 class ClockMended(_message.Message):
-    """Record times ran ahead, from which entry on and by how much; or a clock that rested long is confirmed. Appended by
-    `sellertrust ledger mend-clock` alone, in one marketplace for all. Effect on the score: record times that ran ahead
-    read as they should have been.
+    """Record times ran ahead: from which entry on, and by how much. Without these, it confirms a clock after a long rest.
+    Only `sellertrust ledger mend-clock` appends it, in one marketplace for all. Effect on the score: record times that
+    ran ahead are read as the right times.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -2206,13 +2199,13 @@ class ClockMended(_message.Message):
     FIRST_SEQUENCE_FIELD_NUMBER: _builtins.int
     AHEAD_MICROS_FIELD_NUMBER: _builtins.int
     actor: _builtins.str
-    """Who decided (a pseudonym or a role, an id). Required."""
+    """The decider (a pseudonym or a role, an id). Required."""
     reason: _builtins.str
-    """Why, in 1 to 500 characters. Required. Shown to the seller; must not name persons. Sealed."""
+    """The reason, in 1 to 500 characters. Required. The seller reads it; it must not name persons. Sealed."""
     first_sequence: _builtins.int
-    """The first entry whose record time ran ahead; all after it, up to this one, did too. Default 0: none did."""
+    """The first entry with a record time ahead; all later entries up to this one are ahead too. Default 0: none."""
     ahead_micros: _builtins.int
-    """By how many microseconds it ran ahead. Default 0."""
+    """Microseconds by which record times ran ahead. Default 0."""
     def __init__(
         self,
         *,
@@ -2231,10 +2224,9 @@ Global___ClockMended: _TypeAlias = ClockMended  # noqa: Y015
 
 @_typing.final
 class FlowStated(_message.Message):
-    """What happened to the orders of one seller on one UTC day in one product category, as soon as it happened: each count
-    is of what happened on that day, to orders of whichever day. Exposure states the settled orders, weeks later. A day
-    stated twice counts by its highest `revision`, so that the day that still runs can be stated anew each hour. Effect
-    on the score: none.
+    """The events of one UTC day in one seller's orders of one product category, stated without delay. Each count is of
+    events on that day, in orders of any day. Exposure states the settled orders, weeks later. If a day is stated several
+    times, the highest `revision` counts; so the present day can be stated again each hour. Effect on the score: none.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -2260,10 +2252,10 @@ class FlowStated(_message.Message):
     day: _builtins.str
     """The UTC day as `YYYY-MM-DD`, not in the future. Required."""
     product_category: _builtins.str
-    """What was sold, in the marketplace's own words (an id). Default empty: everything."""
+    """The product category, in the marketplace's own words (an id). Default empty: everything."""
     revision: _builtins.int
-    """Number of this statement of the day, 0 to 1,000,000; the highest one counts. The same day, product category and
-    revision cannot be stated by two entries. Default 0.
+    """Number of this statement of the day, 0 to 1,000,000; the highest counts. Two entries cannot state the same day,
+    product category and revision. Default 0.
     """
     currency: _builtins.str
     """ISO 4217 code of the values, such as `CNY`. Required if there is a value."""
@@ -2280,21 +2272,21 @@ class FlowStated(_message.Message):
     delivered_minor: _builtins.int
     """Their value, in minor units of `currency` (cents), 0 to 10^15. Default 0."""
     disputed_orders: _builtins.int
-    """Orders about which a dispute was opened on the day, 0 to 100,000,000. Default 0."""
+    """Orders with a newly opened dispute on the day, 0 to 100,000,000. Default 0."""
     disputed_minor: _builtins.int
     """The value in dispute, in minor units of `currency` (cents), 0 to 10^15. Default 0."""
     refunded_orders: _builtins.int
-    """Orders of which something was refunded on the day, 0 to 100,000,000. Default 0."""
+    """Orders with a refund on the day, 0 to 100,000,000. Default 0."""
     refunded_minor: _builtins.int
-    """What was refunded, in minor units of `currency` (cents), 0 to 10^15. Default 0."""
+    """The amount refunded, in minor units of `currency` (cents), 0 to 10^15. Default 0."""
     charged_back_orders: _builtins.int
     """Orders charged back by the buyer's bank on the day, 0 to 100,000,000. Default 0."""
     charged_back_minor: _builtins.int
-    """What was charged back, in minor units of `currency` (cents), 0 to 10^15. Default 0."""
+    """The amount charged back, in minor units of `currency` (cents), 0 to 10^15. Default 0."""
     paid_out_orders: _builtins.int
-    """Orders of which something was paid out to the seller on the day, 0 to 100,000,000. Default 0."""
+    """Orders with a payout to the seller on the day, 0 to 100,000,000. Default 0."""
     paid_out_minor: _builtins.int
-    """What was paid out, in minor units of `currency` (cents), 0 to 10^15. Default 0."""
+    """The amount paid out, in minor units of `currency` (cents), 0 to 10^15. Default 0."""
     def __init__(
         self,
         *,
@@ -2327,10 +2319,10 @@ Global___FlowStated: _TypeAlias = FlowStated  # noqa: Y015
 
 @_typing.final
 class DepositChanged(_message.Message):
-    """Money was placed as a seller's deposit, drawn from it for a claim, or returned to the seller. All of a seller's
-    deposit is in one currency. No more is drawn or returned than is there, and no more is drawn for a claim than was
-    paid for it and is not recovered yet: otherwise the entry is refused with FAILED_PRECONDITION and the reason
-    `BALANCE_FORBIDS`. Effect on the score: none: it lowers what is still to be placed.
+    """Money was placed as a seller's deposit, drawn from it for a claim, or returned to the seller. A seller's deposit has
+    one currency. The amount drawn or returned is at most the balance. The amount drawn for a claim is at most its paid
+    amount that is not yet recovered. Otherwise the entry is rejected with FAILED_PRECONDITION and the reason
+    `BALANCE_FORBIDS`. Effect on the score: none: it lowers the deposit still to be placed.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -2344,13 +2336,13 @@ class DepositChanged(_message.Message):
     change: Global___DepositChange.ValueType
     """Placed, drawn or returned. Required."""
     amount_minor: _builtins.int
-    """How much, in minor units of `currency` (cents), 1 to 10^15. Required."""
+    """The amount, in minor units of `currency` (cents), 1 to 10^15. Required."""
     currency: _builtins.str
     """ISO 4217 code of the amount, such as `CNY`. Required."""
     actor: _builtins.str
-    """Who decided (a pseudonym or a role, an id). Required."""
+    """The decider (a pseudonym or a role, an id). Required."""
     claim: _builtins.str
-    """The adjudicated claim that it is drawn for. Required for DEPOSIT_CHANGE_DRAWN, refused otherwise."""
+    """The adjudicated claim for which it is drawn. Required for DEPOSIT_CHANGE_DRAWN, rejected otherwise."""
     ground: _builtins.str
     """The legal or policy ground, such as an article, in at most 200 characters. Optional."""
     def __init__(
@@ -2373,10 +2365,10 @@ Global___DepositChanged: _TypeAlias = DepositChanged  # noqa: Y015
 
 @_typing.final
 class PayoutsChanged(_message.Message):
-    """Payouts to a seller were stopped, or go on. A stop opens a case (`case`) and ends by itself after 30 days, unless a
-    person confirms the case by violations, or extends it. While a stop stands another one changes nothing; after one
-    that nobody decided another one is refused with FAILED_PRECONDITION and the reason `LIFECYCLE_FORBIDS`. Effect on the
-    score: none.
+    """Payouts to a seller were stopped or resumed. A stop opens a case (`case`) and ends by itself after 30 days, unless a
+    person confirms the case by violations, or extends it. During a stop another stop changes nothing. If the case of an
+    ended stop is undecided, another stop is rejected with FAILED_PRECONDITION and the reason `LIFECYCLE_FORBIDS`. Effect
+    on the score: none.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -2388,9 +2380,9 @@ class PayoutsChanged(_message.Message):
     change: Global___PayoutsChange.ValueType
     """Stopped or resumed. Required."""
     actor: _builtins.str
-    """Who decided (a pseudonym or a role, an id). Required."""
+    """The decider (a pseudonym or a role, an id). Required."""
     reason: _builtins.str
-    """Why, in 1 to 500 characters. Required. Shown to the seller; must not name persons. Sealed."""
+    """The reason, in 1 to 500 characters. Required. The seller reads it; it must not name persons. Sealed."""
     ground: _builtins.str
     """The legal or policy ground, such as an article, in at most 200 characters. Optional."""
     def __init__(
@@ -2411,9 +2403,9 @@ Global___PayoutsChanged: _TypeAlias = PayoutsChanged  # noqa: Y015
 
 @_typing.final
 class ClaimChanged(_message.Message):
-    """A buyer's adjudicated claim was paid by the marketplace, or recovered from the seller otherwise than by its deposit.
-    A claim may be paid and recovered in parts, all in one currency; more than was paid is not recovered: otherwise the
-    entry is refused with FAILED_PRECONDITION and the reason `BALANCE_FORBIDS`. Effect on the score: none.
+    """The marketplace paid a buyer's adjudicated claim, or recovered it from the seller outside the deposit. A claim may be
+    paid and recovered in parts, all in one currency. If recoveries would exceed payments, the entry is rejected with
+    FAILED_PRECONDITION and the reason `BALANCE_FORBIDS`. Effect on the score: none.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -2431,15 +2423,15 @@ class ClaimChanged(_message.Message):
     change: Global___ClaimChange.ValueType
     """Paid or recovered. Required."""
     amount_minor: _builtins.int
-    """How much, in minor units of `currency` (cents), 1 to 10^15. Required."""
+    """The amount, in minor units of `currency` (cents), 1 to 10^15. Required."""
     currency: _builtins.str
     """ISO 4217 code of the amount, such as `CNY`. Required."""
     actor: _builtins.str
-    """Who decided (a pseudonym or a role, an id). Required."""
+    """The decider (a pseudonym or a role, an id). Required."""
     order: _builtins.str
     """The order concerned (a pseudonym). Optional."""
     product_category: _builtins.str
-    """What was sold, in the marketplace's own words (an id). Optional."""
+    """The product category, in the marketplace's own words (an id). Optional."""
     ground: _builtins.str
     """The legal or policy ground, such as an article, in at most 200 characters. Optional."""
     def __init__(
@@ -2464,10 +2456,10 @@ Global___ClaimChanged: _TypeAlias = ClaimChanged  # noqa: Y015
 
 @_typing.final
 class ComplaintFiled(_message.Message):
-    """A seller contests a measure, within six months (184 days). They count from when the last statement about the measure
-    was recorded, or from when the measure begins if that is later. The complaint's id is the `entry_id`. About a measure
-    that is not on record it is refused with NOT_FOUND and the reason `MEASURE_NOT_FOUND`; if it is too late, with
-    FAILED_PRECONDITION and the reason `CONTEST_FORBIDS`. Effect on the score: none.
+    """A seller contests a measure, within six months (184 days). The time runs from the record of the last statement about
+    the measure, or from the begin of the measure if that is later. The complaint's id is the `entry_id`. The complaint
+    is rejected with NOT_FOUND and the reason `MEASURE_NOT_FOUND` if the measure is not recorded, and with
+    FAILED_PRECONDITION and the reason `CONTEST_FORBIDS` if it is too late. Effect on the score: none.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -2477,7 +2469,7 @@ class ComplaintFiled(_message.Message):
     measure: _builtins.str
     """The measure contested, by its id. Required."""
     reason: _builtins.str
-    """What the seller says, in 1 to 500 characters. Required. Sealed."""
+    """The seller's statement, in 1 to 500 characters. Required. Sealed."""
     def __init__(
         self,
         *,
@@ -2494,10 +2486,10 @@ Global___ComplaintFiled: _TypeAlias = ComplaintFiled  # noqa: Y015
 
 @_typing.final
 class ComplaintDecided(_message.Message):
-    """A complaint about a measure was decided, once, by a person who neither imposed nor changed the measure nor confirmed
-    a violation that it rests on: otherwise it is refused with FAILED_PRECONDITION and the reason `CONTEST_FORBIDS`.
-    Upheld, the measure is lifted by an entry that follows from this one. Effect on the score: none: upheld, it lifts the
-    measure.
+    """A person decided a complaint about a measure. A complaint is decided once. The person must not have imposed or
+    changed the measure, or confirmed one of its violations. Otherwise the entry is rejected with FAILED_PRECONDITION and
+    the reason `CONTEST_FORBIDS`. If the complaint is upheld, the ledger derives an entry that lifts the measure. Effect
+    on the score: none: upheld, it lifts the measure.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -2512,9 +2504,9 @@ class ComplaintDecided(_message.Message):
     outcome: Global___ComplaintOutcome.ValueType
     """Upheld or rejected. Required."""
     actor: _builtins.str
-    """Who decided (a pseudonym or a role, an id). Required."""
+    """The decider (a pseudonym or a role, an id). Required."""
     reason: _builtins.str
-    """Why, in 1 to 500 characters. Required. Shown to the seller; must not name persons. Sealed."""
+    """The reason, in 1 to 500 characters. Required. The seller reads it; it must not name persons. Sealed."""
     ground: _builtins.str
     """The legal or policy ground, such as an article, in at most 200 characters. Optional."""
     def __init__(
@@ -2536,12 +2528,13 @@ Global___ComplaintDecided: _TypeAlias = ComplaintDecided  # noqa: Y015
 
 @_typing.final
 class CaseChanged(_message.Message):
-    """A caution, or a stop of payouts, opened a case, or a person decided it, once: what was suspected is confirmed, by the
-    usual entries about the violations that it names, or the caution or stop ends, a caution never to begin again on the
-    same facts. The service opens cases, and withdraws those whose caution is over before its time (`rule` is set). The
-    case of a stop is named `payouts~` and the `entry_id` of the stop. Until it is decided a person may extend it on new
-    facts. A decision about a case that cannot be is refused with NOT_FOUND and the reason `CASE_NOT_FOUND`, about a
-    decided one with FAILED_PRECONDITION and `LIFECYCLE_FORBIDS`. Effect on the score: none: ended, it ends the caution.
+    """A caution or a stop of payouts opened a case, or a person decided the case. A case is decided once. To confirm it, a
+    person names violations that the usual entries confirmed. To end it is to end the caution or stop; an ended caution
+    never begins again on the same facts. The service opens cases, and withdraws the case of a caution that is over early
+    (`rule` is set). The case of a stop is named `payouts~` and the `entry_id` of the stop. Until it is decided a person
+    may extend the stop on new facts. A decision is rejected with NOT_FOUND and the reason `CASE_NOT_FOUND` if no such
+    case can exist, and with FAILED_PRECONDITION and `LIFECYCLE_FORBIDS` if the case is already decided. Effect on the
+    score: none: ended, it ends the caution.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -2562,41 +2555,41 @@ class CaseChanged(_message.Message):
     case: _builtins.str
     """The case, as in Caution. Required."""
     state: Global___CaseState.ValueType
-    """What became of it; a person states CASE_STATE_CONFIRMED, CASE_STATE_ENDED or, of a stop of payouts,
+    """The new state. A person states CASE_STATE_CONFIRMED, CASE_STATE_ENDED or, for a stop of payouts,
     CASE_STATE_EXTENDED. Required.
     """
     actor: _builtins.str
-    """Who decided (a pseudonym or a role, an id). Required."""
+    """The decider (a pseudonym or a role, an id). Required."""
     reason: _builtins.str
-    """Why, in 1 to 500 characters. Required. Shown to the seller; must not name persons. Sealed."""
+    """The reason, in 1 to 500 characters. Required. The seller reads it; it must not name persons. Sealed."""
     ground: _builtins.str
     """The legal or policy ground, such as an article, in at most 200 characters. Optional."""
     rule: _builtins.str
-    """The rule of caution. The service states it; empty for what a person states."""
+    """The rule of caution. Only the service states it; empty in a person's statement."""
     policy: _builtins.str
-    """The digest of the policy. The service states it; empty for what a person states."""
+    """The digest of the policy. Only the service states it; empty in a person's statement."""
     at_sequence: _builtins.int
-    """The ledger's sequence that it follows from. The service states it; empty for what a person states."""
+    """The ledger's sequence that it follows from. Only the service states it; empty in a person's statement."""
     authority_order: _builtins.str
-    """The order of an authority by which a stop goes on for more than 180 days, in at most 200 characters. Optional."""
+    """An authority's order for a stop of more than 180 days, in at most 200 characters. Optional."""
     @_builtins.property
     def violations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The confirmed violations that it came to, at most 100 ids. Required for CASE_STATE_CONFIRMED, refused otherwise."""
+        """The violations that confirm the case, at most 100 ids. Required for CASE_STATE_CONFIRMED, rejected otherwise."""
 
     @_builtins.property
     def decide_by(self) -> _timestamp_pb2.Timestamp:
-        """By when a person is to decide. The service states it, and a person to extend it: later than before, and at most 180
-        days after the stop, unless `authority_order` is stated.
+        """The time by which a person is to decide. The service states it. A person states it to extend a stop: later than
+        before, and at most 180 days after the stop, unless `authority_order` is stated.
         """
 
     @_builtins.property
     def caution_end(self) -> _timestamp_pb2.Timestamp:
-        """When the caution ends by itself. The service states it; empty for what a person states."""
+        """The time at which the caution ends by itself. Only the service states it; empty in a person's statement."""
 
     @_builtins.property
     def rests_on(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The entries that the caution rests on, of more than 100 the latest; the service states them. To extend a stop, the
-        new facts: entries about the seller recorded since the stop or its last extension.
+        """The entries that the caution rests on; if more than 100, the latest. The service states them. To extend a stop, a
+        person states the new facts: entries about the seller recorded since the stop or its last extension.
         """
 
     def __init__(

@@ -48,11 +48,11 @@ class EvaluatePayoutRequest(_message.Message):
     captured_minor: _builtins.int
     """The captured amount, in minor units of `currency` (cents), 0 to 10^15. Required."""
     currency: _builtins.str
-    """ISO 4217 code; the currency of the policy at the capture, if that has one: an order in another is refused. Required."""
+    """ISO 4217 code. If the policy at the capture has a currency, orders in another currency are rejected. Required."""
     product_category: _builtins.str
     """Product category, an id of the marketplace. Default empty: none."""
     delivered: _builtins.bool
-    """Whether it has reached its buyer. Until then all of it is held, at most for the longest hold. Default false."""
+    """True if the order reached its buyer. Until then all of it is held, at most for the longest hold. Default false."""
     refunded_minor: _builtins.int
     """Refunds to the buyer so far, in minor units, at most the captured amount. Default 0."""
     claims_minor: _builtins.int
@@ -66,16 +66,16 @@ class EvaluatePayoutRequest(_message.Message):
     at_least_sequence: _builtins.int
     """As in GetTrustScoreRequest."""
     disputed: _builtins.bool
-    """Whether its buyer disputes it, or had it charged back. Default false."""
+    """True if its buyer disputes it, or had it charged back. Default false."""
     drawn_day: _builtins.str
-    """The last UTC day on which something was drawn, as `YYYY-MM-DD`, from the capture to `day`. No more is drawn than was held
-    on that day. Default: `day`.
+    """The UTC day of the last draw, as `YYYY-MM-DD`, from the capture to `day`. The amount drawn is at most the amount held on
+    that day. Default: `day`.
     """
     @_builtins.property
     def confirmed_time(self) -> _timestamp_pb2.Timestamp:
-        """When its carrier or its buyer confirmed the delivery; what the seller itself says does not count. Not before the capture,
-        not in the future, and only of an order that is delivered. A caution that began later holds back nothing of the order while
-        it is not disputed. Without it, an order counts as not delivered before a stop of payouts. Default: not set, neither did.
+        """The time at which the order's carrier or buyer confirmed the delivery; the seller's own word does not count. From the
+        capture to now, and only for a delivered order. A caution that began later holds back nothing of the order unless it is
+        disputed. Without this time, the order counts as not delivered before a stop of payouts. Default: not confirmed.
         """
 
     def __init__(
@@ -133,8 +133,8 @@ class EvaluatePayoutResponse(_message.Message):
     held_minor: _builtins.int
     """The amount held back, in minor units."""
     next_release_day: _builtins.str
-    """The next UTC day on which more is released if nothing else happens; empty if nothing is held, if delivery is awaited, or
-    while payouts stand stopped.
+    """The next UTC day on which more is released if nothing else happens. Empty if nothing is held, if delivery is awaited, or
+    while payouts are stopped.
     """
     hold_days: _builtins.int
     """Days of the order's hold after the capture."""
@@ -150,19 +150,21 @@ class EvaluatePayoutResponse(_message.Message):
     """ISO 4217 code of all amounts."""
     @_builtins.property
     def stopped_time(self) -> _timestamp_pb2.Timestamp:
-        """Since when payouts to the seller stand stopped; not set if they do not."""
+        """The begin of the present stop of payouts to the seller; not set without one."""
 
     @_builtins.property
     def capture_stamp(self) -> _trust_score_service_pb2.Stamp:
-        """What the terms at capture were made from: the policy and model served at the end of that day."""
+        """The sources of the terms at capture: the policy and model served at the end of that day."""
 
     @_builtins.property
     def stamp(self) -> _trust_score_service_pb2.Stamp:
-        """What the rest of the answer was made from."""
+        """The sources of the rest of the answer."""
 
     @_builtins.property
     def stop_decide_time(self) -> _timestamp_pb2.Timestamp:
-        """When the stop of payouts ends by itself unless a person decides its case; not set if none stands, or if it is confirmed."""
+        """The time at which the stop of payouts ends by itself unless a person decides its case; not set without a stop, or if it
+        is confirmed.
+        """
 
     def __init__(
         self,
@@ -397,7 +399,7 @@ class EvaluateMeasuresResponse(_message.Message):
     seller: _builtins.str
     """`marketplaces/{marketplace}/sellers/{seller}`."""
     state: _trust_score_service_pb2.ScoreState.ValueType
-    """Whether there is a score."""
+    """The state of the score."""
     tier: _entry_pb2.Tier.ValueType
     """The tier that the rules use; unspecified without a tier."""
     override: _builtins.str
@@ -426,11 +428,11 @@ class EvaluateMeasuresResponse(_message.Message):
 
     @_builtins.property
     def terms(self) -> Global___Terms:
-        """What those that have begun and are neither waived nor lifted come to: of each kind the strictest."""
+        """The strictest value of each kind, over the measures that have begun and are neither waived nor lifted."""
 
     @_builtins.property
     def stamp(self) -> _trust_score_service_pb2.Stamp:
-        """What the answer was made from."""
+        """The sources of the answer."""
 
     @_builtins.property
     def cautions(self) -> _containers.RepeatedCompositeFieldContainer[_trust_score_service_pb2.Caution]:
@@ -522,7 +524,7 @@ class Measure(_message.Message):
     rule: _builtins.str
     """The rule's id in the policy; empty if a person imposed it."""
     reference: _builtins.str
-    """Where the seller can read the rule, such as a section of the terms; empty if a person imposed it."""
+    """The place where the seller can read the rule, such as a section of the terms; empty if a person imposed it."""
     legal_ground: _builtins.str
     """The legal ground of a rule on the intake of a product category. Otherwise empty."""
     kind: _entry_pb2.MeasureKind.ValueType
@@ -628,7 +630,7 @@ class MeasureValue(_message.Message):
 
     @_builtins.property
     def value_cap(self) -> Global___ValueCapValue:
-        """A limit on what is captured in a day."""
+        """A limit on the value captured in a day."""
 
     @_builtins.property
     def listing_cap(self) -> Global___ListingCapValue:
@@ -849,13 +851,13 @@ class SuspensionValue(_message.Message):
     NOTICE_DAYS_FIELD_NUMBER: _builtins.int
     EXCEPTION_FIELD_NUMBER: _builtins.int
     days: _builtins.int
-    """How long; 0 if it terminates the account."""
+    """Days of the suspension; 0 if it terminates the account."""
     terminates: _builtins.bool
-    """Whether it has no end."""
+    """True if it has no end."""
     notice_days: _builtins.int
     """Days of notice before a termination."""
     exception: _builtins.str
-    """Why a termination needs no notice: `legal_obligation`, `imperative_reason`, `repeated_infringement`, or empty."""
+    """The reason why a termination needs no notice: `legal_obligation`, `imperative_reason`, `repeated_infringement`, or empty."""
     def __init__(
         self,
         *,
@@ -887,7 +889,7 @@ class Terms(_message.Message):
         PRODUCT_CATEGORY_FIELD_NUMBER: _builtins.int
         LIMIT_FIELD_NUMBER: _builtins.int
         product_category: _builtins.str
-        """What is sold or offered; empty for all of it together."""
+        """Product category; empty for all together."""
         limit: _builtins.int
         """The cap: minor units of the response's currency, or a number of listings."""
         def __init__(
@@ -920,7 +922,7 @@ class Terms(_message.Message):
     reserve_days: _builtins.int
     """Days after its capture before which that share is not paid out."""
     manual_review: _builtins.bool
-    """Whether a person looks at each new listing before it is shown."""
+    """True if a person checks each new listing before it is shown."""
     suspended: _builtins.bool
     """Whether the seller is suspended now."""
     @_builtins.property

@@ -71,13 +71,13 @@ class MeasureServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def EvaluatePayout(self, request, context):
-        """Returns what of one order is released, drawn and held on a day: released + drawn + held = captured - refunded, to the last
-        minor unit. Its terms are those at its capture, by what was known then and by the policy that was served then; only rules on
-        confirmed facts, and cautions while they last, make its hold and reserve stricter later. Refunds come first, then the hold,
-        then the reserve on the rest, in parts per million, rounded down. While payouts to the seller are stopped, nothing
-        more is released, whatever the hold. A stop ends by itself after 30 days unless a person confirms its case or extends it.
-        Nothing of the order is kept. NOT_FOUND with `SELLER_NOT_FOUND` if the ledger knows
-        nothing of the seller that stands. Of a seller of whom nothing was known at capture the terms of now hold.
+        """Returns the amounts of one order that are released, drawn and held on a day: released + drawn + held = captured -
+        refunded, to the last minor unit. The order has the terms of its capture: by the knowledge and the served policy of that
+        time. Only rules on confirmed facts, and cautions while they last, make its hold and reserve stricter later. Refunds come
+        first, then the hold, then the reserve on the rest, in parts per million, rounded down. While payouts to the seller are
+        stopped, no more is released, whatever the hold. A stop ends by itself after 30 days unless a person confirms its case
+        or extends it. The server stores nothing of the order. NOT_FOUND with `SELLER_NOT_FOUND` if the seller has no valid
+        entries. If the seller had none at capture, the present terms apply.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

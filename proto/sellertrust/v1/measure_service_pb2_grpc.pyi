@@ -42,13 +42,13 @@ class MeasureServiceStub:
     If no model is served, there is no tier, and only rules on confirmed facts and rules for every seller apply.
     """
     EvaluatePayout: _grpc.UnaryUnaryMultiCallable[_measure_service_pb2.EvaluatePayoutRequest, _measure_service_pb2.EvaluatePayoutResponse]
-    """Returns what of one order is released, drawn and held on a day: released + drawn + held = captured - refunded, to the last
-    minor unit. Its terms are those at its capture, by what was known then and by the policy that was served then; only rules on
-    confirmed facts, and cautions while they last, make its hold and reserve stricter later. Refunds come first, then the hold,
-    then the reserve on the rest, in parts per million, rounded down. While payouts to the seller are stopped, nothing
-    more is released, whatever the hold. A stop ends by itself after 30 days unless a person confirms its case or extends it.
-    Nothing of the order is kept. NOT_FOUND with `SELLER_NOT_FOUND` if the ledger knows
-    nothing of the seller that stands. Of a seller of whom nothing was known at capture the terms of now hold.
+    """Returns the amounts of one order that are released, drawn and held on a day: released + drawn + held = captured -
+    refunded, to the last minor unit. The order has the terms of its capture: by the knowledge and the served policy of that
+    time. Only rules on confirmed facts, and cautions while they last, make its hold and reserve stricter later. Refunds come
+    first, then the hold, then the reserve on the rest, in parts per million, rounded down. While payouts to the seller are
+    stopped, no more is released, whatever the hold. A stop ends by itself after 30 days unless a person confirms its case
+    or extends it. The server stores nothing of the order. NOT_FOUND with `SELLER_NOT_FOUND` if the seller has no valid
+    entries. If the seller had none at capture, the present terms apply.
     """
     GetRestitution: _grpc.UnaryUnaryMultiCallable[_measure_service_pb2.GetRestitutionRequest, _measure_service_pb2.GetRestitutionResponse]
     """Returns, for an overturned violation, the recorded measures that depended on it, how long, and the money they held.
@@ -69,13 +69,13 @@ class MeasureServiceAsyncStub(MeasureServiceStub):
     If no model is served, there is no tier, and only rules on confirmed facts and rules for every seller apply.
     """
     EvaluatePayout: _aio.UnaryUnaryMultiCallable[_measure_service_pb2.EvaluatePayoutRequest, _measure_service_pb2.EvaluatePayoutResponse]  # type: ignore[assignment]
-    """Returns what of one order is released, drawn and held on a day: released + drawn + held = captured - refunded, to the last
-    minor unit. Its terms are those at its capture, by what was known then and by the policy that was served then; only rules on
-    confirmed facts, and cautions while they last, make its hold and reserve stricter later. Refunds come first, then the hold,
-    then the reserve on the rest, in parts per million, rounded down. While payouts to the seller are stopped, nothing
-    more is released, whatever the hold. A stop ends by itself after 30 days unless a person confirms its case or extends it.
-    Nothing of the order is kept. NOT_FOUND with `SELLER_NOT_FOUND` if the ledger knows
-    nothing of the seller that stands. Of a seller of whom nothing was known at capture the terms of now hold.
+    """Returns the amounts of one order that are released, drawn and held on a day: released + drawn + held = captured -
+    refunded, to the last minor unit. The order has the terms of its capture: by the knowledge and the served policy of that
+    time. Only rules on confirmed facts, and cautions while they last, make its hold and reserve stricter later. Refunds come
+    first, then the hold, then the reserve on the rest, in parts per million, rounded down. While payouts to the seller are
+    stopped, no more is released, whatever the hold. A stop ends by itself after 30 days unless a person confirms its case
+    or extends it. The server stores nothing of the order. NOT_FOUND with `SELLER_NOT_FOUND` if the seller has no valid
+    entries. If the seller had none at capture, the present terms apply.
     """
     GetRestitution: _aio.UnaryUnaryMultiCallable[_measure_service_pb2.GetRestitutionRequest, _measure_service_pb2.GetRestitutionResponse]  # type: ignore[assignment]
     """Returns, for an overturned violation, the recorded measures that depended on it, how long, and the money they held.
@@ -105,13 +105,13 @@ class MeasureServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _measure_service_pb2.EvaluatePayoutRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_measure_service_pb2.EvaluatePayoutResponse, _abc.Awaitable[_measure_service_pb2.EvaluatePayoutResponse]]:
-        """Returns what of one order is released, drawn and held on a day: released + drawn + held = captured - refunded, to the last
-        minor unit. Its terms are those at its capture, by what was known then and by the policy that was served then; only rules on
-        confirmed facts, and cautions while they last, make its hold and reserve stricter later. Refunds come first, then the hold,
-        then the reserve on the rest, in parts per million, rounded down. While payouts to the seller are stopped, nothing
-        more is released, whatever the hold. A stop ends by itself after 30 days unless a person confirms its case or extends it.
-        Nothing of the order is kept. NOT_FOUND with `SELLER_NOT_FOUND` if the ledger knows
-        nothing of the seller that stands. Of a seller of whom nothing was known at capture the terms of now hold.
+        """Returns the amounts of one order that are released, drawn and held on a day: released + drawn + held = captured -
+        refunded, to the last minor unit. The order has the terms of its capture: by the knowledge and the served policy of that
+        time. Only rules on confirmed facts, and cautions while they last, make its hold and reserve stricter later. Refunds come
+        first, then the hold, then the reserve on the rest, in parts per million, rounded down. While payouts to the seller are
+        stopped, no more is released, whatever the hold. A stop ends by itself after 30 days unless a person confirms its case
+        or extends it. The server stores nothing of the order. NOT_FOUND with `SELLER_NOT_FOUND` if the seller has no valid
+        entries. If the seller had none at capture, the present terms apply.
         """
 
     @_abc_1.abstractmethod

@@ -1,1 +1,1 @@
-"""The kinds of entries: a dataclass a kind, and the table of them all."""
+"""The kinds of entries: one dataclass per kind, and the table of kinds."""

@@ -10,30 +10,32 @@ from scoring.entries.kinds.common import ACTOR, ACTOR_MISSING, REASON, REASON_MI
 
 @dataclass(frozen=True, slots=True)
 class IdentityVerified:
-    """How far a seller's identity was verified, and attributes that a study may declare as features."""
+    """The verified level of a seller's identity, and attributes that a study may declare as features."""
 
-    level: IdentityLevel = word_field(1, IdentityLevel, "How far identity was verified. Required.", "identity_level")
+    level: IdentityLevel = word_field(1, IdentityLevel, "The verified level of identity. Required.", "identity_level")
     country: str = fact_field(
         2, COUNTRY, "ISO 3166-1 alpha-2 country of establishment, such as `CN`. Optional.", default=""
     )
     attributes: Mapping[str, str] = fact_field(
         3,
         ATTRIBUTES,
-        "Further attributes that a study may declare as features, or by which files of authorities find their seller: at most"
-        " 64, keys `[a-z][a-z0-9_]{0,62}`, values of at most 128 characters. They may hold identifiers of a business, such as"
-        " a licence number or a shop name, and are not sealed: an erasure leaves them. State none that names a person; those"
-        " of a sole trader may be personal data.",
+        "Further attributes that a study may declare as features. Imports of authorities' files match sellers by them, too."
+        " At most 64, keys `[a-z][a-z0-9_]{0,62}`, values of at most 128 characters. They may hold identifiers of a business,"
+        " such as a licence number or a shop name. They are not sealed: an erasure leaves them. They must not name a person;"
+        " attributes of a sole trader may be personal data.",
         default=dict,
     )
 
 
 @dataclass(frozen=True, slots=True)
 class ProfileStated:
-    """How and where a seller sells."""
+    """The seller's business model, product categories and country."""
 
-    business_model: BusinessModel = word_field(1, BusinessModel, "In what role the seller sells. Required.")
-    product_categories: tuple[str, ...] = fact_field(2, IDS, "What it sells, at most 100 ids. Optional.", default=())
-    country: str = fact_field(3, COUNTRY, "ISO 3166-1 alpha-2 country it ships from. Optional.", default="")
+    business_model: BusinessModel = word_field(1, BusinessModel, "The role in which the seller sells. Required.")
+    product_categories: tuple[str, ...] = fact_field(
+        2, IDS, "The product categories sold, at most 100 ids. Optional.", default=()
+    )
+    country: str = fact_field(3, COUNTRY, "ISO 3166-1 alpha-2 country from which it ships. Optional.", default="")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,24 +49,27 @@ class OperatorStated:
         column="target",
         missing_text=f"must be {ID_FORM}",
     )
-    source: Source = word_field(2, Source, "Who established it. Required.")
+    source: Source = word_field(2, Source, "The source that established it. Required.")
     identifier_verified: bool = fact_field(
-        3, FLAG, "Whether by a verified identifier, not by a name. Default false.", default=False
+        3, FLAG, "True if established by a verified identifier, not by a name. Default false.", default=False
     )
 
 
 @dataclass(frozen=True, slots=True)
 class ControlChanged:
-    """The account came into other hands: what was sold before no longer counts, violations stay."""
+    """Another party took over the account. Earlier sales no longer count; violations stay."""
 
-    cause: ControlReason = word_field(1, ControlReason, "Whether it was sold or taken over. Required.", "status")
+    cause: ControlReason = word_field(1, ControlReason, "The cause: sold or taken over. Required.", "status")
     actor: str = fact_field(2, ID, ACTOR, missing_text=ACTOR_MISSING)
     reason: str = fact_field(3, REASON, REASON_TEXT, missing_text=REASON_MISSING)
 
 
 @dataclass(frozen=True, slots=True)
 class LinkChanged:
-    """A link between two sellers was observed, contested or severed. The last statement about the two counts."""
+    """A link between two sellers was observed, contested or severed.
+
+    The last statement about the two sellers counts.
+    """
 
     other: str = fact_field(
         1,
@@ -73,11 +78,11 @@ class LinkChanged:
         column="target",
         missing_text=f"must be {ID_FORM}",
     )
-    state: LinkState = word_field(2, LinkState, "Where the link stands. Required.", "status")
+    state: LinkState = word_field(2, LinkState, "The state of the link. Required.", "status")
     basis: str = fact_field(
         3,
         ID,
-        "What it rests on, such as `shared_payout_account`. Required.",
+        "The basis of the link, such as `shared_payout_account`. Required.",
         missing_text="must say what the link rests on",
     )
     actor: str = fact_field(4, ID, ACTOR, missing_text=ACTOR_MISSING)

@@ -1,4 +1,4 @@
-"""Bounds, shapes and texts that fields of several facts share."""
+"""Bounds, shapes and texts that several facts share."""
 
 from enum import IntEnum
 from typing import Any
@@ -20,21 +20,23 @@ SUM = amount(MAX_VALUE_MINOR, 1)
 
 ACTOR_MISSING = f"must say who decided, by {ID_FORM}"
 REASON_MISSING = f"must say why, in 1 to {MAX_REASON} characters, with no control characters"
-ACTOR = "Who decided (a pseudonym or a role, an id). Required."
-REASON_TEXT = f"Why, in 1 to {MAX_REASON} characters. Required. Shown to the seller; must not name persons. Sealed."
+ACTOR = "The decider (a pseudonym or a role, an id). Required."
+REASON_TEXT = (
+    f"The reason, in 1 to {MAX_REASON} characters. Required. The seller reads it; it must not name persons. Sealed."
+)
 GROUND_TEXT = f"The legal or policy ground, such as an article, in at most {MAX_GROUND} characters. Optional."
-PRODUCT_CATEGORY = "What was sold, in the marketplace's own words (an id). Optional."
-EVIDENCE = f"Where the evidence is kept, at most {MAX_REASON} characters. Optional. Sealed."
+PRODUCT_CATEGORY = "The product category, in the marketplace's own words (an id). Optional."
+EVIDENCE = f"The place of the evidence, in at most {MAX_REASON} characters. Optional. Sealed."
 EVIDENCE_HASH = "SHA-256 of the evidence, in 64 lower-case hexadecimal digits. Optional."
-SOURCE_TEXT = "Who stands behind the report. Required."
-FINAL = "Whether the source's act is final, with no ordinary remedy left. Default false."
-SUM_TEXT = "How much, in minor units of `currency` (cents), 1 to 10^15. Required."
+SOURCE_TEXT = "The source of the report. Required."
+FINAL = "True if the source's act is final, with no ordinary remedy left. Default false."
+SUM_TEXT = "The amount, in minor units of `currency` (cents), 1 to 10^15. Required."
 SUM_CURRENCY = "ISO 4217 code of the amount, such as `CNY`. Required."
 CURRENCY_TEXT = "ISO 4217 code, such as `CNY`. Required if there is an amount."
 
 
 def word_field(number: int, words: type[IntEnum], text: str, column: str = "") -> Any:
-    """Return a required field of a fact whose value is a member of the enumeration `words`.
+    """Return a required field for members of the enumeration `words`.
 
     `number`: in the contract; `text`: its documentation; `column`: its column in the ledger, if it has one.
     """

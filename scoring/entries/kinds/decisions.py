@@ -1,4 +1,4 @@
-"""Facts about what the marketplace decided, and about earlier entries."""
+"""Facts about the marketplace's decisions and about earlier entries."""
 
 from dataclasses import dataclass
 
@@ -19,28 +19,34 @@ from scoring.entries.kinds.common import (
 
 MAX_DAYS = 100_000
 MAX_LISTINGS = 1_000_000_000
-_BY_SERVICE = "The service states it; empty for what a person states."
+_BY_SERVICE = "Only the service states it; empty in a person's statement."
 RULE_MEASURE_PREFIX = "rule~"
-"""Prefix of the ids of measures that follow from a policy's rules. A caller may lift such a measure, or take that back."""
+"""Prefix of the ids of measures of a policy's rules. A caller may lift one, or take the lifting back."""
 
 
 @dataclass(frozen=True, slots=True)
 class MeasureChanged:
-    """A measure against a seller was imposed, updated or lifted. Its expiry is derived from `until`, never stored. What a
-    policy's rules ask for, the service records itself (`rule` is set), under ids that begin with `rule~`: a person can lift
-    such a measure, and it stays lifted until a violation that it rests on is confirmed later or it begins anew; or take that
-    back by MEASURE_STATE_IMPOSED.
+    """A measure against a seller was imposed, updated or lifted.
+
+    Its expiry follows from `until` and is never stored. The service records the measures of a policy's rules itself
+    (`rule` is set), under ids that begin with `rule~`. A person can lift one of these. It stays lifted until one of its
+    violations is confirmed later or the measure begins again. A person can take the lifting back by
+    MEASURE_STATE_IMPOSED.
     """
 
     measure: str = fact_field(
         1, ID, "The measure's id, the caller's own. Required.", column="target", missing_text=f"must be {ID_FORM}"
     )
-    measure_kind: MeasureKind = word_field(2, MeasureKind, "What it is. Required.")
+    measure_kind: MeasureKind = word_field(2, MeasureKind, "The kind of measure. Required.")
     state: MeasureState = word_field(3, MeasureState, "Imposed, updated or lifted. Required.", "status")
     actor: str = fact_field(7, ID, ACTOR, missing_text=ACTOR_MISSING)
     reason: str = fact_field(8, REASON, REASON_TEXT, missing_text=REASON_MISSING)
     until: int | None = fact_field(
-        4, TIME, "When it ends by itself. Default: when it is lifted.", default=None, column="until_time"
+        4,
+        TIME,
+        "The time at which it ends by itself. Default: it ends when it is lifted.",
+        default=None,
+        column="until_time",
     )
     amount_minor: int = fact_field(
         5, VALUE, "Deposit, amount held or value cap, in minor units of `currency`, 0 to 10^15. Default 0.", default=0
@@ -48,7 +54,10 @@ class MeasureChanged:
     currency: str = fact_field(6, CURRENCY, CURRENCY_TEXT, default="")
     ground: str = fact_field(9, GROUND, GROUND_TEXT, default="")
     violations: tuple[str, ...] = fact_field(
-        10, IDS, "The violations it rests on, at most 100 ids. Required for a suspension: confirmed ones.", default=()
+        10,
+        IDS,
+        "The violations it rests on, at most 100 ids. Required for a suspension, and then confirmed.",
+        default=(),
     )
     rule: str = fact_field(11, ID, f"The rule of the policy that asks for it. {_BY_SERVICE}", default="")
     policy: str = fact_field(12, SHA256, f"The digest of the policy. {_BY_SERVICE}", default="")
@@ -56,24 +65,28 @@ class MeasureChanged:
         13, count(2**62), f"The ledger's sequence that it follows from. {_BY_SERVICE}", default=0
     )
     since: int | None = fact_field(
-        14, TIME, "When it begins. Default: with the statement, or more than 180 days before it.", default=None
+        14, TIME, "The begin. Default: at the statement, or more than 180 days before it.", default=None
     )
     days: int = fact_field(
         15, count(MAX_DAYS), "Days of a hold, a reserve or a suspension; 0 for one without an end.", default=0
     )
     ppm: int = fact_field(16, count(1_000_000), "The share of a rolling reserve, in parts per million.", default=0)
     listings: int = fact_field(17, count(MAX_LISTINGS), "Listings of a listing cap or an intake cap.", default=0)
-    product_category: str = fact_field(18, ID, "What a cap is of; empty for all of it together.", default="")
+    product_category: str = fact_field(
+        18, ID, "The product category of a cap; empty for all categories together.", default=""
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class CaseChanged:
-    """A caution, or a stop of payouts, opened a case, or a person decided it, once: what was suspected is confirmed, by the
-    usual entries about the violations that it names, or the caution or stop ends, a caution never to begin again on the same
-    facts. The service opens cases, and withdraws those whose caution is over before its time (`rule` is set). The case of a
-    stop is named `payouts~` and the `entry_id` of the stop. Until it is decided a person may extend it on new facts. A
-    decision about a case that cannot be is refused with NOT_FOUND and the reason `CASE_NOT_FOUND`, about a decided one with
-    FAILED_PRECONDITION and `LIFECYCLE_FORBIDS`.
+    """A caution or a stop of payouts opened a case, or a person decided the case.
+
+    A case is decided once. To confirm it, a person names violations that the usual entries confirmed. To end it is to
+    end the caution or stop; an ended caution never begins again on the same facts. The service opens cases, and
+    withdraws the case of a caution that is over early (`rule` is set). The case of a stop is named `payouts~` and the
+    `entry_id` of the stop. Until it is decided a person may extend the stop on new facts. A decision is rejected with
+    NOT_FOUND and the reason `CASE_NOT_FOUND` if no such case can exist, and with FAILED_PRECONDITION and
+    `LIFECYCLE_FORBIDS` if the case is already decided.
     """
 
     case: str = fact_field(
@@ -86,7 +99,7 @@ class CaseChanged:
     state: CaseState = word_field(
         2,
         CaseState,
-        "What became of it; a person states CASE_STATE_CONFIRMED, CASE_STATE_ENDED or, of a stop of payouts,"
+        "The new state. A person states CASE_STATE_CONFIRMED, CASE_STATE_ENDED or, for a stop of payouts,"
         " CASE_STATE_EXTENDED. Required.",
         "status",
     )
@@ -96,24 +109,26 @@ class CaseChanged:
     violations: tuple[str, ...] = fact_field(
         6,
         IDS,
-        "The confirmed violations that it came to, at most 100 ids. Required for CASE_STATE_CONFIRMED, refused otherwise.",
+        "The violations that confirm the case, at most 100 ids. Required for CASE_STATE_CONFIRMED, rejected otherwise.",
         default=(),
     )
     rule: str = fact_field(7, ID, f"The rule of caution. {_BY_SERVICE}", default="")
     decide_by: int | None = fact_field(
         8,
         TIME,
-        "By when a person is to decide. The service states it, and a person to extend it: later than before, and at most 180"
-        " days after the stop, unless `authority_order` is stated.",
+        "The time by which a person is to decide. The service states it. A person states it to extend a stop: later than"
+        " before, and at most 180 days after the stop, unless `authority_order` is stated.",
         default=None,
         column="until_time",
     )
-    caution_end: int | None = fact_field(9, TIME, f"When the caution ends by itself. {_BY_SERVICE}", default=None)
+    caution_end: int | None = fact_field(
+        9, TIME, f"The time at which the caution ends by itself. {_BY_SERVICE}", default=None
+    )
     rests_on: tuple[str, ...] = fact_field(
         10,
         IDS,
-        "The entries that the caution rests on, of more than 100 the latest; the service states them. To extend a stop, the"
-        " new facts: entries about the seller recorded since the stop or its last extension.",
+        "The entries that the caution rests on; if more than 100, the latest. The service states them. To extend a stop, a"
+        " person states the new facts: entries about the seller recorded since the stop or its last extension.",
         default=(),
     )
     policy: str = fact_field(11, SHA256, f"The digest of the policy. {_BY_SERVICE}", default="")
@@ -123,7 +138,7 @@ class CaseChanged:
     authority_order: str = fact_field(
         13,
         GROUND,
-        "The order of an authority by which a stop goes on for more than 180 days, in at most 200 characters. Optional.",
+        "An authority's order for a stop of more than 180 days, in at most 200 characters. Optional.",
         default="",
     )
 
@@ -132,11 +147,11 @@ class CaseChanged:
 class OverrideImposed:
     """A person sets a seller's tier until a time. A later override replaces it; a correction can void it."""
 
-    tier: Tier = word_field(1, Tier, "The tier in the meantime. Required.", "status")
+    tier: Tier = word_field(1, Tier, "The tier until then. Required.", "status")
     until: int = fact_field(
         2,
         TIME,
-        "When it ends; at most 366 days after now. Required.",
+        "The end; at most 366 days after now. Required.",
         column="until_time",
         missing_text="must say when it ends",
     )
@@ -147,7 +162,10 @@ class OverrideImposed:
 
 @dataclass(frozen=True, slots=True)
 class EntryCorrected:
-    """An earlier entry happened at another time, or should not have been stated. The last correction of it counts."""
+    """An earlier entry happened at another time, or should not have been stated.
+
+    The last correction of an entry counts.
+    """
 
     entry: str = fact_field(
         1,
@@ -159,9 +177,10 @@ class EntryCorrected:
     correction: CorrectionKind = word_field(
         2,
         CorrectionKind,
-        "Moved to another time, or void. Violations are never void but overturned; exposure is stated again with a higher"
-        " revision; status changes, attributions, corrections, erasures, listings and violations of products stand, but the"
-        " violations derived of these may be moved, and an attribution may be rejected. Required.",
+        "Moved to another time, or void. A violation cannot be void: overturn it. Exposure cannot be corrected: state it"
+        " again with a higher revision. Status changes, attributions, corrections, erasures, listings and violations of"
+        " products cannot be corrected. But the derived violations of products may be moved, and an attribution may be"
+        " rejected. Required.",
         "status",
     )
     actor: str = fact_field(3, ID, ACTOR, missing_text=ACTOR_MISSING)
@@ -169,16 +188,16 @@ class EntryCorrected:
     moved_to: int | None = fact_field(
         5,
         TIME,
-        "When it happened, not in the future; of a violation not later than its `report_time`. Moved into another week it"
-        " goes to that week's incident, unless its present one was named in a merge or a split. Required to move, refused"
-        " to void.",
+        "The right time, not in the future; for a violation not later than its `report_time`. A violation moved into another"
+        " week goes to that week's incident, unless a merge or a split named its present incident. Required to move,"
+        " rejected to void.",
         default=None,
     )
 
 
 @dataclass(frozen=True, slots=True)
 class SellerErased:
-    """The seller's sealed texts were erased. Appended by `sellertrust ledger erase` alone."""
+    """The seller's sealed texts were erased. Only `sellertrust ledger erase` appends it."""
 
     actor: str = fact_field(1, ID, ACTOR, missing_text=ACTOR_MISSING)
     ground: str = fact_field(2, GROUND, GROUND_TEXT, default="")
@@ -186,8 +205,10 @@ class SellerErased:
 
 @dataclass(frozen=True, slots=True)
 class ClockMended:
-    """Record times ran ahead, from which entry on and by how much; or a clock that rested long is confirmed. Appended by
-    `sellertrust ledger mend-clock` alone, in one marketplace for all.
+    """Record times ran ahead: from which entry on, and by how much.
+
+    Without these, it confirms a clock after a long rest. Only `sellertrust ledger mend-clock` appends it, in one
+    marketplace for all.
     """
 
     actor: str = fact_field(1, ID, ACTOR, missing_text=ACTOR_MISSING)
@@ -195,7 +216,9 @@ class ClockMended:
     first_sequence: int = fact_field(
         3,
         count(2**62),
-        "The first entry whose record time ran ahead; all after it, up to this one, did too. Default 0: none did.",
+        "The first entry with a record time ahead; all later entries up to this one are ahead too. Default 0: none.",
         default=0,
     )
-    ahead_micros: int = fact_field(4, count(10**16), "By how many microseconds it ran ahead. Default 0.", default=0)
+    ahead_micros: int = fact_field(
+        4, count(10**16), "Microseconds by which record times ran ahead. Default 0.", default=0
+    )

@@ -1,4 +1,4 @@
-"""Facts about money on its way to a seller, and about measures that a seller contests. No score depends on them."""
+"""Facts about payments to a seller, and about measures that a seller contests. No score depends on them."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -36,24 +36,25 @@ def _value(number: int, text: str) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class FlowStated:
-    """What happened to the orders of one seller on one UTC day in one product category, as soon as it happened: each count
-    is of what happened on that day, to orders of whichever day. Exposure states the settled orders, weeks later. A day stated
-    twice counts by its highest `revision`, so that the day that still runs can be stated anew each hour.
+    """The events of one UTC day in one seller's orders of one product category, stated without delay.
+
+    Each count is of events on that day, in orders of any day. Exposure states the settled orders, weeks later. If a day
+    is stated several times, the highest `revision` counts; so the present day can be stated again each hour.
     """
 
     day: int = fact_field(1, DAY, "The UTC day as `YYYY-MM-DD`, not in the future. Required.", column="exposure_day")
     product_category: str = fact_field(
         2,
         ID,
-        "What was sold, in the marketplace's own words (an id). Default empty: everything.",
+        "The product category, in the marketplace's own words (an id). Default empty: everything.",
         default="",
         column="product_category",
     )
     revision: int = fact_field(
         3,
         count(MAX_REVISION, proto="int32"),
-        "Number of this statement of the day, 0 to 1,000,000; the highest one counts. The same day, product category and"
-        " revision cannot be stated by two entries. Default 0.",
+        "Number of this statement of the day, 0 to 1,000,000; the highest counts. Two entries cannot state the same day,"
+        " product category and revision. Default 0.",
         default=0,
         column="revision",
     )
@@ -66,21 +67,23 @@ class FlowStated:
     shipped_minor: int = _value(8, "Their value")
     delivered_orders: int = _orders(9, "Orders that reached their buyers")
     delivered_minor: int = _value(10, "Their value")
-    disputed_orders: int = _orders(11, "Orders about which a dispute was opened")
+    disputed_orders: int = _orders(11, "Orders with a newly opened dispute")
     disputed_minor: int = _value(12, "The value in dispute")
-    refunded_orders: int = _orders(13, "Orders of which something was refunded")
-    refunded_minor: int = _value(14, "What was refunded")
+    refunded_orders: int = _orders(13, "Orders with a refund")
+    refunded_minor: int = _value(14, "The amount refunded")
     charged_back_orders: int = _orders(15, "Orders charged back by the buyer's bank")
-    charged_back_minor: int = _value(16, "What was charged back")
-    paid_out_orders: int = _orders(17, "Orders of which something was paid out to the seller")
-    paid_out_minor: int = _value(18, "What was paid out")
+    charged_back_minor: int = _value(16, "The amount charged back")
+    paid_out_orders: int = _orders(17, "Orders with a payout to the seller")
+    paid_out_minor: int = _value(18, "The amount paid out")
 
 
 @dataclass(frozen=True, slots=True)
 class DepositChanged:
-    """Money was placed as a seller's deposit, drawn from it for a claim, or returned to the seller. All of a seller's deposit
-    is in one currency. No more is drawn or returned than is there, and no more is drawn for a claim than was paid for it
-    and is not recovered yet: otherwise the entry is refused with FAILED_PRECONDITION and the reason `BALANCE_FORBIDS`.
+    """Money was placed as a seller's deposit, drawn from it for a claim, or returned to the seller.
+
+    A seller's deposit has one currency. The amount drawn or returned is at most the balance. The amount drawn for a
+    claim is at most its paid amount that is not yet recovered. Otherwise the entry is rejected with FAILED_PRECONDITION
+    and the reason `BALANCE_FORBIDS`.
     """
 
     change: DepositChange = word_field(1, DepositChange, "Placed, drawn or returned. Required.", "status")
@@ -90,7 +93,7 @@ class DepositChanged:
     claim: str = fact_field(
         5,
         ID,
-        "The adjudicated claim that it is drawn for. Required for DEPOSIT_CHANGE_DRAWN, refused otherwise.",
+        "The adjudicated claim for which it is drawn. Required for DEPOSIT_CHANGE_DRAWN, rejected otherwise.",
         default="",
         column="target",
     )
@@ -99,9 +102,11 @@ class DepositChanged:
 
 @dataclass(frozen=True, slots=True)
 class PayoutsChanged:
-    """Payouts to a seller were stopped, or go on. A stop opens a case (`case`) and ends by itself after 30 days, unless a
-    person confirms the case by violations, or extends it. While a stop stands another one changes nothing; after one that
-    nobody decided another one is refused with FAILED_PRECONDITION and the reason `LIFECYCLE_FORBIDS`.
+    """Payouts to a seller were stopped or resumed.
+
+    A stop opens a case (`case`) and ends by itself after 30 days, unless a person confirms the case by violations, or
+    extends it. During a stop another stop changes nothing. If the case of an ended stop is undecided, another stop is
+    rejected with FAILED_PRECONDITION and the reason `LIFECYCLE_FORBIDS`.
     """
 
     change: PayoutsChange = word_field(1, PayoutsChange, "Stopped or resumed. Required.", "status")
@@ -112,9 +117,10 @@ class PayoutsChanged:
 
 @dataclass(frozen=True, slots=True)
 class ClaimChanged:
-    """A buyer's adjudicated claim was paid by the marketplace, or recovered from the seller otherwise than by its deposit. A
-    claim may be paid and recovered in parts, all in one currency; more than was paid is not recovered: otherwise the entry is
-    refused with FAILED_PRECONDITION and the reason `BALANCE_FORBIDS`.
+    """The marketplace paid a buyer's adjudicated claim, or recovered it from the seller outside the deposit.
+
+    A claim may be paid and recovered in parts, all in one currency. If recoveries would exceed payments, the entry is
+    rejected with FAILED_PRECONDITION and the reason `BALANCE_FORBIDS`.
     """
 
     claim: str = fact_field(
@@ -135,10 +141,12 @@ class ClaimChanged:
 
 @dataclass(frozen=True, slots=True)
 class ComplaintFiled:
-    """A seller contests a measure, within six months (184 days). They count from when the last statement about the measure
-    was recorded, or from when the measure begins if that is later. The complaint's id is the `entry_id`. About a measure that
-    is not on record it is refused with NOT_FOUND and the reason `MEASURE_NOT_FOUND`; if it is too late, with
-    FAILED_PRECONDITION and the reason `CONTEST_FORBIDS`.
+    """A seller contests a measure, within six months (184 days).
+
+    The time runs from the record of the last statement about the measure, or from the begin of the measure if that is
+    later. The complaint's id is the `entry_id`. The complaint is rejected with NOT_FOUND and the reason
+    `MEASURE_NOT_FOUND` if the measure is not recorded, and with FAILED_PRECONDITION and the reason `CONTEST_FORBIDS` if
+    it is too late.
     """
 
     measure: str = fact_field(
@@ -151,16 +159,18 @@ class ComplaintFiled:
     reason: str = fact_field(
         2,
         REASON,
-        "What the seller says, in 1 to 500 characters. Required. Sealed.",
+        "The seller's statement, in 1 to 500 characters. Required. Sealed.",
         missing_text=REASON_MISSING,
     )
 
 
 @dataclass(frozen=True, slots=True)
 class ComplaintDecided:
-    """A complaint about a measure was decided, once, by a person who neither imposed nor changed the measure nor confirmed a
-    violation that it rests on: otherwise it is refused with FAILED_PRECONDITION and the reason `CONTEST_FORBIDS`. Upheld, the
-    measure is lifted by an entry that follows from this one.
+    """A person decided a complaint about a measure.
+
+    A complaint is decided once. The person must not have imposed or changed the measure, or confirmed one of its
+    violations. Otherwise the entry is rejected with FAILED_PRECONDITION and the reason `CONTEST_FORBIDS`. If the
+    complaint is upheld, the ledger derives an entry that lifts the measure.
     """
 
     complaint: str = fact_field(

@@ -1,8 +1,8 @@
 """The table of the kinds of entries: the fields of each, and its effect.
 
-Everything about a kind follows from it: validation, canonical content, the ledger's columns, the conversion from and to the
-contract, the import of files, the command line and the documents; the messages of `entry.proto` are generated from it. The
-number of a kind is that of `Kind`; its field in the contract's `Entry` has that number + 6.
+These follow from it: validation, canonical content, the ledger's columns, conversion from and to the contract, file
+import, command line and documents. The messages of `entry.proto` are generated from it. A kind has the number of its
+`Kind`; its field in the contract's `Entry` has that number + 6.
 """
 
 from collections.abc import Mapping
@@ -73,8 +73,6 @@ Fact = (
 
 
 class Need(Enum):
-    """Whether a value is required, optional or refused."""
-
     REQUIRED = "required"
     OPTIONAL = "optional"
     REFUSED = "refused"
@@ -82,22 +80,20 @@ class Need(Enum):
 
 @dataclass(frozen=True, slots=True)
 class KindRow:
-    """One kind of entry."""
-
     fact: type
-    """The dataclass of what it states."""
+    """A dataclass."""
     key: str
     """Name of the fact's field in the contract, and of the kind in content and files."""
     seller: Need
     """Whether an entry names a seller."""
     occur_time: Need
-    """Whether an entry states when it happened."""
+    """Whether an entry states its time."""
     effect: str
-    """Its effect on the score, in a few words."""
+    """Effect on the score, in a few words."""
 
     @property
     def fields(self) -> tuple[FactField, ...]:
-        """Return the field definitions of its fact, in the order of their numbers."""
+        """Return the fact's field definitions, in the order of their numbers."""
         return fact_fields(self.fact)
 
 
@@ -106,24 +102,24 @@ KINDS: Mapping[Kind, KindRow] = MappingProxyType(
     {
         Kind.VIOLATION: KindRow(ViolationReported, "violation", _MUST, _MUST, "counts once it is confirmed"),
         Kind.STATUS: KindRow(StatusChanged, "status", _MAY, _MAY, "decides whether a violation counts, and how much"),
-        Kind.EXPOSURE: KindRow(ExposureStated, "exposure", _MUST, _NOT, "what violations are measured against"),
+        Kind.EXPOSURE: KindRow(ExposureStated, "exposure", _MUST, _NOT, "the base for the rate of violations"),
         Kind.IDENTITY: KindRow(IdentityVerified, "identity", _MUST, _MUST, "level, tenure and attributes"),
         Kind.ATTRIBUTION: KindRow(
-            AttributionStated, "attribution", _MAY, _MAY, "accepted: the violation is as if never reported"
+            AttributionStated, "attribution", _MAY, _MAY, "accepted: the violation counts as if never reported"
         ),
-        Kind.RATING: KindRow(RatingGiven, "rating", _MUST, _MUST, "on record only: ratings can be bought"),
+        Kind.RATING: KindRow(RatingGiven, "rating", _MUST, _MUST, "recorded only: ratings can be bought"),
         Kind.DISPUTE: KindRow(
-            DisputeResolved, "dispute", _MUST, _MUST, "decided for the buyer it counts, where a study asks for it"
+            DisputeResolved, "dispute", _MUST, _MUST, "decided for the buyer: counts if a study asks for it"
         ),
         Kind.INSPECTION: KindRow(
             InspectionDone,
             "inspection",
             _MUST,
             _MUST,
-            "of an authority, a test buy or a random audit: failed it counts, passed it makes up for failed ones",
+            "of an authority, a test buy or a random audit: a failed one counts, a passed one makes up for failed ones",
         ),
-        Kind.PROFILE: KindRow(ProfileStated, "profile", _MUST, _MUST, "on record only"),
-        Kind.OPERATOR: KindRow(OperatorStated, "operator", _MUST, _MUST, "on record only"),
+        Kind.PROFILE: KindRow(ProfileStated, "profile", _MUST, _MUST, "recorded only"),
+        Kind.OPERATOR: KindRow(OperatorStated, "operator", _MUST, _MUST, "recorded only"),
         Kind.CONTROL: KindRow(
             ControlChanged, "control", _MUST, _MUST, "earlier exposure and tenure stop counting, violations stay"
         ),
@@ -131,18 +127,20 @@ KINDS: Mapping[Kind, KindRow] = MappingProxyType(
         Kind.PRODUCT_VIOLATION: KindRow(
             ProductViolationReported, "product_violation", _NOT, _MUST, "a violation for each seller who listed it"
         ),
-        Kind.LINK: KindRow(LinkChanged, "link", _MUST, _MAY, "on record only"),
-        Kind.REMEDIATION: KindRow(RemediationDone, "remediation", _MUST, _MAY, "on record only"),
-        Kind.MEASURE: KindRow(MeasureChanged, "measure", _MUST, _MAY, "on record only"),
+        Kind.LINK: KindRow(LinkChanged, "link", _MUST, _MAY, "recorded only"),
+        Kind.REMEDIATION: KindRow(RemediationDone, "remediation", _MUST, _MAY, "recorded only"),
+        Kind.MEASURE: KindRow(MeasureChanged, "measure", _MUST, _MAY, "recorded only"),
         Kind.OVERRIDE: KindRow(OverrideImposed, "override", _MUST, _MAY, "sets the tier until it ends"),
-        Kind.INCIDENT: KindRow(IncidentChanged, "incident", _MUST, _MAY, "which violations have one effect together"),
+        Kind.INCIDENT: KindRow(
+            IncidentChanged, "incident", _MUST, _MAY, "decides which violations have one effect together"
+        ),
         Kind.CORRECTION: KindRow(EntryCorrected, "correction", _MAY, _NOT, "moves an entry in time, or voids it"),
-        Kind.ERASURE: KindRow(SellerErased, "erasure", _MUST, _NOT, "sealed texts are gone; what counts stays"),
+        Kind.ERASURE: KindRow(SellerErased, "erasure", _MUST, _NOT, "sealed texts are gone; counting facts stay"),
         Kind.CLOCK: KindRow(
-            ClockMended, "clock", _NOT, _NOT, "record times that ran ahead read as they should have been"
+            ClockMended, "clock", _NOT, _NOT, "record times that ran ahead are read as the right times"
         ),
         Kind.FLOW: KindRow(FlowStated, "flow", _MUST, _NOT, "none"),
-        Kind.DEPOSIT: KindRow(DepositChanged, "deposit", _MUST, _MAY, "none: it lowers what is still to be placed"),
+        Kind.DEPOSIT: KindRow(DepositChanged, "deposit", _MUST, _MAY, "none: it lowers the deposit still to be placed"),
         Kind.PAYOUTS: KindRow(PayoutsChanged, "payouts", _MUST, _MAY, "none"),
         Kind.CLAIM: KindRow(ClaimChanged, "claim", _MUST, _MAY, "none"),
         Kind.COMPLAINT: KindRow(ComplaintFiled, "complaint", _MUST, _MAY, "none"),
@@ -152,10 +150,10 @@ KINDS: Mapping[Kind, KindRow] = MappingProxyType(
         Kind.CASE: KindRow(CaseChanged, "case", _MUST, _MAY, "none: ended, it ends the caution"),
     }
 )
-"""Every kind of entry by number. Expiry is derived, never stored."""
+"""All kinds of entries. Expiry is derived, never stored."""
 
 BY_COMMAND = frozenset({Kind.ERASURE, Kind.CLOCK})
-"""Kinds that only commands of the operator append."""
+"""Kinds that only the operator's commands append."""
 
 KIND_OF: Mapping[type, Kind] = MappingProxyType({row.fact: kind for kind, row in KINDS.items()})
 """Kind by the dataclass of its fact."""

@@ -1,4 +1,4 @@
-"""Facts about what a seller sold, and how buyers and inspectors found it."""
+"""Facts about a seller's sales, and the findings of buyers and inspectors."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,30 +25,31 @@ from scoring.entries.kinds.common import (
 
 @dataclass(frozen=True, slots=True)
 class ExposureStated:
-    """The settled orders of one seller on one UTC day in one product category. Settled means delivered and past the claim
-    window, whether a breach was found or not. A day stated twice counts by its highest `revision`. It counts from the next
-    day on.
+    """The settled orders of one seller on one UTC day in one product category.
+
+    A settled order is delivered and past the claim window, with or without a breach. If a day is stated several times,
+    the highest `revision` counts. Exposure counts from the next day on.
     """
 
     day: int = fact_field(1, DAY, "The UTC day as `YYYY-MM-DD`, not in the future. Required.", column="exposure_day")
     settled_orders: int = fact_field(
         4,
         ORDERS,
-        "Settled orders, 0 to 100,000,000. Required to be at least each of the counts of failures below.",
+        "Settled orders, 0 to 100,000,000. Required to be at least each of the failure counts below.",
         column="settled_orders",
     )
     product_category: str = fact_field(
         2,
         ID,
-        "What was sold, in the marketplace's own words (an id). Default empty: everything.",
+        "The product category, in the marketplace's own words (an id). Default empty: everything.",
         default="",
         column="product_category",
     )
     revision: int = fact_field(
         3,
         count(MAX_REVISION, proto="int32"),
-        "Number of this statement of the day, 0 to 1,000,000; the highest one counts. The same day, product category and"
-        " revision cannot be stated by two entries. Default 0.",
+        "Number of this statement of the day, 0 to 1,000,000; the highest counts. Two entries cannot state the same day,"
+        " product category and revision. Default 0.",
         default=0,
         column="revision",
     )
@@ -60,7 +61,7 @@ class ExposureStated:
     cancelled: int = fact_field(
         8,
         ORDERS,
-        "Orders the seller cancelled. Like the three below, a service failure: 0 to `settled_orders`.",
+        "Orders cancelled by the seller. A service failure, like the next three counts: 0 to `settled_orders`.",
         default=0,
     )
     late: int = fact_field(9, ORDERS, "Orders handed over late.", default=0)
@@ -75,10 +76,7 @@ class ExposureStated:
 
     @property
     def service_failures(self) -> int:
-        """Return the number of orders with a service failure: the sum of the four counts.
-
-        At most all settled orders.
-        """
+        """Return the orders with a service failure: the sum of the four counts, at most all settled orders."""
         return min(self.cancelled + self.late + self.returned + self.not_received, self.settled_orders)
 
 
@@ -98,11 +96,11 @@ class RatingGiven:
 class DisputeResolved:
     """A dispute between a buyer and the seller was resolved."""
 
-    outcome: DisputeOutcome = word_field(1, DisputeOutcome, "For whom it was decided. Required.", "status")
+    outcome: DisputeOutcome = word_field(1, DisputeOutcome, "The party that won. Required.", "status")
     actor: str = fact_field(2, ID, ACTOR, missing_text=ACTOR_MISSING)
     order: str = fact_field(3, ID, "The order disputed (a pseudonym). Optional.", default="")
     amount_minor: int = fact_field(
-        4, VALUE, "What the buyer got back, in minor units of `currency`, 0 to 10^15. Default 0.", default=0
+        4, VALUE, "The amount returned to the buyer, in minor units of `currency`, 0 to 10^15. Default 0.", default=0
     )
     currency: str = fact_field(5, CURRENCY, CURRENCY_TEXT, default="")
     product_category: str = fact_field(6, ID, PRODUCT_CATEGORY, default="")
@@ -111,16 +109,16 @@ class DisputeResolved:
 
 @dataclass(frozen=True, slots=True)
 class InspectionDone:
-    """An inspection or a test buy, passed or failed. A breach that it found is reported as a violation of its own."""
+    """An inspection or a test buy, passed or failed. A breach that it found is reported as a separate violation."""
 
-    result: InspectionResult = word_field(1, InspectionResult, "What it found. Required.", "status")
-    method: InspectionMethod = word_field(2, InspectionMethod, "How it was done. Required.")
-    source: Source = word_field(3, Source, "Who did it. Required.")
+    result: InspectionResult = word_field(1, InspectionResult, "The result. Required.", "status")
+    method: InspectionMethod = word_field(2, InspectionMethod, "The method. Required.")
+    source: Source = word_field(3, Source, "The inspecting source. Required.")
     selection_probability_ppm: int = fact_field(
         4,
         count(1_000_000),
-        "Probability, in parts per million, that this seller was selected when it was, by a random draw. Default 0: it"
-        " was not drawn at random, or nobody knows.",
+        "Probability, in parts per million, with which a random draw selected this seller at that time. Default 0: not drawn"
+        " at random, or unknown.",
         default=0,
     )
     product: str = fact_field(5, ID, "The product inspected (an id). Optional.", default="")
@@ -133,7 +131,7 @@ class InspectionDone:
     inspector: str = fact_field(
         12,
         ID,
-        "Who inspected (a pseudonym, an id). Optional. Training may take it as context; no answer rests on it.",
+        "The inspector (a pseudonym, an id). Optional. Training may use it as context; no answer depends on it.",
         default="",
     )
     attributes: Mapping[str, str] = fact_field(
