@@ -133,6 +133,12 @@ FLOORS = {
     "incident": "",
 }
 """Prefixes of features by the least severity of what they count, with their words."""
+COMMON_FIELDS = {
+    *("observe_time", "known_time", "at_least_sequence"),
+    *("parent", "page_size", "page_token"),
+    *("name", "actor", "reason", "ground", "entry_id"),
+}
+"""Fields of many requests, which the page on the contract explains once."""
 COMMON_FIELD = 3
 """Kinds that share a field for it to be explained once."""
 COMMON_OPTIONS = ("--marketplace", "--output", "--server", "--wide", "--limit", "--observe-time", "--known-time")
@@ -239,6 +245,9 @@ def _contract() -> Iterator[str]:
     yield "The package is `sellertrust.v1`. The comments in `proto/sellertrust/v1` define"
     yield "every field, its unit, its range and its default. Reasons of failed calls: [errors](errors.md)."
     yield "and [rights](rights.md) the rights."
+    yield ""
+    yield "Reads also take `observe_time`, `known_time` and `at_least_sequence`. Lists take `parent`, `page_size` and"
+    yield "`page_token`. Decisions take `name`, `actor`, `reason`, `ground` and `entry_id`."
     for service, methods in _services():
         yield ""
         yield f"## {service}"
@@ -246,7 +255,7 @@ def _contract() -> Iterator[str]:
         yield from _table("method", "does", "request", "right")
         for method in methods:
             right = METHODS[f"{service}/{method.name}"].right.value
-            fields = ", ".join(field.name for field in method.input_type.fields)
+            fields = ", ".join(name for field in method.input_type.fields if (name := field.name) not in COMMON_FIELDS)
             text = _first_sentence(_comment_before(f"rpc {method.name}(")).partition(": ")[0].rstrip(".")
             yield f"| `{method.name}` | {text} | {fields} | `{right}` |"
 
