@@ -242,9 +242,8 @@ def _settings() -> Iterator[str]:
 def _contract() -> Iterator[str]:
     yield "# The contract"
     yield ""
-    yield "The package is `sellertrust.v1`. The comments in `proto/sellertrust/v1` define"
-    yield "every field, its unit, its range and its default. Reasons of failed calls: [errors](errors.md)."
-    yield "and [rights](rights.md) the rights."
+    yield "The package is `sellertrust.v1`. The comments in `proto/sellertrust/v1` define each field, its unit, its"
+    yield "range and its default. [Errors](errors.md) lists the reasons of failed calls."
     yield ""
     yield "Reads also take `observe_time`, `known_time` and `at_least_sequence`. Lists take `parent`, `page_size` and"
     yield "`page_token`. Decisions take `name`, `actor`, `reason`, `ground` and `entry_id`."
