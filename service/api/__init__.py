@@ -1,1 +1,1 @@
-"""What serves gRPC, and nothing else does: server, calls, threads, servicers, reads, logs."""
+"""The gRPC server: calls, threads, servicers, reads, logs."""

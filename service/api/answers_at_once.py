@@ -1,8 +1,8 @@
-"""Calls that are answered where their requests arrive, from what is remembered, without a thread or a lock.
+"""Answer calls from memory where their requests arrive, without a thread or a lock.
 
-gRPC serves by one thread, in which nothing may wait: no file, no database, no lock that somebody holds for long. So a call
-is answered there only if its caller is known already, what it asks for is granted, and the answer is remembered. Any other
-call goes to its pool, and is asked everything anew there, from the beginning.
+gRPC's one serving thread must not wait: not for a file, a database or a contended lock. It answers a call only if the
+caller is known, the request is granted and the answer is remembered. Any other call goes to its pool, which checks
+everything again.
 """
 
 from collections.abc import Callable
@@ -17,42 +17,40 @@ from service.api.telemetry.call_records import CallRecords, Method
 from service.engine.grpc_call import GrpcCall
 
 FindAtOnce = Callable[[Any], Callable[[], bytes | None] | None]
-"""Gives, for a request, what looks for its response without waiting, None where there never is one; may raise."""
+"""Returns, for a request, a function that looks for its response without waiting, or None; may raise."""
 
 MAX_BYTES = 512
-"""How long a request may be that is remembered: one of a seller with the longest names has 300 bytes."""
+"""The longest request that is remembered; one about a seller with the longest names has 300 bytes."""
 
 MAX_REQUESTS = 65_536
-"""Requests that are remembered, so that none is parsed twice; with one more all of them are forgotten: some 60 MB."""
+"""Parsed requests that are remembered, some 60 MB; one more makes it forget all."""
 
 
 @runtime_checkable
 class AnswersAtOnce(Protocol):
-    """A servicer of which some methods have answers that need no thread."""
+    """A servicer with answers that need no thread."""
 
     def at_once(self, name: str) -> FindAtOnce | None:
-        """Return what finds such answers of a method by its name; None if each of its calls needs a thread."""
+        """Return the finder of such answers for a method; None if all its calls need a thread."""
 
 
 class _Request:
-    """A request that was parsed."""
-
     __slots__ = ("allowed", "find", "message", "seller")
 
     def __init__(self, message: Message, find: Callable[[], bytes | None] | None, seller: str) -> None:
         self.message = message
         self.find = find
-        """Looks for its response; None if it needs a thread."""
+        """Looks for the response; None if it needs a thread."""
         self.seller = seller
-        """The pseudonym of the seller whom it is about."""
+        """The pseudonym of its seller."""
         self.allowed: tuple[object, Caller | None] = (None, None)
-        """The rules by which it was last found to be granted, and to whom."""
+        """The rules that last granted it, and the caller."""
 
 
 class AtOnce:
-    """Answers the calls of one method at once where that is possible. For the one thread by which gRPC serves.
+    """Answers calls of one method at once if possible. For gRPC's one serving thread only.
 
-    TypeError if a call of the method may have to be written to the audit file or be approved first, which waits.
+    Raises TypeError if calls of the method may need an audit line or an approval, which wait.
     """
 
     def __init__(self, method: Method, find: FindAtOnce, gate: Gate, records: CallRecords) -> None:
@@ -65,7 +63,7 @@ class AtOnce:
         self._requests: dict[bytes, _Request] = {}
 
     def __call__(self, data: bytes, call: GrpcCall) -> bytes | None:
-        """Return the response to a request, counted and logged; None if it needs a thread, or is to be refused."""
+        """Return the response, counted and logged; None if the request needs a thread or is to be refused."""
         try:
             return self._answer(data, call)
         except Exception:  # noqa: BLE001 (whatever it is, a thread of the pool says it)
@@ -83,7 +81,7 @@ class AtOnce:
         rules = gate.rules
         if request.allowed[0] is not rules or request.allowed[1] is not caller:
             if gate.require(caller, method.name, request.message) is not None:
-                return None  # an answer of which a part alone may be shown
+                return None  # only a part of the answer may be shown
             request.allowed = (rules, caller)
         response = request.find()
         if response is None or not gate.admit_at_once(caller, method.call_class):
@@ -92,7 +90,7 @@ class AtOnce:
         return response
 
     def _parsed(self, data: bytes) -> _Request | None:
-        """Return a request, parsed and remembered; None if it is too long for either."""
+        """Return a request, parsed and remembered; None if it is too long."""
         if len(data) > MAX_BYTES:
             return None
         message = self._method.request_type.FromString(data)

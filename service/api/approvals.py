@@ -1,8 +1,9 @@
-"""Approvals: whether a call that needs two persons has them, asked once after its caller is found to be granted it.
+"""Approvals: check that a call that needs two persons has them, after its caller is found to be granted it.
 
-The grants file says what needs two. A call that does names a proposal, which must be approved, in time, not withdrawn, and of
-just this request. Persons are counted by the grants in force, so a grant or a person that is taken away counts no more. That
-is asked and the use recorded under the ledger's lock: an approval, a withdrawal and a use come one after the other.
+The grants file says which calls need two persons. Such a call names a proposal. The proposal must be approved,
+unexpired, not withdrawn, and hold exactly this request. Persons are counted by the grants in force, so a person whose
+grant is removed no longer counts. The check and the record of use share the ledger's lock: approvals, withdrawals and
+uses come one after the other.
 """
 
 from collections.abc import Callable, Iterator
@@ -29,37 +30,34 @@ _OVERRIDE = KINDS[Kind.OVERRIDE].key
 _CORRECTION = KINDS[Kind.CORRECTION].key
 
 _NEEDING = {_CORRECTION, *(KINDS[kind].key for kind, right in RIGHT_OF_KIND.items() if right in NEEDING_TWO)}
-"""The facts of entries that may need two persons."""
+"""Facts of entries that may need two persons."""
 
 MAX_PROVEN = 1_000
-"""Proposals of which it is remembered up to where they are proven."""
+"""Proposals whose proven sequence is remembered."""
 
 Report = Callable[..., object]
-"""Gets an event, and its fields by name."""
+"""Takes an event and its fields."""
 
 
 class Approvals:
-    """Refuses calls that need two persons and have them not. Without a grants file none does."""
+    """Rejects calls that need two persons and do not have them. Without a grants file it rejects none."""
 
     def __init__(self, grants: GrantsFile | None, ledger: Ledger, report: Report) -> None:
         self._grants = grants
         self._ledger = ledger
         self._report = report
-        self._proven: dict[object, int] = {}  # by proposal as it stood, up to which sequence
+        self._proven: dict[object, int] = {}  # by proposal: the proven sequence
 
     @property
     def agreement(self) -> Agreement:
-        """Return what the grants file in force states of persons and of what needs two of them.
-
-        Nothing without a grants file.
-        """
+        """Return the persons of the grants file in force, and what needs two of them; empty without a grants file."""
         return Agreement() if self._grants is None else self._grants.rules.agreement
 
     def require(self, caller: str, method: str, request: Message) -> Approval | None:
-        """Return the approval by which a granted request is let in; None if it needs none.
+        """Return the approval that lets a granted request in; None if it needs none.
 
-        ApprovalRequired or ProposalClosed if it needs one and has none; InvalidInput about `proposal`.
-        A request that names a proposal is held to it, whether it needs one or not. Proposals themselves and dry runs need
+        Raises ApprovalRequired or ProposalClosed if it needs an approval and has none, InvalidInput about `proposal`. A
+        request that names a proposal must match it even if it needs no approval. Proposals themselves and dry runs need
         none.
         """
         row = METHODS[method]
@@ -80,9 +78,10 @@ class Approvals:
         raise ApprovalRequired(text, {"right": right.value, "proposal": "", "persons_missing": str(PERSONS)})
 
     def persons(self, proposal: Proposal) -> list[tuple[str, str]]:
-        """Return a list of (person shown, person behind) for each step of a proposal; "" for nobody.
+        """Return, for each step of a proposal, (the person whom its caller shows, the person whom it puts behind the
+        proposal).
 
-        The person whom the step's caller shows, and the one whom the step puts behind the proposal.
+        "" means no one.
         """
         agreement = self.agreement
         behind = agreement.persons_behind(proposal, _asked_by(proposal))
@@ -90,16 +89,16 @@ class Approvals:
         return list(zip(shown, behind, strict=True))
 
     def may_see(self, caller: str, proposal: Proposal) -> bool:
-        """Return whether a caller who is granted `propose` may look at a proposal, as `Agreement.may_see`."""
+        """Return whether a caller with the right `propose` may see a proposal, as `Agreement.may_see`."""
         return caller == LOCAL_CALLER or self.agreement.may_see(caller, proposal, _asked_by(proposal))
 
     def _right_in_need(self, method: str, request: Any) -> Right | None:
-        """Return a right that a request asks for and that needs two persons; None if it asks for none."""
+        """Return a right in the request that needs two persons; None if there is none."""
         agreement, row = self.agreement, METHODS[method]
         if not agreement.rules:
             return None
         if row.scope is Scope.ENTRIES and _NEEDING.isdisjoint(entry.WhichOneof("fact") for entry in request.entries):
-            return None  # of a large batch nothing more is looked at
+            return None  # skip the rest of a large batch
         right = agreement.right_in_need(asked_of(row, request))
         if right is None and row.scope is Scope.ENTRIES:
             marketplace = parse_marketplace(request.parent, "parent")
@@ -108,7 +107,7 @@ class Approvals:
         return right
 
     def _corrects_override(self, marketplace: str, entries: Any) -> bool:
-        """Return whether a correction among the entries is of an override, or of what is not on record yet and may be one."""
+        """Return whether an entry corrects an override, or an unrecorded entry that may be one."""
         kinds = {entry.entry_id: entry.WhichOneof("fact") for entry in entries}
         corrected = {entry.correction.entry for entry in entries if entry.WhichOneof("fact") == _CORRECTION}
         unknown = corrected - kinds.keys()
@@ -118,9 +117,9 @@ class Approvals:
         )
 
     def _use(self, caller: str, method: str, request: Message, named: str, right: Right | None) -> Approval:
-        """Return the approval of a named proposal, and record that it was used."""
+        """Return the approval of a named proposal, and record its use."""
         marketplace, proposal = parse_proposal(named, "proposal")
-        # One answer to them all: whoever may not read proposals must not learn which there are.
+        # One answer for all: a caller who may not read proposals must not learn which exist.
         text = f"no proposal {named} holds just this request, to the last field; {_REMEDY}"
         unfit = ApprovalRequired(text, _metadata(right, named, 0))
         parent = getattr(request, "parent", "")
@@ -142,7 +141,7 @@ class Approvals:
             before = self._ledger.proposals.find(marketplace, proposal)
             if not is_request(before, method, request):
                 raise unfit
-            self._require_proven(named, before)  # without the lock, under which little is left to prove
+            self._require_proven(named, before)  # without the lock, so that little is left to prove under it
             found = self._ledger.proposals.take_step(marketplace, proposal, Step.USED, principal=caller, check=check)
         except ProposalNotFound:
             raise unfit from None
@@ -155,17 +154,17 @@ class Approvals:
         )
 
     def _require_proven(self, named: str, proposal: Proposal) -> None:
-        """Refuse, by ProposalClosed, a proposal unless all entries from it on are as they were sealed.
+        """Raise ProposalClosed unless all entries from the proposal on are as they were sealed.
 
-        So neither its request nor its end was changed, and no step was left out. What this process has proven
-        of it before is not looked at again.
+        So its request and its end are unchanged, and no step is missing. Entries that this process has proven before
+        are skipped.
         """
         steps = tuple(taken for taken in proposal.steps if taken.step is not Step.USED)
         known = named, proposal.digest, proposal.expire_time, steps
         if len(self._proven) >= MAX_PROVEN:
             self._proven.clear()
 
-        def note(sequence: int, _: int) -> None:  # so that a call which comes too late is not in vain
+        def note(sequence: int, _: int) -> None:  # so that a late call is not in vain
             self._proven[known] = sequence
             current_call().require_caller()
 
@@ -179,9 +178,9 @@ class Approvals:
 
 
 def require_open(found: Proposal) -> None:
-    """Refuse a proposal that can be neither approved nor used: ProposalClosed with the reason.
+    """Raise ProposalClosed, with the reason, if a proposal can be neither approved nor used.
 
-    It was withdrawn or declined, has expired, or was about a seller who was erased.
+    It was withdrawn or declined, has expired, or concerns an erased seller.
     """
     closed = {
         "WITHDRAWN": (found.has(Step.WITHDRAWN), "was withdrawn or declined"),
@@ -196,7 +195,7 @@ def require_open(found: Proposal) -> None:
 
 @contextmanager
 def naming(name: str) -> Iterator[None]:
-    """Add the name of a proposal to any ProposalNotFound that the `with` block raises."""
+    """Add a proposal's name to any ProposalNotFound that the `with` block raises."""
     try:
         yield
     except ProposalNotFound as error:
@@ -205,7 +204,7 @@ def naming(name: str) -> Iterator[None]:
 
 
 def _asked_by(proposal: Proposal) -> list[Asked]:
-    """Return what the request in a proposal asks for; nothing, which nobody is granted, if it was erased."""
+    """Return what the request in a proposal asks for. An erased request asks for what is granted to no one."""
     if proposal.content is None:
         return []
     method = proposal.content.method

@@ -1,12 +1,11 @@
-"""What happens around every RPC, in one place: arrive, parse, call, map errors, answer, log one line, count.
+"""Handle every RPC in one place: parse, admit, call, map errors, answer, log one line, count.
 
-A servicer is a pure function from request to response, or for a stream from requests to an iterator of responses, that
-raises domain errors. Only this module knows gRPC's contexts, and only it aborts: after `context.set_code` a handler
-would go on. Handlers are registered without a deserializer, because grpcio answers bytes it cannot parse with UNKNOWN
-and sends exception texts to the caller.
+A servicer is a pure function from request to response, or from requests to an iterator of responses, and raises domain
+errors. Only this module uses gRPC's contexts and aborts: after `context.set_code` a handler would go on. Handlers have
+no deserializer, since grpcio answers bytes that it cannot parse with UNKNOWN and sends exception texts to the caller.
 
-Every call, of one request or of a stream of them, passes `_Passing` before its work, and each of its requests
-passes `Calls._take_request`. What is to hold for all calls stands there and nowhere else.
+Every call passes `_Passing` before its work, and each of its requests passes `Calls._take_request`. Rules for all calls
+belong there.
 """
 
 import threading
@@ -43,9 +42,9 @@ from service.engine.handover import run_in_pool
 from service.engine.pools import POOLS, Pool
 
 DO_NOT_RETRY = (("grpc-retry-pushback-ms", "-1"),)
-"""Keeps a channel from repeating a call by itself: who asks for a fresh answer would hear of nothing but the deadline."""
+"""Stops automatic retries: a caller who asks for a fresh answer would otherwise see only the deadline."""
 
-NO_DEADLINE_SECONDS = 1e8  # what grpcio calls left of a call without a deadline is far more
+NO_DEADLINE_SECONDS = 1e8  # for a call without a deadline grpcio returns far more
 
 _OK = Status()
 _NO_DETAILS: Mapping[str, Any] = MappingProxyType({})
@@ -56,10 +55,7 @@ StreamBehaviour = Callable[[Any, grpc.ServicerContext], Iterator[bytes]]
 
 
 def parse(kind: type[Message], data: bytes) -> Message:
-    """Parse a request; fields of a newer contract are kept.
-
-    InvalidInput about `request` if the bytes are none.
-    """
+    """Parse a request, keeping fields of a newer contract. Raises InvalidInput about `request` for malformed bytes."""
     try:
         return kind.FromString(data)
     except DecodeError:
@@ -68,7 +64,7 @@ def parse(kind: type[Message], data: bytes) -> Message:
 
 
 class Calls:
-    """The mechanism around each RPC; `registry` gets its counters, `log` its lines. It knows how many calls run."""
+    """Wraps each RPC, counts running calls; `registry` gets the metrics, `log` the lines."""
 
     def __init__(
         self,
@@ -83,7 +79,6 @@ class Calls:
         self._approvals = approvals
         self._waits_for_log = is_for_people(log)
         self.records = CallRecords(log, pseudonyms, registry, model_digest)
-        """What is kept of every call."""
         self._running: Tally[str] = Tally()
         self._ended = threading.Condition()
 
@@ -94,12 +89,11 @@ class Calls:
         pools: Mapping[str, ThreadPoolExecutor] | None = None,
         streams: Streams | None = None,
     ) -> "dict[str, grpc.RpcMethodHandler[bytes, bytes]]":
-        """Return, by method name, gRPC's handlers for every method of `service`.
+        """Return gRPC's handlers of `service` by method name.
 
-        Each calls the servicer's method of the same name, with records, access and errors around it. `pools` has the
-        threads of each `Service/Method`; streaming methods get those of `streams`. TypeError if a method has no
-        implementation or no row in the table of rights, if there are no threads for it, or if only its requests are a
-        stream.
+        Each wraps the servicer's method of the same name. `pools` has the threads of each `Service/Method`; streaming
+        methods use `streams`. Raises TypeError if a method has no implementation, no row in the table of rights or no
+        threads, or if only its requests are a stream.
         """
         require_rows([_method_of(descriptor).name for descriptor in service.methods])
         handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {}
@@ -133,10 +127,7 @@ class Calls:
         return handlers
 
     def wait_until_idle(self, seconds: float) -> dict[str, int]:
-        """Wait at most `seconds` until no call runs; return the number that still run, by method.
-
-        Empty if none does.
-        """
+        """Wait at most `seconds` until no call runs; return the number still running by method."""
         with self._ended:
             self._ended.wait_for(lambda: not self._running, seconds)
             return dict(self._running)
@@ -149,7 +140,7 @@ class Calls:
                     return response
                 passage.response = response
                 return response.SerializeToString()
-            return b""  # not reached: what ends the body otherwise aborts
+            return b""  # not reached: whatever else ends the body aborts
 
         return behave
 
@@ -157,7 +148,7 @@ class Calls:
         self, method: Method, implementation: Callable[[Any], Generator[Message, None, None]], streams: Streams
     ) -> StreamBehaviour:
         def behave(incoming: Any, context: grpc.ServicerContext) -> Iterator[bytes]:
-            """Answer a call; `incoming` is the bytes of the request, or an iterator of those of all requests."""
+            """Answer a call; `incoming` holds the bytes of one request, or an iterator over all."""
             with self._passing(method, context, streams) as passage:
                 recheck = partial(self._recheck, passage, context)
                 messages = streams.messages(incoming, recheck) if method.takes_stream else [incoming]
@@ -174,14 +165,12 @@ class Calls:
         return behave
 
     def _passing(self, method: Method, context: grpc.ServicerContext, streams: Streams | None = None) -> "_Passing":
-        """Return what every call, of whatever kind, passes: a context manager around its work."""
         return _Passing(self, method, context, streams)
 
     def _admit(self, passage: Passage, context: grpc.ServicerContext, streams: Streams | None, held: ExitStack) -> None:
-        """Find out who calls (Unauthenticated), and give a stream its place, which `held` gives back (TooManyCalls).
+        """Identify the caller (Unauthenticated) and reserve a stream's place, which `held` releases (TooManyCalls).
 
-        Whoever may turn a call away for what it is or whom it comes from does so here, by a domain error, before a byte of
-        a request is parsed.
+        Checks that need only the call's kind or origin belong here, before any request is parsed.
         """
         method = passage.method
         passage.caller = self._gate.identify(context)
@@ -195,7 +184,7 @@ class Calls:
     def _requests(
         self, passage: Passage, messages: Iterable[bytes], context: grpc.ServicerContext
     ) -> Iterator[Message]:
-        """Yield the requests of a stream, one or many, each parsed as it is asked for; as `_take_request`."""
+        """Yield the requests, each parsed when it is asked for, as `_take_request`."""
         parent = ""
         for data in messages:
             self.records.count_message(passage, "received")
@@ -205,15 +194,15 @@ class Calls:
             yield request
 
     def _take_request(self, passage: Passage, data: bytes, context: grpc.ServicerContext, parent: str = "") -> Message:
-        """Return a request of a call, parsed. InvalidInput about `request`.
+        """Return a parsed request. Raises InvalidInput about `request`.
 
-        No request reaches a servicer but through here: whoever may refuse one for what it asks for does so here. `parent`:
-        that of the stream, which its messages after the first may leave out.
+        Every request passes here, so checks on its content belong here. `parent`: the stream's, which later messages
+        may omit.
         """
         method = passage.method
         require_few_fields(data, method.nested)
         request: Any = parse(method.request_type, data)
-        if method.takes_stream:  # what follows judges by where entries go
+        if method.takes_stream:  # later checks depend on where entries go
             request.parent = request.parent or parent
         passage.request = request
         self._require(passage, context)
@@ -226,9 +215,9 @@ class Calls:
         return cast(Message, request)
 
     def _require(self, passage: Passage, context: grpc.ServicerContext) -> None:
-        """Refuse what the caller of a call is not granted: Unauthenticated, PermissionDenied, or as `Gate.require`.
+        """Raise Unauthenticated, PermissionDenied, or as `Gate.require`, if a request is not granted.
 
-        A stream may outlive what its caller was granted, and the token that it showed, so who calls is asked anew.
+        A stream may outlive its grants and its token, so its caller is identified again.
         """
         rules = self._gate.rules
         if passage.method.gives_stream:
@@ -243,14 +232,16 @@ class Calls:
         passage.rules = rules
 
     def _recheck(self, passage: Passage, context: grpc.ServicerContext) -> None:
-        """Refuse a stream, while it waits for its client, that its caller may not have open any more; as `_require`."""
+        """Reject a stream that its caller may no longer have open, while it waits for its client; raises as
+        `_require`.
+        """
         passage.caller = self._gate.identify(context)
         if self._gate.rules is not passage.rules:
             self._gate.require_anything(passage.caller, passage.method.name)
             self._require(passage, context)
 
     def _keep_end(self, passage: Passage, number: int, response: Message | None) -> None:
-        """Write what came of a request to the audit file, if that has a line of it. Never fails: the work is done."""
+        """Write a request's outcome to the audit file if the request has a line. Never raises: the work is done."""
         kept, passage.kept = passage.kept, None
         if kept is None:
             return
@@ -262,7 +253,7 @@ class Calls:
             self.records.report("audit file does not take what came of a call", type(trouble).__name__)
 
     def _count_running(self, method: str, change: int) -> None:
-        """Count a call among those that run, or no longer."""
+        """Add a call to those that run, or remove it."""
         with self._ended:
             self._running[method] += change
             if self._running[method] == 0:
@@ -271,11 +262,10 @@ class Calls:
 
 
 class _Passing:
-    """What every call needs before and after its work, of whatever kind it is, as a context manager around the work.
+    """The work before and after every call, as a context manager.
 
-    Before: the call becomes the current one, with its deadline, counts among those that run, and is admitted. After: what
-    was raised becomes a status, a line in the log and a count. By hand, since one made of a generator takes a tenth of the
-    time of a remembered score.
+    Before: make the call current, set its deadline, count it as running, admit it. After: turn an exception into a
+    status, log one line, count. A generator-based manager would take a tenth of the time of a remembered score.
     """
 
     __slots__ = ("_calls", "_context", "_held", "_passage", "_streams", "_token")
@@ -303,7 +293,7 @@ class _Passing:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
-        """End the call; also when gRPC closes a stream's generator, since the client is gone, which is no Exception."""
+        """End the call, also when gRPC closes a stream's generator because the client is gone."""
         calls, passage, context = self._calls, self._passage, self._context
         if self._streams is not None:
             self._held.close()
@@ -313,7 +303,7 @@ class _Passing:
             status, details = self._failure(error)
         if passage.method.gives_stream:
             is_awaited = context.is_active()
-            if not is_awaited and status.code != code_pb2.INTERNAL:  # which the log is to tell all the same
+            if not is_awaited and status.code != code_pb2.INTERNAL:  # the log is to show it all the same
                 in_time = passage.call.seconds_left() > LATE_SECONDS
                 status = Status(code=code_pb2.CANCELLED if in_time else code_pb2.DEADLINE_EXCEEDED)
             details = {**passage.call.counts, **details}
@@ -329,7 +319,7 @@ class _Passing:
         return is_failed
 
     def _failure(self, error: Exception) -> tuple[Status, Mapping[str, Any]]:
-        """Return the status of a call whose work raised an error, and the fields of its line; let the error's frames go."""
+        """Return the status and the log fields of an error, and release the error's frames."""
         calls, passage = self._calls, self._passage
         found: tuple[Status, Mapping[str, Any]] = _OK, _NO_DETAILS
         is_client_gone = passage.method.takes_stream and isinstance(error, grpc.RpcError)  # how its requests end then
@@ -356,7 +346,7 @@ def _method_of(method: MethodDescriptor) -> Method:
 
 
 def _class_of(name: str, *, is_stream: bool) -> str:
-    """Return the class of a method among the limits of callers, who find the reads of review among the slow ones."""
+    """Return a method's class among the limits of callers. Reads of review count as slow."""
     if is_stream:
         return Pool.STREAM.value
     pool = POOLS.get(name, Pool.SLOW)
@@ -364,7 +354,7 @@ def _class_of(name: str, *, is_stream: bool) -> str:
 
 
 def _client_of(context: grpc.ServicerContext) -> str:
-    """Return whose a stream is: whom its certificate names, or the host it comes from, whichever connection it uses."""
+    """Return the client of a stream, over all its connections: the name in its certificate, or its host."""
     if names := context.peer_identities():
         return b" ".join(names).decode("utf-8", "replace")
     return str(context.peer()).rpartition(":")[0]

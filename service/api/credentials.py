@@ -1,4 +1,4 @@
-"""The header `authorization` of a call, and the error of a call that shows nothing which proves anybody."""
+"""Read the header `authorization` of a call."""
 
 import grpc
 
@@ -8,7 +8,7 @@ _ONE_TOKEN = "the authorization header must be one bearer token"  # noqa: S105 (
 
 
 def authorization_of(context: grpc.ServicerContext) -> str:
-    """Return the header `authorization` of a call; "" without one. Unauthenticated if it has several, or an empty one."""
+    """Return the header `authorization`; "" without one. Raises Unauthenticated for several, or an empty one."""
     found = ""
     for key, value in context.invocation_metadata():
         if key == "authorization":
@@ -19,7 +19,7 @@ def authorization_of(context: grpc.ServicerContext) -> str:
 
 
 def bearer_token(header: str) -> str:
-    """Return the bearer token in a header. Unauthenticated if it holds credentials of another kind."""
+    """Return the bearer token in a header. Raises Unauthenticated for credentials of another kind."""
     scheme, _, token = header.partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise unauthenticated(_ONE_TOKEN)
@@ -27,5 +27,5 @@ def bearer_token(header: str) -> str:
 
 
 def unauthenticated(problem: str) -> Unauthenticated:
-    """Return the error of a call that proves nobody, with the remedy."""
+    """Return the error, with the remedy, for a call that proves no one."""
     return Unauthenticated(f"{problem}; show a client certificate, or a valid bearer token of an issuer known here")

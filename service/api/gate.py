@@ -1,8 +1,8 @@
-"""The gate: who calls, and whether the caller may, asked once before every call's work, and at each message of a stream.
+"""The gate: identify the caller and check its grants, once before every call and at each message of a stream.
 
-A server that only this machine can reach, with neither a grants file nor a mesh before it, lets `local` do everything; so
-does its Unix socket, which only its own user can open. Anywhere else whoever shows nobody is refused, and so is whatever
-is not granted. Headers by which a proxy forwards a certificate are never read.
+A server that only this machine can reach, without a grants file or a mesh, lets `local` do everything; so does its Unix
+socket, which only its own user can open. Elsewhere callers who show no one, and requests that are not granted, are
+refused. Headers in which a proxy forwards a certificate are never read.
 """
 
 from collections.abc import Mapping
@@ -37,38 +37,37 @@ from service.engine.grpc_call import connection_of
 from service.engine.turnstile import EVERY_METHOD, HOLD_SECONDS, Turnstile, digest_of
 
 MAX_KNOWN = 2_000
-"""Callers who are known by what they show; with one more all of them are found out anew."""
+"""Callers known by what they show; one more makes it forget all."""
 
 MAX_MARKETPLACES = 1_000
-"""Marketplaces of a caller whose visible sellers are kept, a right; with one more all of them are found anew."""
+"""(Marketplace, right) pairs of a caller whose visible sellers are kept; one more makes it forget all."""
 
 ENTRIES_A_REFUSAL = 500
-"""So many entries that were parsed in vain cost as much as the refusal of a call."""
+"""This many entries parsed in vain cost as much as one refused call."""
 
 
 @dataclass(frozen=True)
 class Caller:
-    """Who calls: every principal that the call shows."""
+    """The caller, as all principals that the call shows."""
 
     principals: tuple[Principal, ...]
     own_names: frozenset[str] = frozenset()
-    """Every name by which the same caller is known, as `Agreement.names_of`."""
+    """All names of the same caller, as `Agreement.names_of`."""
     grants: GrantList = field(default_factory=GrantList, compare=False)
-    """The grants that were in force when it was found out who calls."""
+    """The grants in force when the caller was identified."""
     _visible: dict[tuple[Right, str], frozenset[str]] = field(default_factory=dict, compare=False)
 
     @cached_property
     def names(self) -> list[str]:
-        """Return the name of each principal that the caller shows."""
         return [principal.name for principal in self.principals]
 
     @cached_property
     def name(self) -> str:
-        """Return the names of the caller's principals in one text, as logs and records have them."""
+        """Return the names of the principals in one text, as in logs and records."""
         return " ".join(self.names)
 
     def visible(self, right: Right, marketplace: str) -> frozenset[str]:
-        """Return the sellers of a marketplace over whom the caller is granted a right, as `visible_sellers`; kept."""
+        """Return the sellers of a marketplace over whom the caller has a right, as `visible_sellers`; cached."""
         found = self._visible.get((right, marketplace))
         if found is None:
             found = visible_sellers(self.principals, self.grants, right, marketplace)
@@ -83,35 +82,35 @@ LOCAL_CALLER = Caller((LOCAL,))
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """Whom a certificate and a token were found to prove."""
+    """The caller whom a certificate and a token prove."""
 
     caller: Caller
     rules: Rules
-    """The rules by which."""
+    """The rules that identified it."""
     until: float
-    """Until when that is believed, in seconds since 1970."""
+    """Expiry, in seconds since 1970."""
     verified: Verified | None
-    """What the token's verification found."""
+    """The result of the token's verification."""
 
     def holds(self, rules: Rules, now: float) -> bool:
-        """Return whether it is to be believed still."""
+        """Return whether it is still valid."""
         return rules is self.rules and now < self.until and (self.verified is None or self.verified.is_current)
 
 
 class Kept(NamedTuple):
-    """A line of the audit file about a call."""
+    """A call's line of the audit file."""
 
     line: str
     """Its hash."""
     where: Mapping[str, str]
-    """The marketplace of the call; empty if it is over the server."""
+    """The call's marketplace; empty if the call concerns the server."""
 
 
 class Gate:
-    """Finds out who calls and refuses what is not granted. Without a grants file every caller is `local`.
+    """Identifies callers and rejects what is not granted. Without a grants file every caller is `local`.
 
-    `has_socket`: whether calls by a Unix socket come from the server's own user. `is_mesh`: whether a mesh has ended TLS
-    before the server, so that tokens in plain text were not on the wire.
+    `has_socket`: whether calls by a Unix socket come from the server's own user. `is_mesh`: whether a mesh has ended
+    TLS before the server, so that tokens in plain text were not on the wire.
     """
 
     def __init__(
@@ -129,26 +128,22 @@ class Gate:
         self._certificates = Certificates()
         self._known: dict[tuple[bytes, str], _Known] = {}  # by certificate and header
         self.turnstile = Turnstile(is_known=lambda certificate, shown: (certificate, shown) in self._known)
-        """Whose calls are held since it asks on after refusals."""
+        """Holds the calls of callers who ask on after refusals."""
 
     @property
     def rules(self) -> Rules | None:
-        """Return the rules of the grants file in force; None without a grants file.
-
-        They are replaced and never changed.
-        """
+        """Return the rules in force, which never change in place; None without a grants file."""
         return None if self._grants is None else self._grants.rules
 
     @property
     def has_grants(self) -> bool:
-        """Return whether a grants file decides who may call."""
         return self._grants is not None
 
     def identify(self, context: grpc.ServicerContext) -> Caller:
-        """Return the caller of a call, by its certificate and its token.
+        """Return the caller, by its certificate and its token.
 
-        `local` without a grants file, and by a Unix socket that is the server's own user's. Raises Unauthenticated if the
-        call shows nobody, or anything that proves nobody.
+        `local` without a grants file, and by the server's own Unix socket. Raises Unauthenticated if the call shows no
+        one, or anything that proves no one.
         """
         if self._grants is None or self._is_by_socket(context):
             return LOCAL_CALLER
@@ -156,7 +151,7 @@ class Gate:
         rules = self._grants.rules
         known = self._known.get(key)
         if known is None or not known.holds(rules, time()):
-            self._known.pop(key, None)  # which counts as known no more if it proves nobody now
+            self._known.pop(key, None)  # which then no longer counts as known
             known = self._identify(rules, *key)
             if len(self._known) >= MAX_KNOWN:
                 self._known.clear()
@@ -164,9 +159,9 @@ class Gate:
         return known.caller
 
     def recognise(self, context: grpc.ServicerContext) -> Caller | None:
-        """Return the caller as `identify` does, if what the call shows is known already; None if it is not.
+        """Return the caller as `identify` does if its credentials are known already, else None.
 
-        Takes no lock, and verifies nothing anew.
+        Takes no lock and verifies nothing.
         """
         if self._grants is None or self._is_by_socket(context):
             return LOCAL_CALLER
@@ -174,11 +169,11 @@ class Gate:
         return known.caller if known is not None and known.holds(self._grants.rules, time()) else None
 
     def _is_by_socket(self, context: grpc.ServicerContext) -> bool:
-        """Return whether a call came by the server's Unix socket, which its own user alone can open."""
+        """Return whether a call came by the server's Unix socket, which only its own user can open."""
         return self._has_socket and context.peer().startswith("unix:")
 
     def _shown_by(self, context: grpc.ServicerContext) -> tuple[bytes, str]:
-        """Return what a call shows: (certificate in PEM, `authorization` header), each empty for none.
+        """Return (certificate in PEM, `authorization` header), each empty for none.
 
         Raises Unauthenticated for a token in plain text.
         """
@@ -189,7 +184,7 @@ class Gate:
         return (pems[0] if pems else b""), shown
 
     def _identify(self, rules: Rules, pem: bytes, shown: str) -> "_Known":
-        """Return who a certificate and an `authorization` header together prove to be, and until when; as `identify`."""
+        """Return the caller whom a certificate and an `authorization` header prove, and until when; as `identify`."""
         certificate = self._certificate([pem] if pem else None)
         found = [] if certificate is None else [certificate.principal]
         verified = None
@@ -205,16 +200,16 @@ class Gate:
         return _Known(Caller(tuple(found), own_names, rules.grants), rules, until, verified)
 
     def require(self, caller: Caller, method: str, request: Message) -> frozenset[str] | None:
-        """Refuse a request of `Service/Method` that is not granted; return whom its answer may show.
+        """Raise PermissionDenied, before any lookup, if a request is not granted; return the sellers that its answer
+        may show.
 
-        By PermissionDenied, before anything is looked up. Returned are the sellers of whom alone the answer may hold
-        anything, for a request over many; None for all that it names. InvalidInput, to callers who are granted anything
-        at all, if a name that states the place is malformed.
+        For a request over many, the answer may hold only these sellers; None allows all that the request names. Raises
+        InvalidInput for a malformed name of a place, but only to callers who are granted anything.
         """
         if self._grants is None or caller is LOCAL_CALLER:
             return None
         row = METHODS[method]
-        if row.scope is Scope.SELLER:  # in a tenth of the time: checkouts ask this at each order
+        if row.scope is Scope.SELLER:  # in a tenth of the time: checkouts need this at each order
             marketplace, seller = seller_parts(request)
             if seller and not caller.visible(row.right, marketplace).isdisjoint((seller, "*")):
                 return None
@@ -241,17 +236,14 @@ class Gate:
     def admit_at_once(self, caller: Caller, call_class: str) -> bool:
         """Charge a call as `admit` does, and return whether it was.
 
-        False, with nothing charged, for a call beyond a limit, and while another thread keeps the accounts.
+        Returns False, with nothing charged, beyond a limit or while another thread holds the accounts.
         """
         if self._grants is None or caller is LOCAL_CALLER:
             return True
         return self._grants.rules.limits.take_call_at_once(caller.names, call_class)
 
     def require_anything(self, caller: Caller, method: str) -> None:
-        """Refuse, by PermissionDenied, a caller that is granted nothing at all.
-
-        For a stream, before its first message states what it asks for.
-        """
+        """Raise PermissionDenied if the caller is granted nothing. For a stream, before its first message."""
         if self._grants is None or caller is LOCAL_CALLER:
             return
         if not is_granted_anything(caller.principals, caller.grants):
@@ -260,7 +252,7 @@ class Gate:
     def admit(self, caller: Caller, method: str, call_class: str, context: grpc.ServicerContext) -> None:
         """Charge a call of a class to its caller's limits.
 
-        TooManyCalls, with the time to wait, if it is beyond one; such a caller's next calls may be held.
+        Raises TooManyCalls, with the time to wait, beyond a limit; the caller's next calls may then be held.
         """
         if self._grants is not None and caller is not LOCAL_CALLER:
             seconds = self._grants.rules.limits.take_call(caller.names, call_class)
@@ -271,14 +263,11 @@ class Gate:
     def admit_entries(
         self, caller: Caller, method: str, call_class: str, count: int, context: grpc.ServicerContext
     ) -> None:
-        """Charge `count` entries to their caller's limits.
-
-        TooManyCalls, with the time to wait, if they are beyond one; such a caller's next calls may be held.
-        """
+        """Charge `count` entries to their caller's limits; raises as `admit`."""
         if self._grants is not None and caller is not LOCAL_CALLER:
             limits = self._grants.rules.limits
             seconds = limits.take_entries(caller.names, call_class, count)
-            if seconds > 0:  # a smaller batch may fit sooner; what was refused has been parsed, which is dear
+            if seconds > 0:  # a smaller batch may fit sooner; the refused batch has been parsed, at a cost
                 shortest = limits.entries_wait(caller.names, call_class)
                 self.note_excess(caller, method, context, shortest, weight=1 + count / ENTRIES_A_REFUSAL)
                 raise _excess(seconds, "entries")
@@ -286,19 +275,19 @@ class Gate:
     def note_excess(
         self, caller: Caller, method: str, context: grpc.ServicerContext, seconds: float, weight: float = 1.0
     ) -> None:
-        """Record at the turnstile that a caller was refused for its excess.
+        """Record at the turnstile that a caller was refused for excess, so that its next calls may be held.
 
-        Its next calls are held if it asks on regardless. `weight`: as how many refusals this one counts.
+        `weight`: the number of refusals that this one counts as.
         """
         token = digest_of(context.invocation_metadata() or ())
         self.turnstile.note(method, caller.name, str(context.peer()), token, seconds, weight)
 
     def note_refusal(self, caller: Caller | None, method: str, call_class: str, context: grpc.ServicerContext) -> None:
-        """Record at the turnstile that a call was refused as UNAUTHENTICATED or PERMISSION_DENIED, if no such call fits.
+        """Record at the turnstile an UNAUTHENTICATED or PERMISSION_DENIED call, if no such call could be let in.
 
-        That is: the caller proves nobody (None), is granted nothing, or has no right by which the method lets anybody in;
-        whoever has one is left to its limits. What proves nobody is charged to the principal of the certificate beside
-        it. A mesh's connections bring calls of many, so nobody is known by one there.
+        That is: the caller proves no one (None), is granted nothing, or has no right that the method accepts. Other
+        callers are left to their limits. Credentials that prove no one are charged to the principal of the certificate
+        beside them. Connections of a mesh bring calls of many callers, so they identify no one.
         """
         if self._grants is None or caller is LOCAL_CALLER:
             return
@@ -318,16 +307,16 @@ class Gate:
             self.turnstile.note_stranger(str(context.peer()), token, pems[0] if pems else b"", name)
 
     def stream_limits(self, caller: Caller) -> Mapping[str, int]:
-        """Return how many streams each of a caller's principals may have open, by name; 0: no limit."""
+        """Return the most open streams of each of a caller's principals, by name; 0: no limit."""
         limits = None if self._grants is None else self._grants.rules.limits
         return {name: limits.streams(name) if limits else 0 for name in caller.names}
 
     def keep(self, caller: Caller, method: str, request: Message, approval: Approval | None = None) -> "Kept | None":
-        """Write a granted request to the audit file if it is to be kept; return the line.
+        """Write a granted request to the audit file if required; return the line, or None.
 
-        To be kept are requests with a right of `BOUND`, and reads (`READS`) by callers whom the grants file names for
-        that. Written are the caller, the method, the rights, what the request acts on and by whose approval, never texts.
-        None if nothing is written; raises AuditUnavailable if that fails.
+        Required for requests with a right of `BOUND`, and for reads (`READS`) by callers whom the grants file names for
+        that. The line has the caller, the method, the rights, the objects of the request and the approval, never texts.
+        Raises AuditUnavailable if the write fails.
         """
         if self._audit is None or method not in MAY_BE_WRITTEN:
             return None
@@ -353,10 +342,7 @@ class Gate:
         return Kept(line, where)
 
     def keep_end(self, kept: "Kept", code: str, response: Message | None) -> None:
-        """Write to the audit file what came of a call whose line `keep` returned.
-
-        Raises AuditUnavailable if that fails.
-        """
+        """Write the outcome of a call whose line `keep` returned. Raises AuditUnavailable if the write fails."""
         if self._audit is not None:
             done = {} if response is None else came_of(response)
             self._audit.write(event="end", call=kept.line, code=code, **kept.where, **done)

@@ -1,7 +1,7 @@
-"""Health: what each service can do now, answered by threads of its own, from what one thread finds out.
+"""Health of each service, answered by its own threads from what one thread finds out.
 
-The server as a whole is SERVING while it takes calls. A service that reads the ledger is SERVING while the ledger
-answers, or while it can answer without: one thread finds out, and no health call waits for it.
+The server is SERVING while it takes calls. A service that reads the ledger is SERVING while the ledger answers, or
+while the service can answer without it. No health call waits for that check.
 """
 
 import threading
@@ -24,14 +24,14 @@ from service.engine.handover import run_in_pool
 from service.ledger.database.database import outage_of
 
 PROBE_SECONDS = 1.0
-"""How long after an answer the ledger is asked again. One that is silent is given up after some seconds more."""
+"""Time from an answer of the ledger to the next check. A silent ledger is given up some seconds later."""
 
 
 class _EndedLater:
-    """The context of a watch whose end is reported by a thread of `pool` instead of gRPC's own.
+    """The context of a watch whose end is reported by a thread of `pool`.
 
-    The servicer sends under its lock, and takes it when a watch ends; gRPC's one thread, waiting for it there, would
-    never see that what is being sent has gone out, and a drain while a client goes away would not end.
+    The servicer sends under its lock, and takes the lock when a watch ends. If gRPC's one thread waited for it, that
+    thread could not see that a message has gone out, and a drain would not end.
     """
 
     def __init__(self, context: grpc.ServicerContext, pool: ThreadPoolExecutor) -> None:
@@ -40,17 +40,17 @@ class _EndedLater:
 
     def add_callback(self, callback: Callable[[], None]) -> bool:
         def tell() -> None:
-            with suppress(RuntimeError):  # the server has stopped, and with it all watches
+            with suppress(RuntimeError):  # the server has stopped, and all watches with it
                 self._pool.submit(callback)
 
         return bool(self._context.add_callback(tell))
 
 
 class Health(Collector):
-    """The health of `services`, by full name, as of the last answer to `ask`, which fails if the ledger does not answer.
+    """The health of `services`, by full name, as of the last `ask`, which raises if the ledger does not answer.
 
-    `pool` has the threads that answer, and is its maker's to shut down. `without`: by service what says whether it answers
-    all the same; a service without a row needs the ledger. As a collector it gives the same to metrics.
+    The caller shuts down `pool`, whose threads answer. `without`: by service, a function that returns whether it can
+    answer without the ledger; other services need it. As a collector it exports the same to metrics.
     """
 
     def __init__(
@@ -71,10 +71,7 @@ class Health(Collector):
         self._thread = threading.Thread(target=self._probe, name="health-probe", daemon=True)
 
     def add_to(self, server: grpc.Server) -> None:
-        """Add the standard health service to a gRPC server.
-
-        A watch holds no thread: the probe sends it what changes.
-        """
+        """Add the standard health service to a gRPC server. A watch holds no thread: the probe sends changes."""
 
         def check(request: HealthCheckRequest, context: grpc.ServicerContext) -> HealthCheckResponse:
             return self._servicer.Check(request, context)
@@ -95,25 +92,22 @@ class Health(Collector):
         server.add_registered_method_handlers(SERVICE_NAME, handlers)
 
     def start(self) -> None:
-        """Report SERVING for all services, and start a thread that asks the ledger."""
+        """Report SERVING for all services, and start the thread that checks the ledger."""
         for service in (OVERALL_HEALTH, *self._services):
             self._servicer.set(service, HealthCheckResponse.SERVING)
         self._thread.start()
 
     def drain(self) -> None:
-        """Report NOT_SERVING for all services from now on."""
+        """Report NOT_SERVING for all services."""
         self._is_ending.set()
         self._servicer.enter_graceful_shutdown()
 
     def stop(self) -> None:
-        """End the thread that asks the ledger, without waiting for it.
-
-        One that waits for a silent ledger ends by itself.
-        """
+        """End the thread that checks the ledger, without waiting for it."""
         self._is_ending.set()
 
     def collect(self) -> Iterator[Metric]:
-        """Yield which services are SERVING: 1, else 0."""
+        """Yield 1 for each service that is SERVING, else 0."""
         text = "Whether a service is SERVING in this process."
         serving = GaugeMetricFamily("sellertrust_serving", text, labels=("service",))
         for service, is_serving in self._services.items():
@@ -121,7 +115,7 @@ class Health(Collector):
         yield serving
 
     def _probe(self) -> None:
-        """Ask the ledger again and again, and log when it falls silent, why, and when it answers again."""
+        """Check the ledger repeatedly; log when it falls silent, with the reason, and when it answers again."""
         before = ""
         while not self._is_ending.wait(PROBE_SECONDS):
             problem = self._find_problem()
@@ -133,7 +127,7 @@ class Health(Collector):
             self._state(not problem)
 
     def _state(self, is_answering: bool) -> None:
-        """Say of each service what it can do, where that has changed."""
+        """Send the states that have changed."""
         for service, was_serving in self._services.items():
             is_serving = is_answering or (service in self._without and self._without[service]())
             if is_serving != was_serving:

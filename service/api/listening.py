@@ -1,4 +1,4 @@
-"""Addresses that cannot be listened on: why, which gRPC does not tell."""
+"""Why an address cannot be listened on; gRPC does not say."""
 
 import socket
 
@@ -7,9 +7,9 @@ from service.settings import host_and_port
 
 
 def listening_error(address: str, variable: str) -> ConfigurationWrong:
-    """Return the error that says why an address, HOST:PORT, cannot be had: it is tried once more by hand.
+    """Return the reason why HOST:PORT cannot be opened, found by opening it once more.
 
-    `variable`: the setting by which it is moved.
+    `variable`: the setting that changes the address.
     """
     host, port = host_and_port(address)
     reason = "another process was listening there"

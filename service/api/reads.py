@@ -1,4 +1,4 @@
-"""What reads share: the cut of the ledger that a request asks for, and the pages of lists with their tokens."""
+"""The cut of the ledger that a read asks for, and the pages of lists with their tokens."""
 
 import base64
 import re
@@ -26,7 +26,7 @@ from service.ledger.store import Ledger
 DEFAULT_PAGE = 100
 MAX_PAGE = 1_000
 NO_CUT = Cut(0, 0, 0)
-"""The cut of a list that is not of the ledger."""
+"""The cut of a list that is not read from the ledger."""
 
 _CUT = struct.Struct(">qqq")
 _BINDING_BYTES = 12
@@ -62,18 +62,18 @@ ListRequest = (
 
 
 class Reads:
-    """The cuts and the pages of whatever is read from one ledger, whose end is followed by `tail`."""
+    """Cuts and pages of reads from one ledger, whose end `tail` follows."""
 
     def __init__(self, ledger: Ledger, tail: Tail) -> None:
         self._ledger = ledger
         self._tail = tail
 
     def settled(self) -> int:
-        """Return a time before which all that was recorded is in a later cut, in microseconds; 0 if none is known."""
+        """Return a time in microseconds; entries recorded before it are in every later cut. 0 if none is known."""
         return self._ledger.clock.settled() or 0
 
     def doubt(self) -> int:
-        """Return how old an answer may be because the clock is in doubt, in microseconds; 0 if it is not."""
+        """Return the possible age of an answer while the clock is in doubt, in microseconds; else 0."""
         return self._ledger.clock.doubt()
 
     def reach(self, sequence: int) -> None:
@@ -81,10 +81,10 @@ class Reads:
         self._tail.reach(sequence)
 
     def cut(self, request: ReadRequest) -> Cut:
-        """Return the cut of the ledger by a request's times, after waiting for its sequence.
+        """Return the cut by a request's times, after waiting for its sequence.
 
-        It waits within the call's time until the ledger holds `at_least_sequence`. InvalidInput names the times, or that
-        field; raises SequenceNotReached if the ledger does not hold it in time, TooManyCalls if too many wait.
+        Waits within the call's time until the ledger holds `at_least_sequence`. Raises InvalidInput for a field,
+        SequenceNotReached if the ledger does not hold it in time, TooManyCalls if too many calls wait.
         """
         wrong = FieldErrors()
         names = [field.name for field in request.DESCRIPTOR.fields]
@@ -97,7 +97,7 @@ class Reads:
         if known_time is None:
             self._tail.reach(wanted)
         cut = self._ledger.cut(observe_time, known_time)
-        if cut.sequence < wanted:  # whatever is appended from now on is recorded after `known_time`
+        if cut.sequence < wanted:  # later entries are recorded after `known_time`
             text = (
                 f"is excluded by known_time, before which the ledger ended at {cut.sequence}; leave one of the two out"
             )
@@ -105,18 +105,18 @@ class Reads:
         return cut
 
     def page(self, request: LedgerListRequest, is_after: Callable[[str], bool]) -> "Page":
-        """Return the page of a list of the ledger that a request asks for.
+        """Return the page of a ledger list that a request asks for.
 
-        `is_after`: whether a text may be what the page goes on after. InvalidInput names `page_size`, `page_token` or the
-        times.
+        `is_after`: returns whether a page may go on after a text. Raises InvalidInput for `page_size`, `page_token` or
+        the times.
         """
         return page_of(request, is_after, lambda: self.cut(request), self.has_given)
 
     def has_given(self, cut: Cut) -> bool:
-        """Return whether a cut, stated in a page token, can be one that this ledger has given.
+        """Return whether this ledger can have given the cut in a page token.
 
-        It is if for its times the ledger gives the same known time and sequence. The clock that made it may have been
-        SKEW ahead of the present one: servers' clocks differ, and are put back.
+        True if the ledger gives the same known time and sequence for its times. The clock that made the cut may have
+        been up to SKEW ahead of the present one: clocks differ and are put back.
         """
         if cut.observe_time < 0:
             return False
@@ -132,29 +132,28 @@ class Page:
     """One page of a list."""
 
     request: ListRequest
-    """The request for it."""
     cut: Cut
-    """What all pages of the list see: the cut of its first one."""
+    """The cut of the first page, for all pages."""
     after: str
-    """The item that the page goes on after, as the list names its items; empty for the first page."""
+    """The item that the page goes on after, as the list names items; empty for the first page."""
     limit: int
-    """The largest number of items that it may hold."""
+    """The most items on the page."""
 
     @property
     def after_number(self) -> int:
-        """Return the number after which the page goes on, a sequence or a count; 0 for the first."""
+        """Return the number (sequence or count) that the page goes on after; 0 for the first page."""
         return int(self.after or 0)
 
     def token(self, after: object) -> str:
-        """Return the token of the next page, which goes on after `after` by the same cut."""
+        """Return the token of the page after `after`, by the same cut."""
         body = _CUT.pack(self.cut.observe_time, self.cut.known_time, self.cut.sequence) + str(after).encode()
         return base64.urlsafe_b64encode(_binding(self.request, body) + body).decode()
 
 
 def page_limit(page_size: int, default: int = DEFAULT_PAGE) -> int:
-    """Return the most items for a page of the stated size; 0 stands for `default`.
+    """Return the most items for a stated size, at most MAX_PAGE; 0 means `default`.
 
-    At most MAX_PAGE. InvalidInput, naming `page_size`, if it is negative.
+    Raises InvalidInput for `page_size` if it is negative.
     """
     if page_size < 0:
         raise invalid("page_size", f"must be 1 to {MAX_PAGE:,}, or 0 for {default:,}")
@@ -167,12 +166,11 @@ def page_of(
     first_cut: Callable[[], Cut] = lambda: NO_CUT,
     has_given: Callable[[Cut], bool] = lambda cut: cut == NO_CUT,
 ) -> Page:
-    """Return the page that a list request asks for: its cut, where it begins, and its limit.
+    """Return the page that a list request asks for.
 
-    `is_after` states what a token of this list may go on after; `first_cut` gives the cut of the first page, and
-    `has_given` states of which cuts it can have been; without either the list is of no ledger. The token binds the
-    request's other parameters but `page_size`, which may change from page to page (AIP-158). InvalidInput names
-    `page_size` or `page_token`.
+    `is_after` returns whether a token of this list may go on after a text. `first_cut` gives the first page's cut, and
+    `has_given` returns whether a cut can be genuine; a list outside the ledger has neither. The token binds all
+    parameters of the request except `page_size` (AIP-158). Raises InvalidInput for `page_size` or `page_token`.
     """
     limit = page_limit(request.page_size)
     if not request.page_token:
@@ -183,7 +181,7 @@ def page_of(
         token = b""
     body = token[_BINDING_BYTES:]
     after = body[_CUT.size :].decode(errors="replace")
-    # Anybody can forge a token, and it shows its maker nothing he may not list; what stands in it must make sense.
+    # Tokens can be forged, though they show nothing that their maker may not list; so check their values.
     if token[:_BINDING_BYTES] == _binding(request, body) and len(body) > _CUT.size and is_after(after):
         cut = Cut(*_CUT.unpack_from(body))
         if has_given(cut):
@@ -193,14 +191,14 @@ def page_of(
 
 
 def is_number(text: str) -> bool:
-    """Return whether a text is a sequence or a count as page tokens hold it: 0 to 10^18 - 1."""
+    """Return whether a text is a number in a page token: 0 to 10^18 - 1."""
     return re.fullmatch("[0-9]{1,18}", text) is not None
 
 
 def _binding(request: ListRequest, body: bytes) -> bytes:
-    """Tie a token to its request, to who made it, and to whom that caller may see.
+    """Return a checksum that ties a token to its request, its caller and the sellers visible to the caller.
 
-    A checksum and no seal: a forged token shows its maker nothing he may not list.
+    It is no seal: a forged token shows nothing that its maker may not list.
     """
     same = type(request)()
     same.MergeFrom(request)  # type: ignore[arg-type]

@@ -1,7 +1,6 @@
-"""Reflection: what the contract holds, for tools such as grpcurl, open to all where it is on.
+"""Reflection for tools such as grpcurl. It shows the public contract, never the ledger.
 
-It shows the contract, which is public, and nothing of the ledger; it is on by default where this machine alone reaches the
-server. Its package is an extra, since servers elsewhere need none of it.
+It is open to all, and on by default if only this machine reaches the server. Its package is an extra.
 """
 
 from collections.abc import Iterable
@@ -17,9 +16,8 @@ from service.settings import Settings, is_loopback
 
 
 def add_reflection(server: grpc.Server, services: Iterable[str], settings: Settings, pool: ThreadPoolExecutor) -> None:
-    """Register gRPC's reflection service on a server if only this machine reaches it, and the package is there.
-
-    Over `services`, by full name, and health.
+    """Register reflection over `services` and health if only this machine reaches the server and the package is
+    installed.
     """
     if settings.is_mesh or not is_loopback(settings.address):
         return
@@ -33,7 +31,7 @@ def add_reflection(server: grpc.Server, services: Iterable[str], settings: Setti
     def reflect(requests: Any, context: grpc.ServicerContext) -> Any:
         return servicer.ServerReflectionInfo(requests, context)
 
-    # A stream holds a thread for as long as it is open, so the pool has to know that it is one.
+    # A stream holds a thread while it is open, so the pool must know that this is one.
     name = f"{reflection.SERVICE_NAME.rpartition('.')[2]}/ServerReflectionInfo"
     method = Method(name, ServerReflectionRequest, takes_stream=True, gives_stream=True, call_class="reflection")
     run_in_pool(reflect, pool, method)

@@ -1,6 +1,6 @@
-"""The gRPC server: listens, says how it is, and goes without losing a call.
+"""The gRPC server: listen, report health, and stop without losing a call.
 
-It gets its parts made (`service.bootstrap`); `service.api.serving` runs it as the command does, with signals.
+`service.bootstrap` makes its parts; `service.api.serving` runs it as the command does, with signals.
 """
 
 import os
@@ -66,40 +66,40 @@ from service.scores.scorer import Scorer
 from service.settings import Settings, host_and_port, is_loopback
 
 STOP_SECONDS = 10.0
-"""How long calls that have begun may take to end when the server stops; appends have deadlines of that size."""
+"""How long begun calls may take to end when the server stops; appends have deadlines of this size."""
 
 OWN_CALL_SECONDS = 30.0
-"""How long a server that starts waits for the answer to its own call."""
+"""How long a starting server waits for the answer to its own call."""
 
 LATE_SECONDS = 5.0
-"""How long a thread may then take to leave a call that was ended, before it is given up."""
+"""How long a thread may then take to leave an ended call before it is given up."""
 
-MAX_METADATA_BYTES = 16 << 10  # gRPC's own bound; from half of it on it refuses some
+MAX_METADATA_BYTES = 16 << 10  # gRPC's own bound; it refuses some from half of it on
 
 OPTIONS = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_metadata_size", MAX_METADATA_BYTES // 2),
     ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
-    ("grpc.keepalive_time_ms", 60_000),  # finds a client that has vanished; its Watch would be kept for hours
+    ("grpc.keepalive_time_ms", 60_000),  # finds vanished clients, whose Watch would be kept for hours
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", 20_000),  # the client pings every 30 s
-    ("grpc.max_connection_age_ms", 3_600_000),  # so that a renewed certificate, and a new server, are taken up
+    ("grpc.max_connection_age_ms", 3_600_000),  # so that clients adopt a renewed certificate or a new server
     ("grpc.max_connection_age_grace_ms", 60_000),
-    ("grpc.server_handshake_timeout_ms", 10_000),  # so that connections which never begin TLS shut nobody out for long
+    ("grpc.server_handshake_timeout_ms", 10_000),  # so that connections which never begin TLS block no one for long
 )
 
 
 def options_of(settings: Settings) -> tuple[tuple[str, int], ...]:
-    """Return the options of gRPC's server as (name, value): how it takes its port, limits on streams and connections."""
+    """Return the options of gRPC's server as (name, value): ports, limits on streams and connections."""
     return (
         *OPTIONS,
-        # On by default, by which a stale process would take half of the calls in silence. Of several processes the first
-        # holds the port (`service.workers`), so that theirs alone share it.
+        # On by default, which would silently give a stale process half of the calls. With several processes, the first
+        # holds the port (`service.workers`), so only they share it.
         ("grpc.so_reuseport", int(settings.processes > 1)),
         ("grpc.max_concurrent_streams", settings.limits.connection_calls),
-        # By default gRPC counts streams until their memory is free, and refuses those of honest clients in between.
+        # By default gRPC counts streams until their memory is free, and meanwhile refuses those of honest clients.
         ("grpc.http.overload_protection", 0),
         ("grpc.max_allowed_incoming_connections", settings.limits.max_connections),
     )
@@ -121,25 +121,26 @@ MODEL_SERVICE = "sellertrust.v1.ModelService"
 
 
 class Server:
-    """One server on its ports. `start` takes them, `drain` ends without losing a call; a context manager does both.
+    """One server on its ports. `start` opens them, `drain` ends without losing a call; a context manager does both.
 
-    The ledger and the scorer are the caller's to close. `log` defaults to the one that the settings describe.
+    The caller closes the ledger and the scorer. `log` defaults to the settings' logger.
     """
 
     def __init__(self, settings: Settings, ledger: Ledger, scorer: Scorer, *, log: Log | None = None) -> None:
         self.settings = settings
         self.scorer = scorer
         self.address = ""
-        """Where it listens, once started: the port is the real one if 0 was asked for."""
+        """The address, once started, with the actual port."""
         self.metrics_address = ""
-        """Where /metrics is, once started; empty if turned off."""
+        """The address of /metrics, once started; empty if turned off."""
         self.unfinished: dict[str, int] = {}
-        """How many calls of each method, once stopped, had not ended: this process cannot end by itself then."""
+        """Unended calls by method, once stopped; this process then cannot end by itself."""
         self.log = log or make_log(level=settings.log_level, is_deferred=True)
         self._metrics: MetricsPort | None = None
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
-        # At most half of the slow reads wait for a sequence, and a quarter of the scores, of which half may compute.
+        # At most half of the slow reads wait for a sequence, and a quarter of the scores; half of the scores may
+        # compute.
         waiting = min(settings.limits.worker_threads // 2, settings.limits.slow_threads) // 2
         self._tail = Tail(lambda: ledger.last()[0], readers=max(1, waiting))
         key = settings.pseudonym_key
@@ -203,15 +204,15 @@ class Server:
         return book
 
     def _answering_without(self) -> dict[str, Callable[[], bool]]:
-        """Return what says, by service, whether it can answer although the ledger does not; others cannot."""
+        """Return, by service, a function that returns whether it can answer without the ledger; others cannot."""
         return {MODEL_SERVICE: lambda: True} | ({SCORE_SERVICE: self._book.can_answer} if self._book else {})
 
     def _register(self, *servicers: object) -> list[str]:
-        """Register the servicers in the order of `FILES`, and return the names of their services."""
+        """Register the servicers in the order of `FILES`; return the names of their services."""
         pools = {method: self._pools[pool] for method, pool in POOLS.items()}
         names = []
         self.handlers: dict[str, Any] = {}
-        """gRPC's handler of each `Service/Method`."""
+        """gRPC's handler by `Service/Method`."""
         for file, servicer in zip(FILES, servicers, strict=True):
             (service,) = file.services_by_name.values()
             handlers = self._calls.handlers(service, servicer, pools, self._streams)
@@ -221,9 +222,9 @@ class Server:
         return names
 
     def start(self) -> str:
-        """Open the ports, start all threads, and report SERVING; return the address.
+        """Open the ports, start all threads, report SERVING; return the address.
 
-        ConfigurationWrong if an address or the TLS files cannot be used.
+        Raises ConfigurationWrong if an address or the TLS files cannot be used.
         """
         settings = self.settings
         try:
@@ -235,7 +236,7 @@ class Server:
             self.address = self._listen(settings.address)
             if settings.socket is not None:
                 self._listen_locally(settings.socket)
-            with tempfile.TemporaryDirectory() as folder:  # of this user alone
+            with tempfile.TemporaryDirectory() as folder:  # for this user alone
                 own = f"unix:{folder}/own"
                 self._grpc.add_insecure_port(own)
                 self._grpc.start()
@@ -250,44 +251,43 @@ class Server:
         return self.address
 
     def _require_bounds(self, target: str) -> None:
-        """Call this server once, and see that a pool got the call: ConfigurationWrong if gRPC does not hand it over."""
+        """Call this server once; raise ConfigurationWrong if no pool got the call."""
         with grpc.insecure_channel(target) as channel, suppress(grpc.RpcError):
             HealthStub(channel).Check(HealthCheckRequest(), timeout=OWN_CALL_SECONDS)
         require_handover(self._pools[Pool.HEALTH])
 
     def add_metrics(self, collector: Collector) -> None:
-        """Show a collector's metrics beside those of the server."""
+        """Add a collector's metrics to the server's."""
         self._registry.register(collector)
 
     def metrics(self) -> bytes:
-        """Return the present metrics in the text format of Prometheus."""
+        """Return the metrics in Prometheus' text format."""
         return generate_latest(self._registry)
 
     def drain(self) -> None:
         """Stop without losing a call: report NOT_SERVING, wait `drain_seconds`, let calls end, stop.
 
-        In the wait, balancers and clients go elsewhere. Blocks until all is over; calls that did not end are in
-        `unfinished`.
+        Meanwhile balancers and clients move elsewhere. Blocks until done; unended calls are in `unfinished`.
         """
         self.log.info("draining", seconds=self.settings.limits.drain_seconds)
         self._health.drain()
-        time.sleep(self.settings.limits.drain_seconds)  # stop() alone loses the calls that are on their way
+        time.sleep(self.settings.limits.drain_seconds)  # stop() alone loses calls in transit
         self.stop(STOP_SECONDS)
         if not self.unfinished:
             self.log.info("stopped")
         flush_log(self.log)
 
     def stop(self, grace_seconds: float = STOP_SECONDS) -> None:
-        """Refuse new calls, end streams where they stand, and calls that run after `grace_seconds`.
+        """Refuse new calls, end streams, and end running calls after `grace_seconds`. Idempotent.
 
-        Safe to repeat. Takes at most `grace_seconds` and twice `LATE_SECONDS`: threads that have not left their calls by
-        then are given up, and the calls are in `unfinished`.
+        Takes at most `grace_seconds` and twice `LATE_SECONDS`. Threads that are then still in calls are given up; the
+        calls are in `unfinished`.
         """
         self._tail.close(LATE_SECONDS)
         self._streams.close()
         self._grpc.stop(grace_seconds).wait()
         for pool in self._pools.values():
-            pool.shutdown(wait=False, cancel_futures=True)  # what has not begun is not begun any more
+            pool.shutdown(wait=False, cancel_futures=True)  # begin no further work
         self.unfinished = self._calls.wait_until_idle(LATE_SECONDS)
         if self.unfinished:
             self.log.error("calls did not end, and their threads are given up", calls=self.unfinished)
@@ -325,7 +325,7 @@ class Server:
         return f"{address.rpartition(':')[0]}:{port}"
 
     def _listen_locally(self, path: Path) -> None:
-        """Listen on a Unix socket that this user alone can open. ConfigurationWrong if it cannot."""
+        """Listen on a Unix socket that only this user can open. Raises ConfigurationWrong if it cannot."""
         before = os.umask(0o077)
         try:
             self._grpc.add_insecure_port(f"unix:{path}")
@@ -340,7 +340,7 @@ class Server:
             )
 
     def _require_names(self, grants: GrantsFile) -> None:
-        """See that a server with grants can find out who calls: ConfigurationWrong if neither way is open."""
+        """Raise ConfigurationWrong if a server with grants has no way to identify callers."""
         settings = self.settings
         has_other_door = settings.socket is not None and is_loopback(settings.address)
         if not settings.server_file("client-ca.crt") and not grants.rules.has_issuers and not has_other_door:
@@ -350,7 +350,10 @@ class Server:
             )
 
     def _open_grants(self, path: Path) -> GrantsFile:
-        """Return the grants file. ConfigurationWrong, which names nobody by a token's subject: the log may have it."""
+        """Return the grants file.
+
+        Raises ConfigurationWrong without subjects of tokens, since the error may be logged.
+        """
         try:
             return GrantsFile(path, self._report_grants)
         except ConfigurationWrong as error:

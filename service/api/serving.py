@@ -1,4 +1,4 @@
-"""What the command runs: a server from its start to its end, in the main thread of a process."""
+"""Run a server in a process's main thread, from its start to its end."""
 
 import os
 from collections.abc import Callable
@@ -16,22 +16,22 @@ def serve(
     ready: Callable[[Server], None] | None = None,
     requests: EndRequests | None = None,
 ) -> int:
-    """Serve until SIGTERM, SIGINT or a request to end, then drain, close the ledger, and return the exit code, 0.
+    """Serve until SIGTERM, SIGINT or a request to end, then drain, close the ledger, and return the exit code 0.
 
-    To be called in the main thread, with a server over this ledger that was not started. `ready` is called once it is. A
-    second signal kills. If calls do not end in the time of `Server.stop`, the process ends here and at once, with the
-    exit code 1. ConfigurationWrong if the server cannot start, LedgerUnavailable if the ledger does not answer; it is
-    closed then too.
+    Call it in the main thread, with an unstarted server over this ledger. It calls `ready` once the server is. A second
+    signal kills. If calls do not end in the time of `Server.stop`, it ends the process at once with exit code 1. Raises
+    ConfigurationWrong if the server cannot start, LedgerUnavailable if the ledger does not answer; it closes the ledger
+    then too.
     """
     try:
         ledger.database.ping()
         freeze_loaded_objects()
-        with requests or EndRequests() as until, server:  # signals count before the server says that it serves
+        with requests or EndRequests() as until, server:  # signals count before the server reports that it serves
             if ready is not None:
                 ready(server)
             until.wait()
     finally:
         ledger.close()
-        if server.unfinished:  # Python would wait for their threads, whatever they do
+        if server.unfinished:  # Python would wait for their threads
             os._exit(1)
     return 0

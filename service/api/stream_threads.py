@@ -1,4 +1,4 @@
-"""The threads of streams, apart from those of calls, which they would hold up for hours."""
+"""Threads of streams, separate from those of calls, which streams would hold up for hours."""
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -9,16 +9,16 @@ from scoring.base.errors import DeadlinePassed, TooManyCalls
 from service.ledger.clock.tail import server_stopping_error
 
 CHECK_SECONDS = 2.0
-"""How often a stream whose client is silent is looked at: whether it may go on."""
+"""The interval between checks whether a stream with a silent client may go on."""
 
 FIRST_MESSAGE_SECONDS = 1.0
-"""How long the first message of a stream may take to arrive, as the request of any call."""
+"""How long a stream's first message may take to arrive."""
 
 
 class Streams:
-    """Places for `limit` streams at a time, of which one client may have `client_limit`.
+    """Places for `limit` open streams, of which one client may have `client_limit`.
 
-    `pool` has a thread for each, and one more, which turns away what is too much, so that nothing queues.
+    `pool` has a thread for each and one more, which rejects the excess, so that nothing queues.
     """
 
     def __init__(self, limit: int, client_limit: int, pool: ThreadPoolExecutor | None = None) -> None:
@@ -35,7 +35,7 @@ class Streams:
     def place(self, clients: Mapping[str, int]) -> Iterator[None]:
         """Occupy a place for a stream of these clients for the `with` block.
 
-        `clients`: by name, how many each may have if that is less than what one client may; 0: it is not. Raises
+        `clients`: by name, the most streams of each if lower than `client_limit`; 0: no lower limit. Raises
         TooManyCalls if all places are taken, or all of one client.
         """
         with self._lock:
@@ -54,12 +54,12 @@ class Streams:
                 del self._open[place]
 
     def messages(self, incoming: Iterator[bytes], check: Callable[[], object] = lambda: None) -> Iterator[bytes]:
-        """Yield the messages that a client sends, each read only when it is asked for.
+        """Yield the client's messages, each read only when it is asked for; gRPC's flow control holds up the rest.
 
-        gRPC's flow control then holds up the rest. Raises DeadlinePassed if the first one does not arrive within
-        FIRST_MESSAGE_SECONDS. Later `check` is called every `CHECK_SECONDS` while the client is silent, and ends the stream
-        by what it raises; ServerStopping, between two messages, once the server is about to stop. A thread of its own
-        reads, because nothing else can end a wait for a client that is silent.
+        Raises DeadlinePassed if the first does not arrive within FIRST_MESSAGE_SECONDS. Later it calls `check` every
+        `CHECK_SECONDS` while the client is silent; an exception of `check` ends the stream. Raises ServerStopping,
+        between two messages, when the server is about to stop. A separate thread reads, since nothing else can end a
+        wait for a silent client.
         """
         ready = threading.Event()
         is_first = True
@@ -88,23 +88,20 @@ class Streams:
                 self._waiting.discard(ready)
 
     def close(self) -> None:
-        """End every stream that waits for its client, after what has arrived is answered.
-
-        Returns at once, without waiting for the streams to end.
-        """
+        """End every stream that waits for its client, after answering arrived messages. Does not block."""
         with self._lock:
             self._stopping = True
             for ready in self._waiting:
                 ready.set()
 
     def shutdown(self, *, wait: bool) -> None:
-        """Shut the pools of threads down; with `wait`, after the streams have ended."""
+        """Shut down the pools of threads; with `wait`, after the streams have ended."""
         for pool in (self.pool, self._readers):
             pool.shutdown(wait=wait, cancel_futures=True)
 
 
 def unsent_text(seconds: float) -> str:
-    """Return the text for a call whose request has not arrived in so many seconds."""
+    """Return the error text for a request that has not arrived in `seconds`."""
     return f"the request did not arrive within {seconds:g} s of its call"
 
 

@@ -1,4 +1,4 @@
-"""The TLS files of the server, read again when they change."""
+"""The server's TLS files, read again when they change."""
 
 import ssl
 import threading
@@ -14,8 +14,8 @@ from service.api.telemetry.logs import Log
 class TlsFiles:
     """The server's certificate, key and client authorities, read again when the files change.
 
-    New connections get what is new. Files that cannot be used (half written, a key of another certificate) leave the
-    last good ones in place and are logged.
+    New connections use the new files. Unusable files (half written, key of another certificate) are logged, and the
+    last good ones stay in use.
     """
 
     def __init__(self, folder: Path, log: Log) -> None:
@@ -27,10 +27,7 @@ class TlsFiles:
         self._seen: object = None
 
     def credentials(self) -> grpc.ServerCredentials:
-        """Return gRPC credentials that read the files again when they change.
-
-        ConfigurationWrong if they cannot be used now.
-        """
+        """Return gRPC credentials that read changed files. Raises ConfigurationWrong if the files are unusable now."""
         try:
             self._seen = self._state()
             first = self._read()
@@ -42,7 +39,7 @@ class TlsFiles:
         return grpc.dynamic_ssl_server_credentials(first, self._fetch, len(self._paths) > 2)  # type: ignore[arg-type]
 
     def _fetch(self) -> grpc.ServerCertificateConfiguration | None:
-        """Called by gRPC at every handshake; None keeps what is in use."""
+        """Return the new files for a handshake; None keeps those in use. Called by gRPC."""
         with self._lock:
             try:
                 state = self._state()
@@ -62,7 +59,7 @@ class TlsFiles:
     def _read(self) -> grpc.ServerCertificateConfiguration:
         context = ssl.SSLContext(
             ssl.PROTOCOL_TLS_SERVER
-        )  # gRPC would take files that do not fit, and fail each handshake
+        )  # gRPC would take files that do not match, and fail each handshake
         context.load_cert_chain(self._paths[0], self._paths[1], password=lambda: b"")
         for path in self._paths[2:]:
             context.load_verify_locations(path)

@@ -136,7 +136,7 @@ class Turnstile:
             return max(HOLD_SECONDS, self._held / HELD_REFUSALS)
 
     def let_go(self, number: int) -> None:
-        """Subtract `count` from the held calls."""
+        """Subtract `number` from the held calls."""
         with self._lock:
             self._held -= number
 

@@ -174,7 +174,7 @@ class WaitingLine:
         self._seconds[method] = _averaged(self._seconds.get(method, 0.0), seconds)
 
     def _note_turn(self, now: float, number: int) -> None:
-        """Update the average time of a turn in which `count` calls left the line."""
+        """Update the average time of a turn in which `number` calls left the line."""
         if self._turn_time is not None and number:
             self._turn_seconds = _averaged(self._turn_seconds, (now - self._turn_time) / number)
         self._turn_time = now if self._calls else None

@@ -1,4 +1,4 @@
-"""AuditService: the lines of this server's audit file, and whether they are whole, as functions from request to response."""
+"""AuditService: lines of this server's audit file, and their verification."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ from service.contract.resource_names import parse_marketplace
 
 @contextmanager
 def _readable() -> Iterator[None]:
-    """Raise AuditUnavailable in place of whatever shows that the file cannot be read, or that a line of it is none."""
+    """Raise AuditUnavailable for any error that shows an unreadable file or line."""
     try:
         yield
     except OSError:
@@ -25,8 +25,6 @@ def _readable() -> Iterator[None]:
 
 
 class AuditServicer:
-    """AuditService over the audit file that a server writes."""
-
     def __init__(self, audit: AuditFile) -> None:
         self._audit = audit
 

@@ -1,4 +1,4 @@
-"""The streams of LedgerService: batches in, entries out. As the other RPCs, they know neither gRPC nor its threads."""
+"""The streams of LedgerService: batches in, entries out."""
 
 import threading
 from collections.abc import Collection, Iterator, Sequence
@@ -29,14 +29,13 @@ M = TypeVar("M", bound=Message)
 MAX_PAGE_BYTES = 8 << 20  # half of what a message may hold
 HEARTBEAT_SECONDS = 5.0
 ENDING = (code_pb2.UNAVAILABLE, code_pb2.INTERNAL)
-"""Codes of errors that are not about the batch, and end the stream."""
+"""Codes of errors that concern more than the batch, and end the stream."""
 
 
 class EntryStreams:
-    """What LedgerService streams. The work of all streams goes in turn: at most one appends and one reads at a time.
+    """The streams of LedgerService. They take turns: at most one stream appends and one reads at a time.
 
-    So streams, however many, take from the calls no more than two of them would: of Python's one core as of the
-    ledger's lock and connections.
+    So any number of streams takes at most two calls' share of Python's core, the ledger's lock and its connections.
     """
 
     def __init__(self, ledger: Ledger, tail: Tail, recorder: Recorder) -> None:
@@ -67,7 +66,7 @@ class EntryStreams:
                 response.acknowledgement.CopyFrom(appended_response(appended))
             except SellertrustError as error:
                 if code_of(error) in ENDING:
-                    raise  # this batch may be recorded and the next would fare no better: the client resumes with this one
+                    raise  # this batch may be recorded, and the next would fare no better: the client resumes with this one
                 response.error.CopyFrom(item_error(error))
                 counts["refused"] += 1
             else:
@@ -107,8 +106,8 @@ class EntryStreams:
                 raise server_stopping_error()
 
     def _entries_after(self, parent: Parent, after: int, last: int, limit: int) -> tuple[list[entry_pb.Entry], int]:
-        """Return the first page of entries after a sequence and up to `last`, and the position behind it."""
-        # All that is recorded, whenever it occurred: what the end of the ledger is does not depend on the clock.
+        """Return the first page of entries after a sequence, up to `last`, and the position behind it."""
+        # All recorded entries, whenever they occurred: the ledger's end does not depend on the clock.
         cut = Cut(MAX_TIME + 1, MAX_TIME + 1, last)
         with self._reading:
             sellers = list_sellers(parent)
@@ -120,19 +119,16 @@ class EntryStreams:
 
 
 def list_sellers(parent: Parent) -> Collection[str] | None:
-    """Return the sellers whose entries a list of a parent may hold for the caller; None: of every seller, and of none.
+    """Return the sellers whose entries a list of a parent may show; None: all, and entries without a seller.
 
-    What is of no seller, such as a violation of a product, is for callers who may see every seller.
+    Entries without a seller, such as a violation of a product, are for callers who may see every seller.
     """
     visible = current_call().visible_sellers
     return visible if parent.seller is None else (parent.seller,)
 
 
 def cut_to_message(items: list[M]) -> list[M]:
-    """Return the first items that fit into one message, at least one.
-
-    A page may be shorter than asked for (AIP-158).
-    """
+    """Return the first items that fit into one message, at least one. Pages may be short (AIP-158)."""
     total = 0
     for place, item in enumerate(items):
         total += item.ByteSize()

@@ -1,6 +1,6 @@
-"""The RPCs, as functions from request to response: take apart, ask the domain, put together.
+"""LedgerService, as functions from request to response.
 
-They raise domain errors and know neither gRPC nor threads; `service.api.calls` does the rest.
+Servicers raise domain errors and know neither gRPC nor threads (`service.api.calls` does).
 """
 
 import uuid
@@ -25,7 +25,7 @@ from service.ledger.store import Ledger
 from service.mechanism.recorder import Recorder
 
 WRITES = ("AppendEntries", "EraseSeller", "MendClock", *(f"{action.name.capitalize()}Violation" for action in Action))
-"""The methods of LedgerService that append."""
+"""Methods that append."""
 
 
 Decision = (
@@ -52,8 +52,6 @@ Decided = TypeVar(
 
 
 class LedgerServicer(EntryStreams):
-    """LedgerService."""
-
     def __init__(self, ledger: Ledger, tail: Tail, reads: Reads, recorder: Recorder) -> None:
         super().__init__(ledger, tail, recorder)
         self._reads = reads
@@ -149,7 +147,7 @@ class LedgerServicer(EntryStreams):
         return ledger_pb.MendClockResponse(sequence=done.sequence, entry_id=done.entry_id, record_time=record_time)
 
     def _decide(self, request: Decision, action: Action, response: Callable[..., Decided]) -> Decided:
-        """Append the decision; answer the violation as it was just after it, on a retry too."""
+        """Append the decision; return the violation as it was just after it, also on a retry."""
         marketplace, violation = parse_violation(request.name, "name")
         self._tail.require_answering()
         decision = StatusChanged(
@@ -170,7 +168,7 @@ class LedgerServicer(EntryStreams):
 
 @contextmanager
 def _of_this_request() -> Iterator[None]:
-    """Have errors about the one entry that a request states name the request's own fields, and not an entry's."""
+    """Make errors about the one entry in a request name the request's own fields."""
     try:
         yield
     except InvalidInput as error:
@@ -181,6 +179,8 @@ def _of_this_request() -> Iterator[None]:
 
 
 def _of_request(wrong: FieldViolation) -> FieldViolation:
-    """Name a field of a decision as its request does, flat: `entries[0].status.actor` is `actor`, the violation `name`."""
+    """Return a decision's field as its request names it: `actor` for `entries[0].status.actor`, `name` for the
+    violation.
+    """
     field = wrong.path[-1]
     return FieldViolation(("name" if field == "violation" else field,), wrong.description)

@@ -11,8 +11,6 @@ from service.scores.scorer import Scorer
 
 
 class MeasureServicer:
-    """MeasureService."""
-
     def __init__(self, scorer: Scorer, payouts: Payouts, reads: Reads, recorder: Recorder) -> None:
         self._scorer = scorer
         self._payouts = payouts

@@ -1,4 +1,4 @@
-"""ModelService: the published models and the moves of their aliases, as functions from request to response."""
+"""ModelService, as functions from request to response."""
 
 import re
 import time
@@ -15,11 +15,11 @@ from service.registry.figures import compare_models
 from service.registry.registry import REPORT, Registry
 
 MODEL_WRITES = ("PromoteModel", "RollbackModel")
-"""The methods of ModelService that move an alias."""
+"""Methods that move an alias."""
 
 
 class ModelServicer:
-    """ModelService over a registry. `serving` says which model answers; `refresh` has a move taken over at once."""
+    """`serving` returns the model in use; `refresh` adopts a move at once."""
 
     def __init__(
         self,
@@ -103,16 +103,13 @@ class ModelServicer:
         return model_pb.GetModelReportResponse(model=model_name(digest), html=registry.attachment(digest, REPORT))
 
     def _registry(self) -> Registry:
-        """Return the registry. ModelNotFound if the server has none."""
+        """Return the registry. Raises ModelNotFound if the server has none."""
         if self._held is None:
             raise ModelNotFound("this server has no registry of models", {"model": ""})
         return self._held
 
     def _taken_over(self) -> str:
-        """Return the digest that answers once the move is taken over.
-
-        Who follows the registry writes a refusal to the log.
-        """
+        """Return the digest in use once the move is adopted. The follower of the registry logs a rejection."""
         with suppress(ArtifactRefused):
             self._refresh()
         return self._serving()

@@ -1,4 +1,4 @@
-"""PolicyService: the committed policies and the moves between them, as functions from request to response."""
+"""PolicyService, as functions from request to response."""
 
 from contextlib import suppress
 
@@ -12,12 +12,10 @@ from service.ledger.append.policy_moves import PolicyMove
 from service.scores.served_policy import ServedPolicy
 
 POLICY_WRITES = ("CommitPolicy", "RollbackPolicy")
-"""The methods of PolicyService that move the policy."""
+"""Methods that move the policy."""
 
 
 class PolicyServicer:
-    """PolicyService over the policy that a server serves and the history that it follows."""
-
     def __init__(self, served: ServedPolicy) -> None:
         self._served = served
 
@@ -64,7 +62,7 @@ class PolicyServicer:
         return pb.RollbackPolicyResponse(move=move_message(move), serving_digest=self._taken_over(move))
 
     def _taken_over(self, move: PolicyMove) -> str:
-        """Return the digest that answers once a move is taken over. Who follows the history writes a refusal to the log."""
+        """Return the digest in use once the move is adopted. The follower of the history logs a rejection."""
         if self._served.now.digest != move.digest:
             with suppress(PolicyRefused):
                 self._served.refresh()

@@ -1,4 +1,4 @@
-"""ProposalService: what one person proposes and another approves, as functions from request to response."""
+"""ProposalService, as functions from request to response."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -33,17 +33,15 @@ from service.registry.registry import Registry
 from service.scores.served_policy import ServedPolicy
 
 PROPOSAL_WRITES = ("CreateProposal", "ApproveProposal", "WithdrawProposal")
-"""The methods of ProposalService that record something."""
+"""Methods that append."""
 
 MAX_PAGE = 100
-"""Proposals a page: each may be of 256 KB, and is read whole."""
+"""Proposals a page: each may have 256 KB and is read whole."""
 
-_ALL = 2**62  # above every number of a proposal
+_ALL = 2**62  # above every proposal's number
 
 
 class ProposalServicer:
-    """ProposalService."""
-
     def __init__(self, ledger: Ledger, approvals: Approvals, registry: Registry | None, policy: ServedPolicy) -> None:
         self._ledger = ledger
         self._approvals = approvals
@@ -118,12 +116,12 @@ class ProposalServicer:
         return pb.WithdrawProposalResponse(proposal=self._message(found))
 
     def _require_visible(self, found: Proposal) -> None:
-        """Refuse a proposal that the caller may not look at, as if there were none of its name."""
+        """Raise the error for an unknown name if the caller may not see the proposal."""
         if not self._approvals.may_see(current_call().caller, found):
             raise proposal_not_found(found.proposal)
 
     def _visible(self, marketplace: str, before: int, count: int) -> list[Proposal]:
-        """Return the `count` latest proposals with a number below `before` that the caller may look at."""
+        """Return the `count` latest proposals with a number below `before` that the caller may see."""
         call, shown = current_call(), list[Proposal]()
         while len(shown) < count:
             call.require_caller()
@@ -140,7 +138,7 @@ class ProposalServicer:
         step: Step,
         check: Callable[[Proposal], bool],
     ) -> Proposal:
-        """Record a step with the named proposal, by the caller."""
+        """Record a step by the caller with the named proposal."""
         marketplace, proposal = parse_proposal(request.name, "name")
         with naming(request.name):
             return self._ledger.proposals.take_step(
@@ -154,10 +152,10 @@ class ProposalServicer:
             )
 
     def _basis_of_promotion(self, request: pb.CreateProposalRequest) -> dict[str, str]:
-        """Return what a promotion is decided upon. ModelNotFound.
+        """Return the facts that a promotion is decided on. Raises ModelNotFound.
 
-        Of a new one it raises what its gates, its promises and its bytes would when it is carried out: the gates are the same
-        then, or it is closed. InvalidInput about the champion itself.
+        For a new one, raises what its gates, promises and bytes would raise at execution: the gates must be the same
+        then. Raises InvalidInput for the champion itself.
         """
         asked = request.promote_model
         if self._registry is None:
@@ -169,15 +167,16 @@ class ProposalServicer:
                 raise invalid("name", f"is of the champion already, {digest[:12]}")
             return basis
         except (ArtifactRefused, GatesFailed, InvalidInput, PromiseGivenUp):
-            if self._is_there(request.proposal_id):  # and so answered as it stands
+            if self._is_there(request.proposal_id):  # so it is answered as recorded
                 return {}
             with _beneath("promote_model"):
                 raise
 
     def _basis_of_commit(self, request: pb.CreateProposalRequest) -> dict[str, str]:
-        """Return what a commit is decided upon. PolicyMoved if it expects another policy than the one that is served.
+        """Return the facts that a commit is decided on. Raises PolicyMoved if it expects another policy than the
+        served one.
 
-        Of a new one it raises what its loss certificate would when it is carried out.
+        For a new one, raises what its loss certificate would raise at execution.
         """
         basis = self._policy.history.basis(self._policy.configured)
         head = basis["policy"]
@@ -195,7 +194,7 @@ class ProposalServicer:
         return basis
 
     def _is_there(self, proposal: str) -> bool:
-        """Return whether a proposal that concerns every marketplace is on record under this id."""
+        """Return whether a proposal for all marketplaces is recorded under this id."""
         try:
             self._ledger.proposals.find("", proposal)
         except ProposalNotFound:
@@ -208,7 +207,7 @@ class ProposalServicer:
 
 @contextmanager
 def _beneath(field: str) -> Iterator[None]:
-    """Have InvalidInput name fields of the proposed request beneath the field that states it."""
+    """Prefix the fields in InvalidInput with the field that holds the proposed request."""
     try:
         yield
     except InvalidInput as error:

@@ -1,4 +1,4 @@
-"""ReviewService: notifiers, the review queue, and bulk decisions, as functions from request to response."""
+"""ReviewService, as functions from request to response."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,16 +20,14 @@ from service.review.review_queue import review_queue
 from service.scores.scorer import Scorer
 
 REVIEW_WRITES = ("DecideViolations",)
-"""The methods of ReviewService that append."""
+"""Methods that append."""
 
 
 MAX_CASES = 1_000
-"""Open cases that are listed: those whose deadline is first."""
+"""Open cases that are listed, earliest deadline first."""
 
 
 class ReviewServicer:
-    """ReviewService."""
-
     def __init__(self, ledger: Ledger, scorer: Scorer, reads: Reads) -> None:
         self._ledger = ledger
         self._scorer = scorer
@@ -59,7 +57,7 @@ class ReviewServicer:
         marketplace = parse_marketplace(request.parent, "parent")
         page = self._reads.page(request, is_number)
         items, is_truncated = review_queue(self._ledger, marketplace, page.cut)
-        begin = page.after_number  # how many items come before
+        begin = page.after_number  # the number of earlier items
         end = begin + page.limit
         views = self._ledger.violations.named(marketplace, [item.violation for item in items[begin:end]], page.cut)
         at = replace(page.cut, observe_time=min(page.cut.observe_time, page.cut.known_time))
@@ -77,7 +75,7 @@ class ReviewServicer:
         return response
 
     def _undecided(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> dict[str, list[Caution]]:
-        """Return the cautions in force of some sellers whose cases nobody has confirmed, by seller."""
+        """Return the cautions in force, by seller, whose cases no one has confirmed."""
         found: dict[str, list[Caution]] = {}
         for seller, cautions in self._scorer.cautions(marketplace, sellers, cut).items():
             stated = self._ledger.measures.of_seller(marketplace, seller, cut).cases

@@ -31,8 +31,6 @@ ScoreRequest = score_pb.GetTrustScoreRequest | score_pb.BatchGetTrustScoresReque
 
 
 class TrustScoreServicer:
-    """TrustScoreService."""
-
     def __init__(self, scorer: Scorer, reads: Reads, book: Book | None = None) -> None:
         self._scorer = scorer
         self._reads = reads
@@ -45,7 +43,7 @@ class TrustScoreServicer:
             return self._computed(request)
 
     def _computed(self, request: score_pb.GetTrustScoreRequest) -> score_pb.GetTrustScoreResponse:
-        """Return the answer to a request, worked out from the ledger."""
+        """Return the answer to a request, computed from the ledger."""
         marketplace, seller = parse_seller(request.seller, "seller")
         cut, freshness = self._cut(request)
         [outcome], stamp = self._scorer.scores(marketplace, [seller], cut)
@@ -55,11 +53,11 @@ class TrustScoreServicer:
         return score_pb.GetTrustScoreResponse(trust_score=score)
 
     def at_once(self, name: str) -> FindAtOnce | None:
-        """Return what finds answers of a method where no thread is needed; None if each of its calls needs one."""
+        """Return the finder of answers that need no thread, for a method; None if all its calls need one."""
         return self._find_score if name == "GetTrustScore" and self._book is not None else None
 
     def _find_score(self, request: score_pb.GetTrustScoreRequest) -> Callable[[], bytes | None] | None:
-        """Return what looks for a remembered score; None if the request is not one for now."""
+        """Return a function that looks for a remembered score; None if the request is not for now."""
         if self._book is None or not _is_of_now(request):
             return None
         optional_duration(request, "max_staleness")
@@ -100,32 +98,32 @@ class TrustScoreServicer:
         return explanation_message(request.seller, explanation, stamp, freshness)
 
     def _cut(self, request: ScoreRequest) -> tuple[Cut, score_pb.Freshness]:
-        """Return the cut that a request asks for, and how far that reflects the ledger."""
+        """Return a request's cut, and how far that reflects the ledger."""
         if not isinstance(request, score_pb.ExplainTrustScoreRequest):
             optional_duration(request, "max_staleness")
         settled = 0
         if not request.HasField("known_time"):
-            self._reads.reach(request.at_least_sequence)  # which does not wait for a database that is silent
+            self._reads.reach(request.at_least_sequence)  # which does not wait for a silent database
             settled = self._reads.settled()
         cut = self._reads.cut(request)
         doubt = 0 if request.HasField("observe_time") else self._reads.doubt()
         return cut, computed_freshness(cut.known_time if doubt else max(settled, cut.known_time), doubt)
 
     def _asked(self, request: score_pb.GetTrustScoreRequest | score_pb.BatchGetTrustScoresRequest) -> Asked:
-        """Return what a request for now asks of an answer."""
+        """Return what a request for now demands of an answer."""
         max_staleness = optional_duration(request, "max_staleness")
         reach = partial(self._reads.reach, request.at_least_sequence)
         return Asked(request.at_least_sequence, max_staleness, partial(self._reads.cut, request), reach)
 
 
 def _is_of_now(request: score_pb.GetTrustScoreRequest | score_pb.BatchGetTrustScoresRequest) -> bool:
-    """Return whether a request asks for no stated time, so that the book may answer it."""
+    """Return whether a request states no time, so that the book may answer it."""
     is_timed = request.HasField("observe_time") or request.HasField("known_time")
     return not is_timed and request.at_least_sequence >= 0
 
 
 def _by_the_clock(error: SellertrustError, freshness: score_pb.Freshness) -> SellertrustError:
-    """Return the error of a seller, which may have been recorded although it is not found by a clock in doubt."""
+    """Return the error for a seller who is not found while the clock is in doubt, but may be recorded."""
     if not isinstance(error, SellerNotFound) or freshness.state == score_pb.FRESHNESS_STATE_FRESH:
         return error
     text = "the clock is in doubt, and no such seller was recorded by then; set the clock right (NTP), then ask again"
@@ -133,12 +131,12 @@ def _by_the_clock(error: SellertrustError, freshness: score_pb.Freshness) -> Sel
 
 
 def _refused(name: str) -> bytes:
-    """Return the result of a seller of whom the caller may see nothing."""
+    """Return the result for a seller whom the caller may not see."""
     return batch_result(result_message(name, not_granted(Right.READ_SCORES), None))
 
 
 def _sellers_of(request: score_pb.BatchGetTrustScoresRequest, marketplace: str) -> list[str]:
-    """Return the sellers' ids: 1 to 1,000, all in the marketplace and none twice; InvalidInput names each wrong one."""
+    """Return 1 to 1,000 distinct sellers' ids of the marketplace; InvalidInput names each wrong one."""
     if not 1 <= len(request.sellers) <= MAX_SELLERS:
         raise invalid("sellers", f"has {len(request.sellers):,} names; a batch holds 1 to {MAX_SELLERS:,}, so split it")
     wrong = FieldErrors()

@@ -1,4 +1,4 @@
-"""The metrics of committed assumptions: whether the ledger contradicts them."""
+"""Metrics that show whether the ledger contradicts committed assumptions."""
 
 import threading
 import time
@@ -13,18 +13,21 @@ from scoring.loss_certificate.assumptions import parse_assumptions
 from scoring.loss_certificate.contradictions import Seen, find_contradictions
 
 LOOK_SECONDS = 3_600.0
-"""Time between two looks at the ledger, which reads every report of fraud and of orders that were not kept."""
+"""Time between two checks; each reads all reports of fraud and of orders that were not kept."""
 
 ASSUMPTIONS = ("stop", "runners", "overturned")
 
 
 class AssumptionMetrics(Collector):
-    """The metrics `sellertrust_loss_*`. A scrape answers by the last look, and begins another in a thread when it is due."""
+    """The metrics `sellertrust_loss_*`.
+
+    A scrape gets the last check's results, and starts the next check when it is due.
+    """
 
     def __init__(self, assumptions: Callable[[], str], look: Callable[[], Seen], seconds: float = LOOK_SECONDS) -> None:
         """Read nothing yet.
 
-        `assumptions`: the text of those that were committed last; `look`: reads the cases; `seconds`: between looks.
+        `assumptions`: the text of the last committed ones; `look`: reads the cases; `seconds`: between checks.
         """
         self._assumptions, self._look, self._seconds = assumptions, look, seconds
         self._lock = threading.Lock()
@@ -33,7 +36,7 @@ class AssumptionMetrics(Collector):
         self._cases = self._failures = 0
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the metrics by the last look; before the first one is done, none of what it finds."""
+        """Yield the metrics of the last check; without its results before the first."""
         with self._lock:
             is_due = time.monotonic() >= self._due
             if is_due:
@@ -54,7 +57,7 @@ class AssumptionMetrics(Collector):
         yield family
 
     def _renew(self) -> None:
-        """Look at the ledger once; a failure leaves what was found before, and is counted."""
+        """Check the ledger once. A failure is counted and keeps the earlier results."""
         try:
             text = self._assumptions()
             seen = self._look() if text else None

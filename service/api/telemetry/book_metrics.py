@@ -1,4 +1,4 @@
-"""The metrics of the score book: plain counters that are read when somebody scrapes them."""
+"""Metrics of the score book (`sellertrust_book_*`), read at each scrape."""
 
 from collections.abc import Iterator
 
@@ -9,13 +9,10 @@ from service.scores.book.book import Book
 
 
 class BookMetrics(Collector):
-    """The metrics of a book, by `sellertrust_book_`."""
-
     def __init__(self, book: Book) -> None:
         self._book = book
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the metrics of the book by its present counts."""
         book, table, follower = self._book, self._book.table, self._book.follower
         total = book.tally.total
         yield _counter(

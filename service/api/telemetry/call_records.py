@@ -1,4 +1,4 @@
-"""What is kept of every call: its metrics, its line in the log, and the status that an error of it becomes."""
+"""The records of every call: its metrics, its log line, and the status of its error."""
 
 import threading
 import traceback
@@ -43,12 +43,12 @@ STREAM_SECONDS = (0.1, 1, 10, 60, 600, 3_600)
 WAIT_SECONDS = (0.0001, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 
 REFUSALS = frozenset({code_pb2.UNAUTHENTICATED, code_pb2.PERMISSION_DENIED, code_pb2.RESOURCE_EXHAUSTED})
-"""Codes of calls that are turned away, of which anybody can make any number."""
+"""Codes of refused calls, which anyone can make in any number."""
 
 REFUSAL_LINES_A_SECOND = 20
 
 MAX_CALLERS = 4_096
-"""Callers whose names in the log are kept."""
+"""Callers whose log names are cached."""
 
 LISTS = ("sellers", "entries")
 """Fields of requests over many."""
@@ -56,52 +56,49 @@ LISTS = ("sellers", "entries")
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A method of the contract, as its calls are answered."""
+    """A method of the contract."""
 
     name: str
     """`Service/Method`."""
     request_type: type[Message]
-    """The class of its requests."""
     takes_stream: bool
-    """Whether its requests are a stream."""
     gives_stream: bool
-    """Whether its responses are a stream; of a method that takes a stream they are one too."""
+    """Always true if `takes_stream`."""
     call_class: str
-    """Its class among the limits of a caller."""
+    """Its class among the limits of callers."""
     nested: int = 0
-    """The number of the field of its requests that holds a whole batch of entries; 0 if none does."""
+    """The number of the request's field that holds a batch of entries; 0 if none."""
     has_entries: bool = False
     """Whether its requests hold entries."""
 
 
 class Passage:
-    """One call on its way through the server: what is known of it while it is answered."""
+    """One call while it is answered."""
 
     def __init__(self, method: Method, call: Call) -> None:
         self.method = method
-        """The method that is called."""
         self.call = call
-        """What servicers may know of the call: its deadline, its caller, its counts."""
+        """What servicers may know: deadline, caller, counts."""
         self.caller: Caller | None = None
-        """Who calls, once that is found out."""
+        """The caller, once identified."""
         self.is_granted = False
-        """Whether a request of the call was found to be granted."""
+        """Whether a request of the call was granted."""
         self.kept: Kept | None = None
-        """The line that the audit file has of the request."""
+        """The request's line of the audit file."""
         self.rules: object = None
-        """The rules by which it was."""
+        """The rules that granted it."""
         self.started = perf_counter()
         """When a thread took the call, in seconds of the performance counter."""
         self.waited_seconds = 0.0
-        """How long the call waited before."""
+        """How long the call waited for a thread."""
         self.request: Message | None = None
-        """The request that is being answered, once it is parsed; of a stream the latest."""
+        """The latest parsed request."""
         self.response: Message | None = None
-        """The response, once there is one; None in a stream."""
+        """The response; None in a stream."""
 
 
 class FewLines:
-    """Lets so many lines a second through, and counts those that it leaves out. For any number of threads."""
+    """Lets a bounded number of lines a second through and counts the rest. Thread-safe."""
 
     def __init__(self, a_second: int, clock: Callable[[], float] = monotonic) -> None:
         self._a_second = a_second
@@ -111,10 +108,7 @@ class FewLines:
         self._shown = self._left_out = 0
 
     def take(self) -> int | None:
-        """Return the number of lines left out before this one, which may be written; else None.
-
-        None if this line is to be left out, too.
-        """
+        """Return the number of lines omitted before this one; None if this one is omitted too."""
         with self._lock:
             second = int(self._clock())
             if second != self._second:
@@ -128,7 +122,7 @@ class FewLines:
 
 
 class CallRecords:
-    """The metrics of all calls in `registry`, and their lines in `log`, with pseudonyms in place of sellers."""
+    """Metrics of all calls in `registry`, and lines in `log`, with pseudonyms for sellers."""
 
     def __init__(
         self, log: Log, pseudonyms: Pseudonyms, registry: CollectorRegistry, model_digest: Callable[[], str]
@@ -173,21 +167,21 @@ class CallRecords:
         self.open_streams = Gauge("sellertrust_open_streams", "Streams that are open.", ("method",), registry=registry)
 
     def waited(self, pool: str, seconds: float) -> None:
-        """Record in the metrics how long a call of a pool waited for a thread."""
+        """Record how long a call waited for a thread."""
         self._wait_seconds.observe(seconds, pool)
 
     def status(self, pool: str, cause: Cause) -> grpc.Status:
-        """Return the gRPC status for a call of a pool that is refused for this cause; made once."""
+        """Return the gRPC status for a refused call of a pool, by cause; cached."""
         found = self._statuses.get((pool, cause))
         if found is None:
             found = self._statuses[pool, cause] = rpc_status.to_status(status_of(_refusal(pool, cause)))
         return found
 
     def turned_away(self, pool: str, call: GrpcCall, cause: Cause) -> None:
-        """Count a call that is refused before its work begins; log only a few such calls a second.
+        """Count a call that is refused before its work begins; log only a few a second.
 
-        Every one is counted by pool and cause; calls without a method, those of health, are left out of the count by
-        method and code, and of the log.
+        Counts all by pool and cause. Health calls, which have no method here, are not counted by method and code, nor
+        logged.
         """
         self._turned_away.add(pool, cause.value)
         if not call.method:
@@ -203,22 +197,19 @@ class CallRecords:
             self._log.info("request", method=call.method, code=code, turned_away=cause.value, wait_ms=wait, **fields)
 
     def count_message(self, passage: Passage, direction: str) -> None:
-        """Count a message of a stream in the metrics and for the stream's log line.
-
-        `direction`: `received` or `sent`.
-        """
+        """Count a message of a stream for the metrics and for the log line; `direction`: `received` or `sent`."""
         passage.call.counts[direction] += 1
         self._messages.add(passage.method.name, direction)
 
     def report(self, event: str, problem: str) -> None:
-        """Write a log line, as an error, about a problem outside of any call."""
+        """Log an error outside of any call."""
         self._log.error(event, problem=problem)
 
     def failure(self, error: Exception, request: Message | None) -> tuple[Status, dict[str, Any]]:
-        """Return the status that the caller gets for an error, and the fields of its log line.
+        """Return the caller's status for an error, and its log fields.
 
-        A domain error gets its own status, unless its code is INTERNAL. For any other the caller gets an opaque id alone;
-        the traceback goes to the log, without sellers' ids.
+        A domain error has its own status, unless its code is INTERNAL. For other errors the caller gets only an opaque
+        id; the log gets the traceback without sellers' ids.
         """
         if isinstance(error, SellertrustError) and code_of(error) != code_pb2.INTERNAL:
             try:
@@ -228,10 +219,7 @@ class CallRecords:
         return self._unforeseen(request)
 
     def end(self, passage: Passage, number: int, details: Mapping[str, Any]) -> None:
-        """Count a call that ended with the code `number`, and write its log line.
-
-        Never raises: the answer must go out.
-        """
+        """Count a call that ended with the code `number`, and log it. Never raises: the answer must go out."""
         seconds = perf_counter() - passage.started
         method = passage.method
         try:
@@ -259,9 +247,9 @@ class CallRecords:
             return
 
     def end_at_once(self, method: Method, seller: str, caller: Caller, began: float, waited_seconds: float) -> None:
-        """Count a call that was answered with OK at once, and write its log line; as `end`.
+        """Count and log a call that was answered with OK at once, as `end`.
 
-        `seller`: the pseudonym of the seller it is about; `began`: in seconds of the performance counter.
+        `seller`: the pseudonym; `began`: in seconds of the performance counter.
         """
         seconds = perf_counter() - began
         self._count.add(method.name, "OK")
@@ -278,12 +266,12 @@ class CallRecords:
         )
 
     def pseudonym_of(self, request: Message) -> str:
-        """Return the pseudonym of the seller whom a request is about; "" for none or several."""
+        """Return the pseudonym of a request's seller; "" for none or several."""
         names = {*_sellers(request)}
         return self._pseudonyms(*names) if len(names) == 1 else ""
 
     def _show(self, caller: str) -> str:
-        """Return a caller, by the names of its principals, as the log names it."""
+        """Return a caller's name as in the log."""
         return " ".join(log_name(name, self._pseudonyms) for name in caller.split(" "))
 
     def _unforeseen(self, request: Message | None) -> tuple[Status, dict[str, Any]]:
@@ -292,7 +280,7 @@ class CallRecords:
         return internal_status(error_id), {"error_id": error_id, "exception": text}
 
     def _add_parties(self, fields: dict[str, Any], passage: Passage) -> None:
-        """Add whom a call is about: the seller's pseudonym if it is one, the number of items if it is a batch."""
+        """Add the seller's pseudonym, or the number of items of a batch."""
         request = None if passage.method.takes_stream else passage.request
         names = {*_sellers(request)}
         if passage.response is not None:
@@ -311,12 +299,12 @@ _TOO_MANY = (
         "calls",
     ),
 )
-"""What a call is refused with for the server's load, and for its caller's excess: the text and the limit."""
+"""The text and the limit for refusals by the server's load and by the caller's excess."""
 
 
 @cache
 def _code_of_refusal(pool: str, cause: Cause) -> str:
-    """Return the name of the code of calls of a pool that are turned away."""
+    """Return the name of the code for a refused call of a pool."""
     return _code_name(code_of(_refusal(pool, cause)))
 
 
@@ -327,7 +315,7 @@ def _code_name(number: int) -> str:
 
 
 def _refusal(pool: str, cause: Cause) -> SellertrustError:
-    """Return the error of a call of a pool that is turned away."""
+    """Return the error for a refused call of a pool."""
     rules = RULES[Pool(pool)]
     match cause:
         case Cause.FULL | Cause.LATE | Cause.DELAY | Cause.LIMIT:
@@ -348,7 +336,7 @@ def _refusal(pool: str, cause: Cause) -> SellertrustError:
 
 
 def _logged(error: SellertrustError) -> dict[str, Any]:
-    """Return what the log says of a foreseen error: its reason, or the wrong fields; never texts, which may hold names."""
+    """Return a foreseen error's reason, or its wrong fields; never its texts, which may hold names."""
     if isinstance(error, InvalidInput):
         return {"fields": [wrong.field for wrong in error.first_violations]}
     if isinstance(error, LedgerUnavailable) and error.__cause__ is not None:
@@ -357,7 +345,7 @@ def _logged(error: SellertrustError) -> dict[str, Any]:
 
 
 def _fields_of(message: Message, names: tuple[str, ...]) -> tuple[str, ...]:
-    """Return those of the names that a message has as fields."""
+    """Return the names that are fields of a message."""
     return _known_fields(message.DESCRIPTOR, names)
 
 
@@ -367,7 +355,7 @@ def _known_fields(kind: Descriptor, names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _sellers(message: Message | None) -> Iterator[str]:
-    """Yield the names of sellers in a request or a violation, as far as they are well formed."""
+    """Yield well-formed names of sellers in a request or a violation."""
     if message is None:
         return
     candidates = [getattr(message, name) for name in _fields_of(message, ("seller", "parent"))]

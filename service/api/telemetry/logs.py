@@ -1,6 +1,6 @@
-"""Logs: one canonical line a request, as JSON or for the console, and pseudonyms in place of sellers.
+"""Logs: one canonical line a request, as JSON or for the console, with pseudonyms for sellers.
 
-Nothing here is global: a server gets its own logger, so two in one process (tests) do not share one.
+There is no global logger, so two servers in one process (tests) do not share one.
 """
 
 import ast
@@ -29,23 +29,23 @@ import structlog
 _WORD = re.compile(r"[A-Za-z0-9._~:-]+")
 _PART = re.compile(r"[A-Za-z0-9_~-](?:[A-Za-z0-9._~-]*[A-Za-z0-9_~-])?")
 _NAMED = re.compile(r"""(?<=: )(?:'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*")|jwt:[^#\n]*#.*""")
-"""A text that a message quotes as Python writes it, or the name of a token's subject without quotes."""
+"""A text that Python's repr quotes, or an unquoted name of a token's subject."""
 
 MAX_PSEUDONYMS = 65_536
-"""Pseudonyms that are kept, since one takes longer than all else of a line: some 15 MB."""
+"""Cached pseudonyms, some 15 MB; computing one takes longer than the rest of a line."""
 
 MAX_LINES = 10_000
-"""Lines that may wait to be written; more are left out, and counted."""
+"""Lines that may wait to be written; further lines are dropped and counted."""
 
 GATHER_SECONDS = 0.02
-"""How long lines are gathered before they are written: a thread that wakes for each of them costs more than the line."""
+"""How long lines are gathered before they are written: waking a thread for each costs more than the line."""
 
 FLUSH_SECONDS = 2.0
-"""How long the end of a server waits for lines to be written."""
+"""How long a server that ends waits for lines to be written."""
 
 
 class Log(Protocol):
-    """What the service asks of a logger: an event and its fields."""
+    """A logger: an event and its fields."""
 
     def debug(self, event: str, **fields: Any) -> Any: ...
     def info(self, event: str, **fields: Any) -> Any: ...
@@ -54,9 +54,9 @@ class Log(Protocol):
 
 
 class Pseudonyms:
-    """Pseudonyms of sellers for logs: a keyed hash, so that whoever reads the log cannot try all ids.
+    """Keyed hashes of sellers for logs, so that readers of the log cannot try all ids.
 
-    Without a key a random one is made: pseudonyms then hold for one run of the process.
+    Without a key it makes a random one; pseudonyms then last for one run of the process.
     """
 
     def __init__(self, key: bytes | None = None) -> None:
@@ -64,7 +64,7 @@ class Pseudonyms:
         self._known: Callable[[str], str] = lru_cache(MAX_PSEUDONYMS)(self._compute)
 
     def __call__(self, seller: str) -> str:
-        """Return the pseudonym of a seller by its resource name: 16 hex digits of HMAC-SHA256, equal for equal names."""
+        """Return the pseudonym of a seller's resource name: 16 hex digits of HMAC-SHA256."""
         return self._known(seller)
 
     def _compute(self, seller: str) -> str:
@@ -72,9 +72,9 @@ class Pseudonyms:
 
 
 def log_name(principal: str, pseudonyms: Pseudonyms) -> str:
-    """Return the name of a principal as logs have it: a token's subject as a pseudonym.
+    """Return a principal's name for logs, with a token's subject as a pseudonym, since it may be a person.
 
-    It may be a person. Certificates name services, and stand in full: `dns:checkout.example`,
+    Names in certificates are services and stay as they are: `dns:checkout.example`, but
     `jwt:https://login.example#~0123456789abcdef`.
     """
     issuer, mark, _ = principal.partition("#")
@@ -82,9 +82,9 @@ def log_name(principal: str, pseudonyms: Pseudonyms) -> str:
 
 
 def hide_subjects(text: str, pseudonyms: Pseudonyms) -> str:
-    """Return the text of an error in the grants file with a pseudonym in place of whatever follows a `#` in a name.
+    """Return an error text with each subject after a `#` in a name replaced by its pseudonym, as `log_name`.
 
-    As `log_name` has it. In quotes a name ends with them, else with its line.
+    A quoted name ends with its quotes, another with its line.
     """
     return _NAMED.sub(lambda found: _hide_subject(found[0], pseudonyms), text)
 
@@ -97,13 +97,13 @@ def _hide_subject(name: str, pseudonyms: Pseudonyms) -> str:
 
 
 def redact(text: str, sellers: Iterable[str], pseudonyms: Pseudonyms) -> str:
-    """Return the text with each seller's id, as a word of its own, replaced by its pseudonym."""
+    """Return the text with each seller's id that is a separate word replaced by its pseudonym."""
     known = {name.rsplit("/", 1)[-1]: pseudonyms(name) for name in sellers}
     return _WORD.sub(lambda word: _replace_word(word[0], known), text) if known else text
 
 
 def _replace_word(word: str, known: Mapping[str, str]) -> str:
-    """Replace a word or its parts: an id may hold the very marks that end a sentence or follow a label."""
+    """Replace a word or its parts: an id may hold marks that end a sentence or follow a label."""
     return known.get(word) or _PART.sub(lambda part: known.get(part[0], part[0]), word)
 
 
@@ -115,21 +115,19 @@ def _float_text(value: float) -> str:
 
 
 _TEXTS: dict[type, Callable[[Any], str]] = {str: encode_basestring, int: repr, float: _float_text}
-"""What makes JSON of the values that nearly all fields have, in a fourth of the time of `_encode`, which makes the same."""
+"""Fast JSON for the types of nearly all fields: a fourth of the time of `_encode`, same result."""
 
 
 @dataclass(slots=True)
 class Line:
-    """A line of the log, of which the text is made when it is written."""
+    """A line of the log; its text is made when it is written."""
 
     level: str
     """`debug`, `info`, `warning` or `error`."""
     event: str
-    """What happened."""
     fields: Mapping[str, Any]
-    """What is known of it."""
     time_ns: int
-    """When it happened, in nanoseconds since 1970."""
+    """Nanoseconds since 1970."""
 
     def text(self) -> str:
         """Return the line as JSON: the fields, then event, level and time."""
@@ -142,14 +140,14 @@ class Line:
 
 @lru_cache(4)
 def _second_text(second: int) -> str:
-    """Return a second since 1970 as text, which many lines share."""
+    """Return a second since 1970 as text; cached, since many lines share it."""
     return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 class LineWriter:
-    """Writes lines to `out` from a thread of its own, so that no call waits for a disk or a pipe, nor for the text.
+    """Writes lines to `out` from its own thread, so that no call waits for a disk, a pipe or the text.
 
-    What cannot be written (a closed stderr, a full disk), and what comes while MAX_LINES wait, is left out.
+    Drops lines that cannot be written (closed stderr, full disk) or that come while MAX_LINES wait.
     """
 
     def __init__(self, out: TextIO) -> None:
@@ -159,14 +157,14 @@ class LineWriter:
         threading.Thread(target=self._run, name="log", daemon=True).start()
 
     def __call__(self, line: Line) -> None:
-        """Have a line written soon."""
+        """Queue a line."""
         if self._waiting.qsize() < MAX_LINES:
             self._waiting.put(line)
         else:
             self._left_out += 1
 
     def flush(self) -> None:
-        """Wait until what was given before is written, for at most FLUSH_SECONDS."""
+        """Wait until queued lines are written, at most FLUSH_SECONDS."""
         written = threading.Event()
         self._waiting.put(written)
         written.wait(FLUSH_SECONDS)
@@ -191,7 +189,7 @@ class LineWriter:
 
 
 def _parts_of(lines: Iterable[Line]) -> Iterator[str]:
-    """Yield the texts of lines in whole parts that a pipe takes at once, so that lines of several processes do not mix."""
+    """Yield lines in parts that a pipe takes atomically, so that lines of several processes do not mix."""
     part: list[str] = []
     size = 0
     for line in lines:
@@ -207,10 +205,10 @@ def _parts_of(lines: Iterable[Line]) -> Iterator[str]:
 
 
 class JsonLog:
-    """A logger of JSON lines, from a level on, each with the fields `also` besides.
+    """A logger of JSON lines from a level on, each with the fields `also`.
 
-    A line of ten fields costs 4.5 us with its text, and 10.6 us by structlog's own renderer. The calling thread pays 1.2 us
-    of it, and 3.2 us if structlog took the event.
+    A line of ten fields costs 4.5 us with its text, against 10.6 us with structlog's renderer. The calling thread pays
+    1.2 us of it, against 3.2 us if structlog took the event.
     """
 
     def __init__(
@@ -233,7 +231,7 @@ class JsonLog:
         self._log(logging.ERROR, "error", event, fields)
 
     def flush(self) -> None:
-        """See that what was logged is written."""
+        """Wait until queued lines are written."""
         if isinstance(self._write, LineWriter):
             self._write.flush()
 
@@ -243,7 +241,7 @@ class JsonLog:
 
 
 def _locked(out: TextIO) -> Callable[[Line], None]:
-    """Return what writes a line to `out` at once, one after the other."""
+    """Return a function that writes a line to `out` at once, under a lock."""
     lock = threading.Lock()
 
     def write(line: Line) -> None:
@@ -255,12 +253,12 @@ def _locked(out: TextIO) -> Callable[[Line], None]:
 
 
 def is_for_people(log: Log) -> bool:
-    """Return whether a logger writes for a terminal, and so in the thread that logs, which waits for it."""
+    """Return whether a logger writes for a terminal, in the thread that logs."""
     return not isinstance(log, JsonLog)
 
 
 def flush_log(log: Log) -> None:
-    """See that what was logged is written, by a logger that writes from a thread of its own."""
+    """Wait until the queued lines of a logger with its own thread are written."""
     if isinstance(log, JsonLog):
         log.flush()
 
@@ -275,9 +273,9 @@ def make_log(
 ) -> Log:
     """Return a logger that writes to `stream` (default: stderr), one line an event.
 
-    `log_format`: `console` for people, `json`, or `auto`: for people on a terminal, else JSON. If deferred, JSON is
-    written by another thread. Each line has the fields `also` besides its own. Tracebacks are printed plainly: the pretty
-    ones show local variables, hence personal data.
+    `log_format`: `console` for people, `json`, or `auto`: console on a terminal, else JSON. If deferred, another thread
+    writes the JSON. Each line also has the fields `also`. Tracebacks are plain: pretty ones show local variables, hence
+    personal data.
     """
     out = sys.stderr if stream is None else stream
     number = logging.getLevelNamesMapping()[level.upper()]

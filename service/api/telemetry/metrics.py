@@ -1,7 +1,7 @@
-"""The port of /metrics: one thread, a bounded number of connections, a time limit for each; and what is counted then.
+"""The port of /metrics: one thread, a bounded number of connections, a time limit for each.
 
-Whoever opens connections and sends half a request costs a socket for some seconds, and no thread. When all places are
-taken the oldest connection gives way, so that a scraper, which sends its request at once, is answered all the same.
+A client that sends half a request costs a socket for some seconds, and no thread. When all places are taken, the oldest
+connection is closed. A scraper sends its request at once, so it is still answered.
 """
 
 import asyncio
@@ -20,16 +20,15 @@ from prometheus_client.registry import Collector
 from service.engine.call_pool import CallPool
 
 MAX_CONNECTIONS = 32
-"""Connections that may be open at a time."""
 
 REQUEST_SECONDS = 5.0
-"""How long a connection may take from its beginning to its end."""
+"""How long a connection may last."""
 
 MAX_HEAD_BYTES = 8 << 10  # a scraper's head has some 300
 
 
 class MetricsPort:
-    """Serves a registry's metrics at an address from `__init__` until `close`. OSError if it cannot listen there."""
+    """Serves a registry's metrics from `__init__` until `close`. Raises OSError if it cannot listen."""
 
     def __init__(self, host: str, port: int, registry: CollectorRegistry) -> None:
         family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -43,12 +42,12 @@ class MetricsPort:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop serving metrics, close what is open, and wait for the thread to end."""
+        """Stop serving, close connections, and wait for the thread to end."""
         self._loop.call_soon_threadsafe(self._is_ending.set)
         self._thread.join()
 
     def _run(self, listener: socket.socket) -> None:
-        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:  # which cancels what is open at the end
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:  # it cancels what is open at the end
             runner.run(self._serve(listener))
 
     async def _serve(self, listener: socket.socket) -> None:
@@ -74,7 +73,7 @@ class MetricsPort:
             writer.transport.abort()
 
     def _response(self, head: bytes) -> bytes:
-        """Return the whole response to a request's head, after which the connection is closed."""
+        """Return the whole response to a request's head."""
         first, *lines = head.decode("latin-1").split("\r\n")
         method, _, rest = first.partition(" ")
         fields = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
@@ -82,7 +81,7 @@ class MetricsPort:
             return b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
         try:
             encode, kind = choose_encoder(fields.get("accept", ""))
-        except (TypeError, ValueError):  # a version that is none
+        except (TypeError, ValueError):  # an invalid version
             encode, kind = choose_encoder("")
         body = encode(self._registry)
         about = f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
@@ -90,13 +89,13 @@ class MetricsPort:
 
 
 class PoolMetrics(Collector):
-    """What pools of threads hold, counted when it is asked for."""
+    """The state of the pools of threads at each scrape."""
 
     def __init__(self, pools: Iterable[CallPool]) -> None:
         self._pools = tuple(pools)
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
-        """Yield the present numbers of calls that wait and run in each pool, and of connections."""
+        """Yield the numbers of waiting calls, running calls and connections of each pool."""
         calls = GaugeMetricFamily("sellertrust_calls", "Calls that wait or run.", labels=("pool", "state"))
         of_connection: Counter[str] = Counter()
         for pool in self._pools:

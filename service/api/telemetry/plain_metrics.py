@@ -1,4 +1,4 @@
-"""Metrics that cost a call next to nothing: plain counters of each thread, added up when somebody scrapes them."""
+"""Cheap metrics: each thread has plain counters, which a scrape adds up."""
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
@@ -12,19 +12,16 @@ from service.tally import PerThread, Tally
 
 
 class PlainCounter(Collector):
-    """A counter by labels."""
-
     def __init__(self, name: str, help_text: str, labels: Sequence[str], registry: CollectorRegistry) -> None:
         self._about = (name, help_text, tuple(labels))
         self._counts: Tally[tuple[str, ...]] = Tally()
         registry.register(self)
 
     def add(self, *values: str) -> None:
-        """Count one more under the values of the labels."""
+        """Add one under the values of the labels."""
         self._counts.add(values)
 
     def collect(self) -> Iterator[CounterMetricFamily]:
-        """Yield the counts by now."""
         name, help_text, labels = self._about
         family = CounterMetricFamily(name, help_text, labels=labels)
         for values, number in self._counts.totals().items():
@@ -33,19 +30,18 @@ class PlainCounter(Collector):
 
 
 class PlainHistogram(Collector):
-    """Durations by labels, counted by the least of the `bounds` (seconds, ascending) that they do not exceed."""
+    """Durations by labels, counted at the smallest of the ascending `bounds` (seconds) that they do not exceed."""
 
     def __init__(
         self, name: str, help_text: str, labels: Sequence[str], registry: CollectorRegistry, bounds: Sequence[float]
     ) -> None:
         self._about = (name, help_text, tuple(labels))
         self._bounds = tuple(bounds)
-        # Of each thread by labels: how many durations end at each bound, those beyond all, and the sum of all in seconds.
+        # By thread and labels: the durations at each bound, those beyond all bounds, and the sum in seconds.
         self._cells: PerThread[dict[tuple[str, ...], list[float]]] = PerThread(dict)
         registry.register(self)
 
     def observe(self, seconds: float, *values: str) -> None:
-        """Count a duration under the values of the labels."""
         cells = self._cells.own()
         try:
             cell = cells[values]
@@ -55,12 +51,11 @@ class PlainHistogram(Collector):
         cell[-1] += seconds
 
     def collect(self) -> Iterator[HistogramMetricFamily]:
-        """Yield the counts by now."""
         name, help_text, labels = self._about
         family = HistogramMetricFamily(name, help_text, labels=labels)
         sums: dict[tuple[str, ...], list[float]] = {}
         for cells in self._cells.all():
-            for values, cell in list(cells.items()):  # whole by itself, so that no thread adds a cell in between
+            for values, cell in list(cells.items()):  # atomic, so that no thread adds a cell in between
                 known = sums.setdefault(values, [0] * len(cell))
                 sums[values] = [first + second for first, second in zip(known, cell, strict=True)]
         ends = [*map(_text, self._bounds), "+Inf"]
@@ -70,5 +65,5 @@ class PlainHistogram(Collector):
 
 
 def _text(bound: float) -> str:
-    """Return a bound as Prometheus has it: `_text(1) == "1.0"`."""
+    """Return a bound in Prometheus' form: `_text(1) == "1.0"`."""
     return str(float(bound))
