@@ -10,6 +10,7 @@ from scoring.base.enums import RATED_TIERS, Tier
 from scoring.base.time import DAY
 from scoring.features.columns import EntryColumns, FactTable
 from scoring.features.facts import Visible, find_visible, first_days
+from scoring.features.fold import Sums
 from scoring.features.table import matrix
 from scoring.features.views import view_often
 from scoring.features.violations import raise_severities, sort_violations
@@ -66,11 +67,19 @@ class LookBack:
         count = max(1, min(left if seen else FIRST_DAYS, left, MAX_CELLS // max(len(self._table), 1)))
         days = self._observe_time // DAY - np.arange(seen, seen + count)
         is_guilty = self._add_facts(days)
-        fixed_so_far = np.cumsum(np.pad(self._is_fixed, ((window, 0), (0, 0)), constant_values=True), axis=0)
-        is_open = np.any(fixed_so_far[window:] - fixed_so_far[:-window] < window, axis=1)[seen:]
         points, is_thin = np.zeros(is_guilty.shape, dtype=np.int64), np.zeros(is_guilty.shape, dtype=bool)
+        is_open = self._rest_on_points(window)[seen:].any(axis=1)
         if is_open.any():  # else no tier rests on the points of these days
-            points[is_open], is_thin[is_open] = self._fold(artifact, days[is_open])
+            sums, identity_row = self._fold(artifact, days[is_open])
+            shape = (-1, is_guilty.shape[1])
+            is_thin[is_open] = self._policy.is_thin(sums.total_orders, sums.tenure_days).reshape(shape)[1:-1]
+            self._is_fixed[seen:] |= is_thin & ~is_guilty
+            chosen = np.flatnonzero(np.pad(self._rest_on_points(window)[seen:][is_open], ((1, 1), (0, 0))))
+            rows = self._table.rows
+            attributes = [(rows[row].attributes or {}) if row >= 0 else {} for row in identity_row[chosen].tolist()]
+            found = np.zeros(sums.cases, dtype=np.int64)
+            found[chosen] = artifact.points(matrix(sums, artifact.features, attributes, chosen))
+            points[is_open] = found.reshape(shape)[1:-1]
         self._points = np.concatenate([self._points, points])
         self._is_rated = np.concatenate([self._is_rated, is_guilty | ~is_thin])
         first, end = len(self._tiers), len(self._points) - window + 1
@@ -84,7 +93,8 @@ class LookBack:
     def _add_facts(self, days: Ints) -> Bools:
         """Add what is known of some midnights without the model; return where a violation counts, by midnight and seller.
 
-        A tier that no points can change is fixed: a person set it, or the standing allows the lowest alone.
+        A tier that no points can change is fixed: a person set it, or the standing allows the lowest alone. `_look` adds the
+        tiers of thin files.
         """
         cases = self._columns.cases
         if self._visible is None:
@@ -130,14 +140,14 @@ class LookBack:
         self._is_fixed = np.concatenate([self._is_fixed, is_lowest | (override > 0) | ~exists])
         return is_guilty
 
-    def _fold(self, artifact: Artifact, days: Ints) -> tuple[Ints, Bools]:
-        """Return the points at some midnights, and where the file was thin, both by midnight and seller."""
+    def _rest_on_points(self, window: int) -> Bools:
+        """Return the midnights and sellers whose points some tier that is not fixed rests on."""
+        fixed_so_far = np.cumsum(np.pad(self._is_fixed, ((window, 0), (0, 0)), constant_values=True), axis=0)
+        return np.asarray(fixed_so_far[window:] - fixed_so_far[:-window] < window)
+
+    def _fold(self, artifact: Artifact, days: Ints) -> tuple[Sums, Ints]:
+        """Return the sums of now, of some midnights, and of now again, with the row of the identity of each."""
         # The first view is of now, whose knowledge all have; the last one holds open allegations upheld.
         times = [self._observe_time, *(days * DAY).tolist(), self._observe_time]
         views = view_often(self._columns, times, self._table.sales)
-        sums, rows = artifact.folder.fold_views(views), self._table.rows
-        attributes = [(rows[row].attributes or {}) if row >= 0 else {} for row in views.identity_row.ravel().tolist()]
-        points = artifact.points(matrix(sums, artifact.features, attributes))
-        is_thin = self._policy.is_thin(sums.total_orders, sums.tenure_days)
-        shape = (len(times), self._columns.cases)
-        return points.reshape(shape)[1:-1], is_thin.reshape(shape)[1:-1]
+        return artifact.folder.fold_views(views), views.identity_row.ravel()

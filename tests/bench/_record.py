@@ -14,6 +14,7 @@ from scoring.base.time import SECOND
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.conduct import ProductListed, ProductViolationReported
 from scoring.policy.policy import Policy
+from service.api.garbage_collection import freeze_loaded_objects
 from service.bootstrap import MECHANISM_SHARE, build_scorer
 from service.ledger.store import Ledger
 from service.mechanism.recorder import Recorder
@@ -31,6 +32,7 @@ COMMITTED, RECALLED, LARGEST = 5_000, 2_000, 10_000
 
 def measure() -> dict[str, float]:
     """Return all figures; the ladder is committed after the general policy."""
+    freeze_loaded_objects()  # as a server does
     before, after = (read_policy(SHIPPED_POLICY.with_name(f"{name}.toml")) for name in ("general", "ladder"))
     return _commit(before, after) | _recall(before)
 
