@@ -66,7 +66,7 @@ class PayoutStop(NamedTuple):
 def trace_stops(stated: Iterable[OnPayouts], stands: Callable[[str], bool] = lambda _: True) -> list[PayoutStop]:
     """Return the stops of payouts to one seller, the earliest first.
 
-    `stated`: entries about its payouts and cases, by sequence. `stands`: tells whether a violation that confirmed a
+    `stated`: entries about its payouts and cases, by sequence. `stands`: returns whether a violation that confirmed a
     stop is still valid. A stop lasts DECISION_DAYS. A stop confirmed by violations lasts until payouts are resumed,
     while at least one of the violations is valid.
     """

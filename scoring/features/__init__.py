@@ -1,1 +1,1 @@
-"""From entries to the inputs of a model: columns, facts, the exact fold, the table of features."""
+"""From entries to a model's inputs: columns, facts, the exact fold, the table of features."""

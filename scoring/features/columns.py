@@ -1,7 +1,7 @@
-"""Entries as columns: the one form in which facts reach the core, for one seller and for a million.
+"""Entries as columns: the form in which facts reach the core, for one seller and for a million.
 
-The ledger's rows (a request), and the ledger's export (training), both become an `EntryColumns`. Texts have become
-dense codes by then, since the fold only asks whether two are equal.
+Requests (the ledger's rows) and training (the ledger's export) both make an `EntryColumns`. Texts become dense codes,
+since the fold only compares them.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,10 +18,7 @@ from scoring.base.enums import Kind
 
 
 class FactRow(NamedTuple):
-    """One entry of the ledger as the fold needs it.
-
-    Times are in microseconds; values that a kind lacks are None.
-    """
+    """One ledger entry for the fold. Times are in microseconds; values that a kind lacks are None."""
 
     sequence: int
     entry_id: str
@@ -30,12 +27,12 @@ class FactRow(NamedTuple):
     occur_time: int
     report_time: int
     violation: str | None = None
-    """Id of the violation that it reports or is about."""
+    """Id of the violation that it reports or concerns."""
     incident: str | None = None
     category: int | None = None
     severity: int | None = None
     status: int | None = None
-    """The status to which it leads, or the number of its outcome (`scoring.entries.kinds.table`)."""
+    """The new status, or the number of the outcome (`scoring.entries.kinds.table`)."""
     exposure_day: int | None = None
     product_category: str | None = None
     revision: int | None = None
@@ -43,28 +40,28 @@ class FactRow(NamedTuple):
     service_failures: int | None = None
     identity_level: int | None = None
     target: str | None = None
-    """Id of what else it is about, such as the entry that it corrects."""
+    """Id of another thing that it concerns, such as the entry that it corrects."""
     units: int | None = None
     """Distinct units."""
     until_time: int | None = None
-    """When it ends."""
+    """The end."""
     source: int | None = None
-    """Who inspected, for inspections; who reported, for violations."""
+    """The inspecting source of an inspection; the reporting source of a violation."""
     violation_type: int | None = None
-    """The number of what is reported (`scoring.entries.violation_types`)."""
+    """The number of the violation type (`scoring.entries.violation_types`)."""
     attributes: Mapping[str, str] | None = None
     """Attributes of an identity."""
     listing: str | None = None
-    """The listing that a violation is about."""
+    """The listing of a violation."""
 
 
 class Omitted(NamedTuple):
-    """The open allegations of a seller that are not among its rows."""
+    """A seller's open allegations that its rows leave out."""
 
     allegations: int
-    """Number of those that are visible at the observe time."""
+    """The number of allegations visible at the observe time."""
     unchanged_until: int = NEVER
-    """When the next one becomes visible, in microseconds; NEVER if all are."""
+    """When the next one becomes visible, in microseconds; NEVER if all are visible."""
 
 
 NOTHING_OMITTED: Mapping[str, Omitted] = MappingProxyType({})
@@ -74,9 +71,9 @@ NOTHING_OMITTED: Mapping[str, Omitted] = MappingProxyType({})
 class EntryColumns:
     """n entries of `cases` cases in any order, each column int64 of shape (n,).
 
-    A case is one seller seen at one observe time; it is 0 <= case < cases. `violation` and `product` are codes that are
-    equal where the texts are (-1: none); so are `entry`, `incident` and `target`, which share one code. `row` is the
-    entry's place in the caller's own list.
+    A case is one seller at one observe time, 0 <= case < cases. `violation` and `product` are codes; equal codes mean
+    equal texts (-1: none). `entry`, `incident` and `target` share one code. `row` is the entry's place in the caller's
+    list.
     """
 
     cases: int
@@ -114,15 +111,15 @@ class EntryColumns:
         return _Lazy(self, np.flatnonzero(index) if index.dtype == np.bool_ else index)
 
     def of_cases(self, case: Ints, cases: int) -> "EntryColumns":
-        """Return the same entries with other case numbers: entry i is of `case[i]`, out of `cases`."""
+        """Return the entries with other case numbers: entry i belongs to `case[i]`, out of `cases`."""
         return _Lazy(self, _ALL, case=case, cases=cases)
 
     def with_occur_time(self, occur_time: Ints) -> "EntryColumns":
-        """Return the same entries with other occur times (microseconds, shape (n,))."""
+        """Return the entries with other occur times (microseconds, shape (n,))."""
         return _Lazy(self, _ALL, occur_time=occur_time)
 
     def with_incident(self, incident: Ints) -> "EntryColumns":
-        """Return the same entries with other incidents (codes, shape (n,))."""
+        """Return the entries with other incidents (codes, shape (n,))."""
         return _Lazy(self, _ALL, incident=incident)
 
 
@@ -130,10 +127,10 @@ _ALL = slice(None)
 
 
 class _Lazy(EntryColumns):
-    """The entries at `places` of other columns, copied column by column.
+    """The entries at `places` of other columns.
 
-    A column is given (`known`) or copied when first read. Most readers want a few of the columns; to copy them all was
-    a third of the time of a snapshot.
+    A column is given (`known`) or copied when first read. Most readers need few columns; copying all took a third of a
+    snapshot's time.
     """
 
     __slots__ = ("_places", "_source")
@@ -145,7 +142,7 @@ class _Lazy(EntryColumns):
             object.__setattr__(self, name, value)
 
     def __getattr__(self, name: str) -> Ints:
-        # Called for what has no value yet: the slot of a column is empty until then.
+        # Called only for a column not yet read: its slot is empty until then.
         if name not in EntryColumns.__dataclass_fields__:
             raise AttributeError(name)
         column: Ints = getattr(self._source, name)
@@ -155,16 +152,16 @@ class _Lazy(EntryColumns):
 
 
 def columns_of(rows: Iterable[FactRow], sellers: Iterable[str]) -> EntryColumns:
-    """Turn ledger rows into one int64 array per field, in the order of the rows.
+    """Turn ledger rows, in any order, into one int64 array per field, in the order of the rows.
 
-    A row's case is the place of its seller in `sellers`; KeyError for a row of any other seller. Ids become numbers in
-    the order in which they first occur, -1 for none; other missing fields are 0. The rows may be in any order.
+    A row's case is the place of its seller in `sellers`; raise KeyError for any other seller. Ids become numbers in
+    order of first occurrence, -1 for none; other missing fields are 0.
     """
     case_of = {seller: case for case, seller in enumerate(sellers)}
     violations: dict[str, int] = {}
     products: dict[str, int] = {}
     names: dict[str, int] = {}
-    flat: list[int] = []  # one row after the other: an array of numbers is made faster than one of tuples
+    flat: list[int] = []  # flattened: numpy reads numbers faster than tuples
     # fmt: off
     for row, (
         sequence, entry, seller, kind, occur_time, report_time, violation, incident, category, severity, status, day,
@@ -189,7 +186,7 @@ def columns_of(rows: Iterable[FactRow], sellers: Iterable[str]) -> EntryColumns:
 def list_coded_texts(rows: Iterable[FactRow]) -> list[str]:
     """Return the ids of entries, incidents and targets, each at the place of its code.
 
-    The codes are those that `columns_of` gives for the same rows.
+    The codes equal those of `columns_of` for the same rows.
     """
     names: dict[str, None] = {}
     for r in rows:
@@ -204,25 +201,25 @@ def list_coded_texts(rows: Iterable[FactRow]) -> list[str]:
 SaleRow = tuple[Any, ...]
 """A statement of exposure: seller, report time, day, product category, revision, settled orders, service failures.
 
-The seller is left out where all are of one.
+The seller is absent if all rows are of one seller.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class FactTable:
-    """The entries of sellers as a score reads them.
+    """The entries of sellers, as a score reads them.
 
-    Exposure, most of what there is, may come as columns alone.
+    Exposure, the bulk of the data, may come as columns alone.
     """
 
     rows: Sequence[FactRow]
-    """All entries but those of `sales`."""
+    """All entries except those of `sales`."""
     columns: EntryColumns
-    """Of `rows`, one case a seller."""
+    """Columns of `rows`, one case per seller."""
     sales: EntryColumns | None = None
-    """Exposure that stands, of which case, report time, day, product, revision, orders and failures are set; or None."""
+    """Valid exposure, with case, report time, day, product, revision, orders and failures only; or None."""
     products: Sequence[str] = ()
-    """The product categories of `sales`, by the codes in their column `product`."""
+    """The product categories of `sales`, by their codes in the column `product`."""
 
     def __len__(self) -> int:
         return len(self.columns.case) + (0 if self.sales is None else len(self.sales.case))
@@ -237,16 +234,13 @@ class FactTable:
     def part(self, first: int, end: int) -> "FactTable":
         """Return the entries of the sellers `first` to before `end`, renumbered from 0.
 
-        `row` values stay as they are.
+        `row` values do not change.
         """
         sales = self.sales and _part(self.sales, first, end)
         return FactTable(self.rows, _part(self.columns, first, end), sales, self.products)
 
     def with_sales(self, sold: Sequence[SaleRow], sellers: Sequence[str]) -> "FactTable":
-        """Return the table with other exposure in place of its own.
-
-        Such as values in place of orders.
-        """
+        """Return the table with other exposure, such as values instead of orders."""
         others = self.columns.take(self.columns.kind != Kind.EXPOSURE)
         return FactTable(self.rows, others, *_columns_of_sales(sold, sellers))
 
@@ -261,7 +255,7 @@ def tabulate(rows: Sequence[FactRow], sellers: Sequence[str], sold: Sequence[Sal
 
 
 def _part(columns: EntryColumns, first: int, end: int) -> EntryColumns:
-    """Return the entries of the cases from `first` on and before `end`, numbered from 0."""
+    """Return the entries of the cases `first` to before `end`, numbered from 0."""
     places = np.flatnonzero((columns.case >= first) & (columns.case < end))
     return columns.take(places).of_cases(columns.case[places] - first, end - first)
 
@@ -269,7 +263,7 @@ def _part(columns: EntryColumns, first: int, end: int) -> EntryColumns:
 def _columns_of_sales(sold: Sequence[SaleRow], sellers: Sequence[str]) -> tuple[EntryColumns, Sequence[str]]:
     """Return statements of exposure as columns, and their product categories by code.
 
-    One case a seller. Made column by column, without an object a row.
+    One case per seller. No object per row is made.
     """
     nothing = np.zeros(len(sold), dtype=np.int64)
     columns = dict.fromkeys((f.name for f in fields(EntryColumns)), nothing)
@@ -288,7 +282,7 @@ def _columns_of_sales(sold: Sequence[SaleRow], sellers: Sequence[str]) -> tuple[
 def _codes(texts: Sequence[str], known: Sequence[str]) -> Ints:
     """Return a code for each text; equal texts have equal codes.
 
-    Codes of texts in `known` are their places there; others follow.
+    Codes of texts in `known` are their places there; other codes follow.
     """
     code_of = {text: code for code, text in enumerate(dict.fromkeys((*known, *texts)))}
     return np.array([code_of[text] for text in texts], dtype=np.int64)

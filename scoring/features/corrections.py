@@ -1,4 +1,4 @@
-"""Changes of entries by later ones: when they happened, whether they stand, and to which incident they belong."""
+"""Changes of entries by later entries: of their time, their validity and their incident."""
 
 from collections.abc import Collection, MutableMapping
 from typing import TypeVar
@@ -16,8 +16,8 @@ K = TypeVar("K", int, str)
 def apply_corrections(columns: EntryColumns, decided: Bools) -> tuple[EntryColumns, Bools | None]:
     """Return (entries after corrections, mask of the given entries that are left; None for all).
 
-    A correction moves an entry in time or makes it void; an entry's last correction counts. `decided`, shape (n,):
-    whether an entry, if it is a decision, is visible.
+    A correction moves an entry in time or voids it; an entry's last correction counts. `decided`, shape (n,): whether
+    an entry, if it is a decision, is visible.
     """
     corrections = np.flatnonzero(decided & (columns.kind == Kind.CORRECTION))
     if not len(corrections):
@@ -41,11 +41,11 @@ def apply_corrections(columns: EntryColumns, decided: Bools) -> tuple[EntryColum
 def apply_moves(
     reports: EntryColumns, moves: EntryColumns, changes: EntryColumns, retracted: Collection[tuple[int, int]]
 ) -> EntryColumns:
-    """Return the reports, each in the incident of the week to which a correction moved it.
+    """Return the reports; a report moved by a correction gets the incident of the new week.
 
-    `moves`: corrections of reports, which carry the incident of the week; `changes`: merges and splits, which a later
-    move does not undo (`incident_after_moves`); `retracted`: (case, code) of violations that are as if never reported,
-    whose splits name nothing.
+    `moves`: corrections of reports, with the incident of the week. `changes`: merges and splits, which a later move
+    does not undo (`incident_after_moves`). `retracted`: (case, code) of violations that count as if never reported;
+    their splits name no incident.
     """
     if not len(moves.case):
         return reports
@@ -71,8 +71,8 @@ def apply_moves(
 def apply_regroupings(reports: EntryColumns, changes: EntryColumns) -> Ints:
     """Return the incident of each report after all merges and splits: codes of shape (n,).
 
-    Merged incidents are one under the name of the one they were merged into. A violation that was split off belongs to
-    the incident it was given, merged with others or not; its last split counts.
+    A merged incident takes the name of the incident it was merged into. A split-off violation belongs to its given
+    incident, merged or not; its last split counts.
     """
     if not len(changes.case):
         return reports.incident
@@ -94,7 +94,7 @@ def apply_regroupings(reports: EntryColumns, changes: EntryColumns) -> Ints:
         if merged != remaining:
             into[case, merged] = remaining
     incidents = reports.incident.copy()
-    # A case's changes may name a few of its incidents; all other reports stay where they are.
+    # A case's changes name few incidents; all other reports keep theirs.
     named = np.isin(reports.incident, [name for _, name in into]) | np.isin(reports.violation, [v for _, v in given])
     for place in np.flatnonzero(named).tolist():
         case = int(reports.case[place])
@@ -106,9 +106,9 @@ def apply_regroupings(reports: EntryColumns, changes: EntryColumns) -> Ints:
 def find_merged_incident(into: MutableMapping[tuple[K, K], K], case: K, name: K) -> K:
     """Return the incident that `name` is part of after all merges; shorten the chains in `into`.
 
-    `into`: by (case, incident), into which it was merged. Incidents on the way are made to point to the last one, so that
-    a chain of merges is walked once: 800 in a row took 2.3 s. Worked: a was merged into b and b into c; for a it returns
-    c, and `into` then has c for both.
+    `into`: by (case, incident), the incident it was merged into. Incidents on the way then point to the last one, so a
+    chain is walked once: a chain of 800 took 2.3 s. Worked: a was merged into b and b into c; for a it returns c, and
+    `into` then has c for both.
     """
     end = name
     while (case, end) in into:

@@ -1,7 +1,8 @@
 """The frozen decay tables: the weight of a fact by its age in whole UTC days, as integers.
 
-Weight = round(2^40 * 2^(-age / half_life)). Integers do not care about order, shards or engines, so one seller's fold
-and a million sellers' fold, and the database's own sum, are equal to the last bit. The tables travel in each artifact.
+Weight = round(2^40 * 2^(-age / half_life)). Integer sums do not depend on order, shards or engines. So the folds of one
+seller and of a million sellers, and the database's own sum, are equal to the last bit. Each artifact contains its
+tables.
 """
 
 from decimal import ROUND_HALF_EVEN, Decimal, localcontext
@@ -12,16 +13,16 @@ import numpy as np
 from scoring.base.arrays import Bools, Floats, Ints, first_of_runs
 
 HALF_LIVES = (7, 30, 90, 365)
-"""Half-lives in days."""
+"""In days."""
 
 UNIT_BITS = 40
 UNIT = 1 << UNIT_BITS
-"""A fact of today weighs 2^40."""
+"""The weight of today's fact: 2^40."""
 
 EXPOSURE_BITS = 20
-"""Exposure is weighed with 2^20: orders are bounded at append, so that 64 bits hold a day's product."""
+"""The weight of exposure: 2^20. Orders are bounded at append, so a day's product fits into 64 bits."""
 
-_SPAN = UNIT_BITS + 1  # half-lives; from then on the weight is 1/2 of the last bit or less, rounded to even: 0
+_SPAN = UNIT_BITS + 1  # half-lives; from here on the weight is at most 1/2 of the last bit, which rounds to even: 0
 _EXTRA_BITS = 80
 
 
@@ -29,8 +30,8 @@ _EXTRA_BITS = 80
 def decay_table(half_life: int) -> tuple[int, ...]:
     """Return the weights by age in whole days, as integers, until they round to 0.
 
-    `decay_table(30)[30] == 2**39`, half of the weight at age 0. Computed in exact decimals: the first `half_life` ages
-    with 80 bits to spare, the rest by rounding shifts of those.
+    `decay_table(30)[30] == 2**39`, half of the weight at age 0. The first `half_life` ages are computed in exact
+    decimals with 80 bits to spare, the rest by rounding shifts of those.
     """
     with localcontext() as context:
         context.prec = 60
@@ -49,9 +50,9 @@ def decay_table(half_life: int) -> tuple[int, ...]:
 def exact_sums(values: Ints, group: Ints, groups: int) -> Floats:
     """Return the sum of the values of each group, float64 of shape (groups,), rounded once.
 
-    `values`: int64 >= 0; `group`: of each value, 0 <= group < groups. Added in two limbs of 24 and 39 bits, so nothing
-    wraps: each limb's sum stays below 2^53 for 2^14 times 2^39, and the one rounding is the last addition.
-    `exact_sums([2**40, 1], [0, 0], 1) == [2**40 + 1]`.
+    `values`: int64 >= 0; `group`: of each value, 0 <= group < groups. Values are added in two limbs of 24 and 39 bits,
+    so no sum wraps: 2^14 limbs of 2^39 stay below 2^53. Only the last addition rounds. `exact_sums([2**40, 1], [0, 0],
+    1) == [2**40 + 1]`.
     """
     high = np.bincount(group, weights=values >> 24, minlength=groups)
     low = np.bincount(group, weights=values & 0xFFFFFF, minlength=groups)
@@ -62,7 +63,7 @@ def sum_by_case(values: Ints | Bools, amounts: Ints | None, case: Ints, n: int, 
     """Return the sums of `values`, times `amounts` if given, by case: exact, shape (..., n).
 
     Correctly rounded to float64. `values` >= 0, shape (..., facts), are at most 2^bits; `case`, shape (facts,), is
-    sorted. 64 bits hold the whole sum, which is rounded once, or it is added in two limbs. `sum_by_case([[2, 3, 5]], [10,
+    sorted. The whole sum fits into 64 bits and is rounded once, or two limbs are added. `sum_by_case([[2, 3, 5]], [10,
     1, 1], [0, 0, 2], 3, 3) == [[23, 0, 5]]`.
     """
     starts = np.flatnonzero(first_of_runs(case))

@@ -1,15 +1,14 @@
-"""Facts of cases from entries: what was known, what counts and what stands at each observe time.
+"""Facts of cases from entries: the known, counting and valid facts at each observe time.
 
-This is the one place that decides which entries a score may see:
+Only this module decides which entries a score may see:
 
 - violations, identities, changes of control and overrides that occurred and were reported before the observe time;
-- inspections by who cannot be ordered (`INSPECTORS`), and disputes that a buyer won, likewise; inspections that were
-  passed from the last change of control on;
-- exposure of days before the day of the observe time, reported before it, by the highest revision, from the last change
-  of control on;
+- inspections by sources that sellers cannot order (`INSPECTORS`), and disputes that a buyer won, likewise; passed
+  inspections only from the last change of control on;
+- exposure of days before the day of the observe time, reported before it, by the highest revision, from the last
+  change of control on;
 - every decision about other entries (status changes, attributions, changes of incidents, corrections) among the given
-  entries (the ledger bounded them by the known time), or in training only those reported before the observe time, which
-  is what the source knew then.
+  entries, which the ledger bounded by the known time. In training only decisions reported before the observe time.
 """
 
 from dataclasses import dataclass, replace
@@ -28,13 +27,13 @@ from scoring.features.violations import Judged, Violations, judge, raise_severit
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What stands for each case. Columns of shape (cases,), those of exposure by (case, day), those of findings by
-    case; days since 1970-01-01.
+    """The valid facts of each case.
 
-    `finding_row`: place of its entry; `start_day`: first day of exposure or identity (`observe_day` if none);
-    `identity_row`: place of the identity entry in force, or -1; `exists`: whether the ledger holds anything of the seller
-    that stands; `allegations`: open ones; `override`: the tier that a person set, or 0; `override_row`: the place of that
-    entry, or -1; `override_until`: when it ends, in microseconds, or NEVER.
+    Columns have shape (cases,), columns of exposure are by (case, day), those of findings by case; days since
+    1970-01-01. `finding_row`: place of its entry. `start_day`: first day of exposure or identity (`observe_day` if
+    none). `identity_row`: place of the identity entry in force, or -1. `exists`: whether the ledger has a valid entry
+    of the seller. `allegations`: open ones. `override`: the tier that a person set, or 0. `override_row`: place of the
+    override's entry, or -1. `override_until`: its end, in microseconds, or NEVER.
     """
 
     cases: int
@@ -59,7 +58,7 @@ class Facts:
     override_until: Ints
 
     def part(self, cases: slice) -> "Facts":
-        """Return the facts of consecutive cases, renumbered from 0; `row` values stay as they are."""
+        """Return the facts of consecutive cases, renumbered from 0; `row` values do not change."""
         first, end = cases.start, cases.stop
         guilty = slice(*np.searchsorted(self.violations.case, (first, end)).tolist())
         sold = slice(*np.searchsorted(self.exposure_case, (first, end)).tolist())
@@ -88,7 +87,7 @@ _BY_CASE = (
 
 
 def kind_mask(*kinds: Kind) -> Bools:
-    """Return an array that is true at the numbers of the given kinds; to be indexed by kind."""
+    """Return an array, indexed by kind, that is true for the given kinds."""
     return np.isin(np.arange(max(Kind) + 1), kinds)
 
 
@@ -96,7 +95,7 @@ _DECISIONS = (Kind.STATUS, Kind.ATTRIBUTION, Kind.INCIDENT, Kind.CORRECTION)
 COUNTING_KINDS = FINDING_KINDS.union(
     (*_DECISIONS, Kind.VIOLATION, Kind.EXPOSURE, Kind.IDENTITY, Kind.CONTROL, Kind.OVERRIDE, Kind.CASE)
 )
-"""Kinds of entries that answers rest on: all others change none. `resolve` passes by cases, which end cautions alone."""
+"""Kinds of entries that answers rest on. `resolve` skips cases, which only end cautions."""
 
 _IS_DECISION = kind_mask(*_DECISIONS)
 _IS_CHANGE = kind_mask(Kind.INCIDENT, Kind.CORRECTION)
@@ -107,18 +106,18 @@ _IS_OF_MANY = kind_mask(Kind.EXPOSURE, Kind.VIOLATION, *_DECISIONS)
 
 @dataclass(frozen=True, slots=True)
 class Visible:
-    """What is visible of each case at its observe time, before it is known which of it counts."""
+    """The visible entries of each case at its observe time, before counting."""
 
     observe_day: Ints
     """Day of the observe time, shape (cases,)."""
     judged: Judged
-    """The violations, in the incidents where they belong after all changes."""
+    """The violations, each in its final incident."""
     sold: EntryColumns
-    """Exposure by (case, day), of each day and product category the highest revision."""
+    """Exposure by (case, day): of each day and product category the highest revision."""
     identities: EntryColumns
-    """By (case, occur time, sequence), so that the last one of a case is in force."""
+    """By (case, occur time, sequence): the last of a case is in force."""
     controls: EntryColumns
-    """Changes of control, likewise."""
+    """Changes of control, in the same order."""
     overrides: EntryColumns
     """By (case, sequence)."""
     found: EntryColumns
@@ -133,12 +132,12 @@ def resolve(
     upheld: Bools | None = None,
     as_reported: bool = False,
 ) -> Facts:
-    """Resolve entries into the facts of every case, as seen at the case's observe time.
+    """Resolve entries into the facts of every case, at the case's observe time.
 
-    A case is a seller at a time. `observe_time`: microseconds, shape (cases,). `reported_before` (microseconds): entries
-    reported before then are seen at every observe time (default: each case's own observe time). `upheld`: bool, shape
-    (cases,), the cases in which open allegations count as confirmed (default none). `as_reported`: decisions count only
-    if reported before that time, as in training; else all given decisions count.
+    A case is a seller at a time. `observe_time`: microseconds, shape (cases,). `reported_before` (microseconds):
+    entries reported before it are seen at every observe time (default: each case's own observe time). `upheld`: bool,
+    shape (cases,), the cases in which open allegations count as confirmed (default none). `as_reported`: decisions
+    count only if reported before that time, as in training; else all given decisions count.
     """
     visible = find_visible(columns, observe_time, reported_before=reported_before, as_reported=as_reported)
     judged = visible.judged
@@ -159,9 +158,9 @@ def find_visible(
     as_reported: bool = False,
     sales: EntryColumns | None = None,
 ) -> Visible:
-    """Find what is visible of each case at its observe time, whether it counts or not.
+    """Find the visible entries of each case at its observe time, counting or not.
 
-    Parameters are those of `resolve`. `sales`: exposure that is not among the columns, and that no correction concerns.
+    Parameters are those of `resolve`. `sales`: exposure outside the columns, without corrections.
     """
     moment, day = observe_time[columns.case], observe_time // DAY
     reported = columns.report_time < (moment if reported_before is None else reported_before)
@@ -170,7 +169,7 @@ def find_visible(
     if kept is not None:
         moment, reported, decided = moment[kept], reported[kept], decided[kept]
     before, kind = reported & (columns.occur_time < moment), columns.kind
-    seen = np.flatnonzero(before & ~_IS_OF_MANY[kind])  # of most files a handful, if that
+    seen = np.flatnonzero(before & ~_IS_OF_MANY[kind])  # few or none in most files
     few, kind_of_few = columns.take(seen), kind[seen]
 
     entries = columns.take(_IS_ABOUT_VIOLATIONS[kind] & (decided | (before & (kind == Kind.VIOLATION))))
@@ -199,7 +198,7 @@ def find_visible(
 
 
 def collect_facts(visible: Visible, observe_time: Ints, violations: Violations) -> Facts:
-    """Build the facts of every case, from what is visible and the violations that count."""
+    """Build the facts of every case from the visible entries and the counting violations."""
     sold, identities, judged, cases = visible.sold, visible.identities, visible.judged, len(observe_time)
     reports, day = judged.reports, visible.observe_day
     level, identity_row = _identities(identities)
@@ -248,10 +247,10 @@ def first_days(cases: int, sold: EntryColumns, known: EntryColumns) -> Ints:
 
 
 def apply_changes(columns: EntryColumns) -> EntryColumns:
-    """Apply all corrections, merges and splits among the entries; return the others.
+    """Apply all corrections, merges and splits among the entries; return the other entries.
 
-    Done once for all observe times: such changes are visible by knowledge and not by the observe time, so `resolve` gives
-    the same for what is left, except in training (`as_reported`).
+    One call serves all observe times: these changes depend on knowledge, not on the observe time. So `resolve` gives
+    the same for the rest, except in training (`as_reported`).
     """
     settling = _IS_CHANGE[columns.kind]
     if not settling.any():
@@ -274,10 +273,7 @@ def _control_days(changes: EntryColumns) -> Ints:
 
 
 def _overrides(stated: EntryColumns, observe_time: Ints) -> tuple[Ints, Ints, Ints]:
-    """Return, by case, tier (0: none), row and end of the override in force.
-
-    That is the last one stated, unless it has ended.
-    """
+    """Return, by case, tier (0: none), row and end of the override in force: the last stated, unless it has ended."""
     tier, row, until = (np.full(stated.cases, nothing, dtype=np.int64) for nothing in (0, -1, NEVER))
     if len(stated.case):
         in_force = stated.until > observe_time[stated.case]
@@ -288,13 +284,13 @@ def _overrides(stated: EntryColumns, observe_time: Ints) -> tuple[Ints, Ints, In
 
 
 def _highest_revisions(sold: EntryColumns) -> NDArray[np.intp] | None:
-    """Return the index of the statement that counts for each (case, day, product category).
+    """Return the index of the counting statement of each (case, day, product category), in that order.
 
-    In that order; None if all count.
+    None if all count.
     """
     case, day = sold.case, sold.day
     if ((case[1:] > case[:-1]) | ((case[1:] == case[:-1]) & (day[1:] > day[:-1]))).all():
-        return None  # one statement a day, in order, as most feeds are: nothing to sort
+        return None  # one statement per day, in order, as in most feeds: no sort needed
     order = np.lexsort((sold.revision, sold.product, sold.day, sold.case))
     return order[last_of_runs(sold.case[order], sold.day[order], sold.product[order])]
 
@@ -314,10 +310,7 @@ def _by_sequence(entries: EntryColumns) -> EntryColumns:
 
 
 def _identities(known: EntryColumns) -> tuple[Ints, Ints]:
-    """Return, by case, level and row of the identity in force.
-
-    That is the latest by occur time, then by sequence.
-    """
+    """Return, by case, level and row of the identity in force: the latest by occur time, then by sequence."""
     level = np.zeros(known.cases, dtype=np.int64)
     row = np.full(known.cases, -1, dtype=np.int64)
     level[known.case] = known.level  # the last assignment wins

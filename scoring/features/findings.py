@@ -1,7 +1,7 @@
 """Findings: the inspections and disputes that enter a score.
 
-An inspection counts if who did it cannot be ordered by the seller nor has a stake in the result (`INSPECTORS`), whether it
-was passed or failed. A dispute counts if it was decided for the buyer: one that the seller won can be staged with a friend.
+An inspection, passed or failed, counts if its source (`INSPECTORS`) has no stake in the result and no seller can order
+it. A dispute counts if the buyer won: a seller can stage a dispute that it wins with a friend.
 """
 
 from enum import IntEnum
@@ -18,7 +18,7 @@ _IS_HEARD = np.isin(np.arange(max(Source) + 1), sorted(INSPECTORS))
 
 
 class Finding(IntEnum):
-    """What an inspector found, or how a dispute was decided."""
+    """A result of an inspection or a dispute."""
 
     INSPECTION_PASSED = 1
     INSPECTION_FAILED = 2
@@ -28,8 +28,8 @@ class Finding(IntEnum):
 def findings_of(entries: EntryColumns, controlled: Ints | None = None) -> tuple[Ints, Ints, Ints, Ints]:
     """Return four arrays, (case, day, `Finding`, row) of each finding, sorted by case.
 
-    Findings are failed and passed inspections and disputes lost; a pass before the day in `controlled` (of each case, its
-    last change of control) does not count.
+    Findings are failed and passed inspections and lost disputes. A pass before the case's day in `controlled`, its last
+    change of control, does not count.
     """
     day = entries.occur_time // DAY
     if not len(day):

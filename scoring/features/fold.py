@@ -1,7 +1,7 @@
-"""The fold: from facts to sums, exact, vectorised over cases. One seller is the batch of one.
+"""The fold: from facts to exact sums, vectorised over cases. One seller is a batch of one.
 
-Per incident, category and half-life the largest severity weight x decay counts, so one incident counts once and a
-confirmation moves nothing between categories or dates. All sums are of integers (see `scoring.features.decay`).
+Per incident, category and half-life the largest severity weight x decay counts. So one incident counts once, and a
+confirmation moves no sum between categories or dates. All sums are of integers (see `scoring.features.decay`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,13 +18,13 @@ from scoring.features.findings import Finding
 from scoring.features.views import Views, view_once
 
 FLOORS = (Severity.MINOR, Severity.MODERATE, Severity.MAJOR)
-"""Severities from which incidents are counted."""
+"""Lowest severities for counts of incidents."""
 
 SINCE = (Severity.MINOR, Severity.MAJOR)
-"""Severities from which days since the last violation are counted."""
+"""Lowest severities for days since the last violation."""
 
 FINDING_HALF_LIVES = (90, 365)
-"""Half-lives by which findings count, in days: inspections are rare."""
+"""Half-lives of findings, in days: inspections are rare."""
 
 WORST_DAYS = 730
 RECENT_DAYS = 365
@@ -36,15 +36,12 @@ SQUARE_BITS = 10
 """Weights are squared in steps of 2^-10."""
 
 SMALL = 4_096
-"""Ages of violations up to which all half-lives are folded at once; above, one after the other, in the processor's cache."""
+"""Up to so many ages, all half-lives are folded at once; above, one by one, in the processor's cache."""
 
 
 @dataclass(frozen=True, slots=True)
 class Constants:
-    """The constants of the fold that an artifact pins.
-
-    Severity weights (1 to 63), damping of rates, and scale of exposure.
-    """
+    """The fold's constants, pinned by an artifact: severity weights (1 to 63), damping of rates, scale of exposure."""
 
     severity_weights: Mapping[Severity, int]
     rate_damping: float = 50.0
@@ -66,7 +63,7 @@ class Sums:
 
     Arrays of shape (cases,); `category_mass` of shape (cases, categories). Masses are in units of today's weight: an
     incident of weight 1 today has mass 1. `ever`: incidents without decay, and `days_since`, by severity floor.
-    `findings`: by half-life decayed numbers of each `Finding`, (cases, findings).
+    `findings`: by half-life, decayed counts of each `Finding`, (cases, findings).
     """
 
     cases: int
@@ -88,9 +85,9 @@ class Sums:
     level: Floats
 
     def without_conduct(self, n: int) -> "Sums":
-        """Return the sums of the first n cases as if their orders were all that they did.
+        """Return the sums of the first n cases without violations, failed orders, inspections and disputes.
 
-        Orders, tenure and identity stay; there is no violation, failed order, inspection or dispute.
+        Orders, tenure and identity stay.
         """
         nothing = np.zeros(n)
         return replace(
@@ -128,11 +125,11 @@ class Folder:
         self._severity_weights = np.array([0] + [constants.severity_weights[s] for s in Severity], dtype=np.int64)
 
     def fold(self, facts: Facts) -> Sums:
-        """Add up the facts of every case into the sums that features are computed from."""
+        """Return the sums of every case's facts."""
         return self.fold_views(view_once(facts))
 
     def fold_views(self, views: Views) -> Sums:
-        """Add up the facts of n sellers in K views into the sums that features are computed from.
+        """Return the sums of the facts of n sellers in K views.
 
         View k of seller i is case `k * n + i` of the sums.
         """
@@ -148,7 +145,7 @@ class Folder:
         )
 
     def _exposure(self, views: Views) -> dict[str, Any]:
-        """Add up orders and failures of every case, decayed by each half-life and in total: the fields of `Sums` on them."""
+        """Return the fields of `Sums` on orders and failures, decayed by each half-life and in total."""
         age, case, n = views.exposure_age, views.exposure_case, views.facts.cases
         weight, seen = self._exposure_tables.take(age, axis=1, mode="clip"), age < NEVER
         found: dict[str, Any] = {}
@@ -159,9 +156,9 @@ class Folder:
         return found
 
     def _findings(self, views: Views) -> dict[int, Floats]:
-        """Fold the findings: decayed numbers by half-life, shape (cases, findings).
+        """Return the decayed counts of findings by half-life, shape (cases, findings).
 
-        One array for all half-lives if there are none.
+        Without findings all half-lives share one array.
         """
         cases = views.number * views.facts.cases
         if not len(views.finding):
@@ -174,8 +171,8 @@ class Folder:
     def effective_size_terms(self, facts: Facts, n: int) -> tuple[Floats, Floats]:
         """Return, for the first n cases, sums of orders times squared decay, and of recent orders.
 
-        They are the terms of the effective sample size. The decay is by the longest half-life, in steps of 2^-10; recent
-        orders, of the last 365 days, do not decay.
+        They are the terms of the effective sample size. The decay is by the longest half-life, in steps of 2^-10;
+        recent orders, of the last 365 days, do not decay.
         """
         count = int(np.searchsorted(facts.exposure_case, n))
         case, orders = facts.exposure_case[:count], facts.exposure_orders[:count]
@@ -184,7 +181,7 @@ class Folder:
         return squares / float(1 << 2 * SQUARE_BITS), recent
 
     def _violations(self, views: Views) -> dict[str, Any]:
-        """Fold the violations: the fields of `Sums` that rest on them."""
+        """Return the fields of `Sums` on violations."""
         v, age, severity, n = views.violations, views.violation_age, views.severity, views.facts.cases
         cases = len(age) * n
         if not len(v.case):
@@ -232,7 +229,7 @@ class Folder:
 
 
 def _no_violations(cases: int) -> dict[str, Any]:
-    """Return the fields of `Sums` that rest on violations, of cases without any."""
+    """Return the fields of `Sums` on violations, for cases without violations."""
     nothing, never = np.zeros(cases), np.full(cases, NEVER, dtype=np.int64)
     return {
         "category_mass": dict.fromkeys(HALF_LIVES, np.zeros((cases, len(Category)))),
@@ -246,9 +243,9 @@ def _no_violations(cases: int) -> dict[str, Any]:
 
 
 def _stack_tables(tables: Sequence[Ints]) -> Ints:
-    """Return tables by age as rows of one array, filled up with 0.
+    """Return tables by age as rows of one array, padded with 0.
 
-    The last column, of all ages beyond, is 0.
+    The last column, for all higher ages, is 0.
     """
     stacked = np.zeros((len(tables), max(map(len, tables)) + 1), dtype=np.int64)
     for row, table in zip(stacked, tables, strict=True):
@@ -267,7 +264,7 @@ def _sum_by_slot(values: Ints, slot: Ints, slots: int) -> Floats:
 
 
 def _least_by_case(values: Ints, case: Ints, n: int, nothing: int) -> Ints:
-    """Return the least of `values` by case; `nothing` where a case has no fact.
+    """Return the least of `values` by case; `nothing` for a case without facts.
 
     `values` has shape (..., facts); `case` is sorted.
     """

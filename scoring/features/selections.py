@@ -1,9 +1,8 @@
-"""Sums of many selections of one seller's incidents, without a fold of each: the sums of each incident are added up.
+"""Sums of many selections of one seller's incidents, from the sums of each incident, without a fold per selection.
 
-The fold's sums are whole numbers of 2^-40, and an incident is whole or not at all in a selection. So the sums of the 2^8
-unions of groups of incidents, and of all incidents but one, follow from the sums of each incident to the last bit, in
-time that grows with the number of incidents and not with its square. Of the worst severity and of days since an incident
-the extreme counts.
+The fold's sums are whole numbers of 2^-40, and a selection contains an incident fully or not at all. So the sums of the
+2^8 unions of groups of incidents, and of all incidents but one, are exact to the last bit. Time grows with the number
+of incidents, not with its square. For the worst severity and days since an incident the extreme counts.
 
 Worked: incidents of mass 3, 9 and 27 sum to 39; without the second 39 - 9 = 30.
 """
@@ -20,7 +19,7 @@ from scoring.features.facts import Facts
 from scoring.features.fold import FLOORS, Folder, Sums
 
 PART = 4_096
-"""Selections whose inputs are made at once: about 10 MB."""
+"""Selections per part of the inputs: about 10 MB."""
 
 LIMB_BITS = 24  # as in `scoring.features.decay.exact_sums`
 _SEVERE = (Severity.MINOR, Severity.MAJOR)
@@ -33,7 +32,7 @@ class IncidentSums:
     high: Ints
     """Masses in 2^-40, the bits above the lowest 24; shape (n, masses of all half-lives)."""
     low: Ints
-    """The lowest 24 bits of the masses. Added up by themselves, so that no sum wraps."""
+    """The lowest 24 bits of the masses, summed separately, so no sum wraps."""
     counts: Ints
     """Incidents of each lowest severity, and recent ones; shape (n, 4)."""
     worst: Ints
@@ -84,7 +83,7 @@ class IncidentSums:
     def joined_with(self, history: Sums) -> Sums:
         """Return sums of n cases: the incidents of each selection, all else repeated from `history`.
 
-        `history`: sums of one case (not checked); from it come exposure, findings, tenure and identity level.
+        `history`: sums of one case (not checked), for exposure, findings, tenure and identity level.
         """
         n = len(self)
         masses = (self.high * float(1 << LIMB_BITS) + self.low) / UNIT
@@ -129,7 +128,7 @@ def fold_each_incident(facts: Facts, folder: Folder) -> tuple[IncidentSums, Sums
         observe_day=np.repeat(facts.observe_day, cases),
         start_day=np.repeat(facts.start_day, cases),
         level=np.repeat(facts.level, cases),
-        exposure_case=facts.exposure_case[:0],  # the history has what was sold and found
+        exposure_case=facts.exposure_case[:0],  # the history has exposure and findings
         exposure_day=facts.exposure_day[:0],
         exposure_orders=facts.exposure_orders[:0],
         exposure_failures=facts.exposure_failures[:0],
@@ -155,10 +154,7 @@ def fold_each_incident(facts: Facts, folder: Folder) -> tuple[IncidentSums, Sums
 
 
 def _largest_of_others(values: Ints, nothing: int) -> Ints:
-    """Return, for each row and column, the largest value of the other rows.
-
-    `nothing` if there is no other row.
-    """
+    """Return, for each row and column, the largest value of the other rows; `nothing` without other rows."""
     if len(values) < 2:
         return np.full_like(values, nothing)
     second, first = np.partition(values, len(values) - 2, axis=0)[-2:]

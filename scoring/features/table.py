@@ -1,11 +1,11 @@
 """The feature table: the one definition of every input of a model, for one seller and for a million.
 
 A feature is `name@version` with a unit, a direction, a definition in words, and one function over the fold's sums.
-Definitions are never removed and never changed: a change is a new version, so old models serve and replay for ever.
+Definitions are never removed or changed: a change is a new version, so old models always serve and replay.
 
-Direction +1: more of it never lowers points; -1: never raises them; 0: free (attributes, which no fact of conduct
-moves). Adding a confirmed violation moves every feature in its direction's bad sense or not at all; clean orders move
-them in the good sense. That, and the certificate of the model, is the end-to-end promise.
+Direction +1: a higher value never lowers points; -1: never raises them; 0: free (attributes, which no fact of conduct
+moves). A further confirmed violation never moves a feature in its good direction; clean orders move features only in
+it. Together with the model's certificate, this is the end-to-end promise.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,14 +23,14 @@ from scoring.features.findings import Finding
 from scoring.features.fold import FINDING_HALF_LIVES, Sums
 
 MAX_DAYS = 3650
-"""Days beyond which time makes no difference to a feature; also the value of "never"."""
+"""Cap of days in features; also the value of "never"."""
 
 HALF_AN_EVENT = 0.5
-"""What rates without decay expect of a seller in `rate_damping` orders before its first one, as `interval.default_prior`."""
+"""Events that rates without decay assume in the first `rate_damping` orders, as `interval.default_prior`."""
 
 
 class Subject(StrEnum):
-    """What a feature is about: the reason that its points belong to. INCIDENTS have a reason for each category."""
+    """The subject of a feature: the reason that its points belong to. INCIDENTS have a reason for each category."""
 
     INCIDENTS = "INCIDENTS"
     FAILURES = "SERVICE_FAILURES"
@@ -44,7 +44,7 @@ class Subject(StrEnum):
 
 
 CONDUCT = (Subject.INCIDENTS, Subject.FAILURES, Subject.INSPECTIONS, Subject.DISPUTES)
-"""Subjects of facts about what a seller did."""
+"""Subjects of facts about a seller's conduct."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,8 +295,8 @@ FEATURES: Mapping[str, Feature] = MappingProxyType({feature.key: feature for fea
 class AttributeFeature:
     """An attribute of a seller's identity as a feature.
 
-    A study declares it and the artifact pins it. With `equals`, 1 if the attribute has this text, else 0; otherwise the
-    attribute read as a number, `default` if it is missing, no number or not finite. `direction` as for any feature.
+    A study declares it and the artifact pins it. With `equals`, 1 if the attribute has this text, else 0. Otherwise the
+    attribute read as a number: `default` if it is missing, no number or not finite. `direction` as for any feature.
     """
 
     attribute: str
@@ -306,7 +306,6 @@ class AttributeFeature:
 
     @property
     def subject(self) -> Subject:
-        """Return what it is about: the attributes of an identity."""
         return Subject.ATTRIBUTES
 
     @property
@@ -315,11 +314,7 @@ class AttributeFeature:
         return f"attribute.{self.attribute}{'' if self.equals is None else '=' + self.equals}@1"
 
     def value(self, text: str | None) -> float:
-        """Return the feature's value from one seller's attribute text (None: missing).
-
-        With `equals`, 1 if the texts are equal, else 0; else the number, `default` if it is missing, no number or not
-        finite.
-        """
+        """Return the feature's value from one seller's attribute text (None: missing)."""
         if self.equals is not None:
             return float(text == self.equals)
         try:
@@ -341,10 +336,10 @@ class AttributeFeature:
 
 @dataclass(frozen=True, slots=True)
 class ContextFeature:
-    """Context as a feature: how the outcome was detected, or what was in force. Training sees it as it was; serving gives
-    every seller the `reference` that the artifact pins, so nobody is judged by who looked.
+    """Context as a feature: the way of detection, or the rules in force.
 
-    With `equals`, training sees 1 where the context has this text, else 0; otherwise a number.
+    Training uses the true value. Serving gives every seller the `reference` that the artifact pins, so no seller is
+    judged by its inspector. With `equals`, training uses 1 if the context has this text, else 0; otherwise a number.
     """
 
     context: str
@@ -358,7 +353,7 @@ class ContextFeature:
 
     @property
     def subject(self) -> Subject:
-        """Return what it is about: the context, which is the same for every seller who is served."""
+        """Return the context, which is the same for every served seller."""
         return Subject.CONTEXT
 
     @property
@@ -368,13 +363,13 @@ class ContextFeature:
 
 
 AnyFeature = Feature | AttributeFeature | ContextFeature
-"""What a model's input may hold: of the table, of a seller's identity, of how the outcome was detected."""
+"""The possible inputs of a model."""
 
 
 def at_reference(x: Floats, features: "tuple[AnyFeature, ...]") -> Floats:
-    """Return a copy of the model's input in which every context feature has its reference value.
+    """Return a copy of the model's input with every context feature at its reference, as in serving.
 
-    As in serving. Shape (n, features).
+    Shape (n, features).
     """
     out = np.array(x, dtype=np.float64, copy=True)
     for column, feature in enumerate(features):
@@ -384,7 +379,7 @@ def at_reference(x: Floats, features: "tuple[AnyFeature, ...]") -> Floats:
 
 
 BLOCK_ROWS = 2_048
-"""Rows of the input that are written at a time: they stay in the processor's cache while column after column comes."""
+"""Rows of the input written at a time, so that they stay in the processor's cache for all columns."""
 
 
 def matrix(
@@ -396,8 +391,8 @@ def matrix(
 ) -> Floats:
     """Return the model's input, float64 of shape (n, features); context features at reference.
 
-    Of all cases, or of `cases` in their order. `attributes`: the seller's attributes by name, one mapping a row (default:
-    none known). `out`: an array to write into and return.
+    For all cases, or for `cases` in their order. `attributes`: the seller's attributes by name, one mapping per row
+    (default: none known). `out`: an array to write into and return.
     """
     rows = sums.cases if cases is None else len(cases)
     columns = [_column(sums, feature, attributes, cases, rows) for feature in features]

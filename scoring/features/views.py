@@ -1,8 +1,9 @@
-"""One reading of a file, seen from several times: what every view has in common is resolved once.
+"""One reading of a file for several times: the common part of all views is resolved once.
 
-The views of an answer are now, the last day-ends, and now with every open allegation upheld. They share the entries that are
-known, and so the statuses, the incidents and the revisions; they differ in how old a fact is, and in what had happened yet.
-So a fact is held once, with its age in each view, and NEVER where the view does not see it: the fold adds what has an age.
+The views of an answer are now, the last day-ends, and now with every open allegation upheld. They share the known
+entries, and so the statuses, incidents and revisions. They differ in the ages of facts and in the facts that had
+happened. So each fact is stored once, with its age in each view, NEVER if the view does not see it. The fold adds all
+facts with an age.
 """
 
 from collections.abc import Sequence
@@ -22,16 +23,16 @@ from scoring.features.violations import Violations, raise_severities, sort_viola
 class Views:
     """The facts of n sellers from K views.
 
-    Ages are whole days, of shape (K, facts), NEVER where a fact is not seen.
+    Ages are whole days, of shape (K, facts), NEVER for an unseen fact.
     """
 
     facts: Facts
-    """The facts of the first view, case i is seller i; alone it counts allegations and knows overrides and existence."""
+    """The facts of the first view, case i is seller i; only it has allegations, overrides and existence."""
     violations: Violations
     """Every violation that counts in some view, by (seller, incident, category)."""
     violation_age: Ints
     severity: Ints
-    """Of shape (K, violations), or (1, violations) where it is the same in every view."""
+    """Of shape (K, violations), or (1, violations) if it is the same in every view."""
     exposure_case: Ints
     """By seller, as orders, failures and their ages."""
     exposure_orders: Ints
@@ -52,7 +53,7 @@ class Views:
 
 
 def view_once(facts: Facts) -> Views:
-    """Wrap facts as views with the single view that they were resolved for."""
+    """Wrap facts as views with a single view."""
     day, v = facts.observe_day, facts.violations
     return Views(
         facts=facts,
@@ -75,13 +76,13 @@ def view_once(facts: Facts) -> Views:
 def view_often(columns: EntryColumns, times: Sequence[int], sales: EntryColumns | None = None) -> Views:
     """Compute the views of every seller from each of `times`, all by the knowledge of the first.
 
-    `columns` are those of `apply_changes`, one case a seller. `times` in microseconds: the first is now, the others UTC
-    midnights before it or now again; in the last view open allegations count as upheld. `sales` as in `find_visible`. To
-    the last bit what `resolve` gives of each view by itself.
+    `columns`: from `apply_changes`, one case per seller. `times`, in microseconds: the first is now, the others UTC
+    midnights before it or now again; in the last view open allegations count as upheld. `sales` as in `find_visible`.
+    Each view equals the result of `resolve` for it, to the last bit.
     """
     now = np.full(columns.cases, times[0], dtype=np.int64)
     moments = np.array(times, dtype=np.int64)[:, None]
-    day, last_day = moments // DAY, (moments - 1) // DAY  # of the view, and of what may have happened before it
+    day, last_day = moments // DAY, (moments - 1) // DAY  # for the view, and for all that may have happened before it
     visible = find_visible(columns, now, reported_before=times[0], sales=sales)
     judged, sold = visible.judged, visible.sold
 
@@ -138,7 +139,7 @@ def _identities(identities: EntryColumns, moments: Ints, facts: Facts) -> tuple[
 def _last_before(entries: EntryColumns, moments: Ints) -> Ints:
     """Return the place of each seller's last entry before each moment, or -1.
 
-    Of shape (K, n). `entries` are by (seller, occur time), `moments` of shape (K, 1).
+    Shape (K, n). `entries` are by (seller, occur time), `moments` of shape (K, 1).
     """
     before: Bools = entries.occur_time < moments
     place = np.full((len(moments), entries.cases), -1, dtype=np.int64)

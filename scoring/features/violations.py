@@ -1,4 +1,4 @@
-"""Violations from entries about them: what stands about each, which count, and how severe they are."""
+"""Violations from their entries: the status of each, the counting ones, and their severity."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -22,8 +22,8 @@ _STANDS = np.array([Status(s) not in RETRACTED_STATUSES if s else False for s in
 class Violations:
     """n counted violations sorted by (case, incident, category), columns int64 of shape (n,).
 
-    `day` is the UTC day it happened, `row` its report's place in the caller's list,
-    `violation_type` the number of its type, 0 where that is not known.
+    `day`: the UTC day of occurrence; `row`: its report's place in the caller's list; `violation_type`: the number of
+    its type, 0 if unknown.
     """
 
     case: Ints
@@ -41,20 +41,20 @@ class Violations:
 
 
 class Judged(NamedTuple):
-    """Violations by (case, violation), with what was decided about each.
+    """Violations by (case, violation), with the decisions about each.
 
     Arrays of shape (violations,).
     """
 
     reports: EntryColumns
-    """Their reports; where none is visible, a decision about the violation."""
+    """Their reports; without a visible report, a decision about the violation."""
     is_reported: Bools
-    """Whether the report is visible. A decision whose report is not says nothing about then."""
+    """Whether the report is visible. A violation without a visible report does not count."""
     status: Ints
     severity: Ints
-    """The last one stated, by the report or by a reduction since; units may raise it."""
+    """The last severity stated, by the report or by a later reduction; units may raise it."""
     is_reduced: Bools
-    """Whether a reduction stated it, which units do not raise."""
+    """Whether a reduction stated the severity, so that units do not raise it."""
     units: Ints
     """Adjudicated distinct units."""
 
@@ -77,7 +77,7 @@ class Judged(NamedTuple):
         return found
 
     def units_if_upheld(self) -> Ints:
-        """Return the units of each violation if open ones were upheld with the units they allege."""
+        """Return the units of each violation if open ones were upheld with their alleged units."""
         return np.maximum(self.units, np.where(_IS_OPEN[self.status], self.reports.units, 0))
 
 
@@ -106,7 +106,7 @@ def judge(entries: EntryColumns) -> Judged:
 def sort_violations(reports: EntryColumns, chosen: Bools) -> tuple[Violations, NDArray[np.intp]]:
     """Return (the chosen reports sorted by case, incident and category, their indices).
 
-    `chosen`: bool by report. With the severities that were reported.
+    `chosen`: bool by report. Severities are the reported ones.
     """
     kept = np.flatnonzero(chosen)
     kept = kept[np.lexsort((reports.category[kept], reports.incident[kept], reports.case[kept]))]
@@ -116,9 +116,9 @@ def sort_violations(reports: EntryColumns, chosen: Bools) -> tuple[Violations, N
 
 
 def _statuses(entries: EntryColumns, starts: NDArray[np.intp]) -> Ints:
-    """Return the status of each violation, that of its last status entry.
+    """Return the status of each violation: that of its last status entry.
 
-    Entries are by (violation, sequence). ALLEGED where no report is visible; DISMISSED where the last attribution was
+    Entries are by (violation, sequence). ALLEGED without a visible report; DISMISSED if the last attribution was
     accepted: the goods are another seller's.
     """
     n = len(entries.case)
@@ -127,7 +127,7 @@ def _statuses(entries: EntryColumns, starts: NDArray[np.intp]) -> Ints:
     place = np.arange(n)
     is_status = entries.kind != Kind.ATTRIBUTION
     decided = np.maximum.reduceat(np.where(is_status, place, -1), starts)
-    # Of a violation whose report is not visible there may be an attribution alone.
+    # A violation without a visible report may have an attribution alone.
     status = np.where(decided >= 0, entries.status[np.maximum(decided, 0)], int(Status.ALLEGED))
     if not is_status.all():
         last = np.maximum.reduceat(np.where(is_status, -1, place), starts)
@@ -139,10 +139,10 @@ def _statuses(entries: EntryColumns, starts: NDArray[np.intp]) -> Ints:
 
 
 def _adjudicated_units(entries: EntryColumns, starts: NDArray[np.intp]) -> Ints:
-    """Return the distinct units of each violation, from the last decision that states any.
+    """Return the distinct units of each violation, from the last decision that states units.
 
-    Entries are by (violation, sequence). So the next count replaces a mistaken one, and units that a confirmation
-    adjudicated are back when the violation is reinstated after an overturn.
+    Entries are by (violation, sequence). So the next count replaces a mistaken one, and a reinstated violation has the
+    units of its earlier confirmation again.
     """
     if not entries.units.any():
         return np.zeros(len(starts), dtype=np.int64)
@@ -154,10 +154,10 @@ def _adjudicated_units(entries: EntryColumns, starts: NDArray[np.intp]) -> Ints:
 
 
 def raise_severities(v: Violations, severity: Ints, units: Ints, is_reduced: Bools) -> Ints:
-    """Return severities raised by the distinct units of their incident.
+    """Return severities raised by the distinct units of their incident, except severities set by a reduction.
 
-    Except where a reduction set the severity. `severity` and `is_reduced` have shape (n,), `units` (..., n), as the
-    result then: one row for each way to count.
+    `severity` and `is_reduced` have shape (n,); `units`, and so the result, have shape (..., n): one row for each way
+    to count.
     """
     if not units.any():
         return severity
@@ -171,10 +171,7 @@ def raise_severities(v: Violations, severity: Ints, units: Ints, is_reduced: Boo
 
 
 def retracted(entries: EntryColumns) -> set[tuple[int, int]]:
-    """Return a set of (case, code) of the violations that are as if never reported.
-
-    By all given entries.
-    """
+    """Return a set of (case, code) of the violations that count as if never reported, by all given entries."""
     entries = entries.take(~_is_pending(entries))
     entries = entries.take(_order_by_violation(entries))
     if not len(entries.case):
@@ -185,7 +182,7 @@ def retracted(entries: EntryColumns) -> set[tuple[int, int]]:
 
 
 def _is_pending(entries: EntryColumns) -> Bools:
-    """Mark status changes that are pending: they lead to no status yet."""
+    """Mark pending status changes: they have no status yet."""
     pending: Bools = (entries.kind == Kind.STATUS) & (entries.status == 0)
     return pending
 
