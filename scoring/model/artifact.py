@@ -1,9 +1,9 @@
-"""The artifact: a published model as named bytes, and nothing served that does not match.
+"""The artifact: a published model as named bytes. Only an artifact that verifies is served.
 
 Parts: `model.txt` (the page's tables as LightGBM text), `decay.json`, `golden.json` (inputs with their raw scores and
-points), `certificate.json`, `evaluation.json`, `lineage.json`, and `manifest.json`, which states features, constants, base
-points and baseline seller, and the SHA-256 of every other part. The digest is the SHA-256 of the manifest. No time of day is
-in it, so the same training gives the same digest.
+points), `certificate.json`, `evaluation.json`, `lineage.json`, and `manifest.json`. The manifest states features,
+constants, base points and baseline seller, and the SHA-256 of every other part. The digest is the SHA-256 of the
+manifest. It contains no time of day, so the same training gives the same digest.
 """
 
 import sys
@@ -40,10 +40,11 @@ PARTS = ("model.txt", "decay.json", "golden.json", "certificate.json", "evaluati
 
 @dataclass(frozen=True, slots=True)
 class ModelParts:
-    """What training hands over to be packed. `directions` and order follow `features`; `baseline` is their values for
-    the clean baseline seller, whose context is packed at its reference; `golden` is float64 of shape (n, features);
-    `pairs`: the pairs of features that the study names; `prior` of the sellers' own rates (default:
-    `interval.default_prior`).
+    """The parts that training packs.
+
+    `directions` and order follow `features`. `baseline`: their values for the clean baseline seller, whose context is
+    packed at its reference. `golden`: float64 of shape (n, features). `pairs`: the pairs of features that the study
+    names. `prior`: of the sellers' own rates (default: `interval.default_prior`).
     """
 
     study: str
@@ -62,7 +63,7 @@ class ModelParts:
 class Artifact:
     """A verified model, ready to score.
 
-    Build one with `load`; it is immutable and may be shared by threads.
+    Build it with `load`; it is immutable and threads may share it.
     """
 
     def __init__(self, manifest: Mapping[str, Any], parts: Mapping[str, bytes], digest: str) -> None:
@@ -78,7 +79,9 @@ class Artifact:
         self._booster = lightgbm.Booster(model_str=parts["model.txt"].decode())
 
     def raw_score(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return what the page takes from the base, for inputs of shape (n, features): whole float64 of shape (n,)."""
+        """Return the points that the page takes from the base, for inputs of shape (n, features): whole float64 of
+        shape (n,).
+        """
         return np.asarray(self._booster.predict(x, raw_score=True, num_threads=1), dtype=np.float64)
 
     def points(self, x: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -89,7 +92,7 @@ class Artifact:
 def pack(model: ModelParts) -> dict[str, bytes]:
     """Pack a trained model into an artifact: the bytes of each part, by name.
 
-    ArtifactRefused if the page is not certified monotone.
+    Raise ArtifactRefused if the page is not certified monotone.
     """
     directions = {feature.key: feature.direction for feature in model.features}
     raw = model.page.raw_score(model.golden)
@@ -130,7 +133,7 @@ def pack(model: ModelParts) -> dict[str, bytes]:
 def load(parts: Mapping[str, bytes]) -> Artifact:
     """Verify a whole artifact, by `verify` and `open_verified`, and return it ready to score.
 
-    `parts`: bytes by name. ArtifactRefused names the part that does not match.
+    `parts`: bytes by name. Raise ArtifactRefused naming the part that does not match.
     """
     return open_verified(parts, verify(parts))
 
@@ -138,7 +141,8 @@ def load(parts: Mapping[str, bytes]) -> Artifact:
 def open_verified(parts: Mapping[str, bytes], digest: str) -> Artifact:
     """Return an artifact, ready to score, whose parts `verify` has accepted with this digest.
 
-    LightGBM reads the model and computes the golden vectors. ArtifactRefused if its scores differ in a single bit.
+    LightGBM reads the model and computes the golden vectors. Raise ArtifactRefused if its scores differ in a single
+    bit.
     """
     with _refusing_damage():
         artifact = Artifact(parse_json(parts[MANIFEST]), parts, digest)
@@ -149,11 +153,11 @@ def open_verified(parts: Mapping[str, bytes], digest: str) -> Artifact:
 
 
 def verify(parts: Mapping[str, bytes]) -> str:
-    """Verify all that can be verified without LightGBM, and return the artifact's digest.
+    """Verify everything that needs no LightGBM; return the artifact's digest.
 
-    LightGBM can crash on a damaged model text, so it only reads what this accepts. Verified are digests, format, constants,
-    features, model text, certificate, decay tables, and golden vectors by the page. ArtifactRefused names the part that
-    does not match.
+    LightGBM can crash on a damaged model text, so it reads only accepted parts. Checked are digests, format, constants,
+    features, model text, certificate, decay tables, and the page's scores of the golden vectors. Raise ArtifactRefused
+    naming the part that does not match.
     """
     with _refusing_damage():
         digest = verify_content(parts)
@@ -167,9 +171,9 @@ def verify(parts: Mapping[str, bytes]) -> str:
 
 
 def verify_content(parts: Mapping[str, bytes]) -> str:
-    """Verify that every part is as the manifest states, by SHA-256; return the digest.
+    """Verify the format, and each part's SHA-256 in the manifest; return the manifest's digest.
 
-    The format, too. The digest is that of the manifest. ArtifactRefused names a part that is missing or was altered.
+    Raise ArtifactRefused naming a missing or altered part.
     """
     if MANIFEST not in parts:
         raise ArtifactRefused("the artifact has no manifest.json")
@@ -189,9 +193,9 @@ def verify_content(parts: Mapping[str, bytes]) -> str:
 
 
 def verify_distinct(parts: Mapping[str, bytes]) -> None:
-    """Refuse a model that scores all its golden vectors alike, by ArtifactRefused.
+    """Raise ArtifactRefused if the model gives all its golden vectors the same raw scores or the same points.
 
-    Alike in raw scores or in points. A study may find nothing, but such a model is not served.
+    A study may find no effect, but such a model is not served.
     """
     golden = parse_json(parts["golden.json"])
     if len(set(golden["raw_scores"])) < 2 or len(set(golden["points"])) < 2:
@@ -200,7 +204,7 @@ def verify_distinct(parts: Mapping[str, bytes]) -> None:
 
 @contextmanager
 def _refusing_damage() -> Iterator[None]:
-    """Turn every error that a damaged part causes in Python or LightGBM into a refusal."""
+    """Turn every error that a damaged part causes in Python or LightGBM into ArtifactRefused."""
     try:
         yield
     except (
@@ -217,7 +221,7 @@ def _refusing_damage() -> Iterator[None]:
 
 
 def _verify_constants(manifest: Mapping[str, Any]) -> None:
-    """Verify the bounds by which facts move features one way, as the certificate assumes."""
+    """Verify the bounds that keep facts moving features one way, as the certificate assumes."""
     constants, reference = manifest["constants"], manifest["reference_exposure"]
     weights = [constants["severity_weights"][severity.name.lower()] for severity in Severity]
     for name, number in (("rate_damping", constants["rate_damping"]), ("exposure_scale", constants["exposure_scale"])):
@@ -235,7 +239,10 @@ def _verify_constants(manifest: Mapping[str, Any]) -> None:
 
 
 def _page(manifest: Mapping[str, Any], parts: Mapping[str, bytes]) -> Page:
-    """Return the page of the artifact. ArtifactRefused if its text is none, or has a pair that the study does not name."""
+    """Return the artifact's page.
+
+    Raise ArtifactRefused if its text is invalid, or has a pair that the study does not name.
+    """
     base, pairs = manifest["base"], {tuple(pair) for pair in manifest["pairs"]}
     if type(base) is not int or abs(base) > MAX_BASE:
         raise ArtifactRefused(f"base of the artifact must be a whole number of points, at most {MAX_BASE:,} either way")
@@ -249,10 +256,7 @@ def _page(manifest: Mapping[str, Any], parts: Mapping[str, bytes]) -> Page:
 
 
 def _is_number(value: object, least: float, most: float) -> bool:
-    """Return whether a value is a number of JSON from `least` to `most`.
-
-    A truth value or NaN is none.
-    """
+    """Return whether a value is a JSON number from `least` to `most`; booleans and NaN are not."""
     return isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most
 
 
@@ -307,7 +311,7 @@ def _row(feature: AnyFeature) -> dict[str, object]:
 def pinned_features(manifest: Mapping[str, Any]) -> tuple[AnyFeature, ...]:
     """Return the features that a manifest pins, as a tuple in their order.
 
-    ArtifactRefused if one is unknown or wrong.
+    Raise ArtifactRefused if one is unknown or wrong.
     """
     return tuple(map(_feature, manifest["features"]))
 
@@ -336,7 +340,7 @@ def _feature(row: Mapping[str, Any]) -> AnyFeature:
 
 
 def _freed(row: Mapping[str, Any]) -> Feature:
-    """Return a feature of the table without the direction of which the study has freed it."""
+    """Return a feature of the table, without its direction if the study freed it."""
     feature = FEATURES.get(row["feature"]) if set(row) == {"feature", "direction"} else None
     if feature is None or feature.name not in FREEABLE or type(row["direction"]) is not int or row["direction"] != 0:
         raise ArtifactRefused(

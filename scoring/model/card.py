@@ -1,4 +1,4 @@
-"""The card of a model: its page in words and numbers, by which anybody repeats the sum of a seller's points by hand."""
+"""The card of a model: its page in words and numbers, so that anybody can repeat the sum of a seller's points by hand."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise, product
@@ -9,11 +9,11 @@ from scoring.model.page import Page
 from scoring.model.scale import BASE_ODDS, BASE_POINTS, MAX_POINTS, PDO
 
 BAR = 24
-"""Signs of the longest bar of a table's picture."""
+"""Characters of the longest bar in a table's picture."""
 
 
 def describe_page(page: Page, features: Sequence[AnyFeature]) -> dict[str, Any]:
-    """Return a page as JSON values: `base`, and of each table its features, their rows in words, and points by row."""
+    """Return a page as JSON values: `base`, and each table with its features, their rows in words, and points by row."""
     tables = []
     for table in page.tables:
         mine = [features[place] for place in table.features]
@@ -32,7 +32,7 @@ def describe_page(page: Page, features: Sequence[AnyFeature]) -> dict[str, Any]:
 
 
 def _rows(edges: Sequence[float]) -> list[str]:
-    """Return which values belong to each row. Worked: edges 0 and 1.5 make "up to 0", "over 0 to 1.5" and "over 1.5"."""
+    """Return each row's values in words. Worked: edges 0 and 1.5 make "up to 0", "over 0 to 1.5" and "over 1.5"."""
     texts = [repr(edge).removesuffix(".0") for edge in edges]
     between = [f"over {low} to {high}" for low, high in pairwise(texts)]
     return [f"up to {texts[0]}", *between, f"over {texts[-1]}"]

@@ -1,7 +1,7 @@
 """The certificate: an exact proof that a page is monotone in every feature that has a direction.
 
-A seller's points are a sum of rows of tables, so they move one way with a feature if every table of that feature does. Whole
-points make the proof exact: each row is compared with the next one.
+A seller's points are a sum of rows of tables, so they move one way with a feature if every table of that feature does.
+Whole points make the proof exact: each row is compared with the next one.
 """
 
 from collections.abc import Mapping
@@ -18,8 +18,8 @@ ALGORITHM = "tables@1"
 def certify(page: Page, directions: Mapping[str, int]) -> dict[str, object]:
     """Prove that a page is monotone; return the certificate as JSON values.
 
-    `directions`: by key of feature, in the order of the model's inputs: +1 (more is better) must never lower points, -1
-    never raise them, 0 is free. ArtifactRefused names the first table that is not monotone.
+    `directions`: by feature key, in the order of the model's inputs: +1 (more is better) must never lower points, -1
+    never raise them, 0 is free. Raise ArtifactRefused naming the first table that is not monotone.
     """
     keys, signs = list(directions), list(directions.values())
     for table in page.tables:

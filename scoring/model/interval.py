@@ -1,35 +1,35 @@
 """The interval of a seller's points, from the posterior of its own rates.
 
-A seller with few orders may have been lucky, or unlucky. What it does is taken as Poisson with rates per order that are its
-own, and these as Gamma distributed over sellers (`Prior`). A series is the mass of what counts: of each category, of all by
-severity weight, the incidents of each lowest severity, failed orders. With mass S over E settled orders, both decayed by
-the longest half-life, the posterior of the rate of a series is w x Gamma(k, X), mean w k / X:
+A seller with few orders may have been lucky, or unlucky. Its events are taken as Poisson with its own rates per order,
+and the rates as Gamma distributed over sellers (`Prior`). A series is one counted mass: that of a category, that of all
+by severity weight, the incidents of a lowest severity, or failed orders. With mass S over E settled orders, both
+decayed by the longest half-life, the posterior of the rate of a series is w x Gamma(k, X), mean w k / X:
 
     k = (a m + c S) / w,  X = b + c E,  c = E / (sum over orders of decay squared), 1 to 2
 
-a events in b orders are the prior, m is what it expects one incident to weigh in the series, and w is the weight at which so
-many whole events vary as much as the weighted ones do (`Prior.grain`; 1 where incidents are counted). c makes of decayed
-orders as many whole ones as tell equally much, Kish's effective size: 1 for a young file, 2 for steady sales over years, and
-no more, so that what ended long ago weighs little. The quantiles of Gamma(k) are by Wilson and Hilferty,
+The prior is a events in b orders. m is the mass that it expects of one incident in the series. w is the weight at which
+as many whole events vary as much as the weighted ones do (`Prior.grain`; 1 for counted incidents). c turns decayed
+orders into as many whole orders of equal information, Kish's effective size: 1 for a young file, 2 for steady sales
+over years, and no more, so that old facts weigh little. The quantiles of Gamma(k) are by Wilson and Hilferty,
 
     q = k max(0, 1 - 1/(9 k) + z sqrt(1/(9 k)))^3,  z = -1.6449 for 5 % and +1.6449 for 95 %,
 
-and for 95 % and k below 2 between the values of a small table: + - x / and square root alone, which IEEE 754 rounds
-correctly, so the ends are the same on every machine, as scipy's quantiles are not. The upper one is within 1 % of the exact
-one from k = 0.1 on; the lower one is too low below k = 2, the safe side.
+and for 95 % and k below 2 between the values of a small table. They use only + - x / and square root, which IEEE 754
+rounds correctly. So the ends are the same on every machine; scipy's quantiles are not. The upper quantile is within 1 %
+of the exact one from k = 0.1 on; the lower one is too low below k = 2, the safe side.
 
-At such a rate the seller would be expected to have, by its own decayed orders E_h of each half-life, the mass w q / X x E_h.
-The low end of points is the model at the larger of this, for 95 %, and the seller's own mass; the high end at the smaller of
-the two, for 5 %. Counts without decay follow by all orders likewise, those of the last year by its orders. Days since an
-incident and the worst severity are facts, not rates, and stay; so do inspections, disputes, attributes,
+At this rate the expected mass of the seller, by its own decayed orders E_h of each half-life, is w q / X x E_h. The low
+end of points is the model at the larger of this mass, for 95 %, and the seller's own mass; the high end at the smaller
+of the two, for 5 %. Counts without decay follow by all orders likewise, counts of the last year by its orders. Days
+since an incident and the worst severity are facts, not rates, and stay; so do inspections, disputes, attributes,
 identity, tenure and exposure.
 
-If every true rate lies between its quantiles, so does each feature between its ends, and with a certified model the points
-at the true rates lie between `points_low` and `points_high`. And since a further incident lowers no k, confirming one raises
-neither end (but for 0.4 % of a rate where the table ends).
+If every true rate lies between its quantiles, each feature lies between its ends. With a certified model the points at
+the true rates then lie between `points_low` and `points_high`. A further incident lowers no k, so confirming one raises
+neither end (except by 0.4 % of a rate at the end of the table).
 
-Worked: a = 0.5, b = 50, no incident in 100 orders of today (c = 1): of all incidents k = 0.5, X = 150, q = 1.92073, so the
-low end is that of 0.012805 incidents an order, 1.2805 in its 100 orders; the high end that of none, as observed.
+Worked: a = 0.5, b = 50, no incident in 100 orders of today (c = 1): for all incidents k = 0.5, X = 150, q = 1.92073, so
+the low end has 0.012805 incidents an order, 1.2805 in its 100 orders; the high end has none, as observed.
 """
 
 from collections.abc import Mapping
@@ -54,7 +54,7 @@ Z = 1.6448536269514722
 """Standard normal quantile of 95 %: the interval from 5 % to 95 % holds 90 %."""
 
 ENDS = 2
-"""Cases that `with_ends` appends for each seller: one for `points_low`, one for `points_high`."""
+"""Cases that `with_ends` appends per seller: one for `points_low`, one for `points_high`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +69,8 @@ class Prior:
     failures: tuple[float, ...]
     """(events, orders) of failed orders."""
     mix: tuple[float, ...]
-    """Of one incident: its mean severity weight in each category (8 numbers), its mean severity weight, the share that is
-    moderate or graver, the share that is major or graver.
+    """For one incident: its mean severity weight in each category (8 numbers), its mean severity weight, the share
+    that is moderate or graver, the share that is major or graver.
     """
     grain: float
     """The mean square of severity weights over their mean."""
@@ -99,7 +99,7 @@ def severity_grain(weights: Floats) -> float:
 def prior_of(data: Mapping[str, object]) -> Prior:
     """Read the prior of sellers' rates of incidents and of failed orders from its JSON values.
 
-    Raises ArtifactRefused if a part is missing or holds no numbers, a list has a wrong length, or a number is out of its
+    Raise ArtifactRefused if a part is missing or holds no numbers, a list has a wrong length, or a number is out of its
     bounds.
     """
     try:
@@ -122,7 +122,7 @@ _BOUNDS: Mapping[str, tuple[tuple[int, ...], float, float]] = {
     "mix": ((len(Category) + 3,), 0.0, 63.0),
     "grain": ((), 1.0, 63.0),
 }
-"""By part its shape, its least and its greatest: within these no feature overflows."""
+"""By part: shape, least and greatest value. Within the bounds no feature overflows."""
 
 _SHAPES = np.array([0.0, 0.01, 0.02, 0.03, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0])
 _UPPER = np.array(
@@ -137,8 +137,8 @@ _UPPER = np.array(
 def gamma_interval(k: Floats) -> tuple[Floats, Floats]:
     """Return two arrays, the 5 % and the 95 % quantiles of Gamma(k); each of the shape of `k`.
 
-    k >= 0. `gamma_interval(0)[1] == 0` and `gamma_interval(0.5)[1] == 1.92073`. By the Wilson-Hilferty approximation; the
-    upper end for small k from a table.
+    k >= 0. `gamma_interval(0)[1] == 0` and `gamma_interval(0.5)[1] == 1.92073`. By the Wilson-Hilferty approximation;
+    the upper end for small k from a table.
     """
     spread = 1.0 / (9.0 * np.maximum(k, 1e-9))
     low, high = (np.maximum(1.0 - spread + z * np.sqrt(spread), 0.0) for z in (-Z, Z))
@@ -199,7 +199,7 @@ def _columns(prior: Prior) -> tuple[Floats, Floats, Floats]:
 
 _WEIGHTED, _INCIDENTS, _FAILURES = len(Category), len(Category) + 3, len(Category) + 4
 _FLOOR_PLACES = {Severity.MODERATE: len(Category) + 1, Severity.MAJOR: len(Category) + 2, Severity.MINOR: _INCIDENTS}
-"""Places of series, after those of the categories."""
+"""Places of the severity floors' series, after the categories."""
 
 
 def _series(sums: Sums, added: int) -> Floats:
@@ -221,7 +221,7 @@ def _series(sums: Sums, added: int) -> Floats:
 def _of_series(sums: Sums, n: int, series: Floats) -> Sums:
     """Return the sums with the cases of both ends appended.
 
-    What no end moves is copied from the seller's own case.
+    Sums that no end moves are copied from the seller's own case.
     """
     places = {h: i for i, h in enumerate(HALF_LIVES)}
 

@@ -1,8 +1,9 @@
-"""The page: a model as tables of whole points, one a feature, that a person can add up.
+"""The page: a model as tables of whole points, one per feature, that a person can add up.
 
-A seller's points are the page's base plus one row of each table; every table's best row has 0 points, all others fewer. The
-artifact's model text states the same in LightGBM's format: one tree a table, its leaves the points with their sign turned.
-A sum of whole numbers is exact in any order, so LightGBM, this module and a person with a pencil come to the same points.
+A seller's points are the page's base plus one row of each table. Each table's best row has 0 points, all others fewer.
+The artifact's model text states the same in LightGBM's format: one tree per table, with the points' signs turned in its
+leaves. A sum of whole numbers is exact in any order, so LightGBM, this module and a person with a pencil get the same
+points.
 """
 
 import re
@@ -16,13 +17,13 @@ from scoring.base.arrays import Floats, Ints
 from scoring.base.errors import ArtifactRefused
 
 MAX_LOSS = 100_000
-"""Points that one row takes, at most."""
+"""Points that one row takes."""
 
 BLOCK_ROWS = 2_048
-"""Inputs whose rows are looked up at a time: a few megabytes."""
+"""Inputs looked up at once: a few megabytes."""
 
 MAX_TEXT = 1 << 20
-"""Characters of a model text, at most: twelve rows of each feature take a few thousand."""
+"""Characters of a model text: twelve rows of each feature take a few thousand."""
 
 NEARLY_ZERO = float(np.float32(1e-35))
 """LightGBM takes inputs up to this, of either sign, as 0."""
@@ -30,17 +31,18 @@ NEARLY_ZERO = float(np.float32(1e-35))
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Table:
-    """What one feature, or one pair of features, takes from the base.
+    """The points that one feature, or one pair of features, takes from the base.
 
-    A value belongs to the first row whose edge it does not exceed, as LightGBM compares; beyond all edges to the last row.
+    A value belongs to the first row whose edge it does not exceed, as LightGBM compares; beyond all edges to the last
+    row.
     """
 
     features: tuple[int, ...]
-    """Column of the feature; of a pair both, first the one that the points belong to."""
+    """Column of the feature; for a pair both columns, first that of the feature with the points."""
     edges: tuple[Floats, ...]
     """By feature, the rising upper ends of its rows; the last row has none."""
     points: Ints
-    """Whole points of each row, at most 0; of a pair of shape (rows of the first feature, rows of the second)."""
+    """Whole points of each row, at most 0; for a pair of shape (rows of the first feature, rows of the second)."""
 
     def look_up(self, x: Floats) -> Ints:
         """Return the points of this table for inputs of shape (n, features): shape (n,)."""
@@ -55,12 +57,12 @@ def find_rows(features: Sequence[int], edges: Sequence[Floats], x: Floats) -> tu
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Page:
-    """A whole model: the points of a seller that has the best row of every table, and the tables."""
+    """A whole model: the points of a seller with the best row of every table, and the tables."""
 
     base: int
     tables: tuple[Table, ...]
     _single: tuple[Ints, Floats, Ints] = field(init=False, repr=False)
-    """Of the tables of one feature: its column, and edges and points filled up to equal lengths, a line a table."""
+    """For the tables of one feature: its column, and edges and points padded to equal lengths, one line per table."""
 
     def __post_init__(self) -> None:
         single = [table for table in self.tables if len(table.features) == 1]
@@ -77,14 +79,14 @@ class Page:
         return sum(table.points.size for table in self.tables)
 
     def raw_score(self, x: Floats) -> Floats:
-        """Return what the tables take from the base: whole numbers, shape (n,)."""
+        """Return the points that the tables take from the base: whole numbers, shape (n,)."""
         return np.asarray(-self.parts(x).sum(axis=1), dtype=np.float64)
 
     def parts(self, x: Floats) -> Ints:
-        """Return the points that belong to each feature, at most 0, for inputs of shape (n, features): the same shape."""
+        """Return each feature's points, at most 0, for inputs of shape (n, features): the same shape."""
         found = np.zeros(x.shape, dtype=np.int64)
         columns, edges, points = self._single
-        for begin in range(0, len(x), BLOCK_ROWS):  # all tables at once: one after the other takes five times as long
+        for begin in range(0, len(x), BLOCK_ROWS):  # all tables at once: one by one takes five times as long
             part = x[begin : begin + BLOCK_ROWS, columns]
             row = (np.where(np.abs(part) > NEARLY_ZERO, part, 0.0)[:, :, None] > edges).sum(axis=2)
             found[begin : begin + BLOCK_ROWS, columns] = points[np.arange(len(columns)), row]
@@ -95,9 +97,9 @@ class Page:
 
 
 def page_model_text(tables: Sequence[Table], features: int) -> str:
-    """Return the tables as a model in LightGBM's text format, with inputs of so many features.
+    """Return the tables as a model in LightGBM's text format, with the given number of inputs.
 
-    LightGBM's prediction of it is the sum of the tables' points with the sign turned.
+    LightGBM's prediction is the sum of the tables' points with the sign turned.
     """
     blocks = [f"Tree={number}\n{_tree(table)}\n\n" for number, table in enumerate(tables)]
     head = {
@@ -162,10 +164,10 @@ def _tree(table: Table) -> str:
 
 
 def read_page(text: str, base: int, features: int) -> Page:
-    """Read the page back from its model text, with inputs of so many features.
+    """Read the page back from its model text, with the given number of inputs.
 
-    ArtifactRefused if a tree is no table of whole points, or if the text differs in any way from `page_model_text`: so
-    LightGBM reads nothing that this module has not written.
+    Raise ArtifactRefused if a tree is no table of whole points, or if the text differs from `page_model_text` at all:
+    LightGBM reads only text of this module.
     """
     if len(text) > MAX_TEXT:
         raise ArtifactRefused(f"the model text is too long for a page: {len(text):,} characters, {MAX_TEXT:,} at most")
@@ -179,7 +181,7 @@ def read_page(text: str, base: int, features: int) -> Page:
 
 
 def _read_table(number: int, block: str) -> Table:
-    """Return the table of a tree; what its text holds besides is not looked at."""
+    """Return the table of a tree; ignore the rest of its text."""
     used, thresholds, leaves = (_words(block, key) for key in ("split_feature", "threshold", "leaf_value"))
     names = tuple(dict.fromkeys(used))
     if len(names) > 2:
@@ -211,6 +213,6 @@ _LEAF = re.compile(r"-?[0-9]{1,9}", re.ASCII)
 
 
 def _words(block: str, key: str) -> list[str]:
-    """Return the words of the first line of a tree that has this key."""
+    """Return the words of a tree's first line with this key."""
     line = re.search(rf"^{key}=(.*)$", block, re.MULTILINE)
     return line[1].split(" ") if line and line[1] else []

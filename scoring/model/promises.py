@@ -1,7 +1,7 @@
-"""The promises that a model's certificate stands for, and which of them a study has given up.
+"""The promises of a model's certificate, and the promises that a study has given up.
 
-Each rests on the directions of features. A study may free the direction of a few of them (`FREEABLE`), as a label that
-counts over the window may need; then what rested on it is given up, and the model can never be champion.
+Each rests on the directions of features. A study may free the direction of a few features (`FREEABLE`), as a label that
+counts over the window may need. It then gives up the promises on these directions, and the model can never be champion.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,13 +13,13 @@ from scoring.features.table import FEATURES, AnyFeature, Feature
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """One promise of a certificate."""
-
     name: str
     text: str
     """The promise in words."""
     rests_on: tuple[str, ...] = ()
-    """Names of the features on whose direction it rests, its own first; empty: those that no other promise names."""
+    """Names of the features on whose direction it rests, its own first; empty: the features that no other promise
+    names.
+    """
 
 
 PROMISES = (
@@ -28,27 +28,26 @@ PROMISES = (
     Promise("waiting", "waiting alone never lowers points, but by the rounding of decay", ("tenure_days",)),
     Promise("identity", "a higher level of identity never lowers points", ("identity_level",)),
 )
-"""Every promise. Orders rest on tenure, too: one that comes before all others lengthens it."""
+"""Promises on orders rest on tenure, too: an order before all others lengthens it."""
 
 FREEABLE: Mapping[str, str] = MappingProxyType({"exposure": "exposure", "tenure_days": "tenure"})
 """Features whose direction a study can free, each with the part of the study's `directions` that frees it."""
 
 
 def free_direction(feature: Feature) -> Feature:
-    """Return a copy of the feature with direction 0: nothing forces how it moves the score."""
+    """Return a copy of the feature with direction 0: it may move the score either way."""
     return replace(feature, direction=0)
 
 
 def is_freed(feature: AnyFeature) -> bool:
-    """Return whether a feature of the table has another direction than the table states."""
+    """Return whether a feature has another direction than the table states for it."""
     return isinstance(feature, Feature) and feature.direction != FEATURES[feature.key].direction
 
 
 def broken_promises(features: Iterable[AnyFeature]) -> list[Promise]:
     """Return the promises that a model of these features breaks, in table order.
 
-    A promise is broken if the model has a feature that it rests on and leaves its direction free; a feature that is left
-    out breaks none.
+    A model breaks a promise if it has a feature of the promise with a freed direction; an absent feature breaks none.
     """
     names = {feature.name for feature in features if isinstance(feature, Feature) and is_freed(feature)}
     return [promise for promise in PROMISES if names.intersection(promise.rests_on)]

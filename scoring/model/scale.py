@@ -13,14 +13,14 @@ PDO = 50.0
 """600 points at odds (good to bad) of 20 to 1; 50 points double the odds."""
 
 POINTS_PER_LOGIT = PDO / math.log(2.0)
-"""By so many points log-odds of bad that are lower by 1 are better."""
+"""Points for log-odds of bad that are lower by 1."""
 
 MAX_POINTS = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Points = clip(base - raw score, 0, 1000), where the raw score is what the page's tables take from the base.
+    """Points = clip(base - raw score, 0, 1000); the raw score is the points that the page's tables take from the base.
 
     Whole numbers, so equal on every machine.
     """
@@ -46,7 +46,7 @@ class Scale:
     def p_bad(self, raw: float) -> float:
         """Return the probability of bad over the reference exposure, to 12 significant digits.
 
-        Shown, and used for nothing.
+        For display only.
         """
         logit = float(self.log_odds(np.array(raw)))
         chance = 1.0 / (1.0 + math.exp(-logit)) if logit >= 0 else math.exp(logit) / (1.0 + math.exp(logit))
