@@ -1,4 +1,4 @@
-"""Assumptions of a loss certificate: what no ledger and no policy knows, stated by the marketplace with its sources."""
+"""Assumptions of a loss certificate that no ledger and no policy knows: the marketplace states them with sources."""
 
 import re
 from collections.abc import Mapping
@@ -22,35 +22,34 @@ class Assumptions:
 
     currency: str
     stop_days: int
-    """Days after the promised arrival of the first order of a run that is not kept, by which at the latest neither orders
-    are taken nor money is paid out: of the slowest product category, an upper tolerance bound of cases and no mean.
+    """Most days from the promised arrival of the first unkept order of a run until orders and payouts are stopped: of
+    the slowest product category, an upper tolerance bound of cases and no mean.
     """
     confirm_days: int
-    """Days from a stop that may end by itself, such as a caution, to the confirmation, at most."""
+    """Most days from a stop that may end by itself, such as a caution, to the confirmation."""
     carrier_days: int
-    """Days after capture before which no carrier confirms the buyer's address; 0 where the scan of a parcel is enough."""
+    """Days after capture before which no carrier confirms the buyer's address; 0 if the scan of a parcel is enough."""
     wash_ppm: int
-    """Cost of a sale to oneself, as a share of its value that does not come back: at least this, in the cheapest product
-    category.
+    """Least cost of a sale to oneself: the share of its value that does not return, in the cheapest product category.
     """
     identity_minor: int
-    """Cost of a name that passes admission: at least this."""
+    """Least cost of a name that passes admission."""
     aged_account_minor: int
-    """Price of an account with a history, beside its share: at least this."""
+    """Least price of an account with a history, without its share."""
     aged_account_ppm: int
-    """Price of an account with a history, as a share of what it settled: at least this."""
+    """Least price of an account with a history, as a share of its settled value."""
     runners: int
-    """Number of sellers that run on one day, at most."""
+    """Most sellers that run on one day."""
     overturned_ppm: int
     """Share of confirmed violations that are overturned later: how often the stop is wrong."""
     data: Mapping[str, Any]
-    """What the file states, sources included."""
+    """The data of the file, sources included."""
 
 
 def parse_assumptions(data: Mapping[str, Any]) -> Assumptions:
     """Parse the data of a TOML file into assumptions.
 
-    CertificateRefused names every part that is missing, wrong or unknown.
+    Raise CertificateRefused, which names every part that is missing, wrong or unknown.
     """
     root = Part(data, whole="assumptions")
     stop, confirm = (_sourced(root, name) for name in ("stop", "confirm"))
@@ -78,14 +77,14 @@ def parse_assumptions(data: Mapping[str, Any]) -> Assumptions:
 
 
 def _sourced(root: Part, name: str) -> Part:
-    """Return a part, which must state its source: where the number comes from."""
+    """Return a part, which must state the source of its number."""
     part = root.part(name)
     part.text("source", 1)
     return part
 
 
 def _by_category(part: Part, name: str, least: int, most: int) -> list[int]:
-    """Return the numbers that differ by product category; a certificate takes the worst of all, whatever is sold."""
+    """Return numbers by product category; a certificate takes the worst of all, whatever is sold."""
     if "by_product_category" not in part:
         return []
     rows = part.part("by_product_category")

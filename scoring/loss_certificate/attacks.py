@@ -1,4 +1,4 @@
-"""The best attack on a policy, step by step: what a cheat would do, and what each step brings or costs it."""
+"""The best attack on a policy, step by step, with the cash of each step."""
 
 from dataclasses import dataclass
 
@@ -12,35 +12,33 @@ from scoring.loss_certificate.states import States
 
 @dataclass(frozen=True, slots=True)
 class RunDay:
-    """One day of a run."""
-
     settled_minor: int
-    """What the seller has settled by then."""
+    """Settled value of the seller by then."""
     tenure_days: int
     captured_minor: int
-    """What it takes in orders that it does not keep."""
+    """Value of the day's orders, which it does not keep."""
     released_minor: int
-    """What of these is paid out to it before it is stopped."""
+    """The part that is paid out before the stop."""
     washed_minor: int
-    """What of its sales to itself settles by the next day."""
+    """Value of its sales to itself that settles by the next day."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attack:
-    """The life of one name that gets a cheat the most. Money in minor units; costs are negative."""
+    """The most profitable life of one name. Money in minor units; costs are negative."""
 
     entered_with_minor: int
-    """What the name was worth when it was entered: 0 settled, or the history that was bought."""
+    """Settled value of the name at its entry: 0, or the history that was bought."""
     entry_cash_minor: int
-    """Cost of the name, its deposit left out."""
+    """Cost of the name, without its deposit."""
     deposit_minor: int
     """Deposit that is lost by the run."""
     history_cash_minor: int
     """Cost of the history that is faked before the run; 0 if it is real."""
     days: tuple[RunDay, ...]
-    """The days of the run, until it is stopped."""
+    """The days of the run, until the stop."""
     run_cash_minor: int
-    """What the run brings, less what is faked meanwhile."""
+    """Cash of the run, less the cost of sales faked meanwhile."""
 
 
 def find_attack(states: States, assumptions: Assumptions, table: Table) -> Attack:
@@ -56,7 +54,7 @@ def find_attack(states: States, assumptions: Assumptions, table: Table) -> Attac
     best = max(range(len(options)), key=lambda number: options[number][0])
     total, (bucket, tenure, _) = options[best]
     rest = worth[bucket:, tenure:]
-    found = np.argwhere(rest == rest.max())[-1]  # the longest history: then nothing has to grow during the run
+    found = np.argwhere(rest == rest.max())[-1]  # the longest history needs no growth during the run
     start = (bucket + int(found[0]), tenure + int(found[1]))
     run_cash = int(table.running[0][start])
     history = int(price[bucket] - price[start[0]])
@@ -95,7 +93,7 @@ def _follow_run(states: States, table: Table, start: tuple[int, int]) -> tuple[R
 
 
 def _next(states: States, following: Ints, grown: Ints, wanted: int, bucket: int, tenure: int) -> tuple[int, int]:
-    """Return the nearest state of the next day that is worth what is wanted."""
+    """Return the nearest state of the next day with the wanted worth."""
     for to in range(bucket, states.reach(bucket, tenure) + 1):
         for older in range(tenure, min(tenure + 2, len(states.tenure))):
             if int(following[to, older] - (grown[to] - grown[bucket])) == wanted:

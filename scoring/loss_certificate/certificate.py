@@ -1,4 +1,4 @@
-"""A loss certificate as data: assumptions, states, both verdicts with their tables and attacks, and what a run takes."""
+"""A loss certificate as data: assumptions, states, both verdicts with their tables and attacks, and takes of a run."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -22,7 +22,7 @@ VERDICTS = {"against_faked_history": False, "unconditional": True}
 """By verdict, whether days of real trade are among the edges."""
 
 GRANTED = "granted"
-"""Name of what persons granted single sellers, where it leads beyond the bound: accepted as a verdict is."""
+"""Name of the loss from persons' grants to single sellers, if it exceeds the bound: accepted as a verdict is."""
 
 
 def certify(
@@ -35,9 +35,9 @@ def certify(
 ) -> dict[str, Any]:
     """Return the loss certificate of a policy under assumptions, as data for JSON.
 
-    `accepted`: by verdict that does not hold, who accepts it by name; `granted`: what persons granted sellers beside the
-    policy; `older`: policies that were served before, the oldest first, under which a run may have begun that still goes on.
-    CertificateRefused if there can be none, or if a verdict is accepted that holds.
+    `accepted`: by failed verdict, the name of the person who accepts it. `granted`: persons' grants to sellers beside
+    the policy. `older`: policies that were served before, the oldest first, under which a run may have begun that still
+    continues. Raise CertificateRefused if no certificate is possible, or if an accepted verdict holds.
     """
     states = build_states(policy, assumptions)
     tables = {
@@ -77,9 +77,9 @@ def certify(
 
 
 def accept(certificate: Mapping[str, Any], accepted: Mapping[str, str]) -> dict[str, Any]:
-    """Return a certificate with who accepts which verdict that does not hold, and for what sum; and with its digest.
+    """Return a certificate with the persons who accept failed verdicts, the accepted sums, and its digest.
 
-    CertificateRefused if there is no such verdict, if it holds, or if there is no sum to accept.
+    Raise CertificateRefused if a verdict does not exist, if it holds, or if it has no sum to accept.
     """
     names, losses = [*certificate["verdicts"], GRANTED], list_losses(certificate)
     for name in accepted:
@@ -93,27 +93,27 @@ def accept(certificate: Mapping[str, Any], accepted: Mapping[str, str]) -> dict[
             )
     by_name = [{"verdict": name, "by": by, "most_minor": losses[name]} for name, by in sorted(accepted.items())]
     content = {**certificate, "accepted": by_name}
-    # what is returned is what a file holds: a certificate that was read again is equal to it
+    # The result is what a file holds: a certificate that is read again is equal to it.
     return content | {"digest": digest_certificate(content)}
 
 
 def digest_certificate(content: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of a certificate's canonical JSON, its digest left out, in hex."""
+    """Return the SHA-256 of a certificate's canonical JSON, without its digest, in hex."""
     return sha256(canonical_json({key: value for key, value in content.items() if key != "digest"})).hexdigest()
 
 
 def list_failed(certificate: Mapping[str, Any]) -> list[str]:
-    """Return the verdicts of a certificate that do not hold and that nobody accepted, `granted` among them."""
+    """Return the failed verdicts of a certificate that no person accepted, `granted` included."""
     by = {one["verdict"] for one in certificate["accepted"]}
     return [name for name in list_losses(certificate) if name not in by]
 
 
 def list_losses(certificate: Mapping[str, Any]) -> dict[str, int | None]:
-    """Return the verdicts that do not hold, with the most that one name can get; None if nothing bounds it.
+    """Return, by failed verdict, the most that one name can get; None if nothing bounds it.
 
-    `granted` is among them if persons granted a seller more than the policy allows anybody. While runs go on that began
-    under older policies, a verdict has the sum of the whole sequence, unless the older ones alone allow as much: a policy
-    that is stricter never waits for them.
+    `granted` is included if persons granted a seller more than the policy allows any seller. While runs that began
+    under older policies continue, a verdict has the sum of the whole sequence, unless the older policies alone allow as
+    much: so a stricter policy never waits for them.
     """
     sequence = certificate["sequence"] or {"most_minor": {}, "before_minor": {}}
     most = {name: one["most_minor"] for name, one in certificate["verdicts"].items()}
@@ -130,7 +130,7 @@ def _name(policy: Policy) -> dict[str, Any]:
 
 
 def _show_sequence(policy: Policy, assumptions: Assumptions, older: Sequence[Policy]) -> dict[str, Any]:
-    """Return what one name can get in a run across several policies: with this one, and by the older ones alone."""
+    """Return the most that one name gets in a run across several policies, and by the older ones alone."""
     stages, before = build_stages([*older, policy], assumptions), build_stages(older, assumptions)
     return {
         "older": [_name(one) for one in older],

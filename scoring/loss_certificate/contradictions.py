@@ -1,4 +1,4 @@
-"""What a ledger has seen of runs, against what a certificate assumes: tolerance bounds of cases, and contradictions."""
+"""Runs in a ledger, compared with a certificate's assumptions: tolerance bounds of cases, and contradictions."""
 
 import math
 from collections import Counter
@@ -12,7 +12,7 @@ COVERED = 0.99
 """Share of all cases that a tolerance bound covers."""
 
 DOUBT = 0.05
-"""Chance at most that a tolerance bound covers less, or that a contradiction is one by chance."""
+"""Largest chance that a tolerance bound covers less, or that a contradiction arises by chance."""
 
 RUN_TYPES = frozenset({"order_fraud", "orders_not_kept"})
 """Violation types that are cases of a run."""
@@ -23,43 +23,41 @@ class RunCase:
     """One seller with a confirmed violation of RUN_TYPES. Days are UTC days since 1970-01-01."""
 
     start_day: int
-    """When the first of these violations happened: the day on which an order was not kept."""
+    """Day of the first of these violations: an order was not kept."""
     stop_day: int | None
-    """Since when payouts to it stand stopped; None if they do not: it is not caught yet."""
+    """Day since which its payouts are stopped; None if they are not: it is not caught yet."""
 
     def days_by(self, today: int) -> int:
-        """Return for how many days it went on, the first one included: until its stop, or at least until `today`."""
+        """Return the days of the run, the first included: until its stop, or at least until `today`."""
         return max((today if self.stop_day is None else self.stop_day) - self.start_day, 0) + 1
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a ledger has on record of runs."""
+    """Runs in a ledger."""
 
     cases: tuple[RunCase, ...]
     confirmed: int
-    """Violations of RUN_TYPES that stand confirmed."""
+    """Violations of RUN_TYPES that are confirmed now."""
     overturned: int
     """Violations of RUN_TYPES that were confirmed and overturned."""
     today: int
-    """UTC day of the look, in days since 1970-01-01."""
+    """UTC day, in days since 1970-01-01."""
 
 
 @dataclass(frozen=True, slots=True)
 class Contradiction:
-    """One assumption that a ledger contradicts."""
-
     assumption: str
     """`stop`, `runners` or `overturned`."""
     text: str
-    """What was assumed, and what was seen."""
+    """The assumption, and the observation."""
 
 
 def bound_stop_days(cases: Sequence[RunCase]) -> int | None:
-    """Return days by which COVERED of all runs are stopped, with a chance of DOUBT at most that fewer are; None if unknown.
+    """Return days within which COVERED of all runs are stopped, wrong with a chance of at most DOUBT; None if unknown.
 
-    Of n cases the r-th fastest, cases that are not stopped being the slowest: no form of distribution is assumed. It takes
-    299 cases; of 299 it is the slowest, of 473 the second slowest.
+    The bound is the r-th slowest of n cases; cases without a stop are the slowest. No form of distribution is assumed.
+    It takes 299 cases; of 299 it is the slowest, of 473 the second slowest.
     """
     above, found = -1, 0.0
     while found <= DOUBT and above < len(cases):
@@ -74,9 +72,10 @@ def bound_stop_days(cases: Sequence[RunCase]) -> int | None:
 
 
 def find_contradictions(assumptions: Assumptions, seen: Seen) -> list[Contradiction]:
-    """Return the assumptions that a ledger contradicts, beyond what chance allows.
+    """Return the assumptions that a ledger contradicts beyond chance.
 
-    Slower stops than one case in a hundred, more overturned than assumed, or more runs that began on one day.
+    They are more slow stops than one case in a hundred, more overturned violations than assumed, or more runs that
+    began on one day.
     """
     found = []
     slow = sum(case.days_by(seen.today) > assumptions.stop_days for case in seen.cases)
@@ -95,14 +94,14 @@ def find_contradictions(assumptions: Assumptions, seen: Seen) -> list[Contradict
 
 
 def _is_too_many(seen: int, among: int, share: float) -> bool:
-    """Return whether so many, or more, of a number of cases have a chance below DOUBT if each is one by a share."""
+    """Return whether at least this many of `number` cases have a chance below DOUBT, if each has a chance of `share`."""
     if not seen:
         return False
     return 1 - math.fsum(_binomial(among, k, share) for k in range(seen)) < DOUBT
 
 
 def _binomial(number: int, k: int, share: float) -> float:
-    """Return the chance of exactly k of `number` cases, each by a share."""
+    """Return the chance of exactly k of `number` cases, each with a chance of `share`."""
     if share <= 0 or share >= 1:
         return float(k == (number if share >= 1 else 0))
     ways = math.lgamma(number + 1) - math.lgamma(k + 1) - math.lgamma(number - k + 1)

@@ -1,4 +1,4 @@
-"""What persons granted single sellers beside a policy: tiers that they set, and measures of rules that they lifted."""
+"""Persons' grants to single sellers beside a policy: tiers that they set, and measures of rules that they lifted."""
 
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
@@ -16,33 +16,33 @@ from scoring.policy.policy import Policy
 
 @dataclass(frozen=True, slots=True)
 class GrantedSeller:
-    """What persons granted one seller, as it stands."""
+    """Grants to one seller that are valid now."""
 
     marketplace: str
     seller: str
     tier: Tier | None
-    """The tier that a person set; None if nobody did."""
+    """The tier that a person set; None if no person did."""
     until: int | None
-    """When that ends, in microseconds."""
+    """End of that tier, in microseconds."""
     lifted: frozenset[tuple[str, MeasureKind]]
-    """Rules and kinds of their measures that a person lifted."""
+    """(rule, kind) of measures that a person lifted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """All that persons granted sellers, by a ledger."""
+    """All grants in a ledger."""
 
     sequence: int
-    """The last entry of the ledger that was looked at."""
+    """The last ledger entry that was considered."""
     sellers: tuple[GrantedSeller, ...]
     """By marketplace and seller."""
 
 
 def read_lifted(names: Collection[str]) -> frozenset[tuple[str, MeasureKind]]:
-    """Return (rule, kind) of measures by their ids in the record: `rule~newcomers~deposit~` and 16 digits.
+    """Return (rule, kind) of measures by their recorded ids: `rule~newcomers~deposit~` and 16 digits.
 
-    The rule of a caution's measure is `caution~` and the rule's id: no policy has such a rule, so it moves no bound. Names of
-    another form are of no measure, and are left out.
+    The rule of a caution's measure is `caution~` and the rule's id. No policy has such a rule, so it moves no bound.
+    Ids of another form are skipped.
     """
     parts = (name.removeprefix(RULE_MEASURE_PREFIX).rsplit("~", 2) for name in names)
     kinds = {kind.name.lower(): kind for kind in MeasureKind}
@@ -52,9 +52,9 @@ def read_lifted(names: Collection[str]) -> frozenset[tuple[str, MeasureKind]]:
 def show_granted(
     policy: Policy, assumptions: Assumptions, granted: Granted | None, largest: Take
 ) -> dict[str, Any] | None:
-    """Return what persons granted as a part of a certificate, with the largest take of each seller; None if not looked at.
+    """Return the grants as a part of a certificate, with the largest take of each seller; None if not considered.
 
-    `largest`: the largest takes of everybody else.
+    `largest`: the largest takes of all other sellers.
     """
     if granted is None:
         return None
@@ -91,12 +91,12 @@ def _is_within(take: Take, largest: Take) -> bool:
 
 
 def bound_take(policy: Policy, assumptions: Assumptions, lifted: Collection[tuple[str, MeasureKind]]) -> Take | None:
-    """Return the largest take of a seller of whom measures were lifted, of any tier and history; None if nothing bounds it.
+    """Return the largest take of a seller with lifted measures, of any tier and history; None if nothing bounds it.
 
-    A tier that a person set may end during the run, and moves no bound: any tier counts, whoever set it.
+    A tier that a person set may end during the run, so it moves no bound: every tier counts.
     """
     lifted = {*lifted} | {
-        (rule.secures, MeasureKind.DEPOSIT)  # a deposit that nothing awaits need not be there
+        (rule.secures, MeasureKind.DEPOSIT)  # a deposit that no rule awaits may be missing
         for rule in policy.rule_book.rules
         if (rule.id, MeasureKind.VALUE_CAP) in lifted and rule.secures
     }

@@ -1,4 +1,4 @@
-"""How far assumptions may be wrong: the largest stop time and the smallest costs at which each verdict still holds."""
+"""Margins of assumptions: the largest stop time and the smallest costs at which each verdict still holds."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ from scoring.policy.policy import Policy
 
 @dataclass(frozen=True, slots=True)
 class Sensitivity:
-    """Where one verdict turns, each assumption by itself, the others as stated."""
+    """Limits at which one verdict fails, each assumption changed alone."""
 
     largest_stop_days: int | None
     """The longest stop at which it holds; None if at none of 1 to 366 days."""
@@ -26,7 +26,7 @@ class Sensitivity:
 def find_sensitivity(
     policy: Policy, assumptions: Assumptions, verdicts: Iterable[str] = VERDICTS
 ) -> dict[str, Sensitivity]:
-    """Return, by verdict, where it turns. Longer stops and lower costs never help, so each is found by halving."""
+    """Return the limits of each verdict. Longer stops and lower costs never help, so halving finds each."""
     return {name: _find_turns(policy, assumptions, VERDICTS[name]) for name in verdicts}
 
 

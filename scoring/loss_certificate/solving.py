@@ -1,9 +1,10 @@
-"""The table of a loss certificate: from each state the most that a cheat can still get, as the least solution over all edges.
+"""The table of a loss certificate: the most that a cheat can still get from each state, the least solution over all
+edges.
 
     W(s) >= 0;   W(s) >= cash(s, a) + W(s') on every edge
 
-A state that is gone (left, or stopped) is worth 0. Where W(fresh) is 0, too, coming back under a new name closes every cycle
-without a gain; where it is more, that is the most one name can get, and the path to it the attack.
+A state that is gone (left, or stopped) is worth 0. If W(fresh) is 0, too, a new name closes every cycle without a gain.
+If W(fresh) is more, it is the most that one name can get, and the path to it is the attack.
 """
 
 from collections.abc import Sequence
@@ -25,19 +26,19 @@ class Table:
     history_is_real: bool
     """Whether days of real trade are among the edges: a history that costs nothing."""
     price: Ints
-    """What a history up to each bucket of settled value costs at least; shape (buckets,)."""
+    """Least cost of a history up to each bucket of settled value; shape (buckets,)."""
     building: Ints
-    """Of the states before a run; shape (buckets, tenures, deposits)."""
+    """States before a run; shape (buckets, tenures, deposits)."""
     running: Ints
-    """Of the states of a run by its age, the first day first; shape (days, buckets, tenures)."""
+    """States of a run by its age, the first day first; shape (days, buckets, tenures)."""
     fresh: int
-    """Of a cheat without a name: the most that one name can get it."""
+    """A cheat without a name: the most that one name can get."""
 
 
 def price_history(states: States, assumptions: Assumptions, history_is_real: bool) -> Ints:
-    """Return the least cost of a history up to each bucket's lower edge, in minor units; 0 where real trade counts.
+    """Return the least cost of a history up to each bucket's lower edge, in minor units; 0 if real trade counts.
 
-    Rounded down once from the whole value, so that differences add up exactly.
+    It is rounded down once from the whole value, so differences add up exactly.
     """
     share = 0 if history_is_real else assumptions.wash_ppm
     return np.array([edge * share // PPM for edge in states.settled], dtype=np.int64)
@@ -46,7 +47,7 @@ def price_history(states: States, assumptions: Assumptions, history_is_real: boo
 def solve(states: States, assumptions: Assumptions, history_is_real: bool, progress: Progress | None = None) -> Table:
     """Return the least table of all states; with `history_is_real` a day of real trade costs nothing.
 
-    `progress`: called with the days of a run that are done.
+    `progress`: called with the number of solved run days.
     """
     price = price_history(states, assumptions, history_is_real)
     running = solve_running(states, price, progress)
@@ -73,7 +74,7 @@ def list_entries(states: States, assumptions: Assumptions) -> list[tuple[tuple[i
 
 
 def released_by_age(states: States) -> Ints:
-    """Return what the orders of each day of a run bring until it is stopped; shape (days, buckets, tenures)."""
+    """Return the paid out amount of each run day's orders until the stop; shape (days, buckets, tenures)."""
     smallest, ages = states.trade.smallest_order_minor, range(states.run_days - 1, -1, -1)
     places = {one: place for place, one in enumerate({one for row in states.granted for one in row})}
     by_place = np.array([[one.find_released(age, smallest) for age in ages] for one in places], dtype=np.int64)
@@ -82,10 +83,10 @@ def released_by_age(states: States) -> Ints:
 
 
 def find_run_gain(states: States, run: Ints) -> Ints:
-    """Return what a run from each state brings less the deposit that it costs; shape (buckets, tenures).
+    """Return the gain of a run from each state, less the lost deposit; shape (buckets, tenures).
 
-    `run`: the table of a run's first day. The deposit is what must be left to take orders; it comes back if it is returned
-    before the run is stopped.
+    `run`: the table of a run's first day. The deposit is the one required for orders; it is not lost if it is returned
+    before the stop.
     """
     if not states.trade.deposit_is_refilled or states.trade.deposit_returned_after_days < states.run_days:
         return run
@@ -101,9 +102,9 @@ def solve_running(
 ) -> Ints:
     """Return the table of a run, with a row of zeros for its end; shape (days + 1, buckets, tenures).
 
-    `price`: of a history up to each bucket. `progress`: called with the days that are done. `stages`: the states under all
-    policies of a sequence, whose sales settle in the run; `after`: the best table under a later one of them, which may be
-    served from any day on.
+    `price`: of a history up to each bucket. `progress`: called with the number of solved days. `stages`: the states
+    under all policies of a sequence, whose sales settle in the run. `after`: the best table under a later policy, which
+    may be served from any day on.
     """
     days, buckets, tenures = states.run_days, len(states.settled), len(states.tenure)
     released = released_by_age(states)
@@ -127,9 +128,9 @@ def solve_running(
 
 
 def solve_stages(stages: Sequence[States], assumptions: Assumptions, history_is_real: bool) -> int:
-    """Return the most that one name can get while several policies are served one after the other, in minor units.
+    """Return the most that one name can get while several policies are served in sequence, in minor units.
 
-    `stages`: of `build_stages`, the oldest first. A run begins under any of them, and goes on under those after it; its
+    `stages`: of `build_stages`, the oldest first. A run begins under any policy and continues under the later ones. Its
     deposit is the smallest that one of these asks for.
     """
     price, most, after = price_history(stages[0], assumptions, history_is_real), 0, None
@@ -150,7 +151,7 @@ def solve_stages(stages: Sequence[States], assumptions: Assumptions, history_is_
 def _solve_building(states: States, price: Ints, run: Ints) -> Ints:
     """Return the table of the states before a run; shape (buckets, tenures, deposits).
 
-    A deposit is worth itself in every state: who cheats a little turns it into money, who refills it turns it back.
+    A deposit is worth itself in every state: cheating a little turns it into money, a refill turns it back.
     """
     above = np.maximum(find_run_gain(states, run), 0)
     for tenure in range(len(states.tenure) - 1, -1, -1):

@@ -1,9 +1,9 @@
 """Abstract states of a seller, and the terms that the most trusting model grants in each.
 
-A state is a bucket of settled value and one of tenure, with the deposit that is left; during a run, with the run's age
-instead. A bucket grants the terms of its upper edge and is paid for at its lower one; the last one has no upper edge.
-Tier, standing, incidents, day and marketplace are no part of a state: in each bucket the laxest terms of all of them count,
-since the model is the adversary and violations only make terms stricter.
+A state is a bucket of settled value and a bucket of tenure, with the deposit that is left, or the age of a run. A
+bucket grants the terms of its upper edge and costs its lower one; the last bucket has no upper edge. Tier, standing,
+incidents, day and marketplace are no part of a state: each bucket has the laxest terms of all of them, since the model
+is the adversary and violations only make terms stricter.
 """
 
 import itertools
@@ -21,18 +21,18 @@ from scoring.policy.rules import Rule, RuleBook, Situation
 
 MAX_STATES = 4_000_000
 PIECES = (4, 2, 1)
-"""Pieces of a day's sales that buckets are, below a value from which on terms are laxer: as many as MAX_STATES allows."""
+"""Buckets per day's sales, below a value from which on terms are laxer: as many as MAX_STATES allows."""
 
 ANY_VALUE = 2**62
-"""Stands for a settled value, or a tenure, beyond all that a policy asks for."""
+"""A settled value, or a tenure, beyond all that a policy asks for."""
 
 TIERS: tuple[Tier | None, ...] = (None, *Tier)
-"""All tiers, and None: that of everybody while no model is served."""
+"""All tiers, and None: the tier of every seller while no model is served."""
 
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """What a model grants at most in a state. Money in minor units."""
+    """The most that a model grants in a state. Money in minor units."""
 
     cap_minor: int
     """Value captured in one UTC day."""
@@ -40,9 +40,9 @@ class Granted:
     release: Release
 
     def find_released(self, age_days: int, smallest_order_minor: int) -> int:
-        """Return what of a full day's orders is paid out at most by an age in days, in minor units.
+        """Return the most that is paid out of a full day's orders by an age in days, in minor units.
 
-        Of each order the reserve is rounded down, so that orders cut small reserve up to one minor unit less each.
+        The reserve is rounded down for each order, so small orders lower it by up to one minor unit each.
         """
         return self.cap_minor - self.release.find_held(self.cap_minor, age_days, self.cap_minor // smallest_order_minor)
 
@@ -62,16 +62,16 @@ class States:
     run_days: int
     trade: TradeLimits
     notice_days: int = 0
-    """Days for which who is to be closed still takes orders after a run; what they bring is held until it is stopped."""
+    """Days of a notice on which a seller still takes orders after a run; their value is held until the stop."""
 
     def __len__(self) -> int:
         """Return the number of states: fresh, gone, and all between."""
         return 2 + len(self.settled) * len(self.tenure) * (len(self.deposits) + self.run_days)
 
     def reach(self, bucket: int, tenure: int) -> int:
-        """Return the last bucket of settled value that a seller in a bucket can come to within one day of a run.
+        """Return the last bucket of settled value that a seller in a bucket can reach within one day of a run.
 
-        One beyond what a day's sales lead to from the upper edge, since values within a bucket count linearly.
+        It is one beyond a day's sales from the upper edge, since values within a bucket count linearly.
         """
         if bucket + 1 == len(self.settled):
             return bucket
@@ -80,17 +80,19 @@ class States:
 
 
 def build_states(policy: Policy, assumptions: Assumptions) -> States:
-    """Return the states of a seller of whatever tier a model chooses, whatever it did.
+    """Return the states of a seller of any tier and with any past.
 
-    CertificateRefused if the policy states no limits of trade or another currency, or if nothing bounds a day's sales.
+    Raise CertificateRefused if the policy states no limits of trade or another currency, or if nothing bounds a day's
+    sales.
     """
     return build_stages([policy], assumptions)[0]
 
 
 def build_stages(policies: Sequence[Policy], assumptions: Assumptions) -> list[States]:
-    """Return the states under each of several policies that are served one after the other, in the same buckets.
+    """Return the states under each of several policies that are served in sequence, in the same buckets.
 
-    A run lasts as long as under any of them, and limits of trade are the laxest of all. Errors as of `build_states`.
+    The length of a run is the longest under any policy, and limits of trade are the laxest of all. Errors are those of
+    `build_states`.
     """
     trades = [_require_trade(policy, assumptions) for policy in policies]
     trade = _join_trade(trades)
@@ -132,24 +134,24 @@ def _join_trade(trades: Sequence[TradeLimits]) -> TradeLimits:
 def _spread(
     grant: Sequence[tuple[Granted, ...]], thresholds: Sequence[int], settled: Sequence[int]
 ) -> tuple[tuple[Granted, ...], ...]:
-    """Return what is granted in each bucket of settled value, by what is from each threshold on."""
+    """Return the grants of each bucket of settled value, from those of each threshold."""
     return tuple(grant[bisect_right(thresholds, low) - 1] for low in settled)
 
 
 def count_run_days(trade: TradeLimits, assumptions: Assumptions) -> int:
-    """Return for how many days a run goes on, until it is confirmed: orders of these days are captured, none of later ones.
+    """Return the days of a run until its confirmation: orders of these days are captured, and no later ones.
 
-    Caution never shortens it: one lasts at most 14 days, all of 180 days together 30, and who sets it off beforehand has
-    none left in its run.
+    Caution never shortens it. A caution lasts at most 14 days, all in 180 days together 30, and a seller who sets it
+    off beforehand has none left in its run.
     """
     return trade.delivery_promise_days + assumptions.stop_days + assumptions.confirm_days
 
 
 def count_notice_days(book: RuleBook, run_days: int) -> int:
-    """Return for how many days of a notice a seller may still take orders, by the closure that allows the most.
+    """Return the most days of a notice on which a seller may still take orders, over all closures.
 
-    Days on which it is suspended are left out, if that rule holds whenever the closure's does. CertificateRefused if orders
-    of a notice are paid out before the run that they are of is stopped.
+    Suspended days do not count if the suspending rule holds whenever the closure's does. Raise CertificateRefused if
+    orders of a notice are paid out before their run is stopped.
     """
     most = 0
     for rule in book.rules:
@@ -169,7 +171,7 @@ def count_notice_days(book: RuleBook, run_days: int) -> int:
 
 
 def _always_beside(other: Rule, rule: Rule) -> bool:
-    """Return whether a rule holds, and suspends anew, whenever another one begins to hold."""
+    """Return whether a rule holds, and suspends again, whenever another one begins to hold."""
     if other is rule:
         return not rule.tiers
     on_standing = Rule(other.id, other.reference, other.measures, standing_from=other.standing_from)
@@ -190,7 +192,7 @@ def _grant_all(
     tenure: Sequence[int],
     tiers: Sequence[Tier | None],
 ) -> tuple[tuple[Granted, ...], ...]:
-    """Return what is granted from each threshold of settled value on, up to the next, by tenure."""
+    """Return the grants from each threshold of settled value on, up to the next, by tenure."""
     return tuple(
         tuple(_grant(policy, assumptions, top - 1, last - 1, tiers) for last in (*tenure[1:], ANY_VALUE))
         for top in (*thresholds[1:], ANY_VALUE)
@@ -200,7 +202,7 @@ def _grant_all(
 def _require_trade(policy: Policy, assumptions: Assumptions) -> TradeLimits:
     """Return the limits of trade of a policy.
 
-    CertificateRefused has every reason why there can be no certificate of it under these assumptions.
+    Raise CertificateRefused with every reason why no certificate is possible under these assumptions.
     """
     book = policy.rule_book
     wrong = []
@@ -216,9 +218,10 @@ def _require_trade(policy: Policy, assumptions: Assumptions) -> TradeLimits:
 
 
 def _thresholds(policy: Policy) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return the settled values, and the days of tenure, from which on terms may be laxer: (values, days), both from 0.
+    """Return the settled values, and the days of tenure, from which on terms may be laxer: (values, days), both from
+    0.
 
-    Not those of rules for who has placed less of a deposit: everybody counts as having placed enough.
+    Rules for less of a deposit are left out: every seller counts as having placed enough.
     """
     settled, tenure = {0}, {0}
     for rule in policy.rule_book.rules:
@@ -237,7 +240,8 @@ def _cut(
 ) -> tuple[int, ...]:
     """Return the lower edges of buckets of settled value.
 
-    Fine below each threshold, as far as a run can sell, and else as wide as terms stay: within a bucket all is linear.
+    They are fine below each threshold, as far as a run can sell, and else as wide as terms stay: within a bucket all is
+    linear.
     """
     edges = set(thresholds)
     for (low, high), row in zip(itertools.pairwise(thresholds), granted, strict=False):
@@ -249,7 +253,7 @@ def _cut(
 def _grant(
     policy: Policy, assumptions: Assumptions, settled: int, tenure_days: int, tiers: Iterable[Tier | None]
 ) -> Granted:
-    """Return the laxest terms of any tier, day and marketplace for who settled `settled` in every product category."""
+    """Return the laxest terms of any tier, day and marketplace for a seller with `settled` in every product category."""
     found = list(_every_terms(policy, settled, tenure_days, tiers))
     caps = [dict(terms.value_caps).get("") for _, _, terms in found]
     for (tier, _, _), cap in zip(found, caps, strict=True):
@@ -274,13 +278,12 @@ def _grant(
 def _every_terms(
     policy: Policy, settled: int, tenure_days: int, tiers: Iterable[Tier | None]
 ) -> Iterator[tuple[Tier | None, str, Terms]]:
-    """Yield (tier, marketplace, terms) of each tier in each season.
+    """Yield (tier, marketplace, terms) of each tier in each season, in each marketplace with own limits and in another
+    one.
 
-    In each marketplace that has limits of its own, and in another one.
-
-    As if a season, or the time between seasons, lasted for ever, since a cheat chooses its days. Without violations, and
-    with whatever deposit is asked for: a policy is refused if its terms become laxer by violations, or by less of a
-    deposit.
+    Each season, and the time between seasons, counts as if it lasted for ever, since a cheat chooses its days. Terms
+    are those without violations and with any required deposit: a policy whose terms become laxer by violations or by
+    less of a deposit is rejected.
     """
     book = policy.rule_book
     categories = {

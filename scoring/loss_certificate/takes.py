@@ -1,4 +1,4 @@
-"""What a run takes, by state and by tier: gross, after what is held is refunded, and of several sellers on one day."""
+"""Takes of a run, by state and by tier: gross, after held money is refunded, and of several sellers on one day."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from scoring.loss_certificate.states import TIERS, States, restrict_to_tier
 from scoring.policy.policy import Policy
 
 NO_TIER = "none"
-"""Name of the tier of everybody while no model is served."""
+"""Name of the tier of every seller while no model is served."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,13 +21,13 @@ class Take:
     gross_minor: int
     """Value of the orders that it takes and does not keep."""
     after_refunds_minor: int
-    """What its buyers lose of that once what is held, and its deposit, are refunded to them; at least 0."""
+    """Loss of its buyers after held money and its deposit are refunded to them; at least 0."""
 
 
 def find_takes(policy: Policy, states: States, assumptions: Assumptions) -> dict[str, Take]:
     """Return the largest take of a seller of each tier, by the tier's name, with any history.
 
-    A person may set any tier, and no model gives more: the largest of them bounds every seller, and every override.
+    A person may set any tier, and no model gives more: the largest take bounds every seller, and every override.
     """
     found = {}
     for tier in TIERS:
@@ -41,8 +41,8 @@ def find_takes(policy: Policy, states: States, assumptions: Assumptions) -> dict
 
 
 def find_temptation(states: States, running: Ints) -> Ints:
-    """Return what a run from each state brings a seller less the deposit that it loses, once; shape (buckets, tenures).
+    """Return the gain of one run from each state, less the lost deposit; shape (buckets, tenures).
 
-    `running`: the table of a run with real trade. A seller whose honest trade is worth less to it is tempted.
+    `running`: the table of a run with real trade. A seller whose honest trade is worth less is tempted.
     """
     return np.asarray(find_run_gain(states, running[0]))

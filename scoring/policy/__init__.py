@@ -1,1 +1,1 @@
-"""The policy: what follows from points and confirmed facts, as data with a digest."""
+"""The policy: which tier, badge and measures follow from points and confirmed facts."""

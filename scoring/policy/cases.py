@@ -1,4 +1,4 @@
-"""Cases beside a policy: sellers with what must follow for them, as data with a fixed day."""
+"""Test cases of a policy: sellers on a fixed day, with the answers that the policy must give."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,32 +21,28 @@ EXPECTED_NUMBERS = (
     *("standing", "deposit_minor", "hold_days", "reserve_ppm", "reserve_days", "suspension_days", "closes_in_days"),
     *("value_cap", "listing_cap", "intake_cap"),
 )
-"""What a case may expect as a number; the caps are those for all product categories."""
+"""Caps are those for all product categories."""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One case."""
-
     name: str
     seller: Sample
     expected: Mapping[str, Any]
-    """By name what must follow: `tier`, `rules`, `manual_review`, and EXPECTED_NUMBERS."""
+    """By name: `tier`, `rules`, `manual_review`, and EXPECTED_NUMBERS."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of one case."""
-
     name: str
     faults: tuple[str, ...]
-    """What differs: `hold_days is 7, expected 14`; empty if the case holds."""
+    """Differences such as `hold_days is 7, expected 14`; empty if the case holds."""
 
 
 def parse_cases(data: Mapping[str, Any]) -> tuple[Case, ...]:
-    """Parse the data of a TOML file into the cases that a policy must answer rightly.
+    """Parse the data of a TOML file into cases.
 
-    PolicyRefused names every wrong part, or states that there is none.
+    Raise PolicyRefused, which names every wrong part, also if the file holds no case.
     """
     root = Part(data, whole="a case")
     now = root.day("now")
@@ -61,7 +57,7 @@ def parse_cases(data: Mapping[str, Any]) -> tuple[Case, ...]:
 
 
 def run_cases(policy: Policy, cases: Sequence[Case]) -> list[Outcome]:
-    """Answer each case by a policy; return, in their order, what is wrong with each answer."""
+    """Return the outcome of each case, in their order."""
     return [Outcome(case.name, tuple(_find_faults(policy, case))) for case in cases]
 
 
@@ -100,7 +96,6 @@ def _shown(name: str, value: object) -> str:
 
 
 def _read_case(part: Part, now: int) -> Case:
-    """Return one case; of what is wrong a neutral value."""
     breaches = tuple(
         _read_breach(one, now, number) for number, one in enumerate(part.list_of_parts("violations", MAX_BREACHES))
     )
@@ -131,7 +126,7 @@ def _read_settled(part: Part) -> dict[str, int]:
 
 
 def _read_breach(part: Part, now: int, number: int) -> Breach:
-    """Return one violation; without `incident` it is an incident of its own, with a type it is of the type's category."""
+    """Return one violation. Without `incident` it is an incident of its own; its type must belong to its category."""
     number_of_type = 0
     if "violation_type" in part:
         number_of_type = TYPE_NUMBERS.get(part.word("violation_type", [*TYPE_NUMBERS]), 0)
@@ -150,7 +145,6 @@ def _read_breach(part: Part, now: int, number: int) -> Breach:
 
 
 def _read_expected(part: Part) -> dict[str, Any]:
-    """Return what a case expects."""
     expected: dict[str, Any] = {name: part.number(name, 0, MAX_VALUE) for name in EXPECTED_NUMBERS if name in part}
     if "tier" in part:
         expected["tier"] = part.word("tier", _TIERS)

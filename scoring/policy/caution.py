@@ -1,4 +1,4 @@
-"""Caution as a policy states it: what sets it off, and the reversible protections that follow for a few days."""
+"""Caution as a policy states it: its triggers, and the reversible protections that follow for a few days."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,10 +7,9 @@ from scoring.base.enums import Category, CautionSignal, Severity, Source
 from scoring.policy.measures import Measure
 
 MAX_CAUTION_DAYS = 14
-"""Days that one caution lasts at most."""
 
 MAX_DAYS_IN_SPAN = 30
-"""Days under caution in any SPAN_DAYS, unless a violation was confirmed in them."""
+"""Most days under caution in any SPAN_DAYS, unless a violation was confirmed in them."""
 
 SPAN_DAYS = 180
 
@@ -21,94 +20,95 @@ MAX_WINDOW_DAYS = 2 * MAX_FLOW_DAYS
 """Most days of flow that a trigger looks at."""
 
 CROWD = frozenset({Source.BUYER, Source.BRAND, Source.PARTNER})
-"""Sources in whose name many can report at once: their reports may open a case, and never impose anything."""
+"""Sources that many people can use at once: their reports may open a case, and never impose a measure."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReportWeight:
-    """What the reports of one source weigh, whether decided or not."""
+    """Weight of one source's reports, decided or not."""
 
     weight: int
-    """Of one incident."""
+    """Weight of one incident."""
     at_most: int
-    """Of all incidents together."""
+    """Weight of all incidents together, at most."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reports:
-    """Reports that weigh enough within some days, alleged or confirmed, but never dismissed, withdrawn or overturned."""
+    """A trigger: enough weight of reports within some days, alleged or confirmed, but never dismissed, withdrawn or
+    overturned.
+    """
 
     categories: frozenset[Category]
     severity: Severity
     """The lowest severity that counts."""
     weight: int
-    """What they must weigh together."""
+    """The least weight of all reports together."""
     days: int
-    """Days within which they must have become known."""
+    """Days within which the reports must have become known."""
 
     signal = CautionSignal.REPORTS
 
 
 @dataclass(frozen=True, slots=True)
 class ControlSign:
-    """A sign that the account came into other hands."""
+    """A trigger: a sign that the account came into other hands."""
 
     signs: frozenset[str]
-    """Of CONTROL_SIGNS."""
+    """Members of CONTROL_SIGNS."""
 
     signal = CautionSignal.CONTROL
 
 
 CONTROL_SIGNS = ("sold", "taken_over", "identity_lowered")
-"""A change of control by its reason, and an identity verified to a lower level than the one before."""
+"""The reasons of a change of control, and an identity verified to a lower level than before."""
 
 
 @dataclass(frozen=True, slots=True)
 class Burst:
-    """Orders that went wrong within some days, by the flow on record: not delivered, or disputed and charged back.
+    """A trigger: orders that went wrong within some days by the recorded flow, undelivered or disputed and charged
+    back.
 
-    Undelivered are those captured on `days` days up to `grace_days` before, less all that were delivered or refunded since
-    the first of these; their share is of the captured ones. Disputed are those of `days` days; their share is of what was
-    delivered on them.
+    Undelivered orders are those captured on `days` days up to `grace_days` before, less all that were delivered or
+    refunded since the first of these days. Their share is of the captured orders. Disputed orders are those of `days`
+    days; their share is of the orders delivered on these days.
     """
 
     signal: CautionSignal
     """UNDELIVERED or DISPUTED."""
     share_ppm: int
-    """The share that they must be, in parts per million."""
+    """The least share, in parts per million."""
     orders: int
-    """How many they must be."""
+    """The least number of orders."""
     days: int
     grace_days: int = 0
     """Days that an order has to arrive in."""
 
     @property
     def window_days(self) -> int:
-        """Return how many days are looked at."""
         return self.days + self.grace_days
 
 
 @dataclass(frozen=True, slots=True)
 class Jump:
-    """The value captured in some days is a multiple of that of as many days before, on average, by the flow on record.
+    """A trigger: the value captured in some days is a multiple of the average of earlier spans as long, by the
+    recorded flow.
 
-    Money that was refunded since the first of these days is no part of it. At least half of `before_days` must lie behind the
-    first statement in them: who has just begun does not jump.
+    Money refunded since the first of these days does not count. At least half of `before_days` must follow the first
+    statement in them, so a newcomer never jumps.
     """
 
     times: int
-    """The multiple."""
     days: int
     before_days: int
-    """Days before these whose average is compared."""
+    """Days before the jump whose average is compared."""
     value_minor: int
-    """The value captured in `days` must be this at least, in minor units of the policy's currency."""
+    """The least value captured in `days`, in minor units of the policy's currency."""
 
     signal = CautionSignal.VALUE_JUMP
 
     @property
     def window_days(self) -> int:
-        """Return how many days are looked at."""
         return self.days + self.before_days
 
 
@@ -117,11 +117,9 @@ Trigger = Reports | ControlSign | Burst | Jump
 
 @dataclass(frozen=True, slots=True)
 class CautionRule:
-    """One rule of caution."""
-
     id: str
     reference: str
-    """What a seller reads it in."""
+    """The text that a seller can read the rule in."""
     trigger: Trigger
     days: int
     """How long a caution lasts, 1 to MAX_CAUTION_DAYS."""
@@ -131,15 +129,13 @@ class CautionRule:
 
 @dataclass(frozen=True, slots=True)
 class CautionTable:
-    """All that a policy states of caution."""
-
     decide_days: int
-    """Days within which a person is to decide the case that a caution opens; at most those of its shortest rule."""
+    """Days within which a person must decide the case that a caution opens; at most the days of its shortest rule."""
     weights: Mapping[Source, ReportWeight]
     """By source; every source has one."""
     rules: tuple[CautionRule, ...]
     currency: str = ""
-    """Of all amounts; what flow states in another one has no value."""
+    """Currency of all amounts; flow in another currency has no value."""
 
     @property
     def flow_days(self) -> int:

@@ -1,4 +1,4 @@
-"""Reading what a policy states of caution from the data of its file. What is wrong is noted by its path."""
+"""Reading a policy's table of caution from the data of its file. Each error names the path of the wrong value."""
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
@@ -40,13 +40,13 @@ REVERSIBLE_KINDS = (
     *(MeasureKind.SETTLEMENT_HOLD, MeasureKind.ROLLING_RESERVE, MeasureKind.VALUE_CAP, MeasureKind.INTAKE_CAP),
     MeasureKind.MANUAL_REVIEW,
 )
-"""Kinds of measures that are as if they had not been, once they end: no suspension or deposit, and no listing is lost."""
+"""Kinds of measures that leave no trace when they end: no suspension or deposit, and no listing is lost."""
 
 
 def read_caution(root: Part, others: RuleBook) -> CautionTable | None:
-    """Read the table `caution` of a policy; None if it states none.
+    """Read the table `caution` of a policy; None if it has none. Note errors in `root`.
 
-    `others`: the policy's other rules, whose ids no rule of caution may have. Errors are noted in `root`.
+    `others`: the policy's other rules. No rule of caution may have one of their ids.
     """
     if "caution" not in root:
         return None
@@ -74,7 +74,6 @@ def read_caution(root: Part, others: RuleBook) -> CautionTable | None:
 
 
 def _read_weights(part: Part) -> MappingProxyType[Source, ReportWeight]:
-    """Return what reports weigh, by source."""
     sources, found = part.part("sources"), {}
     for source in Source:
         row = sources.part(source.name.lower())
@@ -84,7 +83,7 @@ def _read_weights(part: Part) -> MappingProxyType[Source, ReportWeight]:
 
 
 def _refuse_crowds(parts: Sequence[Part], table: CautionTable) -> None:
-    """Note the rules that reports of sources in whose name many can report would set off by themselves."""
+    """Note each rule that reports of CROWD alone would set off."""
     together = sum(table.weights[source].at_most for source in CROWD)
     names = ", ".join(source.name.lower() for source in sorted(CROWD))
     for part, rule in zip(parts, table.rules, strict=True):
@@ -96,7 +95,7 @@ def _refuse_crowds(parts: Sequence[Part], table: CautionTable) -> None:
 
 
 def _read_rule(part: Part) -> CautionRule:
-    """Return one rule; of what is wrong the parts that hold together are returned."""
+    """Return one rule, with the valid parts of what is stated."""
     measures = part.list_of_parts("measures", MAX_MEASURES, "kind")
     if part.data.get("measures") in (None, []):
         part.refuse("measures", "must state one measure or more")
@@ -113,7 +112,7 @@ def _read_rule(part: Part) -> CautionRule:
 
 
 def _refuse_lasting(part: Part, measure: Measure) -> None:
-    """Note a measure that is more than a protection for a few days."""
+    """Note each measure that is not reversible."""
     if measure.kind not in REVERSIBLE_KINDS:
         kinds = ", ".join(kind.name.lower() for kind in REVERSIBLE_KINDS)
         part.refuse("", f"is not reversible; caution may ask for {kinds}")
@@ -126,7 +125,7 @@ def _refuse_lasting(part: Part, measure: Measure) -> None:
 
 
 def _read_trigger(part: Part) -> Trigger:
-    """Return what sets a rule off; one that nothing sets off, with an error, unless exactly one is stated."""
+    """Return the trigger of a rule; unless exactly one is stated, note an error and return one that never fires."""
     stated = [name for name in _READERS if name in part]
     if len(stated) != 1:
         for name in stated or [""]:
@@ -178,4 +177,4 @@ _READERS: Mapping[str, Callable[[Part], Trigger]] = {
     "burst": _read_burst,
     "jump": _read_jump,
 }
-"""How what sets a rule off is read, by the part that states it."""
+"""Readers of triggers, by the part that states them."""

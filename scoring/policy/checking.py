@@ -1,4 +1,4 @@
-"""What makes a policy unsound, over every cell that it distinguishes: contradictions are refused, oddities are shown."""
+"""Checks of a policy over every cell that it distinguishes: contradictions are rejected, oddities are shown."""
 
 import itertools
 from collections.abc import Iterator
@@ -19,19 +19,19 @@ from scoring.policy.rules import Applied, Rule, RuleBook, Situation
 from scoring.policy.space import MAX_CELLS, Cell, Space, build_space
 
 MAX_MESSAGES = 5
-"""Contradictions of one sort that are written out."""
+"""Most messages about one sort of contradiction."""
 
 _EVER = 10**18
-"""More than anybody settled, placed, or has days of tenure."""
+"""Exceeds every settled value, deposit and tenure in days."""
 
 
 def find_contradictions(policy: Policy) -> list[str]:
-    """Return a list of the reasons why a policy is unsound; empty for one that may be served.
+    """Return the reasons why a policy is unsound; empty if it may be served.
 
-    Its terms must never become laxer as points fall, as a standing or a count of incidents rises, as less was settled,
-    with less tenure, or with less of a deposit placed; and a seller that is UNRATED must have no better terms than one of
-    the lowest rated tier. Groups of one product category must come to no more than MAX_GROUP_DAYS days together. A policy
-    with more situations than can be checked is unsound, too.
+    Terms must never become laxer when points fall, a standing or a count of incidents rises, or less is settled, less
+    tenure is reached or less of a deposit is placed. An UNRATED seller must have no better terms than a seller of the
+    lowest rated tier. Groups of one product category may last at most MAX_GROUP_DAYS days together. A policy with more
+    situations than can be checked is unsound, too.
     """
     if not policy.rule_book.rules:
         return []
@@ -51,7 +51,7 @@ def find_contradictions(policy: Policy) -> list[str]:
         sellers = space.situation(0, worse), space.situation(0, better)
         found_laxer = [*_laxer(terms[worse], terms[better], space), *_find_lifted(policy.rule_book, *sellers)]
         for aspect, value, stricter in found_laxer:
-            if (one := (aspect, stricter)) not in lax:  # met in several situations it is one fault
+            if (one := (aspect, stricter)) not in lax:  # one fault, though several situations show it
                 rules = _stating(policy, aspect, space.situation(0, better))
                 lax[one] = (
                     f"rules are laxer for who is worse: {aspect} is {value} with {space.describe(worse)}, and {stricter} with"
@@ -61,7 +61,7 @@ def find_contradictions(policy: Policy) -> list[str]:
 
 
 def _find_long_groups(rules: RuleBook) -> Iterator[str]:
-    """Yield of each product category why its groups last too long together; a day that several name counts once."""
+    """Yield a message for each product category whose groups last too long together; a shared day counts once."""
     ids: dict[str, list[str]] = {}
     days: dict[str, set[int]] = {}
     for rule in rules.rules:
@@ -77,12 +77,12 @@ def _find_long_groups(rules: RuleBook) -> Iterator[str]:
 
 
 def _neighbours(space: Space) -> Iterator[tuple[Cell, Cell]]:
-    """Yield (a cell, the next one that is worse) along every axis that has better and worse."""
+    """Yield (a cell, the next worse one) along every axis that has better and worse."""
     axes = space.axes()
     settled_from = 2 + len(space.standings) + len(space.counts)
     for axis, values in enumerate(axes):
         if axis == 1 or axis > settled_from + len(space.settled) + 1 or len(values) < 2:
-            continue  # tiers by hand, days and marketplaces are neither better nor worse
+            continue  # tiers by hand, days and marketplaces have no better and worse
         pairs = list(itertools.pairwise(values))
         if axis == 0:
             pairs = [(b, a) for a, b in pairs[1:]] + [(values[1], None)]
@@ -108,9 +108,9 @@ def _laxer(worse: Terms, better: Terms, space: Space) -> Iterator[tuple[str, str
 def _find_lifted(rules: RuleBook, worse: Situation, better: Situation) -> Iterator[tuple[str, str, str]]:
     """Yield each suspension that a worse seller escapes on some day from now on, as (aspect, value, stricter).
 
-    Suspensions count from the last violation that they rest on, and notices from the day on which their rule began to hold.
-    So another rule takes over a suspension only if it lasts as long and rests on at least the same violations. None takes
-    over a notice: it would begin anew.
+    A suspension counts from the last violation that it rests on; a notice counts from the day its rule began to hold.
+    So another rule replaces a suspension only if it lasts as long and rests on at least the same violations. No rule
+    replaces a notice: the notice would begin again.
     """
     here, there = (
         [(one.rule, one.stated) for one in rules.apply(seller) if isinstance(one.stated, Suspension)]
@@ -129,12 +129,12 @@ def _find_lifted(rules: RuleBook, worse: Situation, better: Situation) -> Iterat
 
 
 def _rests_on_as_much(one: Rule, other: Rule) -> bool:
-    """Return whether each violation that one rule rests on is one that another rests on, too."""
+    """Return whether every violation that one rule rests on also supports the other rule."""
     return one.standing_from >= min(other.standing_from, 1) and other.counter in (None, one.counter)
 
 
 def _stating(policy: Policy, aspect: str, seller: Situation) -> str:
-    """Return the ids of the rules by which a seller has its value of an aspect of the terms."""
+    """Return the ids of the rules that give a seller its value of an aspect of the terms."""
     kind = _KINDS[aspect.partition("[")[0]]
     return " and ".join(
         rule.id
@@ -166,22 +166,21 @@ def _shown(aspect: str, value: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Oddity:
-    """Something in a policy that holds together and is probably not meant."""
+    """A part of a sound policy that is probably a mistake."""
 
     kind: str
     """`shadowed`, `overlap`, `gap` or `newcomers`."""
     rule: str
     """Id of the rule; empty for a gap and for newcomers."""
     text: str
-    """What it is, with an example."""
+    """A description, with an example."""
 
 
 def find_oddities(policy: Policy) -> list[Oddity]:
-    """Return a list of what is probably not meant in a sound policy.
+    """Return the probable mistakes in a sound policy; none for a policy without rules.
 
-    Rules that never matter, pairs of rules that state the same, tiers below the best without a measure, and newcomers that do
-    not start small.
-    None of a policy without rules: it states tiers alone.
+    They are rules without effect, pairs of rules that state the same, tiers below the best without a measure, and
+    newcomers that do not start small.
     """
     book = policy.rule_book
     if not book.rules:
@@ -220,13 +219,15 @@ def find_oddities(policy: Policy) -> list[Oddity]:
 
 
 def _is_implied(applied: Applied) -> bool:
-    """Return whether a measure is one that a closure or a deposit brings with it."""
+    """Return whether a measure comes with a closure or a deposit."""
     closes = any(isinstance(measure, Suspension) and measure.terminates for measure in applied.rule.measures)
     return bool(applied.rule.secures) or (closes and isinstance(applied.stated, IntakeCap | SettlementHold))
 
 
 def _find_large_newcomers(book: RuleBook) -> Iterator[Oddity]:
-    """Yield that a new name may sell as much a day as the best seller: no cap on captured value grows, or there is none."""
+    """Yield an oddity if a new seller may sell as much a day as the best seller: no cap on captured value grows, or
+    none exists.
+    """
     ever = {"": _EVER} | {rule.settled_category: _EVER for rule in book.rules}
     best = Situation(RATED_TIERS[-1], settled_minor=ever, tenure_days=_EVER, deposit_minor=_EVER)
     newcomer = Situation(Tier.UNRATED, deposit_minor=_EVER)

@@ -1,4 +1,4 @@
-"""The exact difference of two policies: every cell whose answer changes, with an example seller in it."""
+"""The exact difference of two policies: every cell whose answer changes, with an example seller."""
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
@@ -18,8 +18,6 @@ from scoring.policy.space import MAX_CELLS, Cell, Space, build_space
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a policy answers in a cell."""
-
     tier: Tier | None
     badge: str
     terms: Terms
@@ -30,14 +28,14 @@ class Change:
     """One cell whose answer changes."""
 
     where: str
-    """The ranges of the cell, for a person."""
+    """The ranges of the cell, as text."""
     before: Answer
     after: Answer
     example: Sample | None
-    """A seller in the cell; None if no seller with a few incidents of at most two violations is."""
+    """A seller in the cell; None if no seller with a few incidents of at most two violations is in it."""
 
     def aspects(self) -> list[str]:
-        """Return a list of what changes, such as `hold_days 7 -> 14`."""
+        """Return the changes, such as `hold_days 7 -> 14`."""
         found = []
         for name in ("tier", "badge"):
             one, other = (
@@ -48,9 +46,9 @@ class Change:
 
 
 def compare(before: Policy, after: Policy) -> tuple[Space, dict[Cell, tuple[Answer, Answer]]]:
-    """Return (the space that two policies distinguish, their two answers by cell).
+    """Return (the space that two policies distinguish, (answer before, answer after) by possible cell).
 
-    Of each cell that a seller can be in, (answer before, answer after). PolicyRefused if there are more than MAX_CELLS.
+    Raise PolicyRefused if the space has more than MAX_CELLS.
     """
     space = build_space(before, after, with_overrides=True)
     if len(space) > MAX_CELLS:
@@ -61,15 +59,16 @@ def compare(before: Policy, after: Policy) -> tuple[Space, dict[Cell, tuple[Answ
 
 
 def answer_in(space: Space, place: int, cell: Cell) -> Answer:
-    """Return what policy number `place` of a space answers in a cell: tier, badge and terms."""
+    """Return the answer of policy number `place` of a space in a cell: tier, badge and terms."""
     policy, seller = space.policies[place], space.situation(place, cell)
     return Answer(seller.tier, policy.badges[seller.tier], policy.rule_book.terms(seller))
 
 
 def find_changes(before: Policy, after: Policy) -> list[Change]:
-    """Return every cell whose tier, badge or terms change, in the order of the cells; then those of sellers who change cells.
+    """Return every cell whose tier, badge or terms change, in the order of the cells; then sellers who change cells.
 
-    Cells are by the points that decide a tier. Who changes cells is by thin file and clear days (`scoring.policy.moved`).
+    Points of a cell are those that decide a tier. Sellers change cells by thin file and clear days
+    (`scoring.policy.moved`).
     """
     space, answers = compare(before, after)
     examples = _find_examples(space)
@@ -101,8 +100,8 @@ Reached = tuple[tuple[int, ...], tuple[int, ...]]
 def _find_examples(space: Space) -> dict[Reached, tuple[Breach, ...]]:
     """Return breaches that lead to each combination of standings and counts that a few incidents can reach.
 
-    Incidents are of one violation, or of two in different categories. The search goes by the number of incidents, so that
-    examples are small, and ends at the last value that the policies ask for.
+    An incident has one violation, or two of different categories. The search goes by the number of incidents, so
+    examples are small. It ends at the last value that the policies ask for.
     """
     kinds = _distinct_incidents(space)
     most = tuple(values[-1] for values in (*space.standings, *space.counts))
@@ -129,7 +128,7 @@ def _find_examples(space: Space) -> dict[Reached, tuple[Breach, ...]]:
 
 
 def _distinct_incidents(space: Space) -> dict[tuple[int, ...], tuple[Breach, ...]]:
-    """Return one incident for each effect on standings and counts that an incident can have."""
+    """Return one incident for each effect that an incident can have on standings and counts."""
     tables = {place: policy.standing for place, policy in zip(space.table, space.policies, strict=True)}
     days = {counter.days for counter in space.counters} | {t.expiry_days for t in tables.values() if t is not None}
     named = {number for table in tables.values() if table is not None for number in table.types}

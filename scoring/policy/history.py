@@ -1,8 +1,8 @@
-"""How a sum over incidents rose and falls in time: since when a rule on confirmed facts holds, and until when at least.
+"""A sum over incidents in time: since when a rule on confirmed facts holds, and until when at least.
 
-A violation counts from when it was established (the decision that confirmed it, or the report of an authority's final act)
-until it expires, by UTC days since it happened. Only violations that count now are looked at: what was overturned is as if
-it had never been reported, also in the past.
+A violation counts from its establishment (the decision that confirmed it, or the report of an authority's final act)
+until it expires, by UTC days since it happened. Only violations that count now are traced: an overturned violation has
+no effect, also in the past.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -29,13 +29,13 @@ class Established(NamedTuple):
     day: int
     """The UTC day it happened, in days since 1970-01-01."""
     time: int
-    """When it was established, in microseconds; the observe time if that is earlier."""
+    """Time of its establishment, in microseconds; the observe time if that is earlier."""
     violation_type: int = 0
-    """The number of its type; 0 where that is not known."""
+    """Number of its type; 0 if unknown."""
 
 
 class Step(NamedTuple):
-    """From a time on the sum is this."""
+    """The sum from a time on."""
 
     time: int
     value: int
@@ -44,10 +44,10 @@ class Step(NamedTuple):
 def establish(
     facts: Facts, rows: Sequence[FactRow], rows_of: Sequence[Sequence[FactRow]], observe_time: int
 ) -> list[list[Established]]:
-    """List by seller the violations that count, each with the time it was established.
+    """List by seller the violations that count, each with the time of its establishment.
 
-    `facts`: of one case a seller, of `rows`; `rows_of`: the rows of each. That time is the one of the decision by which a
-    violation counts, at most the observe time.
+    `facts`: those of `rows`, one case a seller; `rows_of`: the rows of each. The time is that of the decision by which
+    a violation counts, at most the observe time.
     """
     v = facts.violations
     columns = (v.case, v.row, v.incident, v.category, v.severity, v.day, v.violation_type)
@@ -64,7 +64,7 @@ def establish(
 
 
 def find_decision_times(rows: Sequence[FactRow]) -> dict[str, int]:
-    """Find when each violation that counts began to, without a break since, by its id; in microseconds."""
+    """Find by id since when each violation counts without a break, in microseconds."""
     about = (Kind.VIOLATION, Kind.STATUS, Kind.ATTRIBUTION)
     status: dict[str, int] = {}
     elsewhere: dict[str, bool] = {}
@@ -85,10 +85,7 @@ def find_decision_times(rows: Sequence[FactRow]) -> dict[str, int]:
 
 
 def trace_standing(violations: Iterable[Established], table: StandingTable) -> list[Step]:
-    """Return the steps of a seller's standing over time: up by violations, down by their expiry.
-
-    In the order of time; past steps are as the violations were established.
-    """
+    """Return the steps of a seller's standing in the order of time: up by violations, down by their expiry."""
 
     def worth(active: Sequence[Established]) -> int:
         largest: dict[int, int] = {}
@@ -101,17 +98,17 @@ def trace_standing(violations: Iterable[Established], table: StandingTable) -> l
 
 
 def trace_counter(violations: Iterable[Established], counter: Counter) -> list[Step]:
-    """Return the steps of a count of incidents over time: up by violations, down by age."""
+    """Return the steps of a count of incidents in the order of time: up by violations, down by age."""
     return _trace([one for one in violations if matches(one, counter)], counter.days, lambda active: int(bool(active)))
 
 
 def matches(one: Established, counter: Counter) -> bool:
-    """Return whether a violation is of a counter's categories and severity, whatever its age."""
+    """Return whether a violation has a counter's categories and severity, at any age."""
     return one.category in counter.categories and one.severity >= counter.severity
 
 
 def _trace(violations: Iterable[Established], days: int, worth: Callable[[Sequence[Established]], int]) -> list[Step]:
-    """Return the sum over incidents of what the active violations of each are worth, from change to change."""
+    """Return the steps of a sum over incidents, each worth what its active violations give."""
     events: list[tuple[int, int, Established]] = []
     for one in violations:
         expiry = (one.day + days) * DAY
@@ -142,10 +139,11 @@ def value_at(steps: Sequence[Step], time: int) -> int:
 
 
 def holds_between(steps: Sequence[Step], least: int, time: int) -> tuple[int, int | None]:
-    """Return (since, until) of the span around `time` in which the sum stays at least `least`.
+    """Return (since, until) of the span around `time` in which the sum stays at least `least`, as it is at `time`.
 
-    It is at that time. `until` is when it falls below by itself, None if it does not. Worked: 12 from 3 March on, 24 from
-    9 March and 12 again from 20 March until 1 May: 12 or more holds since 3 March until 1 May, seen on any day between.
+    `until` is when the sum falls below `least` by expiry alone; None if it never does. Worked: 12 from 3 March on, 24
+    from 9 March and 12 again from 20 March until 1 May: 12 or more holds since 3 March until 1 May, for any `time`
+    between.
     """
     since = time
     for step in reversed(steps):

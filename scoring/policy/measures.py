@@ -1,4 +1,4 @@
-"""Measures: what a marketplace asks of a seller, as typed values; and terms, what several of them come to together.
+"""Measures as typed values, and terms, the result of merging several measures.
 
 Money is a whole number of minor units (cents) of the policy's one currency; shares are parts per million.
 """
@@ -10,38 +10,38 @@ from typing import ClassVar
 from scoring.base.enums import MeasureKind
 
 MAX_HOLD_DAYS = 180
-"""Days after its capture until which an order's value may be held at most, renewals included."""
+"""Most days after its capture for which an order's value may be held, renewals included."""
 
 MAX_GROUP_DAYS = 30
-"""Days for which a rule for a group holds at most."""
+"""Most days for which a rule for a group holds."""
 
 NOTICE_DAYS = 30
-"""Days of notice that a termination gives, unless its rule names the exception."""
+"""Days of notice of a termination, unless its rule names the exception."""
 
 FOR_GOOD = 10**6
-"""Stands for the days of a suspension without an end."""
+"""The days of a suspension without an end."""
 
 NO_CAP = 2**63 - 1
-"""Stands for a cap that is not set."""
+"""The value of an absent cap."""
 
 PPM = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Deposit:
-    """Money that the seller places beforehand. What is placed lowers what is still to be placed."""
+    """Money that the seller places beforehand. What is placed lowers what remains to be placed."""
 
     kind: ClassVar[MeasureKind] = MeasureKind.DEPOSIT
     amount_minor: int
 
     def less(self, placed_minor: int) -> "Deposit":
-        """Return what of a deposit is still to be placed: of 500 asked for, with 200 placed, 300."""
+        """Return the deposit that remains to be placed: of 500 required, with 200 placed, 300."""
         return Deposit(max(self.amount_minor - placed_minor, 0))
 
 
 @dataclass(frozen=True, slots=True)
 class SettlementHold:
-    """An order's value is paid out no earlier than some days after its capture."""
+    """No order's value is paid out earlier than some days after its capture."""
 
     kind: ClassVar[MeasureKind] = MeasureKind.SETTLEMENT_HOLD
     days: int
@@ -50,7 +50,7 @@ class SettlementHold:
 
 @dataclass(frozen=True, slots=True)
 class RollingReserve:
-    """A share of an order's value is held back longer than the rest."""
+    """A share of an order's value is held longer than the rest."""
 
     kind: ClassVar[MeasureKind] = MeasureKind.ROLLING_RESERVE
     ppm: int
@@ -64,25 +64,24 @@ class CapStep:
     """A cap that holds from a settled value on."""
 
     settled_minor: int
-    """Value of the settled orders from which on it holds."""
+    """The settled value from which on the cap holds."""
     value_minor: int
-    """The cap."""
 
 
 @dataclass(frozen=True, slots=True)
 class ValueCap:
-    """The value of the orders captured in one UTC day is limited, and grows with what was settled so far."""
+    """A limit on the value of the orders captured in one UTC day, which grows with the settled value."""
 
     kind: ClassVar[MeasureKind] = MeasureKind.VALUE_CAP
     value_minor: int
     """The cap of a seller that has settled nothing."""
     product_category: str = ""
-    """What is sold; empty for all of it together."""
+    """Empty for all product categories together."""
     grows: tuple[CapStep, ...] = ()
-    """Steps, rising in both values: the last one that the settled value reaches gives the cap."""
+    """Steps, rising in both values: the last step that the settled value reaches gives the cap."""
 
     def after(self, settled_minor: int) -> "ValueCap":
-        """Return the cap, without steps, that holds once a seller settled `settled_minor`.
+        """Return the cap, without steps, after a seller settled `settled_minor`.
 
         A cap of 2,000 that grows to 5,000 from 10,000 settled is 5,000 at 12,000.
         """
@@ -92,22 +91,22 @@ class ValueCap:
 
 @dataclass(frozen=True, slots=True)
 class ListingCap:
-    """The number of listings that are open at a time is limited."""
+    """A limit on the listings that are open at a time."""
 
     kind: ClassVar[MeasureKind] = MeasureKind.LISTING_CAP
     listings: int
     product_category: str = ""
-    """What is offered; empty for all of it together."""
+    """Empty for all product categories together."""
 
 
 @dataclass(frozen=True, slots=True)
 class IntakeCap:
-    """The number of new listings in a UTC day is limited; with 0 there is no new intake, and old listings stay."""
+    """A limit on the new listings in a UTC day. With 0 no listing is added, and old listings stay."""
 
     kind: ClassVar[MeasureKind] = MeasureKind.INTAKE_CAP
     new_listings: int
     product_category: str = ""
-    """What is offered; empty for all of it together."""
+    """Empty for all product categories together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +118,7 @@ class ManualReview:
 
 @dataclass(frozen=True, slots=True)
 class Waiver:
-    """A kind of measure that rests on the tier alone does not apply; what rests on confirmed facts stays."""
+    """A kind of measure that does not apply if it rests on the tier alone; measures on confirmed facts stay."""
 
     kind: ClassVar[MeasureKind] = MeasureKind.WAIVER
     waives: MeasureKind
@@ -127,11 +126,11 @@ class Waiver:
 
 @dataclass(frozen=True, slots=True)
 class Suspension:
-    """No trade, for some days or for good. Only a rule that names confirmed facts may ask for it."""
+    """No trade, for some days or for good. Only a rule that names confirmed facts may state it."""
 
     kind: ClassVar[MeasureKind] = MeasureKind.SUSPENSION
     days: int
-    """How long; FOR_GOOD if it terminates the account."""
+    """Its length; FOR_GOOD if it terminates the account."""
     notice_days: int = 0
     """Days from the decision that a termination rests on until it begins."""
     exception: str = ""
@@ -139,13 +138,14 @@ class Suspension:
 
     @property
     def terminates(self) -> bool:
-        """Return whether the suspension is for good."""
         return self.days == FOR_GOOD
 
 
 @dataclass(frozen=True, slots=True)
 class Unvalued:
-    """A measure that a person imposed without a value that terms can take, such as in another currency: it binds none."""
+    """A measure imposed by a person without a value that terms can take, such as in another currency: it limits
+    nothing.
+    """
 
     kind: MeasureKind
 
@@ -172,7 +172,7 @@ WAIVABLE = (
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What several measures come to: of each kind the strictest. The default is no measure at all."""
+    """The strictest measure of each kind. The default is no measure at all."""
 
     deposit_minor: int = 0
     hold_days: int = 0
@@ -188,7 +188,7 @@ class Terms:
     """Days of notice until the account is closed; 0 if it is closed, None if it stays open."""
 
     def stricter_of(self, other: "Terms") -> "Terms":
-        """Return of each aspect the stricter of these and other terms; caps by product category."""
+        """Return the stricter value of each aspect of two terms; caps by product category."""
         return Terms(
             deposit_minor=max(self.deposit_minor, other.deposit_minor),
             hold_days=max(self.hold_days, other.hold_days),
@@ -203,7 +203,7 @@ class Terms:
         )
 
     def laxer_of(self, other: "Terms") -> "Terms":
-        """Return of each aspect the laxer of these and other terms; only caps that both have, by product category."""
+        """Return the laxer value of each aspect of two terms; only caps that both have, by product category."""
         closes = (self.closes_in_days, other.closes_in_days)
         return Terms(
             deposit_minor=min(self.deposit_minor, other.deposit_minor),
@@ -219,7 +219,7 @@ class Terms:
         )
 
     def list_changes(self, after: "Terms") -> list[str]:
-        """Return what changes from these terms to others, such as `hold_days 7 -> 14`, by aspect."""
+        """Return the changes from these terms to others by aspect, such as `hold_days 7 -> 14`."""
         pairs = ((name, getattr(self, name), getattr(after, name)) for name in Terms.__dataclass_fields__)
         return [
             f"{name} {show_aspect(name, old)} -> {show_aspect(name, new)}" for name, old, new in pairs if old != new
@@ -228,7 +228,7 @@ class Terms:
     def strictness(self, categories: Iterable[str]) -> dict[str, int]:
         """Return a number for each aspect of the terms, by its name; larger is stricter.
 
-        `categories`: product categories of which caps are compared. A cap for all product categories bounds each of them.
+        `categories`: product categories whose caps are compared. A cap for all product categories limits each category.
         """
         aspects = {
             "deposit_minor": self.deposit_minor,
@@ -266,7 +266,7 @@ def _lowest_caps(one: tuple[tuple[str, int], ...], other: tuple[tuple[str, int],
 
 
 def show_aspect(name: str, value: object) -> str:
-    """Return the value of an aspect of terms for a person: `all: 5,000 toys: 900` of caps, `for good` of a termination."""
+    """Return the value of an aspect of terms as text: caps as `all: 5,000 toys: 900`, a termination as `for good`."""
     if isinstance(value, tuple):
         return " ".join(f"{category or 'all'}: {cap:,}" for category, cap in value) or "none"
     if name == "suspension_days" and value == FOR_GOOD:
@@ -277,11 +277,11 @@ def show_aspect(name: str, value: object) -> str:
 
 
 def combine(measures: Iterable[Measure]) -> Terms:
-    """Merge measures into terms: of each kind, the strictest value.
+    """Merge measures into terms: the strictest value of each kind.
 
-    Caps are merged by product category; no measures give `Terms()`. Waivers among them have no effect here
+    Caps are merged by product category; no measures give `Terms()`. Waivers have no effect here
     (`scoring.policy.rules`). Worked: holds of 7 and 14 days, a reserve of 100,000 ppm for 30 days and one of 50,000 for
-    90 come to a hold of 14 days and a reserve of 100,000 ppm for 90.
+    90 give a hold of 14 days and a reserve of 100,000 ppm for 90.
     """
     found = Terms()
     caps: dict[str, dict[str, int]] = {"value_caps": {}, "listing_caps": {}, "intake_caps": {}}

@@ -1,4 +1,4 @@
-"""Sellers whom two policies see otherwise before any rule: by thin file, by clear days; and parts that no cell has."""
+"""Differences of two policies outside the cells: sellers moved by thin file or clear days, and parts that no cell has."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
@@ -11,22 +11,22 @@ from scoring.policy.space import Cell, Space, last_of
 
 
 class Moved(NamedTuple):
-    """Sellers who lie in one cell by one policy, and in another one by the other."""
+    """Sellers who are in one cell by one policy, and in another cell by the other."""
 
     before: Cell
     after: Cell
     where: str
-    """Who they are, beside the cell."""
+    """The sellers, by what the cell does not show."""
     orders: int | None
     """Settled orders of an example; None if they do not matter."""
     tenure_days: int
     """Days of tenure of an example."""
     earlier: tuple[int, int] | None
-    """Of an example (days ago, points) at a day-end; None if none matters."""
+    """(days ago, points) of an example at a day-end; None if no day-end matters."""
 
 
 def find_moved(space: Space) -> Iterator[Moved]:
-    """Yield the pairs of cells of a space of two policies between which thin files and clear days move sellers."""
+    """Yield the pairs of cells between which thin files and clear days move sellers."""
     for cell in space.cells():
         if cell.tier is None and cell.points is None:
             yield from _find_thin(space, cell)
@@ -35,7 +35,7 @@ def find_moved(space: Space) -> Iterator[Moved]:
 
 
 def _find_thin(space: Space, cell: Cell) -> Iterator[Moved]:
-    """Yield those who are unrated by one policy alone, in an unrated cell and each band of points."""
+    """Yield sellers who are unrated by one policy alone, in an unrated cell and each band of points."""
     for place, policy in enumerate(space.policies):
         other = space.policies[1 - place]
         tenure = max(cell.tenure, other.thin_file_days)
@@ -52,7 +52,7 @@ def _find_thin(space: Space, cell: Cell) -> Iterator[Moved]:
 
 
 def _find_lowered(space: Space, cell: Cell) -> Iterator[Moved]:
-    """Yield those whose points were lower at a day-end that only the policy with more clear days looks back on."""
+    """Yield sellers whose points were lower at a day-end that only the policy with more clear days considers."""
     days = [policy.clear_days for policy in space.policies]
     if days[0] == days[1] or cell.points is None:
         return
@@ -65,9 +65,9 @@ def _find_lowered(space: Space, cell: Cell) -> Iterator[Moved]:
 
 
 def list_part_changes(before: Policy, after: Policy) -> list[str]:
-    """Return each value of the parts without cells that differs, by its path: `caution.rules[disputed].days 14 -> 7`.
+    """Return each changed value of the parts without cells, by its path: `caution.rules[disputed].days 14 -> 7`.
 
-    Of clear days and thin files, the table of standing, the limits of trade, caution and the currency.
+    These parts are clear days, thin files, the table of standing, the limits of trade, caution and the currency.
     """
     old, new = (dict(_list_values(policy)) for policy in (before, after))
     return [

@@ -1,4 +1,4 @@
-"""Parts of a file's data, read value by value. What is wrong is collected, so that one reading names it all."""
+"""Parts of a file's data, read value by value. Errors are collected, so one reading names them all."""
 
 import itertools
 import re
@@ -17,18 +17,18 @@ MAX_NAME = 64
 class Part:
     """A table of a file.
 
-    Each reader notes an error, and returns a stand-in that is valid or empty, where the value is missing or wrong.
+    If a value is missing or wrong, its reader notes an error and returns a stand-in that is valid or empty.
     """
 
     def __init__(self, data: object, path: str = "", errors: list[str] | None = None, whole: str = "a policy") -> None:
         self.is_missing = not isinstance(data, Mapping)
-        """Whether there is no such table, which is one error: none is noted of what would be in it."""
+        """Whether the table is missing. That is one error; no value in the table is another."""
         self.errors: list[str] = [] if errors is None else errors
         """Every error of the whole file so far: the path of a value, and what it must be."""
         self.path = path
         """The path of this part in the file, such as `standing.points`; empty for the whole."""
         self.whole = whole
-        """What the file is for, in words of errors."""
+        """The purpose of the file, in words of errors."""
         self.data: Mapping[str, Any] = data if isinstance(data, Mapping) else NOTHING
         """The values that the file states in this part."""
         self._read: set[str] = set()
@@ -48,7 +48,7 @@ class Part:
     def number(self, name: str, least: int, most: int, default: int | None = None) -> int:
         """Read a whole number from `least` to `most` under `name`.
 
-        `default` if none is stated; without a default that is an error. After an error, which is noted, returns `least`.
+        Return `default` if none is stated; without a default that is an error. After an error return `least`.
         """
         value = self._value(name)
         if value is None and default is not None:
@@ -60,10 +60,9 @@ class Part:
         return least
 
     def text(self, name: str, least: int = 0) -> str:
-        """Read a text of `least` to MAX_TEXT printable characters under `name`.
+        """Read a text of `least` to MAX_TEXT printable characters under `name`, without spaces at its ends.
 
-        Spaces at its ends do not count. Notes an error and returns "" if it is missing (even with `least` 0), not text, too
-        short or long, or unprintable.
+        Note an error and return "" if it is missing (even with `least` 0), not text, too short or long, or unprintable.
         """
         value = self._value(name)
         if isinstance(value, str) and least <= len(value.strip()) and len(value) <= MAX_TEXT and value.isprintable():
@@ -74,7 +73,7 @@ class Part:
     def code(self, name: str, pattern: re.Pattern[str], what: str) -> str:
         """Read a text that a pattern matches whole under `name`.
 
-        Notes an error, that it must be `what`, and returns "" if it is missing or another.
+        Otherwise note an error, that it must be `what`, and return "".
         """
         value = self._value(name)
         if isinstance(value, str) and pattern.fullmatch(value):
@@ -85,7 +84,7 @@ class Part:
     def day(self, name: str) -> int:
         """Read a date `YYYY-MM-DD`, stated as text, under `name`; return it in days since 1970-01-01.
 
-        Notes an error and returns 0 if it is missing or no such text.
+        Note an error and return 0 if it is missing or not such a text.
         """
         value = self._value(name)
         try:
@@ -97,7 +96,7 @@ class Part:
     def flag(self, name: str) -> bool:
         """Read true or false under `name`; false if none is stated.
 
-        Notes an error, and returns false, for anything else.
+        Note an error and return false for anything else.
         """
         value = self._value(name)
         if isinstance(value, bool) or value is None:
@@ -108,8 +107,7 @@ class Part:
     def word(self, name: str, words: Sequence[str], default: str | None = None) -> str:
         """Read one of `words` under `name`.
 
-        `default` if none is stated; without a default that is an error. After an error, which is noted, returns the first
-        word.
+        Return `default` if none is stated; without a default that is an error. After an error return the first word.
         """
         value = self._value(name)
         if value is None and default is not None:
@@ -120,9 +118,9 @@ class Part:
         return words[0]
 
     def words(self, name: str, words: Sequence[str]) -> list[str]:
-        """Read a list of one or more of `words`, none twice, under `name`.
+        """Read a list of one or more different `words` under `name`.
 
-        Notes an error and returns an empty list if it is missing or wrong.
+        Note an error and return an empty list if it is missing or wrong.
         """
         value = self._value(name)
         if isinstance(value, list) and value and all(isinstance(v, str) and v in words for v in value):
@@ -145,7 +143,7 @@ class Part:
         return []
 
     def part(self, name: str) -> "Part":
-        """Read the table under `name`; notes an error, and returns an empty one, if it is missing."""
+        """Read the table under `name`; if it is missing, note an error and return an empty one."""
         value = self._value(name)
         if not isinstance(value, Mapping):
             self.refuse(name, f"must be a table{self._stated(name)}")
@@ -154,8 +152,8 @@ class Part:
     def list_of_parts(self, name: str, most: int, named_by: str = "") -> list["Part"]:
         """Read a list of at most `most` tables under `name`; empty if none is stated.
 
-        Errors name each table by its value called `named_by`, such as `rules[newcomers]`, if no other has the same; else by
-        its place, from 0. Notes an error for other values, and for more tables, of which the first `most` are returned.
+        Errors name each table by its value called `named_by`, such as `rules[newcomers]`, if that is unique; else by
+        its index. Note an error for other values. Note an error for more tables, and return the first `most`.
         """
         value = self._value(name)
         if value is None:
@@ -175,8 +173,8 @@ class Part:
     def require_rising(self, names: Iterable[str], how: str, *, strictly: bool = True) -> None:
         """Note an error unless the numbers under `names` rise in this order.
 
-        With `strictly` false they must only never fall. `how`: the end of the message. Values that are no whole numbers
-        are passed over: another error names them.
+        If `strictly` is false, they must only never fall. `how`: the end of the message. Values that are no whole
+        numbers are skipped: another error names them.
         """
         values = [self.data.get(name) for name in names]
         if not all(type(value) is int for value in values):
@@ -185,11 +183,11 @@ class Part:
             self.refuse("", f"must {'rise' if strictly else 'never fall'} {how}")
 
     def skip_others(self) -> None:
-        """Count all values of this part as read, so that `refuse_what_is_left` names none of them."""
+        """Mark all values of this part as read, so that `refuse_what_is_left` names none of them."""
         self._read.update(self.data)
 
     def refuse_what_is_left(self) -> None:
-        """Note an error for each value that no method has read, of this part and the parts below."""
+        """Note an error for each value that no method has read, in this part and the parts below."""
         for name in self.data:
             if name not in self._read:
                 self.refuse(str(name), f"is not a part of {self.whole}")
@@ -201,7 +199,7 @@ class Part:
         return self.data.get(name)
 
     def _stated(self, name: str) -> str:
-        """Return the end of an error about a value: what is stated instead, or that nothing is."""
+        """Return the end of an error about a value: the stated value, or that none is."""
         return f", not {_shown(self.data[name])}" if name in self.data else "; it is missing"
 
     def _below(self, value: object, name: str) -> "Part":
@@ -211,7 +209,7 @@ class Part:
 
 
 def _shown(value: object) -> str:
-    """Return a value as an error shows it: as it stands in the file, cut where it is long."""
+    """Return a value as an error shows it: as in the file, cut if it is long."""
     match value:
         case bool():
             return str(value).lower()
@@ -227,5 +225,5 @@ def _shown(value: object) -> str:
 
 
 def _is_name(value: object) -> bool:
-    """Return whether a value can stand in the path of an error."""
+    """Return whether a value can be a part of an error's path."""
     return isinstance(value, str) and 0 < len(value) <= MAX_NAME and value.isprintable() and "]" not in value

@@ -1,8 +1,8 @@
-"""Payout terms of an order: how much of it is released, drawn for claims and held on a day, to the last minor unit.
+"""Payout terms of an order: how much is released, drawn for claims and held on a day, exact to the minor unit.
 
-An order's terms are fixed at its capture; only rules on confirmed facts, and cautions while they last, may make them stricter
-later. Refunds come first,
-then the hold, then the reserve on the rest, in parts per million, rounded down. On every day
+An order's terms are fixed at its capture. Only rules on confirmed facts, and cautions while they last, may make them
+stricter later. Refunds come first, then the hold, then the reserve on the rest, in parts per million, rounded down. On
+every day
 
     released + drawn + held = captured - refunded
 """
@@ -18,7 +18,7 @@ from scoring.policy.measures import MAX_HOLD_DAYS, PPM, Terms
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One order as a payout sees it. Money in minor units of one currency, days since 1970-01-01."""
+    """One order. Money is in minor units of one currency, days are since 1970-01-01."""
 
     captured_minor: int
     capture_day: int
@@ -26,52 +26,53 @@ class Order:
     is_delivered: bool = True
     """Whether it has reached its buyer: until then it is held, but never beyond 180 days."""
     refunded_minor: int = 0
-    """What its buyers got back so far."""
+    """Refunds to its buyer so far."""
     claims_minor: int = 0
-    """What was adjudicated to its buyer so far, beside refunds."""
+    """Claims of its buyer that were granted so far, refunds excluded."""
     drawn_minor: int = 0
-    """What was taken from it for these claims so far."""
+    """Amount drawn from it for these claims so far."""
     confirmed_time: int | None = None
-    """When its carrier or its buyer confirmed the delivery, in microseconds; None if neither did: then it counts as not
-    delivered before a stop of payouts."""
+    """Time when its carrier or its buyer confirmed the delivery, in microseconds.
+
+    None if neither did: then it counts as undelivered before a stop of payouts.
+    """
     is_disputed: bool = False
-    """Whether its buyer disputes it."""
     drawn_day: int | None = None
-    """The last day on which something was drawn; None: the day that is asked about."""
+    """The last day on which something was drawn; None: the observed day."""
 
 
 @dataclass(frozen=True, slots=True)
 class Payout:
-    """What becomes of an order's value on a day."""
+    """The parts of an order's value on a day."""
 
     released_minor: int
     drawn_minor: int
     held_minor: int
     next_release_day: int | None
-    """The next day on which more is released if nothing else happens; None if nothing is held, or delivery is awaited."""
+    """The next day of a release if nothing else happens; None if nothing is held, or delivery is awaited."""
 
 
 class Stopped(NamedTuple):
-    """The days on which payouts to a seller stand stopped."""
+    """Days on which payouts to a seller are stopped."""
 
     first_day: int
     end_day: int | None = None
-    """The first day on which they go on; None if no day is set."""
+    """The first day on which payouts continue; None if no day is set."""
 
 
 class Release(NamedTuple):
-    """When the value of an order is released: the one definition, which payouts and loss certificates ask."""
+    """When the value of an order is released: the one definition, for payouts and loss certificates."""
 
     hold_days: int
-    """Days after the capture before which nothing is."""
+    """Days after the capture before which nothing is released."""
     reserve_ppm: int
     reserve_days: int
-    """Days after the capture before which this share is not."""
+    """Days after the capture before which the reserved share is not released."""
 
     def find_held(self, value_minor: int, age_days: int, rounded_minor: int = 0) -> int:
-        """Return what is held of a value, in minor units, some days after its capture.
+        """Return the held part of a value, in minor units, some days after its capture.
 
-        `rounded_minor`: what the reserve is smaller by at most if it is rounded down of each of many orders.
+        `rounded_minor`: most by which the reserve is smaller if it is rounded down for each of many orders.
         """
         if age_days < self.hold_days:
             return value_minor
@@ -83,7 +84,7 @@ class Release(NamedTuple):
 def schedule_release(terms: Terms, delivery_days: int, hold_limit_days: int = MAX_HOLD_DAYS) -> Release:
     """Return when an order is released that is delivered some days after its capture.
 
-    `hold_limit_days`: the most days of a hold in its marketplace. That limit holds for an order that is not delivered, too.
+    `hold_limit_days`: the most days of a hold in its marketplace, also for an order that is not delivered.
     """
     longest = min(hold_limit_days, MAX_HOLD_DAYS)
     hold_days = min(max(terms.hold_days, delivery_days), longest)
@@ -98,15 +99,17 @@ def pay_out(
     hold_limit_days: int = MAX_HOLD_DAYS,
     stops: Sequence[Stopped] = (),
 ) -> Payout:
-    """Return what is released, drawn and held of an order on a day.
+    """Return the released, drawn and held parts of an order on a day.
 
-    `terms`: those of `fix_terms`; `currency`: the policy's, if the order must be in it; `hold_limit_days`: the most days of a
-    hold in its marketplace; `stops`: when payouts to the seller stood stopped, the earliest first. On these days nothing more
-    is released than was by the day before, whatever the hold. InvalidInput names every amount that cannot be.
+    `terms`: those of `fix_terms`. `currency`: the policy's, if the order must be in it. `hold_limit_days`: the most
+    days of a hold in its marketplace. `stops`: spans of stopped payouts, the earliest first. On a stopped day the
+    released amount stays that of the day before, whatever the hold. Raise InvalidInput, which names every impossible
+    amount.
 
-    Worked: 10,000 captured on day 0, 999 refunded, a hold of 7 days and a reserve of 100,000 ppm for 90: on day 6 all 9,001
-    are held; on day 7, 8,101 are released and 900 held (10 % of 9,001, rounded down); on day 90 all is released. With 500
-    drawn for a claim, on day 7 still 8,101 are released, and 400 held. Stopped on day 5, on day 9 all 9,001 are held.
+    Worked: 10,000 captured on day 0, 999 refunded, a hold of 7 days and a reserve of 100,000 ppm for 90: on day 6 all
+    9,001 are held; on day 7, 8,101 are released and 900 held (10 % of 9,001, rounded down); on day 90 all is released.
+    With 500 drawn for a claim, on day 7 still 8,101 are released, and 400 held. Stopped on day 5, on day 9 all 9,001
+    are held.
     """
     _refuse(order, day, currency)
     if order.drawn_minor:
@@ -121,7 +124,7 @@ def _split(order: Order, terms: Terms, day: int, hold_limit_days: int, stops: Se
     if stopped is not None:
         released = 0
         if stopped.first_day > order.capture_day:
-            # What is called delivered since then was not delivered before, unless carrier or buyer confirmed it.
+            # A delivery that was only stated since then does not count unless carrier or buyer confirmed it before.
             before = order if order.confirmed_time is not None else replace(order, is_delivered=False)
             released = _split(before, terms, stopped.first_day - 1, hold_limit_days, stops).released_minor
         return Payout(released, order.drawn_minor, available - released, None)
@@ -141,11 +144,10 @@ def _split(order: Order, terms: Terms, day: int, hold_limit_days: int, stops: Se
 
 
 def fix_terms(at_capture: Terms, for_earlier: Terms) -> Terms:
-    """Return the terms of an order: those at its capture, with the stricter hold and reserve.
+    """Return the terms of an order: those at its capture, with the stricter hold and reserve of `for_earlier`.
 
-    `at_capture`: without what a caution asked for then. Hold and reserve are made stricter only by what reaches earlier
-    orders now (`for_earlier`): rules on confirmed facts, and cautions in force. What a tier asks for later reaches no
-    earlier order, and what it asked for then stays.
+    `at_capture`: without the terms of a caution at that time. `for_earlier`: the terms that reach earlier orders now,
+    from rules on confirmed facts and cautions in force. A later tier changes no earlier order.
     """
     return replace(
         at_capture,
@@ -156,7 +158,7 @@ def fix_terms(at_capture: Terms, for_earlier: Terms) -> Terms:
 
 
 def _refuse(order: Order, day: int, currency: str) -> None:
-    """Raise InvalidInput for what cannot be: it names each wrong value and what it must be."""
+    """Raise InvalidInput for impossible values: it names each wrong value and what it must be."""
     wrong = [
         FieldViolation((name,), "must not be negative, in minor units")
         for name in ("captured_minor", "refunded_minor", "claims_minor", "drawn_minor")
@@ -181,7 +183,7 @@ def _refuse(order: Order, day: int, currency: str) -> None:
 
 
 def _refuse_drawn(order: Order, terms: Terms, day: int, hold_limit_days: int, stops: Sequence[Stopped]) -> None:
-    """Raise InvalidInput if more was drawn than was held on the day of the last draw: what is paid out cannot be drawn."""
+    """Raise InvalidInput if more was drawn than was held on the day of the last draw: paid out money cannot be drawn."""
     drawn_day = day if order.drawn_day is None else order.drawn_day
     plain = replace(order, refunded_minor=0, drawn_minor=0)
     held = _split(plain, terms, drawn_day, hold_limit_days, stops).held_minor

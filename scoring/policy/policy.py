@@ -1,4 +1,7 @@
-"""A policy: how points and standing become tiers and badges. `scoring.policy.reading` reads one from its file."""
+"""A policy: the tiers and badges that follow from points and standing.
+
+`scoring.policy.reading` reads it from a file.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,18 +18,20 @@ from scoring.policy.standing import StandingTable
 
 @dataclass(frozen=True, slots=True)
 class TradeLimits:
-    """Limits of the trade itself, which the marketplace keeps to: what a loss certificate rests on beside the measures."""
+    """Limits of the trade itself, which the marketplace enforces; a loss certificate rests on them and on the
+    measures.
+    """
 
     delivery_promise_days: int
-    """The latest day after its capture on which an order may be promised to arrive: until then no buyer can miss it."""
+    """The latest promised day of arrival after an order's capture: until then no buyer can miss it."""
     claim_days: int
     """Days after its capture before which no order is settled."""
     deposit_returned_after_days: int
-    """Days after its last order before which a seller that leaves gets no deposit back."""
+    """Days after its last order before which a leaving seller gets no deposit back."""
     deposit_is_refilled: bool
-    """Whether a seller takes no order while less of its deposit is left than its terms ask for."""
+    """Whether a seller takes no order while its deposit is below the one that its terms ask for."""
     smallest_order_minor: int = 1
-    """Value of the smallest order, in minor units: of each the reserve is rounded down."""
+    """Value of the smallest order, in minor units: the reserve of each order is rounded down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,24 +47,24 @@ class Policy:
     thin_file_days: int
     """Days of tenure below which a seller without a confirmed violation is UNRATED."""
     clear_days: int
-    """Number of past day-ends whose points bound the tier."""
+    """Number of past day-ends whose points limit the tier."""
     badges: Mapping[Tier | None, str]
-    """Badge of each tier; that of None is shown while the state is UNKNOWN."""
+    """Badge of each tier; the badge of None is for the state UNKNOWN."""
     digest: str
     """SHA-256 of the policy's canonical JSON, in hex."""
     standing: StandingTable | None = None
     """How confirmed violations add up to a standing, and the tiers that it allows; None: tiers follow points alone."""
     rule_book: RuleBook = NO_RULES
-    """The measures that follow; none by default."""
+    """The rules and their measures; none by default."""
     text: str = ""
-    """The TOML text that it was read from; empty if it was not read from one."""
+    """Its TOML text; empty if it was not read from one."""
     trade: TradeLimits | None = None
-    """Limits of the trade itself; None if the policy states none, and then there is no loss certificate of it."""
+    """None if the policy states no limits of trade; then it has no loss certificate."""
     caution: CautionTable | None = None
-    """What sets off caution, and the protections that follow; None: nothing does."""
+    """None if the policy states no caution."""
 
     def is_thin(self, settled_orders: Any, tenure_days: Any) -> Any:
-        """Return whether too little is known to rate a seller without a confirmed violation; of arrays an array."""
+        """Return whether too little is known to rate a seller without a confirmed violation; for arrays an array."""
         return (settled_orders < self.thin_file_orders) | (tenure_days < self.thin_file_days)
 
     def tier(self, points: int) -> Tier:
@@ -72,8 +77,9 @@ class Policy:
     def tier_with_standing(self, points: int, standing: int) -> Tier:
         """Return the tier of points, lowered to the best tier that a standing allows.
 
-        `standing`: the points against the seller; more is worse. A policy without a rule for standing lowers nothing.
-        With cut-offs 500, 600, 700 and at most TRUSTED from a standing of 2 on, `tier_with_standing(720, 3) is Tier.TRUSTED`.
+        `standing`: the points against the seller; more is worse. A policy without a table of standing lowers nothing.
+        With cut-offs 500, 600, 700 and at most TRUSTED from a standing of 2 on, `tier_with_standing(720, 3) is
+        Tier.TRUSTED`.
         """
         return self.tier(points) if self.standing is None else min(self.tier(points), self.standing.best_tier(standing))
 

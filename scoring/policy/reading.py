@@ -1,4 +1,4 @@
-"""Reading a policy from the data of its TOML file: every wrong part is named at once."""
+"""Reading a policy from the data of its TOML file. One error names every wrong part."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -29,14 +29,14 @@ MAX_TRADE_DAYS = 366
 
 MAX_THIN = MAX_VERSION = 1_000_000_000
 LIMITED_TIERS = (Tier.TRUSTED, Tier.STANDARD, Tier.PROBATION)
-"""Tiers that a standing can allow at most, the best first."""
+"""Tiers that a standing can set as the best, the best first."""
 
 
 def parse_policy(data: Mapping[str, Any], *, was_committed: bool = False) -> Policy:
     """Parse the data of a TOML file into a policy.
 
-    PolicyRefused names every part that is missing, wrong or unknown, and every contradiction. A policy that
-    `was_committed` was checked then, by the checks of then: its contradictions are not looked for.
+    Raise PolicyRefused, which names every part that is missing, wrong or unknown, and every contradiction. If it
+    `was_committed`, the checks of that time accepted it: contradictions are not searched for.
     """
     root = Part(data)
     cut_offs, thin = root.part("cut_offs"), root.part("thin_file")
@@ -69,7 +69,7 @@ def parse_policy(data: Mapping[str, Any], *, was_committed: bool = False) -> Pol
 
 
 def _refuse_unearned_badges(part: Part, stated: Mapping[Tier | None, str]) -> None:
-    """Note a badge of sellers of whom too little is known that is else shown only of tiers above the lowest rated one."""
+    """Note a badge of UNRATED sellers that rated sellers have only above the lowest rated tier."""
     earned = {stated[tier] for tier in RATED_TIERS[1:]} - {stated[RATED_TIERS[0]], "none", ""}
     for name in (Tier.UNRATED.name.lower(), "unknown"):
         badge = part.data.get(name)
@@ -81,7 +81,6 @@ def _refuse_unearned_badges(part: Part, stated: Mapping[Tier | None, str]) -> No
 
 
 def _read_standing(root: Part) -> StandingTable | None:
-    """Return the table of standing; None if the policy states none."""
     if "standing" not in root:
         return None
     part = root.part("standing")
@@ -111,7 +110,7 @@ def _read_points(row: Part) -> Mapping[Severity, int]:
 
 
 def _read_types(part: Part) -> dict[int, Mapping[Severity, int]]:
-    """Return the points by number of each violation type that is named."""
+    """Return the points of each named violation type, by its number."""
     if "types" not in part:
         return {}
     by_type, found = part.part("types"), {}
@@ -124,7 +123,6 @@ def _read_types(part: Part) -> dict[int, Mapping[Severity, int]]:
 
 
 def _read_trade(root: Part) -> TradeLimits | None:
-    """Return the limits of the trade itself; None if the policy states none."""
     if "trade" not in root:
         return None
     part = root.part("trade")

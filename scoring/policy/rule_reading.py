@@ -1,4 +1,4 @@
-"""Reading the rules of a policy from the data of its file. What is wrong is noted by its path."""
+"""Reading the rules of a policy from the data of its file. Each error names the path of the wrong value."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -40,7 +40,7 @@ MAX_STANDING = 1_000_000
 MAX_INCIDENTS = 1_000
 MAX_SUSPENSION_DAYS = 366
 EXCEPTIONS = ("legal_obligation", "imperative_reason", "repeated_infringement")
-"""Why a termination may do without notice."""
+"""Reasons for a termination without notice."""
 
 _CURRENCY = re.compile("[A-Z]{3}")
 RULE_ID = re.compile("[a-z0-9][a-z0-9_-]{0,63}")
@@ -70,10 +70,10 @@ def read_rules(root: Part, trade: TradeLimits | None) -> RuleBook:
 
 
 def _complete_rule(rule: Rule, trade: TradeLimits | None) -> Iterator[Rule]:
-    """Yield a rule with what it implies.
+    """Yield a rule with its implied rules and measures.
 
-    From the decision that closes an account on nothing new is listed, and an order is paid out when claims about it have
-    ended. A deposit that must be there first is awaited by a rule of its own, under which nothing is sold.
+    From the decision that closes an account nothing new is listed, and an order is paid out when claims about it have
+    ended. A deposit that must be placed first has a rule of its own, which stops sales until then.
     """
     if any(isinstance(measure, Suspension) and measure.terminates for measure in rule.measures):
         tail = MAX_HOLD_DAYS if trade is None else min(trade.claim_days, MAX_HOLD_DAYS)
@@ -104,7 +104,7 @@ def _read_hold_limits(root: Part) -> Mapping[str, int]:
 
 
 def _read_rule(part: Part, has_standing: bool) -> Rule:
-    """Return one rule; of what is wrong the parts that hold together are returned."""
+    """Return one rule, with the valid parts of what is stated."""
     name = part.code("id", RULE_ID, RULE_ID_FORM)
     standing_from, standing_below = _read_standing(part, has_standing)
     counter, incidents = _read_counter(part)
@@ -165,7 +165,7 @@ def _read_tiers(part: Part) -> frozenset[Tier]:
 
 
 def _read_standing(part: Part, has_standing: bool) -> tuple[int, int | None]:
-    """Return the band of standing that a rule is for: (from, below)."""
+    """Return the range of standing of a rule: (from, below)."""
     if "standing" not in part:
         return 0, None
     if not has_standing:
@@ -179,7 +179,7 @@ def _read_standing(part: Part, has_standing: bool) -> tuple[int, int | None]:
 
 
 def _read_settled(part: Part) -> tuple[int | None, str]:
-    """Return below which settled value a rule is for, None for any, and of which product category; empty for all."""
+    """Return (upper end of the settled value, None for any; its product category, empty for all)."""
     if "settled" not in part:
         return None, ""
     settled = part.part("settled")
@@ -187,7 +187,7 @@ def _read_settled(part: Part) -> tuple[int | None, str]:
 
 
 def _read_counter(part: Part) -> tuple[Counter | None, int]:
-    """Return what confirmed incidents a rule counts, and how many it asks for."""
+    """Return the counter of a rule's confirmed incidents, and how many the rule asks for."""
     if "confirmed" not in part:
         return None, 0
     counted = part.part("confirmed")
@@ -196,7 +196,9 @@ def _read_counter(part: Part) -> tuple[Counter | None, int]:
 
 
 def read_counted(part: Part) -> tuple[frozenset[Category], Severity]:
-    """Read which violations a part counts: their categories, all by default, and their lowest severity, by default minor."""
+    """Read which violations a part counts: their categories, by default all, and their lowest severity, by default
+    minor.
+    """
     every = [category.name.lower() for category in Category]
     categories = part.words("categories", every) if "categories" in part else every
     severity = part.word("severity", [severity.name.lower() for severity in Severity], "minor")
@@ -204,7 +206,7 @@ def read_counted(part: Part) -> tuple[frozenset[Category], Severity]:
 
 
 def _read_group(part: Part) -> Group | None:
-    """Return the group that a rule is for: a product category, for at most MAX_GROUP_DAYS days, on a legal ground."""
+    """Return the group of a rule: a product category, for at most MAX_GROUP_DAYS days, on a legal ground."""
     if "group" not in part:
         return None
     group = part.part("group")
@@ -222,9 +224,9 @@ def _read_group(part: Part) -> Group | None:
 
 
 def stops_all_trade(part: Part) -> bool:
-    """Return whether a measure leaves nothing to sell: a cap of nothing on everything.
+    """Return whether a measure is a cap of 0 on everything.
 
-    Also one that grows, since nothing is ever settled under it.
+    A cap of 0 that grows is included: without trade nothing is ever settled.
     """
     limit = {"value_cap": "value_minor", "listing_cap": "listings"}.get(str(part.data.get("kind")), "")
     value = part.data.get(limit)
@@ -232,7 +234,7 @@ def stops_all_trade(part: Part) -> bool:
 
 
 def read_measure(part: Part) -> Measure | None:
-    """Read one measure; None, with an error noted in the part, if its kind is unknown."""
+    """Read one measure; if its kind is unknown, note an error in the part and return None."""
     kind = part.word("kind", [kind.name.lower() for kind in MeasureKind])
     if kind != part.data.get("kind"):
         part.skip_others()
@@ -253,7 +255,7 @@ def _read_reserve(part: Part) -> Measure:
 
 
 def _read_value_cap(part: Part) -> Measure:
-    """Return a cap on value, whose steps rise in what was settled and in what it allows."""
+    """Return a cap on value; its steps must rise in the settled value and in the cap."""
     noted = len(part.errors)
     value = part.number("value_minor", 0, MAX_VALUE_MINOR)
     steps = [
@@ -314,4 +316,3 @@ _READERS: Mapping[MeasureKind, Callable[[Part], Measure]] = {
     MeasureKind.WAIVER: _read_waiver,
     MeasureKind.SUSPENSION: _read_suspension,
 }
-"""How the values of each kind of measure are read."""

@@ -1,4 +1,4 @@
-"""Rules: under which facts which measures hold. A rule's conditions all hold, or none of its measures do."""
+"""Rules: conditions and measures. The measures hold if all conditions do."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -11,24 +11,24 @@ from scoring.policy.seasons import Season, find_season
 
 @dataclass(frozen=True, slots=True)
 class Counter:
-    """What is counted: incidents with a confirmed violation of some categories, of some severity, that happened lately."""
+    """A count of incidents with a recent confirmed violation of some categories and severity."""
 
     categories: frozenset[Category]
     severity: Severity
     """The lowest severity that counts."""
     days: int
-    """For how many UTC days a violation counts, from the day it happened on."""
+    """UTC days for which a violation counts, from the day it happened on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A product category whose intake is limited for everybody, for a time."""
+    """A product category whose intake is limited for every seller, for a time."""
 
     product_category: str
     first_day: int
-    """The first day of it, in days since 1970-01-01."""
+    """In days since 1970-01-01."""
     last_day: int
-    """The last day of it."""
+    """In days since 1970-01-01, included."""
     legal_ground: str
 
 
@@ -38,35 +38,34 @@ class Rule:
 
     id: str
     reference: str
-    """What a seller reads it in, such as a section of the terms."""
+    """The text that a seller can read the rule in, such as a section of the terms."""
     measures: tuple[Measure, ...]
     tiers: frozenset[Tier] = frozenset()
-    """The tiers it is for; empty for all, and while there is no tier."""
+    """The tiers that it is for; empty for all, and also while a seller has no tier."""
     standing_from: int = 0
-    """The lowest standing it is for; 0 if it names none."""
+    """The lowest standing that it is for; 0 if it names none."""
     standing_below: int | None = None
-    """The standing from which on it is no longer for a seller; None if it has no upper end."""
+    """The upper end of standing, excluded; None if it has none."""
     counter: Counter | None = None
-    """The confirmed incidents it counts; None if it counts none."""
+    """None if it counts no incidents."""
     incidents: int = 0
-    """How many of these it asks for at least."""
+    """The least number of counted incidents."""
     group: Group | None = None
     settled_below: int | None = None
-    """The settled value, in minor units, from which on it is no longer for a seller; None if it asks for none."""
+    """The upper end of the settled value, in minor units, excluded; None if it has none."""
     settled_category: str = ""
-    """The product category whose settled value is asked for; empty for all of it together."""
+    """The product category of the settled value; empty for all together."""
     tenure_below: int | None = None
-    """The days of tenure from which on it is no longer for a seller; None if it asks for none."""
+    """The upper end of the days of tenure, excluded; None if it has none."""
     deposit_below: int | None = None
-    """The deposit placed, in minor units, from which on it is no longer for a seller; None if it asks for none."""
+    """The upper end of the deposit placed, in minor units, excluded; None if it has none."""
     secures: str = ""
-    """The rule whose deposit it waits for; empty for a rule that a policy states itself."""
+    """Id of the rule whose deposit it waits for; empty for a rule that a policy states itself."""
 
     @property
     def names_confirmed_facts(self) -> bool:
-        """Return whether the rule asks for confirmed violations.
-
-        By a standing or by a count of incidents: it holds whatever a model answers.
+        """Return whether a standing or a count of incidents is among its conditions: then it holds for any answer of a
+        model.
         """
         return self.standing_from > 0 or self.incidents > 0
 
@@ -91,15 +90,15 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """All that rules look at of one seller at one time."""
+    """All that rules consider about one seller at one time."""
 
     tier: Tier | None
-    """None while there is none, since no model is served."""
+    """None while no model is served."""
     standing: int = 0
     incidents: Mapping[Counter, int] = field(default_factory=dict)
-    """By counter the number of incidents; none where it is missing."""
+    """Number of incidents by counter; a missing counter is 0."""
     settled_minor: Mapping[str, int] = field(default_factory=dict)
-    """Value of the settled orders by product category, and under the empty text of all; 0 where it is missing."""
+    """Value of the settled orders by product category, and of all under the empty text; a missing one is 0."""
     day: int = 0
     """Days since 1970-01-01."""
     marketplace: str = ""
@@ -111,7 +110,9 @@ class Situation:
     """Whether a confirmed violation alone makes the seller rated: its terms are never laxer than those of UNRATED."""
 
     def list_views(self) -> list["Situation"]:
-        """Return what rules look at: the seller as it is, and as UNRATED if a violation alone makes it rated."""
+        """Return the situations that rules consider: this one, and that of UNRATED if a violation alone makes the
+        seller rated.
+        """
         if not self.rated_by_violation:
             return [self]
         return [self, replace(self, tier=Tier.UNRATED, standing=0, incidents={})]
@@ -124,27 +125,27 @@ class Applied(NamedTuple):
     stated: Measure
     """As the rule states it."""
     current: Measure
-    """As it is for this seller: grown by what it settled, times its season, within the limit of its marketplace."""
+    """As it is for this seller: grown by its settled value, multiplied by its season, within the limit of its
+    marketplace.
+    """
     waived: bool
     """Whether another rule waives it, so that it has no effect."""
 
 
 @dataclass(frozen=True, slots=True)
 class RuleBook:
-    """The rules of a policy, and the limits on what they state."""
-
     rules: tuple[Rule, ...] = ()
     currency: str = ""
     """ISO 4217 code of all amounts; empty if there are none."""
     hold_limits: Mapping[str, int] = field(default_factory=dict)
-    """By marketplace the most days of a hold or a reserve, where it is less than 180."""
+    """The most days of a hold or a reserve by marketplace, if less than 180."""
     seasons: tuple[Season, ...] = ()
-    """Spans of days whose limits on captured value are others, by their first day; none overlap."""
+    """Spans of days with other limits on captured value, by their first day; none overlap."""
 
     def apply(self, seller: Situation) -> list[Applied]:
         """Return each measure of each rule that holds for a seller, in the order of the file.
 
-        Each with its present value, and whether another rule waives it in every view in which it holds.
+        Each has its present value. It is waived if another rule waives it in every view in which it holds.
         """
         views = []
         for view in seller.list_views():
@@ -160,10 +161,10 @@ class RuleBook:
         return found
 
     def terms(self, seller: Situation) -> Terms:
-        """Return the terms of a seller: of all its measures the strictest of each kind.
+        """Return the terms of a seller: the strictest of each kind of the measures that hold and are not waived.
 
-        Of the rules that hold; measures that are waived are left out. A deposit is asked for as a whole, whatever is placed
-        of it: so terms are the same for all within a cell of a policy's space.
+        A deposit is always the whole one, without what is placed. So terms are the same for all sellers in a cell of a
+        policy's space.
         """
         return combine(applied.current for applied in self.apply(seller) if not applied.waived)
 
@@ -186,7 +187,6 @@ class RuleBook:
 
     @property
     def asks_for_deposit_placed(self) -> bool:
-        """Return whether a rule asks how much of a deposit is placed."""
         return any(rule.deposit_below is not None for rule in self.rules)
 
 

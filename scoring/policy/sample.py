@@ -1,4 +1,4 @@
-"""Sellers as a policy sees them, made of a few facts: for examples of cells, for cases beside a policy, and for its tests."""
+"""Sample sellers, made of a few facts: for examples of cells, for cases of a policy, and for tests."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ class Breach:
     """The number of its type; 0 for any that a policy does not name."""
 
     def __str__(self) -> str:
-        """Return it as text, such as `critical counterfeit 3 days ago (incident 0)`."""
+        """Return text such as `critical counterfeit 3 days ago (incident 0)`."""
         when = f" {self.age_days} days ago" if self.age_days else ""
         name = next((key for key, number in TYPE_NUMBERS.items() if number == self.violation_type), None)
         return f"{self.severity.name.lower()} {name or self.category.name.lower()}{when} (incident {self.incident})"
@@ -36,24 +36,24 @@ class Sample:
     """One seller at one time."""
 
     points: int | None
-    """Points that decide the tier; None for a seller that is UNRATED. A seller with a breach is rated."""
+    """Points that decide the tier; None for an UNRATED seller. A seller with a breach is rated."""
     breaches: tuple[Breach, ...] = ()
     settled_minor: Mapping[str, int] = field(default_factory=dict)
     day: int = 0
     """Days since 1970-01-01."""
     marketplace: str = ""
     tier: Tier | None = None
-    """The tier that a person set, if one did."""
+    """The tier that a person set; None if no person did."""
     tenure_days: int = 0
     deposit_minor: int = 0
     """The deposit that is placed, in minor units."""
     orders: int | None = None
-    """Settled orders; None for enough of them, and of tenure, to be rated."""
+    """Settled orders; None for enough orders and tenure to be rated."""
     earlier: tuple[int, int] | None = None
     """(days ago, points) at an earlier day-end with other points; None if there was none."""
 
     def situation(self, policy: Policy) -> Situation:
-        """Return how a policy sees this seller."""
+        """Return the situation of this seller by a policy."""
         established = [
             Established(
                 *(f"v{n}", b.incident, b.category, b.severity, self.day - b.age_days, self.day * DAY),
@@ -94,7 +94,7 @@ class Sample:
         return self.points
 
     def __str__(self) -> str:
-        """Return the seller as text, such as `650 points, major ip (incident 0)`."""
+        """Return text such as `650 points, major ip (incident 0)`."""
         parts = ["unrated" if self.points is None else f"{self.points} point{'s' * (self.points != 1)}"]
         if self.tier is not None:
             parts = [f"tier {self.tier.name.lower()} set by a person"]

@@ -1,4 +1,4 @@
-"""Seasons: spans of days in which a policy multiplies its limits on captured value, for everybody."""
+"""Seasons: spans of days in which a policy multiplies its limits on captured value, for every seller."""
 
 import itertools
 from collections.abc import Iterable, Sequence
@@ -9,7 +9,7 @@ from scoring.policy.parts import Part
 
 MAX_SEASONS = 20
 MAX_SEASON_DAYS = 92
-"""Days that one season lasts at most, the first and the last included."""
+"""Most days of one season, the first and the last included."""
 
 MIN_TIMES_PPM, MAX_TIMES_PPM = 100_000, 10_000_000
 """A tenth, and ten times."""
@@ -20,15 +20,13 @@ _NEVER = 10**9
 
 @dataclass(frozen=True, slots=True)
 class Season:
-    """A span of days whose limits on captured value are others."""
-
     name: str
     first_day: int
-    """The first day of it, in days since 1970-01-01."""
+    """In days since 1970-01-01."""
     last_day: int
-    """The last day of it."""
+    """In days since 1970-01-01, included."""
     times_ppm: int
-    """What limits are multiplied by, in parts per million: 1,500,000 is half as much again."""
+    """The factor of limits, in parts per million: 1,500,000 is half as much again."""
 
     def scale(self, cap_minor: int) -> int:
         """Return a limit as it is within the season, rounded down: 333 by 1,500,000 ppm is 499."""
@@ -36,14 +34,14 @@ class Season:
 
 
 def find_season(seasons: Iterable[Season], day: int) -> Season | None:
-    """Return the season that a day lies in; None if there is none."""
+    """Return the season that contains a day; None if none does."""
     return next((one for one in seasons if one.first_day <= day <= one.last_day), None)
 
 
 def read_seasons(root: Part, measures: Iterable[Measure], max_value_minor: int) -> tuple[Season, ...]:
-    """Read a policy's seasons, by their first day; what is wrong is noted in `root`.
+    """Read a policy's seasons, by their first day; note errors in `root`.
 
-    `measures`: of all rules; a limit that a season would lift beyond `max_value_minor` is refused.
+    `measures`: those of all rules. A season that would lift a limit beyond `max_value_minor` is an error.
     """
     read = [(part, _read_season(part)) for part in root.list_of_parts("seasons", MAX_SEASONS, "name")]
     found = sorted(read, key=lambda one: one[1].first_day)
@@ -62,7 +60,7 @@ def _steps(cap: ValueCap) -> Sequence[int]:
 
 
 def _read_season(part: Part) -> Season:
-    """Return one season; one that never is if its dates are wrong."""
+    """Return one season; an empty one if its dates are wrong."""
     noted = len(part.errors)
     first, last = part.day("from"), part.day("until")
     if len(part.errors) > noted:

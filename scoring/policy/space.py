@@ -1,7 +1,7 @@
-"""All situations that policies tell apart, as finitely many cells: within a cell no answer of theirs changes.
+"""All situations that policies distinguish, as finitely many cells: within a cell no answer changes.
 
-A policy is piecewise constant: it asks only whether points, a standing, a count, a settled value or a day reach a value that
-it states. The cells of several policies are those of all these values together, so that a comparison of cells is exact.
+A policy is piecewise constant: it asks only whether points, a standing, a count, a settled value or a day reach a
+stated value. The cells of several policies use all these values together, so a comparison of cells is exact.
 """
 
 import itertools
@@ -17,18 +17,18 @@ from scoring.policy.policy import Policy
 from scoring.policy.rules import Counter, Situation
 
 MAX_CELLS = 200_000
-"""Cells that are looked at; policies that tell more apart are refused."""
+"""Policies that distinguish more cells are rejected."""
 
 MAX_POINTS = 1_000
 
 
 class Cell(NamedTuple):
-    """One cell, by the lowest value of each of its ranges. What it holds is the same for every seller in it."""
+    """One cell, by the lowest value of each of its ranges. Its values are the same for every seller in it."""
 
     points: int | None
-    """Points that decide the tier; None for a seller that is UNRATED."""
+    """Points that decide the tier; None for an UNRATED seller."""
     tier: Tier | None
-    """The tier that a person set, if one did."""
+    """The tier that a person set; None if no person did."""
     standings: tuple[int, ...]
     """Standing by each table of the policies."""
     counts: tuple[int, ...]
@@ -45,20 +45,20 @@ class Cell(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """All combinations of inputs that some policies can tell apart."""
+    """All combinations of inputs that some policies can distinguish."""
 
     policies: tuple[Policy, ...]
     points: tuple[int | None, ...]
     """None for UNRATED, then the lowest points of each band."""
     tiers: tuple[Tier | None, ...]
-    """None, and if it is wanted each tier that a person may set."""
+    """None, and on request each tier that a person may set."""
     table: tuple[int, ...]
-    """By policy, the place of its table of standing among `standings`."""
+    """By policy, the index of its table of standing in `standings`."""
     standings: tuple[tuple[int, ...], ...]
     counters: tuple[Counter, ...]
     counts: tuple[tuple[int, ...], ...]
     categories: tuple[str, ...]
-    """Product categories whose settled value is asked for; the empty text stands for all of them together."""
+    """Product categories whose settled value rules ask for; the empty text is all together."""
     settled: tuple[tuple[int, ...], ...]
     tenures: tuple[int, ...]
     deposits: tuple[int, ...]
@@ -66,18 +66,18 @@ class Space:
     marketplaces: tuple[str, ...]
 
     def __len__(self) -> int:
-        """Return the number of cells, those that no seller can be in included."""
+        """Return the number of cells, impossible ones included."""
         return math.prod(map(len, self.axes()))
 
     def axes(self) -> list[tuple[Any, ...]]:
-        """Return the values of each axis of the space, as a list of tuples, in the order of `build`."""
+        """Return the values of each axis of the space, in the order of `build`."""
         return [
             *(self.points, self.tiers, *self.standings, *self.counts, *self.settled),
             *(self.tenures, self.deposits, self.days, self.marketplaces),
         ]
 
     def build(self, values: Sequence[Any]) -> Cell:
-        """Return the cell that has these values, one of each axis, in the order of `axes`."""
+        """Return the cell with these values, one of each axis, in the order of `axes`."""
         first = 2 + len(self.standings)
         second = first + len(self.counts)
         last = second + len(self.settled)
@@ -85,10 +85,7 @@ class Space:
         return Cell(values[0], values[1], standings, counts, settled, *values[last : last + 4])
 
     def cells(self) -> Iterator[Cell]:
-        """Yield every possible cell: a combination of one value of each axis.
-
-        Only those that `is_possible` keeps.
-        """
+        """Yield every cell for which `is_possible` is true."""
         for values in itertools.product(*self.axes()):
             cell = self.build(values)
             if self.is_possible(cell):
@@ -97,11 +94,11 @@ class Space:
     def is_possible(self, cell: Cell) -> bool:
         """Return whether a seller can be in a cell, as far as its values alone show.
 
-        Not so if it is unrated with confirmed violations, if a narrower counter counts more than a wider one, or if one
-        category settled more than all.
+        False if it is unrated with confirmed violations, if a narrower counter exceeds a wider one, or if one category
+        settled more than all.
         """
         if cell.tier is not None and cell.points != 0:
-            return False  # a tier that a person sets asks for no points: one cell stands for all of them
+            return False  # a tier set by a person ignores points: one cell is enough
         if cell.points is None and (any(cell.standings) or any(cell.counts)):
             return False  # a confirmed violation makes a seller rated
         for narrow, wide in self._nested():
@@ -114,13 +111,13 @@ class Space:
         return True
 
     def _nested(self) -> Iterator[tuple[int, int]]:
-        """Yield the places of two counters of which the first counts no incident that the second does not."""
+        """Yield the indices of two counters if every incident of the first also counts for the second."""
         for (a, narrow), (b, wide) in itertools.permutations(enumerate(self.counters), 2):
             if narrow.categories <= wide.categories and narrow.severity >= wide.severity and narrow.days <= wide.days:
                 yield a, b
 
     def situation(self, place: int, cell: Cell) -> Situation:
-        """Return what policy number `place` sees of the sellers in a cell."""
+        """Return the situation of the sellers in a cell by policy number `place`."""
         policy = self.policies[place]
         standing = cell.standings[self.table[place]]
         tier = cell.tier
@@ -175,16 +172,17 @@ class Space:
 
 
 def describe_counter(counter: Counter) -> str:
-    """Return what a counter counts: `counterfeit, safety of at least major in 365 days`."""
+    """Return text such as `counterfeit, safety of at least major in 365 days`."""
     categories = ", ".join(sorted(category.name.lower() for category in counter.categories))
     return f"{categories} of at least {counter.severity.name.lower()} in {counter.days} days"
 
 
 def build_space(*policies: Policy, with_overrides: bool = False) -> Space:
-    """Return the space of situations that policies distinguish, all together.
+    """Return the space of situations that policies distinguish together.
 
-    Its axes are points, tier, standing, incidents, settled value, tenure, deposit placed, day and marketplace; their edges
-    are the values that the policies state. With `with_overrides` tiers that a person sets are cells of their own.
+    Its axes are points, tier, standing, incidents, settled value, tenure, deposit placed, day and marketplace. Their
+    edges are the values that the policies state. With `with_overrides`, tiers that a person sets are cells of their
+    own.
     """
     rules = [rule for policy in policies for rule in policy.rule_book.rules]
     tables: list[object] = []

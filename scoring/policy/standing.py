@@ -1,9 +1,9 @@
-"""Standing: points that a person adds up by hand from confirmed violations. More is worse.
+"""Standing: points that confirmed violations add up to, easy to check by hand. More is worse.
 
-Each violation that counts gives the points of its type and severity, or of its category's where the table does not name the
-type, while it is younger than `expiry_days`, by whole UTC days since it happened. Of one incident and category the largest
-counts, and one incident gives at most `incident_cap`. So a standing rests on the facts that the fold reads: an overturned
-violation leaves no trace, an alleged one gives nothing.
+A violation gives the points of its type and severity, or those of its category if the table does not name the type. It
+gives them while it is younger than `expiry_days`, by whole UTC days since it happened. The largest of one incident and
+category counts, and one incident gives at most `incident_cap`. A standing rests on the facts of the fold: an overturned
+or alleged violation gives nothing.
 """
 
 from collections.abc import Mapping
@@ -26,15 +26,14 @@ class StandingTable:
     points: Mapping[Category, Mapping[Severity, int]]
     """Points of one violation by category, never fewer for a graver one."""
     expiry_days: int
-    """Days since a violation happened after which it gives no points: it gives them on its own day and on
-    `expiry_days - 1` more.
+    """Days since a violation happened after which it gives no points: it gives them on its own day and on `expiry_days
+    - 1` more.
     """
     incident_cap: int
-    """Points that one incident gives at most."""
     at_most: Mapping[Tier, int]
-    """By tier the standing from which on a seller is of that tier at most; rises as the tiers fall."""
+    """By tier the standing from which on it is a seller's best tier; rises as the tiers fall."""
     types: Mapping[int, Mapping[Severity, int]] = field(default_factory=dict)
-    """By the number of a violation type the points of one violation of it, in place of its category's."""
+    """Points by the number of a violation type, in place of its category's."""
 
     def points_of(self, violation_type: int, category: int, severity: int) -> int:
         """Return the points of one violation, by the numbers of its type, category and severity."""
@@ -43,7 +42,7 @@ class StandingTable:
 
     @property
     def key(self) -> tuple[object, ...]:
-        """Return what decides a seller's sum: two tables of the same give everybody the same."""
+        """Return what decides a seller's sum: two tables with equal keys give every seller the same sum."""
         return (self.points, self.types, self.expiry_days, self.incident_cap)
 
     def best_tier(self, standing: int) -> Tier:
@@ -54,10 +53,10 @@ class StandingTable:
         return min((tier for tier, least in self.at_most.items() if standing >= least), default=RATED_TIERS[-1])
 
     def by_incident(self, violations: Violations, observe_day: Ints) -> tuple[Ints, Ints]:
-        """Return the points of each incident, and the index of its first violation: two arrays.
+        """Return the points of each incident, and the index of its first violation: two arrays of shape (incidents,).
 
-        Both of shape (incidents,). `observe_day`: of each case, in days since 1970-01-01. Incidents without points are
-        among them, with 0. Violations older than `expiry_days` give none.
+        `observe_day`: of each case, in days since 1970-01-01. Incidents without points are included, with 0. Violations
+        older than `expiry_days` give none.
         """
         v = violations
         worth = _table(self.points, len(Category))[v.category, v.severity]
@@ -77,9 +76,9 @@ class StandingTable:
     def add_up(self, facts: Facts, cases: int | None = None) -> Ints:
         """Return the standing of each case, or of the first `cases`; int64 of shape (cases,).
 
-        Worked: counterfeit goods give 1, 4, 12 and 24 points by severity, disclosure 1, 1, 2 and 4, an incident at most 24,
-        for 365 days. Critical counterfeit goods and, in the same incident, a moderate disclosure make 25, so 24; a major
-        counterfeit of another incident 364 days ago gives 12, one of 365 days ago nothing: the standing is 36.
+        Worked: counterfeit goods give 1, 4, 12 and 24 points by severity, disclosure 1, 1, 2 and 4, an incident at most
+        24, for 365 days. Critical counterfeit goods and, in the same incident, a moderate disclosure make 25, so 24; a
+        major counterfeit of another incident 364 days ago gives 12, one of 365 days ago nothing: the standing is 36.
         """
         cases = facts.cases if cases is None else cases
         mine = facts.violations.take(slice(0, int(np.searchsorted(facts.violations.case, cases))))
@@ -89,9 +88,9 @@ class StandingTable:
         return standing
 
     def bound(self, tiers: Ints, standing: Ints) -> Ints:
-        """Lower each tier to the best one that the standing beside it allows; return the tiers.
+        """Lower each tier to the best one that its standing allows; return the tiers.
 
-        Both arrays of shape (n,); tiers are numbers of rated ones.
+        Both arrays have shape (n,); tiers are numbers of rated ones.
         """
         falling = sorted(self.at_most.items(), key=lambda item: -item[0])
         best = np.full(len(standing), int(RATED_TIERS[-1]), dtype=np.int64)
@@ -101,7 +100,7 @@ class StandingTable:
 
 
 def _table(rows: Mapping[Any, Mapping[Severity, int]], last: int, default: int = 0) -> Ints:
-    """Return points by number and severity, of shape (last + 1, severities + 1); `default` where no row states any."""
+    """Return points by number and severity, of shape (last + 1, severities + 1); `default` if no row states any."""
     table = np.full((last + 1, len(Severity) + 1), default, dtype=np.int64)
     for number, by_severity in rows.items():
         for severity, points in by_severity.items():

@@ -1,1 +1,1 @@
-"""The independent check of a loss certificate: it imports nothing of what makes one."""
+"""The independent check of a loss certificate: it imports nothing from the code that makes one."""

@@ -1,8 +1,8 @@
-"""An independent check of a loss certificate, in plain Python: it shares no code with what made it.
+"""An independent check of a loss certificate, in plain Python: it shares no code with the solver.
 
-It reads the data of the policy file and of the certificate, derives states, terms and every edge itself, and proves that
-each value of both tables is what its best edge gives. Whoever trusts the lines of this package need not trust any other:
-copy its three files, and call `check_certificate` with a policy's TOML data and a certificate's JSON data.
+It reads the data of the policy file and of the certificate, derives states, terms and every edge itself, and proves
+that each value of both tables is the value of its best edge. To trust a certificate it is enough to trust this package.
+Copy its three files, and call `check_certificate` with a policy's TOML data and a certificate's JSON data.
 """
 
 import itertools
@@ -41,12 +41,12 @@ RUN_DAY = {"settled_minor", "tenure_days", "captured_minor", "released_minor", "
 
 
 class Checked(NamedTuple):
-    """How much a check went through, and what it cannot prove."""
+    """The extent of a check, and what it cannot prove."""
 
     states: int
     edges: int
     not_proven: tuple[str, ...]
-    """What the certificate states and no check of it alone can prove, as sentences."""
+    """Sentences about statements of the certificate that no check of it alone can prove."""
 
 
 def check_certificate(
@@ -56,10 +56,10 @@ def check_certificate(
     progress: Callable[[str, int, int], None] | None = None,
     older: Sequence[Data] = (),
 ) -> Checked:
-    """Prove a certificate of a policy, edge by edge; return how much was gone through, and what stays unproven.
+    """Prove a certificate of a policy, edge by edge; return the extent of the check, and what stays unproven.
 
-    `assumptions`: those that it must rest on, if they are at hand; `older`: the data of the policies before that it counts,
-    the oldest first. NotProven names the first fault.
+    `assumptions`: those that it must rest on, if available. `older`: the data of the earlier policies that it counts,
+    the oldest first. Raise NotProven, which names the first fault.
     """
     try:
         _check_frame(policy, certificate, assumptions)
@@ -82,7 +82,7 @@ def _check_all(world: World, certificate: Data, progress: Callable[[str, int, in
 
 
 def _list_not_proven(certificate: Data) -> Iterator[str]:
-    """Yield what a certificate states that only others know: the marketplace, its ledger, and who accepted."""
+    """Yield statements that only the marketplace, its ledger or the accepting persons can confirm."""
     for name in ASSUMED:
         if name in certificate["assumptions"]:
             yield f"the assumption {name} holds, by its source: {certificate['assumptions'][name]['source']}"
@@ -97,7 +97,7 @@ def _list_not_proven(certificate: Data) -> Iterator[str]:
 
 
 def _check_frame(policy: Data, certificate: Data, assumptions: Data | None) -> None:
-    """Check that the parts are there and unaltered, and of this policy, currency and these assumptions."""
+    """Check that the parts exist, are unaltered, and belong to this policy, currency and these assumptions."""
     need(set(certificate) == PARTS, "the certificate lacks a part, or has one that is none")
     need(certificate["format"] == FORMAT, f"the certificate is not of the form {FORMAT}")
     content = {key: value for key, value in certificate.items() if key != "digest"}
@@ -187,7 +187,7 @@ def _check_run_day(world: World, name: str, running: Any, day: int, price: Seque
 def _edges_before_a_run(
     world: World, building: Any, running: Any, price: Sequence[int], b: int, j: int, k: int
 ) -> Iterator[int]:
-    """Yield what each action in a state before a run is worth: cash, and the state that it leads to."""
+    """Yield (cash, next state) of each action in a state before a run."""
     left = world.deposits[k]
     yield left  # leaves, after the tail of claims
     if left >= world.terms[b][j].deposit or not world.refilled:
@@ -205,7 +205,7 @@ def _edges_before_a_run(
 
 
 def _check_attack(world: World, name: str, attack: Data, price: Sequence[int]) -> int:
-    """Check that every step of an attack is an edge with its cash; return what all comes to."""
+    """Check that every step of an attack is an edge with its cash; return the sum."""
     days = attack["days"]
     need(set(attack) == ATTACK and all(set(day) == RUN_DAY for day in days), f"{name}: the attack has other parts")
     need(len(days) == world.days, f"{name}: the attack does not end with the stop")
@@ -231,7 +231,7 @@ def _check_attack(world: World, name: str, attack: Data, price: Sequence[int]) -
 
 
 def _check_figures(world: World, certificate: Data) -> None:
-    """Check what the certificate states beside its tables: temptation, takes, and who accepted what."""
+    """Check the figures beside the tables: temptation, takes, and accepted sums."""
     running = certificate["verdicts"]["unconditional"]["running"]
     found = [[running[0][b][j] - world.lost(t.deposit) for j, t in enumerate(row)] for b, row in enumerate(world.terms)]
     need(certificate["temptation_minor"] == found, "the temptation is not what a run brings less the deposit")

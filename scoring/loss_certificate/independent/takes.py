@@ -1,4 +1,4 @@
-"""What a run takes, derived anew: by tier, of sellers that persons granted more, and across several policies."""
+"""Takes of a run, derived again: by tier, of sellers with grants, and across several policies."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -42,15 +42,15 @@ def take_of_tier(world: World, tier: str | None) -> dict[str, int]:
 
 
 def largest_of(takes: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    """Return of several takes the largest of each sort."""
+    """Return the largest take of each sort."""
     found = [*takes]
     return {key: max(take[key] for take in found) for key in ("gross_minor", "after_refunds_minor")}
 
 
 def check_granted(world: World, stated: Data, granted: Any, largest: Mapping[str, int]) -> None:
-    """Check the largest take of each seller that persons granted more than the policy; nothing if nobody looked.
+    """Check the largest take of each seller with grants; nothing if grants were not considered.
 
-    `stated`: the assumptions' data; `largest`: the takes of everybody else.
+    `stated`: the assumptions' data; `largest`: the takes of all other sellers.
     """
     if granted is None:
         return
@@ -90,7 +90,7 @@ def _take_without(world: World, stated: Data, lifted: list[tuple[str, str]]) -> 
 
 
 def entry_costs(world: World, b: int, j: int) -> Iterator[int]:
-    """Yield what it costs to come to a name in a state, its deposit left out."""
+    """Yield the cost of entering each state with a name, without its deposit."""
     if b == 0 and j == 0:
         yield world.identity
     yield world.aged[0] + world.settled[b] * world.aged[1] // MILLION
@@ -117,7 +117,7 @@ def check_sequence(policies: Sequence[Data], certificate: Data) -> None:
 
 
 def _most_of(worlds: Sequence[World], is_real: bool) -> int:
-    """Return the most that one name gets: it runs from some policy on, and on any day a later one may be served."""
+    """Return the most that one name gets: a run begins under any policy, and a later one may replace it on any day."""
     last, most = worlds[-1], 0
     price, buckets, ages = last.price(is_real), range(len(last.settled)), range(len(last.tenure))
     cheapest = [

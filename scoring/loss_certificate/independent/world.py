@@ -1,4 +1,4 @@
-"""States, terms and costs, derived of a policy file's data and a certificate's assumptions: the ground of the proof."""
+"""States, terms and costs, derived from a policy file's data and a certificate's assumptions."""
 
 import hashlib
 import itertools
@@ -39,7 +39,7 @@ PARTS = {
     },
     "grows": {"settled_minor", "value_minor"},
 }
-"""Of each part of a policy on which terms rest, the names that are known here."""
+"""The known names in each part of a policy that terms rest on."""
 
 KINDS = {
     *("deposit", "settlement_hold", "rolling_reserve", "value_cap", "listing_cap", "intake_cap", "manual_review"),
@@ -55,7 +55,7 @@ ASSUMED = {
     "runners": {"count"},
     "overturned": {"ppm"},
 }
-"""Of each assumption the names of its numbers."""
+"""The names of the numbers of each assumption."""
 
 
 class NotProven(Exception):
@@ -63,7 +63,7 @@ class NotProven(Exception):
 
 
 class Unbounded(NotProven):
-    """A policy under which nothing bounds what somebody takes in a day."""
+    """A policy under which nothing bounds a day's take."""
 
 
 def digest_of(content: Data) -> str:
@@ -73,7 +73,7 @@ def digest_of(content: Data) -> str:
 
 
 def name_of(policy: Data) -> Data:
-    """Return what names a policy in a certificate."""
+    """Return the name of a policy in a certificate."""
     return {"name": policy["name"], "version": policy["version"], "digest": digest_of(policy)}
 
 
@@ -88,7 +88,7 @@ class Terms(NamedTuple):
 
 
 def need(holds: bool, text: str) -> None:
-    """Raise NotProven with a text unless something holds."""
+    """Raise NotProven with a text unless a condition holds."""
     if not holds:
         raise NotProven(text)
 
@@ -101,7 +101,9 @@ def whole(value: object, least: int = 0) -> int:
 
 
 def complete(policy: Data) -> Data:
-    """Return a policy's data with what its rules imply: what a closure brings with it, and what awaits a deposit."""
+    """Return a policy's data with the rules and measures that its rules imply: those of a closure, and of an awaited
+    deposit.
+    """
     trade, rules = policy["trade"], []
     for rule in policy.get("rules", ()):
         measures = list(rule["measures"])
@@ -119,15 +121,13 @@ def complete(policy: Data) -> Data:
 
 
 def awaiting(rule: str) -> str:
-    """Return the name of the rule under which nothing is sold before the deposit of another one is there."""
+    """Return the name of the rule that stops sales until another rule's deposit is placed."""
     return f"{rule[:49]}-awaits-deposit"
 
 
 class World:
-    """States, terms and costs, derived of the policy's data and the certificate's assumptions."""
-
     def __init__(self, policy: Data, stated: Data, beside: Sequence["World"] = ()) -> None:
-        """Derive all; `beside`: policies of a sequence with this one, for buckets and a length of runs in common."""
+        """Derive all; `beside`: policies of a sequence with this one, which share its buckets and length of runs."""
         self.policy, self.trade = policy, policy["trade"]
         unknown = {*policy} - POLICY_PARTS
         unknown |= {name for part in ("trade", "seasons", "rules") for name in _unknown(policy.get(part, ()), part)}
@@ -148,7 +148,7 @@ class World:
         self.smallest: int = min([self.trade.get("smallest_order_minor", 1), *(one.smallest for one in beside)])
         self.refilled: bool = self.trade.get("deposit_is_refilled", False) and all(one.refilled for one in beside)
         self.comes_back = self.returned < self.days
-        # Rules for who has placed less of a deposit are left out: with enough of it they hold for nobody.
+        # Rules for less of a deposit are left out: with enough of it they hold for no seller.
         self.rules = [rule for rule in policy.get("rules", ()) if "group" not in rule and "deposit" not in rule]
         self.notice = self._count_notice_days(days)
         values, ages = (sorted({0}.union(*axis)) for axis in zip(*(one.thresholds() for one in together), strict=True))
@@ -160,7 +160,7 @@ class World:
         self.terms = self.grant(TIERS, self.settled, ages)
 
     def _count_notice_days(self, run_days: int) -> int:
-        """Return the most days of a notice on which no rule suspends a seller for certain."""
+        """Return the most days of a notice on which no rule certainly suspends a seller."""
         most, rules = 0, self.policy.get("rules", ())
         for rule in rules:
             notice = max([0, *(m.get("notice_days", 0) for m in rule["measures"])])
@@ -176,7 +176,7 @@ class World:
         return most
 
     def compare(self, certificate: Data) -> None:
-        """Check that a certificate is about these states: the length of a run, and all buckets."""
+        """Check that a certificate has these states: the length of a run, and all buckets."""
         need(certificate["notice_days"] == self.notice, f"a notice adds {self.notice} days, and not as stated")
         need(certificate["run_days"] == self.days, f"a run goes on for {self.days} days, and not as stated")
         need(certificate["settled"] == self.settled, "the buckets of settled value are not those of the policy")
@@ -203,9 +203,10 @@ class World:
         return table
 
     def _cut(self, values: Sequence[int], terms: Sequence[Sequence[Terms]]) -> list[int]:
-        """Return the buckets of settled value: below each threshold as fine as a part of a day's sales, for a whole run.
+        """Return the buckets of settled value: below each threshold as fine as a part of a day's sales, for a whole
+        run.
 
-        Parts are quarters, or as much wider as it takes to have at most MOST_STATES states.
+        Parts are quarters, or as much wider as MOST_STATES requires.
         """
         for parts in (4, 2, 1):
             edges = {*values}
@@ -242,7 +243,7 @@ class World:
         )
 
     def _combine(self, rules: Sequence[Data], settled: int, limit: int) -> Terms:
-        """Return the strictest measures of rules that hold, limits as in the season that lifts them most."""
+        """Return the strictest measures of rules that hold; limits are those of the season that lifts them most."""
         waived = {m["waives"] for rule in rules for m in rule["measures"] if m["kind"] == "waiver"}
         counting = [
             (m, _is_on_facts(rule))
@@ -272,7 +273,7 @@ class World:
         )
 
     def released(self, terms: Terms, day: int) -> int:
-        """Return what the orders of one day of a run bring until the run is stopped."""
+        """Return the amount paid out of one run day's orders until the run is stopped."""
         age = self.days - 1 - day
         if age < terms.hold:
             return 0
@@ -291,12 +292,12 @@ class World:
         return min(place + 1, len(self.settled) - 1)
 
     def lost(self, deposit: int) -> int:
-        """Return what of a deposit that must be left to take orders is lost by a run."""
+        """Return the part of the deposit required for orders that a run loses."""
         return deposit if self.refilled and not self.comes_back else 0
 
 
 def _unknown(data: Any, name: str) -> set[str]:
-    """Return the names in a part of a policy, and the parts below, of which nothing is known here; and such kinds."""
+    """Return the unknown names in a part of a policy and the parts below, and the unknown kinds."""
     if isinstance(data, Sequence):
         return {found for one in data for found in _unknown(one, name)}
     below = (_unknown(part, key) for key, part in data.items() if key in PARTS)
@@ -305,7 +306,7 @@ def _unknown(data: Any, name: str) -> set[str]:
 
 
 def _check_assumptions(stated: Data) -> None:
-    """Check that every assumption is there with its source, and nothing else."""
+    """Check that every assumption has its source, and that no other part exists."""
     need({*stated} | {"carrier"} == {*ASSUMED, "currency"}, "an assumption is missing, or one is none")
     for name, numbers in ASSUMED.items():
         part = stated.get(name, {"source": "none", "days": 0})
@@ -333,7 +334,7 @@ def _is_served(measure: Data) -> bool:
 
 
 def _suspends_with(other: Data, rule: Data) -> bool:
-    """Return whether a rule suspends anew on each day on which another one begins to hold."""
+    """Return whether a rule suspends again on each day on which another one begins to hold."""
     if other is rule:
         return not rule.get("tiers")
     asks = {*other} - {"id", "reference", "measures"} == {"standing"} and "below" not in other["standing"]
