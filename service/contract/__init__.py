@@ -1,1 +1,1 @@
-"""The messages of the contract to the domain and back."""
+"""Conversion between messages of the contract and the domain."""

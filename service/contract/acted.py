@@ -1,4 +1,4 @@
-"""What a request acts on, as the audit file names it: names, ids and actions, never texts that people wrote."""
+"""The objects of a request, for the audit file: names, ids and actions, never people's texts."""
 
 from collections.abc import Iterator
 from hashlib import sha256
@@ -11,12 +11,14 @@ from service.contract.asked import entry_asked
 from service.contract.proposals import canonical
 
 MAX_LISTED = 100
-"""Sellers and entries that are named one by one; of more there is the number, and the ledger knows each entry's caller."""
+"""Sellers and entries that are listed one by one; otherwise only their number is.
+
+The ledger knows each entry's caller.
+"""
 
 MALFORMED = "malformed"
-"""Stands for an id or a name that is none, and is refused later: it could be a text that somebody wrote, or fill the disk."""
+"""Replaces a malformed id, which could be someone's text or fill the disk."""
 MAX_PARTS = 4
-"""Ids in the longest resource name."""
 
 _NAMES = (
     "name",
@@ -39,11 +41,11 @@ _RESULTS = ("sequence", "count", "decided", "remaining", "serving_digest")
 
 
 def acted_on(request: Any, marketplace: str) -> dict[str, Any]:
-    """Return what a request acts on, by field name, for the audit file.
+    """Return the objects of a request by field name, for the audit file; never texts.
 
     Ids, action and `execute`; at most MAX_LISTED sellers, and at most MAX_LISTED of the entries that need a privileged
-    right. `count` is the number of all sellers, or of all entries, privileged or not. The request within a proposal is
-    under its own name, and its SHA-256 as `proposal_digest`, which is what is approved. Never texts.
+    right. `count` is the number of all sellers, or of all entries. The request in a proposal is under its own name. Its
+    SHA-256, which is what persons approve, is `proposal_digest`.
     """
     known = request.DESCRIPTOR.fields_by_name
     found: dict[str, Any] = {
@@ -66,20 +68,16 @@ def acted_on(request: Any, marketplace: str) -> dict[str, Any]:
 
 
 def came_of(response: Any) -> dict[str, Any]:
-    """Return what came of a request, by name.
+    """Return the outcome of a request by name, from its response.
 
-    The sequence that the ledger reached, counts, and what is served. As its response states them; what is 0 or empty is
-    left out.
+    The sequence that the ledger reached, counts, and what is served; without values that are 0 or empty.
     """
     found = getattr(response, "acknowledgement", response)
     return {name: getattr(found, name) for name in _RESULTS if getattr(found, name, 0)}
 
 
 def _privileged(entries: Any, marketplace: str) -> Iterator[dict[str, str]]:
-    """Yield what each entry is that needs a privileged right.
-
-    Its id, its kind, and what it decides about, or of which seller.
-    """
+    """Yield the id, kind and object (a violation or a seller) of each entry that needs a privileged right."""
     for entry in entries:
         asked = entry_asked(marketplace, entry)
         if asked.right in BOUND:
@@ -92,7 +90,7 @@ def _privileged(entries: Any, marketplace: str) -> Iterator[dict[str, str]]:
 
 
 def _kept(text: str) -> str:
-    """Return an id, or a name that is made of ids; MALFORMED for anything else."""
+    """Return an id, or a name made of ids; MALFORMED for anything else."""
     parts = text.split("/", MAX_PARTS)
     return text if len(parts) <= MAX_PARTS and all(map(is_id, parts)) else MALFORMED
 

@@ -1,4 +1,4 @@
-"""What a request asks for, as the access rules see it: rights over marketplaces, sellers and entries."""
+"""The rights that a request asks for over marketplaces, sellers and entries."""
 
 from collections.abc import Callable
 from typing import Any
@@ -27,33 +27,33 @@ PROPOSABLE = {
     "append_entries": "LedgerService/AppendEntries",
     "commit_policy": "PolicyService/CommitPolicy",
 }
-"""The method of each request that can be proposed, by its field."""
+"""Methods whose requests can be proposed, by field."""
 
 _NAMED: dict[Scope, Callable[[str, str], tuple[str, str]]] = {
     Scope.VIOLATION: parse_violation,
     Scope.NOTIFIER: parse_notifier,
     Scope.PROPOSAL: parse_proposal,
 }
-"""How names of things within a marketplace are taken apart: into the marketplace's id and the rest."""
+"""Patterns that split names within a marketplace into the marketplace's id and the rest."""
 
 _LINK = FIELD_OF[Kind.LINK]
 _PRIVILEGED = {key for key, kind in _KIND_OF_KEY.items() if RIGHT_OF_KIND[kind] in BOUND}
-"""The facts of entries that need a right which a token alone does not carry."""
+"""Facts of entries that need a right beyond a token."""
 _SOURCES = {int(source): source.name.lower() for source in Source}
 
 
 def asked_of(row: MethodRow, request: Any) -> list[Asked]:
-    """Return each thing that a request asks for, a right at a place, by the scope of its method; at least one.
+    """Return each right at a place that a request asks for, by its method's scope; at least one.
 
-    Raises InvalidInput if a name in it that states the place is malformed, as the method itself refuses it.
+    Raises InvalidInput for a malformed name of a place, as the method itself does.
     """
     return _ASKING[row.scope](row, request)
 
 
 def seller_parts(request: Any) -> tuple[str, str]:
-    """Return the ids of marketplace and seller that `seller` in a request names; two empty texts if it names none.
+    """Return the ids of marketplace and seller in a request's `seller`; ("", "") if it names none.
 
-    Their characters are not checked, as is due before anything is looked up.
+    Their characters are not checked yet.
     """
     parts = request.seller.split("/", 4)
     if len(parts) != 4 or parts[0] != "marketplaces" or parts[2] != "sellers" or len(parts[1]) > MAX_ID:
@@ -66,7 +66,7 @@ def _of_seller(row: MethodRow, request: Any) -> list[Asked]:
 
 
 def _of_measures(row: MethodRow, request: Any) -> list[Asked]:
-    """Return the seller, and the policies if one is stated: else its rules could be probed by sellers, one by one."""
+    """Return the seller, and a stated policy too: otherwise its rules could be probed seller by seller."""
     return [*_of_seller(row, request), *([Asked(Right.READ_POLICIES)] if request.policy else [])]
 
 
@@ -131,13 +131,13 @@ _ASKING: dict[Scope, Callable[[MethodRow, Any], list[Asked]]] = {
     Scope.PROPOSED: _of_proposed,
     Scope.PROPOSALS: _of_proposals,
 }
-"""What a request asks for, by the scope of its method."""
+"""Functions by scope of the method."""
 
 
 def asked_of_proposed(request: Any) -> list[Asked]:
-    """Return a list of all that the request in a proposal asks for.
+    """Return everything that the request in a proposal asks for.
 
-    InvalidInput names what is malformed by its path, or that there is no request.
+    Raises InvalidInput for malformed fields, by path, or for a missing request.
     """
     field = request.WhichOneof("request")
     if field is None:
@@ -149,10 +149,7 @@ def asked_of_proposed(request: Any) -> list[Asked]:
 
 
 def _entries_asked(marketplace: str, entries: Any) -> list[Asked]:
-    """Return what appending entries asks for.
-
-    A link is about its other seller as well, so it asks for that one too.
-    """
+    """Return the rights to append entries. A link also asks for its other seller."""
     found = [entry_asked(marketplace, entry) for entry in entries]
     others = [
         asked._replace(seller=entry.link.other or None)
@@ -163,15 +160,15 @@ def _entries_asked(marketplace: str, entries: Any) -> list[Asked]:
 
 
 def has_privileged(entries: Any) -> bool:
-    """Return whether an entry among many is of a kind whose right a token alone does not carry."""
+    """Return whether an entry needs a right beyond a token."""
     return not _PRIVILEGED.isdisjoint(entry.WhichOneof("fact") for entry in entries)
 
 
 def entry_asked(marketplace: str, entry: entry_pb2.Entry) -> Asked:
-    """Return what appending an entry asks for: a right, with seller, kind, source and notifier.
+    """Return the right to append an entry, with seller, kind, source and notifier.
 
-    An entry that decides names a violation, of whichever seller: it asks for every seller. What cannot be read asks for
-    everything, and is refused by its checks.
+    A decision names a violation of some seller, so it asks for every seller. An unreadable entry asks for everything,
+    and its checks reject it.
     """
     key = entry.WhichOneof("fact") or ""
     kind = _KIND_OF_KEY.get(key)
@@ -192,10 +189,7 @@ def entry_asked(marketplace: str, entry: entry_pb2.Entry) -> Asked:
 
 
 def _seller(name: str, marketplace: str) -> str | None:
-    """Return the seller's id; None if the name is none of the marketplace.
-
-    None stands for every seller.
-    """
+    """Return the seller's id; None, for every seller, if the marketplace has no such name."""
     try:
         return seller_of(name, marketplace, "seller")
     except InvalidInput:
@@ -207,6 +201,6 @@ def _bulk_action(row: MethodRow, request: Any) -> str | None:
 
 
 def _action_name(number: int) -> str:
-    """Return the action as grants name it; `*` for a number that is none."""
+    """Return the action's name in grants; `*` for an unknown number."""
     names = entry_pb2.Action.DESCRIPTOR.values_by_number
     return names[number].name.removeprefix("ACTION_").lower() if number in names and number else "*"

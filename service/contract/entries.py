@@ -1,7 +1,7 @@
-"""Protobuf to domain and back: entries, violations, scores, times and errors.
+"""Entries between protobuf and domain.
 
-The numbers of the contract's enums are the domain's, so an enum converts by its number. Into the domain, everything
-that is wrong is collected over the whole request and named by its path, as in `entries[17].violation.harm`.
+Enums of the contract and of the domain have equal numbers. All errors of a request are collected and named by path, as
+in `entries[17].violation.harm`.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,24 +23,22 @@ from service.ledger.records import Appended, RecordedEntry
 
 @dataclass(frozen=True, slots=True)
 class ListedEntry(Entry):
-    """An entry as a ledger listed it: with the defaults that it had there."""
+    """An entry as a ledger listed it, with that ledger's defaults."""
 
     sequence: int = 0
-    """Its position there."""
     record_time: int = 0
-    """When that ledger learned of it, in microseconds."""
+    """Microseconds."""
     is_ledgers_own: bool = False
-    """Whether the ledger made it: what follows from other entries, and erasures. Another ledger makes its own."""
+    """Whether the ledger made it (consequences of entries, erasures). Another ledger makes its own."""
 
 
 def entries_of(marketplace: str, messages: Sequence[entry_pb2.Entry]) -> list[Entry]:
-    """Convert the entries of a batch, in its order.
+    """Convert the entries of a batch, in order.
 
-    InvalidInput names what cannot be converted, of all entries, and report times of those that no ledger has listed; or
-    the size of a batch that is too large. What converts is validated by `scoring.entries.entry.prepare_batch`, which the
-    ledger applies.
+    Raises InvalidInput for an oversized batch, for all fields that cannot be converted, and for report times of entries
+    that no ledger has listed. The ledger validates the result by `scoring.entries.entry.prepare_batch`.
     """
-    if len(messages) > MAX_BATCH:  # before a million of them are converted
+    if len(messages) > MAX_BATCH:  # before converting a million
         raise invalid("entries", f"has {len(messages):,} entries; a batch holds 1 to {MAX_BATCH:,}, so split it")
     wrong = FieldErrors()
     entries = [entry_of(marketplace, message, ("entries", index), wrong) for index, message in enumerate(messages)]
@@ -54,10 +52,9 @@ def entries_of(marketplace: str, messages: Sequence[entry_pb2.Entry]) -> list[En
 
 
 def entry_of(marketplace: str, message: entry_pb2.Entry, path: FieldPath, wrong: FieldErrors) -> Entry | None:
-    """Convert one entry of `marketplace`; None if it cannot be converted.
+    """Convert one entry of `marketplace`; return None, and add the errors to `wrong`, if that fails.
 
-    What is wrong is then added to `wrong`. Output-only fields are ignored, so that what was listed elsewhere can be
-    appended; an entry with them becomes a ListedEntry.
+    Output-only fields are ignored, so listed entries can be appended elsewhere; they give a ListedEntry.
     """
     occur_time = wrong.convert(optional_time, message, "occur_time", (*path, "occur_time"))
     report_time = wrong.convert(optional_time, message, "report_time", (*path, "report_time"))
@@ -89,9 +86,9 @@ def entry_of(marketplace: str, message: entry_pb2.Entry, path: FieldPath, wrong:
 
 
 def fact_of(kind: Kind, message: entry_pb2.Entry, path: FieldPath) -> Fact:
-    """Convert the fact that an entry states, field by field by its shape.
+    """Convert an entry's fact, field by field by its shape.
 
-    InvalidInput, naming the field below `path`, if a day or time cannot be read.
+    Raises InvalidInput, with fields below `path`, for a malformed day or time.
     """
     row = KINDS[kind]
     stated = getattr(message, row.key)
@@ -102,11 +99,10 @@ Reader = Callable[[Any, FieldPath], Any]
 
 
 def _reader(field: FactField) -> Reader:
-    """Return the function that reads a field from the message of its fact."""
     name, shape, required = field.name, field.shape, field.required
     if shape.words is not None:
         known = {int(member): member for member in shape.words}
-        # A number that is no word goes on as it is: `prepare` names it with all else that is wrong.
+        # Keep an unknown number: `prepare` reports it with all other errors.
         return lambda message, _: (
             known.get(n := getattr(message, name), n) if (getattr(message, name) or required) else None
         )
@@ -137,10 +133,7 @@ _READERS = {
 
 
 def entry_message(marketplace: str, recorded: RecordedEntry) -> entry_pb2.Entry:
-    """Return a recorded entry as a message of the contract.
-
-    An exposure has its day and no `occur_time`, as when it was stated.
-    """
+    """Return a recorded entry as a message. An exposure has its day and no `occur_time`, as stated."""
     entry, fact = recorded.entry, recorded.entry.fact
     kind = KIND_OF[type(fact)]
     message = entry_pb2.Entry(
@@ -187,10 +180,7 @@ def appended_response(appended: Sequence[Appended]) -> ledger_service_pb2.Append
 
 
 def appended_message(appended: Appended) -> ledger_service_pb2.AppendEntriesResponse.Result:
-    """Return the result for one entry of an append, as a message.
-
-    Its sequence and record time, and whether it was on record before.
-    """
+    """Return an entry's sequence, its record time, and whether it was recorded before."""
     return ledger_service_pb2.AppendEntriesResponse.Result(
         entry_id=appended.entry_id,
         sequence=appended.sequence,

@@ -1,4 +1,4 @@
-"""The contract's Entry as JSON: as it is listed, and as people and other systems write it, in bare ids and plain words."""
+"""The contract's Entry as JSON: as listed, and in people's short forms."""
 
 import json
 import re
@@ -21,10 +21,10 @@ MAX_DEPTH = 8
 
 
 def entry_of_json(text: str | bytes, marketplace: str) -> Entry:
-    """Parse a JSON object into an entry's message, with short forms for people.
+    """Parse a JSON object into an entry's message, accepting short forms.
 
-    `high` stands for HARM_HIGH, a bare seller id for one in `marketplace`. A date stands for its first moment as
-    `occur_time`, and for its last one as `report_time`. ValueError states what is wrong with it.
+    `high` means HARM_HIGH, a bare seller id one in `marketplace`. A date means its first moment as `occur_time`, and
+    its last as `report_time`. Raises ValueError.
     """
     try:
         values = parse_json(text)
@@ -40,10 +40,9 @@ def entry_of_json(text: str | bytes, marketplace: str) -> Entry:
 
 
 def json_of_entry(entry: Entry) -> dict[str, Any]:
-    """Return an entry's message as JSON values that `entry_of_json` reads.
+    """Return an entry's message as JSON values, with the contract's names, a bare seller id and whole numbers.
 
-    The contract's names, a bare seller id, whole numbers as numbers. `entry_of_json(json.dumps(json_of_entry(entry)),
-    marketplace) == entry`, whose seller is in the marketplace.
+    `entry_of_json(json.dumps(json_of_entry(entry)), marketplace) == entry` for a seller of the marketplace.
     """
     values = _json_of(entry)
     if "seller" in values:
@@ -54,10 +53,7 @@ def json_of_entry(entry: Entry) -> dict[str, Any]:
 
 
 def _json_of(message: Message) -> dict[str, Any]:
-    """Return a message in protobuf's JSON, but with int64 as numbers.
-
-    None of the contract is beyond 2^53.
-    """
+    """Return a message in protobuf's JSON, but with int64 as numbers: none in the contract exceeds 2^53."""
     values: dict[str, Any] = json_format.MessageToDict(message, preserving_proto_field_name=True)
     for field in message.DESCRIPTOR.fields:
         if field.cpp_type == FieldDescriptor.CPPTYPE_INT64 and field.name in values:
@@ -77,7 +73,7 @@ def _entry(values: dict[str, Any], marketplace: str) -> Entry:
         fields = values.get(fact)
         if isinstance(fields, dict):
             for name in _AMOUNTS[fact] & fields.keys():
-                if isinstance(fields[name], float | str):  # JSON's 1999.00 and 1e3 are floats to Python
+                if isinstance(fields[name], float | str):  # Python reads JSON's 1999.00 and 1e3 as floats
                     fields[name] = _read(f"{fact}.{name}", parse_minor_units, str(fields[name]))
             for name in words.keys() & fields.keys():
                 prefix, parse = words[name]
@@ -92,7 +88,7 @@ def _entry(values: dict[str, Any], marketplace: str) -> Entry:
 
 
 def _refuse(values: dict[str, Any], kind: Descriptor, path: str) -> None:
-    """Raise ValueError for the first field that is unknown, or is a time that cannot be read."""
+    """Raise ValueError for the first unknown field or malformed time."""
     for name, value in values.items():
         field = kind.fields_by_name.get(name) or kind.fields_by_camelcase_name.get(name)
         if field is None:
@@ -119,15 +115,12 @@ def _read(field: str, read: Callable[[str], Any], text: str) -> Any:
 
 
 def _prefix(name: str) -> str:
-    """Return how the values of an enumeration begin in the contract.
-
-    `IDENTITY_LEVEL_` for IdentityLevel.
-    """
+    """Return the prefix of an enumeration's values: `IDENTITY_LEVEL_` for IdentityLevel."""
     return re.sub(r"(?<!^)(?=[A-Z])", "_", name).upper() + "_"
 
 
 def _both_names(name: str) -> tuple[str, str]:
-    """Return the names of a field in protobuf's JSON: `value_minor` and `valueMinor`."""
+    """Return a field's names in protobuf's JSON: `value_minor` and `valueMinor`."""
     return name, re.sub("_([a-z])", lambda letter: letter[1].upper(), name)
 
 

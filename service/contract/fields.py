@@ -1,4 +1,4 @@
-"""Times of the contract to the domain and back, and what is wrong with a request, collected field by field."""
+"""Times between contract and domain, and the errors of a request by field."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class FieldErrors:
-    """The wrong fields of a request, collected while it is converted."""
+    """Wrong fields, collected while a request is converted."""
 
     def __init__(self) -> None:
         self.fields: list[FieldViolation] = []
@@ -28,16 +28,16 @@ class FieldErrors:
             return None
 
     def raise_if_any(self) -> None:
-        """Raise InvalidInput with all fields collected, if there are any."""
+        """Raise InvalidInput with all collected fields, if any."""
         if self.fields:
             raise InvalidInput(self.fields)
 
 
 def time_of(message: Timestamp, field: str | FieldPath) -> int:
-    """Return a Timestamp as microseconds since 1970; what is finer is cut off.
+    """Return a Timestamp in microseconds since 1970, truncated.
 
-    InvalidInput, naming `field`, outside 1970 to 9999, or if `nanos` is malformed. Clients in Go and Java send
-    nanoseconds. Cutting them off moves no event into the future, and the same text twice stays the same entry.
+    Raises InvalidInput for `field` outside 1970 to 9999 or with malformed `nanos`. Clients in Go and Java send
+    nanoseconds. Truncation moves no event into the future, and equal texts stay equal entries.
     """
     if not 0 <= message.nanos < 1_000_000_000:
         raise invalid(field, "must have nanos of 0 to 999,999,999")
@@ -47,18 +47,12 @@ def time_of(message: Timestamp, field: str | FieldPath) -> int:
 
 
 def optional_time(message: Message, field: str, path: FieldPath = ()) -> int | None:
-    """Return the time in a message's field, in microseconds; None if it is not set.
-
-    InvalidInput, naming `path` (default: the field), as `time_of`: outside 1970 to 9999, or malformed.
-    """
+    """Return a field's time in microseconds, None if unset; raises as `time_of` for `path` (default: the field)."""
     return time_of(getattr(message, field), path or field) if message.HasField(field) else None
 
 
 def optional_duration(message: Message, field: str) -> int | None:
-    """Return the duration in a message's field, in microseconds; None if it is not set.
-
-    InvalidInput, naming the field, if it is negative or malformed.
-    """
+    """Return a field's duration in microseconds, None if unset. Raises InvalidInput if it is negative or malformed."""
     if not message.HasField(field):
         return None
     duration: Duration = getattr(message, field)
@@ -68,8 +62,5 @@ def optional_duration(message: Message, field: str) -> int | None:
 
 
 def timestamp(time: int) -> Timestamp:
-    """Return microseconds since 1970 as a Timestamp.
-
-    `timestamp(1_500_000) == Timestamp(seconds=1, nanos=500_000_000)`.
-    """
+    """Convert microseconds: `timestamp(1_500_000) == Timestamp(seconds=1, nanos=500_000_000)`."""
     return Timestamp(seconds=time // SECOND, nanos=time % SECOND * 1_000)

@@ -1,4 +1,4 @@
-"""Measures in force as messages of the contract."""
+"""Measures in force as messages."""
 
 from typing import Any
 
@@ -16,10 +16,7 @@ from service.contract.scores import caution_messages, stamp_message
 def measures_message(
     name: str, found: in_force.InForce, by: Policy, stamp: answer.Stamp
 ) -> measure_service_pb2.EvaluateMeasuresResponse:
-    """Return what is in force for a seller as a message, with its stamp.
-
-    `name`: the resource name of the seller; `by`: the policy that it follows from.
-    """
+    """Return a seller's measures in force, with their stamp; `name`: the seller's; `by`: the policy behind them."""
     score = found.score
     return measure_service_pb2.EvaluateMeasuresResponse(
         seller=name,
@@ -63,7 +60,7 @@ def _measure_message(measure: MeasureInForce) -> measure_service_pb2.Measure:
 
 
 def _value_message(value: policy.Measure) -> measure_service_pb2.MeasureValue:
-    """Return the value of a measure; an empty message for a kind without one.
+    """Return a measure's value; an empty message for a kind without one.
 
     The contract has a message for each kind, with fields of the same names.
     """

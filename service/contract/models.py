@@ -1,4 +1,4 @@
-"""Protobuf to domain and back: models, moves, and differences."""
+"""Models, moves and differences between protobuf and domain."""
 
 import json
 import math
@@ -23,10 +23,9 @@ from service.registry.registry import Registry
 
 
 def model_message(registry: Registry, digest: str, moves: list[Move], *, whole: bool) -> model_pb.Model:
-    """Return a model as the registry has it now, as a message.
+    """Return a model of the registry as a message, with evaluation, lineage and certificate if `whole`.
 
-    Its evaluation, lineage and certificate too if `whole`. A model that cannot be read is returned as `damaged`, with its
-    aliases alone.
+    An unreadable model is `damaged` and has only its aliases.
     """
     aliases = sorted(alias for alias, target in aliases_of(moves).items() if target == digest)
     message = model_pb.Model(name=model_name(digest), digest=digest, aliases=aliases)
@@ -87,10 +86,7 @@ def _gate_message(gate: GateResult) -> model_pb.ModelGate:
 
 
 def move_message(number: int, move: Move) -> model_pb.ModelMove:
-    """Return move `number` as a message, without its time if the text is no valid time.
-
-    Figures that are numbers become JSON text.
-    """
+    """Return move `number` as a message, without an invalid time. Numbers become JSON text."""
     message = model_pb.ModelMove(
         number=number,
         alias=move.alias,
@@ -113,10 +109,7 @@ def _timestamp(microseconds: int) -> Timestamp:
 
 
 def row_message(row: FigureRow) -> model_pb.DiffModelsResponse.Row:
-    """Return one compared figure of two models as a message, values as JSON.
-
-    A value that is None, and so one that a model does not state, is not set.
-    """
+    """Return one compared figure of two models, as JSON; a None, which a model does not state, is unset."""
     message = model_pb.DiffModelsResponse.Row(section=row.section, name=row.name)
     if row.first is not None:
         message.first = json.dumps(row.first, ensure_ascii=False)

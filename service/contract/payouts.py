@@ -1,4 +1,4 @@
-"""Orders, payouts and restitution as messages of the contract."""
+"""Orders, payouts and restitution as messages."""
 
 from scoring.base.errors import FieldViolation, invalid
 from scoring.base.time import DAY, day_of, format_day, parse_day
@@ -16,9 +16,9 @@ _AMOUNTS = ("captured_minor", "refunded_minor", "claims_minor", "drawn_minor")
 
 
 def order_of(request: measure_pb.EvaluatePayoutRequest, observe_time: int) -> tuple[Order, int]:
-    """Return (the order of a request, the day to answer for in days since 1970-01-01).
+    """Return (the request's order, the day of the answer in days since 1970-01-01).
 
-    `observe_time`: of the answer, in microseconds; its day is the default. InvalidInput names what cannot be read.
+    `observe_time`: of the answer, in microseconds; its day is the default. Raises InvalidInput.
     """
     wrong = FieldErrors()
     capture_day = wrong.convert(_day_of, request.capture_day, "capture_day")
@@ -62,7 +62,7 @@ def _day_of(text: str, field: str) -> int:
 
 
 def payout_message(name: str, order: Order, found: OrderPayout) -> measure_pb.EvaluatePayoutResponse:
-    """Return what becomes of an order as a message; `name`: the resource name of the seller."""
+    """Return an order's payout; `name`: the seller's resource name."""
     payout, terms, stop = found.payout, found.terms, found.stop
     return measure_pb.EvaluatePayoutResponse(
         seller=name,
@@ -83,7 +83,7 @@ def payout_message(name: str, order: Order, found: OrderPayout) -> measure_pb.Ev
 
 
 def restitution_message(name: str, found: Restitution) -> measure_pb.GetRestitutionResponse:
-    """Return what stood on a violation as a message; `name`: the resource name of the seller."""
+    """Return the measures that were based on a violation; `name`: the seller's resource name."""
     return measure_pb.GetRestitutionResponse(
         seller=name,
         violation=found.violation,

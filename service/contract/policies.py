@@ -1,4 +1,4 @@
-"""Protobuf to domain and back: policies and their moves."""
+"""Policies and their moves between protobuf and domain."""
 
 from collections.abc import Iterable
 
@@ -12,7 +12,6 @@ from service.ledger.append.policy_moves import PolicyMove
 
 
 def policy_message(policy: Policy) -> pb.Policy:
-    """Return a policy as a message, with its text."""
     return pb.Policy(
         name=policy_name(policy.digest),
         digest=policy.digest,
@@ -23,7 +22,6 @@ def policy_message(policy: Policy) -> pb.Policy:
 
 
 def move_message(move: PolicyMove) -> pb.PolicyMove:
-    """Return a move of the policy as a message."""
     return pb.PolicyMove(
         number=move.number,
         action=pb.PolicyAction.ValueType(move.action),
@@ -45,7 +43,7 @@ def _list_losses(sums: Iterable[tuple[str, int]]) -> list[pb.AcceptedLoss]:
 
 
 def accepted_losses_of(request: pb.CommitPolicyRequest) -> list[tuple[str, int]]:
-    """Return (verdict, sum in minor units) of each loss that a request accepts. InvalidInput for one that is stated twice."""
+    """Return (verdict, sum in minor units) of each accepted loss. Raises InvalidInput for duplicates."""
     stated = [(one.verdict, one.sum_minor) for one in request.accepted_losses]
     if len(dict(stated)) < len(stated):
         raise invalid("accepted_losses", "names a verdict twice; state each with one sum")

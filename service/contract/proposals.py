@@ -1,4 +1,4 @@
-"""Protobuf to domain and back: proposals, and the requests in them."""
+"""Proposals, and the requests in them, between protobuf and domain."""
 
 from collections.abc import Sequence
 from typing import Any, TypeVar, cast
@@ -54,7 +54,7 @@ M = TypeVar("M", bound=Message)
 
 
 def canonical(request: Message, *, known_alone: bool = False) -> bytes:
-    """Serialize a request, without the name of a proposal, as it is approved.
+    """Serialize a request as it is approved, without its proposal's name.
 
     `known_alone`: leave out fields that this release does not know.
     """
@@ -67,14 +67,14 @@ def canonical(request: Message, *, known_alone: bool = False) -> bytes:
 
 
 def request_of(method: str, data: bytes) -> Message:
-    """Parse the bytes of a proposal into the request of `Service/Method`."""
+    """Parse a proposal's bytes into the request of `Service/Method`."""
     return _TYPES[_FIELDS[method]].FromString(data)
 
 
 def is_request(proposal: Proposal, method: str, request: Message) -> bool:
-    """Return whether a proposal holds this method and request, but for the proposal's name.
+    """Return whether a proposal holds this method and request, ignoring the proposal's name.
 
-    Both are written anew, by the same release: what another one wrote may have its fields in another order.
+    Serializes both again: another release may order fields differently.
     """
     content = proposal.content
     if content is None or content.method != method:
@@ -83,10 +83,7 @@ def is_request(proposal: Proposal, method: str, request: Message) -> bool:
 
 
 def check_words(request: Any, *, proposal_id: bool = False) -> None:
-    """Check actor and reason of a request and, if `proposal_id`, the proposal's id.
-
-    InvalidInput names each wrong field.
-    """
+    """Check a request's actor, reason and proposal's id, if any. Raises InvalidInput for each wrong field."""
     wrong = [*_wrong_words(request)]
     if proposal_id and not is_id(request.proposal_id):
         wrong.insert(0, FieldViolation(("proposal_id",), f"must be {ID_FORM}"))
@@ -95,10 +92,9 @@ def check_words(request: Any, *, proposal_id: bool = False) -> None:
 
 
 def check_proposed(request: Pb.CreateProposalRequest, now: int) -> tuple[str, Message, str]:
-    """Check a new proposal; return (field that holds the request, request, seller).
+    """Check a new proposal; return (the field of the request, the request, its one seller or "").
 
-    The seller is the one whom alone it is about, or "". InvalidInput names each wrong field by its path, as far as that
-    can be known before it is carried out.
+    Raises InvalidInput for each field, by path, that is known to be wrong before execution.
     """
     check_words(request, proposal_id=True)
     field = cast(str, request.WhichOneof("request"))
@@ -180,9 +176,9 @@ _CHECKS = {
 
 
 def proposal_message(proposal: Proposal, persons: Sequence[tuple[str, str]]) -> Pb.Proposal:
-    """Return a proposal as a message, with its state and its steps.
+    """Return a proposal with its state and steps.
 
-    `persons`: by step, the person whom the caller shows, and the one whom it puts behind it.
+    `persons`: by step, (the person whom the caller shows, the person whom it puts behind the proposal).
     """
     count = sum(1 for _, counted in persons if counted)
     message = Pb.Proposal(
@@ -210,11 +206,11 @@ def proposal_message(proposal: Proposal, persons: Sequence[tuple[str, str]]) -> 
 
 
 def state_of(proposal: Proposal, persons: int) -> Pb.ProposalState.ValueType:
-    """Return the state of a proposal that has `persons` persons behind it.
+    """Return the state of a proposal with `persons` persons behind it.
 
-    Used, even if it was withdrawn later; withdrawn, expired, else approved with enough persons, else open.
+    The first that applies: used (even if withdrawn later), withdrawn, expired, approved with enough persons, open.
     """
-    if proposal.has(Step.USED):  # a withdrawal takes nothing back, so that is no word for what was done
+    if proposal.has(Step.USED):  # a withdrawal undoes nothing, so it does not describe a used proposal
         return Pb.PROPOSAL_STATE_USED
     if proposal.has(Step.WITHDRAWN):
         return Pb.PROPOSAL_STATE_WITHDRAWN

@@ -1,4 +1,4 @@
-"""Protobuf to domain and back: notifiers, the review queue, and bulk decisions."""
+"""Notifiers, the review queue and bulk decisions between protobuf and domain."""
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -23,10 +23,7 @@ NO_CAUTIONS: Mapping[str, Sequence[Caution]] = MappingProxyType({})
 
 
 def notifier_message(marketplace: str, notifier: str, found: Assessment) -> review_service_pb2.Notifier:
-    """Return a notifier as a message: its record and its reliability.
-
-    Without reliability if all of its reports were those of an authority.
-    """
+    """Return a notifier's record and reliability; no reliability if all its reports are an authority's."""
     record, reliability = found.record, found.reliability
     message = review_service_pb2.Notifier(
         name=notifier_name(marketplace, notifier),
@@ -52,10 +49,10 @@ def queue_messages(
     views: Mapping[str, ViolationView],
     cautions: Mapping[str, Sequence[Caution]] = NO_CAUTIONS,
 ) -> list[review_service_pb2.QueueItem]:
-    """Return a page of the review queue as messages, in order.
+    """Return a page of the review queue, in order.
 
-    Items without a view in `views`, which are no violation as of the page's cut (moved to a later time, say), are left
-    out. `cautions`: those in force, by seller.
+    Leaves out items without a view in `views`: they are no violation as of the page's cut. `cautions`: in force, by
+    seller.
     """
     cases: dict[str, Caution] = {}
     for one in sorted((one for found in cautions.values() for one in found), key=lambda one: one.decide_by):
@@ -79,7 +76,7 @@ def queue_messages(
 
 
 def case_messages(marketplace: str, cases: Sequence[OpenCase], now: int) -> list[review_service_pb2.OpenCase]:
-    """Return open cases as messages, in order; `now`: by when they are overdue, in microseconds."""
+    """Return open cases, in order; `now`: in microseconds, decides which are overdue."""
     return [
         review_service_pb2.OpenCase(
             seller=seller_name(marketplace, one.seller),
@@ -96,10 +93,10 @@ def case_messages(marketplace: str, cases: Sequence[OpenCase], now: int) -> list
 
 
 def decision_of(marketplace: str, request: review_service_pb2.DecideViolationsRequest) -> BulkDecision:
-    """Convert a request into the bulk decision that it asks for.
+    """Convert a request into a bulk decision.
 
-    InvalidInput names what cannot be converted, and `expected_count` and `etag` where they are missing or out of place;
-    the rest is for `check`.
+    Raises InvalidInput for unconvertible fields, and for `expected_count` and `etag` if missing or unexpected; `check`
+    validates the rest.
     """
     wrong = FieldErrors()
     seller: str | None = ""
@@ -137,15 +134,12 @@ def decision_of(marketplace: str, request: review_service_pb2.DecideViolationsRe
 
 
 def _action(number: int) -> Action:
-    """Return the action of this number.
-
-    A number that is no word goes on as it is, and is named with all else that is wrong.
-    """
+    """Return the action of this number; an unknown number as it is, to be reported with all other errors."""
     return Action(number) if number in Action.__members__.values() else cast(Action, number)
 
 
 def outcome_message(marketplace: str, outcome: BulkOutcome) -> review_service_pb2.DecideViolationsResponse:
-    """Return the outcome of a bulk decision, or of its dry run, as a message."""
+    """Return the outcome of a bulk decision or of its dry run."""
     counts = sorted(outcome.by_status.items())
     return review_service_pb2.DecideViolationsResponse(
         count=len(outcome.selected),

@@ -1,4 +1,4 @@
-"""Trust scores and explanations as messages of the contract."""
+"""Trust scores and explanations as messages."""
 
 from collections.abc import Sequence
 
@@ -14,11 +14,11 @@ from service.contract.fields import timestamp
 from service.contract.statuses import item_error
 
 MAX_CAUTION_ENTRIES = 100
-"""Entries that one caution names; of the others it states the number."""
+"""Entries that one caution lists; the rest are only counted."""
 
 
 def stamp_message(stamp: answer.Stamp) -> trust_score_service_pb2.Stamp:
-    """Return the stamp of an answer, what it was made from, as a message."""
+    """Return an answer's stamp, the sources that it was computed from."""
     return trust_score_service_pb2.Stamp(
         observe_time=timestamp(stamp.observe_time),
         known_time=timestamp(stamp.known_time),
@@ -32,10 +32,7 @@ def stamp_message(stamp: answer.Stamp) -> trust_score_service_pb2.Stamp:
 def freshness_message(
     state: FreshnessState, as_of_time: int | None, age: int | None = None
 ) -> trust_score_service_pb2.Freshness:
-    """Return how far an answer reflects the ledger, as a message.
-
-    Times in microseconds; what is None is not set.
-    """
+    """Return how far an answer reflects the ledger. Times in microseconds; None is unset."""
     return trust_score_service_pb2.Freshness(
         state=trust_score_service_pb2.FreshnessState.ValueType(state),
         as_of_time=None if as_of_time is None else timestamp(as_of_time),
@@ -44,9 +41,9 @@ def freshness_message(
 
 
 def computed_freshness(as_of_time: int, doubt: int) -> trust_score_service_pb2.Freshness:
-    """Return the freshness message of an answer with all that was recorded before `as_of_time`.
+    """Return the freshness of an answer with everything recorded before `as_of_time`.
 
-    In microseconds, as is `doubt`, its age while the clock is in doubt; 0 if it is not.
+    Both in microseconds; `doubt` is the answer's possible age while the clock is in doubt, else 0.
     """
     if doubt:
         return freshness_message(FreshnessState.STALE, as_of_time, doubt)
@@ -59,10 +56,7 @@ def score_message(
     stamp: trust_score_service_pb2.Stamp | None,
     freshness: trust_score_service_pb2.Freshness | None = None,
 ) -> trust_score_service_pb2.TrustScore:
-    """Return a trust score as a message, with its stamp; what is None is not set, the stamp too.
-
-    `name`: the resource name of its seller.
-    """
+    """Return a trust score with its stamp; None is unset. `name`: the seller's resource name."""
     return trust_score_service_pb2.TrustScore(
         seller=name,
         state=trust_score_service_pb2.ScoreState.ValueType(score.state),
@@ -86,7 +80,6 @@ def score_message(
 
 
 def caution_messages(cautions: Sequence[Caution]) -> list[trust_score_service_pb2.Caution]:
-    """Return cautions in force as messages, in their order."""
     return [
         trust_score_service_pb2.Caution(
             rule=one.rule,
@@ -111,7 +104,7 @@ def result_message(
     stamp: trust_score_service_pb2.Stamp | None,
     freshness: trust_score_service_pb2.Freshness | None = None,
 ) -> trust_score_service_pb2.BatchGetTrustScoresResponse.Result:
-    """Return one seller's result in a batch as a message: the trust score, or the error."""
+    """Return one seller's result in a batch: the score or the error."""
     result = trust_score_service_pb2.BatchGetTrustScoresResponse.Result
     if isinstance(outcome, SellertrustError):
         return result(seller=name, error=item_error(outcome))
@@ -121,10 +114,7 @@ def result_message(
 def explanation_message(
     name: str, explanation: answer.Explanation, stamp: answer.Stamp, freshness: trust_score_service_pb2.Freshness
 ) -> trust_score_service_pb2.ExplainTrustScoreResponse:
-    """Return an explained trust score as a message: the score, reasons and facts behind it.
-
-    `name`: the resource name of its seller.
-    """
+    """Return an explained score: score, reasons, facts. `name`: the seller's resource name."""
     response = trust_score_service_pb2.ExplainTrustScoreResponse(
         trust_score=score_message(name, explanation.score, stamp_message(stamp), freshness),
         baseline_points=explanation.baseline_points,

@@ -1,4 +1,4 @@
-"""Errors as statuses: the one place where a domain error becomes a gRPC code with its details."""
+"""Domain errors become gRPC statuses only here."""
 
 import math
 
@@ -97,21 +97,18 @@ CODES: dict[type[SellertrustError], int] = {
 }
 RETRY_AFTER_SECONDS = 1
 MAX_DETAIL_BYTES = 4_000
-"""Details travel in trailing metadata, of which many clients take 8 kB in all (base64 and the message included)."""
+"""Details are trailing metadata; many clients take 8 kB in all, including base64 and message."""
 
 
 def code_of(error: SellertrustError) -> int:
-    """Return the `google.rpc.Code` of a domain error by its class; INTERNAL if it has none.
-
-    INTERNAL are the errors that no request can cause.
-    """
+    """Return the `google.rpc.Code` of a domain error's class; INTERNAL for errors that no request can cause."""
     return next((CODES[kind] for kind in type(error).__mro__ if kind in CODES), code_pb2.INTERNAL)
 
 
 def status_of(error: SellertrustError) -> Status:
-    """Return a domain error as the gRPC status for the caller: code, message and details.
+    """Return the caller's gRPC status: code, message, and details.
 
-    Details name the reason and metadata, wrong fields, and when to try again.
+    Details are the reason and metadata, wrong fields, and when to retry.
     """
     if isinstance(error, InvalidInput):
         return _bad_request(error)
@@ -127,9 +124,9 @@ def status_of(error: SellertrustError) -> Status:
 
 
 def item_error(error: SellertrustError) -> errors_pb2.ItemError:
-    """Convert a domain error to the message for one item of a batch or of a stream.
+    """Convert a domain error to the message for one item of a batch or stream.
 
-    `reason` is a code such as "INTERNAL", and "" if the error names wrong fields, which are in `fields` then.
+    `reason` is a code such as "INTERNAL", or "" if `fields` has the wrong fields.
     """
     fields = error.first_violations if isinstance(error, InvalidInput) else ()
     reason = "" if fields else error.reason or "INTERNAL"
@@ -143,7 +140,7 @@ def item_error(error: SellertrustError) -> errors_pb2.ItemError:
 
 
 def internal_status(error_id: str) -> Status:
-    """Return the status for an unforeseen error: only the id by which the log has it."""
+    """Return the status for an unforeseen error: only its id in the log."""
     info = ErrorInfo(reason="INTERNAL", domain=DOMAIN, metadata={"error_id": error_id})
     return _status(code_pb2.INTERNAL, f"internal error; the operator finds it in the log by the id {error_id}", info)
 

@@ -1,4 +1,4 @@
-"""Violations as messages of the contract, and the words of requests about them."""
+"""Violations as messages, and enumerations in requests about them."""
 
 from collections.abc import Sequence
 from typing import cast
@@ -14,10 +14,7 @@ from service.ledger.records import ViolationView
 
 
 def statuses_of(numbers: Sequence[int]) -> tuple[Status, ...]:
-    """Convert the statuses to list by.
-
-    InvalidInput names each that is unspecified or unknown, as in `statuses[2]`.
-    """
+    """Convert the statuses to list by. Raises InvalidInput for unspecified or unknown ones, as in `statuses[2]`."""
     known = Status.__members__.values()
     names = ", ".join(status.name.lower() for status in known)
     wrong = [
@@ -31,10 +28,7 @@ def statuses_of(numbers: Sequence[int]) -> tuple[Status, ...]:
 
 
 def severity_of(request: Message) -> Severity | None:
-    """Return the severity that a decision states; None if it states none.
-
-    A number that is no severity is returned as it is, for the checks to refuse.
-    """
+    """Return a decision's severity, None if unset; an unknown number as it is, for the checks to reject."""
     number = getattr(request, "severity", 0)
     if not number:
         return None
@@ -42,7 +36,6 @@ def severity_of(request: Message) -> Severity | None:
 
 
 def violation_message(marketplace: str, view: ViolationView) -> ledger_service_pb2.Violation:
-    """Return a violation, as resolved from its entries, as a message."""
     return ledger_service_pb2.Violation(
         name=violation_name(marketplace, view.violation),
         seller=seller_name(marketplace, view.seller) if view.seller else "",

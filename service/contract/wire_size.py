@@ -1,7 +1,7 @@
-"""How many fields a request has on the wire, counted before a message is built of them.
+"""Count a request's fields on the wire before building a message.
 
-Sixteen megabytes hold eight million empty entries, and the message of them, with what a caller is asked about each, takes
-gigabytes and a minute, also for a caller who is granted nothing.
+16 MB hold eight million empty entries. Their message and access check take gigabytes and a minute, also for a caller
+without grants.
 """
 
 from contextlib import suppress
@@ -12,36 +12,29 @@ from scoring.base.errors import invalid
 from scoring.entries.entry import MAX_BATCH
 
 MAX_FIELDS = MAX_BATCH + 100
-"""Fields that a request may have: those of the largest batch, and what stands beside its entries."""
+"""The fields of the largest batch and of its request."""
 
 _NESTED = "append_entries"
 """The field of a proposal that holds a whole batch."""
 
 
 def nested_batch(request: Descriptor) -> int:
-    """Return the number of the field that holds a batch of entries within a request.
-
-    0 if there is none.
-    """
+    """Return the number of the request's field that holds a batch of entries; 0 if none."""
     field = request.fields_by_name.get(_NESTED)
     return 0 if field is None else field.number
 
 
 def require_few_fields(data: bytes, nested: int) -> None:
-    """Refuse a serialized request of more than MAX_FIELDS fields.
+    """Raise InvalidInput about `entries` for a serialized request of more than MAX_FIELDS fields.
 
-    Those within its field number `nested` included. Raises InvalidInput about `entries`. What is no message passes:
-    parsing refuses it.
+    Counts the fields of its field `nested` too. Malformed bytes pass: parsing rejects them.
     """
     if len(data) > 2 * MAX_FIELDS and _count_fields(memoryview(data), nested) > MAX_FIELDS:
         raise invalid("entries", f"has more than {MAX_BATCH:,} entries; a batch holds 1 to {MAX_BATCH:,}, so split it")
 
 
 def _count_fields(data: memoryview, nested: int) -> int:
-    """Return the number of fields of a serialized message and of its fields `nested`.
-
-    Counting stops not far beyond MAX_FIELDS.
-    """
+    """Return the number of fields of a message and of its fields `nested`; stops soon after MAX_FIELDS."""
     place = fields = 0
     with suppress(IndexError):
         while place < len(data) and fields <= MAX_FIELDS:
@@ -59,13 +52,13 @@ def _count_fields(data: memoryview, nested: int) -> int:
                     if nested and tag >> 3 == nested:
                         fields += _count_fields(data[place : place + size], 0)
                     place += size
-                case _:  # groups, which no message of the contract has
+                case _:  # groups, absent from the contract
                     break
     return fields
 
 
 def _varint(data: memoryview, place: int) -> tuple[int, int]:
-    """Return the varint at a place, and the place after it. IndexError if it does not end."""
+    """Return the varint at a position, and the next position. Raises IndexError if it does not end."""
     found = shift = 0
     while True:
         byte = data[place]
