@@ -1,1 +1,1 @@
-"""Give every room its errors, enumerations, times and arrays."""
+"""Errors, enumerations, times and arrays for every room."""

@@ -10,11 +10,12 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 NEVER = int(np.iinfo(np.int64).max)
-"""Stands for a time or a day that never comes, or never came."""
+"""A time or day that never comes, or never came."""
 
 
 MAX_TOTAL = 10**18
-"""The most that amounts add up to, in minor units: more would not fit into 64 bits on the wire, or wrap around here."""
+"""The largest sum of amounts, in minor units: a larger one would not fit into 64 bits on the wire, or would wrap here.
+"""
 
 
 def add_up_amounts(amounts: Ints, case: Ints, cases: int) -> Ints:

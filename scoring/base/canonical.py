@@ -1,4 +1,4 @@
-"""JSON: one text for equal values, for digests, and the one way to read a text that came from outside."""
+"""JSON: one text for equal values, for digests; and the only reader of JSON from outside."""
 
 import json
 from typing import Any, NoReturn
@@ -7,16 +7,17 @@ from typing import Any, NoReturn
 def canonical_json(value: object) -> bytes:
     """Return a value as JSON in UTF-8, with sorted keys and no blanks.
 
-    The same value always has the same bytes (1 and 1.0 differ), and floats come back to the same bits. Raises ValueError
-    for NaN and infinities, TypeError for what JSON does not have.
+    The same value always has the same bytes (1 and 1.0 differ), and floats keep every bit. Raise ValueError for NaN and
+    infinities, TypeError for other types than JSON's.
     """
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
 def parse_json(data: str | bytes) -> Any:
-    """Parse JSON whose meaning is one: without NaN and infinities, and without a key that stands twice in an object.
+    """Parse JSON without NaN, infinities and duplicate keys in an object, so that its meaning is unique.
 
-    Raises ValueError. Every text from outside the process is read by it; two readers of a doubled key may take either.
+    Raise ValueError. It reads every text from outside the process; of a duplicate key two readers may take different
+    values.
     """
     return json.loads(data, object_pairs_hook=_refuse_doubled, parse_constant=_refuse_constant)
 

@@ -1,13 +1,13 @@
-"""The enumerations of the field, with the same numbers on the wire, in the ledger and in the arrays of the fold.
+"""The enumerations, with the same numbers on the wire, in the ledger and in the arrays of the fold.
 
-`tests/proto/test_words_are_the_contracts.py` keeps them equal to the enums of `proto/sellertrust/v1`.
+`tests/proto/test_words_are_the_contracts.py` compares them with the enums of `proto/sellertrust/v1`.
 """
 
 from enum import IntEnum
 
 
 class Kind(IntEnum):
-    """The kind of an entry; `scoring.entries.kinds.table` is the table of kinds."""
+    """The kind of an entry; see `scoring.entries.kinds.table`."""
 
     VIOLATION = 1
     STATUS = 2
@@ -40,7 +40,7 @@ class Kind(IntEnum):
 
 
 class Harm(IntEnum):
-    """How bad the outcome of a violation was or could have been."""
+    """The actual or possible harm of a violation."""
 
     LOW = 1
     MEDIUM = 2
@@ -49,8 +49,6 @@ class Harm(IntEnum):
 
 
 class Severity(IntEnum):
-    """How grave a violation is."""
-
     MINOR = 1
     MODERATE = 2
     MAJOR = 3
@@ -71,7 +69,7 @@ class Category(IntEnum):
 
 
 class Source(IntEnum):
-    """Who made or established a report."""
+    """The party that made or established a report."""
 
     COURT = 1
     POLICE = 2
@@ -101,11 +99,11 @@ AUTHORITIES = frozenset(
 
 
 INSPECTORS = AUTHORITIES | {Source.TEST_BUY, Source.RANDOM_AUDIT}
-"""Sources whose inspections a score hears: no seller can order one from them, and no competitor is among them."""
+"""Sources whose inspections count in a score: no seller can order one from them, and no competitor is among them."""
 
 
 class Action(IntEnum):
-    """A decision that can be made about a violation."""
+    """A decision about a violation."""
 
     REVIEW = 1
     CONFIRM = 2
@@ -131,7 +129,7 @@ class Status(IntEnum):
 
 
 class Attribution(IntEnum):
-    """Whether a violation's goods were the seller's."""
+    """A statement about whether a violation's goods were the seller's."""
 
     CONTESTED = 1
     ACCEPTED = 2
@@ -139,7 +137,7 @@ class Attribution(IntEnum):
 
 
 class DisputeOutcome(IntEnum):
-    """For whom a dispute was decided."""
+    """The party that won a dispute."""
 
     BUYER = 1
     SELLER = 2
@@ -147,8 +145,6 @@ class DisputeOutcome(IntEnum):
 
 
 class InspectionMethod(IntEnum):
-    """How goods or premises were inspected."""
-
     TEST_BUY = 1
     SITE_VISIT = 2
     LABORATORY = 3
@@ -156,8 +152,6 @@ class InspectionMethod(IntEnum):
 
 
 class InspectionResult(IntEnum):
-    """What an inspection found."""
-
     PASSED = 1
     FAILED = 2
 
@@ -172,7 +166,7 @@ class BusinessModel(IntEnum):
 
 
 class ControlReason(IntEnum):
-    """Why an account came into other hands."""
+    """The cause of an account's transfer to another party."""
 
     SOLD = 1
     TAKEN_OVER = 2
@@ -187,7 +181,7 @@ class LinkState(IntEnum):
 
 
 class MeasureKind(IntEnum):
-    """The kind of a measure that the marketplace takes against a seller."""
+    """The kind of a measure against a seller."""
 
     DEPOSIT = 1
     SETTLEMENT_HOLD = 2
@@ -201,7 +195,7 @@ class MeasureKind(IntEnum):
 
 
 class CautionSignal(IntEnum):
-    """What set a caution off."""
+    """The trigger of a caution."""
 
     REPORTS = 1
     CONTROL = 2
@@ -211,15 +205,13 @@ class CautionSignal(IntEnum):
 
 
 class MeasureState(IntEnum):
-    """Whether a measure was imposed, updated or lifted."""
-
     IMPOSED = 1
     LIFTED = 2
     UPDATED = 3
 
 
 class CaseState(IntEnum):
-    """What became of the case that a caution opens."""
+    """The state of the case of a caution or of a stop of payouts."""
 
     OPENED = 1
     CONFIRMED = 2
@@ -229,50 +221,44 @@ class CaseState(IntEnum):
 
 
 class DepositChange(IntEnum):
-    """What becomes of the money that a seller places as a deposit."""
-
     PLACED = 1
     DRAWN = 2
     RETURNED = 3
 
 
 class PayoutsChange(IntEnum):
-    """Whether payouts to a seller stop or go on."""
-
     STOPPED = 1
     RESUMED = 2
 
 
 class ClaimChange(IntEnum):
-    """What becomes of a buyer's adjudicated claim."""
+    """The change of a buyer's adjudicated claim."""
 
     PAID = 1
     RECOVERED = 2
 
 
 class ComplaintOutcome(IntEnum):
-    """What a complaint about a measure came to."""
-
     UPHELD = 1
     REJECTED = 2
 
 
 class IncidentChange(IntEnum):
-    """How a violation or an incident is put into another incident."""
+    """The way in which a violation or an incident joins another incident."""
 
     MERGED = 1
     SPLIT = 2
 
 
 class CorrectionKind(IntEnum):
-    """What a correction does to the entry that it names."""
+    """The effect of a correction on its entry."""
 
     MOVED = 1
     VOID = 2
 
 
 class IdentityLevel(IntEnum):
-    """How far a seller's identity was verified."""
+    """The verified level of a seller's identity."""
 
     NONE = 1
     BASIC = 2
@@ -281,15 +267,13 @@ class IdentityLevel(IntEnum):
 
 
 class ScoreState(IntEnum):
-    """Whether there is a score."""
-
     RATED = 1
     UNRATED = 2
     UNKNOWN = 3
 
 
 class FreshnessState(IntEnum):
-    """How an answer stands to what the ledger holds by now."""
+    """The state of an answer against the ledger's present content."""
 
     FRESH = 1
     STALE = 2

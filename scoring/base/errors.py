@@ -1,6 +1,6 @@
 """Every foreseen error as a type, which the service maps to one gRPC status and one exit code.
 
-A message says what is wrong, why, and what to do next. It never holds a stack trace, SQL or personal data.
+A message states the fault, its cause, and the next step. It never contains a stack trace, SQL or personal data.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,10 +22,9 @@ def field_name(path: FieldPath) -> str:
 
 
 def split_item(path: FieldPath) -> tuple[int | None, FieldPath]:
-    """Return (index, rest of the path) for a path into a list of a request.
+    """Return (index, rest of the path) for a path into a list of a request; else (None, the whole path).
 
-    (None, the whole path) if it leads into no list. `split_item(("entries", 17, "violation", "harm")) == (17,
-    ("violation", "harm"))`.
+    `split_item(("entries", 17, "violation", "harm")) == (17, ("violation", "harm"))`.
     """
     if len(path) > 1 and isinstance(path[1], int):
         return path[1], path[2:]
@@ -41,9 +40,9 @@ class SellertrustError(Exception):
     def __init__(self, text: str, metadata: Mapping[str, str] | None = None, path: FieldPath = ()) -> None:
         super().__init__(text)
         self.text = text
-        """What is wrong, why, and what to do next."""
+        """The fault, its cause, and the next step."""
         self.metadata = dict(metadata or {})
-        """The data of the reason, as the contract states it."""
+        """The reason's data, as the contract states it."""
         self.path = path
         """The path of the wrong field; empty if the error is about no field."""
 
@@ -58,12 +57,10 @@ class SellertrustError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class FieldViolation:
-    """One wrong field."""
-
     path: FieldPath
     """Its path in the request."""
     description: str
-    """What it should be."""
+    """The correct value, in words."""
 
     @property
     def field(self) -> str:
@@ -72,7 +69,7 @@ class FieldViolation:
 
 
 class InvalidInput(SellertrustError):
-    """The input is wrong whatever the state of the ledger."""
+    """The input is wrong in any state of the ledger."""
 
     def __init__(self, violations: Iterable[FieldViolation]) -> None:
         self.violations = tuple(violations)
@@ -83,7 +80,7 @@ class InvalidInput(SellertrustError):
 
 
 class SellerNotFound(SellertrustError):
-    """The ledger has nothing on record that stands about the seller."""
+    """The ledger has no valid entry about the seller."""
 
     reason = "SELLER_NOT_FOUND"
 
@@ -107,7 +104,7 @@ class NotifierNotFound(SellertrustError):
 
 
 class EntryContentDiffers(SellertrustError):
-    """The `entry_id` was used for other content."""
+    """Other content has the same `entry_id`."""
 
     reason = "ENTRY_CONTENT_DIFFERS"
 
@@ -120,7 +117,7 @@ class EntryContentDiffers(SellertrustError):
     ) -> None:
         super().__init__(text, metadata, path)
         self.entries = dict(entries or {})
-        """All such entries of a batch: what is wrong, by index."""
+        """All such entries of a batch: the fault, by index."""
 
 
 class ExposureRevisionTaken(SellertrustError):
@@ -136,28 +133,21 @@ class FlowRevisionTaken(ExposureRevisionTaken):
 
 
 class MeasureNotFound(SellertrustError):
-    """No measure of this id was recorded."""
-
     reason = "MEASURE_NOT_FOUND"
 
 
 class CaseNotFound(SellertrustError):
-    """No case of this name was opened."""
-
     reason = "CASE_NOT_FOUND"
 
 
 class BalanceForbids(SellertrustError):
-    """A deposit holds less than is to leave it, or a claim is open for less.
-
-    Also where both are in another currency.
-    """
+    """A deposit or an open claim is less than the amount, or has another currency."""
 
     reason = "BALANCE_FORBIDS"
 
 
 class ContestForbids(SellertrustError):
-    """A measure is contested too late, or a complaint decided twice or by who decided before."""
+    """A measure is contested too late; or a complaint is decided twice, or by a person who decided before."""
 
     reason = "CONTEST_FORBIDS"
 
@@ -185,10 +175,7 @@ class ClockInDoubt(LedgerUnavailable):
 
 
 class OccurTimeAhead(SellertrustError):
-    """An entry lies at most seconds ahead of the ledger's clock.
-
-    A retry after `seconds` succeeds.
-    """
+    """An entry is at most seconds ahead of the ledger's clock. A retry after `seconds` succeeds."""
 
     reason = "OCCUR_TIME_AHEAD"
 
@@ -198,119 +185,102 @@ class OccurTimeAhead(SellertrustError):
 
 
 class SequenceNotReached(SellertrustError):
-    """The ledger does not hold the requested sequence, or not within the time of the call."""
+    """The ledger does not have the requested sequence, or did not reach it within the time of the call."""
 
     reason = "SEQUENCE_NOT_REACHED"
 
 
 class Unauthenticated(SellertrustError):
-    """The call carries no credentials, or credentials that prove no principal."""
+    """The call has no credentials, or credentials that prove no principal."""
 
     reason = "CALLER_UNAUTHENTICATED"
 
 
 class PermissionDenied(SellertrustError):
-    """The caller is not granted what the call asks for, whether that exists or not."""
+    """The caller has no grant for the request; the error does not show if the resource exists."""
 
     reason = "CALLER_NOT_GRANTED"
 
 
 class AuditUnavailable(SellertrustError):
-    """A privileged call cannot be written to the audit file, so it is refused.
-
-    A retry may succeed.
-    """
+    """A privileged call was rejected because the audit file cannot be written. A retry may succeed."""
 
     reason = "AUDIT_UNAVAILABLE"
 
 
 class ApprovalRequired(SellertrustError):
-    """Two persons must stand behind the call, and no proposal of just this call has them."""
+    """The call needs two persons, and no proposal of exactly this call has them."""
 
     reason = "APPROVAL_REQUIRED"
 
 
 class ProposalNotFound(SellertrustError):
-    """There is no proposal of this name."""
-
     reason = "PROPOSAL_NOT_FOUND"
 
 
 class ProposalClosed(SellertrustError):
-    """The proposal has expired, was withdrawn, or rests on what has changed since.
-
-    Nothing is done by it any more.
-    """
+    """The proposal has expired, was withdrawn, or its basis has changed since. It has no further effect."""
 
     reason = "PROPOSAL_CLOSED"
 
 
 class TooStale(SellertrustError):
-    """The remembered answer is older than the caller takes, and the database does not answer.
-
-    A retry may succeed.
-    """
+    """The remembered answer is older than the caller allows, and the database does not answer. A retry may succeed."""
 
     reason = "TOO_STALE"
 
 
 class ServerBusy(SellertrustError):
-    """An answer must be computed, and as many are computed at once as may be. A retry soon may succeed."""
+    """Too many answers are being computed at once. A retry soon may succeed."""
 
     reason = "SERVER_BUSY"
 
 
 class TooManyCalls(SellertrustError):
-    """No thread is left for one more stream or waiting read, or a caller exceeds its own limits."""
+    """No thread is left for another stream or waiting read, or a caller exceeds its own limits."""
 
     reason = "TOO_MANY_CALLS"
 
     def __init__(self, text: str, metadata: Mapping[str, str] | None = None, *, seconds: float = 1.0) -> None:
         super().__init__(text, metadata)
         self.seconds = seconds
-        """After how long a retry may succeed."""
+        """Seconds after which a retry may succeed."""
 
 
 class ServerStopping(SellertrustError):
-    """The server is about to stop; another server, or this one later, answers."""
+    """The server is about to stop. Another server, or this one later, answers."""
 
     reason = "SERVER_STOPPING"
 
 
 class CallerGone(SellertrustError):
-    """The caller has cancelled its call, so the answer has no reader.
-
-    No caller sees this error.
-    """
+    """The caller cancelled its call. No caller sees this error."""
 
 
 class DeadlinePassed(CallerGone):
-    """The call's deadline has passed, so nobody waits for the answer; no caller sees this error."""
+    """The call's deadline has passed. No caller sees this error."""
 
 
 class SourceUnavailable(SellertrustError):
-    """A broker or file from which entries are read does not answer; a retry may succeed."""
+    """A broker or file of entries does not answer; a retry may succeed."""
 
 
 class ProcessEnded(SellertrustError):
-    """A process that did part of a command's work has ended before it was done; a retry with fewer may succeed."""
+    """A worker process ended before its part was done; a retry with fewer processes may succeed."""
 
 
 class EntryKindUnknown(SellertrustError):
-    """An entry is of a kind that this release does not know, so nothing that may rest on it is answered."""
+    """An entry has a kind unknown to this release, which gives no answer that may rest on it."""
 
     reason = "ENTRY_KIND_UNKNOWN"
 
 
 class LedgerVersionUnknown(SellertrustError):
-    """The database's schema is not one that this release knows."""
+    """The database's schema is unknown to this release."""
 
 
 class BackupRefused(SellertrustError):
-    """A backup cannot be used.
-
-    It is damaged, fails verification, is of a newer release, or has no place to be restored to.
-    """
+    """A backup is damaged, fails verification, is of a newer release, or has no place to be restored to."""
 
 
 class ArtifactRefused(SellertrustError):
@@ -326,13 +296,13 @@ class ModelNotFound(SellertrustError):
 
 
 class ErasureRefused(SellertrustError):
-    """The database role of who would erase may not delete the keys of sellers."""
+    """The database role of the erasing person may not delete the keys of sellers."""
 
     reason = "ERASURE_REFUSED"
 
 
 class GatesFailed(SellertrustError):
-    """Gates that the model failed forbid its promotion, or require a named person."""
+    """The model failed gates that forbid its promotion, or that require a named person."""
 
     reason = "GATES_FAILED"
 
@@ -348,19 +318,19 @@ class PolicyRefused(SellertrustError):
 
     def __init__(self, text: str, faults: Sequence[str] = ()) -> None:
         self.faults = tuple(faults) or (text,)
-        """Each thing that is wrong, by its path in the file."""
+        """Each fault, by its path in the file."""
         lines = f" {faults[0]}" if len(faults) == 1 else "".join(f"\n  {fault}" for fault in faults)
         super().__init__(f"{text}:{lines}" if faults else text)
 
     def of(self, file: object) -> "PolicyRefused":
-        """Return the error with the name of the file that it is about."""
+        """Return the error with the name of its file."""
         found = PolicyRefused(f"{file}: {self.text}")
         found.faults = self.faults
         return found
 
 
 class CertificateRefused(SellertrustError):
-    """A loss certificate, or the assumptions of one, do not hold: altered, incomplete, of another policy, or not proven."""
+    """A loss certificate, or its assumptions, are altered, incomplete, of another policy, or not proven."""
 
 
 class PolicyNotFound(SellertrustError):
@@ -370,19 +340,19 @@ class PolicyNotFound(SellertrustError):
 
 
 class PolicyMoved(SellertrustError):
-    """Another policy is served than the one that a commit or a rollback means to replace."""
+    """The served policy is not the one that a commit or a rollback was to replace."""
 
     reason = "POLICY_MOVED"
 
 
 class LossNotAccepted(SellertrustError):
-    """By the committed assumptions a verdict of the policy's loss certificate does not hold, and nobody accepted the sum."""
+    """By the committed assumptions a verdict of the policy's loss certificate fails, and no person accepted the sum."""
 
     reason = "LOSS_NOT_ACCEPTED"
 
 
 class ConfigurationWrong(SellertrustError):
-    """The configuration, a study or a mapping cannot be used as it is."""
+    """The configuration, a study or a mapping is unusable as it is."""
 
 
 def invalid(field: str | FieldPath, description: str) -> InvalidInput:
@@ -391,7 +361,7 @@ def invalid(field: str | FieldPath, description: str) -> InvalidInput:
 
 
 def seller_not_found(marketplace: str, seller: str) -> SellerNotFound:
-    """Return (not raise) the error for a seller of whom nothing stands."""
+    """Return (not raise) the error for a seller without valid entries."""
     return SellerNotFound(
         f"No seller {seller!r} in marketplace {marketplace!r}. Check both names.",
         {"seller": f"marketplaces/{marketplace}/sellers/{seller}"},

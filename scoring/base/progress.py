@@ -3,4 +3,4 @@
 from collections.abc import Callable
 
 Progress = Callable[[str, int, int], None]
-"""Called with the running step, how much of it is done, and how much there is; equal numbers end the step."""
+"""Called with the step, its done part, and its total; equal numbers end the step."""

@@ -1,7 +1,7 @@
 """Times as integers: microseconds since 1970-01-01T00:00:00Z, and whole UTC days.
 
-The core has no clock: a time is always an argument. `parse_time` and `format_time` are the one way from and to text
-(RFC 3339).
+The core has no clock: a time is always an argument. Only `parse_time` and `format_time` convert from and to text (RFC
+3339).
 """
 
 import re
@@ -31,7 +31,7 @@ def day_of(time: int) -> int:
 def parse_day(text: str) -> int:
     """Parse `YYYY-MM-DD` into days since 1970-01-01: `parse_day("1970-01-02") == 1`.
 
-    ValueError if it is not a date.
+    Raise ValueError if it is not a date.
     """
     if not _DATE.fullmatch(text):
         raise ValueError(f"{text!r} is not a date of the form YYYY-MM-DD")
@@ -55,7 +55,7 @@ def is_date(text: str) -> bool:
 def parse_time(text: str) -> int:
     """Parse RFC 3339 text or a date into microseconds since 1970-01-01T00:00:00Z.
 
-    A date is its midnight in UTC. ValueError names the fault; a time without an offset is refused rather than guessed.
+    A date is its midnight in UTC. Raise ValueError naming the fault; a time without an offset is one.
     `parse_time("1970-01-01T00:00:01Z") == 1_000_000`.
     """
     if is_date(text):

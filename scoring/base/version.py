@@ -1,5 +1,5 @@
 CORE_VERSION = "0.3.0"
-"""The version of the scoring core, which every answer and every model names.
+"""The version of the scoring core, in every answer and every model.
 
-A number of its own: raise it when the same facts, model and policy get another answer, and only then.
+Raise it exactly when the same facts, model and policy give another answer.
 """

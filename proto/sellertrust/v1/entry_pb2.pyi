@@ -345,7 +345,7 @@ class _AttributionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Attributi
     """The goods were the seller's."""
 
 class Attribution(_Attribution, metaclass=_AttributionEnumTypeWrapper):
-    """An answer to: were a violation's goods the seller's?"""
+    """A statement about whether a violation's goods were the seller's."""
 
 ATTRIBUTION_UNSPECIFIED: Attribution.ValueType  # 0
 """Not stated. Rejected on append."""
