@@ -265,12 +265,14 @@ class _Work:
         measures += tuple(_list_protections(answer.cautions, self._policy.rule_book, *of_seller))
         measures += tuple(self.imposed(beside.statements, situation))
         begun = [m for m in measures if m.has_begun(self._observe_time)]
+        at_capture = [m for m in begun if not m.is_of_caution]
+        terms = _combine(begun)
         parts = self.standing_parts()
         return InForce(
             score=answer,
             measures=measures,
-            terms=_combine(begun),
-            terms_at_capture=_combine(m for m in begun if not m.is_of_caution),
+            terms=terms,
+            terms_at_capture=terms if len(at_capture) == len(begun) else _combine(at_capture),
             observe_time=self._observe_time,
             standing_parts=parts[:MAX_LISTED_PARTS],
             standing_parts_omitted=max(len(parts) - MAX_LISTED_PARTS, 0),
