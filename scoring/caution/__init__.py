@@ -1,1 +1,1 @@
-"""Find the cautions that protect for some days, and judge nobody."""
+"""Find the cautions that protect for some days, and judge no seller."""

@@ -1,10 +1,10 @@
-"""Caution: the fast signal from everything known, alleged or confirmed, that protects for some days and judges nothing.
+"""Caution: the fast signal from all facts, alleged or confirmed. It protects for some days and judges nothing.
 
-A caution follows from the entries, the time and the policy alone. It begins when a fact becomes visible by which a rule's
-trigger is reached, on facts that no caution of that rule has rested on, and ends by itself. What was dismissed, withdrawn,
-overturned, attributed to another seller or voided is as if it had never been reported, also in the past: no caution rests on
-it, and none that it took part in has used up other facts. One thing remains of it, for the seller: the days that it was under
-caution then count towards the 30 of 180 that there are without a confirmed violation.
+A caution follows from the entries, the time and the policy alone. It begins when a fact becomes visible that completes
+a rule's trigger, on facts that no caution of that rule has used, and ends by itself. A report that is dismissed,
+withdrawn, overturned, attributed to another seller or voided counts as never made, also in the past: no caution rests
+on it, and its former cautions used up no facts. One effect remains, in the seller's favour: days spent under caution
+count towards the 30 of 180 that are allowed without a confirmed violation.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -36,7 +36,7 @@ from scoring.policy.history import find_decision_times
 from scoring.policy.measures import Measure
 
 Flows = Mapping[str, Sequence[FlowDay]]
-"""By seller its flow, one statement a day and product category; sellers without any are left out."""
+"""Flow by seller, one statement a day and product category; sellers without any are left out."""
 
 NO_FLOWS: Flows = MappingProxyType({})
 
@@ -48,25 +48,24 @@ class Caution:
     rule: str
     """Id of the rule."""
     reference: str
-    """Where the seller reads it."""
+    """The text that the seller can read the rule in."""
     signal: CautionSignal
-    """What set it off."""
     start: int
-    """When the last fact that it took became visible, in microseconds."""
+    """When its last fact became visible, in microseconds."""
     end: int
     """When it ends by itself, in microseconds."""
     decide_by: int
-    """By when a person is to decide the case that it opens, in microseconds."""
+    """When a person must have decided its case, in microseconds."""
     measures: tuple[Measure, ...]
     """Its protections; none if it rests on reports of crowds, which only open a case."""
     entries: tuple[str, ...]
-    """Ids of the entries that it rests on, by the time they became visible, or by day of flow; the last one set it off."""
+    """Ids of its entries, by the time they became visible, or by day of flow; the last one set it off."""
     measured: Measured
-    """By what its rule was reached."""
+    """The amount that reached the trigger."""
 
     @property
     def case(self) -> str:
-        """Return the name of the case that it opens, which stays the same as long as it lasts: `RULE~ENTRY`."""
+        """Return the name of its case, which stays the same as long as it lasts: `RULE~ENTRY`."""
         return name_case(self.rule, self.entries[-1])
 
 
@@ -80,9 +79,9 @@ def find_cautions(
 ) -> Mapping[int, tuple[Caution, ...]]:
     """Return the cautions in force at a time, by the case of their seller; cases without one are left out.
 
-    `table`: the sellers' entries, one case a seller; `flows`: by seller the flow that `choose_first_day` asks for. Cautions
-    are in the order of the policy's rules, then by start. `check` is called between the parts of the work and may
-    raise to end it.
+    `table`: the sellers' entries, one case a seller. `flows`: the flow since `choose_first_day`, by seller. Cautions
+    are in the order of the policy's rules, then by start. `check` is called between the parts of the work and may raise
+    to end it.
     """
     columns = table.columns
     chosen = _may_have(columns, stated)
@@ -122,14 +121,14 @@ def _may_have(columns: EntryColumns, stated: CautionTable) -> Bools:
 
 
 def choose_first_recent_day(observe_time: int, stated: CautionTable) -> int:
-    """Return the first day of flow by which it is seen whether flow sets off a caution that is in force at a time."""
+    """Return the first day of flow that can set off a caution in force at a time."""
     return observe_time // DAY - MAX_CAUTION_DAYS - MAX_LATE_DAYS - stated.flow_days
 
 
 def may_be_set_off(flow: Sequence[FlowDay], observe_time: int, stated: CautionTable) -> bool:
-    """Return whether the flow from the first recent day on may set off a caution that is in force at a time.
+    """Return whether the flow from the first recent day on may set off a caution in force at a time.
 
-    Only then all of it needs to be read.
+    Only then all of the flow must be read.
     """
     first = choose_first_recent_day(observe_time, stated)
     table = FlowTable(flow, stated.currency, has_earlier=True)
@@ -147,8 +146,8 @@ def find_cautions_of_seller(
 ) -> tuple[Caution, ...]:
     """Return the cautions in force for one seller at a time, by its rows and flow, in the order of the policy's rules.
 
-    Worked: customs reports (100) counterfeit goods on 1 March, which set off a rule that asks for 100 within 14 days and
-    lasts 3: until 4 March. A second report of 2 March sets it off again, until 5 March; each report does once.
+    Worked: customs reports (100) counterfeit goods on 1 March, which set off a rule that asks for 100 within 14 days
+    and lasts 3: until 4 March. A second report of 2 March sets it off again, until 5 March; each report does once.
     """
     ended = list_ended(rows, observe_time)
     rows = [row for row in rows if row.kind in KINDS_OF_SIGNS]

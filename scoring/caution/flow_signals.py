@@ -1,4 +1,4 @@
-"""Bursts and jumps in a seller's flow: the days on which what a rule of caution asks for is reached. Pure."""
+"""Bursts and jumps in a seller's flow: the days on which a trigger is reached. Pure."""
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -22,20 +22,19 @@ class Reached(NamedTuple):
     known_time: int
     """When the day was first stated, in microseconds."""
     entries: tuple[str, ...]
-    """Ids of the first statements of the days that are looked at, by day; that of this day is the last."""
+    """Ids of the first statements of the considered days, by day; that of this day is the last."""
     measured: "Measured"
-    """By what it is reached."""
     refunded_time: int = NEVER
-    """Of a jump: when so much was refunded that it is none any more, in microseconds; NEVER if that did not happen."""
+    """When refunds undid a jump, in microseconds; NEVER if they did not."""
 
 
 class Measured(NamedTuple):
-    """What was counted, and what that is compared with."""
+    """A count, and the number that it is compared with."""
 
     counted: int
-    """Of reports their weight, of orders how many went wrong, of a jump the value captured less refunds, in minor units."""
+    """Weight of reports, number of orders that went wrong, or value of a jump less refunds, in minor units."""
     compared: int = 0
-    """The orders that these are a share of; of a jump what was captured on average in as many days before, rounded down."""
+    """The orders that these are a share of; of a jump the average captured in earlier spans as long, rounded down."""
 
 
 class FlowTable:
@@ -44,9 +43,9 @@ class FlowTable:
     def __init__(self, flow: Sequence[FlowDay], currency: str, *, has_earlier: bool = False) -> None:
         self._has_earlier = has_earlier
         self.flow = flow
-        """All that is on record, one statement a day and product category."""
+        """All recorded flow, one statement a day and product category."""
         self.stated = sorted({one.fact.day for one in flow})
-        """The days that are stated, in their order."""
+        """The stated days, in their order."""
         self._start = self.stated[0] - MAX_WINDOW_DAYS if flow else 0
         columns = [[0] * (self.stated[-1] - self._start + 2 if flow else 1) for _ in Counts._fields]
         for one in flow:
@@ -56,26 +55,26 @@ class FlowTable:
         self._until = [list(accumulate(column)) for column in columns]
 
     def between(self, number: int, first: int, last: int) -> int:
-        """Return the sum of one of Counts, by its place, from one day to another, both included.
+        """Return the sum of one of Counts, by its index, from one day to another, both included.
 
-        Neither after the last day that is stated, nor more than MAX_WINDOW_DAYS before the first.
+        Neither day may be after the last stated day, nor more than MAX_WINDOW_DAYS before the first.
         """
         until, start = self._until[number], self._start
         return until[last - start + 1] - until[first - start]
 
     def find_first_known(self, first: int) -> int:
-        """Return the first day from one on that is known: who sold before it, or `has_earlier`, slept since."""
+        """Return the first known day from one on: that day if the seller sold before it, else the first stated day."""
         return first if self._has_earlier else _find_first_known(self.stated, first)
 
 
 def find_reached(
     table: FlowTable, trigger: Burst | Jump, first_day: int, used_up: Collection[int] = ()
 ) -> Iterator[Reached]:
-    """Yield the days on which a trigger is reached, each on days after those that the one before rests on.
+    """Yield the days on which a trigger is reached, each on days after those of the one before.
 
-    A day is looked at if it is stated, and if all days that its trigger looks at lie within the flow, which is all that is on
-    record from `first_day` on. `used_up`: days on which it was reached as flow was stated then: no other day is that shares
-    days with one of them.
+    A day counts if it is stated, and if all days of its trigger are within the flow, which is complete from `first_day`
+    on. `used_up`: days on which it was reached as flow was stated then: no other day counts that shares days with one
+    of them.
     """
     last = None
     for day, measured in list_reached(table, trigger, first_day):
@@ -91,7 +90,7 @@ def find_reached(
 
 
 def _find_refunded_time(table: FlowTable, trigger: Burst | Jump, day: int) -> int:
-    """Return when refunds on later days made a jump of a day none any more, in microseconds; NEVER if they did not.
+    """Return when refunds on later days undid a day's jump, in microseconds; NEVER if they did not.
 
     Refunds count while a caution can last. Worked: 12,000 captured on Monday is a jump; Tuesday states 12,000 refunded,
     and so the jump ends when Tuesday is first stated.
@@ -106,17 +105,17 @@ def _find_refunded_time(table: FlowTable, trigger: Burst | Jump, day: int) -> in
 
 
 def list_reached(table: FlowTable, trigger: Burst | Jump, first_day: int) -> list[tuple[int, Measured]]:
-    """Return every day on which a trigger is reached, whatever was reached before, in their order, each with by what."""
+    """Return every (day, amount) on which a trigger is reached, in their order, overlapping ones included."""
     days = table.stated[bisect_left(table.stated, first_day - 1 + trigger.window_days) :]
     found = ((day, _reach(trigger, table.between, table.find_first_known, day)) for day in days)
     return [(day, measured) for day, measured in found if measured is not None]
 
 
 def find_relevant_changes(flow: Sequence[FlowDay], triggers: Sequence[Burst | Jump], currency: str) -> list[int]:
-    """Return the times at which a day was stated again so that other days reach a trigger than before, in their order.
+    """Return the times at which a new statement of a day changed whether other days reach a trigger, in their order.
 
-    By what was known at each: a day that still runs may be stated anew each hour, and moves itself alone. Asked of each
-    statement on its own, by the days within a trigger's reach.
+    Each statement is compared by the knowledge of its time, within a trigger's reach. A running day may be stated again
+    each hour, and changes only itself.
     """
     if not any(one.before for one in flow):
         return []
@@ -157,7 +156,7 @@ def _find_first_known(stated: Sequence[int], first: int) -> int:
 
 
 class Counts(NamedTuple):
-    """What the triggers count of a day."""
+    """Counts of a day for triggers."""
 
     captured: int = 0
     captured_minor: int = 0
@@ -196,10 +195,10 @@ def _reach(
     day: int,
     refunds_until: int | None = None,
 ) -> Measured | None:
-    """Return by what a trigger is reached on a day that is stated; None if it is not.
+    """Return the amount by which a stated day reaches a trigger; None if it does not.
 
-    `between`: the sum of one of Counts, by its place, from one day to another, both included; `find_first_known`: the first
-    day from one on that is known; `refunds_until`: the last day of refunds that count against a jump, by default `day`.
+    `between`, `find_first_known`: as of FlowTable. `refunds_until`: the last day of refunds that count against a jump,
+    by default `day`.
     """
     begin = day - trigger.window_days + 1
     if isinstance(trigger, Jump):

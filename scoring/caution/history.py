@@ -1,4 +1,4 @@
-"""When rules of caution are reached, and for how long that protects: also as it was by what was known then."""
+"""Times at which rules of caution are reached, and their spans of protection, also by the knowledge of earlier times."""
 
 import heapq
 from bisect import bisect_right
@@ -30,42 +30,43 @@ from scoring.policy.caution import (
 )
 
 MAX_LATE_DAYS = 7
-"""Days after a day of flow began within which it must have been stated first, to set anything off."""
+"""Days after its begin within which a day of flow must be first stated to set anything off."""
 
 MAX_RESTATED = 2_000
-"""Superseded statements of flow of one seller that are looked at, the latest ones."""
+"""Most superseded statements of one seller's flow that are considered, the latest ones."""
 
 MAX_TRACED = 100
-"""Times at which a caution's reports were taken back, or at which flow was stated again so that other days reached a trigger,
-from which what was known then is traced: the latest of each. Before the first of them, all counts as it was stated first."""
+"""Most times whose earlier knowledge is traced: the latest times at which reports were taken back, and likewise at
+which new statements of flow changed other days.
+
+Before the first of them, all counts as it was first stated.
+"""
 
 _ALLOWED, _SPAN = MAX_DAYS_IN_SPAN * DAY, SPAN_DAYS * DAY
 
 
 class Set(NamedTuple):
-    """The moment at which the trigger of a rule is reached."""
+    """A moment at which the trigger of a rule is reached."""
 
     time: int
     rule: CautionRule
     signs: tuple[Sign, ...]
-    """What it rests on, by time; none of flow, which is never taken back but stated again."""
+    """By time; none for flow, which is never taken back but stated again."""
     entries: tuple[str, ...]
     """Ids of the entries that it rests on."""
     measured: Measured
-    """By what it is reached."""
     ended: int = NEVER
-    """Of flow: when a person ended its case, or refunds ended its jump, in microseconds."""
+    """Of flow: when a person ended its case, or refunds undid its jump, in microseconds."""
     imposes: bool = True
-    """Whether its protections are in force; else it opens a case alone."""
+    """Whether its protections are in force; else it only opens a case."""
 
     @property
     def taken_back(self) -> int:
-        """Return when the first of what it rests on was taken back for its rule, in microseconds; NEVER if all stands."""
+        """Return when the first of its signs was taken back for its rule, in microseconds; NEVER if none was."""
         return min((sign.taken_back for sign in self.signs), default=self.ended)
 
     @property
     def case(self) -> str:
-        """Return the name of the case that it opens."""
         return name_case(self.rule.id, self.entries[-1])
 
 
@@ -73,7 +74,7 @@ NONE_ENDED: Mapping[str, int] = MappingProxyType({})
 
 
 class Span(NamedTuple):
-    """A span of time, in microseconds, the end not in it."""
+    """A span of time, in microseconds, its end excluded."""
 
     start: int
     end: int
@@ -81,25 +82,25 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """Everything on record of one seller by which a rule may be reached, that which was taken back too."""
+    """All recorded facts of one seller that may reach a rule, taken back or not."""
 
     signs: Sequence[Sign]
     flow: Sequence[FlowDay]
-    """As it counts now, and as it counted before it was stated again."""
+    """As it counts now, and as it counted before each new statement."""
     first_day: int
-    """The first day of flow that is looked at."""
+    """The first considered day of flow."""
     confirmed: Sequence[int]
-    """When violations that stand were confirmed, rising: the days in the SPAN_DAYS after are not counted."""
+    """When valid violations were confirmed, rising: days in the SPAN_DAYS after are not counted."""
     ended: Mapping[str, int] = field(default_factory=lambda: NONE_ENDED)
     """When persons ended cases, by name, in microseconds, the first ended first."""
     of_rules: Mapping[str, Sequence[Sign]] = field(default_factory=dict)
-    """By the id of a rule of which a case was ended its signs, in place of `signs`."""
+    """By the id of a rule with an ended case its signs, in place of `signs`."""
 
 
 def choose_first_day(observe_time: int, stated: CautionTable) -> int:
-    """Return the first day of flow that the cautions at a time rest on: all that count towards the 30 of 180 days.
+    """Return the first day of flow that cautions at a time rest on: all that count towards the 30 of 180 days.
 
-    It stays the same for SPAN_DAYS, so that what has been used up is the same from day to day.
+    It stays the same for SPAN_DAYS, so the used facts are the same from day to day.
     """
     return (observe_time // DAY - SPAN_DAYS - MAX_CAUTION_DAYS - stated.flow_days) // SPAN_DAYS * SPAN_DAYS
 
@@ -107,19 +108,19 @@ def choose_first_day(observe_time: int, stated: CautionTable) -> int:
 def find_spans(
     stated: CautionTable, known: Known, begun: Sequence[Set], check: Callable[[], None]
 ) -> list[tuple[Set, Span]]:
-    """Return each caution of `begun`, what is set off by what stands now, with its span, but for those that were ended.
+    """Return each caution of `begun`, those set off by valid facts, with its span, without ended ones.
 
-    Cut to the days that were left when it began; without those for which none were. `check` is called between the parts of
-    the work and may raise to end it.
+    A span is cut to the days that were left when it began; cautions with none left are left out. `check` is called
+    between the parts of the work and may raise to end it.
     """
     lived, since = _trace_what_was(stated, known, [one for one in begun if not one.signs], check)
     return _limit((one for one in begun if one.ended == NEVER), lived, since, known.confirmed)
 
 
 def list_set_off(stated: CautionTable, known: Known, since: int = NEVER - 1) -> Iterator[Set]:
-    """Yield each moment at which a rule's trigger is reached by signs, rule by rule, on facts not taken before.
+    """Yield each moment at which signs reach a rule's trigger, rule by rule, on unused facts.
 
-    Without the signs that were taken back until `since`; by default, without all that were.
+    Signs that were taken back until `since` are left out; by default, all that were ever taken back.
     """
     ordered = _sort(known.signs, since)
     for rule in stated.rules:
@@ -133,7 +134,7 @@ def _sort(signs: Iterable[Sign], since: int) -> list[Sign]:
 
 
 def _list_set_off_by_rule(rule: CautionRule, ordered: Sequence[Sign], stated: CautionTable) -> Iterator[Set]:
-    """Yield each moment at which the trigger of one rule is reached by signs, which are in the order of time."""
+    """Yield each moment at which signs, in the order of time, reach one rule's trigger."""
     match rule.trigger:
         case Reports():
             yield from _set_off_by_reports(rule, rule.trigger, ordered, stated)
@@ -142,7 +143,7 @@ def _list_set_off_by_rule(rule: CautionRule, ordered: Sequence[Sign], stated: Ca
 
 
 def list_ended(rows: Sequence[FactRow], observe_time: int) -> Mapping[str, int]:
-    """Return when persons ended cases of one seller, as `Known` has it, of what is visible at a time (microseconds)."""
+    """Return when persons ended cases of one seller, for `Known.ended`, as visible at a time (microseconds)."""
     found = {
         row.target: max(row.occur_time, row.report_time) + 1
         for row in rows
@@ -152,9 +153,9 @@ def list_ended(rows: Sequence[FactRow], observe_time: int) -> Mapping[str, int]:
 
 
 def take_back_ended(stated: CautionTable, known: Known) -> Known:
-    """Return what is known with the signs taken back on which a case rested when a person ended it: for its rule alone.
+    """Return the known facts with the signs of ended cases taken back, each for its rule alone.
 
-    With what else the same sources report about the same incidents, whenever they do, and about the same listings.
+    All other reports of the same sources about the same incidents or listings, at any time, are taken back too.
     """
     of_rules: dict[str, Sequence[Sign]] = {}
     for name, time in known.ended.items():
@@ -175,10 +176,10 @@ def take_back_ended(stated: CautionTable, known: Known) -> Known:
 def list_set_off_by_flow(
     stated: CautionTable, flow: Sequence[FlowDay], first_day: int, ended: Mapping[str, int] = NONE_ENDED
 ) -> Iterator[Set]:
-    """Yield each moment at which a rule's trigger is reached by the flow, rule by rule, on days not taken before.
+    """Yield each moment at which flow reaches a rule's trigger, rule by rule, on unused days.
 
-    What was first stated later than MAX_LATE_DAYS after its day sets nothing off: it is no burst any more. `ended`: when
-    persons ended cases, by name: days that these rested on set nothing else off.
+    A day first stated more than MAX_LATE_DAYS later sets nothing off. `ended`: when persons ended cases, by name: their
+    days set nothing else off.
     """
     table = FlowTable(flow, stated.currency)
     for rule in stated.rules if flow else ():
@@ -197,7 +198,7 @@ def _make_set(time: int, rule: CautionRule, signs: tuple[Sign, ...], counted: in
 
 
 class _Tally:
-    """Reports that weigh together: those within the rule's days that no earlier moment rested on."""
+    """Reports that weigh together: those within the rule's days that no earlier moment used."""
 
     def __init__(self, stated: CautionTable) -> None:
         self._weights = stated.weights
@@ -226,9 +227,9 @@ def _set_off_by_reports(
 ) -> Iterator[Set]:
     """Yield each moment at which the reports within the rule's days weigh enough.
 
-    What was yielded is not counted again. Reports of one source about one incident count once, and so do those about
-    one listing within SPAN_DAYS, whatever their incidents. Reports that weigh enough only
-    with those of crowds impose nothing, and use up nothing that other sources reported.
+    Each report is used once. Reports of one source about one incident count once, and so do those about one listing
+    within SPAN_DAYS, whatever their incidents. Reports that weigh enough only with those of crowds impose nothing, and
+    use up no other source's reports.
     """
     known: dict[Fact, Sign] = {}
     leaving: list[tuple[int, str]] = []
@@ -265,10 +266,10 @@ def _set_off_by_reports(
 def _trace_what_was(
     stated: CautionTable, known: Known, by_flow: list[Set], check: Callable[[], None]
 ) -> tuple[list[Span], int]:
-    """Return the spans under caution by what was known then, until the last time that any of it was taken back.
+    """Return the spans under caution by earlier knowledge, and the last time at which that knowledge changed.
 
-    And that time: from then on, what was known is what stands now. Reports are taken back, and flow is stated again.
-    `by_flow`: what is set off by the flow as it counts now.
+    From that time on the knowledge is today's. It changes when reports are taken back or flow is stated again.
+    `by_flow`: the moments by the flow as it counts now.
     """
     triggers = [rule.trigger for rule in stated.rules if isinstance(rule.trigger, Burst | Jump)]
     known = replace(known, flow=keep_latest_statements(known.flow, MAX_RESTATED))
@@ -298,15 +299,15 @@ def _trace_what_was(
 
 
 def _list_by_flow_as_of(stated: CautionTable, known: Known, time: int) -> list[Set]:
-    """Return each moment at which a rule's trigger is reached by the flow as it counted at a time."""
+    """Return each moment at which the flow as it counted at a time reaches a rule's trigger."""
     return list(list_set_off_by_flow(stated, list_flow_as_of(known.flow, time), known.first_day, known.ended))
 
 
 def _limit(found: Iterable[Set], lived: Sequence[Span], since: int, confirmed: Sequence[int]) -> list[tuple[Set, Span]]:
-    """Return the span of each caution that is set off, cut to the days that are left, without those that have none left.
+    """Return the span of each caution, cut to the days that are left, without cautions that have none left.
 
-    `lived`: spans under caution before `since`, which count in place of those found here. Days are not counted where a
-    violation was confirmed, by the times in `confirmed`, which rise, in the span before, nor where nothing is imposed.
+    `lived`: spans under caution before `since`, which replace those found here. Days do not count if a violation was
+    confirmed in the span before (`confirmed`, rising times), nor if nothing is imposed.
     """
     under: list[Span] = []
     for span in sorted(lived):
@@ -327,7 +328,7 @@ def _limit(found: Iterable[Set], lived: Sequence[Span], since: int, confirmed: S
 
 
 def _add(under: list[Span], span: Span) -> None:
-    """Add a span to disjoint ones in the order of time, of which none begins later."""
+    """Add a span to disjoint ones in the order of time, none of which begins later."""
     if span.start >= span.end:
         return
     if under and span.start <= under[-1].end:
@@ -337,7 +338,7 @@ def _add(under: list[Span], span: Span) -> None:
 
 
 def _measure(under: Sequence[Span], start: int, end: int) -> int:
-    """Return how much of a span of time disjoint ones cover, in microseconds; they are in the order of time."""
+    """Return how much of a span disjoint ones cover, in microseconds; they are in the order of time."""
     found = 0
     for span in reversed(under):
         if span.end <= start:

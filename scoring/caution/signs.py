@@ -1,4 +1,4 @@
-"""Signs of one seller by which a rule of caution may be reached: reports, and changes of control, also those taken back."""
+"""Signs of one seller that may reach a rule of caution: reports, and changes of control, also those taken back."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -17,11 +17,11 @@ from scoring.policy.caution import SPAN_DAYS
 _ABOUT_VIOLATIONS = (Kind.VIOLATION, Kind.STATUS, Kind.ATTRIBUTION)
 _IS_ABOUT_VIOLATIONS = kind_mask(*_ABOUT_VIOLATIONS)
 KINDS_OF_SIGNS = frozenset({*_ABOUT_VIOLATIONS, Kind.INCIDENT, Kind.CORRECTION, Kind.CONTROL, Kind.IDENTITY})
-"""Kinds of entries that a sign is made from, or that bear on one."""
+"""Kinds of entries that make a sign or change one."""
 
 
 Fact = tuple[int | str, int]
-"""What counts once: an incident or a listing, with the source that reports it; or an entry."""
+"""A thing that counts once: an incident or a listing, with the source that reports it; or an entry."""
 
 
 class Sign(NamedTuple):
@@ -32,9 +32,9 @@ class Sign(NamedTuple):
     entry: str
     """Id of its entry."""
     taken_back: int
-    """When it was taken back, in microseconds; NEVER if it stands."""
+    """In microseconds; NEVER if it is valid."""
     word: str
-    """Of a change of control, which of CONTROL_SIGNS it is; empty for a report."""
+    """The member of CONTROL_SIGNS for a change of control; empty for a report."""
     category: int = 0
     severity: int = 0
     source: int = 0
@@ -43,14 +43,16 @@ class Sign(NamedTuple):
 
     @property
     def facts(self) -> tuple[Fact, ...]:
-        """Return what counts once: of a report its source with its incident, and with its listing; else its entry."""
+        """Return the things that count once: of a report its source with its incident, and with its listing; else its
+        entry.
+        """
         if self.word:
             return ((self.entry, 0),)
         of_listing = ((f"listing {self.listing}", self.source),) if self.listing else ()
         return ((self.incident, self.source), *of_listing)
 
     def repeats(self, known: Mapping[Fact, "Sign"]) -> bool:
-        """Return whether this states a fact that is known by an earlier sign: a listing counts anew after SPAN_DAYS."""
+        """Return whether an earlier sign states the same fact: a listing counts again after SPAN_DAYS."""
         incident, *listing = self.facts
         return incident in known or any(
             fact in known and self.time - known[fact].time < SPAN_DAYS * DAY for fact in listing
@@ -58,7 +60,7 @@ class Sign(NamedTuple):
 
 
 def list_signs(rows: Sequence[FactRow]) -> list[Sign]:
-    """Return every fact of one seller that may set a caution off, those that were taken back too, in no order."""
+    """Return every fact of one seller that may set a caution off, also those taken back, in no order."""
     if not rows:
         return []
     columns = apply_changes(columns_of(rows, [rows[0].seller]))

@@ -1,4 +1,4 @@
-"""The answers of the core: a trust score, its explanation, and the stamp of what made it."""
+"""The answers of the core: a trust score, its explanation, and its stamp."""
 
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -8,7 +8,7 @@ from scoring.caution.cautions import Caution
 
 
 class MadeBy(NamedTuple):
-    """What an answer follows from besides the entries and the day."""
+    """Inputs of an answer beside the entries and the day."""
 
     model: str
     """The digest of the model; empty without one."""
@@ -18,12 +18,12 @@ class MadeBy(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """What an answer is made from; from these it can be replayed to the same bits."""
+    """All inputs of an answer: a replay from them gives the same bits."""
 
     observe_time: int
     """The time that the answer is for, in microseconds."""
     known_time: int
-    """The answer rests on what was recorded before this time, in microseconds."""
+    """The answer rests on entries recorded before this time, in microseconds."""
     ledger_sequence: int
     """Sequence of the last entry recorded before `known_time`."""
     model_digest: str
@@ -31,28 +31,23 @@ class Stamp:
     policy_digest: str
     """SHA-256 of the policy's content in hex."""
     core_version: str
-    """Version of the scoring core."""
 
     @property
     def made_by(self) -> MadeBy:
-        """Return the model and the policy that the answer follows from, by their digests."""
         return MadeBy(self.model_digest, self.policy_digest)
 
 
 @dataclass(frozen=True, slots=True)
 class TrustScore:
-    """How far a seller deserves trust.
-
-    All points (0 to 1000) and `p_bad` are None unless the state is RATED.
-    """
+    """All points (0 to 1000) and `p_bad` are None unless the state is RATED."""
 
     state: ScoreState
     tier: Tier | None
-    """The worse of the band of `tier_points` and what the standing allows, or the tier of an override in force; None if the
-    state is UNKNOWN.
+    """The worse of the band of `tier_points` and the best tier that the standing allows, or the tier of an override in
+    force; None if the state is UNKNOWN.
     """
     badge: str
-    """What buyers see: the policy's badge of the tier."""
+    """The policy's badge of the tier, for buyers."""
     points: int | None = None
     """The points at the observe time; higher is better."""
     points_low: int | None = None
@@ -60,13 +55,13 @@ class TrustScore:
     points_high: int | None = None
     """The points at the good end of that interval; at least `points`."""
     points_if_upheld: int | None = None
-    """The points if every open allegation were upheld; of very many the gravest."""
+    """The points if every open allegation were upheld; if very many are open, the gravest."""
     tier_points: int | None = None
     """The lowest of the points now and at the last 14 day-ends."""
     p_bad: float | None = None
     """Probability of bad over the reference exposure, 0 to 1. Shown, and used for nothing."""
     reason_codes: tuple[str, ...] = ()
-    """Why the points are not higher, the gravest reason first."""
+    """Reasons why the points are not higher, the gravest first."""
     counted_incidents: int = 0
     """Incidents that count: confirmed, appealed or reduced."""
     open_allegations: int = 0
@@ -74,14 +69,15 @@ class TrustScore:
     override: str = ""
     """Id of the entry by which a person set tier and badge, while it is in force."""
     valid_until: int = field(default=0, compare=False)
-    """By the same entries, model and policy the answer is this one for every observe time from its own on and before this,
-    in microseconds: at most the next UTC midnight (`scoring.features.validity`). Left out when answers are compared:
-    it is about other observe times.
+    """End of validity, in microseconds: with the same entries, model and policy the answer is the same for every
+    observe time from its own until before this, at most the next UTC midnight (`scoring.features.validity`).
+
+    Comparisons of answers leave it out.
     """
     standing: int | None = None
-    """What the confirmed violations add up to by the policy's table, more being worse; None if the policy has none."""
+    """The sum of confirmed violations by the policy's table, more being worse; None if the policy has none."""
     cautions: tuple[Caution, ...] = ()
-    """Cautions in force, in the order of the policy's rules. No other field rests on them, but `valid_until`."""
+    """Cautions in force, in the order of the policy's rules. Of the other fields only `valid_until` rests on them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +95,7 @@ class IncidentEffect:
     points_if_overturned: int
     """Points gained if the whole incident were overturned, by an exact refold without it; at least 0."""
     entries: tuple[str, ...]
-    """Ids of the entries it is made of: each report, by `occur_time`, followed by its decisions."""
+    """Ids of its entries: each report, by `occur_time`, followed by its decisions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +110,7 @@ class ExposureDay:
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """What one group of facts takes from the page's base."""
+    """The effect of one group of facts on the page's base."""
 
     reason_code: str
     points: int
@@ -122,35 +118,29 @@ class Reason:
     incidents: tuple[IncidentEffect, ...] = ()
     """The incidents of the group with the largest effect, that one first."""
     incidents_omitted: int = 0
-    """Number of the group's other incidents."""
     entries: tuple[str, ...] = ()
     """Ids of the entries behind it, if these are no incidents: the latest first."""
     entries_omitted: int = 0
-    """Number of the others."""
     days: tuple[ExposureDay, ...] = ()
     """Days of exposure behind it, the latest first."""
     days_omitted: int = 0
-    """Number of the others."""
     counted: int = 0
-    """What is behind it, counted without decay: incidents, failed orders, failed inspections, lost disputes; of FEW_ORDERS
-    settled orders, of SHORT_TENURE days, of IDENTITY_LEVEL the level, of LIMIT the sum before it.
+    """A count without decay: incidents, failed orders, failed inspections, lost disputes; of FEW_ORDERS settled
+    orders, of SHORT_TENURE days, of IDENTITY_LEVEL the level, of LIMIT the sum before it.
     """
     compared: int = 0
-    """What that is compared with: settled orders, or of inspections those failed and passed; else 0."""
+    """The total of `counted`: settled orders, or of inspections those failed and passed; else 0."""
 
 
 @dataclass(frozen=True, slots=True)
 class ThinFile:
-    """The reason why a seller is unrated: its history, and the history that the policy requires."""
+    """Why a seller is unrated: its history, and the history that the policy requires."""
 
     settled_orders: int
-    """Settled orders so far."""
     settled_orders_needed: int
-    """Settled orders that the policy requires."""
     tenure_days: int
     """Days since the first exposure or identity."""
     tenure_days_needed: int
-    """Days that the policy requires."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,10 +149,8 @@ class Explanation:
 
     score: TrustScore
     baseline_points: int | None = None
-    """The base of the page, from which every reason is counted: the points of a seller with the best row of every table.
-    Only if rated.
-    """
+    """The base of the page: the points of a seller with the best row of every table. Only if rated."""
     reasons: tuple[Reason, ...] = ()
-    """What makes the points, which sum to `points - baseline_points` exactly; only if rated."""
+    """They sum to `points - baseline_points` exactly; only if rated."""
     thin_file: ThinFile | None = None
     """Only if unrated."""

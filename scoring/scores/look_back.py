@@ -19,16 +19,16 @@ from scoring.policy.policy import Policy
 from scoring.scores.score import MAX_CELLS
 
 LOOK_BACK_DAYS = 180
-"""Day-ends that are looked at for the beginning of a measure by tier."""
+"""Day-ends searched for the begin of a measure by tier."""
 
 FIRST_DAYS = 32
-"""Day-ends that are looked at first, then all others: most sellers' terms are either new or old."""
+"""Day-ends searched first, then all others: most sellers' terms are either new or old."""
 
 NO_TIER = 0
 
 
 class LookBack:
-    """The tiers of some sellers at the last midnights, found when they are first asked for, of all sellers at once."""
+    """The tiers of some sellers at the last midnights, computed on first use, of all sellers at once."""
 
     def __init__(
         self,
@@ -39,9 +39,8 @@ class LookBack:
         columns: EntryColumns,
         check: Callable[[], None],
     ) -> None:
-        """Hold what the tiers follow from; `check` is called between parts of the work and may raise.
-
-        `columns`: of `table`, after `apply_changes`.
+        """Take `check`, which is called between parts of the work and may raise, and `columns` of `table` after
+        `apply_changes`.
         """
         self._table, self._observe_time, self._policy, self._check = table, observe_time, policy, check
         self._artifact, self._columns = artifact, columns
@@ -60,7 +59,7 @@ class LookBack:
         return self._tiers[back][case]
 
     def _look(self, artifact: Artifact) -> None:
-        """Look at some more midnights, in bounded memory."""
+        """Compute some more midnights, in bounded memory."""
         self._check()
         window, seen = max(self._policy.clear_days, 1), len(self._points)
         left = LOOK_BACK_DAYS + window - seen
@@ -91,10 +90,11 @@ class LookBack:
             self._tiers += np.where(self._exists[first:end], tiers, NO_TIER).tolist()
 
     def _add_facts(self, days: Ints) -> Bools:
-        """Add what is known of some midnights without the model; return where a violation counts, by midnight and seller.
+        """Add the facts of some midnights that need no model; return whether a violation counts, by midnight and
+        seller.
 
-        A tier that no points can change is fixed: a person set it, or the standing allows the lowest alone. `_look` adds the
-        tiers of thin files.
+        A tier that no points can change is fixed: a person set it, or the standing allows the lowest alone. `_look`
+        adds the tiers of thin files.
         """
         cases = self._columns.cases
         if self._visible is None:
@@ -141,7 +141,7 @@ class LookBack:
         return is_guilty
 
     def _rest_on_points(self, window: int) -> Bools:
-        """Return the midnights and sellers whose points some tier that is not fixed rests on."""
+        """Return the midnights and sellers with an open tier that rests on points."""
         fixed_so_far = np.cumsum(np.pad(self._is_fixed, ((window, 0), (0, 0)), constant_values=True), axis=0)
         return np.asarray(fixed_so_far[window:] - fixed_so_far[:-window] < window)
 

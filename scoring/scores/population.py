@@ -1,7 +1,7 @@
-"""Many sellers at one time, and the tier and terms that a policy gives each of them: arrays, of one policy as of another.
+"""Many sellers at one time, with their tiers and terms by any policy, as arrays.
 
-A policy looks at few values of each seller (tier, standing, counts, settled values), and only at whether each reaches what it
-states. So sellers are sorted into the situations that it distinguishes, and each situation is answered once.
+A policy considers few values of each seller (tier, standing, counts, settled values), and only whether each reaches a
+stated value. So sellers are sorted into the situations that it distinguishes, and each situation is answered once.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ from scoring.policy.space import build_space
 from scoring.scores.score import fold_views
 
 NO_TIER = 0
-"""Stands for the tier of a seller while no model is served, as for a seller that does not exist."""
+"""The tier of a seller while no model is served, and of a seller that does not exist."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +40,11 @@ class Population:
     products: Sequence[str]
     """The product categories by the codes of the facts' exposure."""
     points: Ints | None
-    """Of shape (views, n): points of now and of the last day-ends, as many as were asked for; None without a model."""
+    """Of shape (views, n): points of now and of the requested last day-ends; None without a model."""
 
     @property
     def exists(self) -> Bools:
-        """Return whether anything that stands is on record of each seller."""
+        """Return whether any valid fact of each seller is recorded."""
         return self.facts.exists
 
     @property
@@ -57,7 +57,7 @@ class Population:
         return np.bincount(self.facts.violations.case, minlength=self.facts.cases)[: self.facts.cases] > 0
 
     def largest_products(self) -> list[str]:
-        """Return the product category of which each seller settled most orders; "" of who settled none."""
+        """Return the product category with most settled orders of each seller; "" for a seller without any."""
         n, width = self.facts.cases, max(len(self.products), 1)
         sold = np.zeros((n, width), dtype=np.int64)
         np.add.at(sold, (self.facts.exposure_case, self.facts.exposure_product), self.facts.exposure_orders)
@@ -75,7 +75,7 @@ class Population:
 def observe(
     table: FactTable, marketplace: str, observe_time: int, artifact: Artifact | None, policies: Sequence[Policy]
 ) -> Population:
-    """Return the sellers of a table as they stand at a time, with what any of some policies looks at."""
+    """Return the sellers of a table at a time, with all values that any of some policies considers."""
     widest = max(policies, key=lambda policy: policy.clear_days)
     if artifact is None:
         facts = view_often(apply_changes(table.columns), [observe_time, observe_time], table.sales).facts
@@ -106,14 +106,14 @@ def add_up_values(valued: FactTable, observe_time: int) -> dict[str, Ints]:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """What a policy gives each seller of a population."""
+    """A policy's tiers and terms of a population."""
 
     tier: Ints
-    """Numbers of tiers; NO_TIER for who does not exist, and for all without a model."""
+    """Numbers of tiers; NO_TIER for a seller that does not exist, and for all without a model."""
     terms: Sequence[Terms]
-    """The terms that any of them has."""
+    """The different terms."""
     terms_of: Ints
-    """By seller, the place of its terms."""
+    """By seller, the index of its terms."""
     by_rule: Mapping[str, int]
     """By id of every rule, the number of sellers for whom it holds."""
 
@@ -121,8 +121,8 @@ class Placed:
 def place(policy: Policy, people: Population, settled: Mapping[str, Ints], deposits: Ints | None = None) -> Placed:
     """Return the tier and terms of each seller by a policy.
 
-    `settled`: values in the policy's currency, as by `add_up_values`; `deposits`: what is placed of each seller's deposit,
-    of shape (n,) in its minor units. None counts as 0. A deposit is among the terms as a whole, whatever is placed of it.
+    `settled`: values in the policy's currency, as by `add_up_values`; `deposits`: the placed deposit of each seller, of
+    shape (n,) in its minor units. None counts as 0. Terms state the whole deposit, whatever is placed.
     """
     n = people.facts.cases
     standing = np.zeros(n, dtype=np.int64) if policy.standing is None else policy.standing.add_up(people.facts, n)
@@ -171,7 +171,7 @@ def place(policy: Policy, people: Population, settled: Mapping[str, Ints], depos
 
 
 def add_cautions(policy: Policy, placed: Placed, marketplace: str, cautions: Mapping[int, Sequence[Caution]]) -> Placed:
-    """Return what a policy gives each seller together with the protections of its cautions, and how many each rule protects.
+    """Return `place`'s answer with the protections of cautions, and the number of sellers that each rule protects.
 
     `cautions`: those in force by case, as of `find_cautions`. A rule of caution is counted as `caution~ID`.
     """
@@ -216,7 +216,7 @@ def _reached(edges: Sequence[int], values: Ints) -> Ints:
 
 
 def known_before(table: FactTable, time: int) -> FactTable:
-    """Return what of a table had been reported before a time, in microseconds."""
+    """Return the part of a table that was reported before a time, in microseconds."""
     columns = table.columns.take(table.columns.report_time < time)
     sales = table.sales and table.sales.take(table.sales.report_time < time)
     return replace(table, columns=columns, sales=sales)

@@ -1,14 +1,13 @@
-"""Reasons: what costs a seller points, each with a name and with the entries or days behind it.
+"""Reasons: the causes of lost points, each with a name and with the entries or days behind it.
 
-The model is a page of tables, one a feature, and the points are the base plus one row of each table. The rows are read from
-three states of the same sums:
+The model is a page of tables, one a feature, and the points are the base plus one row of each table. The rows are read
+from three states of the same sums:
 
-- orders alone, as if the seller had done nothing else. What a rate without decay expects of a short file, half an event,
-  belongs to FEW_ORDERS, as the exposure table does;
-- without incidents: what failed orders, failed inspections and lost disputes change belongs to them;
-- as it is: what incidents change is shared between their categories, at most eight, by Shapley. v(S) is the sum of the rows
-  with the incidents of the categories in S. The shares are exact whole numbers, and none has the wrong sign, since the page
-  is certified.
+- orders alone, without any other fact. FEW_ORDERS has the exposure table and the half event that a rate without decay
+expects of a short file; - without incidents: the change by failed orders, failed inspections and lost disputes is
+theirs; - complete: the change by incidents is shared between their categories, at most eight, by Shapley. v(S) is the
+sum of the rows with the incidents of the categories in S. The shares are exact whole numbers, and none has the wrong
+sign, since the page is certified.
 
 Below 0 or above 1000 points LIMIT closes the sum.
 """
@@ -35,7 +34,7 @@ from scoring.model.scale import MAX_POINTS
 from scoring.scores.answer import ExposureDay, IncidentEffect, Reason
 
 MAX_LISTED = 1_000
-"""Incidents, entries or days that a reason lists; of the others it states the number."""
+"""Most incidents, entries or days that a reason lists; it counts the others."""
 
 _ABOUT_VIOLATIONS = (Kind.VIOLATION, Kind.STATUS, Kind.ATTRIBUTION)
 _CORRECTION = int(Kind.CORRECTION)  # compared faster than a member of an enum
@@ -86,7 +85,7 @@ class Incident:
 def group_incidents(violations: Violations, places: Sequence[int]) -> list[Incident]:
     """Return the incidents of one seller, in the order of their codes.
 
-    `places`: the indices of its counted violations. An incident has the category and severity of its gravest violation.
+    `places`: the indices of its counted violations.
     """
     index = np.array(places, dtype=np.int64)
     columns = (violations.incident, violations.severity, violations.category)
@@ -108,7 +107,7 @@ def reason_code(category: Category) -> str:
 def rank_reason_codes(incidents: Sequence[Incident]) -> tuple[str, ...]:
     """Return the reason codes of a seller's incidents, each once, the gravest category first.
 
-    Each category has one code. Of equal severities the category with more incidents is first, then by category.
+    Of equal severities the category with more incidents is first, then by category.
     """
     worst: dict[Category, tuple[int, int]] = {}
     for incident in incidents:
@@ -145,7 +144,8 @@ def _add(found: dict[str, Ints], code: str, points: Ints) -> None:
 
 
 def rank_other_codes(sums: Sums, x: Floats, page: Page, features: Sequence[AnyFeature]) -> list[tuple[str, ...]]:
-    """Return, for each of the first n cases of `sums`, the codes of what costs points but incidents, the costliest first.
+    """Return, for each of the first n cases of `sums`, the codes that cost points, without incidents, the costliest
+    first.
 
     `x`: their input, shape (n, features).
     """
@@ -170,8 +170,8 @@ def compute_reasons(
 ) -> tuple[Reason, ...]:
     """Return the reasons of one seller's points, the costliest first, LIMIT last.
 
-    `facts`: of a single case. The points of the reasons sum to the seller's points less the page's base, exactly. `check` is
-    called between the parts of the work and may raise to end it.
+    `facts`: of a single case. The points of the reasons sum to the seller's points less the page's base, exactly.
+    `check` is called between the parts of the work and may raise to end it.
     """
     incidents = group_incidents(facts.violations, range(len(facts.violations.case)))
     categories = sorted({incident.category for incident in incidents})
@@ -208,7 +208,7 @@ def compute_reasons(
 
 
 def _explain_loss(code: str, points: int, facts: Facts, rows: Sequence[FactRow]) -> Reason:
-    """Return the reason of this code with what is behind it, for the single case of `facts`."""
+    """Return the reason of this code with the facts behind it, for the single case of `facts`."""
     orders, reason = int(facts.exposure_orders.sum()), Reason(code, points)
     match code:
         case Subject.FAILURES:
@@ -255,7 +255,7 @@ def _cite(reason: Reason, facts: Facts, rows: Sequence[FactRow], finding: Findin
 def _build_effects(
     incidents: Sequence[Incident], gains: Sequence[int], violations: Violations, rows: Sequence[FactRow]
 ) -> list[IncidentEffect]:
-    """Return the effect of each incident, the largest first; `gains`: the points that overturning each would give back."""
+    """Return the effect of each incident, the largest first; `gains`: the points regained by overturning each."""
     names, corrected = list_coded_texts(rows), _apply_corrections(rows)
     entries = group_entries_by_violation(corrected)
     effects = [
@@ -268,10 +268,10 @@ def _build_effects(
 def shapley_shares(values: Sequence[int], players: int) -> list[int]:
     """Return the Shapley share of each player, as whole numbers that sum to the whole.
 
-    `values[s]` is the worth of the subset whose bits are `s`, which must not rise when a player joins. Exact in integers;
-    rounded by the largest remainder, so the shares sum to `values[-1] - values[0]` and none is positive. Worked: values
-    700, 650, 680, 600 of {}, {a}, {b}, {a, b}: a has ((650 - 700) + (600 - 680)) / 2 = -65, b has ((680 - 700) + (600 -
-    650)) / 2 = -35.
+    `values[s]` is the worth of the subset whose bits are `s`, which must not rise when a player joins. Exact in
+    integers; rounded by the largest remainder, so the shares sum to `values[-1] - values[0]` and none is positive.
+    Worked: values 700, 650, 680, 600 of {}, {a}, {b}, {a, b}: a has ((650 - 700) + (600 - 680)) / 2 = -65, b has ((680
+    - 700) + (600 - 650)) / 2 = -35.
     """
     whole = factorial(players)
     losses = []
@@ -324,7 +324,7 @@ def _build_effect(
     rows: Sequence[FactRow],
     entries: Mapping[str, Sequence[str]],
 ) -> IncidentEffect:
-    """Return the effect of one incident; `gain`: the points that overturning it would give back."""
+    """Return the effect of one incident; `gain`: the points regained by overturning it."""
     reports = sorted(
         (rows[violations.row[place]] for place in incident.places), key=lambda r: (r.occur_time, r.entry_id)
     )

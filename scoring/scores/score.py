@@ -40,7 +40,7 @@ MAX_CELLS = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class SellerViews:
-    """The views of every seller that answers need, all by the same knowledge.
+    """All views of some sellers that answers need, by the same knowledge.
 
     The views are: now, each of the last day-ends, and now if every open allegation were upheld.
     """
@@ -52,10 +52,10 @@ class SellerViews:
     sums: Sums
     """Sums of the cases: view k of seller i is case `k * n + i`."""
     valid_until: Ints
-    """Until when the answers hold, by seller, shape (n,)."""
+    """By seller, shape (n,)."""
     x: Floats
-    """The model's input, of shape ((views + 2) x n, features): behind the views now at the low and at the high end of the
-    seller's own rates (see `scoring.model.interval`).
+    """The model's input, of shape ((views + 2) x n, features): after the views follow now at the low and at the high
+    end of the seller's own rates (see `scoring.model.interval`).
     """
 
 
@@ -71,15 +71,15 @@ def score(
 ) -> list[TrustScore | None]:
     """Return the trust scores of `sellers`, in their order, from the ledger's rows about them.
 
-    `rows` may be a table of these, too. A score is None if nothing that stands is on record of the seller. `observe_time`
-    is in microseconds. Without an artifact the state is UNKNOWN and there are no points. `check` is called between the
-    parts of the work and may raise to end it. `omitted`: by seller, the open allegations that are not among the rows,
-    which are only counted. `flows`: by seller, what is on record at that time of its flow, which cautions alone rest on.
+    `rows` may be a table of these, too. A score is None if no valid fact of the seller is recorded. `observe_time` is
+    in microseconds. Without an artifact the state is UNKNOWN and there are no points. `check` is called between the
+    parts of the work and may raise to end it. `omitted`: by seller, the open allegations missing in the rows, which are
+    only counted. `flows`: by seller, its recorded flow at that time, which only cautions rest on.
     """
     check()
     table = rows if isinstance(rows, FactTable) else tabulate(rows, sellers)
     if len(sellers) > 1 and len(rows) * (policy.clear_days + 2) > MAX_CELLS:
-        # Sellers are independent of each other, so a large batch is answered in parts, in bounded memory.
+        # Sellers are independent, so a large batch is answered in parts, in bounded memory.
         middle = len(sellers) // 2
         parts = [
             score(table.part(first, end), sellers[first:end], observe_time, artifact, policy, check, omitted, flows)
@@ -99,7 +99,7 @@ def score_with_facts(
     omitted: Mapping[str, Omitted] = NOTHING_OMITTED,
     flows: Flows = NO_FLOWS,
 ) -> tuple[list[TrustScore | None], Facts]:
-    """Return the trust scores of `sellers`, and the facts that they rest on, one case a seller. Parameters as for `score`."""
+    """Return the trust scores of `sellers`, and their facts, one case a seller. Parameters as for `score`."""
     if artifact is None:
         columns = apply_changes(table.columns)
         facts = view_often(columns, [observe_time, observe_time], table.sales).facts
@@ -126,7 +126,7 @@ def _answer_views(
     check: Callable[[], None],
     omitted: Mapping[str, Omitted],
 ) -> list[TrustScore | None]:
-    """Return the answers about the sellers of `rests_on`, whose views are folded, with all that the policy adds."""
+    """Return the answers about the sellers of `rests_on`, whose views are folded, with the policy's additions."""
     table, sellers, _ = rests_on
     answers = build_answers(views, artifact.raw_score(views.x), artifact, policy)
     answers = _apply_standing(answers, views.facts, policy)
@@ -136,7 +136,6 @@ def _answer_views(
 
 
 def _add_omitted(answer: TrustScore | None, omitted: Omitted | None) -> TrustScore | None:
-    """Return the answer with omitted allegations added to the open ones."""
     if answer is None or omitted is None:
         return answer
     return replace(
@@ -153,7 +152,7 @@ def _add_cautions(
     policy: Policy,
     check: Callable[[], None],
 ) -> list[TrustScore | None]:
-    """Return the answers with the cautions in force; they hold until the first of these ends, and are else the same."""
+    """Return the answers with the cautions in force, unchanged otherwise; they hold until the first of these ends."""
     if policy.caution is None:
         return answers
     found = find_cautions(*rests_on, observe_time, policy.caution, check)
@@ -168,7 +167,7 @@ def _add_cautions(
 def _apply_standing(answers: list[TrustScore | None], facts: Facts, policy: Policy) -> list[TrustScore | None]:
     """Return the answers about the first cases with standing, and no better tier than it allows.
 
-    As they are if the policy has no table of standing.
+    Without a table of standing they stay the same.
     """
     if policy.standing is None:
         return answers
@@ -177,10 +176,7 @@ def _apply_standing(answers: list[TrustScore | None], facts: Facts, policy: Poli
 
 
 def _bound_by(standing: int, answer: TrustScore, policy: Policy) -> TrustScore:
-    """Return the answer with its standing and a tier bounded by it.
-
-    The tier is the worse of its own and what the standing allows.
-    """
+    """Return the answer with its standing, and the worse of its own tier and the one that the standing allows."""
     if answer.points is None or answer.tier_points is None:
         return replace(answer, standing=standing)
     codes = [code for code in answer.reason_codes if code != CLEAR_DAYS_PENDING]
@@ -195,10 +191,7 @@ def _bound_by(standing: int, answer: TrustScore, policy: Policy) -> TrustScore:
 def _apply_override(
     answer: TrustScore | None, facts: Facts, case: int, rows: Sequence[FactRow], policy: Policy
 ) -> TrustScore | None:
-    """Return the answer with the tier and badge of the override in force, if any.
-
-    The points stay.
-    """
+    """Return the answer with the tier and badge of the override in force, if any; the points stay."""
     if answer is None or not facts.override[case]:
         return answer
     tier = Tier(facts.override[case])
@@ -234,10 +227,8 @@ def fold_views(table: FactTable, observe_time: int, artifact: Artifact, policy: 
 def build_answers(views: SellerViews, raw: Floats, artifact: Artifact, policy: Policy) -> list[TrustScore | None]:
     """Return one answer per seller from its raw scores; None for a seller that does not exist.
 
-    Of all views an answer holds: the points of now, the lowest points of now and the last day-ends, the points with open
-    allegations upheld, and the points at both ends of the interval; besides p_bad of now and the reason codes. `raw`: the
-    scores of the rows of `views.x`, shape (rows,), in this order of views: now, day-ends, allegations upheld, low end,
-    high end. A thin file without a counted violation is UNRATED.
+    `raw`: the scores of the rows of `views.x`, shape (rows,), in this order of views: now, day-ends, allegations
+    upheld, low end, high end. A thin file without a counted violation is UNRATED.
     """
     n, facts, sums = views.n, views.facts, views.sums
     *seen, upheld, low, high = artifact.scale.points(raw).reshape(-1, n)
@@ -255,7 +246,7 @@ def build_answers(views: SellerViews, raw: Floats, artifact: Artifact, policy: P
         elif not rated[case]:
             answers.append(_build_unrated(allegations, until[case], policy))
         else:
-            # Thin days count too: were they left out, an order of then that is reported late could add a low day.
+            # Thin days count too: else an order of such a day that is reported late could add a low day.
             points = ViewPoints(*(int(view[case]) for view in (seen[0], low, high, upheld, lowest)))
             p_bad = artifact.scale.p_bad(float(raw[case]))
             incidents = group_incidents(facts.violations, members)
@@ -277,7 +268,7 @@ def explain(
 ) -> Explanation | None:
     """Return the trust score of one seller with the facts behind every point of it.
 
-    None if nothing that stands is on record of the seller. Parameters are those of `score`.
+    None if no valid fact of the seller is recorded. Parameters are those of `score`.
     """
     if artifact is None:
         [unknown] = score(rows, [seller], observe_time, artifact, policy, check, omitted, flows)
@@ -334,7 +325,6 @@ def _build_rated(
     valid_until: int,
     policy: Policy,
 ) -> TrustScore:
-    """Return the answer for a seller with points."""
     tier = policy.tier(points.lowest)
     pending = (CLEAR_DAYS_PENDING,) if tier is not policy.tier(points.now) else ()
     return TrustScore(
@@ -355,7 +345,6 @@ def _build_rated(
 
 
 def _build_unrated(allegations: int, valid_until: int, policy: Policy) -> TrustScore:
-    """Return the answer for a seller with too little history."""
     badge = policy.badges[Tier.UNRATED]
     return TrustScore(
         state=ScoreState.UNRATED,
@@ -368,10 +357,6 @@ def _build_unrated(allegations: int, valid_until: int, policy: Policy) -> TrustS
 
 
 def _build_unknown(facts: Facts, case: int, counted: Sequence[int], valid_until: int, policy: Policy) -> TrustScore:
-    """Return the answer for a case without a model.
-
-    `counted`: indices of its counted violations.
-    """
     return TrustScore(
         state=ScoreState.UNKNOWN,
         tier=None,

@@ -1,4 +1,4 @@
-"""The settled value of a seller, by product category: what caps grow with, and some rules ask for."""
+"""The settled value of a seller by product category, which lets caps grow and which some rules ask for."""
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -16,9 +16,9 @@ NO_VALUES: Mapping[str, int] = MappingProxyType({})
 
 
 def grows_with_value(policy: Policy) -> bool:
-    """Return whether a rule of the policy asks for the settled value, or a cap of it grows with that.
+    """Return whether a rule of the policy asks for the settled value, or a cap grows with it.
 
-    Only then do values have to be read.
+    Only then must values be read.
     """
     rules = policy.rule_book.rules
     measures = (measure for rule in rules for measure in rule.measures)
@@ -32,7 +32,7 @@ def add_up_settled(
 ) -> dict[str, int]:
     """Return the settled value by product category, and of all under the empty text; nothing without values.
 
-    By the same rules as orders count (highest revision, from the last change of control on): the fold's own facts, with
+    It counts by the rules of orders (highest revision, from the last change of control on): the fold's own facts, with
     values in place of orders.
     """
     if not settled_minor:
