@@ -1,4 +1,4 @@
-"""The audit file: privileged calls, each bound to the one before, and none that is not written."""
+"""The audit file: each privileged call is written and bound to the call before it."""
 
 import json
 import threading
@@ -38,7 +38,7 @@ def test_lines_are_chained_and_a_change_is_found(tmp_path: Path) -> None:
         good[1:],
         [*good[:2], good[2].rstrip()],
         [*good, "{}\n"],
-        # The bytes are hashed: the content alone would be the same for these.
+        # The hash covers the bytes: the parsed content would be equal.
         [good[0].replace('{"time"', '{"caller": "b", "time"'), *good[1:]],
         [good[0].replace('"caller": "a"', '"caller": "b", "caller": "a"'), *good[1:]],
         [good[0].replace(": ", ":  ", 1), *good[1:]],
@@ -69,7 +69,7 @@ def test_privileged_calls_are_written_and_others_are_not(tmp_path: Path) -> None
         assert (failed["call"], failed["code"]) == (second["hash"], "NOT_FOUND")
         assert "secret" not in path.read_text()
         path.unlink()
-        path.mkdir()  # nothing can be written there
+        path.mkdir()
         with pytest.raises(SellertrustCallError) as caught:
             client.overturn_violation(MARKET, "v-1", actor="court", reason="so", deadline_seconds=1)
         assert caught.value.code in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
@@ -171,7 +171,6 @@ def test_reads_are_written_of_whom_the_grants_file_names(tmp_path: Path) -> None
 
 
 def test_privileged_calls_are_written_into_the_data_folder_unless_another_file_is_named(tmp_path: Path) -> None:
-    """So there is none that is written nowhere: also where everybody is `local`."""
     authority = Authority(tmp_path)
     write_grants(tmp_path / "grants.toml", grant("dns:a.example", ["decide"], entry_ids=["*"], actions=["*"]))
     shown = authority.certificate(dns=["a.example"]).options()
@@ -245,7 +244,6 @@ def test_two_servers_share_a_file_while_one_cuts_it(tmp_path: Path) -> None:
 
 
 def test_a_line_of_long_names_neither_fills_the_disk_nor_ends_the_file(tmp_path: Path) -> None:
-    """What is wrong with a request is found after it was written down."""
     path = tmp_path / "audit.jsonl"
     with running_server(tmp_path) as running, running.client() as client:
         client.append_entries(MARKET, [violation("v-1", "s")])
@@ -265,7 +263,7 @@ def test_a_line_of_long_names_neither_fills_the_disk_nor_ends_the_file(tmp_path:
 
 
 def test_no_text_that_somebody_wrote_stands_in_the_file_in_place_of_an_id(tmp_path: Path) -> None:
-    """An id that is none is written as malformed; good ones beside it, to the longest, as they are."""
+    """A malformed id is written as malformed."""
     path, prose, longest = tmp_path / "audit.jsonl", "Jo Doe of 1 Main Street", "i" * 128
     with running_server(tmp_path) as running, running.client() as client:
         wanted = {"actor": "a", "reason": "so", "seller": longest, "execute": True, "expected_count": 1}

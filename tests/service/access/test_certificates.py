@@ -1,4 +1,4 @@
-"""Client certificates: what is no certificate of version 3 with each extension once names nobody."""
+"""Client certificates: a certificate that is not of version 3 with each extension once names no caller."""
 
 import datetime
 import ssl

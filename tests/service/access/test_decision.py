@@ -1,4 +1,4 @@
-"""The decision: denied unless one grant gives each of the call's principals each thing that it asks for."""
+"""The decision on a call: one grant must give each principal each right that the call needs."""
 
 from collections.abc import Sequence
 
@@ -61,7 +61,7 @@ def test_it_is_what_a_plain_reading_of_the_rules_says(
 
 
 def plainly(who: Sequence[Principal], given_grants: Sequence[Grant], call: Sequence[Asked]) -> bool:
-    """The same, spelled out field by field."""
+    """Decide field by field, as a reference for the real decision."""
     answers = []
     for principal in who:
         for one in call:
@@ -111,7 +111,6 @@ def test_local_may_do_everything_and_nobody_nothing(given_grants: list[Grant], c
 
 
 def test_two_grants_do_not_add_up_within_one_thing_that_is_asked_for() -> None:
-    """A gateway that may state complaints of a brand and inspections of customs states no violation as customs."""
     who = Principal("dns:a.example", is_bound=True)
     pattern, right = (Pattern("dns:a.example"),), frozenset({Right.APPEND})
     by_brand = Grant(pattern, right, EVERY, EVERY, frozenset({"violation"}), frozenset({"brand"}), EVERY, ("*",))

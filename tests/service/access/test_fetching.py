@@ -1,4 +1,4 @@
-"""Keys of a URL: fetched off the calls, over https alone, without redirects, and never in excess."""
+"""Keys of a URL: fetched in the background, over https alone, without redirects, at a bounded rate."""
 
 import http.server
 import json
@@ -20,8 +20,6 @@ from tests.helpers.callers import Authority, public_jwk
 
 
 class Site:
-    """A server of https on this machine; `answer` says what it answers."""
-
     def __init__(self, folder: Path) -> None:
         self.authority = Authority(folder)
         self.asked = 0
@@ -54,7 +52,7 @@ class Site:
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
 
     def drip(self, write: Callable[[bytes], object]) -> None:
-        """Send what `dripped` holds, then its last character again and again, until nobody listens."""
+        """Send `dripped`, then its last character repeatedly until the client disconnects."""
         with suppress(OSError):
             for part in chain([self.dripped], repeat(self.dripped[-1:])) if self.dripped else ():
                 write(part)
@@ -75,7 +73,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 @pytest.fixture
 def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Moves the clock of the key sets on."""
+    """Return a function that moves the clock of the key sets on, in seconds."""
     now = [1_000_000.0]
     monkeypatch.setattr(key_sets, "monotonic", lambda: now[0])
 
@@ -135,7 +133,7 @@ def test_a_site_that_answers_badly_leaves_the_last_good_keys(
     assert [*source.keys] == ["k1"]
     later(86_401)
     source.look()
-    assert [*source.keys] == []  # a day without an answer
+    assert [*source.keys] == []
 
 
 @pytest.mark.long
@@ -171,7 +169,7 @@ def test_a_handshake_that_drips_is_given_up_as_well(monkeypatch: pytest.MonkeyPa
 
         def serve() -> None:
             with listening.accept()[0] as taken, suppress(OSError):
-                taken.sendall(b"\x16\x03\x03\x3f\xff")  # the head of a record of TLS of 16 KB
+                taken.sendall(b"\x16\x03\x03\x3f\xff")  # the header of a 16 KB TLS record
                 while not is_over.wait(0.05):
                     taken.sendall(b"\x02")
 
@@ -184,7 +182,7 @@ def test_a_handshake_that_drips_is_given_up_as_well(monkeypatch: pytest.MonkeyPa
         is_over.set()
         assert not asking.is_alive()
     assert len(told) == 1
-    assert told[0] == "is too slow" or "timed out" in told[0]  # by whichever of both is sooner
+    assert told[0] == "is too slow" or "timed out" in told[0]  # by the sooner of both
 
 
 def test_a_key_set_without_keys_withdraws_them_and_is_reported(site: Site, later: Callable[[float], None]) -> None:
@@ -222,5 +220,5 @@ def test_keys_are_believed_for_a_day_also_while_a_site_does_not_end_its_answer(
     source.look()
     later(86_399)
     assert [*source.keys] == ["k1"]
-    later(2)  # the thread that asks still waits
+    later(2)
     assert [*source.keys] == []

@@ -1,4 +1,4 @@
-"""The grants file: what it grants, and every error in it at once."""
+"""The grants file: its grants, and every error in it at once."""
 
 from pathlib import Path
 from textwrap import dedent
@@ -13,7 +13,7 @@ from tests.helpers.callers import TokenIssuer, grant, write_grants
 
 
 def problems(folder: Path, text: str) -> list[str]:
-    """What is wrong with a file of this text, without its path."""
+    """Return the file's errors, without its path."""
     path = folder / "grants.toml"
     write_grants(path, text)
     with pytest.raises(ConfigurationWrong) as caught:
@@ -98,7 +98,7 @@ def test_who_appends_violations_names_sources_and_notifiers(tmp_path: Path) -> N
 
 
 def test_who_appends_about_some_sellers_has_ids_of_its_own(tmp_path: Path) -> None:
-    """Else a refused id tells that an entry of another seller has it."""
+    """Otherwise a refusal would show that an entry of another seller has the id."""
     limits = {"kinds": ["exposure"], "sellers": ["s-1"]}
     [line] = problems(tmp_path, grant("dns:a.example", ["append"], entry_ids=["*"], **limits))
     assert line.startswith("grants[0].entry_ids: must name how ids begin beside sellers")
@@ -107,7 +107,6 @@ def test_who_appends_about_some_sellers_has_ids_of_its_own(tmp_path: Path) -> No
 
 
 def test_no_right_gives_entries_that_methods_of_their_own_make(tmp_path: Path) -> None:
-    """Erasures and mended clocks are no entries that anybody appends, whatever is granted."""
     every = {name: ["*"] for name in ("kinds", "sources", "notifiers", "entry_ids", "actions", "marketplaces")}
     write_grants(tmp_path / "grants.toml", grant("dns:a.example", [right.value for right in Right], **every))
     [found] = load_grants(tmp_path / "grants.toml").grants

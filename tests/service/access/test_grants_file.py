@@ -1,4 +1,4 @@
-"""The rules in force follow their files while the server runs, and keep the last good ones."""
+"""Rules follow their files while the server runs; the last valid files stay in force."""
 
 import threading
 from collections.abc import Iterator
@@ -23,7 +23,6 @@ HALF = "[[grants]]\nprincipals = ["
 
 
 def eventually(is_so: object, seconds: float = SECONDS) -> None:
-    """Waits until a function answers true."""
     until = monotonic() + seconds
     while not is_so():  # type: ignore[operator]
         assert monotonic() < until, "it did not come to be so"
@@ -37,8 +36,6 @@ def write(path: Path, text: str) -> None:
 
 
 class Server:
-    """A server with grants, and its files."""
-
     def __init__(self, running: Running, folder: Path, authority: Authority, issuer: TokenIssuer) -> None:
         self.running, self.folder, self.authority, self.issuer = running, folder, authority, issuer
         self.grants = folder / "grants.toml"
@@ -48,11 +45,11 @@ class Server:
         return [one.rights for one in self.running.server._grants.rules.grants]
 
     def append(self) -> None:
-        """Appends an entry beside the server's calls."""
+        """Append an entry while the server runs."""
         append_messages(self.running.ledger, MARKET, [violation(f"v-{monotonic()}", "s-1")])
 
     def take(self, text: str) -> None:
-        """Replaces the grants and waits until they are taken over."""
+        """Replace the grants and wait until the server uses them."""
         before = len(self.running.lines("grants taken over"))
         write_grants(self.grants, self.issuer.table() + text)
         eventually(lambda: len(self.running.lines("grants taken over")) > before)
@@ -69,7 +66,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 @pytest.mark.long
 def test_the_log_of_a_refused_file_names_no_subject_of_a_token(server: Server) -> None:
-    """Where it is wrong and whose issuer it is stay; what follows # is the pseudonym that other lines have."""
+    """The place and the issuer stay; the text after # is the pseudonym of other lines."""
     subjects = ("jane*doe", "o'jane doe", """jane"doe'x""", "~jane")
     names = [f"jwt:https://other.example#{subject}" for subject in subjects] + ["jtw:https://other.example#jane doe"]
     tables = "".join(grant(name, ["read_ledger"]) for name in names)
@@ -126,7 +123,7 @@ def test_a_watch_ends_soon_after_its_grant_is_withdrawn(server: Server) -> None:
         thread = threading.Thread(target=follow)
         thread.start()
         server.take(grant("dns:other.example", ["read_ledger"]))
-        server.append()  # which the watch would send; a quiet one has its next message within 5 s
+        server.append()  # the watch would send this entry; a quiet watch has its next message within 5 s
         thread.join(SECONDS)
     assert [error.code for error in ended] == [grpc.StatusCode.PERMISSION_DENIED]
 
@@ -184,7 +181,6 @@ def test_a_token_of_an_issuer_that_is_no_longer_named_proves_nobody_from_then_on
 
 
 def test_grants_that_are_refused_leave_no_thread_behind(tmp_path: Path) -> None:
-    """Nor does a server that does not start."""
     issuer = TokenIssuer(tmp_path)
     path = tmp_path / "grants.toml"
     absent = (

@@ -1,4 +1,4 @@
-"""Limits by caller: one caller in excess is refused with the time to wait, and nobody else is."""
+"""Limits by caller: a caller in excess gets the time to wait, and other callers are unaffected."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +18,7 @@ ANYBODY = (Pattern("dns:*.example"),)
 
 
 class Clock:
-    """A clock that tests set, in seconds."""
+    """A clock in seconds."""
 
     now = 100.0
 
@@ -97,7 +97,6 @@ def test_entries_are_counted_by_class() -> None:
 
 
 def test_a_principal_has_its_streams_whoever_is_shown_besides(tmp_path: Path) -> None:
-    """A certificate beside one token and beside another, and a token by one certificate and by another."""
     authority, issuer = Authority(tmp_path), TokenIssuer(tmp_path)
     rules = "".join(grant(name, ["read_ledger"]) for name in ("dns:*.example", "jwt:https://login.example#*"))
     limits = '[[limits]]\nprincipals = ["dns:*.example", "jwt:https://login.example#*"]\nstreams = 1\n'

@@ -1,4 +1,4 @@
-"""Every method by every identity: exactly what the matrix says, which is written by hand."""
+"""Every method by every identity, compared with a matrix written by hand."""
 
 from pathlib import Path
 

@@ -1,5 +1,3 @@
-"""Principals of certificates and tokens, and the patterns that name them."""
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -120,7 +118,7 @@ def test_what_is_no_pattern_is_refused(text: str) -> None:
 def test_a_name_without_a_star_matches_itself_alone(name: str) -> None:
     try:
         pattern = Pattern(name)
-    except ValueError:  # `.` and `..` are no segments
+    except ValueError:
         return
     assert pattern.matches(name)
     assert not pattern.matches(name + "x")

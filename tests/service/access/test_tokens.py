@@ -1,4 +1,4 @@
-"""Bearer tokens: what proves a principal, and what is refused whatever its signature says."""
+"""Bearer tokens: proof of a principal, and tokens rejected despite a sound signature."""
 
 import base64
 import json
@@ -20,8 +20,6 @@ from tests.helpers.callers import TokenIssuer, public_jwk, write_grants
 
 
 class Clock:
-    """A clock that tests set."""
-
     def __init__(self) -> None:
         self.now = time()
 
@@ -92,7 +90,7 @@ def test_what_does_not_prove_anybody_is_refused(
     issuer: TokenIssuer, clock: Clock, changes: dict[str, Any], problem: str
 ) -> None:
     tokens, _ = tokens_of(issuer, clock)
-    for _ in range(2):  # remembering must not help
+    for _ in range(2):  # the cache must not help
         with pytest.raises(TokenRefused, match=problem):
             tokens.principal(issuer.token(**changes))
 

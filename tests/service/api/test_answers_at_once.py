@@ -1,4 +1,4 @@
-"""Remembered scores are answered where their requests arrive: to whom they may be, counted, and without a thread."""
+"""Remembered scores are answered without a thread, to permitted callers alone, and are counted."""
 
 import gc
 import io
@@ -36,7 +36,7 @@ METHOD = "TrustScoreService/GetTrustScore"
 
 @contextmanager
 def remembering(folder: Path, **settings: Any) -> Iterator[Running]:
-    """A server with a model, which remembers the score of the seller `s`."""
+    """Yield a server with a model, which remembers the score of the seller `s`."""
     socket = settings.get("socket")
     with running_server(folder, artifact=artifact(), **settings) as running:
         target = running.address if socket is None else f"unix:{socket}"
@@ -66,7 +66,7 @@ def test_a_remembered_score_is_answered_while_every_thread_of_its_class_is_taken
         assert value(running, "request_seconds_count", method=METHOD, code="OK") == 21
         assert value(running, "wait_seconds_count", pool="read") == 22
         assert value(running, "calls", pool="read", state="waiting") == 0
-        wait_for(lambda: value(running, "connection_calls") == 1)  # of the one that waits, once the last is let go
+        wait_for(lambda: value(running, "connection_calls") == 1)  # the waiting call's seat, once the last is released
 
 
 def test_a_caller_who_is_known_by_its_certificate_is_answered_while_every_thread_is_taken(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_the_line_of_a_score_that_is_answered_at_once_is_that_of_any_other(tmp_p
 
 @pytest.mark.long
 def test_a_remembered_score_is_told_to_nobody_who_is_not_granted_it(tmp_path: Path) -> None:
-    """Neither while it stands in no grant, nor after it was taken out of one, nor to whoever shows nothing."""
+    """Neither before a grant names it, nor after removal from the grant, nor to a caller without credentials."""
     authority = Authority(tmp_path)
     path, local = tmp_path / "grants.toml", tmp_path / "local"
     everyone = ["dns:a.example", "dns:b.example"]
@@ -143,7 +143,7 @@ def test_remembered_scores_count_against_the_limits_of_their_caller(tmp_path: Pa
 
 
 def test_a_method_whose_calls_may_be_audited_or_approved_is_never_answered_at_once() -> None:
-    """For that waits for a file, in the one thread by which gRPC serves."""
+    """An audit write would block the one thread by which gRPC serves."""
     names = ("LedgerService/GetViolation", "LedgerService/AppendEntries", "ModelService/PromoteModel")
     for name in names:
         method = Method(name, pb.GetTrustScoreRequest, takes_stream=False, gives_stream=False, call_class="read")
@@ -152,7 +152,7 @@ def test_a_method_whose_calls_may_be_audited_or_approved_is_never_answered_at_on
 
 
 def test_who_logs_to_a_terminal_has_a_thread_for_each_call(tmp_path: Path) -> None:
-    """For the line is written before the answer there, and gRPC's one thread would wait for the terminal."""
+    """The line is written before the answer, so a slow terminal would block gRPC's one thread."""
     service = pb.DESCRIPTOR.services_by_name["TrustScoreService"]
     with remembering(tmp_path) as running, ThreadPoolExecutor(1) as pool:
         pools = {f"{service.name}/{method.name}": pool for method in service.methods}

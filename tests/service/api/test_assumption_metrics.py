@@ -1,5 +1,3 @@
-"""The metrics of committed assumptions while serving: what the ledger contradicts."""
-
 import time
 from pathlib import Path
 
@@ -17,7 +15,6 @@ ALL_LOSSES = [("against_faked_history", 10**12), ("unconditional", 10**12)]
 
 @pytest.mark.long
 def test_an_assumption_that_the_ledger_contradicts_is_a_metric(tmp_path: Path) -> None:
-    """Found by a look that a scrape begins; a run of eleven days where nine are assumed, and nothing else."""
     today = int(time.time()) // 86_400
     with running_server(tmp_path) as running:
         served = running.scorer.policy

@@ -1,4 +1,4 @@
-"""Reads that wait: with the sequence that an append answered, they see that append, or say that they cannot."""
+"""Reads that wait for a sequence see its append, or say that they cannot."""
 
 import threading
 import time
@@ -33,7 +33,7 @@ READS: dict[str, Callable[..., Any]] = {
 
 @contextmanager
 def filled_server(folder: Path, **settings: Any) -> Iterator[tuple[Running, Client]]:
-    """A server whose ledger ends at 2, an identity and a violation of the seller `s`."""
+    """Yield a server whose ledger ends at 2: an identity and a violation of the seller `s`."""
     with running_server(folder, worker_threads=8, slow_threads=8, **settings) as running, running.client() as client:
         client.append_entries(MARKET, [identity("i", "s"), violation("v", "s")])
         yield running, client
@@ -50,17 +50,17 @@ def refused(read: Callable[..., Any], client: Client, **asked: Any) -> Sellertru
 def test_a_read_sees_at_least_the_sequence_it_asks_for_or_says_where_the_ledger_ends(
     tmp_path: Path, read: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tail, "MARGIN_SECONDS", 1.0)  # told a second before the deadline, however slow the machine is
+    monkeypatch.setattr(tail, "MARGIN_SECONDS", 1.0)  # the answer comes a second before the deadline
     with filled_server(tmp_path) as (_, client):
         assert read(client, at_least_sequence=2)
         began = time.monotonic()
         error = refused(read, client, at_least_sequence=3, deadline_seconds=1.4)
-        assert time.monotonic() - began > 0.3  # and it was waited for until then
+        assert time.monotonic() - began > 0.3
         assert (error.code, error.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "SEQUENCE_NOT_REACHED")
         assert error.metadata == {"last_sequence": "2"}
         began = time.monotonic()
         error = refused(read, client, at_least_sequence=10**9, deadline_seconds=30)
-        assert time.monotonic() - began < 15  # nobody can have been told of one so far ahead
+        assert time.monotonic() - began < 15  # no server can have given a sequence so far ahead
         assert (error.reason, error.metadata) == ("SEQUENCE_NOT_REACHED", {"last_sequence": "2"})
         error = refused(read, client, at_least_sequence=-1)
         assert (error.code, [field for field, _ in error.fields]) == (
@@ -107,20 +107,20 @@ def test_without_a_deadline_a_read_waits_for_a_bounded_time(tmp_path: Path, monk
         with pytest.raises(grpc.RpcError) as caught:
             score_stub(client).GetTrustScore(request)
         assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
-        assert 0.4 < time.monotonic() - began < 8  # by default it would be 10
+        assert 0.4 < time.monotonic() - began < 8  # the default is 10
 
 
 @pytest.mark.long
 def test_reads_that_wait_are_limited_so_that_the_others_are_answered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tail, "MARGIN_SECONDS", 2.0)  # as above
+    monkeypatch.setattr(tail, "MARGIN_SECONDS", 2.0)
     with filled_server(tmp_path) as (_, client), ThreadPoolExecutor(12) as pool:
         asked = {"at_least_sequence": 100, "deadline_seconds": 6}
         waiting = [pool.submit(refused, READS["GetTrustScore"], client, **asked) for _ in range(12)]
         time.sleep(0.5)
         for _ in range(20):
-            client.get_trust_score(MARKET, "s", deadline_seconds=3)  # less than what the others wait
+            client.get_trust_score(MARKET, "s", deadline_seconds=3)  # less than the others wait
         reasons = [result.result().reason for result in waiting]
         assert sorted(reasons) == ["SEQUENCE_NOT_REACHED"] * 2 + ["TOO_MANY_CALLS"] * 10
         assert client.get_trust_score(MARKET, "s", at_least_sequence=2).seller
@@ -136,7 +136,7 @@ def test_a_read_that_waits_ends_when_the_server_stops_or_its_caller_goes_away(tm
         until = time.monotonic() + 30
         while len(running.lines()) < 2 and time.monotonic() < until:
             time.sleep(0.01)
-        assert len(running.lines()) == 2  # long before its deadline
+        assert len(running.lines()) == 2
         with ThreadPoolExecutor(1) as pool:
             asked = {"at_least_sequence": 9, "deadline_seconds": 30}
             with Client(running.address, service_config={}) as impatient:

@@ -1,4 +1,4 @@
-"""A PostgreSQL whose tables are locked: a call is answered UNAVAILABLE in time, and all is well once the lock is gone."""
+"""Locked PostgreSQL tables: a call gets UNAVAILABLE in time, and works after the lock is gone."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -24,7 +24,7 @@ CALLS: dict[str, Callable[[Client], object]] = {
 
 @contextmanager
 def locked(url: str, statement: str) -> Iterator[None]:
-    """Another session that holds a lock in a transaction, as a person with a forgotten terminal does."""
+    """Hold a lock in another session's transaction."""
     with psycopg.connect(url) as other:
         other.execute(statement.encode())
         yield
@@ -36,7 +36,7 @@ def locked(url: str, statement: str) -> Iterator[None]:
 def test_a_blocked_statement_is_unavailable_and_passes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
-    """Typed, with the reason and advice to retry; the statement is given up, so the lock is not waited for for ever."""
+    """The error has a reason and advice to retry; the statement is cancelled."""
     monkeypatch.setattr(database, "STATEMENT_SECONDS", 0.3)
     with (
         new_database("postgresql", tmp_path) as url,

@@ -1,4 +1,4 @@
-"""The score book in a server: what it answers over the wire, while others append, replays to the same bits."""
+"""The score book in a server: answers given during appends replay to the same bits."""
 
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,6 @@ def test_a_stated_time_is_never_answered_from_the_book(tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_who_asks_for_a_fresh_answer_hears_too_stale_within_a_short_deadline(tmp_path: Path) -> None:
-    """The channel, which repeats what is UNAVAILABLE until the deadline, does not repeat this."""
     with filled_server(tmp_path) as (running, client):
         client.get_trust_score(MARKET, "s1")
         book = running.book
@@ -59,7 +58,7 @@ def test_book_verify_names_what_differs_and_ends_with_4(tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_verify_book_fails_where_nothing_was_compared(tmp_path: Path) -> None:
-    """A marketplace without sellers is 3; an option of another subject is 2."""
+    """A marketplace without sellers exits with 3; an option of another subject with 2."""
     with filled_server(tmp_path) as (running, _):
         shell = shell_of(tmp_path, target=running.address)
         assert "nothing was compared" in shell("verify", "book", "-m", "empty", code=3)[1]
@@ -83,7 +82,7 @@ def test_the_metrics_have_what_the_book_counts(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("digest", ["model_digest", "policy_digest"])
 def test_an_answer_by_another_model_or_policy_is_not_compared(digest: str) -> None:
-    """It differs since one was swapped between the two answers, which is no fault of the book."""
+    """A swap between two answers explains their difference."""
     answer, again = Result(seller="s"), Result(seller="s")
     for result, value in ((answer, "a"), (again, "b")):
         setattr(result.trust_score.stamp, digest, value)

@@ -1,4 +1,4 @@
-"""Around every RPC: whatever arrives and whatever breaks, the caller gets a status, and one that tells no secrets."""
+"""Around every RPC: each fault gives the caller a status without secrets."""
 
 import sqlite3
 from pathlib import Path
@@ -47,7 +47,6 @@ def test_bytes_that_are_no_request_are_an_invalid_argument_of_every_method(tmp_p
 
 
 def test_every_call_of_the_contract_is_counted_and_leaves_one_line(tmp_path: Path) -> None:
-    """Of one request or of a stream: all pass the same place, also before there is a request."""
     methods = [f"{s.name}/{m.name}" for file in FILES for s in file.services_by_name.values() for m in s.methods]
     with running_server(tmp_path) as running:
         for method in methods:

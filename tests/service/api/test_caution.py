@@ -1,4 +1,4 @@
-"""Caution over a socket, by the client that is shipped: beside the score, among the measures, gone when taken back."""
+"""Caution over a socket: shown beside the score and among the measures, gone when taken back."""
 
 from pathlib import Path
 
@@ -34,12 +34,12 @@ def sold(seller: str) -> list[entry_pb2.Entry]:
 
 
 def report(name: str, seller: str) -> entry_pb2.Entry:
-    """Counterfeit goods that customs reports, without a final act: an allegation."""
+    """Return a customs report of counterfeit goods without a final act: an allegation."""
     return violation(name, seller, source=entry_pb2.SOURCE_CUSTOMS)
 
 
 def plain(score: TrustScore) -> TrustScore:
-    """A score without what says when it was made, and without the count of allegations and what they would do."""
+    """Remove the time of the score, the count of allegations and their possible effect."""
     found = TrustScore.FromString(score.SerializeToString())
     for name in ("stamp", "freshness", "points_if_upheld", "open_allegations"):
         found.ClearField(name)
@@ -47,7 +47,6 @@ def plain(score: TrustScore) -> TrustScore:
 
 
 def test_a_report_is_answered_by_a_caution_at_once_and_its_dismissal_ends_it(running: Running) -> None:
-    """From the book too, alone and in a batch; nothing else of the score moves, and the answer replays."""
     with running.client() as client:
         before = client.get_trust_score(MARKET, "s1")
         client.append_entries(MARKET, [report("r", "s1")])
@@ -86,7 +85,6 @@ def test_a_report_is_answered_by_a_caution_at_once_and_its_dismissal_ends_it(run
 
 
 def test_a_burst_of_disputes_in_the_flow_is_answered_by_a_caution_from_the_book_too(running: Running) -> None:
-    """Each statement of flow is seen at once; a batch has the same, and the protections reach earlier orders."""
     with running.client() as client:
         client.get_trust_score(MARKET, "s1")
         entry = entry_pb2.Entry(entry_id="f1", seller=seller_name(MARKET, "s1"))
@@ -115,7 +113,7 @@ def test_a_burst_of_disputes_in_the_flow_is_answered_by_a_caution_from_the_book_
 def test_the_review_queue_states_by_when_the_case_of_a_caution_is_to_be_decided(
     running: Running, tmp_path: Path
 ) -> None:
-    """Of what a caution in force rests on alone; once it is dismissed the case is gone with it."""
+    """The case lists the entries under a caution in force, and goes with their dismissal."""
     with running.client() as client:
         client.append_entries(
             MARKET,
@@ -139,7 +137,7 @@ def test_the_review_queue_states_by_when_the_case_of_a_caution_is_to_be_decided(
 
 
 def test_a_caution_names_the_last_hundred_of_the_entries_that_it_rests_on() -> None:
-    """And counts the others."""
+    """The others are counted."""
     many = tuple(f"f{n}" for n in range(130))
     [shown] = caution_messages([Caution("r", "", CautionSignal.VALUE_JUMP, 1, 2, 2, (), many, Measured(900, 100))])
     assert ([*shown.entries], shown.entries_omitted) == ([*many[30:]], 30)

@@ -1,4 +1,4 @@
-"""Four eyes: what needs two persons is proposed by one, approved by another, and then done, on either database."""
+"""Four eyes: one person proposes, another approves, then the call is done, on either database."""
 
 import json
 from collections.abc import Iterator
@@ -44,7 +44,6 @@ def state(name: str) -> int:
 
 
 def test_an_override_is_appended_once_another_person_has_approved_it(eyes: World) -> None:
-    """The same call again changes nothing; what the proposal shows names everybody."""
     request = overrides()
     assert needs_approval(eyes("anna").append_entries, MARKET, request.entries) == {
         "right": "override", "proposal": "", "persons_missing": "2",
@@ -75,7 +74,7 @@ def test_an_override_is_appended_once_another_person_has_approved_it(eyes: World
 
 def test_a_bulk_decision_is_carried_out_by_its_approved_proposal_and_a_dry_run_needs_none(eyes: World) -> None:
     eyes("robot").append_entries(MARKET, [violation(f"v-{n}", "s-1", notifier="brand-1") for n in range(4)])
-    fraction = 1e-9  # so that the sample is the one that is always held back
+    fraction = 1e-9  # so that the sample is always held back
     request = bulk(eyes, sample_fraction=fraction)
     asked = {name: getattr(request, name) for name in ("notifier", "decision_id", "expected_count", "etag")}
     asked |= {**SAID, "execute": True, "sample_fraction": fraction}
@@ -90,7 +89,7 @@ def test_a_bulk_decision_is_carried_out_by_its_approved_proposal_and_a_dry_run_n
 
 @pytest.mark.long
 def test_a_model_is_promoted_by_its_approved_proposal_once(eyes: World) -> None:
-    """A call again, after somebody has rolled back, promotes nothing."""
+    """A repeated call after a rollback promotes nothing."""
     first, second = (publish(eyes.registry, parts=evaluated(n, 0.7)) for n in (0, 1))
     assert needs_approval(eyes("anna").promote_model, second, **SAID)["right"] == "models"
     proposal = eyes.agreed(promotion(second))
@@ -107,7 +106,6 @@ def test_a_model_is_promoted_by_its_approved_proposal_once(eyes: World) -> None:
 
 
 def test_a_spare_proposal_does_not_bring_back_what_was_rolled_back(eyes: World) -> None:
-    """Though the champion is the one it was proposed beside."""
     first, second = (publish(eyes.registry, parts=evaluated(n, 0.7)) for n in (0, 1))
     one, spare = (eyes.agreed(promotion(second, reason=reason)) for reason in ("better", "better by far"))
     eyes("anna").promote_model(second, **SAID | {"reason": "better"}, proposal=one.name)
@@ -118,7 +116,6 @@ def test_a_spare_proposal_does_not_bring_back_what_was_rolled_back(eyes: World) 
 
 
 def test_an_emergency_rollback_waits_for_nobody_and_is_written_down(eyes: World) -> None:
-    """In the log and the audit file; but what it took back comes back by an approved promotion alone."""
     first, second = (publish(eyes.registry, parts=evaluated(n, 0.7)) for n in (0, 1))
     proposal = eyes.agreed(promotion(second))
     eyes("anna").promote_model(second, **SAID, proposal=proposal.name)
@@ -194,14 +191,12 @@ def test_a_withdrawn_or_declined_proposal_lets_nothing_in(eyes: World) -> None:
     ],
 )  # fmt: skip
 def test_what_could_never_be_carried_out_is_refused_when_it_is_proposed(tmp_path: Path, request_, field: str) -> None:
-    """A dry run too; the field is named by its path."""
     with world(f"sqlite:///{tmp_path}/l.db", tmp_path) as eyes:
         error = refused("INVALID_ARGUMENT", "", eyes.propose, "anna", request_)
         assert error.fields[0][0] == field
 
 
 def test_only_what_the_grants_file_says_needs_two(url: str, tmp_path: Path) -> None:
-    """Overrides of one marketplace alone; promotions and the rest as ever. A named proposal is held to all the same."""
     rules = '[[four_eyes]]\nrights = ["override"]\nmarketplaces = ["other"]\n'
     with world(url, tmp_path, ALL, persons(**PERSONS), rules) as eyes:
         digest = publish(eyes.registry, parts=evaluated(0, 0.7))
@@ -217,7 +212,6 @@ def test_only_what_the_grants_file_says_needs_two(url: str, tmp_path: Path) -> N
 
 
 def test_who_may_propose_and_approve_is_granted(url: str, tmp_path: Path) -> None:
-    """A proposal needs what its request needs besides; who may only propose approves nothing, and the other way round."""
     grants = (
         grant("dns:anna.example", ["propose", "override"], **EVERY)
         + grant("dns:bert.example", ["approve", "override"], **EVERY)

@@ -1,4 +1,4 @@
-"""Four eyes under attack: one person who wants to be two, and a world that changes between approval and call."""
+"""Four eyes under attack: one person as two, and changes between approval and call."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -47,7 +47,7 @@ def eyes(url: str, tmp_path: Path) -> Iterator[World]:
 
 
 def at_once(*calls: Callable[[], Any]) -> list[Any]:
-    """What each of the calls gives, or the error that it raises, all begun together."""
+    """Begin all calls together; return each result or the error that it raises."""
     ready = threading.Barrier(len(calls))
 
     def call(one: Callable[[], Any]) -> Any:
@@ -63,7 +63,6 @@ def at_once(*calls: Callable[[], Any]) -> list[Any]:
 
 @pytest.mark.long
 def test_nobody_approves_its_own_proposal_under_another_certificate(eyes: World) -> None:
-    """Neither by a name that the file says is the same person's, nor by one that it does not know."""
     proposal = eyes.propose("anna", overrides())
     for name in ("anna", "anna-laptop", "anna-secret", "robot", "crawler"):
         refused(*DENIED, eyes.approve, name, proposal)
@@ -73,7 +72,7 @@ def test_nobody_approves_its_own_proposal_under_another_certificate(eyes: World)
     for name, entry in ((proposal.name, override()), (hidden.name, override("o-2"))):
         needs_approval(eyes("anna").append_entries, MARKET, [entry], proposal=name)
     assert len(eyes.proposals("anna").get_proposal(hidden.name).steps) == 2
-    # Even once the file says whose the name is: the author and the one who approved are then one person.
+    # After the file names the owner, the author and the approver are one person.
     eyes.rule(ALL, persons(**(PERSONS | {"anna": [*PERSONS["anna"], "dns:anna-secret.example"]})), FOUR_EYES)
     found = needs_approval(eyes("anna").append_entries, MARKET, [override("o-2")], proposal=hidden.name)
     assert found["persons_missing"] == "1"
@@ -87,7 +86,6 @@ def test_two_services_are_no_two_persons(eyes: World) -> None:
 
 
 def test_a_call_that_shows_two_persons_is_neither(tmp_path: Path) -> None:
-    """A certificate of Anna's with a token of Bert's: somebody has both, and that may be Anna."""
     issuer = TokenIssuer(tmp_path)
     names = {"anna": ["dns:anna.example"], "bert": ["jwt:https://login.example#bert"], "carl": ["dns:carl.example"]}
     tables = (
@@ -109,7 +107,6 @@ def test_a_call_that_shows_two_persons_is_neither(tmp_path: Path) -> None:
 
 
 def test_a_proposal_lets_just_its_own_request_in(eyes: World) -> None:
-    """To the last field, of just this method and marketplace."""
     proposal = eyes.agreed(overrides())
     named = {"proposal": proposal.name}
     harsher = override(tier=entry_pb2.TIER_PROBATION)
@@ -126,16 +123,17 @@ def test_a_proposal_lets_just_its_own_request_in(eyes: World) -> None:
     elsewhere.seller = "marketplaces/other/sellers/s-1"
     needs_approval(eyes("anna").append_entries, "other", [elsewhere], **named)
     needs_approval(eyes("anna").promote_model, "a" * 64, **SAID, **named)
-    unknown = AppendEntriesRequest.FromString(overrides().SerializeToString() + b"\xfa\x7f\x01x")  # a field of tomorrow
+    unknown = AppendEntriesRequest.FromString(
+        overrides().SerializeToString() + b"\xfa\x7f\x01x"
+    )  # a field of a later release
     needs_approval(eyes.raw_append, "anna", unknown, proposal.name)
-    unknown.ClearField("proposal")  # nor is it proposed: whoever approves would not see it
+    unknown.ClearField("proposal")  # nor proposed: the approver would not see it
     hidden = refused("INVALID_ARGUMENT", "", eyes.propose, "anna", unknown)
     assert hidden.fields[0][0] == "append_entries"
     eyes("anna").append_entries(MARKET, [override()], **named)
 
 
 def test_nobody_learns_by_a_call_which_proposals_of_others_there_are(eyes: World) -> None:
-    """None of this name, one of another request, a withdrawn one, one elsewhere: refused alike but for the name."""
     other = overrides(override("o-9"))
     model = [publish(eyes.registry, parts=evaluated(number, 0.7)) for number in (0, 1)][1]
     names = [f"marketplaces/{MARKET}/proposals/none", "marketplaces/other/proposals/none", "proposals/none"]
@@ -152,7 +150,6 @@ def test_nobody_learns_by_a_call_which_proposals_of_others_there_are(eyes: World
 
 
 def test_what_was_looked_at_is_what_is_approved(eyes: World) -> None:
-    """By its digest: another one, or none, approves nothing."""
     proposal, other = (eyes.propose("anna", overrides(override(name))) for name in ("o-1", "o-2"))
     for digest in (other.digest, "", proposal.digest[:12]):
         approve = eyes.proposals("bert").approve_proposal
@@ -181,7 +178,6 @@ REVIVED = {
 @pytest.mark.parametrize("is_last", [False, True])
 @pytest.mark.parametrize("way", REVIVED)
 def test_a_proposal_revived_in_the_database_lets_nothing_in(eyes: World, url: str, way: str, is_last: bool) -> None:
-    """By whoever owns the database: the request is as approved, but the entries since are not as they were sealed."""
     proposal = eyes.agreed(overrides())
     used = eyes.agreed(overrides(override("o-2")))
     eyes.proposals("anna").withdraw_proposal(proposal.name, **SAID)
@@ -195,7 +191,6 @@ def test_a_proposal_revived_in_the_database_lets_nothing_in(eyes: World, url: st
 
 
 def test_what_was_proven_of_a_proposal_is_not_proven_again(eyes: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So a call that ran into its deadline over very many entries goes on where it was when it is made again."""
     proposal = eyes.agreed(overrides())
     asked, verify = list[int](), eyes.ledger.seals.verify
 
@@ -211,7 +206,6 @@ def test_what_was_proven_of_a_proposal_is_not_proven_again(eyes: World, monkeypa
 
 
 def test_an_expired_proposal_is_neither_approved_nor_used(eyes: World) -> None:
-    """Not one that was approved and used in time either."""
     open_, approved = eyes.propose("anna", overrides()), eyes.agreed(overrides(override("o-2")))
     eyes.clock.now += 7_200 * SECOND - 1
     eyes("anna").append_entries(MARKET, [override("o-2")], proposal=approved.name)
@@ -223,7 +217,6 @@ def test_an_expired_proposal_is_neither_approved_nor_used(eyes: World) -> None:
 
 @pytest.mark.long
 def test_whoever_is_no_person_any_more_counts_no_more(eyes: World) -> None:
-    """Nor whoever is not granted any more to approve, or what was proposed; once they are again, they count again."""
     proposal = eyes.agreed(overrides())
     use = {"proposal": proposal.name}
     without_bert = {name: shown for name, shown in PERSONS.items() if name != "bert"}
@@ -270,7 +263,6 @@ def test_two_approvals_at_once_are_both_on_record_and_one_person_counts_once(eye
 
 @pytest.mark.long
 def test_a_withdrawal_and_a_use_at_once_come_one_after_the_other(eyes: World) -> None:
-    """Either the call was let in before, and the proposal says so, or it is refused and nothing is appended."""
     for number in range(4):
         entry = override(f"o-{number}")
         proposal = eyes.agreed(overrides(entry))
@@ -320,7 +312,6 @@ def test_a_bulk_decision_whose_selection_has_grown_is_refused(eyes: World) -> No
 
 
 def test_there_is_no_way_around_by_a_stream_or_a_correction(eyes: World) -> None:
-    """An override in a stream, or voided by one person; corrections of other entries go as ever."""
     proposal = eyes.agreed(overrides())
     eyes("anna").append_entries(
         MARKET,
@@ -348,7 +339,6 @@ def correction(entry_id: str, **fields: Any) -> entry_pb2.Entry:
 
 
 def test_an_erased_seller_takes_the_words_of_its_proposals_along(eyes: World) -> None:
-    """And the request, so that it is approved and used no more; that there was one stays."""
     secret = override(reason="he is a thief")
     proposal = eyes.agreed(overrides(secret))
     eyes("anna").append_entries(MARKET, [secret], proposal=proposal.name)
@@ -356,14 +346,11 @@ def test_an_erased_seller_takes_the_words_of_its_proposals_along(eyes: World) ->
     shown = eyes.proposals("anna").get_proposal(proposal.name)
     assert (shown.erased, shown.WhichOneof("request"), shown.digest) == (True, None, "")
     assert (shown.steps[0].principal, shown.steps[0].reason) == ("dns:anna.example", "")
-    needs_approval(
-        eyes("anna").append_entries, MARKET, [secret], proposal=proposal.name
-    )  # of which request, nobody knows
+    needs_approval(eyes("anna").append_entries, MARKET, [secret], proposal=proposal.name)  # the request is unknown
     assert closed(eyes.approve, "carl", shown) == "ERASED"
 
 
 def test_what_is_proposed_is_sealed_and_never_logged(url: str, backend: str, tmp_path: Path) -> None:
-    """The texts are neither in the database as they are, nor in the log or the audit file."""
     with world(url, tmp_path) as eyes:
         proposal = eyes.agreed(overrides(override(reason="a-canary")))
         needs_approval(eyes("anna").append_entries, MARKET, [override(reason="b-canary")], proposal=proposal.name)

@@ -1,4 +1,4 @@
-"""What a fresh answer claims: nothing that a commit under way brings, and nothing by a clock that is in doubt."""
+"""Freshness: an answer claims nothing that an open commit brings, and trusts no doubtful clock."""
 
 import threading
 import time
@@ -35,7 +35,6 @@ HELD_SECONDS = 1.5
 @pytest.mark.long
 @pytest.mark.parametrize("is_own", [True, False], ids=["own", "of_another"])
 def test_no_answer_claims_what_is_being_committed(url: str, tmp_path: Path, is_own: bool) -> None:
-    """An answer without an entry is as of no later than the record time of that entry, however long its commit takes."""
     with filled_server(tmp_path, database_url=url) as (running, client), Ledger.open(url) as other:
         writer = running.ledger if is_own else other
         found: list[pb.TrustScore] = []
@@ -53,12 +52,12 @@ def test_no_answer_claims_what_is_being_committed(url: str, tmp_path: Path, is_o
         assert {score.freshness.state for score in found} == {pb.FRESHNESS_STATE_FRESH}
         late = [score.freshness.as_of_time.ToMicroseconds() - recall.record_time for score in lacking]
         assert max(late) <= 0
-        # Nor does it claim much less: what was settled when the commit began is still said.
+        # Nor does it claim much less: it includes all that was settled when the commit began.
         assert min(late) > -10 * SECOND
 
 
 def ask_all(client: Client) -> list[tuple[int, int, int]]:
-    """Freshness, points and tier of every answer for now."""
+    """Return freshness, points and tier of every answer for now."""
     alone = [client.get_trust_score(MARKET, seller).message for seller in SELLERS[:3]]
     batch = ask_batch(client, SELLERS[:3])
     explained = client.explain_trust_score(MARKET, "s1").trust_score
@@ -68,7 +67,6 @@ def ask_all(client: Client) -> list[tuple[int, int, int]]:
 @pytest.mark.long
 @pytest.mark.parametrize("shift", [TEN_YEARS, HOUR, -HOUR], ids=["ten_years", "an_hour", "an_hour_back"])
 def test_a_clock_that_jumps_makes_no_answer_fresh(url: str, tmp_path: Path, shift: int) -> None:
-    """Nor does it move points, and all is as before once it is set right. On PostgreSQL the database's clock differs."""
     record_guilty(url)
     clock = Shifted()
     with clocked_server(tmp_path, url, clock) as client:
@@ -99,7 +97,6 @@ def test_a_server_that_begins_ten_years_ahead_answers_as_of_the_last_record(tmp_
 
 
 def test_a_server_that_begins_an_hour_behind_never_says_not_found(tmp_path: Path) -> None:
-    """A seller that was recorded within the hour is unknown until the clock is right."""
     url = f"sqlite:///{tmp_path / 'ledger.db'}"
     Ledger.open(url, create=True).close()
     record_guilty(url)

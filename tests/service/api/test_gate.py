@@ -1,4 +1,4 @@
-"""The gate before every call: who calls, over real connections, and what is refused before any work."""
+"""The gate before every call: identity and rights are checked over real connections before any work."""
 
 import re
 import time
@@ -52,14 +52,12 @@ GRANTS = (
 
 
 class Callers:
-    """A server with grants, and clients of several identities."""
-
     def __init__(self, running: Running, authority: Authority, issuer: TokenIssuer) -> None:
         self.running, self.authority, self.issuer = running, authority, issuer
         self._shown: dict[str, Shown] = {}
 
     def client(self, name: str, **options: Any) -> Client:
-        """A client whose certificate names `spiffe://...` or a DNS name."""
+        """Connect with a certificate that names `spiffe://...` or a DNS name."""
         if name not in self._shown:
             uris, dns = ([name], []) if ":" in name else ([], [name])
             self._shown[name] = self.authority.certificate(uris, dns)
@@ -77,7 +75,7 @@ def callers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callers]:
 
 
 def denied(call: Any, *arguments: Any, **options: Any) -> SellertrustCallError:
-    """The refusal of a call that is not granted."""
+    """Return the refusal of a call that is not granted."""
     with pytest.raises(SellertrustCallError) as caught:
         call(*arguments, **options)
     assert (caught.value.code, caught.value.reason) == (grpc.StatusCode.PERMISSION_DENIED, "CALLER_NOT_GRANTED")
@@ -85,7 +83,7 @@ def denied(call: Any, *arguments: Any, **options: Any) -> SellertrustCallError:
 
 
 def refused(call: Any, *arguments: Any, **options: Any) -> str:
-    """Why a caller is not believed."""
+    """Return the reason why a caller's identity is rejected."""
     with pytest.raises(SellertrustCallError) as caught:
         call(*arguments, **options)
     assert (caught.value.code, caught.value.reason) == (grpc.StatusCode.UNAUTHENTICATED, "CALLER_UNAUTHENTICATED")
@@ -105,7 +103,7 @@ def test_a_caller_does_what_it_is_granted_and_nothing_else(callers: Callers) -> 
             customs_report("b1-2"),  # a brand as customs
             violation("c-2", "s-1", notifier="brand-1"),  # an id of customs
             violation("b1-2", "s-1", notifier="brand-2"),  # another brand
-            violation("b1-2", "s-1"),  # nobody
+            violation("b1-2", "s-1"),
             identity("b1-2", "s-1"),  # another kind
         ):
             denied(brand.append_entries, MARKET, [violation("b1-3", "s-1", notifier="brand-1"), entry])
@@ -144,7 +142,6 @@ def test_an_entry_that_decides_needs_the_right_to_decide(callers: Callers) -> No
 
 
 def test_the_refusal_names_the_right_that_is_missing(callers: Callers) -> None:
-    """That of the entry's kind, whichever method brings it; and that a token alone does not carry it."""
     entries = {key: entry_pb2.Entry(entry_id="b1-8") for key in ("override", "measure", "correction")}
     for key, entry in entries.items():
         getattr(entry, key).SetInParent()
@@ -156,7 +153,7 @@ def test_the_refusal_names_the_right_that_is_missing(callers: Callers) -> None:
             assert (error.metadata, "certificate" in error.message) == ({"right": wanted[key]}, False)
         outside = [violation("b1-7", "s-1", notifier="brand-2"), violation("x-7", "s-1", notifier="brand-1")]
         words = {denied(brand.append_entries, MARKET, [entry]).message for entry in outside}
-        assert len(words) == 1  # not which of them is not covered
+        assert len(words) == 1  # the refusal does not name the principal at fault
         assert (
             "right append, by one grant that covers marketplace, seller, kind, source, notifier and id" in words.pop()
         )
@@ -246,7 +243,7 @@ def test_what_the_header_shows_must_be_one_sound_token(callers: Callers) -> None
 
 
 def test_the_log_names_the_subject_of_a_token_by_a_pseudonym(callers: Callers) -> None:
-    """A subject may be a person; who has the key of the pseudonyms finds it in the log all the same."""
+    """A subject may be a person; the key of the pseudonyms finds it in the log."""
     subject = "ann.smith@example.org"
     pattern = re.compile(rf"{re.escape(BRAND)} jwt:https://login\.example#~[0-9a-f]{{16}}")
 
@@ -306,7 +303,7 @@ def test_without_grants_whoever_reaches_loopback_is_local(tmp_path: Path) -> Non
 
 
 def test_who_is_granted_nothing_opens_no_stream(callers: Callers) -> None:
-    """Not even one that sends nothing: it would hold a thread for ever."""
+    """A stream that sends nothing would hold a thread forever."""
     with callers.client("nobody.example") as client:
         ended = Event()
         silent = iter(lambda: ended.wait() and None, None)
@@ -351,7 +348,6 @@ def test_every_right_is_of_a_method_or_of_a_kind_of_entries() -> None:
 
 
 def test_work_that_has_lost_its_call_shows_nothing_and_decides_nothing(callers: Callers) -> None:
-    """As in a thread that a servicer might start, and before a call is granted."""
     ledger = callers.running.ledger
     ledger.append(MARKET, [Entry("lost-1", "s-9", ProductListed("gtin-1"), occur_time=1_600_000_000_000_000)])
     parent = parse_parent(f"marketplaces/{MARKET}", "parent")

@@ -1,4 +1,4 @@
-"""A server with a generation: whoever nobody has asked for is answered out of it, and it can be deleted at any moment."""
+"""A server with a generation answers unremembered sellers from it; it can be deleted at any moment."""
 
 import threading
 import time
@@ -62,7 +62,6 @@ def test_scores_come_out_of_a_generation_that_appears_while_the_server_runs(tmp_
 
 @pytest.mark.long
 def test_no_call_fails_while_generations_are_deleted_cut_short_and_made_anew(tmp_path: Path) -> None:
-    """And every answer is the one that was given before."""
     folder = tmp_path / "generations"
     with (
         running_server(tmp_path, artifact=artifact(), book_sellers=3) as running,

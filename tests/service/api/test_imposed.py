@@ -1,4 +1,4 @@
-"""Measures that persons impose: in force, in terms and payouts until lifted, ended or taken back; recorded once."""
+"""Measures that persons impose: in force until lifted, ended or taken back, and recorded once."""
 
 from pathlib import Path
 
@@ -37,14 +37,14 @@ HOLD, SUSPENSION, DEPOSIT = MeasureKind.SETTLEMENT_HOLD, MeasureKind.SUSPENSION,
 
 
 def stated(entry_id: str, kind: MeasureKind, state: MeasureState = IMPOSED, **values: object) -> Entry:
-    """A person's statement about the measure `m-` and its kind."""
+    """Return a person's statement about the measure `m-` and its kind."""
     name = f"m-{kind.name.lower()}"
     return Entry(entry_id, SELLER, MeasureChanged(name, kind, state, "staff-9", "seen", **values))  # type: ignore[arg-type]
 
 
 @pytest.fixture
 def known(ledger: Ledger, clock: Clock) -> Ledger:
-    """A ledger that knows the seller for 30 days; it is 10 days ago."""
+    """Return a ledger that has known the seller for 30 days; the clock is at 10 days ago."""
     clock.now = ago(30)
     ledger.append(MARKET, [identity("i1"), confirmed("v1", occur_time=ago(60)), confirmed("v2", occur_time=ago(60))])
     clock.now = ago(10)
@@ -116,7 +116,6 @@ def test_an_update_changes_the_value_and_keeps_the_begin(known: Ledger, clock: C
 
 
 def test_what_was_taken_back_or_is_void_is_as_if_it_had_never_been_imposed(known: Ledger, clock: Clock) -> None:
-    """A measure on two violations stands on the other one, until that is overturned, too."""
     known.append(MARKET, [stated("s1", SUSPENSION, violations=("v1", "v2")), stated("h1", HOLD, days=60)])
     assert [one.current for one in by_persons(known)] == [Suspension(FOR_GOOD), SettlementHold(60)]
     clock.now = ago(5)
@@ -193,7 +192,7 @@ def test_the_service_does_not_record_what_a_person_imposed_as_its_own(known: Led
 
 
 def test_a_measure_names_no_violation_that_was_taken_back(known: Ledger, clock: Clock) -> None:
-    """It stands on the other one alone: of the overturned one neither the id nor an entry is listed."""
+    """The measure rests on the other violation; the overturned one's id and entries are not listed."""
     known.append(MARKET, [stated("m1", SUSPENSION, violations=("v1", "v2"))])
     clock.now = NOW
     known.append(MARKET, [status("v1", Action.OVERTURN)])

@@ -1,4 +1,4 @@
-"""An entry of a kind that a later release added: of its seller nothing is answered, and of others everything."""
+"""An entry kind of a later release: its seller gets no answer, other sellers do."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +20,7 @@ LATER = max(Kind) + 1
 
 
 def append_later(ledger: Ledger, seller: str) -> None:
-    """Appends what a later release would: a copy of the last entry, as another kind and under its own seal."""
+    """Append a copy of the last entry as another kind under its own seal, as a later release would."""
     with ledger.database.write() as connection:
         row = list(connection.execute(text("SELECT * FROM entry ORDER BY sequence DESC LIMIT 1")).one())
         sequence = row[0] + 1
@@ -40,7 +40,6 @@ def client(tmp_path: Path) -> Iterator[Client]:
 
 
 def test_a_seller_with_an_entry_of_a_later_kind_is_refused(client: Client) -> None:
-    """With the remedy, by every read of it; the other seller is answered, in the same batch too."""
     asked = {
         "score": lambda seller: client.get_trust_score(MARKET, seller),
         "explanation": lambda seller: client.explain_trust_score(MARKET, seller),
@@ -61,7 +60,6 @@ def test_a_seller_with_an_entry_of_a_later_kind_is_refused(client: Client) -> No
 
 
 def test_an_entry_of_a_later_kind_is_not_corrected(client: Client) -> None:
-    """Nobody knows what a correction of it would change."""
     correction = entry_pb2.Entry(entry_id="c-1")
     correction.correction.entry, correction.correction.correction = "later-s-1", entry_pb2.CORRECTION_KIND_VOID
     correction.correction.actor, correction.correction.reason = "a-1", "so"

@@ -1,4 +1,4 @@
-"""Logs: one line an event, pseudonyms in place of sellers, nothing global."""
+"""Logs: one line an event, pseudonyms in place of sellers, no global state."""
 
 import io
 import json
@@ -71,7 +71,7 @@ def test_two_loggers_do_not_share_a_stream() -> None:
 
 
 class Stuck(io.StringIO):
-    """A stream that takes nothing until it is let go, as a pipe that nobody reads."""
+    """A stream that blocks until released, as an unread pipe does."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -84,7 +84,6 @@ class Stuck(io.StringIO):
 
 
 def test_a_deferred_line_is_written_by_another_thread_in_its_place() -> None:
-    """Nobody who logs waits for the stream; when the log is flushed all is there, in order."""
     stream = Stuck()
     log = make_log("json", "info", stream, is_deferred=True)
     for number in range(100):

@@ -1,4 +1,4 @@
-"""MeasureService over a socket, by the client that is shipped: what is in force for a seller, and that it replays."""
+"""MeasureService over a socket: measures in force for a seller, and their replay."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def running(tmp_path: Path):
 
 
 def sold(seller: str, value_minor: int = 0) -> list[entry_pb.Entry]:
-    """A business that settled 5,000 orders, of a value."""
+    """Return the entries of a business that settled 5,000 orders of one value."""
     entry = exposure(f"x-{seller}", seller, 5_000)
     if value_minor:
         entry.exposure.value_minor, entry.exposure.currency = value_minor, "EUR"
@@ -40,7 +40,6 @@ def confirm(client: Client, name: str) -> None:
 
 
 def test_a_confirmed_violation_is_answered_by_its_measures_with_rule_times_and_entries(running: Running) -> None:
-    """And an overturn ends them, without a trace but the stamp; an allegation imposes nothing."""
     with running.client() as client:
         client.append_entries(MARKET, [*sold("s1"), *sold("s2")])
         client.append_entries(
@@ -68,7 +67,6 @@ def test_a_confirmed_violation_is_answered_by_its_measures_with_rule_times_and_e
 
 
 def test_an_answer_replays_from_its_stamp_after_whatever_was_appended_since(running: Running) -> None:
-    """To the same bytes, with both times of the stamp."""
     with running.client() as client:
         client.append_entries(MARKET, [*sold("s1", 700_000), violation("v1", "s1", harm=entry_pb.HARM_EXTREME)])
         confirm(client, "v1")
@@ -83,7 +81,6 @@ def test_an_answer_replays_from_its_stamp_after_whatever_was_appended_since(runn
 
 
 def test_a_newcomer_starts_small_and_its_cap_grows_with_what_it_settled(running: Running) -> None:
-    """In the policy's currency alone; the stated value stands beside the grown one."""
     with running.client() as client:
         for seller, orders, value, currency in (
             ("new", 5, 0, ""), ("sold", 5, 600_000, "EUR"), ("other", 5, 600_000, "USD")
@@ -103,7 +100,6 @@ def test_a_newcomer_starts_small_and_its_cap_grows_with_what_it_settled(running:
 
 
 def test_what_nobody_knows_is_not_found_and_a_wrong_name_is_named(running: Running) -> None:
-    """With the reason that scores give."""
     with running.client() as client:
         with pytest.raises(SellertrustCallError) as unknown:
             client.evaluate_measures(MARKET, "nobody")
@@ -114,7 +110,6 @@ def test_what_nobody_knows_is_not_found_and_a_wrong_name_is_named(running: Runni
 
 @pytest.mark.long
 def test_the_command_shows_what_is_in_force_to_a_person_and_as_json(running: Running, tmp_path: Path) -> None:
-    """Rule, times, value and entries; JSON is the contract's response."""
     shell = shell_of(tmp_path, target=running.address)
     with running.client() as client:
         client.append_entries(MARKET, [*sold("s1"), violation("v1", "s1", harm=entry_pb.HARM_EXTREME)])

@@ -1,4 +1,4 @@
-"""The metrics port: whoever holds its connections costs neither threads nor scrapes nor scores."""
+"""The metrics port: clients that hold its connections cost no threads, scrapes or scores."""
 
 import socket
 import threading
@@ -24,7 +24,7 @@ def half_requests(address: str, count: int, rest: bytes = b"") -> Iterator[list[
 
 
 def ended(one: socket.socket) -> bool:
-    """Whether the server has closed a connection, without a byte; waits for it."""
+    """Wait until the server closes a connection; return False if it sends a byte."""
     try:
         return one.recv(1) == b""
     except ConnectionResetError:

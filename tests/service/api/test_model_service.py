@@ -1,4 +1,4 @@
-"""ModelService over a socket: models listed, compared, promoted past their gates or not, and taken back."""
+"""ModelService over a socket: models listed, compared, promoted and rolled back."""
 
 import threading
 import time
@@ -23,7 +23,7 @@ from tests.helpers.worlds import artifact, policy
 
 @contextmanager
 def served(folder: Path, registry: Path | str) -> Iterator[Client]:
-    """A server of a registry, which it follows as the command does; a client of it."""
+    """Yield a client of a server that follows a registry, as the command does."""
     stop = threading.Event()
     with ExitStack() as stack:
         ledger = stack.enter_context(
@@ -65,7 +65,6 @@ def refused(code: grpc.StatusCode, reason: str, call) -> SellertrustCallError:
 def test_models_are_listed_page_by_page_with_aliases_figures_and_the_verdict_of_their_gates(
     client: Client, registry: Registry
 ) -> None:
-    """In the order of their digests; a damaged one is listed as such and nothing of it is believed."""
     first = publish(registry, parts=evaluated(0, 0.7))
     beside = {"gates.json": gates_json(gate("size", ok=False)), "report.html": b"<p>"}
     second = publish(registry, parts=evaluated(1, 0.8), attachments=beside)
@@ -82,7 +81,6 @@ def test_models_are_listed_page_by_page_with_aliases_figures_and_the_verdict_of_
 
 
 def test_a_model_is_shown_whole_with_what_this_server_answers_with(client: Client, registry: Registry) -> None:
-    """By alias, by the beginning of its digest, or whole."""
     publish(registry)
     beside = {"gates.json": gates_json(gate("size"), gate("psi", ok=False, kind="advisory"))}
     second = publish(registry, parts=evaluated(1, 0.8), attachments=beside)
@@ -103,7 +101,6 @@ def test_a_model_is_shown_whole_with_what_this_server_answers_with(client: Clien
 
 
 def test_two_models_are_compared_figure_by_figure(client: Client, registry: Registry) -> None:
-    """What differs, and the evaluations side by side; of a damaged model nothing."""
     first, second = publish(registry, parts=evaluated(0, 0.7)), publish(registry, parts=evaluated(1, 0.8))
     found = client.diff_models("champion", second)
     assert (found.first, found.second) == (f"models/{first}", f"models/{second}")
@@ -114,11 +111,10 @@ def test_two_models_are_compared_figure_by_figure(client: Client, registry: Regi
     (registry.folder / "models" / second / "evaluation.json").unlink()
     error = refused(grpc.StatusCode.FAILED_PRECONDITION, "MODEL_REFUSED", lambda: client.diff_models(first, second))
     assert error.metadata == {"model": second}
-    assert str(registry.folder) not in str(error)  # where the registry lies is no caller's business
+    assert str(registry.folder) not in str(error)  # no caller learns the registry's place
 
 
 def test_a_promotion_is_taken_over_and_a_rollback_too(client: Client, registry: Registry) -> None:
-    """By the server that was asked at once; calling a rollback again changes nothing."""
     first, second = publish(registry), publish(registry, 1)
     assert client.wait_for_model(first)
     done = client.promote_model("challenger", **SAID)
@@ -139,7 +135,6 @@ def test_a_promotion_is_taken_over_and_a_rollback_too(client: Client, registry: 
 
 
 def test_a_promotion_past_its_gates_says_what_it_takes(client: Client, registry: Registry) -> None:
-    """With the gates by name, for programs; nothing is moved meanwhile."""
     first = publish(registry)
     failed = [gate("calibration", ok=False), gate("psi", ok=False, kind="advisory")]
     second = publish(registry, 1, attachments={"gates.json": gates_json(*failed)})
@@ -161,7 +156,6 @@ def test_a_promotion_past_its_gates_says_what_it_takes(client: Client, registry:
 
 
 def test_what_is_not_there_or_not_well_said_is_refused_by_name(client: Client, registry: Registry) -> None:
-    """Typed, as everywhere."""
     publish(registry)
     missing = grpc.StatusCode.NOT_FOUND
     for call in (
@@ -183,7 +177,6 @@ def test_what_is_not_there_or_not_well_said_is_refused_by_name(client: Client, r
 
 
 def test_the_report_comes_as_it_was_published(client: Client, registry: Registry) -> None:
-    """And one that was changed since is refused."""
     html = b"<!doctype html>" + b"<p>\xc3\xa4" * 500_000  # 2 MB
     digest = publish(registry, attachments={"gates.json": gates_json(), "report.html": html})
     assert client.get_model_report() == html
@@ -192,7 +185,6 @@ def test_the_report_comes_as_it_was_published(client: Client, registry: Registry
 
 
 def test_a_server_without_a_registry_says_so(tmp_path: Path) -> None:
-    """It answers scores as unknown, and this as not found."""
     with running_server(tmp_path) as running, running.client() as client:
         refused(grpc.StatusCode.NOT_FOUND, "MODEL_NOT_FOUND", client.get_model)
 
@@ -200,7 +192,6 @@ def test_a_server_without_a_registry_says_so(tmp_path: Path) -> None:
 def test_a_promotion_of_a_damaged_model_is_refused_and_the_server_answers_on(
     client: Client, registry: Registry
 ) -> None:
-    """With the old model."""
     first, second = publish(registry), publish(registry, 1)
     assert client.wait_for_model(first)
     (registry.folder / "models" / second / "model.txt").write_bytes(b"tree\n")

@@ -1,4 +1,4 @@
-"""What a call shows beside its caller's name: never in logs, statuses or metrics."""
+"""Credentials beside the caller's name: never in logs, statuses or metrics."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Erasing a seller, putting record times right and reading the audit file by calls: what each does and who may see what."""
+"""Calls of operators: erase a seller, mend record times, read the audit file; and their rights."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""More calls than a server can answer: what it takes is bounded, what it refuses is said and counted, and it goes on."""
+"""Overload: a server admits a bounded number of calls, counts its refusals and goes on."""
 
 import gc
 import threading
@@ -30,7 +30,7 @@ REQUEST = pb.GetTrustScoreRequest(seller=f"marketplaces/{MARKET}/sellers/s").Ser
 
 @contextmanager
 def blocked(running: Running) -> Iterator[threading.Event]:
-    """Scores begin, and end once the event is set; it is set at the end."""
+    """Block scores until the event is set; set it at the end."""
     release, scores = threading.Event(), running.scorer.scores
 
     def wait(*arguments: object) -> object:
@@ -64,7 +64,7 @@ def health(address: str) -> int:
 
 @pytest.fixture
 def short_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three calls of a class may wait."""
+    """Let three calls of a class wait."""
     monkeypatch.setattr(
         pools, "RULES", {pool: LineRules(3, rules.target_seconds) for pool, rules in pools.RULES.items()}
     )
@@ -172,7 +172,7 @@ def test_a_connection_has_no_more_calls_at_a_time_than_it_may(tmp_path: Path) ->
         grpc.insecure_channel(running.address) as channel,
     ):
         client.append_entries(MARKET, [identity("i", "s")])
-        assert ask(channel).result()  # by then the client knows how many it may have
+        assert ask(channel).result()
         with blocked(running) as release:
             calls = [ask(channel) for _ in range(20)]
             assert eventually(lambda: value(running, "connection_calls") == 4)
@@ -214,7 +214,7 @@ def refuse_thread(*_: object, **__: object) -> None:
 
 @pytest.mark.long
 def test_a_call_that_has_ended_leaves_nothing_for_the_garbage_collector(tmp_path: Path) -> None:
-    """Else its memory, and its place among a connection's, are free only when the collector comes, which is rarely."""
+    """Otherwise its memory and its connection slot would wait for the collector."""
 
     def states() -> int:
         return sum(isinstance(one, inside._RPCState) for one in gc.get_objects())
@@ -234,7 +234,6 @@ def test_a_call_that_has_ended_leaves_nothing_for_the_garbage_collector(tmp_path
 
 
 def test_grpc_hands_calls_over_as_the_pools_take_them() -> None:
-    """Another release of grpcio that does it otherwise is seen here first."""
     code = inside._handle_unary_unary.__code__
     assert code.co_argcount == 4
     names = inside._unary_response_in_pool.__code__.co_varnames[:6]

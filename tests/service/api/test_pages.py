@@ -1,4 +1,4 @@
-"""The tokens of pages, of whatever list: each belongs to its request and its ledger, and all others are refused alike."""
+"""Page tokens of every list: each belongs to its request and its ledger; all others are refused alike."""
 
 import base64
 import struct
@@ -45,7 +45,7 @@ AFTER = {
     "ModelService/ListModels": b"a" * 64,
     "AuditService/ListAuditRecords": b"0-" + b"a" * 64,
 }
-"""An item that a page may go on after; elsewhere it is a number."""
+"""An item after which a page may go on; elsewhere a number."""
 REFUSED = "page_token: must be the next_page_token of the page before, with all else but page_size as in that request"
 
 
@@ -62,14 +62,14 @@ def body_of(method: str, cut: Cut) -> bytes:
 
 
 def forged(request: Message, body: bytes) -> str:
-    """A token of this body under the checksum that anybody can compute."""
+    """Return a token of this body under a checksum that any client can compute."""
     text = request.DESCRIPTOR.full_name.encode() + request.SerializeToString(deterministic=True)
     bound = text + b"\0local\0*\0" + body
     return base64.urlsafe_b64encode(sha256(bound).digest()[:12] + body).decode()
 
 
 def sound_cut(running: Running, method: str) -> Cut:
-    """A cut that tokens of the list may hold: one of the ledger, or none of a list that is of no ledger."""
+    """Return a valid cut for the list's tokens: of the ledger, or none if the list has no ledger."""
     return Cut(0, 0, 0) if method.startswith(("Model", "Policy", "Proposal", "Audit")) else running.ledger.cut()
 
 
@@ -81,7 +81,7 @@ def with_token(request: Message, token: str) -> Any:
 
 
 def answer(running: Running, method: str, request: Message) -> str:
-    """The error that a list answers over a socket, or nothing."""
+    """Return the error of a list over a socket, or ""."""
     with grpc.insecure_channel(running.address) as channel:
         try:
             channel.unary_unary(f"/sellertrust.v1.{method}")(request.SerializeToString(), timeout=60)
@@ -95,7 +95,7 @@ def answer(running: Running, method: str, request: Message) -> str:
 
 
 def changed(request: Message, field: FieldDescriptor) -> Message:
-    """The request with another value of one field."""
+    """Return the request with another value in one field."""
     copy = type(request)()
     copy.CopyFrom(request)
     if field.message_type is not None:
@@ -123,7 +123,6 @@ def test_a_token_is_taken_with_the_request_it_was_made_for_in_pages_of_any_size(
 
 @pytest.mark.parametrize("method", LISTS)
 def test_a_token_is_refused_beside_parameters_that_it_was_not_made_for(running: Running, method: str) -> None:
-    """Another marketplace or seller, another time, a filter; also one that this release does not know yet."""
     request = LISTS[method]
     token = forged(request, body_of(method, sound_cut(running, method)))
     others = [changed(request, f) for f in request.DESCRIPTOR.fields if f.name not in {"page_size", "page_token"}]
@@ -155,7 +154,6 @@ def test_a_token_that_was_tampered_with_is_refused(running: Running, method: str
 def test_a_cut_that_the_ledger_cannot_have_given_is_refused_under_a_sound_checksum(
     running: Running, method: str
 ) -> None:
-    """Of the future, outside of all time, or with a sequence that was not the last one known by then."""
     cut = sound_cut(running, method)
     cuts = [
         replace(cut, observe_time=cut.observe_time + DAY),
@@ -183,7 +181,6 @@ def test_a_text_that_no_list_goes_on_after_is_refused_under_a_sound_checksum(run
 
 
 def test_pages_go_on_by_the_cut_of_the_first_one_while_entries_are_appended(running: Running) -> None:
-    """Also by a server whose clock lags behind that of the one that gave the first page, by less than a second."""
     with Client(running.address) as client:
         entries = client.list_entries(MARKET, page_size=1)
         seen = [next(entries).entry_id]

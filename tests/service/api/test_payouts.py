@@ -1,4 +1,4 @@
-"""Payouts and restitution, also over a socket: terms fixed at capture, and what an overturn gives back."""
+"""Payouts and restitution, also over a socket: terms fixed at capture, and refunds of an overturn."""
 
 import re
 from collections.abc import Iterator
@@ -84,7 +84,6 @@ def payouts(ledger: Ledger, text: str = POLICY) -> Payouts:
 
 
 def test_an_order_is_split_by_the_terms_that_held_at_its_capture(client: tuple[Running, Client]) -> None:
-    """Over the wire: amounts, terms, the day on which more is released, and the stamps of both."""
     running, asking = client
     asking.append_entries(MARKET, [identity_message("i1", "s1")])
     today = running.ledger.cut().observe_time // DAY
@@ -147,7 +146,6 @@ def evaluated(ledger: Ledger, days: int, text: str = POLICY, day: int = TODAY) -
 
 
 def test_a_caution_reaches_no_undisputed_order_confirmed_before_it(ledger: Ledger, clock: Clock) -> None:
-    """A jump of value yesterday holds what was confirmed since or by nobody, and what is disputed; else nothing."""
     policy = parse_policy_text(POLICY + GENERAL[GENERAL.index("[caution]") :])
     clock.now = ago(40)
     ledger.append(MARKET, [identity("i1")])
@@ -179,7 +177,7 @@ def test_later_confirmed_facts_reach_an_order_and_later_knowledge_of_its_capture
     ledger.append(MARKET, [identity("i1")])
     clock.now = NOW
     assert evaluated(ledger, 10) == (9_000, 1_000, 7)
-    ledger.append(MARKET, [confirmed("v1")])  # which happened before the capture, and was not known then
+    ledger.append(MARKET, [confirmed("v1")])  # it happened before the capture, and was recorded later
     assert evaluated(ledger, 10) == (0, 10_000, 30)
     ledger.append(MARKET, [status("v1", Action.OVERTURN)])
     assert evaluated(ledger, 10) == (9_000, 1_000, 7)
@@ -189,7 +187,7 @@ def test_later_confirmed_facts_reach_an_order_and_later_knowledge_of_its_capture
 def test_an_order_keeps_the_terms_of_the_model_that_was_served_at_its_capture(
     ledger: Ledger, clock: Clock, tmp_path: Path
 ) -> None:
-    """None until 12 days ago, so no tier and the shorter hold; one for a week; another one since 5 days ago."""
+    """No model until 12 days ago, so no tier and the shorter hold; one for a week; another since 5 days ago."""
     every = ", ".join(f'"{tier.name.lower()}"' for tier in Tier)
     text = POLICY + f'[[rules]]\nid = "tiers"\nreference = "x"\ntiers = [{every}]\n'
     text += 'measures = [{ kind = "settlement_hold", days = 60 }]\n'
@@ -215,7 +213,6 @@ def test_an_order_keeps_the_terms_of_the_model_that_was_served_at_its_capture(
 
 
 def test_a_deposit_buys_the_terms_of_orders_that_are_captured_while_it_is_there(ledger: Ledger, clock: Clock) -> None:
-    """Placed 15 days ago, returned 5 days ago: an order between keeps the shorter hold, one before or since does not."""
     unsecured = '[[rules]]\nid = "unsecured"\nreference = "x"\ndeposit = { below = 500 }\n'
     text = POLICY + unsecured + 'measures = [{ kind = "settlement_hold", days = 60 }]\n'
     for days, fact in (
@@ -239,7 +236,7 @@ def test_what_an_overturn_took_back_is_no_part_of_the_terms_at_capture(ledger: L
 
 
 def test_an_overturned_suspension_leaves_no_trace_in_terms(ledger: Ledger, clock: Clock) -> None:
-    """Of an order captured while it stood, in no aspect: limits, deposit, review, suspension and closure."""
+    """Limits, deposit, review, suspension and closure of an order captured during the suspension."""
     measures = [
         *('"suspension", days = 30', '"suspension", terminates = true, notice_days = 60', '"manual_review"'),
         *('"value_cap", value_minor = 5', '"intake_cap", new_listings = 1', '"listing_cap", listings = 1'),
@@ -262,7 +259,6 @@ def test_an_overturned_suspension_leaves_no_trace_in_terms(ledger: Ledger, clock
 
 
 def test_a_tier_that_falls_by_a_later_confirmation_reaches_no_earlier_order(ledger: Ledger, clock: Clock) -> None:
-    """What reaches it is the rule on confirmed facts: 30 days, and not the 60 of the lowest tiers."""
     lowest = '[[rules]]\nid = "low"\nreference = "x"\ntiers = ["unrated", "probation"]\n'
     text = POLICY + lowest + 'measures = [{ kind = "settlement_hold", days = 60 }]\n'
     clock.now = ago(20)
@@ -295,7 +291,6 @@ def test_a_policy_that_is_committed_later_does_not_reach_an_order(ledger: Ledger
 
 
 def test_an_order_is_in_the_currency_of_its_limit(ledger: Ledger, clock: Clock) -> None:
-    """By the policy at its capture: an order in another currency met no limit then, and is refused for good."""
     clock.now = ago(20)
     ledger.append(MARKET, [identity("i1")])
     scorer = build_scorer(ledger, parse_policy_text(POLICY))
@@ -314,9 +309,9 @@ def test_an_order_is_in_the_currency_of_its_limit(ledger: Ledger, clock: Clock) 
 
 @pytest.mark.parametrize("days", [0, 5])
 def test_a_commit_eases_no_order_of_its_day_or_before(ledger: Ledger, clock: Clock, days: int) -> None:
-    """Captured today or earlier: the longer hold of the policy that the commit replaced stays, and no hold limit shortens it.
+    """Captured today or earlier: the longer hold of the old policy stays, and no hold limit shortens it.
 
-    Else a run across the commit would take more than its certificate states.
+    Otherwise a run across the commit would take more than its certificate states.
     """
     clock.now = ago(20)
     ledger.append(MARKET, [identity("i1")])
@@ -343,7 +338,7 @@ def stop(change: PayoutsChange, entry_id: str) -> Entry:
 
 
 def decided_case(state: CaseState, entry_id: str, *violations: str, days: float = 0, **more: object) -> Entry:
-    """A decision about the case of the stop "p1"."""
+    """Return a decision about the case of the stop "p1"."""
     by = ago(-days) if days else None
     fact = CaseChanged("payouts~p1", state, "staff", "so", violations=violations, decide_by=by, **more)  # type: ignore[arg-type]
     return Entry(entry_id, SELLER, fact)
@@ -351,7 +346,7 @@ def decided_case(state: CaseState, entry_id: str, *violations: str, days: float 
 
 @pytest.fixture
 def stopped(ledger: Ledger, clock: Clock) -> Ledger:
-    """A ledger in which payouts were stopped two days ago."""
+    """Return a ledger in which payouts were stopped two days ago."""
     clock.now = ago(30)
     ledger.append(MARKET, [identity("i1")])
     clock.now = ago(2)
@@ -361,9 +356,8 @@ def stopped(ledger: Ledger, clock: Clock) -> Ledger:
 
 
 def test_a_stop_holds_until_its_decision_day_or_its_end(stopped: Ledger) -> None:
-    """Nothing more is released for 30 days, whatever the hold; if nobody decides by then, all goes on."""
     for days in (10, 8, 1, 0):
-        assert evaluated(stopped, days)[:2] == (0, 10_000)  # nobody says that it was delivered before
+        assert evaluated(stopped, days)[:2] == (0, 10_000)  # no entry says that it was delivered earlier
     delivered = replace(order_of(10), confirmed_time=ago(5))
     found = payouts(stopped).evaluate(MARKET, SELLER, delivered, TODAY, "", stopped.cut())
     assert (found.payout.released_minor, found.stop) == (9_000, PayoutStop("payouts~p1", ago(2), ago(2) + 30 * DAY))
@@ -378,7 +372,6 @@ def test_a_stop_holds_until_its_decision_day_or_its_end(stopped: Ledger) -> None
 
 
 def test_a_confirmed_stop_lasts_while_its_violation_stands(stopped: Ledger) -> None:
-    """Beyond day 180, too; once the violation is overturned, it is as if nobody had confirmed the stop."""
     stopped.append(MARKET, [confirmed("v1")])
     stopped.append(MARKET, [decided_case(CaseState.CONFIRMED, "d1", "v1")])
     assert evaluated(stopped, 8, day=TODAY + 400)[:2] == (0, 10_000)
@@ -393,7 +386,6 @@ def test_a_stop_that_is_ended_or_resumed_releases_at_once(stopped: Ledger) -> No
 
 
 def test_a_stop_is_extended_on_new_facts_alone(stopped: Ledger) -> None:
-    """By a named person, to 180 days at most; only an authority's order goes on for longer."""
     extended = CaseState.EXTENDED
     with pytest.raises(InvalidInput, match="rests_on: must name the new facts"):
         stopped.append(MARKET, [decided_case(extended, "d0", days=60)])
@@ -403,7 +395,7 @@ def test_a_stop_is_extended_on_new_facts_alone(stopped: Ledger) -> None:
     with pytest.raises(InvalidInput, match="decide_by: must lie after"):
         stopped.append(MARKET, [decided_case(extended, "d0", days=179, rests_on=("v1",))])
     stopped.append(MARKET, [decided_case(extended, "d1", days=60, rests_on=("v1",))])
-    with pytest.raises(InvalidInput, match="names 'v2', which is no fact"):  # it was known before
+    with pytest.raises(InvalidInput, match="names 'v2', which is no fact"):  # recorded earlier
         stopped.append(MARKET, [decided_case(extended, "d2", days=90, rests_on=("v2",))])
     assert [evaluated(stopped, 8, day=TODAY + days)[0] for days in (59, 60)] == [0, 9_000]
     [case] = stopped.cases.list_open(MARKET, stopped.cut(), 9)
@@ -414,7 +406,6 @@ def test_a_stop_is_extended_on_new_facts_alone(stopped: Ledger) -> None:
 
 
 def test_a_stop_that_nobody_decided_is_not_repeated(stopped: Ledger, clock: Clock) -> None:
-    """Its case is decided first; confirmed late, payouts stop anew from then on."""
     clock.now = ago(-29)
     with pytest.raises(LifecycleForbids, match="the case 'payouts~p1' of the stop before was not decided"):
         stopped.append(MARKET, [stop(PayoutsChange.STOPPED, "p2")])
@@ -469,7 +460,7 @@ def test_after_an_overturn_the_statement_says_what_stood_on_it_for_how_long_and_
     assert (caught.value.reason, caught.value.metadata["status"]) == ("LIFECYCLE_FORBIDS", "CONFIRMED")
     asking.overturn_violation(MARKET, "v1", actor="staff", reason="not theirs")
     found = asking.get_restitution(MARKET, SELLER, "v1")
-    items = [item for item in found.items if not item.rule]  # the rule "guilty" held orders until the overturn, too
+    items = [item for item in found.items if not item.rule]  # the rule "guilty" also held orders until the overturn
     told = [(i.measure, i.days, i.held_minor, [*i.other_violations], i.HasField("end_time")) for i in items]
     assert told == [
         ("r", 3, 1_001, ["v2"], True),
@@ -479,10 +470,10 @@ def test_after_an_overturn_the_statement_says_what_stood_on_it_for_how_long_and_
     ]
     overturned = asking.get_violation(MARKET, "v1").entries[-1]
     [change] = [one for one in asking.list_entries(MARKET, SELLER) if one.entry_id == overturned]
-    assert items[-1].end_time == change.report_time  # though nobody lifted it
+    assert items[-1].end_time == change.report_time  # though no one lifted it
     assert (found.captured_minor, found.currency) == (5_005 + 5_006 + 1_000 + 400, "EUR")
     told = []
-    for seller, name in (("s2", "v1"), ("s2", "v9")):  # another seller's is as one that is not on record
+    for seller, name in (("s2", "v1"), ("s2", "v9")):  # another seller's measure looks like an unrecorded one
         with pytest.raises(SellertrustCallError, match="VIOLATION_NOT_FOUND") as caught:
             asking.get_restitution(MARKET, seller, name)
         told.append(re.sub(r"by \S+;", "", str(caught.value).replace(name, "it")))
@@ -490,7 +481,6 @@ def test_after_an_overturn_the_statement_says_what_stood_on_it_for_how_long_and_
 
 
 def test_of_a_violation_that_was_overturned_twice_each_time_counts_by_itself(ledger: Ledger, clock: Clock) -> None:
-    """A deposit of which 4,000 lay there the first time, and 1,500 the second, after the rest was returned."""
     asked = stated(MeasureState.IMPOSED, "d", "v1", kind=MeasureKind.DEPOSIT, amount_minor=5_000, currency="EUR")
     steps = (
         (30, confirmed("v1", occur_time=ago(40))),
@@ -512,7 +502,6 @@ def test_of_a_violation_that_was_overturned_twice_each_time_counts_by_itself(led
 
 
 def test_a_void_measure_held_nothing(ledger: Ledger, clock: Clock) -> None:
-    """Neither its money nor its days are stated; a statement that was moved counts from its new time."""
     clock.now = ago(30)
     hold = stated(MeasureState.IMPOSED, "h", "v1", kind=MeasureKind.SETTLEMENT_HOLD)
     review = stated(MeasureState.IMPOSED, "r", "v1", kind=MeasureKind.MANUAL_REVIEW)

@@ -1,4 +1,4 @@
-"""Metrics of plain counters are those of Prometheus's own client for the same observations."""
+"""Metrics of plain counters equal those of Prometheus's own client for the same observations."""
 
 import threading
 from random import Random
@@ -11,7 +11,6 @@ BOUNDS = (0.001, 0.25, 1, 10)
 
 
 def test_the_text_of_counts_and_durations_is_that_of_prometheus_own_client() -> None:
-    """Counted by several threads, of which none is left when they are read."""
     ours, theirs = CollectorRegistry(), CollectorRegistry()
     calls = PlainCounter("calls", "Calls.", ("method", "code"), ours)
     seconds = PlainHistogram("seconds", "Time.", ("method",), ours, BOUNDS)
@@ -37,7 +36,7 @@ def test_the_text_of_counts_and_durations_is_that_of_prometheus_own_client() -> 
 
 
 def lines_of(registry: CollectorRegistry) -> list[str]:
-    """The lines of a registry's text, without the times at which counters began; sums to nine digits."""
+    """Return the lines of a registry's text, without creation times; sums to nine digits."""
     text = generate_latest(registry).decode()
     lines = [line for line in text.splitlines() if "_created" not in line]
     return sorted(f"{line.rpartition(' ')[0]} {_rounded(line.rpartition(' ')[2])}" for line in lines)

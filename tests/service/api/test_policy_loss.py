@@ -1,4 +1,4 @@
-"""A commit by assumptions rests on a loss certificate that holds, or whose losses somebody accepts by name and sum."""
+"""A commit by assumptions needs a loss certificate that holds, or a named acceptance of its losses."""
 
 import tomllib
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ from tests.service.api.test_policy_service import DEFAULT, EYES, LADDER, Running
 
 ASSUMED = SHIPPED_ASSUMPTIONS.read_text(encoding="utf-8")
 LOSSES = {"against_faked_history": 153_980_000, "unconditional": 159_980_000}
-"""What one name can get by the ladder and the shipped assumptions, in cents."""
+"""One name's loss by the ladder and the shipped assumptions, in cents."""
 
 SAFE = LADDER.text + (
     '[[rules]]\nid = "all"\nreference = "Terms 1"\nmeasures = [{ kind = "settlement_hold", days = 180 }]\n'
@@ -47,7 +47,6 @@ def commit(one: Running, policy: str = LADDER.text, expected: str = DEFAULT.dige
 def test_a_policy_whose_certificate_does_not_hold_is_refused_with_the_sums_and_served_once_they_are_accepted(
     one: Running,
 ) -> None:
-    """The history keeps the certificate, as anybody makes it again, and what was accepted; so does the policy."""
     error = refused("FAILED_PRECONDITION", "LOSS_NOT_ACCEPTED", commit, one, assumptions=ASSUMED)
     assert error.metadata == {"losses": "against_faked_history=153980000 unconditional=159980000"}
     less = LOSSES | {"unconditional": 159_979_999}
@@ -69,7 +68,6 @@ def test_a_policy_whose_certificate_does_not_hold_is_refused_with_the_sums_and_s
 
 
 def test_once_assumptions_are_committed_every_later_commit_is_certified_by_them(one: Running) -> None:
-    """Also after a rollback, which asks for none; and other assumptions take their place."""
     assert commit(one).move.certificate == ""
     one.policies.rollback_policy(**SAID)
     commit(one, assumptions=ASSUMED, accepted_losses=LOSSES)
@@ -84,7 +82,7 @@ def test_once_assumptions_are_committed_every_later_commit_is_certified_by_them(
 
 
 def assumed_by(one: Running, done: CommitPolicyResponse) -> str:
-    """The digest of the assumptions by which a commit was certified."""
+    """Return the digest of the assumptions by which a commit was certified."""
     move = one.ledger.policies.last()
     assert move is not None
     assert move.certificate == done.move.certificate != ""
@@ -114,7 +112,7 @@ def test_assumptions_and_accepted_losses_that_cannot_be_are_refused_by_field(one
 
 
 def test_a_commit_is_refused_if_the_other_code_does_not_prove_it(one: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever went wrong where the certificate was made: here a season of a tenth counts for every day."""
+    """The prover uses a fault: a season of a tenth counts for every day."""
 
     def understate(*arguments: object, **options: object) -> dict[str, Any]:
         found = certify(*arguments, **options)
@@ -129,30 +127,29 @@ def test_a_commit_is_refused_if_the_other_code_does_not_prove_it(one: Running, m
 
 
 def test_a_season_that_covers_the_epoch_lowers_no_sum(one: Running) -> None:
-    """The limits of all other days count."""
     season = '[[seasons]]\nname = "old"\nfrom = "1969-12-30"\nuntil = "1970-01-02"\ntimes_ppm = 100_000\n'
     error = refused("FAILED_PRECONDITION", "LOSS_NOT_ACCEPTED", commit, one, LADDER.text + season, assumptions=ASSUMED)
     assert error.metadata == {"losses": "against_faked_history=153980000 unconditional=159980000"}
 
 
 def limited(name: str, value: int, *measures: str) -> str:
-    """The ladder with a lower daily limit for everybody, and measures."""
+    """Return the ladder with a lower daily limit for everybody, and measures."""
     every = ", ".join([f'{{ kind = "value_cap", value_minor = {value} }}', *measures])
     rule = f'[[rules]]\nid = "{name}"\nreference = "Terms 2"\nmeasures = [{every}]\n'
     return LADDER.text.replace('name = "ladder"', f'name = "{name}"') + rule
 
 
 MUCH = limited("much", 3_000_000, '{ kind = "settlement_hold", days = 15 }')
-"""A run of 16 days: the orders of its first day are paid out before it is stopped."""
+"""A run of 16 days: the orders of its first day are paid out before the stop."""
 LITTLE = limited("little", 187_500)
-"""All orders of such a run are paid out: the same sum."""
+"""All orders of a run are paid out: the same sum."""
 EACH = 3_000_000 - 20_000
 BOTH = 3_000_000 + 15 * 187_500 - 20_000
 """Less the price of a name: a day under the first policy, and 15 under the second."""
 
 
 def test_a_commit_is_judged_with_the_policies_before_it(one: Running) -> None:
-    """Each policy alone allows 30,000 EUR; who runs from the day before the commit on gets 58,125 until it is stopped."""
+    """Each policy alone allows 30,000 EUR; a run from the day before the commit takes 58,125 until its stop."""
     first = sums(EACH, MUCH)
     head = commit(one, MUCH, assumptions=ASSUMED, accepted_losses=first).serving_digest
     last = sums(BOTH, LITTLE, MUCH)
@@ -167,7 +164,7 @@ def test_a_commit_is_judged_with_the_policies_before_it(one: Running) -> None:
 
 
 def sums(unconditional: int, text: str, *older: str) -> dict[str, int]:
-    """The sums of a certificate that counts policies before, of which one is known."""
+    """Return the sums of a certificate that counts earlier policies, one of them known."""
     policies = [policy_of(tomllib.loads(one)) for one in (text, *older)]
     found = list_losses(certify(policies[0], read_assumptions(SHIPPED_ASSUMPTIONS), older=policies[1:]))
     assert found["unconditional"] == unconditional
@@ -175,7 +172,6 @@ def sums(unconditional: int, text: str, *older: str) -> dict[str, int]:
 
 
 def test_a_stricter_policy_waits_for_no_sum_of_those_before(one: Running) -> None:
-    """It is judged by itself, and the history says what runs across both get, and until when; also after a rollback."""
     loose = limited("loose", 200_000)
     allowed = sums(16 * 200_000 - 20_000, loose)
     head = commit(one, loose, assumptions=ASSUMED, accepted_losses=allowed).serving_digest
@@ -190,7 +186,6 @@ def test_a_stricter_policy_waits_for_no_sum_of_those_before(one: Running) -> Non
 
 
 def test_a_policy_that_holds_needs_nobody_to_accept_anything(one: Running) -> None:
-    """Under which nothing is paid out before a run is over: there is nothing to be taken, nor to be accepted."""
     move = commit(one, SAFE, assumptions=ASSUMED).move
     assert len(move.certificate) == 64
     assert not move.accepted_losses
@@ -201,8 +196,6 @@ def test_a_policy_that_holds_needs_nobody_to_accept_anything(one: Running) -> No
 
 @pytest.mark.long
 def test_what_persons_lifted_of_a_seller_is_part_of_what_a_commit_is_certified_by(one: Running) -> None:
-    """Without the only hold it takes more than all others, by name and sum; without a limit there is no sum to accept."""
-
     def lift(rule: str, value: SettlementHold | ValueCap) -> None:
         name = name_measure("big", rule, value)
         for state in (MeasureState.IMPOSED, MeasureState.LIFTED):

@@ -1,4 +1,4 @@
-"""PolicyService over a socket, on either database: a policy is served by every server, and the one before comes back."""
+"""PolicyService over a socket, on either database: every server serves a commit, and a rollback restores."""
 
 import threading
 import time
@@ -41,7 +41,7 @@ EYES = '[[four_eyes]]\nrights = ["policies"]\nmarketplaces = ["*"]\n'
 
 
 class Running:
-    """A server over a ledger that others share, which starts with the default policy as its file."""
+    """A server over a shared ledger, which starts with the default policy as its file."""
 
     def __init__(self, url: str, folder: Path, stack: ExitStack) -> None:
         self.ledger = stack.enter_context(Ledger.open(url, create=True))
@@ -60,7 +60,7 @@ class Running:
         return self.policies.commit_policy(policy, expected=expected, **(SAID | fields)).serving_digest
 
     def stamped(self, seller: str = "s1") -> str:
-        """The policy of the answer that a checkout gets now."""
+        """Return the policy of the answer that a checkout gets now."""
         return self.client.get_trust_score(MARKET, seller).stamp.policy_digest
 
 
@@ -75,7 +75,6 @@ def two(url: str, tmp_path: Path) -> Iterator[tuple[Running, Running]]:
 
 
 def until(condition) -> None:
-    """Wait until it is so."""
     end = time.monotonic() + 30
     while not condition():
         assert time.monotonic() < end
@@ -86,7 +85,6 @@ def until(condition) -> None:
 def test_a_committed_policy_is_served_by_every_server_and_a_rollback_brings_the_file_back(
     two: tuple[Running, Running],
 ) -> None:
-    """Without a restart, in the answers that are remembered too; a server that starts later has it as well."""
     one, other = two
     assert [one.stamped(), other.stamped()] == [DEFAULT.digest] * 2
     assert one.commit(GENERAL.text, DEFAULT.digest) == GENERAL.digest
@@ -104,7 +102,6 @@ def test_a_committed_policy_is_served_by_every_server_and_a_rollback_brings_the_
 
 
 def test_the_history_says_who_moved_the_policy_when_and_why(two: tuple[Running, Running]) -> None:
-    """Page by page; the first is the file of the server by which the first commit came."""
     one, _ = two
     assert [*one.policies.list_policy_moves()] == []
     one.commit(GENERAL.text, DEFAULT.digest, reason="terms by tier")
@@ -128,7 +125,6 @@ def test_the_history_says_who_moved_the_policy_when_and_why(two: tuple[Running, 
 
 @pytest.mark.long
 def test_measures_are_answered_again_by_the_policy_that_their_stamp_names(two: tuple[Running, Running]) -> None:
-    """To the same bytes, whatever is served by now: the policy is found by its digest."""
     one, other = two
     one.commit(GENERAL.text, DEFAULT.digest)
     given = one.client.evaluate_measures(MARKET, "s1")
@@ -159,7 +155,6 @@ def test_a_commit_against_a_history_that_moved_is_refused_and_the_same_call_agai
 
 
 def test_each_rollback_goes_further_back_and_never_to_what_one_took_back(two: tuple[Running, Running]) -> None:
-    """Of two commits both are taken back, one by one; after a commit in their place the next one takes that back."""
     one, _ = two
     one.commit(GENERAL.text, DEFAULT.digest)
     one.commit(LADDER.text, GENERAL.digest)
@@ -214,20 +209,18 @@ def test_a_policy_that_does_not_hold_together_and_wrong_fields_are_refused_by_na
 
 
 def test_a_text_that_is_not_what_was_committed_is_served_by_nobody(two: tuple[Running, Running]) -> None:
-    """Though the database's owner can put it there: the policy before stays, and the log gets one line."""
     one, other = two
     until(lambda: other.stamped() == DEFAULT.digest)
     forged = policy_moves.NewMove(policy_moves.PolicyAction.COMMITTED, GENERAL.digest, "a", "b", content=LADDER.text)
     one.ledger.policies.move("", lambda moves: [forged])
     until(lambda: other.problems)
-    time.sleep(0.2)  # some looks more
+    time.sleep(0.2)  # a few more checks
     assert len(other.problems) == 1
     assert "is not what was committed" in other.problems[0]
     assert other.stamped() == DEFAULT.digest
 
 
 def test_what_was_committed_before_a_check_is_still_served(two: tuple[Running, Running]) -> None:
-    """Its suspension ends with a worse offence, which no new commit may state."""
     one, other = two
     text = LADDER.text.replace("standing = { from = 36 }", "standing = { from = 36, below = 48 }").replace(
         '"suspension", days = 30', '"suspension", days = 9'
@@ -252,7 +245,6 @@ def commitment(policy: str, expected: str) -> CommitPolicyRequest:
 
 @pytest.mark.long
 def test_a_policy_needs_a_second_person_where_the_grants_file_asks_for_one(eyes: World) -> None:
-    """It is committed once by its proposal; an emergency rollback waits for nobody, and brings nothing back again."""
     head = PolicyClient(eyes("anna")).get_policy().policy.digest
     asked = {**SAID, "expected": head}
     assert needs_approval(PolicyClient(eyes("anna")).commit_policy, GENERAL.text, **asked)["right"] == "policies"
@@ -276,7 +268,6 @@ def test_the_text_of_a_policy_alone_decides_its_digest() -> None:
 
 @pytest.mark.long
 def test_whatever_scores_beside_servers_takes_a_commit_over_while_it_runs(two: tuple[Running, Running]) -> None:
-    """As the worker that records measures in a process of its own does."""
     one, _ = two
     scorer, refused_ = build_scorer(one.ledger, DEFAULT), []
     follow_moves(scorer, lambda event, problem: refused_.append((event, problem)))

@@ -1,4 +1,4 @@
-"""Pools of threads: what is slow holds up nothing that is quick, and no call can keep the server from ending."""
+"""Pools of threads: slow calls do not delay quick ones, and no call keeps the server from ending."""
 
 import subprocess
 import sys
@@ -53,7 +53,6 @@ sys.exit(serve(server, ledger, ready=ready))
 
 @pytest.mark.long
 def test_lists_that_wait_hold_up_neither_scores_nor_health(tmp_path: Path) -> None:
-    """Twelve callers list entries, each of which waits for a lock on the keys of sealed texts, which no score reads."""
     with (
         new_database("postgresql", tmp_path) as url,
         running_server(tmp_path, database_url=url) as running,
@@ -79,7 +78,6 @@ def test_lists_that_wait_hold_up_neither_scores_nor_health(tmp_path: Path) -> No
 
 
 def test_bulk_decisions_hold_up_no_append(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Twelve dry runs read what they select for as long as the test wants; an append is answered meanwhile."""
     begun, release = threading.Semaphore(0), threading.Event()
     select = ViolationQueries.select
 
@@ -107,7 +105,6 @@ def test_bulk_decisions_hold_up_no_append(tmp_path: Path, monkeypatch: pytest.Mo
 
 @pytest.mark.long
 def test_health_is_answered_while_every_other_thread_is_taken(tmp_path: Path) -> None:
-    """Scores wait for a lock on the entries, all of them."""
     with (
         new_database("postgresql", tmp_path) as url,
         running_server(tmp_path, database_url=url, book_sellers=0, worker_threads=4) as running,
@@ -151,7 +148,7 @@ def test_a_call_that_does_not_end_is_named_and_the_process_ends_all_the_same(tmp
 
 
 def test_a_grpc_that_hands_no_call_over_stops_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As one whose inside has changed, so that calls would run beside the pools."""
+    """With a changed gRPC, calls would run beside the pools."""
     monkeypatch.setattr(call_pool, "is_handed_over", lambda _: False)
     with pytest.raises(ConfigurationWrong, match="does not hand calls over"), running_server(tmp_path):
         pass
@@ -170,7 +167,7 @@ def test_a_method_without_a_pool_stops_the_start(tmp_path: Path) -> None:
 
 
 def test_every_method_is_of_a_class_that_limits_count() -> None:
-    """Else no limit of the grants file would count its calls."""
+    """Otherwise limits of the grants file would not count its calls."""
     assert {_class_of(method, is_stream=False) for method in POOLS} == {*CLASSES} - {"stream"}
 
 

@@ -1,4 +1,4 @@
-"""Who called is on record beside the stated actor, under the seal, and nobody decides its own report."""
+"""Entries record the caller beside the stated actor, under the seal; no caller decides its own report."""
 
 from collections.abc import Callable, Iterator
 
@@ -15,7 +15,7 @@ Connect = Callable[[str], Client]
 
 
 class Callers:
-    """A server with grants, and clients of it by their DNS names, all of whom may append and decide everything."""
+    """A server with grants, and clients by DNS name that may append and decide everything."""
 
     def __init__(self, running: Running, authority: Authority) -> None:
         self.running, self._authority = running, authority
@@ -117,7 +117,6 @@ def test_one_person_is_one_caller_by_whichever_certificate(callers: Callers) -> 
 
 
 def test_nor_does_it_correct_its_report_or_split_it_off_its_incident(callers: Callers) -> None:
-    """What somebody else confirmed would weigh otherwise by it."""
     with callers("a") as a, callers("laptop") as laptop, callers("b") as b:
         a.append_entries(MARKET, [violation("c-1", "s", incident="c")])
         moved, split = entry_pb2.Entry(entry_id="c-2"), entry_pb2.Entry(entry_id="c-3")
@@ -175,7 +174,6 @@ def test_nor_in_one_batch_nor_by_a_decision_that_waits_for_the_report(callers: C
 
 
 def test_who_decides_its_own_report_is_refused_while_another_holds_the_ledgers_lock(callers: Callers) -> None:
-    """So that somebody who goes on at it takes the lock from nobody."""
     with callers("a") as a:
         a.append_entries(MARKET, [violation("u-1", "s")])
         with callers.running.ledger.database.write():
@@ -186,14 +184,13 @@ def test_a_violation_that_follows_from_a_report_of_a_product_is_the_reports(call
     listed, recall = listing("r-1", "s", "gtin-9"), product_report("r-2", "gtin-9")
     with callers("a") as a, callers("b") as b:
         a.append_entries(MARKET, [recall])
-        b.append_entries(MARKET, [listed])  # by whose append the violation of the seller follows
+        b.append_entries(MARKET, [listed])  # its append derives the violation of the seller
         [derived] = [one.name for one in b.list_violations(MARKET, "s") if one.violation_type == "unsafe_product"]
         name = derived.rpartition("/")[2]
         refused(lambda: a.confirm_violation(MARKET, name, actor="court", reason="so"))
 
 
 def test_nor_what_only_the_same_batch_derives_though_its_id_can_be_computed(callers: Callers) -> None:
-    """A recall and a decision about what follows from it, and a listing under a recall that is on record already."""
     listed, recall = listing("e-1", "s", "gtin-8"), product_report("e-2", "gtin-8")
     confirm = decision("e-3", derived_id("e-2", "s"), entry_pb2.ACTION_CONFIRM)
     with callers("a") as a, callers("b") as b:
@@ -206,7 +203,6 @@ def test_nor_what_only_the_same_batch_derives_though_its_id_can_be_computed(call
 
 
 def test_whose_goods_they_were_is_not_decided_by_who_reported_them(callers: Callers) -> None:
-    """To contest it is everybody's, to accept or reject that is not."""
     with callers("a") as a, callers("b") as b:
         a.append_entries(MARKET, [violation("g-1", "s")])
         stated = []

@@ -1,4 +1,4 @@
-"""Who may propose sees the proposals of what it may do itself, or approve, and nothing of the others."""
+"""A proposer sees the proposals of calls that it may make or approve, and no others."""
 
 from collections.abc import Iterator
 from pathlib import Path

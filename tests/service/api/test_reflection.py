@@ -1,4 +1,4 @@
-"""Reflection is open to all where this machine alone reaches the server, and elsewhere only if it is asked for."""
+"""Reflection is open on a loopback address, and elsewhere only by a setting."""
 
 import builtins
 import threading
@@ -16,7 +16,6 @@ from tests.service.api.test_streams import eventually
 
 
 def services(channel: grpc.Channel) -> list[str]:
-    """The services that a server names."""
     stub = reflection_pb2_grpc.ServerReflectionStub(channel)
     request = reflection_pb2.ServerReflectionRequest(list_services="")
     [answer] = stub.ServerReflectionInfo(iter([request]), timeout=60)

@@ -1,4 +1,4 @@
-"""Calls that are turned away are counted, all of them, and logged sparingly: anybody can make any number."""
+"""Refused calls are all counted, and logged at a bounded rate."""
 
 from pathlib import Path
 

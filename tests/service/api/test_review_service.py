@@ -1,4 +1,4 @@
-"""ReviewService over a socket: notifiers, the queue in pages, and bulk decisions, by the client that is shipped."""
+"""ReviewService over a socket: notifiers, the queue in pages, and bulk decisions."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,7 +24,6 @@ def refused(call: Any, *arguments: Any, **options: Any) -> SellertrustCallError:
 
 
 def test_a_notifier_is_shown_with_its_record_and_its_interval(tmp_path: Path) -> None:
-    """As of any time; one that reported as an authority alone has no reliability; an unknown one is NOT_FOUND."""
     with running_server(tmp_path) as running, running.client() as client:
         review = ReviewClient(client)
         client.append_entries(MARKET, [violation(f"v{n}", "s", notifier="brand-1") for n in range(3)])

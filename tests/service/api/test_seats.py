@@ -1,4 +1,4 @@
-"""Half of the threads of scores compute at most: the others answer what is remembered, whatever is asked for beside it."""
+"""At most half of the score threads compute; the others answer remembered scores."""
 
 import threading
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ SELLERS = ["known", "a", "b", "c"]
 
 @contextmanager
 def half_computing(tmp_path: Path, **asked: Any) -> Iterator[tuple[Running, Client]]:
-    """A server of four threads, two of which compute, for `asked`, what ends with the block; `known` is remembered."""
+    """Yield a server of four threads, two of which compute `asked` until the end; `known` is remembered."""
     with (
         running_server(tmp_path, artifact=artifact(), worker_threads=4) as running,
         running.client(service_config={}) as client,

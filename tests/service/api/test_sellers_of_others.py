@@ -1,4 +1,4 @@
-"""Who may append about some sellers of a marketplace learns nothing of the others, and states nothing about them."""
+"""A caller with rights over some sellers learns nothing of the others, and states nothing about them."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,7 @@ WORDS = {"actor": "staff", "reason": "so"}
 
 @pytest.fixture(scope="module")
 def some(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    """A client of a caller with rights over the sellers `a` and `c`; of `b` a violation and a claim `v-b` are on record."""
+    """Yield a client with rights over `a` and `c`; `b` has a recorded violation and a claim `v-b`."""
     folder = tmp_path_factory.mktemp("others")
     authority, path = Authority(folder), folder / "grants.toml"
     limits = {name: ["*"] for name in ("kinds", "sources", "notifiers", "entry_ids", "actions")}
@@ -84,7 +84,7 @@ def link(other: str) -> entry_pb2.Entry:
 
 
 def refusal(client: Client, entry: entry_pb2.Entry, about: str) -> tuple[object, str, dict[str, str], str]:
-    """What a caller hears of an entry that is refused, without the ids that it stated itself."""
+    """Return the refusal of an entry, without the ids that the caller stated."""
     with pytest.raises(SellertrustCallError) as caught:
         client.append_entries(MARKET, [entry])
     error = caught.value
@@ -99,7 +99,7 @@ def test_a_violation_or_a_claim_of_another_seller_is_as_one_that_is_not_on_recor
     assert there == absent
     assert "'b'" not in there[-1]
     assert "another seller" not in there[-1]
-    is_decision = make is decision  # for which nobody learns whether there is anything to decide about
+    is_decision = make is decision  # the answer does not show if a case exists
     refused = {grpc.StatusCode.PERMISSION_DENIED} if is_decision else _UNFIT
     assert there[0] in refused
 
@@ -108,7 +108,6 @@ _UNFIT = {grpc.StatusCode.NOT_FOUND, grpc.StatusCode.FAILED_PRECONDITION}
 
 
 def test_whether_another_seller_has_an_entry_id_is_not_told(some: Client) -> None:
-    """An id is the caller's own by how it begins, and any other is refused alike."""
     answers = [refusal(some, exposure(name, "a"), name) for name in ("v-b", "v-x")]
     assert answers[0] == answers[1]
     assert answers[0][:2] == (grpc.StatusCode.PERMISSION_DENIED, "CALLER_NOT_GRANTED")

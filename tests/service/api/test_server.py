@@ -1,4 +1,4 @@
-"""The server: where it listens, how it says how it is, and that it goes without losing a call."""
+"""The server: its address, its health, and an end that loses no call."""
 
 import io
 import signal
@@ -74,7 +74,7 @@ def test_a_server_that_drains_says_so_and_answers_for_the_time_being(tmp_path: P
         draining = threading.Thread(target=running.server.drain)
         draining.start()
         wait_for(lambda: health_of(running.address) == NOT_SERVING)
-        with grpc.insecure_channel(running.address) as channel:  # one that does not look at health
+        with grpc.insecure_channel(running.address) as channel:  # a client that does not check health
             call = channel.unary_unary("/sellertrust.v1.LedgerService/ListEntries")
             assert call(b"\x0a\x11marketplaces/acme", timeout=60)
         draining.join()
@@ -117,12 +117,12 @@ def test_a_signal_drains_closes_the_ledger_and_ends_with_0(tmp_path: Path, numbe
             _, log = process.communicate(timeout=60)
     assert process.returncode == 0, log
     assert '"event": "stopped"' in log
-    assert not list(tmp_path.glob("*.db-wal"))  # folded back by the last connection that was closed
+    assert not list(tmp_path.glob("*.db-wal"))  # folded back when the last connection closed
 
 
 @pytest.mark.long
 def test_a_signal_that_the_kernel_gives_to_another_thread_is_heard(tmp_path: Path) -> None:
-    """It may be one of gRPC's; a main thread that waits for a lock sleeps through it."""
+    """A thread of gRPC may receive it; a main thread that waits for a lock would miss it."""
     asks = "lambda server: threading.Thread(target=ask).start()"
     head = (
         "import signal, threading, time\n"
@@ -230,7 +230,7 @@ _locks: dict[Path, sqlite3.Connection] = {}
 
 @contextmanager
 def holding_the_lock(database: Path) -> Iterator[None]:
-    """Another process's write transaction, until `release`."""
+    """Hold another process's write transaction until `release`."""
     _locks[database] = sqlite3.connect(database, isolation_level=None, check_same_thread=False)
     _locks[database].execute("BEGIN IMMEDIATE")
     try:
@@ -270,7 +270,7 @@ def test_tls_is_spoken_and_plain_text_is_not(tmp_path: Path) -> None:
 
 
 def name_shown(address: str) -> str:
-    """The common name of the certificate that the server shows to a new connection."""
+    """Return the common name of the server's certificate on a new connection."""
     context = ssl.create_default_context(cafile=certificate("ca.pem"))
     context.set_alpn_protocols(["h2"])
     host, port = address.split(":")
@@ -283,7 +283,7 @@ def name_shown(address: str) -> str:
 
 
 def put(source: str, target: Path) -> None:
-    """Replaces a file as those who renew certificates do: written beside it, renamed into its place."""
+    """Replace a file by a rename, as certificate renewal does."""
     beside = target.with_suffix(".new")
     beside.write_bytes(certificate(source).read_bytes())
     beside.replace(target)

@@ -1,4 +1,4 @@
-"""A PostgreSQL that was stopped dead: calls are answered in time, health says so, and SIGTERM ends the process."""
+"""A PostgreSQL that hangs: calls are answered in time, health reports it, and SIGTERM ends the process."""
 
 import signal
 import subprocess
@@ -38,7 +38,7 @@ from tests.helpers.worlds import artifact
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 PATIENCE = 60.0
-"""Seconds after which a test says that something waits for ever."""
+"""Seconds after which a test counts a wait as endless."""
 
 SERVE = """
 import sys
@@ -86,8 +86,6 @@ def wait_for(holds: Callable[[], bool]) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_statement_waits_for_ever_for_a_database_that_hangs(postgresql: HangingPostgresql, kind: str) -> None:
-    """Neither one that was under way, nor one that begins, nor a transaction that holds the lock."""
-
     def within(connect: Any, statement: str) -> None:
         with connect() as connection:
             connection.exec_driver_sql(statement)
@@ -151,7 +149,6 @@ def test_calls_are_answered_and_health_says_so_while_the_database_hangs(
 def test_who_is_remembered_is_answered_while_the_database_hangs_and_freshly_afterwards(
     tmp_path: Path, postgresql: HangingPostgresql
 ) -> None:
-    """Health says that scores are served; a write, and a sequence that nobody has seen, are refused; nobody is NOT_FOUND."""
     settings: Any = {"database_url": postgresql.urls["socket"], "artifact": artifact()}
     with running_server(tmp_path, **settings) as running, running.client(service_config={}) as client:
         append = [identity("i-known", "known"), identity("i-other", "other")]
@@ -193,7 +190,6 @@ def test_who_is_remembered_is_answered_while_the_database_hangs_and_freshly_afte
 def test_appends_and_sequences_that_nobody_has_seen_are_refused_before_the_absence_of_the_database_is_established(
     tmp_path: Path, postgresql: HangingPostgresql, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Within half and a tenth of a second, that is; who is remembered is answered meanwhile."""
     monkeypatch.setattr(tail, "WRITE_TICKS", 10)
     settings: Any = {"database_url": postgresql.urls["socket"], "artifact": artifact()}
     with running_server(tmp_path, **settings) as running, running.client(service_config={}) as client:
@@ -211,7 +207,7 @@ def test_appends_and_sequences_that_nobody_has_seen_are_refused_before_the_absen
             lambda: client.explain_trust_score(MARKET, "unseen", **asked),
         ):
             wait_for(lambda: not book.follower.is_away and book.follower.age() < 1)
-            time.sleep(0.2)  # what has answered just now is not asked again
+            time.sleep(0.2)  # a server that just answered is not checked again
             with postgresql.hanging():
                 with pytest.raises(SellertrustCallError) as caught:
                     call()
@@ -222,7 +218,6 @@ def test_appends_and_sequences_that_nobody_has_seen_are_refused_before_the_absen
 
 @pytest.mark.long
 def test_calls_that_hang_leave_threads_to_those_without_database(tmp_path: Path, postgresql: HangingPostgresql) -> None:
-    """Remembered scores, alone and in a batch, and the audit file are answered within a second beside them."""
     settings: Any = {"database_url": postgresql.urls["socket"], "artifact": artifact()}
     with (
         running_server(tmp_path, **settings) as running,
@@ -269,7 +264,7 @@ def test_sigterm_ends_a_server_whose_database_hangs(tmp_path: Path, postgresql: 
             with postgresql.hanging():
                 for _ in range(4):
                     pool.submit(client.get_trust_score, MARKET, "s", deadline_seconds=PATIENCE)
-                time.sleep(0.3)  # so that they wait for the database
+                time.sleep(0.3)
                 process.send_signal(signal.SIGTERM)
                 _, log = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, log
@@ -280,7 +275,6 @@ def test_sigterm_ends_a_server_whose_database_hangs(tmp_path: Path, postgresql: 
 def test_a_writer_that_was_stopped_in_its_transaction_does_not_hold_the_lock_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Meanwhile an append is given up when it has waited for the lock as long as it may, and not a statement's time."""
     monkeypatch.setattr(database, "WAIT_SECONDS", 1)
     with (
         new_database("postgresql", tmp_path) as url,

@@ -1,4 +1,4 @@
-"""A standby some seconds behind is promoted: it gives sequences again, and nothing remembered of the lost ones is used."""
+"""A late standby is promoted: sequences repeat, and memory of lost entries is dropped."""
 
 import signal
 import socket
@@ -33,7 +33,7 @@ class Standby:
         return psycopg.connect(f"postgresql://postgres@127.0.0.1:{self.port}/postgres", autocommit=True)
 
     def cut_off(self) -> None:
-        """Receive nothing more from the primary."""
+        """Stop receiving from the primary."""
         with self.connect() as connection:
             connection.execute("ALTER SYSTEM SET primary_conninfo = ''")
             connection.execute("SELECT pg_reload_conf()")
@@ -47,7 +47,7 @@ class Standby:
 
 @contextmanager
 def following(primary: HangingPostgresql) -> Iterator[Standby]:
-    """A standby of a primary; ended at once at the end."""
+    """Yield a standby of a primary; end it at the end."""
     standby = primary.folder / "standby"
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -69,7 +69,6 @@ def following(primary: HangingPostgresql) -> Iterator[Standby]:
 
 @pytest.mark.long
 def test_what_was_remembered_of_lost_entries_is_dropped(tmp_path: Path) -> None:
-    """Scores, waits for a sequence and watches; the entries that get the same sequences are another ledger's."""
     with hanging_postgresql() as primary:
         tcp = primary.urls["tcp"]
         upgrade(tcp)
@@ -100,7 +99,7 @@ def test_what_was_remembered_of_lost_entries_is_dropped(tmp_path: Path) -> None:
                 lost = running.ledger.append(MARKET, [domain_confirmed(f"c{n}", "s1") for n in range(3)])[-1].sequence
                 guilty = client.get_trust_score(MARKET, "s1", at_least_sequence=lost)
                 wait_for(lambda: lost in seen)
-                # No program is started beside gRPC's threads, which may crash it.
+                # A program started beside gRPC's threads may crash.
                 primary.process.send_signal(signal.SIGQUIT)
                 primary.process.wait(20)
                 with standby.connect() as connection:

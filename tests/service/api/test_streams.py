@@ -1,4 +1,4 @@
-"""Streams: each batch answered in order, each entry watched once, threads that are given back, and a clean end."""
+"""Streams: ordered batches, one event an entry, returned threads, and a clean end."""
 
 import subprocess
 import sys
@@ -58,19 +58,19 @@ def batch(*entries: entry_pb2.Entry, parent: str = PARENT) -> pb.StreamEntriesRe
 
 
 def watching(stub: LedgerServiceStub, after: int = 0, parent: str = PARENT, **fields: Any) -> Any:
-    """A watch that is under way: its first response has come, as the second of the pair."""
+    """Start a watch; return it with its first response."""
     call = stub.WatchEntries(pb.WatchEntriesRequest(parent=parent, after_sequence=after, **fields), timeout=60)
     return call, next(call)
 
 
 def ids_of(responses: Iterator[Any], count: int) -> list[str]:
-    """The ids of the next `count` entries."""
+    """Return the ids of the next `count` entries."""
     entries = (entry.entry_id for response in responses for entry in response.entries)
     return list(islice(entries, count))
 
 
 def ended(call: Any) -> grpc.StatusCode:
-    """How a stream ends, whatever comes before."""
+    """Return the stream's final status."""
     with pytest.raises(grpc.RpcError) as caught:
         list(call)
     return caught.value.code()
@@ -122,7 +122,7 @@ def test_a_batch_that_is_refused_says_why_and_the_stream_goes_on(tmp_path: Path)
         assert differs.error.reason == "ENTRY_CONTENT_DIFFERS"
         assert [field.field for field in empty.error.fields] == ["entries"]
         assert [field.field for field in elsewhere.error.fields] == ["parent"]
-        assert last.acknowledgement.sequence == 2  # nothing of the others is recorded
+        assert last.acknowledgement.sequence == 2
         assert eventually(lambda: bool(running.lines()))
         [line] = running.lines()
         assert (line["code"], line["received"], line["sent"]) == ("OK", 7, 7)
@@ -146,7 +146,6 @@ def test_a_stream_of_nowhere_ends_before_anything_is_recorded(tmp_path: Path) ->
 def test_a_watch_catches_up_and_follows_the_appends_of_this_and_of_another_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On PostgreSQL: a SQLite file has one writer."""
     with (
         database("postgresql", tmp_path) as url,
         running_server(tmp_path, database_url=url) as running,
@@ -165,7 +164,7 @@ def test_a_watch_catches_up_and_follows_the_appends_of_this_and_of_another_proce
         sequence = int(writer.stdout.readline())
         response = next(call)
         assert ([entry.entry_id for entry in response.entries], response.sequence) == (["elsewhere"], sequence)
-        monkeypatch.setattr(tail, "POLL_SECONDS", 60)  # what is appended here is seen sooner than by the next look
+        monkeypatch.setattr(tail, "POLL_SECONDS", 60)  # an append here is seen before the next poll
         time.sleep(0.3)
         began = time.monotonic()
         stub.AppendEntries(pb.AppendEntriesRequest(parent=PARENT, entries=[identity("here", "s")]))
@@ -175,7 +174,7 @@ def test_a_watch_catches_up_and_follows_the_appends_of_this_and_of_another_proce
 
 
 def test_a_watch_of_a_quiet_seller_moves_on_with_the_ledger(tmp_path: Path, monkeypatch) -> None:
-    """Otherwise it would have to read the whole ledger again to resume."""
+    """Otherwise it would read the whole ledger again to resume."""
     monkeypatch.setattr(entry_streams, "HEARTBEAT_SECONDS", 0.3)
     with server_on("sqlite", tmp_path) as (_, stub):
         append = pb.AppendEntriesRequest(parent=PARENT, entries=[identity(f"i{n}", "busy") for n in range(5)])

@@ -1,4 +1,4 @@
-"""Streams and what they share: places, threads, clients that go away, servers that drain, ledgers that stop."""
+"""Shared resources of streams: places, threads, departing clients, draining servers, stopped ledgers."""
 
 import threading
 import time
@@ -64,7 +64,7 @@ def test_reads_are_answered_soon_while_all_streams_are_open_and_one_appends_with
         acknowledged: list[int] = []
 
         def take() -> None:
-            with suppress(grpc.RpcError):  # cancelled
+            with suppress(grpc.RpcError):
                 acknowledged.extend(one.acknowledgement.sequence for one in appending)
 
         taking = threading.Thread(target=take)
@@ -106,7 +106,7 @@ def test_a_server_that_drains_ends_streams_at_once_so_that_their_clients_go_else
         watches = [watching(stub)[0] for _ in range(5)]
         began = time.monotonic()
         running.server.drain()
-        assert time.monotonic() - began < STOP_SECONDS  # which is what calls get that do not end by themselves
+        assert time.monotonic() - began < STOP_SECONDS  # the status of calls that do not end by themselves
         for call in (append, *watches):
             with pytest.raises(grpc.RpcError) as caught:
                 next(call)

@@ -1,4 +1,4 @@
-"""What happened seconds ahead of the ledger's clock, as other clocks run: a caller may retry it, and an import waits."""
+"""Times up to seconds ahead of the ledger's clock: a caller may retry, and an import waits."""
 
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,6 @@ def refusal(client: Client, *entries: entry_pb2.Entry) -> SellertrustCallError:
 
 
 def test_at_most_five_seconds_ahead_may_be_retried_and_more_is_wrong(tmp_path: Path, clock: Clock) -> None:
-    """The RetryInfo says when its time has come; whatever else is wrong is told before."""
     settings = settings_of(data_dir=tmp_path)
     with (
         Ledger.open(settings.database_url, create=True, clock=clock) as ledger,
@@ -60,7 +59,7 @@ def test_at_most_five_seconds_ahead_may_be_retried_and_more_is_wrong(tmp_path: P
 
 
 class Ticking(Clock):
-    """A clock that is a second later whenever it is asked."""
+    """A clock that gains a second at each reading."""
 
     def __call__(self) -> int:
         self.now += SECOND

@@ -1,4 +1,4 @@
-"""Who is in excess and takes no refusal for an answer is held without a thread, and nobody else is."""
+"""A caller that repeats refused calls is held without a thread; no other caller is."""
 
 import threading
 from collections.abc import Iterator
@@ -76,7 +76,6 @@ def test_strangers_of_a_connection_are_held_whatever_they_show_and_known_tokens_
 
 
 def test_strangers_of_a_host_count_together() -> None:
-    """Whichever connections they come by; the first call of a connection goes on, and so do those of another host."""
     gate = Turnstile(lambda: 100.0)
     for number in range(PROMPT_REFUSALS + 1):
         gate.note_stranger(f"ipv4:10.0.0.7:{number}", b"", b"", "")
@@ -86,7 +85,7 @@ def test_strangers_of_a_host_count_together() -> None:
 
 
 def test_the_more_calls_are_held_the_longer_each_waits() -> None:
-    """So that no more than 500 are refused a second; beyond 4,096 none is held."""
+    """At most 500 refusals a second; beyond 4,096 no call is held."""
     gate = Turnstile()
     seconds = [gate.hold() for _ in range(MAX_HELD + 1)]
     assert (seconds[0], seconds[-2], seconds[-1]) == (HOLD_SECONDS, MAX_HELD / HELD_REFUSALS, 0)
@@ -104,7 +103,7 @@ def test_a_token_that_proves_nobody_any_more_is_held_as_strangers_are() -> None:
 
 
 class Place:
-    """A server at which `a` may read twice a second and append ten entries, alone or with a token, and `b` anything."""
+    """A server where `a` may read twice a second and append ten entries, with or without a token; `b` has no limit."""
 
     def __init__(self, folder: Path) -> None:
         self.authority, self.issuer = Authority(folder), TokenIssuer(folder)
@@ -125,7 +124,7 @@ class Place:
 
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    """More than FEW refusals a second are held, in place of twenty, which a busy machine does not come to."""
+    """Hold beyond FEW refusals a second instead of twenty, which a busy machine does not reach."""
     monkeypatch.setattr(turnstile, "PROMPT_REFUSALS", FEW)
 
 
@@ -137,7 +136,6 @@ def place(tmp_path: Path, few: None) -> Iterator[tuple[Place, Running]]:
 
 
 def outcome(client: Client, seconds: float = 60) -> tuple[str, float]:
-    """The reason why a read is refused, and how long that took."""
     began = monotonic()
     with pytest.raises(SellertrustCallError) as caught:
         client.get_violation(MARKET, "v", deadline_seconds=seconds)
@@ -187,7 +185,7 @@ def test_the_refusal_of_a_held_call_arrives_before_its_deadline_and_says_the_sam
 
 @pytest.mark.long
 def test_another_token_by_the_same_certificate_is_not_held(place: tuple[Place, Running]) -> None:
-    """A gateway brings calls of many callers by one connection."""
+    """A gateway brings many callers by one connection."""
     where, running = place
     tokens = {name: (("authorization", f"Bearer {where.issuer.token(name)}"),) for name in "ab"}
     with running.client(**where.shown["b"], service_config="{}") as gateway:
@@ -207,7 +205,7 @@ def test_batches_beyond_the_limit_are_held_before_they_are_parsed_again(place: t
     batch = [identity(f"i-{number}", "s") for number in range(10_000)]
     with running.client(**where.shown["a"], service_config="{}") as a:
         a.append_entries(MARKET, batch)  # the bucket is overdrawn
-        for entries in (batch, batch[:1]) * 2:  # of which the first, that was parsed in vain, has the next one held
+        for entries in (batch, batch[:1]) * 2:  # the first, parsed in vain, holds the next
             with pytest.raises(SellertrustCallError) as caught:
                 a.append_entries(MARKET, entries)
             assert caught.value.reason == "TOO_MANY_CALLS"
@@ -237,7 +235,7 @@ def test_a_server_that_stops_ends_the_calls_that_it_holds(tmp_path: Path) -> Non
 
 
 def refusals(client: Client, *tokens: str) -> list[str]:
-    """The codes with which reads at once are refused, one for each token; "" shows none."""
+    """Return the codes of simultaneous refused reads, one for each token; "" sends none."""
     method: Any = client.channel.unary_unary(f"/sellertrust.v1.{GET}")
     shown = [(("authorization", f"Bearer {token}"),) if token else None for token in tokens]
     return [call.code().name for call in [method.future(b"", timeout=60, metadata=one) for one in shown]]
@@ -284,7 +282,6 @@ def test_who_is_granted_nothing_or_nothing_of_a_method_is_held_and_who_has_its_r
 
 
 def code_of(client: Client, method: str, data: bytes) -> str:
-    """The code with which a call is refused."""
     with pytest.raises(grpc.RpcError) as caught:
         client.channel.unary_unary(f"/sellertrust.v1.{method}")(data, timeout=60)
     return str(caught.value.code().name)

@@ -1,4 +1,4 @@
-"""A caller who may see some sellers is shown these, and nothing of the others: in lists, watches, batches and pages."""
+"""A caller who may see some sellers sees these alone in lists, watches, batches and pages."""
 
 from collections.abc import Iterator
 
@@ -16,7 +16,7 @@ MINE = ("a", "c")
 
 
 class Callers:
-    """A server with entries of four sellers, a caller who may see two of them, and one who may see all."""
+    """A server with entries of four sellers, a caller who may see two, and one who may see all."""
 
     def __init__(self, running: Running, some: Shown, every: Shown) -> None:
         self.running, self._some, self._every = running, some, every

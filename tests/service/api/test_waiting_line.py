@@ -1,4 +1,4 @@
-"""Which waiting call is next and which are turned away, by a clock that the tests move."""
+"""The waiting line: its next call and its refusals, by a test clock."""
 
 from math import inf
 from typing import Any
@@ -14,8 +14,6 @@ QUICK = LineRules(4, target_seconds=inf)
 
 
 class Call(WaitingCall):
-    """A call that somebody awaits, or nobody."""
-
     __slots__ = ("_is_awaited",)
 
     def __init__(self, arrived: float, deadline: float, *, is_awaited: bool) -> None:
@@ -27,8 +25,6 @@ class Call(WaitingCall):
 
 
 class World:
-    """A line, and the clock that it reads."""
-
     def __init__(self, rules: LineRules) -> None:
         self.now = 100.0
         self.line = WaitingLine(rules, clock=lambda: self.now)
@@ -66,7 +62,7 @@ def test_calls_that_nobody_awaits_make_room_before_anybody_else() -> None:
 
 def test_whoever_would_wait_for_half_of_its_time_is_late_on_arrival_unless_nobody_waits() -> None:
     world = World(QUICK)
-    assert not world.line.is_late("S/M", world.now + 0.001, ahead=100)  # nothing is known of what takes how long
+    assert not world.line.is_late("S/M", world.now + 0.001, ahead=100)  # durations are unknown
     world.line.note_work("S/M", 0.01)
     for ahead, seconds, is_late in (
         (4, 0.11, False),
@@ -101,7 +97,7 @@ def test_a_call_whose_deadline_is_nearer_than_its_work_takes_is_not_begun_but_sl
 
 
 def test_whoever_comes_is_late_by_how_long_turns_take_though_each_work_is_quick() -> None:
-    """Threads that wait for each other do not show in their work; once nobody is let in for it, it is found out anew."""
+    """Threads that wait for each other do not show in work times; without admissions the estimate starts again."""
     world = World(LineRules(100, inf))
     world.line.note_work("S/M", 0.001)
     assert not world.line.is_late("S/M", world.now + 0.2, 10)
@@ -128,7 +124,7 @@ def test_time_in_which_nobody_waited_is_no_turn() -> None:
 
 
 def test_calls_that_have_expired_say_nothing_of_how_long_work_takes() -> None:
-    """Else a crowd would make it look quick, and let in ever more who wait in vain."""
+    """Otherwise a crowd would make work look quick, and admit calls that wait in vain."""
     world = World(QUICK)
     world.line.note_work("S/M", 0.01)
     for _ in range(50):
@@ -145,7 +141,7 @@ def test_a_call_whose_caller_has_gone_is_not_begun() -> None:
 
 
 def serve(world: World, arrivals_a_second: int, served_a_second: int, seconds: float) -> tuple[int, int, list[float]]:
-    """How many calls were served, how many turned away, and how long the served ones waited, of a steady stream."""
+    """Return calls served, calls refused, and the waits of served calls, for a steady stream."""
     served = refused = 0
     waits: list[float] = []
     step = 1 / (arrivals_a_second * served_a_second)
@@ -218,7 +214,6 @@ def test_every_call_is_taken_or_turned_away_once_and_never_more_wait_than_may(
 
 
 def test_one_call_that_took_very_long_turns_nobody_away() -> None:
-    """Neither the first of a method, nor one among quick ones; many of them do."""
     world = World(LineRules(10, inf))
     for method in ("first", "among"):
         for _ in range(20 if method == "among" else 0):

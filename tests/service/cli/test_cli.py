@@ -1,4 +1,4 @@
-"""The real command, in processes of its own: data on stdout, all else on stderr, and an exit code that can be trusted."""
+"""The real command in its own processes: data on stdout, all else on stderr, reliable exit codes."""
 
 import gzip
 import json
@@ -28,7 +28,7 @@ from tests.helpers.worlds import artifact
 
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
-    """A shell whose server runs, with a champion and a challenger."""
+    """Yield a shell with a server, a champion and a challenger."""
     folder = tmp_path_factory.mktemp("data")
     registry = Registry(folder / "registry")
     for model in (artifact(), another()):
@@ -58,7 +58,6 @@ def score_of(shell: Shell, seller: str) -> Any:
     ],
 )
 def test_an_id_that_is_malformed_is_named_as_the_command_has_it(shell: Shell, command: str, kinds: str) -> None:
-    """Not by a field of the contract."""
     said = shell.error(2, *command.split(), "bad id")
     problem = f"error: the id of the {kinds} is malformed: an id is 1 to 128 characters of [A-Z"
     assert said.startswith(problem)
@@ -66,7 +65,6 @@ def test_an_id_that_is_malformed_is_named_as_the_command_has_it(shell: Shell, co
 
 @pytest.mark.long
 def test_entries_are_appended_from_stdin_listed_and_recognised_again(shell: Shell) -> None:
-    """One JSON object a line; a retry answers as the first time; other content under an id is refused with 4."""
     text = lines_of("lister", "v-lister")
     first = shell.json("ledger", "append", "-", stdin="\n" + text + "\n")
     assert [row["entry_id"] for row in first] == ["i-lister", "x-lister", "v-lister"]
@@ -112,7 +110,6 @@ def test_entries_are_appended_from_stdin_listed_and_recognised_again(shell: Shel
     ],
 )
 def test_lines_that_are_no_entries_are_named_and_nothing_is_appended(shell: Shell, text: str, message: str) -> None:
-    """Exit code 2: the input is wrong, wherever it was noticed."""
     assert message in shell.error(2, "ledger", "append", "-", stdin=text)
 
 
@@ -128,7 +125,6 @@ def test_objects_of_several_lines_are_appended(shell: Shell) -> None:
 
 @pytest.mark.long
 def test_scores_are_printed_and_an_unknown_seller_is_3_beside_those_that_are_known(shell: Shell) -> None:
-    """The data is complete, the trouble is on stderr."""
     shell("ledger", "append", "-", stdin=lines_of("good"))
     stdout, stderr = shell("score", "good", "nobody", "-o", "json", code=3)
     good, nobody = json.loads(stdout)
@@ -153,7 +149,7 @@ def test_scores_are_printed_and_an_unknown_seller_is_3_beside_those_that_are_kno
 
 @pytest.fixture(scope="module")
 def reported(shell: Shell) -> Shell:
-    """The shell, once a seller has a confirmed violation and an open one of a notifier."""
+    """Add a seller with a confirmed violation and an open one of a notifier."""
     of_brand, of_notifier = lines_of("s-00001", "v-00001"), json.loads(lines_of("s-00001", "v-00002").splitlines()[-1])
     of_notifier["violation"]["notifier"] = "brand-7"
     shell("ledger", "append", "-", stdin=of_brand + json.dumps(of_notifier))
@@ -172,7 +168,6 @@ def reported(shell: Shell) -> Shell:
     ],
 )
 def test_tables_fit_80_characters(reported: Shell, command: tuple[str, ...], heading: str, hidden: str) -> None:
-    """Six columns on a terminal, none of them cut; what is left out is said; `--wide` shows it."""
     table, told = in_terminal(reported, 80, *command)
     first, *rows = table.splitlines()
     assert re.split(r"  +", first.replace("decide by", "decide_by").strip()) == heading.split()
@@ -191,14 +186,14 @@ def test_a_narrow_terminal_shows_reasons_before_incidents(reported: Shell) -> No
 
 
 def in_terminal(shell: Shell, columns: int, *arguments: str) -> tuple[str, str]:
-    """Run the command on a terminal of so many columns; return what stands on it without styles, and stderr."""
+    """Run the command on a terminal of this width; return its text without styles, and stderr."""
     outer, inner = os.openpty()
     environment = shell.environment | {"COLUMNS": str(columns), "TERM": "xterm"}
     with subprocess.Popen([*COMMAND, *arguments], env=environment, stdout=inner, stderr=subprocess.PIPE) as process:
         os.close(inner)
         _, told = process.communicate(timeout=SECONDS)
     shown = b""
-    with suppress(OSError):  # how a terminal without a process ends
+    with suppress(OSError):  # the status of a terminal without a process
         while piece := os.read(outer, 1 << 16):
             shown += piece
     os.close(outer)
@@ -209,7 +204,6 @@ def in_terminal(shell: Shell, columns: int, *arguments: str) -> tuple[str, str]:
 def test_a_confirmed_violation_costs_points_that_are_explained_and_come_back_when_it_is_overturned(
     shell: Shell,
 ) -> None:
-    """Report, confirm, explain, overturn: the answer is as before."""
     shell("ledger", "append", "-", stdin=lines_of("fallen", "v-fallen"))
     before = score_of(shell, "fallen")
     assert (before["incidents"], before["open"]) == (0, 1)
@@ -244,7 +238,6 @@ def test_a_confirmed_violation_costs_points_that_are_explained_and_come_back_whe
 
 @pytest.mark.long
 def test_an_explanation_says_who_set_the_tier_and_until_when(shell: Shell) -> None:
-    """The points are the model's; the tier is a person's, for a time."""
     until = days_ago(-30)
     override = {"tier": "probation", "until": until, "actor": "risk-2", "reason": "under investigation"}
     entry = {"entry_id": "o-held", "seller": "held", "occur_time": days_ago(0.01), "override": override}
@@ -260,7 +253,6 @@ def test_an_explanation_says_who_set_the_tier_and_until_when(shell: Shell) -> No
 
 @pytest.mark.long
 def test_violations_are_shown_listed_dismissed_and_withdrawn(shell: Shell) -> None:
-    """By seller and status; an unknown one is 3 with where to look, a status that is none is 2."""
     shell("ledger", "append", "-", stdin=lines_of("listed", "v-a", "v-b", "v-c"))
     shell("violation", "decide", "v-a", "dismiss", "--actor", "staff", "--reason", "unproven")
     withdrawn = shell.json("violation", "decide", "v-b", "withdraw", "--actor", "brand", "--reason", "a mistake")
@@ -277,7 +269,6 @@ def test_violations_are_shown_listed_dismissed_and_withdrawn(shell: Shell) -> No
 
 @pytest.mark.long
 def test_a_running_server_takes_a_promotion_over_within_seconds(shell: Shell) -> None:
-    """Promoted by the beginning of its digest; every later answer names the new model."""
     shell("ledger", "append", "-", stdin=lines_of("promoted"))
     models = {row["aliases"]: row for row in shell.json("model", "list")}
     first, second = models["champion"], models["challenger"]
@@ -296,7 +287,6 @@ def test_a_running_server_takes_a_promotion_over_within_seconds(shell: Shell) ->
 
 @pytest.mark.long
 def test_a_file_is_imported_with_its_broken_rows_in_a_reject_file(bare: Shell, tmp_path: Path) -> None:
-    """Exit code 4, the good rows in the ledger, line and reason in the file; what is exported is what was imported."""
     mapping = tmp_path / "shop.toml"
     mapping.write_text(
         'marketplace = "elsewhere"\n[[files]]\npath = "sold.csv"\n[[files.entries]]\nkind = "exposure"\n'
@@ -318,7 +308,6 @@ def test_a_file_is_imported_with_its_broken_rows_in_a_reject_file(bare: Shell, t
 
 @pytest.mark.long
 def test_a_dry_run_shows_what_would_be_imported_and_writes_nothing(bare: Shell, tmp_path: Path) -> None:
-    """By kind, from when to when, with rejects by reason; times in the wrong unit are doubted, in an import too."""
     mapping = tmp_path / "cases.toml"
     mapping.write_text(
         'marketplace = "acme"\n[[files]]\npath = "cases.csv"\ndates = "epoch_milliseconds"\n[[files.entries]]\n'
@@ -328,7 +317,7 @@ def test_a_dry_run_shows_what_would_be_imported_and_writes_nothing(bare: Shell, 
     table = tmp_path / "cases.csv"
     table.write_text(
         "id,shop,at,harm\n1,a,1767225600,high\n2,a b,1767225600,high\n3,a,1767312000,hi\n4,b,1767312000,low\n"
-        "4,b,1767312000,low\n5 b/6,b,1767312000,low\n"  # told twice, and once under an id that is none
+        "4,b,1767312000,low\n5 b/6,b,1767312000,low\n"  # stated twice, and once under an invalid id
     )
     before = {*tmp_path.rglob("*")}
     stdout, said = bare("ledger", "import", mapping, "--dry-run", code=4)
@@ -351,7 +340,7 @@ def test_a_dry_run_shows_what_would_be_imported_and_writes_nothing(bare: Shell, 
 
 
 def inspections(shell: Shell, folder: Path) -> Path:
-    """Made inspections, imported, and a study of them."""
+    """Import made inspections; return a study of them."""
     for name in ("events.csv", "entities.csv"):
         with gzip.open(folder / f"{name}.gz", "wb") as target:
             target.write((ROOT / "tests" / "data" / "inspections" / name).read_bytes())
@@ -366,7 +355,6 @@ def inspections(shell: Shell, folder: Path) -> Path:
 
 @pytest.mark.long
 def test_a_study_is_trained_from_the_command_line_and_its_figures_are_json(bare: Shell, tmp_path: Path) -> None:
-    """On made inspections: imported, trained, published as champion; progress goes to stderr."""
     inspections(bare, tmp_path)
     bare("train", tmp_path / "study.toml", "--dry-run")
     rows = tmp_path / "rows.csv"
@@ -392,7 +380,6 @@ def test_a_study_is_trained_from_the_command_line_and_its_figures_are_json(bare:
 
 @pytest.mark.long
 def test_a_champion_of_another_marketplace_is_neither_compared_nor_recalibrated(bare: Shell, tmp_path: Path) -> None:
-    """The command says so, and that a registry a marketplace keeps them apart."""
     study = inspections(bare, tmp_path)
     bare("train", study, "--no-verify", code=(0, 4))
     if bare.json("model", "list")[0]["aliases"] != "champion":
@@ -414,7 +401,6 @@ def test_a_champion_of_another_marketplace_is_neither_compared_nor_recalibrated(
 
 @pytest.mark.long
 def test_the_doctor_finds_a_sound_house_sound_and_names_every_ailment(shell: Shell, bare: Shell) -> None:
-    """Everything is checked, whatever was found before; a remedy beside each ailment."""
     assert all(row["ok"] for row in shell.json("doctor"))
     rows = {row["check"]: row for row in bare.json("doctor", code=6)}
     assert [check for check, row in rows.items() if not row["ok"]] == ["ledger", "measures", "champion", "server"]
@@ -429,7 +415,7 @@ def test_the_doctor_finds_a_sound_house_sound_and_names_every_ailment(shell: She
 
 @pytest.mark.long
 def test_a_port_that_is_taken_is_6_and_names_the_setting(shell: Shell, tmp_path: Path) -> None:
-    """The server that has it goes on."""
+    """The running server goes on."""
     said = shell.error(6, "serve", address=shell.environment["SELLERTRUST_TARGET"], data_dir=tmp_path)
     assert "cannot listen on 127.0.0.1:" in said
     assert "SELLERTRUST_ADDRESS" in said
@@ -438,7 +424,6 @@ def test_a_port_that_is_taken_is_6_and_names_the_setting(shell: Shell, tmp_path:
 
 @pytest.mark.long
 def test_a_sqlite_ledger_has_one_writer_and_any_number_of_readers(shell: Shell, tmp_path: Path) -> None:
-    """Beside a server nothing else writes the file, and whoever would is told to use the server; reading goes on."""
     mapping = tmp_path / "acme.mapping.toml"
     mapping.write_text(
         'marketplace = "acme"\n[[files]]\npath = "identity.csv"\n[[files.entries]]\nkind = "identity"\n'
@@ -468,7 +453,6 @@ def back_up(shell: Shell, folder: Path) -> Path:
 
 @pytest.mark.long
 def test_a_backup_beside_a_server_restores_elsewhere(shell: Shell, tmp_path: Path) -> None:
-    """Proven first, then restored once; the second time the ledger is not empty, and a cut file is refused."""
     shell("ledger", "append", "-", stdin=lines_of("kept", "v-kept"))
     file, elsewhere = back_up(shell, tmp_path), tmp_path / "elsewhere"
     made = shell.json("verify", "backup", file, data_dir=elsewhere)
@@ -488,7 +472,6 @@ def test_a_backup_beside_a_server_restores_elsewhere(shell: Shell, tmp_path: Pat
 
 @pytest.mark.long
 def test_a_server_starts_from_nothing_and_ends_with_0_on_sigterm(tmp_path: Path) -> None:
-    """It makes its folder and ledger, answers unknown without a model, and leaves no process."""
     shell = shell_of(tmp_path / "new" / "data")
     with serving(shell, tmp_path) as address:
         shell("ledger", "append", "-", stdin=lines_of("s"), target=address)

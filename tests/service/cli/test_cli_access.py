@@ -1,4 +1,4 @@
-"""`sellertrust access`: the table of rights; what the command shows a server of its caller."""
+"""`sellertrust access`: the table of rights, and the credentials that the command shows."""
 
 from pathlib import Path
 
@@ -44,7 +44,6 @@ def test_who_has_the_key_of_the_log_finds_a_caller_in_it(tmp_path: Path) -> None
 
 @pytest.mark.long
 def test_the_doctor_checks_a_grants_file_as_a_server(tmp_path: Path) -> None:
-    """Every error in it is named."""
     shell, path = bare_shell(tmp_path), tmp_path / "grants.toml"
     limits = '[[limits]]\nprincipals = ["dns:*.example"]\ncalls_per_second = 2.5\nclasses = ["read"]\n'
     write_grants(path, TokenIssuer(tmp_path).table(), grant("dns:*.example", ["read_scores"]), limits)

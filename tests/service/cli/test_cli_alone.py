@@ -1,4 +1,4 @@
-"""The command where something is missing, broken or in the way: one message that says what to do, and never a trace."""
+"""The command with missing or broken parts: one message with a remedy, never a traceback."""
 
 import json
 import os
@@ -33,7 +33,6 @@ def bare(tmp_path: Path) -> Shell:
 
 @pytest.mark.long
 def test_a_damaged_model_is_listed_as_such_and_refused(bare: Shell, tmp_path: Path) -> None:
-    """`model list` shows it, `serve` refuses to start with it and says what to do."""
     registry = Registry(tmp_path / "data" / "registry")
     digest = publish(registry)
     (registry.folder / "models" / digest / "model.txt").write_bytes(b"tree")
@@ -46,7 +45,6 @@ def test_a_damaged_model_is_listed_as_such_and_refused(bare: Shell, tmp_path: Pa
 
 @pytest.mark.long
 def test_training_that_cannot_begin_says_what_to_do(bare: Shell, tmp_path: Path) -> None:
-    """No study, no entries."""
     assert "there is no study nope.toml; the shipped ones are in" in bare.error(6, "train", "nope.toml")
     (tmp_path / "data").mkdir()
     upgrade(f"sqlite:///{tmp_path}/data/ledger.db")
@@ -55,7 +53,6 @@ def test_training_that_cannot_begin_says_what_to_do(bare: Shell, tmp_path: Path)
 
 @pytest.mark.long
 def test_what_needs_no_server_works_without_one_and_the_rest_is_5(bare: Shell) -> None:
-    """Unavailable is worth a retry, and the message names the next command."""
     types = {row["violation_type"]: row for row in bare.json("violation", "types")}
     assert types["counterfeit_goods"]["low"] == "moderate"
     said = bare.error(5, "score", "s")
@@ -81,19 +78,16 @@ def test_a_server_whose_database_does_not_answer_is_not_taken_for_one_that_does_
     ],
 )
 def test_a_wrong_call_is_2_and_says_what_would_be_right(bare: Shell, arguments: list[str], message: str) -> None:
-    """Usage errors come from the parser, wrong values from the command; the code is the same."""
     assert message in replace(bare, run=run_from_nothing).error(2, *arguments)
 
 
 def test_every_mistyped_or_wrong_variable_is_told_at_once(bare: Shell) -> None:
-    """And the one that was meant is named."""
     said = bare.error(6, "serve", adress="127.0.0.1:1", log_level="loud")
     assert "SELLERTRUST_ADRESS is not a setting: did you mean SELLERTRUST_ADDRESS?" in said
     assert "SELLERTRUST_LOG_LEVEL = 'loud'" in said
 
 
 def test_the_configuration_is_shown_without_its_secrets(bare: Shell) -> None:
-    """Each setting with its variable and source."""
     url = "postgresql://trust:hunter2@db.example/trust"
     stdout, _ = bare("doctor", "-o", "json", database_url=url, pseudonym_key="a secret of some length", code=6)
     assert "hunter2" not in stdout
@@ -105,7 +99,6 @@ def test_the_configuration_is_shown_without_its_secrets(bare: Shell) -> None:
 
 @pytest.mark.long
 def test_the_database_is_made_upgraded_and_refused_where_a_newer_release_was_there(bare: Shell, tmp_path: Path) -> None:
-    """`db upgrade` makes what is missing, folder and all; a newer schema is never touched."""
     assert bare("ledger", "upgrade") == ("", "the ledger's database is up to date\n")
     database = tmp_path / "data" / "ledger.db"
     with sqlite3.connect(database) as connection:
@@ -117,7 +110,6 @@ def test_the_database_is_made_upgraded_and_refused_where_a_newer_release_was_the
 
 
 def test_a_file_that_is_no_database_is_refused_and_left_alone(bare: Shell, tmp_path: Path) -> None:
-    """As is a folder that cannot be."""
     wrong = tmp_path / "notes.txt"
     wrong.write_text("not a database, but somebody's notes")
     said = bare.error(6, "ledger", "upgrade", database_url=f"sqlite:///{wrong}")
@@ -129,7 +121,7 @@ def test_a_file_that_is_no_database_is_refused_and_left_alone(bare: Shell, tmp_p
 
 @pytest.mark.long
 def test_a_missing_libgomp_is_named_with_the_package_to_install(bare: Shell, tmp_path: Path) -> None:
-    """LightGBM's wheel does not bring it: what loading it raises on a bare machine is raised here."""
+    """The test raises the error of LightGBM's wheel on a bare machine."""
     without = _shadowed(
         bare, tmp_path, "lightgbm", 'OSError("libgomp.so.1: cannot open shared object file: No such file or directory")'
     )
@@ -143,7 +135,7 @@ def test_a_missing_libgomp_is_named_with_the_package_to_install(bare: Shell, tmp
 
 @pytest.mark.long
 def test_a_missing_extra_is_named_with_what_to_install(bare: Shell, tmp_path: Path) -> None:
-    """A server needs no polars, training does."""
+    """A server needs no polars; training does."""
     without = _shadowed(bare, tmp_path, "polars", 'ModuleNotFoundError("No module named \'polars\'", name="polars")')
     said = without.error(6, "ledger", "export", tmp_path / "x.parquet")
     assert said == "error: this needs the package polars; install it: pip install 'sellertrust[training]'\n"
@@ -151,14 +143,14 @@ def test_a_missing_extra_is_named_with_what_to_install(bare: Shell, tmp_path: Pa
 
 @pytest.mark.long
 def test_an_unforeseen_error_is_1_in_one_line_and_the_whole_story_only_on_request(bare: Shell, tmp_path: Path) -> None:
-    """Nobody but a developer wants a stack trace."""
+    """Only developers want a traceback."""
     broken = _shadowed(bare, tmp_path, "polars", 'RuntimeError("boom")')
     said = broken.error(1, "ledger", "export", tmp_path / "x.parquet")
     assert said.startswith("error: unforeseen: boom (RuntimeError)\nnext:  please report it")
 
 
 def _shadowed(shell: Shell, folder: Path, package: str, error: str) -> Shell:
-    """A shell in which importing a package raises an error."""
+    """Return a shell in which importing a package raises an error."""
     stand_in = folder / "shadow" / package
     stand_in.mkdir(parents=True)
     (stand_in / "__init__.py").write_text(f"raise {error}\n")
@@ -181,7 +173,6 @@ def test_a_reader_that_has_seen_enough_is_no_error(bare: Shell) -> None:
 
 @pytest.mark.long
 def test_a_command_that_is_interrupted_says_so_and_is_130(bare: Shell, tmp_path: Path) -> None:
-    """Ctrl-C while it waits for entries that never come."""
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     command = [*COMMAND, "ledger", "append", pipe]
@@ -194,7 +185,7 @@ def test_a_command_that_is_interrupted_says_so_and_is_130(bare: Shell, tmp_path:
             except OSError:
                 assert time.monotonic() < deadline
                 time.sleep(0.02)
-        # A signal between two of its steps may not end the read that follows: who waits presses Ctrl-C once more.
+        # A signal between its two steps may not end the next read: the user then presses Ctrl-C again.
         while process.poll() is None and time.monotonic() < deadline:
             process.send_signal(signal.SIGINT)
             time.sleep(0.5)
@@ -206,7 +197,6 @@ def test_a_command_that_is_interrupted_says_so_and_is_130(bare: Shell, tmp_path:
 
 @pytest.mark.long
 def test_a_file_that_is_not_there_is_2_and_a_seller_that_is_not_on_record_3(bare: Shell, tmp_path: Path) -> None:
-    """Whichever command was given it."""
     none, table = tmp_path / "none", tmp_path / "orders.csv"
     bare("ledger", "upgrade")
     for command in (
@@ -225,7 +215,6 @@ def test_a_file_that_is_not_there_is_2_and_a_seller_that_is_not_on_record_3(bare
 
 @pytest.mark.long
 def test_record_times_that_ran_ahead_are_put_right_by_a_command(bare: Shell) -> None:
-    """Nobody is warned of them any more; what cannot be meant is refused, by its option."""
     bare("ledger", "upgrade")
     url = f"sqlite:///{Path(bare.environment['SELLERTRUST_DATA_DIR']) / 'ledger.db'}"
     with Ledger.open(url, clock=lambda: wall_clock() + 3600 * SECOND) as fast:
@@ -239,14 +228,11 @@ def test_record_times_that_ran_ahead_are_put_right_by_a_command(bare: Shell) -> 
     assert parse_time(row["record_time"]) < ahead.record_time
     with Ledger.open(url) as ledger:
         assert ledger.cautions() == [caution for caution in ledger.cautions() if "ahead of the clock" not in caution]
-        [found] = ledger.entries.list(
-            "default", ledger.cut()
-        )  # of another marketplace than the one in which it is said
+        [found] = ledger.entries.list("default", ledger.cut())  # of another marketplace than the stated one
         assert found.record_time == ahead.record_time - 3600 * SECOND
 
 
 def test_where_there_is_no_ledger_its_place_and_what_makes_one_are_named(bare: Shell) -> None:
-    """Not that its tables be upgraded: it may lie elsewhere. A look leaves no file behind."""
     file = Path(bare.environment["SELLERTRUST_DATA_DIR"]) / "ledger.db"
     rows = {row["check"]: row for row in bare.json("doctor", code=6)}
     said = f"there is no ledger at {file}: a first sellertrust serve or ledger import makes one; if it lies elsewhere,"
@@ -262,7 +248,6 @@ def test_a_new_ledger_is_for_its_owner_alone(bare: Shell) -> None:
 
 
 def test_a_postgresql_that_refuses_is_6_and_one_that_does_not_answer_is_5_each_with_host_and_port(bare: Shell) -> None:
-    """The cause in PostgreSQL's words; the password never."""
     server = make_url(postgresql()).set(password="s3cret")
     unknown = server.set(database="no_such_ledger").render_as_string(hide_password=False)
     stranger = server.set(username="nobody_here").render_as_string(hide_password=False)

@@ -1,4 +1,4 @@
-"""`sellertrust policy certify` and `check-certificate`: files in, a file out, and exit codes that a build can go by."""
+"""`sellertrust policy certify` and `check-certificate`: files in, a file out, and exit codes for builds."""
 
 import json
 import time
@@ -26,7 +26,6 @@ ACCEPTED = ("--accept", "unconditional=r.head")
 
 @pytest.mark.long
 def test_a_policy_is_certified_into_a_file_that_is_proven_again(tmp_path: Path) -> None:
-    """4 unless who accepts what does not hold is named; the file has who, and the sum; what is assumed is shown."""
     shell, out = bare_shell(tmp_path), tmp_path / "loss.json"
     asked = ("policy", "certify", GENERAL, "--assumptions", SHIPPED_ASSUMPTIONS, "--out", out)
     shown, err = shell(*asked, code=4)
@@ -62,7 +61,6 @@ def test_a_policy_is_certified_into_a_file_that_is_proven_again(tmp_path: Path) 
 
 @pytest.mark.long
 def test_assumptions_that_the_ledger_contradicts_are_shown_when_a_policy_is_certified(tmp_path: Path) -> None:
-    """A seller that went on for eleven days, where nine are assumed: 4, and the certificate is written."""
     shell, out = bare_shell(tmp_path), tmp_path / "loss.json"
     with Ledger.open(load({"SELLERTRUST_DATA_DIR": str(tmp_path)}).database_url, create=True) as ledger:
         today = int(time.time()) // 86_400
@@ -78,7 +76,6 @@ def test_assumptions_that_the_ledger_contradicts_are_shown_when_a_policy_is_cert
 
 @pytest.mark.long
 def test_what_persons_granted_sellers_is_certified_with_the_policy(tmp_path: Path) -> None:
-    """In the file, and proven: a tier that is set stays within the bound; without a daily limit nothing bounds anybody."""
     shell, out = bare_shell(tmp_path), tmp_path / "loss.json"
     later = int(time.time() + 86_400) * 1_000_000
     with Ledger.open(load({"SELLERTRUST_DATA_DIR": str(tmp_path)}).database_url, create=True) as ledger:
@@ -109,7 +106,6 @@ def test_what_persons_granted_sellers_is_certified_with_the_policy(tmp_path: Pat
 
 @pytest.mark.long
 def test_what_cannot_be_certified_or_is_not_proven_is_refused_with_what_is_wrong(tmp_path: Path) -> None:
-    """Assumptions with every fault at once, a policy without bounds, certificates that were altered or are none."""
     shell, out, wrong = bare_shell(tmp_path), tmp_path / "loss.json", tmp_path / "wrong.toml"
     stated = SHIPPED_ASSUMPTIONS.read_text()
     wrong.write_text(stated.replace("ppm = 60_000", "ppm = -1").replace("days = 9", "days = 0").replace("EUR", "euro"))

@@ -1,4 +1,4 @@
-"""The record of measures on the command line, and by a server as it is started."""
+"""The record of measures on the command line and at the start of a server."""
 
 import json
 import re
@@ -20,7 +20,7 @@ measures = [{ kind = "manual_review" }]
 
 
 def with_rule(folder: Path) -> Path:
-    """The shipped policy with a rule for everybody."""
+    """Write the shipped policy with a rule for everybody."""
     path = folder / "policy.toml"
     path.write_text((Path("service/policy/default.toml")).read_text() + EVERYBODY)
     return path
@@ -28,7 +28,7 @@ def with_rule(folder: Path) -> Path:
 
 @pytest.mark.long
 def test_a_server_records_what_rules_ask_for(tmp_path: Path) -> None:
-    """Once, and the doctor says how far the record has come."""
+    """Once; the doctor shows the record's progress."""
     shell = bare_shell(tmp_path)
     shell.environment |= {
         "SELLERTRUST_POLICY": str(with_rule(tmp_path)),
@@ -45,7 +45,7 @@ def test_a_server_records_what_rules_ask_for(tmp_path: Path) -> None:
 
 
 def wait_for_measures(shell: object, address: str, count: int) -> list[dict[str, dict[str, str]]]:
-    """The entries of the kind measure, once there are so many; a second where there are to be none."""
+    """Wait for this number of measure entries; wait a second if it is 0."""
     deadline = time.monotonic() + (60 if count else 2.5)
     while True:
         lines = shell("ledger", "list", "-o", "json", target=address)[0]  # type: ignore[operator]
@@ -56,7 +56,7 @@ def wait_for_measures(shell: object, address: str, count: int) -> list[dict[str,
 
 
 def wait_for_metric(log: Path, name: str, wanted: float | None) -> None:
-    """Wait until a metric of the server that wrote a log has a value; None for one that it does not have."""
+    """Wait until a metric of the server that wrote the log has a value; None means absent."""
     [address] = re.findall(r'"metrics": "([^"]+)"|metrics=(\S+)', log.read_text())[-1:]
     deadline = time.monotonic() + 30
     while True:

@@ -1,4 +1,4 @@
-"""`sellertrust model ...`: upon the registry itself, where no server runs, and over gRPC."""
+"""`sellertrust model ...`: on the registry without a server, and over gRPC."""
 
 import json
 import shutil
@@ -21,7 +21,7 @@ BESIDE = {
 
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
-    """A shell whose server runs with a champion, beside two others."""
+    """Yield a shell whose server has a champion and two other models."""
     folder = tmp_path_factory.mktemp("data")
     filled(folder / "registry")
     shell = shell_of(folder)
@@ -46,7 +46,6 @@ def filled(folder: Path) -> list[str]:
 
 @pytest.mark.long
 def test_models_are_listed_shown_and_compared_without_a_server(bare: Shell) -> None:
-    """With the verdict of their gates; each failed one with what it found."""
     rows = {row["auc"]: row for row in bare.json("model", "list")}
     assert [(rows[auc]["aliases"], rows[auc]["gates"], rows[auc]["state"]) for auc in (0.7, 0.8, 0.75)] == [
         ("champion", "passed", "verified"), ("", "failed", "verified"), ("challenger", "passed", "verified"),
@@ -65,7 +64,6 @@ def test_models_are_listed_shown_and_compared_without_a_server(bare: Shell) -> N
 
 
 def test_the_card_of_a_model_is_its_page_and_one_of_another_format_has_none(bare: Shell, tmp_path: Path) -> None:
-    """The whole digest stands on it; a model of format 1 is refused with the remedy."""
     digest = bare.json("model", "show")["digest"]
     card, _ = bare("model", "show", "--card")
     assert card.startswith(f"Model {digest}\n")
@@ -80,7 +78,6 @@ def test_the_card_of_a_model_is_its_page_and_one_of_another_format_has_none(bare
 
 @pytest.mark.long
 def test_a_promotion_past_its_gates_takes_names_and_all_of_it_is_history(bare: Shell) -> None:
-    """By the command line too: 4 until everybody has signed."""
     digest = next(row["digest"] for row in bare.json("model", "list") if row["gates"] == "failed")
     said = ("model", "promote", digest[:10], "--reason", "the world moved", "--actor", "anna")
     refused = bare.error(4, *said)
@@ -100,7 +97,6 @@ def test_a_promotion_past_its_gates_takes_names_and_all_of_it_is_history(bare: S
 
 @pytest.mark.long
 def test_the_report_is_written_as_it_was_published(bare: Shell, tmp_path: Path) -> None:
-    """And a model without one says so."""
     digest = next(row["digest"] for row in bare.json("model", "list") if row["gates"] == "failed")
     _, told = bare("model", "show", digest, "--report", tmp_path / "seen.html")
     assert (tmp_path / "seen.html").read_bytes() == BESIDE["report.html"]
@@ -111,7 +107,6 @@ def test_the_report_is_written_as_it_was_published(bare: Shell, tmp_path: Path) 
 
 @pytest.mark.long
 def test_a_server_answers_as_the_registry_itself(shell: Shell) -> None:
-    """Lists, models, differences and history are the same, asked here or there."""
     address = shell.environment["SELLERTRUST_TARGET"]
     for command in (["list"], ["show", "challenger"], ["diff", "champion", "challenger"], ["history"]):
         assert shell.json("model", *command, "--server", address) == shell.json("model", *command)
@@ -120,7 +115,6 @@ def test_a_server_answers_as_the_registry_itself(shell: Shell) -> None:
 
 @pytest.mark.long
 def test_a_model_with_context_is_listed_shown_and_compared_like_any_other(tmp_path: Path) -> None:
-    """By the keys of its own features, asked of the registry itself and of a server."""
     registry = Registry(tmp_path / "data" / "registry")
     publish(registry)
     digest = publish(registry, parts=with_context())
@@ -136,7 +130,6 @@ def test_a_model_with_context_is_listed_shown_and_compared_like_any_other(tmp_pa
 
 @pytest.mark.long
 def test_promote_waits_until_every_server_answers_with_the_model(shell: Shell) -> None:
-    """Asked of a server or of the registry itself; one that cannot follow is 5 and named."""
     address = shell.environment["SELLERTRUST_TARGET"]
     challenger = shell.json("model", "show", "challenger")["digest"]
     said = ("--reason", "better")
@@ -153,7 +146,6 @@ def test_promote_waits_until_every_server_answers_with_the_model(shell: Shell) -
 
 @pytest.mark.long
 def test_a_registry_is_a_folder_or_a_url(bare: Shell, tmp_path: Path) -> None:
-    """SELLERTRUST_REGISTRY takes either."""
     folder = tmp_path / "elsewhere"
     filled(folder)
     for registry in (folder, f"file://{folder}"):
@@ -163,7 +155,7 @@ def test_a_registry_is_a_folder_or_a_url(bare: Shell, tmp_path: Path) -> None:
 
 
 def ranked(model: float, rule: float, logistic: float) -> dict[str, object]:
-    """Figures of a model and of the rankings it is compared with: each difference is known to within 0.02."""
+    """Return figures of a model and of two rankings; each difference is known to within 0.02."""
 
     def interval(value: float, half: float = 0.02) -> dict[str, float]:
         return {"value": value, "low": value - half, "high": value + half}
@@ -190,7 +182,6 @@ def ranked(model: float, rule: float, logistic: float) -> dict[str, object]:
     ],
 )
 def test_a_model_is_compared_at_equal_volume_first(rule: float, logistic: float, verdicts: list[str]) -> None:
-    """Where an interval of the difference holds 0, nobody is said to be better; all pairs follow with the reason."""
     first, second = compare_fairly(ranked(0.879, rule, logistic))
     assert first.startswith("At equal volume the model's AUC is 0.879; ")
     for verdict in verdicts:
@@ -200,7 +191,6 @@ def test_a_model_is_compared_at_equal_volume_first(rule: float, logistic: float,
 
 
 def test_the_demo_compares_a_model_in_plain_words() -> None:
-    """In shares of pairs, like sales first; a ranking that is not told apart is said so, one that is proven is not."""
     first, second = compare_plainly(ranked(0.879, 0.758, 0.866))
     assert first.endswith(" in 88 % of pairs (a points rule 76 %; logistic regression 87 %, not told apart).")
     assert second.startswith("Among all sellers: 82 %, a points rule 86 %.")

@@ -1,4 +1,4 @@
-"""Erasing, mending and the audit file on the command line: by a server, which need not stop for it, or where files lie."""
+"""Erasing, mending and the audit file: by a running server, or on the files."""
 
 import json
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ REPORT = {"violation_type": "counterfeit_goods", "harm": "high", "source": "bran
 
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
-    """A shell beside a server of the same data folder, whose ledger holds a decided violation."""
+    """Yield a shell and a server of one data folder, whose ledger holds a decided violation."""
     folder = tmp_path_factory.mktemp("operators")
     with serving(shell_of(folder / "data"), folder) as address:
         found = shell_of(folder / "data", target=address, marketplace=MARKET)

@@ -1,4 +1,4 @@
-"""`sellertrust policy`: check, diff and test, with exit codes that a build can go by."""
+"""`sellertrust policy`: check, diff and test, with exit codes for builds."""
 
 from pathlib import Path
 
@@ -17,7 +17,6 @@ GENERAL, LADDER = (SHIPPED_POLICY.with_name(f"{name}.toml") for name in ("genera
 
 @pytest.mark.long
 def test_a_policy_is_checked_without_a_server(tmp_path: Path) -> None:
-    """The shipped one by default; a copy with a rule in vain is sound, and not by --strict; an unsound one is 6."""
     shell = bare_shell(tmp_path)
     assert "default version 1 is sound: 0 rules" in shell("policy", "check")[1]
     assert shell.json("policy", "check") == []
@@ -41,7 +40,6 @@ def test_a_policy_is_checked_without_a_server(tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_two_policies_are_compared_situation_by_situation(tmp_path: Path) -> None:
-    """JSON has all; a person is shown some, and how many there are."""
     shell = bare_shell(tmp_path)
     edited = tmp_path / "edited.toml"
     edited.write_text(
@@ -66,7 +64,7 @@ def test_two_policies_are_compared_situation_by_situation(tmp_path: Path) -> Non
 
 @pytest.mark.long
 def test_cases_beside_a_policy_decide_the_exit_code(tmp_path: Path) -> None:
-    """4 if one fails, with what is and what was expected."""
+    """4 if a case fails, with the actual and the expected value."""
     shell = bare_shell(tmp_path)
     assert "9 cases of 9 hold" in shell("policy", "check")[1]
     assert "10 cases of 10 hold" in shell("policy", "check", GENERAL)[1]
@@ -78,7 +76,6 @@ def test_cases_beside_a_policy_decide_the_exit_code(tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_an_error_names_the_file_it_is_about_as_it_was_given(tmp_path: Path) -> None:
-    """Of two policies, of a policy and its cases, and of the one that the settings name."""
     wrong, cases, none = tmp_path / "wrong.toml", tmp_path / "wrong.cases.toml", tmp_path / "none.toml"
     wrong.write_text(GENERAL.read_text() + "colour = 1\n")
     cases.write_text(GENERAL.with_suffix(".cases.toml").read_text() + "colour = 1\n")
@@ -96,7 +93,6 @@ def test_an_error_names_the_file_it_is_about_as_it_was_given(tmp_path: Path) -> 
 
 
 def test_a_policy_is_fitted_to_the_test_rows_of_a_model(tmp_path: Path) -> None:
-    """Shares and rates by tier, who is not told apart, and cut-offs for stated shares; wrong ones are named."""
     strips = {
         "points_from": [400, 500, 600, 700],
         "rows": [100, 200, 300, 200],

@@ -1,4 +1,4 @@
-"""`sellertrust policy commit|history|rollback|show`: a policy is changed on the command line while the server runs."""
+"""`sellertrust policy commit|history|rollback|show`: changes to the policy of a running server."""
 
 import json
 from collections.abc import Iterator
@@ -25,7 +25,6 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
 
 @pytest.mark.long
 def test_a_policy_is_committed_shown_and_rolled_back_while_the_server_runs(shell: Shell, tmp_path: Path) -> None:
-    """Measures name the policy that they follow from, and are shown by an earlier one too."""
     shell("ledger", "append", "-", stdin=lines_of("s-1"))
     assert shell.json("policy", "history") == []
     assert shell.json("policy", "show")["policy"] == "default"
@@ -48,7 +47,6 @@ def test_a_policy_is_committed_shown_and_rolled_back_while_the_server_runs(shell
 
 @pytest.mark.long
 def test_a_commit_by_assumptions_shows_the_certificate_and_who_accepted_what(tmp_path: Path) -> None:
-    """Refused with the sums first; the history and the policy then name the certificate and the losses."""
     with serving(shell_of(tmp_path / "data"), tmp_path) as address:
         shell = shell_of(tmp_path / "data", target=address)
         asked = ("policy", "commit", GENERAL, *SAID, "--assumptions", SHIPPED_ASSUMPTIONS)
@@ -70,7 +68,6 @@ def test_a_commit_by_assumptions_shows_the_certificate_and_who_accepted_what(tmp
 
 @pytest.mark.long
 def test_the_doctor_shows_the_policy_that_is_committed_and_not_the_file_s(tmp_path: Path) -> None:
-    """Both by name: the file's is what servers begin with, until one is committed."""
     with serving(shell_of(tmp_path / "data"), tmp_path) as address:
         shell = shell_of(tmp_path / "data", target=address)
 

@@ -1,4 +1,4 @@
-"""`sellertrust policy preview`: a policy is looked at over the ledger before it is served."""
+"""`sellertrust policy preview`: a policy over the ledger before it is served."""
 
 from pathlib import Path
 
@@ -14,7 +14,6 @@ GENERAL = SHIPPED_POLICY.with_name("general.toml")
 
 @pytest.mark.long
 def test_a_preview_is_shown_as_tables_as_json_and_as_a_page(tmp_path: Path) -> None:
-    """Without a model too, and against a file or what is served; a wrong day or file is refused by name."""
     shell = bare_shell(tmp_path)
     (tmp_path / "data").mkdir()
     with Ledger.open(f"sqlite:///{tmp_path / 'data' / 'ledger.db'}", create=True) as ledger:

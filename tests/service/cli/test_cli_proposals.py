@@ -1,4 +1,4 @@
-"""`sellertrust proposal`, and the verbs that propose: four eyes on the command line, with certificates."""
+"""`sellertrust proposal` and proposing commands: four eyes on the command line, with certificates."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ SAID = ("--actor", "a-1", "--reason", "so")
 
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connect]:
-    """Shells that show the certificate of somebody, by the name, beside a server that asks for four eyes."""
+    """Yield a function from a name to a shell with that person's certificate; the server needs four eyes."""
     folder = tmp_path_factory.mktemp("eyes")
     authority, path = Authority(folder), folder / "grants.toml"
     write_grants(path, grant("dns:*.example", RIGHTS, **EVERY), persons(**PERSONS), FOUR_EYES)
@@ -90,7 +90,6 @@ def test_a_bulk_decision_is_proposed_and_may_be_declined(shell: Connect, tmp_pat
 
 @pytest.mark.long
 def test_a_promotion_is_proposed_to_a_server_alone(shell: Connect) -> None:
-    """By its whole digest, whatever it is called; once carried out, the log of moves names the proposal."""
     anna, bert = shell("anna"), shell("bert")
     registry = Registry(Path(anna.environment["SELLERTRUST_DATA_DIR"]) / "registry")
     first, second = publish(registry, parts=evaluated(0, 0.7)), publish(registry, parts=evaluated(1, 0.7))

@@ -29,7 +29,7 @@ def entries(number: int) -> list[Entry]:
 
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
-    """A shell with a model and a ledger, and no server."""
+    """Return a shell with a model and a ledger, without a server."""
     folder = tmp_path_factory.mktemp("rescore")
     shell = bare_shell(folder)
     publish(Registry(folder / "data" / "registry"))
@@ -39,7 +39,7 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
 
 
 def run_script(arguments: list[str], environment: dict[str, str], stdin: str, seconds: float) -> tuple[int, str, str]:
-    """Run the command from a script that runs it again where it is imported, as that of `./dev sellertrust` does."""
+    """Run the command from a script that runs again on import, as `./dev sellertrust` does."""
     with TemporaryDirectory() as folder:
         script = Path(folder) / "sellertrust"
         script.write_text("import sys\nfrom service.cli import main\nsys.exit(main())\n")
@@ -56,7 +56,7 @@ def run_script(arguments: list[str], environment: dict[str, str], stdin: str, se
 
 
 def elsewhere(shell: Shell, folder: Path) -> dict[str, object]:
-    """Settings of the same ledger and registry with another folder of files of scores."""
+    """Return the same settings with another folder for score files."""
     data = shell.environment["SELLERTRUST_DATA_DIR"]
     return {"data_dir": folder, "database_url": f"sqlite:///{data}/ledger.db", "registry": f"{data}/registry"}
 
@@ -69,7 +69,7 @@ def test_several_processes_write_what_one_does(shell: Shell) -> None:
     two = Shell(shell.environment, run_script).json("rescore", "--day", "tomorrow", "--processes", 2)
     file = opened_file(Path(two["file"]))
     assert (file.head.observe_time % DAY, file.sellers) == (0, SELLERS)
-    end = len(first) - 500  # before the header, which says when it was made
+    end = len(first) - 500  # before the header, which holds the creation time
     assert Path(two["file"]).read_bytes()[:end] == first[:end]
 
 
@@ -98,7 +98,6 @@ def test_generations_are_verified_against_the_ledger(shell: Shell) -> None:
 
 @pytest.mark.long
 def test_what_a_killed_rescore_left_is_deleted(shell: Shell) -> None:
-    """By the next one, which leaves alone the file of one that still runs."""
     path = Path(shell.json("rescore", "--processes", 1)["file"])
     (path.parent / f"{path.name}.1.partial").write_bytes(b"begun")
     with GenerationWriter(path.parent, opened_file(path).head):
@@ -128,7 +127,6 @@ def test_the_model_of_a_generation_may_be_one_that_is_not_champion(shell: Shell,
 
 @pytest.mark.long
 def test_the_policy_of_a_generation_may_be_one_of_a_file(shell: Shell, tmp_path: Path) -> None:
-    """It is verified where the policy is known; a path at which there is none is refused as such."""
     assert f"{tmp_path / 'no.toml'} cannot be read" in shell.error(6, "rescore", "--policy", tmp_path / "no.toml")
     file = ROOT / "service" / "policy" / "general.toml"
     made = shell.json("rescore", "--policy", file, "--processes", 1, **elsewhere(shell, tmp_path))

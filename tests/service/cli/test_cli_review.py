@@ -1,4 +1,4 @@
-"""`sellertrust notifier`, `violation queue` and `violation decide-all`: real processes against a real server."""
+"""`sellertrust notifier`, `violation queue` and `violation decide-all` against a real server."""
 
 import json
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
 
 
 def complaints(notifier: str, count: int, seller: str) -> str:
-    """As JSON lines, all alleged by buyers."""
+    """Return JSON lines alleged by buyers."""
     fact = {"violation_type": "not_as_described", "harm": "low", "source": "buyer", "notifier": notifier}
     lines = (
         {"entry_id": f"{notifier}-{n}", "seller": seller, "occur_time": days_ago(20), "violation": fact}
@@ -30,7 +30,6 @@ def complaints(notifier: str, count: int, seller: str) -> str:
 
 @pytest.mark.long
 def test_a_ring_is_seen_shown_decided_and_remembered(shell: Shell) -> None:
-    """The dry run says how to go on; the same command again decides nothing twice; the sample waits in the queue."""
     shell("ledger", "append", "-", stdin=lines_of("target") + complaints("ring-1", 30, "target"))
     assert len(shell.json("violation", "queue")) == 20
     first = shell.json("violation", "queue", "--limit", 100)[0]
@@ -75,7 +74,6 @@ def test_wrong_conditions_are_2_and_named(shell: Shell) -> None:
 
 @pytest.mark.long
 def test_a_table_is_for_people(shell: Shell) -> None:
-    """Each as one, and nothing that is not there."""
     shell("ledger", "append", "-", stdin=complaints("ring-2", 1, "another"))
     for command in (("notifier",), ("notifier", "ring-2"), ("violation", "queue")):
         assert "ring-2" in shell(*command)[0]
@@ -84,7 +82,6 @@ def test_a_table_is_for_people(shell: Shell) -> None:
 
 @pytest.mark.long
 def test_a_violation_is_shown_with_what_was_reported_and_who_decided_what(shell: Shell) -> None:
-    """What the report names, and each decision with its time, actor and reason."""
     report = complaints("shown", 1, "stated").replace(
         '"violation": {', '"violation": {"listing": "l-7", "right": "r-8", '
     )

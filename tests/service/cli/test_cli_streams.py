@@ -1,4 +1,4 @@
-"""The command's streams: files of any length, and the ledger as it grows."""
+"""The command's streams: files of any length, and the growing ledger."""
 
 import json
 import signal
@@ -15,7 +15,6 @@ from tests.helpers.shells import Shell, lines_of, serving, shell_of
 
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
-    """A shell whose server runs."""
     folder = tmp_path_factory.mktemp("data")
     shell = shell_of(folder)
     with serving(shell, folder) as address:
@@ -29,7 +28,7 @@ def identities(prefix: str, count: int) -> list[str]:
 
 @contextmanager
 def running(shell: Shell, *arguments: object) -> Iterator[subprocess.Popen[str]]:
-    """The command while it runs; killed if the test fails."""
+    """Run the command; kill it if the test fails."""
     command = [*COMMAND, *map(str, arguments)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(command, env=shell.environment, text=True, **pipes) as process:
@@ -98,7 +97,7 @@ def test_a_watch_as_a_table_has_a_line_an_entry(shell: Shell) -> None:
     shell("ledger", "append", "-", stdin=lines_of("tabled", "v-tabled"))
     with running(shell, "ledger", "list", "--follow", "--seller", "tabled") as watch:
         rows = [watch.stdout.readline().split() for _ in range(4)]
-        watch.stdout.close()  # a reader that has seen enough
+        watch.stdout.close()  # a reader that stops early
         shell("ledger", "append", "-", stdin="\n".join(identities("tabled", 1)))
         assert watch.wait(60) == 0
     assert rows[0][0] == "sequence"

@@ -23,7 +23,7 @@ SAID = ("--actor", "ops-1", "--reason", "a known maker")
 
 @pytest.fixture
 def asked(tmp_path: Path) -> Iterator[tuple[Shell, Running]]:
-    """A server with a model and a policy, one good seller, and the command that asks it."""
+    """Yield a shell and a server with a model, a policy and one good seller."""
     path = tmp_path / "policy.toml"
     path.write_text(POLICY)
     with running_server(tmp_path, artifact=artifact(), policy=path) as running:
@@ -86,7 +86,7 @@ def test_a_payout_is_shown_with_its_terms(asked: tuple[Shell, Running]) -> None:
     ],
 )
 def test_an_amount_is_read_in_one_way_or_refused(text: str, currency: str, minor: int | None) -> None:
-    """In units of its currency, whatever its decimals: 100 EUR are 10,000 cents."""
+    """In units of its currency: 100 EUR are 10,000 cents."""
     if minor is None:
         with pytest.raises(InvalidInput, match="is not an amount in"):
             parse_amount("CAPTURED", text, currency)
@@ -112,7 +112,7 @@ def test_restitution_is_shown_after_an_overturn(asked: tuple[Shell, Running]) ->
 
 
 def test_amounts_and_limits_beyond_what_can_be_are_named_with_their_range(tmp_path: Path) -> None:
-    """Before anything is asked."""
+    """Before any request."""
     shell = bare_shell(tmp_path)
     huge = "9" * 20
     most = "is too much. Write at most 10,000,000,000,000.00 EUR."

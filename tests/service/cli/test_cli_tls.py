@@ -1,4 +1,4 @@
-"""The command line shows its certificate to a server that asks for one, and says what is wrong with a connection."""
+"""The command shows its client certificate, and explains a failed connection."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +16,7 @@ SHOWN = {"target_ca": CA, "target_certificate": CLIENT, "target_key": CLIENT_KEY
 
 @pytest.fixture(scope="module")
 def asking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
-    """A shell beside a server that asks for client certificates."""
+    """Yield a shell beside a server that requires client certificates."""
     folder = tmp_path_factory.mktemp("asking")
     server = shell_of(folder / "data", tls_certificate=SERVER, tls_key=SERVER_KEY, tls_client_ca=CA)
     with serving(server, folder) as address:
@@ -54,7 +54,6 @@ def test_every_command_that_asks_a_server_shows_the_client_certificate(asking: S
 def test_a_handshake_that_fails_is_told_by_its_cause_and_remedy(
     asking: Shell, settings: dict[str, object], problem: str, remedy: str
 ) -> None:
-    """Not by a connection that failed, nor by a server that is not running."""
     said = asking.error(5, "score", "s", **settings)
     assert problem in said
     assert f"next:  {remedy}" in said

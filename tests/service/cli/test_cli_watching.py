@@ -22,7 +22,7 @@ SPAN = ("--from", "2025-01-01", "--to", "2025-03-15", "--step", "30")
 
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
-    """A data folder with a marketplace of two years and two models of it."""
+    """Return a data folder with a marketplace of two years and two models."""
     folder = tmp_path_factory.mktemp("data")
     with market_ledger(folder, 700) as ledger:
         table = exported(ledger, "demo", folder)
@@ -42,7 +42,6 @@ def gauges(tmp_path: Path) -> Path:
 
 @pytest.mark.long
 def test_a_backtest_shows_each_step_and_what_it_comes_to(shell: Shell) -> None:
-    """As JSON with every pair of tiers, and as tables that agree with it."""
     found = shell.json("model", "backtest", "challenger", *SPAN, "--study", STUDY)
     assert [step["day"] for step in found["steps"]] == ["2025-01-01", "2025-01-31", "2025-03-02"]
     assert found["against"] == shell.json("model", "show", "champion")["digest"] != found["model"]
@@ -63,7 +62,6 @@ def test_a_backtest_shows_each_step_and_what_it_comes_to(shell: Shell) -> None:
 
 @pytest.mark.long
 def test_a_backtest_needs_no_champion(shell: Shell, tmp_path: Path) -> None:
-    """Without one, or asked for nobody, the model is answered by itself; a champion that is none is an error."""
     home = Path(shell.environment["SELLERTRUST_DATA_DIR"]) / "registry"
     alone = shell.json("model", "backtest", "challenger", *SPAN, "--against", "none")
     registry = Registry(tmp_path)
@@ -80,7 +78,6 @@ def test_a_backtest_needs_no_champion(shell: Shell, tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_a_span_that_is_none_and_a_marketplace_without_entries_are_wrong_input(shell: Shell) -> None:
-    """Each with the option that is wrong."""
     assert "--from" in shell.error(2, "model", "backtest", "champion", "--from", "may", "--to", "2025-01-01")
     assert "--to" in shell.error(6, "model", "backtest", "champion", "--from", "2025-01-02", "--to", "2025-01-01")
     assert "--marketplace" in shell.error(6, "model", "backtest", "champion", *SPAN, "-m", "elsewhere")
@@ -88,7 +85,6 @@ def test_a_span_that_is_none_and_a_marketplace_without_entries_are_wrong_input(s
 
 @pytest.mark.long
 def test_a_monitor_ends_with_4_on_an_alert_and_with_0_without(shell: Shell, gauges: Path, tmp_path: Path) -> None:
-    """By the thresholds of the study; the gauges say the same."""
     calm, strict = tmp_path / "calm.toml", tmp_path / "strict.toml"
     calm.write_text(STUDY.read_text() + "\n[monitor]\npsi = 100\ncsi = 100\ncalibration = 100\n")
     strict.write_text(STUDY.read_text() + "\n[monitor]\npsi = 0\ncsi = 0\n")
@@ -114,13 +110,12 @@ def _with(folder: Path, line: str) -> Path:
 
 @pytest.mark.long
 def test_a_shadow_is_named_compares_what_a_server_answers_and_is_reported(shell: Shell, tmp_path: Path) -> None:
-    """From the alias to the report, with a server of its own process in between."""
     shell("model", "shadow", "challenger", "--reason", "try it on live requests", "--actor", "tests")
     assert shell.json("model", "shadow")["compared"] == 0
     sellers = [f"s-{n:06d}" for n in range(0, 600, 5)]
     with serving(shell, tmp_path) as address:
         deadline = time.monotonic() + SECONDS
-        while shell.json("model", "shadow")["compared"] <= 10:  # of what is remembered, a sample is compared
+        while shell.json("model", "shadow")["compared"] <= 10:  # a sample of remembered answers is compared
             assert time.monotonic() < deadline
             shell.run(["score", *sellers, "-o", "json"], shell.environment | {"SELLERTRUST_TARGET": address}, "", 60)
     report = shell.json("model", "shadow")

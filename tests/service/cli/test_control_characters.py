@@ -1,4 +1,4 @@
-"""No text holds a control character; one that is on record all the same fails nobody's queries, and is not logged."""
+"""Texts hold no control character; a recorded one fails no query and is not logged."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -30,7 +30,6 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 @pytest.mark.parametrize("control", CONTROLS)
 def test_a_control_character_in_any_text_is_refused_by_its_field(url: str, control: str) -> None:
-    """In what is stored plainly and in what is sealed; in an attribute, too."""
     bad = f"a{control}b"
     report = violation()
     of_product = ProductViolationReported(bad, Harm.HIGH, Source.CUSTOMS, "gtin-1")
@@ -70,7 +69,7 @@ def test_a_text_with_nul_that_is_on_record_fails_no_query_of_the_marketplace(url
 
 
 def _rewrite(url: str, ground: str) -> None:
-    """Puts `ground`, as JSON writes it, where GROUND is: as an older version would have stored it."""
+    """Replace GROUND by `ground` as JSON writes it, as an older version would have stored it."""
     opened = Database(url)
     try:
         with opened.write() as connection:
@@ -87,7 +86,7 @@ def _rewrite(url: str, ground: str) -> None:
 
 
 def test_what_postgresql_says_of_a_row_is_in_no_error(tmp_path: Path) -> None:
-    """Its detail and context quote content, and a traceback goes to the log."""
+    """Its detail and context quote content, and tracebacks are logged."""
     with database("postgresql", tmp_path) as url:
         opened = Database(url)
         try:

@@ -1,4 +1,4 @@
-"""What commands show of texts that somebody stated: to the letter, whatever they hold."""
+"""Stated texts are shown to the letter."""
 
 from collections.abc import Callable
 
@@ -13,6 +13,6 @@ TEXT = "see [/case 5], [exposure] of :bug: and [bold]this"
 def test_a_stated_text_is_shown_to_the_letter(
     show: Callable[[dict[str, str]], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Brackets are no styles: an unmatched one ended `model history` and `violation show` for ever, others vanished."""
+    """Square brackets are not markup in `model history` and `violation show`."""
     show({"reason": TEXT})
     assert TEXT in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""How the command line starts: with few modules, whole summaries, and completion."""
+"""The command line starts with few modules, whole summaries, and completion."""
 
 import subprocess
 import sys
@@ -33,7 +33,7 @@ main()
     ],
 )
 def test_start_loads_only_needed_packages(arguments: list[str], allowed: set[str], tmp_path: Path) -> None:
-    """SQLAlchemy, numpy and cryptography cost a second; a command that asks a server needs none of them."""
+    """SQLAlchemy, numpy and cryptography cost a second; a server's client needs none."""
     environment = bare_shell(tmp_path).environment
     command = [sys.executable, "-c", LISTED, *arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
@@ -43,7 +43,7 @@ def test_start_loads_only_needed_packages(arguments: list[str], allowed: set[str
 
 
 def test_summaries_are_first_sentences_of_help() -> None:
-    """The list of commands is data, so that it costs no import; it says what each command says itself."""
+    """The list of commands is data, so it costs no import."""
     for name, row in COMMANDS.items():
         command: Any = load_command(name)
         assert " ".join(command.help.split()).startswith(row.summary), name
@@ -51,7 +51,6 @@ def test_summaries_are_first_sentences_of_help() -> None:
 
 
 def test_help_shows_whole_summaries(tmp_path: Path) -> None:
-    """At 80 columns nothing ends in dots, at the root and in a group."""
     shell = bare_shell(tmp_path)
     for arguments in ([], ["ledger"]):
         shown, _ = shell(*arguments, "--help")
