@@ -1,17 +1,16 @@
-"""The one command, `sellertrust`. What the contract has, it does over gRPC; import, export, upgrade and train run here.
+"""The command `sellertrust`. It makes the contract's calls over gRPC; import, export, upgrade and train run here.
 
-Rooms meet only here: training is imported when it is needed, since it is an extra.
+Training, an extra, is imported when it is needed.
 """
 
 import os
 import sys
 
-os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # whose lines about handshakes `connecting` replaces
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in `training`, and before anything loads LightGBM
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # `connecting` replaces its lines about handshakes
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in `training`, and before LightGBM is loaded
 
 
 def main() -> None:
-    """Run the command line and exit."""
     try:
         from service.cli.app import run
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""`sellertrust access show | list-audit`: which right each method needs, and who used one."""
+"""`sellertrust access show | list-audit`."""
 
 import json
 from collections.abc import Iterator
@@ -34,8 +34,8 @@ def show(
 ) -> None:
     """Show the right that each method needs, and whether it asks for a client certificate.
 
-    Kinds of entries have rows of their own where their rights differ. With --principal each row shows also which grants
-    of the configured file give the right to that caller.
+    Kinds of entries with different rights have separate rows. With --principal each row also shows which grants of the
+    configured file give the right to that caller.
     """
     if principal is not None and not is_principal(principal):
         raise invalid("--principal", f"{principal!r} is no principal: it must be {FORMS}, or local")
@@ -49,10 +49,7 @@ def show(
 
 
 def _methods() -> Iterator[tuple[str, MethodRow, list[str]]]:
-    """Yield each method and what it needs.
-
-    Once for each right that its entries may need, with their kinds.
-    """
+    """Yield each method and its right, once for each right that its entries may need, with their kinds."""
     for method, row in METHODS.items():
         if row.scope is not Scope.ENTRIES:
             yield method, row, []
@@ -90,9 +87,9 @@ def list_audit(
     ] = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """List the audit file of a server, oldest first: who was let in by which right, and what came of it.
+    """List a server's audit file, oldest first: which right let in each caller, and the outcome.
 
-    As JSON, each line is as it stands in the file.
+    With JSON, each line is as in the file.
     """
     with client() as (connection, _):
         rows = []

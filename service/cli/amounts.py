@@ -1,4 +1,4 @@
-"""Amounts of money on the command line: people write units of the currency, the ledger keeps minor units (cents)."""
+"""Amounts of money: people write units of the currency, the ledger keeps minor units (cents)."""
 
 import re
 
@@ -7,13 +7,13 @@ from scoring.entries.kinds.common import MAX_VALUE_MINOR
 
 _WITHOUT_DECIMALS = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"
 _WITH_THREE = "BHD IQD JOD KWD LYD OMR TND"
-"""Currencies that do not have two decimals, by ISO 4217."""
+"""Currencies without two decimals, by ISO 4217."""
 
 _AMOUNT = re.compile(r"(?P<units>[0-9]+|[0-9]{1,3}(?:,[0-9]{3})+)(?:\.(?P<rest>[0-9]+))?")
 
 
 def parse_amount(name: str, text: str, currency: str, is_minor: bool = False) -> int:
-    """Return an amount in minor units. InvalidInput, naming the argument `name`, if it cannot be read in only one way.
+    """Return an amount in minor units. Raises InvalidInput, with the argument `name`, for an ambiguous text.
 
     `parse_amount("CAPTURED", "50,400.00", "EUR") == 5_040_000`. `is_minor`: the text is in minor units already.
     """
@@ -30,7 +30,7 @@ def parse_amount(name: str, text: str, currency: str, is_minor: bool = False) ->
 
 
 def format_amount(minor: int, currency: str) -> str:
-    """Return an amount in units of its currency: `format_amount(5_040_000, "EUR") == "50,400.00 EUR"`."""
+    """Return an amount in units: `format_amount(5_040_000, "EUR") == "50,400.00 EUR"`."""
     decimals = _count_decimals(currency)
     whole, rest = divmod(abs(minor), 10**decimals)
     fraction = f".{rest:0{decimals}}" if decimals else ""

@@ -1,4 +1,4 @@
-"""The command tree of `sellertrust`, and what becomes of errors."""
+"""The command tree of `sellertrust`, and the handling of errors."""
 
 import os
 import re
@@ -63,14 +63,14 @@ def root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Accept the options that stand before any command; `--version` prints the version."""
+    """Accept the options that precede any command; `--version` prints the version."""
 
 
 def run() -> int:
     """Run the command line on this process's arguments; return the exit code.
 
-    An error becomes one message and a remedy on stderr, never a stack trace, unless the log level is debug. Help, and a
-    command that ends by itself, raise SystemExit.
+    An error becomes one message and a remedy on stderr, without a stack trace unless the log level is debug. Help, and
+    a command that ends by itself, raise SystemExit.
     """
     try:
         app(standalone_mode=True)
@@ -78,7 +78,7 @@ def run() -> int:
         if end.code == INTERRUPTED:
             signal.signal(
                 signal.SIGINT, signal.SIG_IGN
-            )  # the process ends already; once more would spoil its exit code
+            )  # the process ends already; a second exit would change its code
         if end.code == INTERRUPTED and not isinstance(end, ResumeHintShown):
             say("interrupted; what was acknowledged is kept, and the same command goes on from there")
         raise
@@ -94,14 +94,11 @@ def run() -> int:
 
 
 def _explain(error: Exception) -> tuple[Exit, str, str]:
-    """Return the exit code of an error, what is wrong, and the next command.
-
-    The command is empty where the message names it.
-    """
+    """Return an error's exit code, its message, and the next command; no command if the message has it."""
     from sellertrust.errors import SellertrustCallError
 
     if isinstance(error, SellertrustCallError):
-        notes: list[str] = getattr(error, "__notes__", [])  # the remedy, where the command line knows one
+        notes: list[str] = getattr(error, "__notes__", [])  # the remedy, if the command line knows one
         remedy = " ".join(notes) or _NEXT_OF.get(error.reason) or _NEXT.get(exit_code(error), "")
         return exit_code(error), _malformed_id(error) or _describe_call(error), remedy
     if isinstance(error, SellertrustError):
@@ -123,14 +120,14 @@ def _explain(error: Exception) -> tuple[Exit, str, str]:
 
 
 def _describe_call(error: "SellertrustCallError") -> str:
-    """Return what is wrong with a call: message, reason in brackets, and a line for each wrong field."""
+    """Return a failed call's message, its reason in brackets, and a line for each wrong field."""
     reason = f" ({error.reason})" if error.reason else ""
     first, *lines = str(error).removeprefix(f"{error.code.name}{error.reason and ' ' + error.reason}: ").split("\n")
     return "\n".join([first + reason, *lines])
 
 
 def _malformed_id(error: "SellertrustCallError") -> str:
-    """Return what is wrong with an id of the command line, which the server knows as part of a name; "" for other errors."""
+    """Return the message for a malformed id, which the server knows only as part of a name; "" for other errors."""
     path, description = error.fields[0] if error.fields else ("", "")
     found = _NAME.search(description)
     if found is None or path.partition("[")[0] not in {"name", "parent", "seller", "sellers"}:  # but of a file
@@ -140,7 +137,7 @@ def _malformed_id(error: "SellertrustCallError") -> str:
 
 
 _NAME = re.compile(r"^must be (?P<form>(?:marketplaces|models|policies|proposals)/.*), each id (?P<ids>.*)$")
-"""How the server describes a resource name that is malformed."""
+"""The server's description of a malformed resource name."""
 
 _NEXT = {
     Exit.UNAVAILABLE: "look what is wrong: sellertrust doctor",

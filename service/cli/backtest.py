@@ -1,4 +1,4 @@
-"""`sellertrust model backtest`: what a model would have answered on past days, and the tiers it would have changed."""
+"""`sellertrust model backtest`: a model's answers on past days, and the changes of tiers."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -37,7 +37,7 @@ Export = Annotated[
 
 
 class KnowledgeOption(StrEnum):
-    """With whose knowledge the past days are answered."""
+    """The knowledge that past days are answered with."""
 
     THEN = "then"
     TODAY = "today"
@@ -83,10 +83,10 @@ def backtest(
 ) -> None:
     """Answer every seller as a model would have on past days, and compare the answers.
 
-    Shown are the tiers, who would have been moved, and how right the answers were. Points and tiers are those that a
-    server would have answered. Promoted and demoted are changes between rated tiers since the look before; up and down
-    are sellers in a better or worse tier than by the other model. AUC as served, and bad over expected, are shown where
-    the study's window is over; in_sample marks days whose outcomes the model learned from.
+    Shows the tiers, the sellers who would have moved, and the accuracy. Points and tiers are those that a server would
+    have answered. Promoted and demoted are changes between rated tiers since the previous day; up and down are sellers
+    in a better or worse tier than with the other model. AUC as served, and bad over expected, are shown if the study's
+    window is over. in_sample marks days whose outcomes the model was trained on.
     """
     try:
         from training.monitoring import backtest as run
@@ -127,10 +127,7 @@ def backtest(
 
 
 def _other(registry: "Registry", artifact: "Artifact", against: str | None) -> "Artifact | None":
-    """Return the model to compare with: the named one, or the champion.
-
-    None if there is none, or if it is the model itself.
-    """
+    """Return the named model to compare with, or the champion; None if there is none or it is the model itself."""
     if against == NOBODY:
         return None
     if against is None:
@@ -144,10 +141,7 @@ def _other(registry: "Registry", artifact: "Artifact", against: str | None) -> "
 
 
 def study_of(path: Path) -> "Study":
-    """Load the study in a file; if there is no such file, the shipped one of that name.
-
-    ConfigurationWrong if it cannot be used.
-    """
+    """Load the study in a file, or the shipped study of that name. Raises ConfigurationWrong."""
     try:
         from training.study.loading import load_study
     except ImportError as error:
@@ -158,10 +152,9 @@ def study_of(path: Path) -> "Study":
 
 
 def table_of(settings: Settings, marketplace: str, export: Path | None, progress: Progress) -> "LedgerTable":
-    """Return an export of a marketplace in memory, read from `export` or made of the ledger now.
+    """Return a marketplace's export in memory, from `export` or made of the ledger now in the data folder.
 
-    The one that is made is written to the data folder. ConfigurationWrong if the ledger has no entries of the
-    marketplace.
+    Raises ConfigurationWrong if the ledger has no entries of the marketplace.
     """
     from training.observation.export import read_export, write_export
 
@@ -209,7 +202,6 @@ _RATED = _NAMES[2:]
 
 
 def _row(step: "BacktestDay") -> dict[str, Any]:
-    """Return a step as a row of the table."""
     counts = dict(zip(_NAMES[1:], step.sellers[1:].tolist(), strict=True))
     row: dict[str, Any] = {"day": format_day(step.day), "sellers": sum(counts.values()), **counts}
     row |= (
@@ -239,10 +231,7 @@ def _up_and_down(matrix: "Ints", up: str, down: str) -> dict[str, int]:
 
 
 def _by_tier(steps: "Sequence[BacktestDay]") -> list[dict[str, Any]]:
-    """Return observed beside expected by tier.
-
-    Over the steps with known outcomes that the model did not learn from.
-    """
+    """Return observed and expected by tier, over steps with known outcomes outside the model's training."""
     figures = [step.figures for step in steps if step.figures is not None and not step.in_sample]
     if not figures:
         return []
@@ -270,18 +259,17 @@ def _pairs(matrix: "NDArray[Any]") -> list[tuple[str, str, int]]:
 
 
 def _moves(matrix: "Ints | None") -> list[dict[str, Any]] | None:
-    """Return the sellers that are not where they were, by pair."""
+    """Return the moved sellers by pair."""
     if matrix is None:
         return None
     return [{"from": a, "to": b, "sellers": n} for a, b, n in _pairs(matrix)]
 
 
 _BY_TIER = ("rows", "bad", "weight", "bad_weight", "expected")
-"""Figures of a day by tier, as JSON names them."""
+"""Figures by tier, as named in JSON."""
 
 
 def _whole(step: "BacktestDay") -> dict[str, Any]:
-    """Return a step as JSON values."""
     figures = step.figures
     return {
         "day": format_day(step.day),

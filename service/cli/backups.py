@@ -1,4 +1,4 @@
-"""`sellertrust ledger backup | restore`: the whole ledger in one file, and back, where the database is."""
+"""`sellertrust ledger backup | restore`: the whole ledger in one file, and back."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,10 +26,9 @@ def backup(
 ) -> None:
     """Back up the whole ledger, of every marketplace, as of one moment, while servers go on.
 
-    Any database restores it. Prove a backup by verify backup FILE. Where personal data is sealed under
-    keys, erasing a key makes the data unreadable in the ledger but not in a backup that holds the key: keep backups no
-    longer than you may, or back up without keys and keep those elsewhere. Models, the policy and the signing key of
-    checkpoints are files of their own.
+    Any database can restore it. Check a backup with verify backup FILE. If personal data is sealed under keys, erasing
+    a key does not reach backups that hold it: keep backups no longer than you may, or back up without keys and keep the
+    keys elsewhere. Models, the policy and the signing key of checkpoints are separate files.
     """
     from service.ledger.clock.server_clock import wall_clock
     from service.ledger.database.database import Database
@@ -53,7 +52,7 @@ def restore(
 ) -> None:
     """Restore a backup into a database without a ledger, or with an empty one.
 
-    Whole and verified, or not at all. A backup of an older schema is upgraded on the way.
+    All of it is restored and verified, or nothing. A backup of an older schema is upgraded.
     """
     from service.ledger.database.database import Database
     from service.ledger.seals.restore import restore_backup
@@ -70,7 +69,7 @@ def restore(
 
 
 def show_backup(file: Path, manifest: Any, output: Format) -> None:
-    """Show what a backup holds, and warn of one without keys."""
+    """Show a backup's content, and warn if it has no keys."""
     emit_one(_row(file, manifest), output)
     if manifest.left_out:
         say(

@@ -1,4 +1,4 @@
-"""`sellertrust badge serve`: badges for web pages, from a process of its own beside the server."""
+"""`sellertrust badge serve`: badges for web pages, in a process beside the server."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -45,7 +45,7 @@ def serve(
 ) -> None:
     """Serve the badges of sellers as SVG and JSON over HTTP until SIGTERM.
 
-    Asks the server for them; needs the extra web.
+    It asks the server for them, and needs the extra web.
     """
     try:
         from service.web.server import BadgeServer, Options
@@ -79,10 +79,7 @@ def serve(
 
 
 def _metrics_port(server: "BadgeServer", address: str) -> "MetricsPort":
-    """Serve the metrics of a badge server at an address, HOST:PORT.
-
-    ConfigurationWrong if it cannot listen there.
-    """
+    """Serve a badge server's metrics at HOST:PORT. Raises ConfigurationWrong if it cannot listen."""
     from prometheus_client import CollectorRegistry
 
     from service.api.telemetry.metrics import MetricsPort

@@ -1,4 +1,4 @@
-"""`sellertrust verify book`: whether the scores that a server remembers are those of its ledger."""
+"""`sellertrust verify book`: compare a server's remembered scores with its ledger."""
 
 import random
 from collections import Counter
@@ -14,17 +14,17 @@ from service.cli.output import Exit, Format, emit_one, say
 Result = BatchGetTrustScoresResponse.Result
 
 BATCH = 100
-"""Sellers that are asked for at a time."""
+"""Sellers a call."""
 
 VERDICTS = ("same", "differ", "not_found", "unknown", "changed")
-"""What can become of an answer, as the help of `verify` explains it."""
+"""Results of a comparison, as explained by `verify --help`."""
 
 
 def verify_book(connection: Client, marketplace: str, sample: int, output: Format) -> None:
-    """Recompute remembered scores, `sample` of them (0: all), each at its stamp, and name those that differ.
+    """Recompute `sample` remembered scores (0: all), each at its stamp, and list those that differ.
 
-    Each seller is asked for as a checkout does, twice, so that the second answer is one that is remembered, and once more
-    by the times of its stamp, which no server answers from memory.
+    Each seller is asked for twice, as a checkout does, so that the second answer is a remembered one. A third call at
+    its stamp's times is never answered from memory.
     """
     names = _sellers_of(connection, marketplace)
     if sample and sample < len(names):
@@ -47,7 +47,7 @@ def verify_book(connection: Client, marketplace: str, sample: int, output: Forma
 
 
 def _exit_code(found: Counter[str]) -> Exit:
-    """Return how the command ends; says so if nothing was compared."""
+    """Return the exit code; report if nothing was compared."""
     is_any_compared = bool(found["same"] or found["differ"])
     if not is_any_compared:
         say("error: nothing was compared, so nothing is verified")
@@ -59,16 +59,13 @@ def _exit_code(found: Counter[str]) -> Exit:
 
 
 def _sellers_of(connection: Client, marketplace: str) -> list[str]:
-    """Return the ids of all sellers of whom anything is on record."""
+    """Return the ids of all recorded sellers."""
     found = {entry.seller for entry in connection.list_entries(marketplace) if entry.seller}
     return sorted(name.rsplit("/", 1)[-1] for name in found)
 
 
 def _verdicts(connection: Client, marketplace: str, sellers: Sequence[str], answers: Sequence[Result]) -> list[str]:
-    """Return what became of each answer of a batch when it was asked for again.
-
-    By the times of its stamp.
-    """
+    """Compare each answer of a batch with the answer at its stamp."""
     stamps = [answer.trust_score.stamp for answer in answers if answer.trust_score.HasField("stamp")]
     if not stamps:
         return [_verdict(answer, Result()) for answer in answers]

@@ -1,4 +1,4 @@
-"""`sellertrust case list | decide`: the cases of cautions and stops of payouts, and a decision on one, over gRPC."""
+"""`sellertrust case list | decide`: cases of cautions and stops of payouts."""
 
 from enum import StrEnum
 from typing import Annotated, Any
@@ -19,7 +19,7 @@ MAX_ENTRIES = 5
 
 
 class Outcome(StrEnum):
-    """What can be decided about a case."""
+    """Decisions about a case."""
 
     CONFIRM = "confirm"
     END = "end"
@@ -27,7 +27,7 @@ class Outcome(StrEnum):
 
 @app.command("list")
 def list_cases(limit: Limit = 100, marketplace: Marketplace = None, output: Output = Format.TABLE) -> None:
-    """List the cases that nobody has decided, those first whose deadline is first."""
+    """List the undecided cases, earliest deadline first."""
     with client() as (connection, settings):
         found = ReviewClient(connection).list_cases(marketplace_of(marketplace, settings))
     rows = [row_of(one, FIELDS) for one in cut_to_limit(limit, found.cases)]
@@ -56,9 +56,8 @@ def decide(
 ) -> None:
     """Decide a case.
 
-    confirm says that what was suspected is so: it came to violations, which were reported and confirmed as usual. The
-    caution goes on until it ends by itself. end says that it is not so: the caution ends now, and never begins again on the
-    same facts.
+    confirm: the suspicion is true; the violations were reported and confirmed as usual. The caution goes on until it
+    expires. end: the suspicion is false; the caution ends now, and never begins again on the same facts.
     """
     if bool(violation) != (outcome is Outcome.CONFIRM):
         raise invalid("--violation", "is required to confirm, and belongs to nothing else")

@@ -1,4 +1,4 @@
-"""`sellertrust policy certify | check-certificate`: the most that a cheat can take under a policy, proven and checked."""
+"""`sellertrust policy certify | check-certificate`: the most that a cheat can take under a policy."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 MARGIN_PERCENT = 10
-"""An honest seller's profit, to illustrate what a run must be weighed against; no verdict rests on it."""
+"""An honest seller's profit, to illustrate the temptation of a run; no verdict depends on it."""
 
 PolicyFile = Annotated[Path, typer.Argument(metavar="POLICY", help="The policy file.")]
 AssumptionsFile = Annotated[
@@ -59,10 +59,10 @@ def certify(
 ) -> None:
     """State the most that a seller who runs with the buyers' money can take under a policy, and prove it.
 
-    Writes the certificate, and shows both verdicts, the best attack where one does not hold, the largest take by tier, and
-    what is assumed, with its sources.
-    Exit code 4 if a verdict does not hold and nobody accepts it by name, if by the ledger an assumption is wrong, or if
-    persons granted a seller more than the policy allows anybody and nobody accepts `granted`: it is written all the same.
+    Writes the certificate. Shows both verdicts, the best attack if one fails, the largest take by tier, and the
+    assumptions with their sources. Exit code 4, with the certificate written, if a verdict fails and no one accepts it
+    by name. Also if the ledger contradicts an assumption, or if persons granted a seller more than the policy allows
+    and no one accepts `granted`.
     """
     from scoring.loss_certificate import certificate as making
     from scoring.loss_certificate.sensitivity import find_sensitivity
@@ -96,11 +96,11 @@ def check_certificate(
     after: OlderFiles = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Prove a loss certificate again, edge by edge, by code that shares nothing with what made it.
+    """Prove a loss certificate again, edge by edge, with code that shares nothing with its maker.
 
-    It lists what it cannot prove: assumptions, what persons granted, and who accepted.
-    Exit code 4 with the first fault: altered, of another policy, currency or other assumptions, a state or an edge missing,
-    or a value that is not what its best edge gives.
+    Lists what it cannot prove: assumptions, grants by persons, and acceptances. Exit code 4 with the first fault:
+    altered, of another policy, currency or assumptions, a missing state or edge, or a value that differs from its best
+    edge.
     """
     from scoring.loss_certificate.independent import checking
     from scoring.loss_certificate.independent.world import NotProven
@@ -128,7 +128,7 @@ def check_certificate(
 
 
 def _look_at_ledger() -> tuple["Seen", "Granted"]:
-    """Return what the configured ledger has seen of runs, and what persons granted."""
+    """Return the runs in the configured ledger, and the grants by persons."""
     from service.bootstrap import open_ledger
 
     with open_ledger(load()) as ledger:
@@ -137,7 +137,7 @@ def _look_at_ledger() -> tuple["Seen", "Granted"]:
 
 
 def _is_contradicted(assumptions: "Assumptions", seen: "Seen") -> bool:
-    """Show what a ledger has seen of runs; return whether it contradicts an assumption."""
+    """Show a ledger's runs; return whether it contradicts an assumption."""
     from scoring.loss_certificate.contradictions import bound_stop_days, find_contradictions
 
     bound = bound_stop_days(seen.cases)
@@ -150,7 +150,7 @@ def _is_contradicted(assumptions: "Assumptions", seen: "Seen") -> bool:
 
 
 def _show_granted(granted: dict[str, Any] | None) -> None:
-    """Show of each seller what persons granted it, and the most that it can take."""
+    """Show each seller's grants by persons, and the most that it can take."""
     if granted is None:
         say("what persons granted sellers was not looked at: --ledger does")
         return
@@ -167,7 +167,7 @@ def _show_granted(granted: dict[str, Any] | None) -> None:
 
 
 def _read_accepted(stated: list[str]) -> dict[str, str]:
-    """Return who accepts which verdict, by verdict."""
+    """Return by verdict who accepts it."""
     pairs = [text.partition("=") for text in stated]
     if not all(verdict and by for verdict, _, by in pairs):
         raise CertificateRefused("--accept takes VERDICT=NAME, such as unconditional=r.head")
@@ -175,7 +175,7 @@ def _read_accepted(stated: list[str]) -> dict[str, str]:
 
 
 def _show(certificate: dict[str, Any], output: Format) -> None:
-    """Show what a certificate states: its verdicts, takes and attacks."""
+    """Show a certificate's verdicts, takes and attacks."""
     if output is Format.JSON:
         shown = (
             "digest",
@@ -221,7 +221,9 @@ def _show(certificate: dict[str, Any], output: Format) -> None:
 
 
 def describe_temptation(certificate: dict[str, Any]) -> str:
-    """Return in one line who is tempted most to run, and what its honest trade must be worth: an illustration, no verdict."""
+    """Return in one line which seller is tempted most, and the worth of honest trade that outweighs it; an
+    illustration.
+    """
     rows = certificate["temptation_minor"]
     most, bucket, tenure = max(
         (value, -bucket, -tenure) for bucket, row in enumerate(rows) for tenure, value in enumerate(row)
@@ -232,7 +234,7 @@ def describe_temptation(certificate: dict[str, Any]) -> str:
 
 
 def describe_assumptions(assumptions: dict[str, Any]) -> list[str]:
-    """Return what a certificate assumes, a line for each part: its numbers, and where they come from."""
+    """Return a line for each part of the assumptions, with numbers and sources."""
     lines = []
     for name, part in assumptions.items():
         if isinstance(part, dict):
@@ -246,7 +248,7 @@ def describe_assumptions(assumptions: dict[str, Any]) -> list[str]:
 
 
 def describe_turns(turns: dict[str, int | None]) -> str:
-    """Return in one line up to which stop time, and from which costs on, a verdict holds, each by itself."""
+    """Return in one line the latest stop time and the least costs, each alone, at which a verdict still holds."""
     stop, wash, name = turns["largest_stop_days"], turns["smallest_wash_ppm"], turns["smallest_identity_minor"]
     parts = [
         "at no stop time" if stop is None else f"up to a stop of {stop:,} days",
@@ -257,7 +259,7 @@ def describe_turns(turns: dict[str, int | None]) -> str:
 
 
 def describe_attack(attack: dict[str, Any]) -> str:
-    """Return an attack in one line: how a name is entered, built up and run with, what each step brings, and the sum."""
+    """Return an attack in one line: entry, build-up and run of a name, the gain of each step, and the sum."""
     days, first = attack["days"], attack["days"][0]
     total = (
         attack["entry_cash_minor"] + attack["history_cash_minor"] + attack["run_cash_minor"] - attack["deposit_minor"]

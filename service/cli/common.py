@@ -1,6 +1,6 @@
-"""What commands share: settings, a client of the server, the ledger where it lies, times from text.
+"""Parts shared by commands: settings, a client, the local ledger, times from text.
 
-What is slow to import (SQLAlchemy, LightGBM) is imported by the commands that need it: `score` starts in half the time.
+Slow imports (SQLAlchemy, LightGBM) belong in the commands that need them: `score` then starts in half the time.
 """
 
 from collections.abc import Iterable, Iterator
@@ -18,12 +18,12 @@ from service.cli.connecting import connect
 from service.settings import Settings, load
 
 ROOT = Path(__file__).parents[2]
-"""Where the project lies: the shipped studies are below it."""
+"""The project's folder, which holds the shipped studies."""
 
 
 @contextmanager
 def client(target: str | None = None) -> Iterator[tuple[Client, Settings]]:
-    """Open a client of `target`, by default the configured server, for a `with` block; yield it with the settings."""
+    """Yield a client of `target`, by default the configured server, with the settings."""
     settings = load()
     with connect(settings, target) as connection:
         yield connection, settings
@@ -32,7 +32,7 @@ def client(target: str | None = None) -> Iterator[tuple[Client, Settings]]:
 def moment(text: str | None, option: str) -> datetime | None:
     """Parse a time of the command line; None without one.
 
-    `option`: its name, which InvalidInput states if the text is no time, or lies outside 1970 to 9999.
+    Raises InvalidInput, with the name `option`, if it is no time or outside 1970 to 9999.
     """
     if text is None:
         return None
@@ -46,12 +46,12 @@ def moment(text: str | None, option: str) -> datetime | None:
 
 
 def times_of(observe_time: str | None, known_time: str | None) -> dict[str, Any]:
-    """Return the two times of a question, as the methods of the client take them."""
+    """Return the two times of a question as arguments of the client."""
     return {"observe_time": moment(observe_time, "--observe-time"), "known_time": moment(known_time, "--known-time")}
 
 
 def parse_option(option: str, words: type[Word], text: str) -> Word:
-    """Return the member of an enumeration that a text of the command line names. InvalidInput names `option`."""
+    """Return the member of an enumeration by its text. Raises InvalidInput, with the name `option`."""
     try:
         return parse_word(words, text)
     except ValueError as error:
@@ -59,10 +59,7 @@ def parse_option(option: str, words: type[Word], text: str) -> Word:
 
 
 def find_entries(connection: Client, marketplace: str, seller: str, names: Iterable[str]) -> dict[str, Entry]:
-    """Return those of a seller's entries that have these ids, by their id.
-
-    The seller's entries are listed page by page until all are found; ids that it lacks are left out.
-    """
+    """Return a seller's entries with these ids, by id, without missing ones; reads pages until all are found."""
     wanted = {*names}
     found: dict[str, Entry] = {}
     for entry in connection.list_entries(marketplace, seller) if wanted else ():
@@ -74,12 +71,12 @@ def find_entries(connection: Client, marketplace: str, seller: str, names: Itera
 
 
 def marketplace_of(option: str | None, settings: Settings) -> str:
-    """Return the marketplace of the option `--marketplace`, else the configured one."""
+    """Return the option `--marketplace`, else the configured marketplace."""
     return option or settings.marketplace
 
 
 def write_address(ready_file: Path | None, address: str) -> None:
-    """Write where the server answers calls to a file, which appears whole; nothing without a file."""
+    """Write the server's address to a file atomically; do nothing without a file."""
     if ready_file is not None:
         staging = ready_file.with_name(ready_file.name + ".partial")
         staging.write_text(address + "\n")

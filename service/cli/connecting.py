@@ -1,7 +1,6 @@
-"""Connections of the command line to a server, and how it finds out what keeps a command from one.
+"""Connections to a server, and the diagnosis of failed ones.
 
-gRPC says of every handshake that fails that the connection did: here the same is tried again with Python's TLS, which says
-why.
+gRPC reports every failed handshake as a failed connection. A second try with Python's TLS gives the reason.
 """
 
 import re
@@ -18,12 +17,12 @@ from sellertrust.errors import SellertrustCallError
 from service.settings import Settings
 
 PATIENCE_SECONDS = 15.0
-"""How long a person waits for one call, where a checkout would have given up after a second."""
+"""How long a person waits for one call; a checkout gives up after a second."""
 
 _LOOK_SECONDS = 2.0
 _TARGET = re.compile(r"\[?(?P<host>[0-9A-Za-z.:-]+?)\]?:(?P<port>[0-9]+)")
 _HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
-"""The preface of HTTP/2 and empty settings, which a server answers."""
+"""The preface of HTTP/2 with empty settings, which a server answers."""
 
 
 @contextmanager
@@ -33,11 +32,10 @@ def connect(
     deadline_seconds: float | None = PATIENCE_SECONDS,
     service_config: str | None = None,
 ) -> Iterator[Client]:
-    """Yield a client of `target`, by default the configured server.
+    """Yield a client of `target`, by default the configured server, with the configured certificates and token.
 
-    Certificates and token are the configured ones for any target. ConfigurationWrong if they cannot be used. If a call
-    fails since the server cannot be reached, its SellertrustCallError states why, and has the remedy as its note.
-    `deadline_seconds` None: no deadline.
+    Raises ConfigurationWrong if they are unusable. If a call cannot reach the server, its SellertrustCallError has the
+    reason, and the remedy as its note. `deadline_seconds` None: no deadline.
     """
     place = target or settings.target
     tls_context(settings)
@@ -51,7 +49,7 @@ def connect(
             deadline_seconds=deadline_seconds,
             service_config=service_config,
         )
-    except OSError as error:  # the certificate's files are sound by now
+    except OSError as error:  # the certificate's files have been checked
         raise ConfigurationWrong(f"the token in SELLERTRUST_TARGET_CREDENTIALS cannot be used: {error}") from None
     with made as client:
         try:
@@ -69,7 +67,7 @@ def connect(
 
 
 def describe_empty(client: Client, name: str) -> str:
-    """Return what to do if the marketplace of a resource name has no entries.
+    """Return what to do if a resource name's marketplace has no entries.
 
     "" if it has some, or the caller may not see them.
     """
@@ -83,10 +81,7 @@ def describe_empty(client: Client, name: str) -> str:
 
 
 def tls_context(settings: Settings) -> ssl.SSLContext | None:
-    """Return the TLS context for connections of the command line; None if it speaks plain text.
-
-    ConfigurationWrong if a configured file cannot be used.
-    """
+    """Return the TLS context, None for plain text. Raises ConfigurationWrong if a configured file is unusable."""
     authorities, certificate = settings.target_file("ca.crt"), settings.target_file("tls.crt")
     if authorities is None:
         return None
@@ -109,10 +104,10 @@ def tls_context(settings: Settings) -> ssl.SSLContext | None:
 
 
 def connection_trouble(settings: Settings, target: str) -> tuple[str, str] | None:
-    """Connect to the server at `target` to find out what keeps calls from it: (trouble, remedy).
+    """Connect to `target` to find out why calls fail: return (problem, remedy).
 
-    By a TLS handshake if the settings ask for TLS, else by whether the server asks for it. None if TLS is not what keeps
-    them, nothing answers, or it cannot be known. ConfigurationWrong if a configured file cannot be used.
+    Tries a TLS handshake if the settings ask for TLS, else tests whether the server asks for it. None if TLS is not the
+    reason, nothing answers, or the reason is unknown. Raises ConfigurationWrong if a configured file is unusable.
     """
     match = _TARGET.fullmatch(target)
     if match is None:
@@ -123,11 +118,11 @@ def connection_trouble(settings: Settings, target: str) -> tuple[str, str] | Non
         with socket.create_connection((host, port), timeout=_LOOK_SECONDS) as plain:
             return _plain_trouble(plain, target) if context is None else _tls_trouble(settings, context, plain, host)
     except OSError:
-        return None  # nothing answers there, which gRPC has reported
+        return None  # nothing answers there, as gRPC has reported
 
 
 def _plain_trouble(plain: socket.socket, target: str) -> tuple[str, str] | None:
-    """Return what is wrong where the command speaks no TLS."""
+    """Return the problem of a plain-text connection."""
     anybody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
     try:
@@ -142,9 +137,8 @@ def _plain_trouble(plain: socket.socket, target: str) -> tuple[str, str] | None:
 def _tls_trouble(
     settings: Settings, context: ssl.SSLContext, plain: socket.socket, host: str
 ) -> tuple[str, str] | None:
-    """Return what is wrong with a handshake, or with what follows it.
-
-    In TLS 1.3 the server looks at certificates after the handshake.
+    """Return the problem of a handshake or of the data after it: TLS 1.3 servers check certificates after the
+    handshake.
     """
     try:
         secured = context.wrap_socket(plain, server_hostname=host)
@@ -174,10 +168,7 @@ def _tls_trouble(
 
 
 def _certificate_trouble(settings: Settings) -> tuple[str, str]:
-    """Return what is wrong where a server refuses the client's certificate.
-
-    It ends the connection once it has looked at that.
-    """
+    """Return the problem if the server ended the connection because of the client's certificate."""
     if settings.target_file("tls.crt") is None:
         problem = "the server asks for a client certificate, and none is set"
         return problem, "put tls.crt and tls.key into the folder SELLERTRUST_TARGET_CREDENTIALS"

@@ -1,4 +1,4 @@
-"""The demo: a marketplace from nothing in half a minute, and what becomes of five of its sellers."""
+"""The demo: a marketplace from nothing in half a minute, and the story of five sellers."""
 
 import io
 import os
@@ -43,7 +43,7 @@ POLICY = ROOT / "service" / "policy" / "general.toml"
 def run(*, sellers: int, folder: Path | None) -> None:
     """Make a marketplace in `folder` (default: in the data folder), and tell the story on stdout.
 
-    The seconds of each step go to stderr. An earlier demo in the folder is moved aside first.
+    Times go to stderr. An earlier demo in the folder is renamed first.
     """
     place = _place(folder)
     make_room(place)
@@ -65,14 +65,14 @@ def run(*, sellers: int, folder: Path | None) -> None:
 
 
 def bring_history(ledger: Ledger, files: Path) -> int:
-    """Import what happened before the story; return how many entries were appended."""
+    """Import the time before the story; return the number of appended entries."""
     return sum(
         _bring(ledger, place, name, files)[0] for place, name in ((STUDIES, "marketplace"), (AUTHORITIES, "sellers"))
     )
 
 
 def show(settings: Settings, ledger: Ledger) -> Story:
-    """Tell the story on the open ledger of a demo whose model is published; write its page, and return it."""
+    """Tell the story on a demo's open ledger with a published model; write its page, and return the page."""
     place = settings.data_dir
     with _serving(settings, ledger) as client:
         story = tell(client, lambda name: _bring(ledger, AUTHORITIES, name, place / "files")[1], place)
@@ -83,7 +83,7 @@ def show(settings: Settings, ledger: Ledger) -> Story:
 def serve(folder: Path | None) -> None:
     """Serve the demo's market and its page of badges until Ctrl-C, and print three calls to copy.
 
-    SELLERTRUST_ADDRESS alone of the environment counts. Without data the demo is run first.
+    Of the environment only SELLERTRUST_ADDRESS counts. Runs the demo first if there is no data.
     """
     place = _place(folder)
     if not (place / PAGE).exists():  # the last file that a demo writes
@@ -117,7 +117,7 @@ def _greet(address: str, badges: str) -> None:
 
 @contextmanager
 def _badges(server_address: str) -> Iterator[str]:
-    """Serve the badges of a server in a thread, at the usual address or any free port; yield the address."""
+    """Serve badges in a thread, at the usual address or any free port; yield the address."""
     try:
         from service.web.server import BadgeServer, Options
     except ModuleNotFoundError as error:
@@ -125,7 +125,7 @@ def _badges(server_address: str) -> Iterator[str]:
     with Client(server_address) as client:
         try:
             badges = BadgeServer(client, Options(BADGES, MARKETPLACE), say)
-        except ConfigurationWrong:  # something else listens there
+        except ConfigurationWrong:  # the port is taken
             badges = BadgeServer(client, Options("127.0.0.1:0", MARKETPLACE), say)
         thread = threading.Thread(target=badges.run, name="badges")
         thread.start()
@@ -137,7 +137,10 @@ def _badges(server_address: str) -> Iterator[str]:
 
 
 def _train(settings: Settings) -> None:
-    """Train, certify and publish a model, and state how it ranks; the demo fails if a gate keeps it from being champion."""
+    """Train, certify and publish a model, and show its ranking.
+
+    The demo fails if a gate stops it from being champion.
+    """
     training = Training(settings, STUDIES / "marketplace.toml")
     training.read(None, _silent)
     trained = training.run(_silent)
@@ -156,7 +159,7 @@ def _silent(_step: str, _done: int, _total: int) -> None:
 
 
 def _bring(ledger: Ledger, mappings: Path, name: str, data: Path) -> tuple[int, int]:
-    """Import files by a shipped mapping; return (entries appended, rows that found no seller)."""
+    """Import files by a shipped mapping; return (appended entries, rows without a seller)."""
     mapping = mapping_of_file(mappings / f"{name}.mapping.toml", MARKETPLACE)
     report = import_files(ledger, mapping, data, _silent)
     if report.rejects:
@@ -166,7 +169,7 @@ def _bring(ledger: Ledger, mappings: Path, name: str, data: Path) -> tuple[int, 
 
 @contextmanager
 def _serving(settings: Settings, ledger: Ledger) -> Iterator[Client]:
-    """Serve a ledger on any free port, and yield a client of it."""
+    """Serve a ledger on any free port, and yield a client."""
     log = make_log("json", "error", io.StringIO())
     server = build_server(settings, ledger, load_policy(settings), open_registry(settings), log=log)
     with server, Client(server.address) as client:
@@ -178,19 +181,19 @@ def _place(folder: Path | None) -> Path:
 
 
 def settings_of(place: Path, **given: str) -> Settings:
-    """Return the settings of the demo in a folder: any free port, the policy with measures. The environment has no say."""
+    """Return a demo's settings: any free port, the policy with measures. Ignores the environment."""
     values = {"DATA_DIR": str(place), "POLICY": str(POLICY), "ADDRESS": "127.0.0.1:0", "METRICS_ADDRESS": ""}
     return load({f"{PREFIX}{name}": value for name, value in (values | given).items()})
 
 
 def make_room(place: Path) -> None:
-    """Make the folder of a demo; an earlier demo there gets another name, and is never deleted.
+    """Make a demo's folder; rename an earlier demo there, never delete it.
 
-    ConfigurationWrong if the folder holds something else, or a server has the earlier demo's ledger open.
+    Raises ConfigurationWrong if the folder holds something else, or a server uses the earlier demo's ledger.
     """
     if (place / MARKER).exists():
         lock = WriterLock(place / "ledger.db")
-        lock.claim()  # else a server would go on writing to a ledger that has moved
+        lock.claim()  # otherwise a server would go on writing to the renamed ledger
         lock.release()
         number = next(n for n in range(1, 10_000) if not place.with_name(f"{place.name}-{n}").exists())
         place.rename(place.with_name(f"{place.name}-{number}"))
@@ -202,24 +205,20 @@ def make_room(place: Path) -> None:
 
 
 def _command() -> str:
-    """Return how this command is called: by `./dev`, which names its environment, or as it is installed."""
+    """Return how this command is called: `./dev` with its environment, or as installed."""
     return "./dev" if "DEV_VENV" in os.environ else "sellertrust"
 
 
 class _Timer:
-    """The seconds of each step."""
-
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """Time a block."""
         started = time.perf_counter()
         yield
         self.seconds[name] = time.perf_counter() - started
 
     def spell(self) -> str:
-        """Return all times in one line."""
         steps = ", ".join(f"{name} {seconds:.1f}" for name, seconds in self.seconds.items())
         return f"{sum(self.seconds.values()):.0f} s: {steps}"

@@ -1,4 +1,4 @@
-"""The files that the demo brings: a simulated market, the histories of the cast, and what two authorities send."""
+"""The demo's files: a simulated market, the cast's histories, and files of two authorities."""
 
 import csv
 import gzip
@@ -69,13 +69,13 @@ _TABLES: dict[str, list[tuple[object, ...]]] = {
         ),
     ],
 }
-"""Tables in the form of the shipped examples of authorities' files (`sellertrust ledger examples`)."""
+"""Tables in the form of the shipped authorities' examples (`sellertrust ledger examples`)."""
 
 
 def write_files(sellers: int, folder: Path) -> None:
     """Write the files of a market of `sellers` simulated sellers and the cast.
 
-    ConfigurationWrong if the packages of training are missing.
+    Raises ConfigurationWrong without the packages of training.
     """
     try:
         import polars as pl
@@ -85,7 +85,7 @@ def write_files(sellers: int, folder: Path) -> None:
     except ImportError as error:
         raise training_missing(error) from None
     market = simulate(sellers, DAYS, FIRST_DAY, SEED)
-    # Each seller states its orders once a week, on a weekday of its own: 100,000 entries instead of 180,000.
+    # Each seller states its orders weekly, on its own weekday: 100,000 entries instead of 180,000.
     week = market.exposure.group_by("seller", (pl.col("day") + pl.col("seller")) // 7, maintain_order=True)
     weekly = week.agg(pl.col("day").max().alias("last"), pl.exclude("seller", "day").sum()).drop("day")
     write_market(replace(market, exposure=weekly.rename({"last": "day"})), folder)
@@ -93,7 +93,7 @@ def write_files(sellers: int, folder: Path) -> None:
     history: dict[str, Sequence[tuple[object, ...]]]
     history = {"exposure": exposure, "violations": _EARLIER, "decisions": _DECIDED}
     for name, rows in history.items():
-        # A second member of a gzip file is read as if it were part of the first.
+        # A second member of a gzip file reads as a continuation of the first.
         with gzip.open(folder / f"{name}.csv.gz", "at", compresslevel=1, newline="") as file:
             csv.writer(file).writerows(rows)
     for name, table in _TABLES.items():
@@ -102,7 +102,7 @@ def write_files(sellers: int, folder: Path) -> None:
 
 
 def _exposure(member: Member) -> Iterator[tuple[object, ...]]:
-    """Yield the days with orders of a seller of the cast, as exposure.csv has them."""
+    """Yield a cast member's days with orders as rows of exposure.csv."""
     first = max(member.joined + timedelta(days=1), FIRST_DAY)
     for number, days in enumerate(range(0, (NOW.date() - first).days, member.every_days), start=1):
         late = number * member.orders // member.failing_every - (number - 1) * member.orders // member.failing_every

@@ -1,4 +1,4 @@
-"""The demo's page: one HTML file that opens offline, with what became of the cast in pictures."""
+"""The demo's page: one offline HTML file with pictures of the story."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,11 +12,10 @@ if TYPE_CHECKING:
 
 STEPS = {"before": "before", "seizure": "seizure", "recall": "recall", "appeal": "appeal"}
 _STYLES = {ACCUSED: "m-lightgbm", GOOD: "m-unconstrained", OTHER: "m-logistic", OFFENDER: "m-champion"}
-"""The class in the report's style sheet by which each line is drawn; the legend names them."""
+"""The style sheet's class of each line; the legend names them."""
 
 
 def write_page(story: Story, file: Path) -> None:
-    """Write the page of a story."""
     from service.web.goods import DRAWINGS
     from training.report.page import render_template
 
@@ -36,7 +35,7 @@ def write_page(story: Story, file: Path) -> None:
 
 
 def _badges(badge: str) -> list[str]:
-    """Draw a badge for light and for dark pages; empty if buyers see none."""
+    """Draw a badge for light and dark pages; empty if buyers see none."""
     from service.web.drawing import Look, draw_badge
     from service.web.words import read_words
 
@@ -47,7 +46,7 @@ def _badges(badge: str) -> list[str]:
 
 
 def _points(story: Story) -> "Plot":
-    """Draw the points of the rated sellers from step to step."""
+    """Draw the rated sellers' points step by step."""
     from training.report.drawing import axis, curve, dot, names
     from training.report.parts import Key, Plot
 
@@ -74,7 +73,7 @@ def _points(story: Story) -> "Plot":
 
 
 def _facts(story: Story) -> "Table":
-    """Tabulate how the offender's points come about, fact by fact."""
+    """Tabulate the offender's points fact by fact."""
     from training.report.parts import Bar, Table
 
     found = story.steps["appeal"][OFFENDER]

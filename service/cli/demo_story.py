@@ -1,4 +1,4 @@
-"""The story of the demo, over gRPC: a seizure, a badge that falls, a recall, and a seller who is restored exactly."""
+"""The demo's story, over gRPC: a seizure, a badge that falls, a recall, and an exact restoration."""
 
 import csv
 from collections.abc import Callable, Mapping
@@ -32,7 +32,7 @@ _SECONDS = 30.0
 
 @dataclass
 class Story:
-    """What became of the cast: the explanation of each seller after each step, by the step's name."""
+    """The explanation of each seller of the cast, by the name of the step."""
 
     steps: dict[str, Mapping[Member, ExplainTrustScoreResponse]] = field(default_factory=dict)
     lines: list[str] = field(default_factory=list)
@@ -44,14 +44,14 @@ class Story:
         write(f"\n{len(self.lines)}  " + "\n   ".join(lines) + "\n")
 
     def score(self, step: str, member: Member) -> TrustScore:
-        """Return the score of a seller after a step."""
+        """Return a seller's score after a step."""
         return self.steps[step][member].trust_score
 
 
 def tell(client: Client, bring: Callable[[str], int], folder: Path) -> Story:
-    """Tell the story on stdout, step by step, as it happens on a server; return what became of the cast.
+    """Tell the story step by step as it happens on a server; return it.
 
-    `bring`: imports a file of an authority by the name of its mapping, and returns how many rows found no seller.
+    `bring`: imports an authority's file by the name of its mapping, and returns the number of rows without a seller.
     """
     story = Story()
     story.steps["before"] = _look(client)
@@ -114,7 +114,7 @@ def tell(client: Client, bring: Callable[[str], int], folder: Path) -> Story:
 
 
 def fail(problem: str) -> NoReturn:
-    """End a demo that does not show what it is to show, with the exit code 1."""
+    """End a demo that fails to show its point, with exit code 1."""
     say(f"error: the demo failed: {problem}")
     raise typer.Exit(Exit.UNFORESEEN)
 
@@ -124,7 +124,7 @@ def _look(client: Client) -> dict[Member, ExplainTrustScoreResponse]:
 
 
 def _payout(client: Client) -> EvaluatePayoutResponse:
-    """Ask what becomes of an order of the offender that is captured and delivered today."""
+    """Ask for the payout of an order of the offender, captured and delivered today."""
     return client.evaluate_payout(
         MARKETPLACE,
         OFFENDER.seller,
@@ -137,7 +137,7 @@ def _payout(client: Client) -> EvaluatePayoutResponse:
 
 
 def _violation(client: Client, member: Member, incident: str) -> Violation:
-    """Return the violation of a seller that belongs to an incident."""
+    """Return a seller's violation of an incident."""
     for violation in client.list_violations(MARKETPLACE, member.seller, deadline_seconds=_SECONDS):
         if violation.incident == incident:
             return violation
@@ -151,19 +151,19 @@ def _must_fall(story: Story, first: str, then: str, member: Member) -> None:
 
 
 def _standing(score: TrustScore) -> str:
-    """Return where a seller stands, in a column: `692 points, badge trusted`."""
+    """Return a column's text: `692 points, badge trusted`."""
     points = f"{score.points} points" if score.HasField("points") else "unrated"
     return f"{points:<10}  badge {score.badge:<10}"
 
 
 def _change(story: Story, first: str, then: str, member: Member) -> str:
-    """Return in words how badge and points of a seller changed between two steps."""
+    """Describe how a seller's badge and points changed between two steps."""
     before, after = story.score(first, member), story.score(then, member)
     return f"{member.shop_name}: badge {before.badge} -> {after.badge}, points {before.points} -> {after.points}."
 
 
 def _fact_behind(explanation: ExplainTrustScoreResponse) -> str:
-    """Return in words the incident that cost a seller most: its entry, and the points that overturning gives back."""
+    """Describe the incident that cost a seller most: its entry, and the points that overturning it gives back."""
     effects = [effect for reason in explanation.reasons for effect in reason.incidents]
     most = max(effects, key=lambda one: one.points_if_overturned)
     entries, points = ", ".join(most.entries[:2]), most.points_if_overturned
@@ -171,7 +171,7 @@ def _fact_behind(explanation: ExplainTrustScoreResponse) -> str:
 
 
 def _reserve(paid: EvaluatePayoutResponse) -> str:
-    """Return in words what is held back for longer; empty if nothing is."""
+    """Describe the amounts held longer; empty if there are none."""
     return f", and {paid.reserve_ppm / 10_000:g} % of it for {paid.reserve_days} days" if paid.reserve_ppm else ""
 
 
@@ -180,7 +180,7 @@ def _euro(minor: int) -> str:
 
 
 def _write_outcome(client: Client, file: Path) -> str:
-    """Write what became of the seizure and the recall, a row for each seller; return its counts in words."""
+    """Write a row for each seller of the seizure and the recall; return the counts in words."""
     rows = []
     for member in (OFFENDER, ACCUSED, OTHER):
         badge = client.get_trust_score(MARKETPLACE, member.seller, deadline_seconds=_SECONDS).badge

@@ -1,4 +1,4 @@
-"""`sellertrust doctor`: everything a server needs, the settings in force, and how far the record of measures has come."""
+"""`sellertrust doctor`: the settings in force, checks of a server's needs, and the progress of recorded measures."""
 
 from typing import Any
 
@@ -19,8 +19,8 @@ app = typer.Typer()
 def doctor(output: Output = Format.TABLE) -> None:
     """Show the settings in force, check everything a server needs, and say how to mend what is not well.
 
-    Secrets are hidden. A running server may have other settings. Of the record of measures it shows how far it has come,
-    whoever records, and which sellers cannot be recorded; the log of the server says why.
+    Secrets are hidden. A running server may have other settings. Of the record of measures it shows the progress, the
+    recording process, and the sellers that cannot be recorded; the server's log has the reasons.
     """
     settings = load()
     rows: list[dict[str, Any]] = [
@@ -87,7 +87,10 @@ def _measures(settings: Settings) -> str:
 
 
 def _policy(settings: Settings) -> str:
-    """Return which policy servers answer by: the committed one, or else the file's, which must be sound in any case."""
+    """Return the policy that servers answer by: the committed one, else the file's.
+
+    The file must be valid in any case.
+    """
     from service.policy.history import PolicyHistory
     from service.policy.policy_file import load_policy
 
@@ -95,7 +98,7 @@ def _policy(settings: Settings) -> str:
     of_file = f"{configured.name}, {configured.digest[:12]}"
     try:
         ledger = open_ledger(settings)
-    except SellertrustError:  # which the ledger's own check names
+    except SellertrustError:  # the ledger's own check reports it
         return f"{of_file}, of the file; whether another one is committed is not known without the ledger"
     with ledger:
         history = PolicyHistory(ledger)
@@ -123,7 +126,7 @@ def _server(settings: Settings) -> str:
     import grpc
     from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-    with connect(settings, service_config="{}") as client:  # one that does not look at health by itself
+    with connect(settings, service_config="{}") as client:  # a server that does not check health itself
         try:
             status = health_pb2_grpc.HealthStub(client.channel).Check(health_pb2.HealthCheckRequest(), timeout=2).status
         except grpc.RpcError:

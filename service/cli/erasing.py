@@ -1,4 +1,4 @@
-"""`sellertrust ledger erase`: erases the sealed texts of a seller, by a server or where the database is."""
+"""`sellertrust ledger erase`: by a server or where the database is."""
 
 import uuid
 
@@ -26,9 +26,9 @@ def erase_command(
 ) -> None:
     """Erase the sealed texts of a seller (reasons, where evidence is kept).
 
-    What counts stays, and still verifies. On PostgreSQL by a role that may delete keys. Backups keep keys for as long as
-    they are kept. Texts about a product, whoever sells it, belong to no seller and are not erased: they must not name
-    one. Nor are the attributes of an identity erased, such as a licence number or a shop name.
+    Facts that count remain, and still verify. On PostgreSQL this needs a role that may delete keys. Backups keep their
+    keys. Texts about a product belong to no seller and are not erased: they must not name one. Attributes of an
+    identity, such as a licence number or a shop name, are not erased either.
     """
     name = entry_id or uuid.uuid4().hex
     if server is not None:

@@ -1,4 +1,4 @@
-"""`sellertrust ledger feed`: entries from a broker into the ledger, where the ledger is."""
+"""`sellertrust ledger feed`: entries from a broker, where the ledger is."""
 
 import re
 import signal
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 ONCE_PATIENCE_SECONDS = 60.0
-"""How long `--once` waits for a broker or database that does not answer. Without it: until it answers."""
+"""How long `--once` waits for a silent broker or database. Without `--once`: until it answers."""
 
 _FORMS = "kafka://HOST:PORT[,HOST:PORT]/TOPIC or nats://HOST:PORT[,HOST:PORT]/STREAM[?subject=SUBJECT]"
 _SERVERS = re.compile(r"[^/@\s,]+:\d+(,[^/@\s,]+:\d+)*")
@@ -32,16 +32,16 @@ _TITLE = re.compile(r"[A-Za-z0-9._-]+")
 
 
 class Place(NamedTuple):
-    """Where a source is."""
+    """The address of a source."""
 
     scheme: str
     """`kafka` or `nats`."""
     servers: str
-    """Its servers, as host:port, by commas."""
+    """host:port, separated by commas."""
     title: str
     """The topic or stream."""
     subject: str
-    """The subject of a stream; empty for a topic."""
+    """The stream's subject; empty for a topic."""
 
 
 @app.command("feed")
@@ -66,8 +66,8 @@ def feed_command(
 ) -> None:
     """Append the entries of a topic or stream (protobuf or JSON) until SIGTERM. Safe to rerun.
 
-    Each message is appended once; where reading goes on is committed with the entries. What cannot be appended goes to
-    the reject file, with its reason and payload. One feed reads one topic into one marketplace.
+    Each message is appended once; the position is committed with the entries. Rejected messages go to the reject file
+    with reason and payload. One feed reads one topic into one marketplace.
     """
     from service.api.garbage_collection import freeze_loaded_objects
     from service.ingest.sources.feed import Feed
@@ -98,10 +98,7 @@ def feed_command(
 
 
 def _rejects_notice(path: Path) -> "Callable[[FeedReport], None]":
-    """Return a function that says how many messages were rejected, when more are.
-
-    A feed may run for months.
-    """
+    """Return a function that reports new rejects, since a feed may run for months."""
     shown = 0
 
     def notice(report: "FeedReport") -> None:
@@ -114,9 +111,9 @@ def _rejects_notice(path: Path) -> "Callable[[FeedReport], None]":
 
 
 def place_of(url: str) -> Place:
-    """Parse the URL of a Kafka topic, or of a NATS stream, which may have a `?subject=`.
+    """Parse the URL of a Kafka topic, or of a NATS stream with an optional `?subject=`.
 
-    Raises InvalidInput for any other URL, and for one that holds a user or password, which is not repeated.
+    Raises InvalidInput for any other URL, and, without repeating it, for one with a user or password.
     """
     parts = urlsplit(url)
     query = dict(parse_qsl(parts.query))
@@ -136,10 +133,7 @@ def place_of(url: str) -> Place:
 
 
 def _open_source(place: Place, credentials: Path | None, name: str) -> Source:
-    """Return the source at a place.
-
-    ConfigurationWrong if its package is missing, or the credentials cannot be read.
-    """
+    """Open the source. Raises ConfigurationWrong if its package is missing, or the credentials are unreadable."""
     if credentials is not None and not credentials.is_file():
         raise ConfigurationWrong(f"there is no file {credentials} that can be read; see --credentials")
     try:
@@ -155,10 +149,7 @@ def _open_source(place: Place, credentials: Path | None, name: str) -> Source:
 
 
 def _settings_in(path: Path | None) -> dict[str, str]:
-    """Return the settings in a file, a `key=value` a line.
-
-    Blank lines and those that begin with # count for nothing.
-    """
+    """Return a file's settings, `key=value` a line; blank lines and lines with # are ignored."""
     if path is None:
         return {}
     try:

@@ -1,4 +1,4 @@
-"""`sellertrust verify rescored`: whether the files that `rescore` wrote are what the ledger gives."""
+"""`sellertrust verify rescored`: compare the files of `rescore` with the ledger."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from service.settings import Settings, load
 
 
 def verify_generations(sample: int, output: Format) -> None:
-    """Verify every generation of the configured folder, `sample` answers of each (0: all), and emit a row for each.
+    """Verify all generations of the configured folder, `sample` answers of each (0: all), and emit a row for each.
 
     Exits with 3 if there is none, with 4 if one is damaged or an answer differs, with 5 if nothing was compared.
     """
@@ -38,7 +38,7 @@ def verify_generations(sample: int, output: Format) -> None:
 
 
 def _verify(settings: Settings, path: Any, sample: int, progress: StepProgress) -> dict[str, Any]:
-    """Return the row of one file, after saying what is wrong with it."""
+    """Return the row of one file, and report its problems."""
     from service.scores.book.generation_file import GenerationDamaged, GenerationFile
     from service.scores.rescoring import verify_generation
 

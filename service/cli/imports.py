@@ -1,4 +1,4 @@
-"""`sellertrust ledger import`, `unmatched` and `examples`: somebody's own files, where the database is."""
+"""`sellertrust ledger import`, `unmatched` and `examples`: users' files, where the database is."""
 
 import shutil
 import tomllib
@@ -69,13 +69,13 @@ def import_command(
 ) -> None:
     """Import files through a mapping (CSV, CSV.gz, Parquet), or entries (JSONL, JSONL.gz).
 
-    Safe to rerun: nothing is added twice. An import that was interrupted goes on where it was, if nothing changed.
+    Safe to rerun: nothing is added twice. An interrupted import resumes if nothing changed.
 
-    What ledger list --all --output json prints is imported as it is, with its report times: so a marketplace moves from one
-    ledger to another. What follows from its entries is left out, since it follows again.
+    The output of ledger list --all --output json is imported with its report times, so a marketplace moves from one
+    ledger to another. Entries that the ledger derives are left out: the new ledger derives them again.
 
-    Rows of an authority that find no seller wait in a queue. Fill in seller, decided_by and, if it was by an identifier
-    that you verified, verified; then import the queue by --matched.
+    An authority's rows without a seller wait in a queue. Fill in seller, decided_by and, if you verified an identifier,
+    verified; then import the queue with --matched.
     """
     from service.api.garbage_collection import freeze_loaded_objects
     from service.ingest.file_import import ENTRY_FILES, import_entries
@@ -108,15 +108,12 @@ def import_command(
 
 
 def _try(path: Path, mapping: ForeignMapping | None, data: Path, marketplace: str) -> None:
-    """Read all that would be imported, by a mapping or as entries, and say what it is.
-
-    REFUSED if rows are rejected.
-    """
+    """Read the whole import without appending, and report it. Exits with REFUSED if rows are rejected."""
     from service.ingest.file_import import import_entries, import_files
 
     settings = load()
     with TemporaryDirectory() as folder, ExitStack() as stack:
-        if is_absent(settings):  # nobody is on record yet, and a ledger is not made for a look
+        if is_absent(settings):  # no one is recorded yet, and a look makes no ledger
             settings = settings.model_copy(update={"database_url": f"sqlite:///{folder}/ledger.db"})
         ledger = stack.enter_context(open_ledger(settings, create=is_absent(settings)))
         progress = stack.enter_context(StepProgress())
@@ -140,10 +137,7 @@ def _try(path: Path, mapping: ForeignMapping | None, data: Path, marketplace: st
 
 
 def _say_reasons(report: "ImportReport") -> int:
-    """Say why rows were rejected; return how many reasons there are.
-
-    Of each reason how many rows, an example, and what to write.
-    """
+    """Show for each reason of rejection the rows, an example and the remedy; return the number of reasons."""
     from service.ingest.reject_summary import group_rejects
 
     groups = group_rejects(report.rejects)
@@ -162,7 +156,7 @@ def _doubt(report: "ImportReport") -> None:
 
 
 def _tell(report: "ImportReport", marketplace: str, queue: Path, rejects: Path) -> None:
-    """Say what became of an import, and write its rejects; REFUSED if there are any."""
+    """Report an import and write its rejects; exit with REFUSED if there are any."""
     from service.ingest.file_import import write_rejects
 
     for name in report.read_before:
@@ -198,7 +192,7 @@ def unmatched_command(
     ] = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """List the rows that found no seller and wait for a person."""
+    """List the rows without a seller, which wait for a person."""
     from service.ingest.unmatched_queue import read_queue
 
     rows = read_queue(unmatched or unmatched_file(mapping), mapping_of_file(mapping))
@@ -212,7 +206,7 @@ def examples_command(
 ) -> None:
     """Copy out worked examples of authorities: mappings and sample files.
 
-    Of customs, a patent office, and inspections.
+    They are of customs, a patent office, and inspections.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -227,17 +221,14 @@ def examples_command(
 
 
 def unmatched_file(mapping: Path) -> Path:
-    """Return the default path of a mapping's queue of unmatched rows: in the current folder.
-
-    `MAPPING.unmatched.csv`, where the rejects lie too.
-    """
+    """Return the default path of a mapping's queue: `MAPPING.unmatched.csv` in the current folder, beside the rejects."""
     return Path(f"{mapping.name.removesuffix('.toml')}.unmatched.csv")
 
 
 def mapping_of_file(path: Path, marketplace: str | None = None) -> ForeignMapping:
-    """Compile the mapping in a TOML file; `marketplace` replaces the one that it names.
+    """Compile a mapping's TOML file; `marketplace` overrides the file's.
 
-    Raises InvalidInput if there is no file or it is a table of rows; ConfigurationWrong states what is wrong with it.
+    Raises InvalidInput for a missing file or a table of rows, ConfigurationWrong for a faulty mapping.
     """
     if path.name.endswith(TABLES):
         raise invalid(

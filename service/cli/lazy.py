@@ -1,6 +1,6 @@
-"""The commands below `sellertrust` as data; the modules of a command are imported when it is called.
+"""The commands as data; a command's modules are imported when it is called.
 
-A whole import takes a second, mostly for SQLAlchemy, numpy and cryptography, which `--help` and `score` do without.
+Importing all takes a second, mostly SQLAlchemy, numpy and cryptography, which `--help` and `score` do not need.
 """
 
 import re
@@ -13,12 +13,12 @@ from typer.main import get_group
 
 
 class Row(NamedTuple):
-    """One command, or one group of commands."""
+    """One command or group of commands."""
 
     summary: str
-    """One sentence, for the list of commands."""
+    """One sentence for the list of commands."""
     typers: tuple[str, ...]
-    """The Typer objects that have the command, or together the commands of the group, as `module` or `module:name`."""
+    """The Typer objects of the command or group, as `module` or `module:name`."""
     is_group: bool = True
 
 
@@ -73,7 +73,7 @@ COMMANDS = {
 
 
 class LazyGroup(TyperGroup):
-    """The root of the command line. Its help shows the summaries of `COMMANDS`; a call imports the command's modules."""
+    """The root command. Its help shows the summaries of `COMMANDS`; a call imports the command's modules."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -87,7 +87,6 @@ class LazyGroup(TyperGroup):
 
 
 def load_command(name: str) -> Any:
-    """Import the modules of one of `COMMANDS` and return its command."""
     row = COMMANDS[name]
     parts = typer.Typer(name=name, help=row.summary, no_args_is_help=True, rich_markup_mode=None)
     for place in row.typers:
@@ -99,6 +98,6 @@ def load_command(name: str) -> Any:
 
 
 def _write_summaries(group: TyperGroup) -> None:
-    """Summarise each command by the first sentence of its help, which Typer would cut at the terminal's width."""
+    """Summarise each command by its help's first sentence, which Typer would cut at the terminal's width."""
     for command in group.commands.values():
         command.short_help = re.split(r"(?<=\.)\s", " ".join((command.help or "").split()), maxsplit=1)[0]

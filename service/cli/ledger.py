@@ -1,4 +1,4 @@
-"""`sellertrust ledger ...`: append and list over gRPC; import and export run where the database is."""
+"""`sellertrust ledger ...`: append and list over gRPC; import and export where the database is."""
 
 import json
 import re
@@ -42,11 +42,11 @@ from service.settings import load
 
 app = typer.Typer()
 MAX_LINES = 10_000
-STREAM_LINES = 1_000  # a batch of a stream: few enough for a bar that moves
+STREAM_LINES = 1_000  # small enough for a bar that moves
 SHOWN_REFUSALS = 20
 
 Objects = list[tuple[int, str]]
-"""The JSON objects of a file, each with the number of the line on which it begins."""
+"""A file's JSON objects with their first line numbers."""
 
 
 @app.command("append")
@@ -65,10 +65,10 @@ def append(
     """Append entries: the contract's Entry as JSON, one object after another, all of them or none.
 
     For example: {"entry_id": "v-1", "seller": "s-1", "occur_time": "2026-03-01T12:00:00Z", "violation":
-    {"violation_type": "counterfeit_goods", "harm": "high", "source": "brand"}}. A date alone stands for its first moment.
+    {"violation_type": "counterfeit_goods", "harm": "high", "source": "brand"}}. A date alone means its first moment.
 
-    As a stream, each 1,000 are recorded or refused by themselves, and broken connections are made up for; append the
-    same file again after an error or an interruption: nothing is added twice.
+    With --stream, each batch of 1,000 is recorded or rejected separately, and broken connections are resumed. After an
+    error or an interruption append the same file again: nothing is added twice.
     """
     with client() as (connection, settings):
         where = marketplace_of(marketplace, settings)
@@ -99,7 +99,7 @@ def append(
 
 
 def _propose(connection: Client, marketplace: str, entries: list[Entry], output: Format) -> None:
-    """Propose entries, by the actor and for the reason of the first one."""
+    """Propose entries, with the first entry's actor and reason."""
     request = AppendEntriesRequest(parent=marketplace_name(marketplace), entries=entries)
     first: Any = getattr(entries[0], entries[0].WhichOneof("fact") or "", None) if entries else None
     stated = {name: str(getattr(first, name, "")) for name in ("actor", "reason")}
@@ -122,8 +122,8 @@ def list_entries(
 ) -> None:
     """List entries in the order of their sequence.
 
-    As JSON, each line is an entry as ledger append and ledger import read it. --follow makes up for broken connections,
-    and shows at its end where to go on.
+    With JSON, ledger append and ledger import read each line as an entry. --follow resumes broken connections, and
+    shows at its end where to resume.
     """
     times = times_of(observe_time, known_time)
     if after and not follow:
@@ -149,14 +149,14 @@ def list_entries(
 
 
 def _follow(connection: Client, marketplace: str, seller: str | None, after: int, output: Format) -> None:
-    """Write entries as they are recorded until Ctrl-C; then say where to go on."""
+    """Write entries as they are recorded until Ctrl-C; then show where to resume."""
     position, is_under_way = after, False
     heading = _watch_line(dict(zip(_WATCHED, _WATCHED, strict=True))) if output is Format.TABLE else ""
     try:
         for response in connection.watch_entries(marketplace, seller, after_sequence=after):
             if output is Format.JSON:
                 write("".join(map(_json_line, response.entries)))
-            else:  # the heading once the server has let the watch begin
+            else:  # show the heading once the watch has begun
                 write(heading + "".join(_watch_line(_entry_row(entry)) for entry in response.entries))
                 heading = ""
             position, is_under_way = response.sequence, True
@@ -177,7 +177,8 @@ def export_command(
 ) -> None:
     """Export a marketplace's entries as Parquet, the one source of training.
 
-    All that was recorded by the known time; with an observe time, only what had happened and was reported by then.
+    It holds everything recorded by the known time. With an observe time, only what had happened and was reported by
+    then.
     """
     try:
         from training.observation.export import write_export
@@ -208,7 +209,7 @@ def checkpoint_command(
 ) -> None:
     """Append a signed checkpoint of the ledger to a file.
 
-    With it, any later change of what is recorded by now can be proven.
+    It can prove any later change of what is recorded by now.
     """
     from service.ledger.clock.server_clock import wall_clock
     from service.ledger.seals.checkpoints import load_or_make_key, write_checkpoint
@@ -221,7 +222,7 @@ def checkpoint_command(
 
 
 def _read_objects(file: Path) -> Objects:
-    """Return the JSON objects of a file or of stdin, each written on one line or on several. InvalidInput."""
+    """Return the JSON objects of a file or of stdin, each on one or several lines. Raises InvalidInput."""
     name = "stdin" if str(file) == "-" else "FILE"
     try:
         data = sys.stdin.buffer.read() if name == "stdin" else file.read_bytes()
@@ -251,7 +252,7 @@ _NOT_BLANK = re.compile(r"[^ \t\r\n]")
 
 
 def _describe_incomplete(line: int, error: json.JSONDecodeError) -> str:
-    """Say where a JSON object begins that is not complete, and where that was noticed."""
+    """Describe where an incomplete JSON object begins, and where that was noticed."""
     where = f"column {error.colno}" if error.lineno == line else f"line {error.lineno}, column {error.colno}"
     return (
         f"Line {line} is no complete JSON object. At {where}: {error.msg[0].lower()}{error.msg[1:]}. Write one object after"
@@ -270,10 +271,7 @@ def _entries(objects: Objects, marketplace: str) -> list[Entry]:
 
 
 def _append_stream(connection: Client, marketplace: str, objects: Objects, output: Format) -> None:
-    """Append batch by batch, with a bar, and say which lines were refused.
-
-    End with REFUSED if any were.
-    """
+    """Append batch by batch, with a bar, and report rejected lines; exit with REFUSED if there are any."""
     batches = [objects[start : start + STREAM_LINES] for start in range(0, len(objects), STREAM_LINES)]
     row = {"entries": 0, "appended": 0, "already_present": 0, "waits": 0, "refused": 0, "sequence": 0}
     refusals: list[str] = []
@@ -304,7 +302,7 @@ def _append_stream(connection: Client, marketplace: str, objects: Objects, outpu
 
 
 def _by_line(text: str, objects: Objects) -> str:
-    """Replace `entries[17].seller` of a batch, in a text, by its line in the file."""
+    """Replace a batch's `entries[17].seller` in a text by its line in the file."""
 
     def line(match: "re.Match[str]") -> str:
         return f"line {objects[int(match[1])][0]}" + (", " if match[2] else "")
@@ -313,7 +311,7 @@ def _by_line(text: str, objects: Objects) -> str:
 
 
 _WATCHED = {"sequence": 10, "record_time": 28, "kind": 9, "seller": 20, "entry_id": 20, "fact": 0}
-"""The columns of a watch, which cannot wait to see how wide they have to be, and their least widths."""
+"""The columns of a watch with their least widths: a watch cannot wait to measure them."""
 
 
 def _watch_line(row: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""`sellertrust measures`: what is in force for a seller, by which rule, since when, and on which entries."""
+"""`sellertrust measures`: a seller's measures in force with rule, start and entries."""
 
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -18,14 +18,14 @@ from service.cli.scores import describe_reason
 app = typer.Typer()
 
 MAX_ENTRIES = 5
-"""Entries of one measure shown to a person; JSON has them all."""
+"""Entries of one measure shown to a person; JSON has all."""
 
 NOTES = (
     "id: with it the measure is lifted or contested",
     "since: by what is known now; by tier it can lie before the decision or the override that caused it. To see what was"
     " in force at a time: --observe-time and --known-time of then",
 )
-"""Written under the measures, so that nobody reads a start as a record of what was in force."""
+"""Shown under the measures, so that a start is not read as a record of the past."""
 
 
 @app.command("measures")
@@ -44,7 +44,7 @@ def measures(
 ) -> None:
     """Show the measures in force for a seller by the policy, and the terms they come to.
 
-    With rule, times and the entries behind each.
+    Each has its rule, times and entries.
     """
     observe, known = moment(observe_time, "--observe-time"), moment(known_time, "--known-time")
     with client() as (connection, settings):
@@ -57,10 +57,7 @@ def measures(
 
 
 def _print(found: EvaluateMeasuresResponse, limit: int) -> None:
-    """Write what is in force for a seller, for a person to read.
-
-    Where the seller stands, what makes its standing, and each measure.
-    """
+    """Print a seller's standing with its causes, and each measure."""
     head = [f"{found.seller.rsplit('/', 1)[-1]}: {ScoreState.Name(found.state).removeprefix('SCORE_STATE_').lower()}"]
     if found.tier:
         head.append(f"tier {Tier.Name(found.tier).removeprefix('TIER_').lower()}")
@@ -91,7 +88,7 @@ def _print(found: EvaluateMeasuresResponse, limit: int) -> None:
 
 
 def _row(measure: Measure, currency: str) -> dict[str, str]:
-    """Return what is shown of one measure, by name."""
+    """Return a measure's fields by name."""
     value = value_text(measure.current, currency)
     if measure.original != measure.current:
         value += f" (stated: {value_text(measure.original, currency)})"
@@ -107,24 +104,24 @@ def _row(measure: Measure, currency: str) -> dict[str, str]:
 
 
 def _notes(measure: Measure) -> list[str]:
-    """Return what a person must know of a measure beside its value."""
+    """Return a person's notes on a measure beside its value."""
     notes = ["waived"] if measure.waived else []
     notes += ["caution"] if measure.caution else []
     return [*notes, f"lifted by {measure.lifted}"] if measure.lifted else notes
 
 
 def _time(time: Timestamp) -> str:
-    """Return a time to the minute, as it can be given to `--observe-time`: `2026-11-22T00:00Z`."""
+    """Return a time to the minute in the form of `--observe-time`: `2026-11-22T00:00Z`."""
     return time.ToJsonString()[:16] + "Z"
 
 
 def kind_text(kind: "MeasureKind.ValueType") -> str:
-    """Return the name of a kind of measure as policies state it, such as `settlement_hold`."""
+    """Return a kind's name as in policies, such as `settlement_hold`."""
     return MeasureKind.Name(kind).removeprefix("MEASURE_KIND_").lower()
 
 
 def value_text(value: MeasureValue, currency: str) -> str:
-    """Return the value of a measure as text, such as `10 % for 90 days`; "" if it has none."""
+    """Return a measure's value as text, such as `10 % for 90 days`; "" if it has none."""
     which = value.WhichOneof("value")
     return "" if which is None else _TEXTS[which](getattr(value, which), currency)
 
@@ -136,10 +133,7 @@ def _suspension(stated: Any, _: str) -> str:
 
 
 def _money(minor: int, currency: str) -> str:
-    """Return an amount in minor units.
-
-    Some currencies have no cents, so it stays as it is stated.
-    """
+    """Return an amount in minor units, unconverted, since some currencies have no cents."""
     return f"{minor:,} minor units {currency}"
 
 
@@ -148,7 +142,7 @@ def _of(product_category: str) -> str:
 
 
 def _entries(entries: Any, omitted: int) -> str:
-    """Return the first ids of entries, and the number of the others."""
+    """Return the first ids of entries, and the number of the rest."""
     more = len(entries) - MAX_ENTRIES + omitted
     return " ".join(entries[:MAX_ENTRIES]) + (f" and {more:,} more" if more > 0 else "")
 
@@ -163,4 +157,4 @@ _TEXTS: dict[str, Callable[[Any, str], str]] = {
     "waiver": lambda stated, _: kind_text(stated.waives),
     "suspension": _suspension,
 }
-"""How the value of each kind of measure is shown to a person, by its field in the contract."""
+"""The text of a value by its field in the contract."""

@@ -1,4 +1,4 @@
-"""`sellertrust ledger mend-clock`: puts right record times that ran ahead; runs by a server or where the database is."""
+"""`sellertrust ledger mend-clock`: by a server or where the database is."""
 
 import uuid
 from decimal import Decimal
@@ -34,12 +34,12 @@ def mend_clock_command(
     marketplace: Marketplace = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Put right record times that ran ahead, since a server appended by a clock that was ahead.
+    """Correct record times that ran ahead because a server's clock was ahead.
 
-    All entries from the first such one on lie ahead, of every marketplace, since record times never go back. From now on
-    their times read as they should have been, and record times follow the clock again; what was answered before can still
-    be asked for as it was. It is recorded as an entry and cannot be taken back. Find the first one by: ledger list. State as
-    the reason what was wrong with which clock.
+    All entries from the first wrong one on are ahead, in every marketplace, since record times never go back. From now
+    on they show corrected times, and record times follow the clock again; earlier answers can still be reproduced. The
+    correction is recorded as an entry and cannot be undone. Find the first wrong entry with ledger list. State in the
+    reason which clock was wrong, and how.
     """
     if rested == bool(first or ahead) or bool(first) != bool(ahead):
         raise invalid("--first", "belongs to --ahead: state both, or --rested alone")

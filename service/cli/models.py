@@ -1,6 +1,6 @@
-"""`sellertrust model ...`: the published models, who is champion, and how that came to be.
+"""`sellertrust model ...`: the published models, the champion and its history.
 
-With `--server` a server is asked over gRPC; without, the registry that is configured here, by the same code.
+With `--server` over gRPC; without, the configured registry by the same code.
 """
 
 import getpass
@@ -106,9 +106,9 @@ def show(
 
 
 def _read_whole(models: Models, model: str) -> messages.Model:
-    """Return a model that can be read; end the command with a remedy if it cannot."""
+    """Return a readable model, else exit with a remedy."""
     found = models.get_model(model).model
-    if found.damaged:  # the registry itself says what is damaged
+    if found.damaged:  # the registry itself reports damage
         say(
             f"error: model {found.digest[:12]} is damaged or of another format; train it again, publish it again, or"
             " promote another"
@@ -124,9 +124,9 @@ def diff(
     server: LedgerServer = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Compare two models: what differs in them, and their evaluations side by side.
+    """Compare two models: their differences, and their evaluations side by side.
 
-    Features, base points, parameters and lineage are shown where they differ.
+    Features, base points, parameters and lineage are shown if they differ.
     """
     with _open_models(server) as models:
         found = models.diff_models(first, second)
@@ -165,7 +165,7 @@ def promote(
 ) -> None:
     """Make a model champion, or propose it, if its gates allow it.
 
-    Running servers take it over within seconds, each after trying it in a process apart.
+    Running servers adopt it within seconds, each after a trial in a separate process.
     """
     if proposes and not server:
         raise invalid("--server", "is required to propose: servers ask for approval, the registry itself does not")
@@ -184,7 +184,7 @@ def promote(
 
 @app.command("rollback")
 def rollback(reason: Reason, actor: Operator = "", server: Servers = None, wait: Wait = 0) -> None:
-    """Make the model champion again that was champion before.
+    """Make the previous champion champion again.
 
     Running servers follow within a second.
     """
@@ -201,10 +201,7 @@ def history(server: LedgerServer = None, output: Output = Format.TABLE) -> None:
 
 
 class _Local(Models):
-    """The client's methods upon the registry itself.
-
-    The servicer answers without a server, and raises what it raises.
-    """
+    """The client's methods on the registry itself: the servicer answers without a server, and raises its own errors."""
 
     def __init__(self, registry: "Registry") -> None:
         from service.api.servicers.model import ModelServicer
@@ -219,7 +216,7 @@ class _Local(Models):
 
 @contextmanager
 def _open_models(server: str | None) -> Iterator[Models]:
-    """Return whom to ask: a server, or the configured registry."""
+    """Return a client of the server, or the configured registry."""
     settings = load()
     if server is None:
         registry = open_registry(settings)
@@ -240,10 +237,7 @@ def _describe_empty(registry: object) -> str:
 
 
 def _report_champion(champion: str, servers: Sequence[str] | None, timeout: float) -> None:
-    """Say who is champion; with a timeout, wait for the servers.
-
-    End with 5 if one of them has not followed.
-    """
+    """Report the champion; with a timeout, wait for the servers, and exit with 5 if one has not followed."""
     digest = champion.rpartition("/")[2]
     say(f"champion is now {digest[:12]}")
     if not timeout:
@@ -274,7 +268,7 @@ def _model_row(model: messages.Model, output: Format) -> dict[str, Any]:
 
 
 def move_row(move: messages.ModelMove | PolicyMove, fields: str, output: Format) -> dict[str, Any]:
-    """Return a move of an alias or a policy as a row; a table shows short digests and no control characters."""
+    """Return a move of an alias or a policy as a row; tables show short digests and no control characters."""
     row = row_of(move, fields)
     if output is Format.TABLE:
         row |= {name: escape_unprintable(row[name]) for name in ("actor", "reason")}
@@ -293,7 +287,7 @@ def _move_row(move: messages.ModelMove, output: Format) -> dict[str, Any]:
 
 
 def _short(value: str) -> str:
-    """Return digests and long numbers as a table has room for them."""
+    """Shorten digests and long numbers for a table."""
     return value[:12] if len(value) == 64 or "." in value else value
 
 
@@ -302,10 +296,10 @@ def _gate(ok: bool, hard: bool, text: str) -> str:
 
 
 def figures_of(evaluation: Mapping[str, Any]) -> dict[str, Any]:
-    """Return, by name, the figures of an evaluation that a person reads first.
+    """Return the main figures of an evaluation by name.
 
-    Rows, base rate, the AUC of the model and of what it is compared with, at equal volume first, and the differences
-    there; then the AUC of each over all pairs. An estimate is a table of value, low and high.
+    Rows, base rate, and the AUC of the model and its comparisons at equal volume with the differences; then each AUC
+    over all pairs. An estimate is a table of value, low and high.
     """
     auc, equal = dict(evaluation["auc"]), evaluation["equal_volume"]
     named = {"auc": auc.pop("lightgbm"), **{f"auc_{name}": interval for name, interval in auc.items()}}
@@ -323,14 +317,14 @@ def figures_of(evaluation: Mapping[str, Any]) -> dict[str, Any]:
 
 
 _COMPARED = {"points_rule": "a points rule", "logistic": "logistic regression"}
-"""The simpler rankings that a model is compared with, and what they are called."""
+"""Simpler rankings, with their names for people."""
 
 
 def compare_fairly(figures: Mapping[str, Any]) -> list[str]:
-    """Return sentences on how a model ranks beside simpler rankings, from `figures_of`.
+    """Return sentences that compare a model with simpler rankings, from `figures_of`.
 
-    At equal volume first, where no difference is claimed that its interval does not prove; then over all pairs, with the
-    reason why those say less. Empty if no pair of rows is of like volume.
+    First at equal volume, claiming only differences that their intervals prove; then over all pairs, with the reason
+    why these say less. Empty if no pair of rows has similar volumes.
     """
     own = figures["equal_volume_auc"]["value"]
     if own is None:
@@ -345,7 +339,7 @@ def compare_fairly(figures: Mapping[str, Any]) -> list[str]:
 
 
 def compare_plainly(figures: Mapping[str, Any]) -> list[str]:
-    """Return what `compare_fairly` says, in two short sentences for a newcomer: shares of pairs instead of AUC."""
+    """Return `compare_fairly` in two short sentences for newcomers: shares of pairs instead of AUC."""
     own = figures["equal_volume_auc"]["value"]
     if own is None:
         return []
@@ -364,13 +358,13 @@ def compare_plainly(figures: Mapping[str, Any]) -> list[str]:
 
 
 def _verdict(figures: Mapping[str, Any], name: str) -> str:
-    """Return how a simpler ranking stands to the model at equal volume; no difference is claimed that is not proven."""
+    """Return how a simpler ranking compares at equal volume, claiming only proven differences."""
     apart = figures[f"equal_volume_difference_to_{name}"]
     return "lower" if apart["low"] > 0 else "higher" if apart["high"] < 0 else "not told apart"
 
 
 def _compare(name: str, figures: Mapping[str, Any]) -> str:
-    """Return in words how a simpler ranking compares at equal volume."""
+    """Describe how a simpler ranking compares at equal volume."""
     value, apart = figures[f"equal_volume_auc_{name}"]["value"], figures[f"equal_volume_difference_to_{name}"]
     verdict = _verdict(figures, name)
     interval = f"{apart['value']:+.3f}, {apart['low']:+.3f} to {apart['high']:+.3f}"
@@ -381,9 +375,9 @@ _INTERVAL = {"value", "low", "high"}
 
 
 def format_estimates(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row with its estimates as text, `0.6800 (0.6400 to 0.7100)`, for a table.
+    """Return a row with estimates as text, `0.6800 (0.6400 to 0.7100)`.
 
-    An estimate is a table of value, low and high; an unknown number of it becomes a dash.
+    An estimate is a table of value, low and high; unknown numbers become dashes.
     """
 
     def spell(interval: Mapping[str, float | None]) -> str:
@@ -394,13 +388,13 @@ def format_estimates(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def user() -> str:
-    """Return the login name of the user who runs the command; `unnamed` if there is none."""
+    """Return the user's login name, or `unnamed`."""
     try:
         return getpass.getuser()
-    except (KeyError, OSError):  # a container with a user of no name
+    except (KeyError, OSError):  # a container whose user has no name
         return "unnamed"
 
 
 def now() -> int:
-    """Return the machine's time, in microseconds since 1970."""
+    """Return the time in microseconds since 1970."""
     return time.time_ns() // 1000

@@ -1,4 +1,4 @@
-"""`sellertrust model monitor`: does the model still fit the world? For a person, for Prometheus, and as an exit code."""
+"""`sellertrust model monitor`: whether the model still fits, for people, Prometheus, and as an exit code."""
 
 import time
 from pathlib import Path
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 MAX_FEATURES = 10
-"""Features shown to a person; JSON and Prometheus have them all."""
+"""Features shown to a person; JSON and Prometheus have all."""
 
 
 @app.command("monitor")
@@ -42,8 +42,8 @@ def monitor(
 ) -> None:
     """Show how far sellers, scores and outcomes have moved from those of a model's training.
 
-    Exit code 4 on an alert. Drift is of today's sellers against the model's training points. Calibration is observed over
-    expected bad sellers: in windows that are over (matured), and in those still open, lifted by how past windows
+    Exit code 4 on an alert. Drift compares today's sellers with the model's training points. Calibration is observed
+    over expected bad sellers: in windows that are over (matured), and in open ones, projected by how past windows
     developed (estimated).
     """
     report = _look(model, study, export, as_of)
@@ -56,7 +56,7 @@ def monitor(
 
 
 def write_gauges(report: "MonitorReport", file: Path) -> None:
-    """Write the figures of a report as gauges of Prometheus, with the time of the look."""
+    """Write a report's figures as gauges of Prometheus, with its time."""
     calibrated = {"matured": report.matured.ratio, "estimated": report.estimated.ratio}
     ratios = {basis: ratio for basis, ratio in calibrated.items() if ratio is not None}
     gauges: list[tuple[str, str, str, dict[str, float]]] = [

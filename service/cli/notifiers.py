@@ -1,4 +1,4 @@
-"""`sellertrust notifier`: who reports violations, and how reliable they are, over gRPC."""
+"""`sellertrust notifier`: notifiers and their reliability, over gRPC."""
 
 from typing import Annotated, Any
 
@@ -35,7 +35,7 @@ def show_notifiers(
 ) -> None:
     """Show who reports violations, and how reliable they are.
 
-    In the order of their ids, with what became of their reports.
+    They are in the order of their ids, with the outcomes of their reports.
     """
     times = times_of(observe_time, known_time)
     with client() as (connection, settings):
@@ -49,7 +49,7 @@ def show_notifiers(
 
 
 def _row(notifier: Notifier) -> dict[str, Any]:
-    """Return one notifier as a row; reliability and its interval are None if nothing was decided."""
+    """Return a notifier's row; reliability and its interval are None if nothing was decided."""
     row = row_of(notifier, FIELDS)
     shares = [*row][-4:]
     return row | {name: round(row[name], 3) if row["reliability"] is not None else None for name in shares}

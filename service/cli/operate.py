@@ -1,4 +1,4 @@
-"""`sellertrust serve`, and `ledger upgrade`: running the thing."""
+"""`sellertrust serve` and `ledger upgrade`."""
 
 from functools import partial
 from typing import Annotated
@@ -47,10 +47,10 @@ def upgrade_command(
         str | None, typer.Option("--eraser", metavar="ROLE", help="A role that may also delete keys (seller_key).")
     ] = None,
 ) -> None:
-    """Create the ledger's tables, or bring them up to this release; give the roles of servers their rights.
+    """Create the ledger's tables, or upgrade them to this release; give the roles of servers their rights.
 
-    Safe to run twice, and by two at once. On PostgreSQL the owner of the tables runs it, and names the roles, which must
-    exist, at each upgrade.
+    Safe to run twice, and concurrently. On PostgreSQL the tables' owner runs it, and names the roles, which must exist,
+    at each upgrade.
     """
     from service.ledger.database.rights import grant
     from service.ledger.database.schema import upgrade

@@ -1,4 +1,4 @@
-"""The arguments and options that several commands share, each stated once."""
+"""Arguments and options that several commands share."""
 
 from pathlib import Path
 from typing import Annotated

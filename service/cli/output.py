@@ -1,4 +1,4 @@
-"""How the command line speaks: data on stdout as a table or JSON, everything else on stderr, and exit codes."""
+"""Output: data on stdout as a table or JSON, the rest on stderr; exit codes."""
 
 import io
 import json
@@ -49,15 +49,15 @@ class Exit(IntEnum):
 
 
 INTERRUPTED = 130
-"""Exit code of a command that Ctrl-C ended, as shells have it."""
+"""The exit code after Ctrl-C, as in shells."""
 
 
 WAITS = "kept, without effect until the report is on record"
-"""What becomes of a decision about an unknown violation."""
+"""What happens to a decision about an unknown violation."""
 
 
 class ResumeHintShown(SystemExit):
-    """The end of a command that was interrupted and has shown how to resume."""
+    """The end of an interrupted command that has shown how to resume."""
 
 
 EXIT_CODES = (
@@ -78,11 +78,11 @@ class Format(StrEnum):
 Output = Annotated[Format, typer.Option("--output", "-o", help="Form of the data on stdout.")]
 
 FOLDED = 24
-"""Characters of a column from which on its texts are folded on a terminal, so that other columns fit."""
+"""The width from which a column's texts are folded on a terminal."""
 GAP = 2
 """Characters between two columns."""
 
-_BY_STATUS = {  # by name, so that what calls no server does not load gRPC
+_BY_STATUS = {  # by name, so that commands without a server do not load gRPC
     "INVALID_ARGUMENT": Exit.USAGE,
     "NOT_FOUND": Exit.NOT_FOUND,
     "ALREADY_EXISTS": Exit.REFUSED,
@@ -96,7 +96,7 @@ _BY_STATUS = {  # by name, so that what calls no server does not load gRPC
 
 
 def exit_code(error: Exception) -> Exit:
-    """Return the exit code for an error, by its status if the server sent it, else by its class."""
+    """Return an error's exit code, by the server's status, else by the error's class."""
     if (status := getattr(getattr(error, "code", None), "name", None)) is not None:
         return _BY_STATUS.get(status, Exit.UNFORESEEN)
     if isinstance(error, InvalidInput):
@@ -111,32 +111,29 @@ def exit_code(error: Exception) -> Exit:
 
 
 def training_missing(error: ImportError) -> ConfigurationWrong:
-    """Return the error for a missing package of the extra `training`, with how to install it."""
+    """Return the error, with its remedy, for a missing package of the extra `training`."""
     return extra_missing(error, "training")
 
 
 def extra_missing(error: ImportError, extra: str) -> ConfigurationWrong:
-    """Return the error for a missing package of an extra, with how to install it."""
+    """Return the error, with its remedy, for a missing package of an extra."""
     return ConfigurationWrong(f"this needs the package {error.name}; install it: pip install 'sellertrust[{extra}]'")
 
 
 def say(text: str) -> None:
-    """Write a line of text for a person to stderr; data goes to stdout by `write`."""
+    """Write a line for a person to stderr."""
     sys.stderr.write(text + "\n")
 
 
 def format_count(count: int, noun: str) -> str:
-    """Format a count with its noun, in the singular for 1.
-
-    1 and "entry" give `1 entry`, 2 and "entry" `2 entries`, 2 and "day" `2 days`.
-    """
+    """Format a count with its noun: `1 entry`, `2 entries`, `2 days`."""
     if count == 1:
         return f"1 {noun}"
     return f"{count:,} " + (f"{noun[:-1]}ies" if noun.endswith("y") and noun[-2] not in "aeiou" else f"{noun}s")
 
 
 def cut_to_limit(limit: int, found: Iterable[T]) -> list[T]:
-    """Return the first `limit` items as a list; if there are more, write that to stderr."""
+    """Return the first `limit` items; report on stderr if there are more."""
     taken = list(islice(found, limit + 1))
     if len(taken) > limit:
         say(f"there are more than {limit:,}; show more with --limit")
@@ -144,10 +141,7 @@ def cut_to_limit(limit: int, found: Iterable[T]) -> list[T]:
 
 
 def write(text: str) -> None:
-    """Write data to stdout, and flush it.
-
-    If the reader has left (`| head`), the command ends at once with exit code 0.
-    """
+    """Write data to stdout and flush. Exits with 0 if the reader has left (`| head`)."""
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
@@ -157,7 +151,7 @@ def write(text: str) -> None:
 
 
 def wrap_line(text: str, stream: TextIO | None = None) -> str:
-    """Return a line with its end, wrapped between words if `stream` (by default stdout) is a terminal."""
+    """Return a line with its end, wrapped between words if `stream` (default: stdout) is a terminal."""
     stream = stream or sys.stdout
     if not stream.isatty():
         return text + "\n"
@@ -168,18 +162,18 @@ def wrap_line(text: str, stream: TextIO | None = None) -> str:
 
 
 class Column(NamedTuple):
-    """One column of a table: how it is headed, and the fields of a row that it shows."""
+    """One column of a table."""
 
     heading: str
     fields: tuple[str, ...] = ()
-    """By default the field of the heading's name. If one of them is None in a row, its cell is empty."""
+    """By default the field named like the heading. If one is None in a row, the cell is empty."""
     text: Callable[..., str] | None = None
-    """Makes one text of the fields; without it the cell is the one field."""
+    """Combines the fields into one text; by default the one field is shown."""
     goes_first: bool = False
-    """If a terminal is too narrow for every column, this one is left out first."""
+    """Left out first if a terminal is too narrow."""
 
     def cell(self, row: Mapping[str, Any]) -> Any:
-        """Return the value of this column in a row; None if it has none."""
+        """Return this column's value in a row, or None."""
         values = [row.get(name) for name in self.names]
         if None in values:
             return None
@@ -187,7 +181,6 @@ class Column(NamedTuple):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Return the fields that it shows."""
         return self.fields or (self.heading,)
 
 
@@ -199,11 +192,11 @@ def emit(
     wide: bool | None = None,
     title: str = "",
 ) -> None:
-    """Write rows to stdout as a table, or as JSON: a list of objects.
+    """Write rows to stdout as a table, or as a JSON list of objects.
 
-    A table shows `columns`, or all fields if there are none or `wide` is true. On a terminal it shows those that fit, unless
-    `wide` is true. A line on stderr names the columns that it leaves out. `wide` is None in a command without the option
-    `--wide`. Without rows a table is `nothing found`, on stderr.
+    A table shows `columns`, or all fields if there are none or `wide` is true. On a terminal it shows those that fit
+    unless `wide` is true, and names the others on stderr. `wide` is None in a command without `--wide`. An empty table
+    is `nothing found`, on stderr.
     """
     if output is Format.JSON:
         write(json.dumps(list(rows), ensure_ascii=False, indent=2) + "\n")
@@ -237,7 +230,7 @@ def _cell_text(value: Any) -> str:
 
 
 def _fit(columns: list[Column], rows: Sequence[Mapping[str, Any]]) -> list[Column]:
-    """Return the columns that fit the terminal: all, or all but those that go first, or else the first few."""
+    """Return the columns that fit the terminal: all, or all except those that go first, or the first few."""
     kept = [column for column in columns if not column.goes_first]
     for some in (columns, kept):
         if _count_fitting(some, rows) == len(some):
@@ -246,7 +239,7 @@ def _fit(columns: list[Column], rows: Sequence[Mapping[str, Any]]) -> list[Colum
 
 
 def _count_fitting(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> int:
-    """Return how many columns fit the terminal, at least one, if texts of more than FOLDED characters are folded."""
+    """Return how many columns fit the terminal, at least 1, with texts folded at FOLDED characters."""
     left, width = terminal_width(), 0
     for number, column in enumerate(columns):
         longest = max(len(_cell_text(value)) for value in (column.heading, *map(column.cell, rows)))
@@ -257,19 +250,15 @@ def _count_fitting(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]])
 
 
 def terminal_width() -> int:
-    """Return the number of characters in a line of stdout.
-
-    In a pipe 400, so that a program finds each row on a line of its own.
-    """
+    """Return the characters of a line of stdout; 400 in a pipe, so that programs find each row on one line."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else 400
 
 
 def print_table(table: "Table") -> None:
-    """Write a table to stdout, as wide as the terminal."""
     from rich.console import Console
 
     file, is_terminal = (None, None) if sys.stdout.isatty() else (io.StringIO(), False)
-    # What callers stated is shown as it is: `[/x]` and `:x:` are text, no styles and no pictures.
+    # Callers' texts are shown unchanged: `[/x]` and `:x:` are no styles or pictures.
     text = Console(width=terminal_width(), file=file, force_terminal=is_terminal, markup=False, emoji=False)
     with text.capture() as captured:
         text.print(table)
@@ -277,7 +266,7 @@ def print_table(table: "Table") -> None:
 
 
 def emit_one(row: Mapping[str, Any], output: Format) -> None:
-    """Write one object to stdout as two columns, name and value, or as a JSON object."""
+    """Write an object to stdout as two columns, name and value, or as JSON."""
     if output is Format.JSON:
         write(json.dumps(row, ensure_ascii=False, indent=2) + "\n")
         return

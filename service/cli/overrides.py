@@ -23,7 +23,7 @@ from service.cli.rows import row_of
 app = typer.Typer()
 
 NONE = "none"
-"""In place of a tier: the override in force ends."""
+"""Used in place of a tier: the override in force ends."""
 
 FIELDS = (
     "seller entry=entry_id tier=override.tier from=occur_time until=override.until actor=override.actor"
@@ -53,8 +53,8 @@ def set_override(
 ) -> None:
     """Set a seller's tier until a time, whatever its score; a later override replaces it.
 
-    With none the override in force ends now, and the tier follows from the score again. That is an override that has ended
-    as soon as it is stated: what was in force until now stays on record.
+    With none the override in force ends now, and the tier follows from the score again. This records an override that
+    ends at once; the earlier override remains recorded.
     """
     end, is_end = moment(until, "--until"), tier == NONE
     if (end is None) != is_end:
@@ -82,12 +82,12 @@ def set_override(
 
 
 def _end(connection: Client, marketplace: str, seller: str, entry: Entry) -> str:
-    """State the end of the override in force for a seller in an entry, and return the id of that override."""
+    """Fill an entry that ends the override in force for a seller, and return that override's id."""
     score = connection.get_trust_score(marketplace, seller, max_staleness="fresh")
     if not score.override:
         raise invalid("SELLER", f"no override is in force for {seller!r}")
     entry.override.tier = find_entries(connection, marketplace, seller, [score.override])[score.override].override.tier
-    # Just before the answer that showed it: an instant that no clock of a server takes for the future.
+    # Just before the answer that showed it, so that no server's clock takes it for the future.
     ended = score.stamp.observe_time.ToDatetime(UTC) - timedelta(milliseconds=1)
     entry.occur_time.FromDatetime(ended)
     entry.override.until.FromDatetime(ended + timedelta(microseconds=1))
@@ -98,7 +98,7 @@ def _end(connection: Client, marketplace: str, seller: str, entry: Entry) -> str
 def list_overrides(
     seller: OfSeller = None, limit: Limit = 100, marketplace: Marketplace = None, output: Output = Format.TABLE
 ) -> None:
-    """List overrides, the first stated first: who set which tier, why, from when until when, and which are in force.
+    """List overrides, oldest first: tier, person, reason, times, and whether in force.
 
     For a whole marketplace it reads all entries.
     """
@@ -116,7 +116,7 @@ def list_overrides(
 
 
 def _require_seller(connection: Client, marketplace: str, seller: str) -> None:
-    """Refuse a seller of whom nothing stands, by SELLER_NOT_FOUND, as far as the caller may know."""
+    """Raise SELLER_NOT_FOUND for a seller without entries, as far as the caller may know."""
     try:
         connection.get_trust_score(marketplace, seller)
     except SellertrustCallError as error:

@@ -1,7 +1,7 @@
-"""One seller's entries, as a client gets them over gRPC, made into the model's inputs again.
+"""Compute the model's inputs from one seller's entries as a client gets them over gRPC.
 
-It is the other way from facts to features: training reads columns of an export, this reads messages of the contract and
-finds statuses and incidents by the lifecycle and the rule. That both give the same bits is the gate `parity`.
+Training computes inputs from columns of an export. This module computes them from messages, with statuses by the
+lifecycle and incidents by the rule. The gate `parity` demands equal bits.
 """
 
 import io
@@ -43,9 +43,9 @@ _COLUMNS = [PLACE[name] for name in FactRow._fields[:-4]]
 
 
 def count_differing_rows(settings: Settings, marketplace: str, policy: Policy, sample: "Sample") -> int:
-    """Count the rows of a sample whose inputs, computed from entries over gRPC, differ in a bit.
+    """Count the sample rows whose inputs, computed from entries over gRPC, differ in a bit.
 
-    Starts a server of its own for it, over a socket, on the configured ledger.
+    Starts its own server on the configured ledger, over a socket.
     """
     from service.api.telemetry.logs import make_log
 
@@ -69,10 +69,9 @@ def count_differing_rows(settings: Settings, marketplace: str, policy: Policy, s
 
 
 def rows_of(marketplace: str, seller: str, messages: Sequence[entry_pb2.Entry]) -> list[FactRow]:
-    """Convert one seller's entries, as listed over gRPC, into the rows that scoring reads.
+    """Convert one seller's listed entries into the rows that scoring reads.
 
-    In the order of their sequence, with the statuses that follow from decisions. Raises InvalidInput if one cannot be
-    read.
+    In sequence, with the statuses that follow from decisions. Raises InvalidInput for an unreadable entry.
     """
     statuses: dict[str, int] = {}
     reports: dict[str, ViolationReported] = {}
@@ -104,9 +103,9 @@ def inputs_of(
     features: tuple[AnyFeature, ...],
     constants: Constants,
 ) -> Floats:
-    """Compute the model's inputs of one seller at the beginning of `day`: shape (features,).
+    """Compute one seller's inputs at the beginning of `day`, by what was reported by then: shape (features,).
 
-    By what was reported by then. `rows`: all of the seller's.
+    `rows`: all of the seller's.
     """
     listed = list(rows)
     facts = resolve(columns_of(listed, [seller]), np.array([day * DAY], dtype=np.int64), as_reported=True)

@@ -1,4 +1,4 @@
-"""`sellertrust payout` and `sellertrust restitution`: what of an order may be paid out, and what an overturn gives back."""
+"""`sellertrust payout` and `sellertrust restitution`."""
 
 from functools import partial
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""`sellertrust policy`: whether a policy holds together, what changes from one to another, and its cases."""
+"""`sellertrust policy check | diff`: a policy's validity, its differences from another, and its cases."""
 
 from pathlib import Path
 from textwrap import fill
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 CHANGES_SHOWN = 30
-"""Sets of changes that a person is shown; JSON has every situation."""
+"""Sets of changes shown to a person; JSON has every situation."""
 
 LINE = 120
-"""Characters of a line of them."""
+"""Characters of their lines."""
 
 
 @app.command("check")
@@ -35,11 +35,11 @@ def check(
 ) -> None:
     """Check a policy over every situation it distinguishes; show what is probably not meant.
 
-    A policy that is laxer for who is worse, or for UNRATED, is refused with an example, as is whatever else contradicts
-    itself (exit code 6). Rules that never matter, that state the same as others, and, if there are rules,
-    tiers without one are shown.
+    Rejects, with an example and exit code 6, a policy that is laxer for worse sellers or for UNRATED, or contradicts
+    itself otherwise. Shows rules that never matter, rules that repeat others, and, if there are rules, tiers without
+    one.
 
-    Then its cases are run: sellers, a day, what must follow. Exit code 4 if one fails.
+    Then it runs the policy's cases: sellers, a day, and the expected outcome. Exit code 4 if one fails.
     """
     from scoring.policy.checking import find_oddities
     from scoring.policy.space import build_space
@@ -69,7 +69,8 @@ def diff(
 ) -> None:
     """Show the situations in which two policies differ in tier, badge or terms, with examples.
 
-    Exact, since policies are piecewise constant. Situations in which a search finds no seller are only counted.
+    The result is exact, since policies are piecewise constant. Situations for which a search finds no seller are only
+    counted.
     """
     from scoring.policy.difference import find_changes
     from scoring.policy.moved import list_part_changes
@@ -92,7 +93,7 @@ def diff(
 
 
 def _print_changes(rows: list[dict[str, str]]) -> None:
-    """Show a person each set of changes once, the most frequent first, with the first situation that has it."""
+    """Show each set of changes once, most frequent first, with its first situation."""
     alike: dict[str, list[dict[str, str]]] = {}
     for row in rows:
         alike.setdefault(row["changes"], []).append(row)
@@ -110,7 +111,7 @@ def _print_changes(rows: list[dict[str, str]]) -> None:
 
 
 def _run_cases(policy: "Policy", file: Path) -> None:
-    """Say which cases fail, and how many hold; exit code 4 if one fails."""
+    """Report the cases; exit with 4 if one fails."""
     from scoring.policy.cases import run_cases
     from service.policy.policy_file import read_cases
 
@@ -125,7 +126,7 @@ def _run_cases(policy: "Policy", file: Path) -> None:
 
 
 def _path(stated: Path | None) -> Path:
-    """Return the policy file meant: the stated one, the configured one, or the shipped one."""
+    """Return the stated policy file, else the configured or the shipped one."""
     from service.policy.policy_file import SHIPPED_POLICY
 
     return stated or load().policy or SHIPPED_POLICY

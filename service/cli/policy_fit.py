@@ -1,4 +1,4 @@
-"""`sellertrust policy fit`: how a model's test rows fall into the tiers of a policy, and cut-offs for stated shares."""
+"""`sellertrust policy fit`: the distribution of a model's test rows over tiers, and cut-offs for stated shares."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
@@ -36,8 +36,8 @@ def fit(
 ) -> None:
     """Show each tier's share of sellers and its rate of bad by a model's test rows; propose cut-offs.
 
-    Rates are over the study's window at the reference exposure, with their 95 % interval. Neighbours whose intervals
-    overlap are not told apart. Unrated are those whom the policy of the training left unrated.
+    Rates are over the study's window at the reference exposure, with 95 % intervals. Neighbours with overlapping
+    intervals cannot be distinguished. Unrated are those whom the training's policy left unrated.
     """
     from service.policy.policy_file import SHIPPED_POLICY, read_policy
     from training.evaluation.bands import propose_cut_offs, read_bands
@@ -81,7 +81,7 @@ def _spell(cut_offs: Mapping[Tier, int]) -> dict[str, int]:
 
 
 def _rows(bands: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the rows of a table for a person: rates in per cent."""
+    """Return a table's rows for a person: rates in per cent."""
     words = {True: "told apart", False: "not told apart", None: None}
     return [
         {

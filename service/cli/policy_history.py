@@ -48,11 +48,11 @@ def commit(
     proposes: Propose = False,
     output: Output = Format.TABLE,
 ) -> None:
-    """Have a policy served by every server from now on, without a restart, or propose that.
+    """Make every server serve a policy from now on, without a restart, or propose that.
 
-    Refused if the policy does not hold together, or if another one than the expected one is served (exit code 4). With
-    assumptions, or once some were committed, its loss certificate is made: each verdict must hold, or be accepted with the
-    sum in minor units.
+    Rejected if the policy is invalid, or if the served policy is not the expected one (exit code 4). With assumptions,
+    or once some were committed, its loss certificate is made. Each verdict must hold, or be accepted with the sum in
+    minor units.
     """
     from service.policy.certificate_file import read_assumptions_text
     from service.policy.policy_file import read_policy
@@ -89,9 +89,9 @@ def rollback(
     ] = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Have the policy served again that the present one had replaced; once more goes further back.
+    """Serve the policy again that the present one replaced; another rollback goes further back.
 
-    Servers follow within a second. What a rollback took back comes again by a commit alone.
+    Servers follow within a second. Only a commit brings back what a rollback removed.
     """
     with client() as (connection, _):
         policies = PolicyClient(connection)
@@ -102,7 +102,7 @@ def rollback(
 
 @app.command("history")
 def history(output: Output = Format.TABLE) -> None:
-    """List every move of the policy, oldest first: who, when, why. Nothing until the first commit."""
+    """List every move of the policy, oldest first: who, when, why. Empty until the first commit."""
     with client() as (connection, _):
         rows = [_move_row(move, output) for move in PolicyClient(connection).list_policy_moves()]
     emit(rows, output)
@@ -115,7 +115,7 @@ def show(
     ] = "head",
     output: Output = Format.TABLE,
 ) -> None:
-    """Write the text of the served policy, or of an earlier one that a stamp names by its digest."""
+    """Write the text of the served policy, or of an earlier one by the digest in a stamp."""
     with client() as (connection, _):
         found = PolicyClient(connection).get_policy(policy)
     if output is Format.JSON:
@@ -151,7 +151,7 @@ def _move_row(move: PolicyMove, output: Format) -> dict[str, Any]:
 
 
 def _describe_losses(losses: Iterable[AcceptedLoss]) -> str:
-    """Return losses as they are accepted on the command line: `unconditional=377980000`."""
+    """Return losses in the form of the command line: `unconditional=377980000`."""
     return "; ".join(f"{one.verdict}={one.sum_minor}" for one in losses)
 
 

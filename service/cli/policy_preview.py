@@ -1,4 +1,4 @@
-"""`sellertrust policy preview`: which sellers of the ledger another policy would move, and what a past span says of it."""
+"""`sellertrust policy preview`: the sellers that another policy would move, and its effect on a past span."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 DEFAULT_DAYS = 90
-"""Days of the past span, if none is stated."""
+"""The length of the past span by default."""
 
 MAX_VIOLATIONS = 1_000
-"""Violations of the span that are looked at, the latest first."""
+"""Violations of the span that are examined, latest first."""
 
 SHOWN = 15
-"""Rows of a table that a person is shown; JSON has them all."""
+"""Rows of a table shown to a person; JSON has all."""
 
 
 @app.command("preview")
@@ -51,8 +51,9 @@ def preview(
 ) -> None:
     """Show which sellers of the ledger another policy would move, by segment, and for whom each of its rules holds.
 
-    Of the past span: which violations it would have stopped beforehand, with the knowledge of then, and which sellers
-    without one would have had stricter terms. Reads the ledger and the registry's champion; nothing is changed.
+    For the past span, with the knowledge of that time, it shows the violations that the policy would have prevented,
+    and the sellers without violations who would have had stricter terms. It reads the ledger and the registry's
+    champion, and changes nothing.
     """
     from service.policy.policy_file import read_policy
     from service.policy.preview import preview as look
@@ -77,7 +78,7 @@ def preview(
 def _question(
     settings: Settings, ledger: "Ledger", after: "Policy", against: Path | None, since: str | None
 ) -> "Question":
-    """Return what is compared: with a file or the served policy, by the champion if there is one."""
+    """Return the comparison: a file or the served policy, by the champion if there is one."""
     from service.policy.history import PolicyHistory
     from service.policy.policy_file import load_policy, read_policy
     from service.policy.preview import Question
@@ -102,7 +103,7 @@ def _question(
 
 
 def _print(asked: "Question", found: "Preview") -> None:
-    """Show a person what changes, the largest changes first."""
+    """Show the changes, largest first."""
     before, after = (f"{policy.name} version {policy.version} ({policy.digest[:12]})" for policy in asked.policies())
     say(f"{format_count(found.sellers, 'seller')}, from {before} to {after}")
     emit([{"by": kind, "segment": name, **counts} for kind, name, counts in found.segment_rows()], Format.TABLE)
@@ -138,7 +139,7 @@ def _print_examples(title: str, examples: "list[Moved]") -> None:
 
 
 def _say_more(number: int, what: str) -> None:
-    """Say how many rows of a table are not shown, if any are not."""
+    """Report how many rows are not shown, if any."""
     if number > SHOWN:
         say(f"and {number - SHOWN:,} more {what}, with -o json")
 

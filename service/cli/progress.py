@@ -1,4 +1,4 @@
-"""Progress of long work: bars with time left on a terminal, one clean line a step elsewhere. Always on stderr."""
+"""Progress on stderr: bars with time left on a terminal, one line a step elsewhere."""
 
 import sys
 import time
@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 
 class StepProgress:
-    """Call it with (step, done, total) as often as you like; use it as a context manager.
+    """A context manager to call with (step, done, total) at any rate.
 
     A step begins when it is first named and ends when done == total or another begins.
     """
@@ -21,7 +21,7 @@ class StepProgress:
         self._task: TaskID | None = None
         self._step = ""
         self._began = 0.0
-        self.seconds: dict[str, float] = {}  # of each step that is over
+        self.seconds: dict[str, float] = {}  # of each finished step
         if self._console.is_terminal:
             columns = (TextColumn("{task.description:<24}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
             self._bars = Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=self._console)
@@ -36,7 +36,6 @@ class StepProgress:
             self._bars.stop()
 
     def __call__(self, step: str, done: int, total: int) -> None:
-        """Show that `done` of `total` of a step is done."""
         if step != self._step:
             self._step, self._began = step, time.monotonic()
             if self._bars:

@@ -1,4 +1,4 @@
-"""`sellertrust proposal ...`: what another person has to approve, over gRPC; and the options by which verbs propose it."""
+"""`sellertrust proposal ...`: requests that another person must approve, over gRPC; options to propose them."""
 
 import re
 import uuid
@@ -26,14 +26,14 @@ Name = Annotated[
 
 
 class Outcome(StrEnum):
-    """What can be decided about a proposal."""
+    """Decisions about a proposal."""
 
     APPROVE = "approve"
     WITHDRAW = "withdraw"
 
 
 DIGEST = re.compile(r"[0-9a-f]{12,64}")
-"""A digest, or its beginning: 12 digits tell what is looked at from all else."""
+"""A digest or its beginning: 12 digits are distinctive."""
 
 
 @app.command("list")
@@ -58,7 +58,7 @@ _SUMMARY = ("proposal", "state", "persons_missing", "method", "author", "expires
 
 @app.command("show")
 def show(proposal: Name, marketplace: Marketplace = None, output: Output = Format.TABLE) -> None:
-    """Show a proposal: the request, who stands behind it, and the digest to approve it by."""
+    """Show a proposal: the request, the persons behind it, and the digest to approve it by."""
     with client() as (connection, settings):
         found = ProposalClient(connection).get_proposal(_full_name(proposal, marketplace_of(marketplace, settings)))
     emit_one(proposal_row(found, output), output)
@@ -76,9 +76,9 @@ def decide(
     marketplace: Marketplace = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Decide about a proposal: approve what another person proposes and you looked at, by its digest, or withdraw it.
+    """Decide about a proposal: approve another person's proposal by the digest that you looked at, or withdraw it.
 
-    By withdraw a proposal, or that of another person, is declined: nothing is done by it any more.
+    withdraw also declines another person's proposal. Nothing is done by it any more.
     """
     if outcome is Outcome.APPROVE and not DIGEST.fullmatch(digest):
         raise invalid(
@@ -88,7 +88,7 @@ def decide(
         name, asking = _full_name(proposal, marketplace_of(marketplace, settings)), ProposalClient(connection)
         if outcome is Outcome.APPROVE:
             present = asking.get_proposal(name).digest
-            whole = present if present.startswith(digest) else digest.ljust(64, "0")  # which the server refuses
+            whole = present if present.startswith(digest) else digest.ljust(64, "0")  # which the server rejects
             found = asking.approve_proposal(name, whole, actor=actor, reason=reason)
         else:
             found = asking.withdraw_proposal(name, actor=actor, reason=reason)
@@ -97,7 +97,7 @@ def decide(
 
 @app.command("carry-out")
 def carry_out(proposal: Name, marketplace: Marketplace = None, output: Output = Format.TABLE) -> None:
-    """Make the call that an approved proposal holds: all of it, and once however often called."""
+    """Make the call in an approved proposal: all of it, once however often called."""
     with client() as (connection, settings):
         asking = ProposalClient(connection)
         found = asking.get_proposal(_full_name(proposal, marketplace_of(marketplace, settings)))
@@ -111,10 +111,7 @@ def carry_out(proposal: Name, marketplace: Marketplace = None, output: Output = 
 
 
 def propose(connection: Client, request: Proposable, *, actor: str, reason: str, output: Format) -> None:
-    """Make a proposal of a request; show it, and what is to be done next.
-
-    The request itself is not carried out.
-    """
+    """Propose a request without carrying it out; show the proposal and the next step."""
     found = ProposalClient(connection).create_proposal(
         request, actor=actor, reason=reason, proposal_id=uuid.uuid4().hex[:12]
     )
@@ -126,7 +123,7 @@ def propose(connection: Client, request: Proposable, *, actor: str, reason: str,
 
 
 def proposal_row(proposal: Proposal, output: Format) -> dict[str, Any]:
-    """Return one proposal as a row for output, value by column: its request, steps and digest."""
+    """Return a proposal's row: its request, steps and digest."""
     field = proposal.WhichOneof("request")
     request = dict_of(getattr(proposal, field)) if field else {}
     steps = [row_of(step, "time=step_time state principal person counts actor reason") for step in proposal.steps]
@@ -140,10 +137,7 @@ def proposal_row(proposal: Proposal, output: Format) -> dict[str, Any]:
 
 
 def _lines(name: str, value: object) -> list[str]:
-    """Return a field of a request as lines.
-
-    A text of several lines, such as a policy, stays as it stands.
-    """
+    """Return a request's field as lines; a text of several lines, such as a policy, stays unchanged."""
     first, *others = str(value).splitlines() or [""]
     return [f"{name} {escape_unprintable(first)}", *map(escape_unprintable, others)]
 

@@ -1,4 +1,4 @@
-"""`sellertrust rescore`: all sellers' scores for a day, in one file that servers of this machine answer from."""
+"""`sellertrust rescore`: all scores for a day in one file, for servers of this machine."""
 
 import os
 import time
@@ -35,10 +35,10 @@ def rescore(
 ) -> None:
     """Score all sellers of all marketplaces for one day, and write the scores to one file.
 
-    Servers of this machine with the same data folder answer from it within seconds, exactly as they would have
-    computed: whoever has an entry since is computed anew. Run it each night for `tomorrow`, and with `--model` or `--policy`
-    before another one is promoted, so that neither midnight nor the promotion finds the servers without scores. A file
-    can be deleted at any time; it then costs computing. Those of days before yesterday are deleted here.
+    Servers of this machine with the same data folder use it within seconds. Their answers are exactly those that they
+    would compute; sellers with later entries are computed again. Run it each night for `tomorrow`, and with `--model`
+    or `--policy` before a promotion, so that servers always have scores. A file can be deleted at any time, at the cost
+    of computing. Files of days before yesterday are deleted here.
     """
     from service.scores.rescoring import rescore as write_generation
 

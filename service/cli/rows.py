@@ -1,4 +1,4 @@
-"""Messages of the contract as rows of tables and JSON, by names of fields."""
+"""Messages as rows of tables and JSON."""
 
 from typing import Any
 
@@ -11,23 +11,22 @@ _NAMES = ("marketplaces/", "models/", "policies/")
 
 
 def row_of(message: Message, fields: str) -> dict[str, Any]:
-    """Return the named fields of a message in the words of the command line.
+    """Return a message's named fields in the words of the command line.
 
-    `fields`: names with blanks between them, such as `seller model=stamp.model_digest`; a part `new=path` renames a field,
-    perhaps of a message within. Enumerations become their words, times text, resource names the last id. What is not
-    stated is None.
+    `fields`: names separated by blanks, such as `seller model=stamp.model_digest`; `new=path` renames a possibly nested
+    field. Enumerations become words, times text, resource names the last id. Unset fields are None.
     """
     pairs = (part.rpartition("=") for part in fields.split())
     return {new or path: _follow(message, path.split(".")) for new, _, path in pairs}
 
 
 def plain_of(message: Message) -> dict[str, Any]:
-    """Return all fields of a message in the words of the command line, messages within too."""
+    """Return all fields of a message, nested ones too, in the words of the command line."""
     return row_of(message, " ".join(field.name for field in message.DESCRIPTOR.fields))
 
 
 def dict_of(message: Message, *, whole: bool = False) -> dict[str, Any]:
-    """Return a message as JSON values by the names of the contract; `whole`: zeros and empty lists too."""
+    """Return a message as JSON values by the contract's names; `whole`: with zeros and empty lists."""
     return MessageToDict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=whole)
 
 

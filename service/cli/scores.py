@@ -35,11 +35,11 @@ NO_MODEL_SERVED = (
     " sellertrust model list"
 )
 MAX_SHOWN = 5
-"""Incidents, days or entries of one reason shown to a person; JSON has them all."""
+"""Incidents, days or entries of one reason shown to a person; JSON has all."""
 
 _LEVELS = {value: name.removeprefix("IDENTITY_LEVEL_").lower() for name, value in IdentityLevel.items() if value}
 _INDENT = 33
-"""Columns before the facts of a reason."""
+"""Columns before a reason's facts."""
 
 
 COLUMNS = (
@@ -48,7 +48,7 @@ COLUMNS = (
     Column("incidents", ("incidents", "open"), "{}, {} open".format, goes_first=True),
     Column("reasons"),
 )
-"""What `score` shows at 80 characters: the points with their 90 % interval, and counted incidents with open allegations."""
+"""For 80 characters: points with 90 % interval, counted incidents, open allegations."""
 
 
 @app.command("score")
@@ -92,7 +92,7 @@ def score(
 def _explain(
     connection: Client, marketplace: str, sellers: list[str], output: Format, **times: Any
 ) -> list[tuple[str, str]]:
-    """Show the explanations of those sellers that there are; (seller, why not) of the others."""
+    """Show the explanations of found sellers; return (seller, reason) of the others."""
     found: list[tuple[ExplainTrustScoreResponse, dict[str, Any]]] = []
     missing: list[tuple[str, str]] = []
     for seller in sellers:
@@ -112,7 +112,7 @@ def _explain(
 
 
 def _override(connection: Client, marketplace: str, seller: str, score: TrustScore) -> dict[str, Any]:
-    """Return, under `override`, who set the tier, why and until when; nothing if nobody did."""
+    """Return, under `override`, the person, reason and end of a set tier; empty without one."""
     if not score.override:
         return {}
     entry = find_entries(connection, marketplace, seller, [score.override])[score.override]
@@ -134,10 +134,10 @@ def _row(result: BatchGetTrustScoresResponse.Result) -> dict[str, Any]:
 
 
 def score_row(score: TrustScore) -> dict[str, Any]:
-    """Return one trust score as a row for output: value by column, None where it has none.
+    """Return a score's row: value by column, None for none.
 
-    `p_bad` has 6 decimals, the model is 12 digits of its digest; `standing` is left out if there is none. A stale answer
-    says how old it is.
+    `p_bad` has 6 decimals, the model is 12 digits of its digest; `standing` is left out if there is none. A stale
+    answer has its age.
     """
     row = row_of(score, FIELDS)
     if row["standing"] is None:
@@ -152,12 +152,12 @@ def score_row(score: TrustScore) -> dict[str, Any]:
 
 
 def _cautions(score: TrustScore) -> dict[str, Any]:
-    """Return, under `cautions`, those in force as JSON values; nothing if there are none."""
+    """Return, under `cautions`, those in force as JSON values; empty if there are none."""
     return {"cautions": [plain_of(one) for one in score.cautions]} if score.cautions else {}
 
 
 def _print_cautions(score: TrustScore, as_json: bool = False) -> None:
-    """Write a line for each caution in force, unless the answer is written as JSON."""
+    """Write a line for each caution in force, except with JSON."""
     for one in () if as_json else score.cautions:
         seller, until = score.seller.rsplit("/", 1)[-1], one.end_time.ToJsonString()[:16]
         text = (
@@ -168,7 +168,7 @@ def _print_cautions(score: TrustScore, as_json: bool = False) -> None:
 
 
 def describe_reason(caution: Caution) -> str:
-    """Return why a caution is in force, in words."""
+    """Describe why a caution is in force."""
     texts = {
         CAUTION_SIGNAL_REPORTS: f"reports that weigh {caution.counted:,} together",
         CAUTION_SIGNAL_CONTROL: "the account came into other hands",
@@ -180,9 +180,8 @@ def describe_reason(caution: Caution) -> str:
 
 
 def explanation_row(explanation: ExplainTrustScoreResponse) -> dict[str, Any]:
-    """Return one explanation as JSON values: the score's row, with reasons and incidents.
-
-    Or, for an unrated seller, with its thin file.
+    """Return an explanation as JSON values: the score's row, with reasons and incidents, or an unrated seller's thin
+    file.
     """
     row = score_row(explanation.trust_score) | _cautions(explanation.trust_score)
     if explanation.HasField("thin_file"):
@@ -194,10 +193,7 @@ def explanation_row(explanation: ExplainTrustScoreResponse) -> dict[str, Any]:
 
 
 def print_explanation(explanation: ExplainTrustScoreResponse, override: dict[str, Any] | None = None) -> None:
-    """Write one explanation to stdout for a person: how the points come about, line by line.
-
-    `override`: the tier that a person set, if there is one.
-    """
+    """Print one explanation for a person, line by line; `override`: the tier that a person set, if any."""
     row = explanation_row(explanation)
     head = [f"{row['seller']}: {row['state']}"]
     if row["points"] is not None:
@@ -232,14 +228,14 @@ def print_explanation(explanation: ExplainTrustScoreResponse, override: dict[str
 
 
 def _print_line(name: str, points: str, text: str) -> None:
-    """Write one line of the sum, wrapped to 80 columns: a name, points, and the facts behind them."""
+    """Print one line of the sum, wrapped to 80 columns: a name, points, and facts."""
     lines = wrap(text, 80 - _INDENT) or [""]
     first = f"  {name:<23} {points:>5}  {lines[0]}".rstrip()
     write("\n".join([first, *(" " * _INDENT + line for line in lines[1:])]) + "\n")
 
 
 def _list_facts(reason: dict[str, Any]) -> list[str]:
-    """Return the facts behind a reason, a text each: in all first, then the first few by themselves."""
+    """Return a reason's facts as texts: the total, then the first few."""
     counted, compared = reason["counted"], reason["compared"]
     entries = f"; entries {' '.join(reason['entries'][:MAX_SHOWN])}" if reason["entries"] else ""
     since = f", since {reason['days'][0]['day']}" if reason["days"] else ""

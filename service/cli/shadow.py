@@ -1,4 +1,4 @@
-"""`sellertrust model shadow`: which model is the shadow, and how its answers differ."""
+"""`sellertrust model shadow`: the shadow model, and how its answers differ."""
 
 from typing import Annotated, Any
 
@@ -26,9 +26,9 @@ def shadow(
 ) -> None:
     """Let a model score live requests beside the champion, or compare what it would have answered. No answer changes.
 
-    Running servers begin within seconds. The champion as its own shadow ends it. The comparison is of this data folder.
-    Differences are the shadow's points less the champion's, of every rated answer; dropped requests came while too many
-    waited, failed ones could not be scored again or written down.
+    Running servers begin within seconds. To end it, name the champion. The comparison covers this data folder.
+    Differences are the shadow's points less the champion's, of every rated answer. Dropped requests came while too many
+    waited. Failed ones could not be scored again or recorded.
     """
     if bool(model) != bool(reason):
         raise invalid(

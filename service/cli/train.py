@@ -1,4 +1,4 @@
-"""`sellertrust train`: from the ledger to a registered model, in nine visible steps, as a study says."""
+"""`sellertrust train`: from the ledger to a registered model, in nine visible steps, by a study."""
 
 import json
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 _SHOWN = ("manifest", "evaluation", "lineage", "certificate")
-"""Parts of an artifact that the report shows."""
+"""Parts of an artifact in the report."""
 
 
 @app.command("train")
@@ -49,12 +49,12 @@ def train(
 ) -> None:
     """Train, certify, calibrate, compare and judge a model as a study says, and register it.
 
-    The first model whose gates ask for nobody's name becomes champion; any other is a challenger.
+    The first model whose gates need no sign-off becomes champion; any other is a challenger.
 
-    Exit code 4 if a hard gate failed: the model is registered all the same, and its promotion is refused.
+    Exit code 4 if a hard gate failed: the model is registered, but its promotion is rejected.
 
-    The table's seconds are those that a step took in all. In JSON, `seconds` are what making the model took of them, and
-    `apart` the rest: baselines, resampling, the second training.
+    The table's seconds are each step's total. In JSON, `seconds` is the part for making the model, and `apart` the
+    rest: baselines, resampling, the second training.
     """
     training = Training(load(), study, recalibrate=recalibrate, verify=verify)
     if rows is not None:
@@ -75,10 +75,7 @@ def train(
 
 
 class Training:
-    """One training as the command runs it.
-
-    The study, the ledger's export, the registry, and what is kept on disk.
-    """
+    """One training: study, export of the ledger, registry, and files to resume from."""
 
     def __init__(
         self,
@@ -97,8 +94,8 @@ class Training:
     def read(self, export: Path | None, progress: Progress) -> None:
         """Read an export of the ledger into memory, and prepare the job.
 
-        `export`: its file; None: one is made of the ledger as it is now, in the data folder. ConfigurationWrong if the
-        ledger has no entries of the study's marketplace.
+        `export`: its file; None: made of the ledger now, in the data folder. Raises ConfigurationWrong if the ledger
+        has no entries of the study's marketplace.
         """
         table = table_of(self._settings, self.study.marketplace, export, progress)
         self._job = self._job_of(table, export_given=export is not None)
@@ -140,7 +137,7 @@ class Training:
         )
 
     def _of_marketplace(self, champion: "Artifact") -> "Artifact | None":
-        """Return the champion, if it is of the study's marketplace, or so old that it does not say."""
+        """Return the champion if it is of the study's marketplace, or too old to state one."""
         from training.monitoring.outcomes import lineage_of
 
         its = lineage_of(champion).get("marketplace", self.study.marketplace)
@@ -157,21 +154,21 @@ class Training:
 
     @property
     def job(self) -> "Job":
-        """Return the prepared job; RuntimeError before `read` was called."""
+        """Return the prepared job. Raises RuntimeError before `read`."""
         if self._job is None:
             raise RuntimeError("read() comes first")
         return self._job
 
     def plan(self, progress: Progress) -> "Planned":
-        """Run the snapshot and the checks alone, without training; return what they found."""
+        """Run only the snapshot and the checks; return the findings."""
         from training.pipeline.run import plan
 
         return plan(self.job, progress)
 
     def run(self, progress: Progress) -> "Trained":
-        """Train by all steps; return the model with its verdict, which is not published yet.
+        """Train by all steps; return the unpublished model with its verdict.
 
-        What a dry or an interrupted run of the same training had made is used again, and a line states so.
+        Reuses, and reports, the results of a dry or interrupted run of the same training.
         """
         from training.pipeline.run import run
 
@@ -181,9 +178,9 @@ class Training:
         return trained
 
     def check_rows(self, file: Path, *, dry_run: bool) -> None:
-        """Check, before anything is trained, that rows can be written to a file.
+        """Check before training that rows can be written to a file.
 
-        ConfigurationWrong if they cannot, or in a dry run, which scores nothing.
+        Raises ConfigurationWrong if not, or in a dry run, which scores nothing.
         """
         from training.pipeline.rows import check_rows_file
 
@@ -198,9 +195,8 @@ class Training:
         say(f"{write_rows(self.job.table, trained, file):,} scored test rows written to {file}")
 
     def finish(self, trained: "Trained", *, publish: bool) -> dict[str, Any]:
-        """Make the model's report, publish the model if `publish`; return a summary as JSON values.
-
-        What interrupted runs would need is deleted.
+        """Make the model's report, publish the model if `publish`, delete the files to resume from; return a summary
+        as JSON.
         """
         from training.report.page import render
 

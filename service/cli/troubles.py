@@ -1,6 +1,6 @@
-"""The problem and the remedy for a PostgreSQL that lets nobody in, or is silent: for the operator, who may know where it is.
+"""The problem and remedy, for the operator, when PostgreSQL rejects logins or is silent.
 
-Callers of the server get no more than that the ledger is unavailable, not which host and port that concerns.
+Callers only learn that the ledger is unavailable, never its host and port.
 """
 
 import re
@@ -16,9 +16,9 @@ _REFUSALS = re.compile(
 
 
 def explain_ledger_error(error: LedgerUnavailable) -> tuple[Exit, str, str]:
-    """Return (exit code, problem, remedy) for a ledger that cannot be reached.
+    """Return (exit code, problem, remedy) for an unreachable ledger.
 
-    CONFIGURATION if PostgreSQL answers and refuses the user, password or database of the URL; else UNAVAILABLE.
+    CONFIGURATION if PostgreSQL rejects the URL's user, password or database; else UNAVAILABLE.
     """
     place = _place()
     if not place:
@@ -32,10 +32,7 @@ def explain_ledger_error(error: LedgerUnavailable) -> tuple[Exit, str, str]:
 
 
 def _place() -> str:
-    """Return host and port of the configured PostgreSQL, never its password.
-
-    Empty if it is none.
-    """
+    """Return PostgreSQL's configured host and port, without the password; empty for another database."""
     from sqlalchemy import make_url
     from sqlalchemy.exc import ArgumentError
 

@@ -1,4 +1,4 @@
-"""`sellertrust verify`: prove that the ledger, the audit file, a backup or remembered scores are what they should be."""
+"""`sellertrust verify`: the ledger, the audit file, a backup or remembered scores."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -18,7 +18,7 @@ app = typer.Typer()
 
 
 class Subject(StrEnum):
-    """What can be verified."""
+    """The object to verify."""
 
     LEDGER = "ledger"
     AUDIT = "audit"
@@ -55,20 +55,20 @@ def verify(
 ) -> None:
     """Verify the ledger, the audit file, a backup or remembered scores. Exit code 4 if it is not what it should be.
 
-    ledger: the ledger against its seals, and against exported checkpoints if FILE names them. It names the first mismatch,
-    the first entry whose sealed text cannot be read although no erasure says so, and a source's position beyond the end.
+    ledger: compares the ledger with its seals, and with exported checkpoints if FILE has them. Shows the first
+    mismatch, the first entry with an unreadable sealed text that no erasure explains, and a source's position beyond
+    the end.
 
-    audit: that no line of an audit file was changed or left out. Keep the last hash elsewhere, so that lines cut off at
-    the end are noticed too. With --server that server checks its own file. Exit code 6 if a line is wrong.
+    audit: checks that no line of an audit file was changed or removed. Keep the last hash elsewhere, to detect lines
+    cut off at the end. With --server that server checks its own file. Exit code 6 if a line is wrong.
 
-    backup: restores FILE into a temporary ledger that is thrown away. That needs room for the whole ledger in the system's
-    folder of temporary files (TMPDIR).
+    backup: restores FILE into a temporary ledger, which is deleted. That needs room for the whole ledger in the
+    system's folder of temporary files (TMPDIR).
 
-    book: recomputes the scores that a server remembers, each at its stamp. `changed` were those whose model or policy was
-    swapped in between, `unknown` those for whom the server had no score. Exit code 3 if nobody is on record, 5 if nothing was
-    compared.
+    book: recomputes the scores that a server remembers, each at its stamp. `changed`: the model or policy changed in
+    between; `unknown`: the server had no score. Exit code 3 if no seller is recorded, 5 if nothing was compared.
 
-    rescored: holds each file that `rescore` wrote against its checksums, and its scores against the ledger.
+    rescored: compares each file of `rescore` with its checksums, and its scores with the ledger.
     """
     given = {"FILE": file, "--public-key": public_key, "--sample": sample, "--server": server}
     for name, value in (given | {"--marketplace": marketplace}).items():

@@ -1,4 +1,4 @@
-"""`sellertrust violation ...`: violations, the review queue, and the decisions about them, over gRPC."""
+"""`sellertrust violation ...`: violations, the review queue, and decisions, over gRPC."""
 
 import uuid
 from enum import StrEnum
@@ -54,7 +54,7 @@ Id = Annotated[str, typer.Argument(metavar="VIOLATION", help="Its id: the entry_
 
 
 class Outcome(StrEnum):
-    """What can be decided about a violation."""
+    """Decisions about a violation."""
 
     REVIEW = "review"
     CONFIRM = "confirm"
@@ -89,13 +89,13 @@ QUEUE_COLUMNS = (
 def show(
     violation: Id, known_time: KnownTime = None, marketplace: Marketplace = None, output: Output = Format.TABLE
 ) -> None:
-    """Show one violation, and what may be done to it."""
+    """Show one violation, and the possible decisions."""
     known = moment(known_time, "--known-time")
     with client() as (connection, settings):
         where = marketplace_of(marketplace, settings)
         found = connection.get_violation(where, violation, known_time=known)
         seller = found.seller.rsplit("/", 1)[-1]
-        # What was reported of a product belongs to no seller, whose entries could be looked through.
+        # Reports of a product belong to no seller, so no seller's entries can be searched.
         entries = find_entries(connection, where, seller, found.entries) if seller else {}
     row = row_of(found, FIELDS)
     its_entries = [entries[name] for name in found.entries if name in entries]
@@ -154,7 +154,7 @@ def queue(
 ) -> None:
     """List the open violations in the order in which a decision is worth most.
 
-    Safety first, then by the harm to be expected while nobody decides. It also says how many cases of cautions wait.
+    Safety comes first, then the harm expected without a decision. It also shows how many cases of cautions wait.
     """
     with client() as (connection, settings):
         review, where = ReviewClient(connection), marketplace_of(marketplace, settings)
@@ -175,7 +175,7 @@ def queue(
 
 @app.command("types")
 def types(output: Output = Format.TABLE) -> None:
-    """List the table of violation types with their severities."""
+    """List the violation types with their severities."""
     rows = [
         {
             "violation_type": row.key,
@@ -206,10 +206,10 @@ def decide(
 ) -> None:
     """Decide about a violation.
 
-    review takes it up, or takes it up again after it was dismissed. From confirm on it counts. dismiss says that it is
-    untrue or unproven. withdraw is on behalf of its notifier. appeal is on behalf of the seller: the violation counts until
-    it is overturned. reduce confirms it with a lower severity. After overturn no score keeps a trace of it. reinstate
-    confirms a dismissed or overturned violation again, by the legal order that --ground names.
+    review: take it up, also again after a dismissal. confirm: it counts from then on. dismiss: it is untrue or
+    unproven. withdraw: on behalf of its notifier. appeal: on behalf of the seller; it counts until it is overturned.
+    reduce: confirm it with a lower severity. overturn: no score keeps a trace of it. reinstate: confirm a dismissed or
+    overturned violation again, by the legal order in --ground.
     """
     stated: Decision = {"actor": actor, "reason": reason, "ground": ground, "entry_id": entry_id}
     if units:
@@ -257,9 +257,9 @@ def decide_all(
     marketplace: Marketplace = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Decide all violations that the conditions select, but for a random sample of 5 %.
+    """Decide all violations that the conditions select, except a random sample of 5 %.
 
-    The sample is left to a person. First a dry run, which shows what to give as --execute.
+    The sample is left to a person. The first call is a dry run, and shows the value for --execute.
     """
     count, _, etag = execute.partition(":")
     if execute and not (count.isdecimal() and etag):
@@ -305,7 +305,7 @@ def decide_all(
 def _decide_all(
     review: ReviewClient, marketplace: str, action: "Action.ValueType", wanted: dict[str, Any]
 ) -> DecideViolationsResponse:
-    """Call until nothing remains, or once for a dry run, and return what became of it."""
+    """Call until nothing remains, or once for a dry run, and return the outcome."""
     execute, name = wanted["execute"], wanted["decision_id"]
     try:
         while (done := review.decide_violations(marketplace, action, **wanted)).remaining and execute:
@@ -321,7 +321,7 @@ def _decide_all(
 
 
 def _require_notifier(review: ReviewClient, marketplace: str, notifier: str) -> None:
-    """Refuse a notifier that has reported nothing, by NOTIFIER_NOT_FOUND, as far as the caller may know."""
+    """Raise NOTIFIER_NOT_FOUND for a notifier without reports, as far as the caller may know."""
     try:
         review.get_notifier(marketplace, notifier)
     except SellertrustCallError as error:
@@ -330,5 +330,5 @@ def _require_notifier(review: ReviewClient, marketplace: str, notifier: str) -> 
 
 
 def _status_of(text: str) -> ViolationStatus.ValueType:
-    """Parse a violation's status of the command line, in any case, with - or _."""
+    """Parse a violation's status, in any case, with - or _."""
     return ViolationStatus.ValueType(parse_option("--status", Status, text))
