@@ -1,4 +1,4 @@
-"""Files of authorities find their sellers by verified identifiers, by names, or by a person; what is final counts at once."""
+"""Files of authorities find sellers by verified identifier, name, or person; final acts count at once."""
 
 import csv
 import json
@@ -28,7 +28,7 @@ from tests.helpers.customs import HEADER, MATCH, REVOCATION, SEIZURE
 
 @pytest.fixture
 def ledger(ledger: Ledger) -> Ledger:
-    """A ledger that knows three sellers, of whom two bear one name, and whose clock stands on 1 March 2026."""
+    """Add three sellers, two of one name; set the clock to 1 March 2026."""
     ledger.append(
         MARKET,
         [
@@ -50,13 +50,13 @@ def mapping(*rules: Mapping[str, Any]) -> ForeignMapping:
 
 
 def imported(ledger: Ledger, folder: Path, *rows: str) -> ImportReport:
-    """What an import of these rows came to."""
+    """Import these rows."""
     (folder / "customs.csv").write_text("\n".join([HEADER, *rows]) + "\n")
     return import_and_queue(ledger, mapping(), folder, folder / "q.unmatched.csv", lambda step, done, total: None)
 
 
 def fill(folder: Path, **said: str) -> None:
-    """A person fills in the first row of the queue."""
+    """Fill in the first row of the queue, as a person does."""
     path = folder / "q.unmatched.csv"
     with path.open(newline="") as text:
         rows = list(csv.DictReader(text))
@@ -76,7 +76,7 @@ def entries(ledger: Ledger) -> list[Entry]:
 
 
 def queue(folder: Path) -> list[tuple[str, str]]:
-    """(no, reason) of the rows that wait."""
+    """Return (no, reason) of the rows that wait."""
     return [(row.row["no"], row.reason) for row in read_queue(folder / "q.unmatched.csv", mapping())]
 
 
@@ -85,7 +85,6 @@ def queue(folder: Path) -> list[tuple[str, str]]:
 def test_confirmed_on_arrival_is_only_what_is_final_and_matched_by_a_verified_identifier(
     ledger: Ledger, tmp_path: Path, final: bool, by_licence: bool, level: IdentityLevel
 ) -> None:
-    """Every combination of final or not, licence or name, and how far the seller's identity was verified."""
     ledger.append(MARKET, [known("s-9", level, licence="EX-9", shop="Nine")])
     who = "EX-9,Nine" if by_licence else ",Nine"
     imported(ledger, tmp_path, f"seizure,1,{who},{final}")
@@ -112,7 +111,6 @@ def test_confirmed_on_arrival_is_only_what_is_final_and_matched_by_a_verified_id
 def test_identifiers_are_the_same_by_their_letters_and_digits_and_the_first_that_is_known_decides(
     ledger: Ledger, tmp_path: Path, licence: str, shop: str, seller: str | None
 ) -> None:
-    """Case, width, blanks and punctuation do not matter; everything else does, and two of a name are nobody."""
     imported(ledger, tmp_path, f"seizure,1,{licence},{shop},yes")
     assert [view.seller for view in violations(ledger).values()] == [seller] * (seller is not None)
 
@@ -120,7 +118,6 @@ def test_identifiers_are_the_same_by_their_letters_and_digits_and_the_first_that
 def test_a_row_that_matches_nobody_or_several_waits_for_a_person_and_the_others_are_imported(
     ledger: Ledger, tmp_path: Path
 ) -> None:
-    """Not a reject: nothing is wrong with the row. The queue says why, among whom, and holds the whole row."""
     report = imported(
         ledger, tmp_path, "seizure,1,EX-1,,yes", "seizure,2,EX-7,Grey,yes", "seizure,3,,Blue,no", "seizure,4,,,no"
     )
@@ -140,7 +137,6 @@ def test_a_row_that_matches_nobody_or_several_waits_for_a_person_and_the_others_
 def test_a_person_s_match_is_imported_as_the_identifier_s_would_have_been_and_verified_only_if_said(
     ledger: Ledger, tmp_path: Path, verified: str
 ) -> None:
-    """The entry is the one of a licence (verified) or a name; the rest waits on, and who matched is kept."""
     imported(ledger, tmp_path, "seizure,1,EX-1,Amber,yes", "seizure,2,EX-7,Grey,yes", "seizure,3,EX-8,,yes")
     fill(tmp_path, seller="s-2", verified=verified, decided_by="reviewer-3")
     report = import_matched(ledger, mapping(), tmp_path / "q.unmatched.csv")
@@ -159,7 +155,6 @@ def test_a_person_s_match_is_imported_as_the_identifier_s_would_have_been_and_ve
 def test_a_rerun_adds_nothing_and_neither_undoes_nor_asks_again_for_a_person_s_match(
     ledger: Ledger, tmp_path: Path
 ) -> None:
-    """The row is still one that no identifier matches; its entry is there, so it does not wait again."""
     rows = ("seizure,1,EX-1,,yes", "seizure,2,EX-7,Grey,yes", "seizure,3,EX-8,,yes")
     imported(ledger, tmp_path, *rows)
     fill(tmp_path, seller="s-2", verified="yes", decided_by="reviewer-3")
@@ -172,7 +167,6 @@ def test_a_rerun_adds_nothing_and_neither_undoes_nor_asks_again_for_a_person_s_m
 
 
 def test_what_a_person_has_filled_in_survives_a_rerun_before_it_is_imported(ledger: Ledger, tmp_path: Path) -> None:
-    """Also when the authority's next file no longer has the row, and has another on its line."""
     imported(ledger, tmp_path, "seizure,2,EX-7,Grey,yes")
     fill(tmp_path, seller="s-2", decided_by="reviewer-3")
     imported(ledger, tmp_path, "seizure,2,EX-7,Grey,yes")
@@ -189,7 +183,6 @@ def test_what_a_person_has_filled_in_survives_a_rerun_before_it_is_imported(ledg
 def test_a_later_identity_makes_a_waiting_row_match_whether_its_file_still_has_it_or_not(
     ledger: Ledger, tmp_path: Path
 ) -> None:
-    """Rerun the import after the marketplace has learned a licence; the queue is gone once nothing waits."""
     imported(ledger, tmp_path, "seizure,1,EX-7,,yes")
     imported(ledger, tmp_path, "seizure,2,EX-7,,yes")
     ledger.append(MARKET, [known("s-7", licence="ex7")])
@@ -200,7 +193,7 @@ def test_a_later_identity_makes_a_waiting_row_match_whether_its_file_still_has_i
 
 
 def test_a_match_stands_when_more_becomes_known_of_a_seller(ledger: Ledger, tmp_path: Path) -> None:
-    """Matched by name, then by licence, then the licence is another's: the entry stays as it was first stated."""
+    """Matched by name, then by licence, then another seller gets the licence: the entry stays."""
     row = "seizure,1,EX-7,Amber & Co,yes"
     imported(ledger, tmp_path, row)
     for number, seller in enumerate(("s-1", "s-7")):
@@ -211,7 +204,6 @@ def test_a_match_stands_when_more_becomes_known_of_a_seller(ledger: Ledger, tmp_
 
 
 def test_only_the_identity_in_force_matches(ledger: Ledger, tmp_path: Path) -> None:
-    """An older licence, and one that was stated in error, find nobody."""
     void = EntryCorrected("i-s-2", CorrectionKind.VOID, "staff", "another seller's papers")
     newer = identity("i-1b", "s-1", attributes={"licence": "EX-1B"}, occur_time=ago(3))
     ledger.append(MARKET, [newer, Entry("void", "", void)])
@@ -234,7 +226,7 @@ WRONG = {
 def test_a_match_that_cannot_be_is_rejected_and_stays_in_the_queue_as_it_was_filled_in(
     ledger: Ledger, tmp_path: Path, kind: str
 ) -> None:
-    """Mistyped ids would else make sellers of their own."""
+    """Mistyped ids would create sellers."""
     said, reason = WRONG[kind]
     imported(ledger, tmp_path, "seizure,2,EX-7,Grey,yes")
     fill(tmp_path, **said)
@@ -248,7 +240,6 @@ def test_a_match_that_cannot_be_is_rejected_and_stays_in_the_queue_as_it_was_fil
 
 
 def test_a_match_without_its_seller_is_refused_and_stays(ledger: Ledger, tmp_path: Path) -> None:
-    """Who filled in decided_by meant to match the row. The queue is for its owner alone."""
     imported(ledger, tmp_path, "seizure,2,EX-7,Grey,yes")
     fill(tmp_path, decided_by="reviewer-3")
     report = import_matched(ledger, mapping(), tmp_path / "q.unmatched.csv")
@@ -265,7 +256,6 @@ def test_a_match_without_its_seller_is_refused_and_stays(ledger: Ledger, tmp_pat
 def test_a_file_that_is_no_queue_is_refused_before_anything_is_imported(
     ledger: Ledger, tmp_path: Path, content: str
 ) -> None:
-    """Its columns or its rows were changed; a queue that is not there is said to be missing."""
     path = tmp_path / "q.unmatched.csv"
     header = "file,line,reason,candidates,seller,verified,decided_by,row\n"
     path.write_text(content.format(header=header))
@@ -277,7 +267,6 @@ def test_a_file_that_is_no_queue_is_refused_before_anything_is_imported(
 
 
 def test_a_row_about_an_earlier_entry_takes_the_match_of_that_entry(ledger: Ledger, tmp_path: Path) -> None:
-    """A revocation need not name the trader again, and follows where a person's match has led."""
     imported(ledger, tmp_path, "seizure,1,EX-7,Grey,yes")
     fill(tmp_path, seller="s-2", verified="yes", decided_by="reviewer-3")
     import_matched(ledger, mapping(), tmp_path / "q.unmatched.csv")
@@ -311,7 +300,6 @@ def test_a_match_that_cannot_work_is_refused_when_the_mapping_is_read(change: di
 
 
 def test_a_matched_row_that_cannot_become_an_entry_is_rejected_and_waits_on(ledger: Ledger, tmp_path: Path) -> None:
-    """Whatever is wrong with it: a person's work is not lost with it."""
     imported(ledger, tmp_path, "seizure,2,EX-7,Grey,perhaps")
     fill(tmp_path, seller="s-2", decided_by="reviewer-3")
     report = import_matched(ledger, mapping(), tmp_path / "q.unmatched.csv")
@@ -324,7 +312,6 @@ def test_a_matched_row_that_cannot_become_an_entry_is_rejected_and_waits_on(ledg
 def test_an_import_that_was_interrupted_still_queues_every_row_that_finds_nobody(
     ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, breaks_at: str
 ) -> None:
-    """Within its file or in a later one: who finds no seller before the interruption is not passed over."""
     monkeypatch.setattr(importing, "MAX_BATCH", 2)
     rows = [f"seizure,{number},{'EX-0' if number % 3 == 0 else 'EX-1'},,true" for number in range(12)]
     (tmp_path / "customs.csv").write_text("\n".join([HEADER, *rows]) + "\n")
@@ -349,7 +336,6 @@ def test_an_import_that_was_interrupted_still_queues_every_row_that_finds_nobody
 
 
 def test_rows_of_a_parquet_file_find_their_sellers_too(ledger: Ledger, tmp_path: Path) -> None:
-    """Or wait in the queue, under the number of their row."""
     rows = [["seizure", "1", "EX-1", None, "true"], ["seizure", "2", "EX-0", None, "true"]]
     pl.DataFrame(rows, schema=HEADER.split(","), orient="row").write_parquet(tmp_path / "customs.parquet")
     files = [{"path": "customs.parquet", "entries": [SEIZURE]}]
@@ -364,7 +350,6 @@ def test_rows_of_a_parquet_file_find_their_sellers_too(ledger: Ledger, tmp_path:
 def test_a_file_cannot_say_by_a_column_of_its_own_whose_its_rows_are(
     ledger: Ledger, tmp_path: Path, name: str, kind: str
 ) -> None:
-    """The columns of a match begin with @: a file that has such a column is rejected whole, and says why."""
     row = {"record": "seizure", "no": "1", "licence": "NOBODY", "shop": "", "final": "true", name: "s-1"}
     table, file = pl.DataFrame([row]), tmp_path / f"customs.{kind}"
     table.write_csv(file) if kind == "csv" else table.write_parquet(file)

@@ -1,4 +1,4 @@
-"""The worked examples of authorities do what their page says: what counts, what waits, what units and revocations do."""
+"""The worked examples of authorities do what their page says."""
 
 import tomllib
 from collections import Counter
@@ -35,7 +35,6 @@ AUTHORITIES = ("customs", "patent_office", "quality_inspection")
 def test_the_worked_examples_import_without_rejects_and_a_rerun_adds_nothing(
     ledger: Ledger, tmp_path: Path, order: tuple[str, ...]
 ) -> None:
-    """In any order, after the sellers: so many of each status, so many that wait."""
     assert example(ledger, tmp_path, "sellers").appended == 26
     first = {name: example(ledger, tmp_path, name) for name in order}
     assert {name: (report.appended, len(report.unmatched), report.rejects) for name, report in first.items()} == {
@@ -54,7 +53,6 @@ def test_the_worked_examples_import_without_rejects_and_a_rerun_adds_nothing(
 def test_inspections_that_passed_and_that_failed_are_on_record_each_with_its_violation(
     ledger: Ledger, tmp_path: Path
 ) -> None:
-    """A failed one names the incident under which its violation is reported; a passed one has none."""
     example(ledger, tmp_path, "sellers")
     example(ledger, tmp_path, "quality_inspection")
     facts = {one.entry.entry_id: one.entry.fact for one in ledger.entries.list("example", ledger.cut(), limit=1000)}
@@ -69,7 +67,6 @@ def test_inspections_that_passed_and_that_failed_are_on_record_each_with_its_vio
 
 @pytest.mark.long
 def test_the_command_copies_the_examples_out_once_and_lists_what_waits(tmp_path: Path) -> None:
-    """What is there already is never overwritten; a queue that is missing is a wrong input."""
     shell, folder, queue = bare_shell(tmp_path), tmp_path / "examples", tmp_path / "queue.csv"
     shell("ledger", "examples", folder)
     assert {path.name for path in folder.iterdir()} == {path.name for path in EXAMPLES.iterdir()}

@@ -1,4 +1,4 @@
-"""An import takes the good rows once, says of each bad one where it stands and why, and may be repeated at will."""
+"""An import takes valid rows once, reports each invalid one by line and reason, and can repeat."""
 
 import csv
 import gzip
@@ -64,7 +64,7 @@ def write(folder: Path, *lines: str, name: str = "violations.csv", header: str =
 
 
 def ids(ledger: Ledger) -> list[str]:
-    """The entries of the ledger, in their sequence."""
+    """Return the ledger's entry ids by sequence."""
     return [entry.entry.entry_id for entry in ledger.entries.list(MARKET, ledger.cut(), limit=1000)]
 
 
@@ -91,7 +91,6 @@ BROKEN = {
 def test_a_broken_row_is_rejected_by_line_and_reason_and_the_others_are_imported(
     ledger: Ledger, tmp_path: Path, kind: str
 ) -> None:
-    """One bad row among good ones, whatever is wrong with it."""
     row, reason = BROKEN[kind]
     write(tmp_path, GOOD[0], row, GOOD[1])
     report = imported(ledger, tmp_path)
@@ -105,7 +104,6 @@ def test_a_broken_row_is_rejected_by_line_and_reason_and_the_others_are_imported
 def test_a_file_with_every_kind_of_broken_row_is_imported_once_mended_and_completed(
     ledger: Ledger, tmp_path: Path
 ) -> None:
-    """Good rows once; a rerun adds nothing; the mended file adds what was missing, and only that."""
     write(tmp_path, *GOOD, *(row for row, _ in BROKEN.values()))
     first = imported(ledger, tmp_path)
     assert (first.appended, first.already_present) == (2, 0)
@@ -121,7 +119,6 @@ def test_a_file_with_every_kind_of_broken_row_is_imported_once_mended_and_comple
 
 
 def test_the_reject_file_gives_file_line_and_reason(ledger: Ledger, tmp_path: Path) -> None:
-    """As CSV, one line a rejected row, in the order of the file whoever refused it."""
     write(tmp_path, GOOD[0], *(row for row, _ in BROKEN.values()))
     write_rejects(imported(ledger, tmp_path), tmp_path / "rejects.csv")
     with (tmp_path / "rejects.csv").open(newline="", encoding="utf-8") as text:
@@ -135,7 +132,6 @@ def test_the_reject_file_gives_file_line_and_reason(ledger: Ledger, tmp_path: Pa
 
 
 def test_a_row_that_is_not_utf8_costs_itself_and_no_other(ledger: Ledger, tmp_path: Path) -> None:
-    """One Latin-1 byte in the middle of a file, as old exports have them."""
     path = write(tmp_path, GOOD[0], "v-9,caf\N{LATIN SMALL LETTER E WITH ACUTE},2026-01-01,high", GOOD[1])
     path.write_bytes(path.read_text(encoding="utf-8").encode("latin-1"))
     report = imported(ledger, tmp_path)
@@ -154,7 +150,6 @@ def test_a_file_in_another_encoding_is_rejected_whole_and_says_so(ledger: Ledger
 
 
 def test_a_mark_at_the_beginning_of_the_file_is_no_part_of_the_header(ledger: Ledger, tmp_path: Path) -> None:
-    """A UTF-8 byte order mark and Windows line ends."""
     path = write(tmp_path, *GOOD)
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
     assert imported(ledger, tmp_path).rejects == []
@@ -162,7 +157,6 @@ def test_a_mark_at_the_beginning_of_the_file_is_no_part_of_the_header(ledger: Le
 
 
 def test_a_truncated_gzip_file_gives_what_can_be_read_and_says_where_it_ends(ledger: Ledger, tmp_path: Path) -> None:
-    """Half a download; the whole file, imported again, adds the rest."""
     rows = [f"v-{n},s-{n * 7919 % 1000},2026-01-{n % 28 + 1:02d},high" for n in range(2000)]
     whole = gzip.compress("\n".join([HEADER, *rows]).encode())
     path = tmp_path / "violations.csv.gz"
@@ -190,7 +184,6 @@ def test_a_truncated_gzip_file_gives_what_can_be_read_and_says_where_it_ends(led
     ],
 )
 def test_a_damaged_gzip_file_is_rejected_in_words(ledger: Ledger, tmp_path: Path, content: bytes, reason: str) -> None:
-    """No gzip at all, nothing in it, a checksum that does not fit."""
     (tmp_path / "violations.csv.gz").write_bytes(content)
     report = imported(ledger, tmp_path, VIOLATIONS | {"path": "violations.csv.gz"})
     assert report.rejects[-1][2].startswith(reason)
@@ -201,7 +194,6 @@ def test_a_damaged_gzip_file_is_rejected_in_words(ledger: Ledger, tmp_path: Path
 def test_a_file_without_a_usable_header_is_rejected_in_its_first_line(
     ledger: Ledger, tmp_path: Path, content: str
 ) -> None:
-    """Empty, blank, or naming a column twice, of which only the last would be seen."""
     (tmp_path / "violations.csv").write_text(content + GOOD[0] * bool(content))
     ((file, line, reason),) = imported(ledger, tmp_path).rejects
     assert (file, line) == ("violations.csv", 1)
@@ -210,13 +202,11 @@ def test_a_file_without_a_usable_header_is_rejected_in_its_first_line(
 
 
 def test_a_file_with_nothing_but_a_header_and_blank_lines_is_sound_and_empty(ledger: Ledger, tmp_path: Path) -> None:
-    """A day without violations."""
     write(tmp_path, "", "")
     assert imported(ledger, tmp_path) == ImportReport()
 
 
 def test_a_row_of_several_lines_is_named_by_its_first(ledger: Ledger, tmp_path: Path) -> None:
-    """A quote that is left open costs its own line, not those after it, and the reject says where it is."""
     write(tmp_path, GOOD[0], 'v-9,"s,2026-01-01,high', GOOD[1])
     report = imported(ledger, tmp_path)
     ((_, line, reason),) = report.rejects
@@ -226,7 +216,6 @@ def test_a_row_of_several_lines_is_named_by_its_first(ledger: Ledger, tmp_path: 
 
 
 def test_a_file_that_is_missing_is_said_before_anything_is_imported(ledger: Ledger, tmp_path: Path) -> None:
-    """All missing ones at once; nothing of the others is in the ledger."""
     write(tmp_path, *GOOD)
     with pytest.raises(InvalidInput, match=r"lacks a\.csv, sub/b\.csv, which the mapping names"):
         imported(ledger, tmp_path, VIOLATIONS, VIOLATIONS | {"path": "a.csv"}, VIOLATIONS | {"path": "sub/b.csv"})
@@ -234,7 +223,6 @@ def test_a_file_that_is_missing_is_said_before_anything_is_imported(ledger: Ledg
 
 
 def test_a_column_that_the_file_lacks_is_said_once_before_anything_is_imported(ledger: Ledger, tmp_path: Path) -> None:
-    """By whatever reads it: a value, a map, a condition; the file's columns are named."""
     rule = VIOLATIONS["entries"][0] | {
         "listing": {"column": "item", "default": ""},
         "incident": "{case}-{line}",
@@ -252,7 +240,7 @@ def test_a_column_that_the_file_lacks_is_said_once_before_anything_is_imported(l
 def test_what_is_about_a_report_that_is_rejected_is_rejected_with_it(
     ledger: Ledger, tmp_path: Path, wrong: str
 ) -> None:
-    """Whether the mapping or the ledger refuses the report: its confirmation on the same row would wait for ever."""
+    """Otherwise its confirmation on the same row would wait forever."""
     decision = DECISIONS["entries"][0] | {
         "entry_id": "d-{id}",
         "seller": "s",
@@ -270,7 +258,6 @@ def test_what_is_about_a_report_that_is_rejected_is_rejected_with_it(
 
 
 def test_decisions_that_wait_for_their_report_are_counted(ledger: Ledger, tmp_path: Path) -> None:
-    """Once: a rerun finds them there."""
     write(tmp_path, "d-1,not-yet,confirm", name="decisions.csv", header="id,violation,action")
     file = DECISIONS | {"entries": [DECISIONS["entries"][0] | {"seller": "s"}]}
     assert [imported(ledger, tmp_path, file).waiting for _ in range(2)] == [1, 0]
@@ -284,7 +271,6 @@ def test_what_an_import_writes_is_for_its_owner_alone(ledger: Ledger, tmp_path: 
 
 
 def test_what_the_lifecycle_forbids_is_rejected_and_the_rest_is_decided(ledger: Ledger, tmp_path: Path) -> None:
-    """Also where a violation is unknown; each with the allowed actions or what is missing."""
     write(tmp_path, *GOOD)
     write(
         tmp_path,
@@ -324,7 +310,7 @@ def test_what_the_lifecycle_forbids_is_rejected_and_the_rest_is_decided(ledger: 
 def test_a_date_of_today_is_known_from_the_import_on_and_is_there_already_tomorrow(
     ledger: Ledger, url: str, tmp_path: Path
 ) -> None:
-    """What is dated without an hour is known at the end of its day, but not later than it is imported."""
+    """A date without an hour is known at the end of its day, or at the import if that is earlier."""
     exposure = {"kind": "exposure", "entry_id": "x-{id}", "seller": "{seller}", "day": "{time}", "settled_orders": 3}
     files = (VIOLATIONS, {"path": "violations.csv", "entries": [exposure]})
     write(tmp_path, "v-1,s,2026-03-01,high")
@@ -350,7 +336,7 @@ def test_a_row_of_today_that_is_imported_tomorrow_is_known_at_the_end_of_its_day
 
 @pytest.mark.long
 def test_more_counted_days_than_a_batch_holds_come_from_one_plain_file(ledger: Ledger, tmp_path: Path) -> None:
-    """Counted exposure comes after the last row, when the file is read to its end."""
+    """Counted exposure comes after the last row."""
     rule = {
         "kind": "exposure",
         "entry_id": "x-{seller}-{day}",
@@ -373,7 +359,6 @@ def test_more_counted_days_than_a_batch_holds_come_from_one_plain_file(ledger: L
 
 
 def test_a_changed_file_costs_two_appends_a_batch_however_many_rows_differ(ledger: Ledger, tmp_path: Path) -> None:
-    """All that differ are refused together, each by name; the rest is recognised or appended."""
     entries = [violation(f"v{number}", occur_time=ago(number + 1)) for number in range(300)]
     assert accept(ledger, MARKET, entries).appended == 300
     changed = [replace(entry, occur_time=ago(500)) if n % 3 == 0 else entry for n, entry in enumerate(entries)]

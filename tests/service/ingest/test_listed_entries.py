@@ -1,4 +1,4 @@
-"""What a ledger lists can be sent back to it and is recognised, or moved to another one, where all scores are the same."""
+"""Listed entries can return to their ledger, or move to another with the same scores."""
 
 import json
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ RECALL = ProductViolationReported("unsafe_product", Harm.HIGH, Source.RANDOM_AUD
 
 
 def fill(ledger: Ledger, clock: Clock) -> None:
-    """Three sellers with orders; what is imported and what is appended; what waits, follows, is overturned and erased."""
+    """Add three sellers with orders; imported, appended, pending, derived, overturned and erased entries."""
     ledger.append(MARKET, [*ON_RECORD, *(identity(f"i-{seller}", seller) for seller in SELLERS)])
     old = [exposure(NOW // DAY - n, seller, report_time=ago(n - 2)) for n in range(3, 90) for seller in SELLERS]
     ledger.append(MARKET, old, imported=True)
@@ -66,9 +66,9 @@ def another(clock: Clock, folder: Path) -> Iterator[Ledger]:
 
 
 def answers(ledger: Ledger) -> Any:
-    """What stands of every seller and what it is worth, but for where in the ledger that is.
+    """Return every seller's facts and scores, without ledger positions.
 
-    A correction, which states no time, is of when it is recorded; nothing asks for it.
+    Corrections state no time: leave out their record times.
     """
     cut = ledger.cut(NOW + DAY)
     outcomes, _ = build_scorer(ledger, policy(), Shelf(artifact())).scores(MARKET, SELLERS, cut)
@@ -80,7 +80,6 @@ def answers(ledger: Ledger) -> Any:
 def test_what_a_ledger_lists_is_there_already_when_it_is_imported_again(
     ledger: Ledger, clock: Clock, tmp_path: Path
 ) -> None:
-    """Of every kind: imported or appended, with the defaults that are shown, pending, with texts that were erased."""
     fill(ledger, clock)
     messages = listed(ledger)
     clock.now += DAY
@@ -96,7 +95,6 @@ def test_what_a_ledger_lists_is_there_already_when_it_is_imported_again(
 def test_a_marketplace_that_is_moved_to_another_ledger_has_the_same_scores(
     ledger: Ledger, clock: Clock, tmp_path: Path
 ) -> None:
-    """Report times are kept, and what follows follows again; moving it twice adds nothing."""
     fill(ledger, clock)
     messages = listed(ledger)
     clock.now += 3 * DAY
@@ -111,7 +109,6 @@ def test_a_marketplace_that_is_moved_to_another_ledger_has_the_same_scores(
 
 
 def test_listed_entries_can_be_appended_again_and_their_report_time_is_ignored(ledger: Ledger, clock: Clock) -> None:
-    """Those that an import brought too; what another ledger listed is reported when this one records it."""
     fill(ledger, clock)
     stated = [message for message in listed(ledger) if not message.origin and not message.HasField("erasure")]
     for message in stated:

@@ -1,4 +1,4 @@
-"""Rejected rows are told by what is wrong with them, with an example and what to write."""
+"""Rejected rows are summarized by fault, with an example and a remedy."""
 
 import re
 from pathlib import Path
@@ -26,7 +26,6 @@ source = "brand"
 
 
 def test_reasons_are_one_but_for_what_they_quote_and_number() -> None:
-    """By file, the most frequent first, each with the first line and its own words."""
     found = group_rejects(
         [
             ("b.csv", 7, "harm: 'x y' in column h is not in files[0].entries[1].harm"),
@@ -46,14 +45,13 @@ def test_reasons_are_one_but_for_what_they_quote_and_number() -> None:
 
 
 def test_a_row_that_several_rules_reject_is_counted_once() -> None:
-    """Three rules of one file read the same wrong date of two rows: two rows, and not six."""
+    """Three rules read a wrong date of two rows: two rows, not six."""
     wrong = [("a.csv", line, f"occur_time: '3{line}/12/2024' is no date") for line in (4, 5) for _ in range(3)]
     ((file, number, line),) = [(group.file, group.number, group.line) for group in group_rejects(wrong)]
     assert (file, number, line) == ("a.csv", 2, 4)
 
 
 def test_what_imports_really_reject_has_a_remedy(tmp_path: Path) -> None:
-    """One row for each thing that goes wrong: none is left without what to write; what is repeated is told apart."""
     (tmp_path / "m.toml").write_text(MAPPING)
     rows = ["id,shop,at,harm", "1,s1,2026-01-01,high", "1,s1,2026-01-01,high", "2,s1,01/02/2026,high"]
     rows += ["3,s1,2026-01-01,low", "4,,2026-01-01,high", "a b,s1,2026-01-01,high", "1,s2,2026-01-01,high"]
@@ -72,5 +70,4 @@ def test_what_imports_really_reject_has_a_remedy(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("pattern", [pattern for pattern, _ in REMEDIES])
 def test_every_pattern_can_be_read(pattern: str) -> None:
-    """As a regular expression that matches no empty text."""
     assert not re.search(pattern, "")

@@ -1,5 +1,3 @@
-"""Random entries that a history is made of: mostly such as may be stated, at times such as are refused."""
-
 from collections.abc import Callable
 from typing import Protocol
 
@@ -39,8 +37,6 @@ SELLERS = ("s0", "s1", "s2")
 
 
 class World(Protocol):
-    """What a plan may look at: the clock, what is on record, and names."""
-
     clock: Clock
     reference: Reference
 
@@ -50,7 +46,7 @@ class World(Protocol):
 
 
 Plan = Callable[["World"], Entry]
-"""What is stated, once it is known what is on record."""
+"""Makes entries from the recorded ones."""
 
 few = st.integers(0, 3)
 sellers = st.sampled_from(SELLERS)
@@ -77,7 +73,7 @@ def a_decision(which, choice, severity, unit, named, unseen, before) -> Plan:
         name = f"v{which % 8}" if unseen else self.pick_violation(which)
         found = self.reference.violation(name)
         allowed = [Action[a.upper()] for s, a in LEADS if found is not None and s == found.status]
-        # Mostly what may be done, at times what may not.
+        # Mostly valid actions, at times invalid ones.
         action = allowed[choice % len(allowed)] if allowed and choice < 12 else list(Action)[choice % len(Action)]
         less = Severity(max(found.severity - 1, 1)) if found is not None and choice < 10 else severity
         left = less if action is Action.REDUCE else None
@@ -150,7 +146,7 @@ def a_merge(seller, one, other) -> Plan:
 
 
 def a_split(which, into, other) -> Plan:
-    """Into an incident that callers name, or into that of another report, which a correction may move out of it."""
+    """Move a report into an incident that callers name, or into another report's incident."""
 
     def entry(self: "World") -> Entry:
         name = self.pick_violation(which)

@@ -1,7 +1,7 @@
-"""The ledger and the fold once more, short, slow and plain: what the real ones are compared with.
+"""The ledger and the fold again, short, slow and plain, as a reference.
 
-The whole state is a list of rows. Everything is found by walking over it, and nothing is imported of the code under test
-but the facts that callers state and the words in them.
+The whole state is a list of rows that every query scans. The reference imports only the facts of callers and their
+words from the code under test.
 """
 
 import hashlib
@@ -31,8 +31,6 @@ MONDAY = 4  # 1970-01-05, in days since 1970-01-01
 
 
 class Reference:
-    """The ledger of one marketplace."""
-
     def __init__(self, sequence: int = 0, record_time: int = 0) -> None:
         self.rows: list[Row] = []
         self.before, self.last_time, self.now, self.date = sequence, record_time, 0, 0
@@ -40,7 +38,7 @@ class Reference:
     # --- appending ---------------------------------------------------------------------------------------------------
 
     def append(self, entries: Sequence[Entry], clock: int) -> list[tuple[str, int, bool, bool]]:
-        """(entry id, sequence, whether it was there, whether it waits) of each; Refused, and nothing has changed."""
+        """Return (entry id, sequence, already recorded, pending) of each entry; raise Refused without a change."""
         kept, last_time = list(self.rows), self.last_time
         self.now = max(clock, last_time + 1)
         self.date = self.now if self.now <= clock + SECOND else clock
@@ -89,7 +87,7 @@ class Reference:
         return row.id, row.sequence, False, waits
 
     def is_erased(self, row: Row) -> bool:
-        """Whether it had a sealed text of which nobody can say any more what it was."""
+        """Return True if its sealed text is erased."""
         later = [r for r in self.rows if isinstance(r.fact, SellerErased) and r.sequence > row.sequence]
         return hasattr(row.fact, "reason") and row.seller in {r.seller for r in later}
 
@@ -153,7 +151,7 @@ class Reference:
             self._settle(fact.violation)
 
     def _reach(self, report: Row, listing: Row) -> None:
-        """A violation for the seller who listed the product that the report is about, once for each seller."""
+        """Derive the violation of the seller who listed the reported product, once for each seller."""
         about, goods = report.fact, listing.fact
         if about.product != goods.product or self._get(derived_id(report.id, listing.seller)):
             return
@@ -171,14 +169,14 @@ class Reference:
                 self._pass_on(row, name)
 
     def _pass_on(self, row: Row, violation: str) -> None:
-        """What is decided about a product, for one seller, until somebody has decided about that one by itself."""
+        """Apply a product's decision to one seller, until that seller has its own decision."""
         if all(r.entry.origin for r in self._about(violation) if isinstance(r.fact, StatusChanged)):
             self._take(row, violation)
 
     def _settle(self, violation: str) -> None:
-        """Takes the decisions that wait for it, those first that happened first, until none may be taken.
+        """Apply the pending decisions by time of occurrence while one is allowed.
 
-        None that happened before another one that stands.
+        Skip a decision that happened before an applied one.
         """
         while any(self._take(row, violation) for row in self._waiting(violation)):
             pass
@@ -192,7 +190,7 @@ class Reference:
         return sorted(rows, key=lambda r: (r.occur_time, r.id))
 
     def _take(self, row: Row, violation: str) -> bool:
-        """Takes a decision that waited, or that was about a product, for this violation, if it may be taken."""
+        """Apply a pending or a product's decision to this violation if it is allowed."""
         v, name = self.violation(violation), derived_id(row.id, violation)
         after = decided(v, row.fact, row.report_time)
         if after is None or self._get(name):
@@ -213,7 +211,7 @@ class Reference:
         return isinstance(row.fact, ViolationReported | ProductViolationReported)
 
     def violation(self, name: str) -> Violation | None:
-        """A violation as it stands at the end of the ledger."""
+        """Return a violation as of the ledger's end."""
         report = self._get(name)
         if report is None or not self._is_report(report):
             return None
@@ -230,7 +228,7 @@ class Reference:
     # --- answers -----------------------------------------------------------------------------------------------------
 
     def answer(self, seller: str, observe_time: int, sequence: int, *, upheld: bool = False) -> Answer:
-        """What stands of a seller at `observe_time`, by what is on record up to `sequence`."""
+        """Return a seller's facts at `observe_time`, from entries up to `sequence`."""
         rows = self._standing([r for r in self.rows if r.seller == seller and r.sequence <= sequence])
         seen = [r for r in rows if r.occur_time < observe_time and r.report_time < observe_time]
         today = observe_time // DAY
@@ -267,7 +265,7 @@ class Reference:
 
     @staticmethod
     def _standing(rows: list[Row]) -> list[Row]:
-        """The rows as they were corrected, without those that are void."""
+        """Return the rows after corrections, without void ones."""
         last = {row.fact.entry: row.fact for row in rows if isinstance(row.fact, EntryCorrected)}
         kept = [r for r in rows if r.id not in last or last[r.id].correction is not CorrectionKind.VOID]
         return [replace(r, occur_time=last[r.id].moved_to) if r.id in last else r for r in kept]
@@ -293,7 +291,7 @@ class Reference:
         return counted, allegations, stands
 
     def _incidents(self, rows: list[Row], reports: list[Row]) -> dict[str, str]:
-        """The incident of each report: as stated or by the rule, then as it was given, then as it was merged."""
+        """Return the incident of each report: stated or by rule, then as assigned, then as merged."""
         changes = [r.fact for r in rows if isinstance(r.fact, IncidentChanged)]
         last = max((row.sequence for row in rows), default=0)
         names = {row.id: self.incident(row.id, last) for row in reports}
@@ -308,10 +306,9 @@ class Reference:
         return {violation: min(next(s for s in together if n in s)) for violation, n in names.items()}
 
     def incident(self, report: str, last: int) -> str:
-        """Where a report belongs: as stated, or by the week, of the time it was last moved to by entry number `last`.
+        """Return a report's incident: stated, or by the week of its time as corrected up to entry `last`.
 
-        Where it stays once that incident was merged with another or was given to a violation, unless that violation is as if
-        never reported.
+        A merge or an assignment fixes the incident, unless its violation is gone.
         """
         found = self._get(report)
         name = self._of_week(found, found.occur_time)
@@ -329,7 +326,7 @@ class Reference:
         return name
 
     def _is_gone(self, violation: str, rows: list[Row]) -> bool:
-        """Whether a violation is as if never reported, by what is on these rows."""
+        """Return True if a violation counts as never reported, by these rows."""
         said = [r.fact.outcome for r in rows if isinstance(r.fact, AttributionStated) and r.fact.violation == violation]
         status = self._history(self._get(violation), rows).status
         return status in {"dismissed", "withdrawn", "overturned"} or said[-1:] == [Attribution.ACCEPTED]

@@ -1,4 +1,4 @@
-"""What the reference's ledger is made of: rows, violations and answers, and what one decision does."""
+"""The reference's rows, violations and answers, and the effect of one decision."""
 
 import hashlib
 from dataclasses import dataclass, replace
@@ -14,7 +14,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Row:
-    """An entry that is on record. `waits`: a decision about a violation that was not on record."""
+    """A recorded entry. `waits`: a decision about an unrecorded violation."""
 
     sequence: int
     record_time: int
@@ -35,7 +35,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Violation:
-    """One violation after some decisions. `reduced`: its severity is what a reduction left."""
+    """A violation after some decisions. `reduced`: the severity after a reduction."""
 
     seller: str
     status: str
@@ -51,7 +51,7 @@ class Violation:
 
 @dataclass(frozen=True)
 class Answer:
-    """What stands of a seller. `violations`: (id, severity, day, category); `incidents`: their ids, grouped."""
+    """A seller's facts. `violations`: (id, severity, day, category); `incidents`: their ids, grouped."""
 
     violations: frozenset
     incidents: frozenset
@@ -68,7 +68,7 @@ def derived_id(origin: str, about: str) -> str:
 
 
 def reported(row: Row) -> Violation:
-    """The violation on arrival: a final act of an authority, matched by a verified identifier, is confirmed."""
+    """Return the violation on arrival: an authority's final act with a verified match is confirmed."""
     fact = row.fact
     by_authority = fact.source.name in AUTHORITIES
     final = by_authority and fact.final and fact.identifier_verified
@@ -79,7 +79,7 @@ def reported(row: Row) -> Violation:
 
 
 def decided(v: Violation, fact: StatusChanged, report_time: int) -> Violation | None:
-    """The violation after a decision; None if it may not be taken."""
+    """Return the violation after a decision, or None if the decision is not allowed."""
     to = LEADS.get((v.status, fact.action.name.lower()))
     if to is None or (fact.severity is not None and fact.severity >= v.severity):
         return None

@@ -1,4 +1,4 @@
-"""The words of the reference: its own lifecycle, authorities and violation types, written by hand."""
+"""The reference's own lifecycle, authorities and violation types, written by hand."""
 
 AUTHORITIES = {"COURT", "POLICE", "CUSTOMS", "PATENT_OFFICE", "MARKET_REGULATOR", "QUALITY_REGULATOR"}
 TABLE = """

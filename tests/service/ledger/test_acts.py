@@ -1,4 +1,4 @@
-"""Policies' moves and proposals are proven as all entries are: whatever their database's owner changes is named."""
+"""Moves of policies and proposals are proven like entries: an owner's edit is named."""
 
 from collections.abc import Sequence
 from hashlib import sha256
@@ -66,7 +66,6 @@ EDITS = {
 @pytest.mark.long
 @pytest.mark.parametrize("edit", EDITS)
 def test_each_edit_of_a_policy_or_proposal_is_named(url: str, clock: Clock, edit: str) -> None:
-    """By the sequence of the first entry that is not as it was, with its seal deleted too."""
     sequence, statement = EDITS[edit]
     with Ledger.open(url, clock=clock) as ledger:
         fill(ledger)
@@ -86,7 +85,6 @@ def test_each_edit_of_a_policy_or_proposal_is_named(url: str, clock: Clock, edit
 
 
 def test_acts_are_in_no_list_and_no_export_of_facts(ledger: Ledger) -> None:
-    """They have methods of their own, and a marketplace's facts are the same with and without them."""
     fill(ledger)
     cut = ledger.cut()
     assert [one.sequence for one in ledger.entries.list(MARKET, cut)] == [1, 2, 13]
@@ -101,7 +99,6 @@ def test_acts_are_in_no_list_and_no_export_of_facts(ledger: Ledger) -> None:
 
 
 def test_an_act_is_refused_while_the_clock_is_in_doubt(url: str, clock: Clock) -> None:
-    """As any entry is: its time could not be right."""
     with Ledger.open(url, clock=clock) as ledger:
         ledger.append(MARKET, [exposure()])
         clock.now += 10 * 365 * 86_400_000_000

@@ -1,5 +1,3 @@
-"""What an append promises: a retry is safe, a batch is atomic, sequence and record time never go back."""
-
 import pytest
 
 from scoring.base.enums import Action, Harm
@@ -11,12 +9,10 @@ from tests.helpers.builders import MARKET, NOW, TODAY, Clock, ago, exposure, ide
 
 
 def ids(ledger: Ledger, marketplace: str = MARKET) -> list[str]:
-    """The ids of all entries, in the order of their sequence."""
     return [recorded.entry.entry_id for recorded in ledger.entries.list(marketplace, ledger.cut(), limit=20_000)]
 
 
 def test_sequences_start_at_one_and_have_no_gaps_over_all_marketplaces(ledger: Ledger) -> None:
-    """A sequence is a position in the ledger, whoever appended."""
     first = ledger.append(MARKET, [identity("a"), identity("b")])
     second = ledger.append("other", [identity("a")])
     third = ledger.append(MARKET, [identity("c")])
@@ -27,7 +23,6 @@ def test_sequences_start_at_one_and_have_no_gaps_over_all_marketplaces(ledger: L
 
 
 def test_a_retry_is_answered_as_the_first_time(ledger: Ledger, clock: Clock) -> None:
-    """The same entries again, later: the same sequences and record times, and nothing is written."""
     batch = [violation("v1"), exposure(), identity("i1"), status("v1")]
     first = ledger.append(MARKET, batch)
     clock.now += DAY
@@ -37,28 +32,26 @@ def test_a_retry_is_answered_as_the_first_time(ledger: Ledger, clock: Clock) -> 
 
 
 def test_a_retry_is_valid_still_when_the_clock_has_been_put_back(ledger: Ledger, clock: Clock) -> None:
-    """What was in the present when it was accepted is not refused as the future afterwards."""
+    """An entry accepted as present is not later refused as future."""
     first = ledger.append(MARKET, [violation(occur_time=NOW)])
     clock.now = NOW - 10 * SECOND
     assert ledger.append(MARKET, [violation(occur_time=NOW)]) == [first[0]._replace(already_present=True)]
 
 
 def test_a_batch_that_is_partly_known_appends_the_rest(ledger: Ledger) -> None:
-    """So that a source may send overlapping batches."""
+    """So a source may send overlapping batches."""
     ledger.append(MARKET, [identity("a"), identity("b")])
     done = ledger.append(MARKET, [identity("b"), identity("c"), identity("a"), identity("d")])
     assert [(one.sequence, one.already_present) for one in done] == [(2, True), (3, False), (1, True), (4, False)]
 
 
 def test_an_entry_twice_in_a_batch_is_appended_once(ledger: Ledger) -> None:
-    """The rule of the retry holds within a batch."""
     done = ledger.append(MARKET, [identity("a"), identity("a"), identity("b")])
     assert [(one.sequence, one.already_present) for one in done] == [(1, False), (1, True), (2, False)]
     assert ids(ledger) == ["a", "b"]
 
 
 def test_other_content_under_a_known_id_is_refused_and_named(ledger: Ledger) -> None:
-    """An id stands for one fact for ever."""
     ledger.append(MARKET, [violation("v1", harm=Harm.HIGH)])
     with pytest.raises(EntryContentDiffers, match=r"entries\[1\]\.entry_id: 'v1' .* \(sequence 1\)") as caught:
         ledger.append(MARKET, [identity("new"), violation("v1", harm=Harm.LOW)])
@@ -79,7 +72,6 @@ def test_the_same_id_in_another_marketplace_is_another_entry(ledger: Ledger) -> 
 
 
 def test_one_wrong_entry_of_many_refuses_them_all(ledger: Ledger) -> None:
-    """Every wrong field is named, and nothing is written."""
     batch = [identity(f"i{n}") for n in range(30)]
     batch[17] = violation("v17", violation_type="no_such_type", occur_time=NOW + MAX_AHEAD + 1)
     batch[20] = identity("not an id")
@@ -122,7 +114,7 @@ def test_a_marketplace_that_is_no_id_is_refused(ledger: Ledger) -> None:
 
 
 def test_record_times_do_not_go_back_with_the_clock(ledger: Ledger, clock: Clock) -> None:
-    """Each append is recorded after the one before, by a microsecond if the clock does not say more."""
+    """A record time exceeds the one before by at least a microsecond."""
     times = []
     for n, now in enumerate([NOW, NOW - DAY, NOW - 1, NOW + 1, NOW, NOW + 7]):
         clock.now = now
@@ -131,7 +123,7 @@ def test_record_times_do_not_go_back_with_the_clock(ledger: Ledger, clock: Clock
 
 
 def test_a_report_time_is_refused_unless_it_is_imported(ledger: Ledger) -> None:
-    """Otherwise a caller could make its own past: the default is when the ledger learned of it."""
+    """Otherwise a caller could make its own past."""
     late = violation("v1", occur_time=ago(10), report_time=ago(9))
     with pytest.raises(InvalidInput) as caught:
         ledger.append(MARKET, [identity(), late])
@@ -149,7 +141,6 @@ def test_an_import_cannot_report_from_the_future(ledger: Ledger) -> None:
 
 
 def test_what_a_caller_leaves_out_is_filled_in_beside_what_he_stated(ledger: Ledger) -> None:
-    """The entry comes back as it was stated; the ledger's defaults stand beside it."""
     stated = [
         violation("v1", incident="", notifier="n"),
         status("v1"),
@@ -165,7 +156,7 @@ def test_what_a_caller_leaves_out_is_filled_in_beside_what_he_stated(ledger: Led
 
 
 def test_texts_that_databases_find_hard_come_back_as_they_were(ledger: Ledger) -> None:
-    """What looks like an escape or the end of a COPY, quotes, separators, and characters beyond 16 bits."""
+    """Escapes, the end of a COPY, quotes, separators, and characters beyond 16 bits."""
     reason = "a\\u0000b\\\\N \\. \"'\x80\u2028 é 漢 \U0001f600"
     ledger.append(MARKET, [violation("v1"), status("v1", reason=reason), identity(attributes={"k": reason})])
     assert [one.entry for one in ledger.entries.list(MARKET, ledger.cut())][1:] == [
@@ -175,7 +166,7 @@ def test_texts_that_databases_find_hard_come_back_as_they_were(ledger: Ledger) -
 
 
 def test_half_a_character_is_refused(ledger: Ledger) -> None:
-    """JSON can smuggle in half of a surrogate pair, which no encoding can write."""
+    """JSON can hold half of a surrogate pair, which no encoding can write."""
     with pytest.raises(InvalidInput) as caught:
         ledger.append(MARKET, [violation("v1"), status("v1", reason="\ud83d"), identity(attributes={"k": "\ude00"})])
     assert [wrong.field for wrong in caught.value.violations] == [
@@ -194,7 +185,6 @@ def test_the_largest_numbers_fit(ledger: Ledger) -> None:
 
 
 def test_a_days_revision_is_stated_by_one_entry(ledger: Ledger) -> None:
-    """Another entry for the same day, product category and revision is refused, by the name of the first."""
     ledger.append(MARKET, [exposure(entry_id="first"), exposure(entry_id="toys", product_category="toys")])
     for fresh in (exposure(entry_id="second"), exposure(entry_id="second", settled_orders=7)):
         with pytest.raises(ExposureRevisionTaken, match=r"entries\[1\]\.exposure: .* 'first'") as caught:
@@ -213,21 +203,18 @@ def test_a_days_revision_is_stated_once_in_a_batch_too(ledger: Ledger) -> None:
 
 
 def test_a_retry_among_exposures_is_not_the_conflict(ledger: Ledger) -> None:
-    """An entry that is there already holds its own day."""
     ledger.append(MARKET, [exposure(TODAY - 1, entry_id="a"), exposure(TODAY - 2, entry_id="b")])
     with pytest.raises(ExposureRevisionTaken, match=r"entries\[1\]\.exposure: .* 'b'"):
         ledger.append(MARKET, [exposure(TODAY - 1, entry_id="a"), exposure(TODAY - 2, entry_id="c")])
 
 
 def test_deduplication_comes_before_the_lifecycle(ledger: Ledger) -> None:
-    """A confirmation that is sent again after the violation was overturned is a retry, not a forbidden change."""
     ledger.append(MARKET, [violation("v1"), status("v1", Action.CONFIRM), status("v1", Action.OVERTURN)])
     [done] = ledger.append(MARKET, [status("v1", Action.CONFIRM)])
     assert (done.sequence, done.already_present) == (2, True)
 
 
 def test_a_status_knows_its_seller_by_the_violation(ledger: Ledger) -> None:
-    """The seller may be left out or given, but not be another."""
     ledger.append(MARKET, [violation("v1", "s1")])
     with pytest.raises(
         ViolationNotFound, match=r"entries\[0\]\.status\.violation: no violation 'v1' .* of this seller"
@@ -238,7 +225,6 @@ def test_a_status_knows_its_seller_by_the_violation(ledger: Ledger) -> None:
 
 
 def test_a_status_names_a_violation_of_its_own_marketplace(ledger: Ledger) -> None:
-    """And one that is reported before it, not after it in the batch, nor an entry of another kind."""
     ledger.append("other", [violation("v1")])
     ledger.append(MARKET, [identity("i1")])
     for name, batch in {"v1": [status("v1")], "v2": [status("v2"), violation("v2")], "i1": [status("i1")]}.items():

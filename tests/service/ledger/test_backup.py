@@ -1,5 +1,3 @@
-"""Backups: the whole ledger in one file, restored on either database to the same answers, whole or not at all."""
-
 import json
 import threading
 import zipfile
@@ -37,7 +35,7 @@ def silent(step: str, done: int, total: int) -> None:
 
 
 def fill(ledger: Ledger, batches: int = 60) -> None:
-    """Every kind, two marketplaces, texts of all scripts."""
+    """Add every kind, two marketplaces, and texts of all scripts."""
     for n in range(batches):
         seller = SELLERS[n % len(SELLERS)]
         batch = [
@@ -62,7 +60,7 @@ def restore(url: str, file: Path) -> Manifest:
 
 
 def answers(url: str) -> Any:
-    """What a ledger says of everything in it."""
+    """Return the ledger's answers about all its entries."""
     with Ledger.open(url, clock=Clock()) as ledger:
         cut = ledger.cut()
         entries = [ledger.entries.list(market, cut, limit=10_000) for market in (MARKET, "other")]
@@ -82,7 +80,7 @@ def filled(url: str, clock: Clock) -> str:
 
 @contextmanager
 def rewritten(file: Path, to: Path, *, fit: bool = True, **changes: Any) -> Iterator[dict[str, bytes]]:
-    """The members of a backup, to be changed, and written with the manifest's digests made to fit, or left."""
+    """Yield a backup's members for edits; write them, with matching digests if `fit`."""
     with zipfile.ZipFile(file) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     yield members
@@ -102,7 +100,6 @@ def rewritten(file: Path, to: Path, *, fit: bool = True, **changes: Any) -> Iter
 def test_a_restored_ledger_gives_the_same_answers_on_either_database(
     filled: str, tmp_path: Path, target: str, empty: bool
 ) -> None:
-    """Entries, facts, export, violations, verification, checkpoint, also of SQLite's in PostgreSQL and back."""
     file = tmp_path / "ledger.backup"
     made = back_up(filled, file)
     assert made.tables[KEYS].rows > 0
@@ -127,7 +124,6 @@ def test_a_backup_of_an_empty_ledger_can_be_restored(url: str, tmp_path: Path) -
 
 
 def test_of_two_backups_to_one_file_at_once_the_second_to_end_is_refused(filled: str, tmp_path: Path) -> None:
-    """Both find no file when they begin; the one that is through first stays as it is, and nothing is left of the other."""
     file = tmp_path / "ledger.backup"
     bytes_of_first: list[bytes] = []
 
@@ -144,7 +140,6 @@ def test_of_two_backups_to_one_file_at_once_the_second_to_end_is_refused(filled:
 
 @pytest.mark.long
 def test_a_backup_while_servers_append_is_of_one_moment(filled: str, tmp_path: Path, clock: Clock) -> None:
-    """What it holds ends with the seal of its checkpoint, and what was acknowledged before it began is in it."""
     done, written = threading.Event(), [0]
 
     def append() -> None:
@@ -154,7 +149,7 @@ def test_a_backup_while_servers_append_is_of_one_moment(filled: str, tmp_path: P
                 ledger.append(MARKET, [identity(f"meanwhile-{written[0]}-{n}") for n in range(5)])
 
     def hurry_on(step: str, count: int, total: int) -> None:
-        """Between two reads the writer gets ahead."""
+        """Let the writer get ahead between two reads."""
         seen = written[0]
         while written[0] < seen + 3:
             done.wait(0.001)
@@ -177,7 +172,6 @@ def test_a_backup_while_servers_append_is_of_one_moment(filled: str, tmp_path: P
 
 @pytest.mark.long
 def test_a_backup_that_was_altered_with_care_does_not_verify(filled: str, tmp_path: Path, backend: str) -> None:
-    """Digests that fit are not enough: the first entry that was not sealed so is named, and nothing is left behind."""
     file, forged = tmp_path / "backup", tmp_path / "forged"
     back_up(filled, file)
 
@@ -217,7 +211,6 @@ def test_a_backup_that_was_altered_with_care_does_not_verify(filled: str, tmp_pa
 
 @pytest.mark.long
 def test_a_ledger_with_anything_in_it_is_never_restored_into(filled: str, tmp_path: Path) -> None:
-    """It is left as it is; so is a file that exists already."""
     file = tmp_path / "backup"
     back_up(filled, file)
     before = answers(filled)
@@ -230,7 +223,6 @@ def test_a_ledger_with_anything_in_it_is_never_restored_into(filled: str, tmp_pa
 
 @pytest.mark.long
 def test_a_restore_that_is_interrupted_leaves_no_ledger(filled: str, tmp_path: Path, backend: str) -> None:
-    """Nor an empty one that a server would take for the whole; the restore can be repeated."""
     file = tmp_path / "backup"
     back_up(filled, file)
 
@@ -265,7 +257,6 @@ def test_an_interrupted_backup_is_not_taken_for_a_whole_one(filled: str, tmp_pat
 
 @pytest.mark.long
 def test_keys_are_left_out_on_request(filled: str, tmp_path: Path) -> None:
-    """Then the ledger is whole and verifies, and what was sealed under them cannot be read from the backup."""
     made = back_up(filled, tmp_path / "backup", without_keys=True)
     assert made.left_out == [KEYS]
     with zipfile.ZipFile(tmp_path / "backup") as archive:
@@ -282,7 +273,6 @@ def test_keys_are_left_out_on_request(filled: str, tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_a_ledger_that_is_not_there_or_not_known_is_not_backed_up(url: str, tmp_path: Path) -> None:
-    """Of a newer schema this release would miss a table; no file is left."""
     with closing(Database(url)) as place, place.write() as connection:
         connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '9999'"))
     with pytest.raises(LedgerVersionUnknown, match="newer"):
@@ -305,7 +295,6 @@ def test_a_backup_of_a_ledger_that_was_tampered_with_names_the_entry_when_it_is_
 
 
 def test_a_servers_role_can_back_up(tmp_path: Path) -> None:
-    """It reads every table; nothing more is needed."""
     from service.ledger.database.rights import grant
     from tests.service.ledger.test_rights import ROLE, owned_database
 

@@ -1,4 +1,4 @@
-"""A clock that runs ahead: refused where anything contradicts it, harmless where nothing did, and mendable."""
+"""A fast clock: refused if a source contradicts it, else harmless and mendable."""
 
 import re
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ GUILTY = [
 
 
 class Shifted:
-    """The machine's clock and a shift, which somebody changes."""
+    """The machine's clock plus a shift."""
 
     shift = 0
 
@@ -41,14 +41,14 @@ class Shifted:
 
 @pytest.fixture
 def twin(backend: str, tmp_path: Path, clock: Clock) -> Iterator[Ledger]:
-    """Another ledger, to which nothing happens that a clock could do."""
+    """Yield another ledger with a right clock."""
     (tmp_path / "twin").mkdir()
     with database(backend, tmp_path / "twin") as url, Ledger.open(url, clock=clock) as ledger:
         yield ledger
 
 
 def answers(ledger: Ledger, *sellers: str) -> list[object]:
-    """The scores of now."""
+    """Return the scores of now."""
     cut = ledger.cut()
     return list(
         score(ledger.facts.rows(MARKET, sellers, cut.sequence), sellers, cut.observe_time, artifact(), policy())
@@ -56,13 +56,12 @@ def answers(ledger: Ledger, *sellers: str) -> list[object]:
 
 
 def run_ahead(url: str, by: int = TEN_YEARS, marketplace: str = "elsewhere") -> None:
-    """A server with a fast clock appends once, where nothing contradicts it: the first entry ever."""
+    """Append the first entry with a fast clock, which nothing contradicts."""
     with Ledger.open(url, clock=Clock(NOW + by)) as fast:
         fast.append(marketplace, [identity("ahead", "s9")])
 
 
 def test_an_append_by_a_clock_that_jumped_ten_years_ahead_is_refused(url: str) -> None:
-    """By PostgreSQL's own clock, or by the time that has passed; the next one by a right clock is as if nothing had been."""
     clock = Shifted()
     with Ledger.open(url, clock=clock, is_witnessed=True) as ledger:
         ledger.append(MARKET, [identity("before")])
@@ -78,7 +77,6 @@ def test_an_append_by_a_clock_that_jumped_ten_years_ahead_is_refused(url: str) -
 
 
 def test_a_clock_that_lagged_and_was_set_right_is_not_in_doubt(url: str, backend: str) -> None:
-    """A step back is no reason to doubt the clock once it has come back; PostgreSQL has a better one meanwhile."""
     clock = Shifted()
     with Ledger.open(url, clock=clock, is_witnessed=True) as ledger:
         clock.shift = -3600 * SECOND
@@ -89,7 +87,6 @@ def test_a_clock_that_lagged_and_was_set_right_is_not_in_doubt(url: str, backend
 
 
 def test_a_server_that_begins_with_a_wrong_clock_is_contradicted_by_the_last_record(url: str) -> None:
-    """A machine that comes up in 2036 is refused, and the remedy is named."""
     with Ledger.open(url, clock=Clock()) as ledger:
         ledger.append(MARKET, [identity("before")])
     doubt = pytest.raises(ClockInDoubt, match=r"366 days before.*mend-clock --rested")
@@ -100,7 +97,6 @@ def test_a_server_that_begins_with_a_wrong_clock_is_contradicted_by_the_last_rec
 
 
 def test_on_postgresql_a_record_time_is_the_databases(tmp_path: Path) -> None:
-    """A server that is off by less than would be refused changes nothing: neither what is recorded nor what is now."""
     clock = Shifted()
     with database("postgresql", tmp_path) as url, Ledger.open(url, clock=clock, is_witnessed=True) as ledger:
         times = []
@@ -113,7 +109,6 @@ def test_on_postgresql_a_record_time_is_the_databases(tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_one_append_by_a_fast_clock_moves_no_answer_by_more_than_the_skew(url: str, twin: Ledger, clock: Clock) -> None:
-    """Three confirmed counterfeits stay as fresh as they are, and what is recorded since is seen at once."""
     run_ahead(url)
     with Ledger.open(url, clock=clock) as ledger:
         for one in (ledger, twin):
@@ -140,7 +135,6 @@ def test_the_operator_is_warned_of_record_times_that_run_ahead(url: str, clock: 
 
 
 def test_a_record_time_that_ran_ahead_lets_nobody_state_the_future(url: str, clock: Clock) -> None:
-    """What a fast clock took for the past is refused from then on, named by its place; what it accepted is answered."""
     with Ledger.open(url, clock=Clock(NOW + TEN_YEARS)) as fast:
         [first] = fast.append(MARKET, [violation("early", occur_time=NOW + DAY)])
     with Ledger.open(url, clock=clock) as ledger:
@@ -154,7 +148,7 @@ def test_a_record_time_that_ran_ahead_lets_nobody_state_the_future(url: str, clo
 
 
 def mend(ledger: Ledger, first: int, ahead: int = TEN_YEARS, entry_id: str = "mended") -> int:
-    """Says that the record times from `first` on lie so far ahead; the sequence of the entry that says so."""
+    """State how far the record times from `first` are ahead; return that entry's sequence."""
     reason = "the clock of server 2 stood ten years ahead"
     done = ledger.mend_clock(
         MARKET, actor="operator", reason=reason, first_sequence=first, ahead=ahead, entry_id=entry_id
@@ -163,20 +157,19 @@ def mend(ledger: Ledger, first: int, ahead: int = TEN_YEARS, entry_id: str = "me
 
 
 def poisoned(url: str, clock: Clock, facts: list[Entry]) -> Ledger:
-    """A ledger in which everything after its first entry was recorded ten years ahead, and was dated so."""
+    """Return a ledger whose entries after the first were recorded and dated ten years ahead."""
     with Ledger.open(url, clock=Clock(NOW - DAY)) as ledger:
         ledger.append(MARKET, [identity("before", "s8")])
     with Ledger.open(url, clock=Clock(NOW + TEN_YEARS)) as fast, pytest.MonkeyPatch.context() as patch:
         patch.setattr(
             "service.ledger.clock.server_clock.REST", 2 * TEN_YEARS
-        )  # as an earlier release, which saw through no clock
+        )  # as an earlier release, which checks no clock
         fast.append(MARKET, facts)
     return Ledger.open(url, clock=clock)
 
 
 @pytest.mark.long
 def test_mending_brings_back_the_answers_that_there_would_have_been(url: str, twin: Ledger, clock: Clock) -> None:
-    """What a fast clock recorded is hidden until its time comes, or until it is said how far it was ahead."""
     facts = [*GUILTY, status("v2", Action.OVERTURN), violation("alleged")]
     clock.now += 60 * SECOND
     with poisoned(url, clock, facts) as ledger:
@@ -205,7 +198,6 @@ def test_mending_brings_back_the_answers_that_there_would_have_been(url: str, tw
 
 @pytest.mark.long
 def test_what_was_answered_before_the_mending_is_answered_again_to_the_same_bits(url: str, clock: Clock) -> None:
-    """By its sequence and by its times, whatever is recorded later; also an answer with a knowledge of before."""
     with poisoned(url, clock, GUILTY) as ledger:
         ledger.append(MARKET, [confirmed("since", "s2")])
         asked = [
@@ -239,7 +231,6 @@ def test_what_was_answered_before_the_mending_is_answered_again_to_the_same_bits
 
 
 def test_after_a_mending_record_times_and_known_times_follow_the_clock(url: str, clock: Clock) -> None:
-    """What was known before a time is one set of entries, in their order, over the mended ones too."""
     with poisoned(url, clock, [identity("ahead")]) as ledger:
         ledger.append(MARKET, [identity("since")])
         clock.now = NOW + DAY
@@ -254,7 +245,7 @@ def test_after_a_mending_record_times_and_known_times_follow_the_clock(url: str,
 
 
 def test_a_time_that_was_given_before_is_not_given_again(url: str, clock: Clock) -> None:
-    """An hour ahead, mended at once: when the clock comes there, an answer of before the mending is that one still."""
+    """An hour ahead, mended at once: an earlier answer stays valid when the clock arrives there."""
     with Ledger.open(url, clock=Clock(NOW + 3600 * SECOND)) as fast:
         fast.append(MARKET, [identity("ahead")])
     with Ledger.open(url, clock=clock) as ledger:
@@ -268,7 +259,6 @@ def test_a_time_that_was_given_before_is_not_given_again(url: str, clock: Clock)
 
 
 def test_a_mending_that_cannot_be_true_is_refused(url: str, clock: Clock) -> None:
-    """Times stay in the order of the entries, none comes to lie in the future, and a retry is answered."""
     with poisoned(url, clock, [identity("ahead")]) as ledger:
         for first, ahead, field in [
             (9, TEN_YEARS, "clock.first_sequence"),
@@ -296,8 +286,6 @@ def test_somebody_vouches_for_the_clock_of_a_ledger_that_has_rested(url: str) ->
 
 
 def test_what_follows_from_entries_that_ran_ahead_is_dated_by_the_right_clock(ledger: Ledger, clock: Clock) -> None:
-    """A recall, a listing and decisions of a clock a hundred days ahead, mended: what is derived of them is known by now."""
-
     def recall(entry_id: str, product: str) -> Entry:
         fact = ProductViolationReported("unsafe_product", Harm.HIGH, Source.RANDOM_AUDIT, product)
         return Entry(entry_id, "", fact, clock.now - DAY)

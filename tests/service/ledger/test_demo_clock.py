@@ -1,4 +1,4 @@
-"""A demo's ledger: its clock starts at one fixed time whenever it is opened, and never before its own last record."""
+"""A demo's clock starts at one fixed time at each opening, but never before its last record."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ MINUTE, HOUR = 60 * SECOND, 3_600 * SECOND
 
 
 def test_a_demo_ledger_opened_again_goes_on(tmp_path: Path) -> None:
-    """What was recorded an hour after the start is in the past of the next process, whose clock would start before."""
+    """The next process starts its clock after the last record."""
     settings = settings_of(data_dir=tmp_path)
     (tmp_path / MARKER).write_text("2026-06-30T13:00:00Z")
     with open_ledger(settings, create=True) as ledger:
@@ -32,7 +32,6 @@ def test_a_demo_ledger_opened_again_goes_on(tmp_path: Path) -> None:
 
 
 def test_a_demo_clock_is_never_put_back() -> None:
-    """A last record that lies behind the clock moves nothing; one ahead of it moves the clock there."""
     clock = DemoClock(START)
     clock.go_on_after(START - HOUR)
     assert START <= clock() < START + SECOND
@@ -41,7 +40,7 @@ def test_a_demo_clock_is_never_put_back() -> None:
 
 
 def test_a_demo_marker_without_a_time_is_refused(tmp_path: Path) -> None:
-    """Else a demo of an earlier release would answer as of today, and its answers would differ by the day."""
+    """Otherwise a demo of an earlier release would give other answers each day."""
     (tmp_path / MARKER).touch()
     with pytest.raises(
         ConfigurationWrong, match=r"holds no time such as 2026-06-30T12:00:00Z\. Make the demo's data again"

@@ -1,4 +1,4 @@
-"""An acknowledged append survives a crash: a database that would not keep that is refused."""
+"""An acknowledged append survives a crash: a database without that promise is refused."""
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -17,14 +17,14 @@ from tests.helpers.databases import database, postgresql
 
 
 def with_options(url: str, **options: str) -> str:
-    """The URL with settings of PostgreSQL in it, as an operator may write them."""
+    """Add PostgreSQL settings to the URL, as an operator may."""
     text = " ".join(f"-c {name.replace('__', '.')}={value}" for name, value in options.items())
     return make_url(url).update_query_dict({"options": text}).render_as_string(hide_password=False)
 
 
 @contextmanager
 def strict(url: str, **settings: str) -> Iterator[None]:
-    """The database as an operator has it, who has not said that it is for tests; `settings` besides."""
+    """Remove the database's mark for tests; apply `settings`."""
     name = make_url(url).database
     with psycopg.connect(postgresql(), autocommit=True) as server:
         for setting, value in ({RELAXED: "''"} | settings).items():
@@ -33,7 +33,7 @@ def strict(url: str, **settings: str) -> Iterator[None]:
 
 
 def test_commits_that_a_crash_can_undo_are_refused(tmp_path: Path) -> None:
-    """Nothing is written; readers are answered. The server of the tests has fsync off, which counts as well."""
+    """Readers are answered. The test server also has fsync off."""
     with database("postgresql", tmp_path) as url, strict(url, synchronous_commit="off"):
         with Ledger.open(url) as ledger:
             with pytest.raises(ConfigurationWrong, match=r"synchronous_commit and fsync = off: .* could be lost"):
@@ -47,7 +47,6 @@ def test_commits_that_a_crash_can_undo_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("level", ["on", "local", "remote_write", "remote_apply"])
 def test_whatever_waits_for_a_disk_is_allowed(tmp_path: Path, level: str) -> None:
-    """Of the two settings only the one that is off is named."""
     with (
         database("postgresql", tmp_path) as url,
         strict(url, synchronous_commit=level),
@@ -58,7 +57,7 @@ def test_whatever_waits_for_a_disk_is_allowed(tmp_path: Path, level: str) -> Non
 
 
 def test_a_session_that_turns_it_off_is_caught_at_its_next_append(tmp_path: Path) -> None:
-    """It is asked in each transaction, in the round trip that takes the lock."""
+    """Each transaction checks the setting together with the lock."""
     with database("postgresql", tmp_path) as url, Ledger.open(url) as ledger:
         ledger.append(MARKET, [violation("v1")])
         with ledger.database.write() as connection:
@@ -68,7 +67,6 @@ def test_a_session_that_turns_it_off_is_caught_at_its_next_append(tmp_path: Path
 
 
 def test_a_database_for_tests_says_so_and_the_operator_is_told(tmp_path: Path) -> None:
-    """By the URL or by a setting of the database; options of the URL go beside the ledger's own."""
     with database("postgresql", tmp_path) as url, strict(url):
         relaxed = with_options(url, sellertrust__durability="relaxed", work_mem="7MB")
         with Ledger.open(relaxed, serving=True) as ledger:

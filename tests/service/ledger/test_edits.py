@@ -1,4 +1,4 @@
-"""What the owners of tables and files may edit: verification names it, or docs/how-to/access.md says why it does not."""
+"""Each edit by an owner is detected, or docs/how-to/access.md explains why not."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from tests.reference_pages import UNNAMED
 
 @pytest.mark.long
 def test_each_edit_is_named_or_documented(tmp_path: Path) -> None:
-    """Of each column of each row of each table, each row deleted, and each file: over 200 edits."""
+    """Over 200: each column of each row of each table, each deleted row, and each file."""
     found = list(edits(tmp_path))
     assert len(found) >= 200
     unnamed = {edit.of for edit in found if not edit.is_found}

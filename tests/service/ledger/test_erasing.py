@@ -1,4 +1,4 @@
-"""Erasures: of whom something is on record, and finished, or said to be unfinished."""
+"""Erasures: of a recorded seller alone, and reported as finished or unfinished."""
 
 import sqlite3
 from contextlib import closing
@@ -13,7 +13,6 @@ from tests.service.ledger.test_sealing import bytes_of, key_of
 
 
 def test_an_erasure_of_a_seller_of_whom_nothing_is_on_record_is_refused(ledger: Ledger) -> None:
-    """A slip in the id would else pass for an erasure; nor is another marketplace's seller meant."""
     ledger.append("other", [confirmed("v1", "s2")])
     with pytest.raises(SellerNotFound, match="No seller 's2' in marketplace"):
         ledger.erase(MARKET, "s2", actor="officer", entry_id="e1")
@@ -25,7 +24,6 @@ def test_an_erasure_of_a_seller_of_whom_nothing_is_on_record_is_refused(ledger: 
 @pytest.mark.long
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 def test_an_erasure_that_a_reader_holds_up_says_so_and_is_finished_by_a_retry(ledger: Ledger, url: str) -> None:
-    """The journal cannot be emptied while a process reads it: an erasure never passes for done before it is."""
     ledger.append(MARKET, [confirmed("v1"), status("v1", Action.APPEAL)])
     key = key_of(ledger, "s1")
     with closing(sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)) as reader:

@@ -1,4 +1,4 @@
-"""The rows that scores are made of: which kinds, in which order, and the gravest of very many allegations."""
+"""The rows of scores: their kinds, their order, and the gravest of many allegations."""
 
 from dataclasses import replace
 
@@ -37,7 +37,6 @@ from tests.helpers.worlds import artifact, policy
 
 
 def test_settled_values_are_those_of_one_seller_in_one_currency_as_of_the_cut(ledger: Ledger) -> None:
-    """By entry id, every revision; which of them count is for the facts to say."""
     euro = {"value_minor": 500, "currency": "EUR"}
     ledger.append(MARKET, [exposure(TODAY - 3, "s1", entry_id="a", **euro), exposure(TODAY - 4, "s1", entry_id="b")])
     cut = ledger.cut()
@@ -91,7 +90,6 @@ def test_fact_rows_have_what_the_fold_needs_of_every_kind(ledger: Ledger) -> Non
 
 
 def test_fact_rows_are_of_the_kinds_that_the_fold_reads_alone(ledger: Ledger) -> None:
-    """Ratings, measures and the like stay where they are; the count by seller agrees."""
     ledger.append(MARKET, ON_RECORD)
     ledger.append(MARKET, [entry for kind, entry in every_entry() if kind not in BY_COMMAND])
     sequence = ledger.last()[0]
@@ -107,7 +105,6 @@ def test_fact_rows_are_of_the_kinds_that_the_fold_reads_alone(ledger: Ledger) ->
 
 
 def accused(ledger: Ledger) -> None:
-    """A seller with fourteen allegations, of which some were decided, moved or split off, and some confirmed ones."""
     long_ago = [identity("i", report_time=ago(399)), exposure(TODAY - 40, report_time=ago(38)), identity("j", "s2")]
     ledger.append(MARKET, [*long_ago, exposure(TODAY - 3), confirmed("k")], imported=True)
     harms = [Harm.LOW, Harm.MEDIUM, Harm.HIGH, Harm.EXTREME]
@@ -129,7 +126,6 @@ def accused(ledger: Ledger) -> None:
 def test_of_very_many_allegations_the_gravest_are_read_and_all_are_counted(
     ledger: Ledger, days: float, most: int
 ) -> None:
-    """An answer of any time is the one of all rows, but for the points if all were upheld, which rest on those read."""
     accused(ledger)
     cut = ledger.cut(observe_time=ago(days) if days else None)
     rows = ledger.facts.rows(MARKET, ["s1"], cut.sequence)
@@ -149,7 +145,7 @@ def test_of_very_many_allegations_the_gravest_are_read_and_all_are_counted(
 
 
 def test_no_number_of_grave_complaints_hides_what_an_inspector_alleges(ledger: Ledger) -> None:
-    """Nor what the platform detected hides it: else a seller's own friends could keep a report of customs from being read."""
+    """Nor do detections: otherwise a seller's friends could hide a customs report."""
     loud = {"harm": Harm.EXTREME, "source": Source.BUYER}
     quiet = {"harm": Harm.LOW, "occur_time": ago(9)}
     ledger.append(
@@ -168,7 +164,7 @@ def test_no_number_of_grave_complaints_hides_what_an_inspector_alleges(ledger: L
 
 
 def changed(ledger: Ledger) -> None:
-    """Sellers whose exposure was stated out of order, by category and again."""
+    """Add sellers whose exposure came out of order, by category and again."""
     accused(ledger)
     for seller in ("s1", "s2", "s3"):
         stated = [exposure(TODAY - day, seller, settled_orders=90 + day) for day in (9, 4, 30, 5)]
@@ -178,7 +174,6 @@ def changed(ledger: Ledger) -> None:
 
 @pytest.mark.parametrize("days", [0, 6, 13, 25])
 def test_answers_from_columns_are_those_from_rows(ledger: Ledger, days: float) -> None:
-    """Of one seller and of several: each answer, and until when it holds. No correction may concern what is read apart."""
     assert Kind.EXPOSURE in UNCORRECTABLE_KINDS
     changed(ledger)
     cut = ledger.cut(observe_time=ago(days) if days else None)
@@ -206,7 +201,7 @@ def test_of_a_few_allegations_all_are_read(ledger: Ledger) -> None:
 
 
 def test_fact_rows_come_by_seller_and_sequence_up_to_a_sequence(ledger: Ledger) -> None:
-    """In the order of bytes, on every database and under every locale."""
+    """In byte order on every database and locale."""
     sellers = ["a", "B", "_", "b", "a:1", "A"]
     ledger.append(MARKET, [identity(f"{turn}-{seller}", seller) for turn in (0, 1) for seller in sellers])
     ledger.append("other", [identity("x", "a")])

@@ -1,4 +1,4 @@
-"""A short run of `./dev bench ledger`: what must never happen, in figures that must be 0."""
+"""A short run of `./dev bench ledger`: its fault counts must be 0."""
 
 import tempfile
 from functools import partial
@@ -21,7 +21,7 @@ MUST_BE_0 = {"lost", "duplicated", "partial", "undetected", "untyped", "unreadab
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("name", [pytest.param("kill", marks=pytest.mark.long), "restart", "disk_full"])
 def test_no_fault_loses_or_doubles_what_was_acknowledged(name: str, backend: str) -> None:
-    """Nor is a refusal of another kind than LEDGER_UNAVAILABLE."""
+    """Nor does any error but LEDGER_UNAVAILABLE occur."""
     with tempfile.TemporaryDirectory() as folder:  # PostgreSQL's own user may not enter pytest's
         try:
             found = FAULTS[name](backend, Path(folder))

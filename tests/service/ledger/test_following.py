@@ -1,4 +1,4 @@
-"""A recall that concerns very many sellers: several appends, each under seals of its own, that go on after a crash."""
+"""A recall of many sellers: several appends with their own seals, which resume after a crash."""
 
 from contextlib import closing
 from dataclasses import replace
@@ -29,7 +29,7 @@ def silent(_done: int, _total: int) -> None:
 
 @pytest.fixture(autouse=True)
 def _few_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One append reaches three sellers, and a seal covers four entries."""
+    """Let one append reach three sellers, and a seal cover four entries."""
     monkeypatch.setattr(known, "CHUNK", 3)
     monkeypatch.setattr(known.load_listings, "__defaults__", (0, 3))
     monkeypatch.setattr(known.load_reached, "__defaults__", (0, 3))
@@ -41,13 +41,12 @@ def listed(ledger: Ledger) -> None:
 
 
 def stands(ledger: Ledger) -> dict[str, Status]:
-    """Where each seller's violation stands; absent: none was derived yet."""
+    """Return the status of each seller's violation; a seller without one is absent."""
     found = ledger.violations.named(MARKET, VIOLATIONS.values(), ledger.cut())
     return {seller: found[name].status for seller, name in VIOLATIONS.items() if name in found}
 
 
 def test_a_recall_reaches_every_seller_once_and_what_is_decided_reaches_all_of_them(ledger: Ledger) -> None:
-    """Whatever one append derives at most; the ledger verifies, and each violation is of one seller."""
     listed(ledger)
     ledger.append(MARKET, [RECALL])
     assert stands(ledger) == dict.fromkeys(SELLERS, Status.ALLEGED)
@@ -66,7 +65,7 @@ def test_a_recall_reaches_every_seller_once_and_what_is_decided_reaches_all_of_t
 def test_what_a_crash_left_of_a_recall_follows_afterwards(
     url: str, how: str, at: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The process dies between two of its appends: nobody is forgotten, and nobody reached twice."""
+    """The process dies between two of its appends."""
     with Ledger.open(url, clock=Clock()) as ledger:
         listed(ledger)
         with monkeypatch.context() as patched:
@@ -81,7 +80,7 @@ def test_what_a_crash_left_of_a_recall_follows_afterwards(
             with pytest.raises(IndexError):
                 ledger.append(MARKET, [RECALL])
         assert len(stands(ledger)) == 3 * at
-        ledger.append(MARKET, [status("p1", Action.CONFIRM)])  # of those reached so far; the others are born confirmed
+        ledger.append(MARKET, [status("p1", Action.CONFIRM)])
         if how == "the same call again":
             ledger.append(MARKET, [RECALL])
         else:
@@ -95,7 +94,7 @@ def test_what_a_crash_left_of_a_recall_follows_afterwards(
 
 
 def test_an_append_of_more_entries_than_a_seal_covers_has_several(ledger: Ledger) -> None:
-    """Reports whose confirmations waited: the rows are twice the batch."""
+    """Pending confirmations double the batch's rows."""
     ids = [f"v{number}" for number in range(7)]
     ledger.append(MARKET, [status(name, seller="s1", occur_time=ago(1)) for name in ids])
     ledger.append(MARKET, [violation(name) for name in ids])
@@ -106,7 +105,7 @@ def test_an_append_of_more_entries_than_a_seal_covers_has_several(ledger: Ledger
 def test_a_ledger_with_a_seal_of_any_length_verifies_and_its_backup_is_restored(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An earlier release wrote one seal an append, however much followed from it."""
+    """An earlier release wrote one seal an append."""
     with monkeypatch.context() as patched:
         patched.setattr(seals, "RUN", 1_000_000)
         with Ledger.open(url) as ledger:
@@ -125,7 +124,6 @@ def test_a_ledger_with_a_seal_of_any_length_verifies_and_its_backup_is_restored(
 
 
 def dying_after(ledger: Ledger, appends: int, monkeypatch: pytest.MonkeyPatch, entries: list[Entry]) -> None:
-    """Appends entries by a process that dies after so many of its appends."""
     left, write = [*range(appends)], ledger.database.write
 
     def dies():
@@ -142,7 +140,6 @@ def dying_after(ledger: Ledger, appends: int, monkeypatch: pytest.MonkeyPatch, e
 def test_an_overturn_that_overtakes_an_interrupted_confirmation_leaves_nobody_confirmed(
     url: str, together: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever was not reached by the confirmation yet gets both in their order, whichever is finished first."""
     decisions = [status("p1", Action.CONFIRM, "z-confirm"), status("p1", Action.OVERTURN, "a-overturn")]
     with Ledger.open(url, clock=Clock()) as ledger:
         listed(ledger)

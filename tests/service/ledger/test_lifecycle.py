@@ -1,4 +1,4 @@
-"""A violation moves only as the lifecycle's table says, whether its past is in the ledger or in the same batch."""
+"""A violation changes only by the lifecycle's table, with its past in the ledger or the same batch."""
 
 import pytest
 
@@ -19,19 +19,17 @@ WAY_TO = {
     Status.REDUCED: (Action.CONFIRM, Action.APPEAL, Action.REDUCE),
     Status.OVERTURNED: (Action.CONFIRM, Action.OVERTURN),
 }
-"""To each status a way from the report."""
+"""A way from the report to each status."""
 
-HARM_SEVERITY = Severity.MAJOR  # of the builder's violation
+HARM_SEVERITY = Severity.MAJOR
 
 
 def act(name: str, step: int, action: Action) -> Entry:
-    """One change, whose reductions leave less each time."""
     severity = Severity(HARM_SEVERITY - (1 if step < 10 else 2)) if action is Action.REDUCE else None
     return status(name, action, f"{name}-{step}", severity=severity)
 
 
 def past(name: str, state: Status) -> list[Entry]:
-    """The entries of a violation that stands at `state`."""
     return [violation(name), *(act(name, step, action) for step, action in enumerate(WAY_TO[state]))]
 
 
@@ -48,7 +46,6 @@ def test_a_final_act_of_an_authority_is_confirmed_on_arrival(ledger: Ledger) -> 
 
 
 def test_a_reduction_leaves_less_than_the_present_severity(ledger: Ledger) -> None:
-    """Of several reductions each counts from the one before, and an appeal that fails keeps the reduced severity."""
     ledger.append(MARKET, [confirmed("v1")])
     for severity in (Severity.CRITICAL, Severity.MAJOR):
         with pytest.raises(LifecycleForbids, match=r"entries\[0\]\.status\.severity: .* major") as caught:
@@ -70,7 +67,6 @@ def test_a_reduction_leaves_less_than_the_present_severity(ledger: Ledger) -> No
 
 
 def test_a_status_entry_says_what_it_leads_to(ledger: Ledger) -> None:
-    """The fold reads the status after a change, and a severity only where it was changed."""
     ledger.append(MARKET, [confirmed("v1"), status("v1", Action.REDUCE, severity=Severity.MINOR)])
     ledger.append(MARKET, [status("v1", Action.APPEAL)])
     rows = ledger.facts.rows(MARKET, ["s1"], 3)

@@ -1,4 +1,4 @@
-"""The next migration, and processes that upgrade at once."""
+"""The next migration, and simultaneous upgrades."""
 
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -30,7 +30,6 @@ def upgrade():
 def test_the_next_migration_carries_the_baseline_over(
     url: str, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A migration that is put beside the baseline runs once, says who may write on, and leaves every seal as it was."""
     with Ledger.open(url, clock=clock) as ledger:
         ledger.append(MARKET, [violation("v1"), exposure(), identity()])
         checkpoint = ledger.seals.last()
@@ -49,7 +48,6 @@ def test_the_next_migration_carries_the_baseline_over(
 
 
 def test_of_processes_that_upgrade_at_once_one_does(empty_url: str, tmp_path: Path) -> None:
-    """The others wait for it and find it done: every one ends well, and every step was taken once."""
     shell = shell_of(tmp_path / "data", database_url=empty_url)
     with ThreadPoolExecutor(4) as threads:
         said = list(threads.map(lambda _: shell("ledger", "upgrade")[1], range(4)))

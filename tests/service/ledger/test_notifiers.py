@@ -1,4 +1,4 @@
-"""What became of a notifier's reports, and what waits for a decision, as of any cut."""
+"""The fate of a notifier's reports, and the review queue, as of any cut."""
 
 from dataclasses import replace
 from typing import Any
@@ -33,7 +33,6 @@ def queue(ledger: Ledger, cut: Cut | None = None) -> dict[str, QueueItem]:
 
 
 def test_every_report_counts_by_where_it_stands(ledger: Ledger) -> None:
-    """Confirmed, reduced and appealed are upheld; another notifier, and another marketplace, do not mix in."""
     ledger.append(MARKET, [by("n", f"v{n}") for n in range(9)] + [by("other", "w")])
     ledger.append("elsewhere", [by("n", "v1")])
     decisions = [
@@ -54,7 +53,6 @@ def test_every_report_counts_by_where_it_stands(ledger: Ledger) -> None:
 
 
 def test_a_record_is_one_of_any_time(ledger: Ledger, clock: Clock) -> None:
-    """Bounded by both times: reports by the observe time, decisions by what was known."""
     ledger.append(MARKET, [by("n", "v1", occur_time=ago(9)), by("n", "v2", occur_time=ago(2))])
     before = ledger.cut()
     clock.now += DAY
@@ -67,7 +65,7 @@ def test_a_record_is_one_of_any_time(ledger: Ledger, clock: Clock) -> None:
 
 
 def test_what_the_ledger_derives_from_a_report_of_a_product_is_not_counted_again(ledger: Ledger) -> None:
-    """One report of a product that three sellers list is one report."""
+    """A product's report counts once, though three sellers list it."""
     listed = [Entry(f"l{n}", f"s{n}", ProductListed("gtin-1"), ago(20)) for n in range(3)]
     report = ProductViolationReported("unsafe_product", Harm.HIGH, Source.TEST_BUY, "gtin-1", notifier="n")
     ledger.append(MARKET, [*listed, Entry("p", "", report, ago(5))])
@@ -78,7 +76,6 @@ def test_what_the_ledger_derives_from_a_report_of_a_product_is_not_counted_again
 
 
 def test_notifiers_are_listed_in_the_order_of_their_ids(ledger: Ledger) -> None:
-    """Each once, page by page; none of another marketplace."""
     names = ["a", "B", "a-1", "c", "_"]
     ledger.append(MARKET, [by(name, f"v-{name}-{n}".replace("_", "u")) for name in names for n in range(3)])
     ledger.append("elsewhere", [by("b", "v")])
@@ -91,7 +88,6 @@ def test_notifiers_are_listed_in_the_order_of_their_ids(ledger: Ledger) -> None:
 
 
 def test_what_is_open_waits_in_the_queue_with_what_its_priority_is_made_of(ledger: Ledger) -> None:
-    """Alleged and under review, not what was decided, nor goods of another; flagged if a bulk decision held it back."""
     ledger.append(
         MARKET,
         [
@@ -133,7 +129,6 @@ def test_what_is_open_waits_in_the_queue_with_what_its_priority_is_made_of(ledge
 
 
 def test_the_queue_is_one_of_any_time(ledger: Ledger, clock: Clock) -> None:
-    """A later decision, and later orders, are not in a cut of before."""
     ledger.append(MARKET, [by("n", "v1"), by("n", "v2"), exposure(settled_orders=10)])
     before, items = ledger.cut(), queue(ledger)
     clock.now += DAY
@@ -151,7 +146,6 @@ def test_a_queue_that_is_too_long_says_so_and_holds_the_newest(ledger: Ledger) -
 
 
 def test_a_flood_of_reports_does_not_crowd_safety_out_of_the_queue(ledger: Ledger) -> None:
-    """The newest of safety are put in order by themselves; what is left out on either side is said."""
     unsafe = [violation(f"unsafe{n}", violation_type="unsafe_product", harm=Harm.LOW) for n in range(3)]
     ledger.append(MARKET, [*unsafe, *(by("flood", f"v{n}") for n in range(9))])
     items, is_truncated = review_queue(ledger, MARKET, ledger.cut(), limit=3)

@@ -1,4 +1,4 @@
-"""A SQLite ledger has one writer, a server or a local command; readers are never kept out."""
+"""A SQLite ledger has one writer, a server or a local command; readers are always admitted."""
 
 import errno
 import os
@@ -31,7 +31,7 @@ COMMAND = (
 
 @contextmanager
 def holding(url: str, work: str) -> "Iterator[subprocess.Popen[str]]":
-    """A process that has the ledger open, until its stdin ends."""
+    """Yield a process that has the ledger open until its stdin ends."""
     command = [sys.executable, "-c", f"{work}; print(1, flush=True); sys.stdin.read(); l.close()", url]
     holder = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
@@ -47,7 +47,7 @@ def holding(url: str, work: str) -> "Iterator[subprocess.Popen[str]]":
 
 
 def server(url: str) -> "AbstractContextManager[subprocess.Popen[str]]":
-    """A process that has the ledger open as a server does."""
+    """Yield a process that has the ledger open as a server does."""
     return holding(url, SERVER)
 
 
@@ -60,7 +60,6 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.mark.long
 def test_while_a_server_has_the_file_others_read_and_do_not_write(file: Path) -> None:
-    """By any path to the file; an append, an upgrade and a second server are each told what to do."""
     link = file.with_name("link.db")
     link.symlink_to(file)
     with server(f"sqlite:///{file}"):
@@ -91,7 +90,6 @@ def test_a_server_that_dies_leaves_no_lock(file: Path, end: int) -> None:
 
 @pytest.mark.long
 def test_a_server_does_not_start_while_a_local_command_writes(file: Path) -> None:
-    """It would refuse the rest of an import; what one process has opened twice for local commands goes together."""
     url = f"sqlite:///{file}"
     with Ledger.open(url) as local, Ledger.open(url) as other:
         local.append(MARKET, [violation("v1")])
@@ -105,7 +103,6 @@ def test_a_server_does_not_start_while_a_local_command_writes(file: Path) -> Non
 def test_of_two_local_commands_that_write_the_second_waits_and_is_then_told_of_the_first(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two imports into one file at once; reading goes on."""
     url = f"sqlite:///{file}"
     monkeypatch.setattr(one_writer, "COMMAND_PATIENCE_SECONDS", 0.3)
     with holding(url, COMMAND), Ledger.open(url) as second:
@@ -134,7 +131,7 @@ def test_who_only_read_does_not_keep_a_server_from_starting(file: Path) -> None:
 
 
 def test_a_ledger_that_is_closed_is_one_file_again(file: Path) -> None:
-    """Who removes the lock's file while others of the process share it would let a server in beside them."""
+    """A removed lock file would admit a server beside other holders in the process."""
     with Ledger.open(f"sqlite:///{file}") as first:
         first.append(MARKET, [violation("v1")])
         with Ledger.open(f"sqlite:///{file}") as second:
@@ -144,7 +141,6 @@ def test_a_ledger_that_is_closed_is_one_file_again(file: Path) -> None:
 
 
 def test_of_many_that_take_and_release_the_lock_at_once_none_is_alone_beside_another(file: Path) -> None:
-    """Also while the file of the lock is removed and made again under them."""
     inside, most = [0], [0]
     guard = threading.Lock()
 
@@ -172,7 +168,7 @@ def test_of_many_that_take_and_release_the_lock_at_once_none_is_alone_beside_ano
 
 @pytest.mark.long
 def test_a_lock_whose_file_was_removed_meanwhile_is_no_lock(file: Path) -> None:
-    """Who opened the file just before its last holder removed it must not be alone on what nobody else will find."""
+    """Another process opened the file just before its last holder removed it."""
     before, after = WriterLock(file), WriterLock(file)
 
     class Late(WriterLock):
@@ -191,7 +187,7 @@ def test_a_lock_whose_file_was_removed_meanwhile_is_no_lock(file: Path) -> None:
 
 @pytest.mark.parametrize("missing", ["system", "folder"])
 def test_without_locks_the_ledger_works_and_says_so(file: Path, monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
-    """On a system that has none, and in a folder that refuses them, as some network file systems do."""
+    """On systems without locks, and in folders that refuse them, as some network file systems do."""
 
     def refused(descriptor: int, operation: int) -> None:
         raise OSError(errno.EOPNOTSUPP, "not supported")
@@ -208,7 +204,6 @@ def test_without_locks_the_ledger_works_and_says_so(file: Path, monkeypatch: pyt
 
 @pytest.mark.long
 def test_on_postgresql_servers_and_local_commands_write_side_by_side(tmp_path: Path) -> None:
-    """There the database orders them."""
     with database("postgresql", tmp_path) as url, Ledger.open(url, serving=True) as one:
         with Ledger.open(url, serving=True) as two:
             one.append(MARKET, [violation("v1")])

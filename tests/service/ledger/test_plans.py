@@ -1,4 +1,4 @@
-"""Every query walks along an index, whatever else is in the ledger: a page costs the same however long it is."""
+"""Every query uses an index: a page costs the same in a ledger of any size."""
 
 import json
 import re
@@ -25,7 +25,7 @@ _VALUES = {"most": 7, "after": 0, "kind": 12}
 
 @pytest.fixture(params=["never analysed", "analysed"])
 def full_url(url: str, request: pytest.FixtureRequest) -> str:
-    """A ledger in which a marketplace of a hundred entries stands beside one of fifty thousand, and some of a few."""
+    """Return a ledger with marketplaces of a hundred, fifty thousand and a few entries."""
     place = Database(url)
     with closing(place), place.write() as connection:
         insert_entries(connection, ENTRIES, small=MARKET)
@@ -36,7 +36,7 @@ def full_url(url: str, request: pytest.FixtureRequest) -> str:
 
 @contextmanager
 def listening(ledger: Ledger) -> Iterator[Asked]:
-    """What is asked of the database meanwhile, with the values."""
+    """Yield the statements sent to the database, with values."""
     asked: Asked = []
 
     def note(_: Any, __: Any, sql: str, values: Any, *___: Any) -> None:
@@ -51,7 +51,7 @@ def listening(ledger: Ledger) -> Iterator[Asked]:
 
 
 def ask_everything(ledger: Ledger) -> None:
-    """Every way to read and to append, in the small marketplace, in the middle of the ledger."""
+    """Call every read and append in the small marketplace, mid-ledger."""
     ledger.append(MARKET, [violation("w1"), status("w1"), exposure(TODAY - 3), identity("w2")])
     with pytest.raises(ExposureRevisionTaken):
         ledger.append(MARKET, [exposure(TODAY - 3, entry_id="again")])
@@ -75,7 +75,6 @@ def ask_everything(ledger: Ledger) -> None:
 
 
 def test_every_query_walks_along_an_index(full_url: str, backend: str) -> None:
-    """Along the one that begins with what is asked for: none reads past the rows of other marketplaces or sellers."""
     with Ledger.open(full_url) as ledger:
         with listening(ledger) as asked:
             ask_everything(ledger)
@@ -88,11 +87,8 @@ def test_every_query_walks_along_an_index(full_url: str, backend: str) -> None:
 
 
 def test_a_score_walks_along_the_index_of_what_counts_alone(full_url: str, backend: str) -> None:
-    """Entries of kinds that no score uses are not even passed over. To count its entries no row of the table is read; on
-    PostgreSQL once the table was vacuumed.
-    """
     with Ledger.open(full_url) as ledger:
-        ledger.cut()  # after which it is known what was mended
+        ledger.cut()
         with listening(ledger) as asked:
             ledger.facts.rows(MARKET, ["s1"], 9)
             ledger.facts.count(MARKET, ["s1"])
@@ -105,7 +101,6 @@ def test_a_score_walks_along_the_index_of_what_counts_alone(full_url: str, backe
 
 
 def test_a_page_of_some_sellers_is_one_query_along_their_index(full_url: str, backend: str) -> None:
-    """What comes between their entries is not passed over; theirs are sorted."""
     with Ledger.open(full_url) as ledger:
         cut = ledger.cut()
         with listening(ledger) as asked:
@@ -117,7 +112,6 @@ def test_a_page_of_some_sellers_is_one_query_along_their_index(full_url: str, ba
 
 
 def test_every_statement_that_appending_looks_things_up_by_walks_along_an_index(full_url: str, backend: str) -> None:
-    """Whatever kinds of entries lead to it: all of them are constants of these modules."""
     modules = (accounts, appending, following, known, entries, facts)
     statements = [found for module in modules for found in vars(module).values() if isinstance(found, Select)]
     planned = 0
@@ -125,7 +119,7 @@ def test_every_statement_that_appending_looks_things_up_by_walks_along_an_index(
         for statement in statements:
             compiled = statement.compile(dialect=connection.dialect)
             if "marketplace" not in compiled.params:
-                continue  # completed where it is used, which the test above sees
+                continue  # completed by its user, which the test above checks
             values = (
                 compiled.params
                 if backend == "postgresql"
@@ -138,14 +132,14 @@ def test_every_statement_that_appending_looks_things_up_by_walks_along_an_index(
 
 
 def sqlite_faults(connection: Connection, sql: str, values: Any) -> tuple[list[str], Any]:
-    """Steps of the plan that read the whole table, or sort."""
+    """Return plan steps that read the whole table, or sort."""
     plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values)]
     whole = [step for step in plan if "TEMP B-TREE" in step or step.startswith("SCAN entry")]
     return ([] if "marketplace" not in sql else whole), plan  # the last entry is the end of the table
 
 
 def postgresql_faults(connection: Connection, sql: str, values: Any) -> tuple[list[str], Any]:
-    """Nodes of the generic plan, the one that is used, that read the whole table or pass over what is not asked for."""
+    """Return generic plan nodes that read the whole table or filter rows out."""
     numbers = count(1)
     known = {name: f"${next(numbers)}" for name in values}
     numbered = re.sub(r"%\((\w+)\)s", lambda match: known[match[1]], sql)

@@ -1,4 +1,4 @@
-"""Proposals in the ledger: acts that are added and never changed, found by an index, kept by a backup."""
+"""Proposals in the ledger: added and never changed, found by an index, kept by a backup."""
 
 from collections.abc import Callable
 from contextlib import closing
@@ -34,7 +34,6 @@ def take(ledger: Ledger, name: str, step: Step, check: Callable[[Proposal], bool
 
 
 def test_a_proposal_stands_as_its_steps_say(ledger: Ledger, clock: Clock) -> None:
-    """Each with who took it and when; what is proposed again is there already, and another thing needs another id."""
     first = propose(ledger, "p-1")
     assert (first.content, first.expire_time - NOW, first.is_expired) == (CONTENT, 3_600_000_000, False)
     clock.now += 5
@@ -55,7 +54,6 @@ def test_a_proposal_stands_as_its_steps_say(ledger: Ledger, clock: Clock) -> Non
 
 
 def test_what_is_proposed_already_is_answered_by_the_open_proposal_of_it(ledger: Ledger, clock: Clock) -> None:
-    """By its whole request and seller; once that is used, withdrawn or expired it may be proposed anew."""
     propose(ledger, "p-1")
     again = Content(CONTENT.method, CONTENT.request, "c-1", "other words", {})
     assert propose(ledger, "p-2", content=again).proposal == "p-1"
@@ -111,7 +109,7 @@ def test_a_step_that_is_refused_leaves_nothing(ledger: Ledger) -> None:
 
 
 def test_a_request_in_the_place_of_another_is_none(url: str, clock: Clock) -> None:
-    """The text of another entry opens under no key: it reads as erased."""
+    """No key opens another entry's text: it reads as erased."""
     with Ledger.open(url, clock=clock) as ledger:
         propose(ledger, "p-1")
         propose(ledger, "p-2", content=Content(CONTENT.method, b"other", "a-1", "so", {}))
@@ -146,7 +144,6 @@ def test_a_backup_keeps_proposals_and_one_without_keys_their_steps(url: str, tmp
 
 
 def test_the_proposals_of_a_marketplace_are_found_by_an_index(url: str, backend: str, clock: Clock) -> None:
-    """However many other marketplaces have: a page walks past none of them, and sorts nothing."""
     with Ledger.open(url, clock=clock) as ledger:
         propose(ledger, "p-1")
         with writing(url) as connection:

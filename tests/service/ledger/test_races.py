@@ -1,4 +1,4 @@
-"""Writers that race, in threads and in processes: one order, no gap, and of contradicting decisions one wins."""
+"""Racing writers, in threads and in processes: one order, no gap, and one of contradicting decisions wins."""
 
 import subprocess
 import sys
@@ -19,7 +19,6 @@ ROOT = Path(__file__).parents[3]
 
 
 def writer(url: str, name: str, batches: int) -> subprocess.Popen[str]:
-    """A process that is about to write; a line to its stdin starts it."""
     command = [sys.executable, "-m", "tests.service.ledger.writer", url, name, str(batches)]
     return subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
@@ -35,14 +34,12 @@ def recorded(ledger: Ledger) -> list[RecordedEntry]:
 
 
 def assert_gapless(found: list[RecordedEntry]) -> None:
-    """Sequences 1, 2, 3, ..., and record times that do not go back."""
     assert [one.sequence for one in found] == list(range(1, len(found) + 1))
     times = [one.record_time for one in found]
     assert times == sorted(times)
 
 
 def at_once(*calls: Callable[[], object]) -> list[object]:
-    """What the calls return or raise, let go together in a thread each."""
     together = threading.Barrier(len(calls))
 
     def run(call: Callable[[], object]) -> object:
@@ -57,7 +54,6 @@ def at_once(*calls: Callable[[], object]) -> list[object]:
 
 
 def test_of_contradicting_decisions_one_wins(url: str, clock: Clock) -> None:
-    """Two servers, one database: whoever comes second is told what is allowed now."""
     with Ledger.open(url, clock=clock) as one, Ledger.open(url, clock=clock) as other:
         one.append(MARKET, [violation(f"v{n}") for n in range(20)])
         for n in range(20):
@@ -73,7 +69,7 @@ def test_of_contradicting_decisions_one_wins(url: str, clock: Clock) -> None:
 
 
 def test_the_same_entry_from_two_servers_is_recorded_once(url: str, clock: Clock) -> None:
-    """A source that retries elsewhere, before the first call is answered."""
+    """A source retries elsewhere before the first answer."""
     with Ledger.open(url, clock=clock) as one, Ledger.open(url, clock=clock) as other:
         for n in range(20):
             batch = [identity(f"i{n}"), exposure(entry_id=f"e{n}", revision=n)]
@@ -100,9 +96,6 @@ def test_of_two_statements_of_a_day_one_wins(url: str, clock: Clock) -> None:
 
 @pytest.mark.long
 def test_processes_share_a_database(url: str) -> None:
-    """Two processes and this one: one order, no gap, and of all confirmations of one violation one wins. On SQLite, they
-    take turns.
-    """
     with Ledger.open(url) as ledger:
         ledger.append(MARKET, [violation("v1")])
     processes = [writer(url, name, 25) for name in ("a", "b")]
@@ -122,8 +115,6 @@ def test_processes_share_a_database(url: str) -> None:
 
 @pytest.mark.long
 def test_record_times_do_not_go_back_between_servers_whose_clocks_differ(url: str, clock: Clock) -> None:
-    """A server that was overtaken while it waited for the lock takes the other's record time over."""
-
     class Ahead(Clock):
         def __call__(self) -> int:
             self.now += 1_000_000
@@ -135,6 +126,6 @@ def test_record_times_do_not_go_back_between_servers_whose_clocks_differ(url: st
 
     with Ledger.open(url, clock=clock) as one, Ledger.open(url, clock=Ahead()) as other:
         assert at_once(lambda: work(one, "one"), lambda: work(other, "other")) == [None, None]
-        found = recorded(other)  # whose clock is ahead: by the other one's most of it has not happened yet
+        found = recorded(other)  # its clock is ahead: most of it is in the other clock's future
         assert_gapless(found)
         assert len(found) == 80

@@ -1,4 +1,4 @@
-"""What is read is one set for ever: bounded by a sequence, as of any time, page by page."""
+"""Reads are repeatable: bounded by a sequence, as of any time, page by page."""
 
 from itertools import pairwise
 
@@ -34,7 +34,7 @@ def test_a_cut_of_an_empty_ledger_holds_nothing(ledger: Ledger) -> None:
 
 
 def test_a_clock_that_lags_a_little_hides_nothing(ledger: Ledger, clock: Clock) -> None:
-    """Now is just after the later of the clock and the last record time, so an answer knows what was just appended."""
+    """Now is just after the later of the clock and the last record time."""
     ledger.append(MARKET, [violation(occur_time=NOW)])
     clock.now = NOW - SKEW
     assert ledger.cut() == Cut(NOW + 1, NOW + 1, 1)
@@ -43,7 +43,7 @@ def test_a_clock_that_lags_a_little_hides_nothing(ledger: Ledger, clock: Clock) 
 
 
 def test_known_time_is_a_sequence(ledger: Ledger, clock: Clock) -> None:
-    """What was recorded before a time is what stands up to a sequence: no two appends share a record time."""
+    """No two appends share a record time."""
     for n, now in enumerate([NOW, NOW, NOW + 5, NOW + 5, NOW + 9]):
         clock.now = now
         ledger.append(MARKET if n != 1 else "other", [identity(f"i{n}")])
@@ -53,7 +53,6 @@ def test_known_time_is_a_sequence(ledger: Ledger, clock: Clock) -> None:
 
 
 def test_a_time_in_the_future_is_refused(ledger: Ledger) -> None:
-    """Both times may be as late as just after now, and are named if they are not."""
     ledger.cut(NOW + 1, NOW + 1)
     with pytest.raises(InvalidInput) as caught:
         ledger.cut(NOW + 2, -1)
@@ -61,7 +60,6 @@ def test_a_time_in_the_future_is_refused(ledger: Ledger) -> None:
 
 
 def test_later_entries_do_not_change_what_a_cut_reads(ledger: Ledger, clock: Clock) -> None:
-    """A cut is taken once, and read as often as one likes."""
     ledger.append(MARKET, [violation("v1"), violation("v2")])
     cut = ledger.cut()
     before = (
@@ -82,7 +80,6 @@ def test_later_entries_do_not_change_what_a_cut_reads(ledger: Ledger, clock: Clo
 
 
 def test_entries_are_read_as_of_each_of_the_three_times(ledger: Ledger, clock: Clock) -> None:
-    """Observed: what occurred and was reported before. Known: what was recorded before."""
     history = [
         violation("early", occur_time=ago(50), report_time=ago(40)),
         violation("late", occur_time=ago(50), report_time=ago(10)),
@@ -107,7 +104,7 @@ def test_entries_are_read_as_of_each_of_the_three_times(ledger: Ledger, clock: C
 
 
 def test_what_was_reported_before_it_took_effect_is_read_once_it_has(ledger: Ledger) -> None:
-    """A decision without a time of its own occurs when it is recorded, whenever its source says it knew of it."""
+    """A decision without its own time occurs when it is recorded, whenever its source knew it."""
     ledger.append(MARKET, [violation("v1"), status("v1", report_time=ago(3))], imported=True)
     assert ids(ledger, ledger.cut(observe_time=NOW)) == []
     assert ids(ledger, ledger.cut(observe_time=NOW + 1)) == ["v1", "v1-confirm"]
@@ -124,7 +121,7 @@ def test_entries_are_those_of_the_marketplace_and_the_seller(ledger: Ledger) -> 
 
 @pytest.mark.parametrize("sellers", [None, ("s1",), ("s0", "s2", "of-none"), ()])
 def test_pages_of_entries_make_up_the_whole(ledger: Ledger, sellers: tuple[str, ...] | None) -> None:
-    """Each starts after the last sequence of the one before, and what is appended meanwhile is not in them."""
+    """Entries appended meanwhile are not in them."""
     ledger.append(MARKET, [identity(f"i{n}", f"s{n % 3}") for n in range(23)])
     cut = ledger.cut()
     whole = ledger.entries.list(MARKET, cut, sellers=sellers)
@@ -175,7 +172,6 @@ def test_a_violation_is_its_own_incident_unless_it_says_otherwise(ledger: Ledger
 
 
 def test_a_violation_stands_as_it_was_known(ledger: Ledger, clock: Clock) -> None:
-    """Before it was recorded there was none; before it was overturned it was confirmed."""
     for entry in (violation("v1"), status("v1", Action.CONFIRM), status("v1", Action.OVERTURN)):
         ledger.append(MARKET, [entry])
         clock.now += DAY
@@ -199,7 +195,6 @@ def test_only_a_violation_of_the_marketplace_is_found(ledger: Ledger, name: str)
 
 
 def test_violations_are_listed_as_of_an_observe_time_by_the_knowledge_asked_for(ledger: Ledger) -> None:
-    """As in the score: what is known of a decision corrects what is said of an earlier time."""
     ledger.append(
         MARKET,
         [
@@ -221,7 +216,6 @@ def test_violations_are_listed_as_of_an_observe_time_by_the_knowledge_asked_for(
 
 
 def test_pages_of_violations_make_up_the_whole(ledger: Ledger) -> None:
-    """By the sequence of their reports, also for one seller and for some; the last page says that it is the last."""
     batch = [violation(f"v{n}", f"s{n % 5}") if n % 3 else identity(f"i{n}") for n in range(24)]
     ledger.append(MARKET, batch)
     ledger.append("other", batch)
@@ -242,7 +236,6 @@ def test_pages_of_violations_make_up_the_whole(ledger: Ledger) -> None:
 
 
 def test_violations_are_listed_by_status_after_the_page_is_cut(ledger: Ledger) -> None:
-    """So a page may hold fewer than asked for, or none, while another follows."""
     ledger.append(MARKET, [confirmed("v1"), violation("v2"), violation("v3"), confirmed("v4")])
     ledger.append(MARKET, [status("v3", Action.DISMISS)])
     cut = ledger.cut()
@@ -252,7 +245,6 @@ def test_violations_are_listed_by_status_after_the_page_is_cut(ledger: Ledger) -
 
 
 def test_the_export_is_everything_of_a_marketplace_in_chunks(ledger: Ledger) -> None:
-    """In the order of sequence; also what the cut's observe time hides, since training looks from many times."""
     ledger.append(MARKET, [violation("v1"), status("v1"), exposure(), identity()])
     ledger.append("other", [violation("v1")])
     ledger.append(MARKET, [identity("i2")])
@@ -277,7 +269,7 @@ def test_a_ping_is_answered(ledger: Ledger) -> None:
 
 
 def test_a_cut_asked_for_again_by_its_own_times_is_the_same_set(ledger: Ledger) -> None:
-    """With a clock that stands still, in one microsecond, what is appended later is not in an earlier cut."""
+    """The clock stands still: later appends in the same microsecond are not in an earlier cut."""
     ledger.append(MARKET, [violation("v1")])
     cut = ledger.cut()
     ledger.append(MARKET, [violation("v2")])

@@ -1,4 +1,4 @@
-"""Violations as they are shown: everything that was said of them since is in what is shown, as in the score."""
+"""Violations as shown: they include all later entries about them, as scores do."""
 
 from scoring.base.enums import Attribution, CorrectionKind, IncidentChange
 from scoring.entries.entry import Entry
@@ -55,7 +55,6 @@ def test_whose_goods_they_were_is_shown_beside_the_status(ledger: Ledger) -> Non
 
 
 def test_a_violation_is_listed_by_the_time_at_which_it_happened_as_corrected(ledger: Ledger) -> None:
-    """With the knowledge of before it is as before."""
     ledger.append(MARKET, [violation("v", occur_time=ago(20), report_time=ago(19))], imported=True)
     known_time = ledger.cut().known_time
     ledger.append(MARKET, [_moved("c", "v", ago(19))])

@@ -1,4 +1,4 @@
-"""Backups that were made by hand: refused by name, in bounded memory, and nothing is left behind."""
+"""Forged backups: refused by name, in bounded memory, and without remains."""
 
 import json
 import resource
@@ -27,7 +27,7 @@ Change = Callable[[Members], None]
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A sound backup."""
+    """Make a valid backup."""
     folder = tmp_path_factory.mktemp("sound")
     with database("sqlite", folder) as url:
         with Ledger.open(url, clock=Clock()) as ledger:
@@ -37,7 +37,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def cell(table: str, column: int, value: Any) -> Change:
-    """Another value in a table's first row."""
+    """Return a change of a value in a table's first row."""
 
     def change(members: Members) -> None:
         first, *others = members[member_of(table)].splitlines(keepends=True)
@@ -100,7 +100,7 @@ BY_HAND: dict[str, tuple[Change, str]] = {
 
 
 def forge(file: Path, to: Path, change: Change) -> None:
-    """Writes a changed backup; its digests and counts fit, if it has any."""
+    """Write a changed backup; existing digests and counts match."""
     with zipfile.ZipFile(file) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     change(members)
@@ -145,7 +145,6 @@ def test_what_unpacks_to_any_size_is_refused_in_bounded_memory(file: Path, tmp_p
 
 
 def test_a_backup_follows_no_link_and_is_its_users_alone(file: Path, tmp_path: Path) -> None:
-    """Neither at its own name nor at one that somebody has put beside it."""
     victim = tmp_path / "victim"
     victim.write_text("precious")
     (tmp_path / "c.partial").symlink_to(victim)
@@ -165,7 +164,6 @@ def test_a_backup_follows_no_link_and_is_its_users_alone(file: Path, tmp_path: P
 def test_a_ledger_restored_without_keys_is_backed_up_and_restored_like_another(
     file: Path, tmp_path: Path, target: str
 ) -> None:
-    """Its verification says that a key is gone; its entries are all there."""
     with (
         database("sqlite", tmp_path, empty=True) as whole,
         database("sqlite", tmp_path, empty=True) as keyless,

@@ -1,4 +1,4 @@
-"""PostgreSQL's roles: a server's may read and append and nothing else, and says so when it may not even that."""
+"""PostgreSQL's roles: a server's role may read and append alone, and reports missing rights."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,7 +29,7 @@ NAMED = "lacks rights.*sellertrust ledger upgrade --role ROLE"
 
 @contextmanager
 def owned_database(folder: Path) -> Iterator[tuple[str, str]]:
-    """URLs of a ledger: its owner's, and that of a role that has no rights yet."""
+    """Yield URLs of a ledger: its owner's, and that of a role without rights."""
     with database("postgresql", folder) as url, psycopg.connect(postgresql(), autocommit=True) as server:
         quoted = '"' + ROLE.replace('"', '""') + '"'
         server.execute(f"DROP ROLE IF EXISTS {quoted}".encode())
@@ -44,7 +44,6 @@ def owned_database(folder: Path) -> Iterator[tuple[str, str]]:
 
 @pytest.mark.long
 def test_a_server_works_under_its_role_and_no_other_right_comes_with_it(tmp_path: Path) -> None:
-    """Entries, scores, positions, verification, checkpoint; every way to change what is recorded is denied."""
     with owned_database(tmp_path) as (url, role_url):
         grant(url, ROLE)
         with running_server(tmp_path, database_url=role_url) as running, running.client() as client:
@@ -75,7 +74,6 @@ def test_a_server_works_under_its_role_and_no_other_right_comes_with_it(tmp_path
 
 
 def test_the_rights_are_those_and_a_grant_takes_others_back(tmp_path: Path) -> None:
-    """As PostgreSQL itself lists them, table by table, after a second grant over rights that were too many."""
     with owned_database(tmp_path) as (url, _):
         with psycopg.connect(url, autocommit=True) as owner:
             quoted = '"' + ROLE.replace('"', '""') + '"'
@@ -92,7 +90,6 @@ def test_the_rights_are_those_and_a_grant_takes_others_back(tmp_path: Path) -> N
 
 
 def test_an_eraser_may_delete_keys_and_nothing_else_that_is_recorded(tmp_path: Path) -> None:
-    """A server's role is refused to erase and told of the other; the eraser's does, and the ledger verifies."""
     with owned_database(tmp_path) as (url, role_url):
         grant(url, ROLE)
         with Ledger.open(role_url, clock=Clock()) as ledger:
@@ -128,7 +125,6 @@ def test_a_role_that_lacks_a_right_is_told_the_command(tmp_path: Path, taken: st
 
 
 def test_who_only_reads_needs_no_right_to_append(tmp_path: Path) -> None:
-    """An auditor's role verifies; it is refused to serve, and an append says why."""
     with owned_database(tmp_path) as (url, role_url):
         grant(url, ROLE)
         with psycopg.connect(url, autocommit=True) as owner:
@@ -143,7 +139,6 @@ def test_who_only_reads_needs_no_right_to_append(tmp_path: Path) -> None:
 
 
 def test_a_grant_that_would_bound_nothing_is_refused(tmp_path: Path) -> None:
-    """To the owner, to a role that is not there, by a role that is not the owner, and on SQLite."""
     with owned_database(tmp_path) as (url, role_url):
         with pytest.raises(ConfigurationWrong, match="superuser"):
             grant(url, str(make_url(url).username))
@@ -158,7 +153,6 @@ def test_a_grant_that_would_bound_nothing_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_owner_too_is_refused_to_truncate_any_table_of_the_ledger(tmp_path: Path) -> None:
-    """By the guard on each table, whatever tables there are; keys alone may be erased."""
     with owned_database(tmp_path) as (url, _):
         for table in sorted({*TABLES, BOOKKEEPING[1]} - {KEYS}):
             place = Database(url)
@@ -168,7 +162,6 @@ def test_the_owner_too_is_refused_to_truncate_any_table_of_the_ledger(tmp_path: 
 
 
 def test_a_server_whose_rights_are_taken_while_it_runs_says_nothing_of_them_to_a_caller(tmp_path: Path) -> None:
-    """The caller hears that it is not its fault; the operator's log has the command."""
     with owned_database(tmp_path) as (url, role_url):
         grant(url, ROLE)
         with running_server(tmp_path, database_url=role_url) as running, running.client() as client:

@@ -1,4 +1,4 @@
-"""What the ledger has on record of runs: a case for each seller, from the first order not kept to the stop."""
+"""Recorded runs: a case for each seller, from the first order not kept to the stop."""
 
 from scoring.base.enums import Action, MeasureKind, MeasureState, PayoutsChange
 from scoring.entries.entry import Entry
@@ -13,7 +13,6 @@ from tests.helpers.runs import run_of
 
 
 def test_a_run_is_from_the_first_order_that_was_not_kept_until_payouts_were_stopped(ledger: Ledger) -> None:
-    """Of other types, or overturned, is none; who was not stopped, or whose payouts were resumed, still runs."""
     run_of(ledger, "caught", TODAY - 20, TODAY - 12, name="first")
     run_of(ledger, "caught", TODAY - 18, TODAY - 5, "orders_not_kept")
     run_of(ledger, "running", TODAY - 9, None)
@@ -32,7 +31,6 @@ def test_a_run_is_from_the_first_order_that_was_not_kept_until_payouts_were_stop
 
 
 def test_lifts_of_cautions_and_of_unknown_names_are_read(ledger: Ledger) -> None:
-    """A lift of a caution's measure names no rule of a policy, and one of a name without a kind lifts nothing."""
     of_rule, of_caution = (name_measure("s1", rule, SettlementHold(7)) for rule in ("hold", "caution~jump"))
     lifts = [
         Entry(f"l{number}", "s1", MeasureChanged(name, MeasureKind.SETTLEMENT_HOLD, MeasureState.LIFTED, "staff", "so"))

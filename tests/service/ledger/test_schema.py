@@ -1,4 +1,4 @@
-"""The schema: migrations make what the tables declare, triggers and CHECKs stand, and versions are told apart."""
+"""The schema: migrations match the tables, triggers and CHECKs work, and versions are distinguished."""
 
 import re
 from collections.abc import Iterator
@@ -83,12 +83,12 @@ WRONG = {
     "entry_category": [VALID | {"category": 0}, VALID | {"category": 9}],
     "entry_severity": [VALID | {"severity": 0}, VALID | {"severity": 5}],
 }
-"""By the name of each CHECK, rows that it refuses."""
+"""Rows that each CHECK refuses, by its name."""
 
 
 @contextmanager
 def writing(url: str) -> Iterator[Connection]:
-    """The ledger's own writing connection, with its own settings."""
+    """Yield the ledger's own writing connection."""
     database = Database(url)
     try:
         with database.write() as connection:
@@ -103,7 +103,6 @@ def catalogue(url: str, backend: str) -> list[tuple[Any, ...]]:
 
 
 def test_migrations_make_what_the_tables_declare(url: str, backend: str) -> None:
-    """Column by column, CHECK by CHECK, index by index: as a database that is made from the tables at once."""
     migrated = catalogue(url, backend)
     with writing(url) as connection:
         TableBase.metadata.drop_all(connection)
@@ -113,12 +112,10 @@ def test_migrations_make_what_the_tables_declare(url: str, backend: str) -> None
 
 
 def parts(found: list[Any]) -> list[Any]:
-    """A catalogue whose texts are their parts: SQLite writes a column that was added behind the CHECKs."""
     return [[sorted(re.findall(r"[^\n\t ,()]+", str(one))) for one in row] for row in found]
 
 
 def test_alembic_finds_nothing_left_to_migrate(url: str) -> None:
-    """What autogenerate can see: a change of the tables without a migration."""
     with writing(url) as connection:
         options = {"version_table": VERSION_TABLE, "include_name": lambda name, *_: name != COMPATIBILITY_TABLE}
         context = MigrationContext.configure(connection, opts=options)
@@ -132,13 +129,12 @@ def test_each_check_has_a_row_that_it_refuses() -> None:
 
 @pytest.mark.long
 def test_the_checks_repeat_the_rules_of_the_domain(url: str) -> None:
-    """A row that no valid entry gives is refused by the CHECK of that name, whoever writes it."""
     for name, rows in WRONG.items():
         for row in rows:
             with pytest.raises(exc.IntegrityError, match=name), writing(url) as connection:
                 connection.execute(insert(ENTRY).values(**row))
     for sequence, row in enumerate((VALID, STATUS, EXPOSURE, IDENTITY), 1):
-        with writing(url) as connection:  # else the rows above may have been refused for another fault
+        with writing(url) as connection:  # else the rows above may fail by another fault
             connection.execute(insert(ENTRY).values(**row | {"sequence": sequence, "marketplace": f"m{sequence}"}))
 
 
@@ -167,7 +163,7 @@ CHANGES_OF = {
 
 
 def test_what_is_recorded_cannot_be_changed_or_deleted(url: str, backend: str, clock: Clock) -> None:
-    """Not by SQL either: the triggers refuse every way, over the ledger's own connection."""
+    """Triggers refuse all SQL changes on the ledger's own connection."""
     with Ledger.open(url, clock=clock) as ledger:
         ledger.append(MARKET, [violation("v1"), status("v1"), exposure(), identity()])
         before = list(ledger.entries.export(MARKET, ledger.cut()))
@@ -191,7 +187,7 @@ def test_an_unknown_way_to_insert_twice_is_refused_by_the_keys(url: str, clock: 
 
 
 def test_ids_are_compared_and_sorted_by_their_bytes(tmp_path: Path) -> None:
-    """On PostgreSQL the locale of the database has no say."""
+    """PostgreSQL's locale has no effect."""
     with database("postgresql", tmp_path) as url, writing(url) as connection:
         found = connection.execute(
             text(
@@ -213,7 +209,6 @@ def test_ids_are_compared_and_sorted_by_their_bytes(tmp_path: Path) -> None:
 
 
 def test_an_upgrade_makes_an_empty_database_a_ledger_once(empty_url: str) -> None:
-    """A second upgrade changes nothing."""
     assert schema_state(empty_url) is SchemaState.ABSENT
     upgrade(empty_url)
     assert schema_state(empty_url) is SchemaState.CURRENT
@@ -234,8 +229,7 @@ def test_asking_for_the_state_does_not_make_a_file(tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_an_upgrade_that_fails_leaves_nothing_behind(empty_url: str) -> None:
-    """All of it is one transaction, on SQLite too."""
-    with writing(empty_url) as connection:  # puts something in the way of a late step
+    with writing(empty_url) as connection:  # blocks a late step
         if connection.dialect.name == "sqlite":
             connection.execute(text("CREATE TABLE other (x)"))
             connection.execute(text("CREATE TRIGGER entry_no_delete DELETE ON other BEGIN SELECT 1; END"))
@@ -251,7 +245,6 @@ def test_an_upgrade_that_fails_leaves_nothing_behind(empty_url: str) -> None:
 
 @pytest.mark.parametrize("create", [False, True])
 def test_a_database_of_a_newer_release_is_left_alone(url: str, create: bool) -> None:
-    """The refusal says what it is and what to do."""
     with writing(url) as connection:
         connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '9999'"))
     assert schema_state(url) is SchemaState.UNKNOWN
@@ -265,7 +258,6 @@ def test_a_database_of_a_newer_release_is_left_alone(url: str, create: bool) -> 
 
 
 def newer_release(connection: Connection, writable_by: str | None) -> None:
-    """Upgrades the schema as a later release may: a column that may be NULL, a table, and who may still write."""
     connection.execute(text("ALTER TABLE entry ADD COLUMN later BIGINT"))
     connection.execute(text("CREATE TABLE later_table (x INTEGER PRIMARY KEY)"))
     connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '9999'"))
@@ -276,13 +268,12 @@ def newer_release(connection: Connection, writable_by: str | None) -> None:
 
 
 def test_a_newer_schema_that_says_so_is_written_by_this_release(url: str, clock: Clock) -> None:
-    """While servers are replaced both releases append; the old one reads and verifies, and leaves the schema alone."""
     with Ledger.open(url, clock=clock) as ledger:
         ledger.append(MARKET, [violation("v1")])
         with writing(url) as connection:
             newer_release(connection, newest_version())
         assert schema_state(url) is SchemaState.CURRENT
-        ledger.append(MARKET, [violation("v2")])  # by a server that has run since before the upgrade
+        ledger.append(MARKET, [violation("v2")])  # by a server started before the upgrade
     with Ledger.open(url, create=True, serving=True, clock=clock) as ledger:
         ledger.append(MARKET, [status("v1"), exposure(), identity()])
         assert [one.sequence for one in ledger.entries.list(MARKET, ledger.cut())] == [1, 2, 3, 4, 5]
@@ -298,7 +289,6 @@ def test_a_newer_schema_that_says_so_is_written_by_this_release(url: str, clock:
 
 @pytest.mark.parametrize("writable_by", [None, "9998", "9999"])
 def test_a_newer_schema_that_does_not_say_so_is_refused(url: str, writable_by: str | None) -> None:
-    """Nothing stated, or only releases of schemas that this one does not know."""
     with writing(url) as connection:
         newer_release(connection, writable_by)
     assert schema_state(url) is SchemaState.UNKNOWN
@@ -309,7 +299,6 @@ def test_a_newer_schema_that_does_not_say_so_is_refused(url: str, writable_by: s
 
 
 def test_each_schema_states_once_who_may_write_it(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the attribute of its migration, else its own release only; what is stated cannot be changed."""
     stated = f"SELECT version, writable_by FROM {COMPATIBILITY_TABLE} ORDER BY version"
     with writing(url) as connection:
         before = connection.execute(text(stated)).all()
@@ -325,7 +314,6 @@ def test_each_schema_states_once_who_may_write_it(url: str, monkeypatch: pytest.
 
 
 def test_a_database_of_an_older_release_waits_for_its_operator(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only `sellertrust ledger upgrade` upgrades a ledger that holds something; opening it does not."""
     monkeypatch.setattr("alembic.script.ScriptDirectory.get_current_head", lambda scripts: "9998")
     assert schema_state(url) is SchemaState.BEHIND
     with pytest.raises(LedgerVersionUnknown, match=r"older .* sellertrust ledger upgrade"):

@@ -1,4 +1,4 @@
-"""Sealed texts: nowhere in clear, gone with their key, and what counts stays."""
+"""Sealed texts: never in clear, gone with their key, without effect on scores."""
 
 from pathlib import Path
 
@@ -15,11 +15,11 @@ from tests.helpers.kinds import ON_RECORD, every_entry
 
 CANARY = "Wang Xiaoming, 5 Harbour Street"
 MARK = "some-product"
-"""An id that is not sealed: where it is not found, nothing else would be."""
+"""An unsealed id, which proves that the search works."""
 
 
 def bytes_of(url: str, *, journal: bool = True) -> bytes:
-    """All that the database keeps on disk of this ledger, with its journal."""
+    """Return the database's disk content for this ledger, with its journal."""
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
         files = sorted(Path(parsed.database or "").parent.glob(Path(parsed.database or "").name + "*"))
@@ -41,14 +41,13 @@ def key_of(ledger: Ledger, seller: str) -> bytes:
 
 
 def fill(ledger: Ledger) -> None:
-    """Every kind of entry, with the canary in every text that is sealed."""
+    """Add every kind of entry, with the canary in every sealed text."""
     ledger.append(MARKET, ON_RECORD)
     ledger.append(MARKET, [entry for kind, entry in every_entry(CANARY) if kind not in BY_COMMAND])
     ledger.append(MARKET, [exposure(), violation("later")])
 
 
 def sealed_texts(ledger: Ledger, seller: str) -> list[str]:
-    """What reads in the places of sealed texts."""
     found = []
     for recorded in ledger.entries.list(MARKET, ledger.cut(), sellers=[seller], limit=1000):
         fact = recorded.entry.fact
@@ -58,7 +57,6 @@ def sealed_texts(ledger: Ledger, seller: str) -> list[str]:
 
 
 def test_sealed_texts_are_nowhere_in_clear(ledger: Ledger, url: str) -> None:
-    """Neither in the tables nor in the journal; yet they read as they were stated."""
     fill(ledger)
     held = bytes_of(url)
     assert MARK.encode() in held
@@ -68,7 +66,6 @@ def test_sealed_texts_are_nowhere_in_clear(ledger: Ledger, url: str) -> None:
 
 
 def test_an_erasure_takes_the_texts_and_leaves_what_counts(ledger: Ledger, url: str, backend: str) -> None:
-    """The key's bytes are gone from the tables, on SQLite from the journal and from free pages too."""
     fill(ledger)
     ledger.append(MARKET, [violation("other", "s2")])
     rows = ledger.facts.rows(MARKET, [SELLER, "s2"], ledger.last()[0])
@@ -96,7 +93,6 @@ def test_an_erasure_leaves_other_sellers_texts_and_facts_about_products(ledger: 
 
 
 def test_a_retry_of_what_was_erased_says_so(ledger: Ledger) -> None:
-    """The same entries are recognised, kind by kind, and nothing is written."""
     fill(ledger)
     ledger.erase(MARKET, SELLER, actor="officer", entry_id="erasure-1")
     last = ledger.last()
@@ -111,7 +107,6 @@ def test_a_retry_of_what_was_erased_says_so(ledger: Ledger) -> None:
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in BY_COMMAND])
 def test_erased_entries_of_each_kind_still_read(ledger: Ledger, kind: Kind) -> None:
-    """Everything but the sealed texts, which read `[erased]` where one is required, else empty."""
     mine = [entry for k, entry in every_entry(CANARY) if k is kind]
     ledger.append(MARKET, [*ON_RECORD, *mine])
     ledger.erase(MARKET, SELLER, actor="officer", entry_id="erasure-1")

@@ -1,4 +1,4 @@
-"""The ledger is tamper-evident: whatever its database's owner changes is found, and the first changed entry named."""
+"""The ledger is tamper-evident: an owner's edit is found, and the first changed entry named."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -28,7 +28,7 @@ def silent(done: int, total: int) -> None:
 
 @contextmanager
 def owner(url: str) -> Iterator[Connection]:
-    """The owner of the database, whom no trigger stops; what is done is undone at the end."""
+    """Yield the owner's connection without triggers; roll back at the end."""
     engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
     try:
         with engine.connect() as connection:
@@ -54,7 +54,6 @@ def fill(ledger: Ledger, entries: int = 60) -> None:
 
 
 def test_an_untouched_ledger_verifies_and_its_checkpoint_stands_for_it(ledger: Ledger) -> None:
-    """Every entry sealed, every seal chained; later entries do not disturb an earlier checkpoint."""
     assert ledger.seals.verify([], silent).mismatch is None
     fill(ledger)
     checkpoint = ledger.seals.last()
@@ -67,7 +66,6 @@ def test_an_untouched_ledger_verifies_and_its_checkpoint_stands_for_it(ledger: L
 
 @pytest.mark.long
 def test_every_edit_deletion_and_swap_is_detected_and_the_entry_named(ledger: Ledger, url: str) -> None:
-    """Any column of any entry; entries deleted, swapped, appended unsealed; seals edited or deleted."""
     fill(ledger)
     checkpoint, last = ledger.seals.last(), ledger.last()[0]
     chance = random.Random(7)
@@ -87,7 +85,7 @@ def test_every_edit_deletion_and_swap_is_detected_and_the_entry_named(ledger: Le
 
 
 def tampering(chance: random.Random, victim: int, last: int) -> tuple[list[str], int]:
-    """What the owner does to one entry, and the first entry that then does not match."""
+    """Return the owner's statements on one entry, and the first entry that then fails."""
     kind = chance.choice(["content", "seller", "occur_time", "record_time", "digest", "delete"])
     save = f"CREATE TABLE saved AS SELECT * FROM entry WHERE sequence = {victim}"
     change = {
@@ -109,7 +107,7 @@ def restore(connection: Connection, statements: list[str], victim: int) -> None:
 
 
 def test_a_ledger_sealed_anew_by_its_owner_is_found_out_by_an_exported_checkpoint(ledger: Ledger, url: str) -> None:
-    """An owner who edits an entry and recomputes every seal fools the seals, not the checkpoint."""
+    """The owner edits an entry and recomputes every seal."""
     fill(ledger)
     checkpoint = ledger.seals.last()
     with owner(url) as connection:
@@ -127,7 +125,7 @@ def test_a_ledger_sealed_anew_by_its_owner_is_found_out_by_an_exported_checkpoin
 
 
 def test_an_entry_slipped_in_without_a_seal_is_found(ledger: Ledger, url: str) -> None:
-    """By the owner, at the end, where no later seal covers it."""
+    """By the owner at the end, before any later seal."""
     fill(ledger)
     last = ledger.last()[0]
     with owner(url) as connection:
@@ -155,7 +153,6 @@ def test_merkle_roots_are_those_of_rfc_6962() -> None:
 
 
 def test_a_checkpoint_file_is_believed_only_with_the_key_that_signed_it(tmp_path: Path) -> None:
-    """Signed, appended, read back; an altered line or another key is refused by line."""
     key = load_or_make_key(tmp_path / "key.pem")
     assert load_or_make_key(tmp_path / "key.pem").public_key().public_bytes_raw() == key.public_key().public_bytes_raw()
     assert (tmp_path / "key.pem").stat().st_mode & 0o077 == 0

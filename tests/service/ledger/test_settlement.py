@@ -1,4 +1,4 @@
-"""Deposits, claims, flow and complaints: what the ledger refuses of them, what follows, and what is read back."""
+"""Deposits, claims, flow and complaints: refusals, derived entries, and reads."""
 
 from dataclasses import replace
 
@@ -59,7 +59,7 @@ def decided(actor: str, outcome: ComplaintOutcome = ComplaintOutcome.UPHELD, com
 
 
 class Story:
-    """A ledger to which facts are appended one by one, each under an id of its own."""
+    """A ledger to which facts are appended one by one, each under its own id."""
 
     def __init__(self, ledger: Ledger, clock: Clock) -> None:
         self.ledger, self.clock, self.count = ledger, clock, 0
@@ -99,7 +99,7 @@ def test_a_deposit_gives_no_more_than_it_holds(story: Story, in_one_batch: bool)
 
 
 def test_what_is_placed_and_paid_is_bounded(story: Story) -> None:
-    """By 10^18 minor units: sums of more would not fit into an answer."""
+    """By 10^18 minor units: larger sums would not fit into an answer."""
     for largest in (deposit(DepositChange.PLACED, 10**15), claim(ClaimChange.PAID, 10**15)):
         story(*[largest] * 1_000)
         with pytest.raises(BalanceForbids, match="and the most is 1000000000000000000"):
@@ -125,11 +125,11 @@ def test_no_more_is_drawn_and_recovered_for_a_claim_than_was_paid_for_it(story: 
             story(change)
     with pytest.raises(BalanceForbids, match=r"claim\.currency: is CNY"):
         story(claim(ClaimChange.PAID, 1, "CNY"))
-    for name in ("k1", "k9"):  # another seller's is as one that is not on record
+    for name in ("k1", "k9"):  # another seller's claim looks like an unrecorded one
         with pytest.raises(BalanceForbids, match=f"'{name}' is not on record for this seller"):
             story(claim(ClaimChange.RECOVERED, 1, name=name), seller="s2")
         story(claim(ClaimChange.PAID, 5, "CNY", name=name), seller="s2")
-    story(claim(ClaimChange.RECOVERED, 30))  # which is what its own has left
+    story(claim(ClaimChange.RECOVERED, 30))  # the remaining sum of its own
 
 
 _CHANGES = st.lists(
@@ -144,7 +144,6 @@ _CHANGES = st.lists(
 @given(_CHANGES)
 @settings(max_examples=300, deadline=None)
 def test_what_is_forfeited_never_exceeds_adjudicated_claims(changes: list[tuple[object, int, str]]) -> None:
-    """Whatever order changes come in: of each claim, of each seller, and of the deposit that was placed."""
     account, claims = DepositAccount(), {name: ClaimBalance() for name in ("k1", "k2", "k3")}
     for change, amount, name in changes:
         try:
@@ -205,12 +204,16 @@ def test_of_a_day_of_flow_the_highest_revision_counts_as_of_any_time(story: Stor
     assert read() == [(-3, "", 7, "e3"), (-2, "", 1, "e2"), (-2, "toys", 5, "e6")]
     assert read(TODAY - 2) == [(-2, "", 1, "e2"), (-2, "toys", 5, "e6")]
     assert read(cut=then) == [(-3, "", 7, "e3"), (-2, "", 1, "e2"), (-2, "toys", 3, "e1")]
-    assert read(cut=story.ledger.cut(observe_time=NOW + 10)) == read(cut=then)  # what was reported later did not count
+    assert read(cut=story.ledger.cut(observe_time=NOW + 10)) == read(cut=then)  # later reports did not count
     since = {
         day: story.ledger.measures.flows(MARKET, [SELLER, "s2"], then, day, with_before=True)
         for day in (TODAY - 2, TODAY)
     }
-    assert [one.fact.day - TODAY for one in since[TODAY - 2][SELLER]] == [-3, -2, -2]  # who slept since is seen by it
+    assert [one.fact.day - TODAY for one in since[TODAY - 2][SELLER]] == [
+        -3,
+        -2,
+        -2,
+    ]  # it shows sellers idle since then
     assert [one.fact.day - TODAY for one in since[TODAY][SELLER]] == [-2, -2]
     toys = story.ledger.measures.flows(MARKET, [SELLER], story.ledger.cut(), TODAY - 2, with_before=True)[SELLER][-1]
     assert [(old.fact.captured_orders, old.until_time > then.observe_time) for old in toys.before] == [(3, True)]
@@ -224,7 +227,6 @@ def test_of_a_day_of_flow_the_highest_revision_counts_as_of_any_time(story: Stor
 
 
 def test_a_revision_of_flow_is_stated_by_one_entry(story: Story) -> None:
-    """Exposure of the same day is another statement."""
     story(FlowStated(TODAY, "toys"))
     story.ledger.append(MARKET, [exposure(TODAY, product_category="toys")])
     with pytest.raises(FlowRevisionTaken, match=r"entries\[0\]\.flow: .* 'e1'") as caught:
@@ -236,7 +238,6 @@ def test_a_revision_of_flow_is_stated_by_one_entry(story: Story) -> None:
 
 
 def states(ledger: Ledger) -> list[tuple[MeasureState, str, str]]:
-    """What is on record of measures: (state, actor, origin)."""
     found = [one.entry for one in ledger.entries.list(MARKET, ledger.cut())]
     return [(e.fact.state, e.fact.actor, e.origin) for e in found if isinstance(e.fact, MeasureChanged)]
 
@@ -254,7 +255,6 @@ def test_a_complaint_that_is_upheld_lifts_the_measure_by_an_entry_that_follows(s
 
 
 def test_what_a_complaint_lifted_can_be_contested_and_is_stated_of_the_measure(story: Story) -> None:
-    """The entry that lifts counts among those about the measure: the term begins anew, and its decider decides no more."""
     story(measure(), days=183)
     story(ComplaintFiled("m1", "we paid"), entry_id="c1")
     story(decided("staff-2"), entry_id="d1")
@@ -283,7 +283,6 @@ def test_a_complaint_is_about_a_measure_of_its_seller_that_was(story: Story) -> 
 
 
 def test_a_measure_is_contested_within_six_months_of_its_record(story: Story) -> None:
-    """By when its last statement was recorded, or by when it begins: a date in the past takes no time from the seller."""
     story.clock.now = ago(200)
     story(measure())
     story.clock.now = ago(16)
@@ -309,7 +308,6 @@ def test_a_hold_backdated_by_200_days_can_be_contested(story: Story, in_one_batc
 
 
 def test_a_complaint_is_decided_once_and_by_another_person_than_decided_before(story: Story) -> None:
-    """Neither who imposed or changed the measure, nor who confirmed a violation that it rests on."""
     story.ledger.append(MARKET, [violation("v1"), status("v1", actor="staff-7")])
     story(measure(MeasureState.IMPOSED, "staff-1", "v1"))
     story(measure(MeasureState.IMPOSED, "staff-3", "v1"))
@@ -326,7 +324,6 @@ def test_a_complaint_is_decided_once_and_by_another_person_than_decided_before(s
 
 @pytest.mark.parametrize("first", [0, 1, 2, 3, 4])
 def test_who_confirmed_decides_no_complaint_in_the_same_batch(story: Story, first: int) -> None:
-    """However many of report, confirmation, measure and complaint are on record before the batch with the decision."""
     entries = [
         violation("v1"),
         status("v1", actor="staff-7"),

@@ -1,7 +1,7 @@
-"""Random histories, through the real ledger and through the reference, compared after every step.
+"""Random histories, through the real ledger and the reference, compared after every step.
 
-`SELLERTRUST_TEST_EXAMPLES=2000` runs so many histories instead of a few, another set each time; what takes longer than a
-quarter of an hour needs `-o faulthandler_timeout=0`.
+`SELLERTRUST_TEST_EXAMPLES=2000` runs that number of new histories; over 15 minutes also needs `-o
+faulthandler_timeout=0`.
 """
 
 import os
@@ -44,7 +44,7 @@ SETTINGS = settings(
     stateful_step_count=40 if EXAMPLES else 25,
     derandomize=not EXAMPLES,
     database=None,
-    # To explain a failure would trace every line; to shrink one takes minutes, and the time limit would then hide it.
+    # Explaining a failure traces every line and shrinking takes minutes; the time limit would then hide the failure.
     phases=(Phase.generate, Phase.shrink) if EXAMPLES else (Phase.generate,),
     deadline=None,
     suppress_health_check=list(HealthCheck),
@@ -53,14 +53,13 @@ SETTINGS = settings(
 
 @cache
 def sqlite_template() -> str:
-    """A file with an empty ledger, to be copied: faster than to migrate one for each history."""
     path = tempfile.mkdtemp(prefix="sellertrust-sqlite-") + "/ledger.db"
     upgrade(f"sqlite:///{path}")
     return path
 
 
 class Crash(Exception):
-    """Something fails in the middle of a write."""
+    """A failure in the middle of a write."""
 
 
 class Histories(RuleBasedStateMachine):
@@ -94,7 +93,7 @@ class Histories(RuleBasedStateMachine):
 
     @rule(plans=st.lists(PLANS, min_size=5, max_size=10), together=flags)
     def append(self, plans: list[Plan], together: bool) -> None:
-        """In one batch, which may be refused as a whole, or one by one."""
+        """Append in one batch, which may be refused as a whole, or one by one."""
         if together:
             self.put([plan(self) for plan in plans[:3]])
         for plan in plans[3 if together else 0 :]:
@@ -102,7 +101,6 @@ class Histories(RuleBasedStateMachine):
 
     @rule(plans=st.lists(st.tuples(PLANS, ago), min_size=3, max_size=8))
     def import_late(self, plans: list[tuple[Plan, int]]) -> None:
-        """Entries that their source had learned of before."""
         for plan, wait in plans:
             entry = plan(self)
             known = max(self.clock.now - wait, entry.occur_time or 0)
@@ -110,21 +108,19 @@ class Histories(RuleBasedStateMachine):
 
     @rule(which=st.integers(0, 30), back=flags)
     def retry(self, which: int, back: bool) -> None:
-        """A batch of before again, as it was or in the opposite order."""
         if self.batches:
             entries, imported = self.batches[which % len(self.batches)]
             self.put(entries[::-1] if back else entries, imported)
 
     @rule(which=st.integers(0, 30), plan=PLANS)
     def other_content(self, which: int, plan: Plan) -> None:
-        """Another fact under an id that was used."""
         if self.batches:
             taken = self.batches[which % len(self.batches)][0][0].entry_id
             self.put([replace(plan(self), entry_id=taken)])
 
     @rule(plans=st.lists(PLANS, min_size=1, max_size=3))
     def crash(self, plans: list[Plan]) -> None:
-        """After everything was written and before it was committed: nothing has happened."""
+        """Fail after the writes and before the commit: nothing has changed."""
         now = max(self.clock.now, self.ledger.last()[1])
         batch = prepare_batch([plan(self) for plan in plans], now)
         with suppress(Crash, SellertrustError, *CONFLICT), self.ledger.database.write() as connection:
@@ -133,7 +129,6 @@ class Histories(RuleBasedStateMachine):
 
     @rule(days=st.integers(-3, 20), more=st.integers(0, DAY), restarts=flags)
     def clock_jumps(self, days: int, more: int, restarts: bool) -> None:
-        """And the process begins anew, or does not."""
         self.clock.now += days * DAY + more
         if restarts:
             self.ledger.close()
@@ -142,7 +137,7 @@ class Histories(RuleBasedStateMachine):
     @rule(seller=sellers, hurry=st.integers(0, 3))
     def erase(self, seller: str, hurry: int) -> None:
         if hurry or not self.ledger.facts.rows(MARKET, [seller], self.ledger.last()[0]):
-            return  # of whom nothing is on record there is nothing to erase
+            return  # an unrecorded seller has nothing to erase
         entry_id = self.serial("z")
         done = self.ledger.erase(MARKET, seller, actor="officer", entry_id=entry_id)
         self.reference.erase(seller, entry_id, self.clock.now)
@@ -150,7 +145,6 @@ class Histories(RuleBasedStateMachine):
 
     @rule()
     def take_a_stamp(self) -> None:
-        """What is answered now is answered by the same stamp for ever."""
         cut = self.ledger.cut()
         self.stamps.append((cut, self.answers(cut.observe_time, cut.sequence)))
 
@@ -158,9 +152,9 @@ class Histories(RuleBasedStateMachine):
 
     @rule(days=st.integers(0, 12), which=many, later=st.integers(0, 1), how=st.integers(0, 3))
     def look_back(self, days: int, which: int, later: int, how: int) -> None:
-        """At an earlier time, with today's knowledge and with that of some time before.
+        """Read an earlier time, with today's knowledge and with earlier knowledge.
 
-        At a midnight, or just when something happened, was learned of or ended.
+        At a midnight, or at the time of an event, a report or an end.
         """
         moments = [self.clock.now // DAY * DAY - days * DAY]
         for row in self.reference.rows[which:] + self.reference.rows[:which]:
@@ -176,10 +170,10 @@ class Histories(RuleBasedStateMachine):
 
     @rule(which=many)
     def replay(self, which: int) -> None:
-        """An earlier stamp gives what it gave then, in every bit."""
+        """Compare an earlier stamp's answer bit by bit."""
         if self.stamps:
             cut, then = self.stamps[which % len(self.stamps)]
-            if cut.observe_time <= self.ledger.cut().observe_time:  # a clock that went back has yet to come there
+            if cut.observe_time <= self.ledger.cut().observe_time:  # a clock set back has not reached it
                 assert self.ledger.cut(cut.observe_time, cut.known_time) == cut
             assert self.answers(cut.observe_time, cut.sequence) == then
 
@@ -192,7 +186,7 @@ class Histories(RuleBasedStateMachine):
 
     @rule()
     def every_entry_reads_back(self) -> None:
-        """As it was stated, in its place; each violation as it stands; and the chain is whole."""
+        """Check each entry's content and place, each violation's status, and the chain."""
         verified = self.ledger.seals.verify([self.ledger.seals.last()] if self.reference.rows else [], lambda *_: None)
         assert (verified.mismatch, verified.entries) == (None, len(self.reference.rows))
         cut = self.whole()
@@ -213,7 +207,6 @@ class Histories(RuleBasedStateMachine):
 
     @rule(seller=sellers, days=st.integers(0, 12))
     def what_is_read_again_over_the_contract_stands_alike(self, seller: str, days: int) -> None:
-        """The parity gate's own rereading of a seller's entries, and the fold of the ledger's rows, agree on any day."""
         cut = self.whole()
         listed = self.ledger.entries.list(MARKET, cut, sellers=[seller], limit=10_000)
         again = rows_of(MARKET, seller, [entry_message(MARKET, recorded) for recorded in listed])
@@ -230,7 +223,7 @@ class Histories(RuleBasedStateMachine):
     # --- helpers -----------------------------------------------------------------------------------------------------
 
     def put(self, entries: list[Entry], imported: bool = False) -> None:
-        """Appends to both, which answer or refuse alike."""
+        """Append to both, which must answer or refuse alike."""
         try:
             expected: object = self.reference.append(entries, self.clock.now)
         except Refused as refusal:
@@ -244,7 +237,6 @@ class Histories(RuleBasedStateMachine):
         assert found == expected, f"{found} is not {expected}"
 
     def whole(self) -> Cut:
-        """The cut with everything: a clock that was put back hides what was learned since until it has caught up."""
         return self.ledger.cut(max(self.clock.now, self.ledger.last()[1]) + 1)
 
     def compare(self, moment: int, sequence: int) -> None:
@@ -280,7 +272,7 @@ class Histories(RuleBasedStateMachine):
         return answers
 
     def answers(self, moment: int, sequence: int) -> list:
-        """Scores and explanations of all sellers; in one call or one by one they are the same."""
+        """Return scores and explanations of all sellers; compare one call with single calls."""
         rows = self.ledger.facts.rows(MARKET, SELLERS, sequence)
         scores = score(rows, SELLERS, moment, artifact(), policy())
         explained = [explain([r for r in rows if r.seller == s], s, moment, artifact(), policy()) for s in SELLERS]
@@ -305,7 +297,6 @@ class Histories(RuleBasedStateMachine):
 def test_the_ledger_and_the_fold_agree_with_the_reference(
     backend: str, tmp_path: Path, pytestconfig: pytest.Config
 ) -> None:
-    """Whatever is reported, in whatever order, with whatever failures in between."""
     machine = type("Histories", (Histories,), {"backend": backend, "folder": tmp_path})
     few, many = (12, 60) if backend == "postgresql" else (30, 150)
     examples = EXAMPLES or (many if pytestconfig.getoption("--all") else few)

@@ -1,4 +1,4 @@
-"""The end of the ledger as reads wait for it: they do while the database answers, and no longer."""
+"""The ledger's end: reads wait for it while the database answers, and no longer."""
 
 import threading
 from collections.abc import Iterator
@@ -11,8 +11,6 @@ from service.ledger.clock.tail import Tail
 
 
 class Database:
-    """Answers with its last sequence, or with nothing while it is frozen."""
-
     def __init__(self) -> None:
         self.last = 7
         self.asked = 0
@@ -51,7 +49,7 @@ def test_a_read_is_refused_while_the_question_for_the_ledgers_end_hangs_and_goes
 def test_a_sequence_that_was_seen_is_taken_for_there_no_longer_than_the_database_is(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What follows would be read of a database that hangs; what was answered just now needs no question."""
+    """The next read would hang with the database; a recent answer needs no check."""
     end = Tail(database.ask, 1)
     monkeypatch.setattr(tail, "ANSWERED_SECONDS", 60)
     end.note(7)

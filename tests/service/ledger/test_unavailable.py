@@ -1,4 +1,4 @@
-"""A database that does not answer: one error that says so and shows nothing, and all is well once it answers again."""
+"""A database that does not answer: one error without details, and recovery without a restart."""
 
 import sqlite3
 import time
@@ -32,7 +32,7 @@ READS: dict[str, Callable[[Ledger], object]] = {
 
 
 def assert_opaque(error: LedgerUnavailable, url: str) -> None:
-    """Nothing of the database, of SQL or of the data is said."""
+    """Check that the error shows nothing of the database, SQL or data."""
     words = ("select", "insert", "sqlite", "psycopg", "postgres", "traceback", "s1", str(make_url(url).database))
     assert [word for word in words if word in str(error).lower()] == []
     assert error.reason == "LEDGER_UNAVAILABLE"
@@ -40,7 +40,7 @@ def assert_opaque(error: LedgerUnavailable, url: str) -> None:
 
 @contextmanager
 def nobody_may_connect(url: str) -> Iterator[None]:
-    """Ends every connection to a PostgreSQL database, as a restart does, and lets nobody in meanwhile."""
+    """End every connection to a PostgreSQL database and refuse new ones, as a restart does."""
     name = make_url(url).database
     with psycopg.connect(postgresql(), autocommit=True) as server:
         server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false".encode())
@@ -52,7 +52,6 @@ def nobody_may_connect(url: str) -> Iterator[None]:
 
 
 def test_a_postgresql_that_went_away_and_came_back(tmp_path: Path, clock: Clock) -> None:
-    """Meanwhile every call says that the ledger does not answer; afterwards they work, without a restart."""
     with new_database("postgresql", tmp_path) as url, Ledger.open(url, clock=clock) as ledger:
         ledger.append(MARKET, [violation("v1")])
         with nobody_may_connect(url):
@@ -65,7 +64,7 @@ def test_a_postgresql_that_went_away_and_came_back(tmp_path: Path, clock: Clock)
 
 
 def test_connections_that_a_restart_ended_are_replaced_unseen(tmp_path: Path, clock: Clock) -> None:
-    """The first calls after a restart of PostgreSQL find dead connections in the pool, and do not fail."""
+    """It works from the pool's dead connections."""
     with new_database("postgresql", tmp_path) as url, Ledger.open(url, clock=clock) as ledger:
         ledger.append(MARKET, [violation("v1")])
         with nobody_may_connect(url):
@@ -87,7 +86,6 @@ def test_a_postgresql_that_is_not_there(tmp_path: Path, call: Callable[[str], ob
 def test_a_lock_that_is_not_let_go_is_waited_for_and_then_given_up(
     url: str, backend: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing is written, readers are not held up, and the retry works once the lock is free."""
     monkeypatch.setattr(database, "WAIT_SECONDS", 0.2 if backend == "sqlite" else 10)
     monkeypatch.setattr(database, "STATEMENT_SECONDS", 0.2)
     with closing(database.Database(url)) as holder, Ledger.open(url, clock=clock) as ledger:
@@ -124,7 +122,7 @@ def test_a_file_that_is_no_database(tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_a_full_disk_is_named_to_the_operator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file that may not grow any more is as one on a full disk."""
+    """A file size limit stands for a full disk."""
     url = f"sqlite:///{tmp_path / 'ledger.db'}"
     Ledger.open(url, create=True).close()
     monkeypatch.setattr(database, "_PRAGMAS", (*database._PRAGMAS, "max_page_count = 1"))
@@ -136,7 +134,6 @@ def test_a_full_disk_is_named_to_the_operator(tmp_path: Path, monkeypatch: pytes
 
 
 def test_a_closed_ledger_does_not_answer(ledger: Ledger) -> None:
-    """Nor does it open the database again in silence."""
     ledger.append(MARKET, [violation("v1")])
     ledger.close()
     for read in READS.values():
@@ -145,7 +142,6 @@ def test_a_closed_ledger_does_not_answer(ledger: Ledger) -> None:
 
 
 def test_closing_folds_the_write_ahead_log_back(tmp_path: Path) -> None:
-    """A SQLite ledger at rest is one file, to be copied as it is."""
     file = tmp_path / "ledger.db"
     with Ledger.open(f"sqlite:///{file}", create=True) as ledger:
         ledger.append(MARKET, [identity(occur_time=1)])
@@ -157,7 +153,6 @@ def test_closing_folds_the_write_ahead_log_back(tmp_path: Path) -> None:
 
 
 def test_sqlite_does_not_trade_durability_for_speed(tmp_path: Path) -> None:
-    """What is committed is on the disk, and no connection can replace an entry past the triggers."""
     settings = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "recursive_triggers": 1}
     with closing(database.Database(f"sqlite:///{tmp_path / 'ledger.db'}")) as place:
         for connect, read_only in ((place.write, 0), (place.read, 1)):

@@ -1,4 +1,4 @@
-"""What a leaf alone does not show: rows of another shape, rows beside the sealed ones, keys, positions of sources."""
+"""Verification beyond leaves: rows of another shape, extra rows, keys, positions of sources."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,7 +26,7 @@ PRODUCT = ProductViolationReported("counterfeit_goods", Harm.HIGH, Source.CUSTOM
 
 @contextmanager
 def unchecked(url: str) -> Iterator[Connection]:
-    """The owner, who has dropped every CHECK besides; committed at the end."""
+    """Yield the owner's connection without CHECKs; commit at the end."""
     with owner(url) as connection:
         if url.startswith("sqlite"):
             connection.execute(text("PRAGMA ignore_check_constraints = ON"))
@@ -41,7 +41,7 @@ def unchecked(url: str) -> Iterator[Connection]:
 
 
 def found_after(ledger: Ledger, url: str, *statements: str) -> Any:
-    """What verification finds, under an exported checkpoint, of what the owner then does."""
+    """Return the findings after an owner's edit, under an exported checkpoint."""
     checkpoint = ledger.seals.last()
     assert ledger.seals.verify([checkpoint], silent).faults == ()
     with unchecked(url) as connection:
@@ -84,7 +84,7 @@ TAMPERINGS = {
 
 @pytest.mark.parametrize("change", TAMPERINGS)
 def test_what_leaves_the_leaves_as_they_are_is_found_all_the_same(ledger: Ledger, url: str, change: str) -> None:
-    """Each of these reads as another fact, and would verify if the leaves alone were compared."""
+    """Each edit reads as another fact with equal leaves."""
     fill(ledger)
     statement, named = TAMPERINGS[change]
     is_sqlite = url.startswith("sqlite")
@@ -96,7 +96,6 @@ def test_what_leaves_the_leaves_as_they_are_is_found_all_the_same(ledger: Ledger
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 def test_a_value_of_another_type_is_found(ledger: Ledger, url: str) -> None:
-    """SQLite keeps any type in any column; as text it is the same."""
     fill(ledger)
     found = found_after(ledger, url, "UPDATE entry SET entry_id = CAST(entry_id AS BLOB) WHERE sequence = 2")
     assert (found.mismatch.sequence, "shape" in found.mismatch.problem) == (2, True)
@@ -104,7 +103,6 @@ def test_a_value_of_another_type_is_found(ledger: Ledger, url: str) -> None:
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 def test_a_second_row_of_one_sequence_is_found_at_the_end_of_a_page_too(ledger: Ledger, url: str) -> None:
-    """A table that its owner has made anew without a key may hold two."""
     for first in range(0, 2_002, 1_001):
         ledger.append(MARKET, [identity(f"i{number}") for number in range(first, first + 1_001)])
     found = found_after(
@@ -120,7 +118,6 @@ def test_a_second_row_of_one_sequence_is_found_at_the_end_of_a_page_too(ledger: 
 
 
 def test_every_kind_of_entry_is_as_the_ledger_writes_it(ledger: Ledger) -> None:
-    """With every field, with texts of all control characters, and with what follows from it."""
     later = violation("texts")
     ground = "".join(map(chr, [*range(32, 127), *range(160, 200)]))
     ledger.append(MARKET, [*ON_RECORD, replace(later, fact=replace(later.fact, ground=ground))])  # type: ignore[arg-type]
@@ -130,7 +127,7 @@ def test_every_kind_of_entry_is_as_the_ledger_writes_it(ledger: Ledger) -> None:
 
 
 def test_rows_as_the_ledger_writes_them_have_leaves_of_their_own(ledger: Ledger) -> None:
-    """NULL and the empty text have not; so one of two such rows is not as the ledger writes it."""
+    """NULL and the empty text share a leaf, so the ledger writes only one of them."""
     fill(ledger)
     with ledger.database.read() as connection:
         rows = [list(row) for row in connection.execute(ENTRY.select())]
@@ -150,7 +147,7 @@ def leaf_of_or_none(row: list[Any]) -> bytes | None:
 
 
 def test_a_key_that_is_gone_without_an_erasure_is_reported(ledger: Ledger, url: str) -> None:
-    """Not one that an erasure took; an erasure of the seller from before the entry excuses nothing."""
+    """An erasure before the entry does not explain the missing key."""
     fill(ledger)
     ledger.erase(MARKET, "s1", actor="officer", entry_id="e1")
     ledger.append(MARKET, [status("v1", Action.OVERTURN, "o1")])
@@ -161,7 +158,6 @@ def test_a_key_that_is_gone_without_an_erasure_is_reported(ledger: Ledger, url: 
 
 
 def test_keys_that_are_missing_are_counted_and_hide_no_tampering(ledger: Ledger, url: str) -> None:
-    """As after a restore without keys."""
     fill(ledger)
     ledger.append(MARKET, [confirmed("v2", "s2"), status("v2", Action.APPEAL, "a2")])
     last = "(SELECT max(sequence) FROM entry)"
@@ -173,7 +169,6 @@ def test_keys_that_are_missing_are_counted_and_hide_no_tampering(ledger: Ledger,
 
 
 def test_a_key_that_was_changed_is_reported_and_stops_no_reading(ledger: Ledger, url: str) -> None:
-    """What it does not open reads as erased; the rest of the page, and other sellers' texts, as ever."""
     fill(ledger)
     ledger.append(MARKET, [confirmed("v2", "s2"), status("v2", Action.APPEAL, "a2")])
     wrong = "zeroblob(32)" if url.startswith("sqlite") else f"decode('{'00' * 32}', 'hex')"
@@ -196,7 +191,6 @@ def test_a_key_of_another_length_stops_no_reading(ledger: Ledger, url: str) -> N
 
 
 def test_a_position_beyond_the_ledger_is_reported(ledger: Ledger, url: str) -> None:
-    """A source that is said to be read with entries that are not there."""
     ledger.append(MARKET, [confirmed("v1")], position=Position("kafka", 0, 10))
     found = found_after(ledger, url, "UPDATE source_position SET sequence = 9")
     assert found.position_ahead.sequence == 9

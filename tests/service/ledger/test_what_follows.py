@@ -1,4 +1,4 @@
-"""What follows from an entry: pending decisions, violations of products, corrections, erasures; each rule once, by hand."""
+"""Derived effects: pending decisions, violations of products, corrections, erasures; each rule by hand."""
 
 from dataclasses import replace
 
@@ -49,7 +49,7 @@ def listing(seller: str, *, days: float = 30, **fields: str) -> Entry:
 def facts(
     ledger: Ledger, seller: str = "s1", *, at: int = NOW + DAY, upheld: bool = False, known: bool = False
 ) -> Facts:
-    """What stands of a seller; `known`: only by what its sources knew at the time, as in training."""
+    """Return a seller's facts; `known`: by source knowledge at that time, as in training."""
     rows = ledger.facts.rows(MARKET, [seller], ledger.last()[0])
     return resolve(columns_of(rows, [seller]), np.array([at]), upheld=np.array([upheld]), as_reported=known)
 
@@ -74,7 +74,7 @@ def attribution(violation_id: str, outcome: Attribution) -> Entry:
 def test_an_imported_decision_is_known_since_its_sources_knew_whatever_came_first(
     ledger: Ledger, reversed_order: bool
 ) -> None:
-    """Else the order of a file's rows would decide what training sees."""
+    """Otherwise a file's row order would decide what training sees."""
     report = violation("v1", occur_time=ago(100), report_time=ago(90))
     decision = status("v1", seller="s1", occur_time=ago(60), report_time=ago(50))
     for entry in [decision, report] if reversed_order else [report, decision]:
@@ -96,20 +96,19 @@ def test_what_a_decision_about_a_product_decides_is_known_since_its_source_knew(
     ledger.append(MARKET, [told, sold, decided], imported=True)
     rows = ledger.facts.rows(MARKET, ["s1"], ledger.last()[0])
     assert [(row.occur_time, row.report_time) for row in rows if row.status == Status.CONFIRMED] == [(ago(10), ago(10))]
-    # This one lists it now, and nobody knew of that before.
+    # It lists the product now; no earlier entry shows that.
     ledger.append(MARKET, [listing("s2")])
     rows = ledger.facts.rows(MARKET, ["s2"], ledger.last()[0])
     assert [row.report_time for row in rows if row.status == Status.CONFIRMED] == [ledger.last()[1]]
 
 
 def test_nothing_waits_for_an_id_of_the_ledgers_own_making(ledger: Ledger) -> None:
-    """Nobody can know it before it is on record."""
+    """No caller can know it before its record."""
     with pytest.raises(ViolationNotFound):
         ledger.append(MARKET, [status(derived_id("p1", "s1"), entry_id="d", seller="s1")])
 
 
 def test_pending_decisions_are_taken_in_the_order_in_which_they_happened(ledger: Ledger) -> None:
-    """Not in the order of arrival, and each as soon as the lifecycle allows it."""
     waiting = [
         status("v1", Action.OVERTURN, "z", seller="s1", occur_time=ago(2)),
         status("v1", Action.CONFIRM, "y", seller="s1", occur_time=ago(4)),
@@ -127,8 +126,6 @@ def test_pending_decisions_are_taken_in_the_order_in_which_they_happened(ledger:
 
 
 def test_a_hundred_decisions_of_a_seller_wait_for_a_violation(ledger: Ledger) -> None:
-    """One more is refused, those of another seller aside; all are applied, in their order, once it is reported."""
-
     def waiting(number: int, seller: str = "s1") -> Entry:
         action = (Action.CONFIRM, Action.APPEAL)[number % 2]
         return status("v1", action, f"d-{seller}-{number}", seller=seller, occur_time=ago(9 - number / 100))
@@ -144,7 +141,7 @@ def test_a_hundred_decisions_of_a_seller_wait_for_a_violation(ledger: Ledger) ->
 def test_one_batch_inserts_no_more_rows_than_the_lock_is_held_for(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What follows counts too; one entry is taken, whatever follows from it."""
+    """Derived rows count too; a single entry is always taken."""
     monkeypatch.setattr(batch, "MAX_ROWS", 5)
     ledger.append(MARKET, [listing(f"s{number}") for number in range(5)])
     with pytest.raises(InvalidInput, match=r"entries\[1\]: over 5 entries follow"):
@@ -153,11 +150,7 @@ def test_one_batch_inserts_no_more_rows_than_the_lock_is_held_for(
     assert ledger.last()[0] == 5 + 6
 
 
-# --- units ------------------------------------------------------------------------------------------------------------
-
-
 def test_what_a_reduction_left_stays_when_the_appeal_against_it_fails(ledger: Ledger) -> None:
-    """Its units do not count again: who appeals is not worse off for it."""
     ledger.append(MARKET, [violation("v1"), status("v1", units=1000)])
     assert severities(facts(ledger)) == [Severity.CRITICAL]
     ledger.append(MARKET, [status("v1", Action.REDUCE, severity=Severity.MINOR)])
@@ -180,8 +173,10 @@ WEEKLY = {"notifier": "n", "listing": "l"}
 
 @pytest.mark.parametrize("first", ["the correction", "the overturn"])
 def test_a_split_of_a_violation_that_was_overturned_names_no_incident(ledger: Ledger, first: str) -> None:
-    """Two complaints of one week are one incident; moved into another week one is another incident, whatever somebody split
-    off into the first one, and whenever that turned out to be wrong.
+    """Two complaints of one week are one incident.
+
+    A move to another week makes another incident, even if a later-overturned violation was split off into the first
+    one.
     """
     pair = [violation("v1", occur_time=ago(9), **WEEKLY), violation("v2", occur_time=ago(9), **WEEKLY)]
     ledger.append(MARKET, [*pair, status("v1"), status("v2"), confirmed("wrong")])
@@ -200,7 +195,6 @@ def test_a_split_of_a_violation_that_was_overturned_names_no_incident(ledger: Le
 
 
 def test_units_that_were_alleged_and_not_adjudicated_count_nowhere(ledger: Ledger) -> None:
-    """Without an open allegation the seller stands as if upheld, with one by what it alleges."""
     fact = ViolationReported("counterfeit_goods", Harm.LOW, Source.BRAND, units=1000)
     ledger.append(MARKET, [Entry("v1", "s1", fact, ago(10))])
     assert severities(facts(ledger, upheld=True)) == [Severity.CRITICAL]
@@ -215,7 +209,6 @@ def test_units_that_were_alleged_and_not_adjudicated_count_nowhere(ledger: Ledge
 def test_a_violation_of_a_product_reaches_each_seller_who_listed_it_before_or_after(
     ledger: Ledger, listed_first: bool
 ) -> None:
-    """Once each, with what was decided about it, from when both were the case."""
     entries = [listing("s1"), listing("s2", days=5), listing("s3", days=1, supplier="other")]
     report = replace(PRODUCT_REPORT, fact=replace(PRODUCT_REPORT.fact, supplier="this"))
     for entry in [*entries, report, status("p1")] if listed_first else [report, status("p1"), *entries]:
@@ -226,7 +219,6 @@ def test_a_violation_of_a_product_reaches_each_seller_who_listed_it_before_or_af
 
 
 def test_a_clock_that_was_put_back_dates_nothing_before_what_it_follows_from(ledger: Ledger, clock: Clock) -> None:
-    """What a recall finds in a listing of yesterday's clock happened with the listing, and what it decides was known then."""
     listed, started = Entry("l", "s1", ProductListed("gtin-1"), clock.now - DAY // 2), clock.now
     ledger.append(MARKET, [listed])
     clock.now -= DAY
@@ -247,7 +239,7 @@ def test_one_sellers_appeal_leaves_the_others_as_they_are(ledger: Ledger) -> Non
 
 
 def test_what_was_stated_of_a_product_is_not_corrected(ledger: Ledger) -> None:
-    """What followed from it stands for itself: it is moved, decided or contested one by one."""
+    """Each derived violation is moved, decided or contested by itself."""
     ledger.append(MARKET, [listing("s1"), PRODUCT_REPORT, status("p1")])
     for name, moved_to in (("l-s1", None), ("l-s1", ago(1)), ("p1", ago(1)), ("p1", None)):
         with pytest.raises(InvalidInput, match=r"entries\[0\]\.correction\.entry"):
@@ -258,7 +250,6 @@ def test_what_was_stated_of_a_product_is_not_corrected(ledger: Ledger) -> None:
 
 
 def test_a_violation_of_a_product_is_nobodys_to_attribute(ledger: Ledger) -> None:
-    """But that which was derived of it for a seller is."""
     ledger.append(MARKET, [listing("s1"), PRODUCT_REPORT, status("p1")])
     with pytest.raises(InvalidInput, match=r"entries\[0\]\.attribution\.violation: 'p1' is of a product"):
         ledger.append(MARKET, [attribution("p1", Attribution.ACCEPTED)])
@@ -279,7 +270,7 @@ def test_no_suspension_rests_on_goods_that_were_somebody_elses(ledger: Ledger) -
 
 
 def report_of(entry_id: str, moment: str) -> Entry:
-    """Confirmed on arrival, by one notifier about one right and listing."""
+    """Confirm on arrival, by one notifier about one right and listing."""
     fact = ViolationReported(
         "counterfeit_goods", Harm.HIGH, Source.CUSTOMS, "", "n1", True, True, "listing-1", right="mark-1"
     )
@@ -291,7 +282,6 @@ def incidents(ledger: Ledger) -> int:
 
 
 def test_reports_of_one_notifier_in_one_week_are_one_incident(ledger: Ledger) -> None:
-    """From Monday 2026-02-02 to Sunday 2026-02-08, UTC; the Monday after it is another."""
     ledger.append(MARKET, [report_of("a", "2026-02-02T00:00:00Z"), report_of("b", "2026-02-08T23:59:59.999999Z")])
     assert incidents(ledger) == 1
     ledger.append(MARKET, [report_of("c", "2026-02-09T00:00:00Z")])
@@ -304,7 +294,6 @@ def test_reports_of_one_notifier_in_one_week_are_one_incident(ledger: Ledger) ->
 
 
 def test_a_report_that_is_moved_into_another_week_goes_to_the_incident_of_that_week(ledger: Ledger) -> None:
-    """As if it had been stated so from the beginning; also if both come in one batch."""
     ledger.append(MARKET, [report_of("a", "2026-02-02T00:00:00Z"), report_of("b", "2026-02-10T00:00:00Z")])
     assert incidents(ledger) == 2
     ledger.append(MARKET, [corrected("b", parse_time("2026-02-04T00:00:00Z"))])
@@ -331,7 +320,7 @@ def test_a_retry_of_an_erasure_leaves_alone_what_was_stated_since(ledger: Ledger
 
 
 def test_what_is_known_to_differ_under_an_erased_id_is_refused_still(ledger: Ledger) -> None:
-    """Only the sealed text cannot be compared any more."""
+    """Only the sealed text is beyond comparison."""
     said = status("v1", reason="the seller's name")
     ledger.append(MARKET, [violation("v1"), said])
     ledger.erase(MARKET, "s1", actor="officer", entry_id="erasure-1")

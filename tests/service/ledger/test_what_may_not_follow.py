@@ -1,4 +1,4 @@
-"""Where nothing follows, or what was stated is refused: each rule once, by hand."""
+"""Rules without a derived effect, and refusals; each rule by hand."""
 
 from dataclasses import replace
 
@@ -52,7 +52,6 @@ def attributed(outcome: Attribution, entry_id: str) -> Entry:
 def test_a_pending_decision_never_fires_after_one_that_happened_later(
     ledger: Ledger, url: str, clock: Clock, waits: Action, report: Entry, since: list[Action], stand: Status
 ) -> None:
-    """What was decided last stands; also after a restart between the decisions."""
     ledger.append(MARKET, [status("v1", waits, "waits", seller="s1", occur_time=ago(5))])
     ledger.append(MARKET, [report])
     for day, action in enumerate(since):
@@ -63,7 +62,6 @@ def test_a_pending_decision_never_fires_after_one_that_happened_later(
 
 
 def test_a_pending_decision_stays_retired_when_an_earlier_one_is_imported_later(ledger: Ledger) -> None:
-    """A review two days ago retired what waits since five days ago; one that is learned of later does not revive it."""
     ledger.append(MARKET, [status("v1", Action.OVERTURN, "waits", seller="s1", occur_time=ago(5)), violation("v1")])
     ledger.append(MARKET, [status("v1", Action.REVIEW, "later", occur_time=ago(2))])
     ledger.append(MARKET, [status("v1", Action.CONFIRM, "earlier", occur_time=ago(6))])
@@ -71,7 +69,6 @@ def test_a_pending_decision_stays_retired_when_an_earlier_one_is_imported_later(
 
 
 def test_a_pending_decision_resolves_after_one_that_happened_before_it(ledger: Ledger) -> None:
-    """The order of arrival does not matter as long as the order in which they happened is kept."""
     ledger.append(MARKET, [status("v1", Action.OVERTURN, "waits", seller="s1", occur_time=ago(3)), violation("v1")])
     assert stands(ledger) is Status.ALLEGED
     ledger.append(MARKET, [status("v1", Action.CONFIRM, "before", occur_time=ago(4))])
@@ -94,7 +91,6 @@ def test_of_two_pending_decisions_the_earlier_never_fires_after_the_later(ledger
 
 
 def test_what_was_decided_about_a_sellers_own_violation_is_not_decided_again_with_the_product(ledger: Ledger) -> None:
-    """Nor does a later decision about the product revive what its seller won."""
     ledger.append(MARKET, [listing("s1"), listing("s2"), PRODUCT_REPORT, status("p1")])
     mine, other = (derived_id("p1", seller) for seller in ("s1", "s2"))
     ledger.append(MARKET, [status(mine, Action.OVERTURN, "own")])
@@ -116,7 +112,7 @@ def test_a_sellers_own_appeal_is_not_closed_by_a_decision_about_the_product(ledg
 
 
 def test_units_are_not_adjudicated_for_a_product_but_for_each_seller(ledger: Ledger) -> None:
-    """Else each seller would answer for the units of all."""
+    """Otherwise each seller would answer for the units of all."""
     ledger.append(MARKET, [listing("s1"), listing("s2"), PRODUCT_REPORT])
     with pytest.raises(InvalidInput, match=r"entries\[0\]\.status\.units"):
         ledger.append(MARKET, [status("p1", units=1000)])
@@ -137,7 +133,7 @@ def test_an_attribution_is_not_corrected_but_rejected(ledger: Ledger, moved_to: 
 
 
 def test_an_accepted_attribution_is_not_contested_again(ledger: Ledger, url: str, clock: Clock) -> None:
-    """Else the seller who won would stand as if it had not."""
+    """Otherwise the seller who won would lose its result."""
     accepted, contested = attributed(Attribution.ACCEPTED, "a2"), attributed(Attribution.CONTESTED, "a3")
     ledger.append(MARKET, [confirmed("v1"), attributed(Attribution.CONTESTED, "a1")])
     with pytest.raises(LifecycleForbids, match=r"entries\[1\]\.attribution\.outcome"):
@@ -153,7 +149,7 @@ def test_an_accepted_attribution_is_not_contested_again(ledger: Ledger, url: str
 
 
 def test_a_report_is_not_moved_beyond_the_time_when_its_source_knew_of_it(ledger: Ledger) -> None:
-    """Nobody reports what is yet to happen; the queue of a time in between is whole."""
+    """A report cannot precede its event; the queue of a time between is complete."""
     reported = violation("v1", occur_time=ago(30), report_time=ago(20))
     ledger.append(MARKET, [reported], imported=True)
     batch = [replace(reported, entry_id="v2"), corrected("v2", ago(20) + 1)]
@@ -207,7 +203,6 @@ def test_a_retry_with_its_position_is_answered_as_the_first_time(ledger: Ledger)
 
 @pytest.mark.parametrize("erased", [False, True])
 def test_of_several_entries_under_one_id_each_is_judged_by_itself(ledger: Ledger, erased: bool) -> None:
-    """In either order, before an erasure and after it, that one is named which differs."""
     said = status("v1", reason="the seller's name")
     ledger.append(MARKET, [violation("v1"), said])
     if erased:

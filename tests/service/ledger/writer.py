@@ -1,7 +1,7 @@
-"""A process that writes to a ledger, for the tests of races: `python -m tests.service.ledger.writer URL NAME BATCHES`.
+"""A process that writes to a ledger, for races: `python -m tests.service.ledger.writer URL NAME BATCHES`.
 
-Each batch is three identities and a confirmation of `v1`, tried once more after a refusal without the confirmation.
-Prints a line for each batch once it is committed: how many confirmations won, so far.
+Each batch is three identities and a confirmation of `v1`, repeated without the confirmation after a refusal. Each
+commit prints the number of confirmations that won so far.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""A mapping turns somebody's rows into entries as its rules say; what it cannot read it rejects by field and reason."""
+"""A mapping turns rows into entries by its rules; it rejects unreadable rows by field and reason."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -44,7 +44,6 @@ def mapping(*rules: Mapping[str, Any]) -> ForeignMapping:
 
 
 def entries(rules: Sequence[Mapping[str, Any]], *rows: Mapping[str, str]) -> list[tuple[int, Entry | RowRejected]]:
-    """What the rules make of the rows, which stand in the file from line 2 on."""
     return list(mapping(*rules).files[0].entries(enumerate(rows, 2)))
 
 
@@ -68,7 +67,6 @@ def refusal(rule: Mapping[str, Any]) -> str:
 
 
 def test_a_text_is_filled_with_the_columns_it_names_and_with_the_line() -> None:
-    """Several holes in one text; `{line}` is the row's line in the file."""
     made = entry(VIOLATION | {"entry_id": "v-{shop}-{case}-{line}"})
     assert made == Entry(
         "v-s-7-2",
@@ -80,12 +78,10 @@ def test_a_text_is_filled_with_the_columns_it_names_and_with_the_line() -> None:
 
 
 def test_blanks_around_a_cell_are_not_part_of_it() -> None:
-    """Exports pad their cells."""
     assert entry(VIOLATION, ROW | {"shop": " s ", "case": "7"}).seller == "s"
 
 
 def test_every_kind_of_entry_can_be_mapped() -> None:
-    """Each field of a kind arrives in its fact, as what it is."""
     made = entry(
         VIOLATION
         | {"incident": "{shop}-1", "notifier": "n", "final": True, "identifier_verified": "{yes}", "listing": "l"},
@@ -104,7 +100,6 @@ def test_every_kind_of_entry_can_be_mapped() -> None:
 
 
 def test_a_map_translates_a_column_and_its_default_takes_the_rest() -> None:
-    """Without a default, a word that is not in the map rejects the row and is named."""
     harm = {"column": "grade", "map": {"3": "extreme"}}
     assert entry(VIOLATION | {"harm": harm}, ROW | {"grade": " 3 "}).fact.harm is Harm.EXTREME
     assert entry(VIOLATION | {"harm": harm | {"default": "low"}}, ROW | {"grade": "x"}).fact.harm is Harm.LOW
@@ -112,7 +107,6 @@ def test_a_map_translates_a_column_and_its_default_takes_the_rest() -> None:
 
 
 def test_a_default_stands_for_an_empty_cell_even_if_it_is_zero_or_false() -> None:
-    """Falsy constants are constants."""
     rule = EXPOSURE | {"settled_orders": {"column": "n", "default": 0}, "revision": {"column": "r", "default": 3}}
     fact = entry(rule, ROW | {"n": "", "r": ""}).fact
     assert fact == ExposureStated(parse_day("2026-03-01"), 0, revision=3)
@@ -142,7 +136,6 @@ def test_a_default_stands_for_an_empty_cell_even_if_it_is_zero_or_false() -> Non
 def test_a_rule_applies_where_its_condition_holds(
     condition: dict[str, Any], passing: list[str], failing: list[str]
 ) -> None:
-    """Numbers and times compare as such; an empty cell satisfies nothing; `{column}` compares with that column."""
     rule = IDENTITY | {"occur_time": "2026-01-01", "when": {"column": "c"} | condition}
     for text in passing:
         assert len(entries([rule], ROW | {"c": text})) == 1, text
@@ -151,7 +144,6 @@ def test_a_rule_applies_where_its_condition_holds(
 
 
 def test_all_conditions_must_hold_and_one_row_may_give_several_entries() -> None:
-    """Rules are tried in their order, each for itself."""
     both = VIOLATION | {"when": [{"column": "a", "equals": "1"}, {"column": "b", "equals": "1"}]}
     rows = [ROW | {"a": "1", "b": "1", "case": "1"}, ROW | {"a": "1", "b": "0", "case": "2"}]
     made = entries([both, IDENTITY], *rows)
@@ -159,7 +151,6 @@ def test_all_conditions_must_hold_and_one_row_may_give_several_entries() -> None
 
 
 def test_what_is_dated_without_an_hour_is_known_at_the_end_of_its_day() -> None:
-    """A date as time of occurrence, as exposure day and as report date; what has an hour is known then."""
     end = (parse_day("2026-03-01") + 1) * DAY - 1
     violation = entry(VIOLATION, ROW | {"when": "2026-03-01"})
     assert (violation.occur_time, violation.report_time) == (parse_time("2026-03-01"), end)
@@ -174,7 +165,6 @@ def test_what_is_dated_without_an_hour_is_known_at_the_end_of_its_day() -> None:
 
 
 def test_exposure_can_count_the_distinct_values_of_a_column_by_seller_and_day() -> None:
-    """One entry a seller and day, after the last row, at the line of its first; conditions narrow a count."""
     rule = EXPOSURE | {
         "settled_orders": {"count": "order"},
         "late": {"count": "order", "when": {"column": "late", "equals": "1"}},
@@ -189,7 +179,6 @@ def test_exposure_can_count_the_distinct_values_of_a_column_by_seller_and_day() 
 
 
 def test_a_row_that_cannot_be_counted_leaves_no_entry_of_its_own() -> None:
-    """Rejected, and not a day with no orders beside it."""
     rule = EXPOSURE | {"settled_orders": {"count": "order", "when": {"column": "absent", "filled": True}}}
     ((line, made),) = entries([rule], ROW | {"order": "1"})
     assert isinstance(made, RowRejected)
@@ -197,7 +186,6 @@ def test_a_row_that_cannot_be_counted_leaves_no_entry_of_its_own() -> None:
 
 
 def test_counting_begins_anew_with_every_pass() -> None:
-    """A pass that was broken off, as by a database that went away, leaves nothing behind for the next."""
     file = mapping(EXPOSURE | {"settled_orders": {"count": "order"}}, IDENTITY).files[0]
     rows = [(2, ROW | {"order": "1"}), (3, ROW | {"order": "2", "shop": "t"})]
     next(file.entries(rows))
@@ -228,7 +216,6 @@ def test_counting_begins_anew_with_every_pass() -> None:
 def test_a_row_that_cannot_be_read_is_rejected_by_field_and_reason(
     rule: dict[str, Any], row: dict[str, str], message: str
 ) -> None:
-    """The message says which field, what stood there, and what would do."""
     assert rejection(rule, ROW | row).startswith(message)
 
 
@@ -262,12 +249,11 @@ def test_a_row_that_cannot_be_read_is_rejected_by_field_and_reason(
     ],
 )
 def test_a_wrong_rule_is_refused_by_its_place_before_any_row_is_read(change: dict[str, Any], message: str) -> None:
-    """What can be known to be wrong without data is said at once, and not once a row."""
     assert refusal(VIOLATION | change).startswith(message)
 
 
 def test_a_rule_must_name_what_its_kind_needs() -> None:
-    """And nothing that another kind needs: an exposure happens on its day."""
+    """An exposure happens on its day and needs no time."""
     assert refusal({"kind": "violation"}) == (
         "files[0].entries[0]: entry_id, seller, occur_time, violation_type, harm, source is missing"
     )
@@ -293,7 +279,6 @@ def test_a_rule_must_name_what_its_kind_needs() -> None:
     ],
 )
 def test_a_mapping_without_its_frame_is_refused(data: dict[str, Any], message: str) -> None:
-    """Marketplace, files, path, entries: all there, nothing unknown beside them."""
     with pytest.raises(ConfigurationWrong, match=message):
         mapping_of(data)
 
@@ -304,7 +289,7 @@ rows = st.lists(st.fixed_dictionaries(dict.fromkeys(("case", "shop", "when", "da
 
 @pytest.mark.parametrize("text", ["19.99", "1999.00", "20.0", "1e3", "1,999"])
 def test_an_amount_in_minor_units_is_digits_alone_and_the_message_says_what_to_write(text: str) -> None:
-    """Nobody can tell whether 1999.00 is cents or euros; what other tools write of a count, 12.0, is one."""
+    """1999.00 could be cents or euros; a count of 12.0 is valid."""
     rule = EXPOSURE | {"settled_orders": "{n}", "value_minor": "{v}", "currency": "EUR"}
     assert rejection(rule, ROW | {"n": "12", "v": text}).startswith(f"value_minor: {text!r} is not an amount in minor")
     assert "write 19.99 EUR as 1999 (cents)" in rejection(rule, ROW | {"n": "12", "v": text})
@@ -312,11 +297,10 @@ def test_an_amount_in_minor_units_is_digits_alone_and_the_message_says_what_to_w
 
 
 def test_a_required_field_that_no_rule_gives_is_refused_before_any_row_is_read() -> None:
-    """Else every row would be rejected, one by one."""
     without = {name: value for name, value in STATUS.items() if name not in ("actor", "reason")}
     assert refusal(without) == "files[0].entries[0]: actor, reason is missing"
-    mapping(IDENTITY)  # whose level is none where it is left out
-    mapping(EXPOSURE)  # whose counts are 0
+    mapping(IDENTITY)
+    mapping(EXPOSURE)
 
 
 @pytest.mark.parametrize(
@@ -338,12 +322,10 @@ def test_a_required_field_that_no_rule_gives_is_refused_before_any_row_is_read()
     ],
 )
 def test_a_value_that_no_row_could_mend_is_refused_with_what_there_is(rule: Mapping[str, Any], message: str) -> None:
-    """Constants, values of a map, and defaults."""
     assert message in refusal(rule)
 
 
 def test_what_is_wrong_with_several_rules_is_told_at_once() -> None:
-    """And with several fields of one."""
     with pytest.raises(ConfigurationWrong) as caught:
         mapping(VIOLATION | {"harm": "hi", "source": "me"}, EXPOSURE | {"late": "many"}, {"kind": "none"})
     for part in ("[0].harm: 'hi'", "[0].source: 'me'", "[1].late: 'many'", "entries[2].kind must be one of"):
@@ -351,7 +333,6 @@ def test_what_is_wrong_with_several_rules_is_told_at_once() -> None:
 
 
 def test_the_first_of_several_columns_that_is_not_empty_is_taken() -> None:
-    """In their order; else the default, else nothing."""
     rule = VIOLATION | {"brand": {"first": ["mark", "owner"], "default": "nobody"}}
 
     def brand(mark: str, owner: str) -> str:

@@ -1,5 +1,3 @@
-"""Rows as they really are: cells that cannot be read, blanks, and nothing where something is expected."""
-
 from typing import Any
 
 import pytest
@@ -24,7 +22,6 @@ from tests.service.ingest.mapping.test_mapping import EXPOSURE, IDENTITY, ROW, V
 def test_a_cell_that_a_condition_cannot_read_is_told_and_its_row_is_not_lost_in_silence(
     condition: dict[str, Any], text: str, reason: str
 ) -> None:
-    """A dirty cell is no `no`; rows that hold a word for nothing are left out by a condition before."""
     rule = IDENTITY | {"occur_time": "2026-01-01", "when": {"column": "c"} | condition}
     row = ROW | {"c": text, "other": "?"}
     assert rejection(rule, row).startswith(reason)
@@ -33,13 +30,11 @@ def test_a_cell_that_a_condition_cannot_read_is_told_and_its_row_is_not_lost_in_
 
 
 def test_blanks_around_a_column_go_wherever_it_stands() -> None:
-    """Or an id with a column in its middle would be refused, and one with it at its end not."""
     rule = VIOLATION | {"entry_id": "v-{shop}-{case}-c"}
     assert entry(rule, ROW | {"shop": "s-1 ", "case": " 7"}).entry_id == "v-s-1-7-c"
 
 
 def test_an_empty_cell_is_no_value_that_is_counted() -> None:
-    """A day on which nobody is named has nobody, not one without a name."""
     rule = EXPOSURE | {"settled_orders": {"count": "case"}}
     for cases, number in ((["1", " ", "2", "1 "], 2), (["", " "], 0)):
         ((_, made),) = entries([rule], *(ROW | {"case": case} for case in cases))

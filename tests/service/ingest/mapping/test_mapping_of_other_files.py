@@ -1,4 +1,4 @@
-"""Files as others write them: other dates, sums and cents, shifted days, no header, columns of another file."""
+"""Other files: dates, sums and cents, shifted days, no header, columns of another file."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, timezone
@@ -24,7 +24,7 @@ def file_of(*rules: Mapping[str, Any], **stated: Any) -> MappedFile:
 
 
 def made(rules: Mapping[str, Any] | list[Mapping[str, Any]], *rows: Mapping[str, str], **stated: Any) -> list[Any]:
-    """Entries, or the reasons why there are none, of rows that stand in the file from line 2 on."""
+    """Return entries or reject reasons of rows that begin in line 2."""
     file = file_of(*(rules if isinstance(rules, list) else [rules]), **stated)
     return [e if isinstance(e, Entry) else str(e) for _, e in file.entries(enumerate(rows, 2))]
 
@@ -50,7 +50,6 @@ def refused(**stated: Any) -> str:
     ],
 )
 def test_dates_are_read_in_the_forms_that_the_mapping_states(dates: Any, text: str, moment: str) -> None:
-    """For the whole mapping, or for a file; RFC 3339 is always read."""
     (entry,) = made(VIOLATION, ROW | {"when": text}, dates=dates)
     assert entry.occur_time == parse_time(moment)
     whole = mapping_of({"marketplace": "acme", "dates": dates, "files": [{"path": "r.csv", "entries": [VIOLATION]}]})
@@ -59,7 +58,6 @@ def test_dates_are_read_in_the_forms_that_the_mapping_states(dates: Any, text: s
 
 
 def test_a_date_in_any_form_is_known_at_the_end_of_its_day() -> None:
-    """And a time then."""
     (entry,) = made(VIOLATION, ROW | {"when": "02/10/2017"}, dates="%d/%m/%Y")
     assert entry.report_time == (parse_day("2017-10-02") + 1) * DAY - 1
     (entry,) = made(VIOLATION, ROW | {"when": "2017-10-02 10:56:33"}, dates=SAO_PAULO)
@@ -67,7 +65,6 @@ def test_a_date_in_any_form_is_known_at_the_end_of_its_day() -> None:
 
 
 def test_a_date_that_has_no_stated_form_is_rejected_with_the_forms() -> None:
-    """A day that does not exist, other forms, and what lies before 1970."""
     for text in ("31/02/2017", "2017/10/02", "soon"):
         assert made(VIOLATION, ROW | {"when": text}, dates="%d/%m/%Y") == [
             f"occur_time: {text!r} is not of the form %d/%m/%Y"
@@ -78,7 +75,6 @@ def test_a_date_that_has_no_stated_form_is_rejected_with_the_forms() -> None:
 
 
 def test_wrong_dates_are_refused_before_any_row_is_read() -> None:
-    """Times without their offset above all: they are not guessed."""
     assert refused(dates="%Y-%m-%d %H:%M") == (
         'files[0].dates has times; add their offset from UTC, such as offset = "+00:00"'
     )
@@ -95,7 +91,6 @@ def test_wrong_dates_are_refused_before_any_row_is_read() -> None:
     st.integers(-400, 400),
 )
 def test_reading_a_time_is_what_python_says_of_it(moment: datetime, minutes: int, days: int) -> None:
-    """With an offset, and some days later."""
     offset = timezone(timedelta(minutes=minutes))
     text = Dates(("%d.%m.%Y %H-%M-%S",), offset).canonical(moment.strftime("%d.%m.%Y %H-%M-%S"))
     utc = moment.replace(tzinfo=offset).astimezone(UTC)
@@ -105,7 +100,7 @@ def test_reading_a_time_is_what_python_says_of_it(moment: datetime, minutes: int
 
 
 def test_a_day_is_the_utc_day_of_a_time() -> None:
-    """For exposure, and within an id, where the times of a day must give one entry."""
+    """For exposure, and within an id, since the times of a day must give one entry."""
     rule = EXPOSURE | {"entry_id": "x-{shop}-{when:day}", "day": "{when}", "settled_orders": {"count": "case"}}
     rows = [
         {"case": "1", "shop": "s", "when": "2017-10-01 22:00:00"},
@@ -118,7 +113,6 @@ def test_a_day_is_the_utc_day_of_a_time() -> None:
 
 
 def test_a_date_can_be_some_days_later_than_its_column() -> None:
-    """An order is settled a fortnight after its delivery; a licence is known the day before."""
     settled = EXPOSURE | {"day": {"column": "when", "plus_days": 14}, "settled_orders": 1}
     (entry,) = made(settled, ROW)
     assert entry.fact.day == parse_day("2026-03-15")
@@ -139,7 +133,6 @@ def test_a_date_can_be_some_days_later_than_its_column() -> None:
     ],
 )
 def test_a_violation_follows_from_a_date_later_than_another(delivered: str, promised: str, *, found: bool) -> None:
-    """In the forms of the file; where one is missing, nothing is said."""
     late = VIOLATION | {"occur_time": "{delivered}", "when": {"column": "delivered", "after": "{promised}"}}
     row = {"case": "1", "shop": "s", "delivered": delivered, "promised": promised}
     assert len(made(late, row, dates=SAO_PAULO)) == found
@@ -148,7 +141,6 @@ def test_a_violation_follows_from_a_date_later_than_another(delivered: str, prom
 
 
 def test_a_violation_follows_from_a_number_below_or_a_text_that_contains() -> None:
-    """A rating below 0, with decimals; an action that says closed; an empty cell says nothing."""
     low = VIOLATION | {"when": {"column": "n", "below": 0}}
     assert [len(made(low, ROW | {"n": n})) for n in ("-0.5", "-10", "0", "3", "")] == [1, 1, 0, 0, 0]
     closed = VIOLATION | {"when": {"column": "n", "contains": "losed"}}
@@ -156,7 +148,6 @@ def test_a_violation_follows_from_a_number_below_or_a_text_that_contains() -> No
 
 
 def test_amounts_become_whole_cents_and_are_summed_by_seller_and_day() -> None:
-    """Exactly, not in binary fractions; what is no number is rejected."""
     rule = EXPOSURE | {
         "settled_orders": {"count": "case"},
         "units": {"sum": "n"},
@@ -181,14 +172,12 @@ def test_amounts_become_whole_cents_and_are_summed_by_seller_and_day() -> None:
     [("0", "low"), ("13.9", "low"), ("14", "MEDIUM"), ("27", "MEDIUM"), ("28.0", "HIGH"), ("1e3", "HIGH")],
 )
 def test_the_band_of_a_number_is_the_last_that_it_reaches(points: str, harm: str) -> None:
-    """Points of inspections, ratings and shares become words without a rule each."""
     bands = [[0, "low"], [14, "medium"], [28, "high"]]
     (entry,) = made(VIOLATION | {"harm": {"column": "n", "bands": bands}}, ROW | {"n": points})
     assert entry.fact.harm is Harm[harm.upper()]
 
 
 def test_a_number_below_every_band_and_a_text_that_is_none_are_told() -> None:
-    """Or take the default; what is no number is never banded, as it would hide what is wrong with a file."""
     bands: dict[str, Any] = {"column": "n", "bands": [[-10, "extreme"], [-4, "medium"]]}
     rule = VIOLATION | {"harm": bands}
     assert made(rule, ROW | {"n": "-11"}) == ["harm: '-11' in column n is not in a band: it is below the first one"]
@@ -198,7 +187,6 @@ def test_a_number_below_every_band_and_a_text_that_is_none_are_told() -> None:
 
 
 def test_columns_of_another_file_are_joined_by_a_key() -> None:
-    """The last of several rows counts, a row without one has them empty, and a column of the file itself stays."""
     (join,) = file_of(VIOLATION, join=[{"path": "o.csv", "on": "order", "key": "id", "take": ["shop", "late"]}]).joins
     others = [{"id": "1", "late": "no", "shop": "x"}, {"id": " 1", "late": "yes", "shop": "x"}]
     rows = [(2, {"order": "1", "shop": "s"}), (3, {"order": "2", "shop": "s"})]
@@ -226,7 +214,6 @@ def test_columns_of_another_file_are_joined_by_a_key() -> None:
     ],
 )
 def test_a_wrong_file_is_refused_by_its_place(stated: dict[str, Any], message: str) -> None:
-    """Before any row is read."""
     assert refused(**stated).startswith(message)
 
 
@@ -253,14 +240,12 @@ def test_a_wrong_file_is_refused_by_its_place(stated: dict[str, Any], message: s
     ],
 )
 def test_a_wrong_change_of_a_column_is_refused_by_its_place(change: dict[str, Any], message: str) -> None:
-    """Before any row is read."""
     with pytest.raises(ConfigurationWrong) as caught:
         file_of(VIOLATION | change)
     assert caught.value.message.startswith(message)
 
 
 def test_a_wrong_sum_is_refused_by_its_place() -> None:
-    """Counts are not multiplied, and a number is counted or summed."""
     for wrong in ({"count": "a", "sum": "b"}, {"count": "a", "multiply": 2}, {"sum": 3}, {"sum": "a", "of": "b"}):
         with pytest.raises(
             ConfigurationWrong, match=r"files\[0\]\.entries\[0\]\.settled_orders must give count or sum"

@@ -1,4 +1,4 @@
-"""Columns that count what a file said before a row: of the same rater, or of the other side of the row."""
+"""Columns that count a file's earlier rows: of the same rater, or of the row's other side."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -53,7 +53,6 @@ PEOPLE = st.sampled_from(["a", "b", "c", ""])
 
 @given(st.lists(st.tuples(st.integers(1, 5), PEOPLE, PEOPLE, st.integers(1, 5)), max_size=30))
 def test_each_column_counts_the_earlier_rows_and_no_others(ratings: list[Rating]) -> None:
-    """Against every pair of rows, one by one; rows of one day do not count each other, and nobody is nobody."""
     ratings.sort(key=lambda rating: rating[0])
     for rating, entry in zip(ratings, made(ratings), strict=True):
         day, rater, _, _ = rating
@@ -68,7 +67,6 @@ def test_each_column_counts_the_earlier_rows_and_no_others(ratings: list[Rating]
 
 
 def test_a_row_that_lies_before_one_above_it_is_rejected_and_counts_for_nobody() -> None:
-    """As is one without a time, and one of whom a number cannot be read."""
     entries = made([(1, "a", "x", 5), (3, "a", "x", 5), (3, "a", "x", 5), (2, "a", "x", 5), (4, "a", "x", 5)])
     assert "lies before one above it, in line 3, " in str(entries[3])
     assert "sort the file by the time of count_so_far" in str(entries[3])
@@ -82,7 +80,6 @@ def test_a_row_that_lies_before_one_above_it_is_rejected_and_counts_for_nobody()
 
 
 def test_one_wrong_date_costs_its_own_row_and_no_later_one() -> None:
-    """Far ahead, at the beginning, in the middle or far behind: it is named, and the others are counted without it."""
     days = [2, 3, 4, 5]
     for place, wrong in [(0, 28), (2, 28), (3, 1)]:
         entries = made([(day, "a", "x", 5) for day in (*days[:place], wrong, *days[place:])])
@@ -93,7 +90,6 @@ def test_one_wrong_date_costs_its_own_row_and_no_later_one() -> None:
 
 
 def test_a_file_that_is_read_again_is_counted_anew() -> None:
-    """What the first reading counted is forgotten."""
     file = mapping().files[0]
     rows = [{"day": "2026-01-01", "rater": "a", "shop": "x", "stars": "5"}]
     for _ in range(2):
@@ -102,7 +98,6 @@ def test_a_file_that_is_read_again_is_counted_anew() -> None:
 
 
 def test_columns_that_are_counted_are_no_columns_of_the_file_and_those_that_they_read_are() -> None:
-    """So that a file which lacks one is refused before any row is read; and an interrupted import begins it anew."""
     file = mapping().files[0]
     assert file.asked == {"line", "day", "rater", "shop", "stars"}
     assert file.counts
@@ -135,13 +130,12 @@ def test_columns_that_are_counted_are_no_columns_of_the_file_and_those_that_they
     ],
 )
 def test_a_count_that_cannot_be_made_is_refused(columns: Any, changes: Any, message: str) -> None:
-    """By its place, before a row is read."""
     with pytest.raises(ConfigurationWrong, match=message):
         mapping(columns, **changes)
 
 
 def test_rows_that_find_their_seller_by_the_match_cannot_be_counted() -> None:
-    """They come back one by one from the queue, without what stood before them."""
+    """They return one by one from the queue, without the rows before them."""
     rule = {"kind": "identity", "entry_id": "i-{line}", "seller": "{@seller}", "occur_time": "{day}"}
     match = {"identifiers": [{"attribute": "a", "value": "{b}"}]}
     with pytest.raises(ConfigurationWrong, match="count_so_far: rows that find their seller by the match"):
@@ -149,7 +143,6 @@ def test_rows_that_find_their_seller_by_the_match_cannot_be_counted() -> None:
 
 
 def test_a_column_of_the_file_is_not_overwritten_in_silence(tmp_path: Path) -> None:
-    """Before any row is read."""
     (tmp_path / "ratings.csv").write_text("day,rater,shop,stars,given\n2026-01-01,a,x,5,7\n")
     with (
         Ledger.open(f"sqlite:///{tmp_path}/ledger.db", create=True) as ledger,

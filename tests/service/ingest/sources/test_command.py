@@ -1,4 +1,4 @@
-"""`sellertrust ledger feed` and `import`: a broker's or file's entries into the ledger, and the exit codes."""
+"""`sellertrust ledger feed` and `import`: entries of a broker or file, and exit codes."""
 
 import json
 import os
@@ -36,7 +36,6 @@ def last(folder: Path) -> int:
 
 @pytest.mark.long
 def test_a_topic_is_fed_to_its_end_and_then_on_from_there(shell: Shell, tmp_path: Path) -> None:
-    """--once for batch jobs: counts and positions as JSON on stdout, nothing read twice."""
     with kafka() as servers:
         produce(servers, "facts", [(n % 2, exposure(n)) for n in range(20)])
         (tmp_path / "settings").write_text("# none of these is secret\nfetch.wait.max.ms = 50\n\n")
@@ -50,7 +49,6 @@ def test_a_topic_is_fed_to_its_end_and_then_on_from_there(shell: Shell, tmp_path
 
 @pytest.mark.long
 def test_rejected_messages_are_4_and_named_with_their_file(shell: Shell, server: NatsServer, tmp_path: Path) -> None:
-    """With --once; the good ones are in the ledger, the bad ones in the file."""
     server.publish("facts", [bare("v-1"), b"junk"])
     table, said = shell("ledger", "feed", f"nats://{server.address}/FACTS", "--once", code=4)
     path = tmp_path / "data" / "FACTS.rejects.jsonl"
@@ -65,7 +63,6 @@ def test_rejected_messages_are_4_and_named_with_their_file(shell: Shell, server:
 def test_a_feed_that_is_told_to_stop_commits_counts_and_is_0(
     shell: Shell, server: NatsServer, tmp_path: Path, end: int
 ) -> None:
-    """And the next one goes on there."""
     server.publish("facts", [exposure(n) for n in range(10)] + [b"junk"])
     command = [*COMMAND, "ledger", "feed", f"nats://{server.address}/FACTS", "-m", MARKET, "-o", "json"]
     with subprocess.Popen(
@@ -150,7 +147,6 @@ def test_a_missing_extra_is_said_with_the_command_that_installs_it(
 
 @pytest.mark.long
 def test_entries_are_imported_from_json_lines(shell: Shell, tmp_path: Path) -> None:
-    """Without a mapping, into the configured marketplace; rejects in a file beside, exit code 4."""
     (tmp_path / "entries.jsonl").write_bytes(b"\n".join([bare("v-1"), b"{}", exposure(1)]))
     rejects = tmp_path / "bad.csv"
     said = shell.error(4, "ledger", "import", tmp_path / "entries.jsonl", "--rejects", rejects)
@@ -161,7 +157,7 @@ def test_entries_are_imported_from_json_lines(shell: Shell, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("option", ["--matched", "--unmatched"])
 def test_a_queue_beside_json_lines_is_refused(shell: Shell, tmp_path: Path, option: str) -> None:
-    """Their entries name their sellers: a queue that is given by mistake would wait for ever."""
+    """Their entries name their sellers, so the queue would wait forever."""
     (tmp_path / "entries.jsonl").write_bytes(bare("v-1"))
     said = shell.error(2, "ledger", "import", tmp_path / "entries.jsonl", option, tmp_path / "queue.csv")
     assert f"error: {option}: belongs to a mapping" in said
@@ -172,7 +168,6 @@ def test_a_queue_beside_json_lines_is_refused(shell: Shell, tmp_path: Path, opti
 def test_while_a_server_has_the_ledger_neither_feed_nor_import_writes(
     shell: Shell, server: NatsServer, tmp_path: Path
 ) -> None:
-    """Both are told what to do, and once the server is gone nothing has been passed over."""
     server.publish("facts", [bare("v-1")])
     (tmp_path / "entries.jsonl").write_bytes(bare("v-2"))
     (tmp_path / "data").mkdir()

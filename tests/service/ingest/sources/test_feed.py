@@ -1,4 +1,4 @@
-"""A feed appends each message's fact once, keeps what it cannot append, and goes on where it was, whatever happens."""
+"""A feed appends each message once, keeps rejects, and goes on at its position."""
 
 import base64
 import json
@@ -24,7 +24,7 @@ MORE = 25
 
 
 class Rows:
-    """A source of rows in memory: partition to payloads, whose positions are their places."""
+    """A source in memory: payloads by partition; a payload's index is its position."""
 
     name = "rows"
 
@@ -74,7 +74,6 @@ def ids(ledger: Ledger) -> list[str]:
 
 
 def test_entries_of_every_form_are_appended_with_the_position_after_them(ledger: Ledger, tmp_path: Path) -> None:
-    """Protobuf, the contract's JSON, and JSON with bare ids and plain words; each partition by itself."""
     source = Rows([exposure(1, binary=True), exposure(2)], [bare("v-1")], [])
     report = fed(ledger, source, tmp_path)
     assert report == FeedReport(appended=3, positions={0: 2, 1: 1})
@@ -86,7 +85,6 @@ def test_entries_of_every_form_are_appended_with_the_position_after_them(ledger:
 
 
 def test_a_replay_of_everything_changes_nothing(ledger: Ledger, tmp_path: Path) -> None:
-    """Read again under another name, as after a lost position: no entry more, and the seals are as they were."""
     source = Rows([exposure(n) for n in range(MORE)], [violation("v-1"), decision("d-1", "v-1")])
     fed(ledger, source, tmp_path)
     before = ledger.seals.last()
@@ -122,7 +120,6 @@ WRONG = {
 
 
 def test_a_wrong_message_is_kept_with_its_reason_and_holds_up_no_other(ledger: Ledger, tmp_path: Path) -> None:
-    """Whatever is wrong with it: what came before and after it is appended, and reading goes on after it."""
     first = [exposure(1), violation("v-1")]
     rows = [*first, *(row for row, _ in WRONG.values()), exposure(2), decision("d-1", "v-1")]
     report = fed(ledger, Rows(rows), tmp_path)
@@ -139,7 +136,6 @@ def test_a_wrong_message_is_kept_with_its_reason_and_holds_up_no_other(ledger: L
 
 
 def test_a_batch_of_nothing_but_wrong_messages_is_passed(ledger: Ledger, tmp_path: Path) -> None:
-    """The position is committed though there is no entry to commit it with."""
     assert fed(ledger, Rows([b"", b"x"]), tmp_path).rejected == 2
     assert ledger.positions.find("rows", 0) == 2
     assert fed(ledger, Rows([b"", b"x"]), tmp_path).rejected == 0
@@ -148,7 +144,7 @@ def test_a_batch_of_nothing_but_wrong_messages_is_passed(ledger: Ledger, tmp_pat
 def test_rejects_are_on_the_disk_before_reading_passes_them(
     ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At each fsync the position still stands before what is written, be it unreadable or refused."""
+    """At each fsync the position is still before the written rejects."""
     stood: list[int | None] = []
     sync = os.fsync
 
@@ -166,7 +162,6 @@ def test_rejects_are_on_the_disk_before_reading_passes_them(
 
 
 def test_where_rejects_cannot_be_kept_reading_stands(ledger: Ledger, tmp_path: Path) -> None:
-    """No message is lost to a full or missing disk: the error names the file, and the next run begins there."""
     (tmp_path / "file").write_text("")
     with (
         RejectFile(tmp_path / "file" / "rejects.jsonl") as rejects,
@@ -177,7 +172,6 @@ def test_where_rejects_cannot_be_kept_reading_stands(ledger: Ledger, tmp_path: P
 
 
 def test_a_line_that_a_crash_cut_short_is_ended_first(ledger: Ledger, tmp_path: Path) -> None:
-    """The next reject stands on a line of its own."""
     (tmp_path / "rejects.jsonl").write_text('{"source": "ro')
     fed(ledger, Rows([b"x"]), tmp_path)
     lines = (tmp_path / "rejects.jsonl").read_text().splitlines()
@@ -189,7 +183,6 @@ def test_a_line_that_a_crash_cut_short_is_ended_first(ledger: Ledger, tmp_path: 
 def test_a_source_that_does_not_answer_is_asked_again_and_given_up_when_patience_is_over(
     ledger: Ledger, tmp_path: Path
 ) -> None:
-    """Two failures are waited out; endless ones end the run, and nothing is lost."""
     assert fed(ledger, Rows([exposure(1)], fails=2), tmp_path).appended == 1
     with pytest.raises(SourceUnavailable):
         fed(ledger, Rows([exposure(1), exposure(2)], fails=1_000), tmp_path, patience_seconds=0.5)
@@ -197,7 +190,6 @@ def test_a_source_that_does_not_answer_is_asked_again_and_given_up_when_patience
 
 
 def test_a_source_that_has_more_and_sends_nothing_is_given_up(ledger: Ledger, tmp_path: Path) -> None:
-    """With --once, which otherwise would wait for ever."""
     source = Rows([exposure(1)])
     source.most = 0
     with pytest.raises(SourceUnavailable, match="sends none"):
@@ -207,7 +199,7 @@ def test_a_source_that_has_more_and_sends_nothing_is_given_up(ledger: Ledger, tm
 def test_a_ledger_that_does_not_answer_is_waited_for_and_the_position_stands(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each append fails twice, once after it was carried out: everything once, and no reject twice."""
+    """Each append fails twice, once after its commit: no entry or reject is repeated."""
     with Ledger.open(url, clock=Clock()) as ledger:
         real = ledger.append
         calls: list[int] = []
@@ -230,7 +222,7 @@ def test_a_ledger_that_does_not_answer_is_waited_for_and_the_position_stands(
 
 
 def test_a_position_never_goes_back(ledger: Ledger) -> None:
-    """Two readers of one partition, of which one lags: what is known to be read stays so."""
+    """Two readers share a partition, and one lags."""
     for place in (5, 3, 5, 8):
         ledger.positions.advance(Position("rows", 0, place))
     assert ledger.positions.find("rows", 0) == 8
@@ -239,7 +231,6 @@ def test_a_position_never_goes_back(ledger: Ledger) -> None:
 
 @pytest.mark.long
 def test_a_feed_stops_when_it_is_told_with_what_it_has_committed(ledger: Ledger, tmp_path: Path) -> None:
-    """From another thread, as a signal does; also while the ledger or source does not answer."""
     for fails in (0, 1_000_000):
         with RejectFile(tmp_path / "rejects.jsonl") as rejects:
             feed = Feed(ledger, MARKET, Rows([exposure(1)], fails=fails), rejects)
@@ -251,7 +242,6 @@ def test_a_feed_stops_when_it_is_told_with_what_it_has_committed(ledger: Ledger,
 
 
 def test_a_decision_read_before_its_report_waits_for_it(ledger: Ledger, tmp_path: Path) -> None:
-    """Where a topic is not keyed by seller, partitions have no order between them: the decision names its seller."""
     source = Rows([decision("d-1", "v-1", seller="s")], [violation("v-1")])
     report = fed(ledger, source, tmp_path)
     assert (report.appended, report.rejected) == (2, 0)
@@ -259,7 +249,6 @@ def test_a_decision_read_before_its_report_waits_for_it(ledger: Ledger, tmp_path
 
 
 def test_a_message_may_carry_when_its_source_learned_of_the_fact(ledger: Ledger, tmp_path: Path) -> None:
-    """As in an import: `report_time` is taken as stated."""
     values = {
         "entry_id": "v-1",
         "seller": "s",

@@ -1,4 +1,4 @@
-"""Parquet through a mapping, entries as JSON lines, and imports that are interrupted and go on where they were."""
+"""Parquet through a mapping, entries as JSON lines, and imports that resume."""
 
 import gzip
 import json
@@ -32,13 +32,12 @@ HEADER = "id,seller,time,harm"
 
 
 class Broken(Exception):
-    """Stands for whatever ends a process."""
+    """Stands for any end of the process."""
 
 
 def imported(
     ledger: Ledger, folder: Path, *paths: str, rule: dict[str, Any] = RULE, breaks_after: int = 1_000_000
 ) -> ImportReport:
-    """Imports files with the same rule; breaks off when a batch more than `breaks_after` is through."""
     data = {"marketplace": MARKET, "files": [{"path": path, "entries": [rule]} for path in paths]}
     return import_files(ledger, mapping_of(data), folder, breaking(breaks_after), folder / "imports")
 
@@ -69,12 +68,10 @@ def ids(ledger: Ledger) -> list[str]:
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Batches of five entries."""
     monkeypatch.setattr(importing, "MAX_BATCH", 5)
 
 
 def test_parquet_gives_what_the_same_table_as_csv_gives(ledger: Ledger, tmp_path: Path) -> None:
-    """Dates, times with and without a zone, numbers, truth and nothing, each as the mapping expects its text."""
     moment = datetime(2026, 1, 5, 12, 30, tzinfo=UTC)
     frame = pl.DataFrame(
         {
@@ -117,7 +114,6 @@ def test_a_damaged_parquet_file_is_rejected_in_words(ledger: Ledger, tmp_path: P
 
 @pytest.mark.parametrize("name", ["entries.jsonl", "entries.jsonl.gz"])
 def test_entries_come_as_json_lines_without_a_mapping(ledger: Ledger, tmp_path: Path, name: str) -> None:
-    """The contract's form or bare ids and plain words; a wrong line is told with its number, and costs no other."""
     lines = [
         exposure(1),
         b"",
@@ -154,7 +150,7 @@ FORMS = ("rows.csv", "rows.csv.gz", "rows.parquet", "entries.jsonl")
 
 
 def forty(folder: Path, form: str) -> None:
-    """Forty rows of which the 3rd, 13th, 23rd and 33rd cannot be entries, and the 20th is refused by the ledger."""
+    """Write forty rows: the 3rd, 13th, 23rd and 33rd are no entries, and the ledger refuses the 20th."""
     harms = ["grave" if n % 10 == 3 else "high" for n in range(1, 41)]
     rows = [row(20 if n == 19 else n, harm) for n, harm in enumerate(harms, 1)]
     rows[19] = row(20, "low")
@@ -188,7 +184,6 @@ def taken(ledger: Ledger, folder: Path, form: str, breaks_after: int = 1_000_000
 def test_an_interrupted_import_goes_on_where_it_was_with_all_of_its_rejects(
     ledger: Ledger, tmp_path: Path, form: str
 ) -> None:
-    """Twice; what was read before is not appended again, and the rejects are those of one whole import."""
     forty(tmp_path, form)
     first = 1 if form in ("rows.parquet", "entries.jsonl") else 2
     for _ in range(2):
@@ -208,7 +203,7 @@ def test_an_interrupted_import_goes_on_where_it_was_with_all_of_its_rejects(
 
 @pytest.mark.usefixtures("small")
 def test_a_file_or_mapping_that_was_changed_meanwhile_begins_anew(ledger: Ledger, tmp_path: Path) -> None:
-    """Were it gone on with, rows before the line that changed would be missing."""
+    """Otherwise rows before the changed line would be missing."""
     forty(tmp_path, "rows.csv")
     with pytest.raises(Broken):
         imported(ledger, tmp_path, "rows.csv", breaks_after=3)
@@ -222,7 +217,6 @@ def test_a_file_or_mapping_that_was_changed_meanwhile_begins_anew(ledger: Ledger
 
 @pytest.mark.usefixtures("small")
 def test_a_joined_file_that_was_changed_meanwhile_has_its_rows_read_anew(ledger: Ledger, tmp_path: Path) -> None:
-    """Its columns make the entries as much as the file's own do; unchanged, the import goes on."""
     table(tmp_path / "rows.csv", [row(n) for n in range(20)])
     files = [{"path": "rows.csv", "entries": [RULE | {"listing": "{offer}", "entry_id": "{prefix}-{id}"}]}]
     files[0]["join"] = [{"path": "more.csv", "on": "seller", "take": ["offer", "prefix"]}]
@@ -243,7 +237,6 @@ def test_a_joined_file_that_was_changed_meanwhile_has_its_rows_read_anew(ledger:
 
 @pytest.mark.usefixtures("small")
 def test_of_several_files_those_that_were_read_are_not_read_again(ledger: Ledger, tmp_path: Path) -> None:
-    """Until the import is through; their rejects are told all the same."""
     table(tmp_path / "a.csv", [row(n) for n in range(12)] + [row(99, "grave")])
     table(tmp_path / "b.csv", [row(n) for n in range(100, 120)])
     with pytest.raises(Broken):
@@ -258,7 +251,6 @@ def test_of_several_files_those_that_were_read_are_not_read_again(ledger: Ledger
 
 @pytest.mark.usefixtures("small")
 def test_where_the_kept_rejects_are_gone_the_import_begins_anew(ledger: Ledger, tmp_path: Path) -> None:
-    """Else nobody would learn what was rejected before."""
     forty(tmp_path, "rows.csv")
     with pytest.raises(Broken):
         imported(ledger, tmp_path, "rows.csv", breaks_after=3)
@@ -314,7 +306,7 @@ def test_a_reject_that_was_kept_before_its_batch_failed_is_told_once(
 
 
 def test_a_reading_that_is_interrupted_ends_without_a_complaint(tmp_path: Path) -> None:
-    """The file is closed before its rows are given up, as Ctrl-C leaves them."""
+    """The file closes before its row iterator, as after Ctrl-C."""
     table(tmp_path / "a.csv", [row(1), row(2)])
     with (tmp_path / "a.csv").open("rb") as raw:
         rows = csv_rows(raw, "a.csv", lambda line, reason: None)

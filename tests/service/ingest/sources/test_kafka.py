@@ -1,6 +1,6 @@
-"""Kafka over the wire: each partition from where the ledger says, nothing lost, and what is gone is said.
+"""Kafka over the wire: each partition from the ledger's position; lost messages are reported.
 
-The brokers are librdkafka's mock cluster: no Apache Kafka, but its protocol over TCP, with three brokers in one process.
+librdkafka's mock cluster speaks Kafka's protocol over TCP, with three brokers in one process.
 """
 
 import threading
@@ -40,7 +40,6 @@ def fed(ledger: Ledger, servers: str, folder: Path, *, name: str = "", topic: st
 
 @pytest.mark.long
 def test_every_partition_is_read_to_its_end_and_on_from_there(servers: str, ledger: Ledger, tmp_path: Path) -> None:
-    """What comes later is read by the next run, and nothing before it again."""
     produce(servers, TOPIC, [(n % 3, exposure(n, f"s-{n % 3}", binary=n % 2 == 0)) for n in range(90)])
     report = fed(ledger, servers, tmp_path)
     assert report == FeedReport(appended=90, positions={0: 30, 1: 30, 2: 30})
@@ -52,7 +51,6 @@ def test_every_partition_is_read_to_its_end_and_on_from_there(servers: str, ledg
 
 @pytest.mark.long
 def test_where_reading_goes_on_is_the_ledgers_to_say(servers: str, ledger: Ledger, tmp_path: Path) -> None:
-    """No offset is taken from the broker, and none is left there."""
     produce(servers, TOPIC, [(0, exposure(n)) for n in range(10)])
     ledger.positions.advance(Position("mine", 0, 7))
     assert fed(ledger, servers, tmp_path, name="mine") == FeedReport(appended=3, positions={0: 10})
@@ -60,7 +58,6 @@ def test_where_reading_goes_on_is_the_ledgers_to_say(servers: str, ledger: Ledge
 
 @pytest.mark.long
 def test_a_running_feed_takes_what_comes(servers: str, ledger: Ledger, tmp_path: Path) -> None:
-    """Until it is stopped, with its position committed."""
     produce(servers, TOPIC, [(0, exposure(0))])
     source = KafkaSource(servers, TOPIC)
     with RejectFile(tmp_path / "rejects.jsonl") as rejects:
@@ -82,7 +79,6 @@ def test_a_running_feed_takes_what_comes(servers: str, ledger: Ledger, tmp_path:
 def test_a_position_that_the_topic_lacks_is_said_and_not_passed_over(
     servers: str, ledger: Ledger, tmp_path: Path
 ) -> None:
-    """As where messages expired unread, or the topic was made anew: an operator must decide, not a default."""
     produce(servers, TOPIC, [(0, exposure(n)) for n in range(3)])
     ledger.positions.advance(Position(f"kafka://{servers}/{TOPIC}", 0, 1_000))
     with pytest.raises(ConfigurationWrong, match="read it under another --source name"):

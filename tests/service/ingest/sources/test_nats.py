@@ -1,4 +1,4 @@
-"""NATS JetStream from a real server: by the stream's sequence, through restarts of the server, nothing lost."""
+"""NATS JetStream from a real server: by the stream's sequence, through server restarts."""
 
 import signal
 import threading
@@ -42,7 +42,6 @@ def fed(
 
 @pytest.mark.long
 def test_a_stream_is_read_to_its_end_and_on_from_there(server: NatsServer, ledger: Ledger, tmp_path: Path) -> None:
-    """What comes later is read by the next run, and nothing before it again; a replay changes nothing."""
     server.publish("facts.a", [exposure(n, binary=n % 2 == 0) for n in range(60)])
     assert fed(ledger, server, tmp_path) == FeedReport(appended=60, positions={0: 61})
     server.publish("facts.b", [violation("v-1"), b"", exposure(60)])
@@ -56,7 +55,6 @@ def test_a_stream_is_read_to_its_end_and_on_from_there(server: NatsServer, ledge
 
 @pytest.mark.long
 def test_a_subject_alone_is_read(server: NatsServer, ledger: Ledger, tmp_path: Path) -> None:
-    """Positions are those of the stream."""
     for n in range(4):
         server.publish(f"facts.{'ab'[n % 2]}", [exposure(n)])
     assert fed(ledger, server, tmp_path, subject="facts.a") == FeedReport(appended=2, positions={0: 4})
@@ -67,7 +65,6 @@ def test_a_subject_alone_is_read(server: NatsServer, ledger: Ledger, tmp_path: P
 def test_a_server_that_is_restarted_amid_reading_costs_nothing(
     server: NatsServer, ledger: Ledger, tmp_path: Path, how: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The feed waits, finds the server again, and goes on where the ledger says: each fact once, none missing."""
     monkeypatch.setattr(module, "ANSWER_SECONDS", 2)
     source = NatsSource(server.address, STREAM)
     with RejectFile(tmp_path / "rejects.jsonl") as rejects:
@@ -99,7 +96,6 @@ def wait_for(holds: object, seconds: float = 60) -> None:
 
 @pytest.mark.long
 def test_where_reading_goes_on_is_the_ledgers_to_say(server: NatsServer, ledger: Ledger, tmp_path: Path) -> None:
-    """No durable consumer is asked, and none is left."""
     server.publish("facts.a", [exposure(n) for n in range(10)])
     ledger.positions.advance(Position("mine", 0, 8))
     assert fed(ledger, server, tmp_path, name="mine") == FeedReport(appended=3, positions={0: 11})
@@ -110,7 +106,6 @@ def test_where_reading_goes_on_is_the_ledgers_to_say(server: NatsServer, ledger:
 def test_what_was_on_its_way_when_the_row_broke_is_read_again(
     server: NatsServer, ledger: Ledger, tmp_path: Path
 ) -> None:
-    """Messages that the server holds for delivered and that never came: the gap is seen, also at the very end."""
     server.publish("facts.a", [exposure(n) for n in range(6)])
     source = NatsSource(server.address, STREAM, name="gap")
     source.seek(0, None)
@@ -134,7 +129,6 @@ def test_what_was_on_its_way_when_the_row_broke_is_read_again(
 def test_positions_that_the_stream_lacks_are_said_and_not_passed_over(
     server: NatsServer, ledger: Ledger, tmp_path: Path
 ) -> None:
-    """Beyond its end, as where it was made anew; or before its beginning, as where messages expired unread."""
     server.publish("facts.a", [exposure(n) for n in range(5)])
     ledger.positions.advance(Position("far", 0, 100))
     with pytest.raises(ConfigurationWrong, match="ends at 5, before 100"):
