@@ -7,6 +7,7 @@ from scoring.loss_certificate.independent.world import (
     MILLION,
     TIERS,
     Data,
+    Terms,
     Unbounded,
     World,
     awaiting,
@@ -22,23 +23,53 @@ GRANTED = {"marketplace", "seller", "tier", "until", "lifted", "most", "is_withi
 def take_of_tier(world: World, tier: str | None) -> dict[str, int]:
     """Return the largest take of a seller of one tier, with a real history."""
     table = world.grant((tier,), world.settled, world.tenure)
-    value = [[0] * len(world.tenure) for _ in world.settled]
-    for day in range(world.days - 1, -1, -1):
-        value = [
-            [
-                world.released(terms, day)
-                + max(
-                    value[to][older]
-                    for to in range(b, world.farthest(terms, b) + 1)
-                    for older in range(j, min(j + 2, len(row)))
-                )
-                for j, terms in enumerate(row)
-            ]
-            for b, row in enumerate(table)
-        ]
+    [value, *_] = _solve_run(world, table, [0] * len(table), _find_reach([world], [table]))
     net = max(value[b][j] - world.lost(terms.deposit) for b, row in enumerate(table) for j, terms in enumerate(row))
     gross = max(terms.cap for row in table for terms in row) * (world.days + world.notice)
     return {"gross_minor": gross, "after_refunds_minor": max(net, 0)}
+
+
+def _find_reach(worlds: Sequence[World], tables: Sequence[list[list[Terms]]]) -> list[list[int]]:
+    """Return the last bucket that a day of a run leads to from each, by the policy under which that is the farthest."""
+    rows = [
+        [[world.farthest(terms, b) for terms in row] for b, row in enumerate(table)]
+        for world, table in zip(worlds, tables, strict=True)
+    ]
+    return _most_of_each(rows)
+
+
+def _most_of_each(tables: Sequence[list[list[int]]]) -> list[list[int]]:
+    return [[max(values) for values in zip(*rows, strict=True)] for rows in zip(*tables, strict=True)]
+
+
+def _solve_run(
+    world: World, table: list[list[Terms]], price: Sequence[int], reach: list[list[int]], after: Sequence[Any] = ()
+) -> list[list[list[int]]]:
+    """Return what can still be got in a run on each day, and 0 after it; `after`: the same under policies served later."""
+    ages = range(len(table[0]))
+    found = [[[0 for _ in ages] for _ in table]]
+    for day in range(world.days - 1, -1, -1):
+        grown = price if day < world.claim_days else [0] * len(price)
+        ahead = _most_of_each([found[0], *after[day + 1 : day + 2]])
+        found.insert(
+            0,
+            [
+                [
+                    max(
+                        0,
+                        world.released(terms, day)
+                        + max(
+                            ahead[to][older] - grown[to] + grown[b]
+                            for to in range(b, reach[b][j] + 1)
+                            for older in ages[j : j + 2]
+                        ),
+                    )
+                    for j, terms in enumerate(row)
+                ]
+                for b, row in enumerate(table)
+            ],
+        )
+    return found
 
 
 def largest_of(takes: Iterable[Mapping[str, int]]) -> dict[str, int]:
@@ -119,37 +150,24 @@ def check_sequence(policies: Sequence[Data], certificate: Data) -> None:
 def _most_of(worlds: Sequence[World], is_real: bool) -> int:
     """Return the most that one name gets: a run begins under any policy, and a later one may replace it on any day."""
     last, most = worlds[-1], 0
-    price, buckets, ages = last.price(is_real), range(len(last.settled)), range(len(last.tenure))
+    after: list[list[list[int]]] = []
+    price, buckets = last.price(is_real), range(len(last.settled))
     cheapest = [
         min(cost + max(price[b] - price[start], 0) for start in buckets for cost in entry_costs(last, start, 0))
         for b in buckets
     ]
-    zero = [[0 for _ in ages] for _ in buckets]
-    reach = [[max(one.farthest(one.terms[b][j], b) for one in worlds) for j in ages] for b in buckets]
+    reach = _find_reach(worlds, [world.terms for world in worlds])
     asked = [[terms.deposit for terms in row] for row in last.terms]
-    after = [zero] * (last.days + 1)
     for world in reversed(worlds):
-        tables = [zero] * (last.days + 1)
-        for day in range(last.days - 1, -1, -1):
-            grown = price if day < last.claim_days else [0] * len(price)
-            ahead = [[*map(max, *rows)] for rows in zip(tables[day + 1], after[day + 1], strict=True)]
-            tables[day] = [
-                [
-                    max(
-                        0,
-                        world.released(world.terms[b][j], day)
-                        + max(
-                            ahead[to][older] - grown[to] + grown[b]
-                            for to in range(b, reach[b][j] + 1)
-                            for older in range(j, min(j + 2, len(ages)))
-                        ),
-                    )
-                    for j in ages
-                ]
-                for b in buckets
-            ]
-        asked = [[min(asked[b][j], world.terms[b][j].deposit) for j in ages] for b in buckets]
-        gains = (tables[0][b][j] - world.lost(asked[b][j]) - cheapest[b] for b in buckets for j in ages)
+        found = _solve_run(world, world.terms, price, reach, after)
+        asked = [
+            [*map(min, old, (terms.deposit for terms in row))] for old, row in zip(asked, world.terms, strict=True)
+        ]
+        gains = (
+            gain - last.lost(deposit) - cheapest[b]
+            for b in buckets
+            for gain, deposit in zip(found[0][b], asked[b], strict=True)
+        )
         most = max(most, *gains)
-        after = [[[*map(max, *rows)] for rows in zip(*pair, strict=True)] for pair in zip(tables, after, strict=True)]
+        after = [_most_of_each(pair) for pair in zip(found, after, strict=True)] if after else found
     return most

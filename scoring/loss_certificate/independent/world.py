@@ -14,46 +14,33 @@ MOST_STATES = 4_000_000
 Data = Mapping[str, Any]
 
 
-POLICY_PARTS = {
-    *("name", "version", "currency", "clear_days", "cut_offs", "thin_file", "badges", "standing", "hold_limits"),
-    *("trade", "rules", "seasons", "caution"),
+KNOWN = {
+    "policy": "name version currency clear_days cut_offs thin_file badges standing hold_limits trade rules seasons caution",
+    "trade": "delivery_promise_days claim_days deposit_returned_after_days deposit_is_refilled smallest_order_minor",
+    "seasons": "name from until times_ppm",
+    "rules": "id reference measures tiers standing confirmed group settled tenure deposit",
+    "standing": "from below",
+    "confirmed": "categories severity days incidents",
+    "group": "product_category from until legal_ground",
+    "settled": "below product_category",
+    "tenure": "below",
+    "deposit": "below",
+    "measures": "kind amount_minor days ppm value_minor grows product_category listings new_listings waives terminates"
+    " notice_days exception",
+    "grows": "settled_minor value_minor",
 }
-PARTS = {
-    "trade": {
-        *("delivery_promise_days", "claim_days", "deposit_returned_after_days", "deposit_is_refilled"),
-        "smallest_order_minor",
-    },
-    "seasons": {"name", "from", "until", "times_ppm"},
-    "rules": {
-        *("id", "reference", "measures", "tiers", "standing", "confirmed", "group", "settled", "tenure", "deposit"),
-    },
-    "standing": {"from", "below"},
-    "confirmed": {"categories", "severity", "days", "incidents"},
-    "group": {"product_category", "from", "until", "legal_ground"},
-    "settled": {"below", "product_category"},
-    "tenure": {"below"},
-    "deposit": {"below"},
-    "measures": {
-        *("kind", "amount_minor", "days", "ppm", "value_minor", "grows", "product_category", "listings"),
-        *("new_listings", "waives", "terminates", "notice_days", "exception"),
-    },
-    "grows": {"settled_minor", "value_minor"},
-}
-"""The known names in each part of a policy that terms rest on."""
+"""The known names in a policy, and in each part of it that terms rest on."""
 
-KINDS = {
-    *("deposit", "settlement_hold", "rolling_reserve", "value_cap", "listing_cap", "intake_cap", "manual_review"),
-    *("waiver", "suspension"),
-}
+KINDS = "deposit settlement_hold rolling_reserve value_cap listing_cap intake_cap manual_review waiver suspension"
 ASSUMED = {
-    "stop": {"days"},
-    "confirm": {"days"},
-    "carrier": {"days"},
-    "wash": {"ppm"},
-    "identity": {"minor"},
-    "aged_account": {"minor", "ppm"},
-    "runners": {"count"},
-    "overturned": {"ppm"},
+    "stop": "days",
+    "confirm": "days",
+    "carrier": "days",
+    "wash": "ppm",
+    "identity": "minor",
+    "aged_account": "minor ppm",
+    "runners": "count",
+    "overturned": "ppm",
 }
 """The names of the numbers of each assumption."""
 
@@ -129,7 +116,7 @@ class World:
     def __init__(self, policy: Data, stated: Data, beside: Sequence["World"] = ()) -> None:
         """Derive all; `beside`: policies of a sequence with this one, which share its buckets and length of runs."""
         self.policy, self.trade = policy, policy["trade"]
-        unknown = {*policy} - POLICY_PARTS
+        unknown = {*policy}.difference(KNOWN["policy"].split())
         unknown |= {name for part in ("trade", "seasons", "rules") for name in _unknown(policy.get(part, ()), part)}
         need(not unknown, f"nothing is known here of these parts of a policy: {', '.join(sorted(unknown))}")
         _check_assumptions(stated)
@@ -300,20 +287,20 @@ def _unknown(data: Any, name: str) -> set[str]:
     """Return the unknown names in a part of a policy and the parts below, and the unknown kinds."""
     if isinstance(data, Sequence):
         return {found for one in data for found in _unknown(one, name)}
-    below = (_unknown(part, key) for key, part in data.items() if key in PARTS)
-    kind = {data["kind"]} - KINDS if name == "measures" else set()
-    return ({*data} - PARTS[name]).union(kind, *below)
+    below = (_unknown(part, key) for key, part in data.items() if key in KNOWN)
+    kind = {data["kind"]}.difference(KINDS.split()) if name == "measures" else ()
+    return {*data}.difference(KNOWN[name].split()).union(kind, *below)
 
 
 def _check_assumptions(stated: Data) -> None:
-    """Check that every assumption has its source, and that no other part exists."""
-    need({*stated} | {"carrier"} == {*ASSUMED, "currency"}, "an assumption is missing, or one is none")
-    for name, numbers in ASSUMED.items():
-        part = stated.get(name, {"source": "none", "days": 0})
-        rows = part.get("by_product_category", {})
-        known = numbers | {"source"} | {*(("by_product_category",) if name in ("stop", "wash") else ())}
-        need(numbers <= {*part} <= known and all({*row} == numbers for row in rows.values()), f"{name} has other parts")
-        need(isinstance(part["source"], str) and part["source"].strip() != "", f"{name} states no source")
+    """Check that every assumption is there with its source, and nothing else."""
+    need({*stated, "carrier"} == {*ASSUMED, "currency"}, "an assumption is missing, or one is none")
+    for name in stated.keys() - {"currency"}:
+        part = {**stated[name]}
+        rows = part.pop("by_product_category", {}) if name in ("stop", "wash") else {}
+        source, numbers = part.pop("source", None), {*ASSUMED[name].split()}
+        need(all({*row} == numbers for row in (part, *rows.values())), f"{name} has other parts")
+        need(isinstance(source, str) and source.strip() != "", f"{name} states no source")
 
 
 def _holds(rule: Data, tier: str | None, standing: int, facts: set[str], settled: int, tenure: int) -> bool:
