@@ -1,4 +1,4 @@
-"""Random policies that are accepted and random sellers: a further or a worse violation should never ease a term."""
+"""Random accepted policies and random sellers: a further or worse violation must never ease a term."""
 
 import random
 from collections.abc import Iterator
@@ -19,11 +19,11 @@ from tests.helpers.worlds import TODAY, artifact, exposure, identity, numbered, 
 TIERS = ("unrated", "probation", "standard", "trusted", "exemplary")
 MARKETPLACES = ("acme", "other")
 LATER = (0, 1, 5, 7, 8, 13, 14, 15, 21, 28, 29, 30, 31, 45, 59, 60, 61, 90, 180, 364, 365, 400)
-"""Days after a violation was confirmed on which terms are looked at."""
+"""Days after a violation's confirmation on which terms are compared."""
 
 
 def draw_policies(chance: random.Random) -> Iterator[Policy]:
-    """Random policies that are accepted, without an end."""
+    """Yield random accepted policies, endlessly."""
     while True:
         try:
             yield parse_policy(_draw_data(chance))
@@ -32,7 +32,9 @@ def draw_policies(chance: random.Random) -> Iterator[Policy]:
 
 
 def find_laxer_day(policy: Policy, chance: random.Random, pairs: int = 2) -> str | None:
-    """Compare random sellers with and without a violation confirmed TODAY, or with a worse one; the first laxer aspect."""
+    """Compare random sellers with and without a violation confirmed TODAY, or with a worse one; return the first laxer
+    aspect.
+    """
     histories, beside = [], {}
     for number in range(pairs):
         rows, further = _draw_seller(chance), _draw_violation(chance, "further", 0)
@@ -67,18 +69,18 @@ def _give_id(name: str, seller: str) -> str:
 
 
 def _give(row: FactRow, seller: str) -> FactRow:
-    """The same entry of a seller by that name."""
+    """Return the seller's entry with that name."""
     violation = row.violation and _give_id(row.violation, seller)
     return row._replace(seller=seller, entry_id=_give_id(row.entry_id, seller), violation=violation)
 
 
 def _list_terms(found: InForce) -> list[Terms]:
-    """The terms of now, of an order that is captured now, and of what reaches earlier orders."""
+    """Return the terms of now, of an order captured now, and those that reach earlier orders."""
     return [found.terms, found.terms_at_capture, found.find_terms_for_earlier()]
 
 
 def _compared(terms: Terms) -> dict[str, int]:
-    """The aspects of terms; of a suspension that there is one, and not how long it is."""
+    """Return the aspects of terms; for a suspension only its existence, not its length."""
     found = terms.strictness({"toys"})
     return found | {"suspension_days": int(terms.suspension_days > 0)}
 
@@ -156,7 +158,7 @@ def _draw_measure(chance: random.Random, is_on_facts: bool) -> dict[str, Any]:
 
 
 def _draw_seller(chance: random.Random) -> list[FactRow]:
-    """A seller with a short or a long history, and up to four violations before TODAY or after it."""
+    """Draw a seller with a short or a long history, and up to four violations around TODAY."""
     rows = [identity("i", TODAY - chance.choice([5, 20, 100, 600]))]
     days = chance.sample(range(1, 90), chance.choice([0, 1, 3]))
     rows += [exposure(f"x{day}", TODAY - day, chance.choice([1, 50, 300])) for day in days]
@@ -165,7 +167,7 @@ def _draw_seller(chance: random.Random) -> list[FactRow]:
 
 
 def _draw_violation(chance: random.Random, name: str, ago: int | None = None) -> list[FactRow]:
-    """A violation that is confirmed later, or so many days ago, in an incident of its own or in a shared one."""
+    """Draw a violation confirmed later, or so many days ago, in its own or a shared incident."""
     happened = TODAY - chance.choice([0, 1, 10, 40, 200]) + (chance.choice([0, 0, 6, 20, 60]) if ago is None else 0)
     category = chance.choice([Category.COUNTERFEIT, Category.COUNTERFEIT, Category.SERVICE, Category.IP])
     incident = chance.choice([name, name, "shared"])
@@ -175,5 +177,5 @@ def _draw_violation(chance: random.Random, name: str, ago: int | None = None) ->
 
 
 def _lessen(row: FactRow) -> FactRow:
-    """The same of a minor violation."""
+    """Return the entries with a minor violation instead."""
     return row._replace(severity=int(Severity.MINOR)) if row.category is not None else row

@@ -1,4 +1,4 @@
-"""Caution: what sets it off, that it is short, reversible and never on the same facts, and that no score rests on it."""
+"""Caution: its triggers; it is short, reversible and never on the same facts, and no score rests on it."""
 
 import random
 from dataclasses import replace
@@ -30,18 +30,18 @@ WEIGHTS: dict[str, dict[str, int]] = {source.name.lower(): {"weight": 1, "at_mos
 def report(
     name: str, day: int, source: Source = Source.CUSTOMS, severity: int = 3, incident: str = "", category: int = 1
 ) -> FactRow:
-    """An allegation by a source, known in the morning of `day`."""
+    """Return an allegation by a source, known in the morning of `day`."""
     row = violation(name, day, category, severity, Status.ALLEGED, incident)
     return row._replace(source=int(source))
 
 
 def taken_over(name: str, day: int) -> FactRow:
-    """A change of control, known in the morning of `day`."""
+    """Return a change of control, known in the morning of `day`."""
     return FactRow(0, name, "s", Kind.CONTROL, day * DAY, day * DAY, status=int(ControlReason.TAKEN_OVER))
 
 
 def visible(day: int) -> int:
-    """When a report of a day is seen: the first moment after it."""
+    """Return the first moment after a day's report."""
     return day * DAY + 2
 
 
@@ -69,7 +69,7 @@ def policy_of(*rules: dict[str, Any], sources: dict[str, Any] | None = None, **p
 
 
 def test_a_grave_report_of_an_authority_stops_new_intake_for_72_hours_and_opens_a_case() -> None:
-    """Alleged as it is; it ends by itself, and what it asks for is among the measures with the entry behind it."""
+    """An allegation; it ends by itself, and its measures name the entry."""
     rows = [report("r", TODAY)]
     [found] = cautions(rows)
     assert (found.rule, found.start, found.end) == ("grave-reports", visible(TODAY), visible(TODAY + 3))
@@ -87,7 +87,7 @@ def test_a_grave_report_of_an_authority_stops_new_intake_for_72_hours_and_opens_
 
 
 def test_what_a_caution_rested_on_sets_none_off_again_and_a_new_fact_does() -> None:
-    """Two reports that weigh 60 each, of which both are used up; the third finds nothing beside it, the fourth the third."""
+    """Two reports of weight 60 are used up; the third has no partner, the fourth has the third."""
     policy = policy_of(caution_rule(), sources={"customs": {"weight": 60, "at_most": 400}})
     rows = [report(f"r{n}", TODAY - 10 + n) for n in range(4)]
     assert cautions(rows[:1], visible(TODAY - 10), policy) == ()
@@ -113,7 +113,7 @@ def test_reports_of_other_categories_or_less_severity_than_a_rule_asks_for_set_i
 
 
 def test_the_reports_of_one_source_weigh_no_more_than_its_limit() -> None:
-    """Whatever their number, now; what others reported long ago does not help them."""
+    """For any number of reports now; old reports of others do not help them."""
     limits = {"customs": {"weight": 60, "at_most": 90}, "test_buy": {"weight": 60, "at_most": 60}}
     policy = policy_of(caution_rule(), sources=limits)
     rows = [report(f"r{n}", TODAY) for n in range(9)]
@@ -122,7 +122,7 @@ def test_the_reports_of_one_source_weigh_no_more_than_its_limit() -> None:
 
 
 def test_reports_of_all_who_can_come_in_crowds_set_nothing_off() -> None:
-    """Fifty colluders with twenty reports each, of the gravest kind, in every name that anybody can take."""
+    """Fifty colluders with twenty reports each, of the gravest kind, under every name open to anybody."""
     rows = [
         report(f"{source.name}-{n}-{k}", TODAY - k % 3, source, int(Severity.CRITICAL))
         for source in sorted(CROWD)
@@ -135,7 +135,7 @@ def test_reports_of_all_who_can_come_in_crowds_set_nothing_off() -> None:
 
 
 def test_a_crowd_opens_a_case_and_uses_up_no_other_report() -> None:
-    """Beside one detection nothing is imposed; a later audit imposes with that detection what it does without a crowd."""
+    """With one detection nothing is imposed; a later audit with that detection has its usual effect."""
     crowd = [report(f"{s.name}-{n}", TODAY - 3, s) for s in sorted(CROWD) for n in range(90)]
     detected, audited = (
         report("detected", TODAY - 2, Source.PLATFORM_DETECTION),
@@ -148,7 +148,7 @@ def test_a_crowd_opens_a_case_and_uses_up_no_other_report() -> None:
 
 
 def test_cases_of_crowds_use_up_no_day_of_protection() -> None:
-    """Eight of 14 days each, by crowds, leave the 30 of 180 days as they are."""
+    """Eight of 14 days each leave the 30 of 180 days unused."""
     sources = {"platform_detection": {"weight": 99, "at_most": 99}, "customs": {"weight": 100, "at_most": 100}}
     policy = policy_of(caution_rule(days=14), sources=sources)
     crowd = [
@@ -171,7 +171,7 @@ def test_cases_of_crowds_use_up_no_day_of_protection() -> None:
     ],
 )
 def test_signs_that_the_account_came_into_other_hands_set_caution_off(rows: list[FactRow], words: list[str]) -> None:
-    """A change of control that is on record, and an identity that is verified to a lower level than before."""
+    """A recorded change of control, and an identity verified to a lower level than before."""
     found = cautions(rows)
     assert [one.rule for one in found] == ["new-hands"] * len(words)
     for word in ("sold", "taken_over", "identity_lowered"):
@@ -198,12 +198,12 @@ def test_a_rule_lasts_as_the_policy_says_at_most_30_days_of_180_unless_a_violati
 
 
 def days_under_caution(rows: list[FactRow], policy: Policy) -> int:
-    """Days, of the last 200 and the next 20, in whose morning the seller was under caution, as known in each morning."""
+    """Return the days, of the last 200 and the next 20, under caution by each morning's knowledge."""
     return sum(lived(rows, policy))
 
 
 def lived(rows: list[FactRow], policy: Policy) -> list[bool]:
-    """Whether the seller was under caution in the morning of each day, by what was known that morning."""
+    """Return, for each day, whether the seller was under caution by that morning's knowledge."""
     found = []
     for day in range(TODAY - 200, TODAY + 20):
         moment = visible(day) + 1
@@ -221,7 +221,7 @@ SEEN = st.lists(
     min_size=1,
     max_size=14,
 )
-"""Reports: day, source, incident, and the days until it was dismissed or None."""
+"""Reports: day, source, incident, and the days until its dismissal, or None."""
 BUSY = policy_of(
     caution_rule("few", days=5, reports={"weight": 100, "days": 20}),
     caution_rule("more", days=14, reports={"weight": 150, "days": 40}),
@@ -236,7 +236,7 @@ BUSY = policy_of(
 
 
 def history(seen: list[tuple[int, Source, int, int | None]]) -> list[FactRow]:
-    """Reports, and the decisions that dismissed them, in the order of time."""
+    """Return reports, and their dismissals, in order of time."""
     rows = []
     for n, (day, source, incident, dismissed) in enumerate(seen):
         rows.append(report(f"r{n}", day, source, incident=f"incident-{incident}"))
@@ -251,10 +251,10 @@ def history(seen: list[tuple[int, Source, int, int | None]]) -> list[FactRow]:
 def test_no_seller_is_under_caution_on_more_than_30_of_180_days_whatever_was_taken_back_since(
     seen: list[tuple[int, Source, int, int | None]],
 ) -> None:
-    """As it was, morning by morning: reports that are dismissed one after the other give no new days."""
+    """Morning by morning: a sequence of dismissed reports gives no new days."""
     mornings = lived(history(seen), BUSY)
     for end in range(len(mornings)):
-        # A span of 30 days can touch the mornings of 31, and each of several one more.
+        # A span of 30 days can touch 31 mornings, each further span one more.
         assert sum(mornings[max(end - SPAN_DAYS, 0) : end]) <= MAX_DAYS_IN_SPAN + len(seen)
     assert not any(one.end - one.start > 14 * DAY for one in cautions(history(seen), policy=BUSY))
 
@@ -265,7 +265,7 @@ def test_no_seller_is_under_caution_on_more_than_30_of_180_days_whatever_was_tak
 def test_what_is_taken_back_leaves_no_caution_and_gives_none_but_the_days_that_were_served(
     seen: list[tuple[int, Source, int, int | None]], age: int, source: Source, incident: int
 ) -> None:
-    """With the days served out of the way, by a violation that was confirmed: equal in all fields."""
+    """With a confirmed violation, so that served days do not count: equal in all fields."""
     rows = [violation(f"guilty-{age}", TODAY - age, severity=1) for age in (191, 50)] + history(seen)
     false = report("false", TODAY - age, source, incident=f"incident-{incident}")
     for undone in (Status.DISMISSED, Status.WITHDRAWN, Status.OVERTURNED):
@@ -297,7 +297,7 @@ def test_the_order_in_which_reports_arrive_does_not_matter(
 def test_no_field_of_a_score_rests_on_a_caution(
     rows: list[FactRow], seen: list[tuple[int, Source, int, int | None]], has_model: bool
 ) -> None:
-    """Not points, tier, badge or reasons: with the table of caution and without one the same answer."""
+    """Points, tier, badge and reasons are equal with and without the table of caution."""
     every = numbered([*rows, *history(seen), violation("guilty", TODAY - 50, severity=1), taken_over("c", TODAY - 1)])
     model = artifact() if has_model else None
     with_caution = replace(GENERAL, caution=BUSY.caution)
@@ -313,7 +313,7 @@ def test_no_field_of_a_score_rests_on_a_caution(
 @FEW
 @given(SEEN)
 def test_an_answer_holds_until_its_first_caution_ends(seen: list[tuple[int, Source, int, int | None]]) -> None:
-    """Asked at any time before `valid_until` it is the same, and at the end of the caution another."""
+    """Equal at any time before `valid_until`, different at the caution's end."""
     rows = numbered([*SOLD, *history([*seen, (TODAY, Source.TEST_BUY, 9, None)])])
     for moment in (NOW, *(one.end - 1 for one in cautions(rows, policy=BUSY))):
         [answer] = score(rows, ["s"], moment, artifact(), replace(GENERAL, caution=BUSY.caution))
@@ -328,7 +328,7 @@ def test_an_answer_holds_until_its_first_caution_ends(seen: list[tuple[int, Sour
 
 
 def test_many_sellers_at_once_have_the_cautions_that_each_has_alone() -> None:
-    """In a batch, of which some have none."""
+    """In a batch with some sellers without caution."""
     rows = [
         report("a", TODAY),
         taken_over("b", TODAY)._replace(seller="t"),
@@ -342,7 +342,7 @@ def test_many_sellers_at_once_have_the_cautions_that_each_has_alone() -> None:
 
 
 def test_very_many_dismissed_reports_are_counted_in_one_step() -> None:
-    """Of 400 within 160 days, each dismissed after a day, the latest 100 are traced; the days before count all the same."""
+    """Of 400 within 160 days, each dismissed after a day, the latest 100 are traced; earlier days still count."""
 
     def timed(row: FactRow, day: int, n: int) -> FactRow:
         return row._replace(occur_time=day * DAY + n, report_time=day * DAY + n)
@@ -360,7 +360,7 @@ def test_very_many_dismissed_reports_are_counted_in_one_step() -> None:
 
 
 def test_a_listing_under_another_incident_counts_once() -> None:
-    """For one source, within half a year: else a second name for the same fact sets the caution off again."""
+    """For one source, within half a year: otherwise a second name for a fact would trigger the caution again."""
 
     def about(name: str, day: int, source: Source = Source.CUSTOMS, listing: str = "l1") -> FactRow:
         return report(name, day, source, incident=f"of-{name}")._replace(listing=listing)

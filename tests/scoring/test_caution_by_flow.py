@@ -1,4 +1,4 @@
-"""Caution by flow: bursts of orders that do not arrive or are disputed, and a jump of captured value."""
+"""Caution by flow: bursts of undelivered or disputed orders, and a jump of captured value."""
 
 from dataclasses import replace
 from functools import partial
@@ -28,14 +28,14 @@ JUMP = {"times": 5, "days": 3, "before_days": 28, "value_minor": 10_000}
 
 
 def flow(day: int, known: int | None = None, name: str = "", **counts: Any) -> FlowDay:
-    """What happened on a day, first stated at its end or at a time of its own."""
+    """Return the flow of a day, first stated at its end or at a given time."""
     fact = FlowStated(day, currency="EUR", **counts)
     first = name or f"f{day - TODAY}"
     return FlowDay(f"last-{first}", 0, fact, (day + 1) * DAY - 1 if known is None else known, first)
 
 
 def usual(first: int, last: int, orders: int = 10) -> list[FlowDay]:
-    """Days, before today, of a shop all of whose orders arrive on the same day; of 100 each."""
+    """Return days before today of a shop whose orders arrive on the same day; 100 each."""
     counts = {"captured_orders": orders, "captured_minor": orders * 100, "delivered_orders": orders}
     return [flow(TODAY - back, **counts) for back in range(first, last - 1, -1)]
 
@@ -54,7 +54,7 @@ def cautions(days: list[FlowDay], table: CautionTable, moment: int = NOW) -> tup
 
 
 def test_orders_that_do_not_arrive_set_caution_off_when_they_are_due() -> None:
-    """Of 70 captured on 7 days, 50 arrived until the last of them had its 5 days: 20 did not, 28.6 %."""
+    """Of 70 captured on 7 days, 50 arrived within the last one's 5 days: 20 did not, 28.6 %."""
     table = table_of(burst=UNDELIVERED)
     gone = [flow(TODAY - back, captured_orders=10, delivered_orders=41 * (back == 7)) for back in range(12, 5, -1)]
     last = flow(TODAY - 1, delivered_orders=9)
@@ -72,7 +72,7 @@ def test_orders_that_do_not_arrive_set_caution_off_when_they_are_due() -> None:
 def test_the_general_policy_sees_who_stops_delivering_and_who_delivers_too_little(
     arriving: int, day: int | None
 ) -> None:
-    """Of a hundred orders a day, which arrive on the fourth, so many from some day on: seen so many days later, or never."""
+    """Of 100 orders a day that arrive on the fourth, fewer from some day on: seen so many days later, or never."""
     assert GENERAL.caution is not None
     days = [
         flow(TODAY - 90 + n, captured_orders=100, delivered_orders=(100 if n < 34 else arriving) if n >= 4 else 0)
@@ -83,7 +83,7 @@ def test_the_general_policy_sees_who_stops_delivering_and_who_delivers_too_littl
 
 
 def test_disputes_set_caution_off_by_their_share_of_what_was_delivered() -> None:
-    """20 of 133 are 15.04 %; of 134 they are less. Chargebacks count as disputes do."""
+    """20 of 133 are 15.04 %; 20 of 134 are less. Chargebacks count as disputes."""
     table = table_of(burst=DISPUTED)
     for delivered, is_off in ((133, True), (134, False)):
         day = flow(TODAY - 1, delivered_orders=delivered, disputed_orders=12, charged_back_orders=8)
@@ -93,7 +93,7 @@ def test_disputes_set_caution_off_by_their_share_of_what_was_delivered() -> None
 
 
 def test_a_jump_of_captured_value_is_against_the_average_before_and_none_of_who_has_just_begun() -> None:
-    """Of 1,000 a day, 15,000 in three days are five times as much; with half of the 28 days known, not with fewer."""
+    """At 1,000 a day, 15,000 in three days are five times as much; with half of the 28 days known, not with fewer."""
     table = table_of(jump=JUMP)
     for value, is_off in ((5_000, True), (4_999, False)):
         days = [*usual(31, 4), *(flow(TODAY - back, captured_minor=value) for back in (3, 2, 1))]
@@ -106,7 +106,7 @@ def test_a_jump_of_captured_value_is_against_the_average_before_and_none_of_who_
 
 
 def test_a_sleeping_account_that_wakes_sets_a_jump_off() -> None:
-    """Who sold before the days that are compared sold nothing in them; who has just begun is another."""
+    """An old seller sold nothing in the compared days; a new seller has no such days."""
     table = table_of(jump=JUMP)
     awake = [flow(TODAY - back, captured_minor=5_000) for back in (3, 2, 1)]
     assert cautions(awake, table) == ()
@@ -136,7 +136,7 @@ def test_value_that_is_refunded_is_no_jump() -> None:
 
 
 def test_a_refunded_jump_hides_no_other() -> None:
-    """A purchase that is refunded the next day does not put off by a day the caution of the run that follows."""
+    """A purchase refunded the next day does not delay the caution of the following run."""
     table = table_of(jump=JUMP)
     before, jump = usual(31, 4), flow(TODAY - 3, captured_minor=20_000)
     run = flow(TODAY - 2, captured_minor=4_000, refunded_minor=20_000)
@@ -146,7 +146,7 @@ def test_a_refunded_jump_hides_no_other() -> None:
 
 
 def test_what_is_stated_again_or_late_begins_no_new_caution() -> None:
-    """A day counts from when it was first stated; first stated a week late, it sets nothing off."""
+    """A day counts from its first statement; first stated a week late, it triggers nothing."""
     table = table_of(burst=DISPUTED)
     bad = {"delivered_orders": 20, "disputed_orders": 20}
     early = (TODAY - 3) * DAY + 7
@@ -158,7 +158,7 @@ def test_what_is_stated_again_or_late_begins_no_new_caution() -> None:
 
 
 def test_a_burst_that_goes_on_is_new_after_its_days_and_never_beyond_30_of_180() -> None:
-    """20 disputes a day: each week anew, five days each; after six weeks the days are used up."""
+    """20 disputes a day: new each week, five days each; after six weeks the days are used up."""
     table = table_of(burst=DISPUTED)
     days = [flow(TODAY - back, delivered_orders=20, disputed_orders=20) for back in range(120, -20, -1)]
     mornings = [bool(cautions(days, table, (TODAY - 125 + n) * DAY + 1)) for n in range(145)]
@@ -168,12 +168,12 @@ def test_a_burst_that_goes_on_is_new_after_its_days_and_never_beyond_30_of_180()
 
 
 def restated(one: FlowDay, time: int, fact: FlowStated) -> FlowDay:
-    """A day of flow, stated again."""
+    """Return a day of flow, stated again."""
     return one._replace(fact=fact, before=(*one.before, Superseded(time, one.fact)))
 
 
 def as_known(days: list[FlowDay], moment: int) -> list[FlowDay]:
-    """The flow of which each day is on record at a moment, as of it."""
+    """Return the flow known at a moment, as of it."""
     return [
         one._replace(before=tuple(old for old in one.before if old.until_time <= moment))
         for one in list_flow_as_of([one for one in days if one.known_time < moment], moment)
@@ -193,7 +193,7 @@ def as_known(days: list[FlowDay], moment: int) -> list[FlowDay]:
 def test_no_seller_is_under_caution_on_more_than_30_of_180_days_however_flow_is_stated_again(
     seen: list[tuple[int, int, bool, int, bool]],
 ) -> None:
-    """As it was, morning by morning: bad days that are taken back one after the other give no new days."""
+    """Morning by morning: a sequence of corrected bad days gives no new days."""
     table = table_of(burst=DISPUTED, days=14)
     bad, good = {"delivered_orders": 20, "disputed_orders": 20}, {"delivered_orders": 20}
     days = []
@@ -207,12 +207,12 @@ def test_no_seller_is_under_caution_on_more_than_30_of_180_days_however_flow_is_
         moment = (TODAY + n) * DAY + 1
         mornings.append(bool(cautions(as_known(days, moment), table, moment)))
     for end in range(len(mornings)):
-        # A span of 30 days can touch the mornings of 31, and each of several one more.
+        # A span of 30 days can touch 31 mornings, each further span one more.
         assert sum(mornings[max(end - SPAN_DAYS, 0) : end]) <= MAX_DAYS_IN_SPAN + len(seen)
 
 
 def test_days_that_were_served_by_flow_that_was_stated_again_count_and_nothing_else_of_it() -> None:
-    """Four bad days, each found to have been none after two weeks: of the third span two days are left, of the last none."""
+    """Four bad days, each corrected after two weeks: the third span has two days left, the last none."""
     table = table_of(burst=DISPUTED, days=14)
     days = []
     for back in (60, 45, 30, 15):
@@ -227,7 +227,7 @@ def test_days_that_were_served_by_flow_that_was_stated_again_count_and_nothing_e
 
 
 def test_what_flow_used_up_of_the_days_is_missing_to_a_caution_by_reports() -> None:
-    """28 days by two bursts; of the three days that customs' report would give, two are left."""
+    """Two bursts use 28 days; of the three days of customs' report two are left."""
     rows = numbered([*SOLD, report("r", TODAY)])
     days = [flow(TODAY - back, delivered_orders=90, disputed_orders=30) for back in (60, 40)]
     [alone] = score(rows, ["s"], NOW, artifact(), GENERAL)
@@ -243,7 +243,7 @@ HOURLY = st.lists(
     max_size=12,
     unique_by=lambda item: item[0],
 )
-"""Days: how long ago, hours between the statements, and what three of them say of captured, delivered and disputed orders."""
+"""Days: age, hours between the statements, and three statements of captured, delivered and disputed orders."""
 
 
 @FEW
@@ -251,7 +251,7 @@ HOURLY = st.lists(
 def test_a_time_matters_if_the_days_that_reach_a_trigger_change_at_it(
     seen: list[tuple[int, int, list[int], list[int], list[int]]], asked: dict[str, Any]
 ) -> None:
-    """By all of the flow as it was known at each time that anything was stated again."""
+    """Compared with the whole flow as known at each restatement."""
     trigger = table_of(**{"jump" if "times" in asked else "burst": asked}).rules[0].trigger
     assert isinstance(trigger, Burst | Jump)
     days = []
@@ -283,7 +283,7 @@ FLOWING = st.lists(
     max_size=25,
     unique_by=lambda item: item[0],
 )
-"""Days: how long ago, captured, delivered, disputed, and how long after its beginning it was first stated."""
+"""Days: age, captured, delivered, disputed, and the time from its begin to its first statement."""
 
 
 @settings(max_examples=60, deadline=None)
@@ -291,7 +291,7 @@ FLOWING = st.lists(
 def test_the_recent_flow_shows_whether_any_of_it_sets_a_caution_off(
     seen: list[tuple[int, int, int, int, int]], back: int
 ) -> None:
-    """Who is passed over for it has no caution by all of the flow."""
+    """A skipped seller has no caution by its whole flow."""
     table = GENERAL.caution
     assert table is not None
     moment = NOW - back * DAY
@@ -312,7 +312,7 @@ def test_the_recent_flow_shows_whether_any_of_it_sets_a_caution_off(
 
 
 def test_a_jump_of_some_days_ago_is_seen_in_the_recent_flow_and_the_first_day_stays_for_half_a_year() -> None:
-    """So that what has been used up is the same on each day."""
+    """So the used-up days are the same on each day."""
     table = table_of(jump=JUMP)
     days = [*usual(60, 8), *(flow(TODAY - back, captured_minor=9_000) for back in (7, 6, 5))]
     moment = TODAY * DAY - DAY // 2
@@ -326,7 +326,7 @@ def test_a_jump_of_some_days_ago_is_seen_in_the_recent_flow_and_the_first_day_st
 
 
 def test_no_field_of_a_score_rests_on_flow() -> None:
-    """Cautions alone do; with the same rows every other field is the same."""
+    """Only cautions do; with the same rows every other field is equal."""
     days = usual(60, 4) + [flow(TODAY - back, captured_orders=90, captured_minor=10**7) for back in (3, 2, 1)]
     rows = numbered(SOLD)
     [plain] = score(rows, ["s"], NOW, artifact(), GENERAL)
@@ -341,7 +341,7 @@ def test_no_field_of_a_score_rests_on_flow() -> None:
 
 
 def test_restated_flow_costs_no_more_than_its_latest_changes() -> None:
-    """Of 3,000 statements of one day, each of which turns the day, 2,000 are looked at and 100 traced."""
+    """Of 3,000 statements of one day, each of which flips the day, 2,000 are read and 100 traced."""
     assert GENERAL.caution is not None
     turns = [{"delivered_orders": 400, "disputed_orders": 400 * (n % 2 == 0)} for n in range(3_001)]
     one = flow(TODAY - 1, **turns[0])

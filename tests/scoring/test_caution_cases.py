@@ -1,4 +1,4 @@
-"""A case of a caution that a person ends: the caution is over, and never begins again on the same facts."""
+"""A person ends the case of a caution: the caution ends, and never begins again on the same facts."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ WEEK = policy_of(caution_rule(days=14), sources={"customs": {"weight": 60, "at_m
 
 
 def decided(case: str, time: int, state: CaseState = CaseState.ENDED) -> FactRow:
-    """A person's decision about a case."""
+    """Return a person's decision about a case."""
     return FactRow(0, f"decided-{case}", "s", Kind.CASE, time, time, status=int(state), target=case)
 
 
@@ -47,7 +47,7 @@ def test_a_case_that_a_person_ends_ends_the_caution_then_and_one_that_is_confirm
 
 
 def test_what_an_ended_case_rested_on_sets_no_caution_off_again_whatever_is_taken_back_of_it() -> None:
-    """r0 and r1 set it off; r1 and r2 would, once r0 is dismissed. New facts do."""
+    """r0 and r1 trigger it; r1 and r2 would, once r0 is dismissed. New facts do."""
     rows = [report("r0", TODAY - 6), report("r1", TODAY - 5), report("r2", TODAY - 3)]
     [found] = cautions(rows, visible(TODAY - 4), policy=WEEK)
     ended = decided(found.case, visible(TODAY - 4))
@@ -100,7 +100,7 @@ def test_days_served_until_a_person_ended_a_case_count_towards_the_thirty() -> N
 def test_no_caution_rests_on_a_fact_of_an_ended_case_of_its_rule(
     seen: list[tuple[int, Source, int, int | None]], back: int, served: int
 ) -> None:
-    """Whatever is reported and dismissed before and after, and whenever one looks."""
+    """For any earlier and later reports and dismissals, at any time."""
     rows = [*history(seen), report("last", TODAY - back, Source.TEST_BUY, incident="its-own")]
     at = visible(TODAY - back)
     found = cautions([row for row in rows if row.report_time <= at], at, BUSY)

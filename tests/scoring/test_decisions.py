@@ -1,4 +1,4 @@
-"""The promises about what later entries do to earlier ones, over random sellers: taken back, moved, merged, raised."""
+"""Later entries change earlier ones, over random sellers: taken back, moved, merged, raised."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ UNITS = st.sampled_from([0, 4, 9, 10, 999, 1000])
 
 
 def decision(kind: Kind, name: str, day: int = TODAY - 1, **columns: object) -> FactRow:
-    """An entry about the seller, of the morning of `day`."""
+    """Return an entry about the seller, of the morning of `day`."""
     return FactRow(0, name, "s", kind, day * DAY + 3, day * DAY + 3, **columns)  # type: ignore[arg-type]
 
 
@@ -42,7 +42,7 @@ def override(name: str, day: int, tier: int) -> FactRow:
 
 
 def with_units(rows: list[FactRow], units: list[int]) -> list[FactRow]:
-    """The violations with distinct units; those of an alleged one are alleged too."""
+    """Return the violations with distinct units, alleged for an alleged violation."""
     changed = iter(units * 99)
     return [row._replace(units=next(changed)) if row.kind == Kind.VIOLATION else row for row in rows]
 
@@ -53,7 +53,7 @@ def with_units(rows: list[FactRow], units: list[int]) -> list[FactRow]:
 def test_what_is_void_leaves_no_trace_in_the_answer(
     rows: list[FactRow], day: int, which: int, tier: Tier, data: st.DataObject
 ) -> None:
-    """A change of control, an override, a merge, a split, a link: as if never stated, in any order of the voids."""
+    """A change of control, an override, a merge, a split, a link, in any order of the voids."""
     mine = [row.entry_id for row in rows if row.kind == Kind.VIOLATION] or ["none"]
     stated = [
         decision(Kind.CONTROL, "control", day, status=1),
@@ -75,7 +75,7 @@ def test_what_is_void_leaves_no_trace_in_the_answer(
 def test_goods_that_were_somebody_elses_leave_no_trace(
     rows: list[FactRow], day: int, category: int, severity: int, units: int
 ) -> None:
-    """Once the attribution is accepted, with units or without; contested or rejected changes nothing."""
+    """Once the attribution is accepted, with or without units; contested or rejected changes nothing."""
     for incident in ("", "incident-1"):
         wrong = violation("wrong", day, category, severity, Status.CONFIRMED, incident)._replace(units=units)
         states = [
@@ -90,7 +90,7 @@ def test_goods_that_were_somebody_elses_leave_no_trace(
 @COUNTING
 @given(sellers(), days, UNITS, st.sampled_from([Status.DISMISSED, Status.WITHDRAWN, Status.OVERTURNED]))
 def test_a_retracted_violation_takes_its_units_with_it(rows: list[FactRow], day: int, units: int, to: Status) -> None:
-    """Also where they raised the severity of others in its incident."""
+    """Also if they raised the severity of others in its incident."""
     wrong = violation("wrong", day, 1, 3, Status.CONFIRMED, "incident-1")._replace(units=units)
     assert answer([*rows, wrong, status("c", "wrong", to)]) == answer(rows)
 
@@ -101,7 +101,7 @@ def test_a_retracted_violation_takes_its_units_with_it(rows: list[FactRow], day:
 def test_confirming_with_units_never_raises_points_and_overturning_never_lowers_them(
     rows: list[FactRow], units: list[int], adjudicated: int, data: st.DataObject
 ) -> None:
-    """Whatever was alleged, and whatever is adjudicated."""
+    """For any alleged and adjudicated units."""
     rows = with_units(rows, units)
     alleged = [row.entry_id for row in rows if row.kind == Kind.VIOLATION and row.status == Status.ALLEGED]
     assume(alleged)
@@ -136,7 +136,7 @@ def test_reducing_never_lowers_points_and_losing_the_appeal_leaves_them(
 @COUNTING
 @given(sellers(), st.integers(0, 5), st.integers(0, 5))
 def test_incidents_that_were_merged_are_as_if_reported_as_one(rows: list[FactRow], one: int, into: int) -> None:
-    """One effect, whichever way and however often they were merged."""
+    """One effect, for any direction and number of merges."""
     assume(one != into)
     names = (f"incident-{one}", f"incident-{into}")
     as_one = [row._replace(incident=names[1]) if row.incident == names[0] else row for row in rows]
@@ -149,7 +149,7 @@ def test_incidents_that_were_merged_are_as_if_reported_as_one(rows: list[FactRow
 @COUNTING
 @given(sellers(), st.integers(0, 11), st.integers(0, 5))
 def test_a_violation_that_was_split_off_is_as_if_reported_there(rows: list[FactRow], which: int, into: int) -> None:
-    """The last split of it counts."""
+    """Its last split counts."""
     mine = [row for row in rows if row.kind == Kind.VIOLATION]
     assume(mine)
     chosen = mine[which % len(mine)]
@@ -164,7 +164,7 @@ def test_a_violation_that_was_split_off_is_as_if_reported_there(rows: list[FactR
 def test_what_is_moved_is_as_if_stated_so_from_the_beginning(
     rows: list[FactRow], which: int, first: int, then: int, ago: int
 ) -> None:
-    """Of several corrections the last counts; asked about any day, with the knowledge of today."""
+    """The last correction counts; for any day, with the knowledge of today."""
     chosen = [row for row in rows if row.kind in (Kind.VIOLATION, Kind.IDENTITY)]
     chosen += [decision(Kind.CONTROL, "control", first, status=1), override("override", first, 5)]
     rows = [*rows, *chosen[-2:]]
@@ -179,7 +179,7 @@ def test_what_is_moved_is_as_if_stated_so_from_the_beginning(
 @COUNTING
 @given(sellers(), st.lists(UNITS, min_size=1, max_size=4))
 def test_units_raise_severities_by_incident_and_no_further_than_critical(rows: list[FactRow], units: list[int]) -> None:
-    """By one step from 10 on, by two from 1,000 on, over all that counts of an incident."""
+    """By one step from 10 on, by two from 1,000 on, over all counting units of an incident."""
     rows = with_units(rows, units)
     guilty = [row for row in rows if row.kind == Kind.VIOLATION and row.status == Status.CONFIRMED]
     v = resolve(columns_of(numbered(rows), ["s"]), np.array([NOW])).violations
@@ -196,7 +196,7 @@ def test_units_raise_severities_by_incident_and_no_further_than_critical(rows: l
 def test_the_last_units_that_a_decision_states_count_as_if_stated_from_the_beginning(
     rows: list[FactRow], units: list[int], stated: list[int], data: st.DataObject
 ) -> None:
-    """Through appeals, overturns and reinstatements; what states none changes none. Fewer are a reduction: points rise."""
+    """Through appeals, overturns and reinstatements; a decision without units changes none. Fewer raise points."""
     rows = with_units(rows, units)
     guilty = [row for row in rows if row.kind == Kind.VIOLATION and row.status == Status.CONFIRMED]
     assume(guilty)
@@ -216,7 +216,6 @@ def test_the_last_units_that_a_decision_states_count_as_if_stated_from_the_begin
 @COUNTING
 @given(sellers(), st.lists(UNITS, min_size=1, max_size=4))
 def test_without_an_open_allegation_a_seller_stands_as_if_upheld(rows: list[FactRow], units: list[int]) -> None:
-    """What was decided stays as it was decided."""
     decided = [row for row in with_units(rows, units) if row.status != Status.ALLEGED]
     decided += [
         violation("v", TODAY - 9, 1, 2, Status.ALLEGED)._replace(units=1000), status("c", "v", Status.CONFIRMED)
@@ -229,7 +228,7 @@ def test_without_an_open_allegation_a_seller_stands_as_if_upheld(rows: list[Fact
 @COUNTING
 @given(sellers(), days, st.sampled_from(Tier))
 def test_an_override_sets_the_tier_and_nothing_else(rows: list[FactRow], day: int, tier: Tier) -> None:
-    """Points stay; from its end on it is as if it had never been."""
+    """Points stay; after its end it leaves no trace."""
     before = answer(rows).score  # type: ignore[attr-defined]
     after = answer([*rows, override("o", day, int(tier))]).score  # type: ignore[attr-defined]
     assert (after.tier, after.override) == (tier, "o")
@@ -241,7 +240,7 @@ def test_an_override_sets_the_tier_and_nothing_else(rows: list[FactRow], day: in
 
 
 def test_what_is_sold_from_the_day_of_a_change_of_control_on_counts() -> None:
-    """The day before belongs to who had the account; tenure starts on the day itself, violations stay."""
+    """The day before belongs to the earlier owner; tenure starts on the day itself, violations stay."""
     rows = [
         exposure("before", TODAY - 21, 7),
         exposure("same", TODAY - 20, 5),

@@ -1,4 +1,4 @@
-"""Errors about fields: the way to a field is kept in parts, and becomes the text that callers see in one place."""
+"""Errors about fields: the path is kept in parts, and one place makes its text."""
 
 from hypothesis import given
 from hypothesis import strategies as st

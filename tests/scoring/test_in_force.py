@@ -1,4 +1,4 @@
-"""What is in force for a seller: each measure with its times and entries, exact, reversible and by confirmed facts."""
+"""Measures in force for a seller, with times and entries: exact, reversible and by confirmed facts."""
 
 import random
 from dataclasses import replace
@@ -61,7 +61,7 @@ def midnight(day: int) -> int:
 
 
 def test_a_suspension_begins_with_the_decision_and_ends_when_it_is_served() -> None:
-    """24 points of standing suspend for a week from the confirmation on, not from when it happened."""
+    """24 points of standing suspend for a week from the confirmation on, not from the occurrence."""
     rows = [*SOLD, violation("v", TODAY - 40, COUNTERFEIT, CRITICAL, Status.ALLEGED)]
     assert suspension(evaluated(rows)) is None
     decided = [*rows, status("c", "v", Status.CONFIRMED, TODAY - 3)]
@@ -77,7 +77,7 @@ def test_a_suspension_begins_with_the_decision_and_ends_when_it_is_served() -> N
 
 
 def test_an_overturn_ends_what_stood_on_it_and_leaves_no_trace() -> None:
-    """All fields are those of a seller that was never reported."""
+    """All fields equal those of a never reported seller."""
     rows = [*SOLD, violation("v", TODAY - 40, COUNTERFEIT, CRITICAL), status("o", "v", Status.OVERTURNED)]
     assert evaluated(rows) == evaluated(SOLD)
 
@@ -88,7 +88,7 @@ def test_an_overturn_ends_what_stood_on_it_and_leaves_no_trace() -> None:
 def test_a_retracted_violation_changes_nothing_that_is_in_force(
     rows: list[FactRow], path: list[Status], incident: int, age: int
 ) -> None:
-    """Whatever else is on record, in a shared incident or not."""
+    """For any other record, in a shared incident or not."""
     alleged = violation("new", TODAY - age, COUNTERFEIT, CRITICAL, Status.ALLEGED, f"incident-{incident}")
     changes = [status(f"c{n}", "new", to) for n, to in enumerate(path)]
     assert evaluated([*rows, alleged, *changes]) == evaluated(rows)
@@ -104,7 +104,7 @@ def test_the_order_in_which_facts_arrive_does_not_matter(rows: list[FactRow], ch
 
 
 def test_a_termination_is_announced_and_begins_after_its_notice() -> None:
-    """48 points: 30 days from the decision; until then it is listed with its start ahead, and trade goes on."""
+    """48 points: 30 days from the decision; until then it is listed with its future start, and trade continues."""
     breaches = [violation(f"v{n}", TODAY - 60, COUNTERFEIT, MAJOR) for n in range(4)]
     rows = [*SOLD, *breaches]
     decided = midnight(TODAY - 60) + 1
@@ -126,7 +126,7 @@ def test_each_further_violation_suspends_anew() -> None:
 
 
 def test_during_a_notice_nothing_is_listed_and_payouts_wait() -> None:
-    """Of a seller whose suspension is served: it sells what is listed, and is paid when claims have ended."""
+    """After a served suspension: the seller sells its listings, and is paid once claims have ended."""
     policy = policy_of(rule("closed", CLOSED, standing={"from": 24}), trade=TRADE)
     decided = midnight(TODAY - 5) + 1
     for moment, is_closed in ((decided + 1, False), (decided + 29 * DAY, False), (decided + 30 * DAY, True)):
@@ -136,7 +136,7 @@ def test_during_a_notice_nothing_is_listed_and_payouts_wait() -> None:
 
 
 def test_a_newcomers_violation_never_eases_its_terms() -> None:
-    """By the general policy: rated, with the limits of a newcomer until it has been there for 30 days."""
+    """By the general policy: rated, with a newcomer's limits for its first 30 days."""
     young = [identity("i", TODAY - 20), exposure("x", TODAY - 10, 500)]
     slip = violation("v", TODAY - 2, int(Category.SERVICE), int(Severity.MINOR))
     without, guilty = evaluated(young), evaluated([*young, slip])
@@ -148,7 +148,7 @@ def test_a_newcomers_violation_never_eases_its_terms() -> None:
 
 
 def test_who_lifts_a_deposit_lifts_what_awaits_it() -> None:
-    """Else a seller that need not place it could sell nothing."""
+    """Otherwise a seller without the duty to place it could sell nothing."""
     asked = rule("all", {"kind": "deposit", "amount_minor": 500}, {"kind": "value_cap", "value_minor": 90})
     policy = policy_of(asked, trade=TRADE | {"deposit_is_refilled": True})
     assert dict(evaluated(SOLD, policy=policy).terms.value_caps) == {"": 0}
@@ -163,14 +163,14 @@ def test_who_lifts_a_deposit_lifts_what_awaits_it() -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(3))
 def test_no_violation_ever_gives_laxer_terms_on_any_later_day(seed: int) -> None:
-    """By random policies that are accepted, of random sellers with and without it, or with a worse one."""
+    """Random accepted policies, random sellers with and without it, or with a worse one."""
     chance = random.Random(seed)
     for policy in islice(draw_policies(chance), 8):
         assert find_laxer_day(policy, chance) is None
 
 
 def test_each_incident_states_its_points_until_when_and_by_which_entries() -> None:
-    """They add up to the standing: what a seller can check by hand."""
+    """They add up to the standing, so a seller can check it by hand."""
     rows = [
         *SOLD,
         violation("a", TODAY - 10, COUNTERFEIT, CRITICAL, incident="one"),
@@ -187,7 +187,7 @@ def test_each_incident_states_its_points_until_when_and_by_which_entries() -> No
 
 
 def starts(rows: list[FactRow]) -> tuple[int | None, int | None]:
-    """When the first measure by tier begins: as evaluated, and by the tiers answered at each midnight, one by one."""
+    """Return the begin of the first measure by tier: as evaluated, and by the tier at each midnight alone."""
     by_tier = {r.id: r.tiers for r in GENERAL.rule_book.rules if r.tiers}
     measure = next((m for m in evaluated(rows).measures if m.rule in by_tier), None)
     if measure is None:
@@ -202,7 +202,7 @@ def starts(rows: list[FactRow]) -> tuple[int | None, int | None]:
 
 
 def test_of_very_many_incidents_the_largest_are_listed_and_the_others_counted() -> None:
-    """As of the entries behind a measure: an answer is bounded, and the standing is of all."""
+    """Like the entries behind a measure: the answer is bounded, and the standing counts all."""
     breaches = [violation(f"v{n}", TODAY - 1 - n % 300, COUNTERFEIT, MAJOR if n else CRITICAL) for n in range(1_003)]
     found = evaluated([*SOLD, *breaches])
     assert (len(found.standing_parts), found.standing_parts_omitted) == (1_000, 3)
@@ -216,13 +216,13 @@ def test_of_very_many_incidents_the_largest_are_listed_and_the_others_counted() 
 @settings(max_examples=12, deadline=None)
 @given(sellers())
 def test_a_measure_by_tier_begins_at_the_first_midnight_from_which_its_tiers_hold(rows: list[FactRow]) -> None:
-    """Of random sellers."""
+    """For random sellers."""
     found, wanted = starts(rows)
     assert found == wanted
 
 
 def test_a_measure_by_tier_begins_when_the_clear_days_are_over() -> None:
-    """Points that rose 30 days ago: the tier followed 14 day-ends later, and its measures with it."""
+    """Points rose 30 days ago: the tier followed 14 day-ends later, with its measures."""
     sold = [identity("i", TODAY - 600), exposure("x", TODAY - 500, 60), exposure("y", TODAY - 30, 100_000_000)]
     breach = violation("v", TODAY - 300, int(Category.DISCLOSURE), int(Severity.MINOR))
     found, wanted = starts([*sold, breach])
@@ -230,7 +230,7 @@ def test_a_measure_by_tier_begins_when_the_clear_days_are_over() -> None:
 
 
 def test_without_a_model_only_confirmed_facts_and_rules_for_everybody_hold() -> None:
-    """No tier is guessed: the state is unknown, and nobody is treated as a newcomer."""
+    """No tier is guessed: the state is unknown, and no seller counts as a newcomer."""
     rows = numbered([*SOLD, violation("v", TODAY - 2, COUNTERFEIT, CRITICAL)])
     found = evaluate_measures(rows, "s", NOW, None, GENERAL, "acme")
     assert found is not None
@@ -240,7 +240,7 @@ def test_without_a_model_only_confirmed_facts_and_rules_for_everybody_hold() -> 
 
 
 def test_a_rule_by_the_deposit_placed_holds_below_it_and_what_is_placed_counts_towards_what_is_asked_for() -> None:
-    """The terms follow what is there, and not what is asked for: 400 of 1,000 buy the shorter hold."""
+    """The terms follow the placed deposit, not the required one: 400 of 1,000 give the shorter hold."""
     policy = policy_of(
         rule("all", {"kind": "deposit", "amount_minor": 1_000}, {"kind": "settlement_hold", "days": 3}),
         rule("unsecured", {"kind": "settlement_hold", "days": 9}, deposit={"below": 400}),
@@ -257,7 +257,7 @@ def test_a_rule_by_the_deposit_placed_holds_below_it_and_what_is_placed_counts_t
 
 
 def test_a_rule_by_settled_value_or_tenure_holds_below_it_whatever_the_tier() -> None:
-    """Of the best seller: by the value of its orders, of a product category or all, and by its days since the first."""
+    """For the best seller: by the value of its orders, of a product category or all, and by its tenure."""
     deposit = {"kind": "deposit", "amount_minor": 5}
     policy = policy_of(
         rule("all", {"kind": "settlement_hold", "days": 9}, settled={"below": 300}),
@@ -277,7 +277,7 @@ def test_a_rule_by_settled_value_or_tenure_holds_below_it_whatever_the_tier() ->
 
 
 def test_a_tier_that_a_person_set_asks_for_its_measures_until_it_ends_and_confirmed_facts_stay() -> None:
-    """The override's entry is behind the measures by tier; a suspension is not ended by it."""
+    """The measures by tier name the override's entry; it ends no suspension."""
     held = FactRow(
         0, "o", "s", Kind.OVERRIDE, NOW - DAY, NOW - DAY, status=int(Tier.STANDARD), until_time=NOW + 30 * DAY
     )
@@ -289,7 +289,7 @@ def test_a_tier_that_a_person_set_asks_for_its_measures_until_it_ends_and_confir
 
 
 def set_by_hand(ago: int, tier: Tier) -> FactRow:
-    """An override of so many microseconds ago, which lasts until tomorrow."""
+    """Return an override of so many microseconds ago, which lasts until tomorrow."""
     return FactRow(0, "o", "s", Kind.OVERRIDE, NOW - ago, NOW - ago, status=int(tier), until_time=NOW + DAY)
 
 
@@ -301,7 +301,7 @@ def test_a_measure_of_a_tier_that_a_person_set_begins_when_it_was_set(ago: int) 
 
 
 def test_a_tier_that_a_person_confirms_has_its_measures_since_it_began() -> None:
-    """The standing held it there already."""
+    """The standing already kept it there."""
     guilty = [*SOLD, violation("v", TODAY - 20, COUNTERFEIT, MAJOR)]
     since = {m.start for m in evaluated(guilty).measures if m.rule == "probation"}
     again = evaluated([*guilty, set_by_hand(2 * DAY, Tier.PROBATION)])
@@ -333,14 +333,14 @@ def test_a_tier_that_a_person_confirms_has_its_measures_since_it_began() -> None
 def test_a_cap_grows_with_the_value_of_what_was_settled_by_the_rules_by_which_orders_count(
     changes: list[FactRow], cap: int
 ) -> None:
-    """The highest revision of a day, what was sold since the last change of control, and days that are over."""
+    """The highest revision of a day, sales since the last change of control, and past days."""
     growing = {"kind": "value_cap", "value_minor": 100, "grows": [{"settled_minor": 900, "value_minor": 200}]}
     policy = policy_of(rule("x", growing))
     rows = [
         identity("i", TODAY - 600),
         exposure("a", TODAY - 20, 40),
         exposure("b", TODAY - 5, 4),
-        exposure("n", TODAY - 7, 10_000),  # of no stated value
+        exposure("n", TODAY - 7, 10_000),  # without a stated value
         exposure("c", TODAY, 9),
     ]
     settled = {"a": 600, "b": 300, "c": 5_000, "again": 1}
@@ -350,7 +350,7 @@ def test_a_cap_grows_with_the_value_of_what_was_settled_by_the_rules_by_which_or
 
 
 def test_a_cap_of_a_product_category_grows_with_what_was_settled_in_it() -> None:
-    """Toys do not open the door to phones."""
+    """Toys do not raise the cap on phones."""
     growing = {
         "kind": "value_cap", "value_minor": 100, "product_category": "phones",
         "grows": [{"settled_minor": 900, "value_minor": 200}],
@@ -365,6 +365,6 @@ def test_a_cap_of_a_product_category_grows_with_what_was_settled_in_it() -> None
 
 
 def test_of_a_seller_of_whom_nothing_stands_nothing_is_in_force() -> None:
-    """Not even a rule for everybody."""
+    """Not even a rule for every seller."""
     rows = numbered([violation("v", TODAY - 2), status("o", "v", Status.OVERTURNED)])
     assert evaluate_measures(rows, "s", NOW, artifact(), GENERAL, "acme") is None

@@ -1,4 +1,4 @@
-"""JSON from outside has one meaning: no key stands twice in an object, and every number is one."""
+"""JSON from outside has one meaning: no duplicate keys, and every number is finite."""
 
 import re
 from pathlib import Path
@@ -25,7 +25,7 @@ TRUSTED = {
     "training/pipeline/judging.py": "what this process has made",
     "training/pipeline/sloped.py": "what this process has made",
 }
-"""The files that may read JSON otherwise, since nobody else can have written it."""
+"""Files that may read JSON otherwise: only this software writes their input."""
 
 
 @pytest.mark.parametrize("text", ['{"a": 1, "a": 1}', '[{"b": {"a": 1, "c": 2, "a": 2}}]', '{"a": NaN}', "-Infinity"])
@@ -36,7 +36,7 @@ def test_a_doubled_key_and_what_is_no_number_are_refused(text: str) -> None:
 
 
 def test_every_file_that_reads_json_of_others_refuses_doubled_keys() -> None:
-    """By the one reader; what this release has written itself is listed above with why."""
+    """By the one reader; the list above has the exceptions."""
     found = {
         str(path.relative_to(ROOT))
         for room in ("scoring", "service", "training", "proto/sellertrust")

@@ -1,4 +1,4 @@
-"""The tiers at the midnights before now are those that each midnight's facts give by themselves, over random histories."""
+"""The tiers at past midnights equal those of each midnight's facts alone, over random histories."""
 
 from dataclasses import replace
 
@@ -47,7 +47,7 @@ def looked_back(rows: list[FactRow], now: int, policy: Policy) -> list[int]:
 
 
 def one_by_one(rows: list[FactRow], now: int, policy: Policy) -> list[int]:
-    """The same, each midnight a case by itself whose every fact is folded."""
+    """Return the tiers with each midnight as its own fully folded case."""
     window = max(policy.clear_days, 1)
     days = LOOK_BACK_DAYS + window
     columns = apply_changes(columns_of(rows, ["s"]))
@@ -81,7 +81,7 @@ def test_the_tier_at_each_midnight_is_the_one_of_that_midnight_alone(
     now: int,
     policy: Policy,
 ) -> None:
-    """With decisions, merged incidents, corrections, changes of control and tiers that persons set."""
+    """With decisions, merged incidents, corrections, changes of control and overrides."""
     guilty = [violation(f"b{n}", TODAY - ago, int(c), int(s)) for n, (ago, c, s) in enumerate(breaches)]
     rows = numbered([*file, *stated, *guilty])
     assert looked_back(rows, now, policy) == one_by_one(rows, now, policy)
@@ -91,7 +91,7 @@ def test_the_tier_at_each_midnight_is_the_one_of_that_midnight_alone(
 def test_a_tier_is_the_same_in_however_small_parts_the_days_are_looked_at(
     cells: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of a file that was unknown, then new, then of a tier by points, then by hand, and again by points, then by standing."""
+    """A file unknown, then new, then with a tier by points, by hand, by points again, and by standing."""
     rows = numbered(
         [
             identity("i", TODAY - 170),
@@ -109,7 +109,7 @@ def test_a_tier_is_the_same_in_however_small_parts_the_days_are_looked_at(
 
 
 def test_units_that_were_found_later_raise_no_severity_before() -> None:
-    """Of one incident: what its second violation adds to the first one's severity counts from the second on."""
+    """The second violation of an incident raises the first one's severity only from its own time on."""
     sold = [identity("i", TODAY - 600), *(exposure(f"x{ago}", TODAY - ago, 3_000) for ago in range(20, 400, 20))]
     found = [
         violation(f"u{ago}", TODAY - ago, int(Category.COUNTERFEIT), int(Severity.MINOR), incident="one")._replace(

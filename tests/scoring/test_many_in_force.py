@@ -1,4 +1,4 @@
-"""What is in force for many sellers at once is what is in force for each alone."""
+"""Measures in force for many sellers at once equal those of each alone."""
 
 import pytest
 from hypothesis import given, settings
@@ -19,7 +19,7 @@ def of_seller(rows: list[FactRow], seller: str) -> list[FactRow]:
 
 
 def at_once_and_alone(files_of: dict[str, list[FactRow]], policy: Policy) -> tuple[list[object], list[object]]:
-    """What many are answered, and what each is answered alone."""
+    """Return the answers of many at once, and of each alone."""
     rows = [row for one in files_of.values() for row in one]
     table, sellers = tabulate(rows, [*files_of]), [*files_of]
     beside = {seller: Beside({"": 0}, (), 3) for seller in sellers}
@@ -37,14 +37,14 @@ def at_once_and_alone(files_of: dict[str, list[FactRow]], policy: Policy) -> tup
 def test_many_sellers_are_answered_as_each_alone(
     drawn: list[tuple[list[FactRow], list[FactRow]]], policy: Policy
 ) -> None:
-    """With decisions, merged incidents, corrections, changes of control and tiers that persons set."""
+    """With decisions, merged incidents, corrections, changes of control and overrides."""
     files_of = {f"s{n}": of_seller(numbered([*file, *stated]), f"s{n}") for n, (file, stated) in enumerate(drawn)}
     at_once, alone = at_once_and_alone(files_of, policy)
     assert at_once == alone
 
 
 def test_a_large_batch_is_answered_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The terms of ten sellers, of which every third is guilty and one is unknown, do not depend on the size of a part."""
+    """Ten sellers, every third guilty and one unknown: their terms do not depend on the size of a part."""
     files_of = {
         f"s{n}": of_seller(
             numbered(

@@ -1,4 +1,4 @@
-"""Many sellers are placed at once as each is by itself: tier, rules and terms, by any policy."""
+"""Many sellers at once equal each alone: tier, rules and terms, by any policy."""
 
 import random
 import tomllib
@@ -22,7 +22,7 @@ from tests.helpers.worlds import NOW, TODAY, artifact, exposure, identity, numbe
 POLICIES = Path(__file__).parents[2] / "service" / "policy"
 SELLERS = [f"s{number}" for number in range(150)]
 DEPOSITS = [random.Random(number).choice([0, 0, 30_000, 69_999, 70_000]) for number in range(150)]
-"""What is placed of the deposit of each seller, in minor units."""
+"""The placed deposit of each seller, in minor units."""
 
 GROUP = """
 [[rules]]
@@ -56,7 +56,7 @@ def shipped(name: str, more: str = "") -> Policy:
 
 
 def world(seed: int) -> tuple[list[FactRow], dict[str, int]]:
-    """Rows of random sellers, and values of their exposure: newcomers, old ones, guilty ones, one that is not there."""
+    """Draw rows of random sellers, and values of their exposure: newcomers, old ones, guilty ones, an absent one."""
     chance = random.Random(seed)
     rows: list[FactRow] = []
     for seller in SELLERS[1:]:
@@ -105,7 +105,7 @@ def sale(row: FactRow, number: int | None) -> tuple[object, ...]:
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("name", ["general", "ladder", "default"])
 def test_every_seller_has_the_tier_rules_and_terms_that_it_has_when_asked_for_alone(name: str, seed: int) -> None:
-    """Suspensions that were served apart, which a policy's rules do not know of."""
+    """Except served suspensions, which a policy's rules do not know."""
     more = GROUP % (format_day(TODAY - 5), format_day(TODAY + 5))
     policy = shipped(name, "" if name == "default" else more)
     rows, values, people, found = placed(policy, seed)

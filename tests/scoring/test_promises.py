@@ -1,4 +1,4 @@
-"""The promises of the design about scores, as properties of the pure core over random sellers."""
+"""The design's promises about scores, as properties of the pure core over random sellers."""
 
 import random
 import sqlite3
@@ -38,7 +38,7 @@ def answer(rows: list[FactRow], observe_time: int = NOW) -> object:
 
 
 def points(rows: list[FactRow], observe_time: int = NOW) -> int:
-    """Points whether rated or not, straight from the model."""
+    """Return the model's points, rated or not."""
     facts = resolve(columns_of(numbered(rows), ["s"]), np.array([observe_time]))
     model = artifact()
     return int(model.points(matrix(model.folder.fold(facts), model.features))[0])
@@ -48,7 +48,7 @@ def points(rows: list[FactRow], observe_time: int = NOW) -> int:
 @COUNTING
 @given(sellers(), st.randoms(use_true_random=False))
 def test_the_order_in_which_facts_arrive_does_not_matter(rows: list[FactRow], chance: random.Random) -> None:
-    """Exposure, identities and violations may be recorded in any order: every field of the answer is the same."""
+    """For exposure, identities and violations every field of the answer is equal."""
     shuffled = list(rows)
     chance.shuffle(shuffled)
     assert answer(shuffled) == answer(rows)
@@ -60,7 +60,7 @@ def test_the_order_in_which_facts_arrive_does_not_matter(rows: list[FactRow], ch
 def test_a_retracted_violation_leaves_no_trace_in_the_answer(
     rows: list[FactRow], day: int, category: int, severity: int, path: list[Status]
 ) -> None:
-    """Dismissed, withdrawn or overturned, in its own incident or in one with others: as if never reported."""
+    """Dismissed, withdrawn or overturned, in its own or a shared incident."""
     for incident in ("", "incident-1"):
         accused = [*rows, violation("wrong", day, category, severity, Status.ALLEGED, incident)]
         accused += [status(f"c{i}", "wrong", to) for i, to in enumerate(path)]
@@ -73,7 +73,7 @@ def test_a_retracted_violation_leaves_no_trace_in_the_answer(
 def test_an_exposure_day_counts_by_its_highest_revision_whenever_that_arrives(
     rows: list[FactRow], which: int, orders: int
 ) -> None:
-    """Stating a day again with a higher revision replaces it; a lower one that comes later changes nothing."""
+    """A later entry with a lower revision changes nothing."""
     stated = [row for row in rows if row.kind == Kind.EXPOSURE]
     assume(stated)
     old = stated[which % len(stated)]
@@ -89,7 +89,6 @@ def test_an_exposure_day_counts_by_its_highest_revision_whenever_that_arrives(
 def test_what_occurred_or_was_reported_later_does_not_reach_an_earlier_observe_time(
     rows: list[FactRow], ago: int
 ) -> None:
-    """At an earlier observe time only what occurred and was reported before it is seen."""
     then = (TODAY - ago) * DAY
     seen = [row for row in rows if row.occur_time < then and row.report_time < then]
     seen = [row for row in seen if row.kind != Kind.EXPOSURE or row.exposure_day < then // DAY]
@@ -98,7 +97,7 @@ def test_what_occurred_or_was_reported_later_does_not_reach_an_earlier_observe_t
 
 
 def test_facts_of_the_observation_day_itself_do_not_count_at_its_beginning() -> None:
-    """Observed at midnight, the day that begins is not known: neither its orders nor its violations."""
+    """At midnight, neither orders nor violations of the day that begins are known."""
     midnight = TODAY * DAY
     rows = [exposure("x", TODAY - 1, 100), exposure("y", TODAY, 100), violation("v", TODAY)]
     assert answer(rows, midnight) == answer(rows[:1], midnight)
@@ -108,7 +107,7 @@ def test_facts_of_the_observation_day_itself_do_not_count_at_its_beginning() -> 
 @COUNTING
 @given(st.lists(sellers(), min_size=1, max_size=5))
 def test_the_fold_of_one_seller_is_the_fold_of_many(population: list[list[FactRow]]) -> None:
-    """Alone or in a batch, the answers are equal in every bit."""
+    """Equal in every bit."""
     rows = numbered([row._replace(seller=f"s{i}") for i, seller in enumerate(population) for row in seller])
     names = [f"s{i}" for i in range(len(population))]
     together = score(rows, names, NOW, artifact(), policy())
@@ -119,7 +118,7 @@ def test_the_fold_of_one_seller_is_the_fold_of_many(population: list[list[FactRo
 @COUNTING
 @given(sellers())
 def test_the_fold_is_the_sum_a_database_would_give(rows: list[FactRow]) -> None:
-    """The decayed mass of confirmed violations, one largest contribution an incident, summed in SQL in integers."""
+    """The decayed mass of confirmed violations, one largest contribution per incident, summed in SQL in integers."""
     database = sqlite3.connect(":memory:")
     database.execute("CREATE TABLE v (incident TEXT, category INT, mass INT)")
     weight = {severity: CONSTANTS.severity_weights[severity] for severity in Severity}
@@ -149,7 +148,7 @@ def test_the_fold_is_the_sum_a_database_would_give(rows: list[FactRow]) -> None:
 def test_one_incident_counts_once_however_many_report_it(
     rows: list[FactRow], category: int, day: int, reports: int
 ) -> None:
-    """Further violations of the same category, day and severity in one incident change neither points nor counts."""
+    """Violations of the same category, day and severity in one incident change neither points nor counts."""
     first = violation("first", day, category, 3, Status.CONFIRMED, "flood")
     flood = [violation(f"more-{i}", day, category, 3, Status.CONFIRMED, "flood") for i in range(reports)]
     once, often = (
@@ -164,7 +163,7 @@ def test_one_incident_counts_once_however_many_report_it(
 def test_reducing_a_violation_never_lowers_points_and_an_appeal_changes_nothing(
     rows: list[FactRow], severity: int, age: int
 ) -> None:
-    """Reduced counts by the lower severity; what is appealed counts as before until it is overturned."""
+    """The lower severity counts; an appealed violation counts until it is overturned."""
     accused = [*rows, violation("v", TODAY - 1 - age, 1, 4)]
     appealed = [*accused, status("a", "v", Status.APPEALED)]
     assert points(appealed) == points(accused)
@@ -201,7 +200,7 @@ def test_the_tier_falls_at_once_and_rises_after_fourteen_clear_days() -> None:
 def test_clean_orders_reported_late_never_lower_the_tier(
     rows: list[FactRow], ago: int, orders: int, reported_ago: int
 ) -> None:
-    """Among rated sellers, on any day, whenever they were reported: tier points never fall."""
+    """Tier points of rated sellers never fall, for any day and report time."""
     before = score(numbered(rows), ["s"], NOW, artifact(), policy())[0]
     assume(before is not None)
     assume(before.points is not None)
@@ -216,7 +215,7 @@ def test_clean_orders_reported_late_never_lower_the_tier(
 
 
 def test_a_large_batch_is_answered_in_parts_with_equal_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Memory is bounded by folding parts of the sellers, and of an explanation's selections."""
+    """Parts of sellers and of an explanation's selections bound memory."""
     rows = numbered(
         [
             row._replace(seller=f"s{i}")
@@ -234,7 +233,7 @@ def test_a_large_batch_is_answered_in_parts_with_equal_answers(monkeypatch: pyte
 
 
 def test_an_alleged_violation_moves_only_the_points_if_upheld() -> None:
-    """Alleged is not confirmed: points, tier and badge stay; beside them stands what upholding it would do."""
+    """Points, tier and badge stay."""
     history = [exposure(f"x{d}", TODAY - d, 60) for d in range(1, 400)]
     clean = score(numbered(history), ["s"], NOW, artifact(), policy())[0]
     accused = score(
@@ -246,7 +245,7 @@ def test_an_alleged_violation_moves_only_the_points_if_upheld() -> None:
 
 
 def test_a_newcomer_is_unrated_and_a_confirmed_violation_makes_anybody_rated() -> None:
-    """Too little history is said, not guessed; guilt is never hidden behind it."""
+    """Too little history is stated, not guessed; guilt is never hidden behind it."""
     newcomer = [exposure("x", TODAY - 2, 5)]
     unrated = score(numbered(newcomer), ["s"], NOW, artifact(), policy())[0]
     assert (unrated.state.name, unrated.points, unrated.badge) == ("UNRATED", None, "none")
@@ -255,7 +254,7 @@ def test_a_newcomer_is_unrated_and_a_confirmed_violation_makes_anybody_rated() -
 
 
 def test_nothing_that_stands_is_no_seller() -> None:
-    """A seller known only by a dismissed violation does not exist; by an open one it does."""
+    """A seller with only a dismissed violation does not exist; with an open one it does."""
     accused = [violation("v", TODAY - 1, status=Status.ALLEGED)]
     assert answer(accused) is not None
     assert answer([*accused, status("d", "v", Status.DISMISSED)]) is None

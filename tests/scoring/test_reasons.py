@@ -1,4 +1,4 @@
-"""Reasons: every point has a name, and every name has facts behind it; by random pages and random histories."""
+"""Reasons: every point has a name, and every name has facts; for random pages and histories."""
 
 from dataclasses import replace
 from functools import cache
@@ -50,7 +50,7 @@ ROWS = [
 
 @cache
 def wide_artifact(seed: int, base: int) -> Artifact:
-    """A random monotone page over every feature of the table."""
+    """Return a random monotone page over every feature of the table."""
     rng, (x, _) = np.random.default_rng(seed), population()
     edges = [np.unique(rng.choice(column, 4)) for column in x.T]
     tables = [monotone_table(rng, (n,), (edges[n],), feature.direction) for n, feature in enumerate(ALL_FEATURES)]
@@ -60,7 +60,7 @@ def wide_artifact(seed: int, base: int) -> Artifact:
 @pytest.mark.long
 @given(sellers(), st.integers(0, 3), st.sampled_from([60, 400, 1100, 6000]), st.booleans())
 def test_every_point_has_a_name(rows: list[FactRow], seed: int, base: int, is_wide: bool) -> None:
-    """Base and reasons sum to the points; whoever is below the base has a reason; the cheap answer names the same."""
+    """Base and reasons sum to the points; a seller below the base has a reason; the cheap answer names the same."""
     artifact = (wide_artifact if is_wide else page_artifact)(seed, base)
     found = explain(numbered(rows), "s", NOW, artifact, policy())
     assert found is not None
@@ -78,7 +78,7 @@ def test_every_point_has_a_name(rows: list[FactRow], seed: int, base: int, is_wi
     assert all(reason.points for reason in found.reasons if not reason.incidents)
     for reason in found.reasons:
         behind = {
-            Subject.ORDERS: True,  # what is behind it is what is not there yet: it states the settled orders
+            Subject.ORDERS: True,  # caused by absent facts: it states the settled orders
             Subject.IDENTITY: True,  # the entry, if an identity is stated
             LIMIT: reason.counted == base + sum(r.points for r in found.reasons if r.reason_code != LIMIT),
         }.get(reason.reason_code, bool(reason.incidents or reason.entries or reason.days))
@@ -90,7 +90,7 @@ def test_every_point_has_a_name(rows: list[FactRow], seed: int, base: int, is_wi
 @pytest.mark.long
 @given(sellers(), st.integers(0, 7))
 def test_taking_a_fact_away_takes_its_reason_away(rows: list[FactRow], seed: int) -> None:
-    """Without violations, failed orders and findings the reasons that name facts are gone; the others stay as they are."""
+    """Without violations, failed orders and findings the reasons on facts disappear; the others stay."""
     artifact = page_artifact(seed)
     full = explain(numbered(rows), "s", NOW, artifact, policy())
     clean = [row._replace(service_failures=0) if row.exposure_day else row for row in rows if row.status is None]
@@ -107,7 +107,7 @@ def test_taking_a_fact_away_takes_its_reason_away(rows: list[FactRow], seed: int
 
 
 def test_each_reason_shows_what_is_behind_it() -> None:
-    """Days with failures and their sums, entries of inspections and of the identity, incidents; all counted undecayed."""
+    """Days with failures and their sums, entries of inspections and identity, incidents; all counted undecayed."""
     found = explain(numbered(ROWS), "s", NOW, page_artifact(), policy())
     assert found is not None
     by_code = {reason.reason_code: reason for reason in found.reasons}
@@ -126,7 +126,7 @@ def test_each_reason_shows_what_is_behind_it() -> None:
 
 @pytest.mark.parametrize("name", ["v1", "v2"])
 def test_if_overturned_is_what_overturning_gives(name: str) -> None:
-    """To the point, and never less than nothing."""
+    """To the point, and never negative."""
     artifact, rows = page_artifact(3), numbered(ROWS)
     found = explain(rows, "s", NOW, artifact, policy())
     after = score(numbered([*rows, status("a", name, Status.OVERTURNED)]), ["s"], NOW, artifact, policy())[0]
@@ -139,7 +139,7 @@ def test_if_overturned_is_what_overturning_gives(name: str) -> None:
 
 
 def test_a_half_event_of_a_short_file_is_a_lack_of_orders() -> None:
-    """A clean newcomer's rates without decay expect half an event: that is no failure and no incident."""
+    """A clean newcomer's rates without decay assume half an event: no failure and no incident."""
     rows = numbered([identity("i0", TODAY - 60, 4), exposure("x1", TODAY - 40, 12)])
     for seed in range(6):
         found = explain(rows, "s", NOW, page_artifact(seed), replace(policy(), thin_file_orders=10))
@@ -151,7 +151,7 @@ def test_a_half_event_of_a_short_file_is_a_lack_of_orders() -> None:
 @pytest.mark.long
 @given(sellers(), st.integers(0, 7))
 def test_a_script_with_page_and_rows_adds_up_the_points(rows: list[FactRow], seed: int) -> None:
-    """It shares no code with the core: it knows the ledger's rows as JSON, and the artifact as bytes."""
+    """It shares no code with the core: it reads the ledger's rows as JSON, and the artifact as bytes."""
     artifact, numbers = page_artifact(seed, 2_500), numbered(rows)
     [answer] = score(numbers, ["s"], NOW, artifact, policy())
     assert answer is not None

@@ -1,4 +1,4 @@
-"""What an overturn gives back, by what was on record at each time, in numbers to add up by hand."""
+"""The restitution after an overturn, by the record at each time, in numbers to add up by hand."""
 
 from scoring.base.enums import Attribution, DepositChange, Kind, MeasureKind, MeasureState, Status
 from scoring.base.time import DAY
@@ -16,7 +16,7 @@ NOW = 20 * DAY
 
 
 def at(time: float, state: MeasureState, kind: MeasureKind, name: str = "m", **values: object) -> MeasureStatement:
-    """A statement about a measure, which names the violation "v" unless it is lifted."""
+    """Return a statement about a measure, which names the violation "v" unless it is lifted."""
     named = () if state is LIFTED else ("v",)
     fact = MeasureChanged(name, kind, state, "staff", "so", violations=named, **values)  # type: ignore[arg-type]
     return MeasureStatement("e", 1, round(time * DAY), fact)
@@ -60,7 +60,7 @@ def test_an_update_that_happened_before_another_on_record_counts_in_its_place() 
 
 
 def test_a_measure_ends_by_itself_as_it_was_stated_last() -> None:
-    """Until day 4 at first, then until day 6; one that goes on without an end was never over by itself."""
+    """Until day 4 at first, then until day 6; a measure without an end never ended by itself."""
     first = at(2, IMPOSED, RESERVE, ppm=100_000, until=4 * DAY)
     assert [item.days for item in items([first])] == [2]
     assert [item.days for item in items([first, at(3, UPDATED, RESERVE, until=6 * DAY)])] == [4]
@@ -70,7 +70,7 @@ def test_a_measure_ends_by_itself_as_it_was_stated_last() -> None:
 
 
 def test_a_deposit_counts_what_was_there_while_the_measure_stood() -> None:
-    """9,000 returned before and 7,000 placed after are no part of it; 1,000 lay there, 3,000 came, 500 were drawn."""
+    """9,000 returned before and 7,000 placed after do not count; 1,000 lay there, 3,000 came, 500 were drawn."""
     asked = [at(5, IMPOSED, DEPOSIT, amount_minor=5_000, currency="EUR"), at(10, LIFTED, DEPOSIT)]
     placed, drawn, returned = DepositChange.PLACED, DepositChange.DRAWN, DepositChange.RETURNED
     changes = [
@@ -84,7 +84,7 @@ def test_a_deposit_counts_what_was_there_while_the_measure_stood() -> None:
 
 
 def test_a_deposit_counts_no_more_than_was_asked_for_at_that_time() -> None:
-    """2,000 asked for while 6,000 lay there; 5,000 asked for once all but 3,000 was returned: never more than 3,000."""
+    """2,000 required while 6,000 lay there; 5,000 required after all but 3,000 was returned: never more than 3,000."""
     asked = {"kind": DEPOSIT, "currency": "EUR"}
     stated = [at(5, IMPOSED, amount_minor=2_000, **asked), at(8, UPDATED, amount_minor=5_000, **asked)]  # type: ignore[arg-type]
     changes = [deposit(1, DepositChange.PLACED, 6_000), deposit(7, DepositChange.RETURNED, 3_000)]
@@ -92,7 +92,7 @@ def test_a_deposit_counts_no_more_than_was_asked_for_at_that_time() -> None:
     assert held(stated, [], changes[:1]) == [5_000]
     assert held(stated[:1], [], changes) == [2_000]
     earlier = at(6, UPDATED, amount_minor=1_000, **asked)  # type: ignore[arg-type]
-    assert held([*stated, earlier], [], changes) == [2_000]  # stated last, so nobody asked for 5,000 on day 8
+    assert held([*stated, earlier], [], changes) == [2_000]  # stated last, so nobody required 5,000 on day 8
     assert held(stated, [], changes, [(6 * DAY, 9 * DAY), (10 * DAY, None)]) == [2_000, 3_000]
     assert held(stated[:1], [], [changes[0], deposit(7, DepositChange.RETURNED, 5_000)], [(6 * DAY, 9 * DAY)]) == [
         *(2_000, 1_000)
@@ -110,7 +110,7 @@ def test_two_measures_state_the_same_money_once() -> None:
     assert held([first, second], [], placed) == [3_000, 1_000]
     assert held([at(2, IMPOSED, DEPOSIT, "a", amount_minor=5_000, currency="EUR"), second], [], placed) == [4_000, 0]
     lifted = at(2.5, LIFTED, DEPOSIT, "a")
-    assert held([first, lifted, second], [], placed) == [3_000, 4_000]  # at another time each, by itself
+    assert held([first, lifted, second], [], placed) == [3_000, 4_000]  # each separately, at another time
     hold = MeasureKind.SETTLEMENT_HOLD
     holds = [at(2, IMPOSED, hold, "a"), at(3, IMPOSED, hold, "b"), at(5, LIFTED, hold, "a"), at(6, LIFTED, hold, "b")]
     assert held(holds, flow(2, 3, 4, 5, captured=1)) == [3, 1]
@@ -119,7 +119,7 @@ def test_two_measures_state_the_same_money_once() -> None:
 
 
 def test_each_time_in_which_a_violation_was_taken_back_is_found() -> None:
-    """By decisions about it and about whose goods they were, whichever of the two takes it back."""
+    """By decisions about it and by attributions."""
     rows = [
         status("s1", "v", Status.OVERTURNED, 10),
         status("s2", "v", Status.CONFIRMED, 12),
@@ -130,7 +130,7 @@ def test_each_time_in_which_a_violation_was_taken_back_is_found() -> None:
     ]
     rows = [row._replace(sequence=number) for number, row in enumerate(rows, 1)]
     away = [(since // DAY, None if until is None else until // DAY) for since, until in find_times_away("v", rows)]
-    assert away == [(10, 12), (14, None)]  # rejected while it is overturned, it stays taken back
+    assert away == [(10, 12), (14, None)]  # rejected while overturned: still taken back
     assert find_times_away("v", rows[:2])[0][1] == rows[1].report_time
     assert find_times_away("w", rows) == []
 
@@ -150,7 +150,7 @@ def test_a_measure_stands_on_a_violation_before_and_between_its_overturns() -> N
 
 
 def test_what_was_stated_while_it_was_taken_back_counts_once_it_is_reinstated() -> None:
-    """10 % until noon of day 3, at which it was overturned; updated to 20 % that evening, reinstated on day 5."""
+    """10 % until its overturn at noon of day 3; updated to 20 % that evening, reinstated on day 5."""
     reserve = [at(2, IMPOSED, RESERVE, ppm=100_000), at(3.75, UPDATED, RESERVE, ppm=200_000), at(6, LIFTED, RESERVE)]
     assert held(reserve, flow(2, 3, 5), [], [(3 * DAY + DAY // 2, 5 * DAY)]) == [1_001, 1_001]
 

@@ -1,4 +1,4 @@
-"""Until when an answer holds, over random histories whose entries lie around the observe time."""
+"""The validity of answers, over random histories whose entries lie around the observe time."""
 
 from typing import Any
 
@@ -39,7 +39,7 @@ ESTABLISHED = [exposure(f"e{day}", TODAY - day, 60) for day in range(1, 120)]
 
 @st.composite
 def around(draw: st.DrawFn) -> list[FactRow]:
-    """Entries of every kind that counts, which happen, are reported and end around the observe time."""
+    """Draw entries of every counting kind, which happen, are reported and end around the observe time."""
     found = []
     for n in range(draw(st.integers(0, 8))):
         kind = draw(st.sampled_from([*sorted(COUNTING_KINDS), Kind.OVERRIDE, Kind.EXPOSURE]))
@@ -50,7 +50,7 @@ def around(draw: st.DrawFn) -> list[FactRow]:
 
 
 def columns(**of: Any) -> st.SearchStrategy[dict[str, Any]]:
-    """Columns of a row: values, or where they come from."""
+    """Return columns of a row: values, or their sources."""
     return st.fixed_dictionaries({k: v if isinstance(v, st.SearchStrategy) else st.just(v) for k, v in of.items()})
 
 
@@ -92,7 +92,7 @@ def asked(rows: list[FactRow], at: int, model: Artifact | None, rules: Policy | 
 
 
 def seen(rows: list[FactRow], at: int) -> tuple[object, ...]:
-    """What of a file without corrections is visible at a time by the rules in words, and the override in force."""
+    """Return a file's visible entries at a time by the rules in words, without corrections, and the override in force."""
     day = at // DAY
     visible = {
         row.entry_id
@@ -116,7 +116,7 @@ STATES = st.sampled_from(["rated", "unrated", "unknown"])
 def test_an_answer_holds_until_it_says(
     rows: list[FactRow], others: list[FactRow], at: int, state: str, data: st.DataObject
 ) -> None:
-    """For every observe time from the one asked on and before `valid_until`, rated, unrated or unknown, all of the answer."""
+    """For every observe time up to `valid_until`, rated, unrated or unknown, the whole answer is equal."""
     file = numbered([*rows, *others, *(ESTABLISHED if state == "rated" else [])])
     model = None if state == "unknown" else artifact()
     first = asked(file, at, model)
@@ -136,7 +136,7 @@ def test_an_answer_holds_until_it_says(
 @settings(max_examples=250, deadline=None)
 @given(sellers(), around(), TIMES)
 def test_an_answer_holds_until_something_changes(rows: list[FactRow], others: list[FactRow], at: int) -> None:
-    """At `valid_until` begins a day, something becomes visible or an override ends: it is not shorter than it has to be."""
+    """At `valid_until` a day begins, an entry becomes visible or an override ends: it is not too short."""
     file = numbered([*rows, *(row for row in others if row.kind != Kind.CORRECTION)])
     answer = asked(file, at, None)
     if answer is not None:
@@ -150,7 +150,7 @@ def test_an_answer_holds_until_something_changes(rows: list[FactRow], others: li
 def test_an_answer_among_others_holds_as_long_as_by_itself(
     files: list[tuple[list[FactRow], list[FactRow]]], at: int
 ) -> None:
-    """Of many sellers in one call each has its own end."""
+    """In one call each seller has its own end."""
     named = {f"s{n}": numbered([*rows, *others]) for n, (rows, others) in enumerate(files)}
     together = [row._replace(seller=name) for name, rows in named.items() for row in rows]
     found = score(together, list(named), at, artifact(), policy())
@@ -178,7 +178,7 @@ def test_the_worked_end_of_an_answer() -> None:
 
 
 def test_an_entry_that_is_void_or_moved_bounds_an_answer_as_it_stands_now() -> None:
-    """A correction is visible at every time, so what it says of a later entry is known already."""
+    """A correction is visible at every time, so its effect on a later entry is already known."""
     later = violation("v", TODAY)._replace(occur_time=NOW + HOUR, report_time=NOW - HOUR)
     row = FactRow(0, "c", "s", Kind.CORRECTION, NOW - 9, NOW - 9, target="v")
     void = row._replace(status=int(CorrectionKind.VOID))

@@ -1,4 +1,4 @@
-"""The worked numbers that docstrings and documents give."""
+"""The worked numbers of docstrings and documents."""
 
 import itertools
 import math
@@ -54,7 +54,7 @@ def test_sums_are_exact_whatever_the_order(items: list[tuple[int, int]]) -> None
 )
 @example([(2**20, 2**42 - 1, 1)] * 9 + [(2**20 - 1, 2**42, 3)], 0)
 def test_sums_of_products_by_case_are_exact_however_large(items: list[tuple[int, int, int]], smaller: int) -> None:
-    """Whether 64 bits hold the sum of a case or not: equal to Python's own integers, rounded once."""
+    """With and without sums that fit into 64 bits: equal to Python's own integers, rounded once."""
     items = sorted(((weight, amount >> smaller, case) for weight, amount, case in items), key=lambda item: item[2])
     weight, amount, case = (np.array([item[k] for item in items], dtype=np.int64) for k in range(3))
     sums = sum_by_case(weight[None], amount, case, 4, 20)
@@ -66,7 +66,7 @@ def test_sums_of_products_by_case_are_exact_however_large(items: list[tuple[int,
 
 
 def test_the_worked_scale() -> None:
-    """600 points at odds of 20 to 1, 650 at 40 to 1, clipped at 0 and 1000, and the chance that belongs to them."""
+    """600 points at odds of 20 to 1, 650 at 40 to 1, clipped at 0 and 1000, and their probability."""
     assert [Scale.base_of(-math.log(odds)) for odds in (20, 40)] == [600, 650]
     scale = Scale(650)
     assert scale.points(np.array([50.0, 0.0, 651.0, -351.0])).tolist() == [600, 650, 0, 1000]
@@ -102,7 +102,7 @@ def test_the_worked_tiers() -> None:
 
 
 def test_the_worked_severities() -> None:
-    """Counterfeit goods of medium harm are major; a misleading listing of low harm weighs more from a regulator."""
+    """Counterfeit goods of medium harm are major; a misleading listing of low harm is graver from a regulator."""
     types = violation_types(0)
     assert severity_of(types["counterfeit_goods"], Source.BRAND, Harm.MEDIUM) is Severity.MAJOR
     assert severity_of(types["misleading_listing"], Source.BUYER, Harm.LOW) is Severity.MINOR
@@ -130,7 +130,7 @@ def test_the_lifecycle_allows_what_its_table_says_and_names_it_otherwise(status:
 
 
 def test_times_come_back_from_text() -> None:
-    """The worked numbers of scoring.base.time; a time without offset is refused."""
+    """The worked numbers of scoring.base.time; a time without offset is rejected."""
     assert parse_time("1970-01-01T00:00:01Z") == 1_000_000
     assert format_time(1_000_000) == "1970-01-01T00:00:01Z"
     assert parse_time("1970-01-02") == 86_400_000_000
@@ -141,7 +141,7 @@ def test_times_come_back_from_text() -> None:
 
 
 def test_every_feature_states_its_definition_unit_and_direction() -> None:
-    """The table is whole: keys are name@version, directions are one way or the other."""
+    """Keys are name@version, and every row is complete."""
     for key, feature in FEATURES.items():
         assert key == f"{feature.name}@{feature.version}"
         assert feature.definition
@@ -150,8 +150,10 @@ def test_every_feature_states_its_definition_unit_and_direction() -> None:
 
 
 def test_rates_without_decay_tell_newcomers_from_proven_sellers() -> None:
-    """Half an event in `rate_damping` (50) orders before the first: 0.5 / 50 for who sold nothing, 0.5 / 2,000 for who sold
-    1,950 orders without a fault, long ago or not; decayed rates say 0 of both.
+    """Half an event in the first `rate_damping` (50) orders: 0.5 / 50 without sales, 0.5 / 2,000 after 1,950 clean
+    orders.
+
+    Decayed rates give 0 for both.
     """
 
     def rates(orders: int, age: int) -> list[float]:

@@ -1,4 +1,4 @@
-"""The canonical content: equal facts give equal bytes, and the fact comes back from them."""
+"""The canonical content: equal facts give equal bytes, and the bytes give the fact."""
 
 import json
 from hashlib import sha256
@@ -32,7 +32,7 @@ ENTRIES = st.builds(Entry, SAID, TEXTS, FACTS, TIMES, TIMES)
 
 
 def canonical_content(entry: Entry) -> str:
-    """Open and sealed fields as one JSON object, which is what the digest is of."""
+    """Return open and sealed fields as one JSON object: the digest's input."""
     content, sealed, digest = encode_content(entry)
     whole = written(json.loads(content) | json.loads(sealed or "{}"))
     assert sha256(whole.encode()).digest() == digest
@@ -45,13 +45,13 @@ def written(values: object) -> str:
 
 @given(ENTRIES)
 def test_an_entry_comes_back_from_its_content(entry: Entry) -> None:
-    """All of it but its id, which stands beside the content."""
+    """All but its id, which is not in the content."""
     assert entry_from_content(entry.entry_id, *encode_content(entry)[:2]) == entry
 
 
 @given(ENTRIES)
 def test_content_is_json_with_sorted_keys_and_no_blanks(entry: Entry) -> None:
-    """As `json.dumps` writes it, so that anybody can write the same."""
+    """Equal to `json.dumps`."""
     for part in filter(None, encode_content(entry)[:2]):
         assert part == written(json.loads(part))
 
@@ -65,7 +65,7 @@ def test_different_facts_have_different_content(one: Entry, other: Entry) -> Non
 
 
 def test_content_of_each_kind() -> None:
-    """What is at its default is left out; a day, a time and a word are written as in the contract."""
+    """Defaults are left out; days, times and words are written as in the contract."""
     violation = ViolationReported("counterfeit_goods", Harm.HIGH, Source.BRAND, final=True)
     assert canonical_content(Entry("v1", "s1", violation, occur_time=0)) == (
         '{"final":true,"harm":"high","kind":"violation","occur_time":"1970-01-01T00:00:00Z","seller":"s1",'

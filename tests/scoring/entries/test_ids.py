@@ -1,4 +1,4 @@
-"""Ids: 1 to 128 characters of one alphabet, and nothing else."""
+"""Ids: 1 to 128 characters of one alphabet."""
 
 import re
 

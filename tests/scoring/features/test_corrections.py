@@ -1,4 +1,4 @@
-"""Merges: a chain of them is walked once, and leads where it led before."""
+"""Merges: a chain of merges is walked once, with an unchanged result."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +10,7 @@ Merges = dict[tuple[str, int], int]
 
 
 class Counted(Merges):
-    """What was merged into what, and how often it was looked up."""
+    """A merge map that counts its look-ups."""
 
     looks = 0
 
@@ -35,7 +35,7 @@ def merged(pairs: list[tuple[int, int]], find: object, into: Merges) -> Merges:
 
 @given(st.lists(st.tuples(st.integers(0, 15), st.integers(0, 15)), max_size=40))
 def test_every_incident_ends_where_its_merges_lead_step_by_step(pairs: list[tuple[int, int]]) -> None:
-    """In whatever order they were merged and looked up."""
+    """In any order of merges and look-ups."""
     naive, compressed = merged(pairs, naive_root, {}), merged(pairs, find_merged_incident, {})
     assert [find_merged_incident(compressed, "s", name) for name in range(16)] == [
         naive_root(naive, "s", n) for n in range(16)
@@ -47,7 +47,7 @@ def test_every_incident_ends_where_its_merges_lead_step_by_step(pairs: list[tupl
 
 
 def test_a_chain_of_merges_costs_as_much_as_it_is_long() -> None:
-    """Each merged into the next, and then each looked up, which took as many steps as the square."""
+    """Each incident merged into the next, then each looked up: linear, not quadratic."""
     into = Counted()
     merged([(n, n + 1) for n in range(CHAIN)], find_merged_incident, into)
     assert {find_merged_incident(into, "s", name) for name in range(CHAIN + 1)} == {CHAIN}

@@ -1,15 +1,15 @@
-"""From facts to points: certified models of random data never reward what is bad nor punish what is good.
+"""From facts to points: certified models of random data never reward bad conduct nor punish good conduct.
 
-What is promised, by kind of fact, at fixed model and policy, whatever else is on record and whatever the attributes are:
+Promises by kind of fact, at fixed model and policy, for any other facts and attributes:
 
-| never raises points | never lowers them |
-|---|---|
-| a violation that counts, a confirmation, more adjudicated units | dismissal, withdrawal, overturn, reduction |
-| a violation split off into an incident of its own (without units) | incidents merged (without units) |
-| failed orders | clean orders, a higher level of identity, goods attributed to somebody else |
+    | never raises points | never lowers them |
+    |---|---|
+    | a violation that counts, a confirmation, more adjudicated units | dismissal, withdrawal, overturn, reduction |
+    | a violation split off into an incident of its own (without units) | incidents merged (without units) |
+    | failed orders | clean orders, a higher level of identity, goods attributed to another seller |
 
-Waiting worsens no feature by more than the rounding of the decay tables. Not promised, since they are not about conduct:
-changes of control, corrections, attributes; and with units merging can raise a severity, so it has both effects.
+Waiting worsens no feature by more than the rounding of the decay tables. Changes of control, corrections and attributes
+are not about conduct: nothing is promised of them. With units a merge can raise a severity, so it has both effects.
 """
 
 from collections.abc import Sequence
@@ -61,7 +61,9 @@ contexts = st.sampled_from(CONTEXTS)
 
 @cache
 def models() -> tuple[Artifact, ...]:
-    """Three models of labels that follow random features in random directions, wrong ones too, and the attributes most."""
+    """Return three models of labels that follow random features in random, also wrong, directions, and mostly
+    attributes.
+    """
     x, _ = population()
     found = []
     for seed in range(3):
@@ -75,7 +77,7 @@ def models() -> tuple[Artifact, ...]:
 
 
 def seen(cases: Sequence[list[FactRow]], context: dict[str, str], moment: int = NOW) -> tuple[np.ndarray, np.ndarray]:
-    """Inputs of shape (cases, features), and points by model, of shape (models, cases)."""
+    """Return inputs of shape (cases, features), and points by model, of shape (models, cases)."""
     inputs = []
     for rows in cases:
         facts = resolve(columns_of(numbered(rows), ["s"]), np.array([moment]))
@@ -157,7 +159,7 @@ def test_clean_orders_and_identity_never_lower_points_and_failed_orders_never_ra
 def test_waiting_alone_worsens_no_feature_by_more_than_rounding_whatever_was_decided(
     rows: list[FactRow], units: list[int], wait: int, into: int, context: dict[str, str]
 ) -> None:
-    """Units, merges, a change of control: they stand, and time passes alike above and below a rate."""
+    """With units, merges and a change of control: they do not change, and time passes alike above and below a rate."""
     rows = [
         *with_units(rows, units),
         merge("m", "incident-0", f"incident-{into}"),
@@ -175,7 +177,7 @@ def test_waiting_alone_worsens_no_feature_by_more_than_rounding_whatever_was_dec
 def test_what_is_promised_of_points_holds_for_those_of_the_tier_and_of_the_interval(
     rows: list[FactRow], day: int, category: int, severity: int
 ) -> None:
-    """As answered: a further violation raises neither tier points nor either end, nor what upholding would leave."""
+    """A further violation raises neither tier points, nor either end, nor the points if upheld."""
     guilty = [*rows, violation("new", day, category, severity)]
     for model in models():
         before, after = (score(numbered(r), ["s"], NOW, model, policy())[0] for r in (rows, guilty))
@@ -187,7 +189,7 @@ def test_what_is_promised_of_points_holds_for_those_of_the_tier_and_of_the_inter
 
 
 def test_attributes_stay_free() -> None:
-    """Each of the models moves points by an attribute, up here and down there, and is certified all the same."""
+    """Each model moves points by an attribute in both directions, and is still certified."""
     x = np.tile(models()[0].baseline, (200, 1))
     x[:, -1] = np.linspace(0, 100, 200)
     x[:, -2] = 1.0
@@ -198,7 +200,7 @@ def test_attributes_stay_free() -> None:
 
 
 def test_a_model_without_constraints_breaks_these_promises() -> None:
-    """Otherwise they would hold of anything: on the same data, unconstrained, some feature moves points the wrong way."""
+    """On the same data, some feature of an unconstrained model moves points the wrong way."""
     x, bad = population()
     free = page_of(x, bad, tuple(replace(feature, direction=0) for feature in ALL_FEATURES), 60)
     wrong = 0

@@ -1,4 +1,4 @@
-"""Inspections and disputes: what was found moves scores one way, leaves no trace once it is void, and none is no fault."""
+"""Inspections and disputes: findings move scores one way; void ones leave no trace; their absence is no fault."""
 
 import numpy as np
 import pytest
@@ -47,7 +47,7 @@ def test_what_was_failed_or_lost_never_raises_points_and_what_was_passed_never_l
 def test_what_is_void_or_not_to_be_heard_leaves_no_trace(
     rows: list[FactRow], day: int, result: InspectionResult
 ) -> None:
-    """An inspection by a brand or a partner, a dispute that the seller won or both, and all that a correction made void."""
+    """An inspection by a brand or a partner, a dispute not lost, and anything that a correction voided."""
     void = [
         decision(Kind.CORRECTION, "c", target="new", status=CorrectionKind.VOID),
         decision(Kind.CORRECTION, "c2", target="lost", status=CorrectionKind.VOID),
@@ -63,7 +63,7 @@ def test_what_is_void_or_not_to_be_heard_leaves_no_trace(
 @COUNTING
 @given(sellers(), st.lists(days, min_size=1, max_size=4))
 def test_who_was_never_inspected_is_no_worse_than_who_passed_every_time(rows: list[FactRow], passed: list[int]) -> None:
-    """Passing makes up for failing alone, so that nobody needs inspections who has not failed one."""
+    """Passes only make up for failures."""
     rows = [row for row in rows if row.kind != Kind.INSPECTION]
     inputs, points = seen((rows, [*rows, *(inspection(f"p{n}", day, PASSED) for n, day in enumerate(passed))]), {})
     assert (inputs[0] == inputs[1]).all()
@@ -71,7 +71,7 @@ def test_who_was_never_inspected_is_no_worse_than_who_passed_every_time(rows: li
 
 
 def test_a_share_is_of_what_counts_and_passes_do_not_survive_a_change_of_control() -> None:
-    """Of today: one failed of one 1/2, of three 1/4; after the account was sold, the passes are another's."""
+    """Of today: one failure of one is 1/2, of three 1/4. After the account was sold, earlier passes do not count."""
     failed = [inspection("f", TODAY, FAILED)]
     passed = [inspection(f"p{n}", TODAY - 0, PASSED) for n in range(2)]
     assert (share([]), share(failed), share([*failed, *passed])) == (0.0, 0.5, 0.25)

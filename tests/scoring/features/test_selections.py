@@ -1,4 +1,4 @@
-"""Sums of selections of incidents, added up: to the last bit those of a fold of each selection."""
+"""Added-up sums of selections of incidents equal the fold of each selection, to the last bit."""
 
 from dataclasses import fields, replace
 
@@ -53,12 +53,12 @@ def check_all(facts: Facts, groups: int) -> None:
 @settings(max_examples=60, deadline=None)
 @given(sellers(), st.integers(1, 4))
 def test_sums_of_selections_are_those_of_a_fold_of_each(rows: list[FactRow], groups: int) -> None:
-    """Of every union of groups of incidents, and of all incidents but one."""
+    """For every union of groups of incidents, and for all incidents but one."""
     check_all(facts_of(rows), groups)
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 400])
 def test_sums_beyond_what_a_float_holds_exactly_are_rounded_once(count: int) -> None:
-    """400 fresh incidents of weight 63 and odd remainders: above 2^53 units, where the order of additions would show."""
+    """400 fresh incidents of weight 63 and odd remainders: above 2^53 units the order of additions would matter."""
     guilty = [violation(f"v{n}", TODAY - n % 50, 1 + n % 8, 4, incident=f"i{n}") for n in range(count)]
     check_all(facts_of([exposure("x", TODAY - 5, 10), *guilty]), 2)

@@ -1,4 +1,4 @@
-"""Many views at once are each view by itself: the same inputs of the model to the last bit, over random histories."""
+"""Many views at once equal each view alone: the model's inputs to the last bit, over random histories."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ BY_CASE = ("observe_day", "start_day", "exists", "allegations", "override", "ove
 
 
 def regroupings(changes: list[tuple[int, int, bool]]) -> list[FactRow]:
-    """Merges of incidents, and violations that are split off."""
+    """Draw merges of incidents, and violations that are split off."""
     found = []
     for n, (one, other, is_split) in enumerate(changes):
         row = FactRow(0, f"g{n}", "s", Kind.INCIDENT, NOW - 9, NOW - 9, target=f"incident-{other}")
@@ -44,7 +44,7 @@ def regroupings(changes: list[tuple[int, int, bool]]) -> list[FactRow]:
 
 
 def corrections(of: list[tuple[str, bool, int]]) -> list[FactRow]:
-    """Entries that are moved to another day, or void."""
+    """Draw entries that are moved to another day, or void."""
     row = FactRow(0, "", "s", Kind.CORRECTION, NOW - 9, NOW - 9)
     return [
         row._replace(entry_id=f"c{n}", target=name, status=int(CorrectionKind.VOID))
@@ -56,7 +56,7 @@ def corrections(of: list[tuple[str, bool, int]]) -> list[FactRow]:
 
 @st.composite
 def files(draw: st.DrawFn) -> list[FactRow]:
-    """A file with decisions, units, regroupings and corrections, changed hands and verified lately, in any order."""
+    """Draw a file with decisions, units, regroupings, corrections, a change of control and identities, in any order."""
     decided = [
         status(f"d{n}", f"v{which}", to, day, severity=1 if to is Status.REDUCED else None)._replace(units=draw(UNITS))
         for n, (which, to, day) in enumerate(draw(DECISIONS))
@@ -76,7 +76,7 @@ def files(draw: st.DrawFn) -> list[FactRow]:
 
 
 def apart(rows: list[FactRow], names: list[str]) -> FactTable:
-    """The rows as a ledger gives them to a score, with exposure as columns alone."""
+    """Return the rows as a ledger gives them to a score: exposure as columns only."""
     sold = [
         (r.seller, r.report_time, r.exposure_day, r.product_category, r.revision, r.settled_orders, r.service_failures)
         for r in rows
@@ -89,7 +89,7 @@ def apart(rows: list[FactRow], names: list[str]) -> FactTable:
 @settings(max_examples=150, deadline=None)
 @given(st.lists(files(), min_size=1, max_size=3), TIMES)
 def test_exposure_that_is_read_apart_is_seen_as_among_the_others(stated: list[list[FactRow]], now: int) -> None:
-    """All sums of every view, and until when they hold; a ledger has no correction of exposure."""
+    """All sums of every view, and their validity; a ledger has no correction of exposure."""
     names = [f"s{n}" for n in range(len(stated))]
     rows = [row._replace(seller=name) for name, file in zip(names, stated, strict=True) for row in numbered(file)]
     sales = {(row.seller, row.entry_id) for row in rows if row.kind == Kind.EXPOSURE}
@@ -110,7 +110,7 @@ def test_exposure_that_is_read_apart_is_seen_as_among_the_others(stated: list[li
 @settings(max_examples=150, deadline=None)
 @given(st.lists(files(), min_size=1, max_size=3), TIMES)
 def test_what_is_seen_often_at_once_is_what_each_view_sees_by_itself(stated: list[list[FactRow]], now: int) -> None:
-    """Decisions, merges, corrections, units, identities and changes of control, settled once: all sums of every view."""
+    """Decisions, merges, corrections, units, identities and changes of control: all sums of every view."""
     names = [f"s{n}" for n in range(len(stated))]
     rows = [row._replace(seller=name) for name, file in zip(names, stated, strict=True) for row in numbered(file)]
     columns = columns_of(rows, names)

@@ -1,4 +1,4 @@
-"""Adaptive attackers: plans played on the marketplace, of which the best are changed a little and played again."""
+"""Adaptive attackers: plans played on the marketplace; the best are varied and played again."""
 
 import random
 from bisect import bisect_right
@@ -14,36 +14,36 @@ from scoring.policy.sample import Breach
 from tests.scoring.loss_certificate.lives import Life, asked_for, cap_of
 
 MAX_DAYS = 6_000
-"""Days for which an attacker builds at most."""
+"""The longest time for which an attacker builds."""
 TIERS = (None, *Tier)
 BREACHES = [(category, severity) for category in (Category.COUNTERFEIT, Category.SERVICE) for severity in Severity]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How one attacker lives."""
+    """One attacker's strategy."""
 
     fakes: bool
-    """Whether it sells to itself; else in earnest, at no gain."""
+    """Whether it sells to itself; else it trades in earnest, at no gain."""
     target: int
-    """What it settles before it runs, if nothing else makes it run."""
+    """The settled value at which it runs at the latest."""
     pace: float
     """The share of a day's limit that it sells."""
     greed: float
-    """It also runs once a day of orders brings this many times what the history has cost it."""
+    """It also runs once a day's orders are worth so many times the cost of its history."""
     tier: Tier | None
-    """What the model says of it while it builds, and while it runs."""
+    """Its tier while it builds, and while it runs."""
     run_tier: Tier | None
     parts: int
-    """Orders a day of the run."""
+    """Orders per day of the run."""
     zeal: float
     """The share of a day's limit that it takes on a day of the run."""
     waits: int
-    """Days for which it rests before the run."""
+    """Days without trade before the run."""
     refunds: float
-    """The chance a day that it takes a sale back."""
+    """The chance per day that it refunds a sale."""
     season: int
-    """Number of the season that it runs in."""
+    """Number of the season of the run."""
 
 
 def draw_plan(policy: Policy, chance: random.Random, fakes: bool) -> Plan:
@@ -64,7 +64,7 @@ def draw_plan(policy: Policy, chance: random.Random, fakes: bool) -> Plan:
 
 
 def change_plan(plan: Plan, policy: Policy, chance: random.Random) -> Plan:
-    """The plan with one or two parts of another."""
+    """Return the plan with one or two parts of another."""
     other = draw_plan(policy, chance, plan.fakes)
     names = chance.sample(["target", "pace", "greed", "tier", "run_tier", "parts", "zeal", "waits", "refunds"], 2)
     return replace(plan, **{name: getattr(other, name) for name in names})
@@ -73,7 +73,7 @@ def change_plan(plan: Plan, policy: Policy, chance: random.Random) -> Plan:
 def play(
     plan: Plan, policy: Policy, assumptions: Assumptions, chance: random.Random, known: dict[Any, Any], most: int
 ) -> Life:
-    """One name's life by a plan, until it is stopped."""
+    """Play one name's life by a plan, until it is stopped."""
     life = Life(policy, assumptions, plan.tier, known=known)
     while life.day < most and life.settled < plan.target:
         life.refill()
@@ -102,7 +102,7 @@ def play(
 def let_loose(
     policy: Policy, assumptions: Assumptions, fakes: bool, generations: int, each: int, seed: int, most: int = MAX_DAYS
 ) -> Iterator[tuple[Plan, Life, int]]:
-    """Play generations of attackers; yield (plan, life, what it came to) of each."""
+    """Play generations of attackers; yield (plan, life, result) of each."""
     chance, known = random.Random(seed), {}
     best: list[tuple[int, Plan]] = []
     for generation in range(generations):
@@ -117,12 +117,11 @@ def let_loose(
 
 
 def live_at_random(policy: Policy, states: States, life: Life, chance: random.Random, days: int) -> int:
-    """Live some days at random; the number of those on which the real terms were laxer than the abstract state's.
+    """Live some days at random; return on how many days the real terms were laxer than the abstract state's.
 
-    Some have violations confirmed and overturned, with pauses of up to a year, and refunds.
-
-    Also of those on which one that takes nothing back moved farther during a run than an edge leads. Who takes sales back
-    is as one that does not, with stricter terms on the same days.
+    Violations are confirmed and overturned, with pauses of up to a year, and refunds. Days also count on which a name
+    without refunds moved farther during a run than an edge leads. A name with refunds has the days of a name without,
+    and stricter terms.
     """
     laxer, place, takes_back = 0, (0, 0), chance.random() < 0.5
     for season in policy.rule_book.seasons:
@@ -135,7 +134,7 @@ def live_at_random(policy: Policy, states: States, life: Life, chance: random.Ra
             life.overturn(chance.choice([*life.breaches]))
         if pauses and life.started is None and chance.random() < 0.1:
             life.day += chance.randrange(1, 400)
-            life.sleep()  # what was sold before settles
+            life.sleep()  # earlier sales settle
         life.tier = chance.choice((None, *Tier))
         if life.started is None:
             life.refill()

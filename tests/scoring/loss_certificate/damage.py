@@ -1,4 +1,4 @@
-"""Damage to certificates: one value somewhere, or the whole by design; with the digest made anew, as a forger would."""
+"""Damage to certificates: one changed value, or a forgery of the whole; with a new digest, as a forger would."""
 
 import copy
 import json
@@ -13,7 +13,7 @@ from tests.scoring.loss_certificate.toys import TOY, assumed, policy_of
 
 
 def to_be_altered() -> dict[str, Any]:
-    """A certificate of the toy, as its file has it, with all parts that there can be."""
+    """Return a toy's certificate, as its file has it, with all optional parts."""
     lifted = frozenset({("below-100000", MeasureKind.SETTLEMENT_HOLD), ("below-100000", MeasureKind.DEPOSIT)})
     sellers = (
         GrantedSeller("acme", "a", Tier.TRUSTED, 86_400_000_000, frozenset()),
@@ -26,7 +26,7 @@ def to_be_altered() -> dict[str, Any]:
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """The path of every value of a certificate that is no container."""
+    """Yield the path of every value of a certificate that is no container."""
     if isinstance(value, dict):
         return [found for key, part in value.items() for found in places(part, (*path, key))]
     if isinstance(value, list):
@@ -37,7 +37,7 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 def damage(
     certificate: dict[str, Any], where: list[tuple[Any, ...]], chance: random.Random
 ) -> tuple[dict[str, Any], str]:
-    """A copy with one damage, and what it is."""
+    """Return a copy with one damage, and its description."""
     found = copy.deepcopy(certificate)
     path = chance.choice(where)
     parent = found
@@ -63,13 +63,15 @@ def damage(
 
 
 def provable(certificate: dict[str, Any]) -> list[tuple[Any, ...]]:
-    """The places whose damage a check must find: all but names of persons and sellers, which nothing else states."""
+    """Return the places whose damage a check must find: all but names of persons and sellers, which no other part
+    states.
+    """
     names = {"by", "marketplace", "seller", "until", "sequence"}
     return [path for path in places(certificate) if path[-1] not in names]
 
 
 def forge_statement(certificate: dict[str, Any], chance: random.Random) -> tuple[dict[str, Any], str]:
-    """A copy that states what nobody proved, and what that is: it must be refused or listed as not proven by that text."""
+    """Return a copy with an unproven statement, and its text: a check must reject it or list it as not proven."""
     found = copy.deepcopy(certificate)
     part = chance.choice([*(name for name in found["assumptions"] if name != "currency")])
     places = [
@@ -101,7 +103,7 @@ def forge_statement(certificate: dict[str, Any], chance: random.Random) -> tuple
 
 
 def misspell(policy: dict[str, Any], chance: random.Random) -> dict[str, Any]:
-    """A policy with one name more, or another one, in any part on which its terms rest."""
+    """Return a policy with an additional or another name in a part on which its terms rest."""
     found = copy.deepcopy(policy)
     parts = [found, found["trade"], *found["rules"], *(part for one in found["rules"] for part in one["measures"])]
     parts += [step for part in parts for step in part.get("grows", ())]
@@ -120,7 +122,7 @@ Forger = Callable[[dict[str, Any], random.Random], None]
 
 
 def forge(certificate: dict[str, Any], chance: random.Random) -> tuple[dict[str, Any], str]:
-    """A copy that is forged as a whole, with all its parts of one form, and how; it may be what it was."""
+    """Return a copy with a consistent forgery of the whole, and its name; it may equal the original."""
     found = copy.deepcopy(certificate)
     forger = chance.choice(FORGERS)
     forger(found, chance)
@@ -138,7 +140,7 @@ def _pick(found: dict[str, Any], chance: random.Random) -> dict[str, Any]:
 
 
 def leave_out_a_bucket(found: dict[str, Any], chance: random.Random) -> None:
-    """A bucket of settled value is gone from everywhere, with all edges to it and from it."""
+    """Remove a bucket of settled value everywhere, with all its edges."""
     place = chance.randrange(len(found["settled"]))
     found["settled"].pop(place)
     found["temptation_minor"].pop(place)
@@ -149,7 +151,7 @@ def leave_out_a_bucket(found: dict[str, Any], chance: random.Random) -> None:
 
 
 def leave_out_a_day(found: dict[str, Any], chance: random.Random) -> None:
-    """A run is a day shorter, in the tables and the attacks."""
+    """Make a run one day shorter, in the tables and the attacks."""
     for verdict in found["verdicts"].values():
         place = chance.choice([0, -1])
         verdict["running"].pop(place)
@@ -158,28 +160,28 @@ def leave_out_a_day(found: dict[str, Any], chance: random.Random) -> None:
 
 
 def leave_out_deposits(found: dict[str, Any], _: random.Random) -> None:
-    """Whatever is asked for, there are no states with a deposit."""
+    """Remove the states with a deposit, whatever the rules require."""
     found["deposits"] = found["deposits"][:1]
     for verdict in found["verdicts"].values():
         verdict["building"] = [[row[:1] for row in rows] for rows in verdict["building"]]
 
 
 def permute_states(found: dict[str, Any], chance: random.Random) -> None:
-    """States of one table are in another order."""
+    """Permute the states of one table."""
     table = chance.choice(_tables(found))
     rows = chance.choice([table, chance.choice(table)])
     chance.shuffle(rows)
 
 
 def swap_tables(found: dict[str, Any], chance: random.Random) -> None:
-    """The tables, or all, of one verdict are those of the other."""
+    """Give one verdict the tables, or all parts, of the other."""
     first, second = found["verdicts"].values()
     for name in chance.choice([("building",), ("running",), ("attack",), tuple(first)]):
         first[name], second[name] = second[name], first[name]
 
 
 def lower_a_table(found: dict[str, Any], chance: random.Random) -> None:
-    """Every value is less by a share, or by one; also of what is said of it."""
+    """Lower every value by a share, or by one, and the statements about it."""
     verdict, parts = _pick(found, chance), chance.choice([0, 1, 2, 10])
     for name in ("building", "running"):
         verdict[name] = [
@@ -191,19 +193,19 @@ def lower_a_table(found: dict[str, Any], chance: random.Random) -> None:
 
 
 def swap_currency(found: dict[str, Any], chance: random.Random) -> None:
-    """All amounts are of another currency, the assumptions' too."""
+    """Change the currency of all amounts and of the assumptions."""
     found["currency"] = found["assumptions"]["currency"] = chance.choice(["USD", "JPY", "CNY", "eur"])
 
 
 def assume_less(found: dict[str, Any], chance: random.Random) -> None:
-    """An assumption is another one, in the certificate alone."""
+    """Change an assumption in the certificate only."""
     part, key = chance.choice([("stop", "days"), ("confirm", "days"), ("wash", "ppm"), ("identity", "minor"),
         ("aged_account", "minor"), ("aged_account", "ppm"), ("runners", "count"), ("overturned", "ppm")])  # fmt: skip
     found["assumptions"][part][key] += chance.choice([-1, 1, 1, 10**6, -(10**6)])
 
 
 def add_to_assumptions(found: dict[str, Any], chance: random.Random) -> None:
-    """An assumption more: a carrier, another category, or how long caution lasts."""
+    """Add an assumption: a carrier, another category, or the length of caution."""
     part = chance.choice(["carrier", "caution", "stop", "wash"])
     rows = {"days": chance.randrange(1, 30), "ppm": chance.randrange(10**6), "source": "x"}
     if part in ("stop", "wash"):
@@ -213,7 +215,7 @@ def add_to_assumptions(found: dict[str, Any], chance: random.Random) -> None:
 
 
 def attack_less(found: dict[str, Any], chance: random.Random) -> None:
-    """An attack begins with less settled, or takes less on a day, and its sums are made to agree."""
+    """Let an attack begin with less settled, or take less on a day, with matching sums."""
     attack = _pick(found, chance)["attack"]
     day = chance.choice(attack["days"])
     less = chance.randrange(1, 500)
@@ -222,7 +224,7 @@ def attack_less(found: dict[str, Any], chance: random.Random) -> None:
 
 
 def take_less(found: dict[str, Any], chance: random.Random) -> None:
-    """What a tier takes is less, and so is all that follows from it."""
+    """Lower a tier's take, and all results that follow from it."""
     takes = found["takes"]
     for take in takes["by_tier"].values():
         for key in take:
@@ -232,7 +234,7 @@ def take_less(found: dict[str, Any], chance: random.Random) -> None:
 
 
 def accept_more(found: dict[str, Any], chance: random.Random) -> None:
-    """Somebody accepts what holds, what is no verdict, another sum, or the same twice."""
+    """Accept a verdict that holds, an unknown verdict, another sum, or the same sum twice."""
     one = {
         "verdict": chance.choice([*found["verdicts"], "granted", "all"]),
         "by": "x",

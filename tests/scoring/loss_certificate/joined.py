@@ -1,4 +1,4 @@
-"""Lives across several policies: random and worst-case histories, each held against the sum of its sequence."""
+"""Lives across several policies: random and worst-case histories, each compared with the sum of its sequence."""
 
 import random
 from bisect import bisect_right
@@ -27,7 +27,7 @@ MARKETS = ("", "acme", "other")
 
 @dataclass(frozen=True)
 class Served:
-    """Policies that are served one after the other, and what the certificate of the last one states."""
+    """Policies that are served one after the other, and the bounds of the last one's certificate."""
 
     data: tuple[dict[str, Any], ...]
     policies: tuple[Policy, ...]
@@ -35,7 +35,7 @@ class Served:
     stated: dict[str, Any]
     certificate: dict[str, Any]
     known: dict[Any, Terms] = field(default_factory=dict)
-    """Terms that were answered before: shared by lives, to save time."""
+    """Cached terms, shared by lives."""
 
     def bound(self, *, is_real: bool) -> int:
         most: int = self.certificate["sequence"]["most_minor"]["unconditional" if is_real else "against_faked_history"]
@@ -43,7 +43,7 @@ class Served:
 
 
 def draw_sequences(chance: random.Random) -> Iterator[Served]:
-    """Random sequences of two or three accepted policies, with hold limits, carriers, notices and groups."""
+    """Draw sequences of two or three accepted policies, with hold limits, carriers, notices and groups."""
     while True:
         worlds = [make_world(chance.randint) for _ in range(chance.choice([2, 2, 3]))]
         stated = worlds[0][1]
@@ -60,7 +60,7 @@ def draw_sequences(chance: random.Random) -> Iterator[Served]:
 
 
 def _dress(data: dict[str, Any], chance: random.Random, number: int) -> dict[str, Any]:
-    """A policy with parts that single sellers do not choose: limits of holds, a closure with notice, a group."""
+    """Add parts that single sellers do not choose: limits of holds, a closure with notice, a group."""
     rules = list(data["rules"])
     if chance.random() < 0.4:
         closed = {"kind": "suspension", "terminates": True, "notice_days": 30}
@@ -76,15 +76,15 @@ def _dress(data: dict[str, Any], chance: random.Random, number: int) -> dict[str
 
 @dataclass
 class JoinedLife(Life):
-    """A name that trades on while policies are committed. Its orders keep the terms of their capture."""
+    """A name that keeps trading while policies are committed. Its orders keep the terms of their capture."""
 
     marketplace: str = ""
     stop_day: int = 0
-    """The day on which its run is stopped; set by its first order that is not kept."""
+    """The day on which its run is stopped; set by its first unkept order."""
     orders: list[tuple[Order, Terms, int]] = field(default_factory=list)
-    """Orders of earlier days that it did not keep, their terms, and the most days of a hold."""
+    """Unkept orders of earlier days, their terms, and the most days of a hold."""
     today: list[Policy] = field(default_factory=list)
-    """The policies that were served today."""
+    """The policies served today."""
 
     def __post_init__(self) -> None:
         self.today = [self.policy]
@@ -95,7 +95,7 @@ class JoinedLife(Life):
         return self.terms_by(self.policy)
 
     def terms_by(self, policy: Policy) -> Terms:
-        """The terms of today by a policy."""
+        """Return the terms of today by a policy."""
         seasons = policy.rule_book.seasons
         season = find_season(seasons, self.origin + self.day)
         found = tuple(replace(breach, age_days=self.day - day) for breach, day in self.breaches.values())
@@ -111,17 +111,17 @@ class JoinedLife(Life):
         return self.started is not None and self.day >= self.stop_day
 
     def commit(self, policy: Policy) -> None:
-        """Have another policy served from now on."""
+        """Serve another policy from now on."""
         self.policy = policy
         self.today.append(policy)
 
     def top_up(self) -> None:
-        """Place what is missing of the deposit."""
+        """Place the missing deposit."""
         missing = max(self.terms.deposit_minor - self.deposit, 0)
         self.cash, self.deposit = self.cash - missing, self.deposit + missing
 
     def run(self, value: int) -> None:
-        """Take orders that it does not keep, as one or as the smallest that there are."""
+        """Take orders without keeping them, as one order or as the smallest possible ones."""
         was_running, before = self.started is not None, self.captured_today
         assert self.policy.trade is not None
         self.keep_none([value])
@@ -131,7 +131,7 @@ class JoinedLife(Life):
             self.stop_day = self.day + count_run_days(self.policy.trade, self.assumptions)
 
     def sleep(self) -> None:
-        """Go on to the next day. The day's orders have the hold and the reserve of the strictest policy of the day."""
+        """Go on to the next day. The day's orders get the hold and reserve of the day's strictest policy."""
         terms = reduce(fix_terms, (self.terms_by(policy) for policy in reversed(self.today)))
         limit = max(policy.rule_book.hold_limits.get(self.marketplace, MAX_HOLD_DAYS) for policy in self.today)
         self.orders += [(order, terms, limit) for order, _ in self.unkept]
@@ -139,7 +139,7 @@ class JoinedLife(Life):
         super().sleep()
 
     def paid_out(self) -> int:
-        """What is paid out of orders that are not kept, by the day before the stop, and never after it."""
+        """Return the payouts for unkept orders, by the day before the stop."""
         total = 0
         for order, terms, limit in self.orders:
             paid = 0
@@ -153,9 +153,10 @@ class JoinedLife(Life):
 
 
 def live(sequence: Served, chance: random.Random) -> tuple[JoinedLife, bool]:
-    """One life: a history that is faked or real, and a run across the commits, by chance or as greedy as can be.
+    """Live one life: a faked or real history, and a run across the commits, by chance or as greedy as possible.
 
-    What a history costs is paid at once, since time costs a cheat nothing. Return it, and whether it is real.
+    A history's cost is paid at once, since time costs a cheat nothing. Return the life, and whether its history is
+    real.
     """
     is_real, is_greedy = chance.random() < 0.5, chance.random() < 0.6
     policies, assumptions = list(sequence.policies), sequence.assumptions
@@ -190,7 +191,7 @@ def live(sequence: Served, chance: random.Random) -> tuple[JoinedLife, bool]:
 
 
 def _worth(life: JoinedLife, tier: Tier | None) -> int:
-    """What a day's orders are worth if a model says so: a cheat's best guess."""
+    """Return the best value of a day's orders over the model's tiers: a cheat's best guess."""
     life.tier = tier
     terms = life.terms
     return cap_of(terms) // (1 + terms.hold_days) - terms.deposit_minor
@@ -217,7 +218,8 @@ def _act(life: JoinedLife, chance: random.Random, *, is_real: bool, is_greedy: b
 def play(sequences: int, each: int, seed: int) -> tuple[int, Sequence[str], float]:
     """Play lives by random sequences.
 
-    Return their number, what each beyond the bound came to, and of how many sequences the best came to nine tenths of it.
+    Return their number, the results beyond the bound, and the number of sequences whose best life got nine tenths of
+    the bound.
     """
     chance, above, near, bounded = random.Random(seed), [], 0, 0
     drawn = draw_sequences(chance)

@@ -1,4 +1,4 @@
-"""One name's life on a marketplace, day by day: the game that a certificate bounds, played by the real terms and payouts."""
+"""One name's life on a marketplace, day by day: the game that a certificate bounds, with the real terms and payouts."""
 
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ def terms_of(
     day: int = 0,
     breaches: tuple[Breach, ...] = (),
 ) -> Terms:
-    """The terms that the policy's own code answers for a seller, by default without violations."""
+    """Return the terms that the policy's own code gives a seller, by default without violations."""
     categories = {"", *(rule.settled_category for rule in policy.rule_book.rules)}
     values = dict.fromkeys(categories, settled)
     sample = Sample(None, breaches, values, day, marketplace, tier, tenure, deposit_minor=NO_CAP)
@@ -39,7 +39,7 @@ def cap_of(terms: Terms) -> int:
 
 
 def asked_for(policy: Policy) -> tuple[list[int], list[int]]:
-    """Every settled value, and every tenure, that a rule or a cap asks for."""
+    """Return every settled value, and every tenure, that a rule or a cap names."""
     rules = policy.rule_book.rules
     caps = [measure for rule in rules for measure in rule.measures if isinstance(measure, ValueCap)]
     values = {rule.settled_below for rule in rules} | {step.settled_minor for one in caps for step in one.grows}
@@ -54,29 +54,29 @@ class Life:
     policy: Policy
     assumptions: Assumptions
     tier: Tier | None = None
-    """What the model, or nobody, says of it; may be changed any day."""
+    """The model's tier, or none; may change on any day."""
     day: int = 0
     settled: int = 0
     deposit: int = 0
     cash: int = 0
     real: int = 0
-    """Value that it sold in earnest."""
+    """Value sold in earnest."""
     pipeline: list[tuple[int, int]] = field(default_factory=list)
-    """(day on which it settles, value) of what was sold, in earnest or to itself."""
+    """(day of settlement, value) of sales, in earnest or to itself."""
     unkept: list[tuple[Order, Terms]] = field(default_factory=list)
-    """Orders that it took and did not keep, with the terms at their capture."""
+    """Orders taken and not kept, with the terms at their capture."""
     captured_today: int = 0
     breaches: dict[str, tuple[Breach, int]] = field(default_factory=dict)
-    """Confirmed violations that stand, and the day on which each happened."""
+    """Valid confirmed violations, and the day of each."""
     origin: int = 0
-    """The date of its first day, in days since 1970-01-01: seasons are by it."""
+    """The date of its first day, in days since 1970-01-01, for seasons."""
     started: int | None = None
-    """Day of the first order that it did not keep."""
+    """Day of the first unkept order."""
     state_at_start: tuple[int, int] = (0, 0)
-    """What it had settled by then, and its tenure."""
+    """The settled value and tenure on that day."""
 
     known: dict[tuple[Any, ...], Terms] = field(default_factory=dict)
-    """Terms that were answered before, by all that this policy asks for: the same object for many lives saves time."""
+    """Cached terms, by all that this policy asks for; lives that share it save time."""
 
     def __post_init__(self) -> None:
         self.steps, self.tenures = asked_for(self.policy)
@@ -103,17 +103,17 @@ class Life:
         return count_run_days(self.policy.trade, self.assumptions)
 
     def choose_season(self, number: int) -> None:
-        """Make today the first day of a season, by its number: who runs chooses the day, and waiting costs nothing."""
+        """Make today the first day of a season, by its number: a runner chooses the day, and waiting costs nothing."""
         if seasons := self.policy.rule_book.seasons:
             self.origin = seasons[number % len(seasons)].first_day - self.day
 
     def refill(self) -> None:
-        """Place what is missing of the deposit, or take back what is too much."""
+        """Place the missing deposit, or take back the excess."""
         asked = self.terms.deposit_minor
         self.cash, self.deposit = self.cash + self.deposit - asked, asked
 
     def room(self) -> int:
-        """What may still be captured today; nothing while the deposit is too small."""
+        """Return the value that may still be captured today; 0 while the deposit is too small."""
         terms = self.terms
         if self.is_stopped or self.deposit < terms.deposit_minor:
             return 0
@@ -131,9 +131,9 @@ class Life:
             self.real += value
 
     def keep_none(self, values: Sequence[int]) -> None:
-        """Take orders of these values, or of the smallest that there are, and keep none of them.
+        """Take orders of these values, or the smallest possible ones, and keep none.
 
-        Of a day's limit below the smallest order one order is left.
+        A day's limit below the smallest order allows one order.
         """
         assert self.policy.trade is not None
         smallest = self.policy.trade.smallest_order_minor
@@ -156,7 +156,7 @@ class Life:
         self.breaches.pop(name, None)
 
     def refund(self, value: int) -> None:
-        """Refund settled orders: what was settled falls, and a cheat's own money goes round."""
+        """Refund settled orders: the settled value falls, and a cheat's own money goes round."""
         self.settled = max(self.settled - value, 0)
 
     def sleep(self) -> None:
@@ -167,13 +167,15 @@ class Life:
         self.pipeline = [one for one in self.pipeline if one[0] > self.day]
 
     def end(self) -> int:
-        """Cash after the stop: payouts until the day before, less the deposit; who never cheated has it back."""
+        """Return the cash after the stop: payouts until the day before, less the deposit, which an honest name gets
+        back.
+        """
         if self.started is None:
             return self.cash + self.deposit
         return self.cash + self.paid_out()
 
     def paid_out(self) -> int:
-        """What is paid out of orders that are not kept, until the run is stopped."""
+        """Return the payouts for unkept orders, until the run is stopped."""
         assert self.started is not None
         last = self.started + self.run_days - 1
         currency = self.policy.rule_book.currency
@@ -181,9 +183,9 @@ class Life:
 
 
 def replay(policy: Policy, assumptions: Assumptions, attack: dict[str, Any]) -> int:
-    """Play a printed attack by the real terms and payouts; the sum that it comes to.
+    """Play a printed attack by the real terms and payouts; return the resulting sum.
 
-    Its tier is the one, or none, whose terms give it the most, as a model might; its day one of the season that does.
+    The tier, or none, and the season are those whose terms give it the most.
     """
     dates = [day for one in policy.rule_book.seasons for day in (one.first_day, one.last_day + 1)] or [0]
     days, released = attack["days"], 0

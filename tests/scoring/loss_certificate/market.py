@@ -1,8 +1,8 @@
-"""Adaptive attackers in the simulated market: tiers by its stand-in for a model, its delays, caution by the core itself.
+"""Adaptive attackers in the simulated market, with its stand-in for a model, its delays, and the core's own caution.
 
-What the market knows is its own: flow is on record the next day, buyers dispute on the tenth day, a person looks into
-disputes and into cases of caution and does not always see what is there. What a certificate assumes is kept to: a run is
-stopped at the latest after as many days as it states, and a sale to oneself costs what it states.
+The market has its own knowledge: flow is recorded the next day, and buyers dispute on the tenth day. A person checks
+disputes and cases of caution, and may miss the truth. The certificate's assumptions are kept: a run is stopped after at
+most its stated days, and a sale to oneself has the stated cost.
 """
 
 import random
@@ -33,7 +33,7 @@ from tests.scoring.loss_certificate.lives import asked_for, cap_of
 FIRST_DAY = 20_000
 """The date of the first day of every life, in days since 1970-01-01."""
 FLOW_DAYS = 240
-"""Days before a run of which flow is on record: the 180 in which days of caution count, and what rules look back on."""
+"""Days of recorded flow before a run: the 180 in which days of caution count, and the look-back of rules."""
 DELIVERY_DAYS = 4
 YEAR = 365
 QUIET_DAYS, QUIET, JUMP_DAYS = 30, 0.04, 3
@@ -42,14 +42,14 @@ QUIET_DAYS, QUIET, JUMP_DAYS = 30, 0.04, 3
 
 @dataclass(frozen=True)
 class Plan:
-    """How one attacker goes about it."""
+    """One attacker's strategy."""
 
     fakes: bool
-    """Whether it sells to itself; else in earnest, at no gain."""
+    """Whether it sells to itself; else it trades in earnest, at no gain."""
     bought_minor: int
-    """What the account that it begins with has settled; 0 for a new name."""
+    """The settled value of the account it begins with; 0 for a new name."""
     target_minor: int
-    """What is settled before it runs."""
+    """The settled value before the run."""
     pace: float
     """The share of a day's limit that it sells."""
     order_minor: int
@@ -57,13 +57,13 @@ class Plan:
     run_order_minor: int
     """Value of an order in its run: few large ones are few disputes."""
     waits: int
-    """Days for which it rests before the run."""
+    """Days without trade before the run."""
     zeal: float
     """The share of a day's limit that it takes on a day of the run."""
     faked_days: int
-    """Days after which it has orders that it never shipped stated as delivered."""
+    """Days after which it states unshipped orders as delivered."""
     jumps: int
-    """Jumps of its sales before the run, each a caution that it sits out, so that fewer days of caution are left."""
+    """Jumps of its sales before the run. It sits out each caution, so fewer days of caution are left."""
 
 
 def draw_plan(policy: Policy, chance: random.Random, fakes: bool) -> Plan:
@@ -83,7 +83,7 @@ def draw_plan(policy: Policy, chance: random.Random, fakes: bool) -> Plan:
 
 
 def change_plan(plan: Plan, policy: Policy, chance: random.Random) -> Plan:
-    """The plan with one or two parts of another."""
+    """Return the plan with one or two parts of another."""
     other = draw_plan(policy, chance, plan.fakes)
     names = chance.sample([name for name in Plan.__dataclass_fields__ if name != "fakes"], chance.choice([1, 2]))
     return replace(plan, **{name: getattr(other, name) for name in names})
@@ -103,18 +103,18 @@ class Trader:
     plan: Plan
     chance: random.Random
     known: dict[Any, Terms]
-    """Terms by all that the policy asks for: shared by lives, to save time."""
+    """Cached terms, by all that the policy asks for, shared by lives."""
     day: int = FIRST_DAY
     settled: int = 0
     cash: int = 0
     pipeline: list[tuple[int, int]] = field(default_factory=list)
-    """(day on which it settles, value) of what was sold, in earnest or to itself."""
+    """(day of settlement, value) of sales, in earnest or to itself."""
     sold: list[tuple[int, int]] = field(default_factory=list)
-    """(day, orders) of what was sold, in earnest or to itself: what the model sees of it."""
+    """(day, orders) of sales, in earnest or to itself, as the model sees them."""
     kept: dict[int, tuple[int, int]] = field(default_factory=dict)
-    """By day orders captured that are kept, and their value."""
+    """By day, orders captured and kept, and their value."""
     unkept: list[tuple[Order, Terms, int]] = field(default_factory=list)
-    """(order, its terms at capture, number of orders that it stands for) of the run, by day."""
+    """(order, its terms at capture, number of orders that it represents) of the run, by day."""
 
     def __post_init__(self) -> None:
         self.steps, self.tenures = asked_for(self.policy)
@@ -122,7 +122,7 @@ class Trader:
         self.joined = self.day
 
     def terms(self) -> Terms:
-        """Terms by the tier that the market's stand-in for a model gives it."""
+        """Return the terms by the tier of the market's stand-in for a model."""
         while self.first_sold < len(self.sold) and self.sold[self.first_sold][0] <= self.day - YEAR:
             self.recent -= self.sold[self.first_sold][1]
             self.first_sold += 1
@@ -154,7 +154,9 @@ class Trader:
             self.settled += self.pipeline.pop(0)[1]
 
     def flow(self) -> list[FlowDay]:
-        """What is on record of the last days: each stated in the first hour of the next, delivery as it was claimed to be."""
+        """Return the recorded flow of the last days, each stated in the first hour of the next, with delivery as
+        claimed.
+        """
         runs = {order.capture_day: (number, order.captured_minor) for order, _, number in self.unkept}
         found = []
         for day in range(self.day - FLOW_DAYS, self.day):
@@ -171,7 +173,7 @@ class Trader:
         return found
 
     def cautions(self) -> tuple[Caution, ...]:
-        """The cautions in force this morning, as the core finds them."""
+        """Return the cautions in force this morning, as the core finds them."""
         if self.policy.caution is None:
             return ()
         return find_cautions_of_seller((), self.day * DAY + DAY // 12, self.policy.caution, self.flow())
@@ -180,7 +182,7 @@ class Trader:
 def play(
     plan: Plan, policy: Policy, assumptions: Assumptions, chance: random.Random, known: dict[Any, Terms]
 ) -> tuple[int, int]:
-    """One name's life by a plan: what it came to, and the days of its run until it was stopped."""
+    """Play one name's life by a plan; return its result and the days of its run."""
     life = Trader(policy, assumptions, plan, chance, known)
     life.settled, cost = plan.bought_minor, assumptions.identity_minor
     if plan.bought_minor:
@@ -209,7 +211,7 @@ def _sell_for(life: Trader, days: int, share: float) -> None:
 
 
 def _run(life: Trader) -> tuple[int, int]:
-    """Take orders and keep none until somebody stops it; what it came to, and the days."""
+    """Take orders and keep none until the run is stopped; return the result and the days."""
     policy, plan = life.policy, life.plan
     assert policy.trade is not None
     begun, currency = life.day, policy.rule_book.currency
@@ -250,7 +252,7 @@ def _run(life: Trader) -> tuple[int, int]:
 def let_loose_in_market(
     policy: Policy, assumptions: Assumptions, fakes: bool, generations: int, each: int, seed: int
 ) -> Iterator[tuple[Plan, int, int]]:
-    """Play generations of attackers of which the best are varied; yield (plan, what it came to, days of its run)."""
+    """Play generations of attackers and vary the best; yield (plan, result, days of its run)."""
     chance, known = random.Random(seed), {}
     best: list[tuple[int, Plan]] = []
     for generation in range(generations):

@@ -1,4 +1,4 @@
-"""The table of a certificate as a linear program: an answer by other means than the one that is tested."""
+"""The table of a certificate as a linear program: an independent method."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from scoring.policy.measures import PPM
 
 
 def solve_as_linear_program(states: States, assumptions: Assumptions, history_is_real: bool) -> list[int]:
-    """The least table by HiGHS: minimise the sum of W, subject to one row an edge; all states, then fresh."""
+    """Return the least table by HiGHS: minimise the sum of W, subject to one row per edge; all states, then fresh."""
     buckets, tenures, levels, days = len(states.settled), len(states.tenure), len(states.deposits), states.run_days
     share = 0 if history_is_real else assumptions.wash_ppm
     price = [edge * share // PPM for edge in states.settled]

@@ -1,4 +1,4 @@
-"""Attackers let loose, histories at random and certificates that were altered: nothing gets past what is proven."""
+"""Attackers, random histories and altered certificates: none gets past the proof."""
 
 import json
 import random
@@ -24,7 +24,7 @@ from tests.scoring.loss_certificate.toys import TOY, World, assumed, cap, policy
 @settings(max_examples=150, deadline=None)
 @given(worlds(), st.integers(0, 2**32))
 def test_no_real_history_gets_laxer_terms_or_moves_farther_than_its_abstract_state(world: World, seed: int) -> None:
-    """Whatever it sells, fakes, takes back or does not keep, is confirmed or overturned, and whatever a model says."""
+    """With any sales, fakes, refunds, unkept orders, confirmations, overturns and tiers."""
     policy, assumptions, chance = policy_of(world[0]), assumed(**world[1]), random.Random(seed)
     states = build_states(policy, assumptions)
     assert live_at_random(policy, states, Life(policy, assumptions), chance, 60) == 0
@@ -34,7 +34,9 @@ def test_no_real_history_gets_laxer_terms_or_moves_farther_than_its_abstract_sta
 @settings(max_examples=150, deadline=None)
 @given(worlds(), st.integers(0, 2**32))
 def test_no_life_by_random_policies_brings_more_than_the_certificate_states(world: World, seed: int) -> None:
-    """Whoever only fakes stays within the first verdict's sum, whoever also trades in earnest within the second's."""
+    """A name that only fakes stays within the first verdict's sum; one that also trades in earnest within the
+    second's.
+    """
     policy, assumptions, chance = policy_of(world[0]), assumed(**world[1]), random.Random(seed)
     found = certify(policy, assumptions)["verdicts"]
     for fakes in (True, False):
@@ -44,7 +46,9 @@ def test_no_life_by_random_policies_brings_more_than_the_certificate_states(worl
 
 @pytest.mark.long
 def test_no_damaged_certificate_is_accepted_even_with_its_digest_made_anew() -> None:
-    """A value changed, a state or a part gone, another type, anywhere; buckets, days, verdicts left out, swapped, lowered."""
+    """Anywhere a value changed, a state or part removed, another type; buckets, days, verdicts removed, swapped,
+    lowered.
+    """
     certificate = to_be_altered()
     where, chance = provable(certificate), random.Random(17)
     accepted = []
@@ -61,7 +65,7 @@ def test_no_damaged_certificate_is_accepted_even_with_its_digest_made_anew() -> 
 
 
 def test_a_forged_statement_is_refused_or_listed_as_not_proven() -> None:
-    """An assumption without its source, a section or a name that is none, grants nobody looked at, "the board"."""
+    """An assumption without its source, an unknown section or name, unchecked grants, "the board"."""
     certificate, chance, passed = to_be_altered(), random.Random(9), []
     for _ in range(150):
         forged, text = forge_statement(certificate, chance)
@@ -75,7 +79,7 @@ def test_a_forged_statement_is_refused_or_listed_as_not_proven() -> None:
 
 
 def test_all_that_a_sound_certificate_cannot_prove_is_listed() -> None:
-    """Eight lines at most for assumptions, one for what persons granted, one for each who accepted."""
+    """At most eight lines for assumptions, one for persons' grants, one per accepting person."""
     found = certify(policy_of(TOY), assumed(), {FAKED: "r.head"})
     assert check_certificate(TOY, json.loads(json.dumps(found))).not_proven == (
         *(
@@ -130,7 +134,7 @@ def test_an_altered_certificate_is_refused_by_what_is_wrong_with_it() -> None:
 
 
 def test_an_attack_that_does_not_pay_is_checked_step_by_step_as_well() -> None:
-    """Whatever its sum: else a verdict that holds could come with an attack that nobody can make."""
+    """Otherwise a verdict that holds could contain an impossible attack."""
     data = toy(cap(1_000), rule("all", {"kind": "settlement_hold", "days": 5}, {"kind": "deposit", "amount_minor": 50}))
     found = json.loads(json.dumps(certify(policy_of(data), assumed())))
     assert found["verdicts"][FAKED]["holds"]

@@ -1,4 +1,4 @@
-"""The loss certificate: a toy thought through by hand, random policies against an LP, and every attack played for real."""
+"""The loss certificate: a toy worked by hand, random policies against an LP, and every attack replayed."""
 
 import copy
 import json
@@ -39,7 +39,7 @@ FAKED, REAL = "against_faked_history", "unconditional"
 
 
 def certified(data: dict[str, Any], **parts: Any) -> dict[str, Any]:
-    """A certificate as its file has it, checked by the other code."""
+    """Return a certificate as its file has it, checked by the other code."""
     found: dict[str, Any] = json.loads(json.dumps(certify(policy_of(data), assumed(**parts))))
     check_certificate(data, found, stated(**parts))
     return found
@@ -58,7 +58,7 @@ def test_the_worked_toy() -> None:
 
 
 def test_a_longer_hold_makes_the_toy_hold_against_faked_history_and_one_day_more_of_a_run_breaks_it() -> None:
-    """20,000 for a history of 20,000: nothing is left, and the name is lost; with a day more 4,000 are."""
+    """20,000 for a history of 20,000: nothing is left, and the name is lost; with one day more 4,000 is left."""
     held = toy(cap(1_000, (100_000, 1_500), (400_000, 4_000)), hold(6, 400_000, deposit=200))
     assert certified(held)["verdicts"][FAKED]["holds"]
     assert not certified(held)["verdicts"][REAL]["holds"]
@@ -68,7 +68,7 @@ def test_a_longer_hold_makes_the_toy_hold_against_faked_history_and_one_day_more
 
 
 def test_both_verdicts_hold_where_nothing_is_paid_out_before_a_run_is_stopped() -> None:
-    """A hold as long as the run, whoever it is: then even a real history brings nothing, and honest holds are the price."""
+    """A hold as long as the run: even a real history brings nothing; the price is the hold of honest sellers."""
     found = certified(toy(cap(1_000), rule("hold", {"kind": "settlement_hold", "days": 5})))
     assert [found["verdicts"][name]["holds"] for name in (FAKED, REAL)] == [True, True]
     assert found["takes"]["largest"] == {"gross_minor": 5_000, "after_refunds_minor": 0}
@@ -85,7 +85,7 @@ def test_a_run_goes_on_until_the_confirmation_whatever_caution_the_policy_has() 
 
 
 def test_a_notice_adds_days_without_a_suspension() -> None:
-    """30 days of notice to five of a run, less a suspension that holds with the closure; what they bring is held."""
+    """30 days of notice to a run of five, less a suspension in force with the closure; their value is held."""
     closed = rule("closed", {"kind": "suspension", "terminates": True, "notice_days": 30}, standing={"from": 24})
 
     def suspended(days: int, **conditions: Any) -> dict[str, Any]:
@@ -108,7 +108,7 @@ def test_a_notice_adds_days_without_a_suspension() -> None:
 
 
 def test_both_codes_count_the_same_days_of_a_notice() -> None:
-    """Of random closures and suspensions, on standing, counts and tiers: the same days, or both refuse."""
+    """Random closures and suspensions, on standing, counts and tiers: the same days, or both raise."""
     chance, found = random.Random(4), []
 
     def draw(number: int) -> dict[str, Any]:
@@ -149,13 +149,13 @@ def test_both_codes_count_the_same_days_of_a_notice() -> None:
 
 
 def test_how_long_a_caution_lasts_cannot_be_assumed() -> None:
-    """It is the policy's to say: refused by name where a certificate is made."""
+    """The policy states it; the certificate rejects it by name."""
     with pytest.raises(CertificateRefused, match="caution is not a part of assumptions"):
         assumed(caution={"days": 14, "source": "the longest caution"})
 
 
 def test_a_deposit_that_comes_back_before_the_stop_or_is_not_refilled_deters_nobody() -> None:
-    """Only one that must be whole, and is kept until the stop, is lost by a run."""
+    """A run loses only a deposit that must be whole and is kept until the stop."""
     deposit = {"kind": "deposit", "amount_minor": 3_900}
     rules = cap(1_000), rule("all", {"kind": "settlement_hold", "days": 1}, deposit)
     kept, early, drawn = (
@@ -168,7 +168,7 @@ def test_a_deposit_that_comes_back_before_the_stop_or_is_not_refilled_deters_nob
 
 
 def test_who_places_enough_of_a_deposit_counts_as_having_done_so_without_losing_it() -> None:
-    """The bound holds for whatever is placed: terms of who placed most, and the loss of what everybody must place."""
+    """The bound is valid for any deposit: terms of the largest, loss of the required one."""
     free, asking = (
         certified(toy(cap(1_000), *more))
         for more in ((), (rule("low", {"kind": "value_cap", "value_minor": 10}, deposit={"below": 9_000}),))
@@ -178,14 +178,14 @@ def test_who_places_enough_of_a_deposit_counts_as_having_done_so_without_losing_
 
 
 def test_the_cheapest_way_to_a_history_counts_be_it_bought_or_faked() -> None:
-    """An account of 400,000 settled for 1,500 is better than faking it for 20,000."""
+    """An account of 400,000 settled for 1,500 is cheaper than faking it for 20,000."""
     found = certified(TOY, aged_account={"minor": 1_500, "ppm": 0})["verdicts"][FAKED]
     assert found["most_minor"] == 5 * 4_000 - 1_500
     assert found["attack"]["entered_with_minor"] == 400_000
 
 
 def test_the_slowest_stop_and_the_cheapest_fake_of_all_product_categories_count_together() -> None:
-    """Whatever is sold: a cheat builds where it is cheap, and runs where it is slowly seen."""
+    """A cheat builds in the cheapest category, and runs in the slowest."""
     rows = {"toys": {"days": 4}, "tools": {"days": 1}}
     assert certified(TOY, stop={"by_product_category": rows})["run_days"] == 7
     cheap = certified(TOY, wash={"by_product_category": {"cards": {"ppm": 10_000}}})
@@ -193,7 +193,7 @@ def test_the_slowest_stop_and_the_cheapest_fake_of_all_product_categories_count_
 
 
 def test_a_release_on_a_scan_counts_as_none_unless_a_carrier_confirms_the_address() -> None:
-    """Then nothing is paid out before the carrier can have been there: as a hold of as many days."""
+    """With confirmation no payout precedes the carrier's earliest delivery: a hold of as many days."""
     scanned = certified(TOY)["verdicts"][REAL]
     confirmed = certified(TOY, carrier={"days": 2, "source": "contract"})["verdicts"][REAL]
     assert (scanned["most_minor"], confirmed["most_minor"]) == (5 * 4_000 - 100, 3 * 4_000 - 100)
@@ -201,9 +201,9 @@ def test_a_release_on_a_scan_counts_as_none_unless_a_carrier_confirms_the_addres
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 4, 180])
 def test_what_counts_as_released_is_what_is_paid_out(limit: int) -> None:
-    """In a marketplace that limits holds, of an order that a carrier confirms on the fourth day at the earliest.
+    """In a marketplace that limits holds, for an order that a carrier confirms on the fourth day at the earliest.
 
-    The certificate held it until then, whatever the limit; the payout released it when the limit was over.
+    The certificate held it until then, despite the limit; the payout released it at the limit.
     """
     reserve = {"kind": "rolling_reserve", "ppm": 300_000, "days": 4}
     data = toy(cap(1_000), rule("all", {"kind": "settlement_hold", "days": 2}, reserve), smallest_order_minor=10**6)
@@ -218,7 +218,7 @@ def test_what_counts_as_released_is_what_is_paid_out(limit: int) -> None:
 
 
 def test_caps_that_rise_during_a_run_count_with_what_they_cost() -> None:
-    """From 1,500 short of a step on, sales of before settle during the run; in earnest they cost nothing."""
+    """From 1,500 short of a step on, earlier sales settle during the run; in earnest they cost nothing."""
     found = certified(toy(cap(1_000, (3_000, 9_000)), hold(5, 3_000)))
     place = found["settled"].index(2_000)
     gain = found["temptation_minor"][place][0]
@@ -227,7 +227,7 @@ def test_caps_that_rise_during_a_run_count_with_what_they_cost() -> None:
 
 
 def test_a_part_of_a_bucket_is_worth_no_more_than_what_it_cost() -> None:
-    """A wider bucket changes no verdict: values within it count linearly, so the sums are those of the finest ones."""
+    """A wider bucket changes no verdict: values within it count linearly, so the sums equal those of the finest ones."""
     data = toy(cap(7, (1_001, 90), (5_003, 333)), hold(3, 5_003))
     coarse = build_states(policy_of(data), assumed())
     fine = States((*range(0, 5_003, 7), 5_003), coarse.tenure, coarse.deposits, (), coarse.run_days, coarse.trade)
@@ -240,7 +240,7 @@ def test_a_part_of_a_bucket_is_worth_no_more_than_what_it_cost() -> None:
 
 @st.composite
 def worlds(draw: st.DrawFn) -> World:
-    """A policy that is sound, and assumptions, with numbers that Hypothesis makes smaller when a test fails."""
+    """Draw a sound policy and assumptions, with numbers that Hypothesis can shrink."""
     return make_world(lambda least, most: draw(st.integers(least, most)))
 
 
@@ -263,7 +263,7 @@ def test_the_table_is_the_least_solution_that_a_linear_program_finds(
 def test_every_certificate_is_proven_by_the_other_code_and_its_attacks_come_to_their_sums(
     world: World,
 ) -> None:
-    """Played by the real terms and payouts; where a reserve is rounded by order, to no more than stated."""
+    """With the real terms and payouts; if a reserve is rounded by order, at most the stated sums."""
     data, parts = world
     found = certified(data, **parts)
     exact = data["trade"]["smallest_order_minor"] > 10**5 or all(rule["id"] != "reserve" for rule in data["rules"])
@@ -282,7 +282,7 @@ def test_every_certificate_is_proven_by_the_other_code_and_its_attacks_come_to_t
 
 @pytest.mark.parametrize("name", ["general", "ladder"])
 def test_a_certificate_of_a_shipped_policy_is_proven_and_agrees_with_the_linear_program(name: str) -> None:
-    """Under the assumptions that are shipped beside it."""
+    """Under the shipped assumptions."""
     data = shipped_data(name)
     states = build_states(policy_of(data), assumed())
     for real in (False, True):
@@ -291,7 +291,7 @@ def test_a_certificate_of_a_shipped_policy_is_proven_and_agrees_with_the_linear_
 
 
 def test_a_lower_limit_of_holds_in_one_marketplace_counts_for_all() -> None:
-    """A cheat runs where the hold is shortest."""
+    """A cheat runs in the marketplace with the shortest hold."""
     rules = cap(1_000), rule("hold", {"kind": "settlement_hold", "days": 5})
     held = toy(*rules)
     assert certified(held)["verdicts"][REAL]["holds"]
@@ -300,24 +300,24 @@ def test_a_lower_limit_of_holds_in_one_marketplace_counts_for_all() -> None:
 
 
 def test_a_season_counts_by_its_factor_as_if_a_run_lay_within_it_and_not_for_limits_by_confirmed_facts() -> None:
-    """Twice the limit, twice the take; one that lowers limits changes nothing, as a cheat runs on another day."""
+    """Twice the limit, twice the take; a season with lower limits changes nothing: a cheat runs on another day."""
     plain = certified(TOY)["verdicts"]
     span = {"name": "sales", "from": "2026-11-01", "until": "2026-11-12"}
     doubled = certified(TOY | {"seasons": [span | {"times_ppm": 2_000_000}]})["verdicts"]
     assert doubled[FAKED]["most_minor"] == 2 * 5 * 4_000 - 20_000 - 100
     assert doubled[REAL]["most_minor"] == 2 * 5 * 4_000 - 100
     low = [{"times_ppm": 500_000}, {"from": "1969-12-31", "until": "1970-01-02", "times_ppm": 100_000}]
-    for lowered in low:  # one that covers the day 0 of the epoch, too
+    for lowered in low:  # a season over day 0 of the epoch, too
         assert certified(TOY | {"seasons": [span | lowered]})["verdicts"] == plain
 
 
 MUCH = toy(cap(30_000), rule("hold", {"kind": "settlement_hold", "days": 4}))
 LITTLE = toy(cap(6_000))
-"""Of a run of five days each pays out 30,000: the first its first day, the other all five."""
+"""In a run of five days each pays out 30,000: the first policy on its first day, the other on all five."""
 
 
 def joined(*data: dict[str, Any]) -> dict[str, Any]:
-    """The part of a certificate about runs across policies, the oldest first, checked by the other code."""
+    """Return a certificate's part about runs across policies, the oldest first, checked by the other code."""
     *older, last = data
     found = json.loads(json.dumps(certify(policy_of(last), assumed(), older=[policy_of(one) for one in older])))
     check_certificate(last, found, stated(), older=older)
@@ -326,7 +326,7 @@ def joined(*data: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_a_run_across_two_policies_takes_more_than_under_each() -> None:
-    """54,000 of two that allow 30,000: a day under the first, and four under the second; the other way round no more."""
+    """54,000 under two policies that allow 30,000: one day under the first, four under the second; no more in reverse."""
     assert joined(MUCH, LITTLE)["most_minor"][REAL] == 30_000 + 4 * 6_000 - 100
     assert joined(LITTLE, MUCH)["most_minor"][REAL] == 30_000 - 100
     assert joined(MUCH, LITTLE, MUCH)["most_minor"][REAL] == 30_000 + 4 * 6_000 - 100
@@ -334,21 +334,21 @@ def test_a_run_across_two_policies_takes_more_than_under_each() -> None:
 
 
 def test_a_run_across_policies_lasts_as_long_as_it_may_under_any() -> None:
-    """An order that the first policy lets be promised later is missed later, whatever the next one says."""
+    """An order with a later promised day under the first policy is missed later, under any next policy."""
     quick = joined(LITTLE, toy(cap(1_000), delivery_promise_days=1))
     assert quick["run_days"] == 5
     assert quick["most_minor"][REAL] == 5 * 6_000 - 100
 
 
 def test_of_deposits_in_a_sequence_the_smallest_deters() -> None:
-    """What a later policy does not ask for may be taken back before the stop."""
+    """A deposit that a later policy does not require may be taken back before the stop."""
     asking = toy(cap(6_000), rule("deposit", {"kind": "deposit", "amount_minor": 9_000}))
     assert joined(asking, asking | {"version": 2})["most_minor"][REAL] == 30_000 - 9_000 - 100
     assert joined(asking, LITTLE)["most_minor"][REAL] == 30_000 - 100
 
 
 def test_a_certificate_of_a_sequence_is_proven_with_its_policies_alone() -> None:
-    """Without them, or with others, its sums are not."""
+    """Without its policies, or with others, the check fails."""
     found = certify(policy_of(LITTLE), assumed(), older=[policy_of(MUCH)])
     for older, fault in (([], "policies before its own, which are not at hand"), ([LITTLE], "are not theirs")):
         with pytest.raises(NotProven, match=fault):
@@ -363,7 +363,7 @@ def test_a_certificate_of_a_sequence_is_proven_with_its_policies_alone() -> None
 @settings(max_examples=20, deadline=None)
 @given(st.data())
 def test_runs_across_random_policies_are_proven_by_the_other_code(data: st.DataObject) -> None:
-    """Never less than by the last policy, or by those before."""
+    """Never less than under the last policy, or under the policies before."""
     drawn = [data.draw(worlds()) for _ in range(data.draw(st.integers(2, 3)))]
     *older, (last, parts) = drawn
     assumptions = assumed(**parts)
@@ -374,7 +374,7 @@ def test_runs_across_random_policies_are_proven_by_the_other_code(data: st.DataO
 
 
 def test_a_part_of_a_policy_that_the_checker_does_not_know_is_refused() -> None:
-    """It could make terms laxer than what is proven."""
+    """It could make terms laxer than the proven ones."""
     found = certified(TOY)
     for altered in (TOY | {"gifts": 1}, TOY | {"rules": [*TOY["rules"], TOY["rules"][0] | {"mood": "good"}]}):
         forged = found | {"policy": found["policy"] | {"digest": digest_of(altered)}}
@@ -384,7 +384,7 @@ def test_a_part_of_a_policy_that_the_checker_does_not_know_is_refused() -> None:
 
 
 def test_who_accepts_a_verdict_that_does_not_hold_is_in_the_certificate_with_the_sum() -> None:
-    """Only of one that does not hold."""
+    """Only for a verdict that does not hold."""
     found = certify(policy_of(TOY), assumed(), {FAKED: "r.head"})
     assert found["accepted"] == [{"verdict": FAKED, "by": "r.head", "most_minor": 2_400}]
     assert list_failed(found) == [REAL]
@@ -395,7 +395,7 @@ def test_who_accepts_a_verdict_that_does_not_hold_is_in_the_certificate_with_the
 
 
 def test_a_policy_that_bounds_nothing_or_is_of_another_currency_has_no_certificate() -> None:
-    """With the tier and the value at which nothing bounds a day's sales."""
+    """The error names the tier and value with unbounded daily sales."""
     open_ended = toy(rule("some", {"kind": "value_cap", "value_minor": 5}, tiers=["unrated", "probation"]))
     for data, parts, fault in (
         (open_ended, {}, "nothing bounds what a seller without a tier takes in a day, having settled"),

@@ -1,11 +1,11 @@
-"""Assumptions against cases: bounds that assume no distribution, and contradictions that are none by chance."""
+"""Assumptions against cases: distribution-free bounds, and contradictions beyond chance."""
 
 from scoring.loss_certificate.contradictions import RunCase, Seen, bound_stop_days, find_contradictions
 from tests.scoring.loss_certificate.toys import assumed
 
 
 def cases(*days: int | None) -> tuple[RunCase, ...]:
-    """A case for each number of days until it was stopped, None for one that is not; each began on a day of its own."""
+    """Return a case for each number of days until its stop, None for an unstopped case; each began on another day."""
     return tuple(RunCase(10 * n, None if d is None else 10 * n + d - 1) for n, d in enumerate(days))
 
 
@@ -15,7 +15,7 @@ def contradicted(*days: int | None, confirmed: int = 0, overturned: int = 0) -> 
 
 
 def test_a_bound_of_99_percent_takes_299_cases_and_is_then_the_slowest() -> None:
-    """Of 473 it is the second slowest; of fewer than 299 there is none, be they all equal."""
+    """Of 473 it is the second slowest; for fewer than 299 it does not exist, even if all are equal."""
     assert bound_stop_days(cases(*[3] * 298)) is None
     assert bound_stop_days(cases(*[3] * 298, 9)) == 9
     assert bound_stop_days(cases(*[3] * 470, 9, 20)) == 20
@@ -24,13 +24,13 @@ def test_a_bound_of_99_percent_takes_299_cases_and_is_then_the_slowest() -> None
 
 
 def test_a_case_that_is_not_stopped_is_the_slowest_of_all() -> None:
-    """However long it has gone on: else who is never caught would make stops look quick."""
+    """After any number of days: otherwise uncaught cases would make stops look quick."""
     assert bound_stop_days(cases(*[3] * 298, None)) is None
     assert bound_stop_days(cases(*[3] * 471, 9, None)) == 9
 
 
 def test_a_stop_time_is_contradicted_by_more_slow_cases_than_one_in_a_hundred_makes_likely() -> None:
-    """One of five, and not one of six; who goes on for longer already counts as slow."""
+    """One of five fits, one of six does not; a case that already lasts longer counts as slow."""
     assert contradicted(1, 1, 4, 4, 5) == ["stop"]
     assert contradicted(1, 1, 1, 4, 4, 5) == []
     assert contradicted(1, 1, 1, 4, None) == ["stop"]
@@ -39,13 +39,13 @@ def test_a_stop_time_is_contradicted_by_more_slow_cases_than_one_in_a_hundred_ma
 
 
 def test_a_share_that_is_overturned_is_contradicted_beyond_chance() -> None:
-    """10,000 ppm are assumed: two of 200 are that, seven are not."""
+    """Assumed 10,000 ppm: two of 200 fit, seven do not."""
     assert contradicted(confirmed=198, overturned=2) == []
     assert contradicted(confirmed=193, overturned=7) == ["overturned"]
 
 
 def test_more_runs_that_began_on_one_day_than_assumed_contradict() -> None:
-    """Three are assumed."""
+    """Assumed three."""
     same_day = tuple(RunCase(7, 8) for _ in range(4))
     for number, wanted in ((3, []), (4, ["runners"])):
         found = find_contradictions(assumed(stop={"days": 4}), Seen(same_day[:number], 0, 0, 100))

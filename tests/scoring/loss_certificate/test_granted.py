@@ -1,4 +1,4 @@
-"""What persons granted single sellers beside the policy: in the certificate, proven by the other code, accepted by name."""
+"""Persons' grants to single sellers: stated in the certificate, proven by the other code, accepted by name."""
 
 import json
 from typing import Any
@@ -24,7 +24,7 @@ def seller(name: str, *lifted: tuple[str, MeasureKind], tier: Tier | None = None
 
 
 def certified(*sellers: GrantedSeller, accepted: dict[str, str] | None = None, data: Any = TOY) -> dict[str, Any]:
-    """A certificate as its file has it, checked by the other code."""
+    """Return a certificate as its file has it, checked by the other code."""
     made = certify(policy_of(data), assumed(), accepted, granted=Granted(7, sellers))
     found: dict[str, Any] = json.loads(json.dumps(made))
     check_certificate(data, found, stated())
@@ -32,7 +32,7 @@ def certified(*sellers: GrantedSeller, accepted: dict[str, str] | None = None, d
 
 
 def test_of_each_seller_the_most_that_it_can_take_is_stated_and_whether_it_is_more_than_anybody_else_can() -> None:
-    """By the toy anybody takes 20,000 with a long history: a tier moves nothing, nor does a hold of who has a short one."""
+    """In the toy a long history takes 20,000: a tier changes nothing, nor does a hold for sellers with a short one."""
     found = certified(seller("a", HOLD), seller("b", tier=Tier.EXEMPLARY), seller("c", GONE))["granted"]
     assert found["sequence"] == 7
     assert [(one["seller"], one["most"]["after_refunds_minor"], one["is_within"]) for one in found["sellers"]] == [
@@ -44,7 +44,7 @@ def test_of_each_seller_the_most_that_it_can_take_is_stated_and_whether_it_is_mo
 
 
 def test_a_lift_that_leads_beyond_the_bound_fails_unless_it_is_accepted_by_name_with_its_sum() -> None:
-    """Held for as long as a run, nobody takes anything; without the hold it is five days at 4,000."""
+    """With a hold as long as a run the take is 0; without it five days at 4,000."""
     held = toy(TOY["rules"][0], rule("below-100000", {"kind": "settlement_hold", "days": 5}))
     assert list_failed(certified(data=held)) == []
     lifted = seller("a", HOLD), seller("b", HOLD)
@@ -67,7 +67,9 @@ def test_where_a_lift_leaves_nothing_that_bounds_a_day_there_is_no_sum_to_accept
 
 
 def test_a_lift_of_what_a_closure_or_a_deposit_brings_counts() -> None:
-    """Without its hold nothing bounds a notice; without a suspension it adds 30 days; nobody loses a deposit unawaited."""
+    """Without its hold a notice is unbounded; without a suspension it adds 30 days; an unawaited deposit is never
+    lost.
+    """
     data = toy(
         cap(1_000),
         rule("deposit", {"kind": "deposit", "amount_minor": 3_000}),
@@ -94,7 +96,7 @@ def test_what_was_not_looked_at_is_stated_as_such() -> None:
 
 
 def test_every_altered_part_of_what_was_granted_is_refused_but_whose_it_is() -> None:
-    """A smaller sum, a lift left out or of no rule, a seller twice or out of order."""
+    """A smaller sum, a missing lift, a lift of an unknown rule, a seller twice or out of order."""
     found = certified(seller("a", HOLD, ("below-100000", MeasureKind.DEPOSIT)), seller("b", CAP))
 
     def fault(change: Any) -> str:

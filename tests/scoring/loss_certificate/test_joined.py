@@ -1,4 +1,4 @@
-"""Nothing takes more than is certified of a sequence of policies, whatever is committed in the middle of a run."""
+"""No life takes more than the certificate of a sequence of policies states, with commits in the middle of a run."""
 
 import random
 
@@ -11,7 +11,7 @@ from tests.scoring.loss_certificate.toys import assumed, policy_of, stated
 
 
 def test_lives_across_a_commit_come_up_to_the_bound_and_not_above() -> None:
-    """54,000 of two policies that allow 30,000 each, less the price of a name."""
+    """54,000 under two policies that allow 30,000 each, less the price of a name."""
     data, chance = (MUCH, LITTLE), random.Random(4)
     policies = tuple(policy_of(one) for one in data)
     sequence = Served(data, policies, assumed(), stated(), certify(policies[1], assumed(), older=policies[:1]))
@@ -23,6 +23,6 @@ def test_lives_across_a_commit_come_up_to_the_bound_and_not_above() -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("seed", [1, 2])
 def test_no_life_across_random_policies_takes_more_than_certified(seed: int) -> None:
-    """With hold limits, carriers, notices, seasons at any time, deposits, violations, overturns and tiers that change."""
+    """With hold limits, carriers, notices, seasons, deposits, violations, overturns and changing tiers."""
     number, above, _ = play(6, 100, seed)
     assert (number, above) == (600, [])

@@ -1,4 +1,4 @@
-"""Attackers in the simulated market: what stops them there, what does not, and that none gets past the certificate."""
+"""Attackers in the simulated market: none gets past the certificate."""
 
 import random
 from typing import Any
@@ -16,14 +16,14 @@ GENERAL = policy_of(shipped_data("general"))
 
 
 def days_of_run(**parts: Any) -> set[int]:
-    """Days until a runner with many small orders is stopped under the general policy, by eight seeds of who sees it."""
+    """Return the days until a runner with many small orders is stopped under the general policy, by eight seeds."""
     plan = Plan(**({"fakes": False, "bought_minor": 0, "target_minor": 2_000_000, "pace": 0.5, "order_minor": 5_000,
         "run_order_minor": 5_000, "waits": 0, "zeal": 1.0, "faked_days": 1, "jumps": 0} | parts))  # fmt: skip
     return {play(plan, GENERAL, ASSUMED, random.Random(seed), {})[1] for seed in range(8)}
 
 
 def test_caution_stops_a_jump_unless_its_days_were_used_up_or_nobody_sees_what_it_is() -> None:
-    """Five jumps beforehand leave no day of caution: then buyers' disputes stop the run, as where a person sees nothing."""
+    """Five jumps beforehand use up all days of caution: then buyers' disputes stop the run, as after a person's miss."""
     assert days_of_run() == {5, 15}
     assert days_of_run(jumps=5) == {15}
 
@@ -39,11 +39,11 @@ def test_few_large_orders_go_on_until_the_assumed_stop() -> None:
 def test_no_attacker_in_the_market_gets_more_than_is_certified_and_by_the_ladder_the_best_come_near(
     name: str, generations: int
 ) -> None:
-    """Who fakes within the first verdict's sum, who trades in earnest within the second's; where one holds, nothing."""
+    """Fakers stay within the first verdict's sum, earnest traders within the second's; a verdict that holds allows 0."""
     policy = policy_of(shipped_data(name))
     verdicts = certify(policy, ASSUMED)["verdicts"]
     for verdict, fakes in ((FAKED, True), (REAL, False)):
         bound = verdicts[verdict]["most_minor"]
         best = max(total for _, total, _ in let_loose_in_market(policy, ASSUMED, fakes, generations, 12, 5))
         assert best <= bound
-        assert best >= 0.8 * bound or name == "general"  # its history takes six years to build: the benchmark does
+        assert best >= 0.8 * bound or name == "general"  # its history takes six years to build: only the benchmark does

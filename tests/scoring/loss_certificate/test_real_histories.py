@@ -1,4 +1,4 @@
-"""Sellers on record, by their entries: what the policy's own evaluation answers is never laxer than their abstract state."""
+"""Recorded sellers: the policy's evaluation is never laxer than their abstract state."""
 
 from bisect import bisect_right
 
@@ -21,11 +21,11 @@ from tests.scoring.loss_certificate.toys import policy_of, shipped_data
 POLICIES = [policy_of(shipped_data(name)) for name in ("general", "ladder")]
 STATES = [build_states(policy, read_assumptions(SHIPPED_ASSUMPTIONS)) for policy in POLICIES]
 JOINED = 600
-"""Days before NOW on which every seller's identity was verified."""
+"""Days before NOW of every seller's identity."""
 
 
 def is_laxer(policy: Policy, place: int, rows: list[FactRow], values: dict[str, int], age: int) -> bool:
-    """Whether the terms at capture, `age` days ago, are laxer in any part than those of the seller's abstract state."""
+    """Return whether the terms at capture, `age` days ago, are laxer in any part than the seller's abstract state."""
     moment, ordered = NOW - age * DAY, numbered(rows)
     known = [row for row in ordered if row.report_time < moment]
     found = evaluate_measures(known, "s", moment, artifact(), policy, "acme", values)
@@ -50,7 +50,7 @@ def is_laxer(policy: Policy, place: int, rows: list[FactRow], values: dict[str, 
 def test_no_seller_on_record_has_laxer_terms_than_its_abstract_state(
     rows: list[FactRow], amounts: list[int], age: int, data: st.DataObject
 ) -> None:
-    """With violations, confirmed, alleged and overturned, gaps in its trade, and values of any size; by both policies."""
+    """With confirmed, alleged and overturned violations, gaps in trade, and values of any size; by both policies."""
     reported = [row.entry_id for row in rows if row.kind is Kind.VIOLATION and row.status == Status.CONFIRMED]
     chosen = data.draw(st.lists(st.sampled_from(reported), unique=True)) if reported else []
     rows = [*rows, *(status(f"o-{name}", name, Status.OVERTURNED) for name in chosen)]

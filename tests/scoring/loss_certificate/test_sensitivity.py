@@ -1,4 +1,4 @@
-"""Where a verdict turns: the numbers beside it, and those that the docs plot."""
+"""The turning points of verdicts, and the plotted numbers."""
 
 import re
 from dataclasses import replace
@@ -14,7 +14,7 @@ TOY = toy(cap(1_000, (100_000, 1_500), (400_000, 4_000)), hold(6, 400_000, depos
 
 
 def test_a_verdict_turns_where_it_is_stated_to_and_not_one_unit_before() -> None:
-    """The stop a day longer, and each cost one unit lower, and it holds no more."""
+    """With the stop a day longer, or a cost one unit lower, it fails."""
     policy, assumptions = policy_of(TOY), assumed()
     found = find_sensitivity(policy, assumptions)["against_faked_history"]
     assert (found.largest_stop_days, found.smallest_wash_ppm, found.smallest_identity_minor) == (2, 49_750, 0)
@@ -28,7 +28,7 @@ def test_a_verdict_turns_where_it_is_stated_to_and_not_one_unit_before() -> None
 
 @pytest.mark.parametrize(("name", "ppm"), [("general", 30_000), ("general", 45_000), ("ladder", 60_000)])
 def test_the_plotted_prices_by_the_cost_of_a_fake_are_those_of_the_shipped_policies(name: str, ppm: int) -> None:
-    """To ten units of the currency; drawn anew by `python -m tests.bench._certificate_plot`."""
+    """To ten units of the currency; `python -m tests.bench._certificate_plot` redraws them."""
     assumptions = replace(read_assumptions(SHIPPED_ASSUMPTIONS), wash_ppm=ppm, aged_account_ppm=ppm)
     [title, *_] = re.findall(rf"<title>{name}: {ppm / 10_000:g}, ([\d.]+)</title>", PLOT.read_text(encoding="utf-8"))
     policy, price = policy_of(shipped_data(name)), round(float(title) * 100_000)

@@ -1,4 +1,4 @@
-"""Policies and assumptions that are small enough to be thought through by hand."""
+"""Policies and assumptions small enough to work through by hand."""
 
 import tomllib
 from collections.abc import Callable
@@ -26,7 +26,7 @@ STATED: dict[str, Any] = {
 
 
 def stated(**parts: Any) -> dict[str, Any]:
-    """The data of the toy's assumptions, with other parts in place of its own: `stop={"days": 9}`."""
+    """Return the toy's assumptions with some parts replaced: `stop={"days": 9}`."""
     return {
         name: value | parts.get(name, {}) if isinstance(value, dict) else parts.get(name, value)
         for name, value in STATED.items()
@@ -38,7 +38,7 @@ def assumed(**parts: Any) -> Assumptions:
 
 
 def toy(*rules: dict[str, Any], **trade: Any) -> dict[str, Any]:
-    """The data of a policy that rules of its own bound, in a trade whose orders are promised within three days."""
+    """Return a policy bounded by its own rules, in a trade whose orders are promised within three days."""
     limits = {
         "delivery_promise_days": 3,
         "claim_days": 30,
@@ -49,27 +49,30 @@ def toy(*rules: dict[str, Any], **trade: Any) -> dict[str, Any]:
 
 
 def cap(first: int, *steps: tuple[int, int]) -> dict[str, Any]:
-    """A rule for everybody: a day's limit that grows with settled value."""
+    """Return a rule for every seller: a day's limit that grows with settled value."""
     grows = [{"settled_minor": settled, "value_minor": value} for settled, value in steps]
     return rule("limit", {"kind": "value_cap", "value_minor": first} | ({"grows": grows} if grows else {}))
 
 
 def hold(days: int, below: int, deposit: int = 0) -> dict[str, Any]:
-    """A rule for everybody that settled less: a hold, and a deposit."""
+    """Return a rule for every seller below a settled value: a hold, and a deposit."""
     measures: list[dict[str, Any]] = [{"kind": "settlement_hold", "days": days}]
     measures += [{"kind": "deposit", "amount_minor": deposit}] if deposit else []
     return rule(f"below-{below}", *measures, settled={"below": below})
 
 
 TOY = toy(cap(1_000, (100_000, 1_500), (400_000, 4_000)), hold(5, 100_000, deposit=200))
-"""A run goes on for five days: nothing is paid out below 100,000 settled, then five days at 1,500, at last at 4,000.
+"""A run of five days pays nothing below 100,000 settled, then five days at 1,500, at last at 4,000.
 
 To fake 100,000 costs 5,000 and brings 7,500: it pays. With the hold up to 400,000 it costs 20,000 and brings 20,000.
 """
 
 
 def make_world(number: Callable[[int, int], int]) -> World:
-    """A policy with steps, holds, reserves, deposits and tenures of all sorts, and assumptions; `number`: of a range."""
+    """Return a policy with various steps, holds, reserves, deposits and tenures, and assumptions.
+
+    `number`: returns a number of a range.
+    """
 
     def one_of(*values: int) -> int:
         return values[number(0, len(values) - 1)]
@@ -116,7 +119,7 @@ def make_world(number: Callable[[int, int], int]) -> World:
 
 @cache
 def shipped_data(name: str) -> dict[str, Any]:
-    """The data of a shipped policy; not to be changed."""
+    """Return the data of a shipped policy; do not change it."""
     return tomllib.loads(SHIPPED.with_name(f"{name}.toml").read_text(encoding="utf-8"))
 
 

@@ -1,4 +1,4 @@
-"""An artifact whose parts do not match is refused, whichever part it is, with words that say which."""
+"""An artifact with a part that does not match is rejected, and the error names the part."""
 
 import json
 import re
@@ -22,14 +22,14 @@ def parts() -> dict[str, bytes]:
 
 
 def resealed(changed: dict[str, bytes]) -> dict[str, bytes]:
-    """The parts under a manifest whose digests fit: a forger's work, not damage."""
+    """Return the parts under a manifest with matching digests: a forgery, not damage."""
     manifest = json.loads(changed[MANIFEST])
     manifest["parts"] = {name: sha256(changed[name]).hexdigest() for name in PARTS}
     return {**changed, MANIFEST: canonical_json(manifest)}
 
 
 def test_the_same_content_has_the_same_digest() -> None:
-    """Loading twice gives the same model; its digest is that of the manifest."""
+    """Two loads give the same model; its digest is that of the manifest."""
     assert load(parts()).digest == artifact().digest == sha256(parts()[MANIFEST]).hexdigest()
 
 
@@ -45,7 +45,6 @@ def test_an_altered_part_is_refused_by_name(name: str) -> None:
 
 @pytest.mark.parametrize("name", [*PARTS, MANIFEST])
 def test_a_missing_or_truncated_part_is_refused(name: str) -> None:
-    """Nothing is guessed."""
     rest = {key: value for key, value in parts().items() if key != name}
     with pytest.raises(ArtifactRefused):
         load(rest)
@@ -54,7 +53,7 @@ def test_a_missing_or_truncated_part_is_refused(name: str) -> None:
 
 
 def test_a_resealed_model_without_its_certificate_is_refused() -> None:
-    """A manifest with fitting digests does not make up for a certificate of another model."""
+    """With matching digests, but another model's certificate."""
     forged = parts()
     certificate = json.loads(forged["certificate.json"])
     certificate["trees"] += 1
@@ -63,7 +62,7 @@ def test_a_resealed_model_without_its_certificate_is_refused() -> None:
 
 
 def poisoned(page: Page, text: str = "") -> dict[str, bytes]:
-    """The artifact of another page in which everything fits: certificate, golden vectors, digests. A forger's best."""
+    """Return a consistent artifact of another page: certificate, golden vectors and digests match."""
     forged = parts()
     made = text or page_model_text(page.tables, len(artifact().features))
     certificate = json.loads(forged["certificate.json"])
@@ -80,21 +79,21 @@ def poisoned(page: Page, text: str = "") -> dict[str, bytes]:
 
 
 def with_table(number: int, change: Callable[[Table], Table]) -> Page:
-    """The artifact's page with another table in place of one."""
+    """Return the artifact's page with one table replaced."""
     tables = list(artifact().page.tables)
     tables[number] = change(tables[number])
     return replace(artifact().page, tables=tuple(tables))
 
 
 def test_a_forgery_of_the_page_as_it_is_loads() -> None:
-    """The forger knows the craft: with the tables left alone, or all points doubled, what is forged is a good artifact."""
+    """Control: with unchanged tables, or all points doubled, the forged artifact is valid."""
     assert load(poisoned(artifact().page)).digest == artifact().digest
     assert load(poisoned(with_table(3, lambda table: replace(table, points=2 * table.points)))).digest
 
 
 @pytest.mark.parametrize("number", [0, 7, -1])
 def test_a_table_that_is_turned_round_is_refused(number: int) -> None:
-    """Not its digests nor its golden vectors betray it, but the table: sellers who offend would gain points."""
+    """Digests and golden vectors match; only the table shows that offending sellers would gain points."""
     key = artifact().features[artifact().page.tables[number].features[0]].key
     page = with_table(number, lambda table: replace(table, points=table.points[::-1]))
     with pytest.raises(ArtifactRefused, match=f"the model is not monotone: the table of {key} moves"):
@@ -102,7 +101,7 @@ def test_a_table_that_is_turned_round_is_refused(number: int) -> None:
 
 
 def test_a_pair_that_the_study_does_not_name_is_refused() -> None:
-    """An artifact whose trees use two features and that claims to be additive; named in the manifest it loads."""
+    """Trees of two features in an additive artifact; it loads if the manifest names the pair."""
     (first,), (second,) = (artifact().page.tables[number].features for number in (0, 1))
     points = np.array([[0, 0], [-3, -5]])
     pair = Table((first, second), (np.array([0.5]), np.array([0.25])), points)
@@ -115,7 +114,7 @@ def test_a_pair_that_the_study_does_not_name_is_refused() -> None:
 
 
 def test_leaves_that_are_no_whole_numbers_are_refused() -> None:
-    """A text that LightGBM would load, with everything beside it made to fit."""
+    """LightGBM would load the text; all else matches."""
     text = parts()["model.txt"].decode()
     fraction = re.sub(r"leaf_value=(\d+)", r"leaf_value=\1.5", text, count=1)
     with pytest.raises(ArtifactRefused, match="which is no whole number of points"):
@@ -123,7 +122,7 @@ def test_leaves_that_are_no_whole_numbers_are_refused() -> None:
 
 
 def test_an_artifact_of_an_earlier_format_is_refused_with_the_remedy() -> None:
-    """Nothing but a new training makes a page of it."""
+    """The remedy is a new training."""
     with pytest.raises(ArtifactRefused, match="format 1; this release reads format 2: train the model again"):
         load(with_manifest("format", 1))
 
@@ -139,7 +138,7 @@ def test_an_artifact_of_an_earlier_format_is_refused_with_the_remedy() -> None:
     ],
 )
 def test_resealed_constants_that_would_turn_a_promise_round_are_refused(table: str, name: str, value: object) -> None:
-    """The certificate speaks of features; that facts move them one way rests on these."""
+    """The certificate is about features; these constants make facts move them one way."""
     forged = parts()
     manifest = json.loads(forged[MANIFEST])
     manifest[table][name] = value
@@ -148,14 +147,14 @@ def test_resealed_constants_that_would_turn_a_promise_round_are_refused(table: s
 
 
 def test_a_model_that_lightgbm_holds_otherwise_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was certified is what LightGBM computes."""
+    """LightGBM's scores must equal the certified ones."""
     monkeypatch.setattr(Artifact, "raw_score", lambda own, x: own.page.raw_score(x) + 1)
     with pytest.raises(ArtifactRefused, match="LightGBM reads the model otherwise"):
         load(parts())
 
 
 def with_manifest(place: str, value: object) -> dict[str, bytes]:
-    """The artifact with another value at a place such as `constants.rate_damping` of its manifest."""
+    """Return the artifact with one changed manifest value, such as `constants.rate_damping`."""
     changed = parts()
     manifest = json.loads(changed[MANIFEST])
     table, _, name = place.rpartition(".")
@@ -166,7 +165,7 @@ def with_manifest(place: str, value: object) -> dict[str, bytes]:
 @pytest.mark.parametrize("place", ["base", "constants.exposure_scale", "constants.rate_damping"])
 @pytest.mark.parametrize("value", [1e308, -1e308, float("nan"), float("-inf"), True, "1", None, [], 10**400])
 def test_a_number_of_the_manifest_of_another_type_or_beyond_its_bounds_is_refused(place: str, value: object) -> None:
-    """What passes here is reckoned with at every score."""
+    """Every score uses these numbers."""
     with pytest.raises(ArtifactRefused):
         load(with_manifest(place, value))
 
@@ -185,7 +184,7 @@ def test_a_number_of_the_manifest_of_another_type_or_beyond_its_bounds_is_refuse
     ],
 )
 def test_what_the_manifest_states_besides_is_of_its_type_and_within_its_bounds(place: str, value: object) -> None:
-    """A server prints it, and training reckons with it."""
+    """A server prints these values, and training uses them."""
     with pytest.raises(ArtifactRefused):
         load(with_manifest(place, value))
 
@@ -204,19 +203,19 @@ def test_what_the_manifest_states_besides_is_of_its_type_and_within_its_bounds(p
     ],
 )
 def test_a_feature_that_could_not_be_scored_is_refused_when_it_is_loaded(stated: object) -> None:
-    """Not by the first seller without the attribute. In place of one that no tree reads, so all else fits."""
+    """Not at the first seller without the attribute. It replaces a feature that no tree reads, so all else matches."""
     with pytest.raises(ArtifactRefused, match=r"feature|hold together"):
         verify(with_unread_feature(stated))
 
 
 def test_a_feature_of_an_attribute_or_a_context_loads() -> None:
-    """The forger of the refusals above knows the craft."""
+    """Control for the rejections above."""
     for sound in ({"attribute": "age", "default": 0.5, "equals": None}, {"context": "method", "equals": "a"}):
         assert verify(with_unread_feature(sound))
 
 
 def with_unread_feature(stated: object) -> dict[str, bytes]:
-    """The artifact with a feature more that no tree reads; certificate and golden vectors fit."""
+    """Return the artifact with a further feature that no tree reads; certificate and golden vectors match."""
     changed = parts()
     manifest, golden = json.loads(changed[MANIFEST]), json.loads(changed["golden.json"])
     width = len(manifest["features"])
@@ -239,7 +238,7 @@ def with_unread_feature(stated: object) -> dict[str, bytes]:
 
 
 def test_golden_points_that_do_not_come_out_are_refused() -> None:
-    """The golden vectors are computed again on the machine that serves, to the last bit."""
+    """The serving machine computes the golden vectors again, to the last bit."""
     forged = parts()
     golden = json.loads(forged["golden.json"])
     golden["points"][0] += 1
@@ -248,7 +247,7 @@ def test_golden_points_that_do_not_come_out_are_refused() -> None:
 
 
 def test_an_artifact_for_a_feature_that_this_release_does_not_know_says_so() -> None:
-    """A model of a later release is refused by the name of the feature."""
+    """The error names the later release's feature."""
     forged = parts()
     manifest = json.loads(forged[MANIFEST])
     manifest["features"][0] = {"feature": "telepathy@1"}

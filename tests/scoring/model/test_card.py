@@ -1,4 +1,4 @@
-"""A person with the card, the facts and a pencil comes to the points that are served."""
+"""A person with the card, the facts and a pencil gets the served points."""
 
 import re
 
@@ -11,7 +11,7 @@ from tests.helpers.worlds import ALL_FEATURES, population
 
 
 def by_hand(card: str, values: dict[str, float]) -> int:
-    """The points of a seller by the text of a card alone: the base, and one row of each table."""
+    """Return a seller's points from a card's text alone: the base, and one row of each table."""
     found = re.search(r"^A seller has (-?\d+) points, plus", card, re.MULTILINE)
     assert found is not None
     total = int(found[1])
@@ -28,14 +28,14 @@ def by_hand(card: str, values: dict[str, float]) -> int:
 
 
 def fits(text: str, value: float) -> bool:
-    """Whether a value belongs to a row such as "over 0 to 1.5"."""
+    """Return whether a value belongs to a row such as "over 0 to 1.5"."""
     ends = re.fullmatch(r"(?:over (\S+))?(?: to | ?up to )?(\S+)?", text)
     assert ends is not None
     return (ends[1] is None or value > float(ends[1])) and (ends[2] is None or value <= float(ends[2]))
 
 
 def test_the_points_of_1000_sellers_add_up_by_hand() -> None:
-    """From the text of the card alone; the digest and the release stand on it."""
+    """From the card's text alone, with digest and release."""
     artifact = page_artifact()
     card = write_card(describe_page(artifact.page, artifact.features), artifact.manifest, artifact.digest)
     everything, _ = population()

@@ -1,4 +1,4 @@
-"""The interval of points: it holds the points, is made of the seller's own rates, and covers what it says it covers."""
+"""The interval of points: it contains the points, comes from the seller's own rates, and has its stated coverage."""
 
 from dataclasses import dataclass, replace
 
@@ -45,16 +45,18 @@ def trust(rows: list[FactRow]) -> object:
 
 @dataclass(frozen=True)
 class Market:
-    """Simulated sellers: what is on record of them, and the rates it was drawn by, shape (sellers,)."""
+    """Simulated sellers: their record, and their true rates, shape (sellers,)."""
 
     facts: Facts
     hazard: np.ndarray
     failing: np.ndarray
-    mix: np.ndarray  # what one incident weighs by series, as in `Prior.mix`
+    mix: np.ndarray  # the mass of one incident by series, as in `Prior.mix`
 
 
 def market(n: int, orders: tuple[int, int], seed: int, hazard: np.ndarray | None = None) -> Market:
-    """Sellers of 60 to 1,500 days that sell once a week, so many orders in all; four categories, every severity."""
+    """Simulate sellers of 60 to 1,500 days with weekly sales, a total number of orders, four categories, every
+    severity.
+    """
     rng = np.random.default_rng(seed)
     hazard = rng.gamma(SHAPE, 1 / ORDERS, n) if hazard is None else hazard
     failing = rng.gamma(FAILING[0], 1 / FAILING[1], n)
@@ -85,7 +87,7 @@ def market(n: int, orders: tuple[int, int], seed: int, hazard: np.ndarray | None
 
 
 def at_true_rates(made: Market, sums: Sums) -> Sums:
-    """The sums that the sellers would have in the long run: every mass by its true rate and their own decayed orders."""
+    """Return the sellers' long-run sums: every mass by its true rate and their own decayed orders."""
     _, recent = artifact().folder.effective_size_terms(made.facts, sums.cases)
     several = len(Category)
     places = {Severity.MODERATE: made.mix[several + 1], Severity.MAJOR: made.mix[several + 2], Severity.MINOR: 1.0}
@@ -103,7 +105,7 @@ def at_true_rates(made: Market, sums: Sums) -> Sums:
 
 
 def interval(made: Market, prior: Prior) -> np.ndarray:
-    """Points of the sellers: at their true rates, by their record, and its low and high ends; shape (4, sellers)."""
+    """Return points of the sellers: at their true rates, by their record, and low and high ends; shape (4, sellers)."""
     model, n = artifact(), made.facts.cases
     sums = model.folder.fold(made.facts)
     ended = model.points(matrix(with_ends(sums, made.facts, n, prior, model.folder), ALL_FEATURES))
@@ -111,13 +113,13 @@ def interval(made: Market, prior: Prior) -> np.ndarray:
 
 
 def fitted(seed: int = 1) -> Prior:
-    """The prior that training would pin: from another draw of the market."""
+    """Return the prior that training would pin, from another draw of the market."""
     facts = market(4000, (30, 30_000), seed).facts
     return prior_from(facts, artifact().folder.fold(facts), CONSTANTS)
 
 
 def covered(made: Market, prior: Prior) -> tuple[float, float]:
-    """The share of sellers whose points at their true rates lie within the interval, and its mean width in points."""
+    """Return the share of sellers whose true points lie within the interval, and its mean width in points."""
     true, points, low, high = interval(made, prior)
     assert ((low <= points) & (points <= high)).all()
     return float(np.mean((low <= true) & (true <= high))), float(np.mean(high - low))
@@ -125,8 +127,10 @@ def covered(made: Market, prior: Prior) -> tuple[float, float]:
 
 @pytest.mark.long
 def test_the_interval_covers_the_points_at_the_true_rates_for_thin_medium_and_thick_files() -> None:
-    """Nominally 90 %: 90 % to 98.5 % in each by a prior fitted on other sellers, since the worst of every rate is taken at
-    once; thick files have a narrower interval than medium ones. Points of thin ones rest on what is expected of anybody.
+    """Nominally 90 %; 90 % to 98.5 % by a prior fitted on other sellers, since it takes the worst of every rate at
+    once.
+
+    Thick files have a narrower interval than medium ones. Points of thin files rest on the prior.
     """
     found = [covered(market(4000, orders, 10 + i), fitted()) for i, orders in enumerate(SIZES.values())]
     assert all(0.90 <= share <= 0.985 for share, _ in found), found
@@ -135,7 +139,7 @@ def test_the_interval_covers_the_points_at_the_true_rates_for_thin_medium_and_th
 
 @pytest.mark.parametrize("orders", SIZES.values(), ids=SIZES)
 def test_the_interval_covers_other_hazards_than_a_gammas_and_without_a_fitted_prior(orders: tuple[int, int]) -> None:
-    """Hazards of one lognormal, spread by a factor of 4 a deviation; the prior of an artifact that pins none."""
+    """Lognormal hazards with a factor of 4 per deviation; the prior of an artifact that pins none."""
     hazard = np.exp(np.random.default_rng(3).normal(np.log(0.0006), np.log(4), 3000))
     share, _ = covered(market(3000, orders, 20, hazard), artifact().prior)
     assert share >= 0.90
@@ -154,7 +158,7 @@ def test_a_known_sellers_interval_narrows_as_it_goes_on_as_before() -> None:
 
 @pytest.mark.long
 def test_a_twentieth_of_the_true_rates_lies_above_the_upper_quantile() -> None:
-    """Thin, medium and thick, of incidents and of failures: the posterior itself, before any model. 3.5 % to 6.5 %."""
+    """3.5 % to 6.5 %, for thin, medium and thick files, incidents and failures: the posterior itself, without a model."""
     prior, model = fitted(), artifact()
     for orders in SIZES.values():
         made = market(6000, orders, 30)
@@ -164,7 +168,7 @@ def test_a_twentieth_of_the_true_rates_lies_above_the_upper_quantile() -> None:
         exposed = sums.orders[LONGEST]
         assumed = low_points.incident_mass[Severity.MINOR, LONGEST][n : 2 * n]
         failed = low_points.failures[LONGEST][n : 2 * n]
-        moved = assumed > sums.incident_mass[Severity.MINOR, LONGEST]  # otherwise the seller's own mass stands
+        moved = assumed > sums.incident_mass[Severity.MINOR, LONGEST]  # otherwise the seller's own mass remains
         above = made.hazard * exposed > assumed
         assert 0.035 <= above[moved].mean() <= 0.065
         assert 0.03 <= np.mean(made.failing * exposed > failed) <= 0.065
@@ -173,7 +177,7 @@ def test_a_twentieth_of_the_true_rates_lies_above_the_upper_quantile() -> None:
 @COUNTING
 @given(sellers())
 def test_the_points_lie_within_their_interval_and_only_rated_sellers_have_one(rows: list[FactRow]) -> None:
-    """0 <= low <= points <= high <= 1000 whatever is on record."""
+    """0 <= low <= points <= high <= 1000 for any record."""
     found = trust(rows)
     if found.state is ScoreState.RATED:
         assert 0 <= found.points_low <= found.points <= found.points_high <= 1000
@@ -195,7 +199,7 @@ def test_confirming_raises_neither_end(rows: list[FactRow]) -> None:
 
 
 def test_a_clean_seller_with_a_thin_file_may_be_worse_and_one_with_a_thick_file_less_so() -> None:
-    """No incident in 40 orders and in 40,000 is not the same: zero times any factor is zero, a posterior is not."""
+    """No incident in 40 orders and in 40,000 differ: zero times any factor is zero, a posterior is not."""
     thin, thick = (trust([exposure(f"x{d}", TODAY - d, orders) for d in range(1, 41)]) for orders in (1, 1000))
     assert thin.points_low < thin.points
     assert thin.points - thin.points_low > thick.points - thick.points_low
@@ -222,7 +226,7 @@ def test_the_quantiles_are_those_of_the_gamma() -> None:
 
 
 def test_the_likeliest_prior_is_the_one_that_sellers_were_drawn_from() -> None:
-    """Within 5 % of both numbers; with no event there is none."""
+    """Within 5 % of both numbers; without events there is none."""
     rng = np.random.default_rng(1)
     orders = np.full(20_000, 500.0)
     events = rng.poisson(rng.gamma(0.3, 1 / 100, 20_000) * orders).astype(float)
@@ -231,7 +235,7 @@ def test_the_likeliest_prior_is_the_one_that_sellers_were_drawn_from() -> None:
 
 
 def repinned(prior: dict[str, object]) -> dict[str, bytes]:
-    """The artifact's parts with another prior in the manifest."""
+    """Return the artifact's parts with another prior in the manifest."""
     parts = dict(artifact().parts)
     return {**parts, MANIFEST: canonical_json({**artifact().manifest, "prior": prior})}
 
@@ -240,7 +244,7 @@ PINNED = {"incidents": [0.4, 400.0], "failures": [2.0, 100.0], "mix": [1.0] * 8 
 
 
 def test_a_pinned_prior_moves_the_interval_and_nothing_else() -> None:
-    """A market where incidents are rarer than by default promises its newcomers more."""
+    """With rarer incidents than by default, newcomers have a better interval."""
     model = load(repinned(PINNED))
     rows = numbered([exposure(f"x{d}", TODAY - d, 2) for d in range(1, 41)])
     by_default = score(rows, ["s"], NOW, artifact(), policy())[0]
@@ -263,6 +267,6 @@ def test_a_pinned_prior_moves_the_interval_and_nothing_else() -> None:
     ],
 )
 def test_a_prior_that_would_give_no_finite_interval_is_refused_by_name(name: str, value: object) -> None:
-    """Whatever the digest says."""
+    """With a valid digest."""
     with pytest.raises(ArtifactRefused, match=name):
         load(repinned({**PINNED, name: value}))

@@ -1,4 +1,4 @@
-"""A page is its model text, to the bit: LightGBM, the certificate and a sum by hand agree."""
+"""A page equals its model text, to the bit: LightGBM, the certificate and a sum by hand agree."""
 
 from dataclasses import replace
 
@@ -21,7 +21,7 @@ def width(page: Page) -> int:
 
 
 def inputs(seed: int, features: int) -> np.ndarray:
-    """Random inputs, most of them on an edge or a hair beside it."""
+    """Draw inputs, most on an edge or just beside it."""
     rng = np.random.default_rng(seed)
     x = rng.choice(EDGES, (200, features))
     return np.where(rng.random(x.shape) < 0.3, np.nextafter(x, rng.choice([-np.inf, np.inf], x.shape)), x)
@@ -29,7 +29,7 @@ def inputs(seed: int, features: int) -> np.ndarray:
 
 @given(pages, st.integers(0, 1 << 32))
 def test_lightgbm_predicts_minus_the_sum_of_the_parts(page: Page, seed: int) -> None:
-    """To the bit, for inputs on edges and beside them; the text reads back as the page that it was written from."""
+    """To the bit, on edges and beside them; the text reads back as its page."""
     text = page_model_text(page.tables, width(page))
     x = inputs(seed, width(page))
     raw = np.asarray(lightgbm.Booster(model_str=text).predict(x, raw_score=True, num_threads=1))
@@ -43,7 +43,7 @@ def test_lightgbm_predicts_minus_the_sum_of_the_parts(page: Page, seed: int) -> 
 
 @given(st.integers(0, 1 << 32), st.lists(st.sampled_from([-1, 1]), min_size=2, max_size=4), st.booleans())
 def test_the_certificate_agrees_with_the_tables(seed: int, signs: list[int], is_pair: bool) -> None:
-    """A page is certified in the directions that its tables have; turned round in one of them it is refused by its name."""
+    """A page is certified in its tables' directions; with one direction reversed the error names the feature."""
     page = random_page(np.random.default_rng(seed), tuple(signs), (1, 0) if is_pair else None)
     directions = {f"f{place}": sign for place, sign in enumerate(signs)}
     assert certify(page, directions)["trees"] == len(page.tables)
@@ -55,7 +55,7 @@ def test_the_certificate_agrees_with_the_tables(seed: int, signs: list[int], is_
 
 
 def test_an_artifact_of_a_page_gives_its_points() -> None:
-    """The artifact's points are the page's; the baseline seller's too; parts are at most 0."""
+    """Also the baseline seller's; parts are at most 0."""
     artifact = page_artifact()
     everything, _ = population()
     x = np.random.default_rng(3).permuted(everything[:, : len(PAGE_FEATURES)], axis=0)
@@ -65,7 +65,7 @@ def test_an_artifact_of_a_page_gives_its_points() -> None:
 
 
 def test_a_feature_with_two_trees_is_refused() -> None:
-    """A page has one table a feature, in the order of the features."""
+    """A page has one table per feature, in the order of the features."""
     first, second = page_artifact().page.tables[:2]
     for tables in ([first, first], [second, first], []):
         with pytest.raises(ArtifactRefused, match="one tree for each feature"):
@@ -92,7 +92,7 @@ TEXT = page_artifact().parts["model.txt"].decode()
     ],
 )
 def test_a_text_that_is_no_page_is_refused_with_the_reason(before: str, after: str, words: str) -> None:
-    """Two features without a pair's shape, leaves of a fraction, and anything that LightGBM might read otherwise."""
+    """Two features without a pair's shape, fractional leaves, and text that LightGBM might read differently."""
     assert read_page(TEXT, 600, len(PAGE_FEATURES)).base == 600
     assert before in TEXT
     with pytest.raises(ArtifactRefused, match=words):

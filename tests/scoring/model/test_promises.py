@@ -1,4 +1,4 @@
-"""Promises that a study gives up are named by the certificate, and by nothing can a model hide that it did."""
+"""The certificate names promises that a study gives up, and no model can hide them."""
 
 import json
 from collections.abc import Callable
@@ -18,18 +18,18 @@ from tests.scoring.model.test_artifact import with_manifest
 
 
 def without(*names: str) -> tuple[AnyFeature, ...]:
-    """Every feature, some of them freed."""
+    """Return every feature, some of them freed."""
     return tuple(free_direction(f) if f in FEATURES.values() and f.name in names else f for f in ALL_FEATURES)
 
 
 @cache
 def giving_up() -> Artifact:
-    """A model whose exposure is free."""
+    """Return a model with a free exposure."""
     return certified(*population(), without("exposure"), 60)
 
 
 def test_a_certificate_names_the_promises_that_hold_and_those_given_up() -> None:
-    """Also the manifest says which feature was freed; of a model that gives up none, both are as of earlier releases."""
+    """The manifest names the freed feature. Without freed features, both are as in earlier releases."""
     certificate = json.loads(giving_up().parts["certificate.json"])
     assert certificate["promises"] == {"held": ["violations", "waiting", "identity"], "given_up": ["clean_orders"]}
     assert certificate["directions"]["exposure@1"] == 0
@@ -43,7 +43,7 @@ def test_a_certificate_names_the_promises_that_hold_and_those_given_up() -> None
     [((), []), (("exposure",), ["clean_orders"]), (("tenure_days",), ["clean_orders", "waiting"])],
 )
 def test_what_is_given_up_follows_from_what_is_free(names: tuple[str, ...], lost: list[str]) -> None:
-    """A feature that the model does not have takes nothing with it."""
+    """An absent feature gives up no promise."""
     assert [promise.name for promise in broken_promises(without(*names))] == lost
     kept = [feature for feature in without(*names) if not (feature.key.startswith(names) if names else False)]
     assert broken_promises(kept) == []
@@ -51,13 +51,13 @@ def test_what_is_given_up_follows_from_what_is_free(names: tuple[str, ...], lost
 
 
 def test_a_model_that_frees_a_direction_is_read_back_as_it_is() -> None:
-    """The feature is that of the table but for its direction."""
+    """The feature equals the table's except for its direction."""
     feature = next(f for f in load(giving_up().parts).features if f.key == "exposure@1")
     assert feature == replace(FEATURES["exposure@1"], direction=0)
 
 
 def stating(change: Callable[[dict[str, Any]], Any]) -> dict[str, bytes]:
-    """The parts with another certificate, and a manifest that fits it."""
+    """Return the parts with another certificate, and a matching manifest."""
     from hashlib import sha256
 
     certificate = json.loads(giving_up().parts["certificate.json"])
@@ -77,7 +77,7 @@ def stating(change: Callable[[dict[str, Any]], Any]) -> dict[str, bytes]:
     ],
 )
 def test_a_certificate_that_hides_what_was_given_up_is_refused(change: Callable[[dict[str, Any]], Any]) -> None:
-    """It follows from the features alone."""
+    """The features alone determine it."""
     with pytest.raises(ArtifactRefused, match="the certificate of the artifact is not that of its model"):
         load(stating(change))
 
@@ -94,7 +94,7 @@ def test_a_certificate_that_hides_what_was_given_up_is_refused(change: Callable[
     ],
 )
 def test_no_other_feature_can_be_freed(row: dict[str, object]) -> None:
-    """That a violation never raises points is not for a study to give up."""
+    """No study can give up that a violation never raises points."""
     features = [row, *giving_up().manifest["features"][1:]]
     with pytest.raises(ArtifactRefused, match="frees feature"):
         load(with_manifest("features", features))

@@ -33,7 +33,7 @@ from tests.helpers.policies import (
 
 @cache
 def grouped() -> Policy:
-    """A policy that also asks for the day, the marketplace, a product category and counts of two spans."""
+    """Return a policy that also asks for the day, the marketplace, a product category and counts of two spans."""
     stop = {"kind": "intake_cap", "new_listings": 0, "product_category": "toys"}
     group = {"product_category": "toys", "from": "2026-03-01", "until": "2026-03-30", "legal_ground": "Act 5"}
     cap = {
@@ -53,7 +53,7 @@ def grouped() -> Policy:
 
 @cache
 def growing() -> Policy:
-    """A policy whose rules ask for tenure, the settled value of a product category, and a deposit that is placed."""
+    """Return a policy with rules on tenure, a product category's settled value, and a placed deposit."""
     return policy_of(
         rule("young", {"kind": "settlement_hold", "days": 9}, tenure={"below": 90}),
         rule("small", {"kind": "deposit", "amount_minor": 5}, settled={"below": 900, "product_category": "toys"}),
@@ -63,7 +63,7 @@ def growing() -> Policy:
 
 @cache
 def typed() -> Policy:
-    """A policy whose table of standing names two violation types."""
+    """Return a policy whose table of standing names two violation types."""
     types = {
         "order_fraud": {"minor": 5, "moderate": 10, "major": 20, "critical": 24},
         "fake_reviews": dict.fromkeys(("minor", "moderate", "major", "critical"), 0),
@@ -98,7 +98,7 @@ def test_a_seller_is_answered_otherwise_if_and_only_if_its_cell_changes(names: t
 
 
 def test_a_type_that_is_named_anew_changes_cells_with_an_example_of_that_type() -> None:
-    """Two policies that differ in nothing but the points of order fraud."""
+    """Two policies that differ only in the points of order fraud."""
     plain = parse_policy(
         data(
             standing=standing(),
@@ -115,7 +115,6 @@ def test_a_type_that_is_named_anew_changes_cells_with_an_example_of_that_type() 
 @pytest.mark.long
 @pytest.mark.parametrize("names", [("default", "general"), ("general", "ladder")])
 def test_every_example_lies_in_its_cell_and_is_answered_otherwise(names: tuple[str, str]) -> None:
-    """Examples are sellers that anybody can check."""
     before, after = (shipped(name) for name in names)
     space, answers = compare(before, after)
     changes = [one for one in find_changes(before, after) if one.example is not None]
@@ -129,7 +128,9 @@ def test_every_example_lies_in_its_cell_and_is_answered_otherwise(names: tuple[s
 
 @pytest.mark.long
 def test_a_small_edit_changes_what_it_says_and_nothing_else() -> None:
-    """A hold of 7 days in tier standard made 8: every cell of that tier in which no longer one holds, and only the hold."""
+    """A hold in tier standard of 8 days instead of 7: every cell of that tier without a longer hold, and only the
+    hold.
+    """
     data: dict[str, Any] = tomllib.loads(SHIPPED.with_name("general.toml").read_text(encoding="utf-8"))
     general = parse_policy(data)
     [standard] = [one for one in data["rules"] if one["id"] == "standard"]
@@ -146,7 +147,7 @@ def test_a_small_edit_changes_what_it_says_and_nothing_else() -> None:
 
 
 def general(**parts: Any) -> Policy:
-    """The general policy with parts of its own."""
+    """Return the general policy with some parts replaced."""
     return parse_policy(tomllib.loads(SHIPPED.with_name("general.toml").read_text(encoding="utf-8")) | parts)
 
 
@@ -162,7 +163,7 @@ LONGER, OLDER = {"settled_orders": 50, "tenure_days": 30}, {"settled_orders": 20
     ],
 )
 def test_whom_a_thin_file_or_clear_days_move_to_another_cell_is_among_the_changes(parts: dict[str, Any]) -> None:
-    """Every example is answered so, and the change of every random seller at the edges and between is listed."""
+    """Every example's answer is right, and the change of every random seller, at the edges and between, is listed."""
     before, after = general(), general(**parts)
     changes = find_changes(before, after)
     assert len(changes) > 20
@@ -187,7 +188,7 @@ def test_whom_a_thin_file_or_clear_days_move_to_another_cell_is_among_the_change
 
 
 def test_the_parts_of_a_policy_that_no_cell_has_are_compared_value_by_value() -> None:
-    """Tables of caution, standing and trade, by path: what is stated by one alone is none by the other."""
+    """Tables of caution, standing and trade, by path; a value in only one policy is none in the other."""
     data_ = tomllib.loads(SHIPPED.with_name("general.toml").read_text(encoding="utf-8"))
     data_["caution"]["sources"]["buyer"]["weight"] = 4
     data_["caution"]["rules"][0] |= {"days": 4}
@@ -212,7 +213,7 @@ def test_the_parts_of_a_policy_that_no_cell_has_are_compared_value_by_value() ->
 
 
 def test_a_suspension_without_an_end_reads_for_good() -> None:
-    """In a difference, and in what is wrong with a case."""
+    """In a difference, and in a failed case."""
     assert Terms().list_changes(Terms(suspension_days=FOR_GOOD)) == ["suspension_days 0 -> for good"]
     breaches = [{"category": "counterfeit", "severity": "critical", "day": f"2026-02-2{n}"} for n in range(3)]
     case = {"name": "a", "points": 900, "violations": breaches, "expect": {"suspension_days": 7}}
@@ -222,7 +223,7 @@ def test_a_suspension_without_an_end_reads_for_good() -> None:
 
 @pytest.mark.parametrize("name", ["default", "general", "ladder"])
 def test_the_cases_beside_a_shipped_policy_hold(name: str) -> None:
-    """And one that does not says what is and what was expected."""
+    """A failed case shows the actual and the expected value."""
     data = tomllib.loads(SHIPPED.with_name(f"{name}.cases.toml").read_text(encoding="utf-8"))
     assert [one.faults for one in run_cases(shipped(name), parse_cases(data))] == [()] * len(data["cases"])
     data["cases"][0]["expect"] = {"hold_days": 99, "standing": 5}
@@ -232,7 +233,7 @@ def test_the_cases_beside_a_shipped_policy_hold(name: str) -> None:
 
 
 def test_a_case_may_state_the_deposit_that_is_placed_and_expects_what_is_still_to_be_placed() -> None:
-    """700 of 1,000 are there, so 300 are left, and the terms are those of who has placed enough."""
+    """700 of 1,000 are placed, so 300 are left; the terms are those of a seller with enough placed."""
     policy = policy_of(
         rule("all", {"kind": "deposit", "amount_minor": 1_000}),
         rule("unsecured", {"kind": "settlement_hold", "days": 30}, deposit={"below": 700}),
@@ -249,7 +250,7 @@ def test_a_case_may_state_the_deposit_that_is_placed_and_expects_what_is_still_t
 
 
 def test_a_case_may_name_the_type_of_a_violation_which_states_its_category() -> None:
-    """Order fraud gives 20 by the policy's table, and a category beside it is refused."""
+    """Order fraud gives 20 by the policy's table; a category beside it is rejected."""
     breach_ = {"violation_type": "order_fraud", "severity": "major", "day": "2026-02-20"}
     case = {"name": "a", "points": 900, "violations": [breach_], "expect": {"standing": 20, "manual_review": True}}
     assert run_cases(typed(), parse_cases({"now": "2026-03-01", "cases": [case]}))[0].faults == ()
@@ -259,7 +260,7 @@ def test_a_case_may_name_the_type_of_a_violation_which_states_its_category() -> 
 
 
 def test_a_case_that_expects_a_rule_the_policy_does_not_have_fails_by_its_name() -> None:
-    """A misspelt id would else read as a rule that did not hold."""
+    """Otherwise a misspelt id would read as a rule that did not apply."""
     cases = parse_cases({"now": "2026-03-01", "cases": [{"name": "a", "expect": {"rules": ["newcomers", "newcomer"]}}]})
     [outcome] = run_cases(shipped("general"), cases)
     assert outcome.faults == (

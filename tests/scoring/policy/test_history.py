@@ -1,4 +1,4 @@
-"""Since when a rule on confirmed facts holds: exact sums over time, against adding up by hand at every moment."""
+"""The begin of rules on confirmed facts: exact sums over time, compared with sums by hand at every moment."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -41,7 +41,7 @@ violations = st.lists(
 def test_a_sum_at_any_time_is_that_of_the_violations_established_and_not_expired_by_then(
     mine: list[Established], ahead: int, days: int, severity: Severity
 ) -> None:
-    """Of standing, and of a counter of incidents."""
+    """For standing, and for a counter of incidents."""
     time = (TODAY + ahead) * DAY + 9
     table = with_standing().standing
     assert table is not None
@@ -73,7 +73,7 @@ def test_the_worked_span() -> None:
 
 
 def test_a_violation_is_established_by_the_decision_that_confirmed_it_and_anew_after_a_break() -> None:
-    """Confirmed, appealed and confirmed again: since the first; overturned and reinstated, or given back: since then."""
+    """Confirmed, appealed, confirmed again: since the first. Overturned and reinstated, or given back: since then."""
 
     def times(*changes: FactRow, on_arrival: Status = Status.ALLEGED) -> dict[str, int]:
         return find_decision_times(numbered([violation("v", TODAY - 90, status=on_arrival), *changes]))

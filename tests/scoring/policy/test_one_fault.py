@@ -1,4 +1,4 @@
-"""One fault in a whole policy file is one error, which names the rule by its id, the value, and what it must be."""
+"""One fault in a policy file is one error that names the rule by its id, the value, and the valid values."""
 
 import tomllib
 from pathlib import Path
@@ -134,7 +134,7 @@ def faults(text: str) -> tuple[str, ...]:
 )
 def test_one_fault_is_one_error_that_names_it(old: str, new: str, fault: str) -> None:
     found = faults(edited(old, new))
-    is_renamed = "pointz" in new or "name =" in new  # what is missing is one, and what nobody knows is another
+    is_renamed = "pointz" in new or "name =" in new  # a missing key and an unknown key are two faults
     assert len(found) == 1 + is_renamed, found
     assert fault in found[0]
 
@@ -213,7 +213,7 @@ def test_what_is_laxer_for_who_is_worse_is_one_error_with_the_rule_that_is_stric
 
 
 def extra(name: str, tiers: str, measures: str) -> str:
-    """A rule more, as text."""
+    """Return a further rule, as text."""
     return f'\n[[rules]]\nid = "{name}"\nreference = "x"\ntiers = [{tiers}]\nmeasures = [{measures}]\n'
 
 
@@ -222,7 +222,7 @@ def oddities(text: str) -> set[tuple[str, str]]:
 
 
 def test_gaps_overlaps_and_shadowed_rules_are_shown_by_id() -> None:
-    """Of policies that are sound: one states too much, another leaves tiers without a rule and states one thing twice."""
+    """One sound policy states too much; another has no rule for some tiers and a duplicate."""
     hold = '{ kind = "settlement_hold", days = 2 }'
     assert oddities(GENERAL + extra("again", '"trusted"', hold)) == {("shadowed", "again")}
     low = extra("low", '"unrated", "probation"', hold)

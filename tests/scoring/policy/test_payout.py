@@ -1,4 +1,4 @@
-"""Payout terms: every minor unit of an order is released, drawn or held, on every day, whatever happens to it."""
+"""Payout terms: every minor unit of an order is released, drawn or held, on every day."""
 
 from dataclasses import replace
 
@@ -19,7 +19,7 @@ TERMS = Terms(hold_days=7, reserve_ppm=100_000, reserve_days=90)
 
 @st.composite
 def orders(draw: st.DrawFn) -> Order:
-    """An order that can be, with amounts from nothing to the largest; drawn at its capture, when all of it was held."""
+    """Draw a possible order, with amounts from 0 to the largest; drawn at its capture, when all was held."""
     captured = draw(st.integers(0, 10**15))
     refunded = draw(st.integers(0, captured))
     drawn = draw(st.integers(0, captured - refunded))
@@ -38,7 +38,7 @@ terms = st.builds(
 
 
 def test_the_worked_payout() -> None:
-    """Refunds first, then the hold, then the reserve on the rest, rounded down; a claim is drawn from what is held."""
+    """Refunds first, then the hold, then the reserve on the rest, rounded down; a claim is drawn from the held amount."""
     order = Order(10_000, 0, "EUR", refunded_minor=999)
     assert pay_out(order, TERMS, 6) == Payout(0, 0, 9_001, 7)
     assert pay_out(order, TERMS, 7) == Payout(8_101, 0, 900, 90)
@@ -56,7 +56,7 @@ def test_the_worked_payout() -> None:
 def test_released_drawn_and_held_are_what_was_captured_less_what_was_refunded(
     order: Order, fixed: Terms, age: int, limit: int
 ) -> None:
-    """To the last unit, never negative; and after the longest hold nothing is held."""
+    """To the last unit, never negative; after the longest hold nothing is held."""
     found = pay_out(order, fixed, order.capture_day + age, "EUR", limit)
     assert found.released_minor + found.drawn_minor + found.held_minor == order.captured_minor - order.refunded_minor
     assert min(found.released_minor, found.drawn_minor, found.held_minor) >= 0
@@ -70,7 +70,7 @@ def test_released_drawn_and_held_are_what_was_captured_less_what_was_refunded(
 def test_while_payouts_are_stopped_nothing_more_is_released(
     order: Order, fixed: Terms, age: int, stopped_after: int, length: int, limit: int
 ) -> None:
-    """Whatever the hold limit and the age of the order, until the stop ends; and nothing is lost."""
+    """For any hold limit and age of the order, until the stop ends; and nothing is lost."""
     stopped, day = order.capture_day + stopped_after, order.capture_day + age
     found = pay_out(order, fixed, day, "", limit, [Stopped(stopped, stopped + length)])
     plain = pay_out(order, fixed, day, "", limit)
@@ -87,7 +87,7 @@ def test_while_payouts_are_stopped_nothing_more_is_released(
 
 
 def test_a_stop_outlasts_the_hold_limit_and_day_180() -> None:
-    """A faked history that was stopped was paid when the limit of its marketplace was over."""
+    """A stopped faked history was once paid at its marketplace's limit."""
     order = Order(10_000, 0, "EUR", confirmed_time=3 * DAY)
     for limit, day in ((20, 20), (20, 36), (180, 180), (180, 400)):
         assert pay_out(order, TERMS, day, "EUR", limit, [Stopped(5)]) == Payout(0, 0, 10_000, None)
@@ -95,7 +95,7 @@ def test_a_stop_outlasts_the_hold_limit_and_day_180() -> None:
 
 
 def test_an_order_called_delivered_later_stays_stopped() -> None:
-    """It was not delivered before the stop of day 10 if nobody says so; with the day, what was released stays so."""
+    """Without confirmation it was not delivered before the stop of day 10; with a day, released amounts stay released."""
     stops = [Stopped(10)]
     undelivered = Order(10_000, 0, "EUR", is_delivered=False)
     assert pay_out(undelivered, TERMS, 12, stops=stops) == Payout(0, 0, 10_000, None)
@@ -107,7 +107,7 @@ def test_an_order_called_delivered_later_stays_stopped() -> None:
 
 
 def test_no_more_is_drawn_than_was_held() -> None:
-    """1,000 are held on day 8, all 10,000 on day 3 or while payouts are stopped, and what is paid out cannot be drawn."""
+    """1,000 are held on day 8, all 10,000 on day 3 or while payouts are stopped; paid-out money cannot be drawn."""
     order = Order(10_000, 0, "EUR", claims_minor=5_000, drawn_minor=5_000)
     with pytest.raises(InvalidInput, match="drawn_minor: is more than the 1000 that were held on 1970-01-09"):
         pay_out(order, TERMS, 8)
@@ -122,7 +122,7 @@ def test_no_more_is_drawn_than_was_held() -> None:
 @settings(max_examples=300, deadline=None)
 @given(orders(), terms, terms, st.integers(0, 200))
 def test_waiting_releases_more_and_stricter_terms_less(order: Order, fixed: Terms, added: Terms, age: int) -> None:
-    """Day after day, and with whatever confirmed facts add."""
+    """Day after day, and with any further confirmed facts."""
     day = order.capture_day + age
     found = pay_out(order, fixed, day)
     assert pay_out(order, fixed, day + 1).released_minor >= found.released_minor
@@ -134,7 +134,7 @@ def test_waiting_releases_more_and_stricter_terms_less(order: Order, fixed: Term
 
 
 def test_what_is_not_delivered_is_held_until_it_is_but_not_for_ever() -> None:
-    """At most 180 days after its capture, or what its marketplace allows."""
+    """At most 180 days after its capture, or its marketplace's limit."""
     order = Order(100, 0, "EUR", is_delivered=False)
     assert pay_out(order, Terms(), 179) == Payout(0, 0, 100, None)
     assert pay_out(order, Terms(), 180) == Payout(100, 0, 0, None)
@@ -168,6 +168,6 @@ def test_a_later_tier_reaches_no_earlier_order_and_confirmed_facts_do() -> None:
     ],
 )
 def test_an_order_that_cannot_be_is_refused_by_name(changes: dict[str, object], fault: str) -> None:
-    """With what is wrong: nothing is paid out on a guess."""
+    """The error states the fault: no payout rests on a guess."""
     with pytest.raises(InvalidInput, match=fault):
         pay_out(replace(Order(100, 0, "EUR"), **changes), TERMS, 8, "EUR")  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Policy files: what holds together is read, and of what does not every fault is named at once."""
+"""Policy files: valid ones are read; in invalid ones every fault is named at once."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ def test_a_standing_is_part_of_the_digest() -> None:
 
 
 def test_every_fault_of_a_file_is_named_at_once() -> None:
-    """By its path, with what it must be."""
+    """By its path, with the valid values."""
     wrong = standing()
     wrong["points"]["ip"]["major"] = 2.5
     wrong["points"]["safety"]["minor"] = 90
@@ -55,14 +55,13 @@ def test_every_fault_of_a_file_is_named_at_once() -> None:
 @pytest.mark.parametrize("value", [None, 3, "text", ["list"]])
 @pytest.mark.parametrize("name", ["name", "cut_offs", "badges", "standing", "thin_file"])
 def test_no_value_of_another_shape_is_anything_but_a_named_fault(name: str, value: object) -> None:
-    """A wrong shape ends in no other error."""
     if name == "name" and value == "text":
         return
     assert name in faults(**{name: value})
 
 
 def test_limits_of_trade_that_cannot_be_are_refused_all_at_once() -> None:
-    """By their paths: what is missing, a fraction of a day, a flag that is text, and an unknown part."""
+    """By their paths: a missing value, a fraction of a day, a flag as text, and an unknown part."""
     trade = {"delivery_promise_days": 1.5, "claim_days": 367, "deposit_is_refilled": "yes", "colour": 1}
     found = faults(trade=trade)
     for fault in (

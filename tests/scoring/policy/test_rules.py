@@ -1,4 +1,4 @@
-"""Rules: what holds for a seller, what several measures come to, and that who is worse never has better terms."""
+"""Rules: those in force for a seller, the terms of several measures, and no better terms for a worse seller."""
 
 from typing import Any
 
@@ -26,14 +26,14 @@ def refused(*rules: dict[str, Any], **parts: Any) -> str:
 
 
 def test_the_worked_terms() -> None:
-    """Of each kind the strictest: holds of 7 and 14 days, and two reserves of which each is stricter in one way."""
+    """The strictest of each kind: holds of 7 and 14 days, and two reserves, each stricter in one way."""
     measures = [SettlementHold(7), RollingReserve(100_000, 30), SettlementHold(14), RollingReserve(50_000, 90)]
     assert combine(measures) == Terms(hold_days=14, reserve_ppm=100_000, reserve_days=90)
     assert combine([]) == Terms()
 
 
 def test_of_two_terms_the_stricter_of_each_aspect_is_what_their_measures_come_to_together() -> None:
-    """As if all measures had been merged at once, caps by product category too."""
+    """Equal to one merge of all measures, with caps by product category."""
     one = [SettlementHold(7), RollingReserve(100_000, 30), ValueCap(900), ValueCap(50, "toys")]
     other = [SettlementHold(14), ValueCap(100), ValueCap(70, "toys"), ValueCap(5, "food")]
     assert combine(one).stricter_of(combine(other)) == combine([*one, *other])
@@ -50,12 +50,12 @@ def test_a_cap_grows_with_what_was_settled() -> None:
 
 @pytest.mark.parametrize("name", ["default", "general", "ladder"])
 def test_a_shipped_policy_holds_together_and_has_nothing_odd(name: str) -> None:
-    """No rule without effect, none stated twice, no tier forgotten."""
+    """No rule without effect, no duplicate, no tier without a rule."""
     assert find_oddities(shipped(name)) == []
 
 
 def test_the_ladder_climbs_at_12_24_36_and_48() -> None:
-    """A suspension of 7, 14 and 21 days, then one of the 30 days of notice until the account is closed."""
+    """A suspension of 7, 14 and 21 days, then one for the 30 days of notice until the account is closed."""
     book = shipped("ladder").rule_book
     terms = [book.terms(Situation(Tier.PROBATION, points)) for points in (0, 11, 12, 24, 36, 47, 48)]
     assert [one.suspension_days for one in terms] == [0, 0, 7, 14, 21, 21, 30]
@@ -63,7 +63,7 @@ def test_the_ladder_climbs_at_12_24_36_and_48() -> None:
 
 
 def test_no_tier_alone_suspends() -> None:
-    """Every tier of the general policy without a confirmed violation, and a rule for a tier that tries."""
+    """Every tier of the general policy without a confirmed violation, and a tier rule that tries."""
     book = shipped("general").rule_book
     assert all(book.terms(Situation(tier)).suspension_days == 0 for tier in (None, *Tier))
     assert "a suspension needs confirmed facts" in refused(rule("x", SUSPENDED, tiers=["probation"]))
@@ -72,7 +72,7 @@ def test_no_tier_alone_suspends() -> None:
 
 
 def test_counted_incidents_and_standing_hold_whatever_the_tier() -> None:
-    """A rule on confirmed facts asks for no model: it holds while there is no tier, too."""
+    """A rule on confirmed facts needs no model: it applies without a tier, too."""
     counterfeit = {"categories": ["counterfeit"], "severity": "critical", "incidents": 2, "days": 90}
     book = policy_of(rule("x", SUSPENDED, confirmed=counterfeit)).rule_book
     counter = Counter(frozenset({Category.COUNTERFEIT}), Severity.CRITICAL, 90)
@@ -82,7 +82,7 @@ def test_counted_incidents_and_standing_hold_whatever_the_tier() -> None:
 
 
 def test_a_waiver_ends_what_the_tier_asks_for_and_never_what_confirmed_facts_do() -> None:
-    """Whoever has a confirmed violation keeps the hold of that rule."""
+    """A seller with a confirmed violation keeps the hold of that rule."""
     book = policy_of(
         rule("all", HOLD),
         rule("facts", {"kind": "settlement_hold", "days": 3}, standing={"from": 1}),
@@ -95,7 +95,7 @@ def test_a_waiver_ends_what_the_tier_asks_for_and_never_what_confirmed_facts_do(
 
 
 def test_a_marketplace_may_allow_shorter_holds() -> None:
-    """The stated value stays beside the one that holds there."""
+    """The answer has the stated value and the marketplace's."""
     book = policy_of(rule("x", {"kind": "settlement_hold", "days": 90}), hold_limits={"shop": 60}).rule_book
     [applied] = book.apply(Situation(Tier.STANDARD, marketplace="shop"))
     assert (applied.stated, applied.current) == (SettlementHold(90), SettlementHold(60))
@@ -103,7 +103,7 @@ def test_a_marketplace_may_allow_shorter_holds() -> None:
 
 
 def test_a_group_rule_limits_new_intake_for_a_time_on_a_legal_ground_and_nothing_else() -> None:
-    """Of a product category, for at most 30 days; a nationality or an attribute makes no group."""
+    """For a product category, at most 30 days; a nationality or an attribute makes no group."""
     group = {"product_category": "toys", "from": "2026-03-01", "until": "2026-03-30", "legal_ground": "Act 5"}
     stop = {"kind": "intake_cap", "new_listings": 0, "product_category": "toys"}
     book = policy_of(rule("toys", stop, group=group)).rule_book
@@ -119,7 +119,7 @@ def test_a_group_rule_limits_new_intake_for_a_time_on_a_legal_ground_and_nothing
 
 
 def test_groups_of_one_product_category_last_at_most_30_days_together() -> None:
-    """Whether they adjoin or not; a day that both name counts once, and another product category by itself."""
+    """Adjoining or not; a shared day counts once, and each product category separately."""
 
     def group(name: str, first: str, last: str, category: str = "toys") -> dict[str, Any]:
         stop = {"kind": "intake_cap", "new_listings": 0, "product_category": category}
@@ -158,7 +158,7 @@ def test_groups_of_one_product_category_last_at_most_30_days_together() -> None:
     ],
 )
 def test_a_measure_that_cannot_be_meant_is_refused_by_its_path(measure: dict[str, Any], fault: str) -> None:
-    """By the rule's id and the measure's kind, with what it must be, and as one fault."""
+    """By the rule's id and the measure's kind, with the valid values, as one fault."""
     with pytest.raises(PolicyRefused) as error:
         policy_of(rule("x", measure, standing={"from": 1}))
     [text] = error.value.faults
@@ -168,7 +168,7 @@ def test_a_measure_that_cannot_be_meant_is_refused_by_its_path(measure: dict[str
 
 @pytest.mark.parametrize("stated", ["", "eur", "EURO", 978])
 def test_a_currency_that_is_none_is_refused_with_what_a_currency_is(stated: object) -> None:
-    """In small letters, of another length, or a number."""
+    """Small letters, another length, or a number."""
     with pytest.raises(
         PolicyRefused, match=r"^the policy does not hold together: currency must be .* three capital letters"
     ):
@@ -176,7 +176,7 @@ def test_a_currency_that_is_none_is_refused_with_what_a_currency_is(stated: obje
 
 
 def test_conditions_that_cannot_be_meant_are_refused_all_at_once() -> None:
-    """Two rules, each with faults of its own, and money without a currency."""
+    """Two rules, each with its own faults, and money without a currency."""
     with pytest.raises(PolicyRefused) as error:
         parse_policy(
             data(
@@ -246,7 +246,7 @@ def test_conditions_that_cannot_be_meant_are_refused_all_at_once() -> None:
 def test_a_policy_that_is_laxer_for_who_is_worse_is_refused_with_an_example(
     rules: list[dict[str, Any]], fault: str
 ) -> None:
-    """As points fall, as a standing rises, and for a seller of whom nothing is known."""
+    """As points fall, as a standing rises, and for an unknown seller."""
     assert fault in refused(*rules)
 
 
@@ -285,12 +285,12 @@ COUNTED = {"categories": ["counterfeit"], "days": 365}
     ],
 )
 def test_a_worse_offence_that_ends_a_suspension_is_refused(rules: list[dict[str, Any]], fault: str) -> None:
-    """By a closure with notice, by a shorter suspension, by a notice that begins anew, by a rule on other violations."""
+    """By a closure with notice, a shorter suspension, a notice that begins again, a rule on other violations."""
     assert fault in refused(*rules)
 
 
 def test_a_suspension_may_be_taken_over_by_one_as_long() -> None:
-    """Bands of standing, each with a suspension that is no shorter; and a closure without notice."""
+    """Bands of standing, each with a suspension at least as long; and a closure without notice."""
     policy_of(
         rule("a", SUSPENDED, standing={"from": 3, "below": 9}),
         rule("b", SUSPENDED | {"days": 14}, standing={"from": 9, "below": 24}),
@@ -299,7 +299,7 @@ def test_a_suspension_may_be_taken_over_by_one_as_long() -> None:
 
 
 def test_a_closure_stops_listings_and_payouts_at_its_decision() -> None:
-    """Until claims have ended, by the policy's trade or for 180 days; a longer hold that the rule states stays."""
+    """Until claims have ended, by the policy's trade or for 180 days; a rule's longer hold stays."""
     trade = {
         "delivery_promise_days": 7,
         "claim_days": 30,
@@ -315,7 +315,7 @@ def test_a_closure_stops_listings_and_payouts_at_its_decision() -> None:
 
 
 def test_a_first_violation_buys_a_newcomer_no_terms() -> None:
-    """Of the limits of newcomers and of the tier it comes into the stricter ones; a waiver of the tier ends none of them."""
+    """The stricter of newcomer limits and tier limits apply; a waiver of the tier ends neither."""
     book = policy_of(
         rule("new", {"kind": "value_cap", "value_minor": 100}, HOLD, tiers=["unrated"]),
         rule("rated", {"kind": "value_cap", "value_minor": 200}, tiers=["probation"]),
@@ -330,7 +330,7 @@ def test_a_first_violation_buys_a_newcomer_no_terms() -> None:
 
 
 def test_who_has_not_placed_its_deposit_sells_nothing() -> None:
-    """If the policy states that deposits are refilled: below what each rule asks for; a waived deposit is not awaited."""
+    """If the policy requires refills: below each rule's deposit; a waived deposit is not awaited."""
     trade = {"delivery_promise_days": 7, "claim_days": 30, "deposit_returned_after_days": 90}
     asking = [
         rule("all", {"kind": "deposit", "amount_minor": 500}, {"kind": "value_cap", "value_minor": 90}),
@@ -343,7 +343,7 @@ def test_who_has_not_placed_its_deposit_sells_nothing() -> None:
 
 
 def test_a_deposit_that_is_placed_buys_terms_and_never_a_tier() -> None:
-    """Less is held of who has placed 500, and the tier of every situation is that of points and standing."""
+    """A seller with 500 placed has less held; every tier is that of points and standing."""
     policy = policy_of(
         rule("all", HOLD),
         rule("unsecured", {"kind": "settlement_hold", "days": 14}, deposit={"below": 500}),
@@ -362,7 +362,7 @@ def test_a_deposit_that_is_placed_buys_terms_and_never_a_tier() -> None:
 
 
 def test_what_is_stated_in_vain_is_shown() -> None:
-    """A rule that others always outdo, two that state the same, and tiers that no rule is for."""
+    """A rule that others always exceed, a duplicate, and tiers without a rule."""
     odd = find_oddities(
         policy_of(
             rule("long", {"kind": "settlement_hold", "days": 9}, tiers=["unrated", "probation"]),
@@ -434,7 +434,7 @@ situations = st.tuples(
 def test_by_every_policy_that_is_accepted_who_is_worse_in_all_has_no_better_terms_in_anything(
     rules: list[tuple[dict[str, Any], list[dict[str, Any]]]], one: Any, other: Any
 ) -> None:
-    """Random policies; pairs of sellers anywhere, not only where the check looked."""
+    """Random policies; pairs of sellers anywhere, not only at the check's points."""
     try:
         accepted = policy_of(*(rule(f"r{n}", *m, **c) for n, (c, m) in enumerate(rules)))
     except PolicyRefused:

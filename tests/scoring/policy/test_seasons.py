@@ -1,4 +1,4 @@
-"""Seasons: on their days limits on captured value are others, for everybody, and nothing else is."""
+"""Seasons: on their days limits on captured value differ, for every seller."""
 
 from typing import Any
 
@@ -50,7 +50,7 @@ def test_a_limit_by_confirmed_facts_is_lifted_by_no_season() -> None:
 
 
 def test_a_season_is_seen_by_a_difference_between_policies_on_its_days_alone() -> None:
-    """Two cells of days are added: those from its first day on, and those after its last."""
+    """It adds two cells of days: from its first day on, and after its last."""
     changes = find_changes(policy_with(), policy_with(season()))
     assert build_space(policy_with(season())).days == (0, parse_day("2026-11-01"), parse_day("2026-11-13"))
     assert {aspect for one in changes for aspect in one.aspects()} == {
@@ -87,6 +87,6 @@ def test_a_season_that_does_not_hold_together_is_refused_by_name(seasons: list[d
 
 
 def test_a_season_that_makes_a_limit_overflow_is_refused() -> None:
-    """Of limits the largest is 10^15."""
+    """The largest limit is 10^15."""
     with pytest.raises(PolicyRefused, match="lifts a value_cap beyond 1,000,000,000,000,000"):
         policy_with(season(), value=10**15 - 1)

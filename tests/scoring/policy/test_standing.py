@@ -1,4 +1,4 @@
-"""Standing: what a person adds up by hand, exact as the fold is, and the tiers that it allows."""
+"""Standing: a sum by hand, exact like the fold, and the tiers that it allows."""
 
 from dataclasses import replace
 
@@ -31,7 +31,7 @@ def standing_of(rows: list[FactRow], moment: int = NOW) -> int:
 
 
 def by_hand(rows: list[FactRow], moment: int = NOW) -> int:
-    """The sum as a person makes it from the list of confirmed violations: nothing of the fold is in it."""
+    """Return the sum from the list of confirmed violations, without code of the fold."""
     incidents: dict[str, dict[int, int]] = {}
     for row in rows:
         if row.kind != Kind.VIOLATION or row.status != Status.CONFIRMED:
@@ -63,7 +63,7 @@ def test_the_worked_standing() -> None:
 
 
 def test_a_type_that_the_table_names_gives_its_own_points_in_place_of_its_category_s() -> None:
-    """Order fraud gives 20 where integrity gives 8, fake reviews none; one incident and category counts once all the same."""
+    """Order fraud gives 20 where integrity gives 8, fake reviews none; one incident and category still counts once."""
     fraud, reviews = TYPE_NUMBERS["order_fraud"], TYPE_NUMBERS["fake_reviews"]
     stated = standing() | {"types": {
         "order_fraud": {"minor": 5, "moderate": 10, "major": 20, "critical": 24},
@@ -92,7 +92,7 @@ def test_a_type_that_the_table_names_gives_its_own_points_in_place_of_its_catego
 
 
 def test_points_of_types_that_cannot_be_are_refused_by_name() -> None:
-    """No such type, points that fall with the severity, and more than an incident may give."""
+    """An unknown type, points that fall with the severity, and more than an incident may give."""
     falling = {"minor": 5, "moderate": 4, "major": 20, "critical": 25}
     with pytest.raises(PolicyRefused) as error:
         parse_policy(data(standing=standing() | {"types": {"order_fraud": falling, "theft": falling}}))
@@ -106,7 +106,7 @@ def test_points_of_types_that_cannot_be_are_refused_by_name() -> None:
 @COUNTING
 @given(sellers())
 def test_a_standing_is_the_sum_that_a_person_makes_by_hand(rows: list[FactRow]) -> None:
-    """Of random sellers with alleged and confirmed violations in shared incidents."""
+    """For random sellers with alleged and confirmed violations in shared incidents."""
     assert standing_of(rows) == by_hand(rows)
 
 
@@ -115,7 +115,7 @@ def test_a_standing_is_the_sum_that_a_person_makes_by_hand(rows: list[FactRow]) 
 def test_an_allegation_gives_nothing_a_confirmation_never_helps_and_an_overturn_leaves_no_trace(
     rows: list[FactRow], category: Category, severity: Severity, age: int
 ) -> None:
-    """Whatever else is on record; the violation shares an incident with others."""
+    """For any other record; the violation shares an incident with others."""
     alleged = violation("new", TODAY - age, int(category), int(severity), Status.ALLEGED, "incident-0")
     confirmed = status("yes", "new", Status.CONFIRMED)
     before = standing_of(rows)
@@ -125,7 +125,7 @@ def test_an_allegation_gives_nothing_a_confirmation_never_helps_and_an_overturn_
 
 
 def test_a_standing_changes_at_midnight_alone_and_expires_by_the_day_it_happened() -> None:
-    """The same at every moment of a day; moved to an earlier day by a correction it expires earlier."""
+    """Constant within a day; a correction to an earlier day makes it expire earlier."""
     breach = violation("a", TODAY - 300)
     for moment in (TODAY * DAY + 1, NOW, TODAY * DAY + DAY - 1):
         assert standing_of([breach], moment) == 12
@@ -141,7 +141,7 @@ def test_a_standing_changes_at_midnight_alone_and_expires_by_the_day_it_happened
 @COUNTING
 @given(sellers())
 def test_the_tier_is_the_worse_of_points_and_standing_and_nothing_else_changes(rows: list[FactRow]) -> None:
-    """Against the same policy without a table: points, interval and the tier of a seller without standing stay."""
+    """Compared with the policy without a table: points, interval and the tier without standing stay."""
     [plain] = score(numbered(rows), ["s"], NOW, artifact(), PLAIN)
     [bound] = score(numbered(rows), ["s"], NOW, artifact(), with_standing())
     assert plain is not None
@@ -163,7 +163,7 @@ def test_the_tier_is_the_worse_of_points_and_standing_and_nothing_else_changes(r
 
 
 def test_a_rise_that_the_standing_forbids_is_not_announced() -> None:
-    """Points that rose to a higher band: the tier follows after clear days, unless the standing keeps it where it is."""
+    """Points rose to a higher band: the tier follows after clear days, unless the standing keeps it."""
     sold = [identity("i", TODAY - 600), exposure("x", TODAY - 200, 60), exposure("y", TODAY - 3, 100_000_000)]
     low = {Tier.STANDARD: 300, Tier.TRUSTED: 600, Tier.EXEMPLARY: 700}
     for breaches, announced in ((1, True), (12, False)):
@@ -179,14 +179,14 @@ def test_a_rise_that_the_standing_forbids_is_not_announced() -> None:
 
 
 def test_without_a_model_the_standing_is_still_stated() -> None:
-    """It rests on no model; there is no tier, since there are no points."""
+    """It needs no model; without points there is no tier."""
     [answer] = score(numbered([violation("a", TODAY - 5)]), ["s"], NOW, None, with_standing())
     assert answer is not None
     assert (answer.standing, answer.tier) == (12, None)
 
 
 def test_a_person_may_set_a_tier_above_what_the_standing_allows() -> None:
-    """An override is a decision with author and end; the standing is stated beside it."""
+    """An override has an author and an end; the answer states the standing as well."""
     held = FactRow(
         0, "o", "s", Kind.OVERRIDE, NOW - DAY, NOW - DAY, status=int(Tier.TRUSTED), until_time=NOW + 30 * DAY
     )
@@ -198,7 +198,7 @@ def test_a_person_may_set_a_tier_above_what_the_standing_allows() -> None:
 
 @given(st.lists(st.tuples(st.integers(2, 5), st.integers(0, 30)), max_size=20))
 def test_many_tiers_are_bound_as_one_is(cases: list[tuple[int, int]]) -> None:
-    """The form for arrays, which backtests use, against the form for one seller."""
+    """The array form of backtests equals the form for one seller."""
     table = with_standing().standing
     assert table is not None
     bound = table.bound(

@@ -1,4 +1,4 @@
-"""A new name starts small, and nobody is suspended by a limit of nothing."""
+"""A new name starts small, and no limit of 0 suspends a seller."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ from tests.scoring.policy.test_rules import HOLD, refused
     ],
 )
 def test_that_a_new_name_does_not_start_small_is_shown(caps: list[dict[str, Any]], shown: str | None) -> None:
-    """By a cap that grows, or by one of UNRATED alone: else it may sell on its first day what the best may."""
+    """By a growing cap, or a cap for UNRATED alone: otherwise a first day may sell as much as the best seller's."""
     odd = find_oddities(policy_of(rule("all", HOLD, *caps)))
     expected = [] if shown is None else [f"a new name may sell {shown} a day, as much as the best: no value_cap grows"]
     assert [one.text for one in odd if one.kind == "newcomers"] == expected
@@ -36,7 +36,7 @@ def test_that_a_new_name_does_not_start_small_is_shown(caps: list[dict[str, Any]
     ],
 )
 def test_no_model_suspends_by_a_cap_of_nothing(cap: dict[str, Any]) -> None:
-    """Neither by a tier nor for everybody; confirmed facts may, so may a deposit that is not placed."""
+    """Neither by a tier nor for every seller; confirmed facts may, and so may an unplaced deposit."""
     for conditions in ({}, {"tiers": ["unrated", "probation"]}):
         fault = f"rules[stop].measures[{cap['kind']}] lets nobody sell, which suspends under another name"
         assert fault in refused(rule("stop", cap, **conditions))
