@@ -69,7 +69,6 @@ def _give_id(name: str, seller: str) -> str:
 
 
 def _give(row: FactRow, seller: str) -> FactRow:
-    """Return the seller's entry with that name."""
     violation = row.violation and _give_id(row.violation, seller)
     return row._replace(seller=seller, entry_id=_give_id(row.entry_id, seller), violation=violation)
 

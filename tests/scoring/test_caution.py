@@ -30,18 +30,15 @@ WEIGHTS: dict[str, dict[str, int]] = {source.name.lower(): {"weight": 1, "at_mos
 def report(
     name: str, day: int, source: Source = Source.CUSTOMS, severity: int = 3, incident: str = "", category: int = 1
 ) -> FactRow:
-    """Return an allegation by a source, known in the morning of `day`."""
     row = violation(name, day, category, severity, Status.ALLEGED, incident)
     return row._replace(source=int(source))
 
 
 def taken_over(name: str, day: int) -> FactRow:
-    """Return a change of control, known in the morning of `day`."""
     return FactRow(0, name, "s", Kind.CONTROL, day * DAY, day * DAY, status=int(ControlReason.TAKEN_OVER))
 
 
 def visible(day: int) -> int:
-    """Return the first moment after a day's report."""
     return day * DAY + 2
 
 
@@ -69,7 +66,6 @@ def policy_of(*rules: dict[str, Any], sources: dict[str, Any] | None = None, **p
 
 
 def test_a_grave_report_of_an_authority_stops_new_intake_for_72_hours_and_opens_a_case() -> None:
-    """An allegation; it ends by itself, and its measures name the entry."""
     rows = [report("r", TODAY)]
     [found] = cautions(rows)
     assert (found.rule, found.start, found.end) == ("grave-reports", visible(TODAY), visible(TODAY + 3))
@@ -198,7 +194,6 @@ def test_a_rule_lasts_as_the_policy_says_at_most_30_days_of_180_unless_a_violati
 
 
 def days_under_caution(rows: list[FactRow], policy: Policy) -> int:
-    """Return the days, of the last 200 and the next 20, under caution by each morning's knowledge."""
     return sum(lived(rows, policy))
 
 
@@ -251,7 +246,6 @@ def history(seen: list[tuple[int, Source, int, int | None]]) -> list[FactRow]:
 def test_no_seller_is_under_caution_on_more_than_30_of_180_days_whatever_was_taken_back_since(
     seen: list[tuple[int, Source, int, int | None]],
 ) -> None:
-    """Morning by morning: a sequence of dismissed reports gives no new days."""
     mornings = lived(history(seen), BUSY)
     for end in range(len(mornings)):
         # A span of 30 days can touch 31 mornings, each further span one more.
@@ -313,7 +307,6 @@ def test_no_field_of_a_score_rests_on_a_caution(
 @FEW
 @given(SEEN)
 def test_an_answer_holds_until_its_first_caution_ends(seen: list[tuple[int, Source, int, int | None]]) -> None:
-    """Equal at any time before `valid_until`, different at the caution's end."""
     rows = numbered([*SOLD, *history([*seen, (TODAY, Source.TEST_BUY, 9, None)])])
     for moment in (NOW, *(one.end - 1 for one in cautions(rows, policy=BUSY))):
         [answer] = score(rows, ["s"], moment, artifact(), replace(GENERAL, caution=BUSY.caution))
@@ -328,7 +321,6 @@ def test_an_answer_holds_until_its_first_caution_ends(seen: list[tuple[int, Sour
 
 
 def test_many_sellers_at_once_have_the_cautions_that_each_has_alone() -> None:
-    """In a batch with some sellers without caution."""
     rows = [
         report("a", TODAY),
         taken_over("b", TODAY)._replace(seller="t"),

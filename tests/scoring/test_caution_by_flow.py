@@ -168,7 +168,6 @@ def test_a_burst_that_goes_on_is_new_after_its_days_and_never_beyond_30_of_180()
 
 
 def restated(one: FlowDay, time: int, fact: FlowStated) -> FlowDay:
-    """Return a day of flow, stated again."""
     return one._replace(fact=fact, before=(*one.before, Superseded(time, one.fact)))
 
 
@@ -193,7 +192,6 @@ def as_known(days: list[FlowDay], moment: int) -> list[FlowDay]:
 def test_no_seller_is_under_caution_on_more_than_30_of_180_days_however_flow_is_stated_again(
     seen: list[tuple[int, int, bool, int, bool]],
 ) -> None:
-    """Morning by morning: a sequence of corrected bad days gives no new days."""
     table = table_of(burst=DISPUTED, days=14)
     bad, good = {"delivered_orders": 20, "disputed_orders": 20}, {"delivered_orders": 20}
     days = []
@@ -251,7 +249,6 @@ HOURLY = st.lists(
 def test_a_time_matters_if_the_days_that_reach_a_trigger_change_at_it(
     seen: list[tuple[int, int, list[int], list[int], list[int]]], asked: dict[str, Any]
 ) -> None:
-    """Compared with the whole flow as known at each restatement."""
     trigger = table_of(**{"jump" if "times" in asked else "burst": asked}).rules[0].trigger
     assert isinstance(trigger, Burst | Jump)
     days = []
@@ -291,7 +288,6 @@ FLOWING = st.lists(
 def test_the_recent_flow_shows_whether_any_of_it_sets_a_caution_off(
     seen: list[tuple[int, int, int, int, int]], back: int
 ) -> None:
-    """A skipped seller has no caution by its whole flow."""
     table = GENERAL.caution
     assert table is not None
     moment = NOW - back * DAY
@@ -312,7 +308,6 @@ def test_the_recent_flow_shows_whether_any_of_it_sets_a_caution_off(
 
 
 def test_a_jump_of_some_days_ago_is_seen_in_the_recent_flow_and_the_first_day_stays_for_half_a_year() -> None:
-    """So the used-up days are the same on each day."""
     table = table_of(jump=JUMP)
     days = [*usual(60, 8), *(flow(TODAY - back, captured_minor=9_000) for back in (7, 6, 5))]
     moment = TODAY * DAY - DAY // 2

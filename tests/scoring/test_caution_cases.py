@@ -32,7 +32,6 @@ WEEK = policy_of(caution_rule(days=14), sources={"customs": {"weight": 60, "at_m
 
 
 def decided(case: str, time: int, state: CaseState = CaseState.ENDED) -> FactRow:
-    """Return a person's decision about a case."""
     return FactRow(0, f"decided-{case}", "s", Kind.CASE, time, time, status=int(state), target=case)
 
 
@@ -100,7 +99,6 @@ def test_days_served_until_a_person_ended_a_case_count_towards_the_thirty() -> N
 def test_no_caution_rests_on_a_fact_of_an_ended_case_of_its_rule(
     seen: list[tuple[int, Source, int, int | None]], back: int, served: int
 ) -> None:
-    """For any earlier and later reports and dismissals, at any time."""
     rows = [*history(seen), report("last", TODAY - back, Source.TEST_BUY, incident="its-own")]
     at = visible(TODAY - back)
     found = cautions([row for row in rows if row.report_time <= at], at, BUSY)

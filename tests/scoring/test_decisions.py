@@ -16,7 +16,6 @@ UNITS = st.sampled_from([0, 4, 9, 10, 999, 1000])
 
 
 def decision(kind: Kind, name: str, day: int = TODAY - 1, **columns: object) -> FactRow:
-    """Return an entry about the seller, of the morning of `day`."""
     return FactRow(0, name, "s", kind, day * DAY + 3, day * DAY + 3, **columns)  # type: ignore[arg-type]
 
 
@@ -42,7 +41,6 @@ def override(name: str, day: int, tier: int) -> FactRow:
 
 
 def with_units(rows: list[FactRow], units: list[int]) -> list[FactRow]:
-    """Return the violations with distinct units, alleged for an alleged violation."""
     changed = iter(units * 99)
     return [row._replace(units=next(changed)) if row.kind == Kind.VIOLATION else row for row in rows]
 
@@ -90,7 +88,6 @@ def test_goods_that_were_somebody_elses_leave_no_trace(
 @COUNTING
 @given(sellers(), days, UNITS, st.sampled_from([Status.DISMISSED, Status.WITHDRAWN, Status.OVERTURNED]))
 def test_a_retracted_violation_takes_its_units_with_it(rows: list[FactRow], day: int, units: int, to: Status) -> None:
-    """Also if they raised the severity of others in its incident."""
     wrong = violation("wrong", day, 1, 3, Status.CONFIRMED, "incident-1")._replace(units=units)
     assert answer([*rows, wrong, status("c", "wrong", to)]) == answer(rows)
 
@@ -101,7 +98,6 @@ def test_a_retracted_violation_takes_its_units_with_it(rows: list[FactRow], day:
 def test_confirming_with_units_never_raises_points_and_overturning_never_lowers_them(
     rows: list[FactRow], units: list[int], adjudicated: int, data: st.DataObject
 ) -> None:
-    """For any alleged and adjudicated units."""
     rows = with_units(rows, units)
     alleged = [row.entry_id for row in rows if row.kind == Kind.VIOLATION and row.status == Status.ALLEGED]
     assume(alleged)
@@ -121,7 +117,6 @@ def test_confirming_with_units_never_raises_points_and_overturning_never_lowers_
 def test_reducing_never_lowers_points_and_losing_the_appeal_leaves_them(
     rows: list[FactRow], units: list[int], severity: int, data: st.DataObject
 ) -> None:
-    """With units, which a reduction takes out of their incident."""
     rows = with_units(rows, units)
     guilty = [r for r in rows if r.kind == Kind.VIOLATION and r.status == Status.CONFIRMED and r.severity > severity]
     assume(guilty)
@@ -136,7 +131,6 @@ def test_reducing_never_lowers_points_and_losing_the_appeal_leaves_them(
 @COUNTING
 @given(sellers(), st.integers(0, 5), st.integers(0, 5))
 def test_incidents_that_were_merged_are_as_if_reported_as_one(rows: list[FactRow], one: int, into: int) -> None:
-    """One effect, for any direction and number of merges."""
     assume(one != into)
     names = (f"incident-{one}", f"incident-{into}")
     as_one = [row._replace(incident=names[1]) if row.incident == names[0] else row for row in rows]
@@ -149,7 +143,6 @@ def test_incidents_that_were_merged_are_as_if_reported_as_one(rows: list[FactRow
 @COUNTING
 @given(sellers(), st.integers(0, 11), st.integers(0, 5))
 def test_a_violation_that_was_split_off_is_as_if_reported_there(rows: list[FactRow], which: int, into: int) -> None:
-    """Its last split counts."""
     mine = [row for row in rows if row.kind == Kind.VIOLATION]
     assume(mine)
     chosen = mine[which % len(mine)]
@@ -164,7 +157,6 @@ def test_a_violation_that_was_split_off_is_as_if_reported_there(rows: list[FactR
 def test_what_is_moved_is_as_if_stated_so_from_the_beginning(
     rows: list[FactRow], which: int, first: int, then: int, ago: int
 ) -> None:
-    """The last correction counts; for any day, with the knowledge of today."""
     chosen = [row for row in rows if row.kind in (Kind.VIOLATION, Kind.IDENTITY)]
     chosen += [decision(Kind.CONTROL, "control", first, status=1), override("override", first, 5)]
     rows = [*rows, *chosen[-2:]]
@@ -228,7 +220,6 @@ def test_without_an_open_allegation_a_seller_stands_as_if_upheld(rows: list[Fact
 @COUNTING
 @given(sellers(), days, st.sampled_from(Tier))
 def test_an_override_sets_the_tier_and_nothing_else(rows: list[FactRow], day: int, tier: Tier) -> None:
-    """Points stay; after its end it leaves no trace."""
     before = answer(rows).score  # type: ignore[attr-defined]
     after = answer([*rows, override("o", day, int(tier))]).score  # type: ignore[attr-defined]
     assert (after.tier, after.override) == (tier, "o")

@@ -77,7 +77,6 @@ def test_a_suspension_begins_with_the_decision_and_ends_when_it_is_served() -> N
 
 
 def test_an_overturn_ends_what_stood_on_it_and_leaves_no_trace() -> None:
-    """All fields equal those of a never reported seller."""
     rows = [*SOLD, violation("v", TODAY - 40, COUNTERFEIT, CRITICAL), status("o", "v", Status.OVERTURNED)]
     assert evaluated(rows) == evaluated(SOLD)
 
@@ -88,7 +87,6 @@ def test_an_overturn_ends_what_stood_on_it_and_leaves_no_trace() -> None:
 def test_a_retracted_violation_changes_nothing_that_is_in_force(
     rows: list[FactRow], path: list[Status], incident: int, age: int
 ) -> None:
-    """For any other record, in a shared incident or not."""
     alleged = violation("new", TODAY - age, COUNTERFEIT, CRITICAL, Status.ALLEGED, f"incident-{incident}")
     changes = [status(f"c{n}", "new", to) for n, to in enumerate(path)]
     assert evaluated([*rows, alleged, *changes]) == evaluated(rows)
@@ -216,7 +214,6 @@ def test_of_very_many_incidents_the_largest_are_listed_and_the_others_counted() 
 @settings(max_examples=12, deadline=None)
 @given(sellers())
 def test_a_measure_by_tier_begins_at_the_first_midnight_from_which_its_tiers_hold(rows: list[FactRow]) -> None:
-    """For random sellers."""
     found, wanted = starts(rows)
     assert found == wanted
 
@@ -277,7 +274,6 @@ def test_a_rule_by_settled_value_or_tenure_holds_below_it_whatever_the_tier() ->
 
 
 def test_a_tier_that_a_person_set_asks_for_its_measures_until_it_ends_and_confirmed_facts_stay() -> None:
-    """The measures by tier name the override's entry; it ends no suspension."""
     held = FactRow(
         0, "o", "s", Kind.OVERRIDE, NOW - DAY, NOW - DAY, status=int(Tier.STANDARD), until_time=NOW + 30 * DAY
     )
@@ -289,19 +285,16 @@ def test_a_tier_that_a_person_set_asks_for_its_measures_until_it_ends_and_confir
 
 
 def set_by_hand(ago: int, tier: Tier) -> FactRow:
-    """Return an override of so many microseconds ago, which lasts until tomorrow."""
     return FactRow(0, "o", "s", Kind.OVERRIDE, NOW - ago, NOW - ago, status=int(tier), until_time=NOW + DAY)
 
 
 @pytest.mark.parametrize("ago", [60_000_000, DAY // 24, DAY, 5 * DAY - 1, 40 * DAY])
 def test_a_measure_of_a_tier_that_a_person_set_begins_when_it_was_set(ago: int) -> None:
-    """To the microsecond, today or long ago."""
     found = evaluated([*SOLD, set_by_hand(ago, Tier.PROBATION)])
     assert {m.start for m in found.measures if m.rule == "probation"} == {NOW - ago}
 
 
 def test_a_tier_that_a_person_confirms_has_its_measures_since_it_began() -> None:
-    """The standing already kept it there."""
     guilty = [*SOLD, violation("v", TODAY - 20, COUNTERFEIT, MAJOR)]
     since = {m.start for m in evaluated(guilty).measures if m.rule == "probation"}
     again = evaluated([*guilty, set_by_hand(2 * DAY, Tier.PROBATION)])
@@ -350,7 +343,6 @@ def test_a_cap_grows_with_the_value_of_what_was_settled_by_the_rules_by_which_or
 
 
 def test_a_cap_of_a_product_category_grows_with_what_was_settled_in_it() -> None:
-    """Toys do not raise the cap on phones."""
     growing = {
         "kind": "value_cap", "value_minor": 100, "product_category": "phones",
         "grows": [{"settled_minor": 900, "value_minor": 200}],
@@ -365,6 +357,5 @@ def test_a_cap_of_a_product_category_grows_with_what_was_settled_in_it() -> None
 
 
 def test_of_a_seller_of_whom_nothing_stands_nothing_is_in_force() -> None:
-    """Not even a rule for every seller."""
     rows = numbered([violation("v", TODAY - 2), status("o", "v", Status.OVERTURNED)])
     assert evaluate_measures(rows, "s", NOW, artifact(), GENERAL, "acme") is None

@@ -36,7 +36,6 @@ def test_a_doubled_key_and_what_is_no_number_are_refused(text: str) -> None:
 
 
 def test_every_file_that_reads_json_of_others_refuses_doubled_keys() -> None:
-    """By the one reader; the list above has the exceptions."""
     found = {
         str(path.relative_to(ROOT))
         for room in ("scoring", "service", "training", "proto/sellertrust")

@@ -31,7 +31,6 @@ class GoneError(Exception):
 
 
 def leave_after(calls: int) -> Callable[[], None]:
-    """Return a check that raises after so many calls."""
     left = iter(range(calls))
 
     def check() -> None:
@@ -49,7 +48,6 @@ def allegations(count: int, to: Status = Status.ALLEGED) -> list[FactRow]:
 @settings(max_examples=60, deadline=None)
 @given(sellers(), OTHERS)
 def test_entries_of_kinds_that_do_not_count_change_no_answer(rows: list[FactRow], others: list[Any]) -> None:
-    """At any place and about anything, so a score need not read them."""
     stated = list(rows)
     for n, (kind, place, letter, word) in enumerate(others):
         about = f"{letter}{place % 12}"
@@ -82,7 +80,6 @@ def test_open_allegations_are_looked_at_once_and_not_by_view(monkeypatch: pytest
 def test_an_explanation_names_the_incidents_that_cost_most_and_counts_the_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """By reason; the shares in points are those of all incidents."""
     rows = numbered([*HISTORY_OF_ORDERS, *allegations(80, Status.CONFIRMED)])
     whole = explain(rows, "s", NOW, artifact(), policy())
     monkeypatch.setattr("scoring.scores.reasons.MAX_LISTED", 3)
@@ -96,7 +93,6 @@ def test_an_explanation_names_the_incidents_that_cost_most_and_counts_the_others
 
 
 def test_an_explanation_folds_each_incident_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Linear in the number of incidents, for all views and alone."""
     folded = []
     folder = type(artifact().folder)
     fold = folder.fold_views
@@ -114,7 +110,6 @@ def test_an_explanation_folds_each_incident_once(monkeypatch: pytest.MonkeyPatch
 
 
 def test_work_ends_between_two_parts_when_nobody_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the check's error; a silent check changes nothing."""
     monkeypatch.setattr("scoring.features.selections.PART", 50)
     rows = numbered([*HISTORY_OF_ORDERS, *allegations(600, Status.CONFIRMED)])
     asked: list[None] = []

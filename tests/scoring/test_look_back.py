@@ -47,7 +47,6 @@ def looked_back(rows: list[FactRow], now: int, policy: Policy) -> list[int]:
 
 
 def one_by_one(rows: list[FactRow], now: int, policy: Policy) -> list[int]:
-    """Return the tiers with each midnight as its own fully folded case."""
     window = max(policy.clear_days, 1)
     days = LOOK_BACK_DAYS + window
     columns = apply_changes(columns_of(rows, ["s"]))
@@ -81,7 +80,6 @@ def test_the_tier_at_each_midnight_is_the_one_of_that_midnight_alone(
     now: int,
     policy: Policy,
 ) -> None:
-    """With decisions, merged incidents, corrections, changes of control and overrides."""
     guilty = [violation(f"b{n}", TODAY - ago, int(c), int(s)) for n, (ago, c, s) in enumerate(breaches)]
     rows = numbered([*file, *stated, *guilty])
     assert looked_back(rows, now, policy) == one_by_one(rows, now, policy)

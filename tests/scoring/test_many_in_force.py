@@ -19,7 +19,6 @@ def of_seller(rows: list[FactRow], seller: str) -> list[FactRow]:
 
 
 def at_once_and_alone(files_of: dict[str, list[FactRow]], policy: Policy) -> tuple[list[object], list[object]]:
-    """Return the answers of many at once, and of each alone."""
     rows = [row for one in files_of.values() for row in one]
     table, sellers = tabulate(rows, [*files_of]), [*files_of]
     beside = {seller: Beside({"": 0}, (), 3) for seller in sellers}
@@ -37,7 +36,6 @@ def at_once_and_alone(files_of: dict[str, list[FactRow]], policy: Policy) -> tup
 def test_many_sellers_are_answered_as_each_alone(
     drawn: list[tuple[list[FactRow], list[FactRow]]], policy: Policy
 ) -> None:
-    """With decisions, merged incidents, corrections, changes of control and overrides."""
     files_of = {f"s{n}": of_seller(numbered([*file, *stated]), f"s{n}") for n, (file, stated) in enumerate(drawn)}
     at_once, alone = at_once_and_alone(files_of, policy)
     assert at_once == alone

@@ -38,7 +38,6 @@ def answer(rows: list[FactRow], observe_time: int = NOW) -> object:
 
 
 def points(rows: list[FactRow], observe_time: int = NOW) -> int:
-    """Return the model's points, rated or not."""
     facts = resolve(columns_of(numbered(rows), ["s"]), np.array([observe_time]))
     model = artifact()
     return int(model.points(matrix(model.folder.fold(facts), model.features))[0])
@@ -48,7 +47,6 @@ def points(rows: list[FactRow], observe_time: int = NOW) -> int:
 @COUNTING
 @given(sellers(), st.randoms(use_true_random=False))
 def test_the_order_in_which_facts_arrive_does_not_matter(rows: list[FactRow], chance: random.Random) -> None:
-    """For exposure, identities and violations every field of the answer is equal."""
     shuffled = list(rows)
     chance.shuffle(shuffled)
     assert answer(shuffled) == answer(rows)
@@ -60,7 +58,6 @@ def test_the_order_in_which_facts_arrive_does_not_matter(rows: list[FactRow], ch
 def test_a_retracted_violation_leaves_no_trace_in_the_answer(
     rows: list[FactRow], day: int, category: int, severity: int, path: list[Status]
 ) -> None:
-    """Dismissed, withdrawn or overturned, in its own or a shared incident."""
     for incident in ("", "incident-1"):
         accused = [*rows, violation("wrong", day, category, severity, Status.ALLEGED, incident)]
         accused += [status(f"c{i}", "wrong", to) for i, to in enumerate(path)]
@@ -73,7 +70,6 @@ def test_a_retracted_violation_leaves_no_trace_in_the_answer(
 def test_an_exposure_day_counts_by_its_highest_revision_whenever_that_arrives(
     rows: list[FactRow], which: int, orders: int
 ) -> None:
-    """A later entry with a lower revision changes nothing."""
     stated = [row for row in rows if row.kind == Kind.EXPOSURE]
     assume(stated)
     old = stated[which % len(stated)]
@@ -97,7 +93,6 @@ def test_what_occurred_or_was_reported_later_does_not_reach_an_earlier_observe_t
 
 
 def test_facts_of_the_observation_day_itself_do_not_count_at_its_beginning() -> None:
-    """At midnight, neither orders nor violations of the day that begins are known."""
     midnight = TODAY * DAY
     rows = [exposure("x", TODAY - 1, 100), exposure("y", TODAY, 100), violation("v", TODAY)]
     assert answer(rows, midnight) == answer(rows[:1], midnight)
@@ -107,7 +102,6 @@ def test_facts_of_the_observation_day_itself_do_not_count_at_its_beginning() -> 
 @COUNTING
 @given(st.lists(sellers(), min_size=1, max_size=5))
 def test_the_fold_of_one_seller_is_the_fold_of_many(population: list[list[FactRow]]) -> None:
-    """Equal in every bit."""
     rows = numbered([row._replace(seller=f"s{i}") for i, seller in enumerate(population) for row in seller])
     names = [f"s{i}" for i in range(len(population))]
     together = score(rows, names, NOW, artifact(), policy())
@@ -163,7 +157,6 @@ def test_one_incident_counts_once_however_many_report_it(
 def test_reducing_a_violation_never_lowers_points_and_an_appeal_changes_nothing(
     rows: list[FactRow], severity: int, age: int
 ) -> None:
-    """The lower severity counts; an appealed violation counts until it is overturned."""
     accused = [*rows, violation("v", TODAY - 1 - age, 1, 4)]
     appealed = [*accused, status("a", "v", Status.APPEALED)]
     assert points(appealed) == points(accused)
@@ -200,7 +193,6 @@ def test_the_tier_falls_at_once_and_rises_after_fourteen_clear_days() -> None:
 def test_clean_orders_reported_late_never_lower_the_tier(
     rows: list[FactRow], ago: int, orders: int, reported_ago: int
 ) -> None:
-    """Tier points of rated sellers never fall, for any day and report time."""
     before = score(numbered(rows), ["s"], NOW, artifact(), policy())[0]
     assume(before is not None)
     assume(before.points is not None)
@@ -215,7 +207,6 @@ def test_clean_orders_reported_late_never_lower_the_tier(
 
 
 def test_a_large_batch_is_answered_in_parts_with_equal_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Parts of sellers and of an explanation's selections bound memory."""
     rows = numbered(
         [
             row._replace(seller=f"s{i}")
@@ -233,7 +224,6 @@ def test_a_large_batch_is_answered_in_parts_with_equal_answers(monkeypatch: pyte
 
 
 def test_an_alleged_violation_moves_only_the_points_if_upheld() -> None:
-    """Points, tier and badge stay."""
     history = [exposure(f"x{d}", TODAY - d, 60) for d in range(1, 400)]
     clean = score(numbered(history), ["s"], NOW, artifact(), policy())[0]
     accused = score(
@@ -245,7 +235,6 @@ def test_an_alleged_violation_moves_only_the_points_if_upheld() -> None:
 
 
 def test_a_newcomer_is_unrated_and_a_confirmed_violation_makes_anybody_rated() -> None:
-    """Too little history is stated, not guessed; guilt is never hidden behind it."""
     newcomer = [exposure("x", TODAY - 2, 5)]
     unrated = score(numbered(newcomer), ["s"], NOW, artifact(), policy())[0]
     assert (unrated.state.name, unrated.points, unrated.badge) == ("UNRATED", None, "none")

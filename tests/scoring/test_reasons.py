@@ -50,7 +50,6 @@ ROWS = [
 
 @cache
 def wide_artifact(seed: int, base: int) -> Artifact:
-    """Return a random monotone page over every feature of the table."""
     rng, (x, _) = np.random.default_rng(seed), population()
     edges = [np.unique(rng.choice(column, 4)) for column in x.T]
     tables = [monotone_table(rng, (n,), (edges[n],), feature.direction) for n, feature in enumerate(ALL_FEATURES)]
@@ -126,7 +125,6 @@ def test_each_reason_shows_what_is_behind_it() -> None:
 
 @pytest.mark.parametrize("name", ["v1", "v2"])
 def test_if_overturned_is_what_overturning_gives(name: str) -> None:
-    """To the point, and never negative."""
     artifact, rows = page_artifact(3), numbered(ROWS)
     found = explain(rows, "s", NOW, artifact, policy())
     after = score(numbered([*rows, status("a", name, Status.OVERTURNED)]), ["s"], NOW, artifact, policy())[0]

@@ -119,7 +119,6 @@ def test_two_measures_state_the_same_money_once() -> None:
 
 
 def test_each_time_in_which_a_violation_was_taken_back_is_found() -> None:
-    """By decisions about it and by attributions."""
     rows = [
         status("s1", "v", Status.OVERTURNED, 10),
         status("s2", "v", Status.CONFIRMED, 12),

@@ -150,7 +150,6 @@ def test_an_answer_holds_until_something_changes(rows: list[FactRow], others: li
 def test_an_answer_among_others_holds_as_long_as_by_itself(
     files: list[tuple[list[FactRow], list[FactRow]]], at: int
 ) -> None:
-    """In one call each seller has its own end."""
     named = {f"s{n}": numbered([*rows, *others]) for n, (rows, others) in enumerate(files)}
     together = [row._replace(seller=name) for name, rows in named.items() for row in rows]
     found = score(together, list(named), at, artifact(), policy())

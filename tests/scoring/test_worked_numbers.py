@@ -83,7 +83,6 @@ def test_the_worked_shapley_shares() -> None:
 @pytest.mark.long
 @given(st.integers(1, 5), st.randoms(use_true_random=False))
 def test_shares_sum_to_the_gap_and_none_is_positive(players: int, chance) -> None:
-    """For every value that never rises when a player joins."""
     losses = [chance.randint(0, 90) for _ in range(players)]
     bonus = chance.randint(0, 40)
     values = [
@@ -120,7 +119,6 @@ def test_severity_never_falls_as_harm_rises() -> None:
 @pytest.mark.parametrize("status", Status)
 @pytest.mark.parametrize("action", Action)
 def test_the_lifecycle_allows_what_its_table_says_and_names_it_otherwise(status: Status, action: Action) -> None:
-    """Every status with every action."""
     if (status, action) in TRANSITIONS:
         assert next_status(status, action) is TRANSITIONS[status, action]
     else:
@@ -141,7 +139,6 @@ def test_times_come_back_from_text() -> None:
 
 
 def test_every_feature_states_its_definition_unit_and_direction() -> None:
-    """Keys are name@version, and every row is complete."""
     for key, feature in FEATURES.items():
         assert key == f"{feature.name}@{feature.version}"
         assert feature.definition

@@ -32,7 +32,6 @@ ENTRIES = st.builds(Entry, SAID, TEXTS, FACTS, TIMES, TIMES)
 
 
 def canonical_content(entry: Entry) -> str:
-    """Return open and sealed fields as one JSON object: the digest's input."""
     content, sealed, digest = encode_content(entry)
     whole = written(json.loads(content) | json.loads(sealed or "{}"))
     assert sha256(whole.encode()).digest() == digest
@@ -45,13 +44,11 @@ def written(values: object) -> str:
 
 @given(ENTRIES)
 def test_an_entry_comes_back_from_its_content(entry: Entry) -> None:
-    """All but its id, which is not in the content."""
     assert entry_from_content(entry.entry_id, *encode_content(entry)[:2]) == entry
 
 
 @given(ENTRIES)
 def test_content_is_json_with_sorted_keys_and_no_blanks(entry: Entry) -> None:
-    """Equal to `json.dumps`."""
     for part in filter(None, encode_content(entry)[:2]):
         assert part == written(json.loads(part))
 

@@ -35,7 +35,6 @@ def merged(pairs: list[tuple[int, int]], find: object, into: Merges) -> Merges:
 
 @given(st.lists(st.tuples(st.integers(0, 15), st.integers(0, 15)), max_size=40))
 def test_every_incident_ends_where_its_merges_lead_step_by_step(pairs: list[tuple[int, int]]) -> None:
-    """In any order of merges and look-ups."""
     naive, compressed = merged(pairs, naive_root, {}), merged(pairs, find_merged_incident, {})
     assert [find_merged_incident(compressed, "s", name) for name in range(16)] == [
         naive_root(naive, "s", n) for n in range(16)
@@ -47,7 +46,6 @@ def test_every_incident_ends_where_its_merges_lead_step_by_step(pairs: list[tupl
 
 
 def test_a_chain_of_merges_costs_as_much_as_it_is_long() -> None:
-    """Each incident merged into the next, then each looked up: linear, not quadratic."""
     into = Counted()
     merged([(n, n + 1) for n in range(CHAIN)], find_merged_incident, into)
     assert {find_merged_incident(into, "s", name) for name in range(CHAIN + 1)} == {CHAIN}

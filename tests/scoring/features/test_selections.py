@@ -53,7 +53,6 @@ def check_all(facts: Facts, groups: int) -> None:
 @settings(max_examples=60, deadline=None)
 @given(sellers(), st.integers(1, 4))
 def test_sums_of_selections_are_those_of_a_fold_of_each(rows: list[FactRow], groups: int) -> None:
-    """For every union of groups of incidents, and for all incidents but one."""
     check_all(facts_of(rows), groups)
 
 

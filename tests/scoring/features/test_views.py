@@ -32,7 +32,6 @@ BY_CASE = ("observe_day", "start_day", "exists", "allegations", "override", "ove
 
 
 def regroupings(changes: list[tuple[int, int, bool]]) -> list[FactRow]:
-    """Draw merges of incidents, and violations that are split off."""
     found = []
     for n, (one, other, is_split) in enumerate(changes):
         row = FactRow(0, f"g{n}", "s", Kind.INCIDENT, NOW - 9, NOW - 9, target=f"incident-{other}")
@@ -44,7 +43,6 @@ def regroupings(changes: list[tuple[int, int, bool]]) -> list[FactRow]:
 
 
 def corrections(of: list[tuple[str, bool, int]]) -> list[FactRow]:
-    """Draw entries that are moved to another day, or void."""
     row = FactRow(0, "", "s", Kind.CORRECTION, NOW - 9, NOW - 9)
     return [
         row._replace(entry_id=f"c{n}", target=name, status=int(CorrectionKind.VOID))
@@ -76,7 +74,6 @@ def files(draw: st.DrawFn) -> list[FactRow]:
 
 
 def apart(rows: list[FactRow], names: list[str]) -> FactTable:
-    """Return the rows as a ledger gives them to a score: exposure as columns only."""
     sold = [
         (r.seller, r.report_time, r.exposure_day, r.product_category, r.revision, r.settled_orders, r.service_failures)
         for r in rows

@@ -21,8 +21,6 @@ BREACHES = [(category, severity) for category in (Category.COUNTERFEIT, Category
 
 @dataclass(frozen=True)
 class Plan:
-    """One attacker's strategy."""
-
     fakes: bool
     """Whether it sells to itself; else it trades in earnest, at no gain."""
     target: int
@@ -43,7 +41,6 @@ class Plan:
     refunds: float
     """The chance per day that it refunds a sale."""
     season: int
-    """Number of the season of the run."""
 
 
 def draw_plan(policy: Policy, chance: random.Random, fakes: bool) -> Plan:
@@ -64,7 +61,6 @@ def draw_plan(policy: Policy, chance: random.Random, fakes: bool) -> Plan:
 
 
 def change_plan(plan: Plan, policy: Policy, chance: random.Random) -> Plan:
-    """Return the plan with one or two parts of another."""
     other = draw_plan(policy, chance, plan.fakes)
     names = chance.sample(["target", "pace", "greed", "tier", "run_tier", "parts", "zeal", "waits", "refunds"], 2)
     return replace(plan, **{name: getattr(other, name) for name in names})
@@ -73,7 +69,6 @@ def change_plan(plan: Plan, policy: Policy, chance: random.Random) -> Plan:
 def play(
     plan: Plan, policy: Policy, assumptions: Assumptions, chance: random.Random, known: dict[Any, Any], most: int
 ) -> Life:
-    """Play one name's life by a plan, until it is stopped."""
     life = Life(policy, assumptions, plan.tier, known=known)
     while life.day < most and life.settled < plan.target:
         life.refill()
@@ -102,7 +97,6 @@ def play(
 def let_loose(
     policy: Policy, assumptions: Assumptions, fakes: bool, generations: int, each: int, seed: int, most: int = MAX_DAYS
 ) -> Iterator[tuple[Plan, Life, int]]:
-    """Play generations of attackers; yield (plan, life, result) of each."""
     chance, known = random.Random(seed), {}
     best: list[tuple[int, Plan]] = []
     for generation in range(generations):

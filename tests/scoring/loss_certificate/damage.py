@@ -167,14 +167,12 @@ def leave_out_deposits(found: dict[str, Any], _: random.Random) -> None:
 
 
 def permute_states(found: dict[str, Any], chance: random.Random) -> None:
-    """Permute the states of one table."""
     table = chance.choice(_tables(found))
     rows = chance.choice([table, chance.choice(table)])
     chance.shuffle(rows)
 
 
 def swap_tables(found: dict[str, Any], chance: random.Random) -> None:
-    """Give one verdict the tables, or all parts, of the other."""
     first, second = found["verdicts"].values()
     for name in chance.choice([("building",), ("running",), ("attack",), tuple(first)]):
         first[name], second[name] = second[name], first[name]

@@ -27,15 +27,12 @@ MARKETS = ("", "acme", "other")
 
 @dataclass(frozen=True)
 class Served:
-    """Policies that are served one after the other, and the bounds of the last one's certificate."""
-
     data: tuple[dict[str, Any], ...]
     policies: tuple[Policy, ...]
     assumptions: Assumptions
     stated: dict[str, Any]
     certificate: dict[str, Any]
     known: dict[Any, Terms] = field(default_factory=dict)
-    """Cached terms, shared by lives."""
 
     def bound(self, *, is_real: bool) -> int:
         most: int = self.certificate["sequence"]["most_minor"]["unconditional" if is_real else "against_faked_history"]
@@ -84,7 +81,6 @@ class JoinedLife(Life):
     orders: list[tuple[Order, Terms, int]] = field(default_factory=list)
     """Unkept orders of earlier days, their terms, and the most days of a hold."""
     today: list[Policy] = field(default_factory=list)
-    """The policies served today."""
 
     def __post_init__(self) -> None:
         self.today = [self.policy]
@@ -95,7 +91,6 @@ class JoinedLife(Life):
         return self.terms_by(self.policy)
 
     def terms_by(self, policy: Policy) -> Terms:
-        """Return the terms of today by a policy."""
         seasons = policy.rule_book.seasons
         season = find_season(seasons, self.origin + self.day)
         found = tuple(replace(breach, age_days=self.day - day) for breach, day in self.breaches.values())
@@ -111,7 +106,6 @@ class JoinedLife(Life):
         return self.started is not None and self.day >= self.stop_day
 
     def commit(self, policy: Policy) -> None:
-        """Serve another policy from now on."""
         self.policy = policy
         self.today.append(policy)
 
@@ -216,10 +210,9 @@ def _act(life: JoinedLife, chance: random.Random, *, is_real: bool, is_greedy: b
 
 
 def play(sequences: int, each: int, seed: int) -> tuple[int, Sequence[str], float]:
-    """Play lives by random sequences.
+    """Return the number of lives, the results beyond the bound, and the share of sequences with a best life near it.
 
-    Return their number, the results beyond the bound, and the number of sequences whose best life got nine tenths of
-    the bound.
+    Near is nine tenths of the bound.
     """
     chance, above, near, bounded = random.Random(seed), [], 0, 0
     drawn = draw_sequences(chance)

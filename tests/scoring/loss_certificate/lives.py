@@ -27,7 +27,6 @@ def terms_of(
     day: int = 0,
     breaches: tuple[Breach, ...] = (),
 ) -> Terms:
-    """Return the terms that the policy's own code gives a seller, by default without violations."""
     categories = {"", *(rule.settled_category for rule in policy.rule_book.rules)}
     values = dict.fromkeys(categories, settled)
     sample = Sample(None, breaches, values, day, marketplace, tier, tenure, deposit_minor=NO_CAP)
@@ -60,7 +59,6 @@ class Life:
     deposit: int = 0
     cash: int = 0
     real: int = 0
-    """Value sold in earnest."""
     pipeline: list[tuple[int, int]] = field(default_factory=list)
     """(day of settlement, value) of sales, in earnest or to itself."""
     unkept: list[tuple[Order, Terms]] = field(default_factory=list)
@@ -76,7 +74,6 @@ class Life:
     """The settled value and tenure on that day."""
 
     known: dict[tuple[Any, ...], Terms] = field(default_factory=dict)
-    """Cached terms, by all that this policy asks for; lives that share it save time."""
 
     def __post_init__(self) -> None:
         self.steps, self.tenures = asked_for(self.policy)
@@ -148,7 +145,6 @@ class Life:
             self.unkept.append((Order(value, self.day, self.policy.rule_book.currency), self.terms))
 
     def breach(self, name: str, breach: Breach) -> None:
-        """Have a violation of today confirmed."""
         self.breaches[name] = breach, self.day
 
     def overturn(self, name: str) -> None:
@@ -160,7 +156,6 @@ class Life:
         self.settled = max(self.settled - value, 0)
 
     def sleep(self) -> None:
-        """Go on to the next day: orders settle."""
         self.day += 1
         self.captured_today = 0
         self.settled += sum(value for settles, value in self.pipeline if settles <= self.day)

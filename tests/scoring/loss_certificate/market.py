@@ -42,8 +42,6 @@ QUIET_DAYS, QUIET, JUMP_DAYS = 30, 0.04, 3
 
 @dataclass(frozen=True)
 class Plan:
-    """One attacker's strategy."""
-
     fakes: bool
     """Whether it sells to itself; else it trades in earnest, at no gain."""
     bought_minor: int
@@ -83,7 +81,6 @@ def draw_plan(policy: Policy, chance: random.Random, fakes: bool) -> Plan:
 
 
 def change_plan(plan: Plan, policy: Policy, chance: random.Random) -> Plan:
-    """Return the plan with one or two parts of another."""
     other = draw_plan(policy, chance, plan.fakes)
     names = chance.sample([name for name in Plan.__dataclass_fields__ if name != "fakes"], chance.choice([1, 2]))
     return replace(plan, **{name: getattr(other, name) for name in names})
@@ -103,7 +100,6 @@ class Trader:
     plan: Plan
     chance: random.Random
     known: dict[Any, Terms]
-    """Cached terms, by all that the policy asks for, shared by lives."""
     day: int = FIRST_DAY
     settled: int = 0
     cash: int = 0
@@ -122,7 +118,6 @@ class Trader:
         self.joined = self.day
 
     def terms(self) -> Terms:
-        """Return the terms by the tier of the market's stand-in for a model."""
         while self.first_sold < len(self.sold) and self.sold[self.first_sold][0] <= self.day - YEAR:
             self.recent -= self.sold[self.first_sold][1]
             self.first_sold += 1
@@ -148,7 +143,6 @@ class Trader:
         self.cash -= -(-value * self.assumptions.wash_ppm // PPM) if self.plan.fakes else 0
 
     def sleep(self) -> None:
-        """Go on to the next day: orders settle."""
         self.day += 1
         while self.pipeline and self.pipeline[0][0] <= self.day:
             self.settled += self.pipeline.pop(0)[1]
@@ -173,7 +167,6 @@ class Trader:
         return found
 
     def cautions(self) -> tuple[Caution, ...]:
-        """Return the cautions in force this morning, as the core finds them."""
         if self.policy.caution is None:
             return ()
         return find_cautions_of_seller((), self.day * DAY + DAY // 12, self.policy.caution, self.flow())
@@ -182,7 +175,6 @@ class Trader:
 def play(
     plan: Plan, policy: Policy, assumptions: Assumptions, chance: random.Random, known: dict[Any, Terms]
 ) -> tuple[int, int]:
-    """Play one name's life by a plan; return its result and the days of its run."""
     life = Trader(policy, assumptions, plan, chance, known)
     life.settled, cost = plan.bought_minor, assumptions.identity_minor
     if plan.bought_minor:
@@ -203,7 +195,6 @@ def play(
 
 
 def _sell_for(life: Trader, days: int, share: float) -> None:
-    """Sell a share of a day's limit for some days."""
     for _ in range(days):
         if share:
             life.sell(max(int(cap_of(life.terms()) * share), 1))

@@ -24,7 +24,6 @@ from tests.scoring.loss_certificate.toys import TOY, World, assumed, cap, policy
 @settings(max_examples=150, deadline=None)
 @given(worlds(), st.integers(0, 2**32))
 def test_no_real_history_gets_laxer_terms_or_moves_farther_than_its_abstract_state(world: World, seed: int) -> None:
-    """With any sales, fakes, refunds, unkept orders, confirmations, overturns and tiers."""
     policy, assumptions, chance = policy_of(world[0]), assumed(**world[1]), random.Random(seed)
     states = build_states(policy, assumptions)
     assert live_at_random(policy, states, Life(policy, assumptions), chance, 60) == 0
@@ -134,7 +133,6 @@ def test_an_altered_certificate_is_refused_by_what_is_wrong_with_it() -> None:
 
 
 def test_an_attack_that_does_not_pay_is_checked_step_by_step_as_well() -> None:
-    """Otherwise a verdict that holds could contain an impossible attack."""
     data = toy(cap(1_000), rule("all", {"kind": "settlement_hold", "days": 5}, {"kind": "deposit", "amount_minor": 50}))
     found = json.loads(json.dumps(certify(policy_of(data), assumed())))
     assert found["verdicts"][FAKED]["holds"]

@@ -76,7 +76,6 @@ def test_both_verdicts_hold_where_nothing_is_paid_out_before_a_run_is_stopped() 
 
 
 def test_a_run_goes_on_until_the_confirmation_whatever_caution_the_policy_has() -> None:
-    """Ten days more: caution can be used up before the run."""
     capped, held = {"kind": "value_cap", "value_minor": 1}, {"kind": "settlement_hold", "days": 180}
     strict = {"decide_days": 1, "sources": WEIGHTS, "rules": [caution_rule(days=14, measures=[capped, held])]}
     for data in (TOY, TOY | {"caution": strict}):
@@ -185,7 +184,6 @@ def test_the_cheapest_way_to_a_history_counts_be_it_bought_or_faked() -> None:
 
 
 def test_the_slowest_stop_and_the_cheapest_fake_of_all_product_categories_count_together() -> None:
-    """A cheat builds in the cheapest category, and runs in the slowest."""
     rows = {"toys": {"days": 4}, "tools": {"days": 1}}
     assert certified(TOY, stop={"by_product_category": rows})["run_days"] == 7
     cheap = certified(TOY, wash={"by_product_category": {"cards": {"ppm": 10_000}}})
@@ -250,7 +248,6 @@ def worlds(draw: st.DrawFn) -> World:
 def test_the_table_is_the_least_solution_that_a_linear_program_finds(
     world: World,
 ) -> None:
-    """In every state of random policies, with both kinds of history."""
     data, assumptions = policy_of(world[0]), assumed(**world[1])
     states = build_states(data, assumptions)
     for real in (False, True):
@@ -282,7 +279,6 @@ def test_every_certificate_is_proven_by_the_other_code_and_its_attacks_come_to_t
 
 @pytest.mark.parametrize("name", ["general", "ladder"])
 def test_a_certificate_of_a_shipped_policy_is_proven_and_agrees_with_the_linear_program(name: str) -> None:
-    """Under the shipped assumptions."""
     data = shipped_data(name)
     states = build_states(policy_of(data), assumed())
     for real in (False, True):
@@ -291,7 +287,6 @@ def test_a_certificate_of_a_shipped_policy_is_proven_and_agrees_with_the_linear_
 
 
 def test_a_lower_limit_of_holds_in_one_marketplace_counts_for_all() -> None:
-    """A cheat runs in the marketplace with the shortest hold."""
     rules = cap(1_000), rule("hold", {"kind": "settlement_hold", "days": 5})
     held = toy(*rules)
     assert certified(held)["verdicts"][REAL]["holds"]
@@ -348,7 +343,6 @@ def test_of_deposits_in_a_sequence_the_smallest_deters() -> None:
 
 
 def test_a_certificate_of_a_sequence_is_proven_with_its_policies_alone() -> None:
-    """Without its policies, or with others, the check fails."""
     found = certify(policy_of(LITTLE), assumed(), older=[policy_of(MUCH)])
     for older, fault in (([], "policies before its own, which are not at hand"), ([LITTLE], "are not theirs")):
         with pytest.raises(NotProven, match=fault):
@@ -363,7 +357,6 @@ def test_a_certificate_of_a_sequence_is_proven_with_its_policies_alone() -> None
 @settings(max_examples=20, deadline=None)
 @given(st.data())
 def test_runs_across_random_policies_are_proven_by_the_other_code(data: st.DataObject) -> None:
-    """Never less than under the last policy, or under the policies before."""
     drawn = [data.draw(worlds()) for _ in range(data.draw(st.integers(2, 3)))]
     *older, (last, parts) = drawn
     assumptions = assumed(**parts)
@@ -374,7 +367,6 @@ def test_runs_across_random_policies_are_proven_by_the_other_code(data: st.DataO
 
 
 def test_a_part_of_a_policy_that_the_checker_does_not_know_is_refused() -> None:
-    """It could make terms laxer than the proven ones."""
     found = certified(TOY)
     for altered in (TOY | {"gifts": 1}, TOY | {"rules": [*TOY["rules"], TOY["rules"][0] | {"mood": "good"}]}):
         forged = found | {"policy": found["policy"] | {"digest": digest_of(altered)}}
@@ -384,7 +376,6 @@ def test_a_part_of_a_policy_that_the_checker_does_not_know_is_refused() -> None:
 
 
 def test_who_accepts_a_verdict_that_does_not_hold_is_in_the_certificate_with_the_sum() -> None:
-    """Only for a verdict that does not hold."""
     found = certify(policy_of(TOY), assumed(), {FAKED: "r.head"})
     assert found["accepted"] == [{"verdict": FAKED, "by": "r.head", "most_minor": 2_400}]
     assert list_failed(found) == [REAL]
@@ -395,7 +386,6 @@ def test_who_accepts_a_verdict_that_does_not_hold_is_in_the_certificate_with_the
 
 
 def test_a_policy_that_bounds_nothing_or_is_of_another_currency_has_no_certificate() -> None:
-    """The error names the tier and value with unbounded daily sales."""
     open_ended = toy(rule("some", {"kind": "value_cap", "value_minor": 5}, tiers=["unrated", "probation"]))
     for data, parts, fault in (
         (open_ended, {}, "nothing bounds what a seller without a tier takes in a day, having settled"),

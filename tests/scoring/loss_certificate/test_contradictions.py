@@ -24,7 +24,6 @@ def test_a_bound_of_99_percent_takes_299_cases_and_is_then_the_slowest() -> None
 
 
 def test_a_case_that_is_not_stopped_is_the_slowest_of_all() -> None:
-    """After any number of days: otherwise uncaught cases would make stops look quick."""
     assert bound_stop_days(cases(*[3] * 298, None)) is None
     assert bound_stop_days(cases(*[3] * 471, 9, None)) == 9
 
@@ -45,7 +44,6 @@ def test_a_share_that_is_overturned_is_contradicted_beyond_chance() -> None:
 
 
 def test_more_runs_that_began_on_one_day_than_assumed_contradict() -> None:
-    """Assumed three."""
     same_day = tuple(RunCase(7, 8) for _ in range(4))
     for number, wanted in ((3, []), (4, ["runners"])):
         found = find_contradictions(assumed(stop={"days": 4}), Seen(same_day[:number], 0, 0, 100))

@@ -23,6 +23,5 @@ def test_lives_across_a_commit_come_up_to_the_bound_and_not_above() -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("seed", [1, 2])
 def test_no_life_across_random_policies_takes_more_than_certified(seed: int) -> None:
-    """With hold limits, carriers, notices, seasons, deposits, violations, overturns and changing tiers."""
     number, above, _ = play(6, 100, seed)
     assert (number, above) == (600, [])

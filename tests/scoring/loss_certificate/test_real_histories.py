@@ -21,11 +21,9 @@ from tests.scoring.loss_certificate.toys import policy_of, shipped_data
 POLICIES = [policy_of(shipped_data(name)) for name in ("general", "ladder")]
 STATES = [build_states(policy, read_assumptions(SHIPPED_ASSUMPTIONS)) for policy in POLICIES]
 JOINED = 600
-"""Days before NOW of every seller's identity."""
 
 
 def is_laxer(policy: Policy, place: int, rows: list[FactRow], values: dict[str, int], age: int) -> bool:
-    """Return whether the terms at capture, `age` days ago, are laxer in any part than the seller's abstract state."""
     moment, ordered = NOW - age * DAY, numbered(rows)
     known = [row for row in ordered if row.report_time < moment]
     found = evaluate_measures(known, "s", moment, artifact(), policy, "acme", values)

@@ -37,7 +37,6 @@ def test_the_plotted_prices_by_the_cost_of_a_fake_are_those_of_the_shipped_polic
 
 
 def test_the_plotted_prices_of_names_are_those_of_the_shipped_policies() -> None:
-    """In thousands of the currency, at the shipped stop time."""
     for name in ("general", "ladder"):
         assumptions = read_assumptions(SHIPPED_ASSUMPTIONS)
         titles = re.findall(rf"<title>{name}: {assumptions.stop_days}, (\d+)</title>", PLOT.read_text(encoding="utf-8"))

@@ -11,7 +11,6 @@ from scoring.policy.reading import parse_policy
 from tests.helpers.policies import SHIPPED, data, rule, standing
 
 World = tuple[dict[str, Any], dict[str, Any]]
-"""The data of a policy, and of assumptions."""
 
 STATED: dict[str, Any] = {
     "currency": "EUR",
@@ -26,7 +25,6 @@ STATED: dict[str, Any] = {
 
 
 def stated(**parts: Any) -> dict[str, Any]:
-    """Return the toy's assumptions with some parts replaced: `stop={"days": 9}`."""
     return {
         name: value | parts.get(name, {}) if isinstance(value, dict) else parts.get(name, value)
         for name, value in STATED.items()

@@ -29,7 +29,6 @@ def resealed(changed: dict[str, bytes]) -> dict[str, bytes]:
 
 
 def test_the_same_content_has_the_same_digest() -> None:
-    """Two loads give the same model; its digest is that of the manifest."""
     assert load(parts()).digest == artifact().digest == sha256(parts()[MANIFEST]).hexdigest()
 
 
@@ -53,7 +52,6 @@ def test_a_missing_or_truncated_part_is_refused(name: str) -> None:
 
 
 def test_a_resealed_model_without_its_certificate_is_refused() -> None:
-    """With matching digests, but another model's certificate."""
     forged = parts()
     certificate = json.loads(forged["certificate.json"])
     certificate["trees"] += 1
@@ -79,7 +77,6 @@ def poisoned(page: Page, text: str = "") -> dict[str, bytes]:
 
 
 def with_table(number: int, change: Callable[[Table], Table]) -> Page:
-    """Return the artifact's page with one table replaced."""
     tables = list(artifact().page.tables)
     tables[number] = change(tables[number])
     return replace(artifact().page, tables=tuple(tables))
@@ -114,7 +111,6 @@ def test_a_pair_that_the_study_does_not_name_is_refused() -> None:
 
 
 def test_leaves_that_are_no_whole_numbers_are_refused() -> None:
-    """LightGBM would load the text; all else matches."""
     text = parts()["model.txt"].decode()
     fraction = re.sub(r"leaf_value=(\d+)", r"leaf_value=\1.5", text, count=1)
     with pytest.raises(ArtifactRefused, match="which is no whole number of points"):
@@ -122,7 +118,6 @@ def test_leaves_that_are_no_whole_numbers_are_refused() -> None:
 
 
 def test_an_artifact_of_an_earlier_format_is_refused_with_the_remedy() -> None:
-    """The remedy is a new training."""
     with pytest.raises(ArtifactRefused, match="format 1; this release reads format 2: train the model again"):
         load(with_manifest("format", 1))
 
@@ -147,7 +142,6 @@ def test_resealed_constants_that_would_turn_a_promise_round_are_refused(table: s
 
 
 def test_a_model_that_lightgbm_holds_otherwise_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """LightGBM's scores must equal the certified ones."""
     monkeypatch.setattr(Artifact, "raw_score", lambda own, x: own.page.raw_score(x) + 1)
     with pytest.raises(ArtifactRefused, match="LightGBM reads the model otherwise"):
         load(parts())
@@ -165,7 +159,6 @@ def with_manifest(place: str, value: object) -> dict[str, bytes]:
 @pytest.mark.parametrize("place", ["base", "constants.exposure_scale", "constants.rate_damping"])
 @pytest.mark.parametrize("value", [1e308, -1e308, float("nan"), float("-inf"), True, "1", None, [], 10**400])
 def test_a_number_of_the_manifest_of_another_type_or_beyond_its_bounds_is_refused(place: str, value: object) -> None:
-    """Every score uses these numbers."""
     with pytest.raises(ArtifactRefused):
         load(with_manifest(place, value))
 
@@ -184,7 +177,6 @@ def test_a_number_of_the_manifest_of_another_type_or_beyond_its_bounds_is_refuse
     ],
 )
 def test_what_the_manifest_states_besides_is_of_its_type_and_within_its_bounds(place: str, value: object) -> None:
-    """A server prints these values, and training uses them."""
     with pytest.raises(ArtifactRefused):
         load(with_manifest(place, value))
 
@@ -238,7 +230,6 @@ def with_unread_feature(stated: object) -> dict[str, bytes]:
 
 
 def test_golden_points_that_do_not_come_out_are_refused() -> None:
-    """The serving machine computes the golden vectors again, to the last bit."""
     forged = parts()
     golden = json.loads(forged["golden.json"])
     golden["points"][0] += 1
@@ -247,7 +238,6 @@ def test_golden_points_that_do_not_come_out_are_refused() -> None:
 
 
 def test_an_artifact_for_a_feature_that_this_release_does_not_know_says_so() -> None:
-    """The error names the later release's feature."""
     forged = parts()
     manifest = json.loads(forged[MANIFEST])
     manifest["features"][0] = {"feature": "telepathy@1"}

@@ -28,14 +28,12 @@ def by_hand(card: str, values: dict[str, float]) -> int:
 
 
 def fits(text: str, value: float) -> bool:
-    """Return whether a value belongs to a row such as "over 0 to 1.5"."""
     ends = re.fullmatch(r"(?:over (\S+))?(?: to | ?up to )?(\S+)?", text)
     assert ends is not None
     return (ends[1] is None or value > float(ends[1])) and (ends[2] is None or value <= float(ends[2]))
 
 
 def test_the_points_of_1000_sellers_add_up_by_hand() -> None:
-    """From the card's text alone, with digest and release."""
     artifact = page_artifact()
     card = write_card(describe_page(artifact.page, artifact.features), artifact.manifest, artifact.digest)
     everything, _ = population()

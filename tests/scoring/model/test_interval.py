@@ -45,8 +45,6 @@ def trust(rows: list[FactRow]) -> object:
 
 @dataclass(frozen=True)
 class Market:
-    """Simulated sellers: their record, and their true rates, shape (sellers,)."""
-
     facts: Facts
     hazard: np.ndarray
     failing: np.ndarray
@@ -235,7 +233,6 @@ def test_the_likeliest_prior_is_the_one_that_sellers_were_drawn_from() -> None:
 
 
 def repinned(prior: dict[str, object]) -> dict[str, bytes]:
-    """Return the artifact's parts with another prior in the manifest."""
     parts = dict(artifact().parts)
     return {**parts, MANIFEST: canonical_json({**artifact().manifest, "prior": prior})}
 
@@ -244,7 +241,6 @@ PINNED = {"incidents": [0.4, 400.0], "failures": [2.0, 100.0], "mix": [1.0] * 8 
 
 
 def test_a_pinned_prior_moves_the_interval_and_nothing_else() -> None:
-    """With rarer incidents than by default, newcomers have a better interval."""
     model = load(repinned(PINNED))
     rows = numbered([exposure(f"x{d}", TODAY - d, 2) for d in range(1, 41)])
     by_default = score(rows, ["s"], NOW, artifact(), policy())[0]
@@ -267,6 +263,5 @@ def test_a_pinned_prior_moves_the_interval_and_nothing_else() -> None:
     ],
 )
 def test_a_prior_that_would_give_no_finite_interval_is_refused_by_name(name: str, value: object) -> None:
-    """With a valid digest."""
     with pytest.raises(ArtifactRefused, match=name):
         load(repinned({**PINNED, name: value}))

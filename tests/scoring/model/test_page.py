@@ -65,7 +65,6 @@ def test_an_artifact_of_a_page_gives_its_points() -> None:
 
 
 def test_a_feature_with_two_trees_is_refused() -> None:
-    """A page has one table per feature, in the order of the features."""
     first, second = page_artifact().page.tables[:2]
     for tables in ([first, first], [second, first], []):
         with pytest.raises(ArtifactRefused, match="one tree for each feature"):

@@ -18,13 +18,11 @@ from tests.scoring.model.test_artifact import with_manifest
 
 
 def without(*names: str) -> tuple[AnyFeature, ...]:
-    """Return every feature, some of them freed."""
     return tuple(free_direction(f) if f in FEATURES.values() and f.name in names else f for f in ALL_FEATURES)
 
 
 @cache
 def giving_up() -> Artifact:
-    """Return a model with a free exposure."""
     return certified(*population(), without("exposure"), 60)
 
 
@@ -43,7 +41,6 @@ def test_a_certificate_names_the_promises_that_hold_and_those_given_up() -> None
     [((), []), (("exposure",), ["clean_orders"]), (("tenure_days",), ["clean_orders", "waiting"])],
 )
 def test_what_is_given_up_follows_from_what_is_free(names: tuple[str, ...], lost: list[str]) -> None:
-    """An absent feature gives up no promise."""
     assert [promise.name for promise in broken_promises(without(*names))] == lost
     kept = [feature for feature in without(*names) if not (feature.key.startswith(names) if names else False)]
     assert broken_promises(kept) == []
@@ -51,7 +48,6 @@ def test_what_is_given_up_follows_from_what_is_free(names: tuple[str, ...], lost
 
 
 def test_a_model_that_frees_a_direction_is_read_back_as_it_is() -> None:
-    """The feature equals the table's except for its direction."""
     feature = next(f for f in load(giving_up().parts).features if f.key == "exposure@1")
     assert feature == replace(FEATURES["exposure@1"], direction=0)
 
@@ -77,7 +73,6 @@ def stating(change: Callable[[dict[str, Any]], Any]) -> dict[str, bytes]:
     ],
 )
 def test_a_certificate_that_hides_what_was_given_up_is_refused(change: Callable[[dict[str, Any]], Any]) -> None:
-    """The features alone determine it."""
     with pytest.raises(ArtifactRefused, match="the certificate of the artifact is not that of its model"):
         load(stating(change))
 

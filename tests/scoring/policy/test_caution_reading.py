@@ -70,7 +70,6 @@ def test_a_rule_that_nothing_sets_off_is_refused() -> None:
     ],
 )
 def test_caution_asks_for_nothing_that_cannot_be_undone(measure: dict[str, Any]) -> None:
-    """No suspension and no deposit, for any signal."""
     path = f"caution.rules[r].measures[{measure['kind']}]"
     found = refused(caution_rule(measures=[measure]), currency="EUR")
     assert f"{path} is not reversible; caution may ask for settlement_hold" in found
@@ -90,7 +89,6 @@ def test_a_cap_of_a_caution_does_not_grow() -> None:
 
 
 def test_a_policy_in_which_a_crowd_alone_sets_caution_off_is_refused() -> None:
-    """The joint weight of buyers, brands and partners must stay below every rule."""
     heavy = {source.name.lower(): {"weight": 20, "at_most": 40} for source in CROWD}
     assert "caution.rules[r].reports.weight must be more than 120, what brand, buyer, partner weigh" in refused(
         caution_rule(reports={"weight": 120, "days": 9}), sources=heavy

@@ -33,7 +33,6 @@ from tests.helpers.policies import (
 
 @cache
 def grouped() -> Policy:
-    """Return a policy that also asks for the day, the marketplace, a product category and counts of two spans."""
     stop = {"kind": "intake_cap", "new_listings": 0, "product_category": "toys"}
     group = {"product_category": "toys", "from": "2026-03-01", "until": "2026-03-30", "legal_ground": "Act 5"}
     cap = {
@@ -53,7 +52,6 @@ def grouped() -> Policy:
 
 @cache
 def growing() -> Policy:
-    """Return a policy with rules on tenure, a product category's settled value, and a placed deposit."""
     return policy_of(
         rule("young", {"kind": "settlement_hold", "days": 9}, tenure={"below": 90}),
         rule("small", {"kind": "deposit", "amount_minor": 5}, settled={"below": 900, "product_category": "toys"}),
@@ -63,7 +61,6 @@ def growing() -> Policy:
 
 @cache
 def typed() -> Policy:
-    """Return a policy whose table of standing names two violation types."""
     types = {
         "order_fraud": {"minor": 5, "moderate": 10, "major": 20, "critical": 24},
         "fake_reviews": dict.fromkeys(("minor", "moderate", "major", "critical"), 0),
@@ -98,7 +95,6 @@ def test_a_seller_is_answered_otherwise_if_and_only_if_its_cell_changes(names: t
 
 
 def test_a_type_that_is_named_anew_changes_cells_with_an_example_of_that_type() -> None:
-    """Two policies that differ only in the points of order fraud."""
     plain = parse_policy(
         data(
             standing=standing(),
@@ -147,7 +143,6 @@ def test_a_small_edit_changes_what_it_says_and_nothing_else() -> None:
 
 
 def general(**parts: Any) -> Policy:
-    """Return the general policy with some parts replaced."""
     return parse_policy(tomllib.loads(SHIPPED.with_name("general.toml").read_text(encoding="utf-8")) | parts)
 
 
@@ -213,7 +208,6 @@ def test_the_parts_of_a_policy_that_no_cell_has_are_compared_value_by_value() ->
 
 
 def test_a_suspension_without_an_end_reads_for_good() -> None:
-    """In a difference, and in a failed case."""
     assert Terms().list_changes(Terms(suspension_days=FOR_GOOD)) == ["suspension_days 0 -> for good"]
     breaches = [{"category": "counterfeit", "severity": "critical", "day": f"2026-02-2{n}"} for n in range(3)]
     case = {"name": "a", "points": 900, "violations": breaches, "expect": {"suspension_days": 7}}
@@ -223,7 +217,6 @@ def test_a_suspension_without_an_end_reads_for_good() -> None:
 
 @pytest.mark.parametrize("name", ["default", "general", "ladder"])
 def test_the_cases_beside_a_shipped_policy_hold(name: str) -> None:
-    """A failed case shows the actual and the expected value."""
     data = tomllib.loads(SHIPPED.with_name(f"{name}.cases.toml").read_text(encoding="utf-8"))
     assert [one.faults for one in run_cases(shipped(name), parse_cases(data))] == [()] * len(data["cases"])
     data["cases"][0]["expect"] = {"hold_days": 99, "standing": 5}
@@ -260,7 +253,6 @@ def test_a_case_may_name_the_type_of_a_violation_which_states_its_category() -> 
 
 
 def test_a_case_that_expects_a_rule_the_policy_does_not_have_fails_by_its_name() -> None:
-    """Otherwise a misspelt id would read as a rule that did not apply."""
     cases = parse_cases({"now": "2026-03-01", "cases": [{"name": "a", "expect": {"rules": ["newcomers", "newcomer"]}}]})
     [outcome] = run_cases(shipped("general"), cases)
     assert outcome.faults == (
@@ -271,7 +263,6 @@ def test_a_case_that_expects_a_rule_the_policy_does_not_have_fails_by_its_name()
 
 
 def test_cases_that_cannot_be_meant_are_refused_all_at_once() -> None:
-    """By their paths."""
     with pytest.raises(PolicyRefused) as refused:
         parse_cases(
             {

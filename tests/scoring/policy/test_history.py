@@ -41,7 +41,6 @@ violations = st.lists(
 def test_a_sum_at_any_time_is_that_of_the_violations_established_and_not_expired_by_then(
     mine: list[Established], ahead: int, days: int, severity: Severity
 ) -> None:
-    """For standing, and for a counter of incidents."""
     time = (TODAY + ahead) * DAY + 9
     table = with_standing().standing
     assert table is not None

@@ -205,7 +205,6 @@ def test_one_fault_of_a_rule_for_a_group_is_one_error(old: str, new: str, fault:
 def test_what_is_laxer_for_who_is_worse_is_one_error_with_the_rule_that_is_stricter(
     old: str, new: str, fault: str
 ) -> None:
-    """Though many pairs of neighbouring situations have it."""
     found = faults(edited(old, new))
     assert len(found) == 1, found
     assert fault in found[0]
@@ -213,7 +212,6 @@ def test_what_is_laxer_for_who_is_worse_is_one_error_with_the_rule_that_is_stric
 
 
 def extra(name: str, tiers: str, measures: str) -> str:
-    """Return a further rule, as text."""
     return f'\n[[rules]]\nid = "{name}"\nreference = "x"\ntiers = [{tiers}]\nmeasures = [{measures}]\n'
 
 

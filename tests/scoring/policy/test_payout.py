@@ -56,7 +56,6 @@ def test_the_worked_payout() -> None:
 def test_released_drawn_and_held_are_what_was_captured_less_what_was_refunded(
     order: Order, fixed: Terms, age: int, limit: int
 ) -> None:
-    """To the last unit, never negative; after the longest hold nothing is held."""
     found = pay_out(order, fixed, order.capture_day + age, "EUR", limit)
     assert found.released_minor + found.drawn_minor + found.held_minor == order.captured_minor - order.refunded_minor
     assert min(found.released_minor, found.drawn_minor, found.held_minor) >= 0
@@ -122,7 +121,6 @@ def test_no_more_is_drawn_than_was_held() -> None:
 @settings(max_examples=300, deadline=None)
 @given(orders(), terms, terms, st.integers(0, 200))
 def test_waiting_releases_more_and_stricter_terms_less(order: Order, fixed: Terms, added: Terms, age: int) -> None:
-    """Day after day, and with any further confirmed facts."""
     day = order.capture_day + age
     found = pay_out(order, fixed, day)
     assert pay_out(order, fixed, day + 1).released_minor >= found.released_minor
@@ -168,6 +166,5 @@ def test_a_later_tier_reaches_no_earlier_order_and_confirmed_facts_do() -> None:
     ],
 )
 def test_an_order_that_cannot_be_is_refused_by_name(changes: dict[str, object], fault: str) -> None:
-    """The error states the fault: no payout rests on a guess."""
     with pytest.raises(InvalidInput, match=fault):
         pay_out(replace(Order(100, 0, "EUR"), **changes), TERMS, 8, "EUR")  # type: ignore[arg-type]

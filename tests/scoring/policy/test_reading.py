@@ -22,7 +22,6 @@ def test_a_standing_is_part_of_the_digest() -> None:
 
 
 def test_every_fault_of_a_file_is_named_at_once() -> None:
-    """By its path, with the valid values."""
     wrong = standing()
     wrong["points"]["ip"]["major"] = 2.5
     wrong["points"]["safety"]["minor"] = 90

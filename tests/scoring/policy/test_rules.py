@@ -33,7 +33,6 @@ def test_the_worked_terms() -> None:
 
 
 def test_of_two_terms_the_stricter_of_each_aspect_is_what_their_measures_come_to_together() -> None:
-    """Equal to one merge of all measures, with caps by product category."""
     one = [SettlementHold(7), RollingReserve(100_000, 30), ValueCap(900), ValueCap(50, "toys")]
     other = [SettlementHold(14), ValueCap(100), ValueCap(70, "toys"), ValueCap(5, "food")]
     assert combine(one).stricter_of(combine(other)) == combine([*one, *other])
@@ -50,7 +49,6 @@ def test_a_cap_grows_with_what_was_settled() -> None:
 
 @pytest.mark.parametrize("name", ["default", "general", "ladder"])
 def test_a_shipped_policy_holds_together_and_has_nothing_odd(name: str) -> None:
-    """No rule without effect, no duplicate, no tier without a rule."""
     assert find_oddities(shipped(name)) == []
 
 
@@ -82,7 +80,6 @@ def test_counted_incidents_and_standing_hold_whatever_the_tier() -> None:
 
 
 def test_a_waiver_ends_what_the_tier_asks_for_and_never_what_confirmed_facts_do() -> None:
-    """A seller with a confirmed violation keeps the hold of that rule."""
     book = policy_of(
         rule("all", HOLD),
         rule("facts", {"kind": "settlement_hold", "days": 3}, standing={"from": 1}),
@@ -95,7 +92,6 @@ def test_a_waiver_ends_what_the_tier_asks_for_and_never_what_confirmed_facts_do(
 
 
 def test_a_marketplace_may_allow_shorter_holds() -> None:
-    """The answer has the stated value and the marketplace's."""
     book = policy_of(rule("x", {"kind": "settlement_hold", "days": 90}), hold_limits={"shop": 60}).rule_book
     [applied] = book.apply(Situation(Tier.STANDARD, marketplace="shop"))
     assert (applied.stated, applied.current) == (SettlementHold(90), SettlementHold(60))
@@ -119,8 +115,6 @@ def test_a_group_rule_limits_new_intake_for_a_time_on_a_legal_ground_and_nothing
 
 
 def test_groups_of_one_product_category_last_at_most_30_days_together() -> None:
-    """Adjoining or not; a shared day counts once, and each product category separately."""
-
     def group(name: str, first: str, last: str, category: str = "toys") -> dict[str, Any]:
         stop = {"kind": "intake_cap", "new_listings": 0, "product_category": category}
         days = {"product_category": category, "from": first, "until": last, "legal_ground": "Act 5"}
@@ -168,7 +162,6 @@ def test_a_measure_that_cannot_be_meant_is_refused_by_its_path(measure: dict[str
 
 @pytest.mark.parametrize("stated", ["", "eur", "EURO", 978])
 def test_a_currency_that_is_none_is_refused_with_what_a_currency_is(stated: object) -> None:
-    """Small letters, another length, or a number."""
     with pytest.raises(
         PolicyRefused, match=r"^the policy does not hold together: currency must be .* three capital letters"
     ):
@@ -176,7 +169,6 @@ def test_a_currency_that_is_none_is_refused_with_what_a_currency_is(stated: obje
 
 
 def test_conditions_that_cannot_be_meant_are_refused_all_at_once() -> None:
-    """Two rules, each with its own faults, and money without a currency."""
     with pytest.raises(PolicyRefused) as error:
         parse_policy(
             data(
@@ -246,7 +238,6 @@ def test_conditions_that_cannot_be_meant_are_refused_all_at_once() -> None:
 def test_a_policy_that_is_laxer_for_who_is_worse_is_refused_with_an_example(
     rules: list[dict[str, Any]], fault: str
 ) -> None:
-    """As points fall, as a standing rises, and for an unknown seller."""
     assert fault in refused(*rules)
 
 
@@ -434,7 +425,6 @@ situations = st.tuples(
 def test_by_every_policy_that_is_accepted_who_is_worse_in_all_has_no_better_terms_in_anything(
     rules: list[tuple[dict[str, Any], list[dict[str, Any]]]], one: Any, other: Any
 ) -> None:
-    """Random policies; pairs of sellers anywhere, not only at the check's points."""
     try:
         accepted = policy_of(*(rule(f"r{n}", *m, **c) for n, (c, m) in enumerate(rules)))
     except PolicyRefused:

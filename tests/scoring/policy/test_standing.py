@@ -106,7 +106,6 @@ def test_points_of_types_that_cannot_be_are_refused_by_name() -> None:
 @COUNTING
 @given(sellers())
 def test_a_standing_is_the_sum_that_a_person_makes_by_hand(rows: list[FactRow]) -> None:
-    """For random sellers with alleged and confirmed violations in shared incidents."""
     assert standing_of(rows) == by_hand(rows)
 
 
@@ -115,7 +114,6 @@ def test_a_standing_is_the_sum_that_a_person_makes_by_hand(rows: list[FactRow]) 
 def test_an_allegation_gives_nothing_a_confirmation_never_helps_and_an_overturn_leaves_no_trace(
     rows: list[FactRow], category: Category, severity: Severity, age: int
 ) -> None:
-    """For any other record; the violation shares an incident with others."""
     alleged = violation("new", TODAY - age, int(category), int(severity), Status.ALLEGED, "incident-0")
     confirmed = status("yes", "new", Status.CONFIRMED)
     before = standing_of(rows)
@@ -179,7 +177,6 @@ def test_a_rise_that_the_standing_forbids_is_not_announced() -> None:
 
 
 def test_without_a_model_the_standing_is_still_stated() -> None:
-    """It needs no model; without points there is no tier."""
     [answer] = score(numbered([violation("a", TODAY - 5)]), ["s"], NOW, None, with_standing())
     assert answer is not None
     assert (answer.standing, answer.tier) == (12, None)
