@@ -36,17 +36,13 @@ from scoring.policy.history import find_decision_times
 from scoring.policy.measures import Measure
 
 Flows = Mapping[str, Sequence[FlowDay]]
-"""Flow by seller, one statement a day and product category; sellers without any are left out."""
 
 NO_FLOWS: Flows = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
 class Caution:
-    """One caution that is in force."""
-
     rule: str
-    """Id of the rule."""
     reference: str
     """The text that the seller can read the rule in."""
     signal: CautionSignal
@@ -61,7 +57,6 @@ class Caution:
     entries: tuple[str, ...]
     """Ids of its entries, by the time they became visible, or by day of flow; the last one set it off."""
     measured: Measured
-    """The amount that reached the trigger."""
 
     @property
     def case(self) -> str:

@@ -15,10 +15,7 @@ from scoring.policy.measures import PPM
 
 
 class Reached(NamedTuple):
-    """A day on which a trigger is reached."""
-
     day: int
-    """In days since 1970-01-01."""
     known_time: int
     """When the day was first stated, in microseconds."""
     entries: tuple[str, ...]
@@ -105,7 +102,6 @@ def _find_refunded_time(table: FlowTable, trigger: Burst | Jump, day: int) -> in
 
 
 def list_reached(table: FlowTable, trigger: Burst | Jump, first_day: int) -> list[tuple[int, Measured]]:
-    """Return every (day, amount) on which a trigger is reached, in their order, overlapping ones included."""
     days = table.stated[bisect_left(table.stated, first_day - 1 + trigger.window_days) :]
     found = ((day, _reach(trigger, table.between, table.find_first_known, day)) for day in days)
     return [(day, measured) for day, measured in found if measured is not None]
@@ -156,8 +152,6 @@ def _find_first_known(stated: Sequence[int], first: int) -> int:
 
 
 class Counts(NamedTuple):
-    """Counts of a day for triggers."""
-
     captured: int = 0
     captured_minor: int = 0
     refunded_minor: int = 0
@@ -165,7 +159,6 @@ class Counts(NamedTuple):
     """Orders delivered or refunded."""
     delivered: int = 0
     disputed: int = 0
-    """Disputes and chargebacks."""
 
 
 _NOTHING = Counts()

@@ -53,7 +53,6 @@ class Set(NamedTuple):
     signs: tuple[Sign, ...]
     """By time; none for flow, which is never taken back but stated again."""
     entries: tuple[str, ...]
-    """Ids of the entries that it rests on."""
     measured: Measured
     ended: int = NEVER
     """Of flow: when a person ended its case, or refunds undid its jump, in microseconds."""
@@ -88,7 +87,6 @@ class Known:
     flow: Sequence[FlowDay]
     """As it counts now, and as it counted before each new statement."""
     first_day: int
-    """The first considered day of flow."""
     confirmed: Sequence[int]
     """When valid violations were confirmed, rising: days in the SPAN_DAYS after are not counted."""
     ended: Mapping[str, int] = field(default_factory=lambda: NONE_ENDED)
@@ -129,12 +127,10 @@ def list_set_off(stated: CautionTable, known: Known, since: int = NEVER - 1) -> 
 
 
 def _sort(signs: Iterable[Sign], since: int) -> list[Sign]:
-    """Return the signs that were not taken back until `since`, in the order of time."""
     return sorted((sign for sign in signs if sign.taken_back > since), key=lambda sign: (sign.time, sign.entry))
 
 
 def _list_set_off_by_rule(rule: CautionRule, ordered: Sequence[Sign], stated: CautionTable) -> Iterator[Set]:
-    """Yield each moment at which signs, in the order of time, reach one rule's trigger."""
     match rule.trigger:
         case Reports():
             yield from _set_off_by_reports(rule, rule.trigger, ordered, stated)
@@ -143,7 +139,6 @@ def _list_set_off_by_rule(rule: CautionRule, ordered: Sequence[Sign], stated: Ca
 
 
 def list_ended(rows: Sequence[FactRow], observe_time: int) -> Mapping[str, int]:
-    """Return when persons ended cases of one seller, for `Known.ended`, as visible at a time (microseconds)."""
     found = {
         row.target: max(row.occur_time, row.report_time) + 1
         for row in rows
@@ -268,8 +263,7 @@ def _trace_what_was(
 ) -> tuple[list[Span], int]:
     """Return the spans under caution by earlier knowledge, and the last time at which that knowledge changed.
 
-    From that time on the knowledge is today's. It changes when reports are taken back or flow is stated again.
-    `by_flow`: the moments by the flow as it counts now.
+    It changes when reports are taken back or flow is stated again. `by_flow`: the moments by the flow as it counts now.
     """
     triggers = [rule.trigger for rule in stated.rules if isinstance(rule.trigger, Burst | Jump)]
     known = replace(known, flow=keep_latest_statements(known.flow, MAX_RESTATED))
@@ -299,12 +293,11 @@ def _trace_what_was(
 
 
 def _list_by_flow_as_of(stated: CautionTable, known: Known, time: int) -> list[Set]:
-    """Return each moment at which the flow as it counted at a time reaches a rule's trigger."""
     return list(list_set_off_by_flow(stated, list_flow_as_of(known.flow, time), known.first_day, known.ended))
 
 
 def _limit(found: Iterable[Set], lived: Sequence[Span], since: int, confirmed: Sequence[int]) -> list[tuple[Set, Span]]:
-    """Return the span of each caution, cut to the days that are left, without cautions that have none left.
+    """Cut each caution to the days that are left; leave out cautions that have none left.
 
     `lived`: spans under caution before `since`, which replace those found here. Days do not count if a violation was
     confirmed in the span before (`confirmed`, rising times), nor if nothing is imposed.
@@ -328,7 +321,7 @@ def _limit(found: Iterable[Set], lived: Sequence[Span], since: int, confirmed: S
 
 
 def _add(under: list[Span], span: Span) -> None:
-    """Add a span to disjoint ones in the order of time, none of which begins later."""
+    """Add a span to disjoint sorted ones, none of which begins later."""
     if span.start >= span.end:
         return
     if under and span.start <= under[-1].end:
@@ -338,7 +331,7 @@ def _add(under: list[Span], span: Span) -> None:
 
 
 def _measure(under: Sequence[Span], start: int, end: int) -> int:
-    """Return how much of a span disjoint ones cover, in microseconds; they are in the order of time."""
+    """Return how much of a span disjoint sorted ones cover, in microseconds."""
     found = 0
     for span in reversed(under):
         if span.end <= start:

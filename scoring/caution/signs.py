@@ -25,12 +25,9 @@ Fact = tuple[int | str, int]
 
 
 class Sign(NamedTuple):
-    """One fact that may set a caution off."""
-
     time: int
     """When it became visible, in microseconds."""
     entry: str
-    """Id of its entry."""
     taken_back: int
     """In microseconds; NEVER if it is valid."""
     word: str
@@ -79,7 +76,7 @@ def list_signs(rows: Sequence[FactRow]) -> list[Sign]:
             )
     kept = set(columns.row.tolist())
     for place, row in enumerate(rows):
-        if place not in kept and row.kind in (Kind.VIOLATION, Kind.CONTROL):  # voided
+        if place not in kept and row.kind in (Kind.VIOLATION, Kind.CONTROL):
             found.append(_make_voided(row, taken_back))
     return [*found, *_list_signs_of_control(columns, rows)]
 
@@ -97,7 +94,6 @@ def _make_voided(row: FactRow, taken_back: Mapping[str, int]) -> Sign:
 
 
 def _list_signs_of_control(columns: EntryColumns, rows: Sequence[FactRow]) -> Iterator[Sign]:
-    """Yield changes of control, and identities verified to a lower level than the one before."""
     known = columns.take(np.flatnonzero((columns.kind == Kind.CONTROL) | (columns.kind == Kind.IDENTITY)))
     order = np.lexsort((known.sequence, known.occur_time))
     before = 0

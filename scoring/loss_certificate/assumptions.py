@@ -77,7 +77,6 @@ def parse_assumptions(data: Mapping[str, Any]) -> Assumptions:
 
 
 def _sourced(root: Part, name: str) -> Part:
-    """Return a part, which must state the source of its number."""
     part = root.part(name)
     part.text("source", 1)
     return part

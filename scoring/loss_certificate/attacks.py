@@ -16,7 +16,6 @@ class RunDay:
     """Settled value of the seller by then."""
     tenure_days: int
     captured_minor: int
-    """Value of the day's orders, which it does not keep."""
     released_minor: int
     """The part that is paid out before the stop."""
     washed_minor: int
@@ -32,11 +31,9 @@ class Attack:
     entry_cash_minor: int
     """Cost of the name, without its deposit."""
     deposit_minor: int
-    """Deposit that is lost by the run."""
     history_cash_minor: int
     """Cost of the history that is faked before the run; 0 if it is real."""
     days: tuple[RunDay, ...]
-    """The days of the run, until the stop."""
     run_cash_minor: int
     """Cash of the run, less the cost of sales faked meanwhile."""
 
@@ -54,7 +51,7 @@ def find_attack(states: States, assumptions: Assumptions, table: Table) -> Attac
     best = max(range(len(options)), key=lambda number: options[number][0])
     total, (bucket, tenure, _) = options[best]
     rest = worth[bucket:, tenure:]
-    found = np.argwhere(rest == rest.max())[-1]  # the longest history needs no growth during the run
+    found = np.argwhere(rest == rest.max())[-1]
     start = (bucket + int(found[0]), tenure + int(found[1]))
     run_cash = int(table.running[0][start])
     history = int(price[bucket] - price[start[0]])
@@ -70,7 +67,6 @@ def find_attack(states: States, assumptions: Assumptions, table: Table) -> Attac
 
 
 def _follow_run(states: States, table: Table, start: tuple[int, int]) -> tuple[RunDay, ...]:
-    """Return the days of the best run from a state."""
     released = released_by_age(states)
     bucket, tenure = start
     days = []
@@ -93,7 +89,6 @@ def _follow_run(states: States, table: Table, start: tuple[int, int]) -> tuple[R
 
 
 def _next(states: States, following: Ints, grown: Ints, wanted: int, bucket: int, tenure: int) -> tuple[int, int]:
-    """Return the nearest state of the next day with the wanted worth."""
     for to in range(bucket, states.reach(bucket, tenure) + 1):
         for older in range(tenure, min(tenure + 2, len(states.tenure))):
             if int(following[to, older] - (grown[to] - grown[bucket])) == wanted:

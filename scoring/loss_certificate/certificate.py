@@ -111,9 +111,9 @@ def list_failed(certificate: Mapping[str, Any]) -> list[str]:
 def list_losses(certificate: Mapping[str, Any]) -> dict[str, int | None]:
     """Return, by failed verdict, the most that one name can get; None if nothing bounds it.
 
-    `granted` is included if persons granted a seller more than the policy allows any seller. While runs that began
-    under older policies continue, a verdict has the sum of the whole sequence, unless the older policies alone allow as
-    much: so a stricter policy never waits for them.
+    `granted` is included if a grant allows more than the policy. While runs that began under older policies continue, a
+    verdict has the sum of the whole sequence, unless the older policies alone allow as much: so a stricter policy never
+    waits for them.
     """
     sequence = certificate["sequence"] or {"most_minor": {}, "before_minor": {}}
     most = {name: one["most_minor"] for name, one in certificate["verdicts"].items()}
@@ -130,7 +130,7 @@ def _name(policy: Policy) -> dict[str, Any]:
 
 
 def _show_sequence(policy: Policy, assumptions: Assumptions, older: Sequence[Policy]) -> dict[str, Any]:
-    """Return the most that one name gets in a run across several policies, and by the older ones alone."""
+    """Return the most of one name across several policies, and by the older ones alone."""
     stages, before = build_stages([*older, policy], assumptions), build_stages(older, assumptions)
     return {
         "older": [_name(one) for one in older],

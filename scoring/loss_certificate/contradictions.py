@@ -34,15 +34,10 @@ class RunCase:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Runs in a ledger."""
-
     cases: tuple[RunCase, ...]
     confirmed: int
-    """Violations of RUN_TYPES that are confirmed now."""
     overturned: int
-    """Violations of RUN_TYPES that were confirmed and overturned."""
     today: int
-    """UTC day, in days since 1970-01-01."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +45,6 @@ class Contradiction:
     assumption: str
     """`stop`, `runners` or `overturned`."""
     text: str
-    """The assumption, and the observation."""
 
 
 def bound_stop_days(cases: Sequence[RunCase]) -> int | None:
@@ -94,14 +88,12 @@ def find_contradictions(assumptions: Assumptions, seen: Seen) -> list[Contradict
 
 
 def _is_too_many(seen: int, among: int, share: float) -> bool:
-    """Return whether at least this many of `number` cases have a chance below DOUBT, if each has a chance of `share`."""
     if not seen:
         return False
     return 1 - math.fsum(_binomial(among, k, share) for k in range(seen)) < DOUBT
 
 
 def _binomial(number: int, k: int, share: float) -> float:
-    """Return the chance of exactly k of `number` cases, each with a chance of `share`."""
     if share <= 0 or share >= 1:
         return float(k == (number if share >= 1 else 0))
     ways = math.lgamma(number + 1) - math.lgamma(k + 1) - math.lgamma(number - k + 1)

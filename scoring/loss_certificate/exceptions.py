@@ -16,8 +16,6 @@ from scoring.policy.policy import Policy
 
 @dataclass(frozen=True, slots=True)
 class GrantedSeller:
-    """Grants to one seller that are valid now."""
-
     marketplace: str
     seller: str
     tier: Tier | None
@@ -33,9 +31,7 @@ class Granted:
     """All grants in a ledger."""
 
     sequence: int
-    """The last ledger entry that was considered."""
     sellers: tuple[GrantedSeller, ...]
-    """By marketplace and seller."""
 
 
 def read_lifted(names: Collection[str]) -> frozenset[tuple[str, MeasureKind]]:
@@ -64,7 +60,7 @@ def show_granted(
     for one in granted.sellers:
         lifted = one.lifted & stated
         if one.tier is None and not lifted:
-            continue  # of measures that the policy does not have
+            continue
         if lifted not in known:
             known[lifted] = bound_take(policy, assumptions, lifted)
         take = known[lifted]

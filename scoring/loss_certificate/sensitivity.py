@@ -43,7 +43,6 @@ def _find_turns(policy: Policy, assumptions: Assumptions, history_is_real: bool)
 
 
 def holds(policy: Policy, assumptions: Assumptions, history_is_real: bool) -> bool:
-    """Return whether the verdict on one kind of history holds."""
     return solve(build_states(policy, assumptions), assumptions, history_is_real).fresh == 0
 
 
@@ -54,7 +53,6 @@ def price_names(assumptions: Assumptions, identity_minor: int) -> Assumptions:
 
 
 def _smallest(most: int, is_enough: Callable[[int], bool]) -> int | None:
-    """Return the smallest number of 0 to `most` that is enough; None if none is. More is never worse."""
     if not is_enough(most):
         return None
     low, high = 0, most

@@ -28,9 +28,7 @@ class Table:
     price: Ints
     """Least cost of a history up to each bucket of settled value; shape (buckets,)."""
     building: Ints
-    """States before a run; shape (buckets, tenures, deposits)."""
     running: Ints
-    """States of a run by its age, the first day first; shape (days, buckets, tenures)."""
     fresh: int
     """A cheat without a name: the most that one name can get."""
 
@@ -56,7 +54,6 @@ def solve(states: States, assumptions: Assumptions, history_is_real: bool, progr
 
 
 def _find_most(states: States, assumptions: Assumptions, building: Ints) -> int:
-    """Return the most that one name can get, by the table of the states before a run."""
     return max(0, *(cash + int(building[place]) for place, cash in list_entries(states, assumptions)))
 
 
@@ -115,7 +112,7 @@ def solve_running(
     for day in range(days - 1, -1, -1):
         later = table[day + 1].copy() if after is None else np.maximum(table[day + 1], after[day + 1])
         later[:, :-1] = np.maximum(later[:, :-1], later[:, 1:])  # tenure may pass into the next bucket
-        grown = price if day < states.trade.claim_days else np.zeros_like(price)  # then the run's own orders settle
+        grown = price if day < states.trade.claim_days else np.zeros_like(price)
         best = later.copy()
         for step in range(1, most + 1):
             value = later[step:] - (grown[step:] - grown[:-step])[:, None]
@@ -158,6 +155,6 @@ def _solve_building(states: States, price: Ints, run: Ints) -> Ints:
         column = above[:, tenure]
         if tenure + 1 < len(states.tenure):
             column = np.maximum(column, above[:, tenure + 1])
-        column = np.maximum.accumulate((column - price)[::-1])[::-1] + price  # a longer history, at its price
+        column = np.maximum.accumulate((column - price)[::-1])[::-1] + price
         above[:, tenure] = np.maximum.accumulate(column)  # a refund takes settled value back, and nothing else
     return above[:, :, None] + np.array(states.deposits, dtype=np.int64)

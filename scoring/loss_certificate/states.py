@@ -35,7 +35,6 @@ class Granted:
     """The most that a model grants in a state. Money in minor units."""
 
     cap_minor: int
-    """Value captured in one UTC day."""
     deposit_minor: int
     release: Release
 
@@ -49,8 +48,6 @@ class Granted:
 
 @dataclass(frozen=True, slots=True)
 class States:
-    """All abstract states by a policy and assumptions."""
-
     settled: tuple[int, ...]
     """Lower edges of the buckets of settled value, in minor units; the first is 0."""
     tenure: tuple[int, ...]
@@ -58,7 +55,6 @@ class States:
     deposits: tuple[int, ...]
     """Deposits that may be left, in minor units, rising from 0."""
     granted: tuple[tuple[Granted, ...], ...]
-    """By bucket of settled value, and of tenure."""
     run_days: int
     trade: TradeLimits
     notice_days: int = 0
@@ -134,7 +130,6 @@ def _join_trade(trades: Sequence[TradeLimits]) -> TradeLimits:
 def _spread(
     grant: Sequence[tuple[Granted, ...]], thresholds: Sequence[int], settled: Sequence[int]
 ) -> tuple[tuple[Granted, ...], ...]:
-    """Return the grants of each bucket of settled value, from those of each threshold."""
     return tuple(grant[bisect_right(thresholds, low) - 1] for low in settled)
 
 
@@ -171,7 +166,7 @@ def count_notice_days(book: RuleBook, run_days: int) -> int:
 
 
 def _always_beside(other: Rule, rule: Rule) -> bool:
-    """Return whether a rule holds, and suspends again, whenever another one begins to hold."""
+    """Return whether a rule holds and suspends again whenever another one begins to hold."""
     if other is rule:
         return not rule.tiers
     on_standing = Rule(other.id, other.reference, other.measures, standing_from=other.standing_from)
@@ -179,7 +174,6 @@ def _always_beside(other: Rule, rule: Rule) -> bool:
 
 
 def restrict_to_tier(states: States, policy: Policy, assumptions: Assumptions, tier: Tier | None) -> States:
-    """Return the same states with the terms of one tier alone."""
     thresholds, tenure = _thresholds(policy)
     by_threshold = _grant_all(policy, assumptions, thresholds, tenure, (tier,))
     return replace(states, granted=_spread(by_threshold, thresholds, states.settled))
@@ -192,7 +186,6 @@ def _grant_all(
     tenure: Sequence[int],
     tiers: Sequence[Tier | None],
 ) -> tuple[tuple[Granted, ...], ...]:
-    """Return the grants from each threshold of settled value on, up to the next, by tenure."""
     return tuple(
         tuple(_grant(policy, assumptions, top - 1, last - 1, tiers) for last in (*tenure[1:], ANY_VALUE))
         for top in (*thresholds[1:], ANY_VALUE)
@@ -200,10 +193,7 @@ def _grant_all(
 
 
 def _require_trade(policy: Policy, assumptions: Assumptions) -> TradeLimits:
-    """Return the limits of trade of a policy.
-
-    Raise CertificateRefused with every reason why no certificate is possible under these assumptions.
-    """
+    """Raise CertificateRefused with every reason why no certificate is possible."""
     book = policy.rule_book
     wrong = []
     if policy.trade is None:
@@ -218,8 +208,7 @@ def _require_trade(policy: Policy, assumptions: Assumptions) -> TradeLimits:
 
 
 def _thresholds(policy: Policy) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return the settled values, and the days of tenure, from which on terms may be laxer: (values, days), both from
-    0.
+    """Return (settled values, days of tenure) from which on terms may be laxer, both from 0.
 
     Rules for less of a deposit are left out: every seller counts as having placed enough.
     """
@@ -238,11 +227,7 @@ def _thresholds(policy: Policy) -> tuple[tuple[int, ...], tuple[int, ...]]:
 def _cut(
     granted: Sequence[Sequence[Granted]], thresholds: Sequence[int], run_days: int, pieces: int
 ) -> tuple[int, ...]:
-    """Return the lower edges of buckets of settled value.
-
-    They are fine below each threshold, as far as a run can sell, and else as wide as terms stay: within a bucket all is
-    linear.
-    """
+    """Return the lower edges of buckets of settled value: fine below each threshold, as far as a run can sell."""
     edges = set(thresholds)
     for (low, high), row in zip(itertools.pairwise(thresholds), granted, strict=False):
         step = max(max(one.cap_minor for one in row) // pieces, 1)
@@ -253,7 +238,6 @@ def _cut(
 def _grant(
     policy: Policy, assumptions: Assumptions, settled: int, tenure_days: int, tiers: Iterable[Tier | None]
 ) -> Granted:
-    """Return the laxest terms of any tier, day and marketplace for a seller with `settled` in every product category."""
     found = list(_every_terms(policy, settled, tenure_days, tiers))
     caps = [dict(terms.value_caps).get("") for _, _, terms in found]
     for (tier, _, _), cap in zip(found, caps, strict=True):
@@ -281,9 +265,8 @@ def _every_terms(
     """Yield (tier, marketplace, terms) of each tier in each season, in each marketplace with own limits and in another
     one.
 
-    Each season, and the time between seasons, counts as if it lasted for ever, since a cheat chooses its days. Terms
-    are those without violations and with any required deposit: a policy whose terms become laxer by violations or by
-    less of a deposit is rejected.
+    Each season counts as if it lasted for ever, since a cheat chooses its days. Violations and less of a deposit never
+    make terms laxer, so they are left out.
     """
     book = policy.rule_book
     categories = {

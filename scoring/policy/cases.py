@@ -29,7 +29,6 @@ class Case:
     name: str
     seller: Sample
     expected: Mapping[str, Any]
-    """By name: `tier`, `rules`, `manual_review`, and EXPECTED_NUMBERS."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,8 @@ MAX_DAYS_IN_SPAN = 30
 SPAN_DAYS = 180
 
 MAX_FLOW_DAYS = 45
-"""Most days of flow that one part of a trigger names."""
 
 MAX_WINDOW_DAYS = 2 * MAX_FLOW_DAYS
-"""Most days of flow that a trigger looks at."""
 
 CROWD = frozenset({Source.BUYER, Source.BRAND, Source.PARTNER})
 """Sources that many people can use at once: their reports may open a case, and never impose a measure."""
@@ -25,8 +23,6 @@ CROWD = frozenset({Source.BUYER, Source.BRAND, Source.PARTNER})
 
 @dataclass(frozen=True, slots=True)
 class ReportWeight:
-    """Weight of one source's reports, decided or not."""
-
     weight: int
     """Weight of one incident."""
     at_most: int
@@ -35,17 +31,13 @@ class ReportWeight:
 
 @dataclass(frozen=True, slots=True)
 class Reports:
-    """A trigger: enough weight of reports within some days, alleged or confirmed, but never dismissed, withdrawn or
-    overturned.
-    """
+    """Enough weight of reports within `days`, alleged or confirmed, but never dismissed, withdrawn or overturned."""
 
     categories: frozenset[Category]
     severity: Severity
-    """The lowest severity that counts."""
     weight: int
-    """The least weight of all reports together."""
     days: int
-    """Days within which the reports must have become known."""
+    """Days within which they became known."""
 
     signal = CautionSignal.REPORTS
 
@@ -55,7 +47,6 @@ class ControlSign:
     """A trigger: a sign that the account came into other hands."""
 
     signs: frozenset[str]
-    """Members of CONTROL_SIGNS."""
 
     signal = CautionSignal.CONTROL
 
@@ -66,20 +57,18 @@ CONTROL_SIGNS = ("sold", "taken_over", "identity_lowered")
 
 @dataclass(frozen=True, slots=True)
 class Burst:
-    """A trigger: orders that went wrong within some days by the recorded flow, undelivered or disputed and charged
-    back.
+    """Orders that went wrong within some days by the recorded flow: UNDELIVERED, or DISPUTED (disputed and charged
+    back).
 
-    Undelivered orders are those captured on `days` days up to `grace_days` before, less all that were delivered or
-    refunded since the first of these days. Their share is of the captured orders. Disputed orders are those of `days`
-    days; their share is of the orders delivered on these days.
+    Undelivered orders are those captured on `days` days up to `grace_days` before, less all delivered or refunded since
+    the first of these days; their share is of the captured orders. The share of disputed orders of `days` days is of
+    the orders delivered on these days.
     """
 
     signal: CautionSignal
-    """UNDELIVERED or DISPUTED."""
     share_ppm: int
     """The least share, in parts per million."""
     orders: int
-    """The least number of orders."""
     days: int
     grace_days: int = 0
     """Days that an order has to arrive in."""
@@ -91,11 +80,10 @@ class Burst:
 
 @dataclass(frozen=True, slots=True)
 class Jump:
-    """A trigger: the value captured in some days is a multiple of the average of earlier spans as long, by the
-    recorded flow.
+    """A captured value in some days that is a multiple of the average of earlier spans as long.
 
     Money refunded since the first of these days does not count. At least half of `before_days` must follow the first
-    statement in them, so a newcomer never jumps.
+    statement in them: a newcomer never jumps.
     """
 
     times: int
@@ -124,15 +112,13 @@ class CautionRule:
     days: int
     """How long a caution lasts, 1 to MAX_CAUTION_DAYS."""
     measures: tuple[Measure, ...]
-    """Its protections, each of REVERSIBLE_KINDS in `scoring.policy.caution_reading`."""
 
 
 @dataclass(frozen=True, slots=True)
 class CautionTable:
     decide_days: int
-    """Days within which a person must decide the case that a caution opens; at most the days of its shortest rule."""
+    """Days within which a person must decide a caution's case; at most the days of its shortest rule."""
     weights: Mapping[Source, ReportWeight]
-    """By source; every source has one."""
     rules: tuple[CautionRule, ...]
     currency: str = ""
     """Currency of all amounts; flow in another currency has no value."""

@@ -83,7 +83,6 @@ def _read_weights(part: Part) -> MappingProxyType[Source, ReportWeight]:
 
 
 def _refuse_crowds(parts: Sequence[Part], table: CautionTable) -> None:
-    """Note each rule that reports of CROWD alone would set off."""
     together = sum(table.weights[source].at_most for source in CROWD)
     names = ", ".join(source.name.lower() for source in sorted(CROWD))
     for part, rule in zip(parts, table.rules, strict=True):
@@ -95,7 +94,6 @@ def _refuse_crowds(parts: Sequence[Part], table: CautionTable) -> None:
 
 
 def _read_rule(part: Part) -> CautionRule:
-    """Return one rule, with the valid parts of what is stated."""
     measures = part.list_of_parts("measures", MAX_MEASURES, "kind")
     if part.data.get("measures") in (None, []):
         part.refuse("measures", "must state one measure or more")
@@ -112,7 +110,6 @@ def _read_rule(part: Part) -> CautionRule:
 
 
 def _refuse_lasting(part: Part, measure: Measure) -> None:
-    """Note each measure that is not reversible."""
     if measure.kind not in REVERSIBLE_KINDS:
         kinds = ", ".join(kind.name.lower() for kind in REVERSIBLE_KINDS)
         part.refuse("", f"is not reversible; caution may ask for {kinds}")
@@ -125,7 +122,7 @@ def _refuse_lasting(part: Part, measure: Measure) -> None:
 
 
 def _read_trigger(part: Part) -> Trigger:
-    """Return the trigger of a rule; unless exactly one is stated, note an error and return one that never fires."""
+    """Read the one stated trigger; for none or several note an error and return one that never fires."""
     stated = [name for name in _READERS if name in part]
     if len(stated) != 1:
         for name in stated or [""]:
@@ -177,4 +174,3 @@ _READERS: Mapping[str, Callable[[Part], Trigger]] = {
     "burst": _read_burst,
     "jump": _read_jump,
 }
-"""Readers of triggers, by the part that states them."""

@@ -19,7 +19,6 @@ from scoring.policy.rules import Applied, Rule, RuleBook, Situation
 from scoring.policy.space import MAX_CELLS, Cell, Space, build_space
 
 MAX_MESSAGES = 5
-"""Most messages about one sort of contradiction."""
 
 _EVER = 10**18
 """Exceeds every settled value, deposit and tenure in days."""
@@ -28,10 +27,10 @@ _EVER = 10**18
 def find_contradictions(policy: Policy) -> list[str]:
     """Return the reasons why a policy is unsound; empty if it may be served.
 
-    Terms must never become laxer when points fall, a standing or a count of incidents rises, or less is settled, less
-    tenure is reached or less of a deposit is placed. An UNRATED seller must have no better terms than a seller of the
-    lowest rated tier. Groups of one product category may last at most MAX_GROUP_DAYS days together. A policy with more
-    situations than can be checked is unsound, too.
+    Terms must never become laxer with fewer points, a higher standing or count of incidents, or less settled value,
+    tenure or deposit. An UNRATED seller must have no better terms than one of the lowest rated tier. Groups of one
+    product category may last at most MAX_GROUP_DAYS days together. A policy with too many situations to check is
+    unsound, too.
     """
     if not policy.rule_book.rules:
         return []
@@ -61,7 +60,7 @@ def find_contradictions(policy: Policy) -> list[str]:
 
 
 def _find_long_groups(rules: RuleBook) -> Iterator[str]:
-    """Yield a message for each product category whose groups last too long together; a shared day counts once."""
+    """Yield a message for each product category with too long groups; a shared day counts once."""
     ids: dict[str, list[str]] = {}
     days: dict[str, set[int]] = {}
     for rule in rules.rules:
@@ -77,12 +76,11 @@ def _find_long_groups(rules: RuleBook) -> Iterator[str]:
 
 
 def _neighbours(space: Space) -> Iterator[tuple[Cell, Cell]]:
-    """Yield (a cell, the next worse one) along every axis that has better and worse."""
     axes = space.axes()
     settled_from = 2 + len(space.standings) + len(space.counts)
     for axis, values in enumerate(axes):
         if axis == 1 or axis > settled_from + len(space.settled) + 1 or len(values) < 2:
-            continue  # tiers by hand, days and marketplaces have no better and worse
+            continue
         pairs = list(itertools.pairwise(values))
         if axis == 0:
             pairs = [(b, a) for a, b in pairs[1:]] + [(values[1], None)]
@@ -96,7 +94,6 @@ def _neighbours(space: Space) -> Iterator[tuple[Cell, Cell]]:
 
 
 def _laxer(worse: Terms, better: Terms, space: Space) -> Iterator[tuple[str, str, str]]:
-    """Yield each aspect in which the first terms are laxer than the second, with the values of both as text."""
     caps = (*worse.value_caps, *better.value_caps, *worse.listing_caps, *better.listing_caps)
     categories = {*space.categories, *(name for name, _ in (*caps, *worse.intake_caps, *better.intake_caps))}
     stricter = better.strictness(categories)
@@ -108,9 +105,8 @@ def _laxer(worse: Terms, better: Terms, space: Space) -> Iterator[tuple[str, str
 def _find_lifted(rules: RuleBook, worse: Situation, better: Situation) -> Iterator[tuple[str, str, str]]:
     """Yield each suspension that a worse seller escapes on some day from now on, as (aspect, value, stricter).
 
-    A suspension counts from the last violation that it rests on; a notice counts from the day its rule began to hold.
-    So another rule replaces a suspension only if it lasts as long and rests on at least the same violations. No rule
-    replaces a notice: the notice would begin again.
+    A suspension counts from the last violation behind it, a notice from the day its rule began to hold. So another rule
+    replaces a suspension only if it lasts as long on at least the same violations. None replaces a notice.
     """
     here, there = (
         [(one.rule, one.stated) for one in rules.apply(seller) if isinstance(one.stated, Suspension)]
@@ -134,7 +130,6 @@ def _rests_on_as_much(one: Rule, other: Rule) -> bool:
 
 
 def _stating(policy: Policy, aspect: str, seller: Situation) -> str:
-    """Return the ids of the rules that give a seller its value of an aspect of the terms."""
     kind = _KINDS[aspect.partition("[")[0]]
     return " and ".join(
         rule.id
@@ -155,7 +150,6 @@ _KINDS = {
     "listing_caps": MeasureKind.LISTING_CAP,
     "intake_caps": MeasureKind.INTAKE_CAP,
 }
-"""The kind of measure that sets each aspect of the terms."""
 
 
 def _shown(aspect: str, value: int) -> str:
@@ -173,14 +167,13 @@ class Oddity:
     rule: str
     """Id of the rule; empty for a gap and for newcomers."""
     text: str
-    """A description, with an example."""
 
 
 def find_oddities(policy: Policy) -> list[Oddity]:
-    """Return the probable mistakes in a sound policy; none for a policy without rules.
+    """Return probable mistakes in a sound policy; none for a policy without rules.
 
-    They are rules without effect, pairs of rules that state the same, tiers below the best without a measure, and
-    newcomers that do not start small.
+    They are rules without effect, pairs of equal rules, tiers below the best without a measure, and newcomers that do
+    not start small.
     """
     book = policy.rule_book
     if not book.rules:
@@ -219,15 +212,12 @@ def find_oddities(policy: Policy) -> list[Oddity]:
 
 
 def _is_implied(applied: Applied) -> bool:
-    """Return whether a measure comes with a closure or a deposit."""
     closes = any(isinstance(measure, Suspension) and measure.terminates for measure in applied.rule.measures)
     return bool(applied.rule.secures) or (closes and isinstance(applied.stated, IntakeCap | SettlementHold))
 
 
 def _find_large_newcomers(book: RuleBook) -> Iterator[Oddity]:
-    """Yield an oddity if a new seller may sell as much a day as the best seller: no cap on captured value grows, or
-    none exists.
-    """
+    """Yield an oddity if a newcomer may sell as much a day as the best seller."""
     ever = {"": _EVER} | {rule.settled_category: _EVER for rule in book.rules}
     best = Situation(RATED_TIERS[-1], settled_minor=ever, tenure_days=_EVER, deposit_minor=_EVER)
     newcomer = Situation(Tier.UNRATED, deposit_minor=_EVER)

@@ -28,7 +28,6 @@ class Change:
     """One cell whose answer changes."""
 
     where: str
-    """The ranges of the cell, as text."""
     before: Answer
     after: Answer
     example: Sample | None
@@ -65,10 +64,9 @@ def answer_in(space: Space, place: int, cell: Cell) -> Answer:
 
 
 def find_changes(before: Policy, after: Policy) -> list[Change]:
-    """Return every cell whose tier, badge or terms change, in the order of the cells; then sellers who change cells.
+    """Return every cell whose tier, badge or terms change, in order; then sellers who change cells.
 
-    Points of a cell are those that decide a tier. Sellers change cells by thin file and clear days
-    (`scoring.policy.moved`).
+    Sellers change cells by thin file and clear days (`scoring.policy.moved`).
     """
     space, answers = compare(before, after)
     examples = _find_examples(space)
@@ -89,19 +87,16 @@ def find_changes(before: Policy, after: Policy) -> list[Change]:
 
 
 def _floor(values: Sequence[int], value: int) -> int:
-    """Return the last of rising values that is not above `value`."""
     return values[bisect_right(values, value) - 1]
 
 
 Reached = tuple[tuple[int, ...], tuple[int, ...]]
-"""Standings and counts."""
 
 
 def _find_examples(space: Space) -> dict[Reached, tuple[Breach, ...]]:
     """Return breaches that lead to each combination of standings and counts that a few incidents can reach.
 
-    An incident has one violation, or two of different categories. The search goes by the number of incidents, so
-    examples are small. It ends at the last value that the policies ask for.
+    An incident has one violation, or two of different categories. Examples with fewer incidents come first.
     """
     kinds = _distinct_incidents(space)
     most = tuple(values[-1] for values in (*space.standings, *space.counts))
@@ -128,7 +123,6 @@ def _find_examples(space: Space) -> dict[Reached, tuple[Breach, ...]]:
 
 
 def _distinct_incidents(space: Space) -> dict[tuple[int, ...], tuple[Breach, ...]]:
-    """Return one incident for each effect that an incident can have on standings and counts."""
     tables = {place: policy.standing for place, policy in zip(space.table, space.policies, strict=True)}
     days = {counter.days for counter in space.counters} | {t.expiry_days for t in tables.values() if t is not None}
     named = {number for table in tables.values() if table is not None for number in table.types}

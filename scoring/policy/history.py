@@ -19,11 +19,8 @@ from scoring.policy.standing import StandingTable
 
 
 class Established(NamedTuple):
-    """One violation that counts."""
-
     violation: str
     incident: int
-    """Code of its incident."""
     category: int
     severity: int
     day: int
@@ -35,8 +32,6 @@ class Established(NamedTuple):
 
 
 class Step(NamedTuple):
-    """The sum from a time on."""
-
     time: int
     value: int
 
@@ -44,10 +39,9 @@ class Step(NamedTuple):
 def establish(
     facts: Facts, rows: Sequence[FactRow], rows_of: Sequence[Sequence[FactRow]], observe_time: int
 ) -> list[list[Established]]:
-    """List by seller the violations that count, each with the time of its establishment.
+    """List by seller the violations that count, each with the time of its establishment, at most the observe time.
 
-    `facts`: those of `rows`, one case a seller; `rows_of`: the rows of each. The time is that of the decision by which
-    a violation counts, at most the observe time.
+    `facts`: those of `rows`, one case a seller; `rows_of`: the rows of each.
     """
     v = facts.violations
     columns = (v.case, v.row, v.incident, v.category, v.severity, v.day, v.violation_type)
@@ -85,7 +79,7 @@ def find_decision_times(rows: Sequence[FactRow]) -> dict[str, int]:
 
 
 def trace_standing(violations: Iterable[Established], table: StandingTable) -> list[Step]:
-    """Return the steps of a seller's standing in the order of time: up by violations, down by their expiry."""
+    """Return the steps of a seller's standing: up by violations, down by their expiry."""
 
     def worth(active: Sequence[Established]) -> int:
         largest: dict[int, int] = {}
@@ -98,17 +92,14 @@ def trace_standing(violations: Iterable[Established], table: StandingTable) -> l
 
 
 def trace_counter(violations: Iterable[Established], counter: Counter) -> list[Step]:
-    """Return the steps of a count of incidents in the order of time: up by violations, down by age."""
     return _trace([one for one in violations if matches(one, counter)], counter.days, lambda active: int(bool(active)))
 
 
 def matches(one: Established, counter: Counter) -> bool:
-    """Return whether a violation has a counter's categories and severity, at any age."""
     return one.category in counter.categories and one.severity >= counter.severity
 
 
 def _trace(violations: Iterable[Established], days: int, worth: Callable[[Sequence[Established]], int]) -> list[Step]:
-    """Return the steps of a sum over incidents, each worth what its active violations give."""
     events: list[tuple[int, int, Established]] = []
     for one in violations:
         expiry = (one.day + days) * DAY

@@ -1,6 +1,7 @@
 """Measures as typed values, and terms, the result of merging several measures.
 
-Money is a whole number of minor units (cents) of the policy's one currency; shares are parts per million.
+Money is a whole number of minor units (cents) of the policy's one currency; shares are parts per million. An empty
+product category is all of them together.
 """
 
 from collections.abc import Iterable, Mapping
@@ -29,8 +30,6 @@ PPM = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Deposit:
-    """Money that the seller places beforehand. What is placed lowers what remains to be placed."""
-
     kind: ClassVar[MeasureKind] = MeasureKind.DEPOSIT
     amount_minor: int
 
@@ -41,11 +40,8 @@ class Deposit:
 
 @dataclass(frozen=True, slots=True)
 class SettlementHold:
-    """No order's value is paid out earlier than some days after its capture."""
-
     kind: ClassVar[MeasureKind] = MeasureKind.SETTLEMENT_HOLD
     days: int
-    """Days after capture, 1 to MAX_HOLD_DAYS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +50,12 @@ class RollingReserve:
 
     kind: ClassVar[MeasureKind] = MeasureKind.ROLLING_RESERVE
     ppm: int
-    """The share, in parts per million."""
     days: int
-    """Days after capture, 1 to MAX_HOLD_DAYS."""
 
 
 @dataclass(frozen=True, slots=True)
 class CapStep:
-    """A cap that holds from a settled value on."""
-
     settled_minor: int
-    """The settled value from which on the cap holds."""
     value_minor: int
 
 
@@ -76,7 +67,6 @@ class ValueCap:
     value_minor: int
     """The cap of a seller that has settled nothing."""
     product_category: str = ""
-    """Empty for all product categories together."""
     grows: tuple[CapStep, ...] = ()
     """Steps, rising in both values: the last step that the settled value reaches gives the cap."""
 
@@ -91,12 +81,9 @@ class ValueCap:
 
 @dataclass(frozen=True, slots=True)
 class ListingCap:
-    """A limit on the listings that are open at a time."""
-
     kind: ClassVar[MeasureKind] = MeasureKind.LISTING_CAP
     listings: int
     product_category: str = ""
-    """Empty for all product categories together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +93,6 @@ class IntakeCap:
     kind: ClassVar[MeasureKind] = MeasureKind.INTAKE_CAP
     new_listings: int
     product_category: str = ""
-    """Empty for all product categories together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +104,7 @@ class ManualReview:
 
 @dataclass(frozen=True, slots=True)
 class Waiver:
-    """A kind of measure that does not apply if it rests on the tier alone; measures on confirmed facts stay."""
+    """A kind of measure that does not apply if it rests on the tier alone."""
 
     kind: ClassVar[MeasureKind] = MeasureKind.WAIVER
     waives: MeasureKind
@@ -126,13 +112,12 @@ class Waiver:
 
 @dataclass(frozen=True, slots=True)
 class Suspension:
-    """No trade, for some days or for good. Only a rule that names confirmed facts may state it."""
+    """No trade. Only a rule that names confirmed facts may state it."""
 
     kind: ClassVar[MeasureKind] = MeasureKind.SUSPENSION
     days: int
-    """Its length; FOR_GOOD if it terminates the account."""
+    """FOR_GOOD if it terminates the account."""
     notice_days: int = 0
-    """Days from the decision that a termination rests on until it begins."""
     exception: str = ""
     """Why a termination needs no notice; empty for one with notice."""
 
@@ -143,9 +128,7 @@ class Suspension:
 
 @dataclass(frozen=True, slots=True)
 class Unvalued:
-    """A measure imposed by a person without a value that terms can take, such as in another currency: it limits
-    nothing.
-    """
+    """A measure by a person whose value terms cannot take, such as in another currency: it limits nothing."""
 
     kind: MeasureKind
 
@@ -167,7 +150,6 @@ WAIVABLE = (
     *(MeasureKind.DEPOSIT, MeasureKind.SETTLEMENT_HOLD, MeasureKind.ROLLING_RESERVE, MeasureKind.VALUE_CAP),
     *(MeasureKind.LISTING_CAP, MeasureKind.MANUAL_REVIEW),
 )
-"""Kinds that a waiver can name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,18 +230,15 @@ class Terms:
 
 
 def _earliest(one: int | None, other: int | None) -> int | None:
-    """Return the earlier of two days; None is never."""
     return min((days for days in (one, other) if days is not None), default=None)
 
 
 def _highest_caps(one: tuple[tuple[str, int], ...], other: tuple[tuple[str, int], ...]) -> tuple[tuple[str, int], ...]:
-    """Return the higher cap of each product category that both have, by product category."""
     second = dict(other)
     return tuple((name, max(cap, second[name])) for name, cap in one if name in second)
 
 
 def _lowest_caps(one: tuple[tuple[str, int], ...], other: tuple[tuple[str, int], ...]) -> tuple[tuple[str, int], ...]:
-    """Return the lower cap of each product category that either has, by product category."""
     first, second = dict(one), dict(other)
     names = sorted({*first, *second})
     return tuple((name, min(first.get(name, NO_CAP), second.get(name, NO_CAP))) for name in names)

@@ -16,11 +16,8 @@ class Moved(NamedTuple):
     before: Cell
     after: Cell
     where: str
-    """The sellers, by what the cell does not show."""
     orders: int | None
-    """Settled orders of an example; None if they do not matter."""
     tenure_days: int
-    """Days of tenure of an example."""
     earlier: tuple[int, int] | None
     """(days ago, points) of an example at a day-end; None if no day-end matters."""
 
@@ -35,7 +32,6 @@ def find_moved(space: Space) -> Iterator[Moved]:
 
 
 def _find_thin(space: Space, cell: Cell) -> Iterator[Moved]:
-    """Yield sellers who are unrated by one policy alone, in an unrated cell and each band of points."""
     for place, policy in enumerate(space.policies):
         other = space.policies[1 - place]
         tenure = max(cell.tenure, other.thin_file_days)
@@ -52,7 +48,6 @@ def _find_thin(space: Space, cell: Cell) -> Iterator[Moved]:
 
 
 def _find_lowered(space: Space, cell: Cell) -> Iterator[Moved]:
-    """Yield sellers whose points were lower at a day-end that only the policy with more clear days considers."""
     days = [policy.clear_days for policy in space.policies]
     if days[0] == days[1] or cell.points is None:
         return
@@ -65,9 +60,9 @@ def _find_lowered(space: Space, cell: Cell) -> Iterator[Moved]:
 
 
 def list_part_changes(before: Policy, after: Policy) -> list[str]:
-    """Return each changed value of the parts without cells, by its path: `caution.rules[disputed].days 14 -> 7`.
+    """Return each changed value of clear days, thin files, standing, trade, caution and currency, by its path.
 
-    These parts are clear days, thin files, the table of standing, the limits of trade, caution and the currency.
+    Such as `caution.rules[disputed].days 14 -> 7`.
     """
     old, new = (dict(_list_values(policy)) for policy in (before, after))
     return [
@@ -78,7 +73,6 @@ def list_part_changes(before: Policy, after: Policy) -> list[str]:
 
 
 def _list_values(policy: Policy) -> Iterator[tuple[str, str]]:
-    """Yield (path, value as text) of each value of the parts that no cell has."""
     yield "clear_days", f"{policy.clear_days:,}"
     yield "thin_file.settled_orders", f"{policy.thin_file_orders:,}"
     yield "thin_file.tenure_days", f"{policy.thin_file_days:,}"
@@ -97,7 +91,7 @@ def _list_values(policy: Policy) -> Iterator[tuple[str, str]]:
 
 
 def _flatten(path: str, value: Any) -> Iterator[tuple[str, str]]:
-    """Yield (path, text) of each value within a value: of parts by name, of rules and measures by id or kind."""
+    """Yield (path, text) of each value within a value."""
     if is_dataclass(value):
         if kind := getattr(value, "kind", None):
             yield path, kind.name.lower()

@@ -10,7 +10,6 @@ from scoring.base.time import parse_day
 NOTHING: Mapping[str, Any] = {}
 MAX_TEXT = 500
 MAX_SHOWN = 40
-"""Characters of a wrong value that an error shows."""
 MAX_NAME = 64
 
 
@@ -28,9 +27,7 @@ class Part:
         self.path = path
         """The path of this part in the file, such as `standing.points`; empty for the whole."""
         self.whole = whole
-        """The purpose of the file, in words of errors."""
         self.data: Mapping[str, Any] = data if isinstance(data, Mapping) else NOTHING
-        """The values that the file states in this part."""
         self._read: set[str] = set()
         self._parts: list[Part] = []
 
@@ -135,7 +132,6 @@ class Part:
         return []
 
     def texts(self, name: str) -> list[str]:
-        """Return a list of texts, which may be empty."""
         value = self._value(name)
         if isinstance(value, list) and all(isinstance(item, str) for item in value):
             return value
@@ -152,8 +148,8 @@ class Part:
     def list_of_parts(self, name: str, most: int, named_by: str = "") -> list["Part"]:
         """Read a list of at most `most` tables under `name`; empty if none is stated.
 
-        Errors name each table by its value called `named_by`, such as `rules[newcomers]`, if that is unique; else by
-        its index. Note an error for other values. Note an error for more tables, and return the first `most`.
+        Errors name each table by its value called `named_by`, such as `rules[newcomers]`, if unique; else by its index.
+        For other values, and for more tables than `most`, note an error; return the first `most`.
         """
         value = self._value(name)
         if value is None:
@@ -171,10 +167,9 @@ class Part:
         ]
 
     def require_rising(self, names: Iterable[str], how: str, *, strictly: bool = True) -> None:
-        """Note an error unless the numbers under `names` rise in this order.
+        """Note an error unless the numbers under `names` rise, or never fall if `strictly` is false.
 
-        If `strictly` is false, they must only never fall. `how`: the end of the message. Values that are no whole
-        numbers are skipped: another error names them.
+        `how`: the end of the message. Values that are no whole numbers are skipped: another error names them.
         """
         values = [self.data.get(name) for name in names]
         if not all(type(value) is int for value in values):
@@ -199,7 +194,6 @@ class Part:
         return self.data.get(name)
 
     def _stated(self, name: str) -> str:
-        """Return the end of an error about a value: the stated value, or that none is."""
         return f", not {_shown(self.data[name])}" if name in self.data else "; it is missing"
 
     def _below(self, value: object, name: str) -> "Part":
@@ -209,7 +203,6 @@ class Part:
 
 
 def _shown(value: object) -> str:
-    """Return a value as an error shows it: as in the file, cut if it is long."""
     match value:
         case bool():
             return str(value).lower()
@@ -225,5 +218,4 @@ def _shown(value: object) -> str:
 
 
 def _is_name(value: object) -> bool:
-    """Return whether a value can be a part of an error's path."""
     return isinstance(value, str) and 0 < len(value) <= MAX_NAME and value.isprintable() and "]" not in value

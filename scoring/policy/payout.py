@@ -26,15 +26,13 @@ class Order:
     is_delivered: bool = True
     """Whether it has reached its buyer: until then it is held, but never beyond 180 days."""
     refunded_minor: int = 0
-    """Refunds to its buyer so far."""
     claims_minor: int = 0
-    """Claims of its buyer that were granted so far, refunds excluded."""
+    """Granted claims so far, without refunds."""
     drawn_minor: int = 0
-    """Amount drawn from it for these claims so far."""
     confirmed_time: int | None = None
-    """Time when its carrier or its buyer confirmed the delivery, in microseconds.
+    """When its carrier or buyer confirmed the delivery, in microseconds.
 
-    None if neither did: then it counts as undelivered before a stop of payouts.
+    None: it counts as undelivered before a stop of payouts.
     """
     is_disputed: bool = False
     drawn_day: int | None = None
@@ -43,8 +41,6 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Payout:
-    """The parts of an order's value on a day."""
-
     released_minor: int
     drawn_minor: int
     held_minor: int
@@ -53,18 +49,15 @@ class Payout:
 
 
 class Stopped(NamedTuple):
-    """Days on which payouts to a seller are stopped."""
-
     first_day: int
     end_day: int | None = None
     """The first day on which payouts continue; None if no day is set."""
 
 
 class Release(NamedTuple):
-    """When the value of an order is released: the one definition, for payouts and loss certificates."""
+    """The one definition of an order's release, for payouts and loss certificates."""
 
     hold_days: int
-    """Days after the capture before which nothing is released."""
     reserve_ppm: int
     reserve_days: int
     """Days after the capture before which the reserved share is not released."""
@@ -144,10 +137,10 @@ def _split(order: Order, terms: Terms, day: int, hold_limit_days: int, stops: Se
 
 
 def fix_terms(at_capture: Terms, for_earlier: Terms) -> Terms:
-    """Return the terms of an order: those at its capture, with the stricter hold and reserve of `for_earlier`.
+    """Return the terms at an order's capture with the stricter hold and reserve of `for_earlier`.
 
-    `at_capture`: without the terms of a caution at that time. `for_earlier`: the terms that reach earlier orders now,
-    from rules on confirmed facts and cautions in force. A later tier changes no earlier order.
+    `at_capture`: without the terms of a caution at that time. `for_earlier`: the terms of rules on confirmed facts and
+    cautions in force now. A later tier changes no earlier order.
     """
     return replace(
         at_capture,
@@ -158,7 +151,6 @@ def fix_terms(at_capture: Terms, for_earlier: Terms) -> Terms:
 
 
 def _refuse(order: Order, day: int, currency: str) -> None:
-    """Raise InvalidInput for impossible values: it names each wrong value and what it must be."""
     wrong = [
         FieldViolation((name,), "must not be negative, in minor units")
         for name in ("captured_minor", "refunded_minor", "claims_minor", "drawn_minor")
@@ -183,7 +175,7 @@ def _refuse(order: Order, day: int, currency: str) -> None:
 
 
 def _refuse_drawn(order: Order, terms: Terms, day: int, hold_limit_days: int, stops: Sequence[Stopped]) -> None:
-    """Raise InvalidInput if more was drawn than was held on the day of the last draw: paid out money cannot be drawn."""
+    """Raise InvalidInput if more was drawn than was held on the day of the last draw."""
     drawn_day = day if order.drawn_day is None else order.drawn_day
     plain = replace(order, refunded_minor=0, drawn_minor=0)
     held = _split(plain, terms, drawn_day, hold_limit_days, stops).held_minor

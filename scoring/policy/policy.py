@@ -18,12 +18,10 @@ from scoring.policy.standing import StandingTable
 
 @dataclass(frozen=True, slots=True)
 class TradeLimits:
-    """Limits of the trade itself, which the marketplace enforces; a loss certificate rests on them and on the
-    measures.
-    """
+    """Limits of the trade itself, enforced by the marketplace; a loss certificate rests on them."""
 
     delivery_promise_days: int
-    """The latest promised day of arrival after an order's capture: until then no buyer can miss it."""
+    """The latest promised day of arrival after an order's capture."""
     claim_days: int
     """Days after its capture before which no order is settled."""
     deposit_returned_after_days: int
@@ -36,8 +34,6 @@ class TradeLimits:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A valid policy."""
-
     name: str
     version: int
     cut_offs: Mapping[Tier, int]
@@ -84,7 +80,6 @@ class Policy:
         return self.tier(points) if self.standing is None else min(self.tier(points), self.standing.best_tier(standing))
 
     def tiers_with_standing(self, points: Ints, standing: Ints) -> Ints:
-        """Return the numbers of the tiers that `tier_with_standing` gives, all arrays of shape (n,)."""
         tiers = np.full(len(points), int(RATED_TIERS[0]), dtype=np.int64)
         for tier, cut_off in sorted(self.cut_offs.items(), key=lambda item: item[1]):
             tiers = np.where(points >= cut_off, int(tier), tiers)

@@ -20,16 +20,13 @@ from scoring.policy.standing import StandingTable
 
 MAX_CLEAR_DAYS = 60
 MAX_STANDING_POINTS = 1_000
-"""Most points of standing that one violation gives."""
 
 MAX_STANDING = 1_000_000
 MAX_EXPIRY_DAYS = 3_660
 MAX_TRADE_DAYS = 366
-"""Most days of a promise, a claim, or until a deposit is returned."""
 
 MAX_THIN = MAX_VERSION = 1_000_000_000
 LIMITED_TIERS = (Tier.TRUSTED, Tier.STANDARD, Tier.PROBATION)
-"""Tiers that a standing can set as the best, the best first."""
 
 
 def parse_policy(data: Mapping[str, Any], *, was_committed: bool = False) -> Policy:
@@ -103,14 +100,12 @@ def _read_standing(root: Part) -> StandingTable | None:
 
 
 def _read_points(row: Part) -> Mapping[Severity, int]:
-    """Return the points of a violation by severity, which must never fall."""
     points = {severity: row.number(severity.name.lower(), 0, MAX_STANDING_POINTS) for severity in Severity}
     row.require_rising([severity.name.lower() for severity in Severity], "with the severity", strictly=False)
     return MappingProxyType(points)
 
 
 def _read_types(part: Part) -> dict[int, Mapping[Severity, int]]:
-    """Return the points of each named violation type, by its number."""
     if "types" not in part:
         return {}
     by_type, found = part.part("types"), {}

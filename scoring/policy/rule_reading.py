@@ -40,7 +40,6 @@ MAX_STANDING = 1_000_000
 MAX_INCIDENTS = 1_000
 MAX_SUSPENSION_DAYS = 366
 EXCEPTIONS = ("legal_obligation", "imperative_reason", "repeated_infringement")
-"""Reasons for a termination without notice."""
 
 _CURRENCY = re.compile("[A-Z]{3}")
 RULE_ID = re.compile("[a-z0-9][a-z0-9_-]{0,63}")
@@ -70,10 +69,10 @@ def read_rules(root: Part, trade: TradeLimits | None) -> RuleBook:
 
 
 def _complete_rule(rule: Rule, trade: TradeLimits | None) -> Iterator[Rule]:
-    """Yield a rule with its implied rules and measures.
+    """Yield a rule with its implied measures, and the rule that awaits its deposit.
 
-    From the decision that closes an account nothing new is listed, and an order is paid out when claims about it have
-    ended. A deposit that must be placed first has a rule of its own, which stops sales until then.
+    After the decision that closes an account nothing new is listed, and an order is paid out when claims about it have
+    ended. A deposit that must be placed first stops sales until then.
     """
     if any(isinstance(measure, Suspension) and measure.terminates for measure in rule.measures):
         tail = MAX_HOLD_DAYS if trade is None else min(trade.claim_days, MAX_HOLD_DAYS)
@@ -93,7 +92,6 @@ def _caps_all_intake(measure: Measure) -> bool:
 
 
 def _read_hold_limits(root: Part) -> Mapping[str, int]:
-    """Return the most days of a hold by marketplace."""
     if "hold_limits" not in root:
         return MappingProxyType({})
     part = root.part("hold_limits")
@@ -104,7 +102,6 @@ def _read_hold_limits(root: Part) -> Mapping[str, int]:
 
 
 def _read_rule(part: Part, has_standing: bool) -> Rule:
-    """Return one rule, with the valid parts of what is stated."""
     name = part.code("id", RULE_ID, RULE_ID_FORM)
     standing_from, standing_below = _read_standing(part, has_standing)
     counter, incidents = _read_counter(part)
@@ -133,7 +130,6 @@ def _read_rule(part: Part, has_standing: bool) -> Rule:
 
 
 def _refuse_what_a_rule_may_not(part: Part, rule: Rule, read: Sequence[tuple[Part, Measure]]) -> None:
-    """Note the measures that the conditions of a rule do not allow."""
     for place, measure in read:
         if isinstance(measure, Suspension) and not rule.names_confirmed_facts:
             place.refuse(
@@ -165,7 +161,6 @@ def _read_tiers(part: Part) -> frozenset[Tier]:
 
 
 def _read_standing(part: Part, has_standing: bool) -> tuple[int, int | None]:
-    """Return the range of standing of a rule: (from, below)."""
     if "standing" not in part:
         return 0, None
     if not has_standing:
@@ -179,7 +174,6 @@ def _read_standing(part: Part, has_standing: bool) -> tuple[int, int | None]:
 
 
 def _read_settled(part: Part) -> tuple[int | None, str]:
-    """Return (upper end of the settled value, None for any; its product category, empty for all)."""
     if "settled" not in part:
         return None, ""
     settled = part.part("settled")
@@ -187,7 +181,6 @@ def _read_settled(part: Part) -> tuple[int | None, str]:
 
 
 def _read_counter(part: Part) -> tuple[Counter | None, int]:
-    """Return the counter of a rule's confirmed incidents, and how many the rule asks for."""
     if "confirmed" not in part:
         return None, 0
     counted = part.part("confirmed")
@@ -206,7 +199,6 @@ def read_counted(part: Part) -> tuple[frozenset[Category], Severity]:
 
 
 def _read_group(part: Part) -> Group | None:
-    """Return the group of a rule: a product category, for at most MAX_GROUP_DAYS days, on a legal ground."""
     if "group" not in part:
         return None
     group = part.part("group")
@@ -224,10 +216,7 @@ def _read_group(part: Part) -> Group | None:
 
 
 def stops_all_trade(part: Part) -> bool:
-    """Return whether a measure is a cap of 0 on everything.
-
-    A cap of 0 that grows is included: without trade nothing is ever settled.
-    """
+    """Return whether a measure is a cap of 0 on everything, also one that grows: without trade nothing is settled."""
     limit = {"value_cap": "value_minor", "listing_cap": "listings"}.get(str(part.data.get("kind")), "")
     value = part.data.get(limit)
     return type(value) is int and value == 0 and "product_category" not in part
@@ -255,7 +244,6 @@ def _read_reserve(part: Part) -> Measure:
 
 
 def _read_value_cap(part: Part) -> Measure:
-    """Return a cap on value; its steps must rise in the settled value and in the cap."""
     noted = len(part.errors)
     value = part.number("value_minor", 0, MAX_VALUE_MINOR)
     steps = [
@@ -287,7 +275,6 @@ def _read_waiver(part: Part) -> Measure:
 
 
 def _read_suspension(part: Part) -> Measure:
-    """Return a suspension of some days, or a termination with its notice or the exception from it."""
     if not part.flag("terminates"):
         for name in ("notice_days", "exception"):
             if name in part:

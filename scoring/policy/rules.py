@@ -15,20 +15,15 @@ class Counter:
 
     categories: frozenset[Category]
     severity: Severity
-    """The lowest severity that counts."""
     days: int
     """UTC days for which a violation counts, from the day it happened on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A product category whose intake is limited for every seller, for a time."""
-
     product_category: str
     first_day: int
-    """In days since 1970-01-01."""
     last_day: int
-    """In days since 1970-01-01, included."""
     legal_ground: str
 
 
@@ -45,32 +40,24 @@ class Rule:
     standing_from: int = 0
     """The lowest standing that it is for; 0 if it names none."""
     standing_below: int | None = None
-    """The upper end of standing, excluded; None if it has none."""
+    """Excluded, as all upper ends; None if it has no upper end."""
     counter: Counter | None = None
-    """None if it counts no incidents."""
     incidents: int = 0
-    """The least number of counted incidents."""
     group: Group | None = None
     settled_below: int | None = None
-    """The upper end of the settled value, in minor units, excluded; None if it has none."""
+    """In minor units, of `settled_category`, or of all categories if that is empty."""
     settled_category: str = ""
-    """The product category of the settled value; empty for all together."""
     tenure_below: int | None = None
-    """The upper end of the days of tenure, excluded; None if it has none."""
     deposit_below: int | None = None
-    """The upper end of the deposit placed, in minor units, excluded; None if it has none."""
     secures: str = ""
     """Id of the rule whose deposit it waits for; empty for a rule that a policy states itself."""
 
     @property
     def names_confirmed_facts(self) -> bool:
-        """Return whether a standing or a count of incidents is among its conditions: then it holds for any answer of a
-        model.
-        """
+        """Return whether it asks for a standing or a count of incidents: then it holds for any answer of a model."""
         return self.standing_from > 0 or self.incidents > 0
 
     def holds(self, seller: "Situation") -> bool:
-        """Return whether all conditions of the rule hold for a seller."""
         if self.tiers and seller.tier not in self.tiers:
             return False
         if seller.standing < self.standing_from:
@@ -100,7 +87,6 @@ class Situation:
     settled_minor: Mapping[str, int] = field(default_factory=dict)
     """Value of the settled orders by product category, and of all under the empty text; a missing one is 0."""
     day: int = 0
-    """Days since 1970-01-01."""
     marketplace: str = ""
     tenure_days: int = 0
     """UTC days since the first exposure or identity."""
@@ -125,11 +111,8 @@ class Applied(NamedTuple):
     stated: Measure
     """As the rule states it."""
     current: Measure
-    """As it is for this seller: grown by its settled value, multiplied by its season, within the limit of its
-    marketplace.
-    """
+    """Grown by the seller's settled value, multiplied by its season, within the limit of its marketplace."""
     waived: bool
-    """Whether another rule waives it, so that it has no effect."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,10 +144,9 @@ class RuleBook:
         return found
 
     def terms(self, seller: Situation) -> Terms:
-        """Return the terms of a seller: the strictest of each kind of the measures that hold and are not waived.
+        """Return the strictest of each kind of the measures that hold for a seller and are not waived.
 
-        A deposit is always the whole one, without what is placed. So terms are the same for all sellers in a cell of a
-        policy's space.
+        A deposit is always the whole one, without what is placed: so terms are the same in a cell of a policy's space.
         """
         return combine(applied.current for applied in self.apply(seller) if not applied.waived)
 

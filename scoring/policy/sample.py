@@ -13,12 +13,9 @@ from scoring.policy.rules import Situation
 
 @dataclass(frozen=True, slots=True)
 class Breach:
-    """One confirmed violation of a sample seller."""
-
     category: Category
     severity: Severity
     age_days: int = 0
-    """UTC days since it happened."""
     incident: int = 0
     """Violations of one number are of one incident."""
     violation_type: int = 0
@@ -33,27 +30,21 @@ class Breach:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One seller at one time."""
-
     points: int | None
     """Points that decide the tier; None for an UNRATED seller. A seller with a breach is rated."""
     breaches: tuple[Breach, ...] = ()
     settled_minor: Mapping[str, int] = field(default_factory=dict)
     day: int = 0
-    """Days since 1970-01-01."""
     marketplace: str = ""
     tier: Tier | None = None
-    """The tier that a person set; None if no person did."""
     tenure_days: int = 0
     deposit_minor: int = 0
-    """The deposit that is placed, in minor units."""
     orders: int | None = None
     """Settled orders; None for enough orders and tenure to be rated."""
     earlier: tuple[int, int] | None = None
     """(days ago, points) at an earlier day-end with other points; None if there was none."""
 
     def situation(self, policy: Policy) -> Situation:
-        """Return the situation of this seller by a policy."""
         established = [
             Established(
                 *(f"v{n}", b.incident, b.category, b.severity, self.day - b.age_days, self.day * DAY),
@@ -84,7 +75,6 @@ class Sample:
         return self.orders is not None and policy.is_thin(self.orders, self.tenure_days)
 
     def _points(self, policy: Policy) -> int | None:
-        """Return the points that decide the tier by a policy; None if the seller is unrated by it."""
         if self.points is None:
             return None
         if self._is_thin(policy) and not self.breaches:

@@ -9,22 +9,17 @@ from scoring.policy.parts import Part
 
 MAX_SEASONS = 20
 MAX_SEASON_DAYS = 92
-"""Most days of one season, the first and the last included."""
 
 MIN_TIMES_PPM, MAX_TIMES_PPM = 100_000, 10_000_000
-"""A tenth, and ten times."""
 
 _NEVER = 10**9
-"""A day that no date reaches."""
 
 
 @dataclass(frozen=True, slots=True)
 class Season:
     name: str
     first_day: int
-    """In days since 1970-01-01."""
     last_day: int
-    """In days since 1970-01-01, included."""
     times_ppm: int
     """The factor of limits, in parts per million: 1,500,000 is half as much again."""
 
@@ -34,7 +29,6 @@ class Season:
 
 
 def find_season(seasons: Iterable[Season], day: int) -> Season | None:
-    """Return the season that contains a day; None if none does."""
     return next((one for one in seasons if one.first_day <= day <= one.last_day), None)
 
 

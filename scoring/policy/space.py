@@ -1,7 +1,7 @@
 """All situations that policies distinguish, as finitely many cells: within a cell no answer changes.
 
-A policy is piecewise constant: it asks only whether points, a standing, a count, a settled value or a day reach a
-stated value. The cells of several policies use all these values together, so a comparison of cells is exact.
+A policy asks only whether points, a standing, a count, a settled value or a day reach a stated value. The cells of
+several policies use all these values together, so a comparison of cells is exact.
 """
 
 import itertools
@@ -23,35 +23,26 @@ MAX_POINTS = 1_000
 
 
 class Cell(NamedTuple):
-    """One cell, by the lowest value of each of its ranges. Its values are the same for every seller in it."""
+    """One cell, by the lowest value of each of its ranges."""
 
     points: int | None
     """Points that decide the tier; None for an UNRATED seller."""
     tier: Tier | None
-    """The tier that a person set; None if no person did."""
     standings: tuple[int, ...]
-    """Standing by each table of the policies."""
     counts: tuple[int, ...]
-    """Incidents by each counter."""
     settled: tuple[int, ...]
-    """Settled value of each product category."""
     tenure: int
-    """Days of tenure."""
     deposit: int
-    """The deposit that is placed."""
     day: int
     marketplace: str
 
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """All combinations of inputs that some policies can distinguish."""
-
     policies: tuple[Policy, ...]
     points: tuple[int | None, ...]
     """None for UNRATED, then the lowest points of each band."""
     tiers: tuple[Tier | None, ...]
-    """None, and on request each tier that a person may set."""
     table: tuple[int, ...]
     """By policy, the index of its table of standing in `standings`."""
     standings: tuple[tuple[int, ...], ...]
@@ -111,13 +102,11 @@ class Space:
         return True
 
     def _nested(self) -> Iterator[tuple[int, int]]:
-        """Yield the indices of two counters if every incident of the first also counts for the second."""
         for (a, narrow), (b, wide) in itertools.permutations(enumerate(self.counters), 2):
             if narrow.categories <= wide.categories and narrow.severity >= wide.severity and narrow.days <= wide.days:
                 yield a, b
 
     def situation(self, place: int, cell: Cell) -> Situation:
-        """Return the situation of the sellers in a cell by policy number `place`."""
         policy = self.policies[place]
         standing = cell.standings[self.table[place]]
         tier = cell.tier
@@ -180,9 +169,8 @@ def describe_counter(counter: Counter) -> str:
 def build_space(*policies: Policy, with_overrides: bool = False) -> Space:
     """Return the space of situations that policies distinguish together.
 
-    Its axes are points, tier, standing, incidents, settled value, tenure, deposit placed, day and marketplace. Their
-    edges are the values that the policies state. With `with_overrides`, tiers that a person sets are cells of their
-    own.
+    Edges of its axes are the values that the policies state. With `with_overrides`, tiers that a person sets are cells
+    of their own.
     """
     rules = [rule for policy in policies for rule in policy.rule_book.rules]
     tables: list[object] = []
@@ -240,7 +228,6 @@ def last_of(values: Sequence[int], first: int) -> int:
 
 
 def _range(values: Sequence[int | None], first: int, most: int | None = None) -> str:
-    """Return the range that begins at `first` as text: `6 to 11`, `12 or more`, `0`."""
     last = last_of([value for value in values if value is not None], first)
     if last == 2**63 - 1:
         return f"{first:,} to {most:,}" if most is not None else f"{first:,} or more"

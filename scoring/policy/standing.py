@@ -1,9 +1,8 @@
 """Standing: points that confirmed violations add up to, easy to check by hand. More is worse.
 
 A violation gives the points of its type and severity, or those of its category if the table does not name the type. It
-gives them while it is younger than `expiry_days`, by whole UTC days since it happened. The largest of one incident and
-category counts, and one incident gives at most `incident_cap`. A standing rests on the facts of the fold: an overturned
-or alleged violation gives nothing.
+gives them for `expiry_days`, by whole UTC days since it happened. The largest of one incident and category counts, and
+one incident gives at most `incident_cap`. An overturned or alleged violation gives nothing.
 """
 
 from collections.abc import Mapping
@@ -21,8 +20,6 @@ from scoring.features.violations import Violations
 
 @dataclass(frozen=True, slots=True)
 class StandingTable:
-    """How violations add up, and the tier that the sum allows."""
-
     points: Mapping[Category, Mapping[Severity, int]]
     """Points of one violation by category, never fewer for a graver one."""
     expiry_days: int
@@ -36,7 +33,6 @@ class StandingTable:
     """Points by the number of a violation type, in place of its category's."""
 
     def points_of(self, violation_type: int, category: int, severity: int) -> int:
-        """Return the points of one violation, by the numbers of its type, category and severity."""
         row = self.types.get(violation_type) or self.points[Category(category)]
         return row[Severity(severity)]
 
@@ -100,7 +96,6 @@ class StandingTable:
 
 
 def _table(rows: Mapping[Any, Mapping[Severity, int]], last: int, default: int = 0) -> Ints:
-    """Return points by number and severity, of shape (last + 1, severities + 1); `default` if no row states any."""
     table = np.full((last + 1, len(Severity) + 1), default, dtype=np.int64)
     for number, by_severity in rows.items():
         for severity, points in by_severity.items():

@@ -11,9 +11,7 @@ class MadeBy(NamedTuple):
     """Inputs of an answer beside the entries and the day."""
 
     model: str
-    """The digest of the model; empty without one."""
     policy: str
-    """The digest of the policy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +23,10 @@ class Stamp:
     known_time: int
     """The answer rests on entries recorded before this time, in microseconds."""
     ledger_sequence: int
-    """Sequence of the last entry recorded before `known_time`."""
+    """The last one before `known_time`."""
     model_digest: str
-    """SHA-256 of the model's content in hex; empty without a model."""
+    """Empty without a model."""
     policy_digest: str
-    """SHA-256 of the policy's content in hex."""
     core_version: str
 
     @property
@@ -51,9 +48,9 @@ class TrustScore:
     points: int | None = None
     """The points at the observe time; higher is better."""
     points_low: int | None = None
-    """The points at the bad end of the 90 % interval of the seller's own rates; at most `points`."""
+    """At the bad end of the 90 % interval of the seller's own rates; at most `points`."""
     points_high: int | None = None
-    """The points at the good end of that interval; at least `points`."""
+    """At the good end of that interval; at least `points`."""
     points_if_upheld: int | None = None
     """The points if every open allegation were upheld; if very many are open, the gravest."""
     tier_points: int | None = None
@@ -82,12 +79,8 @@ class TrustScore:
 
 @dataclass(frozen=True, slots=True)
 class IncidentEffect:
-    """The effect of one incident on a seller's points."""
-
     incident: str
-    """Id of the incident."""
     category: Category
-    """Category of its gravest violation."""
     severity: Severity
     """Severity of its gravest violation."""
     occur_time: int
@@ -103,7 +96,6 @@ class ExposureDay:
     """A day of exposure, as the marketplace stated it: no confirmed violation."""
 
     day: int
-    """Days since 1970-01-01."""
     settled_orders: int
     service_failures: int
 

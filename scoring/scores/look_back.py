@@ -59,7 +59,6 @@ class LookBack:
         return self._tiers[back][case]
 
     def _look(self, artifact: Artifact) -> None:
-        """Compute some more midnights, in bounded memory."""
         self._check()
         window, seen = max(self._policy.clear_days, 1), len(self._points)
         left = LOOK_BACK_DAYS + window - seen
@@ -68,7 +67,7 @@ class LookBack:
         is_guilty = self._add_facts(days)
         points, is_thin = np.zeros(is_guilty.shape, dtype=np.int64), np.zeros(is_guilty.shape, dtype=bool)
         is_open = self._rest_on_points(window)[seen:].any(axis=1)
-        if is_open.any():  # else no tier rests on the points of these days
+        if is_open.any():
             sums, identity_row = self._fold(artifact, days[is_open])
             shape = (-1, is_guilty.shape[1])
             is_thin[is_open] = self._policy.is_thin(sums.total_orders, sums.tenure_days).reshape(shape)[1:-1]
@@ -90,11 +89,9 @@ class LookBack:
             self._tiers += np.where(self._exists[first:end], tiers, NO_TIER).tolist()
 
     def _add_facts(self, days: Ints) -> Bools:
-        """Add the facts of some midnights that need no model; return whether a violation counts, by midnight and
-        seller.
+        """Fix each tier that no points can change; return whether a violation counts, by midnight and seller.
 
-        A tier that no points can change is fixed: a person set it, or the standing allows the lowest alone. `_look`
-        adds the tiers of thin files.
+        A person set it, or the standing allows the lowest alone. `_look` adds the tiers of thin files.
         """
         cases = self._columns.cases
         if self._visible is None:
@@ -113,7 +110,7 @@ class LookBack:
         named = (o.case, o.occur_time, o.until, o.status)
         for case, time, until, tier in zip(*(column.tolist() for column in named), strict=True):
             stated = np.where(days * DAY < until, tier, 0)
-            override[:, case] = np.where(days * DAY > time, stated, override[:, case])  # the last one wins
+            override[:, case] = np.where(days * DAY > time, stated, override[:, case])
 
         violations, kept = sort_violations(judged.reports, judged.counts)
         is_seen = violations.day < midnights
@@ -141,12 +138,10 @@ class LookBack:
         return is_guilty
 
     def _rest_on_points(self, window: int) -> Bools:
-        """Return the midnights and sellers with an open tier that rests on points."""
         fixed_so_far = np.cumsum(np.pad(self._is_fixed, ((window, 0), (0, 0)), constant_values=True), axis=0)
         return np.asarray(fixed_so_far[window:] - fixed_so_far[:-window] < window)
 
     def _fold(self, artifact: Artifact, days: Ints) -> tuple[Sums, Ints]:
-        """Return the sums of now, of some midnights, and of now again, with the row of the identity of each."""
         # The first view is of now, whose knowledge all have; the last one holds open allegations upheld.
         times = [self._observe_time, *(days * DAY).tolist(), self._observe_time]
         views = view_often(self._columns, times, self._table.sales)

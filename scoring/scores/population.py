@@ -33,10 +33,8 @@ class Population:
 
     marketplace: str
     day: int
-    """Days since 1970-01-01."""
     facts: Facts
     orders: Ints
-    """Settled orders that count."""
     products: Sequence[str]
     """The product categories by the codes of the facts' exposure."""
     points: Ints | None
@@ -44,16 +42,13 @@ class Population:
 
     @property
     def exists(self) -> Bools:
-        """Return whether any valid fact of each seller is recorded."""
         return self.facts.exists
 
     @property
     def tenure_days(self) -> Ints:
-        """Return the days since the first exposure or identity of each seller."""
         return self.facts.observe_day - self.facts.start_day
 
     def is_guilty(self) -> Bools:
-        """Return whether each seller has a violation that counts."""
         return np.bincount(self.facts.violations.case, minlength=self.facts.cases)[: self.facts.cases] > 0
 
     def largest_products(self) -> list[str]:
@@ -65,7 +60,6 @@ class Population:
         return [str(name) for name in names[np.where(sold.any(axis=1), sold.argmax(axis=1), -1)]]
 
     def sells(self, product_category: str) -> Bools:
-        """Return whether each seller has settled orders of a product category."""
         found = np.zeros(self.facts.cases, dtype=np.bool_)
         codes = [code for code, name in enumerate(self.products) if name == product_category]
         found[self.facts.exposure_case[np.isin(self.facts.exposure_product, codes)]] = True
@@ -189,7 +183,6 @@ def add_cautions(policy: Policy, placed: Placed, marketplace: str, cautions: Map
 
 
 def count_incidents(counter: Counter, facts: Facts, n: int) -> Ints:
-    """Return the number of incidents that a counter counts of each of the first `n` cases."""
     v = facts.violations
     age = facts.observe_day[v.case] - v.day
     counts = np.isin(v.category, [int(c) for c in counter.categories]) & (v.severity >= int(counter.severity))
@@ -198,7 +191,6 @@ def count_incidents(counter: Counter, facts: Facts, n: int) -> Ints:
 
 
 def _tiers(policy: Policy, people: Population, standing: Ints) -> Ints:
-    """Return the tier of each seller, as `scoring.scores.score` gives it."""
     facts = people.facts
     if people.points is None:
         return np.zeros(facts.cases, dtype=np.int64)
@@ -210,7 +202,6 @@ def _tiers(policy: Policy, people: Population, standing: Ints) -> Ints:
 
 
 def _reached(edges: Sequence[int], values: Ints) -> Ints:
-    """Return the last of some rising edges, of which 0 is the first, that each value reaches."""
     rising = np.array(edges, dtype=np.int64)
     return rising[np.searchsorted(rising, values, side="right") - 1]
 

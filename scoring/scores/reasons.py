@@ -70,14 +70,9 @@ REASON_CODES: Mapping[str, str] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """One incident of one seller, with its counted violations."""
-
     code: int
-    """The incident's number in the columns."""
     category: Category
-    """Category of its gravest violation."""
     severity: Severity
-    """Severity of its gravest violation."""
     places: tuple[int, ...]
     """Indices of its violations in `Violations`."""
 
@@ -179,7 +174,6 @@ def compute_reasons(
     sums, history = fold_each_incident(facts, artifact.folder)
 
     def add_up(selections: IncidentSums) -> Ints:
-        """Return the sum of the page, without limits, for each selection of incidents."""
         found = []
         for part in selections.parts():
             check()
@@ -208,7 +202,6 @@ def compute_reasons(
 
 
 def _explain_loss(code: str, points: int, facts: Facts, rows: Sequence[FactRow]) -> Reason:
-    """Return the reason of this code with the facts behind it, for the single case of `facts`."""
     orders, reason = int(facts.exposure_orders.sum()), Reason(code, points)
     match code:
         case Subject.FAILURES:
@@ -233,7 +226,6 @@ def _explain_loss(code: str, points: int, facts: Facts, rows: Sequence[FactRow])
 
 
 def _list_days(facts: Facts, chosen: Bools) -> tuple[ExposureDay, ...]:
-    """Return the chosen statements of exposure added up by day, the latest day first."""
     found: dict[int, list[int]] = {}
     columns = (facts.exposure_day, facts.exposure_orders, facts.exposure_failures)
     for day, orders, failures in zip(*(column[chosen].tolist() for column in columns), strict=True):
@@ -244,7 +236,6 @@ def _list_days(facts: Facts, chosen: Bools) -> tuple[ExposureDay, ...]:
 
 
 def _cite(reason: Reason, facts: Facts, rows: Sequence[FactRow], finding: Finding, compared: int) -> Reason:
-    """Return the reason with the entries of a finding, the latest first."""
     chosen = facts.finding == finding
     places = facts.finding_row[chosen][np.argsort(-facts.finding_day[chosen], kind="stable")].tolist()
     entries = tuple(rows[place].entry_id for place in places[:MAX_LISTED])
@@ -255,7 +246,6 @@ def _cite(reason: Reason, facts: Facts, rows: Sequence[FactRow], finding: Findin
 def _build_effects(
     incidents: Sequence[Incident], gains: Sequence[int], violations: Violations, rows: Sequence[FactRow]
 ) -> list[IncidentEffect]:
-    """Return the effect of each incident, the largest first; `gains`: the points regained by overturning each."""
     names, corrected = list_coded_texts(rows), _apply_corrections(rows)
     entries = group_entries_by_violation(corrected)
     effects = [
@@ -292,7 +282,6 @@ def shapley_shares(values: Sequence[int], players: int) -> list[int]:
 
 
 def _apply_corrections(rows: Sequence[FactRow]) -> Sequence[FactRow]:
-    """Return the rows with corrections applied; a void row is about no violation."""
     corrections = sorted((row for row in rows if row.kind == _CORRECTION), key=lambda r: r.sequence)
     if not corrections:
         return rows
@@ -324,7 +313,6 @@ def _build_effect(
     rows: Sequence[FactRow],
     entries: Mapping[str, Sequence[str]],
 ) -> IncidentEffect:
-    """Return the effect of one incident; `gain`: the points regained by overturning it."""
     reports = sorted(
         (rows[violations.row[place]] for place in incident.places), key=lambda r: (r.occur_time, r.entry_id)
     )

@@ -40,15 +40,12 @@ MAX_CELLS = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class SellerViews:
-    """All views of some sellers that answers need, by the same knowledge.
-
-    The views are: now, each of the last day-ends, and now if every open allegation were upheld.
+    """All views of some sellers that answers need: now, each of the last day-ends, and now if every open allegation
+    were upheld.
     """
 
     n: int
-    """Number of sellers."""
     facts: Facts
-    """Facts of the sellers in the first view."""
     sums: Sums
     """Sums of the cases: view k of seller i is case `k * n + i`."""
     valid_until: Ints
@@ -126,7 +123,6 @@ def _answer_views(
     check: Callable[[], None],
     omitted: Mapping[str, Omitted],
 ) -> list[TrustScore | None]:
-    """Return the answers about the sellers of `rests_on`, whose views are folded, with the policy's additions."""
     table, sellers, _ = rests_on
     answers = build_answers(views, artifact.raw_score(views.x), artifact, policy)
     answers = _apply_standing(answers, views.facts, policy)
@@ -152,7 +148,6 @@ def _add_cautions(
     policy: Policy,
     check: Callable[[], None],
 ) -> list[TrustScore | None]:
-    """Return the answers with the cautions in force, unchanged otherwise; they hold until the first of these ends."""
     if policy.caution is None:
         return answers
     found = find_cautions(*rests_on, observe_time, policy.caution, check)
@@ -165,10 +160,7 @@ def _add_cautions(
 
 
 def _apply_standing(answers: list[TrustScore | None], facts: Facts, policy: Policy) -> list[TrustScore | None]:
-    """Return the answers about the first cases with standing, and no better tier than it allows.
-
-    Without a table of standing they stay the same.
-    """
+    """Bound the tiers of the first cases by standing; without a table of standing they stay the same."""
     if policy.standing is None:
         return answers
     standings = policy.standing.add_up(facts, len(answers)).tolist()
@@ -176,7 +168,6 @@ def _apply_standing(answers: list[TrustScore | None], facts: Facts, policy: Poli
 
 
 def _bound_by(standing: int, answer: TrustScore, policy: Policy) -> TrustScore:
-    """Return the answer with its standing, and the worse of its own tier and the one that the standing allows."""
     if answer.points is None or answer.tier_points is None:
         return replace(answer, standing=standing)
     codes = [code for code in answer.reason_codes if code != CLEAR_DAYS_PENDING]
@@ -191,7 +182,6 @@ def _bound_by(standing: int, answer: TrustScore, policy: Policy) -> TrustScore:
 def _apply_override(
     answer: TrustScore | None, facts: Facts, case: int, rows: Sequence[FactRow], policy: Policy
 ) -> TrustScore | None:
-    """Return the answer with the tier and badge of the override in force, if any; the points stay."""
     if answer is None or not facts.override[case]:
         return answer
     tier = Tier(facts.override[case])
@@ -205,11 +195,7 @@ def _apply_override(
 
 
 def fold_views(table: FactTable, observe_time: int, artifact: Artifact, policy: Policy) -> SellerViews:
-    """Compute the model's input of every view of the sellers, with the facts and sums behind it.
-
-    The views are: now, `policy.clear_days` past day-ends, and now with open allegations upheld; and both ends of the
-    interval.
-    """
+    """Compute the model's input of every view of the sellers and of both ends of the interval, with facts and sums."""
     today = observe_time // DAY * DAY
     times = [observe_time, *(today - k * DAY for k in range(policy.clear_days)), observe_time]
     columns = apply_changes(table.columns)
@@ -295,7 +281,6 @@ def explain(
 
 
 def _group_by_seller(facts: Facts, n: int) -> list[list[int]]:
-    """Return, by seller, the indices of its counted violations."""
     members: list[list[int]] = [[] for _ in range(n)]
     for place, case in enumerate(facts.violations.case.tolist()):
         members[case].append(place)
@@ -303,17 +288,11 @@ def _group_by_seller(facts: Facts, n: int) -> list[list[int]]:
 
 
 class ViewPoints(NamedTuple):
-    """The points of one seller in its views."""
-
     now: int
     low: int
-    """At the bad end of the interval of its own rates."""
     high: int
-    """At the good end of that interval."""
     upheld: int
-    """If every open allegation were upheld."""
     lowest: int
-    """The lowest of now and the last day-ends."""
 
 
 def _build_rated(

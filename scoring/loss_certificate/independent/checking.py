@@ -1,8 +1,8 @@
 """An independent check of a loss certificate, in plain Python: it shares no code with the solver.
 
-It reads the data of the policy file and of the certificate, derives states, terms and every edge itself, and proves
-that each value of both tables is the value of its best edge. To trust a certificate it is enough to trust this package.
-Copy its three files, and call `check_certificate` with a policy's TOML data and a certificate's JSON data.
+It derives states, terms and every edge from the data of the policy file and of the certificate. It proves that each
+value of both tables is the value of its best edge. To use it alone, copy the three files of this package and call
+`check_certificate`.
 """
 
 import itertools
@@ -97,7 +97,6 @@ def _list_not_proven(certificate: Data) -> Iterator[str]:
 
 
 def _check_frame(policy: Data, certificate: Data, assumptions: Data | None) -> None:
-    """Check that the parts exist, are unaltered, and belong to this policy, currency and these assumptions."""
     need(set(certificate) == PARTS, "the certificate lacks a part, or has one that is none")
     need(certificate["format"] == FORMAT, f"the certificate is not of the form {FORMAT}")
     content = {key: value for key, value in certificate.items() if key != "digest"}
@@ -115,7 +114,6 @@ def _check_frame(policy: Data, certificate: Data, assumptions: Data | None) -> N
 def _check_verdict(
     world: World, name: str, verdict: Data, is_real: bool, progress: Callable[[str, int, int], None] | None
 ) -> int:
-    """Check both tables of a verdict state by state, then its attack; return the number of edges."""
     price, running, building = world.price(is_real), verdict["running"], verdict["building"]
     sizes = (len(world.settled), len(world.tenure))
     need(_shape(running) == (world.days, *sizes), f"{name} lacks a state of a run")
@@ -150,7 +148,6 @@ def _check_verdict(
 
 
 def _shape(table: Any) -> tuple[int, int, int]:
-    """Return the sizes of a table of whole numbers in three dimensions."""
     try:
         sizes = {(len(table), len(rows), len(row)) for rows in table for row in rows}
         need(
@@ -168,7 +165,6 @@ def _same(stated: object, found: int, where: str) -> None:
 
 
 def _check_run_day(world: World, name: str, running: Any, day: int, price: Sequence[int]) -> int:
-    """Check every state of one day of a run; return the number of its edges."""
     following = running[day + 1] if day + 1 < world.days else [[0] * len(world.tenure)] * len(world.settled)
     grown = price if day < world.claim_days else [0] * len(price)
     edges = 0
@@ -205,7 +201,6 @@ def _edges_before_a_run(
 
 
 def _check_attack(world: World, name: str, attack: Data, price: Sequence[int]) -> int:
-    """Check that every step of an attack is an edge with its cash; return the sum."""
     days = attack["days"]
     need(set(attack) == ATTACK and all(set(day) == RUN_DAY for day in days), f"{name}: the attack has other parts")
     need(len(days) == world.days, f"{name}: the attack does not end with the stop")
@@ -231,7 +226,6 @@ def _check_attack(world: World, name: str, attack: Data, price: Sequence[int]) -
 
 
 def _check_figures(world: World, certificate: Data) -> None:
-    """Check the figures beside the tables: temptation, takes, and accepted sums."""
     running = certificate["verdicts"]["unconditional"]["running"]
     found = [[running[0][b][j] - world.lost(t.deposit) for j, t in enumerate(row)] for b, row in enumerate(world.terms)]
     need(certificate["temptation_minor"] == found, "the temptation is not what a run brings less the deposit")

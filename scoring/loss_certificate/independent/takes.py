@@ -73,7 +73,6 @@ def _solve_run(
 
 
 def largest_of(takes: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    """Return the largest take of each sort."""
     found = [*takes]
     return {key: max(take[key] for take in found) for key in ("gross_minor", "after_refunds_minor")}
 
@@ -107,7 +106,6 @@ def check_granted(world: World, stated: Data, granted: Any, largest: Mapping[str
 
 
 def _take_without(world: World, stated: Data, lifted: list[tuple[str, str]]) -> dict[str, int] | None:
-    """Return the largest take of any tier by the policy without some measures; None if nothing bounds it."""
     rules = world.policy.get("rules", ())
     gone = {*lifted} | {(rule["id"], "deposit") for rule in rules if (awaiting(rule["id"]), "value_cap") in lifted}
     rules = [
@@ -148,7 +146,6 @@ def check_sequence(policies: Sequence[Data], certificate: Data) -> None:
 
 
 def _most_of(worlds: Sequence[World], is_real: bool) -> int:
-    """Return the most that one name gets: a run begins under any policy, and a later one may replace it on any day."""
     last, most = worlds[-1], 0
     after: list[list[list[int]]] = []
     price, buckets = last.price(is_real), range(len(last.settled))
