@@ -97,7 +97,7 @@ def find_cautions(
 
 
 def _may_have(columns: EntryColumns, stated: CautionTable) -> Bools:
-    """Return, by case, whether its entries could set a caution off: a quick look that never misses one."""
+    """Return, by case, whether its entries could set a caution off: it never misses one."""
     found: Bools = np.zeros(columns.cases, dtype=np.bool_)
     if any(isinstance(rule.trigger, ControlSign) for rule in stated.rules):
         found[columns.case[columns.kind == Kind.CONTROL]] = True
@@ -121,9 +121,8 @@ def choose_first_recent_day(observe_time: int, stated: CautionTable) -> int:
 
 
 def may_be_set_off(flow: Sequence[FlowDay], observe_time: int, stated: CautionTable) -> bool:
-    """Return whether the flow from the first recent day on may set off a caution in force at a time.
-
-    Only then all of the flow must be read.
+    """Return whether flow from the first recent day on may set off a caution in force at a time; else no more is
+    needed.
     """
     first = choose_first_recent_day(observe_time, stated)
     table = FlowTable(flow, stated.currency, has_earlier=True)

@@ -35,7 +35,7 @@ class Measured(NamedTuple):
 
 
 class FlowTable:
-    """The flow of one seller as sums over days, from its first day on; made once for all triggers."""
+    """The flow of one seller as sums over days."""
 
     def __init__(self, flow: Sequence[FlowDay], currency: str, *, has_earlier: bool = False) -> None:
         self._has_earlier = has_earlier
@@ -69,9 +69,8 @@ def find_reached(
 ) -> Iterator[Reached]:
     """Yield the days on which a trigger is reached, each on days after those of the one before.
 
-    A day counts if it is stated, and if all days of its trigger are within the flow, which is complete from `first_day`
-    on. `used_up`: days on which it was reached as flow was stated then: no other day counts that shares days with one
-    of them.
+    A day counts if it is stated and all days of its trigger are within the flow, which is complete from `first_day` on.
+    `used_up`: days reached by earlier statements; no other day counts that shares days with one of them.
     """
     last = None
     for day, measured in list_reached(table, trigger, first_day):
@@ -190,8 +189,7 @@ def _reach(
 ) -> Measured | None:
     """Return the amount by which a stated day reaches a trigger; None if it does not.
 
-    `between`, `find_first_known`: as of FlowTable. `refunds_until`: the last day of refunds that count against a jump,
-    by default `day`.
+    `refunds_until`: the last day of refunds that count against a jump, by default `day`.
     """
     begin = day - trigger.window_days + 1
     if isinstance(trigger, Jump):

@@ -1,4 +1,4 @@
-"""Times at which rules of caution are reached, and their spans of protection, also by the knowledge of earlier times."""
+"""Moments at which rules of caution are reached, and their spans, also by earlier knowledge."""
 
 import heapq
 from bisect import bisect_right
@@ -73,7 +73,7 @@ NONE_ENDED: Mapping[str, int] = MappingProxyType({})
 
 
 class Span(NamedTuple):
-    """A span of time, in microseconds, its end excluded."""
+    """In microseconds, its end excluded."""
 
     start: int
     end: int
@@ -81,7 +81,7 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """All recorded facts of one seller that may reach a rule, taken back or not."""
+    """All facts of one seller that may reach a rule, taken back or not."""
 
     signs: Sequence[Sign]
     flow: Sequence[FlowDay]
@@ -193,7 +193,7 @@ def _make_set(time: int, rule: CautionRule, signs: tuple[Sign, ...], counted: in
 
 
 class _Tally:
-    """Reports that weigh together: those within the rule's days that no earlier moment used."""
+    """The reports within a rule's days that no earlier moment used."""
 
     def __init__(self, stated: CautionTable) -> None:
         self._weights = stated.weights
@@ -321,7 +321,6 @@ def _limit(found: Iterable[Set], lived: Sequence[Span], since: int, confirmed: S
 
 
 def _add(under: list[Span], span: Span) -> None:
-    """Add a span to disjoint sorted ones, none of which begins later."""
     if span.start >= span.end:
         return
     if under and span.start <= under[-1].end:

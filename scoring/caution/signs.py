@@ -17,7 +17,6 @@ from scoring.policy.caution import SPAN_DAYS
 _ABOUT_VIOLATIONS = (Kind.VIOLATION, Kind.STATUS, Kind.ATTRIBUTION)
 _IS_ABOUT_VIOLATIONS = kind_mask(*_ABOUT_VIOLATIONS)
 KINDS_OF_SIGNS = frozenset({*_ABOUT_VIOLATIONS, Kind.INCIDENT, Kind.CORRECTION, Kind.CONTROL, Kind.IDENTITY})
-"""Kinds of entries that make a sign or change one."""
 
 
 Fact = tuple[int | str, int]
@@ -82,7 +81,6 @@ def list_signs(rows: Sequence[FactRow]) -> list[Sign]:
 
 
 def _make_voided(row: FactRow, taken_back: Mapping[str, int]) -> Sign:
-    """Return the sign that a voided entry was, until it was voided."""
     seen = max(row.occur_time, row.report_time) + 1
     gone = max(taken_back.get(row.entry_id, seen), seen)
     if row.kind == Kind.CONTROL:

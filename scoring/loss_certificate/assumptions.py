@@ -1,4 +1,4 @@
-"""Assumptions of a loss certificate that no ledger and no policy knows: the marketplace states them with sources."""
+"""Assumptions of a loss certificate, stated by the marketplace with sources."""
 
 import re
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ _CURRENCY = re.compile("[A-Z]{3}")
 
 @dataclass(frozen=True, slots=True)
 class Assumptions:
-    """Valid assumptions. Money in minor units of `currency`, shares in parts per million."""
+    """Money in minor units of `currency`, shares in parts per million."""
 
     currency: str
     stop_days: int
@@ -37,11 +37,11 @@ class Assumptions:
     aged_account_minor: int
     """Least price of an account with a history, without its share."""
     aged_account_ppm: int
-    """Least price of an account with a history, as a share of its settled value."""
+    """That share, of its settled value."""
     runners: int
-    """Most sellers that run on one day."""
+    """Most sellers that begin a run on one day."""
     overturned_ppm: int
-    """Share of confirmed violations that are overturned later: how often the stop is wrong."""
+    """Share of confirmed violations that are overturned later."""
     data: Mapping[str, Any]
     """The data of the file, sources included."""
 
@@ -83,7 +83,6 @@ def _sourced(root: Part, name: str) -> Part:
 
 
 def _by_category(part: Part, name: str, least: int, most: int) -> list[int]:
-    """Return numbers by product category; a certificate takes the worst of all, whatever is sold."""
     if "by_product_category" not in part:
         return []
     rows = part.part("by_product_category")

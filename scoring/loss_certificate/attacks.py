@@ -13,7 +13,6 @@ from scoring.loss_certificate.states import States
 @dataclass(frozen=True, slots=True)
 class RunDay:
     settled_minor: int
-    """Settled value of the seller by then."""
     tenure_days: int
     captured_minor: int
     released_minor: int
@@ -29,13 +28,13 @@ class Attack:
     entered_with_minor: int
     """Settled value of the name at its entry: 0, or the history that was bought."""
     entry_cash_minor: int
-    """Cost of the name, without its deposit."""
+    """Without its deposit."""
     deposit_minor: int
     history_cash_minor: int
     """Cost of the history that is faked before the run; 0 if it is real."""
     days: tuple[RunDay, ...]
     run_cash_minor: int
-    """Cash of the run, less the cost of sales faked meanwhile."""
+    """Less the cost of sales faked meanwhile."""
 
 
 def find_attack(states: States, assumptions: Assumptions, table: Table) -> Attack:

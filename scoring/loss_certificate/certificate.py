@@ -22,7 +22,7 @@ VERDICTS = {"against_faked_history": False, "unconditional": True}
 """By verdict, whether days of real trade are among the edges."""
 
 GRANTED = "granted"
-"""Name of the loss from persons' grants to single sellers, if it exceeds the bound: accepted as a verdict is."""
+"""Name of the loss from grants to single sellers, if it exceeds the bound: accepted as a verdict is."""
 
 
 def certify(
@@ -35,9 +35,9 @@ def certify(
 ) -> dict[str, Any]:
     """Return the loss certificate of a policy under assumptions, as data for JSON.
 
-    `accepted`: by failed verdict, the name of the person who accepts it. `granted`: persons' grants to sellers beside
-    the policy. `older`: policies that were served before, the oldest first, under which a run may have begun that still
-    continues. Raise CertificateRefused if no certificate is possible, or if an accepted verdict holds.
+    `accepted`: by failed verdict, the name of the person who accepts it. `older`: policies served before, the oldest
+    first, under which a run may still continue. Raise CertificateRefused if no certificate is possible, or if an
+    accepted verdict holds.
     """
     states = build_states(policy, assumptions)
     tables = {
@@ -98,7 +98,7 @@ def accept(certificate: Mapping[str, Any], accepted: Mapping[str, str]) -> dict[
 
 
 def digest_certificate(content: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of a certificate's canonical JSON, without its digest, in hex."""
+    """Return the SHA-256 of its canonical JSON without its digest, in hex."""
     return sha256(canonical_json({key: value for key, value in content.items() if key != "digest"})).hexdigest()
 
 

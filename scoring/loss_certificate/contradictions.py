@@ -1,4 +1,4 @@
-"""Runs in a ledger, compared with a certificate's assumptions: tolerance bounds of cases, and contradictions."""
+"""Runs in a ledger, compared with a certificate's assumptions."""
 
 import math
 from collections import Counter
@@ -15,7 +15,6 @@ DOUBT = 0.05
 """Largest chance that a tolerance bound covers less, or that a contradiction arises by chance."""
 
 RUN_TYPES = frozenset({"order_fraud", "orders_not_kept"})
-"""Violation types that are cases of a run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +22,12 @@ class RunCase:
     """One seller with a confirmed violation of RUN_TYPES. Days are UTC days since 1970-01-01."""
 
     start_day: int
-    """Day of the first of these violations: an order was not kept."""
+    """Day of the first of these violations."""
     stop_day: int | None
-    """Day since which its payouts are stopped; None if they are not: it is not caught yet."""
+    """Day since which its payouts are stopped; None if they are not."""
 
     def days_by(self, today: int) -> int:
-        """Return the days of the run, the first included: until its stop, or at least until `today`."""
+        """Return the days of the run, the first included, until its stop, or at least until `today`."""
         return max((today if self.stop_day is None else self.stop_day) - self.start_day, 0) + 1
 
 

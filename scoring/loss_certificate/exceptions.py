@@ -19,17 +19,14 @@ class GrantedSeller:
     marketplace: str
     seller: str
     tier: Tier | None
-    """The tier that a person set; None if no person did."""
     until: int | None
-    """End of that tier, in microseconds."""
+    """End of the tier that a person set, in microseconds."""
     lifted: frozenset[tuple[str, MeasureKind]]
-    """(rule, kind) of measures that a person lifted."""
+    """(rule, kind) of each measure."""
 
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """All grants in a ledger."""
-
     sequence: int
     sellers: tuple[GrantedSeller, ...]
 
@@ -37,8 +34,8 @@ class Granted:
 def read_lifted(names: Collection[str]) -> frozenset[tuple[str, MeasureKind]]:
     """Return (rule, kind) of measures by their recorded ids: `rule~newcomers~deposit~` and 16 digits.
 
-    The rule of a caution's measure is `caution~` and the rule's id. No policy has such a rule, so it moves no bound.
-    Ids of another form are skipped.
+    A caution's rule is `caution~` and its id. No policy has that rule, so it moves no bound. Ids of another form are
+    skipped.
     """
     parts = (name.removeprefix(RULE_MEASURE_PREFIX).rsplit("~", 2) for name in names)
     kinds = {kind.name.lower(): kind for kind in MeasureKind}

@@ -16,11 +16,11 @@ class Sensitivity:
     """Limits at which one verdict fails, each assumption changed alone."""
 
     largest_stop_days: int | None
-    """The longest stop at which it holds; None if at none of 1 to 366 days."""
+    """None if it holds at none of 1 to 366 days."""
     smallest_wash_ppm: int | None
-    """The lowest cost of a sale to oneself at which it holds; None if at none up to the whole value."""
+    """None if it holds at none up to the whole value."""
     smallest_identity_minor: int | None
-    """The lowest price of a name at which it holds, with accounts at least as dear; None if at none up to 10^15."""
+    """With accounts at least as dear; None if it holds at none up to 10^15."""
 
 
 def find_sensitivity(

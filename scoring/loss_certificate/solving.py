@@ -24,7 +24,7 @@ class Table:
     """The least table that holds on every edge, in minor units."""
 
     history_is_real: bool
-    """Whether days of real trade are among the edges: a history that costs nothing."""
+    """Whether days of real trade, a history that costs nothing, are among the edges."""
     price: Ints
     """Least cost of a history up to each bucket of settled value; shape (buckets,)."""
     building: Ints
@@ -36,14 +36,14 @@ class Table:
 def price_history(states: States, assumptions: Assumptions, history_is_real: bool) -> Ints:
     """Return the least cost of a history up to each bucket's lower edge, in minor units; 0 if real trade counts.
 
-    It is rounded down once from the whole value, so differences add up exactly.
+    Rounded down once from the whole value, so differences add up exactly.
     """
     share = 0 if history_is_real else assumptions.wash_ppm
     return np.array([edge * share // PPM for edge in states.settled], dtype=np.int64)
 
 
 def solve(states: States, assumptions: Assumptions, history_is_real: bool, progress: Progress | None = None) -> Table:
-    """Return the least table of all states; with `history_is_real` a day of real trade costs nothing.
+    """Return the least table of all states.
 
     `progress`: called with the number of solved run days.
     """
@@ -58,7 +58,7 @@ def _find_most(states: States, assumptions: Assumptions, building: Ints) -> int:
 
 
 def list_entries(states: States, assumptions: Assumptions) -> list[tuple[tuple[int, int, int], int]]:
-    """Return (state, cash) of every way to a name: a new one first, then each account with a history that is bought."""
+    """Return (state, cash) of every way to a name: a new one, then each account that can be bought."""
     found: list[tuple[tuple[int, int, int], int]] = []
     for bucket, row in enumerate(states.granted):
         for tenure, granted in enumerate(row):
@@ -82,8 +82,7 @@ def released_by_age(states: States) -> Ints:
 def find_run_gain(states: States, run: Ints) -> Ints:
     """Return the gain of a run from each state, less the lost deposit; shape (buckets, tenures).
 
-    `run`: the table of a run's first day. The deposit is the one required for orders; it is not lost if it is returned
-    before the stop.
+    `run`: the table of a run's first day. The required deposit is lost, unless it is returned before the stop.
     """
     if not states.trade.deposit_is_refilled or states.trade.deposit_returned_after_days < states.run_days:
         return run
@@ -99,9 +98,8 @@ def solve_running(
 ) -> Ints:
     """Return the table of a run, with a row of zeros for its end; shape (days + 1, buckets, tenures).
 
-    `price`: of a history up to each bucket. `progress`: called with the number of solved days. `stages`: the states
-    under all policies of a sequence, whose sales settle in the run. `after`: the best table under a later policy, which
-    may be served from any day on.
+    `price`: of a history up to each bucket. `stages`: the states under all policies of a sequence. `after`: the best
+    table under a later policy, which may be served from any day on.
     """
     days, buckets, tenures = states.run_days, len(states.settled), len(states.tenure)
     released = released_by_age(states)
@@ -127,8 +125,8 @@ def solve_running(
 def solve_stages(stages: Sequence[States], assumptions: Assumptions, history_is_real: bool) -> int:
     """Return the most that one name can get while several policies are served in sequence, in minor units.
 
-    `stages`: of `build_stages`, the oldest first. A run begins under any policy and continues under the later ones. Its
-    deposit is the smallest that one of these asks for.
+    `stages`: of `build_stages`, the oldest first. The deposit is the smallest of all policies under which a run
+    continues.
     """
     price, most, after = price_history(stages[0], assumptions, history_is_real), 0, None
     asked = stages[-1].granted

@@ -1,9 +1,9 @@
 """Abstract states of a seller, and the terms that the most trusting model grants in each.
 
 A state is a bucket of settled value and a bucket of tenure, with the deposit that is left, or the age of a run. A
-bucket grants the terms of its upper edge and costs its lower one; the last bucket has no upper edge. Tier, standing,
-incidents, day and marketplace are no part of a state: each bucket has the laxest terms of all of them, since the model
-is the adversary and violations only make terms stricter.
+bucket grants the terms of its upper edge and costs its lower one; the last bucket has no upper edge. Each bucket has
+the laxest terms of all tiers, days and marketplaces, without violations, since the model is the adversary and
+violations only make terms stricter.
 """
 
 import itertools
@@ -24,10 +24,10 @@ PIECES = (4, 2, 1)
 """Buckets per day's sales, below a value from which on terms are laxer: as many as MAX_STATES allows."""
 
 ANY_VALUE = 2**62
-"""A settled value, or a tenure, beyond all that a policy asks for."""
+"""Beyond all that a policy asks for."""
 
 TIERS: tuple[Tier | None, ...] = (None, *Tier)
-"""All tiers, and None: the tier of every seller while no model is served."""
+"""All tiers, and None: no model is served."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +49,16 @@ class Granted:
 @dataclass(frozen=True, slots=True)
 class States:
     settled: tuple[int, ...]
-    """Lower edges of the buckets of settled value, in minor units; the first is 0."""
+    """Lower edges of the buckets, in minor units; the first is 0."""
     tenure: tuple[int, ...]
-    """Lower edges of the buckets of tenure, in days; the first is 0."""
+    """Lower edges of the buckets, in days; the first is 0."""
     deposits: tuple[int, ...]
-    """Deposits that may be left, in minor units, rising from 0."""
+    """In minor units, rising from 0."""
     granted: tuple[tuple[Granted, ...], ...]
     run_days: int
     trade: TradeLimits
     notice_days: int = 0
-    """Days of a notice on which a seller still takes orders after a run; their value is held until the stop."""
+    """Days of a notice on which a seller still takes orders after a run."""
 
     def __len__(self) -> int:
         """Return the number of states: fresh, gone, and all between."""
@@ -85,10 +85,9 @@ def build_states(policy: Policy, assumptions: Assumptions) -> States:
 
 
 def build_stages(policies: Sequence[Policy], assumptions: Assumptions) -> list[States]:
-    """Return the states under each of several policies that are served in sequence, in the same buckets.
+    """Return the states under each of several policies in sequence, in the same buckets. Errors as of `build_states`.
 
-    The length of a run is the longest under any policy, and limits of trade are the laxest of all. Errors are those of
-    `build_states`.
+    The length of a run is the longest under any policy, and limits of trade are the laxest of all.
     """
     trades = [_require_trade(policy, assumptions) for policy in policies]
     trade = _join_trade(trades)
@@ -134,10 +133,9 @@ def _spread(
 
 
 def count_run_days(trade: TradeLimits, assumptions: Assumptions) -> int:
-    """Return the days of a run until its confirmation: orders of these days are captured, and no later ones.
+    """Return the days of a run until its confirmation.
 
-    Caution never shortens it. A caution lasts at most 14 days, all in 180 days together 30, and a seller who sets it
-    off beforehand has none left in its run.
+    Caution never shortens it: a seller can use up its 30 of 180 days of caution beforehand.
     """
     return trade.delivery_promise_days + assumptions.stop_days + assumptions.confirm_days
 
@@ -145,8 +143,8 @@ def count_run_days(trade: TradeLimits, assumptions: Assumptions) -> int:
 def count_notice_days(book: RuleBook, run_days: int) -> int:
     """Return the most days of a notice on which a seller may still take orders, over all closures.
 
-    Suspended days do not count if the suspending rule holds whenever the closure's does. Raise CertificateRefused if
-    orders of a notice are paid out before their run is stopped.
+    Days of a suspension that holds whenever the closure does are left out. Raise CertificateRefused if orders of a
+    notice are paid out before their run is stopped.
     """
     most = 0
     for rule in book.rules:
@@ -210,7 +208,7 @@ def _require_trade(policy: Policy, assumptions: Assumptions) -> TradeLimits:
 def _thresholds(policy: Policy) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return (settled values, days of tenure) from which on terms may be laxer, both from 0.
 
-    Rules for less of a deposit are left out: every seller counts as having placed enough.
+    Every seller counts as having placed enough of a deposit.
     """
     settled, tenure = {0}, {0}
     for rule in policy.rule_book.rules:

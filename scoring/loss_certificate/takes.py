@@ -11,7 +11,7 @@ from scoring.loss_certificate.states import TIERS, States, restrict_to_tier
 from scoring.policy.policy import Policy
 
 NO_TIER = "none"
-"""Name of the tier of every seller while no model is served."""
+"""Name of no tier, while no model is served."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Take:
     """The largest take of one name, in minor units."""
 
     gross_minor: int
-    """Value of the orders that it takes and does not keep."""
+    """Value of the orders that it does not keep."""
     after_refunds_minor: int
     """Loss of its buyers after held money and its deposit are refunded to them; at least 0."""
 
@@ -27,7 +27,7 @@ class Take:
 def find_takes(policy: Policy, states: States, assumptions: Assumptions) -> dict[str, Take]:
     """Return the largest take of a seller of each tier, by the tier's name, with any history.
 
-    A person may set any tier, and no model gives more: the largest take bounds every seller, and every override.
+    The largest of all tiers bounds every seller, and every override.
     """
     found = {}
     for tier in TIERS:
@@ -43,6 +43,6 @@ def find_takes(policy: Policy, states: States, assumptions: Assumptions) -> dict
 def find_temptation(states: States, running: Ints) -> Ints:
     """Return the gain of one run from each state, less the lost deposit; shape (buckets, tenures).
 
-    `running`: the table of a run with real trade. A seller whose honest trade is worth less is tempted.
+    `running`: the table of a run with real trade.
     """
     return np.asarray(find_run_gain(states, running[0]))

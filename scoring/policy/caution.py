@@ -24,9 +24,9 @@ CROWD = frozenset({Source.BUYER, Source.BRAND, Source.PARTNER})
 @dataclass(frozen=True, slots=True)
 class ReportWeight:
     weight: int
-    """Weight of one incident."""
+    """Of one incident."""
     at_most: int
-    """Weight of all incidents together, at most."""
+    """Of all incidents together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Reports:
 
 @dataclass(frozen=True, slots=True)
 class ControlSign:
-    """A trigger: a sign that the account came into other hands."""
+    """A sign that the account came into other hands."""
 
     signs: frozenset[str]
 
@@ -52,7 +52,6 @@ class ControlSign:
 
 
 CONTROL_SIGNS = ("sold", "taken_over", "identity_lowered")
-"""The reasons of a change of control, and an identity verified to a lower level than before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +70,6 @@ class Burst:
     orders: int
     days: int
     grace_days: int = 0
-    """Days that an order has to arrive in."""
 
     @property
     def window_days(self) -> int:
@@ -110,7 +108,7 @@ class CautionRule:
     """The text that a seller can read the rule in."""
     trigger: Trigger
     days: int
-    """How long a caution lasts, 1 to MAX_CAUTION_DAYS."""
+    """1 to MAX_CAUTION_DAYS."""
     measures: tuple[Measure, ...]
 
 
@@ -121,7 +119,7 @@ class CautionTable:
     weights: Mapping[Source, ReportWeight]
     rules: tuple[CautionRule, ...]
     currency: str = ""
-    """Currency of all amounts; flow in another currency has no value."""
+    """Flow in another currency has no value."""
 
     @property
     def flow_days(self) -> int:
@@ -130,5 +128,5 @@ class CautionTable:
         return max((one.window_days for one in triggers if isinstance(one, Burst | Jump)), default=0)
 
     def least_weight(self) -> int:
-        """Return the lowest weight of reports that sets off a caution; 0 if no rule asks for reports."""
+        """Return the lowest weight of reports that sets off a caution; 0 if none does."""
         return min((rule.trigger.weight for rule in self.rules if isinstance(rule.trigger, Reports)), default=0)

@@ -21,7 +21,7 @@ from scoring.policy.space import MAX_CELLS, Cell, Space, build_space
 MAX_MESSAGES = 5
 
 _EVER = 10**18
-"""Exceeds every settled value, deposit and tenure in days."""
+"""Exceeds every value of a seller."""
 
 
 def find_contradictions(policy: Policy) -> list[str]:
@@ -125,7 +125,6 @@ def _find_lifted(rules: RuleBook, worse: Situation, better: Situation) -> Iterat
 
 
 def _rests_on_as_much(one: Rule, other: Rule) -> bool:
-    """Return whether every violation that one rule rests on also supports the other rule."""
     return one.standing_from >= min(other.standing_from, 1) and other.counter in (None, one.counter)
 
 
@@ -160,7 +159,7 @@ def _shown(aspect: str, value: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Oddity:
-    """A part of a sound policy that is probably a mistake."""
+    """A probable mistake in a sound policy."""
 
     kind: str
     """`shadowed`, `overlap`, `gap` or `newcomers`."""

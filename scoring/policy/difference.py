@@ -25,8 +25,6 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One cell whose answer changes."""
-
     where: str
     before: Answer
     after: Answer
@@ -58,7 +56,7 @@ def compare(before: Policy, after: Policy) -> tuple[Space, dict[Cell, tuple[Answ
 
 
 def answer_in(space: Space, place: int, cell: Cell) -> Answer:
-    """Return the answer of policy number `place` of a space in a cell: tier, badge and terms."""
+    """Return the answer of policy number `place` of a space in a cell."""
     policy, seller = space.policies[place], space.situation(place, cell)
     return Answer(seller.tier, policy.badges[seller.tier], policy.rule_book.terms(seller))
 

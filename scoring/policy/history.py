@@ -24,7 +24,7 @@ class Established(NamedTuple):
     category: int
     severity: int
     day: int
-    """The UTC day it happened, in days since 1970-01-01."""
+    """In days since 1970-01-01."""
     time: int
     """Time of its establishment, in microseconds; the observe time if that is earlier."""
     violation_type: int = 0

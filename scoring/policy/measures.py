@@ -14,16 +14,13 @@ MAX_HOLD_DAYS = 180
 """Most days after its capture for which an order's value may be held, renewals included."""
 
 MAX_GROUP_DAYS = 30
-"""Most days for which a rule for a group holds."""
 
 NOTICE_DAYS = 30
 """Days of notice of a termination, unless its rule names the exception."""
 
 FOR_GOOD = 10**6
-"""The days of a suspension without an end."""
 
 NO_CAP = 2**63 - 1
-"""The value of an absent cap."""
 
 PPM = 1_000_000
 
@@ -210,7 +207,7 @@ class Terms:
     def strictness(self, categories: Iterable[str]) -> dict[str, int]:
         """Return a number for each aspect of the terms, by its name; larger is stricter.
 
-        `categories`: product categories whose caps are compared. A cap for all product categories limits each category.
+        `categories`: product categories whose caps are compared.
         """
         aspects = {
             "deposit_minor": self.deposit_minor,

@@ -1,4 +1,4 @@
-"""Differences of two policies outside the cells: sellers moved by thin file or clear days, and parts that no cell has."""
+"""Sellers moved between cells by thin file or clear days, and changed parts that no cell has."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
@@ -11,7 +11,7 @@ from scoring.policy.space import Cell, Space, last_of
 
 
 class Moved(NamedTuple):
-    """Sellers who are in one cell by one policy, and in another cell by the other."""
+    """Sellers whose cell differs between two policies."""
 
     before: Cell
     after: Cell
@@ -91,7 +91,6 @@ def _list_values(policy: Policy) -> Iterator[tuple[str, str]]:
 
 
 def _flatten(path: str, value: Any) -> Iterator[tuple[str, str]]:
-    """Yield (path, text) of each value within a value."""
     if is_dataclass(value):
         if kind := getattr(value, "kind", None):
             yield path, kind.name.lower()

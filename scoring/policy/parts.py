@@ -35,7 +35,7 @@ class Part:
         return name in self.data
 
     def refuse(self, name: str, text: str) -> None:
-        """Note an error about the value called `name`, or about the whole part if the name is empty."""
+        """Note an error about a value, or about the whole part if the name is empty."""
         self._read.add(name)
         if self.is_missing:
             return
@@ -57,9 +57,9 @@ class Part:
         return least
 
     def text(self, name: str, least: int = 0) -> str:
-        """Read a text of `least` to MAX_TEXT printable characters under `name`, without spaces at its ends.
+        """Read a text of `least` to MAX_TEXT printable characters, without spaces at its ends.
 
-        Note an error and return "" if it is missing (even with `least` 0), not text, too short or long, or unprintable.
+        Note an error and return "" otherwise, even if it is missing and `least` is 0.
         """
         value = self._value(name)
         if isinstance(value, str) and least <= len(value.strip()) and len(value) <= MAX_TEXT and value.isprintable():
@@ -178,11 +178,11 @@ class Part:
             self.refuse("", f"must {'rise' if strictly else 'never fall'} {how}")
 
     def skip_others(self) -> None:
-        """Mark all values of this part as read, so that `refuse_what_is_left` names none of them."""
+        """Mark all values of this part as read for `refuse_what_is_left`."""
         self._read.update(self.data)
 
     def refuse_what_is_left(self) -> None:
-        """Note an error for each value that no method has read, in this part and the parts below."""
+        """Note an error for each unread value, in this part and the parts below."""
         for name in self.data:
             if name not in self._read:
                 self.refuse(str(name), f"is not a part of {self.whole}")

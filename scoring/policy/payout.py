@@ -18,13 +18,13 @@ from scoring.policy.measures import MAX_HOLD_DAYS, PPM, Terms
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One order. Money is in minor units of one currency, days are since 1970-01-01."""
+    """Money in minor units of one currency, days since 1970-01-01."""
 
     captured_minor: int
     capture_day: int
     currency: str
     is_delivered: bool = True
-    """Whether it has reached its buyer: until then it is held, but never beyond 180 days."""
+    """If not, the order is held, but never beyond 180 days."""
     refunded_minor: int = 0
     claims_minor: int = 0
     """Granted claims so far, without refunds."""
@@ -60,7 +60,7 @@ class Release(NamedTuple):
     hold_days: int
     reserve_ppm: int
     reserve_days: int
-    """Days after the capture before which the reserved share is not released."""
+    """Days after the capture for which the reserved share is held."""
 
     def find_held(self, value_minor: int, age_days: int, rounded_minor: int = 0) -> int:
         """Return the held part of a value, in minor units, some days after its capture.
@@ -77,7 +77,7 @@ class Release(NamedTuple):
 def schedule_release(terms: Terms, delivery_days: int, hold_limit_days: int = MAX_HOLD_DAYS) -> Release:
     """Return when an order is released that is delivered some days after its capture.
 
-    `hold_limit_days`: the most days of a hold in its marketplace, also for an order that is not delivered.
+    `hold_limit_days`: the most days of a hold in its marketplace, with or without delivery.
     """
     longest = min(hold_limit_days, MAX_HOLD_DAYS)
     hold_days = min(max(terms.hold_days, delivery_days), longest)

@@ -41,26 +41,24 @@ class Policy:
     thin_file_orders: int
     """Settled orders below which a seller without a confirmed violation is UNRATED."""
     thin_file_days: int
-    """Days of tenure below which a seller without a confirmed violation is UNRATED."""
+    """Days of tenure, likewise."""
     clear_days: int
     """Number of past day-ends whose points limit the tier."""
     badges: Mapping[Tier | None, str]
     """Badge of each tier; the badge of None is for the state UNKNOWN."""
     digest: str
-    """SHA-256 of the policy's canonical JSON, in hex."""
+    """SHA-256 of its canonical JSON, in hex."""
     standing: StandingTable | None = None
-    """How confirmed violations add up to a standing, and the tiers that it allows; None: tiers follow points alone."""
+    """None: tiers follow points alone."""
     rule_book: RuleBook = NO_RULES
-    """The rules and their measures; none by default."""
     text: str = ""
     """Its TOML text; empty if it was not read from one."""
     trade: TradeLimits | None = None
-    """None if the policy states no limits of trade; then it has no loss certificate."""
+    """None: the policy has no loss certificate."""
     caution: CautionTable | None = None
-    """None if the policy states no caution."""
 
     def is_thin(self, settled_orders: Any, tenure_days: Any) -> Any:
-        """Return whether too little is known to rate a seller without a confirmed violation; for arrays an array."""
+        """Return whether too little is known to rate a seller without a confirmed violation."""
         return (settled_orders < self.thin_file_orders) | (tenure_days < self.thin_file_days)
 
     def tier(self, points: int) -> Tier:

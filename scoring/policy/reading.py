@@ -32,8 +32,8 @@ LIMITED_TIERS = (Tier.TRUSTED, Tier.STANDARD, Tier.PROBATION)
 def parse_policy(data: Mapping[str, Any], *, was_committed: bool = False) -> Policy:
     """Parse the data of a TOML file into a policy.
 
-    Raise PolicyRefused, which names every part that is missing, wrong or unknown, and every contradiction. If it
-    `was_committed`, the checks of that time accepted it: contradictions are not searched for.
+    Raise PolicyRefused, which names every part that is missing, wrong or unknown, and every contradiction. A policy
+    that `was_committed` is not searched for contradictions.
     """
     root = Part(data)
     cut_offs, thin = root.part("cut_offs"), root.part("thin_file")

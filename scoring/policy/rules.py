@@ -11,7 +11,7 @@ from scoring.policy.seasons import Season, find_season
 
 @dataclass(frozen=True, slots=True)
 class Counter:
-    """A count of incidents with a recent confirmed violation of some categories and severity."""
+    """Incidents with a recent confirmed violation of some categories and at least a severity."""
 
     categories: frozenset[Category]
     severity: Severity
@@ -29,7 +29,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule of a policy. Without any condition it holds for every seller."""
+    """Without any condition it holds for every seller."""
 
     id: str
     reference: str
@@ -77,8 +77,6 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """All that rules consider about one seller at one time."""
-
     tier: Tier | None
     """None while no model is served."""
     standing: int = 0
@@ -91,7 +89,7 @@ class Situation:
     tenure_days: int = 0
     """UTC days since the first exposure or identity."""
     deposit_minor: int = 0
-    """The deposit that is placed, in minor units of the policy's currency."""
+    """The deposit that is placed."""
     rated_by_violation: bool = False
     """Whether a confirmed violation alone makes the seller rated: its terms are never laxer than those of UNRATED."""
 
@@ -105,11 +103,8 @@ class Situation:
 
 
 class Applied(NamedTuple):
-    """One measure of one rule that holds."""
-
     rule: Rule
     stated: Measure
-    """As the rule states it."""
     current: Measure
     """Grown by the seller's settled value, multiplied by its season, within the limit of its marketplace."""
     waived: bool
@@ -123,7 +118,7 @@ class RuleBook:
     hold_limits: Mapping[str, int] = field(default_factory=dict)
     """The most days of a hold or a reserve by marketplace, if less than 180."""
     seasons: tuple[Season, ...] = ()
-    """Spans of days with other limits on captured value, by their first day; none overlap."""
+    """By their first day; none overlap."""
 
     def apply(self, seller: Situation) -> list[Applied]:
         """Return each measure of each rule that holds for a seller, in the order of the file.

@@ -1,4 +1,4 @@
-"""Sample sellers, made of a few facts: for examples of cells, for cases of a policy, and for tests."""
+"""Sample sellers, made of a few facts: for examples, cases and tests."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -40,7 +40,7 @@ class Sample:
     tenure_days: int = 0
     deposit_minor: int = 0
     orders: int | None = None
-    """Settled orders; None for enough orders and tenure to be rated."""
+    """None: enough orders and tenure to be rated."""
     earlier: tuple[int, int] | None = None
     """(days ago, points) at an earlier day-end with other points; None if there was none."""
 

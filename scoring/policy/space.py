@@ -26,7 +26,7 @@ class Cell(NamedTuple):
     """One cell, by the lowest value of each of its ranges."""
 
     points: int | None
-    """Points that decide the tier; None for an UNRATED seller."""
+    """None for an UNRATED seller."""
     tier: Tier | None
     standings: tuple[int, ...]
     counts: tuple[int, ...]
@@ -61,14 +61,14 @@ class Space:
         return math.prod(map(len, self.axes()))
 
     def axes(self) -> list[tuple[Any, ...]]:
-        """Return the values of each axis of the space, in the order of `build`."""
+        """Return the values of each axis, in the order of `build`."""
         return [
             *(self.points, self.tiers, *self.standings, *self.counts, *self.settled),
             *(self.tenures, self.deposits, self.days, self.marketplaces),
         ]
 
     def build(self, values: Sequence[Any]) -> Cell:
-        """Return the cell with these values, one of each axis, in the order of `axes`."""
+        """Return the cell with one value of each axis, in the order of `axes`."""
         first = 2 + len(self.standings)
         second = first + len(self.counts)
         last = second + len(self.settled)
@@ -124,7 +124,6 @@ class Space:
         )
 
     def describe_points(self, points: int) -> str:
-        """Return the band that begins at some points as text, such as `points 500 to 599`."""
         return f"points {_range(self.points[1:], points, MAX_POINTS)}"
 
     def describe(self, cell: Cell) -> str:

@@ -23,9 +23,7 @@ class StandingTable:
     points: Mapping[Category, Mapping[Severity, int]]
     """Points of one violation by category, never fewer for a graver one."""
     expiry_days: int
-    """Days since a violation happened after which it gives no points: it gives them on its own day and on `expiry_days
-    - 1` more.
-    """
+    """Days for which a violation gives points, its own day included."""
     incident_cap: int
     at_most: Mapping[Tier, int]
     """By tier the standing from which on it is a seller's best tier; rises as the tiers fall."""
@@ -38,7 +36,7 @@ class StandingTable:
 
     @property
     def key(self) -> tuple[object, ...]:
-        """Return what decides a seller's sum: two tables with equal keys give every seller the same sum."""
+        """Return what decides a seller's sum."""
         return (self.points, self.types, self.expiry_days, self.incident_cap)
 
     def best_tier(self, standing: int) -> Tier:

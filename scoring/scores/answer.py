@@ -8,8 +8,6 @@ from scoring.caution.cautions import Caution
 
 
 class MadeBy(NamedTuple):
-    """Inputs of an answer beside the entries and the day."""
-
     model: str
     policy: str
 
@@ -19,7 +17,7 @@ class Stamp:
     """All inputs of an answer: a replay from them gives the same bits."""
 
     observe_time: int
-    """The time that the answer is for, in microseconds."""
+    """In microseconds."""
     known_time: int
     """The answer rests on entries recorded before this time, in microseconds."""
     ledger_sequence: int
@@ -46,13 +44,13 @@ class TrustScore:
     badge: str
     """The policy's badge of the tier, for buyers."""
     points: int | None = None
-    """The points at the observe time; higher is better."""
+    """At the observe time; higher is better."""
     points_low: int | None = None
     """At the bad end of the 90 % interval of the seller's own rates; at most `points`."""
     points_high: int | None = None
     """At the good end of that interval; at least `points`."""
     points_if_upheld: int | None = None
-    """The points if every open allegation were upheld; if very many are open, the gravest."""
+    """If every open allegation were upheld; if very many are open, the gravest."""
     tier_points: int | None = None
     """The lowest of the points now and at the last 14 day-ends."""
     p_bad: float | None = None
@@ -82,7 +80,7 @@ class IncidentEffect:
     incident: str
     category: Category
     severity: Severity
-    """Severity of its gravest violation."""
+    """As its category: of its gravest violation."""
     occur_time: int
     """When its latest violation happened, in microseconds."""
     points_if_overturned: int
@@ -121,12 +119,12 @@ class Reason:
     orders, of SHORT_TENURE days, of IDENTITY_LEVEL the level, of LIMIT the sum before it.
     """
     compared: int = 0
-    """The total of `counted`: settled orders, or of inspections those failed and passed; else 0."""
+    """The number that `counted` is compared with: settled orders, or of inspections those failed and passed; else 0."""
 
 
 @dataclass(frozen=True, slots=True)
 class ThinFile:
-    """Why a seller is unrated: its history, and the history that the policy requires."""
+    """The history of an unrated seller, and the one that the policy requires."""
 
     settled_orders: int
     settled_orders_needed: int
@@ -137,8 +135,6 @@ class ThinFile:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """A trust score with the facts behind every point."""
-
     score: TrustScore
     baseline_points: int | None = None
     """The base of the page: the points of a seller with the best row of every table. Only if rated."""

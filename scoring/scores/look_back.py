@@ -28,7 +28,7 @@ NO_TIER = 0
 
 
 class LookBack:
-    """The tiers of some sellers at the last midnights, computed on first use, of all sellers at once."""
+    """Tiers of some sellers at the last midnights, computed on first use for all sellers at once."""
 
     def __init__(
         self,

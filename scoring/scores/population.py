@@ -100,16 +100,13 @@ def add_up_values(valued: FactTable, observe_time: int) -> dict[str, Ints]:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A policy's tiers and terms of a population."""
-
     tier: Ints
     """Numbers of tiers; NO_TIER for a seller that does not exist, and for all without a model."""
     terms: Sequence[Terms]
-    """The different terms."""
     terms_of: Ints
     """By seller, the index of its terms."""
     by_rule: Mapping[str, int]
-    """By id of every rule, the number of sellers for whom it holds."""
+    """Number of sellers for whom each rule holds, by its id."""
 
 
 def place(policy: Policy, people: Population, settled: Mapping[str, Ints], deposits: Ints | None = None) -> Placed:

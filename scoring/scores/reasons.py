@@ -3,11 +3,13 @@
 The model is a page of tables, one a feature, and the points are the base plus one row of each table. The rows are read
 from three states of the same sums:
 
-- orders alone, without any other fact. FEW_ORDERS has the exposure table and the half event that a rate without decay
-expects of a short file; - without incidents: the change by failed orders, failed inspections and lost disputes is
-theirs; - complete: the change by incidents is shared between their categories, at most eight, by Shapley. v(S) is the
-sum of the rows with the incidents of the categories in S. The shares are exact whole numbers, and none has the wrong
-sign, since the page is certified.
+- orders alone. FEW_ORDERS has the exposure table and the half event that a rate without decay expects of a short file;
+
+- without incidents: the change by failed orders, failed inspections and lost disputes is theirs;
+
+- complete: Shapley shares the change by incidents between their categories, at most eight. v(S) is the sum of the rows
+with the incidents of the categories in S. The shares are exact whole numbers, and none has the wrong sign, since the
+page is certified.
 
 Below 0 or above 1000 points LIMIT closes the sum.
 """
@@ -139,8 +141,7 @@ def _add(found: dict[str, Ints], code: str, points: Ints) -> None:
 
 
 def rank_other_codes(sums: Sums, x: Floats, page: Page, features: Sequence[AnyFeature]) -> list[tuple[str, ...]]:
-    """Return, for each of the first n cases of `sums`, the codes that cost points, without incidents, the costliest
-    first.
+    """Return the codes that cost each of the first n cases points, without incidents, the costliest first.
 
     `x`: their input, shape (n, features).
     """

@@ -160,7 +160,6 @@ def _add_cautions(
 
 
 def _apply_standing(answers: list[TrustScore | None], facts: Facts, policy: Policy) -> list[TrustScore | None]:
-    """Bound the tiers of the first cases by standing; without a table of standing they stay the same."""
     if policy.standing is None:
         return answers
     standings = policy.standing.add_up(facts, len(answers)).tolist()

@@ -41,12 +41,10 @@ RUN_DAY = {"settled_minor", "tenure_days", "captured_minor", "released_minor", "
 
 
 class Checked(NamedTuple):
-    """The extent of a check, and what it cannot prove."""
-
     states: int
     edges: int
     not_proven: tuple[str, ...]
-    """Sentences about statements of the certificate that no check of it alone can prove."""
+    """Statements of the certificate that no check of it alone can prove."""
 
 
 def check_certificate(
@@ -56,10 +54,10 @@ def check_certificate(
     progress: Callable[[str, int, int], None] | None = None,
     older: Sequence[Data] = (),
 ) -> Checked:
-    """Prove a certificate of a policy, edge by edge; return the extent of the check, and what stays unproven.
+    """Prove a certificate of a policy, edge by edge. Raise NotProven, which names the first fault.
 
     `assumptions`: those that it must rest on, if available. `older`: the data of the earlier policies that it counts,
-    the oldest first. Raise NotProven, which names the first fault.
+    the oldest first.
     """
     try:
         _check_frame(policy, certificate, assumptions)
@@ -82,7 +80,6 @@ def _check_all(world: World, certificate: Data, progress: Callable[[str, int, in
 
 
 def _list_not_proven(certificate: Data) -> Iterator[str]:
-    """Yield statements that only the marketplace, its ledger or the accepting persons can confirm."""
     for name in ASSUMED:
         if name in certificate["assumptions"]:
             yield f"the assumption {name} holds, by its source: {certificate['assumptions'][name]['source']}"

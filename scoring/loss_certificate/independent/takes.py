@@ -30,7 +30,7 @@ def take_of_tier(world: World, tier: str | None) -> dict[str, int]:
 
 
 def _find_reach(worlds: Sequence[World], tables: Sequence[list[list[Terms]]]) -> list[list[int]]:
-    """Return the last bucket that a day of a run leads to from each, by the policy under which that is the farthest."""
+    """Return the last bucket that a day of a run leads to from each, by the most distant policy."""
     rows = [
         [[world.farthest(terms, b) for terms in row] for b, row in enumerate(table)]
         for world, table in zip(worlds, tables, strict=True)
@@ -78,9 +78,9 @@ def largest_of(takes: Iterable[Mapping[str, int]]) -> dict[str, int]:
 
 
 def check_granted(world: World, stated: Data, granted: Any, largest: Mapping[str, int]) -> None:
-    """Check the largest take of each seller with grants; nothing if grants were not considered.
+    """Check the largest take of each seller with grants, if they were considered.
 
-    `stated`: the assumptions' data; `largest`: the takes of all other sellers.
+    `largest`: the takes of all other sellers.
     """
     if granted is None:
         return

@@ -42,11 +42,10 @@ ASSUMED = {
     "runners": "count",
     "overturned": "ppm",
 }
-"""The names of the numbers of each assumption."""
 
 
 class NotProven(Exception):
-    """A certificate that does not prove what it states; the text names the first fault."""
+    """The text names the first fault."""
 
 
 class Unbounded(NotProven):
@@ -60,7 +59,6 @@ def digest_of(content: Data) -> str:
 
 
 def name_of(policy: Data) -> Data:
-    """Return the name of a policy in a certificate."""
     return {"name": policy["name"], "version": policy["version"], "digest": digest_of(policy)}
 
 
@@ -75,7 +73,6 @@ class Terms(NamedTuple):
 
 
 def need(holds: bool, text: str) -> None:
-    """Raise NotProven with a text unless a condition holds."""
     if not holds:
         raise NotProven(text)
 
@@ -88,9 +85,7 @@ def whole(value: object, least: int = 0) -> int:
 
 
 def complete(policy: Data) -> Data:
-    """Return a policy's data with the rules and measures that its rules imply: those of a closure, and of an awaited
-    deposit.
-    """
+    """Return a policy's data with the implied rules and measures of a closure, and of an awaited deposit."""
     trade, rules = policy["trade"], []
     for rule in policy.get("rules", ()):
         measures = list(rule["measures"])
@@ -163,7 +158,6 @@ class World:
         return most
 
     def compare(self, certificate: Data) -> None:
-        """Check that a certificate has these states: the length of a run, and all buckets."""
         need(certificate["notice_days"] == self.notice, f"a notice adds {self.notice} days, and not as stated")
         need(certificate["run_days"] == self.days, f"a run goes on for {self.days} days, and not as stated")
         need(certificate["settled"] == self.settled, "the buckets of settled value are not those of the policy")
@@ -171,11 +165,10 @@ class World:
         need(certificate["deposits"] == self.deposits, "the deposits are not those that the policy asks for")
 
     def count_states(self) -> int:
-        """Return the number of states: fresh, gone, and all between."""
         return 2 + len(self.settled) * len(self.tenure) * (len(self.deposits) + self.days)
 
     def grant(self, tiers: Sequence[str | None], settled: Sequence[int], tenure: Sequence[int]) -> list[list[Terms]]:
-        """Return the laxest terms of each bucket of settled value, and of tenure, for a seller of any of these tiers."""
+        """Return the laxest terms for any of these tiers, by bucket of settled value and of tenure."""
         values, days = self.thresholds()
         known: dict[tuple[int, int], Terms] = {}
         table = []
@@ -190,10 +183,8 @@ class World:
         return table
 
     def _cut(self, values: Sequence[int], terms: Sequence[Sequence[Terms]]) -> list[int]:
-        """Return the buckets of settled value: below each threshold as fine as a part of a day's sales, for a whole
-        run.
-
-        Parts are quarters, or as much wider as MOST_STATES requires.
+        """Return the buckets of settled value: quarters of a day's sales below each threshold, wider if MOST_STATES
+        requires.
         """
         for parts in (4, 2, 1):
             edges = {*values}
@@ -207,7 +198,6 @@ class World:
         return sorted(edges)
 
     def thresholds(self) -> tuple[list[int], list[int]]:
-        """Return the settled values and the days of tenure at which terms may change."""
         values = {step["settled_minor"] for rule in self.rules for m in rule["measures"] for step in m.get("grows", ())}
         values |= {rule["settled"]["below"] for rule in self.rules if "settled" in rule}
         return sorted(values), sorted({rule["tenure"]["below"] for rule in self.rules if "tenure" in rule})
@@ -230,7 +220,6 @@ class World:
         )
 
     def _combine(self, rules: Sequence[Data], settled: int, limit: int) -> Terms:
-        """Return the strictest measures of rules that hold; limits are those of the season that lifts them most."""
         waived = {m["waives"] for rule in rules for m in rule["measures"] if m["kind"] == "waiver"}
         counting = [
             (m, _is_on_facts(rule))
@@ -260,7 +249,7 @@ class World:
         )
 
     def released(self, terms: Terms, day: int) -> int:
-        """Return the amount paid out of one run day's orders until the run is stopped."""
+        """Return the amount paid out of one run day's orders until the stop."""
         age = self.days - 1 - day
         if age < terms.hold:
             return 0
@@ -284,7 +273,6 @@ class World:
 
 
 def _unknown(data: Any, name: str) -> set[str]:
-    """Return the unknown names in a part of a policy and the parts below, and the unknown kinds."""
     if isinstance(data, Sequence):
         return {found for one in data for found in _unknown(one, name)}
     below = (_unknown(part, key) for key, part in data.items() if key in KNOWN)
@@ -293,7 +281,6 @@ def _unknown(data: Any, name: str) -> set[str]:
 
 
 def _check_assumptions(stated: Data) -> None:
-    """Check that every assumption is there with its source, and nothing else."""
     need({*stated, "carrier"} == {*ASSUMED, "currency"}, "an assumption is missing, or one is none")
     for name in stated.keys() - {"currency"}:
         part = {**stated[name]}
@@ -316,7 +303,6 @@ def _holds(rule: Data, tier: str | None, standing: int, facts: set[str], settled
 
 
 def _is_served(measure: Data) -> bool:
-    """Return whether a measure is a suspension that ends."""
     return measure["kind"] == "suspension" and not measure.get("terminates")
 
 
@@ -330,7 +316,7 @@ def _suspends_with(other: Data, rule: Data) -> bool:
 
 
 def _is_on_facts(rule: Data) -> bool:
-    """Return whether a rule names confirmed facts: no waiver reaches it, and no season lifts its limits."""
+    """Return whether a rule names confirmed facts: waivers and seasons do not reach it."""
     return "confirmed" in rule or rule.get("standing", {}).get("from", 0) > 0
 
 
