@@ -1,1 +1,1 @@
-"""The imperative shell: everything that touches a clock, a socket, a file or a database."""
+"""The imperative shell: clocks, sockets, files and databases."""

@@ -1,6 +1,6 @@
-"""The composition root: from settings to ledger, registry, policy, scorer and server. Nothing else wires parts together.
+"""The composition root: settings to ledger, registry, policy, scorer and server. Nothing else wires parts together.
 
-What is slow to import (SQLAlchemy, LightGBM, gRPC) is imported where it is built: a command pays for what it needs.
+Slow imports (SQLAlchemy, LightGBM, gRPC) are in the functions that need them.
 """
 
 import threading
@@ -26,16 +26,19 @@ if TYPE_CHECKING:
 
 _SQLITE = "sqlite:///"
 MECHANISM_SHARE = 0.25
-"""Share of one core for the record of measures. A core evaluates about 400 sellers a second; 5,000 a minute need a fifth."""
+"""Share of one core for the record of measures.
+
+A core evaluates about 400 sellers a second; 5,000 a minute need a fifth.
+"""
 
 
 def open_ledger(settings: Settings, *, create: bool = False, serving: bool = False) -> "Ledger":
     """Open the configured ledger; the caller closes it.
 
-    `create`: make the database, and the folder of its file, if missing. `serving`: be the only writer of a SQLite file
-    until closed. The ledger of a demo has the demo's clock. ConfigurationWrong if the file is no SQLite database, the URL
-    cannot be used, the role lacks rights or another server has the file; raises LedgerVersionUnknown if this release cannot
-    write the schema.
+    `create`: make a missing database and its file's folder. `serving`: be a SQLite file's only writer until closed. A
+    demo's ledger has the demo's clock. Raises ConfigurationWrong for a file that is no SQLite database, an unusable
+    URL, a role without rights, or a file that another server has; LedgerVersionUnknown if this release cannot write the
+    schema.
     """
     from service.ledger.clock.demo_clock import find_demo_clock
     from service.ledger.store import Ledger
@@ -51,16 +54,16 @@ def open_ledger(settings: Settings, *, create: bool = False, serving: bool = Fal
 
 
 def is_absent(settings: Settings) -> bool:
-    """Return whether the configured ledger is a SQLite file that does not exist."""
+    """Return whether the ledger is a missing SQLite file."""
     url = settings.database_url
     return url.startswith(_SQLITE) and not Path(url.removeprefix(_SQLITE)).exists()
 
 
 def prepare_database(settings: Settings, *, create: bool) -> None:
-    """Check that a SQLite ledger can be opened; make its folder if `create`.
+    """Check that a SQLite ledger can be opened; make its folder if `create`. Does nothing for PostgreSQL.
 
-    Nothing for PostgreSQL. ConfigurationWrong if the folder cannot be made, or the file is not there (without `create`),
-    cannot be read or is no SQLite database.
+    Raises ConfigurationWrong if the folder cannot be made, or the file is missing (without `create`), unreadable or no
+    SQLite database.
     """
     if not settings.database_url.startswith(_SQLITE):
         return
@@ -86,9 +89,9 @@ def prepare_database(settings: Settings, *, create: bool) -> None:
 
 
 def open_registry(settings: Settings) -> "Registry":
-    """Return the configured registry of models; nothing is read or made yet.
+    """Return the configured registry, a folder or object store; reads and makes nothing yet.
 
-    A folder, or an object store by its URL; ConfigurationWrong if no package for that URL is installed.
+    Raises ConfigurationWrong if no package for its URL is installed.
     """
     from service.registry.registry import Registry
 
@@ -96,10 +99,10 @@ def open_registry(settings: Settings) -> "Registry":
 
 
 def build_scorer(ledger: "Ledger", policy: "Policy", registry: "Registry | None" = None) -> "Scorer":
-    """Return a scorer that answers by the registry's champion and the committed policy; it loads both.
+    """Load the registry's champion and the committed policy; return a scorer with them.
 
-    Without a registry every score is UNKNOWN; `policy` answers until one is committed. ArtifactRefused if the champion is
-    not sound, PolicyRefused if the committed policy is not.
+    Without a registry every score is UNKNOWN; `policy` answers until one is committed. Raises ArtifactRefused for an
+    unsound champion, PolicyRefused for an unsound policy.
     """
     from service.policy.history import PolicyHistory
     from service.scores.champion import Champion
@@ -110,10 +113,10 @@ def build_scorer(ledger: "Ledger", policy: "Policy", registry: "Registry | None"
 
 
 def open_rescoring(settings: Settings, model: str, policy: str = "") -> "Opened":
-    """Open the ledger, and a scorer with a published model by its digest and a policy, to rescore with.
+    """Open the ledger, and a scorer for rescoring with a model, by its digest, and a policy.
 
-    `policy`: a file, `head`, or a digest or the beginning of one; by default the one that a server would serve. The caller
-    closes the ledger. Raises what `open_ledger` and `load_policy` raise; ModelNotFound, ArtifactRefused, PolicyNotFound.
+    `policy`: a file, `head`, a digest or its beginning; by default the one that a server would serve. The caller closes
+    the ledger. Raises as `open_ledger` and `load_policy`; ModelNotFound, ArtifactRefused, PolicyNotFound.
     """
     from service.policy.history import PolicyHistory
     from service.policy.policy_file import load_policy, read_policy
@@ -126,7 +129,7 @@ def open_rescoring(settings: Settings, model: str, policy: str = "") -> "Opened"
     file = Path(policy)
     is_file = (
         file.is_file() or file.suffix == ".toml" or "/" in policy
-    )  # no digest has such, so that a wrong path is named
+    )  # no digest has these, so that the error names a wrong path
     stated = read_policy(file) if is_file else None
     ledger = open_ledger(settings)
     try:
@@ -146,10 +149,10 @@ def build_server(
     *,
     log: "Log | None" = None,
 ) -> "Server":
-    """Return a server over an open ledger, not yet started; the caller closes the ledger.
+    """Return an unstarted server over an open ledger, which the caller closes.
 
-    Without `registry` every score is UNKNOWN; `log` defaults to that of the settings. ArtifactRefused if the champion is
-    not sound.
+    Without `registry` every score is UNKNOWN; `log` defaults to the settings' logger. Raises ArtifactRefused for an
+    unsound champion.
     """
     from service.api.server import Server
 
@@ -157,18 +160,18 @@ def build_server(
 
 
 def follow_moves(scorer: "Scorer", report: Callable[[str, str], object]) -> None:
-    """Have a scorer take over promotions and commits of policies from now on, in two threads of this process.
+    """Make a scorer adopt promotions and commits from now on, in two threads.
 
-    `report` gets (what was refused, the problem) of a model or a policy that is refused; the one before goes on answering.
+    `report` gets (name, problem) of a rejected model or policy; the previous one goes on answering.
     """
     for follow, event in ((scorer.champion.follow, "promotion refused"), (scorer.policy.follow, "policy refused")):
         threading.Thread(target=follow, args=(threading.Event(), partial(report, event)), daemon=True).start()
 
 
 def build_worker(ledger: "Ledger", scorer: "Scorer", *, share: float = 1.0) -> "MechanismWorker":
-    """Return a worker that records how the measures of sellers change, not yet started.
+    """Return an unstarted worker that records changes of sellers' measures by the scorer's model and policy.
 
-    By the model and the policy of the scorer; `share`: of one core that it may take, 0 to 1.
+    `share`: of one core, 0 to 1.
     """
     from service.mechanism.recorder import Recorder
     from service.mechanism.worker import MechanismWorker
@@ -186,10 +189,10 @@ def run_server(
 ) -> int:
     """Serve the configured ledger and registry until SIGTERM, SIGINT or a request to end; return the exit code.
 
-    Makes the ledger if it is missing; follows promotions and commits of policies, and records measures, in threads of their
-    own; scores shadow models into the data folder. For the main thread. `ready` is called once calls are answered; `log`
-    defaults to that of the settings; `records`: whether this process records measures. Raises what `open_ledger`,
-    `load_policy` and `Server.start` raise.
+    Makes a missing ledger. Separate threads follow promotions and commits, and record measures; shadow models' scores
+    go to the data folder. Call it in the main thread. It calls `ready` once calls are answered; `log` defaults to the
+    settings' logger; `records`: whether this process records measures. Raises as `open_ledger`, `load_policy` and
+    `Server.start`.
     """
     from service.api.serving import serve
     from service.mechanism.metrics import MechanismMetrics

@@ -1,4 +1,4 @@
-"""What a servicer may know of the call that it answers, without knowing gRPC."""
+"""Facts about the current call for servicers, without gRPC."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -9,31 +9,28 @@ from math import inf
 
 from scoring.base.errors import CallerGone, DeadlinePassed
 
-LATE_SECONDS = 0.05  # the deadline passes at the client a moment before it does here
+LATE_SECONDS = 0.05  # at the client, the deadline passes a moment earlier
 
 LOCAL_CALLER = "local"
-"""The caller whom nobody authenticated since only the server's own machine, or user, can be it."""
+"""The unauthenticated caller, who can only be on this machine, or its user."""
 
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """What lets a call in of which two persons must approve."""
+    """The approval that lets in a call that needs two persons."""
 
     proposal: str = ""
-    """The name of the proposal; empty for an emergency, which waits for nobody."""
+    """The proposal's name; empty for an emergency without approval."""
     basis: Mapping[str, str] = field(default_factory=dict)
-    """What must be as it was when it was proposed."""
+    """Facts that must be the same as at the proposal."""
     author: str = ""
-    """Who proposed it, authenticated."""
+    """The authenticated author."""
     approvers: tuple[str, ...] = ()
-    """Who approved it and counts, authenticated."""
+    """The authenticated approvers that count."""
 
 
 class Call:
-    """A call: the time that is left of it, and what its line in the log counts.
-
-    Also whether anybody still waits for it.
-    """
+    """A call: its deadline, its caller, its log counts, and whether anyone awaits it."""
 
     def __init__(
         self,
@@ -44,25 +41,24 @@ class Call:
         self.seconds_left = seconds_left
         """Seconds until its deadline; infinite without one."""
         self.is_active = is_active
-        """Whether the caller still waits for an answer."""
         self.counts: Counter[str] = Counter()
-        """What the log's line says besides, by field."""
+        """Further fields of its log line."""
         self.caller = ""
-        """Who calls, by the names of its principals; empty outside of a call."""
+        """The names of the caller's principals; empty outside of a call."""
         self.own_names: frozenset[str] = frozenset()
-        """Every name that shows the same caller: those of its principals, and all of the persons whom they show."""
+        """All names of the same caller: of its principals, and of the persons whom they show."""
         self.visible_sellers: frozenset[str] | None = frozenset()
-        """The sellers of whom alone the answer may hold anything; None: whatever the request names.
+        """The only sellers that the answer may show; None: all that the request names.
 
-        Nobody until the call is granted, and outside of one: work that has lost its call shows nothing.
+        Empty until the call is granted and outside of a call, so that work without its call shows nothing.
         """
         self.approval: Approval | None = None
-        """What lets it in, if two persons must approve of it; None if one is enough."""
+        """Its approval; None if it needs none."""
         self._add_callback = add_callback
         self._waking: set[Callable[[], None]] = set()
 
     def require_caller(self) -> None:
-        """Raise DeadlinePassed or CallerGone if the caller does not wait for an answer any more."""
+        """Raise DeadlinePassed or CallerGone if the caller no longer waits."""
         if self.is_active():
             return
         if self.seconds_left() <= LATE_SECONDS:
@@ -70,10 +66,7 @@ class Call:
         raise CallerGone("the caller has gone, so its work was ended")
 
     def on_end(self, wake: Callable[[], None]) -> None:
-        """Register `wake` to be called when the call ends, or at once if it has ended.
-
-        Once, however often it is registered.
-        """
+        """Register `wake` to be called once when the call ends, immediately if it has ended; idempotent."""
         if wake not in self._waking:
             self._waking.add(wake)
             if not self._add_callback(wake):
@@ -84,25 +77,23 @@ _CURRENT: ContextVar[Call] = ContextVar("call")
 
 
 def current_call() -> Call:
-    """Return the call that this thread answers; outside of one, a call without a deadline."""
+    """Return the call that this thread answers, else a call without a deadline."""
     return _CURRENT.get(None) or Call()
 
 
 def is_answering() -> bool:
-    """Return whether this thread answers a call."""
     return _CURRENT.get(None) is not None
 
 
 def begin_answering(call: Call) -> "Token[Call]":
-    """Make `call` the current call, in a context variable, until `end_answering` with the token returned.
+    """Make `call` current, in a context variable, until `end_answering` with the returned token.
 
-    gRPC runs every call in a context of its own, which it keeps with the call, so a call left in there would hold itself,
-    and its stream, until the garbage collector comes.
+    gRPC keeps each call's context with the call. A call left in there would keep itself and its stream alive until
+    garbage collection.
     """
     return _CURRENT.set(call)
 
 
 def end_answering(token: "Token[Call]") -> None:
-    """Reset the current call to what it was before."""
-    with suppress(ValueError):  # a stream that is closed from elsewhere
+    with suppress(ValueError):  # a stream closed from elsewhere
         _CURRENT.reset(token)

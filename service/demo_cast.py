@@ -1,7 +1,7 @@
-"""The sellers that the demo, its badge page and the examples in the documents name, and the day on which they are asked for.
+"""The invented sellers in the demo, its badge page and the documents' examples, and the day of their answers.
 
-All of them are invented. The demo's market ends on a fixed day, and the clock of its ledger starts at NOW whenever the
-ledger is opened, so every answer is the same on any day of the reader's.
+The demo's market ends on a fixed day, and its ledger's clock starts at NOW whenever the ledger is opened. So answers
+are the same on every day.
 """
 
 from datetime import UTC, date, datetime
@@ -9,26 +9,25 @@ from typing import NamedTuple
 
 MARKETPLACE = "demo"
 NOW = datetime(2026, 6, 30, 12, tzinfo=UTC)
-"""Where the clock of the demo's ledger starts."""
+"""The start of the demo ledger's clock."""
 FIRST_DAY = date(2024, 7, 1)
 """The first simulated day; the last is the day before NOW."""
 
 
 class Member(NamedTuple):
-    """A seller of the cast: who it is, and the trade that it had before the story begins."""
+    """A seller of the cast, and its trade before the story."""
 
     seller: str
-    """The id."""
     shop_name: str
     licence_number: str
-    """The verified identifier; files of authorities find it by this."""
+    """The verified identifier in authorities' files."""
     joined: date
     orders: int
-    """Settled orders of each day with orders."""
+    """Settled orders on each day with orders."""
     every_days: int
-    """Every how many days it has orders."""
+    """Days from one day with orders to the next."""
     failing_every: int
-    """One of so many orders comes late."""
+    """One in this many orders is late."""
     item: str
     """Its goods in the demo's cart."""
     item_zh: str
@@ -55,7 +54,7 @@ OFFENDER = Member(
 ACCUSED = Member(
     "fennick-garage", "Fennick Garage", "BR-41866-F", date(2023, 11, 6), 5, 1, 150, "Brake pads", "刹车片", 5_490
 )
-"""Wrongly accused: the recall hits it by a batch number that it had listed by mistake."""
+"""Wrongly accused: it had listed the recalled batch number by mistake."""
 OTHER = Member("orrin-spares", "Orrin Spares", "BR-47790-O", date(2024, 3, 4), 4, 1, 150, "Wiper set", "雨刷", 2_350)
 """Another seller of the recalled batch, rightly hit."""
 

@@ -1,29 +1,29 @@
-"""How much one server takes on at a time, in one place."""
+"""The load that one server accepts."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The limits of a server. The defaults suit two to eight processors; only tests state others."""
+    """The limits of a server, for two to eight processors; only tests change them."""
 
     worker_threads: int = 8
     """Threads that answer GetTrustScore; at most half of them compute scores."""
     slow_threads: int = 4
     """Threads that read the database: explanations, lists, violations. As many batches may compute scores."""
     stream_threads: int = 32
-    """Streams (StreamEntries, WatchEntries) that may be open."""
+    """Open streams (StreamEntries, WatchEntries)."""
     client_streams: int = 16
-    """Streams that one client may have open: by principal under grants, else by host."""
+    """Open streams of one client: by principal under grants, else by host."""
     connection_calls: int = 64
-    """Calls that one connection may have; its client lets further ones wait."""
+    """Concurrent calls of one connection; its client delays further ones."""
     max_connections: int = 1_000
-    """Connections that may be open; further ones are closed."""
+    """Open connections; further ones are closed."""
     book_sellers: int = 100_000
-    """Sellers whose scores a server remembers; 0: none."""
+    """Sellers with remembered scores; 0: none."""
     book_fresh_seconds: float = 2.0
-    """Age of the last look at the ledger beyond which a remembered score is stale."""
+    """Age of the last read of the ledger beyond which a remembered score is stale."""
     book_stale_hours: float = 168.0
-    """Age up to which a remembered score is answered, as stale, while the ledger's database is away."""
+    """Age up to which a remembered score is answered, as stale, while the database is away."""
     drain_seconds: float = 0.5
-    """Time between saying NOT_SERVING and refusing calls, on SIGTERM: a balancer looks in between."""
+    """Time from NOT_SERVING to refusing calls on SIGTERM, in which balancers notice."""

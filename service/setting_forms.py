@@ -1,6 +1,6 @@
-"""The forms of settings' values: each function returns the value that a text states, or raises ValueError with the remedy.
+"""Validators of settings: each returns the value of a text, or raises ValueError with the remedy.
 
-What is raised completes the sentence "SELLERTRUST_NAME = VALUE: ...".
+The message completes the sentence "SELLERTRUST_NAME = VALUE: ...".
 """
 
 import os
@@ -15,12 +15,11 @@ from scoring.entries.field_types import ID_FORM, is_id
 
 PREFIX = "SELLERTRUST_"
 MESH = "mesh"
-"""In place of a folder of TLS files: a mesh ends TLS before the server."""
+"""Used in place of a folder of TLS files if a mesh ends TLS before the server."""
 ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):(?P<port>\d{1,5})")
 
 
 def is_address(text: str) -> str:
-    """Return an address, HOST:PORT."""
     match = ADDRESS.fullmatch(text)
     if match is None or int(match["port"]) > 65_535:
         raise ValueError("must be host:port with a port of 0 to 65535, such as 127.0.0.1:50051 or [::]:50051")
@@ -28,34 +27,33 @@ def is_address(text: str) -> str:
 
 
 def is_target(text: str) -> str:
-    """Return the target of a client, which may have any form that gRPC knows but a URL of HTTP."""
-    # gRPC knows other forms (dns:///, unix:), and takes a URL of HTTP for a name that nobody resolves.
+    """Return a client's target, in any form of gRPC, but no HTTP URL."""
+    # gRPC accepts other forms (dns:///, unix:), and takes an HTTP URL for a name that nothing resolves.
     if re.match(r"(?i)https?:", text):
         raise ValueError("must be HOST:PORT, without http://")
     return text
 
 
 def is_database(text: str) -> str:
-    """Return the URL of a database, with the driver in it that PostgreSQL is spoken to by."""
+    """Return a database's URL, with the driver for PostgreSQL."""
     if not re.fullmatch(r"sqlite:///.+|postgresql(\+psycopg)?://.+", text):
         raise ValueError("must be sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME")
     return text.replace("postgresql://", "postgresql+psycopg://", 1)
 
 
 def is_readable_file(path: Path) -> Path:
-    """Return the path of a file that this user can read."""
     if not (path.is_file() and os.access(path, os.R_OK)):
         raise ValueError("must be a file that this user can read")
     return path
 
 
 def find_file(folder: Path | None, name: str) -> Path | None:
-    """Return a file of a folder if both are there."""
+    """Return a file of a folder if both exist, else None."""
     return folder / name if folder is not None and (folder / name).exists() else None
 
 
 def is_tls(place: Path | str) -> Path | str:
-    """Return `mesh`, or a folder with a certificate chain, tls.crt, and its key, tls.key."""
+    """Return `mesh`, or a folder with the certificate chain tls.crt and its key tls.key."""
     if str(place) == MESH:
         return MESH
     folder = absolute(Path(place))
@@ -64,7 +62,7 @@ def is_tls(place: Path | str) -> Path | str:
 
 
 def is_credentials(folder: Path) -> Path:
-    """Return a folder of what a caller shows: ca.crt, tls.crt with tls.key, token, as far as they are there."""
+    """Return a folder with a caller's ca.crt, tls.crt with tls.key, and token, each optional."""
     has_pair = [name for name in ("tls.crt", "tls.key") if (folder / name).exists()]
     _require_files(folder, *(("tls.crt", "tls.key", "ca.crt") if has_pair else ()))
     if not any((folder / name).exists() for name in ("ca.crt", "token")):
@@ -79,26 +77,24 @@ def _require_files(folder: Path, *names: str) -> None:
 
 
 def is_marketplace(text: str) -> str:
-    """Return the id of a marketplace."""
     if not is_id(text):
         raise ValueError(f"must be {ID_FORM}")
     return text
 
 
 def is_long_enough(key: SecretStr) -> SecretStr:
-    """Return a secret key of at least 16 characters."""
     if len(key.get_secret_value()) < 16:
         raise ValueError("must have at least 16 characters, or the pseudonyms can be guessed back")
     return key
 
 
 def absolute(path: Path) -> Path:
-    """Return a path from the root, `~` resolved."""
+    """Return an absolute path, with `~` resolved."""
     return path.expanduser().absolute()
 
 
 def is_registry(place: Path | str) -> Path | str:
-    """Return a folder, or the URL of an object store, whose package fsspec needs besides."""
+    """Return a folder, or an object store's URL, for which fsspec needs another package."""
     text = str(place)
     if "://" not in text:
         return absolute(Path(text))
@@ -108,27 +104,27 @@ def is_registry(place: Path | str) -> Path | str:
 
 
 def is_socket(path: Path) -> Path:
-    """Return the path of a Unix socket to be, in a folder that is there."""
+    """Return a future Unix socket's path in an existing folder."""
     if not path.parent.is_dir():
         raise ValueError("must lie in a folder that is there")
-    if len(os.fsencode(path)) > 100:  # what an address of the kernel holds
+    if len(os.fsencode(path)) > 100:  # the kernel's limit for an address
         raise ValueError("must be a path of at most 100 bytes")
     return path
 
 
 def lower(value: object) -> object:
-    """Return a text in lower case, anything else as it is."""
+    """Return a text in lower case, other values unchanged."""
     return value.lower() if isinstance(value, str) else value
 
 
 def default_data_dir() -> Path:
-    """Return the folder of data in this user's home. ConfigurationWrong if the user has none."""
+    """Return the data folder in this user's home. Raises ConfigurationWrong without a home."""
     base = Path(os.environ.get("XDG_DATA_HOME", ""))
     if base.is_absolute():
         return base / "sellertrust"
     try:
         return Path("~/.local/share/sellertrust").expanduser()
-    except RuntimeError:  # a container with a user of no name
+    except RuntimeError:  # a container whose user has no name
         raise ConfigurationWrong(f"this user has no home: set {PREFIX}DATA_DIR to a folder that keeps data") from None
 
 

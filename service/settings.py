@@ -1,10 +1,10 @@
-"""Configuration: environment variables `SELLERTRUST_*`, every problem with them reported at once.
+"""Configuration by environment variables `SELLERTRUST_*`; all problems are reported at once.
 
-The data folder is in the user's home by default (`$XDG_DATA_HOME/sellertrust`, else `~/.local/share/sellertrust`), not
-in the working directory: a command run elsewhere must not meet an empty ledger in silence.
+The default data folder is in the user's home (`$XDG_DATA_HOME/sellertrust`, else `~/.local/share/sellertrust`). In the
+working directory, a command run elsewhere would silently use an empty ledger.
 
-An empty variable counts as not set, except `SELLERTRUST_METRICS_ADDRESS`, where it means off. The variables are read
-here and not by pydantic-settings, which ignores names that it does not know.
+An empty variable counts as unset, except `SELLERTRUST_METRICS_ADDRESS`, where it means off. pydantic-settings is not
+used because it ignores unknown names.
 """
 
 import difflib
@@ -43,14 +43,14 @@ from service.setting_forms import (
 
 HIDDEN = "***"
 
-# What Kubernetes sets in every container beside a service of a name that begins with `sellertrust`.
+# Kubernetes sets these in every container beside a service whose name begins with `sellertrust`.
 _KUBERNETES = re.compile(rf"{PREFIX}(\w+_)?(SERVICE_(HOST|PORT)(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)")
 _KUBERNETES_LINK = re.compile(rf"{PREFIX}(\w+_)?PORT")
 _PASSWORD = re.compile(r"(?<=://).*@|(?<=[?&]password=)[^&]*")
 
 
 class Settings(BaseModel):
-    """The configuration, immutable. Read it with `load`, which explains what is wrong; every field has a default."""
+    """The immutable configuration, from `load`; every field has a default."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -110,38 +110,37 @@ class Settings(BaseModel):
         " of the caller, PEM, and a bearer token in the file token, each if need be",
     )
     limits: Limits = Limits()
-    """No variable: constants, which tests replace."""
+    """Constants without a variable; only tests replace them."""
 
     @property
     def audit_file(self) -> Path:
-        """File of a line for each privileged call."""
+        """Return the path of the audit file, a line for each privileged call."""
         return self.data_dir / "audit.jsonl"
 
     @property
     def generations(self) -> Path:
-        """Folder of the scores that `rescore` writes."""
+        """Return the folder of `rescore`'s scores."""
         return self.data_dir / "generations"
 
     @property
     def is_mesh(self) -> bool:
-        """Whether a mesh ends TLS before the server."""
         return self.tls == MESH
 
     def server_file(self, name: str) -> Path | None:
-        """Return one of the server's TLS files; None if it is not there."""
+        """Return one of the server's TLS files; None if missing."""
         return find_file(self.tls if isinstance(self.tls, Path) else None, name)
 
     def target_file(self, name: str) -> Path | None:
-        """Return one of the files that are shown to the server that is asked; None if it is not there."""
+        """Return one of the files to show to the target server; None if missing."""
         return find_file(self.target_credentials, name)
 
 
 VARIABLES = [name for name in Settings.model_fields if name != "limits"]
-"""The fields that variables set."""
+"""Fields set by variables."""
 
 
 class SettingRow(NamedTuple):
-    """One setting as the doctor shows it."""
+    """One setting in the doctor's table."""
 
     name: str
     variable: str
@@ -150,9 +149,9 @@ class SettingRow(NamedTuple):
 
 
 def load(environment: Mapping[str, str] | None = None) -> Settings:
-    """Read the settings from the environment (default: this process's); others have defaults.
+    """Read the settings from the environment (default: this process's).
 
-    ConfigurationWrong names every unknown or wrong one at once.
+    Raises ConfigurationWrong with all unknown names and wrong values.
     """
     given = {
         name.upper(): value
@@ -180,10 +179,7 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
 
 
 def describe(settings: Settings) -> list[SettingRow]:
-    """Return a row for each setting: name, variable, value and source.
-
-    Secrets and the passwords in URLs are hidden.
-    """
+    """Return a row for each setting: name, variable, value and source. Hides secrets and passwords in URLs."""
     return [
         SettingRow(
             name,
@@ -196,26 +192,22 @@ def describe(settings: Settings) -> list[SettingRow]:
 
 
 def host_and_port(address: str) -> tuple[str, int]:
-    """Split an address into host and port: `host_and_port("[::1]:50051") == ("::1", 50051)`."""
+    """Split an address: `host_and_port("[::1]:50051") == ("::1", 50051)`."""
     host, _, port = address.rpartition(":")
     return host.strip("[]"), int(port)
 
 
 def is_loopback(address: str) -> bool:
-    """Return whether only this machine can reach an address, HOST:PORT.
-
-    A name other than localhost counts as public.
-    """
+    """Return whether only this machine can reach HOST:PORT. Names except localhost count as public."""
     return is_loopback_host(host_and_port(address)[0])
 
 
 def _is_this_machine(target: str) -> bool:
-    """Return whether a target is a Unix socket or an address of loopback."""
+    """Return whether a target is a Unix socket or a loopback address."""
     return target.startswith("unix:") or (bool(ADDRESS.fullmatch(target)) and is_loopback(target))
 
 
 def _validate(values: Mapping[str, str]) -> Settings:
-    """Return the settings of values that are texts."""
     return Settings.model_validate(dict(values))
 
 
@@ -244,7 +236,7 @@ def _bad_value(name: str, values: Mapping[str, str], error: Any) -> str:
 
 
 def _contradictions(settings: Settings) -> Iterator[tuple[set[str], str]]:
-    """Yield what does not go together: (settings concerned, problem and remedy)."""
+    """Yield contradictions: (settings, problem and remedy)."""
     yield from _reachable(settings)
     if settings.processes > 1 and settings.database_url.startswith("sqlite:"):
         yield (
@@ -258,7 +250,7 @@ def _contradictions(settings: Settings) -> Iterator[tuple[set[str], str]]:
 
 
 def _reachable(settings: Settings) -> Iterator[tuple[set[str], str]]:
-    """Yield what lets in whoever comes: (settings concerned, problem and remedy)."""
+    """Yield settings that let in everyone: (settings, problem and remedy)."""
     tls = _variable("tls")
     if settings.is_mesh and settings.grants is None:
         yield (

@@ -1,4 +1,4 @@
-"""Plain counters that any thread adds to without a lock; read when somebody asks for them."""
+"""Lock-free counters for any thread."""
 
 import threading
 from collections.abc import Callable, Hashable
@@ -9,7 +9,7 @@ Value = TypeVar("Value")
 
 
 class PerThread(Generic[Value]):
-    """A value of each thread's own, which `make` makes; that of a thread which has ended stays."""
+    """A value per thread, made by `make`; values of ended threads remain."""
 
     def __init__(self, make: Callable[[], Value]) -> None:
         self._make = make
@@ -28,19 +28,18 @@ class PerThread(Generic[Value]):
         return value
 
     def all(self) -> list[Value]:
-        """Return the values of all threads."""
+        """Return all threads' values."""
         with self._lock:
             return list(self._all)
 
 
 class Tally(Generic[Key]):
-    """Counts by key. Each thread counts for itself, and a sum is made when it is asked for."""
+    """Counts by key: each thread counts separately, and a read adds them up."""
 
     def __init__(self) -> None:
         self._counts: PerThread[dict[Key, int]] = PerThread(dict)
 
     def add(self, key: Key, number: int = 1) -> None:
-        """Add `number` to the count under a key."""
         counts = self._counts.own()
         try:
             counts[key] += number
@@ -48,13 +47,13 @@ class Tally(Generic[Key]):
             counts[key] = number
 
     def total(self, key: Key) -> int:
-        """Return the sum, over all threads, of the counts under a key; 0 if there is none."""
+        """Return the sum under a key over all threads, 0 if there is none."""
         return sum(counts.get(key, 0) for counts in self._counts.all())
 
     def totals(self) -> dict[Key, int]:
-        """Return the sums, over all threads, of the counts under every key."""
+        """Return the sums by key over all threads."""
         found: dict[Key, int] = {}
         for counts in self._counts.all():
-            for key, number in list(counts.items()):  # whole by itself, so that no thread adds a key in between
+            for key, number in list(counts.items()):  # atomic, so that no thread adds a key in between
                 found[key] = found.get(key, 0) + number
         return found

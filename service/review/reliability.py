@@ -23,7 +23,7 @@ class NotifierPrior:
 
     @property
     def mean(self) -> float:
-        """`NotifierPrior(4, 4, "").mean == 0.5`."""
+        """Return `NotifierPrior(4, 4, "").mean == 0.5`."""
         return self.upheld / (self.upheld + self.failed)
 
 
